@@ -1,0 +1,56 @@
+# Every target makes .venv by itself when it is missing.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: setup serve test check bench docs clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit("understudy needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.product: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.product
+	$(PIP) --editable '.[dev,openai]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.product
+	$(PIP) --editable '.[bench]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.product
+	$(PIP) --editable '.[docs]'
+	touch $@
+
+setup: $(VENV)/.dev ## everything a contributor needs, in .venv
+
+serve: $(VENV)/.product ## the chat server on http://127.0.0.1:8002 (ARGS="--port 9000")
+	$(BIN)/understudy serve $(ARGS)
+
+test: $(VENV)/.dev ## the whole suite (ARGS="tests/actors -x")
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## style, types, import arrows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench ## figures beside their peers (ARGS="actors --json")
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.docs ## the documentation, in site/
+	$(BIN)/mkdocs build --strict --quiet
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) site build dist

@@ -1,0 +1,189 @@
+"""What an actor is, and what it may do.
+
+All hooks run in the actor's own task, one at a time: an actor needs no locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from . import watch as watching
+from .ask import Ask
+from .errors import ActorDied, NotSupervising, UnhandledMessage
+from .exits import NORMAL, Exit
+from .mailbox import MailboxSpec
+from .records import MessageUnhandled
+from .ref import ActorRef, StopMode
+from .spec import ChildSpec, Supervision
+from .tasks import OwnedTasks
+from .timers import Timer
+
+if TYPE_CHECKING:
+    from .cell import Cell
+    from .family import Family
+    from .system import ActorSystem
+
+
+class Actor:
+    """Behaviour with state of its own. Subclass it, keep state in plain attributes, override the hooks you need.
+
+    `supervision` and `mailbox` may be set on the class or on the instance, before it starts. An actor that spawns
+    children must set `supervision`; without it, an actor is one task and nothing more.
+    """
+
+    supervision: Supervision | None = None
+    mailbox: MailboxSpec = MailboxSpec()
+
+    async def on_start(self, context: Context) -> None:
+        """Runs before the first message of each incarnation; whoever starts the actor waits for it.
+
+        Raise `Ignore` to decline. Any other exception is a failed start, as is taking longer than `start_timeout_s`.
+        """
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Runs for each message. An exception crashes the actor; its parent decides what becomes of it."""
+        context.unhandled(message)
+
+    async def on_idle(self, context: Context) -> None:
+        """Runs after each batch of messages, before the actor waits for the next one."""
+
+    async def on_stop(self, context: Context, reason: Exit) -> None:
+        """Runs once at the end of each incarnation, also of one whose start failed. Shielded within the grace."""
+
+    def static_children(self) -> Iterable[ChildSpec]:
+        """The children to start, in this order, after `on_start`. Only a `Supervisor` has some."""
+        return ()
+
+
+class ActorTimer:
+    """A timer of an actor: replaced under its key, received at most once."""
+
+    __slots__ = ("entry", "key", "message")
+
+    entry: Timer
+
+    def __init__(self, key: Hashable, message: object) -> None:
+        self.key = key
+        self.message = message
+
+    def cancel(self) -> None:
+        """Let it not fire."""
+        self.entry.cancel()
+
+
+class Context:
+    """What the runtime gives to one incarnation of an actor. Not to be used after its end, nor by other actors."""
+
+    __slots__ = ("_cell", "incarnation")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self.incarnation = cell.incarnation
+        """1 for the first, one more after each restart."""
+
+    @property
+    def ref(self) -> ActorRef:
+        """The actor's own reference, to hand to others."""
+        return self._cell.ref
+
+    @property
+    def path(self) -> str:
+        """The names from the root to here, as in `/system/chat/outbox`."""
+        return self._cell.path
+
+    @property
+    def system(self) -> ActorSystem:
+        """The system the actor lives in."""
+        return self._cell.system
+
+    @property
+    def parent(self) -> ActorRef | None:
+        """The supervising actor; None for the root."""
+        owner = self._cell.host.owner
+        return None if owner is None else owner.ref
+
+    async def spawn(self, spec: ChildSpec) -> ActorRef:
+        """Start a child and wait until it runs.
+
+        Raises `StartFailed` (with the cause), `StartDeclined`, `AlreadyStarted` when the id is taken,
+        `TooManyChildren`, or `NotSupervising`. When the wait is cancelled, the child is stopped again.
+        """
+        return await self._family().spawn(spec)
+
+    def children(self) -> list[ActorRef]:
+        """The live children in start order, those that back off included."""
+        family = self._cell.family
+        return [] if family is None else [cell.ref for cell in family.living()]
+
+    def child(self, id: str) -> ActorRef | None:  # noqa: A002 - the spec's word
+        """The live child with this id."""
+        cell = self._cell.family.children.get(id) if self._cell.family is not None else None
+        return None if cell is None or cell.buried else cell.ref
+
+    def watch(self, ref: ActorRef) -> None:
+        """Receive one `Terminated(ref, reason)` when the actor ends for good; soon, if it is dead already."""
+        watching.watch(self._cell, ref._cell)
+
+    def unwatch(self, ref: ActorRef) -> None:
+        """Receive no `Terminated` of this actor; also not one that waits already."""
+        watching.unwatch(self._cell, ref._cell)
+
+    def start_soon(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: str | None = None) -> None:
+        """Start a task that belongs to this incarnation: cancelled at its end; if it raises, the actor crashes.
+
+        Raises `ActorDied` when the incarnation is over.
+        """
+        cell = self._cell
+        if cell.context is not self or cell.leaving:
+            raise ActorDied(cell.path, cell.exit)
+        if cell.tasks is None:
+            cell.tasks = OwnedTasks(cell)
+            cell.host.nursery.start_soon(cell.tasks.run, name=f"{cell.path} (tasks)")
+        cell.tasks.start_soon(async_fn, *args, name=name)
+
+    def set_timer(self, key: Hashable, delay_s: float, message: object) -> None:
+        """Receive `message` once, after `delay_s` seconds, before what waits in the lanes.
+
+        A timer set again under its key replaces the old one, even if that has fired and was not received yet.
+        """
+        cell = self._cell
+        if cell.context is not self:
+            raise ActorDied(cell.path, cell.exit)
+        self.cancel_timer(key)
+        timer = ActorTimer(key, message)
+        timer.entry = cell.system.timers.after(delay_s, partial(cell.control_message, timer))
+        if cell.timers is None:
+            cell.timers = {}
+        cell.timers[key] = timer
+
+    def cancel_timer(self, key: Hashable) -> None:
+        """Take a timer back; harmless when there is none."""
+        timers = self._cell.timers
+        timer = timers.pop(key, None) if timers else None
+        if timer is not None:
+            timer.cancel()
+
+    def stop(self) -> None:
+        """End after the current message, with reason `Normal`. A permanent child is restarted even so."""
+        self._cell.order_stop(StopMode.AFTER_MESSAGE, final=False, reason=NORMAL)
+
+    def healthy(self) -> None:
+        """Say that all is well: the next backoff starts from its minimum."""
+        self._cell.failures = 0
+
+    def unhandled(self, message: object) -> None:
+        """Report a message this actor does not know; a request among them fails with `UnhandledMessage`."""
+        name = type(message).__name__
+        self.system.unhandled += 1
+        self.system.emit(MessageUnhandled(self.path, name))
+        if isinstance(message, Ask):
+            message.fail(UnhandledMessage(self.path, name))
+
+    def _family(self) -> Family:
+        if self._cell.context is not self:
+            raise ActorDied(self._cell.path, self._cell.exit)
+        if self._cell.family is None:
+            raise NotSupervising(self._cell.path)
+        return self._cell.family

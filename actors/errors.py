@@ -1,0 +1,235 @@
+"""Every error of the package.
+
+ActorError
+├── InvalidSpec (ValueError)          a field of a spec is wrong; nothing was started
+├── StartFailed                       a child did not start; `cause` says why
+│   └── StartDeclined                 its `on_start` raised `Ignore`
+├── StartTimeout (trio.TooSlowError)  a start took longer than `start_timeout_s`
+├── AlreadyStarted (ValueError)       the id is taken; `.ref` is its owner
+├── TooManyChildren                   `max_children` is reached
+├── NotSupervising (TypeError)        the actor has no `supervision` and cannot have children
+├── NoSuchChild (LookupError)         no child has this id
+├── ActorDied (trio.BrokenResourceError)   the target of an ask is dead, or ended during it
+├── ActorUnavailable (trio.BusyResourceError)   the target is between two incarnations
+├── AskTimeout (trio.TooSlowError)    no answer in time
+├── SelfCall (RuntimeError)           an actor waited for itself
+├── MailboxFull (trio.WouldBlock)     no room in the lane
+├── UnhandledMessage (TypeError)      the actor does not know this request
+├── IntensityExceeded                 too many restarts: the supervisor itself fails
+├── Escalated                         a child's error was handed to its supervisor
+└── SystemFailed                      the root of the tree failed
+
+Apart stand `Ignore`, which a start hook raises to decline, and `InvalidTransition` in `lifecycle`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define
+
+if TYPE_CHECKING:
+    from .exits import Exit
+    from .ref import ActorRef
+
+
+class Ignore(Exception):
+    """Raised in `on_start` to decline: the actor does not run and its later siblings start all the same."""
+
+
+class ActorError(Exception):
+    """The root of the package's errors."""
+
+
+@define
+class InvalidSpec(ActorError, ValueError):
+    """A spec's `field` was refused when the spec was made, or a duplicate id when the tree was: nothing was started."""
+
+    field: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
+
+
+@define
+class StartFailed(ActorError):
+    """A child did not start. `cause` is what it raised, or None when it was stopped or killed while starting."""
+
+    path: str
+    cause: Exception | None = None
+
+    def __str__(self) -> str:
+        why = "it was stopped meanwhile" if self.cause is None else f"{type(self.cause).__name__}: {self.cause}"
+        return f"{self.path} did not start: {why}"
+
+
+@define
+class StartDeclined(StartFailed):
+    """The child's `on_start` raised `Ignore`: it does not run, and that is no failure of its parent."""
+
+    def __str__(self) -> str:
+        return f"{self.path} declined to start"
+
+
+@define
+class StartTimeout(ActorError, trio.TooSlowError):
+    """An `on_start` took longer than the spec's `start_timeout_s`."""
+
+    path: str
+    timeout_s: float
+
+    def __str__(self) -> str:
+        return f"{self.path} did not start within {self.timeout_s:g} s"
+
+
+@define
+class AlreadyStarted(ActorError, ValueError):
+    """The id is taken by a live sibling, which `ref` names and which was left alone."""
+
+    ref: ActorRef
+
+    def __str__(self) -> str:
+        return f"{self.ref.path} is already started"
+
+
+@define
+class TooManyChildren(ActorError):
+    """The supervisor has `max_children` children already."""
+
+    path: str
+    max_children: int
+
+    def __str__(self) -> str:
+        return f"{self.path} has {self.max_children} children already"
+
+
+@define
+class NotSupervising(ActorError, TypeError):
+    """The actor's `supervision` is None: it cannot have children."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.path} has no supervision: set the class attribute `supervision` to let it have children"
+
+
+@define
+class NoSuchChild(ActorError, LookupError):
+    """The supervisor has no child of this id."""
+
+    path: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.path} has no child {self.id!r}"
+
+
+@define
+class ActorDied(ActorError, trio.BrokenResourceError):
+    """The target of an ask was dead, or its incarnation ended before it answered. `reason` is its exit."""
+
+    path: str
+    reason: Exit | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path} is dead" if self.reason is None else f"{self.path} ended: {self.reason}"
+
+
+@define
+class ActorUnavailable(ActorError, trio.BusyResourceError):
+    """The target is starting, backing off or stopping; raised only to an ask with `fail_fast=True`."""
+
+    path: str
+    state: str
+
+    def __str__(self) -> str:
+        return f"{self.path} is {self.state}"
+
+
+@define
+class AskTimeout(ActorError, trio.TooSlowError):
+    """No answer within the ask's `timeout_s`. If the request was still queued it was taken out again."""
+
+    path: str
+    message_type: str
+    timeout_s: float
+
+    def __str__(self) -> str:
+        return f"{self.path} did not answer {self.message_type} within {self.timeout_s:g} s"
+
+
+@define
+class SelfCall(ActorError, RuntimeError):
+    """An actor waited, in its own task, for its own answer or its own end: it would wait for ever."""
+
+    path: str
+    verb: str
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot {self.verb} itself"
+
+
+@define
+class MailboxFull(ActorError, trio.WouldBlock):
+    """The lane is full and its policy keeps what it holds. The message was not delivered; the actor is alive."""
+
+    path: str
+    lane: str
+    capacity: int
+
+    def __str__(self) -> str:
+        return f"{self.path}: lane {self.lane} holds {self.capacity} messages and is full"
+
+
+@define
+class UnhandledMessage(ActorError, TypeError):
+    """The actor has no answer to this type of request."""
+
+    path: str
+    message_type: str
+
+    def __str__(self) -> str:
+        return f"{self.path} does not understand {self.message_type}"
+
+
+@define
+class IntensityExceeded(ActorError):
+    """More restarts than the supervision allows; `path` is the supervisor, `offender` the last child that failed."""
+
+    path: str
+    offender: str
+    intensity: int
+    period_s: float
+
+    def __str__(self) -> str:
+        return f"{self.path}: more than {self.intensity} restarts in {self.period_s:g} s, the last of {self.offender}"
+
+
+@define
+class Escalated(ActorError):
+    """A child failed with an error whose directive is `ESCALATE`: its supervisor fails instead of restarting it."""
+
+    path: str
+    offender: str
+
+    def __str__(self) -> str:
+        return f"{self.path} fails because {self.offender} escalated"
+
+
+@define
+class SystemFailed(ActorError):
+    """The root supervisor failed: the whole tree is down. The cause is the root's error."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"actor system {self.name} failed"
+
+
+def unwrap(error: Exception) -> Exception:
+    """Return the one error inside `error` when it is a group of one, however nested; else `error` itself."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

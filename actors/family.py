@@ -1,0 +1,245 @@
+"""The children of one incarnation of a supervising actor, and what is done when one of them ends.
+
+1. Decisions are synchronous and taken in the last step of the child that ended: a parent busy with a message, or with
+   another child, delays no restart.
+2. Only a group restart takes time. One task does all of them, one after the other.
+3. Once `closing`, nothing is restarted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from .ask import Ask
+from .errors import AlreadyStarted, Escalated, IntensityExceeded, NotSupervising, StartDeclined, TooManyChildren
+from .exits import SHUTDOWN, Crashed, Exit
+from .intensity import Intensity
+from .lifecycle import State
+from .records import ActorCrashed, ActorRestarting, traceback_text
+from .ref import ActorRef, StopMode
+from .spec import ChildSpec, Restart, Strategy, Supervision
+from .strategy import Decision, affected, decide, shuts_down
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+T = TypeVar("T")
+
+
+class FamilyRequest(Ask[T]):
+    """A request to a supervising actor about its children: served by the runtime, before all lanes."""
+
+    __slots__ = ()
+    _control = True
+
+    def carry_out(self, cell: Cell) -> None:
+        """Answer for the actor in `cell`."""
+        if cell.family is None:
+            self.fail(NotSupervising(cell.path))
+        else:
+            self.act(cell.family)
+
+    def act(self, family: Family) -> None:
+        """Do what is asked."""
+
+
+class Family:
+    """The children of one incarnation, by id, in start order. The dead among them are specs that may start again."""
+
+    def __init__(self, owner: Cell, supervision: Supervision, nursery: trio.Nursery) -> None:
+        self.owner: Cell | None = owner
+        self._owner = owner
+        self.supervision = supervision
+        self.nursery = nursery
+        self.children: dict[str, Cell] = {}
+        self.closing = False
+        self._intensity = Intensity(supervision.intensity, supervision.period_s)
+        self._offenders: deque[Cell] = deque()
+        self._regrouping: trio.CancelScope | None = None
+        self._delay_s = 0.0
+
+    @property
+    def owner_path(self) -> str:
+        """The path of the supervising actor."""
+        return self._owner.path
+
+    def living(self) -> list[Cell]:
+        """The children that are not buried."""
+        return [cell for cell in self.children.values() if not cell.buried]
+
+    # Starting
+
+    async def spawn(self, spec: ChildSpec, *, static: bool = False) -> ActorRef:
+        """Start a child and wait until it runs; raises what `Context.spawn` raises."""
+        cell = self.admit(spec, static=static)
+        started = trio.Event()
+        cell.when_started(started.set)
+        try:
+            await started.wait()
+        except trio.Cancelled:
+            cell.order_stop(StopMode.NOW)
+            raise
+        if cell.start_error is not None:
+            raise cell.start_error from cell.start_error.cause
+        return cell.ref
+
+    async def start_static(self, spec: ChildSpec) -> None:
+        """Start a child that belongs to the supervisor's own spec; one that declines is kept, not running."""
+        try:
+            await self.spawn(spec, static=True)
+        except StartDeclined:
+            return
+
+    def admit(self, spec: ChildSpec, *, static: bool = False) -> Cell:
+        """Give the child its place and begin to start it."""
+        known = self.children.get(spec.id)
+        if known is not None and not known.buried:
+            raise AlreadyStarted(known.ref)
+        bound = self.supervision.max_children
+        if bound is not None and len(self.living()) >= bound:
+            raise TooManyChildren(self._owner.path, bound)
+        cell = type(self._owner)(self._owner.system, self, spec, static=static or (known is not None and known.static))
+        self.children[spec.id] = cell
+        cell.begin()
+        return cell
+
+    # Ending
+
+    def child_ended(self, cell: Cell, reason: Exit) -> None:
+        """An incarnation is over: restart the child, a group, nobody, or fail upward."""
+        if not cell.born:
+            self.give_up(cell, reason)
+        elif cell.final or self.closing:
+            self._report(cell, reason, Decision.STOP)
+            self.give_up(cell, reason)
+        elif cell.grouped:
+            self._report(cell, reason, Decision.RESTART)
+        else:
+            self._decide(cell, reason)
+
+    def _decide(self, cell: Cell, reason: Exit) -> None:
+        decision = Decision.STOP if cell.declined else decide(cell.spec, reason)
+        error: Exception = Escalated(self._owner.path, cell.path)
+        if decision is Decision.RESTART and not self._intensity.record(self._owner.system.timers.now()):
+            decision = Decision.ESCALATE
+            error = IntensityExceeded(self._owner.path, cell.path, self._intensity.limit, self._intensity.period_s)
+        if decision is Decision.RESTART:
+            delay_s = cell.next_delay()
+            self._report(cell, reason, Decision.BACK_OFF if delay_s else decision)
+            self._replace(cell, delay_s)
+            return
+        self._report(cell, reason, decision)
+        if decision is Decision.ESCALATE:
+            if isinstance(reason, Crashed):
+                error.__cause__ = reason.error
+            self.closing = True
+            self.give_up(cell, reason)
+            self._owner.fail(error)
+        else:
+            self.give_up(cell, reason)
+            self._shut_down_after(cell)
+
+    def give_up(self, cell: Cell, reason: Exit) -> None:
+        """Free the child's name, unless it belongs to the supervisor's own spec, and bury it."""
+        keep = cell.static and cell.spec.restart is not Restart.TEMPORARY
+        if not keep and self.children.get(cell.spec.id) is cell:
+            del self.children[cell.spec.id]
+        cell.bury(reason)
+
+    def resumed(self, cell: Cell, error: Exception) -> None:
+        """Report an error after which the child goes on."""
+        self._report(cell, Crashed(error), Decision.RESUME)
+
+    def _shut_down_after(self, cell: Cell) -> None:
+        left = sum(1 for other in self.living() if other.spec.significant)
+        if shuts_down(self.supervision.auto_shutdown, cell.spec, left):
+            self._owner.order_stop(StopMode.AFTER_MESSAGE, final=False, reason=SHUTDOWN)
+
+    def _report(self, cell: Cell, reason: Exit, decision: Decision) -> None:
+        if not reason.abnormal:
+            return
+        text = traceback_text(reason.error) if isinstance(reason, Crashed) else ""
+        message = None if cell.current is None else type(cell.current).__name__
+        cell.system.emit(ActorCrashed(cell.path, cell.incarnation, reason, message, text, decision))
+
+    # Replacing
+
+    def _replace(self, cell: Cell, delay_s: float) -> None:
+        cell.restarts += 1
+        self._owner.system.emit(ActorRestarting(cell.path, cell.restarts, delay_s))
+        if self.supervision.strategy is Strategy.ONE_FOR_ONE:
+            cell.restart_after(delay_s)
+            return
+        cell.grouped = True
+        self._offenders.append(cell)
+        if self._regrouping is None:
+            self._regrouping = trio.CancelScope()
+            self._delay_s = delay_s
+            self._owner.system.start_soon(self.nursery, f"{self.owner_path} (group restart)", self._regroup)
+        else:
+            self._delay_s = max(self._delay_s, delay_s)
+
+    async def _regroup(self) -> None:
+        """Replace the group of each offender: stop in reverse, wait the delay together, start in order."""
+        with self._regrouping or trio.CancelScope():
+            while self._offenders:
+                offender = self._offenders.popleft()
+                if offender.buried or offender.state is not State.STOPPED:
+                    continue
+                ids = affected(self.supervision.strategy, list(self.children), offender.spec.id)
+                group = [self.children[name] for name in ids if not self.children[name].buried]
+                await self._stop_group(group)
+                await self._wait_together(group)
+                await self._start_group(group)
+        self._regrouping = None
+
+    async def _stop_group(self, group: list[Cell]) -> None:
+        for cell in reversed(group):
+            if cell.buried:
+                continue
+            cell.grouped = True
+            temporary = cell.spec.restart is Restart.TEMPORARY
+            cell.order_stop(StopMode.AFTER_MESSAGE, final=temporary)
+            await cell.wait_down()
+
+    async def _wait_together(self, group: list[Cell]) -> None:
+        delay_s, self._delay_s = self._delay_s, 0.0
+        if delay_s > 0:
+            for cell in group:
+                if not cell.buried:
+                    cell.back_off()
+            await trio.sleep(delay_s)
+
+    async def _start_group(self, group: list[Cell]) -> None:
+        for cell in group:
+            if cell.buried or cell.state not in (State.STOPPED, State.BACKING_OFF):
+                continue
+            cell.grouped = False
+            done = trio.Event()
+            cell.when_started(done.set)
+            cell.begin()
+            await done.wait()
+            if cell.state is State.STOPPED and not cell.buried:
+                return  # it failed again, was counted, and is an offender now
+
+    # Closing
+
+    async def close(self) -> None:
+        """Stop all children in reverse order, each within its own grace."""
+        self.closing = True
+        if self._regrouping is not None:
+            self._regrouping.cancel()
+        for cell in reversed(list(self.children.values())):
+            cell.order_stop(StopMode.AFTER_MESSAGE)
+            await cell.wait_dead()
+
+    def kill_all(self) -> None:
+        """Kill every child at once; none comes back."""
+        self.closing = True
+        for cell in list(self.children.values()):
+            cell.final = True
+            cell.kill()
+            cell.order_stop(StopMode.NOW)

@@ -1,0 +1,166 @@
+"""The only handle on an actor that others hold."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from .ask import Ask, Call
+from .errors import ActorUnavailable, MailboxFull, SelfCall
+from .exits import Exit
+from .lifecycle import State
+from .mailbox import Lane, LaneStatistics, Overflow
+from .watch import Terminated
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+T = TypeVar("T")
+
+ASK_TIMEOUT_S = 5.0
+"""Default time for an answer, from Erlang/OTP's `gen_server:call`."""
+
+
+class StopMode(Enum):
+    """How much an actor may still do once it is told to stop."""
+
+    NOW = "now"
+    """Nothing: the message in work is cancelled. The stop hook still runs, within the grace."""
+    AFTER_MESSAGE = "after_message"
+    """The message in work is finished, within the grace."""
+    AFTER_DRAIN = "after_drain"
+    """Everything queued is finished, within the grace."""
+
+
+class ActorRef:
+    """Refers to one actor through all its restarts. Two references are equal when they mean the same actor.
+
+    An actor started later under the same path is another actor: the old reference stays dead. All methods belong on
+    the trio loop the actor lives on.
+    """
+
+    __slots__ = ("__weakref__", "_cell", "_mailbox")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._mailbox = cell.mailbox
+
+    def __repr__(self) -> str:
+        return f"<ActorRef {self._cell.path} {'dead' if self._cell.buried else self._cell.state.value}>"
+
+    @property
+    def path(self) -> str:
+        """The names from the root to the actor, as in `/system/chat/outbox`."""
+        return self._cell.path
+
+    @property
+    def alive(self) -> bool:
+        """Whether the actor exists: running, or between two incarnations. False for ever once it ended for good."""
+        return not self._cell.buried
+
+    def children(self) -> list[ActorRef]:
+        """The actor's live children in start order, those that back off included."""
+        family = self._cell.family
+        return [] if family is None else [cell.ref for cell in family.living()]
+
+    def statistics(self) -> dict[Lane, LaneStatistics]:
+        """The mailbox in numbers, for each lane in use."""
+        return self._mailbox.statistics()
+
+    def tell(self, message: object, *, lane: Lane = Lane.NORMAL) -> None:
+        """Put a message into the mailbox; never blocks.
+
+        To a dead actor it becomes a dead letter. Raises `MailboxFull` when the lane is full and its policy is
+        `WAIT` or `REJECT`, and `TypeError` for a `Terminated`, which only the runtime sends.
+        """
+        mailbox = self._mailbox
+        queue = mailbox.lanes[lane] or mailbox.open(lane)
+        items = queue.items
+        depth = len(items)
+        if type(message) is Terminated:
+            raise TypeError("Terminated comes from the runtime only")
+        if depth >= queue.capacity:
+            self._cell.overflow(queue, message)
+            return
+        items.append(message)
+        if depth >= queue.high_water:
+            queue.high_water = depth + 1
+        if mailbox.parked is not None:
+            mailbox.wake()
+
+    async def send(self, message: object, *, lane: Lane = Lane.NORMAL, timeout_s: float = 5.0) -> None:
+        """Like `tell`, but wait for room when the lane's policy is `WAIT`.
+
+        Raises `MailboxFull` after `timeout_s` seconds, or at once when the policy is `REJECT`. A wait that is
+        cancelled leaves no message behind. An actor that ends meanwhile makes it a dead letter.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        mailbox = self._mailbox
+        queue = mailbox.lanes[lane] or mailbox.open(lane)
+        if mailbox.closed or queue.overflow is not Overflow.WAIT or len(queue.items) < queue.capacity:
+            self.tell(message, lane=lane)
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return
+        waiter = queue.enqueue(message)
+
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            queue.dequeue(waiter)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        with trio.move_on_after(timeout_s):
+            await trio.lowlevel.wait_task_rescheduled(give_up)
+        if not waiter.admitted:
+            queue.rejected += 1
+            raise MailboxFull(self.path, queue.lane.name.lower(), queue.capacity)
+
+    async def ask(
+        self,
+        request: Ask[T],
+        *,
+        timeout_s: float = ASK_TIMEOUT_S,
+        lane: Lane = Lane.NORMAL,
+        fail_fast: bool = False,
+    ) -> T:
+        """Put a request into the mailbox and wait for its answer.
+
+        Raises `ActorDied` when the actor is dead or its incarnation ends with the request in work (one that still
+        waits in the mailbox outlives a restart), `AskTimeout` after `timeout_s` seconds, `MailboxFull`, `SelfCall`
+        from the actor's own task, `ActorUnavailable` with `fail_fast` when no incarnation runs just now, or the
+        error given to `request.fail`. Cancelling takes a request that still waits back.
+        """
+        cell = self._cell
+        task = trio.lowlevel.current_task()
+        if task is cell.task:
+            raise SelfCall(cell.path, "ask")
+        if fail_fast and not cell.buried and cell.state is not State.RUNNING:
+            raise ActorUnavailable(cell.path, cell.state.value)
+        call: Call = Call(request, cell, task, timeout_s)
+        if request._control and not cell.buried:
+            cell.control_message(request)
+        else:
+            self.tell(request, lane=lane)
+        answer: T = await call.answer()
+        return answer
+
+    async def stop(self, mode: StopMode = StopMode.NOW) -> Exit:
+        """End the actor for good and wait until it is dead; return why it ended.
+
+        Harmless when it is dead already. Raises `SelfCall` from the actor's own task: use `Context.stop` there.
+        """
+        cell = self._cell
+        if trio.lowlevel.current_task() is cell.task:
+            raise SelfCall(cell.path, "stop and await")
+        cell.order_stop(mode)
+        return await cell.wait_dead()
+
+    def kill(self) -> None:
+        """Cancel the actor and all below it, hard, with reason `Killed`; its restart type decides what follows."""
+        self._cell.kill()
+
+    async def wait_stopped(self) -> Exit:
+        """Wait until the actor ended for good; return why. Raises `SelfCall` from the actor's own task."""
+        if trio.lowlevel.current_task() is self._cell.task:
+            raise SelfCall(self._cell.path, "await the end of")
+        return await self._cell.wait_dead()

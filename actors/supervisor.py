@@ -1,0 +1,106 @@
+"""An actor that does nothing but look after others, and what may be asked of any actor that has children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from .actor import Actor
+from .errors import ActorError, NoSuchChild, StartFailed
+from .exits import NORMAL, Exit
+from .family import Family, FamilyRequest
+from .ref import ActorRef, StopMode
+from .spec import AutoShutdown, ChildSpec, Strategy, Supervision, check_children
+
+
+class Supervisor(Actor):
+    """Starts `children` in order, keeps them alive, and stops them in reverse. More can be added: `StartChild`.
+
+    The other arguments are those of `Supervision`. Raises `InvalidSpec` when made with two children of one id.
+    """
+
+    def __init__(
+        self,
+        children: Sequence[ChildSpec] = (),
+        strategy: Strategy = Strategy.ONE_FOR_ONE,
+        intensity: int = 1,
+        period_s: float = 5.0,
+        max_children: int | None = None,
+        auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
+    ) -> None:
+        self.children = check_children(children)
+        self.supervision = Supervision(strategy, intensity, period_s, max_children, auto_shutdown)
+
+    def static_children(self) -> Iterable[ChildSpec]:
+        """The children it was made with."""
+        return self.children
+
+
+@frozen
+class StartChild(FamilyRequest[ActorRef]):
+    """Ask a supervising actor to start a child; the answer, its reference, comes when it runs.
+
+    Fails with what `Context.spawn` raises. The supervisor serves others meanwhile.
+    """
+
+    spec: ChildSpec
+
+    def act(self, family: Family) -> None:
+        """Begin to start the child, and answer when that is over."""
+        _start(family, self.spec, self)
+
+
+@frozen
+class RestartChild(FamilyRequest[ActorRef]):
+    """Ask a supervising actor to start a stopped child of its own spec again, by id.
+
+    Fails with `NoSuchChild`, with `AlreadyStarted` when it lives, or with what `Context.spawn` raises.
+    """
+
+    id: str
+
+    def act(self, family: Family) -> None:
+        """Begin to start it from its spec."""
+        known = family.children.get(self.id)
+        if known is None:
+            self.fail(NoSuchChild(family.owner_path, self.id))
+        else:
+            _start(family, known.spec, self)
+
+
+@frozen
+class StopChild(FamilyRequest[Exit]):
+    """Ask a supervising actor to stop a child for good; the answer, its exit, comes when it is dead.
+
+    Fails with `NoSuchChild`. Stopping a child that is stopped already is harmless.
+    """
+
+    id: str
+
+    def act(self, family: Family) -> None:
+        """Tell the child, and answer when it is dead."""
+        cell = family.children.get(self.id)
+        if cell is None:
+            self.fail(NoSuchChild(family.owner_path, self.id))
+            return
+        cell.order_stop(StopMode.AFTER_MESSAGE)
+        cell.when_dead(lambda: self.reply(cell.exit or NORMAL))
+
+
+def _start(family: Family, spec: ChildSpec, request: FamilyRequest[ActorRef]) -> None:
+    try:
+        cell = family.admit(spec)
+    except ActorError as error:
+        request.fail(error)
+        return
+
+    def answer() -> None:
+        error: StartFailed | None = cell.start_error
+        if error is None:
+            request.reply(cell.ref)
+        else:
+            error.__cause__ = error.cause
+            request.fail(error)
+
+    cell.when_started(answer)

@@ -1,0 +1,114 @@
+"""One task that wakes for everybody: deadlines of asks, delays of restarts, grace of stops, timers of actors.
+
+A trio cancel scope for each ask costs more than the ask itself; an entry in a heap costs next to nothing, and asks
+that end at about the same time share one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from itertools import count
+from typing import Protocol
+
+import trio
+
+ASK_GRAIN_S = 1 / 64
+"""Deadlines of asks are rounded up to this grain, so that a flood of them shares a few entries."""
+_COMPACT_ABOVE = 64
+"""Cancelled entries are swept out when there are more than this many, and more than half of all are cancelled."""
+
+
+class Timer:
+    """One entry: calls `action` once at `at` (seconds on trio's clock) unless cancelled before."""
+
+    __slots__ = ("_timers", "action", "at")
+
+    def __init__(self, at: float, action: Callable[[], None], timers: Timers) -> None:
+        self.at = at
+        self.action: Callable[[], None] | None = action
+        self._timers = timers
+
+    def cancel(self) -> None:
+        """Do not call; harmless when it is too late, or done already."""
+        if self.action is not None:
+            self.action = None
+            self._timers.note_cancelled()
+
+
+class Expiring(Protocol):
+    """Something with a deadline that it shares with others."""
+
+    def expire(self) -> None:
+        """Called once, when the deadline has passed."""
+
+
+class Timers:
+    """All timers of one actor system. `run` is the task that fires them; the rest is synchronous."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._numbers = count()
+        self._cancelled = 0
+        self._scope: trio.CancelScope | None = None
+        self._shared: dict[float, set[Expiring]] = {}
+        self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
+        """Seconds on trio's clock, virtual or real."""
+
+    def __len__(self) -> int:
+        return len(self._heap) - self._cancelled
+
+    def after(self, delay_s: float, action: Callable[[], None]) -> Timer:
+        """Call `action` after `delay_s` seconds. It must not block nor raise."""
+        return self._add(self.now() + delay_s, action)
+
+    def share(self, timeout_s: float, entry: Expiring) -> set[Expiring]:
+        """Expire `entry` after `timeout_s` seconds, up to 16 ms late. Discard it from the result to call it off."""
+        at = math.ceil((self.now() + timeout_s) / ASK_GRAIN_S) * ASK_GRAIN_S
+        group = self._shared.get(at)
+        if group is None:
+            group = self._shared[at] = set()
+            self._add(at, lambda: self._expire(at))
+        group.add(entry)
+        return group
+
+    async def run(self) -> None:
+        """Fire timers as they come due, until cancelled."""
+        while True:
+            with trio.CancelScope(deadline=self._next()) as self._scope:
+                await trio.sleep_forever()
+            self._fire()
+
+    def note_cancelled(self) -> None:
+        """Count a cancelled entry, and sweep the heap when most of it is dead."""
+        self._cancelled += 1
+        if self._cancelled > _COMPACT_ABOVE and self._cancelled * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].action is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
+    def _add(self, at: float, action: Callable[[], None]) -> Timer:
+        timer = Timer(at, action, self)
+        heapq.heappush(self._heap, (at, next(self._numbers), timer))
+        if self._scope is not None and at < self._scope.deadline:
+            self._scope.deadline = at
+        return timer
+
+    def _next(self) -> float:
+        while self._heap and self._heap[0][2].action is None:
+            heapq.heappop(self._heap)
+            self._cancelled -= 1
+        return self._heap[0][0] if self._heap else math.inf
+
+    def _fire(self) -> None:
+        now = self.now()
+        while self._next() <= now:
+            timer = heapq.heappop(self._heap)[2]
+            action, timer.action = timer.action, None
+            if action is not None:
+                action()
+
+    def _expire(self, at: float) -> None:
+        for entry in self._shared.pop(at):
+            entry.expire()

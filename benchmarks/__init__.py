@@ -1,0 +1,1 @@
+"""Figures beside those of peers, measured in one run: `python -m benchmarks [name ...] [--json]`."""

@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { emptyConversation, hasHole, liveTurn, provisionalTitle, reduce } from "../../understudy/page/conversation.js";
+import { openTail } from "../../understudy/page/stream.js";
+
+const AT = 1_795_154_400;
+const iso = (seconds) => new Date(seconds * 1000).toISOString();
+
+function event(seq, type, data, more = {}) {
+  const at = AT + seq;
+  return {
+    type, seq, thread_id: "t", run_id: "r1", agent_type: "guide", pillar: null, timestamp: iso(at), message: "",
+    data: { timestamp: at, ...data }, ...more,
+  };
+}
+
+const play = (...events) => events.reduce(reduce, emptyConversation("t"));
+const accepted = (seq, id = "m1", run = "r1") => event(seq, "message_accepted", { message_id: id, run_id: run, content: `say ${id}` }, { run_id: run });
+const said = (id) => ({ type: "local.said", thread_id: "t", data: { message_id: id, content: `say ${id}`, at: 5 } });
+const ARC = [
+  accepted(1),
+  event(2, "agent_started", { agent_id: "guide-1", message: "Guide takes this" }),
+  event(3, "agent_thinking", { agent_id: "guide-1", thought: "Look at the table" }),
+  event(4, "tool_executing", { agent_id: "guide-1", call_id: "c1", tool_name: "query_table", parameters: { sql: "select 1" }, description: "Counting rows" }),
+  event(5, "tool_completed", { agent_id: "guide-1", call_id: "c1", tool_name: "query_table", result: [1], result_summary: "1 row", status: "ok", duration_ms: 12.5 }),
+  event(6, "sanitization_summary", { direction: "output", counts: { email: 2 }, findings: [], threshold: 1 }),
+  event(7, "agent_completed", { agent_id: "guide-1", result: "1", status: "success", usage: { input: 1, output: 2, turns: 1 } }),
+  event(8, "final_response", { message: "One.", status: "success", usage: { input: 1, output: 2, turns: 1 }, data: { html: "<p>One.</p>" } }),
+];
+
+test("a whole arc becomes one finished turn with its steps", () => {
+  const [turn] = play(...ARC).turns;
+  assert.equal(turn.status, "done");
+  assert.equal(turn.content, "say m1");
+  assert.deepEqual(turn.steps.map((step) => step.kind), ["agent", "thinking", "tool", "sanitized"]);
+  assert.deepEqual(turn.steps.map((step) => step.status), ["success", undefined, "ok", undefined]);
+  assert.equal(turn.steps[2].summary, "1 row");
+  assert.equal(turn.final.html, "<p>One.</p>");
+  assert.equal(turn.final.data, null);
+  assert.equal(turn.endedAt - turn.startedAt, 7000);
+});
+
+test("replaying the log on top of itself changes nothing", () => {
+  const state = play(...ARC);
+  assert.equal(ARC.reduce(reduce, state), state);
+});
+
+test("every prefix of the log, then the whole log, ends in the same screen", () => {
+  const whole = play(...ARC);
+  for (let cut = 0; cut <= ARC.length; cut += 1) assert.deepEqual(play(...ARC.slice(0, cut), ...ARC), whole);
+});
+
+test("reducing never changes the state it is given", () => {
+  const freeze = (value) => {
+    if (value && typeof value === "object" && !Object.isFrozen(value)) {
+      Object.freeze(value);
+      Object.values(value).forEach(freeze);
+    }
+    return value;
+  };
+  ARC.reduce((state, one) => freeze(reduce(state, one)), freeze(emptyConversation("t")));
+});
+
+test("an optimistic message and its acceptance are one turn", () => {
+  const state = play(said("m1"), accepted(1));
+  assert.equal(state.turns.length, 1);
+  assert.equal(state.turns[0].status, "accepted");
+  assert.equal(state.turns[0].runId, "r1");
+});
+
+test("messages that still wait stand after those the server accepted", () => {
+  const state = play(said("m1"), said("m2"), accepted(1, "other", "r9"), accepted(2, "m2", "r2"));
+  assert.deepEqual(state.turns.map((turn) => turn.messageId), ["other", "m2", "m1"]);
+});
+
+test("a waiting message is sent, refused, and can be taken back", () => {
+  const data = { message_id: "m1" };
+  const sent = reduce(play(said("m1")), { type: "local.sent", data });
+  assert.equal(sent.turns[0].status, "sent");
+  const refused = reduce(sent, { type: "local.rejected", data: { ...data, code: "empty_message", message: "Empty.", error_id: "e1" } });
+  assert.equal(refused.turns[0].status, "rejected");
+  assert.equal(refused.turns[0].error.errorId, "e1");
+  assert.deepEqual(reduce(refused, { type: "local.withdrawn", data }).turns, []);
+  const taken = reduce(sent, accepted(1));
+  assert.equal(reduce(taken, { type: "local.withdrawn", data }), taken);
+  assert.equal(reduce(taken, { type: "local.waiting", data }), taken);
+});
+
+test("streamed text shows until the final answer replaces it", () => {
+  const piece = (text, offset, blocks) => ({ type: "partial_result", thread_id: "t", run_id: "r1", data: { text, offset, blocks } });
+  const streaming = play(accepted(1), piece("Done.\n\nMo", 0, [{ start: 0, end: 7, html: "<p>Done.</p>" }]), piece("re", 9));
+  assert.equal(openTail(streaming.turns[0].stream), "More");
+  assert.equal(streaming.turns[0].status, "running");
+  assert.equal(hasHole(streaming), false);
+  assert.equal(hasHole(reduce(streaming, piece("x", 50))), true);
+  const done = reduce(streaming, event(2, "final_response", { message: "Done.\n\nMore.", status: "success" }));
+  assert.equal(done.turns[0].final.message, "Done.\n\nMore.");
+  assert.equal(reduce(done, piece("late", 11)), done);
+});
+
+test("text that arrives before its message_accepted keeps its turn", () => {
+  const early = play({ type: "partial_result", thread_id: "t", run_id: "r1", data: { text: "Hi", offset: 0 } });
+  const state = reduce(early, accepted(1));
+  assert.equal(state.turns.length, 1);
+  assert.equal(state.turns[0].content, "say m1");
+  assert.equal(state.turns[0].stream.text, "Hi");
+});
+
+test("an error ends the run, keeps the text, and closes what was running", () => {
+  const state = play(...ARC.slice(0, 4), event(5, "error", { code: "agent_timeout", message: "Too slow.", retryable: true, error_id: "e7" }));
+  const [turn] = state.turns;
+  assert.equal(turn.status, "failed");
+  assert.deepEqual({ ...turn.error }, { code: "agent_timeout", message: "Too slow.", errorId: "e7", retryable: true, retryAfter: null });
+  assert.deepEqual(turn.steps.map((step) => step.status), ["cancelled", undefined, "cancelled"]);
+  assert.equal(liveTurn(state), null);
+});
+
+test("a stopped run is cancelled, not failed, whichever event says so", () => {
+  assert.equal(play(accepted(1), event(2, "error", { code: "run_cancelled", message: "Stopped." })).turns[0].status, "cancelled");
+  assert.equal(play(accepted(1), event(2, "final_response", { message: "", status: "cancelled" })).turns[0].status, "cancelled");
+});
+
+test("a handoff and the second agent are steps of the same turn", () => {
+  const state = play(...ARC.slice(0, 2), event(3, "agent_handoff", { from: "guide", to: "analysis", reason: "A table" }),
+    event(4, "agent_started", { agent_id: "analysis-1", message: "" }, { agent_type: "liaison", pillar: "analysis" }));
+  assert.deepEqual(state.turns[0].steps.map((step) => step.kind), ["agent", "handoff", "agent"]);
+  assert.equal(state.turns[0].steps[2].pillar, "analysis");
+});
+
+test("progress shows until the next piece of work", () => {
+  const progress = { type: "agent_progress", thread_id: "t", run_id: "r1", data: { done: 1, total: 4, note: "Reading" } };
+  const state = play(...ARC.slice(0, 2), progress);
+  assert.equal(state.turns[0].progress.note, "Reading");
+  assert.equal(reduce(state, ARC[2]).turns[0].progress, null);
+});
+
+test("unknown events and unknown runs do no harm", () => {
+  const state = play(...ARC);
+  for (const type of ["typing", "constructor", "__proto__", "something_new"]) assert.equal(reduce(state, { type, data: {} }), state);
+  assert.equal(reduce(state, { type: "something_new", seq: 9, data: {} }).seq, 9);
+});
+
+test("a trimmed log is replaced by the history, waiting messages stay", () => {
+  const behind = play(said("m9"), { type: "resync", thread_id: "t", data: { last_seq: 40 } });
+  assert.equal(behind.resync, 40);
+  const state = reduce(behind, { type: "local.history", data: { last_seq: 40, messages: [
+    { id: "m1", role: "user", content: "Hi", run_id: "r1", created_at: iso(AT) },
+    { id: "a1", role: "assistant", content: "Hello", html: "<p>Hello</p>", run_id: "r1", status: "success", created_at: iso(AT) },
+  ] } });
+  assert.equal(state.seq, 40);
+  assert.deepEqual(state.turns.map((turn) => turn.messageId), ["m1", "m9"]);
+  assert.equal(state.turns[0].final.html, "<p>Hello</p>");
+});
+
+test("turns that did not change keep their identity", () => {
+  const state = play(...ARC);
+  const next = reduce(state, accepted(9, "m2", "r2"));
+  assert.equal(next.turns[0], state.turns[0]);
+});
+
+test("the provisional title is the first line, cut", () => {
+  assert.equal(provisionalTitle(play(said("m1"))), "say m1");
+  assert.equal(provisionalTitle(emptyConversation("t")), "");
+});
+
+test("two thousand events are reduced in well under a second", () => {
+  const began = performance.now();
+  let state = emptyConversation("t");
+  for (let seq = 1; seq <= 2000; seq += 1) {
+    const run = `r${Math.ceil(seq / 8)}`;
+    state = reduce(state, { ...ARC[(seq - 1) % 8], seq, run_id: run, ...((seq - 1) % 8 === 0 ? { data: { message_id: `m${run}`, run_id: run, content: "x" } } : {}) });
+  }
+  assert.equal(state.turns.length, 250);
+  assert.ok(performance.now() - began < 500);
+});

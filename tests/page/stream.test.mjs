@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { appendPiece, countPoints, EMPTY_STREAM, openTail } from "../../understudy/page/stream.js";
+
+const build = (...pieces) => pieces.reduce(appendPiece, EMPTY_STREAM);
+
+test("pieces in order make the text", () => {
+  const stream = build({ text: "Hello, ", offset: 0 }, { text: "world", offset: 7 });
+  assert.equal(stream.text, "Hello, world");
+  assert.equal(stream.points, 12);
+});
+
+test("a repeated piece changes nothing, not even identity", () => {
+  const once = build({ text: "abc", offset: 0 });
+  assert.equal(appendPiece(once, { text: "bc", offset: 1 }), once);
+});
+
+test("an overlapping piece is trimmed", () => {
+  assert.equal(build({ text: "abc", offset: 0 }, { text: "cde", offset: 2 }).text, "abcde");
+});
+
+test("a piece beyond the end leaves a hole, and a snapshot heals it", () => {
+  const holed = build({ text: "ab", offset: 0 }, { text: "z", offset: 9 });
+  assert.equal(holed.text, "ab");
+  assert.equal(holed.hole, true);
+  const healed = appendPiece(holed, { text: "abcdef", offset: 0 });
+  assert.equal(healed.text, "abcdef");
+  assert.equal(healed.hole, false);
+});
+
+test("a snapshot that contradicts the text is a new beginning", () => {
+  assert.equal(build({ text: "first try", offset: 0 }, { text: "second", offset: 0 }).text, "second");
+});
+
+test("offsets are code points, so emoji do not shift the text", () => {
+  const stream = build({ text: "a🎭b", offset: 0 }, { text: "c", offset: 3 });
+  assert.equal(stream.text, "a🎭bc");
+  assert.equal(countPoints("🎭🎭"), 2);
+  assert.equal(build({ text: "🎭🎭", offset: 0 }, { text: "🎭x", offset: 1 }).text, "🎭🎭x");
+});
+
+test("closed blocks move the open tail, also past emoji, and come once", () => {
+  const blocks = [{ start: 0, end: 4, html: "<p>🎭ab</p>" }];
+  const stream = build({ text: "🎭ab\nrest", offset: 0, blocks });
+  assert.equal(openTail(stream), "rest");
+  const again = appendPiece(stream, { text: "🎭ab\nrest", offset: 0, blocks });
+  assert.equal(again, stream);
+  const more = appendPiece(stream, { text: "!\n", offset: 8, blocks: [...blocks, { start: 4, end: 10, html: "<p>rest!</p>" }] });
+  assert.deepEqual(more.blocks.map((block) => block.start), [0, 4]);
+  assert.equal(openTail(more), "");
+});
+
+test("any cut of a text, with repeats, gives the text back", () => {
+  const text = "One 🎭 two\n\nthree — four 🧵 five";
+  const points = [...text];
+  for (let seed = 1; seed <= 200; seed += 1) {
+    let state = seed;
+    const random = (below) => {
+      state = (state * 48271) % 2147483647;
+      return state % below;
+    };
+    let stream = EMPTY_STREAM;
+    while (stream.points < points.length) {
+      const offset = Math.max(0, stream.points - random(4));
+      stream = appendPiece(stream, { text: points.slice(offset, stream.points + 1 + random(6)).join(""), offset });
+    }
+    assert.equal(stream.text, text);
+  }
+});

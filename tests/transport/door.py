@@ -1,0 +1,123 @@
+"""A door on a free port of the loopback address, and raw connections to it."""
+
+import http.client
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import trio
+from websockets.client import ClientProtocol
+from websockets.frames import Frame
+from websockets.uri import parse_uri
+
+from transport.websocket import DoorLimits, OnUpgrade, Upgrade, serve_door
+
+
+async def hello_app(scope: Any, receive: Any, send: Any) -> None:
+    """An ASGI application that says hello, and has no lifespan."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def echo(upgrade: Upgrade) -> None:
+    """Send every message back."""
+    socket = await upgrade.accept()
+    while True:
+        message = await socket.receive()
+        await socket.write([message.encode() if isinstance(message, str) else message])
+
+
+@asynccontextmanager
+async def open_door(
+    on_upgrade: OnUpgrade = echo, *, app: Callable[..., Awaitable[None]] = hello_app, **limits: Any
+) -> AsyncIterator[int]:
+    """Serve a door; gives its port. The door is cancelled at the end."""
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        serve = partial(serve_door, asgi_app=app, on_upgrade=on_upgrade, limits=DoorLimits(**limits))
+        await nursery.start(serve, listeners)
+        yield listeners[0].socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+class RawSocket:
+    """A WebSocket client over a plain stream that does exactly what it is told."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self.protocol = ClientProtocol(parse_uri("ws://127.0.0.1/"))
+        self.frames: list[Frame] = []
+
+    async def handshake(self, path: str = "/", **headers: str) -> None:
+        """Ask for the upgrade and read the answer."""
+        request = self.protocol.connect()
+        request.path = path
+        offered = headers.get("Sec_WebSocket_Protocol")
+        self.protocol.available_subprotocols = offered.split(", ") if offered else None
+        for name, value in headers.items():
+            request.headers[name.replace("_", "-")] = value
+        self.protocol.send_request(request)
+        await self.flush()
+        while not self.protocol.events_received():
+            self.protocol.receive_data(await self.stream.receive_some(1))
+        assert self.protocol.handshake_exc is None
+
+    async def flush(self) -> None:
+        """Send what the protocol has to say."""
+        await self.stream.send_all(b"".join(self.protocol.data_to_send()))
+
+    async def frame(self) -> Frame:
+        """The next frame from the server. Raises EOFError at the end of the stream."""
+        while not self.frames:
+            data = await self.stream.receive_some(65536)
+            if not data:
+                raise EOFError
+            self.protocol.receive_data(data)
+            self.frames += self.protocol.events_received()
+        return self.frames.pop(0)
+
+
+@asynccontextmanager
+async def raw_socket(port: int, path: str = "/", **headers: str) -> AsyncIterator[RawSocket]:
+    """An open WebSocket of the raw kind."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    async with stream:
+        raw = RawSocket(stream)
+        await raw.handshake(path, **headers)
+        yield raw
+
+
+async def exchange(port: int, data: bytes) -> bytes:
+    """Send bytes and read to the end of the stream."""
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(data)
+        received = b""
+        while chunk := await stream.receive_some(65536):
+            received += chunk
+        return received
+
+
+def get(port: int, path: str = "/", **headers: str) -> tuple[int, bytes, http.client.HTTPMessage]:
+    """One GET by the standard library's client: status, body, headers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read(), response.headers
+    finally:
+        connection.close()
+
+
+def status_and_body(response: bytes) -> tuple[int, Any]:
+    """The status and the JSON body of a raw response."""
+    head, _, body = response.partition(b"\r\n\r\n")
+    return int(head.split(b" ", 2)[1]), json.loads(body)
+
+
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)

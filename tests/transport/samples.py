@@ -1,0 +1,150 @@
+"""One envelope for every event (more where an event has more than one shape): what the golden files show."""
+
+from collections.abc import Mapping
+
+from attrs import evolve
+
+from transport.events import (
+    AgentCompleted,
+    AgentHandoff,
+    AgentProgress,
+    AgentStarted,
+    AgentThinking,
+    Alert,
+    Block,
+    Drain,
+    Envelope,
+    Error,
+    Event,
+    FinalResponse,
+    MessageAccepted,
+    PartialResult,
+    Ping,
+    Pong,
+    Resync,
+    RunStatus,
+    SanitizationSummary,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+    Typing,
+    Usage,
+    Welcome,
+)
+
+WHEN = 1795154400.123  # 2026-11-20T06:00:00.123Z
+
+ARC: Mapping[str, tuple[Event, str]] = {
+    "message_accepted": (
+        MessageAccepted("message-1", "run-1", "How many rows has orders.csv? 🙂", ("file-1",)),
+        "Message accepted",
+    ),
+    "agent_started": (AgentStarted("guide-1", "Guide is on it", WHEN), "Guide is on it"),
+    "agent_thinking": (AgentThinking("guide-1", "The table has to be counted.", WHEN), "The table has to be counted."),
+    "agent_handoff": (AgentHandoff("guide", "liaison/insights", "It is about data."), "Handed to insights"),
+    "tool_executing": (
+        ToolExecuting(
+            "guide-1", "call-1", "query_table", {"sql": "SELECT count(*) FROM orders"}, "Counts the rows", WHEN
+        ),
+        "Counting rows",
+    ),
+    "tool_completed": (
+        ToolCompleted(
+            "guide-1",
+            "call-1",
+            "query_table",
+            {"columns": ["count"], "rows": [[12]]},
+            "One row",
+            ToolStatus.OK,
+            4.5,
+            WHEN,
+        ),
+        "Counted rows",
+    ),
+    "tool_completed without result": (
+        ToolCompleted("guide-1", "call-2", "query_table", None, "", ToolStatus.TIMED_OUT, 20000.0, WHEN),
+        "query_table took too long",
+    ),
+    "sanitization_summary": (
+        SanitizationSummary("outbound", {"secrets": 1}, [{"kind": "aws_key", "start": 3, "end": 23}], 80),
+        "One finding removed",
+    ),
+    "agent_completed": (
+        AgentCompleted("guide-1", "There are 12 rows.", RunStatus.SUCCESS, Usage(9, 4, 2), WHEN),
+        "Guide is done",
+    ),
+    "final_response": (FinalResponse("There are **12** rows.", RunStatus.SUCCESS, Usage(9, 4, 2)), "Answered"),
+    "final_response with table": (
+        FinalResponse(
+            "There are 12 rows.", RunStatus.SUCCESS, Usage(9, 4, 2), data={"columns": ["count"], "rows": [[12]]}
+        ),
+        "Answered",
+    ),
+    "final_response with chart": (
+        FinalResponse(
+            "Here is the chart.",
+            RunStatus.SUCCESS,
+            Usage(9, 4, 2),
+            visualization={"spec": {"mark": "bar"}, "svg": "<svg/>", "title": "Rows"},
+        ),
+        "Answered",
+    ),
+    "final_response cancelled": (FinalResponse("There", RunStatus.CANCELLED, Usage(9, 1, 1)), "Stopped"),
+    "error": (
+        Error("agent_timeout", "The agent took longer than it is allowed to.", True, "e-1", retry_after=2.5),
+        "The agent took longer than it is allowed to.",
+    ),
+}
+
+PASSING: Mapping[str, tuple[Event, str]] = {
+    "agent_progress": (AgentProgress(3.0, "Waiting for a free place", total=10.0), "Waiting for a free place"),
+    "agent_progress without total": (AgentProgress(1.0, "Still working"), "Still working"),
+    "partial_result": (PartialResult("There are ", 0, (Block(0, 10, "<p>There are</p>"),)), ""),
+}
+
+APART: Mapping[str, tuple[Event, str]] = {
+    "error without run": (Error("bad_json", "That was not valid JSON.", False, "e-2"), "That was not valid JSON."),
+    "welcome": (
+        Welcome(
+            connection_id="connection-1",
+            user="anna",
+            session="session-1",
+            version="0.1.0",
+            limits={"frame_bytes": 262144},
+            heartbeat_s=25.0,
+            threads={"thread-1": 7},
+            capabilities=("batch", "html"),
+            session_token="header.claims.signature",
+        ),
+        "Welcome",
+    ),
+    "alert": (Alert("Maintenance at noon."), "Maintenance at noon."),
+    "drain": (Drain(5.0), "The server is about to restart"),
+    "ping": (Ping(), ""),
+    "pong": (Pong("n-1"), ""),
+    "pong without nonce": (Pong(), ""),
+}
+
+OF_THREAD: Mapping[str, tuple[Event, str]] = {
+    "typing": (Typing(), ""),
+    "resync": (Resync(40), "Read the history"),
+}
+
+
+def _samples() -> Mapping[str, Envelope]:
+    envelopes = {name: Envelope(event, WHEN, message=line) for name, (event, line) in APART.items()}
+    for name, (event, line) in OF_THREAD.items():
+        envelopes[name] = Envelope(event, WHEN, thread_id="thread-1", message=line)
+    run = Envelope(
+        Ping(), WHEN, None, "thread-1", "run-1", "message-1", "guide_session-1", "liaison", "insights", message=""
+    )
+    for name, (event, line) in PASSING.items():
+        envelopes[name] = evolve(run, event=event, message=line)
+    for seq, (name, (event, line)) in enumerate(ARC.items(), start=1):
+        envelopes[name] = evolve(run, event=event, message=line, seq=seq)
+    executing = envelopes["tool_executing"]
+    envelopes["tool_executing"] = evolve(executing, agent_type="guide", pillar=None)
+    return dict(sorted(envelopes.items()))
+
+
+SAMPLES = _samples()

@@ -1,0 +1,133 @@
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transport.limits import Counter, Limits, RateLimit, TokenBucket
+
+
+def test_the_defaults_are_those_of_the_protocol() -> None:
+    """The published defaults; a change here is a change of the reference page."""
+    assert attrs.asdict(Limits()) == {
+        "frame_bytes": 256 * 1024,
+        "transport_bytes": 1024 * 1024,
+        "message_bytes": 8 * 1024 * 1024,
+        "messages_per_minute": 120,
+        "connections_per_user": 3,
+        "runs_per_user": 10,
+        "runs_total": 1000,
+        "run_s": 30.0,
+        "heartbeat_s": 25.0,
+        "history_messages": 100,
+    }
+
+
+@pytest.mark.parametrize("name", [field.name for field in attrs.fields(Limits)])
+@pytest.mark.parametrize("value", [0, -1])
+def test_no_limit_can_be_nothing(name, value) -> None:
+    """A limit of zero would shut the door for good, so it is refused where it is set."""
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: value})
+
+
+def test_a_burst_then_a_wait() -> None:
+    """The bucket gives its burst at once, then says how long until the next; waiting that long is enough."""
+    bucket = TokenBucket(rate_per_min=120, burst=3)
+    assert [bucket.take(100.0) for _ in range(3)] == [0, 0, 0]
+    assert bucket.take(100.0) == pytest.approx(0.5)
+    assert bucket.take(100.25) == pytest.approx(0.25)
+    assert bucket.take(100.5) == 0
+    assert bucket.take(100.5) == pytest.approx(0.5)
+
+
+def test_a_bucket_holds_no_more_than_its_burst() -> None:
+    """An hour of silence does not buy an hour of messages."""
+    bucket = TokenBucket(rate_per_min=60, burst=2)
+    bucket.take(0.0)
+    assert [bucket.take(3600.0) == 0 for _ in range(3)] == [True, True, False]
+
+
+def test_a_clock_that_steps_back_gives_nothing() -> None:
+    """Time that runs twice is not paid twice."""
+    bucket = TokenBucket(rate_per_min=60, burst=1)
+    assert bucket.take(100.0) == 0
+    assert bucket.take(50.0) == pytest.approx(1.0)
+    assert bucket.take(100.5) == pytest.approx(0.5)
+
+
+@given(
+    st.integers(1, 600),
+    st.integers(1, 20),
+    st.lists(st.floats(0, 5, allow_subnormal=False), min_size=1, max_size=60),
+)
+def test_never_more_than_rate_and_burst(rate, burst, waits) -> None:
+    """However the asking is spread, what is given stays within the burst and the rate, and a told wait suffices."""
+    bucket, now, given_out = TokenBucket(rate, burst), 0.0, 0
+    for wait in waits:
+        now += wait
+        retry_after = bucket.take(now)
+        given_out += retry_after == 0
+        assert given_out <= burst + now * rate / 60 + 1e-6
+        assert 0 <= retry_after <= 60 / rate + 1e-9
+    retry_after = bucket.take(now)
+    if retry_after:
+        assert bucket.take(now + retry_after + 1e-6) == 0
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(0, 1), (60, 0.5), (-1, 1)])
+def test_a_bucket_that_never_gives_is_refused(rate, burst) -> None:
+    """A bucket that could hold no whole token, or is never refilled, would refuse for ever."""
+    with pytest.raises(ValueError, match=r"burst|rate_per_min"):
+        TokenBucket(rate, burst)
+
+
+def test_users_do_not_share_a_bucket() -> None:
+    """One user's flood costs another nothing."""
+    limit = RateLimit(60, burst=1)
+    assert limit.take("anna", 0.0) == 0
+    assert limit.take("anna", 0.0) > 0
+    assert limit.take("bert", 0.0) == 0
+
+
+def test_full_buckets_are_not_kept() -> None:
+    """A user who was silent long enough costs no memory, and is treated as before."""
+    limit = RateLimit(60, burst=2)
+    for user in ("anna", "bert"):
+        limit.take(user, 0.0)
+    assert len(limit) == 2
+    limit.take("carl", 10.0)
+    assert len(limit) == 1
+    assert [limit.take("anna", 10.0) == 0 for _ in range(3)] == [True, True, False]
+
+
+def test_the_number_of_buckets_is_bounded() -> None:
+    """At the bound the user heard of least recently is forgotten first."""
+    limit = RateLimit(60, burst=1, max_users=2)
+    limit.take("anna", 0.0)
+    limit.take("bert", 0.0)
+    assert limit.take("anna", 0.1) > 0
+    limit.take("carl", 0.1)
+    assert len(limit) == 2
+    assert limit.take("anna", 0.2) > 0
+    assert limit.take("bert", 0.2) == 0
+
+
+def test_a_user_has_at_most_the_cap() -> None:
+    """The one too many is refused and not counted; a place that is left can be taken again."""
+    counter = Counter(2)
+    assert [counter.enter("anna") for _ in range(3)] == [True, True, False]
+    assert counter.enter("bert")
+    counter.leave("anna")
+    assert counter.held("anna") == 1
+    assert counter.enter("anna")
+    assert not counter.enter("anna")
+
+
+def test_leaving_too_often_is_a_fault() -> None:
+    """A place given back twice would let a user pass the cap, so it is an error at once."""
+    counter = Counter(2)
+    counter.enter("anna")
+    counter.leave("anna")
+    with pytest.raises(ValueError, match="left more often"):
+        counter.leave("anna")
+    assert counter.held("anna") == 0

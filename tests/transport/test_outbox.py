@@ -1,0 +1,437 @@
+"""The outbox over a real socket: order, loss, slow readers, batches and ends."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, field
+from trio.testing import wait_all_tasks_blocked
+from websockets.frames import Opcode
+
+from actors import ActorRef, ActorSystem, ChildSpec, Lane, Restart
+from tests.transport.door import RawSocket, open_door, raw_socket
+from transport.codec import encode
+from transport.dialects import Dialect
+from transport.encoder import Encoder
+from transport.events import (
+    AgentProgress,
+    AgentThinking,
+    Alert,
+    Envelope,
+    Error,
+    FinalResponse,
+    PartialResult,
+    Pong,
+    RunStatus,
+    Usage,
+)
+from transport.outbox import Deliver, Finish, Follow, LogPage, Outbox, OutboxLimits, Speak, Unfollow
+from transport.websocket import SocketLimits, Upgrade
+
+
+def thought(seq: int, thread_id: str = "t", text: str = "hm") -> Envelope:
+    """A durable event."""
+    return Envelope(AgentThinking("a", text, 1.0), 1.0, seq=seq, thread_id=thread_id, run_id="r", message_id="m")
+
+
+def text(offset: int, words: str, thread_id: str = "t", message_id: str = "m") -> Envelope:
+    """A piece of an answer."""
+    return Envelope(PartialResult(words, offset), 1.0, thread_id=thread_id, run_id="r", message_id=message_id)
+
+
+def answer(seq: int) -> Envelope:
+    """The end of a run."""
+    event = FinalResponse("done", RunStatus.SUCCESS, Usage())
+    return Envelope(event, 1.0, seq=seq, thread_id="t", run_id="r", message_id="m")
+
+
+@define
+class Log:
+    """A log in memory, as the storage would page through it."""
+
+    events: list[Envelope] = field(factory=list)
+    reads: list[tuple[str, int, int]] = field(factory=list)
+    trimmed: int = 0
+    broken: bool = False
+    gate: trio.Event | None = None
+
+    async def read(self, thread_id: str, after: int, limit: int) -> LogPage:
+        """Events of a thread after a seq."""
+        self.reads.append((thread_id, after, limit))
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.broken:
+            raise OSError("the disk is gone")
+        mine = [event for event in self.events if event.thread_id == thread_id]
+        head = max((event.seq or 0 for event in mine), default=0)
+        later = [event for event in mine if (event.seq or 0) > max(after, self.trimmed)]
+        await trio.lowlevel.checkpoint()
+        return LogPage(later[:limit], head)
+
+
+@define
+class Counts:
+    """An observer that remembers."""
+
+    sent: list[tuple[str, float]] = field(factory=list)
+    dropped: list[str] = field(factory=list)
+    errors: list[str] = field(factory=list)
+    received: list[str] = field(factory=list)
+    connections: list[int] = field(factory=list)
+    closed: list[int] = field(factory=list)
+
+    def on_sent(self, event_type: str, lag_s: float) -> None:
+        self.sent.append((event_type, lag_s))
+
+    def on_dropped(self, event_type: str) -> None:
+        self.dropped.append(event_type)
+
+    def on_error(self, code: str) -> None:
+        self.errors.append(code)
+
+    def on_received(self, command_type: str) -> None:
+        self.received.append(command_type)
+
+    def on_connection(self, change: int, dialect: str) -> None:
+        self.connections.append(change)
+
+    def on_closed(self, code: int) -> None:
+        self.closed.append(code)
+
+
+@define
+class Rig:
+    """An outbox, its client, and what is behind it."""
+
+    outbox: ActorRef
+    client: RawSocket
+    log: Log
+    counts: Counts
+    snapshots: list[str]
+    encoder: Encoder
+
+    def tell(self, *envelopes: Envelope) -> None:
+        """Deliver events."""
+        for envelope in envelopes:
+            self.outbox.tell(Deliver(envelope))
+
+    async def frames(self, count: int) -> list[Any]:
+        """The next frames, as JSON."""
+        with trio.fail_after(10):
+            return [json.loads(bytes((await self.client.frame()).data)) for _ in range(count)]
+
+    async def seqs(self, count: int) -> list[int]:
+        """The seqs of the next frames."""
+        return [frame["seq"] for frame in await self.frames(count)]
+
+    async def close_code(self) -> int:
+        """Read to the close frame."""
+        with trio.fail_after(10):
+            while (await self.client.frame()).opcode is not Opcode.CLOSE:
+                pass
+        assert self.client.protocol.close_rcvd is not None
+        return int(self.client.protocol.close_rcvd.code)
+
+
+@asynccontextmanager
+async def open_rig(dialect: Dialect = Dialect.CANONICAL, **limits: Any) -> AsyncIterator[Rig]:
+    """An outbox behind a door, and a raw client before it."""
+    log, counts, snapshots, encoder = Log(), Counts(), [], Encoder(lambda words: f"<p>{words}</p>")
+    refs: list[ActorRef] = []
+    async with ActorSystem("test") as system:
+
+        async def serve(upgrade: Upgrade) -> None:
+            socket = await upgrade.accept()
+
+            def new_outbox() -> Outbox:
+                return Outbox(
+                    socket,
+                    dialect,
+                    encoder=encoder,
+                    read_log=log.read,
+                    want_snapshot=snapshots.append,
+                    observer=counts,
+                    limits=OutboxLimits(**limits),
+                    clock=lambda: 3.5,
+                )
+
+            refs.append(await system.spawn(ChildSpec("outbox", new_outbox, restart=Restart.TEMPORARY)))
+            await refs[0].wait_stopped()
+
+        async with (
+            open_door(serve, socket=SocketLimits(send_buffer_bytes=4096)) as port,
+            raw_socket(port) as client,
+        ):
+            await wait_all_tasks_blocked()
+            yield Rig(refs[0], client, log, counts, snapshots, encoder)
+
+
+async def test_events_go_out_as_they_come() -> None:
+    """In order, encoded for the dialect, and each is counted with its lag."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1), text(0, "Hello"), answer(2))
+        frames = await rig.frames(3)
+        assert [frame["type"] for frame in frames] == ["agent_thinking", "partial_result", "final_response"]
+        assert frames[0] == json.loads(encode(thought(1), Dialect.CANONICAL) or b"")
+        await wait_all_tasks_blocked()
+        assert rig.counts.sent == [("agent_thinking", 2.5), ("partial_result", 2.5), ("final_response", 2.5)]
+        assert rig.log.reads == []
+
+
+async def test_a_burst_is_one_write() -> None:
+    """What waits together arrives together."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(*(thought(seq) for seq in range(1, 9)))
+        await wait_all_tasks_blocked()
+        data = await rig.client.stream.receive_some(65536)
+        assert data.count(b'"agent_thinking"') == 8
+
+
+async def test_resuming_replays_the_log_and_goes_on_live() -> None:
+    """Pages of the log first, then live events: no gap and no repeat at the join; then the running text is asked for."""
+    async with open_rig(page_events=3) as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 9)]
+        rig.log.gate = trio.Event()
+        rig.outbox.tell(Follow("t", 2, 8))
+        await wait_all_tasks_blocked()
+        for seq in (9, 10):
+            rig.log.events.append(thought(seq))
+            rig.tell(thought(seq))
+        rig.log.gate.set()
+        assert await rig.seqs(8) == list(range(3, 11))
+        rig.tell(thought(11))
+        assert await rig.seqs(1) == [11]
+        await wait_all_tasks_blocked()
+        assert rig.snapshots == ["t"]
+        rig.tell(text(0, "So far"))
+        assert (await rig.frames(1))[0]["data"] == {"text": "So far", "offset": 0}
+
+
+async def test_a_lost_event_is_read_from_the_log() -> None:
+    """A hole in the live events is filled from the log, and duplicates are dropped."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.log.events = [thought(seq) for seq in range(1, 6)]
+        rig.tell(thought(1), thought(1), thought(4))
+        assert await rig.seqs(5) == [1, 2, 3, 4, 5]
+        rig.tell(thought(5), thought(6))
+        assert await rig.seqs(1) == [6]
+
+
+async def test_a_trimmed_log_is_a_resync() -> None:
+    """Where the log does not reach back far enough the client is told to read the history, and goes on from there."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 9)]
+        rig.log.trimmed = 5
+        rig.outbox.tell(Follow("t", 2, 8))
+        (frame,) = await rig.frames(1)
+        assert (frame["type"], frame["thread_id"], frame["data"]) == ("resync", "t", {"last_seq": 8})
+        rig.tell(thought(9))
+        assert await rig.seqs(1) == [9]
+
+
+async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(caplog: pytest.LogCaptureFixture) -> None:
+    """The client may come back and resume; what was wrong is in our log."""
+    async with open_rig() as rig:
+        rig.log.broken = True
+        rig.outbox.tell(Follow("t", 0, 3))
+        assert await rig.close_code() == 1013
+        await rig.outbox.wait_stopped()
+    assert [record.getMessage() for record in caplog.records if record.name == "transport.outbox"] == [
+        "outbox.log_unreadable"
+    ]
+
+
+async def test_a_slow_reader_costs_a_bounded_queue_and_loses_nothing() -> None:
+    """Events beyond the bound are not kept: they are read from the log when the client reads again."""
+    async with open_rig(queue_events=20, queue_bytes=40_000, write_bytes=8_000) as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        for seq in range(1, 401):
+            event = thought(seq, text="x" * 2_000)
+            rig.log.events.append(event)
+            rig.tell(event)
+            if seq % 50 == 0:
+                await wait_all_tasks_blocked()
+        assert rig.log.reads == []
+        assert await rig.seqs(400) == list(range(1, 401))
+        assert rig.log.reads
+        rig.log.events.append(thought(401))
+        rig.tell(thought(401))
+        assert await rig.seqs(1) == [401]
+
+
+async def test_text_is_merged_while_the_socket_is_busy() -> None:
+    """Neighbouring pieces leave as one; an overlap is trimmed; a hole asks for a snapshot."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(text(0, "abc"), text(3, "def"), text(4, "efgh"), thought(1), text(8, "i"))
+        frames = await rig.frames(3)
+        assert [frame["data"].get("text") for frame in frames] == ["abcdefgh", None, "i"]
+        await wait_all_tasks_blocked()
+        rig.snapshots.clear()
+        rig.tell(text(12, "mno"))
+        await wait_all_tasks_blocked()
+        assert rig.snapshots == ["t"]
+        rig.tell(text(0, "abcdefghijklmno"))
+        assert (await rig.frames(1))[0]["data"] == {"text": "jklmno", "offset": 9}
+
+
+async def test_text_waits_until_its_thread_has_caught_up() -> None:
+    """Text of a thread that is behind would overtake the events before it: it is asked for afterwards."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(1), thought(2)]
+        rig.log.gate = trio.Event()
+        rig.outbox.tell(Follow("t", 0, 2))
+        rig.tell(text(0, "early"))
+        await wait_all_tasks_blocked()
+        assert rig.snapshots == []
+        rig.log.gate.set()
+        assert await rig.seqs(2) == [1, 2]
+        await wait_all_tasks_blocked()
+        assert rig.snapshots == ["t"]
+
+
+async def test_lanes() -> None:
+    """Alerts overtake everything, answers to the client come next, progress last; a thread's story keeps its order."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        failed = Envelope(Error("agent_failed", "No.", True, "e"), 1.0, seq=2, thread_id="t")
+        rig.tell(
+            Envelope(AgentProgress(1, "going on"), 1.0, thread_id="t"),
+            thought(1),
+            failed,
+            Envelope(Pong("n"), 1.0),
+            Envelope(Alert("fire"), 1.0),
+        )
+        kinds = [frame["type"] for frame in await rig.frames(5)]
+        assert kinds == ["alert", "pong", "agent_thinking", "error", "agent_progress"]
+
+
+async def test_events_without_seq_are_dropped_when_there_is_no_room() -> None:
+    """A flood of progress is bounded and counted."""
+    async with open_rig(queue_events=5) as rig:
+        rig.tell(*(Envelope(AgentProgress(done, "…"), 1.0) for done in range(9)))
+        assert [frame["data"]["done"] for frame in await rig.frames(5)] == [0, 1, 2, 3, 4]
+        assert rig.counts.dropped == ["agent_progress"] * 4
+
+
+async def test_what_is_not_followed_is_not_sent() -> None:
+    """Threads nobody asked for stay away, also after unfollow with events queued."""
+    async with open_rig() as rig:
+        rig.tell(thought(1), text(0, "no"))
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1))
+        rig.outbox.tell(Unfollow("t"))
+        rig.tell(thought(2), Envelope(Pong("end"), 1.0))
+        assert [frame["type"] for frame in await rig.frames(1)] == ["pong"]
+
+
+async def test_following_again_starts_where_the_client_says() -> None:
+    """A second resume goes back; what was queued is not told twice. Joining without a place changes nothing."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 5)]
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1), thought(2))
+        rig.outbox.tell(Follow("t", 0, 4))
+        assert await rig.seqs(4) == [1, 2, 3, 4]
+        rig.outbox.tell(Follow("t", None, 4))
+        rig.outbox.tell(Follow("u", None, 7))
+        rig.tell(thought(5), thought(8, "u"))
+        assert await rig.seqs(2) == [5, 8]
+
+
+async def test_batches_and_rendered_answers_are_the_clients_choice() -> None:
+    """After `hello` several events come in one frame, and answers with safe HTML."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Speak(batch=True, html=True))
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1), answer(2))
+        ((first, second),) = await rig.frames(1)
+        assert (first["seq"], second["data"]["html"]) == (1, "<p>done</p>")
+        rig.tell(thought(3))
+        assert await rig.seqs(1) == [3]
+
+
+async def test_a_dialect_shows_what_it_shows() -> None:
+    """The agent response dialect sends answers only, and the cursor moves on all the same."""
+    async with open_rig(Dialect.AGENT_RESPONSE) as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1), text(0, "do"), answer(2))
+        (frame,) = await rig.frames(1)
+        assert (frame["type"], frame["message"]) == ("message", "done")
+        await wait_all_tasks_blocked()
+        assert rig.log.reads == []
+
+
+async def test_an_event_that_cannot_be_shown_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged and left out."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(Envelope(FinalResponse("x", RunStatus.SUCCESS, Usage(), {"bad": object()}), 1.0, 1, "t"), thought(2))
+        assert await rig.seqs(1) == [2]
+    assert [record.getMessage() for record in caplog.records if record.name == "transport.outbox"] == [
+        "outbox.unencodable"
+    ]
+
+
+async def test_finish_sends_what_is_queued_and_nothing_later() -> None:
+    """The close frame follows the last event; the outbox ends."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1))
+        rig.outbox.tell(Finish(4403, "enough"))
+        rig.tell(thought(2))
+        rig.outbox.tell(Finish(1000, "twice"))
+        assert await rig.seqs(1) == [1]
+        frame = await rig.client.frame()
+        assert (frame.opcode, bytes(frame.data)[2:]) == (Opcode.CLOSE, b"enough")
+        with trio.fail_after(5):
+            await rig.outbox.wait_stopped()
+
+
+async def test_a_client_that_never_reads_is_closed_with_1013(autojump_clock: trio.testing.MockClock) -> None:
+    """Its outbox ends after the write limit, and has never held more than its queue."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        started = trio.current_time()
+        for seq in range(1, 2001):
+            rig.log.events.append(thought(seq, text="x" * 4_000))
+            rig.outbox.tell(Deliver(rig.log.events[-1]), lane=Lane.NORMAL)
+            if seq % 500 == 0:
+                await trio.lowlevel.checkpoint()
+        await rig.outbox.wait_stopped()
+        assert trio.current_time() - started == pytest.approx(20, abs=1)
+        assert await rig.close_code() == 1013
+
+
+def test_an_event_is_encoded_once_for_all() -> None:
+    """The encoder's memory gives the same bytes again, apart for each dialect and rendering, within its bounds."""
+    rendered: list[str] = []
+
+    def html(words: str) -> str:
+        rendered.append(words)
+        return words
+
+    encoder = Encoder(html, max_entries=3)
+    event = answer(1)
+    frames = [encoder.encode(event, Dialect.CANONICAL, html=True) for _ in range(3)]
+    assert frames[0] is frames[1] is frames[2]
+    assert rendered == ["done"]
+    assert encoder.encode(event, Dialect.CANONICAL) != frames[0]
+    assert encoder.encode(event, Dialect.FLAT) is not None
+    for seq in range(2, 4):
+        encoder.encode(answer(seq), Dialect.FLAT)
+    assert encoder.encode(event, Dialect.CANONICAL, html=True) == frames[0]
+    assert rendered == ["done", "done"]
+
+
+def test_the_encoders_memory_is_bounded_in_bytes() -> None:
+    """What does not fit is encoded again, not kept."""
+    encoder = Encoder(max_bytes=100)
+    event = thought(1, text="x" * 200)
+    assert encoder.encode(event, Dialect.FLAT) is not encoder.encode(event, Dialect.FLAT)

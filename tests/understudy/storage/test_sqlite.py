@@ -1,0 +1,198 @@
+"""Opening the database of a data folder: new, at head, older, newer, and everything that is not ours to use."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from understudy.storage import CannotOpen, NotADatabase, SchemaTooNew, migrations, open_database, schema
+from understudy.storage.sqlite import FILE_NAME
+
+
+def test_a_new_folder_gets_the_newest_schema(tmp_path) -> None:
+    """From nothing to the tables of schema.py, by the migrations alone, with no difference to what the code says."""
+    database = open_database(tmp_path / "made" / "for 100% of us")
+    with database.writing.begin() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == schema.HEAD
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, schema.metadata) == []
+    database.close()
+
+
+def test_the_code_knows_every_migration() -> None:
+    """`REVISIONS`, which start-up trusts, is what lies in the folder."""
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == schema.REVISIONS
+
+
+def test_every_migration_can_be_taken_back(database) -> None:
+    """Down to nothing and up again."""
+    from alembic import command
+
+    with database.writing.begin() as connection:
+        command.downgrade(migrations.configuration(connection), "base")
+    with database.writing.begin() as connection:
+        tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
+        assert tables == ["alembic_version"]
+        migrations.upgrade(connection)
+    with database.writing.begin() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+
+
+def test_a_failed_migration_leaves_nothing_behind(tmp_path) -> None:
+    """The migrations are one transaction: a table in their way, and the file is as it was."""
+    path = tmp_path / FILE_NAME
+    other = sqlite3.connect(path)
+    other.execute("CREATE VIEW files AS SELECT 1")
+    other.close()
+    with pytest.raises(CannotOpen, match="files"):
+        open_database(tmp_path)
+    other = sqlite3.connect(path)
+    assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("files",)]
+    other.close()
+
+
+def test_a_start_at_head_does_not_import_alembic(folder) -> None:
+    """Most starts find the newest schema; they must not pay for the migrations' machinery."""
+    code = (
+        "import sys; from pathlib import Path; from understudy.storage import open_database; "
+        "open_database(Path(sys.argv[1])).close(); print('alembic' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+
+
+def test_a_newer_schema_is_refused_and_left_alone(folder) -> None:
+    """The sentence names both versions and what to do; the file keeps its version."""
+    path = folder / FILE_NAME
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(SchemaTooNew, match=f"has schema 9999, this understudy knows schemas up to {schema.HEAD}"):
+        open_database(folder)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"Dear diary, " * 200, b"\x00" * 5000, b"short"])
+def test_a_file_that_is_not_a_database(tmp_path, content) -> None:
+    """Refused in one sentence, and not a byte of it changed."""
+    path = tmp_path / FILE_NAME
+    path.write_bytes(content)
+    with pytest.raises(NotADatabase, match="is not a database of understudy"):
+        open_database(tmp_path)
+    assert path.read_bytes() == content
+    assert [child.name for child in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_the_database_of_another_program(tmp_path) -> None:
+    """Tables, but not ours: refused, and no table added."""
+    path = tmp_path / FILE_NAME
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+    connection.close()
+    with pytest.raises(NotADatabase, match="another program"):
+        open_database(tmp_path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
+    connection.close()
+
+
+def test_an_empty_file_is_a_new_database(tmp_path) -> None:
+    """As SQLite has it: a start that was killed before its first write leaves one."""
+    (tmp_path / FILE_NAME).touch()
+    open_database(tmp_path).close()
+    assert (tmp_path / FILE_NAME).stat().st_size > 0
+
+
+def test_a_folder_that_is_a_file(tmp_path) -> None:
+    """A clear sentence in place of a traceback."""
+    (tmp_path / "data").write_text("not a folder")
+    for folder in (tmp_path / "data", tmp_path / "data" / "below"):
+        with pytest.raises(CannotOpen, match="cannot use"):
+            open_database(folder)
+
+
+def test_a_database_file_that_is_a_folder(tmp_path) -> None:
+    """The same for the file itself."""
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(CannotOpen, match="cannot use"):
+        open_database(tmp_path)
+
+
+@pytest.fixture
+def as_nobody():
+    """Without the rights of root, for whom nothing is read-only."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.fixture
+def read_only(migrated):
+    """A data folder everyone may read and nobody may write to: outside tmp_path, which only its owner may enter."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "data"
+        folder.mkdir()
+        (folder / FILE_NAME).write_bytes((migrated / FILE_NAME).read_bytes())
+        (folder / FILE_NAME).chmod(0o444)
+        Path(name).chmod(0o555)
+        folder.chmod(0o555)
+        yield folder
+        folder.chmod(0o755)
+        Path(name).chmod(0o755)
+
+
+def test_a_read_only_folder(read_only, as_nobody) -> None:
+    """Found at start and said in a sentence, with a database in it and without."""
+    with pytest.raises(CannotOpen, match=r"cannot use .* for storage"):
+        open_database(read_only)
+    with pytest.raises(CannotOpen, match="Permission denied"):
+        open_database(read_only / "below")
+
+
+def test_a_database_that_another_process_is_writing_to(folder) -> None:
+    """A lock that is not let go of is named after the busy timeout."""
+    other = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(CannotOpen, match="locked"):
+        open_database(folder, busy_timeout_ms=10)
+    other.close()
+    open_database(folder).close()
+
+
+def test_what_is_committed_is_on_the_disk(database) -> None:
+    """The settings that durability rests on, as each connection has them."""
+    with database.writing.connect() as connection:
+        settings = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 2000}
+
+
+def test_readers_cannot_write(database) -> None:
+    """The pool that questions run on refuses changes."""
+    from sqlalchemy.exc import OperationalError
+
+    with database.reading.connect() as connection, pytest.raises(OperationalError, match="readonly"):
+        connection.exec_driver_sql("DELETE FROM threads")
+
+
+def test_two_starts_at_once_migrate_once(tmp_path) -> None:
+    """The second waits for the first one's lock and finds the work done."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        for database in pool.map(open_database, [tmp_path, tmp_path]):
+            database.close()

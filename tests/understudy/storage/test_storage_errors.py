@@ -1,0 +1,40 @@
+"""The errors: one root, sentences, and a way through pickle."""
+
+import copy
+import inspect
+import pickle
+from pathlib import Path
+
+import pytest
+
+from understudy.storage import errors
+
+SAMPLES = [
+    errors.StorageUnavailable("the disk is full"),
+    errors.CannotOpen(Path("data"), "Permission denied"),
+    errors.NotADatabase(Path("data/understudy.db"), "file is not a database"),
+    errors.SchemaTooNew(Path("data/understudy.db"), "0009", "0001"),
+    errors.Unstorable("surrogates not allowed"),
+    errors.SequenceConflict("t1", 4, 9),
+    errors.AlreadyStored("message", "m1"),
+    errors.RunEnded("r1", "success"),
+    errors.NotStored("thread", "t1"),
+    errors.InvalidCursor("x"),
+    errors.FileTooLarge(20),
+]
+
+
+@pytest.mark.parametrize("error", SAMPLES, ids=lambda error: type(error).__name__)
+def test_each_error_is_a_sentence_and_survives_pickling(error) -> None:
+    """The text names what happened; copies and pickles are equal in type, fields and text."""
+    assert isinstance(error, errors.StorageError)
+    assert " " in str(error)
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (type(twin), str(twin), twin.args) == (type(error), str(error), error.args)
+
+
+def test_every_error_is_sampled() -> None:
+    """A new error gets its row above; only the three that are never raised themselves have none."""
+    kinds = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.StorageError)}
+    bases = {errors.StorageError, errors.DatabaseUnusable, errors.ChangeRefused}
+    assert {type(error) for error in SAMPLES} == kinds - bases

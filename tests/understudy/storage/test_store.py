@@ -1,0 +1,274 @@
+"""The face of storage, with the writer as an actor of a real system, on the real clock (its work is in threads)."""
+
+import contextlib
+import sqlite3
+
+import pytest
+import trio
+
+from actors import ActorSystem, ChildSpec
+from understudy.storage import (
+    AlreadyStored,
+    InvalidCursor,
+    SequenceConflict,
+    StorageUnavailable,
+    Store,
+    StoreWriter,
+    Unstorable,
+)
+from understudy.storage.sqlite import FILE_NAME, open_database
+
+
+@contextlib.asynccontextmanager
+async def opened(database, deadline_s: float = 5.0):
+    """A store whose writer lives in a system of its own."""
+    async with ActorSystem("test") as system:
+        writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+        yield Store(database, lambda: writer, deadline_s=deadline_s)
+
+
+@pytest.fixture
+async def store(database):
+    """A store with its writer running."""
+    with trio.fail_after(20):
+        async with opened(database) as store:
+            yield store
+
+
+async def test_what_was_committed_is_read(store, make) -> None:
+    """One conversation, from its first message to its end, through every question there is."""
+    await store.commit(make.opening())
+    assert await store.unfinished_runs("ann") == [make.run(message_id="m-t1")]
+    await store.commit(make.change(events=make.events(2, 4), steps=[make.step(1)]))
+    await store.commit(make.change(events=make.events(5, 5), run_end=make.ending(), messages=[make.message()]))
+    assert (await store.thread("ann", "t1")).last_seq == 5
+    assert [event.seq for event in await store.events("ann", "t1", 1, 3)] == [2, 3, 4]
+    assert await store.events("ann", "t1", 5) == []
+    assert len(await store.run_events("ann", "t1", "r1")) == 5
+    assert await store.run_events("ann", "t1", "r2") == []
+    assert [message.id for message in (await store.messages("ann", "t1")).items] == ["m-t1", "m1"]
+    assert (await store.message("ann", "m1")).content == "Hello"
+    assert (await store.run("r1")).status == "success"
+    assert await store.steps("r1") == [make.step(1)]
+    assert await store.unfinished_runs() == []
+    assert await store.live_threads("ann") == {"t1": 5}
+    assert await store.rename_thread("ann", "t1", "New") is True
+    assert [thread.title for thread in (await store.threads("ann")).items] == ["New"]
+    assert await store.delete_thread("ann", "t1") is True
+    assert await store.delete_thread("ann", "t1") is False
+    assert await store.thread("ann", "t1") is None
+    await store.check()
+
+
+async def test_what_is_not_there(store) -> None:
+    """Questions about nothing are answered with nothing."""
+    assert await store.thread("ann", "t1") is None
+    assert await store.message("ann", "m1") is None
+    assert await store.run("r1") is None
+    assert await store.file("ann", "f1") is None
+    assert await store.files("ann", []) == []
+    assert await store.live_threads("ann") == {}
+    assert (await store.messages("ann", "t1")).items == ()
+    assert await store.rename_thread("ann", "t1", "New") is False
+
+
+async def test_refusals_reach_their_caller_at_once(store, make) -> None:
+    """A conflict is not tried again: waiting cannot mend it."""
+    await store.commit(make.opening())
+    with pytest.raises(SequenceConflict, match="the next event of thread 't1' is 2, not 7"):
+        await store.commit(make.change(events=make.events(7, 7)))
+    await store.add_file(make.file())
+    with pytest.raises(AlreadyStored):
+        await store.add_file(make.file(size=9))
+    with pytest.raises(Unstorable):
+        await store.rename_thread("ann", "t1", "\ud800")
+
+
+async def test_nobody_sees_anything_of_another(store, make) -> None:
+    """Two owners with the same names throughout: each question is answered from one's own space."""
+    await store.commit(make.opening("ann", "t1", "r1", title="of ann"))
+    await store.commit(make.opening("bob", "t1", "r2", title="of bob"))
+    await store.add_file(make.file("ann"))
+    assert await store.file("bob", "0" * 32) is None
+    assert await store.files("bob", ["0" * 32]) == []
+    assert (await store.threads("ann", "of bob")).items == ()
+    assert [thread.owner for thread in (await store.threads("bob")).items] == ["bob"]
+    assert [run.id for run in await store.unfinished_runs("bob", "t1")] == ["r2"]
+    assert await store.run_events("ann", "t1", "r2") == []
+    await store.delete_thread("bob", "t1")
+    assert len(await store.events("ann", "t1", 0)) == 1
+
+
+@pytest.fixture
+async def many(store, make):
+    """Seven threads, two of them touched at the same moment."""
+    for number, touched in enumerate([10.0, 20.0, 30.0, 30.0, 40.0, 50.0, 60.0]):
+        await store.commit(
+            make.change("ann", f"t{number}", thread=make.thread("ann", f"t{number}", updated_at=touched))
+        )
+    return store
+
+
+async def test_threads_come_newest_first_in_pages(many) -> None:
+    """Every thread once, whatever the size of the page."""
+    for limit in (1, 2, 3, 7, 50):
+        seen, cursor = [], None
+        while True:
+            page = await many.threads("ann", cursor=cursor, limit=limit)
+            seen += [thread.id for thread in page.items]
+            assert len(page.items) <= limit
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert seen == ["t6", "t5", "t4", "t3", "t2", "t1", "t0"]
+    assert list(await many.live_threads("ann", limit=3)) == ["t6", "t5", "t4"]
+
+
+async def test_a_page_is_bounded_whatever_is_asked_for(many) -> None:
+    """Zero and less are one row."""
+    for limit in (0, -5):
+        assert len((await many.threads("ann", limit=limit)).items) == 1
+
+
+async def test_messages_come_last_page_first_each_in_reading_order(store, make) -> None:
+    """The first page is the end of the conversation; the order is that of storing, whatever the clocks said."""
+    await store.commit(make.opening())
+    for number in range(2, 7):
+        message = make.message(message_id=f"m{number}", created_at=200.0 - number)
+        await store.commit(make.change(messages=[message]))
+    pages, cursor = [], None
+    while True:
+        page = await store.messages("ann", "t1", cursor, limit=4)
+        pages.append([message.id for message in page.items])
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert pages == [["m3", "m4", "m5", "m6"], ["m-t1", "m2"]]
+    assert (await store.messages("ann", "t1", limit=6)).next_cursor is None
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "####", "W10", "WzEsMl0", "bnVsbA", "WyJhIiwxXQ", "\ud800", "é", "WzFlOTk5LCJhIl0"]
+)
+async def test_a_cursor_that_no_page_gave_out(store, cursor) -> None:
+    """Refused by both lists, whatever is wrong with it."""
+    for question in (store.threads("ann", cursor=cursor), store.messages("ann", "t1", cursor)):
+        with pytest.raises(InvalidCursor):
+            await question
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["t0", "t1", "t2", "t3", "t4"]),
+        ("   ", ["t0", "t1", "t2", "t3", "t4"]),
+        ("%", ["t0"]),
+        ("_", ["t1"]),
+        ("0%", ["t0"]),
+        ("a_b", ["t1"]),
+        ("\\", ["t2"]),
+        ("/", ["t3"]),
+        ("' OR 1=1 --", []),
+        ("100% SURE", ["t0"]),
+        ("äRGER", ["t4"]),
+        ("Ärger", ["t4"]),
+        ("hello", ["t0", "t1", "t2", "t3", "t4"]),
+        ("word of t3", ["t3"]),
+        ("x" * 100_000, []),
+    ],
+)
+async def test_search_takes_every_character_as_itself(store, make, query, found) -> None:
+    """In titles and in messages, in any case of any alphabet; nothing typed is a pattern."""
+    for number, title in enumerate(["100% sure", "a_b", "back\\slash", "a/b", "Viel ÄRGER"]):
+        await store.commit(make.opening("ann", f"t{number}", f"r{number}", title=title))
+        said = make.message("ann", f"t{number}", f"s{number}", content=f"Word of t{number}")
+        await store.commit(make.change("ann", f"t{number}", messages=[said]))
+    assert sorted(thread.id for thread in (await store.threads("ann", query)).items) == found
+
+
+async def test_files_come_in_the_order_asked_for(store, make) -> None:
+    """Without repeats, and without those that are somebody else's or nobody's."""
+    for letter in "abc":
+        await store.add_file(make.file(file_id=letter * 32))
+    await store.add_file(make.file("bob", "d" * 32))
+    found = await store.files("ann", [letter * 32 for letter in "cadxca"])
+    assert [file.id[0] for file in found] == ["c", "a"]
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\ud800"])
+async def test_names_that_cannot_be_stored_cannot_be_asked_for(store, name) -> None:
+    """A lone surrogate in a question is refused in storage's words."""
+    for question in (store.thread("ann", name), store.message(name, "m"), store.threads("ann", name)):
+        with pytest.raises(Unstorable):
+            await question
+    with pytest.raises(Unstorable):
+        await store.events("ann", "t1", 2**70)
+
+
+async def test_without_a_writer_reading_goes_on(database, folder, make) -> None:
+    """While there is no writer, writes fail after their deadline and reads are answered."""
+    store = Store(database, lambda: None, deadline_s=0.05)
+    with pytest.raises(StorageUnavailable, match="the writer is not there"):
+        await store.commit(make.opening())
+    assert await store.thread("ann", "t1") is None
+    with pytest.raises(StorageUnavailable):
+        await store.check()
+
+
+async def test_a_dead_writer_is_storage_unavailable(database, make) -> None:
+    """Not the actor's error, which callers know nothing of."""
+    async with ActorSystem("test") as system:
+        writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+        await writer.stop()
+        store = Store(database, lambda: writer, deadline_s=0.05)
+        with pytest.raises(StorageUnavailable, match="dead"):
+            await store.commit(make.opening())
+
+
+async def test_a_writer_that_comes_back_in_time_is_waited_for(database, make) -> None:
+    """A commit that began while the writer was away succeeds once there is one."""
+    async with ActorSystem("test") as system:
+        writers = []
+        store = Store(database, lambda: writers[-1] if writers else None)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.commit, make.opening())
+            await trio.testing.wait_all_tasks_blocked()
+            writers.append(await system.spawn(ChildSpec("writer", lambda: StoreWriter(database))))
+        assert await store.thread("ann", "t1") is not None
+
+
+async def test_a_broken_database_is_storage_unavailable(folder, make) -> None:
+    """A table that vanished, for reads and for writes: storage's error, with the driver's reason."""
+    database = open_database(folder)
+    async with opened(database, deadline_s=0.05) as store:
+        other = sqlite3.connect(folder / FILE_NAME)
+        other.executescript("DROP TABLE events; DROP TABLE threads")
+        other.close()
+        with pytest.raises(StorageUnavailable, match="no such table"):
+            await store.thread("ann", "t1")
+        with pytest.raises(StorageUnavailable, match="no such table"):
+            await store.commit(make.opening())
+    database.close()
+
+
+async def test_a_cancelled_question_is_over_at_once(database) -> None:
+    """The reading thread ends by itself; its connection goes back to the pool."""
+    async with opened(database) as store:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await store.thread("ann", "t1")
+        assert scope.cancelled_caught
+        await store.check()
+
+
+async def test_many_questions_at_once(many) -> None:
+    """More than there are reading threads; each gets its own answer."""
+    answers = {}
+
+    async def ask(number: int) -> None:
+        answers[number] = (await many.thread("ann", f"t{number % 7}")).id
+
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(ask, number)
+    assert answers == {number: f"t{number % 7}" for number in range(100)}

@@ -1,0 +1,250 @@
+"""A client that comes back by itself: one connection at a time, what was missed is asked for, nothing is told twice.
+
+    async with open_client("ws://127.0.0.1:8002/ws", token=token) as client:
+        await client.say("How many rows has it?", thread_id="t")
+        async for event in client:
+            ...
+
+Events are dicts of the canonical dialect, in order within each thread and without repeats, across reconnections. A
+message that was not yet accepted when a connection broke is sent again on the next, under the same `message_id`,
+which makes it one message for the server.
+"""
+
+import json
+import random
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeAlias
+
+import trio
+from attrs import frozen
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    WebSocketConnection,
+    connect_websocket_url,
+)
+
+from transport.codes import CLOSES
+from transport.errors import SocketClosed, TransportError, Unauthenticated
+
+JsonObject: TypeAlias = Mapping[str, Any]
+
+SUBPROTOCOL: Final = "understudy.v1"
+_MAX_EVENTS: Final = 1000
+_MAX_UNACCEPTED: Final = 100
+_MAX_COMMANDS: Final = 16
+
+
+@frozen
+class Reconnect:
+    """How to come back: after a random time of up to `first_s`, doubled at each failure in a row, never over `max_s`.
+
+    The whole time is random ("full jitter"), so that many clients do not come back at once. `attempts` failures in
+    a row are the end. `connect_s` is the deadline of one attempt. A server that does not answer a ping, one every
+    `ping_s`, before the next is due counts as gone.
+    """
+
+    first_s: float = 0.5
+    max_s: float = 30.0
+    attempts: int = 20
+    connect_s: float = 10.0
+    ping_s: float = 30.0
+
+    def delay_s(self, failures: int, chance: float) -> float:
+        """Seconds to wait after so many failures in a row; `chance` is between 0 and 1."""
+        return min(self.max_s, self.first_s * 2.0 ** min(failures, 30)) * chance
+
+
+class Client:
+    """Made by `open_client`. Iterate over it for events; iteration ends when the client is closed.
+
+    Iterating raises SocketClosed when the server closed with a code after which a client must not come back, or
+    when it cannot be reached any more, and Unauthenticated when it refused the token.
+    """
+
+    def __init__(self, url: str, token: str | None, reconnect: Reconnect, chance: Callable[[], float]) -> None:
+        self.token = token
+        self.last_seq: dict[str, int] = {}
+        self._url = url
+        self._reconnect = reconnect
+        self._chance = chance
+        self._connected = False
+        self._outward, _ = trio.open_memory_channel[JsonObject](0)
+        self._unaccepted: dict[str, JsonObject] = {}
+        self._failure: TransportError | None = None
+        self._inward, self._events = trio.open_memory_channel[dict[str, Any]](_MAX_EVENTS)
+
+    def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        try:
+            return await self._events.receive()
+        except (trio.EndOfChannel, trio.ClosedResourceError):
+            if self._failure is not None:
+                raise self._failure from None
+            raise StopAsyncIteration from None
+
+    async def say(self, content: str, **fields: Any) -> str:
+        """Send a message; returns its `message_id`. `fields` are the other members of a say, such as `thread_id`.
+
+        While there is no connection it waits for the next one. Raises trio.WouldBlock when a hundred wait already.
+        """
+        if len(self._unaccepted) >= _MAX_UNACCEPTED:
+            raise trio.WouldBlock("too many messages wait to be accepted")
+        message_id = str(fields.pop("message_id", None) or uuid.uuid4().hex)
+        payload = {"content": content, "message_id": message_id, **fields}
+        self._unaccepted[message_id] = {"type": "user_message", "payload": payload}
+        await self._send(self._unaccepted[message_id])
+        return message_id
+
+    async def cancel(self, run_id: str) -> None:
+        """Stop a run. Without a connection this does nothing."""
+        await self._send({"type": "cancel", "payload": {"run_id": run_id}})
+
+    async def resume(self, threads: Mapping[str, int]) -> None:
+        """Follow these threads, each from the event after the given seq, now and after each reconnection."""
+        self.last_seq.update(threads)
+        await self._send({"type": "resume", "payload": {"threads": dict(threads)}})
+
+    async def refresh(self, token: str) -> None:
+        """Renew the session: on this connection, and for all later ones."""
+        self.token = token
+        await self._send({"type": "refresh", "payload": {"session_token": token}})
+
+    async def _send(self, command: JsonObject) -> None:
+        # Through a task of the connection: a cancelled send could leave half a frame behind.
+        if self._connected:
+            await self._outward.send(command)
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def run(self) -> None:
+        """Connect, and connect again, until that makes no sense any more. `open_client` runs this."""
+        failures = 0
+        with self._inward:
+            while True:
+                failures = 0 if await self._connect() else failures + 1
+                if self._failure is None and failures >= self._reconnect.attempts:
+                    self._failure = SocketClosed(1006, "the server cannot be reached")
+                if self._failure is not None:
+                    return
+                await trio.sleep(self._reconnect.delay_s(failures, self._chance()))
+
+    async def _connect(self) -> bool:
+        """Hold one connection to its end; whether it came so far that the server said something."""
+        headers = [] if self.token is None else [(b"Authorization", b"Bearer " + self.token.encode())]
+        welcomed = False
+        async with trio.open_nursery() as nursery:
+            try:
+                with trio.fail_after(self._reconnect.connect_s):
+                    socket = await connect_websocket_url(
+                        nursery, self._url, subprotocols=[SUBPROTOCOL], extra_headers=headers, max_message_size=2**24
+                    )
+            except (HandshakeError, OSError, trio.TooSlowError) as error:
+                self._failure = _fatal(error)
+            else:
+                welcomed = await self._converse(socket)
+            nursery.cancel_scope.cancel()
+        return welcomed
+
+    async def _converse(self, socket: WebSocketConnection) -> bool:
+        """Send and receive until the connection ends; whether anything was received."""
+        self._outward, commands = trio.open_memory_channel[JsonObject](_MAX_COMMANDS)
+        welcomed = False
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._speak, socket, commands)
+                nursery.start_soon(self._keep_alive, socket)
+                self._connected = True
+                while True:
+                    told = json.loads(await socket.get_message())
+                    welcomed = True
+                    for event in told if isinstance(told, list) else [told]:
+                        await self._take(event)
+        except* ConnectionClosed as group:
+            self._note_closed(group.exceptions[0])
+        finally:
+            self._connected = False
+            commands.close()
+            with trio.move_on_after(1.0, shield=True):
+                await socket.aclose()
+        return welcomed
+
+    async def _speak(self, socket: WebSocketConnection, commands: trio.MemoryReceiveChannel[JsonObject]) -> None:
+        first = [{"type": "resume", "payload": {"threads": dict(self.last_seq)}}] if self.last_seq else []
+        for command in [*first, *self._unaccepted.values()]:
+            await socket.send_message(json.dumps(command, ensure_ascii=False))
+        async for command in commands:
+            await socket.send_message(json.dumps(command, ensure_ascii=False))
+
+    async def _keep_alive(self, socket: WebSocketConnection) -> None:
+        while True:
+            await trio.sleep(self._reconnect.ping_s)
+            with trio.move_on_after(self._reconnect.ping_s) as scope:
+                await socket.ping()
+            if scope.cancelled_caught:
+                raise ConnectionClosed(None)
+
+    def _note_closed(self, closed: BaseException) -> None:
+        while isinstance(closed, BaseExceptionGroup):
+            closed = closed.exceptions[0]
+        reason = getattr(closed, "reason", None)
+        if reason is None:
+            return
+        known = CLOSES.get(reason.code)
+        if known is not None and not known.reconnect:
+            self._failure = SocketClosed(int(reason.code), reason.reason or "")
+
+    async def _take(self, event: dict[str, Any]) -> None:
+        thread_id, seq = event.get("thread_id"), event.get("seq")
+        if thread_id is not None and seq is not None:
+            if seq <= self.last_seq.get(thread_id, 0):
+                return
+            self.last_seq[thread_id] = seq
+        data = event.get("data") or {}
+        match event.get("type"):
+            case "welcome":
+                self.token = data.get("session_token") or self.token
+            case "message_accepted":
+                self._unaccepted.pop(data.get("message_id", ""), None)
+            case "resync" if thread_id is not None:
+                self.last_seq[thread_id] = data["last_seq"]
+        await self._inward.send(event)
+
+
+def _fatal(error: Exception) -> TransportError | None:
+    """The end, where the server refuses to have this client; None where it is worth trying again."""
+    if isinstance(error, ConnectionRejected):
+        if error.status_code in (401, 403):
+            return Unauthenticated("unauthenticated", f"the server refused the token ({error.status_code})")
+        if error.status_code < 500 and error.status_code not in (408, 429):
+            return SocketClosed(1008, f"the server refused with {error.status_code}")
+    return None
+
+
+@asynccontextmanager
+async def open_client(
+    url: str,
+    *,
+    token: str | None = None,
+    threads: Mapping[str, int] | None = None,
+    reconnect: Reconnect | None = None,
+    chance: Callable[[], float] = random.random,
+) -> AsyncIterator[Client]:
+    """A client of the server at `url` (`ws://host:port/ws`), connected as soon as it can be.
+
+    `token` is a session token; without one, a server that allows it gives one, kept for reconnections. `threads`
+    are followed from the start, each from the event after its seq.
+    """
+    client = Client(url, token, reconnect or Reconnect(), chance)
+    client.last_seq.update(threads or {})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.run)
+        try:
+            yield client
+        finally:
+            nursery.cancel_scope.cancel()

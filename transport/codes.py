@@ -1,0 +1,92 @@
+"""Every error and close code of the wire, in two tables: what it means and what a client may do about it.
+
+The names are also the labels of the `errors` metric, so a name, once published, is not renamed.
+"""
+
+from types import MappingProxyType
+from typing import Final
+
+from attrs import frozen
+
+
+@frozen
+class ErrorCode:
+    """What went wrong, in a sentence a user understands.
+
+    `retryable` says whether sending the same command again may succeed; `http_status` is the answer of the
+    REST door for the same fault.
+    """
+
+    name: str
+    text: str
+    retryable: bool
+    http_status: int
+
+
+@frozen
+class CloseCode:
+    """Why a WebSocket was closed; `reconnect` says whether a client may come back by itself."""
+
+    number: int
+    reason: str
+    reconnect: bool
+
+
+def _errors(*rows: ErrorCode) -> MappingProxyType[str, ErrorCode]:
+    return MappingProxyType({row.name: row for row in rows})
+
+
+ERRORS: Final = _errors(
+    ErrorCode("bad_json", "That was not valid JSON.", False, 400),
+    ErrorCode("invalid_command", "A field of that command is missing or has the wrong type.", False, 400),
+    ErrorCode("unknown_type", "This server does not know that type of command.", False, 400),
+    ErrorCode("unknown_agent_type", "There is no agent of that name.", False, 404),
+    ErrorCode("pillar_required", "pillar is required for liaison agent", False, 400),
+    ErrorCode("unknown_pillar", "There is no liaison for that pillar.", False, 404),
+    ErrorCode("empty_message", "The message is empty.", False, 400),
+    ErrorCode("message_too_large", "The message is larger than this server accepts.", False, 413),
+    ErrorCode("unauthenticated", "A valid session token is needed.", False, 401),
+    ErrorCode("token_expired", "The session token has run out; renew it.", False, 401),
+    ErrorCode("forbidden", "That is not allowed.", False, 403),
+    ErrorCode("not_found", "There is nothing of that name here.", False, 404),
+    ErrorCode("rate_limited", "Too many messages in a short time; wait a moment.", True, 429),
+    ErrorCode("busy", "The server is busy; try again in a moment.", True, 503),
+    ErrorCode("agent_timeout", "The agent took longer than it is allowed to.", True, 504),
+    ErrorCode("agent_failed", "The agent failed while working on this.", True, 500),
+    ErrorCode("tool_failed", "The tool failed.", True, 500),
+    ErrorCode("tool_timeout", "The tool took longer than it is allowed to.", True, 504),
+    ErrorCode("invalid_arguments", "The tool was called with arguments it does not take.", False, 400),
+    ErrorCode("invalid_table", "That file is not a table this tool can read.", False, 422),
+    ErrorCode("query_refused", "Only a single reading query (SELECT) is allowed.", False, 400),
+    ErrorCode("query_failed", "The query could not be run.", False, 400),
+    ErrorCode("file_too_large", "The file is larger than this server accepts.", False, 413),
+    ErrorCode("invalid_file", "That upload is not a file this server can take.", False, 400),
+    ErrorCode("model_unavailable", "The language model cannot be reached.", True, 503),
+    ErrorCode("storage_unavailable", "The server cannot store messages right now; try again in a moment.", True, 503),
+    ErrorCode("run_interrupted", "The work on this message was interrupted before it was finished.", True, 503),
+    ErrorCode("run_cancelled", "The work on this message was stopped.", False, 409),
+    ErrorCode("internal", "Something went wrong on the server.", True, 500),
+)
+
+
+def _closes(*rows: CloseCode) -> MappingProxyType[int, CloseCode]:
+    return MappingProxyType({row.number: row for row in rows})
+
+
+# 1000-1015 are RFC 6455 section 7.4.1's; 4000-4999 are ours to give (section 7.4.2).
+CLOSES: Final = _closes(
+    CloseCode(1000, "normal closure", False),
+    CloseCode(1001, "server going away", True),
+    CloseCode(1002, "protocol error", False),
+    CloseCode(1003, "unsupported data", False),
+    CloseCode(1007, "invalid data", False),
+    CloseCode(1008, "policy violation", False),
+    CloseCode(1009, "message too big", False),
+    CloseCode(1011, "internal error", True),
+    CloseCode(1013, "try again later", True),
+    CloseCode(4400, "bad first message", False),
+    CloseCode(4401, "unauthenticated", False),
+    CloseCode(4403, "forbidden", False),
+    CloseCode(4408, "idle", True),
+    CloseCode(4429, "too many connections", True),
+)

@@ -1,0 +1,81 @@
+"""Every error of the package.
+
+    TransportError
+    ├── CommandRejected   (ValueError)        a client's frame cannot be taken; the connection lives on
+    ├── Unauthenticated   (PermissionError)   no valid token
+    ├── OriginRefused     (PermissionError)   a browser's page from elsewhere
+    ├── UnknownEndpoint   (LookupError)       no socket is served at that path
+    ├── UnreadableEvent   (ValueError)        a stored event this version cannot read
+    └── SocketClosed      (ConnectionError)   the socket is gone
+
+`code` is a name of `transport.codes.ERRORS`, except on `SocketClosed`, where it is a number of `CLOSES`.
+"""
+
+from attrs import define, field
+
+
+class TransportError(Exception):
+    """Base of every error of this package."""
+
+    def __str__(self) -> str:
+        # Explicit because OSError's subclasses would print the code as an errno.
+        return str(getattr(self, "message", "")) or super().__str__()
+
+
+@define(slots=False, eq=False, str=False)
+class CommandRejected(TransportError, ValueError):
+    """A client's frame cannot be taken. Nothing was done for it; the connection lives on.
+
+    `message` is a sentence for the client; `retry_after`, in seconds, is set where waiting helps.
+    """
+
+    code: str
+    message: str
+    retry_after: float | None = None
+
+
+@define(slots=False, eq=False, str=False)
+class Unauthenticated(TransportError, PermissionError):
+    """There is no valid token. `code` is `unauthenticated`, `token_expired` or `forbidden`."""
+
+    code: str
+    message: str
+
+
+@define(slots=False, eq=False, str=False)
+class OriginRefused(TransportError, PermissionError):
+    """A browser's page of another origin tried to connect. Answered with 403 before the upgrade."""
+
+    origin: str
+    message: str = "That page may not connect to this server."
+
+
+@define(slots=False, eq=False, str=False)
+class UnknownEndpoint(TransportError, LookupError):
+    """No socket is served at `path`. Answered with 404 before the upgrade."""
+
+    path: str
+    message: str = "There is no socket at that path."
+
+
+@define(slots=False, eq=False, str=False)
+class UnreadableEvent(TransportError, ValueError):
+    """A stored event is damaged, or of a type that this version does not know."""
+
+    message: str
+
+
+@define(slots=False, eq=False, str=False)
+class SocketClosed(TransportError, ConnectionError):
+    """The socket is closed, by either side; nothing more can be read or written.
+
+    `code` is the close code (1006 when the connection was simply lost).
+    """
+
+    code: int
+    reason: str = field(default="")
+
+    @property
+    def message(self) -> str:
+        """What is printed: the code and, when there is one, the reason."""
+        return f"closed with {self.code}" + (f": {self.reason}" if self.reason else "")

@@ -1,0 +1,359 @@
+"""The vocabulary of events (server to client): the contract of the whole system.
+
+An event says what happened; its `Envelope` says to which thread, run and agent, when, and in which place of
+the thread's log. Fields are named as they stand on the wire; times are Unix seconds unless a name says
+otherwise.
+"""
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, TypeAlias
+
+from attrs import field, frozen
+
+JsonObject: TypeAlias = Mapping[str, Any]
+
+
+# Sequences become tuples, so that an event is frozen all through. One converter a type: mypy does not take `tuple`.
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+def _objects(values: Iterable[JsonObject]) -> tuple[JsonObject, ...]:
+    return tuple(values)
+
+
+class Priority(enum.StrEnum):
+    """Which events overtake which, between threads and among events without `seq`."""
+
+    ALERT = "alert"
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class ToolStatus(enum.StrEnum):
+    """How a tool call ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    KILLED = "killed"
+
+
+class RunStatus(enum.StrEnum):
+    """How an agent's work, or a whole run, ended."""
+
+    SUCCESS = "success"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@frozen
+class Event:
+    """Something that happened. `durable` events are committed to the log and numbered before they are sent."""
+
+    type: ClassVar[str]
+    durable: ClassVar[bool] = True
+    priority: ClassVar[Priority] = Priority.NORMAL
+
+
+@frozen
+class MessageAccepted(Event):
+    """A user's message was stored and its run begins; the first event of every arc."""
+
+    type: ClassVar[str] = "message_accepted"
+    message_id: str
+    run_id: str
+    content: str = field(repr=False)
+    references: Sequence[str] = field(default=(), converter=_texts)
+
+
+@frozen
+class AgentStarted(Event):
+    """An agent has taken up the run; comes before any of its work."""
+
+    type: ClassVar[str] = "agent_started"
+    agent_id: str
+    message: str
+    timestamp: float
+
+
+@frozen
+class AgentThinking(Event):
+    """What the agent is about to do, in a sentence."""
+
+    type: ClassVar[str] = "agent_thinking"
+    agent_id: str
+    thought: str = field(repr=False)
+    timestamp: float
+
+
+@frozen
+class AgentHandoff(Event):
+    """One agent hands the run to another."""
+
+    type: ClassVar[str] = "agent_handoff"
+    from_agent: str
+    to_agent: str
+    reason: str = field(repr=False)
+
+
+@frozen
+class ToolExecuting(Event):
+    """A tool call begins; a `ToolCompleted` with the same `call_id` follows whatever becomes of the tool."""
+
+    type: ClassVar[str] = "tool_executing"
+    agent_id: str
+    call_id: str
+    tool_name: str
+    parameters: JsonObject = field(repr=False)
+    description: str = field(repr=False)
+    timestamp: float
+
+
+@frozen
+class ToolCompleted(Event):
+    """A tool call ended; sent once for every `ToolExecuting`, whatever became of the tool."""
+
+    type: ClassVar[str] = "tool_completed"
+    agent_id: str
+    call_id: str
+    tool_name: str
+    result: Any = field(repr=False)
+    result_summary: str = field(repr=False)
+    status: ToolStatus
+    duration_ms: float
+    timestamp: float
+
+
+@frozen
+class AgentProgress(Event):
+    """A sign of life: how far the work is, or that it still goes on."""
+
+    type: ClassVar[str] = "agent_progress"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.LOW
+    done: float
+    note: str
+    total: float | None = None
+
+
+@frozen
+class Block:
+    """A closed block of a streamed answer, rendered and made safe: characters `start` to `end` (exclusive)."""
+
+    start: int
+    end: int
+    html: str = field(repr=False)
+
+
+def _blocks(values: Iterable[Block]) -> tuple[Block, ...]:
+    return tuple(values)
+
+
+@frozen
+class PartialResult(Event):
+    """The next piece of a streamed answer; `offset` is the number of characters before it.
+
+    `blocks` are closed blocks as safe HTML, sent only to connections that said `html` in their `hello`.
+    """
+
+    type: ClassVar[str] = "partial_result"
+    durable: ClassVar[bool] = False
+    text: str = field(repr=False)
+    offset: int
+    blocks: Sequence[Block] = field(default=(), converter=_blocks, repr=False)
+
+
+@frozen
+class SanitizationSummary(Event):
+    """What was taken out of a message or an answer: kinds and positions, never the text itself."""
+
+    type: ClassVar[str] = "sanitization_summary"
+    direction: str
+    counts: Mapping[str, int]
+    findings: Sequence[JsonObject] = field(converter=_objects)
+    threshold: int
+
+
+@frozen
+class Usage:
+    """What an answer cost: words (offline model) or tokens (language models) in and out, and model turns."""
+
+    input: int = 0
+    output: int = 0
+    turns: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.input + other.input, self.output + other.output, self.turns + other.turns)
+
+
+@frozen
+class AgentCompleted(Event):
+    """An agent has ended its part of the run; sent once for every `AgentStarted`."""
+
+    type: ClassVar[str] = "agent_completed"
+    agent_id: str
+    result: str = field(repr=False)
+    status: RunStatus
+    usage: Usage
+    timestamp: float
+
+
+@frozen
+class FinalResponse(Event):
+    """The answer: the terminal event of a run that was not ended by an `Error`."""
+
+    type: ClassVar[str] = "final_response"
+    message: str = field(repr=False)
+    status: RunStatus
+    usage: Usage
+    data: JsonObject | None = field(default=None, repr=False)
+    visualization: JsonObject | None = field(default=None, repr=False)
+
+
+@frozen
+class Error(Event):
+    """A fault, in a sentence a user understands. With a run it is durable and terminal; without one it is neither.
+
+    `code` is a name of `transport.codes.ERRORS`; the log line with the same `error_id` has the rest.
+    `retry_after` is in seconds.
+    """
+
+    type: ClassVar[str] = "error"
+    priority: ClassVar[Priority] = Priority.HIGH
+    code: str
+    message: str
+    retryable: bool
+    error_id: str
+    retry_after: float | None = None
+
+
+@frozen
+class Welcome(Event):
+    """The first frame of a connection. `threads` maps the user's live threads to their last `seq`."""
+
+    type: ClassVar[str] = "welcome"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.HIGH
+    connection_id: str
+    user: str
+    session: str
+    version: str
+    limits: JsonObject
+    heartbeat_s: float
+    threads: Mapping[str, int]
+    capabilities: Sequence[str] = field(converter=_texts)
+    session_token: str | None = field(default=None, repr=False)
+
+
+@frozen
+class Typing(Event):
+    """The user is typing on another of their connections."""
+
+    type: ClassVar[str] = "typing"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.LOW
+
+
+@frozen
+class Alert(Event):
+    """Something every user should know at once; overtakes all that is queued."""
+
+    type: ClassVar[str] = "alert"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.ALERT
+    message: str
+
+
+@frozen
+class Drain(Event):
+    """The server is about to go away; come back after `reconnect_after_s`."""
+
+    type: ClassVar[str] = "drain"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.ALERT
+    reconnect_after_s: float
+
+
+@frozen
+class Ping(Event):
+    """An application-level sign of life, for clients that cannot see WebSocket pings."""
+
+    type: ClassVar[str] = "ping"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.HIGH
+
+
+@frozen
+class Pong(Event):
+    """The answer to a client's `ping`, with its `nonce`."""
+
+    type: ClassVar[str] = "pong"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.HIGH
+    nonce: str | None = None
+
+
+@frozen
+class Resync(Event):
+    """The log no longer reaches back to where the client stands; read the history and go on from `seq`."""
+
+    type: ClassVar[str] = "resync"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.HIGH
+    last_seq: int
+
+
+@frozen
+class Envelope:
+    """An event with everything around it, as the canonical dialect shows it.
+
+    `seq` is the event's number in its thread's log (durable events only). `timestamp` is when it was emitted.
+    `message` is one line for a human reader.
+    """
+
+    event: Event
+    timestamp: float
+    seq: int | None = None
+    thread_id: str | None = None
+    run_id: str | None = None
+    message_id: str | None = None
+    conversation_id: str | None = None
+    agent_type: str | None = None
+    pillar: str | None = None
+    message: str = field(default="", repr=False)
+
+
+TERMINAL: Final[tuple[type[Event], ...]] = (FinalResponse, Error)
+
+EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
+    {
+        kind.type: kind
+        for kind in (
+            MessageAccepted,
+            AgentStarted,
+            AgentThinking,
+            AgentHandoff,
+            ToolExecuting,
+            ToolCompleted,
+            AgentProgress,
+            PartialResult,
+            SanitizationSummary,
+            AgentCompleted,
+            FinalResponse,
+            Error,
+            Welcome,
+            Typing,
+            Alert,
+            Drain,
+            Ping,
+            Pong,
+            Resync,
+        )
+    }
+)

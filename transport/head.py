@@ -1,0 +1,53 @@
+"""The head of an HTTP request: read within bounds of size and time, and told apart (WebSocket upgrade or not)."""
+
+import re
+from typing import Final
+
+import trio
+from attrs import frozen
+
+_END: Final = re.compile(rb"\r?\n\r?\n")
+_UPGRADE: Final = re.compile(rb"^upgrade:[ \t]*websocket[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_READ_BYTES: Final = 4096
+
+
+@frozen
+class Head:
+    """What a connection began with: `raw` up to and with the empty line, and the `rest` that came along with it."""
+
+    raw: bytes
+    rest: bytes
+
+    @property
+    def upgrade(self) -> bool:
+        """Whether this asks for a WebSocket."""
+        return _UPGRADE.search(self.raw) is not None
+
+
+@frozen
+class Unreadable:
+    """There was no head to read. `status` is the HTTP answer that fits; None where nobody waits for one."""
+
+    status: int | None
+
+
+async def read_head(stream: trio.abc.ReceiveStream, max_bytes: int, within_s: float) -> Head | Unreadable:
+    """Read a request's head.
+
+    Unreadable with 431 when it is longer than `max_bytes`, with 408 when it is not complete after `within_s`
+    seconds, without a status when the client left, never said a word, or speaks TLS.
+    """
+    data = bytearray()
+    with trio.move_on_after(within_s):
+        while (end := _END.search(data)) is None and len(data) <= max_bytes:
+            try:
+                chunk = await stream.receive_some(_READ_BYTES)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return Unreadable(None)
+            data += chunk
+            if not chunk or data[0] == 0x16:  # 22: the type of a TLS handshake record (RFC 8446 section 5.1)
+                return Unreadable(None)
+        if end is None or end.end() > max_bytes:
+            return Unreadable(431)
+        return Head(bytes(data[: end.end()]), bytes(data[end.end() :]))
+    return Unreadable(408 if data else None)

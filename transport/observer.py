@@ -1,0 +1,47 @@
+"""The hook through which connections are counted. This package knows no metrics library: it calls these."""
+
+from typing import Protocol
+
+
+class Observer(Protocol):
+    """What whoever counts implements. Called on the hot path: each must be quick, and must not raise."""
+
+    def on_connection(self, change: int, dialect: str) -> None:
+        """A connection began (`change` is 1) or ended (-1)."""
+
+    def on_closed(self, code: int) -> None:
+        """A socket was closed with this code, by either side."""
+
+    def on_received(self, command_type: str) -> None:
+        """A command came in; `command_type` is its class name in snake case, or `rejected`."""
+
+    def on_sent(self, event_type: str, lag_s: float) -> None:
+        """An event was handed to the socket, `lag_s` seconds after it happened."""
+
+    def on_error(self, code: str) -> None:
+        """A client was told of an error."""
+
+    def on_dropped(self, event_type: str) -> None:
+        """An event without `seq` was dropped, as the client reads too slowly."""
+
+
+class Unobserved:
+    """An Observer that counts nothing."""
+
+    def on_connection(self, change: int, dialect: str) -> None:
+        """Nothing."""
+
+    def on_closed(self, code: int) -> None:
+        """Nothing."""
+
+    def on_received(self, command_type: str) -> None:
+        """Nothing."""
+
+    def on_sent(self, event_type: str, lag_s: float) -> None:
+        """Nothing."""
+
+    def on_error(self, code: str) -> None:
+        """Nothing."""
+
+    def on_dropped(self, event_type: str) -> None:
+        """Nothing."""

@@ -1,0 +1,343 @@
+"""The outbox of a connection: events in, frames out, each thread's in order, without gap or repeat.
+
+1. What has a `seq` is either queued as the next of its thread, or read from the log after the cursor: never dropped.
+2. The actor itself never waits for the socket, so its mailbox drains however slowly the client reads; a task of its
+   own writes. What does not fit into the queue leaves its thread *behind*, to be read when the queue is empty.
+3. Everything that waits is written at once.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias
+
+import trio
+from attrs import evolve, frozen
+
+from actors import Actor, Context, MailboxSpec, Overflow
+from transport.codes import ERRORS
+from transport.dialects import Dialect
+from transport.encoder import Encoder
+from transport.errors import CommandRejected, SocketClosed
+from transport.events import Envelope, Error, Event, FinalResponse, PartialResult, Resync
+from transport.observer import Observer, Unobserved
+from transport.pending import Pending, Ready
+from transport.session import Piece, Session, Verdict
+from transport.socket import Socket
+
+log: Final = logging.getLogger("transport.outbox")
+
+
+@frozen
+class Deliver:
+    """An event, as it happens."""
+
+    envelope: Envelope
+
+
+@frozen
+class Reply:
+    """An event for this client alone, sent whatever its number: the answer to something it sent twice."""
+
+    envelope: Envelope
+
+
+@frozen
+class Follow:
+    """Send a thread's events from the one after `after`; `head` is the last one known to be in the log.
+
+    `after` None joins the thread where it is, and changes nothing for a thread that is followed already.
+    """
+
+    thread_id: str
+    after: int | None
+    head: int
+
+
+@frozen
+class Unfollow:
+    """Send no more of a thread."""
+
+    thread_id: str
+
+
+@frozen
+class Speak:
+    """How the client wants it from now on: several events in one frame (`batch`), rendered answers (`html`)."""
+
+    batch: bool = False
+    html: bool = False
+
+
+@frozen
+class Finish:
+    """Send what is queued, for at most `within_s` seconds, then close the socket."""
+
+    code: int
+    reason: str = ""
+    within_s: float = 2.0
+
+
+@frozen
+class LogPage:
+    """A page of a thread's log, in order, and the last seq the log holds."""
+
+    envelopes: Sequence[Envelope]
+    head: int
+
+
+ReadLog: TypeAlias = Callable[[str, int, int], Awaitable[LogPage]]
+WantSnapshot: TypeAlias = Callable[[str], None]
+
+
+@frozen
+class OutboxLimits:
+    """Bounds of one outbox. `write_bytes`: about how much goes into one write; `log_s`: the deadline of a page."""
+
+    queue_bytes: int = 256 * 1024
+    queue_events: int = 1000
+    write_bytes: int = 64 * 1024
+    page_events: int = 100
+    log_s: float = 10.0
+
+
+class Outbox(Actor):
+    """The transport actor of one socket. Takes Deliver, Reply, Follow, Unfollow, Speak and Finish.
+
+    `read_log(thread_id, after, limit)` reads events after `after`. `want_snapshot(thread_id)` asks whoever runs the
+    thread to deliver the text of its running answer again, from offset 0. Ends when the socket is closed.
+    """
+
+    # The actor never waits, so this fills only when one step of a producer sends so many. What is pushed out then is
+    # the oldest: the event after it finds the hole, and the log fills it.
+    mailbox = MailboxSpec(capacity=8192, overflow=Overflow.DROP_OLDEST)
+
+    def __init__(
+        self,
+        socket: Socket,
+        dialect: Dialect,
+        *,
+        encoder: Encoder,
+        read_log: ReadLog,
+        want_snapshot: WantSnapshot,
+        observer: Observer | None = None,
+        limits: OutboxLimits | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._socket = socket
+        self._dialect = dialect
+        self._encoder = encoder
+        self._read_log = read_log
+        self._want_snapshot = want_snapshot
+        self._observer = observer or Unobserved()
+        self._limits = limits or OutboxLimits()
+        self._clock = clock
+        self._session = Session()
+        self._pending = Pending(self._limits.queue_bytes, self._limits.queue_events)
+        self._speak = Speak()
+        self._late: dict[str, None] = {}  # threads to be read from the log, the next one first
+        self._snapshots: set[str] = set()  # threads whose running text is to be asked for once they have caught up
+        self._wake = trio.Event()
+        self._drained = trio.Event()
+        self._finishing = False
+
+    async def on_start(self, context: Context) -> None:
+        """Start the task that writes."""
+        context.start_soon(self._write, context, name="write")
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Queue an event, or change what is followed and how."""
+        match message:
+            case Deliver(envelope):
+                self._deliver(envelope)
+            case Reply(envelope) if not self._finishing:
+                self._queue(envelope)
+            case Follow():
+                self._follow(message)
+            case Unfollow(thread_id):
+                self._session.unfollow(thread_id)
+                self._pending.forget(thread_id)
+                self._late.pop(thread_id, None)
+            case Speak():
+                self._speak = message
+            case Finish() if not self._finishing:
+                self._finishing = True
+                self._drained = trio.Event()
+                self._wake.set()
+                context.start_soon(self._finish, message, context, name="finish")
+
+    async def on_idle(self, _: Context) -> None:
+        """Let the writer have what has come in."""
+        self._wake.set()
+
+    # Into the queue
+
+    def _deliver(self, envelope: Envelope) -> None:
+        event = envelope.event
+        if self._finishing:
+            return
+        if envelope.seq is not None and envelope.thread_id is not None:
+            self._deliver_durable(envelope, envelope.thread_id, envelope.seq)
+        elif isinstance(event, PartialResult):
+            self._deliver_text(envelope, event)
+        elif self._pending.full(envelope):
+            self._observer.on_dropped(event.type)
+        else:
+            self._queue(envelope)
+
+    def _deliver_durable(self, envelope: Envelope, thread_id: str, seq: int) -> None:
+        if self._session.cursor(thread_id) is None:
+            return
+        if self._pending.full(envelope):
+            self._session.note_head(thread_id, seq)
+            self._late[thread_id] = None
+            return
+        match self._session.offer(thread_id, seq):
+            case Verdict.SEND:
+                self._queue(envelope)
+            case Verdict.BEHIND:
+                self._late[thread_id] = None
+
+    def _deliver_text(self, envelope: Envelope, event: PartialResult) -> None:
+        thread_id = envelope.thread_id or ""
+        if self._dialect is Dialect.AGENT_RESPONSE or self._session.cursor(thread_id) is None:
+            return
+        if thread_id in self._late:
+            self._snapshots.add(thread_id)
+        elif self._pending.full(envelope):
+            self._observer.on_dropped(event.type)
+        else:
+            piece = self._session.offer_text(_text_id(envelope), event.offset, event.text)
+            if isinstance(piece, Piece):
+                shown = evolve(event, text=piece.text, offset=piece.offset)
+                self._pending.add(evolve(envelope, event=shown), None)
+            elif piece is not None:
+                self._want_snapshot(thread_id)
+
+    def _queue(self, envelope: Envelope) -> None:
+        if envelope.seq is not None and isinstance(envelope.event, FinalResponse | Error):
+            self._session.end_text(_text_id(envelope))
+        frame = self._encode(envelope)
+        if frame is not None:
+            self._pending.add(envelope, frame)
+
+    def _encode(self, envelope: Envelope) -> bytes | None:
+        try:
+            return self._encoder.encode(envelope, self._dialect, html=self._speak.html)
+        except TypeError:
+            # One event that cannot be shown must not keep all the later ones from the client.
+            log.exception("outbox.unencodable", extra={"event_type": envelope.event.type, "seq": envelope.seq})
+            return None
+
+    def _note(self, event: Event, message: str, thread_id: str | None = None) -> None:
+        self._queue(Envelope(event, self._clock(), thread_id=thread_id, message=message))
+
+    # What is followed
+
+    def _follow(self, follow: Follow) -> None:
+        thread_id = follow.thread_id
+        if follow.after is None and self._session.cursor(thread_id) is not None:
+            if (self._session.cursor(thread_id) or 0) < follow.head:
+                self._session.note_head(thread_id, follow.head)
+                self._late[thread_id] = None
+            return
+        # What is queued of the thread would come again from the log.
+        for envelope in self._pending.forget(thread_id):
+            if isinstance(envelope.event, PartialResult):
+                self._session.rewind_text(_text_id(envelope), envelope.event.offset)
+        after = follow.head if follow.after is None else follow.after
+        try:
+            self._session.follow(thread_id, after, follow.head)
+        except CommandRejected as rejected:
+            retryable, error_id = ERRORS[rejected.code].retryable, uuid.uuid4().hex[:12]
+            self._note(Error(rejected.code, rejected.message, retryable, error_id), rejected.message, thread_id)
+            return
+        self._snapshots.add(thread_id)
+        if after < follow.head:
+            self._late[thread_id] = None
+
+    def _ask_snapshots(self) -> None:
+        """All threads have all their events: ask for the running text of those that lack some."""
+        snapshots, self._snapshots = self._snapshots, set()
+        for thread_id in snapshots:
+            self._want_snapshot(thread_id)
+
+    # Out of the queue
+
+    async def _write(self, context: Context) -> None:
+        try:
+            while True:
+                if self._pending:
+                    await self._write_once()
+                elif self._finishing:
+                    self._drained.set()
+                    return
+                elif self._late:
+                    await self._catch_up(next(iter(self._late)))
+                else:
+                    self._ask_snapshots()
+                    await self._wake.wait()
+                    self._wake = trio.Event()
+        except SocketClosed:
+            self._drained.set()
+            context.stop()
+
+    async def _write_once(self) -> None:
+        ready = self._pending.take(self._limits.write_bytes, self._encode)
+        frames = [item.frame for item in ready]
+        if self._speak.batch and len(frames) > 1:
+            frames = [b"[" + b",".join(frames) + b"]"]
+        await self._socket.write(frames)
+        self._count(ready)
+
+    def _count(self, ready: Sequence[Ready]) -> None:
+        now = self._clock()
+        on_sent = self._observer.on_sent
+        for item in ready:
+            on_sent(item.type, now - item.timestamp)
+
+    async def _catch_up(self, thread_id: str) -> None:
+        """Queue a page of the log. A log that cannot be read ends the connection: the client resumes later."""
+        del self._late[thread_id]  # to stand last again, as long as there is more
+        after = self._session.cursor(thread_id)
+        if after is None:
+            return
+        try:
+            with trio.fail_after(self._limits.log_s):
+                page = await self._read_log(thread_id, after, self._limits.page_events)
+        except Exception:
+            log.exception("outbox.log_unreadable", extra={"thread_id": thread_id, "after": after})
+            await self._socket.close(1013, "try again later")
+            raise SocketClosed(1013, "try again later") from None
+        self._session.note_head(thread_id, page.head)
+        self._replay(thread_id, page.envelopes)
+        cursor = self._session.cursor(thread_id)
+        if cursor == after:
+            self._skip(thread_id, after, page.head)
+        elif cursor is not None and any(name == thread_id for name, _ in self._session.behind()):
+            self._late[thread_id] = None
+
+    def _replay(self, thread_id: str, envelopes: Sequence[Envelope]) -> None:
+        for envelope in envelopes:
+            match self._session.replayed(thread_id, envelope.seq or 0):
+                case Verdict.SEND:
+                    self._queue(envelope)
+                case Verdict.BEHIND | Verdict.UNFOLLOWED:
+                    return
+
+    def _skip(self, thread_id: str, after: int, head: int) -> None:
+        """The page did not bring the event after the cursor: the log was trimmed, or never reached so far."""
+        self._session.jump(thread_id, max(after, head))
+        if head > after:
+            self._note(Resync(head), "Read the history and go on from here.", thread_id)
+
+    async def _finish(self, finish: Finish, context: Context) -> None:
+        with trio.move_on_after(finish.within_s):
+            await self._drained.wait()
+        await self._socket.close(finish.code, finish.reason)
+        context.stop()
+
+
+def _text_id(envelope: Envelope) -> str:
+    return envelope.message_id or envelope.run_id or envelope.thread_id or ""

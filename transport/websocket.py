@@ -1,0 +1,244 @@
+"""The door: one port for WebSockets and HTTP. The first request of a connection decides which it is.
+
+A request for a WebSocket is judged before the upgrade, by a function that is handed in; anything else goes to an
+ASGI application over hypercorn. What goes wrong on one connection never touches another.
+"""
+
+import logging
+import math
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qsl
+
+import trio
+from attrs import field, frozen
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from transport.errors import SocketClosed
+from transport.head import Head, Unreadable, read_head
+from transport.http import AsgiApp, HttpConfig, HttpDoor, answer, error_body
+from transport.socket import PROTOCOL_LOG, Socket, SocketLimits
+
+__all__ = ["DoorLimits", "OnUpgrade", "Socket", "SocketLimits", "Upgrade", "serve_door"]
+
+_MAX_QUERY_FIELDS: Final = 64
+
+log: Final = logging.getLogger("transport.door")
+
+
+@frozen
+class DoorLimits:
+    """Bounds of the port; sizes in bytes, times in seconds.
+
+    A request's head: `head_bytes` (431) and `head_s` (408). `connections`: open at once, of both kinds (503).
+    `grace_s`: how long, when the door is cancelled, closing handshakes and running requests may still take.
+    """
+
+    head_bytes: int = 16 * 1024
+    head_s: float = 10.0
+    connections: int = 10_000
+    grace_s: float = 5.0
+    socket: SocketLimits = field(factory=SocketLimits)
+
+
+class Upgrade:
+    """A valid request for a WebSocket, still to be refused or accepted.
+
+    `path` is as it was sent, without the query. `query` has the first value of each field; `headers` have names in
+    lower case, several of one name joined with ", ". `subprotocols` are in the client's order. `peer` is the
+    client's host.
+    """
+
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        protocol: ServerProtocol,
+        request: Request,
+        response: Response,
+        rest: bytes,
+        limits: DoorLimits,
+    ) -> None:
+        path, _, query = request.path.partition("?")
+        self.path: str = path
+        self.query: Mapping[str, str] = _query(query)
+        self.headers: Mapping[str, str] = _headers(request)
+        offered = self.headers.get("sec-websocket-protocol", "")
+        self.subprotocols: tuple[str, ...] = tuple(name.strip() for name in offered.split(",") if name.strip())
+        self.peer: str = str(stream.socket.getpeername()[0])
+        self.answered = False
+        self.socket: Socket | None = None
+        self._stream = stream
+        self._protocol = protocol
+        self._response = response
+        self._rest = rest
+        self._limits = limits
+
+    async def refuse(self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        """Answer with an HTTP status and a JSON body instead of a WebSocket. Raises RuntimeError when answered."""
+        self._answer_once()
+        await _answer(self._stream, answer(status, body, headers), self._limits)
+
+    async def accept(self, subprotocol: str | None = None, headers: Mapping[str, str] | None = None) -> Socket:
+        """Complete the handshake, selecting one of the offered subprotocols or none.
+
+        Raises ValueError for a subprotocol that was not offered, RuntimeError when already answered, SocketClosed
+        (1006) when the client is gone.
+        """
+        if subprotocol is not None and subprotocol not in self.subprotocols:
+            raise ValueError(f"the client did not offer the subprotocol {subprotocol!r}")
+        self._answer_once()
+        for name, value in (headers or {}).items():
+            self._response.headers[name] = value
+        if subprotocol is not None:
+            self._response.headers["Sec-WebSocket-Protocol"] = subprotocol
+            self._protocol.subprotocol = Subprotocol(subprotocol)
+        self._protocol.send_response(self._response)
+        try:
+            with trio.fail_after(self._limits.head_s):
+                await self._stream.send_all(b"".join(self._protocol.data_to_send()))
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+            raise SocketClosed(1006, "the client left during the handshake") from None
+        self.socket = Socket(self._stream, self._protocol, self._limits.socket, self._rest)
+        return self.socket
+
+    def _answer_once(self) -> None:
+        if self.answered:
+            raise RuntimeError("this upgrade was already answered")
+        self.answered = True
+
+
+OnUpgrade: TypeAlias = Callable[[Upgrade], Awaitable[None]]
+
+
+async def serve_door(
+    listeners: Sequence[trio.SocketListener],
+    *,
+    asgi_app: AsgiApp,
+    on_upgrade: OnUpgrade,
+    http: HttpConfig | None = None,
+    limits: DoorLimits | None = None,
+    task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled. `started` gives the listeners back, once the application is up and they accept.
+
+    `on_upgrade` runs in the connection's own task: it refuses or accepts, and the socket is closed when it returns
+    (1000), raises (1011, and a log record with an `error_id`) or is cancelled (1001). When the door is cancelled,
+    open sockets are closed with 1001 and running HTTP requests may finish, all within `grace_s`.
+    """
+    limits = limits or DoorLimits()
+    door = HttpDoor(asgi_app, http or HttpConfig(), limits.grace_s)
+    async with door.running(), trio.open_nursery() as connections:
+        serve = _Door(door, on_upgrade, limits).serve
+        try:
+            await trio.serve_listeners(serve, list(listeners), handler_nursery=connections, task_status=task_status)
+        finally:
+            await door.drain()
+
+
+class _Door:
+    """Takes one connection after the other to where it belongs, and keeps their faults apart."""
+
+    def __init__(self, http: HttpDoor, on_upgrade: OnUpgrade, limits: DoorLimits) -> None:
+        self._http = http
+        self._on_upgrade = on_upgrade
+        self._limits = limits
+        self._open = 0
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        self._open += 1
+        try:
+            await self._let_in(stream)
+        except* Exception as group:
+            error_id = uuid.uuid4().hex[:12]
+            log.error("door.connection_failed", exc_info=group, extra={"error_id": error_id})
+        finally:
+            self._open -= 1
+            stream.socket.close()
+
+    async def _let_in(self, stream: trio.SocketStream) -> None:
+        if self._open > self._limits.connections:
+            log.warning("door.full", extra={"connections": self._limits.connections})
+            await _answer(stream, answer(503, error_body("busy")), self._limits)
+            return
+        head = await read_head(stream, self._limits.head_bytes, self._limits.head_s)
+        if isinstance(head, Unreadable):
+            if head.status is not None:
+                await _answer(stream, answer(head.status, _UNREADABLE[head.status]), self._limits)
+        elif head.upgrade:
+            await self._upgrade(stream, head)
+        else:
+            await self._http.serve(stream, head.raw + head.rest)
+
+    async def _upgrade(self, stream: trio.SocketStream, head: Head) -> None:
+        protocol = ServerProtocol(max_size=self._limits.socket.bound_bytes, logger=PROTOCOL_LOG)
+        protocol.receive_data(head.raw)
+        request = next(iter(protocol.events_received()), None)
+        response = protocol.accept(request) if isinstance(request, Request) else None
+        if not isinstance(request, Request) or response is None or response.status_code != 101:
+            await self._no_handshake(stream, response)
+            return
+        upgrade = Upgrade(stream, protocol, request, response, head.rest, self._limits)
+        code, reason = 1011, "internal error"
+        try:
+            await self._on_upgrade(upgrade)
+            code, reason = 1000, ""
+        except SocketClosed:
+            code, reason = 1000, ""
+        finally:
+            if trio.current_effective_deadline() == -math.inf:  # being cancelled, in whatever shape it came here
+                code, reason = 1001, "server going away"
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.grace_s):
+                await self._part(upgrade, code, reason)
+
+    async def _part(self, upgrade: Upgrade, code: int, reason: str) -> None:
+        if upgrade.socket is not None:
+            await upgrade.socket.close(code, reason)
+        elif not upgrade.answered:
+            error = ("busy", 503) if code == 1001 else ("internal", 500)
+            await upgrade.refuse(error[1], error_body(error[0]))
+
+    async def _no_handshake(self, stream: trio.SocketStream, response: Response | None) -> None:
+        status = HTTPStatus.BAD_REQUEST if response is None else HTTPStatus(response.status_code)
+        kept = (
+            {}
+            if response is None
+            else {name: response.headers[name] for name in ("Allow", "Upgrade") if name in response.headers}
+        )
+        body = error_body("invalid_command", "That is not a valid WebSocket handshake.")
+        await _answer(stream, answer(status, body, kept), self._limits)
+
+
+_UNREADABLE: Final[Mapping[int, Mapping[str, Any]]] = {
+    408: error_body("invalid_command", "The request was not complete in time."),
+    431: error_body("message_too_large", "The head of the request is larger than this server accepts."),
+}
+
+
+async def _answer(stream: trio.SocketStream, response: bytes, limits: DoorLimits) -> None:
+    """Send a last response and wait a little for the client to hang up, lest a reset overtakes the response."""
+    with trio.move_on_after(limits.socket.close_s), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        await stream.send_all(response)
+        await stream.send_eof()
+        while await stream.receive_some(4096):
+            pass
+
+
+def _query(query: str) -> Mapping[str, str]:
+    try:
+        fields = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS)
+    except ValueError:  # more fields than anyone has a use for
+        return {}
+    return dict(reversed(fields))
+
+
+def _headers(request: Request) -> Mapping[str, str]:
+    joined: dict[str, str] = {}
+    for name, value in request.headers.raw_items():
+        key = name.lower()
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+    return joined

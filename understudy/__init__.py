@@ -1,0 +1,24 @@
+"""understudy: a chat server for agents in which every connection, conversation, run and tool call is a supervised actor.
+
+    from understudy import Agent, serve, tool
+
+    @tool
+    async def lookup(order_id: str) -> dict: ...
+
+    serve(Agent("support", instructions="…", tools=[lookup]))
+"""
+
+from importlib.metadata import version
+
+from understudy.agents.agent import Agent as Agent
+from understudy.serving import serve as serve
+from understudy.tools.tool import Param as Param
+from understudy.tools.tool import Tool as Tool
+from understudy.tools.tool import ToolContext as ToolContext
+from understudy.tools.tool import ToolError as ToolError
+from understudy.tools.tool import ToolResult as ToolResult
+from understudy.tools.tool import tool as tool
+
+__version__ = version("understudy")
+
+__all__ = ["Agent", "Param", "Tool", "ToolContext", "ToolError", "ToolResult", "__version__", "serve", "tool"]

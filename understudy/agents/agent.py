@@ -1,0 +1,97 @@
+"""`Agent`: a name, what it is told, and the tools it may use. Plain data; the run that acts on it lives elsewhere."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from attrs import Attribute, field, frozen
+
+from understudy.models.model import AgentCard, Model, ToolCard
+from understudy.tools.tool import Tool
+
+GUIDE: Final = "guide"
+LIAISON: Final = "liaison"
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
+
+
+def _named(_: Any, attribute: "Attribute[str]", value: str) -> None:
+    if not _NAME.match(value):
+        raise ValueError(
+            f"{value!r} cannot be an agent's {attribute.name}: a letter, then letters, digits, '_' or '-', 64 at most"
+        )
+    if value == LIAISON and attribute.name == "name":
+        raise ValueError("'liaison' names all agents with a pillar; give this agent another name or a pillar")
+
+
+def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
+    tools = tuple(value)
+    seen: set[str] = set()
+    for each in tools:
+        if not isinstance(each, Tool):
+            raise TypeError(f"{each!r} is not a tool; put @tool above its definition")
+        if each.name in seen:
+            raise ValueError(f"two tools are called {each.name!r}; give one another name with @tool(name=…)")
+        seen.add(each.name)
+    return tools
+
+
+def _texts(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError(f"a list of texts is needed, not the one text {value!r}")
+    return tuple(value)
+
+
+def _positive(_: Any, attribute: "Attribute[float]", value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{attribute.name} must be more than 0 seconds, not {value!r}")
+
+
+@frozen
+class Agent:
+    """An agent that users can talk to.
+
+    `instructions` are for the model; `title`, `description` and `starters` (example requests) are for people and
+    for colleagues who hand over. `colleagues` are names of agents this one may hand a run over to. `timeout_s` is
+    the time one of its runs may work. `model` is a model, the name of a configured one, or None for the default.
+
+    Raises ValueError for a bad name, a non-positive `timeout_s`, or two tools of one name; TypeError for a tool
+    that is none.
+    """
+
+    name: str = field(validator=_named)
+    instructions: str = field(default="", repr=False)
+    tools: tuple[Tool, ...] = field(default=(), converter=_tools)
+    title: str = ""
+    description: str = ""
+    pillar: str | None = field(default=None)
+    colleagues: tuple[str, ...] = field(default=(), converter=_texts)
+    starters: tuple[str, ...] = field(default=(), converter=_texts, repr=False)
+    timeout_s: float = field(default=30.0, validator=_positive)
+    model: "str | Model | None" = None
+
+    @pillar.validator
+    def _check_pillar(self, attribute: "Attribute[str]", value: str | None) -> None:
+        if value is not None:
+            _named(self, attribute, value)
+            if self.name == GUIDE:
+                raise ValueError("the guide has no pillar; give the agent another name")
+
+    @property
+    def agent_type(self) -> str:
+        """The agent's type on the wire: ``guide``, ``liaison`` for one with a pillar, else its own name."""
+        return LIAISON if self.pillar is not None else self.name
+
+    @property
+    def display_title(self) -> str:
+        """The title, or the name in words when there is none."""
+        return self.title or self.name.replace("_", " ").replace("-", " ").capitalize()
+
+    def tool(self, name: str) -> Tool | None:
+        """The agent's tool of that name, or None."""
+        return next((each for each in self.tools if each.name == name), None)
+
+    def card(self) -> AgentCard:
+        """The agent as a model sees it."""
+        cards = tuple(ToolCard(each.name, each.description, each.parameters) for each in self.tools)
+        return AgentCard(self.name, self.display_title, self.description, cards)

@@ -1,0 +1,37 @@
+"""All agents of a server by name: the built-in ones with their tools, and the users' own."""
+
+from collections.abc import Iterable
+
+from understudy.agents.agent import Agent
+from understudy.agents.guide import guide
+from understudy.agents.liaisons import business_outcomes, content, insights, operations
+from understudy.tools.arithmetic import calculate
+from understudy.tools.charts import chart_table
+from understudy.tools.finance import compare_scenarios
+from understudy.tools.server import supervision_tree, system_health
+from understudy.tools.tables import profile_table, query_table
+from understudy.tools.text import sanitize_content, summarise_text
+
+
+def all_agents(own: Iterable[Agent] = ()) -> dict[str, Agent]:
+    """Give the guide, the four liaisons and `own`, by name; the guide hands over to all the others.
+
+    One of `own` that has the name of a built-in agent takes its place.
+
+    Raises:
+        ValueError: Two of `own` have the same name.
+    """
+    liaisons = [
+        content([sanitize_content, summarise_text, calculate]),
+        insights([profile_table, query_table, chart_table, calculate]),
+        operations([system_health, supervision_tree, calculate]),
+        business_outcomes([compare_scenarios, calculate]),
+    ]
+    named: dict[str, Agent] = {}
+    for agent in own:
+        if agent.name in named:
+            raise ValueError(f"two agents are called {agent.name!r}; give one of them another name")
+        named[agent.name] = agent
+    colleagues = {agent.name: agent for agent in liaisons} | {k: v for k, v in named.items() if k != "guide"}
+    first = named.get("guide") or guide(colleagues.values(), [calculate, summarise_text])
+    return {first.name: first} | colleagues

@@ -1,0 +1,360 @@
+"""The conversation actor: one per live thread, the only one that numbers and commits that thread's events.
+
+1. An event is committed before any follower gets it, and followers get events in the order of their numbers.
+2. Runs of a thread work one after the other; each is a child, and its death is an ending, never the conversation's.
+3. Whatever a conversation finds unfinished when it starts, it ends: its state is the log, and nothing else.
+4. Nothing here waits for a follower, a model or a tool; it waits for the store only, within the store's own limit.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+
+import trio
+
+from actors import (
+    Actor,
+    ActorRef,
+    ChildSpec,
+    Context,
+    Crashed,
+    Exit,
+    MailboxFull,
+    MailboxSpec,
+    Restart,
+    Supervision,
+    Terminated,
+)
+from transport.codes import ERRORS
+from transport.errors import CommandRejected
+from transport.events import AgentProgress, Envelope, Event, MessageAccepted, Typing
+from transport.outbox import Deliver, Follow, Reply
+from understudy.chat.arc import Arc, Ending
+from understudy.chat.envelope import wrap
+from understudy.chat.live import LiveRun
+from understudy.chat.messages import (
+    Accept,
+    CancelRun,
+    Close,
+    Delta,
+    FollowThread,
+    Job,
+    Progress,
+    Record,
+    SlotFree,
+    SomebodyTypes,
+    Stop,
+    WantSnapshot,
+)
+from understudy.chat.run import Run
+from understudy.chat.services import Services
+from understudy.chat.thread_log import ThreadLog
+from understudy.observe.logs import new_error_id
+from understudy.storage.errors import StorageError, StorageUnavailable
+
+log = logging.getLogger(__name__)
+
+QUEUE = 10
+"""Messages that may wait behind the running one in a thread; more are refused with `busy`."""
+RETRY_S = 1.0
+"""How long to wait before an ending that could not be stored is tried again."""
+SCRUB_INLINE = 4096
+"""Characters scrubbed on the spot; longer texts go to a worker thread, so that no step holds the loop."""
+
+
+class _Idle:
+    """Nothing has happened for a while."""
+
+
+class _Retry:
+    """Try again to store the endings that could not be."""
+
+
+class Conversation(Actor):
+    """One thread of one user. Started by `understudy.chat.desk.Desk` when a command first names the thread."""
+
+    supervision = Supervision(intensity=100, period_s=1.0)
+    mailbox = MailboxSpec(capacity=4096)
+
+    def __init__(self, owner: str, thread_id: str, services: Services) -> None:
+        self.services = services
+        self.log = ThreadLog(owner, thread_id, services.store, services.clock)
+        self.runs: dict[str, LiveRun] = {}
+        self.line: deque[LiveRun] = deque()
+        self.unclosed: dict[str, Close] = {}
+        self.followers: dict[ActorRef, None] = {}
+
+    async def on_start(self, context: Context) -> None:
+        """Find the end of the log, let the user's connections follow again, and end the runs nobody works on."""
+        unfinished = await self.log.open()
+        if self.log.exists:
+            for outbox in self.services.outboxes(self.log.owner):
+                self._follow(outbox, context)
+        for live in unfinished:
+            self.runs[live.job.run_id] = live
+            self._free_slot(live)
+            await self._end(Close(live.job.run_id, Ending.INTERRUPTED, error_id=new_error_id()), context)
+        context.set_timer("idle", self.services.idle_s, _Idle())
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Serve one message; `understudy.chat.messages` says what each means."""
+        match message:
+            case Delta(run_id, text, blocks):
+                if (live := self.runs.get(run_id)) is not None:
+                    self._show(live, live.add(text, tuple(blocks)))
+            case Progress(run_id, note, done, total):
+                if (live := self.runs.get(run_id)) is not None:
+                    self._show(live, AgentProgress(done, note, total))
+            case Record():
+                await self._record(message)
+            case Accept():
+                await self._accept(message, context)
+            case FollowThread():
+                self._resume(message, context)
+            case CancelRun():
+                await self._cancel(message, context)
+            case Close():
+                await self._end(message, context)
+                message.reply(None)
+            case WantSnapshot(outbox):
+                self._snapshots(outbox)
+            case SomebodyTypes(outbox):
+                self._typing(outbox)
+            case SlotFree(run_id):
+                await self._begin(run_id, context)
+            case Terminated(ref, reason):
+                await self._gone(ref, reason, context)
+            case _Retry():
+                for close in list(self.unclosed.values()):
+                    await self._end(close, context)
+            case _Idle():
+                self._rest(context)
+
+    async def on_stop(self, context: Context, reason: Exit) -> None:
+        """Give back the places of this thread's runs; whoever takes the thread over ends them."""
+        for live in self.runs.values():
+            self._free_slot(live)
+
+    # taking messages in
+
+    async def _accept(self, ask: Accept, context: Context) -> None:
+        try:
+            prior = await self.services.store.message(self.log.owner, ask.message_id)
+            if prior is not None:
+                self._follow(ask.outbox, context)
+                again = await self.log.accepted_again(prior.thread_id, prior.run_id or "")
+                if again is not None:
+                    _tell(ask.outbox, Reply(again))
+                ask.reply(prior.run_id or "")
+                return
+            if len(self.line) >= QUEUE:
+                ask.fail(CommandRejected("busy", f"{QUEUE} messages wait in this conversation already.", 5.0))
+                return
+            await self._open(ask, context)
+        except StorageError as error:
+            code = "storage_unavailable" if isinstance(error, StorageUnavailable) else "invalid_command"
+            ask.fail(CommandRejected(code, ERRORS[code].text, RETRY_S))
+
+    async def _open(self, ask: Accept, context: Context) -> None:
+        """Store the message with its run, show that it was accepted, and put the run in line."""
+        job = await self._job(ask)
+        live = LiveRun(job, Arc(job.run_id), _around(ask, job))
+        self._follow(ask.outbox, context)
+        accepted = MessageAccepted(job.message_id, job.run_id, job.content, job.references)
+        self._publish(await self.log.write(live, [accepted], opening=True))
+        ask.reply(job.run_id)
+        self.runs[job.run_id] = live
+        self.line.append(live)
+        if self.line[0] is live:
+            await self._next(context)
+        else:
+            self._show(live, AgentProgress(0, f"Waiting: {len(self.line) - 1} before this one in this conversation"))
+
+    async def _job(self, ask: Accept) -> Job:
+        content = ask.say.content
+        if len(content) > SCRUB_INLINE:
+            scrubbed = await trio.to_thread.run_sync(self.services.scrubber.scrub, content)
+        else:
+            scrubbed = self.services.scrubber.scrub(content)
+        return Job(
+            run_id=ask.run_id,
+            owner=self.log.owner,
+            thread_id=self.log.thread_id,
+            message_id=ask.message_id,
+            content=scrubbed.text,
+            references=ask.say.references,
+            agent=ask.route.agent,
+            findings=tuple(scrubbed.findings),
+        )
+
+    # the life of runs
+
+    async def _next(self, context: Context) -> None:
+        """Begin the first run in line, now or when the server has a place for it."""
+        if not self.line:
+            return
+        live = self.line[0]
+        if self.services.slots.ask(live.job.run_id, self.log.owner, context.ref):
+            await self._begin(live.job.run_id, context)
+        else:
+            place = self.services.slots.place(live.job.run_id)
+            self._show(live, AgentProgress(0, f"Waiting for a free place: number {place} in line"))
+
+    async def _begin(self, run_id: str, context: Context) -> None:
+        live = self.runs.get(run_id)
+        if live is None or live.stopped:
+            return
+        work = partial(Run, live.job, context.ref, self.services)
+        live.ref = await context.spawn(ChildSpec(run_id, work, restart=Restart.TEMPORARY, shutdown_s=3.0))
+        context.watch(live.ref)
+
+    async def _record(self, ask: Record) -> None:
+        live = self.runs.get(ask.run_id)
+        if live is None or live.arc.ended:
+            ask.fail(LookupError(f"run {ask.run_id} has ended"))
+            return
+        live.speak(*ask.speaker)
+        try:
+            self._publish(await self.log.write(live, ask.events, steps=ask.steps))
+        except StorageUnavailable as error:
+            ask.fail(error)
+        else:
+            ask.reply(None)
+
+    async def _cancel(self, ask: CancelRun, context: Context) -> None:
+        live = self.runs.get(ask.run_id)
+        if live is None:
+            ask.reply(False)
+            return
+        live.stopped = True
+        if live.ref is not None:
+            live.ref.tell(Stop())
+        else:
+            await self._end(Close(ask.run_id, Ending.CANCELLED), context)
+            await self._leave_line(live, context)
+        ask.reply(True)
+
+    async def _end(self, close: Close, context: Context) -> None:
+        """Bring the arc of a run to its end; if that cannot be stored now, it is tried again until it can."""
+        live = self.runs.get(close.run_id)
+        if live is None or live.arc.ended:
+            self.unclosed.pop(close.run_id, None)
+            return
+        events = live.arc.closing(
+            close.ending,
+            now=self.services.clock(),
+            text=live.text,
+            sentence=close.sentence,
+            error_id=close.error_id,
+        )
+        try:
+            self._publish(await self.log.write(live, events), context)
+        except StorageUnavailable:
+            log.warning("run.end_not_stored", extra={"run_id": close.run_id})
+            self.unclosed[close.run_id] = close
+            context.set_timer("retry", RETRY_S, _Retry())
+            return
+        self.unclosed.pop(close.run_id, None)
+        if live.ref is None and live not in self.line:
+            del self.runs[close.run_id]
+
+    async def _gone(self, ref: ActorRef, reason: Exit, context: Context) -> None:
+        if ref in self.followers:
+            del self.followers[ref]
+            return
+        live = next((each for each in self.runs.values() if each.ref == ref), None)
+        if live is None:
+            return
+        live.ref = None
+        if not live.arc.ended:
+            error_id = new_error_id()
+            log.error("run.died", extra={"run_id": live.job.run_id, "reason": str(reason), "error_id": error_id})
+            ending = Ending.FAILED if isinstance(reason, Crashed) else Ending.INTERRUPTED
+            await self._end(Close(live.job.run_id, ending, error_id=error_id), context)
+        await self._leave_line(live, context)
+
+    async def _leave_line(self, live: LiveRun, context: Context) -> None:
+        first = bool(self.line) and self.line[0] is live
+        self.line.remove(live)
+        self._free_slot(live)
+        if live.arc.ended:
+            del self.runs[live.job.run_id]
+        if first:
+            await self._next(context)
+
+    def _free_slot(self, live: LiveRun) -> None:
+        for run_id, conversation in self.services.slots.free(live.job.run_id):
+            conversation.tell(SlotFree(run_id))
+
+    # followers
+
+    def _follow(self, outbox: ActorRef, context: Context, *, after: int | None = None) -> None:
+        """Let an outbox follow the thread: from where it stands, or from `after` when its client has said so."""
+        if outbox not in self.followers:
+            self.followers[outbox] = None
+            context.watch(outbox)
+        _tell(outbox, Follow(self.log.thread_id, after, self.log.head))
+
+    def _resume(self, ask: FollowThread, context: Context) -> None:
+        if not self.log.exists:
+            ask.fail(CommandRejected("not_found", "There is no conversation of that name."))
+            return
+        self._follow(ask.outbox, context, after=ask.after)
+        ask.reply(None)
+
+    def _snapshots(self, outbox: ActorRef) -> None:
+        for live in self.runs.values():
+            text = live.snapshot()
+            if text is not None and not live.arc.ended:
+                _tell(outbox, Deliver(wrap(text, live.around, now=self.services.clock())))
+
+    def _typing(self, outbox: ActorRef) -> None:
+        around = Envelope(Typing(), self.services.clock(), thread_id=self.log.thread_id)
+        for follower in self.followers:
+            if follower != outbox:
+                _tell(follower, Deliver(around))
+
+    def _show(self, live: LiveRun, event: Event) -> None:
+        """Send an event that is not logged; whoever misses it is none the worse."""
+        envelope = wrap(event, live.around, now=self.services.clock())
+        for outbox in self.followers:
+            _tell(outbox, Deliver(envelope))
+
+    def _publish(self, envelopes: Sequence[Envelope], context: Context | None = None) -> None:
+        """Send committed events to every follower; without any, to all connections of the user, when `context` is given."""
+        if not self.followers and context is not None and envelopes:
+            for outbox in self.services.outboxes(self.log.owner):
+                self._follow(outbox, context, after=(envelopes[0].seq or 1) - 1)
+        for envelope in envelopes:
+            self.services.observer.event(envelope)
+            for outbox in self.followers:
+                _tell(outbox, Deliver(envelope))
+
+    def _rest(self, context: Context) -> None:
+        if self.runs or self.followers:
+            context.set_timer("idle", self.services.idle_s, _Idle())
+        else:
+            context.stop()
+
+
+def _around(ask: Accept, job: Job) -> Envelope:
+    route = ask.route
+    return Envelope(
+        event=Typing(),
+        timestamp=0.0,
+        thread_id=job.thread_id,
+        run_id=job.run_id,
+        message_id=job.message_id,
+        conversation_id=route.conversation_id,
+        agent_type=route.agent_type,
+        pillar=route.pillar,
+    )
+
+
+def _tell(outbox: ActorRef, message: object) -> None:
+    """Hand something to an outbox. A full one reads durable events from the log when it drains, so nothing is lost."""
+    try:
+        outbox.tell(message)
+    except MailboxFull:
+        log.debug("outbox.full", extra={"path": outbox.path})

@@ -1,0 +1,77 @@
+"""How a run tells its conversation what happens: durable events and steps, pieces of the answer, signs of life."""
+
+import logging
+import math
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from actors import ActorRef, MailboxFull
+from transport.events import Block, Event
+from understudy.agents.agent import Agent
+from understudy.chat.messages import Delta, Progress, Record
+from understudy.chat.services import Services
+from understudy.storage.rows import Step
+
+log = logging.getLogger(__name__)
+
+RECORD_S = 15.0
+"""Longest time one recording may take; above the store's own limit for a commit."""
+
+
+@define
+class Recorder:
+    """One run's way to its conversation. `last_sign` is when anything was last told, on trio's clock."""
+
+    run_id: str
+    conversation: ActorRef
+    services: Services
+    speaker: Agent
+    doing: str = "thinking"
+    last_sign: float = -math.inf
+    _steps: int = field(default=0, init=False)
+
+    async def record(self, *events: Event, steps: tuple[Step, ...] = ()) -> None:
+        """Have events and steps committed; returns when they are.
+
+        What was begun is finished even when the run is cancelled meanwhile, within `RECORD_S`: the log then says
+        what really happened.
+
+        Raises:
+            StorageUnavailable: They could not be stored.
+        """
+        request = Record(self.run_id, events, (self.speaker.agent_type, self.speaker.pillar), steps)
+        with trio.CancelScope(shield=True):
+            await self.conversation.ask(request, timeout_s=RECORD_S)
+        self.last_sign = trio.current_time()
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def piece(self, text: str, blocks: tuple[Block, ...]) -> None:
+        """Show the next piece of the answer; waits for room, so that a model is not faster than its conversation."""
+        if text:
+            self.last_sign = trio.current_time()
+            await self.conversation.send(Delta(self.run_id, text, blocks), timeout_s=RECORD_S)
+
+    def progress(self, done: float, total: float | None, note: str) -> None:
+        """Show a sign of life; dropped when the conversation has no room for it."""
+        self.last_sign = trio.current_time()
+        try:
+            self.conversation.tell(Progress(self.run_id, note, done, total))
+        except MailboxFull:
+            log.debug("progress.dropped", extra={"run_id": self.run_id})
+
+    async def signs_of_life(self) -> None:
+        """Nobody is left looking at silence: after `silence_s` without an event, say what the run is doing."""
+        self.last_sign = trio.current_time()
+        while True:
+            quiet = trio.current_time() - self.last_sign
+            if quiet < self.services.silence_s:
+                await trio.sleep(self.services.silence_s - quiet)
+            else:
+                self.progress(0, None, f"Still {self.doing}")
+
+    def step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> Step:
+        """Begin the run's next step; `began` is in Unix seconds."""
+        self._steps += 1
+        return Step(self.run_id, self._steps, kind, name, call_id, arguments, None, "started", began)

@@ -1,0 +1,73 @@
+"""The tool call actor: one call of one tool. Its crash is a result, never the crash of the run that asked for it."""
+
+import functools
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from actors import Actor, Context
+from transport.codes import ERRORS
+from transport.events import ToolStatus
+from understudy.models.model import ToolCall as Call
+from understudy.tools.tool import Tool, ToolContext, ToolError, ToolResult
+
+
+@define(eq=False)
+class Outcome:
+    """How a call ended. Made by the run, filled in by the call; one that stays empty means the call was killed.
+
+    `call_id` is our own: what a model calls its calls need not be unique.
+    """
+
+    call: Call
+    call_id: str
+    status: ToolStatus = ToolStatus.KILLED
+    value: Any = field(default=None, repr=False)
+    summary: str = "Was interrupted before it was finished."
+    visualization: dict[str, Any] | None = field(default=None, repr=False)
+    ended: trio.Event = field(factory=trio.Event, repr=False)
+
+    def succeed(self, result: ToolResult) -> None:
+        """Take over what the tool gave."""
+        self.status = ToolStatus.OK
+        self.value, self.summary, self.visualization = result.value, result.summary, result.visualization
+
+    def fail(self, status: ToolStatus, code: str, sentence: str) -> None:
+        """Take over why it gave nothing, as a result that a client and a model can read."""
+        self.status, self.summary = status, sentence
+        self.value = {"error": {"code": code, "message": sentence}}
+
+
+class ToolCall(Actor):
+    """Calls a tool within its time limit, writes the outcome down, and ends."""
+
+    def __init__(self, tool: Tool, arguments: dict[str, Any], context: ToolContext, outcome: Outcome) -> None:
+        self.tool = tool
+        self.arguments = arguments
+        self.tool_context = context
+        self.outcome = outcome
+
+    async def on_start(self, context: Context) -> None:
+        """Begin the call; the run is not kept waiting for it."""
+        context.start_soon(functools.partial(self._call, context))
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Nothing is said to a tool call; it is stopped or killed."""
+
+    async def _call(self, context: Context) -> None:
+        with trio.move_on_after(self.tool.timeout_s) as limit:
+            try:
+                self.outcome.succeed(await self.tool.call(self.arguments, self.tool_context))
+            except ToolError as error:
+                self.outcome.fail(ToolStatus.FAILED, error.code, error.message)
+        if limit.cancelled_caught:
+            sentence = f"{self.tool.name} was stopped after {self.tool.timeout_s:g} s without a result."
+            self.outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", sentence)
+        context.stop()
+
+
+def broke(outcome: Outcome, error_id: str) -> None:
+    """Write down that the tool's own code broke; the log has the rest under `error_id`."""
+    sentence = f"{ERRORS['tool_failed'].text} (error {error_id})"
+    outcome.fail(ToolStatus.FAILED, "tool_failed", sentence)

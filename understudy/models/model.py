@@ -1,0 +1,174 @@
+"""What a model is asked and what it answers: plain data, the same for every provider.
+
+A model is asked one turn at a time. It may think aloud and stream text through `emit` while it works; what it
+finally returns is a `Reply`: text, tool calls, a handoff, or nothing but text, which ends the run.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+from attrs import field, frozen
+
+from transport.events import Usage as Usage
+
+Role: TypeAlias = Literal["user", "assistant", "tool"]
+
+
+class ModelError(Exception):
+    """Base of the errors a model raises."""
+
+
+class ModelUnavailable(ModelError, ConnectionError):
+    """The model could not answer. `message` is a sentence for the user; it never holds a key or an address.
+
+    `retryable` says whether asking the same again may succeed (an overloaded provider, a dropped stream) or not
+    (a refused key, an unknown model). `detail` is a word for the log.
+    """
+
+    def __init__(self, message: str, retryable: bool = True, detail: str = "") -> None:
+        super().__init__(message, retryable, detail)
+        self.message = message
+        self.retryable = retryable
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@frozen
+class ToolCall:
+    """A model's wish to have a tool called. `arguments` are as the model wrote them: not validated yet."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = field(repr=False)
+    description: str = ""
+
+
+@frozen
+class Handoff:
+    """A model's wish to hand the run over to the colleague named `to`."""
+
+    to: str
+    reason: str
+
+
+@frozen
+class ToolCard:
+    """A tool as a model sees it. `parameters` is a JSON schema of type object."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen
+class FileCard:
+    """A file attached to the request. `size` is in bytes; `columns` are a table's, None when it is no table."""
+
+    id: str
+    name: str
+    media_type: str = ""
+    size: int = 0
+    columns: tuple[str, ...] | None = None
+
+
+@frozen
+class AgentCard:
+    """An agent as a model sees it: itself, or a colleague it may hand over to."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    tools: tuple[ToolCard, ...] = ()
+
+
+@frozen
+class ChatMessage:
+    """One message of the conversation.
+
+    An assistant's message may carry the `calls` it made. A tool's message answers one of them: `call_id` and
+    `tool_name` say which, `status` how it ended (a value of `transport.events.ToolStatus`), and `content` is
+    the JSON text `tool_message` makes.
+    """
+
+    role: Role
+    content: str = field(default="", repr=False)
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str | None = None
+    tool_name: str | None = None
+    status: str | None = None
+
+
+@frozen
+class Turn:
+    """Everything a model is told for one turn. `messages` are oldest first and end with what is to be answered."""
+
+    agent: AgentCard
+    messages: tuple[ChatMessage, ...]
+    instructions: str = field(default="", repr=False)
+    tools: tuple[ToolCard, ...] = ()
+    files: tuple[FileCard, ...] = ()
+    colleagues: tuple[AgentCard, ...] = ()
+
+
+@frozen
+class Reply:
+    """A model's answer to a turn. Without `calls` and without `handoff`, `text` is the final answer."""
+
+    text: str = field(default="", repr=False)
+    calls: tuple[ToolCall, ...] = ()
+    handoff: Handoff | None = None
+    usage: Usage = field(factory=Usage)
+
+
+@frozen
+class Thought:
+    """What the model is about to do, in a sentence a user may read."""
+
+    text: str
+
+
+@frozen
+class TextDelta:
+    """The next piece of the text that `Reply.text` will hold."""
+
+    text: str = field(repr=False)
+
+
+ModelEvent: TypeAlias = Thought | TextDelta
+Emit: TypeAlias = Callable[[ModelEvent], Awaitable[None]]
+
+
+class Model(Protocol):
+    """A provider of answers.
+
+    `name` is what a setting calls it. `notice` is a sentence to show to users, empty when there is nothing to say.
+    """
+
+    @property
+    def name(self) -> str:
+        """What a setting calls this model."""
+
+    @property
+    def notice(self) -> str:
+        """A sentence for the page, or an empty string."""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Answer one turn; `emit` is awaited for every thought and piece of text on the way.
+
+        The concatenated `TextDelta`s equal `Reply.text`. Raises `ModelUnavailable`.
+        """
+
+
+def tool_message(call: ToolCall, status: str, value: Any = None, summary: str = "") -> ChatMessage:
+    """The message that tells a model how a tool call ended.
+
+    `value` is the result's JSON value when `status` is ``ok``; otherwise `summary` says what went wrong.
+    """
+    if status == "ok":
+        body: dict[str, Any] = {"summary": summary, "value": value}
+    else:
+        body = {"status": status, "error": summary}
+    return ChatMessage("tool", msgspec.json.encode(body).decode(), (), call.id, call.name, status)

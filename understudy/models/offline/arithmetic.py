@@ -1,0 +1,118 @@
+"""Arithmetic in a text: where it begins and ends, in signs or in words. It is not worked out here."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from understudy.models.offline.scan import DATE
+
+_MATH: Final = re.compile(
+    r"(?P<number>\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)|(?P<sign>\*\*|//|[-+*/^%()])|(?P<word>[A-Za-z]\w*)|(?P<comma>,)|(?P<other>\S)"
+)
+_SPOKEN: Final = (
+    (re.compile(r"\bsquare root of (\d+(?:\.\d+)?)", re.IGNORECASE), r"sqrt(\1)"),
+    (re.compile(r"\b(?:multiplied by|times)\b", re.IGNORECASE), "*"),
+    (re.compile(r"\bdivided by\b", re.IGNORECASE), "/"),
+    (re.compile(r"\bto the power of\b", re.IGNORECASE), "**"),
+    (re.compile(r"\bplus\b", re.IGNORECASE), "+"),
+    (re.compile(r"\bminus\b", re.IGNORECASE), "-"),
+    (re.compile(r"\bpercent of\b", re.IGNORECASE), "% of"),
+    (re.compile(r"(\d)\s?squared\b", re.IGNORECASE), r"\1**2"),
+)
+_FUNCTIONS: Final = frozenset(
+    {"sqrt", "round", "min", "max", "abs", "log", "ln", "log10", "log2", "exp", "floor", "ceil"}
+)
+_CONSTANTS: Final = frozenset({"pi", "tau"})
+
+_SIGNS: Final = str.maketrans({"\u00d7": "*", "\u00b7": "*", "\u00f7": "/", "\u2212": "-"})
+_OPERATORS: Final = frozenset({"+", "-", "*", "/", "**", "//", "^", "%", "of"})
+_LEADING_NOWHERE: Final = _OPERATORS - {"-"} | {")", ","}
+_TRAILING_NOWHERE: Final = _OPERATORS - {"%"} | {"(", ","}
+
+
+def expressions(text: str) -> list[str]:
+    """The arithmetic in a text, in order: stretches with at least one operator between operands, or a function call."""
+    for spoken, written in _SPOKEN:
+        text = spoken.sub(written, text)
+    text = DATE.sub(" ; ", text.translate(_SIGNS))
+    found = []
+    for stretch in _stretches(text):
+        candidate = _trimmed(stretch)
+        if candidate and _is_arithmetic(candidate):
+            found.append(_joined(candidate))
+    return found
+
+
+def _stretches(text: str) -> Iterator[list[str]]:
+    """Runs of tokens that could be arithmetic."""
+    run: list[str] = []
+    depth = 0
+    last_end, last_word = -1, False
+    for match in _MATH.finditer(text):
+        kind, sign = match.lastgroup, match[0]
+        glued = last_word and match.start() == last_end and sign != "("  # A-17 is a name, not a difference
+        follows = sign.lower() == "of" and run[-1:] == ["%"]
+        known = sign.lower() in _FUNCTIONS and text[match.end() : match.end() + 1] == "("
+        fits = (
+            kind in ("number", "sign")
+            or follows
+            or known
+            or sign.lower() in _CONSTANTS
+            or (kind == "comma" and depth > 0)
+        )
+        last_word = (kind == "word" and not (known or follows or sign.lower() in _CONSTANTS)) or (glued and last_word)
+        last_end = match.end()
+        if fits and not glued:
+            run.append(sign.lower())
+            depth += (sign == "(") - (sign == ")")
+            if kind == "number" and len(run) > 1 and _is_number(run[-2]):
+                yield run[:-1]
+                run, depth = [sign], 0
+        else:
+            if run:
+                yield run
+            run, depth = [], 0
+    if run:
+        yield run
+
+
+def _is_number(sign: str) -> bool:
+    return sign[0].isdigit() or sign[0] == "."
+
+
+def _trimmed(run: list[str]) -> list[str]:
+    """Without operators and brackets that lead nowhere at either end."""
+    start, end = 0, len(run)
+    while start < end and run[start] in _LEADING_NOWHERE:
+        start += 1
+    while start < end and run[end - 1] in _TRAILING_NOWHERE:
+        end -= 1
+    kept = run[start:end]
+    opened = kept.count("(") - kept.count(")")
+    while opened > 0 and kept[:1] == ["("]:
+        kept, opened = kept[1:], opened - 1
+    while opened < 0 and kept[-1:] == [")"]:
+        kept, opened = kept[:-1], opened + 1
+    return kept if opened == 0 else []
+
+
+def _is_arithmetic(run: list[str]) -> bool:
+    operands = sum(_is_number(each) or each in _CONSTANTS for each in run)
+    called = any(each in _FUNCTIONS for each in run)
+    binary = any(each in _OPERATORS for each in run[1:])
+    return operands > 0 and (called or (operands > 1 and binary))
+
+
+def _joined(run: list[str]) -> str:
+    """The expression with spaces around its operators, and none after a sign: ``-2 + 3 * (4 - 1)``."""
+    text = ""
+    for index, sign in enumerate(run):
+        operator = sign in {"+", "-", "*", "/", "//", "of"} and not _is_sign(run, index)
+        text += f" {sign} " if operator else ", " if sign == "," else sign
+    return text
+
+
+def _is_sign(run: list[str], index: int) -> bool:
+    """Whether a plus or minus belongs to the number after it."""
+    before = run[index - 1] if index else "("
+    return run[index] in {"+", "-"} and not (_is_number(before) or before in {")", "%"} | _CONSTANTS)

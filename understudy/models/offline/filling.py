@@ -1,0 +1,320 @@
+"""Arguments for a tool, found in the request by each parameter's format, type and name. Nothing is ever made up:
+what cannot be found is `MISSING`."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import define, field
+
+from understudy.models.model import FileCard
+from understudy.models.offline import arithmetic, flows, scan
+from understudy.models.offline.columns import Roles, find_roles
+from understudy.models.offline.questions import AGGREGATES, aggregate_in, sql_for
+from understudy.models.offline.request import Request
+
+MISSING: Final = object()
+
+_TABLES: Final = (".csv", ".tsv", ".tab", ".psv", ".json", ".jsonl", ".ndjson", ".parquet")
+_GROUPS: Final = frozenset({"x", "by", "group", "groups", "category", "dimension", "split", "label", "labels", "time"})
+_MEASURES: Final = frozenset({"y", "value", "values", "measure", "metric", "amount", "number"})
+_BODIES: Final = frozenset({"text", "content", "body", "message", "prompt", "question", "note", "document", "input"})
+_IDENTIFIERS: Final = frozenset({"id", "code", "key", "sku", "ref", "reference", "ticket", "identifier"})
+_PLACE: Final = re.compile(
+    r"\b(?:in|for|of|at|from|to|about|on|near)\s+((?:[A-ZÀ-Ý][\w'\u2019.-]*)(?:\s+(?:[A-ZÀ-Ý][\w'\u2019.-]*)){0,3})"
+)
+_EMAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
+_ADDRESS: Final = re.compile(r"https?://[^\s<>\"']{1,2000}")
+
+
+@define
+class Source:
+    """Where arguments come from: the clause that asks for the tool, the request around it, and what is used up."""
+
+    clause: str
+    request: Request
+    used: set[str] = field(factory=set)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The places to look, nearest first."""
+        return tuple(dict.fromkeys((self.clause, self.request.instruction, self.request.near)))
+
+    def first(self, find: Callable[[str], Sequence[str]]) -> Any:
+        """The first thing found that no other parameter has taken."""
+        for text in self.texts:
+            for each in find(text):
+                if each not in self.used:
+                    self.used.add(each)
+                    return each
+        return MISSING
+
+    def table(self) -> FileCard | None:
+        """The attached table that is meant: the one that is named, else the only or latest one."""
+        return _named_file([each for each in self.request.files if is_table(each)], self.request.near)
+
+    def roles(self) -> Roles:
+        """The columns the clause speaks of; where it speaks of none, those of the whole request."""
+        table = self.table()
+        columns = table.columns if table is not None and table.columns else ()
+        found = (find_roles(text, columns) for text in self.texts)
+        return next((each for each in found if each.mentioned), Roles())
+
+
+def is_table(card: FileCard) -> bool:
+    """Whether a file is a table, as far as its card tells."""
+    return card.columns is not None or card.name.lower().endswith(_TABLES)
+
+
+def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool) -> Any:
+    """The argument for one parameter, or `MISSING`. Optional ones are only filled when the request names a value."""
+    shape = plain_schema(schema)
+    written = scan.pairs(source.clause).get(name.lower())
+    if written is not None:
+        value = _of_type(written, shape)
+        if value is not MISSING:
+            return value
+    if "enum" in shape:
+        return _choice(shape["enum"], source.clause, source.request.instruction)
+    by_format = _FORMATS.get(shape.get("format", ""))
+    if by_format is not None:
+        return by_format(name, shape, source)
+    kind = shape.get("type")
+    if kind == "string" and _listed(shape):
+        return _choice(_listed(shape), source.clause)
+    if kind == "string":
+        return _text(name, source) if required else MISSING
+    if kind in ("integer", "number"):
+        return _number(name, shape, source, required)
+    if kind == "boolean":
+        return _truth(name, source, required)
+    if kind == "array" and required:
+        return _list(shape, source)
+    return MISSING
+
+
+def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema without the "or null": the first alternative that is not null, with what stands beside it."""
+    options = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    return {**options[0], **rest} if options else rest
+
+
+def _of_type(written: str, shape: Mapping[str, Any]) -> Any:
+    """A value written as ``name=value``, in the parameter's type."""
+    if "enum" in shape:
+        return next((each for each in shape["enum"] if str(each).lower() == written.lower()), MISSING)
+    match shape.get("type"):
+        case "string" if shape.get("format") not in ("sql", "text", "file-id", "table-id"):
+            return written
+        case "integer" | "number":
+            found = scan.numbers(written)
+            whole = bool(found) and (isinstance(found[0], int) or shape["type"] == "number")
+            return found[0] if whole else MISSING
+        case "boolean" if written.lower() in ("true", "yes", "on", "false", "no", "off"):
+            return written.lower() in ("true", "yes", "on")
+    return MISSING
+
+
+def _choice(values: Sequence[Any], *texts: str) -> Any:
+    """The value of a choice whose name, or a usual word for it, stands in the request."""
+    for text in texts:
+        tokens = set(scan.words(text))
+        stems = {scan.stem(each) for each in tokens}
+        for value in values:
+            own = scan.words(str(value).replace("_", " ")) if value is not None else ()
+            if own and all(scan.stem(each) in stems for each in own):
+                return value
+        for value in values:
+            alike = {"mean": "avg", "average": "avg", "total": "sum", "maximum": "max", "minimum": "min"}
+            plain = str(value).lower()
+            if tokens & set(AGGREGATES.get(alike.get(plain, plain), ())):
+                return value
+    return MISSING
+
+
+def _file(_: str, __: Mapping[str, Any], source: Source) -> Any:
+    card = _named_file(list(source.request.files), source.request.near)
+    return card.id if card is not None else MISSING
+
+
+def _table(_: str, __: Mapping[str, Any], source: Source) -> Any:
+    card = source.table()
+    return card.id if card is not None else MISSING
+
+
+def _named_file(cards: list[FileCard], text: str) -> FileCard | None:
+    lower = text.lower()
+    for each in cards:
+        if each.name and (each.name.lower() in lower or each.id in text):
+            return each
+    return cards[-1] if cards else None
+
+
+def _expression(_: str, __: Mapping[str, Any], source: Source) -> Any:
+    return source.first(arithmetic.expressions)
+
+
+def _sql(_: str, __: Mapping[str, Any], source: Source) -> Any:
+    written = scan.sql(source.request.near)
+    if written is not None:
+        return written
+    table = source.table()
+    columns = table.columns if table is not None and table.columns else ()
+    for text in source.texts:
+        query = sql_for(text, columns)
+        if query is not None:
+            return query
+    return MISSING
+
+
+def _body(_: str, __: Mapping[str, Any], source: Source) -> Any:
+    inside = scan.quoted(source.request.instruction) if source.request.body == source.request.text.strip() else []
+    text = max(inside, key=len) if inside else source.request.body
+    return text if text else MISSING
+
+
+def _column(name: str, shape: Mapping[str, Any], source: Source) -> Any:
+    roles = source.roles()
+    parts = set(scan.words(name.replace("_", " ")))
+    if parts & _GROUPS:
+        found: tuple[str, ...] = roles.groups
+        if roles.unit is not None and roles.unit in scan.words(shape.get("description", "")):
+            return roles.unit  # the tool knows what a month of a date is
+    elif parts & _MEASURES:
+        found = roles.measures
+    else:
+        found = roles.mentioned
+    if shape.get("type") == "array":
+        return list(found) or MISSING
+    return next((each for each in found if each not in source.used), MISSING)
+
+
+def _aggregate(_: str, shape: Mapping[str, Any], source: Source) -> Any:
+    """In the tool's own words, where its description lists them: some say avg, some mean."""
+    listed = _listed(shape)
+    return _choice(listed, source.clause) if listed else aggregate_in(scan.words(source.clause)) or MISSING
+
+
+def _listed(shape: Mapping[str, Any]) -> list[str]:
+    """The values that a description begins with, as in "bar, line or pie; left out, …"; empty when it lists none."""
+    lead = re.split(r"[.;:(]", str(shape.get("description", ""))[:200])[0]
+    items = [each.strip() for each in re.split(r",|\bor\b", lead) if each.strip()]
+    return items if len(items) > 1 and all(each.isalnum() for each in items) else []
+
+
+def _flows(_: str, shape: Mapping[str, Any], source: Source) -> Any:
+    found = flows.cash_flows(source.request.near)
+    return flows.shaped(found, shape) if found else MISSING
+
+
+def _percentage(_: str, shape: Mapping[str, Any], source: Source) -> Any:
+    found = [each for text in source.texts for each in scan.percentages(text)]
+    if not found:
+        return MISSING
+    as_fraction = shape.get("maximum", 100) <= 1 or "0." in shape.get("description", "")
+    return found[0] / 100 if as_fraction else found[0]
+
+
+def _identifier(name: str, __: Mapping[str, Any], source: Source) -> Any:
+    subject = {scan.stem(each) for each in scan.words(name.replace("_", " "))} - {"id", "number", "code", "key"}
+
+    def after_subject(text: str) -> list[str]:
+        """A plain number may be an identifier when it stands after its noun: order 4711."""
+        tokens = re.findall(r"#?[\w-]+", text)
+        follows = zip(tokens, [*tokens[1:], ""], [*tokens[2:], "", ""], strict=False)
+        found = []
+        for token, second, third in follows:
+            if scan.stem(token.lower()) in subject:
+                value = third if second.lower() in ("id", "number", "no", "code", "is", "nr") else second
+                if any(each.isdigit() for each in value):
+                    found.append(value.removeprefix("#"))
+        return found
+
+    for find in (scan.quoted, after_subject, scan.names):
+        value = source.first(find)
+        if value is not MISSING:
+            return value.removeprefix("#")
+    return MISSING
+
+
+def _text(name: str, source: Source) -> Any:
+    """A text whose format nobody said: its parameter's name tells what kind it is."""
+    parts = set(scan.words(name.replace("_", " ")))
+    if parts & _BODIES:
+        return _body(name, {}, source)
+    if parts & {"email", "mail"}:
+        return source.first(_EMAIL.findall)
+    if parts & {"url", "uri", "link", "address"}:
+        return source.first(_ADDRESS.findall)
+    if parts & {"date", "day"}:
+        return source.first(scan.dates)
+    if parts & _IDENTIFIERS:
+        return _identifier(name, {}, source)
+    for find in (scan.quoted, lambda text: _PLACE.findall(text), scan.names):
+        value = source.first(find)
+        if value is not MISSING:
+            return value
+    return MISSING
+
+
+def _number(name: str, shape: Mapping[str, Any], source: Source, required: bool) -> Any:
+    """A number beside the parameter's own name; for a required one, otherwise the next number of the request."""
+    parts = [each for each in scan.words(name.replace("_", " ")) if len(each) > 1]
+    for part in parts:
+        near = re.search(
+            rf"\b{re.escape(part[:-1] if part.endswith('s') else part)}\w*\W{{1,3}}(-?\d+(?:\.\d+)?)", source.clause
+        )
+        before = re.search(rf"(-?\d+(?:\.\d+)?)\W{part[:4]}", source.clause)
+        found = near or before
+        if found and (value := _of_type(found[1], shape)) is not MISSING:
+            source.used.add(str(value))
+            return value
+    if not required:
+        return MISSING
+    whole = shape.get("type") == "integer"
+    for text in source.texts:
+        for value in scan.numbers(text):
+            if str(value) not in source.used and (isinstance(value, int) or not whole):
+                source.used.add(str(value))
+                return value
+    return MISSING
+
+
+def _truth(name: str, source: Source, required: bool) -> Any:
+    tokens = scan.words(source.clause)
+    own = scan.words(name.replace("_", " "))
+    if own and all(each in tokens for each in own):
+        return not {"no", "not", "without", "never"} & set(tokens)
+    if required and {"yes", "no"} & set(tokens):
+        return "yes" in tokens
+    return MISSING
+
+
+def _list(shape: Mapping[str, Any], source: Source) -> Any:
+    kind = plain_schema(shape.get("items", {})).get("type")
+    if kind in ("integer", "number"):
+        found = scan.numbers(source.clause) or scan.numbers(source.request.near)
+        return [each for each in found if isinstance(each, int) or kind == "number"] or MISSING
+    if kind == "string":
+        inside = scan.quoted(source.request.near)
+        listed = [each.strip() for each in scan.window(source.request.body).split(",")]
+        return inside or (listed if len(listed) > 1 else MISSING)
+    return MISSING
+
+
+_FORMATS: Final[Mapping[str, Callable[[str, Mapping[str, Any], Source], Any]]] = {
+    "file-id": _file,
+    "table-id": _table,
+    "expression": _expression,
+    "sql": _sql,
+    "text": _body,
+    "column": _column,
+    "aggregate": _aggregate,
+    "cash-flows": _flows,
+    "percentage": _percentage,
+    "identifier": _identifier,
+    "date": lambda _, __, source: source.first(scan.dates),
+    "email": lambda _, __, source: source.first(_EMAIL.findall),
+    "uri": lambda _, __, source: source.first(_ADDRESS.findall),
+}

@@ -1,0 +1,197 @@
+"""How well a tool fits a piece of a request: words they share, and material in the request that the tool asks for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from attrs import frozen
+
+from understudy.models.model import ToolCard
+from understudy.models.offline import arithmetic, flows, scan
+from understudy.models.offline.filling import Source, plain_schema
+from understudy.models.offline.questions import sql_for
+
+# From here on a tool is taken to be meant. One shared telling word of a description (1) is not enough, one of its
+# name (3) is, and so is arithmetic for a tool that takes an expression (2 to 4).
+MEANT: Final = 2.0
+
+_NAME: Final = 3.0
+_DESCRIPTION: Final = 1.0
+_MOST_BY_DESCRIPTION: Final = 2.0
+_GENERIC_WEIGHT: Final = 0.3
+
+_SAME: Final[Mapping[str, str]] = {
+    "chart": "plot graph draw visualise visualisation visualize visualization diagram histogram",
+    "profile": "describe overview explore inspect statistics stats profiling",
+    "query": "sql select",
+    "calculate": "compute evaluate calculation calculator arithmetic math maths",
+    "summarise": "summary summaries shorten tldr condense gist",
+    "sanitise": "clean redact scrub anonymise mask censor cleanse",
+    "health": "healthy status uptime unhealthy",
+    "supervision": "actor actors supervisor supervisors supervised restarts",
+    "compare": "comparison versus better",
+    "scenario": "npv irr payback investment investments",
+    "look": "lookup",
+}
+_STOP: Final = frozenset(
+    scan.words(
+        "a an and any are as at be but by can could did do does for from give had has have how i if in into is it its "
+        "just let may me my of on one or our please shall should show so some tell than that the their them then there "
+        "these they this those to up us use using want was we were what when where which who will with without would "
+        "you your"
+    )
+)
+_GENERIC: Final = frozenset(
+    map(scan.stem, scan.words("table file data text tool attached attach get set run make new"))
+)
+_ASKING: Final = frozenset(
+    scan.words(
+        "how what which who when where average mean total sum count list show top first number median minimum maximum"
+    )
+)
+_COMPUTING: Final = frozenset(scan.words("calculate compute evaluate what much work out is equals result solve"))
+
+
+# Two words that only together say what is meant: how is the server doing, is the system up.
+_PHRASES: Final = (
+    (
+        frozenset(map(scan.stem, ("server", "system", "service"))),
+        frozenset(map(scan.stem, ("doing", "running", "fine", "ok", "okay", "down", "alive", "well", "slow"))),
+        scan.stem("health"),
+    ),
+)
+
+
+def _canonical() -> Mapping[str, str]:
+    return {scan.stem(word): scan.stem(meant) for meant, some in _SAME.items() for word in some.split()}
+
+
+_MEANS: Final = _canonical()
+
+
+@frozen
+class Features:
+    """What of a tool can be matched: stems of its name and of its other words, and its formats."""
+
+    name: frozenset[str]
+    words: frozenset[str]
+    formats: frozenset[str]
+
+
+def stems(text: str) -> frozenset[str]:
+    """The telling words of a text as stems, each also as the word it means the same as."""
+    found = {scan.stem(each) for each in scan.words(text) if each not in _STOP}
+    found |= {_MEANS[each] for each in found if each in _MEANS}
+    for subjects, states, meant in _PHRASES:
+        if subjects & found and states & found:
+            found.add(meant)
+    return frozenset(found)
+
+
+def features(card: ToolCard) -> Features:
+    """A tool's features. Reading them is kept for tools that were seen lately."""
+    properties = card.parameters.get("properties", {})
+    formats = frozenset(str(plain_schema(each).get("format", "")) for each in properties.values())
+    choices = " ".join(str(v) for each in properties.values() for v in plain_schema(each).get("enum", ()))
+    return _features(card.name, card.description[:400], " ".join(properties), choices, formats)
+
+
+@lru_cache(maxsize=512)
+def _features(name: str, description: str, parameters: str, choices: str, formats: frozenset[str]) -> Features:
+    of_name = stems(name.replace("_", " "))
+    words = stems(f"{description} {parameters} {choices}".replace("_", " ")) - of_name
+    return Features(of_name, words, formats)
+
+
+@frozen
+class Pool:
+    """All tools within reach, to know which words tell them apart: a word in three names says a third as much."""
+
+    in_names: Mapping[str, int]
+    in_words: Mapping[str, int]
+
+    @classmethod
+    def of(cls, cards: Iterable[ToolCard]) -> "Pool":
+        """The pool of these tools; a tool that several agents have counts once."""
+        in_names: dict[str, int] = {}
+        in_words: dict[str, int] = {}
+        for each in {card.name: card for card in cards}.values():
+            known = features(each)
+            for word in known.name:
+                in_names[word] = in_names.get(word, 0) + 1
+            for word in known.words:
+                in_words[word] = in_words.get(word, 0) + 1
+        return cls(in_names, in_words)
+
+
+def fit(card: ToolCard, source: Source, pool: Pool) -> float:
+    """How well a tool fits a clause: 0 not at all, `MEANT` and above clearly."""
+    asked = stems(source.clause)
+    known = features(card)
+    by_name = sum(_weight(each, _NAME / pool.in_names.get(each, 1)) for each in asked & known.name)
+    by_words = sum(_weight(each, _DESCRIPTION / pool.in_words.get(each, 1)) for each in asked & known.words)
+    if "_" in card.name and card.name.lower() in source.clause.lower():
+        by_name += _NAME
+    score = by_name + min(by_words, _MOST_BY_DESCRIPTION) + _by_material(known.formats, source, by_name + by_words)
+    return score + (_by_names(card, source, asked) if by_name + by_words > 0 else 0.0)
+
+
+def _weight(word: str, full: float) -> float:
+    return min(full, _GENERIC_WEIGHT) if word in _GENERIC else full
+
+
+def _by_material(formats: frozenset[str], source: Source, by_words: float) -> float:
+    score = 0.0
+    if "expression" in formats and arithmetic.expressions(source.clause):
+        score += 2.0 if set(scan.words(source.clause)) - _COMPUTING - _numerals(source.clause) else 4.0
+        score += 2.0 * bool(_COMPUTING & set(scan.words(source.clause)) - {"is", "out"})
+    if "sql" in formats:
+        score += _by_question(source)
+    if "cash-flows" in formats and by_words > 0 and flows.cash_flows(source.request.near):
+        score += 2.0
+    return score
+
+
+def _numerals(text: str) -> set[str]:
+    return {each for each in scan.words(text) if each[0].isdigit()}
+
+
+def _by_question(source: Source) -> float:
+    if scan.sql(source.clause):
+        return 6.0
+    if not _ASKING & set(scan.words(source.clause)):
+        return 0.0
+    table = source.table()
+    columns = table.columns if table is not None and table.columns else ()
+    return 2.5 if sql_for(source.clause, columns) is not None else 0.0
+
+
+def _by_names(card: ToolCard, source: Source, asked: frozenset[str]) -> float:
+    """1 when the request names something the tool needs (an identifier, a quotation, a place, a number), and 1 more
+    when it says what it is: the order in "order A-17", for a parameter called order_id."""
+    properties: Mapping[str, Mapping[str, Any]] = card.parameters.get("properties", {})
+    named = bool(scan.names(source.clause) or scan.quoted(source.clause) or _capital(source.clause))
+    counted = bool(scan.numbers(source.clause))
+    score = 0.0
+    for name in card.parameters.get("required", ()):
+        shape = plain_schema(properties.get(name, {}))
+        kind = shape.get("type")
+        if shape.get("format", "identifier") != "identifier":
+            continue
+        if (kind == "string" and (named or counted)) or (kind in ("integer", "number") and counted):
+            said = stems(name.replace("_", " ")) - {"id"} & asked
+            score = max(score, 2.0 if said else 1.0 if named or kind != "string" else 0.0)
+    return score
+
+
+def _capital(text: str) -> bool:
+    return any(each[:1].isupper() for each in text.split()[1:])
+
+
+def best(cards: Sequence[ToolCard], source: Source, pool: Pool) -> tuple[ToolCard | None, float]:
+    """The tool that fits best, the earlier one of equals, and how well."""
+    scored = [(fit(each, source, pool), each) for each in cards]
+    if not scored:
+        return None, 0.0
+    top = max(score for score, _ in scored)
+    return next(card for score, card in scored if score == top), top

@@ -1,0 +1,174 @@
+"""Which tools to call for a request, with which arguments; what to ask for; whom to hand over to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from understudy.models.model import AgentCard, Handoff, ToolCard
+from understudy.models.offline import scan
+from understudy.models.offline.filling import MISSING, Source, fill, is_table, plain_schema
+from understudy.models.offline.fitting import MEANT, Pool, best, features, stems
+from understudy.models.offline.request import Request
+
+# One message may ask for several things; more than this are not read out of it.
+MAX_CALLS: Final = 6
+# How much better a colleague must fit before the work changes hands.
+_MARGIN: Final = 1.0
+_TRANSFER: Final = frozenset(
+    map(scan.stem, ["ask", "hand", "handover", "pass", "transfer", "talk", "speak", "connect", "switch", "forward"])
+)
+
+
+@frozen
+class Planned:
+    """A tool call to make. `about` says in a few words what it is made on, for people."""
+
+    tool: ToolCard
+    arguments: Mapping[str, Any] = field(repr=False)
+    about: str = ""
+
+
+@frozen
+class Plan:
+    """What to do about a request. `questions` ask for what was missing; `fit` adds up how well the chosen tools fit."""
+
+    calls: tuple[Planned, ...] = ()
+    questions: tuple[str, ...] = ()
+    fit: float = 0.0
+
+
+def make_plan(request: Request, tools: Sequence[ToolCard], pool: Pool | None = None) -> Plan:
+    """The calls for a request: the best tool for each of its clauses, where one fits at all."""
+    pool = pool or Pool.of(tools)
+    parts = request.clauses or ("",)
+    plan = _plan_clauses(request, tools, pool, parts)
+    if plan.fit < MEANT and len(parts) > 1:
+        plan = _plan_clauses(request, tools, pool, (request.instruction,))
+    if plan.fit < MEANT and request.near not in parts:
+        plan = _plan_clauses(request, tools, pool, (request.near,))
+    return _looking_first(plan, request, tools)
+
+
+def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: Pool, clauses: Sequence[str]) -> Plan:
+    calls: list[Planned] = []
+    questions: list[str] = []
+    total = 0.0
+    for clause in clauses[:MAX_CALLS]:
+        card, score = best(tools, Source(clause, request), pool)
+        if card is None or score < MEANT:
+            continue
+        total += score
+        planned, asked = _fill_all(card, Source(clause, request))
+        if planned is None:
+            questions += [each for each in asked if each not in questions]
+        elif not any(each.tool == card and each.arguments == planned.arguments for each in calls):
+            calls.append(planned)
+    return Plan(tuple(calls), tuple(questions[:1] if len(calls) == 0 else questions), total)
+
+
+def _fill_all(card: ToolCard, source: Source) -> tuple[Planned | None, list[str]]:
+    properties: Mapping[str, Mapping[str, Any]] = card.parameters.get("properties", {})
+    required = set(card.parameters.get("required", ()))
+    given = scan.json_object(source.request.near)
+    arguments: dict[str, Any] = {}
+    questions: list[str] = []
+    for name in sorted(properties, key=lambda each: each not in required):
+        schema = properties[name]
+        value = given[name] if name in given else fill(name, schema, source, required=name in required)
+        if value is not MISSING:
+            arguments[name] = value
+            if isinstance(value, str):
+                source.used.add(value)
+        elif name in required:
+            questions.append(_question(card, name, plain_schema(schema), source))
+    if questions:
+        return None, questions[:1]
+    ordered = {name: arguments[name] for name in properties if name in arguments}
+    return Planned(card, ordered, _about(properties, ordered, source.request)), []
+
+
+def _looking_first(plan: Plan, request: Request, tools: Sequence[ToolCard]) -> Plan:
+    """Where a question is only open because a table's columns are not known yet, look at the table first."""
+    unknown = [each for each in request.files if is_table(each) and each.columns is None]
+    looking = next((each for each in tools if "profil" in " ".join(features(each).name)), None)
+    if not plan.questions or not unknown or looking is None or request.results:
+        return plan
+    planned, _ = _fill_all(looking, Source(request.instruction, request))
+    if planned is None or any(each.tool == looking for each in plan.calls):
+        return plan
+    return Plan((*plan.calls, planned), (), plan.fit)
+
+
+def follow_up(plan: Plan, request: Request) -> tuple[Planned, ...]:
+    """The planned calls that this run has not made yet: those that became possible by what it found out."""
+    made = {each.tool for each in request.results}
+    return tuple(each for each in plan.calls if each.tool.name not in made)
+
+
+def find_colleague(request: Request, own: Plan, colleagues: Sequence[AgentCard], pool: Pool) -> Handoff | None:
+    """The colleague whose tools fit the request clearly better than one's own, if there is one."""
+    asked = stems(request.instruction)
+    chosen: tuple[float, AgentCard, Plan] | None = None
+    for each in colleagues:
+        plan = make_plan(request, each.tools, pool)
+        score = plan.fit
+        if stems(f"{each.name} {each.title}".replace("_", " ")) & asked and _TRANSFER & asked:
+            score += 6.0
+        if chosen is None or score > chosen[0]:
+            chosen = (score, each, plan)
+    if chosen is None or chosen[0] < MEANT or chosen[0] <= own.fit + _MARGIN:
+        return None
+    _, colleague, plan = chosen
+    return Handoff(colleague.name, _reason(colleague, plan))
+
+
+def _reason(colleague: AgentCard, plan: Plan) -> str:
+    title = colleague.title or colleague.name
+    names = list(dict.fromkeys(each.tool.name.replace("_", " ") for each in plan.calls))
+    return f"{title} has the tools for this: {', '.join(names)}." if names else f"{title} has the tools for this."
+
+
+def _about(properties: Mapping[str, Mapping[str, Any]], arguments: Mapping[str, Any], request: Request) -> str:
+    """The arguments worth telling, in a few words: file names in place of ids, no long texts."""
+    names = {each.id: each.name for each in request.files}
+    told = []
+    for name, value in arguments.items():
+        shape = plain_schema(properties[name])
+        if isinstance(value, str) and shape.get("format") != "text" and len(value) <= 80:
+            told.append(names.get(value, value))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            told.append(f"{name.replace('_', ' ')} {value:g}")
+    return ", ".join(told[:4])
+
+
+def _question(card: ToolCard, name: str, shape: Mapping[str, Any], source: Source) -> str:
+    """What to ask the user for a missing argument."""
+    doing = card.name.replace("_", " ")
+    match shape.get("format"):
+        case "table-id":
+            return f"To {doing} I need a table: please attach a CSV, TSV, JSON or Parquet file to your message."
+        case "file-id":
+            return f"To {doing} I need a file: please attach it to your message."
+        case "expression":
+            return "What shall I calculate? I need `expression`, such as `2 + 3` or `15% of 80`."
+        case "sql":
+            return (
+                "What would you like to know about the table? I need `sql`: ask as in “total sales by region” "
+                f"or “how many rows”, or write a SELECT over the table `data`.{_listed(source)}"
+            )
+        case "column":
+            return f"Which column shall I take for `{name}`?{_listed(source)}"
+        case "cash-flows":
+            return f"To {doing} I need `{name}`, written as “Build: -1000, 400, 500; Buy: -700, 300, 300”."
+    said = f" ({shape['description'].rstrip('.')})" if shape.get("description") else ""
+    choice = f" It is one of: {', '.join(str(each) for each in shape['enum'])}." if "enum" in shape else ""
+    return f"To use {doing} I need `{name}`{said}.{choice} What is it?"
+
+
+def _listed(source: Source) -> str:
+    table = source.table()
+    if table is None or not table.columns:
+        return ""
+    shown = ", ".join(f"`{each}`" for each in table.columns[:30])
+    return f" The columns of {table.name} are {shown}."

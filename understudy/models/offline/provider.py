@@ -1,0 +1,126 @@
+"""The offline model: rules in place of a language model, so that a server works, and is tested, with no network.
+
+It is a shell: it reads the turn, lets the pure modules decide, and emits. The same turn gives the same answer.
+"""
+
+import math
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import trio
+from attrs import evolve
+
+from transport.events import Usage
+from understudy.models.model import ChatMessage, Emit, Handoff, Reply, TextDelta, Thought, ToolCall, Turn
+from understudy.models.offline import wording
+from understudy.models.offline.fitting import Pool
+from understudy.models.offline.planning import Plan, Planned, find_colleague, follow_up, make_plan
+from understudy.models.offline.request import Request, read_request
+
+# What the model says when it asks for something; the next message is then read as the answer to it.
+_ASKED: Final = ("I need ", "Which column shall I take")
+
+
+def _new_id() -> str:
+    return f"call-{uuid.uuid4().hex}"
+
+
+class OfflineModel:
+    """A rule-based stand-in for a language model: it picks tools by their words and fills arguments by their formats.
+
+    `words_per_s` slows its answers down to the pace of a reader, 0 is as fast as they can be sent. `new_id` makes
+    the ids of tool calls, which must be unique in a thread.
+    """
+
+    name = "offline"
+    notice = wording.NOTICE
+
+    def __init__(self, words_per_s: float = 0.0, new_id: Callable[[], str] = _new_id) -> None:
+        if not 0 <= words_per_s < math.inf:
+            raise ValueError(f"words_per_s must be 0 or more, not {words_per_s!r}")
+        self._pause_s = 1 / words_per_s if words_per_s else 0.0
+        self._new_id = new_id
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Answer one turn: tool calls, a handoff, or words. Never raises `ModelUnavailable`."""
+        request = read_request(turn).with_columns()
+        await trio.lowlevel.checkpoint()
+        pool = Pool.of([*turn.tools, *(tool for each in turn.colleagues for tool in each.tools)])
+        plan = make_plan(request, turn.tools, pool)
+        await trio.lowlevel.checkpoint()
+        if request.results:
+            return await self._after_tools(turn, request, plan, emit)
+        if not wording.asks_about(request.instruction):
+            if not plan.calls:
+                earlier = _continued(turn, request)
+                if earlier is not None:
+                    request, plan = earlier, make_plan(earlier, turn.tools, pool)
+            handoff = find_colleague(request, plan, turn.colleagues, pool)
+            await trio.lowlevel.checkpoint()
+            if handoff is not None:
+                return await self._hand_over(handoff, request, emit)
+            if plan.calls:
+                return await self._call(plan.calls, request, emit)
+        text = "\n\n".join(plan.questions) if plan.questions else wording.small_talk(request, turn)
+        return await self._say(text, request, emit)
+
+    async def _after_tools(self, turn: Turn, request: Request, plan: Plan, emit: Emit) -> Reply:
+        """Write the answer; or, once, make the calls that the results have made possible."""
+        rounds = sum(1 for each in _since_user(turn) if each.role == "assistant" and each.calls)
+        later = follow_up(plan, request) if rounds == 1 and all(each.ok for each in request.results) else ()
+        if later:
+            return await self._call(later, request, emit)
+        return await self._say(wording.answer(request, plan.questions), request, emit)
+
+    async def _call(self, planned: tuple[Planned, ...], request: Request, emit: Emit) -> Reply:
+        await emit(Thought(wording.thought(planned)))
+        calls = tuple(
+            ToolCall(self._new_id(), each.tool.name, each.arguments, wording.title(wording.describe(each)))
+            for each in planned
+        )
+        return Reply("", calls, usage=_usage(request, ""))
+
+    async def _hand_over(self, handoff: Handoff, request: Request, emit: Emit) -> Reply:
+        await emit(Thought(handoff.reason))
+        return Reply("", handoff=handoff, usage=_usage(request, ""))
+
+    async def _say(self, text: str, request: Request, emit: Emit) -> Reply:
+        for piece in _pieces(text):
+            await emit(TextDelta(piece))
+            await trio.sleep(self._pause_s)  # of 0 seconds: a checkpoint
+        return Reply(text, usage=_usage(request, text))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text word by word; every piece but the first begins with the space before it."""
+    for index, word in enumerate(text.split(" ")):
+        piece = word if index == 0 else " " + word
+        if piece:
+            yield piece
+
+
+def _usage(request: Request, text: str) -> Usage:
+    # Spaces are counted, not words split: a message may be a megabyte.
+    return Usage(request.text.count(" ") + 1, text.count(" ") + 1 if text else 0, 1)
+
+
+def _since_user(turn: Turn) -> tuple[ChatMessage, ...]:
+    last = max((index for index, each in enumerate(turn.messages) if each.role == "user"), default=-1)
+    return turn.messages[last + 1 :]
+
+
+def _continued(turn: Turn, request: Request) -> Request | None:
+    """The earlier request and this message together, when this message answers a question the model asked."""
+    spoken = [each for each in turn.messages if each.role != "tool" and each.content]
+    if len(spoken) < 3 or spoken[-1].role != "user" or spoken[-2].role != "assistant" or spoken[-3].role != "user":
+        return None
+    if not any(each in spoken[-2].content for each in _ASKED) or len(request.text) > 2_000:
+        return None
+    joined = f"{spoken[-3].content[:2_000].rstrip(' .?!:')}: {request.text}"
+    return read_request(_with_text(turn, joined))
+
+
+def _with_text(turn: Turn, text: str) -> Turn:
+    messages = (*turn.messages[:-1], evolve(turn.messages[-1], content=text))
+    return evolve(turn, messages=messages)

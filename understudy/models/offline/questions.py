@@ -1,0 +1,159 @@
+"""Simple questions about a table, as SQL. The table is called ``data``, as the table tools call it."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import frozen
+
+from understudy.models.offline import scan
+from understudy.models.offline.columns import Roles, find_roles
+
+TABLE: Final = "data"
+
+AGGREGATES: Final = {
+    "sum": ("total", "sum", "totals", "overall"),
+    "avg": ("average", "mean", "avg"),
+    "max": ("highest", "most", "maximum", "max", "largest", "biggest", "best", "latest", "top"),
+    "min": ("lowest", "least", "minimum", "min", "smallest", "fewest", "worst", "earliest"),
+    "median": ("median",),
+    "count": ("count", "many", "number"),
+}
+_TOP: Final = re.compile(r"\b(?:top|first|show|last)\s(?:me\s)?(?:the\s)?(?:first\s)?(\d{1,3})\b")
+_LEADING: Final = frozenset({"which", "what", "who", "where", "when"})
+
+
+@frozen
+class _Question:
+    tokens: tuple[str, ...]
+    roles: Roles
+    columns: tuple[str, ...]
+    number: int | None
+
+    def says(self, *some: str) -> bool:
+        return any(each in self.tokens for each in some)
+
+
+def aggregate_in(tokens: Sequence[str]) -> str | None:
+    """The aggregate that a text's words name, as SQL calls it; None when they name none."""
+    for word in tokens:
+        for name, spellings in AGGREGATES.items():
+            if word in spellings:
+                return name
+    return None
+
+
+def sql_for(text: str, columns: Sequence[str]) -> str | None:
+    """The query that answers a question about a table with these columns; None when it is not that simple."""
+    tokens = scan.words(text)
+    number = _TOP.search(" ".join(tokens))
+    question = _Question(tokens, find_roles(text, columns), tuple(columns), int(number[1]) if number else None)
+    for rule in (_count_rows, _winner, _grouped, _count_distinct, _plain_aggregate, _first_rows):
+        query = rule(question)
+        if query is not None:
+            return query
+    return None
+
+
+def quote(column: str) -> str:
+    """A column's name as SQL wants it."""
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _count_rows(question: _Question) -> str | None:
+    counting = question.says("count") or ("how" in question.tokens and question.says("many")) or question.says("number")
+    things = question.says("rows", "row", "records", "record", "lines", "entries")
+    if not (counting and things):
+        return None
+    if question.roles.groups:
+        return _group_by(question, "count(*)", "rows", question.roles.groups[0])
+    return f"SELECT count(*) AS rows FROM {TABLE}"  # noqa: S608 - a query is what this makes; names are quoted
+
+
+def _winner(question: _Question) -> str | None:
+    """Which region has the highest sales; top 5 regions by sales."""
+    measures, groups = question.roles.measures, question.roles.groups
+    direction = "ASC" if question.says(*AGGREGATES["min"]) else "DESC"
+    extreme = question.says(*AGGREGATES["max"], *AGGREGATES["min"])
+    if extreme and question.number and len(measures) == 1 and len(groups) == 1:
+        return _ranked(measures[0], _call("sum", groups[0]), f"total_{groups[0]}", direction, question.number)
+    asked = bool(question.tokens) and question.tokens[0] in _LEADING
+    if extreme and asked and len(measures) == 2 and not groups:
+        how = "avg" if question.says(*AGGREGATES["avg"]) else "sum"
+        name = f"{'average' if how == 'avg' else 'total'}_{measures[1]}"
+        return _ranked(measures[0], _call(how, measures[1]), name, direction, question.number or 1)
+    return None
+
+
+def _ranked(group: str, value: str, name: str, direction: str, limit: int) -> str:
+    return (
+        f"SELECT {quote(group)}, {value} AS {quote(name)} FROM {TABLE} "  # noqa: S608 - names are quoted
+        f"GROUP BY 1 ORDER BY 2 {direction} LIMIT {limit}"
+    )
+
+
+def _grouped(question: _Question) -> str | None:
+    """Total sales by region; average price per month; how many orders by region."""
+    how = aggregate_in(question.tokens)
+    if not question.roles.groups:
+        return None
+    group = next((each for each in question.roles.groups if each not in question.roles.measures), None)
+    if group is None:
+        return None
+    if not question.roles.measures:
+        return _group_by(question, "count(*)", "rows", group) if how == "count" else None
+    measure = question.roles.measures[0]
+    if how == "count":
+        return _group_by(question, f"count({quote(measure)})", f"count_{measure}", group)
+    return _group_by(question, _call(how or "sum", measure), f"{_word(how or 'sum')}_{measure}", group)
+
+
+def _group_by(question: _Question, value: str, name: str, group: str) -> str:
+    key = quote(group)
+    if question.roles.unit:
+        key = f"{_period(question.roles.unit, quote(group))} AS {quote(question.roles.unit)}"
+    order = "1" if question.roles.unit else "2 DESC, 1"
+    return f"SELECT {key}, {value} AS {quote(name)} FROM {TABLE} GROUP BY 1 ORDER BY {order}"  # noqa: S608
+
+
+def _count_distinct(question: _Question) -> str | None:
+    if not ("how" in question.tokens and question.says("many")) and not question.says(
+        "distinct", "different", "unique"
+    ):
+        return None
+    if len(question.roles.measures) != 1:
+        return None
+    column = question.roles.measures[0]
+    if question.says("list", "show", "what", "which"):
+        return f"SELECT DISTINCT {quote(column)} FROM {TABLE} ORDER BY 1"  # noqa: S608
+    return f"SELECT count(DISTINCT {quote(column)}) AS {quote('distinct_' + column)} FROM {TABLE}"  # noqa: S608
+
+
+def _plain_aggregate(question: _Question) -> str | None:
+    how = aggregate_in(question.tokens)
+    if how is None or how == "count" or not question.roles.measures:
+        return None
+    columns = ", ".join(f"{_call(how, c)} AS {quote(f'{_word(how)}_{c}')}" for c in question.roles.measures)
+    return f"SELECT {columns} FROM {TABLE}"  # noqa: S608
+
+
+def _first_rows(question: _Question) -> str | None:
+    if question.says("rows", "row", "records", "entries") and question.says("show", "first", "list", "top", "see"):
+        return f"SELECT * FROM {TABLE} LIMIT {question.number or 10}"  # noqa: S608
+    return None
+
+
+def _call(how: str, column: str) -> str:
+    # A sum of whole numbers is a HUGEINT, which JSON has no number for.
+    return f"CAST(sum({quote(column)}) AS DOUBLE)" if how == "sum" else f"{how}({quote(column)})"
+
+
+def _period(unit: str, column: str) -> str:
+    """The month, year, … a date is in, as text that sorts in order of time."""
+    pattern = {"day": "%Y-%m-%d", "month": "%Y-%m", "year": "%Y"}.get(unit)
+    date = f"CAST({column} AS DATE)"
+    return f"strftime({date}, '{pattern}')" if pattern else f"strftime(date_trunc('{unit}', {date}), '%Y-%m-%d')"
+
+
+def _word(how: str) -> str:
+    return {"sum": "total", "avg": "average"}.get(how, how)

@@ -1,0 +1,140 @@
+"""What the user asked for, taken apart once: instruction, clauses, body, files, and what this run has found out."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from attrs import evolve, field, frozen
+
+from understudy.models.model import ChatMessage, FileCard, Turn
+from understudy.models.offline import scan
+
+# How long a line before a colon may be and still count as the instruction for what follows (characters).
+_MAX_LEAD: Final = 240
+_SPLIT: Final = re.compile(r",?\s(?:and then|and also|and|then|also)\s|[;\n]\s?|[.?!]\s|,\sthen\s")
+
+
+@frozen
+class Result:
+    """How one tool call of this run ended. `value` is the JSON value, or the text when the content was no JSON."""
+
+    tool: str
+    status: str
+    summary: str
+    value: Any = field(repr=False)
+    arguments: Mapping[str, Any] = field(factory=dict, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the tool did what it was asked."""
+        return self.status == "ok"
+
+
+@frozen
+class Request:
+    """`text` is the user's whole message, `instruction` the part that says what to do, `body` what to do it to.
+
+    `results` are those of this run. Where an instruction cannot be told from its body, both are the whole message.
+    """
+
+    text: str = field(repr=False)
+    instruction: str = field(repr=False)
+    body: str = field(repr=False)
+    files: tuple[FileCard, ...] = ()
+    results: tuple[Result, ...] = ()
+
+    @property
+    def clauses(self) -> tuple[str, ...]:
+        """The instruction's parts: what stands between and, then, commas with then, and the ends of sentences."""
+        if scan.sql(self.instruction):
+            return (self.instruction,)
+        hidden = _hide_quotations(self.instruction)
+        parts, start = [], 0
+        for match in _SPLIT.finditer(hidden):
+            parts.append(self.instruction[start : match.start()])
+            start = match.end()
+        parts.append(self.instruction[start:])
+        return tuple(each.strip() for each in parts if each.strip())
+
+    @property
+    def near(self) -> str:
+        """The beginning and the end of the whole message."""
+        return scan.window(self.text)
+
+    def with_columns(self) -> "Request":
+        """With the columns that tools of this run found in files whose columns were not known."""
+        files = []
+        for each in self.files:
+            found = [r for r in self.results if r.ok and each.id in map(str, r.arguments.values())]
+            columns = next((c for c in map(_columns, found) if c), None) if each.columns is None else None
+            files.append(evolve(each, columns=columns) if columns else each)
+        return evolve(self, files=tuple(files))
+
+
+def read_request(turn: Turn) -> Request:
+    """The last message of the user, and the tool results after it."""
+    last = max((i for i, each in enumerate(turn.messages) if each.role == "user"), default=-1)
+    text = turn.messages[last].content if last >= 0 else ""
+    instruction, body = _divided(text)
+    return Request(text, instruction, body, turn.files, tuple(_results(turn.messages[last + 1 :])))
+
+
+def _divided(text: str) -> tuple[str, str]:
+    """Instruction and body: the body follows a colon or a line break after a short beginning."""
+    lead = text[: _MAX_LEAD + 1].lstrip()
+    skipped = len(text[: _MAX_LEAD + 1]) - len(lead)
+    hidden = _hide_quotations(lead)
+    places = [i for i in (_colon(hidden), hidden.find("\n")) if i > 0]
+    if not places:
+        return scan.window(text), text.strip()
+    end = min(places)
+    body = text[skipped + end + 1 :].strip()
+    return (lead[:end].strip(), body) if body else (scan.window(text).strip(), text.strip())
+
+
+def _colon(text: str) -> int:
+    """The first colon that is followed by space or a line's end: not the one in a time or an address."""
+    index = text.find(":")
+    while index >= 0 and text[index + 1 : index + 2].strip():
+        index = text.find(":", index + 1)
+    return index
+
+
+def _hide_quotations(text: str) -> str:
+    for each in scan.quoted(text):
+        text = text.replace(each, "x" * len(each), 1)
+    return text
+
+
+def _results(messages: Sequence[ChatMessage]) -> list[Result]:
+    asked = {call.id: call.arguments for each in messages for call in each.calls}
+    results = []
+    for each in messages:
+        if each.role == "tool":
+            value, summary = _content(each.content)
+            arguments = asked.get(each.call_id or "", {})
+            results.append(Result(each.tool_name or "tool", each.status or "ok", summary, value, arguments))
+    return results
+
+
+def _content(content: str) -> tuple[Any, str]:
+    """Value and summary of a tool message; any text that is not what `tool_message` writes is its own value."""
+    try:
+        body = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return content, ""
+    if isinstance(body, dict) and "summary" in body and "value" in body:
+        return body["value"], str(body["summary"])
+    if isinstance(body, dict) and "error" in body:
+        return None, str(body["error"])
+    return body, ""
+
+
+def _columns(result: Result) -> tuple[str, ...] | None:
+    """The column names in a result, where it has any: ``columns`` as names or as objects with a name."""
+    listed = result.value.get("columns") if isinstance(result.value, dict) else None
+    if not isinstance(listed, list):
+        return None
+    names = [each.get("name") if isinstance(each, dict) else each for each in listed]
+    return tuple(each for each in names if isinstance(each, str)) or None

@@ -1,0 +1,136 @@
+"""What can be found in a text without understanding it: words, numbers, quotations, arithmetic, SQL, names.
+
+Every scan is linear and looks at a bounded piece of text; whoever calls passes at most `WINDOW` characters.
+"""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+# A request's instructions stand at its beginning, sometimes at its end; a pasted book stands in between.
+WINDOW: Final = 2_000
+TAIL: Final = 400
+
+_WORD: Final = re.compile(r"[^\W_]+")
+_SUFFIXES: Final = ("ings", "ing", "ied", "ies", "ed", "ly", "es", "s", "e", "y")
+_QUOTES: Final = {'"': '"', "“": "”", "\u2018": "\u2019", "`": "`", "«": "»", "„": "“"}
+_NUMBER: Final = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w])")
+_NAME: Final = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9_/#-]*")
+_PAIR: Final = re.compile(r"(?<![A-Za-z0-9_])([A-Za-z_][A-Za-z0-9_]*)\s?[=:]\s?")
+_SQL: Final = re.compile(r"\b(?:select|with)\b", re.IGNORECASE)
+DATE: Final = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
+
+
+def window(text: str) -> str:
+    """The beginning and the end of a text, where instructions stand."""
+    return text if len(text) <= WINDOW + TAIL else f"{text[:WINDOW]}\n{text[-TAIL:]}"
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text, in lower case and in order."""
+    return tuple(_WORD.findall(text.lower()))
+
+
+def stem(word: str) -> str:
+    """A word without its ending, in one spelling: charts, charting and charted are chart; z is s."""
+    word = word.replace("z", "s")
+    if len(word) > 3:
+        for suffix in _SUFFIXES:
+            if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+                return stem(word[: -len(suffix)]) if suffix == "s" else word[: -len(suffix)]
+    return word
+
+
+def quoted(text: str) -> list[str]:
+    """The quotations in a text, without their marks, in order."""
+    found: list[str] = []
+    open_for_ever: set[str] = set()
+    index = 0
+    while index < len(text):
+        closing = None if text[index] in open_for_ever else _QUOTES.get(text[index])
+        end = text.find(closing, index + 1) if closing else -1
+        if closing and end > index + 1:
+            found.append(text[index + 1 : end])
+            index = end
+        elif closing and end < 0:
+            open_for_ever.add(text[index])  # looking for its end again and again would take quadratic time
+        index += 1
+    return found
+
+
+def numbers(text: str) -> list[float]:
+    """The numbers in a text, whole ones as int. Dates and the digits inside names are not numbers."""
+    plain = DATE.sub(" ", text)
+    found: list[float] = []
+    for match in _NUMBER.finditer(plain):
+        digits = match[0].replace(",", "").replace("\u2212", "-")
+        found.append(float(digits) if "." in digits or len(digits) > 18 else int(digits))
+    return found
+
+
+def percentages(text: str) -> list[float]:
+    """The numbers that stand before a percent sign or the word percent."""
+    return [float(each) for each in re.findall(r"(?<![\w.])([-+]?\d{1,18}(?:\.\d{1,18})?)\s?(?:%|percent\b)", text)]
+
+
+def names(text: str) -> list[str]:
+    """Words that look like an identifier: with a digit and a letter or a sign in them, as A-17, #4512, INV2024."""
+    dates = set(DATE.findall(text))
+    found = []
+    for match in _NAME.finditer(text):
+        name = match[0].strip("/-")
+        after = text[match.end() : match.end() + 1]
+        digits = any(each.isdigit() for each in name)
+        if digits and not name.isdigit() and name not in dates and after != "%":
+            found.append(name)
+    return found
+
+
+def pairs(text: str) -> dict[str, str]:
+    """What is written as ``name=value`` or ``name: value``: the value is a quotation or the next word."""
+    found: dict[str, str] = {}
+    for match in _PAIR.finditer(text):
+        rest = text[match.end() : match.end() + 200]
+        inside = quoted(rest) if rest[:1] in _QUOTES else []
+        first = rest.split(None, 1)
+        value = inside[0] if inside else (first[0].strip(",;.?!") if first else "")
+        if value:
+            found.setdefault(match[1].lower(), value)
+    return found
+
+
+def dates(text: str) -> list[str]:
+    """The dates written as 2026-11-20."""
+    return DATE.findall(text)
+
+
+def sql(text: str) -> str | None:
+    """A query: a ```` ```sql ```` block, or everything from a SELECT (or WITH … SELECT) on. None when there is none."""
+    start = text.find("```")
+    if start >= 0:
+        end = text.find("```", start + 3)
+        block = text[start + 3 : end if end > 0 else len(text)]
+        block = block.removeprefix("sql").removeprefix("SQL").strip()
+        if _SQL.match(block):
+            return block.rstrip(";").strip()
+    match = _SQL.search(text)
+    if match is None:
+        return None
+    rest = text[match.start() :].strip().rstrip("`;?").strip()
+    lower = rest.lower()
+    if lower.startswith("select") and (" from " in lower.replace("\n", " ")):
+        return rest
+    return rest if lower.startswith("with") and " as (" in lower.replace("\n", " ") and "select" in lower else None
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The first JSON object in a text; empty when there is none."""
+    start, end = text.find("{"), text.rfind("}")
+    if start < 0 or end < start:
+        return {}
+    try:
+        value = msgspec.json.decode(text[start : end + 1])
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

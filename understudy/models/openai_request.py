@@ -1,0 +1,114 @@
+"""A turn as OpenAI's chat completions API wants it. Pure: dictionaries in, dictionaries out."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from understudy.models.model import AgentCard, ChatMessage, FileCard, ToolCall, ToolCard, Turn
+
+HAND_OVER: Final = "hand_over"
+# Columns of a table that are listed to the model; wide tables are profiled by a tool instead.
+_MAX_COLUMNS: Final = 100
+
+
+def hand_over_name(tools: Sequence[ToolCard]) -> str:
+    """What the handoff tool is called: ``hand_over``, with underscores after it while a real tool has that name."""
+    name = HAND_OVER
+    while any(each.name == name for each in tools):
+        name += "_"
+    return name
+
+
+def request_of(turn: Turn, model: str) -> dict[str, Any]:
+    """The body of the request: streaming, with usage, tools where there are any."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": "system", "content": system_text(turn)}, *messages_of(turn.messages)],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    tools = [_function(each.name, each.description, dict(each.parameters)) for each in turn.tools]
+    if turn.colleagues:
+        tools.append(_hand_over(hand_over_name(turn.tools), turn.colleagues))
+    if tools:
+        body["tools"] = tools
+    return body
+
+
+def system_text(turn: Turn) -> str:
+    """The instructions, the files at hand, the colleagues."""
+    parts = [turn.instructions or f"You are {turn.agent.title or turn.agent.name}. {turn.agent.description}".strip()]
+    if turn.files:
+        parts.append("Files attached by the user:\n" + "\n".join(_file(each) for each in turn.files))
+    if turn.colleagues:
+        listed = "\n".join(f"- {each.name}: {each.title}. {each.description}" for each in turn.colleagues)
+        parts.append(f"Colleagues you may hand the request over to:\n{listed}")
+    return "\n\n".join(parts)
+
+
+def messages_of(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+    """The conversation. The API refuses a call without its answer and an answer without its call.
+
+    Both happen where history was cut or a run was interrupted: such answers are left out, and a call without an
+    answer gets one that says so.
+    """
+    return list(_messages(messages))
+
+
+def _messages(messages: Sequence[ChatMessage]) -> Iterator[dict[str, Any]]:
+    waiting: dict[str, ToolCall] = {}
+    for each in messages:
+        if each.role == "tool":
+            if each.call_id is not None and waiting.pop(each.call_id, None) is not None:
+                yield {"role": "tool", "tool_call_id": each.call_id, "content": each.content}
+            continue
+        yield from _unanswered(waiting)
+        message: dict[str, Any] = {"role": each.role, "content": each.content}
+        if each.calls:
+            message["content"] = each.content or None
+            message["tool_calls"] = [_call(call) for call in each.calls]
+            waiting = {call.id: call for call in each.calls}
+        yield message
+    yield from _unanswered(waiting)
+
+
+def _unanswered(waiting: dict[str, ToolCall]) -> Iterator[dict[str, Any]]:
+    for call_id in list(waiting):
+        del waiting[call_id]
+        yield {"role": "tool", "tool_call_id": call_id, "content": '{"status":"failed","error":"No result was kept."}'}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    arguments = msgspec.json.encode(dict(call.arguments)).decode()
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _function(name: str, description: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    schema = parameters or {"type": "object", "properties": {}}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": schema}}
+
+
+def _hand_over(name: str, colleagues: Sequence[AgentCard]) -> dict[str, Any]:
+    return _function(
+        name,
+        "Hand the whole request over to a colleague who has better tools for it. The colleague answers the user.",
+        {
+            "type": "object",
+            "properties": {
+                "to": {"type": "string", "enum": [each.name for each in colleagues]},
+                "reason": {"type": "string", "description": "why, in one sentence the user may read"},
+            },
+            "required": ["to", "reason"],
+            "additionalProperties": False,
+        },
+    )
+
+
+def _file(card: FileCard) -> str:
+    columns = ""
+    if card.columns is not None:
+        shown = ", ".join(card.columns[:_MAX_COLUMNS])
+        more = f" and {len(card.columns) - _MAX_COLUMNS} more" if len(card.columns) > _MAX_COLUMNS else ""
+        columns = f"; columns: {shown}{more}"
+    return f"- id {card.id}: {card.name} ({card.media_type or 'unknown type'}, {card.size} bytes{columns})"

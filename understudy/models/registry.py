@@ -1,0 +1,56 @@
+"""Which model answers for which agent: `offline`, or `openai:NAME`, from the settings or the agent itself."""
+
+from understudy.agents.agent import Agent
+from understudy.config import Settings
+from understudy.models.model import Model
+from understudy.models.offline import OfflineModel
+from understudy.models.openai import OpenAI
+
+OFFLINE = "offline"
+OPENAI = "openai:"
+
+
+class UnknownModel(ValueError):
+    """A setting or an agent names a model of no known provider."""
+
+
+class Models:
+    """The models of a server, each made once; close it when the server ends.
+
+    Raises:
+        UnknownModel: The default model of the settings is of no known provider.
+        OpenAINotInstalled: It needs the extra `openai`, which is not installed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._words_per_s = settings.words_per_s
+        self._made: dict[str, Model] = {}
+        self._default = self._named(settings.model)
+
+    def of(self, agent: Agent) -> Model:
+        """Give the agent's own model, or the server's.
+
+        Raises:
+            UnknownModel, OpenAINotInstalled: As for the server's.
+        """
+        if agent.model is None:
+            return self._default
+        return self._named(agent.model) if isinstance(agent.model, str) else agent.model
+
+    async def aclose(self) -> None:
+        """Close the connections of all models that hold any."""
+        for model in self._made.values():
+            if isinstance(model, OpenAI):
+                await model.aclose()
+
+    def _named(self, name: str) -> Model:
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> Model:
+        if name == OFFLINE:
+            return OfflineModel(words_per_s=self._words_per_s)
+        if name.startswith(OPENAI) and name != OPENAI:
+            return OpenAI(name.removeprefix(OPENAI))
+        raise UnknownModel(f"there is no model {name!r}; use `offline`, or `openai:` and the name of a model")

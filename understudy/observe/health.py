@@ -1,0 +1,56 @@
+"""Health as data: named checks combined into the answers of `/healthz` and `/readyz`. Pure."""
+
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+
+class Status(enum.StrEnum):
+    """From well to unwell; a whole is as well as its worst part."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+
+
+_ORDER = (Status.OK, Status.DEGRADED, Status.FAILED)
+
+
+@frozen
+class Check:
+    """What one part says of itself. `note` is a sentence for an operator, `since_s` how long it has been so.
+
+    A part that is not `essential` makes the whole degraded at worst.
+    """
+
+    status: Status = Status.OK
+    note: str = ""
+    since_s: float | None = None
+    essential: bool = True
+
+
+def combine(checks: Mapping[str, Check]) -> dict[str, Any]:
+    """`{"status": …, "checks": {name: {"status", "note"?, "since_s"?}}}`; without checks all is well."""
+    worst = max((_weight(check) for check in checks.values()), default=0)
+    return {"status": _ORDER[worst].value, "checks": {name: _shown(check) for name, check in checks.items()}}
+
+
+def http_status(health: Mapping[str, Any]) -> int:
+    """The answer of `/readyz` for a combined status: 200, or 503 when it failed. Degraded still serves."""
+    return 503 if health["status"] == Status.FAILED else 200
+
+
+def _weight(check: Check) -> int:
+    weight = _ORDER.index(check.status)
+    return weight if check.essential else min(weight, _ORDER.index(Status.DEGRADED))
+
+
+def _shown(check: Check) -> dict[str, Any]:
+    shown: dict[str, Any] = {"status": check.status.value}
+    if check.note:
+        shown["note"] = check.note
+    if check.since_s is not None:
+        shown["since_s"] = round(check.since_s, 3)
+    return shown

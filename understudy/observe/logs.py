@@ -1,0 +1,97 @@
+"""Logs: an event name and key-values, as JSON lines, or readable on a terminal. One chain for all loggers.
+
+Lines of the standard library's loggers (the actors', the transport's, the HTTP server's) go through the same
+chain, with their `extra` as key-values. Redaction comes first.
+"""
+
+import contextlib
+import logging
+import secrets
+import sys
+from collections.abc import Iterator
+from typing import Any, Final, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+from understudy.observe.redaction import redact, redact_exception
+
+ERROR_ID_BYTES: Final = 8  # 64 bits: no two errors of a server's lifetime share one
+
+
+def new_error_id() -> str:
+    """The name of one error, told to the user and written beside it in the log: 16 hexadecimal digits."""
+    return secrets.token_hex(ERROR_ID_BYTES)
+
+
+@contextlib.contextmanager
+def bound(*, thread_id: str | None = None, run_id: str | None = None, error_id: str | None = None) -> Iterator[None]:
+    """Lines logged inside carry these ids; a task started inside inherits them."""
+    ids = {"thread_id": thread_id, "run_id": run_id, "error_id": error_id}
+    with structlog.contextvars.bound_contextvars(**{name: value for name, value in ids.items() if value is not None}):
+        yield
+
+
+def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> logging.Handler:
+    """Sends every log line of the process through the chain, to `stream` (standard error by default).
+
+    `form` is `json`, `console`, or `auto`: console on a terminal, JSON elsewhere. Calling it again replaces the
+    former configuration. Raises ValueError for another level or form.
+    """
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ValueError(f"no log level is called {level!r}")
+    if form not in ("auto", "json", "console"):
+        raise ValueError(f"no log form is called {form!r}")
+    out = stream if stream is not None else sys.stderr
+    readable = form == "console" or (form == "auto" and out.isatty())
+    structlog.configure(
+        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(_formatter(readable))
+    handler.set_name("understudy")
+    root = logging.getLogger()
+    for former in [each for each in root.handlers if each.get_name() == "understudy"]:
+        root.removeHandler(former)
+    root.addHandler(handler)
+    root.setLevel(number)
+    return handler
+
+
+def _shared() -> list[Processor]:
+    return [
+        redact,
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _formatter(readable: bool) -> logging.Formatter:
+    last: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        redact_exception,
+    ]
+    if readable:
+        last.append(structlog.dev.ConsoleRenderer(colors=False))
+    else:
+        last += [_event_first, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *_shared()],
+        processors=last,
+        keep_exc_info=False,
+        keep_stack_info=False,
+    )
+
+
+def _event_first(_logger: object, _method: str, event: structlog.typing.EventDict) -> dict[str, Any]:
+    """The order in which a person reads: when, how grave, what, then the rest."""
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event", "logger") if key in event}
+    return {**first, **event}

@@ -1,0 +1,241 @@
+"""Every metric of the house, declared once, each with its unit in its name.
+
+A server has a registry of its own, so that two servers in one process (and every test) count apart. Labels come
+from closed sets: codes, event types, dialects, path patterns; names that users could invent are capped.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from actors.records import ActorRestarting, DeadLetter
+from transport.events import Envelope, Error, FinalResponse
+from understudy.observe.arcs import ArcLedger
+from understudy.observe.paths import OTHER, PathLabels
+
+TOOLS_MAX: Final = 200  # tools a server may register; beyond, their calls count under `other`
+
+# Seconds. A delivery is some hundred microseconds on one machine; a person feels a tenth of a second.
+DELIVERY_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+RUN_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
+COMMIT_ROWS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
+
+
+class TreeNode(Protocol):
+    """What is read of a supervision tree at each scrape; `depth` is waiting messages by lane."""
+
+    @property
+    def path(self) -> str: ...  # noqa: D102 - named above
+    @property
+    def depth(self) -> Mapping[Any, int]: ...  # noqa: D102
+    @property
+    def children(self) -> Sequence[Any]: ...  # noqa: D102
+
+
+class Metrics:
+    """The metrics of one server.
+
+    It is an `Observer` for connections and for runs, and its `record` can be an actor system's `on_event`.
+    `tree` gives the supervision tree at each scrape. All methods are cheap, none raises for a strange label.
+    """
+
+    def __init__(self, tree: Callable[[], TreeNode | None] | None = None) -> None:
+        self.registry = CollectorRegistry()
+        self.arcs = ArcLedger()
+        self._paths = PathLabels()
+        self._tools: set[str] = set()
+        self._children: dict[tuple[int, str, str], Any] = {}
+        self._declare_wire()
+        self._declare_runs()
+        self._declare_house()
+        if tree is not None:
+            self.registry.register(MailboxDepths(tree))
+
+    def _declare_wire(self) -> None:
+        r = self.registry
+        self._connections = Gauge("understudy_connections", "Open connections.", ["dialect"], registry=r)
+        self._closed = Counter("understudy_connections_closed", "Closed sockets, by close code.", ["code"], registry=r)
+        self._reconnects = Counter("understudy_reconnects", "Connections that resumed a thread.", registry=r)
+        self._messages = Counter("understudy_messages", "Commands received.", ["type"], registry=r)
+        self._sent = Counter("understudy_events_sent", "Events handed to sockets.", ["type"], registry=r)
+        self._dropped = Counter("understudy_events_dropped", "Events dropped for slow readers.", ["type"], registry=r)
+        self._delivery = Histogram(
+            "understudy_delivery_latency_seconds", "From an event to its socket.", buckets=DELIVERY_S, registry=r
+        )
+        self._errors = Counter("understudy_errors", "Errors told to clients.", ["code"], registry=r)
+        self._deprecated = Counter(
+            "understudy_deprecated_endpoint_uses", "Uses of deprecated endpoints.", ["endpoint"], registry=r
+        )
+
+    def _declare_runs(self) -> None:
+        r = self.registry
+        self._events = Counter("understudy_events_committed", "Events of runs, logged.", ["type"], registry=r)
+        self._first = Histogram(
+            "understudy_time_to_first_event_seconds", "From accepted to a run's first event.", buckets=RUN_S, registry=r
+        )
+        self._runs = Counter("understudy_runs", "Ended runs.", ["outcome"], registry=r)
+        self._run_s = Histogram(
+            "understudy_run_duration_seconds", "From accepted to a run's end.", buckets=RUN_S, registry=r
+        )
+        self._calls = Counter("understudy_tool_calls", "Ended tool calls.", ["tool", "status"], registry=r)
+        self._call_s = Histogram(
+            "understudy_tool_call_duration_seconds", "Tool calls.", ["tool"], buckets=RUN_S, registry=r
+        )
+        Gauge("understudy_runs_without_end", "Accepted runs that have not ended.", registry=r).set_function(
+            lambda: len(self.arcs)
+        )
+        Gauge("understudy_runs_ended_twice", "Terminal events of runs that had ended.", registry=r).set_function(
+            lambda: self.arcs.double_ends
+        )
+
+    def _declare_house(self) -> None:
+        r = self.registry
+        self._restarts = Counter("understudy_actor_restarts", "Restarts of actors.", ["path"], registry=r)
+        self._letters = Counter("understudy_dead_letters", "Messages that reached nobody.", ["why"], registry=r)
+        self._commit_rows = Histogram(
+            "understudy_store_commit_events", "Events in one commit.", buckets=COMMIT_ROWS, registry=r
+        )
+        self._commit_s = Histogram(
+            "understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S, registry=r
+        )
+
+    # connections (transport's Observer)
+
+    def on_connection(self, change: int, dialect: str) -> None:
+        """A connection began (`change` is 1) or ended (-1)."""
+        self._labelled(self._connections, dialect).inc(change)
+
+    def on_closed(self, code: int) -> None:
+        """A socket was closed with this code."""
+        self._labelled(self._closed, str(code)).inc()
+
+    def on_received(self, command_type: str) -> None:
+        """A command came in."""
+        self._labelled(self._messages, command_type).inc()
+        if command_type == "resume":
+            self._reconnects.inc()
+
+    def on_sent(self, event_type: str, lag_s: float) -> None:
+        """An event was handed to its socket `lag_s` seconds after it happened; clocks may differ a little."""
+        self._labelled(self._sent, event_type).inc()
+        self._delivery.observe(max(0.0, lag_s))
+
+    def on_error(self, code: str) -> None:
+        """A client was told of an error."""
+        self._labelled(self._errors, code).inc()
+
+    def on_dropped(self, event_type: str) -> None:
+        """An event without `seq` was dropped."""
+        self._labelled(self._dropped, event_type).inc()
+
+    # HTTP
+
+    def error(self, code: str) -> None:
+        """A request was answered with an error."""
+        self.on_error(code)
+
+    def deprecated(self, agent: tuple[str, str | None] | None) -> None:
+        """A deprecated endpoint was used; `agent` is the type of agent, and the pillar, that its path fixes."""
+        # The pillar comes from the path, and so from the client: it is no label.
+        self._labelled(self._deprecated, agent[0] if agent else OTHER).inc()
+
+    # runs (the chat's Observer)
+
+    def event(self, envelope: Envelope) -> None:
+        """A durable event was committed."""
+        kind = envelope.event.type
+        self._labelled(self._events, kind).inc()
+        if envelope.run_id is None:
+            return
+        noted = self.arcs.note(envelope.run_id, kind, envelope.timestamp)
+        if noted.first_s is not None:
+            self._first.observe(max(0.0, noted.first_s))
+        if noted.ended_s is not None:
+            self._run_s.observe(max(0.0, noted.ended_s))
+            self._labelled(self._runs, _outcome(envelope)).inc()
+
+    def tool_ended(self, tool: str, status: str, seconds: float) -> None:
+        """A tool call ended."""
+        if tool not in self._tools:
+            if len(self._tools) >= TOOLS_MAX:
+                tool = OTHER
+            else:
+                self._tools.add(tool)
+        self._labelled(self._calls, tool, status).inc()
+        self._labelled(self._call_s, tool).observe(max(0.0, seconds))
+
+    # the house
+
+    def record(self, event: object) -> None:
+        """Something happened in the tree: restarts and dead letters are counted, the rest is not."""
+        match event:
+            case ActorRestarting():
+                self._labelled(self._restarts, self._paths.label(event.path)).inc()
+            case DeadLetter():
+                self._labelled(self._letters, event.why).inc()
+
+    def committed(self, events: int, seconds: float) -> None:
+        """The store wrote `events` events in one transaction."""
+        self._commit_rows.observe(events)
+        self._commit_s.observe(max(0.0, seconds))
+
+    def render(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _labelled(self, metric: Any, first: str, second: str = "") -> Any:
+        """The child for these labels, cached: `labels()` takes a lock and builds a tuple on each call."""
+        key = (id(metric), first, second)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(first, second) if second else metric.labels(first)
+        return child
+
+
+class MailboxDepths(Collector):
+    """Waiting messages by path pattern and lane, counted when they are asked for."""
+
+    def __init__(self, tree: Callable[[], TreeNode | None]) -> None:
+        self._tree = tree
+        self._paths = PathLabels()
+
+    def describe(self) -> list[Metric]:
+        """Nothing: so that registering does not walk a tree that may not be there yet."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Two gauges; actors with the same pattern add up."""
+        waiting: Tally[tuple[str, str]] = Tally()
+        alive: Tally[str] = Tally()
+        root = self._tree()
+        rest = [root] if root is not None else []
+        while rest:
+            node = rest.pop()
+            pattern = self._paths.label(node.path)
+            alive[pattern] += 1
+            for lane, count in node.depth.items():
+                waiting[pattern, str(getattr(lane, "value", lane)).lower()] += count
+            rest.extend(node.children)
+        depth = GaugeMetricFamily("understudy_mailbox_depth_messages", "Waiting messages.", labels=["path", "lane"])
+        for (pattern, lane), count in sorted(waiting.items()):
+            depth.add_metric([pattern, lane], count)
+        yield depth
+        actors = GaugeMetricFamily("understudy_actors", "Actors in the tree.", labels=["path"])
+        for pattern, count in sorted(alive.items()):
+            actors.add_metric([pattern], count)
+        yield actors
+
+
+def _outcome(envelope: Envelope) -> str:
+    """A status for an answer, the error's code for an error."""
+    match envelope.event:
+        case FinalResponse(status=status):
+            return status.value
+        case Error(code=code):
+            return code
+        case _:
+            return OTHER

@@ -1,0 +1,41 @@
+"""Actor paths as labels: ids become `*`, so that a metric has as many rows as the tree has kinds of places."""
+
+import re
+from typing import Final
+
+OTHER: Final = "other"
+PATTERNS_MAX: Final = 200
+DEPTH_MAX: Final = 12
+
+# Names that people gave (`storage`, `tool-call`) stay; what a program made has digits, or is long, or is not a word.
+_NAME: Final = re.compile(r"[a-z][a-z_-]{0,31}")
+# Under these every child is one of many, whatever it is called.
+_DYNAMIC: Final = frozenset({"conversations", "connections", "runs", "tool_calls", "tool-calls", "calls", "models"})
+
+
+def normalised(path: str) -> str:
+    """`/system/conversations/t-17/run-9` → `/system/conversations/*/*`."""
+    parts = path.split("/")
+    shown: list[str] = []
+    for part in parts[:DEPTH_MAX]:
+        many = bool(shown) and shown[-1] in _DYNAMIC
+        shown.append(part if not part or (_NAME.fullmatch(part) and not many) else "*")
+    return "/".join(shown)
+
+
+class PathLabels:
+    """Normalises paths, and lumps together what comes after the first `limit` patterns: labels are never unbounded."""
+
+    def __init__(self, limit: int = PATTERNS_MAX) -> None:
+        self._limit = limit
+        self._seen: set[str] = set()
+
+    def label(self, path: str) -> str:
+        """The pattern of the path, or `other` when too many patterns were seen before this new one."""
+        pattern = normalised(path)
+        if pattern in self._seen:
+            return pattern
+        if len(self._seen) >= self._limit:
+            return OTHER
+        self._seen.add(pattern)
+        return pattern

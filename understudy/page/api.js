@@ -1,0 +1,106 @@
+/** The REST door: JSON in, JSON out, with the session's token. */
+
+/** A refusal: {code, message (a sentence), errorId, status}; status 0 when the server could not be reached. */
+export class ApiError extends Error {
+  constructor(status, { code = "internal", message = "Something went wrong on the server.", error_id: errorId = null } = {}) {
+    super(message);
+    Object.assign(this, { status, code, errorId });
+  }
+}
+
+const UNREACHABLE = { code: "offline", message: "The server cannot be reached right now." };
+
+export class Api {
+  constructor(session, fetch = globalThis.fetch.bind(globalThis)) {
+    this.session = session;
+    this.fetch = fetch;
+  }
+
+  agents() {
+    return this.#json("GET", "/api/agents");
+  }
+
+  threads({ query = "", cursor = "", limit = 40 } = {}) {
+    const search = new URLSearchParams({ limit, ...(query && { query }), ...(cursor && { cursor }) });
+    return this.#json("GET", `/api/threads?${search}`);
+  }
+
+  rename(threadId, title) {
+    return this.#json("PATCH", `/api/threads/${encodeURIComponent(threadId)}`, { title });
+  }
+
+  remove(threadId) {
+    return this.#json("DELETE", `/api/threads/${encodeURIComponent(threadId)}`);
+  }
+
+  /** The whole history of a thread, oldest first, page by page. */
+  async history(threadId) {
+    const messages = [];
+    let cursor = "";
+    do {
+      const search = cursor ? `?cursor=${encodeURIComponent(cursor)}` : "";
+      const page = await this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/messages${search}`);
+      messages.push(...page.messages);
+      cursor = page.next_cursor;
+    } while (cursor);
+    return messages;
+  }
+
+  /** {name, size, blob()} of a file of this user; the body is only read by `blob`. */
+  async file(fileId, method = "GET") {
+    const answer = await this.#ask(method, `/api/files/${encodeURIComponent(fileId)}`);
+    return {
+      name: nameOf(answer.headers.get("Content-Disposition")), size: Number(answer.headers.get("Content-Length")) || null,
+      blob: () => answer.blob(),
+    };
+  }
+
+  /** Uploads with `onProgress(share)`, 0 to 1; `signal` stops it. Resolves to {id, name, media_type, size}. */
+  async upload(file, { onProgress, signal }) {
+    const token = await this.session.token().catch(() => { throw new ApiError(0, UNREACHABLE); });
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest(); // fetch tells nothing about how much was sent
+      request.open("POST", "/api/files");
+      request.setRequestHeader("Authorization", `Bearer ${token}`);
+      request.responseType = "json";
+      request.upload.onprogress = ({ loaded, total }) => onProgress(total > 0 ? loaded / total : 0);
+      request.onload = () => {
+        if (request.status === 201 || request.status === 200) resolve(request.response);
+        else reject(new ApiError(request.status, request.response?.error ?? undefined));
+      };
+      request.onerror = () => reject(new ApiError(0, UNREACHABLE));
+      signal.addEventListener("abort", () => request.abort());
+      const form = new FormData();
+      form.append("file", file);
+      request.send(form);
+    });
+  }
+
+  async #json(method, path, body) {
+    const answer = await this.#ask(method, path, body);
+    return answer.status === 204 ? null : answer.json().catch(() => null);
+  }
+
+  async #ask(method, path, body, again = true) {
+    let answer;
+    try {
+      const headers = { Authorization: `Bearer ${await this.session.token()}` };
+      if (body !== undefined) headers["Content-Type"] = "application/json";
+      answer = await this.fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    } catch {
+      throw new ApiError(0, UNREACHABLE);
+    }
+    if (answer.status === 401 && again) {
+      await this.session.renew().catch(() => { throw new ApiError(401, UNREACHABLE); });
+      return this.#ask(method, path, body, false);
+    }
+    if (!answer.ok) throw new ApiError(answer.status, (await answer.json().catch(() => null))?.error ?? undefined);
+    return answer;
+  }
+}
+
+function nameOf(disposition) {
+  const encoded = /filename\*=(?:UTF-8'')?([^;]+)/i.exec(disposition ?? "")?.[1];
+  if (encoded) return decodeURIComponent(encoded.trim());
+  return /filename="?([^";]+)"?/i.exec(disposition ?? "")?.[1] ?? null;
+}

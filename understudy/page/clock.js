@@ -1,0 +1,46 @@
+/** One timer for every elapsed time on the page; it stands still while nothing is running. */
+
+import { setText } from "./dom.js";
+import { duration } from "./words.js";
+
+const TICK_MS = 200;
+
+export class Clock {
+  constructor() {
+    this.running = new Map(); // element -> server time it counts from
+    this.ahead = 0; // how far the server's clock is ahead of ours, in ms
+    this.timer = null;
+  }
+
+  /** Takes the server's time from a frame that has just come. */
+  align(serverMs) {
+    if (serverMs > 0) this.ahead = serverMs - Date.now();
+  }
+
+  /** The server's time now. */
+  now() {
+    return Date.now() + this.ahead;
+  }
+
+  /** Lets `element` count from `since` (server ms) until it leaves the page or is stopped. */
+  count(element, since) {
+    this.running.set(element, since);
+    setText(element, duration(Math.max(this.now() - since, 0)));
+    this.timer ??= setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  stop(element) {
+    this.running.delete(element);
+  }
+
+  #tick() {
+    const now = this.now();
+    for (const [element, since] of this.running) {
+      if (element.isConnected) setText(element, duration(Math.max(now - since, 0)));
+      else this.running.delete(element);
+    }
+    if (this.running.size > 0) return;
+    clearInterval(this.timer);
+    this.timer = null;
+  }
+}

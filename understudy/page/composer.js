@@ -1,0 +1,144 @@
+/** Where the next message is written: text, files, the agent, send and stop. */
+
+import { AgentPicker } from "./agents.js";
+import { Attachments } from "./attachments.js";
+import { el } from "./dom.js";
+import { icon } from "./icons.js";
+
+const MAX_BYTES = 240 * 1024; // a frame may have 256 KiB; the rest is for what surrounds the text
+
+export class Composer {
+  /** `onSend({content, files, agent})`, `onStop()`, `onAgent(agent)`; `banner` stands above the box. */
+  constructor({ api, files, agents, drafts, banner, onSend, onStop, onAgent }) {
+    Object.assign(this, { drafts, agents, onSend, onStop, threadId: null, live: false });
+    this.text = el("textarea.composer-text", {
+      id: "composer-text", rows: 1, placeholder: "Write a message", "aria-label": "Message", enterKeyHint: "send", autocomplete: "off", dir: "auto",
+    });
+    this.attachments = new Attachments(api, files, () => this.#changed());
+    this.picker = new AgentPicker(agents, (agent) => {
+      this.#changed();
+      this.text.focus();
+      onAgent(agent);
+    });
+    this.input = el("input.offscreen", { type: "file", multiple: true, tabIndex: -1, "aria-hidden": "true" });
+    this.sendButton = el("button.primary.round", { type: "submit", title: "Send (Enter)", "aria-label": "Send" }, icon("send"));
+    this.stopButton = el("button.stop", { type: "button", hidden: true, title: "Stop (Esc)", onclick: () => onStop() }, el("span.stop-mark"), "Stop");
+    this.notice = el("p.model-notice");
+    this.fault = el("p.composer-fault", { role: "alert", hidden: true });
+    this.box = el("div.composer-box", {}, this.attachments.element, this.text, el("div.composer-bar", {},
+      el("button.quiet.icon-button", { type: "button", title: "Attach a file", "aria-label": "Attach a file", onclick: () => this.input.click() }, icon("clip")),
+      this.input, this.picker.element, el("span.spring"), this.stopButton, this.sendButton));
+    this.element = el("form.composer", {}, banner, this.fault, this.box, this.notice);
+    this.#listen();
+  }
+
+  /** Shows another thread's draft; `agent` is the one that thread talked to last. */
+  open(threadId, agent) {
+    const draft = this.drafts.read(threadId);
+    this.threadId = threadId;
+    this.text.value = draft.text;
+    this.attachments.restore(draft.files);
+    this.picker.show(this.agents.list.find((one) => one.name === draft.agent) ?? agent);
+    this.#changed();
+  }
+
+  /** `live`: a run can be stopped. */
+  show({ live }) {
+    this.live = live;
+    this.#buttons();
+  }
+
+  showModel(model) {
+    const text = model?.notice || (model?.name ? `Answers come from ${model.name}.` : "");
+    this.notice.textContent = text;
+    this.notice.hidden = text === "";
+  }
+
+  fill(text) {
+    this.text.value = text;
+    this.#changed();
+    this.focus();
+  }
+
+  focus() {
+    this.text.focus({ preventScroll: true });
+    this.text.setSelectionRange(this.text.value.length, this.text.value.length);
+  }
+
+  #listen() {
+    this.element.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    this.text.addEventListener("input", () => this.#changed());
+    this.text.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.#send();
+    });
+    this.text.addEventListener("paste", (event) => {
+      if (event.clipboardData.files.length === 0) return;
+      event.preventDefault();
+      this.attachments.add(event.clipboardData.files);
+    });
+    this.input.addEventListener("change", () => {
+      this.attachments.add(this.input.files);
+      this.input.value = "";
+      this.text.focus();
+    });
+  }
+
+  /** Lets files be dropped anywhere on `target`. */
+  acceptDrops(target) {
+    const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+    const mark = (on) => target.classList.toggle("is-dropping", on);
+    target.addEventListener("dragover", (event) => {
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      mark(true);
+    });
+    target.addEventListener("dragleave", (event) => {
+      if (!target.contains(event.relatedTarget)) mark(false);
+    });
+    target.addEventListener("drop", (event) => {
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      mark(false);
+      this.attachments.add(event.dataTransfer.files);
+      this.text.focus();
+    });
+  }
+
+  #send() {
+    const content = this.text.value.trim();
+    if (!this.#sendable()) return;
+    const tooLong = new TextEncoder().encode(content).length > MAX_BYTES;
+    this.fault.hidden = !tooLong;
+    this.fault.textContent = tooLong ? "This message is longer than the server accepts. Attach it as a file, or shorten it." : "";
+    if (tooLong) return;
+    const files = this.attachments.ready;
+    this.text.value = "";
+    this.attachments.restore([]);
+    this.#changed();
+    this.onSend({ content, files, agent: this.picker.picked });
+  }
+
+  #sendable() {
+    return this.text.value.trim() !== "" && !this.attachments.uploading;
+  }
+
+  #changed() {
+    if (this.threadId) this.drafts.write(this.threadId, { text: this.text.value, files: this.attachments.ready, agent: this.picker.picked.name });
+    this.text.style.height = "auto";
+    this.text.style.height = `${this.text.scrollHeight}px`;
+    this.#buttons();
+  }
+
+  #buttons() {
+    const typed = this.text.value.trim() !== "";
+    this.stopButton.hidden = !this.live;
+    this.sendButton.hidden = this.live && !typed;
+    this.sendButton.disabled = !this.#sendable();
+    this.sendButton.title = this.attachments.uploading ? "A file is still being uploaded" : "Send (Enter)";
+  }
+}

@@ -1,0 +1,42 @@
+/** Copy buttons that say that they did it. */
+
+import { el } from "./dom.js";
+import { icon } from "./icons.js";
+
+const SHOWN_MS = 1600;
+
+/** A button that copies what `text()` returns. `label` names it; it is shown as a word when `wordy`. */
+export function copyButton(text, label, { wordy = false } = {}) {
+  const word = wordy ? el("span", {}, label) : null;
+  const button = el("button.quiet.copy", { type: "button", title: label, "aria-label": label }, icon("copy"), word);
+  button.addEventListener("click", async () => {
+    const copied = await copy(text());
+    button.replaceChildren(icon(copied ? "check" : "warning"), ...(wordy ? [el("span", {}, copied ? "Copied" : "Not copied")] : []));
+    button.setAttribute("aria-label", copied ? "Copied" : "Copying was not possible");
+    setTimeout(() => {
+      button.replaceChildren(icon("copy"), ...(word ? [word] : []));
+      button.setAttribute("aria-label", label);
+    }, SHOWN_MS);
+  });
+  return button;
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copySelection(text); // no clipboard outside https and localhost
+  }
+}
+
+function copySelection(text) {
+  const area = el("textarea.offscreen", { value: text, readOnly: true, "aria-hidden": "true" });
+  const before = document.activeElement;
+  document.body.append(area);
+  area.select();
+  const copied = document.execCommand("copy");
+  area.remove();
+  before?.focus();
+  return copied;
+}

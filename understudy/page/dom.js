@@ -1,0 +1,60 @@
+/** Building elements. Text only ever goes in as text nodes. */
+
+/**
+ * An element: `el("button.primary", {type: "button", onclick}, "Send", icon)`.
+ *
+ * `class` and names with a dash (aria-…, data-…), `role`, `for` and `title` become attributes; `on…` are
+ * listeners; everything else is a property. null and false children are left out, strings become text nodes.
+ */
+export function el(selector, properties = {}, ...children) {
+  const [tag, ...classes] = selector.split(".");
+  const element = document.createElement(tag);
+  if (classes.length > 0) element.className = classes.join(" ");
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name.includes("-") || ATTRIBUTES.has(name)) element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+const ATTRIBUTES = new Set(["role", "for", "title", "class", "download", "href", "scope"]);
+
+/** Replaces what an element holds, when it changed. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Keeps `parent`'s children equal to `wanted` with as few moves as possible. */
+export function arrange(parent, wanted) {
+  let at = parent.firstChild;
+  for (const child of wanted) {
+    if (child === at) at = at.nextSibling;
+    else parent.insertBefore(child, at);
+  }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+}
+
+/** Id for a label or a description, unique in the page. */
+export function freshId(prefix) {
+  counter += 1;
+  return `${prefix}-${counter}`;
+}
+
+let counter = 0;
+
+/** A random id, also where `crypto.randomUUID` is missing (pages that are not on https or localhost). */
+export function randomId() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}

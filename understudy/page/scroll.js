@@ -1,0 +1,46 @@
+/** Following the end of the transcript: only while the reader is there. */
+
+const NEAR_PX = 56;
+
+export class Follower {
+  /** `scroller` scrolls, `content` grows in it, `button` brings the reader back to the end. */
+  constructor(scroller, content, button) {
+    Object.assign(this, { scroller, content, button, pinned: true, last: 0 });
+    scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    button.addEventListener("click", () => this.pin(true));
+    const observer = new ResizeObserver(() => this.keep());
+    observer.observe(content);
+    observer.observe(scroller);
+  }
+
+  /** Goes to the end and stays there. */
+  pin(smooth = false) {
+    this.pinned = true;
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    if (smooth && !calm) this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: "smooth" });
+    else this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.#show();
+  }
+
+  /** After something grew: stays at the end if the reader was there. */
+  keep() {
+    if (this.pinned) this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.#show();
+  }
+
+  get #distance() {
+    return this.scroller.scrollHeight - this.scroller.clientHeight - this.scroller.scrollTop;
+  }
+
+  #scrolled() {
+    const { scrollTop } = this.scroller;
+    if (this.#distance < NEAR_PX) this.pinned = true;
+    else if (scrollTop < this.last - 2) this.pinned = false; // only the reader scrolls upwards
+    this.last = scrollTop;
+    this.#show();
+  }
+
+  #show() {
+    this.button.hidden = this.pinned || this.#distance < NEAR_PX;
+  }
+}

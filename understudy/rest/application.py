@@ -1,0 +1,90 @@
+"""The quart-trio application: blueprints, errors as JSON, and the headers every answer carries."""
+
+import logging
+from typing import Final
+
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from transport.auth import origin_allowed
+from transport.errors import CommandRejected, OriginRefused, Unauthenticated
+from understudy.rest import agents, files, operations, page, sessions, threads
+from understudy.rest.parts import Rest, parts, refusal
+from understudy.storage.errors import (
+    FileTooLarge,
+    InvalidCursor,
+    StorageError,
+    StorageUnavailable,
+    Unstorable,
+)
+
+log = logging.getLogger(__name__)
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; font-src 'self'; "
+        "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""OWASP's secure headers for a page that loads everything from its own origin."""
+
+STATUS_CODES: Final = {404: "not_found", 405: "not_found", 413: "file_too_large", 400: "invalid_command"}
+
+
+def build(rest: Rest) -> QuartTrio:
+    """Make the application around the parts it is given."""
+    app = QuartTrio("understudy", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = rest.settings.max_file_bytes + 64 * 1024  # the multipart frame around a file
+    app.config["BODY_TIMEOUT"] = 120
+    app.extensions["rest"] = rest
+    for part in (agents, files, operations, page, sessions, threads):
+        app.register_blueprint(part.blueprint)
+    app.before_request(_check_origin)
+    app.after_request(_secure)
+    app.register_error_handler(Exception, _failed)
+    return app
+
+
+async def _check_origin() -> None:
+    """A page of another origin may read nothing and change nothing here."""
+    rest = parts()
+    origin = request.headers.get("Origin")
+    allowed = rest.settings.allowed_origins
+    if not origin_allowed(origin, request.headers.get("Host"), allowed, loopback=rest.settings.anonymous):
+        raise OriginRefused(origin or "")
+
+
+async def _secure(answer: Response) -> Response:
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    if request.path.startswith("/api/"):
+        answer.headers.setdefault("Cache-Control", "no-store")
+    return answer
+
+
+async def _failed(error: Exception) -> Response:
+    """Turn any error into the registry's JSON; nothing of a traceback, a path or a query gets out."""
+    match error:
+        case Unauthenticated() | CommandRejected():
+            return refusal(error.code, error.message, getattr(error, "retry_after", None))
+        case OriginRefused():
+            return refusal("forbidden", error.message)
+        case FileTooLarge():
+            limit = parts().settings.max_file_bytes // (1024 * 1024)
+            return refusal("file_too_large", f"Files of up to {limit} MiB can be attached.")
+        case InvalidCursor() | Unstorable():
+            return refusal("invalid_command", "That cursor or value is not valid here.")
+        case StorageUnavailable():
+            return refusal("storage_unavailable", retry_after=1.0)
+        case HTTPException(code=int(status)) if status < 500:
+            return refusal(STATUS_CODES.get(status, "invalid_command"))
+    answer = refusal("internal")
+    body = await answer.get_json()
+    kind = "storage" if isinstance(error, StorageError) else "rest"
+    log.error(f"{kind}.request_failed", exc_info=error, extra={"error_id": body["error"]["error_id"]})
+    return answer

@@ -1,0 +1,58 @@
+"""`POST /api/files` and `GET /api/files/{id}`: what users attach to their messages."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import trio
+from quart import Blueprint, Response, request
+from werkzeug.datastructures import FileStorage
+
+from transport.errors import CommandRejected
+from understudy.rest.parts import identity, parts
+
+blueprint = Blueprint("files", __name__, url_prefix="/api/files")
+
+CHUNK = 256 * 1024
+"""Bytes read at a time."""
+
+
+@blueprint.post("")
+async def upload() -> tuple[dict[str, Any], int]:
+    """Take in the multipart field `file`; answers with the id that a message's `references` name."""
+    owner = identity().user
+    given = (await request.files).get("file")
+    if given is None or not given.filename:
+        raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")
+    media_type = given.mimetype or "application/octet-stream"
+    row = await parts().files.save(owner, given.filename, media_type, _chunks(given))
+    try:
+        await parts().store.add_file(row)
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            await parts().files.remove(row.id)
+        raise
+    return {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size}, 201
+
+
+@blueprint.get("/<file_id>")
+async def download(file_id: str) -> Response:
+    """Give the file back, always as a download: nothing a user uploaded is shown as a page of this origin."""
+    row = await parts().store.file(identity().user, file_id)
+    if row is None:
+        raise CommandRejected("not_found", "There is no file of that name.")
+    path = trio.Path(parts().files.path(row.id))
+    answer = Response(_read(path), content_type="application/octet-stream")
+    answer.headers["Content-Length"] = str(row.size)
+    answer.headers.set("Content-Disposition", "attachment", filename=row.name.encode("ascii", "replace").decode())
+    return answer
+
+
+async def _chunks(given: FileStorage) -> AsyncIterator[bytes]:
+    while chunk := await trio.to_thread.run_sync(given.stream.read, CHUNK):
+        yield chunk
+
+
+async def _read(path: trio.Path) -> AsyncIterator[bytes]:
+    async with await path.open("rb") as file:
+        while chunk := await file.read(CHUNK):
+            yield chunk

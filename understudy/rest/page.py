@@ -1,0 +1,60 @@
+"""`/` and `/page/…`: the chat page, plain files that a browser may keep but asks about each time."""
+
+import functools
+import hashlib
+from importlib import resources
+from typing import Final
+
+from quart import Blueprint, Response, request
+
+from transport.errors import CommandRejected
+
+blueprint = Blueprint("page", __name__)
+
+TYPES: Final = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+
+@blueprint.get("/")
+async def index() -> Response:
+    """Give the chat page."""
+    return _serve("index.html")
+
+
+@blueprint.get("/favicon.ico")
+async def favicon() -> Response:
+    """Give the page's icon to browsers that ask without being told to."""
+    return _serve("icon.svg")
+
+
+@blueprint.get("/page/<name>")
+async def asset(name: str) -> Response:
+    """Give one file of the page."""
+    return _serve(name)
+
+
+def _serve(name: str) -> Response:
+    if name not in _files():
+        raise CommandRejected("not_found", "There is no such file.")
+    body, tag, content_type = _files()[name]
+    answer = Response(body, content_type=content_type)
+    answer.set_etag(tag)
+    answer.headers["Cache-Control"] = "no-cache"
+    answer.make_conditional(request)  # type: ignore[unused-coroutine]
+    return answer
+
+
+@functools.cache
+def _files() -> dict[str, tuple[bytes, str, str]]:
+    """Read all files of the page once; a name that is not among them cannot be asked for."""
+    found = {}
+    for file in resources.files("understudy").joinpath("page").iterdir():
+        ending = file.name.rpartition(".")[2]
+        if file.is_file() and ending in TYPES:
+            body = file.read_bytes()
+            found[file.name] = (body, hashlib.sha256(body).hexdigest()[:16], TYPES[ending])
+    return found

@@ -1,0 +1,74 @@
+"""What the HTTP door works with: the parts of the house, who is asking, and how a refusal looks."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from attrs import define
+from quart import Response, current_app, g, jsonify, request
+
+from transport.auth import Identity, find_token
+from transport.codes import ERRORS
+from transport.errors import Unauthenticated
+from understudy.agents.agent import Agent
+from understudy.config import Settings
+from understudy.models.model import Model
+from understudy.observe.logs import new_error_id
+from understudy.observe.metrics import Metrics
+from understudy.sessions import Sessions
+from understudy.storage.files import FileStore
+from understudy.storage.store import Store
+
+
+@define
+class Rest:
+    """The parts of the house that HTTP requests use."""
+
+    settings: Settings
+    sessions: Sessions
+    store: Store
+    files: FileStore
+    agents: dict[str, Agent]
+    model_of: Callable[[Agent], Model]
+    metrics: Metrics
+    health: Callable[[], dict[str, Any]]
+    delete_thread: Callable[[str, str], Awaitable[None]]
+
+
+def parts() -> Rest:
+    """Give the parts the current request may use."""
+    rest: Rest = current_app.extensions["rest"]
+    return rest
+
+
+def identity() -> Identity:
+    """Give who makes the current request.
+
+    Raises:
+        Unauthenticated: There is no valid token.
+    """
+    if "identity" not in g:
+        token = find_token(dict(request.headers), {}, ())
+        if token is None:
+            raise Unauthenticated("unauthenticated", ERRORS["unauthenticated"].text)
+        g.identity = parts().sessions.tokens.verify(token)
+    who: Identity = g.identity
+    return who
+
+
+def refusal(code: str, message: str | None = None, retry_after: float | None = None) -> Response:
+    """Make the answer for an error of the registry; what else is known stands in the log under its id."""
+    error = ERRORS[code]
+    body = {
+        "code": code,
+        "message": message or error.text,
+        "retryable": error.retryable,
+        "error_id": new_error_id(),
+    }
+    answer: Response = jsonify({"error": body})
+    answer.status_code = error.http_status
+    if retry_after is not None:
+        answer.headers["Retry-After"] = str(max(1, round(retry_after)))
+    if error.http_status == 401:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    parts().metrics.error(code)
+    return answer

@@ -1,0 +1,31 @@
+"""Durable storage: one writer with group commit over SQLite, many readers, and a folder of uploaded files."""
+
+from .changes import Change as Change
+from .changes import RunEnd as RunEnd
+from .errors import AlreadyStored as AlreadyStored
+from .errors import CannotOpen as CannotOpen
+from .errors import ChangeRefused as ChangeRefused
+from .errors import DatabaseUnusable as DatabaseUnusable
+from .errors import FileTooLarge as FileTooLarge
+from .errors import InvalidCursor as InvalidCursor
+from .errors import NotADatabase as NotADatabase
+from .errors import NotStored as NotStored
+from .errors import RunEnded as RunEnded
+from .errors import SchemaTooNew as SchemaTooNew
+from .errors import SequenceConflict as SequenceConflict
+from .errors import StorageError as StorageError
+from .errors import StorageUnavailable as StorageUnavailable
+from .errors import Unstorable as Unstorable
+from .files import FileStore as FileStore
+from .files import display_name as display_name
+from .rows import File as File
+from .rows import LoggedEvent as LoggedEvent
+from .rows import Message as Message
+from .rows import Page as Page
+from .rows import Run as Run
+from .rows import Step as Step
+from .rows import Thread as Thread
+from .sqlite import Database as Database
+from .sqlite import open_database as open_database
+from .store import Store as Store
+from .writer import StoreWriter as StoreWriter

@@ -1,0 +1,99 @@
+"""What can be written: each of these is stored whole or not at all, and storing it twice is storing it once."""
+
+from itertools import pairwise
+from typing import TypeAlias
+
+from attrs import field, frozen
+from attrs.validators import in_
+
+from .rows import ENDED, File, LoggedEvent, Message, Run, Step, Thread
+
+
+@frozen
+class RunEnd:
+    """How and when a run ended; a run ends once."""
+
+    run_id: str
+    status: str = field(validator=in_(ENDED))
+    ended_at: float
+
+
+@frozen
+class Change:
+    """One transaction on one thread.
+
+    - `events` are the thread's next ones: their numbers follow `last_seq` without a gap;
+    - `thread` is inserted if it is not there, and left as it is if it is;
+    - `messages` are inserted; the same message again is fine, another one under its id is not;
+    - `run` is inserted, or a queued one is moved to what this says; one that has ended is left as it is;
+    - `steps` are inserted, or replace the ones of the same number;
+    - `run_end` ends a run.
+
+    Raises ValueError when its parts belong to different threads or the events have a gap.
+    """
+
+    owner: str
+    thread_id: str
+    events: tuple[LoggedEvent, ...] = field(default=(), converter=tuple)
+    thread: Thread | None = None
+    messages: tuple[Message, ...] = field(default=(), converter=tuple)
+    run: Run | None = None
+    run_end: RunEnd | None = None
+    steps: tuple[Step, ...] = field(default=(), converter=tuple)
+
+    def __attrs_post_init__(self) -> None:
+        space = (self.owner, self.thread_id)
+        if self.thread is not None and (self.thread.owner, self.thread.id) != space:
+            raise ValueError(f"the change is of thread {self.thread_id!r}, its thread is another")
+        for part in (*self.messages, *((self.run,) if self.run else ())):
+            if (part.owner, part.thread_id) != space:
+                raise ValueError(f"the change is of thread {self.thread_id!r}, {part.id!r} is of another")
+        for before, after in pairwise(self.events):
+            if after.seq != before.seq + 1:
+                raise ValueError(f"event {before.seq} is followed by {after.seq}")
+
+    @property
+    def only_events(self) -> bool:
+        """Whether it appends events and does nothing else."""
+        parts = (self.thread, self.run, self.run_end)
+        return bool(self.events) and not (self.messages or self.steps) and parts == (None, None, None)
+
+    @property
+    def touched_at(self) -> float | None:
+        """The latest time that the change names, for the thread's `updated_at`; None when it names none."""
+        times = [message.created_at for message in self.messages]
+        if self.run_end is not None:
+            times.append(self.run_end.ended_at)
+        return max(times, default=None)
+
+
+@frozen
+class RenameThread:
+    """Give a thread another title. The answer is whether there is such a thread."""
+
+    owner: str
+    thread_id: str
+    title: str = field(repr=False)
+
+
+@frozen
+class DeleteThread:
+    """Remove a thread with its messages, events, runs and steps. The answer is whether there was one."""
+
+    owner: str
+    thread_id: str
+
+
+@frozen
+class AddFile:
+    """Record an uploaded file."""
+
+    file: File
+
+
+@frozen
+class Probe:
+    """Store nothing, but take the write lock and commit: a sign that writing works."""
+
+
+Work: TypeAlias = Change | RenameThread | DeleteThread | AddFile | Probe

@@ -1,0 +1,153 @@
+"""Every error of storage, in one file.
+
+StorageError
+├── StorageUnavailable    not now: the writer is away, the disk is full; the same call may succeed later
+├── DatabaseUnusable      the file cannot be used at all; said once, at start
+│   ├── NotADatabase      it is not SQLite, or it is the database of another program
+│   └── SchemaTooNew      a newer understudy wrote it
+├── ChangeRefused         this change can never be stored as it is; nothing of it was
+│   ├── SequenceConflict  its first event is not the next one of the thread
+│   ├── AlreadyStored     its message or run has an id that belongs to a different one
+│   ├── RunEnded          its run has already ended in another way
+│   └── NotStored         it names a thread or run that is not there
+├── InvalidCursor         a paging cursor that no page gave out
+└── FileTooLarge          an upload passed the limit; nothing of it was kept
+"""
+
+from pathlib import Path
+
+from attrs import define
+
+
+class StorageError(Exception):
+    """The base of everything that storage raises on its own account."""
+
+
+@define
+class StorageUnavailable(StorageError, ConnectionError):
+    """Nothing can be read or stored right now. A change met by this may or may not be stored; repeating it is safe."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"storage is not available: {self.reason}"
+
+
+class DatabaseUnusable(StorageError):
+    """The data folder or its database cannot be used, and waiting will not help. The text is for the operator."""
+
+
+@define
+class CannotOpen(DatabaseUnusable, OSError):
+    """The data folder or its database cannot be opened for writing."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"cannot use {self.path} for storage: {self.reason}"
+
+
+@define
+class NotADatabase(DatabaseUnusable):
+    """The file is not a SQLite database, or is one that another program made. It was left as it is."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} is not a database of understudy: {self.reason}"
+
+
+@define
+class SchemaTooNew(DatabaseUnusable):
+    """The database was written by a newer version of understudy. It was left as it is."""
+
+    path: Path
+    found: str
+    newest_known: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} has schema {self.found}, this understudy knows schemas up to {self.newest_known}: "
+            "start the newer understudy that wrote it, or point to another data folder"
+        )
+
+
+class ChangeRefused(StorageError, ValueError):
+    """The change can never be stored as it is, and nothing of it was. Its neighbours are not touched."""
+
+
+@define
+class Unstorable(ChangeRefused):
+    """A value of the change, or of a question, cannot be stored at all (a lone surrogate, a huge integer, not JSON)."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"a value cannot be stored: {self.reason}"
+
+
+@define
+class SequenceConflict(ChangeRefused):
+    """The change's first event is not the thread's next one, and other events stand in its place."""
+
+    thread_id: str
+    expected: int
+    got: int
+
+    def __str__(self) -> str:
+        return f"the next event of thread {self.thread_id!r} is {self.expected}, not {self.got}"
+
+
+@define
+class AlreadyStored(ChangeRefused):
+    """Another message, run or file is stored under the same id. `kind` is `message`, `run` or `file`."""
+
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"a different {self.kind} is already stored as {self.id!r}"
+
+
+@define
+class RunEnded(ChangeRefused):
+    """The run has already ended with another status: a run ends once."""
+
+    run_id: str
+    status: str
+
+    def __str__(self) -> str:
+        return f"run {self.run_id!r} has already ended: {self.status}"
+
+
+@define
+class NotStored(ChangeRefused, LookupError):
+    """The change names something that is not there (any more). `kind` is `thread` or `run`."""
+
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"there is no {self.kind} {self.id!r}"
+
+
+@define
+class InvalidCursor(StorageError, ValueError):
+    """The cursor was not made by a page of this list."""
+
+    cursor: str
+
+    def __str__(self) -> str:
+        return "that cursor does not come from a page of this list"
+
+
+@define
+class FileTooLarge(StorageError, ValueError):
+    """The upload is larger than the limit, in bytes. Nothing of it was kept."""
+
+    limit_bytes: int
+
+    def __str__(self) -> str:
+        return f"the file is larger than {self.limit_bytes} bytes"

@@ -1,0 +1,99 @@
+"""One transaction of many changes: each is stored or refused on its own.
+
+1. Each change has a savepoint, so one that is refused takes nothing with it.
+2. What only appends events is stored together first, which is several times faster. When one of them does not fit,
+   nothing of that is kept, and each gets a savepoint after all.
+3. Changes of one thread keep their order.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError, InternalError, OperationalError, StatementError
+
+from .apply import append_all, apply
+from .changes import AddFile, Change, Probe, Work
+from .errors import ChangeRefused, Unstorable
+
+Outcome: TypeAlias = bool | ChangeRefused
+
+
+def commit_group(connection: Connection, group: Sequence[Work]) -> list[Outcome]:
+    """Store the group in one transaction, which has returned from its commit when this does.
+
+    The outcome of each is what `apply` returned, or why it was refused. Raises SQLAlchemyError or sqlite3.Error when
+    the transaction as a whole fails; then nothing was stored.
+    """
+    outcomes: list[Outcome | None] = [None] * len(group)
+    with connection.begin():
+        together = _appends(group)
+        if len(together) > 1 and _try_together(connection, [work for _, work in together]):
+            for place, _ in together:
+                outcomes[place] = True
+        return [
+            outcome if outcome is not None else _attempt(connection, work)
+            for outcome, work in zip(outcomes, group, strict=True)
+        ]
+
+
+def _appends(group: Sequence[Work]) -> list[tuple[int, Change]]:
+    """The changes that only append events, with their places; without those of threads that others touch too."""
+    plain = [(place, work) for place, work in enumerate(group) if isinstance(work, Change) and work.only_events]
+    if len(plain) == len(group):
+        return plain
+    places = {place for place, _ in plain}
+    touched = {
+        (work.owner, work.thread_id)
+        for place, work in enumerate(group)
+        if place not in places and not isinstance(work, AddFile | Probe)
+    }
+    return [(place, work) for place, work in plain if (work.owner, work.thread_id) not in touched]
+
+
+def _try_together(connection: Connection, changes: Sequence[Change]) -> bool:
+    driver = _driver(connection)
+    driver.execute("SAVEPOINT together")
+    try:
+        stored = append_all(connection, changes)
+    except Exception as error:
+        if _is_of_the_database(error):
+            raise
+        stored = False  # whose fault it was shows when each is tried alone
+    if not stored:
+        driver.execute("ROLLBACK TO together")
+    driver.execute("RELEASE together")
+    return stored
+
+
+def _attempt(connection: Connection, work: Work) -> Outcome:
+    driver = _driver(connection)
+    driver.execute("SAVEPOINT change")
+    try:
+        outcome: Outcome = apply(connection, work)
+    except ChangeRefused as error:
+        outcome = error
+    except Exception as error:
+        if _is_of_the_database(error):
+            raise
+        outcome = Unstorable(reason(error))
+        outcome.__cause__ = error
+    if isinstance(outcome, ChangeRefused):
+        driver.execute("ROLLBACK TO change")
+    driver.execute("RELEASE change")
+    return outcome
+
+
+def _driver(connection: Connection) -> Any:
+    """The driver's connection: SQLAlchemy's own savepoints cost as much as all the rest of a small change."""
+    return connection.connection.driver_connection
+
+
+def _is_of_the_database(error: Exception) -> bool:
+    """Whether the database is at fault (full, locked, broken) and with it the whole group, and not this change."""
+    return isinstance(error, OperationalError | InternalError) or type(error) is DatabaseError
+
+
+def reason(error: BaseException) -> str:
+    """The driver's words where there are some: SQLAlchemy's repeat the statement with what the user wrote."""
+    return str(error.orig if isinstance(error, StatementError) and error.orig else error)

@@ -1,0 +1,14 @@
+"""Run by Alembic: applies the scripts of `versions` on the connection that `upgrade` hands in, in its transaction."""
+
+from alembic import context
+
+from understudy.storage.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,  # SQLite alters tables by copying them
+    transactional_ddl=True,  # and can roll such a change back
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,116 @@
+"""What storage keeps, as plain values.
+
+Times are Unix seconds. Ids that a client chose are names within their owner's space.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from attrs import field, frozen
+from attrs.validators import ge, in_
+
+Json: TypeAlias = Any
+Item = TypeVar("Item")
+
+UNFINISHED: Final = ("queued", "running")
+ENDED: Final = ("success", "failed", "cancelled", "interrupted")
+ROLES: Final = ("user", "assistant")
+STEP_KINDS: Final = ("model", "tool")
+
+
+@frozen
+class Thread:
+    """A conversation. `last_seq` is the number of its newest event, 0 before the first.
+
+    `updated_at` is the latest time that a change of the thread named (a message, the end of a run).
+    """
+
+    owner: str
+    id: str
+    title: str = field(repr=False)
+    agent_type: str
+    pillar: str | None
+    created_at: float
+    updated_at: float
+    last_seq: int = 0
+
+
+@frozen
+class Message:
+    """What a user said, or the whole answer to it. `references` are ids of files; `status` is free text."""
+
+    owner: str
+    id: str
+    thread_id: str
+    run_id: str | None
+    role: str = field(validator=in_(ROLES))
+    content: str = field(repr=False)
+    agent_type: str
+    pillar: str | None
+    status: str
+    created_at: float
+    references: tuple[str, ...] = field(default=(), converter=tuple)
+    visualization: Mapping[str, Json] | None = field(default=None, repr=False)
+
+
+@frozen
+class Run:
+    """The work on one accepted message. Its id is made by the server, so it is unique among all owners."""
+
+    id: str
+    owner: str
+    thread_id: str
+    message_id: str
+    conversation_id: str | None
+    agent_type: str
+    pillar: str | None
+    status: str = field(validator=in_((*UNFINISHED, *ENDED)))
+    started_at: float
+    ended_at: float | None = None
+
+
+@frozen
+class Step:
+    """One recorded piece of a run: a turn of the model or a tool call. `number` counts within the run."""
+
+    run_id: str
+    number: int
+    kind: str = field(validator=in_(STEP_KINDS))
+    name: str
+    call_id: str | None
+    arguments: Json = field(repr=False)
+    result: Json = field(repr=False)
+    status: str
+    started_at: float
+    ended_at: float | None = None
+
+
+@frozen
+class LoggedEvent:
+    """An event of a thread's log: `seq` counts from 1 without gaps; `body` is the codec's bytes, not looked into."""
+
+    seq: int = field(validator=ge(1))
+    type: str
+    run_id: str | None
+    body: bytes = field(repr=False)
+
+
+@frozen
+class File:
+    """An uploaded file. The bytes lie under `id` in the `FileStore`; `name` is for showing only, `sha256` is hex."""
+
+    owner: str
+    id: str
+    name: str = field(repr=False)
+    media_type: str
+    size: int
+    sha256: str
+    created_at: float
+
+
+@frozen
+class Page(Generic[Item]):
+    """A piece of a list; `next_cursor` asks for the piece after it, None when there is none."""
+
+    items: tuple[Item, ...]
+    next_cursor: str | None = None

@@ -1,0 +1,145 @@
+"""The tables, as the newest migration leaves them. A test compares the two."""
+
+from typing import Final
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+REVISIONS: Final = ("0001",)
+"""Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
+HEAD: Final = REVISIONS[-1]
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _of_thread() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["owner", "thread_id"], ["threads.owner", "threads.id"], ondelete="CASCADE")
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("created_at", Float, nullable=False),
+)
+
+threads = Table(
+    "threads",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("agent_type", Text, nullable=False),
+    Column("pillar", Text),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("last_seq", Integer, nullable=False),
+    PrimaryKeyConstraint("owner", "id"),
+    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+    Index(None, "owner", "updated_at", "id"),
+)
+
+# `number` keeps messages in the order they were stored, which clocks do not.
+messages = Table(
+    "messages",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("run_id", Text),
+    Column("role", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("agent_type", Text, nullable=False),
+    Column("pillar", Text),
+    Column("status", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("references", JSON, nullable=False),
+    Column("visualization", JSON(none_as_null=True)),
+    UniqueConstraint("owner", "id"),
+    _of_thread(),
+    Index(None, "owner", "thread_id", "number"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("conversation_id", Text),
+    Column("agent_type", Text, nullable=False),
+    Column("pillar", Text),
+    Column("status", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    _of_thread(),
+    Index(None, "owner", "thread_id"),
+    Index("ix_runs_unfinished", "started_at", sqlite_where=text("ended_at IS NULL")),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("call_id", Text),
+    Column("arguments", JSON, nullable=False),
+    Column("result", JSON, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    PrimaryKeyConstraint("run_id", "number"),
+    ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("run_id", Text),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("owner", "thread_id", "seq"),
+    _of_thread(),
+    Index(None, "run_id", "seq", sqlite_where=text("run_id IS NOT NULL")),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    PrimaryKeyConstraint("owner", "id"),
+    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+)

@@ -1,0 +1,195 @@
+"""The face of storage: what everyone else calls. Reads run in worker threads, writes are asked of the one writer."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+import trio
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from actors import ActorDied, ActorRef, AskTimeout, MailboxFull
+
+from . import queries
+from .changes import AddFile, Change, DeleteThread, Probe, RenameThread, Work
+from .errors import StorageUnavailable, Unstorable
+from .rows import File, LoggedEvent, Message, Page, Run, Step, Thread
+from .sqlite import READERS, Database
+from .writer import Write
+
+T = TypeVar("T")
+COMMIT_DEADLINE_S: Final = 5.0
+"""As long as an ask waits by default; a user should hear of a storage that is away sooner than of a slow agent."""
+READ_DEADLINE_S: Final = 5.0
+PROBE_DEADLINE_S: Final = 1.0
+RETRY_S: Final = 0.02
+"""Before another try at the writer: a restart without backoff takes about a millisecond."""
+LARGEST_PAGE: Final = 1000
+"""Rows of one read, whatever was asked for."""
+WAITING: Final = 512
+"""Writes that are with the writer at a time: as many as fit its mailbox and one group. More wait their turn here."""
+
+
+class Store:
+    """Threads, messages, runs, steps, events and files, each in its owner's space.
+
+    `writer` gives the ref of the StoreWriter of the same database, or None while there is none.
+    Every read and write raises StorageUnavailable when the database cannot be used within its deadline, and
+    Unstorable for values that no database can hold.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Callable[[], ActorRef | None],
+        *,
+        deadline_s: float = COMMIT_DEADLINE_S,
+    ) -> None:
+        self.database = database
+        self.deadline_s = deadline_s
+        self._writer = writer
+        self._turns = trio.Semaphore(WAITING)
+        self._readers = trio.CapacityLimiter(READERS)
+
+    async def commit(self, change: Change) -> None:
+        """Store the change; it is durable when this returns.
+
+        Tried again while the writer restarts: a change that is already stored is stored. Raises SequenceConflict
+        and the other ChangeRefused (nothing of it was stored), or StorageUnavailable after the deadline (it may or
+        may not have been stored: commit it again, or read).
+        """
+        await self._write(change)
+
+    async def rename_thread(self, owner: str, thread_id: str, title: str) -> bool:
+        """Give the thread another title; False when there is no such thread."""
+        return await self._write(RenameThread(owner, thread_id, title))
+
+    async def delete_thread(self, owner: str, thread_id: str) -> bool:
+        """Remove the thread with its messages, events, runs and steps; False when there is no such thread."""
+        return await self._write(DeleteThread(owner, thread_id))
+
+    async def add_file(self, file: File) -> None:
+        """Record a file that the FileStore took in. Raises AlreadyStored when its id is another file's."""
+        await self._write(AddFile(file))
+
+    async def thread(self, owner: str, thread_id: str) -> Thread | None:
+        """The thread of that name, if there is one."""
+        return await self._read(queries.thread, owner, thread_id)
+
+    async def threads(self, owner: str, query: str = "", cursor: str | None = None, limit: int = 50) -> Page[Thread]:
+        """The owner's threads, the latest touched first; with `query` those with it in their title or a message.
+
+        Raises InvalidCursor.
+        """
+        return await self._read(queries.threads, owner, query, cursor, _page(limit))
+
+    async def live_threads(self, owner: str, limit: int = 50) -> dict[str, int]:
+        """The last seq of the owner's latest touched threads, by thread id."""
+        return await self._read(queries.live_threads, owner, _page(limit))
+
+    async def message(self, owner: str, message_id: str) -> Message | None:
+        """The message of that name, if there is one."""
+        return await self._read(queries.message, owner, message_id)
+
+    async def messages(self, owner: str, thread_id: str, cursor: str | None = None, limit: int = 100) -> Page[Message]:
+        """The thread's last `limit` messages, oldest first; `next_cursor` leads to the page before them.
+
+        Raises InvalidCursor.
+        """
+        return await self._read(queries.messages, owner, thread_id, cursor, _page(limit))
+
+    async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
+        """The thread's events from the one after `after`, in order, at most `limit`."""
+        return await self._read(queries.events, owner, thread_id, after, _page(limit))
+
+    async def run_events(self, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
+        """All events of one run, in order."""
+        return await self._read(queries.run_events, owner, thread_id, run_id)
+
+    async def run(self, run_id: str) -> Run | None:
+        """The run of that id, whoever owns it."""
+        return await self._read(queries.run, run_id)
+
+    async def unfinished_runs(self, owner: str | None = None, thread_id: str | None = None) -> list[Run]:
+        """The runs that have not ended, oldest first: of everyone, of an owner, of one thread."""
+        return await self._read(queries.unfinished_runs, owner, thread_id)
+
+    async def steps(self, run_id: str) -> list[Step]:
+        """The recorded steps of a run, in order."""
+        return await self._read(queries.steps, run_id)
+
+    async def file(self, owner: str, file_id: str) -> File | None:
+        """The owner's file of that id, if there is one."""
+        return await self._read(queries.file, owner, file_id)
+
+    async def files(self, owner: str, ids: Sequence[str]) -> list[File]:
+        """Those of the ids that are the owner's files, in the order asked for."""
+        return await self._read(queries.files, owner, tuple(ids[:LARGEST_PAGE]))
+
+    async def check(self) -> None:
+        """Return if the database can be read and written now; raises StorageUnavailable within a second if not."""
+        try:
+            with trio.fail_after(PROBE_DEADLINE_S):
+                await self._read(queries.alive)
+                await self._write(Probe())
+        except trio.TooSlowError:
+            raise StorageUnavailable(f"no answer within {PROBE_DEADLINE_S:g} s") from None
+
+    async def _write(self, work: Work) -> bool:
+        # No cancel scope where nothing is amiss: it would cost more than the ask, which has a deadline of its own.
+        deadline = trio.current_time() + self.deadline_s
+        await self._wait_turn(deadline)
+        try:
+            while True:
+                left_s = deadline - trio.current_time()
+                try:
+                    return await self._ask(work, max(left_s, RETRY_S))
+                except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
+                    if left_s <= RETRY_S:
+                        raise StorageUnavailable(_reason(error)) from error
+                await trio.sleep(RETRY_S)
+        finally:
+            self._turns.release()
+
+    async def _wait_turn(self, deadline: float) -> None:
+        try:
+            self._turns.acquire_nowait()
+        except trio.WouldBlock:
+            with trio.move_on_at(deadline) as scope:
+                await self._turns.acquire()
+            if scope.cancelled_caught:
+                raise StorageUnavailable("too many writes are waiting") from None
+
+    async def _ask(self, work: Work, timeout_s: float) -> bool:
+        writer = self._writer()
+        if writer is None:
+            raise StorageUnavailable("the writer is not there")
+        return await writer.ask(Write(work), timeout_s=timeout_s)
+
+    async def _read(self, query: Callable[..., T], *args: object) -> T:
+        def run() -> T:
+            with self.database.reading.begin() as connection:
+                return _asked(query, connection, *args)
+
+        # A reading thread may be left behind: it holds its place in the limiter and its connection until it ends.
+        try:
+            with trio.fail_after(READ_DEADLINE_S):
+                return await trio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._readers)
+        except trio.TooSlowError:
+            raise StorageUnavailable(f"no answer within {READ_DEADLINE_S:g} s") from None
+        except SQLAlchemyError as error:
+            raise StorageUnavailable(str(getattr(error, "orig", None) or error)) from error
+
+
+def _asked(query: Callable[..., T], connection: Connection, *args: object) -> T:
+    try:
+        return query(connection, *args)
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise Unstorable(str(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    return error.reason if isinstance(error, StorageUnavailable) else str(error)
+
+
+def _page(limit: int) -> int:
+    return max(1, min(limit, LARGEST_PAGE))

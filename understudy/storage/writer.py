@@ -1,0 +1,119 @@
+"""The one writer: everything that waits goes into one transaction.
+
+1. Only this actor writes, through one connection of its own, in one worker thread at a time.
+2. The thread is never abandoned: a cancelled writer ends after its commit, and answers it.
+3. Nobody is answered before the commit that holds their change has returned.
+4. Each change has a savepoint, so one that is refused takes nothing with it.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+from attrs import define, frozen
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from actors import Actor, Ask, Context, Exit, MailboxSpec
+
+from .changes import Work
+from .errors import ChangeRefused, StorageUnavailable
+from .group import Outcome, commit_group, reason
+from .sqlite import Database
+
+LARGEST_GROUP: Final = 512
+"""Changes in one transaction: beyond this the fsync is a small part of it, and the first asker waits for the last."""
+
+
+@define(eq=False)
+class Write(Ask[bool]):
+    """Asks the writer to store something; answered when it is durable. Fails with ChangeRefused, StorageUnavailable."""
+
+    work: Work
+
+
+@define
+class WriterStatistics:
+    """What this incarnation of the writer has done."""
+
+    groups: int = 0
+    changes: int = 0
+    refused: int = 0
+    failed_groups: int = 0
+
+
+@frozen(eq=False)
+class ReadStatistics(Ask[WriterStatistics]):
+    """Asks the writer for its statistics."""
+
+
+class StoreWriter(Actor):
+    """Stores what it is asked to, in groups. Any full disk or lock is the askers' StorageUnavailable, not its end."""
+
+    mailbox = MailboxSpec(capacity=2 * LARGEST_GROUP)
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.statistics = WriterStatistics()
+        self.waiting: list[Write] = []
+        self.connection: Connection | None = None
+        self.thread = trio.CapacityLimiter(1)
+
+    async def receive(self, message: object, context: Context) -> None:  # noqa: ARG002
+        """Take a write into the next group."""
+        match message:
+            case Write():
+                self.waiting.append(message)
+                if len(self.waiting) >= LARGEST_GROUP:
+                    await self.commit()
+            case ReadStatistics():
+                message.reply(self.statistics)
+
+    async def on_idle(self, context: Context) -> None:  # noqa: ARG002
+        """Commit what the last batch of messages brought."""
+        if self.waiting:
+            await self.commit()
+
+    async def on_stop(self, context: Context, reason: Exit) -> None:  # noqa: ARG002
+        """Commit what was taken in before an orderly stop, and close the connection."""
+        try:
+            if self.waiting:
+                await self.commit()
+        finally:
+            if self.connection is not None:
+                with trio.CancelScope(shield=True):  # also when killed: it takes a moment, and nobody else can
+                    await trio.to_thread.run_sync(self.connection.close, limiter=self.thread)
+
+    async def commit(self) -> None:
+        """Store the waiting writes in one transaction and answer every asker."""
+        group, self.waiting = self.waiting, []
+        try:
+            outcomes = await trio.to_thread.run_sync(self._commit, [ask.work for ask in group], limiter=self.thread)
+        except trio.Cancelled:
+            self.waiting = group  # the thread was not even started: an orderly `on_stop` will do it
+            raise
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            self.statistics.failed_groups += 1
+            for ask in group:
+                ask.fail(StorageUnavailable(reason(error)))
+            return
+        self.statistics.groups += 1
+        for ask, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, ChangeRefused):
+                self.statistics.refused += 1
+                ask.fail(outcome)
+            else:
+                self.statistics.changes += 1
+                ask.reply(outcome)
+
+    def _commit(self, group: Sequence[Work]) -> list[Outcome]:
+        if self.connection is None:
+            self.connection = self.database.writing.connect()
+        try:
+            return commit_group(self.connection, group)
+        except BaseException:
+            # Whatever state it is in, the next group starts on a new one.
+            connection, self.connection = self.connection, None
+            connection.close()
+            raise

@@ -1,0 +1,11 @@
+"""Tools: what agents can do. `tool` makes one of a function."""
+
+from understudy.tools.errors import ToolError as ToolError
+from understudy.tools.result import ToolResult as ToolResult
+from understudy.tools.signature import Param as Param
+from understudy.tools.tool import Files as Files
+from understudy.tools.tool import ServerView as ServerView
+from understudy.tools.tool import StoredFile as StoredFile
+from understudy.tools.tool import Tool as Tool
+from understudy.tools.tool import ToolContext as ToolContext
+from understudy.tools.tool import tool as tool

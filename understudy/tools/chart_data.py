@@ -1,0 +1,215 @@
+"""What a chart shows: which columns, counted or summed how, as a bounded number of points. Runs beside the table."""
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from understudy.tools.chart_axes import find, find_x
+from understudy.tools.duck import Column, Table
+from understudy.tools.errors import ToolError
+from understudy.tools.queries import no_such_column
+
+MAX_POINTS: Final = 200
+# What a reader can still tell apart.
+MAX_BARS: Final = 40
+MAX_SLICES: Final = 12
+_MOST: Final = MappingProxyType({"bar": MAX_BARS, "pie": MAX_SLICES})
+_BINS: Final = 20
+_MAX_LABEL: Final = 60
+
+KINDS: Final = ("bar", "line", "area", "point", "pie")
+_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "hour": "strftime({}, '%Y-%m-%d %H:00')",
+        "day": "strftime({}, '%Y-%m-%d')",
+        "week": "strftime({}, '%G-W%V')",
+        "month": "strftime({}, '%Y-%m')",
+        "quarter": "strftime({0}, '%Y') || '-Q' || CAST(quarter({0}) AS VARCHAR)",
+        "year": "strftime({}, '%Y')",
+    }
+)
+_MOMENT: Final = "strftime(t, '%Y-%m-%dT%H:%M:%S')"
+_AGGREGATES: Final[Mapping[str, str]] = MappingProxyType(
+    {"sum": "sum", "total": "sum", "mean": "mean", "average": "mean", "avg": "mean", "median": "median"}
+    | {"min": "min", "minimum": "min", "max": "max", "maximum": "max", "count": "count", "number": "count"}
+)
+_SQL: Final[Mapping[str, str]] = MappingProxyType(
+    {"sum": "sum", "mean": "avg", "median": "median", "min": "min", "max": "max"}
+)
+
+
+@frozen
+class Plan:
+    """A chart before it has rows. `grain` is set for time; `aggregate` None means the points as they are."""
+
+    x: Column
+    y: Column | None
+    aggregate: str | None
+    kind: str
+    grain: str | None = None
+    bin_width: float | None = None
+
+    @property
+    def x_title(self) -> str:
+        """The column's name, with the step of time: ``month of ordered``."""
+        return f"{self.grain} of {self.x.name}" if self.grain else self.x.name
+
+    @property
+    def y_title(self) -> str:
+        """What is measured: ``sum of amount``, ``rows``, or the column."""
+        if self.y is None:
+            return "rows"
+        return f"{self.aggregate} of {self.y.name}" if self.aggregate else self.y.name
+
+
+@frozen
+class Points:
+    """A plan with its rows: ``(x, y)``, in the order to be shown. `notes` say what is left out."""
+
+    plan: Plan
+    rows: list[tuple[Any, float]]
+    notes: tuple[str, ...] = ()
+
+
+def collect(table: Table, x: str, y: str | None, aggregate: str | None, kind: str | None) -> Points:
+    """Decide on a chart and compute its points.
+
+    Raises `ToolError`: ``query_failed`` for columns that are not there or do not go together, ``invalid_arguments``
+    for an unknown aggregate or kind.
+    """
+    plan = _plan(table, x, y, _aggregate(aggregate), _kind(kind))
+    if plan.grain is not None:
+        points = _over_time(table, plan)
+    elif plan.aggregate is None:
+        points = _scattered(table, plan)
+    elif plan.x.kind == "number":
+        points = _over_numbers(table, plan)
+    else:
+        points = _by_category(table, plan)
+    if not points.rows:
+        raise ToolError("query_failed", f"There is nothing to draw: {plan.x.name} has no values in this table.")
+    if plan.kind == "pie" and any(value < 0 for _, value in points.rows):
+        raise ToolError("query_failed", "A pie cannot show amounts below zero; ask for bars instead.")
+    return points
+
+
+def _aggregate(given: str | None) -> str | None:
+    if not given or not given.strip():
+        return None
+    known = _AGGREGATES.get(given.strip().lower())
+    if known is None:
+        raise ToolError("invalid_arguments", f"“{given[:40]}” is none of sum, mean, median, min, max and count.")
+    return known
+
+
+def _kind(given: str | None) -> str | None:
+    if not given or not given.strip():
+        return None
+    plain = given.strip().lower().removesuffix(" chart").removesuffix("s")
+    plain = {"scatter": "point", "column": "bar", "donut": "pie", "histogram": "bar"}.get(plain, plain)
+    if plain not in KINDS:
+        raise ToolError("invalid_arguments", f"“{given[:40]}” is none of {', '.join(KINDS)}.")
+    return plain
+
+
+def _plan(table: Table, x: str, y: str | None, aggregate: str | None, kind: str | None) -> Plan:
+    column, grain = find_x(table, x)
+    measured = find(table, y) if y and y.strip() else None
+    if y and measured is None and not (aggregate == "count" or y.strip().lower() in ("count", "rows")):
+        raise no_such_column(y, table.columns)
+    if measured is None or (measured.kind != "number" and aggregate is None):
+        aggregate = "count"
+    elif aggregate == "count":
+        pass
+    elif measured.kind != "number":
+        raise ToolError("query_failed", f"{aggregate} needs numbers, and “{measured.name}” has none; try count.")
+    elif aggregate is None and not (column.kind == "number" and kind in (None, "point")):
+        aggregate = "sum"
+    plan = Plan(column, measured, aggregate, kind or "", grain)
+    return plan if kind else evolve(plan, kind=_mark(plan))
+
+
+def _mark(plan: Plan) -> str:
+    if plan.grain:
+        return "line"
+    return "point" if plan.aggregate is None else "bar"
+
+
+def _measure(plan: Plan) -> str:
+    if plan.y is None:
+        return "count(*)"
+    if plan.aggregate == "count":
+        return f"count({plan.y.quoted})"
+    number = f"CAST({plan.y.quoted} AS DOUBLE)"
+    return f"{_SQL[plan.aggregate or 'sum']}({number}) FILTER (isfinite({number}))"
+
+
+def _rows(table: Table, sql: str) -> list[tuple[Any, float]]:
+    return [(x, float(f"{y:.12g}")) for x, y in table.rows(sql) if y is not None and math.isfinite(y)]
+
+
+def _over_time(table: Table, plan: Plan) -> Points:
+    name, most = plan.x.quoted, _MOST.get(plan.kind, MAX_POINTS)
+    step = f"date_trunc('{plan.grain}', {name})"
+    named = _LABELS[plan.grain or "day"].format("t")
+    label = named if plan.kind in ("bar", "pie") else _MOMENT
+    # The latest steps are kept: they are what is asked about most.
+    rows = _rows(
+        table,
+        f"SELECT {label}, n FROM (SELECT {step} AS t, {_measure(plan)} AS n FROM data WHERE isfinite({name}) "  # noqa: S608
+        f"GROUP BY t ORDER BY t DESC LIMIT {most + 1}) ORDER BY t",
+    )
+    notes = [f"only the last {most} {plan.grain}s are shown"] if len(rows) > most else []
+    undated = table.rows(f"SELECT count(*) FROM data WHERE {name} IS NULL")[0][0]  # noqa: S608
+    if undated:
+        notes.append(f"{undated:,} row{'' if undated == 1 else 's'} without a date left out")
+    return Points(plan, rows[-most:], tuple(notes))
+
+
+def _by_category(table: Table, plan: Plan) -> Points:
+    most = _MOST.get(plan.kind, MAX_POINTS)
+    label = f"coalesce(left(CAST({plan.x.quoted} AS VARCHAR), {_MAX_LABEL}), '(empty)')"
+    grouped = f"SELECT {label} AS g, {_measure(plan)} AS n FROM data GROUP BY g"  # noqa: S608 (quoted)
+    rows = _rows(table, f"SELECT g, n FROM ({grouped}) WHERE n IS NOT NULL ORDER BY n DESC, g LIMIT {most}")  # noqa: S608
+    groups, total = table.rows(f"SELECT count(*), sum(n) FROM ({grouped}) WHERE n IS NOT NULL")[0]  # noqa: S608
+    if groups <= most:
+        return Points(plan, rows)
+    if plan.kind == "pie" and plan.aggregate in ("sum", "count"):
+        rest = float(total) - sum(value for _, value in rows)
+        small = f"{groups - most:,} small ones are one slice"
+        return Points(plan, [*rows, ("(others)", float(f"{rest:.12g}"))], (small,))
+    return Points(plan, rows, (f"only the {most} largest of {groups:,} are shown",))
+
+
+def _over_numbers(table: Table, plan: Plan) -> Points:
+    """Numbers along x: each as it is where they are few, else in equal steps."""
+    name = f"CAST({plan.x.quoted} AS DOUBLE)"
+    usable = f"FROM data WHERE isfinite({name})"
+    different, low, high = table.rows(f"SELECT count(DISTINCT {name}), min({name}), max({name}) {usable}")[0]
+    if different > MAX_BARS:
+        width = _nice((high - low) / _BINS)
+        plan = evolve(plan, bin_width=width)
+        name = f"floor({name} / {width!r}) * {width!r}"
+    rows = _rows(table, f"SELECT {name} AS g, {_measure(plan)} {usable} GROUP BY g ORDER BY g LIMIT {MAX_POINTS}")
+    return Points(plan, [(float(f"{x:.12g}"), y) for x, y in rows])
+
+
+def _nice(step: float) -> float:
+    """The next of 1, 2, 5, 10, 20, … that is not smaller."""
+    power: float = 10.0 ** math.floor(math.log10(step))
+    return float(next(f * power for f in (1, 2, 5, 10) if f * power >= step * (1 - 1e-9)))
+
+
+def _scattered(table: Table, plan: Plan) -> Points:
+    """Single points; of many, the same sample every time."""
+    if plan.y is None:
+        raise ToolError("query_failed", "Points need two columns of numbers.")
+    x, y = f"CAST({plan.x.quoted} AS DOUBLE)", f"CAST({plan.y.quoted} AS DOUBLE)"
+    usable = f"FROM data WHERE isfinite({x}) AND isfinite({y})"
+    count = table.rows(f"SELECT count(*) {usable}")[0][0]
+    found = _rows(table, f"SELECT {x} AS a, {y} AS b {usable} ORDER BY hash(rowid) LIMIT {MAX_POINTS}")
+    notes = (f"a sample of {MAX_POINTS} of {count:,} points is shown",) if count > MAX_POINTS else ()
+    return Points(plan, sorted(found), notes)

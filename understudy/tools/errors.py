@@ -1,0 +1,17 @@
+"""The error a tool raises for a fault that its user may read about."""
+
+
+class ToolError(Exception):
+    """A tool could not do what it was asked.
+
+    `code` is a name of `transport.codes.ERRORS`, `message` a sentence for the user. Both are positional, so the
+    error survives pickling.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message

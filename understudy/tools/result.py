@@ -1,0 +1,152 @@
+"""What a tool gave back, made plain JSON of bounded size, with a line that sums it up."""
+
+import datetime
+import enum
+import math
+import uuid
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from typing import Any, Final
+
+import attrs
+import msgspec
+from attrs import field, frozen
+
+from understudy.tools.errors import ToolError
+
+# A result travels to the model, into the log and to every open tab of its user.
+MAX_VALUE_BYTES: Final = 256 * 1024
+# A drawn chart is larger than a value and is sent once, with the answer.
+MAX_VISUALIZATION_BYTES: Final = 1024 * 1024
+# Far beyond any sensible result, well below Python's recursion limit.
+MAX_DEPTH: Final = 64
+# JavaScript's Number.MAX_SAFE_INTEGER: readers of JSON lose the digits of larger ones.
+_SAFE: Final = 2**53 - 1
+# Python refuses to write integers of more than 4300 digits (sys.int_info.default_max_str_digits).
+_MAX_BITS: Final = 14_000
+
+
+@frozen
+class ToolResult:
+    """The result of a tool call.
+
+    `value` is anything JSON can say once `to_result` has seen it; a tool may hand in attrs objects, dates and
+    decimals. `summary` is one line for people. `visualization` is a chart: ``{"spec": …, "svg": …, "title": …}``.
+    """
+
+    value: Any = field(default=None, repr=False)
+    summary: str = ""
+    visualization: dict[str, Any] | None = field(default=None, repr=False)
+
+
+def to_result(returned: Any) -> ToolResult:
+    """Make a `ToolResult` of whatever a tool's function returned. Raises `ToolError` ``tool_failed``, see `to_json`.
+
+    A value of more than 256 KiB is cut, and says so in itself and in the summary. A chart of more than 1 MiB is
+    left out, and the summary says so.
+    """
+    result = returned if isinstance(returned, ToolResult) else ToolResult(returned)
+    value = to_json(result.value)
+    summary = result.summary or summarise(value)
+    encoded = msgspec.json.encode(value)
+    if len(encoded) > MAX_VALUE_BYTES:
+        value = _cut(value, encoded)
+        summary = f"{summary} (cut: {len(encoded):,} bytes are more than the {MAX_VALUE_BYTES:,} a result may have)"
+    visualization = None if result.visualization is None else to_json(result.visualization)
+    if visualization is not None and len(msgspec.json.encode(visualization)) > MAX_VISUALIZATION_BYTES:
+        visualization = None
+        summary = f"{summary} (the chart is left out: it has more than {MAX_VISUALIZATION_BYTES:,} bytes)"
+    return ToolResult(value, summary.strip(), visualization)
+
+
+def to_json(value: Any, _depth: int = 0) -> Any:
+    """A copy of `value` that JSON can say.
+
+    attrs objects and mappings become objects, sets and tuples lists, dates and times ISO 8601 text, decimals
+    their exact digits as text, enums their values, integers beyond 2**53 text, and NaN and the infinities null.
+    Raises `ToolError` ``tool_failed`` for bytes, for any other type, and for what is nested in itself.
+    """
+    if value is None or isinstance(value, bool) or type(value) is str:
+        return value
+    if _depth > MAX_DEPTH:
+        raise ToolError("tool_failed", f"The tool's result is nested more than {MAX_DEPTH} deep.")
+    if isinstance(value, enum.Enum):
+        return to_json(value.value, _depth + 1)
+    scalar = _scalar(value)
+    if scalar is not None:
+        return scalar
+    if isinstance(value, float):
+        return None
+    if isinstance(value, Mapping):
+        return {_key(key): to_json(each, _depth + 1) for key, each in value.items()}
+    if attrs.has(type(value)):
+        return {each.name: to_json(getattr(value, each.name), _depth + 1) for each in attrs.fields(type(value))}
+    if isinstance(value, list | tuple | AbstractSet):
+        return [to_json(each, _depth + 1) for each in _ordered(value)]
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise ToolError("tool_failed", "The tool returned bytes; it must return text or numbers.")
+    raise ToolError("tool_failed", f"The tool returned a {type(value).__name__}, which cannot be written as JSON.")
+
+
+def _scalar(value: Any) -> Any:
+    """Text, a number, a date; None for anything else, and for a float JSON has no word for."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        if abs(value) <= _SAFE:
+            return int(value)
+        if value.bit_length() > _MAX_BITS:
+            raise ToolError("tool_failed", "The tool returned a number with too many digits to write down.")
+        return str(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal | uuid.UUID):
+        return str(value)
+    return None
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, enum.Enum):
+        key = key.value
+    if isinstance(key, str):
+        return str(key)
+    plain = _scalar(key) if key is not None and not isinstance(key, bool) else None
+    if plain is None:
+        raise ToolError("tool_failed", f"The tool returned an object with a {type(key).__name__} for a key.")
+    return str(plain)
+
+
+def _ordered(value: Iterable[Any]) -> Iterable[Any]:
+    """A set in a fixed order, so that the same result is the same text; anything else as it is."""
+    return sorted(value, key=repr) if isinstance(value, AbstractSet) else value
+
+
+def _cut(value: Any, encoded: bytes) -> Any:
+    """What is kept of a value that is too large, marked as cut."""
+    keep = MAX_VALUE_BYTES // 4  # JSON may write a character with up to six bytes: leave room when it is quoted again
+    if isinstance(value, str):
+        left = len(value) - keep
+        return f"{value[:keep]} […cut here: {left:,} of {len(value):,} characters are left out]"
+    preview = encoded[: keep * 2].decode(errors="ignore")
+    return {"truncated": True, "size_bytes": len(encoded), "limit_bytes": MAX_VALUE_BYTES, "preview": preview}
+
+
+def summarise(value: Any, limit: int = 160) -> str:
+    """One line about a plain JSON value, of at most `limit` characters."""
+    if value is None:
+        text = "done"
+    elif isinstance(value, str):
+        text = " ".join(value[: 4 * limit].split())
+    elif isinstance(value, list):
+        text = f"{len(value):,} item{'' if len(value) == 1 else 's'}"
+    elif isinstance(value, dict):
+        plain = [(k, v) for k, v in list(value.items())[:6] if not isinstance(v, list | dict)]
+        text = ", ".join(f"{key}: {str(each)[:limit]}" for key, each in plain) or f"{len(value):,} fields"
+    else:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

@@ -1,0 +1,225 @@
+"""`@tool` makes a tool of a function: a name, a JSON schema, and a call that checks what it is given.
+
+An async function runs as it is. A sync one runs in a worker thread. One written for asyncio runs in an asyncio
+loop of its own inside trio. Deadlines are the caller's: `Tool.timeout_s` says how long to wait, and whoever
+calls puts a cancel scope around `Tool.call`.
+
+Cancelling a sync tool abandons its thread: the caller goes on at once, the function goes on to its end, its
+result is dropped, and what it does to the world still happens. Until it ends it holds one of `THREADS` slots
+that only tools use. A tool that must be stoppable is better written async.
+"""
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol, overload
+
+import trio
+from attrs import evolve, field, frozen
+
+from understudy.tools.errors import ToolError
+from understudy.tools.result import ToolResult, to_result
+from understudy.tools.signature import Param, Parameters, read_parameters
+
+__all__ = ["Files", "Param", "ServerView", "StoredFile", "Tool", "ToolContext", "ToolError", "ToolResult", "tool"]
+
+# Worker threads that all tools share: apart from trio's default 40, so stuck tools cannot starve storage.
+THREADS: Final = 40
+
+# What OpenAI's API accepts as a function's name; other providers accept at least this.
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
+
+
+@frozen
+class StoredFile:
+    """An uploaded file. `size` is in bytes; `path` is where its content can be read."""
+
+    id: str
+    name: str
+    media_type: str
+    size: int
+    path: Path = field(repr=False)
+
+
+class Files(Protocol):
+    """The files of the user on whose behalf a tool runs."""
+
+    async def get(self, file_id: str) -> StoredFile:
+        """The file of that id. Raises LookupError when this user has none."""
+
+
+class ServerView(Protocol):
+    """What a tool may see of the server it runs in."""
+
+    def health(self) -> dict[str, Any]:
+        """The server's health: JSON-able."""
+
+    def tree(self) -> dict[str, Any]:
+        """The supervision tree: path, type, state, depth, restarts, age_s, children (each the same)."""
+
+
+@frozen
+class ToolContext:
+    """On whose behalf a tool runs, and what it may use.
+
+    A parameter annotated with this class is filled in by the call and is not in the tool's schema.
+    `references` are ids of the files attached to the request. `progress(done, total, note)` tells the user how
+    far the work is (`total` None: not known); call it from the tool's own task, or, in a sync tool, its thread:
+    there it raises `trio.Cancelled` once the call was cancelled, so that the function ends early.
+    """
+
+    owner: str
+    thread_id: str
+    run_id: str
+    call_id: str
+    references: tuple[str, ...]
+    files: Files = field(repr=False)
+    server: ServerView = field(repr=False)
+    progress: Callable[[float, float | None, str], None] = field(repr=False)
+
+
+@frozen(eq=False)
+class Tool:
+    """Something an agent can do. Made by `tool`; `parameters` is a JSON schema of type object.
+
+    `timeout_s` is the time a call may take. `retry_safe` says that a call interrupted by a restart may simply be
+    made again.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any] = field(repr=False)
+    function: Callable[..., Any] = field(repr=False)
+    timeout_s: float = 20.0
+    retry_safe: bool = False
+    _accepts: Parameters = field(repr=False, kw_only=True)
+    _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)
+
+    def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as the function takes them.
+
+        Raises `ToolError` ``invalid_arguments``, naming the parameter, when one is missing, unknown or of a wrong type.
+        """
+        return self._accepts.structure(self.name, arguments)
+
+    async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
+        """Check the arguments, call the function, make its result plain JSON of bounded size.
+
+        Raises `ToolError` for arguments that do not fit, for a result that cannot be shown, and whenever the
+        function raises one itself. Any other exception of the function comes out as it is.
+        """
+        given = self.check(arguments)
+        if self._accepts.context is not None:
+            given[self._accepts.context] = context
+        return await self._run(self.function, given)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the plain function, unchecked: for tests and for code that uses it as what it was."""
+        return self.function(*args, **kwargs)
+
+
+_threads: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("understudy.tool_threads")
+
+
+def _limiter() -> trio.CapacityLimiter:
+    try:
+        return _threads.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(THREADS)
+        _threads.set(limiter)
+        return limiter
+
+
+def _from_thread(context: ToolContext) -> ToolContext:
+    """The same context for a function in a worker thread; in an abandoned one, `progress` ends the function."""
+
+    def progress(done: float, total: float | None, note: str) -> None:
+        trio.from_thread.check_cancelled()
+        trio.from_thread.run_sync(context.progress, done, total, note)
+
+    return evolve(context, progress=progress)
+
+
+async def _in_thread(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
+    reachable = {name: _from_thread(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
+
+    def work() -> ToolResult:
+        return to_result(function(**reachable))
+
+    return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=_limiter())
+
+
+async def _finish(value: Any) -> ToolResult:
+    """Large results are made plain in a thread, so that the loop is not held up."""
+    if value is None or isinstance(value, bool | int | float):
+        return to_result(value)
+    return await trio.to_thread.run_sync(to_result, value, abandon_on_cancel=True, limiter=_limiter())
+
+
+async def _on_trio(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
+    return await _finish(await function(**given))
+
+
+async def _on_asyncio(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
+    import trio_asyncio
+
+    async with trio_asyncio.open_loop():
+        value = await trio_asyncio.aio_as_trio(partial(function, **given))()
+    return await _finish(value)
+
+
+def _runner(function: Callable[..., Any], name: str, asyncio: bool) -> Callable[..., Awaitable[ToolResult]]:
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise TypeError(f"{name} is a generator; a tool returns one result, so collect the items and return a list")
+    if inspect.iscoroutinefunction(function):
+        return _on_asyncio if asyncio else _on_trio
+    if asyncio:
+        raise TypeError(f"{name} is not async, so asyncio=True has no meaning for it; leave it out")
+    return _in_thread
+
+
+def _make(function: Callable[..., Any], name: str | None, timeout_s: float, retry_safe: bool, asyncio: bool) -> Tool:
+    if not inspect.isfunction(function):
+        raise TypeError(f"@tool needs a function, not {function!r}; wrap it in a def with annotated parameters")
+    label = function.__name__ if name is None else name
+    if not _NAME.match(label):
+        raise ValueError(
+            f"{label!r} cannot be a tool's name: letters, digits, '_' or '-', 64 at most; say @tool(name='…')"
+        )
+    if not timeout_s > 0:
+        raise ValueError(f"timeout_s of {label} must be more than 0 seconds, not {timeout_s!r}")
+    run = _runner(function, label, asyncio)
+    accepts = read_parameters(function, ToolContext)
+    description = accepts.summary or label.replace("_", " ").capitalize() + "."
+    return Tool(label, description, accepts.schema, function, timeout_s, retry_safe, accepts=accepts, run=run)
+
+
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(
+    *, name: str | None = None, timeout_s: float = 20.0, retry_safe: bool = False, asyncio: bool = False
+) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    timeout_s: float = 20.0,
+    retry_safe: bool = False,
+    asyncio: bool = False,
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Make a tool of a function, as a decorator with or without options.
+
+    The schema comes from the annotations, the descriptions from the docstring (Google or Sphinx style) or from
+    `Annotated[str, Param("…")]`. With `asyncio=True` an async function runs in an asyncio loop of its own.
+
+    Raises TypeError or ValueError, saying how to mend it, for a declaration no schema can be made of.
+    """
+
+    def decorate(given: Callable[..., Any]) -> Tool:
+        return _make(given, name, timeout_s, retry_safe, asyncio)
+
+    return decorate if function is None else decorate(function)
