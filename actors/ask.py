@@ -56,10 +56,8 @@ _set_call = vars(Ask)["_call"].__set__  # the slot itself: frozen subclasses ref
 
 def call_of(request: Ask[Any]) -> Call | None:
     """The call this request was made in; None when it was told, not asked."""
-    try:
-        return request._call
-    except AttributeError:
-        return None
+    call: Call | None = getattr(request, "_call", None)
+    return call
 
 
 class Call:
@@ -81,21 +79,15 @@ class Call:
         self.value: Any = None
         self.error: Exception | None = None
 
-    async def answer(self) -> Any:
-        """Wait for the end of the call; return its value or raise its error."""
-        if self.settled:
-            await trio.lowlevel.checkpoint()
-        else:
-            if self.target.calls is None:
-                self.target.calls = set()
-            self.target.calls.add(self)
-            if self.timeout_s != math.inf:
-                self.deadline = self.target.system.timers.share(self.timeout_s, self)
-            self.parked = True
-            await trio.lowlevel.wait_task_rescheduled(self.abandon)
-        if self.error is not None:
-            raise self.error
-        return self.value
+    def open(self) -> None:
+        """The caller is about to wait: enter the tables."""
+        target = self.target
+        if target.calls is None:
+            target.calls = set()
+        target.calls.add(self)
+        if self.timeout_s != math.inf:
+            self.deadline = target.system.timers.share(self.timeout_s, self)
+        self.parked = True
 
     def settle(self, value: Any, error: Exception | None) -> None:
         """End the call and wake its caller; a second answer is dropped and counted."""

@@ -11,18 +11,19 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
-from . import incarnation
+from . import incarnation, letters
 from .actor import Actor, ActorTimer, Context
-from .ask import Ask, Call, call_of
-from .errors import ActorDied, MailboxFull, StartDeclined, StartFailed
+from .ask import Ask, Call
+from .errors import StartDeclined, StartFailed
 from .exits import KILLED, NORMAL, SHUTDOWN, Crashed, Exit
 from .lifecycle import State, Step, after
-from .mailbox import Lane, LaneQueue, Mailbox, MailboxSpec, Overflow
-from .records import ActorStarted, ActorStopped, DeadLetter
+from .mailbox import Mailbox, MailboxSpec
+from .records import ActorStarted, ActorStopped
 from .ref import ActorRef, StopMode
 from .spec import SUPERVISOR_SHUTDOWN_S, WORKER_SHUTDOWN_S, ChildSpec
 from .watch import notify_watchers, unwatch_all
@@ -226,7 +227,7 @@ class Cell:
         self.last_error = f"{type(error).__name__}: {error}"
         self.host.resumed(self, error)
         if isinstance(self.current, Ask):
-            self._refuse(self.current, error)
+            letters.refuse(self.current, error)
 
     def must_leave(self) -> bool:
         """Whether the next message is not to be taken."""
@@ -236,17 +237,38 @@ class Cell:
         """The work is over; the stop hook comes next. Starts the grace of an end that nobody ordered."""
         self.leaving = True
         self._step(Step.END)
-        self.arm_grace()
+        if self._waits_for_children() and self.grace is not None:
+            self.grace.cancel()
+        else:
+            self.arm_grace()
+
+    def children_ended(self) -> None:
+        """Only the stop hook is left: without a grace of its own, the actor has a worker's for it."""
+        if self._waits_for_children() and not self.killed:
+            self.grace = self.system.timers.after(WORKER_SHUTDOWN_S, self.kill)
 
     def arm_grace(self) -> None:
-        """Start to count the grace, once for each incarnation; at its end the actor is killed."""
+        """Start to count the grace, once for each incarnation; at its end the actor is killed.
+
+        An actor with children and no grace of its own waits for them without limit, but its own message in work gets
+        no more time than a worker's: else one that hangs would hold up the whole tree for ever.
+        """
         if self.grace is not None or self.killed:
             return
-        seconds = self.shutdown_s()
-        if seconds <= 0:
+        timers, seconds = self.system.timers, self.shutdown_s()
+        if self._waits_for_children():
+            self.grace = None if self.leaving else timers.after(WORKER_SHUTDOWN_S, self._overrun)
+        elif seconds <= 0:
             self.kill()
         elif seconds != math.inf:
-            self.grace = self.system.timers.after(seconds, self.kill)
+            self.grace = timers.after(seconds, self.kill)
+
+    def _overrun(self) -> None:
+        self.killed = True
+        self.scope.cancel()
+
+    def _waits_for_children(self) -> bool:
+        return self.family is not None and self.spec.shutdown_s is None
 
     def shutdown_s(self) -> float:
         """The grace in seconds: the spec's, else the default of a worker or of a supervisor."""
@@ -286,37 +308,19 @@ class Cell:
         for timer in tuple((self.timers or {}).values()):
             timer.cancel()
         unwatch_all(self)
-        if self.calls:
-            queued = self.mailbox.queued()
-            self._fail_calls([call for call in self.calls if id(call.request) not in queued], reason)
+        letters.fail_calls_in_work(self, reason)
 
     def bury(self, reason: Exit) -> None:
         """End for good. The host has freed the name already."""
         self.buried = True
         self.exit = reason
-        self.mailbox.close(self._dead_letter)
-        self._fail_calls(list(self.calls or ()), reason)
+        self.mailbox.close(partial(letters.bury_message, self))
+        letters.fail_calls(self, self.calls or (), reason)
         self.system.emit(ActorStopped(self.path, reason))
         self._call_waiters("dead_waiters")
         notify_watchers(self, reason)
 
     # Messages
-
-    def overflow(self, queue: LaneQueue, message: object) -> None:
-        """One more message for a full lane, or for a dead actor."""
-        if self.mailbox.closed:
-            if isinstance(message, Ask) and call_of(message) is not None:
-                self._refuse(message, self.death())
-            else:
-                self.system.dead_letter(DeadLetter(self.path, queue.lane.name.lower(), message, "dead"))
-        elif queue.overflow in (Overflow.WAIT, Overflow.REJECT):
-            queue.rejected += 1
-            raise MailboxFull(self.path, queue.lane.name.lower(), queue.capacity)
-        else:
-            lost = self.mailbox.displace(queue, message)
-            self.system.dead_letter(DeadLetter(self.path, queue.lane.name.lower(), lost, "overflow"))
-            if isinstance(lost, Ask):
-                self._refuse(lost, MailboxFull(self.path, queue.lane.name.lower(), queue.capacity))
 
     def control_message(self, item: object) -> None:
         """Queue something that goes before all lanes and is never refused."""
@@ -333,10 +337,6 @@ class Cell:
         if self.control:
             self.control = deque(item for item in self.control if item is not request)
         self.mailbox.remove(request)
-
-    def death(self) -> ActorDied:
-        """The error for somebody who asks a dead actor."""
-        return _died(self.path, self.exit)
 
     # Waiting
 
@@ -375,24 +375,3 @@ class Cell:
         setattr(self, name, None)
         for waiter in waiters or ():
             waiter()
-
-    def _dead_letter(self, message: object, lane: Lane) -> None:
-        if isinstance(message, Ask) and call_of(message) is not None:
-            return  # its caller is told by the end of the call
-        self.system.dead_letter(DeadLetter(self.path, lane.name.lower(), message, "stopped"))
-
-    def _refuse(self, request: Ask[Any], error: Exception) -> None:
-        call = call_of(request)
-        if call is not None and not call.settled:
-            call.settle(None, error)
-
-    def _fail_calls(self, calls: list[Call], reason: Exit) -> None:
-        for call in calls:
-            call.settle(None, _died(self.path, reason))
-
-
-def _died(path: str, reason: Exit | None) -> ActorDied:
-    error = ActorDied(path, reason)
-    if isinstance(reason, Crashed):
-        error.__cause__ = reason.error
-    return error

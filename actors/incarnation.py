@@ -196,6 +196,7 @@ async def _close_down(cell: Cell, actor: Actor, context: Context) -> None:
             await cell.tasks.close()
         if cell.family is not None:
             await cell.family.close()
+            cell.children_ended()
     if type(actor).on_stop is Actor.on_stop:
         return
     try:

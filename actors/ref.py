@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from . import letters
 from .ask import Ask, Call
 from .errors import ActorUnavailable, MailboxFull, SelfCall
 from .exits import Exit
@@ -82,7 +83,7 @@ class ActorRef:
         if type(message) is Terminated:
             raise TypeError("Terminated comes from the runtime only")
         if depth >= queue.capacity:
-            self._cell.overflow(queue, message)
+            letters.overflow(self._cell, queue, message)
             return
         items.append(message)
         if depth >= queue.high_water:
@@ -141,7 +142,14 @@ class ActorRef:
             cell.control_message(request)
         else:
             self.tell(request, lane=lane)
-        answer: T = await call.answer()
+        if call.settled:
+            await trio.lowlevel.checkpoint()
+        else:
+            call.open()
+            await trio.lowlevel.wait_task_rescheduled(call.abandon)
+        if call.error is not None:
+            raise call.error
+        answer: T = call.value
         return answer
 
     async def stop(self, mode: StopMode = StopMode.NOW) -> Exit:

@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from . import letters
 from .cell import Cell
 from .errors import ActorError, SystemFailed
 from .exits import KILLED, Crashed, Exit
@@ -113,7 +114,7 @@ class ActorSystem:
         """Start a child of the root and wait until it runs; raises what `Context.spawn` raises."""
         family = self._root.family
         if family is None:
-            raise self._root.death()
+            raise letters.death(self._root)
         return await family.spawn(spec)
 
     async def stop(self, grace_s: float | None = None) -> None:

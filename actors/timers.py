@@ -110,5 +110,5 @@ class Timers:
                 action()
 
     def _expire(self, at: float) -> None:
-        for entry in self._shared.pop(at):
+        for entry in tuple(self._shared.pop(at)):
             entry.expire()

@@ -114,7 +114,7 @@ async def _spawn() -> float:
 
 
 async def _reborn() -> float:
-    async with ActorSystem("benchmark", intensity=KILLS + 1) as system:
+    async with ActorSystem("benchmark", intensity=KILLS + 1, on_event=lambda _: None) as system:
         Reborn.reborn = trio.Event()
         ref = await system.spawn(ChildSpec("reborn", Reborn))
         total = 0.0

@@ -1,44 +1,39 @@
 """From places in a scrubbed text back to places in the text it was made of."""
 
 from bisect import bisect_right
+from math import inf
 
 
 class Edits:
     """The replacements made in a text, in order; memory grows with their number."""
 
     def __init__(self) -> None:
-        self._at: list[int] = []  # where each replacement begins in the new text
-        self._end: list[int] = []  # where it ends in the new text
-        self._old_start: list[int] = []
-        self._old_end: list[int] = []
+        self._rows: list[tuple[float, int, int, int]] = []  # begin and end in the new text, begin and end in the old
         self._shift = 0  # new position minus old position, after the last edit
 
     def __len__(self) -> int:
-        return len(self._at)
+        return len(self._rows)
 
     def add(self, start: int, end: int, length: int) -> None:
-        """Characters `start` to `end` of the old text gave way to `length` new ones."""
+        """Characters `start` to `end` of the old text gave way to `length` new ones; later edits lie behind."""
         at = start + self._shift
-        self._at.append(at)
-        self._end.append(at + length)
-        self._old_start.append(start)
-        self._old_end.append(end)
+        self._rows.append((at, at + length, start, end))
         self._shift += length - (end - start)
 
     def old_start(self, position: int) -> int:
         """Where the character at `position` of the new text came from; of a replacement, where the old part began."""
-        index = bisect_right(self._at, position) - 1
-        if index < 0:
+        row = self._before(position)
+        if row is None:
             return position
-        if position < self._end[index]:
-            return self._old_start[index]
-        return position - self._end[index] + self._old_end[index]
+        return row[2] if position < row[1] else position - row[1] + row[3]
 
     def old_end(self, end: int) -> int:
         """Where a piece of the new text that ends before `end` ended in the old text."""
-        index = bisect_right(self._at, end - 1) - 1
-        if index < 0:
+        row = self._before(end - 1)
+        if row is None:
             return end
-        if end <= self._end[index]:
-            return self._old_end[index]
-        return end - self._end[index] + self._old_end[index]
+        return row[3] if end <= row[1] else end - row[1] + row[3]
+
+    def _before(self, position: int) -> tuple[float, int, int, int] | None:
+        index = bisect_right(self._rows, (position, inf))
+        return self._rows[index - 1] if index else None

@@ -14,11 +14,11 @@ from .policy import STANDARD, Policy
 class _Stage:
     """One detector at work on a stream."""
 
-    def __init__(self, detector: Detector, threshold: float) -> None:
+    def __init__(self, detector: Detector, policy: Policy) -> None:
         self.detector = detector
         self.edits = Edits()
-        self.hits: list[Hit] = []
-        self._threshold = threshold
+        self.hits: list[Hit] = []  # the first `policy.max_findings`
+        self._policy = policy
         self._text = ""  # context, then what is held back
         self._from = 0  # where in it the held part begins
         self._before = 0  # characters of the stream before `_text`
@@ -40,25 +40,23 @@ class _Stage:
     def _emit(self, upto: int) -> str:
         """Lets go everything before `upto`, and the hit that covers that place."""
         text, position, out = self._text, self._from, []
+        threshold, before, edits = self._policy.threshold, self._before, self.edits
         for hit in self.detector.find(text, position):
             if hit.anchor >= upto:
                 break
             upto = max(upto, hit.end)
-            if hit.score < self._threshold:
+            if hit.score < threshold:
                 continue
             out.append(text[position : hit.start])
             out.append(hit.replacement)
             position = hit.end
-            self._note(hit)
+            edits.add(hit.start + before, position + before, len(hit.replacement))
+            if len(self.hits) < self._policy.max_findings:
+                self.hits.append(hit._replace(start=hit.start + before, end=position + before))
         out.append(text[position:upto])
         keep = max(0, upto - self.detector.context)
         self._text, self._from, self._before = text[keep:], upto - keep, self._before + keep
         return "".join(out)
-
-    def _note(self, hit: Hit) -> None:
-        start, end = hit.start + self._before, hit.end + self._before
-        self.edits.add(start, end, len(hit.replacement))
-        self.hits.append(hit._replace(start=start, end=end))
 
 
 class StreamScrubber:
@@ -66,9 +64,7 @@ class StreamScrubber:
 
     def __init__(self, policy: Policy = STANDARD) -> None:
         self._policy = policy
-        self._stages = [
-            _Stage(detector, policy.threshold) for detector in DETECTORS if detector.category in policy.categories
-        ]
+        self._stages = [_Stage(detector, policy) for detector in DETECTORS if detector.category in policy.categories]
 
     @property
     def held(self) -> int:
@@ -96,7 +92,7 @@ class StreamScrubber:
         found: list[Finding] = []
         for number, stage in enumerate(self._stages):
             earlier = [before.edits for before in reversed(self._stages[:number])]
-            for hit in stage.hits[: self._policy.max_findings]:
+            for hit in stage.hits:
                 start, end = hit.start, hit.end
                 for edits in earlier:
                     start, end = edits.old_start(start), edits.old_end(end)
@@ -110,4 +106,4 @@ class StreamScrubber:
     @property
     def replaced(self) -> int:
         """How many replacements were made so far."""
-        return sum(len(stage.hits) for stage in self._stages)
+        return sum(len(stage.edits) for stage in self._stages)

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import trio
 from attrs import frozen
@@ -24,7 +25,7 @@ from trio_websocket import (
     ConnectionRejected,
     HandshakeError,
     WebSocketConnection,
-    connect_websocket_url,
+    wrap_client_stream,
 )
 
 from transport.codes import CLOSES
@@ -36,6 +37,7 @@ SUBPROTOCOL: Final = "understudy.v1"
 _MAX_EVENTS: Final = 1000
 _MAX_UNACCEPTED: Final = 100
 _MAX_COMMANDS: Final = 16
+_MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 
 
 @frozen
@@ -72,7 +74,7 @@ class Client:
         self._reconnect = reconnect
         self._chance = chance
         self._connected = False
-        self._outward, _ = trio.open_memory_channel[JsonObject](0)
+        self._outward, self._commands = trio.open_memory_channel[JsonObject](_MAX_COMMANDS)
         self._unaccepted: dict[str, JsonObject] = {}
         self._failure: TransportError | None = None
         self._inward, self._events = trio.open_memory_channel[dict[str, Any]](_MAX_EVENTS)
@@ -91,36 +93,33 @@ class Client:
     async def say(self, content: str, **fields: Any) -> str:
         """Send a message; returns its `message_id`. `fields` are the other members of a say, such as `thread_id`.
 
-        While there is no connection it waits for the next one. Raises trio.WouldBlock when a hundred wait already.
+        While there is no connection it is kept for the next one. Raises trio.WouldBlock when a hundred are not
+        accepted yet.
         """
         if len(self._unaccepted) >= _MAX_UNACCEPTED:
             raise trio.WouldBlock("too many messages wait to be accepted")
         message_id = str(fields.pop("message_id", None) or uuid.uuid4().hex)
         payload = {"content": content, "message_id": message_id, **fields}
         self._unaccepted[message_id] = {"type": "user_message", "payload": payload}
-        await self._send(self._unaccepted[message_id])
+        if self._connected:
+            await self._outward.send(self._unaccepted[message_id])
+        else:
+            await trio.lowlevel.checkpoint()
         return message_id
 
     async def cancel(self, run_id: str) -> None:
-        """Stop a run. Without a connection this does nothing."""
-        await self._send({"type": "cancel", "payload": {"run_id": run_id}})
+        """Stop a run; sent with the next connection when there is none."""
+        await self._outward.send({"type": "cancel", "payload": {"run_id": run_id}})
 
     async def resume(self, threads: Mapping[str, int]) -> None:
         """Follow these threads, each from the event after the given seq, now and after each reconnection."""
         self.last_seq.update(threads)
-        await self._send({"type": "resume", "payload": {"threads": dict(threads)}})
+        await self._outward.send({"type": "resume", "payload": {"threads": dict(threads)}})
 
     async def refresh(self, token: str) -> None:
         """Renew the session: on this connection, and for all later ones."""
         self.token = token
-        await self._send({"type": "refresh", "payload": {"session_token": token}})
-
-    async def _send(self, command: JsonObject) -> None:
-        # Through a task of the connection: a cancelled send could leave half a frame behind.
-        if self._connected:
-            await self._outward.send(command)
-        else:
-            await trio.lowlevel.checkpoint()
+        await self._outward.send({"type": "refresh", "payload": {"session_token": token}})
 
     async def run(self) -> None:
         """Connect, and connect again, until that makes no sense any more. `open_client` runs this."""
@@ -136,28 +135,42 @@ class Client:
 
     async def _connect(self) -> bool:
         """Hold one connection to its end; whether it came so far that the server said something."""
-        headers = [] if self.token is None else [(b"Authorization", b"Bearer " + self.token.encode())]
         welcomed = False
-        async with trio.open_nursery() as nursery:
-            try:
-                with trio.fail_after(self._reconnect.connect_s):
-                    socket = await connect_websocket_url(
-                        nursery, self._url, subprotocols=[SUBPROTOCOL], extra_headers=headers, max_message_size=2**24
-                    )
-            except (HandshakeError, OSError, trio.TooSlowError) as error:
-                self._failure = _fatal(error)
-            else:
-                welcomed = await self._converse(socket)
-            nursery.cancel_scope.cancel()
+        try:
+            with trio.fail_after(self._reconnect.connect_s):
+                stream = await _dial(self._url)
+        except (OSError, trio.TooSlowError):
+            return False
+        try:
+            async with trio.open_nursery() as nursery:
+                welcomed = await self._shake_hands(nursery, stream)
+                nursery.cancel_scope.cancel()
+        except* (HandshakeError, trio.BrokenResourceError, trio.TooSlowError) as group:
+            self._failure = _fatal(_only(group))
+        finally:
+            await trio.aclose_forcefully(stream)
         return welcomed
+
+    async def _shake_hands(
+        self, nursery: trio.Nursery, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]
+    ) -> bool:
+        parts = urlsplit(self._url)
+        resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        headers = [] if self.token is None else [(b"Authorization", b"Bearer " + self.token.encode())]
+        with trio.fail_after(self._reconnect.connect_s):
+            # A refusal is raised by the task that reads, into the nursery.
+            socket = await wrap_client_stream(
+                nursery, stream, parts.netloc, resource, subprotocols=[SUBPROTOCOL], extra_headers=headers,
+                max_message_size=_MAX_MESSAGE_BYTES,
+            )  # fmt: skip
+        return await self._converse(socket)
 
     async def _converse(self, socket: WebSocketConnection) -> bool:
         """Send and receive until the connection ends; whether anything was received."""
-        self._outward, commands = trio.open_memory_channel[JsonObject](_MAX_COMMANDS)
         welcomed = False
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._speak, socket, commands)
+                nursery.start_soon(self._speak, socket)
                 nursery.start_soon(self._keep_alive, socket)
                 self._connected = True
                 while True:
@@ -166,19 +179,20 @@ class Client:
                     for event in told if isinstance(told, list) else [told]:
                         await self._take(event)
         except* ConnectionClosed as group:
-            self._note_closed(group.exceptions[0])
+            self._note_closed(_only(group))
         finally:
             self._connected = False
-            commands.close()
-            with trio.move_on_after(1.0, shield=True):
+            # Long enough to say goodbye; when this is cancelled, nobody is left to read the answer.
+            with trio.move_on_after(0.1, shield=True):
                 await socket.aclose()
         return welcomed
 
-    async def _speak(self, socket: WebSocketConnection, commands: trio.MemoryReceiveChannel[JsonObject]) -> None:
+    async def _speak(self, socket: WebSocketConnection) -> None:
+        # A task of the connection sends, as a send that is cancelled could leave half a frame behind.
         first = [{"type": "resume", "payload": {"threads": dict(self.last_seq)}}] if self.last_seq else []
         for command in [*first, *self._unaccepted.values()]:
             await socket.send_message(json.dumps(command, ensure_ascii=False))
-        async for command in commands:
+        async for command in self._commands:
             await socket.send_message(json.dumps(command, ensure_ascii=False))
 
     async def _keep_alive(self, socket: WebSocketConnection) -> None:
@@ -190,8 +204,6 @@ class Client:
                 raise ConnectionClosed(None)
 
     def _note_closed(self, closed: BaseException) -> None:
-        while isinstance(closed, BaseExceptionGroup):
-            closed = closed.exceptions[0]
         reason = getattr(closed, "reason", None)
         if reason is None:
             return
@@ -216,7 +228,21 @@ class Client:
         await self._inward.send(event)
 
 
-def _fatal(error: Exception) -> TransportError | None:
+async def _dial(url: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "wss":
+        return await trio.open_ssl_over_tcp_stream(host, parts.port or 443, https_compatible=True)
+    return await trio.open_tcp_stream(host, parts.port or 80)
+
+
+def _only(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _fatal(error: BaseException) -> TransportError | None:
     """The end, where the server refuses to have this client; None where it is worth trying again."""
     if isinstance(error, ConnectionRejected):
         if error.status_code in (401, 403):

@@ -48,10 +48,10 @@ log: Final = logging.getLogger("transport.connection")
 
 @frozen
 class Close:
-    """Close the socket, after what is queued for it."""
+    """Close the socket, after what is queued for it. `reason` None is the code's own."""
 
     code: int
-    reason: str = ""
+    reason: str | None = None
 
 
 @frozen
@@ -234,7 +234,6 @@ class Connection(Actor):
             return self._finish(4408, "no first message")
         if (token is not None or needed) and not await self._adopt(token):
             return False
-        self._provisional = False
         if command is not None:
             await self._take(command)
         return True

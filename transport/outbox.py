@@ -20,7 +20,7 @@ from transport.codes import ERRORS
 from transport.dialects import Dialect
 from transport.encoder import Encoder
 from transport.errors import CommandRejected, SocketClosed
-from transport.events import Envelope, Error, Event, FinalResponse, PartialResult, Resync
+from transport.events import TERMINAL, Envelope, Error, Event, PartialResult, Resync
 from transport.observer import Observer, Unobserved
 from transport.pending import Pending, Ready
 from transport.session import Piece, Session, Verdict
@@ -128,9 +128,11 @@ class Outbox(Actor):
         self._socket = socket
         self._dialect = dialect
         self._encoder = encoder
+        self._shape = encoder.shape(dialect)
         self._read_log = read_log
         self._want_snapshot = want_snapshot
         self._observer = observer or Unobserved()
+        self._observed = observer is not None
         self._limits = limits or OutboxLimits()
         self._clock = clock
         self._session = Session()
@@ -148,9 +150,10 @@ class Outbox(Actor):
 
     async def receive(self, message: object, context: Context) -> None:
         """Queue an event, or change what is followed and how."""
+        if type(message) is Deliver:  # nearly all are
+            self._deliver(message.envelope)
+            return
         match message:
-            case Deliver(envelope):
-                self._deliver(envelope)
             case Reply(envelope) if not self._finishing:
                 self._queue(envelope)
             case Follow():
@@ -161,6 +164,7 @@ class Outbox(Actor):
                 self._late.pop(thread_id, None)
             case Speak():
                 self._speak = message
+                self._shape = self._encoder.shape(self._dialect, html=message.html)
             case Finish() if not self._finishing:
                 self._finishing = True
                 self._drained = trio.Event()
@@ -174,30 +178,31 @@ class Outbox(Actor):
     # Into the queue
 
     def _deliver(self, envelope: Envelope) -> None:
-        event = envelope.event
         if self._finishing:
             return
-        if envelope.seq is not None and envelope.thread_id is not None:
-            self._deliver_durable(envelope, envelope.thread_id, envelope.seq)
-        elif isinstance(event, PartialResult):
+        seq, thread_id = envelope.seq, envelope.thread_id
+        if seq is not None and thread_id is not None:
+            self._deliver_durable(envelope, thread_id, seq)
+            return
+        event = envelope.event
+        if isinstance(event, PartialResult):
             self._deliver_text(envelope, event)
-        elif self._pending.full(envelope):
+        elif self._pending.full(event.priority):
             self._observer.on_dropped(event.type)
         else:
             self._queue(envelope)
 
     def _deliver_durable(self, envelope: Envelope, thread_id: str, seq: int) -> None:
-        if self._session.cursor(thread_id) is None:
-            return
-        if self._pending.full(envelope):
-            self._session.note_head(thread_id, seq)
-            self._late[thread_id] = None
-            return
-        match self._session.offer(thread_id, seq):
-            case Verdict.SEND:
-                self._queue(envelope)
-            case Verdict.BEHIND:
+        if self._pending.story_full:
+            if self._session.cursor(thread_id) is not None:
+                self._session.note_head(thread_id, seq)
                 self._late[thread_id] = None
+            return
+        verdict = self._session.offer(thread_id, seq)
+        if verdict is Verdict.SEND:
+            self._queue(envelope)
+        elif verdict is Verdict.BEHIND:
+            self._late[thread_id] = None
 
     def _deliver_text(self, envelope: Envelope, event: PartialResult) -> None:
         thread_id = envelope.thread_id or ""
@@ -205,26 +210,30 @@ class Outbox(Actor):
             return
         if thread_id in self._late:
             self._snapshots.add(thread_id)
-        elif self._pending.full(envelope):
+        elif self._pending.story_full:
             self._observer.on_dropped(event.type)
         else:
             piece = self._session.offer_text(_text_id(envelope), event.offset, event.text)
             if isinstance(piece, Piece):
                 shown = evolve(event, text=piece.text, offset=piece.offset)
-                self._pending.add(evolve(envelope, event=shown), None)
+                self._pending.add_text(evolve(envelope, event=shown), len(piece.text))
             elif piece is not None:
                 self._want_snapshot(thread_id)
 
     def _queue(self, envelope: Envelope) -> None:
-        if envelope.seq is not None and isinstance(envelope.event, FinalResponse | Error):
-            self._session.end_text(_text_id(envelope))
         frame = self._encode(envelope)
+        if envelope.seq is None:
+            if frame is not None:
+                self._pending.add(envelope, frame)
+            return
         if frame is not None:
-            self._pending.add(envelope, frame)
+            self._pending.add_story(envelope, frame)
+        if type(envelope.event) in TERMINAL:
+            self._session.end_text(_text_id(envelope))
 
     def _encode(self, envelope: Envelope) -> bytes | None:
         try:
-            return self._encoder.encode(envelope, self._dialect, html=self._speak.html)
+            return self._shape(envelope)
         except TypeError:
             # One event that cannot be shown must not keep all the later ones from the client.
             log.exception("outbox.unencodable", extra={"event_type": envelope.event.type, "seq": envelope.seq})
@@ -285,17 +294,18 @@ class Outbox(Actor):
 
     async def _write_once(self) -> None:
         ready = self._pending.take(self._limits.write_bytes, self._encode)
-        frames = [item.frame for item in ready]
+        frames = [frame for _, frame in ready]
         if self._speak.batch and len(frames) > 1:
             frames = [b"[" + b",".join(frames) + b"]"]
         await self._socket.write(frames)
-        self._count(ready)
+        if self._observed:
+            self._count(ready)
 
     def _count(self, ready: Sequence[Ready]) -> None:
         now = self._clock()
         on_sent = self._observer.on_sent
-        for item in ready:
-            on_sent(item.type, now - item.timestamp)
+        for envelope, _ in ready:
+            on_sent(envelope.event.type, now - envelope.timestamp)
 
     async def _catch_up(self, thread_id: str) -> None:
         """Queue a page of the log. A log that cannot be read ends the connection: the client resumes later."""

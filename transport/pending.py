@@ -1,109 +1,103 @@
 """What waits for a socket: four lanes, bounded in bytes and count. Pure."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Final
-
-from attrs import define, frozen
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from transport.events import Envelope, PartialResult, Priority
 from transport.session import merged
 
-_LANES: Final = tuple(Priority)  # alert, high, normal, low
-# What is not text and not the event's own fields, roughly, in a frame.
+# What a frame of text has besides the text, roughly.
 _FRAME_OVERHEAD: Final = 300
 
-
-@frozen
-class Ready:
-    """A frame for the socket, with what is counted about it: the event's type and when it happened."""
-
-    frame: bytes
-    type: str
-    timestamp: float
-
-
-@define
-class _Entry:
-    envelope: Envelope
-    frame: bytes | None  # None: text, encoded as late as possible so that neighbours can be merged
+# An event and its frame; None: text, encoded as late as possible so that neighbours can be merged.
+Entry: TypeAlias = tuple[Envelope, bytes | None]
+# An event as it goes out.
+Ready: TypeAlias = tuple[Envelope, bytes]
 
 
 class Pending:
     """Events in the order in which they go out: lane before lane, and in each lane as they came.
 
-    Events with `seq`, and text, share the normal lane: a thread's story is told in order. `max_bytes` and
-    `max_events` bound that lane; each other lane holds at most `max_events`.
+    Events with `seq`, and text, are `story`: they share the normal lane, so that a thread's story is told in order.
+    `max_bytes` and `max_events` bound that lane; each other lane holds at most `max_events`.
     """
 
     def __init__(self, max_bytes: int, max_events: int) -> None:
         self._max_bytes = max_bytes
         self._max_events = max_events
         self._bytes = 0
-        self._lanes: dict[Priority, deque[_Entry]] = {lane: deque() for lane in _LANES}
+        self._story: deque[Entry] = deque()
+        self._lanes: dict[Priority, deque[Entry]] = {lane: deque() for lane in Priority}
+        self._lanes[Priority.NORMAL] = self._story
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
 
-    def full(self, envelope: Envelope) -> bool:
-        """Whether there is no room for this event in its lane."""
-        return self._bytes >= self._max_bytes or len(self._lanes[_lane(envelope)]) >= self._max_events
+    @property
+    def story_full(self) -> bool:
+        """Whether there is no room for events with `seq`, or text."""
+        return self._bytes >= self._max_bytes or len(self._story) >= self._max_events
 
-    def add(self, envelope: Envelope, frame: bytes | None) -> None:
-        """Queue an event with its frame; text comes without one. The caller has asked `full`."""
-        entry = _Entry(envelope, frame)
-        self._bytes += _weight(entry)
-        self._lanes[_lane(envelope)].append(entry)
+    def full(self, priority: Priority) -> bool:
+        """Whether there is no room for other events of this priority."""
+        return self._bytes >= self._max_bytes or len(self._lanes[priority]) >= self._max_events
+
+    def add_story(self, envelope: Envelope, frame: bytes) -> None:
+        """Queue an event with `seq`. The caller has asked `story_full`."""
+        self._bytes += len(frame)
+        self._story.append((envelope, frame))
+
+    def add_text(self, envelope: Envelope, length: int) -> None:
+        """Queue a piece of text of so many characters. The caller has asked `story_full`."""
+        self._bytes += _FRAME_OVERHEAD + length
+        self._story.append((envelope, None))
+
+    def add(self, envelope: Envelope, frame: bytes) -> None:
+        """Queue another event in the lane of its priority. The caller has asked `full`."""
+        self._bytes += len(frame)
+        self._lanes[envelope.event.priority].append((envelope, frame))
 
     def forget(self, thread_id: str) -> list[Envelope]:
-        """Take out a thread's story (events with `seq`, and text), and return it: it is to be told from elsewhere."""
-        gone = [entry for entry in self._lanes[Priority.NORMAL] if entry.envelope.thread_id == thread_id]
-        kept = [entry for entry in self._lanes[Priority.NORMAL] if entry.envelope.thread_id != thread_id]
-        self._lanes[Priority.NORMAL] = deque(kept)
-        self._bytes -= sum(map(_weight, gone))
-        return [entry.envelope for entry in gone]
+        """Take out a thread's story and return it: it is to be told from elsewhere."""
+        gone = [entry for entry in self._story if entry[0].thread_id == thread_id]
+        if gone:
+            kept = [entry for entry in self._story if entry[0].thread_id != thread_id]
+            self._story.clear()
+            self._story.extend(kept)
+            self._bytes -= sum(map(_weight, gone))
+        return [envelope for envelope, _ in gone]
 
     def take(self, max_bytes: int, encode: Callable[[Envelope], bytes | None]) -> list[Ready]:
         """Take what goes out next: about `max_bytes` of it, and at least one event when there is one."""
-        entries: list[_Entry] = []
+        ready: list[Ready] = []
+        texts: list[Envelope] = []
         size = 0
         for lane in self._lanes.values():
             while lane and size < max_bytes:
-                entries.append(lane.popleft())
-                size += _weight(entries[-1])
+                envelope, frame = lane.popleft()
+                if frame is None:
+                    size += _weight((envelope, None))
+                    texts.append(envelope)
+                    continue
+                if texts:
+                    ready += _encoded(texts, encode)
+                    texts = []
+                size += len(frame)
+                ready.append((envelope, frame))
+        ready += _encoded(texts, encode)
         self._bytes -= size
-        return list(_ready(entries, encode))
+        return ready
 
 
-def _lane(envelope: Envelope) -> Priority:
-    if envelope.seq is not None or isinstance(envelope.event, PartialResult):
-        return Priority.NORMAL
-    return envelope.event.priority
+def _weight(entry: Entry) -> int:
+    envelope, frame = entry
+    if frame is not None:
+        return len(frame)
+    return _FRAME_OVERHEAD + (len(envelope.event.text) if isinstance(envelope.event, PartialResult) else 0)
 
 
-def _weight(entry: _Entry) -> int:
-    if entry.frame is not None:
-        return len(entry.frame)
-    event = entry.envelope.event
-    return _FRAME_OVERHEAD + (len(event.text) if isinstance(event, PartialResult) else 0)
-
-
-def _ready(entries: Iterable[_Entry], encode: Callable[[Envelope], bytes | None]) -> Iterable[Ready]:
-    """Encode the texts, each run of neighbours as one."""
-    texts: list[Envelope] = []
-    for entry in entries:
-        if entry.frame is None:
-            texts.append(entry.envelope)
-            continue
-        yield from _encoded(texts, encode)
-        texts = []
-        envelope = entry.envelope
-        yield Ready(entry.frame, envelope.event.type, envelope.timestamp)
-    yield from _encoded(texts, encode)
-
-
-def _encoded(texts: list[Envelope], encode: Callable[[Envelope], bytes | None]) -> Iterable[Ready]:
-    for envelope in merged(texts) if len(texts) > 1 else texts:
-        frame = encode(envelope)
-        if frame is not None:
-            yield Ready(frame, envelope.event.type, envelope.timestamp)
+def _encoded(texts: list[Envelope], encode: Callable[[Envelope], bytes | None]) -> list[Ready]:
+    """The texts with each run of neighbours as one."""
+    frames = [(envelope, encode(envelope)) for envelope in (merged(texts) if len(texts) > 1 else texts)]
+    return [(envelope, frame) for envelope, frame in frames if frame is not None]

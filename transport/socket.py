@@ -8,10 +8,10 @@ Rules this file keeps:
 """
 
 import logging
-import math
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final
 
 import trio
@@ -24,6 +24,9 @@ from websockets.server import ServerProtocol
 from transport.errors import CommandRejected, SocketClosed
 
 _READ_BYTES: Final = 16 * 1024
+# What a last frame may need beyond the buffer: the kernel counts with its own overhead, and lets the send that fills
+# the buffer exceed it.
+_LAST_ROOM_BYTES: Final = 256 * 1024
 # RFC 6455 section 5.5: a control frame carries 125 bytes, two of which are the close code.
 _MAX_REASON_BYTES: Final = 123
 
@@ -50,6 +53,7 @@ class SocketLimits:
     send_buffer_bytes: int = 64 * 1024
 
 
+@lru_cache(maxsize=4096)
 def text_head(length: int) -> bytes:
     """The head of an unmasked, unfragmented text frame with `length` bytes of payload (RFC 6455 section 5.2)."""
     if length < 126:
@@ -207,33 +211,37 @@ class Socket:
     async def _part(self) -> None:
         """Wait for the client's half of the closing handshake; what else it still sends is thrown away."""
         if self._protocol.eof_sent:
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await self._stream.send_eof()
+            with suppress(OSError, trio.ClosedResourceError):
+                self._stream.socket.shutdown(trio.socket.SHUT_WR)
         if self._reading:
             await self._gone.wait()
         while self._protocol.close_rcvd is None and self._protocol.state is not State.CLOSED:
             await self._read()
 
     async def _read(self) -> None:
-        deadline = math.inf if self._unfinished_since is None else self._unfinished_since + self._limits.message_s
-        data = b""
-        self._reading = True
-        try:
-            with (
-                trio.CancelScope(deadline=deadline) as scope,
-                suppress(trio.BrokenResourceError, trio.ClosedResourceError),
-            ):
-                data = bytes(await self._stream.receive_some(_READ_BYTES))
-        finally:
-            self._reading = False
-        if scope.cancelled_caught:
-            self._fail(1008, "a message was not finished in time")
-        elif data:
+        if self._unfinished_since is None:
+            data = await self._receive_some()
+        else:
+            with trio.CancelScope(deadline=self._unfinished_since + self._limits.message_s) as scope:
+                data = await self._receive_some()
+            if scope.cancelled_caught:
+                self._fail(1008, "a message was not finished in time")
+                return
+        if data:
             self._feed(data)
         else:
             self._lose()
 
-    def _feed(self, data: bytes) -> None:
+    async def _receive_some(self) -> bytes | bytearray:
+        self._reading = True
+        try:
+            return await self._stream.receive_some(_READ_BYTES)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+        finally:
+            self._reading = False
+
+    def _feed(self, data: bytes | bytearray) -> None:
         self._heard_at = trio.current_time()
         complete, late = len(self._inbox), self._sealed
         self._protocol.receive_data(data)
@@ -305,13 +313,19 @@ class Socket:
 
     async def _flush(self) -> None:
         """Send everything that waits. The lock makes others' frames part of the same or of the next write."""
-        async with self._sending:
+        try:
+            self._sending.acquire_nowait()  # a send is checkpoint enough
+        except trio.WouldBlock:
+            await self._sending.acquire()
+        try:
             while self._waiting or self._sent < len(self._buffer):
                 if self._sent == len(self._buffer):
                     self._buffer, self._sent = b"".join(self._waiting), 0
                     self._waiting.clear()
                 await self._send()
             self._buffer, self._sent = b"", 0
+        finally:
+            self._sending.release()
 
     async def _send(self) -> None:
         with trio.move_on_after(self._limits.write_s) as self._sender:
@@ -341,8 +355,7 @@ class Socket:
         begun = boundary == len(self._buffer) and self._farewell not in self._waiting
         rest = self._buffer[self._sent : boundary] + (b"" if begun else self._farewell)
         with suppress(OSError, trio.ClosedResourceError):
-            # The kernel counts what it holds with its own overhead, and lets the last send exceed the bound.
-            room = 4 * self._limits.send_buffer_bytes + 2 * len(rest)
+            room = 4 * self._limits.send_buffer_bytes + 2 * len(rest) + _LAST_ROOM_BYTES
             self._stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, room)
             if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):  # which trio sets to 16 KiB
                 self._stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, room)

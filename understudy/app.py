@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -19,7 +19,7 @@ import trio
 from attrs import frozen
 from quart_trio import QuartTrio
 
-from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, Supervisor
+from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, Lane, Supervisor
 from actors import Event as ActorEvent
 from actors.records import log_event
 from sanitization import STANDARD, Scrubber
@@ -63,12 +63,12 @@ RESTING = Backoff(min_s=0.05, max_s=30.0)
 
 @frozen
 class Running:
-    """A server that answers: its address, its tree of actors, and how to say goodbye to its clients."""
+    """A server that answers: its address, its tree of actors, its store, and how to stop it, clients told first."""
 
     address: str
     system: ActorSystem
     store: Store
-    drain: Callable[[], object]
+    stop: Callable[[], Awaitable[None]]
 
 
 @frozen
@@ -105,7 +105,7 @@ async def _until_told(settings: Settings, agents: Sequence[Agent]) -> None:
             async for number in signals:
                 log.info("server.stopping", extra={"signal": signal.Signals(number).name})
                 break
-            await running.drain()
+            await running.stop()
             nursery.cancel_scope.cancel()
 
 
@@ -131,7 +131,7 @@ async def serve_house(
         )
         serve = partial(serve_door, listeners, asgi_app=house.web, on_upgrade=house.gate, limits=limits)
         await nursery.start(serve)
-        task_status.started(Running(settings.at(port), house.system, house.store, partial(_drain, house)))
+        task_status.started(Running(settings.at(port), house.system, house.store, partial(_stop, house)))
 
 
 @asynccontextmanager
@@ -146,7 +146,7 @@ async def open_house(settings: Settings, agents: Sequence[Agent] = ()) -> AsyncI
     files = FileStore(settings.data_dir / "files", limit_bytes=settings.max_file_bytes)
     await trio.to_thread.run_sync(files.sweep)
     database = await trio.to_thread.run_sync(open_database, settings.database_folder)
-    system = ActorSystem("system", children=_tree(database))
+    system = ActorSystem("system", children=_tree(database), intensity=MANY)
     metrics = Metrics(system.tree)
     system.on_event = _tell(metrics)
     try:
@@ -174,7 +174,8 @@ async def open_house(settings: Settings, agents: Sequence[Agent] = ()) -> AsyncI
             connections = partial(find, "/system/connections")
             gate = Gate(settings, sessions, store, desk, presence, metrics, connections, _limits(settings))
             rest = Rest(settings, sessions, store, files, known, models.of, metrics, server.health, desk.delete)
-            await system.spawn(_observe(store, desk))
+            recovery = ChildSpec("recovery", partial(Recovery, store, desk), backoff=RESTING)
+            await system.spawn(_house_part("observe", recovery))
             yield House(settings, system, store, gate, build(rest), presence)
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
@@ -185,19 +186,15 @@ async def open_house(settings: Settings, agents: Sequence[Agent] = ()) -> AsyncI
 def _tree(database: Database) -> list[ChildSpec]:
     """The part of the tree that stands before anything is wired to it."""
     return [
-        ChildSpec("storage", lambda: Supervisor([_writer(database)], intensity=MANY)),
-        ChildSpec("conversations", lambda: Supervisor([], intensity=MANY)),
-        ChildSpec("connections", lambda: Supervisor([], intensity=MANY)),
+        _house_part("storage", ChildSpec("writer", partial(StoreWriter, database), backoff=RESTING)),
+        _house_part("conversations"),
+        _house_part("connections"),
     ]
 
 
-def _writer(database: Database) -> ChildSpec:
-    return ChildSpec("writer", partial(StoreWriter, database), backoff=RESTING)
-
-
-def _observe(store: Store, desk: Desk) -> ChildSpec:
-    recovery = ChildSpec("recovery", partial(Recovery, store, desk), backoff=RESTING)
-    return ChildSpec("observe", lambda: Supervisor([recovery], intensity=MANY))
+def _house_part(name: str, *children: ChildSpec) -> ChildSpec:
+    """A supervisor under the root: whatever happens below it, it comes back."""
+    return ChildSpec(name, partial(Supervisor, children, intensity=MANY), backoff=RESTING)
 
 
 def _limits(settings: Settings) -> ConnectionLimits:
@@ -205,14 +202,16 @@ def _limits(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(drain_s=settings.grace_s / 4, heartbeat=Heartbeat(beat, 2.4 * beat))
 
 
-async def _drain(house: House) -> None:
-    """Tell every client that the server goes away, and wait a little for them to have heard it."""
+async def _stop(house: House) -> None:
+    """Tell every client that the server goes away, give them a moment to hear it, then stop the tree in order."""
     connections = house.system.find("/system/connections")
-    for connection in connections.children() if connections else ():
-        connection.tell(Drain(BACK_IN_S))
+    leaving = connections.children() if connections else []
+    for connection in leaving:
+        connection.tell(Drain(BACK_IN_S), lane=Lane.ALERT)
     with trio.move_on_after(house.settings.grace_s / 2):
-        while len(house.presence):
-            await trio.sleep(0.02)
+        for connection in leaving:
+            await connection.wait_stopped()
+    await house.system.stop(grace_s=house.settings.grace_s / 4)
 
 
 def _find(system: ActorSystem, path: str) -> ActorRef:

@@ -74,7 +74,7 @@ def load(**given: Any) -> Settings:
         settings = typed_settings.load(Settings, appname=APP, config_files=[FILE])
         settings = evolve(settings, **{name: value for name, value in given.items() if value is not None})
     except (typed_settings.exceptions.TsError, ValueError, TypeError) as error:
-        raise BadSettings(str(error)) from error
+        raise BadSettings("; ".join(_sentences(error))) from error
     check(settings)
     return settings
 
@@ -96,3 +96,10 @@ def check(settings: Settings) -> None:
     if settings.database_url and not settings.database_url.startswith("sqlite:///"):
         scheme = settings.database_url.partition(":")[0]
         raise BadSettings(f"this version stores in SQLite only (sqlite:///FOLDER); UNDERSTUDY_DATABASE_URL names {scheme!r}")
+
+
+def _sentences(error: Exception) -> list[str]:
+    """Say every single thing that is wrong: the library gives them as a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return [sentence for each in error.exceptions for sentence in _sentences(each)]
+    return [str(error)]

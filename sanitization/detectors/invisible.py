@@ -95,9 +95,8 @@ class Invisible:
 
     def settled(self, text: str, start: int = 0) -> int:
         """Everything but hidden characters at the end, whose neighbour is not known, and an isolate still open."""
-        begin = max(start, len(text) - self.reach)
-        end = max(begin, len(text.rstrip(_ALL_HIDDEN)))
-        unclosed = _OPEN_ISOLATE.search(text, max(begin, len(text) - ISOLATE_MAX - 2))
+        end = start + len(text[start:].rstrip(_ALL_HIDDEN))
+        unclosed = _OPEN_ISOLATE.search(text, max(start, len(text) - ISOLATE_MAX - 2))
         return min(end, unclosed.start()) if unclosed else end
 
 

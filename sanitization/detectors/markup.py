@@ -37,6 +37,7 @@ LINK_REL: Final = "noopener noreferrer nofollow"
 _ALIGNMENTS: Final = {"align": {"left", "center", "right"}}
 # The parser of a browser drops these inside an address, wherever they stand (WHATWG URL, 4.4).
 _DROPPED: Final = re.compile(r"[\t\n\r]")
+_SCHEME_OF: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _INLINE_IMAGE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp|avif);base64,[A-Za-z0-9+/=\s]*", re.IGNORECASE)
 
 _TAG_AT: Final = re.compile(r"</?([A-Za-z][^\s/>]{0,40})([^<>]{0,4096})>?")
@@ -113,6 +114,12 @@ class Markup:
     def _attribute(self, tag: str, name: str, value: str) -> str | None:
         if tag == "img" and name == "src":
             return value if self.shows(value) else None
-        if name == "href" and value.lstrip().lower().startswith("data:"):
+        if name == "href" and not _leads(value):
             return None
         return value
+
+
+def _leads(address: str) -> bool:
+    """Whether a link may lead there: nowhere, or by one of the schemes, in whatever spaces the scheme is dressed."""
+    scheme = _SCHEME_OF.match("".join(letter for letter in address if letter.isprintable() and not letter.isspace()))
+    return scheme is None or scheme[1].lower() in LINK_SCHEMES

@@ -107,7 +107,7 @@ ASSIGNMENT: Final = re.compile(
     rf"""{_KEY} [\x20\t]{{0,4}} (?P<sign> =>|:=|={{1,2}}|: | (?<=\s),?(?ai:is)(?=\s) ) [\x20\t]{{0,4}}
     (?: (?ai:bearer|basic|token) \x20 )?
     (?: "(?P<double>[^"\n]{_LENGTH})" | '(?P<single>[^'\n]{_LENGTH})' | `(?P<tick>[^`\n]{_LENGTH})`
-      | (?P<bare>{_BARE}{_LENGTH}) )""",
+      | ["'`]? (?P<bare>{_BARE}{_LENGTH}) )""",
     re.VERBOSE,
 )
 # Every beginning of an assignment that may still become one, and some that may not: holding back is harmless.
@@ -127,7 +127,7 @@ BLOCK_MAX: Final = 8_000
 BLOCK_LEAST: Final = 40  # base64 of half a line: less is talk about keys
 BLOCK_HEAD: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 BLOCK_END: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-BLOCK_LINES: Final = re.compile(r"(?:(?:\s|\\[nr]){1,8}[A-Za-z0-9+/=]{1,1024}(?![^\s\\]))*", re.ASCII)
+BLOCK_LINES: Final = re.compile(r"(?:(?:\s|\\[nr]){1,8}[A-Za-z0-9+/=]{20,1024}(?![^\s\\]))*", re.ASCII)
 PENDING_BLOCK: Final = re.compile(
     r"""-----BEGIN\ [A-Z0-9\ ]{0,60}
     (?: -{1,4} | (?<=KEY|OCK)-----(?:(?!-----END\ )[\s\S])*(?:-----END\ [A-Z0-9\ ]{0,60}-{0,4})? )? \Z""",

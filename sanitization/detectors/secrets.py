@@ -25,7 +25,6 @@ _BY_LITERAL: Final = {
     literal: tuple(rule for rule in rules.TOKENS if any(literal.startswith(anchor) for anchor in rule.anchors))
     for literal in _LITERALS
 }
-_LAST_WORD: Final = re.compile(r"[!-~]*\Z")
 
 
 class Secrets:
@@ -42,7 +41,7 @@ class Secrets:
         while anchor := _ANCHOR.search(text, position):
             match anchor.lastgroup:
                 case "token":
-                    hit = _token(text, anchor)
+                    hit = _token(text, anchor) or _assigned(text, anchor.start())
                 case "block":
                     hit = _private_key(text, anchor.start())
                 case "url":
@@ -55,13 +54,12 @@ class Secrets:
 
     def settled(self, text: str, start: int = 0) -> int:
         """Everything but the last word, an assignment whose value may still come, and an open private key."""
-        begin = max(start, len(text) - self.reach)
-        end = begin + len(text[begin:].rstrip(rules.PRINTABLE))
+        end = start + len(text[start:].rstrip(rules.PRINTABLE))
         for pattern, distance in ((rules.PENDING_WORD, rules.WORD_REACH), (rules.PENDING_BLOCK, REACH)):
-            pending = pattern.search(text, max(begin, len(text) - distance))
+            pending = pattern.search(text, max(start, len(text) - distance))
             if pending:
                 end = min(end, pending.start())
-        return max(end, start)
+        return end
 
 
 def _token(text: str, anchor: re.Match[str]) -> Hit | None:

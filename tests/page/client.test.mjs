@@ -125,7 +125,48 @@ test("messages leave in the order they were said, also within one millisecond", 
   const { client, Socket } = await setUp();
   for (const id of ["b", "a", "c"]) client.say(message(id));
   Socket.last.open();
-  assert.deepEqual(Socket.last.commands("user_message").map((one) => one.message_id), ["b", "a", "c"]);
+  const sent = () => Socket.last.commands("user_message").map((one) => one.message_id);
+  assert.deepEqual(sent(), ["b"]);
+  for (const [seq, id] of [[1, "b"], [2, "a"], [3, "c"]]) {
+    Socket.last.say(acceptance(seq, id));
+    await settle();
+  }
+  assert.deepEqual(sent(), ["b", "a", "c"]);
+  assert.equal(client.current.waiting, 0);
+});
+
+test("a message that is held back holds its own thread, not the others", async () => {
+  const { client, Socket } = await setUp();
+  Socket.last.open();
+  client.say(message("m1"));
+  client.say(message("m2"));
+  client.say({ ...message("other"), thread_id: "t2" });
+  assert.equal(Socket.last.commands("user_message").length, 1);
+  Socket.last.say({ type: "error", data: { code: "busy", message: "Wait.", retryable: true, retry_after: 5, error_id: "e" } });
+  await settle();
+  assert.deepEqual(Socket.last.commands("user_message").map((one) => one.message_id), ["m1", "other"]);
+});
+
+test("a message that nobody answers is sent again under its own id", async () => {
+  const { client, Socket, clock } = await setUp();
+  Socket.last.open();
+  client.say(message("m1"));
+  await clock.advance(20_000);
+  assert.deepEqual(Socket.last.commands("user_message").map((one) => one.message_id), ["m1", "m1"]);
+});
+
+test("a missing file is blamed on the message that names it, a missing thread on none", async () => {
+  const { client, Socket, seen } = await setUp();
+  const missing = { type: "error", data: { code: "not_found", message: "Not here.", retryable: false, error_id: "e" } };
+  Socket.last.open();
+  client.say(message("m1"));
+  Socket.last.say(missing);
+  assert.equal(client.current.waiting, 1);
+  Socket.last.say(acceptance(1, "m1"));
+  client.say({ ...message("m2"), references: ["f1"] });
+  await settle();
+  Socket.last.say(missing);
+  assert.equal(seen.at(-1).type, "local.rejected");
 });
 
 test("a message refused for now is sent again when the server says, one refused for good is not", async () => {
@@ -145,11 +186,9 @@ test("a message refused for now is sent again when the server says, one refused 
 test("an error that is about no message becomes a notice and costs nothing", async () => {
   const { client, Socket, notices } = await setUp();
   Socket.last.open();
-  client.say(message("m1"));
-  client.say(message("m2"));
   Socket.last.say({ type: "error", data: { code: "internal", message: "Oops.", retryable: false, error_id: "e9" } });
   assert.deepEqual(notices, [{ code: "internal", message: "Oops.", error_id: "e9", thread_id: null }]);
-  assert.equal(client.current.waiting, 2);
+  assert.equal(client.current.waiting, 0);
 });
 
 test("stop works before acceptance, before sending, and during the run", async () => {
@@ -258,6 +297,31 @@ test("rubbish frames, pings and threads of other tabs disturb nothing", async ()
   Socket.last.say({ ...durable(1), thread_id: "elsewhere" });
   assert.deepEqual(seen, []);
   assert.deepEqual(foreign, ["elsewhere"]);
+});
+
+test("a gap noticed on a lost connection is asked for again on the next one", async () => {
+  const { client, Socket, clock } = await setUp();
+  Socket.last.open();
+  client.follow("t", 0);
+  Socket.last.say(durable(3));
+  Socket.last.die();
+  await clock.advance(1000);
+  Socket.last.open();
+  Socket.last.say(durable(1), durable(4));
+  assert.deepEqual(Socket.last.commands("resume").map((one) => one.threads), [{ t: 0 }, { t: 1 }]);
+  Socket.last.die();
+  await clock.advance(1000);
+  Socket.last.open();
+  Socket.last.say(durable(4));
+  assert.deepEqual(Socket.last.commands("resume").map((one) => one.threads), [{ t: 1 }, { t: 1 }]);
+});
+
+test("a reload keeps the order of messages said within one millisecond, however storage lists them", () => {
+  const storage = new FakeStorage();
+  const outbox = new Outbox(storage);
+  for (const id of ["b", "a", "c"]) outbox.add(message(id), 5);
+  const listed = new FakeStorage(Object.fromEntries([...storage.map].sort().reverse()));
+  assert.deepEqual(new Outbox(listed).waiting().map((entry) => entry.message_id), ["b", "a", "c"]);
 });
 
 test("a broken entry in storage is skipped", () => {

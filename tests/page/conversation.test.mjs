@@ -174,3 +174,11 @@ test("two thousand events are reduced in well under a second", () => {
   assert.equal(state.turns.length, 250);
   assert.ok(performance.now() - began < 500);
 });
+
+test("a run that is being stopped says so until it has ended", () => {
+  const stopping = reduce(play(...ARC.slice(0, 4)), { type: "local.stopping", data: { message_id: "m1" } });
+  assert.equal(stopping.turns[0].stopping, true);
+  assert.equal(reduce(stopping, event(5, "final_response", { message: "", status: "cancelled" })).turns[0].stopping, false);
+  const done = play(...ARC);
+  assert.equal(reduce(done, { type: "local.stopping", data: { message_id: "m1" } }), done);
+});

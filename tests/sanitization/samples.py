@@ -15,6 +15,7 @@ def body(length: int, letters: str = WORD, seed: int = 7) -> str:
 
 
 def join(*parts: str) -> str:
+    """What a scanner must not read in one piece."""
     return "".join(parts)
 
 
@@ -34,7 +35,9 @@ SECRETS = {
     "secret.slack.webhook": join("hooks.slack", ".com/services/T", body(8), "/B", body(8), "/", body(24)),
 }
 PASSWORD = join("hunt", "er2", "!x9Qz")
-PRIVATE_KEY = join("-----BEGIN RSA PRIV", "ATE KEY-----\n", body(64), "\n", body(64, seed=8), "\n-----END RSA PRIV", "ATE KEY-----")
+PRIVATE_KEY = join(
+    "-----BEGIN RSA PRIV", "ATE KEY-----\n", body(64), "\n", body(64, seed=8), "\n-----END RSA PRIV", "ATE KEY-----"
+)
 
 # Pieces that matter to some rule, whole and cut, so that random texts meet the edges of all of them.
 FRAGMENTS = [

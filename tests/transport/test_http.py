@@ -133,6 +133,20 @@ async def test_a_running_request_finishes_within_the_grace(autojump_clock: trio.
         outer.start_soon(_expect_answer, stream)
 
 
+async def test_an_idle_connection_does_not_hold_up_the_end(autojump_clock: trio.testing.MockClock) -> None:
+    """A connection between two requests is closed at once when the door is cancelled."""
+    async with trio.open_nursery() as nursery:
+        port = await _serve(mirror, 60.0, nursery)
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+        await trio.sleep(1)
+        started = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - started < 0.1
+    await trio.aclose_forcefully(stream)
+
+
 async def _expect_answer(stream: trio.SocketStream) -> None:
     received = b""
     while chunk := await stream.receive_some():

@@ -355,6 +355,29 @@ async def test_after_the_close_frame_nothing_follows() -> None:
             await done.wait()
 
 
+async def test_what_came_before_a_close_of_ours_is_not_read_after_it() -> None:
+    """A message that waits unread when we close is dropped: `receive` raises, in whatever order things came."""
+    done = trio.Event()
+
+    async def judge(upgrade: Upgrade) -> None:
+        socket = await upgrade.accept()
+        assert await socket.receive() == "one"
+        await socket.close(4000)
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+        assert closed.value.code == 4000
+        done.set()
+
+    async with open_door(judge) as port, raw_socket(port) as client:
+        client.protocol.send_text(b"one")
+        client.protocol.send_text(b"two")
+        await client.flush()
+        assert (await client.frame()).opcode is Opcode.CLOSE
+        await client.flush()
+        with trio.fail_after(5):
+            await done.wait()
+
+
 async def test_payloads_written_together_leave_together() -> None:
     """A hundred payloads are one send: the first read of the client finds all of them."""
 

@@ -35,17 +35,15 @@ class Recorder:
     async def record(self, *events: Event, steps: tuple[Step, ...] = ()) -> None:
         """Have events and steps committed; returns when they are.
 
-        What was begun is finished even when the run is cancelled meanwhile, within `RECORD_S`: the log then says
-        what really happened.
+        Cancelling takes them back as long as they wait; what is being committed is committed. Either way the
+        conversation knows what the log says, and closes what is open.
 
         Raises:
             StorageUnavailable: They could not be stored.
         """
         request = Record(self.run_id, events, (self.speaker.agent_type, self.speaker.pillar), steps)
-        with trio.CancelScope(shield=True):
-            await self.conversation.ask(request, timeout_s=RECORD_S)
+        await self.conversation.ask(request, timeout_s=RECORD_S)
         self.last_sign = trio.current_time()
-        await trio.lowlevel.checkpoint_if_cancelled()
 
     async def piece(self, text: str, blocks: tuple[Block, ...]) -> None:
         """Show the next piece of the answer; waits for room, so that a model is not faster than its conversation."""

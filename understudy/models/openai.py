@@ -123,8 +123,7 @@ class OpenAI:
         patience_s = self._chunk_timeout_s * (1 + self._client.max_retries)
         body = request_of(turn, self.model)
         async with await self._within(patience_s, lambda: self._client.chat.completions.create(**body)) as stream:
-            pieces = aiter(stream)
-            while await self._take_next(pieces, answer, emit):
+            while await self._take_next(stream, answer, emit):
                 pass
         return await _finish(turn, answer, emit)
 

@@ -84,11 +84,18 @@ def _formatter(readable: bool) -> logging.Formatter:
     else:
         last += [_event_first, structlog.processors.JSONRenderer(ensure_ascii=False)]
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *_shared()],
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _without_formatted, *_shared()],
         processors=last,
         keep_exc_info=False,
         keep_stack_info=False,
     )
+
+
+def _without_formatted(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Other handlers' formatters leave these on the record; `extra` cannot hold them."""
+    for key in ("message", "asctime"):
+        event.pop(key, None)
+    return event
 
 
 def _event_first(_logger: object, _method: str, event: structlog.typing.EventDict) -> dict[str, Any]:

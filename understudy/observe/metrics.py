@@ -138,10 +138,9 @@ class Metrics:
         """A request was answered with an error."""
         self.on_error(code)
 
-    def deprecated(self, agent: tuple[str, str | None] | None) -> None:
-        """A deprecated endpoint was used; `agent` is the type of agent, and the pillar, that its path fixes."""
-        # The pillar comes from the path, and so from the client: it is no label.
-        self._labelled(self._deprecated, agent[0] if agent else OTHER).inc()
+    def deprecated(self, endpoint: str) -> None:
+        """A deprecated endpoint was used; `endpoint` is the agent type its path fixes, not a name a client chose."""
+        self._labelled(self._deprecated, endpoint).inc()
 
     # runs (the chat's Observer)
 

@@ -46,6 +46,10 @@ export class AnswerView {
   #finish(final, stream) {
     if (final === this.final) return;
     this.final = final;
+    if (!final.html && stream.blocks.length > 0 && (final.message || stream.text) === stream.text) {
+      this.#grow(stream); // what was streamed is the whole answer, and rendered already
+      return;
+    }
     const text = final.message || stream.text;
     this.element.hidden = text === "" && !final.html;
     this.#clear();

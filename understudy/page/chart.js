@@ -9,13 +9,14 @@ export class ChartView {
   /** `visualization` is {svg, title, spec}. */
   constructor({ svg = "", title = "", spec = null }) {
     this.address = svg ? URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" })) : null;
+    // A spec with a title draws it into the picture: it need not be said twice.
     const table = asTable(dataOf(spec));
     const name = title || titleOf(spec) || "Chart";
     const picture = this.address
       ? el("img.chart-picture", { src: this.address, alt: describe(name, table), decoding: "async" })
       : el("p.hint", {}, "This chart has no picture; its data is below.");
     this.element = el("figure.chart", {},
-      el("figcaption.chart-head", {}, el("span.chart-title", {}, name), el("span.chart-actions", {},
+      el("figcaption.chart-head", {}, el("span.chart-title", {}, titleOf(spec) ? "Chart" : name), el("span.chart-actions", {},
         this.address && saveLink(this.address, `${fileName(name)}.svg`, "Download picture"),
         table && saveLink(dataAddress(csv(table)), `${fileName(name)}.csv`, "Download data", "CSV"))),
       picture,

@@ -13,11 +13,11 @@
 
 import { afterClose, backoff } from "./closing.js";
 import { Cursors } from "./cursors.js";
+import { Delivery, local } from "./delivery.js";
 import { Line, Waits } from "./line.js";
 import { SessionRefused } from "./session.js";
 
 const LOST = afterClose(1006);
-const RESEND_MS = 3_000; // before a message is tried again when the server does not say when
 const RENEW_AGAIN_MS = 30_000;
 
 export class Client {
@@ -28,6 +28,10 @@ export class Client {
     Object.assign(this, { url, session, outbox, WebSocket, now, random, isOnline, timers });
     this.cursors = new Cursors();
     this.waits = new Waits(timers);
+    this.delivery = new Delivery({
+      outbox, waits: this.waits, show: (events) => this.#emit("events", events),
+      send: (payload) => this.current.phase === "online" && this.line.send({ type: "user_message", payload }),
+    });
     this.listeners = new Map();
     this.cancelOnAccept = new Set();
     this.line = null;
@@ -94,7 +98,7 @@ export class Client {
     if (!this.cursors.has(payload.thread_id)) this.cursors.follow(payload.thread_id, 0, false);
     const entry = this.outbox.add(payload, this.now());
     this.#emit("events", [local("said", payload, { ...payload, at: entry.at })]);
-    this.#transmit(entry);
+    this.delivery.pump();
     this.#count();
   }
 
@@ -169,8 +173,7 @@ export class Client {
     const { line } = this;
     this.line = null;
     line?.drop();
-    const back = [...(line?.inFlight ?? [])].map((id) => this.outbox.get(id)).filter(Boolean);
-    if (back.length > 0) this.#emit("events", back.map((entry) => local("waiting", entry, { message_id: entry.message_id })));
+    this.delivery.interrupted();
   }
 
   #events(events) {
@@ -202,7 +205,7 @@ export class Client {
     if (typeof data.session_token === "string") this.session.adopt(data.session_token);
     this.#show("online");
     this.#emit("welcome", event);
-    for (const entry of this.outbox.waiting()) this.#transmit(entry);
+    this.delivery.pump();
     this.#planRenewal();
   }
 
@@ -212,26 +215,9 @@ export class Client {
       this.#renew();
       return null;
     }
-    const entry = this.#blamed(event, data);
-    if (!entry) return this.#notice(event, data);
-    this.line.inFlight.delete(entry.message_id);
-    if (data.retryable) {
-      const delay = data.retry_after ? data.retry_after * 1000 : RESEND_MS * Math.max(entry.attempts, 1);
-      this.waits.set(entry.message_id, delay, () => this.#transmit(entry));
-      return local("waiting", entry, { message_id: entry.message_id });
-    }
-    this.outbox.remove(entry.message_id);
+    const shown = this.delivery.refused(event, data);
     this.#count();
-    return local("rejected", entry, { ...data, message_id: entry.message_id });
-  }
-
-  /** The waiting message a fault is about: the one it names, else the only one in flight. */
-  #blamed(event, data) {
-    const named = event.message_id ?? data.message_id ?? null;
-    if (named) return this.outbox.get(named);
-    if (data.code === "not_found") return null; // a thread that was resumed, or a run that was stopped
-    const entry = this.line.inFlight.size === 1 ? this.outbox.get([...this.line.inFlight][0]) : null;
-    return entry && (event.thread_id ?? entry.thread_id) === entry.thread_id ? entry : null;
+    return shown ?? this.#notice(event, data);
   }
 
   #notice(event, data) {
@@ -242,23 +228,12 @@ export class Client {
   }
 
   #accepted({ thread_id: threadId, run_id: runId }, data) {
-    this.line.inFlight.delete(data.message_id);
-    const entry = this.outbox.remove(data.message_id);
+    const entry = this.delivery.accepted(data.message_id);
     this.cursors.exists(threadId);
     // Sent twice: the first may have arrived on a connection whose later events we never saw.
     if (entry?.attempts > 1 && !this.line.resumed.has(threadId)) this.resync(threadId);
     if (this.cancelOnAccept.delete(data.message_id)) this.cancel({ runId: data.run_id ?? runId });
     if (entry) this.#count();
-  }
-
-  #transmit(entry) {
-    const { line } = this;
-    const id = entry.message_id;
-    if (this.current.phase !== "online" || !this.outbox.get(id) || line.inFlight.has(id)) return;
-    if (!line.send({ type: "user_message", payload: entry.payload })) return;
-    line.inFlight.add(id);
-    this.outbox.attempted(id);
-    this.#emit("events", [local("sent", entry, { message_id: id })]);
   }
 
   #resume(threads) {
@@ -296,8 +271,4 @@ export class Client {
   #emit(name, value) {
     for (const listener of this.listeners.get(name) ?? []) listener(value);
   }
-}
-
-function local(what, { thread_id: threadId }, data) {
-  return { type: `local.${what}`, thread_id: threadId, data };
 }

@@ -2,7 +2,7 @@
 
 import { AgentPicker } from "./agents.js";
 import { Attachments } from "./attachments.js";
-import { el } from "./dom.js";
+import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 
 const MAX_BYTES = 240 * 1024; // a frame may have 256 KiB; the rest is for what surrounds the text
@@ -22,7 +22,8 @@ export class Composer {
     });
     this.input = el("input.offscreen", { type: "file", multiple: true, tabIndex: -1, "aria-hidden": "true" });
     this.sendButton = el("button.primary.round", { type: "submit", title: "Send (Enter)", "aria-label": "Send" }, icon("send"));
-    this.stopButton = el("button.stop", { type: "button", hidden: true, title: "Stop (Esc)", onclick: () => onStop() }, el("span.stop-mark"), "Stop");
+    this.stopButton = el("button.stop", { type: "button", hidden: true, title: "Stop (Esc)", onclick: () => onStop() },
+      el("span.stop-mark"), this.stopWord = el("span", {}, "Stop"));
     this.notice = el("p.model-notice");
     this.fault = el("p.composer-fault", { role: "alert", hidden: true });
     this.box = el("div.composer-box", {}, this.attachments.element, this.text, el("div.composer-bar", {},
@@ -42,9 +43,11 @@ export class Composer {
     this.#changed();
   }
 
-  /** `live`: a run can be stopped. */
-  show({ live }) {
-    this.live = live;
+  /** `turn` is the one that is being worked on and can be stopped, or null. */
+  show(turn) {
+    this.live = turn !== null;
+    this.stopButton.disabled = turn?.stopping ?? false;
+    setText(this.stopWord, turn?.stopping ? "Stopping" : "Stop");
     this.#buttons();
   }
 

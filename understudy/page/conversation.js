@@ -23,7 +23,7 @@ function newTurn(fields) {
   return {
     messageId: null, runId: null, content: "", references: [], agentType: null, pillar: null, sentAt: null,
     status: "waiting", startedAt: null, endedAt: null, steps: [], stream: EMPTY_STREAM,
-    final: null, error: null, progress: null, ...fields,
+    final: null, error: null, progress: null, stopping: false, ...fields,
   };
 }
 
@@ -38,6 +38,11 @@ export function reduce(state, event) {
 /** The last turn that is still being worked on, or null. */
 export function liveTurn(state) {
   return state.turns.findLast((turn) => LIVE.has(turn.status)) ?? null;
+}
+
+/** The last turn that the server may be working on, and that can be stopped, or null. */
+export function runningTurn(state) {
+  return state.turns.findLast((turn) => LIVE.has(turn.status) && turn.status !== "waiting") ?? null;
 }
 
 /** True when a piece of streamed text is missing, so that the thread must be resumed. */
@@ -129,7 +134,7 @@ function closeTurn(turn, event, fields) {
   const steps = turn.steps.some((one) => one.status === "running")
     ? turn.steps.map((one) => (one.status === "running" ? { ...one, status: "cancelled", endedAt } : one))
     : turn.steps;
-  return { ...turn, steps, endedAt, progress: null, ...fields };
+  return { ...turn, steps, endedAt, progress: null, stopping: false, ...fields };
 }
 
 function finished(state, event, data) {
@@ -238,6 +243,9 @@ const RULES = Object.freeze({
   "local.waiting": delivery("waiting"),
   "local.sent": delivery("sent"),
   "local.rejected": (state, event, data) => failed(state, { ...event, message_id: data.message_id }, data),
+  "local.stopping": (state, event, data) => change(state, byMessage(state, data.message_id), (turn) => (
+    LIVE.has(turn.status) ? { ...turn, stopping: true } : turn
+  )),
   "local.withdrawn": withdrawn,
   "local.history": history,
 });

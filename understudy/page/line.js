@@ -39,7 +39,7 @@ export class Waits {
 export class Line {
   /** `onOpen()`, `onEvents(list)` and `onLost(closeCode)` are called until `drop()`; `onLost` at most once. */
   constructor({ url, token, WebSocket, timers, now, heartbeatMs, onOpen, onEvents, onLost }) {
-    Object.assign(this, { now, heartbeatMs, onEvents, onLost, inFlight: new Set(), resumed: new Set(), opened: false });
+    Object.assign(this, { now, heartbeatMs, onEvents, onLost, resumed: new Set(), opened: false });
     this.waits = new Waits(timers);
     this.socket = new WebSocket(url, subprotocols(token));
     this.socket.onopen = () => {

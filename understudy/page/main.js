@@ -5,7 +5,7 @@ import { Api } from "./api.js";
 import { Client } from "./client.js";
 import { Clock } from "./clock.js";
 import { Composer } from "./composer.js";
-import { liveTurn, provisionalTitle } from "./conversation.js";
+import { provisionalTitle, runningTurn } from "./conversation.js";
 import { Toasts } from "./dialog.js";
 import { el, randomId, setText } from "./dom.js";
 import { Drafts } from "./drafts.js";
@@ -51,7 +51,7 @@ class Page {
     this.status = new Status(() => this.client.start());
     this.sidebar = new Sidebar(this.api, {
       open: (id) => this.open(id), create: () => this.create(), removed: (id) => this.removed(id), renamed: () => this.showTitle(), fault: (fault) => this.fault(fault),
-    }, (id) => liveTurn(this.threads.state(id) ?? { turns: [] }) !== null);
+    }, (id) => runningTurn(this.threads.state(id) ?? { turns: [] }) !== null);
     this.composer = new Composer({
       api: this.api, files, agents: this.agents, drafts: new Drafts(storage), banner: this.status.banner,
       onSend: (said) => this.say(said), onStop: () => this.stop(), onAgent: () => this.transcript.refresh(),
@@ -120,7 +120,7 @@ class Page {
     this.sidebar.select(threadId);
     this.sidebar.toggle(false);
     this.showTitle();
-    this.composer.show({ live: liveTurn(state) !== null });
+    this.composer.show(runningTurn(state));
     this.composer.focus();
   }
 
@@ -150,7 +150,7 @@ class Page {
     if (threadId === this.threads.current) {
       this.transcript.settled();
       this.transcript.show(state);
-      this.composer.show({ live: liveTurn(state) !== null });
+      this.composer.show(runningTurn(state));
       if (state.turns.length > 0) this.sidebar.note(threadId, provisionalTitle(state));
     } else {
       this.sidebar.show();
@@ -174,8 +174,14 @@ class Page {
   }
 
   stop() {
-    const turn = liveTurn(this.threads.state(this.threads.current));
-    if (turn) this.client.cancel({ runId: turn.runId, messageId: turn.messageId });
+    const turn = runningTurn(this.threads.state(this.threads.current));
+    if (!turn || turn.stopping) return;
+    const data = { message_id: turn.messageId };
+    if (!this.client.cancel({ runId: turn.runId, messageId: turn.messageId })) {
+      this.toasts.show("There is no connection, so this cannot be stopped right now.");
+      return;
+    }
+    this.threads.apply([{ type: "local.stopping", thread_id: this.threads.current, data }]);
   }
 
   retry(turn) {

@@ -20,7 +20,7 @@ function frameCode(pre) {
   const language = /language-([\w+#-]+)/.exec(pre.className + " " + (pre.firstElementChild?.className ?? ""))?.[1] ?? "";
   const block = pre.closest(".highlight") ?? pre;
   const frame = el("div.code", {}, el("div.code-head", {},
-    el("span", {}, language || "text"), copyButton(() => pre.textContent.replace(/\n$/, ""), "Copy code")));
+    el("span", {}, language || "Code"), copyButton(() => pre.textContent.replace(/\n$/, ""), "Copy code")));
   block.replaceWith(frame);
   frame.append(block);
   pre.tabIndex = 0; // so that a keyboard can scroll it

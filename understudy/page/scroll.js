@@ -5,7 +5,7 @@ const NEAR_PX = 56;
 export class Follower {
   /** `scroller` scrolls, `content` grows in it, `button` brings the reader back to the end. */
   constructor(scroller, content, button) {
-    Object.assign(this, { scroller, content, button, pinned: true, last: 0 });
+    Object.assign(this, { scroller, content, button, pinned: true, idle: true, last: 0 });
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     button.addEventListener("click", () => this.pin(true));
     const observer = new ResizeObserver(() => this.keep());
@@ -25,6 +25,7 @@ export class Follower {
   /** After something grew: stays at the end if the reader was there. */
   keep() {
     if (this.pinned) this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.last = this.scroller.scrollTop; // content that shrank moves the reader too, but is not the reader
     this.#show();
   }
 
@@ -41,6 +42,6 @@ export class Follower {
   }
 
   #show() {
-    this.button.hidden = this.pinned || this.#distance < NEAR_PX;
+    this.button.hidden = this.idle || this.pinned || this.#distance < NEAR_PX;
   }
 }

@@ -16,6 +16,7 @@ export class Transcript {
     this.views = new Map(); // message id -> TurnView
     this.state = null;
     this.asked = false;
+    this.placeholder = undefined; // "loading", "empty", null for neither
     this.list = el("div.turns", { role: "list" });
     this.content = el("div.transcript-content", {}, this.list);
     this.jump = el("button.jump", { type: "button", hidden: true, "aria-label": "Jump to latest" }, icon("down"), el("span", {}, "Latest"));
@@ -31,10 +32,9 @@ export class Transcript {
     this.views.clear();
     this.state = null;
     this.loading = loading;
-    this.follower.pinned = true;
+    this.placeholder = undefined;
     this.show(state);
     this.#render();
-    this.follower.pin();
   }
 
   /** Shows this state with the next frame. */
@@ -102,6 +102,8 @@ export class Transcript {
   #showEmpty(none) {
     const wanted = !none ? null : this.loading ? "loading" : "empty";
     if (wanted === this.placeholder && wanted !== "empty") return;
+    if (wanted !== this.placeholder) this.follower.pinned = wanted === null; // an empty chat is read from its top
+    this.follower.idle = wanted !== null;
     this.placeholder = wanted;
     this.content.querySelector(":scope > .placeholder")?.remove();
     if (wanted === null) return;

@@ -28,10 +28,11 @@ export function asTable(value) {
 
 /** A table of text cells; numbers stand to the right; long tables are cut, and say so. */
 export function showTable({ columns, rows }) {
+  const numeric = columns.map((_, index) => typeof rows[0]?.[index] === "number");
   const body = rows.slice(0, MAX_ROWS).map((row) => el("tr", {}, columns.map((_, index) => (
     el(typeof row[index] === "number" ? "td.number" : "td", {}, cell(row[index]))
   ))));
-  const table = el("table", {}, el("thead", {}, el("tr", {}, columns.map((column) => el("th", { scope: "col" }, column)))), el("tbody", {}, body));
+  const table = el("table", {}, el("thead", {}, el("tr", {}, columns.map((column, index) => el(numeric[index] ? "th.number" : "th", { scope: "col" }, column)))), el("tbody", {}, body));
   const frame = el("div.table-frame", { tabIndex: 0, role: "region", "aria-label": "Table" }, table);
   if (rows.length <= MAX_ROWS) return frame;
   return el("div", {}, frame, el("p.hint", {}, `The first ${MAX_ROWS} of ${count(rows.length, "row")}.`));

@@ -46,13 +46,12 @@ export function period(at, now) {
 }
 
 const KINDS = Object.freeze({
-  email: ["email address", "email addresses"], phone: ["phone number", "phone numbers"],
-  card: ["card number", "card numbers"], credit_card: ["card number", "card numbers"],
-  api_key: ["API key", "API keys"], ssn: ["social security number", "social security numbers"],
-  iban: ["IBAN", "IBANs"], ip_address: ["IP address", "IP addresses"],
+  secret: ["secret", "secrets"], pii: ["piece of personal data", "pieces of personal data"],
+  markup: ["piece of unsafe markup", "pieces of unsafe markup"], injection: ["planted instruction", "planted instructions"],
+  invisible: ["invisible character", "invisible characters"], terminal: ["control sequence", "control sequences"],
 });
 
-/** "2 email addresses and 1 API key" from counts by category. */
+/** "2 secrets and 1 piece of personal data" from counts by category. */
 export function findings(counts) {
   const parts = Object.entries(counts).filter(([, number]) => number > 0).map(([kind, number]) => {
     const [one, many] = KINDS[kind] ?? [kind.replaceAll("_", " "), kind.replaceAll("_", " ")];

@@ -87,6 +87,7 @@ function endOf(step, next, turn, live) {
 }
 
 function activity(turn, steps) {
+  if (turn.stopping) return "Stopping";
   if (turn.progress?.note) {
     const { done, total, note } = turn.progress;
     return total > 0 ? `${note} · ${Math.min(Math.round((done / total) * 100), 100)} %` : note;

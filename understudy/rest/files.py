@@ -1,6 +1,7 @@
 """`POST /api/files` and `GET /api/files/{id}`: what users attach to their messages."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import trio
@@ -24,7 +25,8 @@ async def upload() -> tuple[dict[str, Any], int]:
     if given is None or not given.filename:
         raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")
     media_type = given.mimetype or "application/octet-stream"
-    row = await parts().files.save(owner, given.filename, media_type, _chunks(given))
+    async with aclosing(_chunks(given)) as chunks:
+        row = await parts().files.save(owner, given.filename, media_type, chunks)
     try:
         await parts().store.add_file(row)
     except BaseException:
@@ -47,12 +49,12 @@ async def download(file_id: str) -> Response:
     return answer
 
 
-async def _chunks(given: FileStorage) -> AsyncIterator[bytes]:
+async def _chunks(given: FileStorage) -> AsyncGenerator[bytes, None]:
     while chunk := await trio.to_thread.run_sync(given.stream.read, CHUNK):
         yield chunk
 
 
-async def _read(path: trio.Path) -> AsyncIterator[bytes]:
+async def _read(path: trio.Path) -> AsyncGenerator[bytes, None]:
     async with await path.open("rb") as file:
         while chunk := await file.read(CHUNK):
             yield chunk

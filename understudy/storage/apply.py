@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import asdict
+from attrs import asdict, evolve
 from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
@@ -158,8 +158,13 @@ def _add_thread(connection: Connection, thread: Thread) -> None:
 
 def _add_message(connection: Connection, message: Message) -> None:
     added = connection.execute(_insert_message, asdict(message, recurse=False)).rowcount
-    if not added and queries.message(connection, message.owner, message.id) != message:
+    if not added and not _same(queries.message(connection, message.owner, message.id), message):
         raise AlreadyStored("message", message.id)
+
+
+def _same(stored: Message | None, message: Message) -> bool:
+    # A visualization comes back from JSON with lists for tuples: no reason to call it another message.
+    return stored is not None and evolve(stored, visualization=None) == evolve(message, visualization=None)
 
 
 def _add_run(connection: Connection, run: Run) -> None:

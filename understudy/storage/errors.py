@@ -19,6 +19,11 @@ from pathlib import Path
 from attrs import define
 
 
+def driver_words(error: BaseException) -> str:
+    """What the driver said, where it did: SQLAlchemy's own text repeats the statement and what a user wrote."""
+    return str(getattr(error, "orig", None) or error)
+
+
 class StorageError(Exception):
     """The base of everything that storage raises on its own account."""
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DatabaseError, InternalError, OperationalError, StatementError
+from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 
 from .apply import append_all, apply
 from .changes import AddFile, Change, Probe, Work
-from .errors import ChangeRefused, Unstorable
+from .errors import ChangeRefused, Unstorable, driver_words
 
 Outcome: TypeAlias = bool | ChangeRefused
 
@@ -76,7 +76,7 @@ def _attempt(connection: Connection, work: Work) -> Outcome:
     except Exception as error:
         if _is_of_the_database(error):
             raise
-        outcome = Unstorable(reason(error))
+        outcome = Unstorable(driver_words(error))
         outcome.__cause__ = error
     if isinstance(outcome, ChangeRefused):
         driver.execute("ROLLBACK TO change")
@@ -92,8 +92,3 @@ def _driver(connection: Connection) -> Any:
 def _is_of_the_database(error: Exception) -> bool:
     """Whether the database is at fault (full, locked, broken) and with it the whole group, and not this change."""
     return isinstance(error, OperationalError | InternalError) or type(error) is DatabaseError
-
-
-def reason(error: BaseException) -> str:
-    """The driver's words where there are some: SQLAlchemy's repeat the statement with what the user wrote."""
-    return str(error.orig if isinstance(error, StatementError) and error.orig else error)

@@ -48,7 +48,7 @@ def threads(connection: Connection, owner: str, query: str, cursor: str | None, 
     wanted = wanted.order_by(_t.updated_at.desc(), _t.id.desc()).limit(limit + 1)
     found = _all(connection, wanted, Thread)
     last = found[limit - 1] if len(found) > limit else None
-    return Page(tuple(found[:limit]), _encode(last.updated_at, last.id) if last else None)
+    return Page(tuple(found[:limit]), encode(last.updated_at, last.id) if last else None)
 
 
 def live_threads(connection: Connection, owner: str, limit: int) -> dict[str, int]:
@@ -71,9 +71,7 @@ def messages(connection: Connection, owner: str, thread_id: str, cursor: str | N
         wanted = wanted.where(_m.number < number)
     rows = connection.execute(wanted.order_by(_m.number.desc()).limit(limit + 1)).all()
     page = rows[:limit][::-1]
-    return Page(
-        tuple(Message(*row[1:]) for row in page), _encode(page[0].number) if len(rows) > limit and page else None
-    )
+    return Page(tuple(Message(*row[1:]) for row in page), encode(page[0].number) if len(rows) > limit else None)
 
 
 def events(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:
@@ -134,7 +132,8 @@ def _all(connection: Connection, wanted: Select[Any], make: Callable[..., T]) ->
     return [make(*row) for row in connection.execute(wanted)]
 
 
-def _encode(*place: Any) -> str:
+def encode(*place: Any) -> str:
+    """The cursor of a place in a list: opaque to clients, who hand it back as it is."""
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).rstrip(b"=").decode()
 
 

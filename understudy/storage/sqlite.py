@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
 from . import schema
-from .errors import CannotOpen, NotADatabase, SchemaTooNew
+from .errors import CannotOpen, NotADatabase, SchemaTooNew, driver_words
 
 FILE_NAME: Final = "understudy.db"
 READERS: Final = 4
@@ -63,9 +63,9 @@ def open_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Da
                 pass  # a file that cannot be written is found now, not at the first message
         else:
             _upgrade(database.writing)
-    except DatabaseError as error:
+    except (DatabaseError, sqlite3.Error) as error:
         database.close()
-        raise CannotOpen(path, str(error.orig)) from error
+        raise CannotOpen(path, driver_words(error)) from error
     except BaseException:
         database.close()
         raise

@@ -1,5 +1,6 @@
 """The face of storage: what everyone else calls. Reads run in worker threads, writes are asked of the one writer."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
@@ -11,7 +12,7 @@ from actors import ActorDied, ActorRef, AskTimeout, MailboxFull
 
 from . import queries
 from .changes import AddFile, Change, DeleteThread, Probe, RenameThread, Work
-from .errors import StorageUnavailable, Unstorable
+from .errors import StorageUnavailable, Unstorable, driver_words
 from .rows import File, LoggedEvent, Message, Page, Run, Step, Thread
 from .sqlite import READERS, Database
 from .writer import Write
@@ -176,8 +177,8 @@ class Store:
                 return await trio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._readers)
         except trio.TooSlowError:
             raise StorageUnavailable(f"no answer within {READ_DEADLINE_S:g} s") from None
-        except SQLAlchemyError as error:
-            raise StorageUnavailable(str(getattr(error, "orig", None) or error)) from error
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise StorageUnavailable(driver_words(error)) from error
 
 
 def _asked(query: Callable[..., T], connection: Connection, *args: object) -> T:

@@ -18,8 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from actors import Actor, Ask, Context, Exit, MailboxSpec
 
 from .changes import Work
-from .errors import ChangeRefused, StorageUnavailable
-from .group import Outcome, commit_group, reason
+from .errors import ChangeRefused, StorageUnavailable, driver_words
+from .group import Outcome, commit_group
 from .sqlite import Database
 
 LARGEST_GROUP: Final = 512
@@ -49,7 +49,7 @@ class ReadStatistics(Ask[WriterStatistics]):
 
 
 class StoreWriter(Actor):
-    """Stores what it is asked to, in groups. Any full disk or lock is the askers' StorageUnavailable, not its end."""
+    """Stores what it is asked to, in groups. A full disk or a lock is its askers' StorageUnavailable, not its end."""
 
     mailbox = MailboxSpec(capacity=2 * LARGEST_GROUP)
 
@@ -58,9 +58,9 @@ class StoreWriter(Actor):
         self.statistics = WriterStatistics()
         self.waiting: list[Write] = []
         self.connection: Connection | None = None
-        self.thread = trio.CapacityLimiter(1)
+        self.one_thread = trio.CapacityLimiter(1)
 
-    async def receive(self, message: object, context: Context) -> None:  # noqa: ARG002
+    async def receive(self, message: object, context: Context) -> None:
         """Take a write into the next group."""
         match message:
             case Write():
@@ -69,6 +69,8 @@ class StoreWriter(Actor):
                     await self.commit()
             case ReadStatistics():
                 message.reply(self.statistics)
+            case _:
+                context.unhandled(message)
 
     async def on_idle(self, context: Context) -> None:  # noqa: ARG002
         """Commit what the last batch of messages brought."""
@@ -76,27 +78,20 @@ class StoreWriter(Actor):
             await self.commit()
 
     async def on_stop(self, context: Context, reason: Exit) -> None:  # noqa: ARG002
-        """Commit what was taken in before an orderly stop, and close the connection."""
-        try:
-            if self.waiting:
-                await self.commit()
-        finally:
-            if self.connection is not None:
-                with trio.CancelScope(shield=True):  # also when killed: it takes a moment, and nobody else can
-                    await trio.to_thread.run_sync(self.connection.close, limiter=self.thread)
+        """Close the connection. Whoever was not answered by now hears from the runtime that the writer ended."""
+        if self.connection is not None:
+            with trio.CancelScope(shield=True):  # also when killed: it takes a moment, and nobody else can
+                await trio.to_thread.run_sync(self.connection.close, limiter=self.one_thread)
 
     async def commit(self) -> None:
         """Store the waiting writes in one transaction and answer every asker."""
         group, self.waiting = self.waiting, []
         try:
-            outcomes = await trio.to_thread.run_sync(self._commit, [ask.work for ask in group], limiter=self.thread)
-        except trio.Cancelled:
-            self.waiting = group  # the thread was not even started: an orderly `on_stop` will do it
-            raise
+            outcomes = await trio.to_thread.run_sync(self._commit, [ask.work for ask in group], limiter=self.one_thread)
         except (SQLAlchemyError, sqlite3.Error) as error:
             self.statistics.failed_groups += 1
             for ask in group:
-                ask.fail(StorageUnavailable(reason(error)))
+                ask.fail(StorageUnavailable(driver_words(error)))
             return
         self.statistics.groups += 1
         for ask, outcome in zip(group, outcomes, strict=True):

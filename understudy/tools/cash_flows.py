@@ -19,13 +19,23 @@ _HIGHEST: Final = 100.0
 
 
 def present_value(flows: Sequence[float], rate: float) -> float:
-    """The sum of ``flow[t] / (1 + rate) ** t``. `rate` is a fraction above -1."""
-    return math.fsum(discounted(flows, rate))
+    """The sum of ``flow[t] / (1 + rate) ** t``. `rate` is a fraction above -1.
+
+    Infinite where it leaves the range of a float.
+    """
+    worth = 0.0
+    for flow in reversed(flows):  # Horner's scheme: no power is ever written out, so none can overflow on its own
+        worth = worth / (1 + rate) + flow
+    return worth
 
 
 def discounted(flows: Sequence[float], rate: float) -> list[float]:
     """Every flow at its present value."""
-    return [flow / (1 + rate) ** period for period, flow in enumerate(flows)]
+    present, factor = [], 1.0
+    for flow in flows:
+        present.append(flow * factor if flow else 0.0)
+        factor /= 1 + rate
+    return present
 
 
 def return_on_investment(flows: Sequence[float]) -> float | None:

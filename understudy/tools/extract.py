@@ -14,11 +14,14 @@ from typing import Final
 from attrs import field, frozen
 
 # Sentence ends of scripts with spaces need a space after them, those of Chinese, Japanese and Devanagari do not.
-_END: Final = re.compile(r"[.!?…]+[\"'”’»)\]]{0,3}(?=\s)|[。！？｡؟।]+[」』”’）]{0,3}|\n\s*\n|\n(?=\s*[-*•#]\s)")  # noqa: RUF001
+# Nothing is tried twice from within a run of dots: that would be quadratic in its length.
+_END: Final = re.compile(
+    r"(?<![.!?…])[.!?…]++[\"'”’»)\]]{0,3}(?=\s)|[。！？｡؟।]+[」』”’）]{0,3}|\n\s*\n|\n(?=\s*[-*•#]\s)"  # noqa: RUF001
+)
 _BEFORE_DOT: Final = re.compile(r"(?:^|[\s(])((?:[A-Za-zÀ-ɏ]\.)*[A-Za-zÀ-ɏ]{1,5})\.$")
 _ABBREVIATIONS: Final = frozenset(
-    "mr mrs ms dr prof st sr jr vs etc e.g i.e cf al approx fig no nr vol pp ca bzw z.b u.a d.h inc ltd co corp dept "
-    "jan feb mar apr jun jul aug sep sept oct nov dec".split()  # noqa: SIM905 (words read better as words)
+    "mr mrs ms dr prof st sr jr vs etc e.g i.e cf al approx fig no nr vol pp ca bzw z.b u.a d.h inc ltd co corp dept "  # noqa: SIM905 (words read better as words)
+    "jan feb mar apr jun jul aug sep sept oct nov dec".split()
 )
 # Runs of letters and digits; of scripts without spaces every pair of characters is taken as a word.
 _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+|[^\W_]+(?:['’-][^\W_]+)*")  # noqa: RUF001

@@ -21,6 +21,8 @@ MAX_VALUE_BYTES: Final = 256 * 1024
 MAX_VISUALIZATION_BYTES: Final = 1024 * 1024
 # Far beyond any sensible result, well below Python's recursion limit.
 MAX_DEPTH: Final = 64
+_SMALL_PARTS: Final = 200
+_SMALL_CHARACTERS: Final = 10_000
 # JavaScript's Number.MAX_SAFE_INTEGER: readers of JSON lose the digits of larger ones.
 _SAFE: Final = 2**53 - 1
 # Python refuses to write integers of more than 4300 digits (sys.int_info.default_max_str_digits).
@@ -126,13 +128,43 @@ def _ordered(value: Iterable[Any]) -> Iterable[Any]:
     return sorted(value, key=repr) if isinstance(value, AbstractSet) else value
 
 
+def is_small(value: Any) -> bool:
+    """Whether making a value plain is the work of an instant: at most 200 parts and 10,000 characters."""
+    parts, characters, waiting = 0, 0, [value]
+    while waiting:
+        each = waiting.pop()
+        parts += 1
+        if isinstance(each, str):
+            characters += len(each)
+        elif isinstance(each, list | tuple | dict):
+            parts += len(each)
+            if parts <= _SMALL_PARTS:
+                waiting.extend(each.values() if isinstance(each, dict) else each)
+        elif isinstance(each, ToolResult):
+            waiting += [each.value, each.visualization, each.summary]
+        elif not (each is None or isinstance(each, int | float)):
+            return False  # a class of the user's: how large it is, only making it plain tells
+        if parts > _SMALL_PARTS or characters > _SMALL_CHARACTERS:
+            return False
+    return True
+
+
 def _cut(value: Any, encoded: bytes) -> Any:
     """What is kept of a value that is too large, marked as cut."""
-    keep = MAX_VALUE_BYTES // 4  # JSON may write a character with up to six bytes: leave room when it is quoted again
+    keep = MAX_VALUE_BYTES
+    kept = _kept(value, encoded, keep)
+    # JSON writes a character with one to six bytes, so how many fit is found by trying: at most a few times.
+    while len(msgspec.json.encode(kept)) > MAX_VALUE_BYTES:
+        keep = keep * 3 // 4
+        kept = _kept(value, encoded, keep)
+    return kept
+
+
+def _kept(value: Any, encoded: bytes, keep: int) -> Any:
     if isinstance(value, str):
         left = len(value) - keep
         return f"{value[:keep]} […cut here: {left:,} of {len(value):,} characters are left out]"
-    preview = encoded[: keep * 2].decode(errors="ignore")
+    preview = encoded[:keep].decode(errors="ignore")
     return {"truncated": True, "size_bytes": len(encoded), "limit_bytes": MAX_VALUE_BYTES, "preview": preview}
 
 

@@ -22,8 +22,8 @@ _SOURCES: Final = frozenset({"range", "generate_series", "unnest"})
 
 # They wait, write, or tell of the server.
 _CLOSED: Final = frozenset(
-    "sleep_ms pg_sleep write_log current_setting getvariable getenv setval nextval currval parse_duckdb_log_message "
-    "json_execute_serialized_sql index_key stats".split()  # noqa: SIM905 (words read better as words)
+    "sleep_ms pg_sleep write_log current_setting getvariable getenv setval nextval currval parse_duckdb_log_message "  # noqa: SIM905 (words read better as words)
+    "json_execute_serialized_sql index_key stats".split()
 )
 
 # They build a value as large as they are told to in one step, which no interrupt reaches: 100 s for

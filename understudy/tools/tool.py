@@ -20,7 +20,7 @@ import trio
 from attrs import evolve, field, frozen
 
 from understudy.tools.errors import ToolError
-from understudy.tools.result import ToolResult, to_result
+from understudy.tools.result import ToolResult, is_small, to_result
 from understudy.tools.signature import Param, Parameters, read_parameters
 
 __all__ = ["Files", "Param", "ServerView", "StoredFile", "Tool", "ToolContext", "ToolError", "ToolResult", "tool"]
@@ -152,8 +152,8 @@ async def _in_thread(function: Callable[..., Any], given: dict[str, Any]) -> Too
 
 
 async def _finish(value: Any) -> ToolResult:
-    """Large results are made plain in a thread, so that the loop is not held up."""
-    if value is None or isinstance(value, bool | int | float):
+    """Make a result plain: a large one in a thread, so that the loop is not held up."""
+    if is_small(value):
         return to_result(value)
     return await trio.to_thread.run_sync(to_result, value, abandon_on_cancel=True, limiter=_limiter())
 

@@ -110,8 +110,10 @@ def test_one_bad_change_leaves_its_neighbours_alone(book, make) -> None:
 
 def test_a_message_id_belongs_to_one_message(book, make) -> None:
     """The same message again is fine; another under its id is refused and the first one kept."""
-    first, other = make.message(), make.message(content="Something else")
-    assert book.write(make.opening(), make.change(messages=[first]), make.change(messages=[first])) == [True] * 3
+    first = make.message(visualization={"sizes": [1, 2]})
+    again = make.message(visualization={"sizes": (1, 2)})
+    other = make.message(content="Something else")
+    assert book.write(make.opening(), make.change(messages=[first]), make.change(messages=[again])) == [True] * 3
     [refusal] = book.write(make.change(events=make.events(2, 2), messages=[other]))
     assert isinstance(refusal, AlreadyStored)
     assert (refusal.kind, refusal.id) == ("message", "m1")

@@ -90,3 +90,12 @@ def test_one_misfit_among_appends_is_refused_alone(database, folder, make) -> No
     assert [outcome is True for outcome in outcomes] == [True, True, False, False, True]
     assert again == [True, True]
     assert [row[7] for row in state(folder / FILE_NAME)[0]] == [2, 2, 1, 1, 2]
+
+
+def test_changes_of_one_thread_keep_their_order(database, make) -> None:
+    """Appends do not overtake what else happens to their thread in the group."""
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", f"t{number}", f"r{number}") for number in range(3)])
+        appends = [make.change("ann", f"t{number}", events=make.events(2, 2)) for number in range(3)]
+        outcomes = commit_group(connection, [DeleteThread("ann", "t0"), *appends])
+    assert [str(outcome) for outcome in outcomes] == ["True", "there is no thread 't0'", "True", "True"]

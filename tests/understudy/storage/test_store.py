@@ -221,7 +221,7 @@ async def test_a_dead_writer_is_storage_unavailable(database, make) -> None:
         writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
         await writer.stop()
         store = Store(database, lambda: writer, deadline_s=0.05)
-        with pytest.raises(StorageUnavailable, match="dead"):
+        with pytest.raises(StorageUnavailable, match="ended: shutdown"):
             await store.commit(make.opening())
 
 

@@ -3,15 +3,18 @@
 import contextlib
 import random
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 import trio
 from sqlalchemy import event
 
-from actors import ActorSystem, ChildSpec, StopMode, Supervisor
+from actors import ActorSystem, Ask, ChildSpec, Restart, StopMode, Supervisor, UnhandledMessage
 from understudy.storage import ChangeRefused, SequenceConflict, StorageUnavailable, Store, StoreWriter, open_database
+from understudy.storage.changes import Probe
 from understudy.storage.sqlite import FILE_NAME
-from understudy.storage.writer import ReadStatistics, Write
+from understudy.storage.writer import LARGEST_GROUP, ReadStatistics, Write
 
 
 @contextlib.asynccontextmanager
@@ -21,7 +24,7 @@ async def running(database, make_writer=None, deadline_s: float = 10.0):
     storage = ChildSpec("storage", lambda: Supervisor(children=[writer], intensity=100_000, period_s=1.0))
     with trio.fail_after(30):
         async with ActorSystem("test", children=[storage]) as system:
-            ref = system.find("test/storage/writer") or system.find("/storage/writer") or system.find("storage/writer")
+            ref = system.find(f"{system.root.path}/storage/writer")
             assert ref is not None
             yield Store(database, lambda: ref, deadline_s=deadline_s), ref
 
@@ -49,6 +52,16 @@ async def test_waiting_changes_share_a_transaction(database, make) -> None:
         assert statistics.changes == 200
         assert len(commits) == statistics.groups <= 10
         assert len((await store.threads("ann", limit=1000)).items) == 200
+
+
+async def test_a_group_has_a_largest_size(database, make) -> None:
+    """The first asker of a flood does not wait for the last."""
+    async with running(database) as (_, ref):
+        for number in range(LARGEST_GROUP + 1):
+            ref.tell(Write(make.opening("ann", f"t{number}", f"r{number}")))
+        assert await ref.ask(Write(Probe())) is True
+        statistics = await ref.ask(ReadStatistics())
+    assert (statistics.groups, statistics.changes) == (2, LARGEST_GROUP + 2)
 
 
 async def test_a_refused_change_does_not_hurt_its_group(database, folder, make) -> None:
@@ -136,18 +149,24 @@ async def test_a_change_whose_answer_was_lost_is_a_success(database, folder, mak
     assert stored(folder) == {"t1": [1, 2]}
 
 
-async def test_a_cancelled_writer_finishes_its_commit(database, folder, make) -> None:
-    """The thread is never left behind: when a killed writer is dead, its transaction is over."""
-    async with running(database) as (_, ref):
-        group = [Write(make.opening("ann", f"t{number}", f"r{number}")) for number in range(50)]
-        for write in group:
-            ref.tell(write)
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_a_cancelled_writer_finishes_its_commit(database, folder, make, end) -> None:
+    """The thread is never left behind: when the writer is dead, its transaction is stored and its lock is free."""
+    writes = make.change(thread=make.thread(), events=make.events(1, 5000, note="x" * 1000))
+    async with ActorSystem("test") as system:
+        spec = ChildSpec("writer", lambda: StoreWriter(database), restart=Restart.TEMPORARY)
+        ref = await system.spawn(spec)
+        ref.tell(Write(writes))
         await trio.testing.wait_all_tasks_blocked()
-        await ref.stop()
-        connection = sqlite3.connect(folder / FILE_NAME, timeout=0)
-        connection.execute("BEGIN IMMEDIATE")
-        connection.close()
-    assert len(stored(folder)) in (0, 50)
+        if end == "kill":
+            ref.kill()
+            await ref.wait_stopped()
+        else:
+            await ref.stop()
+        other = sqlite3.connect(folder / FILE_NAME, timeout=0)
+        other.execute("BEGIN IMMEDIATE")
+        other.close()
+        assert len(stored(folder)["t1"]) == 5000
 
 
 async def test_stopping_after_draining_stores_what_was_sent(database, folder, make) -> None:
@@ -196,10 +215,68 @@ async def test_a_full_disk_takes_nothing_of_the_group(folder, make) -> None:
     database.close()
 
 
+@pytest.mark.slow
 async def test_more_writes_than_the_mailbox_holds_wait_their_turn(database, make) -> None:
     """A flood is slowed down, not refused."""
     async with running(database) as (store, _):
         await store.commit(make.opening())
         async with trio.open_nursery() as nursery:
-            for number in range(3000):
+            for number in range(1500):
                 nursery.start_soon(store.rename_thread, "ann", "t1", f"title {number}")
+
+
+async def test_a_message_it_does_not_know(database) -> None:
+    """A request among them fails at once, and the writer lives on."""
+
+    class Dance(Ask[None]):
+        """Nothing a writer does."""
+
+    async with running(database) as (store, ref):
+        with pytest.raises(UnhandledMessage):
+            await ref.ask(Dance())
+        await store.check()
+
+
+PRODUCER = """
+import sys, trio
+from pathlib import Path
+from actors import ActorSystem, ChildSpec
+from understudy.storage import Change, LoggedEvent, Store, StoreWriter, Thread, open_database
+
+async def produce(store, name):
+    await store.commit(Change("ann", name, thread=Thread("ann", name, "", "guide", None, 1.0, 1.0)))
+    for seq in range(1, 1_000_000):
+        await store.commit(Change("ann", name, (LoggedEvent(seq, "note", None, b"x" * 300),)))
+        print(name, seq, flush=True)
+
+async def main():
+    database = open_database(Path(sys.argv[1]))
+    async with ActorSystem("test") as system, trio.open_nursery() as nursery:
+        writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+        for number in range(8):
+            nursery.start_soon(produce, Store(database, lambda: writer), f"t{number}")
+
+trio.run(main)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_keeps_its_word(folder) -> None:
+    """SIGKILL in the middle of commits: the log opens again, without gaps, with all that was acknowledged."""
+    told: dict[str, int] = {}
+    with subprocess.Popen([sys.executable, "-c", PRODUCER, folder], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line, _ in zip(process.stdout, range(500), strict=False):
+            name, seq = line.split()
+            told[name] = int(seq)
+        process.kill()
+        for line in process.stdout:
+            if line.endswith("\n"):
+                name, seq = line.split()
+                told[name] = int(seq)
+    open_database(folder).close()
+    logs = stored(folder)
+    assert len(told) == 8
+    for name, seq in told.items():
+        assert logs[name] == list(range(1, len(logs[name]) + 1))
+        assert len(logs[name]) >= seq

@@ -5,17 +5,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import define, field
-
-from understudy.models.model import FileCard
 from understudy.models.offline import arithmetic, flows, scan
-from understudy.models.offline.columns import Roles, find_roles
 from understudy.models.offline.questions import AGGREGATES, aggregate_in, sql_for
-from understudy.models.offline.request import Request
+from understudy.models.offline.source import MISSING, Source, named_file, plain_schema
 
-MISSING: Final = object()
-
-_TABLES: Final = (".csv", ".tsv", ".tab", ".psv", ".json", ".jsonl", ".ndjson", ".parquet")
 _GROUPS: Final = frozenset({"x", "by", "group", "groups", "category", "dimension", "split", "label", "labels", "time"})
 _MEASURES: Final = frozenset({"y", "value", "values", "measure", "metric", "amount", "number"})
 _BODIES: Final = frozenset({"text", "content", "body", "message", "prompt", "question", "note", "document", "input"})
@@ -27,50 +20,11 @@ _EMAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
 _ADDRESS: Final = re.compile(r"https?://[^\s<>\"']{1,2000}")
 
 
-@define
-class Source:
-    """Where arguments come from: the clause that asks for the tool, the request around it, and what is used up."""
-
-    clause: str
-    request: Request
-    used: set[str] = field(factory=set)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The places to look, nearest first."""
-        return tuple(dict.fromkeys((self.clause, self.request.instruction, self.request.near)))
-
-    def first(self, find: Callable[[str], Sequence[str]]) -> Any:
-        """The first thing found that no other parameter has taken."""
-        for text in self.texts:
-            for each in find(text):
-                if each not in self.used:
-                    self.used.add(each)
-                    return each
-        return MISSING
-
-    def table(self) -> FileCard | None:
-        """The attached table that is meant: the one that is named, else the only or latest one."""
-        return _named_file([each for each in self.request.files if is_table(each)], self.request.near)
-
-    def roles(self) -> Roles:
-        """The columns the clause speaks of; where it speaks of none, those of the whole request."""
-        table = self.table()
-        columns = table.columns if table is not None and table.columns else ()
-        found = (find_roles(text, columns) for text in self.texts)
-        return next((each for each in found if each.mentioned), Roles())
-
-
-def is_table(card: FileCard) -> bool:
-    """Whether a file is a table, as far as its card tells."""
-    return card.columns is not None or card.name.lower().endswith(_TABLES)
-
-
 def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool) -> Any:
     """The argument for one parameter, or `MISSING`. Optional ones are only filled when the request names a value."""
     shape = plain_schema(schema)
-    written = scan.pairs(source.clause).get(name.lower())
-    if written is not None:
+    written = source.request.look(scan.pairs, source.clause).get(name.lower())
+    if written is not None and name.lower() not in _BODIES:  # "this text: one two" gives a body, not a word
         value = _of_type(written, shape)
         if value is not MISSING:
             return value
@@ -91,13 +45,6 @@ def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool
     if kind == "array" and required:
         return _list(shape, source)
     return MISSING
-
-
-def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema without the "or null": the first alternative that is not null, with what stands beside it."""
-    options = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
-    rest = {key: value for key, value in schema.items() if key != "anyOf"}
-    return {**options[0], **rest} if options else rest
 
 
 def _of_type(written: str, shape: Mapping[str, Any]) -> Any:
@@ -134,7 +81,7 @@ def _choice(values: Sequence[Any], *texts: str) -> Any:
 
 
 def _file(_: str, __: Mapping[str, Any], source: Source) -> Any:
-    card = _named_file(list(source.request.files), source.request.near)
+    card = named_file(list(source.request.files), source.request.near)
     return card.id if card is not None else MISSING
 
 
@@ -143,26 +90,18 @@ def _table(_: str, __: Mapping[str, Any], source: Source) -> Any:
     return card.id if card is not None else MISSING
 
 
-def _named_file(cards: list[FileCard], text: str) -> FileCard | None:
-    lower = text.lower()
-    for each in cards:
-        if each.name and (each.name.lower() in lower or each.id in text):
-            return each
-    return cards[-1] if cards else None
-
-
 def _expression(_: str, __: Mapping[str, Any], source: Source) -> Any:
     return source.first(arithmetic.expressions)
 
 
 def _sql(_: str, __: Mapping[str, Any], source: Source) -> Any:
-    written = scan.sql(source.request.near)
+    written = source.request.look(scan.sql, source.request.near)
     if written is not None:
         return written
     table = source.table()
     columns = table.columns if table is not None and table.columns else ()
     for text in source.texts:
-        query = sql_for(text, columns)
+        query = source.request.look(sql_for, text, columns)
         if query is not None:
             return query
     return MISSING
@@ -204,12 +143,12 @@ def _listed(shape: Mapping[str, Any]) -> list[str]:
 
 
 def _flows(_: str, shape: Mapping[str, Any], source: Source) -> Any:
-    found = flows.cash_flows(source.request.near)
+    found = source.request.look(flows.cash_flows, source.request.near)
     return flows.shaped(found, shape) if found else MISSING
 
 
 def _percentage(_: str, shape: Mapping[str, Any], source: Source) -> Any:
-    found = [each for text in source.texts for each in scan.percentages(text)]
+    found = [each for text in source.texts for each in source.request.look(scan.percentages, text)]
     if not found:
         return MISSING
     as_fraction = shape.get("maximum", 100) <= 1 or "0." in shape.get("description", "")
@@ -251,7 +190,7 @@ def _text(name: str, source: Source) -> Any:
         return source.first(scan.dates)
     if parts & _IDENTIFIERS:
         return _identifier(name, {}, source)
-    for find in (scan.quoted, lambda text: _PLACE.findall(text), scan.names):
+    for find in (scan.quoted, _PLACE.findall, scan.names):
         value = source.first(find)
         if value is not MISSING:
             return value
@@ -274,7 +213,7 @@ def _number(name: str, shape: Mapping[str, Any], source: Source, required: bool)
         return MISSING
     whole = shape.get("type") == "integer"
     for text in source.texts:
-        for value in scan.numbers(text):
+        for value in source.request.look(scan.numbers, text):
             if str(value) not in source.used and (isinstance(value, int) or not whole):
                 source.used.add(str(value))
                 return value
@@ -294,7 +233,9 @@ def _truth(name: str, source: Source, required: bool) -> Any:
 def _list(shape: Mapping[str, Any], source: Source) -> Any:
     kind = plain_schema(shape.get("items", {})).get("type")
     if kind in ("integer", "number"):
-        found = scan.numbers(source.clause) or scan.numbers(source.request.near)
+        found = source.request.look(scan.numbers, source.clause) or source.request.look(
+            scan.numbers, source.request.near
+        )
         return [each for each in found if isinstance(each, int) or kind == "number"] or MISSING
     if kind == "string":
         inside = scan.quoted(source.request.near)

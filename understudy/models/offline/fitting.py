@@ -8,8 +8,8 @@ from attrs import frozen
 
 from understudy.models.model import ToolCard
 from understudy.models.offline import arithmetic, flows, scan
-from understudy.models.offline.filling import Source, plain_schema
 from understudy.models.offline.questions import sql_for
+from understudy.models.offline.source import Source, plain_schema
 
 # From here on a tool is taken to be meant. One shared telling word of a description (1) is not enough, one of its
 # name (3) is, and so is arithmetic for a tool that takes an expression (2 to 4).
@@ -126,11 +126,11 @@ class Pool:
 
 def fit(card: ToolCard, source: Source, pool: Pool) -> float:
     """How well a tool fits a clause: 0 not at all, `MEANT` and above clearly."""
-    asked = stems(source.clause)
+    asked = source.request.look(stems, source.clause)
     known = features(card)
     by_name = sum(_weight(each, _NAME / pool.in_names.get(each, 1)) for each in asked & known.name)
     by_words = sum(_weight(each, _DESCRIPTION / pool.in_words.get(each, 1)) for each in asked & known.words)
-    if "_" in card.name and card.name.lower() in source.clause.lower():
+    if "_" in card.name and card.name.lower() in source.request.look(str.lower, source.clause):
         by_name += _NAME
     score = by_name + min(by_words, _MOST_BY_DESCRIPTION) + _by_material(known.formats, source, by_name + by_words)
     return score + (_by_names(card, source, asked) if by_name + by_words > 0 else 0.0)
@@ -142,12 +142,18 @@ def _weight(word: str, full: float) -> float:
 
 def _by_material(formats: frozenset[str], source: Source, by_words: float) -> float:
     score = 0.0
-    if "expression" in formats and arithmetic.expressions(source.clause):
-        score += 2.0 if set(scan.words(source.clause)) - _COMPUTING - _numerals(source.clause) else 4.0
-        score += 2.0 * bool(_COMPUTING & set(scan.words(source.clause)) - {"is", "out"})
+    if "expression" in formats and source.request.look(arithmetic.expressions, source.clause):
+        score += (
+            2.0
+            if set(source.request.look(scan.words, source.clause))
+            - _COMPUTING
+            - source.request.look(_numerals, source.clause)
+            else 4.0
+        )
+        score += 2.0 * bool(_COMPUTING & set(source.request.look(scan.words, source.clause)) - {"is", "out"})
     if "sql" in formats:
         score += _by_question(source)
-    if "cash-flows" in formats and by_words > 0 and flows.cash_flows(source.request.near):
+    if "cash-flows" in formats and by_words > 0 and source.request.look(flows.cash_flows, source.request.near):
         score += 2.0
     return score
 
@@ -157,21 +163,25 @@ def _numerals(text: str) -> set[str]:
 
 
 def _by_question(source: Source) -> float:
-    if scan.sql(source.clause):
+    if source.request.look(scan.sql, source.clause):
         return 6.0
-    if not _ASKING & set(scan.words(source.clause)):
+    if not _ASKING & set(source.request.look(scan.words, source.clause)):
         return 0.0
     table = source.table()
     columns = table.columns if table is not None and table.columns else ()
-    return 2.5 if sql_for(source.clause, columns) is not None else 0.0
+    return 2.5 if source.request.look(sql_for, source.clause, columns) is not None else 0.0
 
 
 def _by_names(card: ToolCard, source: Source, asked: frozenset[str]) -> float:
     """1 when the request names something the tool needs (an identifier, a quotation, a place, a number), and 1 more
     when it says what it is: the order in "order A-17", for a parameter called order_id."""
     properties: Mapping[str, Mapping[str, Any]] = card.parameters.get("properties", {})
-    named = bool(scan.names(source.clause) or scan.quoted(source.clause) or _capital(source.clause))
-    counted = bool(scan.numbers(source.clause))
+    named = bool(
+        source.request.look(scan.names, source.clause)
+        or source.request.look(scan.quoted, source.clause)
+        or source.request.look(_capital, source.clause)
+    )
+    counted = bool(source.request.look(scan.numbers, source.clause))
     score = 0.0
     for name in card.parameters.get("required", ()):
         shape = plain_schema(properties.get(name, {}))

@@ -7,6 +7,7 @@ from typing import Any, Final
 from understudy.models.offline import scan
 
 _PIECE: Final = re.compile(r"[;\n]|\s(?:and|vs\.?|versus|or)\s|\.\s")
+_ASKING: Final = frozenset({"compare", "scenario", "scenarios", "evaluate", "calculate", "which", "what", "flows"})
 _RATE: Final = re.compile(r"(?:at|with|using)?\s?(?:an?\s)?(?:discount\srate\sof\s)?\d{1,9}(?:\.\d{1,9})?\s?%")
 
 
@@ -38,9 +39,9 @@ def shaped(found: Sequence[tuple[str, list[float]]], schema: Mapping[str, Any]) 
 
 
 def _name(lead: str) -> str:
-    """The last words before the numbers: at most three, and only when they look like a name."""
-    lead = re.split(r"[,:.]\s", re.split(r"[-+\u2212]?\d", lead.strip(), maxsplit=1)[0].strip(" ,:="))[-1]
-    words = lead.split()
+    """The name before the numbers; empty when it does not look like one, as "Compare scenarios" does not."""
+    words = re.split(r"[,:.]\s", re.split(r"[-+\u2212]?\d", lead.strip(), maxsplit=1)[0].strip(" ,:="))[-1].split()
     if len(words) > 3:
         words = words[-1:]
-    return " ".join(words) if words and words[-1][:1].isupper() else ""
+    named = bool(words) and words[0][:1].isupper() and not _ASKING & {each.lower() for each in words}
+    return " ".join(words) if named else ""

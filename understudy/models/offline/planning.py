@@ -7,14 +7,17 @@ from attrs import field, frozen
 
 from understudy.models.model import AgentCard, Handoff, ToolCard
 from understudy.models.offline import scan
-from understudy.models.offline.filling import MISSING, Source, fill, is_table, plain_schema
+from understudy.models.offline.filling import fill
 from understudy.models.offline.fitting import MEANT, Pool, best, features, stems
 from understudy.models.offline.request import Request
+from understudy.models.offline.source import MISSING, Source, is_table, plain_schema
 
 # One message may ask for several things; more than this are not read out of it.
 MAX_CALLS: Final = 6
 # How much better a colleague must fit before the work changes hands.
 _MARGIN: Final = 1.0
+# What being asked for by name is worth: more than any single tool.
+_CALLED: Final = 6.0
 _TRANSFER: Final = frozenset(
     map(scan.stem, ["ask", "hand", "handover", "pass", "transfer", "talk", "speak", "connect", "switch", "forward"])
 )
@@ -70,7 +73,7 @@ def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: Pool, claus
 def _fill_all(card: ToolCard, source: Source) -> tuple[Planned | None, list[str]]:
     properties: Mapping[str, Mapping[str, Any]] = card.parameters.get("properties", {})
     required = set(card.parameters.get("required", ()))
-    given = scan.json_object(source.request.near)
+    given = source.request.look(scan.json_object, source.request.near)
     arguments: dict[str, Any] = {}
     questions: list[str] = []
     for name in sorted(properties, key=lambda each: each not in required):
@@ -106,21 +109,29 @@ def follow_up(plan: Plan, request: Request) -> tuple[Planned, ...]:
     return tuple(each for each in plan.calls if each.tool.name not in made)
 
 
-def find_colleague(request: Request, own: Plan, colleagues: Sequence[AgentCard], pool: Pool) -> Handoff | None:
-    """The colleague whose tools fit the request clearly better than one's own, if there is one."""
-    asked = stems(request.instruction)
-    chosen: tuple[float, AgentCard, Plan] | None = None
-    for each in colleagues:
-        plan = make_plan(request, each.tools, pool)
-        score = plan.fit
-        if stems(f"{each.name} {each.title}".replace("_", " ")) & asked and _TRANSFER & asked:
-            score += 6.0
-        if chosen is None or score > chosen[0]:
-            chosen = (score, each, plan)
-    if chosen is None or chosen[0] < MEANT or chosen[0] <= own.fit + _MARGIN:
+@frozen
+class Offer:
+    """What a colleague could do about a request, and how well that fits it."""
+
+    colleague: AgentCard
+    plan: Plan
+    fit: float
+
+
+def offer_of(request: Request, colleague: AgentCard, pool: Pool) -> Offer:
+    """What a colleague could do. One whom the user asks for by name ("ask insights …") fits in any case."""
+    plan = make_plan(request, colleague.tools, pool)
+    asked = request.look(stems, request.instruction)
+    named = stems(f"{colleague.name} {colleague.title}".replace("_", " ")) & asked and _TRANSFER & asked
+    return Offer(colleague, plan, plan.fit + (_CALLED if named else 0.0))
+
+
+def choose_colleague(own: Plan, offers: Sequence[Offer]) -> Handoff | None:
+    """The colleague who fits the request clearly better than oneself, the earlier one of equals, if there is one."""
+    fittest = max(offers, key=lambda each: each.fit, default=None)
+    if fittest is None or fittest.fit < MEANT or fittest.fit <= own.fit + _MARGIN:
         return None
-    _, colleague, plan = chosen
-    return Handoff(colleague.name, _reason(colleague, plan))
+    return Handoff(fittest.colleague.name, _reason(fittest.colleague, fittest.plan))
 
 
 def _reason(colleague: AgentCard, plan: Plan) -> str:

@@ -15,11 +15,14 @@ from transport.events import Usage
 from understudy.models.model import ChatMessage, Emit, Handoff, Reply, TextDelta, Thought, ToolCall, Turn
 from understudy.models.offline import wording
 from understudy.models.offline.fitting import Pool
-from understudy.models.offline.planning import Plan, Planned, find_colleague, follow_up, make_plan
+from understudy.models.offline.planning import Plan, Planned, choose_colleague, follow_up, make_plan, offer_of
 from understudy.models.offline.request import Request, read_request
 
 # What the model says when it asks for something; the next message is then read as the answer to it.
 _ASKED: Final = ("I need ", "Which column shall I take")
+
+# Characters looked at between two checkpoints.
+_PIECE: Final = 64 * 1024
 
 
 def _new_id() -> str:
@@ -56,8 +59,11 @@ class OfflineModel:
                 earlier = _continued(turn, request)
                 if earlier is not None:
                     request, plan = earlier, make_plan(earlier, turn.tools, pool)
-            handoff = find_colleague(request, plan, turn.colleagues, pool)
-            await trio.lowlevel.checkpoint()
+            offers = []
+            for each in turn.colleagues:
+                offers.append(offer_of(request, each, pool))
+                await trio.lowlevel.checkpoint()
+            handoff = choose_colleague(plan, offers)
             if handoff is not None:
                 return await self._hand_over(handoff, request, emit)
             if plan.calls:
@@ -79,17 +85,17 @@ class OfflineModel:
             ToolCall(self._new_id(), each.tool.name, each.arguments, wording.title(wording.describe(each)))
             for each in planned
         )
-        return Reply("", calls, usage=_usage(request, ""))
+        return Reply("", calls, usage=await _usage(request, ""))
 
     async def _hand_over(self, handoff: Handoff, request: Request, emit: Emit) -> Reply:
         await emit(Thought(handoff.reason))
-        return Reply("", handoff=handoff, usage=_usage(request, ""))
+        return Reply("", handoff=handoff, usage=await _usage(request, ""))
 
     async def _say(self, text: str, request: Request, emit: Emit) -> Reply:
         for piece in _pieces(text):
             await emit(TextDelta(piece))
             await trio.sleep(self._pause_s)  # of 0 seconds: a checkpoint
-        return Reply(text, usage=_usage(request, text))
+        return Reply(text, usage=await _usage(request, text))
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -100,9 +106,13 @@ def _pieces(text: str) -> Iterator[str]:
             yield piece
 
 
-def _usage(request: Request, text: str) -> Usage:
-    # Spaces are counted, not words split: a message may be a megabyte.
-    return Usage(request.text.count(" ") + 1, text.count(" ") + 1 if text else 0, 1)
+async def _usage(request: Request, text: str) -> Usage:
+    """Words in and out, told by their spaces, piece by piece: a message may be a megabyte."""
+    spaces = 0
+    for start in range(0, len(request.text), _PIECE):
+        spaces += request.text.count(" ", start, start + _PIECE)
+        await trio.lowlevel.checkpoint()
+    return Usage(spaces + 1, text.count(" ") + 1 if text else 0, 1)
 
 
 def _since_user(turn: Turn) -> tuple[ChatMessage, ...]:

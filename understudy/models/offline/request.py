@@ -1,14 +1,16 @@
 """What the user asked for, taken apart once: instruction, clauses, body, files, and what this run has found out."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 from attrs import evolve, field, frozen
 
 from understudy.models.model import ChatMessage, FileCard, Turn
 from understudy.models.offline import scan
+
+_T = TypeVar("_T")
 
 # How long a line before a colon may be and still count as the instruction for what follows (characters).
 _MAX_LEAD: Final = 240
@@ -43,11 +45,20 @@ class Request:
     body: str = field(repr=False)
     files: tuple[FileCard, ...] = ()
     results: tuple[Result, ...] = ()
+    _seen: dict[Any, Any] = field(init=False, factory=dict, eq=False, repr=False)
+
+    def look(self, find: Callable[..., _T], text: str, *more: Any) -> _T:
+        """What `find` finds in a piece of this request. Remembered: many tools ask the same of the same words."""
+        key = (find, text, more)
+        if key not in self._seen:
+            self._seen[key] = find(text, *more)
+        found: _T = self._seen[key]
+        return found
 
     @property
     def clauses(self) -> tuple[str, ...]:
         """The instruction's parts: what stands between and, then, commas with then, and the ends of sentences."""
-        if scan.sql(self.instruction):
+        if self.look(scan.sql, self.instruction):
             return (self.instruction,)
         hidden = _hide_quotations(self.instruction)
         parts, start = [], 0

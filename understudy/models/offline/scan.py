@@ -9,13 +9,13 @@ from typing import Any, Final
 import msgspec
 
 # A request's instructions stand at its beginning, sometimes at its end; a pasted book stands in between.
-WINDOW: Final = 2_000
-TAIL: Final = 400
+WINDOW: Final = 1_000
+TAIL: Final = 200
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _SUFFIXES: Final = ("ings", "ing", "ied", "ies", "ed", "ly", "es", "s", "e", "y")
 _QUOTES: Final = {'"': '"', "“": "”", "\u2018": "\u2019", "`": "`", "«": "»", "„": "“"}
-_NUMBER: Final = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w])")
+_NUMBER: Final = re.compile(r"(?<![\w.])(?<![A-Za-z]-)[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w])")
 _NAME: Final = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9_/#-]*")
 _PAIR: Final = re.compile(r"(?<![A-Za-z0-9_])([A-Za-z_][A-Za-z0-9_]*)\s?[=:]\s?")
 _SQL: Final = re.compile(r"\b(?:select|with)\b", re.IGNORECASE)

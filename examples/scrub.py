@@ -1,0 +1,26 @@
+"""Secrets out of a text that arrives in pieces: the package `sanitization` alone.
+
+    some-command | python examples/scrub.py
+
+What comes out does not depend on where the pieces were cut; what was taken out is told on standard error.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from sanitization import StreamScrubber, summary
+
+
+def scrubbed(pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces without secrets, hidden characters and terminal sequences."""
+    stream = StreamScrubber()
+    for piece in pieces:
+        yield stream.feed(piece)
+    yield stream.flush()
+    counts = dict(summary(stream.findings).counts)
+    print(f"taken out: {counts}" if counts else "nothing had to be taken out", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    for piece in scrubbed(sys.stdin):
+        print(piece, end="", flush=True)

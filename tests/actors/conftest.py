@@ -1,0 +1,23 @@
+"""A system in virtual time, and what it told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio.testing
+
+from actors import ActorSystem, Event
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    """Everything the system told."""
+    return []
+
+
+@pytest.fixture
+async def system(autojump_clock: trio.testing.MockClock, events: list[Event]) -> AsyncIterator[ActorSystem]:
+    """A system whose hour takes milliseconds."""
+    async with ActorSystem("test", intensity=3, on_event=events.append, seed=1) as system:
+        yield system

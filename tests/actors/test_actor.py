@@ -1,0 +1,270 @@
+import contextvars
+
+import pytest
+import trio
+import trio.testing
+
+from actors import Actor, ActorCrashed, ActorDied, ChildSpec, Context, Crashed, Lane, Restart, StopMode, Supervision
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled
+
+
+async def test_a_context_knows_its_place(autojump_clock, system):
+    """Path, parent, children, incarnation, system."""
+    ref = await system.spawn(player("a", supervision=Supervision()))
+    child = await ref.ask(Run(lambda context: context.spawn(player("b"))))
+
+    def look(context):
+        return context.path, context.ref, context.parent, context.incarnation, context.system
+
+    assert await ref.ask(Run(look)) == ("/test/a", ref, system.root, 1, system)
+    assert await child.ask(Run(look)) == ("/test/a/b", child, ref, 1, system)
+    assert await ref.ask(Run(lambda context: context.children())) == [child]
+    assert await ref.ask(Run(lambda context: (context.child("b"), context.child("x")))) == (child, None)
+    assert await child.ask(Run(lambda context: (context.children(), context.child("b")))) == ([], None)
+    child.kill()
+    await settled()
+    assert (await child.ask(Run(look)))[3] == 2
+
+
+async def test_on_idle_runs_after_each_batch_before_the_wait(autojump_clock, system):
+    """Once for all that was waiting: the place to write what was gathered."""
+    written = []
+
+    class Outbox(Player):
+        async def on_idle(self, context: Context) -> None:
+            if self.heard:
+                written.append(list(self.heard))
+                self.heard.clear()
+
+    ref = await system.spawn(ChildSpec("outbox", Outbox))
+    for number in range(3):
+        ref.tell(number)
+    ref.tell("alert", lane=Lane.ALERT)
+    await settled()
+    ref.tell(4)
+    await settled()
+    assert written == [["alert", 0, 1, 2], [4]]
+
+
+async def test_an_error_in_on_idle_is_a_crash(autojump_clock, system):
+    """Like any other."""
+
+    class Clumsy(Actor):
+        async def receive(self, message, context):
+            """Let it be."""
+
+        async def on_idle(self, context):
+            raise ValueError("idle")
+
+    ref = await system.spawn(ChildSpec("clumsy", Clumsy, restart=Restart.TEMPORARY))
+    assert isinstance(await ref.wait_stopped(), Crashed)
+
+
+async def test_an_own_task_runs_beside_the_messages(autojump_clock, system):
+    """And is cancelled with the incarnation, before the stop hook."""
+    diary = []
+
+    async def work():
+        try:
+            diary.append("working")
+            await trio.sleep_forever()
+        finally:
+            diary.append("cancelled")
+
+    ref = await system.spawn(player("a", diary, starting=lambda context: context.start_soon(work)))
+    assert await ref.ask(Read()) == []
+    await ref.stop()
+    assert diary == ["start a", "working", "cancelled", "stop a (shutdown)"]
+
+
+async def test_an_own_task_that_raises_crashes_the_actor(autojump_clock, system, events):
+    """In the middle of a message, with the task's own error."""
+
+    async def fail():
+        await trio.sleep(1)
+        raise KeyError("task")
+
+    ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
+    await ref.ask(Run(lambda context: context.start_soon(fail)))
+    ref.tell(Hang())
+    exit_ = await ref.wait_stopped()
+    assert isinstance(exit_, Crashed)
+    assert isinstance(exit_.error, KeyError)
+    assert [event.path for event in events if isinstance(event, ActorCrashed)] == ["/test/a"]
+
+
+async def test_own_tasks_started_later_share_the_nursery_and_may_end(autojump_clock, system):
+    """A task that returns ends nothing else."""
+    done = []
+
+    async def note(word, delay_s):
+        await trio.sleep(delay_s)
+        done.append(word)
+
+    ref = await system.spawn(player("a"))
+    await ref.ask(Run(lambda context: context.start_soon(note, "first", 1)))
+    await trio.sleep(2)
+    await ref.ask(Run(lambda context: context.start_soon(note, "second", 1, name="second")))
+    await trio.sleep(2)
+    assert done == ["first", "second"]
+    assert ref.alive
+
+
+async def test_an_old_context_starts_nothing(autojump_clock, system):
+    """Its incarnation is over."""
+    ref = await system.spawn(player("a"))
+    old = await ref.ask(Run(lambda context: context))
+    ref.kill()
+    await settled()
+    with pytest.raises(ActorDied):
+        old.start_soon(trio.sleep_forever)
+    with pytest.raises(ActorDied):
+        old.set_timer("t", 1, "late")
+    with pytest.raises(ActorDied):
+        await old.spawn(player("b"))
+
+
+async def test_a_timer_delivers_once_in_its_time(autojump_clock, system):
+    """Seconds on trio's clock, exactly."""
+    times = []
+    ref = await system.spawn(player("a"))
+
+    async def receive_at(context):
+        context.set_timer("t", 3.5, Run(lambda _: times.append(trio.current_time())))
+
+    start = trio.current_time()
+    await ref.ask(Run(receive_at))
+    await trio.sleep(100)
+    assert times == [start + 3.5]
+
+
+async def test_a_timer_set_again_replaces_the_old_one(autojump_clock, system):
+    """Even one that fired while the actor was busy."""
+    ref = await system.spawn(player("a"))
+
+    async def set_busy_set(context):
+        context.set_timer("t", 1, "old")
+        await trio.sleep(2)
+        context.set_timer("t", 1, "new")
+
+    await ref.ask(Run(set_busy_set))
+    await trio.sleep(5)
+    assert await ref.ask(Read()) == ["new"]
+
+
+async def test_a_cancelled_timer_does_not_come(autojump_clock, system):
+    """Cancelling an unknown one is harmless."""
+    ref = await system.spawn(player("a"))
+
+    async def set_and_cancel(context):
+        context.set_timer("t", 1, "never")
+        context.set_timer("u", 1, "comes")
+        context.cancel_timer("t")
+        context.cancel_timer("unknown")
+
+    await ref.ask(Run(set_and_cancel))
+    await trio.sleep(5)
+    assert await ref.ask(Read()) == ["comes"]
+
+
+async def test_timers_die_with_their_incarnation(autojump_clock, system):
+    """The next one does not hear them, and none is left behind."""
+    ref = await system.spawn(player("a"))
+    await ref.ask(Run(lambda context: context.set_timer("t", 5, "ghost")))
+    assert len(system.timers) == 1 + 1  # the timer, and the shared deadline of the ask
+    ref.kill()
+    await trio.sleep(10)
+    assert await ref.ask(Read()) == []
+
+
+async def test_a_timer_is_received_when_the_mailbox_is_full(autojump_clock, system):
+    """It takes no lane."""
+    from actors import MailboxSpec
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=1)
+
+    ref = await system.spawn(ChildSpec("small", Small))
+
+    async def set_and_wait(context):
+        context.set_timer("t", 1, "timer")
+        await trio.sleep(2)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: ref.ask(Run(set_and_wait)))
+        await settled()
+        ref.tell("queued")
+    assert await ref.ask(Read()) == ["timer", "queued"]
+
+
+async def test_an_actor_can_stop_itself_and_finish_its_message(autojump_clock, system):
+    """What it queued for itself is a dead letter."""
+    ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
+
+    async def stop(context):
+        context.ref.tell("queued")
+        context.stop()
+        await trio.sleep(1)
+        return "finished"
+
+    assert await ref.ask(Run(stop)) == "finished"
+    await ref.wait_stopped()
+    assert [letter.message for letter in system.dead_letters] == ["queued"]
+
+
+async def test_an_actor_is_no_part_of_the_request_that_started_it(autojump_clock, system):
+    """It starts in a clean context."""
+    request = contextvars.ContextVar("request", default="none")
+    request.set("mine")
+    ref = await system.spawn(player("a"))
+    assert await ref.ask(Run(lambda _: request.get())) == "none"
+
+
+async def test_an_error_in_a_group_of_one_is_told_as_itself(autojump_clock, system):
+    """A nursery inside of `receive` wraps it; directives and reports want the error."""
+
+    async def nested(_):
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def fail():
+                raise KeyError("inner")
+
+    ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
+    with pytest.raises(ActorDied):
+        await ref.ask(Run(nested))
+    exit_ = await ref.wait_stopped()
+    assert isinstance(exit_, Crashed)
+    assert isinstance(exit_.error, KeyError)
+
+
+async def test_a_crash_that_follows_a_stop_is_told_and_not_restarted(autojump_clock, system):
+    """The cancelled message may fail in its own cleaning up."""
+
+    async def untidy(_):
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("untidy")
+
+    ref = await system.spawn(player("a"))
+    ref.tell(Run(untidy))
+    await settled()
+    assert isinstance(await ref.stop(StopMode.NOW), Crashed)
+    assert not ref.alive
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_in_an_actor_is_never_swallowed(error):
+    """It ends the system, and the run, whatever the restart type."""
+    from actors import ActorSystem
+
+    async def main():
+        async with ActorSystem("s") as system:
+            ref = await system.spawn(player("a"))
+            ref.tell(Boom(error()))
+            await trio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert caught.value.subgroup(error) is not None

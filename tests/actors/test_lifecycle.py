@@ -1,0 +1,53 @@
+import itertools
+
+import pytest
+
+from actors.lifecycle import TRANSITIONS, InvalidTransition, State, Step, after
+
+
+@pytest.mark.parametrize(("state", "step"), list(itertools.product(State, Step)))
+def test_every_pair_is_in_the_table_or_an_error(state, step):
+    """No pair of state and step falls between."""
+    if (state, step) in TRANSITIONS:
+        assert after(state, step) is TRANSITIONS[state, step]
+    else:
+        with pytest.raises(InvalidTransition) as caught:
+            after(state, step)
+        assert str(caught.value) == f"{step.value} cannot happen while {state.value}"
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_can_be_told_to_end(state):
+    """A child is stoppable whatever it does just now."""
+    assert after(state, Step.END) in (State.STOPPING, State.STOPPED)
+
+
+def test_every_state_can_be_reached_and_left():
+    """The table has no island and no trap."""
+    reached = {State.STOPPED}
+    while grown := {to for (start, _), to in TRANSITIONS.items() if start in reached} - reached:
+        reached |= grown
+    assert reached == set(State)
+    assert {start for start, _ in TRANSITIONS} == set(State)
+
+
+def test_a_life_with_a_crash_and_a_wait():
+    """Start, crash, back off, start again, stop."""
+    state = State.STOPPED
+    seen = []
+    for step in (
+        Step.START,
+        Step.STARTED,
+        Step.END,
+        Step.ENDED,
+        Step.WAIT,
+        Step.START,
+        Step.STARTED,
+        Step.END,
+        Step.ENDED,
+    ):
+        state = after(state, step)
+        seen.append(state.value)
+    assert seen == [
+        "starting", "running", "stopping", "stopped", "backing_off", "starting", "running", "stopping", "stopped",
+    ]  # fmt: skip

@@ -1,0 +1,218 @@
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors import ActorDied, ChildSpec, Lane, MailboxFull, MailboxSpec, Overflow
+from actors.mailbox import EMPTY, FAIR_SHARE, Mailbox
+from tests.actors.troupe import Hang, Player, Read, Run, settled
+
+
+def filled(spec, *messages):
+    """A mailbox with these (lane, message) in it."""
+    mailbox = Mailbox(spec)
+    for lane, message in messages:
+        (mailbox.lanes[lane] or mailbox.open(lane)).items.append(message)
+    return mailbox
+
+
+def taken(mailbox):
+    """Everything, in the order it is served."""
+    return list(iter(mailbox.take, EMPTY))
+
+
+def test_lanes_are_served_in_their_order():
+    """An alert overtakes everything that waits."""
+    lanes = [Lane.LOW, Lane.NORMAL, Lane.HIGH, Lane.ALERT]
+    mailbox = filled(MailboxSpec(), *((lane, lane.name) for lane in lanes))
+    assert taken(mailbox) == ["ALERT", "HIGH", "NORMAL", "LOW"]
+
+
+def test_a_flood_of_alerts_leaves_a_share():
+    """One message of the lane passed over, after every `FAIR_SHARE` alerts at most."""
+    flood = [(Lane.ALERT, "alert")] * 100
+    mailbox = filled(MailboxSpec(), *flood, (Lane.NORMAL, "a"), (Lane.NORMAL, "b"), (Lane.LOW, "c"))
+    order = taken(mailbox)
+    assert order.index("a") < FAIR_SHARE
+    assert order.index("b") < 2 * FAIR_SHARE + 1
+    assert order.index("c") < 2 * FAIR_SHARE + 1
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(Lane)), st.integers()), max_size=80))
+def test_within_a_lane_the_order_is_first_in_first_out(messages):
+    """Whatever the mix, nothing is lost or doubled, and no lane is shuffled."""
+    mailbox = filled(MailboxSpec(), *((lane, (lane, number)) for lane, number in messages))
+    order = taken(mailbox)
+    for lane in Lane:
+        assert [item for item in order if item[0] is lane] == [item for item in messages if item[0] is lane]
+
+
+async def tell_while_busy(system, policy, messages, capacity=2):
+    """Tell a busy actor these messages; return its reference and what was refused."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=capacity, overflow=policy)
+
+    ref = await system.spawn(ChildSpec("small", Small))
+    gate = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: ref.ask(Run(lambda _: gate.wait())))
+        await settled()
+        refused = []
+        for message in messages:
+            try:
+                ref.tell(message)
+            except MailboxFull:
+                refused.append(message)
+        gate.set()
+    await settled()
+    return ref, refused
+
+
+@pytest.mark.parametrize(
+    ("policy", "heard", "refused", "dead"),
+    [
+        (Overflow.WAIT, [1, 2], [3, 4], []),
+        (Overflow.REJECT, [1, 2], [3, 4], []),
+        (Overflow.DROP_OLDEST, [3, 4], [], [1, 2]),
+        (Overflow.DROP_NEWEST, [1, 2], [], [3, 4]),
+    ],
+)
+async def test_each_policy_bounds_the_lane_and_counts_what_is_lost(
+    autojump_clock, system, policy, heard, refused, dead
+):
+    """Four messages for a lane of two."""
+    ref, turned_away = await tell_while_busy(system, policy, [1, 2, 3, 4])
+    assert await ref.ask(Read()) == heard
+    assert turned_away == refused
+    assert [letter.message for letter in system.dead_letters] == dead
+    lane = ref.statistics()[Lane.NORMAL]
+    assert (lane.dropped, lane.rejected, lane.high_water, lane.depth) == (len(dead), len(refused), 2, 0)
+
+
+async def test_bounds_and_policies_are_set_per_lane(autojump_clock, system):
+    """A mapping leaves the other lanes at their defaults."""
+
+    class Mixed(Player):
+        mailbox = MailboxSpec(capacity={Lane.LOW: 1}, overflow={Lane.LOW: Overflow.DROP_NEWEST})
+
+    ref = await system.spawn(ChildSpec("mixed", Mixed))
+    for number in range(3):
+        ref.tell(number, lane=Lane.LOW)
+        ref.tell(number + 10)
+    await settled()
+    assert await ref.ask(Read()) == [10, 11, 12, 0]
+
+
+async def test_send_waits_for_room_in_order(autojump_clock, system):
+    """Two senders stand in line behind a full lane and get in as it empties."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=1)
+
+    ref = await system.spawn(ChildSpec("small", Small))
+    gate = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: ref.ask(Run(lambda _: gate.wait())))
+        await settled()
+        ref.tell("first")
+        for message in ("second", "third"):
+            nursery.start_soon(ref.send, message)
+            await settled()
+        assert ref.statistics()[Lane.NORMAL].waiting_senders == 2
+        gate.set()
+    assert await ref.ask(Read()) == ["first", "second", "third"]
+
+
+async def test_send_gives_up_after_its_time_and_leaves_nothing_behind(autojump_clock, system):
+    """`MailboxFull` names the lane; the message never arrives."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=1)
+
+    ref = await system.spawn(ChildSpec("small", Small))
+    ref.tell(Hang())
+    await settled()
+    ref.tell("fits")
+    start = trio.current_time()
+    with pytest.raises(MailboxFull):
+        await ref.send("late", timeout_s=2.0)
+    assert trio.current_time() - start == 2.0
+    lane = ref.statistics()[Lane.NORMAL]
+    assert (lane.waiting_senders, lane.rejected) == (0, 1)
+
+
+async def test_a_send_that_waits_when_the_actor_ends_becomes_a_dead_letter(autojump_clock, system):
+    """Its sender goes on; the message is told of."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=1)
+
+    ref = await system.spawn(ChildSpec("small", Small))
+    ref.tell(Hang())
+    await settled()
+    ref.tell("queued")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ref.send, "waiting")
+        await settled()
+        await ref.stop()
+    assert [(letter.message, letter.why) for letter in system.dead_letters] == [
+        ("queued", "stopped"),
+        ("waiting", "stopped"),
+    ]
+
+
+async def test_an_ask_that_is_dropped_fails_its_caller(autojump_clock, system):
+    """A displaced request does not leave anybody waiting."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=1, overflow=Overflow.DROP_OLDEST)
+
+    ref = await system.spawn(ChildSpec("small", Small))
+    ref.tell(Hang())
+    await settled()
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def caller():
+            with pytest.raises(MailboxFull):
+                await ref.ask(Read(), timeout_s=1000)
+
+        await settled()
+        ref.tell("newer")
+
+
+async def test_a_full_mailbox_can_be_stopped(autojump_clock, system):
+    """A stop never waits behind the backlog."""
+    ref, _ = await tell_while_busy(system, Overflow.REJECT, [])
+    ref.tell(Hang())
+    await settled()
+    ref.tell(1)
+    ref.tell(2)
+    with pytest.raises(MailboxFull):
+        ref.tell(3)
+    await ref.stop()
+    assert not ref.alive
+    with pytest.raises(ActorDied):
+        await ref.ask(Read())
+
+
+async def test_a_batch_yields_after_about_a_millisecond():
+    """Ten thousand messages do not keep other tasks waiting until the last."""
+    from actors import ActorSystem
+
+    class Slow(Player):
+        mailbox = MailboxSpec(capacity=100_000)
+
+        async def receive(self, message, context):
+            sum(range(200))
+
+    async with ActorSystem("busy") as system:
+        ref = await system.spawn(ChildSpec("slow", Slow))
+        for number in range(10_000):
+            ref.tell(number)
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        assert 0 < ref.statistics()[Lane.NORMAL].depth < 10_000
+        await ref.stop()

@@ -1,0 +1,68 @@
+import pytest
+
+from actors import AutoShutdown, ChildSpec, Crashed, Decision, Directive, Killed, Normal, Restart, Shutdown, Strategy
+from actors.strategy import affected, decide, shuts_down
+from tests.actors.troupe import Player
+
+CRASH = Crashed(ValueError("boom"))
+
+
+@pytest.mark.parametrize(
+    ("restart", "restarted_after"),
+    [
+        (Restart.PERMANENT, {"normal", "shutdown", "killed", "crashed: ValueError"}),
+        (Restart.TRANSIENT, {"killed", "crashed: ValueError"}),
+        (Restart.TEMPORARY, set()),
+    ],
+)
+def test_the_restart_type_decides_by_the_exit(restart, restarted_after):
+    """permanent: always; transient: after abnormal ends; temporary: never."""
+    spec = ChildSpec("a", Player, restart=restart)
+    ends = [Normal(), Shutdown(), Killed(), CRASH]
+    assert {str(end) for end in ends if decide(spec, end) is Decision.RESTART} == restarted_after
+
+
+@pytest.mark.parametrize(
+    ("strategy", "failed", "replaced"),
+    [
+        (Strategy.ONE_FOR_ONE, "b", ["b"]),
+        (Strategy.ONE_FOR_ALL, "b", ["a", "b", "c"]),
+        (Strategy.REST_FOR_ONE, "a", ["a", "b", "c"]),
+        (Strategy.REST_FOR_ONE, "b", ["b", "c"]),
+        (Strategy.REST_FOR_ONE, "c", ["c"]),
+    ],
+)
+def test_the_strategy_says_who_is_replaced(strategy, failed, replaced):
+    """In start order."""
+    assert affected(strategy, ["a", "b", "c"], failed) == replaced
+
+
+@pytest.mark.parametrize(
+    ("error", "decision"),
+    [
+        (KeyError("k"), Decision.STOP),
+        (LookupError("l"), Decision.ESCALATE),
+        (ValueError("v"), Decision.RESTART),
+    ],
+)
+def test_a_directive_is_chosen_by_the_nearest_class_of_the_error(error, decision):
+    """KeyError is a LookupError, but its own entry is nearer."""
+    spec = ChildSpec("a", Player, directives={LookupError: Directive.ESCALATE, KeyError: Directive.STOP})
+    assert decide(spec, Crashed(error)) is decision
+
+
+@pytest.mark.parametrize(
+    ("auto", "significant", "left", "ends"),
+    [
+        (AutoShutdown.NEVER, True, 0, False),
+        (AutoShutdown.ANY, True, 2, True),
+        (AutoShutdown.ANY, False, 0, False),
+        (AutoShutdown.ALL, True, 1, False),
+        (AutoShutdown.ALL, True, 0, True),
+        (AutoShutdown.ALL, False, 0, False),
+    ],
+)
+def test_significant_children_end_their_supervisor(auto, significant, left, ends):
+    """The end of any, or of the last of them."""
+    spec = ChildSpec("a", Player, restart=Restart.TEMPORARY, significant=significant)
+    assert shuts_down(auto, spec, left) is ends

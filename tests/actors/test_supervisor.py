@@ -1,0 +1,425 @@
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    ActorCrashed,
+    ActorDied,
+    ActorRestarting,
+    AutoShutdown,
+    Backoff,
+    ChildSpec,
+    Crashed,
+    Decision,
+    Directive,
+    Escalated,
+    IntensityExceeded,
+    Killed,
+    Normal,
+    Restart,
+    Shutdown,
+    StartChild,
+    State,
+    StopChild,
+    Strategy,
+    Supervisor,
+)
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+
+
+async def open_troupe(system, strategy, diary, names="abc", **options):
+    """A supervisor of players; return it and its children."""
+    children = [player(name, diary) for name in names]
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=strategy, **options)))
+    diary.clear()
+    return ref, ref.children()
+
+
+async def crash(ref, error=None):
+    """Crash an actor and wait for what follows."""
+    ref.tell(Boom(error) if error else Boom())
+    await settled()
+
+
+async def test_one_for_one_replaces_the_failed_child_and_no_other(autojump_clock, system):
+    """The siblings do not notice."""
+    diary = []
+    _, children = await open_troupe(system, Strategy.ONE_FOR_ONE, diary)
+    await crash(children[1])
+    assert diary == ["stop b (crashed: ValueError)", "start b"]
+    assert [child.alive for child in children] == [True] * 3
+
+
+async def test_one_for_all_stops_all_in_reverse_and_starts_all_in_order(autojump_clock, system):
+    """None of the old survive; the references do."""
+    diary = []
+    _, children = await open_troupe(system, Strategy.ONE_FOR_ALL, diary)
+    children[0].tell("state")
+    await crash(children[1])
+    assert diary == [
+        "stop b (crashed: ValueError)", "stop c (shutdown)", "stop a (shutdown)", "start a", "start b", "start c",
+    ]  # fmt: skip
+    assert [await child.ask(Read()) for child in children] == [[], [], []]
+
+
+async def test_rest_for_one_restarts_only_the_later_siblings(autojump_clock, system):
+    """Killing the second of three leaves the first alone."""
+    diary = []
+    _, children = await open_troupe(system, Strategy.REST_FOR_ONE, diary)
+    children[1].kill()
+    await settled()
+    assert diary == ["stop b (killed)", "stop c (shutdown)", "start b", "start c"]
+
+
+async def test_two_failures_at_once_end_in_one_whole_group(autojump_clock, system):
+    """The second offender is replaced with the group of the first."""
+    diary = []
+    ref, children = await open_troupe(system, Strategy.ONE_FOR_ALL, diary, intensity=5)
+    children[0].kill()
+    children[2].kill()
+    await settled()
+    assert [child.path for child in ref.children()] == [child.path for child in children]
+    assert [await child.ask(Read()) for child in children] == [[], [], []]
+    assert sorted(line for line in diary if line.startswith("start")) == ["start a", "start b", "start c"]
+
+
+@pytest.mark.parametrize(
+    ("restart", "end", "comes_back"),
+    [
+        (Restart.PERMANENT, "stop", True),
+        (Restart.PERMANENT, "crash", True),
+        (Restart.PERMANENT, "kill", True),
+        (Restart.TRANSIENT, "stop", False),
+        (Restart.TRANSIENT, "crash", True),
+        (Restart.TRANSIENT, "kill", True),
+        (Restart.TEMPORARY, "stop", False),
+        (Restart.TEMPORARY, "crash", False),
+        (Restart.TEMPORARY, "kill", False),
+    ],
+)
+async def test_the_restart_type_decides_who_comes_back(autojump_clock, system, restart, end, comes_back):
+    """By its own stop, a crash, or a kill."""
+    ref = await system.spawn(player("a", restart=restart))
+    if end == "stop":
+        await ref.ask(Run(lambda context: context.stop()))
+    elif end == "crash":
+        ref.tell(Boom())
+    else:
+        ref.kill()
+    await settled()
+    assert ref.alive is comes_back
+    assert (system.find("/test/a") is ref) is comes_back
+
+
+async def test_the_reason_of_a_transient_childs_own_stop_is_normal(autojump_clock, system):
+    """And no crash is told."""
+    ref = await system.spawn(player("a", restart=Restart.TRANSIENT))
+    await ref.ask(Run(lambda context: context.stop()))
+    assert await ref.wait_stopped() == Normal()
+
+
+async def test_messages_that_arrive_during_a_restart_wait(autojump_clock, system):
+    """The failed one is not handled again."""
+    ref = await system.spawn(player("a", backoff=Backoff(min_s=1.0, jitter=0.0)))
+    ref.tell("lost with the state")
+    await crash(ref)
+    ref.tell("early")
+    assert await ref.ask(Read()) == ["early"]
+
+
+async def test_n_restarts_are_fine_and_the_next_fails_the_supervisor(autojump_clock, system, events):
+    """It stops its children in order and fails upward; its own parent restarts it."""
+    diary = []
+    ref, children = await open_troupe(system, Strategy.ONE_FOR_ONE, diary, intensity=2)
+    for _ in range(2):
+        await crash(children[1])
+    diary.clear()
+    await crash(children[1])
+    assert diary[:3] == ["stop b (crashed: ValueError)", "stop c (shutdown)", "stop a (shutdown)"]
+    assert diary[3:] == ["start a", "start b", "start c"]
+    crashes = [event for event in events if isinstance(event, ActorCrashed)]
+    assert [event.decision for event in crashes] == [
+        Decision.RESTART, Decision.RESTART, Decision.ESCALATE, Decision.RESTART,
+    ]  # fmt: skip
+    reason = crashes[-1].reason
+    assert isinstance(reason, Crashed)
+    assert reason.error == IntensityExceeded("/test/sup", "/test/sup/b", 2, 5.0) or isinstance(
+        reason.error, IntensityExceeded
+    )
+    assert isinstance(reason.error.__cause__, ValueError)
+    assert ref.alive
+    assert not children[1].alive
+
+
+async def test_restarts_spaced_wider_than_the_period_never_trip(autojump_clock, system):
+    """An hour of it takes milliseconds."""
+    ref, children = await open_troupe(system, Strategy.ONE_FOR_ONE, [], intensity=1, period_s=5.0)
+    for _ in range(100):
+        await crash(children[0])
+        await trio.sleep(36)
+    assert children[0].alive
+    assert ref._cell.restarts == 0
+
+
+async def test_a_restart_that_fails_is_tried_again_and_counted(autojump_clock, system):
+    """Until it works, or the intensity is spent."""
+    attempts = []
+
+    def flaky(_):
+        attempts.append(len(attempts))
+        if 1 <= attempts[-1] <= 2:
+            raise OSError("not yet")
+
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor([player("a", starting=flaky)], intensity=3)))
+    (child,) = ref.children()
+    await crash(child)
+    assert await child.ask(Read()) == []
+    assert attempts == [0, 1, 2, 3]
+    assert child._cell.restarts == 3
+
+
+async def test_a_restart_that_never_works_fails_the_supervisor(autojump_clock, system):
+    """A group is no exception."""
+    for strategy in Strategy:
+        worked = []
+
+        def once(_, worked=worked):
+            if worked:
+                raise OSError("never again")
+            worked.append(1)
+
+        spec = ChildSpec(
+            "sup",
+            lambda strategy=strategy, once=once: Supervisor(
+                [player("a"), player("b", starting=once)], intensity=3, strategy=strategy
+            ),
+            restart=Restart.TEMPORARY,
+        )
+        ref = await system.spawn(spec)
+        ref.children()[1].kill()
+        exit_ = await ref.wait_stopped()
+        assert isinstance(exit_, Crashed)
+        assert isinstance(exit_.error, IntensityExceeded)
+
+
+async def test_a_restart_that_hangs_ends_in_the_start_timeout(autojump_clock, system):
+    """And is tried again, while the supervisor serves others."""
+    starts = []
+
+    async def hang_once(_):
+        starts.append(trio.current_time())
+        if len(starts) == 2:
+            await trio.sleep_forever()
+
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(intensity=3)))
+    child = await ref.ask(StartChild(player("a", starting=hang_once, start_timeout_s=3.0)))
+    child.kill()
+    await settled()
+    assert await (await ref.ask(StartChild(player("b")))).ask(Read()) == []
+    assert await child.ask(Read()) == []
+    assert starts[2] - starts[1] == 3.0
+
+
+async def test_backoff_delays_each_restart_longer(autojump_clock, system, events):
+    """Per child, from min to max; the delays are told."""
+    backoff = Backoff(min_s=1.0, max_s=4.0, jitter=0.0)
+    ref = await system.spawn(
+        ChildSpec("sup", lambda: Supervisor([player("a", backoff=backoff), player("b", backoff=backoff)], intensity=9))
+    )
+    a, b = ref.children()
+    for _ in range(4):
+        await crash(a)
+        await a.ask(Read())
+    await crash(b)
+    delays = [(event.path[-1], event.delay_s) for event in events if isinstance(event, ActorRestarting)]
+    assert delays == [("a", 1.0), ("a", 2.0), ("a", 4.0), ("a", 4.0), ("b", 1.0)]
+
+
+async def test_backoff_starts_again_after_a_quiet_time_or_when_the_child_says_so(autojump_clock, system, events):
+    """The child calls `healthy`."""
+    ref = await system.spawn(player("a", backoff=Backoff(min_s=1.0, max_s=8.0, jitter=0.0, reset_after_s=60.0)))
+    await crash(ref)
+    await trio.sleep(61)
+    await crash(ref)
+    await trio.sleep(30)
+    await crash(ref)
+    await trio.sleep(30)
+    await ref.ask(Run(lambda context: context.healthy()))
+    await crash(ref)
+    assert [event.delay_s for event in events if isinstance(event, ActorRestarting)] == [1.0, 1.0, 2.0, 1.0]
+
+
+async def test_a_child_that_backs_off_is_seen_and_can_be_stopped(autojump_clock, system):
+    """Its next incarnation never comes, however long one waits."""
+    diary = []
+    ref = await system.spawn(player("a", diary, backoff=Backoff(min_s=10.0)))
+    await crash(ref)
+    (node,) = system.tree().children
+    assert (node.state, node.last_error) == (State.BACKING_OFF, "ValueError: boom")
+    start = trio.current_time()
+    ref.tell("waits")
+    assert await ref.stop() == Shutdown()
+    assert trio.current_time() == start
+    assert [letter.message for letter in system.dead_letters] == ["waits"]
+    await trio.sleep(100)
+    assert diary == ["start a", "stop a (crashed: ValueError)"]
+
+
+async def test_an_ask_that_waits_for_a_child_that_is_stopped_while_backing_off_fails(autojump_clock, system):
+    """Nobody waits for ever."""
+    ref = await system.spawn(player("a", backoff=Backoff(min_s=10.0)))
+    await crash(ref)
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def caller():
+            with pytest.raises(ActorDied):
+                await ref.ask(Read(), timeout_s=1000)
+
+        await settled()
+        await ref.stop()
+
+
+async def test_a_supervisor_can_be_stopped_while_a_child_backs_off_or_a_group_waits(autojump_clock, system):
+    """At once, and nothing comes back."""
+    for strategy in Strategy:
+        diary = []
+        children = [player(name, diary, backoff=Backoff(min_s=10.0)) for name in "ab"]
+        ref = await system.spawn(
+            ChildSpec("sup", lambda children=children, strategy=strategy: Supervisor(children, strategy=strategy))
+        )
+        await crash(ref.children()[0])
+        await trio.sleep(1)
+        start = trio.current_time()
+        assert await ref.stop() == Shutdown()
+        assert trio.current_time() == start
+        await trio.sleep(100)
+        assert sum(line.startswith("start") for line in diary) == 2
+
+
+async def test_a_group_waits_its_delay_together(autojump_clock, system):
+    """Nobody of it runs meanwhile."""
+    children = [player("a", backoff=Backoff(min_s=2.0, jitter=0.0)), player("b")]
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
+    await crash(ref.children()[0])
+    assert [node.state for node in system.tree().children[0].children] == [State.BACKING_OFF] * 2
+    start = trio.current_time()
+    assert await ref.children()[1].ask(Read()) == []
+    assert trio.current_time() - start == 2.0
+
+
+async def test_one_of_a_group_that_waits_can_be_stopped(autojump_clock, system):
+    """The others come back without it."""
+    children = [player(name, backoff=Backoff(min_s=2.0)) for name in "abc"]
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
+    await crash(ref.children()[0])
+    await ref.ask(StopChild("b"))
+    await trio.sleep(5)
+    assert [child.path[-1] for child in ref.children()] == ["a", "c"]
+    assert [await child.ask(Read()) for child in ref.children()] == [[], []]
+
+
+async def test_a_parent_busy_with_a_message_delays_no_restart(autojump_clock, system):
+    """Decisions are taken where the child ended."""
+    from actors import Supervision
+
+    parent = await system.spawn(player("parent", supervision=Supervision()))
+    child = await parent.ask(Run(lambda context: context.spawn(player("child"))))
+    parent.tell(Hang())
+    await settled()
+    child.kill()
+    assert await child.ask(Read()) == []
+
+
+async def test_dynamic_children_go_with_their_supervisors_incarnation(autojump_clock, system):
+    """When a supervisor restarts, its own children come back and the added ones do not."""
+    ref, (child, *_) = await open_troupe(system, Strategy.ONE_FOR_ONE, [], names="a")
+    added = await ref.ask(StartChild(player("added")))
+    ref.kill()
+    await settled()
+    assert [kid.path for kid in ref.children()] == ["/test/sup/a"]
+    assert (added.alive, child.alive) == (False, False)
+
+
+async def test_a_temporary_sibling_does_not_come_back_with_its_group(autojump_clock, system):
+    """It is stopped with the others, and forgotten."""
+    children = [player("a"), player("b", restart=Restart.TEMPORARY), player("c")]
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
+    await crash(ref.children()[0])
+    assert [child.path[-1] for child in ref.children()] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("auto", "ended", "supervisor_ends"),
+    [
+        (AutoShutdown.ANY, ["a"], True),
+        (AutoShutdown.ALL, ["a"], False),
+        (AutoShutdown.ALL, ["a", "b"], True),
+        (AutoShutdown.NEVER, ["a", "b"], False),
+    ],
+)
+async def test_the_end_of_significant_children_ends_their_supervisor(
+    autojump_clock, system, auto, ended, supervisor_ends
+):
+    """In order, with reason shutdown: a transient supervisor does not come back."""
+    children = [player(name, restart=Restart.TRANSIENT, significant=True) for name in "ab"] + [player("c")]
+    ref = await system.spawn(
+        ChildSpec("sup", lambda: Supervisor(children, auto_shutdown=auto), restart=Restart.TRANSIENT)
+    )
+    kids = dict(zip("abc", ref.children(), strict=True))
+    for name in ended:
+        await kids[name].ask(Run(lambda context: context.stop()))
+        await settled()
+    assert ref.alive is not supervisor_ends
+    if supervisor_ends:
+        assert await ref.wait_stopped() == Shutdown()
+
+
+async def test_directives_resume_stop_or_escalate_by_the_type_of_the_error(autojump_clock, system, events):
+    """Resume keeps the state and skips the message; its caller gets the error."""
+    directives = {KeyError: Directive.RESUME, OSError: Directive.STOP, ArithmeticError: Directive.ESCALATE}
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor([player("a", directives=directives)])))
+    (child,) = ref.children()
+    child.tell("kept")
+    with pytest.raises(KeyError):
+        await child.ask(Run(lambda _: {}["missing"]))
+    assert await child.ask(Read()) == ["kept"]
+    await crash(child, ZeroDivisionError())
+    assert not child.alive
+    (again,) = ref.children()
+    await crash(again, OSError())
+    assert isinstance(await again.wait_stopped(), Crashed)
+    crashes = [event for event in events if isinstance(event, ActorCrashed)]
+    assert [event.decision.value for event in crashes] == ["resume", "escalate", "restart", "stop"]
+    assert isinstance(crashes[2].reason.error, Escalated)
+
+
+async def test_an_unknown_message_harms_no_supervisor(autojump_clock, system):
+    """It is counted."""
+    ref, children = await open_troupe(system, Strategy.ONE_FOR_ONE, [])
+    ref.tell("what?")
+    await settled()
+    assert system.unhandled == 1
+    assert [child.alive for child in children] == [True] * 3
+
+
+async def test_a_task_that_holds_a_group_up_does_not_hold_the_supervisor_up(autojump_clock, system):
+    """While a sibling takes its grace, other requests are served."""
+    children = [player("a"), player("b", stopping=sleeping(4))]
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
+    ref.children()[0].kill()
+    await settled()
+    start = trio.current_time()
+    await ref.ask(StartChild(player("c")))
+    assert trio.current_time() == start
+
+
+async def test_a_killed_child_says_so(autojump_clock, system):
+    """Also when it never awaits anything of its own."""
+
+    class Idle(Player):
+        pass
+
+    ref = await system.spawn(ChildSpec("idle", Idle, restart=Restart.TEMPORARY))
+    ref.kill()
+    assert await ref.wait_stopped() == Killed()

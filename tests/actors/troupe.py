@@ -1,0 +1,102 @@
+"""Actors that the tests of the runtime share."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import trio
+from attrs import field, frozen
+
+from actors import Actor, Ask, ChildSpec, Context, Exit, Supervision
+
+
+@frozen(eq=False)
+class Run(Ask[Any]):
+    """Run `act` inside the actor, with its context, and answer with the result."""
+
+    act: Callable[[Context], Any]
+
+
+@frozen
+class Boom:
+    """Raise this error in `receive`."""
+
+    error: BaseException = field(factory=lambda: ValueError("boom"))
+
+
+class Hang:
+    """Never come back from `receive`."""
+
+
+class Read(Ask[list[Any]]):
+    """Answer with everything heard."""
+
+
+class Player(Actor):
+    """Does what it is told and writes in a shared diary when it starts and stops."""
+
+    def __init__(
+        self,
+        name: str = "player",
+        diary: list[str] | None = None,
+        *,
+        starting: Callable[[Context], Any] | None = None,
+        stopping: Callable[[Context], Any] | None = None,
+        supervision: Supervision | None = None,
+    ) -> None:
+        self.name = name
+        self.diary = diary if diary is not None else []
+        self.starting = starting
+        self.stopping = stopping
+        self.heard: list[Any] = []
+        if supervision is not None:
+            self.supervision = supervision
+
+    async def on_start(self, context: Context) -> None:
+        self.diary.append(f"start {self.name}")
+        await _call(self.starting, context)
+
+    async def receive(self, message: object, context: Context) -> None:
+        match message:
+            case Run() as ask:
+                ask.reply(await _call(ask.act, context))
+            case Read() as ask:
+                ask.reply(list(self.heard))
+            case Boom(error):
+                raise error
+            case Hang():
+                await trio.sleep_forever()
+            case _:
+                self.heard.append(message)
+
+    async def on_stop(self, context: Context, reason: Exit) -> None:
+        self.diary.append(f"stop {self.name} ({reason})")
+        await _call(self.stopping, context)
+
+
+async def _call(act: Callable[[Context], Any] | None, context: Context) -> Any:
+    result = None if act is None else act(context)
+    return await result if inspect.isawaitable(result) else result
+
+
+def player(name: str, diary: list[str] | None = None, **options: Any) -> ChildSpec:
+    """The spec of a player; options of `Player` and of `ChildSpec` may be mixed."""
+    mine = {key: options.pop(key) for key in ("starting", "stopping", "supervision") if key in options}
+    return ChildSpec(name, lambda: Player(name, diary, **mine), **options)
+
+
+def sleeping(seconds: float = math.inf) -> Callable[[Context], Any]:
+    """A hook that takes this long."""
+
+    async def hook(_: Context) -> None:
+        await trio.sleep(seconds)
+
+    return hook
+
+
+def settled() -> Any:
+    """Wait until every task waits for something."""
+    return trio.testing.wait_all_tasks_blocked()

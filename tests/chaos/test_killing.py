@@ -1,0 +1,176 @@
+"""Actors of every kind are killed in the middle of a run; the promise of the arc is kept all the same."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from actors import ActorRef, TreeNode
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import TERMINAL, Peer, check_arc, connected
+from tests.end_to_end.script import Call, Gate, Say, scripted
+from understudy.app import Running
+
+# Path patterns below the root, by the kind of actor; "*" stands for a name made at run time.
+KINDS = {
+    "tool call": "conversations/*/*/*",
+    "run": "conversations/*/*",
+    "conversation": "conversations/*",
+    "all conversations": "conversations",
+    "outbox": "connections/*/outbox",
+    "connection": "connections/*",
+    "all connections": "connections",
+    "store writer": "storage/writer",
+    "storage": "storage",
+    "recovery": "observe/recovery",
+    "observe": "observe",
+}
+
+
+def find(running: Running, pattern: str) -> list[ActorRef]:
+    """The living actors whose path fits the pattern."""
+    names = pattern.split("/")
+
+    def fits(node: TreeNode) -> bool:
+        parts = node.path.strip("/").split("/")[1:]
+        return len(parts) == len(names) and all(n in ("*", p) for n, p in zip(names, parts, strict=True))
+
+    found = [running.system.find(node.path) for node in running.system.tree().walk() if fits(node)]
+    return [ref for ref in found if ref is not None]
+
+
+async def outcome(running: Running, token: str, thread: str, runs: int = 1) -> list[dict[str, Any]]:
+    """What the log holds once `runs` runs have ended, as a client that comes anew is told."""
+    with trio.fail_after(20):
+        while True:
+            try:
+                async with connected(running.address, token) as peer:
+                    await peer.send({"type": "resume", "payload": {"threads": {thread: 0}}})
+                    while (events := whole(peer, runs)) is None:
+                        await peer.read()
+                    return events
+            except Exception as error:
+                # Its own connection may be what is being killed, or its thread not be there yet: it comes again.
+                if isinstance(error, trio.TooSlowError):
+                    raise
+                await trio.sleep(0.05)
+
+
+def whole(peer: Peer, runs: int) -> list[dict[str, Any]] | None:
+    """The log as this client has it, from 1 without gap and with `runs` ends; None while there is more to come.
+
+    Live events may come before the replay that was asked for: the client knows them by their numbers.
+    """
+    by_number = {event["seq"]: event for event in peer.durable() if event["thread_id"] == "t"}
+    events = [by_number[number] for number in range(1, len(by_number) + 1) if number in by_number]
+    ends = sum(event["type"] in TERMINAL for event in events)
+    return events if len(events) == len(by_number) and ends >= runs else None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("moment", ["in a tool", "in the answer"])
+async def test_whoever_is_killed_in_the_middle_the_run_ends_exactly_once(serve: Any, kind: str, moment: str) -> None:
+    """Kill one kind of actor while a tool works, or while the answer streams: one whole arc, one end, and it goes on."""
+    gate = Gate(open_after=2)
+    turns = [Call([("wait", {})])] if moment == "in a tool" else [Say("one two three four", gate)]
+    if kind == "tool call" and moment == "in the answer":
+        turns = [Call([("echo", {"text": "x"})]), *turns]
+    running = await serve(scripted(*turns, timeout_s=2.0))
+    _, _, session = await request(running.address, "POST", "/api/sessions")
+    token = session["session_token"]
+    async with connected(running.address, token) as peer:
+        await peer.say("go", agent_type="script", thread_id="t")
+        if moment == "in a tool":
+            await peer.until("tool_executing")
+            await wait_for(lambda: find(running, KINDS["tool call"]))
+        else:
+            await gate.reached.wait()
+        for ref in find(running, KINDS[kind]):
+            ref.kill()
+        gate.opened.set()
+        events = await outcome(running, token, "t")
+    check_arc(events)
+    await it_goes_on(running, token)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+async def test_random_kills_never_break_a_promise(serve: Any, seed: int) -> None:
+    """Seeded: three users chat while random actors die; every accepted message has one end, every log is gapless."""
+    chance = random.Random(seed)
+    turns = [Call([("echo", {"text": "x"}), ("tell_progress", {"steps": 3})]), Say("a few words of an answer")]
+    running = await serve(scripted(*turns, timeout_s=3.0))
+    tokens = []
+    for _ in range(3):
+        _, _, session = await request(running.address, "POST", "/api/sessions")
+        tokens.append(session["session_token"])
+
+    async def user(token: str) -> None:
+        accepted = 0
+        while accepted < 3:
+            try:
+                async with connected(running.address, token) as peer:
+                    await peer.say(f"message {accepted}", agent_type="script", thread_id="t", message_id=f"m{accepted}")
+                    with trio.fail_after(10):
+                        while not any(event["type"] == "message_accepted" for event in peer.seen):
+                            event = await peer.read()
+                            assert event["type"] != "error" or event["data"]["retryable"], event
+                            if event["type"] == "error" and "seq" not in event:
+                                break
+                        else:
+                            accepted += 1
+            except Exception:
+                # Its connection was killed: a client comes back and sends the same message_id again.
+                await trio.sleep(0.02)
+        check_log(await outcome(running, token, "t", runs=3), runs=3)
+
+    async def killer() -> None:
+        for _ in range(15):
+            await trio.sleep(chance.uniform(0.0, 0.03))
+            victims = find(running, KINDS[chance.choice(list(KINDS))])
+            if victims:
+                chance.choice(victims).kill()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(killer)
+        for token in tokens:
+            nursery.start_soon(user, token)
+    await it_goes_on(running, tokens[0])
+
+
+def check_log(events: list[dict[str, Any]], runs: int) -> None:
+    """A whole thread's log: numbers from 1 without gap, and for each run a whole arc."""
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    for run_id in {event["run_id"] for event in events}:
+        kinds = [event["type"] for event in events if event["run_id"] == run_id]
+        assert kinds[:2] == ["message_accepted", "agent_started"], kinds
+        assert sum(kind in TERMINAL for kind in kinds) == 1, kinds
+        assert kinds[-1] in TERMINAL, kinds
+        assert kinds.count("tool_executing") == kinds.count("tool_completed"), kinds
+        assert kinds.count("agent_started") == kinds.count("agent_completed"), kinds
+    assert len({event["run_id"] for event in events}) == runs
+
+
+async def it_goes_on(running: Running, token: str) -> None:
+    """Afterwards everything works as if nothing had been."""
+    with trio.fail_after(20):
+        while True:
+            try:
+                async with connected(running.address, token) as peer:
+                    await peer.say("What is 2 + 2?")
+                    assert (await peer.until_end())["type"] == "final_response"
+                    return
+            except Exception as error:
+                if isinstance(error, AssertionError | trio.TooSlowError):
+                    raise
+                await trio.sleep(0.05)
+
+
+async def wait_for(condition: Callable[[], object]) -> None:
+    """Let others run until the condition holds."""
+    with trio.fail_after(10):
+        while not condition():
+            await trio.sleep(0.005)

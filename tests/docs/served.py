@@ -1,0 +1,78 @@
+"""A real server on a free port, and a client that asks it and collects what comes."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define, field
+from trio_websocket import WebSocketConnection, open_websocket_url
+
+from understudy.agents.agent import Agent
+from understudy.app import Running, serve_house
+from understudy.config import Settings
+
+TERMINAL = ("final_response", "error")
+
+
+@asynccontextmanager
+async def served(data_dir: Path, agents: Sequence[Agent] = (), **settings: Any) -> AsyncIterator[Running]:
+    """Serve until the block ends; the offline model writes as fast as it can."""
+    settings = {"words_per_s": 10_000.0, "grace_s": 1.0, **settings}
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(partial(serve_house, Settings(port=0, data_dir=data_dir, **settings), agents))
+        nursery.cancel_scope.cancel()
+
+
+def socket_url(running: Running, path: str = "/ws") -> str:
+    """The address of one of the server's sockets."""
+    return running.address.replace("http", "ws", 1) + path
+
+
+@define
+class Peer:
+    """One connection. `events` is all that came, in order."""
+
+    socket: WebSocketConnection
+    thread_id: str = field(factory=lambda: uuid.uuid4().hex)
+    events: list[dict[str, Any]] = field(factory=list)
+
+    async def send(self, kind: str, **payload: Any) -> None:
+        """Send a command."""
+        await self.socket.send_message(json.dumps({"type": kind, "payload": payload}))
+
+    async def say(self, content: str, agent: str = "guide", **more: Any) -> None:
+        """Send a message to an agent, in this peer's thread."""
+        await self.send("user_message", content=content, agent_type=agent, thread_id=self.thread_id, **more)
+
+    async def until(self, *kinds: str) -> dict[str, Any]:
+        """Read on to the next event of one of these types, and give it."""
+        with trio.fail_after(20):
+            while True:
+                event = json.loads(await self.socket.get_message())
+                self.events.append(event)
+                if event["type"] in kinds:
+                    return event
+
+    async def ask(self, content: str, agent: str = "guide", **more: Any) -> dict[str, Any]:
+        """Send a message and give the event that ended its run."""
+        await self.say(content, agent, **more)
+        return await self.until(*TERMINAL)
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """The events of one type so far."""
+        return [event for event in self.events if event["type"] == kind]
+
+
+@asynccontextmanager
+async def connected(running: Running, token: str | None = None, path: str = "/ws") -> AsyncIterator[Peer]:
+    """A connection that was welcomed; `token` makes it another one of the same user."""
+    headers = [("Authorization", f"Bearer {token}")] if token else []
+    async with open_websocket_url(socket_url(running, path), extra_headers=headers) as socket:
+        peer = Peer(socket)
+        await peer.until("welcome")
+        yield peer

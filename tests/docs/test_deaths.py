@@ -1,0 +1,186 @@
+"""The table of docs/explanation/tree.md: who dies, what the user sees, what goes on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from trio_websocket import ConnectionClosed
+
+from actors import ActorRef, TreeNode
+from tests.docs.served import Peer, connected, served
+from tests.docs.tables import table
+from understudy import Agent, tool
+from understudy.app import Running
+from understudy.models.model import Reply, TextDelta, ToolCall, Turn
+
+pytestmark = pytest.mark.slow
+
+
+@tool
+async def hold() -> str:
+    """Wait for ever."""
+    await trio.sleep_forever()
+    return "never"
+
+
+@tool
+async def crash() -> str:
+    """Raise."""
+    raise RuntimeError("a tool that breaks")
+
+
+class Obedient:
+    """A model that calls the tool whose name the user said; told `fail`, it breaks itself."""
+
+    name = "obedient"
+    notice = "Does what it is told."
+
+    async def respond(self, turn: Turn, emit: object) -> Reply:
+        told = turn.messages[-1]
+        if told.content == "fail":
+            raise RuntimeError("a model that breaks")
+        if told.role == "user":
+            return Reply("", (ToolCall("1", told.content, {}, ""),))
+        await emit(TextDelta("That is over."))  # type: ignore[operator]
+        return Reply("That is over.")
+
+
+WORKER = Agent("worker", tools=[hold, crash], model=Obedient())
+
+
+def nodes(running: Running) -> Iterator[TreeNode]:
+    """Every actor that is alive."""
+    return running.system.tree().walk()
+
+
+def the(running: Running, kind: str) -> ActorRef:
+    """The one actor of a class."""
+    (path,) = [node.path for node in nodes(running) if node.type == kind]
+    ref = running.system.find(path)
+    assert ref is not None
+    return ref
+
+
+async def held(peer: Peer) -> None:
+    """Have a run stand in the middle of a tool call."""
+    await peer.say("hold", "worker")
+    await peer.until("tool_executing")
+
+
+def assert_whole(peer: Peer) -> None:
+    """The arc of the run is complete, and numbered without a gap."""
+    numbered = [event for event in peer.events if "seq" in event]
+    assert [event["seq"] for event in numbered] == list(range(1, len(numbered) + 1))
+    assert len(peer.all("agent_started")) == len(peer.all("agent_completed"))
+    assert len(peer.all("tool_executing")) == len(peer.all("tool_completed"))
+    assert len(peer.all("final_response")) + len(peer.all("error")) == 1
+
+
+async def test_a_tool_that_raises_is_a_failed_result(tmp_path: Path) -> None:
+    """The run goes on, and answers."""
+    async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
+        answer = await peer.ask("crash", "worker")
+        assert peer.all("tool_completed")[0]["data"]["status"] == "failed"
+        assert answer["type"] == "final_response"
+        assert_whole(peer)
+
+
+async def test_a_killed_tool_call_is_a_result_too(tmp_path: Path) -> None:
+    """The run goes on, and answers."""
+    async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
+        await held(peer)
+        the(running, "ToolCall").kill()
+        answer = await peer.until("final_response", "error")
+        assert peer.all("tool_completed")[0]["data"]["status"] == "killed"
+        assert answer["type"] == "final_response"
+        assert_whole(peer)
+
+
+async def test_a_run_that_raises_ends_in_agent_failed(tmp_path: Path) -> None:
+    """Its conversation ends its arc."""
+    async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
+        ended = await peer.ask("fail", "worker")
+        assert ended["data"]["code"] == "agent_failed"
+        assert_whole(peer)
+
+
+@pytest.mark.parametrize("kind", ["Run", "Conversation"])
+async def test_what_is_killed_ends_in_run_interrupted(tmp_path: Path, kind: str) -> None:
+    """A killed run is closed by its conversation, a killed conversation closes it when it is back."""
+    async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
+        await held(peer)
+        the(running, kind).kill()
+        ended = await peer.until("final_response", "error")
+        assert ended["data"]["code"] == "run_interrupted"
+        assert_whole(peer)
+
+
+async def test_the_next_in_line_begins_when_a_run_is_killed(tmp_path: Path) -> None:
+    """It waited, was told so, and is answered."""
+    async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
+        await held(peer)
+        await peer.say("crash", "worker")
+        await peer.until("agent_progress")
+        the(running, "Run").kill()
+        assert (await peer.until("error"))["data"]["code"] == "run_interrupted"
+        await peer.until("final_response")
+
+
+async def test_recovery_ends_the_runs_of_all_conversations(tmp_path: Path) -> None:
+    """The supervisor of all conversations is killed: within seconds the run is closed, on the same connection."""
+    async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
+        await held(peer)
+        conversations = running.system.find("/system/conversations")
+        assert conversations is not None
+        conversations.kill()
+        ended = await peer.until("final_response", "error")
+        assert ended["data"]["code"] == "run_interrupted"
+        assert_whole(peer)
+
+
+@pytest.mark.parametrize(("kind", "code"), [("Outbox", 1011), ("Connection", 1006)])
+async def test_a_client_comes_back_after_its_connection_died(tmp_path: Path, kind: str, code: int) -> None:
+    """The socket is closed, or dropped; the client comes back, and nothing is lost."""
+    async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
+        token = peer.events[0]["data"]["session_token"]
+        await held(peer)
+        the(running, kind).kill()
+        with pytest.raises(ConnectionClosed) as closed:
+            await peer.until("never")
+        assert closed.value.reason.code == code
+        the(running, "ToolCall").kill()
+        async with connected(running, token) as again:
+            await again.send("resume", threads={peer.thread_id: peer.events[-1]["seq"]})
+            await again.until("final_response")
+            peer.events += again.events[1:]
+        assert_whole(peer)
+
+
+async def test_the_writer_may_die_unnoticed(tmp_path: Path) -> None:
+    """What it had not answered is asked again."""
+    async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
+        the(running, "StoreWriter").kill()
+        answer = await peer.ask("crash", "worker")
+        assert answer["type"] == "final_response"
+        assert_whole(peer)
+
+
+async def test_a_restarted_server_closes_what_was_cut_off(tmp_path: Path) -> None:
+    """A server that is cancelled leaves an open run behind; the next one closes it, and the client resumes."""
+    async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
+        token = peer.events[0]["data"]["session_token"]
+        await held(peer)
+    async with served(tmp_path, [WORKER]) as running, connected(running, token) as again:
+        await again.send("resume", threads={peer.thread_id: peer.events[-1]["seq"]})
+        ended = await again.until("final_response", "error")
+        assert ended["data"]["code"] == "run_interrupted"
+        peer.events += again.events[1:]
+        assert_whole(peer)
+
+
+def test_the_table_names_every_kind_of_actor() -> None:
+    """Nobody who can die is left out."""
+    listed = " ".join(row["who dies"] for row in table("explanation/tree.md", "Who dies, and what then"))
+    for name in ("tool call", "run", "conversation", "outbox", "connection", "writer", "recovery", "process"):
+        assert name in listed

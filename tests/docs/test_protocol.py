@@ -1,0 +1,81 @@
+"""The protocol reference against the vocabulary it describes."""
+
+import attrs
+
+from tests.docs.tables import code, table
+from transport.codes import CLOSES, ERRORS
+from transport.commands import Say
+from transport.dialects import SUBPROTOCOLS, WIRE_NAMES, Dialect, choose
+from transport.events import EVENTS
+from transport.forms import COMMANDS
+from transport.limits import Limits
+
+PAGE = "reference/protocol.md"
+
+
+def test_every_event_is_listed_with_its_fields() -> None:
+    """Names, required and optional fields, and durability are those of transport/events.py."""
+    rows = {code(row["type"])[0]: row for row in table(PAGE, "Events")}
+    assert list(rows) == list(EVENTS)
+    for name, kind in EVENTS.items():
+        wire = WIRE_NAMES.get(kind, {})
+        named = [(wire.get(each.name, each.name), each.default is attrs.NOTHING) for each in attrs.fields(kind)]
+        assert code(rows[name]["required in `data`"]) == [field for field, needed in named if needed]
+        optional = [field for field, needed in named if not needed]
+        rendered = ["html"] if name == "final_response" else []  # added for connections that said so
+        assert code(rows[name]["optional"]) == optional + rendered
+        durable = "with a run" if name == "error" else "yes" if kind.durable else "no"
+        assert rows[name]["durable"] == durable
+
+
+def test_every_error_code_is_listed_word_for_word() -> None:
+    """Names, texts, retryability and HTTP statuses are those of transport/codes.py."""
+    rows = [(code(r["code"])[0], r["text"], r["retryable"] == "yes", int(r["HTTP"])) for r in table(PAGE, "Error codes")]
+    assert rows == [(each.name, each.text, each.retryable, each.http_status) for each in ERRORS.values()]
+
+
+def test_every_close_code_is_listed_word_for_word() -> None:
+    """Numbers, reasons, and whether a client may come back are those of transport/codes.py."""
+    rows = [(int(r["code"]), r["reason"], r["may come back"] == "yes") for r in table(PAGE, "Close codes")]
+    assert rows == [(each.number, each.reason, each.reconnect) for each in CLOSES.values()]
+
+
+def test_every_command_is_listed_with_its_fields() -> None:
+    """Each accepted `type` stands in the table of commands, with the fields of its command."""
+    listed: dict[str, list[str]] = {}
+    for row in table(PAGE, "Commands"):
+        for name in code(row["`type`"]):
+            listed[name] = code(row["fields"])
+    listed.pop("type")  # "or no `type`": the form below the table
+    assert set(listed) == set(COMMANDS)
+    for name, kind in COMMANDS.items():
+        fields = {each.name for each in attrs.fields(kind)}
+        assert set(listed[name]) == (fields if name == "refresh" else fields - {"session_token"})
+    assert COMMANDS["chat"] is Say
+
+
+def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
+    """What the tables name leads to the dialect they say."""
+    named = {"canonical": Dialect.CANONICAL, "payload": Dialect.PAYLOAD, "flat": Dialect.FLAT}
+    named["agent response"] = Dialect.AGENT_RESPONSE
+    rows = {row["dialect"]: code(row["chosen by"]) for row in table(PAGE, "Dialects")}
+    assert set(rows) == set(named)
+    for name, ways in rows.items():
+        for way in ways:
+            if way.startswith("?dialect="):
+                assert choose("/ws", (), {"dialect": way.partition("=")[2]}).dialect is named[name]
+            elif way in SUBPROTOCOLS:
+                assert SUBPROTOCOLS[way] is named[name]
+    for row in table(PAGE, "Endpoints"):
+        for path in code(row["path"]):
+            if path.startswith("WS "):
+                choice = choose(path.removeprefix("WS ").replace("{pillar}", "insights"), (), {})
+                assert choice.deprecated == ("deprecated" in row["what"])
+                assert choice.dialect is next(d for n, d in named.items() if f"{n} dialect" in row["what"])
+
+
+def test_limits_are_settings() -> None:
+    """Each limit that is named is one that an operator can set."""
+    known = {each.name for each in attrs.fields(Limits)}
+    named = {name for row in table(PAGE, "Limits") for name in code(row["setting"])}
+    assert named == known - {"message_bytes", "run_s"}  # they have no effect yet; the settings page says so

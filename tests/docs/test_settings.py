@@ -1,0 +1,66 @@
+"""The settings page against the settings and the commands."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import pytest
+
+from tests.docs.tables import DOCS, code, table
+from transport.limits import Limits
+from understudy.cli import main
+from understudy.config import Settings, load
+
+PAGE = "reference/settings.md"
+
+
+def shown(value: Any) -> str:
+    """A default as the page writes it."""
+    return f"`{value}`" if value or value == 0 else "(empty)"
+
+
+def rows_of(kind: type[Any], prefix: str) -> list[tuple[str, str, str]]:
+    """Name, default and variable of each setting of an attrs class."""
+    defaults = kind()
+    names = [each.name for each in attrs.fields(kind) if each.name != "limits"]
+    return [(name, shown(getattr(defaults, name)), f"{prefix}_{name}".upper()) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind", "prefix"), [("Settings", Settings, "understudy"), ("Limits", Limits, "understudy_limits")]
+)
+def test_every_setting_is_listed(heading: str, kind: type[Any], prefix: str) -> None:
+    """Names, defaults and variables are those of the code, in its order."""
+    rows = [(code(r["setting"])[0], r["default"], code(r["variable"])[0]) for r in table(PAGE, heading)]
+    assert rows == rows_of(kind, prefix)
+
+
+def test_the_example_file_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's understudy.toml loads, and says what it seems to say."""
+    example = re.findall(r"```toml\n(.*?)```", (DOCS / PAGE).read_text(), re.DOTALL)[0]
+    (tmp_path / "understudy.toml").write_text(example)
+    monkeypatch.chdir(tmp_path)
+    settings, given = load(), tomllib.loads(example)["understudy"]
+    assert settings.port == given["port"]
+    assert settings.allowed_origins == given["allowed_origins"]
+    assert settings.limits.runs_per_user == given["limits"]["runs_per_user"]
+
+
+def test_a_variable_of_a_limit_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables win over the file, limits included."""
+    (tmp_path / "understudy.toml").write_text("[understudy.limits]\nruns_per_user = 4\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNDERSTUDY_LIMITS_RUNS_PER_USER", "7")
+    assert load().limits.runs_per_user == 7
+
+
+@pytest.mark.parametrize("name", list(main.commands))
+def test_every_option_is_listed(name: str) -> None:
+    """Each command has a section, and each of its options a row there."""
+    options = [
+        parameter.opts[0] for parameter in main.commands[name].params if isinstance(parameter, click.Option)
+    ]
+    assert [code(row["option"])[0] for row in table(PAGE, f"understudy {name}")] == options

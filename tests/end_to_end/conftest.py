@@ -1,0 +1,41 @@
+"""A whole server in the test's own process: real sockets on a free port, a real database, real actors."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from understudy.agents.agent import Agent
+from understudy.app import Running, serve_house
+from understudy.config import Settings
+
+Serve = Callable[..., Awaitable[Running]]
+
+
+@pytest.fixture
+async def serve(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Serve]:
+    """Start a server with these agents and settings; it is stopped in order after the test."""
+
+    async def start(*agents: Agent, **settings: Any) -> Running:
+        given = Settings(**{"port": 0, "data_dir": tmp_path / "data", "words_per_s": 5000.0} | settings)
+        running: Running = await nursery.start(partial(serve_house, given, agents))
+        return running
+
+    yield start
+
+
+@pytest.fixture
+def csv_of_sales(tmp_path: Path) -> Path:
+    """A small table: two years of sales in two regions."""
+    path = tmp_path / "sales.csv"
+    rows = [
+        f"2025-{month:02d}-{day:02d},{region},{(month * 37 + day * 11) % 200 + 10}"
+        for month in range(1, 13)
+        for day in (3, 17)
+        for region in ("north", "south")
+    ]
+    path.write_text("\n".join(["date,region,sales", *rows]) + "\n")
+    return path

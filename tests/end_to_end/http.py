@@ -1,0 +1,74 @@
+"""One HTTP request over a real socket, for tests; JSON bodies are decoded."""
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import h11
+import trio
+
+
+async def request(
+    address: str,
+    method: str,
+    path: str,
+    *,
+    token: str | None = None,
+    body: bytes = b"",
+    content_type: str = "application/json",
+    headers: dict[str, str] | None = None,
+) -> tuple[int, dict[str, str], Any]:
+    """Send it and return the status, the headers in lower case, and the body (decoded when it is JSON or text)."""
+    where = urlsplit(address)
+    lines = {"Host": where.netloc, "Content-Length": str(len(body)), "Content-Type": content_type, "Connection": "close"}
+    if token is not None:
+        lines["Authorization"] = f"Bearer {token}"
+    lines |= headers or {}
+    client = h11.Connection(h11.CLIENT)
+    with trio.fail_after(20):
+        stream = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
+        async with stream:
+            head = h11.Request(method=method, target=path, headers=list(lines.items()))
+            await stream.send_all(
+                (client.send(head) or b"") + (client.send(h11.Data(body)) or b"") + (client.send(h11.EndOfMessage()) or b"")
+            )
+            return await _answer(client, stream)
+
+
+async def _answer(client: h11.Connection, stream: trio.SocketStream) -> tuple[int, dict[str, str], Any]:
+    status, headers, pieces = 0, {}, []
+    while True:
+        event = client.next_event()
+        if event is h11.NEED_DATA:
+            client.receive_data(await stream.receive_some(65536))
+        elif isinstance(event, h11.Response):
+            status = event.status_code
+            headers = {name.decode(): value.decode() for name, value in event.headers}
+        elif isinstance(event, h11.Data):
+            pieces.append(bytes(event.data))
+        else:
+            break
+    raw = b"".join(pieces)
+    kind = headers.get("content-type", "")
+    if kind.startswith("application/json"):
+        return status, headers, json.loads(raw)
+    return status, headers, raw.decode() if kind.startswith("text/") else raw
+
+
+async def handshake(address: str, path: str, **headers: str) -> tuple[int, Any]:
+    """Ask for a WebSocket and return how that was refused: the status and the decoded body."""
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    status, _, body = await request(address, "GET", path, headers=upgrade | headers)
+    return status, body
+
+
+def multipart(name: str, content: bytes, media_type: str = "text/csv") -> tuple[bytes, str]:
+    """A body with one file in the field `file`, and its content type."""
+    edge = "edge-7d1f0c"
+    head = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {media_type}\r\n\r\n'
+    return head.encode() + content + f"\r\n--{edge}--\r\n".encode(), f"multipart/form-data; boundary={edge}"

@@ -1,0 +1,73 @@
+"""A server in a process of its own, as an operator starts it: for what only a process can show."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define
+
+READY = "understudy is ready on "
+
+
+@define
+class Process:
+    """A running `understudy serve`, and the address it printed."""
+
+    process: trio.Process
+    address: str
+
+    async def kill(self) -> None:
+        """End it without a word (SIGKILL)."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def terminate(self) -> int:
+        """Ask it to stop (SIGTERM); returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.process.wait()
+
+
+@asynccontextmanager
+async def started(data_dir: Path, *options: str, port: int = 0, **environment: str) -> AsyncIterator[Process]:
+    """Start it on a free port and wait for its one line; it is killed at the end of the block if it still runs."""
+    command = [sys.executable, "-m", "understudy", "serve", "--port", str(port), "--data-dir", str(data_dir), *options]
+    async with trio.open_nursery() as nursery:
+        process: trio.Process = await nursery.start(
+            lambda task_status: trio.run_process(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                capture_stdout=False,
+                check=False,
+                env=os.environ | environment,
+                task_status=task_status,
+            )
+        )
+        try:
+            yield Process(process, await _address(process))
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+async def _address(process: trio.Process) -> str:
+    assert process.stdout is not None
+    line = b""
+    with trio.fail_after(30):
+        while not line.endswith(b"\n"):
+            piece = await process.stdout.receive_some()
+            assert piece, "it ended before it was ready"
+            line += piece
+    return line.decode().strip().removeprefix(READY)
+
+
+def refused(*options: str, **environment: str) -> Any:
+    """Start it in a way that must fail; returns the finished process with its output."""
+    command = [sys.executable, "-m", "understudy", "serve", "--port", "0", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, env=os.environ | environment, check=False)

@@ -1,0 +1,219 @@
+"""The arc of a run over a real socket: kept when all goes well, and when a tool or a model misbehaves."""
+
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.peer import check_arc, connected
+from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, scripted
+from understudy import Agent
+from understudy.models.model import ModelUnavailable
+
+REQUIRED = {
+    "message_accepted": {"message_id", "run_id", "content"},
+    "agent_started": {"agent_id", "message", "timestamp"},
+    "agent_thinking": {"agent_id", "thought", "timestamp"},
+    "tool_executing": {"call_id", "tool_name", "parameters", "description", "timestamp"},
+    "tool_completed": {"call_id", "tool_name", "result", "result_summary", "status", "duration_ms", "timestamp"},
+    "partial_result": {"text", "offset"},
+    "agent_completed": {"agent_id", "result", "status", "usage", "timestamp"},
+    "final_response": {"message", "status", "usage"},
+}
+
+
+async def run(serve: Any, agent: Agent, content: str = "go") -> list[dict[str, Any]]:
+    """Serve the agent, say something to it, and return all events of the run."""
+    running = await serve(agent)
+    async with connected(running.address) as peer:
+        await peer.say(content, agent_type=agent.name)
+        await peer.until_end()
+        check_arc(peer.durable())
+        return peer.seen[1:]
+
+
+def completed(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """The data of the run's tool_completed."""
+    return next(event["data"] for event in events if event["type"] == "tool_completed")
+
+
+async def test_a_run_shows_every_step_with_its_required_fields(serve: Any) -> None:
+    """Accepted, started, thinking, tool, answer in pieces, completed, final: in this order, with all fields."""
+    agent = scripted(Call([("echo", {"text": "hello"})]), Say("It said hello"))
+    events = await run(serve, agent)
+    kinds = list(dict.fromkeys(event["type"] for event in events))
+    assert kinds == list(REQUIRED)
+    for event in events:
+        assert REQUIRED[event["type"]] <= event["data"].keys()
+    assert completed(events) | {"result": "hello", "status": "ok"} == completed(events)
+    text = "".join(event["data"]["text"] for event in events if event["type"] == "partial_result")
+    assert text == events[-1]["data"]["message"] == "It said hello "
+
+
+async def test_pieces_of_the_answer_carry_the_number_of_characters_before_them(serve: Any) -> None:
+    """Offsets add up, across two turns of the model that both speak."""
+    events = await run(serve, scripted(Say("one two three four")))
+    position = 0
+    for event in events:
+        if event["type"] == "partial_result":
+            assert event["data"]["offset"] == position
+            position += len(event["data"]["text"])
+    assert position == len(events[-1]["data"]["message"])
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("refuse", "failed", "The oven is cold."),
+        ("crash", "failed", "The tool failed."),
+        ("hang", "timed_out", "stopped after 0.2 s"),
+        ("block", "timed_out", "stopped after 0.2 s"),
+        ("missing", "failed", "no tool called missing"),
+    ],
+)
+async def test_a_tool_that_misbehaves_is_a_result_and_the_run_goes_on(
+    serve: Any, name: str, status: str, words: str
+) -> None:
+    """Whatever a tool does, its call is completed with a status, the model is told, and the answer comes."""
+    events = await run(serve, scripted(Call([(name, {})]), Say("That did not work")))
+    assert completed(events)["status"] == status
+    assert words in completed(events)["result_summary"]
+    assert events[-1]["data"]["message"] == "That did not work "
+
+
+async def test_a_broken_tool_shows_an_error_id_and_nothing_of_its_code(serve: Any) -> None:
+    """The user gets an id to name; the exception's own words stay in the log."""
+    events = await run(serve, scripted(Call([("crash", {})]), Say("Hm")))
+    assert "secret-detail" not in str(events)
+    assert "Traceback" not in str(events)
+    assert "(error " in completed(events)["result_summary"]
+
+
+async def test_arguments_that_do_not_fit_are_told_by_name(serve: Any) -> None:
+    """A wrong argument fails the call with its own code, and names the parameter."""
+    events = await run(serve, scripted(Call([("echo", {"text": 5})]), Say("Hm")))
+    assert completed(events)["result"]["error"]["code"] == "invalid_arguments"
+    assert "text" in completed(events)["result_summary"]
+
+
+async def test_several_calls_of_one_turn_run_side_by_side_and_each_is_paired(serve: Any) -> None:
+    """One that hangs does not hold up the others, and each pair has its own id."""
+    calls = [("echo", {"text": "a"}), ("hang", {}), ("echo", {"text": "b"})]
+    events = await run(serve, scripted(Call(calls), Say("Done")))
+    ended = [event["data"] for event in events if event["type"] == "tool_completed"]
+    assert [data["tool_name"] for data in ended] == ["echo", "echo", "hang"]
+    assert len({data["call_id"] for data in ended}) == 3
+
+
+async def test_more_calls_than_allowed_are_refused_with_a_word(serve: Any) -> None:
+    """A model cannot flood the server with calls: the ninth of a turn is refused, and still paired."""
+    events = await run(serve, scripted(Call([("echo", {"text": "x"})] * 9), Say("Done")))
+    statuses = [event["data"]["status"] for event in events if event["type"] == "tool_completed"]
+    assert sorted(statuses) == ["failed"] + ["ok"] * 8
+
+
+async def test_a_model_that_never_stops_calling_ends_in_words(serve: Any) -> None:
+    """The number of turns is bounded; a script that only calls tools still comes to an end."""
+    events = await run(serve, scripted(Call([("echo", {"text": "again"})])))
+    assert events[-1]["type"] == "final_response"
+
+
+async def test_a_handoff_ends_one_agent_and_starts_the_next(serve: Any) -> None:
+    """The handoff names both; the answer comes from the second, under its own name."""
+    second = scripted(Say("Here I am"), name="second")
+    first = Agent("first", model=scripted(Hand("second")).model, colleagues=("second",))
+    running = await serve(first, second)
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type="first")
+        final = await peer.until_end()
+        check_arc(peer.durable())
+    handoff = next(event for event in peer.seen if event["type"] == "agent_handoff")
+    assert (handoff["data"]["from"], handoff["data"]["to"]) == ("first", "second")
+    assert final["agent_type"] == "second"
+
+
+async def test_a_model_that_cannot_be_reached_is_an_error_with_its_own_words(serve: Any) -> None:
+    """The run ends in model_unavailable, retryable, with the sentence the provider's module chose."""
+    events = await run(serve, scripted(Raise(ModelUnavailable("The model is asleep."))))
+    error = events[-1]["data"]
+    assert (error["code"], error["message"], error["retryable"]) == ("model_unavailable", "The model is asleep.", True)
+
+
+async def test_a_model_that_breaks_is_an_error_with_an_id(serve: Any) -> None:
+    """An unexpected exception of the model ends the run in agent_failed; its words are not shown."""
+    events = await run(serve, scripted(Raise(RuntimeError("secret-detail"))))
+    assert events[-1]["data"]["code"] == "agent_failed"
+    assert events[-1]["data"]["error_id"]
+    assert "secret-detail" not in str(events)
+
+
+async def test_an_agent_that_takes_too_long_is_stopped(serve: Any) -> None:
+    """Its tool is stopped with it, and the run ends in agent_timeout."""
+    events = await run(serve, scripted(Call([("wait", {})]), timeout_s=0.2))
+    assert completed(events)["status"] in ("timed_out", "cancelled")
+    assert events[-1]["data"]["code"] == "agent_timeout"
+
+
+async def test_cancel_stops_a_tool_and_keeps_what_was_said(serve: Any) -> None:
+    """The run ends at once in final_response `cancelled`, its tool completed as cancelled."""
+    running = await serve(scripted(Call([("wait", {})])))
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type="script")
+        executing = await peer.until("tool_executing")
+        with trio.fail_after(2):
+            await peer.send({"type": "cancel", "payload": {"run_id": executing["run_id"]}})
+            final = await peer.until_end()
+        check_arc(peer.durable())
+    assert (final["type"], final["data"]["status"]) == ("final_response", "cancelled")
+    assert completed(peer.seen)["status"] == "cancelled"
+
+
+async def test_cancel_in_the_middle_of_an_answer_keeps_the_text_so_far(serve: Any) -> None:
+    """What was streamed before the cancel is the answer."""
+    gate = Gate(open_after=2)
+    running = await serve(scripted(Say("one two three", gate)))
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type="script")
+        run_id = (await peer.until("message_accepted"))["run_id"]
+        await gate.reached.wait()
+        await peer.send({"type": "cancel", "payload": {"run_id": run_id}})
+        final = await peer.until_end()
+    assert final["data"]["message"].split() == ["one", "two"][: len(final["data"]["message"].split())]
+    assert final["data"]["status"] == "cancelled"
+
+
+async def test_progress_of_a_tool_is_shown(serve: Any) -> None:
+    """A tool's own signs of life reach the client."""
+    events = await run(serve, scripted(Call([("tell_progress", {"steps": 3})]), Say("Done")))
+    notes = [event["data"]["note"] for event in events if event["type"] == "agent_progress"]
+    assert notes == ["step 1", "step 2", "step 3"]
+
+
+async def test_messages_of_one_thread_are_answered_one_after_the_other(serve: Any) -> None:
+    """The second waits for the first, is told so, and both arcs are whole."""
+    gate = Gate()
+    running = await serve(scripted(Say("word", gate)))
+    async with connected(running.address) as peer:
+        await peer.say("first", agent_type="script")
+        first = (await peer.until("message_accepted"))["run_id"]
+        await gate.reached.wait()
+        await peer.say("second", agent_type="script")
+        second = (await peer.until("message_accepted"))["run_id"]
+        assert "Waiting" in (await peer.until("agent_progress"))["data"]["note"]
+        gate.opened.set()
+        assert (await peer.until_end())["run_id"] == first
+        assert (await peer.until_end())["run_id"] == second
+    assert [event["run_id"] for event in peer.durable() if event["type"] == "agent_started"] == [first, second]
+
+
+async def test_a_thread_takes_only_so_many_waiting_messages(serve: Any) -> None:
+    """Beyond the bounded line a message is refused with `busy`, and nothing of it is stored."""
+    gate = Gate()
+    running = await serve(scripted(Say("word", gate)))
+    async with connected(running.address) as peer:
+        for number in range(12):
+            await peer.say(f"message {number}", agent_type="script")
+        error = await peer.until("error", code="busy")
+        assert error["data"]["retry_after"] > 0
+        assert error.get("seq") is None
+        gate.opened.set()

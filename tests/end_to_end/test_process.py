@@ -1,0 +1,121 @@
+"""What only a process can show: killed in the middle, told to stop, started wrongly."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import trio
+import trio_websocket
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import check_arc, connected
+from tests.end_to_end.process import refused, started
+
+LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(300))
+
+
+@pytest.mark.slow
+async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(tmp_path: Path) -> None:
+    """`kill -9`, restart: the client resumes from its last seq in under 3 s, no gap, no repeat, one terminal event."""
+    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="20") as server:
+        _, _, session = await request(server.address, "POST", "/api/sessions")
+        token, port = session["session_token"], int(server.address.rpartition(":")[2])
+        async with connected(server.address, token) as peer:
+            await peer.say(LONG, thread_id="diary")
+            await peer.until("partial_result")
+            await server.kill()
+            before = peer.durable()
+    began = time.monotonic()
+    async with started(tmp_path, port=port) as server, connected(server.address, token) as peer:
+        await peer.send({"type": "resume", "payload": {"threads": {"diary": before[-1]["seq"]}}})
+        end = await peer.until_end()
+        took = time.monotonic() - began
+        check_arc(before + peer.durable())
+        assert (end["data"]["code"], end["data"]["retryable"]) == ("run_interrupted", True)
+        assert took < 3, "the promise of the protocol page"
+        await peer.say("What is 2 + 2?", thread_id="diary")
+        assert (await peer.until_end())["type"] == "final_response"
+
+
+@pytest.mark.slow
+async def test_sigterm_tells_clients_first_and_ends_within_five_seconds(tmp_path: Path) -> None:
+    """Each client gets `drain` with a hint, then 1001; the exit code is 0, also in the middle of an answer."""
+    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="5") as server:
+        async with connected(server.address) as peer:
+            await peer.say(LONG)
+            await peer.until("partial_result")
+            began = time.monotonic()
+            server.process.terminate()
+            drain = await peer.until("drain")
+            assert drain["data"]["reconnect_after_s"] > 0
+            with pytest.raises(trio_websocket.ConnectionClosed) as closed:
+                while True:
+                    await peer.read()
+            assert closed.value.reason.code == 1001
+        with trio.fail_after(10):
+            code = await server.process.wait()
+    assert code == 0
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.slow
+def test_it_refuses_to_listen_to_the_world_without_a_secret(tmp_path: Path) -> None:
+    """On any but a loopback address it does not start, and says how to mend it."""
+    ended = refused("--host", "0.0.0.0", "--data-dir", str(tmp_path))
+    assert ended.returncode != 0
+    assert "UNDERSTUDY_SECRET" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "environment", "word"),
+    [
+        (["no_such_module:agent"], {}, "no_such_module"),
+        (["json:loads"], {}, "not an understudy.Agent"),
+        (["nonsense"], {}, "MODULE:ATTR"),
+        (["--model", "oracle"], {}, "oracle"),
+        ([], {"UNDERSTUDY_PORT": "many"}, "port"),
+        ([], {"UNDERSTUDY_SECRET": "short"}, "UNDERSTUDY_SECRET"),
+        (["--database-url", "oracle://x"], {}, "SQLite"),
+    ],
+)
+def test_a_wrong_start_says_what_is_wrong(
+    tmp_path: Path, options: list[str], environment: dict[str, str], word: str
+) -> None:
+    """A sentence with the culprit's name, a failing exit code, no traceback."""
+    ended = refused("--data-dir", str(tmp_path), *options, **environment)
+    assert ended.returncode != 0
+    assert word.lower() in ended.stderr.lower()
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+async def test_with_a_secret_nobody_gets_in_without_a_token(tmp_path: Path) -> None:
+    """No anonymous session over REST; a socket without a token must bring one in its first message."""
+    secret = "0123456789abcdef" * 3
+    async with started(tmp_path, UNDERSTUDY_SECRET=secret) as server:
+        status, _, body = await request(server.address, "POST", "/api/sessions")
+        assert (status, body["error"]["code"]) == (401, "unauthenticated")
+        url = server.address.replace("http", "ws", 1) + "/ws"
+        async with trio_websocket.open_websocket_url(url) as socket:
+            await socket.send_message(json.dumps({"type": "message", "content": "Hello"}))
+            with trio.fail_after(10), pytest.raises(trio_websocket.ConnectionClosed) as closed:
+                while True:
+                    await socket.get_message()
+            assert closed.value.reason.code == 4401
+        token = await _token(tmp_path, secret)
+        async with trio_websocket.open_websocket_url(url) as socket:
+            await socket.send_message(json.dumps({"type": "hello", "payload": {}, "session_token": token}))
+            with trio.fail_after(10):
+                assert json.loads(await socket.get_message())["data"]["user"] == "ada"
+
+
+async def _token(tmp_path: Path, secret: str) -> str:
+    import os
+    import sys
+
+    command = [sys.executable, "-m", "understudy", "token", "--user", "ada", "--data-dir", str(tmp_path)]
+    ended = await trio.run_process(command, capture_stdout=True, env=os.environ | {"UNDERSTUDY_SECRET": secret})
+    return bytes(ended.stdout).decode().strip()

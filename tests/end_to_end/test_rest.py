@@ -1,0 +1,178 @@
+"""The HTTP door over real sockets: the page, threads, files, agents, operations, and errors in one shape."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from tests.end_to_end.http import multipart, request
+from tests.end_to_end.peer import connected
+from understudy.app import Running
+
+
+async def session(running: Running) -> str:
+    """A new anonymous session's token."""
+    _, _, body = await request(running.address, "POST", "/api/sessions")
+    return str(body["session_token"])
+
+
+async def test_the_page_comes_with_a_strict_policy_and_nothing_from_elsewhere(serve: Any) -> None:
+    """No inline script or style, no other origin; every file it names is there."""
+    running = await serve()
+    status, headers, page = await request(running.address, "GET", "/")
+    assert status == 200
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    for quote in ('src="', 'href="'):
+        for piece in page.split(quote)[1:]:
+            name = piece.partition('"')[0]
+            if name.startswith("/"):
+                assert (await request(running.address, "GET", name))[0] == 200, name
+            assert "//" not in name
+
+
+async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> None:
+    """A thread begins with a message; its title can be changed; deleted, it is gone for its user too."""
+    running = await serve()
+    token = await session(running)
+    async with connected(running.address, token) as peer:
+        await peer.say("What is 2 + 2? About zebras.", thread_id="a/b c")
+        await peer.until_end()
+
+    async def call(method: str, path: str, **body: Any) -> Any:
+        return await request(running.address, method, path, token=token, body=json.dumps(body).encode())
+
+    status, _, found = await call("GET", "/api/threads?query=zebras")
+    assert (status, [thread["id"] for thread in found["threads"]]) == (200, ["a/b c"])
+    assert (await call("GET", "/api/threads?query=giraffes"))[2]["threads"] == []
+    assert (await call("PATCH", "/api/threads/a/b%20c", title=" New   title "))[2]["title"] == "New title"
+    status, _, history = await call("GET", "/api/threads/a/b%20c/messages")
+    assert [message["role"] for message in history["messages"]] == ["user", "assistant"]
+    assert "4" in history["messages"][1]["html"]
+    status, _, log = await call("GET", "/api/threads/a/b%20c/events?after=1")
+    assert [event["seq"] for event in log["events"]] == list(range(2, log["last_seq"] + 1))
+    assert (await call("DELETE", "/api/threads/a/b%20c"))[0] == 204
+    assert (await call("GET", "/api/threads/a/b%20c/messages"))[0] == 404
+
+
+async def test_another_user_sees_nothing(serve: Any) -> None:
+    """Threads and files of one user do not exist for another."""
+    running = await serve()
+    ada, bob = await session(running), await session(running)
+    async with connected(running.address, ada) as peer:
+        await peer.say("Hello", thread_id="diary")
+        await peer.until_end()
+    body, kind = multipart("a.csv", b"a,b\n1,2\n")
+    _, _, file = await request(running.address, "POST", "/api/files", token=ada, body=body, content_type=kind)
+    for path in ("/api/threads/diary", "/api/threads/diary/events", f"/api/files/{file['id']}"):
+        assert (await request(running.address, "GET", path, token=ada))[0] == 200
+        assert (await request(running.address, "GET", path, token=bob))[0] == 404
+    assert (await request(running.address, "GET", "/api/threads", token=bob))[2]["threads"] == []
+
+
+async def test_an_uploaded_file_comes_back_as_a_download_only(serve: Any) -> None:
+    """Byte for byte, never as a page, whatever it claims to be; its name is made harmless."""
+    running = await serve()
+    token = await session(running)
+    content = b"<script>alert(1)</script>"
+    body, kind = multipart("../../etc/x.html", content, "text/html")
+    status, _, file = await request(running.address, "POST", "/api/files", token=token, body=body, content_type=kind)
+    assert (status, file["name"], file["size"]) == (201, "x.html", len(content))
+    status, headers, back = await request(running.address, "GET", f"/api/files/{file['id']}", token=token)
+    assert (status, back) == (200, content)
+    assert headers["content-type"] == "application/octet-stream"
+    assert headers["content-disposition"].startswith("attachment")
+
+
+async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(serve: Any, tmp_path: Path) -> None:
+    """413 with a sentence, both just over the file's limit and far over the body's."""
+    running = await serve(max_file_bytes=100_000)
+    token = await session(running)
+    for size in (100_001, 1_000_000):
+        body, kind = multipart("big.csv", b"x" * size)
+        status, _, answer = await request(
+            running.address, "POST", "/api/files", token=token, body=body, content_type=kind
+        )
+        assert (status, answer["error"]["code"]) == (413, "file_too_large"), size
+    files = trio.Path(tmp_path / "data" / "files")
+    assert not await files.exists() or not list(await files.iterdir())
+
+
+async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve: Any) -> None:
+    """One shape for all errors; nothing of the code's insides."""
+    running = await serve()
+    token = await session(running)
+    cases = [
+        ("GET", "/api/threads", None, b"", 401, "unauthenticated"),
+        ("GET", "/api/nothing", token, b"", 404, "not_found"),
+        ("PUT", "/api/threads", token, b"", 404, "not_found"),
+        ("GET", "/page/../config.py", token, b"", 404, "not_found"),
+        ("GET", "/page/%2e%2e%2fconfig.py", token, b"", 404, "not_found"),
+        ("GET", "/api/threads?limit=many", token, b"", 400, "invalid_command"),
+        ("GET", "/api/threads?limit=100000", token, b"", 400, "invalid_command"),
+        ("GET", "/api/threads?cursor=nonsense", token, b"", 400, "invalid_command"),
+        ("GET", "/api/threads/nowhere/messages", token, b"", 404, "not_found"),
+        ("GET", "/api/files/nowhere", token, b"", 404, "not_found"),
+        ("POST", "/api/files", token, b"{}", 400, "invalid_file"),
+        ("POST", "/api/sessions/refresh", None, b"", 401, "unauthenticated"),
+    ]
+    for method, path, who, body, status, code in cases:
+        got, _, answer = await request(running.address, method, path, token=who, body=body)
+        assert (got, answer["error"]["code"]) == (status, code), path
+        assert answer["error"]["message"], path
+        assert answer["error"]["error_id"], path
+        assert ".py" not in json.dumps(answer), path
+
+
+async def test_a_session_is_renewed_for_the_same_user(serve: Any) -> None:
+    """The new token speaks for the same user and session, and lives longer."""
+    running = await serve()
+    _, _, first = await request(running.address, "POST", "/api/sessions")
+    status, _, second = await request(
+        running.address, "POST", "/api/sessions/refresh", token=first["session_token"]
+    )
+    assert status == 200
+    assert (second["user"], second["session"]) == (first["user"], first["session"])
+    assert second["expires_at"] >= first["expires_at"]
+
+
+async def test_agents_and_tools_are_listed_with_their_schemas(serve: Any) -> None:
+    """The guide and four liaisons; every tool with a JSON schema; the model says what it is."""
+    running = await serve()
+    token = await session(running)
+    _, _, listed = await request(running.address, "GET", "/api/agents", token=token)
+    assert [agent["name"] for agent in listed["agents"]] == [
+        "guide",
+        "content",
+        "insights",
+        "operations",
+        "business_outcomes",
+    ]
+    assert "not a language model" in listed["model"]["notice"]
+    _, _, tools = await request(running.address, "GET", "/api/tools", token=token)
+    named = {tool["name"]: tool["parameters"] for tool in tools["tools"]}
+    assert {"profile_table", "query_table", "chart_table", "calculate", "sanitize_content"} <= named.keys()
+    assert all(schema["type"] == "object" for schema in named.values())
+
+
+async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> None:
+    """Health names each part; readiness writes to the store; the metrics count what happened."""
+    running = await serve()
+    _, _, health = await request(running.address, "GET", "/healthz")
+    assert health["status"] == "ok"
+    assert {"storage", "conversations", "connections", "observe"} <= health["checks"].keys()
+    assert (await request(running.address, "GET", "/readyz"))[0] == 200
+    async with connected(running.address) as peer:
+        await peer.say("What is 2 + 2?")
+        await peer.until_end()
+    _, _, metrics = await request(running.address, "GET", "/metrics")
+    for line in (
+        'understudy_runs_total{outcome="success"} 1.0',
+        "understudy_runs_without_end 0.0",
+        'understudy_tool_calls_total{status="ok",tool="calculate"} 1.0',
+        'understudy_events_sent_total{type="final_response"} 1.0',
+    ):
+        assert line in metrics, line

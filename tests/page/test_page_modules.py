@@ -1,0 +1,146 @@
+"""The chat page's modules: their own tests under Node, and what must never be in them."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "understudy" / "page"
+MODULES = sorted(PAGE.glob("*.js"))
+STYLES = sorted(PAGE.glob("*.css"))
+FILES = [*MODULES, *STYLES, PAGE / "index.html", PAGE / "icon.svg"]
+SETTER = "safe_html.js"
+XML_NAMESPACES = {"http://www.w3.org/2000/svg"}  # names, never fetched
+MARKUP_SINKS = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|parseFromString|setHTMLUnsafe|document\.write"
+    r"|srcdoc|\beval\(|new Function"
+)
+
+
+@pytest.mark.slow
+def test_node_suite() -> None:
+    """The pure parts and the protocol client pass their own suite under Node."""
+    node = shutil.which("node")
+    if node is None:
+        assert not os.environ.get("CI"), "node is needed to test the page"
+        pytest.skip("node is not installed")
+    files = [str(file) for file in sorted(Path(__file__).parent.glob("*.test.mjs"))]
+    done = subprocess.run([node, "--test", *files], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_markup_enters_in_one_place_only(module: Path) -> None:
+    """Only the one setter can turn text into markup, and it does so in one statement."""
+    found = MARKUP_SINKS.findall(module.read_text(encoding="utf-8"))
+    assert found == (["innerHTML"] if module.name == SETTER else [])
+
+
+def test_only_rendered_answers_reach_the_setter() -> None:
+    """The setter is called by the prose module alone, and that is given nothing but the server's html."""
+    users = [module.name for module in MODULES if "setSafeHtml" in module.read_text(encoding="utf-8")]
+    assert users == ["prose.js", SETTER]
+    shown = [
+        argument
+        for module in MODULES
+        if module.name != "prose.js"
+        for argument in re.findall(r"showProse\(\w+, ([\w.]+)\)", module.read_text(encoding="utf-8"))
+    ]
+    assert shown == ["block.html", "final.html"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_nothing_comes_from_elsewhere(file: Path) -> None:
+    """No file names an address outside its own origin."""
+    text = file.read_text(encoding="utf-8")
+    outside = set(re.findall(r"(?:https?|wss?):?//[^\s\"'`)]+|(?<=[\"'(])//[a-z][^\s\"')]*", text))
+    assert outside <= XML_NAMESPACES
+
+
+def test_page_has_no_inline_script_style_or_handler() -> None:
+    """The content security policy allows none of them."""
+    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", html)
+    assert re.findall(r"<script[^>]*>(?!</script>)", html) == []
+
+
+def test_styles_are_set_by_property_only() -> None:
+    """A style attribute written by a module would be refused by the policy; handlers are listeners."""
+    for module in MODULES:
+        assert not re.search(r"setAttribute\(\s*[\"'](style|on\w+)|cssText", module.read_text(encoding="utf-8")), (
+            module.name
+        )
+
+
+def test_everything_the_page_names_is_there() -> None:
+    """Each stylesheet, script and import exists, and each module but the entry points is preloaded."""
+    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    named = set(re.findall(r"/page/([\w.]+)", html))
+    assert named <= {file.name for file in PAGE.iterdir()}
+    assert {file.name for file in [*MODULES, *STYLES]} <= named
+    for module in MODULES:
+        for target in re.findall(r"from \"\./([\w.]+)\"", module.read_text(encoding="utf-8")):
+            assert (PAGE / target).is_file(), f"{module.name} imports {target}"
+
+
+@pytest.mark.parametrize("file", [*MODULES, *STYLES], ids=lambda file: file.name)
+def test_modules_stay_small(file: Path) -> None:
+    """A module stays one noun."""
+    assert len(file.read_text(encoding="utf-8").splitlines()) < (400 if file.suffix == ".js" else 500)
+
+
+def test_both_dark_themes_are_one() -> None:
+    """The dark colours of the switch and those of the system's preference are the same."""
+    text = (PAGE / "tokens.css").read_text(encoding="utf-8")
+    blocks = [re.findall(r"(--[\w-]+): ([^;]+);", block) for block in re.findall(r"color-scheme: dark;([^}]+)}", text)]
+    assert len(blocks) == 2
+    assert blocks[0] == blocks[1]
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+TEXT_ON = {
+    "--ink": ("--paper", "--surface", "--sunken", "--hover", "--bubble", "--danger-soft"),
+    "--ink-2": ("--paper", "--surface", "--sunken", "--hover", "--danger-soft"),
+    "--ink-3": ("--paper", "--surface", "--sunken", "--hover"),
+    "--accent": ("--paper", "--surface", "--sunken"),
+    "--on-accent": ("--accent",),
+    "--danger": ("--danger-soft", "--sunken"),
+    "--warn": ("--warn-soft", "--sunken"),
+    "--paper": ("--danger",),
+}
+
+
+@pytest.mark.parametrize(("theme", "at"), [("light", 0), ("dark", 1)])
+def test_code_has_contrast(theme: str, at: int) -> None:
+    """Each colour of code has at least 4.5 to 1 on the ground that the page gives code."""
+    ground = dict(
+        re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", (PAGE / "tokens.css").read_text().split("[data-theme")[at])
+    )
+    block = re.findall(r"\.highlight \{([^}]+)}", (PAGE / "highlight.css").read_text(encoding="utf-8"))[at]
+    colours = re.findall(r"--code-(?!background|deleted|inserted)\w+: (#[0-9a-f]{6});", block)
+    assert len(colours) == 8, theme
+    assert min(_contrast(colour, ground["--sunken"]) for colour in colours) >= 4.5
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("ink", "ground"), [(ink, ground) for ink, grounds in TEXT_ON.items() for ground in grounds])
+def test_text_has_contrast(theme: str, ink: str, ground: str) -> None:
+    """Each colour of text has at least 4.5 to 1 on each ground it stands on (WCAG 2.2, 1.4.3)."""
+    text = (PAGE / "tokens.css").read_text(encoding="utf-8")
+    block = text.split(':root[data-theme="dark"]')[0 if theme == "light" else 1]
+    colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", block.split("@media")[0]))
+    assert _contrast(colours[ink], colours[ground]) >= 4.5

@@ -1,0 +1,185 @@
+"""Markup for a page is inert, keeps what an answer needs, and calls no foreign host."""
+
+import time
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sanitization import OFF, STANDARD, Category, Scrubber
+from sanitization.detectors.markup import ATTRIBUTES, TAGS
+
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+
+
+class Reader(HTMLParser):
+    """Collects the elements of a piece of HTML with their attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+def assert_inert(html: str) -> None:
+    """Only listed elements and attributes, only addresses that lead somewhere harmless."""
+    for tag, attributes in Reader(html).seen:
+        assert tag in TAGS
+        for name, value in attributes.items():
+            if name in ("rel", "target"):
+                continue
+            assert name in ATTRIBUTES.get(tag, ()) or (name == "align" and tag in ("td", "th")), (tag, name)
+            if name == "href":
+                assert (value or "").lower().startswith(("http:", "https:", "mailto:")) or ":" not in (value or "")
+            if name == "src":
+                assert (value or "").startswith(("/", "data:image/")) or ":" not in (value or "")
+
+
+HOSTILE = [
+    ("<script>alert(1)</script>ok", "ok"),
+    ("<img src=x onerror=alert(1)>", '<img src="x">'),
+    ("<svg onload=alert(1)><a xlink:href='javascript:x'>y</a></svg>", ""),
+    ("<iframe src='https://x'></iframe>a", "a"),
+    ("<form action='https://x'><input name=p>a</form>", "a"),
+    ("<p style='background:url(https://x)'>a</p>", "<p>a</p>"),
+    ("<p onclick=a() class=x id=y data-z=1>a</p>", "<p>a</p>"),
+    ("<!-- <b> -->a", "a"),
+    ("<math><mi>x</mi></math>a", "a"),
+    ("<base href='https://x'><link rel=stylesheet href=x><meta http-equiv=refresh content=0>a", "a"),
+]
+
+
+@pytest.mark.parametrize(("html", "clean"), HOSTILE)
+def test_active_markup_goes(html: str, clean: str) -> None:
+    """Elements, handlers and styles that do something are not there afterwards, and are reported."""
+    scrubbed = Scrubber().scrub_html(html)
+    assert scrubbed.text == clean
+    assert_inert(scrubbed.text)
+    assert html.startswith(("<p style", "<!--")) or {each.category for each in scrubbed.findings} == {Category.MARKUP}
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["javascript:x", "JaVa\tScRiPt:x", " javascript:x", "\u2028javascript:x", "&#106;avascript:x", "vbscript:x",
+     "data:text/html,<b>x", "file:///etc/passwd", "jav&#x0A;ascript:x", "feed:javascript:x", PIXEL],
+)  # fmt: skip
+def test_links_lead_by_known_schemes_only(address: str) -> None:
+    """A link of any other scheme, however dressed, has no address."""
+    out = Scrubber().scrub_html(f'<a href="{address}">x</a>').text
+    assert [name for _, attributes in Reader(out).seen for name in attributes if name == "href"] == []
+
+
+@pytest.mark.parametrize(
+    "address", ["https://x.org/?a=1&amp;b=2", "http://x", "mailto:a@b.org", "/path", "#part", "a/b"]
+)
+def test_links_open_apart_and_tell_nothing(address: str) -> None:
+    """Harmless links stay, in a window of their own, without opener, referrer or endorsement."""
+    out = Scrubber().scrub_html(f'<a href="{address}" rel="x" target="_top">x</a>').text
+    assert out == f'<a href="{address}" target="_blank" rel="noopener noreferrer nofollow">x</a>'
+
+
+FOREIGN = [
+    "https://evil.org/a.png",
+    "//evil.org/a.png",
+    "/\\evil.org/a",
+    "\\\\evil.org\\a",
+    "https:evil.org",
+    "http:/evil.org",
+    " https://evil.org",
+    "ht\ntps://evil.org/",
+    "https://good.org@evil.org/a",
+    "https://good.org.evil.org/",
+    "data:image/svg+xml;base64,PHN2Zz4=",
+    "data:text/html,x",
+    "ftp://good.org/a",
+    "https://[",
+    "cid:a",
+]
+
+
+@pytest.mark.parametrize("address", FOREIGN)
+def test_images_of_foreign_hosts_are_not_fetched(address: str) -> None:
+    """An image is a request: its host would learn what is being read. The alternative text stays."""
+    scrubber = Scrubber(STANDARD.with_image_hosts("good.org"))
+    assert scrubber.scrub_html(f'<img src="{address}" alt="a chart">').text == '<img alt="a chart">'
+
+
+@pytest.mark.parametrize("address", ["/a.png", "a.png", PIXEL, "https://GOOD.org/a.png", "//good.org/a.png"])
+def test_images_of_this_house_and_of_named_hosts_are_shown(address: str) -> None:
+    """Own origin, inline, and the policy's hosts."""
+    out = Scrubber(STANDARD.with_image_hosts("good.org")).scrub_html(f'<img src="{address}">').text
+    assert out == f'<img src="{address}">'
+
+
+def test_only_the_policys_classes_stay() -> None:
+    """Class names could dress a message as part of the page."""
+    scrubber = Scrubber(STANDARD.with_classes({"span": frozenset({"k"})}))
+    assert scrubber.scrub_html('<span class="k admin">x</span>').text == '<span class="k">x</span>'
+    assert scrubber.scrub_html('<p class="k">x</p>').text == "<p>x</p>"
+
+
+def test_what_an_answer_needs_stays() -> None:
+    """Paragraphs, lists, code, tables with alignment, quotes and rules pass as they are."""
+    html = (
+        '<h1>T</h1><p>a <em>b</em> <strong>c</strong> <code>d</code><br></p><ol start="3"><li>x</li></ol><hr>'
+        "<blockquote><p>q</p></blockquote><pre><code>x &lt; y</code></pre>"
+        '<table><thead><tr><th align="right">h</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table>'
+    )
+    scrubbed = Scrubber().scrub_html(html)
+    assert (scrubbed.text, scrubbed.findings) == (html, ())
+
+
+def test_no_policy_lets_markup_through() -> None:
+    """Even the policy that looks for nothing makes markup safe."""
+    assert Scrubber(OFF).scrub_html("<script>x</script><b>y</b>").text == "<b>y</b>"
+
+
+PARTS = [
+    "<",
+    ">",
+    "</",
+    "a",
+    "img",
+    " ",
+    "href=",
+    "src=",
+    "'",
+    '"',
+    "javascript:",
+    "//x.org",
+    "onload=x",
+    "<svg>",
+    "<math>",
+    "<style>",
+    "<p ",
+    "<a ",
+    "<img ",
+    "<!--",
+    "-->",
+    "/>",
+    "&lt;",
+    "\n",
+]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=25))
+def test_whatever_comes_in_what_comes_out_is_inert_and_stable(parts: list[str]) -> None:
+    """Broken markup becomes safe markup; cleaning it again changes nothing."""
+    once = Scrubber().scrub_html("".join(parts)).text
+    assert_inert(once)
+    assert Scrubber().scrub_html(once).text == once
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["<", "<a ", "<img src=", "<b onclick= ", "</", "<p x='"])
+def test_a_hostile_megabyte_takes_linear_time(unit: str) -> None:
+    """What would be quadratic takes minutes here."""
+    text = unit * (1_000_000 // len(unit))
+    began = time.process_time()
+    Scrubber().scrub_html(text)
+    assert time.process_time() - began < 5

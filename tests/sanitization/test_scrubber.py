@@ -1,0 +1,93 @@
+"""The face: text mode leaves text alone, policies choose, accounts are bounded and tell nothing."""
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+
+import sanitization
+from sanitization import OFF, STANDARD, Category, Scrubber, summary
+from sanitization.offsets import Edits
+from tests.sanitization.samples import SECRETS, texts
+
+
+@pytest.mark.parametrize("text", ["a < b && c > d", "<b>not</b> & 'escaped' \"here\"", "", "x\r\n\ty", "1 <script> 2"])
+def test_text_is_never_escaped(text: str) -> None:
+    """Text mode gives ordinary text back byte for byte."""
+    assert Scrubber().scrub(text).text == text
+
+
+@given(texts)
+def test_findings_account_for_every_change(text: str) -> None:
+    """Outside the findings nothing changes: the rest of the original is in the result, in order."""
+    scrubbed = Scrubber().scrub(text)
+    removed = {place for each in scrubbed.findings for place in range(each.start, each.end)}
+    kept = "".join(letter for place, letter in enumerate(text) if place not in removed)
+    assert scrubbed.text.replace("[redacted]", "") == kept.replace("[redacted]", "")
+    assert list(scrubbed.findings) == sorted(scrubbed.findings, key=lambda each: (each.start, each.end))
+
+
+def test_a_policy_chooses_what_is_looked_for() -> None:
+    """Each category alone, and none."""
+    text = f"\x1b[1m\u200b{SECRETS['secret.npm.token']}"
+    for category in (Category.TERMINAL, Category.INVISIBLE):
+        policy = evolve(OFF, categories=frozenset({category}))
+        assert {each.category for each in Scrubber(policy).scrub(text).findings} == {category}
+    assert Scrubber(OFF).scrub(text).text == text
+
+
+def test_the_threshold_keeps_guesses_out() -> None:
+    """A find below the threshold is neither replaced nor reported."""
+    prose = "my password is hunter2x!"
+    assert Scrubber().scrub(prose).findings
+    assert Scrubber(evolve(STANDARD, threshold=0.7)).scrub(prose).text == prose
+
+
+def test_the_account_is_bounded_and_the_scrubbing_is_not() -> None:
+    """Beyond the bound replacements are made and counted, not listed."""
+    scrubbed = Scrubber(evolve(STANDARD, max_findings=10)).scrub("a\x00" * 50)
+    assert (scrubbed.text, len(scrubbed.findings), scrubbed.omitted) == ("a" * 50, 10, 40)
+
+
+def test_a_summary_holds_no_secret() -> None:
+    """Counts by category, kinds and places; neither it nor the findings print the text."""
+    secret = SECRETS["secret.github.token"]
+    scrubbed = Scrubber().scrub(f"\u200bmy {secret}")
+    told = summary(scrubbed.findings)
+    assert told.counts == {"invisible": 1, "secret": 1}
+    assert told.findings == (
+        {"kind": "invisible.zero_width", "start": 0, "end": 1},
+        {"kind": "secret.github.token", "start": 4, "end": 44},
+    )
+    assert secret not in repr((told, scrubbed))
+
+
+def test_edits_map_back() -> None:
+    """Places in a new text lead to where their characters stood in the old one."""
+    edits = Edits()  # "ab--cd==ef" -> "abcdXef"
+    edits.add(2, 4, 0)
+    edits.add(6, 8, 1)
+    old, new = "ab--cd==ef", "abcdXef"
+    assert [old[edits.old_start(place)] for place, letter in enumerate(new) if letter != "X"] == list("abcdef")
+    assert (edits.old_start(4), edits.old_end(5)) == (6, 8)
+    assert (edits.old_start(1), edits.old_end(3)) == (1, 5)
+    assert len(edits) == 2
+
+
+def test_edits_map_out_of_a_longer_replacement() -> None:
+    """Any part of a replacement stands for all that was replaced."""
+    edits = Edits()  # "a=b" -> "aXYZb"
+    edits.add(1, 2, 3)
+    assert [(edits.old_start(place), edits.old_end(place + 1)) for place in range(5)] == [
+        (0, 1),
+        *[(1, 2)] * 3,
+        (2, 3),
+    ]
+
+
+def test_public_names() -> None:
+    """What the package exports."""
+    names = {name for name in vars(sanitization) if name[0].isupper() or name == "summary"}
+    assert names == {
+        *("Category", "Finding", "OFF", "Policy", "STANDARD"),
+        *("Scrubbed", "Scrubber", "StreamScrubber", "Summary", "summary"),
+    }

@@ -1,0 +1,258 @@
+"""The reconnecting client, against servers that misbehave in every way it is made for."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, field
+
+from tests.transport.door import open_door
+from transport.client import Client, Reconnect, open_client
+from transport.errors import SocketClosed, Unauthenticated
+from transport.http import error_body
+from transport.websocket import Socket, Upgrade
+
+QUICK = Reconnect(first_s=0.01, max_s=0.02, attempts=3, connect_s=2.0, ping_s=5.0)
+
+
+def event(kind: str, seq: int | None = None, thread_id: str | None = "t", **data: Any) -> bytes:
+    """A frame of the canonical dialect."""
+    frame: dict[str, Any] = {"type": kind, "data": data}
+    if seq is not None:
+        frame["seq"] = seq
+    if thread_id is not None:
+        frame["thread_id"] = thread_id
+    return json.dumps(frame).encode()
+
+
+@define
+class Script:
+    """A server whose connections each follow one step; the last step is used again for all later ones."""
+
+    steps: list[Callable[[Socket], Awaitable[None]]]
+    upgrades: list[Upgrade] = field(factory=list)
+
+    async def serve(self, upgrade: Upgrade) -> None:
+        """Serve one connection."""
+        step = self.steps[min(len(self.upgrades), len(self.steps) - 1)]
+        self.upgrades.append(upgrade)
+        await step(await upgrade.accept("understudy.v1"))
+
+
+async def hear(socket: Socket) -> Any:
+    """The next command."""
+    return json.loads(await socket.receive())
+
+
+async def next_events(client: Client, count: int) -> list[dict[str, Any]]:
+    """The next events."""
+    with trio.fail_after(10):
+        return [await client.__anext__() for _ in range(count)]
+
+
+async def test_events_come_as_dicts_and_commands_as_the_protocol_has_them() -> None:
+    """Say, cancel, refresh and resume on one connection; batches are taken apart."""
+    heard: list[Any] = []
+    three = trio.Event()
+
+    async def step(socket: Socket) -> None:
+        await socket.write([event("pong", thread_id=None)])
+        for _ in range(3):
+            heard.append(await hear(socket))
+        three.set()
+        heard.append(await hear(socket))
+        await socket.write([b"[" + event("agent_thinking", 1) + b"," + event("agent_thinking", 2) + b"]"])
+        await socket.receive()
+
+    script = Script([step])
+    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", token="secret") as client:
+        await next_events(client, 1)
+        message_id = await client.say("hi", thread_id="t", references=["f"])
+        await client.cancel("r")
+        await client.refresh("newer")
+        with trio.fail_after(10):
+            await three.wait()
+        await client.resume({"u": 3})
+        assert [told["seq"] for told in await next_events(client, 2)] == [1, 2]
+        assert client.last_seq == {"t": 2, "u": 3}
+    assert script.upgrades[0].headers["authorization"] == "Bearer secret"
+    assert [command["type"] for command in heard] == ["user_message", "cancel", "refresh", "resume"]
+    payload = {"content": "hi", "message_id": message_id, "thread_id": "t", "references": ["f"]}
+    assert heard[0]["payload"] == payload
+    assert heard[3]["payload"] == {"threads": {"u": 3}}
+
+
+async def test_it_comes_back_and_asks_for_what_it_missed() -> None:
+    """After a lost connection it resumes behind the last event, and tells nothing twice."""
+    heard: list[Any] = []
+
+    async def break_off(socket: Socket) -> None:
+        await socket.write([event("agent_thinking", seq) for seq in (1, 2)])
+        await socket.close(1013)
+
+    async def replay(socket: Socket) -> None:
+        heard.append(await hear(socket))
+        await socket.write([event("agent_thinking", seq) for seq in (2, 3)])
+        await socket.receive()
+
+    script = Script([break_off, replay])
+    async with (
+        open_door(script.serve) as port,
+        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
+    ):
+        assert [told["seq"] for told in await next_events(client, 3)] == [1, 2, 3]
+    assert heard == [{"type": "resume", "payload": {"threads": {"t": 2}}}]
+
+
+async def test_a_message_that_was_not_accepted_is_sent_again() -> None:
+    """Under its own id, until it is accepted; then no more."""
+    heard: list[str] = []
+
+    async def lose(socket: Socket) -> None:
+        heard.append((await hear(socket))["payload"]["message_id"])
+        await socket.close(1011)
+
+    async def accept(socket: Socket) -> None:
+        heard.append((await hear(socket))["payload"]["message_id"])
+        await socket.write([event("message_accepted", 1, message_id="mine", run_id="r", content="hi")])
+        await socket.close(1001)
+
+    async def listen(socket: Socket) -> None:
+        heard.append((await hear(socket))["type"])
+        await socket.write([event("pong", thread_id=None)])
+        heard.append((await hear(socket))["type"])
+        await socket.write([event("pong", thread_id=None)])
+        await socket.receive()
+
+    script = Script([lose, accept, listen])
+    async with (
+        open_door(script.serve) as port,
+        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
+    ):
+        assert await client.say("hi", message_id="mine") == "mine"
+        assert [told["type"] for told in await next_events(client, 2)] == ["message_accepted", "pong"]
+        await client.cancel("r")
+        await next_events(client, 1)
+    assert heard == ["mine", "mine", "resume", "cancel"]
+
+
+async def test_the_token_of_an_anonymous_session_is_kept() -> None:
+    """What `welcome` carries is shown at the next handshake."""
+
+    async def welcome(socket: Socket) -> None:
+        await socket.write([event("welcome", thread_id=None, session_token="given")])
+        await socket.close(1001)
+
+    script = Script([welcome])
+    async with (
+        open_door(script.serve) as port,
+        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
+    ):
+        await next_events(client, 2)
+    assert "authorization" not in script.upgrades[0].headers
+    assert script.upgrades[1].headers["authorization"] == "Bearer given"
+
+
+async def test_a_resync_moves_the_place() -> None:
+    """Events before the place that the server names are not waited for."""
+
+    async def resync(socket: Socket) -> None:
+        await socket.write([event("resync", last_seq=40), event("agent_thinking", 41)])
+        await socket.receive()
+
+    script = Script([resync])
+    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
+        assert [told["type"] for told in await next_events(client, 2)] == ["resync", "agent_thinking"]
+        assert client.last_seq == {"t": 41}
+
+
+@pytest.mark.parametrize("code", [1000, 1008, 4401, 4403])
+async def test_a_final_close_ends_the_iteration(code: int) -> None:
+    """Where the registry says that a client must not come back, it does not."""
+
+    async def close(socket: Socket) -> None:
+        await socket.write([event("pong", thread_id=None)])
+        await socket.close(code, "over")
+
+    script = Script([close])
+    async with (
+        open_door(script.serve) as port,
+        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
+    ):
+        await next_events(client, 1)
+        with trio.fail_after(5), pytest.raises(SocketClosed) as closed:
+            await client.__anext__()
+    assert (closed.value.code, closed.value.reason) == (code, "over")
+    assert len(script.upgrades) == 1
+
+
+async def test_a_refused_token_is_not_tried_again() -> None:
+    """401 before the upgrade ends it at once; 503 is worth another try, up to the last."""
+    refused: list[int] = []
+
+    async def refuse(upgrade: Upgrade) -> None:
+        status = 401 if upgrade.path == "/ws" else 503
+        refused.append(status)
+        await upgrade.refuse(status, error_body("unauthenticated" if status == 401 else "busy"))
+
+    async with open_door(refuse) as port:
+        for path, error in (("ws", Unauthenticated), ("other", SocketClosed)):
+            async with open_client(f"ws://127.0.0.1:{port}/{path}", reconnect=QUICK) as client:
+                with trio.fail_after(5), pytest.raises(error):
+                    await client.__anext__()
+    assert refused == [401, 503, 503, 503]
+
+
+async def test_a_server_that_is_gone_is_given_up() -> None:
+    """After the last attempt iteration raises; messages said meanwhile wait, and only so many."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    await listeners[0].aclose()
+    async with open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client:
+        for _ in range(100):
+            await client.say("anybody?")
+        with pytest.raises(trio.WouldBlock):
+            await client.say("one too many")
+        with trio.fail_after(5), pytest.raises(SocketClosed) as closed:
+            await client.__anext__()
+    assert closed.value.code == 1006
+
+
+async def test_a_server_that_falls_silent_is_left(autojump_clock: trio.testing.MockClock) -> None:
+    """A connection whose pings are not answered is dropped, and another one made."""
+    accepted = trio.Event()
+
+    async def answer(socket: Socket) -> None:
+        accepted.set()
+        await socket.receive()
+
+    async def hang(socket: Socket) -> None:
+        await trio.sleep_forever()
+
+    script = Script([hang, answer])
+    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK):
+        with trio.fail_after(60):
+            await accepted.wait()
+    assert len(script.upgrades) == 2
+
+
+async def test_closing_ends_the_iteration() -> None:
+    """After the block, iterating stops without an error."""
+
+    async def listen(socket: Socket) -> None:
+        await socket.receive()
+
+    script = Script([listen])
+    async with open_door(script.serve) as port:
+        async with open_client(f"ws://127.0.0.1:{port}/ws") as client:
+            pass
+        assert [told async for told in client] == []
+
+
+def test_the_delay_grows_and_is_random() -> None:
+    """Full jitter: anything from nothing to the doubled bound, never over the longest."""
+    how = Reconnect(first_s=0.5, max_s=30.0)
+    assert [how.delay_s(failures, 1.0) for failures in (0, 1, 2, 6, 99)] == [0.5, 1.0, 2.0, 30.0, 30.0]
+    assert how.delay_s(5, 0.0) == 0.0

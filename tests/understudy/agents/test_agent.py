@@ -1,0 +1,111 @@
+"""`Agent`: what may be declared, and how it looks to the wire and to a model."""
+
+import re
+from typing import Any
+
+import pytest
+
+from understudy.agents import Agent, business_outcomes, content, guide, insights, operations
+from understudy.models.model import AgentCard, ToolCard
+from understudy.tools.tool import tool
+
+
+@tool
+def lookup(order_id: str) -> str:
+    """Look up an order."""
+    return order_id
+
+
+def test_an_agent_needs_only_a_name() -> None:
+    """Everything else has a default."""
+    agent = Agent("order-desk")
+    assert (agent.tools, agent.colleagues, agent.starters, agent.timeout_s) == ((), (), (), 30.0)
+    assert agent.display_title == "Order desk"
+    assert agent.model is None
+
+
+def test_lists_are_taken_for_tuples() -> None:
+    """As people write them."""
+    agent = Agent("support", tools=[lookup], colleagues=["guide"], starters=["Where is A-17?"])
+    assert agent.tools == (lookup,)
+    assert agent.colleagues == ("guide",)
+    assert agent.tool("lookup") is lookup
+    assert agent.tool("nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("agent", "on_the_wire"),
+    [
+        (Agent("guide"), ("guide", None)),
+        (Agent("insights", pillar="insights"), ("liaison", "insights")),
+        (Agent("support"), ("support", None)),
+    ],
+)
+def test_what_an_agent_is_called_on_the_wire(agent: Agent, on_the_wire: tuple[str, str | None]) -> None:
+    """The guide, a liaison with its pillar, or its own name."""
+    assert (agent.agent_type, agent.pillar) == on_the_wire
+
+
+def test_a_card_says_what_a_model_may_know() -> None:
+    """Not the instructions."""
+    agent = Agent("support", "Secret.", tools=[lookup], title="Support", description="Looks up orders.")
+    tools = (ToolCard("lookup", "Look up an order.", lookup.parameters),)
+    assert agent.card() == AgentCard("support", "Support", "Looks up orders.", tools)
+    assert "Secret" not in repr(agent)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"name": ""}, "cannot be an agent's name"),
+        ({"name": "two words"}, "cannot be an agent's name"),
+        ({"name": "x" * 65}, "cannot be an agent's name"),
+        ({"name": "line\n"}, "cannot be an agent's name"),
+        ({"name": "liaison"}, "another name or a pillar"),
+        ({"name": "a", "pillar": "two words"}, "cannot be an agent's pillar"),
+        ({"name": "guide", "pillar": "insights"}, "the guide has no pillar"),
+        ({"name": "a", "timeout_s": 0}, "more than 0 seconds"),
+        ({"name": "a", "timeout_s": float("nan")}, "more than 0 seconds"),
+        ({"name": "a", "tools": [lookup, lookup]}, "two tools are called 'lookup'"),
+    ],
+)
+def test_a_wrong_value_is_refused(fields: dict[str, Any], says: str) -> None:
+    """At declaration, with a sentence."""
+    with pytest.raises(ValueError, match=re.escape(says)):
+        Agent(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"tools": [len]}, "put @tool above its definition"),
+        ({"starters": "one text"}, "a list of texts"),
+        ({"colleagues": "guide"}, "a list of texts"),
+    ],
+)
+def test_a_wrong_type_is_refused(fields: dict[str, Any], says: str) -> None:
+    """Also the text that would pass for a list of letters."""
+    with pytest.raises(TypeError, match=says):
+        Agent("a", **fields)
+
+
+def test_the_guide_knows_its_colleagues_by_name() -> None:
+    """And has no pillar."""
+    agent = guide([Agent("support"), insights([])], [lookup])
+    assert agent.name == agent.agent_type == "guide"
+    assert agent.pillar is None
+    assert agent.colleagues == ("support", "insights")
+    assert agent.tools == (lookup,)
+
+
+@pytest.mark.parametrize("make", [content, insights, operations, business_outcomes])
+def test_a_liaison_is_complete(make: Any) -> None:
+    """Named as its pillar, with words for people, three starters and the tools it was given."""
+    agent = make([lookup])
+    assert agent.name == agent.pillar == make.__name__
+    assert agent.agent_type == "liaison"
+    assert agent.tools == (lookup,)
+    assert agent.title
+    assert agent.description
+    assert agent.instructions
+    assert len(agent.starters) == 3

@@ -1,0 +1,183 @@
+"""Answers become safe HTML; block by block gives what the whole gives, at a cost that grows with the text."""
+
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sanitization import STANDARD
+from understudy.chat.markdown import CODE_CLASSES, CODE_MAX, BlockRenderer, RenderedBlock, Renderer, render
+
+LINES = [
+    "", " ", "text", "more *text* and `code`", "# heading", "#", "===", "---", "***", "- item", "  - nested",
+    "  continued", "* star", "1. one", "2. two", "3) three", "> quote", ">", "> - in quote", "```python", "```",
+    "~~~", "    indented", "|a|b|", "|-|:-:|", "|1|2|", "a|b", "-|-", "[x]", "[x]: /url", "[x]:", "/url",
+    "'title'", "[x][y]", "![i](/a.png)", "<b>bold</b>", "https://example.org/a", "x \\", "x  ", "\ttab",
+    "~~gone~~", "&amp; <", "**open", "10. ten", "-", "`` ` ``",
+]  # fmt: skip
+ENDS = ["\n", "\n", "\n", "\n\n", "\r\n", "\r", ""]
+documents = st.lists(st.tuples(st.sampled_from(LINES), st.sampled_from(ENDS)), max_size=14).map(
+    lambda lines: "".join(line + end for line, end in lines)
+)
+
+
+def streamed(chunks: list[str], renderer: Renderer | None = None) -> tuple[BlockRenderer, list[RenderedBlock]]:
+    """The blocks of a text that comes in these pieces."""
+    blocks = BlockRenderer(renderer)
+    return blocks, [block for chunk in chunks for block in blocks.feed(chunk)] + blocks.finish()
+
+
+@pytest.mark.slow
+@given(documents, st.integers(1, 9))
+@settings(max_examples=400, deadline=None)
+@example("[x]\n\n[x]: /url\n", 1)
+@example("- a\n\n\n- b\n\nc\n", 3)
+@example("para\n#hash\n", 6)
+@example("a\r\nb\r\n\r\nc", 2)
+def test_blocks_joined_are_the_whole(text: str, size: int) -> None:
+    """Unless a reference is defined below its use, the joined blocks are the whole text's HTML; they tile the text."""
+    blocks, found = streamed([text[at : at + size] for at in range(0, len(text), size)])
+    if blocks.exact:
+        assert "".join(block.html for block in found) == render(text)
+    assert [block.start for block in found] == [0, *(block.end for block in found)][: len(found)]
+    assert not text[found[-1].end if found else 0 :].strip()
+
+
+@pytest.mark.slow
+@given(documents, st.data())
+@settings(max_examples=200, deadline=None)
+def test_blocks_do_not_depend_on_the_cut(text: str, data: st.DataObject) -> None:
+    """Whatever pieces the text comes in, what is shown for it in the end is the same."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=5)))
+    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert streamed(pieces)[1] == streamed(list(text))[1]
+
+
+def test_a_block_comes_as_soon_as_it_is_closed() -> None:
+    """A blank line closes a paragraph, a fence its code, a heading itself; a list waits for what is no item."""
+    blocks = BlockRenderer()
+    fed = [
+        (line, [block.html.split(">")[0] for block in blocks.feed(line)])
+        for line in ("# t\n", "para\n", "\n", "- a\n", "\n", "- b\n", "\n", "after\n", "```\n", "x\n", "```\n", "end")
+    ]
+    assert fed == [
+        ("# t\n", ["<h1"]), ("para\n", []), ("\n", ["<p"]), ("- a\n", []), ("\n", []), ("- b\n", []), ("\n", []),
+        ("after\n", ["<ul"]), ("```\n", ["<p"]), ("x\n", []), ("```\n", ['<div class="highlight"']), ("end", []),
+    ]  # fmt: skip
+    assert blocks.finish() == [RenderedBlock(36, 39, "<p>end</p>\n")]
+
+
+def test_offsets_tile_the_text() -> None:
+    """A block's characters are its own and the blank lines before it."""
+    _, found = streamed(["a\n\nb\n\n# c\n"])
+    assert [(block.start, block.end) for block in found] == [(0, 2), (2, 5), (5, 10)]
+
+
+def test_references_work_when_they_are_defined_above() -> None:
+    """A definition in an earlier block serves later ones."""
+    blocks, found = streamed(["[x]: https://example.org\n\nsee [x]\n"])
+    assert blocks.exact
+    assert 'href="https://example.org"' in found[-1].html
+
+
+def test_a_reference_defined_below_its_use_is_owned_up_to() -> None:
+    """The block stays as it was shown, `exact` says so, and rendering the whole shows the link."""
+    text = "see [x]\n\n[x]: https://example.org\n"
+    blocks, found = streamed([text])
+    assert not blocks.exact
+    assert found[0].html == "<p>see [x]</p>\n"
+    assert 'href="https://example.org"' in render(text)
+
+
+def test_raw_html_is_shown_as_text() -> None:
+    """What looks like HTML in an answer is what the reader sees."""
+    assert render("a <b>x</b> <script>y</script>") == "<p>a &lt;b&gt;x&lt;/b&gt; &lt;script&gt;y&lt;/script&gt;</p>\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[x](javascript:alert(1))", "[x](data:text/html,y)", "<javascript:x>", "[x](vbscript:y)", "![x](javascript:y)",
+     "[x]\n\n[x]: javascript:y", "![a](https://evil.org/pixel.png)", "![a](//evil.org/p)", "[x](\u2028javascript:y)"],
+)  # fmt: skip
+def test_nothing_in_an_answer_runs_or_calls_home(text: str) -> None:
+    """No scripting address and no image of a foreign host gets through."""
+    html = render(text)
+    assert "href=" not in html
+    assert "src=" not in html
+
+
+def test_a_policy_names_hosts_whose_images_are_shown() -> None:
+    """Own images always; others by policy."""
+    assert 'src="/files/a.png"' in render("![a](/files/a.png)")
+    assert 'src="https://img.org/a.png"' in Renderer(STANDARD.with_image_hosts("img.org")).render(
+        "![a](https://img.org/a.png)"
+    )
+
+
+def test_bare_links_need_a_scheme() -> None:
+    """An address becomes a link; a file's name with a country's ending does not."""
+    html = render("https://example.org/a_b and main.py, setup.sh, a@b.org")
+    assert html.count("<a ") == 1
+    assert 'rel="noopener noreferrer nofollow"' in html
+
+
+def test_tables_keep_their_alignment() -> None:
+    """As an attribute, since styles do not pass."""
+    assert render("|a|b|\n|:-:|-:|\n|1|2|\n").count('align="center"') == 2
+
+
+def test_code_is_coloured_by_class() -> None:
+    """Classes of the fixed set, no style; the text within is the code, escaped."""
+    html = render("```python\ndef f(x): return x < 1  # é\n```\n")
+    assert html.startswith('<div class="highlight"><pre><code><span class="k">def</span>')
+    assert "style=" not in html
+    assert "&lt;" in html
+    assert {part.split('"')[0] for part in html.split('<span class="')[1:]} <= CODE_CLASSES
+
+
+@pytest.mark.parametrize("info", ["", "nosuchlanguage", "text", "<script>", "python" + "x" * 50])
+def test_other_code_is_plain(info: str) -> None:
+    """Unknown languages are shown without colours."""
+    assert render(f"```{info}\na < b\n```") == '<div class="highlight"><pre><code>a &lt; b\n</code></pre></div>\n'
+
+
+def test_long_code_is_not_coloured() -> None:
+    """Above the bound code is shown plain."""
+    assert "<span" not in render("```python\n" + "x = 1\n" * (CODE_MAX // 6 + 1) + "```")
+
+
+LONG = {
+    "prose": "Hello *world*, this is `code` and text.\n\n" * 2_500,
+    "list": "- item one two three\n" * 5_000,
+    "loose list": "- item\n\n" * 4_000,
+    "code": "```python\n" + "x = 1\n" * 16_000 + "```\n",
+    "unclosed code": "```\n" + "x = 1\n" * 16_000,
+    "paragraph": "word word\n" * 10_000,
+    "table": "|a|b|\n|-|-|\n" + "|1|2|\n" * 4_000,
+    "quote": "> a b\n" * 8_000,
+    "one line": "word " * 20_000,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LONG)
+def test_streaming_a_long_answer_costs_little_more_than_rendering_it(name: str) -> None:
+    """24 to 100 KB in words of five letters: were each word to parse all before it, this would take minutes."""
+    text = LONG[name]
+    began = time.process_time()
+    whole = render(text)
+    at_once = time.process_time() - began
+    began = time.process_time()
+    _, found = streamed([text[at : at + 5] for at in range(0, len(text), 5)])
+    assert time.process_time() - began < 10 * at_once + 2
+    assert "".join(block.html for block in found) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["[", "![", "*a ", "_a__", "http://", "`", "](", ">", "~~a ", "<", "&", "\\", "|a"])
+def test_hostile_answers_take_bounded_time(unit: str) -> None:
+    """50 KB of anything is rendered in a bounded time."""
+    began = time.process_time()
+    render(unit * (50_000 // len(unit)))
+    assert time.process_time() - began < 5

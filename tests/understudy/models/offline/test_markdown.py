@@ -1,0 +1,106 @@
+"""Numbers, tables, trees and quotations as markdown."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understudy.models.offline import markdown
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (5.0, "5"),
+        (5, "5"),
+        (1234567, "1,234,567"),
+        (2026, "2026"),
+        (1234.5678, "1,234.57"),
+        (0.1 + 0.2, "0.3"),
+        (2.1667, "2.1667"),
+        (-0.5, "-0.5"),
+        (1e20, "1e+20"),
+        (0.00001234, "1.234e-05"),
+        (0.0, "0"),
+    ],
+)
+def test_numbers_are_written_as_people_write_them(value: float, text: str) -> None:
+    """Whole ones without a point, large ones in groups, none with digits that tell nothing."""
+    assert markdown.number(value) == text
+
+
+def test_a_table_is_bounded_and_says_what_is_left_out() -> None:
+    """12 rows and 8 columns."""
+    text = markdown.table([f"c{n}" for n in range(10)], [[n] * 10 for n in range(20)])
+    lines = text.splitlines()
+    assert lines[0].count("|") == 9
+    assert len([line for line in lines if line.startswith("|")]) == 14
+    assert lines[-1] == "*… and 8 more rows and 2 more fields.*"
+
+
+def test_a_cell_cannot_break_its_table() -> None:
+    """Pipes, line breaks and marks of markdown are made harmless."""
+    text = markdown.table(["a|b"], [["x\n| y <b> `c` [d](e) *f*"]])
+    assert text.splitlines()[2] == "| x \\| y \\<b> \\`c\\` \\[d](e) \\*f\\* |"
+
+
+def test_a_quotation_is_bounded_and_says_so() -> None:
+    """6,000 characters."""
+    text = markdown.quotation("word " * 2000)
+    assert text.startswith("> word")
+    assert text.endswith("*… shortened here: 4,000 more characters.*")
+
+
+def test_markup_is_quoted_as_code() -> None:
+    """A fence longer than any inside it."""
+    assert markdown.quotation("<b>") == "```text\n<b>\n```"
+    assert markdown.quotation("a ``` b") == "````text\na ``` b\n````"
+
+
+@pytest.mark.parametrize(
+    ("value", "said", "blocks"),
+    [
+        ({"columns": [{"name": "n"}], "rows": [[1], [2]]}, "", ["| n |\n| ---: |\n| 1 |\n| 2 |"]),
+        ({"columns": ["n"], "rows": [[1]]}, "n: 1.", []),
+        ([{"a": 1}, {"a": None}], "", ["| A |\n| ---: |\n| 1 |\n| \u2013 |"]),
+        ([], "", ["*(nothing)*"]),
+        (["x", 5.0], "", ["- x\n- 5"]),
+        ({"status": "shipped", "total": 5.0}, "", ["- **Status**: shipped\n- **Total**: 5"]),
+        ({"result": "5"}, "2 + 3 = 5", []),
+        ({"text": "Clean."}, "Nothing found.", ["> Clean."]),
+        ("plain", "", ["> plain"]),
+        (7, "", ["**7**"]),
+        (None, "", []),
+        (
+            {"path": "/", "type": "Root", "children": [{"path": "/a", "state": "running", "restarts": 2}]},
+            "",
+            ["- `/`: Root\n  - `/a`: running, 2 restarts"],
+        ),
+    ],
+)
+def test_values_become_blocks(value: Any, said: str, blocks: list[str]) -> None:
+    """What the summary says already is not said again."""
+    assert markdown.value(value, said) == blocks
+
+
+def test_a_large_tree_is_cut() -> None:
+    """60 nodes; the rest is counted."""
+    tree = {"path": "/", "children": [{"path": f"/{n}", "children": []} for n in range(100)]}
+    assert markdown.value(tree)[0].endswith("*… and 41 more.*")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["columns", "rows", "children", "text", "name", "a"]), inner, max_size=4)
+    ),
+    max_leaves=15,
+)
+
+
+@given(JSON, st.sampled_from(["", "A summary."]))
+def test_any_value_can_be_told(value: Any, said: str) -> None:
+    """No result of a user's tool breaks the answer."""
+    assert all(isinstance(each, str) for each in markdown.value(value, said))

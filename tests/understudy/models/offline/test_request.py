@@ -1,0 +1,81 @@
+"""A message taken apart: what to do, what to do it to, and what this run has found out."""
+
+from typing import Any
+
+import pytest
+
+from understudy.models.model import AgentCard, ChatMessage, FileCard, ToolCall, Turn, tool_message
+from understudy.models.offline.request import Request, read_request
+
+
+def a_request(text: str, *after: ChatMessage, files: Any = ()) -> Request:
+    """What is read of a message and of what followed it."""
+    return read_request(Turn(AgentCard("me"), (ChatMessage("user", text), *after), files=files))
+
+
+@pytest.mark.parametrize(
+    ("text", "instruction", "body"),
+    [
+        ("Summarise this: It rains.", "Summarise this", "It rains."),
+        ("Summarise\nIt rains.\nIt pours.", "Summarise", "It rains.\nIt pours."),
+        ("What is 2+3?", "What is 2+3?", "What is 2+3?"),
+        ("Meet at 12:30", "Meet at 12:30", "Meet at 12:30"),
+        ("Open https://example.org", "Open https://example.org", "Open https://example.org"),
+        ("Summarise:", "Summarise:", "Summarise:"),
+        ('Say "a: b" twice', 'Say "a: b" twice', 'Say "a: b" twice'),
+        ("", "", ""),
+    ],
+)
+def test_instruction_and_body(text: str, instruction: str, body: str) -> None:
+    """A colon or a line break after a short beginning parts them; times and addresses do not."""
+    request = a_request(text)
+    assert (request.instruction, request.body) == (instruction, body)
+
+
+@pytest.mark.parametrize(
+    ("text", "clauses"),
+    [
+        ("profile this and chart that", ("profile this", "chart that")),
+        ("First this. Then that; and so on", ("First this", "Then that", "and so on")),
+        ('say "this and that" and go', ('say "this and that"', "go")),
+        ("select a from data where b = 1 and c = 2", ("select a from data where b = 1 and c = 2",)),
+        ("sandy", ("sandy",)),
+    ],
+)
+def test_clauses(text: str, clauses: tuple[str, ...]) -> None:
+    """Joined by words and signs; quotations and queries stay whole."""
+    assert a_request(text).clauses == clauses
+
+
+def test_a_book_is_read_at_its_ends() -> None:
+    """The body is all of it; the words that are looked at are not."""
+    text = "Summarise this. " + "word " * 100_000 + "In three sentences."
+    request = a_request(text)
+    assert len(request.near) < 1_500
+    assert request.near.endswith("In three sentences.")
+    assert len(request.body) == len(text)
+
+
+def test_results_are_those_after_the_last_message() -> None:
+    """With the arguments of their calls; earlier runs are over."""
+    call = ToolCall("c-1", "profile_table", {"file_id": "f-1"})
+    old = tool_message(ToolCall("c-0", "lookup", {}), "ok", 1, "One.")
+    turn = Turn(
+        AgentCard("me"),
+        (
+            ChatMessage("user", "before"),
+            old,
+            ChatMessage("user", "now"),
+            ChatMessage("assistant", "", (call,)),
+            tool_message(call, "ok", {"columns": [{"name": "a"}, {"name": "b"}]}, "Two columns."),
+        ),
+        files=(FileCard("f-1", "a.json"), FileCard("f-2", "b.json")),
+    )
+    request = read_request(turn)
+    assert [(each.tool, each.ok, each.summary) for each in request.results] == [("profile_table", True, "Two columns.")]
+    assert [each.columns for each in request.with_columns().files] == [("a", "b"), None]
+
+
+def test_a_turn_without_a_message_is_empty() -> None:
+    """Nothing to do, and nothing breaks."""
+    assert read_request(Turn(AgentCard("me"), ())).text == ""

@@ -1,0 +1,228 @@
+"""What is found in a text: each scan by examples, all of them bounded in time."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understudy.models.offline import arithmetic, flows, scan
+from understudy.models.offline.columns import Roles, find_roles
+
+SCANS: list[Callable[[str], Any]] = [
+    scan.words,
+    scan.quoted,
+    scan.numbers,
+    scan.percentages,
+    scan.names,
+    scan.pairs,
+    scan.dates,
+    scan.sql,
+    scan.json_object,
+    arithmetic.expressions,
+    flows.cash_flows,
+]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("charts", "charting"),
+        ("profile", "profiled"),
+        ("summarise", "summarizing"),
+        ("tables", "table"),
+        ("query", "queries"),
+    ],
+)
+def test_forms_of_a_word_have_one_stem(one: str, other: str) -> None:
+    """Endings and spellings do not matter."""
+    assert scan.stem(one) == scan.stem(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("sales", "sum"), ("date", "data"), ("north", "norm")])
+def test_different_words_have_different_stems(one: str, other: str) -> None:
+    """Stemming does not go too far."""
+    assert scan.stem(one) != scan.stem(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('say "a b" and “c”', ["a b", "c"]),
+        ("`code` then 'no'", ["code"]),
+        ('5" wide, “named”', ["named"]),
+        ('""', []),
+        ("", []),
+    ],
+)
+def test_quotations(text: str, found: list[str]) -> None:
+    """Without their marks; a mark that is never closed opens nothing."""
+    assert scan.quoted(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("-1,000, 2.5 and 7", [-1000, 2.5, 7]),
+        ("on 2026-11-20 there were 3", [3]),
+        ("A-17 and v2", []),
+        ("1,5", [1, 5]),
+        ("12345678901234567890", [12345678901234567890.0]),
+    ],
+)
+def test_numbers(text: str, found: list[float]) -> None:
+    """Not dates, and not digits of names."""
+    assert scan.numbers(text) == found
+
+
+def test_percentages() -> None:
+    """With the sign or the word."""
+    assert scan.percentages("at 8% or 7.5 percent, not 3") == [8.0, 7.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("where is A-17?", ["A-17"]),
+        ("ticket #4512, please", ["#4512"]),
+        ("INV2024 of 2026-11-20", ["INV2024"]),
+        ("order 17 at 8%", []),
+    ],
+)
+def test_names(text: str, found: list[str]) -> None:
+    """Words with digits that are neither numbers nor dates."""
+    assert scan.names(text) == found
+
+
+def test_pairs() -> None:
+    """`name=value` and `name: value`, the first of each name, quoted or not."""
+    assert scan.pairs('city="New York", days: 5, Days=6') == {"city": "New York", "days": "5"}
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("run ```sql\nSELECT a FROM data;\n``` now", "SELECT a FROM data"),
+        ("please select a from data where b > 1", "select a from data where b > 1"),
+        ("WITH t AS (SELECT 1 FROM data) SELECT * FROM t", "WITH t AS (SELECT 1 FROM data) SELECT * FROM t"),
+        ("select a good book", None),
+        ("with best wishes", None),
+        ("```python\nprint()\n```", None),
+    ],
+)
+def test_sql(text: str, query: str | None) -> None:
+    """Blocks and bare queries, but no English that begins alike."""
+    assert scan.sql(text) == query
+
+
+def test_a_json_object_is_found() -> None:
+    """Anywhere in the text; broken ones, and ones too deep to read, are none."""
+    assert scan.json_object('use {"order_id": "A-17"} please') == {"order_id": "A-17"}
+    assert scan.json_object("{not json}") == {}
+    assert scan.json_object('{"a":' + "[" * 5000 + "]" * 5000 + "}") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("2+3", ["2 + 3"]),
+        ("What is (2 + 3) * 4?", ["(2 + 3) * 4"]),
+        ("15% of 80", ["15% of 80"]),
+        ("compute 2+3 and 4*5", ["2 + 3", "4 * 5"]),
+        ("-2 + 3", ["-2 + 3"]),
+        ("3 \u00d7 4 \u00f7 2", ["3 * 4 / 2"]),
+        ("2**10", ["2**10"]),
+        ("2 plus 3 times 4", ["2 + 3 * 4"]),
+        ("10 divided by 4", ["10 / 4"]),
+        ("the square root of 16", ["sqrt(16)"]),
+        ("round(2/3, 2)", ["round(2 / 3, 2)"]),
+        ("1,000 * 2", ["1,000 * 2"]),
+        ("(((2 + 3", ["2 + 3"]),
+        ("2 + 3)", ["2 + 3"]),
+        ("A-17", []),
+        ("on 2026-11-20", []),
+        ("version 3", []),
+        ("a - b", []),
+        ("and/or", []),
+        ("", []),
+    ],
+)
+def test_expressions(text: str, found: list[str]) -> None:
+    """Arithmetic in signs and words; names, dates and single numbers are none."""
+    assert arithmetic.expressions(text) == found
+
+
+def test_cash_flows() -> None:
+    """Named lists of at least two numbers; the rate is none of them."""
+    text = "Compare scenarios at 8%: Build: -1000, 400, 500; Buy it: -700, 300"
+    assert flows.cash_flows(text) == [("Build", [-1000, 400, 500]), ("Buy it", [-700, 300])]
+    assert flows.cash_flows("of -1000, 500, 700 at 10%") == [("Scenario 1", [-1000, 500, 700])]
+    assert flows.cash_flows("Compare scenarios: -1, 2; B: -3, 4") == [("Scenario 1", [-1, 2]), ("B", [-3, 4])]
+    assert flows.cash_flows("just 5") == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "shape"),
+    [
+        ({"type": "object"}, {"A": [1, 2]}),
+        ({"type": "array", "items": {"type": "array"}}, [[1, 2]]),
+        ({"type": "array", "items": {"type": "number"}}, [1, 2]),
+        (
+            {
+                "type": "array",
+                "items": {"type": "object", "properties": {"name": {"type": "string"}, "flows": {"type": "array"}}},
+            },
+            [{"name": "A", "flows": [1, 2]}],
+        ),
+    ],
+)
+def test_cash_flows_take_the_schema_s_shape(schema: dict[str, Any], shape: Any) -> None:
+    """Objects, lists of lists, a plain list, or objects with a name."""
+    assert flows.shaped([("A", [1, 2])], schema) == shape
+
+
+COLUMNS = ("order date", "region", "sales", "unit_price")
+
+
+@pytest.mark.parametrize(
+    ("text", "roles"),
+    [
+        ("sales by region", Roles(("sales",), ("region",))),
+        ("Sales per regions and unit price", Roles(("sales",), ("region", "unit_price"))),
+        ("sales by month", Roles(("sales",), ("order date",), "month")),
+        ("monthly sales", Roles(("sales",), ("order date",), "month")),
+        ("sales in the month", Roles(("sales",), ())),
+        ("something else", Roles()),
+    ],
+)
+def test_roles_of_columns(text: str, roles: Roles) -> None:
+    """What is measured stands before "by", what splits it after; a month needs a column of dates."""
+    assert find_roles(text, COLUMNS) == roles
+
+
+def test_a_mark_that_is_never_closed_is_looked_for_once() -> None:
+    """Not once for each of its kind."""
+    began = time.perf_counter()
+    assert scan.quoted("“" * 400_000) == []
+    assert time.perf_counter() - began < 1.0
+
+
+@given(st.text(max_size=300))
+def test_no_text_breaks_a_scan(text: str) -> None:
+    """Whatever is written, a scan finds something or nothing."""
+    for each in SCANS:
+        each(text)
+
+
+@pytest.mark.parametrize("each", SCANS)
+@pytest.mark.parametrize(
+    "unit", ["a", '"', "“", "1+", "(", "1,", "A-1 ", "x=", "x=y: ", "{", "5% ", "select ", "```", "-", " ", "1.", "9"]
+)
+def test_a_scan_of_a_full_window_takes_milliseconds(each: Callable[[str], Any], unit: str) -> None:
+    """Also of the worst texts: no scan is quadratic, which would take seconds here."""
+    text = (unit * 60_000)[:60_000]
+    began = time.perf_counter()
+    each(text)
+    assert time.perf_counter() - began < 1.0

@@ -1,0 +1,138 @@
+"""A stand-in for a provider: a real HTTP server on a real socket that plays one scripted answer a request."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import attrs
+
+KEY = "sk-test-not-a-real-key"
+
+
+def text_chunk(text: str, finish: str | None = None) -> dict[str, Any]:
+    """A chunk that brings text."""
+    return _chunk({"role": "assistant", "content": text}, finish)
+
+
+def call_chunk(index: int, call_id: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
+    """A chunk that brings a piece of a tool call."""
+    function = {"name": name, "arguments": arguments}
+    return _chunk({"tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]})
+
+
+def end_chunk(finish: str) -> dict[str, Any]:
+    """The chunk that says why the answer ends."""
+    return _chunk({}, finish)
+
+
+def usage_chunk(prompt: int, completion: int) -> dict[str, Any]:
+    """The last chunk: what it cost."""
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {**_chunk({}), "choices": [], "usage": usage}
+
+
+def _chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "tiny",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+    }
+
+
+@attrs.define
+class Script:
+    """One answer. `hang` waits for the client to leave once everything is sent; `drop` cuts the connection instead."""
+
+    chunks: Iterable[dict[str, Any] | bytes] = ()
+    status: int = 200
+    error: dict[str, Any] | None = None
+    done: bool = True
+    hang: bool = False
+    drop: bool = False
+
+
+class Provider:
+    """The server. `requests` are the bodies it was sent; `left` is set when a client leaves in the middle."""
+
+    def __init__(self) -> None:
+        self.scripts: list[Script] = []
+        self.requests: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.sent = threading.Event()
+        self.left = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _door(self))
+        self._server.daemon_threads = False
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> "Provider":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
+    class Door(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            provider.requests.append({"path": self.path, **json.loads(body)})
+            provider.keys.append(self.headers["authorization"])
+            script = provider.scripts.pop(0)
+            try:
+                if script.error is not None:
+                    self._refuse(script)
+                else:
+                    self._stream(script)
+            except OSError:
+                self.close_connection = True
+                provider.left.set()
+
+        def _refuse(self, script: Script) -> None:
+            content = json.dumps({"error": script.error}).encode()
+            self.send_response(script.status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def _stream(self, script: Script) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            for each in script.chunks:
+                self._piece(each if isinstance(each, bytes) else b"data: " + json.dumps(each).encode() + b"\n\n")
+            self.wfile.flush()
+            provider.sent.set()
+            if script.hang:
+                self.connection.settimeout(10)
+                if self.connection.recv(1) == b"":
+                    provider.left.set()
+            elif not script.drop:
+                if script.done:
+                    self._piece(b"data: [DONE]\n\n")
+                self.wfile.write(b"0\r\n\r\n")
+                return
+            self.close_connection = True
+
+        def _piece(self, content: bytes) -> None:
+            self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
+
+    return Door

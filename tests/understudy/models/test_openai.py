@@ -1,0 +1,333 @@
+"""The OpenAI provider against a server that speaks the API over real sockets."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import repeat
+from typing import Any
+
+import openai  # noqa: F401 - half a second that belongs to no test
+import pytest
+import trio
+
+from tests.understudy.models.provider import (
+    KEY,
+    Provider,
+    Script,
+    call_chunk,
+    end_chunk,
+    text_chunk,
+    usage_chunk,
+)
+from understudy.models.model import (
+    AgentCard,
+    ChatMessage,
+    FileCard,
+    Handoff,
+    ModelUnavailable,
+    ToolCall,
+    ToolCard,
+    Turn,
+    Usage,
+    tool_message,
+)
+from understudy.models.openai import OpenAI, OpenAINotInstalled
+from understudy.models.openai_request import hand_over_name, messages_of, request_of
+
+# The HTTP stack under openai leaves its async generators to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
+
+LOOKUP = ToolCard("lookup", "Look up an order.", {"type": "object", "properties": {"order_id": {"type": "string"}}})
+ME = AgentCard("support", "Support", "Looks up orders.")
+COLLEAGUE = AgentCard("insights", "Insights", "Charts tables.")
+
+
+def a_turn(text: str = "Hello", **more: Any) -> Turn:
+    """A turn with one message."""
+    return Turn(ME, (ChatMessage("user", text),), "Be brief.", **more)
+
+
+@asynccontextmanager
+async def talking(provider: Provider, **options: Any) -> AsyncIterator[OpenAI]:
+    """A model that talks to the stand-in, closed afterwards."""
+    settings = {"api_key": KEY, "base_url": provider.url, "retries": 0, "chunk_timeout_s": 5.0, **options}
+    model = OpenAI("tiny", **settings)
+    try:
+        with trio.fail_after(15):
+            yield model
+    finally:
+        with trio.CancelScope(shield=True):
+            await model.aclose()
+
+
+# answers
+
+
+async def test_text_is_streamed(provider: Provider, heard: Any) -> None:
+    """Piece by piece; together they are the reply; the cost is the provider's."""
+    provider.scripts = [Script([text_chunk("Hel"), text_chunk("lo."), end_chunk("stop"), usage_chunk(7, 2)])]
+    async with talking(provider) as model:
+        reply = await model.respond(a_turn(), heard)
+    assert reply.text == heard.text == "Hello."
+    assert [each.text for each in heard.events] == ["Hel", "lo."]
+    assert reply.usage == Usage(7, 2, 1)
+    assert reply.calls == ()
+    assert provider.requests[0]["path"] == "/v1/chat/completions"
+    assert provider.requests[0]["stream"] is True
+    assert provider.keys == [f"Bearer {KEY}"]
+
+
+async def test_tool_calls_arrive_in_pieces(provider: Provider, heard: Any) -> None:
+    """Two calls, their arguments split over chunks and interleaved."""
+    provider.scripts = [
+        Script(
+            [
+                call_chunk(0, "c-1", "lookup", ""),
+                call_chunk(0, None, None, '{"order'),
+                call_chunk(1, "c-2", "lookup", '{"order_id":'),
+                call_chunk(0, None, None, '_id":"A-17"}'),
+                call_chunk(1, None, None, '"B-2"}'),
+                end_chunk("tool_calls"),
+            ]
+        )
+    ]
+    async with talking(provider) as model:
+        reply = await model.respond(a_turn(tools=(LOOKUP,)), heard)
+    assert reply.calls == (
+        ToolCall("c-1", "lookup", {"order_id": "A-17"}, "Lookup"),
+        ToolCall("c-2", "lookup", {"order_id": "B-2"}, "Lookup"),
+    )
+    assert heard.thoughts == ["Next: Lookup, Lookup"]
+
+
+async def test_arguments_that_are_no_json_reach_the_tool_as_such(provider: Provider, heard: Any) -> None:
+    """The tool refuses them in words the model can learn from; the run does not fail."""
+    provider.scripts = [Script([call_chunk(0, "c-1", "lookup", '{"order_id": '), end_chunk("tool_calls")])]
+    async with talking(provider) as model:
+        reply = await model.respond(a_turn(tools=(LOOKUP,)), heard)
+    assert reply.calls[0].arguments == {"not_a_json_object": '{"order_id": '}
+
+
+async def test_a_handoff_is_offered_as_a_tool(provider: Provider, heard: Any) -> None:
+    """And read back as a handoff."""
+    arguments = '{"to":"insights","reason":"Insights can chart."}'
+    provider.scripts = [Script([call_chunk(0, "c", "hand_over", arguments), end_chunk("tool_calls")])]
+    async with talking(provider) as model:
+        reply = await model.respond(a_turn(colleagues=(COLLEAGUE,)), heard)
+    assert reply.handoff == Handoff("insights", "Insights can chart.")
+    assert reply.calls == ()
+    offered = provider.requests[0]["tools"][0]["function"]
+    assert offered["name"] == "hand_over"
+    assert offered["parameters"]["properties"]["to"]["enum"] == ["insights"]
+
+
+async def test_a_handoff_to_nobody_fails(provider: Provider, heard: Any) -> None:
+    """Rather than sending the run nowhere."""
+    provider.scripts = [Script([call_chunk(0, "c", "hand_over", '{"to":"nobody"}'), end_chunk("tool_calls")])]
+    async with talking(provider) as model:
+        with pytest.raises(ModelUnavailable, match="colleague who is not here"):
+            await model.respond(a_turn(colleagues=(COLLEAGUE,)), heard)
+
+
+async def test_an_answer_cut_by_the_length_limit_says_so(provider: Provider, heard: Any) -> None:
+    """In the answer itself; a call cut in the middle is no call."""
+    provider.scripts = [Script([text_chunk("Once"), call_chunk(0, "c", "lookup", '{"or'), end_chunk("length")])]
+    async with talking(provider) as model:
+        reply = await model.respond(a_turn(tools=(LOOKUP,)), heard)
+    assert reply.text == heard.text
+    assert reply.text.startswith("Once\n\n*(The answer was cut here")
+    assert reply.calls == ()
+
+
+async def test_the_goodbye_may_get_lost(provider: Provider, heard: Any) -> None:
+    """A connection that drops after the answer's end costs nothing."""
+    provider.scripts = [Script([text_chunk("Whole."), end_chunk("stop")], drop=True)]
+    async with talking(provider) as model:
+        assert (await model.respond(a_turn(), heard)).text == "Whole."
+
+
+# failures
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "says", "retryable"),
+    [
+        (
+            401,
+            {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"},
+            "refused this server's key",
+            False,
+        ),
+        (403, {"message": "no"}, "refused this server's key", False),
+        (404, {"message": "no such model"}, "does not know the language model tiny", False),
+        (400, {"message": "context too long"}, "did not accept this request", False),
+        (429, {"message": "slow down"}, "busy", True),
+        (429, {"message": "pay", "code": "insufficient_quota"}, "used up", False),
+        (500, {"message": "oops"}, "failed", True),
+        (503, {"message": "oops"}, "failed", True),
+    ],
+)
+async def test_a_refusal_is_told_in_a_sentence(
+    provider: Provider, heard: Any, status: int, error: dict[str, Any], says: str, retryable: bool
+) -> None:
+    """What a user may read, whether trying again helps, and never the key or the provider's own words."""
+    provider.scripts = [Script(status=status, error=error)]
+    async with talking(provider) as model:
+        with pytest.raises(ModelUnavailable) as caught:
+            await model.respond(a_turn(), heard)
+    assert says in str(caught.value)
+    assert caught.value.retryable is retryable
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+    for leak in (KEY, provider.url, error["message"]):
+        assert leak not in repr(caught.value)
+        assert leak not in repr(model)
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        (Script([text_chunk("Hel")], drop=True), "connection to the language model was lost"),
+        (Script([text_chunk("Hel")]), "stopped in the middle"),
+        (Script([text_chunk("Hel")], done=False), "stopped in the middle"),
+        (Script([text_chunk("Hel"), b"data: {nonsense\n\n"]), "unreadable"),
+        (Script([text_chunk("Hel"), b'data: {"error":{"message":"overloaded"}}\n\n']), "failed; try again"),
+    ],
+)
+async def test_an_answer_that_breaks_off_fails(provider: Provider, heard: Any, script: Script, says: str) -> None:
+    """A cut stream is a failure that may be tried again, never a short answer."""
+    provider.scripts = [script]
+    async with talking(provider) as model:
+        with pytest.raises(ModelUnavailable, match=says) as caught:
+            await model.respond(a_turn(), heard)
+    assert caught.value.retryable
+    assert heard.text == "Hel"
+
+
+@pytest.mark.parametrize("chunks", [[], [text_chunk("Hel")], [b": still here\n\n"]])
+async def test_a_provider_that_hangs_is_left(provider: Provider, heard: Any, chunks: list[Any]) -> None:
+    """Before the first piece and between pieces; its connection is closed."""
+    provider.scripts = [Script(chunks, hang=True)]
+    async with talking(provider, chunk_timeout_s=0.1) as model:
+        with pytest.raises(ModelUnavailable, match="took too long"):
+            await model.respond(a_turn(), heard)
+        assert await trio.to_thread.run_sync(provider.left.wait, 5)
+
+
+async def test_comments_do_not_count_as_an_answer(provider: Provider, heard: Any) -> None:
+    """A server that only keeps the line warm is left in time."""
+    provider.scripts = [Script(repeat(b": still here\n\n"))]
+    async with talking(provider, chunk_timeout_s=0.1) as model:
+        with pytest.raises(ModelUnavailable, match="took too long"):
+            await model.respond(a_turn(), heard)
+        assert await trio.to_thread.run_sync(provider.left.wait, 5)
+
+
+async def test_cancelling_closes_the_connection(provider: Provider, heard: Any) -> None:
+    """The provider sees the client leave while the stream is open."""
+    provider.scripts = [Script([text_chunk("Hel")], hang=True)]
+    async with talking(provider) as model, trio.open_nursery() as nursery:
+        nursery.start_soon(model.respond, a_turn(), heard)
+        assert await trio.to_thread.run_sync(provider.sent.wait, 5)
+        nursery.cancel_scope.cancel()
+    assert await trio.to_thread.run_sync(provider.left.wait, 5)
+
+
+async def test_nobody_there(heard: Any) -> None:
+    """A refused connection is a failure that may be tried again."""
+    with Provider() as gone:
+        pass
+    async with talking(gone) as model:
+        with pytest.raises(ModelUnavailable, match="was lost") as caught:
+            await model.respond(a_turn(), heard)
+    assert caught.value.retryable
+
+
+async def test_what_the_listener_raises_is_its_own(provider: Provider) -> None:
+    """An error of `emit` is not taken for one of the provider, and it closes the stream."""
+
+    async def broken(event: object) -> None:
+        raise ValueError("the socket is gone")
+
+    provider.scripts = [Script([text_chunk("Hel")], hang=True)]
+    async with talking(provider) as model:
+        with pytest.raises(ValueError, match="the socket is gone") as caught:
+            await model.respond(a_turn(), broken)
+        assert await trio.to_thread.run_sync(provider.left.wait, 5)
+    del caught
+
+
+# making one
+
+
+def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a bare ImportError."""
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(OpenAINotInstalled, match=r"understudy\[openai\]"):
+        OpenAI("tiny", api_key=KEY)
+
+
+def test_without_a_key_the_error_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At start, not at the first message."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ValueError, match="OPENAI_API_KEY"):
+        OpenAI("tiny")
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_deadline_is_a_time(seconds: float) -> None:
+    """No waiting for ever."""
+    with pytest.raises(ValueError, match="chunk_timeout_s"):
+        OpenAI("tiny", api_key=KEY, chunk_timeout_s=seconds)
+
+
+async def test_key_and_address_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, provider: Provider, heard: Any
+) -> None:
+    """As every program around this API reads them."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", provider.url)
+    provider.scripts = [Script([text_chunk("Hi"), end_chunk("stop")])]
+    model = OpenAI("tiny", retries=0)
+    assert (await model.respond(a_turn(), heard)).text == "Hi"
+    await model.aclose()
+
+
+# requests
+
+
+def test_the_system_text_tells_of_files_and_colleagues() -> None:
+    """Ids, names and columns; who may take over."""
+    card = FileCard("f-1", "sales.csv", "text/csv", 120, ("date", "sales"))
+    body = request_of(a_turn(files=(card,), colleagues=(COLLEAGUE,)), "tiny")
+    system = body["messages"][0]["content"]
+    assert system.startswith("Be brief.")
+    assert "- id f-1: sales.csv (text/csv, 120 bytes; columns: date, sales)" in system
+    assert "- insights: Insights. Charts tables." in system
+
+
+def test_the_handoff_tool_makes_room_for_a_real_one() -> None:
+    """A user's own tool of that name keeps it."""
+    assert hand_over_name([LOOKUP]) == "hand_over"
+    assert hand_over_name([ToolCard("hand_over"), ToolCard("hand_over_")]) == "hand_over__"
+
+
+def test_calls_and_answers_are_paired() -> None:
+    """An answer without its call is left out, a call without its answer gets one: the API refuses both."""
+    call = ToolCall("c-1", "lookup", {"order_id": "A-17"})
+    lost = ToolCall("c-0", "lookup", {})
+    messages = messages_of(
+        [
+            tool_message(lost, "ok", {"n": 1}, "One."),
+            ChatMessage("user", "And A-17?"),
+            ChatMessage("assistant", "", (call, lost)),
+            tool_message(call, "ok", {"n": 1}, "One."),
+            ChatMessage("user", "Well?"),
+        ]
+    )
+    assert [each["role"] for each in messages] == ["user", "assistant", "tool", "tool", "user"]
+    assert messages[1]["tool_calls"][0]["function"] == {"name": "lookup", "arguments": '{"order_id":"A-17"}'}
+    assert messages[1]["content"] is None
+    assert messages[2] == {"role": "tool", "tool_call_id": "c-1", "content": '{"summary":"One.","value":{"n":1}}'}
+    assert messages[3]["tool_call_id"] == "c-0"
+    assert "No result" in messages[3]["content"]

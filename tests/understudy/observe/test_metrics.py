@@ -1,0 +1,160 @@
+"""Every number can be read where it was declared; servers count apart; labels stay few."""
+
+from collections.abc import Mapping
+
+import pytest
+from attrs import frozen
+from prometheus_client.parser import text_string_to_metric_families
+
+from actors.records import ActorRestarting, DeadLetter
+from transport.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted, RunStatus, Usage
+from understudy.observe.metrics import TOOLS_MAX, Metrics
+
+
+@frozen
+class Node:
+    """A tree's node, as far as it is read."""
+
+    path: str
+    depth: Mapping[str, int]
+    children: tuple["Node", ...] = ()
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """One sample, as a scraper reads it."""
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+    return None
+
+
+def tell(metrics: Metrics, event: Event, at: float, run_id: str | None = "r") -> None:
+    """A committed event."""
+    metrics.event(Envelope(event, timestamp=at, seq=1, thread_id="t", run_id=run_id))
+
+
+def test_connections_by_dialect() -> None:
+    """The gauge goes up and down."""
+    metrics = Metrics()
+    for change in (1, 1, -1):
+        metrics.on_connection(change, "flat")
+    metrics.on_closed(1013)
+    assert value(metrics, "understudy_connections", dialect="flat") == 1
+    assert value(metrics, "understudy_connections_closed_total", code="1013") == 1
+
+
+def test_commands_and_events_by_type() -> None:
+    """What came in, what went out and how late, what was dropped; a resume is a reconnect."""
+    metrics = Metrics()
+    metrics.on_received("say")
+    metrics.on_received("resume")
+    metrics.on_sent("final_response", 0.02)
+    metrics.on_sent("final_response", -0.5)
+    metrics.on_dropped("typing")
+    assert value(metrics, "understudy_messages_total", type="say") == 1
+    assert value(metrics, "understudy_reconnects_total") == 1
+    assert value(metrics, "understudy_events_sent_total", type="final_response") == 2
+    assert value(metrics, "understudy_delivery_latency_seconds_bucket", le="0.01") == 1
+    assert value(metrics, "understudy_delivery_latency_seconds_sum") == 0.02
+    assert value(metrics, "understudy_events_dropped_total", type="typing") == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        (FinalResponse("x", RunStatus.SUCCESS, Usage()), "success"),
+        (FinalResponse("x", RunStatus.CANCELLED, Usage()), "cancelled"),
+        (Error("agent_timeout", "x", True, "e"), "agent_timeout"),
+    ],
+)
+def test_runs_by_outcome(end: Event, outcome: str) -> None:
+    """A run is open until its end; first event and duration are timed by the events' own times."""
+    metrics = Metrics()
+    tell(metrics, MessageAccepted("m", "r", "hello"), 100.0)
+    assert value(metrics, "understudy_runs_without_end") == 1
+    tell(metrics, AgentStarted("a", "x", 100.2), 100.25)
+    tell(metrics, end, 103.0)
+    assert value(metrics, "understudy_runs_without_end") == 0
+    assert value(metrics, "understudy_runs_total", outcome=outcome) == 1
+    assert value(metrics, "understudy_time_to_first_event_seconds_sum") == 0.25
+    assert value(metrics, "understudy_run_duration_seconds_sum") == 3.0
+    assert value(metrics, "understudy_events_committed_total", type="agent_started") == 1
+    tell(metrics, end, 104.0)
+    assert value(metrics, "understudy_runs_ended_twice") == 1
+    assert value(metrics, "understudy_runs_total", outcome=outcome) == 1
+
+
+def test_events_outside_runs_open_no_arc() -> None:
+    """They are counted by type only."""
+    metrics = Metrics()
+    tell(metrics, Error("internal", "x", True, "e"), 0.0, run_id=None)
+    assert value(metrics, "understudy_events_committed_total", type="error") == 1
+    assert metrics.arcs.strays == 0
+
+
+def test_tool_calls_by_tool_and_status() -> None:
+    """Names beyond the cap count together."""
+    metrics = Metrics()
+    for number in range(TOOLS_MAX + 5):
+        metrics.tool_ended(f"tool{number}", "ok", 0.5)
+    metrics.tool_ended("tool0", "failed", 0.5)
+    assert value(metrics, "understudy_tool_calls_total", tool="tool0", status="failed") == 1
+    assert value(metrics, "understudy_tool_calls_total", tool="other", status="ok") == 5
+    assert value(metrics, "understudy_tool_call_duration_seconds_count", tool="tool0") == 2
+
+
+def test_restarts_by_pattern_and_dead_letters() -> None:
+    """Two actors of one kind are one row."""
+    metrics = Metrics()
+    for name in ("8f3e", "a71c"):
+        metrics.record(ActorRestarting(f"/system/conversations/{name}", 1, 0.1))
+    metrics.record(DeadLetter("/system/x", "normal", object(), "overflow"))
+    metrics.record("anything else")
+    assert value(metrics, "understudy_actor_restarts_total", path="/system/conversations/*") == 2
+    assert value(metrics, "understudy_dead_letters_total", why="overflow") == 1
+
+
+def test_mailbox_depth_is_read_at_the_scrape() -> None:
+    """Actors of one pattern add up, by lane."""
+    trees = [
+        Node("/system", {"normal": 1}, (Node("/system/runs/a1", {"high": 2}), Node("/system/runs/b2", {"high": 3}))),
+        Node("/system", {"normal": 7}),
+    ]
+    metrics = Metrics(lambda: trees.pop(0))
+    assert value(metrics, "understudy_mailbox_depth_messages", path="/system/runs/*", lane="high") == 5
+    assert value(metrics, "understudy_mailbox_depth_messages", path="/system", lane="normal") == 7
+
+
+def test_there_may_be_no_tree() -> None:
+    """Before the system is up a scrape works too."""
+    assert b"understudy_actors" in Metrics(lambda: None).render()
+
+
+def test_commits_errors_and_deprecated_endpoints() -> None:
+    """The rest of the house."""
+    metrics = Metrics()
+    metrics.committed(40, 0.003)
+    metrics.error("not_found")
+    metrics.on_error("not_found")
+    metrics.deprecated("liaison")
+    assert value(metrics, "understudy_store_commit_events_sum") == 40
+    assert value(metrics, "understudy_store_commit_seconds_sum") == 0.003
+    assert value(metrics, "understudy_errors_total", code="not_found") == 2
+    assert value(metrics, "understudy_deprecated_endpoint_uses_total", endpoint="liaison") == 1
+
+
+def test_servers_count_apart() -> None:
+    """Each has a registry of its own."""
+    one, other = Metrics(), Metrics()
+    one.on_error("busy")
+    assert value(other, "understudy_errors_total", code="busy") is None
+
+
+def test_names_end_in_units() -> None:
+    """Durations are seconds; every metric has help and the house's prefix."""
+    for family in text_string_to_metric_families(Metrics(lambda: None).render().decode()):
+        assert family.name.startswith("understudy_")
+        assert family.documentation
+        if family.type == "histogram":
+            assert family.name.endswith(("_seconds", "_events"))

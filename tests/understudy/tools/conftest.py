@@ -1,0 +1,46 @@
+"""A user with files, for tools that read them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from understudy.tools import StoredFile, ToolContext
+
+
+class FilesOf:
+    """The files of one user, by id: what `Files` promises, on a folder."""
+
+    def __init__(self, files: dict[str, StoredFile]) -> None:
+        self.files = files
+
+    async def get(self, file_id: str) -> StoredFile:
+        return self.files[file_id]
+
+
+class QuietServer:
+    """A server with three actors."""
+
+    def health(self) -> dict[str, Any]:
+        return {"status": "ok", "connections": 3, "uptime_s": 12.5, "ready": True}
+
+    def tree(self) -> dict[str, Any]:
+        def node(path: str, *children: dict[str, Any]) -> dict[str, Any]:
+            return {"path": path, "type": "Thing", "state": "running", "restarts": 1, "children": list(children)}
+
+        return node("/", node("/a", node("/a/b")), node("/c"))
+
+
+@pytest.fixture
+def attach(tmp_path: Path) -> Callable[..., ToolContext]:
+    """`attach(name, content)` gives a context in which that file is attached as ``f``."""
+
+    def attach(name: str = "none", content: str | bytes = b"", server: Any = None) -> ToolContext:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}[x].bin"
+        body = content.encode() if isinstance(content, str) else content
+        path.write_bytes(body)
+        file = StoredFile("f", name, "text/csv", len(body), path)
+        return ToolContext("ada", "t", "r", "c", ("f",), FilesOf({"f": file}), server or QuietServer(), lambda *_: None)
+
+    return attach

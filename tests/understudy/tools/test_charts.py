@@ -1,0 +1,153 @@
+"""`chart_table`: what is drawn, and that nothing but a drawing comes out."""
+
+import json
+import re
+from collections.abc import Callable
+from xml.etree import ElementTree
+
+import pytest
+
+from understudy.tools import ToolContext, ToolError, ToolResult
+from understudy.tools.charts import chart_table
+
+Attach = Callable[..., ToolContext]
+
+ORDERS = "ordered,region,Total Amount,age\n" + "".join(
+    f"2024-{month:02}-{day:02},{'NSEW'[day % 4]},{day * month}.5,{day}\n"
+    for month in range(1, 13)
+    for day in range(1, 29)
+)
+
+
+async def chart(context: ToolContext, **arguments: object) -> ToolResult:
+    """The chart of file ``f``."""
+    return await chart_table.call({"file_id": "f", **arguments}, context)
+
+
+async def points(context: ToolContext, **arguments: object) -> list[tuple[object, object]]:
+    """Its points."""
+    result = await chart(context, **arguments)
+    return [(each["x"], each["y"]) for each in result.value["points"]]
+
+
+SMALL = "day,place,n\n2024-01-05,a,1\n2024-01-20,b,2\n2024-03-01,a,4\n2025-03-01,,8\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"x": "month", "y": "n"}, [("2024-01", 3), ("2024-03", 4), ("2025-03", 8)]),
+        ({"x": "quarter", "y": "n", "kind": "bar"}, [("2024-Q1", 7), ("2025-Q1", 8)]),
+        ({"x": "year", "y": "n", "aggregate": "average"}, [("2024", 2.33333333333), ("2025", 8)]),
+        ({"x": "week", "kind": "bar"}, [("2024-W01", 1), ("2024-W03", 1), ("2024-W09", 1), ("2025-W09", 1)]),
+        ({"x": "by month of day", "y": "n", "aggregate": "max"}, [("2024-01", 2), ("2024-03", 4), ("2025-03", 8)]),
+        ({"x": "place", "y": "n"}, [("(empty)", 8), ("a", 5), ("b", 2)]),
+        ({"x": "PLACE"}, [("a", 2), ("(empty)", 1), ("b", 1)]),
+        ({"x": "place", "y": "place"}, [("a", 2), ("b", 1), ("(empty)", 0)]),
+        ({"x": "n"}, [(1, 1), (2, 1), (4, 1), (8, 1)]),
+        ({"x": "n", "y": "n"}, [(1, 1), (2, 2), (4, 4), (8, 8)]),
+    ],
+)
+async def test_points(attach: Attach, arguments: dict[str, object], expected: list[object]) -> None:
+    """Sums by default, counts without a measure, steps of time where a date is there for them."""
+    assert await points(attach("a.csv", SMALL), **arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "title"),
+    [
+        ({"x": "month", "y": "total amount"}, "line", "Sum of Total Amount by month of ordered"),
+        ({"x": "ordered", "y": "Total_Amount", "kind": "area"}, "area", "Sum of Total Amount by month of ordered"),
+        ({"x": "region", "y": "Total Amount"}, "bar", "Sum of Total Amount by region"),
+        ({"x": "region", "kind": "pie chart"}, "pie", "Rows by region"),
+        ({"x": "Total Amount"}, "bar", "Rows by Total Amount"),
+        ({"x": "age", "y": "Total Amount"}, "point", "Total Amount by age"),
+    ],
+)
+async def test_kinds_are_drawn(attach: Attach, arguments: dict[str, object], kind: str, title: str) -> None:
+    """Each kind becomes well-formed SVG without a background, and a spec with its data inside."""
+    result = await chart(attach("a.csv", ORDERS), **arguments)
+    assert result.value["kind"] == kind
+    assert result.visualization is not None
+    assert result.visualization["title"] == title
+    assert len(result.visualization["spec"]["data"]["values"]) == len(result.value["points"]) <= 200
+    drawing = ElementTree.fromstring(result.visualization["svg"])
+    assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+    assert not re.search(r'fill="(white|#fff|#000)', result.visualization["svg"])
+
+
+async def test_many_points_are_cut_and_said_to_be(attach: Attach) -> None:
+    """Bars, slices and single points have bounds, and the notes tell."""
+    context = attach("a.csv", "k,v,w\n" + "".join(f"k{n},{n},{n * 7 % 13}\n" for n in range(1_000)))
+    bars = await chart(context, x="k", y="v")
+    assert (len(bars.value["points"]), bars.value["points"][0]) == (40, {"x": "k999", "y": 999})
+    assert "only the 40 largest of 1,000" in bars.summary
+    pie = await chart(context, x="k", y="v", kind="pie")
+    assert pie.value["points"][-1]["x"] == "(others)"
+    assert sum(each["y"] for each in pie.value["points"]) == sum(range(1_000))
+    scatter = await chart(context, x="v", y="w")
+    assert len(scatter.value["points"]) == 200
+    assert "a sample of 200" in scatter.summary
+    assert scatter == await chart(context, x="v", y="w")
+    histogram = await chart(context, x="v")
+    assert sum(each["y"] for each in histogram.value["points"]) == 1_000
+    assert len(histogram.value["points"]) <= 21
+
+
+EVIL = (
+    '"<script>alert(1)</script>",v\n"<img src=x onerror=alert(1)>",3\n'
+    '"</text><script>x</script>",4\n"a""b\' onload=""x""",5\n'
+)
+
+
+@pytest.mark.parametrize("kind", ["bar", "pie", "line", "point", "area"])
+async def test_markup_in_the_data_stays_text(attach: Attach, kind: str) -> None:
+    """Names and values of the user are escaped: the SVG holds shapes and text, nothing that runs or loads."""
+    result = await chart(attach("e.csv", EVIL), x="<script>alert(1)</script>", y="v", kind=kind)
+    assert result.visualization is not None
+    svg = result.visualization["svg"]
+    assert "<script" not in svg
+    drawing = ElementTree.fromstring(svg)
+    tags = {each.tag.rpartition("}")[2] for each in drawing.iter()}
+    assert tags <= {"svg", "g", "rect", "path", "line", "text", "tspan", "defs", "clipPath", "title"}
+    names = {name for each in drawing.iter() for name in each.attrib}
+    assert not [name for name in names if name.startswith("on") or name.endswith("href")]
+    assert "<script>alert(1)</script>" in " ".join(drawing.itertext())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ({"x": "nope"}, "query_failed", "no column “nope”. The table has “ordered”"),
+        ({"x": "region", "y": "nope"}, "query_failed", "no column “nope”"),
+        ({"x": "region", "y": "region", "aggregate": "sum"}, "query_failed", "needs numbers"),
+        ({"x": "region", "kind": "sankey"}, "invalid_arguments", "none of bar"),
+        ({"x": "region", "y": "age", "aggregate": "mode"}, "invalid_arguments", "none of sum"),
+    ],
+)
+async def test_wrong_wishes_are_told(attach: Attach, arguments: dict[str, object], code: str, told: str) -> None:
+    """A sentence that says what there is instead."""
+    with pytest.raises(ToolError) as caught:
+        await chart(attach("a.csv", ORDERS), **arguments)
+    assert caught.value.code == code
+    assert told in caught.value.message
+
+
+async def test_nothing_to_draw(attach: Attach) -> None:
+    """An empty table, and a pie of losses, have no chart."""
+    with pytest.raises(ToolError, match="nothing to draw"):
+        await chart(attach("a.csv", "a,b\n"), x="a")
+    with pytest.raises(ToolError, match="below zero"):
+        await chart(attach("a.csv", "a,b\nx,-1\ny,2\n"), x="a", y="b", kind="pie")
+
+
+async def test_a_month_without_a_date_is_an_unknown_column(attach: Attach) -> None:
+    """The word alone does not make a date."""
+    with pytest.raises(ToolError, match="no column “month”"):
+        await chart(attach("a.csv", "a,b\nx,1\n"), x="month")
+
+
+async def test_the_result_is_small(attach: Attach) -> None:
+    """What the model reads is the points, not the drawing."""
+    result = await chart(attach("a.csv", ORDERS), x="age", y="Total Amount")
+    assert len(json.dumps(result.value)) < 10_000

@@ -1,0 +1,95 @@
+"""`compare_scenarios` and the arithmetic of cash flows."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understudy.tools import ToolError
+from understudy.tools.cash_flows import internal_rate, payback, present_value, return_on_investment
+from understudy.tools.finance import compare_scenarios
+
+
+def test_present_value_leaves_the_first_flow_alone() -> None:
+    """Time 0 is now: -100 and 110 in a year at 10 % are worth nothing."""
+    assert present_value([-100, 110], 0.10) == pytest.approx(0)
+    assert present_value([-1000, 400, 500, 600], 0.08) == pytest.approx(
+        -1000 + 400 / 1.08 + 500 / 1.08**2 + 600 / 1.08**3
+    )
+
+
+@pytest.mark.parametrize(
+    ("flows", "periods"),
+    [
+        ([-1000, 400, 500, 600], 2 + 100 / 600),
+        ([-100, 100], 1),
+        ([-100, 50, 50], 2),
+        ([-100, 50], None),
+        ([100, 50], None),
+        ([-100, 0, 0, 200], 2.5),
+        ([0, -100, 200], 1.5),
+    ],
+)
+def test_payback(flows: list[float], periods: float | None) -> None:
+    """Flows come evenly over their period; what never comes back has no payback."""
+    assert payback(flows) == (None if periods is None else pytest.approx(periods))
+
+
+def test_return_on_investment() -> None:
+    """Gain over outlay; none without an outlay."""
+    assert return_on_investment([-1000, 400, 500, 600]) == pytest.approx(0.5)
+    assert return_on_investment([-100, -100, 100]) == pytest.approx(-0.5)
+    assert return_on_investment([100, 100]) is None
+
+
+@pytest.mark.parametrize(
+    ("flows", "why"),
+    [([100, 100], "same sign"), ([-100, 230, -132], "more than once"), ([-1, 1e6], "above 10,000 %")],
+)
+def test_no_internal_rate_without_a_reason(flows: list[float], why: str) -> None:
+    """Where a rate would mean nothing, none is given."""
+    rate, told = internal_rate(flows)
+    assert rate is None
+    assert why in told
+
+
+@given(st.lists(st.floats(-1e6, -1), min_size=1, max_size=4), st.lists(st.floats(1, 1e6), min_size=1, max_size=12))
+def test_the_internal_rate_makes_the_present_value_nothing(outlays: list[float], returns: list[float]) -> None:
+    """By its definition, for any plan that pays first and earns later."""
+    flows = [*outlays, *returns]
+    rate, _ = internal_rate(flows)
+    if rate is not None:
+        size = sum(abs(flow) / (1 + rate) ** t for t, flow in enumerate(flows))
+        assert abs(present_value(flows, rate)) <= 1e-9 * size
+
+
+def test_scenarios_side_by_side() -> None:
+    """The best by present value comes first, and the summary says by how much."""
+    result = compare_scenarios({"Build": [-1000, 400, 500, 600], "Buy": [-700, 300, 300, 300]}, 8)
+    assert result.value["ranking"] == ["Build", "Buy"]
+    build = result.value["scenarios"][0]
+    assert (build["npv"], build["roi_percent"], build["payback_periods"]) == (275.34, 50.0, 2.1667)
+    assert build["discounted_payback_periods"] == pytest.approx(2.4219)
+    assert build["irr_percent"] == pytest.approx(21.6478)
+    assert result.summary == (
+        "Build has the highest net present value, 275.34 at 8 % a period; next is Buy with 73.13."
+    )
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "rate", "told"),
+    [
+        ({}, 8, "no scenario"),
+        ({"a": [1.0]}, 8, "“a” needs two"),
+        ({"a": [-1.0, 2.0]}, -100, "between -99"),
+        ({"a": [-1.0, 2.0]}, float("nan"), "between -99"),
+        ({"a": [-1.0, float("inf")]}, 8, "not a number"),
+        ({"a": [1.0] * 601}, 8, "more than 600"),
+        ({"a": [-1.0] + [1e15] * 599}, -99, "more than can be calculated"),
+        ({str(n): [-1.0, 2.0] for n in range(21)}, 8, "At most 20"),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(scenarios: dict[str, list[float]], rate: float, told: str) -> None:
+    """Every refusal names what is wrong."""
+    with pytest.raises(ToolError, match=told) as caught:
+        compare_scenarios(scenarios, rate)
+    assert caught.value.code == "invalid_arguments"

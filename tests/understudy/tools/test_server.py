@@ -1,0 +1,53 @@
+"""`system_health` and `supervision_tree`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from understudy.tools import ToolContext, ToolError
+from understudy.tools.server import supervision_tree, system_health
+
+
+async def test_health_is_passed_on(attach: Callable[..., ToolContext]) -> None:
+    """The server's own words, with a line that sums them up."""
+    result = await system_health.call({}, attach())
+    assert result.value["connections"] == 3
+    assert result.summary == "The server is ok: connections 3, uptime s 12.5"
+
+
+async def test_the_tree_is_drawn(attach: Callable[..., ToolContext]) -> None:
+    """Children stand below their supervisor."""
+    result = await supervision_tree.call({}, attach())
+    assert result.value["actors"] == 4
+    assert result.value["restarts"] == 4
+    assert [line.split(" ")[:3] for line in result.value["text"].splitlines()] == [
+        ["/", "(Thing,", "running,"],
+        ["", "", "a"],
+        ["", "", ""],
+        ["", "", "c"],
+    ]
+    assert result.value["truncated"] is False
+
+
+async def test_a_large_tree_is_pruned_and_says_so(attach: Callable[..., ToolContext]) -> None:
+    """The first levels are kept, and every branch says what it lost."""
+
+    class Crowd:
+        def health(self) -> dict[str, Any]:
+            return {}
+
+        def tree(self) -> dict[str, Any]:
+            leaves = [{"path": f"/a/{n}", "type": "T", "state": "running", "children": []} for n in range(5_000)]
+            branch = {"path": "/a", "type": "T", "state": "running", "children": leaves}
+            return {"path": "/", "type": "T", "state": "running", "children": [branch]}
+
+    result = await supervision_tree.call({}, attach(server=Crowd()))
+    assert result.value["actors"] == 5_002
+    assert result.value["truncated"] is True
+    assert result.value["tree"]["children"][0]["hidden"] == 5_000 - 198
+    assert len(result.value["text"].splitlines()) == 201
+    shallow = await supervision_tree.call({"depth": 1}, attach())
+    assert shallow.value["tree"]["children"][0]["hidden"] == 1
+    with pytest.raises(ToolError, match="between 1 and 12"):
+        await supervision_tree.call({"depth": 0}, attach())

@@ -1,0 +1,320 @@
+"""`profile_table` and `query_table`: real DuckDB over real files."""
+
+import io
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+import trio
+
+from understudy.tools import StoredFile, ToolContext, ToolError
+from understudy.tools.duck import Table, with_table
+from understudy.tools.tables import profile_table, query_table
+
+Attach = Callable[..., ToolContext]
+
+SALES = "region,amount,day\nN,1.5,2024-01-01\nS,2,2024-02-01\nS,2,2024-02-01\n"
+
+
+async def rows(context: ToolContext, sql: str = "SELECT * FROM data") -> list[list[object]]:
+    """What the query gives."""
+    result = await query_table.call({"file_id": "f", "sql": sql}, context)
+    return result.value["rows"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", "name,city\nanna,rome\nbob,paris\n", [["anna", "rome"], ["bob", "paris"]]),
+        ("one.csv", "name\nanna\n", [["anna"]]),
+        ("a.csv", "a;b\nx;1,5\ny;2.000,25\n", [["x", 1.5], ["y", 2000.25]]),
+        ("a.csv", 'a,b\nx,"1,500"\ny,"2,000.25"\n', [["x", 1500], ["y", 2000.25]]),
+        ("a.csv", "straße;b\nmünchen;1\n".encode("cp1252"), [["münchen", 1]]),
+        ("a.csv", b"\xef\xbb\xbfa,b\n1,2\n", [[1, 2]]),
+        ("a.csv", "a,b\né,2\n".encode("utf-16"), [["é", 2]]),
+        ("a.tsv", "a\tb\nx,y\t2\n", [["x,y", 2]]),
+        ("a.csv", "a,b\n1,2\n3\n", [[1, 2], [3, None]]),
+        ("a.csv", "when,v\n2024-01-02T10:00:00+02:00,1\n", [["2024-01-02 08:00:00", 1]]),
+        ("a.csv", "a\n" + "1\n" * 3 + "x\n", [["1"], ["1"], ["1"], ["x"]]),
+        ("a.csv", "a,b\n", []),
+        ("a.json", '[{"a":1,"b":{"c":2}},{"a":2}]', [[1, "{'c': 2}"], [2, None]]),
+        ("none", '{"a":1}\n{"a":2}\n', [[1], [2]]),
+        ("a.jsonl", '{"a":1}\n{"a":2}\n', [[1], [2]]),
+    ],
+)
+async def test_files_are_read(attach: Attach, name: str, content: str | bytes, expected: list[object]) -> None:
+    """Separators, encodings, decimal commas and JSON are found out by looking at the content."""
+    assert await rows(attach(name, content)) == expected
+
+
+async def test_parquet_is_read_whatever_its_name(attach: Attach, tmp_path: Path) -> None:
+    """Parquet says what it is in its first bytes."""
+    duckdb.connect().execute(f"COPY (SELECT range AS a FROM range(3)) TO '{tmp_path}/p' (FORMAT parquet)").fetchall()
+    assert await rows(attach("p.csv", (tmp_path / "p").read_bytes())) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", "", "empty"),
+        ("a.csv", " \n ", "empty"),
+        ("a.csv", b"\x00\x01\x02" * 50, "not CSV"),
+        ("a.xlsx", b"PK\x03\x04" + bytes(50), "save it as CSV"),
+        ("a.pdf", b"%PDF-1.7 text", "not CSV"),
+        ("a.html", "<html><body>x</body></html>", "XML"),
+        ("a.txt", "This is a sentence of text. It goes on\nfor some lines\n", "plain text"),
+        ("a.json", '{"a":1,"b":[1,2}', "fit together"),
+        ("a.parquet", b"PAR1" + b"x" * 50, "fit together"),
+        ("a.csv", "a,b\n1,2\n3\n4,5,6\n", "does not fit"),
+    ],
+)
+async def test_what_is_no_table_is_told(attach: Attach, name: str, content: str | bytes, told: str) -> None:
+    """A sentence says why, names the file and never where it is kept."""
+    context = attach(name, content)
+    with pytest.raises(ToolError, match=told) as caught:
+        await rows(context)
+    assert caught.value.code == "invalid_table"
+    assert name in caught.value.message
+    assert "/" not in caught.value.message
+
+
+async def test_another_users_file_is_not_there(attach: Attach) -> None:
+    """An id that is not this user's is as unknown as one that never was."""
+    with pytest.raises(ToolError, match="no attached file") as caught:
+        await query_table.call({"file_id": "g", "sql": "SELECT 1"}, attach("a.csv", SALES))
+    assert caught.value.code == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT region, sum(amount) FROM data GROUP BY 1 ORDER BY 1", [["N", 1.5], ["S", 4.0]]),
+        ("WITH s AS (SELECT * FROM data) SELECT count(*) FROM s", [[3]]),
+        ("VALUES (1), (2)", [[1], [2]]),
+        ("FROM data LIMIT 1", [["N", 1.5, "2024-01-01"]]),
+        ("SELECT 'a;b' -- a comment", [["a;b"]]),
+        ("SELECT 1;", [[1]]),
+        ("SELECT column_name FROM (DESCRIBE data)", [["region"], ["amount"], ["day"]]),
+        ("SELECT lpad(region, 3, '0') FROM data LIMIT 1", [["00N"]]),
+        ("SELECT count(*) FROM range(5000000)", [[5_000_000]]),
+        ("SELECT 0.1::DOUBLE + 0.2", [[0.3]]),
+        ("SELECT 'nan'::DOUBLE, 9007199254740993, [1, 2], NULL", [[None, 9007199254740993, "[1, 2]", None]]),
+    ],
+)
+async def test_queries(attach: Attach, sql: str, expected: list[object]) -> None:
+    """Reading queries give plain JSON."""
+    expected = json.loads(json.dumps(expected).replace("9007199254740993", '"9007199254740993"'))
+    assert await rows(attach("a.csv", SALES), sql) == expected
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "",
+        "-- nothing",
+        "SELECT 1; SELECT 2",
+        "SELECT * FROM data; DROP TABLE data",
+        "INSERT INTO data VALUES ('N', 1, '2024-01-01')",
+        "WITH gone AS (DELETE FROM data RETURNING *) SELECT * FROM gone",
+        "DROP TABLE data",
+        "CREATE TABLE x AS SELECT 1",
+        "COPY data TO 'stolen.csv'",
+        "ATTACH 'other.db'",
+        "SET threads = 64",
+        "PRAGMA database_list",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "CALL pragma_version()",
+        "EXPLAIN SELECT 1",
+        "SHOW DATABASES",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM read_csv('http://127.0.0.1:1/x')",
+        "SELECT * FROM glob('/*')",
+        "SELECT * FROM duckdb_settings()",
+        "SELECT * FROM duckdb_settings",
+        "SELECT * FROM information_schema.tables",
+        "SELECT current_setting('secret_directory')",
+        "FROM query('SELECT 1')",
+        "SELECT sleep_ms(100000)",
+        "SELECT (100000).sleep_ms()",
+        "SELECT repeat('x', 1000000000)",
+        "SELECT len(range(1000000000))",
+        "SELECT len(range(n)) FROM (SELECT 1000000000 AS n)",
+        "SELECT format('{:>1000000000}', 1)",
+        "SELECT '" + "x" * 20_000 + "'",
+    ],
+)
+async def test_only_one_reading_query_runs(attach: Attach, sql: str) -> None:
+    """Whatever writes, waits, or reaches outside the table is refused."""
+    with pytest.raises(ToolError) as caught:
+        await rows(attach("a.csv", SALES), sql)
+    assert caught.value.code == "query_refused"
+
+
+async def test_below_the_gate_files_are_closed_too(attach: Attach) -> None:
+    """Should a query slip through, DuckDB itself may neither read, nor write, nor be told otherwise."""
+    file = await attach("a.csv", SALES).files.get("f")
+    for sql in (
+        "SELECT * FROM read_text('/etc/hostname')",
+        "COPY data TO 'x.csv'",
+        "SET enable_external_access = true",
+        "SET memory_limit = '8GB'",
+        "DELETE FROM data",
+        "SELECT * FROM attach",  # a variable of this program
+    ):
+        with pytest.raises(duckdb.Error):
+            await with_table(file, lambda table, sql=sql: table.rows(sql))
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("SELECT amout FROM data", "no column “amout”. The table has “amount”, “region”, “day”"),
+        ("SELECT from", "syntax error"),
+        ("SELECT region, sum(amount) FROM data", "GROUP BY"),
+        ("SELECT 'x'::INT", "Could not convert"),
+        ("SELECT error('see /srv/secret/file')", "not available here"),
+        ("SELECT nosuch(1)", "nosuch does not exist"),
+        ("SELECT ?", "parameters"),
+        ("SELECT string_agg(repeat('x', 1000), '') FROM range(100000000)", "memory"),
+    ],
+)
+async def test_a_wrong_query_is_told(attach: Attach, sql: str, told: str) -> None:
+    """One sentence, with the likely column first; no path and no stack."""
+    with pytest.raises(ToolError) as caught:
+        await rows(attach("a.csv", SALES), sql)
+    assert caught.value.code == "query_failed"
+    assert told in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+async def test_rows_are_limited_and_said_to_be(attach: Attach) -> None:
+    """A thousand rows, or fewer when asked; long texts are cut before that."""
+    context = attach("a.csv", "n\n" + "\n".join(map(str, range(3_000))))
+    result = await query_table.call({"file_id": "f", "sql": "FROM data ORDER BY n"}, context)
+    assert (len(result.value["rows"]), result.value["truncated"]) == (1_000, True)
+    assert "first 1,000" in result.summary
+    few = await query_table.call({"file_id": "f", "sql": "FROM data", "limit": 2}, context)
+    assert len(few.value["rows"]) == 2
+    wide = await query_table.call({"file_id": "f", "sql": "SELECT repeat('x', 5000), n FROM data"}, context)
+    assert len(json.dumps(wide.value)) < 200_000
+    assert wide.value["truncated"] is True
+    with pytest.raises(ToolError, match="between 1 and 1,000"):
+        await query_table.call({"file_id": "f", "sql": "FROM data", "limit": 1_001}, context)
+
+
+ENDLESS = "SELECT count(*) FROM range(1000000000000)"
+
+
+def endless(started: trio.Event, ended: list[float], token: trio.lowlevel.TrioToken) -> Callable[[Table], object]:
+    """A query that only an interrupt ends; says when its thread has begun and ended it."""
+
+    def job(table: Table) -> object:
+        token.run_sync_soon(started.set)
+        try:
+            return table.rows(ENDLESS)
+        finally:
+            ended.append(time.perf_counter())
+
+    return job
+
+
+async def test_a_late_query_is_stopped(attach: Attach) -> None:
+    """The limit ends the query and its thread, and is told as a timeout."""
+    file = await attach("a.csv", SALES).files.get("f")
+    ended: list[float] = []
+    with trio.fail_after(5), pytest.raises(ToolError, match=r"longer than 0\.1 seconds") as caught:
+        await with_table(file, endless(trio.Event(), ended, trio.lowlevel.current_trio_token()), limit_s=0.1)
+    assert caught.value.code == "tool_timeout"
+    assert len(ended) == 1
+
+
+async def test_a_cancelled_query_has_ended_when_the_call_returns(attach: Attach) -> None:
+    """Cancelling interrupts DuckDB, and nothing runs on in the background."""
+    file = await attach("a.csv", SALES).files.get("f")
+    started, ended = trio.Event(), list[float]()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(with_table, file, endless(started, ended, trio.lowlevel.current_trio_token()))
+            await started.wait()
+            nursery.cancel_scope.cancel()
+    assert len(ended) == 1
+
+
+async def test_a_call_that_is_cancelled_at_once_returns(attach: Attach) -> None:
+    """Also before there is anything to interrupt."""
+    file = await attach("a.csv", SALES).files.get("f")
+    with trio.fail_after(5):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await with_table(file, lambda table: table.row_count)
+        assert scope.cancelled_caught
+
+
+async def test_two_users_never_see_each_other(attach: Attach) -> None:
+    """Calls at the same time each have a table of their own."""
+    seen: dict[str, list[list[object]]] = {}
+
+    async def ask(who: str, context: ToolContext) -> None:
+        seen[who] = await rows(context, "SELECT DISTINCT who FROM data, range(100000)")
+
+    async with trio.open_nursery() as nursery:
+        for who in ("ada", "bob", "cyd", "dan", "eve", "fay"):
+            nursery.start_soon(ask, who, attach("a.csv", f"who\n{who}\n"))
+    assert seen == {who: [[who]] for who in ("ada", "bob", "cyd", "dan", "eve", "fay")}
+
+
+async def test_a_profile(attach: Attach) -> None:
+    """Counts, ranges and the most frequent values, column by column."""
+    result = await profile_table.call({"file_id": "f"}, attach("a.csv", SALES + ",,\n"))
+    value = result.value
+    assert (value["rows"], value["column_count"], value["duplicate_rows"]) == (4, 3, 1)
+    region, amount, day = value["columns"]
+    assert region["top"] == [{"value": "S", "rows": 2}, {"value": "N", "rows": 1}]
+    assert (region["nulls"], region["distinct"]) == (1, 2)
+    assert {key: amount[key] for key in ("min", "max", "median", "sum")} == {
+        "min": 1.5,
+        "max": 2,
+        "median": 2,
+        "sum": 5.5,
+    }
+    assert (day["kind"], day["min"], day["max"]) == ("date", "2024-01-01", "2024-02-01")
+    assert result.summary == "a.csv: 4 rows, 3 columns; values missing in region, amount, day; 1 repeated"
+
+
+@pytest.mark.parametrize("content", ["a,b\n", "a\n\n\n", "a\n1\ninf\nnan\n", 'a"b\n1\n', "a\n1e300\n-1e300\n"])
+async def test_odd_tables_have_a_profile(attach: Attach, content: str) -> None:
+    """Empty ones, ones without a value, numbers that are none, names with quotes."""
+    result = await profile_table.call({"file_id": "f"}, attach("a.csv", content))
+    assert json.dumps(result.value, allow_nan=False)
+
+
+@pytest.mark.slow
+async def test_a_wide_table_has_a_profile_of_bounded_size(attach: Attach) -> None:
+    """The first 200 columns of 300, and a note about the rest."""
+    names = ",".join(f"c{n}" for n in range(300))
+    content = names + "\n" + "\n".join(",".join(["x" * 200] * 300) for _ in range(20))
+    result = await profile_table.call({"file_id": "f"}, attach("a.csv", content))
+    assert (result.value["column_count"], len(result.value["columns"])) == (300, 200)
+    assert "first 200 of 300" in result.value["notes"][0]
+    assert len(json.dumps(result.value)) < 200_000
+
+
+@pytest.mark.slow
+async def test_a_large_table_takes_seconds_at_most(tmp_path: Path, attach: Attach) -> None:
+    """Two hundred thousand rows: read and described well within the limit."""
+    out = io.StringIO()
+    out.write("n,t\n")
+    out.writelines(f"{n},t{n % 97}\n" for n in range(200_000))
+    path = tmp_path / "large"
+    path.write_text(out.getvalue())
+    context = attach()
+    context.files.files["f"] = StoredFile("f", "large.csv", "text/csv", path.stat().st_size, path)  # type: ignore[attr-defined]
+    before = time.perf_counter()
+    result = await profile_table.call({"file_id": "f"}, context)
+    assert result.value["columns"][1]["distinct"] == 97
+    assert time.perf_counter() - before < 5

@@ -1,0 +1,101 @@
+"""`summarise_text` and `sanitize_content`."""
+
+import time
+
+import pytest
+
+from understudy.tools import ToolError
+from understudy.tools.extract import split_sentences
+from understudy.tools.text import sanitize_content, summarise_text
+
+ARTICLE = (
+    "Dr. Smith opened the clinic in 1998. It has served the valley since then, e.g. through two floods. The clinic now "
+    "employs 42 nurses. Some people like tea! Prices rose 3.5 per cent last year.\n\nHowever, the clinic's budget is "
+    "short. The council will vote on the budget of the clinic in May. Mr. J. Jones of the council says no."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("One. Two! Three? Four…", 4),
+        ("Mr. Jones met Dr. A. Smith, e.g. at 3.5 km.", 1),
+        ("He said “no.” She left.", 2),
+        ("今天很好。我们去公园！你呢？", 3),  # noqa: RUF001
+        ("- first point\n- second point", 2),
+        ("A heading\n\nA paragraph", 2),
+        ("no end", 1),
+        ("... !!! ???", 0),
+    ],
+)
+def test_sentences(text: str, count: int) -> None:
+    """Sentences end where a reader would say so."""
+    assert len(split_sentences(text)) == count
+
+
+def test_a_summary_keeps_the_topic_in_order() -> None:
+    """The chosen sentences are the text's own, in its order, and about what it is about."""
+    value = summarise_text(ARTICLE, 3).value
+    assert value["sentences"] == sorted(value["sentences"], key=ARTICLE.replace("\n\n", " ").index)
+    assert "clinic" in value["summary"]
+    assert "tea" not in value["summary"]
+    assert value["keywords"][0] == "clinic"
+    assert (value["kept"], value["sentence_count"]) == (3, 8)
+
+
+def test_a_summary_is_always_the_same() -> None:
+    """Nothing depends on chance."""
+    assert summarise_text(ARTICLE) == summarise_text(ARTICLE)
+
+
+def test_a_summary_does_not_say_the_same_twice() -> None:
+    """A sentence that repeats a chosen one gives way to another subject."""
+    text = "Whales sing songs. Whales sing songs. Rivers carry stones. Whales sing songs."
+    assert summarise_text(text, 2).value["summary"].count("Whales") == 1
+
+
+def test_a_short_text_is_its_own_summary() -> None:
+    """Nothing is left out of a text with fewer sentences than wanted."""
+    assert summarise_text("One thing. Another thing.", 5).value["summary"] == "One thing. Another thing."
+
+
+@pytest.mark.parametrize(("text", "sentences"), [("  ", 3), ("?!", 3), ("A thing.", 0), ("A thing.", 21)])
+def test_nothing_to_sum_up(text: str, sentences: int) -> None:
+    """Empty texts and impossible counts are refused."""
+    with pytest.raises(ToolError) as caught:
+        summarise_text(text, sentences)
+    assert caught.value.code == "invalid_arguments"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("piece", ["a", ". ", "..", "a. ", "\n \n", "\n", "。", "x.' ", "- ", "A.B."])
+def test_no_text_takes_long(piece: str) -> None:
+    """The work is linear: 200,000 characters of anything take well under a second or two."""
+    before = time.perf_counter()
+    value = summarise_text("b " + piece * (200_000 // len(piece)), 20).value
+    assert len(value["summary"]) <= 20 * 601
+    assert time.perf_counter() - before < 3
+
+
+def test_a_very_long_text_says_how_far_it_was_read() -> None:
+    """The bound is told, not hidden."""
+    result = summarise_text("Word here. " * 30_000)
+    assert result.value["truncated"] is True
+    assert "first 200,000 characters" in result.summary
+
+
+def test_sanitize_takes_out_and_counts() -> None:
+    """Hidden characters go; what was found is named, not shown."""
+    result = sanitize_content("pay a\u202eb now\u200b")
+    assert result.value["text"] == "pay ab now"
+    assert result.value["clean"] is False
+    assert result.value["total"] == len(result.value["findings"]) == 2
+    assert "taken out" in result.summary
+
+
+def test_sanitize_leaves_clean_text_alone() -> None:
+    """A clean text comes back as it was."""
+    result = sanitize_content("a < b & c")
+    assert (result.value["text"], result.value["clean"]) == ("a < b & c", True)
+    with pytest.raises(ToolError, match="longer than"):
+        sanitize_content("x" * 200_001)

@@ -1,0 +1,596 @@
+"""`@tool`: what is declared, what is accepted, how it is run, what comes back."""
+
+import contextlib
+import datetime
+import enum
+import threading
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+import attrs
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understudy.tools.result import MAX_VALUE_BYTES, MAX_VISUALIZATION_BYTES, is_small, summarise, to_json, to_result
+from understudy.tools.tool import Param, Tool, ToolContext, ToolError, ToolResult, tool
+
+
+class Color(enum.Enum):
+    """A choice."""
+
+    RED = "red"
+    BLUE = "blue"
+
+
+class Size(TypedDict):
+    """Some fields, one of them optional."""
+
+    width: int
+    label: NotRequired[str]
+
+
+@attrs.frozen
+class Point:
+    """A class of the user's."""
+
+    x: float
+    tags: list[str] = attrs.field(factory=list)
+
+
+class NoFiles:
+    """No files."""
+
+    async def get(self, file_id: str) -> Any:
+        raise LookupError(file_id)
+
+
+class NoServer:
+    """A server that says nothing."""
+
+    def health(self) -> dict[str, Any]:
+        return {}
+
+    def tree(self) -> dict[str, Any]:
+        return {}
+
+
+def a_context(progress: Any = lambda done, total, note: None) -> ToolContext:
+    """A context for a call; no files, a silent server."""
+    return ToolContext("ada", "thread", "run", "call", (), NoFiles(), NoServer(), progress)
+
+
+@tool
+def everything(
+    text: str,
+    whole: int = 1,
+    number: float = 1.5,
+    flag: bool = False,
+    maybe: str | None = None,
+    names: list[str] | None = None,
+    table: dict[str, float] | None = None,
+    pick: Literal["a", "b", 1] = "a",
+    color: Color = Color.RED,
+    size: Size | None = None,
+    points: list[Point] | None = None,
+    day: datetime.date | None = None,
+    either: int | float | str = 0,
+    percent: Annotated[float, Param("a share", format="percentage", minimum=0, maximum=100)] = 5.0,
+) -> dict[str, Any]:
+    """Take one of everything.
+
+    A second paragraph.
+
+    Args:
+        text: what to say,
+            on two lines
+        whole (int): how often
+
+    Returns:
+        what it was given
+    """
+    return locals()
+
+
+# declaration
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [
+        ("text", {"type": "string", "description": "what to say, on two lines"}),
+        ("whole", {"type": "integer", "default": 1, "description": "how often"}),
+        ("number", {"type": "number", "default": 1.5}),
+        ("flag", {"type": "boolean", "default": False}),
+        ("maybe", {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}),
+        ("pick", {"enum": ["a", "b", 1], "default": "a"}),
+        ("color", {"type": "string", "enum": ["red", "blue"], "default": "red"}),
+        (
+            "percent",
+            {
+                "type": "number",
+                "description": "a share",
+                "format": "percentage",
+                "minimum": 0,
+                "maximum": 100,
+                "default": 5.0,
+            },
+        ),
+    ],
+)
+def test_each_type_has_its_schema(name: str, schema: dict[str, Any]) -> None:
+    """A parameter's schema says its type, default and description."""
+    assert everything.parameters["properties"][name] == schema
+
+
+def test_objects_in_the_schema_are_closed() -> None:
+    """A TypedDict and an attrs class say which fields they need and that they take no others."""
+    size = everything.parameters["properties"]["size"]["anyOf"][0]
+    assert size["required"] == ["width"]
+    assert size["additionalProperties"] is False
+    point = everything.parameters["properties"]["points"]["anyOf"][0]["items"]
+    assert point["properties"]["tags"] == {"type": "array", "items": {"type": "string"}}
+    assert point["required"] == ["x"]
+
+
+def test_the_whole_schema_names_what_is_required() -> None:
+    """Only parameters without a default are required; unknown ones are not allowed."""
+    assert everything.parameters["required"] == ["text"]
+    assert everything.parameters["additionalProperties"] is False
+    assert everything.description == "Take one of everything.\n\nA second paragraph."
+
+
+def test_a_sphinx_docstring_describes_too() -> None:
+    """`:param name:` lines become descriptions and are no part of the tool's own."""
+
+    @tool
+    def find(order_id: str) -> str:
+        """Find an order.
+
+        :param str order_id: as printed on the
+            invoice
+        :returns: its state
+        """
+        return order_id
+
+    assert find.description == "Find an order."
+    assert find.parameters["properties"]["order_id"]["description"] == "as printed on the invoice"
+
+
+def test_a_tool_without_a_docstring_is_described_by_its_name() -> None:
+    """The example of the front page has no docstring and works."""
+
+    @tool(name="look-up", timeout_s=3.0, retry_safe=True)
+    async def lookup(order_id: str) -> dict[str, Any]:
+        return {}
+
+    assert (lookup.name, lookup.timeout_s, lookup.retry_safe) == ("look-up", 3.0, True)
+    assert lookup.description == "Look-up."
+
+
+def test_the_context_is_not_in_the_schema() -> None:
+    """A parameter annotated `ToolContext` is filled in by the call."""
+
+    @tool
+    def who(context: ToolContext, greeting: str = "hi") -> str:
+        return f"{greeting} {context.owner}"
+
+    assert list(who.parameters["properties"]) == ["greeting"]
+
+
+def _no_annotation(order_id) -> str:  # type: ignore[no-untyped-def]
+    return str(order_id)
+
+
+def _stars(*names: str) -> str:
+    return ""
+
+
+def _double_stars(**names: str) -> str:
+    return ""
+
+
+def _positional(name: str, /) -> str:
+    return name
+
+
+def _bytes(content: bytes) -> str:
+    return ""
+
+
+def _keys(table: dict[int, str]) -> str:
+    return ""
+
+
+def _default(count: int = "three") -> str:  # type: ignore[assignment]
+    return ""
+
+
+def _hidden_none(count: int = None) -> str:  # type: ignore[assignment]  # noqa: RUF013
+    return ""
+
+
+async def _items(count: int) -> Any:
+    yield count
+
+
+def _unknown(value: "Nowhere") -> str:  # type: ignore[name-defined]  # noqa: F821
+    return ""
+
+
+@attrs.define
+class Node:
+    """A class that contains itself."""
+
+    children: "list[Node]"
+
+
+def _endless(node: Node) -> str:
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (_no_annotation, "order_id: str"),
+        (_stars, "take a list or a dict parameter"),
+        (_double_stars, "take a list or a dict parameter"),
+        (_positional, "take away the '/'"),
+        (_bytes, "has no schema; use str"),
+        (_keys, "must be str"),
+        (_default, "'three'"),
+        (_hidden_none, "… | None"),
+        (_items, "return a list"),
+        (_unknown, "'Nowhere'"),
+        (_endless, "contains itself"),
+        (len, "needs a function"),
+        (Color, "needs a function"),
+    ],
+)
+def test_a_wrong_declaration_is_refused_at_once(function: Any, says: str) -> None:
+    """The refusal says how to mend it."""
+    with pytest.raises(TypeError) as caught:
+        tool(function)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"name": "no spaces"}, {"name": ""}, {"timeout_s": 0.0}, {"name": "x" * 65}, {"timeout_s": float("nan")}],
+)
+def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
+    """Names are what every provider accepts; a timeout is a time."""
+
+    def work() -> None: ...
+
+    with pytest.raises(ValueError, match=r"tool's name|timeout_s"):
+        tool(**options)(work)
+
+
+def test_asyncio_means_nothing_for_a_sync_function() -> None:
+    """Said, rather than ignored."""
+
+    def work() -> None: ...
+
+    with pytest.raises(TypeError, match="leave it out"):
+        tool(asyncio=True)(work)
+
+
+# arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({}, "everything needs `text`, which is missing."),
+        ({"text": 5}, "everything cannot take `text`: text is expected, not a whole number."),
+        ({"text": "a", "whole": "5"}, "everything cannot take `whole`: a whole number is expected, not text."),
+        (
+            {"text": "a", "whole": True},
+            "everything cannot take `whole`: a whole number is expected, not true or false.",
+        ),
+        ({"text": "a", "whole": 5.0}, "everything cannot take `whole`: a whole number is expected, not a number."),
+        ({"text": "a", "number": "1"}, "everything cannot take `number`: a number is expected, not text."),
+        ({"text": "a", "number": float("nan")}, "everything cannot take `number`: a finite number is expected."),
+        ({"text": "a", "number": 10**400}, "everything cannot take `number`: that number is too large."),
+        ({"text": "a", "flag": 1}, "everything cannot take `flag`: true or false is expected, not a whole number."),
+        ({"text": "a", "names": "abc"}, "everything cannot take `names`: a list is expected, not text."),
+        ({"text": "a", "names": ["a", 1]}, "everything cannot take `names[1]`: text is expected, not a whole number."),
+        ({"text": "a", "table": {"k": "v"}}, "everything cannot take `table.k`: a number is expected, not text."),
+        ({"text": "a", "pick": True}, "everything cannot take `pick`: one of a, b, 1 is expected."),
+        ({"text": "a", "color": "green"}, "everything cannot take `color`: one of red, blue is expected."),
+        ({"text": "a", "size": {"label": "x"}}, "everything cannot take `size.width`: width is missing."),
+        ({"text": "a", "size": {"width": 1, "depth": 2}}, "everything cannot take `size`: it does not know depth."),
+        (
+            {"text": "a", "points": [{"x": 1}, {"x": "two"}]},
+            "everything cannot take `points[1].x`: a number is expected, not text.",
+        ),
+        ({"text": "a", "points": [{"x": 1, "z": 2}]}, "everything cannot take `points[0]`: it does not know z."),
+        (
+            {"text": "a", "points": [5]},
+            "everything cannot take `points[0]`: an object is expected, not a whole number.",
+        ),
+        ({"text": "a", "day": "soon"}, "everything cannot take `day`: a date is expected, as in 2026-11-20."),
+        ({"text": "a", "percent": 101}, "everything cannot take `percent`: it must be at most 100."),
+        ({"text": "a", "percent": -1}, "everything cannot take `percent`: it must be at least 0."),
+        ({"text": None}, "everything cannot take `text`: text is expected, not null."),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused_by_name(arguments: dict[str, Any], sentence: str) -> None:
+    """The sentence names the parameter, what was expected and what was given."""
+    with pytest.raises(ToolError) as caught:
+        everything.check(arguments)
+    assert caught.value.code == "invalid_arguments"
+    assert str(caught.value) == sentence
+
+
+def test_an_unknown_argument_is_refused_with_the_known_ones() -> None:
+    """Nothing is dropped silently."""
+    with pytest.raises(ToolError, match=r"has no parameter `volume`; it takes `text`"):
+        everything.check({"text": "a", "volume": 3})
+
+
+def test_arguments_become_what_the_annotations_say() -> None:
+    """Enums, dates and classes are made; a whole number is taken for a float and stays one where int comes first."""
+    given_ = everything.check(
+        {
+            "text": "a",
+            "number": 3,
+            "color": "blue",
+            "size": {"width": 2},
+            "points": [{"x": 1, "tags": ["t"]}],
+            "day": "2026-11-20",
+            "either": 7,
+            "pick": 1,
+        }
+    )
+    assert given_["number"] == 3.0
+    assert isinstance(given_["number"], float)
+    assert given_["color"] is Color.BLUE
+    assert given_["size"] == {"width": 2}
+    assert given_["points"] == [Point(1.0, ["t"])]
+    assert given_["day"] == datetime.date(2026, 11, 20)
+    assert type(given_["either"]) is int
+    assert given_["pick"] == 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(everything.parameters["properties"])), JSON))
+def test_whatever_is_given_is_taken_or_refused(arguments: dict[str, Any]) -> None:
+    """No JSON makes checking fail in any other way."""
+    with contextlib.suppress(ToolError):
+        everything.check({"text": "a", **arguments})
+
+
+# calls
+
+
+async def test_a_sync_function_runs_in_a_thread() -> None:
+    """The loop's thread is left alone, and progress still reaches it."""
+    loop = threading.get_ident()
+    seen: list[tuple[float, int]] = []
+
+    @tool
+    def work(context: ToolContext) -> bool:
+        context.progress(0.5, 1.0, "half")
+        return threading.get_ident() != loop
+
+    result = await work.call({}, a_context(lambda done, total, note: seen.append((done, threading.get_ident()))))
+    assert result.value is True
+    assert seen == [(0.5, loop)]
+
+
+async def test_cancelling_a_sync_tool_lets_go_at_once() -> None:
+    """The caller goes on; the function ends at its next progress call."""
+    entered, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    @tool
+    def stuck(context: ToolContext) -> None:
+        entered.set()
+        try:
+            go_on.wait(10)
+            context.progress(1, None, "still here")
+        finally:
+            ended.set()
+
+    told: list[str] = []
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stuck.call, {}, a_context(lambda done, total, note: told.append(note)))
+            await trio.to_thread.run_sync(entered.wait)
+            nursery.cancel_scope.cancel()
+        go_on.set()
+        await trio.to_thread.run_sync(ended.wait)
+    assert told == []
+
+
+async def test_an_async_function_runs_as_it_is() -> None:
+    """On the loop, with its context, and can be cancelled."""
+
+    @tool
+    async def work(name: str, context: ToolContext) -> str:
+        await trio.lowlevel.checkpoint()
+        return f"{name} for {context.owner} in task {trio.lowlevel.current_task().name != ''}"
+
+    assert (await work.call({"name": "job"}, a_context())).value == "job for ada in task True"
+
+
+async def test_an_asyncio_function_runs_in_a_loop_of_its_own() -> None:
+    """asyncio's own primitives work inside it."""
+    import asyncio
+
+    @tool(asyncio=True)
+    async def work(count: int) -> int:
+        done = await asyncio.gather(*(asyncio.sleep(0, each) for each in range(count)))
+        return sum(done)
+
+    assert (await work.call({"count": 4}, a_context())).value == 6
+
+
+async def test_what_a_function_raises_comes_out() -> None:
+    """A `ToolError` and a crash alike: what becomes of them is the caller's to say."""
+
+    @tool
+    def refuses() -> None:
+        raise ToolError("not_found", "There is no such order.")
+
+    @tool
+    async def crashes() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ToolError, match="no such order"):
+        await refuses.call({}, a_context())
+    with pytest.raises(ZeroDivisionError):
+        await crashes.call({}, a_context())
+
+
+def test_a_tool_can_still_be_called_as_a_function() -> None:
+    """For a user's own tests."""
+    assert everything("hello")["text"] == "hello"
+    assert isinstance(everything, Tool)
+
+
+# results
+
+
+def test_results_become_plain_json() -> None:
+    """Classes, dates, decimals, enums, sets and numbers JSON has no word for."""
+    value = to_json(
+        {
+            "point": Point(1.0, ["a"]),
+            "when": datetime.datetime(2026, 11, 20, 6, tzinfo=datetime.UTC),
+            "price": Decimal("12.50"),
+            "color": Color.RED,
+            "names": {"b", "a"},
+            "nan": float("nan"),
+            "big": 2**64,
+            "wait": datetime.timedelta(seconds=90),
+            5: (1, None, True),
+        }
+    )
+    assert value == {
+        "point": {"x": 1.0, "tags": ["a"]},
+        "when": "2026-11-20T06:00:00+00:00",
+        "price": "12.50",
+        "color": "red",
+        "names": ["a", "b"],
+        "nan": None,
+        "big": "18446744073709551616",
+        "wait": 90.0,
+        "5": [1, None, True],
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (b"abc", "returned bytes"),
+        ({"inner": bytearray(b"abc")}, "returned bytes"),
+        (object(), "returned a object"),
+        pytest.param(10**5000, "too many digits", id="digits"),
+        ({(1, 2): 3}, "tuple for a key"),
+    ],
+)
+def test_what_cannot_be_json_is_refused(value: Any, says: str) -> None:
+    """With the type's name, as a failure of the tool."""
+    with pytest.raises(ToolError, match=says) as caught:
+        to_json(value)
+    assert caught.value.code == "tool_failed"
+
+
+def test_a_result_nested_in_itself_is_refused() -> None:
+    """Not followed for ever."""
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(ToolError, match="nested more than 64 deep"):
+        to_json(value)
+
+
+def test_a_result_that_is_too_large_is_cut_and_says_so() -> None:
+    """In the value and in the summary; what remains is within the bound."""
+    import msgspec
+
+    text = to_result("é" * 500_000)
+    assert "cut here" in text.value
+    assert "cut: 1,000,002 bytes" in text.summary
+    rows = to_result([{"n": n} for n in range(100_000)])
+    assert rows.value["truncated"] is True
+    assert rows.value["preview"].startswith('[{"n":0}')
+    for each in (text, rows, to_result("\x00" * 500_000), to_result(["\x00" * 500_000])):
+        assert len(msgspec.json.encode(each.value)) <= MAX_VALUE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("value", "small"),
+    [
+        (None, True),
+        ({"status": "shipped", "items": [1, 2.5, True]}, True),
+        (ToolResult({"n": 1}, "One."), True),
+        (ToolResult({"n": 1}, "One.", {"svg": "x" * 20_000}), False),
+        ("x" * 10_001, False),
+        (list(range(201)), False),
+        ([[0] * 100, [0] * 100], False),
+        (Point(1.0), False),
+    ],
+)
+def test_only_small_results_are_made_plain_on_the_loop(value: Any, small: bool) -> None:
+    """Everything else goes to a thread."""
+    assert is_small(value) is small
+
+
+async def test_a_large_result_is_made_plain_in_a_thread() -> None:
+    """And comes back the same."""
+
+    @tool
+    async def many() -> list[int]:
+        return list(range(1000))
+
+    assert (await many.call({}, a_context())).value == list(range(1000))
+
+
+def test_a_value_at_the_bound_is_kept() -> None:
+    """Exactly 256 KiB of JSON pass whole."""
+    text = "x" * (MAX_VALUE_BYTES - 2)
+    assert to_result(text).value == text
+
+
+def test_a_chart_that_is_too_large_is_left_out_and_says_so() -> None:
+    """The value stays."""
+    result = to_result(ToolResult({"n": 1}, "One point.", {"svg": "x" * MAX_VISUALIZATION_BYTES}))
+    assert result.visualization is None
+    assert result.value == {"n": 1}
+    assert "chart is left out" in result.summary
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (None, "done"),
+        ("a\n b", "a b"),
+        ([1], "1 item"),
+        ([1, 2], "2 items"),
+        (True, "true"),
+        (5, "5"),
+        ({"status": "shipped", "rows": [1]}, "status: shipped"),
+        ({"rows": []}, "1 fields"),
+        ("x" * 500, "x" * 159 + "…"),
+    ],
+)
+def test_a_result_without_a_summary_gets_one(value: Any, line: str) -> None:
+    """One line, of bounded length."""
+    assert summarise(value) == line
+
+
+def test_a_tool_error_survives_pickling() -> None:
+    """It may cross a process."""
+    import pickle
+
+    error = pickle.loads(pickle.dumps(ToolError("not_found", "Gone.")))
+    assert (error.code, error.message, str(error)) == ("not_found", "Gone.", "Gone.")

@@ -1,0 +1,84 @@
+/**
+ * Getting messages accepted: one in flight at a time, in the order they were said, until the server has answered.
+ *
+ * So messages are accepted in order, and a fault that names no message is about the one in flight. A message that
+ * is held back holds its thread's later ones, no others.
+ */
+
+const RESEND_MS = 3_000; // before a message is tried again when the server does not say when
+const UNANSWERED_MS = 20_000; // a message neither accepted nor refused for so long is sent again, under its own id
+
+/** An event about this client's own message. */
+export function local(what, { thread_id: threadId }, data) {
+  return { type: `local.${what}`, thread_id: threadId, data };
+}
+
+export class Delivery {
+  /** `waits` are timers by purpose; `send(payload)` is true when it left; `show(events)` shows local events. */
+  constructor({ outbox, waits, send, show }) {
+    Object.assign(this, { outbox, waits, send, show, inFlight: null });
+  }
+
+  /** Sends what is next, when nothing is in flight. */
+  pump() {
+    if (this.inFlight) return;
+    const held = new Set();
+    const next = this.outbox.waiting().find((entry) => {
+      if (this.waits.has(entry.message_id)) held.add(entry.thread_id);
+      return !held.has(entry.thread_id);
+    });
+    if (!next || !this.send(next.payload)) return;
+    this.inFlight = next.message_id;
+    this.outbox.attempted(next.message_id);
+    this.#hold(next, UNANSWERED_MS);
+    this.show([local("sent", next, { message_id: next.message_id })]);
+  }
+
+  /** The connection is gone: what was in flight waits again. */
+  interrupted() {
+    const entry = this.outbox.get(this.inFlight);
+    this.inFlight = null;
+    if (entry) this.show([local("waiting", entry, { message_id: entry.message_id })]);
+  }
+
+  /** The server has the message. Returns its entry when it was ours, else null. */
+  accepted(messageId) {
+    if (this.inFlight === messageId) this.inFlight = null;
+    this.waits.clear(messageId);
+    queueMicrotask(() => this.pump());
+    return this.outbox.remove(messageId);
+  }
+
+  /** A fault outside a run. Returns the local event to show, or null when it is about no message of ours. */
+  refused(event, data) {
+    const entry = this.#blamed(event, data);
+    if (!entry) return null;
+    const about = { ...data, message_id: entry.message_id };
+    if (this.inFlight === entry.message_id) this.inFlight = null;
+    queueMicrotask(() => this.pump());
+    if (data.retryable) {
+      this.#hold(entry, data.retry_after ? data.retry_after * 1000 : RESEND_MS * Math.max(entry.attempts, 1));
+      return local("waiting", entry, about);
+    }
+    this.outbox.remove(entry.message_id);
+    this.waits.clear(entry.message_id);
+    return local("rejected", entry, about);
+  }
+
+  /** The message a fault is about: the one it names, else the one in flight. */
+  #blamed(event, data) {
+    const named = event.message_id ?? data.message_id ?? null;
+    const entry = this.outbox.get(named ?? this.inFlight);
+    if (!entry || named) return entry;
+    // Without a file, only a thread that was resumed or a run that was stopped can be what is not there.
+    if (data.code === "not_found" && !(entry.payload.references?.length > 0)) return null;
+    return (event.thread_id ?? entry.thread_id) === entry.thread_id ? entry : null;
+  }
+
+  #hold(entry, ms) {
+    this.waits.set(entry.message_id, ms, () => {
+      if (this.inFlight === entry.message_id) this.inFlight = null;
+      this.pump();
+    });
+  }
+}
