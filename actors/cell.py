@@ -90,6 +90,7 @@ class Cell:
         self.down_waiters: list[Callable[[], None]] | None = None
         self.dead_waiters: list[Callable[[], None]] | None = None
         self.retry: Timer | None = None
+        self.control: deque[Any] | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -99,7 +100,7 @@ class Cell:
         self.tasks: OwnedTasks | None = None
         self.family: Family | None = None
         self.scope = trio.CancelScope()
-        self.control: deque[Any] | None = None
+        self.control = self._lasting_requests()
         self.watching: dict[Cell, None] | None = None
         self.timers: dict[Hashable, ActorTimer] | None = None
         self.grace: Timer | None = None
@@ -323,14 +324,22 @@ class Cell:
     # Messages
 
     def control_message(self, item: object) -> None:
-        """Queue something that goes before all lanes and is never refused."""
-        if self.state in (State.STOPPED, State.BACKING_OFF):
+        """Queue something that goes before all lanes and is never refused.
+
+        Notices and timers belong to an incarnation; a request waits for the next one, as those in the mailbox do.
+        """
+        if self.state in (State.STOPPED, State.BACKING_OFF) and not isinstance(item, Ask):
             return
         if self.control is None:
             self.control = deque()
         self.control.append(item)
         self.mailbox.interrupt = True
         self.mailbox.wake()
+
+    def _lasting_requests(self) -> deque[Any] | None:
+        """The requests that came while no incarnation ran, and whose callers still wait."""
+        kept = deque(item for item in self.control or () if isinstance(item, Ask) and item.waiting)
+        return kept or None
 
     def withdraw(self, request: object) -> None:
         """Take back a request that was not taken yet."""

@@ -220,7 +220,7 @@ class Escalated(ActorError):
 
 @define
 class SystemFailed(ActorError):
-    """The root supervisor failed: the whole tree is down. The cause is the root's error."""
+    """The root supervisor failed or was killed: the whole tree is down. The cause is the root's error, if any."""
 
     name: str
 

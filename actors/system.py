@@ -75,14 +75,14 @@ class ActorSystem:
         try:
             await self._start_root()
         except BaseException as error:
-            if not await self.__aexit__(type(error), error, error.__traceback__):
-                raise
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        if isinstance(error, trio.Cancelled):
+    ) -> None:
+        if _is_cancelled(error):
             self.nursery.cancel_scope.cancel()
             caught = await self._outer.__aexit__(kind, error, traceback)
         else:
@@ -92,9 +92,8 @@ class ActorSystem:
             finally:
                 self.nursery.cancel_scope.cancel()
                 await self._outer.__aexit__(None, None, None)
-        if self._failure is not None and (error is None or caught):
+        if caught or (self._failure is not None and error is None):
             raise SystemFailed(self.name) from self._failure
-        return bool(caught)
 
     async def _start_root(self) -> None:
         started = trio.Event()
@@ -184,3 +183,10 @@ async def open_system(
     """Open an `ActorSystem` with these arguments for the length of the block."""
     async with ActorSystem(name, children, **options) as system:
         yield system
+
+
+def _is_cancelled(error: BaseException | None) -> bool:
+    """Whether the block was cancelled: by one `Cancelled`, or by the group of them that its nurseries make."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1] is None
+    return isinstance(error, trio.Cancelled)

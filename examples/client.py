@@ -55,7 +55,7 @@ def ask(url: str, content: str, token: str | None = None) -> dict:
                 raise SystemExit(f"refused with {refused.response.status_code}") from None
         except (OSError, WebSocketException) as broken:
             print("connection lost:", broken, file=sys.stderr)
-        time.sleep(random.random() * min(30, 0.2 * 2**attempt))
+        time.sleep(random.random() * min(30, 0.2 * 2**attempt))  # noqa: S311 - jitter, no secret
     raise SystemExit("the server cannot be reached")
 
 

@@ -30,7 +30,7 @@ class Counter(Actor):
     def __init__(self) -> None:
         self.sum = 0
 
-    async def receive(self, message: object, context: Context) -> None:
+    async def receive(self, message: object, _: Context) -> None:
         match message:
             case Add(number):
                 self.sum += number

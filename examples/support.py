@@ -1,7 +1,7 @@
 """An agent for a small shop, with a tool of each kind. The tutorial (docs/tutorial/first-agent.md) builds it up.
 
-    understudy serve examples.support:support
-    understudy chat --agent support
+understudy serve examples.support:support
+understudy chat --agent support
 """
 
 import asyncio

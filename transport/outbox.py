@@ -221,7 +221,12 @@ class Outbox(Actor):
                 self._want_snapshot(thread_id)
 
     def _queue(self, envelope: Envelope) -> None:
-        frame = self._encode(envelope)
+        try:
+            frame = self._shape(envelope)
+        except TypeError:
+            # One event that cannot be shown must not keep all the later ones from the client.
+            log.exception("outbox.unencodable", extra={"event_type": envelope.event.type, "seq": envelope.seq})
+            frame = None
         if envelope.seq is None:
             if frame is not None:
                 self._pending.add(envelope, frame)
@@ -230,14 +235,6 @@ class Outbox(Actor):
             self._pending.add_story(envelope, frame)
         if type(envelope.event) in TERMINAL:
             self._session.end_text(_text_id(envelope))
-
-    def _encode(self, envelope: Envelope) -> bytes | None:
-        try:
-            return self._shape(envelope)
-        except TypeError:
-            # One event that cannot be shown must not keep all the later ones from the client.
-            log.exception("outbox.unencodable", extra={"event_type": envelope.event.type, "seq": envelope.seq})
-            return None
 
     def _note(self, event: Event, message: str, thread_id: str | None = None) -> None:
         self._queue(Envelope(event, self._clock(), thread_id=thread_id, message=message))
@@ -293,7 +290,7 @@ class Outbox(Actor):
             context.stop()
 
     async def _write_once(self) -> None:
-        ready = self._pending.take(self._limits.write_bytes, self._encode)
+        ready = self._pending.take(self._limits.write_bytes, self._shape)
         frames = [frame for _, frame in ready]
         if self._speak.batch and len(frames) > 1:
             frames = [b"[" + b",".join(frames) + b"]"]

@@ -21,7 +21,6 @@ from quart_trio import QuartTrio
 
 from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, Lane, Supervisor
 from actors import Event as ActorEvent
-from actors.records import log_event
 from sanitization import STANDARD, Scrubber
 from transport.connection import ConnectionLimits
 from transport.events import Drain
@@ -42,6 +41,7 @@ from understudy.models.registry import Models
 from understudy.observe.logs import configure
 from understudy.observe.metrics import Metrics
 from understudy.observe.server import Server
+from understudy.observe.tree_log import log_event
 from understudy.presence import Presence
 from understudy.rest import Rest, build
 from understudy.sessions import Sessions, open_tokens

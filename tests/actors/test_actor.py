@@ -145,10 +145,13 @@ async def test_a_timer_set_again_replaces_the_old_one(autojump_clock, system):
     async def set_busy_set(context):
         context.set_timer("t", 1, "old")
         await trio.sleep(2)
+        context.set_timer("t", 100, "replaced at once")
         context.set_timer("t", 1, "new")
 
+    before = len(system.timers)
     await ref.ask(Run(set_busy_set))
     await trio.sleep(5)
+    assert len(system.timers) == before
     assert await ref.ask(Read()) == ["new"]
 
 

@@ -394,6 +394,21 @@ async def test_directives_resume_stop_or_escalate_by_the_type_of_the_error(autoj
     assert isinstance(crashes[2].reason.error, Escalated)
 
 
+async def test_nobody_is_restarted_by_a_supervisor_that_fails(autojump_clock, system):
+    """A sibling that dies after the escalation stays down. Trio shuffles its tasks, hence twenty times."""
+    for _ in range(20):
+        diary = []
+        children = [player("a", directives={ValueError: Directive.ESCALATE}), player("b", diary)]
+        ref = await system.spawn(
+            ChildSpec("sup", lambda children=children: Supervisor(children, intensity=9), restart=Restart.TEMPORARY)
+        )
+        a, b = ref.children()
+        a._cell.when_dead(b.kill)
+        a.tell(Boom())
+        assert isinstance(await ref.wait_stopped(), Crashed)
+        assert diary == ["start b", "stop b (killed)"]
+
+
 async def test_an_unknown_message_harms_no_supervisor(autojump_clock, system):
     """It is counted."""
     ref, children = await open_troupe(system, Strategy.ONE_FOR_ONE, [])
@@ -423,3 +438,44 @@ async def test_a_killed_child_says_so(autojump_clock, system):
     ref = await system.spawn(ChildSpec("idle", Idle, restart=Restart.TEMPORARY))
     ref.kill()
     assert await ref.wait_stopped() == Killed()
+
+
+async def test_a_start_asked_for_while_the_supervisor_backs_off_waits_for_it(autojump_clock, system):
+    """The request is served by the next incarnation; it is neither lost nor answered by the old one."""
+    diary = []
+    spec = ChildSpec("sup", Supervisor, backoff=Backoff(min_s=1.0, max_s=1.0, jitter=0.0))
+    ref = await system.spawn(spec)
+    ref.kill()
+    await settled()
+    assert system.tree().children[0].state is State.BACKING_OFF
+    began = trio.current_time()
+    child = await ref.ask(StartChild(player("late", diary)))
+    assert child.alive
+    assert diary == ["start late"]
+    assert trio.current_time() - began == pytest.approx(1.0)
+
+
+async def test_a_start_asked_for_while_the_supervisor_backs_off_ends_with_it(autojump_clock, system):
+    """If the supervisor is stopped instead, the asker is told at once."""
+    spec = ChildSpec("sup", Supervisor, backoff=Backoff(min_s=60.0, max_s=60.0))
+    ref = await system.spawn(spec)
+    ref.kill()
+    await settled()
+    with pytest.RaisesGroup(ActorDied):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ref.ask, StartChild(player("late")))
+            await settled()
+            await ref.stop()
+
+
+async def test_a_start_whose_asker_gave_up_while_the_supervisor_backed_off_does_not_happen(autojump_clock, system):
+    """Nothing effectful comes of a cancelled request."""
+    diary = []
+    spec = ChildSpec("sup", Supervisor, backoff=Backoff(min_s=1.0, max_s=1.0, jitter=0.0))
+    ref = await system.spawn(spec)
+    ref.kill()
+    await settled()
+    with trio.move_on_after(0.5):
+        await ref.ask(StartChild(player("late", diary)))
+    await trio.sleep(5)
+    assert diary == []

@@ -77,6 +77,18 @@ async def test_the_failure_of_the_root_fails_the_system(autojump_clock):
     assert isinstance(caught.value.__cause__, actors.IntensityExceeded)
 
 
+async def test_a_killed_root_fails_the_system(autojump_clock):
+    """The block does not wait for ever for a tree that is gone."""
+
+    async def live_with_a_killed_root():
+        async with ActorSystem("s", [player("a")]) as system:
+            system.root.kill()
+            await trio.sleep_forever()
+
+    with pytest.raises(SystemFailed):
+        await live_with_a_killed_root()
+
+
 async def test_wrong_arguments_are_refused_before_anything_starts():
     """Each with its field."""
     with pytest.raises(InvalidSpec, match="intensity"):
@@ -204,3 +216,15 @@ async def test_a_crash_keeps_its_error(autojump_clock, system):
     error = ValueError("this one")
     ref.tell(Boom(error))
     assert await ref.wait_stopped() == Crashed(error)
+
+
+async def test_a_failed_root_is_told_also_when_the_block_is_busy_in_nurseries(autojump_clock):
+    """The block is cancelled as a group of tasks, and still ends in SystemFailed."""
+    with pytest.raises(SystemFailed):
+        async with ActorSystem("t", [player("a")], intensity=0) as system:
+            ref = system.find("/t/a")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                nursery.start_soon(trio.sleep_forever)
+                ref.tell(Boom())
+                await trio.sleep_forever()

@@ -47,9 +47,12 @@ async def outcome(running: Running, token: str, thread: str, runs: int = 1) -> l
         while True:
             try:
                 async with connected(running.address, token) as peer:
-                    await peer.send({"type": "resume", "payload": {"threads": {thread: 0}}})
+                    resume = {"type": "resume", "payload": {"threads": {thread: 0}}}
+                    await peer.send(resume)
                     while (events := whole(peer, runs)) is None:
-                        await peer.read()
+                        event = await peer.read()
+                        if event["type"] == "error" and event.get("seq") is None:  # told to try again: it does
+                            await peer.send(resume)
                     return events
             except Exception as error:
                 # Its own connection may be what is being killed, or its thread not be there yet: it comes again.

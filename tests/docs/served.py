@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 from attrs import define, field
-from trio_websocket import WebSocketConnection, open_websocket_url
+from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from understudy.agents.agent import Agent
 from understudy.app import Running, serve_house
@@ -72,7 +72,12 @@ class Peer:
 async def connected(running: Running, token: str | None = None, path: str = "/ws") -> AsyncIterator[Peer]:
     """A connection that was welcomed; `token` makes it another one of the same user."""
     headers = [("Authorization", f"Bearer {token}")] if token else []
-    async with open_websocket_url(socket_url(running, path), extra_headers=headers) as socket:
+    host, port = running.address.removeprefix("http://").split(":")
+    # A stream of our own: trio-websocket leaves that of a dropped connection to the garbage collector.
+    async with await trio.open_tcp_stream(host, int(port)) as stream, trio.open_nursery() as nursery:
+        socket = await wrap_client_stream(nursery, stream, f"{host}:{port}", path, extra_headers=headers)
         peer = Peer(socket)
         await peer.until("welcome")
         yield peer
+        await socket.aclose()
+        nursery.cancel_scope.cancel()

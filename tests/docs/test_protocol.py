@@ -30,7 +30,9 @@ def test_every_event_is_listed_with_its_fields() -> None:
 
 def test_every_error_code_is_listed_word_for_word() -> None:
     """Names, texts, retryability and HTTP statuses are those of transport/codes.py."""
-    rows = [(code(r["code"])[0], r["text"], r["retryable"] == "yes", int(r["HTTP"])) for r in table(PAGE, "Error codes")]
+    rows = [
+        (code(r["code"])[0], r["text"], r["retryable"] == "yes", int(r["HTTP"])) for r in table(PAGE, "Error codes")
+    ]
     assert rows == [(each.name, each.text, each.retryable, each.http_status) for each in ERRORS.values()]
 
 

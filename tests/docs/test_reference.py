@@ -48,7 +48,10 @@ def test_every_metric_is_listed() -> None:
 
 def test_every_built_in_agent_is_listed_with_its_tools() -> None:
     """Agents, their names on the wire and their tools are those of the registry."""
-    listed = {code(row["agent"])[0]: (code(row["on the wire"]), code(row["tools"])) for row in table(AGENTS, "Built-in agents")}
+    listed = {
+        code(row["agent"])[0]: (code(row["on the wire"]), code(row["tools"]))
+        for row in table(AGENTS, "Built-in agents")
+    }
     expected = {
         each.name: ([each.agent_type, *([each.pillar] if each.pillar else [])], [one.name for one in each.tools])
         for each in all_agents().values()

@@ -60,7 +60,5 @@ def test_a_variable_of_a_limit_is_taken(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("name", list(main.commands))
 def test_every_option_is_listed(name: str) -> None:
     """Each command has a section, and each of its options a row there."""
-    options = [
-        parameter.opts[0] for parameter in main.commands[name].params if isinstance(parameter, click.Option)
-    ]
+    options = [parameter.opts[0] for parameter in main.commands[name].params if isinstance(parameter, click.Option)]
     assert [code(row["option"])[0] for row in table(PAGE, f"understudy {name}")] == options

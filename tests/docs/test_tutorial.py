@@ -70,7 +70,11 @@ async def test_its_questions_are_answered_as_it_says(tmp_path: Path) -> None:
             assert (ended["tool_name"], ended["status"]) == (tool, status)
             assert words in answer["data"]["message"]
         notes = [each["data"]["note"] for each in peer.all("agent_progress")]
-    assert [note for note in notes if note.startswith("Counting")] == ["Counting lamps", "Counting pots", "Counting rugs"]
+    assert [note for note in notes if note.startswith("Counting")] == [
+        "Counting lamps",
+        "Counting pots",
+        "Counting rugs",
+    ]
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from structlog.typing import Processor
 
 from understudy.observe.redaction import redact, redact_exception
 
+QUIET: Final = ("alembic", "hypercorn", "sqlalchemy", "websockets", "httpx")  # others' news; their warnings are ours
 ERROR_ID_BYTES: Final = 8  # 64 bits: no two errors of a server's lifetime share one
 
 
@@ -59,6 +60,8 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(number)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
     return handler
 
 

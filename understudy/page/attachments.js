@@ -19,6 +19,11 @@ export class Attachments {
     return [...this.items.values()].some((item) => item.id === null && item.error === null);
   }
 
+  /** Whether a file could not be uploaded and was neither removed nor tried again. */
+  get failed() {
+    return [...this.items.values()].some((item) => item.error !== null);
+  }
+
   /** What was uploaded: [{id, name, size}]. */
   get ready() {
     return [...this.items.values()].filter((item) => item.id !== null).map(({ id, name, size: bytes }) => ({ id, name, size: bytes }));

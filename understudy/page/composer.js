@@ -10,11 +10,11 @@ const MAX_BYTES = 240 * 1024; // a frame may have 256 KiB; the rest is for what 
 export class Composer {
   /** `onSend({content, files, agent})`, `onStop()`, `onAgent(agent)`; `banner` stands above the box. */
   constructor({ api, files, agents, drafts, banner, onSend, onStop, onAgent }) {
-    Object.assign(this, { drafts, agents, onSend, onStop, threadId: null, live: false });
+    Object.assign(this, { drafts, agents, onSend, onStop, threadId: null, live: false, sendWhenUploaded: false });
     this.text = el("textarea.composer-text", {
       id: "composer-text", rows: 1, placeholder: "Write a message", "aria-label": "Message", enterKeyHint: "send", autocomplete: "off", dir: "auto",
     });
-    this.attachments = new Attachments(api, files, () => this.#changed());
+    this.attachments = new Attachments(api, files, () => this.#filesChanged());
     this.picker = new AgentPicker(agents, (agent) => {
       this.#changed();
       this.text.focus();
@@ -37,6 +37,7 @@ export class Composer {
   open(threadId, agent) {
     const draft = this.drafts.read(threadId);
     this.threadId = threadId;
+    this.sendWhenUploaded = false;
     this.text.value = draft.text;
     this.attachments.restore(draft.files);
     this.picker.show(this.agents.list.find((one) => one.name === draft.agent) ?? agent);
@@ -73,7 +74,10 @@ export class Composer {
       event.preventDefault();
       this.#send();
     });
-    this.text.addEventListener("input", () => this.#changed());
+    this.text.addEventListener("input", () => {
+      this.sendWhenUploaded = false;
+      this.#changed();
+    });
     this.text.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
@@ -114,6 +118,8 @@ export class Composer {
 
   #send() {
     const content = this.text.value.trim();
+    this.sendWhenUploaded = content !== "" && this.attachments.uploading;
+    this.#buttons();
     if (!this.#sendable()) return;
     const tooLong = new TextEncoder().encode(content).length > MAX_BYTES;
     this.fault.hidden = !tooLong;
@@ -124,6 +130,14 @@ export class Composer {
     this.attachments.restore([]);
     this.#changed();
     this.onSend({ content, files, agent: this.picker.picked });
+  }
+
+  /** What was to be sent with a file goes out when the file is there; if that failed, its sender decides. */
+  #filesChanged() {
+    this.#changed();
+    if (!this.sendWhenUploaded || this.attachments.uploading) return;
+    this.sendWhenUploaded = false;
+    if (!this.attachments.failed) this.#send();
   }
 
   #sendable() {
@@ -141,7 +155,8 @@ export class Composer {
     const typed = this.text.value.trim() !== "";
     this.stopButton.hidden = !this.live;
     this.sendButton.hidden = this.live && !typed;
-    this.sendButton.disabled = !this.#sendable();
-    this.sendButton.title = this.attachments.uploading ? "A file is still being uploaded" : "Send (Enter)";
+    const uploading = this.attachments.uploading ? "A file is still being uploaded" : "Send (Enter)";
+    this.sendButton.title = this.sendWhenUploaded ? "Sends as soon as the file is uploaded" : uploading;
+    this.sendButton.disabled = !typed || this.sendWhenUploaded;
   }
 }

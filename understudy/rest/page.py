@@ -22,29 +22,29 @@ TYPES: Final = {
 @blueprint.get("/")
 async def index() -> Response:
     """Give the chat page."""
-    return _serve("index.html")
+    return await _serve("index.html")
 
 
 @blueprint.get("/favicon.ico")
 async def favicon() -> Response:
     """Give the page's icon to browsers that ask without being told to."""
-    return _serve("icon.svg")
+    return await _serve("icon.svg")
 
 
 @blueprint.get("/page/<name>")
 async def asset(name: str) -> Response:
     """Give one file of the page."""
-    return _serve(name)
+    return await _serve(name)
 
 
-def _serve(name: str) -> Response:
+async def _serve(name: str) -> Response:
     if name not in _files():
         raise CommandRejected("not_found", "There is no such file.")
     body, tag, content_type = _files()[name]
     answer = Response(body, content_type=content_type)
     answer.set_etag(tag)
     answer.headers["Cache-Control"] = "no-cache"
-    answer.make_conditional(request)  # type: ignore[unused-coroutine]
+    await answer.make_conditional(request)
     return answer
 
 

@@ -1,0 +1,145 @@
+"""The story of the README, played in a real Chromium against a real server. Run by `test_story.py` in a process of
+its own: Playwright's loop and trio-asyncio's loop policy do not go together.
+
+    python tests/browser/story.py FOLDER [SCREENSHOTS]
+"""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+READY = "understudy is ready on "
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Server:
+    """`understudy serve` in a process of its own, on the same port each time."""
+
+    def __init__(self, folder: Path, words_per_s: int) -> None:
+        self.folder = folder
+        self.words_per_s = words_per_s
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start it and wait for its line."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "understudy", "serve", "--port", str(self.port), "--data-dir", str(self.folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={"UNDERSTUDY_WORDS_PER_S": str(self.words_per_s), "PATH": "/usr/bin:/bin"},
+        )
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().strip().removeprefix(READY)
+        self.port = int(self.address.rpartition(":")[2])
+
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        """End it, by default without a word."""
+        self.process.send_signal(number)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
+    """Attach a table, ask, watch, kill the server in the middle, start it again: the conversation is there."""
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
+
+    page.goto(server.address)
+    expect(page.get_by_text("not a language model")).to_be_visible()
+    expect(page.get_by_text("Online")).to_be_visible()
+    picture(page, shots, "empty")
+
+    page.locator("input[type=file]").set_input_files(csv)
+    expect(page.get_by_text("sales.csv")).to_be_visible()
+    ask(page, "profile this table and chart sales by month")
+    expect(page.get_by_text(re.compile("Insights"), exact=False).first).to_be_visible()
+    expect(page.get_by_text(re.compile("chart.table", re.IGNORECASE)).first).to_be_visible()
+    expect(page.locator("img[src^='blob:'], img[src^='data:image/svg']").first).to_be_visible(timeout=30_000)
+    expect(page.locator("table").first).to_be_visible()
+    picture(page, shots, "chat")
+
+    ask(page, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60)))
+    expect(page.get_by_text(re.compile(r"Thing \d+ matters")).last).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("stop", re.IGNORECASE))).to_be_visible()
+    server.stop()
+    expect(page.get_by_text(re.compile("Offline|Connecting|Reconnecting")).first).to_be_visible()
+    ask(page, "What is 6 * 7?")
+    picture(page, shots, "offline")
+
+    server.start()
+    expect(page.get_by_text("Online")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(re.compile("interrupted before it was finished")).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("42").first).to_be_visible(timeout=30_000)
+    picture(page, shots, "back")
+
+    page.reload()
+    expect(page.get_by_text("profile this table and chart sales by month").last).to_be_visible()
+    expect(page.locator("img[src^='blob:'], img[src^='data:image/svg']").first).to_be_visible()
+    expect(page.get_by_text(re.compile("interrupted before it was finished")).first).to_be_visible()
+    expect(page.get_by_text("42").first).to_be_visible()
+    for said in ("profile this table and chart sales by month", "What is 6 * 7?"):
+        assert page.locator(".said").get_by_text(said, exact=True).count() == 1, f"{said!r} is there more than once"
+
+    ask(page, "<img src=x onerror=\"document.title='broken'\"> **bold**")
+    expect(page.get_by_text("onerror").first).to_be_visible()
+    assert page.title() != "broken"
+    assert not problems, problems
+
+
+def ask(page: Page, text: str) -> None:
+    """Write a message and send it."""
+    page.get_by_role("textbox", name=re.compile("message", re.IGNORECASE)).fill(text)
+    page.keyboard.press("Enter")
+
+
+def picture(page: Page, shots: Path | None, name: str) -> None:
+    """Keep a picture of the page as it is now, when somebody wants to look at it."""
+    if shots is not None:
+        page.screenshot(path=shots / f"{name}.png")
+
+
+def main(folder: Path, shots: Path | None) -> None:
+    """Play the story once on a wide page; a phone's width only has to hold the page without scrolling sideways."""
+    csv = folder / "sales.csv"
+    rows = [
+        f"2025-{month:02d}-{day:02d},{region},{month * 37 % 90 + day * 3}"
+        for month in range(1, 13)
+        for day in (3, 17)
+        for region in ("north", "south")
+    ]
+    csv.write_text("\n".join(["date,region,sales", *rows]) + "\n")
+    server = Server(folder / "data", words_per_s=30)
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            page = browser.new_page(viewport={"width": 1280, "height": 800})
+            page.set_default_timeout(15_000)
+            play(page, server, csv, shots)
+            page.set_viewport_size({"width": 360, "height": 740})
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360
+            picture(page, shots, "phone")
+            browser.close()
+    finally:
+        server.stop(signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -1,0 +1,109 @@
+"""The two clients of docs/how-to/write-a-client.md: whole answers over real sockets, also over ones that break."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import playwright
+import pytest
+import trio
+
+from tests.docs.served import served, socket_url
+from tests.docs.tables import DOCS, ROOT
+from tests.examples.cutting import cutting
+from transport.codes import CLOSES
+from understudy.app import Running
+
+pytestmark = pytest.mark.slow
+
+NODE = Path(playwright.__file__).parent / "driver" / "node"  # a Node that knows WebSocket; the system's may be older
+QUESTION = "What is 15% of 80?"
+ARC = [
+    "1 message_accepted",
+    "2 agent_started",
+    "3 agent_thinking",
+    "4 tool_executing",
+    "5 tool_completed",
+    "6 agent_completed",
+    "7 final_response",
+]
+
+python = pytest.param([sys.executable, "examples/client.py", QUESTION, "--url"], id="python")
+javascript = pytest.param([str(NODE), "examples/client.mjs", QUESTION], id="javascript")
+clients = pytest.mark.parametrize("command", [python, javascript])
+
+
+async def run(command: list[str], url: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a client to its end."""
+    with trio.fail_after(30):
+        return await trio.run_process([*command, url], cwd=ROOT, capture_stdout=True, capture_stderr=True, check=False)
+
+
+def arc(done: subprocess.CompletedProcess[bytes]) -> list[str]:
+    """The numbered events a client told of."""
+    return [" ".join(line.split()[:2]) for line in done.stderr.decode().splitlines() if line[:1].isdigit()]
+
+
+def port_of(running: Running) -> int:
+    """The server's port."""
+    return int(running.address.rpartition(":")[2])
+
+
+@clients
+async def test_a_question_is_answered(tmp_path: Path, command: list[str]) -> None:
+    """The answer stands on standard output, and each event came once."""
+    async with served(tmp_path) as running:
+        done = await run(command, socket_url(running))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode() == "15% of 80 = 12\n"
+    assert arc(done) == ARC
+
+
+@clients
+@pytest.mark.parametrize("after", [b"agent_thinking", b"final_response"])
+async def test_a_cut_connection_is_resumed(tmp_path: Path, command: list[str], after: bytes) -> None:
+    """Nothing is lost and nothing comes twice, wherever the connection breaks."""
+    async with served(tmp_path) as running, cutting(port_of(running), after) as port:
+        done = await run(command, f"ws://127.0.0.1:{port}/ws")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode() == "15% of 80 = 12\n"
+    assert arc(done) == ARC
+
+
+@clients
+async def test_a_lost_acceptance_is_one_message(tmp_path: Path, command: list[str]) -> None:
+    """The message arrived and its acceptance did not: sent again, it is still one run, told from its beginning."""
+    async with served(tmp_path) as running, cutting(port_of(running), b"message_accepted") as port:
+        done = await run(command, f"ws://127.0.0.1:{port}/ws")
+        runs = b'understudy_runs_total{outcome="success"} 1.0'
+        metrics = await trio.run_process(
+            [sys.executable, "-c", f"import urllib.request as u; print(u.urlopen('{running.address}/metrics').read())"],
+            capture_stdout=True,
+        )
+    assert done.returncode == 0, done.stderr
+    assert arc(done) == ARC
+    assert runs in metrics.stdout
+
+
+@clients
+async def test_a_refusal_is_told(tmp_path: Path, command: list[str]) -> None:
+    """A client that may not come in says so, and fails."""
+    async with served(tmp_path, secret="s" * 32) as running:
+        done = await run(command, socket_url(running))
+    assert done.returncode == 1
+    assert b"closed with 4401" in done.stderr or b"token" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["client.py", "client.mjs"])
+def test_the_page_shows_the_clients_as_they_are(name: str) -> None:
+    """What a reader copies is what is tested; and the close codes in it are those of the registry."""
+    source = (ROOT / "examples" / name).read_text()
+    (block,) = re.findall(
+        rf'```\w+ title="examples/{re.escape(name)}"\n(.*?)```',
+        (DOCS / "how-to" / "write-a-client.md").read_text(),
+        re.DOTALL,
+    )
+    assert block.strip() in source
+    codes = {int(code) for code in re.findall(r"\d{4}", re.findall(r"COME_BACK = .*", source)[0])}
+    assert codes == {code for code, known in CLOSES.items() if known.reconnect} | {1006}

@@ -1,0 +1,76 @@
+"""Every other example runs, and does what it says."""
+
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from examples.scrub import scrubbed
+from tests.docs.tables import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+def test_counters_survive_each_other() -> None:
+    """The crashed counter begins anew, its sister goes on."""
+    done = subprocess.run(
+        [sys.executable, "examples/counters.py"], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    assert "before the crash [3, 3] and after it [0, 3]" in done.stdout
+    assert "apples (Counter) running, 0 s, 1 restarts" in done.stdout
+    assert "actor.crashed" in done.stderr
+
+
+def test_scrub_takes_a_secret_out_of_a_pipe() -> None:
+    """A token of a well-known form does not come out."""
+    secret = "ghp_" + "9fK2mQx7Lr4TzW8bVc1NpYs5HdJg3RtE6uAo"
+    done = subprocess.run(
+        [sys.executable, "examples/scrub.py"],
+        input=f"the token is {secret}, keep it\nplain\n",
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert secret not in done.stdout
+    assert done.stdout == "the token is [redacted], keep it\nplain\n"
+    assert done.stderr == "taken out: {'secret': 1}\n"
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_scrub_does_not_depend_on_the_cuts(size: int) -> None:
+    """The same text in other pieces is the same text."""
+    text = "key: ghp_" + "9fK2mQx7Lr4TzW8bVc1NpYs5HdJg3RtE6uAo" + " and so on"
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    assert "".join(scrubbed(pieces)) == "key: [redacted] and so on"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param([sys.executable, "support.py"], id="from Python"),
+        pytest.param(
+            [str(Path(sys.executable).with_name("understudy")), "serve", "support:support"], id="from a shell"
+        ),
+    ],
+)
+async def test_support_serves_until_it_is_told_to_stop(tmp_path: Path, command: list[str]) -> None:
+    """It says when it is ready, and ends well on SIGTERM."""
+    (tmp_path / "support.py").write_text((ROOT / "examples" / "support.py").read_text())
+    environment = {**os.environ, "UNDERSTUDY_PORT": "0"}
+    start = partial(trio.run_process, command, cwd=tmp_path, env=environment, check=False)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            process = await nursery.start(partial(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+            said = await process.stdout.receive_some(200)
+            assert said.startswith(b"understudy is ready on http://127.0.0.1:")
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+    assert process.returncode == 0
+    assert (tmp_path / "data" / "understudy.db").is_file()

@@ -1,0 +1,34 @@
+"""What happens in the tree of actors, as log lines: crashes once each, kills and lost messages by their weight."""
+
+import logging
+
+from actors import ActorCrashed, DeadLetter, Decision, Event, Killed, MessageUnhandled
+
+log = logging.getLogger("understudy.tree")
+
+
+def log_event(event: Event) -> None:
+    """Write one line for what an operator should know; the rest is for debugging.
+
+    A kill that is part of a stop is no news. A crash carries the traceback; messages are named by their type only.
+    """
+    match event:
+        case ActorCrashed(reason=Killed()):
+            level = logging.DEBUG if event.decision is Decision.STOP else logging.WARNING
+            log.log(level, "actor.killed", extra={"path": event.path, "decision": event.decision.value})
+        case ActorCrashed():
+            extra = {
+                "path": event.path,
+                "incarnation": event.incarnation,
+                "decision": event.decision.value,
+                "message_type": event.message_type,
+                "traceback": event.traceback,
+            }
+            log.error("actor.crashed", extra=extra)
+        case DeadLetter():
+            extra = {"path": event.path, "message_type": type(event.message).__name__, "why": event.why}
+            log.debug("actor.dead_letter", extra=extra)
+        case MessageUnhandled():
+            log.warning("actor.unhandled", extra={"path": event.path, "message_type": event.message_type})
+        case _:
+            log.debug("actor.event", extra={"event_type": type(event).__name__, "path": event.path})
