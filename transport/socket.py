@@ -5,6 +5,7 @@ Rules this file keeps:
 1. Bytes leave in whole frames. A write that is cancelled is remembered and finished before anything else goes out.
 2. Once either side has sent its close frame, nothing more is queued behind it, not even an answer to a ping.
 3. A client that does not read costs a bounded kernel buffer and its own connection, never anybody else's time.
+4. A client that is at fault is heard out before the connection ends, lest a reset overtakes the close frame.
 """
 
 import logging
@@ -24,6 +25,7 @@ from websockets.server import ServerProtocol
 from transport.errors import CommandRejected, SocketClosed
 
 _READ_BYTES: Final = 16 * 1024
+_DISCARD_BYTES: Final = 64 * 1024
 # What a last frame may need beyond the buffer: the kernel counts with its own overhead, and lets the send that fills
 # the buffer exceed it.
 _LAST_ROOM_BYTES: Final = 256 * 1024
@@ -42,7 +44,8 @@ class SocketLimits:
     `message_bytes`: a larger message is refused and the socket stays open. `bound_bytes`: a larger one ends the
     socket with 1009. `message_s`: a message that was begun must be complete by then (1008). `write_s`: a write of
     which the client takes nothing for so long ends the socket with 1013. `close_s`: how long the closing handshake
-    may take. `send_buffer_bytes`: what the kernel holds for a client that reads slowly.
+    may take. `quiet_s` and `discard_bytes`: a client at fault gets the end of the stream once it has sent nothing for
+    so long, or so much since the close frame. `send_buffer_bytes`: what the kernel holds for a client that reads slowly.
     """
 
     message_bytes: int = 256 * 1024
@@ -50,6 +53,8 @@ class SocketLimits:
     message_s: float = 30.0
     write_s: float = 20.0
     close_s: float = 5.0
+    quiet_s: float = 0.25
+    discard_bytes: int = 32 * 1024 * 1024
     send_buffer_bytes: int = 64 * 1024
 
 
@@ -210,13 +215,33 @@ class Socket:
 
     async def _part(self) -> None:
         """Wait for the client's half of the closing handshake; what else it still sends is thrown away."""
-        if self._protocol.eof_sent:
-            with suppress(OSError, trio.ClosedResourceError):
-                self._stream.socket.shutdown(trio.socket.SHUT_WR)
         if self._reading:
             await self._gone.wait()
-        while self._protocol.close_rcvd is None and self._protocol.state is not State.CLOSED:
+        while not self._protocol.eof_sent:
             await self._read()
+        if self._protocol.close_rcvd is not None or self._protocol.state is State.CLOSED:
+            return
+        await self._hear_out()
+        with suppress(OSError, trio.ClosedResourceError):
+            self._stream.socket.shutdown(trio.socket.SHUT_WR)
+        while self._protocol.state is not State.CLOSED:
+            await self._read()
+
+    async def _hear_out(self) -> None:
+        """Let a client at fault finish what it is writing: many do not survive an end in the middle of that.
+
+        The protocol reads no more after a fault, so that the client's close frame is not seen; its silence is.
+        """
+        left = self._limits.discard_bytes
+        while left > 0:
+            with trio.move_on_after(self._limits.quiet_s) as quiet:
+                data = await self._receive_some(_DISCARD_BYTES)
+            if quiet.cancelled_caught:
+                return
+            if not data:
+                self._lose()
+                return
+            left -= len(data)
 
     async def _read(self) -> None:
         if self._unfinished_since is None:
@@ -232,10 +257,10 @@ class Socket:
         else:
             self._lose()
 
-    async def _receive_some(self) -> bytes | bytearray:
+    async def _receive_some(self, max_bytes: int = _READ_BYTES) -> bytes | bytearray:
         self._reading = True
         try:
-            return await self._stream.receive_some(_READ_BYTES)
+            return await self._stream.receive_some(max_bytes)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return b""
         finally:

@@ -1,11 +1,11 @@
-"""understudy: a chat server for agents in which every connection, conversation, run and tool call is a supervised actor.
+"""A chat server for agents in which every connection, conversation, run and tool call is a supervised actor.
 
-    from understudy import Agent, serve, tool
+from understudy import Agent, serve, tool
 
-    @tool
-    async def lookup(order_id: str) -> dict: ...
+@tool
+async def lookup(order_id: str) -> dict: ...
 
-    serve(Agent("support", instructions="…", tools=[lookup]))
+serve(Agent("support", instructions="…", tools=[lookup]))
 """
 
 from importlib.metadata import version

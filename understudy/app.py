@@ -1,10 +1,10 @@
 """The composition root: everything is wired here, and nothing else happens here.
 
-    system (one_for_one)
-    ├── storage ─ writer
-    ├── conversations   (dynamic) one per live thread ─ runs ─ tool calls
-    ├── connections     (dynamic) one per socket ─ outbox
-    └── observe ─ recovery
+system (one_for_one)
+├── storage ─ writer
+├── conversations   (dynamic) one per live thread ─ runs ─ tool calls
+├── connections     (dynamic) one per socket ─ outbox
+└── observe ─ recovery
 """
 
 import logging
@@ -125,9 +125,7 @@ async def serve_house(
         port = listeners[0].socket.getsockname()[1]
         limits = DoorLimits(
             grace_s=settings.grace_s / 2,
-            socket=SocketLimits(
-                message_bytes=settings.limits.frame_bytes, bound_bytes=settings.limits.transport_bytes
-            ),
+            socket=SocketLimits(message_bytes=settings.limits.frame_bytes, bound_bytes=settings.limits.transport_bytes),
         )
         serve = partial(serve_door, listeners, asgi_app=house.web, on_upgrade=house.gate, limits=limits)
         await nursery.start(serve)
@@ -146,9 +144,8 @@ async def open_house(settings: Settings, agents: Sequence[Agent] = ()) -> AsyncI
     files = FileStore(settings.data_dir / "files", limit_bytes=settings.max_file_bytes)
     await trio.to_thread.run_sync(files.sweep)
     database = await trio.to_thread.run_sync(open_database, settings.database_folder)
-    system = ActorSystem("system", children=_tree(database), intensity=MANY)
-    metrics = Metrics(system.tree)
-    system.on_event = _tell(metrics)
+    metrics = Metrics(lambda: system.tree())
+    system = ActorSystem("system", _tree(database, metrics), intensity=MANY, on_event=_tell(metrics))
     try:
         async with system:
             find = partial(_find, system)
@@ -183,10 +180,10 @@ async def open_house(settings: Settings, agents: Sequence[Agent] = ()) -> AsyncI
         database.close()
 
 
-def _tree(database: Database) -> list[ChildSpec]:
+def _tree(database: Database, metrics: Metrics) -> list[ChildSpec]:
     """The part of the tree that stands before anything is wired to it."""
     return [
-        _house_part("storage", ChildSpec("writer", partial(StoreWriter, database), backoff=RESTING)),
+        _house_part("storage", ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=RESTING)),
         _house_part("conversations"),
         _house_part("connections"),
     ]

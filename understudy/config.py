@@ -95,7 +95,9 @@ def check(settings: Settings) -> None:
         raise BadSettings(f"UNDERSTUDY_SECRET is too short: it needs {MIN_SECRET_BYTES} bytes or more")
     if settings.database_url and not settings.database_url.startswith("sqlite:///"):
         scheme = settings.database_url.partition(":")[0]
-        raise BadSettings(f"this version stores in SQLite only (sqlite:///FOLDER); UNDERSTUDY_DATABASE_URL names {scheme!r}")
+        raise BadSettings(
+            f"this version stores in SQLite only (sqlite:///FOLDER); UNDERSTUDY_DATABASE_URL names {scheme!r}"
+        )
 
 
 def _sentences(error: Exception) -> list[str]:

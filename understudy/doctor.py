@@ -92,13 +92,17 @@ def _port(settings: Settings) -> Finding:
         try:
             trial.bind((settings.host, settings.port))
         except OSError as error:
-            return Finding("port", "note", f"{settings.host}:{settings.port} is taken ({error.strerror}); running already?")
+            return Finding(
+                "port", "note", f"{settings.host}:{settings.port} is taken ({error.strerror}); running already?"
+            )
     return Finding("port", "ok", f"{settings.host}:{settings.port} is free")
 
 
 def _model(settings: Settings) -> Finding:
     if settings.model == "offline":
-        return Finding("model", "note", "offline: a rule-based stand-in, not a language model; --model openai:NAME for one")
+        return Finding(
+            "model", "note", "offline: a rule-based stand-in, not a language model; --model openai:NAME for one"
+        )
     if importlib.util.find_spec("openai") is None:
         return Finding("model", "mend", f"{settings.model} needs the extra: pip install 'understudy[openai]'")
     if not os.environ.get("OPENAI_API_KEY"):

@@ -165,4 +165,3 @@ class Gate:
         rows = await self.store.events(who.user, thread_id, after, limit)
         thread = await self.store.thread(who.user, thread_id)
         return LogPage([from_log(row.body) for row in rows], thread.last_seq if thread else after)
-

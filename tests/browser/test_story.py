@@ -16,7 +16,5 @@ def test_the_story_of_the_readme_in_a_real_browser(tmp_path: Path) -> None:
     if not CHROMIUM.exists() and not os.environ.get("CI"):
         pytest.skip("needs Debian's chromium: apt-get install chromium")
     story = Path(__file__).with_name("story.py")
-    ended = subprocess.run(
-        [sys.executable, story, tmp_path], capture_output=True, text=True, timeout=150, check=False
-    )
+    ended = subprocess.run([sys.executable, story, tmp_path], capture_output=True, text=True, timeout=150, check=False)
     assert ended.returncode == 0, ended.stderr

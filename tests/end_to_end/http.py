@@ -20,7 +20,12 @@ async def request(
 ) -> tuple[int, dict[str, str], Any]:
     """Send it and return the status, the headers in lower case, and the body (decoded when it is JSON or text)."""
     where = urlsplit(address)
-    lines = {"Host": where.netloc, "Content-Length": str(len(body)), "Content-Type": content_type, "Connection": "close"}
+    lines = {
+        "Host": where.netloc,
+        "Content-Length": str(len(body)),
+        "Content-Type": content_type,
+        "Connection": "close",
+    }
     if token is not None:
         lines["Authorization"] = f"Bearer {token}"
     lines |= headers or {}
@@ -30,7 +35,9 @@ async def request(
         async with stream:
             head = h11.Request(method=method, target=path, headers=list(lines.items()))
             await stream.send_all(
-                (client.send(head) or b"") + (client.send(h11.Data(body)) or b"") + (client.send(h11.EndOfMessage()) or b"")
+                (client.send(head) or b"")
+                + (client.send(h11.Data(body)) or b"")
+                + (client.send(h11.EndOfMessage()) or b"")
             )
             return await _answer(client, stream)
 

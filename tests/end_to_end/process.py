@@ -70,4 +70,6 @@ async def _address(process: trio.Process) -> str:
 def refused(*options: str, **environment: str) -> Any:
     """Start it in a way that must fail; returns the finished process with its output."""
     command = [sys.executable, "-m", "understudy", "serve", "--port", "0", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, env=os.environ | environment, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=30, env=os.environ | environment, check=False
+    )

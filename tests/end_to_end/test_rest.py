@@ -131,9 +131,7 @@ async def test_a_session_is_renewed_for_the_same_user(serve: Any) -> None:
     """The new token speaks for the same user and session, and lives longer."""
     running = await serve()
     _, _, first = await request(running.address, "POST", "/api/sessions")
-    status, _, second = await request(
-        running.address, "POST", "/api/sessions/refresh", token=first["session_token"]
-    )
+    status, _, second = await request(running.address, "POST", "/api/sessions/refresh", token=first["session_token"])
     assert status == 200
     assert (second["user"], second["session"]) == (first["user"], first["session"])
     assert second["expires_at"] >= first["expires_at"]

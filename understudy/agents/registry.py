@@ -19,7 +19,7 @@ def all_agents(own: Iterable[Agent] = ()) -> dict[str, Agent]:
     One of `own` that has the name of a built-in agent takes its place.
 
     Raises:
-        ValueError: Two of `own` have the same name.
+        ValueError: Two agents have the same name or the same pillar.
     """
     liaisons = [
         content([sanitize_content, summarise_text, calculate]),
@@ -33,5 +33,9 @@ def all_agents(own: Iterable[Agent] = ()) -> dict[str, Agent]:
             raise ValueError(f"two agents are called {agent.name!r}; give one of them another name")
         named[agent.name] = agent
     colleagues = {agent.name: agent for agent in liaisons} | {k: v for k, v in named.items() if k != "guide"}
+    pillars = [agent.pillar for agent in colleagues.values() if agent.pillar]
+    for pillar in pillars:
+        if pillars.count(pillar) > 1:
+            raise ValueError(f"two agents have the pillar {pillar!r}; give one of them another")
     first = named.get("guide") or guide(colleagues.values(), [calculate, summarise_text])
     return {first.name: first} | colleagues

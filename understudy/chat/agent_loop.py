@@ -123,9 +123,7 @@ class AgentLoop:
         self.usage = self.usage + reply.usage
         self.answer.pause()
         calls = [{"id": each.id, "name": each.name, "arguments": dict(each.arguments)} for each in reply.calls]
-        ended = evolve(
-            step, result={"text": reply.text, "calls": calls}, status="ok", ended_at=self.services.clock()
-        )
+        ended = evolve(step, result={"text": reply.text, "calls": calls}, status="ok", ended_at=self.services.clock())
         await self.recorder.record(steps=(ended,))
         return reply
 

@@ -3,7 +3,7 @@
 1. A run is accepted once, and ends in exactly one `final_response` or `error`; nothing comes after it.
 2. An agent starts before any other work; every agent that started completes.
 3. Every tool call that began is completed, under the same `call_id`.
-4. `closing` gives the events that keep 1–3 when the work itself can no longer do so.
+4. `closing` gives the events that keep 1 to 3 when the work itself can no longer do so.
 """
 
 import enum
@@ -114,7 +114,9 @@ class Arc:
             case _ if not self.any_agent:
                 raise ArcBroken(f"{event.type} before agent_started")
 
-    def closing(self, ending: Ending, *, now: float, text: str = "", sentence: str = "", error_id: str = "") -> list[Event]:
+    def closing(
+        self, ending: Ending, *, now: float, text: str = "", sentence: str = "", error_id: str = ""
+    ) -> list[Event]:
         """Give the events that end the run from here, in order; an empty list when it has ended.
 
         `now` is in Unix seconds, `text` the answer streamed so far, `sentence` replaces the error code's own text.

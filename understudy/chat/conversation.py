@@ -52,6 +52,7 @@ from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageError, StorageUnavailable
+from understudy.storage.rows import Message
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class Conversation(Actor):
         for live in unfinished:
             self.runs[live.job.run_id] = live
             self._free_slot(live)
-            await self._end(Close(live.job.run_id, Ending.INTERRUPTED, error_id=new_error_id()), context)
+            await self._interrupted(live, "nobody worked on it any more", context)
         context.set_timer("idle", self.services.idle_s, _Idle())
 
     async def receive(self, message: object, context: Context) -> None:
@@ -142,11 +143,7 @@ class Conversation(Actor):
         try:
             prior = await self.services.store.message(self.log.owner, ask.message_id)
             if prior is not None:
-                self._follow(ask.outbox, context)
-                again = await self.log.accepted_again(prior.thread_id, prior.run_id or "")
-                if again is not None:
-                    _tell(ask.outbox, Reply(again))
-                ask.reply(prior.run_id or "")
+                await self._accept_again(ask, prior, context)
                 return
             if len(self.line) >= QUEUE:
                 ask.fail(CommandRejected("busy", f"{QUEUE} messages wait in this conversation already.", 5.0))
@@ -155,6 +152,16 @@ class Conversation(Actor):
         except StorageError as error:
             code = "storage_unavailable" if isinstance(error, StorageUnavailable) else "invalid_command"
             ask.fail(CommandRejected(code, ERRORS[code].text, RETRY_S))
+
+    async def _accept_again(self, ask: Accept, prior: Message, context: Context) -> None:
+        """The message is here already: show its acceptance again, and all that came of it to whoever did not follow."""
+        again = await self.log.accepted_again(prior.thread_id, prior.run_id or "")
+        if again is not None and again.seq is not None:
+            if prior.thread_id == self.log.thread_id and ask.outbox not in self.followers:
+                self._follow(ask.outbox, context, after=again.seq - 1)
+            else:
+                _tell(ask.outbox, Reply(again))
+        ask.reply(prior.run_id or "")
 
     async def _open(self, ask: Accept, context: Context) -> None:
         """Store the message with its run, show that it was accepted, and put the run in line."""
@@ -168,8 +175,8 @@ class Conversation(Actor):
         self.line.append(live)
         if self.line[0] is live:
             await self._next(context)
-        else:
-            self._show(live, AgentProgress(0, f"Waiting: {len(self.line) - 1} before this one in this conversation"))
+        elif ahead := sum(not each.arc.ended for each in self.line) - 1:
+            self._show(live, AgentProgress(0, f"Waiting: {ahead} before this one in this conversation"))
 
     async def _job(self, ask: Accept) -> Job:
         content = ask.say.content
@@ -268,11 +275,17 @@ class Conversation(Actor):
             return
         live.ref = None
         if not live.arc.ended:
-            error_id = new_error_id()
-            log.error("run.died", extra={"run_id": live.job.run_id, "reason": str(reason), "error_id": error_id})
-            ending = Ending.FAILED if isinstance(reason, Crashed) else Ending.INTERRUPTED
-            await self._end(Close(live.job.run_id, ending, error_id=error_id), context)
+            await self._interrupted(live, reason, context)
         await self._leave_line(live, context)
+
+    async def _interrupted(self, live: LiveRun, reason: Exit | str, context: Context) -> None:
+        """End a run whose work is gone: it failed if it broke, and was interrupted otherwise."""
+        error_id = new_error_id()
+        broke = reason.error if isinstance(reason, Crashed) else None
+        extra = {"run_id": live.job.run_id, "reason": str(reason), "error_id": error_id}
+        log.error("run.died", extra=extra, exc_info=broke)
+        ending = Ending.INTERRUPTED if broke is None else Ending.FAILED
+        await self._end(Close(live.job.run_id, ending, error_id=error_id), context)
 
     async def _leave_line(self, live: LiveRun, context: Context) -> None:
         first = bool(self.line) and self.line[0] is live
@@ -322,7 +335,7 @@ class Conversation(Actor):
             _tell(outbox, Deliver(envelope))
 
     def _publish(self, envelopes: Sequence[Envelope], context: Context | None = None) -> None:
-        """Send committed events to every follower; without any, to all connections of the user, when `context` is given."""
+        """Send committed events to every follower; without any, and with `context`, to all the user's connections."""
         if not self.followers and context is not None and envelopes:
             for outbox in self.services.outboxes(self.log.owner):
                 self._follow(outbox, context, after=(envelopes[0].seq or 1) - 1)

@@ -5,7 +5,18 @@ import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from actors import ActorDied, ActorRef, AlreadyStarted, AskTimeout, Backoff, ChildSpec, MailboxFull, Restart, StartChild, StartFailed
+from actors import (
+    ActorDied,
+    ActorRef,
+    AlreadyStarted,
+    AskTimeout,
+    Backoff,
+    ChildSpec,
+    MailboxFull,
+    Restart,
+    StartChild,
+    StartFailed,
+)
 from transport.auth import Identity
 from transport.codes import ERRORS
 from transport.commands import Cancel, Command, Resume, Say, UserTyping
@@ -59,9 +70,7 @@ class Desk:
             raise CommandRejected("storage_unavailable", ERRORS["storage_unavailable"].text, 1.0) from error
 
     async def _say(self, who: Identity, say: Say, outbox: ActorRef) -> None:
-        agents = self._services.agents
-        pillars = {agent.pillar for agent in agents.values() if agent.pillar}
-        way = route(say, who.session, agents, pillars)
+        way = route(say, who.session, {name: agent.pillar for name, agent in self._services.agents.items()})
         owner, attachments = who.user, self._services.attachments(who.user)
         for file_id in say.references:
             if not await attachments.has(file_id):

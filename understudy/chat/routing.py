@@ -1,6 +1,6 @@
 """Who answers a message, and in which thread. Pure: a command and the session's name in, a `Route` out."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import frozen
@@ -26,13 +26,8 @@ class Route:
     conversation_id: str
 
 
-def wire_name(agent: str, pillar: str | None) -> tuple[str, str | None]:
-    """Give (agent_type, pillar) as clients know an agent: liaisons by their pillar, others by their name."""
-    return (LIAISON, pillar) if pillar else (agent, None)
-
-
-def find_agent(agent_type: str | None, pillar: str | None, agents: Collection[str], pillars: Collection[str]) -> str:
-    """Give the name of the agent that is meant; the guide when none is named.
+def find_agent(agent_type: str | None, pillar: str | None, agents: Mapping[str, str | None]) -> str:
+    """Give the name of the agent that is meant, the guide when none is named. `agents` maps names to pillars.
 
     Raises:
         CommandRejected: `pillar_required`, `unknown_pillar` or `unknown_agent_type`. Two published clients match
@@ -43,16 +38,18 @@ def find_agent(agent_type: str | None, pillar: str | None, agents: Collection[st
     if agent_type == LIAISON:
         if not pillar:
             raise CommandRejected("pillar_required", ERRORS["pillar_required"].text)
-        if pillar not in pillars:
-            raise CommandRejected("unknown_pillar", f"Unknown pillar: {pillar}. There are: {', '.join(sorted(pillars))}.")
-        return pillar
-    if agent_type in agents and agent_type not in pillars:
+        found = next((name for name, its_pillar in agents.items() if its_pillar == pillar), None)
+        if found is None:
+            known = ", ".join(sorted(each for each in agents.values() if each))
+            raise CommandRejected("unknown_pillar", f"Unknown pillar: {pillar}. There are: {known}.")
+        return found
+    if agent_type in agents and agents[agent_type] is None:
         return agent_type
     raise CommandRejected("unknown_agent_type", f"Unknown agent_type: {agent_type}")
 
 
-def route(say: Say, session: str, agents: Collection[str], pillars: Collection[str]) -> Route:
-    """Decide who answers `say` and where.
+def route(say: Say, session: str, agents: Mapping[str, str | None]) -> Route:
+    """Decide who answers `say` and where. `agents` maps the names of all agents to their pillars.
 
     Without a thread the conversation's name is the thread's, and without that `<agent>_<session>`: each agent has a
     thread of its own in a session, as clients that know no threads expect.
@@ -60,11 +57,12 @@ def route(say: Say, session: str, agents: Collection[str], pillars: Collection[s
     Raises:
         CommandRejected: No such agent or pillar, or an id that is too long or not printable.
     """
-    agent = find_agent(say.agent_type, say.pillar, agents, pillars)
-    for name, value in (("thread_id", say.thread_id), ("conversation_id", say.conversation_id), ("message_id", say.message_id)):
+    agent = find_agent(say.agent_type, say.pillar, agents)
+    given = {"thread_id": say.thread_id, "conversation_id": say.conversation_id, "message_id": say.message_id}
+    for name, value in given.items():
         check_id(name, value)
     conversation = say.conversation_id or f"{agent}_{session}"
-    agent_type, pillar = wire_name(agent, agent if agent in pillars else None)
+    agent_type, pillar = (agent, None) if agents[agent] is None else (LIAISON, agents[agent])
     return Route(agent, agent_type, pillar, say.thread_id or conversation, conversation)
 
 

@@ -1,4 +1,4 @@
-"""The tool calls of one turn of a model: made side by side, each by an actor of its own, each with its pair of events."""
+"""The tool calls of one turn of a model: side by side, each by an actor of its own, each with its pair of events."""
 
 import logging
 import uuid

@@ -1,5 +1,6 @@
 """What the HTTP door works with: the parts of the house, who is asking, and how a refusal looks."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from understudy.observe.metrics import Metrics
 from understudy.sessions import Sessions
 from understudy.storage.files import FileStore
 from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
 
 
 @define
@@ -71,4 +74,5 @@ def refusal(code: str, message: str | None = None, retry_after: float | None = N
     if error.http_status == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     parts().metrics.error(code)
+    log.info("request.refused", extra={"code": code, "path": request.path, "error_id": body["error_id"]})
     return answer

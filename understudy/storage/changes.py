@@ -34,12 +34,12 @@ class Change:
 
     owner: str
     thread_id: str
-    events: tuple[LoggedEvent, ...] = field(default=(), converter=tuple)
+    events: tuple[LoggedEvent, ...] = ()
     thread: Thread | None = None
-    messages: tuple[Message, ...] = field(default=(), converter=tuple)
+    messages: tuple[Message, ...] = ()
     run: Run | None = None
     run_end: RunEnd | None = None
-    steps: tuple[Step, ...] = field(default=(), converter=tuple)
+    steps: tuple[Step, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         space = (self.owner, self.thread_id)

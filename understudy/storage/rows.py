@@ -49,7 +49,7 @@ class Message:
     pillar: str | None
     status: str
     created_at: float
-    references: tuple[str, ...] = field(default=(), converter=tuple)
+    references: tuple[str, ...] = ()
     visualization: Mapping[str, Json] | None = field(default=None, repr=False)
 
 

@@ -7,7 +7,7 @@
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from actors import Actor, Ask, Context, Exit, MailboxSpec
 
-from .changes import Work
+from .changes import Change, Work
 from .errors import ChangeRefused, StorageUnavailable, driver_words
 from .group import Outcome, commit_group
 from .sqlite import Database
@@ -53,8 +53,9 @@ class StoreWriter(Actor):
 
     mailbox = MailboxSpec(capacity=2 * LARGEST_GROUP)
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, on_commit: Callable[[int, float], None] = lambda *_: None) -> None:
         self.database = database
+        self.on_commit = on_commit
         self.statistics = WriterStatistics()
         self.waiting: list[Write] = []
         self.connection: Connection | None = None
@@ -72,12 +73,12 @@ class StoreWriter(Actor):
             case _:
                 context.unhandled(message)
 
-    async def on_idle(self, context: Context) -> None:  # noqa: ARG002
+    async def on_idle(self, context: Context) -> None:
         """Commit what the last batch of messages brought."""
         if self.waiting:
             await self.commit()
 
-    async def on_stop(self, context: Context, reason: Exit) -> None:  # noqa: ARG002
+    async def on_stop(self, context: Context, reason: Exit) -> None:
         """Close the connection. Whoever was not answered by now hears from the runtime that the writer ended."""
         if self.connection is not None:
             with trio.CancelScope(shield=True):  # also when killed: it takes a moment, and nobody else can
@@ -86,6 +87,7 @@ class StoreWriter(Actor):
     async def commit(self) -> None:
         """Store the waiting writes in one transaction and answer every asker."""
         group, self.waiting = self.waiting, []
+        began = trio.current_time()
         try:
             outcomes = await trio.to_thread.run_sync(self._commit, [ask.work for ask in group], limiter=self.one_thread)
         except (SQLAlchemyError, sqlite3.Error) as error:
@@ -94,6 +96,8 @@ class StoreWriter(Actor):
                 ask.fail(StorageUnavailable(driver_words(error)))
             return
         self.statistics.groups += 1
+        events = sum(len(ask.work.events) for ask in group if isinstance(ask.work, Change))
+        self.on_commit(events, trio.current_time() - began)
         for ask, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, ChangeRefused):
                 self.statistics.refused += 1

@@ -43,7 +43,7 @@ async def chart_table(
     points = await with_table(file, job)
     spec = build_spec(points)
     svg = await render(spec)
-    title = str(spec["title"])
+    title = title_of(points.plan)
     value = {
         "title": title,
         "kind": points.plan.kind,
@@ -67,13 +67,17 @@ def _sentence(title: str, points: Points) -> str:
     return "; ".join([f"{title}: {count:,} point{'' if count == 1 else 's'}", *points.notes])
 
 
+def title_of(plan: Plan) -> str:
+    """What the chart shows, in at most 100 characters: ``Sum of sales by month``. Whoever shows it puts it above."""
+    title = f"{_capital(plan.y_title)} by {plan.grain or plan.x_title}"
+    return title if len(title) <= 100 else title[:99] + "…"
+
+
 def build_spec(points: Points) -> dict[str, Any]:
-    """A Vega-Lite specification with its data inside, for light and dark pages."""
+    """A Vega-Lite specification with its data inside, for light and dark pages; it has no title of its own."""
     plan = points.plan
-    title = f"{_capital(plan.y_title)} by {plan.x_title}"
     return {
         "$schema": SCHEMA,
-        "title": title if len(title) <= 100 else title[:99] + "…",
         "width": 560,
         "height": 300,
         "background": None,
@@ -131,9 +135,9 @@ def _encoding(points: Points) -> dict[str, Any]:
 _CONFIG: Final[dict[str, Any]] = {
     "font": "sans-serif",
     "view": {"stroke": None},
-    "title": {"color": _INK, "fontSize": 14, "anchor": "start"},
-    "axis": {"labelColor": _INK, "titleColor": _INK, "gridColor": _LINE, "domainColor": _INK, "tickColor": _INK}
-    | {"labelLimit": 160, "titleLimit": 400},
+    "axis": {"labelColor": _INK, "titleColor": _INK, "gridColor": _LINE, "domainColor": _LINE, "tickColor": _LINE}
+    | {"labelLimit": 160, "titleLimit": 400, "titleFontWeight": "normal", "titlePadding": 10, "tickCount": 6},
+    "axisX": {"grid": False},
     "legend": {"labelColor": _INK, "titleColor": _INK, "labelLimit": 200},
     "mark": {"color": _PALETTE[0]},
     "range": {"category": _PALETTE},

@@ -56,8 +56,8 @@ async def test_points(attach: Attach, arguments: dict[str, object], expected: li
 @pytest.mark.parametrize(
     ("arguments", "kind", "title"),
     [
-        ({"x": "month", "y": "total amount"}, "line", "Sum of Total Amount by month of ordered"),
-        ({"x": "ordered", "y": "Total_Amount", "kind": "area"}, "area", "Sum of Total Amount by month of ordered"),
+        ({"x": "month", "y": "total amount"}, "line", "Sum of Total Amount by month"),
+        ({"x": "ordered", "y": "Total_Amount", "kind": "area"}, "area", "Sum of Total Amount by month"),
         ({"x": "region", "y": "Total Amount"}, "bar", "Sum of Total Amount by region"),
         ({"x": "region", "kind": "pie chart"}, "pie", "Rows by region"),
         ({"x": "Total Amount"}, "bar", "Rows by Total Amount"),

@@ -111,6 +111,8 @@ def _object(result: Mapping[str, Any], said: str) -> list[str]:
         ]
         blocks += ["\n".join(lines[:20])] if lines else []
     for key, each in result.items():
+        if key == "points" and "kind" in result:
+            continue  # a chart shows its points itself
         if isinstance(each, str) and said and key in _TEXTS and each.strip() and each not in said:
             blocks.append(quotation(each))
         elif isinstance(each, list) and each and isinstance(each[0], Mapping | list):
