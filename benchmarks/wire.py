@@ -4,7 +4,8 @@ fan-out   events a second to 50 connections: bursts of 100 events of about 300 b
 echo      messages a second there and back, over 50 connections at once
 
 Both servers encode an event once and send it to everybody, and are at most five bursts ahead of their clients. Ours
-goes the whole way: mailbox, outbox, session, encoder, socket. The clients only count, in this process.
+goes the whole way: mailbox, outbox, session, encoder, socket, and the metrics of a real server, of which the peer has
+none. The clients only count, in this process.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from transport.errors import SocketClosed
 from transport.events import AgentThinking, Envelope
 from transport.outbox import Deliver, Follow, LogPage, Outbox
 from transport.websocket import Upgrade, serve_door
+from understudy.observe.metrics import Metrics
 
 from .figure import Figure, medians
 
@@ -81,6 +83,7 @@ class Paces:
 async def serve_ours(listener: socket.socket) -> None:
     """Our door: an outbox for each connection to `/events`, an echo elsewhere."""
     encoder = Encoder()
+    metrics = Metrics()
     outboxes: list[ActorRef] = []
 
     def send(envelopes: list[Envelope]) -> None:
@@ -104,7 +107,12 @@ async def serve_ours(listener: socket.socket) -> None:
             spec = ChildSpec(
                 f"outbox-{len(outboxes)}",
                 lambda: Outbox(
-                    stream, Dialect.CANONICAL, encoder=encoder, read_log=read_log, want_snapshot=lambda _: None
+                    stream,
+                    Dialect.CANONICAL,
+                    encoder=encoder,
+                    read_log=read_log,
+                    want_snapshot=lambda _: None,
+                    observer=metrics,
                 ),
                 restart=Restart.TEMPORARY,
             )

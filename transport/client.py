@@ -6,8 +6,8 @@
             ...
 
 Events are dicts of the canonical dialect, in order within each thread and without repeats, across reconnections. A
-message that was not yet accepted when a connection broke is sent again on the next, under the same `message_id`,
-which makes it one message for the server.
+message that was neither accepted nor refused when a connection broke is sent again on the next, under the same
+`message_id`, which makes it one message for the server. A refusal is an `error` that names the `message_id`.
 """
 
 import json
@@ -223,6 +223,9 @@ class Client:
                 self.token = data.get("session_token") or self.token
             case "message_accepted":
                 self._unaccepted.pop(data.get("message_id", ""), None)
+            case "error" if event.get("run_id") is None:
+                # Refused. Whether to say it again is the caller's to decide.
+                self._unaccepted.pop(event.get("message_id", ""), None)
             case "resync" if thread_id is not None:
                 self.last_seq[thread_id] = data["last_seq"]
         await self._inward.send(event)

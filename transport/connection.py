@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from actors import (
     Actor,
@@ -22,7 +22,6 @@ from actors import (
     Context,
     Crashed,
     Exit,
-    Lane,
     Normal,
     Restart,
     Supervision,
@@ -31,7 +30,7 @@ from actors import (
 from transport.auth import Identity
 from transport.codec import parse
 from transport.codes import CLOSES, ERRORS
-from transport.commands import Ack, ClientPing, Command, Hello, Refresh
+from transport.commands import Ack, ClientPing, Command, Hello, Refresh, Say
 from transport.dialects import Dialect
 from transport.encoder import Encoder
 from transport.errors import CommandRejected, SocketClosed, Unauthenticated
@@ -273,7 +272,7 @@ class Connection(Actor):
                 case _:
                     await self._dispatch(command)
         except CommandRejected as rejected:
-            self._refuse(rejected)
+            self._refuse(rejected, about=command)
 
     async def _dispatch(self, command: Command) -> None:
         identity = self._known()
@@ -315,14 +314,19 @@ class Connection(Actor):
 
     # Events out
 
-    def _tell(self, event: Event, message: str, lane: Lane = Lane.NORMAL) -> None:
-        self._outbox.tell(Deliver(Envelope(event, self._ports.clock(), message=message)), lane=lane)
+    def _tell(self, event: Event, message: str, about: Say | None = None) -> None:
+        envelope = Envelope(event, self._ports.clock(), message=message)
+        if about is not None:
+            names = {name: getattr(about, name) for name in ("thread_id", "message_id", "conversation_id")}
+            envelope = evolve(envelope, **names)
+        self._outbox.tell(Deliver(envelope))
 
-    def _refuse(self, rejected: CommandRejected, error_id: str | None = None) -> None:
+    def _refuse(self, rejected: CommandRejected, error_id: str | None = None, about: Command | None = None) -> None:
+        """Tell the client that it was refused; of a message, which one, by the names the client gave it."""
         self._ports.observer.on_error(rejected.code)
         retryable = ERRORS[rejected.code].retryable
         told = Error(rejected.code, rejected.message, retryable, error_id or _new_error_id(), rejected.retry_after)
-        self._tell(told, rejected.message)
+        self._tell(told, rejected.message, about if isinstance(about, Say) else None)
 
     def _finish(self, code: int, reason: str | None = None) -> bool:
         """Close after what is queued. Always False: it is over."""

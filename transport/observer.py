@@ -1,5 +1,6 @@
 """The hook through which connections are counted. This package knows no metrics library: it calls these."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -15,8 +16,8 @@ class Observer(Protocol):
     def on_received(self, command_type: str) -> None:
         """A command came in; `command_type` is its class name in snake case, or `rejected`."""
 
-    def on_sent(self, event_type: str, lag_s: float) -> None:
-        """An event was handed to the socket, `lag_s` seconds after it happened."""
+    def on_sent(self, event_types: Sequence[str], lags_s: Sequence[float]) -> None:
+        """Events were handed to the socket in one write: the type of each, and the seconds since it happened."""
 
     def on_error(self, code: str) -> None:
         """A client was told of an error."""
@@ -37,7 +38,7 @@ class Unobserved:
     def on_received(self, command_type: str) -> None:
         """Nothing."""
 
-    def on_sent(self, event_type: str, lag_s: float) -> None:
+    def on_sent(self, event_types: Sequence[str], lags_s: Sequence[float]) -> None:
         """Nothing."""
 
     def on_error(self, code: str) -> None:

@@ -22,7 +22,7 @@ from transport.encoder import Encoder
 from transport.errors import CommandRejected, SocketClosed
 from transport.events import TERMINAL, Envelope, Error, Event, PartialResult, Resync
 from transport.observer import Observer, Unobserved
-from transport.pending import Pending, Ready
+from transport.pending import Pending
 from transport.session import Piece, Session, Verdict
 from transport.socket import Socket
 
@@ -132,7 +132,6 @@ class Outbox(Actor):
         self._read_log = read_log
         self._want_snapshot = want_snapshot
         self._observer = observer or Unobserved()
-        self._observed = observer is not None
         self._limits = limits or OutboxLimits()
         self._clock = clock
         self._session = Session()
@@ -295,14 +294,9 @@ class Outbox(Actor):
         if self._speak.batch and len(frames) > 1:
             frames = [b"[" + b",".join(frames) + b"]"]
         await self._socket.write(frames)
-        if self._observed:
-            self._count(ready)
-
-    def _count(self, ready: Sequence[Ready]) -> None:
         now = self._clock()
-        on_sent = self._observer.on_sent
-        for envelope, _ in ready:
-            on_sent(envelope.event.type, now - envelope.timestamp)
+        types = [envelope.event.type for envelope, _ in ready]
+        self._observer.on_sent(types, [now - envelope.timestamp for envelope, _ in ready])
 
     async def _catch_up(self, thread_id: str) -> None:
         """Queue a page of the log. A log that cannot be read ends the connection: the client resumes later."""

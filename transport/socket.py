@@ -9,6 +9,8 @@ Rules this file keeps:
 """
 
 import logging
+import math
+import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -44,8 +46,8 @@ class SocketLimits:
     `message_bytes`: a larger message is refused and the socket stays open. `bound_bytes`: a larger one ends the
     socket with 1009. `message_s`: a message that was begun must be complete by then (1008). `write_s`: a write of
     which the client takes nothing for so long ends the socket with 1013. `close_s`: how long the closing handshake
-    may take. `quiet_s` and `discard_bytes`: a client at fault gets the end of the stream once it has sent nothing for
-    so long, or so much since the close frame. `send_buffer_bytes`: what the kernel holds for a client that reads slowly.
+    may take. `quiet_s` and `discard_bytes`: a client at fault sees the end of the stream when it has sent nothing for
+    so long, or has sent so much more. `send_buffer_bytes`: what the kernel holds for a client that reads slowly.
     """
 
     message_bytes: int = 256 * 1024
@@ -219,29 +221,31 @@ class Socket:
             await self._gone.wait()
         while not self._protocol.eof_sent:
             await self._read()
-        if self._protocol.close_rcvd is not None or self._protocol.state is State.CLOSED:
-            return
-        await self._hear_out()
-        with suppress(OSError, trio.ClosedResourceError):
-            self._stream.socket.shutdown(trio.socket.SHUT_WR)
-        while self._protocol.state is not State.CLOSED:
-            await self._read()
+        if self._protocol.close_rcvd is None:
+            await self._hear_out()
 
     async def _hear_out(self) -> None:
         """Let a client at fault finish what it is writing: many do not survive an end in the middle of that.
 
         The protocol reads no more after a fault, so that the client's close frame is not seen; its silence is.
         """
-        left = self._limits.discard_bytes
-        while left > 0:
-            with trio.move_on_after(self._limits.quiet_s) as quiet:
+        left = await self._discard(self._limits.discard_bytes, self._limits.quiet_s)
+        with suppress(OSError, trio.ClosedResourceError):
+            self._stream.socket.shutdown(trio.socket.SHUT_WR)
+        await self._discard(left, math.inf)
+
+    async def _discard(self, left: int, quiet_s: float) -> int:
+        """Read until the client ends the stream, is silent for `quiet_s`, or has sent `left` bytes; how many it may
+        still send."""
+        while left > 0 and self._protocol.state is not State.CLOSED:
+            with trio.move_on_after(quiet_s) as quiet:
                 data = await self._receive_some(_DISCARD_BYTES)
             if quiet.cancelled_caught:
-                return
+                break
+            left -= len(data)
             if not data:
                 self._lose()
-                return
-            left -= len(data)
+        return left
 
     async def _read(self) -> None:
         if self._unfinished_since is None:
@@ -257,14 +261,20 @@ class Socket:
         else:
             self._lose()
 
-    async def _receive_some(self, max_bytes: int = _READ_BYTES) -> bytes | bytearray:
+    async def _receive_some(self, max_bytes: int = _READ_BYTES) -> bytes:
+        """What has come, b"" at the end. Waits first: trio's own `recv` tries first, mostly in vain."""
+        stream = self._stream.socket
         self._reading = True
         try:
-            return await self._stream.receive_some(max_bytes)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return b""
+            while stream.fileno() >= 0:
+                await trio.lowlevel.wait_readable(stream)
+                with suppress(BlockingIOError):
+                    return os.read(stream.fileno(), max_bytes)
+        except (OSError, trio.ClosedResourceError):
+            pass
         finally:
             self._reading = False
+        return b""
 
     def _feed(self, data: bytes | bytearray) -> None:
         self._heard_at = trio.current_time()
@@ -353,6 +363,17 @@ class Socket:
             self._sending.release()
 
     async def _send(self) -> None:
+        """Send what the kernel takes at once, else wait for it to take some: a deadline only where it is needed."""
+        try:
+            self._sent += os.write(self._stream.socket.fileno(), memoryview(self._buffer)[self._sent :])
+            await trio.lowlevel.checkpoint()
+        except BlockingIOError:
+            await self._send_late()
+        except OSError:
+            self._drop()
+            raise self._closed() from None
+
+    async def _send_late(self) -> None:
         with trio.move_on_after(self._limits.write_s) as self._sender:
             try:
                 self._sent += await self._stream.socket.send(memoryview(self._buffer)[self._sent :])

@@ -12,7 +12,6 @@ from attrs import define, field
 
 from actors import ActorError, ActorRef, ChildSpec, Restart, StartChild
 from transport.auth import Identity, find_token, origin_allowed
-from transport.codec import from_log
 from transport.codes import ERRORS
 from transport.commands import Command, Say
 from transport.connection import Connection, ConnectionLimits, Ports
@@ -25,7 +24,8 @@ from transport.limits import RateLimit
 from transport.outbox import LogPage
 from transport.websocket import Upgrade
 from understudy.chat.desk import Desk
-from understudy.chat.markdown import render
+from understudy.chat.rendered import html_of
+from understudy.chat.thread_log import read_page
 from understudy.config import Settings
 from understudy.observe.metrics import Metrics
 from understudy.presence import Presence
@@ -55,7 +55,7 @@ class Gate:
     _rate: RateLimit = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._encoder = Encoder(render)
+        self._encoder = Encoder(html_of)
         per_minute = self.settings.limits.messages_per_minute
         self._rate = RateLimit(per_minute, per_minute)
 
@@ -162,6 +162,4 @@ class Gate:
         return self._rate.take(who.user, time.monotonic()) if isinstance(command, Say) else 0.0
 
     async def _read_log(self, who: Identity, thread_id: str, after: int, limit: int) -> LogPage:
-        rows = await self.store.events(who.user, thread_id, after, limit)
-        thread = await self.store.thread(who.user, thread_id)
-        return LogPage([from_log(row.body) for row in rows], thread.last_seq if thread else after)
+        return await read_page(self.store, who.user, thread_id, after, limit)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +53,15 @@ class Peer:
             if event["type"] in TERMINAL:
                 return event
 
+    async def until_closed(self) -> int:
+        """Read what is still sent, up to the close; returns its code."""
+        try:
+            while True:
+                await self.read()
+        except trio_websocket.ConnectionClosed as closed:
+            assert closed.reason is not None
+            return int(closed.reason.code)
+
     def durable(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """The numbered events seen so far, of one run or of all."""
         return [e for e in self.seen if e.get("seq") is not None and run_id in (None, e.get("run_id"))]
@@ -60,9 +69,18 @@ class Peer:
 
 @asynccontextmanager
 async def connected(
-    address: str, token: str | None = None, path: str = "/ws", headers: dict[str, str] | None = None
+    address: str,
+    token: str | None = None,
+    path: str = "/ws",
+    *,
+    headers: dict[str, str] | None = None,
+    subprotocols: Sequence[str] | None = None,
+    welcome: bool = True,
 ) -> AsyncIterator[Peer]:
-    """Open a socket and take its welcome, where the dialect has one. However it ends, its TCP socket is closed."""
+    """Open a socket and take its welcome, unless there is none. However it ends, its TCP socket is closed.
+
+    trio-websocket's own `open_websocket_url` leaves the TCP socket open when the server closes first.
+    """
     if token is not None:
         path += ("&" if "?" in path else "?") + f"session_token={token}"
     where, failure = urlsplit(address), None
@@ -70,9 +88,11 @@ async def connected(
         stream = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
         try:
             extra = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-            socket = await trio_websocket.wrap_client_stream(nursery, stream, where.netloc, path, extra_headers=extra)
+            socket = await trio_websocket.wrap_client_stream(
+                nursery, stream, where.netloc, path, subprotocols=subprotocols, extra_headers=extra
+            )
             peer = Peer(socket)
-            if path.startswith("/ws"):
+            if welcome:
                 assert (await peer.read())["type"] == "welcome"
             yield peer
             with trio.move_on_after(1):

@@ -60,17 +60,11 @@ async def test_the_welcome_tells_what_a_client_needs(serve: Any) -> None:
 async def test_flat_events_carry_their_fields_at_the_top(serve: Any) -> None:
     """`?dialect=flat`: nothing is left under `data`, and the timestamp is ISO 8601."""
     running = await serve()
-    async with trio_websocket.open_websocket_url(
-        running.address.replace("http", "ws", 1) + "/ws?dialect=flat"
-    ) as socket:
-        await socket.send_message(json.dumps({"type": "agent_message", "content": ASK}))
-        kinds = []
-        with trio.fail_after(20):
-            while "final_response" not in kinds:
-                event = json.loads(await socket.get_message())
-                kinds.append(event["type"])
-                assert "data" not in event
-                assert event["timestamp"].endswith("Z")
+    async with connected(running.address, path="/ws?dialect=flat") as peer:
+        await peer.send({"type": "agent_message", "content": ASK})
+        await peer.until_end()
+    kinds = [event["type"] for event in peer.seen]
+    assert all("data" not in event and event["timestamp"].endswith("Z") for event in peer.seen)
     for kind in ("agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed"):
         assert kind in kinds
 
@@ -78,17 +72,15 @@ async def test_flat_events_carry_their_fields_at_the_top(serve: Any) -> None:
 async def test_the_payload_dialect_is_chosen_by_subprotocol(serve: Any) -> None:
     """The offered dialect is selected, and events carry `payload`."""
     running = await serve()
-    async with trio_websocket.open_websocket_url(
-        running.address.replace("http", "ws", 1) + "/ws", subprotocols=["understudy.payload"]
-    ) as socket:
-        assert socket.subprotocol == "understudy.payload"
-        assert "payload" in json.loads(await socket.get_message())
+    async with connected(running.address, subprotocols=["understudy.payload"]) as peer:
+        assert peer.socket.subprotocol == "understudy.payload"
+    assert "payload" in peer.seen[0]
 
 
 async def test_agent_responses_keep_the_two_published_texts(serve: Any) -> None:
     """On /api/ws/agent there is no welcome; the two error texts are exact; the connection lives on and answers."""
     running = await serve()
-    async with connected(running.address, path="/api/ws/agent") as peer:
+    async with connected(running.address, path="/api/ws/agent", welcome=False) as peer:
         await peer.send({"agent_type": "liaison", "message": "hi"})
         assert (await peer.read())["message"] == "pillar is required for liaison agent"
         await peer.send({"agent_type": "oracle", "message": "hi"})
@@ -102,13 +94,11 @@ async def test_agent_responses_keep_the_two_published_texts(serve: Any) -> None:
 async def test_a_deprecated_endpoint_works_says_so_and_is_counted(serve: Any) -> None:
     """The agent is fixed by the path, the handshake carries Deprecation, the metrics count the use."""
     running = await serve()
-    url = running.address.replace("http", "ws", 1) + "/api/ws/liaison/operations"
-    async with trio_websocket.open_websocket_url(url) as socket:
-        headers = {name.lower(): value for name, value in socket.handshake_headers}
+    async with connected(running.address, path="/api/ws/liaison/operations", welcome=False) as peer:
+        headers = {name.lower(): value for name, value in peer.socket.handshake_headers}
         assert headers[b"deprecation"] == b"true"
-        await socket.send_message(json.dumps({"type": "message", "content": "What can you do?"}))
-        with trio.fail_after(20):
-            answer = json.loads(await socket.get_message())
+        await peer.send({"type": "message", "content": "What can you do?"})
+        answer = await peer.read()
     assert (answer["agent_type"], answer["pillar"]) == ("liaison", "operations")
     _, _, metrics = await request(running.address, "GET", "/metrics")
     assert "understudy_deprecated_endpoint_uses_total{" in metrics
@@ -308,13 +298,8 @@ async def test_the_fourth_connection_of_a_user_is_refused_with_4429(serve: Any) 
     running = await serve()
     token = await new_token(running.address)
     async with connected(running.address, token), connected(running.address, token):
-        async with connected(running.address, token):
-            url = running.address.replace("http", "ws", 1) + f"/ws?session_token={token}"
-            async with trio_websocket.open_websocket_url(url) as socket:
-                with trio.fail_after(10), pytest.raises(trio_websocket.ConnectionClosed) as closed:
-                    while True:
-                        await socket.get_message()
-            assert closed.value.reason.code == 4429
+        async with connected(running.address, token), connected(running.address, token, welcome=False) as fourth:
+            assert await fourth.until_closed() == 4429
         with trio.fail_after(10):
             while True:
                 try:

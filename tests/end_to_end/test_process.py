@@ -1,12 +1,12 @@
 """What only a process can show: killed in the middle, told to stop, started wrongly."""
 
-import json
+import os
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import trio
-import trio_websocket
 
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import check_arc, connected
@@ -49,10 +49,7 @@ async def test_sigterm_tells_clients_first_and_ends_within_five_seconds(tmp_path
             server.process.terminate()
             drain = await peer.until("drain")
             assert drain["data"]["reconnect_after_s"] > 0
-            with pytest.raises(trio_websocket.ConnectionClosed) as closed:
-                while True:
-                    await peer.read()
-            assert closed.value.reason.code == 1001
+            assert await peer.until_closed() == 1001
         with trio.fail_after(10):
             code = await server.process.wait()
     assert code == 0
@@ -98,24 +95,16 @@ async def test_with_a_secret_nobody_gets_in_without_a_token(tmp_path: Path) -> N
     async with started(tmp_path, UNDERSTUDY_SECRET=secret) as server:
         status, _, body = await request(server.address, "POST", "/api/sessions")
         assert (status, body["error"]["code"]) == (401, "unauthenticated")
-        url = server.address.replace("http", "ws", 1) + "/ws"
-        async with trio_websocket.open_websocket_url(url) as socket:
-            await socket.send_message(json.dumps({"type": "message", "content": "Hello"}))
-            with trio.fail_after(10), pytest.raises(trio_websocket.ConnectionClosed) as closed:
-                while True:
-                    await socket.get_message()
-            assert closed.value.reason.code == 4401
+        async with connected(server.address, welcome=False) as nobody:
+            await nobody.send({"type": "message", "content": "Hello"})
+            assert await nobody.until_closed() == 4401
         token = await _token(tmp_path, secret)
-        async with trio_websocket.open_websocket_url(url) as socket:
-            await socket.send_message(json.dumps({"type": "hello", "payload": {}, "session_token": token}))
-            with trio.fail_after(10):
-                assert json.loads(await socket.get_message())["data"]["user"] == "ada"
+        async with connected(server.address, welcome=False) as ada:
+            await ada.send({"type": "hello", "payload": {}, "session_token": token})
+            assert (await ada.read())["data"]["user"] == "ada"
 
 
 async def _token(tmp_path: Path, secret: str) -> str:
-    import os
-    import sys
-
     command = [sys.executable, "-m", "understudy", "token", "--user", "ada", "--data-dir", str(tmp_path)]
     ended = await trio.run_process(command, capture_stdout=True, env=os.environ | {"UNDERSTUDY_SECRET": secret})
     return bytes(ended.stdout).decode().strip()

@@ -142,7 +142,7 @@ test("a message that is held back holds its own thread, not the others", async (
   client.say(message("m2"));
   client.say({ ...message("other"), thread_id: "t2" });
   assert.equal(Socket.last.commands("user_message").length, 1);
-  Socket.last.say({ type: "error", data: { code: "busy", message: "Wait.", retryable: true, retry_after: 5, error_id: "e" } });
+  Socket.last.say({ type: "error", message_id: "m1", data: { code: "busy", message: "Wait.", retryable: true, retry_after: 5, error_id: "e" } });
   await settle();
   assert.deepEqual(Socket.last.commands("user_message").map((one) => one.message_id), ["m1", "other"]);
 });
@@ -155,25 +155,38 @@ test("a message that nobody answers is sent again under its own id", async () =>
   assert.deepEqual(Socket.last.commands("user_message").map((one) => one.message_id), ["m1", "m1"]);
 });
 
-test("a missing file is blamed on the message that names it, a missing thread on none", async () => {
-  const { client, Socket, seen } = await setUp();
-  const missing = { type: "error", data: { code: "not_found", message: "Not here.", retryable: false, error_id: "e" } };
+const refusal = (code, names = {}) => ({ type: "error", ...names, data: { code, message: "No.", retryable: false, error_id: "e" } });
+
+test("a refusal is about the message it names, in flight or not, followed or not", async () => {
+  const { client, Socket, seen, notices } = await setUp();
   Socket.last.open();
   client.say(message("m1"));
-  Socket.last.say(missing);
+  client.say({ ...message("m2"), thread_id: "t2" });
+  Socket.last.say(refusal("not_found", { message_id: "m2", thread_id: "t2" }));
+  assert.deepEqual([seen.at(-1).type, seen.at(-1).thread_id, seen.at(-1).data.message_id], ["local.rejected", "t2", "m2"]);
   assert.equal(client.current.waiting, 1);
-  Socket.last.say(acceptance(1, "m1"));
-  client.say({ ...message("m2"), references: ["f1"] });
-  await settle();
-  Socket.last.say(missing);
-  assert.equal(seen.at(-1).type, "local.rejected");
+  Socket.last.say(refusal("not_found", { message_id: "m1", thread_id: "t" }));
+  assert.deepEqual([seen.at(-1).type, seen.at(-1).data.message_id], ["local.rejected", "m1"]);
+  assert.deepEqual([client.current.waiting, notices], [0, []]);
+});
+
+test("a refusal that names no message is about the one in flight only where the server could not read it", async () => {
+  const { client, Socket, seen, notices } = await setUp();
+  Socket.last.open();
+  client.say(message("m1"));
+  for (const code of ["not_found", "rate_limited", "busy"]) Socket.last.say(refusal(code));
+  Socket.last.say(refusal("not_found", { message_id: "another's", thread_id: "t" }));
+  assert.equal(client.current.waiting, 1);
+  assert.deepEqual(notices.map((notice) => notice.code), ["not_found", "rate_limited", "busy", "not_found"]);
+  Socket.last.say(refusal("message_too_large"));
+  assert.deepEqual([seen.at(-1).type, client.current.waiting], ["local.rejected", 0]);
 });
 
 test("a message refused for now is sent again when the server says, one refused for good is not", async () => {
   const { client, Socket, clock, seen } = await setUp();
   Socket.last.open();
   client.say(message());
-  Socket.last.say({ type: "error", data: { code: "rate_limited", message: "Wait.", retryable: true, retry_after: 2, error_id: "e" } });
+  Socket.last.say({ type: "error", message_id: "m1", data: { code: "rate_limited", message: "Wait.", retryable: true, retry_after: 2, error_id: "e" } });
   await clock.advance(1999);
   assert.equal(Socket.last.commands("user_message").length, 1);
   await clock.advance(1);

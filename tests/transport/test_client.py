@@ -138,6 +138,34 @@ async def test_a_message_that_was_not_accepted_is_sent_again() -> None:
     assert heard == ["mine", "mine", "resume", "cancel"]
 
 
+async def test_a_message_that_was_refused_is_not_sent_again() -> None:
+    """The refusal names it; another message, and an error that ends a run, change nothing."""
+    heard: list[str] = []
+
+    async def refuse(socket: Socket) -> None:
+        names = [(await hear(socket))["payload"]["message_id"] for _ in range(2)]
+        ended = json.loads(event("error", 1, code="agent_failed")) | {"run_id": "r", "message_id": names[1]}
+        refused = json.loads(event("error", code="busy", retryable=True)) | {"message_id": names[0]}
+        await socket.write([json.dumps(told).encode() for told in (ended, refused)])
+        await socket.close(1001)
+
+    async def listen(socket: Socket) -> None:
+        heard.append((await hear(socket))["type"])
+        heard.append((await hear(socket))["payload"]["message_id"])
+        await socket.write([event("pong", thread_id=None)])
+        await socket.receive()
+
+    script = Script([refuse, listen])
+    async with (
+        open_door(script.serve) as port,
+        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
+    ):
+        await client.say("hi", message_id="refused")
+        await client.say("hi", message_id="other")
+        assert [told["type"] for told in await next_events(client, 3)] == ["error", "error", "pong"]
+    assert heard == ["resume", "other"]
+
+
 async def test_the_token_of_an_anonymous_session_is_kept() -> None:
     """What `welcome` carries is shown at the next handshake."""
 

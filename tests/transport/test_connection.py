@@ -212,6 +212,25 @@ async def test_what_is_asked_for_can_be_refused() -> None:
         assert await rig.events(1) == ["pong"]
 
 
+async def test_a_refusal_names_the_message_it_is_about() -> None:
+    """By the client's own names for it; the refusal of anything else, or of what cannot be read, names nothing."""
+    names = {"message_id": "m", "thread_id": "t", "conversation_id": "c"}
+    async with open_rig() as rig:
+        await rig.event()
+        for payload in ({"message_id": "m"}, names, {}):
+            rig.server.fault = CommandRejected("busy", "Wait.", 1.0)
+            await rig.send({"type": "user_message", "payload": {"content": "hi", **payload}})
+            assert {name: value for name, value in (await rig.event()).items() if name in names} == payload
+        await rig.send({"type": "cancel", "payload": {"run_id": "r"}})
+        assert names.keys().isdisjoint(await rig.event())
+        await rig.send({"type": "user_message", "payload": {"content": "", **names}})
+        assert names.keys().isdisjoint(await rig.event())
+        rig.server.retry_after, rig.server.fault = 4.5, None
+        await rig.send({"type": "user_message", "payload": {"content": "hi", **names}})
+        limited = await rig.event()
+        assert (limited["data"]["code"], limited["message_id"], limited["thread_id"]) == ("rate_limited", "m", "t")
+
+
 async def test_a_fault_of_the_server_is_1011_with_an_error_id(caplog: pytest.LogCaptureFixture) -> None:
     """The client gets an id and no more; the log record with the same id has the traceback."""
     async with open_rig() as rig:

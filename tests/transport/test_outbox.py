@@ -1,7 +1,7 @@
 """The outbox over a real socket: order, loss, slow readers, batches and ends."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -83,8 +83,8 @@ class Counts:
     connections: list[int] = field(factory=list)
     closed: list[int] = field(factory=list)
 
-    def on_sent(self, event_type: str, lag_s: float) -> None:
-        self.sent.append((event_type, lag_s))
+    def on_sent(self, event_types: Sequence[str], lags_s: Sequence[float]) -> None:
+        self.sent += zip(event_types, lags_s, strict=True)
 
     def on_dropped(self, event_type: str) -> None:
         self.dropped.append(event_type)

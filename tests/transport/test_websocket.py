@@ -1,5 +1,6 @@
 """The door and its sockets: what a client sees, over real connections."""
 
+import asyncio
 import logging
 import struct
 from contextlib import suppress
@@ -8,6 +9,7 @@ from functools import partial
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
+from websockets.asyncio.client import connect as connect_asyncio
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 from websockets.sync.client import connect
@@ -15,7 +17,7 @@ from websockets.sync.client import connect
 from tests.transport.door import UPGRADE, RawSocket, echo, exchange, get, open_door, raw_socket, status_and_body
 from transport.errors import CommandRejected, SocketClosed
 from transport.http import error_body
-from transport.socket import frame_boundary, text_head
+from transport.socket import SocketLimits, frame_boundary, text_head
 from transport.websocket import Upgrade, serve_door
 
 
@@ -301,6 +303,87 @@ async def test_what_the_protocol_forbids_ends_the_socket(payload: bytes, code: i
         assert (await client.frame()).opcode is Opcode.CLOSE
         assert client.protocol.close_rcvd is not None
         assert client.protocol.close_rcvd.code == code
+
+
+FAULTS = [
+    (b"\x81\xff" + (5_000_000).to_bytes(8, "big") + b"\0\0\0\0", 1009),  # the head of five megabytes
+    (b"\x81\x82\x00\x00\x00\x00\xff\xfe", 1007),
+    (b"\x81\x02hi", 1002),
+    (b"\x81\x84\x00\x00\x00\x00hi", 1008),  # never finished
+]
+
+
+@pytest.mark.parametrize(("fault", "code"), FAULTS)
+async def test_a_client_at_fault_is_heard_out(fault: bytes, code: int, autojump_clock: trio.testing.MockClock) -> None:
+    """As long as it goes on writing it sees neither an end nor a reset; the end comes when it falls silent."""
+    ends: list[float] = []
+
+    async def read_end(client: RawSocket) -> None:
+        assert await client.stream.receive_some() == b""
+        ends.append(trio.current_time())
+
+    async with open_door() as port, raw_socket(port) as client, trio.open_nursery() as nursery:
+        await client.stream.send_all(fault)
+        assert (await client.frame()).opcode is Opcode.CLOSE
+        assert client.protocol.close_rcvd is not None
+        assert client.protocol.close_rcvd.code == code
+        nursery.start_soon(read_end, client)
+        for _ in range(20):
+            await trio.sleep(0.2)
+            await client.stream.send_all(b"x" * 100_000)
+        silent = trio.current_time()
+        assert ends == []
+        await trio.sleep(1)
+        assert ends == [pytest.approx(silent + 0.25, abs=0.1)]
+
+
+async def write_on(client: RawSocket, pause_s: float) -> None:
+    """A hundred megabytes, in pieces."""
+    for _ in range(1000):
+        await client.stream.send_all(b"x" * 100_000)
+        await trio.sleep(pause_s)
+
+
+async def test_a_client_at_fault_is_not_heard_for_ever(autojump_clock: trio.testing.MockClock) -> None:
+    """It is cut off after the time a closing handshake may take, and after so many bytes."""
+    for pause_s, least_s, most_s in ((0.2, 4.9, 5.5), (0.0, 0.0, 1.0)):
+        async with open_door(socket=SocketLimits(discard_bytes=4_000_000)) as port, raw_socket(port) as client:
+            await client.stream.send_all(FAULTS[2][0])
+            assert (await client.frame()).opcode is Opcode.CLOSE
+            started = trio.current_time()
+            with pytest.raises(trio.BrokenResourceError):
+                await write_on(client, pause_s)
+            assert least_s <= trio.current_time() - started <= most_s
+
+
+async def test_a_client_at_fault_that_ends_the_stream_is_let_go(autojump_clock: trio.testing.MockClock) -> None:
+    """Nothing is left to wait for."""
+    async with open_door() as port, raw_socket(port) as client:
+        await client.stream.send_all(FAULTS[2][0])
+        assert (await client.frame()).opcode is Opcode.CLOSE
+        started = trio.current_time()
+        await client.stream.send_eof()
+        with pytest.raises(EOFError):
+            await client.frame()
+        assert trio.current_time() - started < 0.2
+
+
+async def test_a_stock_asyncio_client_survives_its_own_large_message() -> None:
+    """It reads 1009, each time, and its event loop has nothing to complain about."""
+
+    async def talk(port: int) -> int | None:
+        complaints: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        async with connect_asyncio(f"ws://127.0.0.1:{port}/") as client:
+            with suppress(ConnectionClosed):
+                await client.send("x" * 5_000_000)
+                await client.recv()
+        assert complaints == []
+        return client.close_code
+
+    async with open_door() as port:
+        for _ in range(5):
+            assert await trio.to_thread.run_sync(lambda: asyncio.run(talk(port))) == 1009
 
 
 async def test_compression_is_declined() -> None:

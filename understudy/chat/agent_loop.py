@@ -137,10 +137,10 @@ class AgentLoop:
                 await self.recorder.record(AgentThinking(self.agent_id, text, self.services.clock()))
             case TextDelta(text):
                 self.recorder.doing = "writing"
-                await self.recorder.piece(*self.answer.feed(text))
+                await self.recorder.piece(*await self.answer.feed(text))
 
     async def _finish(self) -> None:
-        await self.recorder.piece(*self.answer.finish())
+        await self.recorder.piece(*await self.answer.finish())
         events: list[Event] = []
         if len(self.answer.findings) >= self.services.summary_from:
             events.append(self._summary("outbound", self.answer.findings))

@@ -3,7 +3,8 @@
 CommonMark with tables, strikethrough and bare links; raw HTML is shown as text. Code is coloured by class names,
 never by style. Whatever the renderer made passes through the scrubber before anyone sees it.
 
-Rendering is pure and takes about a millisecond for 2 KB of prose: render long texts in a worker thread.
+Rendering is pure and takes one to four milliseconds for a thousand characters: do it in a worker thread
+(`understudy.chat.rendered`).
 """
 
 import re
@@ -146,27 +147,45 @@ class BlockRenderer:
         self._renderer = renderer or _standard()
         self._references: dict[str, Any] = {}
         self._linking = False  # whether a block that was given out may hold a use of a reference
-        self._text = ""  # not yet given out
-        self._start = 0  # where that begins in the whole text
+        self._line: list[str] = []  # the last pieces, with no line's end in them yet
+        self._text = ""  # what came before those and is not yet given out
+        self._whole = 0  # whole lines in it
+        self._start = 0  # where it begins in the whole text
         self._looked = 0  # whole lines up to here (in `_text`) are known not to close anything
         self._parsed = 0  # how long the whole lines were when they were last parsed
         self._closing: re.Pattern[str] | None = None  # what closes the block that is open at the end, when long
 
     def feed(self, delta: str) -> list[RenderedBlock]:
         """Takes the next piece of the text; gives the blocks that it closed, often none."""
-        self._text += delta
-        if "\n" not in delta and "\r" not in self._text[-len(delta) - 1 :]:
-            return []
+        return self.closed() if self.take(delta) else []
+
+    def take(self, delta: str) -> bool:
+        """The quick half of `feed`: takes the next piece and says whether it is time to call `closed`."""
+        self._line.append(delta)
         # A carriage return at the very end may be half of a line's end.
-        whole = max(self._text.rfind("\n"), self._text.rfind("\r", 0, -1)) + 1
-        return self._cut(whole, last=False) if self._may_close(whole) else []
+        if "\n" not in delta and "\r" not in delta and not self._text.endswith("\r"):
+            return False
+        self._gather()
+        self._whole = max(self._text.rfind("\n"), self._text.rfind("\r", 0, -1)) + 1
+        return self._may_close(self._whole)
+
+    def closed(self) -> list[RenderedBlock]:
+        """The slow half of `feed`, for a worker thread: parses what is open, and renders the blocks that are closed."""
+        blocks = self._cut(self._whole, last=False)
+        self._whole = self._parsed
+        return blocks
 
     def finish(self) -> list[RenderedBlock]:
         """What is left, when no more text will come."""
+        self._gather()
         blocks = self._cut(len(self._text), last=True)
         if self._text.strip():
             blocks.append(self._give(len(self._text)))
         return blocks
+
+    def _gather(self) -> None:
+        self._text += "".join(self._line)
+        self._line.clear()
 
     def _may_close(self, whole: int) -> bool:
         """Whether parsing is worth its while: always when cheap; else when a line closes, or much has been added."""

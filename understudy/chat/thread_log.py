@@ -1,26 +1,32 @@
-"""The log of one thread as its conversation writes it: events get their numbers here, and are committed here.
+"""The log of one thread. Its conversation writes it: events get their numbers here, and are committed here.
 
 The rows that belong together (events, the message, the run and its end, steps) are one `Change`, one transaction.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
-from typing import Any
+from typing import Any, Final
 
-from attrs import define, field
+import trio
+from attrs import define, evolve, field
 
 from transport.codec import from_log, to_log
 from transport.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted
+from transport.outbox import LogPage
 from understudy.chat.arc import Arc
 from understudy.chat.envelope import wrap
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import Job
+from understudy.chat.rendered import aside, rendered
 from understudy.storage.changes import Change, RunEnd
 from understudy.storage.rows import LoggedEvent, Message, Run, Step, Thread
 from understudy.storage.store import Store
 
 TITLE = 80
 """Characters of a thread's first message that become its title."""
+PAGE_ANSWERS: Final = 200_000
+"""Characters of answers after which a page of the log ends, so that rendering them does not keep a client waiting."""
+RENDER_S: Final = 2.0
+"""Longest time that the end of a run waits for its HTML; beyond, whoever encodes it makes it."""
 
 
 @define
@@ -59,7 +65,7 @@ class ThreadLog:
             ArcBroken: An event breaks the run's promise. Nothing was stored.
             StorageError: Nothing was stored, or its storing could not be confirmed.
         """
-        arc, now = deepcopy(live.arc), self.clock()
+        arc, now = evolve(live.arc, agents=dict(live.arc.agents), calls=dict(live.arc.calls)), self.clock()
         envelopes = []
         for number, event in enumerate(events, self.head + 1):
             arc.note(event)
@@ -77,6 +83,7 @@ class ThreadLog:
             run_end=_run_end(live, events, now),
             steps=tuple(steps),
         )
+        await _prepare(events)
         await self.store.commit(change)
         live.arc = arc
         self.head += len(envelopes)
@@ -99,7 +106,8 @@ class ThreadLog:
         return LiveRun(job, arc, around)
 
     def _thread_row(self, live: LiveRun, now: float) -> Thread:
-        title = " ".join(live.job.content.split())[:TITLE] or "New conversation"
+        words = live.job.content.split(maxsplit=TITLE)[:TITLE]  # no more of them can be seen in a title
+        title = " ".join(words)[:TITLE] or "New conversation"
         agent_type, pillar = live.around.agent_type or "", live.around.pillar
         return Thread(self.owner, self.thread_id, title, agent_type, pillar, now, now)
 
@@ -150,6 +158,40 @@ class ThreadLog:
             references=references,
             visualization=visualization,
         )
+
+
+async def read_page(store: Store, owner: str, thread_id: str, after: int, limit: int) -> LogPage:
+    """Read a thread's events after `after`, at most `limit`, for an outbox; the HTML of their answers is at hand then.
+
+    Raises:
+        StorageUnavailable: The database cannot be read.
+        UnreadableEvent: An event in the log is damaged.
+    """
+    # The end first, then the events: what is committed in between is in the page, and never looks like a hole.
+    thread = await store.thread(owner, thread_id)
+    rows = await store.events(owner, thread_id, after, limit)
+    envelopes = await aside(_envelopes, rows)
+    room = PAGE_ANSWERS
+    for number, envelope in enumerate(envelopes, 1):
+        if isinstance(envelope.event, FinalResponse):
+            await rendered(envelope.event.message)
+            room -= len(envelope.event.message)
+            if room < 0:
+                envelopes = envelopes[:number]
+                break
+    return LogPage(envelopes, thread.last_seq if thread else after)
+
+
+def _envelopes(rows: Sequence[LoggedEvent]) -> list[Envelope]:
+    return [from_log(row.body) for row in rows]
+
+
+async def _prepare(events: Sequence[Event]) -> None:
+    """Have the HTML of an answer made before it is sent: encoding an event must not take long."""
+    for event in events:
+        if isinstance(event, FinalResponse):
+            with trio.move_on_after(RENDER_S):
+                await rendered(event.message)
 
 
 def _run_end(live: LiveRun, events: Sequence[Event], now: float) -> RunEnd | None:

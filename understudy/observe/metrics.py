@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from actors.records import ActorRestarting, DeadLetter
 from transport.events import Envelope, Error, FinalResponse
 from understudy.observe.arcs import ArcLedger
+from understudy.observe.histogram import BatchHistogram
 from understudy.observe.paths import OTHER, PathLabels
 
 TOOLS_MAX: Final = 200  # tools a server may register; beyond, their calls count under `other`
@@ -63,8 +64,8 @@ class Metrics:
         self._messages = Counter("understudy_messages", "Commands received.", ["type"], registry=r)
         self._sent = Counter("understudy_events_sent", "Events handed to sockets.", ["type"], registry=r)
         self._dropped = Counter("understudy_events_dropped", "Events dropped for slow readers.", ["type"], registry=r)
-        self._delivery = Histogram(
-            "understudy_delivery_latency_seconds", "From an event to its socket.", buckets=DELIVERY_S, registry=r
+        self._delivery = BatchHistogram(
+            "understudy_delivery_latency_seconds", "From an event to its socket.", DELIVERY_S, r
         )
         self._errors = Counter("understudy_errors", "Errors told to clients.", ["code"], registry=r)
         self._deprecated = Counter(
@@ -119,10 +120,11 @@ class Metrics:
         if command_type == "resume":
             self._reconnects.inc()
 
-    def on_sent(self, event_type: str, lag_s: float) -> None:
-        """An event was handed to its socket `lag_s` seconds after it happened; clocks may differ a little."""
-        self._labelled(self._sent, event_type).inc()
-        self._delivery.observe(max(0.0, lag_s))
+    def on_sent(self, event_types: Sequence[str], lags_s: Sequence[float]) -> None:
+        """Events were handed to their socket, each so long after it happened; clocks may differ a little."""
+        for event_type, count in Tally(event_types).items():
+            self._labelled(self._sent, event_type).inc(count)
+        self._delivery.observe(lags_s)
 
     def on_error(self, code: str) -> None:
         """A client was told of an error."""

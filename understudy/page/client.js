@@ -13,7 +13,7 @@
 
 import { afterClose, backoff } from "./closing.js";
 import { Cursors } from "./cursors.js";
-import { Delivery, local } from "./delivery.js";
+import { Delivery, isRefusal, local } from "./delivery.js";
 import { Line, Waits } from "./line.js";
 import { SessionRefused } from "./session.js";
 
@@ -179,7 +179,8 @@ export class Client {
   #events(events) {
     const taken = [];
     for (const event of events) {
-      const verdict = this.cursors.judge(event);
+      // A refusal answers this connection alone: it counts also for a thread that is not followed.
+      const verdict = isRefusal(event) ? "take" : this.cursors.judge(event);
       if (event.type === "message_accepted") this.#accepted(event, event.data);
       if (verdict === "gap") this.resync(event.thread_id);
       if (verdict === "foreign") this.#emit("foreign", event);
@@ -194,7 +195,7 @@ export class Client {
     if (event.type === "welcome") this.#welcomed(event, data);
     else if (event.type === "drain") this.comeBackMs = (data.reconnect_after_s ?? 1) * 1000 * (1 + this.random());
     else if (event.type === "alert") this.#notice(event, { code: "alert", ...data });
-    else if ((event.type === "error" || event.type === "agent_error") && !event.run_id) return this.#fault(event, data);
+    else if (isRefusal(event)) return this.#fault(event, data);
     else if (event.type !== "ping" && event.type !== "pong") return event;
     return null;
   }

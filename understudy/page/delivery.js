@@ -1,16 +1,25 @@
 /**
  * Getting messages accepted: one in flight at a time, in the order they were said, until the server has answered.
  *
- * So messages are accepted in order, and a fault that names no message is about the one in flight. A message that
- * is held back holds its thread's later ones, no others.
+ * So messages are accepted in order. A refusal names its message, except where the server could not read so far: then
+ * it is about the one in flight. A message that is held back holds its thread's later ones, no others.
  */
 
 const RESEND_MS = 3_000; // before a message is tried again when the server does not say when
 const UNANSWERED_MS = 20_000; // a message neither accepted nor refused for so long is sent again, under its own id
+// What the server says of a frame that it could not read as a message, and of its own failure while reading.
+const NAMELESS = new Set([
+  "bad_json", "invalid_command", "unknown_type", "empty_message", "message_too_large", "pillar_required", "internal",
+]);
 
 /** An event about this client's own message. */
 export function local(what, { thread_id: threadId }, data) {
   return { type: `local.${what}`, thread_id: threadId, data };
+}
+
+/** Whether an event answers a command of this connection that was refused: a fault outside a run. */
+export function isRefusal({ type, run_id: runId }) {
+  return (type === "error" || type === "agent_error") && !runId;
 }
 
 export class Delivery {
@@ -49,7 +58,7 @@ export class Delivery {
     return this.outbox.remove(messageId);
   }
 
-  /** A fault outside a run. Returns the local event to show, or null when it is about no message of ours. */
+  /** A refusal. Returns the local event to show, or null when it is about no message of ours. */
   refused(event, data) {
     const entry = this.#blamed(event, data);
     if (!entry) return null;
@@ -65,14 +74,10 @@ export class Delivery {
     return local("rejected", entry, about);
   }
 
-  /** The message a fault is about: the one it names, else the one in flight. */
+  /** The message a fault is about: the one it names, else, where a message may go unnamed, the one in flight. */
   #blamed(event, data) {
-    const named = event.message_id ?? data.message_id ?? null;
-    const entry = this.outbox.get(named ?? this.inFlight);
-    if (!entry || named) return entry;
-    // Without a file, only a thread that was resumed or a run that was stopped can be what is not there.
-    if (data.code === "not_found" && !(entry.payload.references?.length > 0)) return null;
-    return (event.thread_id ?? entry.thread_id) === entry.thread_id ? entry : null;
+    if (event.message_id) return this.outbox.get(event.message_id);
+    return NAMELESS.has(data.code) ? this.outbox.get(this.inFlight) : null;
   }
 
   #hold(entry, ms) {

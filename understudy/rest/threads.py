@@ -1,5 +1,6 @@
 """`/api/threads`: list, search, rename, delete, history and event log. All of it is the caller's own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,10 +10,10 @@ from quart import Blueprint, Response, request
 from transport.codec import encode, from_log
 from transport.dialects import Dialect
 from transport.errors import CommandRejected
-from understudy.chat.markdown import render
+from understudy.chat.rendered import aside, rendered
 from understudy.chat.routing import check_id
 from understudy.rest.parts import identity, parts
-from understudy.storage.rows import Message, Thread
+from understudy.storage.rows import LoggedEvent, Message, Thread
 
 blueprint = Blueprint("threads", __name__, url_prefix="/api/threads")
 
@@ -31,13 +32,15 @@ async def listing() -> dict[str, Any]:
 
 
 @blueprint.get("/<path:thread_id>/messages")
-async def messages(thread_id: str) -> dict[str, Any]:
+async def messages(thread_id: str) -> Response:
     """Give a thread's messages, oldest first, the latest page first; answers also as safe HTML."""
     await _existing(thread_id)
     page = await parts().store.messages(
         identity().user, thread_id, request.args.get("cursor"), _number("limit", 100, 1, 200)
     )
-    return {"messages": [_message(row) for row in page.items], "next_cursor": page.next_cursor}
+    shown = [_message(row, await rendered(row.content) if row.role == "assistant" else None) for row in page.items]
+    body = await aside(msgspec.json.encode, {"messages": shown, "next_cursor": page.next_cursor})
+    return Response(body, content_type="application/json")
 
 
 @blueprint.get("/<path:thread_id>/events")
@@ -46,8 +49,7 @@ async def events(thread_id: str) -> Response:
     thread = await _existing(thread_id)
     after = _number("after", 0, 0, 2**53)
     rows = await parts().store.events(identity().user, thread_id, after, _number("limit", 500, 1, 1000))
-    shown = [encode(from_log(row.body), Dialect.CANONICAL) for row in rows]
-    body = b'{"events":[%s],"last_seq":%d}' % (b",".join(each for each in shown if each), thread.last_seq)
+    body = b'{"events":[%s],"last_seq":%d}' % (await aside(_events, rows), thread.last_seq)
     return Response(body, content_type="application/json")
 
 
@@ -82,7 +84,7 @@ async def _existing(thread_id: str) -> Thread:
     return thread
 
 
-def _title(body: bytes) -> str:
+def _title(body: str | bytes) -> str:
     try:
         given = msgspec.json.decode(body)
         title = " ".join(given["title"].split())
@@ -107,7 +109,10 @@ def _thread(row: Thread) -> dict[str, Any]:
     return asdict(row, filter=lambda attribute, _: attribute.name != "owner")
 
 
-def _message(row: Message) -> dict[str, Any]:
-    shown = asdict(row, recurse=False, filter=lambda attribute, _: attribute.name != "owner")
-    shown["html"] = render(row.content) if row.role == "assistant" else None
-    return shown
+def _message(row: Message, html: str | None) -> dict[str, Any]:
+    return asdict(row, recurse=False, filter=lambda attribute, _: attribute.name != "owner") | {"html": html}
+
+
+def _events(rows: Sequence[LoggedEvent]) -> bytes:
+    shown = [encode(from_log(row.body), Dialect.CANONICAL) for row in rows]
+    return b",".join(each for each in shown if each)

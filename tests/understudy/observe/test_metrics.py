@@ -49,14 +49,17 @@ def test_commands_and_events_by_type() -> None:
     metrics = Metrics()
     metrics.on_received("say")
     metrics.on_received("resume")
-    metrics.on_sent("final_response", 0.02)
-    metrics.on_sent("final_response", -0.5)
+    metrics.on_sent(["final_response", "error", "final_response"], [0.02, 0.01, -0.5])
+    metrics.on_sent(["final_response"], [60.0])
     metrics.on_dropped("typing")
     assert value(metrics, "understudy_messages_total", type="say") == 1
     assert value(metrics, "understudy_reconnects_total") == 1
-    assert value(metrics, "understudy_events_sent_total", type="final_response") == 2
-    assert value(metrics, "understudy_delivery_latency_seconds_bucket", le="0.01") == 1
-    assert value(metrics, "understudy_delivery_latency_seconds_sum") == 0.02
+    assert value(metrics, "understudy_events_sent_total", type="final_response") == 3
+    assert value(metrics, "understudy_events_sent_total", type="error") == 1
+    for bound, count in (("0.0005", 1), ("0.01", 2), ("0.025", 3), ("10.0", 3), ("+Inf", 4)):
+        assert value(metrics, "understudy_delivery_latency_seconds_bucket", le=bound) == count
+    assert value(metrics, "understudy_delivery_latency_seconds_count") == 4
+    assert value(metrics, "understudy_delivery_latency_seconds_sum") == 60.03
     assert value(metrics, "understudy_events_dropped_total", type="typing") == 1
 
 

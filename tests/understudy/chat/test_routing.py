@@ -1,0 +1,49 @@
+"""Who answers a message, and in which thread."""
+
+import pytest
+
+from transport.commands import Say
+from transport.errors import CommandRejected
+from understudy.chat.routing import Route, route
+
+AGENTS = {"guide": None, "insights": "insights", "numbers": "figures", "support": None}
+
+
+@pytest.mark.parametrize(
+    ("say", "expected"),
+    [
+        (Say("x"), Route("guide", "guide", None, "guide_s", "guide_s")),
+        (Say("x", thread_id="t"), Route("guide", "guide", None, "t", "guide_s")),
+        (Say("x", conversation_id="c"), Route("guide", "guide", None, "c", "c")),
+        (Say("x", thread_id="t", conversation_id="c"), Route("guide", "guide", None, "t", "c")),
+        (Say("x", agent_type="support"), Route("support", "support", None, "support_s", "support_s")),
+        (
+            Say("x", agent_type="liaison", pillar="insights"),
+            Route("insights", "liaison", "insights", *["insights_s"] * 2),
+        ),
+        (Say("x", pillar="figures"), Route("numbers", "liaison", "figures", "numbers_s", "numbers_s")),
+    ],
+)
+def test_the_agent_and_the_thread_follow_from_what_was_said(say: Say, expected: Route) -> None:
+    """A thread of its own for each agent of a session, unless the client names one; liaisons go by their pillar."""
+    assert route(say, "s", AGENTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("say", "code", "text"),
+    [
+        (Say("x", agent_type="liaison"), "pillar_required", "pillar is required for liaison agent"),
+        (Say("x", agent_type="oracle"), "unknown_agent_type", "Unknown agent_type: oracle"),
+        (Say("x", agent_type="insights"), "unknown_agent_type", "Unknown agent_type: insights"),
+        (Say("x", agent_type="liaison", pillar="stars"), "unknown_pillar", "Unknown pillar: stars"),
+        (Say("x", thread_id=""), "invalid_command", "thread_id"),
+        (Say("x", message_id="m" * 129), "invalid_command", "message_id"),
+        (Say("x", conversation_id="a\nb"), "invalid_command", "conversation_id"),
+    ],
+)
+def test_what_cannot_be_routed_is_refused_by_name(say: Say, code: str, text: str) -> None:
+    """Each with its own code; the texts that clients match are exact."""
+    with pytest.raises(CommandRejected) as refused:
+        route(say, "s", AGENTS)
+    assert refused.value.code == code
+    assert text in refused.value.message

@@ -1,0 +1,67 @@
+"""The pages of the log that a connection reads: never a hole that is none."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from actors import ActorSystem, ChildSpec
+from transport.codec import to_log
+from transport.events import AgentThinking, Envelope
+from understudy.chat.thread_log import read_page
+from understudy.storage.changes import Change
+from understudy.storage.rows import LoggedEvent, Thread
+from understudy.storage.sqlite import open_database
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
+
+
+class Busy(Store):
+    """A store in which an event is committed between any two reads, as a run at work does."""
+
+    last = 0
+
+    async def commit_one(self) -> None:
+        """Commit the next event of the thread."""
+        self.last += 1
+        body = to_log(Envelope(AgentThinking("a", "b", 0.0), 0.0, seq=self.last, thread_id="t"))
+        thread = Thread("ada", "t", "title", "guide", None, 0.0, 0.0) if self.last == 1 else None
+        await self.commit(Change("ada", "t", (LoggedEvent(self.last, "agent_thinking", None, body),), thread))
+
+    async def thread(self, owner: str, thread_id: str) -> Thread | None:
+        """Read, then commit."""
+        found = await super().thread(owner, thread_id)
+        await self.commit_one()
+        return found
+
+    async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
+        """Read, then commit."""
+        found = await super().events(owner, thread_id, after, limit)
+        await self.commit_one()
+        return found
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Busy]:
+    """A real store with one event in it."""
+    database = open_database(tmp_path)
+    async with ActorSystem("s", [ChildSpec("writer", lambda: StoreWriter(database))]) as system:
+        busy = Busy(database, lambda: system.find("/s/writer"))
+        await busy.commit_one()
+        yield busy
+    database.close()
+
+
+async def test_what_is_committed_while_a_page_is_read_is_never_a_hole(store: Busy) -> None:
+    """The page holds everything up to the head it names; an empty page never names a later head."""
+    for after in range(6):
+        page = await read_page(store, "ada", "t", after, 100)
+        numbers = [envelope.seq for envelope in page.envelopes]
+        assert numbers == list(range(after + 1, after + 1 + len(numbers)))
+        assert page.head <= after + len(numbers)
+
+
+async def test_a_thread_that_is_not_there_is_an_empty_page(store: Busy) -> None:
+    """It names no head beyond what was asked for."""
+    page = await read_page(store, "bob", "t", 3, 100)
+    assert (list(page.envelopes), page.head) == ([], 3)
