@@ -33,7 +33,7 @@ class Run(Actor):
     def __init__(self, job: Job, conversation: ActorRef, services: Services) -> None:
         agent = services.agents[job.agent]
         self.job = job
-        self.limit_s = agent.timeout_s
+        self.limit_s = min(agent.timeout_s, services.limits.run_s)
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent)
         self.tools = ToolRound(job, services, self.recorder)
