@@ -9,13 +9,14 @@
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import trio
 from attrs import evolve, frozen
 
 from actors import Actor, Context, MailboxSpec, Overflow
+from transport.backlog import Backlog, LogPage, LogUnreadable, ReadLog
 from transport.codes import ERRORS
 from transport.dialects import Dialect
 from transport.encoder import Encoder
@@ -25,6 +26,11 @@ from transport.observer import Observer, Unobserved
 from transport.pending import Pending
 from transport.session import Piece, Session, Verdict
 from transport.socket import Socket
+
+__all__ = [
+    "Deliver", "Finish", "Follow", "LogPage", "Outbox", "OutboxLimits", "ReadLog", "Reply", "Speak", "Unfollow",
+    "WantSnapshot",
+]  # fmt: skip
 
 log: Final = logging.getLogger("transport.outbox")
 
@@ -79,15 +85,6 @@ class Finish:
     within_s: float = 2.0
 
 
-@frozen
-class LogPage:
-    """A page of a thread's log, in order, and the last seq the log holds."""
-
-    envelopes: Sequence[Envelope]
-    head: int
-
-
-ReadLog: TypeAlias = Callable[[str, int, int], Awaitable[LogPage]]
 WantSnapshot: TypeAlias = Callable[[str], None]
 
 
@@ -129,7 +126,6 @@ class Outbox(Actor):
         self._dialect = dialect
         self._encoder = encoder
         self._shape = encoder.shape(dialect)
-        self._read_log = read_log
         self._want_snapshot = want_snapshot
         self._observer = observer or Unobserved()
         self._limits = limits or OutboxLimits()
@@ -137,7 +133,7 @@ class Outbox(Actor):
         self._session = Session()
         self._pending = Pending(self._limits.queue_bytes, self._limits.queue_events)
         self._speak = Speak()
-        self._late: dict[str, None] = {}  # threads to be read from the log, the next one first
+        self._backlog = Backlog(self._session, read_log, self._limits.page_events, self._limits.log_s)
         self._snapshots: set[str] = set()  # threads whose running text is to be asked for once they have caught up
         self._wake = trio.Event()
         self._drained = trio.Event()
@@ -160,7 +156,7 @@ class Outbox(Actor):
             case Unfollow(thread_id):
                 self._session.unfollow(thread_id)
                 self._pending.forget(thread_id)
-                self._late.pop(thread_id, None)
+                self._backlog.forget(thread_id)
             case Speak():
                 self._speak = message
                 self._shape = self._encoder.shape(self._dialect, html=message.html)
@@ -193,21 +189,19 @@ class Outbox(Actor):
 
     def _deliver_durable(self, envelope: Envelope, thread_id: str, seq: int) -> None:
         if self._pending.story_full:
-            if self._session.cursor(thread_id) is not None:
-                self._session.note_head(thread_id, seq)
-                self._late[thread_id] = None
+            self._backlog.add(thread_id, seq)
             return
         verdict = self._session.offer(thread_id, seq)
         if verdict is Verdict.SEND:
             self._queue(envelope)
         elif verdict is Verdict.BEHIND:
-            self._late[thread_id] = None
+            self._backlog.add(thread_id)
 
     def _deliver_text(self, envelope: Envelope, event: PartialResult) -> None:
         thread_id = envelope.thread_id or ""
         if self._dialect is Dialect.AGENT_RESPONSE or self._session.cursor(thread_id) is None:
             return
-        if thread_id in self._late:
+        if thread_id in self._backlog:
             self._snapshots.add(thread_id)
         elif self._pending.story_full:
             self._observer.on_dropped(event.type)
@@ -243,9 +237,7 @@ class Outbox(Actor):
     def _follow(self, follow: Follow) -> None:
         thread_id = follow.thread_id
         if follow.after is None and self._session.cursor(thread_id) is not None:
-            if (self._session.cursor(thread_id) or 0) < follow.head:
-                self._session.note_head(thread_id, follow.head)
-                self._late[thread_id] = None
+            self._backlog.add(thread_id, follow.head)
             return
         # What is queued of the thread would come again from the log.
         for envelope in self._pending.forget(thread_id):
@@ -259,8 +251,7 @@ class Outbox(Actor):
             self._note(Error(rejected.code, rejected.message, retryable, error_id), rejected.message, thread_id)
             return
         self._snapshots.add(thread_id)
-        if after < follow.head:
-            self._late[thread_id] = None
+        self._backlog.add(thread_id)
 
     def _ask_snapshots(self) -> None:
         """All threads have all their events: ask for the running text of those that lack some."""
@@ -278,8 +269,8 @@ class Outbox(Actor):
                 elif self._finishing:
                     self._drained.set()
                     return
-                elif self._late:
-                    await self._catch_up(next(iter(self._late)))
+                elif self._backlog:
+                    await self._catch_up()
                 else:
                     self._ask_snapshots()
                     await self._wake.wait()
@@ -298,40 +289,19 @@ class Outbox(Actor):
         types = [envelope.event.type for envelope, _ in ready]
         self._observer.on_sent(types, [now - envelope.timestamp for envelope, _ in ready])
 
-    async def _catch_up(self, thread_id: str) -> None:
+    async def _catch_up(self) -> None:
         """Queue a page of the log. A log that cannot be read ends the connection: the client resumes later."""
-        del self._late[thread_id]  # to stand last again, as long as there is more
-        after = self._session.cursor(thread_id)
-        if after is None:
-            return
         try:
-            with trio.fail_after(self._limits.log_s):
-                page = await self._read_log(thread_id, after, self._limits.page_events)
-        except Exception:
-            log.exception("outbox.log_unreadable", extra={"thread_id": thread_id, "after": after})
+            portion = await self._backlog.read()
+        except LogUnreadable as error:
+            extra = {"thread_id": error.thread_id, "after": error.after}
+            log.error("outbox.log_unreadable", exc_info=error.__cause__, extra=extra)
             await self._socket.close(1013, "try again later")
             raise SocketClosed(1013, "try again later") from None
-        self._session.note_head(thread_id, page.head)
-        self._replay(thread_id, page.envelopes)
-        cursor = self._session.cursor(thread_id)
-        if cursor == after:
-            self._skip(thread_id, after, page.head)
-        elif cursor is not None and any(name == thread_id for name, _ in self._session.behind()):
-            self._late[thread_id] = None
-
-    def _replay(self, thread_id: str, envelopes: Sequence[Envelope]) -> None:
-        for envelope in envelopes:
-            match self._session.replayed(thread_id, envelope.seq or 0):
-                case Verdict.SEND:
-                    self._queue(envelope)
-                case Verdict.BEHIND | Verdict.UNFOLLOWED:
-                    return
-
-    def _skip(self, thread_id: str, after: int, head: int) -> None:
-        """The page did not bring the event after the cursor: the log was trimmed, or never reached so far."""
-        self._session.jump(thread_id, max(after, head))
-        if head > after:
-            self._note(Resync(head), "Read the history and go on from here.", thread_id)
+        for envelope in portion.envelopes:
+            self._queue(envelope)
+        if portion.resync is not None:
+            self._note(Resync(portion.resync), "Read the history and go on from here.", portion.thread_id)
 
     async def _finish(self, finish: Finish, context: Context) -> None:
         with trio.move_on_after(finish.within_s):

@@ -94,7 +94,8 @@ class Session:
         thread = self._threads.get(thread_id)
         if thread is None:
             return Verdict.UNFOLLOWED
-        thread.head = max(thread.head, seq)
+        if seq > thread.head:
+            thread.head = seq
         if seq <= thread.cursor:
             return Verdict.DUPLICATE
         if seq > thread.cursor + 1:
@@ -125,6 +126,11 @@ class Session:
     def behind(self) -> list[tuple[str, int]]:
         """(thread, cursor) of each thread whose log holds events after the cursor."""
         return [(name, thread.cursor) for name, thread in self._threads.items() if thread.cursor < thread.head]
+
+    def is_behind(self, thread_id: str) -> bool:
+        """Whether the thread's log holds events after the cursor."""
+        thread = self._threads.get(thread_id)
+        return thread is not None and thread.cursor < thread.head
 
     def cursor(self, thread_id: str) -> int | None:
         """The last seq handed to the socket; None for a thread that is not followed."""

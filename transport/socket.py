@@ -14,23 +14,22 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Final
 
 import trio
 from attrs import frozen
 from websockets.exceptions import ProtocolError
-from websockets.frames import Frame, Opcode
+from websockets.frames import Frame
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from transport.assembly import Assembly, Message
 from transport.errors import CommandRejected, SocketClosed
+from transport.frames import text_head
+from transport.outflow import Broken, Outflow
 
 _READ_BYTES: Final = 16 * 1024
 _DISCARD_BYTES: Final = 64 * 1024
-# What a last frame may need beyond the buffer: the kernel counts with its own overhead, and lets the send that fills
-# the buffer exceed it.
-_LAST_ROOM_BYTES: Final = 256 * 1024
 # RFC 6455 section 5.5: a control frame carries 125 bytes, two of which are the close code.
 _MAX_REASON_BYTES: Final = 123
 
@@ -60,29 +59,6 @@ class SocketLimits:
     send_buffer_bytes: int = 64 * 1024
 
 
-@lru_cache(maxsize=4096)
-def text_head(length: int) -> bytes:
-    """The head of an unmasked, unfragmented text frame with `length` bytes of payload (RFC 6455 section 5.2)."""
-    if length < 126:
-        return bytes((0x81, length))
-    if length < 65536:
-        return b"\x81\x7e" + length.to_bytes(2, "big")
-    return b"\x81\x7f" + length.to_bytes(8, "big")
-
-
-def frame_boundary(frames: bytes, position: int) -> int:
-    """Where the unmasked frame that `position` lies in ends; `position` itself when it lies between two frames."""
-    end = 0
-    while end < position:
-        length, head = frames[end + 1], 2
-        if length == 126:
-            length, head = int.from_bytes(frames[end + 2 : end + 4], "big"), 4
-        elif length == 127:
-            length, head = int.from_bytes(frames[end + 2 : end + 10], "big"), 10
-        end += head + length
-    return end
-
-
 class Socket:
     """An accepted WebSocket. One task may be in `receive`; `write`, `ping` and `close` may be called from any.
 
@@ -96,24 +72,16 @@ class Socket:
         self._stream = stream
         self._protocol = protocol
         self._limits = limits
-        self._sending = trio.Lock()
-        self._waiting: list[bytes] = []
-        self._buffer = b""
-        self._sent = 0
-        self._inbox: deque[str | bytes | CommandRejected] = deque()
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._text = True
+        self._out = Outflow(stream, limits.write_s, limits.send_buffer_bytes, self._last_frame)
+        self._inbox: deque[Message | CommandRejected] = deque()
+        self._assembly = Assembly(limits.message_bytes)
         self._unfinished_since: float | None = None
         self._reading = False
         self._failed = False
         self._sealed = False
         self._farewell = b""
-        self._sender: trio.CancelScope | None = None
         self._gone = trio.Event()
         self._heard_at = trio.current_time()
-        # A fixed buffer keeps a stalled client cheap, and leaves room to be enlarged for the frame that tells it so.
-        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, limits.send_buffer_bytes)
         if rest:
             self._feed(rest)
 
@@ -150,7 +118,7 @@ class Socket:
     def _closed(self) -> SocketClosed:
         return SocketClosed(*self._ending())
 
-    async def receive(self) -> str | bytes:
+    async def receive(self) -> Message:
         """The next whole message, text as str.
 
         Raises SocketClosed when the socket is closed by either side, and CommandRejected(`message_too_large`) for
@@ -175,9 +143,10 @@ class Socket:
         """
         if self._sealed:
             raise self._closed()
+        frames: list[bytes] = []
         for payload in payloads:
-            self._waiting.append(text_head(len(payload)))
-            self._waiting.append(payload)
+            frames += (text_head(len(payload)), payload)
+        self._out.put(frames)
         await self._flush()
         if self._gone.is_set():
             raise self._closed()
@@ -188,7 +157,7 @@ class Socket:
             return
         self._protocol.send_ping(b"")
         self._collect()
-        if not self._sending.locked():
+        if not self._out.busy:
             with suppress(SocketClosed):
                 await self._flush()
 
@@ -208,10 +177,7 @@ class Socket:
             with trio.move_on_after(self._limits.close_s), suppress(SocketClosed):
                 await self._flush()
                 await self._part()
-            if self._sender is not None:
-                self._sender.cancel()
-            async with self._sending:
-                await self._leave_behind()
+            await self._out.abandon()
         finally:
             self._drop()
 
@@ -284,46 +250,30 @@ class Socket:
         for frame in self._protocol.events_received():
             if isinstance(frame, Frame) and not (late or self._failed):
                 self._assemble(frame)
-        if self._sealed or not (self._size or self._parts or self._protocol.reader.buffer):
+        if self._sealed or not (self._assembly.begun or self._protocol.reader.buffer):
             self._unfinished_since = None
         elif self._unfinished_since is None or len(self._inbox) > complete:
             self._unfinished_since = self._heard_at
 
     def _assemble(self, frame: Frame) -> None:
-        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
-            self._text = frame.opcode is Opcode.TEXT
-        elif frame.opcode is not Opcode.CONT:
-            return
-        self._size += len(frame.data)
-        if self._size <= self._limits.message_bytes:
-            self._parts.append(bytes(frame.data))
-        if frame.fin:
-            message, size = b"".join(self._parts), self._size
-            self._parts, self._size = [], 0
-            self._complete(message, size)
-
-    def _complete(self, message: bytes, size: int) -> None:
-        if size > self._limits.message_bytes:
-            limit = f"A message may have at most {self._limits.message_bytes} bytes."
-            self._inbox.append(CommandRejected("message_too_large", limit))
-        elif not self._text:
-            self._inbox.append(message)
+        try:
+            message = self._assembly.add(frame)
+        except UnicodeDecodeError:
+            self._fail(1007, "a text message was not UTF-8")
         else:
-            try:
-                self._inbox.append(message.decode())
-            except UnicodeDecodeError:
-                self._fail(1007, "a text message was not UTF-8")
+            if message is not None:
+                self._inbox.append(message)
 
     async def _answer(self) -> None:
         """Send what the protocol has to say to what was read: pongs."""
-        if self._waiting and not self._sealed:
+        if not (self._sealed or self._out.empty):
             with suppress(SocketClosed):
                 await self._flush()
 
     def _collect(self) -> None:
         writes = self._protocol.data_to_send()
         if not self._sealed:
-            self._waiting.extend(writes)
+            self._out.put(writes)
             self._sealed = self._protocol.state is not State.OPEN
             if self._sealed:
                 self._farewell = next((write for write in reversed(writes) if write), b"")
@@ -338,8 +288,7 @@ class Socket:
         """The TCP connection has ended or broken."""
         self._protocol.receive_eof()
         self._collect()
-        self._waiting.clear()
-        self._buffer, self._sent = b"", 0
+        self._out.clear()
 
     def _drop(self) -> None:
         self._lose()
@@ -347,63 +296,15 @@ class Socket:
         self._gone.set()
 
     async def _flush(self) -> None:
-        """Send everything that waits. The lock makes others' frames part of the same or of the next write."""
         try:
-            self._sending.acquire_nowait()  # a send is checkpoint enough
-        except trio.WouldBlock:
-            await self._sending.acquire()
-        try:
-            while self._waiting or self._sent < len(self._buffer):
-                if self._sent == len(self._buffer):
-                    self._buffer, self._sent = b"".join(self._waiting), 0
-                    self._waiting.clear()
-                await self._send()
-            self._buffer, self._sent = b"", 0
-        finally:
-            self._sending.release()
-
-    async def _send(self) -> None:
-        """Send what the kernel takes at once, else wait for it to take some: a deadline only where it is needed."""
-        try:
-            self._sent += os.write(self._stream.socket.fileno(), memoryview(self._buffer)[self._sent :])
-            await trio.lowlevel.checkpoint()
-        except BlockingIOError:
-            await self._send_late()
-        except OSError:
+            await self._out.flush()
+        except Broken:
             self._drop()
             raise self._closed() from None
 
-    async def _send_late(self) -> None:
-        with trio.move_on_after(self._limits.write_s) as self._sender:
-            try:
-                self._sent += await self._stream.socket.send(memoryview(self._buffer)[self._sent :])
-            except (OSError, trio.ClosedResourceError):
-                self._drop()
-                raise self._closed() from None
-        stalled, self._sender = self._sender.cancelled_caught, None
-        if stalled:
-            if not self._sealed:
-                self._protocol.send_close(1013, "the client does not read")
-                self._collect()
-            await self._leave_behind()
-            self._drop()
-            raise self._closed()
-
-    async def _leave_behind(self) -> None:
-        """Leave what must still be said to the kernel, for when the client reads: the rest of the frame that was
-        begun, and the close frame. Frames between them are dropped.
-
-        Should the kernel not take so much, the client sees a lost connection.
-        """
-        if not self._waiting and self._sent == len(self._buffer):
-            return
-        boundary = frame_boundary(self._buffer, self._sent)
-        begun = boundary == len(self._buffer) and self._farewell not in self._waiting
-        rest = self._buffer[self._sent : boundary] + (b"" if begun else self._farewell)
-        with suppress(OSError, trio.ClosedResourceError):
-            room = 4 * self._limits.send_buffer_bytes + 2 * len(rest) + _LAST_ROOM_BYTES
-            self._stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, room)
-            if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):  # which trio sets to 16 KiB
-                self._stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, room)
-            with trio.move_on_after(0.1):
-                await self._stream.socket.send(rest)
+    def _last_frame(self) -> bytes:
+        """The close frame; when there is none yet, the one for a client that does not read."""
+        if not self._sealed:
+            self._protocol.send_close(1013, "the client does not read")
+            self._collect()
+        return self._farewell

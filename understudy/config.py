@@ -1,4 +1,4 @@
-"""Every setting of the server, with its default and unit. Read from `understudy.toml`, the environment, the command line.
+"""Every setting of the server, with its default and unit: from `understudy.toml`, the environment, the command line.
 
 The later wins: defaults, then the file (or the ones named by `UNDERSTUDY_SETTINGS`), then `UNDERSTUDY_*` variables,
 then options of the command. Values are judged one by one, so that a fault can say which one it is and where it stands.
@@ -223,12 +223,12 @@ def _faults(name: str, value: Any, source: str) -> Iterator[str]:
 
 
 def _given_faults(given: Mapping[str, Any]) -> Iterator[str]:
-    known = _fields() | {"limits": attrs.fields(Settings).limits}
+    known = _fields()
     for name, value in given.items():
-        if name not in known:
+        if name in known and value is not None:
+            yield from _faults(name, str(value) if isinstance(value, Path) else value, "the command or the call")
+        elif name not in known and name != "limits":
             yield f"there is no setting called {name}"
-        elif name != "limits" and value is not None:
-            yield from _faults(name, str(value) if isinstance(value, Path) else value, "what was given")
 
 
 def _built(values: Mapping[str, Any]) -> Settings:
@@ -250,7 +250,7 @@ def form(attribute: "attrs.Attribute[Any]") -> str:
     if choices:
         return f"one of {', '.join(choices)}"
     kind = next(iter(get_args(attribute.type)), attribute.type)
-    words_of = {int: "a whole number", float: "a number", Path: "the path of a folder"}
+    words_of: dict[Any, str] = {int: "a whole number", float: "a number", Path: "the path of a folder"}
     word = "a list of texts" if attribute.type == list[str] else words_of.get(kind, "a text")
     unit = " of seconds" if attribute.name.endswith("_s") and not attribute.name.endswith("per_s") else ""
     return f"{word}{unit}{', ' if bounds else ''}{' and '.join(bounds)}"

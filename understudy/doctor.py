@@ -1,23 +1,41 @@
-"""`understudy doctor`: what is configured, reachable and missing, and how to mend it."""
+"""`understudy doctor`: what is configured, reachable and missing, and how to mend it. It changes nothing."""
 
+import errno
+import http.client
 import importlib.util
+import json
 import os
+import platform
+import shutil
 import socket
 import sqlite3
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from attrs import frozen
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from transport.auth import load_or_create_secret
-from understudy.config import BadSettings, Settings, load
+from understudy.config import DATABASE_FILE, FILE, BadSettings, Settings, files, load
 from understudy.storage.errors import DatabaseUnusable
 from understudy.storage.sqlite import open_database
 
-MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "mend": "[red]mend[/]"}
+STYLES: Final = {"ok": "green", "note": "yellow", "mend": "red"}
+MIN_PYTHON: Final = (3, 11)
+MIN_FREE_BYTES: Final = 200_000_000
+"""Below this a folder is as good as full: room for ten uploads of the default size."""
+CLOCK_SLACK_S: Final = 86_400.0
+"""How far ahead of the clock a file may have been written: time zones told wrongly are no reason to worry."""
+EARLIEST_S: Final = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
+"""No clock that is right says less: this program is younger."""
+ANSWER_S: Final = 2.0
 
 
 @frozen
@@ -32,44 +50,80 @@ class Finding:
 def examine(data_dir: Path | None, console: Console | None = None) -> int:
     """Look at everything and print it; returns the exit code: 1 when something must be mended."""
     console = console or Console()
-    try:
-        settings = load(data_dir=data_dir)
-    except BadSettings as error:
-        console.print(f"{MARKS['mend']} settings: {error}")
-        return 1
+    findings = list(look(data_dir))
     table = Table(box=None, pad_edge=False, show_header=False)
-    findings = list(look(settings))
     for finding in findings:
-        table.add_row(MARKS[finding.state], finding.what, finding.text)
-    console.print(table)
+        table.add_row(Text(finding.state, STYLES[finding.state]), finding.what, Text(finding.text, overflow="fold"))
+    console.print(table, markup=False, highlight=False)
     return 1 if any(finding.state == "mend" for finding in findings) else 0
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def look(data_dir: Path | None = None) -> Iterator[Finding]:
     """Give every finding, in the order in which a start would meet them."""
-    checks: tuple[Callable[[Settings], Finding], ...] = (_data_dir, _database, _secret, _port, _model, _charts)
+    yield _python()
+    try:
+        settings = load(data_dir=data_dir)
+    except BadSettings as error:
+        yield Finding("settings", "mend", str(error))
+        return
+    yield _settings()
+    checks: tuple[Callable[[Settings], Finding], ...] = (
+        _data_dir, _space, _database, _secret, _clock, _port, _model, _charts,
+    )  # fmt: skip
     for check in checks:
         yield check(settings)
 
 
+def _python() -> Finding:
+    if sys.version_info < MIN_PYTHON:
+        wanted = ".".join(map(str, MIN_PYTHON))
+        return Finding("Python", "mend", f"{platform.python_version()} is too old: install {wanted} or later")
+    return Finding("Python", "ok", f"{platform.python_version()}, {sys.executable}")
+
+
+def _settings() -> Finding:
+    read = ", ".join(str(path.absolute()) for path in files())
+    return Finding("settings", "ok", read or f"no {FILE} in this folder: defaults and UNDERSTUDY_* variables are used")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    folder = folder.absolute()
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
 def _data_dir(settings: Settings) -> Finding:
     folder = settings.data_dir.absolute()
+    there = _existing(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        return Finding("data folder", "mend", f"{folder} cannot be written ({error.strerror}); set UNDERSTUDY_DATA_DIR")
+        text = f"{folder} cannot be written ({error.strerror}): mend its permissions, or set UNDERSTUDY_DATA_DIR"
+        return Finding("data folder", "mend", text)
+    if there != folder:
+        return Finding("data folder", "note", f"{folder} is not there yet; the first start makes it")
     return Finding("data folder", "ok", str(folder))
 
 
+def _space(settings: Settings) -> Finding:
+    free = shutil.disk_usage(_existing(settings.data_dir)).free
+    text = f"{free / 1e6:,.0f} MB free in the data folder"
+    if free < MIN_FREE_BYTES:
+        return Finding("disk space", "mend", f"{text}: make room, or set UNDERSTUDY_DATA_DIR to another disk")
+    return Finding("disk space", "ok", text)
+
+
 def _database(settings: Settings) -> Finding:
+    path = settings.database_folder / DATABASE_FILE
     try:
+        if not path.exists():
+            return Finding("database", "note", f"{path.absolute()} is not there yet; the first start makes it")
         database = open_database(settings.database_folder)
-    except DatabaseUnusable as error:
+    except (DatabaseUnusable, OSError) as error:
         return Finding("database", "mend", str(error))
     database.close()
-    size = database.path.stat().st_size
+    size = path.stat().st_size
     return Finding("database", "ok", f"SQLite {sqlite3.sqlite_version}, {size / 1e6:.1f} MB, schema up to date")
 
 
@@ -77,13 +131,31 @@ def _secret(settings: Settings) -> Finding:
     if settings.secret:
         return Finding("secret", "ok", "from the settings; anonymous sessions are off")
     try:
-        load_or_create_secret(settings.secret_file)
+        if settings.secret_file.exists():
+            load_or_create_secret(settings.secret_file)
     except (OSError, ValueError) as error:
         return Finding("secret", "mend", str(error))
     return Finding("secret", "note", f"the server's own, for {settings.host} only; anybody there gets a session")
 
 
+def _clock(settings: Settings) -> Finding:
+    now = time.time()
+    shown = f"it says {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC"
+    if now < EARLIEST_S:
+        return Finding("clock", "mend", f"{shown}, which is past: set the clock, or session tokens fail when it is set")
+    known = (settings.database_folder / DATABASE_FILE, settings.secret_file)
+    try:
+        written = max((path.stat().st_mtime for path in known if path.exists()), default=now)
+    except OSError:
+        written = now  # what cannot be looked at is told by the findings before this one
+    if written > now + CLOCK_SLACK_S:
+        later = f"{datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M}"
+        return Finding("clock", "mend", f"{shown}, but the data was written at {later}: set the clock")
+    return Finding("clock", "ok", shown)
+
+
 def _port(settings: Settings) -> Finding:
+    place = f"{settings.host}:{settings.port}"
     if settings.port == 0:
         return Finding("port", "note", "any free one; the server prints it when it is ready")
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -92,17 +164,35 @@ def _port(settings: Settings) -> Finding:
         try:
             trial.bind((settings.host, settings.port))
         except OSError as error:
-            return Finding(
-                "port", "note", f"{settings.host}:{settings.port} is taken ({error.strerror}); running already?"
-            )
-    return Finding("port", "ok", f"{settings.host}:{settings.port} is free")
+            if error.errno == errno.EADDRINUSE:
+                return _neighbour(settings, place)
+            text = f"{place} cannot be listened on ({error.strerror}): choose with UNDERSTUDY_HOST and UNDERSTUDY_PORT"
+            return Finding("port", "mend", text)
+    return Finding("port", "ok", f"{place} is free; no server runs there")
+
+
+def _neighbour(settings: Settings, place: str) -> Finding:
+    """Who has the port: a server of ours answers `/healthz`."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not bound, only named
+    connection = http.client.HTTPConnection(host, settings.port, timeout=ANSWER_S)
+    try:
+        connection.request("GET", "/healthz")
+        status = json.loads(connection.getresponse().read(65_536))["status"]
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        text = f"{place} is taken by another program: end that, or choose another with --port or UNDERSTUDY_PORT"
+        return Finding("port", "mend", text)
+    finally:
+        connection.close()
+    return Finding("port", "note", f"a server already answers on {place} (/healthz says {str(status)[:40]!r})")
 
 
 def _model(settings: Settings) -> Finding:
     if settings.model == "offline":
-        return Finding(
-            "model", "note", "offline: a rule-based stand-in, not a language model; --model openai:NAME for one"
-        )
+        text = "offline: a rule-based stand-in, not a language model; --model openai:NAME for one"
+        return Finding("model", "note", text)
+    if not settings.model.startswith("openai:"):
+        text = f"there is no model {settings.model!r}: set UNDERSTUDY_MODEL to offline or openai:NAME"
+        return Finding("model", "mend", text)
     if importlib.util.find_spec("openai") is None:
         return Finding("model", "mend", f"{settings.model} needs the extra: pip install 'understudy[openai]'")
     if not os.environ.get("OPENAI_API_KEY"):
@@ -114,4 +204,4 @@ def _charts(_: Settings) -> Finding:
     missing = [name for name in ("duckdb", "vl_convert") if importlib.util.find_spec(name) is None]
     if missing:
         return Finding("tables and charts", "mend", f"missing: {', '.join(missing)}; reinstall understudy")
-    return Finding("tables and charts", "ok", "DuckDB and Vega-Lite are installed")
+    return Finding("tables and charts", "ok", "DuckDB and Vega-Lite are installed; no browser is needed")

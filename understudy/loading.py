@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from understudy.agents.agent import Agent
@@ -29,14 +30,26 @@ def _load(name: str) -> list[Agent]:
         raise CannotLoad(f"{name!r} is not of the form MODULE:ATTR, for example my_app:support")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise CannotLoad(f"cannot import {module_name!r}: {error}") from error
+    except Exception as error:  # a module of the user's, in which anything can go wrong
+        raise CannotLoad(f"cannot import {module_name!r}: {type(error).__name__}: {error}{_place(error)}") from error
     try:
         found = getattr(module, attribute)
     except AttributeError as error:
         raise CannotLoad(f"{module_name!r} has no attribute {attribute!r}") from error
     agents = list(found) if isinstance(found, list | tuple) else [found]
+    if not agents:
+        raise CannotLoad(f"{name} is empty: it should be an understudy.Agent or a list of them")
     for agent in agents:
         if not isinstance(agent, Agent):
             raise CannotLoad(f"{name} is {type(agent).__name__}, not an understudy.Agent")
     return agents
+
+
+def _place(error: Exception) -> str:
+    """Where in the user's code it went wrong, as ` (FILE, line N)`; empty when no file of theirs was reached."""
+    if isinstance(error, SyntaxError):
+        return ""  # its own text says where
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [each for each in frames if each.filename != __file__ and not each.filename.startswith("<frozen")]
+    theirs = [each for each in theirs if each.filename != importlib.__file__]
+    return f" ({os.path.basename(theirs[-1].filename)}, line {theirs[-1].lineno})" if theirs else ""

@@ -2,6 +2,8 @@
 
 import secrets
 import time
+from collections.abc import Callable
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -9,6 +11,26 @@ from transport.auth import Identity, Tokens, load_or_create_secret
 from transport.codes import ERRORS
 from transport.errors import Unauthenticated
 from understudy.config import Settings
+
+ANONYMOUS: Final = "anon-"
+"""What the names of users begin with who came without a token."""
+
+
+class LastingTokens(Tokens):
+    """Tokens that are still recognised, not accepted, for `grace_s` seconds after their end."""
+
+    def __init__(self, secret: str | bytes, clock: Callable[[], float], grace_s: float) -> None:
+        super().__init__(secret, clock)
+        # The same checks by a clock that is late by the grace, so that none of them can be forgotten.
+        self._late = Tokens(secret, lambda: clock() - grace_s)
+
+    def recognise(self, token: str) -> Identity:
+        """Give who a token spoke for that has run out no longer than the grace ago.
+
+        Raises:
+            Unauthenticated: It ran out before that, or never was a token of this server.
+        """
+        return self._late.verify(token)
 
 
 @frozen
@@ -33,7 +55,7 @@ class Session:
 class Sessions:
     """Gives out and renews sessions. `anonymous` allows users who bring no token; tokens live `ttl_s` seconds."""
 
-    tokens: Tokens
+    tokens: LastingTokens
     anonymous: bool
     ttl_s: float
 
@@ -45,22 +67,34 @@ class Sessions:
         """
         if not self.anonymous:
             raise Unauthenticated("unauthenticated", ERRORS["unauthenticated"].text)
-        return self._issue(Identity(user=f"anon-{secrets.token_hex(8)}", session=secrets.token_hex(8)))
+        return self._issue(Identity(user=f"{ANONYMOUS}{secrets.token_hex(8)}", session=secrets.token_hex(8)))
 
     def renew(self, token: str) -> Session:
         """Give a later token for the same user and session.
 
+        An anonymous user has nothing but the token to come back with, and would be a stranger to their own threads
+        without it. Where anonymous users are let in, theirs may therefore have run out, no longer than
+        `refresh_grace_s` of the settings ago. That token opens nothing else, and nobody else's is renewed late.
+
         Raises:
             Unauthenticated: The token is not valid any more, or never was.
         """
-        return self._issue(self.tokens.verify(token))
+        try:
+            return self._issue(self.tokens.verify(token))
+        except Unauthenticated as refused:
+            if refused.code != "token_expired" or not self.anonymous:
+                raise
+            who = self.tokens.recognise(token)
+            if not who.user.startswith(ANONYMOUS):
+                raise
+            return self._issue(who)
 
     def _issue(self, who: Identity) -> Session:
         token = self.tokens.issue(who.user, who.session, roles=who.roles, tenant=who.tenant, ttl_s=self.ttl_s)
         return Session(evolve(who, expires_at=self.tokens.verify(token).expires_at), token)
 
 
-def open_tokens(settings: Settings) -> Tokens:
+def open_tokens(settings: Settings) -> LastingTokens:
     """Give what signs and checks this server's tokens: with the secret of the settings, or the one it keeps itself.
 
     Raises:
@@ -70,4 +104,4 @@ def open_tokens(settings: Settings) -> Tokens:
     if not secret:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         secret = load_or_create_secret(settings.secret_file)
-    return Tokens(secret, time.time)
+    return LastingTokens(secret, time.time, settings.grace_of_refresh_s)

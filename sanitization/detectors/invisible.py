@@ -79,25 +79,34 @@ class Invisible:
 
     name = "invisible"
     category = Category.INVISIBLE
-    context = ISOLATE_MAX + 2
+    context = RUN_MAX + ISOLATE_MAX + 2
     reach = RUN_MAX + ISOLATE_MAX + 2
 
     def find(self, text: str, start: int = 0) -> Iterator[Hit]:
         """Runs of hidden characters without what is honest in them, one hit for each kind in a row."""
-        for run in _RUN.finditer(text, start):
+        # A run is judged from its beginning, also when `start` is in the middle of it.
+        behind = text[max(0, start - RUN_MAX) : start]
+        first = start - len(behind) + len(behind.rstrip(_ALL_HIDDEN))
+        for run in _RUN.finditer(text, first):
             begin, end = run.span()
-            for part in _PARTS.finditer(text, begin + _honest(text, begin, end), end):
-                kind = part.lastgroup
-                if kind == "bidi":
-                    yield from _bidi(text, part.start(), part.end())
-                else:
-                    yield Hit(part.start(), part.end(), f"invisible.{kind}", 1.0, "", part.start())
+            for hit in _in_run(text, begin + _honest(text, begin, end), end):
+                if hit.anchor >= start:
+                    yield hit
 
     def settled(self, text: str, start: int = 0) -> int:
         """Everything but hidden characters at the end, whose neighbour is not known, and an isolate still open."""
         end = start + len(text[start:].rstrip(_ALL_HIDDEN))
         unclosed = _OPEN_ISOLATE.search(text, max(start, len(text) - ISOLATE_MAX - 2))
         return min(end, unclosed.start()) if unclosed else end
+
+
+def _in_run(text: str, begin: int, end: int) -> Iterator[Hit]:
+    """The hits in a run of hidden characters whose honest beginning is left out."""
+    for part in _PARTS.finditer(text, begin, end):
+        if part.lastgroup == "bidi":
+            yield from _bidi(text, part.start(), part.end())
+        else:
+            yield Hit(part.start(), part.end(), f"invisible.{part.lastgroup}", 1.0, "", part.start())
 
 
 def _bidi(text: str, begin: int, end: int) -> Iterator[Hit]:

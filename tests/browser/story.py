@@ -8,11 +8,15 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
+from transport.auth import Tokens
+
 CHROMIUM = "/usr/bin/chromium"
+SECRET = "0123456789abcdef" * 3
 READY = "understudy is ready on "
 ARGUMENTS = [
     "--no-sandbox",
@@ -29,9 +33,9 @@ ARGUMENTS = [
 class Server:
     """`understudy serve` in a process of its own, on the same port each time."""
 
-    def __init__(self, folder: Path, words_per_s: int) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        self.words_per_s = words_per_s
+        self.environment = {"PATH": "/usr/bin:/bin"} | environment
         self.port = 0
         self.start()
 
@@ -42,7 +46,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={"UNDERSTUDY_WORDS_PER_S": str(self.words_per_s), "PATH": "/usr/bin:/bin"},
+            env=self.environment,
         )
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip().removeprefix(READY)
@@ -77,7 +81,7 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     picture(page, shots, "chat")
 
     ask(page, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60)))
-    expect(page.get_by_text(re.compile(r"Thing \d+ matters")).last).to_be_visible()
+    expect(page.locator(".reply").last.get_by_text(re.compile(r"Thing \d+"))).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("stop", re.IGNORECASE))).to_be_visible()
     server.stop()
     expect(page.get_by_text(re.compile("Offline|Connecting|Reconnecting")).first).to_be_visible()
@@ -87,14 +91,14 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     server.start()
     expect(page.get_by_text("Online")).to_be_visible(timeout=30_000)
     expect(page.get_by_text(re.compile("interrupted before it was finished")).first).to_be_visible(timeout=30_000)
-    expect(page.get_by_text("42").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".reply").last.get_by_text("42").first).to_be_visible(timeout=30_000)
     picture(page, shots, "back")
 
     page.reload()
     expect(page.get_by_text("profile this table and chart sales by month").last).to_be_visible()
     expect(page.locator("img[src^='blob:'], img[src^='data:image/svg']").first).to_be_visible()
     expect(page.get_by_text(re.compile("interrupted before it was finished")).first).to_be_visible()
-    expect(page.get_by_text("42").first).to_be_visible()
+    expect(page.locator(".reply").last.get_by_text("42").first).to_be_visible()
     for said in ("profile this table and chart sales by month", "What is 6 * 7?"):
         assert page.locator(".said").get_by_text(said, exact=True).count() == 1, f"{said!r} is there more than once"
 
@@ -102,6 +106,17 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     expect(page.get_by_text("onerror").first).to_be_visible()
     assert page.title() != "broken"
     assert not problems, problems
+
+
+def sign_in(page: Page, server: Server, token: str) -> None:
+    """A server with a secret of its own asks for a token; a wrong one does not help, the right one does."""
+    page.goto(server.address)
+    for given in ("nonsense", token):
+        page.get_by_label("Session token").fill(given)
+        page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("Online")).to_be_visible()
+    ask(page, "What is 6 * 7?")
+    expect(page.locator(".reply").get_by_text("42").first).to_be_visible()
 
 
 def ask(page: Page, text: str) -> None:
@@ -126,7 +141,8 @@ def main(folder: Path, shots: Path | None) -> None:
         for region in ("north", "south")
     ]
     csv.write_text("\n".join(["date,region,sales", *rows]) + "\n")
-    server = Server(folder / "data", words_per_s=30)
+    server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="20")
+    guarded = Server(folder / "guarded", UNDERSTUDY_SECRET=SECRET)
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -136,9 +152,11 @@ def main(folder: Path, shots: Path | None) -> None:
             page.set_viewport_size({"width": 360, "height": 740})
             assert page.evaluate("document.documentElement.scrollWidth") <= 360
             picture(page, shots, "phone")
+            sign_in(browser.new_page(), guarded, Tokens(SECRET, time.time).issue("ada", "s", ttl_s=600))
             browser.close()
     finally:
         server.stop(signal.SIGTERM)
+        guarded.stop(signal.SIGTERM)
 
 
 if __name__ == "__main__":

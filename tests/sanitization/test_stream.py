@@ -44,6 +44,7 @@ def test_letter_by_letter_gives_the_whole(text: str) -> None:
 
 @pytest.mark.slow
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=10).map("".join))
+@example("❤\ufe0f\u200d🏴")
 @settings(max_examples=150, deadline=None)
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda each: each.name)
 def test_detectors_have_no_memory(detector: Detector, text: str) -> None:

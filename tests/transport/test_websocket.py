@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from tests.transport.door import UPGRADE, RawSocket, echo, exchange, get, open_door, raw_socket, status_and_body
 from transport.errors import CommandRejected, SocketClosed
 from transport.http import error_body
-from transport.socket import SocketLimits, frame_boundary, text_head
+from transport.socket import SocketLimits
 from transport.websocket import Upgrade, serve_door
 
 
@@ -550,16 +550,3 @@ async def test_an_upgrade_nobody_answers_is_an_error(caplog: pytest.LogCaptureFi
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
         "door.connection_failed"
     ]
-
-
-@pytest.mark.parametrize("length", [0, 125, 126, 65535, 65536, 70_000])
-def test_frame_boundaries(length: int) -> None:
-    """The head that is written is the head that is understood, at every size of its length field."""
-    frames = b"".join(text_head(size) + b"p" * size for size in (3, length, 3))
-    second = len(text_head(3)) + 3
-    third = second + len(text_head(length)) + length
-    assert frame_boundary(frames, 0) == 0
-    assert frame_boundary(frames, 1) == second
-    assert frame_boundary(frames, second) == second
-    assert frame_boundary(frames, second + 1) == third
-    assert frame_boundary(frames, len(frames)) == len(frames)

@@ -29,12 +29,14 @@ class Answer:
         self._blocks = BlockRenderer()
         self._pieces: list[str] = []
         self._html: list[str] = []
+        self._spoken = False
         self._pending = ""
 
     async def feed(self, text: str) -> tuple[str, tuple[Block, ...]]:
         """Take in the next piece; returns what may be shown now (it may be nothing) and the blocks it closed."""
         if self._pending and text:
             text, self._pending = self._pending + text, ""
+        self._spoken = self._spoken or bool(text)
         if len(text) > INLINE:
             return await aside(self._feed, text)
         shown = self._stream.feed(text)
@@ -47,7 +49,7 @@ class Answer:
 
     def pause(self) -> None:
         """A turn of the model has ended; what follows is a paragraph of its own."""
-        if self._pieces:
+        if self._spoken:
             self._pending = SEPARATOR
 
     async def finish(self) -> tuple[str, tuple[Block, ...]]:

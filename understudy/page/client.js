@@ -5,7 +5,7 @@
  *
  * Listeners (`client.on(name, listener)` returns a function that takes it away again):
  *   events   a list of events in order, each once: the wire's, and `local.…` ones about this client's own messages
- *   state    {phase: "connecting" | "online" | "offline" | "refused", waiting, retryAt, reason}
+ *   state    {phase: "connecting" | "online" | "offline" | "refused", waiting, retryAt, reason, signIn}
  *   welcome  the first frame of each connection
  *   foreign  an event of a thread that is not followed here
  *   notice   an error or alert that belongs to no message: {code, message, error_id, thread_id}
@@ -129,7 +129,7 @@ export class Client {
       if (this.connecting === attempt) this.#open(token);
     } catch (fault) {
       if (this.connecting !== attempt) return undefined;
-      if (fault instanceof SessionRefused) this.#show("refused", { reason: fault.message });
+      if (fault instanceof SessionRefused) this.#show("refused", { reason: fault.message, signIn: fault.status === 401 });
       else this.#retry(LOST);
     }
     return undefined;
@@ -264,8 +264,8 @@ export class Client {
     this.#show(this.current.phase, this.current);
   }
 
-  #show(phase, { retryAt = null, reason = "" } = {}) {
-    this.current = { phase, waiting: this.outbox.size, retryAt, reason };
+  #show(phase, { retryAt = null, reason = "", signIn = false } = {}) {
+    this.current = { phase, waiting: this.outbox.size, retryAt, reason, signIn };
     this.#emit("state", this.current);
   }
 

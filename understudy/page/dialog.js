@@ -1,4 +1,4 @@
-/** A question with two answers, in the browser's own modal dialog (focus stays inside, Escape says no). */
+/** Questions to the user, in the browser's own modal dialog (focus stays inside, Escape says no). */
 
 import { el, freshId } from "./dom.js";
 
@@ -16,6 +16,26 @@ export function confirmed({ title, text, agree }) {
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(dialog.returnValue === "yes");
+    });
+  });
+}
+
+/** Resolves to what the user typed, without spaces around it; null when the user would rather not. */
+export function asked({ title, text, label, agree }) {
+  const id = freshId("dialog");
+  const input = el("input.dialog-input", { type: "password", autocomplete: "off", spellcheck: false, required: true, "aria-label": label, placeholder: label });
+  const form = el("form", { method: "dialog", onsubmit: () => dialog.close("yes") },
+    el("h2", { id }, title), el("p", {}, text), input,
+    el("div.dialog-actions", {},
+      el("button.secondary", { type: "button", onclick: () => dialog.close("no") }, "Not now"),
+      el("button.primary", { type: "submit" }, agree)));
+  const dialog = el("dialog.dialog", { "aria-labelledby": id }, form);
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes" && input.value.trim() ? input.value.trim() : null);
     });
   });
 }

@@ -6,7 +6,7 @@ import { Client } from "./client.js";
 import { Clock } from "./clock.js";
 import { Composer } from "./composer.js";
 import { provisionalTitle, runningTurn } from "./conversation.js";
-import { Toasts } from "./dialog.js";
+import { asked, Toasts } from "./dialog.js";
 import { el, randomId, setText } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { emptyChat } from "./empty.js";
@@ -32,6 +32,7 @@ class Page {
     const session = new Session({ fetch: globalThis.fetch.bind(globalThis), storage });
     const address = new URL("/api/ws/agent", location.href);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+    this.session = session;
     this.api = new Api(session);
     this.agents = new Agents(storage);
     this.clock = new Clock();
@@ -79,7 +80,10 @@ class Page {
   }
 
   #listen() {
-    this.client.on("state", (state) => this.status.show(state));
+    this.client.on("state", (state) => {
+      this.status.show(state);
+      if (state.phase === "refused" && state.signIn) this.signIn();
+    });
     this.client.on("welcome", (event) => {
       this.clock.align(moment(event.timestamp));
       this.readAgents();
@@ -96,6 +100,19 @@ class Page {
       this.sidebar.refresh();
     });
     document.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  /** A server that gives no sessions by itself wants a token; its operator makes one with `understudy token`. */
+  async signIn() {
+    if (this.signingIn) return;
+    this.signingIn = true;
+    const token = await asked({
+      title: "Sign in", text: "This server wants a session token. Ask whoever runs it for one.", label: "Session token", agree: "Sign in",
+    });
+    this.signingIn = false;
+    if (token === null) return;
+    this.session.adopt(token);
+    this.client.start();
   }
 
   start() {

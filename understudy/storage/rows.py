@@ -3,7 +3,7 @@
 Times are Unix seconds. Ids that a client chose are names within their owner's space.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from attrs import field, frozen
@@ -16,6 +16,11 @@ UNFINISHED: Final = ("queued", "running")
 ENDED: Final = ("success", "failed", "cancelled", "interrupted")
 ROLES: Final = ("user", "assistant")
 STEP_KINDS: Final = ("model", "tool")
+
+
+def _texts(given: Iterable[str]) -> tuple[str, ...]:
+    """What JSON gives back as a list."""
+    return tuple(given)
 
 
 @frozen
@@ -49,7 +54,7 @@ class Message:
     pillar: str | None
     status: str
     created_at: float
-    references: tuple[str, ...] = ()
+    references: tuple[str, ...] = field(default=(), converter=_texts)
     visualization: Mapping[str, Json] | None = field(default=None, repr=False)
 
 

@@ -68,6 +68,18 @@ def test_a_block_comes_as_soon_as_it_is_closed() -> None:
     assert blocks.finish() == [RenderedBlock(36, 39, "<p>end</p>\n")]
 
 
+def test_taking_a_piece_says_when_it_is_time_to_look() -> None:
+    """Only the end of a line can close anything; a carriage return at the very end may be half of one."""
+    blocks = BlockRenderer()
+    assert [blocks.take(piece) for piece in ("# ti", "", "tle", "\r")] == [False, False, False, True]
+    assert blocks.closed() == []
+    assert blocks.take("\n")
+    assert blocks.closed() == [RenderedBlock(0, 9, "<h1>title</h1>\n")]
+    assert blocks.closed() == []
+    assert not blocks.take("x")
+    assert blocks.finish() == [RenderedBlock(9, 10, "<p>x</p>\n")]
+
+
 def test_offsets_tile_the_text() -> None:
     """A block's characters are its own and the blank lines before it."""
     _, found = streamed(["a\n\nb\n\n# c\n"])

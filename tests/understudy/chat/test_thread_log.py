@@ -1,14 +1,18 @@
-"""The pages of the log that a connection reads: never a hole that is none."""
+"""The log of a thread: an arc moves on with a commit only, and a connection reads pages without false holes."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from actors import ActorSystem, ChildSpec
 from transport.codec import to_log
-from transport.events import AgentThinking, Envelope
-from understudy.chat.thread_log import read_page
+from transport.events import AgentStarted, AgentThinking, Envelope, FinalResponse, MessageAccepted, RunStatus, Usage
+from understudy.chat.arc import Arc, ArcBroken
+from understudy.chat.live import LiveRun
+from understudy.chat.messages import Job
+from understudy.chat.thread_log import PAGE_ANSWERS, ThreadLog, read_page
 from understudy.storage.changes import Change
 from understudy.storage.rows import LoggedEvent, Thread
 from understudy.storage.sqlite import open_database
@@ -44,7 +48,7 @@ class Busy(Store):
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Busy]:
     """A real store with one event in it."""
-    database = open_database(tmp_path)
+    database = await trio.to_thread.run_sync(open_database, tmp_path)
     async with ActorSystem("s", [ChildSpec("writer", lambda: StoreWriter(database))]) as system:
         busy = Busy(database, lambda: system.find("/s/writer"))
         await busy.commit_one()
@@ -65,3 +69,28 @@ async def test_a_thread_that_is_not_there_is_an_empty_page(store: Busy) -> None:
     """It names no head beyond what was asked for."""
     page = await read_page(store, "bob", "t", 3, 100)
     assert (list(page.envelopes), page.head) == ([], 3)
+
+
+async def test_a_page_ends_after_so_much_of_answers(store: Busy) -> None:
+    """What must be rendered for one page is bounded; the next page goes on where it ended, and nothing is lost."""
+    final = FinalResponse("word " * (PAGE_ANSWERS // 8), RunStatus.SUCCESS, Usage())
+    bodies = [to_log(Envelope(final, 0.0, seq=seq, thread_id="u")) for seq in range(1, 6)]
+    events = tuple(LoggedEvent(seq, "final_response", None, body) for seq, body in enumerate(bodies, 1))
+    await store.commit(Change("ada", "u", events, Thread("ada", "u", "title", "guide", None, 0.0, 0.0)))
+    first = await read_page(store, "ada", "u", 0, 100)
+    second = await read_page(store, "ada", "u", 2, 100)
+    assert [envelope.seq for envelope in first.envelopes] == [1, 2]
+    assert [envelope.seq for envelope in second.envelopes] == [3, 4]
+    assert (first.head, second.head) == (5, 5)
+
+
+async def test_a_broken_arc_leaves_the_run_as_it_was(store: Busy) -> None:
+    """Events that break the promise halfway change nothing: neither the arc nor the log."""
+    job = Job("r", "ada", "t", "m", "Hello", (), "guide")
+    live = LiveRun(job, Arc("r"), Envelope(AgentStarted("", "", 0.0), 0.0, thread_id="t", run_id="r"))
+    log = ThreadLog("ada", "t", store, lambda: 0.0)
+    started = AgentStarted("a", "begins", 0.0)
+    with pytest.raises(ArcBroken):
+        await log.write(live, [MessageAccepted("m", "r", "Hello"), started, started])
+    assert live.arc == Arc("r")
+    assert log.head == 0

@@ -1,0 +1,121 @@
+"""What `understudy chat` shows, and where: text from a server, made harmless for a terminal.
+
+Nothing in such text moves the cursor, and on a terminal no line of an answer begins in the column of the prompt.
+"""
+
+import re
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import define, field
+from rich.cells import cell_len, chop_cells
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+NOTE_CHARS: Final = 400
+"""What is shown of one line of the server's that is not the answer."""
+
+_C0 = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t\r"}
+_HIDDEN = [0x61C, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_NEUTRAL: Final[Mapping[int, str]] = {
+    **_C0, 0x7F: "\u2421", ord("\r"): "", **dict.fromkeys([*range(0x80, 0xA0), *_HIDDEN], "\ufffd"),
+    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
+}  # fmt: skip
+
+
+def neutral(text: object) -> str:
+    """Text from elsewhere, with every character made visible that could move the cursor or turn the line around."""
+    return str(text).translate(_NEUTRAL)
+
+
+def one_line(text: object) -> str:
+    """The same on one line, of bounded length."""
+    line = " ".join(neutral(text).split())
+    return line if len(line) <= NOTE_CHARS else f"{line[: NOTE_CHARS - 1]}…"
+
+
+@define
+class Screen:
+    """Where the answers go and where everything else goes: both to a terminal, or answers alone to a pipe."""
+
+    answers: Console
+    notes: Console
+    prompts: bool = False
+    _column: int = field(default=0, init=False)
+    _prompted: bool = field(default=False, init=False)
+
+    @classmethod
+    def of_process(cls) -> "Screen":
+        """The standard streams of this process."""
+        streams = (sys.stdout, sys.stderr)
+        for stream in streams:
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # an answer may hold what the terminal's encoding has not
+        out, beside = (
+            Console(file=stream, force_terminal=tty, color_system="auto" if tty else None, highlight=False)
+            for stream in streams
+            for tty in [stream.isatty()]
+        )
+        return cls(out, out if out.is_terminal else beside, prompts=sys.stdin is not None and sys.stdin.isatty())
+
+    def note(self, text: str, style: str = "dim") -> None:
+        """Show a line that is not part of an answer. `text` is neutral already."""
+        self.end_line()
+        line = Text(text, style)
+        if self.notes.is_terminal:
+            self.notes.print(Padding(line, (0, 0, 0, 2), expand=False))
+        else:
+            self.notes.print(line, soft_wrap=True)
+
+    def write(self, text: str) -> None:
+        """Show the next piece of an answer."""
+        if not text:
+            return
+        if self._prompted:
+            self.end_line()
+        shown = self._laid_out(neutral(text)) if self.answers.is_terminal else neutral(text)
+        if not self.answers.is_terminal:
+            self._column = 0 if shown.endswith("\n") else 1
+        self.answers.file.write(shown)
+        self.answers.file.flush()
+
+    def end_line(self) -> None:
+        """Begin a new line, unless one was just begun."""
+        if self._prompted or self._column:
+            console = self.notes if self._prompted else self.answers
+            console.file.write("\n")
+            console.file.flush()
+        self._prompted, self._column = False, 0
+
+    def prompt(self, name: str) -> None:
+        """Ask for a line, where there is somebody to ask."""
+        self.end_line()
+        if self.prompts:
+            self.notes.print(Text(f"{name}> ", "bold cyan"), end="", soft_wrap=True)
+            self.notes.file.flush()
+            self._prompted = True
+
+    def typed(self) -> None:
+        """A line was entered: the terminal has ended it by itself."""
+        self._prompted = False
+
+    def _laid_out(self, text: str) -> str:
+        """Wrapped by words and indented, so that no line begins where a prompt does."""
+        room = max(self.answers.width - 3, 20)
+        out: list[str] = []
+        for word in re.findall(r"\n|[^\S\n]+|\S+", text.expandtabs(4)):
+            if word == "\n":
+                out.append("\n")
+                self._column = 0
+                continue
+            for piece in chop_cells(word, room):
+                if self._column and self._column + cell_len(piece) > room:
+                    out.append("\n")
+                    self._column = 0
+                    if piece.isspace():
+                        continue
+                out.append(piece if self._column else f"  {piece}")
+                self._column += cell_len(piece)
+        return "".join(out)
