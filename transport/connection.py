@@ -7,9 +7,7 @@ What a client does wrong is told to it, and the connection lives on. What goes w
 import logging
 import math
 import re
-import time
 import uuid
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -32,13 +30,14 @@ from transport.codec import parse
 from transport.codes import CLOSES, ERRORS
 from transport.commands import Ack, ClientPing, Command, Hello, Refresh, Say
 from transport.dialects import Dialect
-from transport.encoder import Encoder
 from transport.errors import CommandRejected, SocketClosed, Unauthenticated
-from transport.events import Drain, Envelope, Error, Event, Pong, Welcome
+from transport.events import Drain, Envelope, Error, Event, Pong
 from transport.heartbeat import Heartbeat, keep_alive
-from transport.observer import Observer, Unobserved
 from transport.outbox import Deliver, Finish, LogPage, Outbox, OutboxLimits, Speak
+from transport.ports import Ports
 from transport.socket import Socket
+
+__all__ = ["Close", "Connection", "ConnectionLimits", "Ports"]
 
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -56,30 +55,6 @@ class Close:
 @frozen
 class _TokenExpired:
     """The token has run out: time to renew it begins."""
-
-
-@frozen
-class Ports:
-    """What a connection is handed by whoever wires it to the rest; the same for all connections.
-
-    `join(identity, connection_id, outbox)`: a user has arrived; returns the Welcome, or raises CommandRejected to
-    turn it away (`rate_limited` closes with 4429). Called a second time when a socket that was let in without a
-    token brings one in its first message: then the first arrival no longer counts.
-    `dispatch(identity, command, outbox)`: do what the client asks (Say, Resume, Cancel, UserTyping, …), or raise
-    CommandRejected. `allow(identity, command)`: seconds until the user may do this, 0 for now.
-    `verify(token)`: the identity, or raises Unauthenticated. `read_log(identity, thread_id, after, limit)` and
-    `want_snapshot(identity, thread_id, outbox)`: see Outbox.
-    """
-
-    join: Callable[[Identity, str, ActorRef], Awaitable[Welcome]]
-    dispatch: Callable[[Identity, Command, ActorRef], Awaitable[None]]
-    allow: Callable[[Identity, Command], float]
-    verify: Callable[[str], Identity]
-    read_log: Callable[[Identity, str, int, int], Awaitable[LogPage]]
-    want_snapshot: Callable[[Identity, str, ActorRef], None]
-    encoder: Encoder = field(factory=Encoder)
-    observer: Observer = field(factory=Unobserved)
-    clock: Callable[[], float] = time.time
 
 
 @frozen
@@ -205,7 +180,6 @@ class Connection(Actor):
             elif self._faults >= self._limits.faults:
                 self._finish(1008, "too many faulty messages")
                 return
-            await trio.lowlevel.checkpoint()  # a burst of frames in one read must not hold up the others
 
     async def _next(self) -> Command | None:
         """The next command; None after a frame that is none, which the client is told."""

@@ -285,6 +285,7 @@ class Outbox(Actor):
         if self._speak.batch and len(frames) > 1:
             frames = [b"[" + b",".join(frames) + b"]"]
         await self._socket.write(frames)
+        await trio.lowlevel.checkpoint()  # a long queue, or log, must not hold up the others
         now = self._clock()
         types = [envelope.event.type for envelope, _ in ready]
         self._observer.on_sent(types, [now - envelope.timestamp for envelope, _ in ready])

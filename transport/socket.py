@@ -124,6 +124,8 @@ class Socket:
         Raises SocketClosed when the socket is closed by either side, and CommandRejected(`message_too_large`) for
         a message over `message_bytes`, after which the socket can still be used.
         """
+        if self._inbox:  # a burst of frames in one read must not hold up other tasks
+            await trio.lowlevel.checkpoint()
         while not self._inbox:
             if self._sealed:
                 await self.close()
@@ -139,7 +141,7 @@ class Socket:
         """Send each payload (UTF-8) as a text frame, all in one write, and return when the kernel has taken them.
 
         Raises SocketClosed when the socket is closed, also when this write took longer than `write_s`. A cancelled
-        write goes on with the next one.
+        write goes on with the next one. A checkpoint only where the kernel makes it wait.
         """
         if self._sealed:
             raise self._closed()

@@ -24,7 +24,7 @@ def _load(**given: Any) -> Settings:
 
 
 @click.group()
-@click.version_option(__version__)
+@click.version_option(__version__, prog_name="understudy")
 def main() -> None:
     """A chat server for agents in which whatever dies, nobody is left in silence."""
 

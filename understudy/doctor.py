@@ -190,7 +190,7 @@ def _model(settings: Settings) -> Finding:
     if settings.model == "offline":
         text = "offline: a rule-based stand-in, not a language model; --model openai:NAME for one"
         return Finding("model", "note", text)
-    if not settings.model.startswith("openai:"):
+    if not settings.model.startswith("openai:") or settings.model == "openai:":
         text = f"there is no model {settings.model!r}: set UNDERSTUDY_MODEL to offline or openai:NAME"
         return Finding("model", "mend", text)
     if importlib.util.find_spec("openai") is None:

@@ -461,6 +461,36 @@ async def test_what_came_before_a_close_of_ours_is_not_read_after_it() -> None:
             await done.wait()
 
 
+async def test_a_burst_of_messages_leaves_turns_to_others() -> None:
+    """Messages that came in one read are received one a turn of the scheduler, also when each is answered."""
+    turns: list[int] = []
+
+    async def judge(upgrade: Upgrade) -> None:
+        socket = await upgrade.accept()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_count_turns, turns)
+            await socket.receive()
+            before = len(turns)
+            for _ in range(99):
+                await socket.write([str(await socket.receive()).encode()])
+            turns[:] = [len(turns) - before]
+            nursery.cancel_scope.cancel()
+
+    async with open_door(judge) as port, raw_socket(port) as client:
+        for _ in range(100):
+            client.protocol.send_text(b"x")
+        await client.flush()
+        for _ in range(99):
+            await client.frame()
+    assert turns[0] >= 98
+
+
+async def _count_turns(turns: list[int]) -> None:
+    while True:
+        await trio.lowlevel.checkpoint()
+        turns.append(1)
+
+
 async def test_payloads_written_together_leave_together() -> None:
     """A hundred payloads are one send: the first read of the client finds all of them."""
 

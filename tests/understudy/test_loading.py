@@ -9,7 +9,13 @@ import pytest
 from understudy.loading import CannotLoad, load_agents
 
 MODULES = {
-    "good_agents": "from understudy import Agent\none = Agent('one')\nboth = [one, Agent('two')]\nnone = []\nmixed = [one, 3]\n",
+    "good_agents": """
+from understudy import Agent
+one = Agent('one')
+both = [one, Agent('two')]
+none = []
+mixed = [one, 3]
+""",
     "broken_agents": "x = 1\ny = x / 0\n",
     "bad_import": "import surely_not_installed\n",
     "bad_syntax": "def (\n",

@@ -1,11 +1,15 @@
 """Sessions: who gets one, and who may come back after it has run out."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 from attrs import define
 
+from tests.end_to_end.http import request
 from transport.errors import Unauthenticated
+from understudy.app import serve_house
 from understudy.config import Settings
 from understudy.sessions import LastingTokens, Sessions, open_tokens
 
@@ -107,3 +111,18 @@ def test_the_servers_own_secret_is_kept(tmp_path: Path) -> None:
     assert settings.secret_file.stat().st_mode & 0o777 == 0o600
     with pytest.raises(Unauthenticated):
         open_tokens(Settings(data_dir=tmp_path / "data", secret=SECRET)).verify(token)
+
+
+async def test_the_door_of_refresh_takes_a_lapsed_anonymous_token(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Over HTTP, with the settings' own grace; the token opens nothing but this door."""
+    settings = Settings(port=0, data_dir=tmp_path / "data", token_ttl_s=60)
+    running = await nursery.start(partial(serve_house, settings))
+    tokens = open_tokens(settings)
+    lapsed, old = (tokens.issue("anon-7", "s7", ttl_s=-age) for age in (30, 90))
+    status, _, body = await request(running.address, "POST", "/api/sessions/refresh", token=lapsed)
+    assert (status, body["user"], body["session"]) == (200, "anon-7", "s7")
+    assert tokens.verify(body["session_token"]).user == "anon-7"
+    for method, path, token in (("POST", "/api/sessions/refresh", old), ("GET", "/api/agents", lapsed)):
+        status, _, body = await request(running.address, method, path, token=token)
+        assert (status, body["error"]["code"]) == (401, "token_expired")
+    await running.stop()

@@ -20,7 +20,6 @@ from actors import (
     Context,
     Crashed,
     Exit,
-    MailboxFull,
     MailboxSpec,
     Restart,
     Supervision,
@@ -29,9 +28,10 @@ from actors import (
 from transport.codes import ERRORS
 from transport.errors import CommandRejected
 from transport.events import AgentProgress, Envelope, Event, MessageAccepted, Typing
-from transport.outbox import Deliver, Follow, Reply
+from transport.outbox import Deliver, Reply
 from understudy.chat.arc import Arc, Ending
 from understudy.chat.envelope import wrap
+from understudy.chat.followers import Followers, tell
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import (
     Accept,
@@ -45,13 +45,14 @@ from understudy.chat.messages import (
     SlotFree,
     SomebodyTypes,
     Stop,
+    Wake,
     WantSnapshot,
 )
 from understudy.chat.run import Run
 from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
 from understudy.observe.logs import new_error_id
-from understudy.storage.errors import StorageError, StorageUnavailable
+from understudy.storage.errors import AlreadyStored, StorageError, StorageUnavailable, Unstorable
 from understudy.storage.rows import Message
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,10 @@ class _Retry:
     """Try again to store the endings that could not be."""
 
 
+class LostRun(RuntimeError):
+    """The log holds a run without an end that this conversation knows nothing of."""
+
+
 class Conversation(Actor):
     """One thread of one user. Started by `understudy.chat.desk.Desk` when a command first names the thread."""
 
@@ -84,14 +89,14 @@ class Conversation(Actor):
         self.runs: dict[str, LiveRun] = {}
         self.line: deque[LiveRun] = deque()
         self.unclosed: dict[str, Close] = {}
-        self.followers: dict[ActorRef, None] = {}
+        self.followers = Followers(thread_id)
 
     async def on_start(self, context: Context) -> None:
         """Find the end of the log, let the user's connections follow again, and end the runs nobody works on."""
         unfinished = await self.log.open()
         if self.log.exists:
             for outbox in self.services.outboxes(self.log.owner):
-                self._follow(outbox, context)
+                self.followers.add(outbox, self.log.head, context)
         for live in unfinished:
             self.runs[live.job.run_id] = live
             self._free_slot(live)
@@ -121,9 +126,12 @@ class Conversation(Actor):
             case WantSnapshot(outbox):
                 self._snapshots(outbox)
             case SomebodyTypes(outbox):
-                self._typing(outbox)
+                around = Envelope(Typing(), self.services.clock(), thread_id=self.log.thread_id)
+                self.followers.deliver(around, but=outbox)
             case SlotFree(run_id):
                 await self._begin(run_id, context)
+            case Wake(run_id):
+                await self._look_for(run_id)
             case Terminated(ref, reason):
                 await self._gone(ref, reason, context)
             case _Retry():
@@ -144,30 +152,34 @@ class Conversation(Actor):
             prior = await self.services.store.message(self.log.owner, ask.message_id)
             if prior is not None:
                 await self._accept_again(ask, prior, context)
-                return
-            if len(self.line) >= QUEUE:
+            elif len(self.line) >= QUEUE:
                 ask.fail(CommandRejected("busy", f"{QUEUE} messages wait in this conversation already.", 5.0))
-                return
-            await self._open(ask, context)
-        except StorageError as error:
-            code = "storage_unavailable" if isinstance(error, StorageUnavailable) else "invalid_command"
-            ask.fail(CommandRejected(code, ERRORS[code].text, RETRY_S))
+            else:
+                await self._open(ask, context)
+        except StorageUnavailable:
+            ask.fail(CommandRejected("storage_unavailable", ERRORS["storage_unavailable"].text, RETRY_S))
+        except (AlreadyStored, Unstorable):
+            ask.fail(CommandRejected("invalid_command", "That message_id is taken, or the text cannot be stored."))
+        except StorageError:
+            # The log is not where this actor believes it is: an earlier commit that seemed to fail did not.
+            ask.fail(CommandRejected("storage_unavailable", ERRORS["storage_unavailable"].text, RETRY_S))
+            raise
 
     async def _accept_again(self, ask: Accept, prior: Message, context: Context) -> None:
         """The message is here already: show its acceptance again, and all that came of it to whoever did not follow."""
         again = await self.log.accepted_again(prior.thread_id, prior.run_id or "")
         if again is not None and again.seq is not None:
             if prior.thread_id == self.log.thread_id and ask.outbox not in self.followers:
-                self._follow(ask.outbox, context, after=again.seq - 1)
+                self.followers.add(ask.outbox, self.log.head, context, after=again.seq - 1)
             else:
-                _tell(ask.outbox, Reply(again))
+                tell(ask.outbox, Reply(again))
         ask.reply(prior.run_id or "")
 
     async def _open(self, ask: Accept, context: Context) -> None:
         """Store the message with its run, show that it was accepted, and put the run in line."""
         job = await self._job(ask)
         live = LiveRun(job, Arc(job.run_id), _around(ask, job))
-        self._follow(ask.outbox, context)
+        self.followers.add(ask.outbox, self.log.head, context)
         accepted = MessageAccepted(job.message_id, job.run_id, job.content, job.references)
         self._publish(await self.log.write(live, [accepted], opening=True))
         ask.reply(job.run_id)
@@ -267,8 +279,7 @@ class Conversation(Actor):
             del self.runs[close.run_id]
 
     async def _gone(self, ref: ActorRef, reason: Exit, context: Context) -> None:
-        if ref in self.followers:
-            del self.followers[ref]
+        if self.followers.remove(ref):
             return
         live = next((each for each in self.runs.values() if each.ref == ref), None)
         if live is None:
@@ -287,6 +298,14 @@ class Conversation(Actor):
         ending = Ending.INTERRUPTED if broke is None else Ending.FAILED
         await self._end(Close(live.job.run_id, ending, error_id=error_id), context)
 
+    async def _look_for(self, run_id: str) -> None:
+        """A run is said to have no end; if it is not one of these, the log has moved on: start again from it."""
+        if run_id in self.runs:
+            return
+        run = await self.services.store.run(run_id)
+        if run is not None and run.ended_at is None and run_id not in self.runs:
+            raise LostRun(run_id)
+
     async def _leave_line(self, live: LiveRun, context: Context) -> None:
         first = bool(self.line) and self.line[0] is live
         self.line.remove(live)
@@ -302,47 +321,31 @@ class Conversation(Actor):
 
     # followers
 
-    def _follow(self, outbox: ActorRef, context: Context, *, after: int | None = None) -> None:
-        """Let an outbox follow the thread: from where it stands, or from `after` when its client has said so."""
-        if outbox not in self.followers:
-            self.followers[outbox] = None
-            context.watch(outbox)
-        _tell(outbox, Follow(self.log.thread_id, after, self.log.head))
-
     def _resume(self, ask: FollowThread, context: Context) -> None:
         if not self.log.exists:
             ask.fail(CommandRejected("not_found", "There is no conversation of that name."))
             return
-        self._follow(ask.outbox, context, after=ask.after)
+        self.followers.add(ask.outbox, self.log.head, context, after=ask.after)
         ask.reply(None)
 
     def _snapshots(self, outbox: ActorRef) -> None:
         for live in self.runs.values():
             text = live.snapshot()
             if text is not None and not live.arc.ended:
-                _tell(outbox, Deliver(wrap(text, live.around, now=self.services.clock())))
-
-    def _typing(self, outbox: ActorRef) -> None:
-        around = Envelope(Typing(), self.services.clock(), thread_id=self.log.thread_id)
-        for follower in self.followers:
-            if follower != outbox:
-                _tell(follower, Deliver(around))
+                tell(outbox, Deliver(wrap(text, live.around, now=self.services.clock())))
 
     def _show(self, live: LiveRun, event: Event) -> None:
         """Send an event that is not logged; whoever misses it is none the worse."""
-        envelope = wrap(event, live.around, now=self.services.clock())
-        for outbox in self.followers:
-            _tell(outbox, Deliver(envelope))
+        self.followers.deliver(wrap(event, live.around, now=self.services.clock()))
 
     def _publish(self, envelopes: Sequence[Envelope], context: Context | None = None) -> None:
         """Send committed events to every follower; without any, and with `context`, to all the user's connections."""
         if not self.followers and context is not None and envelopes:
             for outbox in self.services.outboxes(self.log.owner):
-                self._follow(outbox, context, after=(envelopes[0].seq or 1) - 1)
+                self.followers.add(outbox, self.log.head, context, after=(envelopes[0].seq or 1) - 1)
         for envelope in envelopes:
             self.services.observer.event(envelope)
-            for outbox in self.followers:
-                _tell(outbox, Deliver(envelope))
+            self.followers.deliver(envelope)
 
     def _rest(self, context: Context) -> None:
         if self.runs or self.followers:
@@ -363,11 +366,3 @@ def _around(ask: Accept, job: Job) -> Envelope:
         agent_type=route.agent_type,
         pillar=route.pillar,
     )
-
-
-def _tell(outbox: ActorRef, message: object) -> None:
-    """Hand something to an outbox. A full one reads durable events from the log when it drains, so nothing is lost."""
-    try:
-        outbox.tell(message)
-    except MailboxFull:
-        log.debug("outbox.full", extra={"path": outbox.path})

@@ -21,8 +21,9 @@ from transport.auth import Identity
 from transport.codes import ERRORS
 from transport.commands import Cancel, Command, Resume, Say, UserTyping
 from transport.errors import CommandRejected
+from transport.outbox import Unfollow
 from understudy.chat.conversation import Conversation
-from understudy.chat.messages import Accept, CancelRun, FollowThread, SomebodyTypes, WantSnapshot
+from understudy.chat.messages import Accept, CancelRun, FollowThread, SomebodyTypes, Wake, WantSnapshot
 from understudy.chat.routing import check_id, route
 from understudy.chat.services import Services
 from understudy.storage.errors import StorageError
@@ -123,11 +124,17 @@ class Desk:
         conversation = self._alive.pop((owner, thread_id), None)
         if conversation is not None:
             await conversation.stop()
+        for outbox in self._services.outboxes(owner):
+            _tell(outbox, Unfollow(thread_id))  # a new thread of this name begins at 1 again
         await self._services.store.delete_thread(owner, thread_id)
 
-    async def wake(self, owner: str, thread_id: str) -> None:
-        """Start a thread's conversation, which ends whatever was left unfinished there."""
-        await self._conversation(owner, thread_id)
+    async def wake(self, owner: str, thread_id: str, run_id: str) -> None:
+        """See to it that somebody works on a run, or that it is ended.
+
+        Raises:
+            StorageError, ActorError: The thread's conversation cannot be started now.
+        """
+        _tell(await self._conversation(owner, thread_id), Wake(run_id))
 
     async def _conversation(self, owner: str, thread_id: str) -> ActorRef:
         key = (owner, thread_id)

@@ -149,7 +149,6 @@ class BlockRenderer:
         self._linking = False  # whether a block that was given out may hold a use of a reference
         self._line: list[str] = []  # the last pieces, with no line's end in them yet
         self._text = ""  # what came before those and is not yet given out
-        self._whole = 0  # whole lines in it
         self._start = 0  # where it begins in the whole text
         self._looked = 0  # whole lines up to here (in `_text`) are known not to close anything
         self._parsed = 0  # how long the whole lines were when they were last parsed
@@ -162,18 +161,14 @@ class BlockRenderer:
     def take(self, delta: str) -> bool:
         """The quick half of `feed`: takes the next piece and says whether it is time to call `closed`."""
         self._line.append(delta)
-        # A carriage return at the very end may be half of a line's end.
         if "\n" not in delta and "\r" not in delta and not self._text.endswith("\r"):
             return False
         self._gather()
-        self._whole = max(self._text.rfind("\n"), self._text.rfind("\r", 0, -1)) + 1
-        return self._may_close(self._whole)
+        return self._may_close(self._whole_lines())
 
     def closed(self) -> list[RenderedBlock]:
         """The slow half of `feed`, for a worker thread: parses what is open, and renders the blocks that are closed."""
-        blocks = self._cut(self._whole, last=False)
-        self._whole = self._parsed
-        return blocks
+        return self._cut(self._whole_lines(), last=False)
 
     def finish(self) -> list[RenderedBlock]:
         """What is left, when no more text will come."""
@@ -182,6 +177,10 @@ class BlockRenderer:
         if self._text.strip():
             blocks.append(self._give(len(self._text)))
         return blocks
+
+    def _whole_lines(self) -> int:
+        # A carriage return at the very end may be half of a line's end.
+        return max(self._text.rfind("\n"), self._text.rfind("\r", 0, -1)) + 1
 
     def _gather(self) -> None:
         self._text += "".join(self._line)

@@ -109,6 +109,13 @@ class SlotFree:
 
 
 @frozen
+class Wake:
+    """To a conversation: the store has this run as one without an end; see to it."""
+
+    run_id: str
+
+
+@frozen
 class Stop:
     """To a run: end now; the user asked for it."""
 

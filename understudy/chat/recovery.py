@@ -1,7 +1,7 @@
 """The recovery actor: finds runs that nobody works on, at the start and ever after, and wakes their conversations.
 
-A conversation ends what it finds unfinished when it starts (`understudy.chat.conversation`), so waking it is enough,
-and waking one that is alive is harmless.
+A conversation ends what it finds unfinished when it starts (`understudy.chat.conversation`), so starting it is enough;
+one that is alive is told which run it should know.
 """
 
 import logging
@@ -37,6 +37,6 @@ class Recovery(Actor):
         context.set_timer("look", EVERY_S, _Look())
         try:
             for run in await self.store.unfinished_runs():
-                await self.desk.wake(run.owner, run.thread_id)
+                await self.desk.wake(run.owner, run.thread_id, run.id)
         except (StorageError, ActorError) as error:
             log.warning("recovery.postponed", extra={"reason": str(error)})

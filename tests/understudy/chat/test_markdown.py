@@ -76,8 +76,11 @@ def test_taking_a_piece_says_when_it_is_time_to_look() -> None:
     assert blocks.take("\n")
     assert blocks.closed() == [RenderedBlock(0, 9, "<h1>title</h1>\n")]
     assert blocks.closed() == []
-    assert not blocks.take("x")
-    assert blocks.finish() == [RenderedBlock(9, 10, "<p>x</p>\n")]
+    assert blocks.take("# a\r")
+    assert blocks.closed() == []
+    assert blocks.take("x")
+    assert blocks.closed() == [RenderedBlock(9, 13, "<h1>a</h1>\n")]
+    assert blocks.finish() == [RenderedBlock(13, 14, "<p>x</p>\n")]
 
 
 def test_offsets_tile_the_text() -> None:

@@ -1,0 +1,60 @@
+"""Commits whose outcome nobody knows: stored, but the answer was lost. Nothing is forgotten and nothing is twice."""
+
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.peer import check_arc, connected
+from tests.end_to_end.script import Call, Say, scripted
+from understudy.app import Running
+from understudy.storage.changes import Change
+from understudy.storage.errors import StorageUnavailable
+
+
+def lose_answer(running: Running, kind: str) -> None:
+    """Let the next commit with an event of this kind be stored, and its answer be lost."""
+    real = running.store.commit
+    lost = False
+
+    async def commit(change: Change) -> None:
+        nonlocal lost
+        await real(change)
+        if not lost and any(event.type == kind for event in change.events):
+            lost = True
+            raise StorageUnavailable("the answer was lost")
+
+    running.store.commit = commit  # type: ignore[method-assign]
+
+
+@pytest.mark.slow
+async def test_a_message_whose_acceptance_was_in_doubt_still_ends(serve: Any) -> None:
+    """Its sender is told to try again; the stored run is found and ended; the same message again shows that end."""
+    running = await serve(scripted(Say("hello")))
+    lose_answer(running, "message_accepted")
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type="script", thread_id="t", message_id="m")
+        refused = await peer.read()
+        assert (refused["data"]["code"], refused["data"]["retryable"]) == ("storage_unavailable", True)
+        await peer.say("go", agent_type="script", thread_id="t", message_id="m")
+        end = await peer.until_end()
+        assert end["data"]["code"] == "run_interrupted"
+        check_arc([event for event in peer.durable() if event["run_id"] == end["run_id"]][-4:])
+        await peer.say("again", agent_type="script", thread_id="t", message_id="m2")
+        assert (await peer.until_end())["type"] == "final_response"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["agent_started", "tool_executing", "tool_completed", "final_response"])
+async def test_a_step_whose_recording_was_in_doubt_leaves_one_whole_arc(serve: Any, kind: str) -> None:
+    """The conversation starts again from the log, and ends the run unless it had ended."""
+    running = await serve(scripted(Call([("echo", {"text": "x"})]), Say("done")))
+    lose_answer(running, kind)
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type="script", thread_id="t", message_id="m")
+        await peer.until_end()
+    async with connected(running.address, peer.seen[0]["data"]["session_token"]) as again:
+        await again.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+        await again.until_end()
+        check_arc(again.durable())
+        await again.say("go on", agent_type="script", thread_id="t")
+        assert (await again.until_end())["type"] == "final_response"

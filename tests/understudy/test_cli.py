@@ -1,0 +1,111 @@
+"""The command `understudy`: what it makes of its options, and its exit codes."""
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from understudy import __version__
+from understudy.cli import main
+from understudy.config import Settings
+from understudy.sessions import open_tokens
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and no variables of the outer world's."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("UNDERSTUDY_TOKEN", "UNDERSTUDY_SECRET", "UNDERSTUDY_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    """Call it."""
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sing"], "No such command"),
+        (["serve", "--port", "many"], "not a valid integer"),
+        (["serve", "--port", "65536"], "0<=x<=65535"),
+        (["serve", "nonsense"], "MODULE:ATTR"),
+        (["serve", "--host", "0.0.0.0"], "UNDERSTUDY_SECRET"),
+        (["serve", "--database-url", "sqlite:///x.db"], "sqlite:///FOLDER"),
+        (["serve", "--database-url", "postgres://x"], "SQLite"),
+        (["token"], "--user"),
+        (["token", "--user", ""], "--user"),
+        (["token", "--user", "a\nb"], "printable"),
+        (["token", "--user", "ada", "--role", ""], "--role"),
+        (["token", "--user", "ada", "--ttl-s", "0"], "x>=1"),
+        (["chat", "--url"], "requires an argument"),
+        (["doctor", "extra"], "extra"),
+    ],
+)
+def test_wrong_usage_is_told_with_exit_code_2(arguments: list[str], words: str) -> None:
+    """A sentence that names what is wrong, on the error stream, and no traceback."""
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stdout == ""
+
+
+def test_wrong_settings_have_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command that reads them says so."""
+    monkeypatch.setenv("UNDERSTUDY_PORT", "many")
+    for command in (["serve"], ["token", "--user", "ada"], ["chat"]):
+        result = run(*command)
+        assert result.exit_code == 2
+        assert "UNDERSTUDY_PORT" in result.stderr
+
+
+def test_a_token_is_one_that_the_server_takes(folder: Path) -> None:
+    """The token alone is on the output; that a secret had to be made is said beside it, once."""
+    first = run("token", "--user", "ada", "--role", "operator", "--data-dir", "here")
+    assert first.exit_code == 0
+    assert str(folder / "here") in first.stderr
+    who = open_tokens(Settings(data_dir=folder / "here")).verify(first.stdout.strip())
+    assert (who.user, who.roles) == ("ada", ("operator",))
+    second = run("token", "--user", "ada", "--data-dir", "here")
+    assert (second.exit_code, second.stderr) == (0, "")
+
+
+def test_a_secret_that_others_may_read_is_refused(folder: Path) -> None:
+    """With what to do."""
+    (folder / "secret").write_text("s" * 40)
+    (folder / "secret").chmod(0o644)
+    result = run("token", "--user", "ada", "--data-dir", ".")
+    assert result.exit_code == 2
+    assert "chmod 600" in result.stderr
+
+
+def test_doctor_exits_with_1_when_something_is_to_be_mended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with 0 otherwise."""
+    monkeypatch.setenv("UNDERSTUDY_PORT", "0")
+    assert run("doctor").exit_code == 0
+    (folder / "data").write_text("in the way")
+    assert run("doctor").exit_code == 1
+
+
+def test_chat_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Port 0 of the settings is none."""
+    monkeypatch.setenv("UNDERSTUDY_PORT", "0")
+    result = run("chat")
+    assert result.exit_code == 2
+    assert "--url" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "chat", "token", "doctor"])
+def test_each_command_has_help(command: str) -> None:
+    """Every option has a sentence."""
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert all(option.help for option in main.commands[command].params if isinstance(option, click.Option))
+
+
+def test_the_version() -> None:
+    """As installed."""
+    assert run("--version").output == f"understudy, version {__version__}\n"

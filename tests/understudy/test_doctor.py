@@ -1,0 +1,189 @@
+"""What `understudy doctor` finds, on folders, ports and clocks that are really so."""
+
+import http.server
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import trio
+from rich.console import Console
+
+import understudy.doctor as doctor
+from understudy.app import serve_house
+from understudy.config import Settings
+from understudy.doctor import Finding, examine, look
+
+Look = Callable[[], dict[str, Finding]]
+
+
+@pytest.fixture
+def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
+    """Look around in an empty working folder; gives the findings by what they are about."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNDERSTUDY_PORT", "0")
+    return lambda: {finding.what: finding for finding in look()}
+
+
+@contextmanager
+def listening(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
+    """A web server that is none of ours; gives its port."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """Answers everything with the same page."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<h1>hello</h1>")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Say nothing."""
+
+
+def test_a_fresh_folder_needs_no_mending_and_stays_as_it_was(found: Look, tmp_path: Path) -> None:
+    """Nothing is made: that is the server's own to do."""
+    findings = found()
+    assert {each.state for each in findings.values()} == {"ok", "note"}
+    assert "defaults" in findings["settings"].text
+    assert "the first start makes it" in findings["data folder"].text
+    assert "the first start makes it" in findings["database"].text
+    assert "no browser is needed" in findings["tables and charts"].text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_settings_file_that_is_read_is_named(found: Look, tmp_path: Path) -> None:
+    """With its whole path."""
+    (tmp_path / "understudy.toml").write_text("[understudy]\nport = 0\n")
+    assert found()["settings"] == Finding("settings", "ok", str(tmp_path / "understudy.toml"))
+
+
+def test_wrong_settings_are_the_last_finding(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else makes sense then; the text is that of the settings."""
+    monkeypatch.setenv("UNDERSTUDY_PORT", "[many]")
+    findings = found()
+    assert list(findings) == ["Python", "settings"]
+    assert findings["settings"].state == "mend"
+    out = StringIO()
+    assert examine(None, Console(file=out, width=200)) == 1
+    assert "'[many]' in UNDERSTUDY_PORT" in out.getvalue()
+
+
+def test_text_with_brackets_is_shown_whole(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No part of a sentence is taken for markup, and the exit code says that something is to be mended."""
+    monkeypatch.setenv("UNDERSTUDY_MODEL", "[bold]x[/]")
+    out = StringIO()
+    assert examine(None, Console(file=out, width=200)) == 1
+    assert "there is no model '[bold]x[/]'" in out.getvalue()
+    assert "openai:NAME" in out.getvalue()
+
+
+def test_the_exit_code_is_0_when_nothing_is_to_be_mended(found: Look) -> None:
+    """Notes are no faults."""
+    assert examine(None, Console(file=StringIO())) == 0
+
+
+def test_a_file_in_the_place_of_the_data_folder(found: Look, tmp_path: Path) -> None:
+    """It cannot be written, and the way out is named."""
+    (tmp_path / "data").write_text("x")
+    finding = found()["data folder"]
+    assert finding.state == "mend"
+    assert "UNDERSTUDY_DATA_DIR" in finding.text
+
+
+def test_a_full_disk(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less than is asked for is to be mended: here more is asked for than there is."""
+    assert found()["disk space"].state == "ok"
+    monkeypatch.setattr(doctor, "MIN_FREE_BYTES", shutil.disk_usage("/").total * 1000)
+    assert found()["disk space"].state == "mend"
+
+
+def test_a_damaged_database_and_an_open_secret(found: Look, tmp_path: Path) -> None:
+    """Each is found where it is, with what to do."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "understudy.db").write_bytes(b"no database " * 100)
+    (tmp_path / "data" / "secret").write_text("s" * 40)
+    (tmp_path / "data" / "secret").chmod(0o644)
+    findings = found()
+    assert findings["database"].state == "mend"
+    assert findings["secret"].state == "mend"
+    assert "chmod 600" in findings["secret"].text
+
+
+def test_a_clock_that_went_back(found: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data from the future, and a clock from before this program."""
+    assert found()["clock"].state == "ok"
+    (tmp_path / "data").mkdir()
+    secret = tmp_path / "data" / "secret"
+    secret.write_text("s" * 40)
+    os.utime(secret, (time.time() + 10 * 86_400,) * 2)
+    assert "set the clock" in found()["clock"].text
+    monkeypatch.setattr(doctor, "EARLIEST_S", time.time() + 1000)
+    assert found()["clock"].state == "mend"
+
+
+def test_a_port_taken_by_somebody_else(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web server that is not ours, and one that says nothing at all."""
+    monkeypatch.setattr(doctor, "ANSWER_S", 0.1)
+    with listening(Stranger) as port:
+        monkeypatch.setenv("UNDERSTUDY_PORT", str(port))
+        finding = found()["port"]
+        assert finding.state == "mend"
+        assert "another program" in finding.text
+    assert "is free" in found()["port"].text
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("UNDERSTUDY_PORT", str(silent.getsockname()[1]))
+        assert "another program" in found()["port"].text
+
+
+def test_an_address_of_another_machine(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be listened on; 192.0.2.0/24 is nobody's (RFC 5737)."""
+    monkeypatch.setenv("UNDERSTUDY_PORT", "8002")
+    monkeypatch.setenv("UNDERSTUDY_HOST", "192.0.2.1")
+    monkeypatch.setenv("UNDERSTUDY_SECRET", "s" * 32)
+    findings = found()
+    assert findings["port"].state == "mend"
+    assert "UNDERSTUDY_HOST" in findings["port"].text
+    assert findings["secret"].state == "ok"
+
+
+async def test_a_server_that_runs_already(
+    found: Look, tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is recognised by its health, and is no fault; its data is looked at and left alone."""
+    running = await nursery.start(partial(serve_house, Settings(port=0, data_dir=tmp_path / "data")))
+    monkeypatch.setenv("UNDERSTUDY_PORT", running.address.rpartition(":")[2])
+    findings = await trio.to_thread.run_sync(found)
+    assert findings["port"].state == "note"
+    assert "already answers" in findings["port"].text
+    assert findings["database"].state == "ok"
+    assert findings["data folder"].state == "ok"
+    await running.stop()
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "state"),
+    [("offline", "", "note"), ("openai:x", "", "mend"), ("openai:x", "k", "ok"), ("openai:", "k", "mend")],
+)
+def test_models(found: Look, monkeypatch: pytest.MonkeyPatch, model: str, key: str, state: str) -> None:
+    """A model needs its key, and must be one there is."""
+    monkeypatch.setenv("UNDERSTUDY_MODEL", model)
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    assert found()["model"].state == state

@@ -1,0 +1,56 @@
+"""The outboxes that are sent a thread's events. None of them is ever waited for."""
+
+import logging
+
+from attrs import define, field
+
+from actors import ActorRef, Context, MailboxFull
+from transport.events import Envelope
+from transport.outbox import Deliver, Follow
+
+log = logging.getLogger(__name__)
+
+
+@define
+class Followers:
+    """The followers of one thread; each is watched by the actor whose `context` is given, and told of here."""
+
+    thread_id: str
+    _outboxes: dict[ActorRef, None] = field(factory=dict, init=False)
+
+    def __contains__(self, outbox: ActorRef) -> bool:
+        return outbox in self._outboxes
+
+    def __len__(self) -> int:
+        return len(self._outboxes)
+
+    def add(self, outbox: ActorRef, head: int, context: Context, *, after: int | None = None) -> None:
+        """Let an outbox follow: from where it stands, or from `after` when its client has said so.
+
+        `head` is the number of the thread's last event.
+        """
+        if outbox not in self._outboxes:
+            self._outboxes[outbox] = None
+            context.watch(outbox)
+        tell(outbox, Follow(self.thread_id, after, head))
+
+    def remove(self, ref: ActorRef) -> bool:
+        """Forget one that has ended; False when `ref` was none of them."""
+        if ref not in self._outboxes:
+            return False
+        del self._outboxes[ref]
+        return True
+
+    def deliver(self, envelope: Envelope, *, but: ActorRef | None = None) -> None:
+        """Hand an event to every follower, or to all `but` one."""
+        for outbox in self._outboxes:
+            if outbox != but:
+                tell(outbox, Deliver(envelope))
+
+
+def tell(outbox: ActorRef, message: object) -> None:
+    """Hand something to an outbox. A full one reads durable events from the log when it drains, so nothing is lost."""
+    try:
+        outbox.tell(message)
+    except MailboxFull:
+        log.debug("outbox.full", extra={"path": outbox.path})
