@@ -17,12 +17,11 @@ class Limits:
     """Every limit of the protocol, each a setting. Sizes are in bytes; `_s` is seconds.
 
     `frame_bytes` bounds what a client may send in one frame before it gets `message_too_large`; `transport_bytes` is
-    the socket's own bound, past which it is closed with 1009. `message_bytes` bounds a message assembled of chunks.
+    the socket's own bound, past which it is closed with 1009.
     """
 
     frame_bytes: int = field(default=256 * 1024, validator=_at_least_one)
     transport_bytes: int = field(default=1024 * 1024, validator=_at_least_one)
-    message_bytes: int = field(default=8 * 1024 * 1024, validator=_at_least_one)
     messages_per_minute: int = field(default=120, validator=_at_least_one)
     connections_per_user: int = field(default=3, validator=_at_least_one)
     runs_per_user: int = field(default=10, validator=_at_least_one)

@@ -80,4 +80,4 @@ def test_limits_are_settings() -> None:
     """Each limit that is named is one that an operator can set."""
     known = {each.name for each in attrs.fields(Limits)}
     named = {name for row in table(PAGE, "Limits") for name in code(row["setting"])}
-    assert named == known - {"message_bytes", "run_s"}  # they have no effect yet; the settings page says so
+    assert named == known

@@ -11,7 +11,6 @@ def test_the_defaults_are_those_of_the_protocol() -> None:
     assert attrs.asdict(Limits()) == {
         "frame_bytes": 256 * 1024,
         "transport_bytes": 1024 * 1024,
-        "message_bytes": 8 * 1024 * 1024,
         "messages_per_minute": 120,
         "connections_per_user": 3,
         "runs_per_user": 10,
