@@ -53,12 +53,16 @@ class Reply:
 class Follow:
     """Send a thread's events from the one after `after`; `head` is the last one known to be in the log.
 
-    `after` None joins the thread where it is, and changes nothing for a thread that is followed already.
+    `after` None joins the thread where it is. A thread that is followed already goes to `after`, back or forward: its
+    client has said where it stands. `unasked`: its client has said nothing of the thread on this connection; that
+    moves nothing that is followed, and a first word that comes late and names a place this connection began at or has
+    passed since moves nothing either: what follows it is on its way.
     """
 
     thread_id: str
     after: int | None
     head: int
+    unasked: bool = False
 
 
 @frozen
@@ -134,6 +138,7 @@ class Outbox(Actor):
         self._pending = Pending(self._limits.queue_bytes, self._limits.queue_events)
         self._speak = Speak()
         self._backlog = Backlog(self._session, read_log, self._limits.page_events, self._limits.log_s)
+        self._unasked: dict[str, int] = {}  # where threads were joined that the client has not spoken of
         self._snapshots: set[str] = set()  # threads whose running text is to be asked for once they have caught up
         self._wake = trio.Event()
         self._drained = trio.Event()
@@ -155,6 +160,7 @@ class Outbox(Actor):
                 self._follow(message)
             case Unfollow(thread_id):
                 self._session.unfollow(thread_id)
+                self._unasked.pop(thread_id, None)
                 self._pending.forget(thread_id)
                 self._backlog.forget(thread_id)
             case Speak():
@@ -236,7 +242,7 @@ class Outbox(Actor):
 
     def _follow(self, follow: Follow) -> None:
         thread_id = follow.thread_id
-        if follow.after is None and self._session.cursor(thread_id) is not None:
+        if self._session.cursor(thread_id) is not None and self._is_on_its_way(follow):
             self._backlog.add(thread_id, follow.head)
             return
         # What is queued of the thread would come again from the log.
@@ -250,8 +256,17 @@ class Outbox(Actor):
             retryable, error_id = ERRORS[rejected.code].retryable, uuid.uuid4().hex[:12]
             self._note(Error(rejected.code, rejected.message, retryable, error_id), rejected.message, thread_id)
             return
+        if follow.unasked:
+            self._unasked[thread_id] = after
         self._snapshots.add(thread_id)
         self._backlog.add(thread_id)
+
+    def _is_on_its_way(self, follow: Follow) -> bool:
+        """Whether a followed thread need not be moved for this. A client that stands at 0 has nothing, and gets all."""
+        if follow.unasked:
+            return True
+        began = self._unasked.pop(follow.thread_id, 0)
+        return follow.after is None or 0 < began <= follow.after
 
     def _ask_snapshots(self) -> None:
         """All threads have all their events: ask for the running text of those that lack some."""

@@ -345,6 +345,41 @@ async def test_following_again_starts_where_the_client_says() -> None:
         assert await rig.seqs(2) == [5, 8]
 
 
+async def test_a_resume_that_comes_after_its_events_does_not_repeat_them() -> None:
+    """A client that reconnects at 5 was told of 6 and 7 before its resume was read: they do not come again."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 8)]
+        rig.outbox.tell(Follow("t", None, 5, unasked=True))
+        rig.tell(thought(6), thought(7))
+        rig.outbox.tell(Follow("t", 5, 7))
+        rig.tell(thought(8))
+        assert await rig.seqs(3) == [6, 7, 8]
+        rig.outbox.tell(Follow("t", 5, 8))  # it has said it before: now it means it
+        rig.log.events.append(thought(8))
+        assert await rig.seqs(3) == [6, 7, 8]
+
+
+@pytest.mark.parametrize("after", [0, 3])
+async def test_a_resume_from_before_what_was_told_unasked_gets_everything_after_it(after: int) -> None:
+    """It stands further back than where the thread was joined, or has nothing at all."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 8)]
+        rig.outbox.tell(Follow("t", 5, 5, unasked=True))
+        rig.tell(thought(6), thought(7))
+        assert await rig.seqs(2) == [6, 7]
+        rig.outbox.tell(Follow("t", after, 7))
+        assert await rig.seqs(7 - after) == list(range(after + 1, 8))
+
+
+async def test_joining_unasked_moves_nothing_that_is_followed() -> None:
+    """Neither back nor forward; what is missing is read from the log."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 4)]
+        rig.outbox.tell(Follow("t", 0, 1))
+        rig.outbox.tell(Follow("t", 3, 3, unasked=True))
+        assert await rig.seqs(3) == [1, 2, 3]
+
+
 async def test_batches_and_rendered_answers_are_the_clients_choice() -> None:
     """After `hello` several events come in one frame, and answers with safe HTML."""
     async with open_rig() as rig:

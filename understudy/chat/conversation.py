@@ -61,7 +61,7 @@ QUEUE = 10
 """Messages that may wait behind the running one in a thread; more are refused with `busy`."""
 RETRY_S = 1.0
 """How long to wait before an ending that could not be stored is tried again."""
-SCRUB_INLINE = 4096
+SCRUB_INLINE = 1024
 """Characters scrubbed on the spot; longer texts go to a worker thread, so that no step holds the loop."""
 
 
@@ -96,7 +96,7 @@ class Conversation(Actor):
         unfinished = await self.log.open()
         if self.log.exists:
             for outbox in self.services.outboxes(self.log.owner):
-                self.followers.add(outbox, self.log.head, context)
+                self.followers.add(outbox, self.log.head, context, unasked=True)
         for live in unfinished:
             self.runs[live.job.run_id] = live
             self._free_slot(live)
@@ -342,7 +342,7 @@ class Conversation(Actor):
         """Send committed events to every follower; without any, and with `context`, to all the user's connections."""
         if not self.followers and context is not None and envelopes:
             for outbox in self.services.outboxes(self.log.owner):
-                self.followers.add(outbox, self.log.head, context, after=(envelopes[0].seq or 1) - 1)
+                self.followers.add(outbox, self.log.head, context, after=(envelopes[0].seq or 1) - 1, unasked=True)
         for envelope in envelopes:
             self.services.observer.event(envelope)
             self.followers.deliver(envelope)

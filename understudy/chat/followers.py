@@ -24,15 +24,17 @@ class Followers:
     def __len__(self) -> int:
         return len(self._outboxes)
 
-    def add(self, outbox: ActorRef, head: int, context: Context, *, after: int | None = None) -> None:
-        """Let an outbox follow: from where it stands, or from `after` when its client has said so.
+    def add(
+        self, outbox: ActorRef, head: int, context: Context, *, after: int | None = None, unasked: bool = False
+    ) -> None:
+        """Let an outbox follow: from where it stands, or from `after`. `head` is the number of the thread's last event.
 
-        `head` is the number of the thread's last event.
+        `unasked`: its client has not spoken of the thread (see `transport.outbox.Follow`).
         """
         if outbox not in self._outboxes:
             self._outboxes[outbox] = None
             context.watch(outbox)
-        tell(outbox, Follow(self.thread_id, after, head))
+        tell(outbox, Follow(self.thread_id, after, head, unasked))
 
     def remove(self, ref: ActorRef) -> bool:
         """Forget one that has ended; False when `ref` was none of them."""

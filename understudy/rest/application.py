@@ -3,6 +3,7 @@
 import logging
 from typing import Final
 
+import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
@@ -33,6 +34,8 @@ HEADERS: Final = {
 }
 """OWASP's secure headers for a page that loads everything from its own origin."""
 
+HEAR_OUT_S: Final = 10.0
+"""How long a client may go on sending what is too large; 20 MiB take that long at 17 Mbit/s."""
 STATUS_CODES: Final = {404: "not_found", 405: "not_found", 413: "file_too_large", 400: "invalid_command"}
 
 
@@ -67,6 +70,15 @@ async def _secure(answer: Response) -> Response:
     return answer
 
 
+async def _hear_out() -> None:
+    """Let a client that sends too much finish, for a while: cut off in the middle, it would never read the answer.
+
+    What it sends is thrown away as it comes; quart has no public name for the end of that.
+    """
+    with trio.move_on_after(HEAR_OUT_S):
+        await request.body._complete.wait()
+
+
 async def _failed(error: Exception) -> Response:
     """Turn any error into the registry's JSON; nothing of a traceback, a path or a query gets out."""
     match error:
@@ -82,6 +94,8 @@ async def _failed(error: Exception) -> Response:
         case StorageUnavailable():
             return refusal("storage_unavailable", retry_after=1.0)
         case HTTPException(code=int(status)) if status < 500:
+            if status == 413:
+                await _hear_out()
             return refusal(STATUS_CODES.get(status, "invalid_command"))
     answer = refusal("internal")
     body = await answer.get_json()

@@ -130,4 +130,4 @@ async def test_the_guide_passes_a_table_on(world: World) -> None:
     assert called == ["profile_table", "chart_table"]
     assert agent.name == "insights"
     assert "sales.csv: 3 rows" in text
-    assert "| 2026-01 | 40 |" in text
+    assert "Sum of sales by month: 2 points, from 40 (2026-01) to 50 (2026-02)" in text
