@@ -5,15 +5,16 @@
         async for event in client:
             ...
 
-Events are dicts of the canonical dialect, in order within each thread and without repeats, across reconnections. A
-message that was neither accepted nor refused when a connection broke is sent again on the next, under the same
-`message_id`, which makes it one message for the server. A refusal is an `error` that names the `message_id`.
+Events are dicts of the canonical dialect, in order within each thread, without gaps and without repeats, across
+reconnections. Where the server's log does not reach back far enough, a `resync` says so. A message that was neither
+accepted nor refused when a connection broke is sent again on the next, under the same `message_id`, which makes it
+one message for the server. A refusal is an `error` that names the `message_id`.
 """
 
 import json
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ from trio_websocket import (
 )
 
 from transport.codes import CLOSES
+from transport.cursors import Cursors, Judgement
 from transport.errors import SocketClosed, TransportError, Unauthenticated
 
 JsonObject: TypeAlias = Mapping[str, Any]
@@ -46,7 +48,7 @@ class Reconnect:
 
     The whole time is random ("full jitter"), so that many clients do not come back at once. `attempts` failures in
     a row are the end. `connect_s` is the deadline of one attempt. A server that does not answer a ping, one every
-    `ping_s`, before the next is due counts as gone.
+    `ping_s`, before the next is due counts as gone. Missing events that do not come are asked for every `resume_s`.
     """
 
     first_s: float = 0.5
@@ -54,6 +56,7 @@ class Reconnect:
     attempts: int = 20
     connect_s: float = 10.0
     ping_s: float = 30.0
+    resume_s: float = 5.0
 
     def delay_s(self, failures: int, chance: float) -> float:
         """Seconds to wait after so many failures in a row; `chance` is between 0 and 1."""
@@ -69,7 +72,9 @@ class Client:
 
     def __init__(self, url: str, token: str | None, reconnect: Reconnect, chance: Callable[[], float]) -> None:
         self.token = token
-        self.last_seq: dict[str, int] = {}
+        self._cursors = Cursors()
+        self._hole = trio.Event()
+        self._resent: frozenset[str] = frozenset()  # messages that an earlier connection may have taken along
         self._url = url
         self._reconnect = reconnect
         self._chance = chance
@@ -78,6 +83,11 @@ class Client:
         self._unaccepted: dict[str, JsonObject] = {}
         self._failure: TransportError | None = None
         self._inward, self._events = trio.open_memory_channel[dict[str, Any]](_MAX_EVENTS)
+
+    @property
+    def last_seq(self) -> Mapping[str, int]:
+        """The number of the last event taken of each thread."""
+        return self._cursors.places
 
     def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         return self
@@ -113,8 +123,13 @@ class Client:
 
     async def resume(self, threads: Mapping[str, int]) -> None:
         """Follow these threads, each from the event after the given seq, now and after each reconnection."""
-        self.last_seq.update(threads)
-        await self._outward.send({"type": "resume", "payload": {"threads": dict(threads)}})
+        self.stand(threads)
+        await self._outward.send(_resume(threads))
+
+    def stand(self, threads: Mapping[str, int]) -> None:
+        """Take these for the last events that the caller has; the next connection resumes there."""
+        for thread_id, seq in threads.items():
+            self._cursors.move(thread_id, seq)
 
     async def refresh(self, token: str) -> None:
         """Renew the session: on this connection, and for all later ones."""
@@ -168,9 +183,14 @@ class Client:
     async def _converse(self, socket: WebSocketConnection) -> bool:
         """Send and receive until the connection ends; whether anything was received."""
         welcomed = False
+        # Fixed before anything is read: an event that is read first would move the place past a hole.
+        first = [_resume(threads)] if (threads := self._cursors.connected()) else []
+        first += self._unaccepted.values()
+        self._resent = frozenset(self._unaccepted)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._speak, socket)
+                nursery.start_soon(self._speak, socket, first)
+                nursery.start_soon(self._fill_holes, socket)
                 nursery.start_soon(self._keep_alive, socket)
                 self._connected = True
                 while True:
@@ -187,13 +207,24 @@ class Client:
                 await socket.aclose()
         return welcomed
 
-    async def _speak(self, socket: WebSocketConnection) -> None:
+    async def _speak(self, socket: WebSocketConnection, first: Sequence[JsonObject]) -> None:
         # A task of the connection sends, as a send that is cancelled could leave half a frame behind.
-        first = [{"type": "resume", "payload": {"threads": dict(self.last_seq)}}] if self.last_seq else []
-        for command in [*first, *self._unaccepted.values()]:
-            await socket.send_message(json.dumps(command, ensure_ascii=False))
+        for command in first:
+            await _send(socket, command)
         async for command in self._commands:
-            await socket.send_message(json.dumps(command, ensure_ascii=False))
+            await _send(socket, command)
+
+    async def _fill_holes(self, socket: WebSocketConnection) -> None:
+        """Resume the threads that miss events: at once, and again when nothing has come of it."""
+        deadline = trio.current_time() + self._reconnect.resume_s
+        while True:
+            with trio.move_on_at(deadline) as waited:
+                await self._hole.wait()
+            self._hole = trio.Event()
+            if waited.cancelled_caught:
+                deadline = trio.current_time() + self._reconnect.resume_s
+            if threads := self._cursors.wanted(again=waited.cancelled_caught):
+                await _send(socket, _resume(threads))
 
     async def _keep_alive(self, socket: WebSocketConnection) -> None:
         while True:
@@ -212,23 +243,44 @@ class Client:
             self._failure = SocketClosed(int(reason.code), reason.reason or "")
 
     async def _take(self, event: dict[str, Any]) -> None:
-        thread_id, seq = event.get("thread_id"), event.get("seq")
-        if thread_id is not None and seq is not None:
-            if seq <= self.last_seq.get(thread_id, 0):
-                return
-            self.last_seq[thread_id] = seq
         data = event.get("data") or {}
-        match event.get("type"):
+        kind, thread_id, seq = event.get("type"), event.get("thread_id"), event.get("seq")
+        own = kind == "message_accepted" and self._unaccepted.pop(data.get("message_id", ""), None) is not None
+        if thread_id is not None and seq is not None:
+            began = thread_id not in self.last_seq
+            judgement = self._cursors.judge(thread_id, seq, waiting=not own and self._awaits(thread_id))
+            if own and began and data["message_id"] in self._resent:
+                self._cursors.doubt(thread_id)  # it may have been accepted long ago, and more have come of it
+                self._hole.set()
+            if judgement is Judgement.HOLE:
+                self._hole.set()
+            if judgement is not Judgement.TAKE:
+                return
+        match kind:
             case "welcome":
                 self.token = data.get("session_token") or self.token
-            case "message_accepted":
-                self._unaccepted.pop(data.get("message_id", ""), None)
             case "error" if event.get("run_id") is None:
                 # Refused. Whether to say it again is the caller's to decide.
                 self._unaccepted.pop(event.get("message_id", ""), None)
             case "resync" if thread_id is not None:
-                self.last_seq[thread_id] = data["last_seq"]
+                self._cursors.move(thread_id, data["last_seq"])
         await self._inward.send(event)
+
+    def _awaits(self, thread_id: str) -> bool:
+        """Whether a message waits to be accepted in this thread; one that names no thread may be in any."""
+        return thread_id not in self.last_seq and any(
+            command["payload"].get("thread_id") == thread_id
+            or (message_id in self._resent and command["payload"].get("thread_id") is None)
+            for message_id, command in self._unaccepted.items()
+        )
+
+
+def _resume(threads: Mapping[str, int]) -> JsonObject:
+    return {"type": "resume", "payload": {"threads": dict(threads)}}
+
+
+async def _send(socket: WebSocketConnection, command: JsonObject) -> None:
+    await socket.send_message(json.dumps(command, ensure_ascii=False))
 
 
 async def _dial(url: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
@@ -270,7 +322,7 @@ async def open_client(
     are followed from the start, each from the event after its seq.
     """
     client = Client(url, token, reconnect or Reconnect(), chance)
-    client.last_seq.update(threads or {})
+    client.stand(threads or {})
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.run)
         try:

@@ -220,11 +220,12 @@ async def test_a_crash_keeps_its_error(autojump_clock, system):
 
 async def test_a_failed_root_is_told_also_when_the_block_is_busy_in_nurseries(autojump_clock):
     """The block is cancelled as a group of tasks, and still ends in SystemFailed."""
+
+    async def busy():
+        async with ActorSystem("t", [player("a")], intensity=0) as system, trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(trio.sleep_forever)
+            system.find("/t/a").tell(Boom())
+
     with pytest.raises(SystemFailed):
-        async with ActorSystem("t", [player("a")], intensity=0) as system:
-            ref = system.find("/t/a")
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(trio.sleep_forever)
-                nursery.start_soon(trio.sleep_forever)
-                ref.tell(Boom())
-                await trio.sleep_forever()
+        await busy()

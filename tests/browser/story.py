@@ -81,7 +81,7 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     picture(page, shots, "chat")
 
     ask(page, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60)))
-    expect(page.locator(".reply").last.get_by_text(re.compile(r"Thing \d+"))).to_be_visible()
+    expect(page.locator(".reply .prose").last.get_by_text(re.compile(r"Thing \d+"))).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("stop", re.IGNORECASE))).to_be_visible()
     server.stop()
     expect(page.get_by_text(re.compile("Offline|Connecting|Reconnecting")).first).to_be_visible()
@@ -91,14 +91,14 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     server.start()
     expect(page.get_by_text("Online")).to_be_visible(timeout=30_000)
     expect(page.get_by_text(re.compile("interrupted before it was finished")).first).to_be_visible(timeout=30_000)
-    expect(page.locator(".reply").last.get_by_text("42").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible(timeout=30_000)
     picture(page, shots, "back")
 
     page.reload()
     expect(page.get_by_text("profile this table and chart sales by month").last).to_be_visible()
     expect(page.locator("img[src^='blob:'], img[src^='data:image/svg']").first).to_be_visible()
     expect(page.get_by_text(re.compile("interrupted before it was finished")).first).to_be_visible()
-    expect(page.locator(".reply").last.get_by_text("42").first).to_be_visible()
+    expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible()
     for said in ("profile this table and chart sales by month", "What is 6 * 7?"):
         assert page.locator(".said").get_by_text(said, exact=True).count() == 1, f"{said!r} is there more than once"
 
@@ -116,7 +116,7 @@ def sign_in(page: Page, server: Server, token: str) -> None:
         page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("Online")).to_be_visible()
     ask(page, "What is 6 * 7?")
-    expect(page.locator(".reply").get_by_text("42").first).to_be_visible()
+    expect(page.locator(".reply .prose").get_by_text("42")).to_be_visible()
 
 
 def ask(page: Page, text: str) -> None:

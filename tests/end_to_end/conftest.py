@@ -1,6 +1,6 @@
 """A whole server in the test's own process: real sockets on a free port, a real database, real actors."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ Serve = Callable[..., Awaitable[Running]]
 
 
 @pytest.fixture
-async def serve(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Serve]:
+async def serve(tmp_path: Path, nursery: trio.Nursery) -> Serve:
     """Start a server with these agents and settings; it is stopped in order after the test."""
 
     async def start(*agents: Agent, **settings: Any) -> Running:
@@ -24,7 +24,7 @@ async def serve(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Serve]:
         running: Running = await nursery.start(partial(serve_house, given, agents))
         return running
 
-    yield start
+    return start
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,12 +55,11 @@ class Peer:
 
     async def until_closed(self) -> int:
         """Read what is still sent, up to the close; returns its code."""
-        try:
+        with suppress(trio_websocket.ConnectionClosed):
             while True:
                 await self.read()
-        except trio_websocket.ConnectionClosed as closed:
-            assert closed.reason is not None
-            return int(closed.reason.code)
+        assert self.socket.closed is not None
+        return int(self.socket.closed.code)
 
     def durable(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """The numbered events seen so far, of one run or of all."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,13 @@ async def started(data_dir: Path, *options: str, port: int = 0, **environment: s
     command = [sys.executable, "-m", "understudy", "serve", "--port", str(port), "--data-dir", str(data_dir), *options]
     async with trio.open_nursery() as nursery:
         process: trio.Process = await nursery.start(
-            lambda task_status: trio.run_process(
+            partial(
+                trio.run_process,
                 command,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                capture_stdout=False,
                 check=False,
                 env=os.environ | environment,
-                task_status=task_status,
             )
         )
         try:

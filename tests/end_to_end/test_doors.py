@@ -156,8 +156,7 @@ async def test_resume_in_the_middle_of_an_answer_gives_the_text_again_from_the_s
     async with connected(running.address, token) as first, connected(running.address, token) as second:
         await first.say("go", agent_type="script")
         await gate.reached.wait()
-        thread = first.seen[-1]["thread_id"] if "thread_id" in first.seen[-1] else None
-        thread = thread or (await first.until("agent_started"))["thread_id"]
+        thread = (await first.until("agent_started"))["thread_id"]
         await second.send({"type": "resume", "payload": {"threads": {thread: 0}}})
         piece = await second.until("partial_result")
         assert piece["data"]["offset"] == 0

@@ -39,23 +39,23 @@ async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> No
     running = await serve()
     token = await session(running)
     async with connected(running.address, token) as peer:
-        await peer.say("What is 2 + 2? About zebras.", thread_id="a/b c")
+        await peer.say("What is 2 + 2? About zebras.", thread_id="a&b c")
         await peer.until_end()
 
     async def call(method: str, path: str, **body: Any) -> Any:
         return await request(running.address, method, path, token=token, body=json.dumps(body).encode())
 
     status, _, found = await call("GET", "/api/threads?query=zebras")
-    assert (status, [thread["id"] for thread in found["threads"]]) == (200, ["a/b c"])
+    assert (status, [thread["id"] for thread in found["threads"]]) == (200, ["a&b c"])
     assert (await call("GET", "/api/threads?query=giraffes"))[2]["threads"] == []
-    assert (await call("PATCH", "/api/threads/a/b%20c", title=" New   title "))[2]["title"] == "New title"
-    status, _, history = await call("GET", "/api/threads/a/b%20c/messages")
+    assert (await call("PATCH", "/api/threads/a%26b%20c", title=" New   title "))[2]["title"] == "New title"
+    status, _, history = await call("GET", "/api/threads/a%26b%20c/messages")
     assert [message["role"] for message in history["messages"]] == ["user", "assistant"]
     assert "4" in history["messages"][1]["html"]
-    status, _, log = await call("GET", "/api/threads/a/b%20c/events?after=1")
+    status, _, log = await call("GET", "/api/threads/a%26b%20c/events?after=1")
     assert [event["seq"] for event in log["events"]] == list(range(2, log["last_seq"] + 1))
-    assert (await call("DELETE", "/api/threads/a/b%20c"))[0] == 204
-    assert (await call("GET", "/api/threads/a/b%20c/messages"))[0] == 404
+    assert (await call("DELETE", "/api/threads/a%26b%20c"))[0] == 204
+    assert (await call("GET", "/api/threads/a%26b%20c/messages"))[0] == 404
 
 
 async def test_another_user_sees_nothing(serve: Any) -> None:

@@ -11,8 +11,6 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
-import trio
-
 from actors import (
     Actor,
     ActorRef,
@@ -29,17 +27,18 @@ from transport.codes import ERRORS
 from transport.errors import CommandRejected
 from transport.events import AgentProgress, Envelope, Event, MessageAccepted, Typing
 from transport.outbox import Deliver, Reply
-from understudy.chat.arc import Arc, Ending
+from understudy.chat.arc import Ending
 from understudy.chat.envelope import wrap
 from understudy.chat.followers import Followers, tell
+from understudy.chat.intake import take_in
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import (
     Accept,
     CancelRun,
     Close,
+    Delete,
     Delta,
     FollowThread,
-    Job,
     Progress,
     Record,
     SlotFree,
@@ -61,8 +60,6 @@ QUEUE = 10
 """Messages that may wait behind the running one in a thread; more are refused with `busy`."""
 RETRY_S = 1.0
 """How long to wait before an ending that could not be stored is tried again."""
-SCRUB_INLINE = 1024
-"""Characters scrubbed on the spot; longer texts go to a worker thread, so that no step holds the loop."""
 
 
 class _Idle:
@@ -71,6 +68,10 @@ class _Idle:
 
 class _Retry:
     """Try again to store the endings that could not be."""
+
+
+class _StillWaiting:
+    """Tell those who wait in line where they stand."""
 
 
 class LostRun(RuntimeError):
@@ -123,6 +124,8 @@ class Conversation(Actor):
             case Close():
                 await self._end(message, context)
                 message.reply(None)
+            case Delete():
+                await self._delete(message, context)
             case WantSnapshot(outbox):
                 self._snapshots(outbox)
             case SomebodyTypes(outbox):
@@ -134,6 +137,8 @@ class Conversation(Actor):
                 await self._look_for(run_id)
             case Terminated(ref, reason):
                 await self._gone(ref, reason, context)
+            case _StillWaiting():
+                self._tell_places(context)
             case _Retry():
                 for close in list(self.unclosed.values()):
                     await self._end(close, context)
@@ -158,12 +163,22 @@ class Conversation(Actor):
                 await self._open(ask, context)
         except StorageUnavailable:
             ask.fail(CommandRejected("storage_unavailable", ERRORS["storage_unavailable"].text, RETRY_S))
-        except (AlreadyStored, Unstorable):
-            ask.fail(CommandRejected("invalid_command", "That message_id is taken, or the text cannot be stored."))
+        except AlreadyStored:
+            await self._accept_taken(ask, context)
+        except Unstorable:
+            ask.fail(CommandRejected("invalid_command", "That text cannot be stored."))
         except StorageError:
             # The log is not where this actor believes it is: an earlier commit that seemed to fail did not.
             ask.fail(CommandRejected("storage_unavailable", ERRORS["storage_unavailable"].text, RETRY_S))
             raise
+
+    async def _accept_taken(self, ask: Accept, context: Context) -> None:
+        """The same message was stored at the same moment, in another thread."""
+        prior = await self.services.store.message(self.log.owner, ask.message_id)
+        if prior is not None:
+            await self._accept_again(ask, prior, context)
+        else:
+            ask.fail(CommandRejected("storage_unavailable", ERRORS["storage_unavailable"].text, RETRY_S))
 
     async def _accept_again(self, ask: Accept, prior: Message, context: Context) -> None:
         """The message is here already: show its acceptance again, and all that came of it to whoever did not follow."""
@@ -177,8 +192,8 @@ class Conversation(Actor):
 
     async def _open(self, ask: Accept, context: Context) -> None:
         """Store the message with its run, show that it was accepted, and put the run in line."""
-        job = await self._job(ask)
-        live = LiveRun(job, Arc(job.run_id), _around(ask, job))
+        live = await take_in(ask, self.log.owner, self.log.thread_id, self.services.scrubber)
+        job = live.job
         self.followers.add(ask.outbox, self.log.head, context)
         accepted = MessageAccepted(job.message_id, job.run_id, job.content, job.references)
         self._publish(await self.log.write(live, [accepted], opening=True))
@@ -187,25 +202,7 @@ class Conversation(Actor):
         self.line.append(live)
         if self.line[0] is live:
             await self._next(context)
-        elif ahead := sum(not each.arc.ended for each in self.line) - 1:
-            self._show(live, AgentProgress(0, f"Waiting: {ahead} before this one in this conversation"))
-
-    async def _job(self, ask: Accept) -> Job:
-        content = ask.say.content
-        if len(content) > SCRUB_INLINE:
-            scrubbed = await trio.to_thread.run_sync(self.services.scrubber.scrub, content)
-        else:
-            scrubbed = self.services.scrubber.scrub(content)
-        return Job(
-            run_id=ask.run_id,
-            owner=self.log.owner,
-            thread_id=self.log.thread_id,
-            message_id=ask.message_id,
-            content=scrubbed.text,
-            references=ask.say.references,
-            agent=ask.route.agent,
-            findings=tuple(scrubbed.findings),
-        )
+        self._tell_places(context)
 
     # the life of runs
 
@@ -216,9 +213,17 @@ class Conversation(Actor):
         live = self.line[0]
         if self.services.slots.ask(live.job.run_id, self.log.owner, context.ref):
             await self._begin(live.job.run_id, context)
-        else:
-            place = self.services.slots.place(live.job.run_id)
-            self._show(live, AgentProgress(0, f"Waiting for a free place: number {place} in line"))
+
+    def _tell_places(self, context: Context) -> None:
+        """Tell every run that waits its place, and again after a while: nobody is left looking at silence."""
+        waiting = [live for live in self.line if live.ref is None and not live.arc.ended]
+        for ahead, live in enumerate(waiting, sum(live.ref is not None and not live.arc.ended for live in self.line)):
+            note = f"Waiting: {ahead} before this one in this conversation"
+            if not ahead:
+                note = f"Waiting for a free place: number {self.services.slots.place(live.job.run_id)} in line"
+            self._show(live, AgentProgress(0, note))
+        if waiting:
+            context.set_timer("waiting", self.services.silence_s, _StillWaiting())
 
     async def _begin(self, run_id: str, context: Context) -> None:
         live = self.runs.get(run_id)
@@ -277,6 +282,22 @@ class Conversation(Actor):
         self.unclosed.pop(close.run_id, None)
         if live.ref is None and live not in self.line:
             del self.runs[close.run_id]
+
+    async def _delete(self, ask: Delete, context: Context) -> None:
+        """End what runs so that whoever watches sees an end, then delete, then end: the next message begins anew."""
+        for live in list(self.runs.values()):
+            live.stopped = True
+            if live.ref is not None:
+                await live.ref.stop()
+            await self._end(Close(live.job.run_id, Ending.CANCELLED), context)
+        try:
+            await self.services.store.delete_thread(self.log.owner, self.log.thread_id)
+        except StorageUnavailable as error:
+            ask.fail(error)
+            return
+        self.followers.dismiss()
+        ask.reply(None)
+        context.stop()
 
     async def _gone(self, ref: ActorRef, reason: Exit, context: Context) -> None:
         if self.followers.remove(ref):
@@ -352,17 +373,3 @@ class Conversation(Actor):
             context.set_timer("idle", self.services.idle_s, _Idle())
         else:
             context.stop()
-
-
-def _around(ask: Accept, job: Job) -> Envelope:
-    route = ask.route
-    return Envelope(
-        event=Typing(),
-        timestamp=0.0,
-        thread_id=job.thread_id,
-        run_id=job.run_id,
-        message_id=job.message_id,
-        conversation_id=route.conversation_id,
-        agent_type=route.agent_type,
-        pillar=route.pillar,
-    )

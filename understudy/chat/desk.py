@@ -5,8 +5,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import trio
+
 from actors import (
     ActorDied,
+    ActorError,
     ActorRef,
     AlreadyStarted,
     AskTimeout,
@@ -21,12 +24,11 @@ from transport.auth import Identity
 from transport.codes import ERRORS
 from transport.commands import Cancel, Command, Resume, Say, UserTyping
 from transport.errors import CommandRejected
-from transport.outbox import Unfollow
 from understudy.chat.conversation import Conversation
-from understudy.chat.messages import Accept, CancelRun, FollowThread, SomebodyTypes, Wake, WantSnapshot
+from understudy.chat.messages import Accept, CancelRun, Delete, FollowThread, SomebodyTypes, Wake, WantSnapshot
 from understudy.chat.routing import check_id, route
 from understudy.chat.services import Services
-from understudy.storage.errors import StorageError
+from understudy.storage.errors import StorageError, StorageUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -121,12 +123,11 @@ class Desk:
         Raises:
             StorageUnavailable: It could not be deleted.
         """
-        conversation = self._alive.pop((owner, thread_id), None)
-        if conversation is not None:
-            await conversation.stop()
-        for outbox in self._services.outboxes(owner):
-            _tell(outbox, Unfollow(thread_id))  # a new thread of this name begins at 1 again
-        await self._services.store.delete_thread(owner, thread_id)
+        try:
+            conversation = await self._conversation(owner, thread_id)
+            await conversation.ask(Delete(), timeout_s=ACCEPT_S)
+        except (ActorError, trio.WouldBlock) as error:
+            raise StorageUnavailable(str(error)) from error
 
     async def wake(self, owner: str, thread_id: str, run_id: str) -> None:
         """See to it that somebody works on a run, or that it is ended.

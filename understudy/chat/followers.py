@@ -6,7 +6,7 @@ from attrs import define, field
 
 from actors import ActorRef, Context, MailboxFull
 from transport.events import Envelope
-from transport.outbox import Deliver, Follow
+from transport.outbox import Deliver, Follow, Unfollow
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,12 @@ class Followers:
             return False
         del self._outboxes[ref]
         return True
+
+    def dismiss(self) -> None:
+        """Tell all that there is no more of this thread: one that begins later under its name is another."""
+        for outbox in self._outboxes:
+            tell(outbox, Unfollow(self.thread_id))
+        self._outboxes.clear()
 
     def deliver(self, envelope: Envelope, *, but: ActorRef | None = None) -> None:
         """Hand an event to every follower, or to all `but` one."""

@@ -62,6 +62,11 @@ class Close(Ask[None]):
 
 
 @define(eq=False)
+class Delete(Ask[None]):
+    """To a conversation: end what runs, delete the thread, and end. Fails with `StorageUnavailable`."""
+
+
+@define(eq=False)
 class CancelRun(Ask[bool]):
     """To a conversation: stop this run. The answer is False when it has ended already."""
 

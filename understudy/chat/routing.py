@@ -14,6 +14,9 @@ LIAISON: Final = "liaison"
 MAX_ID: Final = 128
 """Characters in an id that a client chooses; a UUID has 36, our own `liaison:business_outcomes_<uuid>` 62."""
 
+ANSWER: Final = "answer-"
+"""How the ids of answers begin; they live beside the users' own message ids."""
+
 
 @frozen
 class Route:
@@ -67,10 +70,14 @@ def route(say: Say, session: str, agents: Mapping[str, str | None]) -> Route:
 
 
 def check_id(name: str, value: str | None) -> None:
-    """Refuse an id that cannot be a name: empty, longer than `MAX_ID`, or with unprintable characters.
+    """Refuse an id that cannot be a name: empty, too long, with unprintable characters or a slash, or one of our own.
 
     Raises:
         CommandRejected: `invalid_command`, naming the field.
     """
-    if value is not None and not (0 < len(value) <= MAX_ID and value.isprintable()):
-        raise CommandRejected("invalid_command", f"{name} must be 1 to {MAX_ID} printable characters.")
+    if value is None:
+        return
+    if not 0 < len(value) <= MAX_ID or not value.isprintable() or "/" in value:
+        raise CommandRejected("invalid_command", f"{name} must be 1 to {MAX_ID} printable characters without a slash.")
+    if value.startswith(ANSWER):
+        raise CommandRejected("invalid_command", f"{name} must not begin with {ANSWER}, as the server's own do.")

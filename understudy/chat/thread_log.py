@@ -17,6 +17,7 @@ from understudy.chat.envelope import wrap
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import Job
 from understudy.chat.rendered import aside, rendered
+from understudy.chat.routing import ANSWER
 from understudy.storage.changes import Change, RunEnd
 from understudy.storage.rows import LoggedEvent, Message, Run, Step, Thread
 from understudy.storage.store import Store
@@ -129,7 +130,7 @@ class ThreadLog:
             case MessageAccepted(message_id=name, content=content, references=references):
                 return [self._message(live, name, "user", content, "accepted", now, tuple(references))]
             case FinalResponse(message=content, status=status, visualization=chart):
-                name = f"answer-{live.job.run_id}"
+                name = ANSWER + live.job.run_id
                 return [self._message(live, name, "assistant", content, status.value, now, visualization=chart)]
         return []
 

@@ -31,7 +31,7 @@ async def listing() -> dict[str, Any]:
     return {"threads": [_thread(row) for row in page.items], "next_cursor": page.next_cursor}
 
 
-@blueprint.get("/<path:thread_id>/messages")
+@blueprint.get("/<thread_id>/messages")
 async def messages(thread_id: str) -> Response:
     """Give a thread's messages, oldest first, the latest page first; answers also as safe HTML."""
     await _existing(thread_id)
@@ -43,7 +43,7 @@ async def messages(thread_id: str) -> Response:
     return Response(body, content_type="application/json")
 
 
-@blueprint.get("/<path:thread_id>/events")
+@blueprint.get("/<thread_id>/events")
 async def events(thread_id: str) -> Response:
     """Give a thread's events after the sequence number `after`, as they were sent."""
     thread = await _existing(thread_id)
@@ -53,13 +53,13 @@ async def events(thread_id: str) -> Response:
     return Response(body, content_type="application/json")
 
 
-@blueprint.get("/<path:thread_id>")
+@blueprint.get("/<thread_id>")
 async def one(thread_id: str) -> dict[str, Any]:
     """Give one thread."""
     return _thread(await _existing(thread_id))
 
 
-@blueprint.patch("/<path:thread_id>")
+@blueprint.patch("/<thread_id>")
 async def rename(thread_id: str) -> dict[str, Any]:
     """Give a thread another title: `{"title": "…"}`."""
     await _existing(thread_id)
@@ -68,7 +68,7 @@ async def rename(thread_id: str) -> dict[str, Any]:
     return _thread(await _existing(thread_id))
 
 
-@blueprint.delete("/<path:thread_id>")
+@blueprint.delete("/<thread_id>")
 async def delete(thread_id: str) -> tuple[str, int]:
     """Delete a thread with all its messages and events."""
     await _existing(thread_id)

@@ -2,9 +2,11 @@
 
 from .changes import Change as Change
 from .changes import RunEnd as RunEnd
+from .errors import AlreadyOpen as AlreadyOpen
 from .errors import AlreadyStored as AlreadyStored
 from .errors import CannotOpen as CannotOpen
 from .errors import ChangeRefused as ChangeRefused
+from .errors import Damaged as Damaged
 from .errors import DatabaseUnusable as DatabaseUnusable
 from .errors import FileTooLarge as FileTooLarge
 from .errors import InvalidCursor as InvalidCursor

@@ -3,7 +3,9 @@
 StorageError
 ├── StorageUnavailable    not now: the writer is away, the disk is full; the same call may succeed later
 ├── DatabaseUnusable      the file cannot be used at all; said once, at start
+│   ├── AlreadyOpen       another understudy uses the data folder
 │   ├── NotADatabase      it is not SQLite, or it is the database of another program
+│   ├── Damaged           it is ours, and some of its pages are broken
 │   └── SchemaTooNew      a newer understudy wrote it
 ├── ChangeRefused         this change can never be stored as it is; nothing of it was
 │   ├── SequenceConflict  its first event is not the next one of the thread
@@ -54,6 +56,18 @@ class CannotOpen(DatabaseUnusable, OSError):
 
 
 @define
+class AlreadyOpen(DatabaseUnusable):
+    """Another process (or another server in this one) uses the data folder. `pid` is None when it did not say."""
+
+    folder: Path
+    pid: int | None
+
+    def __str__(self) -> str:
+        who = "another understudy" if self.pid is None else f"another understudy (process {self.pid})"
+        return f"{who} uses the folder {self.folder}: stop it, or choose another folder with --data-dir"
+
+
+@define
 class NotADatabase(DatabaseUnusable):
     """The file is not a SQLite database, or is one that another program made. It was left as it is."""
 
@@ -62,6 +76,20 @@ class NotADatabase(DatabaseUnusable):
 
     def __str__(self) -> str:
         return f"{self.path} is not a database of understudy: {self.reason}"
+
+
+@define
+class Damaged(DatabaseUnusable):
+    """The database is one of understudy, but SQLite finds broken pages in it. It was left as it is."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} is damaged ({self.reason}): put a backup in its place; without one, `sqlite3 {self.path} "
+            "'.recover' | sqlite3 rescued.db` saves what can be read, and rescued.db goes in its place"
+        )
 
 
 @define

@@ -2,8 +2,12 @@
 
 Write-ahead log with `synchronous=FULL`: what a commit has returned from survives a power cut. All transactions of
 the writing engine begin with the write lock, so none fails half way for want of it.
+
+A data folder has one server at a time: a second one would end the runs of the first as left over from a crash.
 """
 
+import logging
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
@@ -16,92 +20,117 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
 from . import schema
-from .errors import CannotOpen, NotADatabase, SchemaTooNew, driver_words
+from .errors import CannotOpen, StorageUnavailable, driver_words
+from .inspection import BUSY_TIMEOUT_MS, look_at
+from .inspection import FILE_NAME as FILE_NAME
+from .lock import LOCK_NAME, WAIT_S, FolderLock, lock_folder
 
-FILE_NAME: Final = "understudy.db"
+log = logging.getLogger(__name__)
 READERS: Final = 4
 """How many reads run at a time: more only queue for the interpreter's lock."""
-BUSY_TIMEOUT_MS: Final = 2_000
-"""How long to wait for another process's write lock (a backup, a shell); below the deadline of a commit."""
-
+FILES: Final = "files"
+"""The folder of uploads, where the database is in the data folder."""
+REMOVED: Final = "the database file was removed or replaced"
 WRITING: Final = ("journal_mode=WAL", "synchronous=FULL")
 READING: Final = ("query_only=ON",)
 
 
 @frozen
 class Database:
-    """The two ways to the database: `writing` is the writer's alone, `reading` is a pool that cannot write."""
+    """The two ways to the database: `writing` is the writer's alone, `reading` is a pool that cannot write.
+
+    `identity` is the device and inode of the file that was opened; `lock` keeps other servers out of the folder.
+    """
 
     path: Path
     writing: Engine = field(repr=False)
     reading: Engine = field(repr=False)
+    identity: tuple[int, int] = field(repr=False)
+    lock: FolderLock = field(repr=False)
+
+    def check_file(self) -> None:
+        """Raise StorageUnavailable when the path no longer leads to the file that was opened; takes microseconds.
+
+        What is written to a file that has no name any more is gone with the process.
+        """
+        try:
+            found = _identity(self.path)
+        except FileNotFoundError as error:
+            raise StorageUnavailable(REMOVED) from error
+        except OSError as error:
+            raise StorageUnavailable(f"the database file cannot be reached: {error.strerror}") from error
+        if found != self.identity:
+            raise StorageUnavailable(REMOVED)
 
     def close(self) -> None:
-        """Close the pooled connections. The writer closes its own."""
+        """Close the pooled connections and let go of the folder. The writer closes its own."""
         self.reading.dispose()
         self.writing.dispose()
+        self.lock.release()
 
 
-def open_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Database:
+def open_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, wait_s: float = WAIT_S) -> Database:
     """Open the database of a data folder, making both when missing; blocks, for as long as a migration takes.
 
-    Raises CannotOpen (no permission, read-only, not a folder, locked), NotADatabase or SchemaTooNew; in each case
-    nothing was changed. `busy_timeout_ms` is how long any transaction waits for another process's write lock.
+    Raises AlreadyOpen when another server uses the folder and does not end within `wait_s`, CannotOpen (no
+    permission, read-only, not a folder, locked), NotADatabase, Damaged or SchemaTooNew; in each case the database
+    was not changed. `busy_timeout_ms` is how long any transaction waits for another process's write lock.
     """
-    path = folder / FILE_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        version = _version(path, busy_timeout_ms)
+        beside = {child.name for child in folder.iterdir()}
+        lock = lock_folder(folder, wait_s=wait_s)
     except OSError as error:
         raise CannotOpen(folder, error.strerror or str(error)) from error
-    database = Database(
-        path, _engine(path, busy_timeout_ms, writing=True), _engine(path, busy_timeout_ms, writing=False)
-    )
+    try:
+        return _open(folder / FILE_NAME, beside - {FILE_NAME}, lock, busy_timeout_ms)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) -> Database:
+    try:
+        _make(path, beside)
+        version = look_at(path, busy_timeout_ms)
+    except CannotOpen:
+        raise
+    except OSError as error:
+        raise CannotOpen(path, error.strerror or str(error)) from error
+    writing, reading = (_engine(path, busy_timeout_ms, writing=way) for way in (True, False))
     try:
         if version == schema.HEAD:
-            with database.writing.begin():
+            with writing.begin():
                 pass  # a file that cannot be written is found now, not at the first message
         else:
-            _upgrade(database.writing)
-    except (DatabaseError, sqlite3.Error) as error:
-        database.close()
-        raise CannotOpen(path, driver_words(error)) from error
-    except BaseException:
-        database.close()
+            _upgrade(writing)
+        return Database(path, writing, reading, _identity(path), lock)
+    except BaseException as error:
+        reading.dispose()
+        writing.dispose()
+        if isinstance(error, DatabaseError | sqlite3.Error):
+            raise CannotOpen(path, driver_words(error)) from error
         raise
-    return database
 
 
-def _version(path: Path, busy_timeout_ms: int) -> str | None:
-    """The revision of an existing file, None for a new one; read without Alembic, which is slow to import."""
-    if not path.exists():
-        return None
-    try:
-        # mode=rw: never make a file here
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
-    except sqlite3.OperationalError as error:
-        raise CannotOpen(path, str(error)) from error
-    try:
-        connection.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "alembic_version" in tables:
-            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        else:
-            rows = []
-    except sqlite3.OperationalError as error:
-        raise CannotOpen(path, str(error)) from error
-    except sqlite3.DatabaseError as error:
-        raise NotADatabase(path, str(error)) from error
-    finally:
-        connection.close()
-    if not rows:
-        if tables - {"alembic_version"}:
-            raise NotADatabase(path, "it has the tables of another program")
-        return None
-    version = str(rows[0][0])
-    if version not in schema.REVISIONS:
-        raise SchemaTooNew(path, version, schema.HEAD)
-    return version
+def _make(path: Path, beside: set[str]) -> None:
+    """Make the file when it is missing; a new database in a folder that was used before is worth a warning.
+
+    `beside` names what else was in the folder before this start.
+    """
+    missing = not path.exists()
+    if missing:
+        # Only while nobody has it open: closing a descriptor would drop the locks of SQLite in this process.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
+        beside = beside & {LOCK_NAME, FILES, f"{FILE_NAME}-wal"}  # a first start may have made others by now
+    if beside and path.is_file() and not path.stat().st_size:
+        extra = {"path": str(path), "reason": "missing" if missing else "empty", "beside": sorted(beside)[:10]}
+        log.warning("storage.new_database", extra=extra)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def _upgrade(engine: Engine) -> None:
@@ -112,7 +141,8 @@ def _upgrade(engine: Engine) -> None:
 
 
 def _engine(path: Path, busy_timeout_ms: int, *, writing: bool) -> Engine:
-    url = URL.create("sqlite+pysqlite", database=str(path))
+    # mode=rw: a connection made after the file was removed must not make an empty one in its place
+    url = URL.create("sqlite+pysqlite", database=path.absolute().as_uri(), query={"mode": "rw", "uri": "true"})
     options: dict[str, Any] = {
         "connect_args": {"isolation_level": None, "check_same_thread": False},
         "json_serializer": lambda value: msgspec.json.encode(value).decode(),

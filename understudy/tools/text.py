@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Annotated, Final
 
 from sanitization import STANDARD, Scrubber, summary
+from sanitization.detectors.secrets import REPLACEMENT
 from understudy.tools.errors import ToolError
 from understudy.tools.extract import choose, keywords, split_sentences
 from understudy.tools.result import ToolResult
@@ -74,6 +75,8 @@ def sanitize_content(
         "kinds": dict(sorted(kinds.items())),
         "findings": [dict(each) for each in told.findings[:_MAX_FINDINGS]],
     }
+    if not total and REPLACEMENT in text:
+        return ToolResult(value, "What had to go was taken out when the message came in; nothing more was found.")
     if not total:
         return ToolResult(value, "Nothing had to be taken out.")
     named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))

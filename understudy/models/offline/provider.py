@@ -25,6 +25,10 @@ _ASKED: Final = ("I need ", "Which column shall I take")
 _PIECE: Final = 64 * 1024
 
 
+PACE_S: Final = 10.0
+"""Longest time that the pace of a reader may take: it counts as work, and a run has 30 s."""
+
+
 def _new_id() -> str:
     return f"call-{uuid.uuid4().hex}"
 
@@ -32,7 +36,8 @@ def _new_id() -> str:
 class OfflineModel:
     """A rule-based stand-in for a language model: it picks tools by their words and fills arguments by their formats.
 
-    `words_per_s` slows its answers down to the pace of a reader, 0 is as fast as they can be sent. `new_id` makes
+    `words_per_s` slows its answers down to the pace of a reader, long ones to ten seconds in all; 0 is as fast as they
+    can be sent. `new_id` makes
     the ids of tool calls, which must be unique in a thread.
     """
 
@@ -92,9 +97,11 @@ class OfflineModel:
         return Reply("", handoff=handoff, usage=await _usage(request, ""))
 
     async def _say(self, text: str, request: Request, emit: Emit) -> Reply:
+        words = text.count(" ") + 1
+        pause_s = min(self._pause_s, PACE_S / words)
         for piece in _pieces(text):
             await emit(TextDelta(piece))
-            await trio.sleep(self._pause_s)  # of 0 seconds: a checkpoint
+            await trio.sleep(pause_s)  # of 0 seconds: a checkpoint
         return Reply(text, usage=await _usage(request, text))
 
 

@@ -1,0 +1,107 @@
+"""Threads that are deleted while something goes on in them, and ids that are used twice at once."""
+
+import uuid
+from typing import Any
+
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import Peer, check_arc, connected
+from tests.end_to_end.script import Call, Say, scripted
+from understudy.app import Running
+
+
+async def delete(running: Running, token: str, thread: str) -> int:
+    """Delete a thread over REST; returns the status."""
+    status, _, _ = await request(running.address, "DELETE", f"/api/threads/{thread}", token=token)
+    return status
+
+
+async def new_token(running: Running) -> str:
+    """A new anonymous session's token."""
+    _, _, body = await request(running.address, "POST", "/api/sessions")
+    return str(body["session_token"])
+
+
+async def test_whoever_watches_a_run_in_a_deleted_thread_sees_its_end(serve: Any) -> None:
+    """In every tab: the tool is completed, the run ends as cancelled, and nothing is counted as open."""
+    running = await serve(scripted(Call([("wait", {})])))
+    token = await new_token(running)
+    async with connected(running.address, token) as one, connected(running.address, token) as two:
+        await one.say("go", agent_type="script", thread_id="t")
+        await one.until("tool_executing")
+        await two.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+        await two.until("tool_executing")
+        with trio.fail_after(5):
+            assert await delete(running, token, "t") == 204
+        for peer in (one, two):
+            assert (await peer.until_end())["data"]["status"] == "cancelled"
+            check_arc(peer.durable())
+    _, _, metrics = await request(running.address, "GET", "/metrics")
+    assert "understudy_runs_without_end 0.0" in metrics
+    assert (await request(running.address, "GET", "/api/threads/t", token=token))[0] == 404
+
+
+async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve: Any) -> None:
+    """For the tab that spoke before and for one that only watched: events from 1, a whole arc."""
+    running = await serve(scripted(Say("hello")))
+    token = await new_token(running)
+    async with connected(running.address, token) as one, connected(running.address, token) as two:
+        await one.say("go", agent_type="script", thread_id="t")
+        await one.until_end()
+        assert await delete(running, token, "t") == 204
+        for peer in (one, two):
+            peer.seen.clear()
+            await peer.say("again", agent_type="script", thread_id="t")
+            await peer.until_end()
+        assert [event["seq"] for event in one.durable()][:4] == [1, 2, 3, 4]
+        check_arc(one.durable())
+
+
+async def test_a_message_said_while_its_thread_is_deleted_is_answered_or_refused(serve: Any) -> None:
+    """Whichever comes first, its sender is never left in silence, and the thread can be used afterwards."""
+    running = await serve(scripted(Say("hello")))
+    token = await new_token(running)
+    async with connected(running.address, token) as peer:
+        for number in range(10):
+            thread = f"t{number}"
+            await peer.say("first", agent_type="script", thread_id=thread)
+            await peer.until_end()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(delete, running, token, thread)
+                await peer.say("second", agent_type="script", thread_id=thread)
+            await ended(peer, thread)
+            await peer.say("third", agent_type="script", thread_id=thread)
+            await ended(peer, thread)
+
+
+async def ended(peer: Peer, thread: str) -> None:
+    """Read to the end of the next run in the thread, or to the refusal of the message."""
+    while True:
+        event = await peer.read()
+        if event["type"] in ("final_response", "error") and event.get("thread_id") in (thread, None):
+            return
+
+
+async def test_the_same_message_id_in_two_threads_at_once_is_one_message(serve: Any) -> None:
+    """Both senders are told of the same run."""
+    running = await serve(scripted(Say("hello")))
+    token = await new_token(running)
+    async with connected(running.address, token) as one, connected(running.address, token) as two:
+        for _ in range(10):
+            name = uuid.uuid4().hex
+            for peer in (one, two):
+                peer.seen.clear()
+                await peer.say("go", agent_type="script", thread_id=f"{name}-{id(peer)}", message_id=name)
+            accepted = [await peer.until("message_accepted") for peer in (one, two)]
+            assert accepted[0]["run_id"] == accepted[1]["run_id"]
+            await (one if accepted[0]["thread_id"].endswith(str(id(one))) else two).until_end()
+
+
+async def test_an_id_of_the_servers_own_cannot_be_taken(serve: Any) -> None:
+    """A message cannot be named as an answer is, nor a thread with a slash."""
+    running = await serve()
+    async with connected(running.address) as peer:
+        for field, value in (("message_id", "answer-x"), ("thread_id", "a/b")):
+            await peer.say("go", **{field: value})
+            assert (await peer.read())["data"]["code"] == "invalid_command"

@@ -1,0 +1,79 @@
+"""Where a client stands in each of its threads: the one rule that makes loss, repeats and reconnects harmless. Pure.
+
+An event with `seq` is taken when it is the one after the place, dropped when the place is already past it, and a
+hole when it lies further on: it is dropped too, and the thread resumed from its place. Events without `seq` are taken.
+"""
+
+import enum
+
+from attrs import define, field
+
+__all__ = ["Cursors", "Judgement"]
+
+
+class Judgement(enum.Enum):
+    """What to do with an event: give it to the caller, drop it, or drop it and resume its thread."""
+
+    TAKE = "take"
+    DUPLICATE = "duplicate"
+    HOLE = "hole"
+
+
+@define
+class Cursors:
+    """The places of one client, by thread, across its connections.
+
+    A thread without a place gets one from the first event of it that comes, or, while a message of this client's own
+    waits to be accepted in it, from that acceptance: what comes before belongs to a story whose beginning is missing.
+    """
+
+    places: dict[str, int] = field(factory=dict)
+    _asked: set[str] = field(factory=set, init=False)  # resumed on this connection, nothing was taken since
+    _holes: set[str] = field(factory=set, init=False)  # something further on was dropped
+
+    def connected(self) -> dict[str, int]:
+        """A new connection: what its first `resume` says. Holes of the last one mean nothing on this one."""
+        self._holes.clear()
+        self._asked = set(self.places)
+        return dict(self.places)
+
+    def move(self, thread_id: str, seq: int) -> None:
+        """Go on after `seq`, back or forward: the caller resumes there, or the log does not reach back further."""
+        self.places[thread_id] = seq
+        self._asked.add(thread_id)
+        self._holes.discard(thread_id)
+
+    def judge(self, thread_id: str, seq: int, *, waiting: bool = False) -> Judgement:
+        """Judge an event that has a `seq`. After TAKE the place is past it.
+
+        `waiting`: a message of this client's own waits to be accepted in the thread, and this is not its acceptance.
+        """
+        place = self.places.get(thread_id)
+        if place is None and waiting and seq > 1:
+            self._holes.add(thread_id)
+            return Judgement.HOLE
+        if place is not None and seq <= place:
+            return Judgement.DUPLICATE
+        if place is not None and seq > place + 1:
+            self._holes.add(thread_id)
+            return Judgement.HOLE
+        self.places[thread_id] = seq
+        if place is not None:  # what was dropped before there was a place is still missing
+            self._holes.discard(thread_id)
+        self._asked.discard(thread_id)
+        return Judgement.TAKE
+
+    def doubt(self, thread_id: str) -> None:
+        """More may be missing than was seen: resume the thread."""
+        self._holes.add(thread_id)
+        self._asked.discard(thread_id)
+
+    def wanted(self, *, again: bool) -> dict[str, int]:
+        """What to resume now, after which it counts as asked for. `again`: also what was asked for and has not come."""
+        wanted = {
+            name: self.places[name]
+            for name in sorted(self._holes)
+            if name in self.places and (again or name not in self._asked)
+        }
+        self._asked.update(wanted)
+        return wanted

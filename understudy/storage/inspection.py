@@ -1,0 +1,85 @@
+"""Looking at a database file before it is used: whose it is, which schema it has, whether its pages are whole."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from . import schema
+from .errors import CannotOpen, Damaged, NotADatabase, SchemaTooNew
+
+FILE_NAME: Final = "understudy.db"
+BUSY_TIMEOUT_MS: Final = 2_000
+"""How long to wait for another process's write lock (a backup, a shell); below the deadline of a commit."""
+LARGEST_CHECKED_BYTES: Final = 64_000_000
+"""Up to this size every page is looked at, at start: that takes about 5 ms a megabyte."""
+
+
+def inspect_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> str | None:
+    """The schema's revision of the database in a folder, None for none yet; blocks. Changes nothing and takes no lock
+    of the folder, so it may be asked beside a running server.
+
+    Raises CannotOpen (also when it cannot be written), NotADatabase, Damaged or SchemaTooNew.
+    """
+    path = folder / FILE_NAME
+    try:
+        if not path.exists():
+            return None
+    except OSError as error:
+        raise CannotOpen(path, error.strerror or str(error)) from error
+    version = look_at(path, busy_timeout_ms)
+    try:
+        with contextlib.closing(_connect(path, busy_timeout_ms)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        raise CannotOpen(path, str(error)) from error
+    return version
+
+
+def look_at(path: Path, busy_timeout_ms: int) -> str | None:
+    """The revision of a file, None for an empty one; read without Alembic, which is slow to import.
+
+    Raises CannotOpen, NotADatabase, Damaged or SchemaTooNew.
+    """
+    try:
+        connection = _connect(path, busy_timeout_ms)
+    except sqlite3.OperationalError as error:
+        raise CannotOpen(path, str(error)) from error
+    try:
+        version = _version(path, connection)
+        if version is not None and path.stat().st_size < LARGEST_CHECKED_BYTES:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise Damaged(path, " ".join(str(found).split()))
+    except sqlite3.OperationalError as error:
+        raise CannotOpen(path, str(error)) from error
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+            raise Damaged(path, str(error)) from error
+        raise NotADatabase(path, str(error)) from error
+    finally:
+        connection.close()
+    return version
+
+
+def _connect(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
+    # mode=rw: never make a file here
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+    connection.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
+    return connection
+
+
+def _version(path: Path, connection: sqlite3.Connection) -> str | None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    rows = []
+    if "alembic_version" in tables:
+        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    if not rows:
+        if tables - {"alembic_version"}:
+            raise NotADatabase(path, "it has the tables of another program")
+        return None
+    version = str(rows[0][0])
+    if version not in schema.REVISIONS:
+        raise SchemaTooNew(path, version, schema.HEAD)
+    return version
