@@ -240,6 +240,6 @@ def figures() -> Iterator[Figure]:
     spawn, pykka_spawn, task = medians(_in_trio(_spawn), _pykka_spawn, _in_trio(_task_spawn))
     yield Figure("spawn", "1/s", spawn, {"pykka": pykka_spawn, "trio task": task})
     idle, idle_task = medians(_in_trio(_idle), _in_trio(_idle_task))
-    yield Figure("idle_bytes", "B", idle, {"trio task": idle_task})
+    yield Figure("idle_actor_bytes", "B", idle, {"trio task": idle_task})
     (reborn,) = medians(_in_trio(_reborn))
     yield Figure("reborn_us", "us", reborn)

@@ -239,7 +239,7 @@ def figures() -> Iterator[Figure]:
     go = _masked(b"go")
     fan_out = [partial(_rate, kind, "/events", go, MARK, BURST) for kind in ("ours", "uvicorn")]
     ours, peer = medians(*fan_out)
-    yield Figure("fan-out", "events/s", ours, {"uvicorn+websockets+uvloop": peer})
+    yield Figure("fanout", "events/s", ours, {"uvicorn+websockets+uvloop": peer})
     echo = [partial(_rate, kind, "/echo", _masked(ECHO), ECHO, 1) for kind in ("ours", "uvicorn")]
     ours, peer = medians(*echo)
     yield Figure("echo", "messages/s", ours, {"uvicorn+websockets+uvloop": peer})

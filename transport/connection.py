@@ -296,10 +296,16 @@ class Connection(Actor):
         self._outbox.tell(Deliver(envelope))
 
     def _refuse(self, rejected: CommandRejected, error_id: str | None = None, about: Command | None = None) -> None:
-        """Tell the client that it was refused; of a message, which one, by the names the client gave it."""
+        """Tell the client that it was refused; of a message, which one, by the names the client gave it.
+
+        The log has the `error_id` that the client is told, and nothing of what it sent.
+        """
         self._ports.observer.on_error(rejected.code)
+        error_id = error_id or _new_error_id()
+        extra = {"code": rejected.code, "error_id": error_id, "connection_id": self.connection_id}
+        log.log(logging.WARNING if rejected.code in _OUR_FAULT else logging.INFO, "command.refused", extra=extra)
         retryable = ERRORS[rejected.code].retryable
-        told = Error(rejected.code, rejected.message, retryable, error_id or _new_error_id(), rejected.retry_after)
+        told = Error(rejected.code, rejected.message, retryable, error_id, rejected.retry_after)
         self._tell(told, rejected.message, about if isinstance(about, Say) else None)
 
     def _finish(self, code: int, reason: str | None = None) -> bool:
@@ -316,6 +322,7 @@ class Connection(Actor):
         return error_id
 
 
+_OUR_FAULT: Final = frozenset({"busy", "internal", "storage_unavailable"})
 _CLOSE_FOR: Final = {"unauthenticated": 4401, "token_expired": 4401, "forbidden": 4403, "rate_limited": 4429}
 
 

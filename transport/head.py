@@ -8,6 +8,9 @@ from attrs import frozen
 
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _UPGRADE: Final = re.compile(rb"^upgrade:[ \t]*websocket[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_LENGTH: Final = re.compile(rb"^content-length[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_CODING: Final = re.compile(rb"^transfer-encoding[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_PREFACE: Final = b"PRI * HTTP/2"  # RFC 9113 section 3.4
 _READ_BYTES: Final = 4096
 
 
@@ -22,6 +25,16 @@ class Head:
     def upgrade(self) -> bool:
         """Whether this asks for a WebSocket."""
         return _UPGRADE.search(self.raw) is not None
+
+    @property
+    def http2(self) -> bool:
+        """Whether the client takes it for granted that HTTP/2 is spoken here."""
+        return self.raw.startswith(_PREFACE)
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether it says in two ways where the body ends, so that two readers may differ (RFC 9112 section 6.3)."""
+        return _LENGTH.search(self.raw) is not None and _CODING.search(self.raw) is not None
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""The door for HTTP: hypercorn's TCP server over a stream whose head was already read, and answers of our own.
+"""The door for HTTP: hypercorn's server for HTTP/1.1 over a stream whose head was already read, and answers of our own.
 
 hypercorn never serves a WebSocket here. The first request of a connection decides which door it goes through; a
 later request on the same connection that asks for a WebSocket is answered with 421 (RFC 9110 section 15.5.20: the
@@ -17,14 +17,15 @@ import trio
 from attrs import frozen
 from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper
 
 from transport.codes import ERRORS
+from transport.http1 import Http1Server
 
 AsgiApp: TypeAlias = Callable[..., Awaitable[None]]
 _Send: TypeAlias = Callable[[Any], Awaitable[None]]
+_Receive: TypeAlias = Callable[[], Awaitable[Any]]
 
 log: Final = logging.getLogger("transport.http")
 
@@ -150,7 +151,7 @@ class HttpDoor:
             self._live[replay] = scope
             try:
                 # A ReplayStream has all that hypercorn uses of a stream without TLS.
-                server = TCPServer(self._app, self._hypercorn, self._context, self._state, replay)  # type: ignore[arg-type]
+                server = Http1Server(self._app, self._hypercorn, self._context, self._state, replay)  # type: ignore[arg-type]
                 await server.run()
             finally:
                 del self._live[replay]
@@ -189,12 +190,20 @@ def _hypercorn_config(ours: HttpConfig) -> Config:
 
 
 def _http_only(app: AsgiApp) -> AppWrapper:
-    """The application without WebSockets, as hypercorn calls it; a send is always a checkpoint."""
+    """The application without WebSockets, as hypercorn calls it; a send is always a checkpoint.
+
+    In the send of a response's last part hypercorn tells the application that the request is over, and then decides
+    whether the connection is closed or may idle. The application may well cancel itself when it is told so: that must
+    not reach the decision, or the connection would stay open for ever.
+    """
 
     # hypercorn's two last arguments are for synchronous applications.
     async def guarded(scope: Any, receive: Any, send: _Send, sync_spawn: Any, call_soon: Any) -> None:  # noqa: ARG001
         async def send_and_yield(message: Any) -> None:
-            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                await _send_last(message, receive, send)
+            else:
+                await send(message)
             await trio.lowlevel.checkpoint()  # hypercorn's send to a client that has left returns at once
 
         if scope["type"] == "websocket":
@@ -203,6 +212,21 @@ def _http_only(app: AsgiApp) -> AppWrapper:
             await app(scope, receive, send_and_yield)
 
     return guarded
+
+
+async def _send_last(message: Any, receive: _Receive, send: _Send) -> None:
+    # A body that nobody reads would keep hypercorn from telling the application anything. How long the send may take
+    # is the stream's to say.
+    with trio.CancelScope(shield=True):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_discard, receive)
+            await send(message)
+            nursery.cancel_scope.cancel()
+
+
+async def _discard(receive: _Receive) -> None:
+    while True:
+        await receive()
 
 
 async def _misdirected(send: _Send) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import trio
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from actors import Actor, Context, MailboxSpec, Overflow
 from transport.backlog import Backlog, LogPage, LogUnreadable, ReadLog
@@ -54,9 +54,9 @@ class Follow:
     """Send a thread's events from the one after `after`; `head` is the last one known to be in the log.
 
     `after` None joins the thread where it is. A thread that is followed already goes to `after`, back or forward: its
-    client has said where it stands. `unasked`: its client has said nothing of the thread on this connection; that
-    moves nothing that is followed, and a first word that comes late and names a place this connection began at or has
-    passed since moves nothing either: what follows it is on its way.
+    client has said where it stands. `unasked`: its client has said nothing of the thread on this connection. That
+    moves nothing that is followed, and a connection that is young waits a little for the client to say where it
+    stands (`OutboxLimits.settle_s`).
     """
 
     thread_id: str
@@ -94,13 +94,31 @@ WantSnapshot: TypeAlias = Callable[[str], None]
 
 @frozen
 class OutboxLimits:
-    """Bounds of one outbox. `write_bytes`: about how much goes into one write; `log_s`: the deadline of a page."""
+    """Bounds of one outbox. `write_bytes`: about how much goes into one write; `log_s`: the deadline of a page.
+
+    `settle_s`: how long after its start threads that were joined unasked are held back. A client that comes back says
+    soon where it stands, and then gets exactly what follows; one that does not gets what was held back, so much later.
+    """
 
     queue_bytes: int = 256 * 1024
     queue_events: int = 1000
     write_bytes: int = 64 * 1024
     page_events: int = 100
     log_s: float = 10.0
+    settle_s: float = 1.0
+
+
+@frozen
+class _Settled:
+    """The time is over in which a client would have said where it stands."""
+
+
+@define
+class _Held:
+    """A thread that is not told yet: where it was joined, and how far its log reaches."""
+
+    after: int
+    head: int
 
 
 class Outbox(Actor):
@@ -138,14 +156,17 @@ class Outbox(Actor):
         self._pending = Pending(self._limits.queue_bytes, self._limits.queue_events)
         self._speak = Speak()
         self._backlog = Backlog(self._session, read_log, self._limits.page_events, self._limits.log_s)
-        self._unasked: dict[str, int] = {}  # where threads were joined that the client has not spoken of
+        self._held: dict[str, _Held] = {}
+        self._settled = self._limits.settle_s <= 0
         self._snapshots: set[str] = set()  # threads whose running text is to be asked for once they have caught up
         self._wake = trio.Event()
         self._drained = trio.Event()
         self._finishing = False
 
     async def on_start(self, context: Context) -> None:
-        """Start the task that writes."""
+        """Start the task that writes, and the time to settle."""
+        if not self._settled:
+            context.set_timer("settle", self._limits.settle_s, _Settled())
         context.start_soon(self._write, context, name="write")
 
     async def receive(self, message: object, context: Context) -> None:
@@ -160,9 +181,11 @@ class Outbox(Actor):
                 self._follow(message)
             case Unfollow(thread_id):
                 self._session.unfollow(thread_id)
-                self._unasked.pop(thread_id, None)
+                self._held.pop(thread_id, None)
                 self._pending.forget(thread_id)
                 self._backlog.forget(thread_id)
+            case _Settled():
+                self._settle()
             case Speak():
                 self._speak = message
                 self._shape = self._encoder.shape(self._dialect, html=message.html)
@@ -194,6 +217,10 @@ class Outbox(Actor):
             self._queue(envelope)
 
     def _deliver_durable(self, envelope: Envelope, thread_id: str, seq: int) -> None:
+        held = self._held.get(thread_id)
+        if held is not None:  # the log has it
+            held.head = max(held.head, seq)
+            return
         if self._pending.story_full:
             self._backlog.add(thread_id, seq)
             return
@@ -241,32 +268,45 @@ class Outbox(Actor):
     # What is followed
 
     def _follow(self, follow: Follow) -> None:
-        thread_id = follow.thread_id
-        if self._session.cursor(thread_id) is not None and self._is_on_its_way(follow):
+        thread_id, after = follow.thread_id, follow.after
+        if self._session.cursor(thread_id) is not None and (follow.unasked or after is None):
             self._backlog.add(thread_id, follow.head)
             return
+        if follow.unasked and not self._settled:
+            self._hold(follow)
+            return
+        held = self._held.pop(thread_id, None)
+        if after is None:
+            after = follow.head if held is None else held.after
+        head = follow.head if held is None else max(held.head, follow.head)
+        self._begin(thread_id, after, head)
+
+    def _begin(self, thread_id: str, after: int, head: int) -> None:
         # What is queued of the thread would come again from the log.
         for envelope in self._pending.forget(thread_id):
             if isinstance(envelope.event, PartialResult):
                 self._session.rewind_text(_text_id(envelope), envelope.event.offset)
-        after = follow.head if follow.after is None else follow.after
         try:
-            self._session.follow(thread_id, after, follow.head)
+            self._session.follow(thread_id, after, head)
         except CommandRejected as rejected:
             retryable, error_id = ERRORS[rejected.code].retryable, uuid.uuid4().hex[:12]
+            log.warning("command.refused", extra={"code": rejected.code, "error_id": error_id})
             self._note(Error(rejected.code, rejected.message, retryable, error_id), rejected.message, thread_id)
             return
-        if follow.unasked:
-            self._unasked[thread_id] = after
         self._snapshots.add(thread_id)
         self._backlog.add(thread_id)
 
-    def _is_on_its_way(self, follow: Follow) -> bool:
-        """Whether a followed thread need not be moved for this. A client that stands at 0 has nothing, and gets all."""
-        if follow.unasked:
-            return True
-        began = self._unasked.pop(follow.thread_id, 0)
-        return follow.after is None or 0 < began <= follow.after
+    def _hold(self, follow: Follow) -> None:
+        after = follow.head if follow.after is None else follow.after
+        held = self._held.setdefault(follow.thread_id, _Held(after, follow.head))
+        held.after, held.head = min(held.after, after), max(held.head, follow.head)
+
+    def _settle(self) -> None:
+        """Tell what was held back, from where it was joined."""
+        self._settled = True
+        held, self._held = self._held, {}
+        for thread_id, place in held.items():
+            self._begin(thread_id, place.after, place.head)
 
     def _ask_snapshots(self) -> None:
         """All threads have all their events: ask for the running text of those that lack some."""

@@ -166,9 +166,10 @@ class _Door:
             await _answer(stream, answer(503, error_body("busy")), self._limits)
             return
         head = await read_head(stream, self._limits.head_bytes, self._limits.head_s)
-        if isinstance(head, Unreadable):
-            if head.status is not None:
-                await _answer(stream, answer(head.status, _UNREADABLE[head.status]), self._limits)
+        status = _refusal(head)
+        if isinstance(head, Unreadable) or status is not None:
+            if status is not None:
+                await _answer(stream, answer(status, _REFUSED[status]), self._limits)
         elif head.upgrade:
             await self._upgrade(stream, head)
         else:
@@ -213,9 +214,18 @@ class _Door:
         await _answer(stream, answer(status, body, kept), self._limits)
 
 
-_UNREADABLE: Final[Mapping[int, Mapping[str, Any]]] = {
+def _refusal(head: Head | Unreadable) -> int | None:
+    """The status with which a connection is refused for its first head; None: it is not, or nobody waits for it."""
+    if isinstance(head, Unreadable):
+        return head.status
+    return 505 if head.http2 else 400 if head.ambiguous else None
+
+
+_REFUSED: Final[Mapping[int, Mapping[str, Any]]] = {
+    400: error_body("invalid_command", "The request has both a Content-Length and a Transfer-Encoding."),
     408: error_body("invalid_command", "The request was not complete in time."),
     431: error_body("message_too_large", "The head of the request is larger than this server accepts."),
+    505: error_body("invalid_command", "This server speaks HTTP/1.1."),
 }
 
 

@@ -150,11 +150,11 @@ async def open_house(settings: Settings, agents: Sequence[Agent] = ()) -> AsyncI
             agent
         )  # now rather than at its first message: making a client takes a third of a second, and may fail
     files = FileStore(settings.data_dir / "files", limit_bytes=settings.max_file_bytes)
-    await trio.to_thread.run_sync(files.sweep)
     database = await trio.to_thread.run_sync(open_database, settings.database_folder)
     metrics = Metrics(lambda: system.tree())
     system = ActorSystem("system", _tree(database, metrics), intensity=MANY, on_event=_tell(metrics))
     try:
+        await trio.to_thread.run_sync(files.sweep)  # the folder is this server's alone from here on
         async with system:
             find = partial(_find, system)
             store = Store(database, partial(system.find, "/system/storage/writer"))

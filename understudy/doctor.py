@@ -25,7 +25,8 @@ from rich.text import Text
 from transport.auth import load_or_create_secret
 from understudy.config import DATABASE_FILE, FILE, BadSettings, Settings, files, load
 from understudy.storage.errors import DatabaseUnusable
-from understudy.storage.sqlite import open_database
+from understudy.storage.inspection import inspect_database
+from understudy.storage.schema import HEAD
 
 STYLES: Final = {"ok": "green", "note": "yellow", "mend": "red"}
 MIN_PYTHON: Final = (3, 11)
@@ -119,12 +120,12 @@ def _database(settings: Settings) -> Finding:
     try:
         if not path.exists():
             return Finding("database", "note", f"{path.absolute()} is not there yet; the first start makes it")
-        database = open_database(settings.database_folder)
+        version = inspect_database(settings.database_folder)
     except (DatabaseUnusable, OSError) as error:
         return Finding("database", "mend", str(error))
-    database.close()
     size = path.stat().st_size
-    return Finding("database", "ok", f"SQLite {sqlite3.sqlite_version}, {size / 1e6:.1f} MB, schema up to date")
+    schema = "schema up to date" if version == HEAD else "an older schema, which the next start brings up to date"
+    return Finding("database", "ok", f"SQLite {sqlite3.sqlite_version}, {size / 1e6:.1f} MB, {schema}")
 
 
 def _secret(settings: Settings) -> Finding:

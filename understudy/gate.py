@@ -133,14 +133,15 @@ class Gate:
             self.presence.leave(connection_id)
 
     async def _join(self, who: Identity, connection_id: str, outbox: ActorRef, session: Session | None) -> Welcome:
-        if not self.presence.arrive(who.user, connection_id, outbox):
-            cap = self.settings.limits.connections_per_user
-            raise CommandRejected("rate_limited", f"You have {cap} connections already; close one first.")
         try:
             threads = await self.store.live_threads(who.user)
         except StorageError as error:
             log.warning("welcome.without_threads", extra={"reason": str(error)})
             threads = {}
+        # Only now, so that no event comes before the welcome.
+        if not self.presence.arrive(who.user, connection_id, outbox):
+            cap = self.settings.limits.connections_per_user
+            raise CommandRejected("rate_limited", f"You have {cap} connections already; close one first.")
         limits = self.settings.limits
         return Welcome(
             connection_id=connection_id,

@@ -1,7 +1,7 @@
 """The reconnecting client, against servers that misbehave in every way it is made for."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -194,6 +194,101 @@ async def test_a_resync_moves_the_place() -> None:
     async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
         assert [told["type"] for told in await next_events(client, 2)] == ["resync", "agent_thinking"]
         assert client.last_seq == {"t": 41}
+
+
+def replay(threads: Mapping[str, int], head: int) -> list[bytes]:
+    """What a server sends to a resume of the thread `t`."""
+    return [event("agent_thinking", seq) for seq in range(threads["t"] + 1, head + 1)]
+
+
+async def test_events_that_overtake_the_replay_do_not_move_the_place() -> None:
+    """A server that is back tells live events before it has read the resume: every event comes, once, in order."""
+    heard: list[Any] = []
+
+    async def break_off(socket: Socket) -> None:
+        await socket.write([event("agent_thinking", seq) for seq in (1, 2)])
+        await socket.close(1011)
+
+    async def overtake(socket: Socket) -> None:
+        await socket.write([event("agent_thinking", seq) for seq in (5, 6)])
+        heard.append(await hear(socket))
+        await socket.write([event("agent_thinking", 7)])
+        await socket.write(replay(heard[0]["payload"]["threads"], 8))
+        await socket.receive()
+
+    script = Script([break_off, overtake])
+    async with (
+        open_door(script.serve) as port,
+        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
+    ):
+        assert [told["seq"] for told in await next_events(client, 8)] == list(range(1, 9))
+    assert heard == [{"type": "resume", "payload": {"threads": {"t": 2}}}]
+
+
+async def test_a_hole_in_a_connection_is_asked_for() -> None:
+    """Once, from the last event before it; nothing after it is told before it is filled."""
+    heard: list[Any] = []
+
+    async def skip(socket: Socket) -> None:
+        await socket.write([event("agent_thinking", seq) for seq in (1, 2, 5, 6)])
+        heard.append(await hear(socket))
+        await socket.write([event("agent_thinking", 7)])
+        await socket.write(replay(heard[0]["payload"]["threads"], 7))
+        heard.append(await hear(socket))
+
+    script = Script([skip])
+    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
+        assert [told["seq"] for told in await next_events(client, 7)] == list(range(1, 8))
+        await client.cancel("r")
+        with trio.fail_after(5):
+            while len(heard) < 2:
+                await trio.lowlevel.checkpoint()
+    assert [command["type"] for command in heard] == ["resume", "cancel"]
+    assert heard[0]["payload"] == {"threads": {"t": 2}}
+
+
+async def test_a_resume_that_is_not_answered_is_said_again(autojump_clock: trio.testing.MockClock) -> None:
+    """The server refused it, or forgot it."""
+    heard: list[Any] = []
+
+    async def forget(socket: Socket) -> None:
+        await socket.write([event("agent_thinking", seq) for seq in (1, 3)])
+        heard.extend([await hear(socket), await hear(socket)])
+        await socket.write(replay(heard[1]["payload"]["threads"], 3))
+        await socket.receive()
+
+    script = Script([forget])
+    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
+        assert [told["seq"] for told in await next_events(client, 3)] == [1, 2, 3]
+    assert heard == [{"type": "resume", "payload": {"threads": {"t": 1}}}] * 2
+
+
+@pytest.mark.parametrize("thread_id", ["t", None])
+async def test_a_message_that_was_lost_on_the_way_brings_its_whole_story(thread_id: str | None) -> None:
+    """The server had taken it before it died: of a thread never heard of before, the end comes before the beginning."""
+    heard: list[Any] = []
+
+    async def die(socket: Socket) -> None:
+        await hear(socket)
+        await socket.close(1011)
+
+    async def go_on(socket: Socket) -> None:
+        await hear(socket)
+        await socket.write([event("agent_thinking", 4)])
+        await socket.write([event("message_accepted", 1, message_id="mine", run_id="r", content="hi")])
+        heard.append(await hear(socket))
+        await socket.write(replay(heard[0]["payload"]["threads"], 4))
+        await socket.receive()
+
+    script = Script([die, go_on])
+    async with (
+        open_door(script.serve) as port,
+        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
+    ):
+        named = {} if thread_id is None else {"thread_id": thread_id}
+        await client.say("hi", message_id="mine", **named)
+        assert [told["seq"] for told in await next_events(client, 4)] == [1, 2, 3, 4]
+    assert heard == [{"type": "resume", "payload": {"threads": {"t": 1}}}]
 
 
 @pytest.mark.parametrize("code", [1000, 1008, 4401, 4403])

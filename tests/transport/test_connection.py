@@ -1,6 +1,7 @@
 """The actor of a socket: what a client's frames do, and what becomes of the connection."""
 
 import json
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ class Server:
     counts: Counts = field(factory=Counts)
     commands: list[tuple[str, Command]] = field(factory=list)
     joined: list[str] = field(factory=list)
+    connection_ids: list[str] = field(factory=list)
     retry_after: float = 0.0
     refusal: str | None = None
     fault: Exception | None = None
@@ -64,6 +66,7 @@ class Server:
         if self.refusal is not None:
             raise CommandRejected(self.refusal, "Not now.")
         self.joined.append(identity.user)
+        self.connection_ids.append(connection_id)
         return Welcome(connection_id, identity.user, identity.session, "0", {}, 25.0, {}, ())
 
     async def _dispatch(self, identity: Identity, command: Command, outbox: ActorRef) -> None:
@@ -188,6 +191,28 @@ async def test_faulty_frames_are_answered_and_the_connection_lives_on() -> None:
         assert rig.server.counts.errors == [error["code"] for error in errors]
         await rig.send({"type": "ping", "nonce": "n"})
         assert (await rig.event())["data"] == {"nonce": "n"}
+
+
+async def test_a_refusal_can_be_found_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """By the error_id that the client was told: once, with the code, and without a word of what the client sent."""
+    caplog.set_level(logging.INFO, "transport.connection")
+    async with open_rig() as rig:
+        await rig.event()
+        await rig.send("my secret {")
+        told = [(await rig.event())["data"]]
+        for code in ("busy", "storage_unavailable", "not_found"):
+            rig.server.fault = CommandRejected(code, "No.")
+            await rig.send({"type": "message", "content": "my secret"})
+            told.append((await rig.event())["data"])
+        connection = rig.server.connection_ids[0]
+    lines = [record for record in caplog.records if record.name == "transport.connection"]
+    assert [record.getMessage() for record in lines] == ["command.refused"] * 4
+    assert [(record.__dict__["code"], record.__dict__["error_id"]) for record in lines] == [
+        (data["code"], data["error_id"]) for data in told
+    ]
+    assert {record.__dict__["connection_id"] for record in lines} == {connection}
+    assert [record.levelname for record in lines] == ["INFO", "WARNING", "WARNING", "INFO"]
+    assert "secret" not in str([record.__dict__ for record in lines])
 
 
 async def test_a_client_that_sends_only_faults_is_closed() -> None:

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.transport.door import UPGRADE, echo, exchange, get, open_door, raw_socket, status_and_body
+from tests.transport.door import UPGRADE, echo, exchange, get, hello_app, open_door, raw_socket, status_and_body
 from transport.codes import ERRORS
 from transport.http import HttpConfig, ReplayStream, answer, error_body
 from transport.websocket import DoorLimits, serve_door
@@ -221,6 +221,108 @@ async def test_an_idle_connection_is_closed(autojump_clock: trio.testing.MockClo
             while await stream.receive_some():
                 pass
         assert trio.current_time() - started <= HttpConfig().keep_alive_s + 1
+
+
+async def polite(scope: Any, receive: Any, send: Any) -> None:
+    """An application that cancels the request when it is told that it is over, as frameworks do."""
+    if scope["type"] == "lifespan":
+        return
+
+    async def leave(scope: trio.CancelScope) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leave, nursery.cancel_scope)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"hello", "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        nursery.cancel_scope.cancel()
+
+
+GET = b"GET / HTTP/1.1\r\nHost: here\r\n"
+
+
+@pytest.mark.parametrize("app", [mirror, polite])
+@pytest.mark.parametrize("request_", [GET + b"Connection: close\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n"])
+async def test_a_connection_that_serves_once_is_closed_after_the_answer(
+    app: Any, request_: bytes, autojump_clock: trio.testing.MockClock
+) -> None:
+    """At once, not after the time a connection may idle; also when the application cancels itself at the end."""
+    async with open_door(app=app) as port:
+        started = trio.current_time()
+        with trio.fail_after(60):
+            assert (await exchange(port, request_)).startswith(b"HTTP/1.1 200")
+        assert trio.current_time() - started < 1
+
+
+@pytest.mark.parametrize("app", [mirror, polite])
+async def test_a_connection_that_idles_is_closed(app: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """After the time it may be kept alive, counted from its last answer; the requests before it are served."""
+    keep_alive_s = HttpConfig().keep_alive_s
+    async with open_door(app=app) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        for _ in range(3):
+            started = trio.current_time()
+            await stream.send_all(GET + b"\r\n")
+            received = await stream.receive_some()
+            while not received.endswith((b"hello", b"}")):
+                received += await stream.receive_some()
+            assert received.startswith(b"HTTP/1.1 200")
+            await trio.sleep(keep_alive_s - 1)
+        with trio.fail_after(60):
+            assert await stream.receive_some() == b""
+        assert trio.current_time() - started == pytest.approx(keep_alive_s, abs=0.5)
+
+
+async def test_a_body_that_nobody_reads_does_not_keep_the_connection(autojump_clock: trio.testing.MockClock) -> None:
+    """The application answers without a look at what it is sent: the answer comes, and the connection ends."""
+
+    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await trio.sleep(1)
+            await hello_app(scope, receive, send)
+
+    body = b"".join(b"1\r\nx\r\n" for _ in range(50))
+    request = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + body
+    async with open_door(app=deaf) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(request + b"0\r\n\r\n")
+        received = b""
+        with trio.fail_after(60):
+            while chunk := await stream.receive_some():
+                received += chunk
+        assert received.endswith(b"hello")
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+TWO_ENDS = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+
+
+async def test_http2_is_not_spoken(autojump_clock: trio.testing.MockClock) -> None:
+    """A request for h2c is answered in HTTP/1.1 alone; the preface is refused, first or later on a connection."""
+    async with open_door(app=mirror) as port:
+        upgraded = await exchange(port, GET + H2C)
+        assert upgraded.startswith(b"HTTP/1.1 200")
+        assert upgraded.count(b"HTTP/") == 1
+        status, body = status_and_body(await exchange(port, PREFACE))
+        assert (status, body["error"]["code"]) == (505, "invalid_command")
+        later = await exchange(port, GET + b"\r\n" + PREFACE)
+        assert later.startswith(b"HTTP/1.1 200")
+        assert b"}HTTP/1.1 505" in later
+
+
+@pytest.mark.parametrize("name", [b"Content-Length", b"cOnTeNt-LeNgTh"])
+async def test_a_body_with_two_ends_is_refused(name: bytes) -> None:
+    """400 and the end of the connection, for the first request of a connection and for a later one."""
+    request = TWO_ENDS.replace(b"Content-Length", name)
+    async with open_door(app=mirror) as port:
+        status, body = status_and_body(await exchange(port, request))
+        assert (status, body["error"]["code"]) == (400, "invalid_command")
+        later = await exchange(port, GET + b"\r\n" + request + GET + b"\r\n")
+        assert later.startswith(b"HTTP/1.1 200")
+        assert b"}HTTP/1.1 400" in later
+        assert later.count(b"HTTP/1.1 ") == 2
 
 
 async def test_a_request_that_is_not_http_is_refused() -> None:

@@ -345,30 +345,76 @@ async def test_following_again_starts_where_the_client_says() -> None:
         assert await rig.seqs(2) == [5, 8]
 
 
-async def test_a_resume_that_comes_after_its_events_does_not_repeat_them() -> None:
-    """A client that reconnects at 5 was told of 6 and 7 before its resume was read: they do not come again."""
+async def test_a_resume_gets_exactly_what_follows_it_whenever_it_comes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A thread joined unasked, its live events and the client's resume, in every order and from every place."""
+    steps = range(5)  # joined unasked at 5, then 6, 7, 8, and the resume before the first, the second …
+    cases = {f"{at}-{after}": (at, after) for at in steps for after in range(9)}
     async with open_rig() as rig:
+        rig.log.events = [thought(seq, name) for name in cases for seq in range(1, 9)]
+        for name, (at, after) in cases.items():
+            head = max(5, 4 + at)
+            told = [Follow(name, None, 5, unasked=True), *(Deliver(thought(seq, name)) for seq in (6, 7, 8))]
+            for message in [*told[:at], Follow(name, min(after, head), head), *told[at:]]:
+                rig.outbox.tell(message)
+        expected = {name: list(range(min(after, max(5, 4 + at)) + 1, 9)) for name, (at, after) in cases.items()}
+        frames = await rig.frames(sum(map(len, expected.values())))
+        await trio.sleep(5)
+        rig.tell(Envelope(Pong("end"), 1.0))
+        assert [frame["type"] for frame in await rig.frames(1)] == ["pong"]
+    got: dict[str, list[int]] = {name: [] for name in cases}
+    for frame in frames:
+        got[frame["thread_id"]].append(frame["seq"])
+    assert got == expected
+
+
+async def test_a_client_that_never_resumes_gets_its_events_a_little_later(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What was joined unasked is told from where it was joined; text is asked for; later threads are told at once."""
+    async with open_rig() as rig:
+        started = trio.current_time()
         rig.log.events = [thought(seq) for seq in range(1, 8)]
-        rig.outbox.tell(Follow("t", None, 5, unasked=True))
-        rig.tell(thought(6), thought(7))
-        rig.outbox.tell(Follow("t", 5, 7))
+        rig.outbox.tell(Follow("t", 4, 5, unasked=True))
+        rig.outbox.tell(Follow("t", None, 6, unasked=True))
+        rig.tell(thought(6), text(0, "early"), thought(7))
+        assert await rig.seqs(3) == [5, 6, 7]
+        assert trio.current_time() - started == pytest.approx(OutboxLimits().settle_s, abs=0.5)
         rig.tell(thought(8))
-        assert await rig.seqs(3) == [6, 7, 8]
-        rig.outbox.tell(Follow("t", 5, 8))  # it has said it before: now it means it
-        rig.log.events.append(thought(8))
-        assert await rig.seqs(3) == [6, 7, 8]
+        assert await rig.seqs(1) == [8]
+        assert rig.snapshots == ["t"]
+        rig.outbox.tell(Follow("u", 2, 2, unasked=True))
+        rig.tell(thought(3, "u"))
+        started = trio.current_time()
+        assert await rig.seqs(1) == [3]
+        assert trio.current_time() == pytest.approx(started, abs=0.1)
 
 
-@pytest.mark.parametrize("after", [0, 3])
-async def test_a_resume_from_before_what_was_told_unasked_gets_everything_after_it(after: int) -> None:
-    """It stands further back than where the thread was joined, or has nothing at all."""
+async def test_speaking_in_a_thread_that_is_held_back_lets_it_go() -> None:
+    """From where it was joined, at once; leaving it forgets it."""
+    async with open_rig(settle_s=1000) as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 8)]
+        rig.outbox.tell(Follow("t", 4, 4, unasked=True))
+        rig.tell(thought(5), thought(6))
+        rig.outbox.tell(Follow("t", None, 6))
+        rig.tell(thought(7))
+        assert await rig.seqs(3) == [5, 6, 7]
+        rig.outbox.tell(Follow("u", 0, 3, unasked=True))
+        rig.outbox.tell(Unfollow("u"))
+        rig.tell(thought(1, "u"), Envelope(Pong("end"), 1.0))
+        assert [frame["type"] for frame in await rig.frames(1)] == ["pong"]
+
+
+async def test_a_late_resume_goes_where_the_client_says(autojump_clock: trio.testing.MockClock) -> None:
+    """Back to what was told unasked already, as it may have been lost on the way."""
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 8)]
         rig.outbox.tell(Follow("t", 5, 5, unasked=True))
         rig.tell(thought(6), thought(7))
         assert await rig.seqs(2) == [6, 7]
-        rig.outbox.tell(Follow("t", after, 7))
-        assert await rig.seqs(7 - after) == list(range(after + 1, 8))
+        rig.outbox.tell(Follow("t", 3, 7))
+        assert await rig.seqs(4) == [4, 5, 6, 7]
 
 
 async def test_joining_unasked_moves_nothing_that_is_followed() -> None:

@@ -174,6 +174,7 @@ async def test_a_server_that_runs_already(
     assert findings["port"].state == "note"
     assert "already answers" in findings["port"].text
     assert findings["database"].state == "ok"
+    assert findings["database"].state == "ok"
     assert findings["data folder"].state == "ok"
     await running.stop()
 

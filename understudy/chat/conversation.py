@@ -25,7 +25,16 @@ from actors import (
 )
 from transport.codes import ERRORS
 from transport.errors import CommandRejected
-from transport.events import AgentProgress, Envelope, Event, MessageAccepted, Typing
+from transport.events import (
+    TERMINAL,
+    AgentProgress,
+    Envelope,
+    Error,
+    Event,
+    FinalResponse,
+    MessageAccepted,
+    Typing,
+)
 from transport.outbox import Deliver, Reply
 from understudy.chat.arc import Ending
 from understudy.chat.envelope import wrap
@@ -367,6 +376,18 @@ class Conversation(Actor):
         for envelope in envelopes:
             self.services.observer.event(envelope)
             self.followers.deliver(envelope)
+            if isinstance(envelope.event, (MessageAccepted, *TERMINAL)):
+                self._log_run(envelope)
+
+    def _log_run(self, envelope: Envelope) -> None:
+        extra = {"thread_id": self.log.thread_id, "run_id": envelope.run_id, "agent_type": envelope.agent_type}
+        match envelope.event:
+            case MessageAccepted():
+                log.info("run.accepted", extra=extra)
+            case Error(code=code, error_id=error_id):
+                log.warning("run.failed", extra=extra | {"code": code, "error_id": error_id})
+            case FinalResponse(status=status):
+                log.info("run.ended", extra=extra | {"status": status.value})
 
     def _rest(self, context: Context) -> None:
         if self.runs or self.followers:

@@ -20,6 +20,7 @@ from .errors import StorageUnavailable as StorageUnavailable
 from .errors import Unstorable as Unstorable
 from .files import FileStore as FileStore
 from .files import display_name as display_name
+from .inspection import inspect_database as inspect_database
 from .rows import File as File
 from .rows import LoggedEvent as LoggedEvent
 from .rows import Message as Message

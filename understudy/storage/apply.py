@@ -71,8 +71,17 @@ def apply(connection: Connection, work: Work) -> bool:
             if not added and queries.file(connection, file.owner, file.id) != file:
                 raise AlreadyStored("file", file.id)
         case Probe():
-            pass
+            _probe(connection)
     return True
+
+
+def _probe(connection: Connection) -> None:
+    """Change the one number of the file that is nobody's, so that its first page is written.
+
+    An UPDATE that sets what is there already writes nothing: SQLite compares.
+    """
+    number = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA user_version = {0 if number else 1}")
 
 
 def append_all(connection: Connection, changes: Sequence[Change]) -> bool:

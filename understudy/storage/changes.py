@@ -93,7 +93,7 @@ class AddFile:
 
 @frozen
 class Probe:
-    """Store nothing, but take the write lock and commit: a sign that writing works."""
+    """Keep nothing, but write a page and commit: a sign that writing works."""
 
 
 Work: TypeAlias = Change | RenameThread | DeleteThread | AddFile | Probe

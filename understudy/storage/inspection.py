@@ -12,7 +12,7 @@ FILE_NAME: Final = "understudy.db"
 BUSY_TIMEOUT_MS: Final = 2_000
 """How long to wait for another process's write lock (a backup, a shell); below the deadline of a commit."""
 LARGEST_CHECKED_BYTES: Final = 64_000_000
-"""Up to this size every page is looked at, at start: that takes about 5 ms a megabyte."""
+"""Up to this size every page is looked at, at start: that takes 1 to 5 ms a megabyte."""
 
 
 def inspect_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> str | None:

@@ -26,6 +26,7 @@ LONGEST_QUERY: Final = 200
 _THREAD = (_t.owner, _t.id, _t.title, _t.agent_type, _t.pillar, _t.created_at, _t.updated_at, _t.last_seq)
 _MESSAGE = tuple(column for column in schema.messages.c if column.name != "number")
 _EVENT = (_e.seq, _e.type, _e.run_id, _e.body)
+_ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sorted_tables)
 
 
 def thread(connection: Connection, owner: str, thread_id: str) -> Thread | None:
@@ -118,8 +119,9 @@ def files(connection: Connection, owner: str, ids: Sequence[str]) -> list[File]:
 
 
 def alive(connection: Connection) -> bool:
-    """Whether the tables can be read at all."""
-    connection.execute(select(_t.id).limit(1)).all()
+    """Whether the tables can be read at all: a row of each, whose pages come from the disk after any write."""
+    for rows in _ONE_ROW_OF_EACH:
+        connection.execute(rows).all()
     return True
 
 

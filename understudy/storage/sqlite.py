@@ -104,7 +104,7 @@ def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) 
                 pass  # a file that cannot be written is found now, not at the first message
         else:
             _upgrade(writing)
-        return Database(path, writing, reading, _identity(path), lock)
+        return Database(path.absolute(), writing, reading, _identity(path), lock)
     except BaseException as error:
         reading.dispose()
         writing.dispose()

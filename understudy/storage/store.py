@@ -127,17 +127,21 @@ class Store:
         return await self._read(queries.files, owner, tuple(ids[:LARGEST_PAGE]))
 
     async def check(self) -> None:
-        """Return if the database can be read and written now; raises StorageUnavailable within a second if not."""
+        """Return if the database can be read and written now; raises StorageUnavailable within a second if not.
+
+        A page is written for it, and the file must still be the one that was opened.
+        """
         try:
             with trio.fail_after(PROBE_DEADLINE_S):
+                # First the writer, who knows best what is amiss; its last try is over before the second is.
+                await self._write(Probe(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
                 await self._read(queries.alive)
-                await self._write(Probe())
         except trio.TooSlowError:
             raise StorageUnavailable(f"no answer within {PROBE_DEADLINE_S:g} s") from None
 
-    async def _write(self, work: Work) -> bool:
+    async def _write(self, work: Work, deadline_s: float | None = None) -> bool:
         # No cancel scope where nothing is amiss: it would cost more than the ask, which has a deadline of its own.
-        deadline = trio.current_time() + self.deadline_s
+        deadline = trio.current_time() + (self.deadline_s if deadline_s is None else deadline_s)
         await self._wait_turn(deadline)
         try:
             while True:

@@ -6,6 +6,8 @@
 4. Each change has a savepoint, so one that is refused takes nothing with it.
 """
 
+import logging
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -22,8 +24,12 @@ from .errors import ChangeRefused, StorageUnavailable, driver_words
 from .group import Outcome, commit_group
 from .sqlite import Database
 
+log = logging.getLogger(__name__)
 LARGEST_GROUP: Final = 512
 """Changes in one transaction: beyond this the fsync is a small part of it, and the first asker waits for the last."""
+
+LOG_EVERY_S: Final = 1.0
+"""Askers try again fifty times a second, and each of their groups fails for the same reason."""
 
 
 @define(eq=False)
@@ -60,6 +66,8 @@ class StoreWriter(Actor):
         self.waiting: list[Write] = []
         self.connection: Connection | None = None
         self.one_thread = trio.CapacityLimiter(1)
+        self.logged_at = -math.inf
+        self.file_gone = False
 
     async def receive(self, message: object, context: Context) -> None:
         """Take a write into the next group."""
@@ -90,11 +98,10 @@ class StoreWriter(Actor):
         began = trio.current_time()
         try:
             outcomes = await trio.to_thread.run_sync(self._commit, [ask.work for ask in group], limiter=self.one_thread)
-        except (SQLAlchemyError, sqlite3.Error) as error:
-            self.statistics.failed_groups += 1
-            for ask in group:
-                ask.fail(StorageUnavailable(driver_words(error)))
+        except (StorageUnavailable, SQLAlchemyError, sqlite3.Error) as error:
+            self._failed(group, error)
             return
+        self.file_gone = False
         self.statistics.groups += 1
         events = sum(len(ask.work.events) for ask in group if isinstance(ask.work, Change))
         self.on_commit(events, trio.current_time() - began)
@@ -106,7 +113,21 @@ class StoreWriter(Actor):
                 self.statistics.changes += 1
                 ask.reply(outcome)
 
+    def _failed(self, group: Sequence[Write], error: Exception) -> None:
+        self.statistics.failed_groups += 1
+        reason = error.reason if isinstance(error, StorageUnavailable) else driver_words(error)
+        for ask in group:
+            ask.fail(StorageUnavailable(reason))
+        if isinstance(error, StorageUnavailable):  # of the file: it stays away, and saying so once is enough
+            news, self.file_gone = not self.file_gone, True
+        else:
+            news = trio.current_time() >= self.logged_at + LOG_EVERY_S
+            self.logged_at = trio.current_time() if news else self.logged_at
+        if news:
+            log.error("storage.commit_failed", extra={"reason": reason, "changes": len(group)})
+
     def _commit(self, group: Sequence[Work]) -> list[Outcome]:
+        self.database.check_file()
         if self.connection is None:
             self.connection = self.database.writing.connect()
         try:

@@ -9,11 +9,11 @@ import msgspec
 import trio
 
 from understudy.tools import draw
-from understudy.tools.chart_data import Plan, Points, collect
-from understudy.tools.duck import Table, attached, with_table
+from understudy.tools.chart_data import Plan, Points
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
+from understudy.tools.table_process import ask_table, attached
 from understudy.tools.tables import TableId
 from understudy.tools.tool import ToolContext, tool
 
@@ -40,11 +40,7 @@ async def chart_table(
 ) -> ToolResult:
     """Draw a chart of an attached table: bars by category, a line over time, a pie, a histogram or points."""
     file = await attached(context, file_id)
-
-    def job(table: Table) -> Points:
-        return collect(table, x, y, aggregate, kind)
-
-    points = await with_table(file, job)
+    points = await ask_table(file, context.owner, "chart", (x, y, aggregate, kind), Points)
     spec = build_spec(points)
     svg = await render(spec)
     title = title_of(points.plan)

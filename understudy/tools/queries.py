@@ -85,7 +85,7 @@ def no_such_column(name: str, columns: Sequence[Column]) -> ToolError:
 
 def _fault(error: duckdb.Error, table: Table) -> Exception:
     """What to tell the user: never where anything is kept on this machine."""
-    if isinstance(error, duckdb.InterruptException | duckdb.OutOfMemoryException):
+    if isinstance(error, duckdb.OutOfMemoryException):
         return error
     text = str(error)
     if isinstance(error, duckdb.PermissionException) or "read-only mode" in text:

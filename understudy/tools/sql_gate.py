@@ -49,7 +49,11 @@ def admit(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise _refused("There is no query." if not statements else "Only one query at a time is allowed.")
     if statements[0].type != duckdb.StatementType.SELECT:
         raise _refused(_ONLY_READING)
-    tree = json.loads(connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
+    written = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0]
+    try:
+        tree = json.loads(written)
+    except RecursionError:
+        raise _refused("The query is nested too deeply.") from None
     if tree.get("error"):
         raise _refused(_ONLY_READING)
     named = {str(entry.get("key")).lower() for node in _nodes(tree) for entry in _named(node)}

@@ -1,19 +1,18 @@
 """From an uploaded file to the table ``data``: which format it has, how it is encoded, what its numbers look like.
 
-Pure of trio: runs in the worker thread of `duck`. The content decides; the name only breaks ties.
+Runs in the process of `table_worker`. The content decides; the name only breaks ties.
 """
 
 import codecs
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, Final
 
 import duckdb
+from attrs import frozen
 
 from understudy.tools.errors import ToolError
-from understudy.tools.tool import StoredFile
 
 MAX_COLUMNS: Final = 1_000
 _SAMPLE: Final = 64 * 1024
@@ -37,30 +36,37 @@ _COMMA_DECIMAL: Final = r"^\s*[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?\s*$"
 _COMMA_GROUPS: Final = r"^\s*[-+]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?\s*$"
 
 
-def load(connection: duckdb.DuckDBPyConnection, file: StoredFile, check: Callable[[], None]) -> None:
-    """Create the table ``data`` from `file`. `check` is called between steps and may raise to end the work.
+@frozen
+class TableFile:
+    """An uploaded file: the user's name for it, and where its content is."""
+
+    name: str
+    path: Path
+
+
+def load(connection: duckdb.DuckDBPyConnection, file: TableFile, folder: Path) -> None:
+    """Create the table ``data`` from `file`; a copy of it in another encoding may be left behind in `folder`.
 
     Raises `ToolError` ``invalid_table``, with a sentence that names the file but not where it is kept.
     """
     head = _head(file)
     if head.startswith(b"PAR1"):
-        _create(connection, file, check, "read_parquet", file.path, ({},))
+        _create(connection, file, "read_parquet", file.path, ({},))
     else:
-        with tempfile.TemporaryDirectory(prefix="understudy-table-") as folder:
-            path, first = _text(file, head, Path(folder), check)
-            if _looks_like_json(file, first):
-                _create(connection, file, check, "read_json", path, ({}, {"sample_size": -1}))
-            else:
-                _read_csv(connection, file, check, path, first)
-    _tidy(connection, check)
+        path, first = _text(file, head, folder)
+        if _looks_like_json(file, first):
+            _create(connection, file, "read_json", path, ({}, {"sample_size": -1}))
+        else:
+            _read_csv(connection, file, path, first)
+    _tidy(connection)
 
 
-def _bad(file: StoredFile, why: str) -> ToolError:
+def _bad(file: TableFile, why: str) -> ToolError:
     name = file.name if len(file.name) <= 80 else file.name[:79] + "…"
     return ToolError("invalid_table", f"“{name}” cannot be read as a table: {why}.")
 
 
-def _head(file: StoredFile) -> bytes:
+def _head(file: TableFile) -> bytes:
     try:
         with file.path.open("rb") as stream:
             head = stream.read(_SAMPLE)
@@ -75,11 +81,11 @@ def _head(file: StoredFile) -> bytes:
     return head
 
 
-def _text(file: StoredFile, head: bytes, folder: Path, check: Callable[[], None]) -> tuple[Path, str]:
+def _text(file: TableFile, head: bytes, folder: Path) -> tuple[Path, str]:
     """The file as UTF-8, rewritten into `folder` when it is in something else, and how its text begins."""
     if head.startswith(_UTF16):
         encoding = "utf-16"
-    elif _is_utf8(file.path, check):
+    elif _is_utf8(file.path):
         return file.path, head.decode("utf-8-sig", errors="ignore")
     else:
         # What is not UTF-8 is, of tables, nearly always Windows-1252, which agrees with Latin-1 on every letter.
@@ -88,7 +94,6 @@ def _text(file: StoredFile, head: bytes, folder: Path, check: Callable[[], None]
     try:
         with path.open("w", encoding="utf-8", newline="") as rewritten:
             for piece in _pieces(file.path, encoding, "replace" if encoding == "cp1252" else "strict"):
-                check()
                 rewritten.write(piece)
     except UnicodeError:
         raise _bad(file, "its text is damaged") from None
@@ -102,38 +107,36 @@ def _pieces(path: Path, encoding: str, errors: str) -> Iterator[str]:
             yield piece
 
 
-def _is_utf8(path: Path, check: Callable[[], None]) -> bool:
+def _is_utf8(path: Path) -> bool:
     try:
         for _ in _pieces(path, "utf-8", "strict"):
-            check()
+            pass
     except UnicodeDecodeError:
         return False
     return True
 
 
-def _looks_like_json(file: StoredFile, first: str) -> bool:
+def _looks_like_json(file: TableFile, first: str) -> bool:
     suffix = PurePath(file.name).suffix.lower()
     if suffix in _JSON:
         return True
     return suffix not in _SEPARATED and first.lstrip().startswith(("[", "{"))
 
 
-def _read_csv(
-    connection: duckdb.DuckDBPyConnection, file: StoredFile, check: Callable[[], None], path: Path, first: str
-) -> None:
+def _read_csv(connection: duckdb.DuckDBPyConnection, file: TableFile, path: Path, first: str) -> None:
     separated = PurePath(file.name).suffix.lower() in _SEPARATED
     if first.lstrip().startswith("<") and not separated:
         raise _bad(file, "it is a page or XML, not a table")
     delimiter = _delimiter(first)
     tries = tuple({**each, "delim": delimiter} for each in _CSV_TRIES) if delimiter else _CSV_TRIES
-    _create(connection, file, check, "read_csv", path, tries)
+    _create(connection, file, "read_csv", path, tries)
     names = _names(connection)
     if _header_was_missed(connection, names):
         connection.execute("DROP TABLE data")
-        _create(connection, file, check, "read_csv", path, tuple({**each, "header": True} for each in tries))
+        _create(connection, file, "read_csv", path, tuple({**each, "header": True} for each in tries))
     elif len(names) == 1 and not separated and " " in names[0]:
         raise _bad(file, "it looks like plain text, without columns")
-    _mend_numbers(connection, check, decimal_comma=delimiter == ";")
+    _mend_numbers(connection, decimal_comma=delimiter == ";")
 
 
 def _delimiter(first: str) -> str | None:
@@ -158,16 +161,15 @@ def _header_was_missed(connection: duckdb.DuckDBPyConnection, names: Sequence[st
 
 def _create(
     connection: duckdb.DuckDBPyConnection,
-    file: StoredFile,
-    check: Callable[[], None],
+    file: TableFile,
     reader: str,
     path: Path,
     tries: Sequence[Mapping[str, Any]],
 ) -> None:
     """Read the file with the first of the `tries` that works."""
-    fault = "its content does not fit together"
+    # No line is named: the one in DuckDB's message is often that of our own query, not one of the file.
+    fault = "one of its rows does not fit the rest" if reader == "read_csv" else "its content does not fit together"
     for options in tries:
-        check()
         given = "".join(f", {name} := ${name}" for name in options)
         try:
             connection.execute(
@@ -176,12 +178,7 @@ def _create(
             ).fetchall()
         except duckdb.OutOfMemoryException:
             raise _bad(file, "it needs more memory than a table may use here") from None
-        except duckdb.InterruptException:
-            check()
-            raise
-        except duckdb.Error as error:
-            line = re.search(r"(?i)\bline:? (\d+)", str(error)) if reader == "read_csv" else None
-            fault = f"line {line[1]} does not fit the rest" if line else fault
+        except duckdb.Error:
             continue
         if len(_names(connection)) > MAX_COLUMNS:
             raise _bad(file, f"it has more than {MAX_COLUMNS:,} columns")
@@ -194,14 +191,13 @@ def _literal_path(path: Path) -> str:
     return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
-def _mend_numbers(connection: duckdb.DuckDBPyConnection, check: Callable[[], None], *, decimal_comma: bool) -> None:
+def _mend_numbers(connection: duckdb.DuckDBPyConnection, *, decimal_comma: bool) -> None:
     """Columns of text in which every value is a number written with commas become numbers."""
     european = (_COMMA_DECIMAL, "replace(replace({}, '.', ''), ',', '.')")
     english = (_COMMA_GROUPS, "replace({}, ',', '')")
     ways = (european, english) if decimal_comma else (english, european)
     described = connection.execute("SELECT column_name FROM (DESCRIBE data) WHERE column_type = 'VARCHAR'").fetchall()
     for (name,) in described:
-        check()
         column = '"' + name.replace('"', '""') + '"'
         for pattern, plain in ways:
             fits = connection.execute(
@@ -214,9 +210,8 @@ def _mend_numbers(connection: duckdb.DuckDBPyConnection, check: Callable[[], Non
                 break
 
 
-def _tidy(connection: duckdb.DuckDBPyConnection, check: Callable[[], None]) -> None:
+def _tidy(connection: duckdb.DuckDBPyConnection) -> None:
     """Times with a zone become UTC, so that a table reads the same on every machine."""
-    check()
     connection.execute("SET TimeZone = 'UTC'")
     zoned = "SELECT column_name FROM (DESCRIBE data) WHERE column_type = 'TIMESTAMP WITH TIME ZONE'"
     for (name,) in connection.execute(zoned).fetchall():

@@ -3,10 +3,10 @@
 from typing import Annotated, Any, Final
 
 from understudy.tools import profiling, queries
-from understudy.tools.duck import Table, attached, with_table
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
+from understudy.tools.table_process import ask_table, attached
 from understudy.tools.tool import ToolContext, tool
 
 MAX_ROWS: Final = 1_000
@@ -19,7 +19,7 @@ async def profile_table(file_id: TableId, context: ToolContext) -> ToolResult:
     """Describe an attached table: rows, columns, types, missing and distinct values, ranges, averages, quartiles,
     most frequent values, and rows that occur more than once."""
     file = await attached(context, file_id)
-    found = await with_table(file, profiling.profile)
+    found = await ask_table(file, context.owner, "profile", (), dict[str, Any])
     return ToolResult({"file": file.name, **found}, f"{file.name}: {profiling.sentence(found)}")
 
 
@@ -35,11 +35,7 @@ async def query_table(
     if not 1 <= limit <= MAX_ROWS:
         raise ToolError("invalid_arguments", f"limit must be between 1 and {MAX_ROWS:,}, not {limit:,}.")
     file = await attached(context, file_id)
-
-    def job(table: Table) -> queries.Answer:
-        return queries.run(table, sql, limit)
-
-    answer = await with_table(file, job)
+    answer = await ask_table(file, context.owner, "query", (sql, limit), queries.Answer)
     value = {
         "columns": [{"name": column.name, "type": column.type} for column in answer.columns],
         "rows": answer.rows,

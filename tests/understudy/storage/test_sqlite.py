@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from understudy.storage import CannotOpen, NotADatabase, SchemaTooNew, migrations, open_database, schema
+from understudy.storage.lock import LOCK_NAME
 from understudy.storage.sqlite import FILE_NAME
 
 
@@ -90,7 +91,7 @@ def test_a_file_that_is_not_a_database(tmp_path, content) -> None:
     with pytest.raises(NotADatabase, match="is not a database of understudy"):
         open_database(tmp_path)
     assert path.read_bytes() == content
-    assert [child.name for child in tmp_path.iterdir()] == [FILE_NAME]
+    assert {child.name for child in tmp_path.iterdir()} == {FILE_NAME, LOCK_NAME}
 
 
 def test_the_database_of_another_program(tmp_path) -> None:
@@ -191,9 +192,9 @@ def test_readers_cannot_write(database) -> None:
 
 
 def test_two_starts_at_once_migrate_once(tmp_path) -> None:
-    """The second waits for the first one's lock and finds the work done."""
+    """The second waits for the first one's end and finds the work done."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(2) as pool:
-        for database in pool.map(open_database, [tmp_path, tmp_path]):
-            database.close()
+        for _ in pool.map(lambda folder: open_database(folder).close(), [tmp_path, tmp_path]):
+            pass

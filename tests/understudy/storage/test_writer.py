@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,15 @@ import trio
 from sqlalchemy import event
 
 from actors import ActorSystem, Ask, ChildSpec, Restart, StopMode, Supervisor, UnhandledMessage
-from understudy.storage import ChangeRefused, SequenceConflict, StorageUnavailable, Store, StoreWriter, open_database
+from understudy.storage import (
+    ChangeRefused,
+    SequenceConflict,
+    StorageUnavailable,
+    Store,
+    StoreWriter,
+    open_database,
+    writer,
+)
 from understudy.storage.changes import Probe
 from understudy.storage.sqlite import FILE_NAME
 from understudy.storage.writer import LARGEST_GROUP, ReadStatistics, Write
@@ -213,6 +222,108 @@ async def test_a_full_disk_takes_nothing_of_the_group(folder, make) -> None:
         await store.commit(big)
         assert stored(folder) == {"t1": list(range(1, 10))}
     database.close()
+
+
+def failures(caplog):
+    """What the log says of commits that failed, as (level, reason)."""
+    told = [record for record in caplog.records if record.message == "storage.commit_failed"]
+    return [(record.levelname, record.reason) for record in told]
+
+
+async def test_a_failed_commit_is_logged_once_a_second(folder, make, caplog, monkeypatch) -> None:
+    """With the driver's words; the store's own tries do not fill the log."""
+    monkeypatch.setattr(writer, "LOG_EVERY_S", 1000.0)
+    database = open_database(folder)
+    event.listen(database.writing, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count=60"))
+    big = make.change(thread=make.thread(), events=make.events(1, 9, note="x" * 100_000))
+    async with running(database, deadline_s=0.1) as (store, ref):
+        with pytest.raises(StorageUnavailable, match="full"):
+            await store.commit(big)
+        before = (await ref.ask(ReadStatistics())).failed_groups
+        assert before > 1
+        assert failures(caplog) == [("ERROR", "database or disk is full")]
+        monkeypatch.setattr(writer, "LOG_EVERY_S", 0.0)
+        with pytest.raises(StorageUnavailable, match="full"):
+            await store.commit(big)
+        assert len(failures(caplog)) == 1 + (await ref.ask(ReadStatistics())).failed_groups - before
+    assert all("xxx" not in repr(record.__dict__) for record in caplog.records)
+    database.close()
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+async def test_a_database_file_that_was_taken_away(folder, make, caplog, how) -> None:
+    """Nobody is told that something is stored which no start will find; with the file back, storing goes on."""
+    database = open_database(folder)
+    path, aside = folder / FILE_NAME, folder / "aside"
+    async with running(database, deadline_s=0.1) as (store, _):
+        await store.commit(make.opening())
+        path.rename(aside)
+        if how == "replaced":
+            path.write_bytes(aside.read_bytes())
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable, match="removed or replaced"):
+                await store.commit(make.change(events=make.events(2, 2)))
+        with pytest.raises(StorageUnavailable, match="removed or replaced"):
+            await store.check()
+        assert path.exists() == (how == "replaced")
+        assert failures(caplog) == [("ERROR", "the database file was removed or replaced")]
+        aside.rename(path)
+        await store.commit(make.change(events=make.events(2, 2)))
+        await store.check()
+        path.rename(aside)
+        with pytest.raises(StorageUnavailable):
+            await store.check()
+        assert len(failures(caplog)) == 2
+        aside.rename(path)
+    assert stored(folder) == {"t1": [1, 2]}
+    database.close()
+
+
+async def test_a_writer_that_comes_after_the_file_went(folder, make) -> None:
+    """Its first connection does not make an empty database in the old one's place, and neither do readers."""
+    database = open_database(folder)
+    (folder / FILE_NAME).unlink()
+    async with running(database, deadline_s=0.05) as (store, _):
+        with pytest.raises(StorageUnavailable, match="removed"):
+            await store.commit(make.opening())
+        with pytest.raises(StorageUnavailable, match="unable to open"):
+            await store.thread("ann", "t1")
+    assert not (folder / FILE_NAME).exists()
+    database.close()
+
+
+async def test_checking_writes(database, make) -> None:
+    """A check fails when no byte can be written to a file, and says why within its second."""
+    async with running(database, deadline_s=0.1) as (store, _):
+        await store.commit(make.opening())
+        await store.check()
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            with pytest.raises(StorageUnavailable, match="disk I/O error"):
+                await store.check()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await store.check()
+
+
+async def test_checking_reads(database, folder, make) -> None:
+    """A file whose pages were overwritten where it lies is found, though its name and inode are the same."""
+    async with running(database, deadline_s=0.1) as (store, _):
+        await store.check()
+        with (folder / FILE_NAME).open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\xff" * ((folder / FILE_NAME).stat().st_size - 4096))
+        with pytest.raises(StorageUnavailable, match="malformed"):
+            await store.check()
+
+
+async def test_a_check_says_why_also_with_the_usual_deadline(database, folder) -> None:
+    """The reason, and not that there was no answer in time."""
+    async with running(database) as (store, _):
+        (folder / FILE_NAME).rename(folder / "aside")
+        with trio.fail_after(1.5), pytest.raises(StorageUnavailable, match="removed or replaced"):
+            await store.check()
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ import pytest
 import trio
 
 from understudy.tools import StoredFile, ToolContext, ToolError
-from understudy.tools.duck import Table, with_table
+from understudy.tools.duck import open_table
+from understudy.tools.table_file import TableFile
 from understudy.tools.tables import profile_table, query_table
 
 Attach = Callable[..., ToolContext]
@@ -68,7 +69,7 @@ async def test_parquet_is_read_whatever_its_name(attach: Attach, tmp_path: Path)
         ("a.txt", "This is a sentence of text. It goes on\nfor some lines\n", "plain text"),
         ("a.json", '{"a":1,"b":[1,2}', "fit together"),
         ("a.parquet", b"PAR1" + b"x" * 50, "fit together"),
-        ("a.csv", "a,b\n1,2\n3\n4,5,6\n", "does not fit"),
+        ("a.csv", "a,b\n1,2\n3\n4,5,6\n", "one of its rows does not fit the rest"),
     ],
 )
 async def test_what_is_no_table_is_told(attach: Attach, name: str, content: str | bytes, told: str) -> None:
@@ -146,6 +147,8 @@ async def test_queries(attach: Attach, sql: str, expected: list[object]) -> None
         "SELECT len(range(n)) FROM (SELECT 1000000000 AS n)",
         "SELECT format('{:>1000000000}', 1)",
         "SELECT '" + "x" * 20_000 + "'",
+        "SELECT " + "+".join("1" * 900),
+        "SELECT * FROM " + "(SELECT * FROM " * 400 + "data" + ")" * 400,
     ],
 )
 async def test_only_one_reading_query_runs(attach: Attach, sql: str) -> None:
@@ -158,6 +161,7 @@ async def test_only_one_reading_query_runs(attach: Attach, sql: str) -> None:
 async def test_below_the_gate_files_are_closed_too(attach: Attach) -> None:
     """Should a query slip through, DuckDB itself may neither read, nor write, nor be told otherwise."""
     file = await attach("a.csv", SALES).files.get("f")
+    table = open_table(TableFile(file.name, file.path), file.path.parent)
     for sql in (
         "SELECT * FROM read_text('/etc/hostname')",
         "COPY data TO 'x.csv'",
@@ -167,7 +171,7 @@ async def test_below_the_gate_files_are_closed_too(attach: Attach) -> None:
         "SELECT * FROM attach",  # a variable of this program
     ):
         with pytest.raises(duckdb.Error):
-            await with_table(file, lambda table, sql=sql: table.rows(sql))
+            table.rows(sql)
 
 
 @pytest.mark.parametrize(
@@ -205,54 +209,6 @@ async def test_rows_are_limited_and_said_to_be(attach: Attach) -> None:
     assert wide.value["truncated"] is True
     with pytest.raises(ToolError, match="between 1 and 1,000"):
         await query_table.call({"file_id": "f", "sql": "FROM data", "limit": 1_001}, context)
-
-
-ENDLESS = "SELECT count(*) FROM range(1000000000000)"
-
-
-def endless(started: trio.Event, ended: list[float], token: trio.lowlevel.TrioToken) -> Callable[[Table], object]:
-    """A query that only an interrupt ends; says when its thread has begun and ended it."""
-
-    def job(table: Table) -> object:
-        token.run_sync_soon(started.set)
-        try:
-            return table.rows(ENDLESS)
-        finally:
-            ended.append(time.perf_counter())
-
-    return job
-
-
-async def test_a_late_query_is_stopped(attach: Attach) -> None:
-    """The limit ends the query and its thread, and is told as a timeout."""
-    file = await attach("a.csv", SALES).files.get("f")
-    ended: list[float] = []
-    with trio.fail_after(5), pytest.raises(ToolError, match=r"longer than 0\.1 seconds") as caught:
-        await with_table(file, endless(trio.Event(), ended, trio.lowlevel.current_trio_token()), limit_s=0.1)
-    assert caught.value.code == "tool_timeout"
-    assert len(ended) == 1
-
-
-async def test_a_cancelled_query_has_ended_when_the_call_returns(attach: Attach) -> None:
-    """Cancelling interrupts DuckDB, and nothing runs on in the background."""
-    file = await attach("a.csv", SALES).files.get("f")
-    started, ended = trio.Event(), list[float]()
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(with_table, file, endless(started, ended, trio.lowlevel.current_trio_token()))
-            await started.wait()
-            nursery.cancel_scope.cancel()
-    assert len(ended) == 1
-
-
-async def test_a_call_that_is_cancelled_at_once_returns(attach: Attach) -> None:
-    """Also before there is anything to interrupt."""
-    file = await attach("a.csv", SALES).files.get("f")
-    with trio.fail_after(5):
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await with_table(file, lambda table: table.row_count)
-        assert scope.cancelled_caught
 
 
 async def test_two_users_never_see_each_other(attach: Attach) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from understudy.models.offline.scan import DATE
+from understudy.models.offline.scan import CUT, DATE
 
 _MATH: Final = re.compile(
     r"(?P<number>\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)|(?P<sign>\*\*|//|[-+*/^%()])|(?P<word>[A-Za-z]\w*)|(?P<comma>,)|(?P<other>\S)"
@@ -24,6 +24,7 @@ _FUNCTIONS: Final = frozenset(
 )
 _CONSTANTS: Final = frozenset({"pi", "tau"})
 
+_CUT_WORD: Final = re.compile(rf"\b[^\W\d]\w*+(?={CUT})|(?<={CUT})[^\W\d]\w*")
 _SIGNS: Final = str.maketrans({"\u00d7": "*", "\u00b7": "*", "\u00f7": "/", "\u2212": "-"})
 _OPERATORS: Final = frozenset({"+", "-", "*", "/", "**", "//", "^", "%", "of"})
 _LEADING_NOWHERE: Final = _OPERATORS - {"-"} | {")", ","}
@@ -31,10 +32,13 @@ _TRAILING_NOWHERE: Final = _OPERATORS - {"%"} | {"(", ","}
 
 
 def expressions(text: str) -> list[str]:
-    """The arithmetic in a text, in order: stretches with at least one operator between operands, or a function call."""
+    """The arithmetic in a text, in order: stretches with at least one operator between operands, or a function call.
+
+    A stretch at a place where the text was cut is left out: half a sum is a wrong sum.
+    """
     for spoken, written in _SPOKEN:
         text = spoken.sub(written, text)
-    text = DATE.sub(" ; ", text.translate(_SIGNS))
+    text = _CUT_WORD.sub("", DATE.sub(" ; ", text.translate(_SIGNS)))
     found = []
     for stretch in _stretches(text):
         candidate = _trimmed(stretch)
@@ -47,7 +51,7 @@ def _stretches(text: str) -> Iterator[list[str]]:
     """Runs of tokens that could be arithmetic."""
     run: list[str] = []
     depth = 0
-    last_end, last_word = -1, False
+    last_end, last_word, cut = -1, False, False
     for match in _MATH.finditer(text):
         kind, sign = match.lastgroup, match[0]
         glued = last_word and match.start() == last_end and sign != "("  # A-17 is a name, not a difference
@@ -66,13 +70,14 @@ def _stretches(text: str) -> Iterator[list[str]]:
             run.append(sign.lower())
             depth += (sign == "(") - (sign == ")")
             if kind == "number" and len(run) > 1 and _is_number(run[-2]):
-                yield run[:-1]
-                run, depth = [sign], 0
+                if not cut:
+                    yield run[:-1]
+                run, depth, cut = [sign], 0, False
         else:
-            if run:
+            if run and not cut and sign != CUT:
                 yield run
-            run, depth = [], 0
-    if run:
+            run, depth, cut = [], 0, sign == CUT
+    if run and not cut:
         yield run
 
 

@@ -95,9 +95,8 @@ def _expression(_: str, __: Mapping[str, Any], source: Source) -> Any:
 
 
 def _sql(_: str, __: Mapping[str, Any], source: Source) -> Any:
-    written = source.request.look(scan.sql, source.request.near)
-    if written is not None:
-        return written
+    if source.request.look(scan.sql, source.request.near) is not None:
+        return source.request.look(scan.sql, source.request.text)
     table = source.table()
     columns = table.columns if table is not None and table.columns else ()
     for text in source.texts:
@@ -109,7 +108,8 @@ def _sql(_: str, __: Mapping[str, Any], source: Source) -> Any:
 
 def _body(_: str, __: Mapping[str, Any], source: Source) -> Any:
     inside = scan.quoted(source.request.instruction) if source.request.body == source.request.text.strip() else []
-    text = max(inside, key=len) if inside else source.request.body
+    whole = [each for each in inside if scan.CUT not in each]
+    text = max(whole, key=len) if whole else source.request.body
     return text if text else MISSING
 
 
@@ -238,8 +238,8 @@ def _list(shape: Mapping[str, Any], source: Source) -> Any:
         )
         return [each for each in found if isinstance(each, int) or kind == "number"] or MISSING
     if kind == "string":
-        inside = scan.quoted(source.request.near)
-        listed = [each.strip() for each in scan.window(source.request.body).split(",")]
+        inside = [each for each in scan.quoted(source.request.near) if scan.CUT not in each]
+        listed = [each.strip() for each in scan.window(source.request.body).split(",") if scan.CUT not in each]
         return inside or (listed if len(listed) > 1 else MISSING)
     return MISSING
 

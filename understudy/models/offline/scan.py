@@ -11,6 +11,8 @@ import msgspec
 # A request's instructions stand at its beginning, sometimes at its end; a pasted book stands in between.
 WINDOW: Final = 1_000
 TAIL: Final = 200
+# Stands at both sides of what a window leaves out. What touches it is only a part of what was written.
+CUT: Final = "\0"
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _SUFFIXES: Final = ("ings", "ing", "ied", "ies", "ed", "ly", "es", "s", "e", "y")
@@ -23,8 +25,8 @@ DATE: Final = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 
 
 def window(text: str) -> str:
-    """The beginning and the end of a text, where instructions stand."""
-    return text if len(text) <= WINDOW + TAIL else f"{text[:WINDOW]}\n{text[-TAIL:]}"
+    """The beginning and the end of a text, where instructions stand; `CUT` marks what is left out between them."""
+    return text if len(text) <= WINDOW + TAIL else f"{text[:WINDOW]}{CUT}\n{CUT}{text[-TAIL:]}"
 
 
 def words(text: str) -> tuple[str, ...]:

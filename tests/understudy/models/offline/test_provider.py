@@ -20,6 +20,10 @@ from understudy.models.offline import OfflineModel
 from understudy.tools.tool import Param, tool
 
 
+# A condition longer than what the offline model looks at to understand a request.
+LONG = " AND ".join(f"sales <> {n}" for n in range(200))
+
+
 @tool
 def calculate(expression: Annotated[str, Param("Arithmetic.", format="expression")]) -> str:
     """Work out an arithmetic expression."""
@@ -164,6 +168,10 @@ def calls_of(reply: Reply) -> list[tuple[str, dict[str, Any]]]:
         (
             "```sql\nSELECT region FROM data WHERE sales > 1 and sales < 9;\n```",
             [("query_table", {"file_id": "f-1", "sql": "SELECT region FROM data WHERE sales > 1 and sales < 9"})],
+        ),
+        (
+            f"SELECT region FROM data WHERE {LONG}",
+            [("query_table", {"file_id": "f-1", "sql": f"SELECT region FROM data WHERE {LONG}"})],
         ),
         ("Summarise this text: It rains. It pours.", [("summarise_text", {"text": "It rains. It pours."})]),
         ("Summarise\nIt rains and it pours.", [("summarise_text", {"text": "It rains and it pours."})]),

@@ -154,6 +154,23 @@ def test_expressions(text: str, found: list[str]) -> None:
     assert arithmetic.expressions(text) == found
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("SELECT " + "+".join("1" * 9_000), []),
+        ("what is " + " + ".join("1" * 2_000), []),
+        ("what is " + " plus ".join("1" * 2_000), []),
+        ("what is " + "+".join(["sqrt(4)"] * 500), []),
+        ("what is 2+2? " + "1+" * 2_000 + "1", ["2 + 2"]),
+        ("what is 5*5? " + "blah " * 400, ["5 * 5"]),
+        ("blah " * 400 + " so what is 3 * 4", ["3 * 4"]),
+    ],
+)
+def test_arithmetic_that_was_cut_is_left_out(text: str, found: list[str]) -> None:
+    """Half a sum is a wrong sum: 9,000 ones are not 100."""
+    assert arithmetic.expressions(scan.window(text)) == found
+
+
 def test_cash_flows() -> None:
     """Named lists of at least two numbers; the rate is none of them."""
     text = "Compare scenarios at 8%: Build: -1000, 400, 500; Buy it: -700, 300"

@@ -1,0 +1,90 @@
+"""Looking at a database before it is used: broken pages, and a new one where an old one should be."""
+
+import logging
+import sqlite3
+
+import pytest
+
+from understudy.storage import CannotOpen, Damaged, inspect_database, inspection, open_database, schema
+from understudy.storage.group import commit_group
+from understudy.storage.sqlite import FILE_NAME
+
+
+@pytest.fixture
+def damaged(folder, make):
+    """A data folder whose table of events has a broken page."""
+    database = open_database(folder)
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", f"t{number}", f"r{number}") for number in range(50)])
+        page_bytes = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+        root = connection.exec_driver_sql("SELECT rootpage FROM sqlite_master WHERE name = 'events'").scalar_one()
+    database.close()
+    with (folder / FILE_NAME).open("r+b") as file:
+        file.seek((root - 1) * page_bytes)
+        header = file.read(64)
+        file.seek((root - 1) * page_bytes)
+        file.write(bytes(byte ^ 0xFF for byte in header))
+    return folder
+
+
+def test_broken_pages_are_told_at_start(damaged) -> None:
+    """With both ways to mend it, and not a byte changed."""
+    before = (damaged / FILE_NAME).read_bytes()
+    for opens in (open_database, inspect_database):
+        with pytest.raises(Damaged, match=r"is damaged \(.*\): put a backup in its place.*\.recover"):
+            opens(damaged)
+    assert (damaged / FILE_NAME).read_bytes() == before
+
+
+def test_a_large_database_is_not_looked_through(damaged, monkeypatch) -> None:
+    """A start should not take long: what is broken in there shows when it is read."""
+    monkeypatch.setattr(inspection, "LARGEST_CHECKED_BYTES", 1000)
+    open_database(damaged).close()
+
+
+def test_looking_says_the_schema_and_makes_nothing(folder, tmp_path) -> None:
+    """None where there is no database yet."""
+    assert inspect_database(folder) == schema.HEAD
+    empty = tmp_path / "empty"
+    assert inspect_database(empty) is None
+    empty.mkdir()
+    assert inspect_database(empty) is None
+    (empty / FILE_NAME).touch()
+    assert inspect_database(empty) is None
+    assert (empty / FILE_NAME).stat().st_size == 0
+
+
+def test_looking_finds_a_lock_that_is_not_let_go(folder) -> None:
+    """A start would not get further either."""
+    other = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(CannotOpen, match="locked"):
+        inspect_database(folder, busy_timeout_ms=5)
+    other.close()
+
+
+def warnings(caplog):
+    """The reasons of the warnings about a new database."""
+    return [record.reason for record in caplog.records if record.message == "storage.new_database"]
+
+
+def test_an_emptied_database_is_warned_of(tmp_path, caplog) -> None:
+    """Cut to nothing beside a secret and uploads: the start goes on, and the log says what it began with."""
+    (tmp_path / FILE_NAME).touch()
+    (tmp_path / "secret").write_text("s")
+    with caplog.at_level(logging.WARNING):
+        open_database(tmp_path).close()
+    assert warnings(caplog) == ["empty"]
+    assert caplog.records[0].beside == ["secret"]
+
+
+def test_a_removed_database_is_warned_of_and_a_first_start_is_not(tmp_path, caplog) -> None:
+    """A folder that had a server before, or has uploads; a secret alone is made by the first start itself."""
+    (tmp_path / "secret").write_text("s")
+    with caplog.at_level(logging.WARNING):
+        open_database(tmp_path).close()
+        open_database(tmp_path).close()
+        assert warnings(caplog) == []
+        (tmp_path / FILE_NAME).unlink()
+        open_database(tmp_path).close()
+    assert warnings(caplog) == ["missing"]

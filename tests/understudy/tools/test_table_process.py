@@ -1,0 +1,182 @@
+"""Tables are worked on by processes that are bounded, killed in time, and leave nothing behind."""
+
+import json
+import os
+import resource
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from understudy.tools import StoredFile, ToolContext, ToolError, table_process
+from understudy.tools.queries import Answer
+from understudy.tools.table_process import ask_table, turns
+
+Attach = Callable[..., ToolContext]
+
+ENDLESS = "SELECT count(*) FROM range(1000000000000)"
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+async def file(attach: Attach) -> StoredFile:
+    """A table of two rows."""
+    return await attach("a.csv", "a,b\n1,2\n3,4\n").files.get("f")
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The processes that were killed while they ran; none of them is left at the end."""
+    pids: list[int] = []
+    kill = table_process._kill
+
+    async def note(process: trio.Process) -> None:
+        if process.poll() is None:
+            pids.append(process.pid)
+        await kill(process)
+
+    monkeypatch.setattr(table_process, "_kill", note)
+    yield pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def query(file: StoredFile, sql: str, owner: str = "ada", **limits: Any) -> Any:
+    """Ask for at most ten rows."""
+    return ask_table(file, owner, "query", (sql, 10), Answer, **limits)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT length(replace(repeat(repeat('a',10000),8),'a',repeat('b',10000))) FROM data LIMIT 1",
+        "SELECT length(replace(replace(repeat('a',10000),'a',repeat('b',10000)),'b',repeat('c',10000)))",
+        "SELECT string_agg(replace(repeat('a',1000),'a',repeat('b',1000)), '') FROM range(100000)",
+    ],
+)
+async def test_a_query_that_eats_memory_is_refused_and_the_server_does_not_grow(file: StoredFile, sql: str) -> None:
+    """DuckDB's own limit does not hold for strings within an expression; that of the process does."""
+    before, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    started = time.perf_counter()
+    with pytest.raises(ToolError, match="more memory than a query may use") as caught:
+        await query(file, sql, memory=300 * MIB)
+    assert caught.value.code == "query_failed"
+    assert time.perf_counter() - started < 3
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(children, 450 * 1024)
+
+
+async def test_a_late_query_is_killed(file: StoredFile, killed: list[int]) -> None:
+    """The limit ends the process, and is told as a timeout."""
+    with trio.fail_after(5), pytest.raises(ToolError, match=r"longer than 0\.5 seconds") as caught:
+        await query(file, ENDLESS, limit_s=0.5)
+    assert caught.value.code == "tool_timeout"
+    assert len(killed) == 1
+
+
+async def test_a_function_that_nothing_interrupts_is_killed(file: StoredFile, killed: list[int]) -> None:
+    """One long step of DuckDB, which never looks whether it should stop."""
+    first, second = (f"replace(repeat('a', 200), 'a', repeat('{letter}', 1000))" for letter in "bc")
+    started = time.perf_counter()
+    with pytest.raises(ToolError, match="longer than"):
+        await query(file, f"SELECT levenshtein({first}, {second})", limit_s=0.5)
+    assert time.perf_counter() - started < 1.5
+    assert len(killed) == 1
+
+
+async def test_a_process_that_nobody_watches_any_more_ends(file: StoredFile, tmp_path: Path) -> None:
+    """Should the server itself be killed, the system ends the process by the processor time it has used."""
+    request = {"path": str(file.path), "name": file.name, "folder": str(tmp_path), "memory": table_process.MEMORY}
+    request |= {"operation": "query", "arguments": (ENDLESS, 10), "cpu_s": 1}
+    with trio.fail_after(10):
+        ended = await table_process._run(json.dumps(request).encode())
+    assert ended.returncode == -signal.SIGXCPU
+
+
+async def test_a_cancelled_query_has_ended_when_the_call_returns(
+    file: StoredFile, killed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing runs on in the background, and nothing is left in the folder for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = os.listdir(tmp_path)
+    started = time.perf_counter()
+    with trio.move_on_after(0.5) as scope:
+        await query(file, ENDLESS)
+    assert scope.cancelled_caught
+    assert time.perf_counter() - started < 1.5
+    assert len(killed) == 1
+    assert os.listdir(tmp_path) == before
+
+
+async def test_a_call_that_is_cancelled_at_once_returns(file: StoredFile) -> None:
+    """Also before there is a process."""
+    with trio.fail_after(5):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await query(file, ENDLESS)
+        assert scope.cancelled_caught
+
+
+async def test_one_users_endless_queries_keep_nobody_else_waiting(file: StoredFile, killed: list[int]) -> None:
+    """Ten of them, and another user has an answer at once, while eight still wait for a place."""
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(query, file, ENDLESS)
+        await wait_all_tasks_blocked()
+        with trio.fail_after(5):
+            answer = await query(file, "SELECT count(*) FROM data", "bob")
+        assert answer.rows == [[2]]
+        assert turns().waiting("ada") == 8
+        nursery.cancel_scope.cancel()
+    assert len(killed) == 2
+
+
+async def test_waiting_for_a_place_is_not_time_of_the_query(file: StoredFile) -> None:
+    """Three queries of one user, each as long as its limit: the third is late by itself, not by the others."""
+    told: list[float] = []
+    begun = time.perf_counter()
+
+    async def ask() -> None:
+        with pytest.raises(ToolError, match="longer than"):
+            await query(file, ENDLESS, limit_s=0.4)
+        told.append(time.perf_counter() - begun)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(ask)
+    assert told[2] >= 0.8
+
+
+async def test_what_nobody_expected_is_logged_and_told_as_such(
+    file: StoredFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The user learns that it failed, the log why."""
+    with pytest.raises(ToolError, match="could not be worked on") as caught:
+        await ask_table(file, "ada", "nothing", (), Answer)
+    assert caught.value.code == "tool_failed"
+    (record,) = caplog.records
+    assert "KeyError" in record.__dict__["reason"]
+
+
+async def test_the_process_does_not_have_the_servers_environment(
+    file: StoredFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys of model providers stand there; a way around the gate would find nothing."""
+    seen: list[bytes] = []
+
+    async def look(process: trio.Process) -> None:
+        seen.append(await trio.Path(f"/proc/{process.pid}/environ").read_bytes())
+        process.kill()
+
+    monkeypatch.setattr(table_process, "_kill", look)
+    monkeypatch.setenv("UNDERSTUDY_TEST_KEY", "secret")
+    with pytest.raises(ToolError, match="longer than"):
+        await query(file, ENDLESS, limit_s=0.4)
+    assert b"UNDERSTUDY" not in seen[0]

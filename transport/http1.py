@@ -1,0 +1,69 @@
+"""hypercorn's TCP server with HTTP/1.1 alone: no TLS, no HTTP/2 by preface or upgrade, no ambiguous bodies.
+
+hypercorn decides by what a client sends whether it speaks HTTP/2. Nothing here needs that, and what nobody uses and
+nobody tests is not offered: a request to upgrade to `h2c` is answered in HTTP/1.1 (RFC 9110 section 7.8 allows it).
+"""
+
+import h11
+from hypercorn.events import Closed, Event
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+__all__ = ["Http1Server"]
+
+
+class _Refused(Exception):
+    """A request that is answered with `status`, after which the connection is closed."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class _Http1(H11Protocol):
+    """HTTP/1.x that stays HTTP/1.x."""
+
+    async def handle(self, event: Event) -> None:
+        try:
+            await super().handle(event)
+        except _Refused as refused:
+            await self._send_error_response(refused.status)
+            await self.send(Closed())
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Judge a request's head, in place of hypercorn's look for HTTP/2.
+
+        Both a length and a transfer coding: whoever stands between may have taken another end of the body for true
+        (RFC 9112 section 6.3).
+        """
+        names = {bytes(name).lower() for name, _ in event.headers}
+        if not event.http_version.startswith(b"1."):
+            raise _Refused(505)
+        if {b"content-length", b"transfer-encoding"} <= names:
+            raise _Refused(400)
+
+
+class Http1Server(TCPServer):
+    """Serves one connection, whose stream is a plain one."""
+
+    async def run(self) -> None:
+        """Serve until the connection ends."""
+        try:
+            socket = self.stream.socket
+            peer, here = (parse_socket_addr(socket.family, name()) for name in (socket.getpeername, socket.getsockname))
+            async with TaskGroup() as group:
+                self._task_group = group
+                http = _Http1(
+                    self.app, self.config, self.context, group, ConnectionState(self.state), False, peer, here,
+                    self.protocol_send,
+                )  # fmt: skip
+                self.protocol = http  # type: ignore[assignment]  # hypercorn has a wrapper there that may change it
+                await self.idle_task.restart(group, self._idle_timeout)
+                await self._read_data()
+        except OSError:
+            pass  # the client is gone
+        finally:
+            await self._close()
