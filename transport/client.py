@@ -39,6 +39,7 @@ SUBPROTOCOL: Final = "understudy.v1"
 _MAX_EVENTS: Final = 1000
 _MAX_UNACCEPTED: Final = 100
 _MAX_COMMANDS: Final = 16
+_MAX_RESUMED: Final = 100  # threads that a server takes in one resume
 _MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -124,7 +125,8 @@ class Client:
     async def resume(self, threads: Mapping[str, int]) -> None:
         """Follow these threads, each from the event after the given seq, now and after each reconnection."""
         self.stand(threads)
-        await self._outward.send(_resume(threads))
+        for command in _resumes(threads):
+            await self._outward.send(command)
 
     def stand(self, threads: Mapping[str, int]) -> None:
         """Take these for the last events that the caller has; the next connection resumes there."""
@@ -184,7 +186,7 @@ class Client:
         """Send and receive until the connection ends; whether anything was received."""
         welcomed = False
         # Fixed before anything is read: an event that is read first would move the place past a hole.
-        first = [_resume(threads)] if (threads := self._cursors.connected()) else []
+        first = _resumes(self._cursors.connected())
         first += self._unaccepted.values()
         self._resent = frozenset(self._unaccepted)
         try:
@@ -223,8 +225,8 @@ class Client:
             self._hole = trio.Event()
             if waited.cancelled_caught:
                 deadline = trio.current_time() + self._reconnect.resume_s
-            if threads := self._cursors.wanted(again=waited.cancelled_caught):
-                await _send(socket, _resume(threads))
+            for command in _resumes(self._cursors.wanted(again=waited.cancelled_caught)):
+                await _send(socket, command)
 
     async def _keep_alive(self, socket: WebSocketConnection) -> None:
         while True:
@@ -262,6 +264,8 @@ class Client:
             case "error" if event.get("run_id") is None:
                 # Refused. Whether to say it again is the caller's to decide.
                 self._unaccepted.pop(event.get("message_id", ""), None)
+                if event.get("message_id") is None and data.get("retryable"):
+                    self._cursors.refused()
             case "resync" if thread_id is not None:
                 self._cursors.move(thread_id, data["last_seq"])
         await self._inward.send(event)
@@ -275,8 +279,10 @@ class Client:
         )
 
 
-def _resume(threads: Mapping[str, int]) -> JsonObject:
-    return {"type": "resume", "payload": {"threads": dict(threads)}}
+def _resumes(threads: Mapping[str, int]) -> list[JsonObject]:
+    places = list(threads.items())
+    parts = (dict(places[at : at + _MAX_RESUMED]) for at in range(0, len(places), _MAX_RESUMED))
+    return [{"type": "resume", "payload": {"threads": part}} for part in parts]
 
 
 async def _send(socket: WebSocketConnection, command: JsonObject) -> None:

@@ -30,10 +30,12 @@ class Cursors:
     places: dict[str, int] = field(factory=dict)
     _asked: set[str] = field(factory=set, init=False)  # resumed on this connection, nothing was taken since
     _holes: set[str] = field(factory=set, init=False)  # something further on was dropped
+    _refused: bool = field(default=False, init=False)  # a command was, and it may have been a resume
 
     def connected(self) -> dict[str, int]:
         """A new connection: what its first `resume` says. Holes of the last one mean nothing on this one."""
         self._holes.clear()
+        self._refused = False
         self._asked = set(self.places)
         return dict(self.places)
 
@@ -68,12 +70,21 @@ class Cursors:
         self._holes.add(thread_id)
         self._asked.discard(thread_id)
 
+    def refused(self) -> None:
+        """The server refused a command for now without saying which: it may have been a resume."""
+        self._refused = True
+
     def wanted(self, *, again: bool) -> dict[str, int]:
-        """What to resume now, after which it counts as asked for. `again`: also what was asked for and has not come."""
+        """What to resume now, after which it counts as asked for.
+
+        `again`: also what was asked for and has not come, and after a refusal every thread.
+        """
+        everything = again and self._refused
+        self._refused = self._refused and not again
         wanted = {
-            name: self.places[name]
-            for name in sorted(self._holes)
-            if name in self.places and (again or name not in self._asked)
+            name: place
+            for name, place in self.places.items()
+            if everything or (name in self._holes and (again or name not in self._asked))
         }
         self._asked.update(wanted)
         return wanted

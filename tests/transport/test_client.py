@@ -263,8 +263,33 @@ async def test_a_resume_that_is_not_answered_is_said_again(autojump_clock: trio.
     assert heard == [{"type": "resume", "payload": {"threads": {"t": 1}}}] * 2
 
 
+async def test_a_resume_that_was_refused_is_said_again(autojump_clock: trio.testing.MockClock) -> None:
+    """A new connection's resume, of more threads than go into one, while the server cannot read its log."""
+    heard: list[Any] = []
+
+    async def refuse(socket: Socket) -> None:
+        heard.extend([await hear(socket), await hear(socket)])
+        await socket.write([event("error", thread_id=None, code="storage_unavailable", retryable=True)])
+        heard.extend([await hear(socket), await hear(socket)])
+        await socket.write([event("agent_thinking", 3)])
+        await socket.receive()
+
+    places = {"t": 2} | {f"t{number}": number for number in range(130)}
+    script = Script([refuse])
+    async with (
+        open_door(script.serve) as port,
+        open_client(f"ws://127.0.0.1:{port}/ws", threads=places) as client,
+    ):
+        assert [told["type"] for told in await next_events(client, 2)] == ["error", "agent_thinking"]
+    assert [len(command["payload"]["threads"]) for command in heard] == [100, 31, 100, 31]
+    assert heard[0]["payload"]["threads"] | heard[1]["payload"]["threads"] == places
+
+
 @pytest.mark.parametrize("thread_id", ["t", None])
-async def test_a_message_that_was_lost_on_the_way_brings_its_whole_story(thread_id: str | None) -> None:
+@pytest.mark.parametrize("early", [[4], []])
+async def test_a_message_that_was_lost_on_the_way_brings_its_whole_story(
+    early: list[int], thread_id: str | None
+) -> None:
     """The server had taken it before it died: of a thread never heard of before, the end comes before the beginning."""
     heard: list[Any] = []
 
@@ -274,7 +299,7 @@ async def test_a_message_that_was_lost_on_the_way_brings_its_whole_story(thread_
 
     async def go_on(socket: Socket) -> None:
         await hear(socket)
-        await socket.write([event("agent_thinking", 4)])
+        await socket.write([event("agent_thinking", seq) for seq in early])
         await socket.write([event("message_accepted", 1, message_id="mine", run_id="r", content="hi")])
         heard.append(await hear(socket))
         await socket.write(replay(heard[0]["payload"]["threads"], 4))

@@ -353,11 +353,15 @@ async def test_a_resume_gets_exactly_what_follows_it_whenever_it_comes(
     cases = {f"{at}-{after}": (at, after) for at in steps for after in range(9)}
     async with open_rig() as rig:
         rig.log.events = [thought(seq, name) for name in cases for seq in range(1, 9)]
+        orders: list[list[Any]] = []
         for name, (at, after) in cases.items():
             head = max(5, 4 + at)
-            told = [Follow(name, None, 5, unasked=True), *(Deliver(thought(seq, name)) for seq in (6, 7, 8))]
-            for message in [*told[:at], Follow(name, min(after, head), head), *told[at:]]:
+            told: list[Any] = [Follow(name, None, 5, unasked=True), *(Deliver(thought(s, name)) for s in (6, 7, 8))]
+            orders.append([*told[:at], Follow(name, min(after, head), head), *told[at:]])
+        for messages in zip(*orders, strict=True):
+            for message in messages:
                 rig.outbox.tell(message)
+            await wait_all_tasks_blocked()  # what may be written is written now
         expected = {name: list(range(min(after, max(5, 4 + at)) + 1, 9)) for name, (at, after) in cases.items()}
         frames = await rig.frames(sum(map(len, expected.values())))
         await trio.sleep(5)

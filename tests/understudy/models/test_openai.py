@@ -35,7 +35,10 @@ from understudy.models.openai import OpenAI, OpenAINotInstalled
 from understudy.models.openai_request import hand_over_name, messages_of, request_of
 
 # The HTTP stack under openai leaves its async generators to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
+    pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms"),
+]
 
 LOOKUP = ToolCard("lookup", "Look up an order.", {"type": "object", "properties": {"order_id": {"type": "string"}}})
 ME = AgentCard("support", "Support", "Looks up orders.")

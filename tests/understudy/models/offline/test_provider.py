@@ -19,7 +19,6 @@ from understudy.models.model import (
 from understudy.models.offline import OfflineModel
 from understudy.tools.tool import Param, tool
 
-
 # A condition longer than what the offline model looks at to understand a request.
 LONG = " AND ".join(f"sales <> {n}" for n in range(200))
 
