@@ -46,6 +46,31 @@ async def test_every_form_of_say_yields_a_whole_arc_with_the_right_answer(serve:
     assert "391" in final["data"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/ws", {"type": "message", "content": "Test agent execution"}),
+        ("/ws?dialect=flat", {"type": "agent_message", "content": "Test agent execution"}),
+    ],
+)
+async def test_a_plain_test_shows_the_whole_story(serve: Any, path: str, form: dict[str, Any]) -> None:
+    """What somebody types first to see whether it works: started, thinking, a tool, completed, an answer."""
+    running = await serve()
+    async with connected(running.address, path=path) as peer:
+        await peer.send(form)
+        await peer.until_end()
+    kinds = list(dict.fromkeys(event["type"] for event in peer.durable()))
+    assert kinds == [
+        "message_accepted",
+        "agent_started",
+        "agent_thinking",
+        "tool_executing",
+        "tool_completed",
+        "agent_completed",
+        "final_response",
+    ]
+
+
 async def test_the_welcome_tells_what_a_client_needs(serve: Any) -> None:
     """Who one is, the limits, the heartbeat; and the token, for a socket that came without one."""
     running = await serve()

@@ -37,5 +37,5 @@ def all_agents(own: Iterable[Agent] = ()) -> dict[str, Agent]:
     for pillar in pillars:
         if pillars.count(pillar) > 1:
             raise ValueError(f"two agents have the pillar {pillar!r}; give one of them another")
-    first = named.get("guide") or guide(colleagues.values(), [calculate, summarise_text])
+    first = named.get("guide") or guide(colleagues.values(), [calculate, summarise_text, system_health])
     return {first.name: first} | colleagues

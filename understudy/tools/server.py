@@ -23,13 +23,19 @@ async def system_health(context: ToolContext) -> ToolResult:
 
 def _health_sentence(health: Mapping[str, Any]) -> str:
     status = health.get("status")
-    numbers = [
-        f"{key.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{key.replace('_', ' ')} {value:,.1f}"
-        for key, value in health.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    ]
     lead = f"The server is {status}" if isinstance(status, str) else "The server answers"
+    numbers = [_counted(key, value) for key, value in health.items() if type(value) in (int, float)]
     return f"{lead}: {', '.join(numbers[:5])}" if numbers else lead
+
+
+def _counted(key: str, value: float) -> str:
+    """A number with its name as people say it: ``up for 12.5 s``, ``14 actors``, ``121.3 MB of memory``."""
+    match key:
+        case "uptime_s":
+            return f"up for {value:,.0f} s"
+        case "memory_mb":
+            return f"{value:,.0f} MB of memory"
+    return f"{value:,} {key.replace('_', ' ')}"
 
 
 @tool(retry_safe=True, timeout_s=5.0)

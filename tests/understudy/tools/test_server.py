@@ -13,7 +13,7 @@ async def test_health_is_passed_on(attach: Callable[..., ToolContext]) -> None:
     """The server's own words, with a line that sums them up."""
     result = await system_health.call({}, attach())
     assert result.value["connections"] == 3
-    assert result.summary == "The server is ok: connections 3, uptime s 12.5"
+    assert result.summary == "The server is ok: 3 connections, up for 12 s"
 
 
 async def test_the_tree_is_drawn(attach: Callable[..., ToolContext]) -> None:

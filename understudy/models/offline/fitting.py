@@ -52,11 +52,16 @@ _ASKING: Final = frozenset(
 _COMPUTING: Final = frozenset(scan.words("calculate compute evaluate what much work out is equals result solve"))
 
 
-# Two words that only together say what is meant: how is the server doing, is the system up.
+# Two words that only together say what is meant: how is the server doing, test the agent's execution.
 _PHRASES: Final = (
     (
         frozenset(map(scan.stem, ("server", "system", "service"))),
         frozenset(map(scan.stem, ("doing", "running", "fine", "ok", "okay", "down", "alive", "well", "slow"))),
+        scan.stem("health"),
+    ),
+    (
+        frozenset(map(scan.stem, ("agent", "agents", "server", "system", "service", "connection"))),
+        frozenset(map(scan.stem, ("test", "testing", "check", "execution", "works", "working"))),
         scan.stem("health"),
     ),
 )
