@@ -21,6 +21,10 @@ _NUMBER: Final = re.compile(r"(?<![\w.])(?<![A-Za-z]-)[-+\u2212]?(?:\d{1,3}(?:,\
 _NAME: Final = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9_/#-]*")
 _PAIR: Final = re.compile(r"(?<![A-Za-z0-9_])([A-Za-z_][A-Za-z0-9_]*)\s?[=:]\s?")
 _SQL: Final = re.compile(r"\b(?:select|with)\b", re.IGNORECASE)
+# Statements that write. They are passed on as they are: the tool refuses them, and says why.
+_WRITES: Final = re.compile(
+    r"\b(?:insert\s+into|update\s+\S{1,80}\s+set|delete\s+from|(?:drop|create|alter|truncate)\s+table)\b", re.IGNORECASE
+)
 DATE: Final = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 
 
@@ -108,17 +112,18 @@ def dates(text: str) -> list[str]:
 
 
 def sql(text: str) -> str | None:
-    """A query: a ```` ```sql ```` block, or everything from a SELECT (or WITH … SELECT) on. None when there is none."""
+    """A ```` ```sql ```` block, or all from a SELECT, WITH … SELECT, DELETE FROM or their like on; None for neither."""
     start = text.find("```")
     if start >= 0:
         end = text.find("```", start + 3)
         block = text[start + 3 : end if end > 0 else len(text)]
         block = block.removeprefix("sql").removeprefix("SQL").strip()
-        if _SQL.match(block):
+        if _SQL.match(block) or _WRITES.match(block):
             return block.rstrip(";").strip()
     match = _SQL.search(text)
     if match is None:
-        return None
+        writes = _WRITES.search(text)
+        return text[writes.start() :].strip().rstrip("`;?").strip() if writes else None
     rest = text[match.start() :].strip().rstrip("`;?").strip()
     lower = rest.lower()
     if lower.startswith("select") and (" from " in lower.replace("\n", " ")):
