@@ -11,7 +11,7 @@ from collections.abc import Callable
 from attrs import define, field
 
 from actors import ActorError, ActorRef, ChildSpec, Restart, StartChild
-from transport.auth import Identity, find_token, origin_allowed
+from transport.auth import Identity, find_token
 from transport.codes import ERRORS
 from transport.commands import Command, Say
 from transport.connection import Connection, ConnectionLimits, Ports
@@ -29,7 +29,7 @@ from understudy.chat.thread_log import read_page
 from understudy.config import Settings
 from understudy.observe.metrics import Metrics
 from understudy.presence import Presence
-from understudy.sessions import Session, Sessions
+from understudy.sessions import Session, Sessions, check_place
 from understudy.storage.errors import StorageError
 from understudy.storage.store import Store
 
@@ -63,7 +63,7 @@ class Gate:
         """Judge one request for a WebSocket; if it is let in, return when its connection has ended."""
         try:
             choice = choose(upgrade.path, upgrade.subprotocols, upgrade.query)
-            self._check_origin(upgrade)
+            check_place(self.settings, upgrade.headers.get("origin"), upgrade.headers.get("host"))
             session, identity = self._who(upgrade)
         except UnknownEndpoint as unknown:
             await upgrade.refuse(404, error_body("not_found", unknown.message))
@@ -73,11 +73,6 @@ class Gate:
             await upgrade.refuse(ERRORS[refused.code].http_status, error_body(refused.code, refused.message))
         else:
             await self._let_in(upgrade, choice, session, identity)
-
-    def _check_origin(self, upgrade: Upgrade) -> None:
-        origin, host = upgrade.headers.get("origin"), upgrade.headers.get("host")
-        if not origin_allowed(origin, host, self.settings.allowed_origins, loopback=self.settings.anonymous):
-            raise OriginRefused(origin or "")
 
     def _who(self, upgrade: Upgrade) -> tuple[Session | None, Identity | None]:
         """The first carrier that is present decides. None, None: a token must come with the first message."""

@@ -7,9 +7,9 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from transport.auth import Identity, Tokens, load_or_create_secret
+from transport.auth import Identity, Tokens, is_loopback, load_or_create_secret, origin_allowed
 from transport.codes import ERRORS
-from transport.errors import Unauthenticated
+from transport.errors import OriginRefused, Unauthenticated
 from understudy.config import Settings
 
 ANONYMOUS: Final = "anon-"
@@ -92,6 +92,21 @@ class Sessions:
     def _issue(self, who: Identity) -> Session:
         token = self.tokens.issue(who.user, who.session, roles=who.roles, tenant=who.tenant, ttl_s=self.ttl_s)
         return Session(evolve(who, expires_at=self.tokens.verify(token).expires_at), token)
+
+
+def check_place(settings: Settings, origin: str | None, host: str | None) -> None:
+    """Refuse pages of other origins, and, where whoever is on this machine is trusted, requests that name another.
+
+    The second keeps out a page whose own name was pointed at 127.0.0.1, and a proxy that would open a server without
+    a secret to the world. `origin` and `host` are the two headers, None when absent.
+
+    Raises:
+        OriginRefused: It is one of these.
+    """
+    if settings.anonymous and host is not None and not is_loopback(host):
+        raise OriginRefused(host, "This server answers under a name of this machine only; give it a secret for others.")
+    if not origin_allowed(origin, host, settings.allowed_origins, loopback=settings.anonymous):
+        raise OriginRefused(origin or "")
 
 
 def open_tokens(settings: Settings) -> LastingTokens:

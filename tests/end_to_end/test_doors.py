@@ -317,6 +317,15 @@ async def test_a_page_of_another_origin_is_kept_out(serve: Any) -> None:
         pass
 
 
+async def test_without_a_secret_the_server_answers_under_a_name_of_this_machine_only(serve: Any) -> None:
+    """A name that somebody pointed at 127.0.0.1 reads nothing; with a secret, tokens decide."""
+    running = await serve()
+    status, _, body = await request(running.address, "GET", "/metrics", headers={"Host": "evil.example"})
+    assert (status, body["error"]["code"]) == (403, "forbidden")
+    assert (await handshake(running.address, "/ws", Host="evil.example"))[0] == 403
+    assert (await request(running.address, "GET", "/healthz", headers={"Host": "localhost:8002"}))[0] == 200
+
+
 async def test_the_fourth_connection_of_a_user_is_refused_with_4429(serve: Any) -> None:
     """Three are let in; the next is told and closed; when one leaves there is room again."""
     running = await serve()

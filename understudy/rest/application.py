@@ -8,10 +8,10 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from transport.auth import origin_allowed
 from transport.errors import CommandRejected, OriginRefused, Unauthenticated
 from understudy.rest import agents, files, operations, page, sessions, threads
 from understudy.rest.parts import Rest, parts, refusal
+from understudy.sessions import check_place
 from understudy.storage.errors import (
     FileTooLarge,
     InvalidCursor,
@@ -47,19 +47,15 @@ def build(rest: Rest) -> QuartTrio:
     app.extensions["rest"] = rest
     for part in (agents, files, operations, page, sessions, threads):
         app.register_blueprint(part.blueprint)
-    app.before_request(_check_origin)
+    app.before_request(_check_place)
     app.after_request(_secure)
     app.register_error_handler(Exception, _failed)
     return app
 
 
-async def _check_origin() -> None:
+async def _check_place() -> None:
     """A page of another origin may read nothing and change nothing here."""
-    rest = parts()
-    origin = request.headers.get("Origin")
-    allowed = rest.settings.allowed_origins
-    if not origin_allowed(origin, request.headers.get("Host"), allowed, loopback=rest.settings.anonymous):
-        raise OriginRefused(origin or "")
+    check_place(parts().settings, request.headers.get("Origin"), request.headers.get("Host"))
 
 
 async def _secure(answer: Response) -> Response:
