@@ -4,14 +4,18 @@ The file is read by `table_file.load`. Then, before any query that a user wrote,
 switched off, the configuration locked and a read-only transaction begun.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
 from attrs import frozen
 
 from understudy.tools import table_file
+
+if TYPE_CHECKING:
+    import duckdb
 
 MEMORY: Final = "512MB"
 THREADS: Final = 2
@@ -87,6 +91,8 @@ def open_table(file: table_file.TableFile, folder: Path) -> Table:
 
     Raises `ToolError` ``invalid_table`` for a file that is no table, and DuckDB's own error when memory runs out.
     """
+    import duckdb  # here: only the worker needs it, and the server starts lighter without
+
     connection = duckdb.connect(":memory:", config=_CONFIG)
     table_file.load(connection, file, folder)
     for statement in _LOCK:

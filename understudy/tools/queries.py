@@ -1,17 +1,21 @@
 """A query that a user or a model wrote: may it run, what does it give, what went wrong with it."""
 
+from __future__ import annotations
+
 import difflib
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
 from attrs import frozen
 
 from understudy.tools.duck import Column, Table, quote
 from understudy.tools.errors import ToolError
 from understudy.tools.sql_gate import admit
+
+if TYPE_CHECKING:
+    import duckdb
 
 MAX_CELL: Final = 1_000
 MAX_RESULT_CHARS: Final = 150_000
@@ -35,6 +39,8 @@ def run(table: Table, sql: str, limit: int) -> Answer:
     Raises `ToolError`: ``query_refused`` when it is anything but one reading query, or reaches outside the table;
     ``query_failed`` when it is wrong, naming the columns there are when it names one there is not.
     """
+    import duckdb  # here: only the worker needs it, and the server starts lighter without
+
     connection = table.connection
     try:
         admit(connection, sql)
@@ -85,6 +91,8 @@ def no_such_column(name: str, columns: Sequence[Column]) -> ToolError:
 
 def _fault(error: duckdb.Error, table: Table) -> Exception:
     """What to tell the user: never where anything is kept on this machine."""
+    import duckdb  # here: only the worker needs it, and the server starts lighter without
+
     if isinstance(error, duckdb.OutOfMemoryException):
         return error
     text = str(error)

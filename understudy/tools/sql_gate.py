@@ -4,14 +4,17 @@ Access to files is switched off below this anyway (see `duck`). The gate is ther
 tables that tell of the server, statements that change something, functions that no interrupt can stop.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Final
-
-import duckdb
+from typing import TYPE_CHECKING, Any, Final
 
 from understudy.tools.errors import ToolError
+
+if TYPE_CHECKING:
+    import duckdb
 
 MAX_LENGTH: Final = 20_000
 
@@ -40,6 +43,8 @@ def admit(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     Raises `ToolError`: ``query_refused`` for anything else, for a table other than ``data`` and for functions that
     are not for users; DuckDB's own error for what is not SQL.
     """
+    import duckdb  # here: only the worker needs it, and the server starts lighter without
+
     if len(sql) > MAX_LENGTH:
         raise _refused(f"The query is longer than {MAX_LENGTH:,} characters.")
     if "\0" in sql:

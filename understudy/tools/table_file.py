@@ -3,16 +3,20 @@
 Runs in the process of `table_worker`. The content decides; the name only breaks ties.
 """
 
+from __future__ import annotations
+
 import codecs
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
 from attrs import frozen
 
 from understudy.tools.errors import ToolError
+
+if TYPE_CHECKING:
+    import duckdb
 
 MAX_COLUMNS: Final = 1_000
 _SAMPLE: Final = 64 * 1024
@@ -167,6 +171,8 @@ def _create(
     tries: Sequence[Mapping[str, Any]],
 ) -> None:
     """Read the file with the first of the `tries` that works."""
+    import duckdb  # here: only the worker needs it, and the server starts lighter without
+
     # No line is named: the one in DuckDB's message is often that of our own query, not one of the file.
     fault = "one of its rows does not fit the rest" if reader == "read_csv" else "its content does not fit together"
     for options in tries:
