@@ -1,0 +1,146 @@
+"""A conversation actor over a real store, with a follower that writes down what it is told."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from attrs import define, evolve, field
+
+from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Normal, Restart, Supervisor
+from sanitization import STANDARD, Scrubber
+from tests.end_to_end.script import Gate, Say, scripted
+from transport.auth import Identity
+from transport.commands import Say as SayCommand
+from transport.events import AgentProgress, Envelope, FinalResponse
+from transport.limits import Limits
+from transport.outbox import Deliver
+from understudy.agents.agent import Agent
+from understudy.chat.attachments import Attachments
+from understudy.chat.desk import Desk
+from understudy.chat.services import Services
+from understudy.chat.slots import Slots
+from understudy.models.model import Model
+from understudy.observe.metrics import Metrics
+from understudy.storage.files import FileStore
+from understudy.storage.sqlite import open_database
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
+
+ADA = Identity("ada", "s")
+
+
+class Follower(Actor):
+    """An outbox that keeps the events it is handed."""
+
+    def __init__(self, told: list[Envelope]) -> None:
+        self.told = told
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Keep it."""
+        if isinstance(message, Deliver):
+            self.told.append(message.envelope)
+
+
+class NoServer:
+    """A view of a server that tools of these tests do not look at."""
+
+    def health(self) -> dict[str, object]:
+        """Nothing to tell."""
+        return {}
+
+    def tree(self) -> dict[str, object]:
+        """Nothing to tell."""
+        return {}
+
+
+@define
+class Rig:
+    """The desk, a follower and what it was told."""
+
+    desk: Desk
+    services: Services
+    system: ActorSystem
+    outbox: ActorRef
+    told: list[Envelope] = field(factory=list)
+
+    async def until(self, kind: type, count: int = 1) -> list[Envelope]:
+        """Wait until so many events of this kind were told."""
+        with trio.fail_after(5):
+            while len(found := [each for each in self.told if isinstance(each.event, kind)]) < count:
+                await trio.testing.wait_all_tasks_blocked(0.005)
+        return found
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    """One agent that passes a gate before each word, one place for runs in all, and short times."""
+    database = await trio.to_thread.run_sync(open_database, tmp_path)
+    told: list[Envelope] = []
+    children = [
+        ChildSpec("writer", lambda: StoreWriter(database)),
+        ChildSpec("conversations", lambda: Supervisor([], intensity=100)),
+        ChildSpec("outbox", lambda: Follower(told), restart=Restart.TEMPORARY),
+    ]
+    async with ActorSystem("s", children) as system:
+        store = Store(database, lambda: system.find("/s/writer"))
+        outbox = system.find("/s/outbox")
+        conversations = system.find("/s/conversations")
+        assert outbox is not None
+        assert conversations is not None
+        agent = scripted(Say("word", Gate()))
+        services = Services(
+            store=store,
+            agents={agent.name: agent},
+            model_of=model_of,
+            scrubber=Scrubber(STANDARD),
+            limits=Limits(),
+            slots=Slots(per_user=1, in_all=1),
+            attachments=lambda owner: Attachments(owner, store, FileStore(tmp_path / "files")),
+            server=NoServer(),
+            outboxes=lambda owner: (outbox,),
+            observer=Metrics(),
+            clock=time.time,
+            silence_s=0.05,
+            idle_s=0.1,
+        )
+        yield Rig(Desk(services, lambda: conversations), services, system, outbox, told)
+    database.close()
+
+
+def model_of(agent: Agent) -> Model:
+    """The agent's own model."""
+    assert agent.model is not None
+    assert not isinstance(agent.model, str)
+    return agent.model
+
+
+def say(text: str, thread: str) -> SayCommand:
+    """A message to the scripted agent."""
+    return evolve(SayCommand(text), agent_type="script", thread_id=thread)
+
+
+async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
+    """Behind another run of the thread, and for a free place of the server: nobody is left looking at silence."""
+    await rig.desk(ADA, say("first", "t"), rig.outbox)
+    await rig.desk(ADA, say("second", "t"), rig.outbox)
+    await rig.desk(ADA, say("elsewhere", "u"), rig.outbox)
+    notes = [each.event.note for each in await rig.until(AgentProgress, 8) if isinstance(each.event, AgentProgress)]
+    assert notes.count("Waiting: 1 before this one in this conversation") > 1
+    assert notes.count("Waiting for a free place: number 1 in line") > 1
+
+
+async def test_a_conversation_ends_when_nothing_runs_and_nobody_follows(rig: Rig) -> None:
+    """Not before: its follower keeps it. Afterwards it begins anew with the next message."""
+    gate = rig.services.agents["script"].model.turns[0].gate  # type: ignore[union-attr]
+    gate.opened.set()
+    await rig.desk(ADA, say("hello", "t"), rig.outbox)
+    await rig.until(FinalResponse)
+    (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
+    await trio.sleep(3 * rig.services.idle_s)  # three times it asks itself whether to go on
+    assert conversation.alive
+    await rig.outbox.stop()
+    with trio.fail_after(5):
+        assert isinstance(await conversation.wait_stopped(), Normal)
