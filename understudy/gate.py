@@ -27,6 +27,7 @@ from understudy.chat.desk import Desk
 from understudy.chat.rendered import html_of
 from understudy.chat.thread_log import read_page
 from understudy.config import Settings
+from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
 from understudy.presence import Presence
 from understudy.sessions import Session, Sessions, check_place
@@ -66,13 +67,22 @@ class Gate:
             check_place(self.settings, upgrade.headers.get("origin"), upgrade.headers.get("host"))
             session, identity = self._who(upgrade)
         except UnknownEndpoint as unknown:
-            await upgrade.refuse(404, error_body("not_found", unknown.message))
+            await self._refuse(upgrade, "not_found", unknown.message)
         except OriginRefused as refused:
-            await upgrade.refuse(403, error_body("forbidden", refused.message))
+            await self._refuse(upgrade, "forbidden", refused.message)
         except Unauthenticated as refused:
-            await upgrade.refuse(ERRORS[refused.code].http_status, error_body(refused.code, refused.message))
+            await self._refuse(upgrade, refused.code, refused.message)
         else:
             await self._let_in(upgrade, choice, session, identity)
+
+    async def _refuse(self, upgrade: Upgrade, code: str, message: str) -> None:
+        """Answer with the code's HTTP status and an error id; the log line with the same id says who asked for what."""
+        body, error_id = error_body(code, message), new_error_id()
+        body["error"]["error_id"] = error_id
+        self.metrics.error(code)
+        extra = {"code": code, "path": upgrade.path, "peer": upgrade.peer, "error_id": error_id}
+        log.info("handshake.refused", extra=extra)
+        await upgrade.refuse(ERRORS[code].http_status, body)
 
     def _who(self, upgrade: Upgrade) -> tuple[Session | None, Identity | None]:
         """The first carrier that is present decides. None, None: a token must come with the first message."""

@@ -290,6 +290,7 @@ async def test_a_bad_token_is_refused_before_the_upgrade(serve: Any, token: str)
     running = await serve()
     status, body = await handshake(running.address, f"/ws?session_token={token}")
     assert (status, body["error"]["code"]) == (401, "unauthenticated")
+    assert body["error"]["error_id"]
 
 
 async def test_a_forged_or_outdated_token_is_refused_and_says_which(serve: Any, tmp_path: Any) -> None:

@@ -64,7 +64,7 @@ export class TurnView {
 
   #delivery(turn) {
     if (turn.status === "waiting") {
-      return el("p.delivery", {}, icon("clock"), "Waiting for the connection",
+      return el("p.delivery", {}, icon("clock"), "Waiting to be sent",
         el("button.link", { type: "button", onclick: () => this.page.onWithdraw(turn) }, "Take back"));
     }
     if (turn.status === "sent") return el("p.delivery.is-sent", {}, "Sending");
