@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import jwt
 from attrs import field, frozen
 
-from transport.codes import ERRORS
 from transport.dialects import JWT_PREFIX
 from transport.errors import Unauthenticated
 
@@ -79,7 +78,7 @@ class Tokens:
         if now < not_before:
             _refuse()
         if now >= identity.expires_at:
-            raise Unauthenticated("token_expired", ERRORS["token_expired"].text)
+            raise Unauthenticated("token_expired")
         return identity
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -95,7 +94,7 @@ class Tokens:
 
 
 def _refuse() -> NoReturn:
-    raise Unauthenticated("unauthenticated", ERRORS["unauthenticated"].text) from None
+    raise Unauthenticated("unauthenticated") from None
 
 
 def _identity(claims: Mapping[str, Any]) -> tuple[Identity, float]:

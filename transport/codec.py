@@ -9,7 +9,6 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
-from transport.codes import ERRORS
 from transport.commands import Command
 from transport.dialects import RENDER, WIRE_NAMES, Dialect, Html, data_of, head_of
 from transport.errors import CommandRejected, UnreadableEvent
@@ -55,7 +54,7 @@ def _json(body: bytes) -> Any:
     except msgspec.ValidationError:  # the only one that untyped decoding has
         raise CommandRejected("bad_json", "A number in that JSON is too large.") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise CommandRejected("bad_json", ERRORS["bad_json"].text) from None
+        raise CommandRejected("bad_json") from None
     # Only now, as in valid JSON every string ends: on anything else this pattern could take quadratic time.
     marks = _STRING.sub(b"", body)
     if marks.count(b",") + marks.count(b":") > MAX_VALUES:

@@ -30,7 +30,7 @@ from transport.codec import parse
 from transport.codes import CLOSES, ERRORS
 from transport.commands import Ack, ClientPing, Command, Hello, Refresh, Say
 from transport.dialects import Dialect
-from transport.errors import CommandRejected, SocketClosed, Unauthenticated
+from transport.errors import CommandRejected, SocketClosed, Unauthenticated, new_error_id
 from transport.events import Drain, Envelope, Error, Event, Pong
 from transport.heartbeat import Heartbeat, keep_alive
 from transport.outbox import Deliver, Finish, LogPage, Outbox, OutboxLimits, Speak
@@ -165,7 +165,7 @@ class Connection(Actor):
             self._context.stop()
         except Exception as error:  # the boundary: whatever it is, it costs this connection and no other
             error_id = self._log_fault(error)
-            self._refuse(CommandRejected("internal", ERRORS["internal"].text), error_id)
+            self._refuse(CommandRejected("internal"), error_id)
             self._finish(1011, f"internal error {error_id}")
 
     async def _converse(self) -> None:
@@ -214,7 +214,7 @@ class Connection(Actor):
     async def _adopt(self, token: str | None) -> bool:
         try:
             if token is None:
-                raise Unauthenticated("unauthenticated", ERRORS["unauthenticated"].text)
+                raise Unauthenticated("unauthenticated")
             identity = self._ports.verify(token)
         except Unauthenticated as refused:
             self._refuse(CommandRejected(refused.code, refused.message))
@@ -251,10 +251,10 @@ class Connection(Actor):
     async def _dispatch(self, command: Command) -> None:
         identity = self._known()
         if self._expired:
-            raise CommandRejected("token_expired", ERRORS["token_expired"].text)
+            raise CommandRejected("token_expired")
         retry_after = self._ports.allow(identity, command)
         if retry_after > 0:
-            raise CommandRejected("rate_limited", ERRORS["rate_limited"].text, retry_after)
+            raise CommandRejected("rate_limited", retry_after=retry_after)
         await self._ports.dispatch(identity, command, self._outbox)
 
     # The token
@@ -272,7 +272,7 @@ class Connection(Actor):
 
     def _expire(self) -> None:
         self._expired = True
-        self._refuse(CommandRejected("token_expired", ERRORS["token_expired"].text))
+        self._refuse(CommandRejected("token_expired"))
         self._context.set_timer("token", self._limits.renewal_s, Close(4401, "token expired"))
 
     def _renew(self, token: str) -> None:
@@ -301,7 +301,7 @@ class Connection(Actor):
         The log has the `error_id` that the client is told, and nothing of what it sent.
         """
         self._ports.observer.on_error(rejected.code)
-        error_id = error_id or _new_error_id()
+        error_id = error_id or new_error_id()
         extra = {"code": rejected.code, "error_id": error_id, "connection_id": self.connection_id}
         log.log(logging.WARNING if rejected.code in _OUR_FAULT else logging.INFO, "command.refused", extra=extra)
         retryable = ERRORS[rejected.code].retryable
@@ -316,7 +316,7 @@ class Connection(Actor):
         return False
 
     def _log_fault(self, error: Exception | None) -> str:
-        error_id = _new_error_id()
+        error_id = new_error_id()
         extra = {"error_id": error_id, "connection_id": self.connection_id}
         log.error("connection.failed", exc_info=error, extra=extra)
         return error_id
@@ -324,7 +324,3 @@ class Connection(Actor):
 
 _OUR_FAULT: Final = frozenset({"busy", "internal", "storage_unavailable"})
 _CLOSE_FOR: Final = {"unauthenticated": 4401, "token_expired": 4401, "forbidden": 4403, "rate_limited": 4429}
-
-
-def _new_error_id() -> str:
-    return uuid.uuid4().hex[:12]

@@ -8,10 +8,23 @@
     ├── UnreadableEvent   (ValueError)        a stored event this version cannot read
     └── SocketClosed      (ConnectionError)   the socket is gone
 
-`code` is a name of `transport.codes.ERRORS`, except on `SocketClosed`, where it is a number of `CLOSES`.
+`code` is a name of `transport.codes.ERRORS`, and `message` its text unless another is given; only on `SocketClosed`
+it is a number of `CLOSES`.
 """
 
-from attrs import define, field
+import uuid
+from typing import Final
+
+from attrs import Factory, define, field
+
+from transport.codes import ERRORS
+
+_OWN_TEXT: Final = Factory(lambda self: ERRORS[self.code].text, takes_self=True)
+
+
+def new_error_id() -> str:
+    """The name of one error, told to the client and written beside it in the log: 12 hexadecimal digits."""
+    return uuid.uuid4().hex[:12]
 
 
 class TransportError(Exception):
@@ -30,7 +43,7 @@ class CommandRejected(TransportError, ValueError):
     """
 
     code: str
-    message: str
+    message: str = field(default=_OWN_TEXT)
     retry_after: float | None = None
 
 
@@ -39,7 +52,7 @@ class Unauthenticated(TransportError, PermissionError):
     """There is no valid token. `code` is `unauthenticated`, `token_expired` or `forbidden`."""
 
     code: str
-    message: str
+    message: str = field(default=_OWN_TEXT)
 
 
 @define(slots=False, eq=False, str=False)

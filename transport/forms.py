@@ -13,7 +13,6 @@ import cattrs
 from attrs import evolve
 from cattrs.gen import make_dict_structure_fn, override
 
-from transport.codes import ERRORS
 from transport.commands import Ack, Cancel, ClientPing, Command, Hello, Refresh, Resume, Say, UserTyping
 from transport.errors import CommandRejected
 
@@ -81,9 +80,9 @@ def _checked(say: Say, default_agent: tuple[str, str | None] | None) -> Say:
     if default_agent is not None:
         say = evolve(say, agent_type=default_agent[0], pillar=default_agent[1])
     if say.agent_type == "liaison" and not say.pillar:
-        raise CommandRejected("pillar_required", ERRORS["pillar_required"].text)
+        raise CommandRejected("pillar_required")
     if not say.content.strip():
-        raise CommandRejected("empty_message", ERRORS["empty_message"].text)
+        raise CommandRejected("empty_message")
     return say
 
 

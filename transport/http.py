@@ -43,10 +43,14 @@ class HttpConfig:
     head_bytes: int = 16 * 1024
 
 
-def error_body(code: str, message: str | None = None) -> dict[str, Any]:
-    """The JSON body of a refusal: `{"error": {"code", "message", "retryable"}}`; the text is the code's own."""
+def error_body(code: str, message: str | None = None, error_id: str | None = None) -> dict[str, Any]:
+    """The JSON body of a refusal: `{"error": {"code", "message", "retryable", "error_id"?}}`.
+
+    The text is the code's own unless another is given; a log line has the rest under the id.
+    """
     known = ERRORS[code]
-    return {"error": {"code": code, "message": message or known.text, "retryable": known.retryable}}
+    error = {"code": code, "message": message or known.text, "retryable": known.retryable}
+    return {"error": error if error_id is None else error | {"error_id": error_id}}
 
 
 def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bytes:

@@ -8,7 +8,6 @@
 
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -20,7 +19,7 @@ from transport.backlog import Backlog, LogPage, LogUnreadable, ReadLog
 from transport.codes import ERRORS
 from transport.dialects import Dialect
 from transport.encoder import Encoder
-from transport.errors import CommandRejected, SocketClosed
+from transport.errors import CommandRejected, SocketClosed, new_error_id
 from transport.events import TERMINAL, Envelope, Error, Event, PartialResult, Resync
 from transport.observer import Observer, Unobserved
 from transport.pending import Pending
@@ -289,7 +288,7 @@ class Outbox(Actor):
         try:
             self._session.follow(thread_id, after, head)
         except CommandRejected as rejected:
-            retryable, error_id = ERRORS[rejected.code].retryable, uuid.uuid4().hex[:12]
+            retryable, error_id = ERRORS[rejected.code].retryable, new_error_id()
             log.warning("command.refused", extra={"code": rejected.code, "error_id": error_id})
             self._note(Error(rejected.code, rejected.message, retryable, error_id), rejected.message, thread_id)
             return

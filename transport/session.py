@@ -13,7 +13,6 @@ from typing import Final
 
 from attrs import define, evolve, frozen
 
-from transport.codes import ERRORS
 from transport.errors import CommandRejected
 from transport.events import Block, Envelope, PartialResult
 
@@ -79,7 +78,7 @@ class Session:
         if thread_id not in self._threads and len(self._threads) >= self._max_threads:
             given_up = next((name for name, thread in self._threads.items() if thread.cursor >= thread.head), None)
             if given_up is None:
-                raise CommandRejected("busy", ERRORS["busy"].text)
+                raise CommandRejected("busy")
             del self._threads[given_up]
         self._threads.pop(thread_id, None)
         self._threads[thread_id] = _Thread(min(after, head), head)

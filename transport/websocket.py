@@ -6,7 +6,6 @@ ASGI application over hypercorn. What goes wrong on one connection never touches
 
 import logging
 import math
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
@@ -19,7 +18,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from transport.errors import SocketClosed
+from transport.errors import SocketClosed, new_error_id
 from transport.head import Head, Unreadable, read_head
 from transport.http import AsgiApp, HttpConfig, HttpDoor, answer, error_body
 from transport.socket import PROTOCOL_LOG, Socket, SocketLimits
@@ -154,7 +153,7 @@ class _Door:
         try:
             await self._let_in(stream)
         except* Exception as group:
-            error_id = uuid.uuid4().hex[:12]
+            error_id = new_error_id()
             log.error("door.connection_failed", exc_info=group, extra={"error_id": error_id})
         finally:
             self._open -= 1

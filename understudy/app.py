@@ -146,9 +146,8 @@ async def open_house(settings: Settings, agents: Sequence[Agent] = ()) -> AsyncI
     sessions = Sessions(open_tokens(settings), settings.anonymous, settings.token_ttl_s)
     known, models = all_agents(agents), Models(settings)
     for agent in known.values():
-        models.of(
-            agent
-        )  # now rather than at its first message: making a client takes a third of a second, and may fail
+        # Now, not at its first message: making a client takes a third of a second, and may fail.
+        models.of(agent)
     files = FileStore(settings.data_dir / "files", limit_bytes=settings.max_file_bytes)
     database = await trio.to_thread.run_sync(open_database, settings.database_folder)
     metrics = Metrics(lambda: system.tree())

@@ -77,12 +77,11 @@ class Gate:
 
     async def _refuse(self, upgrade: Upgrade, code: str, message: str) -> None:
         """Answer with the code's HTTP status and an error id; the log line with the same id says who asked for what."""
-        body, error_id = error_body(code, message), new_error_id()
-        body["error"]["error_id"] = error_id
+        error_id = new_error_id()
         self.metrics.error(code)
         extra = {"code": code, "path": upgrade.path, "peer": upgrade.peer, "error_id": error_id}
         log.info("handshake.refused", extra=extra)
-        await upgrade.refuse(ERRORS[code].http_status, body)
+        await upgrade.refuse(ERRORS[code].http_status, error_body(code, message, error_id))
 
     def _who(self, upgrade: Upgrade) -> tuple[Session | None, Identity | None]:
         """The first carrier that is present decides. None, None: a token must come with the first message."""

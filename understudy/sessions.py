@@ -8,7 +8,6 @@ from typing import Final
 from attrs import evolve, frozen
 
 from transport.auth import Identity, Tokens, is_loopback, load_or_create_secret, origin_allowed
-from transport.codes import ERRORS
 from transport.errors import OriginRefused, Unauthenticated
 from understudy.config import Settings
 
@@ -66,7 +65,7 @@ class Sessions:
             Unauthenticated: This server gives no anonymous sessions.
         """
         if not self.anonymous:
-            raise Unauthenticated("unauthenticated", ERRORS["unauthenticated"].text)
+            raise Unauthenticated("unauthenticated")
         return self._issue(Identity(user=f"{ANONYMOUS}{secrets.token_hex(8)}", session=secrets.token_hex(8)))
 
     def renew(self, token: str) -> Session:

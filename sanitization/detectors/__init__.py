@@ -2,12 +2,9 @@
 
 from typing import Final
 
-from sanitization.findings import Category
-
 from .detector import Detector as Detector
 from .invisible import Invisible as Invisible
 from .secrets import Secrets as Secrets
 from .terminal import Terminal as Terminal
 
 DETECTORS: Final[tuple[Detector, ...]] = (Terminal(), Invisible(), Secrets())
-CATEGORIES: Final = frozenset(Category(detector.category) for detector in DETECTORS)

@@ -23,7 +23,6 @@ from actors import (
     Supervision,
     Terminated,
 )
-from transport.codes import ERRORS
 from transport.errors import CommandRejected
 from transport.events import (
     TERMINAL,
@@ -38,7 +37,7 @@ from transport.events import (
 from transport.outbox import Deliver, Reply
 from understudy.chat.arc import Ending
 from understudy.chat.envelope import wrap
-from understudy.chat.followers import Followers, tell
+from understudy.chat.followers import Followers
 from understudy.chat.intake import take_in
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import (
@@ -56,12 +55,12 @@ from understudy.chat.messages import (
     Wake,
     WantSnapshot,
 )
+from understudy.chat.offer import offer
 from understudy.chat.run import Run
 from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import AlreadyStored, StorageError, StorageUnavailable, Unstorable
-from understudy.storage.rows import Message
 
 log = logging.getLogger(__name__)
 
@@ -163,41 +162,38 @@ class Conversation(Actor):
 
     async def _accept(self, ask: Accept, context: Context) -> None:
         try:
-            prior = await self.services.store.message(self.log.owner, ask.message_id)
-            if prior is not None:
-                await self._accept_again(ask, prior, context)
-            elif len(self.line) >= QUEUE:
+            if await self._accept_again(ask, context):
+                return
+            if len(self.line) >= QUEUE:
                 ask.fail(CommandRejected("busy", f"{QUEUE} messages wait in this conversation already.", 5.0))
-            else:
+                return
+            try:
                 await self._open(ask, context)
+            except AlreadyStored:  # at the same moment, in another thread
+                if not await self._accept_again(ask, context):
+                    ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
         except StorageUnavailable:
-            ask.fail(CommandRejected("storage_unavailable", ERRORS["storage_unavailable"].text, RETRY_S))
-        except AlreadyStored:
-            await self._accept_taken(ask, context)
+            ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
         except Unstorable:
             ask.fail(CommandRejected("invalid_command", "That text cannot be stored."))
         except StorageError:
             # The log is not where this actor believes it is: an earlier commit that seemed to fail did not.
-            ask.fail(CommandRejected("storage_unavailable", ERRORS["storage_unavailable"].text, RETRY_S))
+            ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
             raise
 
-    async def _accept_taken(self, ask: Accept, context: Context) -> None:
-        """The same message was stored at the same moment, in another thread."""
+    async def _accept_again(self, ask: Accept, context: Context) -> bool:
+        """If the message is here already, show its acceptance again, and all that came of it to who did not follow."""
         prior = await self.services.store.message(self.log.owner, ask.message_id)
-        if prior is not None:
-            await self._accept_again(ask, prior, context)
-        else:
-            ask.fail(CommandRejected("storage_unavailable", ERRORS["storage_unavailable"].text, RETRY_S))
-
-    async def _accept_again(self, ask: Accept, prior: Message, context: Context) -> None:
-        """The message is here already: show its acceptance again, and all that came of it to whoever did not follow."""
+        if prior is None:
+            return False
         again = await self.log.accepted_again(prior.thread_id, prior.run_id or "")
         if again is not None and again.seq is not None:
             if prior.thread_id == self.log.thread_id and ask.outbox not in self.followers:
                 self.followers.add(ask.outbox, self.log.head, context, after=again.seq - 1)
             else:
-                tell(ask.outbox, Reply(again))
+                offer(ask.outbox, Reply(again))
         ask.reply(prior.run_id or "")
+        return True
 
     async def _open(self, ask: Accept, context: Context) -> None:
         """Store the message with its run, show that it was accepted, and put the run in line."""
@@ -362,7 +358,7 @@ class Conversation(Actor):
         for live in self.runs.values():
             text = live.snapshot()
             if text is not None and not live.arc.ended:
-                tell(outbox, Deliver(wrap(text, live.around, now=self.services.clock())))
+                offer(outbox, Deliver(wrap(text, live.around, now=self.services.clock())))
 
     def _show(self, live: LiveRun, event: Event) -> None:
         """Send an event that is not logged; whoever misses it is none the worse."""

@@ -1,6 +1,5 @@
 """Where a connection's commands go: a look-up and an ask, no process of its own that could fail for everybody."""
 
-import logging
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,16 +20,14 @@ from actors import (
     StartFailed,
 )
 from transport.auth import Identity
-from transport.codes import ERRORS
 from transport.commands import Cancel, Command, Resume, Say, UserTyping
 from transport.errors import CommandRejected
 from understudy.chat.conversation import Conversation
 from understudy.chat.messages import Accept, CancelRun, Delete, FollowThread, SomebodyTypes, Wake, WantSnapshot
+from understudy.chat.offer import offer
 from understudy.chat.routing import check_id, route
 from understudy.chat.services import Services
 from understudy.storage.errors import StorageError, StorageUnavailable
-
-log = logging.getLogger(__name__)
 
 ACCEPT_S = 10.0
 """Longest time from a command to its acceptance; then its sender is told that storage is not available."""
@@ -68,9 +65,9 @@ class Desk:
                     await self._cancel(who.user, run_id)
                 case UserTyping(thread_id=thread_id):
                     if (conversation := self._alive.get((who.user, thread_id))) is not None:
-                        _tell(conversation, SomebodyTypes(outbox))
+                        offer(conversation, SomebodyTypes(outbox))
         except (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull) as error:
-            raise CommandRejected("storage_unavailable", ERRORS["storage_unavailable"].text, 1.0) from error
+            raise CommandRejected("storage_unavailable", retry_after=1.0) from error
 
     async def _say(self, who: Identity, say: Say, outbox: ActorRef) -> None:
         way = route(say, who.session, {name: agent.pillar for name, agent in self._services.agents.items()})
@@ -115,7 +112,7 @@ class Desk:
     def want_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Have the running answer of a thread sent again to an outbox that has a hole in it."""
         if (conversation := self._alive.get((who.user, thread_id))) is not None:
-            _tell(conversation, WantSnapshot(outbox))
+            offer(conversation, WantSnapshot(outbox))
 
     async def delete(self, owner: str, thread_id: str) -> None:
         """Delete a thread and end its conversation, with whatever runs in it.
@@ -135,7 +132,7 @@ class Desk:
         Raises:
             StorageError, ActorError: The thread's conversation cannot be started now.
         """
-        _tell(await self._conversation(owner, thread_id), Wake(run_id))
+        offer(await self._conversation(owner, thread_id), Wake(run_id))
 
     async def _conversation(self, owner: str, thread_id: str) -> ActorRef:
         key = (owner, thread_id)
@@ -160,11 +157,3 @@ class Desk:
         if len(self._alive) >= self._sweep_at:
             self._alive = {key: ref for key, ref in self._alive.items() if ref.alive}
             self._sweep_at = 2 * len(self._alive) + 64
-
-
-def _tell(conversation: ActorRef, message: object) -> None:
-    """Say something that is no loss when the conversation has no room for it."""
-    try:
-        conversation.tell(message)
-    except MailboxFull:
-        log.debug("conversation.full", extra={"path": conversation.path})

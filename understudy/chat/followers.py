@@ -1,14 +1,11 @@
 """The outboxes that are sent a thread's events. None of them is ever waited for."""
 
-import logging
-
 from attrs import define, field
 
-from actors import ActorRef, Context, MailboxFull
+from actors import ActorRef, Context
 from transport.events import Envelope
 from transport.outbox import Deliver, Follow, Unfollow
-
-log = logging.getLogger(__name__)
+from understudy.chat.offer import offer
 
 
 @define
@@ -34,7 +31,7 @@ class Followers:
         if outbox not in self._outboxes:
             self._outboxes[outbox] = None
             context.watch(outbox)
-        tell(outbox, Follow(self.thread_id, after, head, unasked))
+        offer(outbox, Follow(self.thread_id, after, head, unasked))
 
     def remove(self, ref: ActorRef) -> bool:
         """Forget one that has ended; False when `ref` was none of them."""
@@ -46,19 +43,11 @@ class Followers:
     def dismiss(self) -> None:
         """Tell all that there is no more of this thread: one that begins later under its name is another."""
         for outbox in self._outboxes:
-            tell(outbox, Unfollow(self.thread_id))
+            offer(outbox, Unfollow(self.thread_id))
         self._outboxes.clear()
 
     def deliver(self, envelope: Envelope, *, but: ActorRef | None = None) -> None:
         """Hand an event to every follower, or to all `but` one."""
         for outbox in self._outboxes:
             if outbox != but:
-                tell(outbox, Deliver(envelope))
-
-
-def tell(outbox: ActorRef, message: object) -> None:
-    """Hand something to an outbox. A full one reads durable events from the log when it drains, so nothing is lost."""
-    try:
-        outbox.tell(message)
-    except MailboxFull:
-        log.debug("outbox.full", extra={"path": outbox.path})
+                offer(outbox, Deliver(envelope))

@@ -1,20 +1,18 @@
 """How a run tells its conversation what happens: durable events and steps, pieces of the answer, signs of life."""
 
-import logging
 import math
 from typing import Any
 
 import trio
 from attrs import define, field
 
-from actors import ActorRef, MailboxFull
+from actors import ActorRef
 from transport.events import Block, Event
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Delta, Progress, Record
+from understudy.chat.offer import offer
 from understudy.chat.services import Services
 from understudy.storage.rows import Step
-
-log = logging.getLogger(__name__)
 
 RECORD_S = 15.0
 """Longest time one recording may take; above the store's own limit for a commit."""
@@ -54,10 +52,7 @@ class Recorder:
     def progress(self, done: float, total: float | None, note: str) -> None:
         """Show a sign of life; dropped when the conversation has no room for it."""
         self.last_sign = trio.current_time()
-        try:
-            self.conversation.tell(Progress(self.run_id, note, done, total))
-        except MailboxFull:
-            log.debug("progress.dropped", extra={"run_id": self.run_id})
+        offer(self.conversation, Progress(self.run_id, note, done, total))
 
     async def signs_of_life(self) -> None:
         """Nobody is left looking at silence: after `silence_s` without an event, say what the run is doing."""

@@ -5,7 +5,6 @@ from typing import Final
 
 from attrs import frozen
 
-from transport.codes import ERRORS
 from transport.commands import Say
 from transport.errors import CommandRejected
 
@@ -40,7 +39,7 @@ def find_agent(agent_type: str | None, pillar: str | None, agents: Mapping[str, 
         agent_type = LIAISON if pillar else GUIDE
     if agent_type == LIAISON:
         if not pillar:
-            raise CommandRejected("pillar_required", ERRORS["pillar_required"].text)
+            raise CommandRejected("pillar_required")
         found = next((name for name, its_pillar in agents.items() if its_pillar == pillar), None)
         if found is None:
             known = ", ".join(sorted(each for each in agents.values() if each))

@@ -33,8 +33,8 @@ class Services:
 
     `outboxes(owner)` gives the outboxes of all the user's live connections; `attachments(owner)` the user's files.
     `clock` gives Unix seconds. `summary_from` is the number of findings from which the user is told what was taken
-    out; `silence_s` after how long without an event a run
-    gives a sign of life; `idle_s` after how long without runs and followers a conversation ends.
+    out; `silence_s` after how long without an event a run gives a sign of life; `idle_s` after how long without runs
+    and followers a conversation ends.
     """
 
     store: Store

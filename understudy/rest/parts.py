@@ -10,6 +10,7 @@ from quart import Response, current_app, g, jsonify, request
 from transport.auth import Identity, find_token
 from transport.codes import ERRORS
 from transport.errors import Unauthenticated
+from transport.http import error_body
 from understudy.agents.agent import Agent
 from understudy.config import Settings
 from understudy.models.model import Model
@@ -43,6 +44,18 @@ def parts() -> Rest:
     return rest
 
 
+def bearer() -> str:
+    """Give the token that the current request brings, whatever it is worth.
+
+    Raises:
+        Unauthenticated: It brings none.
+    """
+    token = find_token(dict(request.headers), {}, ())
+    if token is None:
+        raise Unauthenticated("unauthenticated")
+    return token
+
+
 def identity() -> Identity:
     """Give who makes the current request.
 
@@ -50,29 +63,20 @@ def identity() -> Identity:
         Unauthenticated: There is no valid token.
     """
     if "identity" not in g:
-        token = find_token(dict(request.headers), {}, ())
-        if token is None:
-            raise Unauthenticated("unauthenticated", ERRORS["unauthenticated"].text)
-        g.identity = parts().sessions.tokens.verify(token)
+        g.identity = parts().sessions.tokens.verify(bearer())
     who: Identity = g.identity
     return who
 
 
 def refusal(code: str, message: str | None = None, retry_after: float | None = None) -> Response:
     """Make the answer for an error of the registry; what else is known stands in the log under its id."""
-    error = ERRORS[code]
-    body = {
-        "code": code,
-        "message": message or error.text,
-        "retryable": error.retryable,
-        "error_id": new_error_id(),
-    }
-    answer: Response = jsonify({"error": body})
-    answer.status_code = error.http_status
+    error_id = new_error_id()
+    answer: Response = jsonify(error_body(code, message, error_id))
+    answer.status_code = ERRORS[code].http_status
     if retry_after is not None:
         answer.headers["Retry-After"] = str(max(1, round(retry_after)))
-    if error.http_status == 401:
+    if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     parts().metrics.error(code)
-    log.info("request.refused", extra={"code": code, "path": request.path, "error_id": body["error_id"]})
+    log.info("request.refused", extra={"code": code, "path": request.path, "error_id": error_id})
     return answer

@@ -2,12 +2,9 @@
 
 from typing import Any
 
-from quart import Blueprint, request
+from quart import Blueprint
 
-from transport.auth import find_token
-from transport.codes import ERRORS
-from transport.errors import Unauthenticated
-from understudy.rest.parts import parts
+from understudy.rest.parts import bearer, parts
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 
@@ -21,7 +18,4 @@ async def create() -> tuple[dict[str, Any], int]:
 @blueprint.post("/refresh")
 async def refresh() -> dict[str, Any]:
     """Give a later token for the session of the bearer's token."""
-    token = find_token(dict(request.headers), {}, ())
-    if token is None:
-        raise Unauthenticated("unauthenticated", ERRORS["unauthenticated"].text)
-    return parts().sessions.renew(token).as_json()
+    return parts().sessions.renew(bearer()).as_json()

@@ -1,0 +1,18 @@
+"""Telling an actor something that is no loss to it when it has no room."""
+
+import logging
+
+from actors import ActorRef, MailboxFull
+
+log = logging.getLogger(__name__)
+
+
+def offer(ref: ActorRef, message: object) -> None:
+    """Tell an actor something, unless its mailbox is full.
+
+    For what can be had again: durable events, which an outbox reads from the log when it drains, and signs of life.
+    """
+    try:
+        ref.tell(message)
+    except MailboxFull:
+        log.debug("offer.declined", extra={"path": ref.path, "message_type": type(message).__name__})
