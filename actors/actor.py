@@ -52,6 +52,13 @@ class Actor:
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """Runs once at the end of each incarnation, also of one whose start failed. Shielded within the grace."""
 
+    def report_state(self) -> object:
+        """What a crash report says about the state, as text. It may raise: the report says so then.
+
+        Unless overridden, it names the attributes and their types, and no value: state may hold what users wrote.
+        """
+        return {name: type(value).__name__ for name, value in getattr(self, "__dict__", {}).items()}
+
     def static_children(self) -> Iterable[ChildSpec]:
         """The children to start, in this order, after `on_start`. Only a `Supervisor` has some."""
         return ()
@@ -122,9 +129,17 @@ class Context:
         cell = self._cell.family.children.get(id) if self._cell.family is not None else None
         return None if cell is None or cell.buried else cell.ref
 
-    def watch(self, ref: ActorRef) -> None:
-        """Receive one `Terminated(ref, reason)` when the actor ends for good; soon, if it is dead already."""
-        watching.watch(self._cell, ref._cell)
+    def watch(self, ref: ActorRef, *, vital: bool = False, restarts: bool = False) -> None:
+        """Receive one `Terminated(ref, reason)` when the actor ends for good; soon, if it is dead already.
+
+        `vital`: this actor fails with `DeathPact` then, unless it calls `outlive` while it receives the notice, or
+        before. `restarts`: receive a `Restarted(ref, incarnation, reason)` too, whenever the actor runs again.
+        """
+        watching.watch(self._cell, ref._cell, vital=vital, restarts=restarts)
+
+    def outlive(self, ref: ActorRef) -> None:
+        """Say that this actor can live without one that it watched as vital."""
+        watching.outlive(self._cell, ref._cell)
 
     def unwatch(self, ref: ActorRef) -> None:
         """Receive no `Terminated` of this actor; also not one that waits already."""

@@ -2,7 +2,9 @@
 
 1. Every call ends exactly once: with a value, an error, its timeout, the death of its target, or its caller's cancel.
 2. A late answer reaches nobody. It is counted.
-3. A call that ended before it was taken leaves no request in the mailbox.
+3. A call that ended before it was taken leaves no request in the mailbox. The handling of one that was taken is
+   cancelled, unless it must finish.
+4. Tables keep the order of insertion, so that a run with the same seed is the same run.
 """
 
 from __future__ import annotations
@@ -25,12 +27,15 @@ class Ask(Generic[T]):
     """A request whose answer is a T. Subclass it as the message; attrs classes, frozen or slotted, are fine.
 
     The actor answers with `reply` or `fail`: in `receive`, later, or from another task on the same trio loop. One
-    instance can be asked once.
+    instance can be asked once. When the caller is cancelled or its time is up, the handling of the request is cancelled
+    too, at its next wait, and the actor goes on with its state; set `must_finish` for requests that may not be cut off.
     """
 
     __slots__ = ("__weakref__", "_call")
     _call: Call | None
     _control: ClassVar[bool] = False
+    must_finish: ClassVar[bool] = False
+    """Whether handling goes on when nobody waits for the answer any more. Set it in a class, not in an instance."""
 
     def reply(self, value: T) -> None:
         """Answer. If nobody waits any more, the answer is dropped and counted in `ActorSystem.late_replies`."""
@@ -74,7 +79,7 @@ class Call:
         self.task = task
         self.parked = False
         self.timeout_s = timeout_s
-        self.deadline: set[Expiring] | None = None
+        self.deadline: dict[Expiring, None] | None = None
         self.settled = False
         self.value: Any = None
         self.error: Exception | None = None
@@ -83,8 +88,8 @@ class Call:
         """The caller is about to wait: enter the tables."""
         target = self.target
         if target.calls is None:
-            target.calls = set()
-        target.calls.add(self)
+            target.calls = {}
+        target.calls[self] = None
         if self.timeout_s != math.inf:
             self.deadline = target.system.timers.share(self.timeout_s, self)
         self.parked = True
@@ -104,18 +109,46 @@ class Call:
         """Leave every table."""
         self.settled = True
         if self.target.calls is not None:
-            self.target.calls.discard(self)
+            self.target.calls.pop(self, None)
         if self.deadline is not None:
-            self.deadline.discard(self)
+            self.deadline.pop(self, None)
 
     def expire(self) -> None:
         """The deadline has passed: fail the call, and take the request back if it still waits."""
         if not self.settled:
-            self.target.withdraw(self.request)
+            self._take_back()
             self.settle(None, AskTimeout(self.target.path, type(self.request).__name__, self.timeout_s))
 
     def abandon(self, _: object) -> trio.lowlevel.Abort:
         """The caller is cancelled: take the request back if it still waits, and let a late answer be counted."""
         self.close()
-        self.target.withdraw(self.request)
+        self._take_back()
         return trio.lowlevel.Abort.SUCCEEDED
+
+    def _take_back(self) -> None:
+        if self.target.current is not self.request:
+            self.target.withdraw(self.request)
+        elif not self.request.must_finish:
+            self.target.skip(self.request)
+
+
+def closed_circle(target: Cell, task: trio.lowlevel.Task) -> tuple[str, ...] | None:
+    """The paths of actors that each wait for the next, if `task`, asking `target`, would close the circle; else None.
+
+    An actor waits when its own task does: what its other tasks wait for holds up no message. One that has done with a
+    request, and will answer it later, is waited for by nobody here.
+    """
+    paths = []
+    cell = target
+    while (asleep := cell.task) is not None:
+        paths.append(cell.path)
+        call = asleep.custom_sleep_data
+        if not isinstance(call, Call) or call.settled:
+            return None
+        cell = call.target
+        if cell.task is task:
+            waits = cell.current is call.request or cell.mailbox.holds(call.request)
+            return (cell.path, *paths) if waits else None
+        if cell is target:
+            return None
+    return None

@@ -13,10 +13,13 @@ ActorError
 ├── ActorUnavailable (trio.BusyResourceError)   the target is between two incarnations
 ├── AskTimeout (trio.TooSlowError)    no answer in time
 ├── SelfCall (RuntimeError)           an actor waited for itself
+├── AskCycle (RuntimeError)           an ask closed a circle of actors that wait for one another
 ├── MailboxFull (trio.WouldBlock)     no room in the lane
 ├── UnhandledMessage (TypeError)      the actor does not know this request
 ├── IntensityExceeded                 too many restarts: the supervisor itself fails
 ├── Escalated                         a child's error was handed to its supervisor
+├── DeathPact                         an actor ended that the watcher cannot live without
+├── RaisedBaseException               an actor raised something that is no `Exception`
 └── SystemFailed                      the root of the tree failed
 
 Apart stand `Ignore`, which a start hook raises to decline, and `InvalidTransition` in `lifecycle`.
@@ -169,6 +172,43 @@ class SelfCall(ActorError, RuntimeError):
 
     def __str__(self) -> str:
         return f"{self.path} cannot {self.verb} itself"
+
+
+@define
+class AskCycle(ActorError, RuntimeError):
+    """An ask whose answer would never come: each of `paths` waits for the next, and the last for the first."""
+
+    paths: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"these would wait for one another for ever: {' -> '.join((*self.paths, self.paths[0]))}"
+
+
+@define
+class DeathPact(ActorError):
+    """An actor ended that `path` had watched as `vital`, and `path` did not say that it can live without it."""
+
+    path: str
+    ended: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot live without {self.ended}, which ended: {self.reason}"
+
+
+@define
+class RaisedBaseException(ActorError):
+    """An actor raised a `BaseException` that is neither an `Exception` nor one that has to pass; it is the cause.
+
+    `KeyboardInterrupt`, `SystemExit`, `GeneratorExit` and `trio.Cancelled` pass through the tree. Others crash the
+    actor, as any exception does.
+    """
+
+    path: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.path} raised {self.kind}, which is no Exception"
 
 
 @define

@@ -16,10 +16,12 @@ import trio
 from .ask import Ask
 from .errors import AlreadyStarted, Escalated, IntensityExceeded, NotSupervising, StartDeclined, TooManyChildren
 from .exits import SHUTDOWN, Crashed, Exit
+from .history import note_incident
 from .intensity import Intensity
 from .lifecycle import State
-from .records import ActorCrashed, ActorRestarting, traceback_text
+from .records import ActorRestarting
 from .ref import ActorRef, StopMode
+from .reports import crash_report
 from .spec import ChildSpec, Restart, Strategy, Supervision
 from .strategy import Decision, affected, decide, shuts_down
 
@@ -60,6 +62,7 @@ class Family:
         self._offenders: deque[Cell] = deque()
         self._regrouping: trio.CancelScope | None = None
         self._delay_s = 0.0
+        self._offender: str | None = None
 
     @property
     def owner_path(self) -> str:
@@ -74,7 +77,11 @@ class Family:
 
     async def spawn(self, spec: ChildSpec, *, static: bool = False) -> ActorRef:
         """Start a child and wait until it runs; raises what `Context.spawn` raises."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         cell = self.admit(spec, static=static)
+        if cell.up:
+            await self._owner.system.yield_now_and_then()
+            return cell.ref
         started = trio.Event()
         cell.when_started(started.set)
         try:
@@ -116,7 +123,7 @@ class Family:
             self._report(cell, reason, Decision.STOP)
             self.give_up(cell, reason)
         elif cell.grouped:
-            self._report(cell, reason, Decision.RESTART)
+            self._report(cell, reason, Decision.RESTART, because_of=self._offender)
         else:
             self._decide(cell, reason)
 
@@ -128,7 +135,7 @@ class Family:
             error = IntensityExceeded(self._owner.path, cell.path, self._intensity.limit, self._intensity.period_s)
         if decision is Decision.RESTART:
             delay_s = cell.next_delay()
-            self._report(cell, reason, Decision.BACK_OFF if delay_s else decision)
+            self._report(cell, reason, Decision.BACK_OFF if delay_s else decision, delay_s)
             self._replace(cell, delay_s)
             return
         self._report(cell, reason, decision)
@@ -158,12 +165,13 @@ class Family:
         if shuts_down(self.supervision.auto_shutdown, cell.spec, left):
             self._owner.order_stop(StopMode.AFTER_MESSAGE, final=False, reason=SHUTDOWN)
 
-    def _report(self, cell: Cell, reason: Exit, decision: Decision) -> None:
-        if not reason.abnormal:
-            return
-        text = traceback_text(reason.error) if isinstance(reason, Crashed) else ""
-        message = None if cell.current is None else type(cell.current).__name__
-        cell.system.emit(ActorCrashed(cell.path, cell.incarnation, reason, message, text, decision))
+    def _report(
+        self, cell: Cell, reason: Exit, decision: Decision, delay_s: float = 0.0, because_of: str | None = None
+    ) -> None:
+        if reason.abnormal or decision is not Decision.STOP:
+            note_incident(cell, reason, decision, delay_s, because_of)
+        if reason.abnormal:
+            cell.system.emit(crash_report(cell, reason, decision))
 
     # Replacing
 
@@ -189,6 +197,7 @@ class Family:
                 offender = self._offenders.popleft()
                 if offender.buried or offender.state is not State.STOPPED:
                     continue
+                self._offender = offender.path
                 ids = affected(self.supervision.strategy, list(self.children), offender.spec.id)
                 group = [self.children[name] for name in ids if not self.children[name].buried]
                 await self._stop_group(group)

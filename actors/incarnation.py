@@ -1,37 +1,41 @@
 """What runs in the task of one incarnation: start, serve, close down.
 
-1. `trio.Cancelled`, `KeyboardInterrupt` and `SystemExit` pass through; only `Exception` is a crash.
+1. `trio.Cancelled`, `KeyboardInterrupt`, `SystemExit` and `GeneratorExit` pass through; everything else is a crash.
 2. The stop hook runs once if there is an actor, however the incarnation ends. It has what is left of the grace; when
    nothing is left, it is cancelled at its first await.
-3. A batch ends with one checkpoint or one wait, and takes about a millisecond at most.
+3. A batch ends with one checkpoint or one wait, and takes about a millisecond at most, unless one message takes longer.
+4. When nobody waits for the answer to the request in work any more, its handling is cancelled, and the actor goes on.
 """
 
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from .actor import Actor, ActorTimer
-from .errors import Ignore, StartTimeout, unwrap
+from .errors import Ignore, RaisedBaseException, StartTimeout, unwrap
 from .family import Family, FamilyRequest
 from .mailbox import EMPTY
+from .records import LoopHeld
 from .spec import Directive
+from .watch import VitalEnd, check_pact
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from .actor import Context
     from .cell import Cell
+    from .interception import Receive
     from .spec import Supervision
-
-    Receive = Callable[[object, Context], Awaitable[None]]
 
 BATCH_S = 0.001
 """How long a batch may keep the loop before it yields: one step of about a millisecond."""
-_LOOK_AT_CLOCK_EVERY = 8
-"""Messages between two looks at the clock: a look costs about a tenth of a message."""
+HELD_S = 0.01
+"""Work on one message that keeps the loop for longer than this is reported. asyncio's debug mode says 0.1 s; a pause of
+the garbage collector is rarely more than 0.03 s."""
+_AWAKE = object()
+"""Marks a task that has not slept since: trio forgets a task's `custom_sleep_data` when it wakes it."""
+_PASS = (KeyboardInterrupt, SystemExit, GeneratorExit, trio.Cancelled)
 
 
 async def never_live(cell: Cell) -> None:
@@ -53,20 +57,37 @@ async def live_with_children(cell: Cell, actor: Actor, context: Context, supervi
 async def live(cell: Cell, actor: Actor, context: Context) -> None:
     """The task of one incarnation, from its start hook to its stop hook."""
     cell.task = trio.lowlevel.current_task()
+    if cell.mailbox.carrier is not None:
+        cell.mailbox.carrier.forget()
     try:
         with cell.scope:
-            await _start(cell, actor, context)
+            if not cell.up:
+                await _start(cell, actor, context)
             if not cell.declined:
+                await _serve(cell, actor, context)
+        while cell.goes_on():
+            with cell.scope:
                 await _serve(cell, actor, context)
     except Exception as error:
         cell.note_fault(unwrap(error))
-    except BaseException:
-        cell.kill()
-        raise
+    except BaseException as error:
+        if _passes(error):
+            cell.kill()
+            raise
+        fault = RaisedBaseException(cell.path, type(error).__name__)
+        fault.__cause__ = error
+        cell.note_fault(fault)
     finally:
         await _close_down(cell, actor, context)
         if cell.family is None:
             cell.ended()
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether the error is for those above the tree, not for the supervisor."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_passes(inner) for inner in error.exceptions)
+    return isinstance(error, _PASS)
 
 
 async def _start(cell: Cell, actor: Actor, context: Context) -> None:
@@ -88,9 +109,9 @@ async def _start(cell: Cell, actor: Actor, context: Context) -> None:
 
 
 async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
-    """Take messages until the actor has to end."""
+    """Take messages until the actor has to end, or the message in work was cancelled."""
     mailbox = cell.mailbox
-    receive = actor.receive if cell.spec.directives is None else _resuming(cell, actor)
+    receive = _receive(cell, actor)
     idle = None if type(actor).on_idle is Actor.on_idle else actor.on_idle
     wait_task_rescheduled = trio.lowlevel.wait_task_rescheduled
     task = cell.task
@@ -103,14 +124,16 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
     while True:
         if mailbox.interrupt:
             mailbox.interrupt = False
-            if cell.control and not cell.must_leave():
-                await _serve_control(cell, receive, context)
-            if cell.must_leave():
+            receive = _receive(cell, actor)
+            await _serve_first(cell, receive, context)
+            if cell.skipping or cell.must_leave():
                 return
         if len(mailbox.open_lanes) == 1:
             await _drain_lane(cell, receive, context)
         else:
             await _drain_lanes(cell, receive, context)
+        if cell.skipping:
+            return
         cell.current = None
         if idle is not None:
             await idle(context)
@@ -121,6 +144,12 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
                 return
             mailbox.parked = task
             await wait_task_rescheduled(unpark)
+
+
+def _receive(cell: Cell, actor: Actor) -> Receive:
+    """The actor's `receive` with what stands around it."""
+    receive = actor.receive if cell.spec.directives is None else _resuming(cell, actor)
+    return cell.system.interceptors.around(cell.ref, receive)
 
 
 def _resuming(cell: Cell, actor: Actor) -> Receive:
@@ -142,61 +171,95 @@ async def _drain_lane(cell: Cell, receive: Receive, context: Context) -> None:
     mailbox = cell.mailbox
     queue = mailbox.open_lanes[0]
     items = queue.items
-    end = perf_counter() + BATCH_S
-    served = 0
+    task = cell.task or trio.lowlevel.current_task()
+    now = perf_counter()
+    end = now + BATCH_S
     while items:
         if mailbox.interrupt:
             return
         cell.current = message = items.popleft()
         if queue.waiters:
             queue.admit()
+        task.custom_sleep_data = _AWAKE
         await receive(message, context)
-        served += 1
-        if not served % _LOOK_AT_CLOCK_EVERY and perf_counter() > end:
+        before, now = now, perf_counter()
+        if now > end:
+            if now - before > HELD_S and task.custom_sleep_data is _AWAKE:
+                _report_held(cell, message, now - before)
             return
 
 
 async def _drain_lanes(cell: Cell, receive: Receive, context: Context) -> None:
     """One batch from several lanes, in fair turns."""
     mailbox = cell.mailbox
-    end = perf_counter() + BATCH_S
-    served = 0
+    task = cell.task or trio.lowlevel.current_task()
+    now = perf_counter()
+    end = now + BATCH_S
     while not mailbox.interrupt:
         cell.current = message = mailbox.take()
         if message is EMPTY:
             return
+        task.custom_sleep_data = _AWAKE
         await receive(message, context)
-        served += 1
-        if not served % _LOOK_AT_CLOCK_EVERY and perf_counter() > end:
+        before, now = now, perf_counter()
+        if now > end:
+            if now - before > HELD_S and task.custom_sleep_data is _AWAKE:
+                _report_held(cell, message, now - before)
             return
 
 
-async def _serve_control(cell: Cell, receive: Receive, context: Context) -> None:
-    """Serve what goes before all lanes: notices, timers, and requests to a supervisor."""
-    while cell.control and not cell.must_leave():
-        item = cell.control.popleft()
-        if isinstance(item, FamilyRequest):
-            item.carry_out(cell)
-            continue
-        if isinstance(item, ActorTimer):
-            if cell.timers is None or cell.timers.get(item.key) is not item:
-                continue
-            del cell.timers[item.key]
-            item = item.message
-        cell.current = item
-        await receive(item, context)
-    cell.current = None
+def _report_held(cell: Cell, message: object, held_s: float) -> None:
+    cell.system.emit(LoopHeld(cell.path, type(message).__name__, held_s))
+
+
+async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
+    """Serve what goes before all lanes: notices, timers, requests to a supervisor, and a message given again."""
+    if cell.control:
+        cell.on_control = True
+        while cell.control and not (cell.skipping or cell.must_leave()):
+            await _serve_control(cell, receive, context, cell.control.popleft())
+        if not cell.skipping:
+            cell.current = None
+        cell.on_control = False
+    again = cell.redelivery
+    if again is not None and again.pending and not (cell.skipping or cell.must_leave()):
+        again.pending = False
+        cell.current = again.message
+        await receive(again.message, context)
+        cell.current = cell.redelivery = None
+
+
+async def _serve_control(cell: Cell, receive: Receive, context: Context, item: Any) -> None:
+    if isinstance(item, FamilyRequest):
+        item.carry_out(cell)
+        return
+    if isinstance(item, ActorTimer):
+        if cell.timers is None or cell.timers.get(item.key) is not item:
+            return
+        del cell.timers[item.key]
+        item = item.message
+    if cell.mailbox.carrier is not None:
+        cell.mailbox.carrier.restore()
+    if isinstance(item, VitalEnd):
+        notice = cell.current = item.notice
+        cell.pact = notice.ref
+        await receive(notice, context)
+        check_pact(cell, notice)
+        return
+    cell.current = item
+    await receive(item, context)
 
 
 async def _close_down(cell: Cell, actor: Actor, context: Context) -> None:
     """End the own tasks, then the children in reverse, then run the stop hook."""
     cell.leave()
-    with trio.CancelScope(shield=True):
-        if cell.tasks is not None:
-            await cell.tasks.close()
-        if cell.family is not None:
-            await cell.family.close()
-            cell.children_ended()
+    if cell.tasks is not None or cell.family is not None:
+        with trio.CancelScope(shield=True):
+            if cell.tasks is not None:
+                await cell.tasks.close()
+            if cell.family is not None:
+                await cell.family.close()
+                cell.children_ended()
     if type(actor).on_stop is Actor.on_stop:
         return
     try:

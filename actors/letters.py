@@ -2,6 +2,8 @@
 
 1. A request somebody waits for ends in its caller, as an error, and is no dead letter.
 2. A message lost in any other way is a dead letter, once.
+3. A message that its actor crashed on is not handled again, unless the spec asks for that; then a bounded number of
+   times, and the last failure makes it a dead letter.
 """
 
 from __future__ import annotations
@@ -12,24 +14,65 @@ from typing import TYPE_CHECKING, Any
 from .ask import Ask, Call, call_of
 from .errors import ActorDied, MailboxFull
 from .exits import Crashed, Exit
-from .mailbox import Lane, LaneQueue, Overflow
+from .lanes import Lane, LaneQueue, Overflow
 from .records import DeadLetter
 
 if TYPE_CHECKING:
     from .cell import Cell
 
 
+class Redelivery:
+    """A message whose handling crashed its actor, and what came of each try; `pending` while it waits for the next."""
+
+    __slots__ = ("history", "message", "pending")
+
+    def __init__(self, message: object) -> None:
+        self.message = message
+        self.history: tuple[str, ...] = ()
+        self.pending = False
+
+
+def keep_for_redelivery(cell: Cell, reason: Exit) -> None:
+    """The incarnation ended over a message: the next one gets it again, unless too many have tried.
+
+    What came before all lanes, and what somebody was waiting for, is not given again.
+    """
+    message = cell.current
+    if message is None or cell.on_control or getattr(message, "_call", None) is not None:
+        return
+    again = cell.redelivery
+    if again is None or again.message is not message:
+        again = cell.redelivery = Redelivery(message)
+    again.history = (*again.history, cell.last_error or str(reason))
+    if len(again.history) > cell.spec.redeliver:
+        set_aside(cell, "poison")
+    else:
+        again.pending = True
+
+
+def set_aside(cell: Cell, why: str) -> None:
+    """Make a dead letter of the message that was to be given again."""
+    again, cell.redelivery = cell.redelivery, None
+    if again is not None:
+        cell.system.dead_letter(DeadLetter(cell.path, "again", again.message, why, again.history))
+
+
 def overflow(cell: Cell, queue: LaneQueue, message: object) -> None:
-    """One more message for a full lane, or for a dead actor. Raises `MailboxFull` when the policy keeps what it has."""
+    """One more message for a full or a conflating lane, or for a dead actor.
+
+    Raises `MailboxFull` when the policy keeps what it has.
+    """
     lane = queue.lane.name.lower()
     if cell.mailbox.closed:
         _lose(cell, lane, message, "dead", death(cell))
+    elif queue.replace(message):
+        cell.mailbox.wake()
     elif queue.overflow in (Overflow.WAIT, Overflow.REJECT):
         queue.rejected += 1
-        raise MailboxFull(cell.path, lane, queue.capacity)
+        raise MailboxFull(cell.path, lane, queue.bound)
     else:
-        lost = cell.mailbox.displace(queue, message)
-        _lose(cell, lane, lost, "overflow", MailboxFull(cell.path, lane, queue.capacity))
+        lost = queue.displace(message)
+        _lose(cell, lane, lost, "overflow", MailboxFull(cell.path, lane, queue.bound))
 
 
 def bury_message(cell: Cell, message: object, lane: Lane) -> None:

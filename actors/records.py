@@ -6,7 +6,6 @@ Messages are named by their type only. What a user wrote never reaches a log thr
 from __future__ import annotations
 
 import logging
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -30,7 +29,8 @@ class ActorStarted:
 class ActorCrashed:
     """An incarnation ended by an error or was killed; sent once for each, with the decision taken.
 
-    `message_type` names the type of the message in work, or is None; `traceback` is text, empty for a kill.
+    `message_type` names the type of the message in work, or is None; `traceback` is text, empty for a kill; `state` is
+    what `Actor.report_state` said, as text. Both texts went through the system's `redact`.
     """
 
     path: str
@@ -39,6 +39,7 @@ class ActorCrashed:
     message_type: str | None
     traceback: str = field(repr=False)
     decision: Decision
+    state: str = field(default="", repr=False)
 
 
 @frozen
@@ -60,12 +61,18 @@ class ActorStopped:
 
 @frozen
 class DeadLetter:
-    """A message that reached nobody: `why` is `dead`, `stopped` or `overflow`. Its repr shows the type only."""
+    """A message that reached nobody. Its repr shows the type only.
+
+    `why` is `dead` (told to a dead actor), `stopped` (the actor ended before it was handled), `overflow` (no room), or
+    `poison` (too many incarnations crashed on it: `history` has each error). `lane` is `again` for a message that an
+    incarnation had crashed on.
+    """
 
     path: str
     lane: str
     message: object = field(repr=lambda message: type(message).__name__)
     why: str
+    history: tuple[str, ...] = field(default=(), repr=False)
 
 
 @frozen
@@ -76,7 +83,46 @@ class MessageUnhandled:
     message_type: str
 
 
-Event = ActorStarted | ActorCrashed | ActorRestarting | ActorStopped | DeadLetter | MessageUnhandled
+@frozen
+class LoopHeld:
+    """An actor worked on one message for `held_s` seconds without letting anything else run.
+
+    Only what is done before the first wait is measured; blocking work belongs into a thread.
+    """
+
+    path: str
+    message_type: str
+    held_s: float
+
+
+@frozen
+class ActorLingers:
+    """An actor was killed and has not ended `after_s` s later: it swallows its cancellation, or keeps a thread."""
+
+    path: str
+    after_s: float
+
+
+@frozen
+class ShutdownTaskFailed:
+    """A task of the ordered shutdown raised or took too long; the shutdown went on. `problem` is text."""
+
+    phase: str
+    task: str
+    problem: str
+
+
+Event = (
+    ActorStarted
+    | ActorCrashed
+    | ActorRestarting
+    | ActorStopped
+    | ActorLingers
+    | DeadLetter
+    | LoopHeld
+    | MessageUnhandled
+    | ShutdownTaskFailed
+)
 """Everything `on_event` is called with."""
 
 
@@ -116,10 +162,11 @@ def log_event(event: Event) -> None:
             log.debug("actor.dead_letter path=%s type=%s why=%s", event.path, type(event.message).__name__, event.why)
         case MessageUnhandled():
             log.warning("actor.unhandled path=%s type=%s", event.path, event.message_type)
+        case LoopHeld():
+            log.warning("actor.loop_held path=%s type=%s s=%.3f", event.path, event.message_type, event.held_s)
+        case ActorLingers():
+            log.warning("actor.lingers path=%s after_s=%g", event.path, event.after_s)
+        case ShutdownTaskFailed():
+            log.error("shutdown.failed phase=%s task=%s problem=%s", event.phase, event.task, event.problem)
         case _:
             log.debug("%r", event)
-
-
-def traceback_text(error: BaseException) -> str:
-    """The traceback of `error` and of its causes, as Python prints it."""
-    return "".join(traceback.format_exception(error))

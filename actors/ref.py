@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
 from . import letters
-from .ask import Ask, Call
-from .errors import ActorUnavailable, MailboxFull, SelfCall
+from .ask import Ask, Call, closed_circle
+from .channels import ActorChannel
+from .errors import ActorUnavailable, AskCycle, MailboxFull, SelfCall
 from .exits import Exit
+from .lanes import Lane, LaneStatistics, Overflow
 from .lifecycle import State
-from .mailbox import Lane, LaneStatistics, Overflow
-from .watch import Terminated
+from .watch import Notice
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -70,18 +71,22 @@ class ActorRef:
         """The mailbox in numbers, for each lane in use."""
         return self._mailbox.statistics()
 
+    def channel(self, lane: Lane = Lane.NORMAL) -> trio.abc.SendChannel[Any]:
+        """A trio channel that feeds this lane of the actor: for code that knows of channels and not of actors."""
+        return ActorChannel(self, lane)
+
     def tell(self, message: object, *, lane: Lane = Lane.NORMAL) -> None:
         """Put a message into the mailbox; never blocks.
 
         To a dead actor it becomes a dead letter. Raises `MailboxFull` when the lane is full and its policy is
-        `WAIT` or `REJECT`, and `TypeError` for a `Terminated`, which only the runtime sends.
+        `WAIT` or `REJECT`, and `TypeError` for a `Terminated` or `Restarted`, which only the runtime sends.
         """
         mailbox = self._mailbox
         queue = mailbox.lanes[lane] or mailbox.open(lane)
         items = queue.items
         depth = len(items)
-        if type(message) is Terminated:
-            raise TypeError("Terminated comes from the runtime only")
+        if isinstance(message, Notice):
+            raise TypeError("notices such as Terminated come from the runtime only")
         if depth >= queue.capacity:
             letters.overflow(self._cell, queue, message)
             return
@@ -104,6 +109,8 @@ class ActorRef:
             self.tell(message, lane=lane)
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
+        if isinstance(message, Notice):
+            raise TypeError("notices such as Terminated come from the runtime only")
         waiter = queue.enqueue(message)
 
         def give_up(_: object) -> trio.lowlevel.Abort:
@@ -114,7 +121,7 @@ class ActorRef:
             await trio.lowlevel.wait_task_rescheduled(give_up)
         if not waiter.admitted:
             queue.rejected += 1
-            raise MailboxFull(self.path, queue.lane.name.lower(), queue.capacity)
+            raise MailboxFull(self.path, queue.lane.name.lower(), queue.bound)
 
     async def ask(
         self,
@@ -128,7 +135,8 @@ class ActorRef:
 
         Raises `ActorDied` when the actor is dead or its incarnation ends with the request in work (one that still
         waits in the mailbox outlives a restart), `AskTimeout` after `timeout_s` seconds, `MailboxFull`, `SelfCall`
-        from the actor's own task, `ActorUnavailable` with `fail_fast` when no incarnation runs just now, or the
+        from the actor's own task, `AskCycle` when the target waits for the asking actor, directly or through others,
+        `ActorUnavailable` with `fail_fast` when no incarnation runs just now, or the
         error given to `request.fail`. Cancelling takes a request that still waits back.
         """
         cell = self._cell
@@ -137,6 +145,11 @@ class ActorRef:
             raise SelfCall(cell.path, "ask")
         if fail_fast and not cell.buried and cell.state is not State.RUNNING:
             raise ActorUnavailable(cell.path, cell.state.value)
+        asleep = cell.task
+        if asleep is not None and type(asleep.custom_sleep_data) is Call:
+            circle = closed_circle(cell, task)
+            if circle is not None:
+                raise AskCycle(circle)
         call: Call = Call(request, cell, task, timeout_s)
         if request._control and not cell.buried:
             cell.control_message(request)
@@ -146,6 +159,7 @@ class ActorRef:
             await trio.lowlevel.checkpoint()
         else:
             call.open()
+            task.custom_sleep_data = call
             await trio.lowlevel.wait_task_rescheduled(call.abandon)
         if call.error is not None:
             raise call.error

@@ -95,7 +95,9 @@ class ChildSpec:
     `factory` makes a fresh actor for each incarnation; it must not block. `shutdown_s` is the grace of a stop: None
     means 5 s for an actor without children and no limit for one with children, 0 kills at once. `backoff` delays
     restarts. `significant` children count for `Supervision.auto_shutdown`. `directives` choose by exception type,
-    the nearest class in the error's ancestry first. Raises `InvalidSpec` naming the field.
+    the nearest class in the error's ancestry first. `redeliver`: a message that was told and that crashed the actor is
+    given to that many further incarnations, before all others; then it is a dead letter, `poison`. Raises `InvalidSpec`
+    naming the field.
     """
 
     id: str = field(validator=_check_id)
@@ -106,6 +108,12 @@ class ChildSpec:
     backoff: Backoff | None = None
     significant: bool = False
     directives: Mapping[type[Exception], Directive] | None = None
+    redeliver: int = field(default=0)
+
+    @redeliver.validator
+    def _check_redeliver(self, _: Attribute[int], value: object) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise InvalidSpec("redeliver", "must be a whole number, zero or more")
 
     @shutdown_s.validator
     def _check_shutdown(self, _: Attribute[float | None], value: float | None) -> None:

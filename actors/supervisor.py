@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 from .actor import Actor
-from .errors import ActorError, NoSuchChild, StartFailed
+from .errors import ActorError, AlreadyStarted, NoSuchChild, StartFailed
 from .exits import NORMAL, Exit
 from .family import Family, FamilyRequest
+from .lifecycle import State
 from .ref import ActorRef, StopMode
 from .spec import AutoShutdown, ChildSpec, Strategy, Supervision, check_children
 
@@ -67,6 +68,59 @@ class RestartChild(FamilyRequest[ActorRef]):
             self.fail(NoSuchChild(family.owner_path, self.id))
         else:
             _start(family, known.spec, self)
+
+
+@frozen
+class ForgetChild(FamilyRequest[None]):
+    """Ask a supervising actor to forget the spec of a stopped child, so that it can never be started again by its id.
+
+    Fails with `NoSuchChild`, and with `AlreadyStarted` when it lives: stop it first.
+    """
+
+    id: str
+
+    def act(self, family: Family) -> None:
+        """Forget it."""
+        known = family.children.get(self.id)
+        if known is None:
+            self.fail(NoSuchChild(family.owner_path, self.id))
+        elif not known.buried:
+            self.fail(AlreadyStarted(known.ref))
+        else:
+            del family.children[self.id]
+            self.reply(None)
+
+
+@frozen
+class ChildCount:
+    """The children of a supervising actor: specs known, running, with children of their own, without.
+
+    `active` counts those with a running incarnation; `supervisors` and `workers` all that live, by kind.
+    """
+
+    specs: int
+    active: int
+    supervisors: int
+    workers: int
+
+
+class CountChildren(FamilyRequest[ChildCount]):
+    """Ask a supervising actor how many children it has."""
+
+    def act(self, family: Family) -> None:
+        """Count them."""
+        living = family.living()
+        supervisors = sum(1 for cell in living if cell.family is not None)
+        active = sum(1 for cell in living if cell.state is State.RUNNING)
+        self.reply(ChildCount(len(family.children), active, supervisors, len(living) - supervisors))
+
+
+class ListSpecs(FamilyRequest[tuple[ChildSpec, ...]]):
+    """Ask a supervising actor for the specs of its children in start order, those of stopped static ones included."""
+
+    def act(self, family: Family) -> None:
+        """List them."""
+        self.reply(tuple(cell.spec for cell in family.children.values()))
 
 
 @frozen

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextvars
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
-from random import Random
+from logging import DEBUG
+from random import Random, getrandbits
 from types import TracebackType
 from typing import Any
 
 import trio
 
 from . import letters
+from .carrying import Carrier
 from .cell import Cell
+from .changes import TreeStream, change_of
 from .errors import ActorError, SystemFailed
 from .exits import KILLED, Crashed, Exit
+from .history import Explanation, explain
+from .interception import Interceptor, Interceptors
 from .records import DeadLetter, DeadLetters, Event, log, log_event
 from .ref import ActorRef, StopMode
 from .spec import AutoShutdown, ChildSpec, Restart, Strategy, check_children
@@ -23,14 +28,23 @@ from .supervisor import Supervisor
 from .timers import Timers
 from .tree import TreeNode, snapshot
 
+YIELD_EVERY = 16
+"""Starts with nothing to wait for until one yields to other tasks: about a third of a millisecond. Each that yields
+costs a quarter more."""
+OBITUARIES = 100
+"""Actors that ended abnormally and for good, and are remembered for `ActorSystem.explain`."""
+
 
 class ActorSystem:
     """A tree of actors under one root supervisor (one for one), for the length of an `async with` block.
 
     Leaving the block stops the tree in order, each actor within its grace; a cancelled block kills it. `on_event` is
     called with each record of `actors.records`; it must be quick, and when it raises, that is counted and logged.
-    `seed` makes the jitter of backoffs repeatable. Raises `InvalidSpec` for its arguments, `StartFailed` on entry when
-    a child does not start, and `SystemFailed` on exit when the root failed.
+    `seed` makes the jitter of backoffs repeatable. `carry` names context variables whose values travel with messages.
+    `redact` takes the text of an error, a traceback or a state and returns what may be shown of it.
+
+    Raises `InvalidSpec` for its arguments, `StartFailed` on entry when a child does not start, and `SystemFailed` on
+    exit when the root failed.
     """
 
     def __init__(
@@ -43,9 +57,13 @@ class ActorSystem:
         on_event: Callable[[Event], None] | None = None,
         dead_letter_capacity: int = 1000,
         seed: int | None = None,
+        carry: Sequence[contextvars.ContextVar[Any]] = (),
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         self.name = name
         self.on_event = on_event
+        self.interceptors = Interceptors(self._look_up)
+        self.streams: list[TreeStream] = []
         self.dead_letters = DeadLetters(dead_letter_capacity)
         """The last messages that reached nobody, and how many there were in all."""
         self.late_replies = 0
@@ -54,8 +72,13 @@ class ActorSystem:
         """Messages that their actors did not know."""
         self.event_errors = 0
         """How often `on_event` raised."""
-        self.random = Random(seed)  # noqa: S311 - jitter, not secrets
+        self.random = Random(getrandbits(64) if seed is None else seed)  # noqa: S311 - jitter, not secrets
         self.owner: Cell | None = None
+        self._unyielded = 0
+        self._carry = tuple(carry)
+        self._redact = redact
+        self._listeners: list[Callable[[Event], None]] = []
+        self._obituaries: OrderedDict[str, Explanation] = OrderedDict()
         self._context = contextvars.Context()
         self._failure: Exception | None = None
         specs = check_children(children)
@@ -138,15 +161,99 @@ class ActorSystem:
             cell = cell.family.children.get(name) if cell is not None and cell.family is not None else None
         return None if cell is None or cell.buried else cell.ref
 
+    def explain(self, path: str) -> Explanation | None:
+        """Why the actor at this path is where it is: its last incarnations' ends, and what was decided each time.
+
+        Knows the live actors, and the last hundred that ended abnormally for good; None for any other path.
+        """
+        ref = self.find(path)
+        return explain(ref._cell) if ref is not None else self._obituaries.get(path)
+
+    @asynccontextmanager
+    async def changes(self, capacity: int = 1024) -> AsyncIterator[TreeStream]:
+        """Follow the tree for the length of the block: iterate over the result. At most `capacity` changes wait."""
+        stream = TreeStream(self.tree, capacity)
+        self.streams.append(stream)
+        try:
+            yield stream
+        finally:
+            self.streams.remove(stream)
+
+    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `listener` with each record from now on, after `on_event`; call the result to end that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
+        """Let `interceptor` stand around the `receive` of every actor, live ones before their next message.
+
+        It is called with each actor's reference and `receive`, and returns the `receive` to use: for tracing, metrics
+        of handling, or chaos. Call the result to take it away.
+        """
+        return self.interceptors.add(interceptor)
+
     # For the runtime
 
     def emit(self, event: Event) -> None:
-        """Tell `on_event`; what it raises is counted and logged, and harms no actor."""
+        """Tell `on_event` and the listeners; what one raises is counted and logged, and harms no actor."""
+        self._tell(self.on_event or log_event, event)
+        for listener in tuple(self._listeners):
+            self._tell(listener, event)
+
+    def _tell(self, listener: Callable[[Event], None], event: Event) -> None:
         try:
-            (self.on_event or log_event)(event)
+            listener(event)
         except Exception:
             self.event_errors += 1
-            log.exception("on_event raised")
+            log.exception("a listener to the records of the actors raised")
+
+    def heard(self) -> bool:
+        """Whether anybody listens to what is no trouble, so that it is worth a record."""
+        return self.on_event is not None or bool(self._listeners) or log.isEnabledFor(DEBUG)
+
+    async def yield_now_and_then(self) -> None:
+        """Let others run once in `YIELD_EVERY` calls: a loop over starts that wait for nothing starves nobody."""
+        self._unyielded += 1
+        if self._unyielded >= YIELD_EVERY:
+            self._unyielded = 0
+            await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def redacted(self, text: str) -> str:
+        """What may be shown of a text; nothing of it when `redact` raises."""
+        if self._redact is None:
+            return text
+        try:
+            return self._redact(text)
+        except Exception as error:
+            return f"redact raised {type(error).__name__}"
+
+    def carrier(self) -> Carrier | None:
+        """What a mailbox needs to carry context variables; None when there are none to carry."""
+        return Carrier(self._carry) if self._carry else None
+
+    def changed(self, cell: Cell) -> None:
+        """Tell the streams of a new state."""
+        change = change_of(cell)
+        for stream in self.streams:
+            stream.add(change)
+
+    def ended(self, cell: Cell, reason: Exit) -> None:
+        """An actor ended for good: remember why, if that was not in order, and tell the streams."""
+        if reason.abnormal:
+            self._obituaries[cell.path] = explain(cell)
+            self._obituaries.move_to_end(cell.path)
+            if len(self._obituaries) > OBITUARIES:
+                self._obituaries.popitem(last=False)
+        if self.streams:
+            self.changed(cell)
+            if cell is self._root:
+                for stream in self.streams:
+                    stream.close()
+
+    def _look_up(self) -> None:
+        """The interceptors changed: let every actor see that before its next message."""
+        for cell in self._root.walk():
+            cell.mailbox.interrupt = True
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """Keep, count and tell a message that reached nobody."""
@@ -157,7 +264,7 @@ class ActorSystem:
         self, nursery: trio.Nursery, name: str, function: Callable[..., Awaitable[object]], *args: Any
     ) -> None:
         """Start a task in a clean context: an actor is no part of the request that happened to start it."""
-        self._context.run(partial(nursery.start_soon, function, *args, name=name))
+        self._context.run(nursery.start_soon, function, *args, name=name)
 
     def child_ended(self, cell: Cell, reason: Exit) -> None:
         """The root is over, and with it the tree."""

@@ -52,7 +52,7 @@ class Timers:
         self._numbers = count()
         self._cancelled = 0
         self._scope: trio.CancelScope | None = None
-        self._shared: dict[float, set[Expiring]] = {}
+        self._shared: dict[float, dict[Expiring, None]] = {}
         self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
         """Seconds on trio's clock, virtual or real."""
 
@@ -63,14 +63,14 @@ class Timers:
         """Call `action` after `delay_s` seconds. It must not block nor raise."""
         return self._add(self.now() + delay_s, action)
 
-    def share(self, timeout_s: float, entry: Expiring) -> set[Expiring]:
-        """Expire `entry` after `timeout_s` seconds, up to 16 ms late. Discard it from the result to call it off."""
+    def share(self, timeout_s: float, entry: Expiring) -> dict[Expiring, None]:
+        """Expire `entry` after `timeout_s` seconds, up to 16 ms late. Pop it from the result to call it off."""
         at = math.ceil((self.now() + timeout_s) / ASK_GRAIN_S) * ASK_GRAIN_S
         group = self._shared.get(at)
         if group is None:
-            group = self._shared[at] = set()
+            group = self._shared[at] = {}
             self._add(at, lambda: self._expire(at))
-        group.add(entry)
+        group[entry] = None
         return group
 
     async def run(self) -> None:

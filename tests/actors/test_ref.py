@@ -142,8 +142,11 @@ async def test_cancelling_an_ask_takes_its_request_back(autojump_clock, system):
 
 
 async def test_a_request_knows_whether_somebody_waits(autojump_clock, system):
-    """So that an actor can leave undone what nobody wants."""
+    """So that an actor that must finish can leave undone what nobody wants."""
     waiting = []
+
+    class Lasting(Ask):
+        must_finish = True
 
     class Slow(Actor):
         async def receive(self, message, context):
@@ -153,7 +156,7 @@ async def test_a_request_knows_whether_somebody_waits(autojump_clock, system):
 
     ref = await system.spawn(ChildSpec("slow", Slow))
     with pytest.raises(AskTimeout):
-        await ref.ask(Frozen(1), timeout_s=1)
+        await ref.ask(Lasting(), timeout_s=1)
     await trio.sleep(10)
     assert waiting == [True, False]
 

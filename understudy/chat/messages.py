@@ -20,6 +20,8 @@ class Accept(Ask[str]):
     Fails with `CommandRejected` (`busy`, `storage_unavailable`, `not_found`): nothing was stored then.
     """
 
+    must_finish = True
+
     say: Say
     route: Route
     run_id: str
@@ -34,6 +36,8 @@ class FollowThread(Ask[None]):
     Fails with `CommandRejected` (`not_found`) when the thread has no events.
     """
 
+    must_finish = True
+
     outbox: ActorRef
     after: int
 
@@ -45,6 +49,8 @@ class Record(Ask[None]):
     `speaker` is the (agent_type, pillar) that the events come from. Fails with `StorageUnavailable`.
     """
 
+    must_finish = True
+
     run_id: str
     events: Sequence[Event] = field(repr=False)
     speaker: tuple[str, str | None]
@@ -54,6 +60,8 @@ class Record(Ask[None]):
 @define(eq=False)
 class Close(Ask[None]):
     """To a conversation: end this run as its arc demands; its work has stopped without an answer."""
+
+    must_finish = True
 
     run_id: str
     ending: Ending
@@ -65,10 +73,14 @@ class Close(Ask[None]):
 class Delete(Ask[None]):
     """To a conversation: end what runs, delete the thread, and end. Fails with `StorageUnavailable`."""
 
+    must_finish = True
+
 
 @define(eq=False)
 class CancelRun(Ask[bool]):
     """To a conversation: stop this run. The answer is False when it has ended already."""
+
+    must_finish = True
 
     run_id: str
 

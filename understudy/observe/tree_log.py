@@ -2,7 +2,17 @@
 
 import logging
 
-from actors import ActorCrashed, DeadLetter, Decision, Event, Killed, MessageUnhandled
+from actors import (
+    ActorCrashed,
+    ActorLingers,
+    DeadLetter,
+    Decision,
+    Event,
+    Killed,
+    LoopHeld,
+    MessageUnhandled,
+    ShutdownTaskFailed,
+)
 
 log = logging.getLogger("understudy.tree")
 
@@ -23,6 +33,7 @@ def log_event(event: Event) -> None:
                 "decision": event.decision.value,
                 "message_type": event.message_type,
                 "traceback": event.traceback,
+                "state": event.state,
             }
             log.error("actor.crashed", extra=extra)
         case DeadLetter():
@@ -30,5 +41,12 @@ def log_event(event: Event) -> None:
             log.debug("actor.dead_letter", extra=extra)
         case MessageUnhandled():
             log.warning("actor.unhandled", extra={"path": event.path, "message_type": event.message_type})
+        case LoopHeld():
+            extra = {"path": event.path, "message_type": event.message_type, "held_ms": round(event.held_s * 1000)}
+            log.warning("actor.loop_held", extra=extra)
+        case ActorLingers():
+            log.warning("actor.lingers", extra={"path": event.path, "after_s": event.after_s})
+        case ShutdownTaskFailed():
+            log.error("shutdown.failed", extra={"phase": event.phase, "task": event.task, "problem": event.problem})
         case _:
             log.debug("actor.event", extra={"event_type": type(event).__name__, "path": event.path})

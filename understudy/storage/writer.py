@@ -36,6 +36,8 @@ LOG_EVERY_S: Final = 1.0
 class Write(Ask[bool]):
     """Asks the writer to store something; answered when it is durable. Fails with ChangeRefused, StorageUnavailable."""
 
+    must_finish = True
+
     work: Work
 
 

@@ -1,0 +1,100 @@
+"""The tree as a stream: where it stands, then each change.
+
+A reader that falls behind by more than the stream holds is given the whole tree again instead of what it missed: it is
+never wrong for longer than that, and costs a bounded amount of memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import frozen
+
+from .lifecycle import State
+from .tree import TreeNode
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+
+@frozen
+class TreeChange:
+    """An actor came into another state, at `at_s` on trio's clock. `gone`: it ended for good, its path is free."""
+
+    path: str
+    type: str
+    state: State
+    incarnation: int
+    at_s: float
+    gone: bool = False
+
+
+class TreeStream:
+    """Iterate over it: first comes a `TreeNode`, the whole tree; then each `TreeChange` after that.
+
+    Another `TreeNode` comes in place of changes that were missed because more than `capacity` of them waited. One
+    reader at a time; a second one gets `trio.BusyResourceError`. Ends when its block or its system does.
+    """
+
+    def __init__(self, snapshot: Callable[[], TreeNode], capacity: int) -> None:
+        self._snapshot = snapshot
+        self._capacity = capacity
+        self._waiting: deque[TreeChange] = deque()
+        self._behind = True
+        self._closed = False
+        self._reader: trio.lowlevel.Task | None = None
+        self.missed = 0
+        """Changes that were not given out one by one, because there were too many."""
+
+    def __aiter__(self) -> TreeStream:
+        return self
+
+    async def __anext__(self) -> TreeNode | TreeChange:
+        if self._reader is not None:
+            raise trio.BusyResourceError("another task reads these changes")
+        await trio.lowlevel.checkpoint()
+        if not (self._behind or self._waiting or self._closed):
+            self._reader = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._unpark)
+        if self._behind:
+            self._behind = False
+            return self._snapshot()
+        if self._waiting:
+            return self._waiting.popleft()
+        raise StopAsyncIteration
+
+    def add(self, change: TreeChange) -> None:
+        """Let the reader have one more change."""
+        if self._behind:
+            return
+        if len(self._waiting) >= self._capacity:
+            self.missed += len(self._waiting) + 1
+            self._waiting.clear()
+            self._behind = True
+        else:
+            self._waiting.append(change)
+        self._wake()
+
+    def close(self) -> None:
+        """End the stream after what waits."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None:
+            task, self._reader = self._reader, None
+            trio.lowlevel.reschedule(task)
+
+    def _unpark(self, _: object) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+def change_of(cell: Cell) -> TreeChange:
+    """Where the actor is now."""
+    return TreeChange(
+        cell.path, cell.kind.__name__, cell.state, cell.incarnation, cell.system.timers.now(), cell.buried
+    )

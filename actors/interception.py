@@ -1,0 +1,45 @@
+"""What may stand between a mailbox and its actor: tracing, measuring, chaos.
+
+An interceptor is asked once for each incarnation, and again when the interceptors change, which `receive` the actor is
+to have. One that is not interested in an actor returns what it was given, and costs nothing from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .actor import Context
+    from .ref import ActorRef
+
+Receive = Callable[[object, "Context"], Awaitable[None]]
+"""An actor's `receive`, or what stands for it."""
+Interceptor = Callable[["ActorRef", Receive], Receive]
+"""Given an actor and its `receive`, returns the `receive` to use: the same one, or one around it."""
+
+
+class Interceptors:
+    """Those of one system, the first added being the innermost."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._interceptors: list[Interceptor] = []
+
+    def add(self, interceptor: Interceptor) -> Callable[[], None]:
+        """Put one around all actors, before their next message; call the result to take it away."""
+        self._interceptors.append(interceptor)
+        self._on_change()
+        return partial(self._remove, interceptor)
+
+    def around(self, ref: ActorRef, receive: Receive) -> Receive:
+        """Return `receive` with every interceptor's around it."""
+        for interceptor in self._interceptors:
+            receive = interceptor(ref, receive)
+        return receive
+
+    def _remove(self, interceptor: Interceptor) -> None:
+        if interceptor in self._interceptors:
+            self._interceptors.remove(interceptor)
+            self._on_change()

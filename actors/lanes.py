@@ -1,0 +1,250 @@
+"""One lane of a mailbox: its messages, its bound, its overflow policy and its counts.
+
+1. Within a lane, order is first in, first out; senders that wait for room stand in that order too.
+2. Every message that does not get in, is pushed out or is replaced, is counted.
+3. A lane whose every message needs a look, since a newer one may replace an older, has no room as far as the quick
+   path of `tell` can see: its `capacity` is negative, its `bound` is the truth.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import field, frozen
+
+from .errors import InvalidSpec
+
+if TYPE_CHECKING:
+    from .carrying import Carrier
+
+
+class Lane(IntEnum):
+    """Which queue of a mailbox a message takes; the lower the number, the sooner it is served."""
+
+    ALERT = 0
+    HIGH = 1
+    NORMAL = 2
+    LOW = 3
+
+
+class Overflow(Enum):
+    """What a full lane does with one more message."""
+
+    WAIT = "wait"
+    """`ActorRef.send` waits for room; `tell` and `ask`, which cannot, raise `MailboxFull`."""
+    REJECT = "reject"
+    """`MailboxFull` for everybody."""
+    DROP_OLDEST = "drop_oldest"
+    """The message that waited longest becomes a dead letter."""
+    DROP_NEWEST = "drop_newest"
+    """The new message becomes a dead letter."""
+
+
+def _check_full(_: object, __: object, value: Any) -> None:
+    if value not in (Overflow.REJECT, Overflow.DROP_OLDEST, Overflow.DROP_NEWEST):
+        raise InvalidSpec("overflow", "a conflating lane is full with reject, drop_oldest or drop_newest")
+
+
+def _check_key(_: object, __: object, value: Any) -> None:
+    if not callable(value):
+        raise InvalidSpec("overflow", "the key of a conflating lane must be callable with a message")
+
+
+@frozen
+class Conflate:
+    """A lane in which a newer message takes the place of a waiting one with the same `key(message)`.
+
+    The place in line is kept, so that what changes all the time still gets its turn. A key of None means: never
+    replaced. Requests that were asked are never replaced either. `full` says what happens to one more key. What `key`
+    raises is raised by `tell`.
+    """
+
+    key: Callable[[Any], Hashable] = field(validator=_check_key)
+    full: Overflow = field(default=Overflow.REJECT, validator=_check_full)
+
+
+def conflate(key: Callable[[Any], Hashable], full: Overflow = Overflow.REJECT) -> Conflate:
+    """Return the overflow policy `Conflate(key, full)`; raise `InvalidSpec` for a key or a `full` that cannot be."""
+    return Conflate(key, full)
+
+
+Policy = Overflow | Conflate
+"""Everything a lane's overflow policy can be."""
+
+
+@frozen
+class LaneStatistics:
+    """One lane in numbers: messages waiting, senders waiting, bound, most ever waiting, lost to the policy, refused.
+
+    `conflated` counts the messages that a newer one replaced.
+    """
+
+    depth: int
+    waiting_senders: int
+    capacity: int
+    high_water: int
+    dropped: int
+    rejected: int
+    conflated: int = 0
+
+
+class Waiter:
+    """A sender that waits for room in a lane."""
+
+    __slots__ = ("admitted", "message", "task")
+
+    def __init__(self, message: object, task: trio.lowlevel.Task) -> None:
+        self.message = message
+        self.task = task
+        self.admitted = False
+
+
+class LaneQueue:
+    """A lane of which every message counts."""
+
+    __slots__ = (
+        "bound", "capacity", "conflated", "dropped", "high_water", "items", "lane", "overflow", "rejected", "skipped",
+        "waiters",
+    )  # fmt: skip
+
+    def __init__(self, lane: Lane, bound: int, policy: Policy, carrier: Carrier | None = None) -> None:
+        self.lane = lane
+        self.items: Any = deque() if carrier is None else carrier.queue()
+        self.waiters: deque[Waiter] | None = None
+        self.dropped = self.rejected = self.conflated = self.high_water = self.skipped = 0
+        self.configure(bound, policy)
+
+    def configure(self, bound: int, policy: Policy) -> None:
+        """Take over a bound and a policy; what waits already stays."""
+        self.bound = self.capacity = bound
+        self.overflow: Overflow = policy.full if isinstance(policy, Conflate) else policy
+
+    def replace(self, message: object) -> bool:
+        """Put a message in the place of an older one, if the lane does such things; whether that is done with it."""
+        return False
+
+    def displace(self, message: object) -> object:
+        """Apply a dropping policy to one more message in a full lane; return the message that is lost."""
+        self.dropped += 1
+        if self.overflow is Overflow.DROP_NEWEST:
+            return message
+        oldest = self.discard(0)
+        self.items.append(message)
+        return oldest
+
+    def discard(self, index: int) -> object:
+        """Take a message out that nobody will handle; return it."""
+        message: object = self.items[index]
+        del self.items[index]
+        return message
+
+    def admit(self) -> None:
+        """Let in the senders that waited longest, as far as there is room."""
+        while self.waiters and len(self.items) < self.bound:
+            waiter = self.waiters.popleft()
+            waiter.task.context.run(self.items.append, waiter.message)
+            waiter.admitted = True
+            trio.lowlevel.reschedule(waiter.task)
+
+    def enqueue(self, message: object) -> Waiter:
+        """Let the current task stand in line with its message."""
+        waiter = Waiter(message, trio.lowlevel.current_task())
+        if self.waiters is None:
+            self.waiters = deque()
+        self.waiters.append(waiter)
+        return waiter
+
+    def dequeue(self, waiter: Waiter) -> None:
+        """Let a sender leave the line."""
+        if self.waiters is not None and waiter in self.waiters:
+            self.waiters.remove(waiter)
+
+    def statistics(self) -> LaneStatistics:
+        """This lane in numbers."""
+        waiting = len(self.waiters) if self.waiters else 0
+        counts = (self.high_water, self.dropped, self.rejected, self.conflated)
+        return LaneStatistics(len(self.items), waiting, self.bound, *counts)
+
+
+class KeyedItems:
+    """What waits in a conflating lane: a queue in which a message can be found by its key. Looks like a deque."""
+
+    __slots__ = ("_entries", "_key")
+
+    def __init__(self, key: Callable[[Any], Hashable]) -> None:
+        self._key = key
+        self._entries: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._entries.values())
+
+    def __getitem__(self, index: int) -> Any:
+        return self._entries[self._key_at(index)]
+
+    def __delitem__(self, index: int) -> None:
+        del self._entries[self._key_at(index)]
+
+    def append(self, message: Any) -> None:
+        """Put a message at the end, or in the place of the one with its key."""
+        self.put(self.key(message), message)
+
+    def put(self, key: Hashable, message: Any) -> None:
+        """Put a message at the end, or in the place of the one with this key."""
+        self._entries[key] = message
+
+    def popleft(self) -> Any:
+        """Remove and return the message that waited longest."""
+        return self._entries.popitem(last=False)[1]
+
+    def key(self, message: Any) -> Hashable:
+        """The key of a message; one of its own for a message that is not to be replaced."""
+        key = None if getattr(message, "_call", None) is not None else self._key(message)
+        return object() if key is None else key
+
+    def holds(self, key: Hashable) -> bool:
+        """Whether a message with this key waits."""
+        return key in self._entries
+
+    def _key_at(self, index: int) -> Hashable:
+        return next(iter(self._entries)) if index == 0 else list(self._entries)[index]
+
+
+class ConflatingQueue(LaneQueue):
+    """A lane in which the newest message of each key counts."""
+
+    __slots__ = ()
+    items: KeyedItems
+
+    def __init__(self, lane: Lane, bound: int, policy: Conflate) -> None:
+        super().__init__(lane, bound, policy)
+        self.items = KeyedItems(policy.key)
+
+    def configure(self, bound: int, policy: Policy) -> None:
+        """Take over a bound; every message shall come by `replace`."""
+        super().configure(bound, policy)
+        self.capacity = -1
+
+    def replace(self, message: object) -> bool:
+        """Put a message in the place of one with its key, or at the end if there is room."""
+        key = self.items.key(message)
+        if self.items.holds(key):
+            self.conflated += 1
+        elif len(self.items) >= self.bound:
+            return False
+        self.items.put(key, message)
+        self.high_water = max(self.high_water, len(self.items))
+        return True
+
+
+def make_queue(lane: Lane, bound: int, policy: Policy, carrier: Carrier | None) -> LaneQueue:
+    """The queue that a policy asks for."""
+    if isinstance(policy, Conflate):
+        return ConflatingQueue(lane, bound, policy)
+    return LaneQueue(lane, bound, policy, carrier)

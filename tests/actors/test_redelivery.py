@@ -1,0 +1,160 @@
+"""A message whose handling crashed its actor: skipped by default, given again if the spec says so, and set aside."""
+
+import pytest
+import trio
+
+from actors import ActorDied, Ask, Backoff, ChildSpec, DeadLetter, InvalidSpec, Restart, Supervision
+from tests.actors.troupe import Boom, Player, Read, Run, player, settled
+
+
+class Fragile(Player):
+    """Crashes on the first `times` tries of each `Boom`-like message, counted outside of it."""
+
+    def __init__(self, tries, times):
+        super().__init__()
+        self.tries = tries
+        self.times = times
+
+    async def receive(self, message, context):
+        if isinstance(message, str) and message.startswith("bad"):
+            self.tries.append((context.incarnation, message))
+            if len(self.tries) <= self.times:
+                raise ValueError(f"cannot do {message}")
+        await super().receive(message, context)
+
+
+def fragile(tries, times, **options):
+    return ChildSpec("a", lambda: Fragile(tries, times), **options)
+
+
+@pytest.mark.promise("restart.failed-message-skipped")
+async def test_a_failed_message_is_not_handled_again(autojump_clock, system):
+    """The next incarnation goes on with the one after it."""
+    tries = []
+    ref = await system.spawn(fragile(tries, 1))
+    for message in ("bad", "next"):
+        ref.tell(message)
+    assert await ref.ask(Read()) == ["next"]
+    assert tries == [(1, "bad")]
+
+
+@pytest.mark.promise("restart.poison")
+async def test_a_message_may_be_given_to_later_incarnations_before_all_others(autojump_clock, system):
+    """With `redeliver`, the order of the sender holds."""
+    tries = []
+    ref = await system.spawn(fragile(tries, 2, redeliver=2))
+    for message in ("bad", "next"):
+        ref.tell(message)
+    await settled()
+    assert await ref.ask(Read()) == ["bad", "next"]
+    assert tries == [(1, "bad"), (2, "bad"), (3, "bad")]
+
+
+@pytest.mark.promise("restart.poison")
+async def test_a_message_that_too_many_incarnations_crash_on_is_set_aside_with_its_history(autojump_clock, system):
+    """As a dead letter that says so; the actor goes on with the others."""
+    tries = []
+    ref = await system.spawn(fragile(tries, 99, redeliver=1))
+    for message in ("bad", "next"):
+        ref.tell(message)
+    await settled()
+    assert await ref.ask(Read()) == ["next"]
+    assert list(system.dead_letters) == [
+        DeadLetter("/test/a", "again", "bad", "poison", ("ValueError: cannot do bad",) * 2)
+    ]
+
+
+@pytest.mark.promise("restart.poison")
+async def test_two_bad_messages_have_two_histories(autojump_clock, system):
+    """What one was charged with is not charged to the next."""
+    tries = []
+    ref = await system.spawn(fragile(tries, 2, redeliver=1))
+    for message in ("bad 1", "bad 2"):
+        ref.tell(message)
+    await settled()
+    assert [letter.message for letter in system.dead_letters] == ["bad 1"]
+    assert await ref.ask(Read()) == ["bad 2"]
+
+
+async def test_a_message_waits_out_the_backoff(autojump_clock, system):
+    """It is the first thing the next incarnation gets, however long that takes."""
+    tries = []
+    ref = await system.spawn(fragile(tries, 1, redeliver=1, backoff=Backoff(min_s=10, jitter=0)))
+    ref.tell("bad")
+    await trio.sleep(9)
+    assert tries == [(1, "bad")]
+    await trio.sleep(2)
+    assert tries == [(1, "bad"), (2, "bad")]
+
+
+async def test_a_message_whose_actor_never_comes_back_is_a_dead_letter(autojump_clock, system):
+    """It was kept for the next incarnation, and there is none."""
+    tries = []
+    ref = await system.spawn(fragile(tries, 9, redeliver=5, backoff=Backoff(min_s=10)))
+    ref.tell("bad")
+    await settled()
+    await ref.stop()
+    assert [(letter.why, letter.message) for letter in system.dead_letters] == [("stopped", "bad")]
+
+
+async def test_a_message_of_an_actor_that_may_not_come_back_is_a_dead_letter(autojump_clock, system):
+    """The supervisor gave up on the child, so nobody will handle it."""
+    tries = []
+    ref = await system.spawn(fragile(tries, 9, redeliver=5, restart=Restart.TEMPORARY))
+    ref.tell("bad")
+    await settled()
+    assert not ref.alive
+    assert [letter.why for letter in system.dead_letters] == ["stopped"]
+
+
+@pytest.mark.promise("ask.death-during-call")
+async def test_a_request_is_not_given_again(autojump_clock, system):
+    """Its caller was told at once, and may ask again."""
+
+    class Bad(Ask):
+        pass
+
+    class Crash(Player):
+        async def receive(self, message, context):
+            if isinstance(message, Bad):
+                raise ValueError("no")
+            await super().receive(message, context)
+
+    ref = await system.spawn(ChildSpec("a", Crash, redeliver=3))
+    with pytest.raises(ActorDied):
+        await ref.ask(Bad(), timeout_s=float("inf"))
+    assert await ref.ask(Read()) == []
+    assert len(system.dead_letters) == 0
+
+
+async def test_a_message_that_told_a_killed_actor_is_given_again(autojump_clock, system):
+    """A kill over a message is a failure of its handling too."""
+    started = []
+
+    async def hang(context):
+        started.append(context.incarnation)
+        if context.incarnation == 1:
+            await trio.sleep_forever()
+
+    ref = await system.spawn(player("a", redeliver=1))
+    ref.tell(Run(hang))
+    await settled()
+    ref.kill()
+    await settled()
+    assert started == [1, 2]
+
+
+async def test_a_timer_is_not_given_again(autojump_clock, system):
+    """It belonged to the incarnation that set it."""
+    ref = await system.spawn(player("a", redeliver=3, supervision=Supervision()))
+    await ref.ask(Run(lambda context: context.set_timer("t", 1, Boom())))
+    await trio.sleep(2)
+    assert await ref.ask(Read()) == []
+    assert system.tree().children[0].restarts == 1
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True, None])
+def test_redeliver_is_a_count(value):
+    """Anything else is refused."""
+    with pytest.raises(InvalidSpec, match="redeliver"):
+        player("a", redeliver=value)
