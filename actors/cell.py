@@ -64,9 +64,9 @@ class Cell(Ending):
         if self.incarnation:
             self._reset()
         self.control = self._lasting_requests()
+        self.incarnation += 1
         self._step(Step.START)
         self.retry = None
-        self.incarnation += 1
         self.start_error = None
         context = self.context = Context(self)
         nursery, start_soon = self.host.nursery, self.system.start_soon

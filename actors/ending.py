@@ -36,8 +36,8 @@ class Ending(Place):
     __slots__ = ()
 
     def _step(self, step: Step) -> None:
-        self.state = after(self.state, step)
-        if self.system.streams:
+        before, self.state = self.state, after(self.state, step)
+        if self.system.streams and self.state is not before:
             self.system.changed(cast("Cell", self))
 
     def order_stop(self, mode: StopMode, *, final: bool = True, reason: Exit = SHUTDOWN) -> None:

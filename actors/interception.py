@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .records import log
+
 if TYPE_CHECKING:
     from .actor import Context
     from .ref import ActorRef
@@ -26,6 +28,8 @@ class Interceptors:
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._interceptors: list[Interceptor] = []
+        self.errors = 0
+        """How often one raised when it was asked. What its `receive` raises is the actor's crash."""
 
     def add(self, interceptor: Interceptor) -> Callable[[], None]:
         """Put one around all actors, before their next message; call the result to take it away."""
@@ -36,7 +40,11 @@ class Interceptors:
     def around(self, ref: ActorRef, receive: Receive) -> Receive:
         """Return `receive` with every interceptor's around it."""
         for interceptor in self._interceptors:
-            receive = interceptor(ref, receive)
+            try:
+                receive = interceptor(ref, receive)
+            except Exception:
+                self.errors += 1
+                log.exception("an interceptor raised when it was asked about %s; it is left out there", ref.path)
         return receive
 
     def _remove(self, interceptor: Interceptor) -> None:

@@ -24,6 +24,7 @@ class Fragile(Player):
 
 
 def fragile(tries, times, **options):
+    """The spec of one."""
     return ChildSpec("a", lambda: Fragile(tries, times), **options)
 
 

@@ -1,0 +1,297 @@
+"""What becomes of an ask when nobody waits for it any more, and when nobody ever could answer."""
+
+from contextlib import suppress
+from functools import partial
+
+import pytest
+import trio
+
+from actors import Actor, ActorDied, Ask, AskCycle, AskTimeout, ChildSpec, SelfCall, StopMode
+from tests.actors.troupe import Player, Read, Run, player, settled, sleeping
+
+
+class Lasting(Run):
+    """A request whose handling goes on when nobody waits any more."""
+
+    must_finish = True
+
+
+def effect(done, seconds=10.0):
+    """Something that takes a while before it has an effect."""
+
+    async def act(context):
+        done.append("begun")
+        await trio.sleep(seconds)
+        done.append("done")
+
+    return act
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_cancelling_an_ask_cancels_its_handling(autojump_clock, system):
+    """And the actor goes on, in the same incarnation, with its state and its next message."""
+    ref = await system.spawn(player("a"))
+    ref.tell("before")
+    done = []
+    with trio.move_on_after(1):
+        await ref.ask(Run(effect(done)), timeout_s=100)
+    ref.tell("after")
+    assert await ref.ask(Read()) == ["before", "after"]
+    await trio.sleep(20)
+    assert done == ["begun"]
+    assert system.tree().children[0].restarts == 0
+    assert not ref._cell.calls
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_the_timeout_of_an_ask_cancels_its_handling_too(autojump_clock, system):
+    """A deadline is a cancel with a clock."""
+    ref = await system.spawn(player("a"))
+    done = []
+    with pytest.raises(AskTimeout):
+        await ref.ask(Run(effect(done)), timeout_s=1)
+    await trio.sleep(20)
+    assert done == ["begun"]
+
+
+async def test_a_request_that_must_finish_is_finished(autojump_clock, system):
+    """Whoever asked for it."""
+    ref = await system.spawn(player("a"))
+    done = []
+    with trio.move_on_after(1):
+        await ref.ask(Lasting(effect(done)))
+    await trio.sleep(20)
+    assert done == ["begun", "done"]
+
+
+async def test_only_the_request_in_work_is_cancelled(autojump_clock, system):
+    """One that waits is taken out; the one in work is somebody else's and goes on."""
+    ref = await system.spawn(player("a"))
+    done = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ref.ask, Run(effect(done, 3)))
+        await settled()
+        with trio.move_on_after(1):
+            await ref.ask(Run(effect(done)))
+    assert done == ["begun", "done"]
+
+
+async def test_a_request_that_is_answered_later_is_not_in_work(autojump_clock, system):
+    """Its handling is over: the message in work now is another, and nobody cancels it."""
+    kept = []
+
+    class Later(Player):
+        async def receive(self, message, context):
+            if isinstance(message, Ask) and not isinstance(message, Run | Read):
+                kept.append(message)
+            else:
+                await super().receive(message, context)
+
+    class Defer(Ask):
+        pass
+
+    ref = await system.spawn(ChildSpec("a", Later))
+    done = []
+    async with trio.open_nursery() as nursery:
+        with trio.move_on_after(1):
+            nursery.start_soon(ref.ask, Run(effect(done, 3)))
+            await ref.ask(Defer())
+    kept[0].reply("too late")
+    assert done == ["begun", "done"]
+    assert system.late_replies == 1
+
+
+async def test_cleaning_up_in_a_cancelled_handler_is_waited_for(autojump_clock, system):
+    """The next message comes after it."""
+    order = []
+
+    async def tidy(context):
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(2)
+            order.append("tidied")
+
+    ref = await system.spawn(player("a"))
+    with trio.move_on_after(1):
+        await ref.ask(Run(tidy))
+    await ref.ask(Run(lambda _: order.append("next")))
+    assert order == ["tidied", "next"]
+
+
+async def test_a_handler_that_swallows_its_cancellation_goes_on_to_its_end(autojump_clock, system):
+    """The messages after it are not touched by it."""
+    order = []
+
+    async def stubborn(context):
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            order.append("swallowed")
+
+    ref = await system.spawn(player("a"))
+    with trio.move_on_after(1):
+        await ref.ask(Run(stubborn))
+
+    async def careful(_):
+        await trio.sleep(1)
+        order.append("next")
+
+    await ref.ask(Run(careful))
+    assert order == ["swallowed", "next"]
+
+
+async def test_what_a_cancelled_handler_raises_crashes_the_actor(autojump_clock, system):
+    """An error is an error, also on the way out."""
+
+    async def bad(context):
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("on the way out")
+
+    ref = await system.spawn(player("a"))
+    with trio.move_on_after(1):
+        await ref.ask(Run(bad))
+    await settled()
+    node = system.tree().children[0]
+    assert (node.restarts, node.last_error) == (1, "ValueError: on the way out")
+
+
+@pytest.mark.parametrize("mode", list(StopMode))
+async def test_a_stop_meets_a_cancelled_ask(autojump_clock, system, mode):
+    """In whatever order they come, the actor ends once, and nothing has an effect after its end."""
+    ref = await system.spawn(player("a"))
+    done = []
+    async with trio.open_nursery() as nursery:
+        with trio.move_on_after(1), suppress(ActorDied):
+            nursery.start_soon(ref.stop, mode)
+            await ref.ask(Run(effect(done)))
+    assert not ref.alive
+    await trio.sleep(20)
+    assert "done" not in done
+
+
+async def test_the_own_tasks_and_children_of_the_actor_outlive_a_cancelled_request(autojump_clock, system):
+    """They belong to the incarnation, not to the message."""
+    beats = []
+
+    async def beat():
+        while True:
+            beats.append(trio.current_time())
+            await trio.sleep(1)
+
+    ref = await system.spawn(player("a"))
+    await ref.ask(Run(lambda context: context.start_soon(beat)))
+    with trio.move_on_after(2.5):
+        await ref.ask(Run(sleeping()))
+    await trio.sleep(2)
+    assert len(beats) == 5
+
+
+async def test_cancelling_reaches_through_a_chain_of_asks(autojump_clock, system):
+    """Each handler of the chain is cancelled, from the caller to the last."""
+    done = []
+    last = await system.spawn(player("last"))
+
+    async def pass_on(context):
+        await last.ask(Run(effect(done)), timeout_s=100)
+
+    first = await system.spawn(player("first"))
+    with trio.move_on_after(1):
+        await first.ask(Run(pass_on), timeout_s=100)
+    await trio.sleep(20)
+    assert done == ["begun"]
+
+
+@pytest.mark.promise("bad.cycle", "ask.self")
+async def test_actors_that_ask_each_other_in_a_circle_are_told_at_once(autojump_clock, system):
+    """The ask that closes it fails, naming everybody; nobody's timeout runs."""
+    refs = [await system.spawn(player(name)) for name in "abc"]
+
+    def asking(target, then):
+        async def act(context):
+            return await refs[target].ask(Run(then), timeout_s=100)
+
+        return act
+
+    start = trio.current_time()
+    with pytest.raises(ActorDied) as caught:
+        await refs[0].ask(Run(asking(1, asking(2, asking(0, lambda _: None)))), timeout_s=100)
+    assert trio.current_time() == start
+    cause = caught.value
+    while not isinstance(cause, AskCycle):
+        cause = cause.__cause__
+    assert cause.paths == ("/test/c", "/test/a", "/test/b")
+
+
+async def test_an_ask_back_while_the_first_is_answered_elsewhere_is_no_circle(autojump_clock, system):
+    """The request was handed to another task: its handler is free to ask."""
+
+    class Deferring(Actor):
+        async def receive(self, message, context):
+            match message:
+                case Read() as ask:
+                    context.start_soon(self.answer, ask)
+                case "ask back":
+                    answers.append(await a.ask(Run(lambda _: "served"), timeout_s=50))
+
+        async def answer(self, ask):
+            await trio.sleep(5)
+            ask.reply(["answered"])
+
+    answers = []
+    a = await system.spawn(player("a"))
+    b = await system.spawn(ChildSpec("b", Deferring))
+
+    async def ask_b(_):
+        return await b.ask(Read(), timeout_s=50)
+
+    async with trio.open_nursery() as nursery:
+
+        async def ask_a():
+            answers.append(await a.ask(Run(ask_b), timeout_s=50))
+
+        nursery.start_soon(ask_a)
+        await settled()
+        b.tell("ask back")
+    await settled()
+    assert ["answered"] in answers
+    assert "served" in answers
+
+
+async def test_waiting_for_somebody_busy_is_no_circle(autojump_clock, system):
+    """A long line is not a ring."""
+    a, b, c = [await system.spawn(player(name)) for name in "abc"]
+
+    async def slow(_):
+        await trio.sleep(3)
+        return "c"
+
+    async def via(_):
+        return await c.ask(Run(slow), timeout_s=50)
+
+    async with trio.open_nursery() as nursery:
+        for ref in (a, b):
+            nursery.start_soon(partial(ref.ask, Run(via), timeout_s=50))
+    assert trio.current_time() >= 6
+
+
+async def test_an_actor_that_asks_from_a_task_of_its_own_may_ask_itself(autojump_clock, system):
+    """Its own task holds up no message; asking in a handler is refused."""
+    ref = await system.spawn(player("a"))
+    answers = []
+
+    async def ask_me():
+        answers.append(await ref.ask(Read()))
+
+    await ref.ask(Run(lambda context: context.start_soon(ask_me)))
+    await settled()
+    assert answers == [[]]
+
+    async def ask_myself(_):
+        with pytest.raises(SelfCall):
+            await ref.ask(Read())
+
+    await ref.ask(Run(ask_myself))

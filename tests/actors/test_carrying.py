@@ -1,0 +1,155 @@
+"""Context variables that travel with messages."""
+
+from contextvars import ContextVar
+
+import pytest
+import trio
+
+from actors import Actor, ActorSystem, Ask, ChildSpec, Lane, MailboxSpec, Overflow
+from tests.actors.troupe import settled
+
+request_id: ContextVar[str] = ContextVar("request_id", default="none")
+user: ContextVar[str] = ContextVar("user")
+
+
+class Who(Ask):
+    """Asks for the values the actor sees."""
+
+
+class Seer(Actor):
+    """Notes the values it sees with each message; passes on to another."""
+
+    mailbox = MailboxSpec(2)
+
+    def __init__(self, seen, other=None):
+        self.seen = seen
+        self.other = other
+
+    async def receive(self, message, context):
+        self.seen.append((message if isinstance(message, str) else "", request_id.get(), user.get("nobody")))
+        match message:
+            case Who() as ask:
+                ask.reply(request_id.get())
+            case "timer":
+                context.set_timer("t", 1, "fired")
+            case "pass on":
+                self.other.tell("passed")
+            case "crash":
+                raise ValueError("boom")
+            case "wait":
+                await trio.sleep(5)
+
+
+@pytest.fixture
+async def carrying(autojump_clock):
+    """A system that carries both variables."""
+    async with ActorSystem("s", carry=(request_id, user), on_event=lambda _: None) as system:
+        yield system
+
+
+async def test_a_message_brings_the_values_of_its_sender(autojump_clock, carrying):
+    """And the next one its own: nothing stays behind."""
+    seen = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
+    token = request_id.set("r1")
+    ref.tell("one")
+    request_id.reset(token)
+    ref.tell("two")
+    await settled()
+    assert seen == [("one", "r1", "nobody"), ("two", "none", "nobody")]
+
+
+async def test_values_travel_on_from_actor_to_actor(autojump_clock, carrying):
+    """As far as the messages go."""
+    first, second = [], []
+    other = await carrying.spawn(ChildSpec("b", lambda: Seer(second)))
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(first, other)))
+    user.set("ada")
+    ref.tell("pass on")
+    await settled()
+    assert second == [("passed", "none", "ada")]
+
+
+async def test_a_request_brings_values_and_its_answer_none(autojump_clock, carrying):
+    """The caller keeps its own."""
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer([])))
+    request_id.set("mine")
+    assert await ref.ask(Who()) == "mine"
+    assert request_id.get() == "mine"
+
+
+async def test_timers_bring_nothing(autojump_clock, carrying):
+    """They are nobody's message."""
+    seen = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
+    request_id.set("r1")
+    ref.tell("timer")
+    await trio.sleep(2)
+    assert seen == [("timer", "r1", "nobody"), ("fired", "none", "nobody")]
+
+
+async def test_values_hold_over_a_restart(autojump_clock, carrying):
+    """What waits in the mailbox keeps what it brought."""
+    seen = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
+    request_id.set("r1")
+    ref.tell("crash")
+    ref.tell("next")
+    await settled()
+    assert seen == [("crash", "r1", "nobody"), ("next", "r1", "nobody")]
+
+
+async def test_a_sender_that_waits_for_room_gives_its_own_values(autojump_clock, carrying):
+    """Not those of whoever made the room."""
+    seen = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
+    ref.tell("wait")
+    await settled()
+    ref.tell("1")
+    ref.tell("2")
+    request_id.set("patient")
+    await ref.send("3", timeout_s=60)
+    await settled()
+    assert seen[1:] == [("1", "none", "nobody"), ("2", "none", "nobody"), ("3", "patient", "nobody")]
+
+
+async def test_pushing_a_message_out_leaves_the_senders_values_alone(autojump_clock, carrying):
+    """A full lane touches the sender's context as little as one with room."""
+
+    class Dropping(Seer):
+        mailbox = MailboxSpec(1, Overflow.DROP_OLDEST)
+
+    seen = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Dropping(seen)))
+    ref.tell("wait", lane=Lane.HIGH)
+    await settled()
+    request_id.set("old")
+    ref.tell("old")
+    request_id.set("new")
+    ref.tell("new")
+    assert request_id.get() == "new"
+    await trio.sleep(10)
+    assert seen[1:] == [("new", "new", "nobody")]
+
+
+async def test_a_cancelled_ask_is_taken_out_of_a_carrying_mailbox(autojump_clock, carrying):
+    """The queue finds messages by what they are."""
+    seen = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
+    ref.tell("wait")
+    await settled()
+    with trio.move_on_after(1):
+        await ref.ask(Who())
+    await trio.sleep(10)
+    assert [what for what, _, _ in seen] == ["wait"]
+
+
+async def test_without_variables_to_carry_an_actor_has_a_context_of_its_own(autojump_clock):
+    """An actor is no part of the request that happened to start it."""
+    seen = []
+    request_id.set("r1")
+    async with ActorSystem("s") as system:
+        ref = await system.spawn(ChildSpec("a", lambda: Seer(seen)))
+        ref.tell("x")
+        await settled()
+    assert seen == [("x", "none", "nobody")]

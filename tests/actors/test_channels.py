@@ -1,0 +1,231 @@
+"""Mailboxes through trio's channel interfaces."""
+
+import pytest
+import trio
+import trio.testing
+
+from actors import ChildSpec, Lane, MailboxFull, MailboxSpec, Overflow, Restarted, conflate, open_mailbox
+from tests.actors.troupe import Boom, Player, Read, Run, player, settled, sleeping
+
+
+class Small(Player):
+    """Holds two messages."""
+
+    mailbox = MailboxSpec(2)
+
+
+async def test_plain_trio_code_feeds_an_actor(autojump_clock, system):
+    """It knows of channels only."""
+
+    async def produce(channel: trio.abc.SendChannel[int]) -> None:
+        async with channel:
+            for number in range(5):
+                await channel.send(number)
+
+    ref = await system.spawn(ChildSpec("a", Small))
+    await produce(ref.channel())
+    await settled()
+    assert await ref.ask(Read()) == [0, 1, 2, 3, 4]
+
+
+async def test_a_channel_waits_for_room_and_leaves_nothing_when_cancelled(autojump_clock, system):
+    """Backpressure, as of any trio channel."""
+    ref = await system.spawn(ChildSpec("a", Small))
+    ref.tell(Run(sleeping(10)))
+    await settled()
+    channel = ref.channel()
+    await channel.send(1)
+    await channel.send(2)
+    with pytest.raises(MailboxFull):
+        channel.send_nowait(3)
+    with trio.move_on_after(1) as scope:
+        await channel.send(3)
+    assert scope.cancelled_caught
+    await channel.send(4)
+    assert trio.current_time() >= 10
+    assert await ref.ask(Read()) == [1, 2, 4]
+
+
+async def test_a_channel_has_a_lane(autojump_clock, system):
+    """What it feeds overtakes."""
+    ref = await system.spawn(player("a"))
+    ref.tell(Run(sleeping(1)))
+    await settled()
+    await ref.channel().send("normal")
+    await ref.channel(Lane.ALERT).send("alert")
+    await trio.sleep(2)
+    assert await ref.ask(Read()) == ["alert", "normal"]
+
+
+async def test_a_channel_to_a_dead_actor_is_broken_and_a_closed_one_closed(autojump_clock, system):
+    """trio's own errors; a restart breaks nothing."""
+    ref = await system.spawn(player("a"))
+    channel = ref.channel()
+    ref.tell(Boom())
+    await settled()
+    await channel.send(1)
+    await ref.stop()
+    with pytest.raises(trio.BrokenResourceError):
+        await channel.send(2)
+    with pytest.raises(trio.BrokenResourceError):
+        channel.send_nowait(2)
+    await channel.aclose()
+    with pytest.raises(trio.ClosedResourceError):
+        await channel.send(3)
+
+
+@pytest.mark.promise("bitten.no-forged-death")
+async def test_a_channel_carries_no_notices(autojump_clock, system):
+    """Not even when it has to wait for room."""
+    ref = await system.spawn(ChildSpec("a", Small))
+    ref.tell(Run(sleeping(10)))
+    await settled()
+    for number in range(2):
+        ref.tell(number)
+    with pytest.raises(TypeError, match="runtime only"):
+        await ref.channel().send(Restarted(ref, 2, None))
+
+
+async def test_a_mailbox_without_an_actor_is_a_channel_with_lanes():
+    """In the order an actor would get."""
+    sender, receiver = open_mailbox()
+    await sender.send("normal")
+    await sender.send("low", lane=Lane.LOW)
+    await sender.send("alert", lane=Lane.ALERT)
+    await sender.aclose()
+    assert [message async for message in receiver] == ["alert", "normal", "low"]
+    with pytest.raises(trio.EndOfChannel):
+        await receiver.receive()
+    with pytest.raises(trio.EndOfChannel):
+        receiver.receive_nowait()
+    with pytest.raises(trio.ClosedResourceError):
+        await sender.send("more")
+
+
+async def test_a_sender_waits_for_the_receiver(autojump_clock):
+    """And goes on when there is room."""
+    sender, receiver = open_mailbox(MailboxSpec(1))
+    sent = []
+
+    async def produce():
+        for number in range(3):
+            await sender.send(number)
+            sent.append(number)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(produce)
+        await settled()
+        assert sent == [0]
+        assert receiver.statistics()[Lane.NORMAL].waiting_senders == 1
+        assert [await receiver.receive() for _ in range(3)] == [0, 1, 2]
+    assert sent == [0, 1, 2]
+
+
+async def test_a_receiver_waits_for_the_sender_or_for_its_end(autojump_clock):
+    """Whichever comes first."""
+    sender, receiver = open_mailbox()
+    got = []
+
+    async def consume():
+        async for message in receiver:
+            got.append(message)
+        got.append("end")
+
+    with pytest.raises(trio.WouldBlock):
+        receiver.receive_nowait()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(consume)
+        await settled()
+        await sender.send(1)
+        await settled()
+        assert got == [1]
+        await sender.aclose()
+    assert got == [1, "end"]
+
+
+async def test_a_cancelled_receive_takes_nothing(autojump_clock):
+    """The next one gets the message."""
+    sender, receiver = open_mailbox()
+    with trio.move_on_after(1):
+        await receiver.receive()
+    sender.send_nowait(1)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await receiver.receive()
+    assert receiver.receive_nowait() == 1
+
+
+async def test_only_one_task_receives(autojump_clock):
+    """A second one is told so at once."""
+    _, receiver = open_mailbox()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receiver.receive)
+        await settled()
+        with pytest.raises(trio.BusyResourceError):
+            await receiver.receive()
+        nursery.cancel_scope.cancel()
+
+
+async def test_closing_the_receiver_breaks_the_sender_and_names_what_is_lost(autojump_clock):
+    """Also for one that waits for room."""
+    lost = []
+    sender, receiver = open_mailbox(MailboxSpec(1), on_lost=lambda message, lane: lost.append((message, lane)))
+    await sender.send(1)
+
+    async def blocked():
+        with pytest.raises(trio.BrokenResourceError):
+            await sender.send(2)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(blocked)
+        await settled()
+        await receiver.aclose()
+    assert lost == [(1, Lane.NORMAL), (2, Lane.NORMAL)]
+    with pytest.raises(trio.BrokenResourceError):
+        sender.send_nowait(3)
+    with pytest.raises(trio.ClosedResourceError):
+        await receiver.receive()
+
+
+async def test_closing_the_receiver_ends_a_waiting_receive(autojump_clock):
+    """As trio's channels do."""
+    _, receiver = open_mailbox()
+
+    async def waiting():
+        with pytest.raises(trio.ClosedResourceError):
+            await receiver.receive()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waiting)
+        await settled()
+        await receiver.aclose()
+
+
+@pytest.mark.promise("bitten.lane-bounds")
+async def test_policies_hold_without_an_actor(autojump_clock):
+    """Reject, drop and conflate."""
+    lost = []
+    policies = {Lane.ALERT: Overflow.REJECT, Lane.HIGH: Overflow.DROP_OLDEST, Lane.LOW: conflate(lambda m: m[0])}
+    sender, receiver = open_mailbox(MailboxSpec(1, policies), on_lost=lambda message, _: lost.append(message))
+    sender.send_nowait("a", lane=Lane.ALERT)
+    with pytest.raises(MailboxFull):
+        await sender.send("b", lane=Lane.ALERT)
+    for message in "cd":
+        await sender.send(message, lane=Lane.HIGH)
+    for message in ("x1", "x2"):
+        await sender.send(message, lane=Lane.LOW)
+    assert lost == ["c"]
+    assert [receiver.receive_nowait() for _ in range(3)] == ["a", "d", "x2"]
+
+
+async def test_trio_can_check_the_channel():
+    """Closing, cancelling, busy ends: what trio itself asks of a one-way channel of objects."""
+    sender, receiver = open_mailbox(MailboxSpec(1))
+    with trio.testing.assert_checkpoints():
+        await sender.send(1)
+    with trio.testing.assert_checkpoints():
+        await receiver.receive()
+    with trio.testing.assert_checkpoints():
+        await sender.aclose()
+    with trio.testing.assert_checkpoints():
+        await receiver.aclose()

@@ -1,0 +1,139 @@
+"""What may stand between a mailbox and its actor."""
+
+import pytest
+import trio
+
+from actors import ActorSystem
+from tests.actors.troupe import Boom, Read, player, settled
+
+
+def recording(seen, paths=()):
+    """An interceptor that writes down what is received, by whom."""
+
+    def interceptor(ref, receive):
+        if paths and ref.path not in paths:
+            return receive
+
+        async def recorded(message, context):
+            seen.append((ref.path, type(message).__name__, "begin"))
+            try:
+                await receive(message, context)
+            finally:
+                seen.append((ref.path, type(message).__name__, "end"))
+
+        return recorded
+
+    return interceptor
+
+
+async def test_an_interceptor_sees_every_message_of_the_actors_it_wants(autojump_clock, system):
+    """Those that live already too, before their next message."""
+    a, b = [await system.spawn(player(name)) for name in "ab"]
+    await a.ask(Read())
+    seen = []
+    remove = system.intercept(recording(seen, ["/test/a"]))
+    await a.ask(Read())
+    await b.ask(Read())
+    assert seen == [("/test/a", "Read", "begin"), ("/test/a", "Read", "end")]
+    remove()
+    remove()
+    await a.ask(Read())
+    assert len(seen) == 2
+
+
+async def test_an_interceptor_stays_over_a_restart(autojump_clock, system):
+    """It is asked again for each incarnation."""
+    seen = []
+    system.intercept(recording(seen))
+    ref = await system.spawn(player("a"))
+    ref.tell(Boom())
+    await settled()
+    await ref.ask(Read())
+    assert [what for _, what, when in seen if when == "end"] == ["Boom", "Read"]
+
+
+async def test_interceptors_stand_around_one_another(autojump_clock, system):
+    """The last added is the outermost."""
+    order = []
+
+    def named(name):
+        def interceptor(ref, receive):
+            async def around(message, context):
+                order.append(name)
+                await receive(message, context)
+
+            return around
+
+        return interceptor
+
+    ref = await system.spawn(player("a"))
+    for name in ("inner", "outer"):
+        system.intercept(named(name))
+    await ref.ask(Read())
+    assert order == ["outer", "inner"]
+
+
+async def test_what_an_interceptor_raises_is_the_actors_crash(autojump_clock, system):
+    """It stands in for the actor."""
+
+    def interceptor(ref, receive):
+        async def failing(message, context):
+            raise OSError("chaos")
+
+        return failing if ref.path == "/test/a" else receive
+
+    remove = system.intercept(interceptor)
+    ref = await system.spawn(player("a"))
+    ref.tell("x")
+    await settled()
+    remove()
+    assert await ref.ask(Read()) == []
+    assert system.tree().children[0].last_error == "OSError: chaos"
+
+
+async def test_an_interceptor_that_cannot_be_asked_is_left_out(autojump_clock, system, caplog):
+    """A broken tracer takes no actor down; it is counted and logged."""
+
+    def interceptor(ref, receive):
+        raise RuntimeError("no")
+
+    ref = await system.spawn(player("a"))
+    system.intercept(interceptor)
+    ref.tell("x")
+    await settled()
+    assert await ref.ask(Read()) == ["x"]
+    assert system.interceptors.errors > 0
+    assert "left out" in caplog.text
+
+
+async def test_listeners_hear_every_record_and_harm_nobody(autojump_clock, system, events, caplog):
+    """Beside `on_event`; one that raises is counted."""
+    heard = []
+    remove = system.listen(heard.append)
+
+    def deaf(_):
+        raise RuntimeError("deaf")
+
+    system.listen(deaf)
+    ref = await system.spawn(player("a"))
+    await ref.stop()
+    assert heard == events[-len(heard) :]
+    assert system.event_errors == len(heard)
+    remove()
+    remove()
+    count = len(heard)
+    await system.spawn(player("b"))
+    assert len(heard) == count
+
+
+@pytest.mark.promise("mailbox.control-when-full")
+async def test_an_interceptor_is_seen_in_the_middle_of_a_backlog(autojump_clock):
+    """It need not wait for what is queued."""
+    async with ActorSystem("s") as system:
+        ref = await system.spawn(player("a"))
+        for number in range(500):
+            ref.tell(number)
+        seen = []
+        system.intercept(recording(seen))
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(seen) == 1000

@@ -1,0 +1,178 @@
+"""Watching what one cannot live without, and hearing of restarts."""
+
+import pytest
+import trio
+
+from actors import (
+    ActorDied,
+    AlreadyStarted,
+    Backoff,
+    ChildCount,
+    ChildSpec,
+    CountChildren,
+    ForgetChild,
+    ListSpecs,
+    NoSuchChild,
+    Restart,
+    Restarted,
+    StartChild,
+    StopChild,
+    Supervision,
+    Supervisor,
+    Terminated,
+)
+from actors.testing import Probe
+from tests.actors.troupe import Boom, Player, Read, Run, player, settled
+
+
+def watching(target, **wishes):
+    """A request to watch."""
+    return Run(lambda context: context.watch(target, **wishes))
+
+
+async def crashes_of(system, name):
+    """The last error of a child of the root."""
+    await settled()
+    return next((node.last_error for node in system.tree().children if node.path.endswith(f"/{name}")), "gone")
+
+
+@pytest.mark.promise("watch.vital")
+@pytest.mark.parametrize("dead_before", [False, True])
+async def test_an_actor_fails_with_what_it_cannot_live_without(autojump_clock, system, dead_before):
+    """It heard of the end, and did nothing about it; also when the other was dead before."""
+    vital = await system.spawn(player("vital"))
+    ref = await system.spawn(player("a"))
+    if dead_before:
+        await vital.stop()
+    await ref.ask(watching(vital, vital=True))
+    if not dead_before:
+        await vital.stop()
+    assert "cannot live without /test/vital, which ended: shutdown" in await crashes_of(system, "a")
+    assert await ref.ask(Read()) == []
+
+
+@pytest.mark.promise("watch.vital")
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_an_actor_lives_on_if_it_says_so(autojump_clock, system, when):
+    """Before the end, or while it is told of it."""
+
+    class Survivor(Player):
+        async def receive(self, message, context):
+            if isinstance(message, Terminated) and when == "meanwhile":
+                context.outlive(message.ref)
+            await super().receive(message, context)
+
+    vital = await system.spawn(player("vital"))
+    ref = await system.spawn(ChildSpec("a", Survivor))
+    await ref.ask(watching(vital, vital=True))
+    if when == "before":
+        await ref.ask(Run(lambda context: context.outlive(vital)))
+    reason = await vital.stop()
+    assert await ref.ask(Read()) == [Terminated(vital, reason)]
+    assert await crashes_of(system, "a") is None
+
+
+async def test_a_watch_that_is_not_vital_asks_nothing(autojump_clock, system):
+    """The notice is a message like any other; watching again changes the wish."""
+    vital = await system.spawn(player("vital"))
+    ref = await system.spawn(player("a"))
+    await ref.ask(watching(vital, vital=True))
+    await ref.ask(watching(vital))
+    await vital.stop()
+    assert await crashes_of(system, "a") is None
+    assert len(await ref.ask(Read())) == 1
+
+
+async def test_unwatching_takes_back_a_vital_notice_that_waits(autojump_clock, system):
+    """It was not heard, so it binds to nothing."""
+    vital = await system.spawn(player("vital"))
+    ref = await system.spawn(player("a"))
+    await ref.ask(watching(vital, vital=True))
+
+    async def end_and_unwatch(context):
+        await vital.stop()
+        context.unwatch(vital)
+
+    await ref.ask(Run(end_and_unwatch))
+    assert await crashes_of(system, "a") is None
+    assert await ref.ask(Read()) == []
+
+
+@pytest.mark.promise("watch.not-on-restart")
+async def test_who_asks_for_it_hears_of_each_restart(autojump_clock, system):
+    """When the next incarnation runs, not when the last one ended; others hear nothing."""
+    target = await system.spawn(player("target", backoff=Backoff(min_s=5, jitter=0)))
+    curious = await system.spawn(player("curious"))
+    other = await system.spawn(player("other"))
+    await curious.ask(watching(target, restarts=True))
+    await other.ask(watching(target))
+    error = ValueError("boom")
+    target.tell(Boom(error))
+    await trio.sleep(4)
+    assert await curious.ask(Read()) == []
+    await trio.sleep(2)
+    ((ref, incarnation, reason),) = [(n.ref, n.incarnation, n.reason) for n in await curious.ask(Read())]
+    assert (ref, incarnation, reason.error) == (target, 2, error)
+    await target.stop()
+    assert [type(notice) for notice in await curious.ask(Read())] == [Restarted, Terminated]
+    assert [type(notice) for notice in await other.ask(Read())] == [Terminated]
+
+
+async def test_no_restart_is_told_after_unwatch(autojump_clock, system):
+    """Also not one that waits already."""
+    target = await system.spawn(player("target"))
+    ref = await system.spawn(player("a"))
+    await ref.ask(watching(target, restarts=True))
+
+    async def crash_and_unwatch(context):
+        target.tell(Boom())
+        await settled()
+        context.unwatch(target)
+
+    await ref.ask(Run(crash_and_unwatch))
+    target.tell(Boom())
+    await settled()
+    assert await ref.ask(Read()) == []
+    assert not target._cell.watchers
+
+
+@pytest.mark.promise("bitten.no-forged-death")
+async def test_no_message_can_forge_a_restart(autojump_clock, system):
+    """Notices come from the runtime only."""
+    ref = await system.spawn(player("a"))
+    with pytest.raises(TypeError, match="runtime only"):
+        ref.tell(Restarted(ref, 7, None))
+
+
+async def test_a_supervisor_is_asked_for_its_children(autojump_clock, system):
+    """How many there are, from which specs; and to forget one that is stopped."""
+    specs = [player("a"), player("b", supervision=Supervision()), player("c", backoff=Backoff(min_s=20))]
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(specs)))
+    await ref.ask(StartChild(player("d", restart=Restart.TEMPORARY)))
+    assert await ref.ask(CountChildren()) == ChildCount(specs=4, active=4, supervisors=1, workers=3)
+    ref.children()[2].tell(Boom())
+    await settled()
+    await ref.ask(StopChild("a"))
+    await ref.ask(StopChild("d"))
+    assert await ref.ask(CountChildren()) == ChildCount(specs=3, active=1, supervisors=1, workers=1)
+    assert list(await ref.ask(ListSpecs())) == specs
+    with pytest.raises(AlreadyStarted):
+        await ref.ask(ForgetChild("b"))
+    with pytest.raises(NoSuchChild):
+        await ref.ask(ForgetChild("nobody"))
+    await ref.ask(ForgetChild("a"))
+    assert [spec.id for spec in await ref.ask(ListSpecs())] == ["b", "c"]
+
+
+async def test_a_probe_hears_of_a_vital_end_through_the_watchers_crash(autojump_clock, system):
+    """The failure reaches the owner: a chain of actors that need each other comes down one by one."""
+    probe = await Probe.open(system)
+    first = await system.spawn(player("first"))
+    second = await system.spawn(player("second", restart=Restart.TEMPORARY))
+    await second.ask(watching(first, vital=True))
+    await probe.watch(second)
+    await first.stop()
+    notice = await probe.expect_end(second)
+    assert "cannot live without /test/first" in str(notice.reason.error)
+    with pytest.raises(ActorDied):
+        await second.ask(Read())
