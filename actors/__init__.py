@@ -46,6 +46,7 @@ from .lanes import LaneStatistics as LaneStatistics
 from .lanes import Overflow as Overflow
 from .lanes import conflate as conflate
 from .lifecycle import State as State
+from .lifecycle import StopMode as StopMode
 from .mailbox import MailboxSpec as MailboxSpec
 from .records import ActorCrashed as ActorCrashed
 from .records import ActorLingers as ActorLingers
@@ -59,7 +60,6 @@ from .records import LoopHeld as LoopHeld
 from .records import MessageUnhandled as MessageUnhandled
 from .records import ShutdownTaskFailed as ShutdownTaskFailed
 from .ref import ActorRef as ActorRef
-from .ref import StopMode as StopMode
 from .spec import AutoShutdown as AutoShutdown
 from .spec import ChildSpec as ChildSpec
 from .spec import Directive as Directive

@@ -9,13 +9,15 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from . import ending
 from . import watch as watching
 from .ask import Ask
 from .errors import ActorDied, NotSupervising, UnhandledMessage
 from .exits import NORMAL, Exit
+from .lifecycle import StopMode
 from .mailbox import MailboxSpec
 from .records import MessageUnhandled
-from .ref import ActorRef, StopMode
+from .ref import ActorRef
 from .spec import ChildSpec, Supervision
 from .tasks import OwnedTasks
 from .timers import Timer
@@ -182,7 +184,7 @@ class Context:
 
     def stop(self) -> None:
         """End after the current message, with reason `Normal`. A permanent child is restarted even so."""
-        self._cell.order_stop(StopMode.AFTER_MESSAGE, final=False, reason=NORMAL)
+        ending.order_stop(self._cell, StopMode.AFTER_MESSAGE, final=False, reason=NORMAL)
 
     def healthy(self) -> None:
         """Say that all is well: the next backoff starts from its minimum."""

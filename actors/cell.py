@@ -1,6 +1,6 @@
 """The place of one actor in the tree: what stays while its incarnations come and go.
 
-1. `_step` is the only way the state changes.
+1. `step` is the only way the state changes.
 2. Everything here is synchronous but the two waits; what runs an actor is in `incarnation`.
 3. `ended` is the last act of an incarnation's task: after it, no code of the user runs there.
 4. A cell is buried once: its name is free, its mailbox closed, its callers and watchers told, in that order.
@@ -10,34 +10,128 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
 from . import incarnation, letters
 from .actor import Actor, Context
 from .ask import Ask
-from .ending import Ending
 from .errors import StartDeclined, StartFailed
 from .exits import KILLED, NORMAL, Crashed, Exit
-from .lifecycle import State, Step
-from .mailbox import Mailbox
-from .place import DEFAULT_MAILBOX, Host
+from .lifecycle import State, Step, StopMode, after
+from .mailbox import Mailbox, MailboxSpec
 from .records import ActorStarted, ActorStopped
 from .ref import ActorRef
 from .spec import ChildSpec
 from .watch import notify_restart, notify_watchers, unwatch_all
 
 if TYPE_CHECKING:
+    from .actor import ActorTimer
+    from .ask import Call
+    from .family import Family
+    from .history import Incident
+    from .letters import Redelivery
     from .system import ActorSystem
+    from .tasks import OwnedTasks
+    from .timers import Timer
 
 
-class Cell(Ending):
+DEFAULT_MAILBOX = MailboxSpec()
+Waiters = list[Callable[[], None]] | None
+"""Who is to be called when something happens; None as long as nobody is."""
+
+
+class Host(Protocol):
+    """Who holds a cell: the family of its parent, or the system for the root."""
+
+    owner: Cell | None
+    nursery: trio.Nursery
+
+    def child_ended(self, cell: Cell, reason: Exit) -> None:
+        """An incarnation is over: decide what comes next."""
+
+    def resumed(self, cell: Cell, error: Exception) -> None:
+        """The cell goes on after an error."""
+
+    def give_up(self, cell: Cell, reason: Exit) -> None:
+        """The cell will have no further incarnation: forget its name and bury it."""
+
+
+class Cell:
     """One actor as the runtime sees it."""
 
-    __slots__ = ()
+    __slots__ = (
+        "actor", "born", "buried", "calls", "context", "control", "current", "dead_waiters", "declined",
+        "down_waiters", "exit", "failures", "family", "fault", "final", "grace", "grouped", "history", "host",
+        "incarnation", "killed", "kind", "last_error", "leaving", "mailbox", "mode", "on_control", "pact", "path",
+        "redelivery", "ref", "restarts", "retry", "scope", "since", "skipping", "spec", "start_error",
+        "start_waiters", "state", "static", "stop_reason", "system", "task", "tasks", "timers", "up", "watchers",
+        "watching",
+    )  # fmt: skip
+
+    # Lasting
+    system: ActorSystem
+    host: Host
+    spec: ChildSpec
+    static: bool
+    path: str
+    mailbox: Mailbox
+    ref: ActorRef
+    state: State
+    kind: type[Actor]
+    incarnation: int
+    restarts: int
+    failures: int
+    """Failures in a row, as the backoff counts them."""
+    since: float
+    """When the incarnation started, or the wait for the next one began."""
+    born: bool
+    buried: bool
+    grouped: bool
+    exit: Exit | None
+    last_error: str | None
+    history: deque[Incident] | None
+    redelivery: Redelivery | None
+    calls: dict[Call, None] | None
+    watchers: dict[Cell, bool] | None
+    """Who watches, and whether they want to hear of restarts."""
+    start_waiters: Waiters
+    down_waiters: Waiters
+    dead_waiters: Waiters
+    start_error: StartFailed | None
+    retry: Timer | None
+
+    # Of one incarnation
+    actor: Actor | None
+    context: Context | None
+    task: trio.lowlevel.Task | None
+    tasks: OwnedTasks | None
+    family: Family | None
+    scope: trio.CancelScope
+    control: deque[Any] | None
+    watching: dict[Cell, bool] | None
+    """Whom the actor watches, and whether it cannot live without them."""
+    timers: dict[Hashable, ActorTimer] | None
+    grace: Timer | None
+    current: object
+    """The message in work, or None."""
+    on_control: bool
+    """Whether the message in work came before all lanes."""
+    pact: ActorRef | None
+    """Whose end the actor is hearing of, as long as it has not said that it can live with that."""
+    skipping: bool
+    """Whether the message in work was cancelled because nobody waits for it any more."""
+    fault: Exception | None
+    mode: StopMode | None
+    stop_reason: Exit
+    up: bool
+    killed: bool
+    declined: bool
+    leaving: bool
+    final: bool
 
     def __init__(self, system: ActorSystem, host: Host, spec: ChildSpec, *, static: bool = False) -> None:
         self.system = system
@@ -57,6 +151,21 @@ class Cell(Ending):
         self.start_error = self.retry = self.control = None
         self._reset()
 
+    def _reset(self) -> None:
+        """Forget what belongs to one incarnation."""
+        self.actor = self.context = self.task = self.tasks = self.family = None
+        self.watching = self.timers = self.grace = None
+        self.current = self.pact = self.fault = self.mode = None
+        self.scope = trio.CancelScope()
+        self.stop_reason = NORMAL
+        self.up = self.killed = self.declined = self.leaving = self.final = self.on_control = self.skipping = False
+
+    def step(self, step: Step) -> None:
+        """Come into the next state, and tell who follows the tree."""
+        before, self.state = self.state, after(self.state, step)
+        if self.system.streams and self.state is not before:
+            self.system.changed(self)
+
     # Beginning
 
     def begin(self) -> None:
@@ -65,7 +174,7 @@ class Cell(Ending):
             self._reset()
         self.control = self._lasting_requests()
         self.incarnation += 1
-        self._step(Step.START)
+        self.step(Step.START)
         self.retry = None
         self.start_error = None
         context = self.context = Context(self)
@@ -97,7 +206,7 @@ class Cell(Ending):
         """The start hook returned."""
         if self.state is not State.STARTING:
             return
-        self._step(Step.STARTED)
+        self.step(Step.STARTED)
         self.up = self.born = True
         self.since = self.system.timers.now()
         if self.system.heard():
@@ -118,7 +227,7 @@ class Cell(Ending):
     def back_off(self) -> None:
         """Wait for a delay that is measured elsewhere."""
         self.since = self.system.timers.now()
-        self._step(Step.WAIT)
+        self.step(Step.WAIT)
 
     def next_delay(self) -> float:
         """The delay in seconds before the next incarnation; counts one more failure in a row."""
@@ -143,7 +252,7 @@ class Cell(Ending):
     def ended(self) -> None:
         """The incarnation is over: release what it had, and let the host decide."""
         reason = self.exit = self.verdict()
-        self._step(Step.ENDED)
+        self.step(Step.ENDED)
         if isinstance(reason, Crashed):
             self.last_error = self.system.redacted(f"{type(reason.error).__name__}: {reason.error}")
         self._release(reason)
@@ -219,6 +328,13 @@ class Cell(Ending):
         if self.control:
             self.control = deque(item for item in self.control if item is not request)
         self.mailbox.remove(request)
+
+    def skip(self, request: object) -> None:
+        """Cancel the handling of a request nobody waits for; the actor goes on with its next message."""
+        if self.current is request and self.up and not (self.leaving or self.killed):
+            self.skipping = True
+            self.mailbox.interrupt = True
+            self.scope.cancel()
 
     # Waiting
 

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from . import ending
 from .ask import Ask
 from .errors import AlreadyStarted, Escalated, IntensityExceeded, NotSupervising, StartDeclined, TooManyChildren
 from .exits import SHUTDOWN, Crashed, Exit
 from .history import note_incident
 from .intensity import Intensity
-from .lifecycle import State
+from .lifecycle import State, StopMode
 from .records import ActorRestarting
-from .ref import ActorRef, StopMode
+from .ref import ActorRef
 from .reports import crash_report
 from .spec import ChildSpec, Restart, Strategy, Supervision
 from .strategy import Decision, affected, decide, shuts_down
@@ -87,7 +88,7 @@ class Family:
         try:
             await started.wait()
         except trio.Cancelled:
-            cell.order_stop(StopMode.NOW)
+            ending.order_stop(cell, StopMode.NOW)
             raise
         if cell.start_error is not None:
             raise cell.start_error from cell.start_error.cause
@@ -144,7 +145,7 @@ class Family:
                 error.__cause__ = reason.error
             self.closing = True
             self.give_up(cell, reason)
-            self._owner.fail(error)
+            ending.fail(self._owner, error)
         else:
             self.give_up(cell, reason)
             self._shut_down_after(cell)
@@ -163,7 +164,7 @@ class Family:
     def _shut_down_after(self, cell: Cell) -> None:
         left = sum(1 for other in self.living() if other.spec.significant)
         if shuts_down(self.supervision.auto_shutdown, cell.spec, left):
-            self._owner.order_stop(StopMode.AFTER_MESSAGE, final=False, reason=SHUTDOWN)
+            ending.order_stop(self._owner, StopMode.AFTER_MESSAGE, final=False, reason=SHUTDOWN)
 
     def _report(
         self, cell: Cell, reason: Exit, decision: Decision, delay_s: float = 0.0, because_of: str | None = None
@@ -211,7 +212,7 @@ class Family:
                 continue
             cell.grouped = True
             temporary = cell.spec.restart is Restart.TEMPORARY
-            cell.order_stop(StopMode.AFTER_MESSAGE, final=temporary)
+            ending.order_stop(cell, StopMode.AFTER_MESSAGE, final=temporary)
             await cell.wait_down()
 
     async def _wait_together(self, group: list[Cell]) -> None:
@@ -242,7 +243,7 @@ class Family:
         if self._regrouping is not None:
             self._regrouping.cancel()
         for cell in reversed(list(self.children.values())):
-            cell.order_stop(StopMode.AFTER_MESSAGE)
+            ending.order_stop(cell, StopMode.AFTER_MESSAGE)
             await cell.wait_dead()
 
     def kill_all(self) -> None:
@@ -250,5 +251,5 @@ class Family:
         self.closing = True
         for cell in list(self.children.values()):
             cell.final = True
-            cell.kill()
-            cell.order_stop(StopMode.NOW)
+            ending.kill(cell)
+            ending.order_stop(cell, StopMode.NOW)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from . import ending
 from .actor import Actor, ActorTimer
 from .errors import Ignore, RaisedBaseException, StartTimeout, unwrap
 from .family import Family, FamilyRequest
@@ -40,7 +41,7 @@ _PASS = (KeyboardInterrupt, SystemExit, GeneratorExit, trio.Cancelled)
 
 async def never_live(cell: Cell) -> None:
     """The task of an incarnation whose factory failed: there is no actor to run."""
-    cell.leave()
+    ending.leave(cell)
     cell.ended()
 
 
@@ -65,18 +66,18 @@ async def live(cell: Cell, actor: Actor, context: Context) -> None:
                 await _start(cell, actor, context)
             if not cell.declined:
                 await _serve(cell, actor, context)
-        while cell.goes_on():
+        while ending.goes_on(cell):
             with cell.scope:
                 await _serve(cell, actor, context)
     except Exception as error:
-        cell.note_fault(unwrap(error))
+        ending.note_fault(cell, unwrap(error))
     except BaseException as error:
         if _passes(error):
-            cell.kill()
+            ending.kill(cell)
             raise
         fault = RaisedBaseException(cell.path, type(error).__name__)
         fault.__cause__ = error
-        cell.note_fault(fault)
+        ending.note_fault(cell, fault)
     finally:
         await _close_down(cell, actor, context)
         if cell.family is None:
@@ -126,7 +127,7 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
             mailbox.interrupt = False
             receive = _receive(cell, actor)
             await _serve_first(cell, receive, context)
-            if cell.skipping or cell.must_leave():
+            if cell.skipping or ending.must_leave(cell):
                 return
         if len(mailbox.open_lanes) == 1:
             await _drain_lane(cell, receive, context)
@@ -161,7 +162,7 @@ def _resuming(cell: Cell, actor: Actor) -> Receive:
         except Exception as error:
             if cell.spec.directive(unwrap(error)) is not Directive.RESUME:
                 raise
-            cell.resume(unwrap(error))
+            ending.resume(cell, unwrap(error))
 
     return receive
 
@@ -216,13 +217,13 @@ async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
     """Serve what goes before all lanes: notices, timers, requests to a supervisor, and a message given again."""
     if cell.control:
         cell.on_control = True
-        while cell.control and not (cell.skipping or cell.must_leave()):
+        while cell.control and not (cell.skipping or ending.must_leave(cell)):
             await _serve_control(cell, receive, context, cell.control.popleft())
         if not cell.skipping:
             cell.current = None
         cell.on_control = False
     again = cell.redelivery
-    if again is not None and again.pending and not (cell.skipping or cell.must_leave()):
+    if again is not None and again.pending and not (cell.skipping or ending.must_leave(cell)):
         again.pending = False
         cell.current = again.message
         await receive(again.message, context)
@@ -252,14 +253,14 @@ async def _serve_control(cell: Cell, receive: Receive, context: Context, item: A
 
 async def _close_down(cell: Cell, actor: Actor, context: Context) -> None:
     """End the own tasks, then the children in reverse, then run the stop hook."""
-    cell.leave()
+    ending.leave(cell)
     if cell.tasks is not None or cell.family is not None:
         with trio.CancelScope(shield=True):
             if cell.tasks is not None:
                 await cell.tasks.close()
             if cell.family is not None:
                 await cell.family.close()
-                cell.children_ended()
+                ending.children_ended(cell)
     if type(actor).on_stop is Actor.on_stop:
         return
     try:
@@ -268,4 +269,4 @@ async def _close_down(cell: Cell, actor: Actor, context: Context) -> None:
                 cell.scope.cancel()
             await actor.on_stop(context, cell.verdict())
     except Exception as error:
-        cell.note_fault(unwrap(error))
+        ending.note_fault(cell, unwrap(error))

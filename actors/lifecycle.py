@@ -43,6 +43,17 @@ class Step(Enum):
     __hash__ = object.__hash__
 
 
+class StopMode(Enum):
+    """How much an actor may still do once it is told to stop."""
+
+    NOW = "now"
+    """Nothing: the message in work is cancelled. The stop hook still runs, within the grace."""
+    AFTER_MESSAGE = "after_message"
+    """The message in work is finished, within the grace."""
+    AFTER_DRAIN = "after_drain"
+    """Everything queued is finished, within the grace."""
+
+
 TRANSITIONS: Mapping[tuple[State, Step], State] = MappingProxyType(
     {
         (State.STOPPED, Step.START): State.STARTING,

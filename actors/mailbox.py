@@ -60,7 +60,8 @@ class MailboxSpec:
 
 EMPTY: Any = object()
 """What `Mailbox.take` returns when no message waits; no message is ever this object."""
-_UNUSED: tuple[LaneQueue | None, ...] = (None,) * len(Lane)
+_UNUSED: list[LaneQueue | None] = [None] * len(Lane)
+"""The lanes of every mailbox that was not used yet; never written to."""
 _CLOSED: list[LaneQueue | None] = [LaneQueue(lane, -1, Overflow.REJECT) for lane in Lane]
 """The lanes of every dead mailbox: never any room, so that the check for room is also the check for life."""
 
@@ -76,7 +77,7 @@ class Mailbox:
     def __init__(self, spec: MailboxSpec, carrier: Carrier | None = None) -> None:
         self.spec = spec
         self.carrier = carrier
-        self.lanes: list[LaneQueue | None] = list(_UNUSED)
+        self.lanes = _UNUSED
         self.open_lanes: tuple[LaneQueue, ...] = ()
         self.parked: trio.lowlevel.Task | None = None
         self.interrupt = False
@@ -107,6 +108,8 @@ class Mailbox:
     def open(self, lane: Lane) -> LaneQueue:
         """Make the lane's queue; the consumer is told that there is one more to look after."""
         lane = lane if type(lane) is Lane else Lane(lane)
+        if self.lanes is _UNUSED:
+            self.lanes = list(_UNUSED)
         queue = self.lanes[lane] = make_queue(lane, self.spec.capacity[lane], self.spec.overflow[lane], self.carrier)
         self.open_lanes = tuple([known for known in self.lanes if known is not None])
         self.interrupt = True

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
-from . import letters
+from . import ending, letters
 from .ask import Ask, Call, closed_circle
 from .channels import ActorChannel
 from .errors import ActorUnavailable, AskCycle, MailboxFull, SelfCall
 from .exits import Exit
 from .lanes import Lane, LaneStatistics, Overflow
-from .lifecycle import State
+from .lifecycle import State, StopMode
 from .watch import Notice
 
 if TYPE_CHECKING:
@@ -23,17 +22,6 @@ T = TypeVar("T")
 
 ASK_TIMEOUT_S = 5.0
 """Default time for an answer, from Erlang/OTP's `gen_server:call`."""
-
-
-class StopMode(Enum):
-    """How much an actor may still do once it is told to stop."""
-
-    NOW = "now"
-    """Nothing: the message in work is cancelled. The stop hook still runs, within the grace."""
-    AFTER_MESSAGE = "after_message"
-    """The message in work is finished, within the grace."""
-    AFTER_DRAIN = "after_drain"
-    """Everything queued is finished, within the grace."""
 
 
 class ActorRef:
@@ -174,12 +162,12 @@ class ActorRef:
         cell = self._cell
         if trio.lowlevel.current_task() is cell.task:
             raise SelfCall(cell.path, "stop and await")
-        cell.order_stop(mode)
+        ending.order_stop(cell, mode)
         return await cell.wait_dead()
 
     def kill(self) -> None:
         """Cancel the actor and all below it, hard, with reason `Killed`; its restart type decides what follows."""
-        self._cell.kill()
+        ending.kill(self._cell)
 
     async def wait_stopped(self) -> Exit:
         """Wait until the actor ended for good; return why. Raises `SelfCall` from the actor's own task."""

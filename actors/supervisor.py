@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
+from . import ending
 from .actor import Actor
 from .errors import ActorError, AlreadyStarted, NoSuchChild, StartFailed
 from .exits import NORMAL, Exit
 from .family import Family, FamilyRequest
-from .lifecycle import State
-from .ref import ActorRef, StopMode
+from .lifecycle import State, StopMode
+from .ref import ActorRef
 from .spec import AutoShutdown, ChildSpec, Strategy, Supervision, check_children
 
 
@@ -138,7 +139,7 @@ class StopChild(FamilyRequest[Exit]):
         if cell is None:
             self.fail(NoSuchChild(family.owner_path, self.id))
             return
-        cell.order_stop(StopMode.AFTER_MESSAGE)
+        ending.order_stop(cell, StopMode.AFTER_MESSAGE)
         cell.when_dead(lambda: self.reply(cell.exit or NORMAL))
 
 

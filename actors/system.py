@@ -6,6 +6,7 @@ import contextvars
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from logging import DEBUG
 from random import Random, getrandbits
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Any
 
 import trio
 
-from . import letters
+from . import ending, letters
 from .carrying import Carrier
 from .cell import Cell
 from .changes import TreeStream, change_of
@@ -21,8 +22,9 @@ from .errors import ActorError, SystemFailed
 from .exits import KILLED, Crashed, Exit
 from .history import Explanation, explain
 from .interception import Interceptor, Interceptors
+from .lifecycle import StopMode
 from .records import DeadLetter, DeadLetters, Event, log, log_event
-from .ref import ActorRef, StopMode
+from .ref import ActorRef
 from .spec import AutoShutdown, ChildSpec, Restart, Strategy, check_children
 from .supervisor import Supervisor
 from .timers import Timers
@@ -141,9 +143,9 @@ class ActorSystem:
 
     async def stop(self, grace_s: float | None = None) -> None:
         """Stop the tree in order and wait for its end; after `grace_s` seconds, kill what is left. Harmless again."""
-        self._root.order_stop(StopMode.AFTER_MESSAGE)
+        ending.order_stop(self._root, StopMode.AFTER_MESSAGE)
         if grace_s is not None:
-            limit = self.timers.after(grace_s, self._root.kill)
+            limit = self.timers.after(grace_s, partial(ending.kill, self._root))
             await self._root.wait_dead()
             limit.cancel()
         else:

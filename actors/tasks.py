@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from . import ending
 from .errors import unwrap
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class OwnedTasks:
                     self._pending.clear()
                     await trio.sleep_forever()
         except Exception as error:
-            self._cell.fail(unwrap(error))
+            ending.fail(self._cell, unwrap(error))
         finally:
             self._done.set()
 
