@@ -74,8 +74,8 @@ class ActorTimer:
     entry: Timer
 
     def __init__(self, key: Hashable, message: object) -> None:
-        self.key = key
-        self.message = message
+        self.key: Hashable = key
+        self.message: object = message
 
     def cancel(self) -> None:
         """Let it not fire."""
@@ -89,7 +89,7 @@ class Context:
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
-        self.incarnation = cell.incarnation
+        self.incarnation: int = cell.incarnation
         """1 for the first, one more after each restart."""
 
     @property

@@ -74,13 +74,13 @@ class Call:
         if call_of(request) is not None:
             raise ActorError(f"this {type(request).__name__} was asked before: make a new one for each ask")
         _set_call(request, self)
-        self.request = request
-        self.target = target
-        self.task = task
-        self.parked = False
-        self.timeout_s = timeout_s
+        self.request: Ask[Any] = request
+        self.target: Cell = target
+        self.task: trio.lowlevel.Task = task
+        self.parked: bool = False
+        self.timeout_s: float = timeout_s
         self.deadline: dict[Expiring, None] | None = None
-        self.settled = False
+        self.settled: bool = False
         self.value: Any = None
         self.error: Exception | None = None
 

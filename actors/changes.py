@@ -46,7 +46,7 @@ class TreeStream:
         self._behind = True
         self._closed = False
         self._reader: trio.lowlevel.Task | None = None
-        self.missed = 0
+        self.missed: int = 0
         """Changes that were not given out one by one, because there were too many."""
 
     def __aiter__(self) -> TreeStream:

@@ -67,7 +67,7 @@ class MailboxSender(trio.abc.SendChannel[Any]):
     def __init__(self, mailbox: Mailbox, lose: DeadLetterSink | None) -> None:
         self._mailbox = mailbox
         self._lose = lose
-        self.closed = False
+        self.closed: bool = False
 
     async def send(self, value: Any, *, lane: Lane = Lane.NORMAL) -> None:
         """Put a message into a lane, waiting for room when its policy is `WAIT`.

@@ -58,7 +58,7 @@ class Family:
         self.supervision = supervision
         self.nursery = nursery
         self.children: dict[str, Cell] = {}
-        self.closing = False
+        self.closing: bool = False
         self._intensity = Intensity(supervision.intensity, supervision.period_s)
         self._offenders: deque[Cell] = deque()
         self._regrouping: trio.CancelScope | None = None

@@ -14,8 +14,8 @@ class Intensity:
     __slots__ = ("_times", "limit", "period_s")
 
     def __init__(self, limit: int, period_s: float) -> None:
-        self.limit = limit
-        self.period_s = period_s
+        self.limit: int = limit
+        self.period_s: float = period_s
         self._times: deque[float] = deque(maxlen=limit + 1)
 
     def record(self, now: float) -> bool:

@@ -28,7 +28,7 @@ class Interceptors:
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._interceptors: list[Interceptor] = []
-        self.errors = 0
+        self.errors: int = 0
         """How often one raised when it was asked. What its `receive` raises is the actor's crash."""
 
     def add(self, interceptor: Interceptor) -> Callable[[], None]:

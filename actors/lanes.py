@@ -98,9 +98,9 @@ class Waiter:
     __slots__ = ("admitted", "message", "task")
 
     def __init__(self, message: object, task: trio.lowlevel.Task) -> None:
-        self.message = message
-        self.task = task
-        self.admitted = False
+        self.message: object = message
+        self.task: trio.lowlevel.Task = task
+        self.admitted: bool = False
 
 
 class LaneQueue:
@@ -111,8 +111,16 @@ class LaneQueue:
         "waiters",
     )  # fmt: skip
 
+    bound: int
+    capacity: int
+    conflated: int
+    dropped: int
+    high_water: int
+    rejected: int
+    skipped: int
+
     def __init__(self, lane: Lane, bound: int, policy: Policy, carrier: Carrier | None = None) -> None:
-        self.lane = lane
+        self.lane: Lane = lane
         self.items: Any = deque() if carrier is None else carrier.queue()
         self.waiters: deque[Waiter] | None = None
         self.dropped = self.rejected = self.conflated = self.high_water = self.skipped = 0
@@ -135,6 +143,14 @@ class LaneQueue:
         oldest = self.discard(0)
         self.items.append(message)
         return oldest
+
+    def note_depth(self) -> None:
+        """Remember the most that ever waited."""
+        self.high_water = max(self.high_water, len(self.items))
+
+    def note_replaced(self) -> None:
+        """Count a message that a newer one replaced."""
+        self.conflated += 1
 
     def discard(self, index: int) -> object:
         """Take a message out that nobody will handle; return it."""
@@ -235,11 +251,11 @@ class ConflatingQueue(LaneQueue):
         """Put a message in the place of one with its key, or at the end if there is room."""
         key = self.items.key(message)
         if self.items.holds(key):
-            self.conflated += 1
+            self.note_replaced()
         elif len(self.items) >= self.bound:
             return False
         self.items.put(key, message)
-        self.high_water = max(self.high_water, len(self.items))
+        self.note_depth()
         return True
 
 

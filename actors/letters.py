@@ -27,9 +27,9 @@ class Redelivery:
     __slots__ = ("history", "message", "pending")
 
     def __init__(self, message: object) -> None:
-        self.message = message
+        self.message: object = message
         self.history: tuple[str, ...] = ()
-        self.pending = False
+        self.pending: bool = False
 
 
 def keep_for_redelivery(cell: Cell, reason: Exit) -> None:

@@ -23,8 +23,6 @@ class State(Enum):
     STOPPING = "stopping"
     STOPPED = "stopped"
 
-    __hash__ = object.__hash__  # Enum's own is a Python function, and on the way of every start
-
 
 class Step(Enum):
     """What can happen to a child."""
@@ -39,8 +37,6 @@ class Step(Enum):
     """Its task is over."""
     WAIT = "wait"
     """Its next incarnation has to wait for a delay."""
-
-    __hash__ = object.__hash__
 
 
 class StopMode(Enum):

@@ -75,12 +75,12 @@ class Mailbox:
     __slots__ = ("carrier", "interrupt", "lanes", "open_lanes", "parked", "spec")
 
     def __init__(self, spec: MailboxSpec, carrier: Carrier | None = None) -> None:
-        self.spec = spec
-        self.carrier = carrier
-        self.lanes = _UNUSED
+        self.spec: MailboxSpec = spec
+        self.carrier: Carrier | None = carrier
+        self.lanes: list[LaneQueue | None] = _UNUSED
         self.open_lanes: tuple[LaneQueue, ...] = ()
         self.parked: trio.lowlevel.Task | None = None
-        self.interrupt = False
+        self.interrupt: bool = False
 
     @property
     def closed(self) -> bool:

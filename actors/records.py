@@ -14,7 +14,7 @@ from attrs import field, frozen
 from .exits import Exit
 from .strategy import Decision
 
-log = logging.getLogger("actors")
+log: logging.Logger = logging.getLogger("actors")
 
 
 @frozen
@@ -132,7 +132,7 @@ class DeadLetters:
     def __init__(self, capacity: int = 1000) -> None:
         self._letters: deque[DeadLetter] = deque(maxlen=capacity)
         self._subscribers: list[Callable[[DeadLetter], None]] = []
-        self.count = 0
+        self.count: int = 0
 
     def __iter__(self) -> Iterator[DeadLetter]:
         return iter(tuple(self._letters))

@@ -31,8 +31,8 @@ class Supervisor(Actor):
         max_children: int | None = None,
         auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
     ) -> None:
-        self.children = check_children(children)
-        self.supervision = Supervision(strategy, intensity, period_s, max_children, auto_shutdown)
+        self.children: tuple[ChildSpec, ...] = check_children(children)
+        self.supervision: Supervision | None = Supervision(strategy, intensity, period_s, max_children, auto_shutdown)
 
     def static_children(self) -> Iterable[ChildSpec]:
         """The children it was made with."""

@@ -64,17 +64,17 @@ class ActorSystem:
     ) -> None:
         self.name = name
         self.on_event = on_event
-        self.interceptors = Interceptors(self._look_up)
+        self.interceptors: Interceptors = Interceptors(self._look_up)
         self.streams: list[TreeStream] = []
-        self.dead_letters = DeadLetters(dead_letter_capacity)
+        self.dead_letters: DeadLetters = DeadLetters(dead_letter_capacity)
         """The last messages that reached nobody, and how many there were in all."""
-        self.late_replies = 0
+        self.late_replies: int = 0
         """Answers that came when nobody waited any more."""
-        self.unhandled = 0
+        self.unhandled: int = 0
         """Messages that their actors did not know."""
-        self.event_errors = 0
+        self.event_errors: int = 0
         """How often `on_event` raised."""
-        self.random = Random(getrandbits(64) if seed is None else seed)  # noqa: S311 - jitter, not secrets
+        self.random: Random = Random(getrandbits(64) if seed is None else seed)  # noqa: S311 - jitter, not secrets
         self.owner: Cell | None = None
         self._unyielded = 0
         self._carry = tuple(carry)
@@ -92,9 +92,9 @@ class ActorSystem:
         self._root_spec = ChildSpec(name, make_root, restart=Restart.TEMPORARY)
 
     async def __aenter__(self) -> ActorSystem:
-        self.timers = Timers()
+        self.timers: Timers = Timers()
         self._outer = trio.open_nursery()
-        self.nursery = await self._outer.__aenter__()
+        self.nursery: trio.Nursery = await self._outer.__aenter__()
         self.start_soon(self.nursery, f"{self.name} (timers)", self.timers.run)
         self._root = Cell(self, self, self._root_spec)
         try:

@@ -26,7 +26,7 @@ class Timer:
     __slots__ = ("_timers", "action", "at")
 
     def __init__(self, at: float, action: Callable[[], None], timers: Timers) -> None:
-        self.at = at
+        self.at: float = at
         self.action: Callable[[], None] | None = action
         self._timers = timers
 

@@ -48,7 +48,7 @@ class VitalEnd:
     __slots__ = ("notice",)
 
     def __init__(self, notice: Terminated) -> None:
-        self.notice = notice
+        self.notice: Terminated = notice
 
 
 def watch(watcher: Cell, target: Cell, *, vital: bool = False, restarts: bool = False) -> None:
