@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 BATCH_S = 0.001
 """How long a batch may keep the loop before it yields: one step of about a millisecond."""
-HELD_S = 0.01
-"""Work on one message that keeps the loop for longer than this is reported. asyncio's debug mode says 0.1 s; a pause of
-the garbage collector is rarely more than 0.03 s."""
 _AWAKE = object()
 """Marks a task that has not slept since: trio forgets a task's `custom_sleep_data` when it wakes it."""
 _PASS = (KeyboardInterrupt, SystemExit, GeneratorExit, trio.Cancelled)
@@ -185,7 +182,7 @@ async def _drain_lane(cell: Cell, receive: Receive, context: Context) -> None:
         await receive(message, context)
         before, now = now, perf_counter()
         if now > end:
-            if now - before > HELD_S and task.custom_sleep_data is _AWAKE:
+            if now - before > cell.system.held_s and task.custom_sleep_data is _AWAKE:
                 _report_held(cell, message, now - before)
             return
 
@@ -204,7 +201,7 @@ async def _drain_lanes(cell: Cell, receive: Receive, context: Context) -> None:
         await receive(message, context)
         before, now = now, perf_counter()
         if now > end:
-            if now - before > HELD_S and task.custom_sleep_data is _AWAKE:
+            if now - before > cell.system.held_s and task.custom_sleep_data is _AWAKE:
                 _report_held(cell, message, now - before)
             return
 

@@ -33,6 +33,9 @@ from .tree import TreeNode, snapshot
 YIELD_EVERY = 16
 """Starts with nothing to wait for until one yields to other tasks: about a third of a millisecond. Each that yields
 costs a quarter more."""
+HELD_S = 0.05
+"""Default of `held_s`. Half of what asyncio's debug mode reports; on a shared machine, less is often somebody else's
+doing, or the garbage collector's."""
 OBITUARIES = 100
 """Actors that ended abnormally and for good, and are remembered for `ActorSystem.explain`."""
 
@@ -40,10 +43,13 @@ OBITUARIES = 100
 class ActorSystem:
     """A tree of actors under one root supervisor (one for one), for the length of an `async with` block.
 
-    Leaving the block stops the tree in order, each actor within its grace; a cancelled block kills it. `on_event` is
-    called with each record of `actors.records`; it must be quick, and when it raises, that is counted and logged.
-    `seed` makes the jitter of backoffs repeatable. `carry` names context variables whose values travel with messages.
-    `redact` takes the text of an error, a traceback or a state and returns what may be shown of it.
+    Leaving the block stops the tree in order, each actor within its grace; a cancelled block kills it.
+
+    `children` start with the system; `intensity` and `period_s` are the root's. `on_event` is called with each record
+    of `actors.records`; it must be quick, and when it raises, that is counted and logged. `dead_letter_capacity` of
+    them are kept. `seed` makes the jitter of backoffs repeatable. `carry` names context variables whose values travel
+    with messages. `redact` takes the text of an error, a traceback or a state and returns what may be shown of it.
+    Work on one message that keeps the loop for longer than `held_s` seconds is reported.
 
     Raises `InvalidSpec` for its arguments, `StartFailed` on entry when a child does not start, and `SystemFailed` on
     exit when the root failed.
@@ -61,6 +67,7 @@ class ActorSystem:
         seed: int | None = None,
         carry: Sequence[contextvars.ContextVar[Any]] = (),
         redact: Callable[[str], str] | None = None,
+        held_s: float = HELD_S,
     ) -> None:
         self.name = name
         self.on_event = on_event
@@ -79,6 +86,8 @@ class ActorSystem:
         self._unyielded = 0
         self._carry = tuple(carry)
         self._redact = redact
+        self.held_s: float = held_s
+        """Work on one message that keeps the loop for longer than this is reported as `LoopHeld`."""
         self._listeners: list[Callable[[Event], None]] = []
         self._obituaries: OrderedDict[str, Explanation] = OrderedDict()
         self._context = contextvars.Context()
