@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from actors.records import ActorRestarting, DeadLetter
+from actors.records import ActorLingers, ActorRestarting, DeadLetter, LoopHeld
 from transport.events import Envelope, Error, FinalResponse
 from understudy.observe.arcs import ArcLedger
 from understudy.observe.histogram import BatchHistogram
@@ -97,6 +97,10 @@ class Metrics:
         r = self.registry
         self._restarts = Counter("understudy_actor_restarts", "Restarts of actors.", ["path"], registry=r)
         self._letters = Counter("understudy_dead_letters", "Messages that reached nobody.", ["why"], registry=r)
+        self._held = Counter("understudy_loop_held", "Messages whose handling held the loop.", ["path"], registry=r)
+        self._lingering = Counter(
+            "understudy_actors_lingering", "Killed actors that go on.", ["path"], registry=r
+        )
         self._commit_rows = Histogram(
             "understudy_store_commit_events", "Events in one commit.", buckets=COMMIT_ROWS, registry=r
         )
@@ -172,12 +176,16 @@ class Metrics:
     # the house
 
     def record(self, event: object) -> None:
-        """Something happened in the tree: restarts and dead letters are counted, the rest is not."""
+        """Something happened in the tree: what an operator should see the number of is counted."""
         match event:
             case ActorRestarting():
                 self._labelled(self._restarts, self._paths.label(event.path)).inc()
             case DeadLetter():
                 self._labelled(self._letters, event.why).inc()
+            case LoopHeld():
+                self._labelled(self._held, self._paths.label(event.path)).inc()
+            case ActorLingers():
+                self._labelled(self._lingering, self._paths.label(event.path)).inc()
 
     def committed(self, events: int, seconds: float) -> None:
         """The store wrote `events` events in one transaction."""

@@ -6,7 +6,7 @@ import pytest
 from attrs import frozen
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.records import ActorRestarting, DeadLetter
+from actors.records import ActorLingers, ActorRestarting, DeadLetter, LoopHeld
 from transport.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted, RunStatus, Usage
 from understudy.observe.metrics import TOOLS_MAX, Metrics
 
@@ -105,6 +105,15 @@ def test_tool_calls_by_tool_and_status() -> None:
     assert value(metrics, "understudy_tool_calls_total", tool="tool0", status="failed") == 1
     assert value(metrics, "understudy_tool_calls_total", tool="other", status="ok") == 5
     assert value(metrics, "understudy_tool_call_duration_seconds_count", tool="tool0") == 2
+
+
+def test_actors_that_hold_the_loop_or_do_not_end() -> None:
+    """By pattern of their path, as restarts are."""
+    metrics = Metrics()
+    metrics.record(LoopHeld("/system/conversations/t1/run-1", "Go", 0.2))
+    metrics.record(ActorLingers("/system/conversations/t1", 5.0))
+    assert value(metrics, "understudy_loop_held_total", path="/system/conversations/*/*") == 1
+    assert value(metrics, "understudy_actors_lingering_total", path="/system/conversations/*") == 1
 
 
 def test_restarts_by_pattern_and_dead_letters() -> None:
