@@ -137,6 +137,7 @@ class Context:
         `vital`: this actor fails with `DeathPact` then, unless it calls `outlive` while it receives the notice, or
         before. `restarts`: receive a `Restarted(ref, incarnation, reason)` too, whenever the actor runs again.
         """
+        self._check_life()
         watching.watch(self._cell, ref._cell, vital=vital, restarts=restarts)
 
     def outlive(self, ref: ActorRef) -> None:
@@ -168,6 +169,7 @@ class Context:
         cell = self._cell
         if cell.context is not self:
             raise ActorDied(cell.path, cell.exit)
+        hash(key)
         self.cancel_timer(key)
         timer = ActorTimer(key, message)
         timer.entry = cell.system.timers.after(delay_s, partial(cell.control_message, timer))
@@ -184,6 +186,7 @@ class Context:
 
     def stop(self) -> None:
         """End after the current message, with reason `Normal`. A permanent child is restarted even so."""
+        self._check_life()
         ending.order_stop(self._cell, StopMode.AFTER_MESSAGE, final=False, reason=NORMAL)
 
     def healthy(self) -> None:
@@ -198,9 +201,12 @@ class Context:
         if isinstance(message, Ask):
             message.fail(UnhandledMessage(self.path, name))
 
-    def _family(self) -> Family:
+    def _check_life(self) -> None:
         if self._cell.context is not self:
             raise ActorDied(self._cell.path, self._cell.exit)
+
+    def _family(self) -> Family:
+        self._check_life()
         if self._cell.family is None:
             raise NotSupervising(self._cell.path)
         return self._cell.family

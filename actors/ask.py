@@ -146,9 +146,10 @@ def closed_circle(target: Cell, task: trio.lowlevel.Task) -> tuple[str, ...] | N
         if not isinstance(call, Call) or call.settled:
             return None
         cell = call.target
+        if not cell.holds(call.request):
+            return None
         if cell.task is task:
-            waits = cell.current is call.request or cell.mailbox.holds(call.request)
-            return (cell.path, *paths) if waits else None
+            return (cell.path, *paths)
         if cell is target:
             return None
     return None

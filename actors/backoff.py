@@ -9,8 +9,12 @@ from attrs import Attribute, field, frozen
 from .errors import InvalidSpec
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _positive(_: object, attribute: Attribute[float], value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
+    if not (_is_number(value) and math.isfinite(value) and value > 0):
         raise InvalidSpec(f"backoff.{attribute.name}", "must be a finite number above zero")
 
 
@@ -34,9 +38,9 @@ class Backoff:
             raise InvalidSpec("backoff.max_s", "must not be less than min_s")
         if self.factor < 1:
             raise InvalidSpec("backoff.factor", "must be at least 1")
-        if not 0 <= self.jitter <= 1:
+        if not (_is_number(self.jitter) and 0 <= self.jitter <= 1):
             raise InvalidSpec("backoff.jitter", "must be from 0 to 1")
-        if self.reset_after_s is not None and not self.reset_after_s > 0:
+        if self.reset_after_s is not None and not (_is_number(self.reset_after_s) and self.reset_after_s > 0):
             raise InvalidSpec("backoff.reset_after_s", "must be above zero")
 
     def delay(self, failures: int, chance: float) -> float:

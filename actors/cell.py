@@ -19,13 +19,14 @@ import trio
 from . import incarnation, letters
 from .actor import Actor, Context
 from .ask import Ask
-from .errors import StartDeclined, StartFailed
+from .errors import InvalidSpec, StartDeclined, StartFailed, text_of
 from .exits import KILLED, NORMAL, Crashed, Exit
 from .lifecycle import State, Step, StopMode, after
 from .mailbox import Mailbox, MailboxSpec
 from .records import ActorStarted, ActorStopped
 from .ref import ActorRef
-from .spec import ChildSpec
+from .spec import ChildSpec, Supervision
+from .stash import bury_kept, keep_for_next, kept_by, take_out
 from .watch import notify_restart, notify_watchers, unwatch_all
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .family import Family
     from .history import Incident
     from .letters import Redelivery
+    from .stash import Kept, Stash
     from .system import ActorSystem
     from .tasks import OwnedTasks
     from .timers import Timer
@@ -64,12 +66,12 @@ class Cell:
     """One actor as the runtime sees it."""
 
     __slots__ = (
-        "actor", "born", "buried", "calls", "context", "control", "current", "dead_waiters", "declined",
+        "actor", "again", "born", "buried", "calls", "context", "control", "current", "dead_waiters", "declined",
         "down_waiters", "exit", "failures", "family", "fault", "final", "grace", "grouped", "history", "host",
         "incarnation", "killed", "kind", "last_error", "leaving", "mailbox", "mode", "on_control", "pact", "path",
         "redelivery", "ref", "restarts", "retry", "scope", "since", "skipping", "spec", "start_error",
-        "start_waiters", "state", "static", "stop_reason", "system", "task", "tasks", "timers", "up", "watchers",
-        "watching",
+        "start_waiters", "stashes", "state", "static", "stop_reason", "system", "task", "tasks", "timers", "up",
+        "watchers", "watching",
     )  # fmt: skip
 
     # Lasting
@@ -95,6 +97,8 @@ class Cell:
     last_error: str | None
     history: deque[Incident] | None
     redelivery: Redelivery | None
+    again: deque[Kept] | None
+    """What was set aside and comes back now, before what waits in the mailbox."""
     calls: dict[Call, None] | None
     watchers: dict[Cell, bool] | None
     """Who watches, and whether they want to hear of restarts."""
@@ -115,6 +119,7 @@ class Cell:
     watching: dict[Cell, bool] | None
     """Whom the actor watches, and whether it cannot live without them."""
     timers: dict[Hashable, ActorTimer] | None
+    stashes: list[Stash] | None
     grace: Timer | None
     current: object
     """The message in work, or None."""
@@ -146,7 +151,7 @@ class Cell:
         self.incarnation = self.restarts = self.failures = 0
         self.since = system.timers.now()
         self.born = self.buried = self.grouped = False
-        self.exit = self.last_error = self.history = self.redelivery = self.calls = self.watchers = None
+        self.exit = self.last_error = self.history = self.redelivery = self.again = self.calls = self.watchers = None
         self.start_waiters = self.down_waiters = self.dead_waiters = None
         self.start_error = self.retry = self.control = None
         self._reset()
@@ -154,7 +159,7 @@ class Cell:
     def _reset(self) -> None:
         """Forget what belongs to one incarnation."""
         self.actor = self.context = self.task = self.tasks = self.family = None
-        self.watching = self.timers = self.grace = None
+        self.watching = self.timers = self.stashes = self.grace = None
         self.current = self.pact = self.fault = self.mode = None
         self.scope = trio.CancelScope()
         self.stop_reason = NORMAL
@@ -181,9 +186,8 @@ class Cell:
         nursery, start_soon = self.host.nursery, self.system.start_soon
         try:
             actor = self._make_actor()
-        except Exception as error:
-            self.fault = error
-            start_soon(nursery, self.path, incarnation.never_live, self)
+        except BaseException as error:
+            start_soon(nursery, self.path, incarnation.never_live, self, error)
             return
         if actor.supervision is not None:
             start_soon(nursery, self.path, incarnation.live_with_children, self, actor, context, actor.supervision)
@@ -196,6 +200,10 @@ class Cell:
         actor = self.spec.factory()
         if not isinstance(actor, Actor):
             raise TypeError(f"the factory of {self.path} made a {type(actor).__name__}, not an Actor")
+        if not isinstance(actor.mailbox, MailboxSpec):
+            raise InvalidSpec("mailbox", f"must be a MailboxSpec, not {actor.mailbox!r}")
+        if not isinstance(actor.supervision, Supervision | None):
+            raise InvalidSpec("supervision", f"must be a Supervision or None, not {actor.supervision!r}")
         self.actor = actor
         self.kind = type(actor)
         if actor.mailbox is not self.mailbox.spec:
@@ -243,18 +251,16 @@ class Cell:
 
     def verdict(self) -> Exit:
         """Why this incarnation ends, as known by now."""
-        if self.killed:
-            return KILLED
         if self.fault is not None:
             return Crashed(self.fault)
-        return self.stop_reason
+        return KILLED if self.killed else self.stop_reason
 
     def ended(self) -> None:
         """The incarnation is over: release what it had, and let the host decide."""
         reason = self.exit = self.verdict()
         self.step(Step.ENDED)
         if isinstance(reason, Crashed):
-            self.last_error = self.system.redacted(f"{type(reason.error).__name__}: {reason.error}")
+            self.last_error = self.system.redacted(text_of(reason.error))
         self._release(reason)
         waiting: list[Callable[[], None]] = []
         if not self.up:
@@ -277,6 +283,8 @@ class Cell:
                 timer.cancel()
         if self.watching:
             unwatch_all(self)
+        if self.stashes is not None:
+            keep_for_next(self)
         letters.fail_calls_in_work(self, reason)
         if self.spec.redeliver and reason.abnormal:
             letters.keep_for_redelivery(self, reason)
@@ -287,6 +295,9 @@ class Cell:
         self.exit = reason
         if self.redelivery is not None:
             letters.set_aside(self, "stopped")
+        if self.again is not None:
+            bury_kept(self)
+        self.control = None
         self.mailbox.close(partial(letters.bury_message, self))
         letters.fail_calls(self, self.calls or (), reason)
         self.system.ended(self, reason)
@@ -328,6 +339,14 @@ class Cell:
         if self.control:
             self.control = deque(item for item in self.control if item is not request)
         self.mailbox.remove(request)
+        if self.stashes is not None or self.again is not None:
+            take_out(self, request)
+
+    def holds(self, request: object) -> bool:
+        """Whether the request is in work, or waits to be."""
+        if self.current is request or self.mailbox.holds(request):
+            return True
+        return any(item is request for item in (*(self.control or ()), *(entry.message for entry in kept_by(self))))
 
     def skip(self, request: object) -> None:
         """Cancel the handling of a request nobody waits for; the actor goes on with its next message."""

@@ -16,6 +16,7 @@ import trio
 
 from . import letters
 from .ask import Ask
+from .errors import RaisedBaseException, text_of, unwrap
 from .exits import SHUTDOWN, Exit
 from .lifecycle import State, Step, StopMode
 from .records import ActorLingers
@@ -24,6 +25,7 @@ from .spec import SUPERVISOR_SHUTDOWN_S, WORKER_SHUTDOWN_S
 if TYPE_CHECKING:
     from .cell import Cell
 
+_PASS = (KeyboardInterrupt, SystemExit, GeneratorExit, trio.Cancelled)
 LINGER_S = 5.0
 """An actor that was killed and has not ended after this time is reported."""
 
@@ -96,13 +98,41 @@ def fail(cell: Cell, error: Exception) -> None:
 
 def note_fault(cell: Cell, error: Exception) -> None:
     """Remember the first error of this incarnation."""
-    if cell.fault is None:
+    if cell.fault is None and not cell.killed:
         cell.fault = error
+
+
+def take_error(cell: Cell, error: BaseException) -> None:
+    """Make an error the fault of the incarnation; or pass it on, when it is for those above the tree."""
+    if isinstance(error, Exception):
+        note_fault(cell, unwrap(error))
+        return
+    if passes(error):
+        cell.final = True
+        kill(cell)
+        raise error
+    note_fault(cell, raised(cell, error))
+
+
+def raised(cell: Cell, error: BaseException) -> RaisedBaseException:
+    """The error of an actor that raised something that is no `Exception`."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    fault = RaisedBaseException(cell.path, type(error).__name__)
+    fault.__cause__ = error
+    return fault
+
+
+def passes(error: BaseException) -> bool:
+    """Whether the error is for those above the tree, not for the supervisor."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(passes(inner) for inner in error.exceptions)
+    return isinstance(error, _PASS)
 
 
 def resume(cell: Cell, error: Exception) -> None:
     """Go on after an error: its message is skipped, and its caller told."""
-    cell.last_error = cell.system.redacted(f"{type(error).__name__}: {error}")
+    cell.last_error = cell.system.redacted(text_of(error))
     cell.host.resumed(cell, error)
     if isinstance(cell.current, Ask):
         letters.refuse(cell.current, error)

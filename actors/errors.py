@@ -273,3 +273,12 @@ def unwrap(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def text_of(error: BaseException) -> str:
+    """The error's type and text; the type alone when it cannot say its text."""
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {error}"
+    except Exception:
+        return kind

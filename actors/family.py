@@ -15,7 +15,16 @@ import trio
 
 from . import ending
 from .ask import Ask
-from .errors import AlreadyStarted, Escalated, IntensityExceeded, NotSupervising, StartDeclined, TooManyChildren
+from .errors import (
+    ActorDied,
+    AlreadyStarted,
+    Escalated,
+    IntensityExceeded,
+    InvalidSpec,
+    NotSupervising,
+    StartDeclined,
+    TooManyChildren,
+)
 from .exits import SHUTDOWN, Crashed, Exit
 from .history import note_incident
 from .intensity import Intensity
@@ -42,8 +51,11 @@ class FamilyRequest(Ask[T]):
         """Answer for the actor in `cell`."""
         if cell.family is None:
             self.fail(NotSupervising(cell.path))
-        else:
+            return
+        try:
             self.act(cell.family)
+        except Exception as error:
+            self.fail(error)
 
     def act(self, family: Family) -> None:
         """Do what is asked."""
@@ -103,6 +115,10 @@ class Family:
 
     def admit(self, spec: ChildSpec, *, static: bool = False) -> Cell:
         """Give the child its place and begin to start it."""
+        if not isinstance(spec, ChildSpec):
+            raise InvalidSpec("spec", f"must be a ChildSpec, not {type(spec).__name__}")
+        if self.closing:
+            raise ActorDied(self._owner.path, self._owner.verdict())
         known = self.children.get(spec.id)
         if known is not None and not known.buried:
             raise AlreadyStarted(known.ref)
@@ -225,6 +241,8 @@ class Family:
 
     async def _start_group(self, group: list[Cell]) -> None:
         for cell in group:
+            if self.closing:
+                return
             if cell.buried or cell.state not in (State.STOPPED, State.BACKING_OFF):
                 continue
             cell.grouped = False

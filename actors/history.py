@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from .errors import text_of
 from .exits import Crashed, Exit
 from .lifecycle import State
 from .strategy import Decision
@@ -72,7 +73,7 @@ def note_incident(cell: Cell, reason: Exit, decision: Decision, delay_s: float, 
     """Remember an end of one of the actor's incarnations."""
     text = str(reason)
     if isinstance(reason, Crashed):
-        text = cell.system.redacted(f"{text}: {reason.error}")
+        text = cell.system.redacted(f"crashed: {text_of(reason.error)}")
     message = None if cell.current is None else type(cell.current).__name__
     if cell.history is None:
         cell.history = deque(maxlen=KEPT)

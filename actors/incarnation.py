@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ import trio
 
 from . import ending
 from .actor import Actor, ActorTimer
-from .errors import Ignore, RaisedBaseException, StartTimeout, unwrap
+from .errors import Ignore, StartTimeout, unwrap
 from .family import Family, FamilyRequest
 from .mailbox import EMPTY
-from .records import LoopHeld
+from .records import ActorLingers, LoopHeld
 from .spec import Directive
 from .watch import VitalEnd, check_pact
 
@@ -33,13 +34,15 @@ BATCH_S = 0.001
 """How long a batch may keep the loop before it yields: one step of about a millisecond."""
 _AWAKE = object()
 """Marks a task that has not slept since: trio forgets a task's `custom_sleep_data` when it wakes it."""
-_PASS = (KeyboardInterrupt, SystemExit, GeneratorExit, trio.Cancelled)
 
 
-async def never_live(cell: Cell) -> None:
+async def never_live(cell: Cell, error: BaseException) -> None:
     """The task of an incarnation whose factory failed: there is no actor to run."""
-    ending.leave(cell)
-    cell.ended()
+    try:
+        ending.take_error(cell, error)
+    finally:
+        ending.leave(cell)
+        cell.ended()
 
 
 async def live_with_children(cell: Cell, actor: Actor, context: Context, supervision: Supervision) -> None:
@@ -66,38 +69,30 @@ async def live(cell: Cell, actor: Actor, context: Context) -> None:
         while ending.goes_on(cell):
             with cell.scope:
                 await _serve(cell, actor, context)
-    except Exception as error:
-        ending.note_fault(cell, unwrap(error))
     except BaseException as error:
-        if _passes(error):
-            ending.kill(cell)
-            raise
-        fault = RaisedBaseException(cell.path, type(error).__name__)
-        fault.__cause__ = error
-        ending.note_fault(cell, fault)
+        ending.take_error(cell, error)
     finally:
-        await _close_down(cell, actor, context)
-        if cell.family is None:
-            cell.ended()
-
-
-def _passes(error: BaseException) -> bool:
-    """Whether the error is for those above the tree, not for the supervisor."""
-    if isinstance(error, BaseExceptionGroup):
-        return any(_passes(inner) for inner in error.exceptions)
-    return isinstance(error, _PASS)
+        try:
+            await _close_down(cell, actor, context)
+        finally:
+            if cell.family is None:
+                cell.ended()
 
 
 async def _start(cell: Cell, actor: Actor, context: Context) -> None:
     """Run the start hook within its time, then the children a supervisor was made with."""
     if type(actor).on_start is not Actor.on_start:
         timeout_s = cell.spec.start_timeout_s
+        record = ActorLingers(cell.path, ending.LINGER_S)
+        lingers = cell.system.timers.after(timeout_s + ending.LINGER_S, partial(cell.system.emit, record))
         try:
             with trio.CancelScope(deadline=trio.current_time() + timeout_s) as scope:
                 await actor.on_start(context)
         except Ignore:
             cell.declined = True
             return
+        finally:
+            lingers.cancel()
         if scope.cancelled_caught:
             raise StartTimeout(cell.path, timeout_s)
     if cell.family is not None:
@@ -126,7 +121,9 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
             await _serve_first(cell, receive, context)
             if cell.skipping or ending.must_leave(cell):
                 return
-        if len(mailbox.open_lanes) == 1:
+        if cell.again:
+            await _take_again(cell, receive, context)
+        elif len(mailbox.open_lanes) == 1:
             await _drain_lane(cell, receive, context)
         else:
             await _drain_lanes(cell, receive, context)
@@ -135,7 +132,7 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
         cell.current = None
         if idle is not None:
             await idle(context)
-        if mailbox.has_messages():
+        if cell.again or mailbox.has_messages():
             await trio.lowlevel.checkpoint()
         elif not mailbox.interrupt:
             if cell.mode is not None:
@@ -162,6 +159,22 @@ def _resuming(cell: Cell, actor: Actor) -> Receive:
             ending.resume(cell, unwrap(error))
 
     return receive
+
+
+async def _take_again(cell: Cell, receive: Receive, context: Context) -> None:
+    """One batch of what was set aside and comes back."""
+    mailbox = cell.mailbox
+    end = perf_counter() + BATCH_S
+    while cell.again and not mailbox.interrupt:
+        entry = cell.again.popleft()
+        if mailbox.carrier is not None:
+            mailbox.carrier.restore(entry.values)
+        cell.on_control = not entry.lasting
+        cell.current = entry.message
+        await _receive_measured(cell, receive, entry.message, context)
+        cell.on_control = False
+        if perf_counter() > end:
+            return
 
 
 async def _drain_lane(cell: Cell, receive: Receive, context: Context) -> None:
@@ -212,8 +225,8 @@ def _report_held(cell: Cell, message: object, held_s: float) -> None:
 
 async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
     """Serve what goes before all lanes: notices, timers, requests to a supervisor, and a message given again."""
+    cell.on_control = bool(cell.control)
     if cell.control:
-        cell.on_control = True
         while cell.control and not (cell.skipping or ending.must_leave(cell)):
             await _serve_control(cell, receive, context, cell.control.popleft())
         if not cell.skipping:
@@ -223,7 +236,7 @@ async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
     if again is not None and again.pending and not (cell.skipping or ending.must_leave(cell)):
         again.pending = False
         cell.current = again.message
-        await receive(again.message, context)
+        await _receive_measured(cell, receive, again.message, context)
         cell.current = cell.redelivery = None
 
 
@@ -241,11 +254,22 @@ async def _serve_control(cell: Cell, receive: Receive, context: Context, item: A
     if isinstance(item, VitalEnd):
         notice = cell.current = item.notice
         cell.pact = notice.ref
-        await receive(notice, context)
+        await _receive_measured(cell, receive, notice, context)
         check_pact(cell, notice)
         return
     cell.current = item
-    await receive(item, context)
+    await _receive_measured(cell, receive, item, context)
+
+
+async def _receive_measured(cell: Cell, receive: Receive, message: object, context: Context) -> None:
+    """Handle one message that came before all lanes."""
+    task = cell.task or trio.lowlevel.current_task()
+    began = perf_counter()
+    task.custom_sleep_data = _AWAKE
+    await receive(message, context)
+    held_s = perf_counter() - began
+    if held_s > cell.system.held_s and task.custom_sleep_data is _AWAKE:
+        _report_held(cell, message, held_s)
 
 
 async def _close_down(cell: Cell, actor: Actor, context: Context) -> None:
@@ -265,5 +289,5 @@ async def _close_down(cell: Cell, actor: Actor, context: Context) -> None:
             if cell.killed:
                 cell.scope.cancel()
             await actor.on_stop(context, cell.verdict())
-    except Exception as error:
-        ending.note_fault(cell, unwrap(error))
+    except BaseException as error:
+        ending.take_error(cell, error)

@@ -16,6 +16,7 @@ from .errors import ActorDied, MailboxFull
 from .exits import Crashed, Exit
 from .lanes import Lane, LaneQueue, Overflow
 from .records import DeadLetter
+from .stash import kept_by
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -90,7 +91,8 @@ def refuse(request: Ask[Any], error: Exception) -> None:
 def fail_calls_in_work(cell: Cell, reason: Exit) -> None:
     """An incarnation ended: fail the calls it took; those that still wait in the mailbox go on waiting."""
     if cell.calls:
-        queued = cell.mailbox.queued()
+        queued = cell.mailbox.queued() | {id(item) for item in cell.control or ()}
+        queued |= {id(entry.message) for entry in kept_by(cell)}
         fail_calls(cell, [call for call in cell.calls if id(call.request) not in queued], reason)
 
 

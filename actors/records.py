@@ -63,9 +63,10 @@ class ActorStopped:
 class DeadLetter:
     """A message that reached nobody. Its repr shows the type only.
 
-    `why` is `dead` (told to a dead actor), `stopped` (the actor ended before it was handled), `overflow` (no room), or
-    `poison` (too many incarnations crashed on it: `history` has each error). `lane` is `again` for a message that an
-    incarnation had crashed on.
+    `why` is `dead` (told to a dead actor), `stopped` (the actor ended before it was handled), `overflow` (no room),
+    `no workers` (a pool had nobody to give it to), `cleared` (the actor gave up what it had set aside), or `poison`
+    (too many incarnations crashed on it: `history` has each error). `lane` is `stash` for what was set aside, and
+    `again` for a message that an incarnation had crashed on.
     """
 
     path: str
@@ -145,7 +146,10 @@ class DeadLetters:
         self.count += 1
         self._letters.append(letter)
         for subscriber in tuple(self._subscribers):
-            subscriber(letter)
+            try:
+                subscriber(letter)
+            except Exception:
+                log.exception("a subscriber to the dead letters raised")
 
     def subscribe(self, subscriber: Callable[[DeadLetter], None]) -> Callable[[], None]:
         """Call `subscriber` with each letter from now on; call the result to end that. It must be quick."""

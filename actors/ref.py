@@ -90,6 +90,8 @@ class ActorRef:
         Raises `MailboxFull` after `timeout_s` seconds, or at once when the policy is `REJECT`. A wait that is
         cancelled leaves no message behind. An actor that ends meanwhile makes it a dead letter.
         """
+        if not timeout_s >= 0:
+            raise ValueError(f"timeout_s must be zero or more, not {timeout_s!r}")
         await trio.lowlevel.checkpoint_if_cancelled()
         mailbox = self._mailbox
         queue = mailbox.lanes[lane] or mailbox.open(lane)
@@ -131,6 +133,8 @@ class ActorRef:
         task = trio.lowlevel.current_task()
         if task is cell.task:
             raise SelfCall(cell.path, "ask")
+        if not timeout_s >= 0:
+            raise ValueError(f"timeout_s must be zero or more, not {timeout_s!r}")
         if fail_fast and not cell.buried and cell.state is not State.RUNNING:
             raise ActorUnavailable(cell.path, cell.state.value)
         asleep = cell.task

@@ -34,6 +34,6 @@ def traceback_text(error: BaseException) -> str:
 def _state(actor: Actor) -> str:
     try:
         text = str(actor.report_state())
-    except Exception as error:
+    except BaseException as error:
         return f"report_state raised {type(error).__name__}"
     return text if len(text) <= STATE_CHARACTERS else f"{text[:STATE_CHARACTERS]}…"

@@ -105,10 +105,30 @@ class ChildSpec:
     restart: Restart = field(default=Restart.PERMANENT, validator=_is_kind(Restart))
     shutdown_s: float | None = field(default=None)
     start_timeout_s: float = field(default=30.0)
-    backoff: Backoff | None = None
-    significant: bool = False
-    directives: Mapping[type[Exception], Directive] | None = None
+    backoff: Backoff | None = field(default=None)
+    significant: bool = field(default=False)
+    directives: Mapping[type[Exception], Directive] | None = field(default=None)
     redeliver: int = field(default=0)
+
+    @backoff.validator
+    def _check_backoff(self, _: Attribute[Backoff | None], value: object) -> None:
+        if value is not None and not isinstance(value, Backoff):
+            raise InvalidSpec("backoff", "must be a Backoff or None")
+
+    @significant.validator
+    def _check_significant(self, _: Attribute[bool], value: object) -> None:
+        if not isinstance(value, bool):
+            raise InvalidSpec("significant", "must be True or False")
+
+    @directives.validator
+    def _check_directives(self, _: Attribute[Any], value: object) -> None:
+        if value is None:
+            return
+        if not isinstance(value, Mapping):
+            raise InvalidSpec("directives", "must be a mapping from exception classes to Directives, or None")
+        for kind, directive in value.items():
+            if not (isinstance(kind, type) and issubclass(kind, Exception) and isinstance(directive, Directive)):
+                raise InvalidSpec("directives", f"{kind!r}: {directive!r} is no exception class with a Directive")
 
     @redeliver.validator
     def _check_redeliver(self, _: Attribute[int], value: object) -> None:

@@ -111,7 +111,7 @@ class CountChildren(FamilyRequest[ChildCount]):
     def act(self, family: Family) -> None:
         """Count them."""
         living = family.living()
-        supervisors = sum(1 for cell in living if cell.family is not None)
+        supervisors = sum(1 for cell in living if cell.family is not None or issubclass(cell.kind, Supervisor))
         active = sum(1 for cell in living if cell.state is State.RUNNING)
         self.reply(ChildCount(len(family.children), active, supervisors, len(living) - supervisors))
 
@@ -152,7 +152,9 @@ def _start(family: Family, spec: ChildSpec, request: FamilyRequest[ActorRef]) ->
 
     def answer() -> None:
         error: StartFailed | None = cell.start_error
-        if error is None:
+        if not request.waiting:
+            ending.order_stop(cell, StopMode.NOW)
+        elif error is None:
             request.reply(cell.ref)
         else:
             error.__cause__ = error.cause

@@ -49,6 +49,10 @@ class OwnedTasks:
                     await trio.sleep_forever()
         except Exception as error:
             ending.fail(self._cell, unwrap(error))
+        except BaseException as error:
+            if ending.passes(error):
+                raise
+            ending.fail(self._cell, ending.raised(self._cell, error))
         finally:
             self._done.set()
 

@@ -61,6 +61,8 @@ class Timers:
 
     def after(self, delay_s: float, action: Callable[[], None]) -> Timer:
         """Call `action` after `delay_s` seconds. It must not block nor raise."""
+        if delay_s != delay_s:
+            raise ValueError("a delay must be a number of seconds")
         return self._add(self.now() + delay_s, action)
 
     def share(self, timeout_s: float, entry: Expiring) -> dict[Expiring, None]:
