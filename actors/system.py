@@ -23,6 +23,7 @@ from .exits import KILLED, Crashed, Exit
 from .history import Explanation, explain
 from .interception import Interceptor, Interceptors
 from .lifecycle import StopMode
+from .phases import PHASES, STOP_ACTORS, Phase, Phases
 from .records import DeadLetter, DeadLetters, Event, log, log_event
 from .ref import ActorRef
 from .spec import AutoShutdown, ChildSpec, Restart, Strategy, check_children
@@ -49,7 +50,8 @@ class ActorSystem:
     of `actors.records`; it must be quick, and when it raises, that is counted and logged. `dead_letter_capacity` of
     them are kept. `seed` makes the jitter of backoffs repeatable. `carry` names context variables whose values travel
     with messages. `redact` takes the text of an error, a traceback or a state and returns what may be shown of it.
-    Work on one message that keeps the loop for longer than `held_s` seconds is reported.
+    Work on one message that keeps the loop for longer than `held_s` seconds is reported. `phases` are those of the
+    ordered shutdown; the tree stops in the one named `stop_actors`.
 
     Raises `InvalidSpec` for its arguments, `StartFailed` on entry when a child does not start, and `SystemFailed` on
     exit when the root failed.
@@ -68,6 +70,7 @@ class ActorSystem:
         carry: Sequence[contextvars.ContextVar[Any]] = (),
         redact: Callable[[str], str] | None = None,
         held_s: float = HELD_S,
+        phases: Sequence[Phase] = PHASES,
     ) -> None:
         self.name = name
         self.on_event = on_event
@@ -92,6 +95,9 @@ class ActorSystem:
         self._obituaries: OrderedDict[str, Explanation] = OrderedDict()
         self._context = contextvars.Context()
         self._failure: Exception | None = None
+        self.shutdown: Phases = Phases(phases, report=self.emit)
+        """What is done when the system stops, and when: `system.shutdown.at(phase, async_fn, name)`."""
+        self.shutdown.at(STOP_ACTORS, self._stop_tree, f"the tree of {name}")
         specs = check_children(children)
 
         def make_root() -> Supervisor:
@@ -116,18 +122,28 @@ class ActorSystem:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if _is_cancelled(error):
-            self.nursery.cancel_scope.cancel()
-            caught = await self._outer.__aexit__(kind, error, traceback)
-        else:
-            caught = False
-            try:
-                await self.stop()
-            finally:
+        caught: bool | None = False
+        try:
+            if _is_cancelled(error):
                 self.nursery.cancel_scope.cancel()
-                await self._outer.__aexit__(None, None, None)
+                caught = await self._outer.__aexit__(kind, error, traceback)
+            else:
+                try:
+                    await self.stop()
+                finally:
+                    self.nursery.cancel_scope.cancel()
+                    await self._outer.__aexit__(None, None, None)
+        finally:
+            await self._finish_shutdown()
         if caught or (self._failure is not None and error is None):
             raise SystemFailed(self.name) from self._failure
+
+    async def _finish_shutdown(self) -> None:
+        """A tree that was killed has skipped the phases up to its end; those after it are for what it leaves behind."""
+        names = [phase.name for phase in self.shutdown.phases]
+        after = names[names.index(STOP_ACTORS) + 1 :]
+        if after:
+            await self.shutdown.run(after[0])
 
     async def _start_root(self) -> None:
         started = trio.Event()
@@ -151,14 +167,20 @@ class ActorSystem:
         return await family.spawn(spec)
 
     async def stop(self, grace_s: float | None = None) -> None:
-        """Stop the tree in order and wait for its end; after `grace_s` seconds, kill what is left. Harmless again."""
+        """Run the phases of the shutdown, in one of which the tree stops in order, and wait for their end.
+
+        After `grace_s` seconds from now, what is left of the tree is killed. Harmless again: it waits for the same end.
+        """
+        limit = None if grace_s is None else self.timers.after(grace_s, partial(ending.kill, self._root))
+        try:
+            await self.shutdown.run()
+        finally:
+            if limit is not None:
+                limit.cancel()
+
+    async def _stop_tree(self) -> None:
         ending.order_stop(self._root, StopMode.AFTER_MESSAGE)
-        if grace_s is not None:
-            limit = self.timers.after(grace_s, partial(ending.kill, self._root))
-            await self._root.wait_dead()
-            limit.cancel()
-        else:
-            await self._root.wait_dead()
+        await self._root.wait_dead()
 
     def tree(self) -> TreeNode:
         """What is alive right now."""

@@ -204,11 +204,13 @@ def test_the_public_names_are_these():
         "Crashed", "DeadLetter", "DeadLetters", "DeathPact", "Decision", "Directive", "Escalated", "Event", "Exit",
         "Explanation", "ForgetChild", "Ignore", "Incident", "IntensityExceeded", "Interceptor", "InvalidSpec",
         "Killed", "Lane", "LaneStatistics", "ListSpecs", "LoopHeld", "MailboxFull", "MailboxReceiver",
-        "MailboxSender", "MailboxSpec", "MessageUnhandled", "NoSuchChild", "Normal", "NotSupervising", "Notice",
-        "Overflow", "RaisedBaseException", "Receive", "Restart", "RestartChild", "Restarted", "SelfCall", "Shutdown",
-        "ShutdownTaskFailed", "StartChild", "StartDeclined", "StartFailed", "StartTimeout", "State", "StopChild",
+        "MailboxSender", "MailboxSpec", "MessageUnhandled", "NoSuchChild", "Normal", "NotMainThread",
+        "NotSupervising", "Notice", "Overflow", "PHASES", "Phase", "PhaseOver", "Phases", "RaisedBaseException",
+        "Receive", "Restart", "RestartChild", "Restarted", "SelfCall", "Shutdown", "ShutdownTaskFailed", "StartChild",
+        "StartDeclined", "StartFailed", "StartTimeout", "Stash", "StashCleared", "StashFull", "State", "StopChild",
         "StopMode", "Strategy", "Supervision", "Supervisor", "SystemFailed", "Terminated", "TooManyChildren",
         "TreeChange", "TreeNode", "TreeStream", "UnhandledMessage", "conflate", "open_mailbox", "open_system",
+        "stop_on_signals", "wait_for_signal",
     ]  # fmt: skip
     aliases = {"Interceptor", "Receive"}  # of types: they have no place for a docstring
     assert [name for name, value in public.items() if not value.__doc__ and name not in aliases] == []

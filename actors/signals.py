@@ -1,0 +1,95 @@
+"""A system that stops on signals, as a program run by a person or by an init system should.
+
+1. The first signal stops the system in order; the second kills it; from then on signals do what they did before.
+2. Whatever way the block is left, what the signals did before is restored.
+3. Only the main thread can receive signals, which is Python's rule.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from .errors import ActorError
+
+if TYPE_CHECKING:
+    from .system import ActorSystem
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What Ctrl-C sends, and what init systems and containers send first."""
+
+log = logging.getLogger("actors")
+
+
+class NotMainThread(ActorError, RuntimeError):
+    """Signals were to be received in a thread that is not the main one."""
+
+
+async def wait_for_signal(*signals: signal.Signals) -> signal.Signals:
+    """Wait for one of these, SIGINT and SIGTERM if none are given, and return it. Raises `NotMainThread`.
+
+    Meanwhile they have no other effect; afterwards they have that of before.
+    """
+    _check_thread()
+    with trio.open_signal_receiver(*(signals or STOP_SIGNALS)) as received:
+        async for number in received:
+            return signal.Signals(number)
+    raise AssertionError("a receiver of signals does not end")
+
+
+@asynccontextmanager
+async def stop_on_signals(
+    system: ActorSystem, *signals: signal.Signals, grace_s: float | None = None
+) -> AsyncIterator[None]:
+    """For the length of the block, stop `system` on a signal: SIGINT or SIGTERM if none are given.
+
+    The first stops it in order, and kills what is left after `grace_s` seconds; the second kills it at once. The block
+    goes on while the system stops, and is cancelled when it has. Raises `NotMainThread`.
+    """
+    _check_thread()
+    raised: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_stop, system, signals or STOP_SIGNALS, grace_s, nursery.cancel_scope)
+        try:
+            yield
+        except Exception as error:  # raised below, where the nursery makes no group of it
+            raised = error
+        nursery.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
+
+
+async def _stop(
+    system: ActorSystem,
+    signals: tuple[signal.Signals, ...],
+    grace_s: float | None,
+    block: trio.CancelScope,
+    task_status: trio.TaskStatus[None],
+) -> None:
+    with trio.open_signal_receiver(*signals) as received:
+        task_status.started()
+        log.warning("signal.received signal=%s does=stop", signal.Signals(await anext(received)).name)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_kill, system, received, nursery.cancel_scope)
+            await system.stop(grace_s)
+            nursery.cancel_scope.cancel()
+    await system.root.wait_stopped()
+    block.cancel()
+
+
+async def _kill(system: ActorSystem, received: AsyncIterator[int], stopping: trio.CancelScope) -> None:
+    log.warning("signal.received signal=%s does=kill", signal.Signals(await anext(received)).name)
+    system.root.kill()
+    stopping.cancel()
+
+
+def _check_thread() -> None:
+    thread = threading.current_thread()
+    if thread is not threading.main_thread():
+        raise NotMainThread(f"Python receives signals in the main thread only, and this is {thread.name}")

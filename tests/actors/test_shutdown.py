@@ -1,0 +1,129 @@
+"""How a system stops: in phases, the tree in one of them."""
+
+import pytest
+import trio
+
+from actors import ActorSystem, InvalidSpec, Phase, ShutdownTaskFailed, SystemFailed
+from tests.actors.troupe import player, settled, sleeping
+
+
+def noting(diary, line, seconds=0.0):
+    """A task that takes a while and writes a line."""
+
+    async def task():
+        await trio.sleep(seconds)
+        diary.append(line)
+
+    return task
+
+
+def with_phases(system, diary):
+    """Note each of the default phases."""
+    for phase in ("stop_accepting", "drain", "release"):
+        system.shutdown.at(phase, noting(diary, phase), "note")
+
+
+async def test_leaving_the_block_runs_the_phases_in_order(autojump_clock):
+    """The doors close, the work drains, the tree stops, what it used is closed."""
+    diary = []
+    async with ActorSystem("s") as system:
+        with_phases(system, diary)
+        await system.spawn(player("a", diary))
+    assert diary == ["start a", "stop_accepting", "drain", "stop a (shutdown)", "release"]
+
+
+async def test_who_asks_to_stop_waits_for_the_whole_shutdown(autojump_clock):
+    """However many ask; it runs once."""
+    diary = []
+    async with ActorSystem("s") as system:
+        with_phases(system, diary)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(system.stop)
+            nursery.start_soon(system.stop)
+        assert diary == ["stop_accepting", "drain", "release"]
+        assert not system.root.alive
+        await system.stop()
+    assert len(diary) == 3
+
+
+async def test_a_phase_that_takes_too_long_or_fails_holds_up_nobody(autojump_clock):
+    """It is told of, and the next one begins."""
+    events, diary = [], []
+
+    async def fails():
+        raise OSError("no")
+
+    async with ActorSystem("s", on_event=events.append) as system:
+        with_phases(system, diary)
+        system.shutdown.at("drain", trio.sleep_forever, "forever")
+        system.shutdown.at("stop_accepting", fails, "fails")
+    assert trio.current_time() == 10
+    assert diary == ["stop_accepting", "drain", "release"]
+    failed = [event for event in events if isinstance(event, ShutdownTaskFailed)]
+    assert [(event.phase, event.task) for event in failed] == [("stop_accepting", "fails"), ("drain", "forever")]
+
+
+async def test_the_tree_is_killed_when_the_grace_is_over(autojump_clock):
+    """The grace counts from the moment the stop was asked for."""
+    diary = []
+    async with ActorSystem("s", on_event=lambda _: None) as system:
+        with_phases(system, diary)
+        ref = await system.spawn(player("a", stopping=sleeping(), shutdown_s=1000))
+        await system.stop(grace_s=20)
+        assert trio.current_time() == 20
+        assert not ref.alive
+    assert diary == ["stop_accepting", "drain", "release"]
+
+
+async def test_a_tree_that_fails_still_releases_what_it_used(autojump_clock):
+    """The phases before its end are skipped: there is nothing left to drain."""
+    diary = []
+
+    async def fail():
+        async with ActorSystem("s", on_event=lambda _: None) as system:
+            with_phases(system, diary)
+            system.root.kill()
+            await trio.sleep_forever()
+
+    with pytest.raises(SystemFailed):
+        await fail()
+    assert diary == ["release"]
+
+
+async def test_a_cancelled_block_gives_its_release_no_time(autojump_clock):
+    """A cancelled scope waits for nobody: what is done before the first wait is done."""
+    diary = []
+
+    async def quick():
+        diary.append("quick")
+
+    with trio.move_on_after(1):
+        async with ActorSystem("s", on_event=lambda _: None) as system:
+            with_phases(system, diary)
+            system.shutdown.at("release", quick, "quick")
+            await trio.sleep_forever()
+    assert diary == ["quick"]
+    assert trio.current_time() == 1
+
+
+async def test_a_system_may_have_phases_of_its_own(autojump_clock):
+    """One of them is for the tree."""
+    diary = []
+    phases = [Phase("stop_actors", float("inf")), Phase("flush")]
+    async with ActorSystem("s", phases=phases) as system:
+        await system.spawn(player("a", diary))
+        system.shutdown.at("flush", noting(diary, "flush"), "flush")
+    assert diary == ["start a", "stop a (shutdown)", "flush"]
+    with pytest.raises(InvalidSpec, match="stop_actors"):
+        ActorSystem("s", phases=[Phase("flush")])
+
+
+async def test_stopping_the_root_alone_leaves_the_phases_for_later(autojump_clock):
+    """The root is an actor like any other; the shutdown is the system's."""
+    diary = []
+    async with ActorSystem("s") as system:
+        with_phases(system, diary)
+        await system.root.stop()
+        await settled()
+        assert diary == []
+    assert diary == ["stop_accepting", "drain", "release"]

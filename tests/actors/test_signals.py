@@ -1,0 +1,209 @@
+import math
+import signal
+import subprocess
+import sys
+
+import pytest
+import trio
+import trio.testing
+
+from actors import ActorSystem, SystemFailed
+from actors.signals import NotMainThread, stop_on_signals, wait_for_signal
+from tests.actors.troupe import Boom, Hang, player, settled, sleeping
+
+PROGRAM = """
+import sys, threading, time
+import trio
+from actors import Actor, ChildSpec, open_system
+from actors.signals import stop_on_signals
+
+class Slow(Actor):
+    async def on_stop(self, context, reason):
+        print("stopping", flush=True)
+        try:
+            if sys.argv[1] == "thread":
+                await trio.to_thread.run_sync(time.sleep, 60)
+            await trio.sleep(float(sys.argv[1]))
+        except trio.Cancelled:
+            print("killed", flush=True)
+            raise
+        print("stopped", flush=True)
+
+async def main():
+    async with open_system("s", [ChildSpec("slow", Slow, shutdown_s=1000.0)]) as system, stop_on_signals(system):
+        print("ready", flush=True)
+        await trio.sleep_forever()
+    print("left", flush=True)
+
+trio.run(main)
+"""
+
+
+@pytest.fixture
+def program():
+    """Starts the program, with how long its actor takes to stop; kills what a test leaves."""
+    started = []
+
+    def start(takes):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, takes], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_a_program_in_order(program, number):
+    """Its stop hooks get their time, and it ends as if it had nothing more to do."""
+    process = program("0.01")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (out, process.returncode) == ("stopping\nstopped\nleft\n", 0)
+    assert err == f"signal.received signal={number.name} does=stop\n"
+
+
+@pytest.mark.slow
+def test_a_second_signal_kills(program):
+    """Stop hooks have no time left; another one of the two does as well."""
+    process = program("1000")
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "stopping\n"
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (out, process.returncode) == ("killed\nleft\n", 0)
+    assert err.splitlines()[:2] == [
+        "signal.received signal=SIGINT does=stop",
+        "signal.received signal=SIGTERM does=kill",
+    ]
+
+
+@pytest.mark.slow
+def test_a_third_signal_ends_even_a_program_that_cannot_be_killed(program):
+    """Here a thread holds it up: the signal does what it does to any program."""
+    process = program("thread")
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "stopping\n"
+    process.send_signal(signal.SIGTERM)
+    while "does=kill" not in process.stderr.readline():
+        pass
+    while process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=0.05)
+        except subprocess.TimeoutExpired:
+            continue
+    assert process.returncode == -signal.SIGTERM
+
+
+async def test_the_block_goes_on_while_the_system_stops_and_is_left_when_it_has(autojump_clock):
+    """What the signals did before is restored."""
+    before = signal.getsignal(signal.SIGTERM)
+    ticks = []
+    async with ActorSystem("s", [player("a", stopping=sleeping(3))], on_event=lambda _: None) as system:
+        start = trio.current_time()
+        async with stop_on_signals(system):
+            assert signal.getsignal(signal.SIGTERM) is not before
+            signal.raise_signal(signal.SIGTERM)
+            while True:
+                await trio.sleep(0.5)
+                ticks.append(trio.current_time() - start)
+        assert not system.root.alive
+        assert trio.current_time() - start == 3
+    assert ticks[:5] == [0.5, 1.0, 1.5, 2.0, 2.5]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_what_is_left_after_the_grace_is_killed(autojump_clock):
+    """As `ActorSystem.stop` does."""
+    async with ActorSystem("s", [player("a", shutdown_s=math.inf)], on_event=lambda _: None) as system:
+        system.root.children()[0].tell(Hang())
+        await settled()
+        start = trio.current_time()
+        async with stop_on_signals(system, signal.SIGUSR1, grace_s=7):
+            signal.raise_signal(signal.SIGUSR1)
+            await trio.sleep_forever()
+        assert trio.current_time() - start == 7
+
+
+async def test_a_block_that_ends_by_itself_leaves_the_system_alone(autojump_clock, system):
+    """And an error in it comes out bare."""
+    before = signal.getsignal(signal.SIGINT)
+    async with stop_on_signals(system):
+        pass
+    with pytest.raises(KeyError):
+        async with stop_on_signals(system):
+            raise KeyError("mine")
+    assert system.root.alive
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+async def test_a_cancelled_block_restores_the_signals(autojump_clock, system):
+    """The cancellation goes on."""
+    before = signal.getsignal(signal.SIGINT)
+    with trio.move_on_after(1) as scope:
+        async with stop_on_signals(system):
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+async def test_a_system_that_fails_leaves_the_block(autojump_clock):
+    """With its own error."""
+
+    async def live():
+        system = ActorSystem("s", [player("a")], intensity=0, on_event=lambda _: None)
+        async with system, stop_on_signals(system):
+            system.root.children()[0].tell(Boom())
+            await trio.sleep_forever()
+
+    with pytest.raises(SystemFailed):
+        await live()
+
+
+async def test_wait_for_signal_returns_the_signal_that_came(autojump_clock):
+    """Of those that were named; the others do what they did."""
+    before = signal.getsignal(signal.SIGUSR1)
+    came = []
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def waits():
+            came.append(await wait_for_signal(signal.SIGUSR1, signal.SIGUSR2))
+
+        await settled()
+        signal.raise_signal(signal.SIGUSR2)
+    assert came == [signal.SIGUSR2]
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+async def test_without_a_choice_it_waits_for_those_that_end_programs(autojump_clock):
+    """Ctrl-C is no KeyboardInterrupt meanwhile."""
+    came = []
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def waits():
+            came.append(await wait_for_signal())
+
+        await settled()
+        signal.raise_signal(signal.SIGINT)
+    assert came == [signal.SIGINT]
+
+
+async def test_signals_need_the_main_thread():
+    """The error says so, and names the thread."""
+
+    async def stops():
+        async with stop_on_signals(None):
+            pass
+
+    for use in (wait_for_signal, stops):
+        with pytest.raises(NotMainThread, match="main thread only, and this is aside"):
+            await trio.to_thread.run_sync(trio.run, use, thread_name="aside")
