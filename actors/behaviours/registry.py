@@ -1,0 +1,238 @@
+"""Who is who: names that one actor has, and groups that many are in.
+
+1. A plain table, bound to one system and read and written without any message: it cannot crash, has no backlog, and
+   what was registered is there for the very next look.
+2. An entry ends with its actor, in the same step: before `Terminated` is delivered to anybody, before `stop` returns
+   and before a failed ask raises, the actor is in no listing and its name is free. A restart is no end.
+3. Every change is told to subscribers as a whole listing, so that one who missed some is right again after the next.
+"""
+
+from __future__ import annotations
+
+import trio
+from attrs import Factory, define, field, frozen
+
+from actors.errors import ActorDied, ActorError
+from actors.lanes import Lane
+from actors.records import ActorStopped, DeadLetter, Event
+from actors.ref import ActorRef
+from actors.system import ActorSystem
+
+WAIT_FOR_TIMEOUT_S = 5.0
+"""Default time to wait for a name: that of an ask."""
+
+
+@define
+class NameTaken(ActorError, ValueError):
+    """The key has an owner already, `ref`, which was left alone. A group's first member stands for the group."""
+
+    name: str
+    ref: ActorRef
+
+    def __str__(self) -> str:
+        return f"{self.name!r} belongs to {self.ref.path}"
+
+
+@define
+class NotRegistered(ActorError, trio.TooSlowError):
+    """Nobody registered under this key within `timeout_s` seconds."""
+
+    name: str
+    timeout_s: float
+
+    def __str__(self) -> str:
+        return f"nobody registered as {self.name!r} within {self.timeout_s:g} s"
+
+
+@frozen
+class Listing:
+    """Told to subscribers of `key`: those who have it now, in the order in which they came; at most one for a name."""
+
+    key: str
+    refs: tuple[ActorRef, ...]
+
+
+@frozen
+class RegistryStatistics:
+    """Keys that somebody has, entries under them, subscriptions, tasks in `wait_for`, listings that found no room."""
+
+    keys: int
+    entries: int
+    subscriptions: int
+    waiting: int
+    dropped: int
+
+
+@define
+class _Entry:
+    """What is known under one key."""
+
+    unique: bool = False
+    members: dict[ActorRef, None] = Factory(dict)
+    subscribers: dict[ActorRef, Lane] = Factory(dict)
+    waiting: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no reason to keep it."""
+        return not (self.members or self.subscribers or self.waiting)
+
+
+@define
+class _Held:
+    """The keys that name one actor, as an entry or as a subscriber."""
+
+    ref: ActorRef
+    keys: dict[str, None] = Factory(dict)
+
+
+class Registry:
+    """The names and groups of one running system: make one, and share it with whoever looks for others.
+
+    A key is a name while its entry is one of `register`, and a group while its entries are those of `join`. Only
+    actors of `system` may be entered. All but `wait_for` return at once.
+    """
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._keys: dict[str, _Entry] = {}
+        self._held: dict[str, _Held] = {}
+        self._dropped = 0
+        self._deafen = system.listen(self._hear)
+
+    def register(self, name: str, ref: ActorRef) -> None:
+        """Give an actor a name that nobody else has; harmless when it has it already.
+
+        Raises `NameTaken`, also when the key is a group, and `ActorDied` for a dead actor.
+        """
+        owner = self.lookup(name)
+        if owner is None:
+            self._enter(name, ref, unique=True)
+        elif owner != ref or not self._keys[name].unique:
+            raise NameTaken(name, owner)
+
+    def join(self, key: str, ref: ActorRef) -> None:
+        """Put an actor into a group; harmless when it is in it already.
+
+        Raises `NameTaken` when the key is the name of some actor, and `ActorDied` for a dead actor.
+        """
+        first = self.lookup(key)
+        if first is not None and self._keys[key].unique:
+            raise NameTaken(key, first)
+        if first is None or ref not in self._keys[key].members:
+            self._enter(key, ref, unique=False)
+
+    def deregister(self, key: str, ref: ActorRef) -> bool:
+        """Take a name from an actor, or the actor out of a group; return whether it was there."""
+        entry = self._keys.get(key)
+        if entry is None or ref not in entry.members:
+            return False
+        del entry.members[ref]
+        self._changed(key, entry)
+        self._forget(key, entry, ref)
+        return True
+
+    def lookup(self, key: str) -> ActorRef | None:
+        """The actor with this name, or the first of the group; None when there is none."""
+        members = self.members(key)
+        return members[0] if members else None
+
+    def members(self, key: str) -> tuple[ActorRef, ...]:
+        """The actors of a group, or the one with this name, in the order in which they came."""
+        entry = self._keys.get(key)
+        return () if entry is None else tuple(ref for ref in entry.members if ref.alive)
+
+    async def wait_for(self, key: str, timeout_s: float = WAIT_FOR_TIMEOUT_S) -> ActorRef:
+        """Return what `lookup` does, as soon as there is somebody; raise `NotRegistered` after `timeout_s` seconds."""
+        await trio.lowlevel.checkpoint()
+        with trio.move_on_after(timeout_s):
+            while (ref := self.lookup(key)) is None:
+                entry = self._keys.setdefault(key, _Entry())
+                try:
+                    await entry.waiting.park()
+                finally:
+                    self._sweep(key, entry)
+            return ref
+        raise NotRegistered(key, timeout_s)
+
+    def subscribe(self, key: str, ref: ActorRef, *, lane: Lane = Lane.NORMAL) -> None:
+        """Tell an actor the `Listing` of a key now, and again after each change, in this lane.
+
+        A second subscription brings the listing again and changes the lane. Ends with the actor. Raises `MailboxFull`
+        when the first listing finds no room, and then nothing is subscribed; later ones that find none are counted,
+        and become dead letters. Does nothing for a dead actor.
+        """
+        if ref.alive:
+            ref.tell(Listing(key, self.members(key)), lane=lane)
+            self._keys.setdefault(key, _Entry()).subscribers[ref] = lane
+            self._hold(key, ref)
+
+    def unsubscribe(self, key: str, ref: ActorRef) -> None:
+        """Tell an actor no more of a key; harmless when it is not told."""
+        entry = self._keys.get(key)
+        if entry is not None and entry.subscribers.pop(ref, None) is not None:
+            self._forget(key, entry, ref)
+
+    def statistics(self) -> RegistryStatistics:
+        """The tables in numbers."""
+        entries = self._keys.values()
+        return RegistryStatistics(
+            sum(1 for entry in entries if entry.members),
+            sum(len(entry.members) for entry in entries),
+            sum(len(entry.subscribers) for entry in entries),
+            sum(len(entry.waiting) for entry in entries),
+            self._dropped,
+        )
+
+    def close(self) -> None:
+        """Follow the system no more. A registry that lives as long as its system needs none of this."""
+        self._deafen()
+
+    def _enter(self, key: str, ref: ActorRef, *, unique: bool) -> None:
+        if not ref.alive:
+            raise ActorDied(ref.path)
+        entry = self._keys.setdefault(key, _Entry())
+        entry.unique = unique
+        entry.members[ref] = None
+        self._hold(key, ref)
+        self._changed(key, entry)
+        entry.waiting.unpark_all()
+
+    def _changed(self, key: str, entry: _Entry) -> None:
+        listing = Listing(key, self.members(key))
+        for ref, lane in tuple(entry.subscribers.items()):
+            try:
+                ref.tell(listing, lane=lane)
+            except Exception:  # full, or the key of a conflating lane raised: the other subscribers have their right
+                self._dropped += 1
+                self._system.dead_letter(DeadLetter(ref.path, lane.name.lower(), listing, "overflow"))
+
+    def _hear(self, event: Event) -> None:
+        """An actor ended: first take it out of every table, then tell those who are left."""
+        held = self._held.pop(event.path, None) if isinstance(event, ActorStopped) else None
+        if held is None:
+            return
+        entries = [(key, self._keys[key]) for key in held.keys]
+        for _, entry in entries:
+            entry.subscribers.pop(held.ref, None)
+        for key, entry in entries:
+            if held.ref in entry.members:
+                del entry.members[held.ref]
+                self._changed(key, entry)
+            self._sweep(key, entry)
+
+    def _hold(self, key: str, ref: ActorRef) -> None:
+        self._held.setdefault(ref.path, _Held(ref)).keys[key] = None
+
+    def _forget(self, key: str, entry: _Entry, ref: ActorRef) -> None:
+        """The actor may have nothing more to do with the key."""
+        if ref not in entry.members and ref not in entry.subscribers:
+            held = self._held[ref.path]
+            del held.keys[key]
+            if not held.keys:
+                del self._held[ref.path]
+        self._sweep(key, entry)
+
+    def _sweep(self, key: str, entry: _Entry) -> None:
+        if entry.empty and self._keys.get(key) is entry:
+            del self._keys[key]

@@ -1,0 +1,154 @@
+"""Who gets the next message: routing strategies, pure and without a clock.
+
+A strategy ranks workers for one message, the preferred first. Whoever routes takes the first that has room; a strategy
+that names only some of the workers says that the others must not have the message at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from random import Random
+from typing import Protocol, TypeVar
+
+from attrs import frozen
+
+Key = str | bytes | int
+"""What a message is about, for `ConsistentHash`: messages with equal keys go to one worker."""
+
+
+class Routee(Protocol):
+    """A worker as a strategy sees it."""
+
+    @property
+    def id(self) -> str:
+        """Its name among the workers, the same after a restart."""
+        ...
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Messages in its mailbox, and asks it has not answered yet."""
+        ...
+
+
+R = TypeVar("R", bound=Routee)
+
+
+class Routing(Protocol):
+    """A strategy. One belongs to one pool: it may keep a count of its own."""
+
+    def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
+        """Yield those of `workers` (at least one, in start order) that may have `message`, the preferred first."""
+        ...
+
+
+@frozen
+class Broadcast:
+    """Told to a pool, `message` goes to every worker, whatever the pool's strategy."""
+
+    message: object
+
+
+class RoundRobin:
+    """Each worker in turn. One that has no room is passed over, and its turn goes to the next."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
+        """The next in turn, then those after it; the turn moves on with each that is asked for."""
+        start, count = self._next, len(workers)
+        for turn in range(start, start + count):
+            self._next = (turn + 1) % count
+            yield workers[turn % count]
+
+
+class AtRandom:
+    """Any worker, all with the same chance. Repeatable with a seed."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._random = Random(seed)  # noqa: S311 - fair turns, not secrets
+
+    def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
+        """All workers, shuffled as far as they are asked for."""
+        left = list(workers)
+        while left:
+            index = self._random.randrange(len(left))
+            left[index], left[-1] = left[-1], left[index]
+            yield left.pop()
+
+
+class LeastLoaded:
+    """The shortest mailbox; among equal ones the fewest unanswered asks, and among those in turn.
+
+    A message in work is in no mailbox: the count of unanswered asks tells a busy worker from an idle one.
+    """
+
+    def __init__(self) -> None:
+        self._turn = 0
+
+    def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
+        """All workers by their load; of those with the least, the next in turn."""
+        loads = [worker.load for worker in workers]
+        ranked = sorted(range(len(workers)), key=loads.__getitem__)
+        equals = loads.count(loads[ranked[0]])
+        self._turn = (self._turn + 1) % equals
+        first = ranked.pop(self._turn)
+        return (workers[index] for index in (first, *ranked))
+
+
+class SmallestFirst:
+    """The shortest mailbox, and among equal ones always the first: little work stays with few workers."""
+
+    def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
+        """All workers by their load; equal ones in start order."""
+        return iter(sorted(workers, key=_load))
+
+
+class ConsistentHash:
+    """Messages with equal keys go to the same worker, as long as it is there.
+
+    Rendezvous hashing: every worker draws a number for the key, the highest has it. So when a worker leaves only its
+    own keys move, evenly to all others, and when one joins it takes its share and no other key moves. The numbers
+    come from BLAKE2b and are the same in every process. The chosen worker is the only one: when it is full, the
+    message is not given to another. Raises `TypeError` for a key of another type, and what `key` raises.
+    """
+
+    def __init__(self, key: Callable[[object], Key]) -> None:
+        self._key = key
+
+    def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
+        """The one worker for the message's key."""
+        key = _number(*_kind_and_bytes(self._key(message)))
+        yield max(workers, key=lambda worker: (_mixed(key ^ _number(b"worker", worker.id.encode())), worker.id))
+
+
+def _load(worker: Routee) -> tuple[int, int]:
+    return worker.load
+
+
+def _kind_and_bytes(key: Key) -> tuple[bytes, bytes]:
+    if isinstance(key, str):
+        return b"str", key.encode("utf-8", "surrogatepass")
+    if isinstance(key, bytes):
+        return b"bytes", key
+    if isinstance(key, int):
+        return b"int", b"%d" % key
+    raise TypeError(f"the key of a message must be a str, bytes or int, not {type(key).__name__}")
+
+
+_BITS = (1 << 64) - 1
+
+
+@lru_cache(maxsize=4096)
+def _number(kind: bytes, data: bytes) -> int:
+    """64 bits for some bytes; those of `1`, `"1"` and `b"1"` have nothing to do with each other."""
+    return int.from_bytes(blake2b(data, digest_size=8, person=kind).digest(), "big")
+
+
+def _mixed(number: int) -> int:
+    """Spread 64 bits over 64 bits, so that near numbers come to lie far apart: the finaliser of SplitMix64."""
+    number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & _BITS
+    number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & _BITS
+    return number ^ (number >> 31)

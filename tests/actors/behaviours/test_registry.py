@@ -1,0 +1,527 @@
+"""Names and groups: who has them, until when, and who is told."""
+
+import pickle
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors import (
+    Actor,
+    ActorDied,
+    ActorSystem,
+    Backoff,
+    ChildSpec,
+    Conflate,
+    Lane,
+    MailboxFull,
+    MailboxSpec,
+    Overflow,
+    Restart,
+    StartFailed,
+    Terminated,
+)
+from actors.behaviours.registry import Listing, NameTaken, NotRegistered, Registry, RegistryStatistics
+from actors.testing import Probe
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+
+EMPTY = RegistryStatistics(keys=0, entries=0, subscriptions=0, waiting=0, dropped=0)
+
+
+@pytest.fixture
+def registry(system):
+    """A registry of the system."""
+    return Registry(system)
+
+
+def temporary(name, **options):
+    """A player that does not come back."""
+    return player(name, restart=Restart.TEMPORARY, **options)
+
+
+def narrow(name, capacity, overflow=Overflow.WAIT):
+    """A player whose mailbox holds little."""
+
+    def make():
+        actor = Player(name)
+        actor.mailbox = MailboxSpec(capacity=capacity, overflow=overflow)
+        return actor
+
+    return ChildSpec(name, make)
+
+
+@pytest.mark.promise("names.taken")
+async def test_a_taken_name_is_refused_and_its_owner_left_alone(autojump_clock, system, registry):
+    """The error names the owner. The owner may say its name again."""
+    owner, other = [await system.spawn(player(name)) for name in ("owner", "other")]
+    registry.register("db", owner)
+    registry.register("db", owner)
+    with pytest.raises(NameTaken, match="'db' belongs to /test/owner") as caught:
+        registry.register("db", other)
+    assert caught.value.ref is owner
+    assert registry.lookup("db") is owner
+    assert registry.members("db") == (owner,)
+    assert await owner.ask(Read()) == []
+
+
+async def test_an_actor_may_have_many_names_and_gives_them_back_one_by_one(autojump_clock, system, registry):
+    """Only its own."""
+    one, other = [await system.spawn(player(name)) for name in ("one", "other")]
+    registry.register("a", one)
+    registry.register("b", one)
+    assert not registry.deregister("a", other)
+    assert registry.deregister("a", one)
+    assert not registry.deregister("a", one)
+    assert registry.lookup("a") is None
+    assert registry.lookup("b") is one
+    registry.register("a", other)
+    assert registry.lookup("a") is other
+    assert registry.deregister("a", other)
+    assert registry.deregister("b", one)
+    assert registry._keys == registry._held == {}
+
+
+async def test_a_group_has_many_members(autojump_clock, system, registry):
+    """In the order in which they came, each once. An actor may be in many groups."""
+    refs = [await system.spawn(player(name)) for name in "abc"]
+    for ref in (*refs, refs[0]):
+        registry.join("readers", ref)
+    registry.join("writers", refs[1])
+    assert registry.members("readers") == tuple(refs)
+    assert registry.lookup("readers") is refs[0]
+    assert registry.deregister("readers", refs[0])
+    assert registry.members("readers") == (refs[1], refs[2])
+    assert registry.members("writers") == (refs[1],)
+    registry.join("readers", refs[0])
+    assert registry.members("readers") == (refs[1], refs[2], refs[0])
+
+
+@pytest.mark.promise("names.taken")
+async def test_a_key_is_a_name_or_a_group_and_not_both(autojump_clock, system, registry):
+    """As long as it has anybody; afterwards it may become the other."""
+    one, other = [await system.spawn(player(name)) for name in ("one", "other")]
+    registry.register("key", one)
+    with pytest.raises(NameTaken):
+        registry.join("key", other)
+    registry.deregister("key", one)
+    registry.join("key", one)
+    for ref in (one, other):
+        with pytest.raises(NameTaken):
+            registry.register("key", ref)
+    registry.join("key", other)
+    await one.stop()
+    await other.stop()
+    third = await system.spawn(player("third"))
+    registry.register("key", third)
+    assert registry.members("key") == (third,)
+
+
+@pytest.mark.promise("watch.tables-empty")
+@pytest.mark.parametrize("given_up", ["entry", "subscription"])
+async def test_an_actor_gives_up_one_of_two_ties_to_a_key(autojump_clock, system, registry, given_up):
+    """A member that follows its own group: the other tie holds, and ends with the actor."""
+    ref = await system.spawn(player("a"))
+    registry.join("group", ref)
+    registry.subscribe("group", ref)
+    if given_up == "entry":
+        assert registry.deregister("group", ref)
+        assert await ref.ask(Read()) == [Listing("group", (ref,)), Listing("group", ())]
+    else:
+        registry.unsubscribe("group", ref)
+        assert registry.members("group") == (ref,)
+    await ref.stop()
+    assert registry.statistics() == EMPTY
+    assert registry._keys == registry._held == {}
+
+
+async def test_the_dead_get_no_entry(autojump_clock, system, registry):
+    """Registering one is an error, subscribing one does nothing."""
+    ref = await system.spawn(player("a"))
+    await ref.stop()
+    with pytest.raises(ActorDied):
+        registry.register("name", ref)
+    with pytest.raises(ActorDied):
+        registry.join("group", ref)
+    registry.subscribe("name", ref)
+    assert registry.statistics() == EMPTY
+
+
+@pytest.mark.promise("watch.tables-empty")
+@pytest.mark.parametrize("end", ["crash", "kill", "stop", "normal"])
+async def test_entries_go_with_their_actor(autojump_clock, system, registry, end):
+    """However it ends; those of others stay."""
+    leaving, staying = [await system.spawn(temporary(name)) for name in ("leaving", "staying")]
+    registry.register("name", leaving)
+    for ref in (leaving, staying):
+        registry.join("group", ref)
+        registry.subscribe("other", ref)
+    match end:
+        case "crash":
+            leaving.tell(Boom())
+        case "kill":
+            leaving.kill()
+        case "stop":
+            await leaving.stop()
+        case "normal":
+            await leaving.ask(Run(lambda context: context.stop()))
+    await leaving.wait_stopped()
+    assert registry.lookup("name") is None
+    assert registry.members("group") == (staying,)
+    assert registry.statistics() == RegistryStatistics(keys=1, entries=1, subscriptions=1, waiting=0, dropped=0)
+    await staying.stop()
+    assert registry.statistics() == EMPTY
+    assert registry._keys == registry._held == {}
+
+
+@pytest.mark.promise("names.free-before-terminated")
+async def test_a_name_is_free_before_anybody_hears_that_its_owner_ended(autojump_clock, system, registry):
+    """Whoever hears it may take the name, there and then: a watcher, who stopped it, and who was asking it."""
+    seen = []
+
+    def take(reporter, name, ref):
+        seen.append((reporter, registry.lookup(name)))
+        registry.register(name, ref)
+        registry.deregister(name, ref)
+
+    class Watcher(Actor):
+        async def on_start(self, context):
+            context.watch(owner)
+
+        async def receive(self, message, context):
+            assert isinstance(message, Terminated)
+            take("watcher", "name", context.ref)
+
+    async def asker():
+        with pytest.raises(ActorDied):
+            await owner.ask(Run(sleeping()))
+        take("asker", "name", heir)
+
+    async def stopper():
+        await owner.stop()
+        take("stopper", "name", heir)
+
+    owner, heir = [await system.spawn(player(name)) for name in ("owner", "heir")]
+    registry.register("name", owner)
+    await system.spawn(ChildSpec("watcher", Watcher))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(asker)
+        await settled()
+        nursery.start_soon(stopper)
+    await settled()
+    assert sorted(seen) == [("asker", None), ("stopper", None), ("watcher", None)]
+
+
+@pytest.mark.promise("names.free-before-terminated")
+async def test_not_even_a_record_of_the_end_finds_the_name_taken(autojump_clock, system, registry):
+    """The first sign of an end is the dead letter of what was queued: the name is free by then."""
+    owner, heir = [await system.spawn(player(name)) for name in ("owner", "heir")]
+    registry.register("name", owner)
+    found = []
+
+    def take_over(_):
+        found.append(registry.lookup("name"))
+        registry.register("name", heir)
+
+    system.dead_letters.subscribe(take_over)
+    owner.tell(Hang())
+    await settled()
+    owner.tell("queued")
+    await owner.stop()
+    assert found == [None]
+    assert registry.lookup("name") is heir
+    await heir.stop()
+    assert registry.statistics() == EMPTY
+
+
+@pytest.mark.promise("names.free-before-terminated", "watch.new-incarnation-is-not-old")
+async def test_a_restart_keeps_the_entry_and_a_new_actor_does_not_have_it(autojump_clock, system, registry):
+    """Also while no incarnation runs. Somebody new under the old path is somebody else."""
+    ref = await system.spawn(player("a", backoff=Backoff(min_s=5.0)))
+    registry.register("name", ref)
+    registry.join("group", ref)
+    registry.subscribe("other", ref)
+    ref.kill()
+    await settled()
+    assert registry.lookup("name") is ref
+    await trio.sleep(10)
+    assert registry.lookup("name") is ref
+    assert await ref.ask(Read()) == [Listing("other", ())]
+    registry.join("other", ref)
+    assert (await ref.ask(Read()))[-1] == Listing("other", (ref,))
+    await ref.stop()
+    again = await system.spawn(player("a"))
+    assert again.path == ref.path
+    assert registry.lookup("name") is None
+    assert registry.members("group") == ()
+    registry.register("name", again)
+    assert registry.lookup("name") is again
+
+
+@pytest.mark.promise("names.subscribers")
+async def test_a_subscriber_gets_the_listing_and_then_each_change(autojump_clock, system, registry):
+    """Of a group or a name; of no other key; twice subscribed is told once."""
+    probe = await Probe.open(system)
+    a, b = [await system.spawn(player(name)) for name in "ab"]
+    registry.join("group", a)
+    registry.subscribe("group", probe.ref)
+    assert await probe.expect(Listing) == Listing("group", (a,))
+    registry.join("group", b)
+    registry.join("group", b)
+    registry.join("another group", b)
+    assert await probe.expect(Listing) == Listing("group", (a, b))
+    registry.deregister("group", a)
+    assert await probe.expect(Listing) == Listing("group", (b,))
+    registry.subscribe("group", probe.ref)
+    assert await probe.expect(Listing) == Listing("group", (b,))
+    await b.stop()
+    assert await probe.expect(Listing) == Listing("group", ())
+    registry.subscribe("name", probe.ref)
+    assert await probe.expect(Listing) == Listing("name", ())
+    registry.register("name", a)
+    assert await probe.expect(Listing) == Listing("name", (a,))
+    registry.unsubscribe("name", probe.ref)
+    registry.unsubscribe("name", probe.ref)
+    registry.deregister("name", a)
+    await probe.expect_none()
+
+
+@pytest.mark.promise("names.subscribers")
+async def test_a_restart_is_no_change_and_a_subscription_outlives_one(autojump_clock, system, registry):
+    """Of the member or of the subscriber, who asks again for what it forgot."""
+    member, subscriber = [await system.spawn(player(name)) for name in ("member", "subscriber")]
+    registry.register("name", member)
+    registry.subscribe("name", subscriber)
+    member.kill()
+    await settled()
+    assert await subscriber.ask(Read()) == [Listing("name", (member,))]
+    subscriber.kill()
+    await settled()
+    registry.deregister("name", member)
+    assert await subscriber.ask(Read()) == [Listing("name", ())]
+    registry.subscribe("name", subscriber)
+    assert await subscriber.ask(Read()) == [Listing("name", ())] * 2
+
+
+@pytest.mark.promise("names.subscribers")
+async def test_members_of_a_group_may_follow_it_and_are_not_told_of_their_own_end(autojump_clock, system, registry):
+    """All keys are told the truth about an actor in several of them; nobody dead is told anything."""
+    refs = [await system.spawn(temporary(name)) for name in "abc"]
+    for ref in refs:
+        for key in ("x", "y"):
+            registry.join(key, ref)
+    for ref in refs:
+        registry.subscribe("x", ref)
+    registry.subscribe("y", refs[2])
+    await settled()
+    refs[0].kill()
+    await settled()
+    assert (await refs[1].ask(Read()))[-1] == Listing("x", (refs[1], refs[2]))
+    assert (await refs[2].ask(Read()))[-2:] == [Listing("x", (refs[1], refs[2])), Listing("y", (refs[1], refs[2]))]
+    assert system.dead_letters.count == 0
+
+
+@pytest.mark.promise("names.subscribers", "bitten.every-drop-counted")
+async def test_a_full_subscriber_harms_nobody_and_is_right_again_later(autojump_clock, system, registry):
+    """What it missed is counted and a dead letter; the next listing is whole."""
+    full = await system.spawn(narrow("full", 1))
+    picky = await system.spawn(narrow("picky", 9, Conflate(lambda listing: listing.nothing)))
+    other = await system.spawn(player("other"))
+    refs = [await system.spawn(player(name)) for name in "abc"]
+    registry.subscribe("group", full)
+    await settled()
+    full.tell(Run(sleeping(5.0)))
+    await settled()
+    full.tell("fills")
+    registry.subscribe("group", other)
+    with pytest.raises(MailboxFull):
+        registry.subscribe("another", full)
+    with pytest.raises(AttributeError):
+        registry.subscribe("group", picky)
+    registry.join("group", refs[0])
+    registry.join("group", refs[1])
+    assert registry.statistics() == RegistryStatistics(keys=1, entries=2, subscriptions=2, waiting=0, dropped=2)
+    lost = [(letter.path, letter.lane, letter.why) for letter in system.dead_letters]
+    assert lost == [("/test/full", "normal", "overflow")] * 2
+    await trio.sleep(6)
+    registry.join("group", refs[2])
+    await settled()
+    assert (await full.ask(Read()))[-1] == Listing("group", tuple(refs))
+    assert len(await other.ask(Read())) == 4
+
+
+async def test_a_subscription_has_a_lane(autojump_clock, system, registry):
+    """A second one changes it."""
+    ref = await system.spawn(player("a"))
+    registry.subscribe("name", ref, lane=Lane.LOW)
+    registry.subscribe("name", ref, lane=Lane.ALERT)
+    await settled()
+    ref.tell(Hang())
+    await settled()
+    registry.register("name", ref)
+    await settled()
+    assert {lane: queue.depth for lane, queue in ref.statistics().items() if queue.depth} == {Lane.ALERT: 1}
+
+
+async def test_one_may_wait_for_a_name(autojump_clock, system, registry):
+    """Until somebody has it; at once if somebody has."""
+    ref = await system.spawn(player("a"))
+    found = []
+
+    async def waiter():
+        found.append((await registry.wait_for("name", timeout_s=60.0), trio.current_time()))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waiter)
+        nursery.start_soon(waiter)
+        await trio.sleep(30)
+        assert registry.statistics().waiting == 2
+        registry.register("other name", ref)
+        await settled()
+        assert found == []
+        registry.register("name", ref)
+    assert found == [(ref, 30.0)] * 2
+    with trio.testing.assert_checkpoints():
+        assert await registry.wait_for("name", timeout_s=0.0) is ref
+    assert registry.statistics().waiting == 0
+
+
+async def test_a_name_that_nobody_takes_in_time_is_an_error(autojump_clock, system, registry):
+    """5 s by default. Neither this nor a cancelled wait leaves anything behind."""
+    with pytest.raises(NotRegistered, match="nobody registered as 'name' within 5 s"):
+        await registry.wait_for("name")
+    assert trio.current_time() == 5.0
+    with pytest.raises(trio.TooSlowError):
+        await registry.wait_for("name", timeout_s=0.0)
+    with trio.move_on_after(1) as scope:
+        await registry.wait_for("name", timeout_s=60.0)
+    assert scope.cancelled_caught
+    assert registry.statistics() == EMPTY
+    assert registry._keys == {}
+
+
+async def test_one_who_waits_gets_somebody_alive(autojump_clock, system, registry):
+    """Not who registered and ended before the waiting task ran."""
+    first, second = [await system.spawn(player(name)) for name in ("first", "second")]
+    found = []
+
+    async def waiter():
+        found.append(await registry.wait_for("name"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waiter)
+        await settled()
+        registry.register("name", first)
+        registry.deregister("name", first)
+        await settled()
+        assert registry.statistics().waiting == 1
+        registry.register("name", second)
+    assert found == [second]
+    assert registry.statistics().waiting == 0
+
+
+async def test_an_actor_may_register_itself_as_it_starts(autojump_clock, system, registry):
+    """Who waits for it is served; one that fails to start leaves nothing."""
+
+    class Service(Actor):
+        async def on_start(self, context):
+            registry.register("service", context.ref)
+            if context.path.endswith("broken"):
+                raise OSError("broken")
+
+    with pytest.raises(StartFailed, match="broken"):
+        await system.spawn(ChildSpec("broken", Service))
+    assert registry.statistics() == EMPTY
+    ref = await system.spawn(ChildSpec("works", Service))
+    assert await registry.wait_for("service") is ref
+
+
+async def test_a_registry_of_a_system_that_ended_is_empty(autojump_clock):
+    """And a closed one follows no more, but names nobody who is dead."""
+    async with ActorSystem("s", on_event=lambda _: None) as system:
+        registry, closed = Registry(system), Registry(system)
+        ref = await system.spawn(player("a"))
+        for one in (registry, closed):
+            one.register("name", ref)
+            one.subscribe("name", ref)
+        closed.close()
+        closed.close()
+    assert registry.statistics() == EMPTY
+    assert closed.statistics().entries == 1
+    assert closed.lookup("name") is None
+
+
+async def test_errors_survive_pickling(autojump_clock):
+    """One that holds a reference to an actor cannot leave the process, and its text can."""
+    error = NotRegistered("name", 5.0)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.name, copy.timeout_s, str(copy)) == ("name", 5.0, str(error))
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["register", "join", "deregister", "subscribe", "unsubscribe", "stop", "kill", "start"]),
+        st.integers(0, 2),
+        st.sampled_from(["x", "y"]),
+    ),
+    min_size=5,
+    max_size=40,
+)
+
+
+@pytest.mark.promise("watch.tables-empty", "names.taken", "names.subscribers")
+@settings(max_examples=40, deadline=None)
+@given(STEPS)
+def test_whatever_is_done_the_tables_say_what_is(steps):
+    """Compared with a model after each step; each subscriber's last listing is true; in the end all is empty."""
+
+    async def main():
+        async with ActorSystem("s", on_event=lambda _: None) as system:
+            registry = Registry(system)
+            refs = [await system.spawn(temporary(f"a{number}")) for number in range(3)]
+            model, unique, subscribed = {"x": [], "y": []}, {}, set()
+            for step, number, key in steps:
+                ref = refs[number]
+                match step:
+                    case "register" | "join":
+                        alone = step == "register"
+                        same_kind = not model[key] or unique[key] == alone
+                        fits = ref.alive and same_kind and not (alone and model[key] not in ([], [ref]))
+                        try:
+                            (registry.register if alone else registry.join)(key, ref)
+                            assert fits
+                            unique[key] = alone
+                            model[key] += [ref] if ref not in model[key] else []
+                        except (NameTaken, ActorDied):
+                            assert not fits
+                    case "deregister":
+                        assert registry.deregister(key, ref) == (ref in model[key])
+                        model[key] = [one for one in model[key] if one is not ref]
+                    case "subscribe" | "unsubscribe":
+                        getattr(registry, step)(key, ref)
+                        (subscribed.add if step == "subscribe" and ref.alive else subscribed.discard)((key, ref))
+                    case "stop" | "kill":
+                        await ref.stop() if step == "stop" else ref.kill()
+                        await ref.wait_stopped()
+                        model = {key: [one for one in members if one is not ref] for key, members in model.items()}
+                        subscribed = {pair for pair in subscribed if pair[1] is not ref}
+                    case "start" if not ref.alive:
+                        refs[number] = await system.spawn(temporary(f"a{number}"))
+                assert {key: list(registry.members(key)) for key in model} == model
+                found = [
+                    (ref.path, key)
+                    for key, entry in registry._keys.items()
+                    for ref in {*entry.members, *entry.subscribers}
+                ]
+                assert sorted(found) == sorted(
+                    (path, key) for path, held in registry._held.items() for key in held.keys
+                )
+            for key, ref in subscribed:
+                last = [listing for listing in await ref.ask(Read()) if listing.key == key][-1]
+                assert list(last.refs) == model[key]
+            for ref in refs:
+                await ref.stop()
+            assert registry._keys == registry._held == {}
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

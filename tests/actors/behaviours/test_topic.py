@@ -1,0 +1,310 @@
+"""Topics: who gets what is published, and who is harmed by whom."""
+
+import gc
+
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    ActorSystem,
+    ChildSpec,
+    Conflate,
+    InvalidSpec,
+    Lane,
+    MailboxSpec,
+    Normal,
+    Overflow,
+    Restart,
+    Strategy,
+    Supervisor,
+    Terminated,
+)
+from actors.behaviours.pool import Pool, PoolRef
+from actors.behaviours.topic import InspectTopic, Publish, Subscribe, SubscriberStatistics, Unsubscribe, topic
+from tests.actors.troupe import Boom, Hang, Player, Read, player, settled
+
+
+@pytest.fixture
+async def news(system):
+    """A topic that runs."""
+    return await system.spawn(ChildSpec("news", topic()))
+
+
+def reader(name, capacity=100, overflow=Overflow.WAIT):
+    """A player with a mailbox of its own size."""
+
+    def make():
+        actor = Player(name)
+        actor.mailbox = MailboxSpec(capacity=capacity, overflow=overflow)
+        return actor
+
+    return ChildSpec(name, make, restart=Restart.TEMPORARY)
+
+
+async def subscribed(system, news, name, **options):
+    """One more reader of the topic."""
+    ref = await system.spawn(reader(name, **options))
+    await news.ask(Subscribe(ref))
+    return ref
+
+
+async def counts(news):
+    """What each subscriber was given and what it lost, by name."""
+    rows = (await news.ask(InspectTopic())).subscribers
+    return {row.path.rsplit("/", 1)[-1]: (row.delivered, row.dropped) for row in rows}
+
+
+@pytest.mark.promise("topic.once")
+async def test_everybody_who_subscribed_gets_it_once_and_in_order(autojump_clock, system, news):
+    """However often one subscribed, told or asked."""
+    readers = [await subscribed(system, news, name) for name in "abc"]
+    news.tell(Subscribe(readers[0]))
+    await news.ask(Subscribe(readers[0]))
+    for number in range(3):
+        news.tell(Publish(number))
+    await settled()
+    assert [await ref.ask(Read()) for ref in readers] == [[0, 1, 2]] * 3
+
+
+@pytest.mark.promise("topic.once")
+async def test_nothing_is_published_across_topics(autojump_clock, system):
+    """Not even if both were made by one factory."""
+    factory = topic()
+    fruit, roots = [await system.spawn(ChildSpec(name, factory)) for name in ("fruit", "roots")]
+    ref = await subscribed(system, fruit, "a")
+    roots.tell(Publish("carrot"))
+    fruit.tell(Publish("apple"))
+    await settled()
+    assert await ref.ask(Read()) == ["apple"]
+    assert await counts(roots) == {}
+
+
+@pytest.mark.promise("topic.once", "watch.tables-empty")
+async def test_who_unsubscribes_gets_no_more(autojump_clock, system, news):
+    """Harmless again; and a later subscription starts afresh."""
+    ref = await subscribed(system, news, "a")
+    news.tell(Publish(1))
+    await news.ask(Unsubscribe(ref))
+    await news.ask(Unsubscribe(ref))
+    assert not ref._cell.watchers
+    news.tell(Publish(2))
+    await news.ask(Subscribe(ref))
+    news.tell(Publish(3))
+    await settled()
+    assert await ref.ask(Read()) == [1, 3]
+
+
+@pytest.mark.promise("watch.tables-empty", "topic.once")
+async def test_the_dead_leave_by_themselves(autojump_clock, system, news):
+    """Nothing is sent to them, so there is no dead letter, and no table keeps them."""
+    refs = [await subscribed(system, news, name) for name in "abcd"]
+    refs[0].kill()
+    await refs[1].stop()
+    refs[2].tell(Boom())
+    await settled()
+    news.tell(Publish("still here"))
+    assert await counts(news) == {"d": (1, 0)}
+    assert system.dead_letters.count == 0
+    await refs[3].stop()
+    assert await counts(news) == {}
+    assert not news._cell.watching
+
+
+async def test_a_dead_actor_cannot_subscribe(autojump_clock, system):
+    """It is answered, and gets nothing."""
+    news = await system.spawn(ChildSpec("news", topic(retain=1)))
+    news.tell(Publish("kept"))
+    ref = await system.spawn(reader("a"))
+    await ref.stop()
+    await news.ask(Subscribe(ref))
+    assert await counts(news) == {}
+    assert system.dead_letters.count == 0
+
+
+async def test_a_subscriber_that_restarts_stays_subscribed(autojump_clock, system, news):
+    """A restart is no end."""
+    ref = await system.spawn(player("a"))
+    await news.ask(Subscribe(ref))
+    ref.kill()
+    await settled()
+    news.tell(Publish("news"))
+    await settled()
+    assert await ref.ask(Read()) == ["news"]
+
+
+@pytest.mark.promise("topic.once", "bitten.every-drop-counted")
+async def test_a_full_subscriber_harms_nobody_else(autojump_clock, system, news):
+    """What it misses is counted for it, and is a dead letter."""
+    full = await subscribed(system, news, "full", capacity=2)
+    other = await subscribed(system, news, "other")
+    full.tell(Hang())
+    await settled()
+    for number in range(5):
+        news.tell(Publish(number))
+    await settled()
+    assert await other.ask(Read()) == [0, 1, 2, 3, 4]
+    assert await counts(news) == {"full": (2, 3), "other": (5, 0)}
+    lost = [(letter.path, letter.lane, letter.message, letter.why) for letter in system.dead_letters]
+    assert lost == [("/test/full", "normal", number, "overflow") for number in (2, 3, 4)]
+
+
+async def test_a_subscriber_whose_mailbox_raises_harms_nobody_else(autojump_clock, system, news):
+    """The key of its conflating lane does not understand the message."""
+    await subscribed(system, news, "picky", overflow=Conflate(len))
+    other = await subscribed(system, news, "other")
+    news.tell(Publish(1))
+    await settled()
+    assert await other.ask(Read()) == [1]
+    assert await counts(news) == {"picky": (0, 1), "other": (1, 0)}
+
+
+async def test_a_subscription_has_a_lane(autojump_clock, system, news):
+    """A second one changes it."""
+    ref = await system.spawn(reader("a"))
+    await news.ask(Subscribe(ref, Lane.LOW))
+    await news.ask(Subscribe(ref, Lane.ALERT))
+    ref.tell(Hang())
+    await settled()
+    news.tell(Publish("urgent"))
+    await settled()
+    assert {lane: queue.depth for lane, queue in ref.statistics().items()} == {Lane.ALERT: 1, Lane.NORMAL: 0}
+
+
+async def test_what_is_retained_is_given_to_new_subscribers(autojump_clock, system):
+    """The last so many, in order, once; the old ones do not get them again."""
+    news = await system.spawn(ChildSpec("news", topic(retain=2)))
+    old = await subscribed(system, news, "old")
+    for number in range(4):
+        news.tell(Publish(number))
+    new = await subscribed(system, news, "new")
+    await news.ask(Subscribe(new))
+    news.tell(Publish(4))
+    await settled()
+    assert await old.ask(Read()) == [0, 1, 2, 3, 4]
+    assert await new.ask(Read()) == [2, 3, 4]
+
+
+async def test_without_retention_the_past_is_past(autojump_clock, system, news):
+    """The default."""
+    news.tell(Publish("before"))
+    ref = await subscribed(system, news, "a")
+    assert await ref.ask(Read()) == []
+    assert (await news.ask(InspectTopic())).retained == 0
+    for retain in (-1, 1.5, True):
+        with pytest.raises(InvalidSpec, match="retain"):
+            topic(retain)
+
+
+async def test_subscriptions_outlive_a_crash_of_the_topic(autojump_clock, system):
+    """What is retained too. Who died while no incarnation ran is gone; nobody is subscribed twice."""
+    first = await system.spawn(player("first"))
+    spec = ChildSpec("news", topic(retain=1))
+    below = await system.spawn(
+        ChildSpec("sup", lambda: Supervisor([player("store"), spec], strategy=Strategy.REST_FOR_ONE, intensity=9))
+    )
+    news = below.children()[1]
+    a, b = [await subscribed(system, news, name) for name in "ab"]
+    await news.ask(Subscribe(first))
+    news.tell(Publish("kept"))
+    await settled()
+    news.kill()
+    await b.stop()
+    await settled()
+    below.children()[0].kill()
+    await settled()
+    late = await subscribed(system, news, "late")
+    news.tell(Publish("new"))
+    await settled()
+    assert [await ref.ask(Read()) for ref in (first, a, late)] == [["kept", "new"]] * 3
+    assert sorted(await counts(news)) == ["a", "first", "late"]
+    assert system.dead_letters.count == 0
+
+
+@pytest.mark.promise("watch.tables-empty")
+async def test_a_topic_that_ended_leaves_nothing_behind(autojump_clock, system):
+    """No watch, and no audience with the factory; one that starts later under its name begins without."""
+    factory = topic(retain=1)
+    news = await system.spawn(ChildSpec("news", factory))
+    ref = await subscribed(system, news, "a")
+    news.tell(Publish("kept"))
+    await settled()
+    audiences = factory()._audiences
+    assert len(audiences) == 1
+    await news.stop()
+    assert not ref._cell.watchers
+    again = await system.spawn(ChildSpec("news", factory))
+    again.tell(Publish("new"))
+    assert await counts(again) == {}
+    assert await ref.ask(Read()) == ["kept"]
+    del news
+    gc.collect()
+    assert len(audiences) == 1
+
+
+async def test_a_pool_may_subscribe(autojump_clock, system, news):
+    """Each publication goes to one of its workers."""
+    pool = PoolRef()
+    await system.spawn(ChildSpec("pool", lambda: Pool(pool, player("w"), 2)))
+    await news.ask(Subscribe(pool.ref))
+    for number in range(4):
+        news.tell(Publish(number))
+    await settled()
+    assert [await ref.ask(Read()) for ref in pool.workers] == [[0, 2], [1, 3]]
+
+
+async def test_a_notice_cannot_be_forged_by_way_of_a_topic(autojump_clock, system, news):
+    """The publisher is told."""
+    with pytest.raises(TypeError, match="from the runtime only"):
+        Publish(Terminated(news, Normal()))
+
+
+async def test_the_topic_in_numbers(autojump_clock, system, news):
+    """Published, and given to each; what it does not understand is unhandled."""
+    ref = await subscribed(system, news, "a")
+    news.tell(Publish(1))
+    news.tell("what?")
+    statistics = await news.ask(InspectTopic())
+    assert (statistics.published, statistics.retained) == (1, 0)
+    assert statistics.subscribers == (SubscriberStatistics(ref.path, delivered=1, dropped=0),)
+    assert system.unhandled == 1
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the steps of a task."""
+
+    def __init__(self, name):
+        self.name = name
+        self.count = 0
+
+    def after_task_step(self, task):
+        self.count += task.name == self.name
+
+
+@pytest.mark.slow
+async def test_a_large_audience_does_not_hold_the_loop(autojump_clock, system, news):
+    """One publication to very many is given out in several steps, between which others run."""
+    refs = [await subscribed(system, news, f"r{number}") for number in range(1100)]
+    steps = Steps(news.path)
+    trio.lowlevel.add_instrument(steps)
+    news.tell(Publish("all"))
+    await settled()
+    trio.lowlevel.remove_instrument(steps)
+    assert steps.count >= 3
+    assert all(ref.statistics()[Lane.NORMAL].high_water == 1 for ref in refs)
+
+
+def test_topics_need_no_fixture():
+    """A factory may be made anywhere, and each system that uses it has topics of its own."""
+    factory = topic()
+
+    async def main():
+        async with ActorSystem("s", [ChildSpec("news", factory)], on_event=lambda _: None) as system:
+            news = system.find("/s/news")
+            ref = await system.spawn(reader("a"))
+            await news.ask(Subscribe(ref))
+            news.tell(Publish(1))
+            assert await counts(news) == {"a": (1, 0)}
+
+    for _ in range(2):
+        trio.run(main)
