@@ -25,7 +25,7 @@ from .spec import SUPERVISOR_SHUTDOWN_S, WORKER_SHUTDOWN_S
 if TYPE_CHECKING:
     from .cell import Cell
 
-_PASS = (KeyboardInterrupt, SystemExit, GeneratorExit, trio.Cancelled)
+_PASS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 LINGER_S = 5.0
 """An actor that was killed and has not ended after this time is reported."""
 
@@ -124,9 +124,14 @@ def raised(cell: Cell, error: BaseException) -> RaisedBaseException:
 
 
 def passes(error: BaseException) -> bool:
-    """Whether the error is for those above the tree, not for the supervisor."""
+    """Whether the error is for those above the tree, not for the supervisor.
+
+    A `trio.Cancelled` is, unless nothing around the actor is cancelled: then it was kept, and raised outside its scope.
+    """
     if isinstance(error, BaseExceptionGroup):
         return any(passes(inner) for inner in error.exceptions)
+    if isinstance(error, trio.Cancelled):
+        return trio.current_effective_deadline() == -math.inf
     return isinstance(error, _PASS)
 
 

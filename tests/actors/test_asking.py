@@ -173,6 +173,28 @@ async def test_a_stop_meets_a_cancelled_ask(autojump_clock, system, mode):
     assert "done" not in done
 
 
+async def test_a_cancellation_raised_outside_of_its_scope_crashes_the_actor_only(autojump_clock, system):
+    """It was caught and kept: no scope is left to catch it, and the tree is none of its business."""
+
+    async def stray(context):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.sleep(1)
+            except trio.Cancelled as kept:
+                stray = kept
+        raise stray
+
+    ref = await system.spawn(player("a"))
+    sister = await system.spawn(player("b"))
+    sister.tell("kept")
+    with pytest.raises(ActorDied) as caught:
+        await ref.ask(Run(stray))
+    assert "raised Cancelled" in str(caught.value.__cause__)
+    assert await ref.ask(Read()) == []
+    assert await sister.ask(Read()) == ["kept"]
+
+
 async def test_the_own_tasks_and_children_of_the_actor_outlive_a_cancelled_request(autojump_clock, system):
     """They belong to the incarnation, not to the message."""
     beats = []
