@@ -113,6 +113,11 @@ class Context:
         owner = self._cell.host.owner
         return None if owner is None else owner.ref
 
+    @property
+    def stopping(self) -> StopMode | None:
+        """How the actor was told to end; None as long as it was not."""
+        return self._cell.mode
+
     async def spawn(self, spec: ChildSpec) -> ActorRef:
         """Start a child and wait until it runs.
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import trio
@@ -55,6 +56,17 @@ class Ask(Generic[T]):
         call = call_of(self)
         return call is not None and not call.settled
 
+    def when_ended(self, act: Callable[[], None]) -> None:
+        """Call `act` once nobody waits any more: when it is answered, or its caller left; at once if nobody does now.
+
+        For who passes requests on or keeps them. `act` must be quick and must not raise.
+        """
+        call = call_of(self)
+        if call is None or call.settled:
+            act()
+        else:
+            call.on_end = [*(call.on_end or ()), act]
+
 
 _set_call = vars(Ask)["_call"].__set__  # the slot itself: frozen subclasses refuse plain assignment
 
@@ -68,7 +80,7 @@ def call_of(request: Ask[Any]) -> Call | None:
 class Call:
     """One ask in flight: who waits, for whom, and until when."""
 
-    __slots__ = ("deadline", "error", "parked", "request", "settled", "target", "task", "timeout_s", "value")
+    __slots__ = ("deadline", "error", "on_end", "parked", "request", "settled", "target", "task", "timeout_s", "value")
 
     def __init__(self, request: Ask[Any], target: Cell, task: trio.lowlevel.Task, timeout_s: float) -> None:
         if call_of(request) is not None:
@@ -83,6 +95,7 @@ class Call:
         self.settled: bool = False
         self.value: Any = None
         self.error: Exception | None = None
+        self.on_end: list[Callable[[], None]] | None = None
 
     def open(self) -> None:
         """The caller is about to wait: enter the tables."""
@@ -112,6 +125,9 @@ class Call:
             self.target.calls.pop(self, None)
         if self.deadline is not None:
             self.deadline.pop(self, None)
+        if self.on_end is not None:
+            for act in self.on_end:
+                act()
 
     def expire(self) -> None:
         """The deadline has passed: fail the call, and take the request back if it still waits."""

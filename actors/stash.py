@@ -6,19 +6,22 @@
 3. What is set aside still waits: a request keeps its caller waiting, and is taken out when the caller leaves; a message
    outlives a crash, and is the first thing the next incarnation gets, in its own order. At the end for good, requests
    fail and messages become dead letters.
-4. A timer's message or a notice belongs to its incarnation, and is forgotten with it.
+4. A message that the actor fails on is not kept, even if it was set aside before that: it is the failed message.
+5. A timer's message or a notice belongs to its incarnation, and is forgotten with it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain, count
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define
 
-from .ask import Ask
+from .ask import Ask, Call, call_of
 from .errors import ActorDied, ActorError, InvalidSpec
 from .records import DeadLetter
 
@@ -52,22 +55,41 @@ class StashCleared(ActorError, trio.BrokenResourceError):
         return f"{self.path} gave up {self.message_type}, which it had set aside"
 
 
+_ages = count()
+_age = attrgetter("age")
+
+
 class Kept:
     """A message set aside, and what came with it; `lasting` if the next incarnation is to have it."""
 
-    __slots__ = ("lasting", "message", "values")
+    __slots__ = ("age", "lasting", "message", "values")
 
-    def __init__(self, cell: Cell, message: object) -> None:
+    def __init__(self, cell: Cell, message: object, *, lasting: bool = True) -> None:
         self.message: object = message
-        self.lasting: bool = not cell.on_control
+        self.age: int = next(_ages)
+        """Its place in line: the lower, the sooner."""
+        self.lasting: bool = lasting and not (cell.on_control and cell.current is message)
         carrier = cell.mailbox.carrier
         self.values: tuple[Any, ...] = () if carrier is None else carrier.capture()
+
+
+class Returning(deque[Kept]):
+    """What comes back to an actor, the oldest first."""
+
+    in_work: Kept | None = None
+    """What came back last, as long as it is in work."""
+
+    def popleft(self) -> Kept:
+        """Remove and return the oldest: it is in work from now on."""
+        self.in_work = super().popleft()
+        return self.in_work
 
 
 class Stash:
     """A bounded queue beside the mailbox, made in `on_start` or later and used in the actor's own task only.
 
-    `len`, iteration (oldest first) and `in` see what is set aside. Raises `InvalidSpec` for a capacity below 1.
+    `len`, iteration (oldest first) and `in` see what is set aside, and not what comes back already. Raises
+    `InvalidSpec` for a capacity below 1, and `ActorDied` when the incarnation is over.
     """
 
     __slots__ = ("_cell", "_context", "capacity", "kept")
@@ -81,6 +103,7 @@ class Stash:
         """What is set aside, for the runtime."""
         self._context = context
         self._cell = context._cell
+        self._check_life()
         self._cell.stashes = [*(self._cell.stashes or ()), self]
 
     def __len__(self) -> int:
@@ -101,17 +124,25 @@ class Stash:
             raise IndexError("the stash is empty")
         return self.kept[0].message
 
+    @property
+    def returning(self) -> int:
+        """How many messages come back to the actor just now, out of this stash or another."""
+        return len(self._cell.again or ())
+
     def check_room(self) -> None:
         """Raise `StashFull` when one more message would."""
         if self.is_full:
             raise StashFull(self._cell.path, self.capacity)
 
-    def stash(self, message: object) -> None:
-        """Set aside the message in work. Raises `StashFull`, and `ActorDied` when the incarnation is over."""
-        if self._cell.context is not self._context:
-            raise ActorDied(self._cell.path, self._cell.exit)
+    def stash(self, message: object, *, lasting: bool = True) -> None:
+        """Set aside the message in work. Raises `StashFull`, and `ActorDied` when the incarnation is over.
+
+        `lasting=False` is for what the actor made itself: it is forgotten with the incarnation, as its timers are.
+        """
+        self._check_life()
         self.check_room()
-        self.kept.append(Kept(self._cell, message))
+        entry = in_work(self._cell, message) or Kept(self._cell, message, lasting=lasting)
+        _put(self.kept, [entry])
 
     def unstash_all(self) -> None:
         """Have all messages again, oldest first, after the one in work and before what waits in the mailbox."""
@@ -119,30 +150,41 @@ class Stash:
 
     def unstash(self, count: int) -> None:
         """As `unstash_all`, the `count` oldest messages only."""
-        cell = self._cell
         taken = [self.kept.popleft() for _ in range(min(count, len(self.kept)))]
-        if not taken or cell.context is not self._context:
+        if not taken:
             return
+        cell = self._cell
         if cell.again is None:
-            cell.again = deque()
-        cell.again.extendleft(reversed(taken))  # older than what is coming back already: it was set aside a second time
+            cell.again = Returning()
+        _put(cell.again, taken)
         cell.mailbox.interrupt = True
         cell.mailbox.wake()
 
     def clear(self) -> None:
-        """Give everything up: requests fail with `StashCleared`, other messages become dead letters, `cleared`."""
+        """Give up what is set aside: requests fail with `StashCleared`, others become dead letters, `cleared`."""
         while self.kept:
             message = self.kept.popleft().message
-            if isinstance(message, Ask) and message.waiting:
-                message.fail(StashCleared(self._cell.path, type(message).__name__))
-            else:
+            call = _call_of(message)
+            if call is None:
                 self._cell.system.dead_letter(DeadLetter(self._cell.path, "stash", message, "cleared"))
+            elif not call.settled:
+                call.settle(None, StashCleared(self._cell.path, type(message).__name__))
+
+    def _check_life(self) -> None:
+        if self._cell.context is not self._context:
+            raise ActorDied(self._cell.path, self._cell.exit)
+
+
+def in_work(cell: Cell, message: object) -> Kept | None:
+    """What this very message was kept as, if it is in work because it came back."""
+    entry = cell.again.in_work if isinstance(cell.again, Returning) else None
+    return entry if entry is not None and entry.message is message and cell.current is message else None
 
 
 def kept_by(cell: Cell) -> list[Kept]:
-    """Everything the actor has set aside: what is coming back after what is still in its stashes."""
-    kept = [entry for stash in cell.stashes or () for entry in stash.kept]
-    return [*kept, *(cell.again or ())]
+    """Everything the actor has set aside, and what comes back already, the oldest first."""
+    queues = (stash.kept for stash in cell.stashes or ())
+    return sorted((*chain.from_iterable(queues), *(cell.again or ())), key=_age)
 
 
 def take_out(cell: Cell, message: object) -> None:
@@ -157,15 +199,32 @@ def take_out(cell: Cell, message: object) -> None:
 
 
 def keep_for_next(cell: Cell) -> None:
-    """The incarnation is over: the next one is to have what lasts."""
-    lasting = deque(entry for entry in kept_by(cell) if entry.lasting)
+    """The incarnation is over: the next one is to have what lasts, without the message that this one failed on."""
+    if cell.exit is not None and cell.exit.abnormal and cell.current is not None:
+        take_out(cell, cell.current)
+    lasting = [entry for entry in kept_by(cell) if entry.lasting]
+    for stash in cell.stashes or ():
+        stash.kept.clear()
     cell.stashes = None
-    cell.again = lasting or None
+    cell.again = Returning(lasting) if lasting else None
 
 
 def bury_kept(cell: Cell) -> None:
     """The actor ended for good: what it had set aside is lost. The callers among it are told by who buries it."""
     entries, cell.again = cell.again, None
     for entry in entries or ():
-        if not (isinstance(entry.message, Ask) and getattr(entry.message, "_call", None) is not None):
+        if _call_of(entry.message) is None:
             cell.system.dead_letter(DeadLetter(cell.path, "stash", entry.message, "stopped"))
+
+
+def _call_of(message: object) -> Call | None:
+    """The call a message was asked in; None for one that was told."""
+    return call_of(message) if isinstance(message, Ask) else None
+
+
+def _put(queue: deque[Kept], entries: Sequence[Kept]) -> None:
+    """Put entries, which are in order and at least one, where their age says."""
+    if queue and entries[0].age < queue[-1].age:
+        entries = sorted((*queue, *entries), key=_age)
+        queue.clear()
+    queue.extend(entries)

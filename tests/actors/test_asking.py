@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import trio
 
-from actors import Actor, ActorDied, Ask, AskCycle, AskTimeout, ChildSpec, SelfCall, StopMode
+from actors import Actor, ActorDied, Ask, AskCycle, AskTimeout, ChildSpec, Restart, SelfCall, StopMode
 from tests.actors.troupe import Player, Read, Run, player, settled, sleeping
 
 
@@ -281,6 +281,56 @@ async def test_an_ask_back_while_the_first_is_answered_elsewhere_is_no_circle(au
     await settled()
     assert ["answered"] in answers
     assert "served" in answers
+
+
+@pytest.mark.parametrize("end", ["answer", "caller leaves", "actor ends"])
+async def test_who_keeps_a_request_hears_when_nobody_waits_for_it_any_more(autojump_clock, system, end):
+    """Once, whatever the end; at once, if it is asked too late."""
+    heard, kept = [], []
+
+    class Question(Ask):
+        pass
+
+    class Keeper(Actor):
+        async def receive(self, message, context):
+            kept.append(message)
+            message.when_ended(lambda: heard.append(trio.current_time()))
+            message.when_ended(lambda: heard.append("second"))
+
+    ref = await system.spawn(ChildSpec("keeper", Keeper, restart=Restart.TEMPORARY))
+
+    async def ask():
+        with suppress(ActorDied), trio.move_on_after(5):
+            await ref.ask(Question(), timeout_s=50)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await settled()
+        assert heard == []
+        await trio.sleep(2)
+        if end == "answer":
+            kept[0].reply("yes")
+        elif end == "actor ends":
+            await ref.stop()
+    assert heard == [5 if end == "caller leaves" else 2, "second"]
+    kept[0].when_ended(lambda: heard.append("late"))
+    assert heard[-1] == "late"
+
+
+async def test_an_actor_knows_how_it_was_told_to_end(autojump_clock, system):
+    """While it handles its last messages."""
+    modes = []
+
+    async def slow(context):
+        modes.append(context.stopping)
+        await trio.sleep(2)
+        modes.append(context.stopping)
+
+    ref = await system.spawn(player("a"))
+    ref.tell(Run(slow))
+    await settled()
+    await ref.stop(StopMode.AFTER_DRAIN)
+    assert modes == [None, StopMode.AFTER_DRAIN]
 
 
 async def test_waiting_for_somebody_busy_is_no_circle(autojump_clock, system):

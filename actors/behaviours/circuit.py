@@ -1,0 +1,285 @@
+"""The circuit behind a breaker: when calls may pass, as data and `now`. No trio, no clock.
+
+1. A pair that is not in `TRANSITIONS` is an error, never a shrug.
+2. Every permit is settled or dropped once, and only in the period it was given in: what comes back from an earlier
+   period changes nothing.
+3. While half-open, a call passes only as long as those in flight and those that went well are together below `trials`.
+4. A dropped permit gives its place back and counts neither way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+
+from attrs import Attribute, define, field, frozen
+
+from actors.backoff import Backoff
+from actors.errors import InvalidSpec
+
+from .kinds import Kinds, concerns
+
+SLICES = 10
+"""A window of time is kept in this many slices: bounded memory, and a tenth of the window as its precision."""
+
+RESET: Backoff = Backoff(min_s=1.0, max_s=60.0)
+"""How long a circuit stays open unless told otherwise: a second at first, a minute at most."""
+
+
+class CircuitState(Enum):
+    """Whether calls pass."""
+
+    CLOSED = "closed"
+    """All of them."""
+    OPEN = "open"
+    """None, until the reset timeout is over."""
+    HALF_OPEN = "half_open"
+    """A few, on trial."""
+
+
+class Turn(Enum):
+    """What can happen to a circuit."""
+
+    TRIP = "trip"
+    """Too many calls failed, or a trial did."""
+    REST = "rest"
+    """The reset timeout is over."""
+    MEND = "mend"
+    """Enough trials went well."""
+
+
+TRANSITIONS: Mapping[tuple[CircuitState, Turn], CircuitState] = MappingProxyType(
+    {
+        (CircuitState.CLOSED, Turn.TRIP): CircuitState.OPEN,
+        (CircuitState.OPEN, Turn.REST): CircuitState.HALF_OPEN,
+        (CircuitState.HALF_OPEN, Turn.TRIP): CircuitState.OPEN,
+        (CircuitState.HALF_OPEN, Turn.MEND): CircuitState.CLOSED,
+    }
+)
+"""The whole life: (state, turn) -> next state."""
+
+
+def _count(_: object, attribute: Attribute[int], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidSpec(attribute.name, "must be a whole number above zero")
+
+
+def _above_zero(_: object, attribute: Attribute[float], value: float) -> None:
+    if not value > 0:
+        raise InvalidSpec(attribute.name, "must be above zero")
+
+
+@frozen
+class FailureCount:
+    """Open after `limit` failures within `window_s` seconds with no success between them.
+
+    The default limit is that of Pekko's examples; by default failures are remembered until the next success. Raises
+    `InvalidSpec` for numbers that make no sense.
+    """
+
+    limit: int = field(default=5, validator=_count)
+    window_s: float = field(default=math.inf, validator=_above_zero)
+
+
+@frozen
+class FailureRate:
+    """Open when at least `share` (above 0, up to 1) of the calls of the last `window_s` seconds failed.
+
+    Not before there were `min_calls` of them: one failure of one call is no trend. Raises `InvalidSpec` for numbers
+    that make no sense.
+    """
+
+    share: float = field(default=0.5)
+    window_s: float = field(default=10.0, validator=_above_zero)
+    min_calls: int = field(default=10, validator=_count)
+
+    @share.validator
+    def _check_share(self, _: Attribute[float], value: float) -> None:
+        if not 0 < value <= 1:
+            raise InvalidSpec("share", "must be above 0 and at most 1")
+
+    def __attrs_post_init__(self) -> None:
+        if not math.isfinite(self.window_s):
+            raise InvalidSpec("window_s", "must be finite: a rate needs an end to its memory")
+
+
+@frozen
+class CircuitSpec:
+    """When a circuit opens, for how long, and what counts.
+
+    `reset` is the time it stays open: it grows with each trial that fails, and starts again from its minimum once the
+    circuit was closed. `trials` calls may pass at once while half-open, and as many have to go well to close it. A call
+    that took longer than `slow_call_s` seconds counts as failed whatever it returned. Errors of the kinds `counts` are
+    failures, except those of the kinds `excuses`; any other error means that the other side answered, and counts as a
+    success. Raises `InvalidSpec` naming the field.
+    """
+
+    trip: FailureCount | FailureRate = FailureCount()
+    reset: Backoff = RESET
+    trials: int = field(default=1, validator=_count)
+    slow_call_s: float = field(default=math.inf, validator=_above_zero)
+    counts: Kinds = (Exception,)
+    excuses: Kinds = ()
+
+    def is_failure(self, error: BaseException) -> bool:
+        """Whether this error speaks against the other side; of a group, whether one in it does."""
+        return concerns(error, self.counts, self.excuses)
+
+
+@define
+class InvalidTurn(LookupError):
+    """This turn cannot happen in this state: a bug of the circuit, not of its user."""
+
+    state: CircuitState
+    turn: Turn
+
+    def __str__(self) -> str:
+        return f"{self.turn.value} cannot happen while {self.state.value}"
+
+
+@frozen
+class Permit:
+    """A call that may pass: since when (seconds on the caller's clock), and in which period of the circuit."""
+
+    period: int
+    since_s: float
+
+
+class _Count:
+    """Failures in a row, each no older than the window; at most `limit` are remembered."""
+
+    def __init__(self, rule: FailureCount) -> None:
+        self._window_s = rule.window_s
+        self._times: deque[float] = deque(maxlen=rule.limit)
+        self._limit = rule.limit
+
+    def record(self, failed: bool, now: float) -> bool:
+        if not failed:
+            self._times.clear()
+            return False
+        self._times.append(now)
+        return self.failures(now) >= self._limit
+
+    def failures(self, now: float) -> int:
+        return sum(1 for time in self._times if now - time <= self._window_s)
+
+
+class _Rate:
+    """Calls and failures of the last window, in slices of time."""
+
+    def __init__(self, rule: FailureRate) -> None:
+        self._rule = rule
+        self._slices: deque[list[int]] = deque(maxlen=SLICES)
+        """Each is [number of the slice, calls, failures]."""
+
+    def record(self, failed: bool, now: float) -> bool:
+        number = self._number(now)
+        if not self._slices or self._slices[-1][0] != number:
+            self._slices.append([number, 0, 0])
+        self._slices[-1][1] += 1
+        self._slices[-1][2] += failed
+        calls, failures = self._sums(now)
+        return calls >= self._rule.min_calls and failures >= self._rule.share * calls
+
+    def failures(self, now: float) -> int:
+        return self._sums(now)[1]
+
+    def _number(self, now: float) -> int:
+        return math.floor(now * SLICES / self._rule.window_s)
+
+    def _sums(self, now: float) -> tuple[int, int]:
+        oldest = self._number(now) - SLICES
+        kept = [entry for entry in self._slices if entry[0] > oldest]
+        return sum(entry[1] for entry in kept), sum(entry[2] for entry in kept)
+
+
+class Circuit:
+    """Closed, open or half-open. All times are seconds on one monotonic clock, handed in."""
+
+    def __init__(self, spec: CircuitSpec) -> None:
+        self.spec: CircuitSpec = spec
+        self._state = CircuitState.CLOSED
+        self._period = 0
+        self._tally = self._new_tally()
+        self._trips = 0
+        self._reopens_at = 0.0
+        self._in_flight = 0
+        self._mended = 0
+
+    def state(self, now: float) -> CircuitState:
+        """Where the circuit is at `now`: it is half-open as soon as the reset timeout is over."""
+        if self._state is CircuitState.OPEN and now >= self._reopens_at:
+            self._take(Turn.REST)
+        return self._state
+
+    def failures(self, now: float) -> int:
+        """The failures that count at `now`, while closed; 0 otherwise."""
+        return self._tally.failures(now) if self.state(now) is CircuitState.CLOSED else 0
+
+    def retry_after_s(self, now: float) -> float:
+        """Seconds until calls may pass again; 0 when they may, or when that is up to the trials in flight."""
+        return self._reopens_at - now if self.state(now) is CircuitState.OPEN else 0.0
+
+    def admit(self, now: float) -> Permit | None:
+        """Let one call pass, or return None: the circuit is open, or half-open with all trials taken."""
+        state = self.state(now)
+        if state is CircuitState.OPEN:
+            return None
+        if state is CircuitState.HALF_OPEN:
+            if self._in_flight + self._mended >= self.spec.trials:
+                return None
+            self._in_flight += 1
+        return Permit(self._period, now)
+
+    def settle(self, permit: Permit, failed: bool, now: float, chance: float) -> None:
+        """A call ended at `now`, well or not; one that was slow failed. `chance`, from 0 to 1, is for the jitter."""
+        if self.drop(permit):
+            self.note(failed or self.slow(permit, now), now, chance)
+
+    def drop(self, permit: Permit) -> bool:
+        """A call was cancelled: give its place back. Returns whether the permit is of this period at all."""
+        if permit.period != self._period:
+            return False
+        if self._state is CircuitState.HALF_OPEN:
+            self._in_flight -= 1
+        return True
+
+    def slow(self, permit: Permit, now: float) -> bool:
+        """Whether a call that ends at `now` took too long."""
+        return now - permit.since_s > self.spec.slow_call_s
+
+    def note(self, failed: bool, now: float, chance: float) -> None:
+        """Something was learnt of the other side, in a call or otherwise; while open it changes nothing."""
+        match self.state(now):
+            case CircuitState.CLOSED:
+                if self._tally.record(failed, now):
+                    self._trip(now, chance)
+            case CircuitState.HALF_OPEN if failed:
+                self._trip(now, chance)
+            case CircuitState.HALF_OPEN:
+                self._mended += 1
+                if self._mended >= self.spec.trials:
+                    self._trips = 0
+                    self._take(Turn.MEND)
+
+    def _trip(self, now: float, chance: float) -> None:
+        self._take(Turn.TRIP)
+        self._reopens_at = now + self.spec.reset.delay(self._trips, chance)
+        self._trips += 1
+
+    def _take(self, turn: Turn) -> None:
+        """Begin a new period, in the next state."""
+        try:
+            self._state = TRANSITIONS[self._state, turn]
+        except KeyError:
+            raise InvalidTurn(self._state, turn) from None
+        self._period += 1
+        self._tally = self._new_tally()
+        self._in_flight = self._mended = 0
+
+    def _new_tally(self) -> _Count | _Rate:
+        trip = self.spec.trip
+        return _Count(trip) if isinstance(trip, FailureCount) else _Rate(trip)

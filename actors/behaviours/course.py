@@ -1,0 +1,122 @@
+"""The course of a job: its states as one table, its attempts, and what came of it. No trio, no clock.
+
+1. A pair that is not in `TRANSITIONS` is an error, never a shrug.
+2. What ended stays as it ended: `end` says whether it came in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from attrs import define
+
+T = TypeVar("T")
+
+
+class JobState(Enum):
+    """Where a job is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    """It waits for its next attempt."""
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+
+
+class JobStep(Enum):
+    """What can happen to a job."""
+
+    BEGIN = "begin"
+    """An attempt begins."""
+    RETRY = "retry"
+    """It failed, and there will be another."""
+    GIVE_UP = "give_up"
+    """It failed, and there will be no other."""
+    FINISH = "finish"
+    """It returned."""
+    TIME_UP = "time_up"
+    """The deadline over all attempts has passed."""
+    CANCEL = "cancel"
+    """Its actor ends."""
+
+
+TRANSITIONS: Mapping[tuple[JobState, JobStep], JobState] = MappingProxyType(
+    {
+        (JobState.PENDING, JobStep.BEGIN): JobState.RUNNING,
+        (JobState.PENDING, JobStep.CANCEL): JobState.CANCELLED,
+        (JobState.RUNNING, JobStep.RETRY): JobState.RETRYING,
+        (JobState.RUNNING, JobStep.GIVE_UP): JobState.FAILED,
+        (JobState.RUNNING, JobStep.FINISH): JobState.DONE,
+        (JobState.RUNNING, JobStep.TIME_UP): JobState.TIMED_OUT,
+        (JobState.RUNNING, JobStep.CANCEL): JobState.CANCELLED,
+        (JobState.RETRYING, JobStep.BEGIN): JobState.RUNNING,
+        (JobState.RETRYING, JobStep.TIME_UP): JobState.TIMED_OUT,
+        (JobState.RETRYING, JobStep.CANCEL): JobState.CANCELLED,
+    }
+)
+"""The whole life: (state, step) -> next state."""
+ENDS: frozenset[JobState] = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.TIMED_OUT})
+"""The states that nothing follows."""
+
+
+@define
+class InvalidStep(LookupError):
+    """This step cannot happen in this state: a bug of the job, not of its user."""
+
+    state: JobState
+    step: JobStep
+
+    def __str__(self) -> str:
+        return f"{self.step.value} cannot happen while {self.state.value}"
+
+
+class Course(Generic[T]):
+    """One job from its beginning to its end."""
+
+    value: T
+
+    def __init__(self) -> None:
+        self.state: JobState = JobState.PENDING
+        self.attempt: int = 0
+        """The number of the attempt in work, or of the last one; 0 before the first."""
+        self.causes: list[Exception] = []
+        """Why each attempt so far failed."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether this is the end of it."""
+        return self.state in ENDS
+
+    def begin(self) -> None:
+        """An attempt begins."""
+        self._take(JobStep.BEGIN)
+        self.attempt += 1
+
+    def fail(self, cause: Exception, *, again: bool) -> None:
+        """The attempt failed; `again`: there will be another."""
+        self.causes.append(cause)
+        self._take(JobStep.RETRY if again else JobStep.GIVE_UP)
+
+    def finish(self, value: T) -> None:
+        """The attempt went well."""
+        self._take(JobStep.FINISH)
+        self.value = value
+
+    def end(self, step: JobStep) -> bool:
+        """End it from outside, by `TIME_UP` or `CANCEL`; returns False when it has ended already."""
+        if self.ended:
+            return False
+        self._take(step)
+        return True
+
+    def _take(self, step: JobStep) -> None:
+        try:
+            self.state = TRANSITIONS[self.state, step]
+        except KeyError:
+            raise InvalidStep(self.state, step) from None

@@ -1,0 +1,274 @@
+"""A job: one function run as an actor, tried again where that is wise, with a result that everybody can wait for.
+
+1. Every wait for a result ends: with the value, `JobFailed`, `JobTimedOut`, or, when the actor ends first for whatever
+   reason, `JobCancelled`.
+2. The result is in the `Job`, not in its actor: it is kept as long as somebody holds that.
+3. The attempts run in one task of the actor; its end cancels and awaits them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar, TypeVarTuple
+
+import trio
+from attrs import define, field, frozen
+
+from actors.actor import Actor, Context
+from actors.ask import Ask
+from actors.errors import ActorError, unwrap
+from actors.exits import Exit
+from actors.ref import ActorRef
+from actors.spec import ChildSpec, Restart
+
+from .course import Course, JobState, JobStep
+from .parent import Parent, start_under
+from .progress import Progress, Updates
+from .retry import ONCE, Retry
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+KEEP_S = 60.0
+"""How long the actor of a job from a spec stays to be asked for its result, after it went well."""
+_OVER = object()
+
+
+@define
+class JobFailed(ActorError, RuntimeError):
+    """The last attempt of a job failed. `causes` has the error of each attempt, in order; the last is the cause."""
+
+    path: str
+    causes: tuple[Exception, ...]
+
+    @property
+    def attempts(self) -> int:
+        """How many there were."""
+        return len(self.causes)
+
+    def __str__(self) -> str:
+        kinds = ", ".join(type(cause).__name__ for cause in self.causes[-5:])
+        return f"{self.path} gave up after attempt {self.attempts}: {'… ' * (self.attempts > 5)}{kinds}"
+
+
+@define
+class JobTimedOut(ActorError, trio.TooSlowError):
+    """A job was not done within the time for all its attempts; `causes` has the errors of those that failed."""
+
+    path: str
+    timeout_s: float
+    causes: tuple[Exception, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.path} was not done within {self.timeout_s:g} s, after {len(self.causes)} failed attempts"
+
+
+@define
+class JobCancelled(ActorError, trio.BrokenResourceError):
+    """A job's actor ended, for `reason`, before the job did: it was cancelled, stopped, or its supervisor ended."""
+
+    path: str
+    reason: Exit
+
+    def __str__(self) -> str:
+        return f"{self.path} ended before it was done: {self.reason}"
+
+
+@define
+class AttemptTimeout(ActorError, trio.TooSlowError):
+    """One attempt of a job took too long and was cancelled; like any other failure, it may be retried."""
+
+    path: str
+    attempt: int
+    timeout_s: float
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt} of {self.path} took longer than {self.timeout_s:g} s"
+
+
+@frozen
+class _Order(Generic[T]):
+    """What is to be done, and how often and how long it may be tried."""
+
+    run: Callable[[], Awaitable[T]] = field(repr=False)
+    retry: Retry
+    timeout_s: float
+    attempt_timeout_s: float
+
+
+class Job(Generic[T]):
+    """A job in work, or what came of it.
+
+    Start one with `Job.start`, or make a spec with `job` and ask its actor for `GetJob`.
+    """
+
+    ref: ActorRef
+    """The job's actor."""
+
+    def __init__(self, order: _Order[T]) -> None:
+        self._order = order
+        self._course: Course[T] = Course()
+        self._exit: Exit | None = None
+        self._over = trio.Event()
+        self._progress = Progress()
+
+    @staticmethod
+    async def start(
+        parent: Parent,
+        name: str,
+        function: Callable[[*Ts], Awaitable[T]],
+        *args: *Ts,
+        retry: Retry = ONCE,
+        timeout_s: float = math.inf,
+        attempt_timeout_s: float = math.inf,
+    ) -> Job[T]:
+        """Start `function(*args)` as a child of `parent` and return while it works; see `start_under` for the errors.
+
+        `timeout_s` is for all attempts and the delays between them, `attempt_timeout_s` for each. A job that fails or
+        runs out of time crashes its actor, so that its supervisor knows; it is not restarted.
+        """
+        started: Job[T] = Job(_Order(lambda: function(*args), retry, timeout_s, attempt_timeout_s))
+        await start_under(parent, ChildSpec(name, lambda: JobActor(started), restart=Restart.TEMPORARY))
+        return started
+
+    @property
+    def state(self) -> JobState:
+        """Where it is."""
+        return self._course.state
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt in work, or of the last one; 0 before the first."""
+        return self._course.attempt
+
+    async def result(self) -> T:
+        """Wait for the end and return what the function did, at any time and any number of times.
+
+        Raises `JobFailed`, `JobTimedOut` or `JobCancelled`: a new instance for each caller, with the last attempt's
+        error as its cause.
+        """
+        await self._over.wait()
+        if self._course.state is JobState.DONE:
+            return self._course.value
+        raise self._error() from self._cause()
+
+    async def cancel(self) -> None:
+        """Cancel it, and wait until its actor is gone. Harmless when it has ended."""
+        await self.ref.stop()
+
+    @property
+    def progress(self) -> object:
+        """The latest value that the function gave to `report`; None before the first."""
+        return self._progress.latest
+
+    def updates(self) -> Updates:
+        """Iterate over the progress: the latest value not seen yet, each time, until the job ends."""
+        return self._progress.updates()
+
+    # For its actor
+
+    async def run(self, path: str, chance: Callable[[], float]) -> None:
+        """Make the attempts, until one goes well; raises what `result` does."""
+        self._progress.current_task_reports()
+        with trio.CancelScope(deadline=trio.current_time() + self._order.timeout_s) as scope:
+            await self._try(path, chance)
+        if scope.cancelled_caught:
+            self._course.end(JobStep.TIME_UP)
+        self._close()
+        if self._course.state is not JobState.DONE:
+            raise self._error() from self._cause()
+
+    def stopped(self, reason: Exit) -> None:
+        """The actor ends: if the job has not ended before, this ends it."""
+        if self._course.end(JobStep.CANCEL):
+            self._exit = reason
+        self._close()
+
+    async def _try(self, path: str, chance: Callable[[], float]) -> None:
+        course, retry = self._course, self._order.retry
+        while not course.ended:
+            course.begin()
+            try:
+                course.finish(await self._attempt(path))
+            except Exception as error:
+                delay_s = retry.delay_s(course.attempt, error, chance())
+                course.fail(unwrap(error), again=delay_s is not None)
+                if delay_s is not None:
+                    await trio.sleep(delay_s)
+
+    async def _attempt(self, path: str) -> T:
+        limit_s = self._order.attempt_timeout_s
+        with trio.CancelScope(deadline=trio.current_time() + limit_s):
+            return await self._order.run()
+        raise AttemptTimeout(path, self.attempt, limit_s)
+
+    def _close(self) -> None:
+        self._over.set()
+        self._progress.close()
+
+    def _error(self) -> ActorError:
+        """A new error for how it ended."""
+        causes = tuple(self._course.causes)
+        if self._exit is not None:
+            return JobCancelled(self.ref.path, self._exit)
+        if self._course.state is JobState.TIMED_OUT:
+            return JobTimedOut(self.ref.path, self._order.timeout_s, causes)
+        return JobFailed(self.ref.path, causes)
+
+    def _cause(self) -> Exception | None:
+        return self._course.causes[-1] if self._course.causes else None
+
+
+class GetJob(Ask[Job[Any]]):
+    """Ask a job's actor for its `Job`, which goes on to tell the result when the actor has gone."""
+
+
+class JobActor(Actor):
+    """Runs one job, and ends with it: in order when it is done, else by a crash. Stays `keep_s` seconds when done."""
+
+    def __init__(self, job: Job[Any], keep_s: float = 0.0) -> None:
+        self._job = job
+        self._keep_s = keep_s
+
+    async def on_start(self, context: Context) -> None:
+        """Begin; nobody waits for the job here."""
+        self._job.ref = context.ref
+        context.start_soon(self._run, context, name=f"{context.path} (job)")
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Hand out the job."""
+        if isinstance(message, GetJob):
+            message.reply(self._job)
+        elif message is _OVER:
+            context.stop()
+        else:
+            context.unhandled(message)
+
+    async def on_stop(self, context: Context, reason: Exit) -> None:
+        """Let nobody wait in vain."""
+        self._job.stopped(reason)
+
+    async def _run(self, context: Context) -> None:
+        await self._job.run(context.path, context.system.random.random)
+        context.set_timer(_OVER, self._keep_s, _OVER)
+
+
+def job(
+    name: str,
+    function: Callable[[*Ts], Awaitable[object]],
+    *args: *Ts,
+    retry: Retry = ONCE,
+    timeout_s: float = math.inf,
+    attempt_timeout_s: float = math.inf,
+    keep_s: float = KEEP_S,
+    significant: bool = False,
+) -> ChildSpec:
+    """The spec of a job, for a supervisor's children: it runs once for each time the supervisor starts.
+
+    Ask its actor for `GetJob` to get at the result. When it went well, the actor stays for `keep_s` seconds to be
+    asked; when it did not, it crashes at once, and the error stays with its reference, as the cause of `ActorDied`. The
+    other arguments are those of `Job.start` and `ChildSpec`.
+    """
+    order: _Order[object] = _Order(lambda: function(*args), retry, timeout_s, attempt_timeout_s)
+    return ChildSpec(name, lambda: JobActor(Job(order), keep_s), restart=Restart.TEMPORARY, significant=significant)

@@ -1,0 +1,22 @@
+"""Which kinds of errors a rule is about, also when they come in a group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+Kinds = tuple[type[BaseException], ...]
+"""Exception classes, as `isinstance` takes them."""
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors inside a group, however nested; else the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
+
+
+def concerns(error: BaseException, kinds: Kinds, but: Kinds = ()) -> bool:
+    """Whether the error, or one of a group, is of these kinds and of none of those in `but`."""
+    return any(isinstance(leaf, kinds) and not isinstance(leaf, but) for leaf in leaves(error))

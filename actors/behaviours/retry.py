@@ -1,0 +1,45 @@
+"""Whether something that failed is tried again, and when: data in, seconds out. No trio, no clock."""
+
+from __future__ import annotations
+
+from attrs import Attribute, field, frozen
+
+from actors.backoff import Backoff
+from actors.errors import InvalidSpec
+
+from .kinds import Kinds, concerns, leaves
+
+DELAYS: Backoff = Backoff()
+"""The delays between attempts unless told otherwise: from a tenth of a second to half a minute."""
+
+
+@frozen
+class Retry:
+    """At most `attempts` in all, with the delays of `backoff` between them.
+
+    Only after errors of the kinds `on`, and none of the kinds `never`; a group of errors must be all of such kinds.
+    Raises `InvalidSpec` for a number of attempts that makes no sense.
+    """
+
+    attempts: int = field(default=3)
+    backoff: Backoff = DELAYS
+    on: Kinds = (Exception,)
+    never: Kinds = ()
+
+    @attempts.validator
+    def _check_attempts(self, _: Attribute[int], value: object) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InvalidSpec("attempts", "must be a whole number above zero")
+
+    def delay_s(self, attempt: int, error: Exception, chance: float) -> float | None:
+        """Seconds from the failure of this attempt (the first is 1) to the next, or None: it was the last.
+
+        `chance`, from 0 to 1, is for the jitter.
+        """
+        if attempt >= self.attempts or not all(concerns(leaf, self.on, self.never) for leaf in leaves(error)):
+            return None
+        return self.backoff.delay(attempt - 1, chance)
+
+
+ONCE: Retry = Retry(attempts=1)
+"""No second attempt."""

@@ -1,0 +1,227 @@
+"""A throttle: a worker that takes its messages as fast as a rate allows, and lets the others wait.
+
+1. The rate is kept by delay, never by loss; what finds no room in the bounded backlog is refused, and counted.
+2. For each key, work starts in the order in which the messages came.
+3. What waits when the actor ends goes back into its mailbox: a next incarnation takes it up, an end for good makes
+   dead letters of it. A request among it goes on waiting, or fails.
+4. `receive` never waits, and `on_idle` waits only to drain. So the actor is being stopped, when `on_idle` begins, only
+   if it is to drain: after any other stop the runtime does not call it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
+from typing import Any
+
+import trio
+from attrs import field, frozen
+
+from actors.actor import Actor, Context
+from actors.ask import Ask
+from actors.errors import InvalidSpec, MailboxFull
+from actors.exits import Exit
+from actors.lanes import Lane, Overflow
+from actors.lifecycle import State
+from actors.records import DeadLetter
+
+from .backlog import Backlog
+from .bucket import Buckets
+from .errands import LOOK_S, Errands
+
+FINISH_S = 4.0
+"""Time for work in progress when a throttle ends: within the 5 s of grace that an actor without children has."""
+_LOOK = object()
+
+
+@frozen
+class ThrottleStatistics:
+    """A throttle in numbers: messages waiting and in work, keys with tokens out, and what was started and refused."""
+
+    waiting: int
+    in_work: int
+    keys: int
+    started: int
+    refused: int
+
+
+class ReadThrottle(Ask[ThrottleStatistics]):
+    """Ask a throttle for its numbers; answered at once."""
+
+
+@frozen(eq=False)
+class _Entry:
+    """A message that waits; `asked` when somebody waits for its answer."""
+
+    message: Any = field(repr=False)
+    asked: bool
+    values: contextvars.Context
+    """What the message brought along, for its work."""
+
+    def wanted(self) -> bool:
+        return not self.asked or self.message.waiting
+
+
+class Throttle(Actor):
+    """Calls `work(message)` for each message, told or asked, at the rate of `buckets`, `at_once` of them at a time.
+
+    What `work` returns is the answer to a request, what it raises its failure; an error over a told message crashes the
+    actor. `key` says whose rate a message counts for; without it there is one for all. A request's time goes on while
+    it waits: one that nobody waits for any more takes no token, and one in work is cancelled within a quarter of a
+    second. `backlog` messages may wait; after that `overflow` decides whom to refuse: the newest, or the oldest. A
+    refused request fails with `MailboxFull`, a refused message is a dead letter.
+
+    `StopMode.AFTER_DRAIN` works off the backlog at its rate, as far as the grace reaches (`ChildSpec.shutdown_s`); the
+    others leave it. Work in progress has `finish_s` seconds in any case; 0 cuts it off. Give the same buckets to every
+    incarnation, or a crash brings a new burst.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Any], Awaitable[Any]],
+        buckets: Buckets,
+        *,
+        key: Callable[[Any], Hashable] | None = None,
+        at_once: int = 1,
+        backlog: int = 1024,
+        overflow: Overflow = Overflow.DROP_NEWEST,
+        finish_s: float = FINISH_S,
+    ) -> None:
+        if at_once < 1 or backlog < 1:
+            raise InvalidSpec("at_once" if at_once < 1 else "backlog", "must be above zero")
+        if overflow not in (Overflow.DROP_NEWEST, Overflow.DROP_OLDEST):
+            raise InvalidSpec("overflow", "must be DROP_NEWEST or DROP_OLDEST")
+        self._work = work
+        self._buckets = buckets
+        self._key = key or (lambda _: None)
+        self._at_once = at_once
+        self._bound = backlog
+        self._overflow = overflow
+        self._finish_s = finish_s
+        self._backlog: Backlog[_Entry] = Backlog(buckets, backlog, _Entry.wanted)
+        self._errands = Errands()
+        self._running: set[trio.CancelScope] = set()
+        self._news = trio.Event()
+        self._looking = False
+        self._started = self._refused = 0
+
+    async def on_start(self, context: Context) -> None:
+        """Start to look for messages that may go."""
+        context.start_soon(self._dispatch, context, name=f"{context.path} (dispatch)")
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Let the message wait for its turn."""
+        if message is _LOOK:
+            self._look(context)
+        elif isinstance(message, ReadThrottle):
+            in_work, keys = len(self._running), len(self._buckets)
+            message.reply(ThrottleStatistics(len(self._backlog), in_work, keys, self._started, self._refused))
+        else:
+            asked = isinstance(message, Ask) and message.waiting
+            self._accept(_Entry(message, asked, contextvars.copy_context()), context)
+
+    async def on_idle(self, context: Context) -> None:
+        """Work everything off, if the actor is to end after that."""
+        while (self._backlog or self._running) and _ends(context):
+            await self._news.wait()
+
+    async def on_stop(self, context: Context, reason: Exit) -> None:
+        """Hand back what waits, before what came later."""
+        for entry in self._backlog:
+            if entry.wanted():
+                try:
+                    entry.values.run(partial(context.ref.tell, entry.message, lane=Lane.HIGH))
+                except MailboxFull:
+                    self._refuse(entry, context)
+
+    def _accept(self, entry: _Entry, context: Context) -> None:
+        key = self._key(entry.message)
+        if self._backlog.full:
+            if self._overflow is Overflow.DROP_NEWEST:
+                self._refuse(entry, context)
+                return
+            self._refuse(self._backlog.take_oldest(), context)
+        self._backlog.add(key, entry)
+        self._news.set()
+        if entry.asked:
+            self._look_later(context)
+
+    def _refuse(self, entry: _Entry, context: Context) -> None:
+        if not entry.wanted():
+            return
+        self._refused += 1
+        if entry.asked:
+            entry.message.fail(MailboxFull(context.path, "backlog", self._bound))
+        else:
+            context.system.dead_letter(DeadLetter(context.path, "backlog", entry.message, "overflow"))
+
+    async def _dispatch(self, context: Context) -> None:
+        """Start what may go, whenever something has changed or a token has come."""
+        try:
+            while True:
+                if self._news.is_set():
+                    self._news = trio.Event()
+                while len(self._running) < self._at_once:
+                    await trio.lowlevel.checkpoint_if_cancelled()  # nothing starts once the actor is ending
+                    entry = self._backlog.take(trio.current_time())
+                    if entry is None:
+                        break
+                    await self._start(entry, context)
+                due_at = self._backlog.due_at() if len(self._running) < self._at_once else math.inf
+                with trio.CancelScope(deadline=due_at):
+                    await self._news.wait()
+        finally:
+            for scope in self._running:
+                scope.deadline = trio.current_time() + self._finish_s
+
+    async def _start(self, entry: _Entry, context: Context) -> None:
+        """Start the work on one message, and wait until it has begun: trio starts tasks in any order."""
+        scope = self._errands.begin(entry.message) if entry.asked else trio.CancelScope()
+        scope.shield = True  # the end of the actor leaves it time, by its deadline
+        self._running.add(scope)
+        self._started += 1
+        begun = trio.Event()
+        work = partial(self._run, entry, scope, begun, context)
+        entry.values.run(partial(context.start_soon, work, name=f"{context.path} (work)"))
+        await begun.wait()
+
+    async def _run(self, entry: _Entry, scope: trio.CancelScope, begun: trio.Event, context: Context) -> None:
+        begun.set()
+        try:
+            with scope:
+                answer = await self._work(entry.message)
+                if entry.asked:
+                    entry.message.reply(answer)
+        except Exception as error:
+            if not entry.asked:
+                raise
+            entry.message.fail(error)
+        finally:
+            self._running.discard(scope)
+            if entry.asked:
+                self._errands.end(entry.message)
+            self._news.set()
+        if scope.cancelled_caught and not entry.asked:
+            context.system.dead_letter(DeadLetter(context.path, "work", entry.message, "stopped"))
+
+    def _look(self, context: Context) -> None:
+        """See who has gone."""
+        self._looking = False
+        self._errands.look()
+        self._backlog.forget_unwanted()
+        self._news.set()
+        if self._errands or any(entry.asked for entry in self._backlog):
+            self._look_later(context)
+
+    def _look_later(self, context: Context) -> None:
+        if not self._looking:
+            self._looking = True
+            context.set_timer(_LOOK, LOOK_S, _LOOK)
+
+
+def _ends(context: Context) -> bool:
+    """Whether the actor is being stopped."""
+    known = context.system.explain(context.path)
+    return known is not None and known.state is State.STOPPING

@@ -1,0 +1,120 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.behaviours.backlog import Backlog
+from actors.behaviours.bucket import Buckets, Rate
+
+
+def make(per_s=1.0, burst=1, bound=100, unwanted=(), **options):
+    """A backlog of words; the key of each is its first letter."""
+    return Backlog(Buckets(Rate(per_s, burst), **options), bound, lambda word: word not in unwanted)
+
+
+def fill(backlog, *words):
+    """Add the words, each under its first letter."""
+    for word in words:
+        backlog.add(word[0], word)
+    return backlog
+
+
+def taken(backlog, now):
+    """Everything that may go now."""
+    words = []
+    while (word := backlog.take(now)) is not None:
+        words.append(word)
+    return words
+
+
+def test_a_key_goes_on_in_order_and_at_its_rate():
+    """It says when it may go on."""
+    backlog = fill(make(), "a1", "a2", "a3")
+    assert taken(backlog, 5.0) == ["a1"]
+    assert backlog.due_at() == 6.0
+    assert taken(backlog, 5.9) == []
+    assert taken(backlog, 6.0) == ["a2"]
+    assert len(backlog) == 1
+
+
+def test_keys_do_not_hold_each_other_up():
+    """Among those that may go, the oldest goes first."""
+    backlog = fill(make(burst=2), "a1", "a2", "a3", "b1", "a4", "b2", "b3")
+    assert taken(backlog, 0.0) == ["a1", "a2", "b1", "b2"]
+    assert taken(backlog, 1.0) == ["a3", "b3"]
+    assert taken(backlog, 2.0) == ["a4"]
+    assert backlog.due_at() == math.inf
+
+
+def test_a_key_that_finds_no_place_waits_for_one():
+    """It is not refused."""
+    backlog = fill(make(max_keys=1), "a1", "b1")
+    assert taken(backlog, 0.0) == ["a1"]
+    assert backlog.due_at() == 1.0
+    assert taken(backlog, 1.0) == ["b1"]
+
+
+def test_what_is_not_wanted_any_more_takes_no_token():
+    """At the head of a line or behind it."""
+    unwanted = set()
+    backlog = fill(make(unwanted=unwanted), "a1", "a2", "a3")
+    unwanted |= {"a1", "a2"}
+    assert taken(backlog, 0.0) == ["a3"]
+    fill(backlog, "a4", "a5", "b6")
+    unwanted |= {"a4", "b6"}
+    backlog.forget_unwanted()
+    assert list(backlog) == ["a5"]
+    assert taken(backlog, 1.0) == ["a5"]
+
+
+def test_the_oldest_of_all_can_be_taken_out_of_turn():
+    """Its line goes on behind it."""
+    backlog = fill(make(bound=3), "a1", "b1", "a2")
+    assert backlog.full
+    assert backlog.take_oldest() == "a1"
+    assert not backlog.full
+    assert taken(backlog, 0.0) == ["b1", "a2"]
+    fill(backlog, "a3", "a4")
+    assert taken(backlog, 0.5) == []
+    assert [backlog.take_oldest(), backlog.take_oldest()] == ["a3", "a4"]
+    assert taken(backlog, 1.0) == []
+    with pytest.raises(StopIteration):
+        backlog.take_oldest()
+
+
+STEP = st.one_of(
+    st.tuples(st.just("add"), st.sampled_from("abc")),
+    st.tuples(st.just("wait"), st.floats(0.0, 2.0)),
+    st.tuples(st.just("drop"), st.integers(0, 50)),
+    st.tuples(st.sampled_from(["take", "oldest", "forget"]), st.none()),
+)
+
+
+@pytest.mark.slow
+@given(st.lists(STEP, max_size=100), st.integers(1, 3))
+def test_it_gives_what_a_plain_search_through_a_list_would(steps, burst):
+    """Against the simplest reading of the rules, with any history."""
+    unwanted, plain, now = set(), [], 0.0
+    backlog, buckets = make(burst=burst, unwanted=unwanted), Buckets(Rate(1.0, burst))
+    for number, (step, argument) in enumerate(steps):
+        if step == "add":
+            plain.append(f"{argument}{number}")
+            fill(backlog, plain[-1])
+        elif step == "wait":
+            now += argument
+        elif step == "drop":
+            unwanted |= {word for word in plain if int(word[1:]) == argument}
+        elif step == "forget":
+            plain = [word for word in plain if word not in unwanted]
+            backlog.forget_unwanted()
+        elif step == "oldest" and len(backlog):
+            plain.remove(backlog.take_oldest())
+        elif step == "take":
+            ready = [w for w in plain if w not in unwanted and buckets.ready_at(w[0], now) <= now]
+            assert backlog.take(now) == (ready[0] if ready else None)
+            if ready:
+                plain.remove(ready[0])
+                buckets.take(ready[0][0], now)
+        wanted = [word for word in plain if word not in unwanted]
+        assert [word for word in backlog if word not in unwanted] == wanted

@@ -1,0 +1,302 @@
+import pickle
+
+import pytest
+import trio
+import trio.testing
+
+from actors import Backoff
+from actors.behaviours.breaker import Breaker, CallTimeout, CircuitChange, CircuitOpen
+from actors.behaviours.circuit import CircuitSpec, CircuitState, FailureCount
+from tests.actors.troupe import settled
+
+CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
+STEADY = Backoff(min_s=10.0, max_s=80.0, jitter=0.0)
+
+
+def make(limit=1, *, name="db", spec=None, **options):
+    """A breaker that opens after `limit` failures, for 10 s at first."""
+    return Breaker(name, CircuitSpec(trip=FailureCount(limit), reset=STEADY, **(spec or {})), **options)
+
+
+async def say(word):
+    """A call that goes well."""
+    return word
+
+
+async def fail(error=ValueError):
+    """A call that fails."""
+    raise error("no")
+
+
+async def trip(breaker):
+    """Let one call fail."""
+    with pytest.raises(ValueError, match="no"):
+        await breaker.call(fail)
+
+
+async def test_a_call_returns_what_the_function_does(autojump_clock):
+    """With its arguments."""
+    assert await make().call(say, "hi") == "hi"
+
+
+async def test_an_open_breaker_refuses_at_once_and_does_not_call(autojump_clock):
+    """The error says which breaker and how long."""
+    breaker = make(limit=2)
+    await trip(breaker)
+    assert breaker.state is CLOSED
+    await trip(breaker)
+    await trio.sleep(3)
+    called = []
+    with pytest.raises(CircuitOpen) as caught:
+        await breaker.call(called.append, 1)
+    assert (caught.value.name, caught.value.retry_after_s, called) == ("db", 7.0, [])
+    assert isinstance(caught.value, trio.BusyResourceError)
+
+
+async def test_after_the_reset_timeout_a_call_that_goes_well_closes_it(autojump_clock):
+    """One that fails keeps it open for twice as long."""
+    breaker = make()
+    await trip(breaker)
+    await trio.sleep(10)
+    assert breaker.state is HALF_OPEN
+    await trip(breaker)
+    await trio.sleep(19)
+    assert breaker.state is OPEN
+    await trio.sleep(1)
+    assert await breaker.call(say, "hi") == "hi"
+    assert breaker.state is CLOSED
+
+
+async def test_a_half_open_breaker_refuses_others_while_its_trial_is_in_work(autojump_clock, nursery):
+    """Nobody knows for how long."""
+    breaker = make()
+    await trip(breaker)
+    await trio.sleep(10)
+    nursery.start_soon(breaker.call, trio.sleep, 5)
+    await settled()
+    with pytest.raises(CircuitOpen) as caught:
+        await breaker.call(say, "hi")
+    assert caught.value.retry_after_s == 0.0
+    await trio.sleep(6)
+    assert breaker.state is CLOSED
+
+
+async def test_a_block_is_guarded_like_a_call(autojump_clock):
+    """An error inside goes out of it unchanged and counts."""
+    breaker = make()
+    async with breaker:
+        pass
+    error = ValueError("mine")
+    with pytest.raises(ValueError, match="mine") as caught:
+        async with breaker:
+            raise error
+    assert caught.value is error
+    with pytest.raises(CircuitOpen):
+        async with breaker:
+            raise AssertionError("not reached")
+
+
+async def test_many_tasks_may_be_inside_at_once_and_a_task_twice(autojump_clock):
+    """Each leaves what it entered; nothing is kept of them."""
+    breaker = make(limit=100)
+    most = []
+
+    async def visit(seconds):
+        async with breaker, breaker:
+            await trio.sleep(seconds)
+            most.append(breaker.statistics().in_work)
+
+    async with trio.open_nursery() as nursery:
+        for seconds in (3, 1, 2):
+            nursery.start_soon(visit, seconds)
+    assert most == [6, 4, 2]
+    assert breaker.statistics().in_work == 0
+    assert breaker._entered == {}
+
+
+async def test_a_call_that_takes_too_long_is_cancelled_and_counts(autojump_clock):
+    """As soon as its time is up, not when it would end."""
+    breaker = make(call_timeout_s=2.0)
+    start = trio.current_time()
+    with pytest.raises(CallTimeout) as caught:
+        await breaker.call(trio.sleep_forever)
+    assert trio.current_time() - start == 2.0
+    assert (caught.value.name, caught.value.timeout_s) == ("db", 2.0)
+    assert isinstance(caught.value, trio.TooSlowError)
+    assert breaker.state is OPEN
+
+
+async def test_a_block_that_takes_too_long_is_cancelled_and_counts(autojump_clock):
+    """What it does within its nurseries too."""
+    breaker = make(call_timeout_s=2.0)
+    with pytest.raises(CallTimeout):
+        async with breaker, trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+    assert breaker.state is OPEN
+
+
+async def test_a_slow_call_may_count_although_it_returned(autojump_clock):
+    """Its answer is given back."""
+    breaker = make(spec={"slow_call_s": 2.0})
+    await breaker.call(trio.sleep, 3)
+    assert breaker.state is OPEN
+
+
+async def test_a_result_may_count_as_a_failure(autojump_clock):
+    """It is given back all the same."""
+    breaker = make(bad_result=lambda status: status >= 500)
+    assert await breaker.call(say, 404) == 404
+    assert breaker.state is CLOSED
+    assert await breaker.call(say, 503) == 503
+    assert breaker.state is OPEN
+
+
+async def test_an_excused_error_is_a_success(autojump_clock):
+    """The other side answered: failures in a row start again, and a trial closes the circuit."""
+    breaker = make(limit=2, spec={"excuses": (LookupError,)})
+    await trip(breaker)
+    with pytest.raises(KeyError):
+        await breaker.call(fail, KeyError)
+    await trip(breaker)
+    assert breaker.state is CLOSED
+    await trip(breaker)
+    await trio.sleep(10)
+    with pytest.raises(KeyError):
+        await breaker.call(fail, KeyError)
+    assert breaker.state is CLOSED
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_a_cancelled_call_counts_neither_way_and_gives_its_trial_back(autojump_clock):
+    """Also when it is cancelled before it began."""
+    breaker = make()
+    await trip(breaker)
+    await trio.sleep(10)
+    for timeout_s in (1, 0, 2):
+        with trio.move_on_after(timeout_s):
+            await breaker.call(trio.sleep_forever)
+        with trio.move_on_after(timeout_s):
+            async with breaker:
+                await trio.sleep_forever()
+        assert breaker.state is HALF_OPEN
+    assert breaker.statistics().in_work == 0
+    assert await breaker.call(say, "hi") == "hi"
+    assert breaker.state is CLOSED
+
+
+async def test_an_error_beside_a_cancellation_counts_neither_way(autojump_clock):
+    """A block that is cut off may say anything."""
+    breaker = make()
+
+    async def stubborn():
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("cut off")
+
+    async def cut_off():
+        with trio.move_on_after(1):
+            async with breaker, trio.open_nursery() as nursery:
+                nursery.start_soon(stubborn)
+                await trio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup):
+        await cut_off()
+    assert breaker.state is CLOSED
+    assert breaker.statistics().in_work == 0
+
+
+async def test_an_interrupt_of_the_keyboard_passes_and_counts_neither_way(autojump_clock):
+    """It is nobody's failure."""
+    breaker = make()
+    with pytest.raises(KeyboardInterrupt):
+        await breaker.call(fail, KeyboardInterrupt)
+    assert breaker.state is CLOSED
+    assert breaker.statistics().in_work == 0
+
+
+async def test_what_is_known_from_elsewhere_can_be_told(autojump_clock):
+    """A failure opens a closed or half-open breaker, a success closes a half-open one, and neither an open one."""
+    breaker = make(limit=2)
+    breaker.fail()
+    breaker.succeed()
+    breaker.fail()
+    assert breaker.state is CLOSED
+    breaker.fail()
+    breaker.succeed()
+    assert breaker.state is OPEN
+    await trio.sleep(10)
+    breaker.fail()
+    assert breaker.state is OPEN
+    await trio.sleep(20)
+    breaker.succeed()
+    assert breaker.state is CLOSED
+
+
+async def test_every_change_and_every_refusal_is_told(autojump_clock):
+    """Once, in order, with the time it was noticed."""
+    changes, refusals = [], []
+    breaker = make(on_change=changes.append, on_refused=refusals.append)
+    await trip(breaker)
+    for _ in range(2):
+        with pytest.raises(CircuitOpen):
+            await breaker.call(say, "hi")
+    await trio.sleep(12)
+    await breaker.call(say, "hi")
+    assert changes == [
+        CircuitChange("db", CLOSED, OPEN, 0.0, 10.0),
+        CircuitChange("db", OPEN, HALF_OPEN, 12.0, 0.0),
+        CircuitChange("db", HALF_OPEN, CLOSED, 12.0, 0.0),
+    ]
+    assert [(refusal.name, refusal.retry_after_s) for refusal in refusals] == [("db", 10.0)] * 2
+
+
+async def test_a_hook_that_raises_harms_no_call(autojump_clock, caplog):
+    """It is logged."""
+
+    def broken(_):
+        raise RuntimeError("hook")
+
+    breaker = make(on_change=broken, on_refused=broken)
+    await trip(breaker)
+    with pytest.raises(CircuitOpen):
+        await breaker.call(say, "hi")
+    assert [record.message for record in caplog.records] == ["a hook of the breaker db raised"] * 2
+
+
+async def test_a_breaker_in_numbers(autojump_clock):
+    """What passed, was refused, is in work, and counts."""
+    breaker = make(limit=2)
+    await breaker.call(say, "hi")
+    await trip(breaker)
+    assert breaker.statistics().failures == 1
+    await trip(breaker)
+    with pytest.raises(CircuitOpen):
+        await breaker.call(say, "hi")
+    numbers = breaker.statistics()
+    assert (numbers.state, numbers.failures, numbers.retry_after_s) == (OPEN, 0, 10.0)
+    assert (numbers.in_work, numbers.passed, numbers.refused) == (0, 3, 1)
+
+
+async def test_a_loop_over_a_refusing_breaker_lets_others_run(autojump_clock):
+    """And can be cancelled."""
+    breaker = make()
+    await trip(breaker)
+    refused = 0
+    with trio.CancelScope() as scope:
+        while refused < 100:
+            refused += 1
+            if refused == 50:
+                scope.cancel()
+            try:
+                await breaker.call(say, "hi")
+            except CircuitOpen:
+                continue
+    assert refused == 50
+
+
+@pytest.mark.parametrize("error", [CircuitOpen("db", 3.0), CallTimeout("db", 2.0)])
+def test_errors_survive_pickling(error):
+    """With their fields."""
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.args, str(copy)) == (type(error), error.args, str(error))

@@ -1,0 +1,343 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from actors import Backoff, InvalidSpec
+from actors.behaviours.circuit import (
+    TRANSITIONS,
+    Circuit,
+    CircuitSpec,
+    CircuitState,
+    FailureCount,
+    FailureRate,
+    InvalidTurn,
+    Turn,
+)
+
+CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
+STEADY = Backoff(min_s=10.0, max_s=80.0, jitter=0.0)
+EVEN = 0.5
+"""The chance at which jitter changes nothing."""
+
+
+def circuit(limit=3, **options):
+    """A circuit that opens after `limit` failures, for 10 s at first."""
+    options.setdefault("trip", FailureCount(limit))
+    return Circuit(CircuitSpec(**{"reset": STEADY, **options}))
+
+
+def fail(target, now, times=1):
+    """So many calls that fail at once."""
+    for _ in range(times):
+        target.settle(target.admit(now), True, now, EVEN)
+
+
+def succeed(target, now, times=1):
+    """So many calls that go well at once."""
+    for _ in range(times):
+        target.settle(target.admit(now), False, now, EVEN)
+
+
+def test_a_closed_circuit_lets_every_call_pass():
+    """However many at once."""
+    target = circuit()
+    assert all(target.admit(0.0) for _ in range(100))
+    assert target.state(0.0) is CLOSED
+
+
+def test_it_opens_at_the_limit_of_failures_and_not_before():
+    """The count can be read."""
+    target = circuit(limit=3)
+    fail(target, 0.0, 2)
+    assert (target.state(0.0), target.failures(0.0)) == (CLOSED, 2)
+    fail(target, 0.0)
+    assert (target.state(0.0), target.failures(0.0)) == (OPEN, 0)
+
+
+def test_a_success_forgets_the_failures_before_it():
+    """Only those in a row count."""
+    target = circuit(limit=3)
+    fail(target, 0.0, 2)
+    succeed(target, 0.0)
+    assert target.failures(0.0) == 0
+    fail(target, 0.0, 2)
+    assert target.state(0.0) is CLOSED
+
+
+def test_failures_older_than_the_window_are_forgotten():
+    """Two a minute apart are no trend."""
+    target = circuit(trip=FailureCount(2, window_s=60.0))
+    fail(target, 0.0)
+    fail(target, 61.0)
+    assert target.state(61.0) is CLOSED
+    fail(target, 121.0)
+    assert target.state(121.0) is OPEN
+
+
+def test_an_open_circuit_refuses_and_says_for_how_long():
+    """More than zero, and at most the reset timeout."""
+    target = circuit(limit=1)
+    fail(target, 100.0)
+    assert target.admit(100.0) is None
+    assert target.retry_after_s(100.0) == 10.0
+    assert target.retry_after_s(107.0) == 3.0
+    assert target.admit(109.999) is None
+
+
+def test_what_is_noted_while_open_changes_nothing():
+    """Neither good nor bad."""
+    target = circuit(limit=1)
+    fail(target, 0.0)
+    target.note(False, 1.0, EVEN)
+    target.note(True, 1.0, EVEN)
+    assert target.state(1.0) is OPEN
+    assert target.retry_after_s(1.0) == 9.0
+
+
+def test_after_the_reset_timeout_one_call_passes_and_closes_it():
+    """Others are refused meanwhile; there is nothing to wait for but that call."""
+    target = circuit(limit=1)
+    fail(target, 0.0)
+    assert target.state(10.0) is HALF_OPEN
+    trial = target.admit(10.0)
+    assert target.admit(10.0) is None
+    assert target.retry_after_s(10.0) == 0.0
+    target.settle(trial, False, 11.0, EVEN)
+    assert target.state(11.0) is CLOSED
+
+
+def test_a_trial_that_fails_opens_it_again_for_longer():
+    """Up to the maximum; and from the minimum again once it was closed."""
+    target = circuit(limit=1)
+    fail(target, 0.0)
+    now, waits = 0.0, []
+    for _ in range(5):
+        waits.append(target.retry_after_s(now))
+        now += waits[-1]
+        fail(target, now)
+    assert waits == [10.0, 20.0, 40.0, 80.0, 80.0]
+    now += target.retry_after_s(now)
+    succeed(target, now)
+    fail(target, now)
+    assert target.retry_after_s(now) == 10.0
+
+
+@pytest.mark.parametrize(("chance", "wait_s"), [(0.0, 8.0), (0.5, 10.0), (1.0, 12.0)])
+def test_the_reset_timeout_has_jitter(chance, wait_s):
+    """By the chance handed in, so that many breakers do not come back at once."""
+    target = circuit(limit=1, reset=Backoff(min_s=10.0, max_s=80.0, jitter=0.2))
+    target.settle(target.admit(0.0), True, 0.0, chance)
+    assert target.retry_after_s(0.0) == pytest.approx(wait_s)
+
+
+def test_several_trials_pass_at_once_and_all_must_go_well():
+    """No more than that many, also when some are back already."""
+    target = circuit(limit=1, trials=3)
+    fail(target, 0.0)
+    trials = [target.admit(10.0) for _ in range(3)]
+    assert all(trials)
+    target.settle(trials[0], False, 10.0, EVEN)
+    assert target.admit(10.0) is None
+    target.settle(trials[1], False, 10.0, EVEN)
+    assert target.state(10.0) is HALF_OPEN
+    target.settle(trials[2], False, 10.0, EVEN)
+    assert target.state(10.0) is CLOSED
+
+
+def test_one_of_several_trials_that_fails_opens_it():
+    """What the others find out then is too late to matter."""
+    target = circuit(limit=1, trials=3)
+    fail(target, 0.0)
+    trials = [target.admit(10.0) for _ in range(3)]
+    target.settle(trials[0], True, 10.0, EVEN)
+    assert target.state(10.0) is OPEN
+    for trial in trials[1:]:
+        target.settle(trial, False, 10.0, EVEN)
+    assert target.retry_after_s(10.0) == 20.0
+
+
+def test_a_dropped_trial_gives_its_place_back():
+    """And counts neither way."""
+    target = circuit(limit=1)
+    fail(target, 0.0)
+    for _ in range(3):
+        trial = target.admit(10.0)
+        assert trial is not None
+        target.drop(trial)
+        assert target.state(10.0) is HALF_OPEN
+    succeed(target, 10.0)
+    assert target.state(10.0) is CLOSED
+
+
+def test_a_dropped_call_of_a_closed_circuit_counts_neither_way():
+    """The failures in a row go on."""
+    target = circuit(limit=2)
+    fail(target, 0.0)
+    target.drop(target.admit(0.0))
+    assert target.failures(0.0) == 1
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_call_from_before_the_circuit_opened_says_nothing_about_now(failed):
+    """It neither closes nor opens a half-open one, nor takes the place of its trial."""
+    target = circuit(limit=1)
+    old = target.admit(0.0)
+    fail(target, 0.0)
+    assert target.state(10.0) is HALF_OPEN
+    target.settle(old, failed, 10.0, EVEN)
+    assert target.state(10.0) is HALF_OPEN
+    assert target.admit(10.0) is not None
+    assert target.admit(10.0) is None
+
+
+@pytest.mark.parametrize(("failed", "state"), [(False, CLOSED), (True, OPEN)])
+def test_what_is_noted_decides_a_half_open_circuit(failed, state):
+    """As a trial would."""
+    target = circuit(limit=1)
+    fail(target, 0.0)
+    target.note(failed, 10.0, EVEN)
+    assert target.state(10.0) is state
+
+
+def test_a_slow_call_is_a_failure_whatever_it_returned():
+    """Exactly the limit is not slow."""
+    target = circuit(limit=1, slow_call_s=2.0)
+    target.settle(target.admit(0.0), False, 2.0, EVEN)
+    assert target.state(2.0) is CLOSED
+    target.settle(target.admit(2.0), False, 4.5, EVEN)
+    assert target.state(4.5) is OPEN
+
+
+def test_a_rate_opens_it_at_its_share_of_enough_calls():
+    """Not before there are enough, and not below the share."""
+    target = circuit(trip=FailureRate(0.5, window_s=10.0, min_calls=10))
+    fail(target, 0.0, 5)
+    succeed(target, 0.0, 4)
+    assert target.state(0.0) is CLOSED
+    succeed(target, 0.0)
+    assert target.state(0.0) is OPEN
+
+
+def test_a_rate_forgets_what_is_older_than_its_window():
+    """To a tenth of it."""
+    target = circuit(trip=FailureRate(0.5, window_s=10.0, min_calls=4))
+    fail(target, 0.0, 3)
+    succeed(target, 11.0, 3)
+    assert target.failures(11.0) == 0
+    fail(target, 11.5, 2)
+    assert (target.state(11.5), target.failures(11.5)) == (CLOSED, 2)
+    fail(target, 12.0)
+    assert target.state(12.0) is OPEN
+
+
+def test_a_rate_uses_bounded_memory():
+    """However many calls."""
+    target = circuit(trip=FailureRate(1.0, window_s=10.0, min_calls=10))
+    for number in range(10_000):
+        succeed(target, number / 100)
+    assert len(target._tally._slices) == 10
+
+
+def test_which_errors_count_is_chosen_by_kind():
+    """Excused ones mean that the other side answered; of a group, one that counts is enough."""
+    spec = CircuitSpec(counts=(OSError, ValueError), excuses=(FileNotFoundError,))
+    assert spec.is_failure(ConnectionError())
+    assert not spec.is_failure(FileNotFoundError())
+    assert not spec.is_failure(KeyError())
+    assert spec.is_failure(ExceptionGroup("g", [KeyError(), ValueError()]))
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong"),
+    [
+        (lambda: FailureCount(0), "limit"),
+        (lambda: FailureCount(True), "limit"),
+        (lambda: FailureCount(1, 0.0), "window_s"),
+        (lambda: FailureRate(0.0), "share"),
+        (lambda: FailureRate(1.1), "share"),
+        (lambda: FailureRate(window_s=math.inf), "window_s"),
+        (lambda: FailureRate(window_s=math.nan), "window_s"),
+        (lambda: FailureRate(min_calls=0), "min_calls"),
+        (lambda: CircuitSpec(trials=0), "trials"),
+        (lambda: CircuitSpec(slow_call_s=-1.0), "slow_call_s"),
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused(make, wrong):
+    """The error names the field."""
+    with pytest.raises(InvalidSpec) as caught:
+        make()
+    assert caught.value.field == wrong
+
+
+def test_every_turn_the_circuit_takes_is_in_the_table():
+    """And a turn that is not is an error."""
+    assert set(TRANSITIONS.values()) == set(CircuitState)
+    with pytest.raises(InvalidTurn, match="mend cannot happen while closed"):
+        circuit()._take(Turn.MEND)
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Calls begin, end, fail and are dropped in any order, and time goes on."""
+
+    def __init__(self):
+        super().__init__()
+        self.target = circuit(limit=2, trials=2)
+        self.now = 0.0
+        self.open = []
+
+    @rule()
+    def admit(self):
+        permit = self.target.admit(self.now)
+        assert (permit is None) <= (self.target.state(self.now) is not CLOSED)
+        if permit is not None:
+            self.open.append(permit)
+
+    @precondition(lambda self: self.open)
+    @rule(failed=st.booleans(), which=st.integers(0, 1000))
+    def settle(self, failed, which):
+        self.target.settle(self.open.pop(which % len(self.open)), failed, self.now, EVEN)
+
+    @precondition(lambda self: self.open)
+    @rule(which=st.integers(0, 1000))
+    def drop(self, which):
+        self.target.drop(self.open.pop(which % len(self.open)))
+
+    @rule(seconds=st.sampled_from([0.5, 5.0, 100.0]))
+    def wait(self, seconds):
+        self.now += seconds
+
+    @invariant()
+    def trials_are_bounded(self):
+        if self.target.state(self.now) is HALF_OPEN:
+            mine = [permit for permit in self.open if permit.period == self.target._period]
+            assert len(mine) == self.target._in_flight
+            assert len(mine) + self.target._mended <= 2
+
+    @invariant()
+    def it_never_stays_shut(self):
+        assert self.target.retry_after_s(self.now) <= 80.0
+        if not self.open and self.target.state(self.now) is HALF_OPEN:
+            permit = self.target.admit(self.now)
+            assert permit is not None
+            self.target.drop(permit)
+
+
+TestAnyHistory = pytest.mark.slow(AnyHistory.TestCase)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 5)), max_size=60))
+def test_a_count_opens_exactly_when_so_many_failed_in_a_row_in_time(calls):
+    """Against a plain reading of the rule."""
+    target = circuit(trip=FailureCount(3, window_s=6.0))
+    now, row = 0.0, []
+    for failed, wait_s in calls:
+        now += wait_s
+        target.settle(target.admit(now), failed, now, EVEN)
+        row = [*row, now] if failed else []
+        if len([at for at in row if now - at <= 6.0]) >= 3:
+            assert target.state(now) is OPEN
+            return
+        assert target.state(now) is CLOSED

@@ -1,0 +1,423 @@
+import math
+import pickle
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    ActorCrashed,
+    ActorDied,
+    ActorSystem,
+    AlreadyStarted,
+    AutoShutdown,
+    Backoff,
+    ChildSpec,
+    Crashed,
+    InvalidSpec,
+    Killed,
+    Normal,
+    Shutdown,
+    Supervision,
+    Supervisor,
+    Terminated,
+    UnhandledMessage,
+)
+from actors.behaviours.course import JobState
+from actors.behaviours.job import AttemptTimeout, GetJob, Job, JobCancelled, JobFailed, JobTimedOut, job
+from actors.behaviours.progress import report
+from actors.behaviours.retry import Retry
+from actors.testing import Probe
+from tests.actors.troupe import Read, Run, player, settled
+
+STEADY = Backoff(min_s=1.0, max_s=10.0, jitter=0.0)
+THRICE = Retry(3, STEADY)
+
+
+async def add(a, b, takes_s=1.0):
+    """A job that goes well."""
+    await trio.sleep(takes_s)
+    return a + b
+
+
+class Flaky:
+    """Fails with each of its errors, in turn, then returns how often it was called; keeps the times of the calls."""
+
+    def __init__(self, *errors, takes_s=0.0):
+        self.errors = list(errors)
+        self.takes_s = takes_s
+        self.times = []
+
+    async def __call__(self):
+        self.times.append(trio.current_time())
+        await trio.sleep(self.takes_s)
+        if self.errors:
+            raise self.errors.pop(0)
+        return len(self.times)
+
+
+async def test_a_job_gives_its_result_to_everybody_who_waits(autojump_clock, system):
+    """Before it ended, and as often as they like after that."""
+    started = await Job.start(system, "sum", add, 1, 2)
+    results = []
+
+    async def wait():
+        results.append(await started.result())
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(wait)
+    assert results == [3, 3, 3]
+    assert started.state is JobState.DONE
+    assert await started.ref.wait_stopped() == Normal()
+    assert await started.result() == 3
+    assert trio.current_time() == 1.0
+
+
+async def test_starting_a_job_does_not_wait_for_it(autojump_clock, system):
+    """Its states can be followed, and its name is taken while it works."""
+    flaky = Flaky(OSError(), takes_s=1.0)
+    started = await Job.start(system, "flaky", flaky, retry=THRICE)
+    states = []
+    for _ in range(4):
+        await trio.sleep(0.8)
+        states.append((started.state.value, started.attempt))
+    assert states == [("running", 1), ("retrying", 1), ("running", 2), ("done", 2)]
+
+    waiting = await Job.start(system, "waiting", trio.sleep_forever)
+    with pytest.raises(AlreadyStarted):
+        await Job.start(system, "waiting", trio.sleep_forever)
+    assert waiting.ref.path == "/test/waiting"
+
+
+async def test_a_job_that_has_not_begun_is_pending(autojump_clock, system):
+    """It begins when its actor first runs."""
+    started = await Job.start(system, "sum", add, 1, 2)
+    assert (started.state, started.attempt) == (JobState.PENDING, 0)
+
+
+@pytest.mark.promise("restart.backoff-growth")
+async def test_a_job_that_fails_is_tried_again_with_growing_delays(autojump_clock, system):
+    """Until it goes well."""
+    flaky = Flaky(OSError(), OSError())
+    started = await Job.start(system, "flaky", flaky, retry=THRICE)
+    assert await started.result() == 3
+    assert flaky.times == [0.0, 1.0, 3.0]
+
+
+@pytest.mark.promise("bitten.failures-reach-owner")
+async def test_a_job_that_fails_too_often_says_so_with_the_cause_of_each_attempt(autojump_clock, system, events):
+    """To those who wait, to its supervisor, and to those who watch its actor."""
+    errors = [OSError("1"), ValueError("2"), KeyError("3")]
+    probe = await Probe.open(system)
+    started = await Job.start(system, "flaky", Flaky(*errors), retry=THRICE)
+    await probe.watch(started.ref)
+    with pytest.raises(JobFailed) as caught:
+        await started.result()
+    assert (caught.value.path, caught.value.attempts, list(caught.value.causes)) == ("/test/flaky", 3, errors)
+    assert caught.value.__cause__ is errors[-1]
+    assert str(caught.value) == "/test/flaky gave up after attempt 3: OSError, ValueError, KeyError"
+    assert isinstance(caught.value, RuntimeError)
+    assert started.state is JobState.FAILED
+    ended = await probe.expect(Terminated)
+    assert isinstance(ended.reason, Crashed)
+    assert isinstance(ended.reason.error, JobFailed)
+    (crash,) = [event for event in events if isinstance(event, ActorCrashed)]
+    assert (crash.path, crash.decision.value) == ("/test/flaky", "stop")
+
+
+async def test_each_caller_gets_an_error_of_its_own(autojump_clock, system):
+    """Raising one in many tasks would mix their tracebacks."""
+    started = await Job.start(system, "flaky", Flaky(OSError()))
+    caught = []
+    for _ in range(2):
+        with pytest.raises(JobFailed) as error:
+            await started.result()
+        caught.append(error.value)
+    assert caught[0] is not caught[1]
+    assert caught[0].causes == caught[1].causes
+
+
+async def test_only_errors_that_may_pass_are_retried(autojump_clock, system):
+    """A bug fails at once."""
+    flaky = Flaky(OSError(), ValueError("bug"), OSError())
+    started = await Job.start(system, "flaky", flaky, retry=Retry(9, STEADY, on=(OSError,)))
+    with pytest.raises(JobFailed) as caught:
+        await started.result()
+    assert caught.value.attempts == 2
+    assert len(flaky.times) == 2
+
+
+async def test_the_error_of_a_nursery_is_told_as_it_is(autojump_clock, system):
+    """Not as a group of one."""
+
+    async def work():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Flaky(OSError("inner")))
+
+    started = await Job.start(system, "nursery", work)
+    with pytest.raises(JobFailed) as caught:
+        await started.result()
+    assert [str(cause) for cause in caught.value.causes] == ["inner"]
+
+
+async def test_an_attempt_that_takes_too_long_is_cancelled_and_may_be_retried(autojump_clock, system):
+    """It is a failure like any other."""
+    flaky = Flaky(takes_s=5.0)
+    started = await Job.start(system, "slow", flaky, retry=Retry(2, STEADY), attempt_timeout_s=2.0)
+    with pytest.raises(JobFailed) as caught:
+        await started.result()
+    assert flaky.times == [0.0, 3.0]
+    assert trio.current_time() == 5.0
+    assert [(cause.attempt, cause.timeout_s) for cause in caught.value.causes] == [(1, 2.0), (2, 2.0)]
+    assert all(isinstance(cause, trio.TooSlowError) for cause in caught.value.causes)
+
+
+@pytest.mark.parametrize("timeout_s", [2.5, 3.5])
+async def test_a_deadline_holds_over_all_attempts(autojump_clock, system, timeout_s):
+    """Whether it comes in an attempt or between two; the causes so far are kept."""
+    flaky = Flaky(*[OSError()] * 9, takes_s=1.0)
+    started = await Job.start(system, "flaky", flaky, retry=Retry(9, STEADY), timeout_s=timeout_s)
+    with pytest.raises(JobTimedOut) as caught:
+        await started.result()
+    assert trio.current_time() == timeout_s
+    assert (caught.value.timeout_s, len(caught.value.causes)) == (timeout_s, len(flaky.times) - (timeout_s == 2.5))
+    assert isinstance(caught.value, trio.TooSlowError)
+    assert started.state is JobState.TIMED_OUT
+    assert isinstance(await started.ref.wait_stopped(), Crashed)
+
+
+async def test_a_job_can_be_cancelled_while_it_works_and_while_it_waits(autojump_clock, system):
+    """Its clean-up is over when that returns."""
+    cleaned = []
+
+    async def work():
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+            cleaned.append(trio.current_time())
+
+    started = await Job.start(system, "work", work)
+    await settled()
+    await started.cancel()
+    assert cleaned == [1.0]
+    with pytest.raises(JobCancelled) as caught, trio.fail_after(9):
+        await started.result()
+    assert (caught.value.path, caught.value.reason) == ("/test/work", Shutdown())
+    assert started.state is JobState.CANCELLED
+    await started.cancel()
+
+    flaky = await Job.start(system, "flaky", Flaky(OSError()), retry=THRICE)
+    await trio.sleep(0.5)
+    await flaky.cancel()
+    with pytest.raises(JobCancelled):
+        await flaky.result()
+
+
+async def test_cancelling_a_job_that_ended_changes_nothing(autojump_clock, system):
+    """Its result stays."""
+    started = await Job.start(system, "sum", add, 1, 2)
+    assert await started.result() == 3
+    await started.cancel()
+    assert await started.result() == 3
+
+
+@pytest.mark.promise("bitten.failures-reach-owner")
+@pytest.mark.parametrize("begun", [True, False])
+async def test_the_end_of_its_supervisor_is_no_silence(autojump_clock, system, begun):
+    """Who waits is told, whether the supervisor is stopped or killed."""
+    for end, reason in (("stop", Shutdown()), ("kill", Killed())):
+        parent = await system.spawn(ChildSpec(end, Supervisor))
+        started = await Job.start(parent, "work", trio.sleep_forever)
+        if begun:
+            await settled()
+        if end == "stop":
+            await parent.stop()
+        else:
+            parent.kill()
+        with pytest.raises(JobCancelled) as caught, trio.fail_after(9):
+            await started.result()
+        assert caught.value.reason == reason
+
+
+async def test_the_end_of_the_system_is_no_silence(autojump_clock):
+    """Also when it is cancelled."""
+    with trio.move_on_after(1):
+        async with ActorSystem("s") as system:
+            started = await Job.start(system, "work", trio.sleep_forever)
+            await trio.sleep_forever()
+    with pytest.raises(JobCancelled), trio.fail_after(9):
+        await started.result()
+
+
+async def test_a_result_in_the_moment_of_the_end_is_not_lost(autojump_clock, system):
+    """It is either there or cancelled, never silent, whichever comes first in that moment."""
+    seen = set()
+    for number in range(30):
+        gate = trio.Event()
+        work = gate.wait if number % 2 else partial(_fail_after, gate)
+        started = await Job.start(system, f"job{number}", work)
+        await settled()
+        gate.set()
+        await started.cancel()
+        seen.add(started.state)
+        with trio.fail_after(1):
+            try:
+                await started.result()
+            except (JobFailed, JobCancelled):
+                continue
+    assert seen <= {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
+
+
+async def _fail_after(gate):
+    await gate.wait()
+    raise OSError
+
+
+@pytest.mark.parametrize("how", ["system", "context", "reference"])
+async def test_a_job_starts_under_whoever_can_have_children(autojump_clock, system, how):
+    """A system, an actor by its context, or by its reference."""
+    ref = await system.spawn(player("a", supervision=Supervision()))
+    if how == "context":
+        started = await ref.ask(Run(lambda context: Job.start(context, "sum", add, 1, 2)))
+    else:
+        started = await Job.start(system if how == "system" else ref, "sum", add, 1, 2)
+    assert started.ref.path == ("/test/sum" if how == "system" else "/test/a/sum")
+    assert await started.result() == 3
+
+
+async def test_progress_is_followed_to_the_end(autojump_clock, system):
+    """From the task of the job and those it starts; the latest is kept."""
+
+    async def work():
+        report("begun")
+        await trio.sleep(1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(half)
+        await trio.sleep(1)
+
+    async def half():
+        report(50)
+
+    started = await Job.start(system, "work", work)
+    assert started.progress is None
+    with trio.fail_after(9):
+        assert [(value, trio.current_time()) async for value in started.updates()] == [("begun", 0.0), (50, 1.0)]
+    assert trio.current_time() == 2.0
+    assert (started.progress, started.state) == (50, JobState.DONE)
+    report("nobody")
+    assert started.progress == 50
+
+
+async def test_the_progress_of_a_job_that_is_cancelled_ends(autojump_clock, system):
+    """Nobody waits for more."""
+    started = await Job.start(system, "work", trio.sleep_forever)
+    await settled()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(started.cancel)
+        with trio.fail_after(9):
+            assert [value async for value in started.updates()] == []
+
+
+async def test_a_job_of_a_spec_runs_with_its_supervisor_and_stays_to_be_asked(autojump_clock, system):
+    """For a minute after it went well; the job itself tells the result for ever."""
+    parent = await system.spawn(ChildSpec("sup", lambda: Supervisor([job("sum", add, 1, 2), player("b")])))
+    ref = system.find("/test/sup/sum")
+    await trio.sleep(50)
+    asked = await ref.ask(GetJob())
+    assert await asked.result() == 3
+    assert await ref.wait_stopped() == Normal()
+    assert trio.current_time() == 61.0
+    assert await asked.result() == 3
+    assert [child.path for child in parent.children()] == ["/test/sup/b"]
+
+
+async def test_a_job_of_a_spec_runs_again_with_the_next_incarnation_of_its_supervisor(autojump_clock, system):
+    """As a new job: the one before was cancelled."""
+    spec = job("sum", add, 1, 2)
+    parent = await system.spawn(ChildSpec("sup", lambda: Supervisor([spec])))
+    first = await system.find("/test/sup/sum").ask(GetJob())
+    parent.kill()
+    await settled()
+    second = await system.find("/test/sup/sum").ask(GetJob())
+    with pytest.raises(JobCancelled):
+        await first.result()
+    assert await second.result() == 3
+
+
+async def test_a_failed_job_of_a_spec_crashes_at_once_and_its_error_stays(autojump_clock, system):
+    """As the cause of what a late asker gets."""
+    ref = await system.spawn(job("flaky", Flaky(OSError("1"))))
+    await settled()
+    with pytest.raises(ActorDied) as caught:
+        await ref.ask(GetJob())
+    assert isinstance(caught.value.__cause__, JobFailed)
+
+
+async def test_a_significant_job_ends_its_supervisor_in_order(autojump_clock, system):
+    """When it is over."""
+    spec = ChildSpec(
+        "sup",
+        lambda: Supervisor([job("sum", add, 1, 2, significant=True, keep_s=2.0)], auto_shutdown=AutoShutdown.ANY),
+    )
+    parent = await system.spawn(spec)
+    ref = parent.children()[0]
+    await ref.wait_stopped()
+    assert trio.current_time() == 3.0
+
+
+async def test_what_a_job_is_not_asked_for_is_unhandled(autojump_clock, system):
+    """It knows one question."""
+    ref = await system.spawn(job("work", trio.sleep_forever))
+    with pytest.raises(UnhandledMessage):
+        await ref.ask(Read())
+    with pytest.raises(UnhandledMessage):
+        await (await Job.start(system, "other", trio.sleep_forever)).ref.ask(Read())
+
+
+@pytest.mark.promise("watch.tables-empty")
+async def test_a_job_leaves_nothing_behind(autojump_clock, system):
+    """No task, no timer."""
+    await settled()
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    for name, work in (("sum", partial(add, 1, 2)), ("flaky", Flaky(OSError()))):
+        started = await Job.start(system, name, work, retry=THRICE, timeout_s=100, attempt_timeout_s=50)
+        await started.result()
+        await started.ref.wait_stopped()
+    await settled()
+    assert trio.lowlevel.current_statistics().tasks_living == tasks
+    assert len(system.timers) == 0
+
+
+@pytest.mark.promise("start.invalid-specs")
+def test_two_jobs_of_one_name_are_refused():
+    """They are children like any other."""
+    with pytest.raises(InvalidSpec, match="twice"):
+        Supervisor([job("a", trio.sleep, 1), job("a", trio.sleep, 2)])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        JobFailed("/a", (OSError("1"), ValueError("2"))),
+        JobTimedOut("/a", 3.0, (OSError("1"),)),
+        JobCancelled("/a", Killed()),
+        AttemptTimeout("/a", 2, 3.0),
+    ],
+)
+def test_errors_survive_pickling(error):
+    """With their fields."""
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert math.isfinite(getattr(copy, "timeout_s", 0.0))
+
+
+def test_an_error_of_many_attempts_stays_readable():
+    """It names the last five."""
+    assert str(JobFailed("/a", (OSError(),) * 7 + (KeyError(),))).endswith(
+        "after attempt 8: … OSError, OSError, OSError, OSError, KeyError"
+    )

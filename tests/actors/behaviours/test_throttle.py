@@ -1,0 +1,443 @@
+import contextvars
+import math
+
+import pytest
+import trio
+import trio.testing
+from attrs import frozen
+
+from actors import (
+    ActorDied,
+    ActorSystem,
+    Ask,
+    AskTimeout,
+    ChildSpec,
+    Crashed,
+    InvalidSpec,
+    Killed,
+    MailboxFull,
+    Overflow,
+    Restart,
+    Shutdown,
+    StopMode,
+)
+from actors.behaviours.bucket import Buckets, Rate
+from actors.behaviours.throttle import ReadThrottle, Throttle, ThrottleStatistics
+from tests.actors.troupe import settled
+
+
+@frozen
+class Send(Ask[str]):
+    """A request to be answered with its own word, after some seconds."""
+
+    word: str
+    takes_s: float = 0.0
+
+
+@frozen
+class Commit(Send):
+    must_finish = True
+
+
+class Post:
+    """Work that keeps a diary of what was started, ended and cut off, with the times."""
+
+    def __init__(self):
+        self.diary = []
+
+    def note(self, event, word):
+        self.diary.append((event, word, trio.current_time()))
+
+    async def work(self, message):
+        word = message.word if isinstance(message, Send) else message
+        self.note("start", word)
+        if word.startswith("bad"):
+            raise ValueError(word)
+        try:
+            await trio.sleep(message.takes_s if isinstance(message, Send) else 5 * word.startswith("slow"))
+        except trio.Cancelled:
+            self.note("cut", word)
+            raise
+        self.note("end", word)
+        return word.upper()
+
+    def times(self, event="start"):
+        """When which word came to this."""
+        return [(word, at) for happened, word, at in self.diary if happened == event]
+
+
+@pytest.fixture
+def post():
+    """A diary of work."""
+    return Post()
+
+
+async def spawn(system, post, rate=None, *, spec=None, max_keys=1024, **options):
+    """A throttle that keeps its buckets over restarts."""
+    buckets = Buckets(rate or Rate(1.0), max_keys=max_keys)
+    return await system.spawn(ChildSpec("t", lambda: Throttle(post.work, buckets, **options), **(spec or {})))
+
+
+async def test_told_messages_are_delayed_to_the_rate_and_keep_their_order(autojump_clock, system, post):
+    """None is lost; the first goes at once."""
+    ref = await spawn(system, post)
+    for word in "abc":
+        ref.tell(word)
+    await trio.sleep(10)
+    assert post.times() == [("a", 0.0), ("b", 1.0), ("c", 2.0)]
+    assert system.dead_letters.count == 0
+
+
+async def test_a_burst_goes_at_once_after_a_quiet_time(autojump_clock, system, post):
+    """And the rest at the rate."""
+    ref = await spawn(system, post, Rate(2.0, burst=3))
+    for word in "abcde":
+        ref.tell(word)
+    await trio.sleep(10)
+    assert post.times() == [("a", 0.0), ("b", 0.0), ("c", 0.0), ("d", 0.5), ("e", 1.0)]
+
+
+async def test_requests_are_delayed_too_and_get_what_the_work_returns(autojump_clock, system, post):
+    """Or the error it raises; the throttle lives on."""
+    ref = await spawn(system, post)
+    assert await ref.ask(Send("a")) == "A"
+    with pytest.raises(ValueError, match="bad"):
+        await ref.ask(Send("bad"))
+    assert await ref.ask(Send("c")) == "C"
+    assert trio.current_time() == 2.0
+
+
+async def test_keys_have_rates_of_their_own(autojump_clock, system, post):
+    """One that waits holds up no other."""
+    ref = await spawn(system, post, key=lambda word: word[0])
+    for word in ("a1", "a2", "b1", "a3", "b2"):
+        ref.tell(word)
+    await trio.sleep(10)
+    assert post.times() == [("a1", 0.0), ("b1", 0.0), ("a2", 1.0), ("b2", 1.0), ("a3", 2.0)]
+
+
+async def test_the_table_of_keys_is_bounded_and_forgets_the_idle(autojump_clock, system, post):
+    """A key too many waits until another is idle."""
+    ref = await spawn(system, post, key=lambda word: word, max_keys=2)
+    for word in "abc":
+        ref.tell(word)
+    await trio.sleep(10)
+    assert post.times() == [("a", 0.0), ("b", 0.0), ("c", 1.0)]
+    assert (await ref.ask(ReadThrottle())).keys == 1
+
+
+async def test_no_more_than_so_many_are_in_work_at_once(autojump_clock, system, post):
+    """Whatever the rate allows; they start in their order."""
+    ref = await spawn(system, post, Rate(1000.0, burst=10), at_once=2)
+    for word in ("slow1", "slow2", "slow3", "d"):
+        ref.tell(word)
+    await trio.sleep(20)
+    assert post.times() == [("slow1", 0.0), ("slow2", 0.0), ("slow3", 5.0), ("d", 5.0)]
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_the_time_of_a_request_goes_on_while_it_waits(autojump_clock, system, post):
+    """One that timed out, or was cancelled, is never started and takes no token."""
+    ref = await spawn(system, post, Rate(0.1))
+    ref.tell("first")
+    with pytest.raises(AskTimeout) as caught:
+        await ref.ask(Send("late"), timeout_s=5.0)
+    assert caught.value.path == "/test/t"
+    with trio.move_on_after(1):
+        await ref.ask(Send("cancelled"), timeout_s=math.inf)
+    ref.tell("last")
+    await trio.sleep(30)
+    assert post.times() == [("first", 0.0), ("last", 10.0)]
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_work_that_nobody_waits_for_any_more_is_cancelled(autojump_clock, system, post):
+    """Within a quarter of a second, and only that; a request that must finish does."""
+    ref = await spawn(system, post, Rate(1000.0, burst=10), at_once=3)
+    ref.tell("slow")
+    with trio.move_on_after(1):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ref.ask, Send("cut", 4.0))
+            nursery.start_soon(ref.ask, Commit("kept", 4.0))
+    await trio.sleep(10)
+    ((word, at),) = post.times("cut")
+    assert word == "cut"
+    assert 1.0 <= at <= 1.25
+    assert post.times("end") == [("kept", 4.0), ("slow", 5.0)]
+
+
+@pytest.mark.promise("bitten.every-drop-counted", "mailbox.policies")
+@pytest.mark.parametrize(
+    ("overflow", "done", "lost"),
+    [(Overflow.DROP_NEWEST, ["a", "b", "c"], "d"), (Overflow.DROP_OLDEST, ["a", "c", "d"], "b")],
+)
+async def test_what_finds_no_room_is_refused_by_the_policy(autojump_clock, system, post, overflow, done, lost):
+    """A told message becomes a dead letter, and is counted."""
+    ref = await spawn(system, post, backlog=2, overflow=overflow)
+    for word in "abcd":
+        ref.tell(word)
+        await settled()
+    await trio.sleep(10)
+    assert [word for word, _ in post.times()] == done
+    assert [(letter.lane, letter.message, letter.why) for letter in system.dead_letters] == [
+        ("backlog", lost, "overflow")
+    ]
+    assert (await ref.ask(ReadThrottle())).refused == 1
+
+
+async def test_a_request_that_finds_no_room_fails_at_once(autojump_clock, system, post):
+    """Its caller is told, so there is no dead letter."""
+    ref = await spawn(system, post, backlog=1)
+    ref.tell("a")
+    await settled()
+    ref.tell("b")
+    with pytest.raises(MailboxFull) as caught:
+        await ref.ask(Send("c"))
+    assert (caught.value.lane, caught.value.capacity) == ("backlog", 1)
+    assert trio.current_time() == 0.0
+    assert system.dead_letters.count == 0
+
+
+async def test_the_places_of_requests_given_up_are_free_again(autojump_clock, system, post):
+    """Within a quarter of a second, also while nothing may go."""
+    ref = await spawn(system, post, Rate(0.01), backlog=1)
+    ref.tell("a")
+    await settled()
+    with trio.move_on_after(1.1):
+        await ref.ask(Send("b"))
+    await trio.sleep(0.25)
+    ref.tell("c")
+    numbers = await ref.ask(ReadThrottle())
+    assert (numbers.waiting, numbers.refused) == (1, 0)
+
+
+async def test_refusing_a_request_that_was_given_up_counts_for_nothing(autojump_clock, system, post):
+    """It is no loss, and no late answer."""
+    ref = await spawn(system, post, Rate(0.01), backlog=1, overflow=Overflow.DROP_OLDEST)
+    ref.tell("a")
+    await settled()
+    with trio.move_on_after(1.1):
+        await ref.ask(Send("b"))
+    ref.tell("c")
+    numbers = await ref.ask(ReadThrottle())
+    assert (numbers.waiting, numbers.refused) == (1, 0)
+    assert system.late_replies == 0
+
+
+async def test_a_throttle_in_numbers(autojump_clock, system, post):
+    """What waits, is in work, was started and refused."""
+    ref = await spawn(system, post, backlog=1, key=lambda word: word[0])
+    for word in ("slow", "s2", "x1"):
+        ref.tell(word)
+        await settled()
+    assert await ref.ask(ReadThrottle()) == ThrottleStatistics(waiting=1, in_work=1, keys=1, started=1, refused=1)
+
+
+@pytest.mark.promise("peers.restart-gap")
+async def test_an_error_over_a_told_message_crashes_the_actor_and_what_waits_outlives_it(autojump_clock, system, post):
+    """In its order, requests too; the failed message is not repeated, and there is no new burst."""
+    ref = await spawn(system, post, Rate(1.0, burst=2))
+    answers = []
+    async with trio.open_nursery() as nursery:
+        ref.tell("a")
+        ref.tell("bad")
+        ref.tell("c")
+        await settled()
+
+        @nursery.start_soon
+        async def caller():
+            answers.append(await ref.ask(Send("d"), timeout_s=100))
+
+        await trio.sleep(5)
+        ref.tell("e")
+    assert post.times() == [("a", 0.0), ("bad", 0.0), ("c", 1.0), ("d", 2.0)]
+    assert answers == ["D"]
+    await trio.sleep(1)
+    assert post.times()[-1] == ("e", 5.0)
+    assert system.dead_letters.count == 0
+
+
+async def test_work_beside_one_that_crashes_is_finished(autojump_clock, system, post):
+    """It is innocent; the crash is told with the error."""
+    ref = await spawn(system, post, Rate(1000.0, burst=9), at_once=2, spec={"restart": Restart.TEMPORARY}, finish_s=9.0)
+    ref.tell("slow")
+    ref.tell("bad")
+    exit_ = await ref.wait_stopped()
+    assert isinstance(exit_, Crashed)
+    assert isinstance(exit_.error, ValueError)
+    assert post.times("end") == [("slow", 5.0)]
+
+
+@pytest.mark.promise("bitten.three-stops", "stop.queue")
+@pytest.mark.parametrize("mode", [StopMode.NOW, StopMode.AFTER_MESSAGE])
+async def test_a_stop_leaves_what_waits(autojump_clock, system, post, mode):
+    """Told messages become dead letters, callers are told; what is in work may finish."""
+    ref = await spawn(system, post)
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def worked():
+            assert await ref.ask(Send("a", 3.0)) == "A"
+
+        await settled()
+        ref.tell("b")
+
+        @nursery.start_soon
+        async def waiting():
+            with pytest.raises(ActorDied):
+                await ref.ask(Send("c"), timeout_s=math.inf)
+
+        await settled()
+        assert await ref.stop(mode) == Shutdown()
+        assert trio.current_time() == 3.0
+    assert post.times() == [("a", 0.0)]
+    assert [(letter.message, letter.why) for letter in system.dead_letters] == [("b", "stopped")]
+
+
+@pytest.mark.promise("bitten.every-drop-counted")
+async def test_work_that_does_not_finish_in_time_is_cut_off_and_counted(autojump_clock, system, post):
+    """4 s, unless told otherwise; a request's caller is told."""
+    ref = await spawn(system, post, Rate(1000.0, burst=9), at_once=2)
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def caller():
+            with pytest.raises(ActorDied):
+                await ref.ask(Send("long", 100.0), timeout_s=math.inf)
+
+        await settled()
+        ref.tell("slow")
+        await settled()
+        assert await ref.stop() == Shutdown()
+    assert sorted(post.times("cut")) == [("long", 4.0), ("slow", 4.0)]
+    assert [(letter.lane, letter.message, letter.why) for letter in system.dead_letters] == [
+        ("work", "slow", "stopped")
+    ]
+
+
+async def test_work_may_be_cut_off_at_once(autojump_clock, system, post):
+    """For work that can be."""
+    ref = await spawn(system, post, finish_s=0.0)
+    ref.tell("slow")
+    await settled()
+    await ref.stop()
+    assert post.times("cut") == [("slow", 0.0)]
+
+
+@pytest.mark.promise("bitten.three-stops")
+async def test_a_stop_after_draining_works_off_what_waits_at_its_rate(autojump_clock, system, post):
+    """What comes meanwhile too; then it ends in order."""
+    ref = await spawn(system, post, spec={"shutdown_s": 100.0})
+    for word in "abc":
+        ref.tell(word)
+    await settled()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ref.stop, StopMode.AFTER_DRAIN)
+        await trio.sleep(1.5)
+        assert await ref.ask(Send("d", 1.0)) == "D"
+    assert post.times() == [("a", 0.0), ("b", 1.0), ("c", 2.0), ("d", 3.0)]
+    assert trio.current_time() == 4.0
+    assert await ref.wait_stopped() == Shutdown()
+    assert system.dead_letters.count == 0
+
+
+async def test_an_idle_throttle_drains_at_once(autojump_clock, system, post):
+    """There is nothing to wait for."""
+    ref = await spawn(system, post)
+    assert await ref.stop(StopMode.AFTER_DRAIN) == Shutdown()
+    assert trio.current_time() == 0.0
+
+
+@pytest.mark.promise("stop.grace-overrun")
+async def test_draining_ends_with_the_grace(autojump_clock, system, post):
+    """What is left becomes dead letters."""
+    ref = await spawn(system, post, spec={"shutdown_s": 2.5})
+    for word in "abcde":
+        ref.tell(word)
+    await settled()
+    assert await ref.stop(StopMode.AFTER_DRAIN) == Killed()
+    assert trio.current_time() == 2.5
+    assert [word for word, _ in post.times()] == ["a", "b", "c"]
+    assert [letter.message for letter in system.dead_letters] == ["d", "e"]
+
+
+async def test_a_stop_that_drains_can_be_hurried(autojump_clock, system, post):
+    """NOW after AFTER_DRAIN leaves the rest."""
+    ref = await spawn(system, post, spec={"shutdown_s": 100.0})
+    for word in "abcde":
+        ref.tell(word)
+    await settled()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ref.stop, StopMode.AFTER_DRAIN)
+        await trio.sleep(1.5)
+        await ref.stop(StopMode.NOW)
+    assert trio.current_time() == 1.5
+    assert [letter.message for letter in system.dead_letters] == ["c", "d", "e"]
+
+
+@pytest.mark.promise("watch.tables-empty")
+async def test_nothing_is_left_behind(autojump_clock, system, post):
+    """No timer of an idle one, no task of one that ended."""
+    ref = await spawn(system, post)
+    await settled()
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    assert await ref.ask(Send("a")) == "A"
+    await trio.sleep(6)
+    assert len(system.timers) == 0
+    assert trio.lowlevel.current_statistics().tasks_living == tasks
+    ref.tell("slow")
+    await settled()
+    await ref.stop()
+    assert trio.lowlevel.current_statistics().tasks_living < tasks
+    assert len(system.timers) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [({"at_once": 0}, "at_once"), ({"backlog": 0}, "backlog"), ({"overflow": Overflow.WAIT}, "overflow")],
+)
+def test_arguments_that_make_no_sense_are_refused(options, wrong):
+    """The error names them."""
+    with pytest.raises(InvalidSpec) as caught:
+        Throttle(Post().work, Buckets(Rate(1.0)), **options)
+    assert caught.value.field == wrong
+
+
+async def test_work_that_ends_in_the_moment_of_a_stop_starts_no_other(autojump_clock, system):
+    """Whichever comes first in that moment; what waited is told of."""
+    for _ in range(20):
+        gate, started = trio.Event(), []
+
+        async def work(word, gate=gate, started=started):
+            started.append(word)
+            await gate.wait()
+
+        buckets = Buckets(Rate(1000.0, burst=5))
+        ref = await system.spawn(ChildSpec("t", lambda work=work, buckets=buckets: Throttle(work, buckets)))
+        ref.tell("a")
+        ref.tell("b")
+        await settled()
+        gate.set()
+        assert await ref.stop() == Shutdown()
+        assert started == ["a"]
+    assert system.dead_letters.count == 20
+
+
+async def test_what_travels_with_a_message_is_there_when_its_work_begins(autojump_clock):
+    """However long it waited, also across a crash."""
+    trace = contextvars.ContextVar("trace", default="none")
+    seen = []
+
+    async def work(word):
+        seen.append((word, trace.get()))
+        if word == "bad":
+            raise ValueError
+
+    buckets = Buckets(Rate(1.0))
+    async with ActorSystem("s", carry=[trace], on_event=lambda _: None) as system:
+        ref = await system.spawn(ChildSpec("t", lambda: Throttle(work, buckets)))
+        for word in ("a", "bad", "c", "d"):
+            trace.set(f"of {word}")
+            ref.tell(word)
+        await trio.sleep(5)
+    assert seen == [("a", "of a"), ("bad", "of bad"), ("c", "of c"), ("d", "of d")]
