@@ -45,6 +45,7 @@ check: $(VENV)/.dev ## style, types, import arrows
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright --verifytypes actors --ignoreexternal
 
 bench: $(VENV)/.bench ## figures beside their peers (ARGS="actors --json")
 	$(BIN)/python -m benchmarks $(ARGS)

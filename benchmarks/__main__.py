@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .figure import pin_to_one_core
 
-_NOT_FIGURES = {"__main__", "figure"}
+_NOT_FIGURES = {"__main__", "figure", "soak"}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,245 +1,126 @@
-"""The actors in numbers, beside Pykka (threads) and beside raw trio (no actors at all).
+"""The actors in numbers, beside other actor libraries, beside trio alone, and far behind Erlang.
 
-tell    messages told and handled a second, one sender and one receiver
-ask     questions answered a second, one at a time
-spawn   actors started and stopped a second
-idle    bytes one more idle actor holds
-reborn  microseconds from a kill until the next incarnation answers to its name
+tell               messages told and handled a second: one sender, one receiver, bursts of 1,000
+ask                questions answered a second, one at a time
+spawn              actors started a second, one at a time: from the call until the first message is handled
+reborn_us          microseconds from a kill, or a crash where there is no kill, until the next incarnation has handled
+                   a message
+idle_actor_bytes   memory one more idle actor holds: resident, or requested from the allocator, whichever is more
+told_actor_bytes   the same for one of ours that has handled a message: its mailbox has made a lane by then
+soak_growth_*      see `benchmarks.soak`
+
+Every peer has a process of its own on the one core this process is pinned to; rounds are interleaved, so that a noisy
+moment hits all, and every number is the median of its rounds. In all of them a counter matches a pattern over the same
+messages. Ours has everything on: lanes, counts, crash handling, and a timeout for every ask.
 """
 
 from __future__ import annotations
 
-import gc
-import tracemalloc
-from collections.abc import Awaitable, Callable, Iterator
-from time import perf_counter
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
-import pykka
-import trio
-import trio.testing
 from attrs import frozen
 
-from actors import Actor, ActorSystem, Ask, ChildSpec, Context, MailboxSpec
-
-from .figure import Figure, medians
-
-TELLS = 100_000
-TELL_BURST = 1_000
-ASKS = 20_000
-SPAWNS = 1_000
-IDLE_ACTORS = 2_000
-KILLS = 300
+from . import soak
+from .figure import RUNS, Figure
+from .peers.catalogue import OURS, PEERS, Peer
+from .peers.home import Missing
+from .peers.process import PeerFailed, PeerProcess
 
 
 @frozen
-class Read(Ask[int]):
-    """Ask for the count."""
+class Sizes:
+    """How much is done in one round: messages, actors, kills; and how many rounds there are."""
+
+    tells: int = 100_000
+    asks: int = 20_000
+    spawns: int = 1_000
+    kills: int = 500
+    idle_actors: int = 100_000
+    rounds: int = RUNS
 
 
-class Counter(Actor):
-    """Counts what it is told."""
-
-    mailbox = MailboxSpec(capacity=TELL_BURST * 2)
-
-    def __init__(self) -> None:
-        self.seen = 0
-
-    async def receive(self, message: object, context: Context) -> None:
-        """Count, or answer with the count."""
-        match message:
-            case Read() as ask:
-                ask.reply(self.seen)
-            case _:
-                self.seen += 1
-
-
-class Reborn(Actor):
-    """Notes when it started."""
-
-    started_at = 0.0
-    reborn: trio.Event
-
-    async def on_start(self, context: Context) -> None:
-        """Note the time and tell whoever waits."""
-        type(self).started_at = perf_counter()
-        type(self).reborn.set()
+def figures(sizes: Sizes | None = None, peers: Sequence[Peer] = PEERS) -> Iterator[Figure]:
+    """Measure and yield, one by one. What is missing is said on the error output, one line each."""
+    sizes = sizes or Sizes()
+    with ExitStack() as stack:
+        company = [stack.enter_context(process) for process in start((OURS, *peers))]
+        yield compare(company, "tell", "1/s", sizes.tells, sizes.rounds)
+        yield compare(company, "ask", "1/s", sizes.asks, sizes.rounds)
+        yield compare(company, "spawn", "1/s", sizes.spawns, sizes.rounds)
+        yield compare(company, "reborn_us", "us", sizes.kills, sizes.rounds)
+        holding = [process.peer for process in company if "idle_resident" in process.figures]
+    yield idle_actor_bytes(holding, sizes)
+    told = median_of_fresh(OURS, "told_resident", sizes.idle_actors, sizes.rounds)
+    yield Figure("told_actor_bytes", "B", told)
+    yield from soak.figures()
 
 
-class PykkaCounter(pykka.ThreadingActor):
-    """The same in Pykka."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = 0
-
-    def on_receive(self, message: object) -> int:
-        """Count, or answer with the count."""
-        if message == "read":
-            return self.seen
-        self.seen += 1
-        return 0
+def start(peers: Sequence[Peer]) -> Iterator[PeerProcess]:
+    """The processes of all peers that can be had."""
+    for peer in peers:
+        try:
+            process = PeerProcess(peer)
+        except Missing as reason:
+            say(f"no {peer.name}: {reason}")
+        else:
+            say(f"{peer.name}: {process.what}")
+            yield process
 
 
-def _in_trio(measure: Callable[[], Awaitable[float]]) -> Callable[[], float]:
-    return lambda: trio.run(measure)
+def compare(company: Sequence[PeerProcess], name: str, unit: str, count: int, rounds: int) -> Figure:
+    """One figure of everybody who has it."""
+    able = [process for process in company if name in process.figures]
+    runs: dict[str, list[float]] = {process.peer.name: [] for process in able}
+    for _ in range(rounds):
+        for process in tuple(able):
+            try:
+                runs[process.peer.name].append(process.measure(name, count))
+            except PeerFailed as reason:
+                say(f"{process.peer.name} has no {name}: {reason}")
+                able.remove(process)
+                del runs[process.peer.name]
+    return figure(name, unit, runs)
 
 
-async def _tell() -> float:
-    async with ActorSystem("benchmark") as system:
-        counter = await system.spawn(ChildSpec("counter", Counter))
-        start = perf_counter()
-        for _ in range(TELLS // TELL_BURST):
-            for number in range(TELL_BURST):
-                counter.tell(number)
-            handled = await counter.ask(Read())
-        assert handled == TELLS
-        return TELLS / (perf_counter() - start)
+def idle_actor_bytes(peers: Sequence[Peer], sizes: Sizes) -> Figure:
+    """The memory of idle actors, each time in a fresh process: what one has held before stays with it.
+
+    Traced bytes are the same every time, and tracing is slow: they are counted once.
+    """
+    held: dict[str, list[float]] = {}
+    for peer in peers:
+        count = min(peer.idle_actors, sizes.idle_actors)
+        try:
+            resident = median_of_fresh(peer, "idle_resident", count, sizes.rounds)
+            traced = median_of_fresh(peer, "idle_traced", count, 1)
+        except (Missing, PeerFailed) as reason:
+            say(f"{peer.name} has no idle_actor_bytes: {reason}")
+            continue
+        say(f"{peer.name}: an idle actor of {count:,} has {resident:,.0f} B resident, {traced:,.0f} B traced")
+        held[peer.name] = [max(resident, traced)]
+    return figure("idle_actor_bytes", "B", held)
 
 
-async def _ask() -> float:
-    async with ActorSystem("benchmark") as system:
-        counter = await system.spawn(ChildSpec("counter", Counter))
-        start = perf_counter()
-        for _ in range(ASKS):
-            await counter.ask(Read())
-        return ASKS / (perf_counter() - start)
+def median_of_fresh(peer: Peer, name: str, count: int, rounds: int) -> float:
+    """The median of a measurement that needs a new process each time."""
+    runs = []
+    for _ in range(rounds):
+        with PeerProcess(peer) as process:
+            runs.append(process.measure(name, count))
+    return statistics.median(runs)
 
 
-async def _spawn() -> float:
-    start = perf_counter()
-    async with ActorSystem("benchmark") as system:
-        for number in range(SPAWNS):
-            await system.spawn(ChildSpec(f"{number}", Counter))
-    return SPAWNS / (perf_counter() - start)
+def figure(name: str, unit: str, runs: dict[str, list[float]]) -> Figure:
+    """The medians as a figure; raises `PeerFailed` when our own number is not among them."""
+    medians = {peer: statistics.median(values) for peer, values in runs.items()}
+    if OURS.name not in medians:
+        raise PeerFailed(f"our own actors have no {name}")
+    return Figure(name, unit, medians.pop(OURS.name), medians)
 
 
-async def _reborn() -> float:
-    async with ActorSystem("benchmark", intensity=KILLS + 1, on_event=lambda _: None) as system:
-        Reborn.reborn = trio.Event()
-        ref = await system.spawn(ChildSpec("reborn", Reborn))
-        total = 0.0
-        for _ in range(KILLS):
-            await trio.lowlevel.checkpoint()
-            Reborn.reborn = trio.Event()
-            start = perf_counter()
-            ref.kill()
-            await Reborn.reborn.wait()
-            total += Reborn.started_at - start
-        return total / KILLS * 1e6
-
-
-async def _idle() -> float:
-    async with ActorSystem("benchmark") as system:
-        await system.spawn(ChildSpec("first", Counter))
-        gc.collect()
-        tracemalloc.start()
-        before = tracemalloc.get_traced_memory()[0]
-        for number in range(IDLE_ACTORS):
-            await system.spawn(ChildSpec(f"{number}", Counter))
-        gc.collect()
-        held = tracemalloc.get_traced_memory()[0] - before
-        tracemalloc.stop()
-        return held / IDLE_ACTORS
-
-
-async def _idle_task() -> float:
-    async with trio.open_nursery() as nursery:
-        gc.collect()
-        tracemalloc.start()
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(IDLE_ACTORS):
-            nursery.start_soon(trio.sleep_forever)
-        await trio.testing.wait_all_tasks_blocked()
-        gc.collect()
-        held = tracemalloc.get_traced_memory()[0] - before
-        tracemalloc.stop()
-        nursery.cancel_scope.cancel()
-    return held / IDLE_ACTORS
-
-
-async def _channel_tell() -> float:
-    send, receive = trio.open_memory_channel[int](TELL_BURST * 2)
-    seen = 0
-
-    async def count() -> None:
-        nonlocal seen
-        async for _ in receive:
-            seen += 1
-
-    start = perf_counter()
-    async with trio.open_nursery() as nursery, send:
-        nursery.start_soon(count)
-        for number in range(TELLS):
-            await send.send(number)
-    assert seen == TELLS
-    return TELLS / (perf_counter() - start)
-
-
-async def _channel_ping_pong() -> float:
-    ping_send, ping_receive = trio.open_memory_channel[int](1)
-    pong_send, pong_receive = trio.open_memory_channel[int](1)
-
-    async def answer() -> None:
-        async for number in ping_receive:
-            await pong_send.send(number)
-
-    async with trio.open_nursery() as nursery, ping_send:
-        nursery.start_soon(answer)
-        start = perf_counter()
-        for number in range(ASKS):
-            await ping_send.send(number)
-            await pong_receive.receive()
-        return ASKS / (perf_counter() - start)
-
-
-async def _task_spawn() -> float:
-    start = perf_counter()
-    async with trio.open_nursery() as nursery:
-        for _ in range(SPAWNS):
-            nursery.start_soon(trio.sleep_forever)
-            await trio.lowlevel.checkpoint()
-        nursery.cancel_scope.cancel()
-    return SPAWNS / (perf_counter() - start)
-
-
-def _pykka_tell() -> float:
-    counter = PykkaCounter.start()
-    start = perf_counter()
-    for number in range(TELLS):
-        counter.tell(number)
-    assert counter.ask("read") == TELLS
-    elapsed = perf_counter() - start
-    counter.stop()
-    return TELLS / elapsed
-
-
-def _pykka_ask() -> float:
-    counter = PykkaCounter.start()
-    start = perf_counter()
-    for _ in range(ASKS):
-        counter.ask("read")
-    elapsed = perf_counter() - start
-    counter.stop()
-    return ASKS / elapsed
-
-
-def _pykka_spawn() -> float:
-    start = perf_counter()
-    actors = [PykkaCounter.start() for _ in range(SPAWNS)]
-    for actor in actors:
-        actor.stop()
-    return SPAWNS / (perf_counter() - start)
-
-
-def figures() -> Iterator[Figure]:
-    """Measure and yield, one by one."""
-    tell, pykka_tell, channel = medians(_in_trio(_tell), _pykka_tell, _in_trio(_channel_tell))
-    yield Figure("tell", "1/s", tell, {"pykka": pykka_tell, "trio channel": channel})
-    ask, pykka_ask, ping_pong = medians(_in_trio(_ask), _pykka_ask, _in_trio(_channel_ping_pong))
-    yield Figure("ask", "1/s", ask, {"pykka": pykka_ask, "trio ping-pong": ping_pong})
-    spawn, pykka_spawn, task = medians(_in_trio(_spawn), _pykka_spawn, _in_trio(_task_spawn))
-    yield Figure("spawn", "1/s", spawn, {"pykka": pykka_spawn, "trio task": task})
-    idle, idle_task = medians(_in_trio(_idle), _in_trio(_idle_task))
-    yield Figure("idle_actor_bytes", "B", idle, {"trio task": idle_task})
-    (reborn,) = medians(_in_trio(_reborn))
-    yield Figure("reborn_us", "us", reborn)
+def say(text: str) -> None:
+    """A line for whoever watches, apart from the figures."""
+    print(f"peers: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""The peers of the actors' figures: one file each, one process each, the same work in each."""

@@ -1,0 +1,89 @@
+"""The benchmark itself, with counts so small that its numbers mean nothing."""
+
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio.testing
+
+from benchmarks import actors, soak
+from benchmarks.peers import catalogue, home
+from benchmarks.peers.process import PeerFailed, PeerProcess
+
+TRIO = next(peer for peer in catalogue.PEERS if peer.name == "trio")
+ERLANG = next(peer for peer in catalogue.PEERS if peer.name == "erlang")
+
+
+@pytest.fixture(scope="module")
+def company() -> Iterator[list[PeerProcess]]:
+    """Our process and trio's."""
+    with PeerProcess(catalogue.OURS) as ours, PeerProcess(TRIO) as trio_alone:
+        yield [ours, trio_alone]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "count"), [("tell", 1_000), ("ask", 20), ("spawn", 100)])
+def test_a_figure_has_our_number_and_the_peers_beside_it(company: list[PeerProcess], name: str, count: int) -> None:
+    """Each is measured in its own process and is above zero."""
+    figure = actors.compare(company, name, "1/s", count, rounds=1)
+    assert figure.figure == name
+    assert figure.ours > 0
+    assert figure.peers.keys() == {"trio"}
+    assert figure.peers["trio"] > 0
+
+
+@pytest.mark.slow
+def test_a_peer_without_a_figure_is_left_out_of_it(company: list[PeerProcess]) -> None:
+    """Tasks of trio are not reborn; our actors are."""
+    figure = actors.compare(company, "reborn_us", "us", 10, rounds=1)
+    assert figure.ours > 0
+    assert figure.peers == {}
+
+
+@pytest.mark.slow
+def test_memory_is_measured_by_the_larger_of_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    """Resident and traced bytes are told apart on the error output; the figure has what is more."""
+    figure = actors.idle_actor_bytes([catalogue.OURS], actors.Sizes(idle_actors=500, rounds=1))
+    told = capsys.readouterr().err
+    assert f"{figure.ours:,.0f} B" in told
+    assert "resident" in told
+    assert "traced" in told
+    assert figure.ours > 1_000
+
+
+@pytest.mark.slow
+def test_a_measurement_that_raises_fails_with_its_error_and_the_process_goes_on(company: list[PeerProcess]) -> None:
+    """An unknown figure is the peer's error; the next order is answered."""
+    with pytest.raises(PeerFailed, match="KeyError"):
+        company[0].measure("no_such_figure", 1)
+    assert company[0].measure("ask", 10) > 0
+
+
+def test_a_peer_that_cannot_be_had_is_named_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The others are measured without it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert list(actors.start([ERLANG])) == []
+    assert capsys.readouterr().err.splitlines() == ["peers: no erlang: there is no escript on the PATH"]
+
+
+def test_every_peer_has_its_file_and_the_requirements_of_what_it_imports() -> None:
+    """A name of the catalogue that leads nowhere would only be found by a long run."""
+    folder = Path(home.__file__).parent
+    for peer in (catalogue.OURS, *catalogue.PEERS):
+        assert (folder / peer.file).is_file()
+        assert bool(peer.requirements) == (peer.package is not None)
+
+
+def test_nothing_is_held_after_a_soak_that_was_not_held_before() -> None:
+    """Not one object for each of thirty rounds, nor three bytes a message; virtual time passes the deadlines."""
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    tracemalloc.start()
+    try:
+        early, late = trio.run(soak.soak, 3_000, 9_000, clock=clock)
+    finally:
+        tracemalloc.stop()
+    assert late.objects - early.objects < 20
+    assert late.bytes - early.bytes < 16_000
