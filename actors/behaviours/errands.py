@@ -1,7 +1,7 @@
-"""Requests that an actor answers from tasks of its own: who still waits for them, and how to take them on again.
+"""Requests that an actor answers from tasks of its own: while somebody waits for them, and how to take them on again.
 
-The runtime cancels the handling of a request when its caller has gone, but only in `receive`. What goes on in a task
-is looked at every `LOOK_S` seconds instead.
+The runtime cancels the handling of a request when its caller has gone, but only in `receive`: what goes on in a task is
+that task's own.
 """
 
 from __future__ import annotations
@@ -15,34 +15,13 @@ from actors.ask import Ask
 
 A = TypeVar("A", bound=Ask[Any])
 
-LOOK_S = 0.25
-"""How long work goes on, at most, that nobody waits for any more."""
 
-
-class Errands:
-    """The requests that an actor has in work in its own tasks."""
-
-    def __init__(self) -> None:
-        self._scopes: dict[int, tuple[Ask[Any], trio.CancelScope]] = {}
-
-    def __len__(self) -> int:
-        return len(self._scopes)
-
-    def begin(self, request: Ask[Any]) -> trio.CancelScope:
-        """Note a request; work on it inside the scope returned, and call `end` after that."""
-        scope = trio.CancelScope()
-        self._scopes[id(request)] = (request, scope)
-        return scope
-
-    def end(self, request: Ask[Any]) -> None:
-        """Forget a request."""
-        self._scopes.pop(id(request), None)
-
-    def look(self) -> None:
-        """Cancel what nobody waits for any more, unless it must finish."""
-        for request, scope in self._scopes.values():
-            if not request.waiting and not request.must_finish:
-                scope.cancel()
+def scope_of(request: Ask[Any]) -> trio.CancelScope:
+    """A scope for the work on a request: cancelled when nobody waits for it any more, unless it must finish."""
+    scope = trio.CancelScope()
+    if not request.must_finish:
+        request.when_ended(scope.cancel)
+    return scope
 
 
 def anew(request: A) -> A:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-import trio
-
 from actors.actor import Actor, Context
 from actors.ask import Ask
 from actors.errors import MailboxFull
@@ -17,15 +15,12 @@ from actors.records import DeadLetter
 from actors.ref import ActorRef
 
 from .breaker import Breaker
-from .errands import LOOK_S, Errands, anew
+from .errands import anew, scope_of
 
 T = TypeVar("T")
 
 GUARD_TIMEOUT_S = 4.0
 """How long a guard waits for an answer: less than the 5 s of an ask, so that it learns what its callers would."""
-
-
-_LOOK = object()
 
 
 class Guard(Actor):
@@ -41,35 +36,20 @@ class Guard(Actor):
         self.target: ActorRef = target
         self.breaker: Breaker = breaker
         self.timeout_s: float = timeout_s
-        self._errands = Errands()
-        self._looking = False
 
     async def receive(self, message: object, context: Context) -> None:
         """Pass the message on, without waiting for what comes of it."""
-        if message is _LOOK:
-            self._errands.look()
-            self._looking = False
-            self._look_later(context)
-        elif isinstance(message, Ask) and message.waiting:
-            scope = self._errands.begin(message)
-            context.start_soon(self._pass, message, scope, name=f"{context.path} ({type(message).__name__})")
-            self._look_later(context)
+        if isinstance(message, Ask) and message.waiting:
+            context.start_soon(self._pass, message, name=f"{context.path} ({type(message).__name__})")
         else:
             self._pass_told(message, context)
 
-    def _look_later(self, context: Context) -> None:
-        if self._errands and not self._looking:
-            self._looking = True
-            context.set_timer(_LOOK, LOOK_S, _LOOK)
-
-    async def _pass(self, request: Ask[Any], scope: trio.CancelScope) -> None:
+    async def _pass(self, request: Ask[Any]) -> None:
         try:
-            with scope:
+            with scope_of(request):
                 request.reply(await self.breaker.call(self._ask, request))
         except Exception as error:
             request.fail(error)
-        finally:
-            self._errands.end(request)
 
     async def _ask(self, request: Ask[T]) -> T:
         return await self.target.ask(anew(request), timeout_s=self.timeout_s)

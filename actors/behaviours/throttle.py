@@ -4,8 +4,7 @@
 2. For each key, work starts in the order in which the messages came.
 3. What waits when the actor ends goes back into its mailbox: a next incarnation takes it up, an end for good makes
    dead letters of it. A request among it goes on waiting, or fails.
-4. `receive` never waits, and `on_idle` waits only to drain. So the actor is being stopped, when `on_idle` begins, only
-   if it is to drain: after any other stop the runtime does not call it.
+4. `receive` never waits, and `on_idle` waits only to drain.
 """
 
 from __future__ import annotations
@@ -24,16 +23,15 @@ from actors.ask import Ask
 from actors.errors import InvalidSpec, MailboxFull
 from actors.exits import Exit
 from actors.lanes import Lane, Overflow
-from actors.lifecycle import State
+from actors.lifecycle import StopMode
 from actors.records import DeadLetter
 
 from .backlog import Backlog
 from .bucket import Buckets
-from .errands import LOOK_S, Errands
+from .errands import scope_of
 
 FINISH_S = 4.0
 """Time for work in progress when a throttle ends: within the 5 s of grace that an actor without children has."""
-_LOOK = object()
 
 
 @frozen
@@ -69,9 +67,9 @@ class Throttle(Actor):
 
     What `work` returns is the answer to a request, what it raises its failure; an error over a told message crashes the
     actor. `key` says whose rate a message counts for; without it there is one for all. A request's time goes on while
-    it waits: one that nobody waits for any more takes no token, and one in work is cancelled within a quarter of a
-    second. `backlog` messages may wait; after that `overflow` decides whom to refuse: the newest, or the oldest. A
-    refused request fails with `MailboxFull`, a refused message is a dead letter.
+    it waits: one that nobody waits for any more takes no token, and one in work is cancelled. `backlog` messages may
+    wait; after that `overflow` decides whom to refuse: the newest, or the oldest. A refused request fails with
+    `MailboxFull`, a refused message is a dead letter.
 
     `StopMode.AFTER_DRAIN` works off the backlog at its rate, as far as the grace reaches (`ChildSpec.shutdown_s`); the
     others leave it. Work in progress has `finish_s` seconds in any case; 0 cuts it off. Give the same buckets to every
@@ -101,10 +99,8 @@ class Throttle(Actor):
         self._overflow = overflow
         self._finish_s = finish_s
         self._backlog: Backlog[_Entry] = Backlog(buckets, backlog, _Entry.wanted)
-        self._errands = Errands()
         self._running: set[trio.CancelScope] = set()
         self._news = trio.Event()
-        self._looking = False
         self._started = self._refused = 0
 
     async def on_start(self, context: Context) -> None:
@@ -113,9 +109,8 @@ class Throttle(Actor):
 
     async def receive(self, message: object, context: Context) -> None:
         """Let the message wait for its turn."""
-        if message is _LOOK:
-            self._look(context)
-        elif isinstance(message, ReadThrottle):
+        if isinstance(message, ReadThrottle):
+            self._backlog.forget_unwanted()
             in_work, keys = len(self._running), len(self._buckets)
             message.reply(ThrottleStatistics(len(self._backlog), in_work, keys, self._started, self._refused))
         else:
@@ -124,7 +119,7 @@ class Throttle(Actor):
 
     async def on_idle(self, context: Context) -> None:
         """Work everything off, if the actor is to end after that."""
-        while (self._backlog or self._running) and _ends(context):
+        while (self._backlog or self._running) and context.stopping is StopMode.AFTER_DRAIN:
             await self._news.wait()
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
@@ -139,14 +134,14 @@ class Throttle(Actor):
     def _accept(self, entry: _Entry, context: Context) -> None:
         key = self._key(entry.message)
         if self._backlog.full:
+            self._backlog.forget_unwanted()
+        if self._backlog.full:
             if self._overflow is Overflow.DROP_NEWEST:
                 self._refuse(entry, context)
                 return
             self._refuse(self._backlog.take_oldest(), context)
         self._backlog.add(key, entry)
         self._news.set()
-        if entry.asked:
-            self._look_later(context)
 
     def _refuse(self, entry: _Entry, context: Context) -> None:
         if not entry.wanted():
@@ -178,7 +173,7 @@ class Throttle(Actor):
 
     async def _start(self, entry: _Entry, context: Context) -> None:
         """Start the work on one message, and wait until it has begun: trio starts tasks in any order."""
-        scope = self._errands.begin(entry.message) if entry.asked else trio.CancelScope()
+        scope = scope_of(entry.message) if entry.asked else trio.CancelScope()
         scope.shield = True  # the end of the actor leaves it time, by its deadline
         self._running.add(scope)
         self._started += 1
@@ -200,28 +195,6 @@ class Throttle(Actor):
             entry.message.fail(error)
         finally:
             self._running.discard(scope)
-            if entry.asked:
-                self._errands.end(entry.message)
             self._news.set()
         if scope.cancelled_caught and not entry.asked:
             context.system.dead_letter(DeadLetter(context.path, "work", entry.message, "stopped"))
-
-    def _look(self, context: Context) -> None:
-        """See who has gone."""
-        self._looking = False
-        self._errands.look()
-        self._backlog.forget_unwanted()
-        self._news.set()
-        if self._errands or any(entry.asked for entry in self._backlog):
-            self._look_later(context)
-
-    def _look_later(self, context: Context) -> None:
-        if not self._looking:
-            self._looking = True
-            context.set_timer(_LOOK, LOOK_S, _LOOK)
-
-
-def _ends(context: Context) -> bool:
-    """Whether the actor is being stopped."""
-    known = context.system.explain(context.path)
-    return known is not None and known.state is State.STOPPING

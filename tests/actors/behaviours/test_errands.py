@@ -1,10 +1,9 @@
 import pytest
 import trio
-import trio.testing
 from attrs import define, frozen
 
 from actors import Actor, Ask, AskTimeout, ChildSpec
-from actors.behaviours.errands import Errands, anew
+from actors.behaviours.errands import anew, scope_of
 
 
 @frozen
@@ -59,18 +58,19 @@ async def test_a_request_can_be_asked_anew_whatever_its_class_is_made_of(autojum
 
 
 async def test_work_for_those_who_have_gone_is_cancelled_and_no_other(autojump_clock, system):
-    """What must finish goes on, as does what somebody waits for."""
-    errands, ended = Errands(), []
+    """At once; what must finish goes on, as does what somebody waits for."""
+    ended = []
 
     class Slow(Actor):
         async def receive(self, message, context):
-            context.start_soon(self.work, message, errands.begin(message))
+            context.start_soon(self.work, message)
 
-        async def work(self, request, scope):
-            with scope:
+        async def work(self, request):
+            with scope_of(request) as scope:
                 await trio.sleep(5)
-                ended.append(request.number)
-            errands.end(request)
+                ended.append((request.number, trio.current_time()))
+            if scope.cancelled_caught:
+                ended.append((request.number, "cancelled", trio.current_time()))
 
     ref = await system.spawn(ChildSpec("slow", Slow))
 
@@ -84,9 +84,4 @@ async def test_work_for_those_who_have_gone_is_cancelled_and_no_other(autojump_c
             async with trio.open_nursery() as leaving:
                 leaving.start_soon(ref.ask, Frozen(2))
                 leaving.start_soon(ref.ask, Commit(3))
-        assert len(errands) == 3
-        errands.look()
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(errands) == 2
-    assert sorted(ended) == [1, 3]
-    assert len(errands) == 0
+    assert sorted(ended) == [(1, 5), (2, "cancelled", 1), (3, 5)]
