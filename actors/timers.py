@@ -16,6 +16,9 @@ import trio
 
 ASK_GRAIN_S = 1 / 64
 """Deadlines of asks are rounded up to this grain, so that a flood of them shares a few entries."""
+ASK_FINE_S = 5.0
+"""Longer timeouts have a grain as much coarser as they are longer, so that a steady stream of asks with long ones keeps
+no more entries than one with short ones: some 320 to 640."""
 _COMPACT_ABOVE = 64
 """Cancelled entries are swept out when there are more than this many, and more than half of all are cancelled."""
 
@@ -66,8 +69,11 @@ class Timers:
         return self._add(self.now() + delay_s, action)
 
     def share(self, timeout_s: float, entry: Expiring) -> dict[Expiring, None]:
-        """Expire `entry` after `timeout_s` seconds, up to 16 ms late. Pop it from the result to call it off."""
-        at = math.ceil((self.now() + timeout_s) / ASK_GRAIN_S) * ASK_GRAIN_S
+        """Expire `entry` after `timeout_s` seconds, never early, and late by up to a third of a percent or 16 ms. Pop it from the result to call it off."""
+        grain = ASK_GRAIN_S
+        if timeout_s > ASK_FINE_S:
+            grain *= 2 ** math.ceil(math.log2(timeout_s / ASK_FINE_S))
+        at = math.ceil((self.now() + timeout_s) / grain) * grain
         group = self._shared.get(at)
         if group is None:
             group = self._shared[at] = {}
