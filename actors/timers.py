@@ -69,7 +69,10 @@ class Timers:
         return self._add(self.now() + delay_s, action)
 
     def share(self, timeout_s: float, entry: Expiring) -> dict[Expiring, None]:
-        """Expire `entry` after `timeout_s` seconds, never early, and late by up to a third of a percent or 16 ms. Pop it from the result to call it off."""
+        """Expire `entry` after `timeout_s` seconds: never early, and late by up to 16 ms or 0.6 percent of it.
+
+        Pop it from the result to call it off.
+        """
         grain = ASK_GRAIN_S
         if timeout_s > ASK_FINE_S:
             grain *= 2 ** math.ceil(math.log2(timeout_s / ASK_FINE_S))
