@@ -87,6 +87,8 @@ class ActorSystem:
         self.random: Random = Random(getrandbits(64) if seed is None else seed)  # noqa: S311 - jitter, not secrets
         self.owner: Cell | None = None
         self._unyielded = 0
+        self._stopping = False
+        self._stopped = trio.Event()
         self._carry = tuple(carry)
         self._redact = redact
         self.held_s: float = held_s
@@ -122,21 +124,34 @@ class ActorSystem:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        caught: bool | None = False
+        cancelled, rest = _split(error)
+        leaving = await self._leave() if cancelled is None else cancelled
+        self.nursery.cancel_scope.cancel()
+        caught = False
         try:
-            if _is_cancelled(error):
-                self.nursery.cancel_scope.cancel()
-                caught = await self._outer.__aexit__(kind, error, traceback)
+            if leaving is None:
+                await self._outer.__aexit__(None, None, None)
             else:
-                try:
-                    await self.stop()
-                finally:
-                    self.nursery.cancel_scope.cancel()
-                    await self._outer.__aexit__(None, None, None)
+                caught = bool(await self._outer.__aexit__(type(leaving), leaving, leaving.__traceback__))
+        except BaseException:
+            if cancelled is None or rest is None:
+                raise
+            return  # both: the error of the block goes on as it is
         finally:
             await self._finish_shutdown()
-        if caught or (self._failure is not None and error is None):
+            self._stopped.set()
+        if rest is not None and rest is not error:
+            raise rest
+        if rest is None and (caught or self._failure is not None):
             raise SystemFailed(self.name) from self._failure
+
+    async def _leave(self) -> BaseException | None:
+        """Stop in order; return what cut that short, if anything did: a cancellation, by a failed root or from above."""
+        try:
+            await self.stop()
+        except trio.Cancelled as cancelled:
+            return cancelled
+        return None
 
     async def _finish_shutdown(self) -> None:
         """A tree that was killed has skipped the phases up to its end; those after it are for what it leaves behind."""
@@ -169,14 +184,21 @@ class ActorSystem:
     async def stop(self, grace_s: float | None = None) -> None:
         """Run the phases of the shutdown, in one of which the tree stops in order, and wait for their end.
 
-        After `grace_s` seconds from now, what is left of the tree is killed. Harmless again: it waits for the same end.
+        After `grace_s` seconds from now, what is left of the tree is killed. It goes on when the caller is cancelled;
+        whoever asks again, or leaves the block, waits for the same end.
         """
-        limit = None if grace_s is None else self.timers.after(grace_s, partial(ending.kill, self._root))
+        if grace_s is not None:
+            self.timers.after(grace_s, partial(ending.kill, self._root))
+        if not self._stopping and not self._stopped.is_set():
+            self._stopping = True
+            self.start_soon(self.nursery, f"{self.name} (shutdown)", self._shut_down)
+        await self._stopped.wait()
+
+    async def _shut_down(self) -> None:
         try:
             await self.shutdown.run()
         finally:
-            if limit is not None:
-                limit.cancel()
+            self._stopped.set()
 
     async def _stop_tree(self) -> None:
         ending.order_stop(self._root, StopMode.AFTER_MESSAGE)
@@ -325,8 +347,8 @@ async def open_system(
         yield system
 
 
-def _is_cancelled(error: BaseException | None) -> bool:
-    """Whether the block was cancelled: by one `Cancelled`, or by the group of them that its nurseries make."""
+def _split(error: BaseException | None) -> tuple[BaseException | None, BaseException | None]:
+    """What of an error is cancellation, and what is not: either may be None. Nurseries make groups of both."""
     if isinstance(error, BaseExceptionGroup):
-        return error.split(trio.Cancelled)[1] is None
-    return isinstance(error, trio.Cancelled)
+        return error.split(trio.Cancelled)
+    return (error, None) if isinstance(error, trio.Cancelled) else (None, error)

@@ -3,8 +3,8 @@
 import pytest
 import trio
 
-from actors import ActorSystem, InvalidSpec, Phase, ShutdownTaskFailed, SystemFailed
-from tests.actors.troupe import player, settled, sleeping
+from actors import ActorDied, ActorSystem, InvalidSpec, Phase, ShutdownTaskFailed, SystemFailed
+from tests.actors.troupe import Read, Run, player, settled, sleeping
 
 
 def noting(diary, line, seconds=0.0):
@@ -127,3 +127,87 @@ async def test_stopping_the_root_alone_leaves_the_phases_for_later(autojump_cloc
         await settled()
         assert diary == []
     assert diary == ["stop_accepting", "drain", "release"]
+
+
+async def test_a_stop_whose_caller_leaves_goes_on(autojump_clock):
+    """It is the system's: the next who asks, and the end of the block, wait for the same end."""
+    diary = []
+    async with ActorSystem("s") as system:
+        with_phases(system, diary)
+        system.shutdown.at("drain", noting(diary, "slow drain", 3), "slow")
+        ref = await system.spawn(player("a", diary, stopping=sleeping(2)))
+        with trio.move_on_after(1):
+            await system.stop()
+        assert ref.alive
+        await system.stop()
+        assert not ref.alive
+    assert diary == ["start a", "stop_accepting", "drain", "slow drain", "stop a (shutdown)", "release"]
+    assert trio.current_time() == 5
+
+
+async def test_leaving_the_block_after_a_stop_that_was_given_up_kills_nobody(autojump_clock):
+    """Each actor has its grace, whoever waits."""
+    diary = []
+    async with ActorSystem("s") as system:
+        await system.spawn(player("a", diary, stopping=sleeping(2)))
+        with trio.move_on_after(0.5):
+            await system.stop()
+    assert diary[-1] == "stop a (shutdown)"
+    assert trio.current_time() == 2
+
+
+@pytest.mark.parametrize("caught", [False, True])
+async def test_the_error_of_a_block_whose_root_failed_is_seen(autojump_clock, caught):
+    """It is that of the block, or that of the root, and never a stray cancellation."""
+
+    async def use():
+        async with ActorSystem("s", intensity=0, on_event=lambda _: None) as system:
+            ref = await system.spawn(player("a"))
+            ref.tell(Run(crash))
+            try:
+                await ref.ask(Read(), timeout_s=100)
+            except ActorDied:
+                if not caught:
+                    raise
+
+    async def crash(_):
+        await trio.sleep(1)
+        raise ValueError("boom")
+
+    with pytest.raises(SystemFailed if caught else ActorDied):
+        await use()
+
+
+async def test_an_error_among_cancellations_is_seen_without_them(autojump_clock):
+    """The cancellations were the failed root's, and end with the system."""
+
+    async def use():
+        async with ActorSystem("s", on_event=lambda _: None) as system, trio.open_nursery() as nursery:
+
+            async def fails():
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    raise KeyError("cleanup")
+
+            nursery.start_soon(fails)
+            nursery.start_soon(trio.sleep_forever)
+            await settled()
+            system.root.kill()
+            await trio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup) as group:
+        await use()
+    assert group.value.subgroup(trio.Cancelled) is None
+    assert group.value.subgroup(KeyError) is not None
+
+
+async def test_a_system_that_is_over_is_stopped_already(autojump_clock):
+    """Asking again is harmless."""
+    with trio.move_on_after(1):
+        async with ActorSystem("s", on_event=lambda _: None) as cancelled:
+            await trio.sleep_forever()
+    await cancelled.stop()
+    async with ActorSystem("s") as system:
+        pass
+    await system.stop(grace_s=1)
