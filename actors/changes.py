@@ -46,6 +46,7 @@ class TreeStream:
         self._behind = True
         self._closed = False
         self._reader: trio.lowlevel.Task | None = None
+        self._reading = False
         self.missed: int = 0
         """Changes that were not given out one by one, because there were too many."""
 
@@ -53,12 +54,16 @@ class TreeStream:
         return self
 
     async def __anext__(self) -> TreeNode | TreeChange:
-        if self._reader is not None:
+        if self._reading:
             raise trio.BusyResourceError("another task reads these changes")
-        await trio.lowlevel.checkpoint()
-        if not (self._behind or self._waiting or self._closed):
-            self._reader = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._unpark)
+        self._reading = True
+        try:
+            await trio.lowlevel.checkpoint()
+            while not (self._behind or self._waiting or self._closed):
+                self._reader = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._unpark)
+        finally:
+            self._reading = False
         if self._behind:
             self._behind = False
             return self._snapshot()

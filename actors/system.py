@@ -146,7 +146,7 @@ class ActorSystem:
             raise SystemFailed(self.name) from self._failure
 
     async def _leave(self) -> BaseException | None:
-        """Stop in order; return what cut that short, if anything did: a cancellation, by a failed root or from above."""
+        """Stop in order; return what cut that short, if anything did: a cancellation by a failed root or from above."""
         try:
             await self.stop()
         except trio.Cancelled as cancelled:
@@ -229,10 +229,13 @@ class ActorSystem:
         """Follow the tree for the length of the block: iterate over the result. At most `capacity` changes wait."""
         stream = TreeStream(self.tree, capacity)
         self.streams.append(stream)
+        if self._root.buried:
+            stream.close()
         try:
             yield stream
         finally:
             self.streams.remove(stream)
+            stream.close()
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each record from now on, after `on_event`; call the result to end that."""

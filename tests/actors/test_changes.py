@@ -96,3 +96,47 @@ async def test_without_a_stream_nothing_is_kept(autojump_clock, system):
         pass
     await system.spawn(player("a"))
     assert system.streams == []
+
+
+async def test_a_reader_ends_with_the_block(autojump_clock, system):
+    """It may be another task, which waits."""
+    seen = []
+
+    async def read(stream):
+        async for item in stream:
+            seen.append(item)
+        seen.append("end")
+
+    async with trio.open_nursery() as nursery:
+        async with system.changes() as stream:
+            nursery.start_soon(read, stream)
+            await settled()
+    assert seen[-1] == "end"
+
+
+async def test_a_stream_of_a_system_that_is_over_has_the_tree_and_ends(autojump_clock):
+    """There is nothing to wait for."""
+    async with ActorSystem("s") as system:
+        pass
+    async with system.changes() as stream:
+        assert [type(item) async for item in stream] == [TreeNode]
+
+
+async def test_two_readers_that_come_at_once_are_told_apart(autojump_clock, system):
+    """One reads, the other is refused; none is forgotten."""
+    outcomes = []
+
+    async def read(stream):
+        try:
+            outcomes.append(type(await anext(stream)).__name__)
+        except trio.BusyResourceError:
+            outcomes.append("busy")
+
+    async with system.changes() as stream:
+        await anext(stream)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read, stream)
+            nursery.start_soon(read, stream)
+            await settled()
+            await system.spawn(player("a"))
+    assert sorted(outcomes) == ["TreeChange", "busy"]
