@@ -154,10 +154,10 @@ def closed_circle(target: Cell, task: trio.lowlevel.Task) -> tuple[str, ...] | N
     An actor waits when its own task does: what its other tasks wait for holds up no message. One that has done with a
     request, and will answer it later, is waited for by nobody here.
     """
-    paths = []
+    seen: dict[Cell, None] = {}
     cell = target
-    while (asleep := cell.task) is not None:
-        paths.append(cell.path)
+    while cell not in seen and (asleep := cell.task) is not None:
+        seen[cell] = None
         call = asleep.custom_sleep_data
         if not isinstance(call, Call) or call.settled:
             return None
@@ -165,7 +165,5 @@ def closed_circle(target: Cell, task: trio.lowlevel.Task) -> tuple[str, ...] | N
         if not cell.holds(call.request):
             return None
         if cell.task is task:
-            return (cell.path, *paths)
-        if cell is target:
-            return None
+            return (cell.path, *(known.path for known in seen))
     return None

@@ -66,10 +66,10 @@ class Cell:
     """One actor as the runtime sees it."""
 
     __slots__ = (
-        "actor", "again", "born", "buried", "calls", "context", "control", "current", "dead_waiters", "declined",
-        "down_waiters", "exit", "failures", "family", "fault", "final", "grace", "grouped", "history", "host",
-        "incarnation", "killed", "kind", "last_error", "leaving", "mailbox", "mode", "on_control", "pact", "path",
-        "redelivery", "ref", "restarts", "retry", "scope", "since", "skipping", "spec", "start_error",
+        "actor", "again", "born", "buried", "calls", "context", "control", "current", "dead", "dead_waiters",
+        "declined", "down_waiters", "exit", "failures", "family", "fault", "final", "grace", "grouped", "history",
+        "host", "incarnation", "killed", "kind", "last_error", "leaving", "mailbox", "mode", "on_control", "pact",
+        "path", "redelivery", "ref", "restarts", "retry", "scope", "since", "skipping", "spec", "start_error",
         "start_waiters", "stashes", "state", "static", "stop_reason", "system", "task", "tasks", "timers", "up",
         "watchers", "watching",
     )  # fmt: skip
@@ -105,6 +105,7 @@ class Cell:
     start_waiters: Waiters
     down_waiters: Waiters
     dead_waiters: Waiters
+    dead: trio.Event | None
     start_error: StartFailed | None
     retry: Timer | None
 
@@ -152,7 +153,7 @@ class Cell:
         self.since = system.timers.now()
         self.born = self.buried = self.grouped = False
         self.exit = self.last_error = self.history = self.redelivery = self.again = self.calls = self.watchers = None
-        self.start_waiters = self.down_waiters = self.dead_waiters = None
+        self.start_waiters = self.down_waiters = self.dead_waiters = self.dead = None
         self.start_error = self.retry = self.control = None
         self._reset()
 
@@ -265,7 +266,8 @@ class Cell:
         waiting: list[Callable[[], None]] = []
         if not self.up:
             self.start_error = (StartDeclined if self.declined else StartFailed)(self.path, self.fault)
-            waiting, self.start_waiters = self.start_waiters or waiting, None
+            if self.final or not self.grouped:  # else it starts again with its group, and its starter waits on
+                waiting, self.start_waiters = self.start_waiters or waiting, None
         if self.down_waiters is not None:
             waiting, self.down_waiters = [*waiting, *self.down_waiters], None
         self.host.child_ended(self, reason)
@@ -302,6 +304,7 @@ class Cell:
         letters.fail_calls(self, self.calls or (), reason)
         self.system.ended(self, reason)
         self.system.emit(ActorStopped(self.path, reason))
+        self._call_waiters("start_waiters")
         self._call_waiters("dead_waiters")
         if self.watchers:
             notify_watchers(self, reason)
@@ -368,21 +371,25 @@ class Cell:
         """Call `act` when the actor is buried; at once when it is already."""
         if self.buried:
             act()
+        elif self.dead_waiters is None:
+            self.dead_waiters = [act]
         else:
-            self.dead_waiters = [*(self.dead_waiters or ()), act]
+            self.dead_waiters.append(act)
 
     async def wait_down(self) -> None:
         """Wait until no incarnation runs."""
         if self.state not in (State.STOPPED, State.BACKING_OFF):
             event = trio.Event()
-            self.down_waiters = [*(self.down_waiters or ()), event.set]
+            waiters = self.down_waiters = self.down_waiters or []
+            waiters.append(event.set)
             await event.wait()
 
     async def wait_dead(self) -> Exit:
         """Wait until the actor is buried; return its exit."""
-        event = trio.Event()
-        self.when_dead(event.set)
-        await event.wait()
+        if self.dead is None:  # one for all who wait: those who give up leave nothing behind
+            self.dead = trio.Event()
+            self.when_dead(self.dead.set)
+        await self.dead.wait()
         return self.exit or NORMAL
 
     def _call_waiters(self, name: str) -> None:

@@ -66,6 +66,7 @@ def kill(cell: Cell) -> None:
     cell.killed = True
     if cell.family is not None:
         cell.family.kill_all()
+    cell.mailbox.interrupt = True
     cell.scope.cancel()
 
 
@@ -93,6 +94,7 @@ def fail(cell: Cell, error: Exception) -> None:
         return
     note_fault(cell, error)
     if not cell.leaving:
+        cell.mailbox.interrupt = True
         cell.scope.cancel()
 
 
@@ -187,6 +189,7 @@ def _overrun(cell: Cell) -> None:
     cell.grace = None
     _expect_the_end(cell)
     cell.killed = True
+    cell.mailbox.interrupt = True
     cell.scope.cancel()
 
 

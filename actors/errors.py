@@ -20,6 +20,7 @@ ActorError
 ├── Escalated                         a child's error was handed to its supervisor
 ├── DeathPact                         an actor ended that the watcher cannot live without
 ├── RaisedBaseException               an actor raised something that is no `Exception`
+├── NotEntered (RuntimeError)         the system is used outside of its block
 └── SystemFailed                      the root of the tree failed
 
 Apart stand `Ignore`, which a start hook raises to decline, and `InvalidTransition` in `lifecycle`.
@@ -256,6 +257,17 @@ class Escalated(ActorError):
 
     def __str__(self) -> str:
         return f"{self.path} fails because {self.offender} escalated"
+
+
+@define
+class NotEntered(ActorError, RuntimeError):
+    """The system was used before its `async with` block, or entered a second time."""
+
+    name: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"actor system {self.name} {self.problem}"
 
 
 @define

@@ -32,7 +32,7 @@ from .lifecycle import State, StopMode
 from .records import ActorRestarting
 from .ref import ActorRef
 from .reports import crash_report
-from .spec import ChildSpec, Restart, Strategy, Supervision
+from .spec import AutoShutdown, ChildSpec, Restart, Strategy, Supervision
 from .strategy import Decision, affected, decide, shuts_down
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Family:
         self._regrouping: trio.CancelScope | None = None
         self._delay_s = 0.0
         self._offender: str | None = None
+        self._alive = 0
 
     @property
     def owner_path(self) -> str:
@@ -123,10 +124,11 @@ class Family:
         if known is not None and not known.buried:
             raise AlreadyStarted(known.ref)
         bound = self.supervision.max_children
-        if bound is not None and len(self.living()) >= bound:
+        if bound is not None and self._alive >= bound:
             raise TooManyChildren(self._owner.path, bound)
         cell = type(self._owner)(self._owner.system, self, spec, static=static or (known is not None and known.static))
         self.children[spec.id] = cell
+        self._alive += 1
         cell.begin()
         return cell
 
@@ -134,7 +136,7 @@ class Family:
 
     def child_ended(self, cell: Cell, reason: Exit) -> None:
         """An incarnation is over: restart the child, a group, nobody, or fail upward."""
-        if not cell.born:
+        if not cell.born and (cell.final or not cell.grouped):
             self.give_up(cell, reason)
         elif cell.final or self.closing:
             self._report(cell, reason, Decision.STOP)
@@ -159,8 +161,8 @@ class Family:
         if decision is Decision.ESCALATE:
             if isinstance(reason, Crashed):
                 error.__cause__ = reason.error
-            self.closing = True
             self.give_up(cell, reason)
+            self._restart_nobody()
             ending.fail(self._owner, error)
         else:
             self.give_up(cell, reason)
@@ -171,6 +173,7 @@ class Family:
         keep = cell.static and cell.spec.restart is not Restart.TEMPORARY
         if not keep and self.children.get(cell.spec.id) is cell:
             del self.children[cell.spec.id]
+        self._alive -= 1
         cell.bury(reason)
 
     def resumed(self, cell: Cell, error: Exception) -> None:
@@ -178,6 +181,8 @@ class Family:
         self._report(cell, Crashed(error), Decision.RESUME)
 
     def _shut_down_after(self, cell: Cell) -> None:
+        if not cell.spec.significant or self.supervision.auto_shutdown is AutoShutdown.NEVER:
+            return
         left = sum(1 for other in self.living() if other.spec.significant)
         if shuts_down(self.supervision.auto_shutdown, cell.spec, left):
             ending.order_stop(self._owner, StopMode.AFTER_MESSAGE, final=False, reason=SHUTDOWN)
@@ -256,13 +261,24 @@ class Family:
     # Closing
 
     async def close(self) -> None:
-        """Stop all children in reverse order, each within its own grace."""
-        self.closing = True
+        """Stop all children in reverse order, each within its own grace; or all at once, if no order is to be kept."""
+        self._restart_nobody()
         if self._regrouping is not None:
             self._regrouping.cancel()
-        for cell in reversed(list(self.children.values())):
+        cells = list(reversed(self.children.values()))
+        if self.supervision.stop_together:
+            for cell in cells:
+                ending.order_stop(cell, StopMode.AFTER_MESSAGE)
+        for cell in cells:
             ending.order_stop(cell, StopMode.AFTER_MESSAGE)
             await cell.wait_dead()
+
+    def _restart_nobody(self) -> None:
+        """From now on none comes back: those that wait for their next incarnation have no more of them."""
+        self.closing = True
+        for cell in reversed(list(self.children.values())):
+            if cell.state is State.BACKING_OFF:
+                ending.order_stop(cell, StopMode.AFTER_MESSAGE)
 
     def kill_all(self) -> None:
         """Kill every child at once; none comes back."""

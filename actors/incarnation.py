@@ -104,6 +104,8 @@ async def _start(cell: Cell, actor: Actor, context: Context) -> None:
 async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
     """Take messages until the actor has to end, or the message in work was cancelled."""
     mailbox = cell.mailbox
+    interceptors = cell.system.interceptors
+    version = interceptors.version
     receive = _receive(cell, actor)
     idle = None if type(actor).on_idle is Actor.on_idle else actor.on_idle
     wait_task_rescheduled = trio.lowlevel.wait_task_rescheduled
@@ -117,10 +119,16 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
     while True:
         if mailbox.interrupt:
             mailbox.interrupt = False
-            receive = _receive(cell, actor)
+            if version != interceptors.version:
+                version = interceptors.version
+                receive = _receive(cell, actor)
             await _serve_first(cell, receive, context)
             if cell.skipping or ending.must_leave(cell):
                 return
+            if cell.control:
+                mailbox.interrupt = True
+                await trio.lowlevel.checkpoint()
+                continue
         if cell.again:
             await _take_again(cell, receive, context)
         elif len(mailbox.open_lanes) == 1:
@@ -227,15 +235,20 @@ async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
     """Serve what goes before all lanes: notices, timers, requests to a supervisor, and a message given again."""
     cell.on_control = bool(cell.control)
     if cell.control:
+        end = perf_counter() + BATCH_S
         while cell.control and not (cell.skipping or ending.must_leave(cell)):
             await _serve_control(cell, receive, context, cell.control.popleft())
+            if perf_counter() > end:
+                break
         if not cell.skipping:
             cell.current = None
         cell.on_control = False
     again = cell.redelivery
-    if again is not None and again.pending and not (cell.skipping or ending.must_leave(cell)):
+    if again is not None and again.pending and not (cell.control or cell.skipping or ending.must_leave(cell)):
         again.pending = False
         cell.current = again.message
+        if cell.mailbox.carrier is not None:
+            cell.mailbox.carrier.restore(again.values)
         await _receive_measured(cell, receive, again.message, context)
         cell.current = cell.redelivery = None
 

@@ -16,13 +16,15 @@ class Intensity:
     def __init__(self, limit: int, period_s: float) -> None:
         self.limit: int = limit
         self.period_s: float = period_s
-        self._times: deque[float] = deque(maxlen=limit + 1)
+        self._times: deque[float] = deque()
 
     def record(self, now: float) -> bool:
         """Count one restart attempt at `now` (seconds, monotonic); return whether it is still tolerated."""
         times = self._times
         while times and times[0] < now - self.period_s:
             times.popleft()
+        if len(times) > self.limit:
+            times.popleft()  # one more than the limit is as much as anybody asks about
         times.append(now)
         return len(times) <= self.limit
 

@@ -28,12 +28,15 @@ class Interceptors:
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._interceptors: list[Interceptor] = []
+        self.version: int = 0
+        """Goes up with each change."""
         self.errors: int = 0
         """How often one raised when it was asked. What its `receive` raises is the actor's crash."""
 
     def add(self, interceptor: Interceptor) -> Callable[[], None]:
         """Put one around all actors, before their next message; call the result to take it away."""
         self._interceptors.append(interceptor)
+        self.version += 1
         self._on_change()
         return partial(self._remove, interceptor)
 
@@ -50,4 +53,5 @@ class Interceptors:
     def _remove(self, interceptor: Interceptor) -> None:
         if interceptor in self._interceptors:
             self._interceptors.remove(interceptor)
+            self.version += 1
             self._on_change()

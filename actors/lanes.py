@@ -189,10 +189,11 @@ class LaneQueue:
 class KeyedItems:
     """What waits in a conflating lane: a queue in which a message can be found by its key. Looks like a deque."""
 
-    __slots__ = ("_entries", "_key")
+    __slots__ = ("_carrier", "_entries", "_key")
 
-    def __init__(self, key: Callable[[Any], Hashable]) -> None:
+    def __init__(self, key: Callable[[Any], Hashable], carrier: Carrier | None = None) -> None:
         self._key = key
+        self._carrier = carrier
         self._entries: OrderedDict[Hashable, Any] = OrderedDict()
 
     def __len__(self) -> int:
@@ -216,7 +217,9 @@ class KeyedItems:
         self._entries[key] = message
 
     def popleft(self) -> Any:
-        """Remove and return the message that waited longest."""
+        """Remove and return the message that waited longest. It brought no context variables."""
+        if self._carrier is not None:
+            self._carrier.restore()
         return self._entries.popitem(last=False)[1]
 
     def key(self, message: Any) -> Hashable:
@@ -238,9 +241,9 @@ class ConflatingQueue(LaneQueue):
     __slots__ = ()
     items: KeyedItems
 
-    def __init__(self, lane: Lane, bound: int, policy: Conflate) -> None:
+    def __init__(self, lane: Lane, bound: int, policy: Conflate, carrier: Carrier | None = None) -> None:
         super().__init__(lane, bound, policy)
-        self.items = KeyedItems(policy.key)
+        self.items = KeyedItems(policy.key, carrier)
 
     def configure(self, bound: int, policy: Policy) -> None:
         """Take over a bound; every message shall come by `replace`."""
@@ -262,5 +265,5 @@ class ConflatingQueue(LaneQueue):
 def make_queue(lane: Lane, bound: int, policy: Policy, carrier: Carrier | None) -> LaneQueue:
     """The queue that a policy asks for."""
     if isinstance(policy, Conflate):
-        return ConflatingQueue(lane, bound, policy)
+        return ConflatingQueue(lane, bound, policy, carrier)
     return LaneQueue(lane, bound, policy, carrier)

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 class Redelivery:
     """A message whose handling crashed its actor, and what came of each try; `pending` while it waits for the next."""
 
-    __slots__ = ("history", "message", "pending")
+    __slots__ = ("history", "message", "pending", "values")
 
-    def __init__(self, message: object) -> None:
+    def __init__(self, message: object, values: tuple[Any, ...]) -> None:
         self.message: object = message
+        self.values: tuple[Any, ...] = values
+        """Those of the context variables that came with it."""
         self.history: tuple[str, ...] = ()
         self.pending: bool = False
 
@@ -43,7 +45,8 @@ def keep_for_redelivery(cell: Cell, reason: Exit) -> None:
         return
     again = cell.redelivery
     if again is None or again.message is not message:
-        again = cell.redelivery = Redelivery(message)
+        carrier = cell.mailbox.carrier
+        again = cell.redelivery = Redelivery(message, () if carrier is None else carrier.capture())
     again.history = (*again.history, cell.last_error or str(reason))
     if len(again.history) > cell.spec.redeliver:
         set_aside(cell, "poison")

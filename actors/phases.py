@@ -112,7 +112,7 @@ class Phases:
     def __init__(
         self, phases: Iterable[Phase] = PHASES, *, report: Callable[[ShutdownTaskFailed], None] = log_event
     ) -> None:
-        self.phases = check_phases(phases)
+        self.phases: tuple[Phase, ...] = check_phases(phases)
         self.phase: str | None = None
         """The name of the phase that runs; None before the first and after the last."""
         self._report = report

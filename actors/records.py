@@ -141,11 +141,11 @@ class DeadLetters:
     def __len__(self) -> int:
         return len(self._letters)
 
-    def add(self, letter: DeadLetter) -> None:
-        """Keep and count one letter, push out the oldest if there are too many, and tell the subscribers."""
+    def add(self, letter: DeadLetter, *, quietly: bool = False) -> None:
+        """Keep and count one letter, pushing out the oldest if there are too many; unless `quietly`, tell of it."""
         self.count += 1
         self._letters.append(letter)
-        for subscriber in tuple(self._subscribers):
+        for subscriber in () if quietly else tuple(self._subscribers):
             try:
                 subscriber(letter)
             except Exception:

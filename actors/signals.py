@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from collections.abc import AsyncIterator
@@ -17,14 +16,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from .errors import ActorError
+from .records import log
 
 if TYPE_CHECKING:
     from .system import ActorSystem
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
 """What Ctrl-C sends, and what init systems and containers send first."""
-
-log = logging.getLogger("actors")
 
 
 class NotMainThread(ActorError, RuntimeError):
@@ -85,7 +83,7 @@ async def _stop(
 
 async def _kill(system: ActorSystem, received: AsyncIterator[int], stopping: trio.CancelScope) -> None:
     log.warning("signal.received signal=%s does=kill", signal.Signals(await anext(received)).name)
-    system.root.kill()
+    system.kill()
     stopping.cancel()
 
 

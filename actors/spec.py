@@ -163,7 +163,8 @@ class Supervision:
     """How an actor looks after its children. The defaults are Erlang/OTP's: 1 restart in 5 s, one for one.
 
     `intensity` restarts within `period_s` seconds are fine; the next makes the supervisor stop its children and fail.
-    `max_children` bounds the live children, None leaves them unbounded. Raises `InvalidSpec` naming the field.
+    `max_children` bounds the live children, None leaves them unbounded. With `stop_together` they are all told to stop
+    at once when the supervisor ends: for many of a kind, which need no order. Raises `InvalidSpec` naming the field.
     """
 
     strategy: Strategy = field(default=Strategy.ONE_FOR_ONE, validator=_is_kind(Strategy))
@@ -171,6 +172,12 @@ class Supervision:
     period_s: float = field(default=5.0)
     max_children: int | None = field(default=None)
     auto_shutdown: AutoShutdown = field(default=AutoShutdown.NEVER, validator=_is_kind(AutoShutdown))
+    stop_together: bool = field(default=False)
+
+    @stop_together.validator
+    def _check_stop_together(self, _: Attribute[bool], value: object) -> None:
+        if not isinstance(value, bool):
+            raise InvalidSpec("stop_together", "must be True or False")
 
     @intensity.validator
     def _check_intensity(self, _: Attribute[int], value: object) -> None:

@@ -30,9 +30,12 @@ class Supervisor(Actor):
         period_s: float = 5.0,
         max_children: int | None = None,
         auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
+        stop_together: bool = False,
     ) -> None:
         self.children: tuple[ChildSpec, ...] = check_children(children)
-        self.supervision: Supervision | None = Supervision(strategy, intensity, period_s, max_children, auto_shutdown)
+        self.supervision: Supervision | None = Supervision(
+            strategy, intensity, period_s, max_children, auto_shutdown, stop_together
+        )
 
     def static_children(self) -> Iterable[ChildSpec]:
         """The children it was made with."""

@@ -6,7 +6,6 @@ import contextvars
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from logging import DEBUG
 from random import Random, getrandbits
 from types import TracebackType
@@ -18,7 +17,7 @@ from . import ending, letters
 from .carrying import Carrier
 from .cell import Cell
 from .changes import TreeStream, change_of
-from .errors import ActorError, SystemFailed
+from .errors import ActorError, NotEntered, SelfCall, SystemFailed
 from .exits import KILLED, Crashed, Exit
 from .history import Explanation, explain
 from .interception import Interceptor, Interceptors
@@ -87,8 +86,11 @@ class ActorSystem:
         self.random: Random = Random(getrandbits(64) if seed is None else seed)  # noqa: S311 - jitter, not secrets
         self.owner: Cell | None = None
         self._unyielded = 0
+        self._cell: Cell | None = None
+        self._telling = False
         self._stopping = False
         self._stopped = trio.Event()
+        self._hurry = trio.CancelScope()
         self._carry = tuple(carry)
         self._redact = redact
         self.held_s: float = held_s
@@ -109,11 +111,13 @@ class ActorSystem:
         self._root_spec = ChildSpec(name, make_root, restart=Restart.TEMPORARY)
 
     async def __aenter__(self) -> ActorSystem:
+        if self._cell is not None:
+            raise NotEntered(self.name, "can be entered once only")
         self.timers: Timers = Timers()
         self._outer = trio.open_nursery()
         self.nursery: trio.Nursery = await self._outer.__aenter__()
         self.start_soon(self.nursery, f"{self.name} (timers)", self.timers.run)
-        self._root = Cell(self, self, self._root_spec)
+        self._cell = Cell(self, self, self._root_spec)
         try:
             await self._start_root()
         except BaseException as error:
@@ -170,6 +174,12 @@ class ActorSystem:
             raise cause if isinstance(cause, ActorError) else self._root.start_error
 
     @property
+    def _root(self) -> Cell:
+        if self._cell is None:
+            raise NotEntered(self.name, "has not been entered yet: use `async with`")
+        return self._cell
+
+    @property
     def root(self) -> ActorRef:
         """The root supervisor."""
         return self._root.ref
@@ -185,18 +195,41 @@ class ActorSystem:
         """Run the phases of the shutdown, in one of which the tree stops in order, and wait for their end.
 
         After `grace_s` seconds from now, what is left of the tree is killed. It goes on when the caller is cancelled;
-        whoever asks again, or leaves the block, waits for the same end.
+        whoever asks again, or leaves the block, waits for the same end. Raises `SelfCall` in an actor's own task, which
+        would wait for its own end: use `request_stop` there.
         """
+        task = trio.lowlevel.current_task()
+        for cell in () if self._stopped.is_set() else self._root.walk():
+            if cell.task is task:
+                raise SelfCall(cell.path, "await the end of the system of")
+        self.request_stop(grace_s)
+        await self._stopped.wait()
+
+    def request_stop(self, grace_s: float | None = None) -> None:
+        """As `stop`, without waiting. Harmless when it was asked for before, or the system is over."""
+        if self._stopped.is_set():
+            return
         if grace_s is not None:
-            self.timers.after(grace_s, partial(ending.kill, self._root))
-        if not self._stopping and not self._stopped.is_set():
+            self.timers.after(grace_s, self._kill_tree)
+        if not self._stopping:
             self._stopping = True
             self.start_soon(self.nursery, f"{self.name} (shutdown)", self._shut_down)
-        await self._stopped.wait()
+
+    def kill(self) -> None:
+        """Kill the whole tree now, and hurry through the shutdown: its tasks get as far as their first wait."""
+        self._kill_tree()
+        self.request_stop()
+        self._hurry.cancel()
+
+    def _kill_tree(self) -> None:
+        self._root.final = True
+        ending.kill(self._root)
+        ending.order_stop(self._root, StopMode.NOW)
 
     async def _shut_down(self) -> None:
         try:
-            await self.shutdown.run()
+            with self._hurry:
+                await self.shutdown.run()
         finally:
             self._stopped.set()
 
@@ -254,9 +287,11 @@ class ActorSystem:
 
     def emit(self, event: Event) -> None:
         """Tell `on_event` and the listeners; what one raises is counted and logged, and harms no actor."""
+        before, self._telling = self._telling, True
         self._tell(self.on_event or log_event, event)
         for listener in tuple(self._listeners):
             self._tell(listener, event)
+        self._telling = before
 
     def _tell(self, listener: Callable[[Event], None], event: Event) -> None:
         try:
@@ -310,13 +345,18 @@ class ActorSystem:
 
     def _look_up(self) -> None:
         """The interceptors changed: let every actor see that before its next message."""
-        for cell in self._root.walk():
+        for cell in () if self._cell is None else self._cell.walk():
             cell.mailbox.interrupt = True
 
     def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep, count and tell a message that reached nobody."""
-        self.dead_letters.add(letter)
-        self.emit(letter)
+        """Keep, count and tell a message that reached nobody.
+
+        One that a listener lost while it was told of something is kept and counted only: else it would be told to the
+        same listener, which would lose another.
+        """
+        self.dead_letters.add(letter, quietly=self._telling)
+        if not self._telling:
+            self.emit(letter)
 
     def start_soon(
         self, nursery: trio.Nursery, name: str, function: Callable[..., Awaitable[object]], *args: Any
