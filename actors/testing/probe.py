@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-import trio
-from attrs import define, frozen
+from attrs import frozen
 
 from actors.actor import Actor, Context
 from actors.ask import Ask
 from actors.ref import ActorRef
 from actors.spec import ChildSpec, Restart
 from actors.system import ActorSystem
-from actors.watch import Terminated
+from actors.testing.catch import Catch
+from actors.testing.catch import ProbeFailure as ProbeFailure
+from actors.watch import Restarted, Terminated
 
 T = TypeVar("T")
 
 
-@define
-class ProbeFailure(AssertionError):
-    """What a probe expected did not come, or something came that should not have."""
-
-    problem: str
-
-    def __str__(self) -> str:
-        return self.problem
+@frozen
+class _Watch(Ask[None]):
+    ref: ActorRef
+    restarts: bool
 
 
 @frozen
-class _Watch(Ask[None]):
+class _Unwatch(Ask[None]):
     ref: ActorRef
 
 
@@ -39,23 +36,27 @@ class _Ear(Actor):
 
     async def receive(self, message: object, context: Context) -> None:
         match message:
-            case _Watch(ref) as ask:
-                context.watch(ref)
+            case _Watch(ref, restarts) as ask:
+                context.watch(ref, restarts=restarts)
+                ask.reply(None)
+            case _Unwatch(ref) as ask:
+                context.unwatch(ref)
                 ask.reply(None)
             case _:
                 self.probe.heard(message)
 
 
-class Probe:
+class Probe(Catch[object]):
     """Open one with `await Probe.open(system)`, give `probe.ref` to the actors under test, and expect things.
 
-    All waits are on trio's clock: under an autojump clock they take no time.
+    All waits are on trio's clock: in virtual time they take no time.
     """
 
     def __init__(self) -> None:
-        self._messages: deque[object] = deque()
-        self._news = trio.Event()
+        super().__init__()
+        self._answers: list[tuple[type[Ask[Any]], Callable[[Any], Any]]] = []
         self.ref: ActorRef
+        """The probe as an actor."""
 
     @classmethod
     async def open(cls, system: ActorSystem, name: str = "probe") -> Probe:
@@ -64,49 +65,57 @@ class Probe:
         probe.ref = await system.spawn(ChildSpec(name, lambda: _Ear(probe), restart=Restart.TEMPORARY))
         return probe
 
-    def heard(self, message: object) -> None:
-        """Keep a message and wake who waits for one."""
-        self._messages.append(message)
-        self._news.set()
-        self._news = trio.Event()
+    def heard(self, item: object) -> None:
+        """Keep a message, answer it if `answer` said how, and wake who waits for it."""
+        super().heard(item)
+        for kind, answer in self._answers:
+            if isinstance(item, kind):
+                try:
+                    item.reply(answer(item))
+                except Exception as error:
+                    item.fail(error)
+                return
 
-    async def expect(self, kind: type[T], timeout_s: float = 5.0) -> T:
-        """Return the next message, which must be a `kind`; raise `ProbeFailure` if it is not, or none comes."""
-        message = await self._next(timeout_s)
-        if message is None:
-            raise ProbeFailure(f"no {kind.__name__} within {timeout_s:g} s")
-        if not isinstance(message[0], kind):
-            raise ProbeFailure(f"expected {kind.__name__}, got {message[0]!r}")
-        return message[0]
+    def answer(self, kind: type[Ask[T]], answer: Callable[[Any], T]) -> None:
+        """Answer each request of that kind from now on with `answer(request)`, or with the error it raises.
 
-    async def fish(self, kind: type[T], timeout_s: float = 5.0) -> T:
-        """Return the next message that is a `kind`, letting others go by; raise `ProbeFailure` if none comes."""
-        with trio.move_on_after(timeout_s):
-            while True:
-                message = await self._next(timeout_s)
-                if message is not None and isinstance(message[0], kind):
-                    return message[0]
-        raise ProbeFailure(f"no {kind.__name__} within {timeout_s:g} s")
+        It can be expected all the same.
+        """
+        self._answers.insert(0, (kind, answer))
 
-    async def expect_none(self, within_s: float = 1.0) -> None:
-        """Raise `ProbeFailure` if any message comes within that time."""
-        message = await self._next(within_s)
-        if message is not None:
-            raise ProbeFailure(f"expected nothing, got {message[0]!r}")
+    def reply(self, value: object) -> None:
+        """Answer the request that was expected last; raise `ProbeFailure` if that was none that waits."""
+        self._captured().reply(value)
 
-    async def watch(self, ref: ActorRef) -> None:
-        """Watch an actor: its `Terminated` will be heard."""
-        await self.ref.ask(_Watch(ref))
+    def fail(self, error: Exception) -> None:
+        """Let the request that was expected last fail; raise `ProbeFailure` if that was none that waits."""
+        self._captured().fail(error)
 
-    async def expect_end(self, ref: ActorRef, timeout_s: float = 5.0) -> Terminated:
+    async def watch(self, ref: ActorRef, *, restarts: bool = False) -> None:
+        """Watch an actor: its `Terminated` will be heard and, with `restarts`, each `Restarted`."""
+        await self.ref.ask(_Watch(ref, restarts))
+
+    async def unwatch(self, ref: ActorRef) -> None:
+        """Hear nothing more of an actor's end or restarts."""
+        await self.ref.ask(_Unwatch(ref))
+
+    async def expect_end(self, ref: ActorRef, timeout_s: float | None = None) -> Terminated:
         """Return the notice that a watched actor ended; raise `ProbeFailure` for anything else."""
         notice = await self.expect(Terminated, timeout_s)
         if notice.ref is not ref:
             raise ProbeFailure(f"expected the end of {ref.path}, got that of {notice.ref.path}")
         return notice
 
-    async def _next(self, timeout_s: float) -> tuple[object] | None:
-        with trio.move_on_after(timeout_s):
-            while not self._messages:
-                await self._news.wait()
-        return (self._messages.popleft(),) if self._messages else None
+    async def expect_restarted(self, ref: ActorRef, timeout_s: float | None = None) -> Restarted:
+        """Return the notice that an actor watched with `restarts` has a new incarnation; or raise `ProbeFailure`."""
+        notice = await self.expect(Restarted, timeout_s)
+        if notice.ref is not ref:
+            raise ProbeFailure(f"expected a restart of {ref.path}, got one of {notice.ref.path}")
+        return notice
+
+    def _captured(self) -> Ask[Any]:
+        if not isinstance(self.last, Ask):
+            raise ProbeFailure(f"the last message expected was no request: {self.last!r}")
+        if not self.last.waiting:
+            raise ProbeFailure(f"nobody waits for an answer to {self.last!r}")
+        return self.last

@@ -1,58 +1,35 @@
-"""Random trees under random faults: whatever happens, the tree comes back, and nothing is left behind."""
+"""Trees under seeded chaos: whatever happens, the tree comes back, every ask ends, and nothing is left behind."""
 
-import random
+import math
 
 import pytest
 import trio
-import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors import (
-    ActorDied,
-    ActorError,
-    ActorSystem,
-    AlreadyStarted,
-    Backoff,
-    ChildSpec,
-    Restart,
-    StartChild,
-    StartFailed,
-    StopChild,
-    Strategy,
-    Supervision,
-    Supervisor,
-)
-from tests.actors.troupe import Boom, Read, Run, player, settled, sleeping
+from actors import ActorError, ActorSystem, Backoff, ChildSpec, Restart, Strategy, Supervision, Supervisor
+from actors.testing import Rates, chaos, settle, simulate
+from tests.actors.troupe import Boom, Read, player
 
-OPTIONS = {"intensity": 1000, "period_s": 1.0}
-FAULTS = st.lists(
-    st.tuples(
-        st.sampled_from(["crash", "kill", "hang", "stop child", "start child", "wait"]),
-        st.integers(0, 99),
-        st.sampled_from([0.0, 0.0, 0.3, 2.0]),
-    ),
-    max_size=30,
+OPTIONS = {"intensity": 10**6, "period_s": 1.0}
+RATES = st.builds(
+    Rates,
+    kill=st.floats(0, 0.2),
+    delay=st.floats(0, 0.2),
+    fail=st.floats(0, 0.2),
+    drop=st.floats(0, 0.2),
+    kills_per_s=st.floats(0, 2.0),
+    delay_s=st.floats(0, 5.0),
 )
 
 
-def tree(shape, flaky):
-    """A supervisor for each strategy in `shape`, with players that fail to start now and then."""
-
-    def sometimes(_):
-        if flaky.random() < 0.2:
-            raise OSError("flaky")
-
-    def players(depth):
-        backoffs = [None, Backoff(min_s=0.1, max_s=1.0), None]
-        return [
-            player(f"p{n}{depth}", starting=sometimes if depth else None, backoff=backoffs[n], shutdown_s=1.0)
-            for n in range(3)
-        ]
-
+def tree(shape):
+    """A supervisor for each strategy in `shape`, each below the one before, with three players each."""
     spec = None
     for depth, strategy in enumerate(shape):
-        children = players(0) + ([spec] if spec is not None else [])
+        backoffs = [None, Backoff(min_s=0.1, max_s=1.0), None]
+        children = [player(f"p{n}{depth}", backoff=backoffs[n], shutdown_s=1.0) for n in range(3)]
+        children += [spec] if spec is not None else []
         spec = ChildSpec(
             f"sup{depth}",
             lambda children=children, strategy=strategy: Supervisor(children, strategy=strategy, **OPTIONS),
@@ -61,54 +38,39 @@ def tree(shape, flaky):
 
 
 def living(system):
-    """References to everything alive."""
-    return [ref for node in system.tree().walk() if (ref := system.find(node.path)) is not None]
+    """References to everything alive, by path."""
+    return {node.path: system.find(node.path) for node in system.tree().walk()}
 
 
-async def do(system, fault, choice):
-    """One fault, somewhere."""
-    refs = living(system)
-    ref = refs[choice % len(refs)]
-    if ref is system.root:
-        return
-    supervising = ref.path.rsplit("/", 1)[-1].startswith("sup")
-    if fault == "kill":
-        ref.kill()
-    elif supervising and fault in ("stop child", "start child"):
-        request = StartChild(player("added")) if fault == "start child" else StopChild("added")
-        try:
-            await ref.ask(request)
-        except (ActorDied, AlreadyStarted, StartFailed, LookupError):
-            return
-    elif not supervising and fault in ("crash", "hang"):
-        ref.tell(Boom() if fault == "crash" else Run(sleeping(20)))
-        if fault == "hang":
-            await settled()
-            ref.kill()
-
-
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from(list(Strategy)), min_size=1, max_size=3), FAULTS, st.integers(0, 2**16))
-def test_a_random_tree_under_random_faults_comes_back(shape, faults, seed):
-    """Afterwards every live actor answers, all of the tree's own are there, and no table holds anything."""
+@given(st.lists(st.sampled_from(list(Strategy)), min_size=1, max_size=3), RATES, st.integers(0, 2**16))
+def test_a_tree_under_chaos_comes_back(shape, rates, seed):
+    """Afterwards all of the tree is there, every actor answers at once, and no table holds anything."""
+
+    async def talk(system):
+        for _ in range(10):
+            for path, ref in living(system).items():
+                if ref is not None and "/p" in path:
+                    ref.tell("hello")
+            await trio.sleep(0.3)
 
     async def main():
-        async with ActorSystem("s", **OPTIONS, on_event=lambda _: None, seed=seed) as system:
-            await system.spawn(tree(shape, random.Random(seed)))
-            before = {ref.path for ref in living(system)}
-            for fault, choice, pause_s in faults:
-                await do(system, fault, choice)
-                await trio.sleep(pause_s)
+        async with ActorSystem("s", **OPTIONS, on_event=lambda _: None) as system:
+            await system.spawn(tree(shape))
+            before = set(living(system))
+            async with chaos(system, seed=seed, rates=rates):
+                await talk(system)
             await trio.sleep(1000)
             after = living(system)
-            assert before <= {ref.path for ref in after}
-            for ref in after:
-                if not ref.path.rsplit("/", 1)[-1].startswith("s"):
+            assert set(after) == before
+            for path, ref in after.items():
+                if "/p" in path:
                     assert isinstance(await ref.ask(Read()), list)
                     assert not ref._cell.calls
         assert not system.root.alive
 
-    with_clock(main)
+    simulate(main, seed=seed)
 
 
 @settings(max_examples=30, deadline=None)
@@ -118,11 +80,11 @@ def test_every_ask_ends_whatever_becomes_of_its_target(ends, seed):
 
     async def main():
         ended = []
-        async with ActorSystem("s", **OPTIONS, on_event=lambda _: None, seed=seed) as system:
+        async with ActorSystem("s", **OPTIONS, on_event=lambda _: None) as system:
 
             async def caller(ref):
                 try:
-                    ended.append(await ref.ask(Read(), timeout_s=float("inf")))
+                    ended.append(await ref.ask(Read(), timeout_s=math.inf))
                 except ActorError as error:
                     ended.append(error)
 
@@ -139,7 +101,7 @@ def test_every_ask_ends_whatever_becomes_of_its_target(ends, seed):
                         nursery.start_soon(ref.stop)
         assert len(ended) == 3 * len(ends)
 
-    with_clock(main)
+    simulate(main, seed=seed)
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
@@ -150,10 +112,5 @@ async def test_a_supervisor_killed_during_a_group_restart_leaves_no_task(autojum
     ref.children()[0].kill()
     await trio.sleep(1)
     ref.kill()
-    await settled()
+    await settle()
     assert [await child.ask(Read()) for child in ref.children()] == [[], [], []]
-
-
-def with_clock(main):
-    """Run in virtual time of its own: hypothesis runs many."""
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

@@ -120,6 +120,24 @@ async def test_the_block_goes_on_while_the_system_stops_and_is_left_when_it_has(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+async def test_a_block_is_left_when_the_system_is_dead_also_after_a_kill(autojump_clock):
+    """Not before: what the block holds may be what the actors use."""
+
+    async def holds_on(_):
+        with trio.CancelScope(shield=True):
+            await trio.sleep(3)
+
+    async with ActorSystem("s", [player("a", stopping=holds_on)], on_event=lambda _: None) as system:
+        start = trio.current_time()
+        async with stop_on_signals(system):
+            signal.raise_signal(signal.SIGTERM)
+            await settled()
+            signal.raise_signal(signal.SIGTERM)
+            await trio.sleep_forever()
+        assert trio.current_time() - start == 3
+        assert not system.root.alive
+
+
 async def test_what_is_left_after_the_grace_is_killed(autojump_clock):
     """As `ActorSystem.stop` does."""
     async with ActorSystem("s", [player("a", shutdown_s=math.inf)], on_event=lambda _: None) as system:

@@ -1,0 +1,190 @@
+"""Faults on purpose, in a live system, in a part of its tree; seeded, written down, and repeatable.
+
+1. Whether message n of an actor meets a fault depends on the seed, the actor's path and n only: not on the order in
+   which actors run. Kills between messages depend on the seed and the clock, and on who is alive then.
+2. Every fault is in the log before it happens. A log replayed does the same to the same messages, and nothing else.
+3. The root of the system is spared, and so is whoever is not in the subtree.
+4. After the block no new fault happens; a delay that has begun goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from random import Random
+from types import TracebackType
+from typing import Protocol
+
+import trio
+
+from actors.actor import Context
+from actors.ask import Ask, call_of
+from actors.interception import Receive
+from actors.ref import ActorRef
+from actors.system import ActorSystem
+from actors.testing.faults import ChaosFault, Fault, FaultKind, Rates, dump_faults
+from actors.testing.paths import below, inside
+from actors.watch import Notice
+
+
+class _Weather(Protocol):
+    """Where the faults come from."""
+
+    def at_message(self, path: str, number: int) -> tuple[FaultKind, float] | None:
+        """What happens to this message, and for how many seconds; called once for each message, in order of number."""
+
+    def next_kill(self, elapsed_s: float) -> tuple[float, str | None] | None:
+        """When the next kill between messages is, in seconds from the beginning, and of whom; None for anybody."""
+
+    def choose(self, paths: list[str]) -> str:
+        """Whom to kill among these."""
+
+
+class _Dice:
+    """Faults by chance."""
+
+    def __init__(self, seed: int, rates: Rates) -> None:
+        self._seed = seed
+        self._rates = rates
+        self._by_path: dict[str, Random] = {}
+        self._kills = Random(f"{seed}")  # noqa: S311 - chance that can be repeated is the point
+
+    def at_message(self, path: str, number: int) -> tuple[FaultKind, float] | None:
+        random = self._by_path.get(path)
+        if random is None:
+            random = self._by_path[path] = Random(f"{self._seed} {path}")  # noqa: S311 - likewise
+        kind, share = self._rates.choose(random.random()), random.random()
+        return None if kind is None else (kind, share * self._rates.delay_s if kind is FaultKind.DELAY else 0.0)
+
+    def next_kill(self, elapsed_s: float) -> tuple[float, str | None] | None:
+        if not self._rates.kills_per_s:
+            return None
+        return elapsed_s + self._kills.expovariate(self._rates.kills_per_s), None
+
+    def choose(self, paths: list[str]) -> str:
+        return self._kills.choice(paths)
+
+
+class _Script:
+    """Faults from a log."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self._at_message = {(fault.path, fault.message): fault for fault in faults if fault.message is not None}
+        self._kills = iter(sorted((f for f in faults if f.message is None), key=lambda fault: fault.at_s))
+
+    def at_message(self, path: str, number: int) -> tuple[FaultKind, float] | None:
+        fault = self._at_message.get((path, number))
+        return None if fault is None else (fault.kind, fault.seconds)
+
+    def next_kill(self, elapsed_s: float) -> tuple[float, str | None] | None:
+        fault = next(self._kills, None)
+        return None if fault is None else (fault.at_s, fault.path)
+
+    def choose(self, paths: list[str]) -> str:
+        return paths[0]
+
+
+class Storm:
+    """Chaos in a system, for the length of an `async with` block. `chaos` and `replay` make one."""
+
+    def __init__(self, system: ActorSystem, weather: _Weather, subtree: str) -> None:
+        self._system = system
+        self._weather = weather
+        self._subtree = subtree
+        self._numbers: dict[str, int] = {}
+        self._began = 0.0
+        self._ends: list[Callable[[], None]] = []
+        self.log: list[Fault] = []
+        """Every fault so far, in order."""
+
+    async def __aenter__(self) -> Storm:
+        await trio.lowlevel.checkpoint()
+        self._began = self._system.timers.now()
+        self._ends = [self._system.intercept(self._around)]
+        self._await_kill()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for end in self._ends:
+            end()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def json(self) -> str:
+        """The log as JSON, for `load_faults` and `replay`."""
+        return dump_faults(self.log)
+
+    def _elapsed_s(self) -> float:
+        return self._system.timers.now() - self._began
+
+    # At messages
+
+    def _around(self, ref: ActorRef, receive: Receive) -> Receive:
+        if ref is self._system.root or not inside(ref.path, self._subtree):
+            return receive
+
+        async def stormy(message: object, context: Context) -> None:
+            path = ref.path
+            number = self._numbers.get(path, 0)
+            self._numbers[path] = number + 1
+            strike = self._weather.at_message(path, number)
+            if strike is None or (strike[0] is FaultKind.DROP and isinstance(message, Notice)):
+                await receive(message, context)
+                return
+            kind, seconds = strike
+            self.log.append(Fault(self._elapsed_s(), path, kind, number, seconds))
+            if kind is FaultKind.DELAY:
+                await trio.sleep(seconds)
+                await receive(message, context)
+            else:
+                await _strike(ref, kind, message, ChaosFault(path, number))
+
+        return stormy
+
+    # Between messages
+
+    def _await_kill(self) -> None:
+        coming = self._weather.next_kill(self._elapsed_s())
+        if coming is not None:
+            at_s, path = coming
+            delay_s = max(0.0, self._began + at_s - self._system.timers.now())
+            timer = self._system.timers.after(delay_s, lambda: self._kill(path))
+            self._ends[1:] = [timer.cancel]
+
+    def _kill(self, path: str | None) -> None:
+        refs = {ref.path: ref for ref in below(self._system.root) if inside(ref.path, self._subtree)}
+        if path is None and refs:
+            path = self._weather.choose(list(refs))
+        if path is not None:
+            self.log.append(Fault(self._elapsed_s(), path, FaultKind.KILL))
+            if path in refs:
+                refs[path].kill()
+        self._await_kill()
+
+
+async def _strike(ref: ActorRef, kind: FaultKind, message: object, fault: ChaosFault) -> None:
+    """Do what keeps the message from being handled."""
+    if kind is FaultKind.FAIL:
+        raise fault
+    if kind is FaultKind.KILL:
+        ref.kill()
+        await trio.sleep_forever()
+    if isinstance(message, Ask):
+        call = call_of(message)
+        if call is not None and call.timeout_s == math.inf:
+            message.fail(fault)
+
+
+def chaos(system: ActorSystem, *, seed: int, rates: Rates, subtree: str = "/") -> Storm:
+    """Let faults befall the actors at and below the path `subtree`, at these rates; `seed` decides which.
+
+    Use it as `async with chaos(...) as storm`, then read `storm.log` or keep `storm.json()` for `replay`. Probes are
+    actors too: choose a subtree without them.
+    """
+    return Storm(system, _Dice(seed, rates), subtree)
+
+
+def replay(system: ActorSystem, faults: Iterable[Fault]) -> Storm:
+    """Let exactly these faults happen again, at the same messages, and kills between messages at the same times."""
+    return Storm(system, _Script(list(faults)), "/")

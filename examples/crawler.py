@@ -1,0 +1,148 @@
+"""A crawler that is polite: so many requests a second to each host, and none to a host that is down.
+
+    python examples/crawler.py
+
+Each page is a job, tried again when it fails. Jobs ask the throttle, and that asks a pool of fetchers, at the rate of
+the page's host; each host has a breaker. Two web sites are started to be crawled: one has a slow page, during which all
+fetchers are killed, one that fails at first, and a link that leads nowhere; the other is down for a while.
+"""
+
+import re
+from contextlib import suppress
+from functools import partial
+from urllib.parse import urljoin, urlsplit
+
+import trio
+from attrs import frozen
+
+from actors import Actor, ActorError, ActorStopped, Ask, Backoff, ChildSpec, Context, open_system
+from actors.behaviours.breaker import Breaker
+from actors.behaviours.bucket import Buckets, Rate
+from actors.behaviours.circuit import CircuitSpec, FailureCount
+from actors.behaviours.job import Job, JobFailed
+from actors.behaviours.pool import Pool, PoolRef
+from actors.behaviours.retry import Retry
+from actors.behaviours.routing import LeastLoaded
+from actors.behaviours.throttle import Throttle
+
+RATE = Rate(per_s=25)
+RETRY = Retry(attempts=9, backoff=Backoff(min_s=0.1, max_s=0.4))
+CIRCUIT = CircuitSpec(FailureCount(limit=2), reset=Backoff(min_s=0.2, max_s=0.4))
+Page = tuple[int | JobFailed, list[str]]  # the status, and the links
+
+
+class Site:
+    """A web site on loopback: pages, by their links. From the first request on it is down for `down_s` seconds."""
+
+    def __init__(self, pages: dict[str, list[str]], down_s: float = 0.0) -> None:
+        self.pages, self.down_s = pages, down_s
+        self.asked_at: list[float] = []
+        self.failing = {"/flaky"}
+        self.slow = trio.Event()
+
+    async def open(self, nursery: trio.Nursery) -> str:
+        """Start to serve; return host and port."""
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, self.answer, [listener])
+        return f"127.0.0.1:{listener.socket.getsockname()[1]}"
+
+    async def answer(self, stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError, IndexError):  # from a fetcher that was killed meanwhile
+            path = (await stream.receive_some(4096)).split()[1].decode()
+            self.asked_at.append(trio.current_time())
+            fails = path in self.failing or self.asked_at[-1] < self.asked_at[0] + self.down_s
+            self.failing.discard(path)
+            status = 503 if fails else 200 if path in self.pages else 404
+            if path == "/slow":
+                self.slow.set()
+                await trio.sleep(0.3)
+            links = "".join(f'<a href="{link}">' for link in self.pages.get(path, ()))
+            await stream.send_all(f"HTTP/1.0 {status} -\r\n\r\n{links}".encode())
+
+
+async def get(url: str) -> Page:
+    """Fetch a page; raise an `OSError` when the host has trouble."""
+    parts = urlsplit(url)
+    async with await trio.open_tcp_stream(parts.hostname or "", parts.port or 80) as stream:
+        await stream.send_all(f"GET {parts.path} HTTP/1.0\r\n\r\n".encode())
+        answer = b"".join([chunk async for chunk in stream]).decode()
+    status = int(answer.split()[1])
+    if status >= 500:
+        raise ConnectionError(f"{status} from {url}")
+    return status, [urljoin(url, link) for link in re.findall(r'href="(.*?)"', answer)]
+
+
+@frozen
+class Fetch(Ask[Page]):
+    """Ask for a page: the throttle, or a fetcher."""
+
+    url: str
+
+
+class Fetcher(Actor):
+    """Fetches one page at a time, if the breaker of its host lets it."""
+
+    def __init__(self, breakers: dict[str, Breaker]) -> None:
+        self.breakers = breakers
+
+    async def receive(self, message: object, context: Context) -> None:
+        match message:
+            case Fetch(url) as request:
+                try:
+                    request.reply(await self.breakers[urlsplit(url).netloc].call(get, url))
+                except (OSError, ActorError) as error:  # the host's fault, and no reason to crash
+                    request.fail(error)
+            case _:
+                context.unhandled(message)
+
+
+async def main() -> dict[str, object]:
+    """The pages found, when one site was asked, how often the other was left alone, and in which order all ended."""
+    async with trio.open_nursery() as web:
+        down = Site({"/1": [], "/2": [], "/3": [], "/4": []}, down_s=0.3)
+        other = await down.open(web)
+        links = ["slow", "flaky", "missing", *(f"http://{other}{path}" for path in down.pages)]
+        site = Site({"/": links, "/slow": ["/", "end"], "/flaky": ["slow"], "/end": []})
+        home = await site.open(web)
+        breakers = {host: Breaker(host, CIRCUIT) for host in (home, other)}
+        fetchers, buckets, found, ended = PoolRef(LeastLoaded()), Buckets(RATE), dict[str, str](), list[str]()
+        pool = partial(Pool, fetchers, ChildSpec("fetcher", partial(Fetcher, breakers)), size=4)
+        pass_on = partial(Throttle, lambda asked: fetchers.ask(Fetch(asked.url), fail_fast=True), buckets, at_once=4)
+        async with open_system("crawler") as system:
+            await system.spawn(ChildSpec("fetchers", pool))
+            by_host = partial(pass_on, key=lambda asked: urlsplit(asked.url).netloc)
+            throttle = await system.spawn(ChildSpec("throttle", by_host))
+
+            async def visit(url: str) -> None:
+                """Fetch a page and all that it leads to. Ends when nothing is left to fetch."""
+                if url in found:
+                    return
+                found[url] = "wanted"
+                job = await Job.start(system, f"page-{len(found)}", lambda: throttle.ask(Fetch(url)), retry=RETRY)
+                try:
+                    status, links = await job.result()
+                except JobFailed as failed:
+                    status, links = failed, []
+                found[url] = f"{status}, at attempt {job.attempt}"
+                print(url, found[url])
+                async with trio.open_nursery() as nursery:
+                    for link in links:
+                        nursery.start_soon(visit, link)
+
+            async with trio.open_nursery() as crawl:
+                crawl.start_soon(visit, f"http://{home}/")
+                await site.slow.wait()
+                print("while the slow page is on its way, all fetchers are killed")
+                for ref in fetchers.workers:
+                    ref.kill()
+            print(system.tree().text())
+            system.listen(lambda event: ended.append(event.path) if isinstance(event, ActorStopped) else None)
+        web.cancel_scope.cancel()
+    statistics = breakers[other].statistics()
+    print("the site that was down was asked", statistics.passed, "times, and not asked", statistics.refused, "times")
+    print("nothing was left to fetch, and this was the end:", *ended)
+    return {"found": found, "asked_at": site.asked_at, "down": statistics, "ended": ended}
+
+
+if __name__ == "__main__":
+    trio.run(main)

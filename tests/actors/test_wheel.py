@@ -1,0 +1,155 @@
+import importlib.util
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.parser import Parser
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NEEDED = ("trio", "attr", "attrs", "outcome", "sniffio", "sortedcontainers", "idna")
+"""trio, attrs, and what trio needs on POSIX."""
+
+PROGRAM = """
+import importlib, importlib.util, pkgutil, sys
+
+for other in ("transport", "sanitization", "understudy", "trio_asyncio", "pytest"):
+    assert importlib.util.find_spec(other) is None, other
+
+import trio
+import actors
+
+assert actors.__file__.startswith(sys.path[0]), actors.__file__
+for module in pkgutil.walk_packages(actors.__path__, "actors."):
+    if module.name.rpartition(".")[2] not in ("plugin", "__main__"):
+        importlib.import_module(module.name)
+
+from actors.foreign.in_asyncio import ExtraMissing, run_asyncio
+from actors.foreign.in_thread import run_in_thread
+
+
+class Read(actors.Ask[int]):
+    pass
+
+
+class Counter(actors.Actor):
+    async def on_start(self, context):
+        self.seen = await run_in_thread(divmod, 7, 2, timeout_s=5)
+
+    async def receive(self, message, context):
+        if isinstance(message, Read):
+            message.reply((context.incarnation, self.seen))
+        else:
+            raise ValueError("boom")
+
+
+async def main():
+    events = []
+    async with actors.open_system("s", [actors.ChildSpec("counter", Counter)], on_event=events.append) as system:
+        (counter,) = system.root.children()
+        print(await counter.ask(Read()))
+        counter.tell("crash")
+        print(await counter.ask(Read()))
+        try:
+            await run_asyncio(trio.sleep, 0, timeout_s=5)
+        except ExtraMissing as error:
+            print(error)
+    print(*[type(event).__name__ for event in events])
+
+
+trio.run(main)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built from the checkout, without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", str(folder), "packaging/actors"]
+    subprocess.run(command, check=True, cwd=ROOT, timeout=120)
+    (path,) = folder.glob("understudy_actors-*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel):
+    """What the wheel says of itself."""
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    return Parser().parsestr(wheel.read(name).decode())
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    """All of it, with the mark that it is typed, and the licence."""
+    names = [PurePosixPath(name) for name in wheel.namelist()]
+    code = {str(name) for name in names if name.parts[0] == "actors"}
+    assert code == {str(path.relative_to(ROOT)) for path in (ROOT / "actors").rglob("*.py")} | {"actors/py.typed"}
+    rest = [name for name in names if name.parts[0] != "actors"]
+    assert all(name.parts[0].endswith(".dist-info") for name in rest)
+    assert sorted(name.name for name in rest) == ["LICENSE", "METADATA", "RECORD", "WHEEL", "entry_points.txt"]
+
+
+@pytest.mark.slow
+def test_the_wheel_needs_trio_and_attrs_only(metadata):
+    """asyncio is an extra; the versions are those of the server, and so is its own."""
+    needs = metadata.get_all("Requires-Dist")
+    assert needs == ["attrs>=25.1", "trio>=0.31", "trio-asyncio>=0.15; extra == 'asyncio'"]
+    assert metadata.get_all("Provides-Extra") == ["asyncio"]
+    server = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {need.partition(";")[0] for need in needs} <= set(server["dependencies"])
+    for name, value in (
+        ("Version", "version"),
+        ("Requires-Python", "requires-python"),
+        ("License-Expression", "license"),
+    ):
+        assert metadata[name] == server[value]
+
+
+@pytest.mark.slow
+def test_the_wheel_brings_the_pytest_plugin(wheel):
+    """By an entry point whose module is there."""
+    (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+    assert wheel.read(name).decode().split() == ["[pytest11]", "actors", "=", "actors.testing.plugin"]
+    assert "actors/testing/plugin.py" in wheel.namelist()
+
+
+@pytest.fixture(scope="module")
+def alone(wheel, tmp_path_factory):
+    """Runs a program in an interpreter that finds the package, trio, attrs and what these need, and nothing else."""
+    folder = tmp_path_factory.mktemp("alone")
+    wheel.extractall(folder)
+    for name in NEEDED:
+        (folder / name).symlink_to(Path(importlib.util.find_spec(name).origin).parent)
+
+    def run(program):
+        program = f"import sys; sys.path.insert(0, {str(folder)!r})\n{program}"
+        command = [sys.executable, "-I", "-S", "-c", program]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    return run
+
+
+@pytest.mark.slow
+def test_the_wheel_works_alone(alone):
+    """A system starts, an actor crashes and comes back; asyncio's extra is not there, and that is said."""
+    done = alone(PROGRAM)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "(1, (3, 1))",
+        "(2, (3, 1))",
+        "code of asyncio needs trio-asyncio: install understudy-actors[asyncio]",
+        "ActorStarted ActorStarted ActorCrashed ActorRestarting ActorStarted ActorStopped ActorStopped",
+    ]
+
+
+@pytest.mark.slow
+def test_the_first_program_a_reader_meets_works(alone):
+    """That of the wheel's README."""
+    text = (ROOT / "packaging/actors/README.md").read_text()
+    program = text.partition("```python\n")[2].partition("```")[0]
+    done = alone(program)
+    assert (done.stdout, done.stderr) == ("2\n", "")
