@@ -26,6 +26,7 @@ async def test_a_context_knows_its_place(autojump_clock, system):
     assert (await child.ask(Run(look)))[3] == 2
 
 
+@pytest.mark.promise("mailbox.order")
 async def test_on_idle_runs_after_each_batch_before_the_wait(autojump_clock, system):
     """Once for all that was waiting: the place to write what was gathered."""
     written = []
@@ -46,6 +47,7 @@ async def test_on_idle_runs_after_each_batch_before_the_wait(autojump_clock, sys
     assert written == [["alert", 0, 1, 2], [4]]
 
 
+@pytest.mark.promise("bitten.failures-reach-owner")
 async def test_an_error_in_on_idle_is_a_crash(autojump_clock, system):
     """Like any other."""
 
@@ -60,6 +62,7 @@ async def test_an_error_in_on_idle_is_a_crash(autojump_clock, system):
     assert isinstance(await ref.wait_stopped(), Crashed)
 
 
+@pytest.mark.promise("stop.returns-when-dead", "stop.hook-once")
 async def test_an_own_task_runs_beside_the_messages(autojump_clock, system):
     """And is cancelled with the incarnation, before the stop hook."""
     diary = []
@@ -77,6 +80,7 @@ async def test_an_own_task_runs_beside_the_messages(autojump_clock, system):
     assert diary == ["start a", "working", "cancelled", "stop a (shutdown)"]
 
 
+@pytest.mark.promise("bitten.failures-reach-owner", "report.crash-once")
 async def test_an_own_task_that_raises_crashes_the_actor(autojump_clock, system, events):
     """In the middle of a message, with the task's own error."""
 
@@ -110,6 +114,7 @@ async def test_own_tasks_started_later_share_the_nursery_and_may_end(autojump_cl
     assert ref.alive
 
 
+@pytest.mark.promise("bad.old-context")
 async def test_an_old_context_starts_nothing(autojump_clock, system):
     """Its incarnation is over."""
     ref = await system.spawn(player("a"))
@@ -124,6 +129,7 @@ async def test_an_old_context_starts_nothing(autojump_clock, system):
         await old.spawn(player("b"))
 
 
+@pytest.mark.promise("testing.virtual-time")
 async def test_a_timer_delivers_once_in_its_time(autojump_clock, system):
     """Seconds on trio's clock, exactly."""
     times = []
@@ -138,6 +144,7 @@ async def test_a_timer_delivers_once_in_its_time(autojump_clock, system):
     assert times == [start + 3.5]
 
 
+@pytest.mark.promise("timers.replace")
 async def test_a_timer_set_again_replaces_the_old_one(autojump_clock, system):
     """Even one that fired while the actor was busy."""
     ref = await system.spawn(player("a"))
@@ -155,6 +162,7 @@ async def test_a_timer_set_again_replaces_the_old_one(autojump_clock, system):
     assert await ref.ask(Read()) == ["new"]
 
 
+@pytest.mark.promise("timers.replace")
 async def test_a_cancelled_timer_does_not_come(autojump_clock, system):
     """Cancelling an unknown one is harmless."""
     ref = await system.spawn(player("a"))
@@ -170,6 +178,7 @@ async def test_a_cancelled_timer_does_not_come(autojump_clock, system):
     assert await ref.ask(Read()) == ["comes"]
 
 
+@pytest.mark.promise("timers.die")
 async def test_timers_die_with_their_incarnation(autojump_clock, system):
     """The next one does not hear them, and none is left behind."""
     ref = await system.spawn(player("a"))
@@ -180,6 +189,7 @@ async def test_timers_die_with_their_incarnation(autojump_clock, system):
     assert await ref.ask(Read()) == []
 
 
+@pytest.mark.promise("mailbox.control-when-full")
 async def test_a_timer_is_received_when_the_mailbox_is_full(autojump_clock, system):
     """It takes no lane."""
     from actors import MailboxSpec
@@ -200,6 +210,7 @@ async def test_a_timer_is_received_when_the_mailbox_is_full(autojump_clock, syst
     assert await ref.ask(Read()) == ["timer", "queued"]
 
 
+@pytest.mark.promise("stop.oneself", "stop.queue")
 async def test_an_actor_can_stop_itself_and_finish_its_message(autojump_clock, system):
     """What it queued for itself is a dead letter."""
     ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
@@ -241,6 +252,7 @@ async def test_an_error_in_a_group_of_one_is_told_as_itself(autojump_clock, syst
     assert isinstance(exit_.error, KeyError)
 
 
+@pytest.mark.promise("bitten.failures-reach-owner")
 async def test_a_crash_that_follows_a_stop_is_told_and_not_restarted(autojump_clock, system):
     """The cancelled message may fail in its own cleaning up."""
 
@@ -257,6 +269,7 @@ async def test_a_crash_that_follows_a_stop_is_told_and_not_restarted(autojump_cl
     assert not ref.alive
 
 
+@pytest.mark.promise("restart.never-swallowed", "bad.base-exception")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_in_an_actor_is_never_swallowed(error):
     """It ends the system, and the run, whatever the restart type."""

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from actors import Backoff, InvalidSpec
 
 
+@pytest.mark.promise("restart.backoff-growth")
 def test_the_delay_doubles_up_to_the_maximum():
     """0.1 s, then twice as long each time, never above the bound."""
     backoff = Backoff(min_s=0.1, max_s=1.0, jitter=0.0)
@@ -16,6 +17,7 @@ def test_a_factor_of_one_is_a_steady_delay():
     assert Backoff(min_s=2.0, max_s=9.0, factor=1.0, jitter=0.0).delay(10**6, 0.0) == 2.0
 
 
+@pytest.mark.promise("restart.backoff-growth")
 @given(st.integers(0, 10**12), st.floats(0, 1))
 def test_it_is_safe_for_any_count_and_stays_within_its_bounds(failures, chance):
     """Huge counts do not overflow; jitter takes away or adds its share at most."""
@@ -23,12 +25,14 @@ def test_it_is_safe_for_any_count_and_stays_within_its_bounds(failures, chance):
     assert 0.5 * 0.8 <= backoff.delay(failures, chance) <= 60.0
 
 
+@pytest.mark.promise("restart.backoff-growth")
 def test_jitter_moves_the_delay_both_ways():
     """The chance 0 is the shortest, 1 the longest."""
     backoff = Backoff(min_s=1.0, max_s=10.0, jitter=0.5)
     assert [backoff.delay(0, chance) for chance in (0.0, 0.5, 1.0)] == [0.5, 1.0, 1.5]
 
 
+@pytest.mark.promise("restart.backoff-reset")
 def test_it_forgets_after_a_quiet_time():
     """By default that is its own maximum."""
     assert Backoff(max_s=30.0).forgets(30.0)
@@ -36,6 +40,7 @@ def test_it_forgets_after_a_quiet_time():
     assert Backoff(max_s=30.0, reset_after_s=1.0).forgets(1.0)
 
 
+@pytest.mark.promise("start.invalid-specs", "bad.spec")
 @pytest.mark.parametrize(
     ("field", "options"),
     [

@@ -16,6 +16,7 @@ def test_every_pair_is_in_the_table_or_an_error(state, step):
         assert str(caught.value) == f"{step.value} cannot happen while {state.value}"
 
 
+@pytest.mark.promise("bitten.backoff-is-a-state")
 @pytest.mark.parametrize("state", list(State))
 def test_every_state_can_be_told_to_end(state):
     """A child is stoppable whatever it does just now."""
@@ -31,6 +32,7 @@ def test_every_state_can_be_reached_and_left():
     assert {start for start, _ in TRANSITIONS} == set(State)
 
 
+@pytest.mark.promise("bitten.backoff-is-a-state")
 def test_a_life_with_a_crash_and_a_wait():
     """Start, crash, back off, start again, stop."""
     state = State.STOPPED

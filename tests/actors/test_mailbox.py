@@ -22,6 +22,7 @@ def taken(mailbox):
     return list(iter(mailbox.take, EMPTY))
 
 
+@pytest.mark.promise("mailbox.order")
 def test_lanes_are_served_in_their_order():
     """An alert overtakes everything that waits."""
     lanes = [Lane.LOW, Lane.NORMAL, Lane.HIGH, Lane.ALERT]
@@ -29,6 +30,7 @@ def test_lanes_are_served_in_their_order():
     assert taken(mailbox) == ["ALERT", "HIGH", "NORMAL", "LOW"]
 
 
+@pytest.mark.promise("mailbox.share")
 def test_a_flood_of_alerts_leaves_a_share():
     """One message of the lane passed over, after every `FAIR_SHARE` alerts at most."""
     flood = [(Lane.ALERT, "alert")] * 100
@@ -39,6 +41,7 @@ def test_a_flood_of_alerts_leaves_a_share():
     assert order.index("c") < 2 * FAIR_SHARE + 1
 
 
+@pytest.mark.promise("mailbox.order")
 @given(st.lists(st.tuples(st.sampled_from(list(Lane)), st.integers()), max_size=80))
 def test_within_a_lane_the_order_is_first_in_first_out(messages):
     """Whatever the mix, nothing is lost or doubled, and no lane is shuffled."""
@@ -70,6 +73,7 @@ async def tell_while_busy(system, policy, messages, capacity=2):
     return ref, refused
 
 
+@pytest.mark.promise("mailbox.policies", "bitten.every-drop-counted")
 @pytest.mark.parametrize(
     ("policy", "heard", "refused", "dead"),
     [
@@ -91,6 +95,7 @@ async def test_each_policy_bounds_the_lane_and_counts_what_is_lost(
     assert (lane.dropped, lane.rejected, lane.high_water, lane.depth) == (len(dead), len(refused), 2, 0)
 
 
+@pytest.mark.promise("mailbox.policies", "bitten.lane-bounds")
 async def test_bounds_and_policies_are_set_per_lane(autojump_clock, system):
     """A mapping leaves the other lanes at their defaults."""
 
@@ -105,6 +110,7 @@ async def test_bounds_and_policies_are_set_per_lane(autojump_clock, system):
     assert await ref.ask(Read()) == [10, 11, 12, 0]
 
 
+@pytest.mark.promise("mailbox.policies", "mailbox.order")
 async def test_send_waits_for_room_in_order(autojump_clock, system):
     """Two senders stand in line behind a full lane and get in as it empties."""
 
@@ -125,6 +131,7 @@ async def test_send_waits_for_room_in_order(autojump_clock, system):
     assert await ref.ask(Read()) == ["first", "second", "third"]
 
 
+@pytest.mark.promise("mailbox.policies")
 async def test_send_gives_up_after_its_time_and_leaves_nothing_behind(autojump_clock, system):
     """`MailboxFull` names the lane; the message never arrives."""
 
@@ -143,6 +150,7 @@ async def test_send_gives_up_after_its_time_and_leaves_nothing_behind(autojump_c
     assert (lane.waiting_senders, lane.rejected) == (0, 1)
 
 
+@pytest.mark.promise("stop.queue")
 async def test_a_send_that_waits_when_the_actor_ends_becomes_a_dead_letter(autojump_clock, system):
     """Its sender goes on; the message is told of."""
 
@@ -163,6 +171,7 @@ async def test_a_send_that_waits_when_the_actor_ends_becomes_a_dead_letter(autoj
     ]
 
 
+@pytest.mark.promise("mailbox.policies")
 async def test_an_ask_that_is_dropped_fails_its_caller(autojump_clock, system):
     """A displaced request does not leave anybody waiting."""
 
@@ -183,6 +192,7 @@ async def test_an_ask_that_is_dropped_fails_its_caller(autojump_clock, system):
         ref.tell("newer")
 
 
+@pytest.mark.promise("mailbox.control-when-full", "peers.stop-not-queued")
 async def test_a_full_mailbox_can_be_stopped(autojump_clock, system):
     """A stop never waits behind the backlog."""
     ref, _ = await tell_while_busy(system, Overflow.REJECT, [])
@@ -198,6 +208,7 @@ async def test_a_full_mailbox_can_be_stopped(autojump_clock, system):
         await ref.ask(Read())
 
 
+@pytest.mark.promise("bad.self-flood")
 async def test_a_batch_yields_after_about_a_millisecond():
     """Ten thousand messages do not keep other tasks waiting until the last."""
     from actors import ActorSystem

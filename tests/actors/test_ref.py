@@ -81,6 +81,7 @@ async def test_ask_raises_what_the_actor_failed_it_with(autojump_clock, doubler)
     assert await doubler.ask(Frozen(1)) == 2
 
 
+@pytest.mark.promise("ask.many")
 async def test_answers_may_come_later_and_in_any_order(autojump_clock, doubler):
     """Many asks are outstanding; each gets its own answer."""
     answers = {}
@@ -96,6 +97,7 @@ async def test_answers_may_come_later_and_in_any_order(autojump_clock, doubler):
     assert answers == {0: 0, 1: 2, 2: 4, 3: 6, 4: 8}
 
 
+@pytest.mark.promise("ask.timeout", "ask.error-names", "ask.late-reply")
 async def test_an_ask_that_nobody_answers_ends_in_time(autojump_clock, doubler):
     """5 s by default; the error names target, message type and time. The late answer is dropped and counted."""
     start = trio.current_time()
@@ -109,6 +111,7 @@ async def test_an_ask_that_nobody_answers_ends_in_time(autojump_clock, doubler):
     assert await doubler.ask(Frozen(1)) == 2
 
 
+@pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_request_that_timed_out_in_the_queue_is_taken_back(autojump_clock, system):
     """It is not handled later, when nobody wants it any more."""
     ref = await system.spawn(player("a"))
@@ -124,6 +127,7 @@ async def test_a_request_that_timed_out_in_the_queue_is_taken_back(autojump_cloc
     assert effects == []
 
 
+@pytest.mark.promise("bitten.cancelled-ask", "ask.cancel-scope")
 async def test_cancelling_an_ask_takes_its_request_back(autojump_clock, system):
     """The caller's cancel scope is honoured, and leaves nothing in any table."""
     ref = await system.spawn(player("a"))
@@ -161,6 +165,7 @@ async def test_a_request_knows_whether_somebody_waits(autojump_clock, system):
     assert waiting == [True, False]
 
 
+@pytest.mark.promise("ask.dead-fails-at-once")
 async def test_an_ask_to_a_dead_actor_fails_at_once(autojump_clock, system):
     """No timeout runs, and no dead letter is written: the caller knows."""
     ref = await system.spawn(player("a"))
@@ -173,6 +178,7 @@ async def test_an_ask_to_a_dead_actor_fails_at_once(autojump_clock, system):
     assert system.dead_letters.count == 0
 
 
+@pytest.mark.promise("ask.death-during-call", "peers.ask-after-crash")
 async def test_an_actor_that_crashes_during_an_ask_fails_it_at_once(autojump_clock, system):
     """Also without any deadline; the cause is the crash. The restarted actor answers the next."""
     ref = await system.spawn(player("a"))
@@ -182,6 +188,7 @@ async def test_an_actor_that_crashes_during_an_ask_fails_it_at_once(autojump_clo
     assert await ref.ask(Read()) == []
 
 
+@pytest.mark.promise("restart.backoff-messages-wait", "bitten.ask-restarting")
 async def test_an_ask_that_still_waits_outlives_a_restart(autojump_clock, system):
     """The request was not in work: the next incarnation answers it."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=1.0)))
@@ -190,6 +197,7 @@ async def test_an_ask_that_still_waits_outlives_a_restart(autojump_clock, system
     assert ref._cell.incarnation == 2
 
 
+@pytest.mark.promise("bitten.ask-restarting")
 async def test_an_ask_may_prefer_to_fail_while_the_actor_restarts(autojump_clock, system):
     """Unavailable is not dead."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=1.0)))
@@ -200,6 +208,7 @@ async def test_an_ask_may_prefer_to_fail_while_the_actor_restarts(autojump_clock
     assert ref.alive
 
 
+@pytest.mark.promise("ask.self", "stop.oneself", "peers.ask-self")
 async def test_asking_oneself_is_an_error_and_not_a_deadlock(autojump_clock, system):
     """As is stopping oneself and waiting for it."""
     ref = await system.spawn(player("a"))
@@ -221,6 +230,7 @@ async def test_a_request_can_be_asked_once(autojump_clock, doubler):
         await doubler.ask(request)
 
 
+@pytest.mark.promise("mailbox.unexpected")
 async def test_an_unknown_request_fails_and_the_actor_lives_on(autojump_clock, system, doubler):
     """It is counted; an unknown message is too."""
     with pytest.raises(UnhandledMessage):
@@ -236,6 +246,7 @@ async def test_a_told_request_needs_no_answer(autojump_clock, doubler):
     assert await doubler.ask(Frozen(3)) == 6
 
 
+@pytest.mark.promise("tell.dead-letter", "bad.to-the-dead")
 async def test_telling_a_dead_actor_makes_a_dead_letter(autojump_clock, system):
     """And never raises."""
     ref = await system.spawn(player("a"))
@@ -246,12 +257,14 @@ async def test_telling_a_dead_actor_makes_a_dead_letter(autojump_clock, system):
     assert "hello" not in repr(list(system.dead_letters))
 
 
+@pytest.mark.promise("bitten.no-forged-death")
 async def test_death_notices_cannot_be_forged(autojump_clock, doubler):
     """Only the runtime sends them."""
     with pytest.raises(TypeError):
         doubler.tell(Terminated(doubler, Shutdown()))
 
 
+@pytest.mark.promise("bitten.three-stops")
 async def test_a_stop_now_cancels_the_message_in_work(autojump_clock, system):
     """The stop hook runs all the same."""
     diary = []
@@ -262,6 +275,7 @@ async def test_a_stop_now_cancels_the_message_in_work(autojump_clock, system):
     assert diary == ["start a", "stop a (shutdown)"]
 
 
+@pytest.mark.promise("bitten.three-stops", "stop.queue")
 async def test_a_stop_after_the_message_lets_it_finish_and_no_other(autojump_clock, system):
     """What is queued becomes dead letters."""
     ref = await system.spawn(player("a"))
@@ -279,6 +293,7 @@ async def test_a_stop_after_the_message_lets_it_finish_and_no_other(autojump_clo
     assert [letter.message for letter in system.dead_letters] == ["queued"]
 
 
+@pytest.mark.promise("bitten.three-stops")
 async def test_a_stop_after_draining_finishes_what_is_queued(autojump_clock, system):
     """Nothing is lost."""
     done = []
@@ -289,6 +304,7 @@ async def test_a_stop_after_draining_finishes_what_is_queued(autojump_clock, sys
     assert done == [0, 1, 2]
 
 
+@pytest.mark.promise("bitten.three-stops")
 async def test_a_stop_that_waits_can_be_hurried(autojump_clock, system):
     """NOW after AFTER_DRAIN does not wait any more."""
     ref = await system.spawn(player("a", shutdown_s=100.0))
@@ -302,6 +318,7 @@ async def test_a_stop_that_waits_can_be_hurried(autojump_clock, system):
     assert trio.current_time() == start
 
 
+@pytest.mark.promise("stop.dead-is-harmless")
 async def test_stopping_a_dead_actor_is_harmless(autojump_clock, system):
     """Every caller gets its exit."""
     ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
@@ -311,6 +328,7 @@ async def test_stopping_a_dead_actor_is_harmless(autojump_clock, system):
     ref.kill()
 
 
+@pytest.mark.promise("watch.new-incarnation-is-not-old")
 async def test_a_reference_outlives_restarts_but_not_the_end(autojump_clock, system):
     """A new actor under an old path is another one."""
     ref = await system.spawn(player("a"))
@@ -325,6 +343,7 @@ async def test_a_reference_outlives_restarts_but_not_the_end(autojump_clock, sys
     assert (ref.alive, other.alive) == (False, True)
 
 
+@pytest.mark.promise("report.crash-once")
 async def test_a_crash_of_a_temporary_actor_is_its_exit(autojump_clock, system, events):
     """And is told once, without the message's text."""
     ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
@@ -337,6 +356,7 @@ async def test_a_crash_of_a_temporary_actor_is_its_exit(autojump_clock, system, 
     assert "in receive" in crash.traceback
 
 
+@pytest.mark.promise("stop.grace-overrun", "start.defaults", "bad.stop-hook")
 async def test_a_hanging_stop_hook_is_killed_at_the_end_of_the_grace(autojump_clock, system):
     """5 s for an actor without children; the exit says killed."""
     ref = await system.spawn(player("a", stopping=sleeping()))
@@ -352,6 +372,7 @@ def test_errors_survive_pickling():
     assert str(error) == "/a did not answer Read within 5 s"
 
 
+@pytest.mark.promise("ask.late-reply")
 async def test_an_answer_after_the_crash_is_late(autojump_clock, system):
     """A reply from a task of the old incarnation, after the crash failed the call, is late and counted."""
     ref = await system.spawn(ChildSpec("doubler", Doubler))

@@ -6,6 +6,7 @@ from actors import AutoShutdown, ChildSpec, InvalidSpec, MailboxSpec, Restart, S
 from tests.actors.troupe import Player
 
 
+@pytest.mark.promise("start.invalid-specs", "bad.spec")
 @pytest.mark.parametrize(
     ("field", "options"),
     [
@@ -28,6 +29,7 @@ def test_a_wrong_field_of_a_child_is_refused_by_name(field, options):
     assert caught.value.field == field
 
 
+@pytest.mark.promise("start.invalid-specs", "bad.spec")
 @pytest.mark.parametrize(
     ("field", "options"),
     [
@@ -48,18 +50,21 @@ def test_a_wrong_field_of_a_supervision_is_refused_by_name(field, options):
         assert caught.value.field == field
 
 
+@pytest.mark.promise("start.invalid-specs", "bad.taken-id")
 def test_an_id_that_comes_twice_is_refused():
     """Two children of one name cannot be told apart."""
     with pytest.raises(InvalidSpec, match="'a' comes twice"):
         Supervisor([ChildSpec("a", Player), ChildSpec("a", Player)])
 
 
+@pytest.mark.promise("start.invalid-specs", "bad.spec")
 def test_something_else_than_a_spec_is_refused():
     """An actor class is not a spec."""
     with pytest.raises(InvalidSpec, match="must be ChildSpecs"):
         Supervisor([Player])
 
 
+@pytest.mark.promise("start.defaults")
 def test_the_defaults_are_those_of_otp():
     """permanent, 1 restart in 5 s, one for one; the grace is chosen by kind at run time."""
     spec, supervision = ChildSpec("a", Player), Supervision()
@@ -68,6 +73,7 @@ def test_the_defaults_are_those_of_otp():
     assert (supervision.max_children, supervision.auto_shutdown) == (None, AutoShutdown.NEVER)
 
 
+@pytest.mark.promise("start.invalid-specs", "bad.spec")
 @pytest.mark.parametrize("options", [{"capacity": 0}, {"capacity": True}, {"overflow": "wait"}])
 def test_a_wrong_bound_of_a_mailbox_is_refused_by_name(options):
     """A lane without room, or with an unknown policy."""

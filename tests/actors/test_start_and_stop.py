@@ -38,6 +38,7 @@ def raising(error):
     return hook
 
 
+@pytest.mark.promise("start.returns-when-initialised")
 async def test_start_returns_when_the_start_hook_did(autojump_clock, system):
     """Not before."""
     start = trio.current_time()
@@ -46,6 +47,7 @@ async def test_start_returns_when_the_start_hook_did(autojump_clock, system):
     assert await ref.ask(Read()) == []
 
 
+@pytest.mark.promise("start.failure-names-child-and-cause", "stop.hook-once")
 async def test_a_start_that_fails_reaches_the_caller_with_its_cause(autojump_clock, system):
     """The error names the child; the stop hook ran once; the name is free again."""
     diary = []
@@ -57,6 +59,7 @@ async def test_a_start_that_fails_reaches_the_caller_with_its_cause(autojump_clo
     await system.spawn(player("a"))
 
 
+@pytest.mark.promise("start.failure-names-child-and-cause", "bad.factory")
 async def test_a_factory_that_fails_is_a_failed_start(autojump_clock, system):
     """As is one that makes something else."""
     with pytest.raises(StartFailed) as caught:
@@ -67,6 +70,7 @@ async def test_a_factory_that_fails_is_a_failed_start(autojump_clock, system):
     assert isinstance(caught.value.cause, TypeError)
 
 
+@pytest.mark.promise("start.death-or-hang-never-hangs-parent", "bad.start-hook")
 async def test_a_start_that_hangs_ends_in_its_time(autojump_clock, system):
     """30 s by default, as the spec says otherwise."""
     start = trio.current_time()
@@ -76,6 +80,7 @@ async def test_a_start_that_hangs_ends_in_its_time(autojump_clock, system):
     assert caught.value.cause == StartTimeout("/test/a", 7.0) or isinstance(caught.value.cause, StartTimeout)
 
 
+@pytest.mark.promise("start.ignore")
 async def test_a_start_hook_may_decline(autojump_clock, system):
     """A child of the supervisor's own keeps its spec and does not run; later siblings start."""
     diary = []
@@ -94,6 +99,7 @@ async def test_a_start_hook_may_decline(autojump_clock, system):
         await system.spawn(declining)
 
 
+@pytest.mark.promise("names.taken", "bad.taken-id")
 async def test_a_taken_name_is_refused_and_its_owner_left_alone(autojump_clock, system):
     """The error carries the owner."""
     ref = await system.spawn(player("a"))
@@ -117,6 +123,7 @@ async def test_an_actor_without_supervision_cannot_have_children(autojump_clock,
         await ref.ask(StartChild(player("b")))
 
 
+@pytest.mark.promise("restart.max-children")
 async def test_a_maximum_bounds_the_children(autojump_clock, system):
     """Of those alive: one that ended makes room."""
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(max_children=2)))
@@ -129,6 +136,7 @@ async def test_a_maximum_bounds_the_children(autojump_clock, system):
     assert len(ref.children()) == 2
 
 
+@pytest.mark.promise("bitten.supervisor-serves-others")
 async def test_a_supervisor_serves_others_while_a_child_starts_and_another_stops(autojump_clock, system):
     """A slow start and a slow stop hold up nobody."""
     ref = await system.spawn(ChildSpec("sup", Supervisor))
@@ -144,6 +152,7 @@ async def test_a_supervisor_serves_others_while_a_child_starts_and_another_stops
     assert [child.path for child in ref.children()] == ["/test/sup/slow to start", "/test/sup/quick"]
 
 
+@pytest.mark.promise("bitten.backoff-is-a-state")
 async def test_a_child_that_starts_can_be_stopped(autojump_clock, system):
     """Its starter learns that it did not start."""
     ref = await system.spawn(ChildSpec("sup", Supervisor))
@@ -158,6 +167,7 @@ async def test_a_child_that_starts_can_be_stopped(autojump_clock, system):
         assert await ref.ask(StopChild("a")) == Shutdown()
 
 
+@pytest.mark.promise("start.death-or-hang-never-hangs-parent")
 async def test_a_cancelled_spawn_leaves_no_child_behind(autojump_clock, system):
     """Half started is stopped."""
     with trio.move_on_after(1):
@@ -166,6 +176,7 @@ async def test_a_cancelled_spawn_leaves_no_child_behind(autojump_clock, system):
     assert system.root.children() == []
 
 
+@pytest.mark.promise("start.failure-names-child-and-cause", "stop.reverse-order")
 async def test_a_child_that_fails_to_start_stops_its_older_siblings_in_reverse(autojump_clock, system):
     """And the supervisor's own start fails, naming the child."""
     diary = []
@@ -177,6 +188,7 @@ async def test_a_child_that_fails_to_start_stops_its_older_siblings_in_reverse(a
     assert diary == ["start a", "start b", "stop b (shutdown)", "stop a (shutdown)"]
 
 
+@pytest.mark.promise("stop.grace-overrun", "stop.siblings-shutdown")
 async def test_a_parent_that_hangs_in_a_message_is_killed_and_its_children_stop_in_order(autojump_clock, system):
     """The unlimited grace of a supervisor is for its children, not for its own message."""
     ref = await system.spawn(player("parent", supervision=Supervision()))
@@ -189,12 +201,14 @@ async def test_a_parent_that_hangs_in_a_message_is_killed_and_its_children_stop_
     assert trio.current_time() - start == 65.0
 
 
+@pytest.mark.promise("stop.grace-overrun", "bad.stop-hook")
 async def test_a_parent_whose_stop_hook_hangs_is_killed(autojump_clock, system):
     """After a worker's grace."""
     ref = await system.spawn(player("parent", supervision=Supervision(), stopping=sleeping()))
     assert await ref.stop() == Killed()
 
 
+@pytest.mark.promise("stop.reverse-order")
 async def test_children_stop_in_exactly_the_reverse_order(autojump_clock, system):
     """However long each takes."""
     diary = []
@@ -205,6 +219,7 @@ async def test_children_stop_in_exactly_the_reverse_order(autojump_clock, system
     assert diary == ["stop c (shutdown)", "stop b (shutdown)", "stop a (shutdown)"]
 
 
+@pytest.mark.promise("stop.grace-overrun", "stop.siblings-shutdown")
 async def test_a_child_that_overruns_its_grace_is_killed_and_its_siblings_are_not(autojump_clock, system):
     """The exit of each says so."""
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor([player(name) for name in "abc"])))
@@ -217,6 +232,7 @@ async def test_a_child_that_overruns_its_grace_is_killed_and_its_siblings_are_no
     assert [await child.wait_stopped() for child in children] == [Shutdown(), Killed(), Shutdown()]
 
 
+@pytest.mark.promise("stop.unlimited-and-zero-grace")
 @pytest.mark.parametrize(("shutdown_s", "took_s", "reason"), [(math.inf, 1000, Shutdown()), (0, 0, Killed())])
 async def test_the_grace_may_be_unlimited_or_nothing(autojump_clock, system, shutdown_s, took_s, reason):
     """Unlimited waits, zero kills at once."""
@@ -226,6 +242,7 @@ async def test_the_grace_may_be_unlimited_or_nothing(autojump_clock, system, shu
     assert trio.current_time() - start == took_s
 
 
+@pytest.mark.promise("stop.hook-once", "peers.stop-hooks-on-cancel")
 async def test_the_stop_hook_runs_once_also_when_killed(autojump_clock, system):
     """Its first wait is cancelled then."""
     diary = []
@@ -236,6 +253,7 @@ async def test_the_stop_hook_runs_once_also_when_killed(autojump_clock, system):
     assert diary == ["start a", "stop a (killed)"]
 
 
+@pytest.mark.promise("bad.stop-hook")
 async def test_a_stop_hook_that_fails_is_a_crash(autojump_clock, system):
     """And does not bring the actor back when it was stopped."""
     ref = await system.spawn(player("a", stopping=raising(ValueError("no"))))
@@ -243,6 +261,7 @@ async def test_a_stop_hook_that_fails_is_a_crash(autojump_clock, system):
     assert not ref.alive
 
 
+@pytest.mark.promise("stop.hook-once")
 async def test_a_kill_takes_everything_below_with_it(autojump_clock, system):
     """Hooks run, without time to wait; no task is left."""
     diary = []
@@ -257,6 +276,7 @@ async def test_a_kill_takes_everything_below_with_it(autojump_clock, system):
     assert diary == ["start leaf", "stop leaf (killed)"]
 
 
+@pytest.mark.promise("restart.transient-by-hand", "stop.dead-is-harmless")
 async def test_stop_child_and_restart_child_by_name(autojump_clock, system):
     """The spec of the supervisor's own child stays; an unknown name is an error; stopping twice is harmless."""
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor([player("a"), player("b")])))
@@ -272,6 +292,7 @@ async def test_stop_child_and_restart_child_by_name(autojump_clock, system):
             await ref.ask(request)
 
 
+@pytest.mark.promise("mailbox.control-when-full")
 async def test_control_requests_are_served_when_the_mailbox_is_full(autojump_clock, system):
     """They take no lane."""
     from actors import MailboxFull, MailboxSpec
@@ -295,6 +316,7 @@ async def test_control_requests_are_served_when_the_mailbox_is_full(autojump_clo
     assert [child.path for child in ref.children()] == ["/test/small/child"]
 
 
+@pytest.mark.promise("stop.reverse-order")
 async def test_an_actor_stops_its_children_before_its_own_hook(autojump_clock, system):
     """Whoever looks after others goes last."""
     diary = []
@@ -306,6 +328,7 @@ async def test_an_actor_stops_its_children_before_its_own_hook(autojump_clock, s
     assert diary == ["start parent", "start kid", "stop kid (shutdown)", "stop parent (shutdown)"]
 
 
+@pytest.mark.promise("start.failure-names-child-and-cause")
 async def test_the_start_of_a_system_that_fails_raises_and_leaves_nothing(autojump_clock):
     """Entry raises the child's own failure."""
     diary = []

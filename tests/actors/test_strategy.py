@@ -7,6 +7,7 @@ from tests.actors.troupe import Player
 CRASH = Crashed(ValueError("boom"))
 
 
+@pytest.mark.promise("restart.types")
 @pytest.mark.parametrize(
     ("restart", "restarted_after"),
     [
@@ -22,6 +23,7 @@ def test_the_restart_type_decides_by_the_exit(restart, restarted_after):
     assert {str(end) for end in ends if decide(spec, end) is Decision.RESTART} == restarted_after
 
 
+@pytest.mark.promise("restart.one-for-one", "restart.one-for-all", "restart.rest-for-one")
 @pytest.mark.parametrize(
     ("strategy", "failed", "replaced"),
     [
@@ -37,6 +39,7 @@ def test_the_strategy_says_who_is_replaced(strategy, failed, replaced):
     assert affected(strategy, ["a", "b", "c"], failed) == replaced
 
 
+@pytest.mark.promise("restart.directives")
 @pytest.mark.parametrize(
     ("error", "decision"),
     [
@@ -51,6 +54,7 @@ def test_a_directive_is_chosen_by_the_nearest_class_of_the_error(error, decision
     assert decide(spec, Crashed(error)) is decision
 
 
+@pytest.mark.promise("restart.significant")
 @pytest.mark.parametrize(
     ("auto", "significant", "left", "ends"),
     [

@@ -41,6 +41,7 @@ async def crash(ref, error=None):
     await settled()
 
 
+@pytest.mark.promise("restart.one-for-one")
 async def test_one_for_one_replaces_the_failed_child_and_no_other(autojump_clock, system):
     """The siblings do not notice."""
     diary = []
@@ -50,6 +51,7 @@ async def test_one_for_one_replaces_the_failed_child_and_no_other(autojump_clock
     assert [child.alive for child in children] == [True] * 3
 
 
+@pytest.mark.promise("restart.one-for-all")
 async def test_one_for_all_stops_all_in_reverse_and_starts_all_in_order(autojump_clock, system):
     """None of the old survive; the references do."""
     diary = []
@@ -62,6 +64,7 @@ async def test_one_for_all_stops_all_in_reverse_and_starts_all_in_order(autojump
     assert [await child.ask(Read()) for child in children] == [[], [], []]
 
 
+@pytest.mark.promise("restart.rest-for-one")
 async def test_rest_for_one_restarts_only_the_later_siblings(autojump_clock, system):
     """Killing the second of three leaves the first alone."""
     diary = []
@@ -71,6 +74,7 @@ async def test_rest_for_one_restarts_only_the_later_siblings(autojump_clock, sys
     assert diary == ["stop b (killed)", "stop c (shutdown)", "start b", "start c"]
 
 
+@pytest.mark.promise("restart.one-for-all")
 async def test_two_failures_at_once_end_in_one_whole_group(autojump_clock, system):
     """The second offender is replaced with the group of the first."""
     diary = []
@@ -83,6 +87,7 @@ async def test_two_failures_at_once_end_in_one_whole_group(autojump_clock, syste
     assert sorted(line for line in diary if line.startswith("start")) == ["start a", "start b", "start c"]
 
 
+@pytest.mark.promise("restart.types")
 @pytest.mark.parametrize(
     ("restart", "end", "comes_back"),
     [
@@ -111,6 +116,7 @@ async def test_the_restart_type_decides_who_comes_back(autojump_clock, system, r
     assert (system.find("/test/a") is ref) is comes_back
 
 
+@pytest.mark.promise("restart.types", "report.normal-is-no-crash")
 async def test_the_reason_of_a_transient_childs_own_stop_is_normal(autojump_clock, system):
     """And no crash is told."""
     ref = await system.spawn(player("a", restart=Restart.TRANSIENT))
@@ -118,6 +124,7 @@ async def test_the_reason_of_a_transient_childs_own_stop_is_normal(autojump_cloc
     assert await ref.wait_stopped() == Normal()
 
 
+@pytest.mark.promise("restart.backoff-messages-wait", "restart.failed-message-skipped")
 async def test_messages_that_arrive_during_a_restart_wait(autojump_clock, system):
     """The failed one is not handled again."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=1.0, jitter=0.0)))
@@ -127,6 +134,7 @@ async def test_messages_that_arrive_during_a_restart_wait(autojump_clock, system
     assert await ref.ask(Read()) == ["early"]
 
 
+@pytest.mark.promise("restart.intensity", "restart.intensity-stops-in-order", "restart.intensity-names-offender")
 async def test_n_restarts_are_fine_and_the_next_fails_the_supervisor(autojump_clock, system, events):
     """It stops its children in order and fails upward; its own parent restarts it."""
     diary = []
@@ -151,6 +159,7 @@ async def test_n_restarts_are_fine_and_the_next_fails_the_supervisor(autojump_cl
     assert not children[1].alive
 
 
+@pytest.mark.promise("restart.intensity-slides", "testing.virtual-time")
 async def test_restarts_spaced_wider_than_the_period_never_trip(autojump_clock, system):
     """An hour of it takes milliseconds."""
     ref, children = await open_troupe(system, Strategy.ONE_FOR_ONE, [], intensity=1, period_s=5.0)
@@ -161,6 +170,7 @@ async def test_restarts_spaced_wider_than_the_period_never_trip(autojump_clock, 
     assert ref._cell.restarts == 0
 
 
+@pytest.mark.promise("restart.failed-restart-retried", "restart.failed-restart-counts")
 async def test_a_restart_that_fails_is_tried_again_and_counted(autojump_clock, system):
     """Until it works, or the intensity is spent."""
     attempts = []
@@ -178,6 +188,7 @@ async def test_a_restart_that_fails_is_tried_again_and_counted(autojump_clock, s
     assert child._cell.restarts == 3
 
 
+@pytest.mark.promise("restart.failed-restart-counts", "peers.crash-loop")
 async def test_a_restart_that_never_works_fails_the_supervisor(autojump_clock, system):
     """A group is no exception."""
     for strategy in Strategy:
@@ -202,6 +213,7 @@ async def test_a_restart_that_never_works_fails_the_supervisor(autojump_clock, s
         assert isinstance(exit_.error, IntensityExceeded)
 
 
+@pytest.mark.promise("start.death-or-hang-never-hangs-parent", "restart.stoppable-between-tries")
 async def test_a_restart_that_hangs_ends_in_the_start_timeout(autojump_clock, system):
     """And is tried again, while the supervisor serves others."""
     starts = []
@@ -220,6 +232,7 @@ async def test_a_restart_that_hangs_ends_in_the_start_timeout(autojump_clock, sy
     assert starts[2] - starts[1] == 3.0
 
 
+@pytest.mark.promise("restart.backoff-growth", "restart.backoff-per-child")
 async def test_backoff_delays_each_restart_longer(autojump_clock, system, events):
     """Per child, from min to max; the delays are told."""
     backoff = Backoff(min_s=1.0, max_s=4.0, jitter=0.0)
@@ -235,6 +248,7 @@ async def test_backoff_delays_each_restart_longer(autojump_clock, system, events
     assert delays == [("a", 1.0), ("a", 2.0), ("a", 4.0), ("a", 4.0), ("b", 1.0)]
 
 
+@pytest.mark.promise("restart.backoff-reset")
 async def test_backoff_starts_again_after_a_quiet_time_or_when_the_child_says_so(autojump_clock, system, events):
     """The child calls `healthy`."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=1.0, max_s=8.0, jitter=0.0, reset_after_s=60.0)))
@@ -249,6 +263,7 @@ async def test_backoff_starts_again_after_a_quiet_time_or_when_the_child_says_so
     assert [event.delay_s for event in events if isinstance(event, ActorRestarting)] == [1.0, 1.0, 2.0, 1.0]
 
 
+@pytest.mark.promise("bitten.backoff-is-a-state")
 async def test_a_child_that_backs_off_is_seen_and_can_be_stopped(autojump_clock, system):
     """Its next incarnation never comes, however long one waits."""
     diary = []
@@ -265,6 +280,7 @@ async def test_a_child_that_backs_off_is_seen_and_can_be_stopped(autojump_clock,
     assert diary == ["start a", "stop a (crashed: ValueError)"]
 
 
+@pytest.mark.promise("ask.death-during-call", "bitten.backoff-is-a-state")
 async def test_an_ask_that_waits_for_a_child_that_is_stopped_while_backing_off_fails(autojump_clock, system):
     """Nobody waits for ever."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=10.0)))
@@ -280,6 +296,7 @@ async def test_an_ask_that_waits_for_a_child_that_is_stopped_while_backing_off_f
         await ref.stop()
 
 
+@pytest.mark.promise("restart.stoppable-between-tries", "bitten.backoff-is-a-state")
 async def test_a_supervisor_can_be_stopped_while_a_child_backs_off_or_a_group_waits(autojump_clock, system):
     """At once, and nothing comes back."""
     for strategy in Strategy:
@@ -297,6 +314,7 @@ async def test_a_supervisor_can_be_stopped_while_a_child_backs_off_or_a_group_wa
         assert sum(line.startswith("start") for line in diary) == 2
 
 
+@pytest.mark.promise("bitten.group-waits-together")
 async def test_a_group_waits_its_delay_together(autojump_clock, system):
     """Nobody of it runs meanwhile."""
     children = [player("a", backoff=Backoff(min_s=2.0, jitter=0.0)), player("b")]
@@ -308,6 +326,7 @@ async def test_a_group_waits_its_delay_together(autojump_clock, system):
     assert trio.current_time() - start == 2.0
 
 
+@pytest.mark.promise("bitten.backoff-is-a-state")
 async def test_one_of_a_group_that_waits_can_be_stopped(autojump_clock, system):
     """The others come back without it."""
     children = [player(name, backoff=Backoff(min_s=2.0)) for name in "abc"]
@@ -319,6 +338,7 @@ async def test_one_of_a_group_that_waits_can_be_stopped(autojump_clock, system):
     assert [await child.ask(Read()) for child in ref.children()] == [[], []]
 
 
+@pytest.mark.promise("bitten.supervisor-serves-others")
 async def test_a_parent_busy_with_a_message_delays_no_restart(autojump_clock, system):
     """Decisions are taken where the child ended."""
     from actors import Supervision
@@ -331,6 +351,7 @@ async def test_a_parent_busy_with_a_message_delays_no_restart(autojump_clock, sy
     assert await child.ask(Read()) == []
 
 
+@pytest.mark.promise("restart.sub-supervisor")
 async def test_dynamic_children_go_with_their_supervisors_incarnation(autojump_clock, system):
     """When a supervisor restarts, its own children come back and the added ones do not."""
     ref, (child, *_) = await open_troupe(system, Strategy.ONE_FOR_ONE, [], names="a")
@@ -341,6 +362,7 @@ async def test_dynamic_children_go_with_their_supervisors_incarnation(autojump_c
     assert (added.alive, child.alive) == (False, False)
 
 
+@pytest.mark.promise("restart.temporary-spec-goes")
 async def test_a_temporary_sibling_does_not_come_back_with_its_group(autojump_clock, system):
     """It is stopped with the others, and forgotten."""
     children = [player("a"), player("b", restart=Restart.TEMPORARY), player("c")]
@@ -349,6 +371,7 @@ async def test_a_temporary_sibling_does_not_come_back_with_its_group(autojump_cl
     assert [child.path[-1] for child in ref.children()] == ["a", "c"]
 
 
+@pytest.mark.promise("restart.significant")
 @pytest.mark.parametrize(
     ("auto", "ended", "supervisor_ends"),
     [
@@ -375,6 +398,7 @@ async def test_the_end_of_significant_children_ends_their_supervisor(
         assert await ref.wait_stopped() == Shutdown()
 
 
+@pytest.mark.promise("restart.directives")
 async def test_directives_resume_stop_or_escalate_by_the_type_of_the_error(autojump_clock, system, events):
     """Resume keeps the state and skips the message; its caller gets the error."""
     directives = {KeyError: Directive.RESUME, OSError: Directive.STOP, ArithmeticError: Directive.ESCALATE}
@@ -394,6 +418,7 @@ async def test_directives_resume_stop_or_escalate_by_the_type_of_the_error(autoj
     assert isinstance(crashes[2].reason.error, Escalated)
 
 
+@pytest.mark.promise("restart.intensity-stops-in-order")
 async def test_nobody_is_restarted_by_a_supervisor_that_fails(autojump_clock, system):
     """A sibling that dies after the escalation stays down. Trio shuffles its tasks, hence twenty times."""
     for _ in range(20):
@@ -409,6 +434,7 @@ async def test_nobody_is_restarted_by_a_supervisor_that_fails(autojump_clock, sy
         assert diary == ["start b", "stop b (killed)"]
 
 
+@pytest.mark.promise("mailbox.unexpected")
 async def test_an_unknown_message_harms_no_supervisor(autojump_clock, system):
     """It is counted."""
     ref, children = await open_troupe(system, Strategy.ONE_FOR_ONE, [])
@@ -418,6 +444,7 @@ async def test_an_unknown_message_harms_no_supervisor(autojump_clock, system):
     assert [child.alive for child in children] == [True] * 3
 
 
+@pytest.mark.promise("bitten.supervisor-serves-others")
 async def test_a_task_that_holds_a_group_up_does_not_hold_the_supervisor_up(autojump_clock, system):
     """While a sibling takes its grace, other requests are served."""
     children = [player("a"), player("b", stopping=sleeping(4))]
@@ -440,6 +467,7 @@ async def test_a_killed_child_says_so(autojump_clock, system):
     assert await ref.wait_stopped() == Killed()
 
 
+@pytest.mark.promise("bitten.ask-restarting")
 async def test_a_start_asked_for_while_the_supervisor_backs_off_waits_for_it(autojump_clock, system):
     """The request is served by the next incarnation; it is neither lost nor answered by the old one."""
     diary = []
@@ -455,6 +483,7 @@ async def test_a_start_asked_for_while_the_supervisor_backs_off_waits_for_it(aut
     assert trio.current_time() - began == pytest.approx(1.0)
 
 
+@pytest.mark.promise("ask.death-during-call")
 async def test_a_start_asked_for_while_the_supervisor_backs_off_ends_with_it(autojump_clock, system):
     """If the supervisor is stopped instead, the asker is told at once."""
     spec = ChildSpec("sup", Supervisor, backoff=Backoff(min_s=60.0, max_s=60.0))
@@ -468,6 +497,7 @@ async def test_a_start_asked_for_while_the_supervisor_backs_off_ends_with_it(aut
             await ref.stop()
 
 
+@pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_start_whose_asker_gave_up_while_the_supervisor_backed_off_does_not_happen(autojump_clock, system):
     """Nothing effectful comes of a cancelled request."""
     diary = []

@@ -22,6 +22,7 @@ from actors import (
 from tests.actors.troupe import Boom, Hang, Read, player, settled, sleeping
 
 
+@pytest.mark.promise("start.in-order", "stop.reverse-order")
 async def test_a_system_starts_its_children_in_order_and_stops_them_in_reverse(autojump_clock):
     """The block is the life of the tree."""
     diary = []
@@ -40,6 +41,7 @@ async def test_an_error_in_the_block_stops_the_tree_in_order_and_comes_out_bare(
     assert diary == ["start a", "stop a (shutdown)"]
 
 
+@pytest.mark.promise("restart.never-swallowed", "peers.stop-hooks-on-cancel")
 async def test_a_cancelled_block_kills_the_tree(autojump_clock):
     """Hooks run without time to wait; the cancel is not swallowed."""
     diary = []
@@ -50,6 +52,7 @@ async def test_a_cancelled_block_kills_the_tree(autojump_clock):
     assert diary == ["start a", "stop a (killed)"]
 
 
+@pytest.mark.promise("stop.grace-overrun")
 async def test_stop_kills_what_is_left_after_the_grace(autojump_clock):
     """In its time, and harmless again."""
     async with ActorSystem("s", [player("a", shutdown_s=1000.0), player("b")]) as system:
@@ -63,6 +66,7 @@ async def test_stop_kills_what_is_left_after_the_grace(autojump_clock):
         await system.stop()
 
 
+@pytest.mark.promise("bitten.failures-reach-owner", "peers.limit-tells")
 async def test_the_failure_of_the_root_fails_the_system(autojump_clock):
     """The block is cancelled and the cause told."""
 
@@ -89,6 +93,7 @@ async def test_a_killed_root_fails_the_system(autojump_clock):
         await live_with_a_killed_root()
 
 
+@pytest.mark.promise("start.invalid-specs")
 async def test_wrong_arguments_are_refused_before_anything_starts():
     """Each with its field."""
     with pytest.raises(InvalidSpec, match="intensity"):
@@ -110,6 +115,7 @@ async def test_find_goes_by_path(autojump_clock, system):
     assert system.find("/test/sup/a") is None
 
 
+@pytest.mark.promise("report.tree")
 async def test_the_tree_is_readable_while_it_runs(autojump_clock, system):
     """Path, type, state, depth by lane, restarts, age, last error."""
     await system.spawn(ChildSpec("sup", lambda: Supervisor([player("a"), player("b")])))
@@ -131,6 +137,7 @@ async def test_the_tree_is_readable_while_it_runs(autojump_clock, system):
     ]
 
 
+@pytest.mark.promise("bitten.every-drop-counted", "tell.dead-letter")
 async def test_dead_letters_are_bounded_counted_and_told(autojump_clock):
     """The list keeps the last; the count keeps all; a subscriber hears each until it leaves."""
     heard = []
@@ -156,6 +163,7 @@ async def test_every_start_and_every_end_is_told_once(autojump_clock, system, ev
     assert events[-2:] == [ActorStarted("/test/a", 1), ActorStopped("/test/a", Shutdown())]
 
 
+@pytest.mark.promise("bad.listener")
 async def test_a_listener_that_raises_harms_no_actor(autojump_clock, caplog):
     """It is counted and logged."""
 
@@ -170,6 +178,7 @@ async def test_a_listener_that_raises_harms_no_actor(autojump_clock, caplog):
     assert "raised" in caplog.text
 
 
+@pytest.mark.promise("report.crash-once")
 async def test_without_a_listener_crashes_are_logged(autojump_clock, caplog):
     """With path, decision and traceback; never a message's text."""
     with caplog.at_level(logging.DEBUG, logger="actors"):
@@ -224,6 +233,7 @@ async def test_a_crash_keeps_its_error(autojump_clock, system):
     assert await ref.wait_stopped() == Crashed(error)
 
 
+@pytest.mark.promise("bitten.failures-reach-owner")
 async def test_a_failed_root_is_told_also_when_the_block_is_busy_in_nurseries(autojump_clock):
     """The block is cancelled as a group of tasks, and still ends in SystemFailed."""
 

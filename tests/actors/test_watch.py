@@ -5,6 +5,7 @@ from actors.testing import Probe, ProbeFailure
 from tests.actors.troupe import Boom, Run, player, settled
 
 
+@pytest.mark.promise("watch.once")
 async def test_a_watcher_gets_one_notice_with_the_reason(autojump_clock, system):
     """Exactly one."""
     probe = await Probe.open(system)
@@ -16,6 +17,7 @@ async def test_a_watcher_gets_one_notice_with_the_reason(autojump_clock, system)
     await probe.expect_none()
 
 
+@pytest.mark.promise("watch.once")
 async def test_a_notice_also_comes_for_one_already_dead(autojump_clock, system):
     """With the reason of its end."""
     probe = await Probe.open(system)
@@ -27,6 +29,7 @@ async def test_a_notice_also_comes_for_one_already_dead(autojump_clock, system):
     await probe.expect_none()
 
 
+@pytest.mark.promise("watch.not-on-restart")
 async def test_a_restart_is_no_end(autojump_clock, system):
     """Nor is a wait between two incarnations; the end while backing off is one."""
     probe = await Probe.open(system)
@@ -40,6 +43,7 @@ async def test_a_restart_is_no_end(autojump_clock, system):
     assert (await probe.expect_end(ref)).reason == Shutdown()
 
 
+@pytest.mark.promise("watch.unwatch")
 async def test_none_comes_after_unwatch(autojump_clock, system):
     """Not even one that was on its way."""
     target = await system.spawn(player("target"))
@@ -55,6 +59,7 @@ async def test_none_comes_after_unwatch(autojump_clock, system):
     assert not (await watcher.ask(Run(lambda context: context._cell.control)))
 
 
+@pytest.mark.promise("watch.independent")
 async def test_two_watchers_are_independent(autojump_clock, system):
     """One that unwatches takes nothing from the other."""
     first, second = await Probe.open(system, "first"), await Probe.open(system, "second")
@@ -67,6 +72,7 @@ async def test_two_watchers_are_independent(autojump_clock, system):
     await first.expect_none()
 
 
+@pytest.mark.promise("watch.new-incarnation-is-not-old", "names.free-before-terminated")
 async def test_a_new_actor_under_an_old_name_is_not_the_old_one(autojump_clock, system):
     """The name is free before the notice comes; the notice is about the old one."""
     probe = await Probe.open(system)
@@ -81,6 +87,7 @@ async def test_a_new_actor_under_an_old_name_is_not_the_old_one(autojump_clock, 
     await probe.expect_none()
 
 
+@pytest.mark.promise("watch.tables-empty")
 async def test_no_watch_outlives_its_actors(autojump_clock, system):
     """The tables are empty afterwards, also when the watcher restarts."""
     target = await system.spawn(player("target"))

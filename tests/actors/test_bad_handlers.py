@@ -1,0 +1,345 @@
+"""What handlers may do wrong: the culprit is named, the others live, and everything still ends."""
+
+import time
+
+import pytest
+import trio
+import trio.lowlevel
+import trio.testing
+
+from actors import (
+    Actor,
+    ActorCrashed,
+    ActorLingers,
+    ActorSystem,
+    ChildSpec,
+    Killed,
+    Lane,
+    LoopHeld,
+    MailboxFull,
+    MailboxSpec,
+    Restart,
+    Shutdown,
+    State,
+    StopMode,
+    Supervision,
+    Supervisor,
+    SystemFailed,
+    TooManyChildren,
+)
+from tests.actors.misdeeds import neighbour, run, stubborn, told
+from tests.actors.troupe import Player, Read, Run, player, settled, sleeping
+
+
+@pytest.mark.promise("bad.blocking")
+@pytest.mark.blocking("it is the fault under test")
+@pytest.mark.parametrize("way", ["message", "alert beside others", "timer", "notice"])
+async def test_a_handler_that_blocks_the_loop_is_named(autojump_clock, events, way):
+    """With its actor, its message and the time; and however the message came."""
+
+    class Blocking(Player):
+        async def receive(self, message, context):
+            if not isinstance(message, Run):
+                time.sleep(0.02)  # noqa: ASYNC251 - the fault under test
+            await super().receive(message, context)
+
+    async with ActorSystem("test", on_event=events.append, held_s=0.01) as system:
+        ref = await system.spawn(ChildSpec("a", Blocking))
+        if way == "timer":
+            await ref.ask(Run(lambda context: context.set_timer("t", 1, "message")))
+        elif way == "notice":
+            other = await system.spawn(player("other"))
+            await ref.ask(Run(lambda context: context.watch(other)))
+            await other.stop()
+        else:
+            ref.tell("message", lane=Lane.ALERT if way == "alert beside others" else Lane.NORMAL)
+        await trio.sleep(2)
+    (held,) = told(events, LoopHeld)
+    assert (held.path, held.message_type) == ("/test/a", "Terminated" if way == "notice" else "str")
+    assert held.held_s >= 0.02
+
+
+@pytest.mark.promise("bad.blocking")
+async def test_a_handler_that_waits_holds_nobody_up(autojump_clock, system, events):
+    """However long it takes: a wait is no blocking."""
+    ref = await system.spawn(player("a"))
+    await ref.ask(Run(sleeping(3600)), timeout_s=7200)
+    assert told(events, LoopHeld) == []
+
+
+@pytest.mark.promise("bad.spawn-for-ever")
+async def test_an_actor_that_spawns_for_ever_meets_its_bound(autojump_clock, system):
+    """`max_children` makes it a crash like any other; what it had spawned ends with it."""
+
+    async def spawn_for_ever(context):
+        number = 0
+        while True:
+            number += 1
+            await context.spawn(player(f"kid{number}"))
+
+    ref = await system.spawn(player("a", supervision=Supervision(max_children=50), restart=Restart.TEMPORARY))
+    ref.tell(Run(spawn_for_ever))
+    exit_ = await ref.wait_stopped()
+    assert isinstance(exit_.error, TooManyChildren)
+    assert len(list(system.tree().walk())) == 1
+
+
+@pytest.mark.promise("bad.spawn-for-ever")
+@pytest.mark.parametrize("kind", [Actor, Player])
+async def test_without_a_bound_others_have_their_turns_and_a_stop_works(autojump_clock, system, kind):
+    """Whether the start of a child waits for something or not."""
+    well = await neighbour(system)
+
+    async def spawn_for_ever(context):
+        number = 0
+        while True:
+            number += 1
+            await context.spawn(ChildSpec(f"kid{number}", kind))
+
+    ref = await system.spawn(player("a", supervision=Supervision()))
+    ref.tell(Run(spawn_for_ever))
+    for _ in range(5):
+        await well()
+    assert await ref.stop() == Shutdown()
+    assert [node.path for node in system.tree().walk()] == ["/test", "/test/neighbour"]
+
+
+@pytest.mark.promise("bad.self-flood")
+async def test_an_actor_that_tells_itself_in_a_loop_starves_nobody(autojump_clock, system):
+    """Its batches end after a millisecond; a stop does not wait behind what it told itself."""
+    well = await neighbour(system)
+
+    class Restless(Actor):
+        async def receive(self, message, context):
+            context.ref.tell(message + 1)
+
+    ref = await system.spawn(ChildSpec("restless", Restless))
+    ref.tell(0)
+    for _ in range(5):
+        await well()
+    assert await ref.stop() == Shutdown()
+    assert system.dead_letters.count == 1
+
+
+@pytest.mark.promise("bad.self-flood")
+async def test_an_actor_that_tells_itself_more_than_it_handles_meets_its_bound(autojump_clock, system):
+    """The lane is full, `tell` raises in the actor's own hands, and that is a crash of its own."""
+
+    class Growing(Actor):
+        mailbox = MailboxSpec(capacity=100)
+
+        async def receive(self, message, context):
+            for _ in range(2):
+                context.ref.tell(message)
+
+    ref = await system.spawn(ChildSpec("growing", Growing, restart=Restart.TEMPORARY))
+    ref.tell("more")
+    exit_ = await ref.wait_stopped()
+    assert isinstance(exit_.error, MailboxFull)
+    assert system.dead_letters.count == 100
+
+
+@pytest.mark.promise("bad.self-flood", "mailbox.share")
+async def test_an_actor_that_floods_its_own_alerts_still_hears_others(autojump_clock, system):
+    """A share of its turns is kept for the lanes below."""
+
+    class Alarmed(Player):
+        async def receive(self, message, context):
+            if message == "alert":
+                context.ref.tell("alert", lane=Lane.ALERT)
+            else:
+                await super().receive(message, context)
+
+    ref = await system.spawn(ChildSpec("alarmed", Alarmed))
+    ref.tell("alert", lane=Lane.ALERT)
+    ref.tell("hello", lane=Lane.LOW)
+    assert await ref.ask(Read(), lane=Lane.LOW) == ["hello"]
+
+
+@pytest.mark.promise("bad.self-flood")
+async def test_draining_an_actor_that_never_runs_out_of_messages_ends_with_its_grace(autojump_clock, system):
+    """Who asks for draining waits no longer than that."""
+
+    class Restless(Actor):
+        async def receive(self, message, context):
+            await trio.sleep(1)
+            context.ref.tell(message)
+
+    ref = await system.spawn(ChildSpec("restless", Restless))
+    ref.tell("again")
+    await settled()
+    start = trio.current_time()
+    assert await ref.stop(StopMode.AFTER_DRAIN) == Killed()
+    assert trio.current_time() - start == 5.0
+
+
+@pytest.mark.promise("bad.cancel-itself")
+async def test_a_handler_may_cancel_a_scope_of_its_own(autojump_clock, system):
+    """That is nobody else's affair: the next message comes as ever."""
+
+    async def give_up(_):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await trio.sleep_forever()
+        return scope.cancelled_caught
+
+    ref = await system.spawn(player("a"))
+    assert await ref.ask(Run(give_up)) is True
+    assert ref._cell.incarnation == 1
+
+
+@pytest.mark.promise("bad.cancel-itself")
+@pytest.mark.parametrize("restart", list(Restart))
+async def test_a_handler_may_kill_its_own_actor(autojump_clock, system, restart):
+    """It is cancelled at its next wait, and the restart type says what follows."""
+    after = []
+
+    async def kill_myself(context):
+        context.ref.kill()
+        after.append("before the wait")
+        await trio.lowlevel.checkpoint()
+        after.append("never")
+
+    ref = await system.spawn(player("a", restart=restart))
+    ref.tell(Run(kill_myself))
+    await settled()
+    assert after == ["before the wait"]
+    assert ref.alive is (restart is not Restart.TEMPORARY)
+
+
+@pytest.mark.promise("bad.cancel-itself")
+async def test_a_handler_that_cancels_itself_while_it_is_stopped_ends_once(autojump_clock, system, events):
+    """Both orders to end are one end."""
+    diary = []
+    ref = await system.spawn(player("a", diary))
+
+    async def kill_myself(context):
+        await trio.sleep(1)
+        context.ref.kill()
+        await trio.sleep_forever()
+
+    ref.tell(Run(kill_myself))
+    await settled()
+    assert await ref.stop(StopMode.AFTER_MESSAGE) == Killed()
+    assert diary == ["start a", "stop a (killed)"]
+    assert len(told(events, ActorCrashed)) == 1
+
+
+@pytest.mark.promise("bad.cancel-itself")
+def test_a_cancellation_that_is_raised_again_outside_of_its_scope_is_not_lost():
+    """trio allows it nowhere: it crashes the actor, or ends the system, but it hangs nothing and passes for nothing."""
+
+    async def stray(_):
+        caught = None
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.sleep_forever()
+            except trio.Cancelled as error:
+                caught = error
+                raise
+        raise caught
+
+    ends = []
+
+    async def main():
+        async with ActorSystem("s", on_event=lambda _: None) as system:
+            ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
+            ref.tell(Run(stray))
+            ends.append(await ref.wait_stopped())
+
+    try:
+        run(main)
+    except SystemFailed:
+        ends.append(Killed())
+    assert ends[0].abnormal
+
+
+@pytest.mark.promise("bad.swallow-cancelled")
+async def test_a_handler_that_swallows_its_cancellation_once_is_cancelled_at_its_next_wait(autojump_clock, system):
+    """trio's cancellation stays until it is obeyed."""
+    after = []
+
+    async def swallow(_):
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            after.append("swallowed")
+        await trio.sleep(10)
+        after.append("never")
+
+    ref = await system.spawn(player("a"))
+    ref.tell(Run(swallow))
+    await settled()
+    start = trio.current_time()
+    assert await ref.stop() == Shutdown()
+    assert (after, trio.current_time()) == (["swallowed"], start)
+
+
+@pytest.mark.promise("bad.swallow-cancelled")
+async def test_a_handler_that_swallows_its_cancellation_and_returns_has_ended_its_message(autojump_clock, system):
+    """The actor stops all the same; no further message is taken."""
+
+    async def swallow(_):
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            return
+
+    ref = await system.spawn(player("a"))
+    ref.tell(Run(swallow))
+    await settled()
+    ref.tell("next")
+    assert await ref.stop() == Shutdown()
+    assert [letter.message for letter in system.dead_letters] == ["next"]
+
+
+@pytest.mark.promise("bad.swallow-cancelled", "peers.one-for-all-old-gone")
+@pytest.mark.parametrize("how", ["kill", "stop"])
+async def test_a_handler_that_swallows_every_cancellation_is_named_and_ends_when_it_lets_go(
+    autojump_clock, system, events, how
+):
+    """Nothing can end it: who waits, waits; five seconds after the kill its name is told, once."""
+    release = trio.Event()
+    well = await neighbour(system)
+    ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
+    ref.tell(Run(stubborn(release)))
+    await settled()
+    async with trio.open_nursery() as nursery:
+        if how == "kill":
+            ref.kill()
+        else:
+            nursery.start_soon(ref.stop)
+        await trio.sleep(4 if how == "kill" else 9)
+        assert told(events, ActorLingers) == []
+        await trio.sleep(100)
+        assert told(events, ActorLingers) == [ActorLingers("/test/a", 5.0)]
+        assert (ref.alive, system.tree().children[1].state) == (
+            True,
+            State.RUNNING if how == "kill" else State.STOPPING,
+        )
+        await well()
+        release.set()
+        assert await ref.wait_stopped() == Killed()
+
+
+@pytest.mark.promise("bad.swallow-cancelled", "peers.one-for-all-old-gone")
+async def test_nobody_of_a_group_starts_while_one_of_the_old_will_not_end(autojump_clock, system, events):
+    """The group waits, and says for whom."""
+    from actors import Strategy
+
+    release = trio.Event()
+    diary = []
+    specs = [player("a", diary), player("b", diary)]
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(specs, strategy=Strategy.ONE_FOR_ALL)))
+    a, b = ref.children()
+    b.tell(Run(stubborn(release)))
+    await settled()
+    diary.clear()
+    a.kill()
+    await trio.sleep(100)
+    assert diary == ["stop a (killed)"]
+    assert told(events, ActorLingers) == [ActorLingers("/test/sup/b", 5.0)]
+    release.set()
+    assert await b.ask(Read()) == []
+    assert diary == ["stop a (killed)", "stop b (killed)", "start a", "start b"]

@@ -1,0 +1,302 @@
+"""Hooks that fail, hang or will not end, and errors of every kind wherever they may come from."""
+
+import asyncio
+
+import pytest
+import trio
+import trio.lowlevel
+import trio.testing
+
+from actors import (
+    ActorCrashed,
+    ActorLingers,
+    ActorSystem,
+    ChildSpec,
+    Crashed,
+    Directive,
+    Ignore,
+    Killed,
+    RaisedBaseException,
+    Shutdown,
+    StartChild,
+    StartFailed,
+    Supervision,
+    Supervisor,
+)
+from tests.actors.misdeeds import Mute, Odd, neighbour, raising, run, stubborn, told
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+
+
+@pytest.mark.promise("bad.base-exception")
+@pytest.mark.parametrize("error", [Odd(), asyncio.CancelledError(), BaseExceptionGroup("group", [Odd()])], ids=repr)
+@pytest.mark.parametrize("where", ["receive", "on_start", "on_idle", "on_stop", "task", "factory"])
+async def test_an_actor_that_raises_something_odd_crashes_alone(autojump_clock, system, events, where, error):
+    """As from any error: it is told, it is restarted, and nobody else notices."""
+    well = await neighbour(system)
+    armed = [True]
+
+    def raise_once(*_):
+        if ref is not None and armed:
+            armed.clear()
+            raise error
+
+    class Strange(Player):
+        async def on_idle(self, context):
+            if where == "on_idle":
+                raise_once()
+
+    ref = None
+    hooks = {
+        "starting": raise_once if where == "on_start" else None,
+        "stopping": raise_once if where == "on_stop" else None,
+    }
+    ref = await system.spawn(ChildSpec("a", lambda: (where == "factory" and raise_once()) or Strange(**hooks)))
+    await settled()
+    if where == "receive":
+        ref.tell(Boom(error))
+        armed.clear()
+    elif where == "task":
+
+        async def fail():
+            raise error
+
+        ref.tell(Run(lambda context: context.start_soon(fail)))
+        armed.clear()
+    elif where == "on_idle":
+        ref.tell("work")
+    else:
+        ref.kill()
+    await settled()
+    assert await ref.ask(Read()) == []
+    faults = [event.reason.error for event in told(events, ActorCrashed) if isinstance(event.reason, Crashed)]
+    if where != "on_stop":  # a hook that fails after a kill: the kill is the reason
+        assert [type(fault) for fault in faults] == [RaisedBaseException]
+        assert faults[0].__cause__ is not None
+    await well()
+
+
+@pytest.mark.promise("bad.base-exception")
+async def test_an_odd_error_fails_a_first_start_and_a_stop(autojump_clock, system):
+    """They end like others: with an error that has a name."""
+    for spec in (player("a", starting=raising(Odd())), ChildSpec("a", raising(Odd()))):
+        with pytest.raises(StartFailed) as caught:
+            await system.spawn(spec)
+        assert isinstance(caught.value.cause, RaisedBaseException)
+        assert str(caught.value.cause) == "/test/a raised Odd, which is no Exception"
+    ref = await system.spawn(player("a", stopping=raising(Odd())))
+    assert isinstance((await ref.stop()).error, RaisedBaseException)
+
+
+@pytest.mark.promise("bad.base-exception", "restart.never-swallowed")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("where", ["receive", "on_start", "on_stop", "task", "factory", "nested"])
+def test_an_interrupt_passes_through_to_the_caller_of_the_system(error, where):
+    """From wherever it comes, once, and nobody is restarted on the way out."""
+    starts = []
+
+    async def main():
+        def interrupt(*_):
+            raise error
+
+        async def task():
+            raise error
+
+        def factory():
+            starts.append("a")
+            if where == "factory" and len(starts) == 2:
+                raise error
+            late = interrupt if len(starts) == 2 else None
+            return Player(
+                starting=late if where == "on_start" else None, stopping=interrupt if where == "on_stop" else None
+            )
+
+        async with ActorSystem("s", on_event=lambda _: None) as system:
+            system_of_two = ChildSpec("sup", lambda: Supervisor([ChildSpec("a", factory), player("b")]))
+            (ref, _) = (await system.spawn(system_of_two)).children()
+            if where == "receive":
+                ref.tell(Boom(error()))
+            elif where == "nested":
+                ref.tell(Boom(BaseExceptionGroup("group", [ValueError("beside"), error()])))
+            elif where == "task":
+                ref.tell(Run(lambda context: context.start_soon(task)))
+            else:
+                ref.kill()
+            await trio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        run(main)
+    assert caught.value.subgroup(error) is not None
+    assert len(starts) == (2 if where in ("factory", "on_start") else 1)
+
+
+@pytest.mark.promise("bad.unprintable-error")
+@pytest.mark.parametrize("directive", [Directive.RESTART, Directive.RESUME, Directive.STOP])
+async def test_an_error_that_cannot_say_its_text_is_told_by_its_type(autojump_clock, system, directive):
+    """Reports, history and the tree do without the text."""
+    well = await neighbour(system)
+    ref = await system.spawn(player("a", directives={Mute: directive}))
+    ref.tell(Boom(Mute()))
+    await settled()
+    assert ref.alive is (directive is not Directive.STOP)
+    assert "Mute" in system.explain("/test/a").text()
+    await well()
+
+
+@pytest.mark.promise("bad.start-hook", "start.death-or-hang-never-hangs-parent")
+async def test_a_start_hook_that_swallows_its_timeout_is_named(autojump_clock, system, events):
+    """Nobody can end it; whoever waits for it is told in the log for whom, and others are served."""
+    release = trio.Event()
+    ref = await system.spawn(ChildSpec("sup", Supervisor))
+    async with trio.open_nursery() as nursery:
+        spec = player("a", starting=stubborn(release), start_timeout_s=2.0)
+        nursery.start_soon(lambda: ref.ask(StartChild(spec), timeout_s=1000))
+        await trio.sleep(6)
+        assert told(events, ActorLingers) == []
+        await trio.sleep(2)
+        assert told(events, ActorLingers) == [ActorLingers("/test/sup/a", 5.0)]
+        assert (await ref.ask(StartChild(player("b")))).alive
+        release.set()
+
+
+@pytest.mark.promise("bad.start-hook", "stop.unlimited-and-zero-grace")
+async def test_a_start_hook_that_hangs_is_stopped_at_once(autojump_clock, system):
+    """It is not waited for: what is not running has nothing to finish."""
+    parent = await system.spawn(player("parent", supervision=Supervision()))
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def starter():
+            with pytest.raises(StartFailed):
+                await parent.ask(StartChild(player("kid", starting=sleeping())), timeout_s=1000)
+
+        await settled()
+        start = trio.current_time()
+        assert await parent.stop() == Shutdown()
+        assert trio.current_time() == start
+
+
+@pytest.mark.promise("bad.start-hook")
+async def test_a_start_hook_that_declines_after_it_did_half_leaves_nothing(autojump_clock, system):
+    """Its children, tasks and timers are gone as after any end."""
+    diary = []
+
+    async def half(context):
+        await context.spawn(player("kid", diary))
+        context.start_soon(sleeping(), None)
+        context.set_timer("t", 100, "late")
+        raise Ignore
+
+    ref = await system.spawn(
+        ChildSpec("sup", lambda: Supervisor([player("a", starting=half, supervision=Supervision())]))
+    )
+    assert ref.children() == []
+    assert diary == ["start kid", "stop kid (shutdown)"]
+    assert len(system.timers) == 0
+
+
+@pytest.mark.promise("bad.stop-hook", "stop.hook-once")
+@pytest.mark.parametrize(
+    ("stopping", "reason", "took_s"),
+    [(raising(ValueError("no")), Crashed, 0), (sleeping(), Killed, 5), (raising(Ignore()), Crashed, 0)],
+)
+async def test_a_stop_hook_that_fails_or_hangs_delays_and_restarts_nobody(
+    autojump_clock, system, stopping, reason, took_s
+):
+    """The end stays the end; its siblings stop in order."""
+    diary = []
+    specs = [player("a", diary), player("b", diary, stopping=stopping), player("c", diary)]
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(specs)))
+    b = ref.children()[1]
+    diary.clear()
+    start = trio.current_time()
+    assert await ref.stop() == Shutdown()
+    assert trio.current_time() - start == took_s
+    assert isinstance(await b.wait_stopped(), reason)
+    assert diary == ["stop c (shutdown)", "stop b (shutdown)", "stop a (shutdown)"]
+
+
+@pytest.mark.promise("bad.stop-hook", "bad.swallow-cancelled")
+async def test_a_stop_hook_that_swallows_its_kill_is_named(autojump_clock, system, events):
+    """Five seconds of grace, five more, then the record; it ends when it lets go."""
+    release = trio.Event()
+    ref = await system.spawn(player("a", stopping=stubborn(release)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ref.stop)
+        await trio.sleep(9)
+        assert told(events, ActorLingers) == []
+        await trio.sleep(2)
+        assert told(events, ActorLingers) == [ActorLingers("/test/a", 5.0)]
+        release.set()
+    assert await ref.wait_stopped() == Killed()
+
+
+@pytest.mark.promise("bad.report-state", "report.state-hook-fails")
+@pytest.mark.parametrize("error", [ValueError("no"), Odd(), Mute()], ids=["error", "odd", "mute"])
+async def test_a_state_that_cannot_be_reported_is_reported_as_that(autojump_clock, system, events, error):
+    """The crash is told with everything else."""
+    well = await neighbour(system)
+
+    class Shy(Player):
+        def report_state(self):
+            raise error
+
+    ref = await system.spawn(ChildSpec("a", Shy))
+    ref.tell(Boom())
+    assert await ref.ask(Read()) == []
+    (crash,) = told(events, ActorCrashed)
+    assert crash.state == f"report_state raised {type(error).__name__}"
+    assert "ValueError: boom" in crash.traceback
+    await well()
+
+
+@pytest.mark.promise("bad.report-state", "report.state-hook-fails")
+async def test_a_state_that_has_no_text_or_too_much_of_it_is_cut(autojump_clock, system, events):
+    """A report stays a report."""
+
+    class Talkative(Player):
+        def report_state(self):
+            return "x" * 10**6
+
+    class Unprintable(Player):
+        def report_state(self):
+            return Mute()
+
+    for kind in (Talkative, Unprintable):
+        ref = await system.spawn(ChildSpec(kind.__name__, kind))
+        ref.tell(Boom())
+        await settled()
+    long, none = told(events, ActorCrashed)
+    assert len(long.state) < 3000
+    assert none.state == "report_state raised RuntimeError"
+
+
+@pytest.mark.promise("bad.listener")
+def test_listeners_that_raise_harm_nobody(caplog):
+    """Of records, of dead letters, and the redaction of texts: each failure is logged, and the tree goes on."""
+
+    async def main():
+        deaf = raising(ValueError("deaf"))
+        async with ActorSystem("s", on_event=deaf, redact=deaf, intensity=9) as system:
+            system.listen(deaf)
+            system.dead_letters.subscribe(deaf)
+            ref = await system.spawn(player("a"))
+            ref.tell(Boom())
+            ref.tell(Hang())
+            await settled()
+            ref.tell("waits")
+            assert await ref.stop() == Shutdown()
+            ref.tell("dead")
+            assert await (await system.spawn(player("b"))).ask(Read()) == []
+            assert system.dead_letters.count == 2
+            assert system.event_errors > 0
+
+    run(main)
+    assert "raised" in caplog.text
+
+
+@pytest.mark.promise("bad.start-hook")
+async def test_an_actor_that_wants_to_stop_in_its_start_hook_has_not_started(autojump_clock, system):
+    """It never ran: its starter is told so, and its name is free."""
+    with pytest.raises(StartFailed, match="stopped meanwhile"):
+        await system.spawn(player("a", starting=lambda context: context.stop()))
+    assert (await system.spawn(player("a"))).alive

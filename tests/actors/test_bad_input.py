@@ -1,0 +1,301 @@
+"""Specs, calls and factories that are wrong: refused by name, where they are made."""
+
+import math
+
+import pytest
+import trio
+import trio.lowlevel
+import trio.testing
+
+from actors import (
+    ActorDied,
+    ActorSystem,
+    AlreadyStarted,
+    Backoff,
+    ChildSpec,
+    CountChildren,
+    Directive,
+    ForgetChild,
+    InvalidSpec,
+    Lane,
+    MailboxSpec,
+    Overflow,
+    Restart,
+    RestartChild,
+    Shutdown,
+    StartChild,
+    StartFailed,
+    StopChild,
+    StopMode,
+    Supervision,
+    Supervisor,
+    conflate,
+)
+from tests.actors.misdeeds import Odd, neighbour
+from tests.actors.troupe import Boom, Player, Read, Run, player, settled, sleeping
+
+
+@pytest.mark.promise("start.invalid-specs", "bad.spec")
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("id", ["", None, 5, "a/b", b"a"]),
+        ("factory", [None, "Player", Player()]),
+        ("restart", ["permanent", None, True, Restart]),
+        ("shutdown_s", [-1, math.nan, -math.inf, "5", True]),
+        ("start_timeout_s", [0, -1, math.nan, None, "5", False]),
+        ("backoff", [5, 0.1, "1 s", Backoff]),
+        ("significant", ["yes", 1, None]),
+        ("directives", [[1], "stop", {ValueError: "stop"}, {"x": Directive.STOP}, {Odd: Directive.STOP}]),
+        ("redeliver", [-1, 1.5, True, None, "1"]),
+    ],
+)
+def test_every_field_of_a_child_is_refused_by_name_when_it_is_wrong(field, wrong):
+    """By type and by value, before there is anything to start."""
+    good = {"id": "a", "factory": Player, "restart": Restart.TRANSIENT}
+    ChildSpec(**good)
+    for value in wrong:
+        with pytest.raises(InvalidSpec) as caught:
+            ChildSpec(**(good | {field: value}))
+        assert caught.value.field == field, value
+        assert str(caught.value).startswith(field)
+
+
+@pytest.mark.promise("start.invalid-specs", "bad.spec")
+@pytest.mark.parametrize("make", [Supervision, Supervisor], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("strategy", ["one_for_one", None, 1]),
+        ("intensity", [-1, 1.5, math.inf, math.nan, True, None, "1"]),
+        ("period_s", [0, -1, math.inf, math.nan, None, "5", True]),
+        ("max_children", [0, -1, 1.5, True, "1", math.inf]),
+        ("auto_shutdown", ["any", None, True]),
+    ],
+)
+def test_every_field_of_a_supervision_is_refused_by_name_when_it_is_wrong(make, field, wrong):
+    """In both places where it can be given."""
+    make()
+    for value in wrong:
+        with pytest.raises(InvalidSpec) as caught:
+            make(**{field: value})
+        assert caught.value.field == field, value
+
+
+@pytest.mark.promise("start.invalid-specs", "bad.spec")
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("min_s", [0, -1, math.inf, math.nan, None, "1", True]),
+        ("max_s", [0, math.inf, None, "1", 0.05]),
+        ("factor", [0.5, 0, -1, math.nan, math.inf, None, "2"]),
+        ("jitter", [-0.1, 1.1, math.nan, None, "0"]),
+        ("reset_after_s", [0, -1, math.nan, "1"]),
+    ],
+)
+def test_every_field_of_a_backoff_is_refused_by_name_when_it_is_wrong(field, wrong):
+    """Numbers that make no sense, and what is no number."""
+    for value in wrong:
+        with pytest.raises(InvalidSpec) as caught:
+            Backoff(**{field: value})
+        assert caught.value.field == f"backoff.{field}", value
+
+
+@pytest.mark.promise("start.invalid-specs", "bad.spec")
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("capacity", [0, -1, True, None, 1.5, "10", {Lane.LOW: 0}, {Lane.LOW: None}, (1, 2)]),
+        ("overflow", ["wait", None, 1, {Lane.LOW: "wait"}, (Overflow.WAIT,)]),
+    ],
+)
+def test_every_field_of_a_mailbox_is_refused_by_name_when_it_is_wrong(field, wrong):
+    """For one lane or for all."""
+    for value in wrong:
+        with pytest.raises(InvalidSpec) as caught:
+            MailboxSpec(**{field: value})
+        assert caught.value.field == field, value
+    for key, full in ((5, Overflow.REJECT), (len, Overflow.WAIT), (len, "reject")):
+        with pytest.raises(InvalidSpec, match="overflow"):
+            conflate(key, full)
+
+
+@pytest.mark.promise("start.invalid-specs", "bad.spec")
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"children": [player("a"), player("a")]}, "'a' comes twice"),
+        ({"children": [Player]}, "must be ChildSpecs"),
+        ({"children": [None]}, "must be ChildSpecs"),
+        ({"name": ""}, "id"),
+        ({"name": "a/b"}, "id"),
+        ({"intensity": -1}, "intensity"),
+        ({"period_s": 0}, "period_s"),
+    ],
+)
+def test_a_wrong_tree_is_refused_before_it_starts(options, problem):
+    """When the system is made, with nothing running."""
+    with pytest.raises(InvalidSpec, match=problem):
+        ActorSystem(**({"name": "s"} | options))
+
+
+@pytest.mark.promise("start.invalid-specs", "bad.spec")
+@pytest.mark.parametrize(("field", "value"), [("supervision", 5), ("supervision", Supervisor), ("mailbox", 5)])
+async def test_a_wrong_attribute_of_an_actor_fails_its_start_by_name(autojump_clock, system, field, value):
+    """It can be seen no sooner than that."""
+    well = await neighbour(system)
+    wrong = type("Wrong", (Player,), {field: value})
+    with pytest.raises(StartFailed) as caught:
+        await system.spawn(ChildSpec("a", wrong))
+    assert isinstance(caught.value.cause, InvalidSpec)
+    assert caught.value.cause.field == field
+    await well()
+
+
+@pytest.mark.promise("bad.requests")
+@pytest.mark.parametrize(
+    "request_", [lambda: StartChild(5), lambda: StopChild([]), lambda: RestartChild({}), lambda: ForgetChild([])]
+)
+async def test_a_wrong_request_fails_who_asked_and_not_the_supervisor(autojump_clock, system, request_):
+    """It goes on with its children as if nothing had been."""
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor([player("a")])))
+    with pytest.raises((TypeError, ValueError)):
+        await ref.ask(request_())
+    assert ref._cell.incarnation == 1
+    assert [child.path for child in ref.children()] == ["/test/sup/a"]
+
+
+@pytest.mark.promise("bad.requests")
+@pytest.mark.parametrize("what", [5, None, Player, player])
+async def test_spawning_something_else_than_a_spec_is_refused(autojump_clock, system, what):
+    """By the actor's own means, and by the system's."""
+    parent = await system.spawn(player("parent", supervision=Supervision()))
+
+    async def spawn(context):
+        with pytest.raises(InvalidSpec):
+            await context.spawn(what)
+
+    await parent.ask(Run(spawn))
+    with pytest.raises(InvalidSpec):
+        await system.spawn(what)
+
+
+@pytest.mark.promise("bad.numbers")
+@pytest.mark.parametrize("timeout_s", [math.nan, -1, "5", None])
+async def test_a_time_that_is_none_is_refused_before_anything_is_sent(autojump_clock, system, timeout_s):
+    """By `ask` and by `send`, at once, leaving nothing in any table."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=1)
+
+    ref = await system.spawn(ChildSpec("small", Small))
+    ref.tell(Run(sleeping(1)))
+    await settled()
+    ref.tell("waits")
+    for call in (lambda: ref.ask(Read(), timeout_s=timeout_s), lambda: ref.send("x", timeout_s=timeout_s)):
+        with pytest.raises((TypeError, ValueError)):
+            await call()
+    assert not ref._cell.calls
+    assert ref.statistics()[Lane.NORMAL].waiting_senders == 0
+    await trio.sleep(5)
+    assert await ref.ask(Read()) == ["waits"]
+
+
+@pytest.mark.promise("bad.numbers")
+async def test_a_timer_that_is_no_time_is_refused_and_leaves_no_other_timer_late(autojump_clock, system):
+    """Nor does a key that cannot be one leave a timer behind."""
+    ref = await system.spawn(player("a"))
+
+    def set_wrong(context):
+        for key, delay_s in (("t", math.nan), ("t", "1"), ("t", None), ([], 1)):
+            with pytest.raises((TypeError, ValueError)):
+                context.set_timer(key, delay_s, "ghost")
+        context.set_timer("t", 1, "right")
+        context.set_timer("u", -1, "at once")
+
+    await ref.ask(Run(set_wrong))
+    await trio.sleep(20)
+    assert await ref.ask(Read()) == ["at once", "right"]
+    assert len(system.timers) == 1  # the shared deadline of the ask
+
+
+@pytest.mark.promise("bad.requests")
+@pytest.mark.parametrize("request_", ["text", None, 5])
+async def test_asking_something_that_cannot_be_answered_is_refused(autojump_clock, system, request_):
+    """A request is an `Ask`; nothing else has a way back. Nothing is sent."""
+    ref = await system.spawn(player("a"))
+    with pytest.raises(TypeError):
+        await ref.ask(request_)
+    assert await ref.ask(Read()) == []
+
+
+@pytest.mark.promise("bad.to-the-dead", "tell.dead-letter", "ask.dead-fails-at-once")
+async def test_whatever_is_done_to_the_dead_is_harmless(autojump_clock, system):
+    """Messages are dead letters, requests fail, stops return, watches are answered."""
+    ref = await system.spawn(player("a", supervision=Supervision()))
+    await ref.stop()
+    for lane in Lane:
+        ref.tell("hello", lane=lane)
+        await ref.send("hello", lane=lane)
+    for request in (Read(), StartChild(player("b")), CountChildren()):
+        with pytest.raises(ActorDied):
+            await ref.ask(request, timeout_s=math.inf)
+        with pytest.raises(ActorDied):
+            await ref.ask(type(request)(*([player("b")] if isinstance(request, StartChild) else [])), fail_fast=True)
+    ref.kill()
+    assert await ref.stop(StopMode.AFTER_DRAIN) == Shutdown()
+    assert await ref.wait_stopped() == Shutdown()
+    assert (ref.children(), ref.statistics(), ref.alive) == ([], {}, False)
+    assert {letter.why for letter in system.dead_letters} == {"dead"}
+    assert system.dead_letters.count == 8
+
+
+@pytest.mark.promise("bad.taken-id", "names.taken")
+async def test_an_id_that_is_taken_is_refused_whoever_has_it(autojump_clock, system):
+    """Running, starting or backing off; one that ended has given it back."""
+    parent = await system.spawn(player("parent", supervision=Supervision(intensity=9)))
+    running = await parent.ask(StartChild(player("running")))
+    waiting = await parent.ask(StartChild(player("waiting", backoff=Backoff(min_s=10))))
+    waiting.tell(Boom())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(parent.ask, StartChild(player("starting", starting=sleeping(3))))
+        await settled()
+        for name in ("running", "waiting", "starting"):
+            with pytest.raises(AlreadyStarted) as caught:
+                await parent.ask(StartChild(player(name)))
+            assert caught.value.ref.path == f"/test/parent/{name}"
+    assert await running.ask(Read()) == []
+    await waiting.stop()
+    assert (await parent.ask(StartChild(player("waiting")))) != waiting
+
+
+@pytest.mark.promise("bad.factory")
+@pytest.mark.parametrize("product", [None, dict, Player, 5])
+async def test_a_factory_that_makes_no_actor_is_a_failed_start(autojump_clock, system, product):
+    """It says what was made instead: a class is not an actor yet."""
+    with pytest.raises(StartFailed, match=r"made a \w+, not an Actor"):
+        await system.spawn(ChildSpec("a", lambda: product))
+
+
+@pytest.mark.promise("bad.factory")
+async def test_a_factory_that_returns_the_same_actor_again_gives_up_the_fresh_state(autojump_clock, system):
+    """The runtime takes what it is given: the next incarnation goes on where the last one broke."""
+    same = Player()
+    ref = await system.spawn(ChildSpec("a", lambda: same))
+    for message in ("kept", Boom()):
+        ref.tell(message)
+    assert await ref.ask(Read()) == ["kept"]
+    assert ref._cell.incarnation == 2
+
+
+@pytest.mark.promise("bad.factory")
+async def test_a_supervisor_that_is_returned_again_has_a_family_of_its_own_each_time(autojump_clock, system):
+    """What belongs to an incarnation is not in the actor."""
+    same = Supervisor([player("a")])
+    ref = await system.spawn(ChildSpec("sup", lambda: same))
+    (old,) = ref.children()
+    await ref.ask(StartChild(player("added")))
+    ref.kill()
+    await settled()
+    assert [child.path for child in ref.children()] == ["/test/sup/a"]
+    assert not old.alive

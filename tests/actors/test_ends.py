@@ -1,0 +1,263 @@
+"""How children end: in what order, with what reason, and who waits for it."""
+
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    Actor,
+    ActorCrashed,
+    ActorDied,
+    Ask,
+    AutoShutdown,
+    ChildSpec,
+    Killed,
+    Lane,
+    Restart,
+    RestartChild,
+    Shutdown,
+    StartChild,
+    StopChild,
+    StopMode,
+    Supervision,
+)
+from tests.actors.groups import crash, open_family
+from tests.actors.troupe import Hang, Read, Run, player, settled, sleeping
+
+
+@pytest.mark.promise("stop.returns-when-dead")
+async def test_all_who_stop_an_actor_wait_for_its_real_end(autojump_clock, system):
+    """Its own tasks, its children and its hook are over when `stop` returns."""
+    over = []
+
+    async def work():
+        try:
+            await trio.sleep_forever()
+        finally:
+            over.append("task")
+
+    async def starting(context):
+        context.start_soon(work)
+        await context.spawn(player("kid", stopping=lambda _: over.append("kid")))
+
+    async def stopping(_):
+        await trio.sleep(2)
+        over.append("hook")
+
+    ref = await system.spawn(player("a", starting=starting, stopping=stopping, supervision=Supervision()))
+    ends = []
+
+    async def stop(mode):
+        ends.append((await ref.stop(mode), list(over)))
+
+    async with trio.open_nursery() as nursery:
+        for mode in StopMode:
+            nursery.start_soon(stop, mode)
+    assert ends == [(Shutdown(), ["task", "kid", "hook"])] * 3
+
+
+@pytest.mark.promise("stop.oneself")
+async def test_a_child_that_has_itself_stopped_by_its_parent_waits_no_longer_than_its_grace(autojump_clock, system):
+    """It would wait for itself: its grace ends that. `Context.stop` is the way."""
+    _, kids = await open_family(system, player("a"), player("b"))
+    start = trio.current_time()
+    kids["a"].tell(Run(lambda context: context.parent.ask(StopChild("a"), timeout_s=1000)))
+    assert await kids["a"].wait_stopped() == Killed()
+    assert trio.current_time() - start == 5.0
+    assert await kids["b"].ask(Read()) == []
+
+
+@pytest.mark.promise("stop.oneself")
+async def test_an_actor_that_stops_its_own_supervisor_waits_no_longer_than_its_grace(autojump_clock, system):
+    """The same one level up."""
+    ref, kids = await open_family(system, player("a"))
+    start = trio.current_time()
+    kids["a"].tell(Run(lambda context: context.parent.stop()))
+    assert await ref.wait_stopped() == Shutdown()
+    assert trio.current_time() - start == 5.0
+
+
+@pytest.mark.promise("stop.grace-overrun", "stop.siblings-shutdown")
+async def test_one_that_overruns_its_grace_costs_its_siblings_neither_time_nor_reason(autojump_clock, system, events):
+    """Each has its own grace, counted from its own turn; the one killed is told as such."""
+    specs = [player(name, stopping=sleeping(4), shutdown_s=grace) for name, grace in (("a", 5), ("b", 2), ("c", 5))]
+    ref, kids = await open_family(system, *specs)
+    start = trio.current_time()
+    assert await ref.stop() == Shutdown()
+    assert trio.current_time() - start == 4 + 2 + 4
+    assert [await kids[name].wait_stopped() for name in "abc"] == [Shutdown(), Killed(), Shutdown()]
+    assert [event.path for event in events if isinstance(event, ActorCrashed)] == ["/test/sup/b"]
+
+
+@pytest.mark.promise("stop.queue")
+async def test_what_waits_when_an_actor_ends_is_refused_or_told(autojump_clock, system):
+    """Requests of all lanes fail; messages of all lanes are dead letters, in the order of their lanes."""
+    ref = await system.spawn(player("a"))
+    ref.tell(Hang())
+    await settled()
+    failed = []
+
+    async def ask(lane):
+        with pytest.raises(ActorDied) as caught:
+            await ref.ask(Read(), lane=lane, timeout_s=1000)
+        failed.append((lane, caught.value.reason))
+
+    async with trio.open_nursery() as nursery:
+        for lane in Lane:
+            ref.tell(lane.name, lane=lane)
+            nursery.start_soon(ask, lane)
+        await settled()
+        await ref.stop()
+    assert sorted(failed) == [(lane, Shutdown()) for lane in Lane]
+    assert [letter.message for letter in system.dead_letters] == ["ALERT", "HIGH", "NORMAL", "LOW"]
+
+
+@pytest.mark.promise("stop.queue")
+async def test_a_request_may_still_be_answered_in_the_stop_hook(autojump_clock, system):
+    """Its caller is told of the end only when there was no answer."""
+
+    class Question(Ask):
+        """Kept, and not answered."""
+
+    class Keeper(Actor):
+        def __init__(self):
+            self.kept = []
+
+        async def receive(self, message, context):
+            self.kept.append(message)
+
+        async def on_stop(self, context, reason):
+            self.kept[0].reply("at last")
+
+    ref = await system.spawn(ChildSpec("keeper", Keeper))
+    answers = []
+
+    async def ask():
+        try:
+            answers.append(await ref.ask(Question()))
+        except ActorDied as error:
+            answers.append(error.reason)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(ask)
+            await settled()
+        await ref.stop()
+    assert sorted(map(str, answers)) == ["at last", "shutdown"]
+
+
+@pytest.mark.promise("bitten.three-stops", "stop.returns-when-dead")
+async def test_nobody_joins_a_family_that_ends(autojump_clock, system):
+    """A child that was started then would outlive its supervisor: whoever asks for one is refused."""
+    refused = []
+
+    async def stopping(context):
+        with pytest.raises(ActorDied):
+            await context.spawn(player("late"))
+        refused.append("hook")
+
+    spec = player("parent", supervision=Supervision(), stopping=stopping, shutdown_s=float("inf"))
+    parent = await system.spawn(spec)
+    await parent.ask(StartChild(player("kid", stopping=sleeping(3))))
+    start = trio.current_time()
+    assert await parent.stop() == Shutdown()
+    assert trio.current_time() - start == 3
+    assert refused == ["hook"]
+
+
+@pytest.mark.promise("stop.returns-when-dead")
+async def test_nobody_joins_a_system_that_ends(autojump_clock, system):
+    """Nor is anybody left behind when it is gone."""
+    await system.spawn(player("slow", stopping=sleeping(3)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(system.stop)
+        await trio.sleep(1)
+        with pytest.raises(ActorDied):
+            await system.spawn(player("late"))
+    assert trio.current_time() == 3
+
+
+@pytest.mark.promise("restart.significant")
+@pytest.mark.parametrize("auto", [AutoShutdown.ANY, AutoShutdown.ALL])
+async def test_a_significant_child_that_is_stopped_by_hand_ends_nobody_else(autojump_clock, system, auto):
+    """Only an end of its own does."""
+    spec = player("a", restart=Restart.TRANSIENT, significant=True)
+    ref, kids = await open_family(system, spec, player("b"), auto_shutdown=auto)
+    await ref.ask(StopChild("a"))
+    await settled()
+    assert await kids["b"].ask(Read()) == []
+    again = await ref.ask(RestartChild("a"))
+    await again.ask(Run(lambda context: context.stop()))
+    assert await ref.wait_stopped() == Shutdown()
+
+
+@pytest.mark.promise("restart.significant")
+async def test_a_significant_child_that_is_restarted_has_not_ended(autojump_clock, system):
+    """A crash of a transient one is no end; the crash of a temporary one is."""
+    specs = (
+        player("transient", restart=Restart.TRANSIENT, significant=True),
+        player("temporary", restart=Restart.TEMPORARY, significant=True),
+    )
+    ref, kids = await open_family(system, *specs, auto_shutdown=AutoShutdown.ANY)
+    await crash(kids["transient"])
+    assert ref.alive
+    await crash(kids["temporary"])
+    assert not ref.alive
+
+
+@pytest.mark.promise("restart.significant", "stop.reverse-order")
+async def test_the_end_of_a_significant_child_stops_the_others_in_reverse(autojump_clock, system):
+    """As any stop does."""
+    diary = []
+    specs = [player(name, diary) for name in "ab"]
+    leader = player("leader", diary, restart=Restart.TEMPORARY, significant=True)
+    ref, kids = await open_family(system, specs[0], leader, specs[1], auto_shutdown=AutoShutdown.ANY)
+    diary.clear()
+    await kids["leader"].ask(Run(lambda context: context.stop()))
+    assert await ref.wait_stopped() == Shutdown()
+    assert diary == ["stop leader (normal)", "stop b (shutdown)", "stop a (shutdown)"]
+
+
+@pytest.mark.promise("restart.significant")
+async def test_a_supervisor_that_ends_with_its_significant_child_may_be_permanent(autojump_clock, system):
+    """Its own restart type decides about it: a permanent one starts over, with all children."""
+    leader = player("leader", restart=Restart.TRANSIENT, significant=True)
+    ref, kids = await open_family(
+        system, leader, player("b"), auto_shutdown=AutoShutdown.ANY, restart=Restart.PERMANENT
+    )
+    await kids["leader"].ask(Run(lambda context: context.stop()))
+    await settled()
+    assert ref.alive
+    assert [child.path.rsplit("/", 1)[-1] for child in ref.children()] == ["leader", "b"]
+
+
+@pytest.mark.promise("bitten.cancelled-ask", "bitten.three-stops", "stop.returns-when-dead")
+@pytest.mark.parametrize("mode", list(StopMode))
+async def test_nothing_happens_after_a_stop_was_confirmed(autojump_clock, system, mode):
+    """Neither its handler, nor a task, a timer, a child or its hook has any effect after `stop` returned."""
+    effects = []
+
+    async def tick(word):
+        while True:
+            await trio.sleep(0.3)
+            effects.append(word)
+
+    async def starting(context):
+        context.start_soon(tick, "task")
+        context.set_timer("t", 7, Run(lambda _: effects.append("timer")))
+        await context.spawn(player("kid", starting=lambda inner: inner.start_soon(tick, "kid")))
+
+    async def work(_):
+        for _ in range(5):
+            await trio.sleep(0.5)
+            effects.append("work")
+
+    ref = await system.spawn(player("a", starting=starting, supervision=Supervision()))
+    for _ in range(3):
+        ref.tell(Run(work))
+    await trio.sleep(1)
+    await ref.stop(mode)
+    seen = list(effects)
+    await trio.sleep(100)
+    assert effects == seen
+    assert {"task", "kid", "work"} <= set(seen)

@@ -1,0 +1,268 @@
+"""The children of a supervisor: asked for by name, and how they start."""
+
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    ActorDied,
+    ActorRestarting,
+    AlreadyStarted,
+    Backoff,
+    ChildCount,
+    ChildSpec,
+    CountChildren,
+    ForgetChild,
+    Ignore,
+    InvalidSpec,
+    Killed,
+    ListSpecs,
+    NoSuchChild,
+    Restart,
+    RestartChild,
+    Shutdown,
+    StartChild,
+    StartDeclined,
+    StartFailed,
+    StopChild,
+    Supervision,
+    Supervisor,
+    TooManyChildren,
+)
+from tests.actors.groups import crash, open_family
+from tests.actors.troupe import Read, Run, player, settled, sleeping
+
+
+def declining(_):
+    """A start hook that declines."""
+    raise Ignore
+
+
+@pytest.mark.promise("start.readable", "stop.returns-when-dead", "restart.transient-by-hand")
+async def test_the_life_of_a_child_by_its_name(autojump_clock, system):
+    """Start, stop, start again, forget: what is asked for out of turn is refused, and the counts agree."""
+    ref, kids = await open_family(system, player("a"))
+    assert await ref.ask(CountChildren()) == ChildCount(1, 1, 0, 1)
+    with pytest.raises(AlreadyStarted) as taken:
+        await ref.ask(StartChild(player("a")))
+    assert taken.value.ref == kids["a"]
+    for request in (RestartChild("a"), ForgetChild("a")):
+        with pytest.raises(AlreadyStarted):
+            await ref.ask(request)
+    assert await ref.ask(StopChild("a")) == Shutdown()
+    assert not kids["a"].alive
+    assert await ref.ask(CountChildren()) == ChildCount(1, 0, 0, 0)
+    assert await ref.ask(StopChild("a")) == Shutdown()
+    again = await ref.ask(RestartChild("a"))
+    assert await again.ask(Read()) == []
+    await ref.ask(StopChild("a"))
+    await ref.ask(ForgetChild("a"))
+    for request in (StopChild("a"), RestartChild("a"), ForgetChild("a")):
+        with pytest.raises(NoSuchChild):
+            await ref.ask(request)
+    assert await ref.ask(CountChildren()) == ChildCount(0, 0, 0, 0)
+
+
+@pytest.mark.promise("ask.dead-fails-at-once")
+@pytest.mark.parametrize(
+    "request_", [StartChild(player("b")), StopChild("a"), RestartChild("a"), CountChildren(), ListSpecs()], ids=repr
+)
+async def test_a_dead_supervisor_is_asked_in_vain(autojump_clock, system, request_):
+    """At once, as for any request."""
+    ref, _ = await open_family(system, player("a"))
+    await ref.stop()
+    start = trio.current_time()
+    with pytest.raises(ActorDied):
+        await ref.ask(request_)
+    assert trio.current_time() == start
+
+
+@pytest.mark.promise("start.readable", "start.defaults")
+async def test_specs_can_be_read_while_the_supervisor_runs(autojump_clock, system):
+    """With every field, those of stopped children included."""
+    specs = (player("a"), player("b", restart=Restart.TRANSIENT, shutdown_s=3.0))
+    ref, _ = await open_family(system, *specs)
+    await ref.ask(StopChild("a"))
+    assert await ref.ask(ListSpecs()) == specs
+    first = (await ref.ask(ListSpecs()))[0]
+    assert (first.restart, first.shutdown_s, first.start_timeout_s) == (Restart.PERMANENT, None, 30.0)
+
+
+@pytest.mark.promise("start.defaults")
+async def test_a_worker_has_five_seconds_and_a_supervisor_as_long_as_it_takes(autojump_clock, system):
+    """The default grace, by kind, as it is at run time."""
+    worker = await system.spawn(player("worker", stopping=sleeping(60)))
+    start = trio.current_time()
+    assert await worker.stop() == Killed()
+    assert trio.current_time() - start == 5.0
+    ref, _ = await open_family(system, player("slow", stopping=sleeping(3600), shutdown_s=7200.0))
+    start = trio.current_time()
+    assert await ref.stop() == Shutdown()
+    assert trio.current_time() - start == 3600.0
+
+
+@pytest.mark.promise("bitten.intensity-counts-attempts")
+async def test_a_bound_on_the_children_counts_those_that_wait_for_their_next_incarnation(autojump_clock, system):
+    """Backing off is living: their place is not given away."""
+    ref, kids = await open_family(system, player("a", backoff=Backoff(min_s=10)), max_children=1)
+    await crash(kids["a"])
+    with pytest.raises(TooManyChildren):
+        await ref.ask(StartChild(player("b")))
+
+
+@pytest.mark.promise("restart.max-children")
+async def test_a_bound_on_the_children_holds_at_every_way_in(autojump_clock, system):
+    """Of those it was made with, asked for, and spawned; one that ended makes room."""
+    with pytest.raises(StartFailed) as caught:
+        await open_family(system, player("a"), player("b"), max_children=1)
+    assert isinstance(caught.value.cause, TooManyChildren)
+    parent = await system.spawn(player("parent", supervision=Supervision(max_children=1)))
+    first = await parent.ask(Run(lambda context: context.spawn(player("a", restart=Restart.TEMPORARY))))
+    with pytest.raises(TooManyChildren):
+        await parent.ask(StartChild(player("b")))
+    first.kill()
+    await settled()
+    assert (await parent.ask(StartChild(player("b")))).alive
+
+
+async def test_many_children_are_counted(autojump_clock, system):
+    """Three hundred come, and go."""
+    ref, _ = await open_family(system)
+    for number in range(300):
+        await ref.ask(StartChild(player(f"p{number}", restart=Restart.TEMPORARY)))
+    assert await ref.ask(CountChildren()) == ChildCount(300, 300, 0, 300)
+    for child in ref.children():
+        child.kill()
+    await settled()
+    assert await ref.ask(CountChildren()) == ChildCount(0, 0, 0, 0)
+
+
+async def test_supervisors_and_workers_are_told_apart(autojump_clock, system):
+    """Also while they wait for their next incarnation."""
+    slow = Backoff(min_s=10)
+    ref, kids = await open_family(
+        system, ChildSpec("inner", Supervisor, backoff=slow), player("worker", backoff=slow), intensity=9
+    )
+    assert await ref.ask(CountChildren()) == ChildCount(2, 2, 1, 1)
+    for child in kids.values():
+        child.kill()
+    await settled()
+    assert await ref.ask(CountChildren()) == ChildCount(2, 0, 1, 1)
+
+
+@pytest.mark.promise("start.in-order", "start.returns-when-initialised")
+async def test_each_child_is_initialised_before_the_next_begins(autojump_clock, system):
+    """And the supervisor has started when the last has."""
+    times = []
+
+    async def starting(context):
+        times.append((context.path[-1], trio.current_time()))
+        await trio.sleep(2)
+
+    start = trio.current_time()
+    await open_family(system, *(player(name, starting=starting) for name in "abc"))
+    assert times == [("a", start), ("b", start + 2), ("c", start + 4)]
+    assert trio.current_time() == start + 6
+
+
+@pytest.mark.promise("start.death-or-hang-never-hangs-parent")
+async def test_a_supervisor_whose_child_hangs_in_its_start_fails_in_the_childs_time(autojump_clock, system):
+    """Older siblings are stopped in order, later ones never begin, and the error names the one that hung."""
+    diary = []
+    specs = player("a", diary), player("b", starting=sleeping(), start_timeout_s=3.0), player("c", diary)
+    start = trio.current_time()
+    with pytest.raises(StartFailed) as caught:
+        await open_family(system, *specs)
+    assert trio.current_time() - start == 3.0
+    assert caught.value.cause.path == "/test/sup/b"
+    assert diary == ["start a", "stop a (shutdown)"]
+
+
+@pytest.mark.promise("start.death-or-hang-never-hangs-parent")
+async def test_a_child_that_is_killed_while_it_starts_fails_its_start(autojump_clock, system):
+    """Its starter learns it at once."""
+    parent = await system.spawn(player("parent", supervision=Supervision()))
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def starter():
+            with pytest.raises(StartFailed) as caught:
+                await parent.ask(StartChild(player("kid", starting=sleeping())), timeout_s=99)
+            assert caught.value.cause is None
+            assert trio.current_time() == start
+
+        await settled()
+        start = trio.current_time()
+        system.find("/test/parent/kid").kill()
+
+
+@pytest.mark.promise("start.death-or-hang-never-hangs-parent")
+@pytest.mark.parametrize("how", ["timeout", "cancel"])
+async def test_a_child_whose_starter_gave_up_is_stopped_again(autojump_clock, system, how):
+    """Whoever asked for it will not know it: it may not stay."""
+    ref, _ = await open_family(system)
+    if how == "timeout":
+        with pytest.raises(trio.TooSlowError):
+            await ref.ask(StartChild(player("late", starting=sleeping(10))), timeout_s=3)
+    else:
+        with trio.move_on_after(3):
+            await ref.ask(StartChild(player("late", starting=sleeping(10))))
+    await trio.sleep(20)
+    assert ref.children() == []
+
+
+@pytest.mark.promise("start.ignore")
+async def test_a_child_that_declines_is_known_but_not_active(autojump_clock, system):
+    """Its spec stays in its place, later siblings start, and it can be started by hand when it is willing."""
+    willing = []
+
+    def perhaps(_):
+        if not willing:
+            raise Ignore
+
+    ref, _ = await open_family(system, player("a"), player("b", starting=perhaps), player("c"))
+    assert await ref.ask(CountChildren()) == ChildCount(3, 2, 0, 2)
+    with pytest.raises(StartDeclined):
+        await ref.ask(RestartChild("b"))
+    willing.append(1)
+    assert (await ref.ask(RestartChild("b"))).alive
+    assert [child.path[-1] for child in ref.children()] == ["a", "b", "c"]
+
+
+@pytest.mark.promise("start.ignore-temporary")
+async def test_nothing_is_known_of_a_temporary_child_that_declines(autojump_clock, system):
+    """Neither of one the supervisor was made with, nor of one that was added."""
+    ref, _ = await open_family(system, player("a", starting=declining, restart=Restart.TEMPORARY), player("b"))
+    with pytest.raises(StartDeclined):
+        await ref.ask(StartChild(player("c", starting=declining)))
+    assert [spec.id for spec in await ref.ask(ListSpecs())] == ["b"]
+
+
+@pytest.mark.promise("start.ignore")
+async def test_a_child_that_declines_its_restart_is_not_tried_again(autojump_clock, system, events):
+    """It is no failure: nothing is counted, and the spec stays."""
+    starts = []
+
+    def once(_):
+        starts.append(1)
+        if len(starts) > 1:
+            raise Ignore
+
+    ref, kids = await open_family(system, player("a", starting=once), intensity=1)
+    await crash(kids["a"])
+    await trio.sleep(10)
+    assert (len(starts), kids["a"].alive) == (2, False)
+    assert await ref.ask(CountChildren()) == ChildCount(1, 0, 0, 0)
+    assert len([event for event in events if isinstance(event, ActorRestarting)]) == 1
+
+
+@pytest.mark.promise("start.invalid-specs")
+async def test_a_wrong_spec_inside_a_tree_starts_nothing_of_it(autojump_clock, system):
+    """The supervisor cannot even be made: its starter gets the error that names the field."""
+    diary = []
+    twice = (player("a", diary), player("a", diary))
+    with pytest.raises(StartFailed) as caught:
+        await open_family(system, *twice)
+    assert isinstance(caught.value.cause, InvalidSpec)
+    assert caught.value.cause.field == "id"
+    assert diary == []

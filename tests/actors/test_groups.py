@@ -1,0 +1,279 @@
+"""Children that are replaced together, and trees of them."""
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors import (
+    ActorSystem,
+    Backoff,
+    ChildSpec,
+    Crashed,
+    Directive,
+    ForgetChild,
+    IntensityExceeded,
+    ListSpecs,
+    Restart,
+    RestartChild,
+    StartChild,
+    StopChild,
+    Strategy,
+    Supervisor,
+    Terminated,
+)
+from tests.actors.groups import crash, open_family
+from tests.actors.troupe import Boom, Read, Run, player, settled, sleeping
+
+
+@pytest.mark.promise("restart.one-for-all", "restart.failed-restart-retried")
+async def test_when_one_of_all_fails_to_come_back_the_others_go_again(autojump_clock, system):
+    """Those that were back already are ended in order, and all start anew: a group is whole or not there."""
+    diary, starts = [], []
+
+    def flaky(_):
+        starts.append(1)
+        if len(starts) == 2:
+            raise OSError("not yet")
+
+    specs = player("a", diary), player("b", diary, starting=flaky), player("c", diary)
+    _, kids = await open_family(system, *specs, strategy=Strategy.ONE_FOR_ALL, intensity=5)
+    diary.clear()
+    await crash(kids["a"])
+    assert diary == [
+        "stop a (crashed: ValueError)", "stop c (shutdown)", "stop b (shutdown)",
+        "start a", "start b", "stop b (crashed: OSError)",
+        "stop a (shutdown)", "start a", "start b", "start c",
+    ]  # fmt: skip
+
+
+@pytest.mark.promise("restart.rest-for-one", "restart.failed-restart-retried")
+async def test_when_one_of_the_rest_fails_to_come_back_those_before_it_stay(autojump_clock, system):
+    """The one that was started before it is not started twice."""
+    diary, starts = [], []
+
+    def flaky(_):
+        starts.append(1)
+        if len(starts) == 2:
+            raise OSError("not yet")
+
+    specs = player("a", diary), player("b", diary, starting=flaky), player("c", diary)
+    _, kids = await open_family(system, *specs, strategy=Strategy.REST_FOR_ONE, intensity=5)
+    diary.clear()
+    await crash(kids["a"])
+    assert diary == [
+        "stop a (crashed: ValueError)", "stop c (shutdown)", "stop b (shutdown)",
+        "start a", "start b", "stop b (crashed: OSError)", "start b", "start c",
+    ]  # fmt: skip
+
+
+@pytest.mark.promise("restart.intensity", "restart.one-for-all")
+async def test_no_later_sibling_starts_once_the_bound_is_passed(autojump_clock, system):
+    """A group that comes back and fails for good ends there. Trio shuffles its tasks, hence twenty times."""
+    for _ in range(20):
+        diary, starts = [], []
+
+        def once(_, starts=starts):
+            starts.append(1)
+            if len(starts) > 1:
+                raise OSError("never again")
+
+        specs = player("a", starting=once), player("b", diary)
+        ref, kids = await open_family(system, *specs, strategy=Strategy.ONE_FOR_ALL, intensity=1)
+        diary.clear()
+        kids["a"].kill()
+        exit_ = await ref.wait_stopped()
+        assert isinstance(exit_.error, IntensityExceeded)
+        assert diary == ["stop b (shutdown)"]
+
+
+@pytest.mark.promise("restart.rest-for-one")
+async def test_a_child_that_was_added_later_belongs_to_the_rest(autojump_clock, system):
+    """The order is that of the starts, whoever asked for them."""
+    diary = []
+    ref, kids = await open_family(system, player("a", diary), player("b", diary), strategy=Strategy.REST_FOR_ONE)
+    await ref.ask(StartChild(player("c", diary)))
+    diary.clear()
+    await crash(kids["b"])
+    assert diary == ["stop b (crashed: ValueError)", "stop c (shutdown)", "start b", "start c"]
+
+
+@pytest.mark.promise("restart.one-for-all", "restart.rest-for-one", "restart.temporary-spec-goes")
+@pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
+async def test_bystanders_by_their_restart_type(autojump_clock, system, strategy):
+    """With a group, a transient sibling comes back; a temporary one is ended and forgotten."""
+    specs = (
+        player("a"),
+        player("temporary", restart=Restart.TEMPORARY),
+        player("transient", restart=Restart.TRANSIENT),
+    )
+    ref, kids = await open_family(system, *specs, strategy=strategy)
+    await crash(kids["a"])
+    assert [spec.id for spec in await ref.ask(ListSpecs())] == ["a", "transient"]
+    assert [child.path.rsplit("/", 1)[-1] for child in ref.children()] == ["a", "transient"]
+
+
+@pytest.mark.promise("restart.one-for-all")
+async def test_a_child_that_was_stopped_by_hand_does_not_come_back_with_its_group(autojump_clock, system):
+    """Somebody wanted it down."""
+    ref, kids = await open_family(system, player("a"), player("b"), strategy=Strategy.ONE_FOR_ALL)
+    await ref.ask(StopChild("b"))
+    await crash(kids["a"])
+    assert [child.path[-1] for child in ref.children()] == ["a"]
+    assert [spec.id for spec in await ref.ask(ListSpecs())] == ["a", "b"]
+
+
+@pytest.mark.promise("restart.one-for-all", "peers.one-for-all-old-gone")
+async def test_a_group_waits_for_a_sibling_that_takes_its_time(autojump_clock, system):
+    """Nobody starts while one of the old still runs, not even the first."""
+    diary = []
+    specs = player("a", diary), player("b", diary, stopping=sleeping(4))
+    _, kids = await open_family(system, *specs, strategy=Strategy.ONE_FOR_ALL)
+    diary.clear()
+    start = trio.current_time()
+    await crash(kids["a"])
+    assert diary == ["stop a (crashed: ValueError)", "stop b (shutdown)"]
+    assert await kids["a"].ask(Read()) == []
+    assert trio.current_time() - start == 4
+    await settled()
+    assert diary[2:] == ["start a", "start b"]
+
+
+@pytest.mark.promise("restart.one-for-one")
+@pytest.mark.parametrize("strategy", list(Strategy))
+async def test_the_last_child_of_a_family_fails_alone(autojump_clock, system, strategy):
+    """For one, and for the rest, nobody else is touched; for all, everybody is."""
+    diary = []
+    _, kids = await open_family(system, player("a", diary), player("b", diary), strategy=strategy)
+    diary.clear()
+    await crash(kids["b"])
+    others = ["stop a (shutdown)", "start a"] if strategy is Strategy.ONE_FOR_ALL else []
+    assert [line for line in diary if " a" in line] == others
+
+
+@pytest.mark.promise("bitten.intensity-counts-attempts")
+async def test_a_group_of_many_counts_as_one_restart(autojump_clock, system):
+    """It is the failures that count, not those who go with them."""
+    ref, kids = await open_family(system, *(player(f"{n}") for n in range(5)), strategy=Strategy.ONE_FOR_ALL)
+    await crash(kids["0"])
+    assert ref.alive
+    assert [await child.ask(Read()) for child in ref.children()] == [[]] * 5
+
+
+@pytest.mark.promise("names.free-before-terminated", "bitten.supervisor-serves-others")
+async def test_a_group_restart_is_no_end_for_those_who_watch_a_bystander(autojump_clock, system):
+    """They hear nothing, as after any restart."""
+    _, kids = await open_family(system, player("a"), player("b"), strategy=Strategy.ONE_FOR_ALL)
+    watcher = await system.spawn(player("watcher"))
+    await watcher.ask(Run(lambda context: context.watch(kids["b"])))
+    await crash(kids["a"])
+    assert await kids["b"].ask(Read()) == []
+    assert await watcher.ask(Read()) == []
+
+
+@pytest.mark.promise("restart.one-for-all", "restart.rest-for-one", "start.returns-when-initialised")
+@pytest.mark.parametrize("strategy", list(Strategy))
+async def test_a_child_that_crashes_while_later_siblings_start_is_replaced_with_its_group(
+    autojump_clock, system, strategy
+):
+    """The bound allows it, so the supervisor's start goes on; it has started when all have."""
+    starts = []
+
+    async def fail():
+        await trio.sleep(1)
+        raise ValueError("early")
+
+    def starting(context):
+        starts.append(1)
+        if len(starts) == 1:
+            context.start_soon(fail)
+
+    specs = player("a", starting=starting), player("b", starting=sleeping(3)), player("c")
+    ref, kids = await open_family(system, *specs, strategy=strategy)
+    assert list(kids) == ["a", "b", "c"]
+    assert [await child.ask(Read()) for child in kids.values()] == [[], [], []]
+    assert (len(starts), ref._cell.incarnation) == (2, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.promise("restart.one-for-all", "restart.rest-for-one", "bitten.supervisor-serves-others")
+@settings(max_examples=100, deadline=None)
+@given(
+    strategy=st.sampled_from([Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE]),
+    first=st.sampled_from("abc"),
+    then=st.sampled_from(["kill", "crash", "stop", "stop and forget", "stop and start", "add"]),
+    who=st.sampled_from("abc"),
+    after_s=st.integers(0, 34).map(lambda quarters: quarters / 4),
+    backoff=st.sampled_from([None, Backoff(min_s=1, jitter=0)]),
+)
+def test_whatever_else_happens_a_group_comes_back_whole(strategy, first, then, who, after_s, backoff):
+    """At any moment of its restart, in which one fails once more: who is wanted runs, who was stopped does not."""
+    starts = []
+
+    async def starting(context):
+        starts.append(context.path[-1])
+        await trio.sleep(1)
+        if context.path[-1] == "b" and starts.count("b") == 2 and (then, who) != ("stop and start", "b"):
+            raise OSError("once more")
+
+    specs = [player(name, starting=starting, stopping=sleeping(0.5), backoff=backoff) for name in "abc"]
+
+    async def meddle(ref, kids):
+        if then == "kill":
+            kids[who].kill()
+        elif then == "crash":
+            kids[who].tell(Boom())
+        elif then == "add":
+            await ref.ask(StartChild(player("d")), timeout_s=100)
+        else:
+            await ref.ask(StopChild(who), timeout_s=100)
+        if then == "stop and forget":
+            await ref.ask(ForgetChild(who))
+        elif then == "stop and start":
+            await ref.ask(RestartChild(who), timeout_s=100)
+
+    async def main():
+        async with ActorSystem("s", on_event=lambda _: None, intensity=0) as system:
+            ref, kids = await open_family(system, *specs, strategy=strategy, intensity=20)
+            kids[first].kill()
+            await trio.sleep(after_s)
+            await meddle(ref, kids)
+            await trio.sleep(60)
+            wanted = {name for name in "abc" if name != who or then not in ("stop", "stop and forget")}
+            wanted |= {"d"} if then == "add" else set()
+            assert {child.path[-1] for child in ref.children()} == wanted
+            for child in ref.children():
+                assert isinstance(await child.ask(Read(), fail_fast=True), list)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@pytest.mark.promise("restart.sub-supervisor", "bitten.failures-reach-owner")
+async def test_a_tree_of_supervisors_comes_back_without_its_dynamic_children(autojump_clock, system):
+    """One that gives up takes its group with it; what belongs to the specs is there again, and nothing else."""
+    inner = ChildSpec("inner", lambda: Supervisor([player("x"), player("y")], intensity=1))
+    dynamic = ChildSpec("dynamic", lambda: Supervisor(intensity=1))
+    _, kids = await open_family(system, inner, dynamic, strategy=Strategy.ONE_FOR_ALL, intensity=4)
+    added = await kids["dynamic"].ask(StartChild(player("added")))
+    quiet = await kids["dynamic"].ask(StartChild(player("quiet")))
+    x = kids["inner"].children()[0]
+    await crash(added)
+    assert (added.alive, quiet.alive, x.alive) == (True, True, True)
+    await crash(added)
+    assert (added.alive, quiet.alive, x.alive) == (False, False, False)
+    assert [node.path for node in system.tree().walk()] == [
+        "/test", "/test/sup", "/test/sup/inner", "/test/sup/inner/x", "/test/sup/inner/y", "/test/sup/dynamic",
+    ]  # fmt: skip
+
+
+@pytest.mark.promise("bitten.failures-reach-owner", "watch.once")
+async def test_who_watches_a_child_learns_the_very_error_it_failed_with(autojump_clock, system):
+    """Not a copy, not a text."""
+    ref, kids = await open_family(system, player("a", directives={OSError: Directive.STOP}))
+    watcher = await system.spawn(player("watcher"))
+    await watcher.ask(Run(lambda context: context.watch(kids["a"])))
+    error = OSError("this one")
+    await crash(kids["a"], error)
+    assert await watcher.ask(Read()) == [Terminated(kids["a"], Crashed(error))]
+    assert ref.alive

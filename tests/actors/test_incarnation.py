@@ -1,0 +1,398 @@
+"""One life of an actor: its hooks, its timers, and what it is given while it is busy."""
+
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    Actor,
+    ActorCrashed,
+    ActorDied,
+    Ask,
+    ChildSpec,
+    CountChildren,
+    Ignore,
+    Lane,
+    MailboxFull,
+    MailboxSpec,
+    MessageUnhandled,
+    Restart,
+    Shutdown,
+    StartDeclined,
+    StartFailed,
+    StopMode,
+    Supervision,
+    UnhandledMessage,
+)
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+
+
+class Patient(Player):
+    """Gets "silence" when it was told nothing for ten seconds: a timer, set again under its key by each message."""
+
+    async def on_start(self, context):
+        await super().on_start(context)
+        context.set_timer("receive timeout", 10.0, "silence")
+
+    async def receive(self, message, context):
+        if message == "enough":
+            context.cancel_timer("receive timeout")
+        elif message != "silence":
+            context.set_timer("receive timeout", 10.0, "silence")
+        await super().receive(message, context)
+
+
+@pytest.mark.promise("timers.receive-timeout", "timers.replace")
+async def test_a_receive_timeout_is_a_timer_that_each_message_sets_again(autojump_clock, system):
+    """It comes ten seconds after the last message, once; and not at all after it was cancelled."""
+    ref = await system.spawn(ChildSpec("patient", Patient))
+    for number in range(5):
+        await trio.sleep(9)
+        ref.tell(number)
+    await trio.sleep(9.9)
+    assert "silence" not in ref._cell.actor.heard
+    await trio.sleep(0.2)
+    assert ref._cell.actor.heard == [0, 1, 2, 3, 4, "silence"]
+    ref.tell("enough")
+    await trio.sleep(100)
+    assert ref._cell.actor.heard[-1] == "enough"
+
+
+@pytest.mark.promise("timers.receive-timeout", "timers.die")
+async def test_a_receive_timeout_dies_with_its_incarnation_and_the_next_has_its_own(autojump_clock, system):
+    """Counted from the new start."""
+    ref = await system.spawn(ChildSpec("patient", Patient))
+    await trio.sleep(8)
+    ref.tell(Boom())
+    await trio.sleep(9)
+    assert ref._cell.actor.heard == []
+    await trio.sleep(2)
+    assert ref._cell.actor.heard == ["silence"]
+
+
+@pytest.mark.promise("timers.die")
+@pytest.mark.parametrize("end", ["crash", "kill"])
+async def test_a_timer_that_fired_while_its_actor_was_busy_is_not_the_next_incarnations(autojump_clock, system, end):
+    """Though it was on its way already."""
+
+    async def busy(context):
+        context.set_timer("t", 1, "ghost")
+        await trio.sleep(2)
+        if end == "kill":
+            context.ref.kill()
+        else:
+            raise ValueError("crash")
+
+    ref = await system.spawn(player("a"))
+    ref.tell(Run(busy))
+    await trio.sleep(10)
+    assert await ref.ask(Read()) == []
+
+
+@pytest.mark.promise("timers.die")
+async def test_a_timer_of_an_actor_that_ended_is_no_dead_letter(autojump_clock, system):
+    """It is gone, and so is every trace of it; one that a stop hook sets comes to nothing too."""
+    ref = await system.spawn(player("a", stopping=lambda context: context.set_timer("u", 1, "ghost")))
+    await ref.ask(Run(lambda context: context.set_timer("t", 20, "ghost")))
+    await ref.stop()
+    await trio.sleep(100)
+    assert system.dead_letters.count == 0
+    assert len(system.timers) == 0
+
+
+@pytest.mark.promise("timers.replace")
+async def test_two_keys_are_two_timers(autojump_clock, system):
+    """Whatever their messages; a key may be anything that can be one in a dict."""
+    ref = await system.spawn(player("a"))
+
+    def set_all(context):
+        for key in ("t", ("t", 1), 7, None):
+            context.set_timer(key, 1, str(key))
+
+    await ref.ask(Run(set_all))
+    await trio.sleep(2)
+    assert await ref.ask(Read()) == ["t", "('t', 1)", "7", "None"]
+
+
+@pytest.mark.promise("mailbox.control-when-full", "report.tree")
+async def test_a_busy_actor_with_a_full_mailbox_is_watched_read_and_stopped(autojump_clock, system):
+    """Nothing of that waits for room, or for the message in work."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=2)
+        supervision = Supervision()
+
+    ref = await system.spawn(ChildSpec("small", Small))
+    watcher = await system.spawn(player("watcher"))
+    ref.tell(Hang())
+    await settled()
+    ref.tell(1)
+    ref.tell(2)
+    with pytest.raises(MailboxFull):
+        ref.tell(3)
+    start = trio.current_time()
+    await watcher.ask(Run(lambda context: context.watch(ref)))
+    assert system.tree().children[0].depth == {"normal": 2}
+    assert ref.statistics()[Lane.NORMAL].rejected == 1
+    assert system.explain("/test/small").state.value == "running"
+    assert await ref.stop() == Shutdown()
+    assert trio.current_time() == start
+    assert len(await watcher.ask(Read())) == 1
+
+
+@pytest.mark.promise("mailbox.control-when-full", "bitten.supervisor-serves-others")
+async def test_a_request_about_children_waits_for_the_message_in_work_only(autojump_clock, system):
+    """It goes before all that is queued."""
+
+    class Busy(Player):
+        supervision = Supervision()
+
+    ref = await system.spawn(ChildSpec("busy", Busy))
+    ref.tell(Run(sleeping(1)))
+    await settled()
+    for _ in range(10):
+        ref.tell(Run(sleeping(1)))
+    start = trio.current_time()
+    assert (await ref.ask(CountChildren())).specs == 0
+    assert trio.current_time() - start == 1
+
+
+@pytest.mark.promise("restart.backoff-messages-wait", "bitten.ask-restarting")
+async def test_a_request_about_children_outlives_a_crash_as_any_that_waits(autojump_clock, system):
+    """The message in work fails; what waits behind it does not."""
+
+    async def fail(_):
+        await trio.sleep(1)
+        raise ValueError("boom")
+
+    ref = await system.spawn(player("a", supervision=Supervision()))
+    ref.tell(Run(fail))
+    await settled()
+    assert (await ref.ask(CountChildren())).specs == 0
+    assert ref._cell.incarnation == 2
+
+
+@pytest.mark.promise("mailbox.unexpected")
+async def test_an_unexpected_message_is_told_and_counted(autojump_clock, system, events):
+    """By its type, on whatever lane it came; the actor goes on."""
+    ref = await system.spawn(ChildSpec("plain", Actor))
+    ref.tell(object())
+    ref.tell("what?", lane=Lane.ALERT)
+    with pytest.raises(UnhandledMessage, match="Read"):
+        await ref.ask(Read())
+    unknown = [event for event in events if isinstance(event, MessageUnhandled)]
+    assert [(event.path, event.message_type) for event in unknown] == [
+        ("/test/plain", "str"), ("/test/plain", "object"), ("/test/plain", "Read"),
+    ]  # fmt: skip
+    assert system.unhandled == 3
+    assert ref._cell.incarnation == 1
+
+
+@pytest.mark.promise("mailbox.unexpected-may-fail")
+async def test_an_actor_may_take_an_unexpected_message_for_a_failure(autojump_clock, system):
+    """By raising, as for anything it cannot go on with."""
+
+    class Strict(Actor):
+        async def receive(self, message, context):
+            raise UnhandledMessage(context.path, type(message).__name__)
+
+    ref = await system.spawn(ChildSpec("strict", Strict))
+    ref.tell("what?")
+    await settled()
+    assert (ref.alive, ref._cell.incarnation) == (True, 2)
+    assert system.tree().children[0].last_error == "UnhandledMessage: /test/strict does not understand str"
+
+
+@pytest.mark.promise("ask.many", "ask.late-reply")
+async def test_an_answer_takes_no_room_in_the_mailbox_of_who_asks(autojump_clock, system):
+    """However much waits there, it comes at once, and it comes to the one who asked."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=5)
+
+    asker, ref = await system.spawn(ChildSpec("asker", Small)), await system.spawn(player("a"))
+    answers = []
+
+    async def fill_and_ask(context):
+        for number in range(5):
+            context.ref.tell(number)
+        answers.append(await ref.ask(Run(lambda _: "answer")))
+
+    await asker.ask(Run(fill_and_ask))
+    assert answers == ["answer"]
+    await settled()
+    assert await asker.ask(Read()) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.promise("ask.timeout", "ask.error-names")
+async def test_the_error_of_an_ask_names_target_type_and_time(autojump_clock, system):
+    """As fields, and in its text."""
+
+    class Question(Ask):
+        """Never answered."""
+
+    class Silent(Actor):
+        async def receive(self, message, context):
+            """Keep it."""
+
+    ref = await system.spawn(ChildSpec("silent", Silent))
+    with pytest.raises(trio.TooSlowError, match=r"^/test/silent did not answer Question within 2\.5 s$"):
+        await ref.ask(Question(), timeout_s=2.5)
+
+
+@pytest.mark.promise("ask.cancel-scope")
+async def test_an_ask_ends_at_the_earlier_of_its_timeout_and_its_callers_deadline(autojump_clock, system):
+    """The caller's scope is as good as the ask's own time."""
+    ref = await system.spawn(player("a"))
+    ref.tell(Hang())
+    start = trio.current_time()
+    with trio.move_on_after(2) as scope:
+        await ref.ask(Read(), timeout_s=5)
+    assert (scope.cancelled_caught, trio.current_time() - start) == (True, 2)
+    with pytest.raises(trio.TooSlowError), trio.fail_after(5):
+        await ref.ask(Read(), timeout_s=2)
+    assert trio.current_time() - start == pytest.approx(4, abs=0.02)
+    assert not ref._cell.calls
+
+
+@pytest.mark.promise("ask.dead-fails-at-once")
+async def test_an_actor_that_is_not_there_is_not_asked_at_all(autojump_clock, system):
+    """An unknown path has no reference: there is nothing to wait for."""
+    assert system.find("/test/nobody") is None
+    ref = await system.spawn(player("a"))
+    await ref.stop()
+    assert system.find("/test/a") is None
+    with pytest.raises(ActorDied):
+        await ref.ask(Read(), timeout_s=float("inf"))
+
+
+@pytest.mark.promise("tell.never-blocks", "tell.dead-letter")
+async def test_tell_is_a_plain_call_whatever_becomes_of_the_message(autojump_clock, system):
+    """It has no wait in it: to a busy, a backing off and a dead actor alike."""
+    ref = await system.spawn(player("a"))
+    ref.tell(Hang())
+    await settled()
+    assert ref.tell("busy") is None
+    await ref.stop()
+    assert ref.tell("dead") is None
+    assert [(letter.message, letter.why) for letter in system.dead_letters] == [("busy", "stopped"), ("dead", "dead")]
+
+
+@pytest.mark.promise("report.normal-is-no-crash")
+async def test_an_end_in_order_is_reported_as_no_crash(autojump_clock, system, events):
+    """By its own wish, by a stop, with its parent, or by declining to start."""
+
+    def decline(_):
+        raise Ignore
+
+    ref = await system.spawn(player("wish", restart=Restart.TRANSIENT))
+    await ref.ask(Run(lambda context: context.stop()))
+    parent = await system.spawn(player("parent", supervision=Supervision()))
+    await parent.ask(Run(lambda context: context.spawn(player("kid"))))
+    await parent.stop()
+    with pytest.raises(StartDeclined):
+        await system.spawn(player("decliner", starting=decline))
+    await settled()
+    assert not [event for event in events if isinstance(event, ActorCrashed)]
+
+
+@pytest.mark.promise("report.crash-once")
+async def test_each_crash_is_reported_once_with_all_that_is_known(autojump_clock, system, events):
+    """Path, incarnation, message by type, state, traceback, decision; of what users wrote, nothing."""
+
+    class Chatty(Player):
+        def report_state(self):
+            return f"{len(self.heard)} heard"
+
+    ref = await system.spawn(ChildSpec("chatty", Chatty))
+    for secret in ("first secret", "second secret"):
+        ref.tell(secret)
+    for _ in range(2):
+        ref.tell(Boom(KeyError("wrong")))
+        await settled()
+    crashes = [event for event in events if isinstance(event, ActorCrashed)]
+    assert [(event.path, event.incarnation, event.message_type, event.state) for event in crashes] == [
+        ("/test/chatty", 1, "Boom", "2 heard"),
+        ("/test/chatty", 2, "Boom", "0 heard"),
+    ]
+    assert all(event.decision.value == "restart" for event in crashes)
+    assert all("KeyError: 'wrong'" in event.traceback for event in crashes)
+    assert "secret" not in repr(events)
+
+
+@pytest.mark.promise("report.crash-once")
+async def test_a_first_start_that_fails_is_told_to_its_starter_and_to_nobody_else(autojump_clock, system, events):
+    """Who asked for it has the error with its cause: a record as well would report it twice."""
+
+    def fail(_):
+        raise OSError("no")
+
+    with pytest.raises(StartFailed):
+        await system.spawn(player("a", starting=fail))
+    assert not [event for event in events if isinstance(event, ActorCrashed)]
+
+
+@pytest.mark.promise("report.crash-once", "bitten.failures-reach-owner")
+async def test_a_crash_whose_stop_hook_hangs_is_still_that_crash(autojump_clock, system, events):
+    """The hook is killed at the end of its grace; the report has the error, not the kill."""
+    ref = await system.spawn(player("a", stopping=sleeping(), restart=Restart.TEMPORARY))
+    ref.tell(Boom(KeyError("why")))
+    exit_ = await ref.wait_stopped()
+    assert isinstance(exit_.error, KeyError)
+    (crash,) = [event for event in events if isinstance(event, ActorCrashed)]
+    assert "KeyError: 'why'" in crash.traceback
+    assert trio.current_time() == 5.0
+
+
+@pytest.mark.promise("bitten.three-stops")
+async def test_three_ways_to_stop(autojump_clock, system):
+    """Now: the message in work is cut off. After the message: it is finished. After draining: all is."""
+    done = []
+
+    def work(word):
+        async def act(_):
+            await trio.sleep(1)
+            done.append(word)
+
+        return Run(act)
+
+    for mode in StopMode:
+        ref = await system.spawn(player(mode.value))
+        for number in range(3):
+            ref.tell(work((mode.value, number)))
+        await settled()
+        await ref.stop(mode)
+    assert done == [("after_message", 0), *(("after_drain", number) for number in range(3))]
+
+
+@pytest.mark.promise("timers.replace", "timers.receive-timeout")
+async def test_a_timer_that_fired_already_can_still_be_taken_back(autojump_clock, system):
+    """As long as it was not received."""
+
+    async def busy(context):
+        context.set_timer("t", 1, "late")
+        await trio.sleep(2)
+        context.cancel_timer("t")
+
+    ref = await system.spawn(player("a"))
+    await ref.ask(Run(busy))
+    await trio.sleep(5)
+    assert await ref.ask(Read()) == []
+
+
+@pytest.mark.promise("report.redacted")
+async def test_what_users_wrote_is_in_no_record(autojump_clock, system, events):
+    """Not in that of a crash, of an unknown message, nor in that of a lost one; errors go through `redact`."""
+    ref = await system.spawn(ChildSpec("plain", Actor, restart=Restart.TEMPORARY))
+    ref.tell("a secret")
+    await settled()
+    await ref.stop()
+    ref.tell("a secret")
+    other = await system.spawn(player("other"))
+    other.tell("a secret")
+    other.tell(Boom())
+    await settled()
+    assert len(events) >= 5
+    assert "secret" not in repr(events)
+    assert "secret" not in system.explain("/test/other").text()
+    assert "secret" not in system.tree().text()

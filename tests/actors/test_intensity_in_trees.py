@@ -1,0 +1,169 @@
+"""How many restarts are too many, in a living tree: what counts, where it counts, and what follows."""
+
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    ActorCrashed,
+    ActorSystem,
+    Backoff,
+    ChildSpec,
+    Crashed,
+    Decision,
+    IntensityExceeded,
+    Restart,
+    RestartChild,
+    StopChild,
+    Strategy,
+    Supervisor,
+    SystemFailed,
+)
+from tests.actors.groups import crash, open_family
+from tests.actors.troupe import Boom, Read, player, settled
+
+
+@pytest.mark.promise("restart.intensity")
+async def test_the_failures_of_all_children_count_together(autojump_clock, system):
+    """The bound is the supervisor's, not a child's: two of one and one of another are three."""
+    ref, kids = await open_family(system, player("a"), player("b"), intensity=2)
+    await crash(kids["a"])
+    await crash(kids["b"])
+    assert ref.alive
+    await crash(kids["a"])
+    assert isinstance((await ref.wait_stopped()).error, IntensityExceeded)
+
+
+@pytest.mark.promise("restart.intensity")
+async def test_each_supervisor_counts_for_itself(autojump_clock, system):
+    """What happens below a sibling is not its neighbour's affair."""
+    specs = [ChildSpec(name, lambda: Supervisor([player("kid")], intensity=1)) for name in ("left", "right")]
+    _, kids = await open_family(system, *specs, intensity=0)
+    for side in kids.values():
+        await crash(side.children()[0])
+    assert all(side.alive for side in kids.values())
+
+
+@pytest.mark.promise("restart.intensity", "restart.intensity-slides")
+async def test_a_restart_is_forgotten_when_the_period_has_passed_since_it(autojump_clock, system):
+    """The window slides: it is not emptied at some beat of the clock."""
+    ref, kids = await open_family(system, player("a"), intensity=2, period_s=10.0)
+    for pause_s in (6.0, 4.5, 6.0, 4.5, 6.0):
+        await crash(kids["a"])
+        await trio.sleep(pause_s)
+    assert ref.alive
+    for _ in range(2):
+        await crash(kids["a"])
+    assert not ref.alive
+
+
+@pytest.mark.promise("restart.intensity-slides")
+async def test_a_child_with_a_delay_longer_than_the_period_never_trips_it(autojump_clock, system):
+    """A quarter of an hour of crashes, one every six seconds."""
+    slow = Backoff(min_s=6.0, max_s=6.0, jitter=0.0)
+    ref, kids = await open_family(system, player("a", backoff=slow), intensity=1, period_s=5.0)
+    for _ in range(150):
+        kids["a"].tell(Boom())
+        assert await kids["a"].ask(Read(), timeout_s=10) == []
+    assert ref.alive
+    assert kids["a"]._cell.restarts == 150
+
+
+@pytest.mark.promise("restart.intensity")
+async def test_with_none_tolerated_the_first_failure_goes_up(autojump_clock, system):
+    """And the child is not restarted even once."""
+    diary = []
+    ref, kids = await open_family(system, player("a", diary), intensity=0)
+    await crash(kids["a"])
+    assert isinstance((await ref.wait_stopped()).error, IntensityExceeded)
+    assert diary == ["start a", "stop a (crashed: ValueError)"]
+
+
+@pytest.mark.promise("restart.intensity")
+async def test_a_supervisor_that_comes_back_has_a_clean_slate(autojump_clock, system):
+    """The failures of its last incarnation are not held against the next."""
+    spec = ChildSpec("inner", lambda: Supervisor([player("a")], intensity=1))
+    _, kids = await open_family(system, spec, intensity=9)
+    for _ in range(2):
+        await crash(kids["inner"].children()[0])
+    assert kids["inner"]._cell.incarnation == 2
+    await crash(kids["inner"].children()[0])
+    assert kids["inner"]._cell.incarnation == 2
+
+
+@pytest.mark.promise("restart.intensity")
+async def test_starting_and_stopping_by_hand_counts_for_nothing(autojump_clock, system):
+    """Only what the supervisor does by itself does."""
+    ref, _ = await open_family(system, player("a"), intensity=1)
+    for _ in range(10):
+        await ref.ask(StopChild("a"))
+        await ref.ask(RestartChild("a"))
+    assert ref.alive
+
+
+@pytest.mark.promise("restart.intensity-stops-in-order", "restart.intensity-names-offender", "report.crash-once")
+async def test_the_offender_is_told_before_the_supervisor_fails(autojump_clock, system, events):
+    """With its own error; then the others are stopped in reverse; then the supervisor fails, naming it."""
+    diary = []
+    ref, kids = await open_family(system, *(player(name, diary) for name in "abc"), intensity=0)
+    diary.clear()
+    await crash(kids["b"], KeyError("why"))
+    await ref.wait_stopped()
+    assert diary == ["stop b (crashed: KeyError)", "stop c (shutdown)", "stop a (shutdown)"]
+    crashes = [event for event in events if isinstance(event, ActorCrashed)]
+    assert [(event.path, event.decision) for event in crashes] == [
+        ("/test/sup/b", Decision.ESCALATE),
+        ("/test/sup", Decision.STOP),
+    ]
+    assert isinstance(crashes[0].reason.error, KeyError)
+    error = crashes[1].reason.error
+    assert (error.path, error.offender, error.intensity, error.period_s) == ("/test/sup", "/test/sup/b", 0, 5.0)
+    assert error.__cause__ is crashes[0].reason.error
+    assert str(error) == "/test/sup: more than 0 restarts in 5 s, the last of /test/sup/b"
+
+
+@pytest.mark.promise("bitten.failures-reach-owner", "restart.intensity")
+async def test_a_failure_that_nobody_tolerates_goes_up_to_the_owner_of_the_system(autojump_clock):
+    """Level by level; the first error is at the end of the chain of causes."""
+    error = ValueError("deep down")
+
+    async def live():
+        inner = ChildSpec("inner", lambda: Supervisor([player("leaf")], intensity=0))
+        outer = ChildSpec("outer", lambda: Supervisor([inner], intensity=0))
+        async with ActorSystem("s", [outer], intensity=0, on_event=lambda _: None) as system:
+            system.find("/s/outer/inner/leaf").tell(Boom(error))
+            await trio.sleep_forever()
+
+    with pytest.raises(SystemFailed) as caught:
+        await live()
+    causes = []
+    cause = caught.value.__cause__
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__
+    assert [getattr(cause, "path", None) for cause in causes] == ["/s", "/s/outer", "/s/outer/inner", None]
+    assert causes[-1] is error
+
+
+@pytest.mark.promise("bitten.intensity-counts-attempts", "restart.intensity")
+@pytest.mark.parametrize("strategy", list(Strategy))
+async def test_the_bound_means_the_same_for_every_strategy(autojump_clock, system, strategy):
+    """Two are fine, the third is not."""
+    ref, kids = await open_family(system, player("a"), player("b"), intensity=2, strategy=strategy)
+    for _ in range(2):
+        await crash(kids["a"])
+    assert await kids["a"].ask(Read()) == []
+    await crash(kids["a"])
+    assert isinstance(await ref.wait_stopped(), Crashed)
+
+
+@pytest.mark.promise("restart.types", "restart.intensity")
+async def test_the_end_of_a_child_that_is_not_restarted_counts_for_nothing(autojump_clock, system):
+    """Any number of temporary children may crash."""
+    ref, _ = await open_family(system, intensity=0)
+    for number in range(20):
+        child = await system.spawn(player(f"t{number}", restart=Restart.TEMPORARY))
+        await crash(child)
+        assert not child.alive
+    await settled()
+    assert ref.alive

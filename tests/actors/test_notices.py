@@ -1,0 +1,254 @@
+"""What those who watch are told, and that nothing is left of it afterwards."""
+
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    ActorDied,
+    ActorSystem,
+    Backoff,
+    ChildSpec,
+    Killed,
+    MailboxFull,
+    MailboxSpec,
+    Restart,
+    Shutdown,
+    StartChild,
+    Supervision,
+    Terminated,
+)
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+
+
+def watching(*targets):
+    """A request to watch these."""
+
+    def watch(context):
+        for target in targets:
+            context.watch(target)
+
+    return Run(watch)
+
+
+@pytest.mark.promise("names.free-before-terminated")
+async def test_who_hears_of_an_end_can_take_the_name_at_once(autojump_clock, system):
+    """In the very handling of the notice."""
+    taken = []
+
+    class Heir(Player):
+        supervision = Supervision()
+
+        async def receive(self, message, context):
+            if isinstance(message, Terminated):
+                taken.append(await context.spawn(player("name")))
+            await super().receive(message, context)
+
+    heir = await system.spawn(ChildSpec("heir", Heir))
+    old = await heir.ask(StartChild(player("name")))
+    await heir.ask(watching(old))
+    await old.stop()
+    await settled()
+    assert [(ref.path, ref == old) for ref in taken] == [("/test/heir/name", False)]
+
+
+@pytest.mark.promise("names.free-before-terminated")
+async def test_who_waits_for_an_end_can_take_the_name_at_once(autojump_clock, system):
+    """By `wait_stopped` or by `stop`."""
+    old = await system.spawn(player("a"))
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def heir():
+            await old.wait_stopped()
+            assert (await system.spawn(player("a"))).alive
+
+        await settled()
+        await old.stop()
+
+
+@pytest.mark.promise("watch.once", "watch.independent")
+async def test_a_hundred_watchers_get_one_notice_each(autojump_clock, system):
+    """Whoever else leaves, ends or watches twice."""
+    target = await system.spawn(player("target"))
+    watchers = [await system.spawn(player(f"w{n}")) for n in range(100)]
+    for watcher in watchers:
+        await watcher.ask(watching(target, target))
+    await watchers[0].ask(Run(lambda context: context.unwatch(target)))
+    await watchers[1].stop()
+    await target.stop()
+    await settled()
+    assert await watchers[0].ask(Read()) == []
+    for watcher in watchers[2:]:
+        assert await watcher.ask(Read()) == [Terminated(target, Shutdown())]
+    assert system.dead_letters.count == 0
+
+
+@pytest.mark.promise("watch.once")
+async def test_a_notice_comes_though_the_watcher_is_busy_and_its_mailbox_full(autojump_clock, system):
+    """It takes no lane, and comes before what waits there."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=1)
+
+    target = await system.spawn(player("target"))
+    watcher = await system.spawn(ChildSpec("small", Small))
+    await watcher.ask(watching(target))
+    gate = trio.Event()
+    watcher.tell(Run(lambda _: gate.wait()))
+    await settled()
+    watcher.tell("waits")
+    with pytest.raises(MailboxFull):
+        watcher.tell("no room")
+    target.kill()
+    await target.stop()
+    gate.set()
+    await settled()
+    assert [type(item).__name__ for item in await watcher.ask(Read())] == ["Terminated", "str"]
+
+
+@pytest.mark.promise("watch.not-on-restart")
+async def test_who_watches_an_actor_that_waits_for_its_next_incarnation_hears_of_its_end_only(autojump_clock, system):
+    """A delay is no end, and a stop in the middle of it is one."""
+    ref = await system.spawn(player("a", backoff=Backoff(min_s=10)))
+    watcher = await system.spawn(player("watcher"))
+    ref.tell(Boom())
+    await settled()
+    await watcher.ask(watching(ref))
+    await trio.sleep(20)
+    assert await watcher.ask(Read()) == []
+    ref.tell(Boom())
+    await settled()
+    await ref.stop()
+    assert await watcher.ask(Read()) == [Terminated(ref, Shutdown())]
+
+
+@pytest.mark.promise("watch.new-incarnation-is-not-old", "watch.independent")
+async def test_a_watch_belongs_to_the_incarnation_that_made_it(autojump_clock, system):
+    """One that comes back watches nobody until it says so."""
+    target, watcher = await system.spawn(player("target")), await system.spawn(player("watcher"))
+    await watcher.ask(watching(target))
+    watcher.tell(Boom())
+    await settled()
+    await target.stop()
+    assert await watcher.ask(Read()) == []
+
+
+@pytest.mark.promise("watch.tables-empty")
+async def test_two_that_watch_each_other_and_themselves_leave_nothing_behind(autojump_clock, system):
+    """Whoever ends first."""
+    a, b = await system.spawn(player("a")), await system.spawn(player("b"))
+    await a.ask(watching(a, b))
+    await b.ask(watching(a, b))
+    a.kill()
+    await settled()
+    await a.stop()
+    await b.stop()
+    for ref in (a, b):
+        assert not ref._cell.watchers
+        assert not ref._cell.watching
+        assert not ref._cell.control
+
+
+@pytest.mark.promise("watch.tables-empty", "bad.old-context")
+async def test_a_context_whose_incarnation_is_over_watches_nobody(autojump_clock, system):
+    """Nor does it stop its successor: an old context is refused whatever it wants."""
+    a, b = await system.spawn(player("a")), await system.spawn(player("b"))
+    old = await a.ask(Run(lambda context: context))
+    a.kill()
+    await settled()
+    for act in (lambda: old.watch(b), old.stop, lambda: old.set_timer("t", 1, "late")):
+        with pytest.raises(ActorDied):
+            act()
+    assert not b._cell.watchers
+    assert await a.ask(Read()) == []
+    assert a._cell.incarnation == 2
+
+
+@pytest.mark.promise("watch.tables-empty", "timers.die")
+@pytest.mark.parametrize("how", ["stop", "kill", "crash"])
+async def test_nothing_outlives_an_actor(autojump_clock, system, how):
+    """No watch, timer, call, waiter, queue, task or child: all tables are as they were before."""
+    target = await system.spawn(player("target"))
+
+    async def never():
+        await trio.sleep_forever()
+
+    async def settle_in(context):
+        context.watch(target)
+        context.set_timer("t", 1000, "late")
+        context.start_soon(never)
+        await context.spawn(player("kid"))
+
+    timers, tasks = len(system.timers), count_tasks(system)
+    ref = await system.spawn(player("a", supervision=Supervision(), restart=Restart.TEMPORARY, starting=settle_in))
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def asker():
+            with pytest.raises(ActorDied):
+                await ref.ask(Run(sleeping()), timeout_s=float("inf"))
+
+        await settled()
+        ref.tell("waits")
+        if how == "crash":
+            ref._cell.tasks.start_soon(boom)
+        elif how == "kill":
+            ref.kill()
+        else:
+            nursery.start_soon(ref.stop)
+        await ref.wait_stopped()
+    await settled()
+    cell = ref._cell
+    held = (cell.watching, cell.timers, cell.calls, cell.control, cell.family, cell.tasks, cell.actor, cell.current)
+    assert not any(held)
+    assert not target._cell.watchers
+    assert ref.statistics() == {}
+    assert (len(system.timers), count_tasks(system)) == (timers, tasks)
+
+
+async def boom():
+    """A task that fails."""
+    raise ValueError("task")
+
+
+def count_tasks(system):
+    """The tasks that live in the tree."""
+    return sum(len(nursery.child_tasks) for nursery in (system.nursery, system.root._cell.family.nursery))
+
+
+@pytest.mark.promise("watch.tables-empty")
+async def test_a_system_that_ended_leaves_no_task(autojump_clock):
+    """Not one more than there was before it, however its actors were busy."""
+    before = trio.lowlevel.current_statistics().tasks_living
+    async with ActorSystem("s", on_event=lambda _: None, intensity=20) as system:
+        for number in range(20):
+            ref = await system.spawn(player(f"p{number}", supervision=Supervision(), backoff=Backoff(min_s=30)))
+            await ref.ask(StartChild(player("kid")))
+            ref.tell(Hang() if number % 2 else Boom())
+        await settled()
+    assert trio.lowlevel.current_statistics().tasks_living == before
+
+
+@pytest.mark.promise("watch.once")
+async def test_the_reason_in_a_notice_is_the_one_of_the_end(autojump_clock, system):
+    """A child that is ended because its parent was killed was killed."""
+    parent = await system.spawn(player("parent", supervision=Supervision(), restart=Restart.TEMPORARY))
+    kid = await parent.ask(StartChild(player("kid")))
+    watcher = await system.spawn(player("watcher"))
+    await watcher.ask(watching(kid, parent))
+    parent.kill()
+    await settled()
+    heard = await watcher.ask(Read())
+    assert heard == [Terminated(kid, Killed()), Terminated(parent, Killed())]
+
+
+@pytest.mark.promise("watch.tables-empty", "ask.timeout")
+@pytest.mark.parametrize("timeout_s", [5.0, 3600.0])
+async def test_long_timeouts_cost_no_more_than_short_ones(autojump_clock, system, timeout_s):
+    """Deadlines that are not needed any more are some hundreds, however far off they are."""
+    ref = await system.spawn(player("a"))
+    for _ in range(800):
+        await ref.ask(Read(), timeout_s=timeout_s)
+        await trio.sleep(1 / 64)
+    assert len(system.timers) < 400

@@ -1,0 +1,352 @@
+"""Faults that users of other actor libraries met, shown to be absent here."""
+
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    Actor,
+    ActorCrashed,
+    ActorDied,
+    ActorRestarting,
+    ActorStarted,
+    ActorSystem,
+    AskTimeout,
+    Backoff,
+    ChildSpec,
+    Crashed,
+    IntensityExceeded,
+    MailboxFull,
+    MailboxSpec,
+    Restart,
+    SelfCall,
+    Shutdown,
+    StartChild,
+    State,
+    StopMode,
+    Strategy,
+    Supervisor,
+    SystemFailed,
+    Terminated,
+)
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+
+
+@pytest.mark.promise("peers.ask-after-crash", "ask.death-during-call")
+@pytest.mark.parametrize("end", ["crash", "kill", "stop", "own task", "parent"])
+@pytest.mark.parametrize("restart", list(Restart))
+async def test_an_asker_waits_no_longer_than_the_actor_it_asked_lives(autojump_clock, system, end, restart):
+    """Whatever ended the incarnation that had the request in work, and whether another one follows."""
+    sup = await system.spawn(ChildSpec("sup", Supervisor))
+    ref = await sup.ask(StartChild(player("a", restart=restart)))
+    start = trio.current_time()
+    errors = []
+
+    async def fail():
+        raise ValueError("task")
+
+    async def work(context):
+        if end == "own task":
+            context.start_soon(fail)
+        if end == "crash":
+            raise ValueError("crash")
+        await trio.sleep_forever()
+
+    async def ask():
+        with pytest.raises(ActorDied) as caught:
+            await ref.ask(Run(work), timeout_s=float("inf"))
+        errors.append(caught.value.path)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await settled()
+        if end == "kill":
+            ref.kill()
+        elif end == "stop":
+            nursery.start_soon(ref.stop)
+        elif end == "parent":
+            sup.kill()
+    assert errors == ["/test/sup/a"]
+    assert trio.current_time() == start
+
+
+@pytest.mark.promise("peers.ask-after-crash")
+async def test_an_asker_whose_request_waits_behind_a_crash_is_answered_by_the_next_incarnation(autojump_clock, system):
+    """It neither fails nor runs into its timeout."""
+    ref = await system.spawn(player("a"))
+    answers = []
+
+    async def ask():
+        answers.append(await ref.ask(Read(), timeout_s=1000))
+
+    async with trio.open_nursery() as nursery:
+        ref.tell(Hang())
+        await settled()
+        for _ in range(3):
+            nursery.start_soon(ask)
+        await settled()
+        start = trio.current_time()
+        ref.kill()
+    assert answers == [[]] * 3
+    assert trio.current_time() == start
+
+
+@pytest.mark.promise("peers.deadline-covers-send")
+async def test_an_ask_of_a_full_mailbox_ends_at_once(autojump_clock, system):
+    """It never waits for room, so that there is no wait its deadline would have to cover."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=1)
+
+    ref = await system.spawn(ChildSpec("small", Small))
+    ref.tell(Hang())
+    await settled()
+    ref.tell("waits")
+    start = trio.current_time()
+    with pytest.raises(MailboxFull):
+        await ref.ask(Read(), timeout_s=1000)
+    assert trio.current_time() == start
+
+
+@pytest.mark.promise("peers.deadline-covers-send", "ask.timeout")
+async def test_the_time_of_an_ask_runs_from_the_call_whatever_the_target_does(autojump_clock, system):
+    """Busy, backing off, starting or ending: two seconds are two seconds."""
+    busy = await system.spawn(player("busy"))
+    busy.tell(Hang())
+    away = await system.spawn(player("away", backoff=Backoff(min_s=30, max_s=30)))
+    away.tell(Boom())
+    leaving = await system.spawn(player("leaving", stopping=sleeping(60), shutdown_s=100.0))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leaving.stop)
+        await settled()
+        assert away._cell.state is State.BACKING_OFF
+        for ref in (busy, away, leaving):
+            start = trio.current_time()
+            with pytest.raises(AskTimeout):
+                await ref.ask(Read(), timeout_s=2)
+            assert trio.current_time() - start == pytest.approx(2, abs=0.02)
+
+
+@pytest.mark.promise("peers.ask-self", "ask.self")
+async def test_an_actor_that_asks_itself_hears_that_it_cannot(autojump_clock, system):
+    """At once, with any timeout, also while it starts and while it stops."""
+    errors = []
+
+    async def ask_myself(context):
+        try:
+            await context.ref.ask(Read(), timeout_s=float("inf"))
+        except SelfCall as error:
+            errors.append(str(error))
+
+    ref = await system.spawn(player("a", starting=ask_myself, stopping=ask_myself))
+    await ref.ask(Run(ask_myself))
+    await ref.stop()
+    assert errors == ["/test/a cannot ask itself"] * 3
+    assert trio.current_time() == 0
+
+
+@pytest.mark.promise("peers.crash-loop", "restart.intensity")
+async def test_an_actor_that_always_crashes_is_started_a_few_times_only(autojump_clock):
+    """By default, twice for each level of the tree above it, and then the system has failed: not a tree that spins."""
+    starts = []
+
+    def crash(context):
+        starts.append(trio.current_time())
+        context.ref.tell(Boom())
+
+    async def live():
+        leaf = player("leaf", starting=crash)
+        inner = ChildSpec("inner", lambda: Supervisor([leaf]))
+        outer = ChildSpec("outer", lambda: Supervisor([inner]))
+        async with ActorSystem("s", [outer], on_event=lambda _: None):
+            await trio.sleep_forever()
+
+    with pytest.raises(SystemFailed):
+        await live()
+    assert len(starts) == 2**3
+
+
+@pytest.mark.promise("peers.crash-loop", "restart.backoff-growth", "testing.virtual-time")
+async def test_with_a_backoff_an_hour_of_crashes_is_some_hundred_starts(autojump_clock, system, events):
+    """A supervisor without a bound to speak of does not spin either."""
+    spec = player("a", starting=lambda context: context.ref.tell(Boom()), backoff=Backoff())
+    await system.spawn(ChildSpec("sup", lambda: Supervisor([spec], intensity=10**6)))
+    await trio.sleep(3600)
+    starts = [event for event in events if isinstance(event, ActorStarted) and event.path == "/test/sup/a"]
+    assert 100 < len(starts) < 180
+    delays = [event.delay_s for event in events if isinstance(event, ActorRestarting)]
+    assert max(delays) <= 30.0
+
+
+@pytest.mark.promise("peers.limit-tells", "bitten.failures-reach-owner")
+async def test_whoever_is_over_its_limit_is_told_to_all_whom_it_concerns(autojump_clock, system, events):
+    """The supervisor fails, its watchers and askers hear of it, its parent decides, and the records say why."""
+    sup = await system.spawn(
+        ChildSpec("sup", lambda: Supervisor([player("a")], intensity=1), restart=Restart.TEMPORARY)
+    )
+    watcher = await system.spawn(player("watcher"))
+    (child,) = sup.children()
+
+    def watch(context):
+        context.watch(sup)
+        context.watch(child)
+
+    await watcher.ask(Run(watch))
+    for _ in range(2):
+        child.tell(Boom())
+        await settled()
+    heard = {notice.ref: notice.reason for notice in await watcher.ask(Read()) if isinstance(notice, Terminated)}
+    assert isinstance(heard[sup].error, IntensityExceeded)
+    assert isinstance(heard[child], Crashed)
+    for ref in (sup, child):
+        with pytest.raises(ActorDied):
+            await ref.ask(Read())
+    told = [(event.path, event.decision.value) for event in events if isinstance(event, ActorCrashed)]
+    assert told == [("/test/sup/a", "restart"), ("/test/sup/a", "escalate"), ("/test/sup", "stop")]
+    assert "more than 1 restarts in 5 s" in system.explain("/test/sup").text()
+
+
+@pytest.mark.promise("peers.limit-tells")
+async def test_at_the_top_it_is_the_callers_error(autojump_clock):
+    """Above the root is nobody but who opened the system: the block ends, with the cause."""
+
+    async def live():
+        async with ActorSystem("s", [player("a")], intensity=1, on_event=lambda _: None) as system:
+            for _ in range(2):
+                system.find("/s/a").tell(Boom())
+                await settled()
+            await trio.sleep_forever()
+
+    with pytest.raises(SystemFailed) as caught:
+        await live()
+    assert isinstance(caught.value.__cause__, IntensityExceeded)
+
+
+@pytest.mark.promise("peers.one-for-all-old-gone", "restart.one-for-all")
+@pytest.mark.parametrize("grace_s", [5.0, 0.0])
+async def test_never_do_an_old_and_a_new_sibling_run_at_one_time(autojump_clock, system, grace_s):
+    """A sibling in the middle of its work is ended, and really over, before its successor is made."""
+    running, most = [], []
+
+    async def work(context):
+        running.append(context.path)
+        most.append(max(running.count(path) for path in running))
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(3)
+            running.remove(context.path)
+
+    specs = [player(name, shutdown_s=grace_s, starting=lambda context: context.ref.tell(Run(work))) for name in "abc"]
+    sup = await system.spawn(ChildSpec("sup", lambda: Supervisor(specs, strategy=Strategy.ONE_FOR_ALL, intensity=9)))
+    await settled()
+    for _ in range(3):
+        sup.children()[1].kill()
+        await trio.sleep(60)
+    assert len(most) == 12
+    assert set(most) == {1}
+
+
+@pytest.mark.promise("peers.stop-not-queued", "bitten.three-stops")
+@pytest.mark.parametrize("mode", [StopMode.NOW, StopMode.AFTER_MESSAGE])
+async def test_a_stop_does_not_wait_behind_the_backlog(autojump_clock, system, mode):
+    """A thousand messages of a second each are a thousand dead letters."""
+    ref = await system.spawn(player("a"))
+    for _ in range(1000):
+        ref.tell(Run(sleeping(1)))
+    await settled()
+    start = trio.current_time()
+    assert await ref.stop(mode) == Shutdown()
+    assert trio.current_time() - start == (0 if mode is StopMode.NOW else 1)
+    assert system.dead_letters.count == 999
+
+
+@pytest.mark.promise("peers.restart-gap", "restart.backoff-messages-wait")
+@pytest.mark.parametrize("backoff", [None, Backoff(min_s=0.5)])
+async def test_no_message_is_lost_between_two_incarnations(autojump_clock, system, backoff):
+    """Told at every moment around a crash, each is handled once and in order, but for those that crashed it."""
+    handled = []
+
+    class Fragile(Actor):
+        async def on_stop(self, context, reason):
+            await trio.lowlevel.checkpoint()
+
+        async def on_start(self, context):
+            await trio.lowlevel.checkpoint()
+
+        async def receive(self, message, context):
+            if message % 10 == 5:
+                raise ValueError("crash")
+            handled.append(message)
+
+    sup = await system.spawn(ChildSpec("sup", lambda: Supervisor(intensity=99)))
+    ref = await sup.ask(StartChild(ChildSpec("a", Fragile, backoff=backoff)))
+    for number in range(100):
+        ref.tell(number)
+        if number % 3 == 0:
+            await trio.lowlevel.checkpoint()
+    await trio.sleep(1000)
+    assert handled == [number for number in range(100) if number % 10 != 5]
+    assert ref._cell.incarnation == 11
+    assert system.dead_letters.count == 0
+
+
+@pytest.mark.promise("peers.first-init-fails", "restart.failed-restart-retried")
+@pytest.mark.parametrize("backoff", [None, Backoff(min_s=0.1)])
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_restart_whose_first_start_fails_is_not_given_up(autojump_clock, system, backoff, hangs):
+    """It is tried again as often as the bound allows; who waits for the actor is answered then."""
+    starts = []
+
+    async def flaky(_):
+        starts.append(1)
+        if 2 <= len(starts) <= 3:
+            if hangs:
+                await trio.sleep_forever()
+            raise OSError("not yet")
+
+    spec = player("a", starting=flaky, start_timeout_s=1.0, backoff=backoff)
+    sup = await system.spawn(ChildSpec("sup", lambda: Supervisor([spec], intensity=3)))
+    (child,) = sup.children()
+    child.tell(Boom())
+    assert await child.ask(Read(), timeout_s=100) == []
+    assert (len(starts), sup._cell.incarnation) == (4, 1)
+
+
+@pytest.mark.promise("peers.stop-hooks-on-cancel", "stop.hook-once")
+@pytest.mark.parametrize("how", ["block", "kill", "root"])
+async def test_every_stop_hook_runs_when_the_tree_is_cancelled(autojump_clock, how):
+    """Once each, of those at work too; a hook's own waits are cut short, what it does before them is done."""
+    diary = []
+    kids = [player(name, diary, stopping=sleeping(60)) for name in "ab"]
+    spec = ChildSpec("sup", lambda: Supervisor(kids), restart=Restart.TEMPORARY)
+
+    async def live():
+        async with ActorSystem("s", [spec], on_event=lambda _: None) as system:
+            system.find("/s/sup/a").tell(Hang())
+            await settled()
+            if how == "kill":
+                system.find("/s/sup").kill()
+            elif how == "root":
+                system.root.kill()
+            await trio.sleep_forever()
+
+    with trio.move_on_after(1):
+        try:
+            await live()
+        except SystemFailed:
+            assert how == "root"
+    assert sorted(diary[2:]) == ["stop a (killed)", "stop b (killed)"]
+
+
+@pytest.mark.promise("peers.stop-hooks-on-cancel", "stop.hook-once")
+async def test_every_stop_hook_runs_when_the_block_fails(autojump_clock):
+    """Then they have their grace: an error in the block is an end in order."""
+    diary = []
+    kids = [player(name, diary, stopping=sleeping(3)) for name in "ab"]
+    with pytest.raises(KeyError):
+        async with ActorSystem("s", kids, on_event=lambda _: None):
+            raise KeyError("in the block")
+    assert diary[2:] == ["stop b (shutdown)", "stop a (shutdown)"]
+    assert trio.current_time() == 6.0

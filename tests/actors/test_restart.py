@@ -1,0 +1,459 @@
+"""Who comes back after an end, when, and with what: one child at a time."""
+
+import itertools
+
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    Actor,
+    ActorCrashed,
+    ActorRestarting,
+    AlreadyStarted,
+    Backoff,
+    ChildSpec,
+    CountChildren,
+    Crashed,
+    Decision,
+    Directive,
+    IntensityExceeded,
+    Lane,
+    ListSpecs,
+    MailboxFull,
+    MailboxSpec,
+    Normal,
+    NoSuchChild,
+    Overflow,
+    Restart,
+    RestartChild,
+    StartChild,
+    StartFailed,
+    State,
+    StopChild,
+    Supervision,
+    Supervisor,
+)
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+
+AGAIN = Backoff(min_s=10.0, max_s=10.0, jitter=0.0)
+
+
+async def supervisor_of(system, *children, **options):
+    """A supervisor of these specs, and references to its children."""
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, **options)))
+    return ref, ref.children()
+
+
+async def end(ref, how):
+    """Let an actor end in one of three ways, and wait for what follows."""
+    if how == "normal":
+        await ref.ask(Run(lambda context: context.stop()))
+    elif how == "crash":
+        ref.tell(Boom())
+    else:
+        ref.kill()
+    await settled()
+
+
+def failing_from(start, until=10**9):
+    """A start hook that raises in the starts from `start` to before `until`, counted from 1; and the count."""
+    starts = []
+
+    def hook(_):
+        starts.append(trio.current_time())
+        if start <= len(starts) < until:
+            raise OSError("not now")
+
+    return hook, starts
+
+
+@pytest.mark.promise("restart.types", "restart.temporary-spec-goes")
+@pytest.mark.parametrize("how", ["normal", "crash", "kill"])
+@pytest.mark.parametrize("restart", list(Restart))
+async def test_what_the_supervisor_knows_of_a_child_after_its_end(autojump_clock, system, restart, how):
+    """A permanent one runs again; a transient one that ended well is a spec; of a temporary one nothing is left."""
+    ref, (child,) = await supervisor_of(system, player("a", restart=restart))
+    await end(child, how)
+    lives = restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and how != "normal")
+    count = await ref.ask(CountChildren())
+    assert (count.specs, count.active) == (int(restart is not Restart.TEMPORARY), int(lives))
+    assert child.alive is lives
+
+
+@pytest.mark.promise("restart.transient-by-hand")
+async def test_a_transient_child_that_ended_well_can_be_started_again_by_hand(autojump_clock, system):
+    """Its spec stayed, in its place in the order; the new one is another actor."""
+    diary = []
+    specs = [player(name, diary, restart=Restart.TRANSIENT) for name in "abc"]
+    ref, children = await supervisor_of(system, *specs)
+    await end(children[1], "normal")
+    assert [spec.id for spec in await ref.ask(ListSpecs())] == ["a", "b", "c"]
+    again = await ref.ask(RestartChild("b"))
+    assert again != children[1]
+    diary.clear()
+    await ref.stop()
+    assert diary == ["stop c (shutdown)", "stop b (shutdown)", "stop a (shutdown)"]
+
+
+@pytest.mark.promise("restart.temporary-spec-goes")
+async def test_a_temporary_child_that_ended_cannot_be_started_by_its_name(autojump_clock, system):
+    """Its name is free for another spec."""
+    ref, (child,) = await supervisor_of(system, player("a", restart=Restart.TEMPORARY))
+    await end(child, "normal")
+    with pytest.raises(NoSuchChild):
+        await ref.ask(RestartChild("a"))
+    assert (await ref.ask(StartChild(player("a")))).alive
+
+
+@pytest.mark.promise("restart.sub-supervisor")
+async def test_only_what_a_supervisor_was_made_with_is_kept_after_a_normal_end(autojump_clock, system):
+    """A child that was added goes with its end, whatever its type: who adds thousands leaves no thousands of specs."""
+    ref, _ = await supervisor_of(system)
+    added = await ref.ask(StartChild(player("added", restart=Restart.TRANSIENT)))
+    await end(added, "normal")
+    assert await ref.ask(ListSpecs()) == ()
+
+
+@pytest.mark.promise("restart.failed-restart-retried")
+async def test_a_restart_that_fails_goes_through_the_same_backoff(autojump_clock, system, events):
+    """Each try waits longer; a child that got no further than its start hook counts as one more failure in a row."""
+    hook, starts = failing_from(2, until=5)
+    backoff = Backoff(min_s=1.0, max_s=60.0, jitter=0.0)
+    _, (child,) = await supervisor_of(system, player("a", starting=hook, backoff=backoff), intensity=9)
+    child.kill()
+    assert await child.ask(Read(), timeout_s=100) == []
+    assert [event.delay_s for event in events if isinstance(event, ActorRestarting)] == [1.0, 2.0, 4.0, 8.0]
+    assert [after - before for before, after in itertools.pairwise(starts[1:])] == [2.0, 4.0, 8.0]
+
+
+@pytest.mark.promise("restart.failed-restart-counts", "bitten.intensity-counts-attempts")
+@pytest.mark.parametrize("backoff", [None, Backoff(min_s=0.01)])
+async def test_restarts_that_fail_are_counted_like_others(autojump_clock, system, backoff):
+    """One crash and two restarts that fail are three attempts: one more than two."""
+    hook, starts = failing_from(2)
+    spec = ChildSpec("sup", lambda: Supervisor([player("a", starting=hook, backoff=backoff)], intensity=2))
+    ref = await system.spawn(
+        ChildSpec("top", lambda: Supervisor([ChildSpec("sup", spec.factory, restart=Restart.TEMPORARY)]))
+    )
+    (sup,) = ref.children()
+    sup.children()[0].kill()
+    exit_ = await sup.wait_stopped()
+    assert isinstance(exit_, Crashed)
+    assert isinstance(exit_.error, IntensityExceeded)
+    assert isinstance(exit_.error.__cause__, OSError)
+    assert len(starts) == 3
+
+
+@pytest.mark.promise("restart.stoppable-between-tries", "bitten.supervisor-serves-others")
+@pytest.mark.parametrize("backoff", [None, Backoff(min_s=0.001, max_s=0.001)])
+async def test_a_supervisor_is_of_service_while_a_restart_fails_for_ever(autojump_clock, system, backoff):
+    """With no bound to speak of, it still starts, counts, stops the hopeless one, and ends when it is told to."""
+    hook, starts = failing_from(2)
+    spec = player("hopeless", starting=hook, backoff=backoff)
+    ref, (hopeless,) = await supervisor_of(system, spec, intensity=10**6)
+    hopeless.kill()
+    for _ in range(100):
+        await trio.lowlevel.checkpoint()
+    other = await ref.ask(StartChild(player("other")))
+    assert await other.ask(Read()) == []
+    assert (await ref.ask(CountChildren())).specs == 2
+    await ref.ask(StopChild("hopeless"))
+    tries = len(starts)
+    await trio.sleep(10)
+    assert len(starts) == tries
+    hopeless = await ref.ask(RestartChild("hopeless")) if backoff is None and tries < 2 else other
+    await ref.stop()
+    assert not hopeless.alive
+
+
+@pytest.mark.promise("restart.stoppable-between-tries")
+async def test_a_supervisor_that_is_stopped_between_two_tries_makes_no_further_one(autojump_clock, system):
+    """Nothing of it comes later."""
+    hook, starts = failing_from(2)
+    ref, (child,) = await supervisor_of(system, player("a", starting=hook, backoff=AGAIN), intensity=9)
+    child.kill()
+    await trio.sleep(15)
+    assert len(starts) == 2
+    await ref.stop()
+    await trio.sleep(100)
+    assert len(starts) == 2
+
+
+@pytest.mark.promise("restart.failed-restart-retried")
+async def test_what_was_told_meanwhile_outlives_starts_that_fail(autojump_clock, system):
+    """Messages wait through any number of tries."""
+    hook, _ = failing_from(2, until=4)
+    _, (child,) = await supervisor_of(system, player("a", starting=hook), intensity=9)
+    child.tell(Boom())
+    child.tell("waits")
+    assert await child.ask(Read()) == ["waits"]
+
+
+@pytest.mark.promise("restart.backoff-messages-wait")
+async def test_messages_that_come_while_a_child_backs_off_are_handled_in_order(autojump_clock, system):
+    """By lane, as ever."""
+    ref = await system.spawn(player("a", backoff=AGAIN))
+    await end(ref, "crash")
+    for number in range(3):
+        ref.tell(number)
+    ref.tell("alert", lane=Lane.ALERT)
+    await trio.sleep(10)
+    assert await ref.ask(Read()) == ["alert", 0, 1, 2]
+
+
+@pytest.mark.promise("restart.backoff-overflow", "bitten.every-drop-counted")
+@pytest.mark.parametrize(
+    ("policy", "heard", "refused", "dead"),
+    [
+        (Overflow.WAIT, [1, 2], [3, 4], []),
+        (Overflow.REJECT, [1, 2], [3, 4], []),
+        (Overflow.DROP_OLDEST, [3, 4], [], [1, 2]),
+        (Overflow.DROP_NEWEST, [1, 2], [], [3, 4]),
+    ],
+)
+async def test_the_bound_holds_while_a_child_backs_off(autojump_clock, system, policy, heard, refused, dead):
+    """Then the policy of the lane applies, the loss is counted, and dead letters tell."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=2, overflow=policy)
+
+    ref = await system.spawn(ChildSpec("small", Small, backoff=AGAIN))
+    await end(ref, "crash")
+    turned_away = []
+    for number in (1, 2, 3, 4):
+        try:
+            ref.tell(number)
+        except MailboxFull:
+            turned_away.append(number)
+    assert turned_away == refused
+    assert [(letter.message, letter.why) for letter in system.dead_letters] == [(n, "overflow") for n in dead]
+    lane = ref.statistics()[Lane.NORMAL]
+    assert (lane.dropped, lane.rejected, lane.depth) == (len(dead), len(refused), 2)
+    await trio.sleep(11)
+    assert await ref.ask(Read()) == heard
+
+
+@pytest.mark.promise("restart.backoff-overflow")
+async def test_a_sender_may_wait_for_room_until_the_child_is_back(autojump_clock, system):
+    """With the policy to wait, nothing is lost."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=1)
+
+    ref = await system.spawn(ChildSpec("small", Small, backoff=AGAIN))
+    await end(ref, "crash")
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(lambda number=number: ref.send(number, timeout_s=60))
+            await settled()
+    assert await ref.ask(Read()) == [0, 1, 2]
+
+
+@pytest.mark.promise("restart.backoff-per-child")
+async def test_a_child_that_keeps_crashing_does_not_slow_its_sibling_down(autojump_clock, system):
+    """The delay belongs to the child, and to its own failures."""
+    backoff = Backoff(min_s=1.0, max_s=64.0, jitter=0.0)
+    _, (bad, good) = await supervisor_of(
+        system, player("bad", backoff=backoff), player("good", backoff=backoff), intensity=99
+    )
+    for _ in range(5):
+        bad.tell(Boom())
+        await bad.ask(Read(), timeout_s=100)
+    start = trio.current_time()
+    good.tell(Boom())
+    await good.ask(Read())
+    assert trio.current_time() - start == 1.0
+
+
+@pytest.mark.promise("restart.backoff-reset")
+async def test_a_child_that_says_it_is_healthy_in_its_start_hook_never_waits_longer(autojump_clock, system, events):
+    """Its word counts from then on."""
+    backoff = Backoff(min_s=1.0, max_s=64.0, jitter=0.0)
+    ref = await system.spawn(player("a", starting=lambda context: context.healthy(), backoff=backoff))
+    for _ in range(3):
+        await end(ref, "crash")
+        await trio.sleep(3)
+    assert [event.delay_s for event in events if isinstance(event, ActorRestarting)] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.promise("restart.backoff-growth")
+async def test_jitter_keeps_children_that_failed_together_apart(autojump_clock, system, events):
+    """Ten that crash at one moment come back at ten."""
+    specs = [player(f"p{n}", backoff=Backoff(min_s=10.0, jitter=0.2)) for n in range(10)]
+    _, children = await supervisor_of(system, *specs, intensity=99)
+    for child in children:
+        child.kill()
+    await settled()
+    delays = [event.delay_s for event in events if isinstance(event, ActorRestarting)]
+    assert len(set(delays)) == 10
+    assert all(8.0 <= delay <= 12.0 for delay in delays)
+
+
+@pytest.mark.promise("bitten.backoff-is-a-state")
+async def test_a_child_that_waits_is_killed_stopped_or_told_without_any_effect_on_its_wait(autojump_clock, system):
+    """A kill has nothing to cancel; the restart is not lost, not doubled and not earlier."""
+    diary = []
+    ref = await system.spawn(player("a", diary, backoff=AGAIN))
+    await end(ref, "crash")
+    assert system.tree().children[0].state is State.BACKING_OFF
+    await trio.sleep(5)
+    ref.kill()
+    ref.tell("hello")
+    await trio.sleep(4.9)
+    assert diary == ["start a", "stop a (crashed: ValueError)"]
+    await trio.sleep(0.2)
+    assert diary[2:] == ["start a"]
+    await trio.sleep(100)
+    assert diary[3:] == []
+
+
+@pytest.mark.promise("restart.directives")
+@pytest.mark.parametrize("restart", list(Restart))
+async def test_a_directive_to_stop_goes_before_the_restart_type(autojump_clock, system, restart):
+    """This error ends the child for good, and its supervisor lives."""
+    spec = player("a", restart=restart, directives={OSError: Directive.STOP})
+    ref, (child,) = await supervisor_of(system, spec)
+    child.tell(Boom(OSError()))
+    assert isinstance(await child.wait_stopped(), Crashed)
+    assert ref.alive
+
+
+@pytest.mark.promise("restart.directives")
+async def test_a_child_that_resumes_counts_as_no_restart(autojump_clock, system, events):
+    """However often: same incarnation, same state, told each time."""
+    spec = player("a", directives={KeyError: Directive.RESUME})
+    _, (child,) = await supervisor_of(system, spec, intensity=0)
+    for number in range(5):
+        child.tell(number)
+        child.tell(Boom(KeyError()))
+    assert await child.ask(Read()) == [0, 1, 2, 3, 4]
+    crashes = [event for event in events if isinstance(event, ActorCrashed)]
+    assert [(event.decision, event.incarnation) for event in crashes] == [(Decision.RESUME, 1)] * 5
+
+
+@pytest.mark.promise("restart.directives")
+async def test_an_error_of_the_start_hook_is_not_resumed(autojump_clock, system):
+    """There is no state to go on with: it is a failed start."""
+
+    def fail(_):
+        raise KeyError("start")
+
+    with pytest.raises(StartFailed):
+        await system.spawn(player("a", starting=fail, directives={KeyError: Directive.RESUME}))
+
+
+@pytest.mark.promise("restart.failed-message-skipped")
+async def test_what_waited_behind_the_failed_message_is_handled_by_the_next_incarnation(autojump_clock, system):
+    """Neither lost nor handled twice."""
+    ref = await system.spawn(player("a"))
+    for message in (1, Boom(), 2, Boom(), 3):
+        ref.tell(message)
+    await settled()
+    assert ref.alive is True
+    assert await ref.ask(Read()) == [3]
+    assert system.dead_letters.count == 0
+
+
+@pytest.mark.promise("restart.children-first")
+@pytest.mark.parametrize("backoff", [None, Backoff(min_s=0.5)])
+async def test_the_children_of_an_actor_that_crashed_are_dead_before_it_is_back(autojump_clock, system, backoff):
+    """However long they take: two incarnations of a family never run side by side."""
+    diary = []
+    spec = player(
+        "parent", diary, supervision=Supervision(), backoff=backoff,
+        starting=lambda context: context.spawn(player("kid", diary, stopping=sleeping(3))),
+    )  # fmt: skip
+    ref = await system.spawn(spec)
+    diary.clear()
+    start = trio.current_time()
+    ref.tell(Boom())
+    ref.tell("waits")
+    assert await ref.ask(Read()) == ["waits"]
+    assert trio.current_time() - start >= 3.0
+    assert diary == ["stop kid (shutdown)", "stop parent (crashed: ValueError)", "start parent", "start kid"]
+
+
+@pytest.mark.promise("restart.children-first", "start.failure-names-child-and-cause")
+async def test_the_children_of_an_actor_whose_start_hook_fails_are_stopped(autojump_clock, system):
+    """Half a start leaves nothing behind, the first time and later."""
+    diary, failing = [], [1, 3]
+
+    async def starting(context):
+        await context.spawn(player("kid", diary))
+        if diary.count("start kid") in failing:
+            raise OSError("half way")
+
+    spec = player("parent", diary, starting=starting, supervision=Supervision())
+    with pytest.raises(StartFailed):
+        await system.spawn(spec)
+    assert diary == ["start parent", "start kid", "stop kid (shutdown)", "stop parent (crashed: OSError)"]
+    ref = await system.spawn(spec)
+    ref.tell(Boom())
+    assert await ref.ask(Read()) == []
+    assert (diary.count("start kid"), diary.count("stop kid (shutdown)")) == (4, 3)
+    assert [child.alive for child in ref.children()] == [True]
+
+
+@pytest.mark.promise("restart.types")
+async def test_an_exit_of_a_permanent_child_by_its_own_wish_counts_as_a_restart(autojump_clock, system):
+    """One that always leaves again reaches the bound, as one that always crashes."""
+    spec = ChildSpec("sup", lambda: Supervisor([player("a")], intensity=1), restart=Restart.TEMPORARY)
+    ref = await system.spawn(spec)
+    (child,) = ref.children()
+    for _ in range(2):
+        await end(child, "normal")
+    exit_ = await ref.wait_stopped()
+    assert isinstance(exit_, Crashed)
+    assert isinstance(exit_.error, IntensityExceeded)
+
+
+async def test_the_end_of_a_child_that_was_normal_is_told_as_such(autojump_clock, system):
+    """Who waits for it learns the reason; its successor is another actor."""
+    ref = await system.spawn(player("a", restart=Restart.TRANSIENT))
+    await end(ref, "normal")
+    assert await ref.wait_stopped() == Normal()
+    again = await system.spawn(player("a"))
+    assert again != ref
+    with pytest.raises(AlreadyStarted):
+        await system.spawn(player("a"))
+
+
+@pytest.mark.promise("restart.failed-restart-retried", "peers.first-init-fails")
+async def test_a_factory_that_fails_again_and_again_is_asked_again(autojump_clock, system):
+    """A failure before there is an actor is a failed restart too."""
+    made = []
+
+    def factory():
+        made.append(1)
+        if 2 <= len(made) <= 4:
+            raise OSError("no memory")
+        return Player()
+
+    _, (child,) = await supervisor_of(system, ChildSpec("a", factory, backoff=Backoff(min_s=1.0)), intensity=9)
+    child.tell(Hang())
+    await settled()
+    child.kill()
+    assert await child.ask(Read(), timeout_s=100) == []
+    assert len(made) == 5
+
+
+@pytest.mark.promise("restart.never-swallowed")
+async def test_a_cancelled_handler_is_cancelled_and_not_a_crash(autojump_clock, system, events):
+    """`trio.Cancelled` goes its way through `receive`; what the actor's own scope catches concerns nobody else."""
+    seen = []
+
+    class Careful(Actor):
+        async def receive(self, message, context):
+            try:
+                await trio.sleep_forever()
+            except BaseException as error:
+                seen.append(type(error))
+                raise
+
+    ref = await system.spawn(ChildSpec("a", Careful))
+    ref.tell("work")
+    await settled()
+    await ref.stop()
+    assert seen == [trio.Cancelled]
+    assert not [event for event in events if isinstance(event, ActorCrashed)]

@@ -1,0 +1,394 @@
+"""What an actor sets aside: the order in which it comes back, and how much there may be of it."""
+
+import pickle
+from contextvars import ContextVar
+
+import pytest
+import trio
+from attrs import frozen
+
+from actors import Actor, ActorCrashed, ActorSystem, ChildSpec, InvalidSpec, Lane, MessageUnhandled, StopMode
+from actors.stash import Stash, StashCleared, StashFull
+from tests.actors.keepers import Keeper, Note, Open, Put, crash, keeping, lost, taking
+from tests.actors.troupe import settled
+
+word: ContextVar[str] = ContextVar("word", default="none")
+
+
+@pytest.fixture
+async def keeper(system):
+    """A keeper that keeps."""
+    return await keeping(system)
+
+
+# What it holds
+
+
+async def test_a_stash_tells_what_it_holds(autojump_clock, keeper):
+    """Size, the oldest, all in order, whether it is full."""
+    first, second = Note("a"), Note("b")
+    await keeper.tell(first, second)
+    assert len(keeper.stash) == 2
+    assert keeper.stash.head is first
+    assert list(keeper.stash) == [first, second]
+    assert second in keeper.stash
+    assert Note("c") not in keeper.stash
+    assert not keeper.stash.is_full
+    assert keeper.stash.capacity == 10
+
+
+async def test_an_empty_stash_is_false_and_has_no_head(autojump_clock, keeper):
+    """And unstashing it does nothing."""
+    await keeper.tell(Open())
+    assert not keeper.stash
+    with pytest.raises(IndexError, match="the stash is empty"):
+        _ = keeper.stash.head
+
+
+async def test_a_stash_that_is_full_refuses_and_keeps_what_it_has(autojump_clock, system):
+    """The error names actor and bound; the message stays with the actor."""
+    keeper = await keeping(system, capacity=2)
+    await keeper.note("a b")
+    assert keeper.stash.is_full
+
+    def refused(keeper, _):
+        with pytest.raises(StashFull) as caught:
+            keeper.stash.stash(Note("c"))
+        with pytest.raises(StashFull):
+            keeper.stash.check_room()
+        return caught.value
+
+    error = await keeper.do(refused)
+    assert str(error) == "/test/keeper: the stash holds 2 messages and is full"
+    assert isinstance(error, trio.WouldBlock)
+    await keeper.tell(Open())
+    assert keeper.done == ["a", "b"]
+
+
+async def test_a_full_stash_that_nobody_expected_is_a_crash(autojump_clock, system):
+    """The message that found no room failed; what has its place outlives that."""
+    keeper = await keeping(system, capacity=1)
+    await keeper.note("a b")
+    assert len(keeper.incarnations) == 2
+    await keeper.tell(Open())
+    assert keeper.done == ["a"]
+
+
+@pytest.mark.parametrize("capacity", [0, -1, True, 1.5, None])
+async def test_a_stash_without_a_bound_is_refused(autojump_clock, keeper, capacity):
+    """Every queue has one, of one message at least."""
+
+    def refused(_, context):
+        with pytest.raises(InvalidSpec, match="capacity: must be a whole number above zero"):
+            Stash(context, capacity)
+
+    await keeper.do(refused)
+
+
+async def test_a_stash_costs_no_task(autojump_clock, keeper):
+    """It is a queue and nothing more."""
+    before = trio.lowlevel.current_statistics().tasks_living
+    await keeper.note("a b c")
+    assert trio.lowlevel.current_statistics().tasks_living == before
+
+
+# How it comes back
+
+
+async def test_messages_come_back_in_order_before_what_waits_in_the_mailbox(autojump_clock, keeper):
+    """Those set aside are older than all that wait, alerts included."""
+    await keeper.note("a b")
+    keeper.ref.tell(Open())
+    keeper.ref.tell(Note("c"))
+    await settled()
+    await keeper.do(lambda keeper, _: setattr(keeper, "open", False))
+    await keeper.note("d e")
+
+    def reopen(keeper, context):
+        keeper.open = True
+        context.ref.tell(Note("alert"), lane=Lane.ALERT)
+        keeper.stash.unstash_all()
+
+    await keeper.do(reopen)
+    assert keeper.done == ["a", "b", "c", "d", "e", "alert"]
+
+
+async def test_what_comes_back_is_no_longer_in_the_stash(autojump_clock, keeper):
+    """It is counted as returning."""
+    await keeper.note("a b c")
+
+    def look(keeper, _):
+        keeper.stash.unstash(2)
+        return len(keeper.stash), keeper.stash.returning, keeper.stash.head
+
+    assert await keeper.do(look) == (1, 2, Note("c"))
+    assert keeper.stash.returning == 0
+
+
+async def test_only_what_goes_before_all_lanes_goes_before_it(autojump_clock, keeper):
+    """Such as a timer that fires meanwhile."""
+    await keeper.tell(*(Note(word, taking(2)) for word in "ab"))
+    await keeper.do(lambda _, context: context.set_timer("t", 1, Note("timer")))
+    keeper.ref.tell(Open())
+    keeper.ref.tell(Note("c"))
+    await trio.sleep(5)
+    assert keeper.done == ["a", "timer", "b", "c"]
+
+
+async def test_a_few_come_back_at_a_time(autojump_clock, keeper):
+    """The oldest ones; more than there are is all."""
+    await keeper.note("a b c d")
+    for count, done in ((1, "a"), (0, "a"), (2, "a b c"), (20, "a b c d")):
+
+        def some(keeper, _, count=count):
+            keeper.open = True
+            keeper.stash.unstash(count)
+
+        await keeper.do(some)
+        assert keeper.done == done.split()
+    assert not keeper.stash
+
+
+async def test_a_message_set_aside_again_keeps_its_place(autojump_clock, keeper):
+    """Before those that did not come back, and before those that came later."""
+    await keeper.note("a b c d")
+    await keeper.do(lambda keeper, _: keeper.stash.unstash(2))  # it is closed: both are set aside again
+    assert keeper.aside == ["a", "b", "c", "d"]
+    await keeper.note("e")
+    await keeper.do(lambda keeper, _: keeper.stash.unstash_all())
+    assert keeper.aside == ["a", "b", "c", "d", "e"]
+
+
+async def test_what_is_unstashed_in_parts_comes_back_in_order(autojump_clock, keeper):
+    """As if it had been one."""
+    await keeper.note("a b c d")
+
+    def twice(keeper, _):
+        keeper.open = True
+        keeper.stash.unstash(1)
+        keeper.stash.unstash(2)
+
+    await keeper.do(twice)
+    assert keeper.done == ["a", "b", "c"]
+
+
+class Choosy(Keeper):
+    """Sets each word that ends with a question mark aside once more when it comes back."""
+
+    async def write(self, message, context):
+        if message.word.endswith("?") and message not in self.asked:
+            self.asked.append(message)
+            self.stash.stash(message)
+        else:
+            await super().write(message, context)
+
+    async def on_start(self, context):
+        self.asked = []
+        await super().on_start(context)
+
+
+async def test_unstashing_in_the_midst_of_a_replay_starts_over_with_the_oldest(autojump_clock, system):
+    """What was set aside again comes before what is still coming back."""
+    keeper = await keeping(system, kind=Choosy)
+    await keeper.tell(Note("a?"), Note("b", lambda keeper, _: keeper.stash.unstash_all()), Note("c"), Note("d?"))
+    await keeper.tell(Open())
+    assert keeper.done == ["b", "a?", "c"]
+    assert keeper.aside == ["d?"]
+
+
+async def test_several_stashes_are_one_line(autojump_clock, keeper):
+    """What came first comes back first, whichever it was in."""
+
+    def sort(keeper, context):
+        stashes = [Stash(context), Stash(context)]
+        for number in range(6):
+            stashes[number % 2].stash(Note(str(number)))
+        keeper.open = True
+        for stash in reversed(stashes):
+            stash.unstash_all()
+
+    await keeper.do(sort)
+    assert keeper.done == list("012345")
+
+
+async def test_a_long_chain_of_unstashing_one_by_one_uses_no_stack(autojump_clock, system):
+    """A thousand messages, each of which asks for the next."""
+    keeper = await keeping(system, capacity=1000)
+
+    def one_more(keeper, _):
+        keeper.open = True
+        keeper.stash.unstash(1)
+
+    await keeper.tell(*(Note(str(number), one_more) for number in range(1000)))
+    await keeper.do(one_more)
+    assert keeper.done == [str(number) for number in range(1000)]
+
+
+class Endless(Keeper):
+    """Has every note again at once."""
+
+    async def receive(self, message, context):
+        self.stash.stash(message)
+        self.stash.unstash_all()
+
+
+@pytest.mark.promise("bitten.three-stops")
+async def test_a_message_that_always_comes_back_holds_neither_the_loop_nor_a_stop(autojump_clock, system):
+    """Others run in between."""
+    keeper = await keeping(system, kind=Endless)
+    keeper.ref.tell(Note("a"))
+    for _ in range(10):
+        await trio.lowlevel.checkpoint()
+    with trio.fail_after(1):
+        await keeper.ref.stop(StopMode.AFTER_MESSAGE)
+
+
+async def test_an_idle_actor_takes_what_its_own_task_unstashes(autojump_clock, keeper):
+    """It is woken."""
+
+    async def later(keeper):
+        await trio.sleep(1)
+        keeper.open = True
+        keeper.stash.unstash_all()
+
+    await keeper.note("a")
+    await keeper.do(lambda keeper, context: context.start_soon(later, keeper))
+    await trio.sleep(2)
+    assert keeper.done == ["a"]
+
+
+async def test_messages_can_be_set_aside_and_come_back_in_the_start_hook(autojump_clock, system):
+    """They are the first that the actor gets."""
+    seen = []
+
+    class Early(Actor):
+        async def on_start(self, context):
+            stash = Stash(context, 2)
+            stash.stash("a")
+            stash.unstash_all()
+
+        async def receive(self, message, context):
+            seen.append(message)
+
+    ref = await system.spawn(ChildSpec("early", Early))
+    ref.tell("b")
+    await settled()
+    assert seen == ["a", "b"]
+
+
+# A turn of its own
+
+
+@frozen
+class Culprit(Note):
+    """Another type, to be named in a report."""
+
+
+@pytest.mark.promise("report.crash-once")
+async def test_a_crash_names_the_message_that_came_back(autojump_clock, keeper, events):
+    """And not the one that brought it back."""
+    await keeper.tell(Note("a"), Culprit("b", crash), Open())
+    crashes = [event for event in events if isinstance(event, ActorCrashed)]
+    assert [crashed.message_type for crashed in crashes] == ["Culprit"]
+    assert keeper.done == ["a"]
+
+
+async def test_what_comes_back_is_seen_by_interceptors(autojump_clock, keeper, system):
+    """Each message as often as the actor gets it."""
+    seen = []
+
+    def interceptor(ref, receive):
+        async def noting(message, context):
+            seen.append(type(message).__name__)
+            await receive(message, context)
+
+        return noting
+
+    await keeper.note("a")
+    system.intercept(interceptor)
+    await keeper.tell(Open(), Put("b"))
+    assert seen == ["Open", "Note", "Put"]
+
+
+async def test_what_comes_back_brings_the_values_it_was_told_with(autojump_clock):
+    """Not those of the message that brought it back; also when it is set aside a second time."""
+    async with ActorSystem("s", carry=(word,), on_event=lambda _: None) as system:
+        keeper = await keeping(system)
+        seen = []
+        for value in ("first", "second"):
+            word.set(value)
+            keeper.ref.tell(Note(value, lambda *_: seen.append(word.get())))
+        word.set("other")
+        await keeper.do(lambda keeper, _: keeper.stash.unstash_all())
+        await keeper.tell(Open())
+        assert seen == ["first", "second"]
+
+
+async def test_an_unknown_message_is_unhandled_when_it_comes_back(autojump_clock, keeper, events):
+    """As if it came from the mailbox."""
+    await keeper.tell("a", Note("b"), Open())
+    assert keeper.done == ["b"]
+    assert [event for event in events if isinstance(event, MessageUnhandled)] == [
+        MessageUnhandled("/test/keeper", "str")
+    ]
+
+
+# Giving up
+
+
+@pytest.mark.promise("bitten.every-drop-counted")
+async def test_giving_up_loses_nothing_unseen(autojump_clock, keeper, system):
+    """Told messages become dead letters, callers hear that their request was given up."""
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def caller():
+            with pytest.raises(StashCleared, match="/test/keeper gave up Put, which it had set aside"):
+                await keeper.ref.ask(Put("b"), timeout_s=1e6)
+
+        await keeper.tell(Note("a"))
+        await keeper.do(lambda keeper, _: keeper.stash.clear())
+    assert not keeper.stash
+    assert lost(system) == [("a", "stash", "cleared")]
+    assert keeper.ref.alive
+
+
+async def test_giving_up_is_about_what_is_set_aside(autojump_clock, keeper, system):
+    """What comes back already does."""
+    await keeper.note("a b")
+
+    def act(keeper, _):
+        keeper.stash.unstash(1)
+        keeper.stash.clear()
+        keeper.open = True
+
+    await keeper.do(act)
+    assert keeper.done == ["a"]
+    assert lost(system) == [("b", "stash", "cleared")]
+
+
+async def test_a_request_that_is_answered_and_then_given_up_is_no_failure(autojump_clock, keeper, system):
+    """Its caller has the answer, and gets no second one."""
+
+    def answer(keeper, _):
+        keeper.stash.head.reply(["early"])
+
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def caller():
+            assert await keeper.ref.ask(Put("a")) == ["early"]
+
+        await settled()
+        await keeper.do(answer)
+    await keeper.do(lambda keeper, _: keeper.stash.clear())
+    assert lost(system) == []
+    assert system.late_replies == 0
+
+
+@pytest.mark.parametrize("error", [StashFull("/a", 3), StashCleared("/a", "Put")])
+def test_the_errors_survive_pickling(error):
+    """With what they say."""
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)

@@ -1,0 +1,219 @@
+"""Requests that are set aside: their callers wait, leave, or are told."""
+
+import pytest
+import trio
+from attrs import frozen
+
+from actors import ActorDied, AskCycle, AskTimeout, Crashed, Restart
+from actors.stash import Stash
+from tests.actors.keepers import Note, Open, Put, crash, hang, keeping, lost, taking
+from tests.actors.troupe import Run, player, settled
+
+
+@pytest.fixture
+async def keeper(system):
+    """A keeper that keeps."""
+    return await keeping(system)
+
+
+@frozen(eq=False)
+class LastingPut(Put):
+    must_finish = True
+
+
+class Callers:
+    """Those who ask a keeper: what they got, and a way to let them leave."""
+
+    def __init__(self, nursery, keeper):
+        self.nursery = nursery
+        self.keeper = keeper
+        self.got = {}
+        self.scopes = {}
+
+    async def ask(self, *requests):
+        """Let one caller ask for each, and wait until all is done that can be."""
+        for request in requests:
+            self.nursery.start_soon(self._call, request)
+            await settled()
+
+    async def leave(self, word):
+        """Let the caller with this word go."""
+        self.scopes[word].cancel()
+        await settled()
+
+    async def _call(self, request):
+        with trio.CancelScope() as self.scopes[request.word]:
+            try:
+                self.got[request.word] = await self.keeper.ref.ask(request, timeout_s=1e6)
+            except ActorDied as error:
+                self.got[request.word] = error
+
+
+@pytest.fixture
+async def callers(keeper):
+    """Those who ask the keeper."""
+    async with trio.open_nursery() as nursery:
+        yield Callers(nursery, keeper)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_request_is_answered_when_it_comes_back(autojump_clock, keeper, callers):
+    """Its caller waits all the while."""
+    await keeper.note("a")
+    await callers.ask(Put("b"))
+    assert callers.got == {}
+    await keeper.tell(Open())
+    assert callers.got == {"b": ["a", "b"]}
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_a_request_whose_caller_leaves_is_taken_out(autojump_clock, keeper):
+    """Whether the caller was cancelled or ran out of time."""
+    with trio.move_on_after(1):
+        await keeper.ref.ask(Put("cancelled"))
+    with pytest.raises(AskTimeout):
+        await keeper.ref.ask(Put("late"), timeout_s=1)
+    await keeper.note("a")
+    assert keeper.aside == ["a"]
+    await keeper.tell(Open())
+    assert keeper.done == ["a"]
+
+
+async def test_a_request_whose_caller_leaves_makes_room(autojump_clock, system):
+    """At once."""
+    keeper = await keeping(system, capacity=1)
+    with trio.move_on_after(1):
+        await keeper.ref.ask(Put("gone"))
+    await keeper.note("a")
+    assert keeper.aside == ["a"]
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_a_request_whose_caller_leaves_does_not_come_back_any_more(autojump_clock, keeper, callers):
+    """Also when others come back already."""
+    await keeper.tell(Note("a", taking(2)))
+    await callers.ask(Put("b"), Put("c"))
+    keeper.ref.tell(Open())
+    await trio.sleep(1)
+    await callers.leave("b")
+    await trio.sleep(2)
+    assert keeper.done == ["a", "c"]
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_a_caller_that_leaves_cuts_its_own_request_short_and_no_other(autojump_clock, keeper, callers):
+    """The next one is as whole as if nothing had happened."""
+    await callers.ask(Put("a"), Put("b", hang), Put("c", taking(1)))
+    await keeper.tell(Open())
+    await callers.leave("b")
+    await trio.sleep(2)
+    assert keeper.done == ["a", "c"]
+    assert callers.got == {"a": ["a"], "c": ["a", "c"]}
+    assert len(keeper.incarnations) == 1
+
+
+async def test_a_request_that_must_finish_is_finished_when_it_came_back(autojump_clock, keeper, callers):
+    """As one from the mailbox is."""
+    await callers.ask(LastingPut("a", taking(2)))
+    await keeper.tell(Open())
+    await callers.leave("a")
+    await trio.sleep(3)
+    assert keeper.done == ["a"]
+
+
+async def test_who_set_it_off_and_leaves_cuts_nothing_short(autojump_clock, keeper):
+    """What comes back has turns of its own: the request that brought it back is over."""
+
+    async def reopen(context):
+        keeper.incarnations[-1].open = True
+        keeper.stash.unstash_all()
+        await trio.sleep_forever()
+
+    await keeper.tell(Note("a", taking(3)), Note("b"))
+    with trio.move_on_after(1):
+        await keeper.ref.ask(Run(reopen))
+    await trio.sleep(5)
+    assert keeper.done == ["a", "b"]
+
+
+async def test_a_request_that_was_told_is_a_message_like_any_other(autojump_clock, keeper, system):
+    """Nobody waits for its answer, so it comes back, or is a dead letter."""
+    await keeper.tell(Put("a"))
+    await keeper.do(lambda keeper, _: keeper.stash.unstash_all())
+    assert keeper.aside == ["a"]
+    await keeper.ref.stop()
+    assert lost(system) == [("a", "stash", "stopped")]
+
+
+async def test_a_request_that_was_answered_early_comes_back_all_the_same(autojump_clock, keeper, callers, system):
+    """The actor may have more to do with it; at the end it is nobody's loss."""
+    await callers.ask(Put("a"), Put("b"))
+    for request in keeper.stash:
+        request.reply("early")
+    await settled()
+    assert callers.got == {"a": "early", "b": "early"}
+    await keeper.do(lambda keeper, _: keeper.stash.unstash(1))
+    assert keeper.aside == ["a", "b"]
+    await keeper.ref.stop()
+    assert lost(system) == []
+    assert system.late_replies == 0
+
+
+@pytest.mark.promise("ask.death-during-call", "stop.queue")
+async def test_callers_hear_of_the_end(autojump_clock, keeper, callers):
+    """Those whose request is set aside, and those whose request comes back already."""
+    await callers.ask(Put("a"), Put("b", hang), Put("c"))
+    await keeper.tell(Open())
+    await keeper.ref.stop()
+    await settled()
+    assert callers.got.pop("a") == ["a"]
+    assert sorted(callers.got) == ["b", "c"]
+    assert all(isinstance(error, ActorDied) for error in callers.got.values())
+
+
+@pytest.mark.promise("ask.death-during-call")
+async def test_a_crash_fails_the_caller_in_work_and_no_other(autojump_clock, keeper, callers):
+    """With the error as the cause; the others go on waiting, for the next incarnation."""
+    await callers.ask(Put("a"), Put("bad", crash), Put("b"))
+    await keeper.tell(Open())
+    assert sorted(callers.got) == ["a", "bad"]
+    assert isinstance(callers.got["bad"].reason, Crashed)
+    assert isinstance(callers.got["bad"].__cause__, ValueError)
+    assert keeper.aside == ["b"]
+    await keeper.tell(Open())
+    assert callers.got["b"] == ["a", "b"]
+
+
+@pytest.mark.promise("ask.death-during-call")
+@pytest.mark.parametrize("restart", [Restart.PERMANENT, Restart.TEMPORARY])
+async def test_a_request_that_is_set_aside_and_fails_in_the_same_turn_is_failed(autojump_clock, system, restart):
+    """It does not come back: its caller was told."""
+
+    def aside(context):
+        Stash(context).stash(request)
+        raise ValueError("afterwards")
+
+    keeper = await keeping(system, restart=restart)
+    request = Run(aside)
+    with pytest.raises(ActorDied):
+        await keeper.ref.ask(request, timeout_s=1e6)
+    await settled()
+    assert len(keeper.incarnations) == (2 if restart is Restart.PERMANENT else 1)
+    assert lost(system) == []
+
+
+@pytest.mark.promise("bad.cycle")
+async def test_a_circle_through_a_request_that_is_set_aside_is_found(autojump_clock, keeper, system):
+    """Who waits for what was set aside cannot be asked by who set it aside."""
+    other = await system.spawn(player("other"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other.ask, Run(lambda _: keeper.ref.ask(Put("a"))))
+        await settled()
+
+        async def ask_back(*_):
+            with pytest.raises(AskCycle):
+                await other.ask(Run(lambda _: None))
+
+        await keeper.do(ask_back)
+        await keeper.tell(Open())
+    assert keeper.done == ["a"]

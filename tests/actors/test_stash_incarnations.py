@@ -1,0 +1,280 @@
+"""What becomes of messages that are set aside when the incarnation ends, or the actor for good."""
+
+import pytest
+import trio
+
+from actors import (
+    ActorDied,
+    Backoff,
+    ChildSpec,
+    Directive,
+    Restart,
+    Shutdown,
+    StartFailed,
+    Strategy,
+    Supervision,
+    Terminated,
+)
+from actors.stash import Stash
+from tests.actors.keepers import Keeper, Note, Open, Put, Restless, crash, keeping, lost, restless
+from tests.actors.troupe import Boom, Player, Run, player, settled
+
+
+@pytest.fixture
+async def keeper(system):
+    """A keeper that keeps."""
+    return await keeping(system)
+
+
+# The next incarnation
+
+
+@pytest.mark.promise("peers.restart-gap")
+async def test_what_is_set_aside_outlives_a_crash(autojump_clock, system):
+    """It is the first thing the next incarnation gets, in its own order."""
+    keeper = await restless(system)
+    await keeper.note("a b")
+    for message in (Boom(), Open(), Note("c")):
+        keeper.ref.tell(message)
+    await settled()
+    assert len(keeper.incarnations) == 2
+    assert keeper.done == ["a", "b", "c"]
+    assert lost(system) == []
+
+
+async def test_the_order_is_kept_when_only_a_part_was_coming_back(autojump_clock, system):
+    """What comes back already is older than what does not."""
+    keeper = await restless(system)
+    await keeper.note("a b c d")
+
+    def part(keeper, _):
+        keeper.stash.unstash(2)
+        raise ValueError("before any of them")
+
+    with pytest.raises(ActorDied):
+        await keeper.do(part)
+    await settled()
+    assert keeper.aside == ["a", "b", "c", "d"]
+
+
+async def test_what_is_set_aside_outlives_many_crashes(autojump_clock, system):
+    """Also when the new incarnation sets it aside again, or never gets to it."""
+    keeper = await restless(system, backoff=Backoff(min_s=1, jitter=0))
+    await keeper.note("a b")
+    for _ in range(3):
+        for _ in range(2):
+            keeper.ref.tell(Boom())
+        await trio.sleep(60)
+    assert len(keeper.incarnations) == 7
+    assert keeper.aside == ["a", "b"]
+
+
+async def test_a_stash_of_the_next_incarnation_may_be_another(autojump_clock, system):
+    """Or there may be none: what comes back is offered to `receive`, that is all."""
+    made = []
+
+    class Forgetful(Player):
+        async def on_start(self, context):
+            made.append(self)
+            if len(made) == 1:
+                Stash(context).stash("a")
+
+    ref = await system.spawn(ChildSpec("forgetful", Forgetful))
+    ref.tell(Boom())
+    await settled()
+    assert made[1].heard == ["a"]
+
+
+async def test_what_is_set_aside_waits_out_a_backoff_and_failing_starts(autojump_clock, system):
+    """However many it takes."""
+
+    class Slow(Restless):
+        async def on_start(self, context):
+            await super().on_start(context)
+            if context.incarnation in (2, 3):
+                raise ValueError("not yet")
+
+    keeper = await keeping(system, kind=Slow, backoff=Backoff(min_s=10, jitter=0))
+    await keeper.tell(Note("a"), Boom())
+    await trio.sleep(200)
+    assert len(keeper.incarnations) == 4
+    assert keeper.aside == ["a"]
+
+
+async def test_what_was_set_aside_in_a_start_that_failed_is_not_lost(autojump_clock, system):
+    """Neither twice nor at all: the caller of the start tries again, or it is a dead letter."""
+
+    class Early(Keeper):
+        async def on_start(self, context):
+            await super().on_start(context)
+            self.stash.stash(Note("early"))
+            raise ValueError("no")
+
+    with pytest.raises(StartFailed):
+        await keeping(system, kind=Early)
+    assert lost(system) == [("early", "stash", "stopped")]
+
+
+@pytest.mark.promise("restart.failed-message-skipped")
+async def test_the_message_that_failed_does_not_come_back(autojump_clock, keeper):
+    """Those behind it do."""
+    await keeper.tell(Note("a"), Note("bad", crash), Note("b"), Open())
+    assert keeper.done == ["a"]
+    assert keeper.aside == ["b"]
+
+
+@pytest.mark.promise("restart.failed-message-skipped")
+@pytest.mark.parametrize("redeliver", [0, 2])
+async def test_a_message_that_is_set_aside_and_then_fails_has_failed(autojump_clock, system, redeliver):
+    """It is skipped, or given again as often as the spec says: not for ever, and not twice."""
+
+    class Hasty(Keeper):
+        async def receive(self, message, context):
+            self.done.append(f"{message.word} {context.incarnation}")
+            self.stash.stash(message)
+            if message.word == "bad":
+                raise ValueError("after all")
+
+    keeper = await keeping(system, kind=Hasty, redeliver=redeliver)
+    await keeper.note("bad")
+    assert keeper.done == [f"bad {number + 1}" for number in range(redeliver + 1)]
+    assert lost(system) == [("bad", "again", "poison")][: min(redeliver, 1)]
+
+
+async def test_an_error_that_is_resumed_costs_its_own_message(autojump_clock, system):
+    """The rest comes back as if nothing had happened; the caller of the failed request gets the error."""
+    keeper = await keeping(system, directives={ValueError: Directive.RESUME})
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def caller():
+            with pytest.raises(ValueError, match="crash"):
+                await keeper.ref.ask(Put("bad", crash), timeout_s=1e6)
+
+        await settled()
+        await keeper.tell(Note("a"), Note("worse", crash), Note("b"), Open())
+    assert keeper.done == ["a", "b"]
+    assert len(keeper.incarnations) == 1
+
+
+# What belongs to one incarnation
+
+
+@pytest.mark.promise("timers.die")
+async def test_a_timer_that_was_set_aside_comes_back_in_its_own_incarnation_only(autojump_clock, system):
+    """In its place; a crash forgets it, as it does timers."""
+    keeper = await restless(system)
+
+    async def with_timer():
+        await keeper.note("a")
+        await keeper.do(lambda _, context: context.set_timer("t", 1, Note("timer")))
+        await trio.sleep(2)
+        await keeper.note("b")
+
+    await with_timer()
+    assert keeper.aside == ["a", "timer", "b"]
+    await keeper.do(lambda keeper, _: keeper.stash.unstash_all())
+    assert keeper.aside == ["a", "timer", "b"]
+    await keeper.tell(Boom())
+    assert keeper.aside == ["a", "b"]
+    assert lost(system) == []
+
+
+async def test_a_timer_that_crashed_the_actor_when_it_came_back_is_not_given_again(autojump_clock, system):
+    """It belonged to the incarnation that set it, wherever it waited."""
+    keeper = await keeping(system, redeliver=3)
+    await keeper.do(lambda _, context: context.set_timer("t", 1, Note("timer", crash)))
+    await trio.sleep(2)
+    await keeper.tell(Open())
+    assert len(keeper.incarnations) == 2
+    assert not keeper.stash
+    assert lost(system) == []
+
+
+async def test_a_notice_that_was_set_aside_is_forgotten_with_its_watch(autojump_clock, system):
+    """The next incarnation watches for itself, or does not."""
+    keeper = await restless(system)
+    patient = await system.spawn(player("patient", restart=Restart.TEMPORARY))
+    await keeper.do(lambda _, context: context.watch(patient))
+    await patient.stop()
+    await settled()
+    assert list(keeper.stash) == [Terminated(patient, Shutdown())]
+    await keeper.tell(Boom())
+    assert not keeper.stash
+    assert lost(system) == []
+
+
+async def test_a_message_kept_while_a_timer_is_handled_lasts(autojump_clock, system):
+    """It is the timer's own message that is forgotten."""
+
+    class Timed(Restless):
+        async def receive(self, message, context):
+            if message == "timer":
+                self.stash.stash(Note("held back"))
+            else:
+                await super().receive(message, context)
+
+    keeper = await keeping(system, kind=Timed)
+    await keeper.do(lambda _, context: context.set_timer("t", 1, "timer"))
+    await trio.sleep(2)
+    await keeper.tell(Boom())
+    assert keeper.aside == ["held back"]
+
+
+async def test_what_the_actor_made_itself_need_not_last(autojump_clock, system):
+    """If it says so; it comes back as any other."""
+    keeper = await restless(system)
+    await keeper.do(lambda keeper, _: keeper.stash.stash(Note("own"), lasting=False))
+    await keeper.note("a")
+    await keeper.do(lambda keeper, _: keeper.stash.unstash_all())
+    assert keeper.aside == ["own", "a"]
+    await keeper.tell(Boom())
+    assert keeper.aside == ["a"]
+
+
+@pytest.mark.promise("watch.tables-empty")
+async def test_a_stash_is_of_no_use_when_its_incarnation_is_over(autojump_clock, system):
+    """It is empty, refuses messages, and takes nothing from the next one."""
+    keeper = await restless(system)
+    contexts = []
+    await keeper.do(lambda _, context: contexts.append(context))
+    await keeper.tell(Note("a"), Boom())
+    old = keeper.incarnations[0].stash
+    assert len(old) == 0
+    with pytest.raises(ActorDied, match="/test/keeper"):
+        old.stash(Note("late"))
+    with pytest.raises(ActorDied, match="/test/keeper"):
+        Stash(contexts[0])
+    old.unstash_all()
+    old.clear()
+    assert keeper.aside == ["a"]
+
+
+async def test_a_stop_hook_may_set_a_message_aside(autojump_clock, system):
+    """For the next incarnation, or for the dead letters."""
+
+    class Careful(Restless):
+        async def on_stop(self, context, reason):
+            if context.incarnation == 1:
+                self.stash.stash(Note("unfinished"))
+
+    keeper = await keeping(system, kind=Careful)
+    await keeper.tell(Boom())
+    assert keeper.aside == ["unfinished"]
+
+
+async def test_a_sibling_that_starts_again_with_the_others_keeps_what_it_has(autojump_clock, system):
+    """It did not fail itself."""
+    keeper = await keeping(system)
+    group = await system.spawn(player("group", supervision=Supervision(strategy=Strategy.ONE_FOR_ALL)))
+
+    async def populate(context):
+        keeper.ref = await context.spawn(ChildSpec("keeper", keeper.make))
+        await context.spawn(player("sibling"))
+
+    await group.ask(Run(populate))
+    await keeper.note("a")
+    group.children()[1].tell(Boom())
+    await settled()
+    assert len(keeper.incarnations) == 3
+    assert keeper.aside == ["a"]
