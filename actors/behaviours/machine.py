@@ -1,0 +1,211 @@
+"""A state machine: one function a state, and what goes with a change from one to the next.
+
+1. A change takes effect when the event in work is done: the state timeout ends, the events that were postponed come
+   back, and the new state is entered.
+2. What was postponed comes back in the order in which it first was, each event in a turn of its own, after timers and
+   notices and before every other message.
+3. What a state inserts is part of the message it follows: it comes before all others, and ends with that message when
+   it fails, or is cancelled because its caller leaves.
+4. An event timeout ends with the next event, whatever it is; a state timeout is never received in another state.
+5. A new incarnation begins in the initial state. What was postponed is the first that it gets, but for what the machine
+   inserted itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from enum import Enum
+from typing import Any, ClassVar
+
+from actors.actor import Actor, Context
+from actors.errors import InvalidSpec
+from actors.interception import Receive
+from actors.stash import STASH_CAPACITY, Stash
+
+from .states import Entered as Entered
+from .states import EventTimeout as EventTimeout
+from .states import OutOfTurn as OutOfTurn
+from .states import StateTimeout as StateTimeout
+from .states import TransitionRefused as TransitionRefused
+from .states import Transitions as Transitions
+from .states import check_table, check_transition, state_name, wants_entry
+from .states import on_entry as on_entry
+
+
+class _Turn(Enum):
+    """What the machine is doing."""
+
+    NOTHING = "nothing"
+    START = "start"
+    EVENT = "event"
+    ENTRY = "entry"
+
+
+class Machine(Actor):
+    """States are methods, functions or objects, called as `await state(event, context)`; `initial` says the first.
+
+    What a state does not know belongs into `context.unhandled`. Named timeouts, which outlast changes of state, are the
+    actor's own: `Context.set_timer`. Raises `InvalidSpec` when a class is made with a table that has a gap.
+    """
+
+    transitions: ClassVar[Transitions | None] = None
+    """The names of the states each state may change to; None allows all."""
+    postponed_capacity: ClassVar[int] = STASH_CAPACITY
+    """How many events may be postponed at a time."""
+
+    postponed: Stash
+    """The events that wait for another state."""
+    _state: Receive | None = None
+    _next: Receive | None = None
+    _turn: _Turn = _Turn.NOTHING
+    _postponing: bool = False
+    _silence: EventTimeout | None = None
+    _inserted: deque[object]
+    _timeouts: dict[type, tuple[float, StateTimeout | EventTimeout]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.transitions is not None:
+            check_table(cls.transitions)
+
+    async def initial(self, context: Context) -> Receive:
+        """Runs at the start, in the place of `on_start`: get ready and return the first state."""
+        raise NotImplementedError(f"{type(self).__name__} has no initial state: override `initial`")
+
+    @property
+    def state(self) -> str:
+        """The name of the current state; empty before the first."""
+        return "" if self._state is None else state_name(self._state)
+
+    def report_state(self) -> object:
+        """The name of the state comes first in a crash report."""
+        return {"state": self.state, "attributes": super().report_state()}
+
+    # What a state may do
+
+    def become(self, state: Receive, *, reenter: bool = False) -> None:
+        """Change to this state when the event in work is done; the last one named counts.
+
+        The same state is no change, unless it is to be left and entered again with `reenter`. Raises
+        `TransitionRefused`, and `OutOfTurn` elsewhere than in the handling of an event.
+        """
+        self._check_turn("become", _Turn.EVENT)
+        if state == self._state and not reenter:
+            self._next = None
+            return
+        if self.transitions is not None:
+            check_transition(self.transitions, self.state, state_name(state))
+        self._next = state
+
+    def postpone(self) -> None:
+        """Have the event in work again after the next change of state.
+
+        Raises `StashFull` when `postponed_capacity` events wait, and `OutOfTurn` as `become` does.
+        """
+        self._check_turn("postpone", _Turn.EVENT)
+        self.postponed.check_room()
+        self._postponing = True
+
+    def next_event(self, event: object) -> None:
+        """Insert an event of the machine's own: it comes before all others; several come in their order."""
+        self._check_turn("next_event", *_IN_TURN)
+        self._inserted.append(event)
+
+    def state_timeout(self, delay_s: float, content: object = None) -> None:
+        """Receive `StateTimeout(content)` after `delay_s` seconds in the state that is current after this event.
+
+        Replaces the one before; an infinite delay takes it back.
+        """
+        self._check_turn("state_timeout", *_IN_TURN)
+        self._timeouts[StateTimeout] = (delay_s, StateTimeout(content))
+
+    def event_timeout(self, delay_s: float, content: object = None) -> None:
+        """Receive `EventTimeout(content)` after `delay_s` seconds without any event, from the end of this one on."""
+        self._check_turn("event_timeout", *_IN_TURN)
+        self._timeouts[EventTimeout] = (delay_s, EventTimeout(content))
+
+    def _check_turn(self, verb: str, *turns: _Turn) -> None:
+        if self._turn not in turns:
+            raise OutOfTurn(verb)
+
+    # What the machine does
+
+    async def on_start(self, context: Context) -> None:
+        """Enter the initial state. Override `initial` instead."""
+        self.postponed = Stash(context, self.postponed_capacity)
+        self._inserted = deque()
+        self._timeouts = {}
+        self._turn = _Turn.START
+        first = await self.initial(context)
+        self._turn = _Turn.NOTHING
+        if self.transitions is not None and state_name(first) not in self.transitions:
+            raise InvalidSpec("transitions", f"has no row for {state_name(first)}, the initial state")
+        await self._enter(first, None, context)
+        await self._take_inserted(context)
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Give the message to the current state, as an event, and do what follows from it."""
+        if self._silence is not None and message is self._silence and self._events_wait(context):
+            return
+        self._inserted = deque()
+        await self._offer(message, context)
+        await self._take_inserted(context)
+
+    async def _take_inserted(self, context: Context) -> None:
+        while self._inserted:
+            event = self._inserted.popleft()
+            later, self._inserted = self._inserted, deque()
+            await self._offer(event, context, lasting=False)
+            self._inserted.extend(later)
+
+    async def _offer(self, event: object, context: Context, *, lasting: bool = True) -> None:
+        """Let the current state handle one event, and change the state if it says so."""
+        if self._state is None:  # `on_start` was overridden
+            raise OutOfTurn("receive")
+        if self._silence is not None:
+            context.cancel_timer(EventTimeout)
+            self._silence = None
+        self._timeouts.clear()
+        self._next, self._postponing = None, False
+        await self._run(self._state, event, context, _Turn.EVENT)
+        if self._postponing:
+            self.postponed.stash(event, lasting=lasting)
+        if self._next is None:
+            self._set_timeouts(context)
+        else:
+            context.cancel_timer(StateTimeout)
+            self.postponed.unstash_all()
+            await self._enter(self._next, self.state, context)
+
+    async def _enter(self, state: Receive, previous: str | None, context: Context) -> None:
+        self._state = state
+        try:
+            if wants_entry(state):
+                await self._run(state, Entered(previous), context, _Turn.ENTRY)
+        finally:
+            self._set_timeouts(context)
+
+    async def _run(self, state: Receive, event: object, context: Context, turn: _Turn) -> None:
+        self._turn = turn
+        try:
+            await state(event, context)
+        finally:
+            self._turn = _Turn.NOTHING
+
+    def _set_timeouts(self, context: Context) -> None:
+        for kind, (delay_s, event) in self._timeouts.items():
+            if delay_s == math.inf:
+                context.cancel_timer(kind)
+                continue
+            context.set_timer(kind, delay_s, event)
+            if isinstance(event, EventTimeout):
+                self._silence = event
+        self._timeouts.clear()
+
+    def _events_wait(self, context: Context) -> bool:
+        """Whether there are events that go before an event timeout, and end it."""
+        return self.postponed.returning > 0 or any(lane.depth for lane in context.ref.statistics().values())
+
+
+_IN_TURN = (_Turn.START, _Turn.EVENT, _Turn.ENTRY)

@@ -1,0 +1,96 @@
+"""What a state machine is made of besides its states: their names, the table between them, the events of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+from attrs import define, field, frozen
+
+from actors.errors import ActorError, InvalidSpec
+from actors.interception import Receive
+
+F = TypeVar("F", bound=Callable[..., Any])
+_ENTRY = "__actor_on_entry__"
+
+Transitions = Mapping[str, Collection[str]]
+"""For each state, by name, the states it may change to; itself only if it may be entered again."""
+
+
+@frozen
+class Entered:
+    """The state is current from now on; `previous` is the name of the one before, None at the start."""
+
+    previous: str | None
+
+
+@frozen
+class StateTimeout:
+    """The state was not left for as long as `Machine.state_timeout` said; `content` is what was given there."""
+
+    content: Any = field(default=None, repr=False)
+
+
+@frozen
+class EventTimeout:
+    """No event came for as long as `Machine.event_timeout` said; `content` is what was given there."""
+
+    content: Any = field(default=None, repr=False)
+
+
+@define
+class TransitionRefused(ActorError, LookupError):
+    """The machine's `transitions` do not lead from `state` to `target`. The machine is still in `state`."""
+
+    state: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"no transition leads from {self.state} to {self.target}"
+
+
+@define
+class OutOfTurn(ActorError, RuntimeError):
+    """Something that belongs into a state's handling of an event was done elsewhere: on entry, or in another task."""
+
+    verb: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} is for a state that handles an event"
+
+
+def on_entry(state: F) -> F:
+    """Let a state, a function or a class of state objects, receive `Entered` when it becomes current.
+
+    In answer to it, the state may do all that it may do with an event, but `become` and `postpone`.
+    """
+    setattr(state, _ENTRY, True)
+    return state
+
+
+def wants_entry(state: Receive) -> bool:
+    """Whether the state is marked with `on_entry`."""
+    return bool(getattr(state, _ENTRY, False))
+
+
+def state_name(state: Receive) -> str:
+    """The name of a state: its function's, or for an object its `name`, or that of its class."""
+    for attribute in ("__name__", "name"):
+        name = getattr(state, attribute, None)
+        if isinstance(name, str):
+            return name
+    return type(state).__name__
+
+
+def check_table(transitions: Transitions) -> None:
+    """Raise `InvalidSpec` for a table that leads to a state it has no row for."""
+    for state, targets in transitions.items():
+        missing = [targets] if isinstance(targets, str) else sorted(set(targets) - set(transitions))
+        if missing:
+            raise InvalidSpec("transitions", f"{state} leads to {missing[0]!r}, which has no row of its own")
+
+
+def check_transition(transitions: Transitions, state: str, target: str) -> None:
+    """Raise `TransitionRefused` unless the table leads from one to the other."""
+    if target not in transitions.get(state, ()):
+        raise TransitionRefused(state, target)

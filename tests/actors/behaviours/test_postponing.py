@@ -1,0 +1,349 @@
+"""Events that a state machine puts off until it is in another state."""
+
+import pytest
+import trio
+from attrs import frozen
+
+from actors import ActorCrashed, ActorDied, Ask, AskTimeout, Directive, Restart, StopMode
+from actors.behaviours.machine import Entered, StateTimeout, on_entry
+from actors.stash import StashFull
+from tests.actors.behaviours.lights import Light, Note, Query, doing, start, to
+from tests.actors.troupe import settled
+
+
+@pytest.fixture
+async def light(system):
+    """A light that is red."""
+    return await start(system)
+
+
+async def test_postponed_events_come_back_after_a_change_in_order_and_before_the_mailbox(autojump_clock, light):
+    """The oldest first."""
+    for event in (Note("a", "red"), Note("b", "red"), Note("go", then=to("dark")), Note("c")):
+        light.ref.tell(event)
+    await settled()
+    assert light.news() == ["not a in red", "not b in red", "go", "a", "b", "c"]
+
+
+async def test_an_event_postponed_again_keeps_its_place(autojump_clock, light):
+    """Through any number of states."""
+    await light.tell(Note("a", "red dark"), Note("b", "red"), Note("c", "red dark"), Note("go", then=to("dark")))
+    assert light.news()[3:] == ["go", "not a in dark", "b", "not c in dark"]
+    await light.tell(Note("d", "dark"), Note("go", then=to("green")))
+    assert light.news() == ["not d in dark", "go", "dark -> green", "a", "c", "d"]
+
+
+async def test_a_change_in_the_midst_of_the_replay_starts_it_over(autojump_clock, light):
+    """With the oldest event that still waits: the new state may want it."""
+    await light.tell(Note("a", "red dark"), Note("b", "red", then=to("green")), Note("c", "red"))
+    light.news()
+    await light.do(to("dark"))
+    assert light.news() == ["not a in dark", "b", "dark -> green", "a", "c"]
+
+
+async def test_an_event_can_change_the_state_and_be_postponed_into_it(autojump_clock, light):
+    """The new state gets it first."""
+
+    class Opening(Light):
+        async def red(self, event, context):
+            if event == "open":
+                self.diary.append("open")
+                self.postpone()
+                self.become(self.green)
+            else:
+                await super().red(event, context)
+
+        @on_entry
+        async def green(self, event, context):
+            self.diary.append(event if isinstance(event, str) else type(event).__name__)
+
+    system = await light.do(lambda _, context: context.system)
+    opening = await start(system, Opening, name="opening")
+    await opening.tell("open", "next")
+    assert opening.news() == ["open", "Entered", "open", "next"]
+
+
+async def test_a_long_chain_of_changes_in_a_replay_uses_no_stack(autojump_clock, system):
+    """A thousand postponed events, each of which changes the state."""
+    light = await start(system)
+    for number in range(1000):
+        light.ref.tell(Note(str(number), "red", then=to("green" if number % 2 else "dark")))
+    await light.tell(Note("go", then=to("green")))
+    written = [word for word in light.news() if word.isdigit()]
+    assert written == [str(number) for number in range(1000)]
+
+
+async def test_the_postponed_events_are_bounded(autojump_clock, system):
+    """One too many is an error where it is postponed, and nothing is lost."""
+
+    class Small(Light):
+        postponed_capacity = 2
+
+        async def anywhere(self, event, context):
+            try:
+                await super().anywhere(event, context)
+            except StashFull as error:
+                self.diary.append(str(error))
+
+    light = await start(system, Small)
+    await light.tell(*(Note(word, "red") for word in "abc"))
+    assert light.news()[-1] == "/test/light: the stash holds 2 messages and is full"
+    await light.do(to("dark"))
+    assert light.news() == ["a", "b"]
+
+
+async def test_a_request_given_up_while_it_is_postponed_does_not_come_back(autojump_clock, light):
+    """Its caller is gone."""
+    with pytest.raises(AskTimeout):
+        await light.ref.ask(Query(), timeout_s=1)
+    assert await light.do(lambda machine, _: len(machine.postponed)) == 0
+
+
+@pytest.mark.promise("watch.tables-empty", "stop.queue")
+async def test_a_machine_that_ends_loses_no_postponed_event_unseen(autojump_clock, system):
+    """Callers are told, the others become dead letters."""
+    light = await start(system)
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def caller():
+            with pytest.raises(ActorDied):
+                await light.ref.ask(Query(), timeout_s=1e6)
+
+        await light.tell(Note("a", "red"))
+        await light.ref.stop()
+    assert [(letter.message.word, letter.lane, letter.why) for letter in system.dead_letters] == [
+        ("a", "stash", "stopped")
+    ]
+
+
+async def test_a_machine_that_stops_itself_takes_no_further_postponed_event(autojump_clock, system):
+    """The event in work is finished, the others are not begun."""
+    light = await start(system, restart=Restart.TEMPORARY)
+    await light.tell(*(Note(word, "red", then=lambda _, context: context.stop()) for word in "ab"))
+    light.news()
+    await light.tell(Note("go", then=to("dark")))
+    assert not light.ref.alive
+    assert light.news() == ["go", "a"]
+    assert [letter.message.word for letter in system.dead_letters] == ["b"]
+
+
+@pytest.mark.promise("bitten.three-stops")
+async def test_draining_takes_what_comes_back_and_gives_up_what_still_waits_for_another_state(autojump_clock, system):
+    """The latter becomes dead letters."""
+    light = await start(system)
+    await light.tell(Note("a", "red"), Note("b", "red dark"))
+    light.news()
+    light.ref.tell(Note("go", then=to("dark")))
+    await light.ref.stop(StopMode.AFTER_DRAIN)
+    assert light.news() == ["go", "a", "not b in dark"]
+    assert [(letter.message.word, letter.lane) for letter in system.dead_letters] == [("b", "stash")]
+
+
+@pytest.mark.promise("bitten.three-stops")
+async def test_a_stop_after_the_message_begins_no_postponed_event(autojump_clock, system):
+    """They are events like any other, and not part of the one that changed the state."""
+
+    class Slow(Light):
+        async def red(self, event, context):
+            await super().red(event, context)
+            if event.word == "go":
+                await trio.sleep(1)
+
+    light = await start(system, Slow)
+    await light.tell(Note("a", "red"), Note("go", then=to("dark")))
+    light.news()
+    await light.ref.stop(StopMode.AFTER_MESSAGE)
+    assert light.news() == []
+    assert [letter.message.word for letter in system.dead_letters] == ["a"]
+
+
+@pytest.mark.promise("peers.restart-gap")
+async def test_a_crash_starts_over_in_the_initial_state_with_what_was_postponed(autojump_clock, system, events):
+    """It is the first that the new incarnation gets; the report names the state of the old one."""
+    light = await start(system)
+    await light.tell(Note("go", then=to("green")), Note("a", "green"), Note("b", "green red"))
+    light.news()
+    for event in (Note("boom", then=lambda *_: 1 / 0), Note("c")):
+        light.ref.tell(event)
+    await settled()
+    assert light.news() == ["boom", "None -> red", "a", "not b in red", "c"]
+    assert not list(system.dead_letters)
+    crashed = next(event for event in events if isinstance(event, ActorCrashed))
+    assert "'state': 'green'" in crashed.state
+
+
+@pytest.mark.promise("report.crash-once")
+async def test_a_crash_names_the_event_that_came_back(autojump_clock, system, events):
+    """It fails in a turn of its own, and the others come again in the next incarnation."""
+
+    @frozen
+    class Bad(Note):
+        """Named in the report."""
+
+    light = await start(system)
+    await light.tell(Bad("a", "red", then=lambda *_: 1 / 0), Note("b", "red"), Note("go", then=to("dark")))
+    assert light.news() == ["not a in red", "not b in red", "go", "a", "None -> red", "not b in red"]
+    assert [event.message_type for event in events if isinstance(event, ActorCrashed)] == ["Bad"]
+
+
+async def test_a_crash_on_entry_fails_the_event_that_led_there(autojump_clock, system):
+    """What was postponed before outlives it."""
+
+    class Fragile(Light):
+        @on_entry
+        async def green(self, event, context):
+            raise ValueError("fragile")
+
+    light = await start(system, Fragile)
+    await light.tell(Note("a", "red"), Note("go", then=to("green")))
+    assert light.news() == ["not a in red", "go", "None -> red", "not a in red"]
+
+
+async def test_an_event_of_the_machines_own_is_forgotten_with_its_incarnation(autojump_clock, system):
+    """Also when it was postponed: it is no message, and nobody sent it."""
+    light = await start(system)
+    await light.do(lambda machine, _: machine.next_event(Note("own", "red")))
+    await light.tell(Note("a", "red"), Note("boom", then=lambda *_: 1 / 0))
+    assert light.news()[2:] == ["boom", "None -> red", "not a in red"]
+    assert not list(system.dead_letters)
+
+
+async def test_a_timeout_that_was_postponed_is_forgotten_with_its_incarnation(autojump_clock, system):
+    """As timers are; until then it comes back as any other event."""
+
+    class Busy(Light):
+        async def red(self, event, context):
+            if isinstance(event, StateTimeout):
+                self.postpone()
+            else:
+                await super().red(event, context)
+
+    light = await start(system, Busy)
+    for then in (to("dark"), lambda *_: 1 / 0):
+        await light.do(lambda machine, _: machine.state_timeout(1, "late"))
+        await trio.sleep(2)
+        await light.tell(Note("go", then=then))
+        await light.tell(Note("back", then=to("red")))
+    news = [word for word in light.news() if word.startswith("StateTimeout")]
+    assert news == [f"StateTimeout late in dark at {trio.current_time() - 2:g}"]
+
+
+async def test_a_machine_that_resumes_goes_on_with_what_was_postponed(autojump_clock, system):
+    """Behind the event that failed, and before any other."""
+    light = await start(system, directives={ZeroDivisionError: Directive.RESUME})
+    await light.tell(Note("a", "red", then=lambda *_: 1 / 0), Note("b", "red"))
+    light.news()
+    for event in (Note("go", then=to("dark")), Note("c"), Note("d")):
+        light.ref.tell(event)
+    await settled()
+    assert light.news() == ["go", "a", "b", "c", "d"]
+    assert await light.state() == "dark"
+    assert not list(system.dead_letters)
+
+
+async def test_a_machine_that_resumes_goes_on_without_a_further_message(autojump_clock, system):
+    """Nothing that was postponed waits for one."""
+    light = await start(system, directives={ZeroDivisionError: Directive.RESUME})
+    await light.tell(*(Note(word, "red", then=lambda *_: 1 / 0) for word in "abc"))
+    light.news()
+    await light.tell(Note("go", then=to("dark")))
+    assert light.news() == ["go", "a", "b", "c"]
+
+
+async def test_an_event_that_failed_changes_nothing_when_the_machine_resumes(autojump_clock, system):
+    """Its change, its timeouts, its inserted events go with it."""
+    light = await start(system, directives={ZeroDivisionError: Directive.RESUME})
+    await light.tell(
+        Note(
+            "a",
+            then=doing(
+                to("green"),
+                lambda machine, _: machine.state_timeout(1),
+                lambda machine, _: machine.next_event(Note("never")),
+                lambda machine, _: machine.postpone(),
+                lambda *_: 1 / 0,
+            ),
+        ),
+        Note("b"),
+    )
+    await trio.sleep(5)
+    assert light.news() == ["a", "b"]
+    assert await light.state() == "red"
+
+
+async def test_an_entry_that_fails_keeps_nothing_back_when_the_machine_resumes(autojump_clock, system):
+    """The state has changed: what was postponed comes back, and the timeouts run."""
+
+    class Fragile(Light):
+        @on_entry
+        async def green(self, event, context):
+            if isinstance(event, Entered):
+                raise ZeroDivisionError
+            await self.anywhere(event, context)
+
+    light = await start(system, Fragile, directives={ZeroDivisionError: Directive.RESUME})
+    await light.tell(Note("a", "red"))
+    await light.tell(Note("go", then=doing(to("green"), lambda machine, _: machine.state_timeout(5))))
+    begin = trio.current_time()
+    await trio.sleep(6)
+    assert light.news() == ["not a in red", "go", "a", f"StateTimeout None in green at {begin + 5:g}"]
+
+
+class Leave(Ask[None]):
+    """Leads into the dark, and is never answered."""
+
+
+class Patient(Light):
+    """Waits when it is told to, and leaves for the dark."""
+
+    async def red(self, event, context):
+        if isinstance(event, Leave):
+            self.become(self.dark)
+            self.state_timeout(30, "dark")
+        else:
+            await super().red(event, context)
+
+    @on_entry
+    async def dark(self, event, context):
+        if isinstance(event, Entered | Query) or event == Note("slow", "red"):
+            await trio.sleep(10)
+        await super().dark(event, context)
+
+
+async def ask(light, request, patience_s):
+    """Ask, and leave after a while."""
+    with trio.move_on_after(patience_s):
+        await light.ref.ask(request, timeout_s=100)
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+@pytest.mark.parametrize("patience_s", [3, 15])
+async def test_a_caller_that_leaves_does_not_cut_short_what_its_request_set_off(autojump_clock, system, patience_s):
+    """Whether it leaves while the new state is entered, or later."""
+    light = await start(system, Patient)
+    await light.tell(Note("a", "red"), Note("slow", "red"), Note("b", "red"))
+    light.news()
+    begin = trio.current_time()
+    await ask(light, Leave(), patience_s)
+    await trio.sleep(60)
+    entered = [] if patience_s == 3 else ["red -> dark"]
+    timeout_at = begin + 30 + min(patience_s, 10)
+    assert light.news() == [*entered, "a", "slow", "b", f"StateTimeout dark in dark at {timeout_at:g}"]
+    assert not list(system.dead_letters)
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_a_caller_that_leaves_cuts_its_postponed_request_short_and_no_other(autojump_clock, system):
+    """Each comes back in a turn of its own."""
+    light = await start(system, Patient)
+    begin, times = trio.current_time(), []
+    async with trio.open_nursery() as nursery:
+        await light.tell(Note("a", "red"))
+        nursery.start_soon(ask, light, Query(), 15)
+        await settled()
+        await light.tell(Note("b", "red", then=lambda *_: times.append(trio.current_time())))
+        await light.tell(Note("go", then=to("dark")))
+    await settled()
+    assert light.news()[2:] == ["go", "red -> dark", "a", "b"]
+    assert times == [begin + 15]

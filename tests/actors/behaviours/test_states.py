@@ -1,0 +1,87 @@
+"""States: the table between them, their names, their errors."""
+
+import pickle
+from typing import ClassVar
+
+import pytest
+
+from actors import Crashed, InvalidSpec, Restart, StartFailed
+from actors.behaviours.becoming import TooManyBehaviours
+from actors.behaviours.machine import OutOfTurn, TransitionRefused
+from actors.behaviours.states import check_table, check_transition
+from tests.actors.behaviours.lights import Light, Note, start, to
+
+
+class OneWay(Light):
+    transitions: ClassVar = {"red": {"green"}, "green": {"dark", "green"}, "dark": ()}
+
+
+async def test_a_table_is_kept_to(autojump_clock, system):
+    """A change it does not know is refused, and the machine stays where it is."""
+    light = await start(system, OneWay)
+
+    def refused(machine, _):
+        with pytest.raises(TransitionRefused, match="no transition leads from red to dark") as caught:
+            machine.become(machine.dark)
+        return caught.value
+
+    assert isinstance(await light.do(refused), LookupError)
+    assert await light.state() == "red"
+    await light.do(to("green"))
+    await light.do(to("green", reenter=True))
+    await light.do(to("dark"))
+    assert light.news() == ["red -> green", "green -> green"]
+    assert await light.state() == "dark"
+
+
+async def test_a_refused_change_that_nobody_catches_is_a_crash(autojump_clock, system):
+    """In the state it was in."""
+    light = await start(system, OneWay, restart=Restart.TEMPORARY)
+    await light.tell(Note("go", then=to("dark")))
+    exit_ = await light.ref.wait_stopped()
+    assert isinstance(exit_, Crashed)
+    assert isinstance(exit_.error, TransitionRefused)
+
+
+def test_a_table_with_a_gap_is_refused_when_the_class_is_made():
+    """Every target needs a row: a name with a typing error has none."""
+    with pytest.raises(InvalidSpec, match="red leads to 'grene', which has no row of its own"):
+
+        class Gap(Light):
+            transitions: ClassVar = {"red": {"grene"}, "green": {"red"}}
+
+
+def test_a_table_that_gives_a_word_for_a_row_is_refused():
+    """It would be read letter by letter."""
+    with pytest.raises(InvalidSpec, match="transitions"):
+        check_table({"a": "b", "b": "a"})
+
+
+async def test_an_initial_state_the_table_does_not_know_is_refused(autojump_clock, system):
+    """At the start."""
+
+    class Off(OneWay):
+        async def initial(self, context):
+            return self.anywhere
+
+    with pytest.raises(StartFailed, match="has no row for anywhere, the initial state"):
+        await start(system, Off)
+
+
+def test_a_table_can_be_checked_without_a_machine():
+    """It is plain data."""
+    table = {"a": {"b"}, "b": {"a", "b"}}
+    check_table(table)
+    check_transition(table, "a", "b")
+    with pytest.raises(TransitionRefused):
+        check_transition(table, "a", "a")
+    with pytest.raises(TransitionRefused):
+        check_transition(table, "c", "a")
+
+
+@pytest.mark.parametrize("error", [TransitionRefused("a", "b"), OutOfTurn("become"), TooManyBehaviours("/a", 3)])
+def test_the_errors_survive_pickling(error):
+    """With what they say."""
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
