@@ -22,6 +22,7 @@ from .errors import IntensityExceeded as IntensityExceeded
 from .errors import InvalidSpec as InvalidSpec
 from .errors import MailboxFull as MailboxFull
 from .errors import NoSuchChild as NoSuchChild
+from .errors import NotEntered as NotEntered
 from .errors import NotSupervising as NotSupervising
 from .errors import RaisedBaseException as RaisedBaseException
 from .errors import SelfCall as SelfCall

@@ -142,9 +142,8 @@ class Call:
         return trio.lowlevel.Abort.SUCCEEDED
 
     def _take_back(self) -> None:
-        if self.target.current is not self.request:
-            self.target.withdraw(self.request)
-        elif not self.request.must_finish:
+        self.target.withdraw(self.request)
+        if self.target.current is self.request and not self.request.must_finish:
             self.target.skip(self.request)
 
 

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from .ask import Call
     from .family import Family
     from .history import Incident
-    from .letters import Redelivery
-    from .stash import Kept, Stash
+    from .stash import Kept, Returning, Stash
     from .system import ActorSystem
     from .tasks import OwnedTasks
     from .timers import Timer
@@ -68,8 +67,8 @@ class Cell:
     __slots__ = (
         "actor", "again", "born", "buried", "calls", "context", "control", "current", "dead", "dead_waiters",
         "declined", "down_waiters", "exit", "failures", "family", "fault", "final", "grace", "grouped", "history",
-        "host", "incarnation", "killed", "kind", "last_error", "leaving", "mailbox", "mode", "on_control", "pact",
-        "path", "redelivery", "ref", "restarts", "retry", "scope", "since", "skipping", "spec", "start_error",
+        "host", "incarnation", "kept_now", "killed", "kind", "last_error", "leaving", "mailbox", "mode", "on_control",
+        "pact", "path", "ref", "restarts", "retry", "scope", "since", "skipping", "spec", "start_error",
         "start_waiters", "stashes", "state", "static", "stop_reason", "system", "task", "tasks", "timers", "up",
         "watchers", "watching",
     )  # fmt: skip
@@ -96,9 +95,8 @@ class Cell:
     exit: Exit | None
     last_error: str | None
     history: deque[Incident] | None
-    redelivery: Redelivery | None
-    again: deque[Kept] | None
-    """What was set aside and comes back now, before what waits in the mailbox."""
+    again: Returning | None
+    """What comes back now, before what waits in the mailbox: it was set aside, or an incarnation crashed on it."""
     calls: dict[Call, None] | None
     watchers: dict[Cell, bool] | None
     """Who watches, and whether they want to hear of restarts."""
@@ -124,6 +122,8 @@ class Cell:
     grace: Timer | None
     current: object
     """The message in work, or None."""
+    kept_now: Kept | None
+    """What the message in work was set aside as, if it was."""
     on_control: bool
     """Whether the message in work came before all lanes."""
     pact: ActorRef | None
@@ -152,7 +152,7 @@ class Cell:
         self.incarnation = self.restarts = self.failures = 0
         self.since = system.timers.now()
         self.born = self.buried = self.grouped = False
-        self.exit = self.last_error = self.history = self.redelivery = self.again = self.calls = self.watchers = None
+        self.exit = self.last_error = self.history = self.again = self.calls = self.watchers = None
         self.start_waiters = self.down_waiters = self.dead_waiters = self.dead = None
         self.start_error = self.retry = self.control = None
         self._reset()
@@ -161,7 +161,7 @@ class Cell:
         """Forget what belongs to one incarnation."""
         self.actor = self.context = self.task = self.tasks = self.family = None
         self.watching = self.timers = self.stashes = self.grace = None
-        self.current = self.pact = self.fault = self.mode = None
+        self.current = self.kept_now = self.pact = self.fault = self.mode = None
         self.scope = trio.CancelScope()
         self.stop_reason = NORMAL
         self.up = self.killed = self.declined = self.leaving = self.final = self.on_control = self.skipping = False
@@ -290,13 +290,13 @@ class Cell:
         letters.fail_calls_in_work(self, reason)
         if self.spec.redeliver and reason.abnormal:
             letters.keep_for_redelivery(self, reason)
+        if self.again is not None:
+            self.again.in_work = None
 
     def bury(self, reason: Exit) -> None:
         """End for good. The host has freed the name already."""
         self.buried = True
         self.exit = reason
-        if self.redelivery is not None:
-            letters.set_aside(self, "stopped")
         if self.again is not None:
             bury_kept(self)
         self.control = None

@@ -21,6 +21,7 @@ from .exits import SHUTDOWN, Exit
 from .lifecycle import State, Step, StopMode
 from .records import ActorLingers
 from .spec import SUPERVISOR_SHUTDOWN_S, WORKER_SHUTDOWN_S
+from .stash import take_out_failed
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -83,7 +84,9 @@ def goes_on(cell: Cell) -> bool:
     if not cell.skipping or cell.killed or cell.fault is not None or cell.mode is StopMode.NOW:
         return False
     cell.skipping = False
-    cell.current = None
+    cell.current = cell.kept_now = None
+    if cell.again is not None:
+        cell.again.in_work = None
     cell.scope = trio.CancelScope()
     return True
 
@@ -141,6 +144,8 @@ def resume(cell: Cell, error: Exception) -> None:
     """Go on after an error: its message is skipped, and its caller told."""
     cell.last_error = cell.system.redacted(text_of(error))
     cell.host.resumed(cell, error)
+    if cell.kept_now is not None:
+        take_out_failed(cell)
     if isinstance(cell.current, Ask):
         letters.refuse(cell.current, error)
 

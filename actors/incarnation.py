@@ -137,7 +137,7 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
             await _drain_lanes(cell, receive, context)
         if cell.skipping:
             return
-        cell.current = None
+        cell.current = cell.kept_now = None
         if idle is not None:
             await idle(context)
         if cell.again or mailbox.has_messages():
@@ -170,17 +170,18 @@ def _resuming(cell: Cell, actor: Actor) -> Receive:
 
 
 async def _take_again(cell: Cell, receive: Receive, context: Context) -> None:
-    """One batch of what was set aside and comes back."""
+    """One batch of what comes back."""
     mailbox = cell.mailbox
     end = perf_counter() + BATCH_S
     while cell.again and not mailbox.interrupt:
-        entry = cell.again.popleft()
+        entry = cell.again.take()
         if mailbox.carrier is not None:
             mailbox.carrier.restore(entry.values)
         cell.on_control = not entry.lasting
         cell.current = entry.message
         await _receive_measured(cell, receive, entry.message, context)
         cell.on_control = False
+        cell.again.in_work = None
         if perf_counter() > end:
             return
 
@@ -232,25 +233,18 @@ def _report_held(cell: Cell, message: object, held_s: float) -> None:
 
 
 async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
-    """Serve what goes before all lanes: notices, timers, requests to a supervisor, and a message given again."""
+    """Serve what goes before all lanes: notices, timers and requests to a supervisor."""
     cell.on_control = bool(cell.control)
     if cell.control:
         end = perf_counter() + BATCH_S
         while cell.control and not (cell.skipping or ending.must_leave(cell)):
+            cell.kept_now = None
             await _serve_control(cell, receive, context, cell.control.popleft())
             if perf_counter() > end:
                 break
         if not cell.skipping:
             cell.current = None
         cell.on_control = False
-    again = cell.redelivery
-    if again is not None and again.pending and not (cell.control or cell.skipping or ending.must_leave(cell)):
-        again.pending = False
-        cell.current = again.message
-        if cell.mailbox.carrier is not None:
-            cell.mailbox.carrier.restore(again.values)
-        await _receive_measured(cell, receive, again.message, context)
-        cell.current = cell.redelivery = None
 
 
 async def _serve_control(cell: Cell, receive: Receive, context: Context, item: Any) -> None:

@@ -16,23 +16,10 @@ from .errors import ActorDied, MailboxFull
 from .exits import Crashed, Exit
 from .lanes import Lane, LaneQueue, Overflow
 from .records import DeadLetter
-from .stash import kept_by
+from .stash import Kept, bring_back, in_work, kept_by
 
 if TYPE_CHECKING:
     from .cell import Cell
-
-
-class Redelivery:
-    """A message whose handling crashed its actor, and what came of each try; `pending` while it waits for the next."""
-
-    __slots__ = ("history", "message", "pending", "values")
-
-    def __init__(self, message: object, values: tuple[Any, ...]) -> None:
-        self.message: object = message
-        self.values: tuple[Any, ...] = values
-        """Those of the context variables that came with it."""
-        self.history: tuple[str, ...] = ()
-        self.pending: bool = False
 
 
 def keep_for_redelivery(cell: Cell, reason: Exit) -> None:
@@ -43,22 +30,12 @@ def keep_for_redelivery(cell: Cell, reason: Exit) -> None:
     message = cell.current
     if message is None or cell.on_control or getattr(message, "_call", None) is not None:
         return
-    again = cell.redelivery
-    if again is None or again.message is not message:
-        carrier = cell.mailbox.carrier
-        again = cell.redelivery = Redelivery(message, () if carrier is None else carrier.capture())
-    again.history = (*again.history, cell.last_error or str(reason))
-    if len(again.history) > cell.spec.redeliver:
-        set_aside(cell, "poison")
+    entry = in_work(cell, message) or Kept(cell, message)
+    entry.history = (*entry.history, cell.last_error or str(reason))
+    if len(entry.history) > cell.spec.redeliver:
+        cell.system.dead_letter(DeadLetter(cell.path, "again", message, "poison", entry.history))
     else:
-        again.pending = True
-
-
-def set_aside(cell: Cell, why: str) -> None:
-    """Make a dead letter of the message that was to be given again."""
-    again, cell.redelivery = cell.redelivery, None
-    if again is not None:
-        cell.system.dead_letter(DeadLetter(cell.path, "again", again.message, why, again.history))
+        bring_back(cell, [entry])
 
 
 def overflow(cell: Cell, queue: LaneQueue, message: object) -> None:

@@ -60,15 +60,19 @@ _age = attrgetter("age")
 
 
 class Kept:
-    """A message set aside, and what came with it; `lasting` if the next incarnation is to have it."""
+    """A message to be had again, and what came with it; `lasting` if the next incarnation is to have it.
 
-    __slots__ = ("age", "lasting", "message", "values")
+    `history` has the errors of the incarnations that crashed on it.
+    """
+
+    __slots__ = ("age", "history", "lasting", "message", "values")
 
     def __init__(self, cell: Cell, message: object, *, lasting: bool = True) -> None:
         self.message: object = message
         self.age: int = next(_ages)
         """Its place in line: the lower, the sooner."""
         self.lasting: bool = lasting and not (cell.on_control and cell.current is message)
+        self.history: tuple[str, ...] = ()
         carrier = cell.mailbox.carrier
         self.values: tuple[Any, ...] = () if carrier is None else carrier.capture()
 
@@ -79,9 +83,9 @@ class Returning(deque[Kept]):
     in_work: Kept | None = None
     """What came back last, as long as it is in work."""
 
-    def popleft(self) -> Kept:
+    def take(self) -> Kept:
         """Remove and return the oldest: it is in work from now on."""
-        self.in_work = super().popleft()
+        self.in_work = self.popleft()
         return self.in_work
 
 
@@ -143,6 +147,9 @@ class Stash:
         self.check_room()
         entry = in_work(self._cell, message) or Kept(self._cell, message, lasting=lasting)
         _put(self.kept, [entry])
+        if self._cell.current is message:
+            self._cell.kept_now = entry
+        self._cell.mailbox.interrupt = True  # ends the batch, and with it the time in which this is the message in work
 
     def unstash_all(self) -> None:
         """Have all messages again, oldest first, after the one in work and before what waits in the mailbox."""
@@ -151,14 +158,10 @@ class Stash:
     def unstash(self, count: int) -> None:
         """As `unstash_all`, the `count` oldest messages only."""
         taken = [self.kept.popleft() for _ in range(min(count, len(self.kept)))]
-        if not taken:
-            return
-        cell = self._cell
-        if cell.again is None:
-            cell.again = Returning()
-        _put(cell.again, taken)
-        cell.mailbox.interrupt = True
-        cell.mailbox.wake()
+        if taken:
+            bring_back(self._cell, taken)
+            self._cell.mailbox.interrupt = True
+            self._cell.mailbox.wake()
 
     def clear(self) -> None:
         """Give up what is set aside: requests fail with `StashCleared`, others become dead letters, `cleared`."""
@@ -177,8 +180,15 @@ class Stash:
 
 def in_work(cell: Cell, message: object) -> Kept | None:
     """What this very message was kept as, if it is in work because it came back."""
-    entry = cell.again.in_work if isinstance(cell.again, Returning) else None
-    return entry if entry is not None and entry.message is message and cell.current is message else None
+    entry = None if cell.again is None else cell.again.in_work
+    return entry if entry is not None and entry.message is message else None
+
+
+def bring_back(cell: Cell, entries: Sequence[Kept]) -> None:
+    """Have these entries, which are in order and at least one, come back where their age says."""
+    if cell.again is None:
+        cell.again = Returning()
+    _put(cell.again, entries)
 
 
 def kept_by(cell: Cell) -> list[Kept]:
@@ -198,15 +208,33 @@ def take_out(cell: Cell, message: object) -> None:
                 queue.remove(entry)
 
 
+def take_out_failed(cell: Cell) -> None:
+    """The handling of the message in work failed: let it not come back, if it was set aside meanwhile.
+
+    Others of the same object, such as a constant that is told again and again, were told by themselves and stay.
+    """
+    entry, cell.kept_now = cell.kept_now, None
+    if entry is None:
+        return
+    for stash in cell.stashes or ():
+        if entry in stash.kept:
+            stash.kept.remove(entry)
+    if cell.again is not None and entry in cell.again:
+        cell.again.remove(entry)
+
+
 def keep_for_next(cell: Cell) -> None:
     """The incarnation is over: the next one is to have what lasts, without the message that this one failed on."""
-    if cell.exit is not None and cell.exit.abnormal and cell.current is not None:
-        take_out(cell, cell.current)
+    if cell.exit is not None and cell.exit.abnormal:
+        take_out_failed(cell)
     lasting = [entry for entry in kept_by(cell) if entry.lasting]
     for stash in cell.stashes or ():
         stash.kept.clear()
     cell.stashes = None
-    cell.again = Returning(lasting) if lasting else None
+    if cell.again is not None:
+        cell.again.clear()
+    if lasting:
+        bring_back(cell, lasting)
 
 
 def bury_kept(cell: Cell) -> None:
@@ -214,7 +242,8 @@ def bury_kept(cell: Cell) -> None:
     entries, cell.again = cell.again, None
     for entry in entries or ():
         if _call_of(entry.message) is None:
-            cell.system.dead_letter(DeadLetter(cell.path, "stash", entry.message, "stopped"))
+            lane = "again" if entry.history else "stash"
+            cell.system.dead_letter(DeadLetter(cell.path, lane, entry.message, "stopped", entry.history))
 
 
 def _call_of(message: object) -> Call | None:

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import trio
 
-from actors import Actor, ActorDied, Ask, AskCycle, AskTimeout, ChildSpec, Restart, SelfCall, StopMode
+from actors import Actor, ActorDied, Ask, AskCycle, AskTimeout, ChildSpec, Restart, SelfCall, StopMode, ending
 from tests.actors.troupe import Player, Read, Run, player, settled, sleeping
 
 
@@ -367,3 +367,81 @@ async def test_an_actor_that_asks_from_a_task_of_its_own_may_ask_itself(autojump
             await ref.ask(Read())
 
     await ref.ask(Run(ask_myself))
+
+
+async def test_an_ask_into_a_circle_of_others_freezes_nothing(autojump_clock, system):
+    """Two wait for each other until their time is up; a third that asks one of them waits as long."""
+    kept = []
+
+    class Passing(Player):
+        """Puts a request aside; gives it back to its own mailbox when it is told to."""
+
+        async def receive(self, message, context):
+            if isinstance(message, Read) and not kept:
+                kept.append(message)
+            else:
+                await super().receive(message, context)
+
+    b = await system.spawn(ChildSpec("b", Passing))
+    c = await system.spawn(player("c"))
+
+    async def ask_b(_):
+        with suppress(AskTimeout):
+            await b.ask(Read(), timeout_s=20)
+
+    async def ask_c(_):
+        with suppress(AskTimeout):
+            await c.ask(Run(lambda _: None), timeout_s=20)
+
+    async def give_back():
+        b.tell(kept[0])
+
+    c.tell(Run(ask_b))
+    await settled()
+    b.tell(Run(ask_c))
+    await settled()
+    await give_back()
+    start = trio.current_time()
+    with pytest.raises(AskTimeout):
+        await (await system.spawn(player("d"))).ask(Run(lambda _: b.ask(Run(print), timeout_s=5)), timeout_s=3)
+    assert trio.current_time() == pytest.approx(start + 3, abs=0.05)
+
+
+@pytest.mark.promise("stop.grace-overrun")
+@pytest.mark.parametrize("end", ["kill", "crash"])
+async def test_a_condemned_actor_handles_no_further_message(autojump_clock, system, end):
+    """They are for the next incarnation: what this one did with them would be lost."""
+    handled = []
+
+    class Doomed(Actor):
+        async def receive(self, message, context):
+            handled.append((context.incarnation, message))
+            if message == 0 and end == "kill":
+                context.ref.kill()
+            elif message == 0:
+                ending.fail(context._cell, ValueError("an own task failed"))
+
+    ref = await system.spawn(ChildSpec("a", Doomed))
+    for number in range(4):
+        ref.tell(number)
+    await settled()
+    assert handled == [(1, 0), (2, 1), (2, 2), (2, 3)]
+
+
+async def test_what_goes_before_all_lanes_never_holds_the_loop(autojump_clock, system):
+    """An actor that makes notices faster than it handles them keeps nobody else from running."""
+    dead = await system.spawn(player("dead"))
+    await dead.stop()
+
+    class Morbid(Actor):
+        async def on_start(self, context):
+            context.watch(dead)
+
+        async def receive(self, message, context):
+            context.watch(dead)
+
+    ref = await system.spawn(ChildSpec("a", Morbid))
+    other = await system.spawn(player("b"))
+    for _ in range(20):
+        assert await other.ask(Read()) == []
+    await ref.stop()

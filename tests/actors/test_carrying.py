@@ -5,7 +5,7 @@ from contextvars import ContextVar
 import pytest
 import trio
 
-from actors import Actor, ActorSystem, Ask, ChildSpec, Lane, MailboxSpec, Overflow
+from actors import Actor, ActorSystem, Ask, ChildSpec, Lane, MailboxSpec, Overflow, conflate
 from tests.actors.troupe import settled
 
 request_id: ContextVar[str] = ContextVar("request_id", default="none")
@@ -43,7 +43,7 @@ class Seer(Actor):
 @pytest.fixture
 async def carrying(autojump_clock):
     """A system that carries both variables."""
-    async with ActorSystem("s", carry=(request_id, user), on_event=lambda _: None) as system:
+    async with ActorSystem("s", intensity=9, carry=(request_id, user), on_event=lambda _: None) as system:
         yield system
 
 
@@ -153,3 +153,28 @@ async def test_without_variables_to_carry_an_actor_has_a_context_of_its_own(auto
         ref.tell("x")
         await settled()
     assert seen == [("x", "none", "nobody")]
+
+
+async def test_a_message_of_a_conflating_lane_brings_nothing(autojump_clock, carrying):
+    """Also not what the message before it brought."""
+
+    class Conflating(Seer):
+        mailbox = MailboxSpec(9, {Lane.LOW: conflate(lambda _: "one key")})
+
+    seen = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Conflating(seen)))
+    request_id.set("r1")
+    ref.tell("one")
+    ref.tell("two", lane=Lane.LOW)
+    await settled()
+    assert seen == [("one", "r1", "nobody"), ("two", "none", "nobody")]
+
+
+async def test_a_message_that_is_given_again_brings_its_values_again(autojump_clock, carrying):
+    """They came with it, not with the incarnation."""
+    seen = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen), redeliver=1))
+    request_id.set("r1")
+    ref.tell("crash")
+    await settled()
+    assert seen == [("crash", "r1", "nobody")] * 2

@@ -107,10 +107,9 @@ async def test_a_reader_ends_with_the_block(autojump_clock, system):
             seen.append(item)
         seen.append("end")
 
-    async with trio.open_nursery() as nursery:
-        async with system.changes() as stream:
-            nursery.start_soon(read, stream)
-            await settled()
+    async with trio.open_nursery() as nursery, system.changes() as stream:
+        nursery.start_soon(read, stream)
+        await settled()
     assert seen[-1] == "end"
 
 

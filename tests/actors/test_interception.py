@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from actors import ActorSystem
-from tests.actors.troupe import Boom, Read, player, settled
+from tests.actors.troupe import Boom, Read, Run, player, settled
 
 
 def recording(seen, paths=()):
@@ -137,3 +137,43 @@ async def test_an_interceptor_is_seen_in_the_middle_of_a_backlog(autojump_clock)
         system.intercept(recording(seen))
         await trio.testing.wait_all_tasks_blocked()
         assert len(seen) == 1000
+
+
+async def test_an_interceptor_is_asked_once_for_each_incarnation(autojump_clock, system):
+    """What it keeps beside its `receive` lasts as long as that; timers and notices change nothing."""
+    asked = []
+
+    def interceptor(ref, receive):
+        asked.append(ref.path)
+        return receive
+
+    ref = await system.spawn(player("a"))
+    system.intercept(interceptor)
+    for number in range(5):
+        await ref.ask(Run(lambda context, number=number: context.set_timer(number, 1, "timer")))
+    await trio.sleep(2)
+    assert asked.count("/test/a") == 1
+    ref.tell(Boom())
+    await settled()
+    await ref.ask(Read())
+    assert asked.count("/test/a") == 2
+
+
+async def test_a_listener_that_loses_messages_itself_is_not_told_of_those(autojump_clock):
+    """A log shipper that is dead makes one letter of each record, not one of each letter."""
+    async with ActorSystem("s") as system:
+        dead = await system.spawn(player("dead"))
+        await dead.stop()
+        system.listen(dead.tell)
+        subscribed = []
+        system.dead_letters.subscribe(subscribed.append)
+        before = system.dead_letters.count
+        ref = await system.spawn(player("a"))
+        assert system.dead_letters.count == before + 1
+        await ref.stop()
+        assert system.dead_letters.count == before + 2
+        assert subscribed == []
+        dead.tell("a message of ours")
+        assert system.dead_letters.count == before + 4
+        assert [letter.message for letter in subscribed] == ["a message of ours"]
+        assert system.event_errors == 0

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from actors import ActorDied, ActorSystem, InvalidSpec, Phase, ShutdownTaskFailed, SystemFailed
+from actors import ActorDied, ActorSystem, InvalidSpec, NotEntered, Phase, SelfCall, ShutdownTaskFailed, SystemFailed
 from tests.actors.troupe import Read, Run, player, settled, sleeping
 
 
@@ -211,3 +211,84 @@ async def test_a_system_that_is_over_is_stopped_already(autojump_clock):
     async with ActorSystem("s") as system:
         pass
     await system.stop(grace_s=1)
+
+
+async def test_an_actor_cannot_wait_for_the_end_of_its_system(autojump_clock):
+    """It would wait for itself; it may ask for it, and everything stops in order."""
+    diary, errors = [], []
+
+    async def quit_by_waiting(context):
+        with pytest.raises(SelfCall, match="the end of the system"):
+            await context.system.stop()
+        errors.append("refused")
+        context.system.request_stop()
+
+    async with ActorSystem("s") as system:
+        with_phases(system, diary)
+        await system.spawn(player("other", diary, stopping=sleeping(1)))
+        ref = await system.spawn(player("a", diary, shutdown_s=float("inf")))
+        diary.clear()
+        ref.tell(Run(quit_by_waiting))
+        await system.root.wait_stopped()
+    assert errors == ["refused"]
+    assert diary == ["stop_accepting", "drain", "stop a (shutdown)", "stop other (shutdown)", "release"]
+
+
+async def test_a_task_of_an_actor_may_wait_for_the_end_of_its_system(autojump_clock):
+    """It ends with its actor, and the shutdown goes on without it."""
+    diary = []
+    async with ActorSystem("s") as system:
+        with_phases(system, diary)
+        await system.spawn(player("other", diary, stopping=sleeping(1)))
+        ref = await system.spawn(player("a", diary))
+        diary.clear()
+        ref.tell(Run(lambda context: context.start_soon(context.system.stop)))
+        await system.root.wait_stopped()
+    assert diary == ["stop_accepting", "drain", "stop a (shutdown)", "stop other (shutdown)", "release"]
+
+
+async def test_a_grace_that_is_over_before_the_tree_stops_is_no_failure(autojump_clock):
+    """The tree is killed, and the caller told; nothing failed."""
+    diary = []
+    async with ActorSystem("s", on_event=lambda _: None) as system:
+        system.shutdown.at("drain", noting(diary, "drain", 3), "drain")
+        ref = await system.spawn(player("a", diary))
+        await system.stop(grace_s=1)
+        assert not ref.alive
+    assert diary == ["start a", "stop a (killed)", "drain"]
+
+
+async def test_killing_a_system_hurries_through_its_shutdown(autojump_clock):
+    """Nobody waits for a drain that is cut off."""
+    diary = []
+    async with ActorSystem("s", on_event=lambda _: None) as system:
+        with_phases(system, diary)
+        system.shutdown.at("drain", trio.sleep_forever, "forever")
+        ref = await system.spawn(player("a", diary, stopping=sleeping()))
+        system.request_stop()
+        await trio.sleep(1)
+        system.kill()
+        await system.stop()
+        assert not ref.alive
+    assert trio.current_time() == 1
+
+
+async def test_a_system_is_used_in_its_block_and_entered_once(autojump_clock):
+    """Anything else is told in a sentence; interceptors and listeners may come before."""
+    system = ActorSystem("s")
+    seen = []
+
+    def interceptor(ref, receive):
+        seen.append(ref.path)
+        return receive
+
+    system.intercept(interceptor)
+    for use in (system.tree, lambda: system.root, lambda: system.find("/s")):
+        with pytest.raises(NotEntered, match="not been entered"):
+            use()
+    async with system:
+        await system.spawn(player("a"))
+        await settled()
+    assert seen == ["/s", "/s/a"]
+    with pytest.raises(NotEntered, match="once"):
+        await system.__aenter__()

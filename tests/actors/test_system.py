@@ -213,7 +213,7 @@ def test_the_public_names_are_these():
         "Crashed", "DeadLetter", "DeadLetters", "DeathPact", "Decision", "Directive", "Escalated", "Event", "Exit",
         "Explanation", "ForgetChild", "Ignore", "Incident", "IntensityExceeded", "Interceptor", "InvalidSpec",
         "Killed", "Lane", "LaneStatistics", "ListSpecs", "LoopHeld", "MailboxFull", "MailboxReceiver",
-        "MailboxSender", "MailboxSpec", "MessageUnhandled", "NoSuchChild", "Normal", "NotMainThread",
+        "MailboxSender", "MailboxSpec", "MessageUnhandled", "NoSuchChild", "Normal", "NotEntered", "NotMainThread",
         "NotSupervising", "Notice", "Overflow", "PHASES", "Phase", "PhaseOver", "Phases", "RaisedBaseException",
         "Receive", "Restart", "RestartChild", "Restarted", "SelfCall", "Shutdown", "ShutdownTaskFailed", "StartChild",
         "StartDeclined", "StartFailed", "StartTimeout", "Stash", "StashCleared", "StashFull", "State", "StopChild",

@@ -1,0 +1,127 @@
+"""A supervisor that closes: nobody comes back, and those that need no order stop together."""
+
+import math
+
+import pytest
+import trio
+
+from actors import ActorSystem, Backoff, ChildSpec, InvalidSpec, StartChild, Supervision, Supervisor, TooManyChildren
+from tests.actors.troupe import Boom, player, settled, sleeping
+
+
+async def test_who_backs_off_does_not_start_again_while_the_supervisor_closes(autojump_clock):
+    """Though a sibling takes its time to stop."""
+    diary = []
+    async with ActorSystem("s", on_event=lambda _: None) as system:
+        flaky = await system.spawn(player("flaky", diary, backoff=Backoff(min_s=2, jitter=0)))
+        await system.spawn(player("slow", diary, stopping=sleeping(4)))
+        flaky.tell(Boom())
+        await settled()
+    assert diary == ["start flaky", "start slow", "stop flaky (crashed: ValueError)", "stop slow (shutdown)"]
+    assert trio.current_time() == 4
+
+
+async def test_who_backs_off_does_not_start_again_once_the_supervisor_failed(autojump_clock):
+    """The limit was exceeded by another child; its siblings still stop."""
+    diary = []
+    children = [
+        player("flaky", diary, backoff=Backoff(min_s=2, jitter=0)),
+        player("bad", diary),
+        player("slow", diary, stopping=sleeping(4)),
+    ]
+    async with ActorSystem("s", on_event=lambda _: None) as system:
+        ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, intensity=1)))
+        flaky, bad, _ = ref.children()
+        flaky.tell(Boom())
+        await settled()
+        bad.tell(Boom())
+        await trio.sleep(3)
+        assert diary.count("start flaky") == 1
+        await trio.sleep(3)
+        assert diary.count("start flaky") == 2
+
+
+@pytest.mark.parametrize(("together", "took_s"), [(False, 300), (True, 3)])
+async def test_children_that_need_no_order_stop_at_once(autojump_clock, together, took_s):
+    """A hundred that take three seconds each take three seconds."""
+    async with ActorSystem("s") as system:
+        ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(stop_together=together)))
+        for number in range(100):
+            await ref.ask(StartChild(player(f"{number}", stopping=sleeping(3))))
+    assert trio.current_time() == took_s
+
+
+async def test_children_that_stop_together_are_told_in_reverse(autojump_clock):
+    """Whoever needs no time ends in that order."""
+    diary = []
+    async with ActorSystem("s") as system:
+        specs = [player(name, diary) for name in "abc"]
+        await system.spawn(ChildSpec("sup", lambda: Supervisor(specs, stop_together=True)))
+        diary.clear()
+    assert sorted(diary) == ["stop a (shutdown)", "stop b (shutdown)", "stop c (shutdown)"]
+
+
+def test_stop_together_is_yes_or_no():
+    """Anything else is refused."""
+    with pytest.raises(InvalidSpec, match="stop_together"):
+        Supervision(stop_together=1)
+
+
+async def test_a_bound_counts_the_living_only(autojump_clock, system):
+    """A child that ended makes room, however it ended."""
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(max_children=2, intensity=9)))
+    first = await ref.ask(StartChild(player("a")))
+    second = await ref.ask(StartChild(player("b")))
+    second.tell(Boom())
+    await settled()
+    with pytest.raises(TooManyChildren):
+        await ref.ask(StartChild(player("c")))
+    await first.stop()
+    await ref.ask(StartChild(player("c")))
+    with pytest.raises(TooManyChildren):
+        await ref.ask(StartChild(player("d")))
+
+
+async def test_a_supervisor_may_never_give_up(autojump_clock):
+    """However large its bound is written."""
+    async with ActorSystem("s", intensity=2**70, on_event=lambda _: None) as system:
+        ref = await system.spawn(player("a"))
+        for _ in range(50):
+            ref.kill()
+            await settled()
+        assert system.tree().children[0].restarts == 50
+
+
+async def test_waiting_for_an_end_leaves_nothing_behind(autojump_clock, system):
+    """A health check that waits for a second, again and again."""
+    ref = await system.spawn(player("a"))
+    for _ in range(100):
+        with trio.move_on_after(1):
+            await ref.wait_stopped()
+    assert len(ref._cell.dead_waiters) == 1
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(ref.wait_stopped)
+        await settled()
+        await ref.stop()
+    assert ref._cell.dead_waiters is None
+
+
+async def test_the_end_of_a_child_costs_the_same_among_many(autojump_clock):
+    """Nobody counts the siblings that count for nothing."""
+    counted = []
+
+    class Counting(Supervisor):
+        pass
+
+    async with ActorSystem("s", on_event=lambda _: None) as system:
+        ref = await system.spawn(ChildSpec("sup", lambda: Counting(stop_together=True, intensity=10**6)))
+        family = ref._cell.family
+        living = family.living
+        family.living = lambda: counted.append(1) or living()
+        for number in range(50):
+            await ref.ask(StartChild(player(f"{number}")))
+        for child in list(family.children.values()):
+            await child.ref.stop()
+    assert counted == []
+    assert math.isfinite(trio.current_time())

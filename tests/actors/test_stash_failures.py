@@ -1,0 +1,176 @@
+"""Messages that are set aside and fail: they are given again in their place, or found to be poison, or skipped."""
+
+from contextvars import ContextVar
+
+import pytest
+import trio
+
+from actors import Actor, ActorSystem, ChildSpec, Directive, Stash
+from tests.actors.keepers import Keeper, Note, Open, Put, keeping, lost
+
+word: ContextVar[str] = ContextVar("word", default="none")
+
+
+class Tries:
+    """What a message may do: crash the first few times."""
+
+    def __init__(self, failures):
+        self.left = failures
+        self.values = []
+
+    def __call__(self, *_):
+        self.values.append(word.get())
+        self.left -= 1
+        if self.left >= 0:
+            raise ValueError(f"try {len(self.values)}")
+
+
+async def opened(keeper, times):
+    """Open as many incarnations as there will be."""
+    for _ in range(times):
+        await keeper.tell(Open())
+
+
+@pytest.mark.promise("restart.poison")
+async def test_a_message_that_is_given_again_keeps_its_place(autojump_clock, system):
+    """Also when each incarnation sets it aside before it fails on it."""
+    keeper = await keeping(system, redeliver=2)
+    await keeper.tell(Note("a", Tries(2)), Note("b"))
+    await opened(keeper, 3)
+    assert keeper.done == ["a", "b"]
+    assert len(keeper.incarnations) == 3
+
+
+@pytest.mark.promise("restart.poison")
+async def test_a_poisonous_message_is_found_behind_a_stash(autojump_clock, system):
+    """Setting it aside forgives nothing: its history goes on."""
+    keeper = await keeping(system, redeliver=2)
+    bad = Tries(99)
+    await keeper.tell(Note("a"), Note("bad", bad), Note("b"))
+    await opened(keeper, 4)
+    assert keeper.done == ["a", "b"]
+    assert len(bad.values) == 3
+    assert lost(system) == [("bad", "again", "poison")]
+    assert next(iter(system.dead_letters)).history == tuple(f"ValueError: try {number}" for number in (1, 2, 3))
+
+
+async def test_two_poisonous_messages_have_two_histories(autojump_clock, system):
+    """Each is tried as often as the spec says, however they take turns."""
+    keeper = await keeping(system, redeliver=1)
+    first, second = Tries(99), Tries(1)
+    await keeper.tell(Note("first", first), Note("second", second), Note("c"))
+    await opened(keeper, 4)
+    assert (len(first.values), len(second.values)) == (2, 2)
+    assert keeper.done == ["second", "c"]
+    assert [letter[0] for letter in lost(system)] == ["first"]
+
+
+@pytest.mark.promise("stop.queue")
+async def test_a_message_that_waits_to_be_given_again_is_no_secret_at_the_end(autojump_clock, system):
+    """Its dead letter has the history so far."""
+    keeper = await keeping(system, redeliver=5)
+    await keeper.tell(Note("bad", Tries(99)), Open())
+    await keeper.ref.stop()
+    assert lost(system) == [("bad", "again", "stopped")]
+    assert next(iter(system.dead_letters)).history == ("ValueError: try 1",)
+
+
+async def test_a_message_that_is_given_again_brings_its_values(autojump_clock):
+    """Whether it was set aside or not."""
+    async with ActorSystem("s", intensity=9, carry=(word,), on_event=lambda _: None) as system:
+        for name in ("aside", "mailbox"):
+            tries = Tries(1)
+            keeper = await keeping(system, redeliver=1)
+            if name == "mailbox":
+                await keeper.tell(Open())
+            word.set(name)
+            keeper.ref.tell(Note(name, tries))
+            word.set("other")
+            await opened(keeper, 2)
+            assert tries.values == [name, name]
+            await keeper.ref.stop()
+
+
+async def test_the_same_object_told_twice_has_two_places(autojump_clock, system):
+    """One that came back earlier says nothing about the next."""
+    keeper = await keeping(system)
+    tick = Note("tick")
+    await keeper.tell(tick, Open())
+    await keeper.do(lambda keeper, _: setattr(keeper, "open", False))
+    await keeper.tell(Note("a"), tick, Note("b"))
+    assert keeper.aside == ["a", "tick", "b"]
+
+
+async def test_an_object_that_was_told_again_after_a_crash_on_it_has_a_new_place(autojump_clock, system):
+    """The message that failed is gone, with its history."""
+    keeper = await keeping(system)
+    tick = Note("tick", Tries(1))
+    await keeper.tell(tick, Open())
+    assert len(keeper.incarnations) == 2
+    await keeper.tell(Note("a"), tick, Note("b"))
+    assert keeper.aside == ["a", "tick", "b"]
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+@pytest.mark.parametrize("must_finish", [False, True])
+async def test_a_request_whose_caller_leaves_in_the_turn_it_is_set_aside_in_is_taken_out(
+    autojump_clock, system, must_finish
+):
+    """It does not come back: nobody waits for it."""
+
+    class Lasting(Put):
+        must_finish = True
+
+    class Slow(Keeper):
+        async def receive(self, message, context):
+            await super().receive(message, context)
+            if isinstance(message, Put):
+                await trio.sleep(2)
+                self.done.append("slept")
+
+    keeper = await keeping(system, kind=Slow)
+    with trio.move_on_after(1):
+        await keeper.ref.ask(Lasting("a") if must_finish else Put("a"))
+    await trio.sleep(5)
+    assert keeper.aside == []
+    assert keeper.done == (["slept"] if must_finish else [])
+
+
+async def test_a_message_that_is_set_aside_and_then_skipped_does_not_come_back(autojump_clock, system):
+    """Its caller was told; others are where they were."""
+
+    class Hasty(Keeper):
+        async def receive(self, message, context):
+            await super().receive(message, context)
+            if isinstance(message, Put):
+                raise ValueError("afterwards")
+
+    keeper = await keeping(system, kind=Hasty, directives={ValueError: Directive.RESUME})
+    await keeper.note("a")
+    with pytest.raises(ValueError, match="afterwards"):
+        await keeper.ref.ask(Put("b"))
+    await keeper.note("c")
+    assert keeper.aside == ["a", "c"]
+
+
+async def test_a_crash_over_one_of_several_messages_that_are_the_same_object_loses_one(autojump_clock, system):
+    """Constants are told again and again; each was told by itself."""
+    handled = []
+
+    class Ticking(Actor):
+        async def on_start(self, context):
+            self.aside = Stash(context)
+
+        async def receive(self, message, context):
+            if context.incarnation > 1:
+                handled.append(message)
+            elif len(self.aside) < 3:
+                self.aside.stash(message)
+            else:
+                raise ValueError("the fourth")
+
+    ref = await system.spawn(ChildSpec("a", Ticking))
+    for _ in range(4):
+        ref.tell("tick")
+    await settled()
+    assert handled == ["tick"] * 3
