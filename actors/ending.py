@@ -112,15 +112,26 @@ def take_error(cell: Cell, error: BaseException) -> None:
     if isinstance(error, Exception):
         note_fault(cell, unwrap(error))
         return
-    if passes(error):
+    passing, fault = part(error)
+    if fault is not None:
+        note_fault(cell, as_fault(cell, fault))
+    if passing is not None:
         cell.final = True
         kill(cell)
-        raise error
-    note_fault(cell, raised(cell, error))
+        raise passing
 
 
-def raised(cell: Cell, error: BaseException) -> RaisedBaseException:
-    """The error of an actor that raised something that is no `Exception`."""
+def part(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """What of an error is for those above the tree, and what is the actor's own; either may be None."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(lambda inner: not isinstance(inner, BaseExceptionGroup) and passes(inner))
+    return (error, None) if passes(error) else (None, error)
+
+
+def as_fault(cell: Cell, error: BaseException) -> Exception:
+    """The error as what a supervisor decides on: one that is no `Exception` becomes the cause of one."""
+    if isinstance(error, Exception):
+        return unwrap(error)
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     fault = RaisedBaseException(cell.path, type(error).__name__)
@@ -133,8 +144,6 @@ def passes(error: BaseException) -> bool:
 
     A `trio.Cancelled` is, unless nothing around the actor is cancelled: then it was kept, and raised outside its scope.
     """
-    if isinstance(error, BaseExceptionGroup):
-        return any(passes(inner) for inner in error.exceptions)
     if isinstance(error, trio.Cancelled):
         return trio.current_effective_deadline() == -math.inf
     return isinstance(error, _PASS)

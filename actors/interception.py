@@ -7,9 +7,9 @@ to have. One that is not interested in an actor returns what it was given, and c
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
+from .callbacks import Callbacks
 from .records import log
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Interceptors:
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
-        self._interceptors: list[Interceptor] = []
+        self._interceptors: Callbacks[Interceptor] = Callbacks()
         self.version: int = 0
         """Goes up with each change."""
         self.errors: int = 0
@@ -35,10 +35,14 @@ class Interceptors:
 
     def add(self, interceptor: Interceptor) -> Callable[[], None]:
         """Put one around all actors, before their next message; call the result to take it away."""
-        self._interceptors.append(interceptor)
-        self.version += 1
-        self._on_change()
-        return partial(self._remove, interceptor)
+        remove = self._interceptors.add(interceptor)
+        self._changed()
+
+        def take_away() -> None:
+            remove()
+            self._changed()
+
+        return take_away
 
     def around(self, ref: ActorRef, receive: Receive) -> Receive:
         """Return `receive` with every interceptor's around it."""
@@ -50,8 +54,6 @@ class Interceptors:
                 log.exception("an interceptor raised when it was asked about %s; it is left out there", ref.path)
         return receive
 
-    def _remove(self, interceptor: Interceptor) -> None:
-        if interceptor in self._interceptors:
-            self._interceptors.remove(interceptor)
-            self.version += 1
-            self._on_change()
+    def _changed(self) -> None:
+        self.version += 1
+        self._on_change()

@@ -145,8 +145,7 @@ class Phases:
         for itself.
         """
         first = 0 if from_phase is None else self._index(from_phase)
-        if _inside.get() is self:
-            raise SelfCall("the shutdown", "wait for")
+        self.check_outside()
         if self._running:
             await self._ended.wait()
             return tuple(self._failed)
@@ -160,6 +159,11 @@ class Phases:
             self.phase = None
             self._ended.set()
         return tuple(self._failed)
+
+    def check_outside(self) -> None:
+        """Raise `SelfCall` in a task of one of these phases."""
+        if _inside.get() is self:
+            raise SelfCall("the shutdown", "wait for")
 
     def _index(self, name: str) -> int:
         for index, phase in enumerate(self.phases):

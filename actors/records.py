@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from attrs import field, frozen
 
+from .callbacks import Callbacks
 from .exits import Exit
 from .strategy import Decision
 
@@ -132,7 +133,7 @@ class DeadLetters:
 
     def __init__(self, capacity: int = 1000) -> None:
         self._letters: deque[DeadLetter] = deque(maxlen=capacity)
-        self._subscribers: list[Callable[[DeadLetter], None]] = []
+        self._subscribers: Callbacks[Callable[[DeadLetter], None]] = Callbacks()
         self.count: int = 0
 
     def __iter__(self) -> Iterator[DeadLetter]:
@@ -145,7 +146,7 @@ class DeadLetters:
         """Keep and count one letter, pushing out the oldest if there are too many; unless `quietly`, tell of it."""
         self.count += 1
         self._letters.append(letter)
-        for subscriber in () if quietly else tuple(self._subscribers):
+        for subscriber in () if quietly else self._subscribers:
             try:
                 subscriber(letter)
             except Exception:
@@ -153,8 +154,7 @@ class DeadLetters:
 
     def subscribe(self, subscriber: Callable[[DeadLetter], None]) -> Callable[[], None]:
         """Call `subscriber` with each letter from now on; call the result to end that. It must be quick."""
-        self._subscribers.append(subscriber)
-        return lambda: self._subscribers.remove(subscriber) if subscriber in self._subscribers else None
+        return self._subscribers.add(subscriber)
 
 
 def log_event(event: Event) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from . import ending, letters
+from .callbacks import Callbacks
 from .carrying import Carrier
 from .cell import Cell
 from .changes import TreeStream, change_of
@@ -95,7 +96,7 @@ class ActorSystem:
         self._redact = redact
         self.held_s: float = held_s
         """Work on one message that keeps the loop for longer than this is reported as `LoopHeld`."""
-        self._listeners: list[Callable[[Event], None]] = []
+        self._listeners: Callbacks[Callable[[Event], None]] = Callbacks()
         self._obituaries: OrderedDict[str, Explanation] = OrderedDict()
         self._context = contextvars.Context()
         self._failure: Exception | None = None
@@ -196,8 +197,9 @@ class ActorSystem:
 
         After `grace_s` seconds from now, what is left of the tree is killed. It goes on when the caller is cancelled;
         whoever asks again, or leaves the block, waits for the same end. Raises `SelfCall` in an actor's own task, which
-        would wait for its own end: use `request_stop` there.
+        would wait for its own end, and in a task of a phase: use `request_stop` there.
         """
+        self.shutdown.check_outside()
         task = trio.lowlevel.current_task()
         for cell in () if self._stopped.is_set() else self._root.walk():
             if cell.task is task:
@@ -272,8 +274,7 @@ class ActorSystem:
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each record from now on, after `on_event`; call the result to end that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        return self._listeners.add(listener)
 
     def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
         """Let `interceptor` stand around the `receive` of every actor, live ones before their next message.
@@ -289,7 +290,7 @@ class ActorSystem:
         """Tell `on_event` and the listeners; what one raises is counted and logged, and harms no actor."""
         before, self._telling = self._telling, True
         self._tell(self.on_event or log_event, event)
-        for listener in tuple(self._listeners):
+        for listener in self._listeners:
             self._tell(listener, event)
         self._telling = before
 

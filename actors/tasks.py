@@ -50,9 +50,11 @@ class OwnedTasks:
         except Exception as error:
             ending.fail(self._cell, unwrap(error))
         except BaseException as error:
-            if ending.passes(error):
-                raise
-            ending.fail(self._cell, ending.raised(self._cell, error))
+            passing, fault = ending.part(error)
+            if fault is not None:
+                ending.fail(self._cell, ending.as_fault(self._cell, fault))
+            if passing is not None:
+                raise passing from None
         finally:
             self._done.set()
 

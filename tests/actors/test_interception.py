@@ -177,3 +177,24 @@ async def test_a_listener_that_loses_messages_itself_is_not_told_of_those(autoju
         assert system.dead_letters.count == before + 4
         assert [letter.message for letter in subscribed] == ["a message of ours"]
         assert system.event_errors == 0
+
+
+async def test_listening_twice_is_two_and_each_ends_by_itself(autojump_clock, system):
+    """Taking one away, however often, leaves the other."""
+    heard = []
+    first, second = system.listen(heard.append), system.listen(heard.append)
+    first()
+    first()
+    await system.spawn(player("a"))
+    assert len(heard) == 1
+    second()
+
+
+async def test_who_is_taken_out_while_others_are_told_is_not_told(autojump_clock, system):
+    """The end of listening is the end."""
+    heard = []
+    removers = []
+    system.listen(lambda _: removers[0]())
+    removers.append(system.listen(heard.append))
+    await system.spawn(player("a"))
+    assert heard == []

@@ -3,7 +3,18 @@
 import pytest
 import trio
 
-from actors import ActorDied, ActorSystem, InvalidSpec, NotEntered, Phase, SelfCall, ShutdownTaskFailed, SystemFailed
+from actors import (
+    ActorCrashed,
+    ActorDied,
+    ActorSystem,
+    Crashed,
+    InvalidSpec,
+    NotEntered,
+    Phase,
+    SelfCall,
+    ShutdownTaskFailed,
+    SystemFailed,
+)
 from tests.actors.troupe import Read, Run, player, settled, sleeping
 
 
@@ -292,3 +303,40 @@ async def test_a_system_is_used_in_its_block_and_entered_once(autojump_clock):
     assert seen == ["/s", "/s/a"]
     with pytest.raises(NotEntered, match="once"):
         await system.__aenter__()
+
+
+async def test_a_task_of_a_phase_cannot_wait_for_the_shutdown(autojump_clock):
+    """It would wait for itself; that is told at once, and the phase goes on."""
+    events = []
+    async with ActorSystem("s", on_event=events.append) as system:
+        system.shutdown.at("drain", system.stop, "stops again")
+    (failed,) = [event for event in events if isinstance(event, ShutdownTaskFailed)]
+    assert "SelfCall" in failed.problem
+    assert trio.current_time() == 0
+
+
+@pytest.mark.promise("bitten.failures-reach-owner")
+async def test_an_error_on_the_way_out_of_a_cancelled_system_is_a_crash_report(autojump_clock):
+    """Also when it comes in a group with the cancellation: it is the actor's, and the block is left quietly."""
+    events = []
+
+    async def fails():
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("cleanup")
+
+    async def with_a_nursery(_):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fails)
+            nursery.start_soon(trio.sleep_forever)
+
+    with trio.move_on_after(1) as scope:
+        async with ActorSystem("s", on_event=events.append) as system:
+            ref = await system.spawn(player("a"))
+            ref.tell(Run(with_a_nursery))
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    (crash,) = [event for event in events if isinstance(event, ActorCrashed) and event.path == "/s/a"]
+    assert isinstance(crash.reason, Crashed)
+    assert str(crash.reason.error) == "cleanup"

@@ -7,6 +7,7 @@ import trio
 
 from actors import Actor, ActorSystem, ChildSpec, Directive, Stash
 from tests.actors.keepers import Keeper, Note, Open, Put, keeping, lost
+from tests.actors.troupe import settled
 
 word: ContextVar[str] = ContextVar("word", default="none")
 
