@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .ask import Call
     from .family import Family
     from .history import Incident
+    from .host import Host
     from .stash import Kept, Returning, Stash
     from .system import ActorSystem
     from .tasks import OwnedTasks
@@ -45,32 +46,16 @@ Waiters = list[Callable[[], None]] | None
 """Who is to be called when something happens; None as long as nobody is."""
 
 
-class Host(Protocol):
-    """Who holds a cell: the family of its parent, or the system for the root."""
-
-    owner: Cell | None
-    nursery: trio.Nursery
-
-    def child_ended(self, cell: Cell, reason: Exit) -> None:
-        """An incarnation is over: decide what comes next."""
-
-    def resumed(self, cell: Cell, error: Exception) -> None:
-        """The cell goes on after an error."""
-
-    def give_up(self, cell: Cell, reason: Exit) -> None:
-        """The cell will have no further incarnation: forget its name and bury it."""
-
-
 class Cell:
     """One actor as the runtime sees it."""
 
     __slots__ = (
         "actor", "again", "born", "buried", "calls", "context", "control", "current", "dead", "dead_waiters",
         "declined", "down_waiters", "exit", "failures", "family", "fault", "final", "grace", "grouped", "history",
-        "host", "incarnation", "kept_now", "killed", "kind", "last_error", "leaving", "mailbox", "mode", "on_control",
-        "pact", "path", "ref", "restarts", "retry", "scope", "since", "skipping", "spec", "start_error",
-        "start_waiters", "stashes", "state", "static", "stop_reason", "system", "task", "tasks", "timers", "up",
-        "watchers", "watching",
+        "host", "incarnation", "kept_now", "killed", "killed_first", "kind", "last_error", "leaving", "mailbox",
+        "mode", "on_control", "pact", "path", "ref", "restarts", "retry", "scope", "since", "skipping", "spec",
+        "start_error", "start_waiters", "stashes", "state", "static", "stop_reason", "system", "task", "tasks",
+        "timers", "up", "watchers", "watching",
     )  # fmt: skip
 
     # Lasting
@@ -135,6 +120,8 @@ class Cell:
     stop_reason: Exit
     up: bool
     killed: bool
+    killed_first: bool
+    """Whether the fault, if there is one, came after a kill."""
     declined: bool
     leaving: bool
     final: bool
@@ -164,7 +151,9 @@ class Cell:
         self.current = self.kept_now = self.pact = self.fault = self.mode = None
         self.scope = trio.CancelScope()
         self.stop_reason = NORMAL
-        self.up = self.killed = self.declined = self.leaving = self.final = self.on_control = self.skipping = False
+        self.up = self.killed = self.killed_first = self.declined = self.leaving = self.final = self.on_control = (
+            self.skipping
+        ) = False
 
     def step(self, step: Step) -> None:
         """Come into the next state, and tell who follows the tree."""
@@ -252,7 +241,7 @@ class Cell:
 
     def verdict(self) -> Exit:
         """Why this incarnation ends, as known by now."""
-        if self.fault is not None:
+        if self.fault is not None and not self.killed_first:
             return Crashed(self.fault)
         return KILLED if self.killed else self.stop_reason
 
@@ -303,7 +292,8 @@ class Cell:
         self.mailbox.close(partial(letters.bury_message, self))
         letters.fail_calls(self, self.calls or (), reason)
         self.system.ended(self, reason)
-        self.system.emit(ActorStopped(self.path, reason))
+        cut_off = None if self.current is None else type(self.current).__name__
+        self.system.emit(ActorStopped(self.path, reason, cut_off))
         self._call_waiters("start_waiters")
         self._call_waiters("dead_waiters")
         if self.watchers:

@@ -102,9 +102,10 @@ def fail(cell: Cell, error: Exception) -> None:
 
 
 def note_fault(cell: Cell, error: Exception) -> None:
-    """Remember the first error of this incarnation."""
-    if cell.fault is None and not cell.killed:
+    """Remember the first error of this incarnation. One that comes after a kill is told of, and was not the reason."""
+    if cell.fault is None:
         cell.fault = error
+        cell.killed_first = cell.killed
 
 
 def take_error(cell: Cell, error: BaseException) -> None:

@@ -30,8 +30,8 @@ class ActorStarted:
 class ActorCrashed:
     """An incarnation ended by an error or was killed; sent once for each, with the decision taken.
 
-    `message_type` names the type of the message in work, or is None; `traceback` is text, empty for a kill; `state` is
-    what `Actor.report_state` said, as text. Both texts went through the system's `redact`.
+    `message_type` names the type of the message in work, or is None; `traceback` is text, empty for a kill that met no
+    error; `state` is what `Actor.report_state` said, as text. Both texts went through the system's `redact`.
     """
 
     path: str
@@ -54,10 +54,14 @@ class ActorRestarting:
 
 @frozen
 class ActorStopped:
-    """An actor ended for good: its reference is dead."""
+    """An actor ended for good: its reference is dead.
+
+    `cut_off` names the type of the message that was in work and did not come to its end, or is None.
+    """
 
     path: str
     reason: Exit
+    cut_off: str | None = None
 
 
 @frozen

@@ -19,7 +19,8 @@ STATE_CHARACTERS = 2_000
 
 def crash_report(cell: Cell, reason: Exit, decision: Decision) -> ActorCrashed:
     """The record of an abnormal end of the incarnation that `cell` holds."""
-    text = traceback_text(reason.error) if isinstance(reason, Crashed) else ""
+    error = reason.error if isinstance(reason, Crashed) else cell.fault
+    text = "" if error is None else traceback_text(error)
     message = None if cell.current is None else type(cell.current).__name__
     redacted = cell.system.redacted
     state = redacted(_state(cell.actor)) if cell.actor is not None else ""

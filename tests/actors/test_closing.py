@@ -5,8 +5,19 @@ import math
 import pytest
 import trio
 
-from actors import ActorSystem, Backoff, ChildSpec, InvalidSpec, StartChild, Supervision, Supervisor, TooManyChildren
-from tests.actors.troupe import Boom, player, settled, sleeping
+from actors import (
+    ActorStopped,
+    ActorSystem,
+    Backoff,
+    ChildSpec,
+    InvalidSpec,
+    StartChild,
+    StopMode,
+    Supervision,
+    Supervisor,
+    TooManyChildren,
+)
+from tests.actors.troupe import Boom, Run, player, settled, sleeping
 
 
 async def test_who_backs_off_does_not_start_again_while_the_supervisor_closes(autojump_clock):
@@ -125,3 +136,15 @@ async def test_the_end_of_a_child_costs_the_same_among_many(autojump_clock):
             await child.ref.stop()
     assert counted == []
     assert math.isfinite(trio.current_time())
+
+
+@pytest.mark.promise("bitten.every-drop-counted")
+@pytest.mark.parametrize("mode", list(StopMode))
+async def test_a_message_that_a_stop_cuts_off_is_named(autojump_clock, system, events, mode):
+    """Nobody knows how far it came; one that was finished is not named."""
+    ref = await system.spawn(player("a"))
+    ref.tell(Run(sleeping(2)))
+    await settled()
+    await ref.stop(mode)
+    (stopped,) = [event for event in events if isinstance(event, ActorStopped)]
+    assert stopped.cut_off == ("Run" if mode is StopMode.NOW else None)

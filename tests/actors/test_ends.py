@@ -89,6 +89,17 @@ async def test_one_that_overruns_its_grace_costs_its_siblings_neither_time_nor_r
     assert [event.path for event in events if isinstance(event, ActorCrashed)] == ["/test/sup/b"]
 
 
+@pytest.mark.promise("stop.reverse-order", "stop.grace-overrun")
+async def test_children_that_need_no_order_may_be_told_together(autojump_clock, system):
+    """Each has its grace, counted from the same moment; the supervisor ends when the last has."""
+    specs = [player(f"{seconds}", stopping=sleeping(seconds)) for seconds in (1, 2, 3, 60)]
+    ref, kids = await open_family(system, *specs, stop_together=True)
+    start = trio.current_time()
+    assert await ref.stop() == Shutdown()
+    assert trio.current_time() - start == 5.0
+    assert [await child.wait_stopped() for child in kids.values()] == [Shutdown()] * 3 + [Killed()]
+
+
 @pytest.mark.promise("stop.queue")
 async def test_what_waits_when_an_actor_ends_is_refused_or_told(autojump_clock, system):
     """Requests of all lanes fail; messages of all lanes are dead letters, in the order of their lanes."""
@@ -109,7 +120,8 @@ async def test_what_waits_when_an_actor_ends_is_refused_or_told(autojump_clock, 
         await settled()
         await ref.stop()
     assert sorted(failed) == [(lane, Shutdown()) for lane in Lane]
-    assert [letter.message for letter in system.dead_letters] == ["ALERT", "HIGH", "NORMAL", "LOW"]
+    waited = [letter.message for letter in system.dead_letters if letter.why == "stopped"]
+    assert waited == ["ALERT", "HIGH", "NORMAL", "LOW"]
 
 
 @pytest.mark.promise("stop.queue")

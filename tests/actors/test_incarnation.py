@@ -275,7 +275,10 @@ async def test_tell_is_a_plain_call_whatever_becomes_of_the_message(autojump_clo
     assert ref.tell("busy") is None
     await ref.stop()
     assert ref.tell("dead") is None
-    assert [(letter.message, letter.why) for letter in system.dead_letters] == [("busy", "stopped"), ("dead", "dead")]
+    assert {letter.message: letter.why for letter in system.dead_letters if isinstance(letter.message, str)} == {
+        "busy": "stopped",
+        "dead": "dead",
+    }
 
 
 @pytest.mark.promise("report.normal-is-no-crash")

@@ -277,6 +277,24 @@ async def test_a_child_that_says_it_is_healthy_in_its_start_hook_never_waits_lon
     assert [event.delay_s for event in events if isinstance(event, ActorRestarting)] == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.promise("restart.backoff-reset", "restart.failed-restart-retried")
+async def test_time_spent_on_a_start_that_fails_is_no_quiet_time(autojump_clock, system, events):
+    """Only what ran resets the delay, however long a start took to fail."""
+    starts = []
+
+    async def hang_later(_):
+        starts.append(1)
+        if 2 <= len(starts) <= 4:
+            await trio.sleep_forever()
+
+    backoff = Backoff(min_s=1.0, max_s=64.0, jitter=0.0, reset_after_s=5.0)
+    spec = player("a", starting=hang_later, start_timeout_s=10.0, backoff=backoff)
+    _, (child,) = await supervisor_of(system, spec, intensity=9)
+    child.kill()
+    assert await child.ask(Read(), timeout_s=100) == []
+    assert [event.delay_s for event in events if isinstance(event, ActorRestarting)] == [1.0, 2.0, 4.0, 8.0]
+
+
 @pytest.mark.promise("restart.backoff-growth")
 async def test_jitter_keeps_children_that_failed_together_apart(autojump_clock, system, events):
     """Ten that crash at one moment come back at ten."""

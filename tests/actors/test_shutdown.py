@@ -7,8 +7,8 @@ from actors import (
     ActorCrashed,
     ActorDied,
     ActorSystem,
-    Crashed,
     InvalidSpec,
+    Killed,
     NotEntered,
     Phase,
     SelfCall,
@@ -338,5 +338,5 @@ async def test_an_error_on_the_way_out_of_a_cancelled_system_is_a_crash_report(a
             await trio.sleep_forever()
     assert scope.cancelled_caught
     (crash,) = [event for event in events if isinstance(event, ActorCrashed) and event.path == "/s/a"]
-    assert isinstance(crash.reason, Crashed)
-    assert str(crash.reason.error) == "cleanup"
+    assert isinstance(crash.reason, Killed)
+    assert "ValueError: cleanup" in crash.traceback

@@ -1,0 +1,342 @@
+"""The pages on actors: every block runs and prints what the page says, every name and default is the code's."""
+
+import importlib
+import inspect
+import io
+import math
+import os
+import re
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+import actors
+import actors.behaviours
+import actors.foreign
+import actors.testing
+from actors.lifecycle import TRANSITIONS, State, Step
+from actors.mailbox import DEFAULT_CAPACITY
+from actors.testing import plugin
+from tests.docs.tables import DOCS, ROOT, code, table
+
+REFERENCE = "reference/actors.md"
+FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+PAGES = sorted(
+    str(page.relative_to(DOCS))
+    for page in (
+        DOCS / "tutorial" / "actors.md",
+        DOCS / REFERENCE,
+        *(DOCS / "how-to" / "actors").glob("*.md"),
+        *(DOCS / "explanation" / "actors").glob("*.md"),
+    )
+)
+REAL_TIME = {"how-to/actors/websocket-client.md"}
+"""Pages that talk over sockets: virtual time would jump over what is on its way."""
+SLOW = REAL_TIME | {"how-to/actors/quart.md"}
+COMMANDS = {
+    "pip install understudy-actors",
+    "pip install pytest pytest-trio",
+    "python -m pytest test_station.py",
+    "python -m actors.testing.stress --rounds 100",
+}
+
+
+@attrs.frozen
+class Block:
+    """A fenced block of a page; `line` is where it begins."""
+
+    language: str
+    title: str
+    text: str
+    line: int
+
+    @property
+    def tests(self) -> bool:
+        """Whether it is for pytest."""
+        return self.language == "python" and self.title.startswith(("test_", "conftest"))
+
+    @property
+    def script(self) -> bool:
+        """Whether it is to be run as it stands."""
+        return self.language == "python" and not self.tests
+
+
+def blocks(page: str) -> list[Block]:
+    """All blocks of a page, in order."""
+    text = (DOCS / page).read_text()
+    return [Block(m[1], m[2] or "", m[3], text.count("\n", 0, m.start()) + 2) for m in FENCE.finditer(text)]
+
+
+def in_virtual_time(run: Any, *args: Any, **options: Any) -> Any:
+    """`trio.run` with a clock that jumps to the next deadline when everybody waits."""
+    return run(*args, **{"clock": trio.testing.MockClock(autojump_threshold=0), **options})
+
+
+def run_block(block: Block, page: str, module: ModuleType) -> str:
+    """Run a block in the page's module; return what it prints."""
+    printed = io.StringIO()
+    source = "\n" * (block.line - 1) + block.text
+    with redirect_stdout(printed):
+        exec(compile(source, str(DOCS / page), "exec"), vars(module))
+    return printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow) if page in SLOW else page for page in PAGES]
+)
+def test_its_code_runs_and_prints_what_it_says(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a page are one program, written from top to bottom; a block of output is that of the code above."""
+    if page not in REAL_TIME:
+        monkeypatch.setattr(trio, "run", partial(in_virtual_time, trio.run))
+    module = ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)
+    printed = None
+    for block in blocks(page):
+        if block.script:
+            monkeypatch.setitem(sys.modules, Path(block.title or "page").stem, module)
+            printed = run_block(block, page, module)
+        elif block.language == "text":
+            assert block.text == printed != "", f"{page}, line {block.line}"
+            printed = None
+
+
+def files(page: str) -> dict[str, str]:
+    """What a reader of the page has in each file at its end; where a `main` follows, none is needed to be tested."""
+    written: dict[str, str] = {}
+    for block in blocks(page):
+        if block.language == "python" and not block.text.startswith("async def main"):
+            written[block.title] = written.get(block.title, "") + "\n\n" + block.text
+    return written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if any(block.tests for block in blocks(page))])
+def test_its_tests_pass(page: str, tmp_path: Path) -> None:
+    """Tests on a page pass where a reader would put them: in files beside the code they test."""
+    for name, text in files(page).items():
+        (tmp_path / name).write_text(text)
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+    ]
+    if not (tmp_path / "conftest.py").exists():
+        command += ["-p", "actors.testing.plugin"]
+    ran = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
+    )
+    count = sum(len(re.findall(r"^(?:async )?def test_", block.text, re.MULTILINE)) for block in blocks(page))
+    assert f"{count} passed" in ran.stdout, ran.stdout + ran.stderr
+    assert ran.returncode == 0
+
+
+def test_every_block_is_checked() -> None:
+    """Code is run, output compared, commands are known; a block of another kind would be checked by nobody."""
+    for page in PAGES:
+        for block in blocks(page):
+            assert block.language in ("python", "text", "console"), f"{page}, line {block.line}"
+            if block.language == "console":
+                commands = re.findall(r"^\$ (.+)$", block.text, re.MULTILINE)
+                assert commands, f"{page}, line {block.line}"
+                assert set(commands) <= COMMANDS, f"{page}, line {block.line}"
+
+
+@pytest.mark.slow
+def test_the_stress_harness_says_what_the_page_shows() -> None:
+    """One line at the end, in the form shown."""
+    (shown,) = [block.text for block in blocks("how-to/actors/chaos.md") if block.language == "console"]
+    form = r"(\d+) rounds, seeds 0 to (\d+), \d+ incarnations, 0 failed, [\d.]+ s"
+    assert re.search(form, shown)
+    ran = subprocess.run(
+        [sys.executable, "-m", "actors.testing.stress", "--rounds", "5"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert re.fullmatch(form, ran.stdout.strip()), ran.stdout + ran.stderr
+    assert ran.returncode == 0
+
+
+# The reference
+
+
+def under(heading: str) -> str:
+    """What stands between a heading of the reference and the next."""
+    text = (DOCS / REFERENCE).read_text()
+    after = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.MULTILINE)[1]
+    return re.split(r"^#", after, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str, title: str) -> list[list[str]]:
+    """The cells of all rows of the tables whose first column has this title."""
+    found = re.findall(rf"^\| {title} \|.*\n\|[-| ]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    return [[cell.strip() for cell in line.strip()[1:-1].split("|")] for part in found for line in part.splitlines()]
+
+
+def names(text: str, title: str = "name") -> list[str]:
+    """The names in the first column of those tables."""
+    return [name for row in rows(text, title) for name in code(row[0])]
+
+
+def public(module: ModuleType) -> set[str]:
+    """What a module offers: everything without an underscore that is no module."""
+    return {name for name, value in vars(module).items() if name[0] != "_" and not isinstance(value, ModuleType)}
+
+
+def shown(value: object) -> str:
+    """A default as the page writes it."""
+    if value in (attrs.NOTHING, inspect.Parameter.empty):
+        return "needed"
+    if value is actors.PHASES:
+        return "`PHASES`"
+    return f"`{type(value).__name__}.{value.name}`" if isinstance(value, Enum) else f"`{value!r}`"
+
+
+def test_every_name_of_actors_is_listed_once() -> None:
+    """Neither a name that is not there, nor one that nobody explains."""
+    core = (DOCS / REFERENCE).read_text().split("\n## Behaviours\n")[0]
+    assert sorted(names(core)) == sorted(public(actors))
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("`Actor`", actors.Actor),
+        ("`Context`", actors.Context),
+        ("References", actors.ActorRef),
+        ("Requests", actors.Ask),
+    ],
+)
+def test_members_are_listed(heading: str, kind: type) -> None:
+    """All that users override, call and hold."""
+    assert set(names(under(heading), "member")) == {name for name in vars(kind) if not name.startswith("_")}
+
+
+def test_what_is_listed_of_a_system_is_there() -> None:
+    """The rest of its methods are for the runtime."""
+    there = {*dir(actors.ActorSystem), *vars(actors.ActorSystem())}
+    assert set(names(under("Systems"), "member")) <= there
+
+
+@pytest.mark.parametrize("kind", [actors.ChildSpec, actors.Backoff, actors.Supervision])
+def test_fields_are_listed_with_their_defaults(kind: Any) -> None:
+    """Of specs, in their order."""
+    heading = "Supervision" if kind is actors.Supervision else f"`{kind.__name__}`"
+    listed = [(code(row[0])[0], row[1]) for row in rows(under(heading), "field")]
+    assert listed == [(field.name, shown(field.default)) for field in attrs.fields(kind)]
+
+
+def test_arguments_of_a_system_are_listed_with_their_defaults() -> None:
+    """In their order."""
+    listed = [(code(row[0])[0], row[1]) for row in rows(under("Systems"), "argument")]
+    parameters = inspect.signature(actors.ActorSystem).parameters.values()
+    assert listed == [(each.name, shown(each.default)) for each in parameters]
+
+
+def test_defaults_of_mailboxes_asks_and_phases_are_those_of_the_page() -> None:
+    """What is not a field with a default of its own."""
+    listed = {code(row[0])[0]: row[1] for row in rows(under("Mailboxes and lanes"), "field")}
+    spec = actors.MailboxSpec()
+    assert listed == {"capacity": f"`{spec.capacity[0]}`", "overflow": shown(spec.overflow[0])}
+    assert spec.capacity[0] == DEFAULT_CAPACITY
+    for method in (actors.ActorRef.ask, actors.ActorRef.send):
+        assert inspect.signature(method).parameters["timeout_s"].default == 5.0
+    phases = dict(re.findall(r"`(\w+)` (\d+ s|without limit)", under("Shutdown")))
+    assert phases == {
+        each.name: "without limit" if each.timeout_s == math.inf else f"{each.timeout_s:g} s" for each in actors.PHASES
+    }
+
+
+def test_the_life_cycle_is_the_table_of_the_code() -> None:
+    """Each state, each step, and what comes after."""
+    listed = table(REFERENCE, "Life cycle")
+    assert [code(row["state"])[0] for row in listed] == [state.value for state in State]
+    for row in listed:
+        for step in Step:
+            after = TRANSITIONS.get((State(code(row["state"])[0]), step))
+            assert row[f"`{step.value}`"] == ("" if after is None else f"`{after.value}`")
+
+
+def test_exits_are_listed() -> None:
+    """Which of them are abnormal."""
+    listed = {code(row["name"])[0]: row["abnormal"] for row in table(REFERENCE, "Exits")}
+    kinds = (actors.Normal, actors.Shutdown, actors.Killed, actors.Crashed)
+    assert listed == {**{kind.__name__: "yes" if kind.abnormal else "no" for kind in kinds}, "Exit": ""}
+
+
+def test_errors_are_listed_with_what_they_resemble() -> None:
+    """The built-in or trio error that each of them is, too."""
+    listed = {code(row[0])[0]: code(row[1]) for row in rows(under("Errors"), "name")}
+    errors = [kind for kind in vars(actors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert set(listed) == {kind.__name__ for kind in errors}
+    for kind in errors:
+        like = [base for base in kind.__bases__ if not issubclass(base, actors.ActorError)]
+        prefix = {"builtins": "", "trio": "trio."}
+        assert listed[kind.__name__] == [f"{prefix[base.__module__.partition('.')[0]]}{base.__name__}" for base in like]
+
+
+def defined(module: ModuleType) -> set[str]:
+    """The classes and functions that a module defines and offers."""
+    return {
+        name
+        for name, value in vars(module).items()
+        if name[0] != "_"
+        and (isinstance(value, type) or inspect.isfunction(value))
+        and value.__module__ == module.__name__
+    }
+
+
+@pytest.mark.parametrize(("heading", "package"), [("Behaviours", actors.behaviours), ("Foreign code", actors.foreign)])
+def test_every_name_of_the_modules_is_listed_once(heading: str, package: ModuleType) -> None:
+    """With the module it is imported from; what the package itself offers is among them."""
+    text = (DOCS / REFERENCE).read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    listed = [(code(row[1])[0], code(row[0])[0]) for row in rows(text, "name")]
+    listed += [(code(row[0])[0], name) for row in rows(text, "module") for name in code(row[1])]
+    assert len(set(listed)) == len(listed)
+    modules = {
+        each.name: importlib.import_module(f"{package.__name__}.{each.name}") for each in iter_modules(package.__path__)
+    }
+    constants = {(name, each) for name, each in listed if each.isupper()}
+    assert all(hasattr(modules[name], each) for name, each in constants)
+    assert set(listed) - constants == {(name, each) for name, module in modules.items() for each in defined(module)}
+    assert public(package) <= {name for _, name in listed}
+
+
+def test_every_name_of_testing_is_listed_once() -> None:
+    """Of the package itself; its modules have nothing else for users but the fixtures."""
+    text = (DOCS / REFERENCE).read_text().split("\n## Testing\n")[1]
+    assert sorted(names(text)) == sorted(public(actors.testing))
+
+
+def test_every_fixture_is_listed() -> None:
+    """Those of the plugin."""
+    fixtures = [name for name, value in vars(plugin).items() if type(value).__name__ == "FixtureFunctionDefinition"]
+    assert fixtures
+    assert sorted(names(under("Fixtures"), "fixture")) == sorted(fixtures)
+
+
+@pytest.mark.promise("bitten.every-drop-counted")
+def test_the_delivery_guarantee_names_every_reason_of_a_dead_letter() -> None:
+    """Those that the record's own documentation knows, but for a pool's, which is told with the pool."""
+    reasons = set(re.findall(r"`([a-z]+)`\s\(", inspect.getdoc(actors.DeadLetter) or ""))
+    assert reasons >= {"dead", "stopped", "overflow", "poison"}
+    assert reasons <= {reason for row in rows(under("Delivery"), "what happened") for reason in code(row[1])}

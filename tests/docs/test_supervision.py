@@ -1,0 +1,99 @@
+"""The page on what supervision promises against the tests that hold each promise."""
+
+import ast
+import inspect
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors import DeadLetter
+from tests.docs.tables import DOCS, ROOT, code, table
+
+PAGE = "reference/supervision.md"
+TESTS = ROOT / "tests"
+Marked = dict[str, set[str]]
+"""For each id, the tests that carry it, as `file::name`, the file relative to the folder of all tests."""
+
+
+def headings() -> list[str]:
+    """The titles on the page under which there is a table of ids."""
+    titles = re.findall(r"^#+ (.+)$", (DOCS / PAGE).read_text(), flags=re.MULTILINE)
+    tables = (title for title in titles if title not in ("What supervision promises", "What the runtime promises"))
+    return [title for title in tables if title != "Delivery"]
+
+
+def listed() -> dict[str, list[str]]:
+    """What the tables say: for each id, the tests named beside it."""
+    rows = [row for title in headings() for row in table(PAGE, title)]
+    ids = [code(row["id"])[0] for row in rows]
+    assert len(ids) == len(set(ids)), "an id stands in two rows"
+    return {id_: [placed(name) for name in code(row["tests"])] for id_, row in zip(ids, rows, strict=True)}
+
+
+def placed(name: str) -> str:
+    """A test as the page names it, with its file relative to the folder of all tests."""
+    return f"actors/{name}" if (TESTS / "actors" / name.split("::")[0]).is_file() else name
+
+
+def promises(nodes: list[ast.expr]) -> Iterator[str]:
+    """The ids in `pytest.mark.promise(...)` among these expressions."""
+    for node in nodes:
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.promise":
+            yield from (ast.literal_eval(argument) for argument in node.args)
+
+
+def marked(path: Path) -> Iterator[tuple[str, str]]:
+    """The ids that a file's tests carry, and who carries each."""
+    text = path.read_text()
+    module = ast.parse(text if "mark.promise" in text else "")
+    shared: list[ast.expr] = []
+    for line in module.body:
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "pytestmark":
+            shared = line.value.elts if isinstance(line.value, ast.List) else [line.value]
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            for id_ in promises([*node.decorator_list, *shared]):
+                yield id_, f"{path.relative_to(TESTS)}::{node.name}"
+
+
+@pytest.fixture(scope="module")
+def carriers() -> Marked:
+    """All marks in all tests."""
+    found: Marked = defaultdict(set)
+    for path in TESTS.rglob("test_*.py"):
+        for id_, test in marked(path):
+            found[id_].add(test)
+    return found
+
+
+def test_every_promise_is_held_by_a_test(carriers: Marked) -> None:
+    """An id on the page without a test that carries it is a wish."""
+    assert sorted(set(listed()) - set(carriers)) == []
+
+
+def test_every_mark_is_a_promise_of_the_page(carriers: Marked) -> None:
+    """An id that only a test knows tells a reader nothing."""
+    assert sorted(set(carriers) - set(listed())) == []
+
+
+def test_every_test_that_is_named_carries_the_promise_it_is_named_for(carriers: Marked) -> None:
+    """It exists, and it has the mark; and no promise goes without one."""
+    for id_, tests in listed().items():
+        assert tests, f"{id_} names no test"
+        assert [test for test in tests if test not in carriers[id_]] == [], id_
+
+
+def test_an_id_says_where_it_stands() -> None:
+    """Two words with a dot: the table, and what it is about."""
+    assert [id_ for id_ in listed() if not re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z]+)*", id_)] == []
+
+
+@pytest.mark.promise("bitten.delivery-stated")
+def test_every_reason_of_a_dead_letter_is_listed() -> None:
+    """The reasons on the page are those of `DeadLetter`."""
+    documented = inspect.getdoc(DeadLetter) or ""
+    reasons = re.findall(r"`([^`]+)`", documented.split("`why` is", 1)[1].split("`lane` is", 1)[0])
+    assert {code(row["why"])[0] for row in table(PAGE, "Delivery")} == set(reasons) - {"history"}
