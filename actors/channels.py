@@ -12,30 +12,76 @@ from typing import TYPE_CHECKING, Any, Protocol
 import trio
 
 from .errors import MailboxFull
-from .lanes import Lane, LaneStatistics, Overflow
+from .lanes import Lane, LaneQueue, LaneStatistics, Overflow, Waiter
 from .mailbox import EMPTY, Mailbox, MailboxSpec
+from .watch import Notice
 
 if TYPE_CHECKING:
     from .ref import ActorRef
 
 
+_RECEIVER_CLOSED = "the receiver of this mailbox closed it"
+
+
+class _Line:
+    """The sends of one channel that wait for room. Each ends: by room, by its cancellation, or refused."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Waiter, LaneQueue] = {}
+        self._refused: dict[Waiter, Exception] = {}
+
+    async def wait(self, queue: LaneQueue, value: object) -> None:
+        """Stand in line with a message until it is in the lane. Raises what it was refused with."""
+        waiter = queue.enqueue(value)
+        self._waiting[waiter] = queue
+
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            queue.dequeue(waiter)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        try:
+            await trio.lowlevel.wait_task_rescheduled(give_up)
+        finally:
+            self._waiting.pop(waiter, None)
+        if waiter in self._refused:
+            raise self._refused.pop(waiter)
+
+    def refuse(self, error: type[Exception], *about: str) -> None:
+        """Let all leave the line with their messages, and each raise an error of this kind."""
+        for waiter, queue in self._waiting.items():
+            if not waiter.admitted:
+                queue.dequeue(waiter)
+                self._refused[waiter] = error(*about)
+                trio.lowlevel.reschedule(waiter.task)
+        self._waiting.clear()
+
+
 class ActorChannel(trio.abc.SendChannel[Any]):
     """Feeds one lane of an actor. `send` waits for room as long as it takes; put a cancel scope around it.
 
-    Raises `trio.ClosedResourceError` after `aclose`, `trio.BrokenResourceError` when the actor is dead, and
-    `MailboxFull` when the lane's policy is `REJECT`. What waits when the actor dies becomes a dead letter.
+    Raises `trio.ClosedResourceError` after `aclose`, `trio.BrokenResourceError` when the actor is dead, both also while
+    `send` waits, and `MailboxFull` when the lane's policy is `REJECT`. What the actor had not handled when it died, a
+    message that waited for room among it, becomes a dead letter.
     """
 
     def __init__(self, ref: ActorRef, lane: Lane = Lane.NORMAL) -> None:
         self._ref = ref
         self._lane = lane
+        self._line = _Line()
         self._closed = False
 
     async def send(self, value: Any) -> None:
         """Put a message into the lane, waiting for room when its policy is `WAIT`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         self._check()
-        await self._ref.send(value, lane=self._lane, timeout_s=float("inf"))
+        mailbox = self._ref._mailbox
+        queue = mailbox.lanes[self._lane] or mailbox.open(self._lane)
+        if queue.overflow is not Overflow.WAIT or len(queue.items) < queue.bound or isinstance(value, Notice):
+            self._ref.tell(value, lane=self._lane)
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return
+        await self._line.wait(queue, value)
+        self._check_life()
 
     def send_nowait(self, value: Any) -> None:
         """Put a message into the lane, or raise `MailboxFull`, which is a `trio.WouldBlock`."""
@@ -43,13 +89,17 @@ class ActorChannel(trio.abc.SendChannel[Any]):
         self._ref.tell(value, lane=self._lane)
 
     async def aclose(self) -> None:
-        """Send no more through this channel; the actor goes on."""
+        """Send no more through this channel, also what waits for room; the actor goes on."""
         self._closed = True
+        self._line.refuse(trio.ClosedResourceError)
         await trio.lowlevel.checkpoint()
 
     def _check(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError
+        self._check_life()
+
+    def _check_life(self) -> None:
         if not self._ref.alive:
             raise trio.BrokenResourceError(f"{self._ref.path} is dead")
 
@@ -67,13 +117,14 @@ class MailboxSender(trio.abc.SendChannel[Any]):
     def __init__(self, mailbox: Mailbox, lose: DeadLetterSink | None) -> None:
         self._mailbox = mailbox
         self._lose = lose
+        self._line = _Line()
         self.closed: bool = False
 
     async def send(self, value: Any, *, lane: Lane = Lane.NORMAL) -> None:
         """Put a message into a lane, waiting for room when its policy is `WAIT`.
 
-        Raises `MailboxFull` when the policy is `REJECT`, `trio.BrokenResourceError` when the receiver is closed, also
-        while it waits, and `trio.ClosedResourceError` after `aclose`.
+        Raises `MailboxFull` when the policy is `REJECT`, `trio.BrokenResourceError` when the receiver is closed, and
+        `trio.ClosedResourceError` after `aclose`; both also while it waits, and then nothing was sent.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         self._check()
@@ -82,15 +133,7 @@ class MailboxSender(trio.abc.SendChannel[Any]):
             self.send_nowait(value, lane=lane)
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
-        waiter = queue.enqueue(value)
-
-        def give_up(_: object) -> trio.lowlevel.Abort:
-            queue.dequeue(waiter)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(give_up)
-        if self._mailbox.closed:
-            raise trio.BrokenResourceError("the receiver of this mailbox closed it")
+        await self._line.wait(queue, value)
 
     def send_nowait(self, value: Any, *, lane: Lane = Lane.NORMAL) -> None:
         """Put a message into a lane, or raise `MailboxFull`, which is a `trio.WouldBlock`."""
@@ -114,16 +157,21 @@ class MailboxSender(trio.abc.SendChannel[Any]):
             self._lose(lost, lane)
 
     async def aclose(self) -> None:
-        """Send no more: the receiver gets what waits, then the end."""
+        """Send no more: the receiver gets what is in the lanes, then the end; who waits for room gets an error."""
         self.closed = True
+        self.refuse_waiting(trio.ClosedResourceError)
         self._mailbox.wake()
         await trio.lowlevel.checkpoint()
+
+    def refuse_waiting(self, error: type[Exception], *about: str) -> None:
+        """Let each send that waits for room raise an error of this kind; for the other end."""
+        self._line.refuse(error, *about)
 
     def _check(self) -> None:
         if self.closed:
             raise trio.ClosedResourceError
         if self._mailbox.closed:
-            raise trio.BrokenResourceError("the receiver of this mailbox closed it")
+            raise trio.BrokenResourceError(_RECEIVER_CLOSED)
 
 
 class MailboxReceiver(trio.abc.ReceiveChannel[Any]):
@@ -173,6 +221,7 @@ class MailboxReceiver(trio.abc.ReceiveChannel[Any]):
         """Receive no more; what waits is lost, and who waits to send gets `trio.BrokenResourceError`."""
         if not self._closed:
             self._closed = True
+            self._sender.refuse_waiting(trio.BrokenResourceError, _RECEIVER_CLOSED)
             lost: deque[tuple[object, Lane]] = deque()
             self._mailbox.close(lambda message, lane: lost.append((message, lane)))
             self._mailbox.wake()
@@ -191,7 +240,8 @@ def open_mailbox(
 ) -> tuple[MailboxSender, MailboxReceiver]:
     """Make a mailbox that belongs to no actor; return the end to send to and the end to receive from.
 
-    `on_lost` is called with each message that a dropping policy or the receiver's `aclose` loses.
+    `on_lost` is called with each message that a dropping policy or the receiver's `aclose` loses, and not with one that
+    a send raised an error about.
     """
     mailbox = Mailbox(spec or MailboxSpec())
     sender = MailboxSender(mailbox, on_lost)

@@ -6,7 +6,6 @@ import contextvars
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from logging import DEBUG
 from random import Random, getrandbits
 from types import TracebackType
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import trio
 
 from . import ending, letters
-from .callbacks import Callbacks
 from .carrying import Carrier
 from .cell import Cell
 from .changes import TreeStream, change_of
@@ -22,9 +20,10 @@ from .errors import ActorError, NotEntered, SelfCall, SystemFailed
 from .exits import KILLED, Crashed, Exit
 from .history import Explanation, explain
 from .interception import Interceptor, Interceptors
+from .journal import Journal
 from .lifecycle import StopMode
 from .phases import PHASES, STOP_ACTORS, Phase, Phases
-from .records import DeadLetter, DeadLetters, Event, log, log_event
+from .records import Event
 from .ref import ActorRef
 from .spec import AutoShutdown, ChildSpec, Restart, Strategy, check_children
 from .supervisor import Supervisor
@@ -41,7 +40,7 @@ OBITUARIES = 100
 """Actors that ended abnormally and for good, and are remembered for `ActorSystem.explain`."""
 
 
-class ActorSystem:
+class ActorSystem(Journal):
     """A tree of actors under one root supervisor (one for one), for the length of an `async with` block.
 
     Leaving the block stops the tree in order, each actor within its grace; a cancelled block kills it.
@@ -72,31 +71,24 @@ class ActorSystem:
         held_s: float = HELD_S,
         phases: Sequence[Phase] = PHASES,
     ) -> None:
+        super().__init__(on_event, dead_letter_capacity, redact)
         self.name = name
-        self.on_event = on_event
         self.interceptors: Interceptors = Interceptors(self._look_up)
         self.streams: list[TreeStream] = []
-        self.dead_letters: DeadLetters = DeadLetters(dead_letter_capacity)
-        """The last messages that reached nobody, and how many there were in all."""
         self.late_replies: int = 0
         """Answers that came when nobody waited any more."""
         self.unhandled: int = 0
         """Messages that their actors did not know."""
-        self.event_errors: int = 0
-        """How often `on_event` raised."""
         self.random: Random = Random(getrandbits(64) if seed is None else seed)  # noqa: S311 - jitter, not secrets
         self.owner: Cell | None = None
         self._unyielded = 0
         self._cell: Cell | None = None
-        self._telling = False
         self._stopping = False
         self._stopped = trio.Event()
         self._hurry = trio.CancelScope()
         self._carry = tuple(carry)
-        self._redact = redact
         self.held_s: float = held_s
         """Work on one message that keeps the loop for longer than this is reported as `LoopHeld`."""
-        self._listeners: Callbacks[Callable[[Event], None]] = Callbacks()
         self._obituaries: OrderedDict[str, Explanation] = OrderedDict()
         self._context = contextvars.Context()
         self._failure: Exception | None = None
@@ -130,7 +122,7 @@ class ActorSystem:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         cancelled, rest = _split(error)
-        leaving = await self._leave() if cancelled is None else cancelled
+        leaving, interruption = (cancelled, None) if cancelled is not None else await self._leave()
         self.nursery.cancel_scope.cancel()
         caught = False
         try:
@@ -145,18 +137,20 @@ class ActorSystem:
         finally:
             await self._finish_shutdown()
             self._stopped.set()
+        if interruption is not None:
+            raise interruption
         if rest is not None and rest is not error:
             raise rest
         if rest is None and (caught or self._failure is not None):
             raise SystemFailed(self.name) from self._failure
 
-    async def _leave(self) -> BaseException | None:
+    async def _leave(self) -> tuple[BaseException | None, BaseException | None]:
         """Stop in order; return what cut that short, if anything did: a cancellation by a failed root or from above."""
         try:
             await self.stop()
-        except trio.Cancelled as cancelled:
-            return cancelled
-        return None
+        except BaseException as error:
+            return (error, None) if isinstance(error, trio.Cancelled) else (None, error)
+        return None, None
 
     async def _finish_shutdown(self) -> None:
         """A tree that was killed has skipped the phases up to its end; those after it are for what it leaves behind."""
@@ -209,6 +203,7 @@ class ActorSystem:
 
     def request_stop(self, grace_s: float | None = None) -> None:
         """As `stop`, without waiting. Harmless when it was asked for before, or the system is over."""
+        self._root  # noqa: B018 - raises when the system was not entered
         if self._stopped.is_set():
             return
         if grace_s is not None:
@@ -272,10 +267,6 @@ class ActorSystem:
             self.streams.remove(stream)
             stream.close()
 
-    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` with each record from now on, after `on_event`; call the result to end that."""
-        return self._listeners.add(listener)
-
     def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
         """Let `interceptor` stand around the `receive` of every actor, live ones before their next message.
 
@@ -286,40 +277,12 @@ class ActorSystem:
 
     # For the runtime
 
-    def emit(self, event: Event) -> None:
-        """Tell `on_event` and the listeners; what one raises is counted and logged, and harms no actor."""
-        before, self._telling = self._telling, True
-        self._tell(self.on_event or log_event, event)
-        for listener in self._listeners:
-            self._tell(listener, event)
-        self._telling = before
-
-    def _tell(self, listener: Callable[[Event], None], event: Event) -> None:
-        try:
-            listener(event)
-        except Exception:
-            self.event_errors += 1
-            log.exception("a listener to the records of the actors raised")
-
-    def heard(self) -> bool:
-        """Whether anybody listens to what is no trouble, so that it is worth a record."""
-        return self.on_event is not None or bool(self._listeners) or log.isEnabledFor(DEBUG)
-
     async def yield_now_and_then(self) -> None:
         """Let others run once in `YIELD_EVERY` calls: a loop over starts that wait for nothing starves nobody."""
         self._unyielded += 1
         if self._unyielded >= YIELD_EVERY:
             self._unyielded = 0
             await trio.lowlevel.cancel_shielded_checkpoint()
-
-    def redacted(self, text: str) -> str:
-        """What may be shown of a text; nothing of it when `redact` raises."""
-        if self._redact is None:
-            return text
-        try:
-            return self._redact(text)
-        except Exception as error:
-            return f"redact raised {type(error).__name__}"
 
     def carrier(self) -> Carrier | None:
         """What a mailbox needs to carry context variables; None when there are none to carry."""
@@ -348,16 +311,6 @@ class ActorSystem:
         """The interceptors changed: let every actor see that before its next message."""
         for cell in () if self._cell is None else self._cell.walk():
             cell.mailbox.interrupt = True
-
-    def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep, count and tell a message that reached nobody.
-
-        One that a listener lost while it was told of something is kept and counted only: else it would be told to the
-        same listener, which would lose another.
-        """
-        self.dead_letters.add(letter, quietly=self._telling)
-        if not self._telling:
-            self.emit(letter)
 
     def start_soon(
         self, nursery: trio.Nursery, name: str, function: Callable[..., Awaitable[object]], *args: Any

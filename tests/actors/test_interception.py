@@ -198,3 +198,12 @@ async def test_who_is_taken_out_while_others_are_told_is_not_told(autojump_clock
     removers.append(system.listen(heard.append))
     await system.spawn(player("a"))
     assert heard == []
+
+
+async def test_a_subscriber_to_dead_letters_that_loses_messages_itself_is_not_told_of_those(autojump_clock, system):
+    """One lost message makes two letters, not as many as the stack holds."""
+    dead = await system.spawn(player("dead"))
+    await dead.stop()
+    system.dead_letters.subscribe(dead.tell)
+    dead.tell("one")
+    assert system.dead_letters.count == 2

@@ -1,5 +1,7 @@
 """How a system stops: in phases, the tree in one of them."""
 
+import signal
+
 import pytest
 import trio
 
@@ -340,3 +342,26 @@ async def test_an_error_on_the_way_out_of_a_cancelled_system_is_a_crash_report(a
     (crash,) = [event for event in events if isinstance(event, ActorCrashed) and event.path == "/s/a"]
     assert isinstance(crash.reason, Killed)
     assert "ValueError: cleanup" in crash.traceback
+
+
+@pytest.mark.promise("restart.never-swallowed")
+def test_an_interrupt_while_the_block_is_left_ends_the_system_cleanly():
+    """The impatient second Ctrl-C: it reaches the caller as it is, and leaves no task behind."""
+    diary = []
+
+    @trio.lowlevel.enable_ki_protection
+    def press():
+        signal.raise_signal(signal.SIGINT)
+
+    async def interrupted():
+        press()
+        await trio.sleep_forever()
+
+    async def main():
+        async with ActorSystem("s", on_event=lambda _: None) as system:
+            system.shutdown.at("drain", interrupted, "interrupted")
+            await system.spawn(player("a", diary))
+
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(main)
+    assert diary == ["start a", "stop a (killed)"]
