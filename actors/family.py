@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
@@ -138,7 +139,7 @@ class Family:
         """An incarnation is over: restart the child, a group, nobody, or fail upward."""
         if not cell.born and (cell.final or not cell.grouped):
             self.give_up(cell, reason)
-        elif cell.final or self.closing:
+        elif cell.final or self.closing or trio.current_effective_deadline() == -math.inf:
             self._report(cell, reason, Decision.STOP)
             self.give_up(cell, reason)
         elif cell.grouped:

@@ -96,8 +96,8 @@ class ChildSpec:
     means 5 s for an actor without children and no limit for one with children, 0 kills at once. `backoff` delays
     restarts. `significant` children count for `Supervision.auto_shutdown`. `directives` choose by exception type,
     the nearest class in the error's ancestry first. `redeliver`: a message that was told and that crashed the actor is
-    given to that many further incarnations, before all others; then it is a dead letter, `poison`. Raises `InvalidSpec`
-    naming the field.
+    given to that many further incarnations, before what waits in the mailbox; then it is a dead letter, `poison`.
+    Raises `InvalidSpec` naming the field.
     """
 
     id: str = field(validator=_check_id)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 import trio
+from attrs import evolve
 
 from . import ending, letters
 from .carrying import Carrier
@@ -23,7 +24,7 @@ from .interception import Interceptor, Interceptors
 from .journal import Journal
 from .lifecycle import StopMode
 from .phases import PHASES, STOP_ACTORS, Phase, Phases
-from .records import Event
+from .records import Event, ShutdownTaskFailed
 from .ref import ActorRef
 from .spec import AutoShutdown, ChildSpec, Restart, Strategy, check_children
 from .supervisor import Supervisor
@@ -92,7 +93,7 @@ class ActorSystem(Journal):
         self._obituaries: OrderedDict[str, Explanation] = OrderedDict()
         self._context = contextvars.Context()
         self._failure: Exception | None = None
-        self.shutdown: Phases = Phases(phases, report=self.emit)
+        self.shutdown: Phases = Phases(phases, report=self._report_late)
         """What is done when the system stops, and when: `system.shutdown.at(phase, async_fn, name)`."""
         self.shutdown.at(STOP_ACTORS, self._stop_tree, f"the tree of {name}")
         specs = check_children(children)
@@ -130,10 +131,13 @@ class ActorSystem(Journal):
                 await self._outer.__aexit__(None, None, None)
             else:
                 caught = bool(await self._outer.__aexit__(type(leaving), leaving, leaving.__traceback__))
-        except BaseException:
-            if cancelled is None or rest is None:
-                raise
-            return  # both: the error of the block goes on as it is
+        except BaseException as problem:
+            if cancelled is not None and rest is not None:
+                return  # both: the error of the block goes on as it is
+            end = _program_end(problem)
+            if end is not None:
+                raise end from None
+            raise
         finally:
             await self._finish_shutdown()
             self._stopped.set()
@@ -229,6 +233,9 @@ class ActorSystem(Journal):
                 await self.shutdown.run()
         finally:
             self._stopped.set()
+
+    def _report_late(self, record: ShutdownTaskFailed) -> None:
+        self.emit(evolve(record, problem=self.redacted(record.problem)))
 
     async def _stop_tree(self) -> None:
         ending.order_stop(self._root, StopMode.AFTER_MESSAGE)
@@ -342,6 +349,14 @@ async def open_system(
     """Open an `ActorSystem` with these arguments for the length of the block."""
     async with ActorSystem(name, children, **options) as system:
         yield system
+
+
+def _program_end(error: BaseException) -> BaseException | None:
+    """The `KeyboardInterrupt` or `SystemExit` in an error that is nothing else, out of the groups nurseries made."""
+    if isinstance(error, BaseExceptionGroup):
+        ends = [_program_end(inner) for inner in error.exceptions]
+        return None if None in ends else ends[0]
+    return error if isinstance(error, KeyboardInterrupt | SystemExit) else None
 
 
 def _split(error: BaseException | None) -> tuple[BaseException | None, BaseException | None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from . import ending
-from .errors import unwrap
+from .errors import RaisedBaseException, unwrap
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -47,6 +47,8 @@ class OwnedTasks:
                         self._nursery.start_soon(call, name=name)
                     self._pending.clear()
                     await trio.sleep_forever()
+            if not self._scope.cancel_called:  # a task raised a cancellation that was none: its nursery took it for one
+                ending.fail(self._cell, RaisedBaseException(self._cell.path, "Cancelled"))
         except Exception as error:
             ending.fail(self._cell, unwrap(error))
         except BaseException as error:

@@ -18,16 +18,17 @@ from actors import (
     LoopHeld,
     MailboxFull,
     MailboxSpec,
+    RaisedBaseException,
     Restart,
     Shutdown,
     State,
     StopMode,
+    Strategy,
     Supervision,
     Supervisor,
-    SystemFailed,
     TooManyChildren,
 )
-from tests.actors.misdeeds import neighbour, run, stubborn, told
+from tests.actors.misdeeds import neighbour, stubborn, told
 from tests.actors.troupe import Player, Read, Run, player, settled, sleeping
 
 
@@ -226,33 +227,34 @@ async def test_a_handler_that_cancels_itself_while_it_is_stopped_ends_once(autoj
 
 
 @pytest.mark.promise("bad.cancel-itself")
-def test_a_cancellation_that_is_raised_again_outside_of_its_scope_is_not_lost():
-    """trio allows it nowhere: it crashes the actor, or ends the system, but it hangs nothing and passes for nothing."""
+@pytest.mark.parametrize("where", ["receive", "task", "on_stop"])
+async def test_a_cancellation_that_is_raised_again_outside_of_its_scope_is_a_crash(autojump_clock, system, where):
+    """No scope is there to catch it: it concerns the actor that kept it, and nobody else."""
+    well = await neighbour(system)
 
-    async def stray(_):
-        caught = None
+    async def stray(_=None):
         with trio.CancelScope() as scope:
             scope.cancel()
             try:
                 await trio.sleep_forever()
             except trio.Cancelled as error:
-                caught = error
+                kept = error
                 raise
-        raise caught
+        raise kept
 
-    ends = []
-
-    async def main():
-        async with ActorSystem("s", on_event=lambda _: None) as system:
-            ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
-            ref.tell(Run(stray))
-            ends.append(await ref.wait_stopped())
-
-    try:
-        run(main)
-    except SystemFailed:
-        ends.append(Killed())
-    assert ends[0].abnormal
+    hook = stray if where == "on_stop" else None
+    ref = await system.spawn(player("a", stopping=hook, restart=Restart.TEMPORARY))
+    if where == "receive":
+        ref.tell(Run(stray))
+    elif where == "task":
+        ref.tell(Run(lambda context: context.start_soon(stray)))
+    else:
+        await ref.stop()
+    with trio.fail_after(60):
+        exit_ = await ref.wait_stopped()
+    assert isinstance(exit_.error, RaisedBaseException)
+    assert exit_.error.kind == "Cancelled"
+    await well()
 
 
 @pytest.mark.promise("bad.swallow-cancelled")
@@ -326,8 +328,6 @@ async def test_a_handler_that_swallows_every_cancellation_is_named_and_ends_when
 @pytest.mark.promise("bad.swallow-cancelled", "peers.one-for-all-old-gone")
 async def test_nobody_of_a_group_starts_while_one_of_the_old_will_not_end(autojump_clock, system, events):
     """The group waits, and says for whom."""
-    from actors import Strategy
-
     release = trio.Event()
     diary = []
     specs = [player("a", diary), player("b", diary)]

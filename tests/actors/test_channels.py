@@ -167,7 +167,7 @@ async def test_only_one_task_receives(autojump_clock):
 
 
 async def test_closing_the_receiver_breaks_the_sender_and_names_what_is_lost(autojump_clock):
-    """Also for one that waits for room."""
+    """Also for one that waits for room, which has its message still: that one is not lost."""
     lost = []
     sender, receiver = open_mailbox(MailboxSpec(1), on_lost=lambda message, lane: lost.append((message, lane)))
     await sender.send(1)
@@ -180,7 +180,7 @@ async def test_closing_the_receiver_breaks_the_sender_and_names_what_is_lost(aut
         nursery.start_soon(blocked)
         await settled()
         await receiver.aclose()
-    assert lost == [(1, Lane.NORMAL), (2, Lane.NORMAL)]
+    assert lost == [(1, Lane.NORMAL)]
     with pytest.raises(trio.BrokenResourceError):
         sender.send_nowait(3)
     with pytest.raises(trio.ClosedResourceError):
@@ -229,3 +229,91 @@ async def test_trio_can_check_the_channel():
         await sender.aclose()
     with trio.testing.assert_checkpoints():
         await receiver.aclose()
+
+
+async def blocked(send, ends, message):
+    """Send a message, and note what came of it."""
+    try:
+        await send(message)
+        ends.append((message, "sent"))
+    except (trio.ClosedResourceError, trio.BrokenResourceError) as error:
+        ends.append((message, type(error).__name__))
+
+
+async def test_closing_a_channel_ends_its_sends_that_wait(autojump_clock, system):
+    """In whatever task, and also while the actor hangs; other channels to it, and what is in its lane, go on."""
+    ref = await system.spawn(ChildSpec("a", Small))
+    ref.tell(Run(sleeping(10)))
+    await settled()
+    closing, other, ends = ref.channel(), ref.channel(), []
+    for number in (1, 2):
+        await closing.send(number)
+    async with trio.open_nursery() as nursery:
+        for channel, number in ((closing, 3), (other, 4), (closing, 5)):
+            nursery.start_soon(blocked, channel.send, ends, number)
+            await settled()
+        await closing.aclose()
+        await settled()
+        assert sorted(ends) == [(3, "ClosedResourceError"), (5, "ClosedResourceError")]
+    assert trio.current_time() == 10
+    assert ends[2:] == [(4, "sent")]
+    assert await ref.ask(Read()) == [1, 2, 4]
+
+
+async def test_a_send_that_waits_for_an_actor_that_dies_is_told(autojump_clock, system):
+    """Nobody will ever have the message."""
+    ref = await system.spawn(ChildSpec("a", Small))
+    ref.tell(Run(sleeping(100)))
+    await settled()
+    channel, ends = ref.channel(), []
+    for number in (1, 2):
+        await channel.send(number)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(blocked, channel.send, ends, 3)
+        await settled()
+        await ref.stop()
+    assert ends == [(3, "BrokenResourceError")]
+
+
+async def test_closing_the_sender_ends_its_sends_that_wait(autojump_clock):
+    """The receiver gets what was sent before, and no more."""
+    lost, ends = [], []
+    sender, receiver = open_mailbox(MailboxSpec(1), on_lost=lambda message, _: lost.append(message))
+    await sender.send(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(blocked, sender.send, ends, 2)
+        await settled()
+        await sender.aclose()
+    assert ends == [(2, "ClosedResourceError")]
+    assert [message async for message in receiver] == [1]
+    assert lost == []
+
+
+async def test_a_send_that_got_its_room_is_not_taken_back_by_a_close_in_that_moment(autojump_clock):
+    """It is in the lane: the receiver has it."""
+    ends = []
+    sender, receiver = open_mailbox(MailboxSpec(1))
+    await sender.send(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(blocked, sender.send, ends, 2)
+        await settled()
+        assert receiver.receive_nowait() == 1
+        await sender.aclose()
+    assert ends == [(2, "sent")]
+    assert [message async for message in receiver] == [2]
+
+
+@pytest.mark.promise("bitten.every-drop-counted")
+async def test_a_message_is_either_lost_or_its_senders_still(autojump_clock):
+    """When the receiver closes: what got its room before is lost, whose sender waits is told."""
+    lost, ends = [], []
+    sender, receiver = open_mailbox(MailboxSpec(1), on_lost=lambda message, _: lost.append(message))
+    await sender.send(1)
+    async with trio.open_nursery() as nursery:
+        for number in (2, 3):
+            nursery.start_soon(blocked, sender.send, ends, number)
+            await settled()
+        assert receiver.receive_nowait() == 1
+        await receiver.aclose()
+    assert sorted(ends) == [(2, "sent"), (3, "BrokenResourceError")]
+    assert lost == [2]
