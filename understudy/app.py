@@ -197,8 +197,11 @@ def _tree(database: Database, metrics: Metrics) -> list[ChildSpec]:
 
 
 def _house_part(name: str, *children: ChildSpec) -> ChildSpec:
-    """A supervisor under the root: whatever happens below it, it comes back."""
-    return ChildSpec(name, partial(Supervisor, children, intensity=MANY), backoff=RESTING)
+    """A supervisor under the root: whatever happens below it, it comes back.
+
+    One without children of its own has many of a kind, which need no order when they stop.
+    """
+    return ChildSpec(name, partial(Supervisor, children, intensity=MANY, stop_together=not children), backoff=RESTING)
 
 
 def _limits(settings: Settings) -> ConnectionLimits:
