@@ -45,7 +45,7 @@ REAL_TIME = {"how-to/actors/websocket-client.md"}
 """Pages that talk over sockets: virtual time would jump over what is on its way."""
 SLOW = REAL_TIME | {"how-to/actors/quart.md"}
 COMMANDS = {
-    "pip install understudy-actors",
+    "pip install ./packaging/actors          # in a checkout of understudy",
     "pip install pytest pytest-trio",
     "python -m pytest test_station.py",
     "python -m actors.testing.stress --rounds 100",
