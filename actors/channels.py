@@ -37,12 +37,11 @@ class _Line:
 
         def give_up(_: object) -> trio.lowlevel.Abort:
             queue.dequeue(waiter)
+            self._waiting.pop(waiter, None)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        try:
-            await trio.lowlevel.wait_task_rescheduled(give_up)
-        finally:
-            self._waiting.pop(waiter, None)
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+        self._waiting.pop(waiter, None)
         if waiter in self._refused:
             raise self._refused.pop(waiter)
 

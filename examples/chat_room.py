@@ -7,13 +7,12 @@ nobody; the room itself is killed in the midst of a talk, and those who are in i
 """
 
 from contextlib import suppress
+from functools import partial
 
 import trio
 
 from actors import Actor, ActorRef, ChildSpec, Context, Exit, Restart, TooManyChildren, open_system
-from actors.behaviours.registry import NameTaken, Registry
-from actors.behaviours.template import DynamicSupervisor, StartFromTemplate
-from actors.behaviours.topic import Publish, Subscribe, topic
+from actors.behaviours import DynamicSupervisor, NameTaken, Publish, Registry, StartFromTemplate, Subscribe, topic
 
 LONGEST_BYTES = 4096
 PATIENCE_S = 0.4  # so long may a member take to let one line through
@@ -97,10 +96,10 @@ async def main() -> dict[str, object]:
         room = await system.spawn(ChildSpec("room", topic()))
 
         def member(stream: trio.SocketStream) -> ChildSpec:  # temporary: nobody can start a connection again
-            name = f"member-{stream.socket.getpeername()[1]}"
-            return ChildSpec(name, lambda: Member(stream, room, names), restart=Restart.TEMPORARY)
+            return ChildSpec("member", lambda: Member(stream, room, names), restart=Restart.TEMPORARY)
 
-        members = await system.spawn(ChildSpec("members", lambda: DynamicSupervisor(member, max_children=100)))
+        doors = partial(DynamicSupervisor, member, max_children=100, numbered=True)
+        members = await system.spawn(ChildSpec("members", doors))
 
         async def let_in(stream: trio.SocketStream) -> None:
             with suppress(TooManyChildren):

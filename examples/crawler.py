@@ -2,9 +2,10 @@
 
     python examples/crawler.py
 
-Each page is a job, tried again when it fails. Jobs ask the throttle, and that asks a pool of fetchers, at the rate of
-the page's host; each host has a breaker. Two web sites are started to be crawled: one has a slow page, during which all
-fetchers are killed, one that fails at first, and a link that leads nowhere; the other is down for a while.
+Each page is a job, tried again when it fails. Jobs ask a pool of fetchers, and these ask a throttle for their turn
+right before they go to a host; each host has a breaker. Two web sites are started to be crawled: one has a slow page,
+during which all fetchers are killed, one that fails at first, and a link that leads nowhere; the other is down for a
+while.
 """
 
 import re
@@ -15,15 +16,22 @@ from urllib.parse import urljoin, urlsplit
 import trio
 from attrs import frozen
 
-from actors import Actor, ActorError, ActorStopped, Ask, Backoff, ChildSpec, Context, open_system
-from actors.behaviours.breaker import Breaker
-from actors.behaviours.bucket import Buckets, Rate
-from actors.behaviours.circuit import CircuitSpec, FailureCount
-from actors.behaviours.job import Job, JobFailed
-from actors.behaviours.pool import Pool, PoolRef
-from actors.behaviours.retry import Retry
-from actors.behaviours.routing import LeastLoaded
-from actors.behaviours.throttle import Throttle
+from actors import Actor, ActorError, ActorRef, ActorStopped, Ask, Backoff, ChildSpec, Context, open_system
+from actors.behaviours import (
+    Breaker,
+    Buckets,
+    CircuitSpec,
+    FailureCount,
+    Job,
+    JobFailed,
+    LeastLoaded,
+    Pool,
+    PoolRef,
+    Rate,
+    Retry,
+    Throttle,
+    Turn,
+)
 
 RATE = Rate(per_s=25)
 RETRY = Retry(attempts=9, backoff=Backoff(min_s=0.1, max_s=0.4))
@@ -74,26 +82,30 @@ async def get(url: str) -> Page:
 
 @frozen
 class Fetch(Ask[Page]):
-    """Ask for a page: the throttle, or a fetcher."""
+    """Ask a fetcher for a page."""
 
     url: str
 
 
 class Fetcher(Actor):
-    """Fetches one page at a time, if the breaker of its host lets it."""
+    """Fetches one page at a time: if the breaker of its host lets it, and when it is its turn there."""
 
-    def __init__(self, breakers: dict[str, Breaker]) -> None:
-        self.breakers = breakers
+    def __init__(self, breakers: dict[str, Breaker], throttle: ActorRef) -> None:
+        self.breakers, self.throttle = breakers, throttle
 
     async def receive(self, message: object, context: Context) -> None:
         match message:
             case Fetch(url) as request:
                 try:
-                    request.reply(await self.breakers[urlsplit(url).netloc].call(get, url))
+                    request.reply(await self.breakers[urlsplit(url).netloc].call(self.get_in_turn, url))
                 except (OSError, ActorError) as error:  # the host's fault, and no reason to crash
                     request.fail(error)
             case _:
                 context.unhandled(message)
+
+    async def get_in_turn(self, url: str) -> Page:
+        await self.throttle.ask(Turn(urlsplit(url).netloc))
+        return await get(url)
 
 
 async def main() -> dict[str, object]:
@@ -106,19 +118,17 @@ async def main() -> dict[str, object]:
         home = await site.open(web)
         breakers = {host: Breaker(host, CIRCUIT) for host in (home, other)}
         fetchers, buckets, found, ended = PoolRef(LeastLoaded()), Buckets(RATE), dict[str, str](), list[str]()
-        pool = partial(Pool, fetchers, ChildSpec("fetcher", partial(Fetcher, breakers)), size=4)
-        pass_on = partial(Throttle, lambda asked: fetchers.ask(Fetch(asked.url), fail_fast=True), buckets, at_once=4)
         async with open_system("crawler") as system:
-            await system.spawn(ChildSpec("fetchers", pool))
-            by_host = partial(pass_on, key=lambda asked: urlsplit(asked.url).netloc)
-            throttle = await system.spawn(ChildSpec("throttle", by_host))
+            throttle = await system.spawn(ChildSpec("throttle", partial(Throttle, None, buckets)))
+            fetcher = ChildSpec("fetcher", partial(Fetcher, breakers, throttle))
+            await system.spawn(ChildSpec("fetchers", partial(Pool, fetchers, fetcher, size=4)))
 
             async def visit(url: str) -> None:
                 """Fetch a page and all that it leads to. Ends when nothing is left to fetch."""
                 if url in found:
                     return
                 found[url] = "wanted"
-                job = await Job.start(system, f"page-{len(found)}", lambda: throttle.ask(Fetch(url)), retry=RETRY)
+                job = await Job.start(system, None, lambda: fetchers.ask(Fetch(url)), retry=RETRY)
                 try:
                     status, links = await job.result()
                 except JobFailed as failed:

@@ -8,19 +8,27 @@ lost. A thread writes to SQLite, slower than readings come: newer ones replace t
 
 import sqlite3
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from tempfile import TemporaryDirectory
 
 import trio
 
-from actors import ActorRef, ChildSpec, Context, Exit, MailboxSpec, Receive, Restart, StopMode, Supervision, open_system
-from actors.behaviours.machine import Machine, StateTimeout
-from actors.behaviours.resource import Resource
-from actors.behaviours.template import DynamicSupervisor, StartFromTemplate
-from actors.foreign.in_thread import ThreadActor, ThreadContext, ThreadSpec
-from actors.lanes import conflate
+from actors import (
+    ActorRef,
+    ChildSpec,
+    Context,
+    Exit,
+    MailboxSpec,
+    Receive,
+    Restart,
+    StopMode,
+    Supervision,
+    conflate,
+    open_system,
+)
+from actors.behaviours import DynamicSupervisor, Machine, Resource, StartFromTemplate, StateTimeout
+from actors.foreign import ThreadActor, ThreadContext, ThreadSpec
 
 LAST, SILENCE_S = 40, 0.2  # devices count up to 40, a step each 20 ms; to hear nothing for 0.2 s is an alarm
 
@@ -51,14 +59,9 @@ class Device(Machine):
         self.port, self.archive = port, archive
 
     async def initial(self, context: Context) -> Receive:
-        connection = await Resource.start(context, "connection", self.connect)
+        connection = await Resource.start(context, "connection", partial(trio.open_tcp_stream, "127.0.0.1", self.port))
         context.start_soon(self.listen, connection, context.ref)
         return self.connecting
-
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator[trio.SocketStream]:
-        async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
-            yield stream
 
     async def listen(self, connection: Resource[trio.SocketStream], device: ActorRef) -> None:
         while True:

@@ -13,9 +13,7 @@ import trio
 from attrs import field, frozen
 
 from actors import Actor, Backoff, ChildSpec, Context, DeadLetter, MailboxSender, Supervision, open_mailbox, open_system
-from actors.behaviours.job import Job, JobFailed, JobTimedOut
-from actors.behaviours.pool import Pool, PoolRef
-from actors.behaviours.retry import Retry
+from actors.behaviours import Job, JobFailed, JobTimedOut, Pool, PoolRef, Retry
 
 RETRY = Retry(attempts=3, backoff=Backoff(min_s=0.05, max_s=1.0), never=(ValueError,))
 DEADLINE_S = 0.6  # for all attempts at an order and the delays between them
@@ -50,7 +48,6 @@ class Worker(Actor):
             case Order(name, work, reply_to):
                 job = await Job.start(context, name, work, retry=RETRY, timeout_s=DEADLINE_S)
                 await reply_to.send(await self.outcome(name, job))
-                await job.ref.wait_stopped()  # then its name is free for the next order
             case _:
                 context.unhandled(message)
 

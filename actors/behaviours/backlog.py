@@ -16,6 +16,9 @@ from .bucket import Buckets
 
 M = TypeVar("M")
 
+SPARE = 64
+"""So many places more than twice the lines there may be before those of messages taken out of turn are cleared away."""
+
 
 class Backlog(Generic[M]):
     """Messages that wait, at most `bound` of them. Those not `wanted` any more are left out and cost no token."""
@@ -30,7 +33,7 @@ class Backlog(Generic[M]):
     def _clear(self) -> None:
         self._items: dict[int, tuple[Hashable, M]] = {}
         self._lines: dict[Hashable, deque[int]] = {}
-        # The first of each line stands in one of these two; one whose message has gone meanwhile is passed over.
+        # The first of each line stands in one of these two; one that was taken out of turn is passed over.
         self._ready: list[tuple[int, Hashable]] = []
         self._later: list[tuple[float, int, Hashable]] = []
 
@@ -79,7 +82,11 @@ class Backlog(Generic[M]):
 
     def take_oldest(self) -> M:
         """Remove and return the message that waited longest, token or not. Raises `StopIteration` when none waits."""
-        return self._remove(next(iter(self._items)))
+        message = self._remove(next(iter(self._items)))
+        if len(self._ready) + len(self._later) > 2 * len(self._lines) + SPARE:
+            self._ready, self._later = [(line[0], key) for key, line in self._lines.items()], []
+            heapq.heapify(self._ready)
+        return message
 
     def forget_unwanted(self) -> None:
         """Remove what is not wanted any more."""

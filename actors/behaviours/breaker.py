@@ -31,7 +31,7 @@ CALL_TIMEOUT_S = 10.0
 DEFAULT_CIRCUIT: CircuitSpec = CircuitSpec()
 """Open after 5 failures in a row, for a second at first."""
 
-log = logging.getLogger("actors")
+log: logging.Logger = logging.getLogger("actors")
 
 
 @define

@@ -24,8 +24,11 @@ def scope_of(request: Ask[Any]) -> trio.CancelScope:
     return scope
 
 
-def anew(request: A) -> A:
-    """A copy of a request that was asked, to ask it of somebody else: same fields, no call of its own yet."""
+def again(request: A) -> A:
+    """A copy of a request that was asked, to ask it of somebody else: same fields, no call of its own yet.
+
+    As in `await target.ask(again(request))`: one request can be asked once.
+    """
     twin: A = object.__new__(type(request))
     for name in _slots(type(request)):
         if hasattr(request, name):

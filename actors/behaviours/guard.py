@@ -15,7 +15,7 @@ from actors.records import DeadLetter
 from actors.ref import ActorRef
 
 from .breaker import Breaker
-from .errands import anew, scope_of
+from .errands import again, scope_of
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Guard(Actor):
             request.fail(error)
 
     async def _ask(self, request: Ask[T]) -> T:
-        return await self.target.ask(anew(request), timeout_s=self.timeout_s)
+        return await self.target.ask(again(request), timeout_s=self.timeout_s)
 
     def _pass_told(self, message: object, context: Context) -> None:
         try:

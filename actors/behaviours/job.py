@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Any, Generic, TypeVar, TypeVarTuple
+from weakref import WeakKeyDictionary
 
 import trio
 from attrs import define, field, frozen
@@ -21,9 +23,10 @@ from actors.errors import ActorError, unwrap
 from actors.exits import Exit
 from actors.ref import ActorRef
 from actors.spec import ChildSpec, Restart
+from actors.system import ActorSystem
 
 from .course import Course, JobState, JobStep
-from .parent import Parent, start_under
+from .parent import Parent, start_under, system_of
 from .progress import Progress, Updates
 from .retry import ONCE, Retry
 
@@ -33,6 +36,7 @@ Ts = TypeVarTuple("Ts")
 KEEP_S = 60.0
 """How long the actor of a job from a spec stays to be asked for its result, after it went well."""
 _OVER = object()
+_numbers: WeakKeyDictionary[ActorSystem, count[int]] = WeakKeyDictionary()
 
 
 @define
@@ -106,8 +110,9 @@ class Job(Generic[T]):
     ref: ActorRef
     """The job's actor."""
 
-    def __init__(self, order: _Order[T]) -> None:
+    def __init__(self, order: _Order[T], *, stays: bool = False) -> None:
         self._order = order
+        self._stays = stays
         self._course: Course[T] = Course()
         self._exit: Exit | None = None
         self._over = trio.Event()
@@ -116,7 +121,7 @@ class Job(Generic[T]):
     @staticmethod
     async def start(
         parent: Parent,
-        name: str,
+        name: str | None,
         function: Callable[[*Ts], Awaitable[T]],
         *args: *Ts,
         retry: Retry = ONCE,
@@ -125,10 +130,12 @@ class Job(Generic[T]):
     ) -> Job[T]:
         """Start `function(*args)` as a child of `parent` and return while it works; see `start_under` for the errors.
 
+        A job whose name is None has one of its own: `job-` and a number that none in its system had before.
         `timeout_s` is for all attempts and the delays between them, `attempt_timeout_s` for each. A job that fails or
         runs out of time crashes its actor, so that its supervisor knows; it is not restarted.
         """
         started: Job[T] = Job(_Order(lambda: function(*args), retry, timeout_s, attempt_timeout_s))
+        name = _free_name(parent) if name is None else name
         await start_under(parent, ChildSpec(name, lambda: JobActor(started), restart=Restart.TEMPORARY))
         return started
 
@@ -145,10 +152,12 @@ class Job(Generic[T]):
     async def result(self) -> T:
         """Wait for the end and return what the function did, at any time and any number of times.
 
-        Raises `JobFailed`, `JobTimedOut` or `JobCancelled`: a new instance for each caller, with the last attempt's
-        error as its cause.
+        By then the job's actor is gone and its name is free, unless it stays to be asked. Raises `JobFailed`,
+        `JobTimedOut` or `JobCancelled`: a new instance for each caller, with the last attempt's error as its cause.
         """
         await self._over.wait()
+        if not (self._stays and self._course.state is JobState.DONE):
+            await self.ref.wait_stopped()
         if self._course.state is JobState.DONE:
             return self._course.value
         raise self._error() from self._cause()
@@ -220,6 +229,10 @@ class Job(Generic[T]):
         return self._course.causes[-1] if self._course.causes else None
 
 
+def _free_name(parent: Parent) -> str:
+    return f"job-{next(_numbers.setdefault(system_of(parent), count(1)))}"
+
+
 class GetJob(Ask[Job[Any]]):
     """Ask a job's actor for its `Job`, which goes on to tell the result when the actor has gone."""
 
@@ -271,4 +284,8 @@ def job(
     other arguments are those of `Job.start` and `ChildSpec`.
     """
     order: _Order[object] = _Order(lambda: function(*args), retry, timeout_s, attempt_timeout_s)
-    return ChildSpec(name, lambda: JobActor(Job(order), keep_s), restart=Restart.TEMPORARY, significant=significant)
+
+    def actor() -> JobActor:
+        return JobActor(Job(order, stays=keep_s > 0), keep_s)
+
+    return ChildSpec(name, actor, restart=Restart.TEMPORARY, significant=significant)

@@ -31,10 +31,12 @@ from .upkeep import UPKEEP, Upkeep
 
 R = TypeVar("R")
 
+Source = Callable[[], AbstractAsyncContextManager[R] | Awaitable[AbstractAsyncContextManager[R]]]
+"""Makes what is to be entered, at once or in a while."""
 BROKEN_BY: Kinds = (trio.BrokenResourceError, trio.ClosedResourceError)
 """What trio's streams and channels raise when they are of no more use."""
 
-log = logging.getLogger("actors")
+log: logging.Logger = logging.getLogger("actors")
 
 
 @define
@@ -94,7 +96,10 @@ class Broken:
 
 
 class ResourceOwner(Actor, Generic[R]):
-    """Owns what `source()` makes, an async context manager, and lends what that gives: see `Resource`.
+    """Owns what `source()` makes, and lends what that gives: see `Resource`.
+
+    `source` returns an async context manager, as a function with `@asynccontextmanager` does, or is an async function
+    that returns one, as `trio.open_tcp_stream` is: a stream of trio is entered and left like a file.
 
     At most `limit` users have it at once (infinite for a client that can be shared), and `waiting` more may wait.
     `check` is called with it every so often; when it raises, or a use of it raises one of `broken_by`, the resource is
@@ -106,7 +111,7 @@ class ResourceOwner(Actor, Generic[R]):
 
     def __init__(
         self,
-        source: Callable[[], AbstractAsyncContextManager[R]],
+        source: Source[R],
         *,
         check: Callable[[R], Awaitable[object]] | None = None,
         upkeep: Upkeep = UPKEEP,
@@ -188,6 +193,7 @@ class ResourceOwner(Actor, Generic[R]):
         self._ending = True
         self._exit_by = trio.current_time() + self._upkeep.exit_timeout_s
         self._scope.deadline = min(self._scope.deadline, self._exit_by)
+        self._withdraw()
         self._stir.set()
 
     async def _openings(self, context: Context) -> None:
@@ -208,7 +214,8 @@ class ResourceOwner(Actor, Generic[R]):
         timeout_s = self._upkeep.open_timeout_s
         try:
             with trio.CancelScope(deadline=min(trio.current_time() + timeout_s, self._exit_by)) as self._scope:
-                async with self._source() as resource:
+                made = self._source()
+                async with made if isinstance(made, AbstractAsyncContextManager) else await made as resource:
                     opened = True
                     self._scope.deadline = math.inf
                     try:
@@ -241,7 +248,7 @@ class ResourceOwner(Actor, Generic[R]):
             return
         timeout_s = self._upkeep.check_timeout_s
         try:
-            with trio.move_on_after(timeout_s) as scope:
+            with loan.scope, trio.move_on_after(timeout_s) as scope:  # it gives way to the end of the opening
                 await self._check(resource)
             if scope.cancelled_caught:
                 raise CheckTimeout(context.path, timeout_s)

@@ -12,6 +12,13 @@ Parent = ActorSystem | Context | ActorRef
 """Where a child may be started; an actor uses its own context, others its reference."""
 
 
+def system_of(parent: Parent) -> ActorSystem:
+    """The system that a parent is, or is in."""
+    if isinstance(parent, ActorSystem):
+        return parent
+    return parent._cell.system
+
+
 async def start_under(parent: Parent, spec: ChildSpec) -> ActorRef:
     """Start a child and wait until it runs; raises what `Context.spawn` raises, or, by reference, what `ask` does."""
     if isinstance(parent, ActorRef):

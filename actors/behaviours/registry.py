@@ -134,8 +134,8 @@ class Registry:
 
     def lookup(self, key: str) -> ActorRef | None:
         """The actor with this name, or the first of the group; None when there is none."""
-        members = self.members(key)
-        return members[0] if members else None
+        entry = self._keys.get(key)
+        return None if entry is None else next((ref for ref in entry.members if ref.alive), None)
 
     def members(self, key: str) -> tuple[ActorRef, ...]:
         """The actors of a group, or the one with this name, in the order in which they came."""
@@ -199,6 +199,8 @@ class Registry:
         entry.waiting.unpark_all()
 
     def _changed(self, key: str, entry: _Entry) -> None:
+        if not entry.subscribers:
+            return  # a listing of a large group takes time
         listing = Listing(key, self.members(key))
         for ref, lane in tuple(entry.subscribers.items()):
             try:

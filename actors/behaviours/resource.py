@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from actors.lanes import Lane
@@ -12,7 +12,7 @@ from actors.spec import ChildSpec
 
 from .kinds import Kinds
 from .loans import Borrow, Loan, ResourceLost
-from .owner import BROKEN_BY, Broken, ReadResource, ResourceOwner, ResourceStatus
+from .owner import BROKEN_BY, Broken, ReadResource, ResourceOwner, ResourceStatus, Source
 from .parent import Parent, start_under
 from .upkeep import UPKEEP, Upkeep
 
@@ -31,7 +31,7 @@ class Resource(Generic[R]):
     async def start(
         parent: Parent,
         name: str,
-        source: Callable[[], AbstractAsyncContextManager[R]],
+        source: Source[R],
         *,
         check: Callable[[R], Awaitable[object]] | None = None,
         upkeep: Upkeep = UPKEEP,
@@ -82,7 +82,7 @@ class Resource(Generic[R]):
 
 def resource(
     name: str,
-    source: Callable[[], AbstractAsyncContextManager[R]],
+    source: Source[R],
     *,
     check: Callable[[R], Awaitable[object]] | None = None,
     upkeep: Upkeep = UPKEEP,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from attrs import Attribute, field, frozen
 
 from actors.backoff import Backoff
@@ -17,7 +19,8 @@ DELAYS: Backoff = Backoff()
 class Retry:
     """At most `attempts` in all, with the delays of `backoff` between them.
 
-    Only after errors of the kinds `on`, and none of the kinds `never`; a group of errors must be all of such kinds.
+    Only after errors of the kinds `on`, and none of the kinds `never`; a group of errors must be all of such kinds. An
+    error that has a number of seconds as its `retry_after_s`, as `CircuitOpen` does, is waited for at least so long.
     Raises `InvalidSpec` for a number of attempts that makes no sense.
     """
 
@@ -38,7 +41,14 @@ class Retry:
         """
         if attempt >= self.attempts or not all(concerns(leaf, self.on, self.never) for leaf in leaves(error)):
             return None
-        return self.backoff.delay(attempt - 1, chance)
+        wished_s = max(_wish_s(leaf) for leaf in leaves(error))
+        return max(self.backoff.delay(attempt - 1, chance), wished_s)
+
+
+def _wish_s(error: BaseException) -> float:
+    """How long the other side wants to be left alone."""
+    seconds = getattr(error, "retry_after_s", None)
+    return seconds if isinstance(seconds, int | float) and math.isfinite(seconds) else 0.0
 
 
 ONCE: Retry = Retry(attempts=1)

@@ -2,8 +2,8 @@
 
 1. The rate is kept by delay, never by loss; what finds no room in the bounded backlog is refused, and counted.
 2. For each key, work starts in the order in which the messages came.
-3. What waits when the actor ends goes back into its mailbox: a next incarnation takes it up, an end for good makes
-   dead letters of it. A request among it goes on waiting, or fails.
+3. What waits is in the actor's stash too until its work starts: a next incarnation takes it up before what came later,
+   an end for good makes dead letters of it. A request among it goes on waiting, or fails.
 4. `receive` never waits, and `on_idle` waits only to drain.
 """
 
@@ -12,24 +12,27 @@ from __future__ import annotations
 import contextvars
 import math
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import trio
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from actors.actor import Actor, Context
 from actors.ask import Ask
 from actors.errors import InvalidSpec, MailboxFull
-from actors.exits import Exit
-from actors.lanes import Lane, Overflow
+from actors.lanes import Overflow
 from actors.lifecycle import StopMode
 from actors.records import DeadLetter
+from actors.stash import Kept, Stash
 
 from .backlog import Backlog
 from .bucket import Buckets
 from .errands import scope_of
 
+Work = Callable[[Any], Awaitable[Any]]
+"""What is done with a message; its result answers a request."""
 FINISH_S = 4.0
 """Time for work in progress when a throttle ends: within the 5 s of grace that an actor without children has."""
 
@@ -49,7 +52,18 @@ class ReadThrottle(Ask[ThrottleStatistics]):
     """Ask a throttle for its numbers; answered at once."""
 
 
-@frozen(eq=False)
+@frozen
+class Turn(Ask[None]):
+    """Ask a throttle for leave to do one thing for `key` now: answered as soon as the rate of that allows it.
+
+    For who keeps a rate right before the effect: `await throttle.ask(Turn(host))`. Takes a token and no place. One that
+    nobody waits for any more takes neither.
+    """
+
+    key: Hashable = None
+
+
+@define(eq=False)
 class _Entry:
     """A message that waits; `asked` when somebody waits for its answer."""
 
@@ -57,6 +71,9 @@ class _Entry:
     asked: bool
     values: contextvars.Context
     """What the message brought along, for its work."""
+    kept: Kept
+    """Its place in the stash."""
+    started: bool = False
 
     def wanted(self) -> bool:
         return not self.asked or self.message.waiting
@@ -66,7 +83,10 @@ class Throttle(Actor):
     """Calls `work(message)` for each message, told or asked, at the rate of `buckets`, `at_once` of them at a time.
 
     What `work` returns is the answer to a request, what it raises its failure; an error over a told message crashes the
-    actor. `key` says whose rate a message counts for; without it there is one for all. A request's time goes on while
+    actor. Without `work` it gives turns only: see `Turn`, which every throttle serves. To pass requests on to another
+    actor, let `work` be `lambda request: target.ask(again(request))`.
+
+    `key` says whose rate a message counts for; without it there is one for all. A request's time goes on while
     it waits: one that nobody waits for any more takes no token, and one in work is cancelled. `backlog` messages may
     wait; after that `overflow` decides whom to refuse: the newest, or the oldest. A refused request fails with
     `MailboxFull`, a refused message is a dead letter.
@@ -78,7 +98,7 @@ class Throttle(Actor):
 
     def __init__(
         self,
-        work: Callable[[Any], Awaitable[Any]],
+        work: Work | None,
         buckets: Buckets,
         *,
         key: Callable[[Any], Hashable] | None = None,
@@ -99,58 +119,73 @@ class Throttle(Actor):
         self._overflow = overflow
         self._finish_s = finish_s
         self._backlog: Backlog[_Entry] = Backlog(buckets, backlog, _Entry.wanted)
+        self._gone = False
         self._running: set[trio.CancelScope] = set()
         self._news = trio.Event()
         self._started = self._refused = 0
 
     async def on_start(self, context: Context) -> None:
         """Start to look for messages that may go."""
+        self._stash = Stash(context, self._bound)
         context.start_soon(self._dispatch, context, name=f"{context.path} (dispatch)")
 
     async def receive(self, message: object, context: Context) -> None:
         """Let the message wait for its turn."""
         if isinstance(message, ReadThrottle):
-            self._backlog.forget_unwanted()
+            self._forget_gone()
             in_work, keys = len(self._running), len(self._buckets)
             message.reply(ThrottleStatistics(len(self._backlog), in_work, keys, self._started, self._refused))
+        elif self._work is None and not isinstance(message, Turn):
+            context.unhandled(message)
         else:
-            asked = isinstance(message, Ask) and message.waiting
-            self._accept(_Entry(message, asked, contextvars.copy_context()), context)
+            self._accept(message, context)
 
     async def on_idle(self, context: Context) -> None:
         """Work everything off, if the actor is to end after that."""
         while (self._backlog or self._running) and context.stopping is StopMode.AFTER_DRAIN:
             await self._news.wait()
 
-    async def on_stop(self, context: Context, reason: Exit) -> None:
-        """Hand back what waits, before what came later."""
-        for entry in self._backlog:
-            if entry.wanted():
-                try:
-                    entry.values.run(partial(context.ref.tell, entry.message, lane=Lane.HIGH))
-                except MailboxFull:
-                    self._refuse(entry, context)
-
-    def _accept(self, entry: _Entry, context: Context) -> None:
-        key = self._key(entry.message)
+    def _accept(self, message: object, context: Context) -> None:
+        key = message.key if isinstance(message, Turn) else self._key(message)
         if self._backlog.full:
-            self._backlog.forget_unwanted()
+            self._forget_gone()
         if self._backlog.full:
             if self._overflow is Overflow.DROP_NEWEST:
-                self._refuse(entry, context)
+                self._refuse(message, context)
                 return
-            self._refuse(self._backlog.take_oldest(), context)
+            oldest = self._backlog.take_oldest()
+            self._take_out(oldest)
+            self._refuse(oldest.message, context)
+        self._stash.stash(message)
+        asked = isinstance(message, Ask) and message.waiting
+        entry = _Entry(message, asked, contextvars.copy_context(), self._stash.kept[-1])
         self._backlog.add(key, entry)
+        if isinstance(message, Ask) and asked:
+            message.when_ended(partial(self._leave, entry))
         self._news.set()
 
-    def _refuse(self, entry: _Entry, context: Context) -> None:
-        if not entry.wanted():
-            return
+    def _leave(self, entry: _Entry) -> None:
+        """A request is over. If it still waits for its turn, its place can be given away."""
+        if not entry.started:
+            self._gone = True
+            self._take_out(entry)
+
+    def _forget_gone(self) -> None:
+        if self._gone:
+            self._gone = False
+            self._backlog.forget_unwanted()
+
+    def _take_out(self, entry: _Entry) -> None:
+        entry.started = True
+        with suppress(ValueError):  # the runtime takes out those whose caller left
+            self._stash.kept.remove(entry.kept)
+
+    def _refuse(self, message: object, context: Context) -> None:
         self._refused += 1
-        if entry.asked:
-            entry.message.fail(MailboxFull(context.path, "backlog", self._bound))
+        if isinstance(message, Ask) and message.waiting:
+            message.fail(MailboxFull(context.path, "backlog", self._bound))
         else:
-            context.system.dead_letter(DeadLetter(context.path, "backlog", entry.message, "overflow"))
+            context.system.dead_letter(DeadLetter(context.path, "backlog", message, "overflow"))
 
     async def _dispatch(self, context: Context) -> None:
         """Start what may go, whenever something has changed or a token has come."""
@@ -163,7 +198,12 @@ class Throttle(Actor):
                     entry = self._backlog.take(trio.current_time())
                     if entry is None:
                         break
-                    await self._start(entry, context)
+                    self._take_out(entry)
+                    self._started += 1
+                    if isinstance(entry.message, Turn):
+                        entry.message.reply(None)
+                    elif self._work is not None:
+                        await self._start(self._work, entry, context)
                 due_at = self._backlog.due_at() if len(self._running) < self._at_once else math.inf
                 with trio.CancelScope(deadline=due_at):
                     await self._news.wait()
@@ -171,22 +211,23 @@ class Throttle(Actor):
             for scope in self._running:
                 scope.deadline = trio.current_time() + self._finish_s
 
-    async def _start(self, entry: _Entry, context: Context) -> None:
+    async def _start(self, work: Work, entry: _Entry, context: Context) -> None:
         """Start the work on one message, and wait until it has begun: trio starts tasks in any order."""
         scope = scope_of(entry.message) if entry.asked else trio.CancelScope()
         scope.shield = True  # the end of the actor leaves it time, by its deadline
         self._running.add(scope)
-        self._started += 1
         begun = trio.Event()
-        work = partial(self._run, entry, scope, begun, context)
-        entry.values.run(partial(context.start_soon, work, name=f"{context.path} (work)"))
+        run = partial(self._run, work, entry, scope, begun, context)
+        entry.values.run(partial(context.start_soon, run, name=f"{context.path} (work)"))
         await begun.wait()
 
-    async def _run(self, entry: _Entry, scope: trio.CancelScope, begun: trio.Event, context: Context) -> None:
+    async def _run(
+        self, work: Work, entry: _Entry, scope: trio.CancelScope, begun: trio.Event, context: Context
+    ) -> None:
         begun.set()
         try:
             with scope:
-                answer = await self._work(entry.message)
+                answer = await work(entry.message)
                 if entry.asked:
                     entry.message.reply(answer)
         except Exception as error:

@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import contextvars
 import math
-import queue
-import threading
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple
 
@@ -27,10 +24,12 @@ from actors.ask import Ask
 from actors.errors import InvalidSpec, SelfCall
 from actors.exits import Exit
 from actors.lanes import Lane
+from actors.mailbox import MailboxSpec
 from actors.ref import ASK_TIMEOUT_S, ActorRef
 from actors.spec import ChildSpec
 
-from .in_asyncio import ForeignCall, name_of
+from .calls import ForeignCall, name_of
+from .own_thread import OwnThread
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,8 +45,11 @@ _current: contextvars.ContextVar[ThreadContext] = contextvars.ContextVar("actors
 class _Bridge(Protocol):
     """How a thread reaches the loop. For trio's own threads it is the module `trio.from_thread`."""
 
-    def run(self, afn: Callable[..., Awaitable[R]], *args: Any) -> R: ...
-    def check_cancelled(self) -> None: ...
+    def run(self, afn: Callable[..., Awaitable[R]], *args: Any) -> R:
+        """Await a function on the loop, and return or raise what it does."""
+
+    def check_cancelled(self) -> None:
+        """Raise `trio.Cancelled` if the task that waits for the thread was cancelled."""
 
 
 class ThreadContext:
@@ -144,10 +146,10 @@ async def run_in_thread(
     """
     call = ForeignCall(name_of(blocking), interrupt)
     spec = ThreadSpec(abandon=abandon, timeout_s=timeout_s, limiter=limiter)
-    return await _Work(call, partial(blocking, *args)).in_pool(spec)
+    return await Work(call, partial(blocking, *args)).in_pool(spec)
 
 
-class _Work(Generic[T]):
+class Work(Generic[T]):
     """One call, as made in a thread."""
 
     def __init__(self, call: ForeignCall, function: Callable[[], T]) -> None:
@@ -210,112 +212,6 @@ def _own_limiter() -> trio.CapacityLimiter:
         return limiter
 
 
-class _OwnThread:
-    """A thread that makes one call after the other until it is told to end."""
-
-    def __init__(self, name: str) -> None:
-        self._token = trio.lowlevel.current_trio_token()
-        self._calls: queue.SimpleQueue[_OwnCall[Any] | None] = queue.SimpleQueue()
-        self._one_at_a_time = trio.Lock()
-        self._ended = trio.Event()
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
-        self._thread.start()
-
-    async def make(self, work: _Work[T], timeout_s: float, *, surely: bool) -> T:
-        """Make the call, as soon as those before it have ended; `surely` even if the task is cancelled already."""
-
-        async def foreign() -> T:
-            with trio.CancelScope(shield=surely) as start:
-                await self._one_at_a_time.acquire()
-                start.shield = False
-                try:
-                    own = _OwnCall(work)
-                    self._calls.put(own)
-                    return await own.answer()
-                finally:
-                    self._one_at_a_time.release()
-            raise AssertionError("nobody cancels this scope")
-
-        return await work.call.wait(foreign, timeout_s)
-
-    async def end(self) -> None:
-        """Let the thread end, and wait for it."""
-        self._calls.put(None)
-        with trio.CancelScope(shield=True):
-            await self._ended.wait()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        while (own := self._calls.get()) is not None:
-            own.run_here()
-        with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._ended.set)
-
-
-class _OwnCall(Generic[T]):
-    """A call on its way through a dedicated thread, and that thread's bridge to the task that waits for it."""
-
-    def __init__(self, work: _Work[T]) -> None:
-        self._work = work
-        self._task = trio.lowlevel.current_task()
-        self._token = trio.lowlevel.current_trio_token()
-        self._context = contextvars.copy_context()
-        self._errand: Callable[[], Awaitable[None]] | None = None
-        self._raise_cancel: Callable[[], object] | None = None
-        self._value: list[T] = []
-        self._error: BaseException | None = None
-
-    async def answer(self) -> T:
-        """Wait for the call, and run on the loop what its thread wants to have run there."""
-        while True:
-            await trio.lowlevel.wait_task_rescheduled(self._cancel)
-            errand, self._errand = self._errand, None
-            if errand is None:
-                break
-            await errand()
-        if self._error is not None:
-            raise self._error
-        return self._value[0]
-
-    def _cancel(self, raise_cancel: Callable[[], object]) -> trio.lowlevel.Abort:
-        self._raise_cancel = raise_cancel
-        return trio.lowlevel.Abort.FAILED
-
-    def run_here(self) -> None:
-        """In the thread: make the call, and wake the task."""
-        try:
-            self._value.append(self._context.run(self._work.run, self))
-        except BaseException as error:  # raised again in the task
-            self._error = error
-        self._wake()
-
-    def run(self, afn: Callable[..., Awaitable[R]], *args: Any) -> R:
-        """In the thread: run it in the waiting task."""
-        answers: queue.SimpleQueue[tuple[list[R], BaseException | None]] = queue.SimpleQueue()
-
-        async def errand() -> None:
-            try:
-                answers.put(([await afn(*args)], None))
-            except BaseException as error:  # raised again in the thread, and at its end here
-                answers.put(([], error))
-
-        self._errand = errand
-        self._wake()
-        values, error = answers.get()
-        if error is not None:
-            raise error
-        return values[0]
-
-    def check_cancelled(self) -> None:
-        """In the thread: raise `trio.Cancelled` if the waiting task was cancelled."""
-        if self._raise_cancel is not None:
-            self._raise_cancel()
-
-    def _wake(self) -> None:
-        with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(trio.lowlevel.reschedule, self._task)
-
-
 class ThreadActor(Actor):
     """An actor whose hooks are blocking code: they run in threads, one at a time, while the loop goes on.
 
@@ -323,7 +219,7 @@ class ThreadActor(Actor):
     """
 
     thread: ThreadSpec = ThreadSpec()
-    _own: _OwnThread | None = None
+    _own: OwnThread | None = None
 
     def start_in_thread(self, thread: ThreadContext) -> None:
         """Runs before the first message of each incarnation."""
@@ -348,7 +244,7 @@ class ThreadActor(Actor):
     async def on_start(self, context: Context) -> None:
         """Starts a dedicated thread, and runs the start hook."""
         if self.thread.dedicated:
-            self._own = _OwnThread(context.path)
+            self._own = OwnThread(context.path)
         await self._make("start_in_thread", lambda: self.start_in_thread(ThreadContext.current()))
 
     async def receive(self, message: object, context: Context) -> None:
@@ -371,7 +267,7 @@ class ThreadActor(Actor):
 
     async def _make(self, name: str, function: Callable[[], T], *, surely: bool = False) -> T:
         interruptible = getattr(self.interrupt, "__func__", None) is not ThreadActor.interrupt
-        work = _Work(ForeignCall(name, self.interrupt if interruptible else None), function)
+        work = Work(ForeignCall(name, self.interrupt if interruptible else None), function)
         if self._own is not None:
             return await self._own.make(work, self.thread.timeout_s, surely=surely)
         return await work.in_pool(self.thread, surely=surely)
@@ -380,8 +276,11 @@ class ThreadActor(Actor):
 class _Around(ThreadActor):
     """An actor around a plain function."""
 
-    def __init__(self, function: Callable[[object, ThreadContext], object], thread: ThreadSpec) -> None:
+    def __init__(
+        self, function: Callable[[object, ThreadContext], object], thread: ThreadSpec, mailbox: MailboxSpec
+    ) -> None:
         self.thread = thread
+        self.mailbox = mailbox
         self._function = function
 
     def handle(self, message: object, thread: ThreadContext) -> object:
@@ -392,7 +291,9 @@ def thread_child(
     id: str,  # noqa: A002 - the spec's word
     handle: Callable[[object, ThreadContext], object],
     thread: ThreadSpec = ThreadActor.thread,
+    *,
+    mailbox: MailboxSpec = ThreadActor.mailbox,
     **options: Any,
 ) -> ChildSpec:
     """The spec of a child that handles messages by a blocking function; `options` are those of `ChildSpec`."""
-    return ChildSpec(id, lambda: _Around(handle, thread), **options)
+    return ChildSpec(id, lambda: _Around(handle, thread, mailbox), **options)

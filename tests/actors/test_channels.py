@@ -234,7 +234,8 @@ async def test_trio_can_check_the_channel():
 async def blocked(send, ends, message):
     """Send a message, and note what came of it."""
     try:
-        await send(message)
+        with trio.fail_after(50):
+            await send(message)
         ends.append((message, "sent"))
     except (trio.ClosedResourceError, trio.BrokenResourceError) as error:
         ends.append((message, type(error).__name__))
@@ -317,3 +318,23 @@ async def test_a_message_is_either_lost_or_its_senders_still(autojump_clock):
         await receiver.aclose()
     assert sorted(ends) == [(2, "sent"), (3, "BrokenResourceError")]
     assert lost == [2]
+
+
+async def test_a_send_may_be_cancelled_in_the_moment_of_a_close(autojump_clock, system):
+    """At either end, and of a channel to an actor: as a clean-up does it."""
+    ref = await system.spawn(ChildSpec("a", Small))
+    ref.tell(Run(sleeping(10)))
+    await settled()
+    channel = ref.channel()
+    ends = [(channel, channel)]
+    for which in (0, 1):
+        pair = open_mailbox(MailboxSpec(2))
+        ends.append((pair[0], pair[which]))
+    for sending, closing in ends:
+        async with trio.open_nursery() as nursery:
+            for number in range(3):
+                nursery.start_soon(sending.send, number)
+            await settled()
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await closing.aclose()

@@ -113,8 +113,28 @@ def test_the_wheel_needs_trio_and_attrs_only(metadata):
 def test_the_wheel_brings_the_pytest_plugin(wheel):
     """By an entry point whose module is there."""
     (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
-    assert wheel.read(name).decode().split() == ["[pytest11]", "actors", "=", "actors.testing.plugin"]
+    assert wheel.read(name).decode().split() == ["[pytest11]", "actors.testing.plugin", "=", "actors.testing.plugin"]
     assert "actors/testing/plugin.py" in wheel.namelist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("conftest", ["", 'pytest_plugins = ["actors.testing.plugin"]'])
+def test_the_plugin_is_there_once_whether_a_conftest_names_it_or_not(wheel, tmp_path, conftest):
+    """Installed by the wheel, and named by who works on a checkout too."""
+    site, project = tmp_path / "site", tmp_path / "project"
+    wheel.extractall(site)
+    project.mkdir()
+    (project / "conftest.py").write_text(conftest)
+    (project / "test_it.py").write_text(
+        "def test_it(pytestconfig):\n"
+        "    plugins = pytestconfig.pluginmanager.get_plugins()\n"
+        "    names = [getattr(plugin, '__name__', '') for plugin in plugins]\n"
+        "    assert names.count('actors.testing.plugin') == 1\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(project), str(project)]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(site)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=project, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

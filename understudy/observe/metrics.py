@@ -98,9 +98,7 @@ class Metrics:
         self._restarts = Counter("understudy_actor_restarts", "Restarts of actors.", ["path"], registry=r)
         self._letters = Counter("understudy_dead_letters", "Messages that reached nobody.", ["why"], registry=r)
         self._held = Counter("understudy_loop_held", "Messages whose handling held the loop.", ["path"], registry=r)
-        self._lingering = Counter(
-            "understudy_actors_lingering", "Killed actors that go on.", ["path"], registry=r
-        )
+        self._lingering = Counter("understudy_actors_lingering", "Killed actors that go on.", ["path"], registry=r)
         self._commit_rows = Histogram(
             "understudy_store_commit_events", "Events in one commit.", buckets=COMMIT_ROWS, registry=r
         )

@@ -83,6 +83,18 @@ def test_the_oldest_of_all_can_be_taken_out_of_turn():
         backlog.take_oldest()
 
 
+@pytest.mark.parametrize("per_s", [0.001, 1000.0])
+def test_what_is_taken_out_of_turn_leaves_nothing_behind(per_s):
+    """A line of which the oldest is dropped ten thousand times takes no more memory than one that stands still."""
+    backlog = fill(make(per_s=per_s), *(f"a{number}" for number in range(10)), "b0")
+    for number in range(10_000):
+        backlog.take_oldest()
+        backlog.add("a", f"a{number + 10}")
+        if number % 100 == 0:
+            backlog.take(0.0)
+    assert len(backlog._ready) + len(backlog._later) <= 70
+
+
 STEP = st.one_of(
     st.tuples(st.just("add"), st.sampled_from("abc")),
     st.tuples(st.just("wait"), st.floats(0.0, 2.0)),

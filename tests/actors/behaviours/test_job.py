@@ -24,6 +24,8 @@ from actors import (
     Terminated,
     UnhandledMessage,
 )
+from actors.behaviours.breaker import Breaker
+from actors.behaviours.circuit import CircuitSpec, FailureCount
 from actors.behaviours.course import JobState
 from actors.behaviours.job import AttemptTimeout, GetJob, Job, JobCancelled, JobFailed, JobTimedOut, job
 from actors.behaviours.progress import report
@@ -421,3 +423,45 @@ def test_an_error_of_many_attempts_stays_readable():
     assert str(JobFailed("/a", (OSError(),) * 7 + (KeyError(),))).endswith(
         "after attempt 8: … OSError, OSError, OSError, OSError, KeyError"
     )
+
+
+@pytest.mark.promise("names.free-before-terminated")
+async def test_the_name_of_a_job_is_free_when_its_result_is_known(autojump_clock, system):
+    """However it ended: the next one may have it at once."""
+    for _ in range(3):
+        started = await Job.start(system, "sum", add, 1, 2)
+        assert await started.result() == 3
+    for _ in range(2):
+        started = await Job.start(system, "bad", Flaky(OSError()))
+        with pytest.raises(JobFailed):
+            await started.result()
+    assert system.find("/test/sum") is None
+    assert system.find("/test/bad") is None
+
+
+async def test_the_result_of_a_job_that_stays_is_known_at_once(autojump_clock, system):
+    """Its actor can still be asked."""
+    ref = await system.spawn(job("sum", add, 1, 2, keep_s=60.0))
+    assert await (await ref.ask(GetJob())).result() == 3
+    assert trio.current_time() == 1.0
+    assert ref.alive
+
+
+async def test_a_job_without_a_name_has_a_number(autojump_clock, system):
+    """One that no other in its system had before, whoever its parent is."""
+    other = await system.spawn(player("other", supervision=Supervision()))
+    jobs = [await Job.start(parent, None, add, 1, 2) for parent in (system, system, other)]
+    jobs.append(await other.ask(Run(lambda context: Job.start(context, None, add, 1, 2))))
+    assert [one.ref.path for one in jobs] == ["/test/job-1", "/test/job-2", "/test/other/job-3", "/test/other/job-4"]
+    assert await jobs[0].result() == 3
+    assert (await Job.start(system, None, add, 1, 2)).ref.path == "/test/job-5"
+
+
+async def test_a_job_waits_as_long_as_a_breaker_says(autojump_clock, system):
+    """Its attempts are not used up by a circuit that is open anyway."""
+    breaker = Breaker("far", CircuitSpec(FailureCount(1), reset=Backoff(min_s=20.0, max_s=20.0, jitter=0.0)))
+    flaky = Flaky(OSError())
+    started = await Job.start(system, "call", breaker.call, flaky, retry=THRICE)
+    assert await started.result() == 2
+    assert flaky.times == [0.0, 20.0]
+    assert breaker.statistics().refused == 1

@@ -65,7 +65,7 @@ def name(ref):
 
 def worker(**options):
     """The spec of a worker with a mailbox of its own size, and options of `ChildSpec`."""
-    mine = {key: options.pop(key) for key in ("starting", "supervision") if key in options}
+    mine = {key: options.pop(key) for key in ("starting", "stopping", "supervision") if key in options}
     mailbox = MailboxSpec(capacity=options.pop("capacity", 100), overflow=options.pop("overflow", Overflow.WAIT))
 
     def make():
@@ -510,7 +510,7 @@ async def test_a_pool_ref_serves_one_pool(autojump_clock, system):
     with pytest.raises(StartFailed, match="its PoolRef belongs to /test/pool"):
         await system.spawn(ChildSpec("other", lambda: Pool(pool, worker(), 1)))
     assert await names(pool, 3) == ["w-1", "w-2", "w-3"]
-    assert len(system._listeners) == 1
+    assert len(tuple(system._listeners)) == 1
 
 
 async def test_what_is_told_to_the_pools_actor_is_passed_on(autojump_clock, system):
@@ -669,3 +669,10 @@ def test_whatever_happens_every_call_ends_and_the_pool_answers_again(faults, rou
             assert all(row.unanswered == 0 and row.running for row in pool.statistics().workers)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def test_the_workers_are_stopped_all_at_once(autojump_clock, system):
+    """They are alike: there is no order among them to keep."""
+    pool = await open_pool(system, size=20, stopping=sleeping(1.0))
+    await pool.ref.stop()
+    assert trio.current_time() == 1.0

@@ -215,12 +215,14 @@ async def test_a_name_is_free_before_anybody_hears_that_its_owner_ended(autojump
 
 @pytest.mark.promise("names.free-before-terminated")
 async def test_not_even_a_record_of_the_end_finds_the_name_taken(autojump_clock, system, registry):
-    """The first sign of an end is the dead letter of what was queued: the name is free by then."""
+    """Its first sign is the dead letter of what was queued: the name is free by then."""
     owner, heir = [await system.spawn(player(name)) for name in ("owner", "heir")]
     registry.register("name", owner)
     found = []
 
-    def take_over(_):
+    def take_over(letter):
+        if letter.message != "queued":
+            return  # what was in work is told of while the actor ends
         found.append(registry.lookup("name"))
         registry.register("name", heir)
 
@@ -525,3 +527,28 @@ def test_whatever_is_done_the_tables_say_what_is(steps):
             assert registry._keys == registry._held == {}
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def test_nobody_counts_a_group_that_nobody_looks_at(autojump_clock, system):
+    """To join, to leave and to end costs the same in a group of any size; who subscribed gets its listings."""
+
+    class Counting(Registry):
+        """Counts how often a listing is made."""
+
+        listings = 0
+
+        def members(self, key):
+            self.listings += 1
+            return super().members(key)
+
+    registry = Counting(system)
+    refs = [await system.spawn(player(f"p{number}", restart=Restart.TEMPORARY)) for number in range(20)]
+    for ref in refs:
+        registry.join("group", ref)
+    registry.deregister("group", refs[0])
+    await refs[1].stop()
+    assert registry.lookup("group") == refs[2]
+    assert registry.listings == 0
+    registry.subscribe("group", refs[0])
+    await refs[2].stop()
+    assert registry.listings == 2

@@ -1,6 +1,7 @@
 import math
 import pickle
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
@@ -401,6 +402,39 @@ async def test_a_check_disturbs_no_use_and_no_use_a_check(autojump_clock, system
 
 
 @pytest.mark.promise("stop.hook-once")
+async def test_a_check_in_work_takes_no_time_from_the_exit(autojump_clock, system, exchange):
+    """It is cut off: the resource is left in order, and has all of its time for that."""
+    exchange.exit_s = 2.0
+
+    async def check(_):
+        await trio.sleep(4.9)
+
+    wire = await start(system, exchange, check=check)
+    await trio.sleep(30.5)
+    await wire.ref.stop()
+    assert exchange.diary == [("open", 0.0), ("exit", 30.5), ("closed", 32.5)]
+
+
+async def test_a_new_opening_does_not_wait_for_a_check_of_the_old_one(autojump_clock, system, exchange):
+    """When a user finds it broken meanwhile."""
+
+    async def check(_):
+        await trio.sleep(4.9)
+
+    wire = await start(system, exchange, check=check, limit=2)
+    await trio.sleep(30.5)
+
+    async def use(borrowed):
+        wire.broken(borrowed)
+        await borrowed.hang()
+
+    with pytest.raises(ResourceLost):
+        await wire.use(use)
+    await trio.sleep(1.1)
+    assert exchange.times("open") == [0.0, 31.5]
+
+
+@pytest.mark.promise("stop.hook-once")
 @pytest.mark.parametrize("mode", list(StopMode))
 async def test_a_stop_leaves_it_in_order(autojump_clock, system, exchange, mode):
     """Its exit may wait; uses are cut off, those who wait are told."""
@@ -670,3 +704,37 @@ async def test_a_real_connection_is_opened_again_when_its_server_comes_back():
             await server.goodbye.wait()
             nursery.cancel_scope.cancel()
     assert server.heard == [b"one", b"three", b"bye"]
+
+
+class Line(trio.abc.AsyncResource):
+    """What an async function opens, as trio's own are."""
+
+    def __init__(self, diary):
+        self.diary = diary
+
+    async def aclose(self):
+        self.diary.append(("closed", trio.current_time()))
+        await trio.lowlevel.checkpoint()
+
+
+async def test_an_async_function_may_open_it(autojump_clock, system):
+    """It may fail, and take its time, but no more than an opening may; what it returns is closed."""
+    diary, failures = [], [OSError()]
+
+    async def open_line(takes_s):
+        diary.append(("open", trio.current_time()))
+        if failures:
+            raise failures.pop()
+        await trio.sleep(takes_s)
+        return Line(diary)
+
+    slow = await Resource.start(system, "slow", partial(open_line, 11.0), upkeep=UPKEEP)
+    await trio.sleep(0.5)
+    await slow.ref.stop()
+    assert diary == [("open", 0.0)]
+    line = await Resource.start(system, "line", partial(open_line, 2.0), upkeep=UPKEEP)
+    async with line.borrow() as borrowed:
+        assert isinstance(borrowed, Line)
+        assert trio.current_time() == 2.5
+    await line.ref.stop()
+    assert diary[1:] == [("open", 0.5), ("closed", 2.5)]

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from actors import Backoff, InvalidSpec
@@ -45,3 +47,21 @@ def test_a_number_of_attempts_that_makes_no_sense_is_refused(attempts):
     """The error names the field."""
     with pytest.raises(InvalidSpec, match="attempts"):
         Retry(attempts)
+
+
+class Busy(Exception):
+    """An error that says how long to stay away."""
+
+    def __init__(self, retry_after_s):
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+@pytest.mark.parametrize(
+    ("wish_s", "delay_s"), [(7.5, 7.5), (0.5, 1.0), (0, 1.0), (math.inf, 1.0), (math.nan, 1.0), (None, 1.0), ("9", 1.0)]
+)
+def test_who_says_how_long_to_stay_away_is_heard(wish_s, delay_s):
+    """When it is longer than the delay, and a time that can be waited for; in a group, the longest."""
+    retry = Retry(3, Backoff(min_s=1.0, max_s=2.0, jitter=0.0))
+    assert retry.delay_s(1, Busy(wish_s), 0.5) == delay_s
+    assert retry.delay_s(1, ExceptionGroup("", [ValueError(), Busy(wish_s), Busy(0.1)]), 0.5) == delay_s

@@ -8,6 +8,7 @@ import trio
 from actors import (
     ActorDied,
     AlreadyStarted,
+    AskTimeout,
     Backoff,
     ChildSpec,
     CountChildren,
@@ -229,3 +230,44 @@ async def test_arguments_do_not_show(autojump_clock, system):
     await rooms.ask(CountChildren())
     await settled()
     assert system.unhandled == 1
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+@pytest.mark.parametrize("takes_s", [5.0, 10.0])
+async def test_a_child_whose_asker_left_is_stopped_again(autojump_clock, system, takes_s):
+    """While it starts, or in the moment in which it is up: nobody else knows of it."""
+    rooms = await open_rooms(system, lambda name, **options: player(name, **options))
+    for number in range(3):
+        request = StartFromTemplate(f"r{number}", starting=sleeping(takes_s))
+        with pytest.raises(AskTimeout):
+            await rooms.ask(request, timeout_s=5.0)
+    await trio.sleep(20)
+    assert rooms.children() == []
+
+
+async def test_a_child_that_was_started_by_a_told_message_stays(autojump_clock, system):
+    """Who tells wants no answer."""
+    rooms = await open_rooms(system)
+    rooms.tell(StartFromTemplate("cats"))
+    await settled()
+    assert [ref.path for ref in rooms.children()] == ["/test/rooms/room-cats"]
+
+
+async def test_the_children_are_stopped_all_at_once(autojump_clock, system):
+    """There is no order among them to keep: a hundred that take a second are gone after one."""
+    rooms = await open_rooms(system, lambda name, **options: player(name, **options))
+    for number in range(100):
+        await rooms.ask(StartFromTemplate(f"r{number}", stopping=sleeping(1.0)))
+    await rooms.stop()
+    assert trio.current_time() == 1.0
+
+
+@pytest.mark.promise("restart.dynamic-template")
+async def test_a_template_may_leave_the_ids_to_the_supervisor(autojump_clock, system):
+    """Each child has a number that none had before, and its own arguments."""
+    rooms = await open_rooms(system, lambda topic: ChildSpec("room", lambda: Room(topic)), numbered=True)
+    refs = [await rooms.ask(StartFromTemplate(topic)) for topic in ("cats", "cats", "dogs")]
+    assert [ref.path for ref in refs] == [f"/test/rooms/room-{number}" for number in (1, 2, 3)]
+    assert await refs[2].ask(Read()) == ["dogs", 10]
+    await refs[2].stop()
+    assert (await rooms.ask(StartFromTemplate("mice"))).path == "/test/rooms/room-4"

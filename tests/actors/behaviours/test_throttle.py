@@ -3,10 +3,12 @@ import math
 
 import pytest
 import trio
+import trio.lowlevel
 import trio.testing
 from attrs import frozen
 
 from actors import (
+    ActorCrashed,
     ActorDied,
     ActorSystem,
     Ask,
@@ -20,9 +22,10 @@ from actors import (
     Restart,
     Shutdown,
     StopMode,
+    UnhandledMessage,
 )
 from actors.behaviours.bucket import Buckets, Rate
-from actors.behaviours.throttle import ReadThrottle, Throttle, ThrottleStatistics
+from actors.behaviours.throttle import ReadThrottle, Throttle, ThrottleStatistics, Turn
 from tests.actors.troupe import settled
 
 
@@ -440,3 +443,170 @@ async def test_what_travels_with_a_message_is_there_when_its_work_begins(autojum
             ref.tell(word)
         await trio.sleep(5)
     assert seen == [("a", "of a"), ("bad", "of bad"), ("c", "of c"), ("d", "of d")]
+
+
+class Counted(Throttle):
+    """Notes how much waited when it ended: in its own backlog, and in its mailbox."""
+
+    def __init__(self, ends, *args, **options):
+        super().__init__(*args, **options)
+        self.ends = ends
+
+    async def on_stop(self, context, reason):
+        depth = sum(lane.depth for lane in context.ref.statistics().values())
+        self.ends.append((len(self._backlog), depth))
+        await super().on_stop(context, reason)
+
+
+@pytest.mark.promise("peers.restart-gap", "mailbox.order")
+async def test_the_order_is_kept_when_it_crashes_with_more_in_its_mailbox(autojump_clock, system):
+    """Twice, also while what waited before comes back: those before those that came later."""
+    done, ends, gates = [], [], {"bad1": trio.Event(), "bad2": trio.Event()}
+
+    async def work(message):
+        if message in gates:
+            await gates[message].wait()
+            raise ValueError
+        done.append(message)
+
+    def slow(_):
+        return sum(range(3000)) * 0
+
+    buckets = Buckets(Rate(1000.0))
+    ref = await system.spawn(ChildSpec("t", lambda: Counted(ends, work, buckets, key=slow, backlog=900)))
+    for message in ("bad1", "bad2", *range(300)):
+        ref.tell(message)
+    await settled()
+    gates["bad1"].set()
+    await trio.lowlevel.checkpoint()
+    for message in range(300, 880):
+        ref.tell(message)
+    await trio.sleep(0.1)
+    gates["bad2"].set()
+    await trio.sleep(10)
+    assert done == list(range(880))
+    assert len(ends) == 2
+    assert all(ends[0])  # some waited here, and some there
+
+
+@pytest.mark.promise("peers.restart-gap", "bitten.every-drop-counted")
+async def test_all_that_waits_outlives_a_crash_however_much_there_is_room_for(autojump_clock, system):
+    """More than a lane of the mailbox holds."""
+    done, gate = [], trio.Event()
+
+    async def work(message):
+        if message == "bad":
+            await gate.wait()
+            raise ValueError
+        done.append(message)
+
+    buckets = Buckets(Rate(1000.0))
+    ref = await system.spawn(ChildSpec("t", lambda: Throttle(work, buckets, backlog=3000)))
+    ref.tell("bad")
+    for number in range(2000):
+        await ref.send(number)
+    await settled()
+    gate.set()
+    await trio.sleep(10)
+    assert done == list(range(2000))
+    assert system.dead_letters.count == 0
+
+
+async def test_the_same_message_may_wait_twice(autojump_clock, system, post):
+    """Also across a crash: it is as many messages as were told."""
+    ref = await spawn(system, post)
+    for word in ("bad", "tick", "tock", "tick", "tick"):
+        ref.tell(word)
+    await trio.sleep(10)
+    assert [word for word, _ in post.times()] == ["bad", "tick", "tock", "tick", "tick"]
+
+
+@pytest.mark.promise("bitten.every-drop-counted")
+async def test_room_is_made_by_those_who_leave_and_by_nobody_else(autojump_clock, system, post):
+    """A request that was given up makes room, the told ones that wait keep theirs; the stash has no more than waits."""
+    ref = await spawn(system, post, Rate(0.01), backlog=3)
+    ref.tell("first")
+    await settled()
+    ref.tell("a")
+    with trio.move_on_after(1):
+        await ref.ask(Send("left"))
+    for word in "bcd":
+        ref.tell(word)
+    numbers = await ref.ask(ReadThrottle())
+    assert (numbers.waiting, numbers.refused) == (3, 1)
+    await ref.stop()
+    assert [(letter.message, letter.why) for letter in system.dead_letters] == [
+        ("d", "overflow"),
+        *((word, "stopped") for word in "abc"),
+    ]
+
+
+async def test_a_request_that_somebody_else_answers_makes_room_too(autojump_clock, system, post, events):
+    """It waits no more."""
+    ref = await spawn(system, post, Rate(0.01), backlog=1)
+    ref.tell("first")
+    await settled()
+    request, answers = Send("a"), []
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def caller():
+            answers.append(await ref.ask(request))
+
+        await settled()
+        request.reply("from elsewhere")
+    ref.tell("b")
+    numbers = await ref.ask(ReadThrottle())
+    assert answers == ["from elsewhere"]
+    assert (numbers.waiting, numbers.refused) == (1, 0)
+    assert not any(isinstance(event, ActorCrashed) for event in events)
+
+
+async def turns(system, rate, **options):
+    """A throttle that gives turns only."""
+    buckets = Buckets(rate)
+    return await system.spawn(ChildSpec("t", lambda: Throttle(None, buckets, **options)))
+
+
+async def test_turns_are_given_at_the_rate_of_each_key(autojump_clock, system):
+    """In the order in which they were asked for; they take no place, so what is done in them may take its time."""
+    ref, times = await turns(system, Rate(1.0)), []
+
+    async def visit(key):
+        await ref.ask(Turn(key))
+        times.append((key, trio.current_time()))
+        await trio.sleep(10)
+
+    async with trio.open_nursery() as nursery:
+        for key in ("x", "x", "y", "x", None):
+            nursery.start_soon(visit, key)
+            await settled()
+    assert times == [("x", 0.0), ("y", 0.0), (None, 0.0), ("x", 1.0), ("x", 2.0)]
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_a_turn_that_is_given_up_takes_no_token(autojump_clock, system):
+    """The next one has it."""
+    ref = await turns(system, Rate(1.0))
+    await ref.ask(Turn())
+    with trio.move_on_after(0.5):
+        await ref.ask(Turn())
+    await ref.ask(Turn())
+    assert trio.current_time() == 1.0
+
+
+async def test_who_gives_turns_only_does_no_work(autojump_clock, system):
+    """Other messages are unhandled. One that works gives turns as well, at the same rate."""
+    ref = await turns(system, Rate(1.0))
+    with pytest.raises(UnhandledMessage):
+        await ref.ask(Send("a"))
+    assert system.unhandled == 1
+
+
+async def test_turns_and_work_have_one_rate(autojump_clock, system, post):
+    """For the same key."""
+    ref = await spawn(system, post)
+    await ref.ask(Turn())
+    assert await ref.ask(Send("a")) == "A"
+    await ref.ask(Turn())
+    assert trio.current_time() == 2.0

@@ -29,15 +29,8 @@ from actors import (
     StartFailed,
     StopMode,
 )
-from actors.foreign.in_asyncio import (
-    AsyncioActor,
-    AsyncioCancelled,
-    ExtraMissing,
-    ForeignTimeout,
-    in_trio,
-    late_calls,
-    run_asyncio,
-)
+from actors.foreign.calls import ForeignTimeout, late_calls
+from actors.foreign.in_asyncio import AsyncioActor, AsyncioCancelled, ExtraMissing, in_trio, run_asyncio
 from actors.foreign.in_thread import run_in_thread
 from tests.actors.troupe import Read, player, settled
 

@@ -23,6 +23,7 @@ from actors import (
     InvalidSpec,
     Killed,
     Lane,
+    MailboxSpec,
     MessageUnhandled,
     Restart,
     SelfCall,
@@ -30,8 +31,8 @@ from actors import (
     StartFailed,
     UnhandledMessage,
 )
-from actors.foreign import in_asyncio
-from actors.foreign.in_asyncio import ForeignTimeout, TooManyLeftBehind, late_calls
+from actors.foreign import calls as foreign_calls
+from actors.foreign.calls import ForeignTimeout, TooManyLeftBehind, late_calls
 from actors.foreign.in_thread import ThreadActor, ThreadContext, ThreadSpec, run_in_thread, thread_child
 from tests.actors.troupe import Read, Run, player, settled
 
@@ -247,8 +248,8 @@ async def test_an_interrupt_comes_again_until_the_call_ends(mock_clock):
             scope.cancel()
             with trio.CancelScope(shield=True):
                 await settled()
-                mock_clock.jump(in_asyncio.INSIST_S)
-    assert [at - start for at in interrupts] == [0, in_asyncio.INSIST_S]
+                mock_clock.jump(foreign_calls.INSIST_S)
+    assert [at - start for at in interrupts] == [0, foreign_calls.INSIST_S]
 
 
 async def test_a_call_that_did_not_begin_is_not_interrupted():
@@ -314,7 +315,7 @@ async def test_a_call_that_does_not_end_is_waited_for_and_named(mock_clock, capl
                 await settled()
                 (late,) = late_calls()
                 for _ in range(30):
-                    mock_clock.jump(in_asyncio.INSIST_S)
+                    mock_clock.jump(foreign_calls.INSIST_S)
                     await settled()
                 stuck.release()
     assert (late.call, late.left_behind) == ("Stuck", False)
@@ -345,7 +346,7 @@ async def test_a_call_may_be_left_behind_named_and_counted(caplog):
 
 async def test_calls_left_behind_are_bounded_in_number():
     """No further one is made that could be left behind too; those that are waited for go on."""
-    stucks = [Stuck() for _ in range(in_asyncio.MOST_LEFT_BEHIND)]
+    stucks = [Stuck() for _ in range(foreign_calls.MOST_LEFT_BEHIND)]
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             for stuck in stucks:
@@ -814,11 +815,14 @@ async def test_a_system_exit_in_a_thread_is_no_crash(spec):
     def leave(*_):
         raise SystemExit(3)
 
-    with pytest.raises(SystemExit):
+    async def run():
         async with ActorSystem("test", on_event=lambda _: None) as system:
             ref = await system.spawn(worker(spec))
             ref.tell(Do(leave))
             await trio.sleep_forever()
+
+    with pytest.raises(SystemExit):
+        await run()
 
 
 async def test_a_function_makes_a_child(system):
@@ -831,7 +835,9 @@ async def test_a_function_makes_a_child(system):
     answer, ident = await ref.ask(Do("x"))
     assert answer == "x"
     assert ident != threading.get_ident()
-    own = await system.spawn(thread_child("own", handle, DEDICATED))
+    own = await system.spawn(thread_child("own", handle, DEDICATED, mailbox=MailboxSpec(2)))
+    own.tell(Do(lambda *_: None))
+    assert {lane.capacity for lane in own.statistics().values()} == {2}
     assert (await own.ask(Do("x")))[1] == (await own.ask(Do("y")))[1]
 
 

@@ -1,0 +1,30 @@
+"""The names that the package of behaviours has."""
+
+import types
+
+from actors import behaviours
+
+
+def test_the_public_names_are_these():
+    """A name that comes or goes is a change to think about; each is documented."""
+    public = {
+        name: value
+        for name, value in vars(behaviours).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert sorted(public) == [
+        "AskedPool", "AtRandom", "AttemptTimeout", "Becoming", "Breaker", "BreakerStatistics", "Broadcast", "Broken",
+        "Buckets", "CallTimeout", "CheckTimeout", "CircuitChange", "CircuitOpen", "CircuitSpec", "CircuitState",
+        "ConsistentHash", "DynamicSupervisor", "Entered", "EventTimeout", "FailureCount", "FailureRate", "GetJob",
+        "Guard", "InspectTopic", "InvalidServer", "Job", "JobCancelled", "JobFailed", "JobState", "JobTimedOut",
+        "LeastLoaded", "Listing", "Machine", "NO_REPLY", "NameTaken", "NoReply", "NoWorkers", "NotRegistered", "ONCE",
+        "OpenTimeout", "OutOfTurn", "Pool", "PoolRef", "PoolStatistics", "Progress", "Publish", "Rate",
+        "ReadResource", "ReadThrottle", "ReceiveTimeout", "Registry", "RegistryStatistics", "Replies", "Resource",
+        "ResourceEnded", "ResourceLost", "ResourceOwner", "ResourceStatus", "ResourceUnavailable", "Retry",
+        "RoundRobin", "Routing", "Server", "SmallestFirst", "StartFromTemplate", "StateTimeout", "Subscribe",
+        "SubscriberStatistics", "Throttle", "ThrottleStatistics", "TooManyBehaviours", "TopicStatistics",
+        "TransitionRefused", "Transitions", "Turn", "UPKEEP", "Unsubscribe", "Upkeep", "WorkerStatistics", "again",
+        "ask_all", "call", "cast", "job", "on_entry", "report", "resource", "start_under", "topic",
+    ]  # fmt: skip
+    aliases = {"Transitions"}  # of types: they have no place for a docstring
+    assert [name for name, value in public.items() if not value.__doc__ and name not in aliases] == []
