@@ -1,7 +1,7 @@
 """Families that the tests of supervisors share."""
 
 from actors import ChildSpec, Restart, Supervisor
-from tests.actors.troupe import Boom, settled
+from tests.actors.troupe import Boom, Run, settled
 
 
 async def open_family(system, *specs, restart=Restart.TEMPORARY, **options):
@@ -13,4 +13,21 @@ async def open_family(system, *specs, restart=Restart.TEMPORARY, **options):
 async def crash(ref, error=None):
     """Crash an actor and wait for what follows."""
     ref.tell(Boom(error) if error else Boom())
+    await settled()
+
+
+async def supervisor_of(system, *children, **options):
+    """A supervisor of these specs, and references to its children."""
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, **options)))
+    return ref, ref.children()
+
+
+async def end(ref, how):
+    """Let an actor end in one of three ways, and wait for what follows."""
+    if how == "normal":
+        await ref.ask(Run(lambda context: context.stop()))
+    elif how == "crash":
+        ref.tell(Boom())
+    else:
+        ref.kill()
     await settled()

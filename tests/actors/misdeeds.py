@@ -27,10 +27,11 @@ def raising(error):
 
 
 def stubborn(release, seconds=1.0):
-    """A hook or handler that swallows every cancellation until it is released."""
+    """A hook or handler that swallows every cancellation until it is released; a failed test is one that ends."""
 
     async def act(*_):
-        while not release.is_set():
+        end = trio.current_time() + 10_000
+        while not release.is_set() and trio.current_time() < end:
             try:
                 await trio.sleep_forever()
             except trio.Cancelled:

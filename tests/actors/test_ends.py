@@ -8,6 +8,7 @@ from actors import (
     Actor,
     ActorCrashed,
     ActorDied,
+    ActorSystem,
     Ask,
     AutoShutdown,
     ChildSpec,
@@ -273,3 +274,17 @@ async def test_nothing_happens_after_a_stop_was_confirmed(autojump_clock, system
     await trio.sleep(100)
     assert effects == seen
     assert {"task", "kid", "work"} <= set(seen)
+
+
+@pytest.mark.promise("stop.hook-once", "peers.stop-hooks-on-cancel")
+async def test_a_stop_hook_that_has_begun_is_cut_short_when_the_tree_is_cancelled(autojump_clock):
+    """A cancelled block gives nobody time; the hook is not begun again."""
+    diary = []
+    with trio.move_on_after(1) as scope:
+        async with ActorSystem("s", on_event=lambda _: None) as system:
+            ref = await system.spawn(player("a", diary, stopping=sleeping(3)))
+            await ref.stop()
+    assert scope.cancelled_caught
+    assert trio.current_time() == 1.0
+    assert diary == ["start a", "stop a (shutdown)"]
+    assert await ref.wait_stopped() == Killed()

@@ -18,6 +18,7 @@ from actors import (
     Restart,
     RestartChild,
     StartChild,
+    StartFailed,
     StopChild,
     Strategy,
     Supervisor,
@@ -247,6 +248,47 @@ def test_whatever_else_happens_a_group_comes_back_whole(strategy, first, then, w
                 assert isinstance(await child.ask(Read(), fail_fast=True), list)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@pytest.mark.promise("bitten.group-waits-together")
+@pytest.mark.parametrize("first", ["a", "b"])
+async def test_a_group_in_which_two_failed_waits_for_the_longer_delay(autojump_clock, system, first):
+    """Whoever failed first: the more patient one decides for all."""
+    specs = [
+        player("a", backoff=Backoff(min_s=2, jitter=0)),
+        player("b", backoff=Backoff(min_s=6, jitter=0)),
+        player("c"),
+    ]
+    _, kids = await open_family(system, *specs, strategy=Strategy.ONE_FOR_ALL, intensity=9)
+    for name in sorted("ab", key=lambda name: name != first):
+        kids[name].kill()
+    start = trio.current_time()
+    for child in kids.values():
+        assert await child.ask(Read(), timeout_s=100) == []
+    assert trio.current_time() - start == 6.0
+
+
+@pytest.mark.promise("start.death-or-hang-never-hangs-parent", "bitten.group-waits-together")
+async def test_a_start_that_waits_with_its_group_can_be_called_off(autojump_clock, system):
+    """Its starter, who waited with it, is told at once."""
+    specs = player("a", backoff=Backoff(min_s=10, jitter=0)), player("b")
+    ref, kids = await open_family(system, *specs, strategy=Strategy.ONE_FOR_ALL)
+    told = []
+
+    async def starter():
+        with pytest.raises(StartFailed, match="stopped meanwhile"):
+            await ref.ask(StartChild(player("late", starting=sleeping(5))), timeout_s=1000)
+        told.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(starter)
+        await trio.sleep(1)
+        kids["a"].kill()
+        await trio.sleep(1)
+        await ref.ask(StopChild("late"))
+    assert told == [2.0]
+    await trio.sleep(60)
+    assert [child.path[-1] for child in ref.children()] == ["a", "b"]
 
 
 @pytest.mark.promise("restart.sub-supervisor", "bitten.failures-reach-owner")
