@@ -57,6 +57,7 @@ class StandIn(ActorRef):
         self._recorder = recorder
         self._path = path
         self._ended: Exit | None = None
+        self._mailbox = Mailbox(MailboxSpec())  # empty for ever: a channel looks there for room
 
     def __repr__(self) -> str:
         return f"<StandIn {self._path}{'' if self.alive else ' dead'}>"
