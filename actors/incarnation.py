@@ -192,20 +192,17 @@ async def _drain_lane(cell: Cell, receive: Receive, context: Context) -> None:
     queue = mailbox.open_lanes[0]
     items = queue.items
     task = cell.task or trio.lowlevel.current_task()
-    now = perf_counter()
-    end = now + BATCH_S
+    task.custom_sleep_data = _AWAKE
+    end = perf_counter() + BATCH_S
     while items:
         if mailbox.interrupt:
             return
         cell.current = message = items.popleft()
         if queue.waiters:
             queue.admit()
-        task.custom_sleep_data = _AWAKE
         await receive(message, context)
-        before, now = now, perf_counter()
-        if now > end:
-            if now - before > cell.system.held_s and task.custom_sleep_data is _AWAKE:
-                _report_held(cell, message, now - before)
+        if (now := perf_counter()) > end:
+            _note_hold(cell, task, message, now - end + BATCH_S)
             return
 
 
@@ -213,23 +210,25 @@ async def _drain_lanes(cell: Cell, receive: Receive, context: Context) -> None:
     """One batch from several lanes, in fair turns."""
     mailbox = cell.mailbox
     task = cell.task or trio.lowlevel.current_task()
-    now = perf_counter()
-    end = now + BATCH_S
+    task.custom_sleep_data = _AWAKE
+    end = perf_counter() + BATCH_S
     while not mailbox.interrupt:
         cell.current = message = mailbox.take()
         if message is EMPTY:
             return
-        task.custom_sleep_data = _AWAKE
         await receive(message, context)
-        before, now = now, perf_counter()
-        if now > end:
-            if now - before > cell.system.held_s and task.custom_sleep_data is _AWAKE:
-                _report_held(cell, message, now - before)
+        if (now := perf_counter()) > end:
+            _note_hold(cell, task, message, now - end + BATCH_S)
             return
 
 
-def _report_held(cell: Cell, message: object, held_s: float) -> None:
-    cell.system.emit(LoopHeld(cell.path, type(message).__name__, held_s))
+def _note_hold(cell: Cell, task: trio.lowlevel.Task, message: object, held_s: float) -> None:
+    """A batch ended after `held_s` seconds with this message: tell, if that is too long and the task has not slept.
+
+    All but a millisecond of it was this message: it would not have been begun any later.
+    """
+    if held_s > cell.system.held_s and task.custom_sleep_data is _AWAKE:
+        cell.system.emit(LoopHeld(cell.path, type(message).__name__, held_s))
 
 
 async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
@@ -274,9 +273,7 @@ async def _receive_measured(cell: Cell, receive: Receive, message: object, conte
     began = perf_counter()
     task.custom_sleep_data = _AWAKE
     await receive(message, context)
-    held_s = perf_counter() - began
-    if held_s > cell.system.held_s and task.custom_sleep_data is _AWAKE:
-        _report_held(cell, message, held_s)
+    _note_hold(cell, task, message, perf_counter() - began)
 
 
 async def _close_down(cell: Cell, actor: Actor, context: Context) -> None:
