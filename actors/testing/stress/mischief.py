@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 LATE_S = 1 / 32
 """How much later than its timeout an ask may end: twice the grain of the shared deadlines."""
+LATE_SHARE = 0.007
+"""The same for long timeouts, as a part of the timeout: their deadlines have a coarser grain."""
 
 
 def pick(items: Sequence[T], chance: float) -> T:
@@ -286,7 +288,8 @@ class Mischief:
             ledger.ended_asks += 1
             ledger.abandoned[request] = trio.current_time()
         took_s = trio.current_time() - began
-        if took_s > min(timeout_s, patience_s) + LATE_S or (dead and took_s > 0):
+        allowed_s = min(timeout_s + max(LATE_S, LATE_SHARE * timeout_s), patience_s + LATE_S)
+        if took_s > allowed_s or (dead and took_s > 0):
             ledger.blame(f"{name}: took {took_s:g} s, had {timeout_s:g} s, target {'dead' if dead else 'alive'}")
 
     def _was_queued(self, request: Ask[Any]) -> bool:
