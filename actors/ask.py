@@ -71,10 +71,9 @@ class Ask(Generic[T]):
 _set_call = vars(Ask)["_call"].__set__  # the slot itself: frozen subclasses refuse plain assignment
 
 
-def call_of(request: Ask[Any]) -> Call | None:
-    """The call this request was made in; None when it was told, not asked."""
-    call: Call | None = getattr(request, "_call", None)
-    return call
+def call_of(message: object) -> Call | None:
+    """The call this request was made in; None when it was told, not asked, or is no request."""
+    return getattr(message, "_call", None) if isinstance(message, Ask) else None
 
 
 class Call:

@@ -9,12 +9,13 @@ from attrs import Attribute, field, frozen
 from .errors import InvalidSpec
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_number(value: object) -> bool:
+    """Whether this can be a time: a number, not a truth value, and not NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def _positive(_: object, attribute: Attribute[float], value: float) -> None:
-    if not (_is_number(value) and math.isfinite(value) and value > 0):
+    if not (is_number(value) and math.isfinite(value) and value > 0):
         raise InvalidSpec(f"backoff.{attribute.name}", "must be a finite number above zero")
 
 
@@ -38,9 +39,9 @@ class Backoff:
             raise InvalidSpec("backoff.max_s", "must not be less than min_s")
         if self.factor < 1:
             raise InvalidSpec("backoff.factor", "must be at least 1")
-        if not (_is_number(self.jitter) and 0 <= self.jitter <= 1):
+        if not (is_number(self.jitter) and 0 <= self.jitter <= 1):
             raise InvalidSpec("backoff.jitter", "must be from 0 to 1")
-        if self.reset_after_s is not None and not (_is_number(self.reset_after_s) and self.reset_after_s > 0):
+        if self.reset_after_s is not None and not (is_number(self.reset_after_s) and self.reset_after_s > 0):
             raise InvalidSpec("backoff.reset_after_s", "must be above zero")
 
     def delay(self, failures: int, chance: float) -> float:

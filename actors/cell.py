@@ -161,6 +161,11 @@ class Cell:
         if self.system.streams and self.state is not before:
             self.system.changed(self)
 
+    @property
+    def message_type(self) -> str | None:
+        """The type's name of the message in work; None when there is none."""
+        return None if self.current is None else type(self.current).__name__
+
     # Beginning
 
     def begin(self) -> None:
@@ -292,8 +297,7 @@ class Cell:
         self.mailbox.close(partial(letters.bury_message, self))
         letters.fail_calls(self, self.calls or (), reason)
         self.system.ended(self, reason)
-        cut_off = None if self.current is None else type(self.current).__name__
-        self.system.emit(ActorStopped(self.path, reason, cut_off))
+        self.system.emit(ActorStopped(self.path, reason, self.message_type))
         self._call_waiters("start_waiters")
         self._call_waiters("dead_waiters")
         if self.watchers:
@@ -355,16 +359,16 @@ class Cell:
         if self.up:
             act()
         else:
-            self.start_waiters = [*(self.start_waiters or ()), act]
+            waiters = self.start_waiters = self.start_waiters or []
+            waiters.append(act)
 
     def when_dead(self, act: Callable[[], None]) -> None:
         """Call `act` when the actor is buried; at once when it is already."""
         if self.buried:
             act()
-        elif self.dead_waiters is None:
-            self.dead_waiters = [act]
         else:
-            self.dead_waiters.append(act)
+            waiters = self.dead_waiters = self.dead_waiters or []
+            waiters.append(act)
 
     async def wait_down(self) -> None:
         """Wait until no incarnation runs."""

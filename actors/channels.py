@@ -140,7 +140,7 @@ class MailboxSender(trio.abc.SendChannel[Any]):
         queue = self._mailbox.lanes[lane] or self._mailbox.open(lane)
         if len(queue.items) < queue.capacity:
             queue.items.append(value)
-            queue.high_water = max(queue.high_water, len(queue.items))
+            queue.note_depth()
         elif not queue.replace(value):
             self._overflow(lane, value)
         self._mailbox.wake()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from . import letters
-from .ask import Ask
 from .errors import RaisedBaseException, text_of, unwrap
 from .exits import SHUTDOWN, Exit
 from .lifecycle import State, Step, StopMode
@@ -62,11 +61,16 @@ def kill(cell: Cell) -> None:
     """Cancel hard, with everything below; harmless when nothing runs."""
     if cell.state in (State.STOPPED, State.BACKING_OFF):
         return
+    _condemn(cell)
+    if cell.family is not None:
+        cell.family.kill_all()
+
+
+def _condemn(cell: Cell) -> None:
+    """Cancel the actor's own work, and take no further message."""
     if not cell.killed:
         _expect_the_end(cell)
     cell.killed = True
-    if cell.family is not None:
-        cell.family.kill_all()
     cell.mailbox.interrupt = True
     cell.scope.cancel()
 
@@ -83,7 +87,7 @@ def goes_on(cell: Cell) -> bool:
     """Whether the scope was cancelled for one message only; makes a new one then."""
     if not cell.skipping or cell.killed or cell.fault is not None or cell.mode is StopMode.NOW:
         return False
-    cell.skipping = False
+    cell.skipping = cell.on_control = False
     cell.current = cell.kept_now = None
     if cell.again is not None:
         cell.again.in_work = None
@@ -110,9 +114,6 @@ def note_fault(cell: Cell, error: Exception) -> None:
 
 def take_error(cell: Cell, error: BaseException) -> None:
     """Make an error the fault of the incarnation; or pass it on, when it is for those above the tree."""
-    if isinstance(error, Exception):
-        note_fault(cell, unwrap(error))
-        return
     passing, fault = part(error)
     if fault is not None:
         note_fault(cell, as_fault(cell, fault))
@@ -131,10 +132,9 @@ def part(error: BaseException) -> tuple[BaseException | None, BaseException | No
 
 def as_fault(cell: Cell, error: BaseException) -> Exception:
     """The error as what a supervisor decides on: one that is no `Exception` becomes the cause of one."""
+    error = unwrap(error)
     if isinstance(error, Exception):
-        return unwrap(error)
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+        return error
     fault = RaisedBaseException(cell.path, type(error).__name__)
     fault.__cause__ = error
     return fault
@@ -156,8 +156,7 @@ def resume(cell: Cell, error: Exception) -> None:
     cell.host.resumed(cell, error)
     if cell.kept_now is not None:
         take_out_failed(cell)
-    if isinstance(cell.current, Ask):
-        letters.refuse(cell.current, error)
+    letters.refuse(cell.current, error)
 
 
 def must_leave(cell: Cell) -> bool:
@@ -193,19 +192,11 @@ def _arm_grace(cell: Cell) -> None:
         return
     timers, seconds = cell.system.timers, grace_s(cell)
     if _waits_for_children(cell):
-        cell.grace = None if cell.leaving else timers.after(WORKER_SHUTDOWN_S, partial(_overrun, cell))
+        cell.grace = None if cell.leaving else timers.after(WORKER_SHUTDOWN_S, partial(_condemn, cell))
     elif seconds <= 0:
         kill(cell)
     elif seconds != math.inf:
         cell.grace = timers.after(seconds, partial(kill, cell))
-
-
-def _overrun(cell: Cell) -> None:
-    cell.grace = None
-    _expect_the_end(cell)
-    cell.killed = True
-    cell.mailbox.interrupt = True
-    cell.scope.cancel()
 
 
 def _waits_for_children(cell: Cell) -> bool:

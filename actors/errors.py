@@ -28,7 +28,7 @@ Apart stand `Ignore`, which a start hook raises to decline, and `InvalidTransiti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import trio
 from attrs import define
@@ -65,7 +65,7 @@ class StartFailed(ActorError):
     cause: Exception | None = None
 
     def __str__(self) -> str:
-        why = "it was stopped meanwhile" if self.cause is None else f"{type(self.cause).__name__}: {self.cause}"
+        why = "it was stopped meanwhile" if self.cause is None else text_of(self.cause)
         return f"{self.path} did not start: {why}"
 
 
@@ -280,9 +280,13 @@ class SystemFailed(ActorError):
         return f"actor system {self.name} failed"
 
 
-def unwrap(error: Exception) -> Exception:
+@overload
+def unwrap(error: Exception) -> Exception: ...
+@overload
+def unwrap(error: BaseException) -> BaseException: ...
+def unwrap(error: BaseException) -> BaseException:
     """Return the one error inside `error` when it is a group of one, however nested; else `error` itself."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 

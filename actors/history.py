@@ -74,11 +74,10 @@ def note_incident(cell: Cell, reason: Exit, decision: Decision, delay_s: float, 
     text = str(reason)
     if isinstance(reason, Crashed):
         text = cell.system.redacted(f"crashed: {text_of(reason.error)}")
-    message = None if cell.current is None else type(cell.current).__name__
     if cell.history is None:
         cell.history = deque(maxlen=KEPT)
     now = cell.system.timers.now()
-    cell.history.append(Incident(now, cell.incarnation, text, message, decision, delay_s, because_of))
+    cell.history.append(Incident(now, cell.incarnation, text, cell.message_type, decision, delay_s, because_of))
 
 
 def explain(cell: Cell) -> Explanation:

@@ -233,17 +233,18 @@ def _note_hold(cell: Cell, task: trio.lowlevel.Task, message: object, held_s: fl
 
 async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
     """Serve what goes before all lanes: notices, timers and requests to a supervisor."""
-    cell.on_control = bool(cell.control)
-    if cell.control:
-        end = perf_counter() + BATCH_S
-        while cell.control and not (cell.skipping or ending.must_leave(cell)):
-            cell.kept_now = None
-            await _serve_control(cell, receive, context, cell.control.popleft())
-            if perf_counter() > end:
-                break
-        if not cell.skipping:
-            cell.current = None
-        cell.on_control = False
+    if not cell.control:
+        return
+    cell.on_control = True
+    end = perf_counter() + BATCH_S
+    while cell.control and not (cell.skipping or ending.must_leave(cell)):
+        cell.kept_now = None
+        await _serve_control(cell, receive, context, cell.control.popleft())
+        if perf_counter() > end:
+            break
+    if not cell.skipping:
+        cell.current = None
+    cell.on_control = False
 
 
 async def _serve_control(cell: Cell, receive: Receive, context: Context, item: Any) -> None:

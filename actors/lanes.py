@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import field, frozen
 
+from .ask import call_of
 from .errors import InvalidSpec
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class KeyedItems:
 
     def key(self, message: Any) -> Hashable:
         """The key of a message; one of its own for a message that is not to be replaced."""
-        key = None if getattr(message, "_call", None) is not None else self._key(message)
+        key = None if call_of(message) is not None else self._key(message)
         return object() if key is None else key
 
     def holds(self, key: Hashable) -> bool:

@@ -9,9 +9,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .ask import Ask, Call, call_of
+from .ask import Call, call_of
 from .errors import ActorDied, MailboxFull
 from .exits import Crashed, Exit
 from .lanes import Lane, LaneQueue, Overflow
@@ -28,7 +28,7 @@ def keep_for_redelivery(cell: Cell, reason: Exit) -> None:
     What came before all lanes, and what somebody was waiting for, is not given again.
     """
     message = cell.current
-    if message is None or cell.on_control or getattr(message, "_call", None) is not None:
+    if message is None or cell.on_control or call_of(message) is not None:
         return
     entry = in_work(cell, message) or Kept(cell, message)
     entry.history = (*entry.history, cell.last_error or str(reason))
@@ -61,8 +61,8 @@ def bury_message(cell: Cell, message: object, lane: Lane) -> None:
     _lose(cell, lane.name.lower(), message, "stopped", death(cell))
 
 
-def refuse(request: Ask[Any], error: Exception) -> None:
-    """Fail the call of a request, if it is one that was asked and is not answered."""
+def refuse(request: object, error: Exception) -> None:
+    """Fail the call of a request, if this is one that was asked and is not answered."""
     call = call_of(request)
     if call is not None and not call.settled:
         call.settle(None, error)
@@ -88,7 +88,7 @@ def death(cell: Cell) -> ActorDied:
 
 
 def _lose(cell: Cell, lane: str, message: object, why: str, error: Exception) -> None:
-    if isinstance(message, Ask) and call_of(message) is not None:
+    if call_of(message) is not None:
         refuse(message, error)
     else:
         cell.system.dead_letter(DeadLetter(cell.path, lane, message, why))

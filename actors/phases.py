@@ -20,7 +20,8 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from .errors import ActorError, InvalidSpec, SelfCall, unwrap
+from .backoff import is_number
+from .errors import ActorError, InvalidSpec, SelfCall, text_of, unwrap
 from .records import ShutdownTaskFailed, log_event
 
 UNWIND_S = 1.0
@@ -36,7 +37,7 @@ def _check_name(_: object, __: object, value: Any) -> None:
 
 
 def _check_timeout(_: object, __: object, value: Any) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+    if not (is_number(value) and value > 0):
         raise InvalidSpec("timeout_s", "must be above zero; infinite for a phase whose tasks have times of their own")
 
 
@@ -199,7 +200,7 @@ class Phases:
         except Exception as error:
             if not entry.late:
                 fault = unwrap(error)
-                self._fail(phase, entry, f"{type(fault).__name__}: {fault}{_where(fault)}")
+                self._fail(phase, entry, f"{text_of(fault)}{_where(fault)}")
         finally:
             del running[entry]
             if not running:

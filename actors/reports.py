@@ -21,10 +21,9 @@ def crash_report(cell: Cell, reason: Exit, decision: Decision) -> ActorCrashed:
     """The record of an abnormal end of the incarnation that `cell` holds."""
     error = reason.error if isinstance(reason, Crashed) else cell.fault
     text = "" if error is None else traceback_text(error)
-    message = None if cell.current is None else type(cell.current).__name__
     redacted = cell.system.redacted
     state = redacted(_state(cell.actor)) if cell.actor is not None else ""
-    return ActorCrashed(cell.path, cell.incarnation, reason, message, redacted(text), decision, state)
+    return ActorCrashed(cell.path, cell.incarnation, reason, cell.message_type, redacted(text), decision, state)
 
 
 def traceback_text(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Attribute, field, frozen
 
-from .backoff import Backoff
+from .backoff import Backoff, is_number
 from .errors import InvalidSpec
 
 if TYPE_CHECKING:
@@ -84,10 +84,6 @@ def _check_factory(_: object, __: object, value: Any) -> None:
         raise InvalidSpec("factory", "must be callable with no arguments")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-
-
 @frozen
 class ChildSpec:
     """How to start, restart and stop one child.
@@ -137,12 +133,12 @@ class ChildSpec:
 
     @shutdown_s.validator
     def _check_shutdown(self, _: Attribute[float | None], value: float | None) -> None:
-        if value is not None and not (_is_number(value) and value >= 0):
+        if value is not None and not (is_number(value) and value >= 0):
             raise InvalidSpec("shutdown_s", "must be zero, positive, infinite or None")
 
     @start_timeout_s.validator
     def _check_start_timeout(self, _: Attribute[float], value: float) -> None:
-        if not (_is_number(value) and value > 0):
+        if not (is_number(value) and value > 0):
             raise InvalidSpec("start_timeout_s", "must be above zero")
 
     def __attrs_post_init__(self) -> None:
@@ -186,7 +182,7 @@ class Supervision:
 
     @period_s.validator
     def _check_period(self, _: Attribute[float], value: float) -> None:
-        if not (_is_number(value) and math.isfinite(value) and value > 0):
+        if not (is_number(value) and math.isfinite(value) and value > 0):
             raise InvalidSpec("period_s", "must be a finite number above zero")
 
     @max_children.validator

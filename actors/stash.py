@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import define
 
-from .ask import Ask, Call, call_of
+from .ask import call_of
 from .errors import ActorDied, ActorError, InvalidSpec
 from .records import DeadLetter
 
@@ -167,7 +167,7 @@ class Stash:
         """Give up what is set aside: requests fail with `StashCleared`, others become dead letters, `cleared`."""
         while self.kept:
             message = self.kept.popleft().message
-            call = _call_of(message)
+            call = call_of(message)
             if call is None:
                 self._cell.system.dead_letter(DeadLetter(self._cell.path, "stash", message, "cleared"))
             elif not call.settled:
@@ -241,14 +241,9 @@ def bury_kept(cell: Cell) -> None:
     """The actor ended for good: what it had set aside is lost. The callers among it are told by who buries it."""
     entries, cell.again = cell.again, None
     for entry in entries or ():
-        if _call_of(entry.message) is None:
+        if call_of(entry.message) is None:
             lane = "again" if entry.history else "stash"
             cell.system.dead_letter(DeadLetter(cell.path, lane, entry.message, "stopped", entry.history))
-
-
-def _call_of(message: object) -> Call | None:
-    """The call a message was asked in; None for one that was told."""
-    return call_of(message) if isinstance(message, Ask) else None
 
 
 def _put(queue: deque[Kept], entries: Sequence[Kept]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from . import ending
-from .errors import RaisedBaseException, unwrap
+from .errors import RaisedBaseException
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -49,8 +49,6 @@ class OwnedTasks:
                     await trio.sleep_forever()
             if not self._scope.cancel_called:  # a task raised a cancellation that was none: its nursery took it for one
                 ending.fail(self._cell, RaisedBaseException(self._cell.path, "Cancelled"))
-        except Exception as error:
-            ending.fail(self._cell, unwrap(error))
         except BaseException as error:
             passing, fault = ending.part(error)
             if fault is not None:
