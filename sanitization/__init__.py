@@ -4,13 +4,31 @@ No I/O and no actors: usable anywhere. `Scrubber` is the face, `StreamScrubber` 
 pieces.
 """
 
+from .detectors.detector import Detector as Detector
+from .detectors.pattern import Pattern as Pattern
+from .findings import Action as Action
 from .findings import Category as Category
+from .findings import Failure as Failure
 from .findings import Finding as Finding
+from .findings import Hit as Hit
 from .findings import Scrubbed as Scrubbed
 from .findings import Summary as Summary
 from .findings import summary as summary
+from .gates import Gate as Gate
+from .kinds import Kind as Kind
+from .masking import Placeholders as Placeholders
+from .offsets import utf16 as utf16
 from .policy import OFF as OFF
+from .policy import PRESETS as PRESETS
 from .policy import STANDARD as STANDARD
+from .policy import STRICT as STRICT
+from .policy import Direction as Direction
+from .policy import Failing as Failing
+from .policy import Mask as Mask
 from .policy import Policy as Policy
+from .policy import Rules as Rules
+from .policy import everywhere as everywhere
+from .policy_file import PolicyError as PolicyError
+from .policy_file import policy_from_toml as policy_from_toml
 from .scrubber import Scrubber as Scrubber
 from .stream import StreamScrubber as StreamScrubber

@@ -1,24 +1,41 @@
 """The face of the library: a text, or markup, in; the same without what must not pass, out."""
 
+from collections.abc import Sequence
+
+from .detectors.detector import Detector
 from .detectors.markup import Markup
 from .findings import Scrubbed
-from .policy import STANDARD, Policy
-from .stream import StreamScrubber
+from .masking import Placeholders
+from .policy import STANDARD, Direction, Policy
+from .stream import StreamScrubber, crew
 
 
 class Scrubber:
-    """Takes out of texts and of markup what its policy names. Stateless: share one among threads and tasks."""
+    """Takes out of texts and of markup what its policy names. Stateless: share one among threads and tasks.
 
-    def __init__(self, policy: Policy = STANDARD) -> None:
+    `direction` picks the rules of the policy; `more` are detectors of your own, which come after the others.
+    """
+
+    def __init__(
+        self,
+        policy: Policy = STANDARD,
+        direction: Direction = Direction.OUTBOUND,
+        *,
+        more: Sequence[Detector] = (),
+    ) -> None:
         self.policy = policy
+        self.direction = direction
+        self._crew = crew(policy, direction, more)
         self._markup = Markup(policy)
 
-    def scrub(self, text: str) -> Scrubbed:
-        """Text for a reader, a log or a model. Nothing is escaped: `a < b` comes back byte for byte."""
-        stream = StreamScrubber(self.policy)
+    def scrub(self, text: str, placeholders: Placeholders | None = None) -> Scrubbed:
+        """Text for a reader, a log or a model. Nothing is escaped: `a < b` comes back byte for byte.
+
+        `placeholders` are needed where the policy tokenises; without them such finds are removed.
+        """
+        stream = self.stream(placeholders)
         out = stream.feed(text) + stream.flush()
-        findings = stream.findings
-        return Scrubbed(out, findings, stream.replaced - len(findings))
+        return stream.scrubbed(out)
 
     def scrub_html(self, html: str) -> Scrubbed:
         """Markup that is safe to put into a page: no script, no handler, no foreign image. What is text stays text.
@@ -27,6 +44,6 @@ class Scrubber:
         """
         return self._markup.clean(html)
 
-    def stream(self) -> StreamScrubber:
+    def stream(self, placeholders: Placeholders | None = None) -> StreamScrubber:
         """A scrubber for one text that arrives in pieces."""
-        return StreamScrubber(self.policy)
+        return StreamScrubber(self.policy, self.direction, placeholders=placeholders, chosen=self._crew)

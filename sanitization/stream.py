@@ -1,109 +1,222 @@
-"""A scrubber for text that arrives in pieces: what comes out does not depend on where the pieces were cut.
+"""A scrubber for text that arrives in pieces: what comes out does not depend on where the pieces were cut."""
 
-A stage holds back only what its detector calls unsettled: usually the word that is being written. However long
-that gets, no more than twice the detector's reach is held, because a hit ends within that reach.
-"""
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
-from .detectors import DETECTORS
+from attrs import evolve
+
+from .detectors import CONTENT, DISGUISES
 from .detectors.detector import Detector
-from .findings import Finding, Hit
-from .offsets import Edits
-from .policy import STANDARD, Policy
+from .findings import Failure, Finding, Scrubbed
+from .gates import Live, opener
+from .judge import Judge
+from .masking import Placeholders
+from .policy import STANDARD, Direction, Policy
+from .stage import Bounds, Numbered, Stage, bounds_of
+
+PIECE: Final = 4_096
+"""Characters looked at in one go: a longer piece is taken in parts."""
 
 
-class _Stage:
-    """One detector at work on a stream."""
+class Crew(NamedTuple):
+    """The detectors of a policy in one direction, numbered in the order of work, and their gates."""
 
-    def __init__(self, detector: Detector, policy: Policy) -> None:
-        self.detector = detector
-        self.edits = Edits()
-        self.hits: list[Hit] = []  # the first `policy.max_findings`
-        self._policy = policy
-        self._text = ""  # context, then what is held back
-        self._from = 0  # where in it the held part begins
-        self._before = 0  # characters of the stream before `_text`
+    early: tuple[Numbered, ...]
+    late: tuple[Numbered, ...]
+    bounds: tuple[Bounds, ...]
+    live: Callable[[str], Live]
+    live_early: Callable[[str], Live]
 
-    @property
-    def held(self) -> int:
-        return len(self._text) - self._from
 
-    def feed(self, chunk: str) -> str:
-        self._text += chunk
-        upto = self.detector.settled(self._text, self._from)
-        if len(self._text) - upto > 2 * self.detector.reach:
-            upto = len(self._text) - self.detector.reach
-        return self._emit(upto) if upto > self._from else ""
+def crew(policy: Policy, direction: Direction, more: Sequence[Detector] = ()) -> Crew:
+    """Those whose categories the policy has rules for. To find them takes longer than to read a short text."""
+    rules = policy.rules(direction)
+    early = [each for each in DISGUISES if each.category in rules]
+    late = [_knowing(policy, each) for each in (*CONTENT, *more) if each.category in rules]
+    # Those that look by themselves have the last numbers: `opener` knows the others by their places.
+    gated = [each for each in late if _own(each) is None]
+    owning = [each for each in late if _own(each) is not None]
+    ordered = [*early, *gated, *owning]
+    numbers = {id(each): number for number, each in enumerate(ordered)}
+    numbered = [Numbered(numbers[id(each)], each) for each in (*early, *late)]
+    first, others = tuple(numbered[: len(early)]), tuple(numbered[len(early) :])
+    bounds = tuple([bounds_of(stage) for stage in (*([each] for each in first), others)])
+    gates = tuple([each.gates for each in (*early, *gated)])
+    own = [(numbers[id(each)], look) for each in owning if (look := _own(each)) is not None]
+    return Crew(first, others, bounds, _with(opener(gates), own), opener(gates[: len(early)]))
 
-    def flush(self) -> str:
-        return self._emit(len(self._text))
 
-    def _emit(self, upto: int) -> str:
-        """Lets go everything before `upto`, and the hit that covers that place."""
-        text, position, out = self._text, self._from, []
-        threshold, before, edits = self._policy.threshold, self._before, self.edits
-        for hit in self.detector.find(text, position):
-            if hit.anchor >= upto:
-                break
-            upto = max(upto, hit.end)
-            if hit.score < threshold:
-                continue
-            out.append(text[position : hit.start])
-            out.append(hit.replacement)
-            position = hit.end
-            edits.add(hit.start + before, position + before, len(hit.replacement))
-            if len(self.hits) < self._policy.max_findings:
-                self.hits.append(hit._replace(start=hit.start + before, end=position + before))
-        out.append(text[position:upto])
-        keep = max(0, upto - self.detector.context)
-        self._text, self._from, self._before = text[keep:], upto - keep, self._before + keep
-        return "".join(out)
+def _with(live: Callable[[str], Live], own: Sequence[tuple[int, Callable[[str], bool]]]) -> Callable[[str], Live]:
+    """What the gates say, and the detectors that look by themselves whether a text concerns them."""
+    if not own:
+        return live
+
+    def both(text: str) -> Live:
+        found = live(text)
+        for number, concerns in own:
+            if concerns(text):
+                found = {**found, number: ()}
+        return found
+
+    return both
 
 
 class StreamScrubber:
-    """Scrubs one text piece by piece. `feed(a) + feed(b) + … + flush()` is what `Scrubber.scrub` makes of the whole."""
+    """Scrubs one text piece by piece. `feed(a) + feed(b) + … + flush()` is what `Scrubber.scrub` makes of the whole.
 
-    def __init__(self, policy: Policy = STANDARD) -> None:
-        self._policy = policy
-        self._stages = [_Stage(detector, policy) for detector in DETECTORS if detector.category in policy.categories]
+    First what hides is taken out, then what was hidden is sought. `more` are detectors of your own. For many texts,
+    `Scrubber.stream` chooses the detectors once.
+    """
+
+    def __init__(
+        self,
+        policy: Policy = STANDARD,
+        direction: Direction = Direction.OUTBOUND,
+        *,
+        placeholders: Placeholders | None = None,
+        more: Sequence[Detector] = (),
+        chosen: Crew | None = None,
+    ) -> None:
+        early, late, bounds, self._live, self._live_early = chosen or crew(policy, direction, more)
+        self._judge = judge = Judge(policy, direction, placeholders)
+        self._early = [
+            Stage([each], judge, words=False, bounds=bound) for each, bound in zip(early, bounds, strict=False)
+        ]
+        self._late = Stage(late, judge, words=True, bounds=bounds[-1])
+        self._first_late = len(early)
+        self._content = bool(late)
+        self._busy = False  # whether an early stage holds anything
+        self._skipped: list[str] = []  # pieces in which the early stages had nothing to find, for their context
+        self._skipped_size = 0
 
     @property
     def held(self) -> int:
         """Characters taken in and not yet given out."""
-        return sum(stage.held for stage in self._stages)
+        return self._late.holds + sum(stage.holds for stage in self._early)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether something was found after which nothing more is given out, or a detector failed."""
+        return self._judge.blocked
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The detectors that could not do their work."""
+        return tuple(self._judge.failures)
 
     def feed(self, chunk: str) -> str:
         """Takes the next piece; gives what is safe to show by now, which may be nothing."""
-        for stage in self._stages:
-            if not chunk:
-                break
-            chunk = stage.feed(chunk)
-        return chunk
+        if len(chunk) <= PIECE:
+            return self._feed(chunk)
+        return "".join([self._feed(chunk[start : start + PIECE]) for start in range(0, len(chunk), PIECE)])
+
+    def pause(self) -> str:
+        """What can be shown of what is held, when nothing has come for a while: call it from a timer.
+
+        Everything that is settled comes out, and so does the beginning of a last word, while it is nothing but letters
+        and no rule has a foothold in it: of ASCII letters seven at most. Whatever might be the beginning of a secret
+        stays. What was shown is still read together with what follows; the same is found as without the pause. Only
+        where a find covers letters that were shown, they stand before its replacement.
+        """
+        if not self._content or self._judge.blocked:
+            return ""
+        return self._late.pause(self._live(self._late.held))
 
     def flush(self) -> str:
         """The rest: call it once, at the end of the text."""
-        rest = ""
-        for stage in self._stages:
-            rest = stage.feed(rest) + stage.flush()
-        return rest
+        if self._judge.blocked:
+            return ""
+        rest, live = "", self._live_early
+        if self._busy:
+            for stage in self._early:
+                if rest or stage.holds:
+                    rest = stage.feed(rest, live(stage.held + rest)) + stage.flush(live(stage.held))
+        if not self._content:
+            return rest
+        out = self._take(rest) if rest else ""
+        return out + self._late.flush(self._live(self._late.held))
+
+    def _feed(self, chunk: str) -> str:
+        if self._judge.blocked:
+            return ""
+        if self._busy:
+            return self._through(chunk)
+        late = self._late
+        waits = late.waits(chunk)
+        live = self._live_early(chunk) if waits else self._live(late.held + chunk)
+        if live and min(live) < self._first_late:
+            return self._through(chunk)
+        if self._early:
+            self._skipped.append(chunk)
+            self._skipped_size += len(chunk)
+            if self._skipped_size > PIECE:
+                self._catch_up()
+        if waits:
+            late.keep(chunk)
+            return ""
+        return late.feed(chunk, live) if self._content else chunk
+
+    def _catch_up(self) -> None:
+        """Lets the early stages have what they had nothing to find in."""
+        skipped = "".join(self._skipped)
+        self._skipped.clear()
+        self._skipped_size = 0
+        for stage in self._early:
+            stage.skip(skipped)
+
+    def _through(self, chunk: str) -> str:
+        """All the stages in a row, each by what the one before it left."""
+        if self._skipped:
+            self._catch_up()
+        for stage in self._early:
+            chunk = stage.feed(chunk, self._live_early(stage.held + chunk))
+            if not chunk:
+                break
+        self._busy = any(stage.holds for stage in self._early)
+        return self._take(chunk) if chunk and self._content else chunk
+
+    def _take(self, chunk: str) -> str:
+        late = self._late
+        if late.waits(chunk):
+            late.keep(chunk)
+            return ""
+        return late.feed(chunk, self._live(late.held + chunk))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What was found so far in what was given out, by `start`; at most `policy.max_findings` of them."""
+        stages = [*self._early, self._late]
+        if not self.found:
+            return ()
         found: list[Finding] = []
-        for number, stage in enumerate(self._stages):
-            earlier = [before.edits for before in reversed(self._stages[:number])]
-            for hit in stage.hits:
-                start, end = hit.start, hit.end
+        for number, stage in enumerate(stages):
+            earlier = [before.edits for before in reversed(stages[:number]) if len(before.edits)]
+            for each in stage.findings:
+                start, end = each.start, each.end
                 for edits in earlier:
                     start, end = edits.old_start(start), edits.old_end(end)
-                detector = stage.detector
-                found.append(
-                    Finding(hit.kind, detector.category, start, end, hit.score, hit.replacement, detector.name)
-                )
+                found.append(evolve(each, start=start, end=end) if earlier else each)
         found.sort(key=lambda finding: (finding.start, finding.end))
-        return tuple(found[: self._policy.max_findings])
+        return tuple(found[: self._judge.policy.max_findings])
 
     @property
-    def replaced(self) -> int:
-        """How many replacements were made so far."""
-        return sum(len(stage.edits) for stage in self._stages)
+    def found(self) -> int:
+        """How many finds there were so far."""
+        return self._late.found + sum(stage.found for stage in self._early)
+
+    def scrubbed(self, text: str) -> Scrubbed:
+        """The account of the whole, once all has come out; `text` is what came out."""
+        findings = self.findings
+        blocked = self.blocked
+        return Scrubbed("" if blocked else text, findings, self.found - len(findings), blocked, self.failures)
+
+
+def _knowing(policy: Policy, detector: Detector) -> Detector:
+    """The detector itself, or what its `of(policy)` gives: one that depends on more of a policy than its rules."""
+    of: Callable[[Policy], Detector] | None = getattr(detector, "of", None)
+    return of(policy) if of is not None else detector
+
+
+def _own(detector: Detector) -> Callable[[str], bool] | None:
+    """What says whether a text concerns a detector that looks for its gates itself."""
+    return getattr(detector, "concerns", None) if not detector.gates else None

@@ -1,173 +1,234 @@
 """Characters that are read by machines and not seen by people: tags, bidi controls, zero-width ones, selectors.
 
 Each also has honest work, and keeps it: flags of England, Scotland and Wales are tag sequences (UTS #51), joiners
-make family emoji and shape Arabic, Persian and Indic words (Unicode chapters 9, 12 and 23), a zero-width space
-divides Khmer and Thai words, a variation selector picks an ideograph's form. What is left is taken out.
+make family emoji and shape Arabic, Persian and Indic words (Unicode chapters 9, 12 and 23; UAX #31), a zero-width
+space divides Khmer and Thai words, a variation selector picks an ideograph's form, isolates set a name in another
+direction apart (UAX #9). What is left is taken out, as are code points that are no characters (UTS #39, #55).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
-from sanitization.findings import Category, Hit
+from sanitization import code_points
+from sanitization.code_points import char_class, is_in, members
+from sanitization.findings import Category, Hit, hit_of
+from sanitization.gates import Gate
+from sanitization.kinds import Kind
+
+from .honest import BRAILLE_NEARBY, BREAK_NEARBY, NEARBY, PAIR_MAX, honest
+from .soft_hyphens import WORDS_MAX, divides
 
 RUN_MAX: Final = 4_096
-ISOLATE_MAX: Final = 64  # a name set apart from the sentence around it; more is a way to reorder a text
-NEARBY: Final = 32  # how far back a direction mark looks for the right-to-left text it serves
+LONG: Final = 64  # hidden characters in a row; no text needs as many
+STACK_MAX: Final = 4  # marks on a letter; with more, they cover its neighbours (UTS #39, 5.4)
+SCRIPT_STACK_MAX: Final = 7  # a Hebrew letter may bear a point, a dot, a vowel and two accents
+TALL: Final = 3  # marks on each of three letters in a row: no orthography has that
 
-_TAG: Final = "\U000e0000-\U000e007f"
-_SELECTOR: Final = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
-_ISOLATES: Final = "\u2066\u2067\u2068\u2069"
-_BIDI: Final = f"\u202a-\u202e{_ISOLATES}"
-_MARKS: Final = "\u200e\u200f\u061c"
-_MONGOLIAN_FORMS: Final = "\u180b-\u180f"
-# Hangul fillers, Khmer inherent vowels, invisible operators, deprecated format characters, interlinear anchors.
-_ZERO_WIDTH: Final = (
-    f"\u200b-\u200d{_MARKS}{_MONGOLIAN_FORMS}\u2060-\u2065\u206a-\u206f\ufeff\u115f\u1160\u3164\uffa0"
-    "\u17b4\u17b5\ufff9-\ufffb"
+_HIDDEN: Final = char_class(code_points.HIDDEN)
+_MARK: Final = char_class(code_points.MARKS)
+_EMBRACING: Final = char_class(code_points.EMBRACING)
+_ALONE: Final = char_class(code_points.UNASSIGNED)
+_PRIVATE: Final = char_class(code_points.PRIVATE)
+_JOINS: Final = char_class(code_points.JOINS)
+_EMOJI: Final = char_class(code_points.EMOJI)
+
+# Begins with one set of characters, for `re` to run through what is not in it. What follows passes over the most
+# frequent honest ones: a joiner within a word or an emoji, an emoji's form, one mark or two.
+_ALL: Final = code_points.merged(
+    code_points.HIDDEN,
+    code_points.MARKS,
+    code_points.UNASSIGNED,
+    code_points.PRIVATE,
+    code_points.SEPARATORS,
+    code_points.SURROGATES,
+    ((0xAD, 0xAD),),
 )
-_HIDDEN: Final = f"{_TAG}{_SELECTOR}{_BIDI}{_ZERO_WIDTH}"
-
-_RUN: Final = re.compile(f"[{_HIDDEN}]{{1,{RUN_MAX}}}")
+_SUSPECT: Final = re.compile(
+    f"[{char_class(_ALL)}]"
+    f"(?<!(?:[{_JOINS}][\u200c\u200d]|[{_EMOJI}]\ufe0f)(?![{_HIDDEN}]))"
+    f"(?<![{_EMOJI}]\u200d(?=[{_EMOJI}]))"
+    f"(?<![{_MARK}](?![{_MARK}]{{2}}))"
+)
+_WHAT: Final = re.compile(
+    rf"""
+      (?P<run>        [{_HIDDEN}]{{1,{RUN_MAX}}} )
+    | (?P<stack>      [{_MARK}]{{1,{RUN_MAX}}} )
+    | (?P<hyphen>     \xad{{1,{RUN_MAX}}} )
+    | (?P<separator>  [\x85\u2028\u2029]{{1,{RUN_MAX}}} )
+    | (?P<pair>       [\ud800-\udbff][\udc00-\udfff] )
+    | (?P<half>       [\ud800-\udfff] )
+    | (?P<private>    [{_PRIVATE}]{{1,{RUN_MAX}}} )
+    | (?P<unassigned> [{_ALONE}]{{1,{RUN_MAX}}} )
+    """,
+    re.VERBOSE,
+)
 _PARTS: Final = re.compile(
-    f"(?P<tag>[{_TAG}]+)|(?P<variation>[{_SELECTOR}]+)|(?P<bidi>[{_BIDI}]+)|(?P<zero_width>[{_ZERO_WIDTH}]+)"
+    f"(?P<tag>[{char_class(code_points.TAGS)}]+)|(?P<variation>[{char_class(code_points.SELECTORS)}]+)"
+    f"|(?P<bidi>[{char_class(code_points.BIDI)}]+)"
+    f"|(?P<zero_width>[{char_class(code_points.DIRECTION_MARKS, code_points.ZERO_WIDTH, code_points.EMBRACING)}]+)"
 )
-
-# The three subdivision flags of emoji-sequences.txt. Others are valid in form, and would carry six letters a flag.
-_FLAG: Final = "\U0001f3f4"
-_FLAGS: Final = tuple(
-    "".join(chr(0xE0000 + ord(letter)) for letter in region) + "\U000e007f" for region in ("gbeng", "gbsct", "gbwls")
+_KINDS: Final = {
+    **dict.fromkeys(members(code_points.TAGS), "invisible.tag"),
+    **dict.fromkeys(members(code_points.SELECTORS), "invisible.variation"),
+    **dict.fromkeys(members(code_points.BIDI), "invisible.bidi"),
+    **dict.fromkeys(
+        members((*code_points.DIRECTION_MARKS, *code_points.ZERO_WIDTH, *code_points.EMBRACING)), "invisible.zero_width"
+    ),
+}
+_RUNS: Final = members(code_points.HIDDEN) | members(code_points.MARKS) | {"\xad"}
+_ANY_MARKS: Final = members(code_points.ANY_MARKS)
+# What is judged by what stands some way behind it, and how far.
+_BY_LATER: Final = re.compile(f"[\u2066-\u2069\u202a-\u202c\u200e\u200f\u061c\u200b\u2800\xad{_EMBRACING}{_MARK}]")
+_LATER: Final = re.compile(
+    f"(?:[\u2066-\u2068\u202a\u202b][^\n]{{0,{PAIR_MAX + NEARBY}}}"
+    f"|[\u200e\u200f\u061c\u2069\u202c{_EMBRACING}][^\n]{{0,{NEARBY}}}"
+    f"|\u200b[^\n]{{0,{BREAK_NEARBY}}}"
+    f"|\u2800[^{char_class(code_points.BRAILLE)}]{{0,{BRAILLE_NEARBY}}}"
+    f"|\xad\\S{{0,{WORDS_MAX}}}"
+    f"|[{_MARK}]{{3}}[^\n]{{0,{2 * (STACK_MAX + 2)}}})\\Z"
 )
-_EMOJI: Final = re.compile(
-    "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2900-\u297f"
-    "\u2b00-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
-)
-_KEYCAP: Final = re.compile("[0-9#*]")
-_IDEOGRAPH: Final = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
-# StandardizedVariants.txt: mathematical signs, CJK signs and ideographs, Myanmar, Phags-pa, fullwidth forms.
-_VARIES: Final = re.compile(
-    "[\u1000-\u109f\u2200-\u22ff\u2a00-\u2aff\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\ua840-\ua877\uaa60-\uaa7f"
-    "\uf900-\ufaff\uff01-\uff60\U00020000-\U000323af]"
-)
-# Scripts whose letters join, or whose viramas ask how: Arabic, Syriac, N'Ko, Mandaic, the Indic ones, Mongolian.
-_JOINS: Final = re.compile(
-    "[\u0600-\u061b\u061d-\u07ff\u0840-\u0eff\u1000-\u109f\u1780-\u17b3\u17b6-\u17ff\u1820-\u18af\u1900-\u1aff"
-    "\u1b00-\u1c4f\u1cd0-\u1cff\ua840-\ua8ff\ua900-\ua9df\uaa60-\uaa7f\uabc0-\uabff\ufb50-\ufdff\ufe70-\ufefc"
-    "\U00011000-\U000116cf\U0001e900-\U0001e95f]"
-)
-_MONGOLIAN: Final = re.compile("[\u1820-\u18af]")
-_UNSPACED: Final = re.compile("[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u1aaf\u3040-\u30ff\u4e00-\u9fff]")
-_RIGHT_TO_LEFT: Final = re.compile(
-    "[\u0590-\u05ff\u0600-\u061b\u061d-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff]"
-)
-
-_ISOLATED: Final = re.compile(f"[\u2066-\u2068]([^\n{_BIDI}]{{1,{ISOLATE_MAX}}})\u2069")
-_OPEN_ISOLATE: Final = re.compile(f"[\u2066-\u2068][^\n{_BIDI}]{{0,{ISOLATE_MAX}}}\\Z")
-
-
-def _spelled_out(character_class: str) -> str:
-    """Every character of a class of single characters and ranges."""
-    ends = re.findall("(.)(?:-(.))?", character_class, re.DOTALL)
-    return "".join(chr(code) for low, high in ends for code in range(ord(low), ord(high or low) + 1))
-
-
-_ALL_HIDDEN: Final = _spelled_out(_HIDDEN)
+_LATER_MAX: Final = max(PAIR_MAX + NEARBY, WORDS_MAX, BRAILLE_NEARBY) + 2
 
 
 class Invisible:
-    """Finds `invisible.tag`, `invisible.variation`, `invisible.bidi` and `invisible.zero_width`."""
+    """Finds `invisible.tag`, `.variation`, `.bidi`, `.zero_width`, `.separator`, `.private`, `.unassigned` and
+    `.marks`."""
 
     name = "invisible"
     category = Category.INVISIBLE
-    context = RUN_MAX + ISOLATE_MAX + 2
-    reach = RUN_MAX + ISOLATE_MAX + 2
+    gates = (("hidden", Gate(ranges=_ALL)),)
+    kinds = (
+        Kind(
+            "invisible.tag",
+            "Tag characters, which spell ASCII unseen, outside the flags they are for.",
+            "hi" + "".join(chr(0xE0000 + ord(letter)) for letter in "obey"),
+        ),
+        Kind("invisible.variation", "Variation selectors behind what has no variants, or in a row.", "a\U000e0141b"),
+        Kind("invisible.bidi", "Controls that show text in another order than it is read in.", "a\u202etxt.exe"),
+        Kind("invisible.zero_width", "Characters without width where no script needs them.", "pass\u200bword"),
+        Kind("invisible.separator", "Line ends that most programs do not show: NEL, U+2028, U+2029.", "a\u2028b"),
+        Kind("invisible.private", "Private-use characters, which mean nothing, or whatever was agreed.", "a\ue000b"),
+        Kind("invisible.unassigned", "Code points that are no characters, and halves of surrogate pairs.", "a\ufffeb"),
+        Kind("invisible.marks", "So many marks on a letter that they cover its neighbours.", "Z" + "\u0317\u0334" * 4),
+    )
+    context = RUN_MAX + WORDS_MAX + PAIR_MAX + BRAILLE_NEARBY + 2
+    reach = RUN_MAX + WORDS_MAX + PAIR_MAX + BRAILLE_NEARBY + 2
 
-    def find(self, text: str, start: int = 0) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, _live: Collection[str] = ()) -> Iterator[Hit]:
         """Runs of hidden characters without what is honest in them, one hit for each kind in a row."""
         # A run is judged from its beginning, also when `start` is in the middle of it.
-        behind = text[max(0, start - RUN_MAX) : start]
-        first = start - len(behind) + len(behind.rstrip(_ALL_HIDDEN))
-        for run in _RUN.finditer(text, first):
-            begin, end = run.span()
-            for hit in _in_run(text, begin + _honest(text, begin, end), end):
+        position = start
+        while position > 0 and start - position < RUN_MAX and text[position - 1] in _RUNS:
+            position -= 1
+        while found := _SUSPECT.search(text, position):
+            what = _WHAT.match(text, found.start())
+            if what is None or what.lastgroup is None:  # not reached: each suspect is one of these
+                return
+            begin, position = what.span()
+            if position - begin == 1 and what.lastgroup == "run":  # most of them: a character by itself
+                if begin >= start and not honest(text, begin, position):
+                    yield hit_of((begin, position, _KINDS[text[begin]], 1.0, "", begin, (), None))
+                continue
+            for hit in _JUDGES[what.lastgroup](text, begin, position):
                 if hit.anchor >= start:
                     yield hit
 
-    def settled(self, text: str, start: int = 0) -> int:
-        """Everything but hidden characters at the end, whose neighbour is not known, and an isolate still open."""
-        end = start + len(text[start:].rstrip(_ALL_HIDDEN))
-        unclosed = _OPEN_ISOLATE.search(text, max(start, len(text) - ISOLATE_MAX - 2))
-        return min(end, unclosed.start()) if unclosed else end
+    def settled(self, text: str, start: int = 0, _live: Collection[str] = ()) -> int:
+        """Everything but hidden characters at the end, and what is judged by what stands some way behind it."""
+        end = len(text)
+        while end > start and _WHAT.match(text, end - 1, end):
+            end -= 1
+        for place in _BY_LATER.finditer(text, max(start, len(text) - _LATER_MAX), end):
+            if _LATER.match(text, place.start()):
+                return place.start()
+        return end
 
 
-def _in_run(text: str, begin: int, end: int) -> Iterator[Hit]:
-    """The hits in a run of hidden characters whose honest beginning is left out."""
-    for part in _PARTS.finditer(text, begin, end):
-        if part.lastgroup == "bidi":
-            yield from _bidi(text, part.start(), part.end())
-        else:
+def _run(text: str, begin: int, end: int) -> Iterator[Hit]:
+    """A run of hidden characters: what is honest in it stays; in a long one that is what belongs to the character
+    before it."""
+    index = begin
+    if end - begin > LONG:
+        for part in _PARTS.finditer(text, begin + honest(text, begin, end), end):
             yield Hit(part.start(), part.end(), f"invisible.{part.lastgroup}", 1.0, "", part.start())
+        return
+    while index < end:
+        works = honest(text, index, end)
+        if works:
+            index += works
+            continue
+        kind, first = _KINDS[text[index]], index
+        index += 1
+        while index < end and _KINDS[text[index]] == kind and not honest(text, index, end):
+            index += 1
+        yield hit_of((first, index, kind, 1.0, "", first, (), None))
 
 
-def _bidi(text: str, begin: int, end: int) -> Iterator[Hit]:
-    """Bidi controls but for the two ends of a short isolate around right-to-left text."""
-    open_at = begin
-    for index in range(begin, end):
-        if _isolates(text, index):
-            if open_at < index:
-                yield Hit(open_at, index, "invisible.bidi", 1.0, "", open_at)
-            open_at = index + 1
-    if open_at < end:
-        yield Hit(open_at, end, "invisible.bidi", 1.0, "", open_at)
+def _stack(text: str, begin: int, end: int) -> Iterator[Hit]:
+    size = end - begin
+    excess = size > SCRIPT_STACK_MAX or (size > STACK_MAX and _ANY_MARKS.issuperset(text[begin:end]))
+    if excess or len(set(text[begin:end])) < size - 1 or _tall(text, begin, end):
+        yield Hit(begin, end, "invisible.marks", 1.0, "", begin)
 
 
-def _isolates(text: str, index: int) -> bool:
-    if text[index] in "\u2066\u2067\u2068":
-        opening = index
-    elif text[index] == "\u2069":
-        opened = _OPEN_ISOLATE.search(text, max(0, index - ISOLATE_MAX - 1), index)
-        opening = opened.start() if opened else -1
-    else:
+def _tall(text: str, begin: int, end: int) -> bool:
+    """Whether three letters in a row, this one among them, bear three marks or more each."""
+    if not _ANY_MARKS.issuperset(text[begin:end]):
         return False
-    pair = _ISOLATED.match(text, opening) if opening >= 0 else None
-    return bool(pair and _RIGHT_TO_LEFT.search(pair[1]))
+    letters, place = 1, begin - 1
+    for _ in range(2):
+        marks = place
+        while marks > 0 and place - marks <= STACK_MAX and text[marks - 1] in _ANY_MARKS:
+            marks -= 1
+        if place - marks < TALL:
+            break
+        letters, place = letters + 1, marks - 1
+    place = end + 1
+    for _ in range(2):
+        marks = place
+        while marks < len(text) and marks - place <= STACK_MAX and text[marks] in _ANY_MARKS:
+            marks += 1
+        if marks - place < TALL:
+            break
+        letters, place = letters + 1, marks + 1
+    return letters > 2
 
 
-def _honest(text: str, begin: int, end: int) -> int:
-    """How many characters at the start of a run do their proper work after the character before it."""
-    before = text[begin - 1 : begin]
-    if not before:
-        return 0
-    if before == _FLAG:
-        for flag in _FLAGS:
-            if text.startswith(flag, begin, end):
-                return len(flag)
-    first, after, alone = text[begin], text[begin + 1 : begin + 2], end == begin + 1
-    if _EMOJI.match(before):
-        return _in_emoji(text, begin, end)
-    if _KEYCAP.match(before):
-        return 1 if first in "\ufe0e\ufe0f" else 0
-    if "\ufe00" <= first <= "\ufe0f":
-        return 1 if _VARIES.match(before) else 0
-    if "\U000e0100" <= first <= "\U000e01ef":
-        return 1 if _IDEOGRAPH.match(before) else 0
-    if not alone:
-        return 0
-    if first in "\u200c\u200d":
-        return 1 if _JOINS.match(before) else 0
-    if "\u180b" <= first <= "\u180f":
-        return 1 if _MONGOLIAN.match(before) else 0
-    if first == "\u200b":
-        return 1 if _UNSPACED.match(before) and _UNSPACED.match(after) else 0
-    if first in _MARKS:
-        near = text[max(0, begin - NEARBY) : begin].rpartition("\n")[2]
-        return 1 if _RIGHT_TO_LEFT.match(after) or _RIGHT_TO_LEFT.search(near) else 0
-    return 0
+def _hyphen(text: str, begin: int, end: int) -> Iterator[Hit]:
+    if not divides(text, begin):
+        yield Hit(begin, end, "invisible.zero_width", 1.0, "", begin)
 
 
-def _in_emoji(text: str, begin: int, end: int) -> int:
-    """A presentation selector (VS15, VS16), a joiner to another emoji, or the one after the other."""
-    at = begin + 1 if text[begin] in "\ufe0e\ufe0f" else begin
-    if at < end and text[at] == "\u200d" and at + 1 == end and _EMOJI.match(text, end):
-        at += 1
-    return at - begin
+def _separator(_text: str, begin: int, end: int) -> Iterator[Hit]:
+    yield hit_of((begin, end, "invisible.separator", 1.0, "\n" * (end - begin), begin, (), None))
+
+
+def _pair(text: str, begin: int, end: int) -> Iterator[Hit]:
+    """What reads the text as UTF-16 would put the halves together: that must not bring back what is taken out."""
+    whole = text[begin:end].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    yield Hit(begin, end, "invisible.unassigned", 1.0, "" if is_in(whole, _ALL) else whole, begin)
+
+
+def _half(_text: str, begin: int, end: int) -> Iterator[Hit]:
+    yield hit_of((begin, end, "invisible.unassigned", 1.0, "\ufffd", begin, (), None))
+
+
+def _private(_text: str, begin: int, end: int) -> Iterator[Hit]:
+    yield Hit(begin, end, "invisible.private", 1.0, "", begin)
+
+
+def _unassigned(_text: str, begin: int, end: int) -> Iterator[Hit]:
+    yield Hit(begin, end, "invisible.unassigned", 1.0, "", begin)
+
+
+_JUDGES: Final[dict[str, Callable[[str, int, int], Iterator[Hit]]]] = {
+    "run": _run,
+    "stack": _stack,
+    "hyphen": _hyphen,
+    "separator": _separator,
+    "pair": _pair,
+    "half": _half,
+    "private": _private,
+    "unassigned": _unassigned,
+}

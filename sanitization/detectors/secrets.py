@@ -1,105 +1,103 @@
-"""Finds keys, tokens and passwords by the rules of `secret_rules`, in one pass over the text.
+"""Finds keys, tokens and passwords by the rules beside it (`secret_*`).
 
-The pass looks for anchors (literals such as `ghp_`, words such as `password`), and tries the rules of an anchor
-where it stands. No rule's body takes in what may stand before its own anchor, so no character is read twice by
-the same rule but for bounded looks; the cost is linear.
+Each group of rules stands behind a gate of its own and is asked only where that is open; it names the places where
+one of its rules may hit, and the rules are tried there in the order of the text. No rule reads a character twice but
+for bounded looks; the cost is linear.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from operator import itemgetter
 from typing import Final
 
 from sanitization.findings import Category, Hit
+from sanitization.kinds import Kind
 
-from . import secret_rules as rules
-from .secret_values import is_password, is_placeholder, is_random
+from . import secret_groups, secret_rules
+from .secret_addresses import Addresses, PgPass
+from .secret_blocks import Blocks
+from .secret_fields import KINDS
+from .secret_flags import Flags
+from .secret_phrases import Phrases
+from .secret_rules import REPLACEMENT as REPLACEMENT
+from .secret_rules import Anchor, Group
+from .secret_words import ORDER, WORDS
 
-REPLACEMENT: Final = "[redacted]"
-REACH: Final = 8_192
+PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
+_IN_ORDER: Final = itemgetter(0, 1)
+INNER_MAX: Final = 4  # tokens looked for within a value
 
-_LITERALS: Final = sorted({anchor for rule in rules.TOKENS for anchor in rule.anchors}, key=len, reverse=True)
-_ANCHOR: Final = re.compile(
-    f"(?P<token>{'|'.join(map(re.escape, _LITERALS))})|(?P<block>-----BEGIN)|(?P<url>://)|(?P<word>{rules.WORDS})"
+_GROUPS: Final[tuple[Group, ...]] = (
+    Blocks(),
+    *secret_groups.GROUPS,
+    Addresses(),
+    PgPass(),
+    Flags(),
+    Phrases(),
+    *WORDS,
 )
-_BY_LITERAL: Final = {
-    literal: tuple(rule for rule in rules.TOKENS if any(literal.startswith(anchor) for anchor in rule.anchors))
-    for literal in _LITERALS
-}
+_BY_NAME: Final = {group.name: group for group in _GROUPS}
+# What may be left of a value when the token within it is taken out: the name of a field, quotes.
+_LEFT: Final = re.compile(r"[\w.-]{0,40}[=:]?\W{0,4}|.{0,7}", re.DOTALL)
 
 
 class Secrets:
-    """Finds `secret.*`: tokens of known form, private keys, passwords in addresses and in assignments."""
+    """Finds `secret.*`: tokens of known form, private keys, passwords in addresses and beside their names."""
 
     name = "secrets"
     category = Category.SECRET
-    context = 2
-    reach = REACH
+    gates = tuple((group.name, group.gate) for group in _GROUPS)
+    context = secret_rules.CONTEXT
+    reach = secret_rules.REACH
+    kinds: tuple[Kind, ...] = tuple(
+        {kind.name: kind for kind in (*(kind for group in _GROUPS for kind in group.kinds), *KINDS)}.values()
+    )
 
-    def find(self, text: str, start: int = 0) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, live: Collection[str] = tuple(_BY_NAME)) -> Iterator[Hit]:
         """The secret parts only: of `password = …` the value, of `scheme://user:…@host` the password."""
-        position = start
-        while anchor := _ANCHOR.search(text, position):
-            match anchor.lastgroup:
-                case "token":
-                    hit = _token(text, anchor) or _assigned(text, anchor.start())
-                case "block":
-                    hit = _private_key(text, anchor.start())
-                case "url":
-                    hit = _in_address(text, anchor.start())
-                case _:
-                    hit = _assigned(text, anchor.start())
-            if hit:
-                yield hit
-            position = hit.end if hit else anchor.start() + 1
+        lowered = _lowered(text)
+        anchors: list[Anchor] = []
+        for name in live:
+            anchors += _BY_NAME[name].anchors(text, lowered, start)
+        anchors.sort(key=_IN_ORDER)
+        end = start
+        for index, anchor in enumerate(anchors):
+            if anchor.place < end:
+                continue
+            hit = anchor.attempt(text, anchor.place)
+            if hit is None or (anchor.order == ORDER and _is_within(text, hit, anchors, index)):
+                continue
+            yield hit
+            end = hit.end
 
-    def settled(self, text: str, start: int = 0) -> int:
+    def settled(self, text: str, start: int = 0, live: Collection[str] = tuple(_BY_NAME)) -> int:
         """Everything but the last word, an assignment whose value may still come, and an open private key."""
-        end = start + len(text[start:].rstrip(rules.PRINTABLE))
-        for pattern, distance in ((rules.PENDING_WORD, rules.WORD_REACH), (rules.PENDING_BLOCK, REACH)):
-            pending = pattern.search(text, max(start, len(text) - distance))
-            if pending:
-                end = min(end, pending.start())
-        return end
+        lowered = _lowered(text)
+        word = max(start, len(text.rstrip(PRINTABLE)))
+        return min([len(text), *(_BY_NAME[name].settled(text, lowered, start, word) for name in live)])
 
 
-def _token(text: str, anchor: re.Match[str]) -> Hit | None:
-    for rule in _BY_LITERAL[anchor[0]]:
-        match = rule.pattern.match(text, anchor.start())
-        if match and not is_placeholder(match[0]) and (not rule.random or is_random(match[0][len(anchor[0]) :])):
-            return Hit(match.start(), match.end(), f"secret.{rule.kind}", rule.score, REPLACEMENT, match.start())
-    return None
+def _lowered(text: str) -> str:
+    """The text with ASCII in lower case, place for place."""
+    if text.isascii():
+        return text.lower()
+    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
-def _private_key(text: str, start: int) -> Hit | None:
-    """A block up to its end line; of a block that was cut off, the lines that are there."""
-    head = rules.BLOCK_HEAD.match(text, start)
-    if not head:
-        return None
-    end = rules.BLOCK_END.search(text, head.end(), start + rules.BLOCK_MAX)
-    body = end or rules.BLOCK_LINES.match(text, head.end(), start + rules.BLOCK_MAX)
-    if not body or (not end and body.end() - head.end() < rules.BLOCK_LEAST):
-        return None
-    return Hit(start, body.end(), "secret.private_key", 1.0, REPLACEMENT, start)
-
-
-def _in_address(text: str, start: int) -> Hit | None:
-    match = rules.ADDRESS.match(text, start)
-    if not match or is_placeholder(match["value"]):
-        return None
-    return Hit(*match.span("value"), "secret.connection_string", 0.9, REPLACEMENT, start)
-
-
-def _assigned(text: str, start: int) -> Hit | None:
-    match = rules.ASSIGNMENT.match(text, start)
-    if not match:
-        return None
-    group = match.lastgroup or "bare"
-    value = match[group]
-    if is_placeholder(value) or (group == "bare" and text[match.end() : match.end() + 1] in ("(", "[")):
-        return None
-    password = bool(rules.PASSWORD_WORD.match(match["word"]))
-    prose = match["sign"].strip(" ,").isalpha()
-    if not (is_password(value, prose=prose) if password else not prose and is_random(value)):
-        return None
-    kind = "secret.password" if password else "secret.assigned"
-    return Hit(*match.span(group), kind, 0.6 if prose else 0.8, REPLACEMENT, start)
+def _is_within(text: str, outer: Hit, anchors: list[Anchor], index: int) -> bool:
+    """Whether the value of an assignment is, but for a name, a secret that is better known by itself."""
+    tried = 0
+    for anchor in anchors[index + 1 :]:
+        if anchor.place >= outer.end or tried == INNER_MAX:
+            return False
+        if anchor.place < outer.start:
+            continue
+        tried += 1
+        hit = anchor.attempt(text, anchor.place)
+        if (
+            hit is not None
+            and _LEFT.fullmatch(text, outer.start, hit.start)
+            and (hit.end >= outer.end or _LEFT.fullmatch(text, hit.end, outer.end))
+        ):
+            return True
+    return False

@@ -1,62 +1,112 @@
 """Control characters and escape sequences, which drive the terminal that shows them (ECMA-48, xterm's ctlseqs).
 
-Tab, line feed and carriage return pass. Text that only talks of sequences (a backslash and `033[31m`) is text.
+Tab, line feed and the line end CR LF pass. Text that only talks of sequences (a backslash and `033[31m`) is text.
+What breaks a line, or goes back to its beginning to write over it, gives way to a line end: nothing that was written
+is lost, and nothing is written over.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
-from sanitization.findings import Category, Hit
+from sanitization.findings import Category, Hit, hit_of
+from sanitization.gates import Gate
+from sanitization.kinds import Kind
 
-# xterm sets no bound on a string sequence; an inline image may be long, a hold-back may not.
-STRING_MAX: Final = 4_096
+# xterm sets no bound on a string sequence; an inline image may be long, a hold-back may not. Images, clipboards and
+# links have no blanks in them.
+STRING_MAX: Final = 4_352  # kitty sends images in pieces of 4,096, with their settings before them
+TITLE_MAX: Final = 512  # characters of a string sequence with blanks
 
-_KINDS: Final = {name: f"terminal.{name}" for name in ("csi", "string", "escape", "control")}
-_STRINGS: Final = {"]": "terminal.osc", "\x9d": "terminal.osc", "P": "terminal.dcs", "\x90": "terminal.dcs"}
-_BODY: Final = r"[^\x00-\x1f\x7f-\x9f]"
-# Controls that begin no sequence.
-_BARE: Final = r"\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x8f\x91-\x97\x99\x9a\x9c"
+_BODY: Final = r"[\t-\r\x20-~\xa0-\U0010ffff]"
+_SOLID: Final = r"[!-~]"
+_END: Final = r"(?:\x07|\x1b\\|\x9c)"
+# Controls that neither begin a sequence nor break a line.
+_BARE: Final = r"\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x8f\x91-\x97\x99\x9a\x9c"
+# No sequence: between them and U+0080 before, a quotation mark whose UTF-8 was read as Latin-1; or another control
+# follows, which breaks them off.
+_IDLE: Final = r"(?<=\x80)[\x90\x98\x9d-\x9f]|[\x90\x98\x9b\x9d-\x9f](?=[\x80-\x9f])"
+_EIGHT: Final = r"(?<!\x80)[\x9d\x90\x9f\x9e\x98]"
 _SEQUENCE: Final = re.compile(
     rf"""
-      (?P<control> (?: [{_BARE}] | \x1b(?=\x1b) ){{1,{STRING_MAX}}} )
-    | (?P<csi>    (?:\x1b\[|\x9b) [0-?]{{0,64}} [\x20-/]{{0,16}} [@-~]? )
-    | (?P<string> (?:\x1b(?P<seven>[\]P_^X])|(?P<eight>[\x9d\x90\x9f\x9e\x98]))
-                  (?:{_BODY}{{0,{STRING_MAX}}}(?:\x07|\x1b\\|\x9c) | [!-~]{{0,{STRING_MAX}}}) )
-    | (?P<escape> \x1b [\x20-/]{{0,4}} [0-~]? )
+      (?P<control> (?: [{_BARE}] | {_IDLE} | \x1b(?=\x1b) ){{1,{STRING_MAX}}} )
+    | (?P<feed>    [\x0b\x0c](?:[\x0b\x0c]|\r(?!\n)){{0,{STRING_MAX}}} )
+    | (?P<csi>     (?:\x1b\[|\x9b) [0-?\x00\x7f]{{0,64}} [\x20-/]{{0,16}} [@-~]? )
+    | (?P<string>  (?: \x1b(?P<seven>[\]P_^X]) | (?P<eight>{_EIGHT}) )
+                   (?: {_BODY}{{0,{TITLE_MAX}}}{_END} | {_SOLID}{{0,{STRING_MAX}}}{_END}? ) )
+    | (?P<escape>  \x1b [\x20-/]{{0,4}} [0-~]? )
+    | (?P<rewrite> \r{{1,64}} (?![\r\n]) )
+    | (?P<idle>    \r{{1,64}} (?=\r) )
+    | (?P<next>    \x85{{1,{STRING_MAX}}} )
     """,
     re.VERBOSE,
 )
-_CONTROLS: Final = "".join(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n\r")
+_KINDS: Final = {
+    "csi": "terminal.csi",
+    "escape": "terminal.escape",
+    "rewrite": "terminal.rewrite",
+    "idle": "terminal.rewrite",
+}
+_STRINGS: Final = {"]": "terminal.osc", "\x9d": "terminal.osc", "P": "terminal.dcs", "\x90": "terminal.dcs"}
+_CONTROLS: Final = "".join(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n")
 _OPEN: Final = re.compile(
     rf"""
     (?: \x1b [\x20-/]{{0,4}}
-      | (?:\x1b\[|\x9b) [0-?]{{0,64}} [\x20-/]{{0,16}}
-      | (?:\x1b[\]P_^X]|[\x9d\x90\x9f\x9e\x98]) {_BODY}{{0,{STRING_MAX}}} \x1b? ) \Z
+      | (?:\x1b\[|\x9b) [0-?\x00\x7f]{{0,64}} [\x20-/]{{0,16}}
+      | (?:\x1b[\]P_^X]|{_EIGHT}) (?: {_BODY}{{0,{TITLE_MAX}}} | {_SOLID}{{0,{STRING_MAX}}} ) \x1b? ) \Z
     """,
     re.VERBOSE,
 )
 
 
 class Terminal:
-    """Finds escape sequences (`terminal.csi`, `.osc`, `.dcs`, `.string`, `.escape`) and bare `terminal.control`s."""
+    """Finds escape sequences (`terminal.csi`, `.osc`, `.dcs`, `.string`, `.escape`), `terminal.rewrite` and bare
+    `terminal.control`s."""
 
     name = "terminal"
     category = Category.TERMINAL
-    context = 0
+    gates = (
+        ("control", Gate(ranges=((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F)))),
+        # Not at a line end; at the end of a piece nobody knows.
+        ("return", Gate(literals=("\r",), pattern=r"\r(?:[^\n]|$)")),
+    )
+    kinds = (
+        Kind("terminal.csi", "A control sequence: colour, cursor, erasing, modes of the terminal.", "a \x1b[2Jb"),
+        Kind("terminal.osc", "An operating system command: window title, link, clipboard.", "a \x1b]0;title\x07b"),
+        Kind("terminal.dcs", "A device control string: sixel images, settings, queries.", "a \x1bPq#0~\x1b\\b"),
+        Kind("terminal.string", "Another string for the terminal: kitty images (APC), PM, SOS.", "a \x1b_Gi=1\x1b\\b"),
+        Kind("terminal.escape", "An escape sequence: reset, character sets, saved cursors.", "a \x1bcb"),
+        Kind("terminal.rewrite", "A carriage return without line feed: what follows is written over the line.", "a\rb"),
+        Kind("terminal.control", "A control character: NUL, bell, backspace, DEL, those of C1, and others.", "a\x08b"),
+    )
+    context = 1
     reach = STRING_MAX + 128
 
-    def find(self, text: str, start: int = 0) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, _live: Collection[str] = ()) -> Iterator[Hit]:
         """Each sequence is one hit, and so is each run of bare control characters."""
         for match in _SEQUENCE.finditer(text, start):
-            kind = _KINDS[match.lastgroup or "control"]
-            if kind == "terminal.string":
-                kind = _STRINGS.get(match["seven"] or match["eight"], kind)
             begin, end = match.span()
-            yield Hit(begin, end, kind, 1.0, "", begin)
+            group = match.lastgroup
+            if group == "control":
+                yield hit_of((begin, end, "terminal.control", 1.0, "", begin, (), None))
+                continue
+            replacement = ""
+            if group in ("seven", "eight", "string"):
+                kind = _STRINGS.get(match["seven"] or match["eight"], "terminal.string")
+            else:
+                kind = _KINDS.get(group or "", "terminal.control")
+                if group == "next":
+                    replacement = "\u2028" * (end - begin)  # what Unicode has in its place, for those who look for that
+                elif group in ("feed", "rewrite") and not _at_line_end(text, begin, end):
+                    replacement = "\n"
+            yield hit_of((begin, end, kind, 1.0, replacement, begin, (), None))
 
-    def settled(self, text: str, start: int = 0) -> int:
+    def settled(self, text: str, start: int = 0, _live: Collection[str] = ()) -> int:
         """Everything but an unfinished sequence, or a run of controls, at the end."""
         end = start + len(text[start:].rstrip(_CONTROLS))
         unfinished = _OPEN.search(text, max(start, len(text) - self.reach))
         return min(end, unfinished.start()) if unfinished else end
+
+
+def _at_line_end(text: str, begin: int, end: int) -> bool:
+    return begin == 0 or text[begin - 1] == "\n" or text.startswith(("\r", "\n"), end)

@@ -1,15 +1,26 @@
 """A stream gives what the whole gives, however it was cut, and never holds back for ever."""
 
 import random
+import statistics
+import time
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sanitization import OFF, STANDARD, Scrubber, StreamScrubber
-from sanitization.detectors import DETECTORS, Detector
-from sanitization.stream import _Stage
+from sanitization import OFF, Action, Category, Gate, Pattern, Placeholders, Scrubber, StreamScrubber
+from sanitization.detectors import CONTENT, DISGUISES, Detector
+from sanitization.gates import opener
+from sanitization.judge import Judge
+from sanitization.policy import Direction, everywhere
+from sanitization.stage import FOREIGN_MAX, WORD_MAX, Numbered, Stage
 from tests.sanitization.samples import FRAGMENTS, PASSWORD, PRIVATE_KEY, SECRETS, cut_texts, texts
+
+DETECTORS = (*DISGUISES, *CONTENT)
+EMAIL = Pattern(
+    "mail", Category.PII, "pii.mail", r"(?<![\w.])[\w.]{1,64}@[a-z.]{1,64}", gate=Gate(literals=("@",)), reach=130
+)
+SPELL = Pattern("spells", Category.PII, "pii.spell", "abra [a-z ]{0,280}stop", gate=Gate(literals=("abra",)), reach=300)
 
 
 def pieces(stream: StreamScrubber, chunks: list[str]) -> str:
@@ -49,10 +60,11 @@ def test_letter_by_letter_gives_the_whole(text: str) -> None:
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda each: each.name)
 def test_detectors_have_no_memory(detector: Detector, text: str) -> None:
     """Beginning anew at any place outside a hit finds the same as having read all before it."""
-    hits = list(detector.find(text))
+    live = [name for name, _ in detector.gates]
+    hits = list(detector.find(text, 0, live))
     for place in range(len(text) + 1):
         if not any(hit.anchor < place < hit.end for hit in hits):
-            assert list(detector.find(text, place)) == [hit for hit in hits if hit.anchor >= place]
+            assert list(detector.find(text, place, live)) == [hit for hit in hits if hit.anchor >= place]
 
 
 def test_words_come_out_as_they_are_finished() -> None:
@@ -63,9 +75,10 @@ def test_words_come_out_as_they_are_finished() -> None:
 
 
 def test_text_without_spaces_flows_too() -> None:
-    """Scripts that set no spaces are not held back to the end of the paragraph."""
+    """Scripts that set no spaces are held back to the last clause, and of that the last characters only."""
     stream = StreamScrubber()
-    assert stream.feed("你好。世") == "你好。世"
+    assert stream.feed("你好。世") == "你好。"
+    assert stream.feed("界" * 100) == "世" + "界" * (100 - FOREIGN_MAX)
 
 
 @pytest.mark.parametrize("kind", SECRETS)
@@ -84,7 +97,8 @@ def test_a_private_key_is_held_until_its_end() -> None:
     """Line by line, a key block gives nothing but its replacement."""
     stream = StreamScrubber()
     out = [stream.feed(line) for line in f"key:\n{PRIVATE_KEY}\ndone\n".splitlines(keepends=True)]
-    assert "".join(out) == "key:\n[redacted]\ndone\n"
+    assert "".join([*out, stream.pause()]) == "key:\n[redacted]\ndone\n"
+    assert "".join(out[: PRIVATE_KEY.count("\n") + 1]) == "key:\n"
 
 
 @pytest.mark.slow
@@ -94,11 +108,12 @@ def test_a_private_key_is_held_until_its_end() -> None:
 )
 def test_hold_back_is_bounded(detector: Detector, unit: str) -> None:
     """However long something pends, no more than twice the detector's reach is held."""
-    stage = _Stage(detector, STANDARD)
+    judge = Judge(everywhere({detector.category: Action.REMOVE}), Direction.OUTBOUND, None)
+    stage, live = Stage([Numbered(0, detector)], judge, words=True), opener((detector.gates,))
     chunk = unit * (100 // len(unit) + 1)
     for _ in range(40_000 // len(chunk)):
-        stage.feed(chunk)
-        assert stage.held <= 2 * detector.reach
+        stage.feed(chunk, live(stage.held + chunk))
+        assert stage.holds <= 3 * detector.reach + WORD_MAX
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -127,6 +142,169 @@ def test_a_secret_hidden_behind_endless_padding_is_found() -> None:
         stream = StreamScrubber()
         out = "".join(map(stream.feed, ["a" * padding, "/", secret[:20], secret[20:], " "])) + stream.flush()
         assert out == "a" * padding + "/[redacted] "
+
+
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        (["Hel"], "Hel"),
+        (["Hello wor"], "wor"),
+        (["internationali"], "interna"),
+        (["世界"], "世界"),
+        (["naïve"], "naïve"),
+        (["Überraschung"], "Überrasc"),
+        (["don't"], ""),
+        (["4111"], ""),
+        (["win", "dows"], "windows"),
+        (["a"], "a"),
+        ([""], ""),
+        ([" "], ""),
+        (["gh", "p_"], ""),
+        (["abra"], ""),
+        (["sk-"], ""),
+        (["user@"], ""),
+        (["the password is"], ""),
+        (["postgres://me:hunter"], ""),
+        (["x=ghp"], ""),
+    ],
+)
+def test_a_pause_shows_what_can_be_shown(pieces: list[str], shown: str) -> None:
+    """Words of letters, seven ASCII ones at most; nothing that has a sign in it, and nothing while a gate is open."""
+    stream = StreamScrubber(
+        everywhere(dict.fromkeys((Category.SECRET, Category.PII), Action.REMOVE)), more=[EMAIL, SPELL]
+    )
+    before = "".join(map(stream.feed, pieces))
+    assert stream.pause() == shown.removeprefix(before)
+    assert stream.pause() == ""
+
+
+def test_what_a_pause_showed_is_not_shown_again() -> None:
+    """Also when it comes out in parts, as more is added behind it."""
+    stream, text = StreamScrubber(), "".join(map(chr, range(0x4E00, 0x4E60)))
+    out = stream.feed(text[:FOREIGN_MAX]) + stream.pause()
+    assert out == text[:FOREIGN_MAX]
+    for letter in text[FOREIGN_MAX:]:
+        out += stream.feed(letter)
+    assert out + stream.pause() + stream.flush() == text
+
+
+@pytest.mark.slow
+@given(
+    chunks=cut_texts(),
+    pauses=st.integers(0, 2**13 - 1),
+    action=st.sampled_from([Action.REMOVE, Action.MASK, Action.FLAG, Action.TOKENISE]),
+)
+@settings(max_examples=400, deadline=None)
+@example(["alice", "@example.org"], 1, Action.REMOVE)
+@example(["alice", "@example.org"], 1, Action.MASK)
+@example(["alice", "@example.org"], 1, Action.FLAG)
+@example(["ab", "c", "defgh", "ijk lm", "n"], 31, Action.REMOVE)
+def test_a_pause_changes_no_finding(chunks: list[str], pauses: int, action: Action) -> None:
+    """The same is found at the same places. Letters that were shown stand before a find that covers them, no more."""
+    policy = everywhere({Category.SECRET: action, Category.PII: action, Category.INVISIBLE: Action.REMOVE})
+    whole = Scrubber(policy, more=[EMAIL]).scrub("".join(chunks), Placeholders())
+    stream, out, early = StreamScrubber(policy, placeholders=Placeholders(), more=[EMAIL]), "", 0
+    for number, chunk in enumerate(chunks):
+        out += stream.feed(chunk)
+        if pauses >> number & 1:
+            shown = stream.pause()
+            out += shown
+            early += len(shown.rpartition(" ")[2])
+    out += stream.flush()
+    assert [(each.kind, each.start, each.end) for each in stream.findings] == [
+        (each.kind, each.start, each.end) for each in whole.findings
+    ]
+    assert stream.held == 0
+    if action in (Action.FLAG, Action.MASK):
+        assert len(out) == len(whole.text)
+    if action is Action.FLAG or not whole.findings:
+        assert out == whole.text
+    assert action is not Action.REMOVE or out == whole.text or len(out) - len(whole.text) <= early
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SECRETS)
+def test_no_pause_shows_eight_characters_of_a_secret(kind: str) -> None:
+    """Though there is one after every letter, wherever the secret stands."""
+    secret = SECRETS[kind]
+    for before in ("", "use ", "x=", '"', "key: ", "一", "é"):
+        stream, out = StreamScrubber(), ""
+        for letter in f"{before}{secret} now":
+            out += stream.feed(letter) + stream.pause()
+            assert secret[:8] not in out
+        out += stream.flush()
+        assert out.startswith(before)
+        assert out.endswith("[redacted] now")
+        assert len(out) <= len(f"{before}[redacted] now") + 7
+
+
+def test_a_pause_brings_out_what_had_been_left_for_later() -> None:
+    """A long candidate is not looked at with every piece; a pause looks."""
+    stream = StreamScrubber(everywhere({Category.PII: Action.REMOVE}), more=[SPELL])
+    out = stream.feed(f"so abra {'a b ' * 60}") + stream.feed("stop! and ")
+    assert (out, stream.held > 200) == ("so ", True)
+    out += stream.pause() + stream.feed("x" * 400) + stream.pause()
+    assert out.startswith("so [redacted]! and ")
+    assert out + stream.flush() == f"so [redacted]! and {'x' * 400}"
+
+
+def test_broken_text_passes() -> None:
+    """Empty pieces, halves of surrogate pairs apart and together, nothing at all."""
+    chunks = ["", "a", "", "\ud83d", "\ude00 ", "", "\udfff\ud800x"]
+    assert pieces(StreamScrubber(everywhere({Category.SECRET: Action.REMOVE})), chunks) == "".join(chunks)
+    assert pieces(StreamScrubber(), chunks) == Scrubber().scrub("".join(chunks)).text
+    assert StreamScrubber().flush() == ""
+
+
+@pytest.mark.slow
+def test_a_line_of_ten_megabytes_passes() -> None:
+    """In bounded time, held in bounded memory, with what is in it found."""
+    secret = SECRETS["secret.github.token"]
+    text = "word" * 1_250_000 + f" {secret} " + "word" * 1_250_000
+    began = time.process_time()
+    scrubbed = Scrubber().scrub(text)
+    assert time.process_time() - began < 20
+    assert scrubbed.text == text.replace(secret, "[redacted]")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "held", ["", "a" * 400, 'password = "one two three ', "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIB" * 16]
+)
+def test_a_piece_costs_the_same_however_long_the_text_is(held: str) -> None:
+    """Letter by letter as by dozens, at the start and behind a megabyte, with a candidate open and without."""
+
+    def cost(before: str) -> float:
+        stream = StreamScrubber()
+        stream.feed(before)
+        stream.feed(held)
+        times = []
+        for _ in range(400):
+            began = time.perf_counter_ns()
+            stream.feed("x")
+            times.append(time.perf_counter_ns() - began)
+        return statistics.median(times)
+
+    early, late = cost(""), cost("some words of an answer. " * 40_000)
+    assert late < 5 * early + 20_000
+
+
+FOREIGN = [
+    ("пароль", Pattern("ru", Category.PII, "pii.ru", "пароль: [0-9]+", gate=Gate(literals=("пароль",)))),
+    ("密码", Pattern("zh", Category.PII, "pii.zh", "密码[\uff1a是 ]{1,2}[0-9]+", gate=Gate(literals=("密码",)))),
+    ("पासवर्ड", Pattern("hi", Category.PII, "pii.hi", "पासवर्ड: [0-9]+", gate=Gate(literals=("पासवर्ड",)))),
+    ("رمز‌عبور", Pattern("fa", Category.PII, "pii.fa", "رمز‌عبور: [0-9]+", gate=Gate(literals=("رمز‌عبور",)))),
+]
+
+
+@pytest.mark.parametrize(("word", "detector"), FOREIGN, ids=lambda each: getattr(each, "name", ""))
+def test_a_word_of_any_script_is_held_until_it_is_whole(word: str, detector: Pattern) -> None:
+    """A gate in Cyrillic, Han, Devanagari or Arabic opens though its letters come one by one."""
+    policy = everywhere({Category.PII: Action.REMOVE, Category.INVISIBLE: Action.REMOVE})
+    text = f"ab {word}: 12345 {word}\uff1a67890 {word} x"
+    whole = Scrubber(policy, more=[detector]).scrub(text)
+    assert "[redacted]" in whole.text
+    assert pieces(StreamScrubber(policy, more=[detector]), list(text)) == whole.text
 
 
 def test_the_off_policy_passes_text_at_once() -> None:

@@ -1,0 +1,281 @@
+"""Where does an address lead, and what would it take along? Pure; nothing is looked up.
+
+An address is read as a browser reads it (WHATWG URL, 4.4: tabs and line ends are dropped wherever they stand, spaces
+and controls at both ends, a backslash is a slash) after a renderer of Markdown has taken off its own dress
+(CommonMark 2.4 and 2.5: backslash escapes, entities). Whoever asks wants to know the worst, so dress that only some
+readers take off (percent signs before the colon, spaces within the scheme) is taken off too.
+"""
+
+import binascii
+import re
+from base64 import b64decode
+from collections.abc import Iterator
+from functools import lru_cache
+from html import unescape
+from typing import Final
+from urllib.parse import unquote, unquote_plus, urlsplit
+
+from attrs import frozen
+
+LINK_SCHEMES: Final = frozenset({"http", "https", "mailto"})
+"""What a link in a page may begin with."""
+SCRIPTING: Final = frozenset({"javascript", "vbscript", "livescript", "jscript", "mocha"})
+# fmt: off
+# Content of a document's own making, the reader's own files, and handlers that take orders by address.
+_OUTLANDISH: Final = frozenset((
+    "about", "blob", "chrome", "file", "filesystem", "hcp", "help", "intent", "its", "jar", "mhtml", "mk",
+    "ms-appinstaller", "ms-cxh", "ms-its", "ms-msdt", "ms-officecmd", "ms-search", "res", "resource", "search",
+    "search-ms", "shell", "view-source", "wyciwyg",
+))
+# Names that say nothing; `q`, `text`, `subject` and their like are what people search for and share.
+_CARRIERS: Final = frozenset((
+    "", "a", "b", "c", "content", "context", "ctx", "d", "data", "e", "i", "info", "k", "log", "m", "msg", "o", "p",
+    "payload", "r", "t", "u", "v", "x", "y", "z",
+))
+_LOOT: Final = frozenset((
+    "chat_history", "chatlog", "conversation", "cookie", "cookies", "dump", "exfil", "exfiltrate", "leak",
+    "leaked", "loot", "passwd", "password", "secret", "secrets", "steal", "stolen", "transcript",
+))
+# fmt: on
+
+_DROPPED: Final = re.compile(r"[\t\n\r]")
+_ENDS: Final = "".join(map(chr, range(0x21))) + "\x7f\x80\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff\u200b"
+_ESCAPED: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
+_DRESSED: Final = re.compile(r":|&|%3a", re.IGNORECASE)
+_HARMLESS: Final = re.compile(r"[^:&%\\\"'`<>/]*+(?:/(?!/)[^:&%\\\"'`<>/]*+)*+")
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31}):")
+_SCRIPTING: Final = re.compile(
+    rf"(?:[a-z][a-z0-9+.-]{{0,31}}:){{0,4}}(?:{'|'.join(sorted(SCRIPTING))}):", re.IGNORECASE
+)
+_IDLE: Final = re.compile(r"javascript:(?:void\(?0?\)?|//)?;?", re.IGNORECASE)
+_SLASHES: Final = re.compile(r"(?:(https?):/*|//+)", re.IGNORECASE)  # `https:host` leads there too
+_INLINE_IMAGE: Final = re.compile(r"data:image/(?:png|jpe?g|gif|webp|avif|bmp)(?:;base64)?,[^<>\"']*", re.IGNORECASE)
+_BREAKOUT: Final = re.compile(r"[\"'`<>]\s{0,8}/?\s{0,8}on[a-z]{3,24}\s{0,8}=", re.IGNORECASE)
+
+_BETWEEN: Final = re.compile(r"[/?&#.=](?!=|\Z)")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{14,}={0,2}")
+_HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2}){10,}")
+_MAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}\.\w")
+_READABLE: Final = re.compile(r"[\w .,:;!?@'\"{}\[\]()/=+&%$#*\n-]+")
+READABLE_LETTERS: Final = 0.6
+"""Of what an opaque value says when decoded: the share of letters and spaces from which on it is somebody's words."""
+WORDS: Final = 4
+"""So many words in a value are a sentence, and nobody's search."""
+
+
+def is_harmless(address: str) -> bool:
+    """Whether nothing can be wrong with it, at a glance: it has no scheme, no host, no quotes and no dress."""
+    return _HARMLESS.fullmatch(address) is not None
+
+
+@lru_cache(maxsize=256)
+def plain(address: str) -> str:
+    """The address without the dress of HTML and Markdown, with slashes for backslashes."""
+    if "&" in address:
+        address = unescape(address)
+    if "\\" in address and not address.lstrip().startswith("\\"):
+        address = _ESCAPED.sub(r"\1", address)
+    return _undressed(address)
+
+
+def _undressed(address: str) -> str:
+    """What a browser reads when it is given the address as it stands."""
+    return _DROPPED.sub("", address).strip(_ENDS).replace("\\", "/")
+
+
+@lru_cache(maxsize=256)
+def scheme(address: str) -> str:
+    """The scheme in lower case, in whatever spaces or percent signs it is dressed; empty when there is none."""
+    if not _DRESSED.search(address):
+        return ""
+    bare = plain(address)[:256]
+    if "%" in bare:
+        bare = unquote(bare)
+    if " " in bare or not bare.isprintable():
+        bare = "".join(letter for letter in bare if letter.isprintable() and not letter.isspace())
+    if _SCRIPTING.match(bare):
+        return "javascript"
+    found = _SCHEME.match(bare)
+    return found[1].lower() if found else ""
+
+
+def host(address: str) -> str | None:
+    """The host in lower case, with the port where one is named; None when the address stays at home.
+
+    A user before the host is part of it here: so dressed, no host is ever one that is allowed.
+    """
+    return _host(plain(address))
+
+
+def _host(bare: str) -> str | None:
+    begun = _SLASHES.match(bare)
+    if begun is None:
+        return "" if scheme(bare) else None
+    try:
+        parts = urlsplit(f"{begun[1] or 'https'}://{bare[begun.end() :]}")
+    except ValueError:
+        return ""
+    return parts.netloc.lower()
+
+
+def is_inline_image(address: str) -> bool:
+    """Whether this is a picture that stands in the text itself. SVG is no picture but a document."""
+    return bool(_INLINE_IMAGE.fullmatch(plain(address)))
+
+
+def leads(address: str) -> bool:
+    """Whether a link of a page may lead there: by one of `LINK_SCHEMES`, or nowhere else."""
+    by = scheme(address)
+    return not by or by in LINK_SCHEMES
+
+
+@lru_cache(maxsize=1_024)
+def carries(address: str) -> bool:
+    """Whether the address takes somebody's words along: readable text in a dress, a sentence, or what is named loot.
+
+    Identifiers, signatures, searches and trackers are not readable when decoded, or not hidden: they pass.
+    """
+    bare = plain(address)
+    try:
+        parts = urlsplit(bare)
+    except ValueError:
+        return False
+    for name, value in _pairs(f"{parts.query}&{parts.fragment}"):
+        if name in _LOOT and len(value) > len("false"):
+            return True
+        if name in _CARRIERS and (value.startswith(('{"', '[{"')) or _MAIL.search(value) or _is_sentence(value)):
+            return True
+        if _hides_text(value):
+            return True
+    labels = parts.netloc.rpartition("@")[2].split(".")
+    return any(map(_hides_text, [*parts.path.split("/"), *labels]))
+
+
+def tells(address: str) -> bool:
+    """Whether the address of a picture has room for somebody's words: more than sizes and versions."""
+    query = plain(address).partition("?")[2]
+    return carries(address) or any(
+        name in _CARRIERS and name != "v" and value.strip("0123456789.") for name, value in _pairs(query)
+    )
+
+
+def bare(address: str) -> str | None:
+    """The kind of what is wrong with an address that stands there for everyone to read: text in disguise, or a host
+    before the host. (A password in it is a secret, and not looked at here.)"""
+    at = host(address) or ""
+    user, sign, _ = at.rpartition("@")
+    if sign and ":" not in user and "." in user:
+        return "markup.link.credentials"
+    parts = _BETWEEN.split(plain(address))
+    return "markup.link.exfiltration" if any(_hides_text(unquote(part)) for part in parts[1:]) else None
+
+
+def _pairs(query: str) -> Iterator[tuple[str, str]]:
+    for pair in query.split("&")[:64]:
+        name, sign, value = pair.partition("=")
+        yield (unquote(name).lower(), unquote_plus(value)) if sign else ("", unquote_plus(name))
+
+
+def _is_sentence(value: str) -> bool:
+    return len(value.split()) >= WORDS
+
+
+def _hides_text(value: str) -> bool:
+    """Whether base64 or hex digits say something a person could read."""
+    if _HEX.fullmatch(value):
+        raw = bytes.fromhex(value)
+    elif _BASE64.fullmatch(value):
+        body = value.rstrip("=").replace("-", "+").replace("_", "/")
+        try:
+            raw = b64decode(body[: len(body) // 4 * 4])
+        except binascii.Error:
+            return False
+    else:
+        return False
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return False
+    letters = sum(letter.isalpha() or letter == " " for letter in text)
+    return bool(_READABLE.fullmatch(text)) and letters >= READABLE_LETTERS * len(text)
+
+
+@frozen
+class Addresses:
+    """What becomes of addresses: `links` and `images` are the hosts that are allowed to be told things."""
+
+    links: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+
+    def link(self, address: str, label: str = "") -> str | None:
+        """The kind of what is wrong with a link of this address that shows `label`; None when nothing is."""
+        if _HARMLESS.fullmatch(address):
+            return None
+        by = scheme(address)
+        if by in SCRIPTING:
+            return None if _IDLE.fullmatch(plain(address)) else "markup.link.script"
+        if by == "data":
+            return "markup.link.data"
+        if by in _OUTLANDISH:
+            return "markup.link.scheme"
+        if _BREAKOUT.search(address):
+            return "markup.link.breakout"
+        at = host(address)
+        if not at or (at in self.links and _host(_undressed(address)) == at):
+            return None
+        if "@" in at:
+            return "markup.link.credentials"
+        if label and _misleads(label, at):
+            return "markup.link.deceptive"
+        return "markup.link.exfiltration" if carries(address) else None
+
+    def page_link(self, address: str, label: str = "") -> str | None:
+        """The same of a link in a page, where only `LINK_SCHEMES` are known."""
+        return self.link(address, label) or (None if leads(address) else "markup.link.scheme")
+
+    def image(self, address: str) -> str | None:
+        """The kind of what is wrong with an image of this address; None when it may be shown."""
+        if _HARMLESS.fullmatch(address) or is_inline_image(address):
+            return None
+        by = scheme(address)
+        if by in SCRIPTING:
+            return "markup.image.script"
+        if by == "data":
+            return "markup.image.data"
+        if _BREAKOUT.search(address):
+            return "markup.link.breakout"
+        return None if self.shows(address) else "markup.image.host"
+
+    def shows(self, address: str) -> bool:
+        """Whether an image of this address may be fetched: inline, of the page's own origin, or of a named host.
+
+        Half an address (`https:host`) means different things to different readers, and is never shown.
+        """
+        # With and without the dress: what is no more than an escape to one reader is a slash to the other.
+        return all(map(self._shown, {plain(address), _undressed(address)}))
+
+    def _shown(self, bare: str) -> bool:
+        if _INLINE_IMAGE.fullmatch(bare):
+            return True
+        by = scheme(bare)
+        if by:
+            return by in ("http", "https") and bare[len(by) :].startswith("://") and self._knows(_host(bare))
+        return self._knows(_host(bare)) if bare.startswith("//") else True
+
+    def _knows(self, at: str | None) -> bool:
+        return bool(at) and at in self.images
+
+
+_SHOWN_HOST: Final = re.compile(r"(?:https?://|www\.)([^/\s?#:]+)", re.IGNORECASE)
+
+
+def _misleads(label: str, at: str) -> bool:
+    """Whether the words of a link are themselves an address, of a house that has nothing to do with `at`."""
+    shown = _SHOWN_HOST.match(unescape(label).strip(" *_`"))
+    if not shown or "." not in shown[1]:
+        return False
+    return _house(shown[1].rpartition("@")[2].lower()) != _house(at)
+
+
+def _house(name: str) -> tuple[str, ...]:
+    return tuple(name.rpartition("@")[2].partition(":")[0].rstrip(".").split(".")[-2:])

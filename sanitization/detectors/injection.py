@@ -1,0 +1,349 @@
+"""Finds orders to a model in text that should hold none: by rules, each of which adds to a score, and says why.
+
+How a text is read: the gates that are open name the rules that may find something. Each looks for the first words of
+an order in a view of the text (`normal`), weighs what follows, and what stands around it (`injection_window`). Weak
+signs of several kinds near each other add up. What is written in another way is decoded (`injection_encodings`), and
+the result is read by the same rules.
+
+Two views of this file's own, beside the detector's five invariants: an order begins at its first telling word, never
+before; and a first word in disguise opens the gate of disguises by itself.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Final
+
+from sanitization.findings import Category, Hit
+from sanitization.gates import Named
+from sanitization.kinds import Kind
+from sanitization.normal import Normal, normal
+
+from . import injection_encodings as encodings
+from .injection_foreign import Places, Weak
+from .injection_gates import (
+    ALL_ORDERS,
+    BY_NAME,
+    DISGUISED,
+    FOREIGN,
+    LEET,
+    RULES,
+    TOKEN_RUNS,
+    leet_rules,
+    looked,
+    searched,
+    tails,
+)
+from .injection_kinds import KINDS
+from .injection_reader import BEFORE, Reader
+from .injection_rules import Late, Rule
+from .injection_window import AHEAD, BEHIND, THEMES, Around, dampers
+
+REPLACEMENT: Final = "[instruction removed]"
+COUNTS: Final = 0.5
+"""The least score of a find; what is below is not told."""
+SPAN_MAX: Final = 300
+NEAR: Final = 200
+"""Another weak sign so many characters on adds to the first."""
+LEAST: Final = 0.15
+"""The least weight that others can add to."""
+OTHER_LEAST: Final = 0.2
+"""The least weight of what adds to another."""
+SHARE: Final = 0.6
+"""How much of its weight it adds."""
+DECODED_LEAST: Final = 12
+WORD_MAX: Final = 64
+STEM_MAX: Final = 32
+"""Characters of the longest first word, in a view."""
+
+_WORDS: Final = Late("[a-z0-9]")
+_END: Final = Late(r"[.!?\u2026]+(?=[\s\"')\]<}]|$)|[\u3002\uff01\uff1f\u0964\n]|</|-->")
+_CLOSED: Final = Late(r"[.!?][\s\"'][^.!?\n]|[\u3002\uff01\uff1f\u0964\n].")
+# Letters put together again may have lost what was between the words.
+_RUN_TOGETHER: Final = Late(
+    r"(?:ignor(?:e|ing)|disregard|forget|override|bypass)(?:all|any|the|of|your|my|previous|prior|earlier|above|every|"
+    r"these|those|system|safety|preceding|and){0,6}(?:instructions?|prompts?|rules|directives?|guidelines?|"
+    r"everything|commands?|"
+    r"orders|restrictions?|filters?)|"
+    r"(?:reveal|print|show|leak|repeat|output|display|giveme|tellme)(?:me|the|your|"
+    r"all|its|full|secret|hidden|"
+    r"initial){0,5}(?:systemprompt|prompt|instructions|secrets?|passwords?|apikeys?)|youarenow|jailbreak|doanythingnow"
+)
+
+
+class Injection:
+    """Finds `injection.*`: orders that a text gives to the model that reads it.
+
+    Its gates are its own: rows of common words, which in one set with those of other detectors would multiply with
+    them into more states than RE2 keeps. So it looks itself, at small sets, whether a text concerns it.
+    """
+
+    name = "injection"
+    category = Category.INJECTION
+    gates: tuple[Named, ...] = ()
+    kinds: tuple[Kind, ...] = KINDS
+    context = max(encodings.RUN_MAX, BEHIND + 400)
+    reach = encodings.READ_MAX + 64
+
+    def concerns(self, text: str) -> bool:
+        """Whether there may be anything in a text for this detector: asked before it is."""
+        return any(looked(text))
+
+    def find(self, text: str, start: int = 0, live: Collection[str] = ()) -> Iterator[Hit]:
+        """The orders, each from its first telling word to the end of its sentence."""
+        live = live or looked(text[start:]).whole
+        if not live:
+            return
+        encoded = sorted(_encoded(text, start, live), key=lambda hit: (hit.anchor, -hit.score))
+        position = start
+        for hit in _orders(text, start, live, encoded):
+            if hit.anchor >= position:
+                yield hit
+                position = hit.end
+
+    def settled(self, text: str, start: int = 0, live: Collection[str] = ()) -> int:
+        """Everything but what may be the beginning of an order whose end is not known."""
+        end = len(text)
+        for name in live or looked(text[start:]).ends:
+            match name:
+                case "tail":
+                    end = min(end, _tail(text, start))
+                case "run":
+                    end = min(end, encodings.run_settled(text, start))
+                case "escape":
+                    end = min(end, encodings.escapes_settled(text, start))
+                case "turned" | "rotated":
+                    end = min(end, encodings.line_settled(text, start, name == "turned"))
+                case _ if name in TOKEN_RUNS:
+                    end = min(end, encodings.tokens_settled(text, start, name))
+                case _:
+                    end = min(end, _pending(text, start, name))
+        return max(start, end)
+
+
+def _tail(text: str, start: int) -> int:
+    """Where a word of another script begins that may become the first of an order."""
+    known, longest = tails()
+    lowered = "".join(each.lower() if each.isascii() else each for each in text[max(start, len(text) - longest) :])
+    for length in range(len(lowered), 0, -1):
+        if lowered[-length:] in known:
+            return len(text) - length
+    return len(text)
+
+
+def _pending(text: str, start: int, name: str) -> int:
+    """Where the first word of an order stands that more text could still make one."""
+    search = searched(name)
+    position = max(start, len(text) - AHEAD)
+    while match := search.search(text, position):
+        at = match.start()
+        if name in ("leet", "disguise"):
+            word = text[max(start, at - WORD_MAX) : at]
+            at -= len(word.rpartition(" ")[2].rpartition("\n")[2])
+        if name in ("leet", "disguise") or not _ruled_out(text, at, name):
+            return at
+        position = match.start() + 1
+    return len(text)
+
+
+def _ruled_out(text: str, at: int, name: str) -> bool:
+    """Whether the sentence has ended that a first word stands in, and no rule makes anything of it."""
+    rule = BY_NAME.get(name)
+    if rule is None or not _CLOSED.search(text, at, at + AHEAD - 60):
+        return False
+    first = max(0, at - BEFORE)
+    view = normal(text[first:])
+    begin, reader = at - first, Reader(view.text)
+    return next(_by_rule(reader, rule, view, text, first, (begin, begin + 24), plain=True), None) is None
+
+
+# --- orders in plain text -----------------------------------------------------------------------------------------
+
+
+def _orders(text: str, start: int, live: Collection[str], encoded: Sequence[Hit] = ()) -> Iterator[Hit]:
+    """The hits of the rules for what stands there as it is, and of those `encoded` what these do not cover."""
+    if not ALL_ORDERS.isdisjoint(live):
+        names: Collection[str] = live
+    elif "disguise" in live:
+        names = ()
+    else:
+        yield from encoded
+        return
+    disguised = "disguise" in live
+    first = max(0, start - BEHIND - WORD_MAX)
+    text, start = text[first:], start - first
+    view = normal(text)
+    begin = bisect_left(view.places, start)
+    within = (begin, len(view.text))
+    reader = Reader(view.text)
+    weak: list[Weak] = []
+    hidden = _disguises(view, text, begin) if disguised else []
+    for rule in RULES:
+        if rule.name in names:
+            weak += _by_rule(reader, rule, view, text, 0, within, plain=True, disguised=disguised)
+        else:
+            for part in hidden:
+                weak += _by_rule(reader, rule, view, text, 0, part, plain=False, disguised=True)
+    if "leet" in names:
+        for rule, pattern in leet_rules():
+            weak += _by_leet(reader, rule, pattern, view, text, begin)
+    foreign = [FOREIGN[name] for name in names if name in FOREIGN]
+    places = Places(view.text, begin)
+    for grammar in foreign:
+        for each in grammar.weak(places):
+            if grammar.full.match(text, view.places[each.start]):
+                weak.append(each)
+    if not weak:
+        yield from encoded
+        return
+    coded = [hit._replace(start=hit.start - first, end=hit.end - first, anchor=hit.anchor - first) for hit in encoded]
+    for hit in _weighed(view, sorted(weak), coded, bool(foreign)):
+        yield hit._replace(start=hit.start + first, end=hit.end + first, anchor=hit.anchor + first)
+
+
+def _disguises(view: Normal, text: str, begin: int) -> list[tuple[int, int]]:
+    """The parts of a view in which a first word in disguise may begin, from `begin` on."""
+    spots: list[tuple[int, int]] = []
+    for match in DISGUISED.finditer(text):
+        if spots and match.start() - spots[-1][1] <= STEM_MAX:
+            spots[-1] = (spots[-1][0], match.end())
+        else:
+            spots.append(match.span())
+    found: list[tuple[int, int]] = []
+    for first, last in spots:
+        low = max(begin, bisect_left(view.places, first) - STEM_MAX)
+        high = bisect_left(view.places, last) + 1
+        if found and low <= found[-1][1]:
+            low, _ = found.pop()
+        if low < high:
+            found.append((low, high))
+    return found
+
+
+def _by_rule(
+    reader: Reader,
+    rule: Rule,
+    view: Normal,
+    text: str,
+    offset: int,
+    within: tuple[int, int],
+    *,
+    plain: bool,
+    disguised: bool = False,
+) -> Iterator[Weak]:
+    """What a rule makes of what begins `within` a part of the view, which is of `text[offset:]`."""
+    seen = set()
+    begin, end = within
+    for stem in rule.begins:
+        at = view.text.find(stem, begin, end + len(stem))
+        while 0 <= at < end:
+            if at not in seen and not (stem[0].isalnum() and at and _WORDS.match(view.text, at - 1)):
+                first, last = offset + view.places[at], offset + view.places[at + len(stem)]
+                if _opens(rule, text, first, last, plain, disguised):
+                    seen.add(at)
+                    if weak := reader.weak(rule, at):
+                        yield weak
+            at = view.text.find(stem, at + 1, end + len(stem))
+
+
+def _opens(rule: Rule, text: str, at: int, end: int, plain: bool, disguised: bool) -> bool:
+    """Whether the text at a place opens a gate by itself, so that a stream sees it as the whole does."""
+    if disguised and DISGUISED.search(text, at, end + 1):
+        return True
+    if not plain:
+        return False
+    if rule.full:
+        return bool(rule.full.match(text, at))
+    return text[at:end].isascii() and end - at <= WORD_MAX
+
+
+def _by_leet(reader: Reader, rule: Rule, pattern: Late, view: Normal, text: str, begin: int) -> Iterator[Weak]:
+    for first in pattern.finditer(view.text, begin):
+        if first[0].isalpha() or not LEET.search(text, view.places[first.start()], view.places[first.end()]):
+            continue
+        if weak := reader.weak(rule, first.start()):
+            yield weak
+
+
+def _weighed(view: Normal, weak: list[Weak], encoded: list[Hit], foreign: bool) -> Iterator[Hit]:
+    """Hits for what is strong enough by itself or with what stands near it, and those `encoded`, in turn."""
+    around = Around(view.text, foreign=foreign)
+    covered, turn = -1, 0  # in the text
+    kinds = {each.kind for each in weak if each.weight >= OTHER_LEAST}
+    for index, each in enumerate(weak):
+        at = view.places[each.start]
+        while turn < len(encoded) and encoded[turn].anchor <= at:
+            if encoded[turn].anchor >= covered:
+                yield encoded[turn]
+                covered = encoded[turn].end
+            turn += 1
+        if at < covered or each.weight < LEAST:
+            continue
+        reasons = {each.reason: each.weight}
+        for other in weak[index + 1 : index + 40] if kinds - {each.kind} else ():
+            if other.start > each.start + NEAR:
+                break
+            if other.kind != each.kind and other.weight >= OTHER_LEAST and other.reason not in reasons:
+                reasons[other.reason] = SHARE * other.weight
+        own = _OWN.get(each.reason, each.kind)
+        for theme, add in around.themes((each.start, each.end), own).items():
+            reasons.setdefault(THEMES[theme][1], add)
+        if sum(reasons.values()) >= COUNTS:
+            reasons.update({reason: add for add, reason in dampers(view.text, each.start, each.end)})
+        score = round(min(1.0, sum(reasons.values())), 2)
+        if score >= COUNTS:
+            covered = view.places[_end(view.text, each)]
+            yield Hit(at, covered, each.kind, score, REPLACEMENT, at, tuple(reasons))
+    yield from encoded[turn:]
+
+
+def _end(view: str, weak: Weak) -> int:
+    """The end of the sentence, or of what can be told of it."""
+    most = weak.start + SPAN_MAX
+    stop = _END.search(view, min(weak.end, most), most)
+    if not stop:
+        return min(most, len(view))
+    return stop.start() if stop[0][0] in "<-\n" else stop.end()
+
+
+# --- orders in another writing ------------------------------------------------------------------------------------
+
+_OWN: Final = {BY_NAME[name].reason: name for name in ("dan", "human")}
+_DECODERS: Final[dict[str, Callable[[str, int], Iterator[encodings.Decoded]]]] = {
+    "run": encodings.runs,
+    "escape": encodings.escapes,
+    "turned": encodings.turned,
+    "rotated": encodings.rotated,
+}
+
+
+def _encoded(text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+    for name in live:
+        if name in _DECODERS:
+            decoded = _DECODERS[name](text, start)
+        elif name in TOKEN_RUNS:
+            decoded = encodings.tokens(text, start, name)
+        else:
+            continue
+        for each in decoded:
+            score, reasons = _read(each.text) if len(each.text) >= DECODED_LEAST else (0.0, ())
+            if score >= COUNTS:
+                why = (f"written in {each.how}", *reasons)
+                yield Hit(each.start, each.end, "injection.encoded", score, REPLACEMENT, each.start, why)
+
+
+_KEYS: Final = (
+    "ignor", "disreg", "forget", "overrid", "instruct", "prompt", "bypass", "system", "you ", "reveal", "mode", "rules",
+    "[inst",
+    "<", "user", "secret", "send", "1n5", "pr0", "assistant", "jailb", "restrict",
+)  # fmt: skip
+
+
+def _read(said: str) -> tuple[float, tuple[str, ...]]:
+    """What the rules say of a decoded text: the highest score, and its reasons."""
+    lowered = said.lower()
+    if said.isascii() and not any(key in lowered for key in _KEYS):
+        return 0.0, ()
+    if _RUN_TOGETHER.search(lowered.replace(" ", "")):
+        return 0.8, ("tells to ignore earlier instructions",)
+    best = max(_orders(said, 0, looked(said).whole), key=lambda hit: hit.score, default=None)
+    return (best.score, best.reasons) if best else (0.0, ())

@@ -1,0 +1,264 @@
+"""What is to be seen where an order may stand: the gates of its rules, looked for in small sets of their own."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
+
+from attrs import evolve
+
+from sanitization import gates
+from sanitization.gates import Gate, Live, Named, opener
+from sanitization.normal import DRESSED, LOOK_ALIKES, MARKS
+
+from . import injection_encodings as encodings
+from .injection_asks import ASKS
+from .injection_claims import Claims
+from .injection_foreign import GRAMMARS, Grammar, beginnings, variants
+from .injection_orders import ORDERS
+from .injection_phrases import OVERRIDES
+from .injection_plain import Look, Plain, rarest, telling
+from .injection_rules import LEET as LEET_SIGNS
+from .injection_rules import Late, Rule, letter
+from .injection_tokens import TOKENS
+from .injection_window import AHEAD
+
+RULES: Final[tuple[Rule, ...]] = (*OVERRIDES, *ORDERS, *ASKS, *TOKENS)
+BY_NAME: Final = {rule.name: rule for rule in RULES}
+_CLAIMS: Final = Claims()
+FOREIGN: Final[dict[str, Grammar | Claims]] = {**{each.name: each for each in GRAMMARS}, _CLAIMS.name: _CLAIMS}
+
+# --- disguises of a first word ------------------------------------------------------------------------------------
+
+_ALIKE: Final = f"(?:{'|'.join(LOOK_ALIKES)})"
+_DRESSED: Final = f"(?:{'|'.join(DRESSED)})"
+_MARKED: Final = f"[A-Za-z][{MARKS}]"
+
+
+def _disguised() -> str:
+    shown = f"[A-Za-z][{LOOK_ALIKES}]|[{LOOK_ALIKES}]{{1,8}}[A-Za-z]|[{_ranges(DRESSED)}]"
+    return rf"(?=[A-Za-z]?[^\x00-\x7f])(?:{_MARKED}|{shown})"
+
+
+def _ranges(characters: str) -> str:
+    """Sorted characters as ranges of a class: many that stand apart would be compared one by one."""
+    codes = [ord(each) for each in characters]
+    first = [code for code, before in zip(codes, [-2, *codes], strict=False) if code != before + 1]
+    last = [code for code, after in zip(codes, [*codes[1:], -2], strict=True) if code != after - 1]
+    return "".join([f"{chr(low)}-{chr(high)}" for low, high in zip(first, last, strict=True)])
+
+
+DISGUISED: Final = Late(_disguised)
+"""What may be a part of a first word in disguise."""
+
+
+def _spelled_out(character_class: str) -> str:
+    pairs = re.findall("(.)(?:-(.))?", character_class, re.DOTALL)
+    return "|".join(chr(code) for low, high in pairs for code in range(ord(low), ord(high or low) + 1))
+
+
+def _disguise_gate() -> Gate:
+    alikes = f"{_ALIKE}(?:{_ALIKE}){{0,7}}(?:$|[A-Za-z])"
+    return Gate(pattern=f"[A-Za-z](?:{_spelled_out(MARKS)})|[A-Za-z]{_ALIKE}|{alikes}|{_DRESSED}")
+
+
+def _leet_pieces(word: str) -> Iterator[str]:
+    """Three letters of a word, the first of them written as a sign; more where all three could be, in a number."""
+    for at in range(len(word) - 2):
+        signs = letter(word[at])
+        if signs.startswith("["):
+            low, high = at, at + 3
+            while all(each in LEET_SIGNS for each in word[low:high]):
+                low, high = (low, high + 1) if high < len(word) else (low - 1, high)
+            before, after = word[low:at], word[at + 1 : high]
+            yield f"{''.join(map(letter, before))}[{re.escape(signs[2:-1])}]{''.join(map(letter, after))}"
+
+
+def _leet() -> str:
+    words = dict.fromkeys(word for rule in RULES for word in rule.leet)
+    return "|".join(dict.fromkeys(piece for word in words for piece in _leet_pieces(word)))
+
+
+LEET: Final = Late(_leet, re.IGNORECASE)
+
+
+@cache
+def leet_rules() -> tuple[tuple[Rule, Late], ...]:
+    """The rules whose first words are also read in leetspeak, with these."""
+    return tuple(
+        (rule, Late(f"(?<![a-z0-9])(?:{'|'.join(''.join(map(letter, word)) for word in rule.leet)})"))
+        for rule in RULES
+        if rule.leet
+    )
+
+
+@cache
+def tails() -> tuple[frozenset[str], int]:
+    """What a first word with foreign letters looks like while it is being written, and the length of the longest."""
+    found = beginnings(stem for each in FOREIGN.values() for stem in each.stems)
+    return found, max(map(len, found))
+
+
+# --- the gates ----------------------------------------------------------------------------------------------------
+
+TOKEN_RUNS: Final = tuple(each.how for each in encodings.TOKENS)
+TAIL: Final = "tail"
+END: Final = AHEAD
+"""Characters at the end of a text in which something may begin that is not yet settled."""
+_WRITTEN: Final = ("leet", "disguise", TAIL, "run", "escape", "turned", "rotated", *TOKEN_RUNS)
+NAMES: Final = (*BY_NAME, *FOREIGN, *_WRITTEN)
+"""The names of all gates."""
+ALL_ORDERS: Final = frozenset((*BY_NAME, *FOREIGN, "leet"))
+"""Those of what is read as it stands."""
+
+
+class Open(NamedTuple):
+    """Names of gates: those that are open anywhere in a text, and those that its end may be about to open."""
+
+    whole: tuple[str, ...]
+    ends: tuple[str, ...]
+
+
+@cache
+def gate_of(name: str) -> Gate:
+    """What is to be seen where a rule finds something, by its name."""
+    if name in BY_NAME:
+        return BY_NAME[name].gate
+    if name in FOREIGN:
+        return FOREIGN[name].gate
+    match name:
+        case "leet":
+            return Gate(pattern=_leet(), ignore_case=True)
+        case "disguise":
+            return _disguise_gate()
+        case "run":
+            return encodings.RUN_GATE
+        case "escape":
+            return encodings.ESCAPE_GATE
+        case "turned":
+            return Gate(literals=encodings.REVERSED, ignore_case=True)
+        case "rotated":
+            return Gate(literals=encodings.ROT13, ignore_case=True)
+        case _:
+            return encodings.TOKENS[TOKEN_RUNS.index(name)].gate
+
+
+@cache
+def ends_of(name: str) -> Gate:
+    """What is to be seen in the end of a text that may go on to where a rule finds something."""
+    if name in BY_NAME:
+        return BY_NAME[name].ends
+    if name in FOREIGN:
+        return FOREIGN[name].ends
+    if name == TAIL:  # a word of another script that is being written: the caller holds back ASCII only
+        return Gate(pattern=r"[^\x00-\x7f][\x20-\x7e]{0,24}$")
+    return encodings.TOKENS[TOKEN_RUNS.index(name)].ends if name in TOKEN_RUNS else gate_of(name)
+
+
+@cache
+def searched(name: str) -> re.Pattern[str]:
+    """What `ends_of` looks for, for the standard library."""
+    return re.compile(ends_of(name).expression, re.ASCII)
+
+
+def opened(text: str, *, plain: bool = False) -> tuple[str, ...]:
+    """The names of the gates a text opens in any way; `plain` without RE2, as where its wheel is not installed."""
+    found = looked(text, plain=plain)
+    return tuple(dict.fromkeys((*found.whole, *found.ends)))
+
+
+@lru_cache(maxsize=2)  # the same piece is asked about for what is settled and for what is found
+def looked(text: str, *, plain: bool = False) -> Open:
+    """Which gates a text opens; the end is looked at alone, as no order is longer."""
+    if plain or getattr(gates, "re2", None) is None:
+        return Open(*_plain()(text, END))
+    whole, ends = _looks()
+    end = text[-END:]
+    return Open(
+        tuple([name for look in whole for name in look(text).get(0, ())]),
+        tuple([name for look in ends for name in look(end).get(0, ())]),
+    )
+
+
+@cache
+def _looks() -> tuple[list[Callable[[str], Live]], list[Callable[[str], Live]]]:
+    # Counted repeats apart: in one set with others they would multiply its states; so would the rows of common words.
+    counted = ("run", *TOKEN_RUNS)
+    rows = [name for name, rule in BY_NAME.items() if rule.phrases]
+    others = [name for name in NAMES if name not in rows and name not in counted]
+    return (
+        [_look([(name, gate_of(name)) for name in names if name != TAIL]) for names in (rows, others, counted)],
+        [_look([(name, ends_of(name)) for name in names]) for names in (rows, others, counted)],
+    )
+
+
+def _look(named: list[Named]) -> Callable[[str], Live]:
+    # A row's first words need not be looked for apart: they are common, and the row is not.
+    return opener((tuple((name, evolve(gate, literals=()) if gate.pattern else gate) for name, gate in named),))
+
+
+# --- without RE2 --------------------------------------------------------------------------------------------------
+
+
+@cache
+def _plain() -> Plain:
+    return Plain([_plain_look(name) for name in NAMES])
+
+
+def _plain_look(name: str) -> Look:
+    ends = _matcher(name, ends_of(name))
+    if name == TAIL:
+        return Look(name, frozenset(), lambda _text: None, ends, loose=encodings.ROW_END)
+    whole = _matcher(name, gate_of(name))
+    if name in TOKEN_RUNS:
+        return Look(name, frozenset(), whole, Late(ends_of(name).expression, re.ASCII).search, loose=encodings.ROW_END)
+    if name in FOREIGN:
+        stems = [stem.split() for stem in FOREIGN[name].stems]
+        longest = [max(stem, key=len) for stem in stems]
+        needs = frozenset(telling(form) for word in longest for form in variants(word))
+        begins = tuple(dict.fromkeys(form.lower() for stem in stems if stem[1:] for form in variants(stem[0])))
+        prompts = FOREIGN[name].prompts
+        inside = dict.fromkeys(telling(form) for word in longest if word in prompts for form in variants(word))
+        return Look(name, needs, whole, ends, begins, needs, row=True, inside=tuple(inside))
+    rule = BY_NAME.get(name)
+    if rule is None:
+        return Look(name, frozenset(), whole, ends)
+    if not rule.phrases:
+        needs = frozenset() if rule.exact else frozenset(map(telling, rule.stems))
+        return Look(name, needs, whole, ends, rule.stems if rule.raw else ())
+    rows = [[part.lstrip(":").split() for part in row.parts if part[:1] != "*"] for row in rule.phrases]
+    needs = frozenset(word for row in rows for word in rarest([part for part in row if part]))
+    last = frozenset(telling(word) for row in rule.phrases for word in row.parts[-1].lstrip("*:").split())
+    return Look(name, needs, whole, ends, rule.begins, last, row=True)
+
+
+def _matcher(name: str, gate: Gate) -> Callable[[str], object]:
+    """What looks for a gate by the standard library, the quickest way."""
+    if name == "leet":
+        return lambda text: any(LEET.search(text, max(0, at.start() - 3), at.end() + 8) for at in _SIGN.finditer(text))
+    if name == "disguise":
+        return lambda text: not text.isascii() and _disguise_in(text)
+    if gate.pattern:
+        pattern = Late(lambda: gate.expression, re.ASCII)
+        first = encodings.SOME.get(name)
+        if first is None:
+            return lambda text: pattern.search(text)
+        return lambda text: first.search(text) and pattern.search(text)
+    lower = gate.ignore_case
+
+    def matches(text: str) -> bool:
+        where = text.lower() if lower else text
+        return any(literal in where for literal in gate.literals)
+
+    return matches
+
+
+def _disguise_in(text: str) -> bool:
+    for run in _FOREIGN_RUN.finditer(text):
+        if DISGUISED.search(text, max(0, run.start() - 1), run.end() + 1) or run.end() == len(text):
+            return True
+    return False
+
+
+_SIGN: Final = Late(r"[0-9@$!|][A-Za-z0-9@$!|]{2}")
+_FOREIGN_RUN: Final = Late(r"[^\x00-\x7f]+")

@@ -1,0 +1,141 @@
+"""What is known of each look-alike: its Latin letter, its script, and how sure one can be that it is out of place."""
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from sanitization.code_points import Ranges, merged
+from sanitization.confusables import BY_SCRIPT, LATIN, pairs
+
+# ruff: noqa: RUF001, RUF002 - look-alikes are what this file is about
+
+
+class Look(NamedTuple):
+    """A look-alike: the ASCII letter, the script or dress, and whether it is the very shape of that letter.
+
+    Others (`к` for k, `α` for a) only pass for it among Latin letters, and have uses of their own beside them.
+    """
+
+    plain: str
+    script: str
+    same: bool
+
+
+# The very shapes of Latin letters. Of the scripts that are not named, all letters are.
+_SAME: Final = {
+    "cyrillic": "асеорхуіјѕһӏԁԛԝѵАВЕКМНОРСТХУІЈЅҺӀԌԚԜѴҮЬ",
+    "greek": "οϲϳΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹͿ",
+    "round": "",
+}
+_SMALL_CAPITALS: Final = "ɢɪɴʀʏʙʜʟ"  # those of the phonetic alphabet
+_DRESSES: Final = (
+    ("wide", ((0xFF10, 0xFF5A),)),
+    ("mathematical", ((0x2102, 0x2129), (0x212B, 0x2138), (0x213C, 0x2149), (0x1D400, 0x1D7FF))),
+    ("roman", ((0x2160, 0x217F),)),
+    ("enclosed", ((0x249C, 0x24E9), (0x1F110, 0x1F12B), (0x1F130, 0x1F189))),
+    ("kelvin", ((0x212A, 0x212A),)),
+)
+
+
+def _dress(letter: str) -> str:
+    code = ord(letter)
+    for name, ranges in _DRESSES:
+        if any(low <= code <= high for low, high in ranges):
+            return name
+    if "LETTER SMALL CAPITAL" in unicodedata.name(letter, ""):
+        return (
+            "" if "MODIFIER" in unicodedata.name(letter) else "small_phonetic" if letter in _SMALL_CAPITALS else "small"
+        )
+    raised = unicodedata.decomposition(letter).startswith("<super>") or "MODIFIER LETTER" in unicodedata.name(
+        letter, ""
+    )
+    return "raised" if raised and LATIN[letter].isalpha() and letter not in "ªº" else ""
+
+
+def _looks() -> Iterator[tuple[str, Look]]:
+    for letter, plain in LATIN.items():
+        dress = _dress(letter)
+        if dress:
+            yield letter, Look(plain, dress, True)
+    for script, table in BY_SCRIPT.items():
+        same = _SAME.get(script)
+        for letter, plain in pairs(table).items():
+            if unicodedata.bidirectional(letter) != "L":
+                continue  # in a word of both directions nothing stands where a reader expects it
+            yield letter, Look(plain, script, same is None or letter in same)
+    for code in range(0xAB70, 0xABC0):
+        if chr(code) in LATIN:
+            yield chr(code), Look(LATIN[chr(code)], "cherokee", True)
+
+
+LOOKS: Final[dict[str, Look]] = dict(_looks())
+"""The look-alikes that are judged, by letter."""
+DRESSES: Final = frozenset({"wide", "mathematical", "roman", "enclosed", "small", "small_phonetic", "raised"})
+"""What is no script, but another form of ASCII letters."""
+DRESSED: Final = frozenset(letter for letter, look in LOOKS.items() if look.script in DRESSES)
+SCRIPT_LETTERS: Final[Ranges] = (
+    (0x0370, 0x03FF),
+    (0x0400, 0x052F),
+    (0x0531, 0x0587),
+    (0x0900, 0x0DFF),
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x10FF),
+    (0x13A0, 0x16FF),
+    (0x1C80, 0x1CBF),
+    (0x1F00, 0x1FFF),
+    (0x2C80, 0x2D7F),
+    (0xA4D0, 0xA4FF),
+    (0xA640, 0xA69F),
+    (0xAB70, 0xABBF),
+    (0x10300, 0x1032F),
+    (0x10400, 0x1044F),
+)
+"""Blocks of the scripts that have look-alikes: their letters are part of a word."""
+
+
+def ranges_of(letters: Iterable[str]) -> Ranges:
+    """Characters as ranges of code points."""
+    return merged(tuple((ord(letter), ord(letter)) for letter in letters))
+
+
+class _Shapes(dict[int, str]):
+    def __missing__(self, code: int) -> str:
+        return "!"
+
+
+_OF_DRESS: Final = {
+    "wide": "x",
+    "mathematical": "m",
+    "roman": "i",
+    "enclosed": "e",
+    "small": "s",
+    "small_phonetic": "p",
+    "raised": "q",
+}
+_OF_SCRIPT: Final = {  # letters of the same shape, letters that resemble
+    "cyrillic": "ck",
+    "greek": "gw",
+    "armenian": "hh",
+    "round": "rr",
+}
+
+
+def _shapes() -> _Shapes:
+    shapes = _Shapes()
+    for code in (*range(0x80), *range(0xC0, 0x250), *range(0x1E00, 0x1F00)):
+        letter = chr(code)
+        shapes[code] = ("A" if letter.isupper() else "a") if letter.isalpha() else "0"
+    shapes.update(dict.fromkeys(range(0x300, 0x370), "0"))
+    for letter, look in LOOKS.items():
+        if look.script == "greek" and not look.same and look.plain in "bcegmsuz":
+            continue  # letters of Berber Latin, and symbols that nobody takes for Latin letters
+        shape = _OF_DRESS.get(look.script) or _OF_SCRIPT.get(look.script, "oo")[not look.same]
+        small = look.script in DRESSES or letter != letter.upper()
+        shapes[ord(letter)] = shape if small else shape.upper()
+    return shapes
+
+
+SHAPES: Final = _shapes()
+"""For `str.translate`: what each letter of a word is. Latin letters are `a` and `A`, digits `0`; of look-alikes those
+of the same shape are `c` (Cyrillic), `g` (Greek), `h` (Armenian) and `o` (others), capitals likewise, those that only
+resemble are `k` (Cyrillic), `w` (Greek) and `r`; in fancy dress they are `x m i e s p q`. All else is `!`."""

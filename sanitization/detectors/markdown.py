@@ -1,0 +1,175 @@
+"""Links and images as Markdown writes them (CommonMark 4.7, 6.3, 6.4), read within bounds.
+
+Every reading says how far it looked (`edge`): text that ends before that place may still change it. Looser than the
+grammar, because readers differ: an address may have tabs in it, a label may go on in the next line, and what was cut
+off counts as well.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+LABEL_MAX: Final = 200
+"""Characters of a label; CommonMark allows 999, and a find must be held back until its end."""
+ADDRESS_MAX: Final = 300
+"""Characters of an address that are read: what is wrong with one shows in its beginning."""
+OPENERS: Final = 8
+"""Brackets before a `](` that are tried."""
+BEHIND: Final = 1_024
+"""Characters back in which a paragraph's beginning, the use of a definition or the fence around code is sought."""
+
+_LABEL: Final = re.compile(
+    r"(?: [^\[\]\\\n]++ | \\[^\n] | \n(?![ \t]{0,8}\n) | \[(?: [^\[\]\\\n]++ | \\[^\n] | \n(?![ \t]{0,8}\n) )*+\] )*+",
+    re.VERBOSE,
+)
+_BODY: Final = re.compile(
+    r"(?: [^()\n\\]++ | \\[^\n] | \n(?![ \t]{0,8}\n) | \( (?: [^()\n\\]++ | \\[^\n] | \([^()\n]*+\) )*+ \) )*+",
+    re.VERBOSE,
+)
+_AHEAD: Final = 12
+"""Characters after a line's end that decide whether a blank line follows."""
+_POINTED: Final = re.compile(r"\s*<([^<>\n]*)>?")
+_BARE: Final = re.compile(r"\s*(\S+(?:\t\S+)*)")
+_TITLED: Final = re.compile(r"\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\))\s*$")
+_TITLE_ENDS: Final = ('"', "'", ")")
+_HOST_END: Final = re.compile(r"\s*<?[A-Za-z+.&;#0-9-]{0,24}:?[/\\]{0,4}[^/\\?#\s<>)]{0,255}")
+_LINE_START: Final = re.compile(r"(?:^|\n)[ \t>*+\-0-9.)]{0,16}\Z")
+_DEFINED: Final = re.compile(r":[ \t]{0,8}(?:\n[ \t]{0,8})?")
+_REFERENCE: Final = re.compile(r"\[([^\[\]\n]{0,100})\]")
+_USE: Final = re.compile(r"!\[([^\[\]]{0,200})\](?:\[([^\[\]]{0,100})\])?")
+_BLANK_LINE: Final = re.compile(r"\n[ \t]*\n")
+
+
+class Target(NamedTuple):
+    """Where something leads: the `address` as it is written, the `end` of what says so, and the `edge` of the look."""
+
+    address: str
+    end: int
+    edge: int
+
+
+class Label(NamedTuple):
+    """What stands between two brackets, from `start` to the closing one at `end`. `image`: a `!` goes before it."""
+
+    start: int
+    end: int
+    image: bool
+
+
+def label_end(text: str, opening: int) -> tuple[int, int]:
+    """Of the bracket at `opening` the place of the one that closes it, or -1; and the edge."""
+    limit = opening + 1 + LABEL_MAX
+    found = _LABEL.match(text, opening + 1, limit)
+    stop = found.end() if found else opening + 1
+    if stop >= limit:
+        return -1, limit
+    if text[stop : stop + 1] == "]":
+        return stop, stop + 1
+    return -1, stop + _AHEAD if text[stop : stop + 1] in ("\n", "\\", "") else limit
+
+
+def is_escaped(text: str, place: int) -> bool:
+    """Whether an odd number of backslashes stands before it."""
+    if text[place - 1 : place] != "\\":
+        return False
+    before = text[max(0, place - 8) : place]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+
+
+def label_before(text: str, closing: int) -> Label | None:
+    """The label that the bracket at `closing` closes."""
+    place, least = closing, max(0, closing - LABEL_MAX - 1)
+    for _ in range(OPENERS):
+        place = text.rfind("[", least, place)
+        if place < 0:
+            return None
+        if not is_escaped(text, place) and label_end(text, place)[0] == closing:
+            return Label(place + 1, closing, text[max(0, place - 1) : place] == "!")
+    return None
+
+
+def may_be_image(text: str, closing: int) -> bool:
+    """Whether the `](` there, whose label is out of sight, may belong to an image: a `![` stands in its paragraph."""
+    least = max(0, closing - BEHIND)
+    paragraph = least
+    for blank in _BLANK_LINE.finditer(text, least, closing):
+        paragraph = blank.end()
+    begun = paragraph > least or closing < BEHIND
+    return text.find("![", paragraph, closing) >= 0 or not begun
+
+
+def inline(text: str, closing: int) -> Target:
+    """What stands in the parentheses after the bracket at `closing`."""
+    start = closing + 2
+    limit = start + ADDRESS_MAX
+    found = _BODY.match(text, start, limit)
+    stop = found.end() if found else start
+    body = text[start:stop]
+    if text[stop : stop + 1] == ")" and stop < limit:
+        return Target(_address(body), stop + 1, stop + 1)
+    if stop < limit:
+        tail = text[stop : stop + 1]
+        edge = stop + 1 if tail == ")" else min(limit, stop + _AHEAD) if tail in ("\n", "\\", "") else limit
+        # Nothing closes it, or parentheses deeper than anybody needs: what is there is what there is.
+        return Target(_address(body), start + len(body.rstrip()), edge)
+    return Target(_address(body), _host_end(text, start, limit), limit)
+
+
+def _address(body: str) -> str:
+    pointed = _POINTED.match(body) if "<" in body else None
+    if pointed:
+        return pointed[1]
+    body = body.strip("\n ")
+    return _TITLED.sub("", body).strip("\n ") if body[-1:] in _TITLE_ENDS else body
+
+
+def _host_end(text: str, start: int, limit: int) -> int:
+    """Where the host of an address ends that is too long to be read: what follows is left to other detectors."""
+    found = _HOST_END.match(text, start, limit)
+    return found.end() if found else start
+
+
+def definition(text: str, label: Label) -> Target | None:
+    """Where a label leads by definition, when this is one: at the beginning of a line, with a colon after it."""
+    opening = label.start - 1
+    if not _LINE_START.search(text, max(0, opening - 18), opening):
+        return None
+    colon = _DEFINED.match(text, label.end + 1)
+    if not colon:
+        return None
+    start, limit = colon.end(), colon.end() + ADDRESS_MAX
+    line = text.find("\n", start, limit)
+    stop = line if line >= 0 else min(len(text), limit)
+    body = text[start:stop]
+    pointed = _POINTED.match(body)
+    bare = pointed or _BARE.match(body)
+    if bare is None:
+        return Target("", stop, stop + 1)
+    end = stop if stop < limit else _host_end(text, start, limit)
+    return Target(bare[1], end, stop + 1 if stop < limit else limit)
+
+
+def reference(text: str, closing: int) -> re.Match[str] | None:
+    """The second pair of brackets of `[label][reference]`."""
+    return _REFERENCE.match(text, closing + 1)
+
+
+def uses_as_image(text: str, end: int, name: str) -> bool:
+    """Whether, not far before `end`, an image is shown that refers to this name."""
+    wanted = _folded(name)
+    return any(_folded(use[2] or use[1]) == wanted for use in _uses(text, end))
+
+
+def _uses(text: str, end: int) -> Iterator[re.Match[str]]:
+    place, least = end, max(0, end - BEHIND)
+    for _ in range(OPENERS):
+        place = text.rfind("![", least, place)
+        if place < 0:
+            return
+        use = _USE.match(text, place, end)
+        if use:
+            yield use
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.casefold().split())

@@ -1,0 +1,84 @@
+"""A detector of your own, made of one regular expression."""
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from attrs import field, frozen
+
+from sanitization.findings import Category, Hit
+from sanitization.gates import Gate, Named
+
+REACH: Final = 256
+CONTEXT: Final = 64
+
+
+@frozen
+class Pattern:
+    """Finds what `regex` matches; of a match that has a group named `value`, that group.
+
+    The expression is tried at each place with no more than `reach` code points from there, and `context` before it:
+    it can match nothing longer, however it is written. `check` is asked about each match and may refuse it (a check
+    digit). `gate` is what is to be seen in every text in which there is a match, before its first blank: without one
+    the expression is tried on every text, and a stream holds back its last `reach` code points all the time.
+
+    `kind` is dotted below the category (`pii.badge`); `replacement` stands for a find that is removed.
+    """
+
+    name: str
+    category: Category
+    kind: str
+    regex: re.Pattern[str] = field(converter=re.compile)
+    gate: Gate | None = field(default=None, kw_only=True)
+    check: Callable[[str], bool] | None = field(default=None, kw_only=True)
+    replacement: str = field(default="[redacted]", kw_only=True)
+    score: float = field(default=1.0, kw_only=True)
+    reach: int = field(default=REACH, kw_only=True)
+    context: int = field(default=CONTEXT, kw_only=True)
+
+    _gate: re.Pattern[str] | None = field(init=False, repr=False, eq=False)
+
+    @_gate.default
+    def _opening(self) -> re.Pattern[str] | None:
+        if not self.gate:
+            return None
+        return self.gate.plain or re.compile(self.gate.expression, re.ASCII)
+
+    @property
+    def gates(self) -> tuple[Named, ...]:
+        """The gate, under the kind's name."""
+        return ((self.kind, self.gate),) if self.gate else ()
+
+    def find(self, text: str, start: int = 0, live: Collection[str] = ()) -> Iterator[Hit]:
+        """Each match that passes the check."""
+        position = start
+        while position <= len(text) and (seen := self.regex.search(text, position)):
+            hit = self._at(text, seen.start())
+            if hit:
+                yield hit
+            position = hit.end if hit else seen.start() + 1
+
+    def settled(self, text: str, start: int = 0, live: Collection[str] = ()) -> int:
+        """All but what lies within the reach of text to come; with a gate, from the first word on that opens it."""
+        low = max(start, len(text) - self.reach)
+        if not self._gate:
+            return low
+        opened = self._gate.search(text, low)
+        if not opened:
+            return len(text)
+        # A match begins in the word that opens the gate.
+        place = opened.start()
+        while place > low and not text[place - 1].isspace():
+            place -= 1
+        return place
+
+    def _at(self, text: str, place: int) -> Hit | None:
+        # The search saw all of the text; what a place holds must not depend on how much of it is there.
+        match = self.regex.match(text, place, min(len(text), place + self.reach))
+        if not match:
+            return None
+        named = "value" in self.regex.groupindex and match["value"]
+        start, end = match.span("value" if named else 0)
+        if start == end or (self.check and not self.check(text[start:end])):
+            return None
+        return Hit(start, end, self.kind, self.score, self.replacement, place)

@@ -1,0 +1,346 @@
+"""What the words beside a number say it is: the words of many languages, by topic.
+
+A number without a check digit is only found where its topic is named near it. The word that stands nearer wins, and
+words of trade and engineering (`NOT_A_PERSON`) say that a number is something else.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+BEFORE: Final = 64
+"""Code points before a number in which a word counts."""
+AFTER: Final = 40
+"""Code points after a number in which `is my …` counts."""
+
+NOT_A_PERSON: Final = "not"
+
+# One or two words each, in lower case. What is written together in one language is listed as it is written.
+WORDS_BY_TOPIC: Final[Mapping[str, tuple[str, ...]]] = {
+    NOT_A_PERSON: (
+        "order orders invoice tracking parcel shipment ticket issue pull commit version release build revision rev"
+        " sku model serial isbn issn doi port timestamp epoch unix ref reference transaction txn batch"
+        " quote coupon voucher hash checksum md5 sha crc uuid guid error row rows item items article product"
+        " catalog catalogue barcode ean upc asin lot bestellung bestellnummer rechnung rechnungsnummer auftrag"
+        " auftragsnummer sendungsnummer artikelnummer artikel commande facture pedido factura fattura ordine bestelling"
+        " factuur price cost total sum bytes size offset range zip",
+        "part number",
+        "part no",
+        "part nr",
+        "case number",
+        "case no",
+    ),
+    "phone": (
+        "phone phones telephone tel telefon telefono telefone téléphone teléfono telefoon telefonnummer phonenumber"
+        " telephonenumber mobile mobil mobiel mobilnummer mobilephone cell cellphone celular cellulare handy"
+        " handynummer whatsapp signal telegram viber sms text call calls calling called ring dial fax contact hotline"
+        " helpline landline festnetz rufnummer durchwahl erreichbar erreichen anrufen appelez appeler llama llamar"
+        " llámame ligue ligar chiama chiamare bel bellen movil móvil fijo"
+        " tlf tfno gsm voicemail pager puhelin telefonszám telefonní telefonu τηλέφωνο телефон тел мобильный"
+        " mob ph msisdn reach",
+        "my number",
+        "his number",
+        "her number",
+        "our number",
+        "your number",
+        "their number",
+        "meine nummer",
+        "mon numéro",
+        "mi número",
+        "meu número",
+        "mio numero",
+        "мой номер",
+    ),
+    "number": ("number numbers nummer numéro número numero numer номер",),
+    "card": (
+        "card cards creditcard credit debit visa mastercard amex maestro pan cc kreditkarte karte carte tarjeta cartão"
+        " carta kaart karta карта uatp",
+    ),
+    "ssn": ("ssn ssns socialsecurity itin taxpayer", "social security", "soc sec", "security number", "tax id"),
+    "ein": ("ein fein", "employer identification", "tax id", "employer id", "taxpayer id"),
+    "mbi": ("mbi medicare", "beneficiary identifier"),
+    "dea": ("dea prescriber",),
+    "npi": ("npi", "national provider"),
+    "routing": ("routing aba rtn transit",),
+    "account": (
+        "acct iban kontonummer konto compte cuenta conta conto rekening rekeningnummer bankkonto",
+        "account number",
+        "account no",
+        "bank account",
+        "checking account",
+        "savings account",
+        "account nr",
+        "a c",
+    ),
+    "sort": ("sortcode", "sort code"),
+    "nhs": ("nhs", "health service"),
+    "nino": ("nino ni", "national insurance", "insurance number"),
+    "utr": ("utr", "unique taxpayer"),
+    "de_tax": (
+        "steuer steuernummer idnr tin steueridentifikationsnummer steuerid identifikationsnummer",
+        "tax id",
+        "steuer id",
+    ),
+    "de_pension": ("rentenversicherungsnummer sozialversicherungsnummer rvnr svnr rentenversicherung",),
+    "insee": ("insee nir sécu sécurité vitale",),
+    "es_nif": ("dni nif nie",),
+    "es_social": ("naf nuss seguridad",),
+    "it_vat": ("iva partita vat",),
+    "bsn": ("bsn burgerservicenummer sofinummer sofi",),
+    "be": ("rijksregister rijksregisternummer insz niss nn registre",),
+    "pesel": ("pesel",),
+    "nip": ("nip",),
+    "pt_nif": ("nif contribuinte nipc",),
+    "se": ("personnummer samordningsnummer personal",),
+    "fi": ("hetu henkilötunnus sotu",),
+    "dk": ("cpr personnummer",),
+    "no": ("fødselsnummer fodselsnummer personnummer fnr",),
+    "cz": ("rodné rodne rodného rč",),
+    "ro": ("cnp",),
+    "bg": ("egn егн",),
+    "hr": ("oib",),
+    "jmbg": ("jmbg emšo emso jmb matični",),
+    "ahv": ("ahv avs ahvn sozialversicherungsnummer navs",),
+    "at": ("svnr sozialversicherungsnummer sv sozialversicherung",),
+    "pps": ("pps ppsn",),
+    "afm": ("afm αφμ",),
+    "amka": ("amka αμκα",),
+    "baltic": ("isikukood asmens ak ik kodas kods personas",),
+    "taj": ("taj",),
+    "tckn": ("tckn tc kimlik",),
+    "snils": ("snils снилс",),
+    "inn": ("inn инн рнокпп іпн",),
+    "sin": ("sin nas", "social insurance", "insurance number"),
+    "rfc": ("rfc curp",),
+    "cpf": ("cpf",),
+    "cnpj": ("cnpj",),
+    "cuit": ("cuit cuil",),
+    "rut": ("rut run",),
+    "cedula": ("cédula cedula nit", "c c"),
+    "tfn": ("tfn", "file number", "tax file"),
+    "medicare": ("medicare",),
+    "abn": ("abn", "business number"),
+    "acn": ("acn", "company number"),
+    "ird": ("ird",),
+    "aadhaar": ("aadhaar aadhar adhaar uidai uid",),
+    "pan": ("pan", "permanent account"),
+    "voter": ("voter epic",),
+    "jp": ("mynumber", "my number", "individual number"),
+    "kr": ("rrn frn", "resident registration"),
+    "sg": ("nric fin",),
+    "za": ("rsa", "south african"),
+    "il": ("teudat zehut",),
+    "dob": ("dob",),
+    "passport": (
+        "passport passports reisepass reisepassnummer passeport pasaporte passaporto passaporte paspoort paszport pass"
+        " passnummer pas pasnummer passi pasaportu паспорт паспорта",
+        "travel document",
+        "document number",
+        "document is",
+    ),
+    "licence": (
+        "licence license driver drivers driving dl dln führerschein führerscheinnummer permis rijbewijs patente"
+        " carnet licencia körkort kørekort førerkort ajokortti",
+    ),
+    "id": (
+        "identity identification ausweis ausweisnummer personalausweis personalausweisnummer identité identidad"
+        " identiteit identità cni tin nin nik ktp mykad nric cccd cmnd iin iqama emirates citizen",
+        "national id",
+        "id number",
+        "id card",
+        "id no",
+        "identity card",
+        "tax number",
+        "tax id",
+        "taxpayer number",
+    ),
+    "medical": (
+        "mrn patient patients patientid chart patientennummer krankenversichertennummer versichertennummer",
+        "medical record",
+        "health record",
+        "hospital number",
+        "health card",
+        "health insurance",
+        "member id",
+    ),
+    "vin": (
+        "vin chassis fahrgestellnummer fahrzeugidentifikationsnummer fin bastidor telaio",
+        "vehicle identification",
+    ),
+}
+# Scripts that set no blanks between words.
+_UNSPACED: Final[Mapping[str, str]] = {
+    "电话": "phone",
+    "電話": "phone",
+    "手机": "phone",
+    "手機": "phone",
+    "携帯": "phone",
+    "热线": "phone",
+    "联系": "phone",
+    "号码": "number",
+    "番号": "number",
+    "전화": "phone",
+    "휴대": "phone",
+    "연락처": "phone",
+    "هاتف": "phone",
+    "اتصل": "phone",
+    "جوال": "phone",
+    "טלפון": "phone",
+    "נייד": "phone",
+    "फ़ोन": "phone",
+    "फोन": "phone",
+    "मोबाइल": "phone",
+    "โทร": "phone",
+    "银行卡": "card",
+    "信用卡": "card",
+    "カード": "card",
+    "身份证": "id",
+    "身份證": "id",
+    "マイナンバー": "jp",
+    "個人番号": "jp",
+    "주민등록": "kr",
+    "외국인등록": "kr",
+    "护照": "passport",
+    "護照": "passport",
+    "旅券": "passport",
+    "パスポート": "passport",
+    "여권": "passport",
+    "आधार": "aadhaar",
+    "驾驶证": "licence",
+    "免許": "licence",
+    "订单": NOT_A_PERSON,
+    "注文": NOT_A_PERSON,
+    "주문": NOT_A_PERSON,
+}
+
+
+def _by_word() -> dict[str, tuple[str, ...]]:
+    topics: dict[str, tuple[str, ...]] = {}
+    for topic, (singles, *pairs) in WORDS_BY_TOPIC.items():
+        for word in (*singles.split(), *pairs):
+            topics[word] = (*topics.get(word, ()), topic)
+    return topics
+
+
+_TOPICS: Final = _by_word()
+_SECONDS: Final = frozenset(name.partition(" ")[2] for name in _TOPICS if " " in name)
+_WORD: Final = re.compile(r"[^\W\d_]+")
+_OTHERS: Final = re.compile("|".join(_UNSPACED))
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_IS: Final = re.compile(r"[ ,]{1,2}(?:is|was) (?:my|his|her|their|your|our|the|a|an) ")
+IS_PENDING: Final = re.compile(
+    r"(?<![A-Za-z0-9])(?=[A-Za-z-]{0,7}[0-9])[A-Za-z0-9-]{6,24}[ ,]{1,2}(?:i|w|(?:is|was)(?: [a-z]{0,5}|"
+    rf" (?:my|his|her|their|your|our|the|a|an) [^\n.]{{0,{AFTER}}})?)?\Z"
+)
+"""A number at the end of a text, of which it may yet be told what it is."""
+
+
+BESIDE: Final = 500
+"""From here on a topic was named by `is my …`."""
+WORDS: Final = "."
+"""The entry that counts the words before a number."""
+
+
+NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
+"""No topic."""
+
+
+class _Word(NamedTuple):
+    """A word that names topics, by itself or with the one before it."""
+
+    start: int
+    number: int
+    before: int  # where the word before it begins
+    topics: Sequence[str]
+    together: Sequence[str]
+    of_orders: bool  # whether the word before it says that it is no person's
+
+
+class Said:
+    """What a text says of the numbers in it. Every word is read once, and only near numbers."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._from, self._letter = 0, -1  # the first letter at `_from` or later
+        self._low = self._upto = 0  # what has been read
+        self._starts: list[int] = []  # of the words in it
+        self._named: list[_Word] = []
+        self._previous = ""
+
+    def nothing(self, start: int) -> bool:
+        """Whether there is no letter near before `start`."""
+        low = start - BEFORE if start > BEFORE else 0
+        if low > self._letter or low < self._from:
+            found = _LETTER.search(self._text, low)
+            self._from, self._letter = low, found.start() if found else len(self._text)
+        return self._letter >= start
+
+    def of(self, start: int, end: int) -> Mapping[str, int]:
+        """The topics named before `start` or, by `is my …`, after `end`; the nearer, the higher the number."""
+        text = self._text
+        near: dict[str, int] = {}
+        words = 0 if self.nothing(start) else self._before(near, start)
+        after = _IS.match(text, end)
+        if after:
+            # A word at the far end may be cut: it counts only when what ends it is seen.
+            window = text[after.end() : end + AFTER]
+            told = Said(window if len(text) < end + AFTER else window.rpartition(" ")[0])
+            after_near: dict[str, int] = {}
+            told._before(after_near, len(told._text), BESIDE - 1)
+            after_near.pop(NOT_A_PERSON, None)
+            near |= after_near
+        if near:
+            near[WORDS] = words
+        return near
+
+    def _before(self, near: dict[str, int], start: int, place: int = 0) -> int:
+        """Adds the topics named before `start`, numbered from `place` on; the number of the next word."""
+        low = max(0, start - BEFORE)
+        self._read(low, start)
+        first, last = bisect_left(self._starts, low), bisect_left(self._starts, start)
+        for word in reversed(self._named):
+            if word.start < low:
+                break
+            if word.start >= start:
+                continue
+            at = place + word.number - first + 1
+            if word.before >= low:
+                for topic in word.together:
+                    near.setdefault(topic, at)
+            of_orders = word.of_orders and word.before >= low
+            for topic in word.topics:
+                near.setdefault(NOT_A_PERSON if of_orders and topic == "number" else topic, at)
+        next_one = place + last - first + 1
+        if not self._text.isascii():
+            for match in _OTHERS.finditer(self._text, low, start):
+                near[_UNSPACED[match[0]]] = next_one
+        return next_one
+
+    def _read(self, low: int, start: int) -> None:
+        text = self._text
+        if low < self._low or low > self._upto:
+            self._starts, self._named, self._previous = [], [], ""
+            cut = _WORD.match(text, low) if low and _LETTER.match(text, low - 1) else None
+            self._low, self._upto = low, cut.end() if cut else low
+        starts, before = self._starts, self._starts[-1] if self._starts else -1
+        while self._upto < start:
+            found = _WORD.search(text, self._upto)
+            if not found or found.start() >= start:
+                self._upto = found.start() if found else len(text)
+                break
+            word, at = found[0].lower(), found.start()
+            topics = _TOPICS.get(word, ())
+            together = _TOPICS.get(f"{self._previous} {word}", ()) if word in _SECONDS else ()
+            if topics or together:
+                of_orders = NOT_A_PERSON in _TOPICS.get(self._previous, ())
+                self._named.append(_Word(at, len(starts), before, topics, together, of_orders))
+            starts.append(at)
+            before, self._previous, self._upto = at, word, found.end()
+
+
+def counts(near: Mapping[str, int], *names: str) -> bool:
+    """Whether one of these topics is named, and no word nearer says that it is something else."""
+    refused = near.get(NOT_A_PERSON, 0)
+    return any(near.get(name, 0) > refused for name in names)

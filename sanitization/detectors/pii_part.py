@@ -1,0 +1,48 @@
+"""A part of `pii`: what finds one form of personal data, beside the other parts."""
+
+import re
+from typing import Final, Protocol
+
+from attrs import frozen
+
+from sanitization.findings import Hit
+from sanitization.gates import Gate, Named
+
+from .pii_context import Said
+
+CONTEXT: Final = 160
+"""Code points before a place that matter to any part."""
+REACH: Final = 512
+"""Code points after a place that matter to any part."""
+
+
+class Part(Protocol):
+    """Finds hits one by one. A place is a hit's anchor whatever stands before, but for `CONTEXT` code points."""
+
+    @property
+    def gates(self) -> tuple[Named, ...]:
+        """By name, what is to be seen where it finds something."""
+
+    def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
+        """The first hit with its anchor at `position` or later."""
+
+    def pending(self, text: str, start: int) -> int:
+        """The place, `start` or later, where something begins that more text could turn into a hit."""
+
+
+@frozen
+class Told(Gate):
+    """A gate for which `re` has a pattern of its own: with a look behind it passes quickly over most of a text."""
+
+    told: re.Pattern[str] | None = None
+
+    @property
+    def plain(self) -> re.Pattern[str] | None:
+        """That pattern."""
+        return self.told
+
+
+def hit(start: int, end: int, kind: str, score: float, anchor: int | None = None, reason: str = "") -> Hit:
+    """A hit of `pii.<kind>`, to be replaced by the kind in brackets."""
+    reasons = (reason,) if reason else ()
+    return Hit(start, end, f"pii.{kind}", score, f"[{kind}]", start if anchor is None else anchor, reasons)

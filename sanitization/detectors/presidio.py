@@ -1,0 +1,153 @@
+"""Presidio's recognisers as a detector, for those who install the extra `presidio`.
+
+Only what Presidio finds by pattern and check digit: no language model is loaded, and words nearby do not change a
+score. Recognisers of your own that are made of patterns work as well.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+from sanitization.findings import Category, Hit
+from sanitization.gates import Gate, Named
+
+REACH: Final = 256
+CONTEXT: Final = 64
+THRESHOLD: Final = 0.5
+REPLACEMENT: Final = "[redacted]"
+
+
+class RecognizerPattern(Protocol):
+    """What is used of Presidio's `Pattern`."""
+
+    @property
+    def regex(self) -> str:
+        """The expression, for the `regex` module."""
+
+    @property
+    def score(self) -> float:
+        """How sure a match is that nothing validates."""
+
+
+class Recognizer(Protocol):
+    """What is used of Presidio's `PatternRecognizer`."""
+
+    @property
+    def supported_entities(self) -> Sequence[str]:
+        """What it finds; the first one counts."""
+
+    @property
+    def patterns(self) -> Sequence[Any]:
+        """Its patterns, as `RecognizerPattern`."""
+
+    @property
+    def global_regex_flags(self) -> int:
+        """The flags they are compiled with."""
+
+    def validate_result(self, pattern_text: str) -> bool | None:
+        """True where a match is certain, False where it is none, None where nothing can be said."""
+
+    def invalidate_result(self, pattern_text: str) -> bool | None:
+        """True where a match is none."""
+
+
+class _Rule:
+    """One pattern of one recogniser."""
+
+    def __init__(self, recognizer: Recognizer, pattern: RecognizerPattern, expression: re.Pattern[str]) -> None:
+        self.kind = f"pii.{recognizer.supported_entities[0].lower()}"
+        self.expression = expression
+        self._score = pattern.score
+        self._recognizer = recognizer
+
+    def score(self, text: str) -> float:
+        """How sure this match is, as Presidio reckons it; 0 for none."""
+        valid = self._recognizer.validate_result(text)
+        if valid is False or self._recognizer.invalidate_result(text):
+            return 0.0
+        return 1.0 if valid else self._score
+
+
+class Presidio:
+    """Finds what Presidio's recognisers find by pattern, as `pii.<entity>`: `pii.us_ssn`, `pii.email_address`.
+
+    Without `recognizers` those are taken that Presidio has for `languages`. Matches that score less than `threshold`
+    are none, and so are those longer than 256 characters. Without a `gate` every text is read by every pattern, which
+    takes about a second for a megabyte, and a stream holds back its last 256 characters all the time.
+
+    Raises ImportError when the extra is not installed. Presidio's recogniser of e-mail addresses may look on the
+    network for the list of public suffixes (`tldextract`); the others do no I/O.
+    """
+
+    name = "presidio"
+    category = Category.PII
+    context = CONTEXT
+    reach = REACH
+
+    def __init__(
+        self,
+        recognizers: Iterable[Recognizer] | None = None,
+        *,
+        languages: Collection[str] = ("en",),
+        threshold: float = THRESHOLD,
+        gate: Gate | None = None,
+    ) -> None:
+        compiled = _compiler()
+        chosen = list(_predefined(languages)) if recognizers is None else list(recognizers)
+        self.gates: tuple[Named, ...] = (("presidio", gate),) if gate else ()
+        self._threshold = threshold
+        self._rules = [
+            _Rule(each, pattern, compiled(pattern.regex, each.global_regex_flags))
+            for each in chosen
+            for pattern in each.patterns
+        ]
+
+    def find(self, text: str, start: int = 0, live: Collection[str] = ()) -> Iterator[Hit]:
+        """The surest match at each place, the longest of those; a match covers what begins within it."""
+        nearest = [(self._next(rule, text, start), rule) for rule in self._rules]
+        position = start
+        while True:
+            nearest = [
+                (hit if hit is None or hit.start >= position else self._next(rule, text, position), rule)
+                for hit, rule in nearest
+            ]
+            found = [hit for hit, _ in nearest if hit]
+            if not found:
+                return
+            best = min(found, key=lambda hit: (hit.start, -hit.score, -hit.end))
+            yield best
+            position = best.end
+
+    def settled(self, text: str, start: int = 0, live: Collection[str] = ()) -> int:
+        """All but what lies within the reach of text to come."""
+        return max(start, len(text) - self.reach)
+
+    def _next(self, rule: _Rule, text: str, position: int) -> Hit | None:
+        """The first match of a rule from a place on. One that is refused hides none that begins within it."""
+        while position <= len(text) and (seen := rule.expression.search(text, position)):
+            place = seen.start()
+            match = rule.expression.match(text, place, min(len(text), place + self.reach))
+            if match and match.end() > place:
+                score = rule.score(match[0])
+                if score >= self._threshold:
+                    return Hit(place, match.end(), rule.kind, score, REPLACEMENT, place)
+            position = place + 1
+        return None
+
+
+def _compiler() -> Callable[[str, int], re.Pattern[str]]:
+    """The expressions of Presidio are written for the `regex` module, which it brings along."""
+    import regex
+
+    return regex.compile  # type: ignore[no-any-return]
+
+
+def _predefined(languages: Collection[str]) -> Iterator[Recognizer]:
+    from presidio_analyzer import PatternRecognizer, predefined_recognizers
+
+    for name in sorted(vars(predefined_recognizers)):
+        made = getattr(predefined_recognizers, name)
+        if isinstance(made, type) and issubclass(made, PatternRecognizer) and made is not PatternRecognizer:
+            recognizer = made()
+            if recognizer.supported_language in languages:
+                yield recognizer

@@ -1,0 +1,110 @@
+"""Tags in a text as HTML's tokenizer reads them (WHATWG HTML, 13.2.5), and the words by which to know them."""
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from typing import Final, NamedTuple
+
+NAME_MAX: Final = 64
+
+_WS: Final = r"\t\n\f\r "
+_OPENING: Final = re.compile(rf"<(/?)([A-Za-z][^{_WS}/>]{{0,{NAME_MAX - 1}}}+)(?=[{_WS}/>]|\Z)")
+# A quote that is never closed is a letter like any other here, so that the tag ends where a reader thinks it does.
+_VALUE: Final = rf"[{_WS}]*+=[{_WS}]*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^{_WS}>]*+)"
+_BODY: Final = re.compile(rf"(?:[{_WS}/]++|[^{_WS}/>][^{_WS}/>=]*+(?:{_VALUE})?+)*+")
+_SHORT_BODY: Final = re.compile(
+    rf"(?:[{_WS}/]++|[^{_WS}/><][^{_WS}/><=]*+(?:[{_WS}]*+=[{_WS}]*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^{_WS}><]*+))?+)*+"
+)
+_ATTRIBUTE: Final = re.compile(
+    rf"([^{_WS}/>][^{_WS}/>=]*+)(?:[{_WS}]*+=[{_WS}]*+(?:\"([^\"]*+)\"|'([^']*+)'|(?![\"'])([^{_WS}>]*+)))?+"
+)
+
+
+class Attribute(NamedTuple):
+    """One attribute of a tag: `start` to `end` in the text; its value as it is written, entities and all."""
+
+    name: str
+    raw: str
+    start: int
+    end: int
+
+    @property
+    def value(self) -> str:
+        """What a parser makes of it."""
+        return unescape(self.raw) if "&" in self.raw else self.raw
+
+
+class Tag(NamedTuple):
+    """A start or end tag: `start` to `end` in the text, its name in lower case, its attributes not yet read.
+
+    `whole` says whether its `>` was there.
+    """
+
+    start: int
+    end: int
+    name: str
+    closing: bool
+    body: int
+    whole: bool
+
+    def attributes(self, text: str) -> Iterator[Attribute]:
+        """Its attributes in the order of the text, repeated ones too (a browser takes the first)."""
+        for found in _ATTRIBUTE.finditer(text, self.body, self.end - self.whole):
+            raw = found[2] or found[3] or found[4] or ""
+            yield Attribute(found[1].lower(), raw, found.start(), found.end())
+
+
+def tag_at(text: str, start: int, end: int | None = None) -> Tag | None:
+    """The tag that begins at `start`.
+
+    Where an `end` is given, it is read no further than that, nor into what looks like another tag.
+    """
+    pattern = _BODY if end is None else _SHORT_BODY
+    end = len(text) if end is None else min(end, len(text))
+    opening = _OPENING.match(text, start, end)
+    if opening is None:
+        return None
+    body = pattern.match(text, opening.end(), end)
+    stop = body.end() if body else opening.end()
+    whole = stop < end and text[stop] == ">"
+    return Tag(start, stop + whole, opening[2].lower(), bool(opening[1]), opening.end(), whole)
+
+
+# fmt: off
+ELEMENTS: Final = frozenset((
+    "a", "abbr", "acronym", "address", "applet", "area", "article", "aside", "audio", "b", "base", "basefont", "bdi",
+    "bdo", "bgsound", "big", "blink", "blockquote", "body", "br", "button", "canvas", "caption", "center", "cite",
+    "code", "col", "colgroup", "data", "datalist", "dd", "del", "details", "dfn", "dialog", "dir", "div", "dl", "dt",
+    "em", "embed", "fencedframe", "fieldset", "figcaption", "figure", "font", "footer", "form", "frame", "frameset",
+    "h1", "h2", "h3", "h4", "h5", "h6", "head", "header", "hgroup", "hr", "html", "i", "iframe", "image", "img",
+    "input", "ins", "isindex", "kbd", "keygen", "label", "layer", "legend", "li", "link", "listing", "main", "map",
+    "mark", "marquee", "math", "menu", "menuitem", "meta", "meter", "nav", "nobr", "noembed", "noframes", "noscript",
+    "object", "ol", "optgroup", "option", "output", "p", "param", "picture", "plaintext", "portal", "pre", "progress",
+    "q", "rb", "rp", "rt", "rtc", "ruby", "s", "samp", "script", "search", "section", "select", "selectedcontent",
+    "slot", "small", "source", "spacer", "span", "strike", "strong", "style", "sub", "summary", "sup", "svg", "table",
+    "tbody", "td", "template", "textarea", "tfoot", "th", "thead", "time", "title", "tr", "track", "tt", "u", "ul",
+    "var", "video", "wbr", "xmp",
+))
+"""The names of HTML, old ones too."""
+FOREIGN: Final = frozenset((
+    "animate", "animatemotion", "animatetransform", "circle", "clippath", "defs", "desc", "ellipse", "feblend",
+    "fecolormatrix", "fegaussianblur", "feimage", "feoffset", "filter", "foreignobject", "g", "line",
+    "lineargradient", "marker", "mask", "metadata", "path", "pattern", "polygon", "polyline", "radialgradient",
+    "rect", "set", "stop", "switch", "symbol", "text", "textpath", "tspan", "use", "view",
+    "annotation", "annotation-xml", "maction", "maligngroup", "malignmark", "merror", "mfrac", "mglyph", "mi", "mn",
+    "mo", "mover", "mpadded", "mphantom", "mroot", "mrow", "ms", "mspace", "msqrt", "mstyle", "msub", "msubsup",
+    "msup", "mtable", "mtd", "mtext", "mtr", "munder", "munderover", "none", "semantics",
+))
+"""Names within SVG and MathML, which are also words of programs."""
+VOID: Final = frozenset((
+    "area", "base", "basefont", "bgsound", "br", "col", "embed", "frame", "hr", "image", "img", "input", "isindex",
+    "keygen", "link", "meta", "param", "source", "spacer", "track", "wbr",
+))
+"""Elements without an end tag."""
+RAW: Final = frozenset((
+    "iframe", "noembed", "noframes", "noscript", "script", "style", "textarea", "title", "xmp",
+))
+"""Elements whose content is no markup: it goes on to their own end tag (with scripting, `noscript` is one)."""
+HANDLERS: Final = re.compile(r"on[a-z]{3,32}")
+"""Names of attributes that hold a script."""
+# fmt: on

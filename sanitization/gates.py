@@ -1,0 +1,288 @@
+"""A quick look at a text before any detector reads it: which of their rules could find anything here at all?
+
+All gates are searched in one pass by RE2, whose time hardly depends on how many there are. Where its wheel
+(`google-re2`) is not installed, the standard library looks for the gates' literals one by one.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from time import thread_time_ns
+from types import MappingProxyType
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from . import utf8
+from .literals import ORDINARY, Literals, unusual
+
+try:
+    import re2  # type: ignore[import-untyped]
+except ImportError:
+    re2 = None
+
+Live = Mapping[int, Sequence[str]]
+"""The detectors that may find something, by their number, with the names of the gates that are open."""
+
+NOTHING: Final[Live] = MappingProxyType({})
+MEMORY: Final = 64 << 20  # bytes RE2 may use for the states it meets; beyond, it forgets them and begins anew
+
+SLOW_NS: Final = 100
+"""Nanoseconds a byte beyond which RE2 meets too many new states: it reads ordinary text in five."""
+SHORT: Final = 500  # bytes added to the length of a text, for the costs of the call
+SLOW_MAX: Final = 20
+"""How many times as long as that may be taken together, less one for each piece that is quick."""
+BRIEF: Final = 100
+"""Bytes of a text that cannot take long: no clock is asked."""
+DETOUR: Final = 100
+"""Pieces that are read the other way then: a slow one among so many costs little."""
+
+ASCII_CONTROLS: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+NOT_ASCII: Final = r"[^\x00-\x7f]"
+
+
+@frozen
+class Gate:
+    """What is to be seen in every text in which a rule finds something, and in few others.
+
+    One of the `literals` must occur; where there is a `pattern`, it must match too (and then RE2 looks for it alone).
+    A pattern is read by RE2 over bytes and by `re` over text: ASCII classes spelled out, no lookaround, no
+    back-references, repeats of at most 64. `ignore_case` holds for ASCII letters; literals are then given in lower
+    case. `characters` stand alone: one of them must occur; so do `ranges` of code points (first and last), which RE2
+    reads as the bytes of UTF-8.
+
+    Where a pattern matches, `run` says, there are so many characters in a row of some ASCII letters (written as in a
+    class: `0-9a-f`). That is quick to see, and spares the standard library many searches.
+
+    Of a find that has blanks in it the gate must match what stands before the first one. That is what lets a stream
+    pass on everything but its last word while no gate is open. (Of a word that is not ASCII, 32 characters are held.)
+    """
+
+    literals: tuple[str, ...] = ()
+    pattern: str = ""
+    ignore_case: bool = False
+    characters: str = ""
+    ranges: utf8.Ranges = ()
+    run: tuple[str, int] | None = None
+
+    @property
+    def expression(self) -> str:
+        """The gate as one regular expression."""
+        if self.ranges:
+            return f"(?:{utf8.expression(self.ranges)})"
+        body = self.pattern or "|".join(re.escape(each) for each in (*self.literals, *self.characters))
+        return f"(?i:{body})" if self.ignore_case else f"(?:{body})"
+
+    @property
+    def plain(self) -> re.Pattern[str] | None:
+        """What `re` looks for besides the literals, if anything."""
+        if self.ranges:
+            return re.compile("[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in self.ranges) + "]")
+        if self.characters:
+            return re.compile(f"[{re.escape(self.characters)}]")
+        return re.compile(_RUN.sub(_unrolled, self.expression), re.ASCII) if self.pattern else None
+
+    @property
+    def folded(self) -> re.Pattern[str] | None:
+        """The same, for a text whose ASCII is in lower case: `re` is much quicker where it need not mind the case.
+
+        None where that is not to be had: no pattern, or one in which case matters, or that has no simple lower case.
+        """
+        if not self.ignore_case or not self.pattern or self.ranges or self.characters or _CASED.search(self.pattern):
+            return None
+        return re.compile(_ascii_lower(self.expression.replace("(?i:", "(?:", 1)), re.ASCII)
+
+    @property
+    def is_unusual(self) -> bool:
+        """Whether it is about single characters none of which is ordinary."""
+        ranges = (*self.ranges, *((ord(each), ord(each)) for each in self.characters))
+        return bool(ranges) and not any(low <= code <= high for low, high in ranges for code in ORDINARY)
+
+
+# A class of characters that is repeated at the beginning: `re` goes quickly to the next of them only if it is not.
+_RUN: Final = re.compile(r"\A(\(\?i?:)(\[[^\]\\][^\]\\]*\])\{([0-9]+)(,?)([0-9]*)\}")
+
+
+_CASED: Final = re.compile(r"\(\?-i|\\[A-Z]|\\x[456]|[^A]-Z|A-[^Z]")
+
+
+def _ascii_lower(text: str) -> str:
+    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+
+
+def _unrolled(run: re.Match[str]) -> str:
+    opening, letters, least, comma, most = run.groups()
+    if int(least) < 1:
+        return run[0]
+    return f"{opening}{letters}{letters}{{{int(least) - 1}{comma}{int(most) - 1 if most else ''}}}"
+
+
+Named = tuple[str, Gate]
+Row = tuple[int, str, Gate]
+
+
+@lru_cache(maxsize=64)
+def opener(gates: tuple[tuple[Named, ...], ...], *, plain: bool = False) -> Callable[[str], Live]:
+    """The function that says which gates a text opens. `gates` are those of each detector, by its number.
+
+    A detector without gates is always live. `plain` asks for the standard library even where RE2 is installed.
+    """
+    rows = [(number, name, gate) for number, named in enumerate(gates) for name, gate in named]
+    always = {number: () for number, named in enumerate(gates) if not named}
+    matches = _plain(rows) if plain or re2 is None else _by_re2(rows)
+    return _Opener(rows, always, matches)
+
+
+class _Opener:
+    def __init__(
+        self, rows: Sequence[Row], always: Mapping[int, tuple[str, ...]], matches: Callable[[str], Iterable[int] | None]
+    ) -> None:
+        self._rows = [(number, name) for number, name, _ in rows]
+        self._always = always
+        self._idle: Live = MappingProxyType(dict(always)) if always else NOTHING
+        self._matches = matches
+
+    def __call__(self, text: str) -> Live:
+        found = self._matches(text)
+        if not found:
+            return self._idle
+        live: dict[int, list[str]] = {number: [] for number in self._always}
+        for index in found:
+            number, name = self._rows[index]
+            live.setdefault(number, []).append(name)
+        return live
+
+
+def _by_re2(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
+    """One machine for all gates, and another way for texts on which it is slow.
+
+    Where a text keeps many bounded repeats going at once (random letters), the one machine would meet a new state with
+    every byte, and be two hundred times slower than on ordinary text. Both ways open the gates that rules need.
+    """
+    whole = _set([gate.expression for _, _, gate in rows])
+    apart: Callable[[bytes], Iterable[int]] | None = None  # made when it is first needed: most texts never do
+    left = 0  # pieces to be looked at the other way, before the one machine is tried again
+    slow = 0  # slow pieces of late: a machine that is new has all states yet to meet
+
+    def matches(text: str) -> Iterable[int] | None:
+        nonlocal apart, left, slow
+        data = text.encode("utf-8", "surrogatepass")
+        if len(data) < BRIEF:
+            return whole(data)  # type: ignore[no-any-return]
+        if left > 0:
+            left -= 1
+            if apart is None:
+                apart = _apart(rows)
+            return apart(data)
+        began = thread_time_ns()  # what others do on the machine does not count
+        found: Iterable[int] | None = whole(data)
+        times = (thread_time_ns() - began) // (SLOW_NS * (len(data) + SHORT))
+        if times > 0:
+            slow += times
+            if slow > SLOW_MAX:
+                left, slow = DETOUR, SLOW_MAX // 2
+        elif slow:
+            slow -= 1
+        return found
+
+    return matches
+
+
+def _apart(rows: Sequence[Row]) -> Callable[[bytes], Iterable[int]]:
+    """All literals and characters in one pass, the patterns of each detector in one; others only where a literal is."""
+    first = [index for index, (_, _, gate) in enumerate(rows) if gate.literals or not gate.pattern]
+    others: dict[int, list[int]] = {}
+    for index, (number, _, gate) in enumerate(rows):
+        if gate.pattern and not gate.literals:
+            others.setdefault(number, []).append(index)
+    opened = _set([evolve(rows[index][2], pattern="").expression for index in first])
+    further = {at: _set([rows[index][2].expression]) for at, index in enumerate(first) if rows[index][2].pattern}
+    groups = [(each, _set([rows[index][2].expression for index in each])) for each in others.values()]
+
+    def matches(data: bytes) -> list[int]:
+        found = []
+        for at in opened(data) or ():
+            pattern = further.get(at)
+            if pattern is None or pattern(data):
+                found.append(first[at])
+        for indexes, of_patterns in groups:
+            found += [indexes[at] for at in of_patterns(data) or ()]
+        return found
+
+    return matches
+
+
+def _set(expressions: Sequence[str]) -> Callable[[bytes], Any]:
+    """Which of these are in a text, by number; None for none."""
+    if not expressions:
+        return lambda _data: None
+    options = re2.Options()
+    # Bytes: no text is too broken to be encoded, and a state of the machine is a byte and not a code point.
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.never_capture = True
+    options.log_errors = False
+    options.max_mem = MEMORY
+    chosen = re2.Set.SearchSet(options)
+    for each in expressions:
+        chosen.Add(each)
+    chosen.Compile()
+    return chosen.Match  # type: ignore[no-any-return]
+
+
+def _plain(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
+    """All literals together, then the patterns of those gates whose literals were seen, or which have none."""
+    by_literal: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
+    patterns: dict[int, re.Pattern[str]] = {}
+    lower: dict[int, re.Pattern[str]] = {}
+    others: dict[tuple[str, int] | None, list[tuple[int, re.Pattern[str]]]] = {}
+    strange: list[tuple[int, re.Pattern[str]]] = []  # looked for among the unusual characters alone
+    for index, (_, _, gate) in enumerate(rows):
+        pattern = gate.plain
+        for literal in gate.literals:
+            by_literal[gate.ignore_case].setdefault(literal, []).append(index)
+        if pattern is None:
+            continue
+        if gate.literals:
+            folded_pattern = gate.folded
+            if folded_pattern is not None:
+                lower[index] = folded_pattern
+            else:
+                patterns[index] = pattern
+        elif gate.is_unusual:
+            strange.append((index, pattern))
+        else:
+            others.setdefault(gate.run, []).append((index, pattern))
+    exact, folded = map(Literals, by_literal)
+    always = others.pop(None, [])
+    runs = [(_classed(run[0]), b"1" * run[1], each) for run, each in others.items() if run]
+
+    def matches(text: str) -> Iterable[int] | None:
+        data = text.encode("utf-8", "surrogatepass")
+        rest = unusual(data)
+        seen = {index for literal in exact.within(text, rest) for index in by_literal[False][literal]}
+        lowered = data.lower().decode("utf-8", "surrogatepass")  # bytes are put in lower case where they are ASCII
+        seen.update(index for literal in folded.within(lowered, rest) for index in by_literal[True][literal])
+        found = [
+            index
+            for index in sorted(seen)
+            if (
+                lower[index].search(lowered)
+                if index in lower
+                else index not in patterns or patterns[index].search(text)
+            )
+        ]
+        found += [index for index, pattern in always if pattern.search(text)]
+        for table, run, behind in runs:
+            if run in data.translate(table):
+                found += [index for index, pattern in behind if pattern.search(text)]
+        if rest:
+            found += [index for index, pattern in strange if pattern.search(rest)]
+        return found
+
+    return matches
+
+
+def _classed(letters: str) -> bytes:
+    """A table that turns bytes of a class into ones, others into zeros."""
+    of_class = re.compile(f"[{letters}]")
+    return bytes(ord("1" if of_class.match(chr(code)) else "0") for code in range(256))

@@ -1,0 +1,62 @@
+"""What stands in the place of a find that is masked or gets a placeholder."""
+
+import re
+from typing import Final
+
+from .policy import Mask
+
+COVER: Final = "•"
+LAST: Final = 4
+LAST_OF: Final = 12  # letters and digits a find must have before four of them may stay
+MAX_PLACEHOLDERS: Final = 10_000
+WORD_MAX: Final = 40  # characters of a kind's last word in a placeholder
+VALUE_MAX: Final = 1_024  # characters; a longer find is removed instead, for it must be kept to be turned back
+
+_LETTER: Final = re.compile(r"[^\W_]")
+_SHAPE: Final = frozenset(" \t\r\n-_./:@+(),")
+"""What keeps the shape of an address, a number or a date. Other signs are part of passwords."""
+_UNFIT: Final = re.compile(r"[\[\]\s]")
+_PLACEHOLDER: Final = re.compile(r"\[[^\[\]\s]{1,64}-[0-9]{1,9}\]")
+
+
+def masked(text: str, mask: Mask) -> str:
+    """The text covered one for one, but for the spaces and signs that give an address, a number or a date its shape."""
+    places = [match.start() for match in _LETTER.finditer(text)]
+    kept = set(places[-LAST:]) if mask is Mask.LAST_FOUR and len(places) >= LAST_OF else set()
+    return "".join(letter if letter in _SHAPE or place in kept else COVER for place, letter in enumerate(text))
+
+
+class Placeholders:
+    """Placeholders such as `[email-1]` for what one user wrote, and the way back for that user.
+
+    Keep one for each conversation or user: the same text of the same kind has the same placeholder in all that is
+    scrubbed with it. It holds the originals in memory, `limit` of them at most; beyond, finds are removed. Not safe to
+    share among threads.
+    """
+
+    def __init__(self, limit: int = MAX_PLACEHOLDERS) -> None:
+        self._limit = limit
+        self._names: dict[tuple[str, str], str] = {}
+        self._texts: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, kind: str, text: str) -> str | None:
+        """The placeholder of this text, which is of this kind; None when it cannot have one."""
+        known = self._names.get((kind, text))
+        if known:
+            return known
+        if len(self._names) >= self._limit or len(text) > VALUE_MAX:
+            return None
+        word = _UNFIT.sub("_", kind.rpartition(".")[2])[:WORD_MAX] or "find"
+        self._counts[word] = self._counts.get(word, 0) + 1
+        name = f"[{word}-{self._counts[word]}]"
+        self._names[kind, text] = name
+        self._texts[name] = text
+        return name
+
+    def restore(self, text: str) -> str:
+        """The text with every placeholder of ours turned back; others, and made-up ones, stay."""
+        return _PLACEHOLDER.sub(lambda match: self._texts.get(match[0], match[0]), text)

@@ -1,0 +1,28 @@
+"""A stream without an end: what is kept of it does not grow with it."""
+
+from attrs import evolve
+
+from sanitization import STANDARD, Scrubber, StreamScrubber
+from tests.sanitization.samples import SECRETS
+
+LINE = "\x1b[32mok\x1b[0m a line of a log, as programs write them\n"
+
+
+def test_memory_does_not_grow_with_what_was_taken_out() -> None:
+    """Beyond the finds that are listed, what was cut out where is forgotten."""
+    stream = StreamScrubber(evolve(STANDARD, max_findings=10))
+    for _ in range(6_000):
+        stream.feed(LINE)
+    kept = [len(stage.edits) for stage in stream._early]
+    assert stream.found == 12_000
+    assert max(kept) < 3_000  # 64 KiB of such lines, and a few
+
+
+def test_what_is_listed_stands_where_it_stood() -> None:
+    """The first finds have their places in the original, also a secret that is broken up behind the last of them."""
+    secret = SECRETS["secret.github.token"]
+    broken = "\u200b".join(secret)
+    for before in range(12):
+        text = f"{LINE * before}{broken} {LINE * 40}"
+        every = Scrubber().scrub(text).findings
+        assert Scrubber(evolve(STANDARD, max_findings=20)).scrub(text).findings == every[:20]

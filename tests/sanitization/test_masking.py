@@ -1,0 +1,92 @@
+"""What stands in the place of a find: covered letters, or a name that leads back."""
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sanitization import Action, Category, Mask, Pattern, Placeholders, Policy, Scrubber, everywhere
+from sanitization.masking import COVER, masked
+from tests.sanitization.samples import SECRETS, join
+
+TOKENISE = everywhere(dict.fromkeys(Category, Action.TOKENISE))
+NAMES = Pattern("names", Category.PII, "pii.full name", "[A-Z][a-z]+ey")
+TOKEN = SECRETS["secret.npm.token"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mask", "covered"),
+    [
+        ("a.b@c-d.org", Mask.SHAPE, "•.•@•-•.•••"),
+        ("+49 (0) 30/12", Mask.SHAPE, "+•• (•) ••/••"),
+        (join("hun", "ter2!?$"), Mask.SHAPE, "••••••••••"),
+        ("two\nlines\tétude", Mask.SHAPE, "•••\n•••••\t•••••"),
+        ("1234 5678 9012", Mask.LAST_FOUR, "•••• •••• 9012"),
+        ("1234 5678 90", Mask.LAST_FOUR, "•••• •••• ••"),
+        ("abcdefgh12-34!", Mask.LAST_FOUR, "••••••••12-34•"),
+        ("", Mask.LAST_FOUR, ""),
+    ],
+)
+def test_a_mask_keeps_the_shape(text: str, mask: Mask, covered: str) -> None:
+    """Signs of addresses and numbers stay, those of passwords do not; four stay of at least twelve."""
+    assert masked(text, mask) == covered
+
+
+@given(st.text(max_size=40), st.sampled_from(Mask))
+def test_a_mask_is_as_long_as_the_text_and_shows_four_at_most(text: str, mask: Mask) -> None:
+    """One for one, whatever it is made of."""
+    out = masked(text, mask)
+    assert len(out) == len(text)
+    kept = [
+        letter
+        for letter, old in zip(out, text, strict=True)
+        if letter == old and (letter.isalnum() and letter != COVER)
+    ]
+    assert len(kept) <= (4 if mask is Mask.LAST_FOUR else 0)
+
+
+def test_the_policy_says_how_a_kind_is_masked() -> None:
+    """The entry of the kind, or of what it lies below."""
+    policy = evolve(everywhere({Category.SECRET: Action.MASK}), masks={"secret.npm": Mask.LAST_FOUR})
+    assert Scrubber(policy).scrub(TOKEN).text.endswith(f"{COVER}{TOKEN[-4:]}")
+    other = SECRETS["secret.github.token"]
+    assert not any(letter.isalnum() for letter in Scrubber(policy).scrub(other).text)
+
+
+def test_the_same_text_has_the_same_placeholder() -> None:
+    """In one text, in a stream, in the next message; another text and another kind have others."""
+    known, scrubber = Placeholders(), Scrubber(TOKENISE, more=[NAMES])
+    other = SECRETS["secret.github.token"]
+    first = scrubber.scrub(f"{TOKEN} {other} {TOKEN} Casey", known)
+    assert first.text == "[token-1] [token-2] [token-1] [full_name-1]"
+    assert [each.replacement for each in first.findings] == first.text.split()
+    stream = scrubber.stream(known)
+    assert "".join(map(stream.feed, f"Casey {TOKEN}")) + stream.flush() == "[full_name-1] [token-1]"
+    assert len(known) == 3
+    assert known.restore(f"{first.text} [token-9] [email-1]") == f"{TOKEN} {other} {TOKEN} Casey [token-9] [email-1]"
+
+
+def test_placeholders_are_bounded() -> None:
+    """In number and in length; what has none is removed, and another user's lead nowhere."""
+    known = Placeholders(limit=1)
+    assert (
+        Scrubber(TOKENISE, more=[NAMES]).scrub("Casey Audrey Casey", known).text
+        == "[full_name-1] [redacted] [full_name-1]"
+    )
+    assert Placeholders().name("secret.token", "x" * 2_000) is None
+    assert Placeholders().restore("[full_name-1]") == "[full_name-1]"
+    assert Scrubber(TOKENISE).scrub(TOKEN).text == "[redacted]"
+
+
+@given(st.text(max_size=20), st.text(min_size=1, max_size=20))
+def test_every_kind_has_placeholders_that_lead_back(kind: str, text: str) -> None:
+    """Whatever a detector of one's own calls its kinds."""
+    known = Placeholders()
+    name = known.name(f"pii.{kind}", text)
+    assert name is not None
+    assert known.restore(f"a {name} b") == f"a {text} b"
+
+
+def test_a_policy_without_masks_covers_all() -> None:
+    """The shape is the default."""
+    assert Policy().masks == {}

@@ -1,0 +1,124 @@
+"""A user's own expression is a detector like the others: gated, bounded, the same in a stream."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sanitization import (
+    STANDARD,
+    Action,
+    Category,
+    Detector,
+    Failing,
+    Gate,
+    Pattern,
+    Scrubber,
+    StreamScrubber,
+    everywhere,
+)
+from tests.sanitization.samples import SECRETS
+
+BADGE = Pattern(
+    "badges", Category.PII, "pii.badge", r"(?<![A-Z0-9-])EMP-[0-9]{6}(?![0-9])", gate=Gate(literals=("EMP-",))
+)
+ORDER = Pattern("orders", Category.PII, "pii.order", r"order (?:no\. )?(?P<value>[0-9]{3}(?: [0-9]{3}){0,3})", reach=40)
+REMOVE = everywhere(dict.fromkeys(Category, Action.REMOVE))
+
+
+def even(text: str) -> bool:
+    """A check of sorts."""
+    return text[-1] in "02468"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "clean"),
+    [
+        (BADGE, "Ask EMP-004217, or EMP-1.", "Ask [redacted], or EMP-1."),
+        (BADGE, "XEMP-004217 EMP-0042170", "XEMP-004217 EMP-0042170"),
+        (BADGE, "EMP-004217EMP-004218", "[redacted]EMP-004218"),
+        (ORDER, "order 123 456 and order no. 789", "order [redacted] and order no. [redacted]"),
+        (ORDER, "order of 123", "order of 123"),
+        (Pattern("n", Category.PII, "pii.n", "n[0-9]{2}", check=even, replacement="#"), "n12 n13 n14", "# n13 #"),
+        (Pattern("n", Category.PII, "pii.n", "n[0-9]{2}", check=even), "n125", "[redacted]5"),
+        (Pattern("n", Category.PII, "pii.n", "a.*z", reach=8), "a----z a--------z", "[redacted] a--------z"),
+        (Pattern("n", Category.PII, "pii.n", "x*"), "axxb", "a[redacted]b"),
+        (Pattern("n", Category.PII, "pii.n", "(?P<value>q)|u"), "q-u", "[redacted]-[redacted]"),
+        (Pattern("n", Category.PII, "pii.n", re.compile("end$")), "end or end", "end or [redacted]"),
+    ],
+)  # fmt: skip
+def test_what_matches_is_found(pattern: Pattern, text: str, clean: str) -> None:
+    """The match or its value, where the check lets it, within the reach."""
+    assert Scrubber(REMOVE, more=[pattern]).scrub(text).text == clean
+
+
+@given(
+    st.lists(
+        st.sampled_from(["EMP-", "004217", "EMP-004217", "order ", "no. ", "123", " ", "\n", "é", "中"]), max_size=12
+    )
+)
+def test_any_cut_gives_the_whole(parts: list[str]) -> None:
+    """What a stream makes of the pieces is what the scrubber makes of them together."""
+    whole = Scrubber(REMOVE, more=[BADGE, ORDER]).scrub("".join(parts))
+    stream = StreamScrubber(REMOVE, more=[BADGE, ORDER])
+    assert "".join(map(stream.feed, parts)) + stream.flush() == whole.text
+    assert stream.findings == whole.findings
+
+
+def test_it_stands_beside_the_others() -> None:
+    """Its kind has exceptions and a mask as any other; what the built-in detectors claim is theirs."""
+    secret = SECRETS["secret.npm.token"]
+    word = Pattern("words", Category.PII, "pii.word", r"npm_\w+|secret word", score=0.7)
+    found = Scrubber(REMOVE, more=[word]).scrub(f"{secret} secret word").findings
+    assert [each.kind for each in found] == ["secret.npm.token", "pii.word"]
+    assert (found[1].detector, found[1].score) == ("words", 0.7)
+    assert Scrubber(STANDARD, more=[word]).scrub("secret word").findings[0].action is Action.FLAG
+
+
+def test_without_a_gate_a_stream_holds_its_reach_back_and_no_more() -> None:
+    """What lies further behind than the expression may look comes out."""
+    stream = StreamScrubber(everywhere({Category.PII: Action.REMOVE}), more=[ORDER])
+    out = "".join(stream.feed("plain words ") for _ in range(100))
+    assert stream.held <= 2 * ORDER.reach
+    assert out + stream.flush() == "plain words " * 100
+
+
+def test_with_a_gate_a_stream_flows() -> None:
+    """While the gate is shut only the last word is held back."""
+    stream = StreamScrubber(everywhere({Category.PII: Action.REMOVE}), more=[BADGE])
+    assert stream.feed("plain words and so") == "plain words and "
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        Gate(literals=("emp-",), ignore_case=True),
+        Gate(pattern="EMP-[0-9]"),
+        Gate(characters="E"),
+        Gate(ranges=((69, 69),)),
+    ],
+)
+def test_what_stands_before_the_word_that_opens_the_gate_comes_out(gate: Gate) -> None:
+    """From there on as much is held back as the expression may see."""
+    detector = Pattern("badges", Category.PII, "pii.badge", r"\(?EMP-[0-9]{6}", gate=gate, reach=30)
+    stream = StreamScrubber(everywhere({Category.PII: Action.REMOVE}), more=[detector])
+    assert stream.feed("ask for (EMP-0") == "ask for "
+    assert stream.feed("04217) or ") == ""
+    assert stream.feed("others, in the evening ") == "[redacted]) or others, in the evening "
+
+
+def test_a_check_that_raises_blocks_the_text() -> None:
+    """What was not read does not pass."""
+    broken = Pattern("broken", Category.PII, "pii.n", "[0-9]+", check=lambda text: text[99] == "1")
+    scrubbed = Scrubber(REMOVE, more=[broken]).scrub("number 17")
+    assert (scrubbed.text, scrubbed.blocked) == ("", True)
+    assert [(each.detector, each.error) for each in scrubbed.failures] == [("broken", "IndexError")]
+    assert REMOVE.failing is Failing.BLOCK
+
+
+def test_it_is_a_detector() -> None:
+    """For type checkers, and at run time."""
+    detector: Detector = BADGE
+    assert [name for name, _ in detector.gates] == ["pii.badge"]
+    assert ORDER.gates == ()

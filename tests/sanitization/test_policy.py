@@ -1,0 +1,103 @@
+"""A policy is data: by direction, by category, by kind, with what is never a find."""
+
+import pytest
+from attrs import evolve
+from attrs.exceptions import FrozenInstanceError
+
+from sanitization import (
+    OFF,
+    PRESETS,
+    STANDARD,
+    STRICT,
+    Action,
+    Category,
+    Direction,
+    Pattern,
+    Policy,
+    Scrubber,
+    everywhere,
+)
+from tests.sanitization.samples import PASSWORD, SECRETS
+
+TOKEN = SECRETS["secret.npm.token"]
+OTHER = SECRETS["secret.github.token"]
+TEXT = f"{TOKEN} and {OTHER}"
+REMOVE = everywhere({Category.SECRET: Action.REMOVE})
+
+
+def test_each_direction_has_its_rules() -> None:
+    """What one direction removes another may flag, or pass."""
+    policy = Policy(inbound={Category.SECRET: Action.REMOVE}, tool={Category.SECRET: Action.FLAG})
+    texts = {each: Scrubber(policy, each).scrub(TOKEN) for each in Direction}
+    assert texts[Direction.INBOUND].text == "[redacted]"
+    assert texts[Direction.TOOL].text == TOKEN
+    assert [each.action for each in texts[Direction.TOOL].findings] == [Action.FLAG]
+    assert texts[Direction.OUTBOUND].findings == ()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "clean"),
+    [
+        ({}, "[redacted] and [redacted]"),
+        ({"secret.npm": None}, f"{TOKEN} and [redacted]"),
+        ({"secret.npm.token": None, "secret": Action.FLAG}, TEXT),
+        ({"secret": None, "secret.npm": Action.REMOVE}, f"[redacted] and {OTHER}"),
+        ({"secret.n": None, "secret.npm.tok": None, "npm": None}, "[redacted] and [redacted]"),
+        ({"secret.github.token": Action.BLOCK}, ""),
+    ],
+)
+def test_kinds_have_exceptions(kinds: dict[str, Action | None], clean: str) -> None:
+    """The longest beginning by whole words counts; None lets a kind pass."""
+    assert Scrubber(evolve(REMOVE, kinds=kinds)).scrub(TEXT).text == clean
+
+
+def test_a_kind_may_be_looked_for_though_its_category_is_not_acted_on() -> None:
+    """An exception can only widen what the category has a rule for."""
+    policy = Policy(outbound={Category.SECRET: Action.FLAG}, kinds={"secret.npm": Action.REMOVE})
+    assert Scrubber(policy).scrub(TEXT).text == f"[redacted] and {OTHER}"
+
+
+def test_allowed_texts_are_no_finds() -> None:
+    """Compared whole, as written; longer ones and others are found."""
+    policy = evolve(REMOVE, allow=frozenset({TOKEN}))
+    assert Scrubber(policy).scrub(TEXT).text == f"{TOKEN} and [redacted]"
+    assert Scrubber(evolve(REMOVE, allow=frozenset({TOKEN[:-1], TOKEN.lower()}))).scrub(TOKEN).text == "[redacted]"
+
+
+def test_a_find_that_is_let_pass_hides_no_other() -> None:
+    """Passwords may pass, tokens of known form may not: not even where a password would stand."""
+    policy = evolve(REMOVE, kinds={"secret.password": None})
+    assert Scrubber(policy).scrub(f"password = {PASSWORD}").text == f"password = {PASSWORD}"
+    assert Scrubber(policy).scrub(f"password = {TOKEN}").text == "password = [redacted]"
+
+
+@pytest.mark.parametrize("score", [0.0, 0.49, 0.5, 1.0])
+def test_the_threshold_counts_what_reaches_it(score: float) -> None:
+    """At the threshold is enough."""
+    guess = Pattern("guess", Category.PII, "pii.guess", "casey", score=score)
+    found = Scrubber(everywhere({Category.PII: Action.REMOVE}), more=[guess]).scrub("casey").findings
+    assert bool(found) == (score >= 0.5)
+
+
+def test_rules_cannot_be_changed_afterwards() -> None:
+    """Neither in the policy nor through the mapping it was made of."""
+    rules = {Category.SECRET: Action.REMOVE}
+    policy = everywhere(rules)
+    rules.clear()
+    assert policy.outbound == {Category.SECRET: Action.REMOVE}
+    with pytest.raises(TypeError):
+        policy.outbound[Category.PII] = Action.FLAG  # type: ignore[index]
+    with pytest.raises(FrozenInstanceError):
+        policy.threshold = 0.1  # type: ignore[misc]
+
+
+def test_presets() -> None:
+    """Every direction of both keeps out what hides, and secrets; `off` looks for nothing."""
+    assert PRESETS == {"strict": STRICT, "standard": STANDARD, "off": OFF}
+    for policy in (STRICT, STANDARD):
+        for direction in Direction:
+            rules = policy.rules(direction)
+            kept_out = {Category.TERMINAL, Category.INVISIBLE, Category.SECRET}
+            assert {each for each in kept_out if rules.get(each) is Action.REMOVE} == kept_out
+    assert STRICT.inbound[Category.INJECTION] is Action.BLOCK
+    assert [dict(OFF.rules(each)) for each in Direction] == [{}, {}, {}]

@@ -1,0 +1,286 @@
+"""Passwords and keys where people write them: in files, in code, in commands, in headers, in sentences."""
+# ruff: noqa: RUF001 - signs as people write them
+
+import string
+
+import pytest
+
+from sanitization import Action, Category, Scrubber, StreamScrubber
+from sanitization.policy import everywhere
+from tests.sanitization.samples import body, join
+
+POLICY = everywhere({Category.SECRET: Action.REMOVE})
+PASSWORD = join("Tr0ub", "4dor&", "Wq7z")
+PLAIN = join("Xk7", "Qm2", "Vt9", "Lp4")
+KEY = body(32)
+HEX = body(40, "0123456789abcdef")
+UUID = "-".join([body(8, "0123456789abcdef"), *[body(4, "0123456789abcdef", seed) for seed in (1, 2, 3)], HEX[:12]])
+
+# The secret stands where {} does, and only it goes.
+PASSWORDS = [
+    "password = {}",
+    "password={}",
+    "PASSWORD={}\nUSER=svc",
+    "export DB_PASSWORD={}",
+    "export DB_PASSWORD='{}'",
+    'set PGPASSWORD="{}"',
+    "$env:SMTP_PASSWORD = '{}'",
+    "ENV ADMIN_PASSWORD {}",
+    "docker run -e MYSQL_ROOT_PASSWORD={} mysql",
+    "MYSQL_PWD={} mysqldump app",
+    "db_pass: {}",
+    "dbPassword: '{}',",
+    "  password: {}\n  host: db",
+    'password: "{}"  # rotate',
+    "- name: DB_PASSWORD\n  value: {}",
+    '{{"name": "DB_PASSWORD", "value": "{}"}}',
+    '{{"password": "{}"}}',
+    '{{"user":"svc","password":"{}","port":5432}}',
+    '{{\\"password\\": \\"{}\\"}}',
+    'password = "{}"',
+    "password = '{}'",
+    "password: str = '{}'",
+    'String password = "{}";',
+    "const password = `{}`;",
+    'let dbPassword = "{}";',
+    '$password = "{}";',
+    ':password => "{}"',
+    "'password' => '{}',",
+    "define('DB_PASSWORD', '{}');",
+    'password := "{}"',
+    'os.environ["DB_PASSWORD"] = "{}"',
+    'os.getenv("DB_PASSWORD", "{}")',
+    'process.env.DB_PASSWORD || "{}"',
+    'config["password"] = "{}"',
+    'setPassword("{}")',
+    'client.login(user="svc", password="{}")',
+    "psql 'host=db user=svc password={} dbname=app'",
+    "Server=db;User Id=svc;Password={};Encrypt=true",
+    "Server=db;Uid=svc;Pwd={};",
+    "jdbc:postgresql://db/app?user=svc&password={}",
+    "https://example.org/login?user=svc&password={}&next=/",
+    "<password>{}</password>",
+    '<add key="Password" value="{}" />',
+    '<property name="password" value="{}"/>',
+    '<input type="password" name="password" value="{}">',
+    "spring.datasource.password={}",
+    "ansible_ssh_pass={}",
+    "ansible_become_password: {}",
+    "machine example.org login svc password {}",
+    "login: svc\npassword: {}",
+    "password:\n{}",
+    "**Password:** {}",
+    "**Password**: {}",
+    "| password | {} |",
+    "`password`: `{}`",
+    "Password (temporary): {}",
+    "user: svc, password: {}",
+    "user svc / password {}",
+    "my password is {}",
+    "My password is {}.",
+    "the password is now {}",
+    "the password for the server is {}",
+    "The password has been changed to {}.",
+    "password was reset to {}, thanks",
+    "I set the password to {}",
+    "use the password {} to log in",
+    "log in as svc with password {}",
+    "the wifi pass: {}",
+    "pw: {}",
+    "passcode: {}",
+    "passphrase: {}",
+    "Passwort: {}",
+    "das Passwort ist {}",
+    "Mein Passwort lautet {}.",
+    "Kennwort: {}",
+    "mot de passe : {}",
+    "le mot de passe est {}",
+    "Mot de passe: {}",
+    "mdp : {}",
+    "contraseña: {}",
+    "mi contraseña es {}",
+    "clave: {}",
+    "senha: {}",
+    "a senha é {}",
+    "password: {} (non condividerla)",
+    "la password è {}",
+    "wachtwoord: {}",
+    "het wachtwoord is {}",
+    "lösenord: {}",
+    "adgangskode: {}",
+    "salasana: {}",
+    "hasło: {}",
+    "heslo: {}",
+    "пароль: {}",
+    "Пароль — {}",
+    "密码：{}",
+    "密码是 {}",
+    "パスワード: {}",
+    "비밀번호: {}",
+    "şifre: {}",
+    "كلمة المرور: {}",
+    "mật khẩu: {}",
+    "--password {}",
+    "--password={}",
+    "--password '{}'",
+    "wget --user=svc --password={} https://example.org",
+    "sshpass -p '{}' ssh svc@example.org",
+    "mysql -u root -p{} app",
+    "redis-cli -h cache -a {}",
+    "docker login -u svc -p {} registry.example.org",
+    "postgres://svc:{}@db.example.org:5432/app",
+    "postgresql+asyncpg://svc:{}@db/app",
+    "mysql://svc:{}@db/app",
+    "mongodb+srv://svc:{}@cluster0.example.net/x?retryWrites=true",
+    "redis://:{}@cache:6379/0",
+    "rediss://default:{}@cache:6380",
+    "amqp://svc:{}@mq.example.org/vhost",
+    "ftp://svc:{}@ftp.example.org/pub",
+    "smtp://svc:{}@mail.example.org:587",
+    "https://svc:{}@git.example.org/a/b.git",
+    "socks5://svc:{}@proxy:1080",
+    "git clone https://svc:{}@example.org/repo",
+    'DATABASE_URL="postgres://svc:{}@db/app"',
+    "db.example.org:5432:app:svc:{}",
+]
+# Here a word could stand as well: only what can be nothing but a password is taken for one.
+SPOKEN = [
+    "user svc / password {}",
+    "use the password {} to log in",
+    "log in as svc with password {}",
+    "| password | {} |",
+    "Пароль — {}",
+]
+# Of keys and tokens the value goes too, when it looks made by a machine.
+KEYS = [
+    "api_key = {}",
+    "api_key: {}",
+    "apiKey: '{}',",
+    "API_KEY={}",
+    'API-Key: "{}"',
+    "export OPENAI_API_KEY={}",
+    'export STRIPE_SECRET="{}"',
+    "CLOUDFLARE_API_TOKEN={}",
+    "datadog.key: '{}'",
+    '"algolia_secret": "{}"',
+    "secret_key = '{}'",
+    "SECRET_KEY_BASE={}",
+    "client_secret={}",
+    "clientSecret: '{}'",
+    '"client_secret": "{}"',
+    "access_token={}",
+    '"accessToken": "{}"',
+    '"refresh_token":"{}"',
+    "auth_token: {}",
+    'authToken = "{}"',
+    "X-Api-Key: {}",
+    "x-api-key: {}",
+    'curl -H "X-Api-Key: {}" https://example.org',
+    "curl -H 'Authorization: Bearer {}' https://example.org",
+    "Authorization: Bearer {}",
+    "authorization: bearer {}",
+    "Authorization: Token {}",
+    "Authorization: ApiKey {}",
+    "Proxy-Authorization: Basic {}",
+    '"Authorization": "Bearer {}"',
+    "headers = {{'Authorization': 'Bearer {}'}}",
+    'headers["Authorization"] = "Bearer {}"',
+    "sent with Bearer {} in it",
+    "PRIVATE-TOKEN: {}",
+    "https://example.org/x?access_token={}&y=1",
+    "https://example.org/x?api_key={}",
+    "https://example.org/x?y=1&token={}#top",
+    "https://example.org/x?sig={}",
+    "//npm.example.org/:_authToken={}",
+    "signing_key: {}",
+    'encryption_key = "{}"',
+    "JWT_SECRET={}",
+    "SESSION_SECRET: {}",
+    "webhook_secret = '{}'",
+    "aws_secret_access_key = {}",
+    "AWS_SECRET_ACCESS_KEY={}",
+    "aws_session_token = {}",
+    "SecretAccessKey: {}",
+    '"SecretAccessKey": "{}"',
+    "AccountKey={};EndpointSuffix=core.windows.net",
+    "SharedAccessKey={}",
+    '<string name="api_key">{}</string>',
+    "<apiKey>{}</apiKey>",
+    '{{"name": "API_TOKEN", "value": "{}"}}',
+    "the api key is {}",
+    "my API key: {}",
+    "--token {}",
+    "--api-key={}",
+    "private_key = {}",
+    "credentials: {}",
+    "GITHUB_TOKEN: {}",
+    "token = '{}'",
+    'const token = "{}";',
+    "token => '{}'",
+    'env("API_TOKEN", "{}")',
+    "license_key: {}",
+    "consumer_secret = {}",
+]
+SECRET_VALUES = [KEY, HEX, body(24), body(64), body(44) + "=", body(20, string.ascii_lowercase + string.digits)]
+
+
+def scrubbed(text: str) -> str:
+    """The text without its secrets."""
+    return Scrubber(POLICY).scrub(text).text
+
+
+@pytest.mark.parametrize("frame", PASSWORDS)
+@pytest.mark.parametrize("password", [PASSWORD, PLAIN, "s3cr" + "3t-pa55", "Sommer" + "2024!", "aB3$" + "xY9#q"])
+def test_passwords_in_their_places(frame: str, password: str) -> None:
+    """The value goes, exactly; the name of the field stays."""
+    if "://" in frame and set(password) & set("#&"):
+        password = PLAIN
+    if "&password" in frame or (frame in SPOKEN and not any(map(str.isupper, password))):
+        password = PLAIN
+    assert scrubbed(frame.format(password)) == frame.format("[redacted]")
+
+
+@pytest.mark.parametrize("frame", KEYS)
+def test_keys_in_their_places(frame: str) -> None:
+    """A random value beside a telling name is a secret, whoever issued it."""
+    for value in SECRET_VALUES:
+        assert scrubbed(frame.format(value)) == frame.format("[redacted]"), value
+
+
+@pytest.mark.parametrize("frame", [*PASSWORDS, *KEYS])
+def test_no_cut_changes_what_comes_out(frame: str) -> None:
+    """In two pieces, cut anywhere, and letter by letter: the same as the whole, and never eight characters."""
+    value = PLAIN + body(12) if frame in PASSWORDS else KEY
+    text = f"so: {frame.format(value)} and on"
+    whole = scrubbed(text)
+    for cut in range(1, len(text)):
+        stream = StreamScrubber(POLICY)
+        assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == whole
+    stream, out = StreamScrubber(POLICY), ""
+    for letter in text:
+        out += stream.feed(letter)
+        assert not any(value[at : at + 8] in out for at in range(len(value) - 7))
+    assert out + stream.flush() == whole
+
+
+@pytest.mark.parametrize(
+    "frame", ["password:\n  {}", "password:**\n{}", "the password is: {}", "password is “{}”", "password {}"]
+)
+@pytest.mark.parametrize("value", ["kR7q" + "Wm3x", "kRqWmx" + "zzYpT4", "7kRqWmx" + "zzYpT"])
+def test_one_digit_anywhere_is_enough_to_look_at_a_value(frame: str, value: str) -> None:
+    """In a sentence, where a word is no value."""
+    assert scrubbed(frame.format(value)) == frame.format("[redacted]")
+    letters = value.translate(dict.fromkeys(map(ord, "0123456789"), "n"))
+    assert scrubbed(frame.format(letters)) == frame.format(letters)
+
+
+def test_a_sign_is_enough_too() -> None:
+    """At its beginning, and at its end."""
+    for value in ("*kRq" + "Wmx!z", "kRqWm" + "xz#t"):
+        assert scrubbed(f"the password is {value}") == "the password is [redacted]"
+
+
+def test_a_value_that_is_another_assignment_is_judged_by_itself() -> None:
+    """Also where a word stands for the sign."""
+    for said, sign in (("密码", "是"), ("密碼", "是"), ("パスワード", "は")):
+        assert scrubbed(said + sign + said + sign + PLAIN) == said + sign + said + sign + "[redacted]"

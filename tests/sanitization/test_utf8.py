@@ -1,0 +1,47 @@
+"""Ranges of code points are read from bytes as they are from text."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sanitization.gates import Gate, opener
+from sanitization.utf8 import expression
+
+codes = st.integers(0, 0x10FFFF)
+EDGES = [0, 0x7F, 0x80, 0x7FF, 0x800, 0xFFF, 0x1000, 0xD7FF, 0xD800, 0xDFFF, 0xE000, 0xFFFF, 0x10000, 0xFFFFF, 0x10FFFF]
+
+
+def encoded(code: int) -> bytes:
+    """The code point as RE2 gets to see it."""
+    return chr(code).encode("utf-8", "surrogatepass")
+
+
+@given(st.one_of(st.sampled_from(EDGES), codes), st.one_of(st.sampled_from(EDGES), codes), st.lists(codes, max_size=20))
+def test_exactly_the_code_points_of_a_range_match(one: int, other: int, some: list[int]) -> None:
+    """Inside at both ends, outside next to them, wherever the length of the encoding changes."""
+    low, high = sorted((one, other))
+    pattern = re.compile(expression([(low, high)]).encode())
+    for code in {low, high, low - 1, high + 1, *EDGES, *some}:
+        if 0 <= code <= 0x10FFFF:
+            assert bool(pattern.fullmatch(encoded(code))) == (low <= code <= high)
+
+
+@pytest.mark.parametrize("low", EDGES[:-1])
+def test_a_range_may_lie_across_any_edge(low: int) -> None:
+    """Two code points, the encodings of which may differ in length."""
+    pattern = re.compile(expression([(low, low + 1)]).encode())
+    assert [bool(pattern.fullmatch(encoded(low + step))) for step in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_gate_of_ranges_opens_at_its_code_points_alone(plain: bool) -> None:
+    """With RE2 over bytes and with the standard library over text."""
+    ranges = ((0x85, 0x85), (0x200B, 0x200F), (0xD800, 0xDFFF), (0xE0000, 0xE007F))
+    live = opener(((("some", Gate(ranges=ranges)),),), plain=plain)
+    for low, high in ranges:
+        for code in (low, high):
+            assert live(f"a é {chr(code)} 中") == {0: ["some"]}
+        for code in (low - 1, high + 1):
+            assert not live(f"a é {chr(code)} 中")

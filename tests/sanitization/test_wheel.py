@@ -1,0 +1,146 @@
+"""The wheel of the package by itself: what is in it, what it needs, and that it works with nothing else around."""
+
+import importlib.util
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Callable, Iterator
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "packaging" / "sanitization"
+NEEDED = ("attr", "attrs", "nh3")
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+PROGRAM = """
+import importlib, importlib.util, pkgutil, sys
+
+for other in ("actors", "transport", "understudy", "trio", "cattrs", "structlog"):
+    assert importlib.util.find_spec(other) is None, other
+
+import sanitization
+
+assert sanitization.__file__.startswith(sys.path[0]), sanitization.__file__
+for module in pkgutil.walk_packages(sanitization.__path__, "sanitization."):
+    importlib.import_module(module.name)
+
+from sanitization import PRESETS, Scrubber, gates, policy_from_toml
+
+secret = "gh" + "p_" + "a1B2c3D4e5F6" * 3
+print(gates.re2 is not None)
+for policy in (*PRESETS.values(), policy_from_toml('preset = "off"\\n[outbound]\\nsecret = "mask"')):
+    print(Scrubber(policy).scrub(f"use {secret} and a < b").text.replace(secret, "SECRET"))
+print(Scrubber().scrub_html("<b onclick=x()>a < b</b>").text)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """The wheel, built from the checkout, without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", str(folder), str(SOURCE)]
+    subprocess.run(command, check=True, cwd=ROOT, timeout=120)
+    (path,) = folder.glob("understudy_sanitization-*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    """What the wheel says of itself."""
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    return Parser().parsestr(wheel.read(name).decode())
+
+
+@pytest.fixture(scope="module")
+def alone(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs a program in an interpreter that finds the package, what it needs and the modules named, and no others."""
+    folder = tmp_path_factory.mktemp("alone")
+    wheel.extractall(folder)
+
+    def run(program: str, *more: str) -> "subprocess.CompletedProcess[str]":
+        for name in (*NEEDED, *more):
+            spec = importlib.util.find_spec(name)
+            assert spec
+            assert spec.origin
+            target = Path(spec.origin) if Path(spec.origin).suffix == ".so" else Path(spec.origin).parent
+            link = folder / target.name
+            if not link.exists():
+                link.symlink_to(target)
+        program = f"import sys; sys.path.insert(0, {str(folder)!r})\n{program}"
+        command = [sys.executable, "-I", "-S", "-c", program]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    return run
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    """All of it, with the mark that it is typed, and the licence."""
+    names = [PurePosixPath(name) for name in wheel.namelist()]
+    held = {str(name) for name in names if name.parts[0] == "sanitization"}
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "sanitization").rglob("*.py")}
+    assert held == modules | {"sanitization/py.typed"}
+    rest = [name for name in names if name.parts[0] != "sanitization"]
+    assert all(name.parts[0].endswith(".dist-info") for name in rest)
+    assert sorted(name.name for name in rest) == ["LICENSE", "METADATA", "RECORD", "WHEEL"]
+
+
+@pytest.mark.slow
+def test_the_wheel_needs_attrs_and_nh3_only(metadata: Message) -> None:
+    """RE2 and Presidio are extras; the versions are those of the server, and so is its own."""
+    needs = metadata.get_all("Requires-Dist") or []
+    assert needs == [
+        "attrs>=25.1",
+        "nh3>=0.3",
+        "google-re2>=1.1; extra == 'fast'",
+        "presidio-analyzer>=2.2.360; extra == 'presidio'",
+    ]
+    assert metadata.get_all("Provides-Extra") == ["fast", "presidio"]
+    server = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    known = {*server["dependencies"], *server["optional-dependencies"]["presidio"]}
+    assert {need.partition(";")[0] for need in needs} <= known
+    for name, value in (
+        ("Version", "version"),
+        ("Requires-Python", "requires-python"),
+        ("License-Expression", "license"),
+    ):
+        assert metadata[name] == server[value]
+
+
+@pytest.mark.slow
+def test_the_wheel_works_alone(alone: Run) -> None:
+    """Every module loads; texts and markup are scrubbed by the standard library alone, and with RE2."""
+    for more, fast in (((), False), (("re2",), True)):
+        done = alone(PROGRAM, *more)
+        assert done.stderr == ""
+        assert done.stdout.splitlines() == [
+            str(fast),
+            "use [redacted] and a < b",
+            "use [redacted] and a < b",
+            "use SECRET and a < b",
+            f"use {'•' * 3}_{'•' * 36} and a < b",
+            "<b>a &lt; b</b>",
+        ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "printed"),
+    [
+        (0, ["a < b, and the password is [redacted]", "secret.password 27 35", "terminal.csi 35 39"]),
+        (1, ["'The '", "''", "'password is [redacted] Do not '", "''", "'tell.'"]),
+    ],
+)
+def test_the_programs_a_reader_meets_first_work(alone: Run, number: int, printed: list[str]) -> None:
+    """Those of the wheel's README."""
+    text = (SOURCE / "README.md").read_text()
+    program = text.split("```python\n")[number + 1].partition("```")[0]
+    done = alone(program)
+    assert (done.stderr, done.stdout.splitlines()) == ("", printed)
