@@ -35,6 +35,8 @@ class Actor:
     children must set `supervision`; without it, an actor is one task and nothing more.
     """
 
+    __slots__ = ()  # a subclass that has many instances may name its attributes
+
     supervision: Supervision | None = None
     mailbox: MailboxSpec = MailboxSpec()
 
@@ -163,7 +165,6 @@ class Context:
             raise ActorDied(cell.path, cell.exit)
         if cell.tasks is None:
             cell.tasks = OwnedTasks(cell)
-            cell.host.nursery.start_soon(cell.tasks.run, name=f"{cell.path} (tasks)")
         cell.tasks.start_soon(async_fn, *args, name=name)
 
     def set_timer(self, key: Hashable, delay_s: float, message: object) -> None:

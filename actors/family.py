@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -73,7 +72,7 @@ class Family:
         self.children: dict[str, Cell] = {}
         self.closing: bool = False
         self._intensity = Intensity(supervision.intensity, supervision.period_s)
-        self._offenders: deque[Cell] = deque()
+        self._offenders: list[Cell] = []
         self._regrouping: trio.CancelScope | None = None
         self._delay_s = 0.0
         self._offender: str | None = None
@@ -217,7 +216,7 @@ class Family:
         """Replace the group of each offender: stop in reverse, wait the delay together, start in order."""
         with self._regrouping or trio.CancelScope():
             while self._offenders:
-                offender = self._offenders.popleft()
+                offender = self._offenders.pop(0)
                 if offender.buried or offender.state is not State.STOPPED:
                     continue
                 self._offender = offender.path

@@ -111,10 +111,6 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
     wait_task_rescheduled = trio.lowlevel.wait_task_rescheduled
     task = cell.task
 
-    def unpark(_: object) -> trio.lowlevel.Abort:
-        mailbox.parked = None
-        return trio.lowlevel.Abort.SUCCEEDED
-
     mailbox.interrupt = True
     while True:
         if mailbox.interrupt:
@@ -146,7 +142,7 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
             if cell.mode is not None:
                 return
             mailbox.parked = task
-            await wait_task_rescheduled(unpark)
+            await wait_task_rescheduled(mailbox.unpark)
 
 
 def _receive(cell: Cell, actor: Actor) -> Receive:
@@ -242,6 +238,8 @@ async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
         await _serve_control(cell, receive, context, cell.control.popleft())
         if perf_counter() > end:
             break
+    if not cell.control:
+        cell.control = None  # an empty queue is as large as an actor's cell
     if not cell.skipping:
         cell.current = None
     cell.on_control = False

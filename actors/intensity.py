@@ -16,11 +16,13 @@ class Intensity:
     def __init__(self, limit: int, period_s: float) -> None:
         self.limit: int = limit
         self.period_s: float = period_s
-        self._times: deque[float] = deque()
+        self._times: deque[float] | None = None  # most supervisors never need one
 
     def record(self, now: float) -> bool:
         """Count one restart attempt at `now` (seconds, monotonic); return whether it is still tolerated."""
         times = self._times
+        if times is None:
+            times = self._times = deque()
         while times and times[0] < now - self.period_s:
             times.popleft()
         if len(times) > self.limit:
@@ -30,4 +32,4 @@ class Intensity:
 
     def count(self, now: float) -> int:
         """How many attempts the window holds at `now`; at most `limit + 1` are remembered."""
-        return sum(1 for time in self._times if time >= now - self.period_s)
+        return sum(1 for time in self._times or () if time >= now - self.period_s)

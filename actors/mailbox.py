@@ -121,6 +121,11 @@ class Mailbox:
             task, self.parked = self.parked, None
             trio.lowlevel.reschedule(task)
 
+    def unpark(self, _: object) -> trio.lowlevel.Abort:
+        """The consumer's wait was cancelled."""
+        self.parked = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
     def take(self) -> Any:
         """Remove and return the next message in fair order, or `EMPTY`."""
         chosen: LaneQueue | None = None

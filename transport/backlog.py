@@ -40,7 +40,10 @@ class Portion:
 
 
 class Backlog:
-    """The threads of a session that are to be read, the next one first. `page_s` is the deadline of a page."""
+    """The threads of a session that are to be read, the next one first; one that is being read is among them.
+
+    `page_s` is the deadline of a page.
+    """
 
     def __init__(self, session: Session, read_log: ReadLog, page_events: int, page_s: float) -> None:
         self._session = session
@@ -48,12 +51,13 @@ class Backlog:
         self._page_events = page_events
         self._page_s = page_s
         self._threads: dict[str, None] = {}
+        self._reading: str | None = None
 
     def __len__(self) -> int:
         return len(self._threads)
 
     def __contains__(self, thread_id: object) -> bool:
-        return thread_id in self._threads
+        return thread_id in self._threads or (thread_id is not None and thread_id == self._reading)
 
     def add(self, thread_id: str, head: int | None = None) -> None:
         """Read this thread, which reaches at least to `head`; nothing for one that is not followed or stands there."""
@@ -73,11 +77,18 @@ class Backlog:
         after = self._session.cursor(thread_id)
         if after is None:
             return Portion(thread_id)
+        following = self._session.following(thread_id)
+        self._reading = thread_id
         try:
             with trio.fail_after(self._page_s):
                 page = await self._read_log(thread_id, after, self._page_events)
         except Exception as error:
             raise LogUnreadable(thread_id, after) from error
+        finally:
+            self._reading = None
+        if self._session.following(thread_id) != following:
+            self.add(thread_id)  # followed anew meanwhile, from elsewhere, or another thread of the same name
+            return Portion(thread_id)
         self._session.note_head(thread_id, page.head)
         fresh = self._fresh(thread_id, page.envelopes)
         if self._session.cursor(thread_id) == after:

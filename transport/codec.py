@@ -1,8 +1,7 @@
 """Bytes to vocabulary and back: frames to commands, envelopes to frames, envelopes to the log and from it. Pure."""
 
 import enum
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import cattrs
@@ -10,18 +9,12 @@ import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
 from transport.commands import Command
-from transport.dialects import RENDER, WIRE_NAMES, Dialect, Html, data_of, head_of
+from transport.dialects import RENDER, WIRE_NAMES, Dialect, Head, Html, logged
 from transport.errors import CommandRejected, UnreadableEvent
 from transport.events import EVENTS, Envelope
-from transport.forms import command_of
+from transport.forms import command_of, names_in
+from transport.strict_json import decode
 
-# Deeper nesting has no use in a command, and every later reader of the value would recurse as deep.
-MAX_DEPTH: Final = 64
-# A command is no place for a table; walking this many values takes about a millisecond.
-MAX_VALUES: Final = 10_000
-# What a database's integer column and every client but JavaScript hold exactly.
-MAX_INTEGER: Final = 2**63 - 1
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _ENVELOPE_FIELDS: Final = ("seq", "thread_id", "run_id", "message_id", "conversation_id", "agent_type", "pillar")
 
 
@@ -40,55 +33,14 @@ def parse(
         raise CommandRejected("bad_json", "That was not valid UTF-8.") from None
     if max_bytes is not None and len(body) > max_bytes:
         raise CommandRejected("message_too_large", f"A message may have at most {max_bytes} bytes.")
-    value = _json(body)
+    value = decode(body)
     if not isinstance(value, dict):
         raise CommandRejected("invalid_command", "A command must be a JSON object.")
-    return command_of(value, default_agent)
-
-
-def _json(body: bytes) -> Any:
     try:
-        value = msgspec.json.decode(body)
-    except RecursionError:
-        raise _too_deep() from None
-    except msgspec.ValidationError:  # the only one that untyped decoding has
-        raise CommandRejected("bad_json", "A number in that JSON is too large.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise CommandRejected("bad_json") from None
-    # Only now, as in valid JSON every string ends: on anything else this pattern could take quadratic time.
-    marks = _STRING.sub(b"", body)
-    if marks.count(b",") + marks.count(b":") > MAX_VALUES:
-        raise CommandRejected("invalid_command", f"A command may hold at most {MAX_VALUES} values.")
-    # A name that stands twice in one object would silently lose its first value. The document has one colon
-    # outside its strings for each member it wrote; the value has one entry for each member that was kept.
-    if _members(value) != marks.count(b":"):
-        raise CommandRejected("bad_json", "A name stands twice in one JSON object.")
-    return value
-
-
-def _members(value: Any) -> int:
-    """Members of all objects in `value`, level by level; refuses what is too deep or too large on the way."""
-    members = 0
-    level: list[Any] = [[value]]
-    for _ in range(MAX_DEPTH + 1):
-        below: list[Any] = []
-        for container in level:
-            for item in container.values() if isinstance(container, dict) else container:
-                if isinstance(item, dict):
-                    members += len(item)
-                    below.append(item)
-                elif isinstance(item, list):
-                    below.append(item)
-                elif isinstance(item, int) and abs(item) > MAX_INTEGER:
-                    raise CommandRejected("bad_json", "A number in that JSON is too large.")
-        if not below:
-            return members
-        level = below
-    raise _too_deep()
-
-
-def _too_deep() -> CommandRejected:
-    return CommandRejected("bad_json", f"That JSON is nested deeper than {MAX_DEPTH} levels.")
+        return command_of(value, default_agent)
+    except CommandRejected as rejected:
+        rejected.names = names_in(value)
+        raise
 
 
 def encode(envelope: Envelope, dialect: Dialect, *, html: Html | None = None) -> bytes | None:
@@ -97,8 +49,23 @@ def encode(envelope: Envelope, dialect: Dialect, *, html: Html | None = None) ->
     `html`, given for a connection that takes rendered answers, turns an answer's text into safe HTML. Raises
     TypeError when an event holds what JSON cannot.
     """
-    frame = RENDER[dialect](envelope, html)
-    return None if frame is None else _dump(frame)
+    return encoder_of(dialect, html)(envelope)
+
+
+def encoder_of(dialect: Dialect, html: Html | None = None) -> Callable[[Envelope], bytes | None]:
+    """`encode` for one dialect: a function of the event alone."""
+    render, write = RENDER[dialect], _ENCODER.encode
+
+    def encode_event(envelope: Envelope) -> bytes | None:
+        frame = render(envelope, html)
+        if frame is None:
+            return None
+        try:
+            return write(frame)
+        except UnicodeEncodeError:
+            return _dump(frame)
+
+    return encode_event
 
 
 def to_log(envelope: Envelope) -> bytes:
@@ -106,9 +73,7 @@ def to_log(envelope: Envelope) -> bytes:
 
     `from_log` gives an equal envelope. Raises TypeError when the event holds what JSON cannot.
     """
-    frame = head_of(envelope, envelope.timestamp)
-    frame["data"] = data_of(envelope.event)
-    return _dump(frame)
+    return _dump(logged(envelope))
 
 
 def from_log(body: bytes) -> Envelope:
@@ -132,7 +97,7 @@ def _plain(value: Any) -> Any:
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)
 
 
-def _dump(frame: dict[str, Any]) -> bytes:
+def _dump(frame: Head | dict[str, Any]) -> bytes:
     try:
         return _ENCODER.encode(frame)
     except UnicodeEncodeError:
@@ -149,6 +114,9 @@ def _whole(value: Any) -> Any:
         return {_whole(name): _whole(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
         return [_whole(member) for member in value]
+    if isinstance(value, msgspec.Struct):
+        members = msgspec.structs.asdict(value).items()
+        return {name: _whole(member) for name, member in members if member is not msgspec.UNSET}
     if hasattr(type(value), "__attrs_attrs__"):
         return _whole({field.name: getattr(value, field.name) for field in type(value).__attrs_attrs__})
     return value

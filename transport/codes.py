@@ -44,6 +44,8 @@ ERRORS: Final = _errors(
     ErrorCode("pillar_required", "pillar is required for liaison agent", False, 400),
     ErrorCode("unknown_pillar", "There is no liaison for that pillar.", False, 404),
     ErrorCode("empty_message", "The message is empty.", False, 400),
+    ErrorCode("message_id_reused", "That message_id names another message already.", False, 409),
+    ErrorCode("content_blocked", "That holds something that this server does not let pass.", False, 422),
     ErrorCode("message_too_large", "The message is larger than this server accepts.", False, 413),
     ErrorCode("unauthenticated", "A valid session token is needed.", False, 401),
     ErrorCode("token_expired", "The session token has run out; renew it.", False, 401),

@@ -1,4 +1,4 @@
-"""How an event looks to each kind of client: one function a dialect, from envelope to JSON-ready dict.
+"""How an event looks to each kind of client: one function a dialect, from envelope to what is encoded as JSON.
 
 And the choice, at the handshake, of the dialect that a connection speaks.
 """
@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 import attrs
+import msgspec
 from attrs import frozen
+from msgspec import UNSET, UnsetType
 
 from transport.errors import UnknownEndpoint
 from transport.events import EVENTS, AgentHandoff, Envelope, Error, Event, FinalResponse, PartialResult
@@ -44,6 +46,12 @@ def _wire_fields(kind: type[Event]) -> tuple[tuple[str, str, bool], ...]:
 
 
 _WIRE_FIELDS: Final = {kind: _wire_fields(kind) for kind in EVENTS.values()}
+# Events whose fields are always shown, all of them and under their own names: the encoder takes them as they are.
+_AS_THEY_ARE: Final = frozenset(
+    kind
+    for kind, fields in _WIRE_FIELDS.items()
+    if kind is not PartialResult and all(name == shown and not optional for name, shown, optional in fields)
+)
 
 
 def data_of(event: Event) -> Frame:
@@ -67,27 +75,64 @@ def shown_data(event: Event, html: Html | None) -> Frame:
     return data
 
 
-def head_of(envelope: Envelope, timestamp: str | float) -> Frame:
-    """Everything around the event, in the order of the wire. Absent fields are left out; only `pillar` is null."""
+class Head(msgspec.Struct, gc=False):
+    """Everything around the event, in the order of the wire. What is UNSET is left out; only `pillar` is null.
+
+    A Struct, as it is made for every event: it encodes in a fifth of the time of a dict.
+    """
+
+    type: str
+    seq: int | UnsetType = UNSET
+    thread_id: str | UnsetType = UNSET
+    run_id: str | UnsetType = UNSET
+    message_id: str | UnsetType = UNSET
+    conversation_id: str | UnsetType = UNSET
+    agent_type: str | UnsetType = UNSET
+    pillar: str | None = None
+    priority: str = ""
+    timestamp: str | float = 0.0
+    message: str = ""
+
+
+class CanonicalFrame(Head, gc=False):
+    """The canonical form, which is the log's too."""
+
+    data: Any = None
+
+
+class PayloadFrame(Head, gc=False):
+    """The canonical form under another name."""
+
+    payload: Any = None
+
+
+H = TypeVar("H", bound=Head)
+
+
+def _framed(kind: Callable[..., H], envelope: Envelope, timestamp: str | float, data: Any) -> H:
+    seq, thread_id, run_id, message_id = envelope.seq, envelope.thread_id, envelope.run_id, envelope.message_id
+    conversation_id, agent_type, event = envelope.conversation_id, envelope.agent_type, envelope.event
+    return kind(
+        event.type,
+        UNSET if seq is None else seq,
+        UNSET if thread_id is None else thread_id,
+        UNSET if run_id is None else run_id,
+        UNSET if message_id is None else message_id,
+        UNSET if conversation_id is None else conversation_id,
+        UNSET if agent_type is None else agent_type,
+        envelope.pillar,
+        event.priority._value_,
+        timestamp,
+        envelope.message,
+        data,
+    )
+
+
+def logged(envelope: Envelope) -> CanonicalFrame:
+    """The canonical form, but with the exact `timestamp` in Unix seconds."""
     event = envelope.event
-    head: Frame = {"type": event.type}
-    if envelope.seq is not None:
-        head["seq"] = envelope.seq
-    if envelope.thread_id is not None:
-        head["thread_id"] = envelope.thread_id
-    if envelope.run_id is not None:
-        head["run_id"] = envelope.run_id
-    if envelope.message_id is not None:
-        head["message_id"] = envelope.message_id
-    if envelope.conversation_id is not None:
-        head["conversation_id"] = envelope.conversation_id
-    if envelope.agent_type is not None:
-        head["agent_type"] = envelope.agent_type
-    head["pillar"] = envelope.pillar
-    head["priority"] = event.priority.value
-    head["timestamp"] = timestamp
-    head["message"] = envelope.message
-    return head
+    data = event if type(event) in _AS_THEY_ARE else data_of(event)
+    return _framed(CanonicalFrame, envelope, envelope.timestamp, data)
 
 
 @lru_cache(maxsize=64)
@@ -95,24 +140,25 @@ def _second(whole: int) -> str:
     return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=16)  # what happens at one moment is often several events
 def iso(timestamp: float) -> str:
     """Unix seconds as ISO 8601 in UTC, to the nearest millisecond: `2026-11-20T06:00:00.123Z`."""
     whole, thousandths = divmod(round(timestamp * 1000), 1000)
     return f"{_second(whole)}.{thousandths:03d}Z"
 
 
-def canonical(envelope: Envelope, html: Html | None = None) -> Frame:
+def canonical(envelope: Envelope, html: Html | None = None) -> CanonicalFrame:
     """The whole envelope, the event's fields under `data`."""
-    frame = head_of(envelope, iso(envelope.timestamp))
-    frame["data"] = shown_data(envelope.event, html)
-    return frame
+    event = envelope.event
+    data = event if type(event) in _AS_THEY_ARE else shown_data(event, html)
+    return _framed(CanonicalFrame, envelope, iso(envelope.timestamp), data)
 
 
-def payload(envelope: Envelope, html: Html | None = None) -> Frame:
+def payload(envelope: Envelope, html: Html | None = None) -> PayloadFrame:
     """As canonical, the event's fields under `payload`."""
-    frame = head_of(envelope, iso(envelope.timestamp))
-    frame["payload"] = shown_data(envelope.event, html)
-    return frame
+    event = envelope.event
+    data = event if type(event) in _AS_THEY_ARE else shown_data(event, html)
+    return _framed(PayloadFrame, envelope, iso(envelope.timestamp), data)
 
 
 def flat(envelope: Envelope, html: Html | None = None) -> Frame:
@@ -120,7 +166,8 @@ def flat(envelope: Envelope, html: Html | None = None) -> Frame:
 
     The `data` of a final response is called `details` here: a flat event has no member `data`.
     """
-    frame = head_of(envelope, iso(envelope.timestamp))
+    head = _framed(CanonicalFrame, envelope, iso(envelope.timestamp), UNSET)
+    frame: Frame = {name: value for name, value in msgspec.structs.asdict(head).items() if value is not UNSET}
     for name, value in shown_data(envelope.event, html).items():
         if name == "data":
             frame["details"] = value
@@ -161,7 +208,7 @@ def _kind_of_answer(answer: FinalResponse) -> str:
     return "message"
 
 
-RENDER: Final[Mapping[Dialect, Callable[[Envelope, Html | None], Frame | None]]] = MappingProxyType(
+RENDER: Final[Mapping[Dialect, Callable[[Envelope, Html | None], Head | Frame | None]]] = MappingProxyType(
     {
         Dialect.CANONICAL: canonical,
         Dialect.FLAT: flat,
@@ -207,6 +254,15 @@ def choose(path: str, subprotocols: Sequence[str], query: Mapping[str, str]) -> 
     asked = query.get("dialect")
     dialect = next((known for known in Dialect if known.value == asked), default)
     return Choice(dialect, selected, agent, agent is not None)
+
+
+def endpoint_of(path: str) -> str:
+    """The name of the endpoint at a path, fit for a log: without words of the client's; `(unknown)` for none."""
+    try:
+        _, agent = _endpoint(path)
+    except UnknownEndpoint:
+        return "(unknown)"
+    return "/api/ws/liaison/{pillar}" if agent is not None and agent[1] is not None else path.rstrip("/")
 
 
 def _endpoint(path: str) -> tuple[Dialect, tuple[str, str | None] | None]:

@@ -3,9 +3,14 @@
     TransportError
     ├── CommandRejected   (ValueError)        a client's frame cannot be taken; the connection lives on
     ├── Unauthenticated   (PermissionError)   no valid token
+    │   └── UnknownKey                        one that names a key which is not known, perhaps not yet
     ├── OriginRefused     (PermissionError)   a browser's page from elsewhere
     ├── UnknownEndpoint   (LookupError)       no socket is served at that path
-    ├── UnreadableEvent   (ValueError)        a stored event this version cannot read
+    ├── UnreadableEvent   (ValueError)        an event this version cannot read, in the log or on the wire
+    ├── RunFailed         (RuntimeError)      there is no answer, and why
+    ├── UnusableCertificate (ValueError)      TLS cannot be spoken with these files
+    ├── KeySetInvalid     (ValueError)        no public keys can be read from a document
+    ├── FetchFailed       (OSError)           an address does not give what was asked of it
     └── SocketClosed      (ConnectionError)   the socket is gone
 
 `code` is a name of `transport.codes.ERRORS`, and `message` its text unless another is given; only on `SocketClosed`
@@ -13,6 +18,7 @@ it is a number of `CLOSES`.
 """
 
 import uuid
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import Factory, define, field
@@ -39,12 +45,14 @@ class TransportError(Exception):
 class CommandRejected(TransportError, ValueError):
     """A client's frame cannot be taken. Nothing was done for it; the connection lives on.
 
-    `message` is a sentence for the client; `retry_after`, in seconds, is set where waiting helps.
+    `message` is a sentence for the client; `retry_after`, in seconds, is set where waiting helps. `names` are those the
+    client gave: `message_id`, `thread_id`, `conversation_id`, as far as they could be read.
     """
 
     code: str
     message: str = field(default=_OWN_TEXT)
     retry_after: float | None = None
+    names: Mapping[str, str] = field(factory=dict)
 
 
 @define(slots=False, eq=False, str=False)
@@ -53,6 +61,11 @@ class Unauthenticated(TransportError, PermissionError):
 
     code: str
     message: str = field(default=_OWN_TEXT)
+
+
+@define(slots=False, eq=False, str=False)
+class UnknownKey(Unauthenticated):
+    """The token names a key that is not known. It may be one that its signer has since begun to use."""
 
 
 @define(slots=False, eq=False, str=False)
@@ -73,9 +86,50 @@ class UnknownEndpoint(TransportError, LookupError):
 
 @define(slots=False, eq=False, str=False)
 class UnreadableEvent(TransportError, ValueError):
-    """A stored event is damaged, or of a type that this version does not know."""
+    """An event is damaged; or, in the log, of a type that this version does not know."""
 
     message: str
+
+
+@define(slots=False, eq=False, str=False)
+class UnusableCertificate(TransportError, ValueError):
+    """TLS cannot be spoken with the certificate and key that were named; the text says which file, and why."""
+
+    message: str
+
+
+@define(slots=False, eq=False, str=False)
+class KeySetInvalid(TransportError, ValueError):
+    """No public keys can be read from a document; the text says why, and nothing of what it holds."""
+
+    message: str
+
+
+@define(slots=False, eq=False, str=False)
+class FetchFailed(TransportError, OSError):
+    """An address does not give what was asked of it. `host` is where, `reason` why."""
+
+    host: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """What is printed."""
+        return f"{self.host}: {self.reason}"
+
+
+@define(slots=False, eq=False, str=False)
+class RunFailed(TransportError, RuntimeError):
+    """A message has no answer: it was refused, or its run ended in an error. `error_id` leads to the server's log.
+
+    `retryable`: saying it again may help, after `retry_after` seconds where that is known.
+    """
+
+    code: str
+    message: str = field(default=_OWN_TEXT)
+    error_id: str = ""
+    retryable: bool = False
+    retry_after: float | None = None
 
 
 @define(slots=False, eq=False, str=False)

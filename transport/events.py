@@ -5,12 +5,20 @@ the thread's log. Fields are named as they stand on the wire; times are Unix sec
 otherwise.
 """
 
-import enum
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeAlias
 
+import msgspec
 from attrs import field, frozen
+from attrs.converters import optional
+
+from transport.values import ApprovalDecision as ApprovalDecision
+from transport.values import Block as Block
+from transport.values import Priority as Priority
+from transport.values import RunStatus as RunStatus
+from transport.values import ToolStatus as ToolStatus
+from transport.values import Usage as Usage
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
@@ -24,34 +32,6 @@ def _objects(values: Iterable[JsonObject]) -> tuple[JsonObject, ...]:
     return tuple(values)
 
 
-class Priority(enum.StrEnum):
-    """Which events overtake which, between threads and among events without `seq`."""
-
-    ALERT = "alert"
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
-
-
-class ToolStatus(enum.StrEnum):
-    """How a tool call ended."""
-
-    OK = "ok"
-    FAILED = "failed"
-    TIMED_OUT = "timed_out"
-    CANCELLED = "cancelled"
-    KILLED = "killed"
-
-
-class RunStatus(enum.StrEnum):
-    """How an agent's work, or a whole run, ended."""
-
-    SUCCESS = "success"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
-
-
 @frozen
 class Event:
     """Something that happened. `durable` events are committed to the log and numbered before they are sent."""
@@ -63,13 +43,19 @@ class Event:
 
 @frozen
 class MessageAccepted(Event):
-    """A user's message was stored and its run begins; the first event of every arc."""
+    """A user's message was stored and its run begins; the first event of every arc.
+
+    `parent_id` is the answer that it follows. `branch_of` is set where a new branch begins: the message that was
+    edited, or, when a message is answered once more, that message itself.
+    """
 
     type: ClassVar[str] = "message_accepted"
     message_id: str
     run_id: str
     content: str = field(repr=False)
     references: Sequence[str] = field(default=(), converter=_texts)
+    parent_id: str | None = None
+    branch_of: str | None = None
 
 
 @frozen
@@ -117,7 +103,11 @@ class ToolExecuting(Event):
 
 @frozen
 class ToolCompleted(Event):
-    """A tool call ended; sent once for every `ToolExecuting`, whatever became of the tool."""
+    """A tool call ended; sent once for every `ToolExecuting`, whatever became of the tool.
+
+    `findings` say what of its result was taken out, or looks like an instruction to the model: kind, category, action
+    and count of each; never the text itself.
+    """
 
     type: ClassVar[str] = "tool_completed"
     agent_id: str
@@ -128,6 +118,30 @@ class ToolCompleted(Event):
     status: ToolStatus
     duration_ms: float
     timestamp: float
+    findings: Sequence[JsonObject] | None = field(default=None, converter=optional(_objects))
+
+
+@frozen
+class ApprovalRequired(Event):
+    """A tool call that has begun waits for its user's consent, until `expires_at` (Unix seconds)."""
+
+    type: ClassVar[str] = "approval_required"
+    priority: ClassVar[Priority] = Priority.HIGH
+    agent_id: str
+    call_id: str
+    tool_name: str
+    parameters: JsonObject = field(repr=False)
+    expires_at: float
+
+
+@frozen
+class ApprovalDecided(Event):
+    """Nobody is asked any more: the user allowed or denied the call, or (`expired`) did not answer in time."""
+
+    type: ClassVar[str] = "approval_decided"
+    call_id: str
+    decision: ApprovalDecision
+    note: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -140,15 +154,6 @@ class AgentProgress(Event):
     done: float
     note: str
     total: float | None = None
-
-
-@frozen
-class Block:
-    """A closed block of a streamed answer, rendered and made safe: characters `start` to `end` (exclusive)."""
-
-    start: int
-    end: int
-    html: str = field(repr=False)
 
 
 def _blocks(values: Iterable[Block]) -> tuple[Block, ...]:
@@ -171,25 +176,21 @@ class PartialResult(Event):
 
 @frozen
 class SanitizationSummary(Event):
-    """What was taken out of a message or an answer: kinds and positions, never the text itself."""
+    """What was taken out of a message, a tool's result or an answer: kinds and positions, never the text itself.
+
+    `direction` is `inbound`, `tool` or `outbound`. `counts` are by category, `kinds` by kind. `findings` have kind,
+    start, end (code points of the text as it was), and action; `omitted` more are counted and not listed. `call_id` is
+    the tool call's whose result it was.
+    """
 
     type: ClassVar[str] = "sanitization_summary"
     direction: str
     counts: Mapping[str, int]
     findings: Sequence[JsonObject] = field(converter=_objects)
     threshold: int
-
-
-@frozen
-class Usage:
-    """What an answer cost: words (offline model) or tokens (language models) in and out, and model turns."""
-
-    input: int = 0
-    output: int = 0
-    turns: int = 0
-
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.input + other.input, self.output + other.output, self.turns + other.turns)
+    kinds: Mapping[str, int] | None = None
+    omitted: int | None = None
+    call_id: str | None = None
 
 
 @frozen
@@ -234,6 +235,23 @@ class Error(Event):
 
 
 @frozen
+class AgentError(Event):
+    """An agent could not go on. Never terminal: its `AgentCompleted` and the end of the run follow.
+
+    The fields are those of `Error`.
+    """
+
+    type: ClassVar[str] = "agent_error"
+    priority: ClassVar[Priority] = Priority.HIGH
+    agent_id: str
+    code: str
+    message: str
+    retryable: bool
+    error_id: str
+    retry_after: float | None = None
+
+
+@frozen
 class Welcome(Event):
     """The first frame of a connection. `threads` maps the user's live threads to their last `seq`."""
 
@@ -261,6 +279,16 @@ class Typing(Event):
 
 
 @frozen
+class FeedbackGiven(Event):
+    """The user's thumbs on an answer have changed, on whichever connection; `rating` None: taken back."""
+
+    type: ClassVar[str] = "feedback"
+    durable: ClassVar[bool] = False
+    message_id: str
+    rating: str | None
+
+
+@frozen
 class Alert(Event):
     """Something every user should know at once; overtakes all that is queued."""
 
@@ -272,12 +300,16 @@ class Alert(Event):
 
 @frozen
 class Drain(Event):
-    """The server is about to go away; come back after `reconnect_after_s`."""
+    """The server is about to go away, and closes this connection with 1001 within `closes_in_s` seconds.
+
+    `reconnect_after_s` is this connection's own: the server spreads them, so that not all come back at once.
+    """
 
     type: ClassVar[str] = "drain"
     durable: ClassVar[bool] = False
     priority: ClassVar[Priority] = Priority.ALERT
     reconnect_after_s: float
+    closes_in_s: float = 0.0
 
 
 @frozen
@@ -309,12 +341,12 @@ class Resync(Event):
     last_seq: int
 
 
-@frozen
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """An event with everything around it, as the canonical dialect shows it.
 
     `seq` is the event's number in its thread's log (durable events only). `timestamp` is when it was emitted.
-    `message` is one line for a human reader.
+    `message` is one line for a human reader. Every event gets one, so this is a Struct: a frozen attrs class of as many
+    fields takes seven times as long to make.
     """
 
     event: Event
@@ -326,7 +358,14 @@ class Envelope:
     conversation_id: str | None = None
     agent_type: str | None = None
     pillar: str | None = None
-    message: str = field(default="", repr=False)
+    message: str = ""
+
+    def but(self, **changes: Any) -> "Envelope":
+        """The same with these fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
+    def __repr__(self) -> str:
+        return f"Envelope({self.event!r}, seq={self.seq}, thread_id={self.thread_id!r}, run_id={self.run_id!r})"
 
 
 TERMINAL: Final[tuple[type[Event], ...]] = (FinalResponse, Error)
@@ -341,14 +380,18 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             AgentHandoff,
             ToolExecuting,
             ToolCompleted,
+            ApprovalRequired,
+            ApprovalDecided,
             AgentProgress,
             PartialResult,
             SanitizationSummary,
             AgentCompleted,
             FinalResponse,
             Error,
+            AgentError,
             Welcome,
             Typing,
+            FeedbackGiven,
             Alert,
             Drain,
             Ping,

@@ -4,6 +4,7 @@ Fields stand in `payload`, or beside `type` where there is no payload. A field t
 field that is not known is ignored: both are what a client of another version would expect.
 """
 
+import enum
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -13,13 +14,32 @@ import cattrs
 from attrs import evolve
 from cattrs.gen import make_dict_structure_fn, override
 
-from transport.commands import Ack, Cancel, ClientPing, Command, Hello, Refresh, Resume, Say, UserTyping
+from transport.commands import (
+    Ack,
+    Approve,
+    Cancel,
+    Chunk,
+    ClientPing,
+    Command,
+    Decision,
+    Edit,
+    Feedback,
+    Hello,
+    Rating,
+    Refresh,
+    Regenerate,
+    Resume,
+    Say,
+    UserTyping,
+)
 from transport.errors import CommandRejected
 
 # Room for a UUID with a prefix, or two; the ids become keys of the log.
 MAX_NAME: Final = 200
+MAX_NOTE: Final = 2000
 MAX_REFERENCES: Final = 100
 MAX_THREADS: Final = 1000
+MAX_CHUNKS: Final = 10_000
 # Header lines of web servers are commonly bounded at 8 KiB, and tokens travel in them too.
 MAX_TOKEN: Final = 8192
 
@@ -32,7 +52,12 @@ COMMANDS: Final[Mapping[str, type[Command]]] = MappingProxyType(
         "agent_message": Say,
         "resume": Resume,
         "cancel": Cancel,
+        "approve": Approve,
+        "edit": Edit,
+        "regenerate": Regenerate,
+        "feedback": Feedback,
         "hello": Hello,
+        "chunk": Chunk,
         "ack": Ack,
         "refresh": Refresh,
         "typing": UserTyping,
@@ -40,7 +65,10 @@ COMMANDS: Final[Mapping[str, type[Command]]] = MappingProxyType(
     }
 )
 
+NAMES: Final = ("message_id", "thread_id", "conversation_id")
+
 C = TypeVar("C", bound=Command)
+E = TypeVar("E", bound=enum.StrEnum)
 
 
 def command_of(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | None) -> Command:
@@ -60,7 +88,26 @@ def command_of(frame: Mapping[str, Any], default_agent: tuple[str, str | None] |
         raise CommandRejected("unknown_type", f"Unknown type: {_shown(kind)}")
     fields, paths = _fields(frame)
     command = _structured(COMMANDS[kind], fields, paths)
-    return _checked(command, default_agent) if isinstance(command, Say) else command
+    match command:
+        case Say():
+            return _checked(command, default_agent)
+        case Edit(content=content) if not content.strip():
+            raise CommandRejected("empty_message")
+    return command
+
+
+def names_in(frame: Mapping[str, Any]) -> Mapping[str, str]:
+    """The client's own names for what it sent, so that a refusal can say what it is about."""
+    payload = frame.get("payload")
+    given = {**frame, **payload} if isinstance(payload, dict) else frame
+    return {name: given[name] for name in NAMES if _is_name(given.get(name))}
+
+
+def _is_name(value: Any) -> bool:
+    try:
+        return bool(_id(value))
+    except _Wrong:
+        return False
 
 
 def _fields(frame: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -148,10 +195,33 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _note(value: Any) -> str:
+    if len(_text(value)) > MAX_NOTE:
+        raise _Wrong(f"may have at most {MAX_NOTE} characters")
+    return str(value)
+
+
+def _one_of(words: type[E]) -> Callable[[Any], E]:
+    def check(value: Any) -> E:
+        word = _text(value)
+        try:
+            return words(word)
+        except ValueError:
+            raise _Wrong(f"must be one of {', '.join(words)}") from None
+
+    return check
+
+
 def _seq(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise _Wrong("must be a whole number, 0 or more")
     return value
+
+
+def _count(value: Any) -> int:
+    if not 1 <= _seq(value) <= MAX_CHUNKS:
+        raise _Wrong(f"must be from 1 to {MAX_CHUNKS}")
+    return int(value)
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -200,6 +270,13 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "content": _text,
         "thread_id": _id,
         "message_id": _id,
+        "new_message_id": _id,
+        "parent_id": _id,
+        "request_id": _id,
+        "call_id": _id,
+        "decision": _one_of(Decision),
+        "rating": _one_of(Rating),
+        "note": _note,
         "conversation_id": _id,
         "run_id": _id,
         "nonce": _name,
@@ -211,7 +288,13 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "metadata": _object,
         "session_token": _token,
         "threads": _threads,
+        "id": _id,
+        "index": _seq,
+        "count": _count,
+        "data": _text,
         "batch": _flag,
+        "chunk": _flag,
+        "gzip": _flag,
         "html": _flag,
         "seq": _seq,
     }

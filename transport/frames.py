@@ -1,16 +1,39 @@
 """The frames a server writes, as bytes: unmasked, and text never in fragments (RFC 6455 section 5.2). Pure."""
 
 from functools import lru_cache
+from typing import Final
+
+_TEXT: Final = 0x81  # the only fragment of a text message (FIN and opcode 1)
+_BINARY: Final = 0x82
+_DEFLATED: Final = _TEXT | 0x40
+
+
+class Binary(bytes):
+    """A payload that goes out in a binary frame; any other is text."""
 
 
 @lru_cache(maxsize=4096)
 def text_head(length: int) -> bytes:
     """The head of an unmasked, unfragmented text frame with `length` bytes of payload."""
+    return _head(_TEXT, length)
+
+
+def binary_head(length: int) -> bytes:
+    """The head of an unmasked, unfragmented binary frame with `length` bytes of payload."""
+    return _head(_BINARY, length)
+
+
+def deflated_head(length: int) -> bytes:
+    """The head of an unmasked text frame whose payload, of `length` bytes, was compressed (RFC 7692 section 6.1)."""
+    return _head(_DEFLATED, length)
+
+
+def _head(first: int, length: int) -> bytes:
     if length < 126:
-        return bytes((0x81, length))
+        return bytes((first, length))
     if length < 65536:
-        return b"\x81\x7e" + length.to_bytes(2, "big")
-    return b"\x81\x7f" + length.to_bytes(8, "big")
+        return bytes((first, 126)) + length.to_bytes(2, "big")
+    return bytes((first, 127)) + length.to_bytes(8, "big")
 
 
 def frame_boundary(frames: bytes, position: int) -> int:

@@ -6,10 +6,16 @@ from typing import Final
 import trio
 from attrs import frozen
 
+from transport.tls import Stream
+
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _UPGRADE: Final = re.compile(rb"^upgrade:[ \t]*websocket[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _LENGTH: Final = re.compile(rb"^content-length[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _CODING: Final = re.compile(rb"^transfer-encoding[ \t]*:", re.IGNORECASE | re.MULTILINE)
+# RFC 9112 section 3: a method is a token; RFC 9110 section 9.1: in capitals, where it is one of these.
+_REQUEST: Final = re.compile(rb"(?:\r?\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~\x80-\xff]+ HTTP/1\.[0-9]\r?\n")
+METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+"""What HTTP can be asked for here; any other method is answered with 501."""
 _PREFACE: Final = b"PRI * HTTP/2"  # RFC 9113 section 3.4
 _READ_BYTES: Final = 4096
 
@@ -32,6 +38,12 @@ class Head:
         return self.raw.startswith(_PREFACE)
 
     @property
+    def unheard_of(self) -> bool:
+        """Whether this is a request by a method that nothing here implements."""
+        request = _REQUEST.match(self.raw)
+        return request is not None and request[1] not in METHODS
+
+    @property
     def ambiguous(self) -> bool:
         """Whether it says in two ways where the body ends, so that two readers may differ (RFC 9112 section 6.3)."""
         return _LENGTH.search(self.raw) is not None and _CODING.search(self.raw) is not None
@@ -44,7 +56,7 @@ class Unreadable:
     status: int | None
 
 
-async def read_head(stream: trio.abc.ReceiveStream, max_bytes: int, within_s: float) -> Head | Unreadable:
+async def read_head(stream: Stream, max_bytes: int, within_s: float) -> Head | Unreadable:
     """Read a request's head.
 
     Unreadable with 431 when it is longer than `max_bytes`, with 408 when it is not complete after `within_s`

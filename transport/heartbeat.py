@@ -1,6 +1,5 @@
 """The heartbeat of a socket: pings keep proxies awake and find dead clients. A busy agent never times out by it."""
 
-import trio
 from attrs import frozen
 
 from transport.socket import Socket
@@ -16,15 +15,20 @@ class Heartbeat:
     interval_s: float = 25.0
     silence_s: float = 60.0
 
+    def next_s(self, socket: Socket) -> float:
+        """Seconds until the next `beat` is due."""
+        return max(0.0, min(self.interval_s, self.silence_s - socket.silent_s))
 
-async def keep_alive(socket: Socket, heartbeat: Heartbeat) -> None:
-    """Ping until the socket is closed; close it with 4408 when its client has fallen silent.
+
+async def beat(socket: Socket, heartbeat: Heartbeat) -> bool:
+    """Ping a client, or close its socket with 4408 when it has fallen silent; whether it is pinged on.
 
     Any frame counts as a sign of life, so a client that answers pings may be idle for ever.
     """
-    while socket.open:
-        await trio.sleep(max(0.0, min(heartbeat.interval_s, heartbeat.silence_s - socket.silent_s)))
-        if socket.silent_s >= heartbeat.silence_s:
-            await socket.close(4408, "idle")
-        else:
-            await socket.ping()
+    if not socket.open:
+        return False
+    if socket.silent_s < heartbeat.silence_s:
+        socket.ping()
+        return True
+    await socket.close(4408, "idle")
+    return False

@@ -22,6 +22,7 @@ from hypercorn.typing import AppWrapper
 
 from transport.codes import ERRORS
 from transport.http1 import Http1Server
+from transport.tls import Stream, TlsStream
 
 AsgiApp: TypeAlias = Callable[..., Awaitable[None]]
 _Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -70,16 +71,18 @@ def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | No
 
 
 class ReplayStream:
-    """A TCP stream that first gives again what was already read from it, and whose writes have a deadline.
+    """A TCP or TLS stream that first gives again what was already read from it, and whose writes have a deadline.
 
     hypercorn shields its writes from cancellation, so one client that does not read could hold up a shutdown for
     ever: here a write ends after `write_s` without progress, and at `deadline` in any case.
     """
 
-    def __init__(self, stream: trio.SocketStream, head: bytes, write_s: float) -> None:
+    def __init__(self, stream: Stream, head: bytes, write_s: float) -> None:
         self.socket = stream.socket  # hypercorn asks it for the addresses
+        self.secure = isinstance(stream, TlsStream)
         self.deadline = math.inf
         self._stream = stream
+        self._send_some = stream.send_some if isinstance(stream, TlsStream) else stream.socket.send
         self._head = head
         self._write_s = write_s
         self._write: trio.CancelScope | None = None
@@ -95,16 +98,20 @@ class ReplayStream:
     async def send_all(self, data: bytes) -> None:
         """Send; raises BrokenResourceError when the client takes nothing for `write_s`, or the deadline passes."""
         view = memoryview(data)
-        while view:
+        while view or self._backlog:
             deadline = min(self.deadline, trio.current_time() + self._write_s)
             with trio.CancelScope(deadline=deadline) as self._write:
                 try:
-                    view = view[await self.socket.send(view) :]
+                    view = view[await self._send_some(view) :]
                 except OSError as error:
                     raise trio.BrokenResourceError("the client is gone") from error
             if self._write.cancelled_caught:
                 self.socket.close()
                 raise trio.BrokenResourceError("the client does not read")
+
+    @property
+    def _backlog(self) -> bool:
+        return isinstance(self._stream, TlsStream) and self._stream.backlog
 
     async def send_eof(self) -> None:
         """Tell the client that no more comes."""
@@ -148,13 +155,13 @@ class HttpDoor:
                     await _told(lifespan.wait_for_shutdown)
                 scope.cancel()
 
-    async def serve(self, stream: trio.SocketStream, head: bytes) -> None:
+    async def serve(self, stream: Stream, head: bytes) -> None:
         """Serve one connection. Cancelling it does not interrupt the request that is running: `drain` bounds that."""
         replay = ReplayStream(stream, head, self._config.write_s)
         with trio.CancelScope(shield=True) as scope:
             self._live[replay] = scope
             try:
-                # A ReplayStream has all that hypercorn uses of a stream without TLS.
+                # A ReplayStream has all that hypercorn uses of a stream.
                 server = Http1Server(self._app, self._hypercorn, self._context, self._state, replay)  # type: ignore[arg-type]
                 await server.run()
             finally:

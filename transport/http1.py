@@ -12,6 +12,8 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from transport.head import METHODS
+
 __all__ = ["Http1Server"]
 
 
@@ -42,6 +44,8 @@ class _Http1(H11Protocol):
         names = {bytes(name).lower() for name, _ in event.headers}
         if not event.http_version.startswith(b"1."):
             raise _Refused(505)
+        if event.method not in METHODS:
+            raise _Refused(501)
         if {b"content-length", b"transfer-encoding"} <= names:
             raise _Refused(400)
 
@@ -57,8 +61,8 @@ class Http1Server(TCPServer):
             async with TaskGroup() as group:
                 self._task_group = group
                 http = _Http1(
-                    self.app, self.config, self.context, group, ConnectionState(self.state), False, peer, here,
-                    self.protocol_send,
+                    self.app, self.config, self.context, group, ConnectionState(self.state), self.stream.secure,
+                    peer, here, self.protocol_send,
                 )  # fmt: skip
                 self.protocol = http  # type: ignore[assignment]  # hypercorn has a wrapper there that may change it
                 await self.idle_task.restart(group, self._idle_timeout)

@@ -5,8 +5,11 @@ Pure: `now` is an argument, in seconds of any clock that does not step.
 
 import math
 from collections import OrderedDict
+from typing import Final
 
 from attrs import define, field, frozen, validators
+
+from transport.commands import Ack, ClientPing, Edit, Regenerate, Say, UserTyping
 
 _positive = validators.gt(0.0)
 _at_least_one = validators.ge(1)
@@ -17,17 +20,37 @@ class Limits:
     """Every limit of the protocol, each a setting. Sizes are in bytes; `_s` is seconds.
 
     `frame_bytes` bounds what a client may send in one frame before it gets `message_too_large`; `transport_bytes` is
-    the socket's own bound, past which it is closed with 1009.
+    the socket's own bound, past which it is closed with 1009. `chunks_bytes` bounds a message sent in chunks, and
+    `chunk_s` the wait for the next of them. `runs_waiting` is how many runs wait for a place at once, in all.
+    `approval_s` is how long a tool call waits for its user's decision, `renewal_s` how long a connection lives on
+    after its token.
+
+    Of the rates, each with room for a minute's worth at once: `operations_per_minute` holds for each kind of command
+    of a user that is neither a message nor a signal, `signals_per_minute` for each kind that is one (see
+    `CommandLimits`), `requests_per_minute` for the HTTP requests of a user, or of an address without a valid token,
+    `sessions_per_minute` for the anonymous sessions that an address begins. `connections_total` is how many
+    connections of both kinds may be open at once, `connections_per_peer` how many sockets of one address.
     """
 
     frame_bytes: int = field(default=256 * 1024, validator=_at_least_one)
     transport_bytes: int = field(default=1024 * 1024, validator=_at_least_one)
+    chunks_bytes: int = field(default=8 * 1024 * 1024, validator=_at_least_one)
+    chunk_s: float = field(default=30.0, validator=_positive)
     messages_per_minute: int = field(default=120, validator=_at_least_one)
+    operations_per_minute: int = field(default=120, validator=_at_least_one)
+    signals_per_minute: int = field(default=1200, validator=_at_least_one)
+    requests_per_minute: int = field(default=6000, validator=_at_least_one)
+    sessions_per_minute: int = field(default=600, validator=_at_least_one)
     connections_per_user: int = field(default=3, validator=_at_least_one)
+    connections_per_peer: int = field(default=5000, validator=_at_least_one)
+    connections_total: int = field(default=10_000, validator=_at_least_one)
     runs_per_user: int = field(default=10, validator=_at_least_one)
     runs_total: int = field(default=1000, validator=_at_least_one)
+    runs_waiting: int = field(default=1000, validator=_at_least_one)
     run_s: float = field(default=30.0, validator=_positive)
+    approval_s: float = field(default=300.0, validator=_positive)
     heartbeat_s: float = field(default=25.0, validator=_positive)
+    renewal_s: float = field(default=60.0, validator=_positive)
     history_messages: int = field(default=100, validator=_at_least_one)
 
 
@@ -91,6 +114,51 @@ class RateLimit:
             if len(self._buckets) <= self._max_users and not oldest.full(now):
                 return
             self._buckets.popitem(last=False)
+
+
+MESSAGES: Final = "messages"
+SIGNALS: Final = frozenset({Ack, UserTyping, ClientPing})
+UNTOLD: Final = frozenset({Ack, UserTyping})
+_AS_MESSAGES: Final = frozenset({Say, Edit, Regenerate})
+
+
+class CommandLimits:
+    """How often each user may do what: every kind of command has a bucket of its own.
+
+    What starts a run (`Say`, `Edit`, `Regenerate`) shares that of messages. `SIGNALS` are cheap and frequent. One too
+    many of those in `UNTOLD` is not taken, and nobody is told: the next one says the same, and more.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._rates: dict[str, RateLimit] = {}
+
+    def take(self, user: str, command: object, now: float) -> float:
+        """Take one for this user. Returns 0, or the seconds after which it makes sense to try again."""
+        kind = type(command)
+        name = MESSAGES if kind in _AS_MESSAGES else kind.__name__
+        rate = self._rates.get(name)
+        if rate is None:
+            rate = self._rates[name] = self._rate(name, kind)
+        return rate.take(user, now)
+
+    def _rate(self, name: str, kind: type[object]) -> RateLimit:
+        limits = self._limits
+        signal = limits.signals_per_minute if kind in SIGNALS else limits.operations_per_minute
+        per_minute = limits.messages_per_minute if name == MESSAGES else signal
+        return RateLimit(per_minute, per_minute)
+
+
+class RequestLimits:
+    """How often somebody may ask over HTTP: each user, and each address, for requests without a valid token."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._users = RateLimit(per_minute, per_minute)
+        self._peers = RateLimit(per_minute, per_minute)
+
+    def take(self, user: str | None, peer: str, now: float) -> float:
+        """Take one for this user, or for the address when there is none; as `RateLimit.take`."""
+        return self._peers.take(peer, now) if user is None else self._users.take(user, now)
 
 
 class Counter:

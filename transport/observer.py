@@ -16,11 +16,20 @@ class Observer(Protocol):
     def on_received(self, command_type: str) -> None:
         """A command came in; `command_type` is its class name in snake case, or `rejected`."""
 
-    def on_sent(self, event_types: Sequence[str], lags_s: Sequence[float]) -> None:
-        """Events were handed to the socket in one write: the type of each, and the seconds since it happened."""
+    def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
+        """Events were handed to the socket in one write: the type of each, and when it happened (Unix seconds)."""
+
+    def on_ponged(self, rtt_s: float) -> None:
+        """A client answered a ping after so many seconds."""
+
+    def on_rendered(self, behind: int) -> None:
+        """A client has shown a thread's events; it was handed so many more."""
 
     def on_error(self, code: str) -> None:
         """A client was told of an error."""
+
+    def on_ignored(self, command_type: str) -> None:
+        """A command beyond its limit was not taken, and its client was not told; named as in `on_received`."""
 
     def on_dropped(self, event_type: str) -> None:
         """An event without `seq` was dropped, as the client reads too slowly."""
@@ -38,10 +47,19 @@ class Unobserved:
     def on_received(self, command_type: str) -> None:
         """Nothing."""
 
-    def on_sent(self, event_types: Sequence[str], lags_s: Sequence[float]) -> None:
+    def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
+        """Nothing."""
+
+    def on_ponged(self, rtt_s: float) -> None:
+        """Nothing."""
+
+    def on_rendered(self, behind: int) -> None:
         """Nothing."""
 
     def on_error(self, code: str) -> None:
+        """Nothing."""
+
+    def on_ignored(self, command_type: str) -> None:
         """Nothing."""
 
     def on_dropped(self, event_type: str) -> None:

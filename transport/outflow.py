@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from transport.frames import frame_boundary
+from transport.tls import Stream, TlsStream
 
 # What a last frame may need beyond the buffer: the kernel counts with its own overhead, and lets the send that fills
 # the buffer exceed it.
@@ -26,10 +27,9 @@ class Outflow:
     gives that frame.
     """
 
-    def __init__(
-        self, stream: trio.SocketStream, write_s: float, buffer_bytes: int, last_frame: Callable[[], bytes]
-    ) -> None:
-        self._stream = stream
+    def __init__(self, stream: Stream, write_s: float, buffer_bytes: int, last_frame: Callable[[], bytes]) -> None:
+        self._socket = stream.socket
+        self._tls = stream if isinstance(stream, TlsStream) else None
         self._write_s = write_s
         self._buffer_bytes = buffer_bytes
         self._last_frame = last_frame
@@ -38,12 +38,13 @@ class Outflow:
         self._buffer = b""
         self._sent = 0
         self._patience: trio.CancelScope | None = None
-        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, buffer_bytes)
+        self._socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, buffer_bytes)
 
     @property
     def empty(self) -> bool:
         """Whether all that was put in has been sent."""
-        return not self._waiting and self._sent == len(self._buffer)
+        sent = not self._waiting and self._sent == len(self._buffer)
+        return sent and (self._tls is None or not self._tls.backlog)
 
     @property
     def busy(self) -> bool:
@@ -59,6 +60,22 @@ class Outflow:
         self._waiting.clear()
         self._buffer, self._sent = b"", 0
 
+    def flush_now(self) -> bool:
+        """Send what the kernel takes at once; whether that was all there is. Raises Broken."""
+        if self._lock.locked():
+            return False
+        self._gather()
+        try:
+            self._write()
+        except BlockingIOError:
+            return False
+        except OSError:
+            raise Broken from None
+        if not self.empty:
+            return False
+        self._buffer, self._sent = b"", 0
+        return True
+
     async def flush(self) -> None:
         """Send everything that waits. The lock makes others' frames part of the same or of the next write.
 
@@ -71,9 +88,7 @@ class Outflow:
             await self._lock.acquire()
         try:
             while not self.empty:
-                if self._sent == len(self._buffer):
-                    self._buffer, self._sent = b"".join(self._waiting), 0
-                    self._waiting.clear()
+                self._gather()
                 await self._send()
             self._buffer, self._sent = b"", 0
         finally:
@@ -86,11 +101,26 @@ class Outflow:
         async with self._lock:
             await self._leave_behind()
 
+    def _gather(self) -> None:
+        """All that waits becomes the next write, when the last one is out."""
+        if self._sent == len(self._buffer):
+            self._buffer, self._sent = b"".join(self._waiting), 0
+            self._waiting.clear()
+
+    def _rest(self) -> bytes | memoryview:
+        return memoryview(self._buffer)[self._sent :] if self._sent else self._buffer
+
+    def _write(self) -> None:
+        if self._tls is None:
+            self._sent += os.write(self._socket.fileno(), self._rest())
+        else:
+            self._sent += self._tls.write_now(self._rest())
+
     async def _send(self) -> None:
         """Send what the kernel takes at once, else wait until it takes some: a deadline costs as much as the send."""
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            self._sent += os.write(self._stream.socket.fileno(), memoryview(self._buffer)[self._sent :])
+            self._write()
         except BlockingIOError:
             await self._send_late()
         except OSError:
@@ -99,7 +129,7 @@ class Outflow:
     async def _send_late(self) -> None:
         with trio.move_on_after(self._write_s) as self._patience:
             try:
-                self._sent += await self._stream.socket.send(memoryview(self._buffer)[self._sent :])
+                self._sent += await (self._tls.send_some if self._tls is not None else self._socket.send)(self._rest())
             except (OSError, trio.ClosedResourceError):
                 raise Broken from None
         stalled, self._patience = self._patience.cancelled_caught, None
@@ -120,10 +150,10 @@ class Outflow:
         begun = boundary == len(self._buffer) and farewell not in self._waiting
         rest = self._buffer[self._sent : boundary] + (b"" if begun else farewell)
         self.clear()
-        with suppress(OSError, trio.ClosedResourceError):
+        with suppress(OSError, trio.ClosedResourceError, trio.BrokenResourceError):
             room = 4 * self._buffer_bytes + 2 * len(rest) + _LAST_ROOM_BYTES
-            self._stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, room)
+            self._socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, room)
             if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):  # which trio sets to 16 KiB
-                self._stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, room)
+                self._socket.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, room)
             with trio.move_on_after(0.1):
-                await self._stream.socket.send(rest)
+                await (self._tls.send_all if self._tls is not None else self._socket.send)(rest)

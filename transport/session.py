@@ -11,13 +11,14 @@ import enum
 from collections.abc import Iterable
 from typing import Final
 
-from attrs import define, evolve, frozen
+from attrs import define, frozen
 
 from transport.errors import CommandRejected
 from transport.events import Block, Envelope, PartialResult
 
 MAX_THREADS: Final = 4096  # about 1 MiB of cursors for a connection that has seen them all
 MAX_TEXTS: Final = 256  # running answers at once on one connection; a user may have ten runs
+MAX_ENDED: Final = 16  # answers whose late pieces are known for what they are
 ASK_AGAIN: Final = 32  # pieces that may go by before a snapshot that has not come is asked for again
 
 
@@ -49,10 +50,12 @@ class Piece:
 class _Thread:
     cursor: int
     head: int
+    following: int = 0
 
 
 @define
 class _Text:
+    thread_id: str
     position: int = 0
     unanswered: int | None = None  # pieces gone by since a snapshot was asked for
 
@@ -65,6 +68,8 @@ class Session:
         self._max_texts = max_texts
         self._threads: dict[str, _Thread] = {}  # least recently sent to first
         self._texts: dict[str, _Text] = {}
+        self._ended: dict[str, None] = {}  # answers that were finished lately
+        self._followings = 0
 
     def follow(self, thread_id: str, after: int, head: int) -> str | None:
         """Follow a thread from the event after `after`; `head` is the last seq known to be in its log.
@@ -81,7 +86,8 @@ class Session:
                 raise CommandRejected("busy")
             del self._threads[given_up]
         self._threads.pop(thread_id, None)
-        self._threads[thread_id] = _Thread(min(after, head), head)
+        self._followings += 1
+        self._threads[thread_id] = _Thread(min(after, head), head, self._followings)
         return given_up
 
     def unfollow(self, thread_id: str) -> None:
@@ -100,8 +106,27 @@ class Session:
         if seq > thread.cursor + 1:
             return Verdict.BEHIND
         thread.cursor = seq
-        self._threads[thread_id] = self._threads.pop(thread_id)
+        self._touch(thread_id, thread)
         return Verdict.SEND
+
+    def _touch(self, thread_id: str, thread: _Thread) -> None:
+        if 2 * len(self._threads) > self._max_threads:  # their order begins to matter
+            del self._threads[thread_id]
+            self._threads[thread_id] = thread
+
+    def offer_run(self, thread_id: str, first: int, last: int) -> int | None:
+        """Judge live events `first` to `last` at once: how many of them, from the start, were handed over already.
+
+        The cursor is past the last one then. None: they must be judged one by one.
+        """
+        thread = self._threads.get(thread_id)
+        if thread is None or not first <= thread.cursor + 1 <= last:
+            return None
+        skip = thread.cursor + 1 - first
+        thread.cursor = last
+        thread.head = max(thread.head, last)
+        self._touch(thread_id, thread)
+        return skip
 
     def replayed(self, thread_id: str, seq: int) -> Verdict:
         """Judge an event read from the log: by the same rule, so a page that comes late or twice does no harm."""
@@ -136,18 +161,30 @@ class Session:
         thread = self._threads.get(thread_id)
         return None if thread is None else thread.cursor
 
+    def following(self, thread_id: str) -> int | None:
+        """The number of the `follow` that counts for a thread: another one, and what was begun before is void."""
+        thread = self._threads.get(thread_id)
+        return None if thread is None else thread.following
+
+    def head(self, thread_id: str) -> int | None:
+        """The last seq known to be in the thread's log; None for a thread that is not followed."""
+        thread = self._threads.get(thread_id)
+        return None if thread is None else thread.head
+
     def followed(self) -> list[str]:
         """Every followed thread."""
         return list(self._threads)
 
-    def offer_text(self, message_id: str, offset: int, text: str) -> Piece | _Need | None:
+    def offer_text(self, thread_id: str, run_id: str, offset: int, text: str) -> Piece | _Need | None:
         """Judge a piece of a streamed answer, live or a snapshot (offset 0): what of it to hand to the socket.
 
         Returns the part that was not handed over yet, None when there is none, or SNAPSHOT_NEEDED when text before
         `offset` is missing. It is asked for once, and again if it has not come after ASK_AGAIN more pieces. An
         empty text at the right place is a Piece too: it may carry rendered blocks.
         """
-        state = self._text(message_id)
+        if run_id in self._ended:
+            return None
+        state = self._text(thread_id, run_id)
         if offset > state.position:
             return self._hole(state)
         end = offset + len(text)
@@ -158,19 +195,21 @@ class Session:
         state.unanswered = None
         return piece
 
-    def rewind_text(self, message_id: str, offset: int) -> None:
-        """Text from `offset` on was dropped before it reached the socket; the next piece will find the hole."""
-        state = self._texts.get(message_id)
-        if state is not None:
-            state.position = min(state.position, offset)
+    def end_text(self, run_id: str) -> None:
+        """The answer is finished: what still comes of its text, late, is for nobody."""
+        self._texts.pop(run_id, None)
+        self._ended[run_id] = None
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
 
-    def end_text(self, message_id: str) -> None:
-        """The answer is finished, or begins anew: its next piece starts at 0."""
-        self._texts.pop(message_id, None)
+    def end_texts(self, thread_id: str) -> None:
+        """The client has none of this thread's running answers: they begin anew, with a snapshot."""
+        for run_id in [run_id for run_id, text in self._texts.items() if text.thread_id == thread_id]:
+            del self._texts[run_id]
 
-    def _text(self, message_id: str) -> _Text:
-        state = self._texts.pop(message_id, None) or _Text()
-        self._texts[message_id] = state
+    def _text(self, thread_id: str, run_id: str) -> _Text:
+        state = self._texts.pop(run_id, None) or _Text(thread_id)
+        self._texts[run_id] = state
         if len(self._texts) > self._max_texts:
             del self._texts[next(iter(self._texts))]
         return state
@@ -204,7 +243,8 @@ def merged(waiting: Iterable[Envelope]) -> list[Envelope]:
 def _continues(earlier: Envelope, later: Envelope) -> bool:
     match earlier.event, later.event:
         case PartialResult() as before, PartialResult() as after:
-            return earlier.message_id == later.message_id and before.offset + len(before.text) == after.offset
+            same = (earlier.run_id, earlier.message_id) == (later.run_id, later.message_id)
+            return same and before.offset + len(before.text) == after.offset
     return False
 
 
@@ -212,4 +252,4 @@ def _joined(run: list[Envelope]) -> Envelope:
     pieces = [envelope.event for envelope in run if isinstance(envelope.event, PartialResult)]
     blocks: list[Block] = [block for piece in pieces for block in piece.blocks]
     text = "".join(piece.text for piece in pieces)
-    return evolve(run[0], event=PartialResult(text, pieces[0].offset, tuple(blocks)))
+    return run[0].but(event=PartialResult(text, pieces[0].offset, tuple(blocks)))

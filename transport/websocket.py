@@ -6,8 +6,10 @@ ASGI application over hypercorn. What goes wrong on one connection never touches
 
 import logging
 import math
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -16,12 +18,14 @@ import trio
 from attrs import field, frozen
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
+from transport.deflate import offered
 from transport.errors import SocketClosed, new_error_id
 from transport.head import Head, Unreadable, read_head
 from transport.http import AsgiApp, HttpConfig, HttpDoor, answer, error_body
-from transport.socket import PROTOCOL_LOG, Socket, SocketLimits
+from transport.protocol import PROTOCOL_LOG
+from transport.socket import Socket, SocketLimits
+from transport.tls import PlainRequest, Stream, TlsStream, close_now
 
 __all__ = ["DoorLimits", "OnUpgrade", "Socket", "SocketLimits", "Upgrade", "serve_door"]
 
@@ -34,15 +38,20 @@ log: Final = logging.getLogger("transport.door")
 class DoorLimits:
     """Bounds of the port; sizes in bytes, times in seconds.
 
-    A request's head: `head_bytes` (431) and `head_s` (408). `connections`: open at once, of both kinds (503).
+    A request's head: `head_bytes` (431) and `head_s` (408). `handshake_s`: for that of TLS, and then the connection is
+    closed. `connections`: open at once, of both kinds (503).
     `grace_s`: how long, when the door is cancelled, closing handshakes and running requests may still take.
     """
 
     head_bytes: int = 16 * 1024
     head_s: float = 10.0
+    handshake_s: float = 10.0
     connections: int = 10_000
     grace_s: float = 5.0
     socket: SocketLimits = field(factory=SocketLimits)
+
+
+Conversation: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class Upgrade:
@@ -55,7 +64,7 @@ class Upgrade:
 
     def __init__(
         self,
-        stream: trio.SocketStream,
+        stream: Stream,
         protocol: ServerProtocol,
         request: Request,
         response: Response,
@@ -68,9 +77,10 @@ class Upgrade:
         self.headers: Mapping[str, str] = _headers(request)
         offered = self.headers.get("sec-websocket-protocol", "")
         self.subprotocols: tuple[str, ...] = tuple(name.strip() for name in offered.split(",") if name.strip())
-        self.peer: str = str(stream.socket.getpeername()[0])
+        self.peer: str = _peer(stream)
         self.answered = False
         self.socket: Socket | None = None
+        self.conversation: Conversation | None = None
         self._stream = stream
         self._protocol = protocol
         self._response = response
@@ -95,15 +105,29 @@ class Upgrade:
             self._response.headers[name] = value
         if subprotocol is not None:
             self._response.headers["Sec-WebSocket-Protocol"] = subprotocol
-            self._protocol.subprotocol = Subprotocol(subprotocol)
         self._protocol.send_response(self._response)
         try:
             with trio.fail_after(self._limits.head_s):
                 await self._stream.send_all(b"".join(self._protocol.data_to_send()))
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
             raise SocketClosed(1006, "the client left during the handshake") from None
-        self.socket = Socket(self._stream, self._protocol, self._limits.socket, self._rest)
+        self.socket = Socket(
+            self._stream,
+            self._limits.socket,
+            subprotocol=subprotocol,
+            extensions=self._protocol.extensions,
+            rest=self._rest,
+        )
         return self.socket
+
+    def then(self, conversation: Conversation) -> None:
+        """Go on with this in the same task once `on_upgrade` has returned, and nothing of the handshake is kept.
+
+        It ends as `on_upgrade` would: see `serve_door`. Raises RuntimeError when there is no socket.
+        """
+        if self.socket is None:
+            raise RuntimeError("there is no socket yet")
+        self.conversation = conversation
 
     def _answer_once(self) -> None:
         if self.answered:
@@ -121,18 +145,22 @@ async def serve_door(
     on_upgrade: OnUpgrade,
     http: HttpConfig | None = None,
     limits: DoorLimits | None = None,
+    tls: ssl.SSLContext | None = None,
     task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. `started` gives the listeners back, once the application is up and they accept.
 
+    `tls`: what `transport.tls.server_context` made; then every connection speaks TLS.
+
     `on_upgrade` runs in the connection's own task: it refuses or accepts, and the socket is closed when it returns
-    (1000), raises (1011, and a log record with an `error_id`) or is cancelled (1001). When the door is cancelled,
-    open sockets are closed with 1001 and running HTTP requests may finish, all within `grace_s`.
+    (1000), raises (1011, and a log record with an `error_id`) or is cancelled (1001). The same goes for
+    what it handed to `Upgrade.then`, which runs after it. When the door is cancelled, open sockets are closed with 1001
+    and running HTTP requests may finish, all within `grace_s`.
     """
     limits = limits or DoorLimits()
     door = HttpDoor(asgi_app, http or HttpConfig(), limits.grace_s)
     async with door.running(), trio.open_nursery() as connections:
-        serve = _Door(door, on_upgrade, limits).serve
+        serve = _Door(door, on_upgrade, limits, tls).serve
         try:
             await trio.serve_listeners(serve, list(listeners), handler_nursery=connections, task_status=task_status)
         finally:
@@ -142,50 +170,35 @@ async def serve_door(
 class _Door:
     """Takes one connection after the other to where it belongs, and keeps their faults apart."""
 
-    def __init__(self, http: HttpDoor, on_upgrade: OnUpgrade, limits: DoorLimits) -> None:
+    def __init__(self, http: HttpDoor, on_upgrade: OnUpgrade, limits: DoorLimits, tls: ssl.SSLContext | None) -> None:
         self._http = http
         self._on_upgrade = on_upgrade
         self._limits = limits
+        self._tls = tls
+        self._extensions = offered() if limits.socket.compression_from_bytes is not None else None
         self._open = 0
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    async def serve(self, tcp: trio.SocketStream) -> None:
         self._open += 1
+        stream: Stream = tcp if self._tls is None else TlsStream(tcp, self._tls)
         try:
-            await self._let_in(stream)
+            upgraded = await self._let_in(stream)
+            if upgraded is not None:
+                socket, conversation = upgraded
+                del upgraded
+                await self._attend(conversation, socket.close)
         except* Exception as group:
             error_id = new_error_id()
             log.error("door.connection_failed", exc_info=group, extra={"error_id": error_id})
         finally:
             self._open -= 1
-            stream.socket.close()
+            close_now(stream)
 
-    async def _let_in(self, stream: trio.SocketStream) -> None:
-        if self._open > self._limits.connections:
-            log.warning("door.full", extra={"connections": self._limits.connections})
-            await _answer(stream, answer(503, error_body("busy")), self._limits)
-            return
-        head = await read_head(stream, self._limits.head_bytes, self._limits.head_s)
-        status = _refusal(head)
-        if isinstance(head, Unreadable) or status is not None:
-            if status is not None:
-                await _answer(stream, answer(status, _REFUSED[status]), self._limits)
-        elif head.upgrade:
-            await self._upgrade(stream, head)
-        else:
-            await self._http.serve(stream, head.raw + head.rest)
-
-    async def _upgrade(self, stream: trio.SocketStream, head: Head) -> None:
-        protocol = ServerProtocol(max_size=self._limits.socket.bound_bytes, logger=PROTOCOL_LOG)
-        protocol.receive_data(head.raw)
-        request = next(iter(protocol.events_received()), None)
-        response = protocol.accept(request) if isinstance(request, Request) else None
-        if not isinstance(request, Request) or response is None or response.status_code != 101:
-            await self._no_handshake(stream, response)
-            return
-        upgrade = Upgrade(stream, protocol, request, response, head.rest, self._limits)
+    async def _attend(self, run: Conversation, part: Callable[[int, str], Awaitable[None]]) -> None:
+        """Run what serves a socket, and part from the client with the code that fits its end."""
         code, reason = 1011, "internal error"
         try:
-            await self._on_upgrade(upgrade)
+            await run()
             code, reason = 1000, ""
         except SocketClosed:
             code, reason = 1000, ""
@@ -193,42 +206,99 @@ class _Door:
             if trio.current_effective_deadline() == -math.inf:  # being cancelled, in whatever shape it came here
                 code, reason = 1001, "server going away"
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.grace_s):
-                await self._part(upgrade, code, reason)
+                await part(code, reason)
+
+    async def _let_in(self, stream: Stream) -> tuple[Socket, Conversation] | None:
+        """Serve a connection to its end; or return the socket it has become, and what is to be done with that."""
+        if isinstance(stream, TlsStream) and not await self._shake_hands(stream):
+            return None
+        if self._open > self._limits.connections:
+            log.warning("door.full", extra={"connections": self._limits.connections})
+            await _answer(stream, answer(503, error_body("busy")), self._limits)
+            return None
+        head = await read_head(stream, self._limits.head_bytes, self._limits.head_s)
+        status = _refusal(head)
+        if isinstance(head, Unreadable) or status is not None:
+            if status is not None:
+                await _answer(stream, answer(status, _REFUSED[status]), self._limits)
+        elif head.upgrade:
+            return await self._upgrade(stream, head)
+        else:
+            await self._http.serve(stream, head.raw + head.rest)
+        return None
+
+    async def _shake_hands(self, stream: TlsStream) -> bool:
+        """Whether TLS is spoken from here on; a client that sends HTTP in the clear is told what this port speaks."""
+        with trio.move_on_after(self._limits.handshake_s):
+            try:
+                await stream.handshake()
+            except PlainRequest:
+                body = error_body("invalid_command", "This port speaks TLS: use https:// or wss://.")
+                await _answer(trio.SocketStream(stream.socket), answer(400, body), self._limits)
+            except trio.BrokenResourceError:
+                pass
+            else:
+                return True
+        return False
+
+    async def _upgrade(self, stream: Stream, head: Head) -> tuple[Socket, Conversation] | None:
+        protocol = ServerProtocol(extensions=self._extensions, logger=PROTOCOL_LOG)
+        protocol.receive_data(head.raw)
+        request = next(iter(protocol.events_received()), None)
+        # RFC 9112 section 3.2: a request without a Host, or with several, is not served. The protocol does not look.
+        named = isinstance(request, Request) and len(request.headers.get_all("Host")) == 1
+        response = protocol.accept(request) if isinstance(request, Request) and named else None
+        if not isinstance(request, Request) or response is None or response.status_code != 101:
+            await self._no_handshake(stream, response)
+            return None
+        upgrade = Upgrade(stream, protocol, request, response, head.rest, self._limits)
+        await self._attend(partial(self._on_upgrade, upgrade), partial(self._part, upgrade))
+        if upgrade.socket is None or upgrade.conversation is None:
+            return None
+        return upgrade.socket, upgrade.conversation
 
     async def _part(self, upgrade: Upgrade, code: int, reason: str) -> None:
+        if upgrade.conversation is not None and code == 1000:
+            return
         if upgrade.socket is not None:
             await upgrade.socket.close(code, reason)
         elif not upgrade.answered:
             error = ("busy", 503) if code == 1001 else ("internal", 500)
             await upgrade.refuse(error[1], error_body(error[0]))
 
-    async def _no_handshake(self, stream: trio.SocketStream, response: Response | None) -> None:
+    async def _no_handshake(self, stream: Stream, response: Response | None) -> None:
         status = HTTPStatus.BAD_REQUEST if response is None else HTTPStatus(response.status_code)
-        kept = (
-            {}
-            if response is None
-            else {name: response.headers[name] for name in ("Allow", "Upgrade") if name in response.headers}
-        )
+        kept = {"Sec-WebSocket-Version": "13"}  # RFC 6455 section 4.4
+        if response is not None:
+            kept |= {name: response.headers[name] for name in ("Allow", "Upgrade") if name in response.headers}
         body = error_body("invalid_command", "That is not a valid WebSocket handshake.")
         await _answer(stream, answer(status, body, kept), self._limits)
+
+
+def _peer(stream: Stream) -> str:
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:  # gone already: whatever is done next finds that out
+        return ""
 
 
 def _refusal(head: Head | Unreadable) -> int | None:
     """The status with which a connection is refused for its first head; None: it is not, or nobody waits for it."""
     if isinstance(head, Unreadable):
         return head.status
-    return 505 if head.http2 else 400 if head.ambiguous else None
+    return 505 if head.http2 else 400 if head.ambiguous else 501 if head.unheard_of else None
 
 
 _REFUSED: Final[Mapping[int, Mapping[str, Any]]] = {
     400: error_body("invalid_command", "The request has both a Content-Length and a Transfer-Encoding."),
     408: error_body("invalid_command", "The request was not complete in time."),
     431: error_body("message_too_large", "The head of the request is larger than this server accepts."),
+    501: error_body("invalid_command", "This server does not know that method."),
     505: error_body("invalid_command", "This server speaks HTTP/1.1."),
 }
 
 
-async def _answer(stream: trio.SocketStream, response: bytes, limits: DoorLimits) -> None:
+async def _answer(stream: Stream, response: bytes, limits: DoorLimits) -> None:
     """Send a last response and wait a little for the client to hang up, lest a reset overtakes the response."""
     with trio.move_on_after(limits.socket.close_s), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         await stream.send_all(response)

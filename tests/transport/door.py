@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -32,12 +33,16 @@ async def echo(upgrade: Upgrade) -> None:
 
 @asynccontextmanager
 async def open_door(
-    on_upgrade: OnUpgrade = echo, *, app: Callable[..., Awaitable[None]] = hello_app, **limits: Any
+    on_upgrade: OnUpgrade = echo,
+    *,
+    app: Callable[..., Awaitable[None]] = hello_app,
+    tls: ssl.SSLContext | None = None,
+    **limits: Any,
 ) -> AsyncIterator[int]:
     """Serve a door; gives its port. The door is cancelled at the end."""
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        serve = partial(serve_door, asgi_app=app, on_upgrade=on_upgrade, limits=DoorLimits(**limits))
+        serve = partial(serve_door, asgi_app=app, on_upgrade=on_upgrade, limits=DoorLimits(**limits), tls=tls)
         await nursery.start(serve, listeners)
         yield listeners[0].socket.getsockname()[1]
         nursery.cancel_scope.cancel()

@@ -2,20 +2,23 @@
 
 from collections.abc import Mapping
 
-from attrs import evolve
-
 from transport.events import (
     AgentCompleted,
+    AgentError,
     AgentHandoff,
     AgentProgress,
     AgentStarted,
     AgentThinking,
     Alert,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
     Block,
     Drain,
     Envelope,
     Error,
     Event,
+    FeedbackGiven,
     FinalResponse,
     MessageAccepted,
     PartialResult,
@@ -69,6 +72,32 @@ ARC: Mapping[str, tuple[Event, str]] = {
         SanitizationSummary("outbound", {"secrets": 1}, [{"kind": "aws_key", "start": 3, "end": 23}], 80),
         "One finding removed",
     ),
+    "sanitization_summary of a tool": (
+        SanitizationSummary(
+            "tool",
+            {"injection": 1},
+            [{"kind": "injection.override", "start": 3, "end": 23, "action": "flag"}],
+            1,
+            {"injection.override": 1},
+            2,
+            "call-1",
+        ),
+        "One finding",
+    ),
+    "tool_completed with findings": (
+        ToolCompleted(
+            "guide-1",
+            "call-3",
+            "query_table",
+            {"rows": [["[redacted]"]]},
+            "One row",
+            ToolStatus.OK,
+            4.5,
+            WHEN,
+            [{"category": "secret", "kind": "secret.github", "action": "remove", "count": 1}],
+        ),
+        "One row",
+    ),
     "agent_completed": (
         AgentCompleted("guide-1", "There are 12 rows.", RunStatus.SUCCESS, Usage(9, 4, 2), WHEN),
         "Guide is done",
@@ -93,6 +122,19 @@ ARC: Mapping[str, tuple[Event, str]] = {
     "error": (
         Error("agent_timeout", "The agent took longer than it is allowed to.", True, "e-1", retry_after=2.5),
         "The agent took longer than it is allowed to.",
+    ),
+    "approval_required": (
+        ApprovalRequired("guide-1", "call-3", "send_mail", {"to": "anna@example.org"}, WHEN + 300),
+        "send_mail needs your consent",
+    ),
+    "approval_decided": (ApprovalDecided("call-3", ApprovalDecision.DENY, "Not to her."), "Denied"),
+    "agent_error": (
+        AgentError("guide-1", "model_unavailable", "The language model cannot be reached.", True, "e-3"),
+        "The language model cannot be reached.",
+    ),
+    "message_accepted on a branch": (
+        MessageAccepted("message-2", "run-2", "And how many columns?", parent_id="answer-run-0", branch_of="message-1"),
+        "Message accepted",
     ),
 }
 
@@ -127,6 +169,8 @@ APART: Mapping[str, tuple[Event, str]] = {
 
 OF_THREAD: Mapping[str, tuple[Event, str]] = {
     "typing": (Typing(), ""),
+    "feedback": (FeedbackGiven("answer-run-1", "up"), ""),
+    "feedback taken back": (FeedbackGiven("answer-run-1", None), ""),
     "resync": (Resync(40), "Read the history"),
 }
 
@@ -139,11 +183,11 @@ def _samples() -> Mapping[str, Envelope]:
         Ping(), WHEN, None, "thread-1", "run-1", "message-1", "guide_session-1", "liaison", "insights", message=""
     )
     for name, (event, line) in PASSING.items():
-        envelopes[name] = evolve(run, event=event, message=line)
+        envelopes[name] = run.but(event=event, message=line)
     for seq, (name, (event, line)) in enumerate(ARC.items(), start=1):
-        envelopes[name] = evolve(run, event=event, message=line, seq=seq)
+        envelopes[name] = run.but(event=event, message=line, seq=seq)
     executing = envelopes["tool_executing"]
-    envelopes["tool_executing"] = evolve(executing, agent_type="guide", pillar=None)
+    envelopes["tool_executing"] = executing.but(agent_type="guide", pillar=None)
     return dict(sorted(envelopes.items()))
 
 

@@ -1,4 +1,6 @@
 import json
+import time
+import tracemalloc
 
 import msgspec
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.transport.samples import SAMPLES, WHEN
-from transport import codec, forms
+from transport import forms, strict_json
 from transport.codec import encode, from_log, parse, to_log
 from transport.codes import ERRORS
 from transport.commands import Say
@@ -218,6 +220,42 @@ def test_frames_are_compact_json() -> None:
 
 def test_nesting_is_taken_up_to_the_bound() -> None:
     """Exactly as deep as the bound is taken, one level more is not."""
-    inside = codec.MAX_DEPTH - 2
+    inside = strict_json.MAX_DEPTH - 2
     assert isinstance(outcome(in_context("[" * inside + "]" * inside)), Say)
     assert isinstance(outcome(in_context("[" * (inside + 1) + "]" * (inside + 1))), CommandRejected)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"[" + b"[]," * 600_000 + b"[]]",
+        b"[" + b'"a",' * 500_000 + b'"a"]',
+        b'{"a":[' + b"{}," * 600_000 + b"{}]}",
+        b'"' * 2_000_000,
+    ],
+    ids=["lists", "strings", "objects", "quotes"],
+)
+def test_too_many_values_are_refused_before_they_are_made(bomb) -> None:
+    """Nothing of the size of what they would become is ever held."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(CommandRejected) as refused:
+            parse(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert refused.value.code == "invalid_command"
+    assert peak < 3 * len(bomb) + 8_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'"' + b'\\"' * 100_000 + b"\\", b'\\"' * 100_000 + b"\\", b'"' + b"\\" * 200_001],
+    ids=["in a string", "outside", "backslashes"],
+)
+def test_text_without_an_end_takes_linear_time(text) -> None:
+    """What cannot be JSON is looked at once; a pattern that went back would take minutes here."""
+    started = time.process_time()
+    with pytest.raises(CommandRejected):
+        parse(text)
+    assert time.process_time() - started < 2.0

@@ -9,12 +9,17 @@ from transport import errors
 from transport.codes import CLOSES, ERRORS
 from transport.errors import (
     CommandRejected,
+    FetchFailed,
+    KeySetInvalid,
     OriginRefused,
+    RunFailed,
     SocketClosed,
     TransportError,
     Unauthenticated,
     UnknownEndpoint,
+    UnknownKey,
     UnreadableEvent,
+    UnusableCertificate,
 )
 
 PUBLISHED = [
@@ -91,7 +96,12 @@ RAISED = [
     (Unauthenticated("token_expired", "Renew it."), "Renew it.", PermissionError),
     (OriginRefused("https://evil.example"), "That page may not connect to this server.", PermissionError),
     (UnknownEndpoint("/nowhere"), "There is no socket at that path.", LookupError),
+    (RunFailed("agent_failed", "It broke.", "e-1", True, 2.5), "It broke.", RuntimeError),
     (UnreadableEvent("damaged"), "damaged", ValueError),
+    (UnusableCertificate("cert.pem has expired"), "cert.pem has expired", ValueError),
+    (UnknownKey("unauthenticated"), "A valid session token is needed.", PermissionError),
+    (KeySetInvalid("it holds no keys"), "it holds no keys", ValueError),
+    (FetchFailed("idp.example", "it answers 404"), "idp.example: it answers 404", OSError),
     (SocketClosed(1001, "bye"), "closed with 1001: bye", ConnectionError),
     (SocketClosed(1006), "closed with 1006", ConnectionError),
 ]

@@ -16,7 +16,8 @@ from websockets.frames import Opcode
 from actors import ActorRef, ActorSystem, ChildSpec, Restart
 from tests.transport.door import RawSocket, open_door, raw_socket
 from tests.transport.test_outbox import Counts
-from transport.auth import Identity, Tokens
+from transport.auth import Identity
+from transport.chunks import Room
 from transport.commands import Cancel, Command, Say
 from transport.connection import Close, Connection, ConnectionLimits, Ports
 from transport.dialects import Dialect
@@ -24,6 +25,7 @@ from transport.errors import CommandRejected
 from transport.events import AgentThinking, Drain, Envelope, Welcome
 from transport.heartbeat import Heartbeat
 from transport.outbox import Deliver, Follow, LogPage
+from transport.tokens import Tokens
 from transport.websocket import Upgrade
 
 ANN = Identity("ann", "s1")
@@ -38,7 +40,10 @@ class Server:
     commands: list[tuple[str, Command]] = field(factory=list)
     joined: list[str] = field(factory=list)
     connection_ids: list[str] = field(factory=list)
+    left: list[str] = field(factory=list)
     retry_after: float = 0.0
+    limited: tuple[type, ...] = (Say,)
+    chunk_room: Room = field(factory=Room)
     refusal: str | None = None
     fault: Exception | None = None
 
@@ -53,14 +58,19 @@ class Server:
         """What the connection is handed."""
         return Ports(
             join=self._join,
+            leave=self.left.append,
             dispatch=self._dispatch,
-            allow=lambda identity, command: self.retry_after,
-            verify=self.tokens.verify,
+            allow=lambda identity, command: self.retry_after if isinstance(command, self.limited) else 0.0,
+            verify=self._verify,
             read_log=self._read_log,
             want_snapshot=lambda identity, thread_id, outbox: None,
             observer=self.counts,
             clock=self.now,
+            chunk_room=self.chunk_room,
         )
+
+    async def _verify(self, token: str) -> Identity:
+        return self.tokens.verify(token)
 
     async def _join(self, identity: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
         if self.refusal is not None:
@@ -131,11 +141,9 @@ async def open_rig(
         async def serve(upgrade: Upgrade) -> None:
             socket = await upgrade.accept()
 
-            def new_connection() -> Connection:
-                return Connection(socket, server.ports(), dialect, identity=identity, **how)
-
-            refs.append(await system.spawn(ChildSpec("c", new_connection, restart=Restart.TEMPORARY)))
-            await refs[-1].wait_stopped()
+            connection = Connection(socket, server.ports(), dialect, identity=identity, **how)
+            refs.append(await system.spawn(ChildSpec("c", lambda: connection, restart=Restart.TEMPORARY)))
+            upgrade.then(connection.read)
 
         async with open_door(serve) as port, raw_socket(port) as client:
             await wait_all_tasks_blocked()
@@ -156,6 +164,7 @@ async def test_welcome_comes_first_and_a_message_goes_through() -> None:
         assert rig.server.counts.connections == [1]
 
 
+@pytest.mark.promise("wire.dialect-agent-response")
 async def test_the_agent_response_dialect_has_no_welcome() -> None:
     """Its clients expect answers only."""
     async with open_rig(dialect=Dialect.AGENT_RESPONSE) as rig:
@@ -193,6 +202,7 @@ async def test_faulty_frames_are_answered_and_the_connection_lives_on() -> None:
         assert (await rig.event())["data"] == {"nonce": "n"}
 
 
+@pytest.mark.promise("wire.error-no-insides", "owasp.logging")
 async def test_a_refusal_can_be_found_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """By the error_id that the client was told: once, with the code, and without a word of what the client sent."""
     caplog.set_level(logging.INFO, "transport.connection")
@@ -216,10 +226,10 @@ async def test_a_refusal_can_be_found_in_the_log(caplog: pytest.LogCaptureFixtur
 
 
 async def test_a_client_that_sends_only_faults_is_closed() -> None:
-    """A hundred refused frames in a row are enough: 1008."""
-    async with open_rig(limits=ConnectionLimits(faults=3)) as rig:
+    """More refused frames in a minute than it may send are 1008, whatever good ones come between."""
+    async with open_rig(limits=ConnectionLimits(faults_per_min=3)) as rig:
         await rig.send("{", "{", {"type": "ping"}, "{", "{", "{")
-        assert await rig.events(7) == ["welcome", "error", "error", "pong", "error", "error", "error"]
+        assert await rig.events(6) == ["welcome", "error", "error", "pong", "error", "error"]
         assert (await rig.closed())[0] == 1008
 
 
@@ -237,8 +247,9 @@ async def test_what_is_asked_for_can_be_refused() -> None:
         assert await rig.events(1) == ["pong"]
 
 
+@pytest.mark.promise("wire.refused-by-name")
 async def test_a_refusal_names_the_message_it_is_about() -> None:
-    """By the client's own names for it; the refusal of anything else, or of what cannot be read, names nothing."""
+    """By the client's own names for it, as far as they can be read; the refusal of anything else names nothing."""
     names = {"message_id": "m", "thread_id": "t", "conversation_id": "c"}
     async with open_rig() as rig:
         await rig.event()
@@ -248,14 +259,27 @@ async def test_a_refusal_names_the_message_it_is_about() -> None:
             assert {name: value for name, value in (await rig.event()).items() if name in names} == payload
         await rig.send({"type": "cancel", "payload": {"run_id": "r"}})
         assert names.keys().isdisjoint(await rig.event())
-        await rig.send({"type": "user_message", "payload": {"content": "", **names}})
+        for bad in (
+            {"content": "", **names},
+            {**names, "message_id": "m", "content": 7},
+            {"content": "x", "pillar": 1, **names},
+        ):
+            await rig.send({"type": "user_message", "payload": bad})
+            assert {name: value for name, value in (await rig.event()).items() if name in names} == names
+        await rig.send({"type": "user_message", "payload": {"content": "", "message_id": 7, "thread_id": " "}})
         assert names.keys().isdisjoint(await rig.event())
+        rig.server.fault = CommandRejected("not_found", "There is no message of that name.")
+        await rig.send({"type": "edit", "payload": {"message_id": "m", "content": "x", "new_message_id": "n"}})
+        assert (await rig.event())["message_id"] == "n"
+        await rig.send({"type": "regenerate", "payload": {"message_id": "m"}})
+        assert (await rig.event())["message_id"] == "m"
         rig.server.retry_after, rig.server.fault = 4.5, None
         await rig.send({"type": "user_message", "payload": {"content": "hi", **names}})
         limited = await rig.event()
         assert (limited["data"]["code"], limited["message_id"], limited["thread_id"]) == ("rate_limited", "m", "t")
 
 
+@pytest.mark.promise("wire.close-1011", "wire.error-internal", "wire.error-no-insides", "owasp.errors")
 async def test_a_fault_of_the_server_is_1011_with_an_error_id(caplog: pytest.LogCaptureFixture) -> None:
     """The client gets an id and no more; the log record with the same id has the traceback."""
     async with open_rig() as rig:
@@ -293,13 +317,18 @@ async def test_a_client_that_leaves_ends_the_connection() -> None:
         assert rig.server.counts.closed == [4001]
 
 
+@pytest.mark.promise("wire.drain")
 async def test_drain_is_told_before_the_end() -> None:
     """A drain event with a hint, then 1001."""
     async with open_rig() as rig:
         await rig.event()
         rig.connection.tell(Drain(reconnect_after_s=3.0))
         drain = await rig.event()
-        assert (drain["type"], drain["priority"], drain["data"]) == ("drain", "alert", {"reconnect_after_s": 3.0})
+        assert (drain["type"], drain["priority"], drain["data"]) == (
+            "drain",
+            "alert",
+            {"reconnect_after_s": 3.0, "closes_in_s": 0.0},
+        )
         assert (await rig.closed())[0] == 1001
 
 
@@ -315,6 +344,7 @@ async def test_stopping_the_actor_is_1001_and_close_is_what_it_says() -> None:
         assert await rig.closed() == (4403, "forbidden")
 
 
+@pytest.mark.promise("wire.close-4403")
 async def test_a_user_can_be_turned_away() -> None:
     """A refused join is an error and the close code that fits it."""
     for refusal, code in (("rate_limited", 4429), ("forbidden", 4403), ("storage_unavailable", 1013)):
@@ -325,6 +355,7 @@ async def test_a_user_can_be_turned_away() -> None:
             assert (await rig.closed())[0] == code
 
 
+@pytest.mark.promise("wire.token-message")
 async def test_the_first_message_can_bring_the_token() -> None:
     """Nothing is said before; then welcome, and the message itself is done."""
     async with open_rig(None) as rig:
@@ -335,6 +366,7 @@ async def test_the_first_message_can_bring_the_token() -> None:
         assert rig.server.commands[0][0] == "bob"
 
 
+@pytest.mark.promise("wire.token-bad-message", "wire.close-4400")
 @pytest.mark.parametrize(
     ("first", "error", "code"),
     [
@@ -362,7 +394,7 @@ async def test_a_first_message_that_does_not_come_is_4408(autojump_clock: trio.t
 
 async def test_a_provisional_identity_gives_way_to_a_token() -> None:
     """Anonymous until the first message says who it is; later tokens change nothing; a bad one is the end."""
-    async with open_rig(ANN, provisional=True) as rig:
+    async with open_rig(ANN, given_token="given") as rig:
         token = rig.server.tokens.issue("bob", "s2", ttl_s=600)
         other = rig.server.tokens.issue("eve", "s3", ttl_s=600)
         await rig.send({"type": "message", "content": "1", "session_token": token})
@@ -370,12 +402,13 @@ async def test_a_provisional_identity_gives_way_to_a_token() -> None:
         await rig.send({"type": "message", "content": "2", "session_token": other}, {"type": "ping"})
         assert sorted(await rig.events(2)) == ["agent_thinking", "pong"]
         assert (rig.server.joined, {user for user, _ in rig.server.commands}) == (["ann", "bob"], {"bob"})
-    async with open_rig(ANN, provisional=True) as rig:
+    async with open_rig(ANN, given_token="given") as rig:
         await rig.send({"type": "message", "content": "1", "session_token": "bad"})
         assert await rig.events(2) == ["welcome", "error"]
         assert (await rig.closed())[0] == 4401
 
 
+@pytest.mark.promise("wire.token-renewed", "wire.token-expired", "owasp.session-expiry")
 async def test_a_token_can_be_renewed_in_place(autojump_clock: trio.testing.MockClock) -> None:
     """It runs out: told, commands refused, renewed in time: all is well. Not renewed: 4401 after a minute."""
     server = Server()
@@ -402,6 +435,7 @@ async def test_a_token_can_be_renewed_in_place(autojump_clock: trio.testing.Mock
         assert trio.current_time() - started == pytest.approx(60, abs=1)
 
 
+@pytest.mark.promise("wire.hello-batch")
 async def test_hello_changes_how_events_come() -> None:
     """With `batch`, events that wait together come in one frame."""
     async with open_rig() as rig:
@@ -413,10 +447,19 @@ async def test_hello_changes_how_events_come() -> None:
             event = await rig.event()
             told += event if isinstance(event, list) else [event]
         assert [event["type"] for event in told] == ["pong", "pong"]
-        await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 1}}, {"type": "ping"})
+
+
+async def test_an_ack_is_for_what_was_sent() -> None:
+    """What was never sent cannot have been shown: the client is told, and the connection lives on."""
+    async with open_rig() as rig:
+        await rig.event()
+        await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 1}})
+        assert (await rig.event())["data"]["code"] == "invalid_command"
+        await rig.send({"type": "ping"})
         assert await rig.events(1) == ["pong"]
 
 
+@pytest.mark.promise("wire.limit-heartbeat")
 async def test_only_a_silent_client_times_out(autojump_clock: trio.testing.MockClock) -> None:
     """One that answers pings may idle for ever; one that does not is closed with 4408."""
     async with open_rig(limits=ConnectionLimits(heartbeat=Heartbeat(25.0, 60.0))) as rig:
@@ -435,6 +478,7 @@ async def test_only_a_silent_client_times_out(autojump_clock: trio.testing.MockC
         assert trio.current_time() - started - alive_s == pytest.approx(60, abs=2)
 
 
+@pytest.mark.promise("wire.bad-flood", "owasp.backpressure")
 async def test_a_flood_of_frames_does_not_hold_up_others() -> None:
     """A client that sends thousands of frames at once is served in turn with another one."""
     async with open_rig() as busy, open_rig() as calm:

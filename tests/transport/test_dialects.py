@@ -45,8 +45,8 @@ def test_the_canonical_event_is_the_published_example() -> None:
         b'{"type":"tool_executing","seq":7,"thread_id":"t","run_id":"r","message_id":"m",'
         b'"conversation_id":"guide_s","agent_type":"guide","pillar":null,"priority":"normal",'
         b'"timestamp":"2026-11-20T06:00:00.123Z","message":"Counting rows","data":{"agent_id":"guide-1",'
-        b'"call_id":"c-1","tool_name":"query_table","parameters":{"table":"orders"},"description":"Counts",'
-        b'"timestamp":1795154400.123}}'
+        b'"call_id":"c-1","description":"Counts","parameters":{"table":"orders"},"timestamp":1795154400.123,'
+        b'"tool_name":"query_table"}}'
     )
 
 

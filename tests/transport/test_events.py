@@ -17,16 +17,22 @@ DURABLE = [
     "agent_handoff",
     "tool_executing",
     "tool_completed",
+    "approval_required",
+    "approval_decided",
     "sanitization_summary",
     "agent_completed",
     "final_response",
     "error",
+    "agent_error",
 ]
-PASSING = ["agent_progress", "partial_result", "welcome", "typing", "alert", "drain", "ping", "pong", "resync"]
+PASSING = ["agent_progress", "partial_result", "welcome", "typing", "feedback", "alert"]
+PASSING += ["drain", "ping", "pong", "resync"]
 PRIORITIES = {
     "alert": Priority.ALERT,
     "drain": Priority.ALERT,
     "error": Priority.HIGH,
+    "agent_error": Priority.HIGH,
+    "approval_required": Priority.HIGH,
     "welcome": Priority.HIGH,
     "ping": Priority.HIGH,
     "pong": Priority.HIGH,
@@ -38,7 +44,7 @@ PRIORITIES = {
 
 def test_the_vocabulary_is_whole() -> None:
     """Every event class is registered under its type, and has a sample."""
-    assert set(EVENTS.values()) == set(Event.__subclasses__())
+    assert set(EVENTS.values()) == {kind for kind in Event.__subclasses__() if kind.__module__ == Event.__module__}
     assert all(kind.type == name for name, kind in EVENTS.items())
     assert {type(envelope.event) for envelope in SAMPLES.values()} == set(EVENTS.values())
 

@@ -4,7 +4,22 @@ import pytest
 
 from transport import forms
 from transport.codec import parse
-from transport.commands import Ack, Cancel, ClientPing, Hello, Refresh, Resume, Say, UserTyping
+from transport.commands import (
+    Ack,
+    Approve,
+    Cancel,
+    ClientPing,
+    Decision,
+    Edit,
+    Feedback,
+    Hello,
+    Rating,
+    Refresh,
+    Regenerate,
+    Resume,
+    Say,
+    UserTyping,
+)
 from transport.errors import CommandRejected
 
 FORMS = [
@@ -68,8 +83,21 @@ FORMS = [
     ),
     ({"type": "resume", "payload": {"threads": {"t": 3, "u": 0}}}, Resume({"t": 3, "u": 0})),
     ({"type": "cancel", "payload": {"run_id": "r"}}, Cancel("r")),
-    ({"type": "hello", "payload": {"batch": True, "html": True, "chunk": True, "gzip": False}}, Hello(True, True)),
+    (
+        {"type": "hello", "payload": {"batch": True, "html": True, "chunk": True, "gzip": False}},
+        Hello(True, True, html=True),
+    ),
     ({"type": "hello"}, Hello()),
+    ({"type": "approve", "payload": {"call_id": "c", "decision": "allow"}}, Approve("c", Decision.ALLOW)),
+    ({"type": "approve", "call_id": "c", "decision": "deny", "note": "no"}, Approve("c", Decision.DENY, "no")),
+    ({"type": "edit", "payload": {"message_id": "m", "content": "hi"}}, Edit("m", "hi")),
+    ({"type": "edit", "message_id": "m", "content": "hi", "new_message_id": "n"}, Edit("m", "hi", "n")),
+    ({"type": "regenerate", "payload": {"message_id": "m", "request_id": "r"}}, Regenerate("m", "r")),
+    (
+        {"type": "feedback", "payload": {"message_id": "m", "rating": "up", "note": "yes"}},
+        Feedback("m", Rating.UP, "yes"),
+    ),
+    ({"type": "feedback", "payload": {"message_id": "m", "rating": None}}, Feedback("m")),
     ({"type": "hello", "session_token": "s", "payload": {"batch": True}}, Hello(True, session_token="s")),
     ({"type": "ack", "payload": {"thread_id": "t", "seq": 4}}, Ack("t", 4)),
     ({"type": "refresh", "payload": {"session_token": "s"}}, Refresh("s")),
@@ -168,6 +196,14 @@ SENTENCES = [
     ({"type": "hello", "payload": {"batch": "yes"}}, "The field `payload.batch` must be true or false."),
     ({"type": "ack", "payload": {"thread_id": "t"}}, "The field `payload.seq` is missing."),
     ({"type": "refresh"}, "The field `session_token` is missing."),
+    ({"type": "approve", "call_id": "c"}, "The field `decision` is missing."),
+    ({"type": "approve", "call_id": "c", "decision": "maybe"}, "The field `decision` must be one of allow, deny."),
+    ({"type": "approve", "call_id": "c", "decision": True}, "The field `decision` must be text."),
+    ({"type": "feedback", "message_id": "m", "rating": "+1"}, "The field `rating` must be one of up, down."),
+    (
+        {"type": "feedback", "payload": {"message_id": "m", "note": "n" * 2001}},
+        "The field `payload.note` may have at most 2000 characters.",
+    ),
     ({"type": 5}, "The field `type` must be text."),
 ]
 
@@ -185,6 +221,13 @@ def test_the_pillar_sentence_is_exact() -> None:
     with pytest.raises(CommandRejected) as caught:
         parse('{"agent_type":"liaison","message":"hi"}')
     assert caught.value.message == "pillar is required for liaison agent"
+
+
+def test_an_edit_needs_words() -> None:
+    """An edited message is a message."""
+    with pytest.raises(CommandRejected) as caught:
+        parse('{"type":"edit","payload":{"message_id":"m","content":" "}}')
+    assert caught.value.code == "empty_message"
 
 
 def test_an_unknown_type_is_repeated_harmlessly() -> None:

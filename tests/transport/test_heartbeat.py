@@ -1,14 +1,26 @@
 """The heartbeat on a socket of its own."""
 
+from contextlib import suppress
+
 import pytest
 import trio
 
 from tests.transport.door import open_door, raw_socket
 from transport.errors import SocketClosed
-from transport.heartbeat import Heartbeat, keep_alive
+from transport.heartbeat import Heartbeat
+from transport.heartbeat import beat as beat_once
+from transport.socket import Socket
 from transport.websocket import Upgrade
 
 FAST = Heartbeat(interval_s=2.0, silence_s=5.0)
+
+
+async def keep_alive(socket: Socket, heartbeat: Heartbeat) -> None:
+    """Beat whenever it is due."""
+    beating = True
+    while beating:
+        await trio.sleep(heartbeat.next_s(socket))
+        beating = await beat_once(socket, heartbeat)
 
 
 async def beat(upgrade: Upgrade) -> None:
@@ -30,6 +42,29 @@ async def test_pings_come_at_their_interval(autojump_clock: trio.testing.MockClo
             assert (await client.frame()).opcode.name == "PING"
             assert trio.current_time() - started == pytest.approx(2.0 * count, abs=0.1)
             await client.flush()
+
+
+async def test_the_way_there_and_back_is_measured(autojump_clock: trio.testing.MockClock) -> None:
+    """The time from a ping to its pong; a pong that nobody asked for says nothing of it."""
+    sockets: list[Socket] = []
+
+    async def measure(upgrade: Upgrade) -> None:
+        sockets.append(await upgrade.accept())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_alive, sockets[0], FAST)
+            with suppress(SocketClosed):
+                while True:
+                    await sockets[0].receive()
+            nursery.cancel_scope.cancel()
+
+    async with open_door(measure) as port, raw_socket(port) as client:
+        await client.stream.send_all(b"\x8a\x80\x00\x00\x00\x00")
+        assert (await client.frame()).opcode.name == "PING"
+        assert sockets[0].rtt_s is None
+        await trio.sleep(0.5)
+        await client.flush()
+        assert (await client.frame()).opcode.name == "PING"
+        assert sockets[0].rtt_s == pytest.approx(0.5, abs=0.01)
 
 
 async def test_a_silent_client_is_closed_on_time(autojump_clock: trio.testing.MockClock) -> None:

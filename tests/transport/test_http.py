@@ -52,6 +52,7 @@ async def test_requests_of_one_connection_follow_each_other() -> None:
     ]
 
 
+@pytest.mark.promise("wire.late-upgrade", "owasp.proxies")
 async def test_a_late_upgrade_is_sent_to_a_connection_of_its_own() -> None:
     """A connection that carried HTTP does not become hypercorn's WebSocket: 421, in JSON, and it is closed."""
     first = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -322,6 +323,19 @@ async def test_a_body_with_two_ends_is_refused(name: bytes) -> None:
         later = await exchange(port, GET + b"\r\n" + request + GET + b"\r\n")
         assert later.startswith(b"HTTP/1.1 200")
         assert b"}HTTP/1.1 400" in later
+        assert later.count(b"HTTP/1.1 ") == 2
+
+
+@pytest.mark.parametrize("method", [b"BREW", b"get", b"CONNECT", b"TRACE"])
+async def test_a_method_that_nothing_implements_is_refused(method: bytes) -> None:
+    """501, in JSON for the first request of a connection, and for a later one; methods are case-sensitive."""
+    request = GET.replace(b"GET", method) + b"\r\n"
+    async with open_door(app=mirror) as port:
+        status, body = status_and_body(await exchange(port, request))
+        assert (status, body["error"]["code"]) == (501, "invalid_command")
+        later = await exchange(port, GET + b"\r\n" + request + GET + b"\r\n")
+        assert later.startswith(b"HTTP/1.1 200")
+        assert b"}HTTP/1.1 501" in later
         assert later.count(b"HTTP/1.1 ") == 2
 
 

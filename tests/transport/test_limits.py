@@ -1,9 +1,27 @@
+from typing import get_args
+
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.limits import Counter, Limits, RateLimit, TokenBucket
+from transport.commands import (
+    Ack,
+    Approve,
+    Cancel,
+    ClientPing,
+    Command,
+    Decision,
+    Edit,
+    Feedback,
+    Hello,
+    Refresh,
+    Regenerate,
+    Resume,
+    Say,
+    UserTyping,
+)
+from transport.limits import SIGNALS, UNTOLD, CommandLimits, Counter, Limits, RateLimit, RequestLimits, TokenBucket
 
 
 def test_the_defaults_are_those_of_the_protocol() -> None:
@@ -11,12 +29,23 @@ def test_the_defaults_are_those_of_the_protocol() -> None:
     assert attrs.asdict(Limits()) == {
         "frame_bytes": 256 * 1024,
         "transport_bytes": 1024 * 1024,
+        "chunks_bytes": 8 * 1024 * 1024,
+        "chunk_s": 30.0,
         "messages_per_minute": 120,
+        "operations_per_minute": 120,
+        "signals_per_minute": 1200,
+        "requests_per_minute": 6000,
+        "sessions_per_minute": 600,
         "connections_per_user": 3,
+        "connections_per_peer": 5000,
+        "connections_total": 10_000,
         "runs_per_user": 10,
         "runs_total": 1000,
+        "runs_waiting": 1000,
         "run_s": 30.0,
+        "approval_s": 300.0,
         "heartbeat_s": 25.0,
+        "renewal_s": 60.0,
         "history_messages": 100,
     }
 
@@ -130,3 +159,48 @@ def test_leaving_too_often_is_a_fault() -> None:
     with pytest.raises(ValueError, match="left more often"):
         counter.leave("anna")
     assert counter.held("anna") == 0
+
+
+KINDS = [Resume({}), Cancel("r"), Approve("c", Decision.ALLOW), Feedback("m"), Hello(), Refresh("t")]
+
+
+def take_all(limits: CommandLimits, command: object, user: str = "ada") -> int:
+    """How often this may be done at once."""
+    return next(count for count in range(1000) if limits.take(user, command, 0.0) > 0)
+
+
+def test_every_kind_of_command_has_its_own_bucket() -> None:
+    """A flood of one costs the others nothing, nor another user's."""
+    limits = CommandLimits(Limits(messages_per_minute=2, operations_per_minute=3, signals_per_minute=4))
+    assert [take_all(limits, command) for command in KINDS] == [3] * len(KINDS)
+    assert [take_all(limits, command) for command in (Ack("t", 1), UserTyping("t"), ClientPing())] == [4] * 3
+    assert take_all(limits, Say("x")) == 2
+    assert take_all(limits, KINDS[0], "bob") == 3
+
+
+def test_whatever_begins_a_run_is_a_message() -> None:
+    """One bucket for the three."""
+    limits = CommandLimits(Limits(messages_per_minute=3))
+    for command in (Say("x"), Edit("m", "x"), Regenerate("m")):
+        assert limits.take("ada", command, 0.0) == 0
+    assert all(limits.take("ada", command, 0.0) == 20.0 for command in (Say("x"), Edit("m", "x"), Regenerate("m")))
+
+
+def test_every_command_has_a_limit() -> None:
+    """A command that is added without a thought gets the one of operations; what need not be told is a signal."""
+    limits = CommandLimits(Limits(messages_per_minute=1, operations_per_minute=1, signals_per_minute=1))
+    for kind in get_args(Command):
+        command = object.__new__(kind)
+        assert limits.take("ada", command, 0.0) == 0 or kind in (Say, Edit, Regenerate)
+        assert limits.take("ada", command, 0.0) > 0
+    assert UNTOLD <= SIGNALS
+
+
+def test_requests_are_counted_for_a_user_or_an_address() -> None:
+    """A user of the name of an address is somebody else."""
+    limits = RequestLimits(1)
+    assert limits.take(None, "203.0.113.9", 0.0) == 0
+    assert limits.take(None, "203.0.113.9", 0.0) == 60.0
+    assert limits.take("203.0.113.9", "203.0.113.9", 0.0) == 0
+    assert limits.take("ada", "203.0.113.9", 0.0) == 0
+    assert limits.take("ada", "203.0.113.10", 0.0) == 60.0

@@ -82,9 +82,21 @@ class Counts:
     received: list[str] = field(factory=list)
     connections: list[int] = field(factory=list)
     closed: list[int] = field(factory=list)
+    ignored: list[str] = field(factory=list)
+    rendered: list[int] = field(factory=list)
+    rtts: list[float] = field(factory=list)
 
-    def on_sent(self, event_types: Sequence[str], lags_s: Sequence[float]) -> None:
-        self.sent += zip(event_types, lags_s, strict=True)
+    def on_ignored(self, command_type: str) -> None:
+        self.ignored.append(command_type)
+
+    def on_rendered(self, behind: int) -> None:
+        self.rendered.append(behind)
+
+    def on_ponged(self, rtt_s: float) -> None:
+        self.rtts.append(rtt_s)
+
+    def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
+        self.sent += zip(event_types, [now - time for time in times], strict=True)
 
     def on_dropped(self, event_type: str) -> None:
         self.dropped.append(event_type)
@@ -193,6 +205,7 @@ async def test_a_burst_is_one_write() -> None:
         assert data.count(b'"agent_thinking"') == 8
 
 
+@pytest.mark.promise("wire.resume-no-gap")
 async def test_resuming_replays_the_log_and_goes_on_live() -> None:
     """Pages of the log, then live events: no gap and no repeat at the join. Then the running text is asked for."""
     async with open_rig(page_events=3) as rig:
@@ -213,6 +226,7 @@ async def test_resuming_replays_the_log_and_goes_on_live() -> None:
         assert (await rig.frames(1))[0]["data"] == {"text": "So far", "offset": 0}
 
 
+@pytest.mark.promise("wire.outbox-bounded")
 async def test_a_lost_event_is_read_from_the_log() -> None:
     """A hole in the live events is filled from the log, and duplicates are dropped."""
     async with open_rig() as rig:
@@ -224,6 +238,7 @@ async def test_a_lost_event_is_read_from_the_log() -> None:
         assert await rig.seqs(1) == [6]
 
 
+@pytest.mark.promise("wire.resume-trimmed")
 async def test_a_trimmed_log_is_a_resync() -> None:
     """Where the log does not reach back far enough the client is told to read the history, and goes on from there."""
     async with open_rig() as rig:
@@ -236,6 +251,7 @@ async def test_a_trimmed_log_is_a_resync() -> None:
         assert await rig.seqs(1) == [9]
 
 
+@pytest.mark.promise("wire.close-1013")
 async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(caplog: pytest.LogCaptureFixture) -> None:
     """The client may come back and resume; what was wrong is in our log."""
     async with open_rig() as rig:
@@ -248,6 +264,7 @@ async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(caplog: p
     ]
 
 
+@pytest.mark.promise("wire.order", "wire.outbox-bounded")
 async def test_a_slow_reader_costs_a_bounded_queue_and_loses_nothing() -> None:
     """Events beyond the bound are not kept: they are read from the log when the client reads again."""
     async with open_rig(queue_events=20, queue_bytes=40_000, write_bytes=8_000) as rig:
@@ -265,6 +282,7 @@ async def test_a_slow_reader_costs_a_bounded_queue_and_loses_nothing() -> None:
         assert await rig.seqs(1) == [401]
 
 
+@pytest.mark.promise("wire.merge")
 async def test_text_is_merged_while_the_socket_is_busy() -> None:
     """Neighbouring pieces leave as one; an overlap is trimmed; a hole asks for a snapshot."""
     async with open_rig() as rig:
@@ -296,6 +314,7 @@ async def test_text_waits_until_its_thread_has_caught_up() -> None:
         assert rig.snapshots == ["t"]
 
 
+@pytest.mark.promise("wire.priority", "wire.alert")
 async def test_lanes() -> None:
     """Alerts overtake everything, answers to the client come next, progress last; a thread's story keeps its order."""
     async with open_rig() as rig:
@@ -312,6 +331,7 @@ async def test_lanes() -> None:
         assert kinds == ["alert", "pong", "agent_thinking", "error", "agent_progress"]
 
 
+@pytest.mark.promise("wire.merge")
 async def test_events_without_seq_are_dropped_when_there_is_no_room() -> None:
     """A flood of progress is bounded and counted."""
     async with open_rig(queue_events=5) as rig:
@@ -345,6 +365,7 @@ async def test_following_again_starts_where_the_client_says() -> None:
         assert await rig.seqs(2) == [5, 8]
 
 
+@pytest.mark.promise("wire.resume-no-gap")
 async def test_a_resume_gets_exactly_what_follows_it_whenever_it_comes(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -480,6 +501,7 @@ async def test_finish_sends_what_is_queued_and_nothing_later() -> None:
             await rig.outbox.wait_stopped()
 
 
+@pytest.mark.promise("wire.blocked")
 async def test_a_client_that_never_reads_is_closed_with_1013(autojump_clock: trio.testing.MockClock) -> None:
     """Its outbox ends after the write limit, and has never held more than its queue."""
     async with open_rig() as rig:
@@ -496,27 +518,23 @@ async def test_a_client_that_never_reads_is_closed_with_1013(autojump_clock: tri
 
 
 def test_an_event_is_encoded_once_for_all() -> None:
-    """The encoder's memory gives the same bytes again, apart for each dialect and rendering, within its bounds."""
+    """However many outboxes get the same message: once for each dialect and rendering. One that is not shared is not
+    remembered."""
     rendered: list[str] = []
 
     def html(words: str) -> str:
         rendered.append(words)
         return words
 
-    encoder = Encoder(html, max_entries=3)
-    event = answer(1)
-    frames = [encoder.encode(event, Dialect.CANONICAL, html=True) for _ in range(3)]
+    encoder = Encoder(html)
+    plain, rich = (encoder.shape(Dialect.CANONICAL, html=html) for html in (False, True))
+    message = Deliver(thought(1), answer(2), shared=True)
+    frames = [message.frames(rich)[1] for _ in range(3)]
     assert frames[0] is frames[1] is frames[2]
     assert rendered == ["done"]
-    assert encoder.encode(event, Dialect.CANONICAL) != frames[0]
-    for seq in range(2, 5):
-        encoder.encode(thought(seq), Dialect.CANONICAL, html=True)
-    assert encoder.encode(event, Dialect.CANONICAL, html=True) == frames[0]
-    assert rendered == ["done", "done"]
-
-
-def test_the_encoders_memory_is_bounded_in_bytes() -> None:
-    """What does not fit is encoded again, not kept."""
-    encoder = Encoder(max_bytes=100)
-    event = thought(1, text="x" * 200)
-    assert encoder.encode(event, Dialect.FLAT) is not encoder.encode(event, Dialect.FLAT)
+    assert message.frames(plain)[1] != frames[0]
+    assert json.loads(message.frames(plain)[0] or b"")["type"] == "agent_thinking"
+    assert encoder.shape(Dialect.AGENT_RESPONSE)(thought(1)) is None
+    alone = Deliver(answer(2))
+    assert alone.frames(rich) == alone.frames(rich) == [frames[0]]
+    assert rendered == ["done", "done", "done"]

@@ -6,7 +6,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from tests.transport.samples import WHEN
 from transport.errors import CommandRejected
 from transport.events import AgentThinking, Block, Envelope, PartialResult
-from transport.session import ASK_AGAIN, SNAPSHOT_NEEDED, Piece, Session, Verdict, merged
+from transport.session import ASK_AGAIN, MAX_ENDED, SNAPSHOT_NEEDED, Piece, Session, Verdict, merged
 
 THREADS = st.sampled_from(["a", "b"])
 
@@ -125,16 +125,15 @@ class TextMachine(RuleBasedStateMachine):
         assert self.take(0, self.text) is not SNAPSHOT_NEEDED
         assert self.given == self.text
 
-    @rule(data=st.data())
-    def drop(self, data: st.DataObject) -> None:
-        """The end of what was handed over is dropped before it reaches the socket."""
-        offset = data.draw(st.integers(0, len(self.given)))
-        self.given = self.given[:offset]
-        self.session.rewind_text("m", offset)
+    @rule()
+    def drop(self) -> None:
+        """The client says that it has nothing of the thread."""
+        self.given = ""
+        self.session.end_texts("t")
 
     def take(self, offset: int, text: str) -> object:
         """Offer a piece, and append what is to be handed over."""
-        verdict = self.session.offer_text("m", offset, text)
+        verdict = self.session.offer_text("t", "m", offset, text)
         if isinstance(verdict, Piece):
             assert verdict.offset == len(self.given)
             self.given += verdict.text
@@ -269,62 +268,76 @@ def test_no_room_is_said() -> None:
 def test_text_in_turn_is_handed_over() -> None:
     """Pieces that continue each other go through as they are."""
     session = Session()
-    assert session.offer_text("m", 0, "ab") == Piece(0, "ab")
-    assert session.offer_text("m", 2, "cd") == Piece(2, "cd")
+    assert session.offer_text("t", "m", 0, "ab") == Piece(0, "ab")
+    assert session.offer_text("t", "m", 2, "cd") == Piece(2, "cd")
 
 
 def test_an_overlap_is_trimmed() -> None:
     """What was handed over already is cut off; a piece that brings nothing new is dropped."""
     session = Session()
-    session.offer_text("m", 0, "abc")
-    assert session.offer_text("m", 1, "bcde") == Piece(3, "de")
-    assert session.offer_text("m", 0, "abcde") is None
-    assert session.offer_text("m", 1, "b") is None
-    assert session.offer_text("m", 3, "") is None
+    session.offer_text("t", "m", 0, "abc")
+    assert session.offer_text("t", "m", 1, "bcde") == Piece(3, "de")
+    assert session.offer_text("t", "m", 0, "abcde") is None
+    assert session.offer_text("t", "m", 1, "b") is None
+    assert session.offer_text("t", "m", 3, "") is None
 
 
 def test_an_empty_piece_in_its_place_passes() -> None:
     """It may carry the last rendered block."""
     session = Session()
-    session.offer_text("m", 0, "abc")
-    assert session.offer_text("m", 3, "") == Piece(3, "")
+    session.offer_text("t", "m", 0, "abc")
+    assert session.offer_text("t", "m", 3, "") == Piece(3, "")
 
 
 def test_a_hole_asks_once_for_a_snapshot() -> None:
     """One question is enough, though many pieces follow; a lost question is asked again."""
     session = Session()
-    assert session.offer_text("m", 5, "x") is SNAPSHOT_NEEDED
-    assert [session.offer_text("m", 6 + n, "x") for n in range(ASK_AGAIN)] == [None] * ASK_AGAIN
-    assert session.offer_text("m", 90, "x") is SNAPSHOT_NEEDED
-    assert session.offer_text("m", 0, "a" * 91) == Piece(0, "a" * 91)
-    assert session.offer_text("m", 95, "x") is SNAPSHOT_NEEDED
+    assert session.offer_text("t", "m", 5, "x") is SNAPSHOT_NEEDED
+    assert [session.offer_text("t", "m", 6 + n, "x") for n in range(ASK_AGAIN)] == [None] * ASK_AGAIN
+    assert session.offer_text("t", "m", 90, "x") is SNAPSHOT_NEEDED
+    assert session.offer_text("t", "m", 0, "a" * 91) == Piece(0, "a" * 91)
+    assert session.offer_text("t", "m", 95, "x") is SNAPSHOT_NEEDED
 
 
 def test_messages_do_not_mix_their_text() -> None:
     """Each answer has its own position."""
     session = Session()
-    session.offer_text("m", 0, "abc")
-    assert session.offer_text("n", 0, "x") == Piece(0, "x")
-    assert session.offer_text("m", 3, "d") == Piece(3, "d")
+    session.offer_text("t", "m", 0, "abc")
+    assert session.offer_text("t", "n", 0, "x") == Piece(0, "x")
+    assert session.offer_text("t", "m", 3, "d") == Piece(3, "d")
 
 
-def test_a_finished_answer_is_forgotten() -> None:
-    """After its end an answer costs nothing, and one that begins anew begins at 0."""
+def test_a_finished_answer_has_no_more_text() -> None:
+    """What comes late, a snapshot too, is nobody's; only the last few are remembered."""
     session = Session()
-    session.offer_text("m", 0, "abc")
+    session.offer_text("t", "m", 0, "abc")
     session.end_text("m")
     session.end_text("m")
-    session.rewind_text("m", 0)
-    assert session.offer_text("m", 0, "xyz") == Piece(0, "xyz")
+    assert session.offer_text("t", "m", 0, "abc") is None
+    assert session.offer_text("t", "m", 3, "d") is None
+    for number in range(MAX_ENDED):
+        session.end_text(str(number))
+    assert session.offer_text("t", "m", 0, "xyz") == Piece(0, "xyz")
+
+
+def test_the_answers_of_a_thread_can_begin_anew() -> None:
+    """Those of that thread, and no others."""
+    session = Session()
+    for thread_id, run_id in (("t", "a"), ("t", "b"), ("u", "c")):
+        session.offer_text(thread_id, run_id, 0, "abc")
+    session.end_texts("t")
+    assert session.offer_text("t", "a", 0, "abc") == Piece(0, "abc")
+    assert session.offer_text("t", "b", 3, "d") is SNAPSHOT_NEEDED
+    assert session.offer_text("u", "c", 3, "d") == Piece(3, "d")
 
 
 def test_the_number_of_texts_is_bounded() -> None:
     """The answer heard of least recently is forgotten; if it goes on, it comes again from the start."""
     session = Session(max_texts=2)
     for message in ("a", "b", "c"):
-        session.offer_text(message, 0, "xy")
-    assert session.offer_text("c", 2, "z") == Piece(2, "z")
-    assert session.offer_text("a", 2, "z") is SNAPSHOT_NEEDED
+        session.offer_text("t", message, 0, "xy")
+    assert session.offer_text("t", "c", 2, "z") == Piece(2, "z")
+    assert session.offer_text("t", "a", 2, "z") is SNAPSHOT_NEEDED
 
 
 def piece(thread: str, message: str, offset: int, text: str, *blocks: Block) -> Envelope:

@@ -37,6 +37,7 @@ async def test_a_stock_client_gets_its_messages_back() -> None:
     assert answers == ["ünïcode".encode().decode(), "\x00bytes", "x" * 200_000]
 
 
+@pytest.mark.promise("wire.one-port")
 async def test_http_and_websockets_share_the_port() -> None:
     """A plain request on the same port goes to the application."""
     async with open_door() as port, raw_socket(port) as client:
@@ -116,6 +117,7 @@ async def test_the_heads_size_is_bounded() -> None:
             assert status_and_body(answer)[0] == 431
 
 
+@pytest.mark.promise("owasp.slow")
 async def test_a_slow_head_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
     """A client that dribbles its head gets 408 after ten seconds; one that says nothing is just closed."""
     async with open_door() as port:
@@ -246,6 +248,7 @@ async def _read_close(port: int, codes: list[int], task_status: trio.TaskStatus[
         await client.flush()
 
 
+@pytest.mark.promise("wire.limit-frame")
 async def test_a_message_over_the_limit_is_refused_and_the_socket_lives_on() -> None:
     """Between the limit and the bound: CommandRejected, whole or in fragments; then the next message comes."""
     rejected: list[str] = []
@@ -270,6 +273,7 @@ async def test_a_message_over_the_limit_is_refused_and_the_socket_lives_on() -> 
     assert rejected == ["message_too_large", "message_too_large"]
 
 
+@pytest.mark.promise("wire.limit-transport")
 async def test_a_message_over_the_bound_ends_the_socket_with_1009() -> None:
     """A stock client that sends five megabytes reads 1009."""
 
@@ -386,6 +390,7 @@ async def test_a_stock_asyncio_client_survives_its_own_large_message() -> None:
             assert await trio.to_thread.run_sync(lambda: asyncio.run(talk(port))) == 1009
 
 
+@pytest.mark.promise("owasp.compression")
 async def test_compression_is_declined() -> None:
     """permessage-deflate is not agreed to, whatever the client offers."""
 
@@ -423,7 +428,7 @@ async def test_after_the_close_frame_nothing_follows() -> None:
             nursery.start_soon(socket.close, 4001, "second")
             with pytest.raises(SocketClosed):
                 await socket.write([b"late"])
-            await socket.ping()
+            socket.ping()
         assert (socket.code, socket.reason, socket.open) == (4000, "first", False)
         done.set()
 
@@ -504,6 +509,7 @@ async def test_payloads_written_together_leave_together() -> None:
         assert data == b"".join(b"\x81\x03%03d" % number for number in range(100))
 
 
+@pytest.mark.promise("wire.bad-not-reading")
 async def test_a_client_that_does_not_read_is_closed_with_1013(autojump_clock: trio.testing.MockClock) -> None:
     """Its write ends after twenty seconds, others go on meanwhile, and when it reads at last it finds whole frames."""
     ended: list[int | None] = []
@@ -554,6 +560,7 @@ async def test_a_cancelled_write_never_leaves_half_a_frame() -> None:
         assert client.protocol.close_rcvd.code == 4002
 
 
+@pytest.mark.promise("wire.limit-connections-total", "owasp.connections")
 async def test_connections_are_counted() -> None:
     """Above the bound a new connection is answered with 503; when one leaves there is room again."""
     async with open_door(connections=1) as port:

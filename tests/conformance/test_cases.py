@@ -1,0 +1,80 @@
+"""Conformance to RFC 6455, case by case, by a client of its own over real sockets.
+
+The numbers are those of the Autobahn test suite (https://github.com/crossbario/autobahn-testsuite), which needs
+Python 2.7: `pip install autobahntestsuite` there, start `python -m transport.echo --port 9001 --deflate`, and point
+`wstest -m fuzzingclient` to it, to have the cases judged by their authors.
+"""
+
+import pytest
+import trio
+
+from tests.conformance.cases import Answer, Case, Pause, every
+from tests.conformance.peer import CLOSE, Peer, Received, close, peer
+from tests.transport.door import open_door
+from transport.echo import LIMITS, echo
+
+CASES = list(every())
+
+
+@pytest.mark.promise("wire.bad-frame-mask", "wire.bad-utf-split")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_case(case: Case) -> None:
+    """Every answer of the case, in order, then the close frame with one of its codes, then the end of the stream."""
+    with trio.fail_after(10):
+        async with open_door(echo, socket=LIMITS) as port, peer(port) as client:
+            before = await _play(client, case)
+            ending = await _to_the_end(client, case)
+    assert [(frame.opcode, frame.payload) for frame in before + ending[:-1]] == _expected(case)
+    assert ending[-1].opcode == CLOSE
+    assert ending[-1].code in case.codes
+    assert all(frame.fin and not frame.rsv for frame in before + ending)
+
+
+async def _play(client: Peer, case: Case) -> list[Received]:
+    """Send the script, and return what had to come in between."""
+    came: list[Received] = []
+    for step in case.script:
+        if isinstance(step, Pause):
+            came += [await client.frame() for _ in step.answers]
+            await _silence(client)
+        else:
+            await client.send(step, case.chop)
+    return came
+
+
+async def _silence(client: Peer) -> None:
+    """The server has nothing more to say, and has not left."""
+    await trio.testing.wait_all_tasks_blocked()
+    with trio.move_on_after(0.02) as patience:
+        pytest.fail(f"{await client.frame()} came too early")
+    assert patience.cancelled_caught
+
+
+async def _to_the_end(client: Peer, case: Case) -> list[Received]:
+    """The rest of the answers and the close frame, the client's own before it where the case is without a fault."""
+    frames: list[Received] = []
+    if case.codes == {1000} and not _closes(case):
+        awaited = len(_expected(case)) - sum(len(step.answers) for step in case.script if isinstance(step, Pause))
+        frames = [await client.frame() for _ in range(awaited)]
+        await client.send(close(1000))
+    frames += await client.frames_to_the_end()
+    await client.stream.send_eof()  # type: ignore[attr-defined]
+    assert await client.ended()
+    return frames
+
+
+def _closes(case: Case) -> bool:
+    """Whether the script has a close frame: none of the others' first bytes is one's."""
+    return case.name.startswith("7.")
+
+
+def _expected(case: Case) -> list[Answer]:
+    return [*(answer for step in case.script if isinstance(step, Pause) for answer in step.answers), *case.answers]
+
+
+def test_no_number_is_twice() -> None:
+    """As many cases as the suite has in these groups, each once."""
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names))
+    groups = [sum(name.startswith(f"{group}.") for name in names) for group in (1, 2, 3, 4, 5, 6, 7, 10)]
+    assert groups == [16, 11, 7, 10, 20, 145, 37, 1]

@@ -1,0 +1,114 @@
+"""Group 9 of the Autobahn cases: large messages, small fragments, small chops, many round trips.
+
+Against a process, as the steps of the server are long here on purpose: it takes messages of up to 64 MiB.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.conformance.echoing import echoing
+from tests.conformance.peer import BINARY, TEXT, Peer, close, fragments, frame, peer
+
+pytestmark = pytest.mark.blocking("the client builds and reads frames of many megabytes")
+
+KIB, MIB = 1024, 1024 * 1024
+KINDS = ((TEXT, b"*"), (BINARY, b"\xfe"))
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of an echo process."""
+    with echoing(tmp_path_factory.mktemp("echo") / "log") as port:
+        yield port
+
+
+async def roundtrip(client: Peer, data: bytes, chop: int = 0) -> tuple[int, bytes]:
+    """Send this, and read the frame that comes back: meanwhile, as neither side can hold 16 MiB for the other."""
+    answers: list[tuple[int, bytes]] = []
+
+    async def read() -> None:
+        answer = await client.frame()
+        answers.append((answer.opcode, answer.payload))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await client.send(data, chop)
+    return answers[0]
+
+
+SIZES = [
+    pytest.param(opcode, byte, size, id=f"9.{group}.{number}")
+    for group, (opcode, byte) in enumerate(KINDS, 1)
+    for number, size in enumerate((64 * KIB, 256 * KIB, MIB, 4 * MIB, 8 * MIB, 16 * MIB), 1)
+]
+
+
+@pytest.mark.parametrize(("opcode", "byte", "size"), SIZES)
+async def test_large_messages(port: int, opcode: int, byte: bytes, size: int) -> None:
+    """In one frame, and it comes back in one."""
+    with trio.fail_after(20):
+        async with peer(port) as client:
+            assert await roundtrip(client, frame(opcode, byte * size)) == (opcode, byte * size)
+
+
+FRAGMENTS = [
+    pytest.param(opcode, byte, size, id=f"9.{group}.{number}")
+    for group, (opcode, byte) in enumerate(KINDS, 3)
+    for number, size in enumerate((64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB), 1)
+]
+
+
+@pytest.mark.parametrize(("opcode", "byte", "size"), FRAGMENTS)
+async def test_large_messages_in_fragments(port: int, opcode: int, byte: bytes, size: int) -> None:
+    """4 MiB in fragments of a size; down to 65,536 fragments."""
+    with trio.fail_after(20):
+        async with peer(port) as client:
+            data = fragments(opcode, byte * (4 * MIB), size)
+            assert await roundtrip(client, data) == (opcode, byte * (4 * MIB))
+
+
+CHOPS = [
+    pytest.param(opcode, byte, size, id=f"9.{group}.{number}")
+    for group, (opcode, byte) in enumerate(KINDS, 5)
+    for number, size in enumerate((64, 128, 256, 512, KIB, 2 * KIB), 1)
+]
+
+
+@pytest.mark.parametrize(("opcode", "byte", "size"), CHOPS)
+async def test_large_messages_in_chops(port: int, opcode: int, byte: bytes, size: int) -> None:
+    """1 MiB in one frame that comes in pieces of a size."""
+    with trio.fail_after(20):
+        async with peer(port) as client:
+            assert await roundtrip(client, frame(opcode, byte * MIB), size) == (opcode, byte * MIB)
+
+
+TRIPS = [
+    pytest.param(opcode, byte, size, id=f"9.{group}.{number}")
+    for group, (opcode, byte) in enumerate(KINDS, 7)
+    for number, size in enumerate((0, 16, 64, 256, KIB, 4 * KIB), 1)
+]
+
+
+@pytest.mark.parametrize(("opcode", "byte", "size"), TRIPS)
+async def test_many_round_trips(port: int, opcode: int, byte: bytes, size: int) -> None:
+    """A thousand messages, each sent when the one before has come back."""
+    data = frame(opcode, byte * size)
+    with trio.fail_after(20):
+        async with peer(port) as client:
+            for _ in range(1000):
+                await client.send(data)
+                assert (await client.frame()).payload == byte * size
+            await client.send(close())
+            assert [one.code for one in await client.frames_to_the_end()] == [1000]
+
+
+async def test_the_process_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:
+    """One line with the address; binary stays binary; SIGTERM closes what is open with 1001 and the exit code is 0."""
+    with echoing(tmp_path / "log") as port:
+        async with peer(port) as client:
+            assert await roundtrip(client, frame(BINARY, b"\xff\x00")) == (BINARY, b"\xff\x00")
+            assert await roundtrip(client, frame(TEXT, "ü".encode())) == (TEXT, "ü".encode())
+    assert (tmp_path / "log").read_text() == f"echo is ready on ws://127.0.0.1:{port}\n"

@@ -1,0 +1,54 @@
+"""The fuzz target itself: it runs clean, and it finds what is broken."""
+
+import pytest
+
+from tests.conformance.peer import CLOSE, CONT, PING, TEXT, frame
+from tests.fuzz import frames
+from tests.fuzz.oracle import TOO_LARGE, Verdict, judge
+from transport.assembly import Assembly
+from transport.protocol import Protocol
+
+SEEDS = 400
+
+
+def test_it_runs_clean() -> None:
+    """Some hundred conversations; `python -m tests.fuzz.frames` has as many as one has time for."""
+    for seed in range(SEEDS):
+        frames.play(seed)
+
+
+def test_it_finds_a_message_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A protocol that goes on after a message, and so drops it for the next one, is caught."""
+    monkeypatch.setattr(Protocol, "recv_frame", _careless)
+    with pytest.raises(frames.Wrong):
+        test_it_runs_clean()
+
+
+def _careless(self: Protocol, frame_: object) -> None:
+    super(Protocol, self).recv_frame(frame_)  # type: ignore[arg-type]
+    self._message = self._assembly.add(frame_)  # type: ignore[arg-type]
+
+
+def test_it_finds_text_that_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a look at the beginning of a fragment, bad text is found too late."""
+    monkeypatch.setattr(Assembly, "probe", lambda *_: None)
+    with pytest.raises(frames.Wrong):
+        test_it_runs_clean()
+
+
+def test_the_command_says_how_it_went(capsys: pytest.CaptureFixture[str]) -> None:
+    """A count and 0."""
+    assert frames.main(["--seconds", "0", "--seed", "7", "--only"]) == 0
+    assert capsys.readouterr().out == "1 conversations, seeds 7 to 7, none went wrong\n"
+
+
+def test_the_oracle_by_hand() -> None:
+    """A few conversations that were judged by a person."""
+    text, ping = frame(TEXT, b"a"), frame(PING, b"p")
+    assert judge(text + ping, 10, 20) == Verdict(["a"], [b"p"])
+    assert judge(frame(TEXT, b"x" * 11) + text, 10, 20) == Verdict([TOO_LARGE, "a"])
+    assert judge(frame(TEXT, b"x" * 21), 10, 20) == Verdict(code=1009)
+    assert judge(frame(TEXT, b"a", fin=False) + text, 10, 20) == Verdict(code=1002)
+    assert judge(frame(TEXT, b"\xc3", fin=False) + frame(CONT, b"\xbc"), 10, 20) == Verdict(["ü"])
+    assert judge(frame(TEXT, b"\xc3", fin=False) + frame(CONT, b"a", fin=False), 10, 20) == Verdict(code=1007)
+    assert judge(frame(CLOSE) + text, 10, 20) == Verdict(code=1005)

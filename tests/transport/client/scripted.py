@@ -1,0 +1,100 @@
+"""A server whose connections follow a script, over real sockets, and a client for it."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from tests.transport.door import open_door
+from transport.client import Arc, Client, Received, Reconnect, open_client
+from transport.websocket import Socket, Upgrade
+
+QUICK = Reconnect(first_s=0.01, max_s=0.02, attempts=5, connect_s=2.0, ping_s=5.0)
+WAIT_S = 10.0
+
+Step = Callable[[Socket], Awaitable[None]]
+
+
+def event(kind: str, seq: int | None = None, thread_id: str | None = "t", **data: Any) -> bytes:
+    """A frame of the canonical dialect. What an event of the type needs besides is put in."""
+    frame: dict[str, Any] = {"type": kind, "data": _NEEDED.get(kind, {}) | data}
+    if seq is not None:
+        frame["seq"] = seq
+    if thread_id is not None:
+        frame["thread_id"] = thread_id
+    return json.dumps(frame).encode()
+
+
+def of_run(frame: bytes, run_id: str = "r", message_id: str = "mine") -> bytes:
+    """The same event, of a run."""
+    return json.dumps(json.loads(frame) | {"run_id": run_id, "message_id": message_id}).encode()
+
+
+_NEEDED: dict[str, dict[str, Any]] = {
+    "agent_thinking": {"agent_id": "a", "thought": "so", "timestamp": 0.0},
+    "message_accepted": {"message_id": "mine", "run_id": "r", "content": "hi"},
+    "final_response": {"message": "the answer", "status": "success", "usage": {}},
+    "error": {"code": "busy", "message": "No.", "retryable": False, "error_id": "e"},
+    "welcome": {
+        "connection_id": "c", "user": "u", "session": "s", "version": "1", "limits": {}, "heartbeat_s": 25.0,
+        "threads": {}, "capabilities": [],
+    },
+}  # fmt: skip
+
+
+@define
+class Script:
+    """Each connection follows its step; the last step is used again for all later ones."""
+
+    steps: list[Step]
+    upgrades: list[Upgrade] = field(factory=list)
+    came: list[float] = field(factory=list)
+
+    async def serve(self, upgrade: Upgrade) -> None:
+        """Serve one connection."""
+        step = self.steps[min(len(self.upgrades), len(self.steps) - 1)]
+        self.upgrades.append(upgrade)
+        self.came.append(trio.current_time())
+        await step(await upgrade.accept("understudy.v1"))
+
+
+@asynccontextmanager
+async def talking(*steps: Step, **options: Any) -> AsyncIterator[tuple[Client, Script]]:
+    """A client of a server with these steps."""
+    script = Script(list(steps))
+    given = {"reconnect": QUICK} | options
+    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", **given) as client:
+        yield client, script
+
+
+async def hear(socket: Socket) -> Any:
+    """The next command but `hello`."""
+    while True:
+        command = json.loads(await socket.receive())
+        if command["type"] != "hello":
+            return command
+
+
+async def stay(socket: Socket) -> None:
+    """Listen to the end."""
+    while True:
+        await socket.receive()
+
+
+async def next_events(events: Client | Arc, count: int) -> list[Received]:
+    """The next events."""
+    with trio.fail_after(WAIT_S):
+        return [await events.__anext__() for _ in range(count)]
+
+
+async def seqs(client: Client, count: int) -> list[int | None]:
+    """The numbers of the next events."""
+    return [each.seq for each in await next_events(client, count)]
+
+
+async def kinds(events: Client | Arc, count: int) -> list[str]:
+    """The types of the next events."""
+    return [each.type for each in await next_events(events, count)]

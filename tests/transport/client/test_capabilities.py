@@ -1,0 +1,123 @@
+"""Batches, chunks and gzip, both ways, as far as the server takes them."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+import trio
+
+from tests.transport.client.scripted import event, hear, kinds, next_events, stay, talking
+from transport.chunks import split
+from transport.client import RunFailed
+from transport.frames import Binary
+from transport.websocket import Socket
+
+LIMITS = {"frame_bytes": 20_000, "chunks_bytes": 200_000}
+LARGE = gzip.compress(event("final_response", 1, data={"values": [0.5] * 3_000_000}), 1)
+
+
+async def test_hello_is_the_first_thing_said() -> None:
+    """With everything that the client takes; each may be left out, and rendered answers be asked for."""
+    heard: list[Any] = []
+
+    async def listen(socket: Socket) -> None:
+        heard.append(json.loads(await socket.receive()))
+        await socket.write([event("pong", thread_id=None)])
+        await stay(socket)
+
+    async with talking(listen, threads={"t": 1}) as (client, _):
+        await kinds(client, 1)
+    async with talking(listen, batch=False, chunk=False, gzip=False, html=True) as (client, _):
+        await kinds(client, 1)
+    assert heard == [
+        {"type": "hello", "payload": {"batch": True, "chunk": True, "gzip": True, "html": False}},
+        {"type": "hello", "payload": {"batch": False, "chunk": False, "gzip": False, "html": True}},
+    ]
+
+
+async def test_batches_chunks_and_gzip_are_taken_apart() -> None:
+    """Parts of two large frames among each other and other events between; a batch in parts; compressed ones."""
+    large = event("agent_thinking", 2, thought="é🙂" * 50_000)
+    batch = b"[" + event("agent_thinking", 3, thought="x" * 100_000) + b"," + event("agent_thinking", 4) + b"]"
+    first, second = split(large, "1"), split(event("alert", thread_id=None, message="y" * 50_000), "2")
+
+    async def speak(socket: Socket) -> None:
+        await socket.write([b"[" + event("agent_thinking", 1) + b"," + event("pong", thread_id=None) + b"]"])
+        for one, two in zip(first, [*second, *[None] * len(first)], strict=False):
+            await socket.write([each for each in (one, two) if each is not None])
+            await socket.write([event("pong", thread_id=None)])
+        await socket.write([Binary(gzip.compress(part)) for part in split(batch, "3")])
+        await socket.write([Binary(gzip.compress(b"[" + event("agent_thinking", 5) + b"]"))])
+        await stay(socket)
+
+    async with talking(speak) as (client, _):
+        heard = await next_events(client, 7 + len(first))
+    assert [each.seq for each in heard if each.seq is not None] == [1, 2, 3, 4, 5]
+    said = {each.seq or each.type: each.raw["data"] for each in heard}
+    assert said[2]["thought"] == "é🙂" * 50_000
+    assert said["alert"]["message"] == "y" * 50_000
+    assert [each.type for each in heard].index("alert") < [each.seq for each in heard].index(2)
+
+
+async def test_a_large_message_is_sent_in_parts() -> None:
+    """Where the server takes them; what else is to be said goes between; the parts are those of one command."""
+    heard: list[Any] = []
+    content = 'a "quoted" \\ é🙂\n' * 5000
+
+    async def listen(socket: Socket) -> None:
+        await socket.write([event("welcome", thread_id=None, limits=LIMITS, capabilities=["chunk"])])
+        while not heard or heard[-1]["type"] != "cancel":
+            heard.append(await hear(socket))
+            if heard[-1].get("index") == 1:
+                await socket.write([event("pong", thread_id=None)])
+        await socket.write([event("pong", thread_id=None)])
+        await stay(socket)
+
+    async with talking(listen) as (client, _):
+        await client.say(content, message_id="mine")
+        assert await kinds(client, 2) == ["welcome", "pong"]
+        await client.cancel("r")
+        await kinds(client, 1)
+    parts = [each for each in heard if each["type"] == "chunk"]
+    assert [(each["id"], each["index"], each["count"]) for each in parts] == [
+        ("1", at, len(parts)) for at in range(len(parts))
+    ]
+    assert all(len(json.dumps(each).encode()) <= LIMITS["frame_bytes"] * 2 for each in parts)
+    said = json.loads("".join(each["data"] for each in parts))
+    assert said == {"type": "user_message", "payload": {"content": content, "message_id": "mine"}}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "size"), [(["batch"], 30_000), (["chunk"], 300_000)], ids=["no chunks", "too large for chunks"]
+)
+async def test_a_message_that_the_server_would_not_take_is_refused_here(capabilities: list[str], size: int) -> None:
+    """As the server would have refused it, but by name; nothing of it is sent, what comes after it is."""
+    heard: list[Any] = []
+
+    async def listen(socket: Socket) -> None:
+        await socket.write([event("welcome", thread_id=None, limits=LIMITS, capabilities=capabilities)])
+        heard.append(await hear(socket))
+        await socket.write([event("pong", thread_id=None)])
+        await stay(socket)
+
+    async with talking(listen) as (client, _):
+        with trio.fail_after(5), pytest.raises(RunFailed) as failed:
+            await client.answer("x" * size)
+        assert failed.value.code == "message_too_large"
+        await client.cancel("r")
+        assert await kinds(client, 3) == ["welcome", "error", "pong"]
+        assert client.unaccepted == []
+    assert [each["type"] for each in heard] == ["cancel"]
+
+
+async def test_a_large_event_does_not_hold_the_loop() -> None:
+    """It is read in a thread; the guard of this suite would fail the test."""
+
+    async def speak(socket: Socket) -> None:
+        await socket.write([Binary(LARGE)])
+        await stay(socket)
+
+    async with talking(speak) as (client, _):
+        (heard,) = await next_events(client, 1)
+    assert len(heard.raw["data"]["data"]["values"]) == 3_000_000

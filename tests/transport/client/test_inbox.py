@@ -1,0 +1,85 @@
+"""The queue to the caller."""
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from transport.client.inbox import Inbox
+from transport.client.received import read_event
+
+EVENTS = [read_event({"type": "ping", "seq": seq}) for seq in range(1, 9)]
+
+
+async def test_events_come_in_order_to_the_end() -> None:
+    """What was put before the close can still be got."""
+    inbox = Inbox()
+    for event in EVENTS:
+        await inbox.put(event, 10)
+    inbox.close()
+    await inbox.put(EVENTS[0], 10)
+    assert [await inbox.get() for _ in range(9)] == [*EVENTS, None]
+
+
+async def test_who_puts_waits_for_room() -> None:
+    """In number, and in bytes; one larger than all the room goes in alone."""
+    for inbox, size in ((Inbox(max_events=2), 1), (Inbox(max_bytes=100), 40), (Inbox(max_bytes=2), 1)):
+        async with trio.open_nursery() as nursery:
+            for event in EVENTS[:3]:
+                nursery.start_soon(inbox.put, event, size)
+            await wait_all_tasks_blocked()
+            assert len(inbox) == 2
+            await inbox.get()
+            await wait_all_tasks_blocked()
+            assert len(inbox) == 2
+    small = Inbox(max_bytes=2)
+    await small.put(EVENTS[0], 1000)
+    assert len(small) == 1
+    assert not small.fits(1)
+
+
+async def test_who_gets_waits_for_an_event() -> None:
+    """Each waiter gets one; a cancelled one takes none along; the close wakes the rest."""
+    inbox, got = Inbox(), []
+
+    async def get() -> None:
+        got.append(await inbox.get())
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(get)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await inbox.get()
+        await wait_all_tasks_blocked()
+        for event in EVENTS[:2]:
+            await inbox.put(event, 1)
+        await wait_all_tasks_blocked()
+        inbox.close()
+    assert got == [*EVENTS[:2], None]
+
+
+async def test_the_oldest_give_way_while_nobody_takes_them() -> None:
+    """Also for one who waits already; and no more from when somebody does."""
+    inbox = Inbox(max_events=2)
+    async with trio.open_nursery() as nursery:
+        for event in EVENTS[:2]:
+            await inbox.put(event, 1)
+        nursery.start_soon(inbox.put, EVENTS[2], 1)
+        await wait_all_tasks_blocked()
+        inbox.overwrite(True)
+        await wait_all_tasks_blocked()
+        assert len(inbox) == 2
+        inbox.overwrite(False)
+        nursery.start_soon(inbox.put, EVENTS[3], 1)
+        await wait_all_tasks_blocked()
+        assert [await inbox.get() for _ in range(3)] == EVENTS[1:4]
+
+
+async def test_getting_is_a_checkpoint() -> None:
+    """Also when there is something to get, and then nothing is lost."""
+    inbox = Inbox()
+    await inbox.put(EVENTS[0], 1)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await inbox.get()
+    assert scope.cancelled_caught
+    assert await inbox.get() == EVENTS[0]

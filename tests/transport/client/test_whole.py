@@ -1,0 +1,133 @@
+"""The client and the server, over real sockets that break."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import trio
+from attrs import evolve
+
+from tests.docs.served import served, socket_url
+from tests.end_to_end.script import Call, Say, scripted
+from tests.examples.cutting import cutting
+from transport.client import FileOutbox, Reconnect, RunFailed, Status, open_client
+from transport.errors import CommandRejected
+from understudy.app import Running, serve_house
+from understudy.config import Settings
+from understudy.sessions import open_tokens
+
+pytestmark = pytest.mark.slow
+
+QUICK = Reconnect(first_s=0.02, max_s=0.1)
+
+
+def port_of(running: Running) -> int:
+    """The server's port."""
+    return int(running.address.rpartition(":")[2])
+
+
+async def test_questions_are_answered(tmp_path: Path) -> None:
+    """Several at once, in threads of their own; the text has grown to the answer."""
+    got: dict[int, str] = {}
+    async with served(tmp_path) as running, open_client(socket_url(running)) as client:
+
+        async def ask(number: int) -> None:
+            got[number] = await client.answer(f"What is {number} * 10?", thread_id=f"t{number}")
+
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                for number in range(8):
+                    nursery.start_soon(ask, number)
+            arc = client.of(await client.say("What is 15% of 80?", thread_id="t"))
+            kinds = [event.type async for event in arc]
+        assert (kinds[0], kinds[-1]) == ("message_accepted", "final_response")
+        assert client.text(arc.message_id) == "15% of 80 = 12"
+        assert client.token
+    assert got == {number: f"{number} * 10 = {number * 10}" for number in range(8)}
+
+
+@pytest.mark.parametrize(
+    "after", [b"message_accepted", b"agent_thinking", b"tool_executing", b"partial_result", b"final_response"]
+)
+async def test_a_cut_connection_costs_nothing(tmp_path: Path, after: bytes) -> None:
+    """Wherever it breaks: each event once and in order, one message, its whole text."""
+    turns = Call([("echo", {"text": "x"})]), Say("one two three four")
+    async with (
+        served(tmp_path, [scripted(*turns)], words_per_s=200.0) as running,
+        cutting(port_of(running), after) as port,
+    ):
+        url = f"ws://127.0.0.1:{port}/ws"
+        async with open_client(url, reconnect=QUICK, gzip=False, batch=False) as client:
+            with trio.fail_after(20):
+                arc = client.of(await client.say("go", thread_id="t", agent_type="script"))
+                events = [event async for event in arc]
+            seqs = [event.seq for event in events if event.seq is not None]
+            assert seqs == list(range(1, len(seqs) + 1))
+            assert events[-1].type == "final_response"
+            assert client.text(arc.message_id).split() == ["one", "two", "three", "four"]
+            assert client.last_seq == {"t": seqs[-1]}
+
+
+async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
+    """What was said meanwhile is kept, in a file too, and answered by the next server."""
+    store, url = FileOutbox(tmp_path / "outbox.json"), ""
+    settings = Settings(port=0, data_dir=tmp_path / "data", secret="s" * 32, words_per_s=10_000.0, grace_s=1.0)
+    token = open_tokens(settings).issue("ada", "s", ttl_s=600)
+    async with trio.open_nursery() as nursery:
+        running: Running = await nursery.start(serve_house, settings)
+        url = socket_url(running)
+        async with open_client(url, token=token, store=store, reconnect=QUICK) as client:
+            assert await client.answer("What is 1 + 1?", thread_id="t") == "1 + 1 = 2"
+            await running.stop()
+            with trio.fail_after(10):
+                async for state in client.states():
+                    if state.status is Status.OFFLINE:
+                        break
+                await client.say("What is 20 + 3?", thread_id="t", message_id="later")
+        nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_house, evolve(settings, port=urlsplit(url).port))
+        async with open_client(url, token=token, store=store, threads={"t": 0}) as client:
+            assert client.unaccepted == ["later"]
+            with trio.fail_after(10):
+                answer = await client.of("later").answer()
+            assert answer.raw["data"]["message"] == "20 + 3 = 23"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_refusal_is_an_error_with_its_code(tmp_path: Path) -> None:
+    """The server's, and for what the server could not even read, the client's own."""
+    async with served(tmp_path) as running, open_client(socket_url(running)) as client:
+        with trio.fail_after(5), pytest.raises(RunFailed) as failed:
+            await client.answer("hi", thread_id="t", agent_type="nobody")
+        assert failed.value.code == "unknown_agent_type"
+        for content, fields, code in (
+            ("  ", {}, "empty_message"),
+            ("x" * 10_000, {"agent_type": "liaison"}, "pillar_required"),
+            ("hi", {"thread_id": "x" * 1000}, "invalid_command"),
+        ):
+            with trio.fail_after(5), pytest.raises(CommandRejected) as rejected:
+                await client.answer(content, **fields)
+            assert rejected.value.code == code
+        assert client.unaccepted == []
+
+
+MANY = 250
+
+
+async def test_hundreds_of_threads_are_resumed(tmp_path: Path) -> None:
+    """In parts; each thread's story comes whole."""
+    async with served(tmp_path) as running, open_client(socket_url(running)) as client:
+        with trio.fail_after(60):
+            await client.answer("What is 1 + 1?", thread_id="t1")
+            told = client.last_seq["t1"]
+            async with open_client(
+                socket_url(running), token=client.token, threads={f"t{number}": 0 for number in range(MANY)}
+            ) as again:
+                seqs: list[int] = []
+                async for event in again:
+                    if event.thread_id == "t1" and event.seq is not None:
+                        seqs.append(event.seq)
+                        if event.terminal:
+                            break
+    assert seqs == list(range(1, told + 1))

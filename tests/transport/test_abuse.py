@@ -1,0 +1,295 @@
+"""Clients that mean harm, or are broken: each gets its answer, in bounded memory, and no other client notices."""
+
+import socket
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import trio
+
+from tests.conformance.peer import CLOSE, CONT, PING, PONG, TEXT, Peer, close, frame, peer
+from tests.transport.door import UPGRADE, exchange, open_door, status_and_body
+from transport.echo import echo
+from transport.errors import CommandRejected
+from transport.socket import SocketLimits
+from transport.websocket import Upgrade
+
+MIB = 1024 * 1024
+
+
+@asynccontextmanager
+async def beside_another(port: int) -> AsyncIterator[None]:
+    """Another client's messages come back all the while, each within half a second."""
+
+    async def talk(task_status: trio.TaskStatus[None]) -> None:
+        async with peer(port) as other:
+            task_status.started()
+            while True:
+                await other.send(frame(TEXT, b"still here?"))
+                with trio.fail_after(0.5):
+                    assert (await other.frame()).payload == b"still here?"
+                await trio.sleep(0.005)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(talk)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def codes(client: Peer) -> list[int | None]:
+    """The close codes that come, whatever comes before."""
+    return [one.code for one in await client.frames_to_the_end() if one.opcode == CLOSE]
+
+
+@pytest.mark.promise("wire.bad-pings")
+async def test_ten_thousand_pings_are_answered() -> None:
+    """Each, in order, in far fewer packets than pings; a message behind them comes back behind the pongs."""
+    script = b"".join(frame(PING, b"%d" % number) for number in range(10_000)) + frame(TEXT, b"end")
+    async with open_door(echo) as port, beside_another(port), peer(port) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(client.send, script)
+        with trio.fail_after(10):
+            for number in range(10_000):
+                pong = await client.frame()
+                assert (pong.opcode, pong.payload) == (PONG, b"%d" % number)
+            assert (await client.frame()).payload == b"end"
+
+
+@pytest.mark.promise("wire.bad-pings", "owasp.backpressure")
+async def test_pings_of_a_client_that_does_not_read(autojump_clock: trio.testing.MockClock) -> None:
+    """It is heard no further than it takes its pongs, so that little is kept; after twenty seconds it is left."""
+    limits = SocketLimits(send_buffer_bytes=4096)
+    async with open_door(echo, socket=limits) as port, peer(port) as client:
+        client.stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)  # type: ignore[attr-defined]
+        flood = frame(PING, b"x" * 125) * 1000
+        tracemalloc.start()
+        try:
+            with trio.move_on_after(15), suppress(trio.BrokenResourceError):
+                while True:
+                    await client.stream.send_all(flood)
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept < MIB
+        await trio.sleep(10)
+        with trio.fail_after(60), pytest.raises(trio.BrokenResourceError):  # noqa: PT012 - how many sends: the kernel
+            while True:
+                await client.stream.send_all(flood)
+
+
+@pytest.mark.promise("wire.bad-frame-oversized")
+@pytest.mark.parametrize("payload", [b"", b"x"])
+async def test_a_flood_of_tiny_fragments(payload: bytes) -> None:
+    """It holds nobody up; it is refused at its end as any message too large, or ended by the time it may take."""
+    rejected: list[str] = []
+
+    async def judge(upgrade: Upgrade) -> None:
+        socket = await upgrade.accept()
+        while True:
+            try:
+                message = await socket.receive()
+                await socket.write([message.encode() if isinstance(message, str) else message])
+            except CommandRejected as error:
+                rejected.append(error.code)
+
+    limits = SocketLimits(message_bytes=10_000, bound_bytes=100_000, message_s=1.0)
+    async with open_door(judge, socket=limits) as port, beside_another(port), peer(port) as client:
+        await client.send(frame(TEXT, b"", fin=False) + frame(CONT, payload, fin=False) * 20_000)
+        await client.send(frame(CONT) + frame(TEXT, b"next"))
+        first = await client.frame()
+        assert first.payload == (b"next" if payload else b"")
+        assert rejected == (["message_too_large"] if payload else [])
+        endless = frame(CONT, b"", fin=False) * 1000
+        with suppress(trio.BrokenResourceError), trio.move_on_after(3):
+            await client.send(frame(TEXT, b"", fin=False))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_write_on, client, endless)
+                while (one := await client.frame()).opcode != CLOSE:
+                    pass
+                assert one.code == 1008
+                nursery.cancel_scope.cancel()
+
+
+async def _write_on(client: Peer, data: bytes) -> None:
+    while True:
+        await client.send(data)
+
+
+@pytest.mark.promise("wire.bad-frame-half")
+@pytest.mark.parametrize("begun", [6, 7, 8])
+async def test_a_frame_that_stops_at_any_place(begun: int, autojump_clock: trio.testing.MockClock) -> None:
+    """After its head and mask, to the byte, as well as within its payload: 1008 after thirty seconds."""
+    async with open_door(echo) as port, peer(port) as client:
+        started = trio.current_time()
+        await client.send(frame(TEXT, b"hello")[:begun])
+        with trio.fail_after(60):
+            assert await codes(client) == [1008]
+        assert trio.current_time() - started == pytest.approx(30, abs=1)
+
+
+@pytest.mark.promise("wire.bad-frame-half", "owasp.slow")
+async def test_dribbling_does_not_buy_time(autojump_clock: trio.testing.MockClock) -> None:
+    """A byte now and then does not make a frame last longer than thirty seconds, nor a head than ten."""
+
+    async def dribble(stream: trio.abc.SendStream, data: bytes) -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            for at in range(len(data)):
+                await stream.send_all(data[at : at + 1])
+                await trio.sleep(0.9)
+
+    async with open_door(echo) as port, trio.open_nursery() as nursery:
+        async with peer(port) as client:
+            started = trio.current_time()
+            nursery.start_soon(dribble, client.stream, frame(TEXT, b"x" * 100))
+            with trio.fail_after(60):
+                assert await codes(client) == [1008]
+            assert trio.current_time() - started == pytest.approx(30, abs=1.5)
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            started = trio.current_time()
+            nursery.start_soon(dribble, stream, UPGRADE)
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 408")
+            assert trio.current_time() - started == pytest.approx(10, abs=1.5)
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_came_before_a_fault_is_answered() -> None:
+    """Messages in the same packet as a fault come back before the close frame, however many; those behind it do not."""
+    many = b"".join(frame(TEXT, b"%d" % number) for number in range(200))
+    async with open_door(echo) as port, peer(port) as client:
+        await client.send(many + frame(3) + many)
+        frames = await client.frames_to_the_end()
+    assert [one.payload for one in frames[:-1]] == [b"%d" % number for number in range(200)]
+    assert frames[-1].code == 1002
+
+
+@pytest.mark.promise("wire.bad-frame-left")
+async def test_a_client_leaves_in_the_middle_of_anything() -> None:
+    """By a reset or an end, at every byte of a conversation: the door goes on, and every place is free again."""
+    script = UPGRADE + frame(TEXT, b"one", fin=False) + frame(PING, b"p") + frame(CONT, b"two") + close()
+    async with open_door(echo, connections=2) as port, beside_another(port):
+        for size in range(0, len(script), 7):
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                await stream.send_all(script[:size])
+                if size % 2:
+                    linger = (1).to_bytes(4, "little") + (0).to_bytes(4, "little")
+                    stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, linger)
+            await trio.testing.wait_all_tasks_blocked()
+
+
+HEADS = [
+    (UPGRADE.replace(b"Version: 13", b"Version: 12"), 400),
+    (UPGRADE.replace(b"Sec-WebSocket-Version: 13\r\n", b""), 400),
+    (UPGRADE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhlIHNhbXBsZQ=="), 400),
+    (UPGRADE.replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b""), 400),
+    (UPGRADE.replace(b"Host: here\r\n", b""), 400),
+    (UPGRADE.replace(b"Host: here\r\n", b"Host: here\r\nHost: there\r\n"), 400),
+    (UPGRADE.replace(b"GET", b"DELETE"), 405),
+    (UPGRADE.replace(b"GET", b"BREW"), 501),
+    (UPGRADE.replace(b"Host: here", b"Content-Length: 3\r\nTransfer-Encoding: chunked"), 400),
+    (UPGRADE.replace(b"Host: here", b"X: " + b"x" * 20_000), 431),
+    (UPGRADE.replace(b"Host: here", b"\r\n".join(b"X-%d: y" % number for number in range(400))), 400),
+    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+]
+
+
+@pytest.mark.promise("wire.bad-handshake", "owasp.version")
+@pytest.mark.parametrize(("head", "status"), HEADS, ids=range(len(HEADS)))
+async def test_a_handshake_that_is_none(head: bytes, status: int) -> None:
+    """Each is answered in JSON, and nothing of it is taken for a second request."""
+    async with open_door(echo) as port, beside_another(port):
+        with trio.fail_after(5):
+            answer = await exchange(port, head)
+    assert status_and_body(answer)[0] == status
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert (b"\r\nAllow: GET\r\n" in answer) == (status == 405)
+
+
+@pytest.mark.promise("wire.bad-handshake", "owasp.version")
+async def test_a_client_of_another_version_is_told_which_one_is_spoken() -> None:
+    """RFC 6455 section 4.4."""
+    async with open_door(echo) as port:
+        answer = await exchange(port, UPGRADE.replace(b"Version: 13", b"Version: 99"))
+    assert b"\r\nSec-WebSocket-Version: 13\r\n" in answer
+
+
+COMPRESSED = SocketLimits(compression_from_bytes=1024)
+OFFER = ["permessage-deflate"]
+
+
+def bomb(mebibytes: int) -> bytes:
+    """Zeros, compressed a thousand times."""
+    squeeze = zlib.compressobj(9, wbits=-15)
+    return b"".join(squeeze.compress(bytes(MIB)) for _ in range(mebibytes)) + squeeze.flush(zlib.Z_SYNC_FLUSH)
+
+
+@pytest.mark.promise("wire.bad-compression")
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_bomb_is_inflated_to_the_bound_and_no_further(whole: bool) -> None:
+    """1009, at a peak of a few megabytes for two hundred, in one frame or as one of many fragments."""
+    data = await trio.to_thread.run_sync(bomb, 200)
+    script = frame(TEXT, data, rsv=4) if whole else frame(TEXT, b"", fin=False, rsv=4) + frame(CONT, data, fin=False)
+    assert len(data) < MIB
+    async with open_door(echo, socket=COMPRESSED) as port, beside_another(port), peer(port, offers=OFFER) as client:
+        assert "permessage-deflate" in client.extensions
+        tracemalloc.start()
+        try:
+            await client.send(script)
+            assert await codes(client) == [1009]
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 8 * MIB
+
+
+async def test_the_size_of_what_is_inflated_counts() -> None:
+    """Between the limit and the bound: refused, and the socket lives on."""
+    refused: list[str] = []
+
+    async def judge(upgrade: Upgrade) -> None:
+        socket = await upgrade.accept()
+        while True:
+            try:
+                message = await socket.receive()
+                await socket.write([str(message).encode()])
+            except CommandRejected as error:
+                refused.append(error.code)
+
+    def squeezed(size: int) -> bytes:
+        squeeze = zlib.compressobj(wbits=-15)
+        small = squeeze.compress(b"x" * size) + squeeze.flush(zlib.Z_SYNC_FLUSH)
+        return frame(TEXT, small.removesuffix(b"\x00\x00\xff\xff"), rsv=4)
+
+    async with open_door(judge, socket=COMPRESSED) as port, peer(port, offers=OFFER) as client:
+        await client.send(squeezed(300_000) + squeezed(1000) + squeezed(2000))
+        answers = [await client.frame() for _ in range(2)]
+    assert refused == ["message_too_large"]
+    assert [(one.rsv, len(one.payload) < 100) for one in answers] == [(0, False), (4, True)]
+
+
+def _crowd(port: int, size: int) -> list[socket.socket]:
+    """So many idle WebSockets, each of which has said something once."""
+    crowd = []
+    for _ in range(size):
+        one = socket.create_connection(("127.0.0.1", port))
+        one.sendall(UPGRADE + frame(TEXT, b"hello"))
+        received = b""
+        while not received.endswith(b"hello"):
+            received += one.recv(4096)
+        crowd.append(one)
+    return crowd
+
+
+async def test_an_idle_connection_costs_little() -> None:
+    """Under ten kilobytes of this process, its task included; the figure is 8."""
+    async with open_door(echo) as port:
+        before = await trio.to_thread.run_sync(_crowd, port, 20)
+        tracemalloc.start()
+        try:
+            crowd = await trio.to_thread.run_sync(_crowd, port, 100)
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept / len(crowd) < 10_000
+        for one in before + crowd:
+            one.close()

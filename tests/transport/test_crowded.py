@@ -1,0 +1,91 @@
+"""An outbox whose client has much to read: what overtakes, what is dropped, and what is never lost."""
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.transport.test_outbox import Rig, open_rig, text, thought
+from transport.events import AgentProgress, Alert, Envelope, Error, Pong
+from transport.outbox import Follow, Unfollow
+
+
+async def crowd(rig: Rig) -> None:
+    """Fill the queue with a thread's story, beyond its bound; the client has read nothing yet."""
+    rig.outbox.tell(Follow("t", 0, 0))
+    rig.log.events = [thought(seq, text="x" * 2_000) for seq in range(1, 101)]
+    rig.tell(*rig.log.events)
+    await wait_all_tasks_blocked()
+
+
+async def test_what_must_not_be_lost_has_room_beside_a_long_story() -> None:
+    """An alert, a refusal and a pong go out although the story is full, the alert first; signs of life do not."""
+    async with open_rig(queue_bytes=40_000, write_bytes=8_000) as rig:
+        await crowd(rig)
+        refused = Error("not_found", "There is no run of that name.", False, "e")
+        told = [refused, Pong("n"), AgentProgress(1.0, "still"), Alert("fire")]
+        rig.tell(*(Envelope(event, 1.0) for event in told))
+        await wait_all_tasks_blocked()
+        kinds = [frame["type"] for frame in await rig.frames(103)]
+        assert sorted(set(kinds)) == ["agent_thinking", "alert", "error", "pong"]
+        assert kinds.index("alert") < kinds.index("error") < kinds.index("pong") < 60
+        assert kinds.count("agent_thinking") == 100
+        assert rig.counts.dropped == ["agent_progress"]
+
+
+async def test_a_client_that_takes_not_even_those_is_closed() -> None:
+    """It gets 1013 and may come back: that is better than to lose a refusal."""
+    async with open_rig(queue_bytes=20_000, queue_events=50, write_bytes=8_000) as rig:
+        await crowd(rig)
+        rig.tell(*(Envelope(Pong("n" * 100), 1.0) for _ in range(200)))
+        with trio.fail_after(10):
+            await rig.outbox.wait_stopped()
+        assert "pong" not in rig.counts.dropped
+
+
+async def test_a_client_that_says_where_it_stands_has_no_text_either() -> None:
+    """A resume in the middle of an answer: the text so far comes again from its beginning, and goes on."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1), text(0, "abcdef"))
+        assert [frame["type"] for frame in await rig.frames(2)] == ["agent_thinking", "partial_result"]
+        await wait_all_tasks_blocked()
+        rig.snapshots.clear()
+        rig.outbox.tell(Follow("t", 1, 1))
+        await wait_all_tasks_blocked()
+        assert rig.snapshots == ["t"]
+        rig.tell(text(0, "abcdef"), text(6, "g"))
+        assert (await rig.frames(1))[0]["data"] == {"text": "abcdefg", "offset": 0}
+
+
+async def test_a_thread_that_begins_anew_is_not_told_from_the_old_ones_log() -> None:
+    """A page that was on its way when the thread was given up, and followed again under its name, is thrown away."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq, text="old") for seq in (1, 2, 3)]
+        rig.log.gate = trio.Event()
+        rig.outbox.tell(Follow("t", 0, 3))
+        await wait_all_tasks_blocked()
+        page, rig.log.events = rig.log.events, []
+        rig.outbox.tell(Unfollow("t"))
+        rig.outbox.tell(Follow("t", None, 0))
+        rig.log.events = page  # what the read that waits brings
+        await wait_all_tasks_blocked()
+        rig.log.gate.set()
+        await wait_all_tasks_blocked()
+        rig.log.events = [thought(seq, text="new") for seq in (1, 2)]
+        rig.tell(*rig.log.events)
+        told = await rig.frames(2)
+        assert [(frame["seq"], frame["data"]["thought"]) for frame in told] == [(1, "new"), (2, "new")]
+
+
+async def test_text_waits_for_a_page_that_is_being_read() -> None:
+    """The events of its run come first, also when the log takes its time."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(1), thought(2)]
+        rig.log.gate = trio.Event()
+        rig.outbox.tell(Follow("t", 0, 2))
+        await wait_all_tasks_blocked()
+        rig.tell(text(0, "abc"))
+        await wait_all_tasks_blocked()
+        rig.log.gate.set()
+        assert [frame["type"] for frame in await rig.frames(2)] == ["agent_thinking", "agent_thinking"]
+        await wait_all_tasks_blocked()
+        assert rig.snapshots == ["t"]

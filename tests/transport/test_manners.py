@@ -1,0 +1,192 @@
+"""What a client may ask of a connection: parts, compression, acknowledgements, a last word."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+import trio
+from websockets.frames import Opcode
+
+from tests.transport.test_connection import Rig, open_rig
+from transport.chunks import split
+from transport.commands import Ack, Say
+from transport.connection import ConnectionLimits
+from transport.events import AgentThinking, Drain, Envelope
+from transport.outbox import Deliver, Follow
+
+
+async def said(rig: Rig, text: str) -> None:
+    """Say something in parts."""
+    frame = json.dumps({"type": "message", "content": text}).encode()
+    for part in split(frame, "1", 100):
+        rig.client.protocol.send_text(part)
+    await rig.client.flush()
+
+
+async def outbox(rig: Rig) -> Any:
+    """The outbox of the connection."""
+    (ref,) = rig.connection.children()
+    return ref
+
+
+def thought(seq: int, size: int) -> Envelope:
+    """A durable event with so much text."""
+    return Envelope(AgentThinking("a", "é" * size, 1.0), 1.0, seq=seq, thread_id="t")
+
+
+@pytest.mark.promise("wire.parts-in")
+async def test_a_command_may_come_in_parts() -> None:
+    """It is taken as if it had come in one frame; other commands may come between its parts."""
+    async with open_rig() as rig:
+        await rig.event()
+        await said(rig, "x" * 1000)
+        assert (await rig.event())["data"]["thought"] == "x" * 1000
+        assert rig.server.commands == [("ann", Say("x" * 1000))]
+        first, *rest = split(b'{"type":"ping","payload":{"nonce":"whole"}}', "2", 10)
+        rig.client.protocol.send_text(first)
+        await rig.send({"type": "ping", "payload": {"nonce": "between"}})
+        for part in rest:
+            rig.client.protocol.send_text(part)
+        await rig.client.flush()
+        assert [(await rig.event())["data"]["nonce"] for _ in range(2)] == ["between", "whole"]
+
+
+@pytest.mark.promise("wire.limit-chunks", "wire.bad-parts")
+async def test_parts_that_are_too_much_are_refused_and_the_connection_lives_on() -> None:
+    """By size, by order, and a part in a part; none of them is the end."""
+    limits = ConnectionLimits(chunks_bytes=500)
+    async with open_rig(limits=limits) as rig:
+        await rig.event()
+        await said(rig, "x" * 1000)
+        codes = []
+        while len(codes) < 6:
+            event = await rig.event()
+            codes.append(event["data"]["code"])
+        assert codes[0] == "message_too_large"
+        assert set(codes[1:]) == {"invalid_command"}
+        inner = json.dumps({"type": "chunk", "id": "i", "index": 0, "count": 1, "data": "{}"})
+        await rig.send({"type": "chunk", "id": "o", "index": 0, "count": 1, "data": inner})
+        assert (await rig.event())["data"]["message"] == "A chunk cannot hold another one."
+        await rig.send({"type": "chunk", "id": "p", "index": 0, "count": 0, "data": ""}, {"type": "ping"})
+        assert (await rig.event())["data"]["code"] == "invalid_command"
+        assert await rig.events(1) == ["pong"]
+
+
+@pytest.mark.promise("wire.alert", "wire.hello-chunk")
+async def test_a_large_event_comes_in_parts() -> None:
+    """To a client that asked for parts, none of its frames is large; together they are the event."""
+    async with open_rig() as rig:
+        await rig.event()
+        await rig.send({"type": "hello", "payload": {"chunk": True}}, {"type": "ping"})
+        await rig.events(1)
+        ref = await outbox(rig)
+        ref.tell(Follow("t", 0, 0))
+        ref.tell(Deliver(thought(1, 100_000), thought(2, 1)))
+        frames = [await rig.event()]
+        while frames[-1].get("seq") != 2:
+            frames.append(await rig.event())
+        *parts, last = frames
+        assert ({part["type"] for part in parts}, last["type"]) == ({"chunk"}, "agent_thinking")
+        assert [part["index"] for part in parts] == list(range(parts[0]["count"]))
+        assert max(len(json.dumps(part, ensure_ascii=False).encode()) for part in parts) < 16 * 1024
+        whole = json.loads("".join(part["data"] for part in parts))
+        assert (whole["seq"], len(whole["data"]["thought"])) == (1, 100_000)
+
+
+@pytest.mark.promise("wire.hello-gzip")
+async def test_large_frames_are_compressed_for_who_can_take_it() -> None:
+    """Over a KiB: a binary frame of gzip. Below: text."""
+    async with open_rig() as rig:
+        await rig.event()
+        await rig.send({"type": "hello", "payload": {"gzip": True}}, {"type": "ping"})
+        await rig.events(1)
+        ref = await outbox(rig)
+        ref.tell(Follow("t", 0, 0))
+        ref.tell(Deliver(thought(1, 2000), thought(2, 1)))
+        first, second = [await rig.client.frame() for _ in range(2)]
+        assert (first.opcode, second.opcode) == (Opcode.BINARY, Opcode.TEXT)
+        assert len(first.data) < 500
+        assert json.loads(gzip.decompress(bytes(first.data)))["data"]["thought"] == "é" * 2000
+
+
+@pytest.mark.promise("wire.ack")
+async def test_an_acknowledgement_tells_how_far_behind_the_client_is() -> None:
+    """Counted for operators; the client gets no answer."""
+    async with open_rig() as rig:
+        await rig.event()
+        ref = await outbox(rig)
+        ref.tell(Follow("t", 0, 0))
+        ref.tell(Deliver(thought(1, 1), thought(2, 1), thought(3, 1)))
+        assert await rig.events(3) == ["agent_thinking"] * 3
+        await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 1}}, {"type": "ping"})
+        assert await rig.events(1) == ["pong"]
+        assert rig.server.counts.rendered == [2]
+
+
+@pytest.mark.promise("wire.limit-signals")
+async def test_signals_that_come_too_often_are_not_taken() -> None:
+    """Nobody is told, as the next one says the same; it is counted."""
+    async with open_rig() as rig:
+        await rig.event()
+        rig.server.limited, rig.server.retry_after = (Ack,), 1.0
+        await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 9}}, {"type": "ping"})
+        assert await rig.events(1) == ["pong"]
+        assert rig.server.counts.ignored == ["ack"]
+
+
+@pytest.mark.promise("wire.drain-begins-nothing")
+async def test_a_server_that_goes_away_begins_no_more_work(autojump_clock: trio.testing.MockClock) -> None:
+    """What is at work is told to its end; a message is refused for later; then 1001, when it was said."""
+    async with open_rig() as rig:
+        await rig.event()
+        started = trio.current_time()
+        rig.connection.tell(Drain(reconnect_after_s=3.0, closes_in_s=8.0))
+        assert await rig.events(1) == ["drain"]
+        await rig.send({"type": "message", "content": "hi"}, {"type": "ping"})
+        error = (await rig.event())["data"]
+        assert (error["code"], error["retryable"], error["retry_after"]) == ("busy", True, 3.0)
+        assert await rig.events(1) == ["pong"]
+        assert (await rig.closed())[0] == 1001
+        assert 7.9 < trio.current_time() - started < 8.5
+        assert rig.server.commands == []
+
+
+async def test_parts_come_after_the_token() -> None:
+    """A socket that has shown none may not have megabytes kept for it."""
+    async with open_rig(None) as rig:
+        await rig.send({"type": "chunk", "id": "c", "index": 0, "count": 2, "data": "x" * 1000})
+        assert (await rig.event())["data"]["code"] == "unauthenticated"
+        assert (await rig.closed())[0] == 4400
+
+
+async def test_parts_that_were_begun_and_left_are_forgotten(autojump_clock: trio.testing.MockClock) -> None:
+    """In time while the connection lives, and at its end at once."""
+    async with open_rig(limits=ConnectionLimits(chunk_s=5.0)) as rig:
+        await rig.event()
+        room = rig.server.chunk_room
+        await rig.send({"type": "chunk", "id": "c", "index": 0, "count": 2, "data": "x" * 1000}, {"type": "ping"})
+        assert await rig.events(1) == ["pong"]
+        assert room.used == 1000
+        frame = await rig.client.frame()
+        assert (frame.opcode, room.used) == (Opcode.PING, 0)
+        await rig.send({"type": "chunk", "id": "d", "index": 0, "count": 2, "data": "x"}, {"type": "ping"})
+        assert await rig.events(1) == ["pong"]
+        assert room.used == 1
+        rig.client.protocol.send_close(1000)
+        await rig.client.flush()
+        await rig.connection.wait_stopped()
+        assert room.used == 0
+
+
+async def test_an_acknowledgement_after_a_resume_that_goes_back_is_fine() -> None:
+    """What was sent before the client's resume was read may still be acknowledged."""
+    async with open_rig() as rig:
+        await rig.event()
+        ref = await outbox(rig)
+        ref.tell(Follow("t", 0, 0))
+        ref.tell(Deliver(thought(1, 1), thought(2, 1)))
+        assert await rig.events(2) == ["agent_thinking"] * 2
+        ref.tell(Follow("t", 1, 2))
+        await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 2}}, {"type": "ping"})
+        assert "error" not in await rig.events(1)

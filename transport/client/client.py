@@ -1,0 +1,303 @@
+"""The face of the client: what a program may ask of it."""
+
+import random
+import ssl
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import trio
+
+from transport.client.arc import Arc
+from transport.client.connecting import Connecting
+from transport.client.credentials import Credentials, TokenSource
+from transport.client.delivery import Delivery, resumes
+from transport.client.dial import Address
+from transport.client.received import Received, read_event
+from transport.client.reconnect import Reconnect
+from transport.client.state import State, States
+from transport.client.store import OutboxStore
+from transport.client.unsent import SMALL_BYTES, Unsent, framed
+from transport.codec import parse
+from transport.commands import Decision, Rating
+from transport.events import FinalResponse
+
+JsonObject: TypeAlias = Mapping[str, Any]
+
+
+class Client:
+    """Made by `open_client`. Iterate over it for all events; iteration ends when the client is closed.
+
+    Iterating, `of` and `answer` raise SocketClosed when the server closed with a code after which a client must not
+    come back, or when it cannot be reached any more, and Unauthenticated when it refused the token. So do the methods
+    that send, from then on; after the block they raise trio.ClosedResourceError.
+
+    Those return when the command is kept; it is sent as soon as there is a connection. They raise trio.WouldBlock when
+    a hundred commands, or 8 MiB of them, wait to be taken by the server, CommandRejected for what no server would read
+    as a command, ValueError for one of over 8 MiB, TypeError for what JSON has not, and what the `store` raises.
+    Nothing was kept then.
+    """
+
+    def __init__(
+        self,
+        connecting: Connecting,
+        delivery: Delivery,
+        credentials: Credentials,
+        unsent: Unsent,
+        store: OutboxStore | None,
+    ) -> None:
+        self._connecting = connecting
+        self._delivery = delivery
+        self._credentials = credentials
+        self._unsent = unsent
+        self._store = store
+        self._saving = trio.Lock()
+
+    # What came
+
+    def __aiter__(self) -> AsyncIterator[Received]:
+        self._delivery.attend()
+        return self
+
+    async def __anext__(self) -> Received:
+        self._delivery.attend()
+        event = await self._delivery.inbox.get()
+        if event is None:
+            if self._delivery.failure is not None:
+                raise self._delivery.failure
+            raise StopAsyncIteration
+        self._delivery.note_taken(event)
+        return event
+
+    def of(self, message_id: str, *, run_id: str | None = None) -> Arc:
+        """The events of one message, from now to the end of its run; of this run of it where it has several."""
+        return self._delivery.arc(message_id, run_id)
+
+    def text(self, name: str) -> str:
+        """The text of an answer so far, by its run's id, or by its message's for the latest run. Empty when unknown."""
+        return self._delivery.text(name)
+
+    @property
+    def last_seq(self) -> Mapping[str, int]:
+        """The number of the last event of each thread that was put into line for the caller."""
+        return self._delivery.cursors.places
+
+    # What is said
+
+    async def say(self, content: str, **fields: Any) -> str:
+        """Send a message; returns its `message_id`. `fields` are the other members of a say, such as `thread_id`.
+
+        `of`, called with that name before anything else is awaited, misses nothing.
+        """
+        message_id = str(fields.pop("message_id", None) or uuid.uuid4().hex)
+        await self._keep("user_message", {"content": content, "message_id": message_id, **fields})
+        return message_id
+
+    async def answer(self, content: str, **fields: Any) -> str:
+        """Send a message and wait for the text of its answer. When this is cancelled, the run goes on.
+
+        Raises:
+            RunFailed: The message was refused, or its run ended in an error. The text so far of a run that was
+                stopped is an answer.
+        """
+        message_id = str(fields.pop("message_id", None) or uuid.uuid4().hex)
+        arc = self.of(message_id)
+        await self.say(content, message_id=message_id, **fields)
+        ended = (await arc.answer()).event
+        return ended.message if isinstance(ended, FinalResponse) else ""
+
+    async def edit(self, message_id: str, content: str, *, new_message_id: str | None = None) -> str:
+        """Say a message in other words, on a branch of its own; returns the new message's `message_id`."""
+        new = new_message_id or uuid.uuid4().hex
+        await self._keep("edit", {"message_id": message_id, "content": content, "new_message_id": new})
+        return new
+
+    async def regenerate(self, message_id: str, *, request_id: str | None = None) -> str:
+        """Have a message answered once more, named by its own id or its answer's; returns the `request_id`."""
+        request = request_id or uuid.uuid4().hex
+        await self._keep("regenerate", {"message_id": message_id, "request_id": request})
+        return request
+
+    async def withdraw(self, message_id: str) -> bool:
+        """Take a message back that no connection has taken along yet; whether it could be.
+
+        Whoever waits for its answer gets a refusal with the code `run_cancelled`.
+        """
+        async with self._saving:
+            kept = self._unsent.get(("message", message_id))
+            if kept is None or kept.tries:
+                return False
+            self._unsent.drop(kept.key)
+            if self._store is not None:
+                await self._store.save(self._unsent.commands)
+        await self._delivery.hear(_taken_back(message_id), 1000)
+        return True
+
+    @property
+    def unaccepted(self) -> Sequence[str]:
+        """The names of the messages that the server has not taken yet, oldest first."""
+        return [each.message_id for each in self._unsent.messages]
+
+    async def approve(self, call_id: str, allow: bool = True, *, note: str | None = None) -> None:
+        """Let a tool call that waits for consent go on, or deny it; the agent reads the `note`."""
+        decision = Decision.ALLOW if allow else Decision.DENY
+        await self._keep("approve", {"call_id": call_id, "decision": decision.value, "note": note})
+
+    async def feedback(self, message_id: str, rating: Rating | None, *, note: str | None = None) -> None:
+        """Say what the user thinks of an answer; None takes it back."""
+        value = None if rating is None else Rating(rating).value
+        await self._keep("feedback", {"message_id": message_id, "rating": value, "note": note})
+
+    async def cancel(self, run_id: str) -> None:
+        """Stop a run."""
+        await self._keep("cancel", {"run_id": run_id})
+
+    def typing(self, thread_id: str) -> None:
+        """Tell the user's other connections; nothing is kept while there is no connection."""
+        self._tell({"type": "typing", "payload": {"thread_id": thread_id}})
+
+    def ack(self, thread_id: str, seq: int) -> None:
+        """Say how far this thread's events were shown. Not needed with `open_client(…, ack=True)`."""
+        self._tell({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
+
+    def resume(self, threads: Mapping[str, int]) -> None:
+        """Follow these threads, each from the event after the given seq, now and after each reconnection."""
+        for thread_id, seq in threads.items():
+            self._delivery.cursors.move(thread_id, seq)
+        for command in resumes(threads):
+            self._tell(command, or_later=True)
+
+    def refresh(self, token: str) -> None:
+        """Renew the session: on this connection, and for all later ones."""
+        self._credentials.token = token
+        self._tell({"type": "refresh", "payload": {"session_token": token}})
+
+    # How it stands
+
+    @property
+    def state(self) -> State:
+        """Whether it is connected, and if not, why and when it tries again."""
+        return self._connecting.state.now
+
+    def states(self) -> States:
+        """An async iterator: the state now, and each later one, to the last."""
+        return States(self._connecting.state)
+
+    @property
+    def token(self) -> str | None:
+        """The session token in use; of an anonymous session, the one that the server gave."""
+        return self._credentials.token
+
+    @property
+    def rtt_s(self) -> float | None:
+        """How long the last ping took there and back; None before the first, and without a connection."""
+        return None if self._connecting.line is None else self._connecting.line.rtt_s
+
+    # Within
+
+    def _tell(self, command: JsonObject, *, or_later: bool = False) -> None:
+        line = self._connecting.line
+        if line is not None and not line.tell(command) and or_later:
+            self._delivery.cursors.refused()  # all threads are resumed at the next look at what is missing
+
+    async def _keep(self, kind: str, fields: JsonObject) -> None:
+        self._check()
+        payload = {name: value for name, value in fields.items() if value is not None or name == "rating"}
+        command = {"type": kind, "payload": payload}
+        frame = framed(command)
+        if len(frame) > SMALL_BYTES:
+            await trio.to_thread.run_sync(parse, frame, abandon_on_cancel=True)
+        else:
+            parse(frame)  # a server could not say which command it is that it cannot read
+        async with self._saving:
+            self._check()
+            if not self._unsent.fits(frame):
+                raise trio.WouldBlock("too much waits to be taken by the server")
+            if self._store is not None:
+                await self._store.save([*self._unsent.commands, command])
+            # Nothing is awaited from here to the caller, so that nothing is heard of it before the caller listens.
+            self._unsent.add(command, frame)
+        if self._connecting.line is not None:
+            self._connecting.line.wake()
+
+    def _check(self) -> None:
+        if self._delivery.ended:
+            raise self._delivery.failure or trio.ClosedResourceError("this client is closed")
+
+    async def _save_changes(self) -> None:
+        """Keep the store in step with what the server takes. `open_client` runs this."""
+        while self._store is not None:
+            await self._delivery.changed.wait()
+            self._delivery.changed = trio.Event()
+            async with self._saving:
+                await self._store.save(self._unsent.commands)
+
+
+def _taken_back(message_id: str) -> Received:
+    text = "The message was taken back before it was sent."
+    data = {"code": "run_cancelled", "message": text, "retryable": False, "error_id": ""}
+    return read_event({"type": "error", "message_id": message_id, "message": text, "data": data})
+
+
+@asynccontextmanager
+async def open_client(
+    url: str,
+    *,
+    token: str | TokenSource | None = None,
+    threads: Mapping[str, int] | None = None,
+    reconnect: Reconnect | None = None,
+    store: OutboxStore | None = None,
+    ack: bool = False,
+    batch: bool = True,
+    chunk: bool = True,
+    gzip: bool = True,
+    html: bool = False,
+    ssl_context: ssl.SSLContext | None = None,
+    chance: Callable[[], float] = random.random,
+) -> AsyncIterator[Client]:
+    """A client of the server at `url` (`ws://host:port/ws` or `wss://…`), connected as soon as it can be.
+
+    `token` is a session token, or a function, async or not, that gives one. The function is called for each
+    connection, before the token runs out, and when the server says that it has; what it raises counts as a failed
+    attempt if it is an OSError, a TransportError or trio.TooSlowError, ends the client if it is Unauthenticated, and
+    is passed on else. Without a token, a server that allows it gives one, which is kept for reconnections.
+
+    `threads` are followed from the start, each from the event after its seq. `store` keeps what is not yet accepted
+    across restarts of the program. `ack`: tell the server how far the caller has come, at most once a second.
+    `batch`, `chunk`, `gzip` and `html` are what the connection takes; see `hello` in the protocol. `chance` gives
+    numbers between 0 and 1 for the times between attempts.
+
+    Raises ValueError for a `url` that is none, and what `store.load()` raises. Errors of the store, and of the token's
+    function, that come later are raised by the block, in an exception group.
+    """
+    how = reconnect or Reconnect()
+    address = Address.of(url)
+    unsent = Unsent()
+    for command in [] if store is None else await store.load():
+        unsent.add(command, framed(command)).tries = 1  # the program's last connection may have taken it along
+    delivery = Delivery(unsent)
+    credentials = Credentials(token, how.connect_s)
+    hello = {"batch": batch, "chunk": chunk, "gzip": gzip, "html": html}
+    connecting = Connecting(
+        address, credentials, how, chance, hello, unsent, delivery, tls=ssl_context, ack=ack
+    )  # fmt: skip
+    client = Client(connecting, delivery, credentials, unsent, store)
+    for thread_id, seq in (threads or {}).items():
+        delivery.cursors.move(thread_id, seq)
+    failure: Exception | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connecting.run)
+            nursery.start_soon(client._save_changes)
+            try:
+                yield client
+            except Exception as error:
+                failure = error  # the caller's own: passed on as it is, below, and not in the nursery's group
+            finally:
+                nursery.cancel_scope.cancel()
+                connecting.close()
+    except BaseExceptionGroup as group:
+        raise group if failure is None else BaseExceptionGroup(group.message, [failure, *group.exceptions]) from None
+    if failure is not None:
+        raise failure

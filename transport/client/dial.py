@@ -1,0 +1,173 @@
+"""The way to a server: TCP, TLS, and the handshake of a WebSocket, within one deadline."""
+
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+import trio
+from attrs import define, field, frozen
+from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_stream
+
+from transport.client.received import MAX_FRAME_BYTES
+from transport.client.reconnect import Ending, refused
+
+SUBPROTOCOL: Final = "understudy.v1"
+_MAX_HANDSHAKE_BYTES: Final = 256 * 1024
+_PIECE_BYTES: Final = 64 * 1024
+
+Stream: TypeAlias = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+
+
+class NoLine(Exception):
+    """There is no connection; `ending` says why."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.reason)
+        self.ending = ending
+
+
+@frozen
+class Address:
+    """Where a server's socket is."""
+
+    secure: bool
+    host: str
+    port: int
+    place: str
+    resource: str
+
+    @classmethod
+    def of(cls, url: str) -> "Address":
+        """Read `ws://host:port/path` or `wss://…`. Raises ValueError when it is neither."""
+        parts: SplitResult = urlsplit(url)
+        known = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
+        if not known or "@" in parts.netloc or not url.isascii() or not url.isprintable() or " " in url:
+            raise ValueError("that is not the address of a WebSocket; ws://127.0.0.1:8002/ws is one")
+        secure = parts.scheme == "wss"
+        resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return cls(secure, parts.hostname or "", parts.port or (443 if secure else 80), parts.netloc, resource)
+
+
+@define(eq=False)
+class HeardStream(trio.abc.Stream):
+    """A stream that knows when it last heard something, and whether it has heard the end.
+
+    Before `opened` it hears only so much: a refusal without end is the end.
+    """
+
+    stream: Stream
+    opened: bool = False
+    ended: trio.Event = field(factory=trio.Event)
+    heard_at: float = field(factory=trio.current_time)
+    _heard: int = 0
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """As the stream's own."""
+        try:
+            piece = bytes(await self.stream.receive_some(_PIECE_BYTES))
+            self._heard += 0 if self.opened else len(piece)
+            if self._heard > _MAX_HANDSHAKE_BYTES:
+                raise trio.BrokenResourceError("the answer to the handshake has no end")
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.ended.set()
+            raise
+        self.heard_at = trio.current_time()
+        if not piece:
+            self.ended.set()
+        return piece
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """As the stream's own."""
+        await self.stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As the stream's own."""
+        await self.stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """Close without a goodbye: that of WebSockets has been said."""
+        await trio.aclose_forcefully(self.stream)
+
+
+async def dial(address: Address, tls: ssl.SSLContext | None) -> HeardStream:
+    """A stream to the server, TLS and all. Raises NoLine. Give it a deadline."""
+    try:
+        if not address.secure:
+            return HeardStream(await trio.open_tcp_stream(address.host, address.port))
+        stream = await trio.open_ssl_over_tcp_stream(
+            address.host, address.port, https_compatible=True, ssl_context=tls or ssl.create_default_context()
+        )
+    except (OSError, UnicodeError) as error:
+        raise NoLine(Ending(f"no connection can be made ({_plain(error)})")) from None
+    try:
+        await stream.do_handshake()
+    except trio.BrokenResourceError as error:
+        await trio.aclose_forcefully(stream)
+        why = getattr(error.__cause__, "verify_message", None) or "it does not speak TLS"
+        raise NoLine(Ending(f"no secure connection to the server ({why})")) from None
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return HeardStream(stream)
+
+
+def _plain(error: OSError | UnicodeError) -> str:
+    causes = [each for each in leaves(error.__cause__ or error) if isinstance(each, OSError)]
+    return next((each.strerror for each in causes if each.strerror), "the name leads nowhere")
+
+
+@frozen
+class _Reading:
+    """Where the library's reader of a socket runs: whatever it meets there is the server's doing, and ends the line."""
+
+    nursery: trio.Nursery
+
+    def start_soon(self, read: Callable[[], Awaitable[None]]) -> None:
+        """As a nursery's own."""
+        self.nursery.start_soon(self._read, read)
+
+    async def _read(self, read: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await read()
+        except ConnectionRejected as rejected:
+            raise NoLine(refused(rejected.status_code, rejected.headers, time.time())) from None
+        except Exception as error:  # those of three protocol libraries, and what strange bytes bring about in them
+            raise NoLine(Ending("what answers there does not speak as a WebSocket should")) from error
+
+
+async def shake_hands(
+    nursery: trio.Nursery, stream: HeardStream, address: Address, token: str | None
+) -> WebSocketConnection:
+    """The socket. Its reader runs in the nursery, and raises NoLine there when the server refuses or babbles.
+
+    Raises NoLine itself. Give it a deadline.
+    """
+    headers = [] if token is None else [(b"Authorization", b"Bearer " + token.encode())]
+    socket: WebSocketConnection | None = None
+    reading: Any = _Reading(nursery)  # these two do what is needed of a nursery and of a stream
+    wrapped: Any = stream
+    async with trio.open_nursery() as waiting:
+
+        async def give_up() -> None:
+            await stream.ended.wait()
+            waiting.cancel_scope.cancel()
+
+        waiting.start_soon(give_up)
+        socket = await wrap_client_stream(
+            reading, wrapped, address.place, address.resource, subprotocols=[SUBPROTOCOL], extra_headers=headers,
+            max_message_size=MAX_FRAME_BYTES, receive_buffer_size=None,
+        )  # fmt: skip
+        waiting.cancel_scope.cancel()
+    if socket is None:
+        raise NoLine(Ending("the server ended the connection during the handshake"))
+    stream.opened = True
+    return socket
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors in a group of errors, or in groups of groups."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in leaves(each)]
+    return [error]

@@ -1,0 +1,101 @@
+"""When to come back after a connection ended, and when not to. Pure."""
+
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from transport.codes import CLOSES
+from transport.errors import SocketClosed, TransportError, Unauthenticated
+
+MAX_RETRY_AFTER_S: Final = 3600.0
+"""A server's wish to be left alone is heeded up to this."""
+_AGAIN: Final = frozenset({408, 425, 429})  # of the statuses below 500, those that pass
+
+
+@frozen
+class Reconnect:
+    """How to come back: after a random time of up to `first_s`, doubled at each failure in a row, never over `max_s`.
+
+    The whole time is random ("full jitter"), so that many clients do not come back at once. `attempts` failures in
+    a row are the end; a connection that stood for `steady_s` was none. `connect_s` is the deadline of one attempt,
+    and of getting a token. A connection on which nothing was heard for `ping_s` counts as gone; a ping goes out at
+    half of that. Missing events that do not come are asked for every `resume_s`.
+    """
+
+    first_s: float = 0.5
+    max_s: float = 30.0
+    attempts: int = 20
+    connect_s: float = 10.0
+    ping_s: float = 30.0
+    resume_s: float = 5.0
+    steady_s: float = 5.0
+
+    def delay_s(self, failures: int, chance: float) -> float:
+        """Seconds to wait after so many failures in a row; `chance` is between 0 and 1."""
+        return min(self.max_s, self.first_s * 2.0 ** min(failures, 30)) * chance
+
+
+@frozen
+class Ending:
+    """How a connection, or the attempt to make one, ended. `reason` is a sentence for a person.
+
+    `failure` is the error where the server will not have this client, `token` where that is for its token alone.
+    `not_before_s` is how long the server asked to be left alone; `drained`: it said so ahead, and was not at fault.
+    """
+
+    reason: str
+    failure: TransportError | None = None
+    token: bool = False
+    not_before_s: float | None = None
+    drained: bool = False
+
+
+def closed(code: int, reason: str) -> Ending:
+    """The end of a connection that was closed with this code, by the registry; unknown codes allow another try."""
+    known = CLOSES.get(code)
+    words = f"closed with {code}" + (f": {reason}" if reason else "")
+    if known is None or known.reconnect:
+        return Ending(words)
+    return Ending(words, SocketClosed(code, reason), token=code == 4401)
+
+
+def refused(status: int, headers: Sequence[tuple[bytes, bytes]], now: float) -> Ending:
+    """The end of a handshake that was answered with this HTTP status; `now` in Unix seconds.
+
+    Redirects are not followed: they would take the token elsewhere.
+    """
+    named = {name.lower(): value.decode("latin-1") for name, value in headers}
+    words = f"the server refused with {status}"
+    if status in (401, 403):
+        words = f"the server refused the token ({status})"
+        code = "unauthenticated" if status == 401 else "forbidden"
+        return Ending(words, Unauthenticated(code, words), token=status == 401)
+    if 300 <= status < 400:
+        return Ending(f"{words}, a redirect{_place(named)}", SocketClosed(1008, f"{words}, a redirect{_place(named)}"))
+    if status < 500 and status not in _AGAIN:
+        return Ending(words, SocketClosed(1008, words))
+    return Ending(words, not_before_s=_retry_after_s(named, now))
+
+
+def _place(headers: Mapping[bytes, str]) -> str:
+    try:
+        parts = urlsplit(headers.get(b"location", ""))
+    except ValueError:
+        return ""
+    place = f"{parts.hostname or ''}{parts.path}"[:200]
+    return f" to {place}" if place.isprintable() and place else ""
+
+
+def _retry_after_s(headers: Mapping[bytes, str], now: float) -> float | None:
+    """RFC 9110, section 10.2.3: seconds or a date."""
+    value = headers.get(b"retry-after", "").strip()
+    if value.isascii() and value.isdigit() and len(value) < 10:
+        return min(float(value), MAX_RETRY_AFTER_S)
+    try:
+        left_s = parsedate_to_datetime(value).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return min(max(left_s, 0.0), MAX_RETRY_AFTER_S)
