@@ -1,4 +1,4 @@
-"""`python -m benchmarks [name ...] [--json]`: run the named modules of this package, or all that have figures."""
+"""`python -m benchmarks [name ...] [--json | --markdown | --into FILE]`: run the named modules, or all with figures."""
 
 from __future__ import annotations
 
@@ -8,31 +8,58 @@ import pkgutil
 import sys
 from pathlib import Path
 
-from .figure import pin_to_one_core
+from .figure import Figure, machine, pin_to_one_core, table
 
-_NOT_FIGURES = {"__main__", "figure", "soak"}
+_NOT_FIGURES = {"__main__", "figure", "inert", "peers", "soak"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print every figure of every named module as it is measured; return the process's exit status."""
     package = str(__package__)
-    known = sorted(
-        module.name
-        for module in pkgutil.iter_modules([str(Path(__file__).parent)])
-        if not module.ispkg and module.name not in _NOT_FIGURES
-    )
+    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    known = sorted(module.name for module in modules if module.name not in _NOT_FIGURES)
     parser = argparse.ArgumentParser(prog=f"python -m {package}", description="Figures beside those of peers.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"what to measure: {', '.join(known)} (default: all)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object a line")
+    form.add_argument("--markdown", action="store_true", help="print a table for the documentation, at the end")
+    form.add_argument("--into", type=Path, metavar="FILE", help="put that table into FILE, between its two comments")
+    parser.add_argument("--quick", action="store_true", help="so short that the numbers mean nothing (wire only)")
+    parser.add_argument("--corpora", type=Path, metavar="DIR", help="a corpus of attacks and look-alikes (scrub only)")
+    parser.add_argument(
+        "--misses", nargs="?", const="all", metavar="FAMILY", help="only judge it, and list what failed (scrub only)"
+    )
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in known]
     if unknown:
         parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(known)}")
     pin_to_one_core()
     for name in options.names or known:
-        for figure in importlib.import_module(f"{package}.{name}").figures():
-            print(figure.json() if options.json else figure.line(), flush=True)
+        module = importlib.import_module(f"{package}.{name}")
+        measured: list[Figure] = []
+        where = machine()
+        sizes = (module.QUICK,) if options.quick and hasattr(module, "QUICK") else ()
+        wanted = {name: getattr(options, name) for name in getattr(module, "OPTIONS", ())}
+        for figure in module.figures(*sizes, **wanted):
+            measured.append(figure)
+            if not options.markdown:
+                print(figure.json() if options.json else figure.line(), flush=True)
+        if options.markdown:
+            print(table(measured), where, sep="\n\n", flush=True)
+        elif options.into is not None:
+            put_between(options.into, name, f"{table(measured)}\n\n{where}")
     return 0
+
+
+def put_between(file: Path, name: str, text: str) -> None:
+    """Replace what stands between `<!-- figures: NAME -->` and `<!-- end -->`; ValueError when they are not there."""
+    whole = file.read_text()
+    opening, closing = f"<!-- figures: {name} -->", "<!-- end -->"
+    before, begin, rest = whole.partition(opening)
+    _, end, after = rest.partition(closing)
+    if not (begin and end):
+        raise ValueError(f"{file} has no {opening} followed by {closing}")
+    file.write_text(f"{before}{opening}\n\n{text}\n\n{closing}{after}")
 
 
 if __name__ == "__main__":

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-import statistics
-from collections.abc import Callable
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
 
 from attrs import field, frozen
 
 RUNS = 5
-"""Every figure is the median of this many runs."""
+"""Every figure is the median of this many runs, where it does not say otherwise."""
+_THOUSANDS = ((1e6, "M"), (1e3, "k"))
 
 
 @frozen
@@ -31,14 +34,38 @@ class Figure:
         """The figure as one JSON object: figure, unit, ours, peers."""
         return json.dumps({"figure": self.figure, "unit": self.unit, "ours": self.ours, "peers": self.peers})
 
+    def row(self) -> str:
+        """The figure as a row of the documentation's table: behind each peer, how many of it ours is."""
+        peers = " · ".join(f"{name} {_short(value)} ({self.ours / value:.2f})" for name, value in self.peers.items())
+        return f"| `{self.figure}` | {f'{_short(self.ours)} {self.unit}'.rstrip()} | {peers or 'none'} |"
+
+
+def table(figures: Iterable[Figure]) -> str:
+    """The documentation's table of these figures, in Markdown."""
+    head = ["| figure | understudy | peers, and how many of each understudy is |", "| --- | --- | --- |"]
+    return "\n".join([*head, *(figure.row() for figure in figures)])
+
+
+def machine() -> str:
+    """What a run's numbers depend on, in a line, and how busy the machine is now."""
+    versions = [f"{name} {version(name)}" for name in ("trio", "websockets", "uvicorn", "uvloop") if _has(name)]
+    before = f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} before the run"
+    return f"{platform.system()}, {before}; Python {platform.python_version()}, {', '.join(versions)}."
+
+
+def _has(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _short(value: float) -> str:
+    """A number as people say it: 481.3 k."""
+    for size, letter in _THOUSANDS:
+        if abs(value) >= 10 * size or (size > 1e3 and abs(value) >= size):
+            return f"{value / size:,.1f} {letter}" if letter == "k" else f"{value / size:,.2f} {letter}"
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+
 
 def pin_to_one_core() -> None:
     """Keep this process, and the threads it starts from now on, on one core: peers with threads get no second one."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
-def medians(*measures: Callable[[], float]) -> list[float]:
-    """Run the measures in turn, `RUNS` times each, so that a noisy moment hits all; return each one's median."""
-    runs = [[measure() for measure in measures] for _ in range(RUNS)]
-    return [statistics.median(column) for column in zip(*runs, strict=True)]

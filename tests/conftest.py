@@ -1,14 +1,18 @@
-"""What holds for every test: no step of a task holds the loop for long."""
+"""What holds for every test: no step of a task holds the loop for long, and Ctrl-C is heard."""
 
 import gc
+import signal
 import time
 from typing import Any
 
 import pytest
 import trio
 
-LONGEST_S = 0.05
-"""The bound is about a millisecond; this is far enough from it that only a fault of the code gets there."""
+pytest_plugins = ["tests.servers.fixtures"]
+
+LONGEST_S = 0.1
+"""The bound is about a millisecond; this is far enough from it that only a fault of the code gets there, on a slow
+machine too."""
 
 
 class Steps(trio.abc.Instrument):
@@ -56,6 +60,12 @@ def run_in_short_steps(main: Any, *, clock: Any, instruments: list[trio.abc.Inst
     trio.run(main, clock=clock, instruments=[*instruments, steps])
     if steps.long:
         pytest.fail("work that takes long belongs into a worker thread: " + "; ".join(steps.long), pytrace=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts_are_heard() -> None:
+    """A shell's background jobs are started with Ctrl-C ignored, and so would be whatever the tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,21 @@
-"""The command `understudy`: serve, chat, token, doctor. Exit codes: 0 well, 1 it could not be done, 2 wrong usage."""
+"""The command `understudy`: serve, chat, token, scrub, migrate, backup, restore, doctor.
+
+Exit codes: 0 well, 1 it could not be done (or `scrub --check` found something), 2 wrong usage.
+"""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from understudy import __version__
 from understudy.config import DATABASE_URL_FORMS, BadSettings, Settings, load
+
+if TYPE_CHECKING:
+    from sanitization import Policy
+    from understudy.operations import Outcome
 
 
 class _Mendable(click.ClickException):
@@ -33,6 +41,8 @@ def main() -> None:
 @click.argument("agents", nargs=-1, metavar="[MODULE:ATTR …]")
 @click.option("--host", help="Address to listen on [127.0.0.1]; any but a loopback address needs UNDERSTUDY_SECRET.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port for everything [8002]; 0 takes a free one.")
+@click.option("--tls-certificate", type=click.Path(path_type=Path), help="PEM file: the certificate and its chain.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="PEM file: the key; with it the port speaks TLS.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for the database and files [data].")
 @click.option("--database-url", help=f"Where the database is, if not in the data folder: {DATABASE_URL_FORMS}.")
 @click.option("--model", help="offline, or openai:NAME [offline].")
@@ -69,7 +79,11 @@ def token(user: str, roles: tuple[str, ...], ttl_s: int | None, data_dir: Path |
     from understudy.sessions import open_tokens
 
     settings = _load(data_dir=data_dir)
-    kept = bool(settings.secret) or settings.secret_file.exists()
+    if settings.signs and not settings.secret and not settings.secret_file.exists():
+        raise _Mendable(
+            f"there is no secret in {settings.data_dir.absolute()}: name the server's data folder with --data-dir, "
+            "start the server there once, or set UNDERSTUDY_SECRET"
+        )
     try:
         tokens = open_tokens(settings)
     except (OSError, ValueError) as error:
@@ -81,9 +95,6 @@ def token(user: str, roles: tuple[str, ...], ttl_s: int | None, data_dir: Path |
         raise _Mendable(
             "no server would take it: --user and --role must be short, printable and not empty"
         ) from refused
-    if not kept:
-        folder = settings.data_dir.absolute()
-        click.echo(f"A new secret was made in {folder}; only a server with this data folder takes the token.", err=True)
     click.echo(issued)
 
 
@@ -104,6 +115,102 @@ def chat(url: str | None, session_token: str | None, agent: str) -> None:
             raise _Mendable("the server's port is any free one: name its address with --url")
         url = settings.at(settings.port)
     sys.exit(talk(url, session_token, agent))
+
+
+def _policy(_context: click.Context, _option: click.Parameter, name: str) -> "Policy":
+    from sanitization import PRESETS, PolicyError, policy_from_toml
+
+    if name in PRESETS:
+        return PRESETS[name]
+    try:
+        return policy_from_toml(Path(name).read_text(encoding="utf-8"))
+    except PolicyError as error:
+        raise _Mendable(f"{click.format_filename(name)}: {error}") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise _Mendable(
+            f"--policy takes {', '.join(PRESETS)}, or a file of TOML; {click.format_filename(name)!r}: {why}"
+        ) from error
+
+
+@main.command()
+@click.argument("files", nargs=-1, metavar="[FILE …]", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--policy",
+    metavar="NAME|FILE",
+    default="standard",
+    show_default=True,
+    callback=_policy,
+    help="strict, standard, off, or a TOML file.",
+)
+@click.option(
+    "--direction",
+    type=click.Choice(["inbound", "tool", "outbound"]),
+    default="tool",
+    show_default=True,
+    help="Whose rules of the policy: those for users' text, for files and tools, or for answers.",
+)
+@click.option("--check", is_flag=True, help="Write where something was found, not the text; exit code 1 if anything.")
+@click.option("--json", "as_json", is_flag=True, help="Tell findings as JSON, one object a line.")
+@click.option("--html", is_flag=True, help="Make markup safe to put into a page, and leave text alone.")
+def scrub(files: tuple[str, ...], policy: "Policy", direction: str, **options: bool) -> None:
+    """Take secrets, hidden characters and active markup out of files or a pipe.
+
+    The text goes to the standard output as it comes in; what was found goes to the standard error. Without a FILE, or
+    where it is -, the standard input is read.
+    """
+    from sanitization import Direction
+    from understudy.pipe import STDIN, Pipe
+
+    sys.exit(Pipe(policy, Direction(direction), **options).run(files or (STDIN,)))
+
+
+@main.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
+@click.option("--database-url", help=f"Where the database is, if not in the data folder: {DATABASE_URL_FORMS}.")
+def migrate(data_dir: Path | None, database_url: str | None) -> None:
+    """Bring the database to the newest schema, making it when it is not there; `serve` does the same at its start.
+
+    While a server uses the database nothing is changed.
+    """
+    from understudy.operations import migrated
+
+    _operate(migrated, _load(data_dir=data_dir, database_url=database_url))
+
+
+@main.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
+def backup(target: Path, data_dir: Path | None) -> None:
+    """Copy the database and the uploaded files into the new folder TARGET; the server may be running.
+
+    The server's secret is not in it: keep that elsewhere, or everybody has to sign in again.
+    """
+    from understudy.operations import backed_up
+
+    _operate(backed_up, _load(data_dir=data_dir), target)
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to restore into [data].")
+def restore(source: Path, data_dir: Path | None) -> None:
+    """Put the backup SOURCE into a data folder that has no database."""
+    from understudy.operations import restored
+
+    _operate(restored, _load(data_dir=data_dir), source)
+
+
+def _operate(operation: "Callable[..., Outcome]", *arguments: object) -> None:
+    """Do it and say what came of it; exit code 1 when it could not be done, or not all of it."""
+    from understudy.storage.errors import StorageError
+
+    try:
+        done = operation(*arguments)
+    except StorageError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(done.text)
+    sys.exit(0 if done.whole else 1)
 
 
 @main.command()

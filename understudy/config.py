@@ -16,15 +16,25 @@ from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, in_, le, optional
 from typed_settings.loaders import DictLoader
 
-from transport.auth import MIN_SECRET_BYTES, is_loopback
+from transport.auth import is_loopback, is_origin
+from transport.fetch import is_fetchable
 from transport.limits import Limits
+from transport.peers import Proxies
+from transport.tokens import MIN_SECRET_BYTES
 
 APP: Final = "understudy"
 FILE: Final = "understudy.toml"
 FILES_VARIABLE: Final = "UNDERSTUDY_SETTINGS"
 DATABASE_FILE: Final = "understudy.db"
 """What storage calls its file; told here too, as storage takes long to import and most commands do not need it."""
-DATABASE_URL_FORMS: Final = f"sqlite:///FOLDER, sqlite:////ABSOLUTE/FOLDER, or either with /{DATABASE_FILE} at its end"
+POSTGRESQL: Final = "postgresql://"
+DATABASE_URL_FORMS: Final = (
+    "postgresql://USER@HOST/NAME, sqlite:///FOLDER, sqlite:////ABSOLUTE/FOLDER, "
+    f"or either of these two with /{DATABASE_FILE} at its end"
+)
+
+PRESETS: Final = ("standard", "strict", "off")
+"""The policies of `scrub_policy` that have names; told here too, as most commands do not need what scrubs."""
 
 Found: TypeAlias = dict[str, tuple[Any, str]]
 """Values by the dotted names of their settings, each with the words that say where it stands."""
@@ -39,34 +49,53 @@ class Settings:
     """What an operator can decide. Sizes are in bytes, times in seconds unless the name says otherwise.
 
     `refresh_grace_s` is how long after its end an anonymous user's token can still be renewed; as long as it was
-    valid (`token_ttl_s`) unless set, and 0 for not at all.
+    valid (`token_ttl_s`) unless set, and 0 for not at all. `jwks` is a file or an address with the public keys of an
+    identity provider; `jwt_issuer` and `jwt_audience`, unless empty, must stand in its tokens. `scrub_policy` is the
+    name of a preset, or a TOML file. `raw_key`, or what stands in `raw_key_file`, encrypts what `store_raw` has kept.
     """
 
     host: str = "127.0.0.1"
     port: int = field(default=8002, validator=[ge(0), le(65535)])
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
     data_dir: Path = Path("data")
     database_url: str = field(default="", repr=False)
     model: str = "offline"
     secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
+    jwks: str = ""
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
     token_ttl_s: int = field(default=7 * 24 * 3600, validator=gt(0))
     refresh_grace_s: int | None = field(default=None, validator=optional(ge(0)))
     allowed_origins: list[str] = field(factory=list)
+    trusted_proxies: list[str] = field(factory=list)
     max_file_bytes: int = field(default=20 * 1024 * 1024, validator=gt(0))
+    compression_from_bytes: int | None = field(default=None, validator=optional(ge(0)))
     limits: Limits = field(factory=Limits)
+    scrub_policy: str = "standard"
     summary_from: int = field(default=1, validator=gt(0))
+    store_raw: bool = False
+    raw_key: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
+    raw_key_file: Path | None = None
     words_per_s: float = field(default=50.0, validator=gt(0))
     log_level: str = field(default="info", validator=in_(("debug", "info", "warning", "error")))
     log_format: str = field(default="auto", validator=in_(("auto", "json", "console")))
     grace_s: float = field(default=4.0, validator=gt(0))
+    observer_kill: bool = False
 
     def at(self, port: int) -> str:
         """The server's address as a browser takes it, on this port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{port}"
+        return f"{'http' if self.tls_certificate is None else 'https'}://{host}:{port}"
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether `database_url` names a PostgreSQL database."""
+        return self.database_url.startswith(POSTGRESQL)
 
     @property
     def database_folder(self) -> Path:
-        """The folder that holds the database: that of `database_url`, or the data folder."""
+        """The folder that holds the database of SQLite: that of `database_url`, or the data folder."""
         if not self.database_url:
             return self.data_dir
         path = Path(self.database_url.removeprefix("sqlite:///"))
@@ -79,8 +108,13 @@ class Settings:
 
     @property
     def anonymous(self) -> bool:
-        """Whether users without a token are given a session: on a loopback address without a secret of its own."""
-        return is_loopback(self.host) and not self.secret
+        """Whether users without a token are given a session: on a loopback address, without a secret or a JWKS."""
+        return is_loopback(self.host) and not self.secret and not self.jwks
+
+    @property
+    def signs(self) -> bool:
+        """Whether there is a secret to sign tokens with: one in the settings, or on a loopback address its own."""
+        return bool(self.secret) or is_loopback(self.host)
 
     @property
     def grace_of_refresh_s(self) -> int:
@@ -126,22 +160,59 @@ def check(settings: Settings) -> None:
         BadSettings: See `load`.
     """
     secret = settings.secret
-    if not secret and not is_loopback(settings.host):
+    if not secret and not settings.jwks and not is_loopback(settings.host):
         raise BadSettings(
             f"listening on {settings.host} needs a secret, or anybody could sign in as anybody: "
             "set UNDERSTUDY_SECRET to 32 or more random bytes (`openssl rand -hex 32` makes some)"
         )
     if secret and len(secret.encode()) < MIN_SECRET_BYTES:
         raise BadSettings(f"secret (UNDERSTUDY_SECRET) is too short: it needs {MIN_SECRET_BYTES} bytes or more")
+    _check_provider(settings)
+    for origin in settings.allowed_origins:
+        if not is_origin(origin):
+            raise BadSettings(
+                f"allowed_origins must be like https://example.org or http://localhost:3000, not {origin!r}"
+            )
+    try:
+        Proxies(settings.trusted_proxies)
+    except ValueError as error:
+        raise BadSettings(f"trusted_proxies must be addresses or networks such as 10.0.0.0/8: {error}") from error
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise BadSettings("tls_certificate and tls_key belong together: one of them is set, the other is not")
     if settings.database_url:
         _check_database_url(settings.database_url)
+    _check_raw_texts(settings)
+
+
+def _check_provider(settings: Settings) -> None:
+    if "://" in settings.jwks and not is_fetchable(settings.jwks):
+        raise BadSettings("jwks (UNDERSTUDY_JWKS) must be a file, or an address with http or https and without a user")
+    for name in ("jwt_issuer", "jwt_audience"):
+        if getattr(settings, name) and not settings.jwks:
+            raise BadSettings(
+                f"{name} (UNDERSTUDY_{name.upper()}) has no effect without jwks: it is for its tokens only"
+            )
+
+
+def _check_raw_texts(settings: Settings) -> None:
+    if settings.store_raw and not settings.raw_key and settings.raw_key_file is None:
+        raise BadSettings(
+            "store_raw needs a key, as raw texts are kept encrypted only: set raw_key (UNDERSTUDY_RAW_KEY) or "
+            "raw_key_file to 32 or more random bytes (`openssl rand -hex 32` makes some)"
+        )
+    if settings.raw_key and settings.raw_key_file is not None:
+        raise BadSettings("raw_key and raw_key_file are both set: one of them must go")
+    if settings.raw_key and len(settings.raw_key.encode()) < MIN_SECRET_BYTES:
+        raise BadSettings(f"raw_key (UNDERSTUDY_RAW_KEY) is too short: it needs {MIN_SECRET_BYTES} bytes or more")
 
 
 def _check_database_url(url: str) -> None:
     """The scheme is all that is shown of a URL for another database: it may hold a password."""
     accepted = f"database_url (UNDERSTUDY_DATABASE_URL) must be {DATABASE_URL_FORMS}"
+    if url.startswith(POSTGRESQL):
+        return
     if not url.startswith("sqlite:///"):
-        raise BadSettings(f"this version stores in SQLite only: {accepted}; it names {url.partition(':')[0]!r}")
+        raise BadSettings(f"{accepted}; it names {url.partition(':')[0]!r}, and only SQLite and PostgreSQL are known")
     path = Path(url.removeprefix("sqlite:///"))
     if not path.name or ":" in path.name or "?" in path.name:
         raise BadSettings(f"{accepted}; {url!r} names no folder")
@@ -177,7 +248,11 @@ def _in_file(path: Path, faults: list[str]) -> Found:
 
 def _from_here(attribute: "attrs.Attribute[Any]", value: Any, file: Path) -> Any:
     """A path in a file is seen from the file's folder."""
-    return str(file.parent / value) if attribute.type is Path and isinstance(value, str) else value
+    is_path = Path in (attribute.type, *get_args(attribute.type)) or (
+        attribute.name == "jwks" and value and "://" not in str(value)
+    )
+    is_path |= attribute.name == "scrub_policy" and value not in PRESETS
+    return str(file.parent / value) if is_path and isinstance(value, str) else value
 
 
 def _in_environment() -> Found:
@@ -207,9 +282,10 @@ def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
 def _faults(name: str, value: Any, source: str) -> Iterator[str]:
     attribute = _fields()[name]
     kind = next(iter(get_args(attribute.type)), attribute.type) if attribute.type != list[str] else list
-    wrong = (kind is list) != isinstance(value, list) or isinstance(value, dict | bool)
+    wrong = (kind is list) != isinstance(value, list) or isinstance(value, dict)
+    wrong |= not isinstance(value, bool | str) if kind is bool else isinstance(value, bool)
     wrong |= kind is int and isinstance(value, float)
-    wrong |= kind not in (int, float, list) and not isinstance(value, str)
+    wrong |= kind not in (int, float, bool, list) and not isinstance(value, str)
     if kind is list and isinstance(value, list):
         wrong |= not all(isinstance(each, str) for each in value)
     try:
@@ -250,7 +326,7 @@ def form(attribute: "attrs.Attribute[Any]") -> str:
     if choices:
         return f"one of {', '.join(choices)}"
     kind = next(iter(get_args(attribute.type)), attribute.type)
-    words_of: dict[Any, str] = {int: "a whole number", float: "a number", Path: "the path of a folder"}
+    words_of: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
     word = "a list of texts" if attribute.type == list[str] else words_of.get(kind, "a text")
     unit = " of seconds" if attribute.name.endswith("_s") and not attribute.name.endswith("per_s") else ""
     return f"{word}{unit}{', ' if bounds else ''}{' and '.join(bounds)}"

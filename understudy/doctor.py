@@ -16,14 +16,20 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
+import trio
 from attrs import frozen
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transport.auth import load_or_create_secret
+from transport.auth import is_loopback
+from transport.errors import FetchFailed, KeySetInvalid
+from transport.tokens import load_or_create_secret
 from understudy.config import DATABASE_FILE, FILE, BadSettings, Settings, files, load
+from understudy.scrubbing.policies import policy_of
+from understudy.sessions import read_keys
 from understudy.storage.errors import DatabaseUnusable
 from understudy.storage.inspection import inspect_database
 from understudy.storage.schema import HEAD
@@ -69,10 +75,12 @@ def look(data_dir: Path | None = None) -> Iterator[Finding]:
         return
     yield _settings()
     checks: tuple[Callable[[Settings], Finding], ...] = (
-        _data_dir, _space, _database, _secret, _clock, _port, _model, _charts,
+        _data_dir, _space, _database, _policy, _secret, _clock, _port, _model, _charts,
     )  # fmt: skip
     for check in checks:
         yield check(settings)
+    if settings.jwks:
+        yield _keys(settings)
 
 
 def _python() -> Finding:
@@ -115,7 +123,18 @@ def _space(settings: Settings) -> Finding:
     return Finding("disk space", "ok", text)
 
 
+def _policy(settings: Settings) -> Finding:
+    try:
+        policy_of(settings.scrub_policy)
+    except ValueError as error:
+        return Finding("scrubbing", "mend", str(error))
+    raw = "; raw texts are kept, encrypted" if settings.store_raw else ""
+    return Finding("scrubbing", "ok", f"by the policy {settings.scrub_policy}{raw}")
+
+
 def _database(settings: Settings) -> Finding:
+    if settings.on_postgresql:
+        return _server(settings)
     path = settings.database_folder / DATABASE_FILE
     try:
         if not path.exists():
@@ -124,19 +143,53 @@ def _database(settings: Settings) -> Finding:
     except (DatabaseUnusable, OSError) as error:
         return Finding("database", "mend", str(error))
     size = path.stat().st_size
-    schema = "schema up to date" if version == HEAD else "an older schema, which the next start brings up to date"
-    return Finding("database", "ok", f"SQLite {sqlite3.sqlite_version}, {size / 1e6:.1f} MB, {schema}")
+    return Finding("database", "ok", f"SQLite {sqlite3.sqlite_version}, {size / 1e6:.1f} MB, {_schema(version)}")
+
+
+def _server(settings: Settings) -> Finding:
+    from understudy.storage.postgresql import inspect_server
+
+    try:
+        version, revision = inspect_server(settings.database_url)
+    except DatabaseUnusable as error:
+        return Finding("database", "mend", str(error))
+    return Finding("database", "ok", f"PostgreSQL {version}, {_schema(revision)}")
+
+
+def _schema(version: str | None) -> str:
+    if version is None:
+        return "no tables yet; the first start makes them"
+    return "schema up to date" if version == HEAD else "an older schema, which the next start brings up to date"
 
 
 def _secret(settings: Settings) -> Finding:
     if settings.secret:
         return Finding("secret", "ok", "from the settings; anonymous sessions are off")
+    if not settings.signs:
+        return Finding("secret", "ok", "none: only the tokens of the identity provider count")
     try:
         if settings.secret_file.exists():
             load_or_create_secret(settings.secret_file)
     except (OSError, ValueError) as error:
         return Finding("secret", "mend", str(error))
-    return Finding("secret", "note", f"the server's own, for {settings.host} only; anybody there gets a session")
+    given = "anybody there gets a session" if settings.anonymous else "for `understudy token`; nobody gets a session"
+    return Finding("secret", "note", f"the server's own, for {settings.host} only; {given}")
+
+
+def _keys(settings: Settings) -> Finding:
+    """The keys as the server will get them, now."""
+    try:
+        keys = trio.run(read_keys, settings.jwks)
+    except (FetchFailed, KeySetInvalid, OSError) as error:
+        return Finding("identity provider", "mend", f"no keys from {settings.jwks}: {error}")
+    found = f"{len(keys.keys)} keys" + (f", {keys.left_out} of no use here" if keys.left_out else "")
+    if not settings.jwt_audience:
+        return Finding(
+            "identity provider", "note", f"{found}; set jwt_audience, or tokens for other services count too"
+        )
+    if settings.jwks.startswith("http://") and not is_loopback(urlsplit(settings.jwks).hostname or ""):
+        return Finding("identity provider", "note", f"{found}; whoever is on the way can put in one: use https")
+    return Finding("identity provider", "ok", found)
 
 
 def _clock(settings: Settings) -> Finding:

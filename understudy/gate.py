@@ -4,24 +4,27 @@ A refusal here is a real HTTP answer (401, 403, 404), so that a client knows bef
 """
 
 import logging
+import math
 import time
-import uuid
 from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
 
 from attrs import define, field
 
 from actors import ActorError, ActorRef, ChildSpec, Restart, StartChild
 from transport.auth import Identity, find_token
 from transport.codes import ERRORS
-from transport.commands import Command, Say
+from transport.commands import Command
 from transport.connection import Connection, ConnectionLimits, Ports
-from transport.dialects import Choice, choose
+from transport.dialects import Choice, choose, endpoint_of
 from transport.encoder import Encoder
 from transport.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.events import Welcome
 from transport.http import error_body
-from transport.limits import RateLimit
+from transport.limits import CommandLimits, Counter, RequestLimits
 from transport.outbox import LogPage
+from transport.peers import Proxies
 from transport.websocket import Upgrade
 from understudy.chat.desk import Desk
 from understudy.chat.rendered import html_of
@@ -37,12 +40,16 @@ from understudy.storage.store import Store
 log = logging.getLogger(__name__)
 
 VERSION = "understudy.v1"
-CAPABILITIES = ("batch", "html")
+TOO_MANY = "Too many requests in a short time; wait a moment."
+CAPABILITIES = ("batch", "chunk", "gzip", "html")
 
 
 @define
 class Gate:
-    """Lets sockets in. `connections` gives the supervisor whose temporary children the connections are."""
+    """Lets sockets in. `connections` gives the supervisor whose temporary children the connections are.
+
+    `closing`: nobody is let in any more. `ports` is what every connection is handed.
+    """
 
     settings: Settings
     sessions: Sessions
@@ -52,98 +59,152 @@ class Gate:
     metrics: Metrics
     connections: Callable[[], ActorRef]
     limits: ConnectionLimits
-    _encoder: Encoder = field(init=False)
-    _rate: RateLimit = field(init=False)
+    closing: bool = field(default=False, init=False)
+    ports: Ports = field(init=False)
+    _rates: CommandLimits = field(init=False)
+    _handshakes: RequestLimits = field(init=False)
+    _sockets: Counter = field(init=False)
+    _proxies: Proxies = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._encoder = Encoder(html_of)
-        per_minute = self.settings.limits.messages_per_minute
-        self._rate = RateLimit(per_minute, per_minute)
+        limits = self.settings.limits
+        self._rates = CommandLimits(limits)
+        self._handshakes = RequestLimits(limits.requests_per_minute)
+        self._sockets = Counter(limits.connections_per_peer)
+        self._proxies = Proxies(self.settings.trusted_proxies)
+        self.ports = Ports(
+            join=self._join,
+            leave=self.presence.leave,
+            dispatch=self.desk,
+            allow=self._allow,
+            verify=self.sessions.admit,
+            read_log=self._read_log,
+            want_snapshot=self.desk.want_snapshot,
+            encoder=Encoder(html_of),
+            observer=self.metrics,
+        )
 
     async def __call__(self, upgrade: Upgrade) -> None:
-        """Judge one request for a WebSocket; if it is let in, return when its connection has ended."""
+        """Judge one request for a WebSocket; if it is let in, it has an actor of its own from here on."""
+        if self.closing:
+            await self._refuse(upgrade, "busy", "This server is going away; come back in a moment.")
+            return
         try:
             choice = choose(upgrade.path, upgrade.subprotocols, upgrade.query)
             check_place(self.settings, upgrade.headers.get("origin"), upgrade.headers.get("host"))
-            session, identity = self._who(upgrade)
+            session, identity = await self._who(upgrade)
+            peer = self._enter(upgrade, None if session is not None else identity)
         except UnknownEndpoint as unknown:
-            await self._refuse(upgrade, "not_found", unknown.message)
+            await self._turn_away(upgrade, "not_found", unknown.message)
         except OriginRefused as refused:
-            await self._refuse(upgrade, "forbidden", refused.message)
+            await self._turn_away(upgrade, "forbidden", refused.message)
         except Unauthenticated as refused:
-            await self._refuse(upgrade, refused.code, refused.message)
+            await self._turn_away(upgrade, refused.code, refused.message)
+        except CommandRejected as refused:
+            await self._refuse(upgrade, refused.code, refused.message, refused.retry_after)
         else:
-            await self._let_in(upgrade, choice, session, identity)
+            connection = None
+            try:
+                connection = await self._let_in(upgrade, choice, session, identity)
+            finally:
+                if connection is None:
+                    self._sockets.leave(peer)
+            if connection is not None:
+                upgrade.then(partial(self._attend, connection, peer, upgrade.headers.get("origin")))
 
-    async def _refuse(self, upgrade: Upgrade, code: str, message: str) -> None:
+    def _enter(self, upgrade: Upgrade, who: Identity | None) -> str:
+        """Count a socket in, and give the address it is counted for.
+
+        Raises CommandRejected when that address, or the user, asks too often or has too many.
+        """
+        peer = self._peer(upgrade)
+        retry_after = self._handshakes.take(None if who is None else who.user, peer, time.monotonic())
+        if retry_after > 0:
+            raise CommandRejected("rate_limited", TOO_MANY, retry_after)
+        if not self._sockets.enter(peer):
+            raise CommandRejected("rate_limited", "There are too many connections from your address; close one first.")
+        return peer
+
+    def _peer(self, upgrade: Upgrade) -> str:
+        """The address that limits are counted for."""
+        return self._proxies.client_of(upgrade.peer, upgrade.headers.get("x-forwarded-for"))
+
+    async def _attend(self, connection: Connection, peer: str, origin: str | None) -> None:
+        """Let the connection read, as long as it lives. Who came, from where, and when they left is in the log."""
+        names = {"connection_id": connection.connection_id, "peer": peer}
+        log.info("connection.opened", extra=names | {"origin": origin})
+        try:
+            await connection.read()
+        finally:
+            self._sockets.leave(peer)
+            who = connection.identity
+            log.info("connection.closed", extra=names | {"user": None if who is None else who.user})
+
+    async def _turn_away(self, upgrade: Upgrade, code: str, message: str) -> None:
+        """Refuse a request that nobody has a token for. It is counted for its address, which is told of too many."""
+        retry_after = self._handshakes.take(None, self._peer(upgrade), time.monotonic())
+        if retry_after > 0:
+            code, message = "rate_limited", TOO_MANY
+        await self._refuse(upgrade, code, message, retry_after)
+
+    async def _refuse(self, upgrade: Upgrade, code: str, message: str, retry_after: float | None = None) -> None:
         """Answer with the code's HTTP status and an error id; the log line with the same id says who asked for what."""
         error_id = new_error_id()
         self.metrics.error(code)
-        extra = {"code": code, "path": upgrade.path, "peer": upgrade.peer, "error_id": error_id}
+        extra = {"code": code, "endpoint": endpoint_of(upgrade.path), "peer": upgrade.peer, "error_id": error_id}
         log.info("handshake.refused", extra=extra)
-        await upgrade.refuse(ERRORS[code].http_status, error_body(code, message, error_id))
+        status = ERRORS[code].http_status
+        again = status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
+        headers = {"Retry-After": str(math.ceil(retry_after or 1))} if again else None
+        await upgrade.refuse(status, error_body(code, message, error_id), headers)
 
-    def _who(self, upgrade: Upgrade) -> tuple[Session | None, Identity | None]:
+    async def _who(self, upgrade: Upgrade) -> tuple[Session | None, Identity | None]:
         """The first carrier that is present decides. None, None: a token must come with the first message."""
         token = find_token(upgrade.headers, upgrade.query, upgrade.subprotocols)
         if token is not None:
-            return None, self.sessions.tokens.verify(token)
+            return None, await self.sessions.admit(token)
         if self.sessions.anonymous:
-            session = self.sessions.new()
+            session = self.sessions.new(self._peer(upgrade))
             return session, session.identity
         return None, None
 
     async def _let_in(
         self, upgrade: Upgrade, choice: Choice, session: Session | None, identity: Identity | None
-    ) -> None:
+    ) -> Connection | None:
+        """Complete the handshake and start the connection's actor; None when that could not be done."""
         headers = {}
         if choice.default_agent is not None:
             headers["Deprecation"] = "true"
-            log.warning("endpoint.deprecated", extra={"path": upgrade.path, "peer": upgrade.peer})
+            log.warning("endpoint.deprecated", extra={"endpoint": endpoint_of(upgrade.path), "peer": upgrade.peer})
             self.metrics.deprecated(choice.default_agent[0])
         socket = await upgrade.accept(choice.subprotocol, headers)
-        connection_id = uuid.uuid4().hex
-        ports = Ports(
-            join=lambda who, name, outbox: self._join(who, name, outbox, session),
-            dispatch=self.desk,
-            allow=self._allow,
-            verify=self.sessions.tokens.verify,
-            read_log=self._read_log,
-            want_snapshot=self.desk.want_snapshot,
-            encoder=self._encoder,
-            observer=self.metrics,
+        connection = Connection(
+            socket,
+            self.ports,
+            choice.dialect,
+            identity=identity,
+            given_token=None if session is None else session.token,
+            default_agent=choice.default_agent,
+            limits=self.limits,
         )
-        spec = ChildSpec(
-            connection_id,
-            lambda: Connection(
-                socket,
-                ports,
-                choice.dialect,
-                identity=identity,
-                provisional=session is not None,
-                default_agent=choice.default_agent,
-                connection_id=connection_id,
-                limits=self.limits,
-            ),
-            restart=Restart.TEMPORARY,
-        )
+        spec = ChildSpec(connection.connection_id, lambda: connection, restart=Restart.TEMPORARY)
         try:
-            connection = await self.connections().ask(StartChild(spec))
-            await connection.wait_stopped()
+            await self.connections().ask(StartChild(spec))
         except ActorError as error:
             log.warning("connection.not_started", extra={"reason": str(error)})
             await socket.close(1013, "try again later")
-        finally:
-            self.presence.leave(connection_id)
+            return None
+        return connection
 
-    async def _join(self, who: Identity, connection_id: str, outbox: ActorRef, session: Session | None) -> Welcome:
+    async def _join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
         try:
             threads = await self.store.live_threads(who.user)
         except StorageError as error:
             log.warning("welcome.without_threads", extra={"reason": str(error)})
             threads = {}
+        self._check(who)
         # Only now, so that no event comes before the welcome.
-        if not self.presence.arrive(who.user, connection_id, outbox):
+        if not self.presence.arrive(who, connection_id, outbox):
             cap = self.settings.limits.connections_per_user
             raise CommandRejected("rate_limited", f"You have {cap} connections already; close one first.")
         limits = self.settings.limits
@@ -160,11 +221,17 @@ class Gate:
             heartbeat_s=limits.heartbeat_s,
             threads=threads,
             capabilities=CAPABILITIES,
-            session_token=session.token if session is not None and session.identity == who else None,
         )
 
+    def _check(self, who: Identity) -> None:
+        """Turn somebody away who signed out after the token was looked at."""
+        if who in self.sessions.ended:
+            raise CommandRejected("unauthenticated")
+
     def _allow(self, who: Identity, command: Command) -> float:
-        return self._rate.take(who.user, time.monotonic()) if isinstance(command, Say) else 0.0
+        self._check(who)
+        return self._rates.take(who.user, command, time.monotonic())
 
     async def _read_log(self, who: Identity, thread_id: str, after: int, limit: int) -> LogPage:
-        return await read_page(self.store, who.user, thread_id, after, limit)
+        shown = partial(self.desk.vault.envelope, who.user)
+        return await read_page(self.store, who.user, thread_id, after, limit, shown)

@@ -1,18 +1,35 @@
-"""Sessions of users: new anonymous ones where that is allowed, and the identities behind tokens."""
+"""Sessions of users: whose token counts, new anonymous ones where that is allowed, renewing, and ending them."""
 
+import errno
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Final
 
-from attrs import evolve, frozen
+import trio
+from attrs import define, evolve, field, frozen
 
-from transport.auth import Identity, Tokens, is_loopback, load_or_create_secret, origin_allowed
-from transport.errors import OriginRefused, Unauthenticated
+from transport.auth import Identity, is_loopback, origin_allowed
+from transport.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
+from transport.fetch import fetch
+from transport.jwks import KeySet, ProviderTokens, read_key_set
+from transport.keyring import KeyKeeper, Keyring
+from transport.limits import RateLimit
+from transport.proven import Proven
+from transport.tokens import ALGORITHM, Tokens, load_or_create_secret, read_head
 from understudy.config import Settings
+from understudy.ended import EndedSessions
 
 ANONYMOUS: Final = "anon-"
 """What the names of users begin with who came without a token."""
+KEYS_BYTES: Final = 256 * 1024
+"""The largest set of keys that is read: a hundred of the longest have half of it."""
+KEYS_S: Final = 5.0
+"""How long an address may take to give them."""
+SETTLE_S: Final = 2.0
+"""How long whoever brings a token waits for the key that it names, while keys are being fetched."""
 
 
 class LastingTokens(Tokens):
@@ -20,6 +37,8 @@ class LastingTokens(Tokens):
 
     def __init__(self, secret: str | bytes, clock: Callable[[], float], grace_s: float) -> None:
         super().__init__(secret, clock)
+        self.clock = clock
+        self.grace_s = grace_s
         # The same checks by a clock that is late by the grace, so that none of them can be forgotten.
         self._late = Tokens(secret, lambda: clock() - grace_s)
 
@@ -37,7 +56,7 @@ class Session:
     """A session that was just given out, with the token that proves it."""
 
     identity: Identity
-    token: str
+    token: str = field(repr=False)
 
     def as_json(self) -> dict[str, object]:
         """Give what `POST /api/sessions` answers."""
@@ -51,22 +70,91 @@ class Session:
 
 
 @frozen
+class Provider:
+    """An identity provider: the tokens it signs, its keys, and how they are fetched."""
+
+    tokens: ProviderTokens
+    keyring: Keyring
+    fetch: Callable[[], Awaitable[KeySet]]
+
+    def keeper(self) -> KeyKeeper:
+        """Make the actor that keeps the keys fresh."""
+        return KeyKeeper(self.keyring, self.fetch)
+
+
+@define
 class Sessions:
-    """Gives out and renews sessions. `anonymous` allows users who bring no token; tokens live `ttl_s` seconds."""
+    """Says whose tokens count, and gives out, renews and ends sessions.
+
+    `anonymous` allows users who bring no token; tokens live `ttl_s` seconds. `provider` None: only tokens under the
+    secret count. `on_end` is told who signed out. `rate` bounds new sessions from one address.
+    """
 
     tokens: LastingTokens
     anonymous: bool
     ttl_s: float
+    ended: EndedSessions
+    provider: Provider | None = None
+    rate: RateLimit | None = None
+    on_end: list[Callable[[Identity], object]] = field(factory=list, repr=False)
+    _proven: Proven = field(factory=Proven, init=False, repr=False)
 
-    def new(self) -> Session:
-        """Begin an anonymous user's session.
+    def new(self, peer: str | None = None) -> Session:
+        """Begin an anonymous user's session, for somebody at this address.
 
         Raises:
             Unauthenticated: This server gives no anonymous sessions.
+            CommandRejected: The address has begun as many as it may in a minute (`rate_limited`).
         """
         if not self.anonymous:
             raise Unauthenticated("unauthenticated")
+        if self.rate is not None and peer is not None:
+            retry_after = self.rate.take(peer, time.monotonic())
+            if retry_after > 0:
+                raise CommandRejected("rate_limited", "Too many new sessions; wait a moment.", retry_after)
         return self._issue(Identity(user=f"{ANONYMOUS}{secrets.token_hex(8)}", session=secrets.token_hex(8)))
+
+    def verify(self, token: str) -> Identity:
+        """Give who a token speaks for; HS256 is proven by the secret, RS256 and ES256 by a key of the provider.
+
+        Raises:
+            Unauthenticated: It does not count, or not any more, or its session was ended.
+        """
+        keys = None if self.provider is None else self.provider.keyring.current
+        who = self._proven.find(token, keys, self.tokens.clock())
+        if who is None:
+            if self.provider is None or read_head(token).algorithm == ALGORITHM:
+                who = self.tokens.verify(token)
+            else:
+                who = self.provider.tokens.verify(token)
+            self._proven.keep(token, keys, who)
+        self.check(who)
+        return who
+
+    def check(self, who: Identity) -> None:
+        """Refuse somebody whose session was ended meanwhile.
+
+        Raises:
+            Unauthenticated: It was.
+        """
+        if who in self.ended:
+            raise Unauthenticated("unauthenticated")
+
+    async def admit(self, token: str) -> Identity:
+        """As `verify`, and wait a moment for a key that may have come into use just now.
+
+        Raises:
+            Unauthenticated: As `verify`.
+        """
+        if self.provider is not None:
+            with trio.move_on_after(SETTLE_S):
+                # Twice, as a fetch that was under way already may have begun before the key was published.
+                for _ in range(2):
+                    try:
+                        return self.verify(token)
+                    except UnknownKey:
+                        await self.provider.keyring.settled(SETTLE_S)
+        return self.verify(token)
 
     def renew(self, token: str) -> Session:
         """Give a later token for the same user and session.
@@ -77,16 +165,41 @@ class Sessions:
 
         Raises:
             Unauthenticated: The token is not valid any more, or never was.
+            CommandRejected: It is one of the provider's, who alone decides how long it lasts (`forbidden`).
         """
+        who = self._late(token)
+        if read_head(token).algorithm != ALGORITHM:
+            raise CommandRejected("forbidden", "That token is renewed where it came from.")
+        return self._issue(who)
+
+    async def end(self, token: str) -> Identity:
+        """End the session of a token, once and for all: every token of it is refused, and its sockets are closed.
+
+        Raises:
+            Unauthenticated: As `renew`.
+            CommandRejected: No more ended sessions can be kept right now (`busy`).
+            StorageUnavailable: It cannot be written down; the session goes on.
+        """
+        who = self._late(token)
+        # No token of the session that this server gave out lasts longer, nor is renewed after that.
+        longest_s = max(who.expires_at, self.ended.clock() + self.ttl_s) + self.tokens.grace_s
+        await self.ended.add(who, longest_s)
+        for told in self.on_end:
+            told(who)
+        return who
+
+    def _late(self, token: str) -> Identity:
+        """Who a token speaks for, or for an anonymous user spoke for."""
         try:
-            return self._issue(self.tokens.verify(token))
+            return self.verify(token)
         except Unauthenticated as refused:
             if refused.code != "token_expired" or not self.anonymous:
                 raise
             who = self.tokens.recognise(token)
             if not who.user.startswith(ANONYMOUS):
                 raise
-            return self._issue(who)
+        self.check(who)
+        return who
 
     def _issue(self, who: Identity) -> Session:
         token = self.tokens.issue(who.user, who.session, roles=who.roles, tenant=who.tenant, ttl_s=self.ttl_s)
@@ -108,12 +221,73 @@ def check_place(settings: Settings, origin: str | None, host: str | None) -> Non
         raise OriginRefused(origin or "")
 
 
+def open_sessions(settings: Settings, clock: Callable[[], float] = time.time) -> Sessions:
+    """Give what decides about tokens, as the settings say. `ended` is still to be loaded.
+
+    Raises:
+        OSError, ValueError: As `open_tokens`, or a JWKS that is a file cannot be read or used.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if settings.signs:
+        tokens = open_tokens(settings)
+    else:
+        # Nobody ever learns this secret: tokens of the provider are the only ones.
+        tokens = LastingTokens(secrets.token_bytes(32), clock, settings.grace_of_refresh_s)
+    per_minute = settings.limits.sessions_per_minute
+    return Sessions(
+        tokens,
+        settings.anonymous,
+        settings.token_ttl_s,
+        EndedSessions(settings.data_dir / "ended-sessions", clock),
+        _provider(settings, clock) if settings.jwks else None,
+        RateLimit(per_minute, per_minute),
+    )
+
+
+def _provider(settings: Settings, clock: Callable[[], float]) -> Provider:
+    keyring = Keyring()
+    tokens = ProviderTokens(keyring.find, clock, settings.jwt_issuer or None, settings.jwt_audience or None)
+    if "://" not in settings.jwks:
+        # At once: a file that cannot be used is the operator's mistake, an address that is away for now is not.
+        try:
+            keyring.replace(_read_file(Path(settings.jwks)))
+        except KeySetInvalid as error:
+            raise ValueError(f"{settings.jwks} cannot be used as jwks: {error}") from error
+    return Provider(tokens, keyring, partial(read_keys, settings.jwks))
+
+
+async def read_keys(jwks: str) -> KeySet:
+    """Give the keys in a file, or at an address.
+
+    Raises:
+        FetchFailed, KeySetInvalid, OSError: There are none that can be had, or used.
+    """
+    # In a thread: a hundred keys take some milliseconds.
+    if "://" not in jwks:
+        return await trio.to_thread.run_sync(_read_file, Path(jwks))
+    document = await fetch(jwks, max_bytes=KEYS_BYTES, within_s=KEYS_S)
+    return await trio.to_thread.run_sync(read_key_set, document)
+
+
+def _read_file(path: Path) -> KeySet:
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, f"there is no file {path}, which jwks (UNDERSTUDY_JWKS) names")
+    with path.open("rb") as file:
+        document = file.read(KEYS_BYTES + 1)
+    if len(document) > KEYS_BYTES:
+        raise KeySetInvalid(f"it has more than {KEYS_BYTES} bytes")
+    return read_key_set(document)
+
+
 def open_tokens(settings: Settings) -> LastingTokens:
     """Give what signs and checks this server's tokens: with the secret of the settings, or the one it keeps itself.
 
     Raises:
-        OSError, ValueError: The kept secret cannot be read or made, may be read by others, or is too short.
+        OSError, ValueError: The kept secret cannot be read or made, may be read by others, or is too short; or this
+            server has none, as it takes an identity provider's tokens only.
     """
+    if not settings.signs:
+        raise ValueError("this server takes tokens of its identity provider only; set UNDERSTUDY_SECRET to sign some")
     secret: str | bytes = settings.secret
     if not secret:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

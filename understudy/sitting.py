@@ -3,22 +3,47 @@
 A message is offered under one id until the server has accepted it, so it is one message however often the line drops.
 """
 
+import json
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
-from transport.client import Client
-from understudy.screen import Screen, one_line
+from transport.client import Client, Received
+from transport.errors import CommandRejected
+from transport.events import (
+    AgentHandoff,
+    AgentProgress,
+    AgentThinking,
+    Alert,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    Drain,
+    Error,
+    FinalResponse,
+    MessageAccepted,
+    PartialResult,
+    RunStatus,
+    SanitizationSummary,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+    Welcome,
+)
+from understudy.screen import Screen, neutral, one_line
 
 RETRIES: Final = 5
 """How often a message is offered again that the server could not take just then."""
+NOTE_CHARS: Final = 1000
+"""What a server takes of the reason for a decision."""
 HELP: Final = (
     "/agent NAME  talk to another agent",
     "/new         start a new conversation",
     "/quit        leave, as Ctrl-D does",
+    "When a tool asks for your consent: y, or n, or n and why.",
     "Ctrl-C stops the answer that is being written, and leaves when there is none.",
 )
 
@@ -40,6 +65,13 @@ def choose(agents: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     raise NoSuchAgent(f"there is no agent {one_line(name)!r} here; there are {known}")
 
 
+_DECIDED: Final[Mapping[ApprovalDecision, str]] = {
+    ApprovalDecision.ALLOW: "allowed",
+    ApprovalDecision.DENY: "not allowed",
+    ApprovalDecision.EXPIRED: "nobody answered in time",
+}
+
+
 @define(eq=False)
 class Asked:
     """A message that has no answer yet. `shown` is the part of the answer that is on the screen."""
@@ -52,6 +84,14 @@ class Asked:
     unwanted: bool = False
 
 
+@frozen
+class Question:
+    """A tool call of a message's run that waits for consent."""
+
+    tool_name: str
+    message_id: str
+
+
 @define(eq=False)
 class Chat:
     """One sitting: what was asked, and what is shown of what comes back."""
@@ -61,13 +101,14 @@ class Chat:
     agents: Sequence[Mapping[str, Any]]
     agent: Mapping[str, Any]
     nursery: trio.Nursery
-    renew: Callable[[], Awaitable[bool]]
     thread_id: str = field(factory=lambda: uuid.uuid4().hex)
     asked: dict[str, Asked] = field(factory=dict)
+    questions: dict[str, Question] = field(factory=dict)
     failed: bool = False
     online: bool = False
     ever_online: bool = False
     leaving: bool = False
+    _deciding: bool = False
     _answered: trio.Event = field(factory=trio.Event)
 
     @property
@@ -87,6 +128,10 @@ class Chat:
             await self.client.say(content, message_id=message_id, **fields)
         except trio.WouldBlock:
             self.screen.note("✗ too many messages wait for the server already", "red")
+            self._end(message_id, failed=True)
+            return
+        except CommandRejected as error:
+            self.screen.note(f"✗ {one_line(error)}", "red")
             self._end(message_id, failed=True)
             return
         if not self.online and self.ever_online:
@@ -139,63 +184,106 @@ class Chat:
                 await self.client.cancel(each.run_id)
         return True
 
-    async def take(self, event: Mapping[str, Any]) -> None:
+    async def take(self, received: Received) -> None:
         """Show one event of the server's."""
-        data, message_id = event.get("data") or {}, event.get("message_id")
-        asked = self.asked.get(message_id or "")
-        match event.get("type"):
-            case "welcome":
+        message_id = received.message_id or ""
+        asked = self.asked.get(message_id)
+        match received.event:
+            case Welcome():
                 if self.ever_online and not self.online:
                     self.screen.note("connected again", "green")
-                    if not self.asked:
-                        self.screen.prompt(self.name)
+                    self._prompt()
                 self.online = self.ever_online = True
-            case "alert" | "drain" as kind:
-                self.screen.note(f"! {one_line(data.get('message') or 'the server goes away for a moment')}", "yellow")
-                if not self.asked and kind == "alert":
-                    self.screen.prompt(self.name)
-            case "error" if asked is not None and message_id is not None:
-                await self._fault(message_id, asked, event, data)
-            case "error" if message_id is None and data.get("code") == "token_expired":
-                await self.renew()
-            case "error" if message_id is None and event.get("thread_id") is None:
-                self._show_fault(data)
-            case str(kind) if asked is not None and message_id is not None:
-                await self._work(kind, message_id, asked, event, data)
+            case Alert(message=message):
+                self.screen.note(f"! {one_line(message)}", "yellow")
+                self._prompt()
+            case Drain():
+                self.screen.note("! the server goes away for a moment", "yellow")
+            case Error() as error if asked is not None:
+                self._fault(message_id, asked, error, refused=received.refusal)
+            case Error(code="not_found") if self._deciding and received.refusal and not message_id:
+                self.screen.note("that was decided already", "yellow")
+            case Error() as error if not message_id and received.thread_id is None:
+                self._show_fault(error)
+            case _ if asked is not None:
+                await self._work(message_id, asked, received)
 
-    async def _work(
-        self, kind: str, message_id: str, asked: Asked, event: Mapping[str, Any], data: Mapping[str, Any]
-    ) -> None:
+    async def _work(self, message_id: str, asked: Asked, received: Received) -> None:
         note = self.screen.note
-        match kind:
-            case "message_accepted":
-                asked.run_id = data["run_id"]
+        match received.event:
+            case MessageAccepted(run_id=run_id):
+                asked.run_id = run_id
                 if asked.unwanted:
-                    await self.client.cancel(asked.run_id)
-            case "agent_thinking":
-                note(one_line(data.get("thought")))
-            case "agent_handoff":
-                note(f"→ {one_line(data.get('to'))}: {one_line(data.get('reason'))}", "magenta")
-            case "tool_executing":
-                note(f"… {one_line(data.get('tool_name'))} running  {one_line(data.get('description'))}".rstrip())
-            case "tool_completed":
-                good = data.get("status") == "ok"
-                took = _elapsed(data.get("duration_ms"))
-                told = f"{one_line(data.get('tool_name'))} {took}  {one_line(data.get('result_summary'))}".rstrip()
-                note(f"{'✓' if good else '✗'} {told}", "green" if good else "red")
-            case "agent_progress":
-                note(one_line(data.get("note")))
-            case "sanitization_summary":
-                counts = ", ".join(f"{count} {one_line(name)}" for name, count in (data.get("counts") or {}).items())
-                where = {"inbound": "your message", "outbound": "the answer"}.get(str(data.get("direction")), "it")
+                    await self.client.cancel(run_id)
+            case AgentThinking(thought=thought):
+                note(one_line(thought))
+            case AgentHandoff(to_agent=to_agent, reason=reason):
+                note(f"→ {one_line(to_agent)}: {one_line(reason)}", "magenta")
+            case ToolExecuting(tool_name=tool_name, description=description):
+                note(f"… {one_line(tool_name)} running  {one_line(description)}".rstrip())
+            case ApprovalRequired() as question:
+                await self._ask(message_id, question)
+            case ApprovalDecided(call_id=call_id, decision=decision):
+                note(_DECIDED[decision])
+                self._settle(call_id)
+            case ToolCompleted(call_id=call_id) as ended:
+                good = ended.status is ToolStatus.OK
+                told = f"{one_line(ended.tool_name)} {_elapsed(ended.duration_ms)}  {one_line(ended.result_summary)}"
+                note(f"{'✓' if good else '✗'} {told.rstrip()}", "green" if good else "red")
+                self._settle(call_id)
+            case AgentProgress(note=words) if not self.questions:
+                note(one_line(words))
+            case SanitizationSummary(direction=direction, counts=by_kind):
+                counts = ", ".join(f"{count} {one_line(name)}" for name, count in by_kind.items())
+                where = {"inbound": "your message", "outbound": "the answer"}.get(direction, "it")
                 note(f"! taken out of {where}: {counts}", "yellow")
-            case "partial_result":
-                self._show(asked, str(data.get("text", "")), int(data.get("offset", 0)))
-            case "final_response":
-                self._finish(asked, str(data.get("message", "")))
-                if data.get("status") == "cancelled":
+            case PartialResult(text=text, offset=offset):
+                self._show(asked, text, offset)
+            case FinalResponse(message=message, status=status):
+                self._finish(asked, message)
+                if status is RunStatus.CANCELLED:
                     note("stopped", "yellow")
                 self._end(message_id)
+
+    # Consent
+
+    async def _ask(self, message_id: str, question: ApprovalRequired) -> None:
+        """Show what a tool would be called with, all of it, and ask; where nobody can be asked, the answer is no."""
+        self.screen.note(f"? {one_line(question.tool_name)} asks for your consent, to be called with", "yellow")
+        shown = json.dumps(dict(question.parameters), ensure_ascii=False, indent=2, default=str)
+        for line in shown.split("\n"):
+            self.screen.note(neutral(line))
+        if not self.screen.prompts:
+            self.screen.note("not allowed, as nobody can be asked", "yellow")
+            await self.client.approve(question.call_id, False, note="Nobody was there to be asked.")
+            return
+        self.questions[question.call_id] = Question(question.tool_name, message_id)
+        self._prompt()
+
+    async def decide(self, line: str) -> None:
+        """Take a line as the answer to the question that was asked first."""
+        word, _, why = line.partition(" ")
+        word = word.rstrip(",.:;!").lower()
+        if word in ("y", "yes", "n", "no"):
+            call_id = next(iter(self.questions))
+            del self.questions[call_id]
+            self._deciding = True
+            await self.client.approve(call_id, word in ("y", "yes"), note=why.strip()[:NOTE_CHARS] or None)
+        elif line:
+            self.screen.note("please answer y or n first", "yellow")
+        self._prompt()
+
+    def _settle(self, call_id: str) -> None:
+        if self.questions.pop(call_id, None) is not None:
+            self._prompt()
+
+    def _prompt(self) -> None:
+        """Ask for consent where that is waited for, else for the next message when nothing is being answered."""
+        if self.questions:
+            tool_name = next(iter(self.questions.values())).tool_name
+            self.screen.prompt(f"allow {one_line(tool_name)[:40]}, y or n")
+        elif not self.asked:
+            self.screen.prompt(self.name)
 
     def _show(self, asked: Asked, text: str, offset: int) -> None:
         """A piece of the answer; what is on the screen already is left out, a hole waits for the end."""
@@ -210,38 +298,35 @@ class Chat:
         self.screen.write(whole[len(asked.shown) :])
         self.screen.end_line()
 
-    async def _fault(self, message_id: str, asked: Asked, event: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-        refused = event.get("seq") is None  # not taken in, as opposed to a run that failed
-        expired = refused and data.get("code") == "token_expired"
-        if refused and asked.tries < RETRIES and not asked.unwanted and (data.get("retryable") or expired):
+    def _fault(self, message_id: str, asked: Asked, error: Error, *, refused: bool) -> None:
+        """`refused`: it was not taken in, as opposed to a run that failed."""
+        if refused and asked.tries < RETRIES and not asked.unwanted and error.retryable:
             asked.tries += 1
-            self.nursery.start_soon(self._again, message_id, asked, float(data.get("retry_after") or 1.0), expired)
-            if not expired:
-                self._show_fault(data, " Trying again.")
+            self.nursery.start_soon(self._again, message_id, asked, error.retry_after or 1.0)
+            self._show_fault(error, " Trying again.")
             return
-        self._show_fault(data)
+        self._show_fault(error)
         self._end(message_id, failed=True)
 
-    async def _again(self, message_id: str, asked: Asked, after_s: float, expired: bool) -> None:
-        if expired:
-            await self.renew()
-        else:
-            await trio.sleep(after_s)
+    async def _again(self, message_id: str, asked: Asked, after_s: float) -> None:
+        await trio.sleep(after_s)
         await self.client.say(asked.content, message_id=message_id, **asked.fields)
 
-    def _show_fault(self, data: Mapping[str, Any], more: str = "") -> None:
-        name = f" [{one_line(data['error_id'])}]" if data.get("error_id") else ""
-        self.screen.note(f"✗ {one_line(data.get('message'))}{more}{name}", "red")
+    def _show_fault(self, error: Error, more: str = "") -> None:
+        name = f" [{one_line(error.error_id)}]" if error.error_id else ""
+        self.screen.note(f"✗ {one_line(error.message)}{more}{name}", "red")
 
     def _end(self, message_id: str, *, failed: bool = False) -> None:
         del self.asked[message_id]
+        for call_id in [name for name, each in self.questions.items() if each.message_id == message_id]:
+            del self.questions[call_id]
         self.failed |= failed
         if not self.asked:
             self.leaving = False
             self._answered.set()
-            self.screen.prompt(self.name)
+            self._deciding = False
+        self._prompt()
 
 
-def _elapsed(duration_ms: Any) -> str:
-    ms = duration_ms if isinstance(duration_ms, int | float) else 0
+def _elapsed(ms: float) -> str:
     return f"{ms / 1000:.1f} s" if ms >= 1000 else f"{ms:.0f} ms"

@@ -3,30 +3,24 @@
 import http.client
 import json
 import os
-import random
 import signal
 import sys
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
-import jwt
 import trio
-from attrs import frozen
+from attrs import define, frozen
 
-from transport.client import Client, Reconnect, open_client
+from transport.client import Reconnect, Status, open_client
 from transport.errors import TransportError
 from understudy.screen import Screen, one_line
 from understudy.sitting import Chat, NoSuchAgent, choose
 
 ANSWER_S: Final = 10.0
 """Longest time for one answer over HTTP."""
-RENEW_EARLY_S: Final = 300.0
-"""How long before its end a token is renewed; at four fifths of what is left when that is sooner."""
-RENEW_AGAIN_S: Final = 30.0
 LINE_BYTES: Final = 64 * 1024
 STAY: Final = Reconnect(max_s=10.0, attempts=1_000_000)
 """Somebody who sits there decides when it is enough; a pipe gives up with the client's own patience."""
@@ -130,24 +124,18 @@ async def converse(url: str, token: str | None, agent: str, screen: Screen, sour
     except NoSuchAgent as error:
         raise CannotTalk(str(error)) from error
     failure: list[TransportError] = []
-    async with trio.open_nursery() as nursery:
-        chat: Chat | None = None
-
-        def chance() -> float:
-            """The client asks for it each time it has lost a connection, or could not make one."""
-            if chat is not None:
-                chat.dropped()
-            return random.random()  # noqa: S311 - jitter, not a secret
-
-        reconnect = STAY if screen.prompts else Reconnect()
-        async with open_client(server.socket, token=token, reconnect=reconnect, chance=chance) as client:
-            renewal = Renewal(server, client)
-            chat = Chat(client, screen, agents, chosen, nursery, renewal.now)
-            nursery.start_soon(_hear, chat, failure, nursery.cancel_scope)
-            nursery.start_soon(_interrupts, chat, nursery.cancel_scope)
-            nursery.start_soon(renewal.in_time)
-            await _read(chat, source)
-            nursery.cancel_scope.cancel()
+    reconnect = STAY if screen.prompts else Reconnect()
+    session = Session(server, token)
+    async with (
+        open_client(server.socket, token=session.renewed, reconnect=reconnect) as client,
+        trio.open_nursery() as nursery,
+    ):
+        chat = Chat(client, screen, agents, chosen, nursery)
+        nursery.start_soon(_hear, chat, failure, nursery.cancel_scope)
+        nursery.start_soon(_follow, chat)
+        nursery.start_soon(_interrupts, chat, nursery.cancel_scope)
+        await _read(chat, source)
+        nursery.cancel_scope.cancel()
     screen.end_line()
     if failure:
         raise CannotTalk(f"the server cannot be talked to any more: {one_line(failure[0])}")
@@ -161,6 +149,12 @@ async def _hear(chat: Chat, failure: list[TransportError], over: trio.CancelScop
     except TransportError as error:
         failure.append(error)
     over.cancel()
+
+
+async def _follow(chat: Chat) -> None:
+    async for state in chat.client.states():
+        if state.status is Status.OFFLINE:
+            chat.dropped()
 
 
 async def _interrupts(chat: Chat, over: trio.CancelScope) -> None:
@@ -177,7 +171,9 @@ async def _read(chat: Chat, source: int) -> None:
     async with aclosing(_lines(source)) as lines:
         async for line in lines:
             chat.screen.typed()
-            if line.startswith("/"):
+            if chat.questions and not line.startswith("/"):
+                await chat.decide(line)
+            elif line.startswith("/"):
                 if not await chat.obey(line):
                     return
             elif line:
@@ -203,34 +199,21 @@ async def _lines(source: int) -> AsyncGenerator[str]:
             return
 
 
-@frozen
-class Renewal:
-    """Keeps the session of a client alive, for as long as the server renews it."""
+@define
+class Session:
+    """The session of a sitting, kept alive for as long as the server renews it."""
 
     server: Server
-    client: Client
+    token: str
+    _used: bool = False
 
-    async def in_time(self) -> None:
-        """Renew the token shortly before it runs out, again and again."""
-        while (left_s := _left_s(self.client.token)) is not None:
-            await trio.sleep(max(left_s - min(RENEW_EARLY_S, left_s / 5), 0.0))
-            if not await self.now():
-                await trio.sleep(RENEW_AGAIN_S)
-
-    async def now(self) -> bool:
-        """Get a later token and use it; whether there is one."""
-        try:
-            body = await self.server.ask("POST", "/api/sessions/refresh", self.client.token)
-        except CannotTalk:
-            return False
-        await self.client.refresh(str(body["session_token"]))
-        return True
-
-
-def _left_s(token: str | None) -> float | None:
-    """How long a token is still valid; None when that cannot be told. It is the server who checks it."""
-    try:
-        claims = jwt.decode(token or "", options={"verify_signature": False})
-        return float(claims["exp"]) - time.time()
-    except (jwt.PyJWTError, LookupError, ValueError, TypeError):
-        return None
+    async def renewed(self) -> str:
+        """A later token, from the second time on; the same one where the server gives none."""
+        if self._used:
+            try:
+                body = await self.server.ask("POST", "/api/sessions/refresh", self.token)
+                self.token = str(body.get("session_token") or self.token)
+            except CannotTalk:
+                return self.token  # the connection that is made with it will say what is wrong
+        self._used = True
+        return self.token

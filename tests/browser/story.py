@@ -6,66 +6,22 @@ its own: Playwright's loop and trio-asyncio's loop policy do not go together.
 
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
+from served import Server, chromium, picture, watched
 
-from transport.auth import Tokens
+from transport.tokens import Tokens
 
-CHROMIUM = "/usr/bin/chromium"
 SECRET = "0123456789abcdef" * 3
-READY = "understudy is ready on "
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-class Server:
-    """`understudy serve` in a process of its own, on the same port each time."""
-
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder = folder
-        self.environment = {"PATH": "/usr/bin:/bin"} | environment
-        self.port = 0
-        self.start()
-
-    def start(self) -> None:
-        """Start it and wait for its line."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "understudy", "serve", "--port", str(self.port), "--data-dir", str(self.folder)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=self.environment,
-        )
-        assert self.process.stdout is not None
-        self.address = self.process.stdout.readline().strip().removeprefix(READY)
-        self.port = int(self.address.rpartition(":")[2])
-
-    def stop(self, number: int = signal.SIGKILL) -> None:
-        """End it, by default without a word."""
-        self.process.send_signal(number)
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
 
 
 def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     """Attach a table, ask, watch, kill the server in the middle, start it again: the conversation is there."""
     problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
-
+    watched(page, problems)
     page.goto(server.address)
     expect(page.get_by_text("not a language model")).to_be_visible()
     expect(page.get_by_text("Online")).to_be_visible()
@@ -125,12 +81,6 @@ def ask(page: Page, text: str) -> None:
     page.keyboard.press("Enter")
 
 
-def picture(page: Page, shots: Path | None, name: str) -> None:
-    """Keep a picture of the page as it is now, when somebody wants to look at it."""
-    if shots is not None:
-        page.screenshot(path=shots / f"{name}.png")
-
-
 def main(folder: Path, shots: Path | None) -> None:
     """Play the story once on a wide page; a phone's width only has to hold the page without scrolling sideways."""
     csv = folder / "sales.csv"
@@ -144,16 +94,13 @@ def main(folder: Path, shots: Path | None) -> None:
     server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="20")
     guarded = Server(folder / "guarded", UNDERSTUDY_SECRET=SECRET)
     try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        with chromium() as browser:
             page = browser.new_page(viewport={"width": 1280, "height": 800})
-            page.set_default_timeout(15_000)
             play(page, server, csv, shots)
             page.set_viewport_size({"width": 360, "height": 740})
             assert page.evaluate("document.documentElement.scrollWidth") <= 360
             picture(page, shots, "phone")
             sign_in(browser.new_page(), guarded, Tokens(SECRET, time.time).issue("ada", "s", ttl_s=600))
-            browser.close()
     finally:
         server.stop(signal.SIGTERM)
         guarded.stop(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The story of the README in Debian's Chromium."""
+"""The stories in Debian's Chromium."""
 
 import os
 import subprocess
@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
+HERE = Path(__file__).parent
 
 
+@pytest.mark.promise("wire.endpoint-page")
 @pytest.mark.slow
-def test_the_story_of_the_readme_in_a_real_browser(tmp_path: Path) -> None:
-    """Attach, ask, watch, kill the server, start it again: the conversation is there, nothing twice, nothing runs."""
+@pytest.mark.parametrize("name", ["story", "turns_story", "stream_story", "found_story", "observer_story"])
+def test_a_story_in_a_real_browser(name: str, tmp_path: Path) -> None:
+    """What a user does, sees and relies on: see the story's own words. Nothing is there twice, nothing runs."""
     if not CHROMIUM.exists() and not os.environ.get("CI"):
         pytest.skip("needs Debian's chromium: apt-get install chromium")
-    story = Path(__file__).with_name("story.py")
+    story = HERE / f"{name}.py"
     ended = subprocess.run([sys.executable, story, tmp_path], capture_output=True, text=True, timeout=150, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -74,6 +74,7 @@ def whole(peer: Peer, runs: int) -> list[dict[str, Any]] | None:
     return events if len(events) == len(by_number) and ends >= runs else None
 
 
+@pytest.mark.promise("wire.arc-tools-paired", "wire.arc-agents-paired", "wire.arc-one-end")
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("moment", ["in a tool", "in the answer"])
@@ -101,6 +102,7 @@ async def test_whoever_is_killed_in_the_middle_the_run_ends_exactly_once(serve: 
     await it_goes_on(running, token)
 
 
+@pytest.mark.promise("wire.arc-one-end", "wire.seq")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 async def test_random_kills_never_break_a_promise(serve: Any, seed: int) -> None:

@@ -97,6 +97,7 @@ async def test_an_upload_is_named_by_the_server(tmp_path: Path) -> None:
     assert {**kept, "id": "…"} == {"id": "…", "media_type": "text/csv", "name": "s.csv", "size": 8}
 
 
+@pytest.mark.promise("wire.late-upgrade")
 async def test_a_late_upgrade_is_misdirected(tmp_path: Path) -> None:
     """421, as the page on proxies says, on a connection that carried HTTP before."""
     async with served(tmp_path) as running:

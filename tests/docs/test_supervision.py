@@ -1,4 +1,4 @@
-"""The page on what supervision promises against the tests that hold each promise."""
+"""The pages on what supervision and the protocol promise against the tests that hold each promise."""
 
 import ast
 import inspect
@@ -12,30 +12,39 @@ import pytest
 from actors import DeadLetter
 from tests.docs.tables import DOCS, ROOT, code, table
 
-PAGE = "reference/supervision.md"
+SUPERVISION = "reference/supervision.md"
+PAGES = {SUPERVISION: "actors", "reference/protocol-promises.md": "end_to_end"}
+"""Each page, and the folder below which its tests are unless it says otherwise."""
 TESTS = ROOT / "tests"
 Marked = dict[str, set[str]]
 """For each id, the tests that carry it, as `file::name`, the file relative to the folder of all tests."""
 
 
-def headings() -> list[str]:
-    """The titles on the page under which there is a table of ids."""
-    titles = re.findall(r"^#+ (.+)$", (DOCS / PAGE).read_text(), flags=re.MULTILINE)
-    tables = (title for title in titles if title not in ("What supervision promises", "What the runtime promises"))
-    return [title for title in tables if title != "Delivery"]
+def headings(page: str) -> list[str]:
+    """The titles on a page under which there is a table of ids."""
+    sections = re.split(r"^#+ ", (DOCS / page).read_text(), flags=re.MULTILINE)[1:]
+    return [section.split("\n", 1)[0] for section in sections if re.search(r"^\| id \|", section, flags=re.MULTILINE)]
 
 
-def listed() -> dict[str, list[str]]:
-    """What the tables say: for each id, the tests named beside it."""
-    rows = [row for title in headings() for row in table(PAGE, title)]
+def listed(page: str) -> dict[str, list[str]]:
+    """What the tables of a page say: for each id, the tests named beside it."""
+    rows = [row for title in headings(page) for row in table(page, title)]
     ids = [code(row["id"])[0] for row in rows]
     assert len(ids) == len(set(ids)), "an id stands in two rows"
-    return {id_: [placed(name) for name in code(row["tests"])] for id_, row in zip(ids, rows, strict=True)}
+    return {id_: [placed(page, name) for name in code(row["tests"])] for id_, row in zip(ids, rows, strict=True)}
 
 
-def placed(name: str) -> str:
-    """A test as the page names it, with its file relative to the folder of all tests."""
-    return f"actors/{name}" if (TESTS / "actors" / name.split("::")[0]).is_file() else name
+def placed(page: str, name: str) -> str:
+    """A test as a page names it, with its file relative to the folder of all tests."""
+    return f"{PAGES[page]}/{name}" if (TESTS / PAGES[page] / name.split("::")[0]).is_file() else name
+
+
+def everything() -> dict[str, list[str]]:
+    """What all pages say."""
+    pages = [listed(page) for page in PAGES]
+    whole = {id_: tests for page in pages for id_, tests in page.items()}
+    assert len(whole) == sum(len(page) for page in pages), "an id stands on two pages"
+    return whole
 
 
 def promises(nodes: list[ast.expr]) -> Iterator[str]:
@@ -70,25 +79,25 @@ def carriers() -> Marked:
 
 
 def test_every_promise_is_held_by_a_test(carriers: Marked) -> None:
-    """An id on the page without a test that carries it is a wish."""
-    assert sorted(set(listed()) - set(carriers)) == []
+    """An id on a page without a test that carries it is a wish."""
+    assert sorted(set(everything()) - set(carriers)) == []
 
 
-def test_every_mark_is_a_promise_of_the_page(carriers: Marked) -> None:
+def test_every_mark_is_a_promise_of_a_page(carriers: Marked) -> None:
     """An id that only a test knows tells a reader nothing."""
-    assert sorted(set(carriers) - set(listed())) == []
+    assert sorted(set(carriers) - set(everything())) == []
 
 
 def test_every_test_that_is_named_carries_the_promise_it_is_named_for(carriers: Marked) -> None:
     """It exists, and it has the mark; and no promise goes without one."""
-    for id_, tests in listed().items():
+    for id_, tests in everything().items():
         assert tests, f"{id_} names no test"
         assert [test for test in tests if test not in carriers[id_]] == [], id_
 
 
 def test_an_id_says_where_it_stands() -> None:
     """Two words with a dot: the table, and what it is about."""
-    assert [id_ for id_ in listed() if not re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z]+)*", id_)] == []
+    assert [id_ for id_ in everything() if not re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z0-9]+)*", id_)] == []
 
 
 @pytest.mark.promise("bitten.delivery-stated")
@@ -96,4 +105,4 @@ def test_every_reason_of_a_dead_letter_is_listed() -> None:
     """The reasons on the page are those of `DeadLetter`."""
     documented = inspect.getdoc(DeadLetter) or ""
     reasons = re.findall(r"`([^`]+)`", documented.split("`why` is", 1)[1].split("`lane` is", 1)[0])
-    assert {code(row["why"])[0] for row in table(PAGE, "Delivery")} == set(reasons) - {"history"}
+    assert {code(row["why"])[0] for row in table(SUPERVISION, "Delivery")} == set(reasons) - {"history"}

@@ -1,13 +1,15 @@
 """A whole server in the test's own process: real sockets on a free port, a real database, real actors."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
+from sanitization import Detector
 from understudy.agents.agent import Agent
 from understudy.app import Running, serve_house
 from understudy.config import Settings
@@ -19,12 +21,18 @@ Serve = Callable[..., Awaitable[Running]]
 async def serve(tmp_path: Path, nursery: trio.Nursery) -> Serve:
     """Start a server with these agents and settings; it is stopped in order after the test."""
 
-    async def start(*agents: Agent, **settings: Any) -> Running:
+    async def start(*agents: Agent, detectors: Sequence[Detector] = (), **settings: Any) -> Running:
         given = Settings(**{"port": 0, "data_dir": tmp_path / "data", "words_per_s": 5000.0} | settings)
-        running: Running = await nursery.start(partial(serve_house, given, agents))
+        running: Running = await nursery.start(partial(serve_house, given, agents, detectors))
         return running
 
     return start
+
+
+@pytest.fixture
+def clock() -> trio.testing.MockClock:
+    """A clock that jumps when it is told to; else it is slow, so that a test that waits in vain still ends."""
+    return trio.testing.MockClock(rate=0.25)
 
 
 @pytest.fixture

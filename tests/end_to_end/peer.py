@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -119,5 +120,34 @@ def check_arc(events: list[dict[str, Any]]) -> None:
         first = Counter(event["data"][name] for event in events if event["type"] == began)
         last = Counter(event["data"][name] for event in events if event["type"] == ended)
         assert first == last, kinds
+    check_failed_agents(events)
+    check_decisions(events)
     numbers = [event["seq"] for event in events]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), numbers
+
+
+def check_failed_agents(events: list[dict[str, Any]]) -> None:
+    """An agent that failed said so right before its end, in the words of the run's error; no other agent did."""
+    told = [event["data"] for event in events if event["type"] == "agent_error"]
+    failed = [
+        e["data"]["agent_id"] for e in events if e["type"] == "agent_completed" and e["data"]["status"] == "failed"
+    ]
+    assert [data["agent_id"] for data in told] == failed
+    for before, after in pairwise(events):
+        if before["type"] == "agent_error":
+            assert (after["type"], after["data"]["agent_id"]) == ("agent_completed", before["data"]["agent_id"])
+    for data in told:
+        assert {**events[-1]["data"], "agent_id": data["agent_id"]} == data
+
+
+def check_decisions(events: list[dict[str, Any]]) -> None:
+    """Nothing is decided that was not asked about, once; what was not allowed did not run, what was is not denied."""
+    asked = [event["data"]["call_id"] for event in events if event["type"] == "approval_required"]
+    decided = {e["data"]["call_id"]: e["data"]["decision"] for e in events if e["type"] == "approval_decided"}
+    assert len(set(asked)) == len(asked)
+    assert len(decided) == sum(event["type"] == "approval_decided" for event in events)
+    assert decided.keys() <= set(asked)
+    for data in (event["data"] for event in events if event["type"] == "tool_completed"):
+        decision = decided.get(data["call_id"])
+        assert data["status"] != "denied" or decision in ("deny", "expired")
+        assert data["status"] != "ok" or data["call_id"] not in asked or decision == "allow"

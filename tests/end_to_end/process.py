@@ -35,16 +35,21 @@ class Process:
 
 
 @asynccontextmanager
-async def started(data_dir: Path, *options: str, port: int = 0, **environment: str) -> AsyncIterator[Process]:
-    """Start it on a free port and wait for its one line; it is killed at the end of the block if it still runs."""
+async def started(
+    data_dir: Path, *options: str, port: int = 0, log: Path = Path(os.devnull), **environment: str
+) -> AsyncIterator[Process]:
+    """Start it on a free port and wait for its one line; it is killed at the end of the block if it still runs.
+
+    What it logs is written to `log`.
+    """
     command = [sys.executable, "-m", "understudy", "serve", "--port", str(port), "--data-dir", str(data_dir), *options]
-    async with trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery, await trio.open_file(log, "wb") as errors:
         process: trio.Process = await nursery.start(
             partial(
                 trio.run_process,
                 command,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=errors.wrapped,
                 check=False,
                 env=os.environ | environment,
             )

@@ -134,7 +134,32 @@ async def tell_progress(steps: int, context: ToolContext) -> int:
     return steps
 
 
-TOOLS = (echo, refuse, crash, hang, block, wait, tell_progress)
+@tool(approval=True)
+async def send_mail(to: str, text: str = "") -> str:
+    """Send a mail, with the user's consent."""
+    return f"sent to {to}"
+
+
+@tool(approval=lambda arguments: arguments["amount"] > 100)
+async def pay(amount: float) -> float:
+    """Pay; with the user's consent when it is much."""
+    return amount
+
+
+@tool(approval=True, timeout_s=0.2)
+async def hang_with_consent() -> str:
+    """Never end, once it was allowed."""
+    await trio.sleep_forever()
+    return ""
+
+
+@tool(approval=lambda arguments: 1 / 0)
+async def undecided() -> str:
+    """Break when asked whether it needs consent."""
+    return "never"
+
+
+TOOLS = (echo, refuse, crash, hang, block, wait, tell_progress, send_mail, pay, hang_with_consent, undecided)
 
 
 def scripted(*turns: Say | Call | Hand | Raise, name: str = "script", timeout_s: float = 30.0) -> Agent:

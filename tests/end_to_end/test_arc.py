@@ -7,6 +7,7 @@ import trio
 
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, scripted
+from transport.limits import Limits
 from understudy import Agent
 from understudy.models.model import ModelUnavailable
 
@@ -37,6 +38,16 @@ def completed(events: list[dict[str, Any]]) -> dict[str, Any]:
     return next(event["data"] for event in events if event["type"] == "tool_completed")
 
 
+@pytest.mark.promise(
+    "wire.event-message-accepted",
+    "wire.event-agent-started",
+    "wire.event-agent-thinking",
+    "wire.event-tool-executing",
+    "wire.event-tool-completed",
+    "wire.event-agent-completed",
+    "wire.event-final-response",
+    "wire.arc-order",
+)
 async def test_a_run_shows_every_step_with_its_required_fields(serve: Any) -> None:
     """Accepted, started, thinking, tool, answer in pieces, completed, final: in this order, with all fields."""
     agent = scripted(Call([("echo", {"text": "hello"})]), Say("It said hello"))
@@ -50,6 +61,7 @@ async def test_a_run_shows_every_step_with_its_required_fields(serve: Any) -> No
     assert text == events[-1]["data"]["message"] == "It said hello "
 
 
+@pytest.mark.promise("wire.event-partial-result")
 async def test_pieces_of_the_answer_carry_the_number_of_characters_before_them(serve: Any) -> None:
     """Offsets add up, across two turns of the model that both speak."""
     events = await run(serve, scripted(Say("one two three four")))
@@ -61,6 +73,7 @@ async def test_pieces_of_the_answer_carry_the_number_of_characters_before_them(s
     assert position == len(events[-1]["data"]["message"])
 
 
+@pytest.mark.promise("wire.arc-tools-paired", "wire.error-of-a-tool")
 @pytest.mark.parametrize(
     ("name", "status", "words"),
     [
@@ -81,6 +94,7 @@ async def test_a_tool_that_misbehaves_is_a_result_and_the_run_goes_on(
     assert events[-1]["data"]["message"] == "That did not work "
 
 
+@pytest.mark.promise("wire.error-no-insides", "owasp.errors")
 async def test_a_broken_tool_shows_an_error_id_and_nothing_of_its_code(serve: Any) -> None:
     """The user gets an id to name; the exception's own words stay in the log."""
     events = await run(serve, scripted(Call([("crash", {})]), Say("Hm")))
@@ -89,6 +103,7 @@ async def test_a_broken_tool_shows_an_error_id_and_nothing_of_its_code(serve: An
     assert "(error " in completed(events)["result_summary"]
 
 
+@pytest.mark.promise("wire.error-of-a-tool")
 async def test_arguments_that_do_not_fit_are_told_by_name(serve: Any) -> None:
     """A wrong argument fails the call with its own code, and names the parameter."""
     events = await run(serve, scripted(Call([("echo", {"text": 5})]), Say("Hm")))
@@ -96,6 +111,7 @@ async def test_arguments_that_do_not_fit_are_told_by_name(serve: Any) -> None:
     assert "text" in completed(events)["result_summary"]
 
 
+@pytest.mark.promise("wire.arc-tools-paired")
 async def test_several_calls_of_one_turn_run_side_by_side_and_each_is_paired(serve: Any) -> None:
     """One that hangs does not hold up the others, and each pair has its own id."""
     calls = [("echo", {"text": "a"}), ("hang", {}), ("echo", {"text": "b"})]
@@ -118,6 +134,7 @@ async def test_a_model_that_never_stops_calling_ends_in_words(serve: Any) -> Non
     assert events[-1]["type"] == "final_response"
 
 
+@pytest.mark.promise("wire.event-agent-handoff", "wire.arc-agents-paired")
 async def test_a_handoff_ends_one_agent_and_starts_the_next(serve: Any) -> None:
     """The handoff names both; the answer comes from the second, under its own name."""
     second = scripted(Say("Here I am"), name="second")
@@ -132,6 +149,7 @@ async def test_a_handoff_ends_one_agent_and_starts_the_next(serve: Any) -> None:
     assert final["agent_type"] == "second"
 
 
+@pytest.mark.promise("wire.event-error", "wire.error-model-unavailable")
 async def test_a_model_that_cannot_be_reached_is_an_error_with_its_own_words(serve: Any) -> None:
     """The run ends in model_unavailable, retryable, with the sentence the provider's module chose."""
     events = await run(serve, scripted(Raise(ModelUnavailable("The model is asleep."))))
@@ -139,6 +157,7 @@ async def test_a_model_that_cannot_be_reached_is_an_error_with_its_own_words(ser
     assert (error["code"], error["message"], error["retryable"]) == ("model_unavailable", "The model is asleep.", True)
 
 
+@pytest.mark.promise("wire.error-agent-failed")
 async def test_a_model_that_breaks_is_an_error_with_an_id(serve: Any) -> None:
     """An unexpected exception of the model ends the run in agent_failed; its words are not shown."""
     events = await run(serve, scripted(Raise(RuntimeError("secret-detail"))))
@@ -147,6 +166,7 @@ async def test_a_model_that_breaks_is_an_error_with_an_id(serve: Any) -> None:
     assert "secret-detail" not in str(events)
 
 
+@pytest.mark.promise("wire.error-agent-timeout")
 async def test_an_agent_that_takes_too_long_is_stopped(serve: Any) -> None:
     """Its tool is stopped with it, and the run ends in agent_timeout."""
     events = await run(serve, scripted(Call([("wait", {})]), timeout_s=0.2))
@@ -154,6 +174,55 @@ async def test_an_agent_that_takes_too_long_is_stopped(serve: Any) -> None:
     assert events[-1]["data"]["code"] == "agent_timeout"
 
 
+@pytest.mark.promise("wire.event-agent-error", "wire.arc-agents-paired")
+@pytest.mark.parametrize(
+    ("turn", "code"),
+    [
+        (Raise(ModelUnavailable("The model is asleep.")), "model_unavailable"),
+        (Raise(RuntimeError("secret-detail")), "agent_failed"),
+        (Call([("wait", {})]), "agent_timeout"),
+    ],
+)
+async def test_an_agent_that_could_not_go_on_says_why_and_ends_nothing_by_that(
+    serve: Any, turn: Call | Raise, code: str
+) -> None:
+    """`agent_error`, then `agent_completed` as failed, then the `error` that ends the run, with the same id."""
+    events = await run(serve, scripted(turn, timeout_s=0.3))
+    told, ended, error = [event for event in events if event.get("seq") is not None][-3:]
+    assert [told["type"], ended["type"], error["type"]] == ["agent_error", "agent_completed", "error"]
+    assert (told["data"]["code"], ended["data"]["status"]) == (code, "failed")
+    assert told["data"]["error_id"] == error["data"]["error_id"]
+    assert told["message"] == error["data"]["message"]
+
+
+async def test_after_a_handoff_only_the_second_agent_has_failed(serve: Any) -> None:
+    """The first had done its part."""
+    second = scripted(Raise(RuntimeError("no")), name="second")
+    first = Agent("first", model=scripted(Hand("second")).model, colleagues=("second",))
+    running = await serve(first, second)
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type="first")
+        await peer.until_end()
+        check_arc(peer.durable())
+    (told,) = [event for event in peer.seen if event["type"] == "agent_error"]
+    assert told["data"]["agent_id"].startswith("second-")
+
+
+@pytest.mark.promise("wire.limit-heartbeat")
+async def test_a_long_run_is_no_silent_client(serve: Any) -> None:
+    """Only a socket that answers no ping is closed: a client that does nothing else outlives the longest silence."""
+    running = await serve(scripted(Call([("wait", {})]), timeout_s=3.2), limits=Limits(heartbeat_s=0.3))
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type="script")
+        began = trio.current_time()
+        end = await peer.until_end()
+        assert trio.current_time() - began > 4 * 2.4 * 0.3
+        assert end["data"]["code"] == "agent_timeout"
+        await peer.send({"type": "ping"})
+        assert (await peer.read())["type"] == "pong"
+
+
+@pytest.mark.promise("wire.cancel", "wire.arc-tools-paired")
 async def test_cancel_stops_a_tool_and_keeps_what_was_said(serve: Any) -> None:
     """The run ends at once in final_response `cancelled`, its tool completed as cancelled."""
     running = await serve(scripted(Call([("wait", {})])))
@@ -168,6 +237,7 @@ async def test_cancel_stops_a_tool_and_keeps_what_was_said(serve: Any) -> None:
     assert completed(peer.seen)["status"] == "cancelled"
 
 
+@pytest.mark.promise("wire.event-final-response")
 async def test_cancel_in_the_middle_of_an_answer_keeps_the_text_so_far(serve: Any) -> None:
     """What was streamed before the cancel is the answer."""
     gate = Gate(open_after=2)
@@ -182,6 +252,7 @@ async def test_cancel_in_the_middle_of_an_answer_keeps_the_text_so_far(serve: An
     assert final["data"]["status"] == "cancelled"
 
 
+@pytest.mark.promise("wire.event-agent-progress")
 async def test_progress_of_a_tool_is_shown(serve: Any) -> None:
     """A tool's own signs of life reach the client."""
     events = await run(serve, scripted(Call([("tell_progress", {"steps": 3})]), Say("Done")))

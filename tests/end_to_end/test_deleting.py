@@ -1,8 +1,8 @@
-"""Threads that are deleted while something goes on in them, and ids that are used twice at once."""
+"""Threads that are deleted while something goes on in them, and ids that cannot be taken."""
 
-import uuid
 from typing import Any
 
+import pytest
 import trio
 
 from tests.end_to_end.http import request
@@ -23,6 +23,7 @@ async def new_token(running: Running) -> str:
     return str(body["session_token"])
 
 
+@pytest.mark.promise("wire.arc-deleted")
 async def test_whoever_watches_a_run_in_a_deleted_thread_sees_its_end(serve: Any) -> None:
     """In every tab: the tool is completed, the run ends as cancelled, and nothing is counted as open."""
     running = await serve(scripted(Call([("wait", {})])))
@@ -40,6 +41,21 @@ async def test_whoever_watches_a_run_in_a_deleted_thread_sees_its_end(serve: Any
     _, _, metrics = await request(running.address, "GET", "/metrics")
     assert "understudy_runs_without_end 0.0" in metrics
     assert (await request(running.address, "GET", "/api/threads/t", token=token))[0] == 404
+
+
+async def test_a_thread_can_be_deleted_while_a_call_waits_for_consent(serve: Any) -> None:
+    """The wait ends with it, and nobody can allow the call afterwards."""
+    running = await serve(scripted(Call([("send_mail", {"to": "anna"})])))
+    token = await new_token(running)
+    async with connected(running.address, token) as peer:
+        await peer.say("go", agent_type="script", thread_id="t")
+        required = await peer.until("approval_required")
+        with trio.fail_after(5):
+            assert await delete(running, token, "t") == 204
+        assert (await peer.until_end())["data"]["status"] == "cancelled"
+        check_arc(peer.durable())
+        await peer.send({"type": "approve", "call_id": required["data"]["call_id"], "decision": "allow"})
+        assert (await peer.read())["data"]["code"] == "not_found"
 
 
 async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve: Any) -> None:
@@ -83,21 +99,7 @@ async def ended(peer: Peer, thread: str) -> None:
             return
 
 
-async def test_the_same_message_id_in_two_threads_at_once_is_one_message(serve: Any) -> None:
-    """Both senders are told of the same run."""
-    running = await serve(scripted(Say("hello")))
-    token = await new_token(running)
-    async with connected(running.address, token) as one, connected(running.address, token) as two:
-        for _ in range(10):
-            name = uuid.uuid4().hex
-            for peer in (one, two):
-                peer.seen.clear()
-                await peer.say("go", agent_type="script", thread_id=f"{name}-{id(peer)}", message_id=name)
-            accepted = [await peer.until("message_accepted") for peer in (one, two)]
-            assert accepted[0]["run_id"] == accepted[1]["run_id"]
-            await (one if accepted[0]["thread_id"].endswith(str(id(one))) else two).until_end()
-
-
+@pytest.mark.promise("wire.names-valid")
 async def test_an_id_of_the_servers_own_cannot_be_taken(serve: Any) -> None:
     """A message cannot be named as an answer is, nor a thread with a slash."""
     running = await serve()

@@ -34,6 +34,7 @@ async def new_token(address: str) -> str:
     return str(body["session_token"])
 
 
+@pytest.mark.promise("wire.say-forms")
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.get("type") or form["agent_type"])
 async def test_every_form_of_say_yields_a_whole_arc_with_the_right_answer(serve: Any, form: dict[str, Any]) -> None:
     """Whichever form a client uses, the built-in agents calculate and answer."""
@@ -46,6 +47,7 @@ async def test_every_form_of_say_yields_a_whole_arc_with_the_right_answer(serve:
     assert "391" in final["data"]["message"]
 
 
+@pytest.mark.promise("wire.arc-order")
 @pytest.mark.parametrize(
     ("path", "form"),
     [
@@ -71,6 +73,7 @@ async def test_a_plain_test_shows_the_whole_story(serve: Any, path: str, form: d
     ]
 
 
+@pytest.mark.promise("wire.anonymous-socket", "wire.event-welcome")
 async def test_the_welcome_tells_what_a_client_needs(serve: Any) -> None:
     """Who one is, the limits, the heartbeat; and the token, for a socket that came without one."""
     running = await serve()
@@ -82,6 +85,7 @@ async def test_the_welcome_tells_what_a_client_needs(serve: Any) -> None:
         assert "session_token" not in again.seen[0]["data"]
 
 
+@pytest.mark.promise("wire.dialect-flat")
 async def test_flat_events_carry_their_fields_at_the_top(serve: Any) -> None:
     """`?dialect=flat`: nothing is left under `data`, and the timestamp is ISO 8601."""
     running = await serve()
@@ -94,6 +98,7 @@ async def test_flat_events_carry_their_fields_at_the_top(serve: Any) -> None:
         assert kind in kinds
 
 
+@pytest.mark.promise("wire.dialect-payload")
 async def test_the_payload_dialect_is_chosen_by_subprotocol(serve: Any) -> None:
     """The offered dialect is selected, and events carry `payload`."""
     running = await serve()
@@ -102,6 +107,7 @@ async def test_the_payload_dialect_is_chosen_by_subprotocol(serve: Any) -> None:
     assert "payload" in peer.seen[0]
 
 
+@pytest.mark.promise("wire.endpoint-agent", "wire.exact-pillar", "wire.exact-agent-type", "wire.dialect-agent-response")
 async def test_agent_responses_keep_the_two_published_texts(serve: Any) -> None:
     """On /api/ws/agent there is no welcome; the two error texts are exact; the connection lives on and answers."""
     running = await serve()
@@ -116,6 +122,7 @@ async def test_agent_responses_keep_the_two_published_texts(serve: Any) -> None:
     assert answer["conversation_id"]
 
 
+@pytest.mark.promise("wire.endpoint-liaison", "wire.deprecated")
 async def test_a_deprecated_endpoint_works_says_so_and_is_counted(serve: Any) -> None:
     """The agent is fixed by the path, the handshake carries Deprecation, the metrics count the use."""
     running = await serve()
@@ -129,6 +136,7 @@ async def test_a_deprecated_endpoint_works_says_so_and_is_counted(serve: Any) ->
     assert "understudy_deprecated_endpoint_uses_total{" in metrics
 
 
+@pytest.mark.promise("wire.repeat")
 async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
     """The second gets the same message_accepted, and no second run begins; on a new connection also the answer."""
     running = await serve()
@@ -143,12 +151,13 @@ async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
         await peer.send({"type": "ping", "payload": {"nonce": "1"}})
         assert (await peer.read())["type"] == "pong"
     async with connected(running.address, token) as other:
-        await other.say("Something else", message_id=message_id)
+        await other.say(ASK, message_id=message_id)
         await other.until_end()
     assert again["data"] == accepted["data"]
     assert other.durable() == peer.durable()[:-1]
 
 
+@pytest.mark.promise("wire.resume-no-gap")
 async def test_resume_after_each_event_has_no_gap_and_no_repeat(serve: Any) -> None:
     """The socket is dropped after every durable event in turn; what is joined is the log."""
     running = await serve()
@@ -173,6 +182,7 @@ async def test_resume_after_each_event_has_no_gap_and_no_repeat(serve: Any) -> N
         last = whole[-1]["seq"]
 
 
+@pytest.mark.promise("wire.resume-text")
 async def test_resume_in_the_middle_of_an_answer_gives_the_text_again_from_the_start(serve: Any) -> None:
     """A second connection gets what was streamed so far as text from offset 0, then the rest, as it comes."""
     gate = Gate(open_after=3)
@@ -193,6 +203,7 @@ async def test_resume_in_the_middle_of_an_answer_gives_the_text_again_from_the_s
     check_arc(second.durable())
 
 
+@pytest.mark.promise("wire.tabs")
 async def test_two_tabs_of_one_user_stay_in_step(serve: Any) -> None:
     """Both follow the thread, and both get the same events under the same numbers."""
     running = await serve()
@@ -227,6 +238,20 @@ BAD = {
 }
 
 
+@pytest.mark.promise(
+    "wire.faults-answered",
+    "wire.error-bad-json",
+    "wire.error-invalid-command",
+    "wire.error-unknown-type",
+    "wire.error-unknown-agent-type",
+    "wire.error-pillar-required",
+    "wire.error-unknown-pillar",
+    "wire.error-empty-message",
+    "wire.error-message-too-large",
+    "wire.error-not-found",
+    "owasp.input",
+    "owasp.tunnelling",
+)
 async def test_bad_frames_get_a_code_each_and_the_connection_lives_on(serve: Any) -> None:
     """Every kind of bad frame is answered by its code in a sentence, and a good one afterwards by an answer."""
     running = await serve()
@@ -242,6 +267,7 @@ async def test_bad_frames_get_a_code_each_and_the_connection_lives_on(serve: Any
         check_arc(peer.durable())
 
 
+@pytest.mark.promise("wire.names-own-space", "owasp.authorisation")
 async def test_a_user_cannot_name_the_thread_run_or_file_of_another(serve: Any) -> None:
     """The same thread id is another thread; another's run cannot be cancelled, another's file not used."""
     running = await serve()
@@ -284,6 +310,7 @@ async def test_ten_users_at_once_get_their_own_events_soon(serve: Any) -> None:
     assert lags[int(len(lags) * 0.99) - 1] < 0.5
 
 
+@pytest.mark.promise("wire.token-first-decides", "wire.token-before-upgrade")
 @pytest.mark.parametrize("token", ["x", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.", ""], ids=["garbage", "none", "empty"])
 async def test_a_bad_token_is_refused_before_the_upgrade(serve: Any, token: str) -> None:
     """401 as an HTTP answer; no other carrier is tried, no session is given instead."""
@@ -293,6 +320,7 @@ async def test_a_bad_token_is_refused_before_the_upgrade(serve: Any, token: str)
     assert body["error"]["error_id"]
 
 
+@pytest.mark.promise("wire.token-secret")
 async def test_a_forged_or_outdated_token_is_refused_and_says_which(serve: Any, tmp_path: Any) -> None:
     """A token signed with another secret is unauthenticated; one that has run out is told so."""
     running = await serve()
@@ -306,6 +334,7 @@ async def test_a_forged_or_outdated_token_is_refused_and_says_which(serve: Any, 
         assert (status, body["error"]["code"]) == (401, code)
 
 
+@pytest.mark.promise("wire.origin", "wire.error-forbidden", "owasp.csrf")
 async def test_a_page_of_another_origin_is_kept_out(serve: Any) -> None:
     """403 before the upgrade and on REST alike; the server's own origin comes in."""
     running = await serve()
@@ -318,6 +347,7 @@ async def test_a_page_of_another_origin_is_kept_out(serve: Any) -> None:
         pass
 
 
+@pytest.mark.promise("wire.host")
 async def test_without_a_secret_the_server_answers_under_a_name_of_this_machine_only(serve: Any) -> None:
     """A name that somebody pointed at 127.0.0.1 reads nothing; with a secret, tokens decide."""
     running = await serve()
@@ -327,6 +357,7 @@ async def test_without_a_secret_the_server_answers_under_a_name_of_this_machine_
     assert (await request(running.address, "GET", "/healthz", headers={"Host": "localhost:8002"}))[0] == 200
 
 
+@pytest.mark.promise("wire.limit-connections", "wire.close-4429", "owasp.connections")
 async def test_the_fourth_connection_of_a_user_is_refused_with_4429(serve: Any) -> None:
     """Three are let in; the next is told and closed; when one leaves there is room again."""
     running = await serve()
@@ -343,6 +374,7 @@ async def test_the_fourth_connection_of_a_user_is_refused_with_4429(serve: Any) 
                     await trio.lowlevel.checkpoint()
 
 
+@pytest.mark.promise("wire.limit-messages")
 async def test_too_many_messages_a_minute_are_refused_with_a_time_to_wait(serve: Any) -> None:
     """The bucket empties, the refusal names retry_after, nothing is lost silently."""
     running = await serve(limits=Limits(messages_per_minute=5))
@@ -353,6 +385,7 @@ async def test_too_many_messages_a_minute_are_refused_with_a_time_to_wait(serve:
     assert error["data"]["retry_after"] > 0
 
 
+@pytest.mark.promise("wire.event-sanitization-summary")
 async def test_a_secret_in_a_message_or_an_answer_is_taken_out_and_said_so(serve: Any) -> None:
     """The key never reaches the log or the page; a summary without it comes before the answer."""
     key = "ghp_" + "a1B2c3D4" * 4 + "e5F6"

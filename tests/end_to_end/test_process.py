@@ -8,18 +8,23 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.end_to_end.http import request
+from tests.end_to_end import http
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.process import refused, started
 
 LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(300))
 
 
+@pytest.mark.promise("wire.arc-one-end", "wire.error-run-interrupted")
 @pytest.mark.slow
-async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["sqlite", "postgresql"])
+async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
+    tmp_path: Path, request: pytest.FixtureRequest, where: str
+) -> None:
     """`kill -9`, restart: the client resumes from its last seq in under 3 s, no gap, no repeat, one terminal event."""
-    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="20") as server:
-        _, _, session = await request(server.address, "POST", "/api/sessions")
+    database = [] if where == "sqlite" else ["--database-url", request.getfixturevalue("postgres").create()]
+    async with started(tmp_path, *database, UNDERSTUDY_WORDS_PER_S="20") as server:
+        _, _, session = await http.request(server.address, "POST", "/api/sessions")
         token, port = session["session_token"], int(server.address.rpartition(":")[2])
         async with connected(server.address, token) as peer:
             await peer.say(LONG, thread_id="diary")
@@ -27,7 +32,7 @@ async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(tm
             await server.kill()
             before = peer.durable()
     began = time.monotonic()
-    async with started(tmp_path, port=port) as server, connected(server.address, token) as peer:
+    async with started(tmp_path, *database, port=port) as server, connected(server.address, token) as peer:
         await peer.send({"type": "resume", "payload": {"threads": {"diary": before[-1]["seq"]}}})
         end = await peer.until_end()
         took = time.monotonic() - began
@@ -38,6 +43,7 @@ async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(tm
         assert (await peer.until_end())["type"] == "final_response"
 
 
+@pytest.mark.promise("wire.drain", "wire.close-1001")
 @pytest.mark.slow
 async def test_sigterm_tells_clients_first_and_ends_within_five_seconds(tmp_path: Path) -> None:
     """Each client gets `drain` with a hint, then 1001; the exit code is 0, also in the middle of an answer."""
@@ -56,6 +62,7 @@ async def test_sigterm_tells_clients_first_and_ends_within_five_seconds(tmp_path
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.promise("wire.anonymous-nowhere-else")
 @pytest.mark.slow
 def test_it_refuses_to_listen_to_the_world_without_a_secret(tmp_path: Path) -> None:
     """On any but a loopback address it does not start, and says how to mend it."""
@@ -76,6 +83,7 @@ def test_it_refuses_to_listen_to_the_world_without_a_secret(tmp_path: Path) -> N
         ([], {"UNDERSTUDY_PORT": "many"}, "port"),
         ([], {"UNDERSTUDY_SECRET": "short"}, "UNDERSTUDY_SECRET"),
         (["--database-url", "oracle://x"], {}, "SQLite"),
+        (["--database-url", "postgresql://me@127.0.0.1:1/chat"], {}, "cannot use the database at 127.0.0.1/chat"),
     ],
 )
 def test_a_wrong_start_says_what_is_wrong(
@@ -88,12 +96,13 @@ def test_a_wrong_start_says_what_is_wrong(
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.promise("wire.no-way-round")
 @pytest.mark.slow
 async def test_with_a_secret_nobody_gets_in_without_a_token(tmp_path: Path) -> None:
     """No anonymous session over REST; a socket without a token must bring one in its first message."""
     secret = "0123456789abcdef" * 3
     async with started(tmp_path, UNDERSTUDY_SECRET=secret) as server:
-        status, _, body = await request(server.address, "POST", "/api/sessions")
+        status, _, body = await http.request(server.address, "POST", "/api/sessions")
         assert (status, body["error"]["code"]) == (401, "unauthenticated")
         async with connected(server.address, welcome=False) as nobody:
             await nobody.send({"type": "message", "content": "Hello"})

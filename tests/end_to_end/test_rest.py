@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from tests.end_to_end.http import multipart, request
@@ -17,6 +18,7 @@ async def session(running: Running) -> str:
     return str(body["session_token"])
 
 
+@pytest.mark.promise("wire.endpoint-page")
 async def test_the_page_comes_with_a_strict_policy_and_nothing_from_elsewhere(serve: Any) -> None:
     """No inline script or style, no other origin; every file it names is there."""
     running = await serve()
@@ -34,6 +36,7 @@ async def test_the_page_comes_with_a_strict_policy_and_nothing_from_elsewhere(se
             assert "//" not in name
 
 
+@pytest.mark.promise("wire.endpoint-threads")
 async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> None:
     """A thread begins with a message; its title can be changed; deleted, it is gone for its user too."""
     running = await serve()
@@ -49,6 +52,7 @@ async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> No
     assert (status, [thread["id"] for thread in found["threads"]]) == (200, ["a&b c"])
     assert (await call("GET", "/api/threads?query=giraffes"))[2]["threads"] == []
     assert (await call("PATCH", "/api/threads/a%26b%20c", title=" New   title "))[2]["title"] == "New title"
+    assert (await call("PATCH", "/api/threads/a%26b%20c", title="x" * 40_000))[0] == 413
     status, _, history = await call("GET", "/api/threads/a%26b%20c/messages")
     assert [message["role"] for message in history["messages"]] == ["user", "assistant"]
     assert "4" in history["messages"][1]["html"]
@@ -58,6 +62,7 @@ async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> No
     assert (await call("GET", "/api/threads/a%26b%20c/messages"))[0] == 404
 
 
+@pytest.mark.promise("wire.endpoint-threads")
 async def test_another_user_sees_nothing(serve: Any) -> None:
     """Threads and files of one user do not exist for another."""
     running = await serve()
@@ -73,6 +78,7 @@ async def test_another_user_sees_nothing(serve: Any) -> None:
     assert (await request(running.address, "GET", "/api/threads", token=bob))[2]["threads"] == []
 
 
+@pytest.mark.promise("owasp.binary")
 async def test_an_uploaded_file_comes_back_as_a_download_only(serve: Any) -> None:
     """Byte for byte, never as a page, whatever it claims to be; its name is made harmless."""
     running = await serve()
@@ -87,6 +93,7 @@ async def test_an_uploaded_file_comes_back_as_a_download_only(serve: Any) -> Non
     assert headers["content-disposition"].startswith("attachment")
 
 
+@pytest.mark.promise("wire.error-of-a-file")
 async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(serve: Any, tmp_path: Path) -> None:
     """413 with a sentence, both just over the file's limit and far over the body's."""
     running = await serve(max_file_bytes=100_000)
@@ -101,6 +108,7 @@ async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(serve: Any
     assert not await files.exists() or not list(await files.iterdir())
 
 
+@pytest.mark.promise("wire.error-of-a-file", "wire.error-no-insides")
 async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve: Any) -> None:
     """One shape for all errors; nothing of the code's insides."""
     running = await serve()
@@ -108,7 +116,8 @@ async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve: Any) -> 
     cases = [
         ("GET", "/api/threads", None, b"", 401, "unauthenticated"),
         ("GET", "/api/nothing", token, b"", 404, "not_found"),
-        ("PUT", "/api/threads", token, b"", 404, "not_found"),
+        ("POST", "/api//commands", token, b"{}", 404, "not_found"),
+        ("PUT", "/api/threads", token, b"", 405, "invalid_command"),
         ("GET", "/page/../config.py", token, b"", 404, "not_found"),
         ("GET", "/page/%2e%2e%2fconfig.py", token, b"", 404, "not_found"),
         ("GET", "/api/threads?limit=many", token, b"", 400, "invalid_command"),
@@ -127,6 +136,15 @@ async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve: Any) -> 
         assert ".py" not in json.dumps(answer), path
 
 
+async def test_an_address_says_which_methods_it_takes(serve: Any) -> None:
+    """405 names them in `Allow`; a method that nothing implements is 501."""
+    running = await serve()
+    status, headers, _ = await request(running.address, "PUT", "/api/threads", token=await session(running))
+    assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert (await request(running.address, "BREW", "/api/threads"))[0] == 501
+
+
+@pytest.mark.promise("wire.endpoint-sessions")
 async def test_a_session_is_renewed_for_the_same_user(serve: Any) -> None:
     """The new token speaks for the same user and session, and lives longer."""
     running = await serve()
@@ -137,6 +155,7 @@ async def test_a_session_is_renewed_for_the_same_user(serve: Any) -> None:
     assert second["expires_at"] >= first["expires_at"]
 
 
+@pytest.mark.promise("wire.endpoint-agents")
 async def test_agents_and_tools_are_listed_with_their_schemas(serve: Any) -> None:
     """The guide and four liaisons; every tool with a JSON schema; the model says what it is."""
     running = await serve()
@@ -156,6 +175,7 @@ async def test_agents_and_tools_are_listed_with_their_schemas(serve: Any) -> Non
     assert all(schema["type"] == "object" for schema in named.values())
 
 
+@pytest.mark.promise("wire.endpoint-operations")
 async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> None:
     """Health names each part; readiness writes to the store; the metrics count what happened."""
     running = await serve()

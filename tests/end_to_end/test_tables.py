@@ -60,6 +60,7 @@ async def test_the_story_of_the_readme_over_the_wire(serve: Any, csv_of_sales: P
     assert "48 rows" in final["data"]["message"]
 
 
+@pytest.mark.promise("wire.error-of-a-tool", "owasp.binary")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content", "ask", "code"),

@@ -4,16 +4,14 @@ import { test } from "node:test";
 import { Client } from "../../understudy/page/client.js";
 import { afterClose, backoff, subprotocols } from "../../understudy/page/closing.js";
 import { Outbox } from "../../understudy/page/outbox.js";
-import { Session } from "../../understudy/page/session.js";
 import { FakeClock, FakeStorage, sessionServer, settle, socketClass } from "./fakes.mjs";
 
-async function setUp({ storage = new FakeStorage(), plan = [], isOnline, clock = new FakeClock(), start = true } = {}) {
+async function setUp({ storage = new FakeStorage(), plan = [], isOnline, clock = new FakeClock(), start = true, token = null, window = null } = {}) {
   const server = sessionServer(clock, plan);
   const Socket = socketClass();
-  const session = new Session({ fetch: server.fetch, storage, now: clock.now });
   const client = new Client({
-    url: "ws://x/api/ws/agent", session, outbox: new Outbox(storage), WebSocket: Socket, now: clock.now, random: () => 0.5,
-    timers: clock.timers, isOnline,
+    url: "ws://x/api/ws/agent", storage, fetch: server.fetch, WebSocket: Socket, now: clock.now, random: () => 0.5,
+    timers: clock.timers, isOnline, token, window,
   });
   const seen = [];
   const states = [];
@@ -23,7 +21,7 @@ async function setUp({ storage = new FakeStorage(), plan = [], isOnline, clock =
   client.on("notice", (notice) => notices.push(notice));
   if (start) client.start();
   await settle();
-  return { client, clock, storage, server, Socket, seen, states, notices, session };
+  return { client, clock, storage, server, Socket, seen, states, notices };
 }
 
 const durable = (seq, type = "agent_thinking", data = {}) => ({ type, seq, thread_id: "t", run_id: "r", data });
@@ -35,7 +33,7 @@ test("connecting makes a session, offers the dialect and the token, and says hel
   assert.deepEqual(server.calls, [["/api/sessions", null]]);
   assert.deepEqual(Socket.last.protocols, ["understudy.v1", `jwt.${btoa("token-1").replace(/=+$/, "")}`]);
   Socket.last.open();
-  assert.deepEqual(Socket.last.commands("hello"), [{ batch: true, html: true }]);
+  assert.deepEqual(Socket.last.commands("hello"), [{ batch: true, chunk: true, gzip: true, html: true }]);
   assert.deepEqual(states, ["connecting", "online"]);
 });
 
@@ -61,7 +59,7 @@ test("only when renewal is refused a new session is made", async () => {
 test("every event of a thread arrives once, in order, whatever is repeated or lost", async () => {
   const { client, Socket, seen } = await setUp();
   Socket.last.open();
-  client.follow("t", 0);
+  client.feed.follow("t", 0);
   Socket.last.say(durable(1), durable(2));
   Socket.last.say(durable(2));
   Socket.last.say(durable(5));
@@ -74,7 +72,7 @@ test("every event of a thread arrives once, in order, whatever is repeated or lo
 test("a reconnect backs off, resumes from the last seq and starts counting anew after a welcome", async () => {
   const { client, Socket, clock, states } = await setUp();
   Socket.last.open();
-  client.follow("t", 0);
+  client.feed.follow("t", 0);
   Socket.last.say(durable(1), durable(2));
   Socket.last.die(1006);
   assert.equal(client.current.phase, "offline");
@@ -100,7 +98,7 @@ test("a message said while offline waits, is stored, survives a reload and is se
   assert.equal(client.current.waiting, 1);
   Socket.last.open();
   assert.deepEqual(Socket.last.commands("user_message"), [message()]);
-  client.follow("t", 0);
+  client.feed.follow("t", 0);
   Socket.last.say(acceptance(1, "m1"));
   assert.equal(client.current.waiting, 0);
   assert.equal(new Outbox(before.storage).size, 0);
@@ -163,10 +161,10 @@ test("a refusal is about the message it names, in flight or not, followed or not
   client.say(message("m1"));
   client.say({ ...message("m2"), thread_id: "t2" });
   Socket.last.say(refusal("not_found", { message_id: "m2", thread_id: "t2" }));
-  assert.deepEqual([seen.at(-1).type, seen.at(-1).thread_id, seen.at(-1).data.message_id], ["local.rejected", "t2", "m2"]);
+  assert.deepEqual([seen.at(-1).type, seen.at(-1).thread_id, seen.at(-1).data.key], ["local.rejected", "t2", "m2"]);
   assert.equal(client.current.waiting, 1);
   Socket.last.say(refusal("not_found", { message_id: "m1", thread_id: "t" }));
-  assert.deepEqual([seen.at(-1).type, seen.at(-1).data.message_id], ["local.rejected", "m1"]);
+  assert.deepEqual([seen.at(-1).type, seen.at(-1).data.key], ["local.rejected", "m1"]);
   assert.deepEqual([client.current.waiting, notices], [0, []]);
 });
 
@@ -272,8 +270,8 @@ test("a drain says when to come back, a refusal that coming back is useless", as
   Socket.last.open();
   Socket.last.say({ type: "drain", data: { reconnect_after_s: 4 } });
   Socket.last.die(1001);
-  assert.equal(client.current.retryAt, clock.now() + 6000);
-  await clock.advance(6000);
+  assert.equal(client.current.retryAt, clock.now() + 4000);
+  await clock.advance(4000);
   Socket.last.open();
   Socket.last.die(4403);
   assert.equal(client.current.phase, "refused");
@@ -315,7 +313,7 @@ test("rubbish frames, pings and threads of other tabs disturb nothing", async ()
 test("a gap noticed on a lost connection is asked for again on the next one", async () => {
   const { client, Socket, clock } = await setUp();
   Socket.last.open();
-  client.follow("t", 0);
+  client.feed.follow("t", 0);
   Socket.last.say(durable(3));
   Socket.last.die();
   await clock.advance(1000);
@@ -332,7 +330,7 @@ test("a gap noticed on a lost connection is asked for again on the next one", as
 test("a reload keeps the order of messages said within one millisecond, however storage lists them", () => {
   const storage = new FakeStorage();
   const outbox = new Outbox(storage);
-  for (const id of ["b", "a", "c"]) outbox.add(message(id), 5);
+  for (const id of ["b", "a", "c"]) outbox.add({ message_id: id, thread_id: "t", payload: message(id) }, 5);
   const listed = new FakeStorage(Object.fromEntries([...storage.map].sort().reverse()));
   assert.deepEqual(new Outbox(listed).waiting().map((entry) => entry.message_id), ["b", "a", "c"]);
 });
@@ -348,4 +346,282 @@ test("backoff doubles, is capped and jittered; close codes say whether to return
   assert.deepEqual([1001, 1006, 1013, 4408, 4429, 4401].map((code) => afterClose(code).retry), Array(6).fill(true));
   assert.deepEqual([1000, 1008, 1009, 4400, 4403].map((code) => afterClose(code).retry), Array(5).fill(false));
   assert.match(subprotocols("a.b-c_d")[1], /^jwt\.[A-Za-z0-9_-]+$/);
+});
+
+test("many threads are resumed in parts, as many at once as the server takes", async () => {
+  const { client, Socket } = await setUp();
+  for (let n = 0; n < 230; n += 1) client.feed.follow(`t${n}`, n);
+  Socket.last.open();
+  const resumed = Socket.last.commands("resume").map((one) => Object.keys(one.threads));
+  assert.deepEqual(resumed.map((part) => part.length), [100, 100, 30]);
+  assert.equal(new Set(resumed.flat()).size, 230);
+});
+
+test("a command larger than a frame goes in parts, where the server takes them", async () => {
+  const { client, Socket } = await setUp();
+  const long = { ...message(), content: "x".repeat(5000) };
+  Socket.last.open({}, { limits: { frame_bytes: 1024 }, capabilities: ["chunk"] });
+  client.say(long);
+  const parts = Socket.last.sent.filter((command) => command.type === "chunk");
+  assert.deepEqual(parts.map((part) => part.index), parts.map((_, index) => index));
+  assert.deepEqual(JSON.parse(parts.map((part) => part.data).join("")).payload, long);
+  const plain = await setUp();
+  plain.Socket.last.open({}, { limits: { frame_bytes: 1024 } });
+  plain.client.say(long);
+  assert.equal(plain.Socket.last.commands("user_message").length, 1); // the server will refuse it, and say so
+});
+
+test("what is shown is told at most once a second, and only when it moved", async () => {
+  const { client, Socket, clock } = await setUp();
+  Socket.last.open();
+  client.feed.follow("t", 0);
+  client.ack("t", 9); // from storage: this connection has not carried it
+  assert.deepEqual(Socket.last.commands("ack"), []);
+  Socket.last.say(...[1, 2, 3, 4, 5, 6].map((seq) => durable(seq)));
+  const acks = () => Socket.last.commands("ack").map((one) => one.seq);
+  for (const seq of [1, 2, 5, 3]) client.ack("t", seq);
+  assert.deepEqual(acks(), [1]);
+  await clock.advance(1000);
+  assert.deepEqual(acks(), [1, 5]);
+  client.ack("t", 5);
+  await clock.advance(5000);
+  client.ack("t", 4);
+  assert.deepEqual(acks(), [1, 5]);
+  client.ack("t", 6);
+  assert.deepEqual(acks(), [1, 5, 6]);
+});
+
+test("consent and thumbs are said again on each new connection until the server has taken them", async () => {
+  const { client, Socket, clock, seen } = await setUp();
+  client.approve("c1", "deny", "not now");
+  client.feedback("answer-r", "up");
+  client.feedback("answer-r", "down");
+  Socket.last.open();
+  const sent = () => [Socket.last.commands("approve"), Socket.last.commands("feedback")];
+  assert.deepEqual(sent(), [[{ call_id: "c1", decision: "deny", note: "not now" }], [{ message_id: "answer-r", rating: "down" }]]);
+  Socket.last.say({ type: "feedback", thread_id: "elsewhere", data: { message_id: "answer-r", rating: "down" } });
+  Socket.last.die();
+  await clock.advance(1000);
+  Socket.last.open();
+  assert.deepEqual(sent(), [[{ call_id: "c1", decision: "deny", note: "not now" }], []]);
+  client.feed.follow("t", 0);
+  Socket.last.say({ ...durable(1), type: "approval_decided", data: { call_id: "c1", decision: "allow" } });
+  assert.equal(seen.at(-1).data.decision, "allow");
+  assert.equal(client.errands.open.size, 0);
+});
+
+test("an edit and another answer wait, are sent once more, and end with what the server accepts", async () => {
+  const { client, Socket, clock } = await setUp();
+  Socket.last.open();
+  client.open("t", { fresh: true });
+  client.say(message("m1"));
+  Socket.last.say(acceptance(1, "m1"));
+  await settle();
+  const edited = client.edit("m1", "Hello");
+  const again = client.regenerate("m1");
+  assert.equal(client.edit("unknown", "x"), null);
+  assert.equal(client.regenerate("unknown"), null);
+  assert.deepEqual(Socket.last.commands("edit"), [{ message_id: "m1", content: "Hello", new_message_id: edited }]);
+  Socket.last.die();
+  await clock.advance(1000);
+  Socket.last.open();
+  assert.deepEqual(Socket.last.commands("edit"), [{ message_id: "m1", content: "Hello", new_message_id: edited }]);
+  Socket.last.say({ ...acceptance(2, edited), run_id: "r2", data: { message_id: edited, run_id: "r2", content: "Hello", branch_of: "m1" } });
+  await settle();
+  assert.deepEqual(Socket.last.commands("regenerate"), [{ message_id: "m1", request_id: again }]);
+  // An answer made again before, told once more by a resume, is not the one that was asked for.
+  Socket.last.say({ ...acceptance(1, "m1"), run_id: "r0", data: { message_id: "m1", run_id: "r0", content: "hi", branch_of: "m1" } });
+  assert.equal(client.current.waiting, 1);
+  Socket.last.say({ ...acceptance(3, "m1"), run_id: "r3", data: { message_id: "m1", run_id: "r3", content: "hi", branch_of: "m1" } });
+  assert.equal(client.current.waiting, 0);
+});
+
+test("while the server goes away nothing new is begun there, and it goes out on the next connection", async () => {
+  const { client, Socket, clock } = await setUp();
+  Socket.last.open();
+  Socket.last.say({ type: "drain", data: { reconnect_after_s: 2, closes_in_s: 1 } });
+  assert.equal(client.current.draining, true);
+  client.say(message());
+  assert.deepEqual(Socket.last.commands("user_message"), []);
+  Socket.last.die(1001);
+  client.probe(); // the network is fine: that is no reason to come back before the server is
+  await settle();
+  assert.equal(Socket.made.length, 1);
+  await clock.advance(2000);
+  Socket.last.open();
+  assert.equal(client.current.draining, false);
+  assert.deepEqual(Socket.last.commands("user_message"), [message()]);
+});
+
+test("the browser's network, sleep and storage events are heeded, until stop", async () => {
+  const [window, document] = [new EventTarget(), new EventTarget()];
+  Object.assign(window, { document, location: { origin: "http://x" } });
+  document.visibilityState = "visible";
+  const { client, Socket } = await setUp({ window });
+  Socket.last.open();
+  document.dispatchEvent(new Event("visibilitychange"));
+  assert.equal(Socket.last.commands("ping").length, 1);
+  window.dispatchEvent(new Event("offline"));
+  assert.equal(client.current.phase, "offline");
+  window.dispatchEvent(new Event("online"));
+  await settle();
+  assert.equal(Socket.made.length, 2);
+  client.stop();
+  window.dispatchEvent(new Event("online"));
+  await settle();
+  assert.equal(Socket.made.length, 2);
+});
+
+test("a token can be handed in, or obtained; neither ever becomes an anonymous user", async () => {
+  const claims = btoa(JSON.stringify({ sub: "ada", sid: "s", exp: 4600 })).replace(/=+$/, "");
+  const handed = await setUp({ token: `x.${claims}.y` });
+  assert.deepEqual(handed.server.calls, []);
+  assert.equal(atob(handed.Socket.last.protocols[1].slice(4)), `x.${claims}.y`);
+  assert.equal(handed.client.session.stored.user, "ada");
+  handed.client.stop();
+  await handed.clock.advance(3_600_000);
+  const later = await setUp({ storage: handed.storage, clock: handed.clock, token: `x.${claims}.y`, plan: [[401, {}]] });
+  assert.deepEqual([later.client.current.phase, later.client.current.signIn], ["refused", true]);
+  assert.deepEqual(later.server.calls.map(([path]) => path), ["/api/sessions/refresh"]);
+
+  const asked = [];
+  const obtained = await setUp({ token: async () => `t${asked.push(1)}` });
+  assert.equal(atob(obtained.Socket.last.protocols[1].slice(4)), "t1");
+  obtained.Socket.last.open();
+  obtained.Socket.last.say({ type: "error", data: { code: "token_expired", message: "Renew.", retryable: false, error_id: "e" } });
+  await settle();
+  assert.deepEqual(obtained.Socket.last.commands("refresh"), [{ session_token: "t2" }]);
+  assert.deepEqual(obtained.server.calls, []);
+});
+
+test("another user finds nothing of the one before", async () => {
+  const { client, Socket, storage, clock } = await setUp();
+  Socket.last.open({}, { user: "ada" });
+  client.rooms.enter("guide", "t");
+  client.open("t", { fresh: true });
+  client.say(message());
+  Socket.last.say(acceptance(1, "m1"));
+  await clock.advance(2000);
+  assert.ok(storage.getItem("understudy.history.t"));
+  const users = [];
+  client.on("user", ({ user }) => users.push(user));
+  Socket.last.die();
+  await clock.advance(1000);
+  Socket.last.open({}, { user: "ada" });
+  assert.ok(client.state("t"));
+  Socket.last.die();
+  await clock.advance(1000);
+  Socket.last.open({}, { user: "bob" });
+  assert.deepEqual([users, client.state("t"), storage.getItem("understudy.history.t"), client.rooms.thread("guide")], [["bob"], null, null, null]);
+});
+
+test("what was kept is shown before the log comes; of a long thread the rest comes from the log", async () => {
+  const storage = new FakeStorage();
+  const first = await setUp({ storage });
+  first.Socket.last.open();
+  first.client.open("t", { fresh: true });
+  const log = [];
+  for (let n = 1; n <= 30; n += 1) {
+    log.push(acceptance(2 * n - 1, `m${n}`), { ...durable(2 * n, "final_response", { message: "y".repeat(20_000), status: "success" }) });
+    for (const event of log.slice(-2)) Object.assign(event, { run_id: `r${n}` }, event.type === "message_accepted" && { data: { ...event.data, run_id: `r${n}` } });
+  }
+  first.Socket.last.say(...log);
+  first.client.stop();
+  const { client, Socket } = await setUp({ storage });
+  const kept = client.open("t");
+  assert.deepEqual([kept.cut, kept.turns.at(-1).messageId, kept.turns.length < 20], [true, "m30", true]);
+  Socket.last.open();
+  assert.deepEqual(Socket.last.commands("resume"), [{ threads: { t: 0 } }]);
+  Socket.last.say(...log.slice(0, 40));
+  assert.deepEqual([client.state("t").cut, client.state("t").turns.length], [true, kept.turns.length]);
+  Socket.last.say(...log.slice(40));
+  assert.deepEqual([client.state("t").cut, client.state("t").turns.length], [false, 30]);
+});
+
+test("a log that goes on elsewhere is replaced by the history, also when that is shorter", async () => {
+  const past = [
+    { id: "m1", role: "user", content: "Hi", run_id: "r1", created_at: 5, parent_id: null },
+    { id: "answer-r1", role: "assistant", content: "Hello", run_id: "r1", created_at: 6, parent_id: "m1", status: "success", feedback: { rating: "up" } },
+  ];
+  const answer = [200, { messages: past, next_cursor: null }];
+  const { client, Socket, seen } = await setUp({ plan: [[200, { session_token: "x", expires_at: 1e9 }], answer, answer] });
+  Socket.last.open();
+  client.open("t");
+  Socket.last.say(durable(1), durable(2), durable(3), durable(4), durable(5));
+  Socket.last.say({ type: "resync", thread_id: "t", data: { last_seq: 2 } });
+  await settle();
+  await settle();
+  const state = client.state("t");
+  assert.deepEqual([state.seq, state.turns.map((turn) => turn.final?.message), state.ratings], [2, ["Hello"], { "answer-r1": "up" }]);
+  assert.deepEqual(Socket.last.commands("resume").at(-1), { threads: { t: 2 } });
+  Socket.last.say({ ...acceptance(3, "m2"), run_id: "r2" });
+  assert.equal(seen.at(-1).seq, 3);
+});
+
+test("all pages of a history come in order", async () => {
+  const page = (ids, next) => [200, { messages: ids.map((id) => ({ id })), next_cursor: next }];
+  const { client } = await setUp({ plan: [[200, { session_token: "x", expires_at: 1e9 }], page([5, 6], "c1"), page([3, 4], "c2"), page([1, 2], null)] });
+  assert.deepEqual((await client.api.history("t")).map(({ id }) => id), [1, 2, 3, 4, 5, 6]);
+});
+
+test("the handshake's secret is kept out of addresses, and typing is told every three seconds at most", async () => {
+  const { client, Socket, clock } = await setUp();
+  assert.ok(!Socket.last.url.includes("token"));
+  Socket.last.open();
+  client.open("t", { fresh: true });
+  client.typing("t");
+  client.typing("t");
+  await clock.advance(3000);
+  client.typing("t");
+  client.typing("not followed");
+  assert.equal(Socket.last.commands("typing").length, 2);
+});
+
+test("a command without a name that was refused for now is said again; no message is blamed for it", async () => {
+  const { client, Socket, clock } = await setUp();
+  Socket.last.open();
+  client.feed.follow("t", 4);
+  client.approve("c1", "allow");
+  client.say(message("m1"));
+  Socket.last.say({ type: "error", data: { code: "rate_limited", message: "Wait.", retryable: true, retry_after: 5, error_id: "e" } });
+  Socket.last.say({ type: "error", thread_id: "t", data: { code: "invalid_command", message: "No.", retryable: false, error_id: "e" } });
+  assert.equal(client.current.waiting, 1);
+  await clock.advance(5000);
+  assert.deepEqual([Socket.last.commands("resume").length, Socket.last.commands("approve").length], [2, 2]);
+  assert.equal(Socket.last.commands("user_message").length, 1);
+});
+
+test("without a thread, a message goes to the thread of its agent; the first agent is the guide", async () => {
+  const { client, storage } = await setUp();
+  const where = (id) => client.threads.find(id).state.threadId;
+  const [one, two] = [client.say("one"), client.say("two")];
+  assert.equal(where(one), where(two));
+  assert.deepEqual([client.rooms.current, client.outbox.get(one).payload.agent_type], ["guide", "guide"]);
+  const other = client.say({ content: "three", agent_type: "liaison", pillar: "insights" });
+  assert.notEqual(where(other), where(one));
+  assert.equal(client.rooms.current, "guide");
+  client.say({ content: "four", thread_id: "t", agent_type: "echo" });
+  assert.deepEqual([client.rooms.thread("echo"), client.history("liaison", "insights").turns.length], [null, 1]);
+  client.stop();
+  const later = await setUp({ storage });
+  assert.equal(later.client.threads.find(later.client.say("five")).state.threadId, client.rooms.thread("guide"));
+});
+
+test("a very long session keeps the end of its threads, and few threads", async () => {
+  const { client, Socket } = await setUp();
+  Socket.last.open();
+  client.open("t", { fresh: true });
+  const log = [];
+  for (let n = 1; n <= 1100; n += 1) {
+    const names = { thread_id: "t", run_id: `r${n}` };
+    log.push({ ...names, type: "message_accepted", seq: 2 * n - 1, data: { message_id: `m${n}`, run_id: `r${n}`, content: "x" } });
+    log.push({ ...names, type: "final_response", seq: 2 * n, data: { message: "y", status: "success" } });
+  }
+  Socket.last.say(...log);
+  const { turns, cut } = client.state("t");
+  assert.deepEqual([cut, turns.at(-1).messageId, turns.length <= 1000], [true, "m1100", true]);
+  for (let n = 0; n < 40; n += 1) client.open(`t${n}`, { fresh: true });
+  assert.equal(client.threads.states.size, 12);
+  assert.equal(client.feed.cursors.places.size, 12);
+  assert.equal(client.open("t").turns.at(-1).messageId, "m1100"); // from what was kept
 });

@@ -17,14 +17,14 @@ function event(seq, type, data, more = {}) {
 
 const play = (...events) => events.reduce(reduce, emptyConversation("t"));
 const accepted = (seq, id = "m1", run = "r1") => event(seq, "message_accepted", { message_id: id, run_id: run, content: `say ${id}` }, { run_id: run });
-const said = (id) => ({ type: "local.said", thread_id: "t", data: { message_id: id, content: `say ${id}`, at: 5 } });
+const said = (id) => ({ type: "local.said", thread_id: "t", data: { key: id, kind: "say", content: `say ${id}`, at: 5 } });
 const ARC = [
   accepted(1),
   event(2, "agent_started", { agent_id: "guide-1", message: "Guide takes this" }),
   event(3, "agent_thinking", { agent_id: "guide-1", thought: "Look at the table" }),
   event(4, "tool_executing", { agent_id: "guide-1", call_id: "c1", tool_name: "query_table", parameters: { sql: "select 1" }, description: "Counting rows" }),
   event(5, "tool_completed", { agent_id: "guide-1", call_id: "c1", tool_name: "query_table", result: [1], result_summary: "1 row", status: "ok", duration_ms: 12.5 }),
-  event(6, "sanitization_summary", { direction: "output", counts: { email: 2 }, findings: [], threshold: 1 }),
+  event(6, "sanitization_summary", { direction: "outbound", counts: { secret: 2 }, kinds: { "secret.jwt": 2 }, findings: [], threshold: 1 }),
   event(7, "agent_completed", { agent_id: "guide-1", result: "1", status: "success", usage: { input: 1, output: 2, turns: 1 } }),
   event(8, "final_response", { message: "One.", status: "success", usage: { input: 1, output: 2, turns: 1 }, data: { html: "<p>One.</p>" } }),
 ];
@@ -75,7 +75,7 @@ test("messages that still wait stand after those the server accepted", () => {
 });
 
 test("a waiting message is sent, refused, and can be taken back", () => {
-  const data = { message_id: "m1" };
+  const data = { key: "m1" };
   const sent = reduce(play(said("m1")), { type: "local.sent", data });
   assert.equal(sent.turns[0].status, "sent");
   const refused = reduce(sent, { type: "local.rejected", data: { ...data, code: "empty_message", message: "Empty.", error_id: "e1" } });
@@ -176,9 +176,46 @@ test("two thousand events are reduced in well under a second", () => {
 });
 
 test("a run that is being stopped says so until it has ended", () => {
-  const stopping = reduce(play(...ARC.slice(0, 4)), { type: "local.stopping", data: { message_id: "m1" } });
+  const stopping = reduce(play(...ARC.slice(0, 4)), { type: "local.stopping", data: { key: "m1" } });
   assert.equal(stopping.turns[0].stopping, true);
   assert.equal(reduce(stopping, event(5, "final_response", { message: "", status: "cancelled" })).turns[0].stopping, false);
   const done = play(...ARC);
-  assert.equal(reduce(done, { type: "local.stopping", data: { message_id: "m1" } }), done);
+  assert.equal(reduce(done, { type: "local.stopping", data: { key: "m1" } }), done);
+});
+
+const QUESTION = event(5, "approval_required", { agent_id: "guide-1", call_id: "c1", tool_name: "query_table", parameters: { sql: "select 1" }, expires_at: AT + 300 });
+const asked = (state) => state.turns[0].steps[2].approval;
+
+test("a call that asks for consent is open until it is decided, and says how", () => {
+  const open = play(...ARC.slice(0, 4), QUESTION);
+  assert.deepEqual(asked(open), { state: "open", parameters: { sql: "select 1" }, expiresAt: (AT + 300) * 1000, decision: null, note: "", deciding: null });
+  const deciding = reduce(open, { type: "local.deciding", run_id: "r1", data: { call_id: "c1", decision: "allow" } });
+  assert.deepEqual([asked(deciding).state, asked(deciding).deciding], ["open", "allow"]);
+  const decided = reduce(deciding, event(6, "approval_decided", { call_id: "c1", decision: "deny", note: "another tab" }));
+  assert.deepEqual([asked(decided).state, asked(decided).decision, asked(decided).note, asked(decided).deciding], ["decided", "deny", "another tab", null]);
+  const done = reduce(decided, event(7, "tool_completed", { call_id: "c1", status: "denied", result_summary: "Not allowed." }));
+  assert.deepEqual([done.turns[0].steps[2].status, asked(done).decision], ["denied", "deny"]);
+});
+
+test("a question ends with its call, or with the run", () => {
+  const open = play(...ARC.slice(0, 4), QUESTION);
+  assert.equal(asked(reduce(open, event(6, "tool_completed", { call_id: "c1", status: "cancelled" }))).state, "over");
+  assert.equal(asked(reduce(open, event(6, "error", { code: "run_interrupted", message: "Gone." }))).state, "over");
+});
+
+test("an agent's error is told once, by the error that ends the run", () => {
+  const fault = { code: "agent_failed", message: "No.", retryable: true, error_id: "e1" };
+  const going = play(...ARC.slice(0, 3), event(4, "agent_error", { agent_id: "guide-1", ...fault }));
+  assert.deepEqual([going.turns[0].status, going.turns[0].error], ["running", null]);
+  const ended = reduce(reduce(going, event(5, "agent_completed", { agent_id: "guide-1", status: "failed" })), event(6, "error", fault));
+  assert.deepEqual([ended.turns[0].status, ended.turns[0].error.errorId, ended.turns[0].steps[0].status], ["failed", "e1", "failed"]);
+});
+
+test("thumbs are given, changed and taken back", () => {
+  const rate = (rating) => ({ type: "feedback", thread_id: "t", run_id: "r1", data: { message_id: "answer-r1", rating } });
+  const up = reduce(play(...ARC), rate("up"));
+  assert.deepEqual(up.ratings, { "answer-r1": "up" });
+  assert.equal(reduce(up, rate("up")), up);
+  assert.deepEqual(reduce(up, rate("down")).ratings, { "answer-r1": "down" });
+  assert.deepEqual(reduce(up, rate(null)).ratings, {});
 });

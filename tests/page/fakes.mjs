@@ -84,10 +84,10 @@ export function socketClass() {
       this.readyState = 3;
     }
 
-    open(threads = {}) {
+    open(threads = {}, more = {}) {
       this.readyState = 1;
       this.onopen();
-      this.say({ type: "welcome", data: { connection_id: "c", heartbeat_s: 25, threads, limits: {} } });
+      this.say({ type: "welcome", data: { connection_id: "c", heartbeat_s: 25, threads, limits: {}, ...more } });
     }
 
     say(...events) {
@@ -108,8 +108,8 @@ export function socketClass() {
 /** A `fetch` that plays the session endpoints. `plan` may hold answers to give first: [status, body]. */
 export function sessionServer(clock, plan = []) {
   const calls = [];
-  const fetch = async (path, { headers }) => {
-    calls.push([path, headers.Authorization ?? null]);
+  const fetch = async (path, { headers = {} }) => {
+    calls.push([new URL(path, "http://x").pathname, headers.Authorization ?? null]);
     const [status, body] = plan.shift() ?? [200, {
       session_token: `token-${calls.length}`, user: "u", session: "s", expires_at: clock.now() / 1000 + 3600,
     }];

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from transport.codes import CLOSES
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "understudy" / "page"
 MODULES = sorted(PAGE.glob("*.js"))
@@ -87,6 +89,25 @@ def test_everything_the_page_names_is_there() -> None:
             assert (PAGE / target).is_file(), f"{module.name} imports {target}"
 
 
+def test_close_codes_are_those_of_the_registry() -> None:
+    """The page comes back after the codes that allow it, and after those that only a browser gives."""
+    (codes,) = re.findall(r"COME_BACK = new Set\(\[([^]]+)\]", (PAGE / "closing.js").read_text(encoding="utf-8"))
+    ours = {number for number, each in CLOSES.items() if each.reconnect}
+    assert {int(code) for code in codes.split(",")} == ours | {1005, 1006, 1012}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_every_imported_name_is_exported(module: Path) -> None:
+    """A name that its module does not export would keep the whole page from starting."""
+    for names, target in re.findall(r"import \{([^}]+)\} from \"\./([\w.]+)\"", module.read_text(encoding="utf-8")):
+        exported = set(
+            re.findall(
+                r"^export (?:async )?(?:const|function|class) (\w+)", (PAGE / target).read_text(encoding="utf-8"), re.M
+            )
+        )
+        assert {name.strip() for name in names.split(",")} <= exported, f"{module.name} imports from {target}"
+
+
 @pytest.mark.parametrize("file", [*MODULES, *STYLES], ids=lambda file: file.name)
 def test_modules_stay_small(file: Path) -> None:
     """A module stays one noun."""
@@ -119,7 +140,7 @@ TEXT_ON = {
     "--accent": ("--paper", "--surface", "--sunken"),
     "--on-accent": ("--accent",),
     "--danger": ("--danger-soft", "--sunken"),
-    "--warn": ("--warn-soft", "--sunken"),
+    "--warn": ("--warn-soft", "--sunken", "--paper", "--hover"),
     "--paper": ("--danger",),
 }
 

@@ -1,5 +1,6 @@
 """The command `understudy`: what it makes of its options, and its exit codes."""
 
+import time
 from pathlib import Path
 
 import click
@@ -47,6 +48,7 @@ def run(*arguments: str) -> Result:
 )
 def test_wrong_usage_is_told_with_exit_code_2(arguments: list[str], words: str) -> None:
     """A sentence that names what is wrong, on the error stream, and no traceback."""
+    open_tokens(Settings(data_dir=Path("data")))
     result = run(*arguments)
     assert result.exit_code == 2
     assert words in result.stderr
@@ -63,14 +65,29 @@ def test_wrong_settings_have_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_token_is_one_that_the_server_takes(folder: Path) -> None:
-    """The token alone is on the output; that a secret had to be made is said beside it, once."""
-    first = run("token", "--user", "ada", "--role", "operator", "--data-dir", "here")
-    assert first.exit_code == 0
-    assert str(folder / "here") in first.stderr
-    who = open_tokens(Settings(data_dir=folder / "here")).verify(first.stdout.strip())
-    assert (who.user, who.roles) == ("ada", ("operator",))
-    second = run("token", "--user", "ada", "--data-dir", "here")
-    assert (second.exit_code, second.stderr) == (0, "")
+    """It is on the output, and nothing else."""
+    tokens = open_tokens(Settings(data_dir=folder / "here"))
+    result = run(
+        "token", "--user", "ada", "--role", "operator", "--role", "reader", "--ttl-s", "60", "--data-dir", "here"
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    who = tokens.verify(result.stdout.strip())
+    assert (who.user, who.roles) == ("ada", ("operator", "reader"))
+    assert 55 < who.expires_at - time.time() < 65
+
+
+def test_without_a_secret_there_is_no_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server would take one that is signed with a new secret; none is made, and the way out is told."""
+    result = run("token", "--user", "ada", "--data-dir", "here")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert str(folder / "here") in result.stderr
+    assert "UNDERSTUDY_SECRET" in result.stderr
+    assert not (folder / "here").exists()
+    monkeypatch.setenv("UNDERSTUDY_JWKS", "keys.json")
+    monkeypatch.setenv("UNDERSTUDY_HOST", "0.0.0.0")
+    result = run("token", "--user", "ada")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "identity provider" in result.stderr
 
 
 def test_a_secret_that_others_may_read_is_refused(folder: Path) -> None:
@@ -98,7 +115,7 @@ def test_chat_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--url" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["serve", "chat", "token", "doctor"])
+@pytest.mark.parametrize("command", ["serve", "chat", "token", "scrub", "doctor"])
 def test_each_command_has_help(command: str) -> None:
     """Every option has a sentence."""
     result = run(command, "--help")

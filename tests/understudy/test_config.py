@@ -64,6 +64,11 @@ def test_a_path_in_a_file_is_seen_from_there(folder: Path, monkeypatch: pytest.M
         ("port = true", f"port must be a whole number, at least 0 and at most 65535, but is True in {FILE}"),
         ("token_ttl_s = 1.5", f"token_ttl_s must be a whole number of seconds, above 0, but is 1.5 in {FILE}"),
         ("refresh_grace_s = -1", f"refresh_grace_s must be a whole number of seconds, at least 0, but is -1 in {FILE}"),
+        (
+            "compression_from_bytes = -1",
+            f"compression_from_bytes must be a whole number, at least 0, but is -1 in {FILE}",
+        ),
+        ("tls_key = 5", f"tls_key must be a path, but is 5 in {FILE}"),
         ('log_level = "loud"', f"log_level must be one of debug, info, warning, error, but is 'loud' in {FILE}"),
         ('allowed_origins = "x"', f"allowed_origins must be a list of texts, but is 'x' in {FILE}"),
         ("secret = 5", f"secret must be a text, but is not shown here in {FILE}"),
@@ -79,6 +84,17 @@ def test_a_fault_is_one_sentence_with_name_source_and_form(folder: Path, line: s
     """Whoever reads it knows what to change, where, and to what."""
     (folder / FILE).write_text(f"[understudy]\n{line}\n")
     assert refused() == sentence
+
+
+def test_a_certificate_and_its_key_belong_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without the other is refused; both make the address https, and are seen from the file's folder."""
+    assert "belong together" in refused(tls_key=Path("k.pem"))
+    assert load(tls_certificate=Path("c.pem"), tls_key=Path("k.pem")).at(9) == "https://127.0.0.1:9"
+    assert load().at(9) == "http://127.0.0.1:9"
+    (folder / "etc").mkdir()
+    (folder / "etc" / "u.toml").write_text('[understudy]\ntls_certificate = "c.pem"\ntls_key = "/k.pem"\n')
+    monkeypatch.setenv("UNDERSTUDY_SETTINGS", "etc/u.toml")
+    assert (load().tls_certificate, load().tls_key) == (folder / "etc" / "c.pem", Path("/k.pem"))
 
 
 def test_every_fault_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,3 +187,52 @@ def test_the_name_of_the_database_is_storages() -> None:
 def test_an_address_is_one_a_browser_takes() -> None:
     """IPv6 in brackets."""
     assert Settings(host="::1").at(1) == "http://[::1]:1"
+
+
+def test_the_world_may_come_with_tokens_of_a_provider() -> None:
+    """Then no secret is needed: nobody gets a session for nothing, and nobody else's tokens count."""
+    settings = load(host="0.0.0.0", jwks="https://id.example.org/keys")
+    assert not settings.anonymous
+    assert not settings.signs
+    assert not load(jwks="keys.json").anonymous
+    assert load(jwks="keys.json").signs
+
+
+@pytest.mark.parametrize(
+    "jwks", ["ftp://id.example.org/keys", "https://me:hunter2@id.example.org/keys", "http:///keys"]
+)
+def test_keys_come_from_a_file_or_a_plain_address(jwks: str) -> None:
+    """A password in it would be logged, and is not shown here."""
+    told = refused(jwks=jwks)
+    assert "UNDERSTUDY_JWKS" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("name", ["jwt_issuer", "jwt_audience"])
+def test_what_has_no_effect_is_said(name: str) -> None:
+    """Whoever sets it believes that it guards something."""
+    assert "has no effect without jwks" in refused(**{name: "x"})
+    load(**{name: "x", "jwks": "keys.json"})
+
+
+def test_a_file_of_keys_is_seen_from_the_file_that_names_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As folders are; an address is left as it is."""
+    (folder / "etc").mkdir()
+    monkeypatch.setenv("UNDERSTUDY_SETTINGS", "etc/more.toml")
+    (folder / "etc/more.toml").write_text('[understudy]\njwks = "keys.json"\n')
+    assert load().jwks == "etc/keys.json"
+    (folder / "etc/more.toml").write_text('[understudy]\njwks = "https://id.example.org/keys"\n')
+    assert load().jwks == "https://id.example.org/keys"
+
+
+def test_an_origin_that_no_page_has_is_refused() -> None:
+    """Patterns and bare names would let nobody in."""
+    for origin in ("*", "example.org", "https://*.example.org", "https://example.org/page"):
+        assert "allowed_origins" in refused(allowed_origins=[origin])
+    load(allowed_origins=["https://example.org", "http://localhost:3000"])
+
+
+def test_a_trusted_proxy_is_an_address_or_a_network() -> None:
+    """Names are not looked up."""
+    assert "trusted_proxies" in refused(trusted_proxies=["proxy.example.org"])
+    load(trusted_proxies=["127.0.0.1", "10.0.0.0/8", "fd00::/8"])

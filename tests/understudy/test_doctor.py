@@ -17,9 +17,12 @@ import trio
 from rich.console import Console
 
 import understudy.doctor as doctor
+from tests.servers.postgresql import Postgres
+from tests.transport.provider import ec_key, key_set, published
 from understudy.app import serve_house
 from understudy.config import Settings
 from understudy.doctor import Finding, examine, look
+from understudy.storage.postgresql import connect_database
 
 Look = Callable[[], dict[str, Finding]]
 
@@ -127,6 +130,20 @@ def test_a_damaged_database_and_an_open_secret(found: Look, tmp_path: Path) -> N
     assert "chmod 600" in findings["secret"].text
 
 
+def test_a_database_of_postgresql(found: Look, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which server and schema it has; nobody there is something to be mended. The password is not told."""
+    address = postgres.create()
+    monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", address)
+    assert found()["database"].text.endswith("no tables yet; the first start makes them")
+    connect_database(address).close()
+    assert found()["database"].state == "ok"
+    assert "PostgreSQL" in found()["database"].text
+    assert "up to date" in found()["database"].text
+    monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/chat")
+    assert found()["database"].state == "mend"
+    assert "hunter2" not in found()["database"].text
+
+
 def test_a_clock_that_went_back(found: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data from the future, and a clock from before this program."""
     assert found()["clock"].state == "ok"
@@ -188,3 +205,26 @@ def test_models(found: Look, monkeypatch: pytest.MonkeyPatch, model: str, key: s
     monkeypatch.setenv("UNDERSTUDY_MODEL", model)
     monkeypatch.setenv("OPENAI_API_KEY", key)
     assert found()["model"].state == state
+
+
+def test_the_keys_of_a_provider(found: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are looked at as the server will get them; that other services' tokens count is said."""
+    assert "identity provider" not in found()
+    path = tmp_path / "keys.json"
+    monkeypatch.setenv("UNDERSTUDY_JWKS", str(path))
+    finding = found()["identity provider"]
+    assert finding.state == "mend"
+    assert "keys.json" in finding.text
+    path.write_bytes(key_set(published(ec_key(), "e"), {"kty": "oct"}))
+    assert found()["identity provider"].text.startswith("1 keys, 1 of no use here; set jwt_audience")
+    monkeypatch.setenv("UNDERSTUDY_JWT_AUDIENCE", "chat")
+    assert found()["identity provider"].state == "ok"
+    assert "nobody gets a session" in found()["secret"].text
+    monkeypatch.setenv("UNDERSTUDY_HOST", "0.0.0.0")
+    assert "only the tokens of the identity provider count" in found()["secret"].text
+
+
+def test_a_provider_that_is_away(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tokens would be refused."""
+    monkeypatch.setenv("UNDERSTUDY_JWKS", "http://127.0.0.1:1/keys")
+    assert found()["identity provider"].state == "mend"

@@ -18,6 +18,8 @@ from rich.console import Console
 
 from tests.end_to_end.http import request
 from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, Script, scripted
+from transport.client import open_client
+from transport.events import ApprovalRequired
 from transport.limits import Limits
 from understudy import Agent
 from understudy.app import Running, serve_house
@@ -339,6 +341,71 @@ async def test_a_session_is_renewed_before_it_ends(serve: Any) -> None:
         await sitter.answers.until("= 2")
         sitter.type("/quit")
     assert sitter.code == 0
+
+
+MAIL = {"to": "anna@example.org", "text": "x" * 900 + " and the end"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "status", "decision"),
+    [
+        ("y", "✓ send_mail", "allowed"),
+        ("no, not to her", "✗ send_mail", "not to her"),
+        ("N", "✗ send_mail", "not allowed"),
+    ],
+)
+async def test_a_tool_that_needs_consent_asks_for_it(serve: Any, line: str, status: str, decision: str) -> None:
+    """What it would be called with is shown whole; y lets it, n does not, with a reason for the agent."""
+    house = await serve(scripted(Call([("send_mail", MAIL)]), Say("That was it.")))
+    async with sitting(house.running.address, agent="script", interactive=True) as sitter:
+        sitter.type("go")
+        await sitter.notes.until("allow send_mail, y or n> ")
+        assert "and the end" in sitter.notes.getvalue()
+        sitter.type("what?", "")
+        await sitter.notes.until("please answer y or n")
+        sitter.type(line)
+        await sitter.answers.until("That was it.")
+        sitter.type("/quit")
+    assert sitter.code == 0
+    assert status in sitter.notes.getvalue()
+    assert decision in sitter.notes.getvalue()
+
+
+@pytest.mark.slow
+async def test_where_nobody_can_be_asked_the_answer_is_no(serve: Any) -> None:
+    """A pipe does not wait for five minutes; the agent goes on without."""
+    house = await serve(scripted(Call([("send_mail", MAIL)]), Say("Without it, then.")))
+    sitter = await asked(house.running.address, "go", agent="script")
+    assert "not allowed, as nobody can be asked" in sitter.notes.getvalue()
+    assert "✗ send_mail" in sitter.notes.getvalue()
+    assert sitter.answers.getvalue() == "Without it, then. \n"
+
+
+@pytest.mark.slow
+async def test_a_question_that_is_decided_elsewhere_is_asked_no_more(serve: Any) -> None:
+    """By another window of the same user; the next line is a message again."""
+    house = await serve(scripted(Call([("send_mail", MAIL)]), Say("That was it.")), secret=SECRET)
+    token = open_tokens(house.settings).issue("ada", "s", ttl_s=600)
+    async with sitting(house.running.address, token=token, agent="script", interactive=True) as sitter:
+        sitter.type("go")
+        await sitter.notes.until("allow send_mail, y or n> ")
+        _, _, body = await request(house.running.address, "GET", "/api/threads", token=token)
+        url = house.running.address.replace("http", "ws", 1) + "/ws"
+        async with open_client(url, token=token, threads={body["threads"][0]["id"]: 0}) as other:
+            async for event in other:
+                if isinstance(event.event, ApprovalRequired):
+                    await other.approve(event.event.call_id)
+                    break
+            await sitter.answers.until("That was it.")
+        await sitter.notes.until("✓ send_mail")
+        sitter.notes.seek(0)
+        sitter.notes.truncate()
+        sitter.type("y")
+        await sitter.notes.until("allow send_mail, y or n> ")
+        sitter.type("n")
+        await sitter.notes.until("✗ send_mail")
+        sitter.type("/quit")
 
 
 # What is shown

@@ -8,6 +8,7 @@ from understudy.agents.liaisons import business_outcomes, content, insights, ope
 from understudy.tools.arithmetic import calculate
 from understudy.tools.charts import chart_table
 from understudy.tools.finance import compare_scenarios
+from understudy.tools.notes import save_note
 from understudy.tools.server import supervision_tree, system_health
 from understudy.tools.tables import profile_table, query_table
 from understudy.tools.text import sanitize_content, summarise_text
@@ -37,5 +38,5 @@ def all_agents(own: Iterable[Agent] = ()) -> dict[str, Agent]:
     for pillar in pillars:
         if pillars.count(pillar) > 1:
             raise ValueError(f"two agents have the pillar {pillar!r}; give one of them another")
-    first = named.get("guide") or guide(colleagues.values(), [calculate, summarise_text, system_health])
+    first = named.get("guide") or guide(colleagues.values(), [calculate, summarise_text, system_health, save_note])
     return {first.name: first} | colleagues

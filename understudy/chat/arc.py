@@ -1,20 +1,26 @@
 """The arc of a run, as a pure state: what has begun, what must still end, and how to end it whatever died.
 
 1. A run is accepted once, and ends in exactly one `final_response` or `error`; nothing comes after it.
-2. An agent starts before any other work; every agent that started completes.
-3. Every tool call that began is completed, under the same `call_id`.
+2. An agent starts before any other work; every agent that started completes. One that could not go on says why
+   before that, once.
+3. Every tool call that began is completed, under the same `call_id`. One that asked for consent succeeds only if its
+   user allowed it, and is `denied` only if not.
 4. `closing` gives the events that keep 1 to 3 when the work itself can no longer do so.
 """
 
 import enum
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from transport.codes import ERRORS
 from transport.events import (
     TERMINAL,
     AgentCompleted,
+    AgentError,
     AgentStarted,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
     Error,
     Event,
     FinalResponse,
@@ -40,6 +46,7 @@ class Ending(enum.Enum):
     INTERRUPTED = "run_interrupted"
     NO_MODEL = "model_unavailable"
     NO_STORAGE = "storage_unavailable"
+    BLOCKED = "content_blocked"
 
 
 _AGENT_STATUS = {Ending.CANCELLED: RunStatus.CANCELLED, Ending.INTERRUPTED: RunStatus.INTERRUPTED}
@@ -58,12 +65,29 @@ _CALL_TEXT = {
 
 @frozen
 class OpenCall:
-    """A tool call that has begun and not ended; `since` is in Unix seconds."""
+    """A tool call that has begun and not ended; `since` is in Unix seconds.
+
+    `asked` says that its user's consent was asked for; `decision` is None until that was answered.
+    """
 
     agent_id: str
     call_id: str
     tool_name: str
     since: float
+    asked: bool = False
+    decision: ApprovalDecision | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether its user is still to decide about it."""
+        return self.asked and self.decision is None
+
+    def may_end(self, status: ToolStatus) -> bool:
+        """Whether it can end like this: what was not allowed did nothing, and nothing else is `denied`."""
+        refused = self.decision in (ApprovalDecision.DENY, ApprovalDecision.EXPIRED)
+        if status is ToolStatus.DENIED:
+            return refused
+        return status is not ToolStatus.OK or not (refused or self.waits)
 
 
 @define
@@ -76,6 +100,7 @@ class Arc:
     any_agent: bool = False
     agents: dict[str, float] = field(factory=dict)
     calls: dict[str, OpenCall] = field(factory=dict)
+    failed: frozenset[str] = frozenset()
     usage: Usage = field(factory=Usage)
 
     def note(self, event: Event) -> None:
@@ -104,9 +129,24 @@ class Arc:
                 if call_id in self.calls or not self.any_agent:
                     raise ArcBroken(f"tool call {call_id} began twice or before an agent")
                 self.calls[call_id] = OpenCall(agent_id, call_id, name, at)
-            case ToolCompleted(call_id=call_id):
-                if self.calls.pop(call_id, None) is None:
+            case ApprovalRequired(call_id=call_id):
+                if (call := self.calls.get(call_id)) is None or call.asked:
+                    raise ArcBroken(f"consent to tool call {call_id} was asked for twice or without a start")
+                self.calls[call_id] = evolve(call, asked=True)
+            case ApprovalDecided(call_id=call_id, decision=decision):
+                if (call := self.calls.get(call_id)) is None or not call.waits:
+                    raise ArcBroken(f"tool call {call_id} was decided about without a question")
+                self.calls[call_id] = evolve(call, decision=decision)
+            case ToolCompleted(call_id=call_id, status=status):
+                if (call := self.calls.get(call_id)) is None:
                     raise ArcBroken(f"tool call {call_id} completed without a start")
+                if not call.may_end(status):
+                    raise ArcBroken(f"tool call {call_id} ended as {status} against its user's decision")
+                del self.calls[call_id]
+            case AgentError(agent_id=agent_id):
+                if agent_id not in self.agents or agent_id in self.failed:
+                    raise ArcBroken(f"agent {agent_id} failed twice, or was not at work")
+                self.failed |= {agent_id}
             case _ if isinstance(event, TERMINAL):
                 if self.calls or self.agents or not self.any_agent:
                     raise ArcBroken(f"{event.type} while calls or agents are open")
@@ -119,22 +159,26 @@ class Arc:
     ) -> list[Event]:
         """Give the events that end the run from here, in order; an empty list when it has ended.
 
-        `now` is in Unix seconds, `text` the answer streamed so far, `sentence` replaces the error code's own text.
+        An agent that could not go on has an `AgentError` before its end, with the words and the `error_id` of the
+        final `Error`; one that was cancelled or interrupted has none. `now` is in Unix seconds, `text` the answer
+        streamed so far, which no later event has after an error; `sentence` replaces the error code's own text.
         """
         if self.ended:
             return []
-        status = _AGENT_STATUS.get(ending, RunStatus.FAILED)
+        status, error = _AGENT_STATUS.get(ending, RunStatus.FAILED), None
+        if ending.value is not None:
+            code = ERRORS[ending.value]
+            error = Error(code.name, sentence or code.text, code.retryable, error_id)
         events: list[Event] = [_close_call(call, ending, now) for call in reversed(self.calls.values())]
         agents = list(self.agents)
         if not self.any_agent:
             agents = [f"none-{self.run_id}"]
             events.append(AgentStarted(agents[0], "No agent could begin", now))
-        events += [AgentCompleted(agent_id, "", status, Usage(), now) for agent_id in reversed(agents)]
-        if ending.value is None:
-            events.append(FinalResponse(text, RunStatus.CANCELLED, self.usage))
-        else:
-            code = ERRORS[ending.value]
-            events.append(Error(code.name, sentence or code.text, code.retryable, error_id))
+        for agent_id in reversed(agents):
+            if error is not None and status is RunStatus.FAILED and agent_id not in self.failed:
+                events.append(AgentError(agent_id, error.code, error.message, error.retryable, error.error_id))
+            events.append(AgentCompleted(agent_id, text if error is not None else "", status, Usage(), now))
+        events.append(error or FinalResponse(text, RunStatus.CANCELLED, self.usage))
         return events
 
 
@@ -147,6 +191,6 @@ def _close_call(call: OpenCall, ending: Ending, now: float) -> ToolCompleted:
         result=None,
         result_summary=_CALL_TEXT[status],
         status=status,
-        duration_ms=max(0.0, now - call.since) * 1000,
+        duration_ms=0.0 if call.waits else max(0.0, now - call.since) * 1000,
         timestamp=now,
     )

@@ -1,16 +1,22 @@
 """The files of one user, as tools read them and as a model is told of them."""
 
 import csv
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import trio
 
 from understudy.models.model import FileCard
+from understudy.scrubbing.guard import Guard
+from understudy.scrubbing.told import is_suspect
 from understudy.storage.files import FileStore
 from understudy.storage.rows import File
 from understudy.storage.store import Store
 from understudy.tools.tool import StoredFile
 
+LEFT_OUT = "(left out)"
+"""What a model is told in place of a name that reads like an instruction."""
 HEAD = 64 * 1024
 """Bytes of a table that are looked at for its column names."""
 
@@ -18,8 +24,9 @@ HEAD = 64 * 1024
 class Attachments:
     """What one user has uploaded; other users' files do not exist here."""
 
-    def __init__(self, owner: str, store: Store, folder: FileStore) -> None:
+    def __init__(self, owner: str, store: Store, folder: FileStore, guard: Guard) -> None:
         self._owner = owner
+        self._guard = guard
         self._store = store
         self._folder = folder
 
@@ -34,6 +41,27 @@ class Attachments:
             raise LookupError(f"there is no file {file_id!r}")
         return StoredFile(row.id, row.name, row.media_type, row.size, self._folder.path(row.id))
 
+    async def save(self, name: str, media_type: str, content: bytes) -> StoredFile:
+        """Keep a new file for this user.
+
+        Raises:
+            FileTooLarge: It is larger than the server accepts.
+            CommandRejected: It may not be stored.
+            StorageUnavailable: It could not be stored; nothing is left of it.
+        """
+        name = str(await self._guard.kept(name) or LEFT_OUT)
+        passage = self._guard.passage()
+        async with aclosing(passage.chunks(_once(content))) as passing:
+            row = await self._folder.save(self._owner, name, media_type, passing)
+        try:
+            self._guard.let_pass(passage)
+            await self._store.add_file(row)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._folder.remove(row.id)
+            raise
+        return StoredFile(row.id, row.name, row.media_type, row.size, self._folder.path(row.id))
+
     async def has(self, file_id: str) -> bool:
         """Say whether this user has a file of that id."""
         return await self._store.file(self._owner, file_id) is not None
@@ -45,7 +73,24 @@ class Attachments:
 
     async def _card(self, row: File) -> FileCard:
         columns = await trio.to_thread.run_sync(_columns, self._folder.path(row.id), row.name)
-        return FileCard(row.id, row.name, row.media_type, row.size, columns)
+        name, media_type, *named = await self._clean([row.name, row.media_type, *(columns or ())])
+        return FileCard(row.id, name, media_type, row.size, tuple(named) or None)
+
+    async def _clean(self, words: list[str]) -> list[str]:
+        """What a file says of itself, as a model may read it: it stands among its instructions, so none of it may be
+        one."""
+        clean = await self._guard.value(words, self._guard.tool)
+        if not (clean.blocked or is_suspect(clean.findings)):
+            return list(clean.value)
+        shown = []
+        for word in words:
+            one = await self._guard.value(word, self._guard.tool)
+            shown.append(LEFT_OUT if one.blocked or is_suspect(one.findings) else one.value)
+        return shown
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 def _columns(path: Path, name: str) -> tuple[str, ...] | None:

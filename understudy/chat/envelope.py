@@ -1,16 +1,19 @@
 """The line a human reads beside each event, and the envelope around it. Pure."""
 
-from attrs import evolve
-
 from transport.events import (
     AgentCompleted,
+    AgentError,
     AgentHandoff,
     AgentProgress,
     AgentStarted,
     AgentThinking,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
     Envelope,
     Error,
     Event,
+    FeedbackGiven,
     FinalResponse,
     MessageAccepted,
     RunStatus,
@@ -26,13 +29,19 @@ _COMPLETED = {
     RunStatus.INTERRUPTED: "Interrupted",
 }
 
+_DECIDED = {
+    ApprovalDecision.ALLOW: "Allowed",
+    ApprovalDecision.DENY: "Denied",
+    ApprovalDecision.EXPIRED: "Nobody answered in time",
+}
+
 
 def line(event: Event) -> str:
     """Say in one line what an event means; empty for events that carry their own text or none."""
     match event:
         case MessageAccepted():
             return "Message received"
-        case AgentStarted(message=message) | Error(message=message):
+        case AgentStarted(message=message) | AgentError(message=message) | Error(message=message):
             return message
         case AgentThinking(thought=thought):
             return thought
@@ -42,15 +51,29 @@ def line(event: Event) -> str:
             return description
         case ToolCompleted(result_summary=summary):
             return summary
+        case ApprovalRequired(tool_name=tool_name):
+            return f"Waiting for your consent to {tool_name}"
+        case ApprovalDecided(decision=decision):
+            return _DECIDED[decision]
+        case FeedbackGiven(rating=rating):
+            return f"Rated {rating}" if rating else "The rating was taken back"
         case AgentProgress(note=note):
             return note
-        case SanitizationSummary(counts=counts):
-            return f"{sum(counts.values())} findings were taken out"
+        case SanitizationSummary():
+            return _found(event)
         case AgentCompleted(status=status) | FinalResponse(status=status):
             return _COMPLETED[status]
     return ""
 
 
+def _found(event: SanitizationSummary) -> str:
+    stayed = sum(each.get("action") == "flag" for each in event.findings)
+    gone = sum(event.counts.values()) + (event.omitted or 0) - stayed
+    words = [f"{gone} {'find was' if gone == 1 else 'finds were'} taken out"] if gone else []
+    words += [f"{stayed} {'find was' if stayed == 1 else 'finds were'} pointed out"] if stayed else []
+    return ", ".join(words)
+
+
 def wrap(event: Event, around: Envelope, *, now: float, seq: int | None = None) -> Envelope:
     """Put `event` into a copy of the envelope `around` (its thread, run and agent), emitted at `now`, Unix seconds."""
-    return evolve(around, event=event, timestamp=now, seq=seq, message=line(event))
+    return around.but(event=event, timestamp=now, seq=seq, message=line(event))

@@ -1,37 +1,56 @@
 """The outboxes that are sent a thread's events. None of them is ever waited for."""
 
+import logging
+from collections.abc import Sequence
+
 from attrs import define, field
 
 from actors import ActorRef, Context
-from transport.events import Envelope
-from transport.outbox import Deliver, Follow, Unfollow
+from transport.events import TERMINAL, Envelope, Error, Event, FinalResponse, MessageAccepted
+from transport.outbox import Deliver, Follow, Reply, Unfollow
+from understudy.chat.envelope import line, wrap
+from understudy.chat.live import LiveRun
 from understudy.chat.offer import offer
+from understudy.chat.services import Services
+from understudy.storage.rows import Message
+
+log = logging.getLogger(__name__)
 
 
 @define
 class Followers:
     """The followers of one thread; each is watched by the actor whose `context` is given, and told of here."""
 
+    owner: str
     thread_id: str
+    services: Services
     _outboxes: dict[ActorRef, None] = field(factory=dict, init=False)
 
-    def __contains__(self, outbox: ActorRef) -> bool:
+    def __contains__(self, outbox: ActorRef | None) -> bool:
         return outbox in self._outboxes
 
     def __len__(self) -> int:
         return len(self._outboxes)
 
     def add(
-        self, outbox: ActorRef, head: int, context: Context, *, after: int | None = None, unasked: bool = False
+        self, outbox: ActorRef | None, head: int, context: Context, *, after: int | None = None, unasked: bool = False
     ) -> None:
         """Let an outbox follow: from where it stands, or from `after`. `head` is the number of the thread's last event.
 
-        `unasked`: its client has not spoken of the thread (see `transport.outbox.Follow`).
+        `unasked`: its client has not spoken of the thread (see `transport.outbox.Follow`). None, the outbox of a
+        client without a connection, does not follow.
         """
+        if outbox is None:
+            return
         if outbox not in self._outboxes:
             self._outboxes[outbox] = None
             context.watch(outbox)
         offer(outbox, Follow(self.thread_id, after, head, unasked))
+
+    def add_all(self, head: int, context: Context, *, after: int | None = None) -> None:
+        """Let all connections of the user follow, unasked."""
+        for outbox in self.services.outboxes(self.owner, self.thread_id):
+            self.add(outbox, head, context, after=after, unasked=True)
 
     def remove(self, ref: ActorRef) -> bool:
         """Forget one that has ended; False when `ref` was none of them."""
@@ -46,8 +65,59 @@ class Followers:
             offer(outbox, Unfollow(self.thread_id))
         self._outboxes.clear()
 
-    def deliver(self, envelope: Envelope, *, but: ActorRef | None = None) -> None:
-        """Hand an event to every follower, or to all `but` one."""
+    def deliver(self, *envelopes: Envelope, but: ActorRef | None = None) -> None:
+        """Hand events to every follower, or to all `but` one."""
+        message = Deliver(*envelopes, shared=len(self._outboxes) > 1)
         for outbox in self._outboxes:
             if outbox != but:
-                offer(outbox, Deliver(envelope))
+                offer(outbox, message)
+
+    def show(self, live: LiveRun, event: Event) -> None:
+        """Send an event of a run that is not logged; whoever misses it is none the worse."""
+        self.deliver(wrap(event, live.around, now=self.services.clock()))
+
+    def shown(self, envelope: Envelope) -> Envelope:
+        """A stored event as its user is shown it."""
+        return self.services.guard.vault.envelope(self.owner, envelope)
+
+    def tell(self, event: Event, answer: Message, sender: ActorRef | None) -> None:
+        """Send an event about an answer that is not logged, to every follower, and to its sender in any case."""
+        told = Envelope(
+            event,
+            self.services.clock(),
+            thread_id=self.thread_id,
+            run_id=answer.run_id,
+            message_id=answer.parent_id,
+            agent_type=answer.agent_type,
+            pillar=answer.pillar,
+            message=line(event),
+        )
+        self.deliver(told, but=sender)
+        offer(sender, Reply(told))
+
+    def publish(self, envelopes: Sequence[Envelope], head: int, context: Context) -> None:
+        """Send committed events to every follower; where there is none, all the user's connections follow from here.
+
+        `head` is the number of the thread's last event.
+        """
+        if not envelopes:
+            return
+        if not self._outboxes:
+            self.add_all(head, context, after=(envelopes[0].seq or 1) - 1)
+        self.deliver(*map(self.shown, envelopes))
+        for envelope in envelopes:
+            self.services.observer.event(envelope)
+            if isinstance(envelope.event, (MessageAccepted, *TERMINAL)):
+                _log_run(envelope, context.ref.path)
+
+
+def _log_run(envelope: Envelope, conversation: str) -> None:
+    # By the conversation's path: the thread's id is the user's own word.
+    extra = {"conversation": conversation, "run_id": envelope.run_id, "agent_type": envelope.agent_type}
+    match envelope.event:
+        case MessageAccepted():
+            log.info("run.accepted", extra=extra)
+        case Error(code=code, error_id=error_id):
+            log.warning("run.failed", extra=extra | {"code": code, "error_id": error_id})
+        case FinalResponse(status=status):
+            log.info("run.ended", extra=extra | {"status": status.value})

@@ -1,42 +1,190 @@
-"""A message as it is taken in: scrubbed, and made the job of a run that is still to begin."""
+"""How a conversation takes a message in: scrubbed, stored with its run, shown as accepted, and put in line.
 
-import trio
+1. What comes again under the same id is the same message, and is shown its acceptance again; what differs is refused.
+2. What is refused has changed nothing.
+"""
 
-from sanitization import Scrubber
-from transport.events import Envelope, Typing
+from attrs import define
+
+from actors import ActorRef, Context
+from sanitization import Finding
+from transport.errors import CommandRejected
+from transport.events import Envelope, MessageAccepted, Typing
+from transport.outbox import Reply
 from understudy.chat.arc import Arc
+from understudy.chat.followers import Followers
+from understudy.chat.line import RETRY_S, Line
 from understudy.chat.live import LiveRun
-from understudy.chat.messages import Accept, Job
+from understudy.chat.messages import Accept, AnswerAgain, Job, SaidElsewhere
+from understudy.chat.offer import offer
+from understudy.chat.routing import ANSWER
+from understudy.chat.services import Services
+from understudy.chat.thread_log import ThreadLog
+from understudy.scrubbing.vault import alike
+from understudy.storage.errors import AlreadyStored, StorageError, StorageUnavailable, Unstorable
+from understudy.storage.rows import Message, RawText
 
-SCRUB_INLINE = 1024
-"""Characters scrubbed on the spot; longer texts go to a worker thread, so that no step holds the loop."""
 
+@define(eq=False)
+class Intake:
+    """Takes the messages of one thread in."""
 
-async def take_in(ask: Accept, owner: str, thread_id: str, scrubber: Scrubber) -> LiveRun:
-    """Make a run of a message; what must not be stored is out of its text from here on."""
-    content = ask.say.content
-    if len(content) > SCRUB_INLINE:
-        scrubbed = await trio.to_thread.run_sync(scrubber.scrub, content)
-    else:
-        scrubbed = scrubber.scrub(content)
-    job = Job(
-        run_id=ask.run_id,
-        owner=owner,
-        thread_id=thread_id,
-        message_id=ask.message_id,
-        content=scrubbed.text,
-        references=ask.say.references,
-        agent=ask.route.agent,
-        findings=tuple(scrubbed.findings),
-    )
-    around = Envelope(
-        event=Typing(),
-        timestamp=0.0,
-        thread_id=thread_id,
-        run_id=ask.run_id,
-        message_id=ask.message_id,
-        conversation_id=ask.route.conversation_id,
-        agent_type=ask.route.agent_type,
-        pillar=ask.route.pillar,
-    )
-    return LiveRun(job, Arc(job.run_id), around)
+    log: ThreadLog
+    services: Services
+    followers: Followers
+    line: Line
+
+    async def take(self, ask: Accept | AnswerAgain, context: Context) -> None:
+        """Answer one request.
+
+        Raises:
+            StorageError: The log is not where the conversation believes it is.
+        """
+        try:
+            if await self._took(ask, context):
+                return
+            self.line.admit(ask.run_id)
+            try:
+                live = await self._open(ask, context)
+            except AlreadyStored:  # at the same moment, in another thread
+                self.line.give_up(ask.run_id)
+                if not await self._took(ask, context):
+                    ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
+            except BaseException:
+                self.line.give_up(ask.run_id)
+                raise
+            else:
+                await self.line.join(live, context)
+        except (CommandRejected, SaidElsewhere) as refused:
+            ask.fail(refused)
+        except StorageUnavailable:
+            ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
+        except Unstorable:
+            ask.fail(CommandRejected("invalid_command", "That text cannot be stored."))
+        except StorageError:
+            # The log is not where this actor believes it is: an earlier commit that seemed to fail did not.
+            ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
+            raise
+
+    # what is here already
+
+    async def _took(self, ask: Accept | AnswerAgain, context: Context) -> bool:
+        """If it is here already, show its acceptance again, and all that came of it to who did not follow."""
+        if isinstance(ask, Accept):
+            prior = await self._said(ask)
+            run_id = prior.run_id if prior is not None else None
+        else:
+            prior, run_id = ask.message, await self._answered(ask)
+        if prior is None or run_id is None:
+            return False
+        again = self.followers.shown(await self.log.acceptance(prior, run_id))
+        self._show_again(ask.outbox, again, context)
+        ask.reply(run_id)
+        return True
+
+    def _show_again(self, outbox: ActorRef | None, again: Envelope, context: Context) -> None:
+        if outbox not in self.followers:
+            if again.seq is not None:
+                self.followers.add(outbox, self.log.head, context, after=again.seq - 1)
+                return
+            self.followers.add(outbox, self.log.head, context)
+        offer(outbox, Reply(again))
+
+    async def _said(self, ask: Accept) -> Message | None:
+        """The message that came before under this id, None if none did. Raises when that was another one."""
+        prior = await self.services.store.message(self.log.owner, ask.message_id)
+        if prior is None:
+            return None
+        if prior.thread_id != self.log.thread_id:
+            await self._elsewhere(ask, prior)
+        say, text = ask.say, ask.clean.text
+        same_place = prior.branch_of == ask.branch_of and say.parent_id in (None, prior.parent_id)
+        if not same_place or not alike(prior.content, text) or prior.references != say.references:
+            raise CommandRejected("message_id_reused")
+        return prior
+
+    async def _elsewhere(self, ask: Accept, prior: Message) -> None:
+        """Always raises: the message may mean the one in another thread, unless it names a thread or conversation."""
+        named = ask.say.thread_id is not None
+        if not named and ask.say.conversation_id is not None:
+            run = await self.services.store.run(prior.run_id or "")
+            named = run is None or run.conversation_id != ask.say.conversation_id
+        if named:
+            raise CommandRejected("message_id_reused")
+        raise SaidElsewhere(prior.thread_id)
+
+    async def _answered(self, ask: AnswerAgain) -> str | None:
+        """The run that this request began before, None if it did not. Raises when that was for another message."""
+        if ask.request_id is None:
+            return None
+        run = await self.services.store.run_of_request(self.log.owner, ask.request_id)
+        if run is not None and run.message_id != ask.message.id:
+            raise CommandRejected("message_id_reused", "That request_id names another request already.")
+        return run.id if run is not None else None
+
+    # what is new
+
+    async def _open(self, ask: Accept | AnswerAgain, context: Context) -> LiveRun:
+        """Store the message with its run, and show that it was accepted; returns the run, which is to join the line."""
+        if isinstance(ask, Accept):
+            parent, branch_of = await self._parent(ask), ask.branch_of
+        else:
+            parent, branch_of = ask.message.parent_id, ask.message.id
+        if branch_of is not None and not self.log.exists:  # deleted at this moment
+            raise CommandRejected("not_found", "There is no message of that name.")
+        live = self._live(ask)
+        job = live.job
+        if not self.log.exists:  # it begins: the user's other tabs could not have asked for it
+            self.followers.add_all(self.log.head, context, after=self.log.head)
+        self.followers.add(ask.outbox, self.log.head, context)
+        accepted = MessageAccepted(job.message_id, job.run_id, job.content, job.references, parent, branch_of)
+        envelopes = await self.log.write(live, [accepted], opening=True, raw=self._raw(ask))
+        self.followers.publish(envelopes, self.log.head, context)
+        ask.reply(job.run_id)
+        return live
+
+    def _raw(self, ask: Accept | AnswerAgain) -> RawText | None:
+        """The message as it was sent, sealed, where that is kept."""
+        sealer = self.services.guard.sealer
+        if sealer is None or not isinstance(ask, Accept) or ask.raw is None:
+            return None
+        owner = self.log.owner
+        return RawText(owner, ask.message_id, self.log.thread_id, sealer.seal(owner, ask.message_id, ask.raw))
+
+    async def _parent(self, ask: Accept) -> str | None:
+        """The answer that a message follows. Raises when it names none of this thread."""
+        named = ask.say.parent_id
+        if ask.branch_of is not None:
+            return named
+        if named is None:
+            return self.log.newest
+        run = await self.services.store.run(named.removeprefix(ANSWER)) if named.startswith(ANSWER) else None
+        if run is None or (run.owner, run.thread_id) != (self.log.owner, self.log.thread_id):
+            raise CommandRejected("not_found", "There is no answer of that name in this conversation.")
+        return named
+
+    def _live(self, ask: Accept | AnswerAgain) -> LiveRun:
+        """The run of a message."""
+        findings: tuple[Finding, ...] = ()
+        omitted = 0
+        if isinstance(ask, Accept):
+            message_id, content, references = ask.message_id, ask.clean.text, ask.say.references
+            findings, omitted = ask.clean.findings, ask.clean.omitted
+        else:
+            message_id, content, references = ask.message.id, ask.message.content, ask.message.references
+        owner, thread_id = self.log.owner, self.log.thread_id
+        job = Job(ask.run_id, owner, thread_id, message_id, content, references, ask.route.agent, findings, omitted)
+        around = Envelope(
+            event=Typing(),
+            timestamp=0.0,
+            thread_id=thread_id,
+            run_id=ask.run_id,
+            message_id=message_id,
+            conversation_id=ask.route.conversation_id,
+            agent_type=ask.route.agent_type,
+            pillar=ask.route.pillar,
+        )
+        live = LiveRun(job, Arc(job.run_id), around)
+        if isinstance(ask, AnswerAgain):
+            live.again, live.request_id = True, ask.request_id
+        return live

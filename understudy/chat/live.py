@@ -1,6 +1,6 @@
 """A run as its conversation sees it: the arc, the answer so far, and the envelope its events are put in."""
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from actors import ActorRef
 from transport.events import Block, Envelope, Event, PartialResult
@@ -10,30 +10,37 @@ from understudy.chat.messages import Job
 
 @define(eq=False)
 class LiveRun:
-    """One run that has not ended. `ref` is None while it waits for its turn."""
+    """One run that has not ended. `ref` is None while it waits for its turn.
+
+    `again`: it answers a message once more; `request_id` is the client's name for the request to do so.
+    """
 
     job: Job
     arc: Arc
     around: Envelope
     ref: ActorRef | None = None
     stopped: bool = False
+    again: bool = False
+    request_id: str | None = None
     _pieces: list[str] = field(factory=list, init=False, repr=False)
     _blocks: list[Block] = field(factory=list, init=False, repr=False)
+    _shown: list[str] = field(factory=list, init=False, repr=False)
     _length: int = field(default=0, init=False)
 
     @property
     def text(self) -> str:
-        """The answer streamed so far."""
+        """The answer streamed so far, as it is stored."""
         return "".join(self._pieces)
 
     def speak(self, agent_type: str, pillar: str | None) -> None:
         """From now on the events come from this agent."""
-        self.around = evolve(self.around, agent_type=agent_type, pillar=pillar)
+        self.around = self.around.but(agent_type=agent_type, pillar=pillar)
 
-    def add(self, text: str, blocks: tuple[Block, ...]) -> PartialResult:
-        """Take in the next piece of the answer and give the event that shows it."""
+    def add(self, text: str, blocks: tuple[Block, ...], kept: str | None = None) -> PartialResult:
+        """Take in the next piece of the answer and give the event that shows it; `kept` is how it is stored."""
         piece = PartialResult(text, self._length, blocks)
-        self._pieces.append(text)
+        self._pieces.append(text if kept is None else kept)
+        self._shown.append(text)
         self._blocks.extend(blocks)
         self._length += len(text)
         return piece
@@ -42,4 +49,4 @@ class LiveRun:
         """Give the whole text so far as one event from offset 0; None when there is none."""
         if not self._length:
             return None
-        return PartialResult(self.text, 0, tuple(self._blocks))
+        return PartialResult("".join(self._shown), 0, tuple(self._blocks))

@@ -1,32 +1,82 @@
 """What the actors of a chat say to each other."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from attrs import define, field, frozen
 
 from actors import ActorRef, Ask
+from sanitization import Finding, Scrubbed
 from transport.commands import Say
-from transport.events import Block, Event
+from transport.events import ApprovalDecision, Block, Event
 from understudy.chat.arc import Ending
 from understudy.chat.routing import Route
-from understudy.storage.rows import Step
+from understudy.storage.rows import Message, Step
 
 
 @define(eq=False)
 class Accept(Ask[str]):
     """To a conversation: take this message in. The answer is the id of its run.
 
-    Fails with `CommandRejected` (`busy`, `storage_unavailable`, `not_found`): nothing was stored then.
+    `clean` is its text without what must not be stored; `raw` the text as it was sent, where that is kept. `outbox`
+    None: it came without a connection. `branch_of` is the message that this is an edit of: it then follows
+    `say.parent_id`, also when that is None. Fails with `CommandRejected` (`busy`, `storage_unavailable`, `not_found`,
+    `message_id_reused`) or `SaidElsewhere`: nothing was stored then.
     """
 
     must_finish = True
 
     say: Say
+    clean: Scrubbed = field(repr=False)
     route: Route
     run_id: str
     message_id: str
-    outbox: ActorRef
+    outbox: ActorRef | None
+    branch_of: str | None = None
+    raw: str | None = field(default=None, repr=False)
+
+
+class SaidElsewhere(LookupError):
+    """A message names no thread, and came before in another one: `thread_id`."""
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__("the message came before in another thread")
+        self.thread_id = thread_id
+
+
+@define(eq=False)
+class AnswerAgain(Ask[str]):
+    """To a conversation: answer this message once more. The answer is the id of the run that does.
+
+    The same `request_id` again is the same run. Fails as `Accept` does.
+    """
+
+    must_finish = True
+
+    message: Message
+    route: Route
+    run_id: str
+    request_id: str | None
+    outbox: ActorRef | None
+
+
+@define(eq=False)
+class Rate(Ask[None]):
+    """To a conversation: keep what its user thinks of an answer, and tell the followers.
+
+    Fails with `CommandRejected` (`not_found`) or `StorageUnavailable`.
+    """
+
+    must_finish = True
+
+    answer: Message
+    rating: str | None
+    note: str | None = field(repr=False)
+    outbox: ActorRef | None
+
+
+@define(eq=False)
+class Quiet(Ask[None]):
+    """To a conversation: answered as soon as it has no run at work and none in line."""
 
 
 @define(eq=False)
@@ -85,13 +135,26 @@ class CancelRun(Ask[bool]):
     run_id: str
 
 
+@define(eq=False)
+class Decide(Ask[bool]):
+    """To a run: its user has decided about a call that waits. The answer is False when that call does not wait."""
+
+    call_id: str
+    decision: ApprovalDecision
+    note: str = field(default="", repr=False)
+
+
 @frozen
 class Delta:
-    """To a conversation: the next piece of a run's answer, and the blocks it closed."""
+    """To a conversation: the next piece of a run's answer, and the blocks it closed.
+
+    `kept` is the piece as it is stored, where that is not how it is shown: with placeholders.
+    """
 
     run_id: str
     text: str = field(repr=False)
     blocks: Sequence[Block] = field(default=(), repr=False)
+    kept: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -112,15 +175,15 @@ class WantSnapshot:
 
 
 @frozen
-class SomebodyTypes:
-    """To a conversation: its user is typing on the connection of this outbox."""
+class SlotFree:
+    """To a conversation, or to a run that rested: the place the run waited for is free, and taken for it."""
 
-    outbox: ActorRef
+    run_id: str
 
 
 @frozen
-class SlotFree:
-    """To a conversation: the place its run waited for is free, and taken for it."""
+class PlaceMoved:
+    """To a conversation, or to a run that rested: the run's place in line is another now."""
 
     run_id: str
 
@@ -148,4 +211,5 @@ class Job:
     content: str = field(repr=False)
     references: tuple[str, ...]
     agent: str
-    findings: tuple[Any, ...] = field(default=(), repr=False)
+    findings: tuple[Finding, ...] = ()
+    omitted: int = 0

@@ -7,11 +7,13 @@ from actors import ActorRef, MailboxFull
 log = logging.getLogger(__name__)
 
 
-def offer(ref: ActorRef, message: object) -> None:
-    """Tell an actor something, unless its mailbox is full.
+def offer(ref: ActorRef | None, message: object) -> None:
+    """Tell an actor something, unless its mailbox is full; nothing when there is none to tell.
 
     For what can be had again: durable events, which an outbox reads from the log when it drains, and signs of life.
     """
+    if ref is None:
+        return
     try:
         ref.tell(message)
     except MailboxFull:

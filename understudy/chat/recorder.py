@@ -1,6 +1,7 @@
 """How a run tells its conversation what happens: durable events and steps, pieces of the answer, signs of life."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -20,13 +21,17 @@ RECORD_S = 15.0
 
 @define
 class Recorder:
-    """One run's way to its conversation. `last_sign` is when anything was last told, on trio's clock."""
+    """One run's way to its conversation. `last_sign` is when anything was last told, on trio's clock.
+
+    `waiting` gives a line that says what the run waits for, empty when it does not wait.
+    """
 
     run_id: str
     conversation: ActorRef
     services: Services
     speaker: Agent
     doing: str = "thinking"
+    waiting: Callable[[], str] = str
     last_sign: float = -math.inf
     _steps: int = field(default=0, init=False)
 
@@ -43,16 +48,23 @@ class Recorder:
         await self.conversation.ask(request, timeout_s=RECORD_S)
         self.last_sign = trio.current_time()
 
-    async def piece(self, text: str, blocks: tuple[Block, ...]) -> None:
-        """Show the next piece of the answer; waits for room, so that a model is not faster than its conversation."""
-        if text:
+    async def piece(self, text: str, blocks: tuple[Block, ...], kept: str | None = None) -> None:
+        """Show the next piece of the answer; waits for room, so that a model is not faster than its conversation.
+
+        `kept` is the piece as it is stored, where that differs.
+        """
+        if text or kept:
             self.last_sign = trio.current_time()
-            await self.conversation.send(Delta(self.run_id, text, blocks), timeout_s=RECORD_S)
+            await self.conversation.send(Delta(self.run_id, text, blocks, kept), timeout_s=RECORD_S)
 
     def progress(self, done: float, total: float | None, note: str) -> None:
         """Show a sign of life; dropped when the conversation has no room for it."""
         self.last_sign = trio.current_time()
         offer(self.conversation, Progress(self.run_id, note, done, total))
+
+    def sign(self) -> None:
+        """Say what the run waits for, or is doing."""
+        self.progress(0, None, self.waiting() or f"Still {self.doing}")
 
     async def signs_of_life(self) -> None:
         """Nobody is left looking at silence: after `silence_s` without an event, say what the run is doing."""
@@ -62,7 +74,7 @@ class Recorder:
             if quiet < self.services.silence_s:
                 await trio.sleep(self.services.silence_s - quiet)
             else:
-                self.progress(0, None, f"Still {self.doing}")
+                self.sign()
 
     def step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> Step:
         """Begin the run's next step; `began` is in Unix seconds."""

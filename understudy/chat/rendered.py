@@ -13,6 +13,7 @@ from typing import Final, TypeVar, TypeVarTuple
 import trio
 
 from understudy.chat.markdown import render
+from understudy.limiters import own_limiter
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -22,7 +23,7 @@ THREADS: Final = 2
 KEPT: Final = 8_000_000
 """Characters of answers and their HTML that are kept: some thousand answers of a page's length."""
 
-_threads: Final = trio.lowlevel.RunVar[trio.CapacityLimiter]("understudy.chat.rendered")
+_limiter: Final = own_limiter("understudy.chat.rendered", THREADS)
 
 
 class Kept:
@@ -63,12 +64,7 @@ _kept: Final = Kept()
 
 async def aside(work: Callable[[*Ts], T], *args: *Ts) -> T:
     """Do pure work on texts in a worker thread, once one is free; who is cancelled leaves it there to end by itself."""
-    try:
-        limiter = _threads.get()
-    except LookupError:
-        limiter = trio.CapacityLimiter(THREADS)
-        _threads.set(limiter)
-    return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=limiter)
+    return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=_limiter())
 
 
 def keep(text: str, html: str) -> None:

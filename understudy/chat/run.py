@@ -14,12 +14,14 @@ from actors import Actor, ActorRef, Context, Supervision, Terminated
 from understudy.chat.agent_loop import AgentLoop
 from understudy.chat.answer import Answer
 from understudy.chat.arc import Ending
-from understudy.chat.messages import Close, Job, Stop
+from understudy.chat.messages import Close, Decide, Job, PlaceMoved, SlotFree, Stop
 from understudy.chat.recorder import RECORD_S, Recorder
 from understudy.chat.services import Services
 from understudy.chat.tool_round import ToolRound
+from understudy.chat.worktime import Worktime
 from understudy.models.model import ModelUnavailable
 from understudy.observe.logs import new_error_id
+from understudy.scrubbing.guard import Blocked
 from understudy.storage.errors import StorageUnavailable
 
 log = logging.getLogger(__name__)
@@ -36,20 +38,32 @@ class Run(Actor):
         self.limit_s = min(agent.timeout_s, services.limits.run_s)
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent)
-        self.tools = ToolRound(job, services, self.recorder)
-        self.loop = AgentLoop(job, services, self.recorder, self.tools, agent, Answer(services.scrubber))
+        self.worktime = Worktime(job.run_id, job.owner, services.slots, self.recorder.sign)
+        self.tools = ToolRound(job, services, self.recorder, self.worktime)
+        self.recorder.waiting = self.tools.waits_for
+        guard = services.guard
+        answer = Answer(guard.stream(), guard.vault.get(job.owner, job.thread_id))
+        self.loop = AgentLoop(job, services, self.recorder, self.tools, agent, answer)
         self.stopped = trio.CancelScope()
 
     async def on_start(self, context: Context) -> None:
         """Begin the work; the conversation is not kept waiting for it."""
         context.start_soon(functools.partial(self._work, context))
         context.start_soon(self.recorder.signs_of_life)
+        context.start_soon(self.loop.release_in_pauses)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Serve the user's wish to stop, and the end of tool calls."""
+        """Serve the user's wish to stop, their decisions, the end of tool calls, and news of a place to work in."""
         match message:
             case Stop():
                 self.stopped.cancel()
+            case Decide():
+                self.tools.decide(message)
+            case SlotFree():
+                self.worktime.placed()
+            case PlaceMoved():
+                if self.worktime.in_line:
+                    self.recorder.sign()
             case Terminated(ref, reason):
                 self.tools.ended(ref, reason)
 
@@ -66,15 +80,18 @@ class Run(Actor):
         """Work; returns None when the answer is recorded, else how the run is to be closed."""
         run_id = self.job.run_id
         try:
-            with self.stopped, trio.move_on_after(self.limit_s) as limit:
+            self.worktime.begin(self.limit_s)
+            with self.stopped, self.worktime.scope:
                 await self.loop.run(context)
         except ModelUnavailable as error:
             return Close(run_id, Ending.NO_MODEL, error.message, new_error_id())
         except StorageUnavailable:
             return Close(run_id, Ending.NO_STORAGE, error_id=new_error_id())
+        except Blocked as blocked:
+            return Close(run_id, Ending.BLOCKED, blocked.message, blocked.error_id)
         if self.stopped.cancelled_caught:
             return Close(run_id, Ending.CANCELLED)
-        if limit.cancelled_caught:
+        if self.worktime.scope.cancelled_caught:
             sentence = f"{self.title} did not finish within {self.limit_s:g} s."
             return Close(run_id, Ending.TIMED_OUT, sentence, new_error_id())
         return None

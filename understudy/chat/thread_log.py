@@ -3,8 +3,8 @@
 The rows that belong together (events, the message, the run and its end, steps) are one `Change`, one transaction.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import trio
 from attrs import define, evolve, field
@@ -19,27 +19,35 @@ from understudy.chat.messages import Job
 from understudy.chat.rendered import aside, rendered
 from understudy.chat.routing import ANSWER
 from understudy.storage.changes import Change, RunEnd
-from understudy.storage.rows import LoggedEvent, Message, Run, Step, Thread
+from understudy.storage.rows import LoggedEvent, Message, RawText, Run, Step, Thread
 from understudy.storage.store import Store
 
 TITLE = 80
 """Characters of a thread's first message that become its title."""
 PAGE_ANSWERS: Final = 200_000
 """Characters of answers after which a page of the log ends, so that rendering them does not keep a client waiting."""
+READ_INLINE: Final = 8 * 1024
+"""Bytes of events read on the spot, in a fraction of a millisecond; a trip to a thread takes as long."""
 RENDER_S: Final = 2.0
 """Longest time that the end of a run waits for its HTML; beyond, whoever encodes it makes it."""
 
 
 @define
 class ThreadLog:
-    """The end of one thread's log: `head` is the number of its last event, 0 for none."""
+    """The end of one thread's log: `head` is the number of its last event, 0 for none.
+
+    `newest` is the id of the answer with which the newest branch ends or will end, None before the first message.
+    `shown` gives a stored text as its user is shown it.
+    """
 
     owner: str
     thread_id: str
     store: Store
     clock: Callable[[], float]
+    shown: Callable[[str], str] = str
     head: int = field(default=0, init=False)
     exists: bool = field(default=False, init=False)
+    newest: str | None = field(default=None, init=False)
 
     async def open(self) -> list[LiveRun]:
         """Find the end of the log; returns the runs that began and did not end, as the log shows them.
@@ -47,20 +55,27 @@ class ThreadLog:
         Raises:
             StorageUnavailable: The database cannot be read.
         """
-        thread = await self.store.thread(self.owner, self.thread_id)
-        if thread is None:
+        opening = await self.store.opening(self.owner, self.thread_id)
+        if opening is None:
             return []
+        thread, runs = opening
         self.exists, self.head = True, thread.last_seq
-        runs = await self.store.unfinished_runs(self.owner, self.thread_id)
+        self.newest = ANSWER + thread.newest_run if thread.newest_run is not None else None
         return [await self._rebuild(run) for run in runs]
 
     async def write(
-        self, live: LiveRun, events: Sequence[Event], *, steps: Sequence[Step] = (), opening: bool = False
+        self,
+        live: LiveRun,
+        events: Sequence[Event],
+        *,
+        steps: Sequence[Step] = (),
+        opening: bool = False,
+        raw: RawText | None = None,
     ) -> list[Envelope]:
         """Number and commit the events of a run; returns them as they now stand in the log.
 
         `opening` also stores the run, and the thread when it is new. The run's arc is only moved on when the
-        commit succeeded.
+        commit succeeded. `raw` is the message as it was sent, sealed.
 
         Raises:
             ArcBroken: An event breaks the run's promise. Nothing was stored.
@@ -83,28 +98,50 @@ class ThreadLog:
             run=self._run_row(live, now) if opening else None,
             run_end=_run_end(live, events, now),
             steps=tuple(steps),
+            raw=raw,
         )
-        await _prepare(events)
+        await self._prepare(events)
         await self.store.commit(change)
         live.arc = arc
         self.head += len(envelopes)
         self.exists = True
+        if opening:
+            self.newest = ANSWER + live.job.run_id
         return envelopes
 
-    async def accepted_again(self, thread_id: str, run_id: str) -> Envelope | None:
-        """Give the `message_accepted` of an earlier run as the log has it, in whichever thread it stands."""
-        events = await self.store.run_events(self.owner, thread_id, run_id)
-        return from_log(events[0].body) if events else None
+    async def acceptance(self, message: Message, run_id: str) -> Envelope:
+        """Give the `message_accepted` of an earlier run of this thread, without a number if the log was trimmed."""
+        events = await self.store.run_events(self.owner, self.thread_id, run_id)
+        if events and events[0].type == MessageAccepted.type:
+            return from_log(events[0].body)
+        accepted = MessageAccepted(
+            message_id=message.id,
+            run_id=run_id,
+            content=message.content,
+            references=message.references,
+            parent_id=message.parent_id,
+            branch_of=message.branch_of if message.run_id == run_id else message.id,
+        )
+        around = Envelope(accepted, message.created_at, None, self.thread_id, run_id, message.id)
+        around = around.but(agent_type=message.agent_type, pillar=message.pillar)
+        return wrap(accepted, around, now=message.created_at)
 
     async def _rebuild(self, run: Run) -> LiveRun:
-        arc, around, content = Arc(run.id), Envelope(AgentStarted("", "", 0.0), 0.0), ""
+        arc, around, content, again = Arc(run.id), Envelope(AgentStarted("", "", 0.0), 0.0), "", False
         for logged in await self.store.run_events(self.owner, self.thread_id, run.id):
             around = from_log(logged.body)
             arc.note(around.event)
             if isinstance(around.event, MessageAccepted):
-                content = around.event.content
+                content, again = around.event.content, around.event.branch_of == run.message_id
         job = Job(run.id, self.owner, self.thread_id, run.message_id, content, (), run.agent_type)
-        return LiveRun(job, arc, around)
+        return LiveRun(job, arc, around, again=again)
+
+    async def _prepare(self, events: Sequence[Event]) -> None:
+        """Have the HTML of an answer made before it is sent: encoding an event must not take long."""
+        for event in events:
+            if isinstance(event, FinalResponse):
+                with trio.move_on_after(RENDER_S):
+                    await rendered(self.shown(event.message))
 
     def _thread_row(self, live: LiveRun, now: float) -> Thread:
         words = live.job.content.split(maxsplit=TITLE)[:TITLE]  # no more of them can be seen in a title
@@ -123,28 +160,23 @@ class ThreadLog:
             pillar=live.around.pillar,
             status="running",
             started_at=now,
+            request_id=live.request_id,
         )
 
     def _message_rows(self, live: LiveRun, event: Event, now: float) -> list[Message]:
         match event:
-            case MessageAccepted(message_id=name, content=content, references=references):
-                return [self._message(live, name, "user", content, "accepted", now, tuple(references))]
+            case MessageAccepted() if not live.again:
+                said = self._message(live, event.message_id, "user", event.content, "accepted", now)
+                parent, branch_of = event.parent_id, event.branch_of
+                return [evolve(said, references=event.references, parent_id=parent, branch_of=branch_of)]
             case FinalResponse(message=content, status=status, visualization=chart):
-                name = ANSWER + live.job.run_id
-                return [self._message(live, name, "assistant", content, status.value, now, visualization=chart)]
+                answer = self._message(live, ANSWER + live.job.run_id, "assistant", content, status.value, now)
+                asked = live.job.message_id
+                branch_of = asked if live.again else None
+                return [evolve(answer, visualization=chart, parent_id=asked, branch_of=branch_of)]
         return []
 
-    def _message(
-        self,
-        live: LiveRun,
-        message_id: str,
-        role: str,
-        content: str,
-        status: str,
-        now: float,
-        references: tuple[str, ...] = (),
-        visualization: Mapping[str, Any] | None = None,
-    ) -> Message:
+    def _message(self, live: LiveRun, message_id: str, role: str, content: str, status: str, now: float) -> Message:
         return Message(
             owner=self.owner,
             id=message_id,
@@ -156,43 +188,47 @@ class ThreadLog:
             pillar=live.around.pillar,
             status=status,
             created_at=now,
-            references=references,
-            visualization=visualization,
         )
 
 
-async def read_page(store: Store, owner: str, thread_id: str, after: int, limit: int) -> LogPage:
+async def read_page(
+    store: Store,
+    owner: str,
+    thread_id: str,
+    after: int,
+    limit: int,
+    shown: Callable[[Envelope], Envelope] = lambda envelope: envelope,
+) -> LogPage:
     """Read a thread's events after `after`, at most `limit`, for an outbox; the HTML of their answers is at hand then.
+
+    `shown` gives an event as its user is shown it.
 
     Raises:
         StorageUnavailable: The database cannot be read.
         UnreadableEvent: An event in the log is damaged.
     """
-    # The end first, then the events: what is committed in between is in the page, and never looks like a hole.
-    thread = await store.thread(owner, thread_id)
-    rows = await store.events(owner, thread_id, after, limit)
-    envelopes = await aside(_envelopes, rows)
-    room = PAGE_ANSWERS
-    for number, envelope in enumerate(envelopes, 1):
-        if isinstance(envelope.event, FinalResponse):
-            await rendered(envelope.event.message)
-            room -= len(envelope.event.message)
-            if room < 0:
-                envelopes = envelopes[:number]
-                break
-    return LogPage(envelopes, thread.last_seq if thread else after)
+    head, rows = await store.log_page(owner, thread_id, after, limit)
+    small = sum(len(row.body) for row in rows) < READ_INLINE
+    envelopes = [shown(each) for each in (_envelopes(rows) if small else await aside(_envelopes, rows))]
+    return LogPage(envelopes[: await _ready(envelopes)], after if head is None else head)
+
+
+async def _ready(envelopes: Sequence[Envelope]) -> int:
+    """How many of these are shown together: those whose HTML is at hand soon, one at least."""
+    room, number = PAGE_ANSWERS, 0
+    with trio.move_on_after(RENDER_S):
+        for number, envelope in enumerate(envelopes, 1):
+            if isinstance(envelope.event, FinalResponse):
+                await rendered(envelope.event.message)
+                room -= len(envelope.event.message)
+                if room < 0:
+                    return number
+        return len(envelopes)
+    return max(1, number - 1)
 
 
 def _envelopes(rows: Sequence[LoggedEvent]) -> list[Envelope]:
     return [from_log(row.body) for row in rows]
-
-
-async def _prepare(events: Sequence[Event]) -> None:
-    """Have the HTML of an answer made before it is sent: encoding an event must not take long."""
-    for event in events:
-        if isinstance(event, FinalResponse):
-            with trio.move_on_after(RENDER_S):
-                await rendered(event.message)
 
 
 def _run_end(live: LiveRun, events: Sequence[Event], now: float) -> RunEnd | None:

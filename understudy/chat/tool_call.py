@@ -7,9 +7,11 @@ import trio
 from attrs import define, field
 
 from actors import Actor, Context
+from sanitization import Finding
 from transport.codes import ERRORS
 from transport.events import ToolStatus
 from understudy.models.model import ToolCall as Call
+from understudy.scrubbing.told import is_suspect
 from understudy.tools.tool import Tool, ToolContext, ToolError, ToolResult
 
 
@@ -17,7 +19,8 @@ from understudy.tools.tool import Tool, ToolContext, ToolError, ToolResult
 class Outcome:
     """How a call ended. Made by the run, filled in by the call; one that stays empty means the call was killed.
 
-    `call_id` is our own: what a model calls its calls need not be unique.
+    `call_id` is our own: what a model calls its calls need not be unique. `note` is what the user said when they
+    allowed it. `findings` are what was found in what it gave, and `omitted` how many more.
     """
 
     call: Call
@@ -26,7 +29,20 @@ class Outcome:
     value: Any = field(default=None, repr=False)
     summary: str = "Was interrupted before it was finished."
     visualization: dict[str, Any] | None = field(default=None, repr=False)
+    note: str = field(default="", repr=False)
+    findings: tuple[Finding, ...] = ()
+    omitted: int = 0
     ended: trio.Event = field(factory=trio.Event, repr=False)
+
+    @property
+    def told(self) -> str:
+        """The summary as a model is told it."""
+        return f"{self.summary} (The user allowed this and said: {self.note})" if self.note else self.summary
+
+    @property
+    def suspect(self) -> bool:
+        """Whether what it gave holds what looks like instructions: a model must take it for data."""
+        return is_suspect(self.findings)
 
     def succeed(self, result: ToolResult) -> None:
         """Take over what the tool gave."""

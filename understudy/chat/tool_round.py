@@ -9,15 +9,28 @@ import trio
 from attrs import define, evolve, field
 
 from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Restart
-from transport.events import ToolCompleted, ToolExecuting, ToolStatus
+from transport.events import (
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+)
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Job
+from understudy.chat.consent import Consent, needed, plain_copy
+from understudy.chat.messages import Decide, Job
 from understudy.chat.recorder import Recorder
 from understudy.chat.services import Services
 from understudy.chat.tool_call import Outcome, ToolCall, broke
+from understudy.chat.worktime import Worktime
 from understudy.models.model import ToolCall as Call
 from understudy.observe.logs import new_error_id
+from understudy.scrubbing.guard import Blocked
+from understudy.scrubbing.told import by_kind, summary_of
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.rows import Step
+from understudy.tools.errors import ToolError
 from understudy.tools.tool import Tool, ToolContext
 
 log = logging.getLogger(__name__)
@@ -28,16 +41,26 @@ GRACE_S = 2.0
 """What a tool call gets beyond its own limit before its actor is killed and the run goes on without it."""
 SHOWN = 2000
 """Characters of a parameter that an event shows; the step keeps it whole."""
+NAME = 64
+"""Characters of the name of a tool that there is not: names of tools have no more."""
+WAITING = "Waiting for your consent to"
 
 
 @define
 class ToolRound:
-    """Makes the calls of a run. `alive` maps the actors at work to the outcomes they write."""
+    """Makes the calls of a run. `alive` maps the actors at work to the outcomes they write.
+
+    `open` are the calls of the turn that have not ended, `waiting` those of them that wait for their user's consent,
+    or for a place after it: when these are all, the run rests.
+    """
 
     job: Job
     services: Services
     recorder: Recorder
+    worktime: Worktime
     alive: dict[ActorRef, Outcome] = field(factory=dict, init=False)
+    open: set[str] = field(factory=set, init=False)
+    waiting: dict[str, Consent] = field(factory=dict, init=False)
 
     async def call(self, calls: Sequence[Call], agent: Agent, agent_id: str, context: Context) -> list[Outcome]:
         """Make all calls and return how each ended, in the order they were asked for.
@@ -47,6 +70,7 @@ class ToolRound:
         """
         self.recorder.doing = "running " + ", ".join(call.name for call in calls[:CALLS])
         outcomes = [Outcome(call, uuid.uuid4().hex) for call in calls]
+        self.open = {each.call_id for each in outcomes}
         unavailable: StorageUnavailable | None = None
         try:
             async with trio.open_nursery() as nursery:
@@ -64,11 +88,20 @@ class ToolRound:
         if outcome is None:
             return
         if isinstance(reason, Crashed):
-            error_id = new_error_id()
-            extra = {"tool": outcome.call.name, "error_id": error_id, "run_id": self.job.run_id}
-            log.error("tool.crashed", extra=extra, exc_info=reason.error)
-            broke(outcome, error_id)
+            self._broke(outcome, reason.error)
         outcome.ended.set()
+
+    def decide(self, ask: Decide) -> None:
+        """Take the user's decision about a call that waits; the first one counts."""
+        consent = self.waiting.get(ask.call_id)
+        ask.reply(consent is not None and consent.decide(ask.decision, ask.note))
+
+    def waits_for(self) -> str:
+        """Say what the run waits for, in a line; empty when it does not wait."""
+        if place := self.worktime.in_line:
+            return f"Waiting for a free place: number {place} in line"
+        asked = [each.tool_name for each in self.waiting.values() if each.decision is None]
+        return f"{WAITING} {', '.join(asked)}" if asked else ""
 
     async def stop(self) -> None:
         """Stop the calls that are still at work; returns when none is."""
@@ -78,37 +111,137 @@ class ToolRound:
     async def _call(self, outcome: Outcome, refused: bool, agent: Agent, agent_id: str, context: Context) -> None:
         call, began = outcome.call, self.services.clock()
         tool = agent.tool(call.name)
-        description = call.description or (tool.description if tool else f"Calling {call.name}")
-        shown = {name: _shown(value) for name, value in call.arguments.items()}
-        step = self.recorder.step("tool", call.name, outcome.call_id, dict(call.arguments), began)
-        await self.recorder.record(
-            ToolExecuting(agent_id, outcome.call_id, call.name, shown, description[:SHOWN], began), steps=(step,)
-        )
-        if refused:
+        said = await self._said(outcome, tool)
+        name, arguments = said["name"], dict(call.arguments)
+        shown = {key: _shown(value) for key, value in said["arguments"].items()}
+        step = self.recorder.step("tool", name, outcome.call_id, said["arguments"], began)
+        executing = ToolExecuting(agent_id, outcome.call_id, name, shown, said["description"][:SHOWN], began)
+        asked, waited_s = None, 0.0
+        if outcome.status is not ToolStatus.KILLED:  # it is not to be made
+            tool = None
+        elif refused:
             outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"{CALLS} calls at a time are the limit.")
+            tool = None
         elif tool is None:
-            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {call.name}.")
+            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
         else:
-            await self._run(tool, outcome, context)
+            try:
+                # What is shown is what runs: of a call that is asked about, what was taken out does not run either.
+                asked = None if needed(tool, arguments) is None else plain_copy(said["arguments"])
+            except ToolError as error:
+                outcome.fail(ToolStatus.FAILED, error.code, error.message)
+                tool = None
+            except Exception as error:  # of the tool's own `approval`: whether it may run, nobody knows
+                self._broke(outcome, error)
+                tool = None
+        if tool is None or asked is None:
+            await self.recorder.record(executing, steps=(step,))
+        else:
+            arguments = asked
+            if not await self._allowed(executing, asked, outcome, context, step):
+                tool = None
+            waited_s = self.services.clock() - began
+        if tool is not None:
+            await self._run(tool, arguments, outcome, context)
         now = self.services.clock()
-        self.services.observer.tool_ended(call.name, outcome.status.value, now - began)
+        worked_s = max(0.0, now - began - waited_s)
+        self.services.observer.tool_ended(name, outcome.status.value, worked_s)
+        await self._clean(outcome)
+        completed = ToolCompleted(
+            agent_id=agent_id,
+            call_id=outcome.call_id,
+            tool_name=name,
+            result=outcome.value,
+            result_summary=outcome.summary,
+            status=outcome.status,
+            duration_ms=worked_s * 1000,
+            timestamp=now,
+            findings=by_kind(outcome.findings) or None,
+        )
+        told = summary_of(
+            "tool", outcome.findings, self.services.summary_from, omitted=outcome.omitted, call_id=outcome.call_id
+        )
         await self.recorder.record(
-            ToolCompleted(
-                agent_id=agent_id,
-                call_id=outcome.call_id,
-                tool_name=call.name,
-                result=outcome.value,
-                result_summary=outcome.summary,
-                status=outcome.status,
-                duration_ms=(now - began) * 1000,
-                timestamp=now,
-            ),
+            completed,
+            *([] if told is None else [told]),
             steps=(evolve(step, result=outcome.value, status=outcome.status.value, ended_at=now),),
         )
+        self.open.discard(outcome.call_id)
+        self._rest_if_all_wait()
 
-    async def _run(self, tool: Tool, outcome: Outcome, context: Context) -> None:
+    async def _said(self, outcome: Outcome, tool: Tool | None) -> dict[str, Any]:
+        """What the model wrote for a call, as it is shown and stored; a call of which nothing may be is not made."""
+        call = outcome.call
+        words = {} if tool is not None else {"name": call.name[:NAME]}
+        if call.description:
+            words["description"] = call.description
+        try:
+            said: dict[str, Any] = await self.services.guard.written({"arguments": dict(call.arguments), **words})
+        except Blocked as blocked:
+            outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
+            said = {"name": "(not shown)", "description": "A call that is not let pass", "arguments": {}}
+        if tool is not None:
+            return {"description": tool.description, **said, "name": tool.name}
+        return {"description": f"Calling {said['name']}", **said}
+
+    async def _clean(self, outcome: Outcome) -> None:
+        """Take out of what a call gave what must not pass: nobody has it before."""
+        guard = self.services.guard
+        clean, summary = await guard.result(outcome.value, outcome.summary)
+        outcome.findings, outcome.omitted = clean.findings, clean.omitted
+        if clean.blocked:
+            blocked = guard.blocked("The tool's result is not let pass", clean.texts)
+            outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
+            outcome.visualization = None
+            return
+        outcome.value, outcome.summary = clean.value, summary
+        if outcome.visualization is not None and not await guard.may_be_drawn(outcome.visualization):
+            outcome.visualization = None
+            outcome.summary += " (the chart is left out: it shows what must not be shown)"
+
+    async def _allowed(
+        self, executing: ToolExecuting, arguments: dict[str, Any], outcome: Outcome, context: Context, step: Step
+    ) -> bool:
+        """Ask the user about a call, and say whether it may run; if not, the outcome says why."""
+        limit_s, call_id = self.services.limits.approval_s, outcome.call_id
+        deadline, expires_at = trio.current_time() + limit_s, self.services.clock() + limit_s
+        required = ApprovalRequired(executing.agent_id, call_id, executing.tool_name, arguments, expires_at)
+        consent = Consent(self.job.owner, call_id, executing.tool_name, context.ref)
+        # Known before it is shown: an answer may come as soon as the question is seen.
+        self.waiting[call_id] = consent
+        self.services.consents.add(consent)
+        try:
+            await self.recorder.record(executing, required, steps=(step,))
+            self._rest_if_all_wait()
+            decision = await consent.wait(deadline)
+            self.services.consents.discard(consent)
+            await self.recorder.record(ApprovalDecided(call_id, decision, consent.note or None))
+            await self.worktime.go_on(context.ref)
+        finally:
+            self.services.consents.discard(consent)
+            del self.waiting[call_id]
+        if decision is ApprovalDecision.ALLOW:
+            outcome.note = consent.note
+            return True
+        sentence = f"Not allowed: {consent.note}" if consent.note else "Not allowed."
+        if decision is ApprovalDecision.EXPIRED:
+            sentence = f"Nobody allowed it within {limit_s:g} s."
+        outcome.fail(ToolStatus.DENIED, "forbidden", sentence)
+        return False
+
+    def _rest_if_all_wait(self) -> None:
+        if self.waiting and self.open <= self.waiting.keys():
+            self.worktime.rest()
+
+    def _broke(self, outcome: Outcome, error: BaseException) -> None:
+        error_id = new_error_id()
+        extra = {"tool": outcome.call.name, "error_id": error_id, "run_id": self.job.run_id}
+        log.error("tool.crashed", extra=extra, exc_info=error)
+        broke(outcome, error_id)
+
+    async def _run(self, tool: Tool, arguments: dict[str, Any], outcome: Outcome, context: Context) -> None:
         """Have the call made by an actor of its own; whatever becomes of that one, the outcome is known afterwards."""
-        arguments, about = dict(outcome.call.arguments), self._about(outcome.call_id)
+        about = self._about(outcome.call_id)
         spec = ChildSpec(
             outcome.call_id,
             lambda: ToolCall(tool, arguments, about, outcome),
@@ -135,8 +268,11 @@ class ToolRound:
             references=job.references,
             files=self.services.attachments(job.owner),
             server=self.services.server,
-            progress=self.recorder.progress,
+            progress=self._progress,
         )
+
+    def _progress(self, done: float, total: float | None, note: str) -> None:
+        self.recorder.progress(done, total, self.services.guard.sign(str(note)))
 
 
 def _shown(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
@@ -26,14 +26,18 @@ class BatchHistogram(Collector):
         self._sum = 0.0
         registry.register(self)
 
-    def observe(self, values: Iterable[float]) -> None:
-        """Count these values; a negative one counts as 0."""
-        counts, bounds, total = self._counts, self._bounds, 0.0
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
-            if value > 0.0:
-                total += value
-        self._sum += total
+    def observe_since(self, times: Sequence[float], now: float) -> None:
+        """Count the time from each of `times` to `now`; one in the future counts as 0."""
+        counts, bounds = self._counts, self._bounds
+        shortest, longest = now - max(times), now - min(times)
+        bucket = bisect_left(bounds, shortest)
+        if shortest > 0.0 and bucket == bisect_left(bounds, longest):  # as is usual in one write
+            counts[bucket] += len(times)
+            self._sum += len(times) * now - sum(times)
+            return
+        for time in times:
+            counts[bisect_left(bounds, now - time)] += 1
+            self._sum += max(0.0, now - time)
 
     def collect(self) -> Iterator[Metric]:
         """The buckets, each with all that is below it, and the sum."""

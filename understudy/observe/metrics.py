@@ -5,7 +5,7 @@ from closed sets: codes, event types, dialects, path patterns; names that users 
 """
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -13,15 +13,20 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from actors.records import ActorLingers, ActorRestarting, DeadLetter, LoopHeld
+from sanitization import Finding
+from transport.codes import CLOSES
 from transport.events import Envelope, Error, FinalResponse
 from understudy.observe.arcs import ArcLedger
 from understudy.observe.histogram import BatchHistogram
 from understudy.observe.paths import OTHER, PathLabels
 
+KINDS_MAX: Final = 200  # kinds of finds; those of detectors of one's own beyond count under `other`
 TOOLS_MAX: Final = 200  # tools a server may register; beyond, their calls count under `other`
 
 # Seconds. A delivery is some hundred microseconds on one machine; a person feels a tenth of a second.
 DELIVERY_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# Seconds. A short text takes twenty microseconds; a megabyte that was made to take long, two seconds.
+SCRUB_S: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 4.0)
 RUN_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
 COMMIT_ROWS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 
@@ -49,6 +54,8 @@ class Metrics:
         self.arcs = ArcLedger()
         self._paths = PathLabels()
         self._tools: set[str] = set()
+        self._kinds: set[str] = set()
+        self._detectors: set[str] = set()
         self._children: dict[tuple[int, str, str], Any] = {}
         self._declare_wire()
         self._declare_runs()
@@ -62,10 +69,17 @@ class Metrics:
         self._closed = Counter("understudy_connections_closed", "Closed sockets, by close code.", ["code"], registry=r)
         self._reconnects = Counter("understudy_reconnects", "Connections that resumed a thread.", registry=r)
         self._messages = Counter("understudy_messages", "Commands received.", ["type"], registry=r)
+        self._ignored = Counter(
+            "understudy_messages_ignored", "Commands beyond their limit, not taken.", ["type"], registry=r
+        )
         self._sent = Counter("understudy_events_sent", "Events handed to sockets.", ["type"], registry=r)
         self._dropped = Counter("understudy_events_dropped", "Events dropped for slow readers.", ["type"], registry=r)
         self._delivery = BatchHistogram(
             "understudy_delivery_latency_seconds", "From an event to its socket.", DELIVERY_S, r
+        )
+        self._rtt = Histogram("understudy_ping_seconds", "From a ping to its pong.", buckets=DELIVERY_S, registry=r)
+        self._behind = Histogram(
+            "understudy_rendered_behind_events", "Events sent and not yet shown.", buckets=COMMIT_ROWS, registry=r
         )
         self._errors = Counter("understudy_errors", "Errors told to clients.", ["code"], registry=r)
         self._deprecated = Counter(
@@ -86,6 +100,19 @@ class Metrics:
         self._call_s = Histogram(
             "understudy_tool_call_duration_seconds", "Tool calls.", ["tool"], buckets=RUN_S, registry=r
         )
+        self._finds = Counter(
+            "understudy_scrub_findings",
+            "What was found in texts.",
+            ["category", "kind", "direction", "action"],
+            registry=r,
+        )
+        self._scrub_s = Histogram(
+            "understudy_scrub_seconds", "Looking through one text.", ["direction"], buckets=SCRUB_S, registry=r
+        )
+        self._scrub_failures = Counter(
+            "understudy_scrub_failures", "Detectors that failed.", ["direction", "detector"], registry=r
+        )
+        self._feedback = Counter("understudy_feedback", "Ratings of answers.", ["rating"], registry=r)
         Gauge("understudy_runs_without_end", "Accepted runs that have not ended.", registry=r).set_function(
             lambda: len(self.arcs)
         )
@@ -114,7 +141,7 @@ class Metrics:
 
     def on_closed(self, code: int) -> None:
         """A socket was closed with this code."""
-        self._labelled(self._closed, str(code)).inc()
+        self._labelled(self._closed, str(code) if code in CLOSES or code in (1005, 1006) else OTHER).inc()
 
     def on_received(self, command_type: str) -> None:
         """A command came in."""
@@ -122,15 +149,31 @@ class Metrics:
         if command_type == "resume":
             self._reconnects.inc()
 
-    def on_sent(self, event_types: Sequence[str], lags_s: Sequence[float]) -> None:
+    def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
         """Events were handed to their socket, each so long after it happened; clocks may differ a little."""
-        for event_type, count in Tally(event_types).items():
-            self._labelled(self._sent, event_type).inc(count)
-        self._delivery.observe(lags_s)
+        first = event_types[0]
+        if event_types.count(first) == len(event_types):  # a burst is mostly of one kind
+            self._labelled(self._sent, first).inc(len(event_types))
+        else:
+            for event_type, count in Tally(event_types).items():
+                self._labelled(self._sent, event_type).inc(count)
+        self._delivery.observe_since(times, now)
+
+    def on_ponged(self, rtt_s: float) -> None:
+        """A client answered a ping."""
+        self._rtt.observe(rtt_s)
+
+    def on_rendered(self, behind: int) -> None:
+        """A client has shown a thread's events; it was handed so many more."""
+        self._behind.observe(behind)
 
     def on_error(self, code: str) -> None:
         """A client was told of an error."""
         self._labelled(self._errors, code).inc()
+
+    def on_ignored(self, command_type: str) -> None:
+        """A command beyond its limit was not taken."""
+        self._labelled(self._ignored, command_type).inc()
 
     def on_dropped(self, event_type: str) -> None:
         """An event without `seq` was dropped."""
@@ -161,15 +204,31 @@ class Metrics:
             self._run_s.observe(max(0.0, noted.ended_s))
             self._labelled(self._runs, _outcome(envelope)).inc()
 
+    def feedback(self, rating: str | None) -> None:
+        """A user rated an answer, or took that back."""
+        self._labelled(self._feedback, rating or "none").inc()
+
     def tool_ended(self, tool: str, status: str, seconds: float) -> None:
         """A tool call ended."""
-        if tool not in self._tools:
-            if len(self._tools) >= TOOLS_MAX:
-                tool = OTHER
-            else:
-                self._tools.add(tool)
+        tool = _capped(tool, self._tools, TOOLS_MAX)
         self._labelled(self._calls, tool, status).inc()
         self._labelled(self._call_s, tool).observe(max(0.0, seconds))
+
+    # texts (the guard's ScrubObserver)
+
+    def scrubbed(self, direction: str, findings: Iterable[Finding], omitted: int, seconds: float) -> None:
+        """A text was looked through; `omitted` more was found than is listed."""
+        self._labelled(self._scrub_s, direction).observe(max(0.0, seconds))
+        for finding in findings:
+            kind = _capped(finding.kind, self._kinds, KINDS_MAX)
+            self._finds.labels(finding.category.value, kind, direction, finding.action.value).inc()
+        if omitted:
+            self._finds.labels(OTHER, OTHER, direction, OTHER).inc(omitted)
+
+    def scrub_failed(self, direction: str, detector: str) -> None:
+        """A detector could not do its work on a text."""
+        detector = _capped(detector, self._detectors, KINDS_MAX)
+        self._labelled(self._scrub_failures, direction, detector).inc()
 
     # the house
 
@@ -235,6 +294,15 @@ class MailboxDepths(Collector):
         for pattern, count in sorted(alive.items()):
             actors.add_metric([pattern], count)
         yield actors
+
+
+def _capped(name: str, known: set[str], limit: int) -> str:
+    """The name while there is room for it among the known ones, else `other`."""
+    if name not in known:
+        if len(known) >= limit:
+            return OTHER
+        known.add(name)
+    return name
 
 
 def _outcome(envelope: Envelope) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
-from sanitization import STANDARD, Category, Policy, Scrubber
+from sanitization import Action, Category, Policy, Scrubber
 
 REDACTED: Final = "[redacted]"
 KEYS: Final = frozenset(
@@ -23,7 +23,7 @@ _ENDINGS: Final = ("_token", "_secret", "_password", "_api_key", "_private_key",
 _QUERY: Final = re.compile(r"([?&](?:session_token|access_token|token|secret|password|api_key)=)[^&\s\"']{1,4096}")
 _JWT_SUBPROTOCOL: Final = re.compile(r"\bjwt\.[A-Za-z0-9_-]{8,4096}")
 _SCRUBBER: Final = Scrubber(
-    Policy(categories=frozenset({Category.SECRET, Category.TERMINAL}), threshold=STANDARD.threshold, max_findings=0)
+    Policy(outbound={Category.SECRET: Action.REMOVE, Category.TERMINAL: Action.REMOVE}, max_findings=0)
 )
 
 

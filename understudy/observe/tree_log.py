@@ -17,15 +17,20 @@ from actors import (
 log = logging.getLogger("understudy.tree")
 
 
-def log_event(event: Event) -> None:
+def log_event(event: Event, error_id: str | None = None) -> None:
     """Write one line for what an operator should know; the rest is for debugging.
 
     A kill that is part of a stop is no news. A crash carries the traceback; messages are named by their type only.
+    `error_id` is what operators are shown of a crash or a kill, to find its line.
     """
     match event:
         case ActorCrashed(reason=Killed()):
             level = logging.DEBUG if event.decision is Decision.STOP else logging.WARNING
-            log.log(level, "actor.killed", extra={"path": event.path, "decision": event.decision.value})
+            log.log(
+                level,
+                "actor.killed",
+                extra={"path": event.path, "decision": event.decision.value, "error_id": error_id},
+            )
         case ActorCrashed():
             extra = {
                 "path": event.path,
@@ -34,6 +39,7 @@ def log_event(event: Event) -> None:
                 "message_type": event.message_type,
                 "traceback": event.traceback,
                 "state": event.state,
+                "error_id": error_id,
             }
             log.error("actor.crashed", extra=extra)
         case DeadLetter():

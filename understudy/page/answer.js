@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js";
 import { showProse } from "./prose.js";
+import { markSpots, nodesOf, spotsOf } from "./spots.js";
 import { openTail } from "./stream.js";
 
 export class AnswerView {
@@ -14,7 +15,9 @@ export class AnswerView {
     this.final = null;
   }
 
-  update({ stream, final }) {
+  update({ stream, final, steps }) {
+    if (steps !== this.steps) this.spots = spotsOf(steps.flatMap((step) => step.found ?? []));
+    this.steps = steps;
     if (final) this.#finish(final, stream);
     else this.#grow(stream);
   }
@@ -27,6 +30,7 @@ export class AnswerView {
     for (const block of stream.blocks.slice(this.shown)) {
       const box = el("div.block");
       showProse(box, block.html);
+      markSpots(box, this.spots);
       this.tailBox.before(box);
     }
     this.first = stream.blocks[0] ?? null;
@@ -48,6 +52,7 @@ export class AnswerView {
     this.final = final;
     if (!final.html && stream.blocks.length > 0 && (final.message || stream.text) === stream.text) {
       this.#grow(stream); // what was streamed is the whole answer, and rendered already
+      markSpots(this.element, this.spots);
       return;
     }
     const text = final.message || stream.text;
@@ -56,9 +61,10 @@ export class AnswerView {
     if (final.html) {
       const box = el("div.block");
       showProse(box, final.html);
+      markSpots(box, this.spots);
       this.element.append(box);
     } else {
-      this.element.append(el("p.tail", {}, text));
+      this.element.append(el("p.tail", {}, nodesOf(text, this.spots)));
     }
   }
 

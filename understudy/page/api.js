@@ -8,12 +8,13 @@ export class ApiError extends Error {
   }
 }
 
+const ASK_MS = 10_000;
 const UNREACHABLE = { code: "offline", message: "The server cannot be reached right now." };
 
 export class Api {
-  constructor(session, fetch = globalThis.fetch.bind(globalThis)) {
-    this.session = session;
-    this.fetch = fetch;
+  /** `base` stands before every path; "" for the page's own server. */
+  constructor(session, { fetch = globalThis.fetch.bind(globalThis), base = "" } = {}) {
+    Object.assign(this, { session, fetch, base });
   }
 
   agents() {
@@ -23,6 +24,12 @@ export class Api {
   threads({ query = "", cursor = "", limit = 40 } = {}) {
     const search = new URLSearchParams({ limit, ...(query && { query }), ...(cursor && { cursor }) });
     return this.#json("GET", `/api/threads?${search}`);
+  }
+
+  /** The id of the thread that an agent was spoken to in last, among the latest 50; else null. */
+  async latestThread(agentType, pillar) {
+    const { threads } = await this.threads({ limit: 50 });
+    return threads.find((thread) => thread.agent_type === agentType && (thread.pillar ?? null) === pillar)?.id ?? null;
   }
 
   rename(threadId, title) {
@@ -40,10 +47,15 @@ export class Api {
     do {
       const search = cursor ? `?cursor=${encodeURIComponent(cursor)}` : "";
       const page = await this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/messages${search}`);
-      messages.push(...page.messages);
+      messages.unshift(...page.messages); // the first page is the latest
       cursor = page.next_cursor;
     } while (cursor);
     return messages;
+  }
+
+  /** The latest messages of a thread, oldest first: the first page of its history. */
+  async latest(threadId) {
+    return (await this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/messages`)).messages;
   }
 
   /** {name, size, blob()} of a file of this user; the body is only read by `blob`. */
@@ -60,7 +72,7 @@ export class Api {
     const token = await this.session.token().catch(() => { throw new ApiError(0, UNREACHABLE); });
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest(); // fetch tells nothing about how much was sent
-      request.open("POST", "/api/files");
+      request.open("POST", `${this.base}/api/files`);
       request.setRequestHeader("Authorization", `Bearer ${token}`);
       request.responseType = "json";
       request.upload.onprogress = ({ loaded, total }) => onProgress(total > 0 ? loaded / total : 0);
@@ -86,7 +98,8 @@ export class Api {
     try {
       const headers = { Authorization: `Bearer ${await this.session.token()}` };
       if (body !== undefined) headers["Content-Type"] = "application/json";
-      answer = await this.fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+      const signal = AbortSignal.timeout(ASK_MS); // a line that swallows what it is sent never answers
+      answer = await this.fetch(this.base + path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
     } catch {
       throw new ApiError(0, UNREACHABLE);
     }

@@ -1,7 +1,8 @@
 /** Files on their way into the next message: chips with progress, removable, each failure in a sentence. */
 
-import { el, randomId, setText } from "./dom.js";
+import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
+import { randomId } from "./ids.js";
 import { size } from "./words.js";
 
 const MAX_BYTES = 20 * 1024 * 1024; // the server's default bound of an upload

@@ -1,275 +1,397 @@
 /**
- * The protocol client: one socket for every thread, that loses nothing.
+ * The protocol client: one socket for every agent and every thread, that loses nothing.
  *
- * Usable from any page, or from Node: the WebSocket class, session, outbox, clock and timers are handed in.
+ * Usable from any page, and from Node with a WebSocket class handed in:
  *
- * Listeners (`client.on(name, listener)` returns a function that takes it away again):
- *   events   a list of events in order, each once: the wire's, and `local.…` ones about this client's own messages
- *   state    {phase: "connecting" | "online" | "offline" | "refused", waiting, retryAt, reason, signIn}
- *   welcome  the first frame of each connection
- *   foreign  an event of a thread that is not followed here
- *   notice   an error or alert that belongs to no message: {code, message, error_id, thread_id}
+ *     const client = new Client({ url, WebSocket });
+ *     client.on("change", ({ state }) => show(visible(state)));
+ *     client.start();
+ *     await client.switchAgent("guide");
+ *     client.say("What is 15% of 80?");
+ *
+ * It is made of small parts, one a module: `connection.js` stays connected, `line.js` is one socket, `intake.js` reads its
+ * frames, `feed.js` and `cursors.js` know where each thread stands, `outbox.js` and `delivery.js` get messages accepted,
+ * `threads.js` and `conversation.js` hold what happened, `histories.js` keeps it across reloads.
  */
 
-import { afterClose, backoff } from "./closing.js";
-import { Cursors } from "./cursors.js";
+import { Acks } from "./acks.js";
+import { ownSocket, restBase } from "./address.js";
+import { Api } from "./api.js";
+import { Connection } from "./connection.js";
 import { Delivery, isRefusal, local } from "./delivery.js";
-import { Line, Waits } from "./line.js";
-import { SessionRefused } from "./session.js";
+import { Errands } from "./errands.js";
+import { Feed } from "./feed.js";
+import { Histories } from "./histories.js";
+import { randomId } from "./ids.js";
+import { browserStorage, keep } from "./keep.js";
+import { Listeners } from "./listeners.js";
+import { againOrder, editOrder, sayOrder, shownAs } from "./orders.js";
+import { Outbox } from "./outbox.js";
+import { roomOf, Rooms } from "./rooms.js";
+import { Session } from "./session.js";
+import { Tabs } from "./tabs.js";
+import { Threads } from "./threads.js";
+import { REAL_TIMERS, Waits } from "./waits.js";
 
-const LOST = afterClose(1006);
-const RENEW_AGAIN_MS = 30_000;
+const TYPING_MS = 3_000;
+const AGAIN_S = 3;
+const FIRST_ROOM = "guide";
+const USER = "understudy.user";
+
+/**
+ * @typedef {object} Say
+ * @property {string} content
+ * @property {string} [thread_id] the agent's own thread unless given
+ * @property {string} [message_id] made here unless given; the same one again is the same message
+ * @property {string} [agent_type] the current agent unless given
+ * @property {string|null} [pillar]
+ * @property {string[]} [references] ids of uploaded files
+ * @property {string|null} [parent_id] the answer that it follows; the end of the branch that is shown unless given
+ *
+ * @typedef {object} State what `state` tells
+ * @property {"connecting"|"online"|"offline"|"refused"} phase
+ * @property {number} waiting messages the server has not accepted
+ * @property {number|null} retryAt when it is tried again, in ms
+ * @property {string} reason a sentence, or ""
+ * @property {boolean} signIn a token is needed
+ * @property {boolean} draining the server has said that it goes away
+ */
 
 export class Client {
+  /**
+   * @param {object} [options]
+   * @param {string} [options.url] of the WebSocket; on a page, that of its own server
+   * @param {string|(() => Promise<string>)} [options.token] to come as a certain user; else POST /api/sessions gives one
+   * @param {Storage} [options.storage] localStorage on a page, else memory
+   * @param {typeof WebSocket} [options.WebSocket]
+   * @param {typeof fetch} [options.fetch]
+   * @param {Window|null} [options.window] whose online, offline, storage and visibility events are heeded
+   */
   constructor({
-    url, session, outbox, WebSocket, now = () => Date.now(), random = Math.random, isOnline = () => true,
-    timers = { set: (work, ms) => setTimeout(work, ms), clear: (timer) => clearTimeout(timer) },
-  }) {
-    Object.assign(this, { url, session, outbox, WebSocket, now, random, isOnline, timers });
-    this.cursors = new Cursors();
-    this.waits = new Waits(timers);
-    this.delivery = new Delivery({
-      outbox, waits: this.waits, show: (events) => this.#emit("events", events),
-      send: (payload) => this.current.phase === "online" && this.line.send({ type: "user_message", payload }),
-    });
-    this.listeners = new Map();
+    url = ownSocket(globalThis.location), token = null, storage = browserStorage(), WebSocket = globalThis.WebSocket,
+    fetch = globalThis.fetch.bind(globalThis), window = globalThis.document ? globalThis.window : null,
+    now = () => Date.now(), random = Math.random, timers = REAL_TIMERS, isOnline = () => globalThis.navigator?.onLine !== false,
+  } = {}) {
+    Object.assign(this, { window, now });
+    const base = restBase(url, window?.location);
+    this.storage = keep(storage);
+    this.session = new Session({ fetch, storage: this.storage, now, base, token });
+    this.api = new Api(this.session, { fetch, base });
+    this.listeners = new Listeners();
     this.cancelOnAccept = new Set();
-    this.line = null;
-    this.attempt = 0;
-    this.neverOpened = 0; // handshakes in a row that did not open: the token may be why
-    this.comeBackMs = 0; // what a `drain` asked for
-    this.heartbeatMs = 25_000;
-    this.current = { phase: "connecting", waiting: outbox.size, retryAt: null, reason: "" };
+    this.waits = new Waits(timers); // of one connection; `late` ones outlive it
+    this.late = new Waits(timers);
+    this.rooms = new Rooms(this.storage);
+    this.outbox = new Outbox(this.storage, { window, now });
+    this.connection = new Connection({
+      url, session: this.session, WebSocket, timers, now, random, isOnline, watched: window,
+      onOpen: () => this.feed.opened(), onEvents: (events) => this.feed.take(events), onLost: () => this.delivery.interrupted(), onStatus: () => this.#count(),
+    });
+    this.feed = new Feed({
+      send: (command) => this.connection.send(command), onForeign: (event) => this.#emit("foreign", event),
+      onEvent: (event, fresh) => this.#heed(event, event.data ?? {}, fresh), onEvents: (events) => this.#show(events),
+    });
+    const send = (command) => this.connection.online && this.connection.send(command);
+    this.errands = new Errands(send);
+    this.acks = new Acks({ send, waits: this.waits });
+    this.delivery = new Delivery({
+      outbox: this.outbox, waits: this.waits, show: (events) => this.#show(events),
+      send: (command) => !this.connection.status.draining && send(command),
+    });
+    this.threads = new Threads({
+      feed: this.feed, histories: new Histories(this.storage, { now }), waits: this.late, readPast: (threadId) => this.api.history(threadId),
+      readLatest: (threadId) => this.api.latest(threadId),
+      waiting: (threadId) => this.outbox.waiting(threadId).map(shownAs), onRelease: (threadId) => this.acks.forget(threadId),
+      onChange: (threadId, state, events) => this.#emit("change", { threadId, agent: this.rooms.roomWith(threadId), state, events }),
+      onFault: (fault) => this.#emit("notice", { code: fault.code, message: fault.message, error_id: fault.errorId, thread_id: null }),
+    });
+    this.tabs = new Tabs({ outbox: this.outbox, waits: this.late, show: (events) => this.#show(events), pump: () => this.delivery.pump() });
+    this.#count();
   }
 
+  /**
+   * Calls `listener` at each event of that name; the function that comes back takes it away again.
+   *
+   * `change` {threadId, agent, state, events} · `state` (a State) · `welcome` · `foreign` (an event of a thread that is
+   * not followed here) · `alert` and `notice` {code, message, error_id, thread_id} · `typing` · `user` (another one than
+   * before) · `events` (a list: the wire's, and `local.…` ones about this client's own doings).
+   * @param {string} name
+   * @param {(value: any) => void} listener
+   * @returns {() => void}
+   */
   on(name, listener) {
-    if (!this.listeners.has(name)) this.listeners.set(name, new Set());
-    this.listeners.get(name).add(listener);
-    return () => this.listeners.get(name).delete(listener);
+    return this.listeners.on(name, listener);
   }
 
   /** Connects, and from now on stays connected. */
   start() {
-    this.stopped = false;
-    this.attempt = 0;
-    return this.#connect();
+    this.leaving ??= () => this.threads.keep();
+    this.window?.addEventListener("pagehide", this.leaving);
+    return this.connection.start();
   }
 
   stop() {
-    this.stopped = true;
-    this.#drop();
-    this.#show("offline");
+    this.threads.keep();
+    this.late.clearAll();
+    this.window?.removeEventListener("pagehide", this.leaving);
+    this.connection.stop();
   }
 
-  /** Looks whether the line is alive, or tries again at once: after sleep, or when the network came back. */
+  /** Looks whether the line is alive, or tries again at once. */
   probe() {
-    if (this.stopped) return;
-    if (this.current.phase === "online") this.line.ping();
-    else if (this.waits.has("retry")) this.start();
+    this.connection.probe();
   }
 
-  /** The network is gone: there is no use in waiting for the socket to notice. */
-  lost() {
-    if (!this.stopped && this.current.phase !== "refused") this.#retry(LOST);
+  /** Comes as another user from now on. @param {string} token */
+  signIn(token) {
+    this.session.adopt(token);
+    return this.connection.start();
   }
 
-  /** Follows a thread from the event after `seq`. `fresh`: a thread the server cannot know yet. */
-  follow(threadId, seq = 0, { fresh = false } = {}) {
-    this.cursors.follow(threadId, seq, !fresh);
-    if (!fresh) this.#resume({ [threadId]: seq });
+  // Threads
+
+  /**
+   * Opens a thread and follows it; its state is there at once as far as it is known.
+   * @param {string} threadId
+   * @param {{fresh?: boolean}} [options] `fresh`: one the server cannot know yet
+   */
+  open(threadId, { fresh = false } = {}) {
+    const state = this.threads.open(threadId, { fresh });
+    if (this.connection.online) this.threads.readRatings();
+    return state;
   }
 
-  unfollow(threadId) {
-    this.cursors.unfollow(threadId);
+  /** The state of a thread that is held, or null. @param {string} threadId */
+  state(threadId) {
+    return this.threads.state(threadId);
   }
 
-  /** Asks again for everything after what is known; streamed text comes again from its beginning. */
-  resync(threadId) {
-    this.#resume({ [threadId]: this.cursors.seq(threadId) });
+  /** Lets go of a thread and of what was kept of it. @param {string} threadId */
+  forget(threadId) {
+    this.threads.forget(threadId);
+    this.rooms.leave(threadId);
   }
 
-  /** Goes on after `seq`: the history up to it was read in another way. */
-  jump(threadId, seq) {
-    this.cursors.jump(threadId, seq);
+  /**
+   * Speaks to another agent from now on, over the same connection. Its own thread is opened: the one it had here, or
+   * the latest the server knows, or a new one.
+   * @param {string} agentType
+   * @param {string|null} [pillar]
+   * @returns {Promise<object>} the state of that thread
+   */
+  async switchAgent(agentType, pillar = null) {
+    const room = roomOf(agentType, pillar);
+    const asked = this.switching = Symbol(room);
+    let threadId = this.rooms.thread(room);
+    if (threadId === null) threadId = await this.api.latestThread(agentType, pillar).catch(() => null);
+    const held = this.rooms.thread(room) ?? threadId;
+    const state = this.open(held ?? randomId(), { fresh: held === null });
+    if (this.switching === asked) this.rooms.enter(room, state.threadId);
+    return state;
   }
 
-  /** Sends a message now or as soon as there is a connection. `payload` names its message_id and thread_id. */
-  say(payload) {
-    if (!this.cursors.has(payload.thread_id)) this.cursors.follow(payload.thread_id, 0, false);
-    const entry = this.outbox.add(payload, this.now());
-    this.#emit("events", [local("said", payload, { ...payload, at: entry.at })]);
-    this.delivery.pump();
-    this.#count();
+  /** The state of an agent's current thread (of the current agent's unless named), or null. */
+  history(agentType = null, pillar = null) {
+    const threadId = this.rooms.thread(agentType ? roomOf(agentType, pillar) : this.rooms.current);
+    return threadId && (this.threads.state(threadId) ?? this.open(threadId));
   }
 
-  /** Stops a run; a message not yet accepted is stopped when it is, one that never left is taken back. */
+  /** Shows the branch through a turn. @param {string} threadId @param {string} key of the turn */
+  pick(threadId, key) {
+    this.#show([{ type: "local.picked", thread_id: threadId, data: { key } }]);
+  }
+
+  // Commands
+
+  /**
+   * Sends a message now or as soon as there is a connection; it is shown at once.
+   * @param {string|Say} said
+   * @returns {string} its message_id
+   */
+  say(said) {
+    const given = typeof said === "string" ? { content: said } : said;
+    const room = given.agent_type ? roomOf(given.agent_type, given.pillar) : this.rooms.current ?? FIRST_ROOM;
+    const known = given.thread_id ? null : this.rooms.thread(room);
+    const threadId = given.thread_id ?? known ?? randomId();
+    if (!this.feed.has(threadId)) this.open(threadId, { fresh: known === null });
+    if (!given.thread_id) this.rooms.enter(room, threadId, { stay: this.rooms.current !== null });
+    return this.#queue(sayOrder(given, { room, state: this.threads.state(threadId), id: randomId(), threadId }));
+  }
+
+  /**
+   * Says a message in other words: a new branch beside it.
+   * @param {string} messageId of a message that is held here
+   * @param {string} content
+   * @returns {string|null} the new message's id; null when the message is not held here
+   */
+  edit(messageId, content) {
+    const found = this.threads.find(messageId);
+    return found && this.#queue(editOrder(found, content, randomId()));
+  }
+
+  /**
+   * Has a message answered once more: a new branch beside its answer.
+   * @param {string} messageId of a message that is held here
+   * @returns {string|null} the name of this request; null when the message is not held here
+   */
+  regenerate(messageId) {
+    const found = this.threads.find(messageId);
+    return found && this.#queue(againOrder(found, randomId(), this.feed.seq(found.state.threadId)));
+  }
+
+  /**
+   * Answers the question whether a tool may be used.
+   * @param {string} callId
+   * @param {"allow"|"deny"} decision
+   * @param {string} [note] for the agent to read
+   */
+  approve(callId, decision, note = "") {
+    const asking = this.threads.asking(callId);
+    if (asking) {
+      const { state, turn } = asking;
+      this.#show([{ type: "local.deciding", thread_id: state.threadId, run_id: turn.runId, data: { call_id: callId, decision } }]);
+    }
+    const payload = { call_id: callId, decision, ...(note && { note }) };
+    this.errands.add(`call ${callId}`, { type: "approve", payload });
+  }
+
+  /**
+   * Says what the user thinks of an answer.
+   * @param {string} answerId "answer-" and the run's id
+   * @param {"up"|"down"|null} rating null takes an earlier one back
+   * @param {string} [note]
+   */
+  feedback(answerId, rating, note = "") {
+    for (const { threadId, turns } of this.threads.states.values()) {
+      if (!turns.some((turn) => `answer-${turn.runId}` === answerId)) continue;
+      this.#show([{ type: "local.feedback", thread_id: threadId, data: { message_id: answerId, rating } }]);
+    }
+    this.errands.add(`answer ${answerId}`, { type: "feedback", payload: { message_id: answerId, rating, ...(note && { note }) } });
+  }
+
+  /** Tells the user's other connections that they are typing, every three seconds at most. @param {string} threadId */
+  typing(threadId) {
+    if (this.waits.has("typing") || !this.connection.online || !this.feed.has(threadId)) return;
+    this.connection.send({ type: "typing", payload: { thread_id: threadId } });
+    this.waits.set("typing", TYPING_MS, () => {});
+  }
+
+  /** Notes that everything up to `seq` is on the screen; told once a second at most. @param {string} threadId @param {number} seq */
+  ack(threadId, seq) {
+    this.acks.shown(threadId, Math.min(seq, this.feed.carried(threadId)));
+  }
+
+  /**
+   * Stops a run. A message not yet accepted is stopped when it is; one that never left is taken back.
+   * @param {{runId?: string|null, messageId?: string|null}} which `messageId`: what `say`, `edit` or `regenerate` gave
+   * @returns {boolean} false when there is no connection to say it on
+   */
   cancel({ runId = null, messageId = null }) {
-    if (runId) return this.line?.send({ type: "cancel", payload: { run_id: runId } }) ?? false;
-    if (this.outbox.get(messageId)?.attempts === 0) this.withdraw(messageId);
-    else this.cancelOnAccept.add(messageId);
+    if (runId && !this.connection.send({ type: "cancel", payload: { run_id: runId } })) return false;
+    if (!runId && this.outbox.get(messageId)?.attempts === 0) {
+      this.withdraw(messageId);
+      return true;
+    }
+    if (!runId) this.cancelOnAccept.add(messageId);
+    const found = this.threads.find(runId ?? messageId);
+    if (found) this.#show([local("stopping", { thread_id: found.state.threadId }, { key: found.turn.key })]);
     return true;
   }
 
-  /** Takes back a message that is still waiting. */
-  withdraw(messageId) {
-    const entry = this.outbox.remove(messageId);
-    if (entry) this.#emit("events", [local("withdrawn", entry, { message_id: messageId })]);
+  /** Takes back what is still waiting, or was refused. @param {string} key of the turn: the message_id, or what `edit` gave */
+  withdraw(key) {
+    const entry = this.outbox.remove(key) ?? { thread_id: this.threads.find(key)?.state.threadId };
+    if (entry.thread_id) this.#show([local("withdrawn", entry, { key })]);
     this.#count();
   }
 
-  async #connect() {
-    this.#drop();
-    if (!this.isOnline()) return this.#retry(LOST);
-    const attempt = Symbol("attempt");
-    this.connecting = attempt;
-    this.#show("connecting");
-    try {
-      if (this.neverOpened >= 2) await this.session.renew();
-      const token = await this.session.token();
-      if (this.connecting === attempt) this.#open(token);
-    } catch (fault) {
-      if (this.connecting !== attempt) return undefined;
-      if (fault instanceof SessionRefused) this.#show("refused", { reason: fault.message, signIn: fault.status === 401 });
-      else this.#retry(LOST);
+  #queue(order) {
+    const { user = null, anonymous = true } = this.session.stored ?? {};
+    const entry = this.outbox.add(order, this.now(), anonymous ? null : user);
+    this.#show([shownAs(entry)]);
+    this.delivery.pump();
+    this.#count();
+    return entry.message_id;
+  }
+
+  /** What this client itself does about an event; gives the event to show, or null. */
+  #heed(event, data, fresh) {
+    if (event.type === "message_accepted") this.#accepted(event, data);
+    if (event.type === "approval_decided" || event.type === "tool_completed") this.errands.done(`call ${data.call_id}`);
+    if (event.type === "feedback") this.errands.done(`answer ${data.message_id}`);
+    if (!fresh) return null;
+    this.connection.take(event, data);
+    switch (event.type) {
+      case "welcome":
+        return this.#welcomed(event, data);
+      case "drain": case "ping": case "pong":
+        return null;
+      case "alert":
+        return this.#emit("alert", { code: "alert", message: data.message || event.message, error_id: null, thread_id: null });
+      case "typing":
+        return this.#emit("typing", event);
+      default:
+        return isRefusal(event) ? this.#refused(event, data) : event;
     }
-    return undefined;
-  }
-
-  #open(token) {
-    const { url, WebSocket, timers, now, heartbeatMs } = this;
-    this.neverOpened += 1;
-    this.line = new Line({
-      url, token, WebSocket, timers, now, heartbeatMs,
-      onOpen: () => {
-        this.neverOpened = 0;
-        this.line.send({ type: "hello", payload: { batch: true, html: true } });
-        this.cursors.reconnected();
-        this.#resume(this.cursors.resumable());
-      },
-      onEvents: (events) => this.#events(events),
-      onLost: (code) => this.#lostLine(afterClose(code)),
-    });
-  }
-
-  #lostLine(meaning) {
-    if (meaning.renew) this.neverOpened = 2;
-    if (meaning.retry) return this.#retry(meaning);
-    this.#drop();
-    return this.#show("refused", { reason: meaning.sentence });
-  }
-
-  #retry({ atLeast, sentence }) {
-    this.#drop();
-    const delay = Math.max(backoff(this.attempt, this.random), atLeast, this.comeBackMs);
-    this.attempt += 1;
-    this.comeBackMs = 0;
-    this.#show("offline", { retryAt: this.now() + delay, reason: atLeast > 0 ? sentence : "" });
-    this.waits.set("retry", delay, () => this.#connect());
-  }
-
-  #drop() {
-    this.connecting = null;
-    this.waits.clearAll();
-    const { line } = this;
-    this.line = null;
-    line?.drop();
-    this.delivery.interrupted();
-  }
-
-  #events(events) {
-    const taken = [];
-    for (const event of events) {
-      // A refusal answers this connection alone: it counts also for a thread that is not followed.
-      const verdict = isRefusal(event) ? "take" : this.cursors.judge(event);
-      if (event.type === "message_accepted") this.#accepted(event, event.data);
-      if (verdict === "gap") this.resync(event.thread_id);
-      if (verdict === "foreign") this.#emit("foreign", event);
-      const shown = verdict === "take" ? this.#own(event, event.data ?? {}) : null;
-      if (shown) taken.push(shown);
-    }
-    if (taken.length > 0) this.#emit("events", taken);
-  }
-
-  /** What this client itself does about an event; returns the event to show, or null. */
-  #own(event, data) {
-    if (event.type === "welcome") this.#welcomed(event, data);
-    else if (event.type === "drain") this.comeBackMs = (data.reconnect_after_s ?? 1) * 1000 * (1 + this.random());
-    else if (event.type === "alert") this.#notice(event, { code: "alert", ...data });
-    else if (isRefusal(event)) return this.#fault(event, data);
-    else if (event.type !== "ping" && event.type !== "pong") return event;
-    return null;
   }
 
   #welcomed(event, data) {
-    this.attempt = 0;
-    if (data.heartbeat_s > 0) this.heartbeatMs = this.line.heartbeatMs = data.heartbeat_s * 1000;
-    if (typeof data.session_token === "string") this.session.adopt(data.session_token);
-    this.#show("online");
-    this.#emit("welcome", event);
-    this.delivery.pump();
-    this.#planRenewal();
-  }
-
-  /** A fault outside a run: about the token, about a message of ours, or about nothing we can point at. */
-  #fault(event, data) {
-    if (data.code === "token_expired") {
-      this.#renew();
-      return null;
+    const before = this.storage.getItem(USER);
+    this.outbox.user = data.user ?? null;
+    if (data.user) this.storage.setItem(USER, data.user);
+    if (before && data.user && before !== data.user) {
+      this.threads.clear();
+      this.rooms.clear();
+      this.#emit("user", { user: data.user, before });
     }
-    const shown = this.delivery.refused(event, data);
     this.#count();
-    return shown ?? this.#notice(event, data);
-  }
-
-  #notice(event, data) {
-    this.#emit("notice", {
-      code: data.code, message: data.message || event.message, error_id: data.error_id ?? null, thread_id: event.thread_id ?? null,
-    });
+    this.#emit("welcome", event);
+    this.errands.again();
+    this.delivery.pump();
+    this.threads.readRatings();
     return null;
   }
 
-  #accepted({ thread_id: threadId, run_id: runId }, data) {
-    const entry = this.delivery.accepted(data.message_id);
-    this.cursors.exists(threadId);
+  /** A fault outside a run: about a message of ours, or about nothing we can point at. */
+  #refused(event, data) {
+    if (data.code === "token_expired") return null;
+    const shown = this.delivery.refused(event, data);
+    if (shown?.type === "local.rejected") this.cancelOnAccept.delete(shown.data.key);
+    this.#count();
+    if (!shown && data.retryable && !event.message_id) this.waits.set("again", Math.max(data.retry_after ?? 0, AGAIN_S) * 1000, () => this.#again());
+    return shown ?? this.#emit("notice", {
+      code: data.code, message: data.message || event.message, error_id: data.error_id ?? null, thread_id: event.thread_id ?? null,
+    });
+  }
+
+  #accepted(event, data) {
+    const entry = this.delivery.accepted(event, data);
     // Sent twice: the first may have arrived on a connection whose later events we never saw.
-    if (entry?.attempts > 1 && !this.line.resumed.has(threadId)) this.resync(threadId);
-    if (this.cancelOnAccept.delete(data.message_id)) this.cancel({ runId: data.run_id ?? runId });
+    this.feed.exists(event.thread_id, { doubtful: entry?.attempts > 1 });
+    if (this.cancelOnAccept.delete(entry?.message_id ?? data.message_id)) this.cancel({ runId: data.run_id ?? event.run_id });
     if (entry) this.#count();
   }
 
-  #resume(threads) {
-    const names = Object.keys(threads);
-    if (names.length === 0 || !this.line?.send({ type: "resume", payload: { threads } })) return;
-    for (const name of names) this.line.resumed.add(name);
+  /** Something of ours that has no name was refused for now: whatever must be known or taken is asked for again. */
+  #again() {
+    this.feed.again();
+    this.errands.again();
   }
 
-  #planRenewal() {
-    const delay = this.session.renewIn();
-    if (delay !== null) this.waits.set("renew", delay, () => this.#renew());
-  }
-
-  async #renew() {
-    const { line } = this;
-    try {
-      const token = await this.session.renew();
-      if (this.line !== line) return;
-      line?.send({ type: "refresh", payload: { session_token: token } });
-      this.#planRenewal();
-    } catch { // no network, or refused: the socket will tell which
-      if (this.line === line) this.waits.set("renew", RENEW_AGAIN_MS, () => this.#renew());
-    }
+  #show(events) {
+    this.#emit("events", events);
+    this.threads.apply(events);
   }
 
   #count() {
-    this.#show(this.current.phase, this.current);
-  }
-
-  #show(phase, { retryAt = null, reason = "", signIn = false } = {}) {
-    this.current = { phase, waiting: this.outbox.size, retryAt, reason, signIn };
-    this.#emit("state", this.current);
+    const next = { ...this.connection.status, waiting: this.outbox.size };
+    if (Object.keys(next).every((name) => next[name] === this.current?.[name])) return;
+    this.current = next;
+    this.#emit("state", next);
   }
 
   #emit(name, value) {
-    for (const listener of this.listeners.get(name) ?? []) listener(value);
+    this.listeners.tell(name, value);
+    return null;
   }
 }

@@ -7,7 +7,7 @@ const TICK_MS = 200;
 
 export class Clock {
   constructor() {
-    this.running = new Map(); // element -> server time it counts from
+    this.running = new Map(); // element -> server time it counts from, or {until, say}
     this.ahead = 0; // how far the server's clock is ahead of ours, in ms
     this.timer = null;
   }
@@ -29,6 +29,13 @@ export class Clock {
     this.timer ??= setInterval(() => this.#tick(), TICK_MS);
   }
 
+  /** Lets `element` count down to `until` (server ms), with `say(ms left)` as its text; at the end 0 is left. */
+  countDown(element, until, say) {
+    this.running.set(element, { until, say });
+    setText(element, say(Math.max(until - this.now(), 0)));
+    this.timer ??= setInterval(() => this.#tick(), TICK_MS);
+  }
+
   stop(element) {
     this.running.delete(element);
   }
@@ -36,8 +43,9 @@ export class Clock {
   #tick() {
     const now = this.now();
     for (const [element, since] of this.running) {
-      if (element.isConnected) setText(element, duration(Math.max(now - since, 0)));
-      else this.running.delete(element);
+      if (!element.isConnected) this.running.delete(element);
+      else if (since.say) setText(element, since.say(Math.max(since.until - now, 0)));
+      else setText(element, duration(Math.max(now - since, 0)));
     }
     if (this.running.size > 0) return;
     clearInterval(this.timer);

@@ -5,12 +5,15 @@ import { Attachments } from "./attachments.js";
 import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 
-const MAX_BYTES = 240 * 1024; // a frame may have 256 KiB; the rest is for what surrounds the text
+const AROUND_BYTES = 16 * 1024; // of a command, for what surrounds the text
 
 export class Composer {
-  /** `onSend({content, files, agent})`, `onStop()`, `onAgent(agent)`; `banner` stands above the box. */
-  constructor({ api, files, agents, drafts, banner, onSend, onStop, onAgent }) {
-    Object.assign(this, { drafts, agents, onSend, onStop, threadId: null, live: false, sendWhenUploaded: false });
+  /**
+   * `onSend({content, files, agent})`, `onStop()`, `onAgent(agent)`, `onTyping()`; `banner` stands above the box;
+   * `room()` is how many bytes a command may have.
+   */
+  constructor({ api, files, agents, drafts, banner, room, onSend, onStop, onAgent, onTyping }) {
+    Object.assign(this, { drafts, agents, room, onSend, onStop, threadId: null, live: false, sendWhenUploaded: false });
     this.text = el("textarea.composer-text", {
       id: "composer-text", rows: 1, placeholder: "Write a message", "aria-label": "Message", enterKeyHint: "send", autocomplete: "off", dir: "auto",
     });
@@ -30,7 +33,7 @@ export class Composer {
       el("button.quiet.icon-button", { type: "button", title: "Attach a file", "aria-label": "Attach a file", onclick: () => this.input.click() }, icon("clip")),
       this.input, this.picker.element, el("span.spring"), this.stopButton, this.sendButton));
     this.element = el("form.composer", {}, banner, this.fault, this.box, this.notice);
-    this.#listen();
+    this.#listen(onTyping);
   }
 
   /** Shows another thread's draft; `agent` is the one that thread talked to last. */
@@ -69,7 +72,7 @@ export class Composer {
     this.text.setSelectionRange(this.text.value.length, this.text.value.length);
   }
 
-  #listen() {
+  #listen(onTyping) {
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
@@ -77,6 +80,7 @@ export class Composer {
     this.text.addEventListener("input", () => {
       this.sendWhenUploaded = false;
       this.#changed();
+      onTyping();
     });
     this.text.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -121,7 +125,7 @@ export class Composer {
     this.sendWhenUploaded = content !== "" && this.attachments.uploading;
     this.#buttons();
     if (!this.#sendable()) return;
-    const tooLong = new TextEncoder().encode(content).length > MAX_BYTES;
+    const tooLong = new TextEncoder().encode(content).length > this.room() - AROUND_BYTES;
     this.fault.hidden = !tooLong;
     this.fault.textContent = tooLong ? "This message is longer than the server accepts. Attach it as a file, or shorten it." : "";
     if (tooLong) return;

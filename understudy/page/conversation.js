@@ -3,28 +3,26 @@
  *
  * Invariants: (1) a state is never changed, only replaced, and parts that did not change keep their identity;
  * (2) accepted turns stand in the order of the log, turns the server has not accepted yet stand after them;
- * (3) a turn has one `messageId` for ever, so an optimistic turn and its `message_accepted` are one turn;
+ * (3) a turn has one `key` for ever, so an optimistic turn and its `message_accepted` are one turn;
  * (4) an event that is unknown, or names nothing known, changes nothing.
  *
- * Events of the wire keep their names; what the page itself does is called `local.…`.
+ * A turn is a message with one answer: a message that is answered once more is another turn of the same `messageId`.
+ * `branches.js` says which turns are shown. Events of the wire keep their names; what the page itself does is called
+ * `local.…`.
  */
 
+import { answerId, showing } from "./branches.js";
+import { directionOf, rowsOfResult, rowsOfSummary } from "./findings.js";
+import { pastTurns, ratingsIn } from "./past.js";
 import { appendPiece, EMPTY_STREAM } from "./stream.js";
+import { newTurn } from "./turns.js";
 
 /** Turn statuses in which the user still waits for something. */
 export const LIVE = new Set(["waiting", "sent", "accepted", "running"]);
 
 /** A thread of which nothing is known yet. */
 export function emptyConversation(threadId) {
-  return { threadId, seq: 0, turns: [], resync: null };
-}
-
-function newTurn(fields) {
-  return {
-    messageId: null, runId: null, content: "", references: [], agentType: null, pillar: null, sentAt: null,
-    status: "waiting", startedAt: null, endedAt: null, steps: [], stream: EMPTY_STREAM,
-    final: null, error: null, progress: null, stopping: false, ...fields,
-  };
+  return { threadId, seq: 0, turns: [], resync: null, leaf: null, cut: false, ratings: {} };
 }
 
 /** The state after one more event. A durable event at or before `state.seq` changes nothing. */
@@ -75,9 +73,11 @@ function change(state, index, patch) {
   return changed === turn ? state : { ...state, turns: replaceAt(state.turns, index, changed) };
 }
 
-const byMessage = (state, id) => (id ? state.turns.findLastIndex((turn) => turn.messageId === id) : -1);
+const byKey = (state, key) => (key ? state.turns.findLastIndex((turn) => turn.key === key) : -1);
 const byRun = (state, id) => (id ? state.turns.findLastIndex((turn) => turn.runId === id) : -1);
-const isPending = (turn) => turn.status === "waiting" || turn.status === "sent" || turn.status === "rejected";
+
+/** Whether the server has not accepted a turn's message. */
+export const isPending = (turn) => turn.status === "waiting" || turn.status === "sent" || turn.status === "rejected";
 
 function placeAccepted(state, turn, instead = null) {
   const rest = state.turns.filter((other) => other !== instead);
@@ -88,16 +88,27 @@ function placeAccepted(state, turn, instead = null) {
 
 function accepted(state, event, data) {
   const runId = data.run_id ?? event.run_id;
-  const known = state.turns[byMessage(state, data.message_id)] ?? state.turns[byRun(state, runId)] ?? null;
+  const again = data.branch_of != null && data.branch_of === data.message_id;
+  const known = state.turns[byRun(state, runId)] ?? state.turns.find((turn) => (
+    isPending(turn) && turn.messageId === data.message_id && turn.again === again
+  )) ?? null;
   if (known && known.runId === runId && known.messageId === data.message_id) return state;
   const turn = {
-    ...(known ?? newTurn({})), messageId: data.message_id, runId, content: data.content ?? known?.content ?? "",
-    references: data.references ?? known?.references ?? [], agentType: event.agent_type ?? known?.agentType ?? null,
-    pillar: event.agent_type ? event.pillar ?? null : known?.pillar ?? null,
+    ...(known ?? newTurn({ key: again ? `run:${runId}` : data.message_id })), messageId: data.message_id, runId, again,
+    content: data.content ?? known?.content ?? "", references: data.references ?? known?.references ?? [],
+    agentType: event.agent_type ?? known?.agentType ?? null, pillar: event.agent_type ? event.pillar ?? null : known?.pillar ?? null,
+    parentId: data.parent_id ?? (data.branch_of ? null : lastAnswer(state)),
     sentAt: when(event) ?? known?.sentAt ?? null, startedAt: when(event), error: null,
     status: known && !isPending(known) ? known.status : "accepted",
   };
-  return placeAccepted(state, turn, known);
+  const placed = placeAccepted(state, turn, known);
+  const follows = state.leaf !== null && turn.parentId === answerId(state.turns[byKey(state, state.leaf)]?.runId);
+  return follows ? showing(placed, turn) : placed;
+}
+
+/** The answer that a message follows when it does not say: that of the message accepted last. */
+function lastAnswer(state) {
+  return answerId(state.turns.findLast((turn) => !isPending(turn))?.runId);
 }
 
 /** Applies `patch` to the event's turn; a run whose beginning is not in the log gets a turn without a question. */
@@ -106,8 +117,8 @@ function inRun(state, event, patch) {
   const index = byRun(state, event.run_id);
   if (index >= 0) return change(state, index, patch);
   const turn = newTurn({
-    messageId: `run:${event.run_id}`, runId: event.run_id, status: "running", startedAt: when(event),
-    agentType: event.agent_type ?? null, pillar: event.pillar ?? null,
+    key: `run:${event.run_id}`, messageId: event.message_id ?? `run:${event.run_id}`, runId: event.run_id, status: "running",
+    startedAt: when(event), agentType: event.agent_type ?? null, pillar: event.pillar ?? null, parentId: lastAnswer(state),
   });
   const placed = placeAccepted(state, turn);
   return change(placed, byRun(placed, event.run_id), patch);
@@ -124,15 +135,30 @@ function endStep(state, event, matches, fields) {
   return inRun(state, event, (turn) => {
     const index = turn.steps.findLastIndex((one) => one.status === "running" && matches(one));
     if (index < 0) return turn;
-    const ended = { ...turn.steps[index], endedAt: when(event, event.data), ...fields };
+    const ended = settled({ ...turn.steps[index], endedAt: when(event, event.data), ...fields });
     return { ...turn, progress: null, steps: replaceAt(turn.steps, index, ended) };
+  });
+}
+
+/** A step that has ended asks for nothing any more. */
+function settled(step) {
+  return step.approval?.state === "open" ? { ...step, approval: { ...step.approval, state: "over" } } : step;
+}
+
+/** Changes what the call with this id asks its user. */
+function approval(state, event, data, patch) {
+  return inRun(state, event, (turn) => {
+    const index = turn.steps.findLastIndex((one) => one.callId === data.call_id);
+    if (index < 0) return turn;
+    const step = turn.steps[index];
+    return { ...turn, progress: null, steps: replaceAt(turn.steps, index, { ...step, approval: { ...step.approval, ...patch } }) };
   });
 }
 
 function closeTurn(turn, event, fields) {
   const endedAt = when(event, event.data);
   const steps = turn.steps.some((one) => one.status === "running")
-    ? turn.steps.map((one) => (one.status === "running" ? { ...one, status: "cancelled", endedAt } : one))
+    ? turn.steps.map((one) => (one.status === "running" ? settled({ ...one, status: "cancelled", endedAt }) : one))
     : turn.steps;
   return { ...turn, steps, endedAt, progress: null, stopping: false, ...fields };
 }
@@ -140,7 +166,7 @@ function closeTurn(turn, event, fields) {
 function finished(state, event, data) {
   const { html = null, ...rest } = data.data ?? {};
   const final = {
-    message: data.message ?? event.message ?? "", html, data: Object.keys(rest).length > 0 ? rest : null,
+    message: data.message ?? event.message ?? "", html: data.html ?? html, data: Object.keys(rest).length > 0 ? rest : null,
     visualization: data.visualization ?? null, usage: data.usage ?? null, at: when(event, data),
   };
   const status = data.status === "success" || data.status === undefined ? "done" : data.status;
@@ -156,52 +182,55 @@ function failed(state, event, data) {
     const status = data.code === "run_cancelled" ? "cancelled" : "failed";
     return inRun(state, event, (turn) => closeTurn(turn, event, { status, error }));
   }
-  const index = byMessage(state, event.message_id ?? data.message_id);
+  const index = byKey(state, event.message_id ?? data.message_id);
   return index >= 0 && isPending(state.turns[index]) ? change(state, index, { status: "rejected", error }) : state;
 }
 
 function said(state, event, data) {
-  if (byMessage(state, data.message_id) >= 0) return state;
-  return { ...state, turns: [...state.turns, newTurn({
-    messageId: data.message_id, content: data.content, references: data.references ?? [], sentAt: data.at ?? null,
-    agentType: data.agent_type ?? null, pillar: data.pillar ?? null, status: "waiting",
-  })] };
+  const again = data.kind === "regenerate";
+  const of = data.of ? state.turns.find((turn) => turn.messageId === data.of) ?? null : null;
+  if (byKey(state, data.key) >= 0) return state;
+  const turn = newTurn({
+    key: data.key, messageId: again ? data.of : data.key, again, sentAt: data.at ?? null,
+    content: data.content ?? of?.content ?? "", references: data.references ?? of?.references ?? [],
+    agentType: data.agent_type ?? of?.agentType ?? null, pillar: data.pillar ?? of?.pillar ?? null,
+    parentId: of ? of.parentId : data.parent_id ?? undefined,
+  });
+  return { ...state, turns: [...state.turns, turn], leaf: null };
 }
 
 function delivery(status) {
-  return (state, event, data) => change(state, byMessage(state, data.message_id), (turn) => (
+  return (state, event, data) => change(state, byKey(state, data.key), (turn) => (
     isPending(turn) && turn.status !== status ? { ...turn, status, error: null } : turn
   ));
 }
 
 function withdrawn(state, event, data) {
-  const turns = state.turns.filter((turn) => !(turn.messageId === data.message_id && isPending(turn)));
+  const turns = state.turns.filter((turn) => !(turn.key === data.key && isPending(turn)));
   return turns.length === state.turns.length ? state : { ...state, turns };
 }
 
 /** The history of a thread whose log no longer reaches back: finished turns, then what was not accepted yet. */
 function history(state, event, data) {
-  const turns = [];
-  for (const message of data.messages) {
-    if (message.role === "user") {
-      turns.push(newTurn({
-        messageId: message.id, runId: message.run_id, content: message.content, references: message.references ?? [],
-        agentType: message.agent_type, pillar: message.pillar, sentAt: Date.parse(message.created_at), status: "done",
-      }));
-    } else if (message.role === "assistant") {
-      const index = turns.findLastIndex((turn) => turn.runId === message.run_id && turn.final === null);
-      const final = {
-        message: message.content, html: message.html ?? null, data: null, usage: null,
-        visualization: message.visualization ?? null, at: Date.parse(message.created_at),
-      };
-      const answered = { final, status: message.status === "cancelled" ? "cancelled" : "done" };
-      if (index >= 0) turns[index] = { ...turns[index], ...answered };
-      else turns.push(newTurn({ messageId: message.id, runId: message.run_id, ...answered }));
-    }
-  }
-  const known = new Set(turns.map((turn) => turn.messageId));
-  const pending = state.turns.filter((turn) => isPending(turn) && !known.has(turn.messageId));
-  return { ...state, seq: data.last_seq, resync: null, turns: [...turns, ...pending] };
+  const turns = pastTurns(data.messages);
+  const known = new Set(turns.map((turn) => turn.key));
+  const pending = state.turns.filter((turn) => isPending(turn) && !known.has(turn.key));
+  return { ...state, seq: data.last_seq, resync: null, cut: false, leaf: null, ratings: ratingsIn(data.messages), turns: [...turns, ...pending] };
+}
+
+/** Thumbs on an answer; null takes them back. */
+function rated(state, event, { message_id: answer, rating = null }) {
+  if ((state.ratings[answer] ?? null) === rating) return state;
+  const { [answer]: before, ...rest } = state.ratings;
+  return { ...state, ratings: rating === null ? rest : { ...rest, [answer]: rating } };
+}
+
+/** What was found in a tool's result stands at its call; the rest is a step of its own. */
+function sanitized(state, event, data) {
+  const found = rowsOfSummary(data);
+  const of = data.call_id ? state.turns[byRun(state, event.run_id)]?.steps.findLastIndex((one) => one.callId === data.call_id) ?? -1 : -1;
+  if (of < 0) return step(state, event, { kind: "sanitized", direction: directionOf(data.direction), found });
+  return inRun(state, event, (turn) => ({ ...turn, steps: replaceAt(turn.steps, of, { ...turn.steps[of], found }) }));
 }
 
 const RULES = Object.freeze({
@@ -220,7 +249,15 @@ const RULES = Object.freeze({
   }),
   tool_completed: (state, event, data) => endStep(state, event, (one) => one.callId === data.call_id, {
     status: data.status ?? "ok", result: data.result, summary: data.result_summary ?? "", durationMs: data.duration_ms ?? null,
+    ...(Array.isArray(data.findings) && { found: rowsOfResult(data.findings) }),
   }),
+  approval_required: (state, event, data) => approval(state, event, data, {
+    state: "open", parameters: data.parameters ?? {}, expiresAt: data.expires_at * 1000, decision: null, note: "", deciding: null,
+  }),
+  approval_decided: (state, event, data) => approval(state, event, data, {
+    state: "decided", decision: data.decision, note: data.note ?? "", deciding: null,
+  }),
+  feedback: rated,
   agent_completed: (state, event, data) => endStep(state, event, (one) => one.agentId === data.agent_id, {
     status: data.status ?? "success", usage: data.usage ?? null,
   }),
@@ -232,20 +269,24 @@ const RULES = Object.freeze({
     const stream = appendPiece(turn.stream, data);
     return stream === turn.stream ? turn : { ...turn, status: "running", stream, progress: null };
   }),
-  sanitization_summary: (state, event, data) => step(state, event, {
-    kind: "sanitized", direction: data.direction ?? "output", counts: data.counts ?? {},
-  }),
+  sanitization_summary: sanitized,
   final_response: finished,
-  error: failed,
-  agent_error: failed,
+  error: failed, // an agent_error is told again by the error that ends its run
   resync: (state, event, data) => ({ ...state, resync: data.last_seq ?? 0 }),
   "local.said": said,
   "local.waiting": delivery("waiting"),
   "local.sent": delivery("sent"),
-  "local.rejected": (state, event, data) => failed(state, { ...event, message_id: data.message_id }, data),
-  "local.stopping": (state, event, data) => change(state, byMessage(state, data.message_id), (turn) => (
+  "local.rejected": (state, event, data) => failed(state, { ...event, message_id: data.key }, data),
+  "local.stopping": (state, event, data) => change(state, byKey(state, data.key), (turn) => (
     LIVE.has(turn.status) ? { ...turn, stopping: true } : turn
   )),
   "local.withdrawn": withdrawn,
   "local.history": history,
+  "local.ratings": (state, event, data) => ({ ...state, ratings: data.ratings }),
+  "local.feedback": rated,
+  "local.deciding": (state, event, data) => approval(state, event, data, { deciding: data.decision }),
+  "local.picked": (state, event, data) => {
+    const turn = state.turns[byKey(state, data.key)];
+    return turn ? showing(state, turn) : state;
+  },
 });

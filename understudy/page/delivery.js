@@ -19,11 +19,11 @@ export function local(what, { thread_id: threadId }, data) {
 
 /** Whether an event answers a command of this connection that was refused: a fault outside a run. */
 export function isRefusal({ type, run_id: runId }) {
-  return (type === "error" || type === "agent_error") && !runId;
+  return type === "error" && !runId;
 }
 
 export class Delivery {
-  /** `waits` are timers by purpose; `send(payload)` is true when it left; `show(events)` shows local events. */
+  /** `waits` are timers by purpose; `send(command)` is true when it left; `show(events)` shows local events. */
   constructor({ outbox, waits, send, show }) {
     Object.assign(this, { outbox, waits, send, show, inFlight: null });
   }
@@ -33,36 +33,46 @@ export class Delivery {
     if (this.inFlight) return;
     const held = new Set();
     const next = this.outbox.waiting().find((entry) => {
-      if (this.waits.has(entry.message_id)) held.add(entry.thread_id);
+      if (this.waits.has(entry.message_id) || !this.outbox.sendable(entry)) held.add(entry.thread_id);
       return !held.has(entry.thread_id);
     });
-    if (!next || !this.send(next.payload)) return;
+    if (!next || !this.send({ type: next.type, payload: next.payload })) return;
     this.inFlight = next.message_id;
     this.outbox.attempted(next.message_id);
     this.#hold(next, UNANSWERED_MS);
-    this.show([local("sent", next, { message_id: next.message_id })]);
+    this.show([local("sent", next, { key: next.message_id })]);
   }
 
-  /** The connection is gone: what was in flight waits again. */
+  /** The connection is gone, and with it all that was waited for: what was in flight waits again. */
   interrupted() {
+    this.waits.clearAll();
     const entry = this.outbox.get(this.inFlight);
     this.inFlight = null;
-    if (entry) this.show([local("waiting", entry, { message_id: entry.message_id })]);
+    if (entry) this.show([local("waiting", entry, { key: entry.message_id })]);
   }
 
   /** The server has the message. Returns its entry when it was ours, else null. */
-  accepted(messageId) {
+  accepted(event, data) {
+    const messageId = this.#named(event, data);
     if (this.inFlight === messageId) this.inFlight = null;
     this.waits.clear(messageId);
     queueMicrotask(() => this.pump());
     return this.outbox.remove(messageId);
   }
 
+  /** Under which name we have sent what was accepted: a message answered once more bears the name of the message. */
+  #named(event, data) {
+    if (data.branch_of !== data.message_id) return data.message_id;
+    const entry = this.outbox.get(this.inFlight);
+    const ours = entry?.type === "regenerate" && entry.payload.message_id === data.message_id && event.seq > entry.after;
+    return ours ? entry.message_id : null;
+  }
+
   /** A refusal. Returns the local event to show, or null when it is about no message of ours. */
   refused(event, data) {
     const entry = this.#blamed(event, data);
     if (!entry) return null;
-    const about = { ...data, message_id: entry.message_id };
+    const about = { ...data, key: entry.message_id };
     if (this.inFlight === entry.message_id) this.inFlight = null;
     queueMicrotask(() => this.pump());
     if (data.retryable) {
@@ -77,6 +87,7 @@ export class Delivery {
   /** The message a fault is about: the one it names, else, where a message may go unnamed, the one in flight. */
   #blamed(event, data) {
     if (event.message_id) return this.outbox.get(event.message_id);
+    if (event.thread_id) return null; // it was read so far that a message would have been named
     return NAMELESS.has(data.code) ? this.outbox.get(this.inFlight) : null;
   }
 

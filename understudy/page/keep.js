@@ -1,5 +1,6 @@
-/** localStorage where it works, else memory for as long as the page lives (private windows, full disks). */
+/** localStorage where it works, else memory for as long as the page lives (private windows, full disks, Node). */
 
+/** A storage that never raises. `storage` has the shape of `localStorage`, or is null. */
 export function keep(storage) {
   try {
     storage.setItem("understudy.probe", "1");
@@ -10,10 +11,20 @@ export function keep(storage) {
   }
 }
 
+/** The browser's own storage; null where there is none, or where the page may not use it. */
+export function browserStorage() {
+  try {
+    return globalThis.document ? globalThis.localStorage : null;
+  } catch {
+    return null;
+  }
+}
+
 class Guarded {
   constructor(storage) {
     this.storage = storage;
     this.memory = new Map(); // what the disk would not take
+    this.onFull = () => false; // makes room by giving up what can be read again; true when there is some
   }
 
   get length() {
@@ -30,16 +41,31 @@ class Guarded {
   }
 
   setItem(key, value) {
+    this.memory.delete(key);
+    do {
+      if (this.offer(key, value)) return;
+    } while (this.onFull());
+    this.memory.set(key, value);
+  }
+
+  /** Stores what may be lost, without making room for it; false when the disk would not take it. */
+  offer(key, value) {
+    if (this.storage === null) this.memory.set(key, value);
     try {
-      this.storage.setItem(key, value);
-      this.memory.delete(key);
+      this.storage?.setItem(key, value);
+      return true;
     } catch {
-      this.memory.set(key, value);
+      return false;
     }
   }
 
   removeItem(key) {
     this.memory.delete(key);
     this.storage?.removeItem(key);
+  }
+
+  /** All keys that begin with `prefix`. */
+  keys(prefix) {
+    return Array.from({ length: this.length }, (_, index) => this.key(index)).filter((key) => key?.startsWith(prefix));
   }
 }

@@ -1,61 +1,41 @@
 /** One socket from its handshake to its end: frames in, commands out, and the certainty that it still lives. */
 
+import { inChunks } from "./chunks.js";
 import { subprotocols } from "./closing.js";
+import { Intake } from "./intake.js";
+import { Waits } from "./waits.js";
 
 const OPEN = 1;
 const LOST = 1006;
 const WELCOME_MS = 10_000; // a handshake or first frame slower than this counts as lost
 const PROBE_MS = 6_000; // an answer to an application ping slower than this means a dead line
 
-/** Timers by purpose: setting one again replaces it. */
-export class Waits {
-  constructor(timers) {
-    this.timers = timers;
-    this.running = new Map();
-  }
-
-  set(purpose, ms, work) {
-    this.clear(purpose);
-    this.running.set(purpose, this.timers.set(() => {
-      this.running.delete(purpose);
-      work();
-    }, Math.min(ms, 2 ** 31 - 1)));
-  }
-
-  has(purpose) {
-    return this.running.has(purpose);
-  }
-
-  clear(purpose) {
-    if (this.running.has(purpose)) this.timers.clear(this.running.get(purpose));
-    this.running.delete(purpose);
-  }
-
-  clearAll() {
-    for (const purpose of [...this.running.keys()]) this.clear(purpose);
-  }
-}
-
 export class Line {
   /** `onOpen()`, `onEvents(list)` and `onLost(closeCode)` are called until `drop()`; `onLost` at most once. */
   constructor({ url, token, WebSocket, timers, now, heartbeatMs, onOpen, onEvents, onLost }) {
-    Object.assign(this, { now, heartbeatMs, onEvents, onLost, resumed: new Set(), opened: false });
+    Object.assign(this, { now, heartbeatMs, onLost, resumed: new Set(), opened: false, chunkBytes: Infinity, sent: 0 });
     this.waits = new Waits(timers);
+    this.intake = new Intake({ onEvents, onBroken: () => this.#end(LOST) });
     this.socket = new WebSocket(url, subprotocols(token));
+    this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => {
       this.opened = true;
       onOpen();
     };
-    this.socket.onmessage = ({ data }) => this.#frame(data);
+    this.socket.onmessage = ({ data }) => {
+      this.waits.set("alive", this.heartbeatMs, () => this.ping());
+      this.intake.take(data);
+    };
     this.socket.onclose = ({ code }) => this.#end(code);
     this.socket.onerror = () => {}; // a close follows every error
     this.waits.set("alive", WELCOME_MS, () => this.#end(LOST));
   }
 
-  /** True when the command was handed to an open socket. */
+  /** True when the command was handed to an open socket, in one frame or, beyond `chunkBytes`, in several. */
   send(command) {
     if (this.socket.readyState !== OPEN) return false;
-    this.socket.send(JSON.stringify(command));
+    this.sent += 1;
+    for (const frame of inChunks(JSON.stringify(command), `c${this.sent}`, this.chunkBytes)) this.socket.send(frame);
     return true;
   }
 
@@ -68,20 +48,10 @@ export class Line {
   /** Lets go of the socket without a word to anyone. */
   drop() {
     this.waits.clearAll();
+    this.intake.close();
     const { socket } = this;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
-  }
-
-  #frame(text) {
-    this.waits.set("alive", this.heartbeatMs, () => this.ping());
-    let parsed;
-    try {
-      parsed = JSON.parse(text);
-    } catch {
-      return; // every frame of this dialect is JSON: not ours
-    }
-    this.onEvents(Array.isArray(parsed) ? parsed : [parsed]);
   }
 
   #end(code) {

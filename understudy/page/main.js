@@ -1,65 +1,60 @@
 /** The composition root of the page: everything is wired here and nothing else happens. */
 
 import { Agents } from "./agents.js";
-import { Api } from "./api.js";
+import { Alerts } from "./alerts.js";
+import { answerId } from "./branches.js";
 import { Client } from "./client.js";
 import { Clock } from "./clock.js";
 import { Composer } from "./composer.js";
 import { provisionalTitle, runningTurn } from "./conversation.js";
 import { asked, Toasts } from "./dialog.js";
-import { el, randomId, setText } from "./dom.js";
+import { el, setText } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { emptyChat } from "./empty.js";
 import { Files } from "./files.js";
 import { icon } from "./icons.js";
-import { keep } from "./keep.js";
-import { Outbox } from "./outbox.js";
-import { Session } from "./session.js";
+import { randomId } from "./ids.js";
 import { Sidebar } from "./sidebar.js";
 import { Status } from "./status.js";
 import { themeSwitch } from "./theme.js";
-import { Threads } from "./threads.js";
 import { Transcript } from "./transcript.js";
 import { moment } from "./words.js";
 
 const LOADING_MS = 4000; // a thread that says nothing for so long is shown as empty
-const ENDS = new Set(["final_response", "error", "agent_error"]);
-const LISTED = new Set(["message_accepted", ...ENDS]);
+const LISTED = new Set(["message_accepted", "final_response", "error"]);
 
 class Page {
   constructor() {
-    const storage = keep(globalThis.localStorage ?? null);
-    const session = new Session({ fetch: globalThis.fetch.bind(globalThis), storage });
-    const address = new URL("/api/ws/agent", location.href);
-    address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
-    this.session = session;
-    this.api = new Api(session);
+    this.current = null; // the id of the open thread
+    this.client = new Client();
+    this.api = this.client.api;
+    const { storage } = this.client;
     this.agents = new Agents(storage);
     this.clock = new Clock();
-    this.client = new Client({
-      url: address.href, session, outbox: new Outbox(storage), WebSocket: globalThis.WebSocket, isOnline: () => navigator.onLine !== false,
-    });
-    this.threads = new Threads({
-      client: this.client, api: this.api, onChange: (id, state, news) => this.changed(id, state, news), onFault: (fault) => this.fault(fault),
-    });
     this.#build(storage);
     this.#listen();
   }
 
   #build(storage) {
     const files = new Files(this.api, storage);
+    this.alerts = new Alerts();
     this.toasts = new Toasts();
     this.status = new Status(() => this.client.start());
     this.sidebar = new Sidebar(this.api, {
       open: (id) => this.open(id), create: () => this.create(), removed: (id) => this.removed(id), renamed: () => this.showTitle(), fault: (fault) => this.fault(fault),
-    }, (id) => runningTurn(this.threads.state(id) ?? { turns: [] }) !== null);
+    }, (id) => runningTurn(this.client.state(id) ?? { turns: [] }) !== null);
     this.composer = new Composer({
       api: this.api, files, agents: this.agents, drafts: new Drafts(storage), banner: this.status.banner,
       onSend: (said) => this.say(said), onStop: () => this.stop(), onAgent: () => this.transcript.refresh(),
+      onTyping: () => this.client.typing(this.current), room: () => this.client.connection.roomBytes,
     });
     this.transcript = new Transcript({
       agents: this.agents, clock: this.clock, files,
-      onRetry: (turn) => this.retry(turn), onWithdraw: (turn) => this.withdraw(turn),
+      onRetry: (turn) => this.retry(turn), onWithdraw: (turn) => this.withdraw(turn), onAgain: (turn) => this.again(turn),
+      onEdit: (turn, content) => this.client.edit(turn.messageId, content), onPick: (...picked) => this.pick(...picked),
+      onRate: (turn, rating) => this.client.feedback(answerId(turn.runId), rating),
+      onApprove: (callId, decision, note) => this.client.approve(callId, decision, note),
+      onShown: (state) => document.visibilityState === "visible" && this.client.ack(state.threadId, state.seq),
     }, () => emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text)));
     this.title = el("h1.thread-title", {}, "New chat");
     this.drawer = el("button.quiet.icon-button.drawer-open-button", {
@@ -71,7 +66,7 @@ class Page {
     };
     const stage = el("main.stage", {},
       el("header.topbar", {}, this.drawer, this.title, this.status.element, themeSwitch(storage)),
-      this.transcript.element, this.composer.element);
+      this.alerts.element, this.transcript.element, this.composer.element);
     this.composer.acceptDrops(stage);
     document.body.append(
       el("button.skip", { type: "button", onclick: () => this.composer.focus() }, "Skip to the message box"),
@@ -89,15 +84,16 @@ class Page {
       this.readAgents();
       this.sidebar.refresh();
     });
+    this.client.on("change", ({ threadId, state, events }) => this.changed(threadId, state, events));
+    this.client.on("alert", ({ message }) => this.alerts.show(message));
+    this.client.on("user", () => this.open(randomId(), { fresh: true }));
     this.client.on("foreign", (event) => LISTED.has(event.type) && this.sidebar.refresh());
     this.client.on("notice", ({ code, message, error_id: errorId }) => code !== "not_found" && this.toasts.show(message, errorId));
     addEventListener("hashchange", () => this.openAddressed());
-    addEventListener("online", () => this.client.probe());
-    addEventListener("offline", () => this.client.lost());
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState !== "visible") return;
-      this.client.probe();
       this.sidebar.refresh();
+      this.client.ack(this.current, this.client.state(this.current).seq);
     });
     document.addEventListener("keydown", (event) => this.key(event));
   }
@@ -111,8 +107,7 @@ class Page {
     });
     this.signingIn = false;
     if (token === null) return;
-    this.session.adopt(token);
-    this.client.start();
+    this.client.signIn(token);
   }
 
   start() {
@@ -123,12 +118,13 @@ class Page {
 
   openAddressed() {
     const id = decodeURIComponent(location.hash.slice(1));
-    if (id && id !== this.threads.current) this.open(id);
+    if (id && id !== this.current) this.open(id);
     else if (!id) this.create();
   }
 
   open(threadId, { fresh = false } = {}) {
-    const state = this.threads.open(threadId, { fresh });
+    const state = this.client.open(threadId, { fresh });
+    this.current = threadId;
     if (decodeURIComponent(location.hash.slice(1)) !== threadId) history.pushState(null, "", `#${encodeURIComponent(threadId)}`);
     this.composer.open(threadId, this.agentOf(threadId, state));
     this.transcript.open(state, { loading: !fresh && state.seq === 0 });
@@ -142,7 +138,7 @@ class Page {
   }
 
   create() {
-    const state = this.threads.state(this.threads.current);
+    const state = this.client.state(this.current);
     if (state?.turns.length === 0 && state.seq === 0 && location.hash) {
       this.sidebar.toggle(false);
       this.transcript.settled();
@@ -164,7 +160,7 @@ class Page {
       clearTimeout(this.listing);
       this.listing = setTimeout(() => this.sidebar.refresh(), 400);
     }
-    if (threadId === this.threads.current) {
+    if (threadId === this.current) {
       this.transcript.settled();
       this.transcript.show(state);
       this.composer.show(runningTurn(state));
@@ -176,47 +172,56 @@ class Page {
   }
 
   showTitle() {
-    const id = this.threads.current;
-    const title = this.sidebar.thread(id)?.title || provisionalTitle(this.threads.state(id) ?? { turns: [] }) || "New chat";
+    const id = this.current;
+    const title = this.sidebar.thread(id)?.title || provisionalTitle(this.client.state(id) ?? { turns: [] }) || "New chat";
     setText(this.title, title);
     document.title = title === "New chat" ? "understudy" : `${title} · understudy`;
   }
 
   say({ content, files, agent, references = files.map((file) => file.id) }) {
     this.client.say({
-      content, thread_id: this.threads.current, message_id: randomId(),
+      content, thread_id: this.current, message_id: randomId(),
       agent_type: agent.agent_type, pillar: agent.pillar ?? null, references,
     });
     this.transcript.follower.pin();
   }
 
   stop() {
-    const turn = runningTurn(this.threads.state(this.threads.current));
+    const turn = runningTurn(this.client.state(this.current));
     if (!turn || turn.stopping) return;
-    const data = { message_id: turn.messageId };
-    if (!this.client.cancel({ runId: turn.runId, messageId: turn.messageId })) {
-      this.toasts.show("There is no connection, so this cannot be stopped right now.");
-      return;
-    }
-    this.threads.apply([{ type: "local.stopping", thread_id: this.threads.current, data }]);
+    const stopped = this.client.cancel({ runId: turn.runId, messageId: turn.key });
+    if (!stopped) this.toasts.show("There is no connection, so this cannot be stopped right now.");
   }
 
+  /** A refused message is said anew; an answer that failed is made again, beside the one that failed. */
   retry(turn) {
-    if (turn.status === "rejected") {
-      this.threads.apply([{ type: "local.withdrawn", thread_id: this.threads.current, data: { message_id: turn.messageId } }]);
+    if (turn.runId !== null && turn.content !== "") {
+      this.again(turn);
+      return;
     }
+    this.client.withdraw(turn.key);
     const agent = { agent_type: turn.agentType, pillar: turn.pillar };
     this.say({ content: turn.content, files: [], agent, references: turn.references });
   }
 
+  again(turn) {
+    this.client.regenerate(turn.messageId);
+    this.transcript.follower.pin();
+  }
+
+  pick(turn, by, what) {
+    this.transcript.hold(turn, by, what);
+    this.client.pick(this.current, turn.key);
+  }
+
   withdraw(turn) {
-    this.client.withdraw(turn.messageId);
+    this.client.withdraw(turn.key);
     if (this.composer.text.value === "") this.composer.fill(turn.content);
   }
 
   removed(threadId) {
-    this.threads.forget(threadId);
-    if (threadId === this.threads.current) this.open(randomId(), { fresh: true });
+    this.client.forget(threadId);
+    if (threadId === this.current) this.open(randomId(), { fresh: true });
   }
 
   async readAgents() {
@@ -225,7 +230,7 @@ class Page {
     } catch {
       return; // the ones known from before stay
     }
-    const state = this.threads.state(this.threads.current);
+    const state = this.client.state(this.current);
     this.composer.showModel(this.agents.model);
     this.composer.picker.show(this.agents.list.find((one) => one.name === this.composer.picker.picked.name) ?? this.agents.first);
     if (state.turns.length > 0 && this.composer.text.value === "") this.composer.picker.show(this.agentOf(state.threadId, state));

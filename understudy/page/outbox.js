@@ -1,31 +1,37 @@
 /**
- * Messages that were sent but that the server has not accepted yet, kept across reloads.
+ * What was said but the server has not accepted yet, kept across reloads and shared between tabs.
  *
- * One storage key a message, so that two tabs never overwrite each other's queue. A message keeps its
- * `message_id`, by which the server knows that a message sent twice is one message.
+ * One storage key an entry, so that two tabs never overwrite each other's queue. An entry keeps its `message_id`, by
+ * which the server knows that what is sent twice is one. What another tab has queued is sent by it; this one takes it
+ * over when nothing came of it for a while (the tab was closed).
  */
 
 const PREFIX = "understudy.outbox.";
+export const OTHERS_MS = 30_000; // longer than a tab that lives waits for an answer
 
 export class Outbox {
-  /** `storage` has the shape of `localStorage`. */
-  constructor(storage) {
-    this.storage = storage;
-    this.entries = new Map();
+  /** `storage` has the shape of `localStorage`; `window` tells what other tabs store, or is null. */
+  constructor(storage, { window = null, now = () => Date.now() } = {}) {
+    Object.assign(this, { storage, now, user: null, entries: new Map(), onChange: () => {} });
     for (const entry of readAll(storage)) this.entries.set(entry.message_id, entry);
+    window?.addEventListener?.("storage", (event) => this.#elsewhere(event));
   }
 
+  /** How many entries of this user wait. */
   get size() {
-    return this.entries.size;
+    return this.waiting().length;
   }
 
-  /** Queues a user_message payload; `payload.message_id` is its name. `at` is in milliseconds. */
-  add(payload, at) {
+  /**
+   * Queues a command: `{type, message_id, thread_id, payload}`, where `message_id` is the name under which it will be
+   * accepted; a regenerate has the thread's last seq in `after`. `at` is in milliseconds; `user` owns it (null: whoever comes).
+   */
+  add({ type = "user_message", message_id: messageId, ...rest }, at, user = null) {
     const last = [...this.entries.values()].at(-1);
     const order = Math.max(at, (last?.order ?? 0) + 1);
-    const entry = { message_id: payload.message_id, thread_id: payload.thread_id, payload, order, at, attempts: 0 };
-    this.entries.set(entry.message_id, entry);
-    this.storage.setItem(PREFIX + entry.message_id, JSON.stringify(entry));
+    const entry = { type, message_id: messageId, ...rest, order, at, attempts: 0, user };
+    this.entries.set(messageId, entry);
+    this.#keep(entry);
     return entry;
   }
 
@@ -34,14 +40,14 @@ export class Outbox {
     const entry = this.entries.get(messageId);
     if (!entry) return;
     entry.attempts += 1;
-    this.storage.setItem(PREFIX + messageId, JSON.stringify(entry));
+    this.#keep(entry);
   }
 
   get(messageId) {
     return this.entries.get(messageId) ?? null;
   }
 
-  /** Forgets a message: it was accepted, refused for good, or taken back. Returns it, or null. */
+  /** Forgets an entry: it was accepted, refused for good, or taken back. Returns it, or null. */
   remove(messageId) {
     const entry = this.entries.get(messageId) ?? null;
     this.entries.delete(messageId);
@@ -49,10 +55,35 @@ export class Outbox {
     return entry;
   }
 
-  /** What waits, oldest first; only one thread's when `threadId` is given. */
+  /** What waits of this user, oldest first; only one thread's when `threadId` is given. */
   waiting(threadId = null) {
-    const all = [...this.entries.values()].sort((one, other) => one.order - other.order);
-    return threadId === null ? all : all.filter((entry) => entry.thread_id === threadId);
+    return [...this.entries.values()]
+      .filter((entry) => (threadId === null || entry.thread_id === threadId) && this.#mine(entry))
+      .sort((one, other) => one.order - other.order);
+  }
+
+  /** Whether this tab may send an entry now, as it is its own or another tab has given it up. */
+  sendable(entry) {
+    return entry.elsewhereUntil === undefined || entry.elsewhereUntil <= this.now();
+  }
+
+  #mine(entry) {
+    return !entry.user || !this.user || entry.user === this.user;
+  }
+
+  #keep({ elsewhereUntil, ...entry }) {
+    this.storage.setItem(PREFIX + entry.message_id, JSON.stringify(entry));
+  }
+
+  /** Another tab has queued something, has tried again, or is done with it. */
+  #elsewhere({ key, newValue }) {
+    if (!key?.startsWith(PREFIX)) return;
+    const messageId = key.slice(PREFIX.length);
+    const entry = parse(newValue);
+    const known = this.entries.get(messageId);
+    if (entry) this.entries.set(messageId, { ...entry, elsewhereUntil: this.now() + OTHERS_MS });
+    else this.entries.delete(messageId);
+    this.onChange(entry ? { entry, fresh: known === undefined } : { entry: known ?? null, gone: true });
   }
 }
 
@@ -70,7 +101,7 @@ function readAll(storage) {
 function parse(text) {
   try {
     const entry = JSON.parse(text);
-    return entry?.payload?.message_id === entry.message_id && entry.thread_id ? entry : null;
+    return entry?.payload && typeof entry.message_id === "string" && entry.thread_id ? { type: "user_message", ...entry } : null;
   } catch {
     return null;
   }

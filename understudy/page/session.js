@@ -7,21 +7,33 @@
 
 const KEY = "understudy.session";
 const EARLY_MS = 5 * 60_000; // renew this long before the end, or at four fifths of a shorter life
+const ASK_MS = 10_000; // a line that swallows what it is sent never answers
 
-/** The server refused to give or renew a session: `message` is a sentence for the user. */
-export class SessionRefused extends Error {}
+/** The server refused to give or renew a session: `message` is a sentence for the user, `status` the answer's. */
+export class SessionRefused extends Error {
+  constructor(message, status = 401) {
+    super(message);
+    this.status = status;
+  }
+}
 
 export class Session {
-  /** `fetch` as in the browser; `storage` as `localStorage`; `now()` in milliseconds. */
-  constructor({ fetch, storage, now = () => Date.now(), base = "" }) {
-    this.fetch = fetch;
-    this.storage = storage;
-    this.now = now;
-    this.base = base;
-    this.pending = null;
+  /**
+   * `fetch` as in the browser; `storage` as `localStorage`; `now()` in milliseconds; `base` stands before the paths of
+   * REST. `token`: one to begin with, or an async function that gives one, also when it has to be renewed. Whoever
+   * hands in a token never becomes an anonymous user instead.
+   */
+  constructor({ fetch, storage, now = () => Date.now(), base = "", token = null }) {
+    Object.assign(this, { fetch, storage, now, base, pending: null, obtained: false });
+    this.obtain = typeof token === "function" ? token : null;
+    this.named = token !== null;
+    if (typeof token === "string" && this.stored?.first !== token) {
+      this.adopt(token);
+      this.storage.setItem(KEY, JSON.stringify({ ...this.stored, first: token }));
+    }
   }
 
-  /** What is stored: {session_token, user, session, expiresAt (ms), madeAt (ms)}, or null. */
+  /** What is stored: {session_token, user, session, anonymous, expiresAt (ms), madeAt (ms)}, or null. */
   get stored() {
     try {
       const value = JSON.parse(this.storage.getItem(KEY) ?? "null");
@@ -34,19 +46,20 @@ export class Session {
   /** A token good for use now. Raises SessionRefused, or what `fetch` raises when there is no network. */
   async token() {
     const held = this.stored;
-    if (held && this.now() < held.expiresAt - 1_000) return held.session_token;
-    return this.#once(() => (held ? this.#renewOrStart() : this.#start()));
+    const usable = held && (!this.obtain || this.obtained);
+    if (usable && this.now() < held.expiresAt - 1_000) return held.session_token;
+    return this.renew();
   }
 
-  /** A newer token for the same session, even when the present one is still good. */
+  /** A newer token for the same session, even when the present one is still good. Raises as `token` does. */
   async renew() {
-    return this.#once(() => (this.stored ? this.#renewOrStart() : this.#start()));
+    return this.#once(() => (this.stored && !this.obtain ? this.#renewOrStart() : this.#start()));
   }
 
-  /** Keeps a token that arrived over the socket. */
-  adopt(token, expiresAt = null) {
-    const ends = expiresAt ?? expiryOf(token) ?? this.now() + 3_600_000;
-    this.#keep({ session_token: token, expires_at: ends / 1000 });
+  /** Keeps a token that arrived in another way, and gives it back. */
+  adopt(token, { anonymous = false } = {}) {
+    const { sub: user = null, sid: session = null } = claimsOf(token);
+    return this.#keep({ session_token: token, user, session }, anonymous);
   }
 
   /** Milliseconds until the token should be renewed (0 or more); null when there is none. */
@@ -63,35 +76,42 @@ export class Session {
   }
 
   async #start() {
-    return this.#ask("/api/sessions", {});
+    if (this.obtain) {
+      const token = await this.obtain();
+      this.obtained = true;
+      return this.adopt(token);
+    }
+    if (this.named) throw new SessionRefused("The session has run out.");
+    return this.#ask("/api/sessions", {}, true);
   }
 
   async #renewOrStart() {
     try {
-      return await this.#ask("/api/sessions/refresh", { Authorization: `Bearer ${this.stored.session_token}` });
+      const { session_token: token, anonymous = false } = this.stored;
+      return await this.#ask("/api/sessions/refresh", { Authorization: `Bearer ${token}` }, anonymous);
     } catch (fault) {
       if (!(fault instanceof SessionRefused) || fault.status !== 401) throw fault;
       return this.#start();
     }
   }
 
-  async #ask(path, headers) {
-    const answer = await this.fetch(this.base + path, { method: "POST", headers });
+  async #ask(path, headers, anonymous) {
+    const answer = await this.fetch(this.base + path, { method: "POST", headers, signal: AbortSignal.timeout(ASK_MS) });
     const body = await answer.json().catch(() => ({}));
     if (!answer.ok || typeof body.session_token !== "string") {
-      const refusal = new SessionRefused(body.error?.message ?? "The server gave no session.");
-      refusal.status = answer.status;
+      if (answer.ok) throw new Error("The answer was cut off."); // a bad line, not a refusal
+      const refusal = new SessionRefused(body.error?.message ?? "The server gave no session.", answer.status);
       if (answer.status >= 500 || answer.status === 429) throw new Error(refusal.message);
       throw refusal;
     }
-    return this.#keep(body);
+    return this.#keep(body, anonymous);
   }
 
-  #keep(body) {
+  #keep(body, anonymous) {
     const expiresAt = milliseconds(body.expires_at) ?? expiryOf(body.session_token) ?? this.now() + 3_600_000;
     const value = {
-      session_token: body.session_token, user: body.user ?? null, session: body.session ?? null,
-      expiresAt, madeAt: this.now(),
+      session_token: body.session_token, user: body.user ?? null, session: body.session ?? null, anonymous,
+      expiresAt, madeAt: this.now(), first: this.stored?.first ?? null,
     };
     this.storage.setItem(KEY, JSON.stringify(value));
     return body.session_token;
@@ -105,10 +125,15 @@ function milliseconds(value) {
 }
 
 function expiryOf(token) {
+  const { exp } = claimsOf(token);
+  return typeof exp === "number" ? exp * 1000 : null;
+}
+
+/** What a JWT says; {} when it is none. Nothing is trusted that the server does not check itself. */
+function claimsOf(token) {
   try {
-    const claims = JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
-    return typeof claims.exp === "number" ? claims.exp * 1000 : null;
+    return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))) ?? {};
   } catch {
-    return null;
+    return {};
   }
 }

@@ -9,21 +9,26 @@ export class Status {
     this.word = el("span.status-word", {}, "Connecting");
     this.button = el("button.link", { type: "button", hidden: true, onclick: onRetry }, "Try now");
     this.element = el("div.status", { role: "status" }, el("span.status-dot", { "aria-hidden": "true" }), this.word, this.button);
-    this.banner = el("p.banner", { hidden: true });
+    this.banner = el("p.banner", { hidden: true, role: "status" });
     this.phase = "connecting";
   }
 
   /** `state` as the client tells it. */
-  show({ phase, waiting, reason }) {
+  show({ phase, waiting, reason, draining }) {
     const wait = waiting > 0 ? `: ${waiting} waiting` : "";
     this.phase = phase;
     this.element.dataset.phase = phase;
     setText(this.word, { online: waiting > 1 ? `Sending ${waiting}` : "Online", connecting: `Connecting${wait}`, offline: `Offline${wait}`, refused: "Not connected" }[phase]);
     this.button.hidden = phase === "online" || phase === "connecting";
     setText(this.button, phase === "refused" ? "Reconnect" : "Try now");
-    this.banner.hidden = phase === "online" || (phase === "connecting" && waiting === 0);
-    setText(this.banner, sentence(phase, waiting, reason));
+    this.banner.hidden = !draining && (phase === "online" || (phase === "connecting" && waiting === 0));
+    setText(this.banner, draining && phase !== "refused" ? restarting(waiting) : sentence(phase, waiting, reason));
   }
+}
+
+function restarting(waiting) {
+  const kept = waiting > 0 ? ` ${count(waiting, "message")} will be sent when it is back.` : "";
+  return `The server restarts; you can go on writing.${kept}`;
 }
 
 function sentence(phase, waiting, reason) {

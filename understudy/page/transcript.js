@@ -1,5 +1,6 @@
 /** The open thread: one view a turn, brought up to date at most once a frame. */
 
+import { answerId, beside, visible } from "./branches.js";
 import { LIVE } from "./conversation.js";
 import { arrange, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
@@ -9,16 +10,20 @@ import { TurnView } from "./turn.js";
 const SPOKEN_CHARACTERS = 600;
 
 export class Transcript {
-  /** `page` is what TurnView takes; `empty` makes the element of a thread without turns. */
+  /**
+   * `page` is what TurnView takes, and `onShown(state)`; `empty` makes the element of a thread without turns.
+   */
   constructor(page, empty) {
     this.page = page;
     this.empty = empty;
-    this.views = new Map(); // message id -> TurnView
+    this.asking = new Set(); // calls whose question was spoken
+    this.views = new Map(); // key of a turn -> TurnView
     this.state = null;
     this.asked = false;
     this.placeholder = undefined; // "loading", "empty", null for neither
     this.list = el("div.turns", { role: "list" });
-    this.content = el("div.transcript-content", {}, this.list);
+    this.cut = el("p.hint.cut", { hidden: true }, "Older messages of this chat are not shown here.");
+    this.content = el("div.transcript-content", {}, this.cut, this.list);
     this.jump = el("button.jump", { type: "button", hidden: true, "aria-label": "Jump to latest" }, icon("down"), el("span", {}, "Latest"));
     this.scroller = el("section.transcript", { tabIndex: 0, "aria-label": "Conversation" }, this.content);
     this.spoken = el("div.offscreen", { role: "status", "aria-live": "polite" });
@@ -57,7 +62,7 @@ export class Transcript {
 
   /** Shows everything once more: what agents or files are called has changed. */
   refresh() {
-    for (const view of this.views.values()) Object.assign(view, { turn: null, whoKey: null });
+    for (const view of this.views.values()) view.stale();
     this.state = null;
     if (this.next) this.show(this.next);
   }
@@ -67,30 +72,58 @@ export class Transcript {
     if (next === state) return;
     const already = state !== null && !this.loading;
     this.state = next;
-    const wanted = next.turns.map((turn) => this.#view(turn, already));
-    for (const [id, view] of this.views) {
-      if (!next.turns.some((turn) => turn.messageId === id)) {
-        view.destroy();
-        this.views.delete(id);
-      }
+    const turns = visible(next);
+    const wanted = turns.map((turn) => this.#view(next, turn, already));
+    const keys = new Set(turns.map((turn) => turn.key));
+    for (const [key, view] of this.views) {
+      if (keys.has(key)) continue;
+      view.destroy();
+      this.views.delete(key);
     }
     arrange(this.list, wanted.map((view) => view.element));
-    this.#showEmpty(next.turns.length === 0);
+    this.cut.hidden = !next.cut;
+    this.#showEmpty(turns.length === 0);
     this.follower.keep();
+    this.#refocus(turns);
+    if (already) for (const turn of turns.slice(-1)) this.#speakQuestions(turn);
+    this.page.onShown(next);
   }
 
-  #view(turn, already) {
-    let view = this.views.get(turn.messageId);
+  /** Another branch is about to be shown: the reader stays where they are, on the switch of the same message. */
+  hold({ messageId, key }, by, what) {
+    this.follower.pinned = false;
+    this.wanted = { messageId, key, by, what };
+  }
+
+  #refocus(turns) {
+    if (!this.wanted) return;
+    const { messageId, key, by, what } = this.wanted;
+    const turn = turns.find((one) => one.key === key) ?? turns.find((one) => one.messageId === messageId);
+    if (!turn) return;
+    this.wanted = null;
+    this.views.get(turn.key).focusVersions(what, by);
+  }
+
+  #view(state, turn, already) {
+    let view = this.views.get(turn.key);
     if (!view) {
       view = new TurnView(this.page);
       view.element.setAttribute("role", "listitem");
-      if (already) view.element.classList.add("is-new");
-      this.views.set(turn.messageId, view);
+      if (already && !this.wanted) view.element.classList.add("is-new");
+      this.views.set(turn.key, view);
     }
     const wasLive = view.turn !== null && LIVE.has(view.turn.status);
-    view.update(turn);
+    view.update(turn, beside(state, turn), state.ratings[answerId(turn.runId)] ?? null);
     if (already && wasLive && !LIVE.has(turn.status)) this.#speak(turn);
     return view;
+  }
+
+  #speakQuestions(turn) {
+    for (const { callId, tool, approval } of turn.steps) {
+      if (approval?.state !== "open" || this.asking.has(callId)) continue;
+      this.asking.add(callId);
+      setText(this.spoken, `Waiting for your consent to use ${tool}.`);
+    }
   }
 
   #speak(turn) {

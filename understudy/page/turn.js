@@ -3,46 +3,62 @@
 import { AnswerView } from "./answer.js";
 import { monogram } from "./agents.js";
 import { ChartView } from "./chart.js";
-import { LIVE } from "./conversation.js";
-import { copyButton } from "./copy.js";
-import { el, setText } from "./dom.js";
+import { ConsentView } from "./consent.js";
+import { isPending } from "./conversation.js";
+import { arrange, el } from "./dom.js";
 import { faultCard } from "./fault.js";
-import { icon } from "./icons.js";
+import { FootView } from "./foot.js";
+import { NoticesView } from "./notices.js";
+import { SaidView } from "./said.js";
 import { WorkView } from "./work.js";
-import { findings } from "./words.js";
-
-const NOT_YET = new Set(["waiting", "sent", "rejected"]);
 
 export class TurnView {
-  /** `page` is {agents, clock, files, onRetry(turn), onWithdraw(turn)}. */
+  /** `page` is {agents, clock, files} and what the views of its parts take. */
   constructor(page) {
     this.page = page;
     this.turn = null;
-    this.said = el("div.said");
+    this.said = new SaidView(page);
     this.who = el("header.who");
     this.work = new WorkView(page);
+    this.consents = new Map(); // call id -> ConsentView
+    this.consentBox = el("div.consents");
     this.answer = new AnswerView();
     this.chartBox = el("div");
-    this.notices = el("div.notices");
+    this.notices = new NoticesView();
     this.faultBox = el("div");
-    this.foot = el("footer.turn-foot", { hidden: true }, copyButton(() => this.#plainText(), "Copy answer"), this.stopped = el("span.hint"));
-    this.reply = el("div.reply", {}, this.who, this.work.element, this.answer.element, this.chartBox, this.notices, this.faultBox, this.foot);
-    this.element = el("article.turn", {}, this.said, this.reply);
+    this.foot = new FootView(page, () => this.#plainText());
+    this.reply = el("div.reply", {}, this.who, this.work.element, this.consentBox, this.answer.element, this.chartBox, this.notices.element, this.faultBox, this.foot.element);
+    this.element = el("article.turn", {}, this.said.element, this.reply);
   }
 
-  update(turn) {
+  /** `around` is {messages, message, answers, answer} beside the turn; `rating` is what the user thinks of the answer. */
+  update(turn, around, rating = null) {
     const before = this.turn;
-    if (turn === before) return;
+    if (turn === before && this.#beside(around, rating)) return;
     this.turn = turn;
+    this.around = { ...around, rating };
     this.element.dataset.status = turn.status;
-    if (saidKey(turn) !== (before && saidKey(before)) || turn.error !== before?.error || turn.steps !== before?.steps) this.#showSaid(turn);
-    this.reply.hidden = NOT_YET.has(turn.status);
+    this.said.update(turn, around);
+    this.reply.hidden = isPending(turn);
     if (this.reply.hidden) return;
     this.#showWho(turn);
     this.work.update(turn);
+    this.#showConsents(turn);
     this.answer.update(turn);
     this.#showChart(turn);
     this.#showEnd(turn, before);
+    this.foot.update(turn, around, rating);
+  }
+
+  /** Forgets what is shown: agents or files are called something else now. */
+  stale() {
+    Object.assign(this, { turn: null, whoKey: null });
+    this.said.turn = null;
+  }
+
+  /** Puts the focus on the switch between versions: of what was "said", or of the "answer". */
+  focusVersions(what, by) {
+    (what === "said" ? this.said : this.foot).versions.focus(by);
   }
 
   destroy() {
@@ -50,25 +66,10 @@ export class TurnView {
     this.element.remove();
   }
 
-  #showSaid(turn) {
-    const files = turn.references.map((reference) => this.page.files.chip(reference));
-    const removed = turn.steps.filter((step) => step.kind === "sanitized" && step.direction === "input").map(sanitizedNotice);
-    this.said.hidden = turn.content === "" && files.length === 0;
-    this.said.replaceChildren(
-      files.length > 0 ? el("div.said-files", {}, files) : "",
-      el(`div.bubble.is-${turn.status}`, { dir: "auto" }, turn.content),
-      this.#delivery(turn) ?? "",
-      ...removed,
-    );
-  }
-
-  #delivery(turn) {
-    if (turn.status === "waiting") {
-      return el("p.delivery", {}, icon("clock"), "Waiting to be sent",
-        el("button.link", { type: "button", onclick: () => this.page.onWithdraw(turn) }, "Take back"));
-    }
-    if (turn.status === "sent") return el("p.delivery.is-sent", {}, "Sending");
-    return turn.status === "rejected" ? faultCard(turn.error, () => this.page.onRetry(turn)) : null;
+  #beside(around, rating) {
+    const { around: known } = this;
+    return known.rating === rating && known.message === around.message && known.answer === around.answer
+      && known.messages.length === around.messages.length && known.answers.length === around.answers.length;
   }
 
   #showWho(turn) {
@@ -78,6 +79,15 @@ export class TurnView {
     this.whoKey = key;
     const title = this.page.agents.title(agent.agentType, agent.pillar);
     this.who.replaceChildren(monogram(title, agent.agentType, agent.pillar), el("span", {}, title));
+  }
+
+  #showConsents(turn) {
+    const asked = turn.steps.filter((step) => step.approval);
+    for (const step of asked) {
+      if (!this.consents.has(step.callId)) this.consents.set(step.callId, new ConsentView(this.page));
+      this.consents.get(step.callId).update(step);
+    }
+    arrange(this.consentBox, asked.map((step) => this.consents.get(step.callId).element));
   }
 
   #showChart(turn) {
@@ -91,30 +101,15 @@ export class TurnView {
 
   #showEnd(turn, before) {
     if (turn.steps !== before?.steps) {
-      const removed = turn.steps.filter((step) => step.kind === "sanitized" && step.direction !== "input");
-      this.notices.replaceChildren(...removed.map(sanitizedNotice));
+      this.notices.update(turn.steps.filter((step) => step.kind === "sanitized" && step.direction !== "inbound"));
     }
     if (turn.error !== before?.error || turn.status !== before?.status) {
       const shown = turn.error && turn.status === "failed";
       this.faultBox.replaceChildren(...(shown ? [faultCard(turn.error, () => this.page.onRetry(turn))] : []));
     }
-    setText(this.stopped, turn.status === "cancelled" ? "Stopped before it was finished." : "");
-    this.foot.hidden = LIVE.has(turn.status) || (this.#plainText() === "" && turn.status !== "cancelled");
-    this.foot.firstElementChild.hidden = this.#plainText() === "";
   }
 
   #plainText() {
     return this.turn?.final?.message || this.turn?.stream.text || "";
   }
-}
-
-function saidKey(turn) {
-  return `${NOT_YET.has(turn.status) ? turn.status : "accepted"} ${turn.content}`;
-}
-
-function sanitizedNotice(step) {
-  const found = findings(step.counts);
-  const where = step.direction === "input" ? "your message" : "this answer";
-  const text = found ? `Taken out of ${where}: ${found}.` : `Checked: nothing had to be taken out of ${where}.`;
-  return el("p.notice", {}, icon("shield"), text);
 }

@@ -44,18 +44,3 @@ export function period(at, now) {
   if (at >= midnight - 6 * DAY_MS) return "This week";
   return at >= midnight - 29 * DAY_MS ? "This month" : "Older";
 }
-
-const KINDS = Object.freeze({
-  secret: ["secret", "secrets"], pii: ["piece of personal data", "pieces of personal data"],
-  markup: ["piece of unsafe markup", "pieces of unsafe markup"], injection: ["planted instruction", "planted instructions"],
-  invisible: ["invisible character", "invisible characters"], terminal: ["control sequence", "control sequences"],
-});
-
-/** "2 secrets and 1 piece of personal data" from counts by category. */
-export function findings(counts) {
-  const parts = Object.entries(counts).filter(([, number]) => number > 0).map(([kind, number]) => {
-    const [one, many] = KINDS[kind] ?? [kind.replaceAll("_", " "), kind.replaceAll("_", " ")];
-    return `${number} ${number === 1 ? one : many}`;
-  });
-  return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
-}

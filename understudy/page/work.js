@@ -2,6 +2,7 @@
 
 import { LIVE } from "./conversation.js";
 import { arrange, el, freshId, setText } from "./dom.js";
+import { suspicious } from "./findings.js";
 import { icon } from "./icons.js";
 import { stepRow } from "./step.js";
 import { count, duration, humanised } from "./words.js";
@@ -93,6 +94,7 @@ function activity(turn, steps) {
     return total > 0 ? `${note} · ${Math.min(Math.round((done / total) * 100), 100)} %` : note;
   }
   const tools = steps.filter((step) => step.kind === "tool" && step.status === "running");
+  if (tools.some((step) => step.approval?.state === "open")) return "Waiting for your consent";
   if (tools.length > 1) return `Running ${tools.length} tools`;
   if (tools.length === 1) return tools[0].text || humanised(tools[0].tool);
   if (turn.stream.text !== "") return "Writing the answer";
@@ -104,6 +106,7 @@ function past(turn, steps, agents) {
   const tools = steps.filter((step) => step.kind === "tool").length;
   const names = [...new Set(steps.filter((step) => step.kind === "agent").map((step) => agents.title(step.agentType, step.pillar)))];
   const did = tools > 0 ? `Used ${count(tools, "tool")}` : "Thought about it";
+  const warned = steps.some((step) => suspicious(step.found ?? [])) ? " · suspicious result" : "";
   const stopped = turn.status === "cancelled" ? "Stopped · " : "";
-  return stopped + did + (names.length > 1 ? ` · ${names.join(" → ")}` : "");
+  return stopped + did + (names.length > 1 ? ` · ${names.join(" → ")}` : "") + warned;
 }

@@ -32,11 +32,16 @@ async def agents() -> dict[str, Any]:
 
 @blueprint.get("/tools")
 async def tools() -> dict[str, Any]:
-    """Give every tool with its description and the JSON schema of its parameters."""
+    """Give every tool with its description, the JSON schema of its parameters, and whether it asks for consent."""
     identity()
     known = {tool.name: tool for agent in parts().agents.values() for tool in agent.tools}
     listed = [
-        {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": dict(tool.parameters),
+            "approval": tool.asks,
+        }
         for tool in known.values()
     ]
     return {"tools": listed}

@@ -6,12 +6,26 @@ from typing import Final
 import trio
 from quart import Response, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from transport.errors import CommandRejected, OriginRefused, Unauthenticated
-from understudy.rest import agents, files, operations, page, sessions, threads
+from understudy.rest import (
+    agents,
+    agui,
+    alerts,
+    commands,
+    files,
+    observer,
+    operations,
+    page,
+    references,
+    sanitize,
+    sessions,
+    stream,
+    threads,
+)
+from understudy.rest.admission import Admission
 from understudy.rest.parts import Rest, parts, refusal
-from understudy.sessions import check_place
 from understudy.storage.errors import (
     FileTooLarge,
     InvalidCursor,
@@ -36,7 +50,7 @@ HEADERS: Final = {
 
 HEAR_OUT_S: Final = 10.0
 """How long a client may go on sending what is too large; 20 MiB take that long at 17 Mbit/s."""
-STATUS_CODES: Final = {404: "not_found", 405: "not_found", 413: "file_too_large", 400: "invalid_command"}
+STATUS_CODES: Final = {404: "not_found", 413: "file_too_large", 400: "invalid_command"}
 
 
 def build(rest: Rest) -> QuartTrio:
@@ -44,18 +58,18 @@ def build(rest: Rest) -> QuartTrio:
     app = QuartTrio("understudy", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = rest.settings.max_file_bytes + 64 * 1024  # the multipart frame around a file
     app.config["BODY_TIMEOUT"] = 120
+    app.url_map.merge_slashes = False  # a path that is not there is not there: no page of werkzeug's own says otherwise
     app.extensions["rest"] = rest
-    for part in (agents, files, operations, page, sessions, threads):
+    for part in (
+        agents, agui, alerts, commands, files, observer, operations, page, references, sanitize, sessions, stream,
+        threads,
+    ):  # fmt: skip
         app.register_blueprint(part.blueprint)
-    app.before_request(_check_place)
+    admission = app.extensions["admission"] = Admission(rest.settings)
+    app.before_request(admission.judge)
     app.after_request(_secure)
     app.register_error_handler(Exception, _failed)
     return app
-
-
-async def _check_place() -> None:
-    """A page of another origin may read nothing and change nothing here."""
-    check_place(parts().settings, request.headers.get("Origin"), request.headers.get("Host"))
 
 
 async def _secure(answer: Response) -> Response:
@@ -75,6 +89,14 @@ async def _hear_out() -> None:
         await request.body._complete.wait()
 
 
+def _not_allowed(error: MethodNotAllowed) -> Response:
+    """RFC 9110 section 15.5.6: 405 says which methods there are."""
+    answer = refusal("invalid_command", "That address does not take this method.")
+    answer.status_code = 405
+    answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+    return answer
+
+
 async def _failed(error: Exception) -> Response:
     """Turn any error into the registry's JSON; nothing of a traceback, a path or a query gets out."""
     match error:
@@ -89,6 +111,8 @@ async def _failed(error: Exception) -> Response:
             return refusal("invalid_command", "That cursor or value is not valid here.")
         case StorageUnavailable():
             return refusal("storage_unavailable", retry_after=1.0)
+        case MethodNotAllowed():
+            return _not_allowed(error)
         case HTTPException(code=int(status)) if status < 500:
             if status == 413:
                 await _hear_out()

@@ -10,9 +10,12 @@ from werkzeug.datastructures import FileStorage
 
 from transport.errors import CommandRejected
 from understudy.rest.parts import identity, parts
+from understudy.scrubbing.told import by_kind
 
 blueprint = Blueprint("files", __name__, url_prefix="/api/files")
 
+UNNAMED = "file"
+"""What a file is called of whose name nothing may be shown."""
 CHUNK = 256 * 1024
 """Bytes read at a time."""
 
@@ -24,16 +27,20 @@ async def upload() -> tuple[dict[str, Any], int]:
     given = (await request.files).get("file")
     if given is None or not given.filename:
         raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")
-    media_type = given.mimetype or "application/octet-stream"
-    async with aclosing(_chunks(given)) as chunks:
-        row = await parts().files.save(owner, given.filename, media_type, chunks)
+    name = await parts().guard.note(owner, given.filename) or UNNAMED
+    media_type = await parts().guard.note(owner, given.mimetype) or "application/octet-stream"
+    passage = parts().guard.passage()
+    async with aclosing(_chunks(given)) as chunks, aclosing(passage.chunks(chunks)) as passing:
+        row = await parts().files.save(owner, name, media_type, passing)
     try:
+        found = parts().guard.let_pass(passage)
         await parts().store.add_file(row)
     except BaseException:
         with trio.CancelScope(shield=True):
             await parts().files.remove(row.id)
         raise
-    return {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size}, 201
+    told = {"findings": rows} if (rows := by_kind(found.findings)) else {}
+    return {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size} | told, 201
 
 
 @blueprint.get("/<file_id>")

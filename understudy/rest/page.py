@@ -1,4 +1,4 @@
-"""`/` and `/page/…`: the chat page, plain files that a browser may keep but asks about each time."""
+"""`/`, `/observer` and `/page/…`: the pages, plain files that a browser may keep but asks about each time."""
 
 import functools
 import hashlib
@@ -31,6 +31,18 @@ async def favicon() -> Response:
     return await _serve("icon.svg")
 
 
+@blueprint.get("/observer")
+async def observer() -> Response:
+    """Give the page that shows operators the live supervision tree."""
+    return await _serve("observer/index.html")
+
+
+@blueprint.get("/page/observer/<name>")
+async def observer_asset(name: str) -> Response:
+    """Give one file of the operators' page."""
+    return await _serve(f"observer/{name}")
+
+
 @blueprint.get("/page/<name>")
 async def asset(name: str) -> Response:
     """Give one file of the page."""
@@ -52,9 +64,11 @@ async def _serve(name: str) -> Response:
 def _files() -> dict[str, tuple[bytes, str, str]]:
     """Read all files of the page once; a name that is not among them cannot be asked for."""
     found = {}
-    for file in resources.files("understudy").joinpath("page").iterdir():
-        ending = file.name.rpartition(".")[2]
-        if file.is_file() and ending in TYPES:
-            body = file.read_bytes()
-            found[file.name] = (body, hashlib.sha256(body).hexdigest()[:16], TYPES[ending])
+    page = resources.files("understudy").joinpath("page")
+    for folder, prefix in ((page, ""), (page.joinpath("observer"), "observer/")):
+        for file in folder.iterdir():
+            ending = file.name.rpartition(".")[2]
+            if file.is_file() and ending in TYPES:
+                body = file.read_bytes()
+                found[prefix + file.name] = (body, hashlib.sha256(body).hexdigest()[:16], TYPES[ending])
     return found

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import define
 from quart import Response, current_app, g, jsonify, request
 
+from transport import auth
 from transport.auth import Identity, find_token
 from transport.codes import ERRORS
 from transport.errors import Unauthenticated
@@ -16,9 +17,12 @@ from understudy.config import Settings
 from understudy.models.model import Model
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
+from understudy.observe.observatory import Observatory
+from understudy.scrubbing.guard import Guard
 from understudy.sessions import Sessions
 from understudy.storage.files import FileStore
 from understudy.storage.store import Store
+from understudy.streams import Streams
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,9 @@ class Rest:
     metrics: Metrics
     health: Callable[[], dict[str, Any]]
     delete_thread: Callable[[str, str], Awaitable[None]]
+    streams: Streams
+    observatory: Observatory
+    guard: Guard
 
 
 def parts() -> Rest:
@@ -44,28 +51,39 @@ def parts() -> Rest:
     return rest
 
 
-def bearer() -> str:
-    """Give the token that the current request brings, whatever it is worth.
+def bearer(*, in_query: bool = False) -> str:
+    """Give the token that the current request brings, whatever it is worth; also in its query if it may stand there.
 
     Raises:
         Unauthenticated: It brings none.
     """
-    token = find_token(dict(request.headers), {}, ())
+    carried = request.headers.getlist("Authorization")
+    token = find_token({"authorization": ", ".join(carried)} if carried else {}, request.args if in_query else {}, ())
     if token is None:
         raise Unauthenticated("unauthenticated")
     return token
 
 
-def identity() -> Identity:
-    """Give who makes the current request.
+def identity(*, in_query: bool = False) -> Identity:
+    """Give who makes the current request, by the token in its header, or (`in_query`) in its query.
 
     Raises:
         Unauthenticated: There is no valid token.
     """
     if "identity" not in g:
-        g.identity = parts().sessions.tokens.verify(bearer())
+        g.identity = parts().sessions.verify(bearer(in_query=in_query))
     who: Identity = g.identity
     return who
+
+
+def require_role(role: str) -> Identity:
+    """Give who makes the current request, when the token's roles name this one.
+
+    Raises:
+        Unauthenticated: There is no valid token.
+        CommandRejected: The user has not that role (`forbidden`).
+    """
+    return auth.require_role(identity(), role)
 
 
 def refusal(code: str, message: str | None = None, retry_after: float | None = None) -> Response:
@@ -78,5 +96,6 @@ def refusal(code: str, message: str | None = None, retry_after: float | None = N
     if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     parts().metrics.error(code)
-    log.info("request.refused", extra={"code": code, "path": request.path, "error_id": error_id})
+    path = "(unknown)" if request.url_rule is None else request.url_rule.rule  # what stands in it is the client's
+    log.info("request.refused", extra={"code": code, "path": path, "error_id": error_id})
     return answer

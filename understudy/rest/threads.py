@@ -1,6 +1,8 @@
-"""`/api/threads`: list, search, rename, delete, history and event log. All of it is the caller's own."""
+"""`/api/threads`: list, search, rename, delete, history, export and event log. All of it is the caller's own."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,15 +12,27 @@ from quart import Blueprint, Response, request
 from transport.codec import encode, from_log
 from transport.dialects import Dialect
 from transport.errors import CommandRejected
+from transport.events import Envelope
 from understudy.chat.rendered import aside, rendered
 from understudy.chat.routing import check_id
-from understudy.rest.parts import identity, parts
+from understudy.rest.commands import whole_body
+from understudy.rest.parts import Rest, identity, parts
+from understudy.rest.query import whole_number
+from understudy.scrubbing.sealed import Unopenable
 from understudy.storage.rows import LoggedEvent, Message, Thread
+
+log = logging.getLogger(__name__)
 
 blueprint = Blueprint("threads", __name__, url_prefix="/api/threads")
 
 MAX_TITLE = 200
 """Characters of a thread's title."""
+UNTITLED = "New conversation"
+"""What a thread is called of whose title nothing may be shown."""
+TITLE_BYTES = 16 * 1024
+"""Of a body that holds one."""
+EXPORTED = 200
+"""Messages of an export that are read at a time."""
 
 
 @blueprint.get("")
@@ -26,30 +40,64 @@ async def listing() -> dict[str, Any]:
     """Give the caller's threads, newest first; `query` searches titles and messages, `cursor` goes on."""
     owner = identity().user
     page = await parts().store.threads(
-        owner, request.args.get("query", ""), request.args.get("cursor"), _number("limit", 50, 1, 200)
+        owner, request.args.get("query", ""), request.args.get("cursor"), whole_number("limit", 50, 1, 200)
     )
     return {"threads": [_thread(row) for row in page.items], "next_cursor": page.next_cursor}
 
 
 @blueprint.get("/<thread_id>/messages")
 async def messages(thread_id: str) -> Response:
-    """Give a thread's messages, oldest first, the latest page first; answers also as safe HTML."""
-    await _existing(thread_id)
+    """Give a thread's messages of all branches, oldest first, the latest page first; answers also as safe HTML."""
+    thread, owner = await _existing(thread_id), identity().user
     page = await parts().store.messages(
-        identity().user, thread_id, request.args.get("cursor"), _number("limit", 100, 1, 200)
+        owner, thread_id, request.args.get("cursor"), whole_number("limit", 100, 1, 200)
     )
-    shown = [_message(row, await rendered(row.content) if row.role == "assistant" else None) for row in page.items]
-    body = await aside(msgspec.json.encode, {"messages": shown, "next_cursor": page.next_cursor})
-    return Response(body, content_type="application/json")
+    shown = [
+        row | {"html": await rendered(row["content"]) if row["role"] == "assistant" else None}
+        for row in await _messages(parts(), owner, page.items)
+    ]
+    whole = {"messages": shown, "newest": await _newest(thread), "next_cursor": page.next_cursor}
+    return Response(await aside(msgspec.json.encode, whole), content_type="application/json")
+
+
+@blueprint.get("/<thread_id>/export")
+async def export(thread_id: str) -> Response:
+    """Give a whole thread with its messages of all branches, oldest first, as one JSON document to keep.
+
+    With `raw` its user's messages also as they were sent, where that is kept.
+    """
+    thread, owner = await _existing(thread_id), identity().user
+    raw = request.args.get("raw", "").lower() in ("1", "true")
+    head = msgspec.json.encode({"thread": _thread(thread), "newest": await _newest(thread)})
+    answer = Response(_exported(parts(), owner, thread_id, head, raw), content_type="application/json")
+    answer.headers.set("Content-Disposition", "attachment", filename="conversation.json")
+    return answer
+
+
+async def _exported(rest: Rest, owner: str, thread_id: str, head: bytes, raw: bool) -> AsyncGenerator[bytes, None]:
+    """Page by page, so that a long conversation is never held whole."""
+    yield head[:-1] + b',"messages":['
+    cursor, more, edge = None, True, b""
+    while more:
+        page = await rest.store.messages(owner, thread_id, cursor, EXPORTED, forward=True)
+        shown = await _messages(rest, owner, page.items)
+        if raw:
+            shown = await _with_raw(rest, owner, shown)
+        if shown:
+            yield edge + (await aside(msgspec.json.encode, shown))[1:-1]
+            edge = b","
+        cursor, more = page.next_cursor, page.next_cursor is not None
+    yield b"]}"
 
 
 @blueprint.get("/<thread_id>/events")
 async def events(thread_id: str) -> Response:
     """Give a thread's events after the sequence number `after`, as they were sent."""
     thread = await _existing(thread_id)
-    after = _number("after", 0, 0, 2**53)
-    rows = await parts().store.events(identity().user, thread_id, after, _number("limit", 500, 1, 1000))
-    body = b'{"events":[%s],"last_seq":%d}' % (await aside(_events, rows), thread.last_seq)
+    after = whole_number("after", 0, 0, 2**53)
+    rows = await parts().store.events(identity().user, thread_id, after, whole_number("limit", 500, 1, 1000))
+    shown = partial(parts().guard.vault.envelope, identity().user)
+    body = b'{"events":[%s],"last_seq":%d}' % (await aside(_events, rows, shown), thread.last_seq)
     return Response(body, content_type="application/json")
 
 
@@ -63,8 +111,8 @@ async def one(thread_id: str) -> dict[str, Any]:
 async def rename(thread_id: str) -> dict[str, Any]:
     """Give a thread another title: `{"title": "…"}`."""
     await _existing(thread_id)
-    title = _title(await request.get_data())
-    await parts().store.rename_thread(identity().user, thread_id, title)
+    title = await parts().guard.note(identity().user, _title(await whole_body(TITLE_BYTES)))
+    await parts().store.rename_thread(identity().user, thread_id, " ".join(title.split()) or UNTITLED)
     return _thread(await _existing(thread_id))
 
 
@@ -95,24 +143,47 @@ def _title(body: str | bytes) -> str:
     return title
 
 
-def _number(name: str, default: int, low: int, high: int) -> int:
-    try:
-        value = int(request.args.get(name, default))
-    except ValueError as error:
-        raise CommandRejected("invalid_command", f"{name} must be a whole number.") from error
-    if not low <= value <= high:
-        raise CommandRejected("invalid_command", f"{name} must be from {low} to {high}.")
-    return value
-
-
 def _thread(row: Thread) -> dict[str, Any]:
-    return asdict(row, filter=lambda attribute, _: attribute.name != "owner")
+    title = parts().guard.vault.text(row.owner, row.id, row.title)
+    return asdict(row, filter=lambda attribute, _: attribute.name != "owner") | {"title": title}
 
 
-def _message(row: Message, html: str | None) -> dict[str, Any]:
-    return asdict(row, recurse=False, filter=lambda attribute, _: attribute.name != "owner") | {"html": html}
+async def _newest(thread: Thread) -> dict[str, str] | None:
+    """Where the newest branch ends: a user's message, and the run that answers or answered it."""
+    run = await parts().store.run(thread.newest_run) if thread.newest_run is not None else None
+    return None if run is None else {"message_id": run.message_id, "run_id": run.id}
 
 
-def _events(rows: Sequence[LoggedEvent]) -> bytes:
-    shown = [encode(from_log(row.body), Dialect.CANONICAL) for row in rows]
-    return b",".join(each for each in shown if each)
+async def _messages(rest: Rest, owner: str, rows: Sequence[Message]) -> list[dict[str, Any]]:
+    """Messages as they are shown; each of the user's with all the runs that answered it, oldest first."""
+    runs: dict[str, list[dict[str, str]]] = {row.id: [] for row in rows if row.role == "user"}
+    for run in await rest.store.runs_of(owner, tuple(runs)):
+        runs[run.message_id].append({"run_id": run.id, "status": run.status})
+    vault = rest.guard.vault
+    return [
+        _message(row) | {"content": vault.text(owner, row.thread_id, row.content), "runs": runs.get(row.id, [])}
+        for row in rows
+    ]
+
+
+async def _with_raw(rest: Rest, owner: str, shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with `raw`: what the user sent, None where nothing was taken out of it, or it is not kept."""
+    sealer, opened = rest.guard.sealer, {}
+    if sealer is not None:
+        for message_id, sealed in (await rest.store.raw_texts(owner, [row["id"] for row in shown])).items():
+            try:
+                opened[message_id] = sealer.open(owner, message_id, sealed)
+            except Unopenable:
+                log.warning("raw_text.unopenable")
+    return [row | {"raw": opened.get(row["id"])} for row in shown]
+
+
+def _message(row: Message) -> dict[str, Any]:
+    shown = asdict(row, recurse=False, filter=lambda attribute, _: attribute.name not in ("owner", "rating", "note"))
+    given = {"rating": row.rating, "note": row.note}
+    return shown | {"feedback": given if any(given.values()) else None}
+
+
+def _events(rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope]) -> bytes:
+    encoded = [encode(shown(from_log(row.body)), Dialect.CANONICAL) for row in rows]
+    return b",".join(each for each in encoded if each)

@@ -2,13 +2,16 @@
 
 from .changes import Change as Change
 from .changes import RunEnd as RunEnd
+from .database import Database as Database
 from .errors import AlreadyOpen as AlreadyOpen
 from .errors import AlreadyStored as AlreadyStored
+from .errors import CannotConnect as CannotConnect
 from .errors import CannotOpen as CannotOpen
 from .errors import ChangeRefused as ChangeRefused
 from .errors import Damaged as Damaged
 from .errors import DatabaseUnusable as DatabaseUnusable
 from .errors import FileTooLarge as FileTooLarge
+from .errors import ForeignTables as ForeignTables
 from .errors import InvalidCursor as InvalidCursor
 from .errors import NotADatabase as NotADatabase
 from .errors import NotStored as NotStored
@@ -22,13 +25,14 @@ from .files import FileStore as FileStore
 from .files import display_name as display_name
 from .inspection import inspect_database as inspect_database
 from .rows import File as File
+from .rows import History as History
 from .rows import LoggedEvent as LoggedEvent
 from .rows import Message as Message
 from .rows import Page as Page
 from .rows import Run as Run
 from .rows import Step as Step
 from .rows import Thread as Thread
-from .sqlite import Database as Database
+from .sqlite import SqliteDatabase as SqliteDatabase
 from .sqlite import open_database as open_database
 from .store import Store as Store
 from .writer import StoreWriter as StoreWriter

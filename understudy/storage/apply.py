@@ -1,59 +1,108 @@
 """How each change is written: functions on a connection whose transaction, and savepoint, the caller holds."""
 
 from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
 from typing import Any
 
-from attrs import asdict, evolve
-from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from attrs import asdict, evolve, frozen
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Float,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from . import queries, schema
-from .changes import AddFile, Change, DeleteThread, Probe, RenameThread, RunEnd, Work
+from .changes import TRIMMED, AddFile, Change, DeleteThread, GiveFeedback, Probe, RenameThread, RunEnd, TrimLog, Work
 from .errors import AlreadyStored, NotStored, RunEnded, SequenceConflict
 from .rows import LoggedEvent, Message, Run, Thread
+from .words import searchable
 
 _t = schema.threads.c
+_m = schema.messages.c
 _r = schema.runs.c
 _e = schema.events.c
 
 _OF_THREAD = (_t.owner == bindparam("of"), _t.id == bindparam("named"))
 # Two statements: naming `updated_at` in one that only moves `last_seq` would rewrite its index for every event.
-_TOUCH: dict[str, Any] = {"updated_at": func.max(_t.updated_at, bindparam("at"))}
+_AT: BindParameter[float] = bindparam("at", type_=Float)
+_TOUCH: dict[str, Any] = {"updated_at": case((_t.updated_at < _AT, _AT), else_=_t.updated_at)}
 _MOVE: dict[str, Any] = {"last_seq": bindparam("last")}
 _touch = update(schema.threads).where(*_OF_THREAD).values(_TOUCH)
 _move = update(schema.threads).where(*_OF_THREAD, _t.last_seq == bindparam("before")).values(_MOVE)
 _move_and_touch = update(schema.threads).where(*_OF_THREAD, _t.last_seq == bindparam("before")).values(_MOVE | _TOUCH)
+_newest = update(schema.threads).where(*_OF_THREAD).values(newest_run=bindparam("run"))
 _last_seq = select(_t.last_seq).where(*_OF_THREAD)
-_insert_events = insert(schema.events)
-_insert_message = insert(schema.messages).on_conflict_do_nothing(index_elements=["owner", "id"])
-_insert_thread = insert(schema.threads).on_conflict_do_nothing(index_elements=["owner", "id"])
-_insert_user = insert(schema.users).on_conflict_do_nothing(index_elements=["id"])
-_insert_file = insert(schema.files).on_conflict_do_nothing(index_elements=["owner", "id"])
-_new_run = insert(schema.runs)
-_insert_run = _new_run.on_conflict_do_update(
-    index_elements=["id"],
-    set_={"status": _new_run.excluded.status, "started_at": _new_run.excluded.started_at},
-    where=and_(
-        _r.status == "queued",
-        _r.owner == _new_run.excluded.owner,
-        _r.thread_id == _new_run.excluded.thread_id,
-        _r.message_id == _new_run.excluded.message_id,
-    ),
-)
 _end_run = (
     update(schema.runs)
     .where(_r.id == bindparam("named"), _r.owner == bindparam("of"), _r.ended_at.is_(None))
     .values(status=bindparam("how"), ended_at=bindparam("at"))
 )
-_new_step = insert(schema.steps)
-_upsert_step = _new_step.on_conflict_do_update(
-    index_elements=["run_id", "number"],
-    set_={column.name: _new_step.excluded[column.name] for column in schema.steps.c if not column.primary_key},
-)
+_insert_events = insert(schema.events)
+_insert_words = insert(schema.words).inline()
+
+
+@frozen
+class _Inserts:
+    """What is written unless it is there: SQLite and PostgreSQL say it alike, SQLAlchemy has a class for each."""
+
+    message: Any
+    thread: Any
+    user: Any
+    file: Any
+    raw: Any
+    run: Any
+    step: Any
+
+
+def _inserts(connection: Connection) -> _Inserts:
+    return _inserts_of(connection.dialect.name)
+
+
+@cache
+def _inserts_of(dialect: str) -> _Inserts:
+    made = import_module(f"sqlalchemy.dialects.{dialect}")
+
+    def put(table: Table) -> Any:
+        # Whether a row was added is asked for, which number it got is not.
+        return made.insert(table).inline().execution_options(preserve_rowcount=True)
+
+    run, step = put(schema.runs), put(schema.steps)
+    queued = (
+        _r.status == "queued",
+        _r.owner == run.excluded.owner,
+        _r.thread_id == run.excluded.thread_id,
+        _r.message_id == run.excluded.message_id,
+    )
+    return _Inserts(
+        message=put(schema.messages).on_conflict_do_nothing(index_elements=["owner", "id"]),
+        thread=put(schema.threads).on_conflict_do_nothing(index_elements=["owner", "id"]),
+        user=put(schema.users).on_conflict_do_nothing(index_elements=["id"]),
+        file=put(schema.files).on_conflict_do_nothing(index_elements=["owner", "id"]),
+        raw=put(schema.raw_texts).on_conflict_do_nothing(index_elements=["owner", "message_id"]),
+        run=run.on_conflict_do_update(
+            index_elements=["id"],
+            set_={"status": run.excluded.status, "started_at": run.excluded.started_at},
+            where=and_(*queued),
+        ),
+        step=step.on_conflict_do_update(
+            index_elements=["run_id", "number"],
+            set_={column.name: step.excluded[column.name] for column in schema.steps.c if not column.primary_key},
+        ),
+    )
 
 
 def apply(connection: Connection, work: Work) -> bool:
-    """Write one piece of work; whether it found what it names (always true but for a thread renamed or deleted).
+    """Write one piece of work. The answer is the one its class names, else true.
 
     Raises ChangeRefused, or what SQLAlchemy raises; the caller rolls back to before it.
     """
@@ -65,9 +114,14 @@ def apply(connection: Connection, work: Work) -> bool:
             return connection.execute(this.values(title=title)).rowcount > 0
         case DeleteThread(owner, thread_id):
             return connection.execute(delete(schema.threads).where(_t.owner == owner, _t.id == thread_id)).rowcount > 0
+        case TrimLog():
+            return _trim(connection, work)
+        case GiveFeedback(owner, message_id, rating, note):
+            answer = update(schema.messages).where(_m.owner == owner, _m.id == message_id, _m.role == "assistant")
+            return connection.execute(answer.values(rating=rating, note=note)).rowcount > 0
         case AddFile(file):
-            connection.execute(_insert_user, {"id": file.owner, "created_at": file.created_at})
-            added = connection.execute(_insert_file, asdict(file)).rowcount
+            connection.execute(_inserts(connection).user, {"id": file.owner, "created_at": file.created_at})
+            added = connection.execute(_inserts(connection).file, asdict(file)).rowcount
             if not added and queries.file(connection, file.owner, file.id) != file:
                 raise AlreadyStored("file", file.id)
         case Probe():
@@ -75,11 +129,26 @@ def apply(connection: Connection, work: Work) -> bool:
     return True
 
 
-def _probe(connection: Connection) -> None:
-    """Change the one number of the file that is nobody's, so that its first page is written.
+def _trim(connection: Connection, trim: TrimLog) -> bool:
+    """Remove a thread's first events; whether there are more of them to remove."""
+    of_thread = (_e.owner == trim.owner, _e.thread_id == trim.thread_id)
+    open_runs = select(_r.id).where(_r.owner == trim.owner, _r.thread_id == trim.thread_id, _r.ended_at.is_(None))
+    needed = connection.execute(select(func.min(_e.seq)).where(_e.run_id.in_(open_runs))).scalar_one()
+    before = trim.before_seq if needed is None else min(trim.before_seq, needed)
+    first = connection.execute(select(func.min(_e.seq)).where(*of_thread)).scalar_one()
+    if first is None or first >= before:
+        return False
+    now = min(before, first + TRIMMED)
+    connection.execute(delete(schema.events).where(*of_thread, _e.seq < now))
+    return bool(now < before)
 
-    An UPDATE that sets what is there already writes nothing: SQLite compares.
-    """
+
+def _probe(connection: Connection) -> None:
+    """Have something written to the disk that is nobody's."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'understudy', '')")
+        return
+    # The one number in the first page that is free. An UPDATE that sets what is there writes nothing: SQLite compares.
     number = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     connection.exec_driver_sql(f"PRAGMA user_version = {0 if number else 1}")
 
@@ -111,10 +180,13 @@ def _change(connection: Connection, change: Change) -> None:
         return
     if change.run is not None:
         _add_run(connection, change.run)
+        connection.execute(_newest, {"of": change.owner, "named": change.thread_id, "run": change.run.id})
     for message in change.messages:
         _add_message(connection, message)
+    if change.raw is not None:
+        connection.execute(_inserts(connection).raw, asdict(change.raw))
     if change.steps:
-        connection.execute(_upsert_step, [asdict(step, recurse=False) for step in change.steps])
+        connection.execute(_inserts(connection).step, [asdict(step, recurse=False) for step in change.steps])
     if change.run_end is not None:
         _end(connection, change.owner, change.run_end)
 
@@ -161,23 +233,38 @@ def _already_there(connection: Connection, change: Change) -> bool:
 
 
 def _add_thread(connection: Connection, thread: Thread) -> None:
-    connection.execute(_insert_user, {"id": thread.owner, "created_at": thread.created_at})
-    connection.execute(_insert_thread, asdict(thread) | {"last_seq": 0})
+    connection.execute(_inserts(connection).user, {"id": thread.owner, "created_at": thread.created_at})
+    connection.execute(_inserts(connection).thread, asdict(thread) | {"last_seq": 0})
 
 
 def _add_message(connection: Connection, message: Message) -> None:
-    added = connection.execute(_insert_message, asdict(message, recurse=False)).rowcount
-    if not added and not _same(queries.message(connection, message.owner, message.id), message):
+    if connection.execute(_inserts(connection).message, asdict(message, recurse=False)).rowcount:
+        connection.execute(_insert_words, _words_row(message))
+    elif not _same(queries.message(connection, message.owner, message.id), message):
         raise AlreadyStored("message", message.id)
 
 
+def _words_row(message: Message) -> dict[str, str]:
+    return {
+        "owner": message.owner,
+        "message_id": message.id,
+        "thread_id": message.thread_id,
+        "text": searchable(message.owner, message.content),
+    }
+
+
 def _same(stored: Message | None, message: Message) -> bool:
-    # A visualization comes back from JSON with lists for tuples: no reason to call it another message.
-    return stored is not None and evolve(stored, visualization=None) == evolve(message, visualization=None)
+    # A visualization comes back from JSON with lists for tuples, and feedback comes later: neither makes it another.
+    beside: dict[str, Any] = {"visualization": None, "rating": None, "note": None}
+    return stored is not None and evolve(stored, **beside) == evolve(message, **beside)
 
 
 def _add_run(connection: Connection, run: Run) -> None:
-    if not connection.execute(_insert_run, asdict(run)).rowcount:
+    if run.request_id is not None:
+        same = queries.run_of_request(connection, run.owner, run.request_id)
+        if same is not None and same.id != run.id:
+            raise AlreadyStored("request", run.request_id)
+    if not connection.execute(_inserts(connection).run, asdict(run)).rowcount:
         stored = queries.run(connection, run.id)
         if stored is None or _identity(stored) != _identity(run):
             raise AlreadyStored("run", run.id)

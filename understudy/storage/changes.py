@@ -1,12 +1,15 @@
 """What can be written: each of these is stored whole or not at all, and storing it twice is storing it once."""
 
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import field, frozen
 from attrs.validators import in_
 
-from .rows import ENDED, File, LoggedEvent, Message, Run, Step, Thread
+from .rows import ENDED, File, LoggedEvent, Message, RawText, Run, Step, Thread
+
+TRIMMED: Final = 1000
+"""Events removed in one transaction, which all other writes wait for: some ten milliseconds."""
 
 
 @frozen
@@ -25,9 +28,11 @@ class Change:
     - `events` are the thread's next ones: their numbers follow `last_seq` without a gap;
     - `thread` is inserted if it is not there, and left as it is if it is;
     - `messages` are inserted; the same message again is fine, another one under its id is not;
-    - `run` is inserted, or a queued one is moved to what this says; one that has ended is left as it is;
+    - `run` is inserted, or a queued one is moved to what this says; one that has ended is left as it is; it is the
+      thread's newest from here on;
     - `steps` are inserted, or replace the ones of the same number;
-    - `run_end` ends a run.
+    - `run_end` ends a run;
+    - `raw` is inserted beside its message, once.
 
     Raises ValueError when its parts belong to different threads or the events have a gap.
     """
@@ -40,11 +45,14 @@ class Change:
     run: Run | None = None
     run_end: RunEnd | None = None
     steps: tuple[Step, ...] = ()
+    raw: RawText | None = None
 
     def __attrs_post_init__(self) -> None:
         space = (self.owner, self.thread_id)
         if self.thread is not None and (self.thread.owner, self.thread.id) != space:
             raise ValueError(f"the change is of thread {self.thread_id!r}, its thread is another")
+        if self.raw is not None and (self.raw.owner, self.raw.thread_id) != space:
+            raise ValueError(f"the change is of thread {self.thread_id!r}, its raw text is of another")
         for part in (*self.messages, *((self.run,) if self.run else ())):
             if (part.owner, part.thread_id) != space:
                 raise ValueError(f"the change is of thread {self.thread_id!r}, {part.id!r} is of another")
@@ -55,13 +63,15 @@ class Change:
     @property
     def only_events(self) -> bool:
         """Whether it appends events and does nothing else."""
-        parts = (self.thread, self.run, self.run_end)
-        return bool(self.events) and not (self.messages or self.steps) and parts == (None, None, None)
+        parts = (self.thread, self.run, self.run_end, self.raw)
+        return bool(self.events) and not (self.messages or self.steps) and parts == (None, None, None, None)
 
     @property
     def touched_at(self) -> float | None:
         """The latest time that the change names, for the thread's `updated_at`; None when it names none."""
         times = [message.created_at for message in self.messages]
+        if self.run is not None:
+            times.append(self.run.started_at)
         if self.run_end is not None:
             times.append(self.run_end.ended_at)
         return max(times, default=None)
@@ -85,6 +95,31 @@ class DeleteThread:
 
 
 @frozen
+class TrimLog:
+    """Remove the thread's first events, up to the one before `before_seq`, but none of a run that has not ended.
+
+    At most TRIMMED at a time. The answer is whether there are more.
+    """
+
+    owner: str
+    thread_id: str
+    before_seq: int
+
+
+@frozen
+class GiveFeedback:
+    """Keep what the user thinks of an answer, in place of what they thought before. The answer is whether it is there.
+
+    `rating` is free text, None takes it back.
+    """
+
+    owner: str
+    message_id: str
+    rating: str | None
+    note: str | None = field(default=None, repr=False)
+
+
+@frozen
 class AddFile:
     """Record an uploaded file."""
 
@@ -96,4 +131,4 @@ class Probe:
     """Keep nothing, but write a page and commit: a sign that writing works."""
 
 
-Work: TypeAlias = Change | RenameThread | DeleteThread | AddFile | Probe
+Work: TypeAlias = Change | RenameThread | DeleteThread | TrimLog | GiveFeedback | AddFile | Probe

@@ -4,6 +4,8 @@ StorageError
 ├── StorageUnavailable    not now: the writer is away, the disk is full; the same call may succeed later
 ├── DatabaseUnusable      the file cannot be used at all; said once, at start
 │   ├── AlreadyOpen       another understudy uses the data folder
+│   ├── CannotConnect     there is no server at the address, or it does not let us in
+│   ├── ForeignTables     the database has tables of another program under our names
 │   ├── NotADatabase      it is not SQLite, or it is the database of another program
 │   ├── Damaged           it is ours, and some of its pages are broken
 │   └── SchemaTooNew      a newer understudy wrote it
@@ -56,6 +58,28 @@ class CannotOpen(DatabaseUnusable, OSError):
 
 
 @define
+class CannotConnect(DatabaseUnusable, OSError):
+    """The database's server cannot be reached, or refuses. `where` is its host and name, never a password."""
+
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"cannot use the database at {self.where}: {self.reason}"
+
+
+@define
+class ForeignTables(DatabaseUnusable):
+    """A table of ours is there already, and another program's. The database was left as it is."""
+
+    where: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"the database at {self.where} has another program's table {self.table!r}: name one of its own"
+
+
+@define
 class AlreadyOpen(DatabaseUnusable):
     """Another process (or another server in this one) uses the data folder. `pid` is None when it did not say."""
 
@@ -96,7 +120,7 @@ class Damaged(DatabaseUnusable):
 class SchemaTooNew(DatabaseUnusable):
     """The database was written by a newer version of understudy. It was left as it is."""
 
-    path: Path
+    path: Path | str
     found: str
     newest_known: str
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 
 from .apply import append_all, apply
-from .changes import AddFile, Change, Probe, Work
+from .changes import AddFile, Change, GiveFeedback, Probe, Work
 from .errors import ChangeRefused, Unstorable, driver_words
 
 Outcome: TypeAlias = bool | ChangeRefused
@@ -22,7 +22,7 @@ Outcome: TypeAlias = bool | ChangeRefused
 def commit_group(connection: Connection, group: Sequence[Work]) -> list[Outcome]:
     """Store the group in one transaction, which has returned from its commit when this does.
 
-    The outcome of each is what `apply` returned, or why it was refused. Raises SQLAlchemyError or sqlite3.Error when
+    The outcome of each is what `apply` returned, or why it was refused. Raises what `DriverErrors` names when
     the transaction as a whole fails; then nothing was stored.
     """
     outcomes: list[Outcome | None] = [None] * len(group)
@@ -46,7 +46,7 @@ def _appends(group: Sequence[Work]) -> list[tuple[int, Change]]:
     touched = {
         (work.owner, work.thread_id)
         for place, work in enumerate(group)
-        if place not in places and not isinstance(work, AddFile | Probe)
+        if place not in places and not isinstance(work, GiveFeedback | AddFile | Probe)
     }
     return [(place, work) for place, work in plain if (work.owner, work.thread_id) not in touched]
 

@@ -2,15 +2,17 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Select, or_, select, tuple_
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, func, or_, select, text, tuple_
 
 from . import schema
 from .errors import InvalidCursor
-from .rows import UNFINISHED, File, LoggedEvent, Message, Page, Run, Step, Thread
+from .prepared import Prepared
+from .rows import UNFINISHED, File, History, LoggedEvent, Message, Page, Run, Step, Thread
+from .words import for_fts5, for_tsquery
 
 _t = schema.threads.c
 _m = schema.messages.c
@@ -18,31 +20,74 @@ _r = schema.runs.c
 _s = schema.steps.c
 _e = schema.events.c
 _f = schema.files.c
+_w = schema.raw_texts.c
 
 T = TypeVar("T")
+R = TypeVar("R")
 LONGEST_QUERY: Final = 200
 """In characters: what is typed beyond it does not narrow a search."""
+PAGE_BYTES: Final = 1024 * 1024
+"""About as much is read at a time, whatever number of rows was asked for."""
 
-_THREAD = (_t.owner, _t.id, _t.title, _t.agent_type, _t.pillar, _t.created_at, _t.updated_at, _t.last_seq)
+_THREAD = (
+    _t.owner,
+    _t.id,
+    _t.title,
+    _t.agent_type,
+    _t.pillar,
+    _t.created_at,
+    _t.updated_at,
+    _t.last_seq,
+    _t.newest_run,
+)
 _MESSAGE = tuple(column for column in schema.messages.c if column.name != "number")
 _EVENT = (_e.seq, _e.type, _e.run_id, _e.body)
 _ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sorted_tables)
 
+# What every connection asks when it comes back.
+_owner: BindParameter[str] = bindparam("owner")
+_thread_id: BindParameter[str] = bindparam("thread_id")
+_thread = Prepared(select(*_THREAD).where(_t.owner == _owner, _t.id == _thread_id))
+_last_seq = Prepared(select(_t.last_seq).where(_t.owner == _owner, _t.id == _thread_id))
+_live_threads = Prepared(
+    select(_t.id, _t.last_seq)
+    .where(_t.owner == _owner)
+    .order_by(_t.updated_at.desc(), _t.id.desc())
+    .limit(bindparam("limit"))
+)
+_events = Prepared(
+    select(*_EVENT)
+    .where(_e.owner == _owner, _e.thread_id == _thread_id, _e.seq > bindparam("after"))
+    .order_by(_e.seq)
+    .limit(bindparam("limit"))
+)
+_unfinished_here = Prepared(
+    select(*_r)
+    .where(
+        _r.ended_at.is_(None),
+        or_(*(_r.status == status for status in UNFINISHED)),
+        _r.owner == _owner,
+        _r.thread_id == _thread_id,
+    )
+    .order_by(_r.started_at, _r.id)
+)
+
 
 def thread(connection: Connection, owner: str, thread_id: str) -> Thread | None:
     """The thread of that name in the owner's space."""
-    return _one(connection, select(*_THREAD).where(_t.owner == owner, _t.id == thread_id), Thread)
+    rows = _thread.rows(connection, owner=owner, thread_id=thread_id)
+    return Thread(*rows[0]) if rows else None
 
 
 def threads(connection: Connection, owner: str, query: str, cursor: str | None, limit: int) -> Page[Thread]:
-    """The owner's threads, the latest touched first; with a query those that have it in their title or a message."""
+    """The owner's threads, the latest touched first; with a query those that have it in their title, or all its words
+    in one of their messages."""
     wanted = select(*_THREAD).where(_t.owner == owner)
     query = query.strip()[:LONGEST_QUERY].lower()
     if query:
-        said = select(_m.number).where(
-            _m.owner == _t.owner, _m.thread_id == _t.id, _m.content.icontains(query, autoescape=True)
-        )
-        wanted = wanted.where(or_(_t.title.icontains(query, autoescape=True), said.exists()))
+        titled = _t.title.icontains(query, autoescape=True)
+        said = _said(connection, owner, query)
+        wanted = wanted.where(titled if said is None else or_(titled, said))
     if cursor is not None:
         updated_at, thread_id = _decode(cursor, tuple[float, str])
         wanted = wanted.where(tuple_(_t.updated_at, _t.id) < tuple_(updated_at, thread_id))
@@ -52,16 +97,45 @@ def threads(connection: Connection, owner: str, query: str, cursor: str | None, 
     return Page(tuple(found[:limit]), encode(last.updated_at, last.id) if last else None)
 
 
+def _said(connection: Connection, owner: str, query: str) -> ColumnElement[bool] | None:
+    """Whether a message of the thread has the words that are asked for; None when none are."""
+    threads = select(schema.words.c.thread_id).where(schema.words.c.owner == owner)
+    if connection.dialect.name == "sqlite":
+        asked = for_fts5(owner, query)
+        found = text("number IN (SELECT rowid FROM words_index WHERE words_index MATCH :asked)")
+    else:
+        asked = for_tsquery(owner, query)
+        found = text("array_to_tsvector(string_to_array(words.text, ' ')) @@ CAST(:asked AS tsquery)")
+    return None if asked is None else _t.id.in_(threads.where(found.bindparams(asked=asked)))
+
+
 def live_threads(connection: Connection, owner: str, limit: int) -> dict[str, int]:
     """The last seq of the owner's latest touched threads, by id."""
-    wanted = select(_t.id, _t.last_seq).where(_t.owner == owner)
-    rows = connection.execute(wanted.order_by(_t.updated_at.desc(), _t.id.desc()).limit(limit))
-    return {row.id: row.last_seq for row in rows}
+    return dict(_live_threads.rows(connection, owner=owner, limit=limit))
+
+
+def last_seqs(connection: Connection, owner: str, ids: Sequence[str]) -> dict[str, int]:
+    """The last seq of those of the ids that are the owner's threads."""
+    found = {}
+    for thread_id in ids:
+        for (last_seq,) in _last_seq.rows(connection, owner=owner, thread_id=thread_id):
+            found[thread_id] = last_seq
+    return found
 
 
 def message(connection: Connection, owner: str, message_id: str) -> Message | None:
     """The message of that name in the owner's space."""
     return _one(connection, select(*_MESSAGE).where(_m.owner == owner, _m.id == message_id), Message)
+
+
+def messages_forward(
+    connection: Connection, owner: str, thread_id: str, cursor: str | None, limit: int
+) -> Page[Message]:
+    """The thread's first messages in the order they were said; the cursor asks for those after them."""
+    (number,) = _decode(cursor, tuple[int]) if cursor is not None else (0,)
+    wanted = select(_m.number, *_MESSAGE).where(_m.owner == owner, _m.thread_id == thread_id, _m.number > number)
+    page, more = _messages_page(connection, wanted.order_by(_m.number), limit)
+    return Page(tuple(Message(*row[1:]) for row in page), encode(page[-1].number) if more else None)
 
 
 def messages(connection: Connection, owner: str, thread_id: str, cursor: str | None, limit: int) -> Page[Message]:
@@ -70,15 +144,72 @@ def messages(connection: Connection, owner: str, thread_id: str, cursor: str | N
     if cursor is not None:
         (number,) = _decode(cursor, tuple[int])
         wanted = wanted.where(_m.number < number)
-    rows = connection.execute(wanted.order_by(_m.number.desc()).limit(limit + 1)).all()
-    page = rows[:limit][::-1]
-    return Page(tuple(Message(*row[1:]) for row in page), encode(page[0].number) if len(rows) > limit else None)
+    page, more = _messages_page(connection, wanted.order_by(_m.number.desc()), limit)
+    page.reverse()
+    return Page(tuple(Message(*row[1:]) for row in page), encode(page[0].number) if more else None)
+
+
+# From a message to the first of its thread: each follows an answer, whose run tells the message before it. Numbers only
+# fall on the way, so it ends in whatever a database may hold.
+_way = text("""
+    WITH RECURSIVE way(number, message_id, answer_id, depth) AS (
+        SELECT number, id, parent_id, 0 FROM messages WHERE owner = :owner AND id = :message_id
+        UNION ALL
+        SELECT said.number, said.id, said.parent_id, way.depth + 1
+        FROM way
+        JOIN runs ON runs.id = substr(way.answer_id, 8) AND runs.owner = :owner
+        JOIN messages AS said ON said.owner = runs.owner AND said.id = runs.message_id AND said.number < way.number
+    )
+    SELECT way.depth, way.message_id, answer.id
+    FROM way LEFT JOIN messages AS answer ON answer.owner = :owner AND answer.id = way.answer_id
+    ORDER BY way.depth DESC
+""")
+
+
+def history(connection: Connection, owner: str, message_id: str, limit: int) -> History:
+    """The last messages on the way from the root of a thread to a message, without that message itself."""
+    names: list[str] = []
+    for depth, said, answer in connection.execute(_way, {"owner": owner, "message_id": message_id}):
+        names += [answer] if answer is not None else []
+        names += [said] if depth else []
+    shown = _newest(connection, owner, names[-limit:])
+    rows = _all(connection, select(*_MESSAGE).where(_m.owner == owner, _m.id.in_(shown)), Message)
+    found = {row.id: row for row in rows}
+    return History(tuple(found[name] for name in shown), len(names) - len(shown))
+
+
+def _newest(connection: Connection, owner: str, names: Sequence[str]) -> list[str]:
+    """The last of these messages that have about `PAGE_BYTES` together."""
+    sizes = dict(
+        connection.execute(select(_m.id, func.length(_m.content)).where(_m.owner == owner, _m.id.in_(names))).all()
+    )
+    kept, _ = _page(reversed(names), len(names), lambda name: sizes.get(name, 0))
+    return kept[::-1]
 
 
 def events(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:
     """The thread's events from the one after `after`, in order."""
-    wanted = select(*_EVENT).where(_e.owner == owner, _e.thread_id == thread_id, _e.seq > after)
-    return _all(connection, wanted.order_by(_e.seq).limit(limit), LoggedEvent)
+    rows = _events.each(connection, owner=owner, thread_id=thread_id, after=after, limit=limit)
+    return [LoggedEvent(*row) for row in _page(rows, limit, lambda row: len(row[3]))[0]]
+
+
+def log_page(
+    connection: Connection, owner: str, thread_id: str, after: int, limit: int
+) -> tuple[int | None, list[LoggedEvent]]:
+    """The thread's last seq, None where there is no such thread, and its events from the one after `after`."""
+    rows = _last_seq.rows(connection, owner=owner, thread_id=thread_id)
+    last_seq = rows[0][0] if rows else None
+    if last_seq is None or last_seq <= after:
+        return last_seq, []
+    return last_seq, events(connection, owner, thread_id, after, limit)
+
+
+def opening(connection: Connection, owner: str, thread_id: str) -> tuple[Thread, list[Run]] | None:
+    """The thread with its runs that have not ended, if there is one."""
+    found = thread(connection, owner, thread_id)
+    if found is None:
+        return None
+    return found, [Run(*row) for row in _unfinished_here.rows(connection, owner=owner, thread_id=thread_id)]
 
 
 def run_events(connection: Connection, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
@@ -87,9 +218,26 @@ def run_events(connection: Connection, owner: str, thread_id: str, run_id: str) 
     return _all(connection, wanted.order_by(_e.seq), LoggedEvent)
 
 
+def raw_texts(connection: Connection, owner: str, message_ids: Sequence[str]) -> dict[str, bytes]:
+    """Those of the messages that are kept as they were sent: sealed, by message id."""
+    wanted = select(_w.message_id, _w.sealed).where(_w.owner == owner, _w.message_id.in_(message_ids))
+    return dict(connection.execute(wanted).all())
+
+
 def run(connection: Connection, run_id: str) -> Run | None:
     """The run of that id."""
     return _one(connection, select(*_r).where(_r.id == run_id), Run)
+
+
+def run_of_request(connection: Connection, owner: str, request_id: str) -> Run | None:
+    """The run that a request to answer a message once more began."""
+    return _one(connection, select(*_r).where(_r.owner == owner, _r.request_id == request_id), Run)
+
+
+def runs_of(connection: Connection, owner: str, message_ids: Sequence[str]) -> list[Run]:
+    """The runs that answered these messages, oldest first."""
+    wanted = select(*_r).where(_r.owner == owner, _r.message_id.in_(message_ids))
+    return _all(connection, wanted.order_by(_r.started_at, _r.id), Run)
 
 
 def unfinished_runs(connection: Connection, owner: str | None, thread_id: str | None) -> list[Run]:
@@ -128,6 +276,26 @@ def alive(connection: Connection) -> bool:
 def _one(connection: Connection, wanted: Select[Any], make: Callable[..., T]) -> T | None:
     row = connection.execute(wanted).one_or_none()
     return None if row is None else make(*row)
+
+
+def _messages_page(connection: Connection, wanted: Select[Any], limit: int) -> tuple[list[Any], bool]:
+    rows = connection.execute(wanted.limit(limit + 1))
+    try:
+        return _page(rows, limit, lambda row: len(row.content))
+    finally:
+        rows.close()
+
+
+def _page(rows: Iterable[R], limit: int, size_of: Callable[[R], int]) -> tuple[list[R], bool]:
+    """At most `limit` rows of about `PAGE_BYTES` together, one at least; and whether there are more."""
+    page: list[R] = []
+    room = PAGE_BYTES
+    for row in rows:
+        if len(page) == limit or (page and room < 0):
+            return page, True
+        page.append(row)
+        room -= size_of(row)
+    return page, False
 
 
 def _all(connection: Connection, wanted: Select[Any], make: Callable[..., T]) -> list[T]:

@@ -27,7 +27,8 @@ def _texts(given: Iterable[str]) -> tuple[str, ...]:
 class Thread:
     """A conversation. `last_seq` is the number of its newest event, 0 before the first.
 
-    `updated_at` is the latest time that a change of the thread named (a message, the end of a run).
+    `updated_at` is the latest time that a change of the thread named (a message, a run's beginning or end).
+    `newest_run` is the run that began last: its answer is where the newest branch ends.
     """
 
     owner: str
@@ -38,11 +39,18 @@ class Thread:
     created_at: float
     updated_at: float
     last_seq: int = 0
+    newest_run: str | None = None
 
 
 @frozen
 class Message:
-    """What a user said, or the whole answer to it. `references` are ids of files; `status` is free text."""
+    """What a user said, or the whole answer to it. `references` are ids of files; `status` is free text.
+
+    Messages are a tree. `parent_id` of an answer is the message that it answers; of a user's message the answer that
+    it follows, None for the first of a thread. That answer need not be stored: its run may have ended without one.
+    `branch_of` is the message that this is an edit of or, of an answer, the message that was answered once more.
+    `rating` and `note` are what the user thinks of an answer.
+    """
 
     owner: str
     id: str
@@ -56,11 +64,28 @@ class Message:
     created_at: float
     references: tuple[str, ...] = field(default=(), converter=_texts)
     visualization: Mapping[str, Json] | None = field(default=None, repr=False)
+    parent_id: str | None = None
+    branch_of: str | None = None
+    rating: str | None = None
+    note: str | None = field(default=None, repr=False)
+
+
+@frozen
+class RawText:
+    """A user's message as it was sent, before anything was taken out of it: encrypted, and not looked into here."""
+
+    owner: str
+    message_id: str
+    thread_id: str
+    sealed: bytes = field(repr=False)
 
 
 @frozen
 class Run:
-    """The work on one accepted message. Its id is made by the server, so it is unique among all owners."""
+    """The work on one accepted message. Its id is made by the server, so it is unique among all owners.
+
+    `request_id` is the client's name for the request to answer a message once more.
+    """
 
     id: str
     owner: str
@@ -72,6 +97,7 @@ class Run:
     status: str = field(validator=in_((*UNFINISHED, *ENDED)))
     started_at: float
     ended_at: float | None = None
+    request_id: str | None = None
 
 
 @frozen
@@ -111,6 +137,14 @@ class File:
     size: int
     sha256: str
     created_at: float
+
+
+@frozen
+class History:
+    """What was said on the way to a message, oldest first; `left_out` earlier messages are not among it."""
+
+    messages: tuple[Message, ...]
+    left_out: int = 0
 
 
 @frozen

@@ -1,9 +1,10 @@
 """The tables, as the newest migration leaves them. A test compares the two."""
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Column,
     Float,
     ForeignKeyConstraint,
@@ -18,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 
@@ -34,6 +35,11 @@ metadata: Final = MetaData(
 
 def _of_thread() -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["owner", "thread_id"], ["threads.owner", "threads.id"], ondelete="CASCADE")
+
+
+def _where(condition: str) -> Any:
+    """An index over the rows for which this holds, in either database."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 users = Table(
@@ -54,6 +60,7 @@ threads = Table(
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Column("last_seq", Integer, nullable=False),
+    Column("newest_run", Text),
     PrimaryKeyConstraint("owner", "id"),
     ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
     Index(None, "owner", "updated_at", "id"),
@@ -63,7 +70,7 @@ threads = Table(
 messages = Table(
     "messages",
     metadata,
-    Column("number", Integer, primary_key=True),
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("owner", Text, nullable=False),
     Column("id", Text, nullable=False),
     Column("thread_id", Text, nullable=False),
@@ -76,9 +83,39 @@ messages = Table(
     Column("created_at", Float, nullable=False),
     Column("references", JSON, nullable=False),
     Column("visualization", JSON(none_as_null=True)),
+    Column("parent_id", Text),
+    Column("branch_of", Text),
+    Column("rating", Text),
+    Column("note", Text),
     UniqueConstraint("owner", "id"),
     _of_thread(),
     Index(None, "owner", "thread_id", "number"),
+)
+
+raw_texts = Table(
+    "raw_texts",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("owner", "message_id"),
+    _of_thread(),
+    Index(None, "owner", "thread_id"),
+)
+
+# What messages say, as words to be searched: see `understudy.storage.words`. SQLite's index over it is a table of
+# its own, which triggers fill; PostgreSQL's is an index as others are.
+words = Table(
+    "words",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    UniqueConstraint("owner", "message_id"),
+    ForeignKeyConstraint(["owner", "message_id"], ["messages.owner", "messages.id"], ondelete="CASCADE"),
 )
 
 runs = Table(
@@ -94,9 +131,12 @@ runs = Table(
     Column("status", Text, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
+    Column("request_id", Text),
     _of_thread(),
     Index(None, "owner", "thread_id"),
-    Index("ix_runs_unfinished", "started_at", sqlite_where=text("ended_at IS NULL")),
+    Index(None, "owner", "message_id"),
+    Index("ix_runs_owner_request_id", "owner", "request_id", unique=True, **_where("request_id IS NOT NULL")),
+    Index("ix_runs_unfinished", "started_at", **_where("ended_at IS NULL")),
 )
 
 steps = Table(
@@ -127,7 +167,7 @@ events = Table(
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("owner", "thread_id", "seq"),
     _of_thread(),
-    Index(None, "run_id", "seq", sqlite_where=text("run_id IS NOT NULL")),
+    Index(None, "run_id", "seq", **_where("run_id IS NOT NULL")),
 )
 
 files = Table(

@@ -36,7 +36,7 @@ READING: Final = ("query_only=ON",)
 
 
 @frozen
-class Database:
+class SqliteDatabase:
     """The two ways to the database: `writing` is the writer's alone, `reading` is a pool that cannot write.
 
     `identity` is the device and inode of the file that was opened; `lock` keeps other servers out of the folder.
@@ -48,7 +48,7 @@ class Database:
     identity: tuple[int, int] = field(repr=False)
     lock: FolderLock = field(repr=False)
 
-    def check_file(self) -> None:
+    def check(self) -> None:
         """Raise StorageUnavailable when the path no longer leads to the file that was opened; takes microseconds.
 
         What is written to a file that has no name any more is gone with the process.
@@ -62,6 +62,10 @@ class Database:
         if found != self.identity:
             raise StorageUnavailable(REMOVED)
 
+    def interrupt(self, connection: Any) -> None:
+        """End the statement that a connection of sqlite3 is at."""
+        connection.interrupt()
+
     def close(self) -> None:
         """Close the pooled connections and let go of the folder. The writer closes its own."""
         self.reading.dispose()
@@ -69,7 +73,7 @@ class Database:
         self.lock.release()
 
 
-def open_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, wait_s: float = WAIT_S) -> Database:
+def open_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, wait_s: float = WAIT_S) -> SqliteDatabase:
     """Open the database of a data folder, making both when missing; blocks, for as long as a migration takes.
 
     Raises AlreadyOpen when another server uses the folder and does not end within `wait_s`, CannotOpen (no
@@ -89,7 +93,7 @@ def open_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, wait_
         raise
 
 
-def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) -> Database:
+def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) -> SqliteDatabase:
     try:
         _make(path, beside)
         version = look_at(path, busy_timeout_ms)
@@ -104,7 +108,7 @@ def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) 
                 pass  # a file that cannot be written is found now, not at the first message
         else:
             _upgrade(writing)
-        return Database(path.absolute(), writing, reading, _identity(path), lock)
+        return SqliteDatabase(path.absolute(), writing, reading, _identity(path), lock)
     except BaseException as error:
         reading.dispose()
         writing.dispose()
@@ -151,7 +155,7 @@ def _engine(path: Path, busy_timeout_ms: int, *, writing: bool) -> Engine:
     if writing:
         engine = create_engine(url, poolclass=NullPool, **options)
     else:
-        engine = create_engine(url, pool_size=READERS, max_overflow=0, **options)
+        engine = create_engine(url, pool_size=READERS + 1, max_overflow=0, **options)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:

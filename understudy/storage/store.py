@@ -1,20 +1,19 @@
 """The face of storage: what everyone else calls. Reads run in worker threads, writes are asked of the one writer."""
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import trio
-from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from actors import ActorDied, ActorRef, AskTimeout, MailboxFull
 
 from . import queries
-from .changes import AddFile, Change, DeleteThread, Probe, RenameThread, Work
-from .errors import StorageUnavailable, Unstorable, driver_words
-from .rows import File, LoggedEvent, Message, Page, Run, Step, Thread
-from .sqlite import READERS, Database
+from .changes import AddFile, Change, DeleteThread, GiveFeedback, Probe, RenameThread, TrimLog, Work
+from .database import Database
+from .errors import StorageUnavailable
+from .reader import Reader
+from .rows import File, History, LoggedEvent, Message, Page, Run, Step, Thread
+from .sqlite import READERS
 from .writer import Write
 
 T = TypeVar("T")
@@ -49,7 +48,9 @@ class Store:
         self.deadline_s = deadline_s
         self._writer = writer
         self._turns = trio.Semaphore(WAITING)
-        self._readers = trio.CapacityLimiter(READERS)
+        self._reader = Reader(database.reading, READERS, READ_DEADLINE_S)
+        # A search reads all that its user ever said: it has a thread of its own, and nobody else waits for it.
+        self._searcher = Reader(database.reading, 1, READ_DEADLINE_S)
 
     async def commit(self, change: Change) -> None:
         """Store the change; it is durable when this returns.
@@ -68,6 +69,18 @@ class Store:
         """Remove the thread with its messages, events, runs and steps; False when there is no such thread."""
         return await self._write(DeleteThread(owner, thread_id))
 
+    async def trim(self, owner: str, thread_id: str, before_seq: int) -> None:
+        """Remove the thread's events before that number from its log, but none of a run that has not ended.
+
+        Messages, runs and steps stay. In several transactions, so that other writes need not wait for a long log.
+        """
+        while await self._write(TrimLog(owner, thread_id, before_seq)):
+            pass
+
+    async def give_feedback(self, owner: str, message_id: str, rating: str | None, note: str | None) -> bool:
+        """Keep what the user thinks of an answer, in place of what was kept; False when there is no such answer."""
+        return await self._write(GiveFeedback(owner, message_id, rating, note))
+
     async def add_file(self, file: File) -> None:
         """Record a file that the FileStore took in. Raises AlreadyStored when its id is another file's."""
         await self._write(AddFile(file))
@@ -76,31 +89,53 @@ class Store:
         """The thread of that name, if there is one."""
         return await self._read(queries.thread, owner, thread_id)
 
+    async def opening(self, owner: str, thread_id: str) -> tuple[Thread, list[Run]] | None:
+        """The thread of that name with its runs that have not ended, if there is one."""
+        return await self._read(queries.opening, owner, thread_id)
+
     async def threads(self, owner: str, query: str = "", cursor: str | None = None, limit: int = 50) -> Page[Thread]:
         """The owner's threads, the latest touched first; with `query` those with it in their title or a message.
 
         Raises InvalidCursor.
         """
-        return await self._read(queries.threads, owner, query, cursor, _page(limit))
+        reader = self._searcher if query.strip() else self._reader
+        return await reader.read(queries.threads, owner, query, cursor, _page(limit))
 
     async def live_threads(self, owner: str, limit: int = 50) -> dict[str, int]:
         """The last seq of the owner's latest touched threads, by thread id."""
         return await self._read(queries.live_threads, owner, _page(limit))
 
+    async def last_seqs(self, owner: str, ids: Sequence[str]) -> dict[str, int]:
+        """The last seq of those of the ids that are the owner's threads, by thread id."""
+        return await self._read(queries.last_seqs, owner, tuple(ids[:LARGEST_PAGE]))
+
     async def message(self, owner: str, message_id: str) -> Message | None:
         """The message of that name, if there is one."""
         return await self._read(queries.message, owner, message_id)
 
-    async def messages(self, owner: str, thread_id: str, cursor: str | None = None, limit: int = 100) -> Page[Message]:
+    async def messages(
+        self, owner: str, thread_id: str, cursor: str | None = None, limit: int = 100, *, forward: bool = False
+    ) -> Page[Message]:
         """The thread's last `limit` messages, oldest first; `next_cursor` leads to the page before them.
 
-        Raises InvalidCursor.
+        `forward`: the first ones, and the cursor leads to the page after. Raises InvalidCursor.
         """
-        return await self._read(queries.messages, owner, thread_id, cursor, _page(limit))
+        query = queries.messages_forward if forward else queries.messages
+        return await self._read(query, owner, thread_id, cursor, _page(limit))
+
+    async def history(self, owner: str, message_id: str, limit: int) -> History:
+        """What was said on the way to a message, at most the last `limit` of it."""
+        return await self._read(queries.history, owner, message_id, _page(limit))
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
         """The thread's events from the one after `after`, in order, at most `limit`."""
         return await self._read(queries.events, owner, thread_id, after, _page(limit))
+
+    async def log_page(
+        self, owner: str, thread_id: str, after: int, limit: int = 500
+    ) -> tuple[int | None, list[LoggedEvent]]:
+        """The thread's last seq, and its events after `after`, at one moment; None where there is no such thread."""
+        return await self._read(queries.log_page, owner, thread_id, after, _page(limit))
 
     async def run_events(self, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
         """All events of one run, in order."""
@@ -109,6 +144,18 @@ class Store:
     async def run(self, run_id: str) -> Run | None:
         """The run of that id, whoever owns it."""
         return await self._read(queries.run, run_id)
+
+    async def run_of_request(self, owner: str, request_id: str) -> Run | None:
+        """The run that this request to answer a message once more began, if there was one."""
+        return await self._read(queries.run_of_request, owner, request_id)
+
+    async def runs_of(self, owner: str, message_ids: Sequence[str]) -> list[Run]:
+        """The runs that answered these messages, oldest first."""
+        return await self._read(queries.runs_of, owner, tuple(message_ids[:LARGEST_PAGE]))
+
+    async def raw_texts(self, owner: str, message_ids: Sequence[str]) -> dict[str, bytes]:
+        """Those of these messages that are kept as they were sent, sealed, by message id."""
+        return await self._read(queries.raw_texts, owner, tuple(message_ids[:LARGEST_PAGE]))
 
     async def unfinished_runs(self, owner: str | None = None, thread_id: str | None = None) -> list[Run]:
         """The runs that have not ended, oldest first: of everyone, of an owner, of one thread."""
@@ -170,26 +217,12 @@ class Store:
             raise StorageUnavailable("the writer is not there")
         return await writer.ask(Write(work), timeout_s=timeout_s)
 
+    def reads(self) -> dict[str, int]:
+        """How many threads read, and how many reads wait for one, as `readers_at_work` and `reads_waiting`."""
+        return {"readers_at_work": self._reader.at_work, "reads_waiting": self._reader.waiting}
+
     async def _read(self, query: Callable[..., T], *args: object) -> T:
-        def run() -> T:
-            with self.database.reading.begin() as connection:
-                return _asked(query, connection, *args)
-
-        # A reading thread may be left behind: it holds its place in the limiter and its connection until it ends.
-        try:
-            with trio.fail_after(READ_DEADLINE_S):
-                return await trio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._readers)
-        except trio.TooSlowError:
-            raise StorageUnavailable(f"no answer within {READ_DEADLINE_S:g} s") from None
-        except (SQLAlchemyError, sqlite3.Error) as error:
-            raise StorageUnavailable(driver_words(error)) from error
-
-
-def _asked(query: Callable[..., T], connection: Connection, *args: object) -> T:
-    try:
-        return query(connection, *args)
-    except (UnicodeEncodeError, OverflowError) as error:
-        raise Unstorable(str(error)) from error
+        return await self._reader.read(query, *args)
 
 
 def _reason(error: Exception) -> str:

@@ -8,21 +8,19 @@
 
 import logging
 import math
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
 from attrs import define, frozen
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from actors import Actor, Ask, Context, Exit, MailboxSpec
 
 from .changes import Change, Work
+from .database import Database, DriverErrors
 from .errors import ChangeRefused, StorageUnavailable, driver_words
 from .group import Outcome, commit_group
-from .sqlite import Database
 
 log = logging.getLogger(__name__)
 LARGEST_GROUP: Final = 512
@@ -30,6 +28,9 @@ LARGEST_GROUP: Final = 512
 
 LOG_EVERY_S: Final = 1.0
 """Askers try again fifty times a second, and each of their groups fails for the same reason."""
+
+LONGEST_S: Final = 10.0
+"""A commit that takes longer is made to fail: its askers have gone by then."""
 
 
 @define(eq=False)
@@ -68,8 +69,14 @@ class StoreWriter(Actor):
         self.waiting: list[Write] = []
         self.connection: Connection | None = None
         self.one_thread = trio.CapacityLimiter(1)
+        self.failures: tuple[type[Exception], ...] = (StorageUnavailable, *DriverErrors.of(database.writing).all)
         self.logged_at = -math.inf
         self.file_gone = False
+        self.began: float | None = None  # when the commit that is under way began
+
+    async def on_start(self, context: Context) -> None:
+        """Keep watch over the commits."""
+        context.start_soon(self._watch, name="watch")
 
     async def receive(self, message: object, context: Context) -> None:
         """Take a write into the next group."""
@@ -97,12 +104,14 @@ class StoreWriter(Actor):
     async def commit(self) -> None:
         """Store the waiting writes in one transaction and answer every asker."""
         group, self.waiting = self.waiting, []
-        began = trio.current_time()
+        began = self.began = trio.current_time()
         try:
             outcomes = await trio.to_thread.run_sync(self._commit, [ask.work for ask in group], limiter=self.one_thread)
-        except (StorageUnavailable, SQLAlchemyError, sqlite3.Error) as error:
+        except self.failures as error:
             self._failed(group, error)
             return
+        finally:
+            self.began = None
         self.file_gone = False
         self.statistics.groups += 1
         events = sum(len(ask.work.events) for ask in group if isinstance(ask.work, Change))
@@ -128,8 +137,16 @@ class StoreWriter(Actor):
         if news:
             log.error("storage.commit_failed", extra={"reason": reason, "changes": len(group)})
 
+    async def _watch(self) -> None:
+        """A commit that takes too long is made to fail: its thread cannot be left behind, nor wait for ever."""
+        while True:
+            await trio.sleep(LONGEST_S / 4)
+            connection, since = self.connection, self.began
+            if connection is not None and since is not None and trio.current_time() > since + LONGEST_S:
+                self.database.interrupt(connection.connection.driver_connection)
+
     def _commit(self, group: Sequence[Work]) -> list[Outcome]:
-        self.database.check_file()
+        self.database.check()
         if self.connection is None:
             self.connection = self.database.writing.connect()
         try:
@@ -137,5 +154,6 @@ class StoreWriter(Actor):
         except BaseException:
             # Whatever state it is in, the next group starts on a new one.
             connection, self.connection = self.connection, None
+            connection.invalidate()
             connection.close()
             raise

@@ -1,9 +1,9 @@
 """`summarise_text` and `sanitize_content`: what is said in a text, and what should not be in it."""
 
 from collections import Counter
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from sanitization import STANDARD, Scrubber, summary
+from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Scrubber
 from sanitization.detectors.secrets import REPLACEMENT
 from understudy.tools.errors import ToolError
 from understudy.tools.extract import choose, keywords, split_sentences
@@ -18,7 +18,9 @@ MAX_SENTENCES: Final = 20
 MAX_SENTENCE: Final = 600
 _MAX_FINDINGS: Final = 200
 
-_SCRUBBER: Final = Scrubber(STANDARD)
+Preset: TypeAlias = Literal["standard", "strict"]
+
+_SCRUBBERS: Final = {name: Scrubber(PRESETS[name], Direction.TOOL) for name in ("standard", "strict")}
 
 
 @tool(retry_safe=True)
@@ -59,25 +61,35 @@ def _cut(sentence: str) -> str:
 @tool(retry_safe=True)
 def sanitize_content(
     text: Annotated[str, Param("The text to clean.", format="text")],
+    policy: Annotated[Preset, Param("strict takes out personal data and instructions too.")] = "standard",
 ) -> ToolResult:
     """Take secrets, hidden characters and terminal sequences out of a text, and list what was taken out and where."""
     if len(text) > MAX_TEXT:
         raise ToolError("invalid_arguments", f"The text is longer than {MAX_TEXT:,} characters.")
-    scrubbed = _SCRUBBER.scrub(text)
-    told = summary(scrubbed.findings)
-    kinds = Counter(each.kind for each in scrubbed.findings)
-    total = len(scrubbed.findings) + scrubbed.omitted
+    scrubbed = _SCRUBBERS[policy].scrub(text, Placeholders())
+    if scrubbed.failures:
+        raise ToolError("tool_failed", "The text could not be looked through.")
+    gone = [each for each in scrubbed.findings if each.action is not Action.FLAG]
+    seen = [each for each in scrubbed.findings if each.action is Action.FLAG]
+    kinds = Counter(each.kind for each in gone)
+    total = len(gone) + scrubbed.omitted
     value = {
         "text": scrubbed.text,
         "clean": total == 0,
         "total": total,
-        "counts": dict(told.counts),
+        "counts": dict(Counter(each.category.value for each in gone)),
         "kinds": dict(sorted(kinds.items())),
-        "findings": [dict(each) for each in told.findings[:_MAX_FINDINGS]],
+        "findings": [_listed(each) for each in gone[:_MAX_FINDINGS]],
+        "pointed_out": [_listed(each) for each in seen[:_MAX_FINDINGS]],
     }
+    stayed = f" {len(seen):,} more {'is' if len(seen) == 1 else 'are'} pointed out and stayed." if seen else ""
     if not total and REPLACEMENT in text:
-        return ToolResult(value, "What had to go was taken out when the message came in; nothing more was found.")
+        return ToolResult(value, "What had to go was taken out when the message came in; nothing more was." + stayed)
     if not total:
-        return ToolResult(value, "Nothing had to be taken out.")
+        return ToolResult(value, "Nothing had to be taken out." + stayed)
     named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))
-    return ToolResult(value, f"{total:,} find{'' if total == 1 else 's'} taken out: {named}")
+    return ToolResult(value, f"{total:,} find{'' if total == 1 else 's'} taken out: {named}.{stayed}")
+
+
+def _listed(finding: Finding) -> dict[str, Any]:
+    return {"kind": finding.kind, "start": finding.start, "end": finding.end}

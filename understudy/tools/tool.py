@@ -14,11 +14,12 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, overload
+from typing import Any, Final, Protocol, TypeAlias, overload
 
 import trio
 from attrs import evolve, field, frozen
 
+from understudy.limiters import own_limiter
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult, is_small, to_result
 from understudy.tools.signature import Param, Parameters, read_parameters
@@ -27,6 +28,10 @@ __all__ = ["Files", "Param", "ServerView", "StoredFile", "Tool", "ToolContext", 
 
 # Worker threads that all tools share: apart from trio's default 40, so stuck tools cannot starve storage.
 THREADS: Final = 40
+
+Approval: TypeAlias = bool | Callable[[Mapping[str, Any]], object]
+"""Whether calls need consent: all, none, or those for whose arguments the function gives something true. It is called
+on the server's loop, so it must be quick; it is given a copy of the arguments as JSON says them, and must not raise."""
 
 # What OpenAI's API accepts as a function's name; other providers accept at least this.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
@@ -48,6 +53,9 @@ class Files(Protocol):
 
     async def get(self, file_id: str) -> StoredFile:
         """The file of that id. Raises LookupError when this user has none."""
+
+    async def save(self, name: str, media_type: str, content: bytes) -> StoredFile:
+        """Keep a new file for this user. Raises ValueError when it is larger than the server accepts."""
 
 
 class ServerView(Protocol):
@@ -85,7 +93,8 @@ class Tool:
     """Something an agent can do. Made by `tool`; `parameters` is a JSON schema of type object.
 
     `timeout_s` is the time a call may take. `retry_safe` says that a call interrupted by a restart may simply be
-    made again.
+    made again. `approval` says whether a call waits for its user's consent before it runs: always, never, or when the
+    function gives something true for its arguments.
     """
 
     name: str
@@ -94,8 +103,14 @@ class Tool:
     function: Callable[..., Any] = field(repr=False)
     timeout_s: float = 20.0
     retry_safe: bool = False
+    approval: Approval = field(default=False, repr=False)
     _accepts: Parameters = field(repr=False, kw_only=True)
     _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)
+
+    @property
+    def asks(self) -> str:
+        """When it asks for consent, in a word: `always`, `never`, or `sometimes`."""
+        return "sometimes" if not isinstance(self.approval, bool) else "always" if self.approval else "never"
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments as the function takes them.
@@ -120,16 +135,7 @@ class Tool:
         return self.function(*args, **kwargs)
 
 
-_threads: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("understudy.tool_threads")
-
-
-def _limiter() -> trio.CapacityLimiter:
-    try:
-        return _threads.get()
-    except LookupError:
-        limiter = trio.CapacityLimiter(THREADS)
-        _threads.set(limiter)
-        return limiter
+_limiter: Final = own_limiter("understudy.tool_threads", THREADS)
 
 
 def _from_thread(context: ToolContext) -> ToolContext:
@@ -180,7 +186,14 @@ def _runner(function: Callable[..., Any], name: str, asyncio: bool) -> Callable[
     return _in_thread
 
 
-def _make(function: Callable[..., Any], name: str | None, timeout_s: float, retry_safe: bool, asyncio: bool) -> Tool:
+def _make(
+    function: Callable[..., Any],
+    name: str | None,
+    timeout_s: float,
+    retry_safe: bool,
+    asyncio: bool,
+    approval: Any,
+) -> Tool:
     if not inspect.isfunction(function):
         raise TypeError(f"@tool needs a function, not {function!r}; wrap it in a def with annotated parameters")
     label = function.__name__ if name is None else name
@@ -190,17 +203,26 @@ def _make(function: Callable[..., Any], name: str | None, timeout_s: float, retr
         )
     if not timeout_s > 0:
         raise ValueError(f"timeout_s of {label} must be more than 0 seconds, not {timeout_s!r}")
+    if not isinstance(approval, bool) and (not callable(approval) or inspect.iscoroutinefunction(approval)):
+        raise TypeError(
+            f"approval of {label} must be True, False, or a plain function of the arguments, not {approval!r}"
+        )
     run = _runner(function, label, asyncio)
     accepts = read_parameters(function, ToolContext)
     description = accepts.summary or label.replace("_", " ").capitalize() + "."
-    return Tool(label, description, accepts.schema, function, timeout_s, retry_safe, accepts=accepts, run=run)
+    return Tool(label, description, accepts.schema, function, timeout_s, retry_safe, approval, accepts=accepts, run=run)
 
 
 @overload
 def tool(function: Callable[..., Any], /) -> Tool: ...
 @overload
 def tool(
-    *, name: str | None = None, timeout_s: float = 20.0, retry_safe: bool = False, asyncio: bool = False
+    *,
+    name: str | None = None,
+    timeout_s: float = 20.0,
+    retry_safe: bool = False,
+    asyncio: bool = False,
+    approval: Approval = False,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -210,16 +232,18 @@ def tool(
     timeout_s: float = 20.0,
     retry_safe: bool = False,
     asyncio: bool = False,
+    approval: Approval = False,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function, as a decorator with or without options.
 
     The schema comes from the annotations, the descriptions from the docstring (Google or Sphinx style) or from
-    `Annotated[str, Param("…")]`. With `asyncio=True` an async function runs in an asyncio loop of its own.
+    `Annotated[str, Param("…")]`. With `asyncio=True` an async function runs in an asyncio loop of its own. With
+    `approval` a call waits for its user's consent before it runs; see `Tool`.
 
     Raises TypeError or ValueError, saying how to mend it, for a declaration no schema can be made of.
     """
 
     def decorate(given: Callable[..., Any]) -> Tool:
-        return _make(given, name, timeout_s, retry_safe, asyncio)
+        return _make(given, name, timeout_s, retry_safe, asyncio, approval)
 
     return decorate if function is None else decorate(function)

@@ -4,9 +4,10 @@ import pytest
 
 from sanitization import STANDARD, Scrubber
 from transport.events import Block
-from understudy.chat.answer import INLINE, Answer
+from understudy.chat.answer import Answer
 from understudy.chat.markdown import render
 from understudy.chat.rendered import html_of
+from understudy.scrubbing.texts import INLINE
 
 SCRUBBER = Scrubber(STANDARD)
 SECRET = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vX7zB9dF1hJ3kL5"
@@ -24,11 +25,11 @@ TEXTS = {
 
 async def streamed(text: str, size: int) -> tuple[Answer, str, list[Block]]:
     """The answer that came in pieces of this size, all that it showed, and its blocks."""
-    answer, shown, blocks = Answer(SCRUBBER), "", []
+    answer, shown, blocks = Answer(SCRUBBER.stream()), "", []
     for at in range(0, len(text), size):
-        piece, closed = await answer.feed(text[at : at + size])
+        piece, closed, _ = await answer.feed(text[at : at + size])
         shown, blocks = shown + piece, [*blocks, *closed]
-    piece, closed = await answer.finish()
+    piece, closed, _ = await answer.finish()
     return answer, shown + piece, [*blocks, *closed]
 
 
@@ -55,7 +56,7 @@ async def test_the_blocks_and_the_kept_html_are_those_of_the_whole(name: str, si
 
 async def test_turns_of_the_model_are_paragraphs_of_their_own() -> None:
     """A pause with nothing before it, or nothing after it, adds nothing."""
-    answer = Answer(SCRUBBER)
+    answer = Answer(SCRUBBER.stream())
     answer.pause()
     for text in ("one", "two"):
         await answer.feed(text)

@@ -10,7 +10,7 @@ import trio.testing
 from attrs import define, evolve, field
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Normal, Restart, Supervisor
-from sanitization import STANDARD, Scrubber
+from sanitization import STANDARD
 from tests.end_to_end.script import Gate, Say, scripted
 from transport.auth import Identity
 from transport.commands import Say as SayCommand
@@ -24,6 +24,7 @@ from understudy.chat.services import Services
 from understudy.chat.slots import Slots
 from understudy.models.model import Model
 from understudy.observe.metrics import Metrics
+from understudy.scrubbing.guard import Guard
 from understudy.storage.files import FileStore
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
@@ -41,7 +42,7 @@ class Follower(Actor):
     async def receive(self, message: object, context: Context) -> None:
         """Keep it."""
         if isinstance(message, Deliver):
-            self.told.append(message.envelope)
+            self.told += message.envelopes
 
 
 class NoServer:
@@ -90,18 +91,19 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         conversations = system.find("/s/conversations")
         assert outbox is not None
         assert conversations is not None
-        agent = scripted(Say("word", Gate()))
+        agent, metrics = scripted(Say("word", Gate())), Metrics()
+        guard = Guard(STANDARD, metrics)
         services = Services(
             store=store,
             agents={agent.name: agent},
             model_of=model_of,
-            scrubber=Scrubber(STANDARD),
+            guard=guard,
             limits=Limits(),
             slots=Slots(per_user=1, in_all=1),
-            attachments=lambda owner: Attachments(owner, store, FileStore(tmp_path / "files")),
+            attachments=lambda owner: Attachments(owner, store, FileStore(tmp_path / "files"), guard),
             server=NoServer(),
-            outboxes=lambda owner: (outbox,),
-            observer=Metrics(),
+            outboxes=lambda owner, thread_id: (outbox,),
+            observer=metrics,
             clock=time.time,
             silence_s=0.05,
             idle_s=0.1,
@@ -130,6 +132,17 @@ async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
     notes = [each.event.note for each in await rig.until(AgentProgress, 8) if isinstance(each.event, AgentProgress)]
     assert notes.count("Waiting: 1 before this one in this conversation") > 1
     assert notes.count("Waiting for a free place: number 1 in line") > 1
+
+
+async def test_a_server_that_stops_can_wait_until_no_run_is_left(rig: Rig) -> None:
+    """Neither at work nor in line; no longer than it wants to."""
+    assert await rig.desk.quiet(1.0)
+    await rig.desk(ADA, say("first", "t"), rig.outbox)
+    await rig.desk(ADA, say("second", "t"), rig.outbox)
+    assert not await rig.desk.quiet(0.05)
+    rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+    assert await rig.desk.quiet(5.0)
+    assert len(await rig.until(FinalResponse, 2)) == 2
 
 
 async def test_a_conversation_ends_when_nothing_runs_and_nobody_follows(rig: Rig) -> None:

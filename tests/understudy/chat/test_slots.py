@@ -47,27 +47,107 @@ def test_who_leaves_the_line_is_not_called() -> None:
     assert slots.free("a") == []
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.sampled_from("xyz")), max_size=60))
-def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: list[tuple[bool, int, str]]) -> None:
-    """Any order of asking and giving back: never more than allowed, never fewer than could be."""
+def test_who_rests_leaves_the_place_and_comes_back_first() -> None:
+    """A run that waits for its user gives its place to the next, and stands before all that have not begun."""
+    slots: Slots[str] = Slots(per_user=1, in_all=1)
+    for run in ("a", "b", "c"):
+        slots.ask(run, f"user-{run}", run)
+    assert slots.rest("a") == [("b", "b")]
+    assert (slots.running, slots.waiting) == (1, 2)
+    assert not slots.ask("a", "user-a", "A")
+    assert [slots.place(run) for run in "abc"] == [1, 0, 2]
+    assert slots.front(5) == [("a", "A"), ("c", "c")]
+    assert slots.front(1) == [("a", "A")]
+    assert slots.free("b") == [("a", "A")]
+    assert slots.rest("a") == [("c", "c")]
+    assert slots.rest("a") == []
+    assert slots.free("c") == []
+    assert slots.ask("a", "user-a", "A")
+
+
+def test_beyond_the_bounded_line_nobody_is_admitted() -> None:
+    """Those in line, those behind another of their conversation, and those that rest are counted; a place is not."""
+    slots: Slots[str] = Slots(per_user=1, in_all=2, in_line=2)
+    assert slots.admit("a1", "ada")
+    assert slots.admit("a2", "ada", behind=True)
+    assert slots.admit("b1", "bob")
+    assert slots.rest("b1") == []
+    assert slots.waiting == 2
+    assert not slots.admit("a3", "ada")
+    assert slots.admit("c1", "cem"), "it need not wait"
+    assert not slots.admit("c2", "cem", behind=True)
+    slots.free("a2")
+    assert slots.admit("a3", "ada")
+    assert slots.waiting == 2
+
+
+def test_a_flood_of_one_user_leaves_half_of_the_line_to_the_others() -> None:
+    """Two floods leave a third; whoever has nothing in line yet gets in as long as there is a place."""
+    slots: Slots[str] = Slots(per_user=1, in_all=10, in_line=100)
+
+    def flood(owner: str) -> int:
+        """How many of this user's runs wait when no more are let in."""
+        taken = 0
+        while slots.admit(f"{owner}{taken}", owner, behind=True):
+            taken += 1
+        return taken
+
+    assert flood("ada") == 51
+    assert flood("bob") == 25
+    assert slots.admit("c", "cleo", behind=True)
+    for number in range(51):
+        slots.free(f"ada{number}")
+    assert flood("ada") + slots.waiting < 100 + 51
+
+
+def test_who_is_admitted_has_the_place_it_was_promised() -> None:
+    """Between being let in and asking, nobody else takes it; given up, it is free again."""
+    slots: Slots[str] = Slots(per_user=1, in_all=1)
+    assert slots.admit("a", "ada")
+    assert not slots.ask("b", "bob", "B")
+    assert slots.ask("a", "ada", "A")
+    assert slots.free("a") == [("b", "B")]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["ask", "rest", "free"]), st.integers(0, 9), st.sampled_from("xyz")), max_size=60
+    )
+)
+def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: list[tuple[str, int, str]]) -> None:
+    """Any order of asking, resting and giving back: never more than allowed, never fewer than could be."""
     slots: Slots[int] = Slots(per_user=2, in_all=3)
     owners = {number: owner for _, number, owner in reversed(steps)}
     running: set[int] = set()
+    resting: set[int] = set()
     waiting: list[int] = []
-    for asking, number, _ in steps:
-        if asking:
+    for step, number, _ in steps:
+        begun: list[tuple[str, int]] = []
+        if step == "ask":
             if slots.ask(str(number), owners[number], number):
                 running.add(number)
+                resting.discard(number)
             elif number not in waiting:
                 waiting.append(number)
+        elif step == "rest":
+            if number in running:
+                running.discard(number)
+                resting.add(number)
+            begun = slots.rest(str(number))
         else:
             running.discard(number)
+            resting.discard(number)
             waiting = [each for each in waiting if each != number]
-            for _, begun in slots.free(str(number)):
-                running.add(begun)
-                waiting.remove(begun)
+            begun = slots.free(str(number))
+        for _, one in begun:
+            running.add(one)
+            resting.discard(one)
+            waiting.remove(one)
         assert slots.running == len(running) <= 3
-        assert slots.waiting == len(waiting)
+        assert slots.waiting == len({*waiting, *resting})
+        in_line = [number for _, number in slots.front(10)]
+        assert sorted(in_line) == sorted(waiting)
+        assert in_line == [n for n in in_line if n in resting] + [n for n in in_line if n not in resting]
         for owner in "xyz":
             assert sum(owners[each] == owner for each in running) <= 2
         for each in waiting:

@@ -7,6 +7,7 @@ from attrs import frozen
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.records import ActorLingers, ActorRestarting, DeadLetter, LoopHeld
+from sanitization import Action, Category, Finding
 from transport.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted, RunStatus, Usage
 from understudy.observe.metrics import TOOLS_MAX, Metrics
 
@@ -42,6 +43,10 @@ def test_connections_by_dialect() -> None:
     metrics.on_closed(1013)
     assert value(metrics, "understudy_connections", dialect="flat") == 1
     assert value(metrics, "understudy_connections_closed_total", code="1013") == 1
+    for code in (1006, 3000, 3001, 4999):
+        metrics.on_closed(code)
+    assert value(metrics, "understudy_connections_closed_total", code="1006") == 1
+    assert value(metrics, "understudy_connections_closed_total", code="other") == 3
 
 
 def test_commands_and_events_by_type() -> None:
@@ -49,17 +54,20 @@ def test_commands_and_events_by_type() -> None:
     metrics = Metrics()
     metrics.on_received("say")
     metrics.on_received("resume")
-    metrics.on_sent(["final_response", "error", "final_response"], [0.02, 0.01, -0.5])
-    metrics.on_sent(["final_response"], [60.0])
+    metrics.on_sent(["final_response", "error", "final_response"], [99.98, 99.995, 100.5], 100.0)
+    metrics.on_sent(["typing"] * 3, [99.95, 99.96, 99.97], 100.0)
+    metrics.on_sent(["final_response"], [40.0], 100.0)
     metrics.on_dropped("typing")
+    metrics.on_ignored("ack")
+    assert value(metrics, "understudy_messages_ignored_total", type="ack") == 1
     assert value(metrics, "understudy_messages_total", type="say") == 1
     assert value(metrics, "understudy_reconnects_total") == 1
     assert value(metrics, "understudy_events_sent_total", type="final_response") == 3
     assert value(metrics, "understudy_events_sent_total", type="error") == 1
-    for bound, count in (("0.0005", 1), ("0.01", 2), ("0.025", 3), ("10.0", 3), ("+Inf", 4)):
+    for bound, count in (("0.0005", 1), ("0.01", 2), ("0.025", 3), ("0.05", 6), ("10.0", 6), ("+Inf", 7)):
         assert value(metrics, "understudy_delivery_latency_seconds_bucket", le=bound) == count
-    assert value(metrics, "understudy_delivery_latency_seconds_count") == 4
-    assert value(metrics, "understudy_delivery_latency_seconds_sum") == 60.03
+    assert value(metrics, "understudy_delivery_latency_seconds_count") == 7
+    assert value(metrics, "understudy_delivery_latency_seconds_sum") == pytest.approx(60.145)
     assert value(metrics, "understudy_events_dropped_total", type="typing") == 1
 
 
@@ -170,3 +178,19 @@ def test_names_end_in_units() -> None:
         assert family.documentation
         if family.type == "histogram":
             assert family.name.endswith(("_seconds", "_events"))
+
+
+def test_finds_are_counted_by_names_of_a_closed_set() -> None:
+    """Kinds and detectors beyond a bound are `other`, and so is what is found and not listed."""
+    metrics = Metrics()
+    kinds = [Finding(f"pii.k{number}", Category.PII, 0, 1, 1.0, "", "d", Action.FLAG) for number in range(300)]
+    metrics.scrubbed("tool", [*kinds, kinds[0]], 7, 0.001)
+    for number in range(300):
+        metrics.scrub_failed("inbound", f"d{number}")
+    text = metrics.render().decode()
+    name = "understudy_scrub_findings_total"
+    assert f'{name}{{action="flag",category="pii",direction="tool",kind="pii.k0"}} 2.0' in text
+    assert f'{name}{{action="flag",category="pii",direction="tool",kind="other"}} 100.0' in text
+    assert f'{name}{{action="other",category="other",direction="tool",kind="other"}} 7.0' in text
+    assert 'understudy_scrub_failures_total{detector="other",direction="inbound"} 100.0' in text
+    assert 'understudy_scrub_seconds_count{direction="tool"} 1.0' in text

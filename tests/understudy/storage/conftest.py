@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from attrs import evolve
+from sqlalchemy import Connection
 
+from tests.servers.postgresql import Postgres
 from understudy.storage import (
     Change,
     Database,
@@ -19,7 +23,9 @@ from understudy.storage import (
     Step,
     Thread,
     open_database,
+    schema,
 )
+from understudy.storage.postgresql import connect_database
 
 
 class Make:
@@ -88,9 +94,50 @@ def folder(migrated: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(migrated, tmp_path / "data"))
 
 
+def differences(connection: Connection) -> list[Any]:
+    """How the tables differ from what the code says, but for the index of words, which is each database's own."""
+
+    def of_ours(item: Any, name: str | None, *_: Any) -> bool:
+        return not (name or "").startswith("words_index")
+
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": of_ours})
+    found: list[Any] = compare_metadata(context, schema.metadata)
+    return found
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What does not look into the file of SQLite is tested on both databases."""
+    names = set(metafunc.fixturenames)
+    if "database" in names and not names & {"folder", "tmp_path", "on_sqlite"}:
+        metafunc.parametrize("kind", ["sqlite", "postgresql"])
+
+
 @pytest.fixture
-def database(folder: Path) -> Iterator[Database]:
-    """The database of `folder`, open."""
-    database = open_database(folder)
+def kind() -> str:
+    """Which database a test runs on."""
+    return "sqlite"
+
+
+@pytest.fixture
+def on_sqlite() -> None:
+    """Asked for by tests of what only SQLite has."""
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """The name of a database at the newest schema, to be copied."""
+    address = postgres.create()
+    connect_database(address).close()
+    return address.rpartition("/")[2]
+
+
+@pytest.fixture
+def database(kind: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """An open database of the test's own."""
+    if kind == "sqlite":
+        database: Database = open_database(request.getfixturevalue("folder"))
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        database = connect_database(server.create(request.getfixturevalue("template")))
     yield database
     database.close()

@@ -67,6 +67,7 @@ def test_grouping_makes_no_difference(migrated, tmp_path_factory, todo, cuts) ->
     assert seen["groups"] == seen["singles"]
 
 
+@pytest.mark.usefixtures("on_sqlite")
 def test_appends_of_a_group_are_two_statements(database, make) -> None:
     """A hundred changes that only append cost as many statements as one."""
     statements = []

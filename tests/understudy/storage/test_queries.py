@@ -1,10 +1,11 @@
 """Questions find their rows by an index: none of them reads a table from end to end as it grows."""
 
 import pytest
-from sqlalchemy import event
 
 from understudy.storage import queries
 from understudy.storage.queries import encode
+
+pytestmark = pytest.mark.usefixtures("on_sqlite")
 
 ASKED = [
     (queries.thread, "ann", "t1"),
@@ -14,7 +15,12 @@ ASKED = [
     (queries.message, "ann", "m1"),
     (queries.messages, "ann", "t1", None, 100),
     (queries.messages, "ann", "t1", encode(7), 100),
+    (queries.messages_forward, "ann", "t1", encode(7), 100),
+    (queries.last_seqs, "ann", ("t1", "t2")),
+    (queries.run_of_request, "ann", "q1"),
     (queries.events, "ann", "t1", 5, 500),
+    (queries.log_page, "ann", "t1", 5, 500),
+    (queries.opening, "ann", "t1"),
     (queries.run_events, "ann", "t1", "r1"),
     (queries.run, "r1"),
     (queries.unfinished_runs, None, None),
@@ -28,12 +34,14 @@ ASKED = [
 def test_every_question_has_an_index(database, asked) -> None:
     """SQLite's plan searches, and sorts at most rows of an equal moment."""
     query, *args = asked
-    statements = []
+    statements: list[str] = []
     with database.reading.begin() as connection:
-        event.listen(connection, "before_cursor_execute", lambda *call: statements.append(call[2:4]))
+        driver = connection.connection.dbapi_connection
+        driver.set_trace_callback(statements.append)
         query(connection, *args)
-        [(statement, parameters)] = statements
-        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+        driver.set_trace_callback(None)
+        assert statements
+        plan = [row[3] for statement in statements for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}")]
     for step in plan:
         assert step.startswith(("SEARCH", "SCAN runs USING INDEX ix_runs_unfinished")) or "ORDER BY" in step, plan
         assert step != "USE TEMP B-TREE FOR ORDER BY", plan

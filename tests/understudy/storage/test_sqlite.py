@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
@@ -16,14 +15,17 @@ from understudy.storage import CannotOpen, NotADatabase, SchemaTooNew, migration
 from understudy.storage.lock import LOCK_NAME
 from understudy.storage.sqlite import FILE_NAME
 
+from .conftest import differences
+
+pytestmark = pytest.mark.usefixtures("on_sqlite")
+
 
 def test_a_new_folder_gets_the_newest_schema(tmp_path) -> None:
     """From nothing to the tables of schema.py, by the migrations alone, with no difference to what the code says."""
     database = open_database(tmp_path / "made" / "for 100% of us")
     with database.writing.begin() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == schema.HEAD
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, schema.metadata) == []
+        assert differences(connection) == []
     database.close()
 
 
@@ -44,7 +46,7 @@ def test_every_migration_can_be_taken_back(database) -> None:
         assert tables == ["alembic_version"]
         migrations.upgrade(connection)
     with database.writing.begin() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        assert differences(connection) == []
 
 
 def test_a_failed_migration_leaves_nothing_behind(tmp_path) -> None:

@@ -12,6 +12,8 @@ from understudy.storage import errors
 SAMPLES = [
     errors.StorageUnavailable("the disk is full"),
     errors.CannotOpen(Path("data"), "Permission denied"),
+    errors.CannotConnect("db.example/chat", "connection refused"),
+    errors.ForeignTables("db.example/chat", "users"),
     errors.AlreadyOpen(Path("data"), 4711),
     errors.Damaged(Path("data/understudy.db"), "database disk image is malformed"),
     errors.NotADatabase(Path("data/understudy.db"), "file is not a database"),

@@ -292,6 +292,7 @@ async def test_a_writer_that_comes_after_the_file_went(folder, make) -> None:
     database.close()
 
 
+@pytest.mark.usefixtures("on_sqlite")
 async def test_checking_writes(database, make) -> None:
     """A check fails when no byte can be written to a file, and says why within its second."""
     async with running(database, deadline_s=0.1) as (store, _):

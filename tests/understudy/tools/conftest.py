@@ -12,11 +12,17 @@ from understudy.tools import StoredFile, ToolContext
 class FilesOf:
     """The files of one user, by id: what `Files` promises, on a folder."""
 
-    def __init__(self, files: dict[str, StoredFile]) -> None:
+    def __init__(self, files: dict[str, StoredFile], folder: Path) -> None:
         self.files = files
+        self.folder = folder
 
     async def get(self, file_id: str) -> StoredFile:
         return self.files[file_id]
+
+    async def save(self, name: str, media_type: str, content: bytes) -> StoredFile:
+        path = self.folder / f"saved-{len(self.files)}"
+        path.write_bytes(content)
+        return self.files.setdefault(path.name, StoredFile(path.name, name, media_type, len(content), path))
 
 
 class QuietServer:
@@ -41,6 +47,8 @@ def attach(tmp_path: Path) -> Callable[..., ToolContext]:
         body = content.encode() if isinstance(content, str) else content
         path.write_bytes(body)
         file = StoredFile("f", name, "text/csv", len(body), path)
-        return ToolContext("ada", "t", "r", "c", ("f",), FilesOf({"f": file}), server or QuietServer(), lambda *_: None)
+        return ToolContext(
+            "ada", "t", "r", "c", ("f",), FilesOf({"f": file}, tmp_path), server or QuietServer(), lambda *_: None
+        )
 
     return attach

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from attrs import evolve, field, frozen
 
-from understudy.models.model import ChatMessage, FileCard, Turn
+from understudy.models.model import ChatMessage, FileCard, Turn, unfenced
 from understudy.models.offline import scan
 
 _T = TypeVar("_T")
@@ -132,7 +132,7 @@ def _results(messages: Sequence[ChatMessage]) -> list[Result]:
 def _content(content: str) -> tuple[Any, str]:
     """Value and summary of a tool message; any text that is not what `tool_message` writes is its own value."""
     try:
-        body = msgspec.json.decode(content)
+        body = msgspec.json.decode(unfenced(content))
     except msgspec.DecodeError:
         return content, ""
     if isinstance(body, dict) and "summary" in body and "value" in body:

@@ -107,6 +107,8 @@ def _failure(result: Result) -> str:
             return f"{name} took too long and was stopped."
         case "cancelled" | "killed":
             return f"{name} was stopped before it was done."
+        case "denied":
+            return f"{name} was not done. {why}" + ("" if why[-1] in ".!?" else ".")
     return f"{name} did not work: {why}" + ("" if why[-1] in ".!?" else ".")
 
 

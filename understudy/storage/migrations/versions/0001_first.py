@@ -59,10 +59,11 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("owner", "thread_id", "seq", name="pk_events"),
     )
-    op.create_index("ix_events_run_id_seq", "events", ["run_id", "seq"], sqlite_where=sa.text("run_id IS NOT NULL"))
+    of_runs = sa.text("run_id IS NOT NULL")
+    op.create_index("ix_events_run_id_seq", "events", ["run_id", "seq"], sqlite_where=of_runs, postgresql_where=of_runs)
     op.create_table(
         "messages",
-        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("thread_id", sa.Text(), nullable=False),
@@ -106,7 +107,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_runs"),
     )
     op.create_index("ix_runs_owner_thread_id", "runs", ["owner", "thread_id"])
-    op.create_index("ix_runs_unfinished", "runs", ["started_at"], sqlite_where=sa.text("ended_at IS NULL"))
+    unfinished = sa.text("ended_at IS NULL")
+    op.create_index("ix_runs_unfinished", "runs", ["started_at"], sqlite_where=unfinished, postgresql_where=unfinished)
     op.create_table(
         "steps",
         sa.Column("run_id", sa.Text(), nullable=False),

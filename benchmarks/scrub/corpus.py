@@ -1,0 +1,193 @@
+"""A corpus of attacks and look-alikes: JSON Lines, one file a kind, and what the scrubber makes of each row.
+
+A row has `id`, `category`, `text` and `expect`: `"clean"`, or a list of spans `{kind, start, end}` in code points of
+the text, end exclusive. A look-alike may have `only_for`, the kind it must not be taken for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from sanitization import STANDARD, Action, Category, Direction, Finding, Scrubbed, Scrubber, everywhere
+
+from .page import inert_pages, same_to_a_reader
+
+SHOWN: Final = 8
+"""Characters of a secret in a row that must not be seen."""
+EVERYTHING: Final = Scrubber(everywhere(dict.fromkeys(Category, Action.REMOVE)), Direction.TOOL)
+ORDINARY: Final = Scrubber(STANDARD)
+# Only a conversation makes these attacks: the words alone are ordinary.
+NOT_COUNTED: Final = frozenset({"attack_contextual"})
+
+
+@frozen
+class Span:
+    """Where something is to be found."""
+
+    kind: str
+    start: int
+    end: int
+
+
+@frozen
+class Row:
+    """One case of the corpus."""
+
+    id: str
+    category: str
+    text: str
+    spans: tuple[Span, ...] = ()
+    only_for: str = "*"
+
+
+@frozen
+class Family:
+    """A kind of case: the file of what is to be found (and beside it that of look-alikes), and what finds it."""
+
+    name: str
+    file: str
+    categories: frozenset[Category]
+
+
+@frozen
+class Verdict:
+    """What became of a row: whether it passed, how many of its spans were found to the character, what was found."""
+
+    row: Row
+    passed: bool
+    exact: int = 0
+    found: tuple[Finding, ...] = ()
+
+    def line(self) -> str:
+        """The row with what was expected and what was found."""
+        expected = " ".join(f"{each.kind}[{each.start}:{each.end}]" for each in self.row.spans) or "clean"
+        found = " ".join(f"{each.kind}[{each.start}:{each.end}]" for each in self.found) or "nothing"
+        return f"{self.row.id}  {self.row.text!r}  expected {expected}, found {found}"
+
+
+@frozen
+class Report:
+    """The verdicts on a family's rows: attacks that must be found, look-alikes that must not."""
+
+    family: Family
+    attacks: Sequence[Verdict] = field(factory=tuple)
+    benign: Sequence[Verdict] = field(factory=tuple)
+
+    @property
+    def recall(self) -> float:
+        """Attacks that passed, in per cent; 0 without any."""
+        return _per_cent(sum(each.passed for each in self.attacks), len(self.attacks))
+
+    @property
+    def false_alarms(self) -> float:
+        """Look-alikes that did not pass, in per cent."""
+        return _per_cent(sum(not each.passed for each in self.benign), len(self.benign))
+
+    @property
+    def exact(self) -> float:
+        """Spans that a finding has to the character, in per cent of all."""
+        return _per_cent(sum(each.exact for each in self.attacks), sum(len(each.row.spans) for each in self.attacks))
+
+    def categories(self) -> Mapping[str, tuple[int, int]]:
+        """For each category of rows, how many passed and how many there are."""
+        counts: dict[str, tuple[int, int]] = {}
+        for each in (*self.attacks, *self.benign):
+            passed, rows = counts.get(each.row.category, (0, 0))
+            counts[each.row.category] = (passed + each.passed, rows + 1)
+        return counts
+
+    def misses(self) -> list[Verdict]:
+        """The rows that did not pass."""
+        return [each for each in (*self.attacks, *self.benign) if not each.passed]
+
+    def inexact(self) -> list[Verdict]:
+        """The rows that passed, though not all their spans were found to the character."""
+        return [each for each in self.attacks if each.passed and each.exact < len(each.row.spans)]
+
+
+FAMILIES: Final = (
+    Family("markup", "xss", frozenset({Category.MARKUP})),
+    Family("secrets", "secrets", frozenset({Category.SECRET})),
+    Family("pii", "pii", frozenset({Category.PII})),
+    Family("injection", "injection", frozenset({Category.INJECTION})),
+    Family("terminal", "terminal", frozenset({Category.TERMINAL})),
+    Family("unicode", "unicode", frozenset({Category.INVISIBLE, Category.TERMINAL})),  # NEL is both
+)
+
+
+def read(file: Path) -> list[Row]:
+    """The rows of a file that count. Raises OSError, or ValueError where a line is no such row."""
+    rows = []
+    for line in file.read_text("utf-8").splitlines():
+        each: dict[str, Any] = json.loads(line)
+        if each["category"] in NOT_COUNTED:
+            continue
+        spans = () if each["expect"] == "clean" else tuple(Span(**span) for span in each["expect"])
+        rows.append(Row(each["id"], each["category"], each["text"], spans, each.get("only_for", "*")))
+    return rows
+
+
+def report(corpora: Path, family: Family) -> Report:
+    """Judge all rows of a family."""
+    attacks, benign = read(corpora / f"{family.file}.jsonl"), read(corpora / f"{family.file}_benign.jsonl")
+    if family.name == "markup":
+        inert = inert_pages([row.text for row in attacks])
+        return Report(
+            family,
+            [Verdict(row, passed) for row, passed in zip(attacks, inert, strict=True)],
+            [Verdict(row, same_to_a_reader(row.text)) for row in benign],
+        )
+    judge = _flagged if family.name == "injection" else _covered
+    return Report(family, [judge(family, row) for row in attacks], [_clean(family, row) for row in benign])
+
+
+def _flagged(family: Family, row: Row) -> Verdict:
+    found = _of(family, EVERYTHING.scrub(row.text))
+    return Verdict(row, bool(found), _exact(row, found), tuple(found))
+
+
+def _covered(family: Family, row: Row) -> Verdict:
+    """Each span lies within findings of the family; of a secret nothing is left."""
+    scrubbed = EVERYTHING.scrub(row.text)
+    found = _of(family, scrubbed)
+    seen = {place for each in found for place in range(each.start, each.end)}
+    passed = all(seen.issuperset(range(span.start, span.end)) for span in row.spans)
+    if family.name == "secrets":
+        passed = passed and not any(_shows(scrubbed.text, row.text[span.start : span.end]) for span in row.spans)
+    return Verdict(row, passed, _exact(row, found), tuple(found))
+
+
+def _clean(family: Family, row: Row) -> Verdict:
+    found = _of(family, EVERYTHING.scrub(row.text))
+    if row.only_for != "*":
+        found = [each for each in found if _is_kind(each.kind, row.only_for)]
+    unchanged = family.name != "unicode" or ORDINARY.scrub(row.text).text == row.text
+    return Verdict(row, not found and unchanged, found=tuple(found))
+
+
+def _of(family: Family, scrubbed: Scrubbed) -> list[Finding]:
+    return [each for each in scrubbed.findings if each.category in family.categories]
+
+
+def _is_kind(kind: str, name: str) -> bool:
+    """Whether a finding's kind (`pii.us.ssn`) is the one a row names (`us_ssn`)."""
+    return kind.partition(".")[2].replace(".", "_").replace("-", "_") == name.replace("-", "_")
+
+
+def _exact(row: Row, found: Iterable[Finding]) -> int:
+    places = {(each.start, each.end) for each in found}
+    return sum((span.start, span.end) in places for span in row.spans)
+
+
+def _shows(text: str, secret: str) -> bool:
+    size = min(SHOWN, len(secret))
+    return any(secret[at : at + size] in text for at in range(len(secret) - size + 1))
+
+
+def _per_cent(part: int, whole: int) -> float:
+    return 100.0 * part / whole if whole else 0.0

@@ -1,0 +1,175 @@
+"""Our transport as the product wires it: door, socket, connection actor, outbox, encoder, metrics. All but the chat.
+
+A message to `/events` says what is wanted: `own BURSTS` events of this connection's own thread, `room NAME CLIENTS`
+the bursts that a whole room gets, `stream` and `flow` a steady producer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from actors import ActorRef, ActorSystem, ChildSpec, Restart, StartChild, Supervisor
+from benchmarks.wire.events import BURST, burst, envelope, thought
+from benchmarks.wire.paces import Paces
+from benchmarks.wire.producers import Producers
+from benchmarks.wire.servers.control import announce, freeze, listen, pin
+from transport.auth import Identity
+from transport.commands import Command, Say
+from transport.connection import Connection
+from transport.dialects import Dialect
+from transport.encoder import Encoder
+from transport.events import Envelope, Welcome
+from transport.outbox import Deliver, Follow, LogPage
+from transport.ports import Ports
+from transport.websocket import Upgrade, serve_door
+from understudy.observe.metrics import Metrics
+
+
+@define
+class Room:
+    """Connections that are all sent the same events."""
+
+    thread_id: str
+    paces: Paces
+    outboxes: list[ActorRef] = field(factory=list)
+
+    def send(self, after: int) -> None:
+        """Tell a burst to everybody in it."""
+        message = Deliver(*burst(self.thread_id, after), shared=True)
+        for outbox in self.outboxes:
+            outbox.tell(message)
+
+
+class Hall:
+    """Takes what connections say to the producers of events: the part that the chat has in the product."""
+
+    def __init__(self, producers: Producers) -> None:
+        self.producers = producers
+        self.rooms: dict[str, Room] = {}
+        self.outboxes: dict[str, ActorRef] = {}
+        self.heads: dict[str, int] = {}
+        self.names: dict[ActorRef, str] = {}
+
+    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef) -> None:
+        """Do what the client asks."""
+        if not isinstance(command, Say):
+            return
+        match command.content.split():
+            case ["own", bursts]:
+                for _ in range(int(bursts)):
+                    self.own(who, outbox)
+                    await trio.lowlevel.checkpoint()
+            case ["room", name, clients]:
+                self.room(name, int(clients), outbox)
+            case [kind]:
+                self.producers.add(kind, who.user, outbox)
+
+    def own(self, who: Identity, outbox: ActorRef) -> None:
+        """The next burst of a connection's own thread."""
+        after = self.heads.get(who.user, 0)
+        if after == 0:
+            outbox.tell(Follow(who.user, 0, 0))
+        self.heads[who.user] = after + BURST
+        outbox.tell(Deliver(*burst(who.user, after)))
+
+    def room(self, name: str, clients: int, outbox: ActorRef) -> None:
+        """A client joins a room, or has taken a burst."""
+        room = self.rooms.get(name)
+        if room is None:
+            room = self.rooms[name] = Room(name, Paces(clients, lambda after: self.rooms[name].send(after)))
+        if outbox not in self.names:
+            self.names[outbox] = name
+            outbox.tell(Follow(name, 0, 0))
+            room.outboxes.append(outbox)
+        room.paces.take()
+
+    async def join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
+        """A connection has come."""
+        self.outboxes[connection_id] = outbox
+        return Welcome(connection_id, who.user, who.session, "bench", {}, 25.0, {}, ("batch",))
+
+    def leave(self, connection_id: str) -> None:
+        """A connection has ended."""
+        outbox = self.outboxes.pop(connection_id, None)
+        if outbox is None:
+            return
+        self.heads.pop(connection_id, None)  # which is its user's name too
+        self.producers.remove(outbox)
+        name = self.names.pop(outbox, None)
+        if name is not None:
+            self.rooms[name].outboxes.remove(outbox)
+            if not self.rooms[name].outboxes:
+                del self.rooms[name]
+
+    def ports(self, encoder: Encoder, metrics: Metrics) -> Ports:
+        """What connections are handed."""
+        return Ports(
+            join=self.join,
+            leave=self.leave,
+            dispatch=self.dispatch,
+            allow=lambda who, command: 0.0,
+            verify=_nobody,
+            read_log=self.read_log,
+            want_snapshot=lambda who, thread_id, outbox: None,
+            encoder=encoder,
+            observer=metrics,
+        )
+
+    def head(self, thread_id: str) -> int:
+        """The last `seq` of a thread."""
+        if thread_id in self.rooms:
+            return self.rooms[thread_id].paces.bursts * BURST
+        return self.heads.get(thread_id) or self.producers.head(thread_id)
+
+    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int) -> LogPage:
+        """A page of a log that can be written again: for a client that fell behind, as in the product."""
+        await trio.lowlevel.checkpoint()
+        head = self.head(thread_id)
+        now = time.time()
+        page: list[Envelope] = [
+            envelope(thread_id, seq, now, thought(seq)) for seq in range(after + 1, min(after + limit, head) + 1)
+        ]
+        return LogPage(page, head)
+
+
+async def _nobody(token: str) -> Identity:
+    raise LookupError("nobody here has a token")
+
+
+async def _no_http(scope: Any, receive: Any, send: Any) -> None:
+    """Nothing is asked over HTTP here."""
+
+
+async def serve() -> None:
+    """Serve until the process ends."""
+    pin()
+    listener = listen()
+    numbers = itertools.count()
+    async with ActorSystem("bench") as system, trio.open_nursery() as nursery:
+        producers = Producers()
+        nursery.start_soon(producers.run)
+        hall = Hall(producers)
+        spec = ChildSpec("connections", lambda: Supervisor((), intensity=10_000, stop_together=True))
+        connections = await system.spawn(spec)
+        ports = hall.ports(Encoder(), Metrics())
+
+        async def on_upgrade(upgrade: Upgrade) -> None:
+            socket = await upgrade.accept()
+            name = f"user-{next(numbers)}"
+            connection = Connection(socket, ports, Dialect.CANONICAL, identity=Identity(name, name), connection_id=name)
+            await connections.ask(StartChild(ChildSpec(name, lambda: connection, restart=Restart.TEMPORARY)))
+            upgrade.then(connection.read)
+
+        freeze()
+        announce(listener.getsockname()[1])
+        listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
+        await serve_door(listeners, asgi_app=_no_http, on_upgrade=on_upgrade)
+
+
+if __name__ == "__main__":
+    trio.run(serve)

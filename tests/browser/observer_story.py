@@ -1,0 +1,219 @@
+"""An operator watches the supervision tree: signs in, sees an actor die and come back, finds one among many. Run by
+`test_story.py`.
+
+    python tests/browser/observer_story.py FOLDER [SCREENSHOTS]
+"""
+
+import json
+import re
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+from served import Server, chromium, picture, watched
+
+from transport.tokens import Tokens
+
+SECRET = "0123456789abcdef" * 3
+CROWD = 70
+"""More sockets than the page shows below one actor at first."""
+
+
+def token(user: str, *roles: str) -> str:
+    """A token that the server takes."""
+    return Tokens(SECRET, time.time).issue(user, "s", roles=roles, ttl_s=600)
+
+
+@contextmanager
+def crowd(server: Server) -> Iterator[None]:
+    """So many users, each with a WebSocket."""
+    with ExitStack() as opened:
+        for number in range(CROWD):
+            line = opened.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+            line.sendall(
+                f"GET /ws?session_token={token(f'user-{number}')} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+            )
+            assert b" 101 " in line.recv(4096)
+        yield
+
+
+def kill(server: Server, path: str) -> None:
+    """Have an actor killed, as a tester does."""
+    headers = {"Authorization": f"Bearer {token('op', 'operator')}", "Content-Type": "application/json"}
+    body = json.dumps({"path": path}).encode()
+    asked = urllib.request.Request(f"{server.address}/api/observer/kill", body, headers, method="POST")
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert answer.status == 202
+
+
+def row(page: Page, path: str) -> Locator:
+    """The line of the actor at this path."""
+    return page.locator(f"[data-path='{path}']")
+
+
+def sign_in(page: Page, server: Server) -> None:
+    """A token that does not count, one without the role, and the right one."""
+    page.goto(f"{server.address}/observer")
+    expect(page.get_by_text("understudy token --user me --role operator")).to_be_visible()
+    tries = (
+        ("nonsense", "token is needed"),
+        (token("ada"), "needs the role operator"),
+        (token("op", "operator"), None),
+    )
+    for given, refusal in tries:
+        page.get_by_label("Operator's token").fill(given)
+        page.get_by_role("button", name="Show the tree").click()
+        if refusal is not None:
+            expect(page.get_by_role("alert")).to_contain_text(re.compile(refusal))
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+
+def watch(page: Page, server: Server, shots: Path | None) -> None:
+    """Open, fold, see a restart where it happens and where it is folded away, and read what the incident says."""
+    storage, writer = (row(page, f"/system/{name}") for name in ("storage", "storage/writer"))
+    expect(storage).to_have_attribute("aria-expanded", "false")
+    kill(server, "/system/storage/writer")
+    expect(storage).to_have_class(re.compile("is-flashing"))
+    expect(page.locator(".incident").first).to_contain_text("writer")
+    expect(page.locator(".incident").first).to_contain_text("killed, started again after a rest")
+    storage.locator(".twist").click()
+    expect(writer).to_contain_text("1 restart")
+    kill(server, "/system/storage/writer")
+    expect(writer).to_have_class(re.compile("is-flashing"))
+    expect(writer).to_contain_text("2 restarts")
+    expect(page.locator(".incident")).to_have_count(2)
+
+    connections = row(page, "/system/connections")
+    expect(connections).to_contain_text(f"{CROWD} children")
+    expect(page.locator(".counters")).to_contain_text(f"Connections{CROWD}")
+    connections.locator(".twist").click()
+    expect(page.get_by_text("20 more")).to_be_visible()
+    show_work(page, server, shots)
+    page.get_by_role("button", name="Show more").click()
+    sockets = page.locator(".row:has(.kind:text-is('Connection'))")
+    expect(sockets).to_have_count(CROWD)
+    path = sockets.first.get_attribute("data-path")
+    assert path is not None
+    kill(server, path)
+    expect(row(page, path)).to_have_count(0)
+    expect(connections).to_contain_text(f"{CROWD - 1} children")
+    expect(page.locator(".incident").first).to_contain_text("not started again")
+
+
+def show_work(page: Page, server: Server, shots: Path | None) -> None:
+    """A run shows below its conversation; a writer that dies again and again is seen to rest, also from above."""
+    say(server, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60)))
+    conversations = row(page, "/system/conversations")
+    expect(conversations).to_contain_text("1 child")
+    conversations.locator(".twist").click()
+    page.locator(".row:has(.kind:text-is('Conversation')) .twist").click()
+    expect(page.locator(".row:has(.kind:text-is('Run'))")).to_be_visible()
+    for restarts in range(3, 6):
+        kill(server, "/system/storage/writer")
+        expect(row(page, "/system/storage/writer")).to_contain_text(f"{restarts} restarts")
+        expect(row(page, "/system/storage/writer")).to_have_attribute("data-state", "running")
+    kill(server, "/system/storage/writer")
+    expect(row(page, "/system/storage/writer").locator(".state")).to_have_text("restarting")
+    expect(row(page, "/system")).to_contain_text("1 restarting below")
+    expect(page.locator(".row:has(.kind:text-is('Run'))")).to_be_visible()
+    picture(page, shots, "observer")
+    expect(row(page, "/system")).not_to_contain_text("restarting")
+
+
+def say(server: Server, content: str) -> None:
+    """Say something to the guide."""
+    headers = {"Authorization": f"Bearer {token('ada')}", "Content-Type": "application/json"}
+    body = json.dumps({"type": "user_message", "payload": {"content": content, "thread_id": "t"}}).encode()
+    asked = urllib.request.Request(f"{server.address}/api/commands", body, headers, method="POST")
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert answer.status == 202
+
+
+def find(page: Page) -> None:
+    """The filter finds among what is folded away, and says when there is nobody; the list leads to the actor."""
+    page.get_by_label("Filter by path").fill("RECOVERY")
+    expect(page.get_by_text("1 fits")).to_be_visible()
+    assert page.get_by_role("treeitem").count() == 3
+    page.get_by_label("Filter by path").fill("no such actor")
+    expect(page.get_by_text("Nobody fits")).to_be_visible()
+    page.get_by_label("Filter by path").fill("outbox")
+    expect(page.get_by_text(f"{CROWD - 1} fit")).to_be_visible()
+    page.locator(".incident-name").last.click()
+    expect(row(page, "/system/storage/writer")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_label("Picked actor")).to_contain_text("/system/storage/writer")
+
+
+def by_keyboard(page: Page) -> None:
+    """One tab stop; arrows move, open and close."""
+    row(page, "/system/storage/writer").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(row(page, "/system/storage")).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(row(page, "/system/storage")).to_have_attribute("aria-expanded", "false")
+    page.keyboard.press("Home")
+    expect(row(page, "/system")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    expect(row(page, "/system/storage")).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("ArrowRight")
+    expect(row(page, "/system/storage/writer")).to_be_focused()
+    assert page.locator("[role=treeitem][tabindex='0']").count() == 1
+
+
+def kill_by_hand(page: Page) -> None:
+    """The page asks first; what follows is seen at once."""
+    page.get_by_role("button", name="Kill it").click()
+    page.get_by_role("dialog").get_by_role("button", name="Kill it").click()
+    expect(row(page, "/system/storage/writer")).to_contain_text("7 restarts")
+
+
+def come_back(page: Page, server: Server, shots: Path | None) -> None:
+    """The tab keeps the token; a server that died and came back is shown anew; a phone has room for it."""
+    page.reload()
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    server.stop()
+    expect(page.get_by_text("Connecting again")).to_be_visible()
+    server.start()
+    expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=20_000)
+    expect(row(page, "/system/connections")).not_to_contain_text("children")
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    picture(page, shots, "observer-phone")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Operator's token")).to_be_focused()
+    assert page.evaluate("sessionStorage.length") == 0
+    picture(page, shots, "observer-sign-in")
+
+
+def main(folder: Path, shots: Path | None) -> None:
+    """Play it on a wide page, and for its end on a phone's."""
+    server = Server(
+        folder / "data", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_OBSERVER_KILL="true", UNDERSTUDY_WORDS_PER_S="2"
+    )
+    problems: list[str] = []
+    try:
+        with chromium() as browser:
+            page = watched(browser.new_page(viewport={"width": 1080, "height": 600}), problems)
+            with crowd(server):
+                sign_in(page, server)
+                watch(page, server, shots)
+                find(page)
+                by_keyboard(page)
+                kill_by_hand(page)
+            come_back(page, server, shots)
+        assert not problems, problems
+    finally:
+        server.stop(signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

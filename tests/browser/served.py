@@ -1,0 +1,80 @@
+"""A server and a browser for the stories: both real, both in processes of their own."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+READY = "understudy is ready on "
+WAIT_MS = 15_000
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Server:
+    """`understudy serve` in a process of its own, on the same port each time."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        self.environment = {"PATH": "/usr/bin:/bin"} | environment
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start it and wait for its line."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "understudy", "serve", "--port", str(self.port), "--data-dir", str(self.folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=self.environment,
+        )
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().strip().removeprefix(READY)
+        self.port = int(self.address.rpartition(":")[2])
+
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        """End it, by default without a word."""
+        self.process.send_signal(number)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def watched(page: Page, problems: list[str]) -> Page:
+    """The page; what goes wrong in it, and what its content security policy refuses, is noted."""
+    page.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
+    return page
+
+
+def picture(page: Page, shots: Path | None, name: str) -> None:
+    """Keep a picture of the page as it is now, when somebody wants to look at it."""
+    if shots is not None:
+        page.screenshot(path=shots / f"{name}.png", animations="disabled")

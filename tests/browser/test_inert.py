@@ -1,0 +1,91 @@
+"""What comes out of the scrubber for a page does nothing in a real Chromium, and shows what was written."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.inert import CHROMIUM, inert, shown
+from sanitization import STANDARD, Scrubber
+from tests.browser.attacks import MARKDOWN, MARKUP
+from understudy.chat.markdown import Renderer
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path(CHROMIUM).exists() and not os.environ.get("CI"),
+        reason="needs Debian's chromium: apt-get install chromium",
+    ),
+]
+SCRUBBER = Scrubber(STANDARD)
+RENDERER = Renderer(STANDARD)
+
+
+def acting(pages: list[str]) -> list[tuple[str, list[str]]]:
+    """The pages that do something, and what. A page without a tag is text."""
+    chosen = sorted({page for page in pages if "<" in page})
+    return [(page, found) for page, found in zip(chosen, inert(chosen), strict=True) if found]
+
+
+def test_attacks_are_seen_to_act() -> None:
+    """The browser finds a fault in every one of them as it is: else it would be blind, and the next test worthless."""
+    faults = inert(MARKUP)
+    assert [attack for attack, found in zip(MARKUP, faults, strict=True) if not found] == []
+
+
+def test_harmless_pages_are_seen_to_do_nothing() -> None:
+    """Text, links, and images of the house and of an allowed host are no faults."""
+    pages = [
+        "<h1>a</h1><p>b <a href='https://x.example/?a=b' rel='noopener'>c</a> <a href='#d'>d</a></p>",
+        "<img src=/own.png><img src='data:image/png;base64,iVBORw0KGgo='><img src=http://ok.example/a.png>",
+        "a &lt; b &amp;&amp; c &gt; d",
+    ]
+    assert inert(pages, frozenset({"ok.example"})) == [[], [], []]
+
+
+def test_what_the_scrubber_gives_for_a_page_is_inert() -> None:
+    """Each attack alone, in the middle of an answer, and within a page's own markup."""
+    pages = [SCRUBBER.scrub_html(attack).text for attack in MARKUP]
+    pages += [SCRUBBER.scrub_html(f"<p>Here it is: {attack}</p><p>Good luck!</p>").text for attack in MARKUP]
+    pages += [SCRUBBER.scrub_html(f"<table><tr><td><b title='x'>{attack}").text for attack in MARKUP]
+    assert acting(pages) == []
+
+
+def test_rendered_answers_are_inert() -> None:
+    """Markdown and markup in an answer, with the text scrubbed before and without."""
+    pages = [RENDERER.render(attack) for attack in (*MARKDOWN, *MARKUP)]
+    pages += [RENDERER.render(SCRUBBER.scrub(attack).text) for attack in (*MARKDOWN, *MARKUP)]
+    assert acting(pages) == []
+
+
+AS_IT_STANDS = [
+    "a < b", "a<b", "a <b and c> d", "if (a<b && c>d) { }", "x<y and y>z", "1 < 2 > 0", "a <= b, a => b, a <> b", "<3",
+    "i<5", "List<int>", "Map<String, List<Integer>>", "Vec<Option<Box<T>>>", "std::vector<std::string> v;",
+    "Ref<Button>", "Array<Object>", "useState<Option>()", "template <typename T> class A;", "<T extends B>(x: T) => x",
+    "fn f<'a>(x: &'a str)", "Ada <ada@example.org>", "<ada@example.org>", "<https://example.org>", "#include <stdio.h>",
+    "cat <<EOF", "<<<<<<< HEAD", "a << 2 >> 1", "a <- b -> c", "<(^_^)>", "</3", "< p >", "<>", "</>", "<!", "<!>",
+    "<?php echo 1 ?>", "<", "<a", "<img src=x", "a <!-- b", "x -> <y", "5<x<10", "for (i=0;i<n;i++)", "<int", "<?",
+    "p<q, q>r", "SELECT * FROM t WHERE a<10 AND b>3", "use <script> last", "`<script>` and `<b>`", "the `</p>` tag",
+    "`<iframe sandbox>` limits", "```\n<p>a</p>\n```", "<name>", "Promise<void>", "Dict[str, int] < x",
+    "generic<T, U>", "\\(x < y\\)", "<-- there", "<==>", "<%= x %>", "{{ a < b }}", "<@U123> hi", "<#C1|x>", "<ключ>",
+]  # fmt: skip
+BESIDE_TAGS = [
+    ("<p>Hello <b>world</b></p>", "Hello world"), ("a<br>b<BR/>c", "abc"), ("H<sub>2</sub>O", "H2O"),
+    ("<ul><li>a<li>b</ul>", "ab"), ("<p>a<p>b", "ab"), ("<table><tr><td>a<td>b</table>", "ab"),
+    ("<custom-one>a</custom-one>", "a"), ("<x>0<y>1</y></x>", "01"), ("<button>Go</button>", "Go"),
+    ("<svg><text>a</text></svg>", "a"), ("<math><mi>x</mi></math>", "x"), ("<!-- no -->a", "a"),
+    ("<!doctype html>a", "a"),
+    ("<b><i>a</b>b</i>", "ab"), ("</p></b>a", "a"), ("<details><summary>a</summary>b</details>", "ab"),
+    ("&lt;script&gt; &amp; &eacute;", "<script> & é"), ("<textarea>a <b></textarea>", "a <b>"),
+    ("<a href='/x'>a < b</a>", "a < b"), ("<font color=red>a</font>", "a"),
+    ("<p>x<y and List<int></p>", "x<y and List<int>"),
+]  # fmt: skip
+
+
+def test_harmless_text_looks_the_same() -> None:
+    """What Chromium shows of the scrubbed page is what was written; of harmless markup, what it said."""
+    wanted = [(text, text) for text in AS_IT_STANDS] + BESIDE_TAGS
+    assert len(wanted) > 60
+    pages = [SCRUBBER.scrub_html(text).text for text, _ in wanted]
+    seen_by = shown(pages)
+    assert [(text, seen) for (text, want), seen in zip(wanted, seen_by, strict=True) if seen != want] == []

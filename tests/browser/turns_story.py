@@ -1,0 +1,242 @@
+"""Consent, branches, thumbs, two tabs and a restart, played in a real Chromium against a real server.
+
+python tests/browser/turns_story.py FOLDER [SCREENSHOTS]
+"""
+
+import json
+import re
+import signal
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, WebSocketRoute, expect
+from served import Server, chromium, picture, watched
+
+LONG_MS = 30_000
+NARROW: ViewportSize = {"width": 360, "height": 740}
+SEQ = """async (thread) => {
+  const token = JSON.parse(localStorage["understudy.session"]).session_token;
+  const answer = await fetch(`/api/threads/${thread}`, { headers: { Authorization: `Bearer ${token}` } });
+  return (await answer.json()).last_seq;
+}"""
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+
+
+def ask(page: Page, text: str) -> None:
+    """Write a message and send it."""
+    page.get_by_role("textbox", name="Message", exact=True).fill(text)
+    page.keyboard.press("Enter")
+
+
+def answer(page: Page, text: str) -> None:
+    """Wait for an answer with these words."""
+    expect(page.locator(".reply .prose").get_by_text(text).last).to_be_visible()
+
+
+def turn(page: Page, said: str) -> Locator:
+    """The turn in which this was said."""
+    return page.locator(".turn").filter(has=page.locator(".bubble", has_text=said))
+
+
+def consent(page: Page, other: Page, shots: Path | None) -> None:
+    """The question shows all that the tool is given, in both tabs, and one answer settles it in both."""
+    ask(page, "Save a note: buy milk")
+    for tab in (page, other):
+        card = tab.get_by_role("region", name=re.compile("Allow save_note"))
+        expect(card).to_be_visible()
+        expect(card.locator("pre").get_by_text("buy milk").first).to_be_visible()
+        expect(card.get_by_text(re.compile(r"\d:\d\d left"))).to_be_visible()
+    picture(page, shots, "consent")
+    page.set_viewport_size(NARROW)
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    picture(page, shots, "consent-phone")
+    page.set_viewport_size(WIDE)
+    page.emulate_media(color_scheme="dark")
+    picture(page, shots, "consent-dark")
+    page.emulate_media(color_scheme="light")
+    other.get_by_label("Note for the agent").fill("fine with me")
+    other.get_by_role("button", name="Allow").click()
+    for tab in (page, other):
+        expect(tab.get_by_text("Allowed: save_note")).to_be_visible()
+        expect(tab.get_by_role("button", name="Deny")).to_have_count(0)
+        expect(tab.locator(".consent-said", has_text="fine with me")).to_be_visible()
+
+    ask(page, "Save a note: sell the house")
+    card = page.get_by_role("region", name=re.compile("Allow save_note"))
+    expect(card.get_by_text("sell the house").first).to_be_visible()
+    card.get_by_role("button", name="Deny").focus()
+    page.keyboard.press("Enter")
+    for tab in (page, other):
+        expect(tab.get_by_text("Denied: save_note")).to_be_visible()
+    expect(turn(page, "sell the house").locator(".turn-foot")).to_be_visible()
+    turn(page, "sell the house").locator(".work-head").click()
+    expect(turn(page, "sell the house").get_by_text(re.compile("Not allowed")).first).to_be_visible()
+    picture(page, shots, "denied")
+
+
+def branches(page: Page, other: Page, shots: Path | None) -> None:
+    """A message said again and an answer made again stand beside what was there before, in both tabs."""
+    ask(page, "What is 6 * 7?")
+    answer(page, "42")
+    pencil = turn(page, "6 * 7").get_by_role("button", name="Edit this message")
+    pencil.focus()
+    page.keyboard.press("Enter")
+    box = page.get_by_role("textbox", name="Edit this message")
+    expect(box).to_be_focused()
+    box.fill("never mind")
+    page.keyboard.press("Escape")
+    expect(pencil).to_be_focused()
+    pencil.click()
+    picture(page, shots, "editing")
+    box.fill("What is 6 * 8?")
+    page.keyboard.press("Enter")
+    for tab in (page, other):
+        answer(tab, "48")
+        expect(tab.locator(".bubble", has_text="6 * 7")).to_have_count(0)
+        expect(turn(tab, "6 * 8").locator(".said").get_by_text("2/2")).to_be_visible()
+    turn(page, "6 * 8").get_by_role("button", name="Previous version of this message").click()
+    expect(turn(page, "6 * 7").locator(".said").get_by_text("1/2")).to_be_visible()
+    expect(turn(page, "6 * 7").get_by_role("button", name="Next version of this message")).to_be_focused()
+    expect(page.locator(".bubble", has_text="6 * 8")).to_have_count(0)
+    ask(page, "What is 1 + 1?")
+    expect(turn(page, "1 + 1").locator(".prose").get_by_text("2", exact=False).first).to_be_visible()
+    expect(page.locator(".bubble", has_text="6 * 7")).to_be_visible()
+    picture(page, shots, "branches")
+
+    again = turn(page, "1 + 1").get_by_role("button", name="Answer again")
+    again.focus()
+    page.keyboard.press("Enter")
+    for tab in (page, other):
+        expect(turn(tab, "1 + 1").locator(".turn-foot").get_by_text("2/2")).to_be_visible()
+    assert page.locator(".bubble", has_text="1 + 1").count() == 1
+    turn(page, "1 + 1").get_by_role("button", name="Previous answer").click()
+    expect(turn(page, "1 + 1").locator(".turn-foot").get_by_text("1/2")).to_be_visible()
+
+
+def thumbs(page: Page, other: Page, shots: Path | None, problems: list[str]) -> None:
+    """Thumbs show in both tabs, can be taken back, and are there in another browser of the same user."""
+    turn(page, "sell the house").get_by_role("button", name="Bad answer").click()
+    good = turn(page, "buy milk").get_by_role("button", name="Good answer")
+    good.click()
+    for tab in (page, other):
+        expect(turn(tab, "buy milk").get_by_role("button", name="Good answer")).to_have_attribute(
+            "aria-pressed", "true"
+        )
+    turn(other, "sell the house").get_by_role("button", name="Bad answer").click()
+    expect(turn(page, "sell the house").get_by_role("button", name="Bad answer")).to_have_attribute(
+        "aria-pressed", "false"
+    )
+    picture(page, shots, "thumbs")
+    browser = page.context.browser
+    assert browser is not None
+    session = page.evaluate("localStorage['understudy.session']")
+    elsewhere = browser.new_context()
+    elsewhere.add_init_script(f"localStorage['understudy.session'] = {json.dumps(session)}")
+    third = watched(elsewhere.new_page(), problems)
+    third.goto(page.url)
+    expect(turn(third, "buy milk").get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
+    elsewhere.close()
+
+
+def offline(page: Page, context: BrowserContext) -> None:
+    """Without a network the page shows what was there after a reload, keeps what is written, and sends it later."""
+    context.set_offline(True)
+    expect(page.get_by_text("Offline").first).to_be_visible()
+    ask(page, "What is 9 * 9?")
+    expect(page.get_by_text("Waiting to be sent")).to_be_visible()
+    context.set_offline(False)
+    answer(page, "81")
+
+
+def restart(page: Page, other: Page, server: Server, shots: Path | None) -> None:
+    """A server that goes away says so; what is written meanwhile is sent when it is back; nothing is there twice."""
+    ask(page, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60)))
+    expect(page.locator(".reply .prose").last.get_by_text(re.compile(r"Thing \d+"))).to_be_visible()
+    server.process.send_signal(signal.SIGTERM)
+    expect(page.get_by_text("The server restarts; you can go on writing.")).to_be_visible()
+    ask(page, "What is 8 * 8?")
+    picture(page, shots, "drain")
+    server.process.wait()
+    server.start()
+    for tab in (page, other):
+        expect(tab.locator(".reply .prose").get_by_text("64").last).to_be_visible(timeout=LONG_MS)
+        expect(tab.get_by_text("The server restarts")).to_be_hidden()
+        assert tab.locator(".bubble", has_text="8 * 8").count() == 1
+
+
+def told(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
+    """An alert stands above everything, as text, until it is dismissed; an agent's error is told once."""
+    page = watched(browser.new_page(viewport=NARROW), problems)
+    sockets: list[WebSocketRoute] = []
+    page.route_web_socket(re.compile("/api/ws/agent"), lambda socket: sockets.append(joined(socket)))
+    page.goto(server.address)
+    expect(page.get_by_text("Online")).to_be_visible()
+    thread = page.url.rpartition("#")[2]
+    ask(page, "What is 6 * 7?")
+    answer(page, "42")
+    sockets[-1].send(json.dumps({"type": "alert", "message": "", "data": {"message": "<b>Down</b> at noon"}}))
+    alert = page.get_by_role("alert").get_by_text("<b>Down</b> at noon")
+    expect(alert).to_be_visible()
+    picture(page, shots, "alert-phone")
+    page.get_by_role("button", name="Dismiss").click()
+    expect(alert).to_have_count(0)
+    fault = {"code": "agent_failed", "message": "The agent failed.", "retryable": True, "error_id": "e1"}
+    head = {"thread_id": thread, "run_id": "r9", "agent_type": "guide", "message": ""}
+    accepted = {"message_id": "m9", "run_id": "r9", "content": "Fail", "parent_id": None}
+    seq = page.evaluate(SEQ, thread)
+    events = [("message_accepted", accepted), ("agent_started", {"agent_id": "a", "message": "", "timestamp": 1.0})]
+    events += [("agent_error", {"agent_id": "a"} | fault), ("error", fault)]
+    for at, (kind, data) in enumerate(events, seq + 1):
+        sockets[-1].send(json.dumps(head | {"type": kind, "seq": at, "data": data}))
+    expect(page.locator(".fault", has_text="The agent failed.")).to_be_visible()
+    assert page.locator(".reply").get_by_text("The agent failed.").count() == 1
+    page.close()
+
+
+def joined(socket: WebSocketRoute) -> WebSocketRoute:
+    """The page's side of a socket that goes on to the server."""
+    socket.connect_to_server()
+    return socket
+
+
+def kept(page: Page, server: Server) -> None:
+    """After a reload the history is there before any server is asked."""
+    page.route("**/api/**", lambda route: route.abort())
+    page.route_web_socket(re.compile("/api/ws/agent"), lambda socket: None)  # it opens, and nothing ever comes
+    page.reload()
+    expect(page.locator(".bubble", has_text="8 * 8")).to_be_visible()
+    answer(page, "64")
+    page.unroute("**/api/**")
+    server.stop(signal.SIGTERM)
+
+
+def main(folder: Path, shots: Path | None) -> None:
+    """Play everything once, in two tabs of one browser."""
+    server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="20")
+    problems: list[str] = []
+    try:
+        with chromium() as browser:
+            context = browser.new_context(viewport=WIDE)
+            page = watched(context.new_page(), problems)
+            page.goto(server.address)
+            expect(page.get_by_text("Online")).to_be_visible()
+            ask(page, "What is 15% of 80?")
+            answer(page, "12")
+            other = watched(context.new_page(), problems)
+            other.goto(page.url)
+            answer(other, "12")
+            consent(page, other, shots)
+            branches(page, other, shots)
+            thumbs(page, other, shots, problems)
+            offline(page, context)
+            restart(page, other, server, shots)
+            told(browser, server, shots, problems)
+            kept(page, server)
+            assert not problems, problems
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -1,0 +1,60 @@
+"""The reference of the JavaScript client against its modules."""
+
+import re
+
+from tests.docs.tables import ROOT, code, table
+
+PAGE = "reference/javascript-client.md"
+MODULES = ROOT / "understudy" / "page"
+CLIENT = (MODULES / "client.js").read_text()
+
+
+def names(heading: str, column: str) -> list[str]:
+    """The first words of the code in a column: names without their arguments."""
+    return [re.split(r"\W", each)[0] for row in table(PAGE, heading) for each in code(row[column])]
+
+
+def test_every_public_method_is_listed() -> None:
+    """What can be called on a client stands in the table, and nothing else does."""
+    public = re.findall(r"^  (?:async )?(\w+)\(", CLIENT, re.MULTILINE)
+    assert set(names("What it does", "name")) == set(public) - {"constructor"}
+
+
+def test_every_option_is_listed() -> None:
+    """The options of the constructor stand in the table."""
+    (options,) = re.findall(r"constructor\(\{(.+?)\} = \{\}\)", CLIENT, re.DOTALL)
+    depth, found = 0, []
+    for token in re.findall(r"[({\[]|[)}\]]|\w+(?= =)(?! =>)", options):
+        depth += (token in "({[") - (token in ")}]")
+        if depth == 0 and token.isidentifier():
+            found.append(token)
+    assert names("Options", "option") == [*found]
+
+
+def test_every_event_is_listed() -> None:
+    """What a client tells stands in the table."""
+    assert set(names("Events", "event")) == set(re.findall(r"#emit\(\"(\w+)\"", CLIENT))
+    local = {
+        f"local.{name}" for file in MODULES.glob("*.js") for name in re.findall(r"local\(\"(\w+)\"", file.read_text())
+    }
+    local |= {name for file in MODULES.glob("*.js") for name in re.findall(r"\"(local\.\w+)\"", file.read_text())}
+    assert set(re.findall(r"`(local\.\w+)`", (ROOT / "docs" / PAGE).read_text())) == local
+
+
+def test_every_key_of_storage_is_listed() -> None:
+    """All that is kept in a browser is told."""
+    used = {key for file in MODULES.glob("*.js") for key in re.findall(r"\"understudy\.(\w+)\.?\"", file.read_text())}
+    told = set(re.findall(r"`understudy\.(\w+)", (ROOT / "docs" / PAGE).read_text()))
+    assert told == used - {"probe", "v1"}
+
+
+def test_every_part_of_the_client_is_listed() -> None:
+    """The modules that the client is made of, directly or not, stand in the table."""
+    parts, left = set(), {"client.js"}
+    while left:
+        parts |= left
+        left = {
+            each for part in left for each in re.findall(r"from \"\./([\w.]+)\"", (MODULES / part).read_text())
+        } - parts
+    listed = {each for row in table(PAGE, "The modules") for each in code(row["module"])}
+    assert listed | {"words.js"} == parts

@@ -1,0 +1,99 @@
+"""How to use the Python client: its code runs against a real server, and it names everything there is."""
+
+import inspect
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import trio
+
+import transport.client
+from tests.docs.served import served, socket_url
+from tests.docs.tables import DOCS, code, table
+from transport.client import Client, FileOutbox, Status, open_client
+from transport.errors import Unauthenticated
+
+PAGE = "how-to/use-the-python-client.md"
+TEXT = (DOCS / PAGE).read_text()
+BLOCKS = dict(re.findall(r'```python title="(\w+)\.py"\n(.*?)```', TEXT, re.DOTALL))
+
+
+def example(name: str) -> Any:
+    """A code block of the page, as a module."""
+    module = ModuleType(name)
+    exec(compile(BLOCKS[name], f"{name}.py", "exec"), vars(module))
+    return module
+
+
+@pytest.mark.slow
+async def test_a_question_is_answered_and_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the first two examples do it."""
+    async with served(tmp_path) as running:
+        with trio.fail_after(20):
+            assert await example("ask").ask(socket_url(running)) == "15% of 80 = 12"
+            async with open_client(socket_url(running)) as client:
+                assert await example("watch").watch(client, "What is 15% of 80?") == "15% of 80 = 12"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "calls calculate"
+    assert lines[-1] == "15% of 80 = 12"
+
+
+@pytest.mark.slow
+async def test_a_session_is_asked_for(tmp_path: Path) -> None:
+    """As the example does it; what it raises when it has no more is the end."""
+    module = example("token")
+    async with served(tmp_path) as running:
+        with trio.fail_after(20):
+            async with open_client(socket_url(running)) as client:
+                await client.answer("What is 1 + 1?")
+                token = client.token
+            assert await module.signed_in(socket_url(running), module.Session([token])) == "1 + 1 = 2"
+            with pytest.raises(Unauthenticated):
+                await module.signed_in(socket_url(running), module.Session([]))
+
+
+@pytest.mark.slow
+async def test_what_was_told_to_nobody_is_kept(tmp_path: Path) -> None:
+    """As the example does it, without a server; the next program finds it."""
+    path = tmp_path / "outbox.json"
+    await example("keep").tell("ws://127.0.0.1:9/ws", "token", path, "remember this")
+    assert [each["payload"]["content"] for each in await FileOutbox(path).load()] == ["remember this"]
+
+
+@pytest.mark.slow
+async def test_states_are_shown(tmp_path: Path) -> None:
+    """As the example does it."""
+    seen: list[str] = []
+    async with trio.open_nursery() as nursery, served(tmp_path) as running:
+
+        async def show(client: Client) -> None:
+            seen.extend(await example("stand").stand(client))
+
+        with trio.fail_after(20):
+            async with open_client(socket_url(running)) as client:
+                nursery.start_soon(show, client)
+                await client.answer("What is 1 + 1?")
+    assert seen == ["connecting", "online", "closed"]
+    assert code("\n".join(row["status"] for row in table(PAGE, "Show how it stands"))) == [str(each) for each in Status]
+
+
+def test_everything_public_is_on_the_page() -> None:
+    """Each name of the package, and each method and property of a client; the table has every way to say something."""
+    named = set(re.findall(r"\w+", TEXT))
+    assert [name for name in transport.client.__all__ if name not in named] == []
+    public = {name: each for name, each in inspect.getmembers(Client) if not name.startswith("_")}
+    assert [name for name in public if name not in named] == []
+    said = {name for row in table(PAGE, "What can be said") for name in code(row["method"])}
+    assert {name for name, each in public.items() if inspect.isfunction(each)} == said | {"of", "text", "states"}
+
+
+def test_everything_public_says_what_it_is() -> None:
+    """A docstring of its own for each."""
+    for name in transport.client.__all__:
+        each = getattr(transport.client, name)
+        assert name == "TokenSource" or inspect.getdoc(each)
+    for name, member in inspect.getmembers(Client):
+        if not name.startswith("_"):
+            assert inspect.getdoc(member), name

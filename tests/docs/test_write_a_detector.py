@@ -1,0 +1,45 @@
+"""The page on detectors of one's own: what stands there runs, and prints what the page says."""
+
+import io
+import re
+from contextlib import redirect_stdout
+from typing import Any
+
+import attrs
+
+from sanitization import Pattern
+from tests.docs.tables import DOCS
+
+PAGE = DOCS / "how-to" / "write-a-detector.md"
+FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+def test_every_block_runs_and_prints_what_follows_it() -> None:
+    """In one session, from top to bottom; the one that needs the extra is only read."""
+    session: dict[str, Any] = {}
+    printed = ""
+    shown = 0
+    for match in FENCE.finditer(PAGE.read_text()):
+        language, title, text = match[1], match[2], match[3]
+        if language == "python":
+            code = compile(text, str(PAGE), "exec")
+            if title != "presidio":
+                out = io.StringIO()
+                with redirect_stdout(out):
+                    exec(code, session)
+                printed = out.getvalue()
+        else:
+            assert printed == text
+            shown += 1
+    assert shown == 3
+
+
+def test_the_numbers_on_the_page_are_the_defaults() -> None:
+    """How far an expression sees."""
+    defaults = {each.name: each.default for each in attrs.fields(Pattern)}
+    text = PAGE.read_text()
+    assert (
+        f"code points from where it begins ({defaults['reach']}) and `context` before it ({defaults['context']})"
+        in (" ".join(text.split()))
+    )
+    assert f"holds back its last {defaults['reach']} characters" in " ".join(text.split())

@@ -1,0 +1,58 @@
+"""Detectors for tests: one that finds a word, and one that breaks."""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from attrs import frozen
+
+from sanitization import Category, Gate, Hit
+
+ORDER: Final = "OBEY-THE-PAGE"
+"""A word that a test takes for an instruction to the model."""
+PERSON: Final = "ada~person"
+"""A word that a test takes for personal data."""
+BREAKING: Final = "BREAK-THE-DETECTOR"
+"""A word at which a detector fails."""
+
+
+@frozen
+class Words:
+    """Finds words of this form, whatever stands around them."""
+
+    category: Category
+    kind: str
+    pattern: str
+    name: str = "words"
+    context: int = 0
+    reach: int = 64
+
+    @property
+    def gates(self) -> tuple[tuple[str, Gate], ...]:
+        """None: it reads every text."""
+        return ()
+
+    def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+        """Every word of the form."""
+        for found in re.compile(self.pattern).finditer(text, start):
+            yield Hit(found.start(), found.end(), self.kind, 0.9, "[gone]", found.start())
+
+    def settled(self, text: str, start: int, live: Collection[str]) -> int:
+        """All of it: a word that is being written is held back anyway."""
+        return len(text)
+
+
+@frozen
+class Breaking(Words):
+    """Raises an error where it should find something; the words of the error quote the text."""
+
+    def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+        """Fail at the word."""
+        if BREAKING in text:
+            raise RuntimeError(f"cannot read {text}")
+        yield from ()
+
+
+ORDERS: Final = Words(Category.INJECTION, "injection.test", re.escape(ORDER), "orders")
+PEOPLE: Final = Words(Category.PII, "pii.email", r"[a-z]{2,9}~person", "people")
+BROKEN: Final = Breaking(Category.PII, "pii.broken", BREAKING, "broken")

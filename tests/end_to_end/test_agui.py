@@ -1,0 +1,282 @@
+"""AG-UI over real sockets: runs as its clients expect them, whatever becomes of them."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, scripted
+from tests.end_to_end.sse import Stream, streaming
+from tests.end_to_end.test_stream import gone, say, session
+from tests.transport.agui_checker import Checker, check_run
+from transport.agui import ANSWER
+from transport.limits import Limits
+from understudy.app import Running
+from understudy.chat import routing
+
+
+def run_input(content: Any = "go", thread: str = "t", message: str | None = None, **more: Any) -> dict[str, Any]:
+    """A run's input with one message of the user."""
+    said = {"id": message or uuid.uuid4().hex, "role": "user", "content": content}
+    return {"threadId": thread, "runId": "run-1", "messages": [said], "forwardedProps": {"agent_type": "script"}} | more
+
+
+def asked(running: Running, token: str | None, given: Any, query: str = "") -> Any:
+    """Ask for a run."""
+    body = given if isinstance(given, bytes) else json.dumps(given).encode()
+    return streaming(running.address, f"/api/agui{query}", token, method="POST", body=body)
+
+
+async def whole(stream: Stream) -> Checker:
+    """Read a run to its end, and check it."""
+    assert stream.status == 200, stream.body
+    await stream.until_end()
+    return check_run([event.body for event in stream.seen])
+
+
+def last(stream: Stream) -> dict[str, Any]:
+    """The end of a run."""
+    return stream.seen[-1].body
+
+
+def of(stream: Stream, kind: str) -> list[dict[str, Any]]:
+    """The events of one type."""
+    return [event.body for event in stream.seen if event.body["type"] == kind]
+
+
+@pytest.mark.promise("wire.agui")
+async def test_a_message_is_answered_in_agui(serve: Any) -> None:
+    """Thoughts, a tool call with its result, a text, and the end with the answer; the answer ends with the run."""
+    running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two three")))
+    async with asked(running, await session(running), run_input()) as stream:
+        assert stream.headers["content-type"] == "text/event-stream"
+        seen = await whole(stream)
+        assert seen.text == "one two three "
+        assert (last(stream)["type"], last(stream)["runId"]) == ("RUN_FINISHED", "run-1")
+        assert last(stream)["result"]["message"] == "one two three "
+        assert [event["toolCallName"] for event in of(stream, "TOOL_CALL_START")] == ["echo"]
+        assert json.loads(of(stream, "TOOL_CALL_ARGS")[0]["delta"]) == {"text": "hi"}
+        assert json.loads(of(stream, "TOOL_CALL_RESULT")[0]["content"]) == "hi"
+        assert of(stream, "REASONING_MESSAGE_CONTENT")
+        assert {event.kind for event in stream.seen} == {"message"}
+    await gone(running)
+
+
+async def test_the_conversation_is_the_users_own_and_goes_on(serve: Any) -> None:
+    """Its thread and messages are those that sockets and the history know, by the same names."""
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    async with asked(running, token, run_input("first", message="m1")) as stream:
+        await whole(stream)
+        answer = of(stream, "TEXT_MESSAGE_START")[0]["messageId"]
+    _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
+    assert [row["id"] for row in history["messages"]] == ["m1", answer]
+    assert routing.ANSWER == ANSWER
+    earlier = [{"id": "m1", "role": "user", "content": "first"}, {"id": "a", "role": "assistant", "content": "one"}]
+    given = run_input("second", message="m2")
+    async with asked(running, token, given | {"messages": earlier + given["messages"]}) as stream:
+        await whole(stream)
+    _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
+    assert [row["content"] for row in history["messages"] if row["role"] == "user"] == ["first", "second"]
+    async with asked(running, await session(running), run_input("mine", message="m1")) as stream:
+        await whole(stream)
+    _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
+    assert len(history["messages"]) == 4
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_the_same_message_again_is_the_same_run(serve: Any) -> None:
+    """While it goes on, from its beginning; and after its end, whole. Nothing is done twice."""
+    gate = Gate(open_after=1)
+    running = await serve(scripted(Say("one two", gate)))
+    token, given = await session(running), run_input(message="m")
+    async with asked(running, token, given) as first:
+        await first.read()
+        await gate.reached.wait()
+        async with asked(running, token, given) as second:
+            await second.read()
+            gate.opened.set()
+            texts = [(await whole(stream)).text for stream in (first, second)]
+    async with asked(running, token, given) as third:
+        texts.append((await whole(third)).text)
+    assert texts == ["one two "] * 3
+    names = {stream.seen[0].body["metadata"]["understudy"]["run_id"] for stream in (first, second, third)}
+    assert len(names) == 1
+
+
+async def test_the_agent_is_chosen_by_the_application(serve: Any) -> None:
+    """By `forwardedProps` or by the query, which wins; without either the guide answers."""
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    props = {"agent_type": "liaison", "pillar": "insights"}
+    for given, query, step in (
+        ({"forwardedProps": props}, "", "liaison/insights"), ({"forwardedProps": None}, "?agent=script", "script"),
+        ({"forwardedProps": props}, "?agent=guide", "guide"), ({"forwardedProps": [1]}, "", "guide"),
+        ({"forwardedProps": {}}, "?agent=insights", "liaison/insights"),
+    ):  # fmt: skip
+        async with asked(running, token, run_input("What is 2 + 2?", uuid.uuid4().hex) | given, query) as stream:
+            await whole(stream)
+            assert of(stream, "STEP_STARTED")[0]["stepName"] == step
+
+
+@pytest.mark.promise("wire.agui")
+@pytest.mark.parametrize(
+    ("turns", "code"),
+    [
+        ([Raise(RuntimeError("secret-detail"))], "agent_failed"),
+        ([Call([("crash", {}), ("hang", {}), ("refuse", {})]), Raise(RuntimeError("x"))], "agent_failed"),
+        ([Say("one")], None),
+        ([Call([("crash", {}), ("hang", {})]), Say("one")], None),
+        ([Hand("guide")], None),
+    ],
+)
+async def test_whatever_dies_the_run_is_whole_and_ends_once(serve: Any, turns: list[Any], code: str | None) -> None:
+    """A model that breaks, tools that crash or hang, an agent that hands over."""
+    script = scripted(*turns)
+    running = await serve(script)
+    async with asked(running, await session(running), run_input()) as stream:
+        await whole(stream)
+        assert last(stream).get("code") == code
+        assert "secret-detail" not in json.dumps([event.data for event in stream.seen])
+
+
+async def test_a_run_that_is_stopped_says_so(serve: Any) -> None:
+    """By a command with the run's own name, which the first event tells."""
+    running = await serve(scripted(Call([("wait", {})])))
+    token = await session(running)
+    async with asked(running, token, run_input()) as stream:
+        names = (await stream.read()).body["metadata"]["understudy"]
+        cancel = json.dumps({"type": "cancel", "payload": {"run_id": names["run_id"]}}).encode()
+        status, _, _ = await request(running.address, "POST", "/api/commands", token=token, body=cancel)
+        assert status == 202
+        await whole(stream)
+        assert last(stream)["outcome"] == {"type": "cancelled"}
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_a_client_that_leaves_does_not_stop_its_run(serve: Any) -> None:
+    """It may come back with the same message; its actor is gone meanwhile."""
+    gate = Gate()
+    running = await serve(scripted(Say("one two", gate)))
+    token, given = await session(running), run_input()
+    async with asked(running, token, given) as stream:
+        await stream.read()
+    await gone(running)
+    gate.opened.set()
+    async with asked(running, token, given) as stream:
+        assert (await whole(stream)).text == "one two "
+
+
+@pytest.mark.promise("wire.agui")
+async def test_a_server_that_goes_away_ends_the_stream_as_a_run(serve: Any) -> None:
+    """With an error that says when to come back, after everything that was open is closed."""
+    gate = Gate(open_after=1)
+    running = await serve(scripted(Say("one two", gate)))
+    async with asked(running, await session(running), run_input()) as stream:
+        await gate.reached.wait()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(running.stop)
+            await whole(stream)
+    assert (last(stream)["type"], last(stream)["code"]) == ("RUN_ERROR", "busy")
+
+
+async def test_two_runs_in_one_thread_are_told_apart(serve: Any) -> None:
+    """The one that waits tells its place, and nothing of the one before."""
+    gate = Gate()
+    running = await serve(scripted(Say("one", gate)))
+    token = await session(running)
+    async with asked(running, token, run_input("first")) as first:
+        await first.read()
+        async with asked(running, token, run_input("second")) as second:
+            await second.read()
+            gate.opened.set()
+            assert [(await whole(stream)).text for stream in (first, second)] == ["one ", "one "]
+    assert any(event["name"] == "agent_progress" for event in of(second, "CUSTOM"))
+
+
+async def test_texts_in_parts_are_one_text(serve: Any) -> None:
+    """Other parts are refused, with a word on where files go."""
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    async with asked(running, token, run_input(parts)) as stream:
+        await whole(stream)
+    _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
+    assert history["messages"][0]["content"] == "one\ntwo"
+    image = {"type": "image", "source": {"type": "url", "value": "https://example.org/a.png", "mimeType": "image/png"}}
+    async with asked(running, token, run_input([*parts, image])) as stream:
+        assert (stream.status, stream.body["error"]["code"]) == (400, "invalid_command")
+        assert "/api/files" in stream.body["error"]["message"]
+
+
+@pytest.mark.promise("wire.agui-refused")
+@pytest.mark.parametrize(
+    ("given", "query", "status", "code"),
+    [
+        (b"{", "", 400, "bad_json"),
+        (b"", "", 400, "bad_json"),
+        ({}, "", 400, "invalid_command"),
+        ([], "", 400, "invalid_command"),
+        (run_input() | {"messages": []}, "", 400, "empty_message"),
+        (run_input(" "), "", 400, "empty_message"),
+        (run_input(thread="a/b"), "", 400, "invalid_command"),
+        (run_input(message="answer-1"), "", 400, "invalid_command"),
+        (run_input() | {"messages": [{"id": "m", "role": "user"}]}, "", 400, "invalid_command"),
+        (run_input() | {"forwardedProps": {"agent_type": "nobody"}}, "", 404, "unknown_agent_type"),
+        (run_input() | {"forwardedProps": {"agent_type": "liaison"}}, "", 400, "pillar_required"),
+        (run_input() | {"forwardedProps": {"references": ["none"]}}, "", 404, "not_found"),
+        (run_input(), "?agent=nobody", 404, "unknown_agent_type"),
+        (run_input() | {"resume": [{"interruptId": "c", "status": "resolved"}]}, "", 400, "invalid_command"),
+        (run_input("x" * 9_000_000), "", 413, "message_too_large"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_what_is_refused_is_refused_before_a_stream_begins(
+    serve: Any, given: Any, query: str, status: int, code: str
+) -> None:
+    """With the registry's answer, which names no word of what was sent; and nothing stays behind."""
+    running = await serve(scripted(Say("one")))
+    async with asked(running, await session(running), given, query) as stream:
+        assert (stream.status, stream.body["error"]["code"]) == (status, code)
+    await gone(running)
+
+
+@pytest.mark.parametrize(("decision", "status"), [("allow", "ok"), ("deny", "denied")])
+async def test_a_call_that_needs_consent_is_asked_about_and_answered(serve: Any, decision: str, status: str) -> None:
+    """By a custom event while the run goes on, and a command; the call has its result either way."""
+    running = await serve(scripted(Call([("send_mail", {"to": "anna@example.org"})]), Say("done")))
+    token = await session(running)
+    async with asked(running, token, run_input()) as stream:
+        while (event := (await stream.read()).body).get("name") != "approval_required":
+            assert event["type"] != "RUN_FINISHED"
+        answer = {"type": "approve", "payload": {"call_id": event["value"]["call_id"], "decision": decision}}
+        body = json.dumps(answer).encode()
+        assert (await request(running.address, "POST", "/api/commands", token=token, body=body))[0] == 202
+        await whole(stream)
+        assert [each["value"]["decision"] for each in of(stream, "CUSTOM") if each["name"] == "approval_decided"] == [
+            decision
+        ]
+        assert of(stream, "TOOL_CALL_RESULT")[0]["metadata"]["understudy"]["status"] == status
+
+
+async def test_runs_are_counted_with_other_messages(serve: Any) -> None:
+    """One bucket a user, over whatever way they come."""
+    running = await serve(scripted(Say("one")), limits=Limits(messages_per_minute=2))
+    token = await session(running)
+    await say(running, token)
+    async with asked(running, token, run_input()) as stream:
+        await whole(stream)
+    async with asked(running, token, run_input()) as stream:
+        assert (stream.status, stream.body["error"]["code"]) == (429, "rate_limited")
+        assert int(stream.headers["retry-after"]) > 0
+
+
+@pytest.mark.promise("wire.no-way-round")
+async def test_a_token_is_needed(serve: Any) -> None:
+    """As everywhere."""
+    running = await serve(scripted(Say("one")))
+    async with asked(running, None, run_input()) as stream:
+        assert stream.status == 401

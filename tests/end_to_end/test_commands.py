@@ -1,0 +1,198 @@
+"""Commands over HTTP: the same forms, limits and refusals as on a socket."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import check_arc, connected
+from tests.end_to_end.script import Call, Gate, Say, scripted
+from tests.end_to_end.test_stream import opened, say, session
+from transport.limits import Limits
+from understudy.app import Running
+
+ASK = "What is 17 * 23? Use your calculator."
+FORMS = [
+    {"type": "message", "content": ASK},
+    {"type": "chat", "content": ASK},
+    {"type": "agent_message", "content": ASK},
+    {"type": "user_message", "payload": {"content": ASK}},
+    {"type": "start_agent", "payload": {"content": ASK, "settings": {}, "context": {}, "references": []}},
+    {"agent_type": "guide", "message": ASK},
+    {"agent_type": "liaison", "pillar": "insights", "message": ASK, "conversation_id": "mine"},
+]
+
+
+async def send(running: Running, token: str | None, command: Any) -> tuple[int, dict[str, str], Any]:
+    """Send one command; bytes go as they are."""
+    body = command if isinstance(command, bytes) else json.dumps(command).encode()
+    return await request(running.address, "POST", "/api/commands", token=token, body=body)
+
+
+@pytest.mark.promise("wire.endpoint-commands")
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.get("type") or form["agent_type"])
+async def test_every_form_of_say_yields_a_whole_arc(serve: Any, form: dict[str, Any]) -> None:
+    """It is answered with the names of what began, and the thread's events tell the rest."""
+    running = await serve()
+    token = await session(running)
+    status, _, names = await send(running, token, form)
+    assert (status, set(names)) == (202, {"message_id", "run_id", "thread_id"})
+    async with opened(running, token, names["thread_id"]) as stream:
+        answer = await stream.until("final_response")
+    assert "391" in answer["data"]["message"]
+    assert (answer["run_id"], answer["message_id"]) == (names["run_id"], names["message_id"])
+    check_arc([event.body for event in stream.seen if "seq" in event.body])
+
+
+async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
+    """At once and later: the same names, one run, one arc."""
+    running = await serve(scripted(Say("one")))
+    token, name = await session(running), uuid.uuid4().hex
+    answers = []
+
+    async def again() -> None:
+        answers.append(await say(running, token, message_id=name))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(again)
+    async with opened(running, token) as stream:
+        await stream.until("final_response")
+        await again()
+    assert len(answers) == 5
+    assert all(answer == answers[0] for answer in answers)
+    _, _, log = await request(running.address, "GET", "/api/threads/t/events", token=token)
+    check_arc(log["events"])
+
+
+@pytest.mark.promise("wire.endpoint-commands")
+@pytest.mark.parametrize(
+    ("command", "status", "code"),
+    [
+        (b"{", 400, "bad_json"),
+        (b"", 400, "bad_json"),
+        (b"\xff", 400, "bad_json"),
+        ([], 400, "invalid_command"),
+        ({"type": "dance"}, 400, "unknown_type"),
+        ({"type": "chat"}, 400, "invalid_command"),
+        ({"type": "chat", "content": " "}, 400, "empty_message"),
+        ({"type": "chat", "content": "hi", "agent_type": "nobody"}, 404, "unknown_agent_type"),
+        ({"agent_type": "liaison", "message": "hi"}, 400, "pillar_required"),
+        ({"agent_type": "liaison", "pillar": "none", "message": "hi"}, 404, "unknown_pillar"),
+        ({"type": "chat", "content": "hi", "references": ["none"]}, 404, "not_found"),
+        ({"type": "chat", "content": "hi", "thread_id": "a/b"}, 400, "invalid_command"),
+        ({"type": "chat", "content": "x" * 300_000}, 413, "message_too_large"),
+        ({"type": "cancel", "payload": {"run_id": "none"}}, 404, "not_found"),
+        ({"type": "approve", "payload": {"call_id": "none", "decision": "allow"}}, 404, "not_found"),
+        ({"type": "edit", "payload": {"message_id": "none", "content": "hi"}}, 404, "not_found"),
+        ({"type": "regenerate", "payload": {"message_id": "none"}}, 404, "not_found"),
+        ({"type": "feedback", "payload": {"message_id": "none", "rating": "up"}}, 404, "not_found"),
+        ({"type": "resume", "payload": {"threads": {}}}, 400, "invalid_command"),
+        ({"type": "hello", "payload": {}}, 400, "invalid_command"),
+        ({"type": "ack", "payload": {"thread_id": "t", "seq": 1}}, 400, "invalid_command"),
+        ({"type": "refresh", "payload": {"session_token": "t"}}, 400, "invalid_command"),
+        ({"type": "ping"}, 400, "invalid_command"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_what_is_refused_has_the_registrys_answer(serve: Any, command: Any, status: int, code: str) -> None:
+    """The code, its status and sentence; the `error_id` leads to the log; nothing else is changed."""
+    running = await serve()
+    token = await session(running)
+    answered, _, body = await send(running, token, command)
+    assert (answered, body["error"]["code"]) == (status, code)
+    assert {"code", "message", "retryable", "error_id"} == set(body["error"])
+    _, _, listed = await request(running.address, "GET", "/api/threads", token=token)
+    assert listed["threads"] == []
+
+
+@pytest.mark.promise("wire.no-way-round")
+async def test_a_token_is_needed_and_stands_in_the_header(serve: Any) -> None:
+    """One inside of the command opens nothing."""
+    running = await serve()
+    token = await session(running)
+    for command in ({"type": "chat", "content": "hi"}, {"type": "chat", "content": "hi", "session_token": token}):
+        status, headers, body = await send(running, None, command)
+        assert (status, body["error"]["code"]) == (401, "unauthenticated")
+        assert headers["www-authenticate"] == "Bearer"
+
+
+async def test_messages_are_counted_with_those_of_sockets(serve: Any) -> None:
+    """One bucket a user, over whatever way they come; the refusal says how long to wait."""
+    running = await serve(scripted(Say("one")), limits=Limits(messages_per_minute=2))
+    token = await session(running)
+    async with connected(running.address, token) as peer:
+        await peer.say("go", agent_type="script", thread_id="t")
+        await peer.until_end()
+    await say(running, token)
+    status, headers, body = await send(running, token, {"type": "chat", "content": "hi"})
+    assert (status, body["error"]["code"]) == (429, "rate_limited")
+    assert int(headers["retry-after"]) > 0
+    other = await session(running)
+    await say(running, other)
+
+
+@pytest.mark.promise("wire.endpoint-commands")
+async def test_a_run_can_be_stopped(serve: Any) -> None:
+    """It ends as cancelled; to stop it once more is no error, and another user's cannot be stopped."""
+    running = await serve(scripted(Call([("wait", {})])))
+    token, other = await session(running), await session(running)
+    run_id = (await say(running, token))["run_id"]
+    cancel = {"type": "cancel", "payload": {"run_id": run_id}}
+    async with opened(running, token) as stream:
+        await stream.until("tool_executing")
+        assert (await send(running, other, cancel))[0] == 404
+        assert (await send(running, token, cancel))[::2] == (202, {})
+        assert (await stream.until("final_response"))["data"]["status"] == "cancelled"
+    assert (await send(running, token, cancel))[0] == 202
+
+
+async def test_typing_is_shown_to_who_listens(serve: Any) -> None:
+    """To all of the user's connections that follow the thread."""
+    gate = Gate()
+    running = await serve(scripted(Say("one", gate)))
+    token = await session(running)
+    await say(running, token)
+    async with opened(running, token) as stream:
+        await stream.until("agent_started")
+        status, _, _ = await send(running, token, {"type": "typing", "payload": {"thread_id": "t"}})
+        assert status == 202
+        assert (await stream.until("typing"))["thread_id"] == "t"
+    gate.opened.set()
+
+
+@pytest.mark.promise("wire.tabs")
+async def test_what_is_said_over_http_is_shown_on_sockets(serve: Any) -> None:
+    """A tab that follows the thread is in step."""
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    async with connected(running.address, token) as peer:
+        await peer.say("go", agent_type="script", thread_id="t")
+        await peer.until_end()
+        names = await say(running, token, "from elsewhere")
+        accepted = await peer.until("message_accepted")
+        assert (accepted["run_id"], accepted["data"]["content"]) == (names["run_id"], "from elsewhere")
+
+
+async def test_a_branch_is_answered_with_its_names(serve: Any) -> None:
+    """An edit begins a run in the same thread, and so does asking once more; thumbs have no run."""
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    first = await say(running, token, message_id="m")
+    async with opened(running, token) as stream:
+        await stream.until("final_response")
+        edit = {"type": "edit", "payload": {"message_id": "m", "content": "other words", "new_message_id": "n"}}
+        status, _, edited = await send(running, token, edit)
+        assert (status, edited["thread_id"], edited["message_id"]) == (202, "t", "n")
+        await stream.until("final_response")
+        status, _, again = await send(running, token, {"type": "regenerate", "payload": {"message_id": "n"}})
+        assert (status, again["thread_id"]) == (202, "t")
+        answer = await stream.until("final_response")
+        assert answer["run_id"] == again["run_id"]
+        thumbs = {"type": "feedback", "payload": {"message_id": f"answer-{first['run_id']}", "rating": "up"}}
+        assert (await send(running, token, thumbs))[::2] == (202, {})
+        assert (await stream.until("feedback"))["data"]["rating"] == "up"
+    assert len({first["run_id"], edited["run_id"], again["run_id"]}) == 3

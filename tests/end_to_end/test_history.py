@@ -1,0 +1,64 @@
+"""What a model is shown of what was said before, and who is told of what it is not shown."""
+
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.peer import check_arc, connected
+from tests.end_to_end.test_branches import ended
+from tests.end_to_end.witness import Witness
+from transport.limits import Limits
+from understudy.chat.history import Past
+from understudy.models.model import ChatMessage
+
+
+@pytest.mark.promise("wire.limit-history")
+async def test_a_long_conversation_is_cut_and_that_is_said(serve: Any) -> None:
+    """To the model before its instructions, to the user as the first thought; the last messages are shown in order."""
+    witness = Witness()
+    running = await serve(witness.agent(), limits=Limits(history_messages=4))
+    async with connected(running.address) as peer:
+        for number in range(1, 5):
+            await peer.say(f"m{number}", agent_type="script", thread_id="t")
+            accepted = await ended(peer)
+        assert witness.told(2) == ["m1", "answer 1", "m2", "answer 2", "m3"]
+        assert witness.turns[2].instructions == ""
+        assert witness.told() == ["m2", "answer 2", "m3", "answer 3", "m4"]
+        assert witness.turns[-1].instructions == "2 earlier messages of this conversation were left out.\n\n"
+        thoughts = [each for each in peer.seen if each["type"] == "agent_thinking"]
+        assert [each["data"]["thought"] for each in thoughts] == [
+            "Only the last 4 messages of this conversation were read; 2 older ones were left out."
+        ]
+        assert thoughts[0]["run_id"] == accepted["run_id"]
+        check_arc(peer.durable(accepted["run_id"]))
+
+
+async def test_what_waits_in_line_is_no_history_of_what_is_before_it(serve: Any) -> None:
+    """A message is shown what it follows, not what was said after it."""
+    witness = Witness()
+    running = await serve(witness.agent())
+    async with connected(running.address) as peer:
+        for number in range(1, 4):
+            await peer.say(f"m{number}", agent_type="script", thread_id="t")
+        for _ in range(3):
+            await peer.until_end()
+    assert [witness.told(turn) for turn in range(3)] == [
+        ["m1"],
+        ["m1", "answer 1", "m2"],
+        ["m1", "answer 1", "m2", "answer 2", "m3"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "words"), [(1, "1 older one was left out."), (1200, "1,200 older ones were left")]
+)
+def test_one_and_many_are_said_differently(left_out: int, words: str) -> None:
+    """In plain words."""
+    past = Past((ChatMessage("user", "hello"),) * 100, left_out)
+    assert past.for_user.startswith("Only the last 100 messages of this conversation were read; ")
+    assert words in past.for_user
+
+
+def test_nothing_is_said_where_nothing_is_left_out() -> None:
+    """The instructions are the agent's own then."""
+    assert Past(()).for_model == ""

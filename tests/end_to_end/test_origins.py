@@ -1,0 +1,75 @@
+"""Pages of other origins are kept out before anything is done for them, by both doors."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import trio
+
+from understudy.app import Running
+
+SECRET = "a secret of more than thirty-two bytes"
+LISTED = ["https://app.example.org", "https://b\u00fccher.example"]
+UPGRADE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+OWN = "http://{host}"
+REFUSED = {
+    "null": ["null"],
+    "empty": [""],
+    "another port": ["http://127.0.0.1:1"],
+    "no port": ["http://127.0.0.1"],
+    "another name of this machine": ["http://localhost:{port}"],
+    "another scheme": ["ws://{host}"],
+    "listed with another scheme": ["http://app.example.org"],
+    "listed with another port": ["https://app.example.org:444"],
+    "listed with a dot": ["https://app.example.org."],
+    "listed as a user": ["https://app.example.org@evil.example"],
+    "listed with a user": ["https://x@app.example.org"],
+    "listed as a beginning": ["https://app.example.org.evil.example"],
+    "listed with a path": ["https://app.example.org/x"],
+    "listed in a list": ["https://app.example.org, https://evil.example"],
+    "two, the first good": [OWN, "https://evil.example"],
+    "two, the second good": ["https://evil.example", OWN],
+    "twice the same": [OWN, OWN],
+    "looks like a listed one": ["https://bucher.example"],
+    "IPv6": ["http://[::1]:{port}"],
+}
+TAKEN = {
+    "none": [],
+    "own": [OWN],
+    "listed": ["https://app.example.org"],
+    "listed, in capitals": ["HTTPS://APP.example.org"],
+    "listed, with its port": ["https://app.example.org:443"],
+    "listed, as a browser spells it": ["https://xn--bcher-kva.example"],
+}
+
+
+async def status_of(running: Running, origins: list[str], path: str, more: str = "") -> int:
+    """The status with which a request of a page is answered."""
+    where = urlsplit(running.address)
+    named = [each.format(host=where.netloc, port=where.port) for each in origins]
+    lines = [f"GET {path} HTTP/1.1", f"Host: {where.netloc}", *(f"Origin: {origin}" for origin in named)]
+    with trio.fail_after(10):
+        async with await trio.open_tcp_stream(where.hostname or "", where.port or 80) as stream:
+            await stream.send_all(("\r\n".join(lines) + "\r\n" + more + "\r\n").encode("latin-1"))
+            return int((await stream.receive_some()).split()[1])
+
+
+@pytest.mark.promise("wire.origin", "wire.bad-origin", "owasp.origin")
+@pytest.mark.parametrize("origins", REFUSED.values(), ids=REFUSED)
+async def test_other_origins_are_refused(serve: Any, origins: list[str]) -> None:
+    """With 403 before the upgrade, and over HTTP; a handshake with two Origins is none at all (400)."""
+    running = await serve(secret=SECRET, allowed_origins=LISTED)
+    assert await status_of(running, origins, "/ws", UPGRADE) == (403 if len(origins) == 1 else 400)
+    assert await status_of(running, origins, "/api/agents") == 403
+
+
+@pytest.mark.promise("wire.origin", "owasp.origin")
+@pytest.mark.parametrize("origins", TAKEN.values(), ids=TAKEN)
+async def test_own_and_listed_origins_are_let_in(serve: Any, origins: list[str]) -> None:
+    """As far as the token."""
+    running = await serve(secret=SECRET, allowed_origins=LISTED)
+    assert await status_of(running, origins, "/ws", UPGRADE) == 101
+    assert await status_of(running, origins, "/api/agents") == 401

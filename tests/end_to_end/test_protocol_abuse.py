@@ -1,0 +1,365 @@
+"""Bad input against a whole server: each has the stated end, nobody else is held up, and little is kept of it."""
+
+import gzip
+import json
+import socket as sockets
+import time
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import trio
+import trio.testing
+import trio_websocket
+
+from tests.conformance.peer import BINARY, CLOSE, CONT, PING, PONG, TEXT, close, frame
+from tests.conformance.peer import Peer as RawPeer
+from tests.conformance.peer import peer as raw_peer
+from tests.end_to_end.peer import connected
+from tests.end_to_end.script import Say, scripted
+from tests.end_to_end.test_branches import new_token
+from tests.end_to_end.test_floods import SECRET, token_of
+from tests.end_to_end.witness import Witness
+from understudy.app import Running
+
+MIB = 1024 * 1024
+PONG_ASKED = b'{"type":"ping"}'
+
+
+def port_of(running: Running) -> int:
+    """Where it listens."""
+    return int(running.address.rpartition(":")[2])
+
+
+@asynccontextmanager
+async def beside_another(running: Running, token: str | None = None) -> AsyncIterator[None]:
+    """Another client is answered all the while, each time soon."""
+
+    async def talk(task_status: trio.TaskStatus[None]) -> None:
+        async with connected(running.address, token) as other:
+            task_status.started()
+            while True:
+                await other.send({"type": "ping"})
+                with trio.fail_after(1):
+                    assert (await other.read())["type"] == "pong"
+                await trio.sleep(0.005)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(talk)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def little_kept(mebibytes: float) -> Iterator[None]:
+    """The block makes this process hold no more than so much at any time, beyond what it held before."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < mebibytes * MIB
+    finally:
+        tracemalloc.stop()
+
+
+async def end_of(raw: RawPeer) -> int | None:
+    """The code of the close frame, whatever comes before it."""
+    with trio.fail_after(3):
+        ends = await raw.frames_to_the_end()
+    assert ends[-1].opcode == CLOSE
+    return ends[-1].code
+
+
+WRONG = {
+    "no mask": (frame(TEXT, PONG_ASKED, mask=None), 1002),
+    "a reserved bit": (frame(TEXT, PONG_ASKED, rsv=4), 1002),
+    "a reserved opcode": (frame(3), 1002),
+    "a ping of 126 bytes": (frame(PING, b"x" * 126), 1002),
+    "a ping in fragments": (frame(PING, b"x", fin=False), 1002),
+    "a continuation of nothing": (frame(CONT, b"x"), 1002),
+    "a message within another": (frame(TEXT, b"a", fin=False) + frame(TEXT, b"b"), 1002),
+    "a close of one byte": (frame(CLOSE, b"x"), 1002),
+    "a close that nobody may send": (close(1006), 1002),
+    "half a character": (frame(TEXT, b'"\xc3"'), 1007),
+    "half a character, cut between frames": (frame(TEXT, b'"\xc3', fin=False) + frame(CONT, b'"'), 1007),
+    "a surrogate, cut between frames": (frame(TEXT, b"\xed", fin=False) + frame(CONT, b"\xa0\x80"), 1007),
+    "more than the transport takes": (frame(BINARY, b"", length=2**62), 1009),
+    "more than it takes, by fragments": (
+        frame(TEXT, b"x" * 600_000, fin=False) + frame(CONT, b"x" * 600_000, fin=False),
+        1009,
+    ),
+}
+
+
+def said(thread: str) -> bytes:
+    """A message to the script in a thread of its own."""
+    return frame(
+        TEXT, json.dumps({"type": "chat", "content": "x", "agent_type": "script", "thread_id": thread}).encode()
+    )
+
+
+@pytest.mark.promise(
+    "wire.close-1002",
+    "wire.close-1007",
+    "wire.close-1009",
+    "wire.bad-frame-oversized",
+    "wire.bad-frame-mask",
+    "wire.bad-utf-split",
+    "owasp.crash",
+)
+@pytest.mark.parametrize(("sent", "code"), WRONG.values(), ids=WRONG)
+async def test_what_the_protocol_forbids_has_its_code(serve: Any, sent: bytes, code: int) -> None:
+    """What came before it is taken, nothing after it; another client is served, and one may come again at once."""
+    running = await serve(Witness().agent())
+    token = await new_token(running)
+    async with beside_another(running), raw_peer(port_of(running), f"/ws?session_token={token}") as raw:
+        await raw.frame()
+        await raw.send(said("before") + sent + said("after"))
+        assert await end_of(raw) == code
+    async with connected(running.address, token) as peer:
+        await peer.send({"type": "resume", "payload": {"threads": {"before": 0}}})
+        await peer.until_end()
+        await peer.send({"type": "resume", "payload": {"threads": {"after": 0}}})
+        assert (await peer.until("error"))["data"]["code"] == "not_found"
+
+
+@pytest.mark.promise("wire.bad-utf-split")
+async def test_a_character_may_be_cut_between_frames(serve: Any) -> None:
+    """And a ping may come between its halves."""
+    running = await serve()
+    async with raw_peer(port_of(running), "/ws") as raw:
+        await raw.frame()
+        text = '{"type":"ping","nonce":"\u00e9"}'.encode()
+        half = text.index(b"\xc3") + 1
+        await raw.send(frame(TEXT, text[:half], fin=False) + frame(PING, b"p") + frame(CONT, text[half:]))
+        assert ((await raw.frame()).opcode, json.loads((await raw.frame()).payload)["data"]) == (
+            PONG,
+            {"nonce": "\u00e9"},
+        )
+
+
+@pytest.mark.promise("wire.close-1008", "wire.bad-frame-half")
+async def test_a_frame_that_is_never_finished(clock: trio.testing.MockClock, serve: Any) -> None:
+    """After its first byte, its head, its mask, in its payload, between fragments: 1008 thirty seconds later."""
+    running = await serve()
+    whole = frame(TEXT, b"x" * 300)
+    begun = [whole[:1], whole[:3], whole[:8], whole[:100], frame(TEXT, b"x", fin=False)]
+    for start in begun:
+        async with raw_peer(port_of(running), "/ws") as raw, connected(running.address) as other:
+            await raw.frame()
+            await raw.send(frame(TEXT, PONG_ASKED) + start)
+            assert b'"pong"' in (await raw.frame()).payload
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            for jump_s in (14, 14):
+                clock.jump(jump_s)
+                await other.send({"type": "ping"})
+                assert (await other.read())["type"] == "pong"
+            clock.jump(2.5)
+            assert await end_of(raw) == 1008
+
+
+@pytest.mark.promise("wire.bad-pings")
+async def test_ten_thousand_pings(serve: Any) -> None:
+    """Each has its pong, in order; a message behind them is taken; another client is answered all the while."""
+    running = await serve()
+    flood = b"".join(frame(PING, b"%d" % number) for number in range(10_000)) + frame(TEXT, PONG_ASKED)
+    async with beside_another(running), raw_peer(port_of(running), "/ws") as raw, trio.open_nursery() as nursery:
+        await raw.frame()
+        nursery.start_soon(raw.send, flood)
+        for number in range(10_000):
+            pong = await raw.frame()
+            assert (pong.opcode, pong.payload) == (PONG, b"%d" % number)
+        assert b'"pong"' in (await raw.frame()).payload
+
+
+BOMBS = {
+    "depth": b'{"type":"ping","x":' + b"[" * 120_000 + b"]" * 120_000 + b"}",
+    "depth without an end": b"[" * 250_000,
+    "many objects": b'{"type":"ping","x":[' + b"{}," * 80_000 + b"{}]}",
+    "many names": b'{"type":"ping",' + b",".join(b'"%d":1' % number for number in range(25_000)) + b"}",
+    "the same name": b'{"type":"ping"' + b',"a":1' * 40_000 + b"}",
+    "a long number": b'{"type":"ping","x":' + b"1" * 250_000 + b"}",
+    "a long exponent": b'{"type":"ping","x":1e' + b"9" * 250_000 + b"}",
+    "escapes": b'{"type":"' + b"\\u0000" * 40_000 + b'"}',
+}
+
+
+@pytest.mark.promise("wire.bad-json")
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+async def test_a_bomb_of_json_costs_a_refusal(serve: Any, bomb: bytes) -> None:
+    """Twenty of them, each refused on its own; another client is answered all the while; a few megabytes at most."""
+    running = await serve()
+    async with beside_another(running), raw_peer(port_of(running), "/ws") as raw:
+        await raw.frame()
+        with little_kept(16):
+            for _ in range(20):
+                await raw.send(frame(TEXT, bomb))
+                error = json.loads((await raw.frame()).payload)
+                assert error["data"]["code"] in ("bad_json", "invalid_command", "unknown_type")
+                assert len(json.dumps(error)) < 1000
+        await raw.send(frame(TEXT, PONG_ASKED))
+        assert b'"pong"' in (await raw.frame()).payload
+
+
+def squeezed(mebibytes: int) -> bytes:
+    """Zeros, compressed a thousand times."""
+    squeeze = zlib.compressobj(9, wbits=-15)
+    return b"".join(squeeze.compress(bytes(MIB)) for _ in range(mebibytes)) + squeeze.flush(zlib.Z_SYNC_FLUSH)
+
+
+@pytest.mark.promise("wire.bad-compression", "owasp.compression")
+async def test_a_bomb_of_compression_is_1009(serve: Any) -> None:
+    """200 MiB in a frame of 200 KiB: inflated to the transport's bound and no further."""
+    running = await serve(compression_from_bytes=1024)
+    data = await trio.to_thread.run_sync(squeezed, 200)
+    async with beside_another(running), raw_peer(port_of(running), "/ws", offers=["permessage-deflate"]) as raw:
+        assert "permessage-deflate" in raw.extensions
+        await raw.frame()
+        with little_kept(8):
+            await raw.send(frame(TEXT, data, rsv=4))
+            assert await end_of(raw) == 1009
+
+
+@pytest.mark.promise("wire.bad-gzip", "owasp.compression")
+async def test_gzip_is_for_what_the_server_sends(serve: Any) -> None:
+    """A compressed frame of a client is no JSON, whatever it would become; no extension is agreed to by default."""
+    running = await serve()
+    async with raw_peer(port_of(running), "/ws", offers=["permessage-deflate"]) as raw:
+        assert raw.extensions == ""
+        await raw.frame()
+        await raw.send(frame(TEXT, b'{"type":"hello","payload":{"gzip":true}}'))
+        await raw.send(frame(BINARY, gzip.compress(PONG_ASKED + b" " * 100_000)))
+        assert json.loads((await raw.frame()).payload)["data"]["code"] == "bad_json"
+
+
+@pytest.mark.promise("wire.bad-parts")
+async def test_parts_that_do_not_fit_are_refused_and_bounded(serve: Any) -> None:
+    """A fifth message at a time, a wrong index or count, a part in a part; none is the end, none is kept."""
+    running = await serve()
+
+    def part(name: str, index: int, count: int, data: str) -> str:
+        return json.dumps({"type": "chunk", "id": name, "index": index, "count": count, "data": data})
+
+    async with connected(running.address) as peer:
+        for name in "abcd":
+            await peer.send(part(name, 0, 2, "{"))
+        for bad in (part("e", 0, 2, "{"), part("a", 0, 2, "{"), part("b", 1, 3, "x"), part("c", 5, 2, "x")):
+            await peer.send(bad)
+            assert (await peer.read())["data"]["code"] == "invalid_command"
+        nested = part("f", 0, 1, part("g", 0, 1, "{}"))
+        await peer.send(nested)
+        assert (await peer.read())["data"]["code"] == "invalid_command"
+        await peer.send(part("h", 0, 1, '{"type":"ping","nonce":"whole"}'))
+        assert (await peer.read())["data"] == {"nonce": "whole"}
+
+
+@pytest.mark.promise("wire.close-1008", "wire.bad-faults", "owasp.rate")
+async def test_more_than_a_hundred_faults_a_minute_are_1008(serve: Any) -> None:
+    """Each is answered until then, good commands between them too; nobody else is held up."""
+    running = await serve()
+    async with beside_another(running), connected(running.address) as peer:
+        began, answered = time.monotonic(), 0
+        with suppress(trio_websocket.ConnectionClosed):
+            while True:
+                await peer.send("{")
+                assert (await peer.read())["data"]["code"] == "bad_json"
+                answered += 1
+                await peer.send({"type": "ping"})
+                assert (await peer.read())["type"] == "pong"
+        assert peer.socket.closed is not None
+        assert peer.socket.closed.code == 1008
+        assert 100 <= answered <= 101 + (time.monotonic() - began) * 100 / 60
+
+
+@pytest.mark.promise("wire.resume-beyond", "wire.bad-cursor-future")
+@pytest.mark.parametrize("cursor", [2**53, 2**63 - 1])
+async def test_a_cursor_from_the_future_is_set_right(serve: Any, cursor: int) -> None:
+    """With `resync` to the log's own end; what comes next follows on that."""
+    running = await serve(Witness().agent())
+    async with connected(running.address) as peer:
+        await peer.say("one", agent_type="script", thread_id="t")
+        head = (await peer.until_end())["seq"]
+        await peer.send({"type": "resume", "payload": {"threads": {"t": cursor}}})
+        assert (await peer.until("resync"))["data"] == {"last_seq": head}
+        await peer.say("two", agent_type="script", thread_id="t")
+        assert (await peer.until("message_accepted"))["seq"] == head + 1
+        await peer.until_end()
+
+
+@pytest.mark.promise("wire.bad-cursor-foreign")
+async def test_a_cursor_in_a_thread_of_another_is_not_found(serve: Any) -> None:
+    """By whatever name: no event of it comes, then or later, and whoever has it is told nothing."""
+    running = await serve(Witness().agent(), secret=SECRET)
+    async with connected(running.address, token_of("ada")) as ada, connected(running.address, token_of("eve")) as eve:
+        await ada.say("one", agent_type="script", thread_id="t")
+        await ada.until_end()
+        for name in ("t", "ada/t", "../t", "ada:t"):
+            await eve.send({"type": "resume", "payload": {"threads": {name: 0}}})
+            assert (await eve.read())["data"]["code"] in ("not_found", "invalid_command")
+        await ada.say("two", agent_type="script", thread_id="t")
+        await ada.until_end()
+        for peer in (eve, ada):
+            await peer.send({"type": "ping"})
+            assert (await peer.read())["type"] == "pong"
+
+
+@pytest.mark.promise("wire.order", "wire.blocked", "wire.close-1013", "wire.bad-not-reading", "owasp.backpressure")
+async def test_a_client_that_does_not_read_is_left_and_may_resume(clock: trio.testing.MockClock, serve: Any) -> None:
+    """Closed with 1013 after twenty seconds, with whole frames before; it comes back to the whole story.
+
+    Meanwhile another tab gets all of it, and of what waits for the slow one only a little is kept.
+    """
+    threads = [f"t{number}" for number in range(8)]
+    running = await serve(scripted(Say(" ".join(["x" * 100_000] * 6))))
+    token = await new_token(running)
+    slow = trio.socket.socket()
+    slow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    await slow.connect(("127.0.0.1", port_of(running)))
+    raw = RawPeer(trio.SocketStream(slow))
+    assert await raw.handshake(f"/ws?session_token={token}") == 101
+    await raw.frame()
+    async with raw.stream, connected(running.address, token) as peer:
+        for name in threads:
+            await peer.say("go", agent_type="script", thread_id=name)
+            await peer.until_end()
+        everything = {"type": "resume", "payload": {"threads": dict.fromkeys(threads, 0)}}
+        await raw.send(frame(TEXT, json.dumps(everything).encode()))
+        await trio.testing.wait_all_tasks_blocked(0.2)
+        clock.jump(20.5)
+        await peer.send({"type": "ping"})
+        await peer.until("pong")
+        with trio.fail_after(5):
+            frames = await raw.frames_to_the_end()
+        assert (frames[-1].opcode, frames[-1].code) == (CLOSE, 1013)
+        events = [event for one in frames[:-1] if "seq" in (event := json.loads(one.payload))]
+        assert 0 < len(events) < len(peer.durable())
+        reached = dict.fromkeys(threads, 0) | {event["thread_id"]: event["seq"] for event in events}
+        async with connected(running.address, token) as again:
+            await again.send({"type": "resume", "payload": {"threads": reached}})
+            while len(events) + len(again.durable()) < len(peer.durable()):
+                await again.read()
+
+    def story(of: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+        return [event for event in of if event["thread_id"] == name]
+
+    for name in threads:
+        assert story(events, name) + story(again.durable(), name) == story(peer.durable(), name)
+
+
+@pytest.mark.promise("owasp.tunnelling")
+async def test_nothing_is_tunnelled(serve: Any) -> None:
+    """CONNECT is no method here, and whoever asks for an address elsewhere is answered by this server."""
+    running = await serve()
+    where = urlsplit(running.address)
+    for line, statuses in (
+        ("CONNECT example.org:22 HTTP/1.1", (400, 405, 501)),
+        ("GET http://192.0.2.1/healthz HTTP/1.1", (200, 400, 403, 404)),
+        ("GET //192.0.2.1/healthz HTTP/1.1", (200, 400, 403, 404)),
+    ):
+        with trio.fail_after(5):
+            async with await trio.open_tcp_stream(where.hostname or "", where.port or 80) as stream:
+                await stream.send_all(f"{line}\r\nHost: {where.netloc}\r\nConnection: close\r\n\r\n".encode())
+                assert int((await stream.receive_some()).split()[1]) in statuses, line

@@ -1,0 +1,348 @@
+"""The commands of the protocol page in each form they may have, and what each does, over real sockets."""
+
+import json
+import uuid
+from itertools import chain
+from typing import Any
+
+import pytest
+
+from sanitization import STANDARD, Scrubber
+from tests.conformance.peer import BINARY, TEXT, frame
+from tests.conformance.peer import peer as raw_peer
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import Peer, check_arc, connected
+from tests.end_to_end.script import Gate, Say, scripted
+from tests.end_to_end.test_branches import new_token
+from tests.end_to_end.test_floods import metric
+from tests.end_to_end.witness import Witness
+
+PATHS = ("/ws", "/ws?dialect=flat", "/ws?dialect=payload", "/api/ws/agent")
+
+
+async def accepted(peer: Peer) -> dict[str, Any]:
+    """Read to the end of a run, which must be whole; gives its acceptance."""
+    end = await peer.until_end()
+    events = peer.durable(end["run_id"])
+    check_arc(events)
+    return events[0]
+
+
+def text_of(event: dict[str, Any]) -> str:
+    """The sentence of an error in any dialect."""
+    return str(event["message"])
+
+
+@pytest.mark.promise("wire.say-forms", "wire.fields")
+@pytest.mark.parametrize("kind", ["user_message", "start_agent", "message", "chat", "agent_message"])
+async def test_each_type_of_say_takes_its_fields_in_either_place(serve: Any, kind: str) -> None:
+    """Beside the type or in `payload`, as text or as a binary frame, with whatever else: one and the same message."""
+    witness = Witness()
+    running = await serve(witness.agent())
+    async with connected(running.address) as peer:
+        for number, place in enumerate(("beside", "payload", "binary")):
+            fields = {
+                "content": f"words {number}",
+                "agent_type": "script",
+                "thread_id": "t",
+                "message_id": f"m{number}",
+                "conversation_id": "mine",
+                "context": {"page": 1},
+                "settings": {"tone": "dry"},
+                "metadata": {},
+                "references": [],
+                "pillar": None,
+                "of another version": [1],
+            }
+            body = {"type": kind, **fields} if place == "beside" else {"type": kind, "payload": fields}
+            raw = json.dumps(body)
+            await peer.socket.send_message(raw.encode() if place == "binary" else raw)
+            event = await accepted(peer)
+            assert (event["thread_id"], event["conversation_id"]) == ("t", "mine")
+            assert (event["message_id"], event["data"]["content"]) == (f"m{number}", f"words {number}")
+    assert witness.told() == ["words 0", "answer 1", "words 1", "answer 2", "words 2"]
+
+
+@pytest.mark.promise("wire.say-untyped")
+async def test_the_form_without_a_type(serve: Any) -> None:
+    """`agent_type`, perhaps `pillar`, and `message`; the conversation's name is kept, a token may come along."""
+    running = await serve()
+    form = {"agent_type": "liaison", "pillar": "insights", "message": "What can you do?", "metadata": {"a": 1}}
+    async with connected(running.address) as peer:
+        await peer.send(form | {"conversation_id": "mine", "session_token": None})
+        event = await accepted(peer)
+    assert (event["agent_type"], event["pillar"]) == ("liaison", "insights")
+    assert event["conversation_id"] == event["thread_id"] == "mine"
+
+
+@pytest.mark.promise("wire.exact-pillar", "wire.exact-agent-type")
+@pytest.mark.parametrize("path", PATHS)
+async def test_two_sentences_are_exact_in_every_dialect_and_form(serve: Any, path: str) -> None:
+    """Published clients compare them letter by letter."""
+    running = await serve()
+    forms = (
+        lambda **agent: {"message": "hi", **agent},
+        lambda **agent: {"type": "user_message", "payload": {"content": "hi", **agent}},
+        lambda **agent: {"type": "chat", "content": "hi", **agent},
+    )
+    async with connected(running.address, path=path, welcome=path.startswith("/ws")) as peer:
+        for form in forms:
+            await peer.send(form(agent_type="liaison"))
+            assert text_of(await peer.read()) == "pillar is required for liaison agent"
+            await peer.send(form(agent_type="X"))
+            assert text_of(await peer.read()) == "Unknown agent_type: X"
+
+
+@pytest.mark.promise("wire.names-made")
+async def test_names_are_made_where_a_client_gives_none(serve: Any) -> None:
+    """A message id, another for each message; the thread is that of the agent in the session."""
+    running = await serve(Witness().agent())
+    async with connected(running.address) as peer:
+        session = peer.seen[0]["data"]["session"]
+        events = []
+        for _ in range(2):
+            await peer.say("words", agent_type="script")
+            events.append(await accepted(peer))
+    assert events[0]["message_id"] != events[1]["message_id"]
+    assert all(event["message_id"] == event["data"]["message_id"] for event in events)
+    assert [event["thread_id"] for event in events] == [f"script_{session}"] * 2
+    assert [event["seq"] for event in events] == [1, 1 + len(peer.durable()) // 2]
+
+
+@pytest.mark.promise("wire.names-valid", "wire.error-invalid-command")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("thread_id", ""),
+        ("thread_id", "x" * 129),
+        ("thread_id", "a/b"),
+        ("message_id", "answer-1"),
+        ("message_id", "a\u0007b"),
+        ("conversation_id", "x" * 129),
+        ("message_id", 5),
+    ],
+)
+async def test_a_name_that_is_none_is_refused(serve: Any, name: str, value: object) -> None:
+    """Its field is named, nothing is begun; 128 characters are enough."""
+    running = await serve(Witness().agent())
+    token = await new_token(running)
+    async with connected(running.address, token) as peer:
+        await peer.say("hi", agent_type="script", **{name: value})
+        error = await peer.read()
+        assert error["data"]["code"] == "invalid_command"
+        assert name in error["message"]
+        await peer.say("hi", agent_type="script", **{name: "x" * 128})
+        await accepted(peer)
+    _, _, body = await request(running.address, "GET", "/api/threads", token=token)
+    assert len(body["threads"]) == 1
+
+
+@pytest.mark.promise("wire.names-own-space")
+async def test_a_thread_another_user_named_is_not_there(serve: Any) -> None:
+    """Two users use the same names for thread, message and conversation, and neither meets the other."""
+    witness = Witness()
+    running = await serve(witness.agent())
+    names = {"thread_id": "t", "message_id": "m", "conversation_id": "c", "agent_type": "script"}
+    async with connected(running.address) as ada, connected(running.address) as bob:
+        await ada.say("zebra", **names)
+        first = await accepted(ada)
+        await bob.say("giraffe", **names)
+        second = await accepted(bob)
+    assert first["run_id"] != second["run_id"]
+    assert first["seq"] == second["seq"] == 1
+    assert witness.told() == ["giraffe"]
+    assert "zebra" not in json.dumps(bob.seen)
+
+
+@pytest.mark.promise("wire.cancel")
+async def test_cancel_ends_a_run_from_any_tab_and_twice_is_no_fault(serve: Any) -> None:
+    """As `final_response` with the status cancelled and the text so far; what has ended has no answer to it."""
+    gate = Gate(open_after=2)
+    running = await serve(scripted(Say("one two three", gate)))
+    token = await new_token(running)
+    async with connected(running.address, token) as one, connected(running.address, token) as two:
+        await one.say("go", agent_type="script", thread_id="t")
+        await gate.reached.wait()
+        await one.until("partial_result")
+        run_id = one.durable()[0]["run_id"]
+        await two.send({"type": "cancel", "payload": {"run_id": run_id}})
+        end = await one.until_end()
+        assert (end["type"], end["data"]["status"], end["data"]["message"]) == (
+            "final_response",
+            "cancelled",
+            "one two ",
+        )
+        check_arc(one.durable())
+        for form in ({"type": "cancel", "payload": {"run_id": run_id}}, {"type": "cancel", "run_id": run_id}):
+            await two.send(form)
+        await two.send({"type": "ping"})
+        assert (await two.read())["type"] == "pong"
+
+
+@pytest.mark.promise("wire.ping")
+async def test_ping_is_answered_with_its_nonce(serve: Any) -> None:
+    """Also without one; in the agent response dialect there is nothing to show."""
+    running = await serve()
+    async with connected(running.address) as peer:
+        for form, data in (({"type": "ping"}, {}), ({"type": "ping", "nonce": "a"}, {"nonce": "a"})):
+            await peer.send(form)
+            assert (await peer.read())["data"] == data
+
+
+@pytest.mark.promise("wire.ack")
+async def test_an_ack_beyond_what_was_sent_is_refused_and_one_within_is_counted(serve: Any) -> None:
+    """It has no answer; operators see how far behind clients are."""
+    running = await serve(Witness().agent())
+    async with connected(running.address) as peer:
+        await peer.say("words", agent_type="script", thread_id="t")
+        last = (await peer.until_end())["seq"]
+        await peer.send({"type": "ack", "payload": {"thread_id": "t", "seq": last - 1}})
+        await peer.send({"type": "ack", "payload": {"thread_id": "t", "seq": last + 1}})
+        assert (await peer.read())["data"]["code"] == "invalid_command"
+    assert await metric(running.address, "understudy_rendered_behind_events_sum") == 1
+
+
+FAULTS = {
+    "no object": ("[]", "invalid_command"),
+    "text": ('"hi"', "invalid_command"),
+    "no type": ("{}", "invalid_command"),
+    "a type that is none": ('{"type":5}', "invalid_command"),
+    "cut off": ('{"type":"ping"', "bad_json"),
+    "twice": ('{"type":"ping","type":"ping"}', "bad_json"),
+    "twice within": ('{"type":"message","content":"x","context":{"a":1,"a":2}}', "bad_json"),
+    "deep": ('{"type":"ping","x":' + "[" * 100_000 + "]" * 100_000 + "}", "bad_json"),
+    "deep objects": ('{"type":"message","content":"x","context":' + '{"a":' * 65 + "1" + "}" * 65 + "}", "bad_json"),
+    "a huge number": ('{"type":"ping","x":' + "9" * 5000 + "}", "bad_json"),
+    "a huge exponent": ('{"type":"ping","x":1e999999}', "bad_json"),
+    "many values": ('{"type":"ping","x":[' + "1," * 20_000 + "1]}", "invalid_command"),
+    "NaN": ('{"type":"ping","x":NaN}', "bad_json"),
+    "half a character": ('{"type":"message","content":"\\ud800"}', "bad_json"),
+    "nothing": ("", "bad_json"),
+    "resume of nonsense": ('{"type":"resume","payload":{"threads":{"t":-1}}}', "invalid_command"),
+    "resume of text": ('{"type":"resume","payload":{"threads":{"t":"5"}}}', "invalid_command"),
+    "resume of too many": (
+        json.dumps({"type": "resume", "payload": {"threads": {f"t{n}": 0 for n in range(101)}}}),
+        "invalid_command",
+    ),
+    "approve of nonsense": ('{"type":"approve","payload":{"call_id":"c","decision":"perhaps"}}', "invalid_command"),
+    "approve of nothing": ('{"type":"approve","payload":{"call_id":"c","decision":"allow"}}', "not_found"),
+    "edit without words": ('{"type":"edit","payload":{"message_id":"m","content":" "}}', "empty_message"),
+    "edit of nothing": ('{"type":"edit","payload":{"message_id":"m","content":"x"}}', "not_found"),
+    "regenerate of nothing": ('{"type":"regenerate","payload":{"message_id":"m"}}', "not_found"),
+    "feedback of nothing": ('{"type":"feedback","payload":{"message_id":"m","rating":"up"}}', "not_found"),
+    "feedback of nonsense": ('{"type":"feedback","payload":{"message_id":"m","rating":"five"}}', "invalid_command"),
+    "hello of nonsense": ('{"type":"hello","payload":{"batch":"yes"}}', "invalid_command"),
+    "a chunk of nothing": ('{"type":"chunk","id":"1","index":1,"count":2,"data":"x"}', "invalid_command"),
+}
+
+
+@pytest.mark.promise(
+    "wire.faults-answered",
+    "wire.error-bad-json",
+    "wire.error-invalid-command",
+    "wire.error-empty-message",
+    "wire.error-not-found",
+    "wire.bad-json",
+    "owasp.input",
+    "owasp.binary",
+    "owasp.errors",
+)
+async def test_each_fault_has_a_code_and_a_sentence_and_costs_nothing(serve: Any) -> None:
+    """As text and as bytes; the connection lives on, another client is served meanwhile, the code's insides stay in."""
+    running = await serve(Witness().agent())
+    port = int(running.address.rpartition(":")[2])
+    async with raw_peer(port, "/ws") as raw, connected(running.address) as other:
+        await raw.frame()
+        for name, (text, code) in FAULTS.items():
+            for opcode in (TEXT, BINARY):
+                await raw.send(frame(opcode, text.encode()))
+                event = json.loads((await raw.frame()).payload)
+                assert (event["type"], event["data"]["code"]) == ("error", code), name
+                assert not any(word in event["message"] for word in ("Traceback", "/work", "msgspec", "Error(")), name
+                assert event["data"]["error_id"], name
+            await other.send({"type": "ping"})
+            assert (await other.read())["type"] == "pong"
+        await raw.send(frame(TEXT, b'{"type":"ping","nonce":"still"}'))
+        assert json.loads((await raw.frame()).payload)["data"] == {"nonce": "still"}
+
+
+@pytest.mark.promise("wire.refused-by-name", "wire.repeat-other", "wire.error-message-id-reused", "wire.bad-message-id")
+async def test_a_repeat_with_other_words_is_refused_by_its_name(serve: Any) -> None:
+    """`message_id_reused`, nothing stored; the same words are the same message, whichever tab says them."""
+    witness = Witness()
+    running = await serve(witness.agent())
+    token, name = await new_token(running), uuid.uuid4().hex
+    async with connected(running.address, token) as one, connected(running.address, token) as two:
+        await one.say("words", agent_type="script", message_id=name, thread_id="t")
+        first = await accepted(one)
+        await two.say("other words", agent_type="script", message_id=name, thread_id="t")
+        error = await two.until("error")
+        assert (error["data"]["code"], error["data"]["retryable"], error["message_id"]) == (
+            "message_id_reused",
+            False,
+            name,
+        )
+        await two.say("words", agent_type="script", message_id=name, thread_id="t")
+        assert (await two.until("message_accepted")) == first
+    assert len(witness.turns) == 1
+
+
+WORDS = [
+    "<script>alert(1)</script><img src=x onerror=alert(1)>",
+    "'; DROP TABLE messages; --",
+    "$(rm -rf /) `id` | cat /etc/passwd",
+    "../../etc/passwd%00",
+    "{{7*7}} ${7*7} %s%s%n",
+    "line\r\nSet-Cookie: a=b\n\ndata: x",
+]
+
+
+@pytest.mark.promise("owasp.injection")
+@pytest.mark.parametrize("words", WORDS)
+async def test_words_are_words(serve: Any, words: str) -> None:
+    """Whatever they could be elsewhere: they come back letter by letter as data, in names too, and nothing runs.
+
+    Of an answer, what would act in a page is taken out before.
+    """
+    running, shown = await serve(scripted(Say(words))), Scrubber(STANDARD).scrub(words + " ").text
+    assert shown.startswith(words[:20])
+    token = await new_token(running)
+    async with connected(running.address, token) as peer:
+        await peer.send({"type": "hello", "payload": {"html": True}})
+        await peer.say(words, agent_type="script", thread_id="t", context={words: words})
+        final = await peer.until_end()
+        assert peer.durable()[0]["data"]["content"] == words
+        assert final["data"]["message"] == shown
+        assert not any(mark in final["data"]["html"] for mark in ("<script", "<img", 'onerror="'))
+        await peer.send({"type": "resume", "payload": {"threads": {words[:100].strip(): 0}}})
+        assert (await peer.read())["data"]["code"] in ("not_found", "invalid_command")
+    _, _, body = await request(running.address, "GET", "/api/threads/t/messages", token=token)
+    assert [message["content"] for message in body["messages"]] == [words, shown]
+
+
+@pytest.mark.promise("wire.endpoint-pages")
+async def test_lists_come_in_pages(serve: Any) -> None:
+    """Threads and messages, each once; the last page names no next one."""
+    running = await serve(Witness().agent())
+    token = await new_token(running)
+    async with connected(running.address, token) as peer:
+        for number in range(3):
+            for thread in ("t", f"t{number}"):
+                await peer.say(f"m{number}", agent_type="script", thread_id=thread)
+                await peer.until_end()
+
+    async def pages(path: str, name: str) -> list[list[str]]:
+        found, cursor = [], ""
+        while True:
+            _, _, body = await request(running.address, "GET", f"{path}?limit=3{cursor}", token=token)
+            found.append([each["id"] for each in body[name]])
+            if body["next_cursor"] is None:
+                return found
+            cursor = f"&cursor={body['next_cursor']}"
+
+    threads = await pages("/api/threads", "threads")
+    assert [len(page) for page in threads] == [3, 1]
+    assert sorted(chain(*threads)) == ["t", "t0", "t1", "t2"]
+    messages = await pages("/api/threads/t/messages", "messages")
+    assert [len(page) for page in messages] == [3, 3]
+    assert len(set(chain(*messages))) == 6

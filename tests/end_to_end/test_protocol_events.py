@@ -1,0 +1,329 @@
+"""The events of the protocol page as they come over a socket: members, required data, numbers, and dialects."""
+
+import gzip
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from tests.docs.tables import code, table
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import Peer, check_arc, connected
+from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, scripted
+from tests.end_to_end.sse import streaming
+from tests.end_to_end.test_branches import new_token
+from tests.end_to_end.test_floods import SECRET, token_of
+from understudy import Agent
+from understudy.models.model import ModelUnavailable
+
+ROWS = {code(row["type"])[0]: row for row in table("reference/protocol.md", "Events")}
+KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
+ENVELOPE = {"type", "seq", "thread_id", "run_id", "message_id", "conversation_id", "agent_type", "pillar", "priority"}
+ENVELOPE |= {"timestamp", "message", "data"}
+
+
+def agents() -> tuple[Agent, ...]:
+    """One that hands over, one that does everything there is to do, one whose model is away."""
+    work = Call([("tell_progress", {"steps": 1}), ("send_mail", {"to": "ada"})])
+    every = scripted(work, Say(f"The key is {KEY}."), name="every")
+    first = Agent("first", model=scripted(Hand("every")).model, colleagues=("every",))
+    return first, every, scripted(Raise(ModelUnavailable("Asleep.")), name="away")
+
+
+async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, Any]]:
+    """Everything that one user's two tabs are sent, when everything happens that can."""
+    token, operator = token_of("ada"), token_of("op", roles=["operator"])
+    async with connected(address, token) as one, connected(address, token) as two:
+        await one.say("go", agent_type="first", thread_id="t")
+        required = await one.until("approval_required")
+        await one.send({"type": "approve", "payload": {"call_id": required["data"]["call_id"], "decision": "allow"}})
+        end = await one.until_end()
+        check_arc(one.durable())
+        await one.send({"type": "feedback", "payload": {"message_id": f"answer-{end['run_id']}", "rating": "up"}})
+        await one.until("feedback")
+        await one.say("go", agent_type="away", thread_id="t2")
+        await one.until_end()
+        await one.send({"type": "ping"})
+        await one.until("pong")
+        await one.send({"type": "resume", "payload": {"threads": {"t": 999}}})
+        await one.until("resync")
+        await two.send({"type": "typing", "payload": {"thread_id": "t"}})
+        await one.until("typing")
+        await request(address, "POST", "/api/alerts", token=operator, body=b'{"message": "Lunch"}')
+        await one.until("alert")
+    async with streaming(address, "/api/threads/t/stream", token) as stream:
+        await stream.until("final_response")
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        clock.jump(30)
+        return [*one.seen, await stream.until("ping")]
+
+
+@pytest.mark.promise(
+    "wire.envelope",
+    "wire.event-welcome",
+    "wire.event-message-accepted",
+    "wire.event-agent-started",
+    "wire.event-agent-thinking",
+    "wire.event-agent-handoff",
+    "wire.event-tool-executing",
+    "wire.event-tool-completed",
+    "wire.event-approval-required",
+    "wire.event-approval-decided",
+    "wire.event-agent-progress",
+    "wire.event-partial-result",
+    "wire.event-sanitization-summary",
+    "wire.event-agent-completed",
+    "wire.event-final-response",
+    "wire.event-error",
+    "wire.event-agent-error",
+    "wire.event-typing",
+    "wire.event-feedback",
+    "wire.event-alert",
+    "wire.event-drain",
+    "wire.event-ping",
+    "wire.event-pong",
+    "wire.event-resync",
+    "wire.drain",
+    "wire.close-1001",
+)
+async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing.MockClock, serve: Any) -> None:
+    """With what is required in its data, nothing that the row has not, and a seq if and only if it is durable."""
+    running = await serve(*agents(), secret=SECRET)
+    seen = await story(running.address, clock)
+    async with connected(running.address, token_of("bob")) as peer, trio.open_nursery() as nursery:
+        nursery.start_soon(running.stop)
+        seen.append(await peer.until("drain"))
+        assert await peer.until_closed() == 1001
+    assert {event["type"] for event in seen} == set(ROWS)
+    for event in seen:
+        row = ROWS[event["type"]]
+        required, optional = (set(code(row[title])) for title in ("required in `data`", "optional"))
+        assert required <= set(event["data"]) <= required | optional, event
+        durable = "run_id" in event if row["durable"] == "with a run" else row["durable"] == "yes"
+        assert ("seq" in event) == durable, event
+        assert {"type", "pillar", "priority", "timestamp", "message", "data"} <= set(event) <= ENVELOPE
+        if durable:
+            assert {"thread_id", "run_id", "message_id", "conversation_id", "agent_type"} <= set(event)
+        assert abs(datetime.fromisoformat(event["timestamp"]).timestamp() - time.time()) < 60
+        assert event["timestamp"][-5:-4] == "."
+        assert event["timestamp"].endswith("Z")
+    assert {event["priority"] for event in seen} == {"alert", "high", "normal", "low"}
+
+
+@pytest.mark.promise("wire.event-sanitization-summary")
+async def test_a_summary_tells_kinds_and_places_and_never_the_secret(serve: Any) -> None:
+    """Before the answer that it concerns; neither the answer nor any piece of it has the secret either."""
+    running = await serve(scripted(Say(f"The key is {KEY}.")))
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type="script")
+        final = await peer.until_end()
+    summary = next(event for event in peer.seen if event["type"] == "sanitization_summary")
+    assert summary["seq"] < final["seq"]
+    assert summary["data"]["counts"] == {"secret": 1}
+    assert all({"kind", "start", "end"} <= finding.keys() for finding in summary["data"]["findings"])
+    assert KEY not in json.dumps(peer.seen)
+
+
+@asynccontextmanager
+async def locked(database: Path) -> AsyncIterator[None]:
+    """Nothing can be written to this database in this block."""
+    connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+    await trio.to_thread.run_sync(connection.execute, "BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+@pytest.mark.promise("wire.seq-committed")
+async def test_what_is_not_committed_is_not_sent(serve: Any, tmp_path: Path) -> None:
+    """While the disk takes nothing, no durable event goes out; what needs no seq does; then all come in order."""
+    gate = Gate(open_after=1)
+    running = await serve(scripted(Say("one two", gate)))
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type="script", thread_id="t")
+        await gate.reached.wait()
+        await peer.until("partial_result")
+        async with locked(tmp_path / "data" / "understudy.db"):
+            gate.opened.set()
+            await peer.say("and again", agent_type="script", thread_id="t2")
+            await peer.until("partial_result")
+            await peer.send({"type": "ping"})
+            told = len(peer.durable())
+            with trio.move_on_after(0.4):
+                while True:
+                    await peer.read()
+            assert len(peer.durable()) == told
+        for _ in range(2):
+            end = await peer.until_end()
+            check_arc(peer.durable(end["run_id"]))
+
+
+@pytest.mark.promise("wire.endpoint-events", "wire.seq")
+async def test_durable_events_are_numbered_by_thread_from_1_and_are_those_of_the_log(serve: Any) -> None:
+    """Two threads at once count each for itself; the log gives back what was sent, member by member."""
+    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
+    token = await new_token(running)
+    async with connected(running.address, token) as peer:
+        for thread in ("a", "b"):
+            await peer.say("go", agent_type="script", thread_id=thread)
+        for _ in range(2):
+            await peer.until_end()
+    for thread in ("a", "b"):
+        sent = [event for event in peer.durable() if event["thread_id"] == thread]
+        assert [event["seq"] for event in sent] == list(range(1, len(sent) + 1))
+        _, _, log = await request(running.address, "GET", f"/api/threads/{thread}/events?after=0", token=token)
+        assert log == {"events": sent, "last_seq": len(sent)}
+        _, _, log = await request(running.address, "GET", f"/api/threads/{thread}/events?after=3&limit=2", token=token)
+        assert [event["seq"] for event in log["events"]] == [4, 5]
+
+
+@pytest.mark.promise("wire.endpoint-agent", "wire.dialect-flat", "wire.dialect-payload", "wire.dialect-agent-response")
+async def test_one_run_is_told_alike_in_every_dialect(serve: Any) -> None:
+    """Three tabs of one user, each with its own: the same events under the same numbers, and one answer object."""
+    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
+    token = await new_token(running)
+    async with (
+        connected(running.address, token, subprotocols=["understudy.payload"]) as payload,
+        connected(running.address, token, subprotocols=["understudy.flat"]) as flat,
+        connected(running.address, token, path="/api/ws/agent", welcome=False) as answers,
+    ):
+        await payload.say("go", agent_type="script", thread_id="t")
+        while payload.seen[-1]["type"] != "final_response":
+            await payload.read()
+        for peer in (flat, answers):
+            await peer.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+        while flat.seen[-1]["type"] != "final_response":
+            await flat.read()
+        answer = await answers.read()
+    shown = {event["seq"]: event for event in flat.durable()}
+    assert set(shown) == {event["seq"] for event in payload.durable()}
+    for event in payload.durable():
+        data = {"details" if name == "data" else name: value for name, value in event["payload"].items()}
+        data.pop("timestamp", None)
+        envelope = {name: value for name, value in event.items() if name != "payload"}
+        assert shown[event["seq"]] == envelope | data
+    assert list(answer) == ["agent_type", "pillar", "message", "conversation_id", "type", "data", "visualization"]
+    assert (answer["message"], answer["type"]) == ("one two ", "message")
+    assert len(answers.seen) == 1
+
+
+async def frame_of(peer: Peer, parts: dict[str, str]) -> tuple[str | bytes, list[dict[str, Any]]]:
+    """The next frame as it came, and the events that are whole with it; `parts` are those that are not yet."""
+    with trio.fail_after(20):
+        raw = await peer.socket.get_message()
+    value = json.loads(gzip.decompress(raw) if isinstance(raw, bytes) else raw)
+    if isinstance(value, dict) and value["type"] == "chunk":
+        text = parts[value["id"]] = parts.get(value["id"], "") + value["data"]
+        value = json.loads(text) if value["index"] == value["count"] - 1 else []
+    return raw, value if isinstance(value, list) else [value]
+
+
+async def told(peer: Peer, **able: bool) -> tuple[list[str | bytes], list[dict[str, Any]]]:
+    """All frames and all durable events of thread `t`, for a client that can take this."""
+    await peer.send({"type": "hello", "payload": able})
+    await peer.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+    frames: list[str | bytes] = []
+    events: list[dict[str, Any]] = []
+    parts: dict[str, str] = {}
+    while not events or events[-1]["type"] != "final_response":
+        frame, whole = await frame_of(peer, parts)
+        frames.append(frame)
+        events += [event for event in whole if "seq" in event]
+    return frames, events
+
+
+ABLE = [{"batch"}, {"chunk"}, {"gzip"}, {"html"}, {"batch", "chunk", "gzip", "html"}, set()]
+
+
+@pytest.mark.promise("wire.hello", "wire.hello-batch", "wire.hello-chunk", "wire.hello-gzip", "wire.hello-html")
+async def test_a_client_is_sent_what_it_said_it_can_take_and_nothing_else(serve: Any) -> None:
+    """Arrays, parts, compressed binary frames, rendered answers: each for who asked; together the same story."""
+    words = "# Title\n\n<b>bold</b> " + ("\u00e9" * 1000 + " ") * 20
+    running = await serve(scripted(Call([("echo", {"text": "a"})] * 4), Say(words)))
+    token = await new_token(running)
+    async with connected(running.address, token) as first:
+        await first.say("go", agent_type="script", thread_id="t")
+        await first.until_end()
+    for able in ABLE:
+        async with connected(running.address, token) as peer:
+            frames, events = await told(peer, **dict.fromkeys(able, True))
+        html = events[-1]["data"].pop("html", "")
+        assert events == first.durable(), able
+        assert ("<h1" in html, "<b>" in html) == ("html" in able, False)
+        texts = [frame for frame in frames if isinstance(frame, str)]
+        assert any(isinstance(frame, bytes) for frame in frames) == ("gzip" in able)
+        assert any(text.startswith("[") for text in texts) == (able == {"batch"})
+        assert any('"type":"chunk"' in text for text in texts) == (able == {"chunk"})
+        if "chunk" in able:
+            assert max(len(frame.encode() if isinstance(frame, str) else frame) for frame in frames) <= 16 * 1024
+        if "gzip" in able:
+            assert all(len(text.encode()) <= 1024 for text in texts)
+
+
+@pytest.mark.promise("wire.hello-html", "owasp.injection")
+async def test_each_closed_block_of_an_answer_comes_rendered_to_who_asked(serve: Any) -> None:
+    """As it closes, before the end of the answer, and made safe by the server."""
+    gate = Gate(open_after=4)
+    running = await serve(scripted(Say("# Title\n\n<img src=x onerror=alert(1)> more\n\nlast", gate)))
+    async with connected(running.address) as peer:
+        await peer.send({"type": "hello", "payload": {"html": True}})
+        await peer.say("go", agent_type="script")
+        while not any(event["data"].get("blocks") for event in peer.seen):
+            await peer.read()
+        gate.opened.set()
+        final = await peer.until_end()
+    blocks = json.dumps([event["data"].get("blocks", []) for event in peer.seen])
+    assert "<h1" in blocks
+    assert "<img" not in blocks + final["data"]["html"]
+
+
+@pytest.mark.promise("wire.parts-in")
+async def test_a_command_may_come_in_parts_to_any_client(serve: Any) -> None:
+    """Without a word of hello; another command between the parts is taken at once."""
+    running = await serve(scripted(Say("said")))
+    frame = json.dumps({"type": "user_message", "payload": {"content": "w" * 500_000, "agent_type": "script"}})
+    pieces = [frame[start : start + 100_000] for start in range(0, len(frame), 100_000)]
+    async with connected(running.address) as peer:
+        for number, piece in enumerate(pieces):
+            await peer.send({"type": "chunk", "id": "7", "index": number, "count": len(pieces), "data": piece})
+            await peer.send({"type": "ping"})
+        for _ in pieces:
+            await peer.until("pong")
+        if not peer.durable():
+            await peer.until("message_accepted")
+        assert len(peer.durable()[0]["data"]["content"]) == 500_000
+        await peer.until_end()
+
+
+@pytest.mark.promise("wire.no-followers")
+async def test_what_nobody_follows_is_told_to_all_connections_of_its_user(serve: Any) -> None:
+    """Something is said over HTTP in a thread of yesterday: tabs that never named it hear of it; strangers do not."""
+    running = await serve(scripted(Say("one two")))
+    token = await new_token(running)
+    async with connected(running.address, token) as peer:
+        await peer.say("go", agent_type="script", thread_id="t")
+        last = (await peer.until_end())["seq"]
+    async with (
+        connected(running.address, token) as one,
+        connected(running.address, token) as two,
+        connected(running.address) as stranger,
+    ):
+        body = json.dumps({"type": "chat", "content": "go", "agent_type": "script", "thread_id": "t"}).encode()
+        status, _, _ = await request(running.address, "POST", "/api/commands", token=token, body=body)
+        assert status == 202
+        for tab in (one, two):
+            await tab.until_end()
+            check_arc(tab.durable())
+            assert tab.durable()[0]["seq"] == last + 1
+        await stranger.send({"type": "ping"})
+        assert (await stranger.read())["type"] == "pong"

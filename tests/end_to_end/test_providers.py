@@ -1,0 +1,196 @@
+"""Tokens of an identity provider, over real sockets: its keys at an address that comes, goes, and changes them."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.http import handshake, request
+from tests.end_to_end.peer import connected
+from tests.transport.provider import ec_key, key_set, published, publishing, rsa_key, signed
+from understudy.app import Running, serve_house
+from understudy.config import Settings
+
+FIRST = key_set(published(rsa_key(), "first"), published(ec_key(), "curve"))
+ROTATED = key_set(published(rsa_key(1), "second"))
+
+
+def claims(**more: Any) -> dict[str, Any]:
+    """Claims that count now."""
+    return {"sub": "ada", "sid": "s1", "exp": time.time() + 60, **more}
+
+
+def first(**more: Any) -> str:
+    """A token under the first key."""
+    return signed(rsa_key(), claims(**more), "first")
+
+
+def second(**more: Any) -> str:
+    """A token under the key that comes after it."""
+    return signed(rsa_key(1), claims(**more), "second")
+
+
+@asynccontextmanager
+async def served(data_dir: Path, jwks: str, **settings: Any) -> AsyncIterator[Running]:
+    """A server whose users come from that provider."""
+    given = Settings(port=0, data_dir=data_dir / "data", jwks=jwks, **settings)
+    async with trio.open_nursery() as nursery:
+        running = await nursery.start(partial(serve_house, given))
+        yield running
+        nursery.cancel_scope.cancel()
+
+
+async def agents(running: Running, token: str) -> int:
+    """The status with which a token is met at a door that needs one."""
+    status, _, _ = await request(running.address, "GET", "/api/agents", token=token)
+    return status
+
+
+@pytest.mark.promise("wire.token-subprotocol", "wire.token-header", "wire.token-query", "wire.token-provider")
+@pytest.mark.parametrize("token", [first, lambda: signed(ec_key(), claims(), "curve")], ids=["RS256", "ES256"])
+async def test_a_provider_s_token_opens_every_door(tmp_path: Path, token: Any) -> None:
+    """By each of its carriers, without any secret in the settings."""
+    async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
+        assert await agents(running, token()) == 200
+        carriers: list[dict[str, Any]] = [
+            {"token": token()},
+            {"headers": {"Authorization": f"Bearer {token()}"}},
+            {"subprotocols": [f"jwt.{token()}"]},
+        ]
+        for carried in carriers:
+            async with connected(running.address, **carried) as peer:
+                assert peer.seen[0]["data"]["user"] == "ada"
+        async with connected(running.address, welcome=False) as peer:
+            await peer.send({"type": "ping", "session_token": token()})
+            assert (await peer.until("welcome"))["data"]["user"] == "ada"
+
+
+@pytest.mark.promise("wire.no-way-round")
+async def test_nobody_comes_in_without_a_token_of_the_provider(tmp_path: Path) -> None:
+    """No anonymous sessions, also on a loopback address; forged and foreign tokens are refused before the upgrade."""
+    async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
+        assert (await request(running.address, "POST", "/api/sessions"))[0] == 401
+        for token in (signed(rsa_key(1), claims(), "first"), second(), first(exp=time.time() - 1), "x.y.z"):
+            assert (await handshake(running.address, f"/ws?session_token={token}"))[0] == 401
+            assert await agents(running, token) == 401
+    assert provider.asked <= 2
+
+
+async def by_handshake(running: Running) -> None:
+    """Come with the new token before the upgrade."""
+    async with connected(running.address, second()) as peer:
+        assert peer.seen[0]["data"]["user"] == "ada"
+
+
+async def by_first_message(running: Running) -> None:
+    """Come with it in the first message."""
+    async with connected(running.address, welcome=False) as peer:
+        await peer.send({"type": "ping", "session_token": second()})
+        await peer.until("pong")
+
+
+async def by_request(running: Running) -> None:
+    """Come with it over HTTP."""
+    assert await agents(running, second()) == 200
+
+
+@pytest.mark.promise("wire.token-provider")
+@pytest.mark.parametrize("come", [by_handshake, by_first_message, by_request])
+async def test_a_new_key_is_known_at_its_first_token(tmp_path: Path, come: Any) -> None:
+    """Without a restart and without a failed attempt; a key that is gone does not count any more."""
+    async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
+        assert await agents(running, first()) == 200
+        provider.publish(ROTATED)
+        await come(running)
+        assert await agents(running, second()) == 200
+        assert await agents(running, first()) == 401
+
+
+async def test_a_new_key_renews_in_place(tmp_path: Path) -> None:
+    """The first `refresh` with a token under it is taken."""
+    async with (
+        publishing(FIRST) as provider,
+        served(tmp_path, provider.address) as running,
+        connected(running.address, first()) as peer,
+    ):
+        provider.publish(ROTATED)
+        await peer.send({"type": "refresh", "payload": {"session_token": second()}})
+        await peer.send({"type": "ping"})
+        await peer.until("pong")
+
+
+async def test_the_provider_may_be_away_when_the_server_starts(tmp_path: Path) -> None:
+    """The server answers all the same, refuses its tokens, takes others, and takes all once the keys are there."""
+    async with publishing() as gone:
+        port = int(gone.address.rsplit(":", 1)[1].split("/")[0])
+    async with served(tmp_path, gone.address, secret="s" * 32) as running:
+        assert await agents(running, first()) == 401
+        async with publishing(FIRST, port) as back:
+            with trio.fail_after(10):
+                await back.found.wait()
+            assert await agents(running, first()) == 200
+        assert await agents(running, first()) == 200, "the keys are kept while nobody can be asked"
+
+
+@pytest.mark.promise("wire.bad-token")
+async def test_forged_tokens_do_not_become_requests_to_the_provider(tmp_path: Path) -> None:
+    """Two hundred that name keys nobody has are at most one request, and answered without a long wait."""
+    async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
+        assert await agents(running, first()) == 200
+        asked = provider.asked
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                for number in range(200):
+                    forged = signed(rsa_key(1), claims(), f"forged-{number}")
+                    nursery.start_soon(agents, running, forged)
+                    await trio.lowlevel.checkpoint()  # signing takes its time
+        assert provider.asked - asked <= 1
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 302 Found\r\nLocation: /k\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"]
+)
+async def test_a_provider_that_answers_nonsense_leaves_the_rest_alone(tmp_path: Path, answer: bytes) -> None:
+    """Its tokens are refused and the health of the server is not touched: others' tokens count."""
+    async with publishing() as provider:
+        provider.answer = answer
+        async with served(tmp_path, provider.address, secret="s" * 32) as running:
+            assert await agents(running, first()) == 401
+            status, _, body = await request(running.address, "GET", "/healthz")
+            assert (status, body["status"]) == (200, "ok")
+
+
+@pytest.mark.promise("wire.token-renewed")
+async def test_a_token_of_the_provider_is_renewed_in_place_by_a_later_one(tmp_path: Path) -> None:
+    """Over the open socket; `POST /api/sessions/refresh` does not make it last longer."""
+    async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
+        soon = first(exp=time.time() + 1.2)
+        status, _, body = await request(running.address, "POST", "/api/sessions/refresh", token=soon)
+        assert (status, body["error"]["code"]) == (403, "forbidden")
+        async with connected(running.address, soon) as peer:
+            await peer.until("error", code="token_expired")
+            await peer.send({"type": "refresh", "payload": {"session_token": first()}})
+            await peer.say("What is 2 + 2?")
+            assert (await peer.until_end())["type"] == "final_response"
+
+
+def a_file(tmp_path: Path, document: bytes) -> Path:
+    """A file with keys."""
+    path = tmp_path / "keys.json"
+    path.write_bytes(document)
+    return path
+
+
+@pytest.mark.promise("wire.token-provider")
+async def test_keys_in_a_file_are_read_again(tmp_path: Path) -> None:
+    """When a token names one that is not known yet."""
+    path = a_file(tmp_path, FIRST)
+    async with served(tmp_path, str(path)) as running:
+        assert await agents(running, first()) == 200
+        a_file(tmp_path, ROTATED)
+        assert await agents(running, second()) == 200

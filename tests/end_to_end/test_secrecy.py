@@ -1,0 +1,106 @@
+"""Tokens stay where they belong: a server that logs all it can writes none of them anywhere."""
+
+import base64
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+import trio_websocket
+
+from tests.end_to_end.http import handshake, request
+from tests.end_to_end.peer import connected
+from tests.end_to_end.process import started
+from tests.transport.provider import ec_key, signed
+from transport.tokens import Tokens
+
+SECRET = "a secret of more than thirty-two bytes"
+
+
+def traces(token: str) -> set[str]:
+    """What of a token must be nowhere: the whole, its claims, its signature, and how a browser wraps it."""
+    wrapped = base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+    return {token, wrapped, *(part for part in token.split(".")[1:] if len(part) > 8)}
+
+
+def tokens() -> list[str]:
+    """Good ones, and every kind of bad one, no two alike."""
+    mint = Tokens(SECRET, time.time)
+    claims = {"sub": "ada", "sid": "s9", "exp": time.time() + 60}
+    return [
+        *(mint.issue("ada", f"s{number}", ttl_s=600) for number in range(3)),
+        mint.issue("ada", "s3", ttl_s=-5),
+        Tokens("f" * 40, time.time).issue("ada", "s4", ttl_s=600),
+        signed(ec_key(), claims, "nobody-knows"),
+        mint.issue("ada", "s5", ttl_s=600)[:-5] + "AAAAA",
+        "garbage-that-was-a-token-once.MARK1MARK1.MARK2MARK2",
+        "MARK3MARK3MARK3MARK3",
+        mint.issue("ada", "s6", roles=["r" * 190] * 40, ttl_s=600),
+    ]
+
+
+async def drive(address: str, token: str) -> None:
+    """Bring a token by each of its ways, right and wrong, to each door."""
+    wrapped = base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+    ways: list[dict[str, object]] = [
+        {"token": token},
+        {"headers": {"Authorization": f"Bearer {token}"}},
+        {"subprotocols": [f"jwt.{token}"]},
+        {"subprotocols": ["understudy.v1", f"jwt.{wrapped}"]},
+    ]
+    for way in ways:
+        try:
+            async with connected(address, **way) as peer:  # type: ignore[arg-type]
+                await peer.send({"type": "refresh", "payload": {"session_token": token}})
+                await peer.send({"type": "ping"})
+                await peer.until("pong")
+        except* trio_websocket.HandshakeError:
+            pass
+    frames = [
+        {"type": "ping", "session_token": token},
+        {"type": "refresh", "payload": {"session_token": [token]}},
+        {"type": "refresh", "payload": {"session_token": token}},
+        {"type": token},
+        {"type": "hello", "payload": {"batch": token}},
+    ]
+    for frame in [*(json.dumps(each) for each in frames), f'{{"session_token": "{token}"', token]:
+        async with connected(address, welcome=False) as peer:
+            await peer.send(frame)
+            with suppress(trio_websocket.ConnectionClosed):
+                await peer.read()
+    for path in ("/api/agents", f"/api/agents?session_token={token}", f"/api/threads/{token[:100]}", "/api/nothing"):
+        await request(address, "GET", path, token=token)
+    for method, path in (("POST", "/api/sessions/refresh"), ("POST", "/api/sessions"), ("PATCH", "/api/threads/x")):
+        await request(address, method, path, token=token, body=f'"{token}"'.encode())
+    for path in (f"/ws?session_token={token}&session_token=x", f"/nowhere?session_token={token}"):
+        await handshake(address, path, Origin="https://elsewhere.example")
+
+
+@pytest.mark.promise("owasp.token-in-url", "owasp.logging-secrets")
+@pytest.mark.slow
+async def test_no_token_is_written_anywhere(tmp_path: Path) -> None:
+    """Not in the log of a server at its most talkative, nor in its output, its metrics, its answers to others."""
+    log, brought = tmp_path / "log", tokens()
+    options = {
+        "UNDERSTUDY_SECRET": SECRET,
+        "UNDERSTUDY_LOG_LEVEL": "debug",
+        "UNDERSTUDY_LIMITS_CONNECTIONS_PER_USER": "50",
+    }
+    async with started(tmp_path / "data", log=log, **options) as server:
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                for token in brought:
+                    nursery.start_soon(drive, server.address, token)
+            _, _, metrics = await request(server.address, "GET", "/metrics")
+            _, _, health = await request(server.address, "GET", "/healthz")
+            await request(server.address, "DELETE", "/api/sessions", token=brought[0])
+        await server.terminate()
+        written = await trio.Path(log).read_text() + metrics + json.dumps(health)
+        ended = await (trio.Path(tmp_path) / "data" / "ended-sessions").read_text()
+    assert "handshake.refused" in written
+    assert "token_expired" in written
+    assert len(written.splitlines()) > 100
+    found = {trace[:40] for token in brought for trace in traces(token) if trace in written + ended}
+    assert not found

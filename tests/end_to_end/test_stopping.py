@@ -1,0 +1,92 @@
+"""A server that is told to stop leaves nothing open: what it cuts off, it ends in the log itself."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import TERMINAL, check_arc, connected
+from tests.end_to_end.process import started
+from tests.end_to_end.script import Gate, Say, scripted
+from tests.end_to_end.test_branches import send
+from transport.codec import from_log
+from understudy.storage.sqlite import open_database
+from understudy.storage.store import Store
+
+LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(300))
+
+
+@pytest.mark.promise("wire.arc-stopped", "wire.error-run-interrupted")
+@pytest.mark.slow
+async def test_a_run_cut_off_by_sigterm_has_its_end_in_the_log_before_the_server_is_gone(tmp_path: Path) -> None:
+    """With the text so far; so has the one that waited behind it. After the restart there is no second end."""
+    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server:
+        _, _, session = await request(server.address, "POST", "/api/sessions")
+        token, user = session["session_token"], session["user"]
+        async with connected(server.address, token) as peer:
+            await peer.say(LONG, thread_id="t", message_id="m1")
+            await peer.until("partial_result")
+            await peer.say("What is 2 + 2?", thread_id="t", message_id="m2")
+            await peer.until("message_accepted", message_id="m2")
+            with trio.fail_after(10):
+                assert await server.terminate() == 0
+            await peer.until_closed()
+            shown = "".join(e["data"]["text"] for e in peer.seen if e["type"] == "partial_result")
+    database = await trio.to_thread.run_sync(open_database, tmp_path)
+    store = Store(database, lambda: None)
+    logged = [from_log(row.body) for row in await store.events(user, "t", 0)]
+    assert await store.unfinished_runs() == []
+    await trio.to_thread.run_sync(database.close)
+    ends = {each.message_id: each for each in logged if each.event.type in TERMINAL}
+    assert set(ends) == {"m1", "m2"}
+    assert {getattr(end.event, "code", None) for end in ends.values()} == {"run_interrupted"}
+    completed = [each.event for each in logged if each.event.type == "agent_completed" and each.message_id == "m1"]
+    assert [each.status for each in completed] == ["interrupted"]
+    assert shown
+    assert completed[0].result.startswith(shown)
+    async with started(tmp_path) as server, connected(server.address, token) as peer:
+        await send(peer, "resume", threads={"t": 0})
+        for _ in range(2):
+            await peer.until_end()
+        for message_id in ("m1", "m2"):
+            events = [dict(event) for event in peer.durable() if event["message_id"] == message_id]
+            for number, event in enumerate(events):
+                event["seq"] = number
+            check_arc(events)
+        assert len(peer.durable()) == len(logged)
+        await peer.say("What is 2 + 2?", thread_id="t")
+        assert (await peer.until_end())["type"] == "final_response"
+
+
+@pytest.mark.promise("wire.drain-finishes")
+async def test_a_run_that_ends_within_the_time_of_the_drain_is_not_cut_off(serve: Any) -> None:
+    """Also when the client that asked has gone: the answer is in the log."""
+    gate = Gate(open_after=1)
+    running = await serve(scripted(Say("some words", gate)))
+    async with connected(running.address) as peer:
+        user = peer.seen[0]["data"]["user"]
+        await peer.say("go", agent_type="script", thread_id="t")
+        await peer.until("partial_result")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(running.stop)
+            await peer.until("drain")
+            await peer.socket.aclose()
+            gate.opened.set()
+    kinds = [row.type for row in await running.store.events(user, "t", 0)]
+    assert kinds[-2:] == ["agent_completed", "final_response"]
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_told_twice_still_ends_well(tmp_path: Path) -> None:
+    """An impatient operator changes nothing: the answers end, the clients are told, the exit code is 0."""
+    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server, connected(server.address) as peer:
+        await peer.say(LONG, thread_id="t")
+        await peer.until("partial_result")
+        server.process.send_signal(signal.SIGTERM)
+        await peer.until("drain")
+        with trio.fail_after(10):
+            assert await server.terminate() == 0
+        assert await peer.until_closed() == 1001

@@ -1,0 +1,370 @@
+"""A thread's events as server-sent events: replay and live, bounds, ends, over real sockets."""
+
+import json
+import re
+import sqlite3
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import check_arc, connected
+from tests.end_to_end.script import Call, Gate, Say, scripted
+from tests.end_to_end.sse import Parser, Stream, streaming
+from transport.limits import Limits
+from understudy import Agent, tool
+from understudy.app import Running
+
+SECRET = "a secret of more than 32 characters, for tests"
+
+
+async def session(running: Running) -> str:
+    """A new anonymous session's token."""
+    _, _, body = await request(running.address, "POST", "/api/sessions")
+    return str(body["session_token"])
+
+
+async def say(running: Running, token: str, content: str = "go", thread: str = "t", **fields: Any) -> dict[str, Any]:
+    """Say something over HTTP; gives the names of what it began."""
+    payload = {"content": content, "thread_id": thread, "agent_type": "script", **fields}
+    command = {"type": "user_message", "payload": payload}
+    status, _, body = await request(
+        running.address, "POST", "/api/commands", token=token, body=json.dumps(command).encode()
+    )
+    assert status == 202, body
+    assert isinstance(body, dict)
+    return body
+
+
+def opened(running: Running, token: str | None, thread: str = "t", query: str = "", **headers: str) -> Any:
+    """Open the stream of a thread."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return streaming(running.address, f"/api/threads/{thread}/stream{query}", token, headers=named)
+
+
+async def until_ends(stream: Stream, count: int = 1) -> None:
+    """Read to the end of so many runs."""
+    for _ in range(count):
+        await stream.until("final_response")
+
+
+async def gone(running: Running) -> None:
+    """Wait until no connection is left."""
+    connections = running.system.find("/system/connections")
+    assert connections is not None
+    with trio.fail_after(5):
+        for connection in connections.children():
+            await connection.wait_stopped()
+
+
+@pytest.mark.promise("wire.stream", "owasp.proxies")
+async def test_what_was_is_told_again_and_what_comes_follows(serve: Any) -> None:
+    """Two runs before, one after: each event once, in order, with its seq as id, and the arcs are whole."""
+    running = await serve(scripted(Say("one two")))
+    token = await session(running)
+    await say(running, token)
+    async with opened(running, token) as stream:
+        assert stream.status == 200
+        assert stream.headers["content-type"] == "text/event-stream"
+        assert stream.headers["cache-control"] == "no-store"
+        assert stream.headers["x-accel-buffering"] == "no"
+        assert (await stream.read()).kind == "welcome"
+        await until_ends(stream)
+        run = (await say(running, token, "again"))["run_id"]
+        await until_ends(stream)
+        assert stream.parser.retry_ms == 2000
+    numbers = stream.numbers()
+    assert numbers == list(range(1, len(numbers) + 1))
+    durable = [event.body for event in stream.seen if "seq" in event.body]
+    check_arc([event for event in durable if event["run_id"] == run])
+    for event in stream.seen:
+        assert event.kind == event.body["type"]
+        if "seq" in event.body:
+            assert event.last_id == str(event.body["seq"])
+
+
+@pytest.mark.promise("wire.stream-last-event-id")
+async def test_a_client_that_comes_back_gets_what_came_after(serve: Any) -> None:
+    """`Last-Event-ID` decides, also over the `after` of the address it repeats; `after` alone does too."""
+    running = await serve(scripted(Say("one two")))
+    token = await session(running)
+    await say(running, token)
+    async with opened(running, token) as stream:
+        await until_ends(stream)
+        last = stream.numbers()[-1]
+    for query, headers in (("?after=3", {}), ("?after=1", {"Last_Event_ID": "3"})):
+        async with opened(running, token, query=query, **headers) as stream:
+            await until_ends(stream)
+            assert stream.numbers() == list(range(4, last + 1))
+
+
+@pytest.mark.promise("wire.stream")
+async def test_who_joins_in_the_middle_of_an_answer_gets_its_text_from_the_beginning(serve: Any) -> None:
+    """One snapshot from offset 0, then the pieces that follow: together the text of the answer."""
+    gate = Gate(open_after=3)
+    running = await serve(scripted(Say("one two three four five", gate)))
+    token = await session(running)
+    await say(running, token)
+    await gate.reached.wait()
+    async with opened(running, token) as stream:
+        piece = await stream.until("partial_result")
+        assert piece["data"]["offset"] == 0
+        gate.opened.set()
+        text = piece["data"]["text"]
+        while (event := await stream.read()).kind in ("partial_result", "agent_completed"):
+            if event.kind == "partial_result":
+                assert event.body["data"]["offset"] == len(text)
+                text += event.body["data"]["text"]
+        assert text.startswith("one two three")
+        assert text == event.body["data"]["message"]
+
+
+@pytest.mark.promise("wire.stream")
+async def test_events_of_other_threads_do_not_come(serve: Any) -> None:
+    """Neither of one that rests and is woken, nor of one that is said in meanwhile."""
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    await say(running, token, thread="other")
+    await say(running, token, thread="t")
+    async with opened(running, token) as stream:
+        await until_ends(stream)
+        for thread in ("other", "new"):
+            await say(running, token, thread=thread)
+        await say(running, token, thread="t")
+        await until_ends(stream)
+    assert {event.body.get("thread_id") for event in stream.seen} == {None, "t"}
+    assert stream.numbers() == list(range(1, len(stream.numbers()) + 1))
+
+
+@pytest.mark.promise("wire.no-way-round")
+async def test_who_may_not_listen(serve: Any) -> None:
+    """No thread of that name, another user's, no token, a bad one, another origin, a place that is none."""
+    running = await serve(scripted(Say("one")))
+    mine, theirs = await session(running), await session(running)
+    await say(running, mine)
+    for token, thread, query, headers, status, code in (
+        (mine, "none", "", {}, 404, "not_found"),
+        (theirs, "t", "", {}, 404, "not_found"),
+        (None, "t", "", {}, 401, "unauthenticated"),
+        ("bad", "t", "", {}, 401, "unauthenticated"),
+        (None, "t", "?session_token=bad", {}, 401, "unauthenticated"),
+        (mine, "t", "", {"Origin": "https://elsewhere.example"}, 403, "forbidden"),
+        (mine, "t", "?after=-1", {}, 400, "invalid_command"),
+        (mine, "t", "?after=99999999999999999999", {}, 400, "invalid_command"),
+        (mine, "t", "", {"Last_Event_ID": "x"}, 400, "invalid_command"),
+    ):
+        async with opened(running, token, thread, query, **headers) as stream:
+            assert (stream.status, stream.body["error"]["code"]) == (status, code)
+    await gone(running)
+    async with opened(running, None, query=f"?session_token={mine}") as stream:
+        assert stream.status == 200
+
+
+@pytest.mark.promise("wire.stream-counted")
+async def test_streams_count_as_connections(serve: Any) -> None:
+    """One more than allowed is refused with 429; when one has left, another one may come, and its actor is gone."""
+    running = await serve(scripted(Say("one")), limits=Limits(connections_per_user=2))
+    token = await session(running)
+    await say(running, token)
+    async with connected(running.address, token), opened(running, token) as first:
+        await first.read()
+        async with opened(running, token) as refused:
+            assert (refused.status, refused.body["error"]["code"]) == (429, "rate_limited")
+    await gone(running)
+    async with opened(running, token) as stream, opened(running, token) as another:
+        assert (stream.status, another.status) == (200, 200)
+    await gone(running)
+
+
+async def test_a_client_that_leaves_ends_its_actor_and_not_the_run(serve: Any) -> None:
+    """In the middle of an answer; the run goes on to its end."""
+    gate = Gate()
+    running = await serve(scripted(Say("one two", gate)))
+    token = await session(running)
+    await say(running, token)
+    async with opened(running, token) as stream:
+        await stream.until("agent_started")
+    await gone(running)
+    gate.opened.set()
+    async with opened(running, token) as stream:
+        await until_ends(stream)
+
+
+@pytest.mark.promise("wire.event-ping", "wire.stream-alive")
+async def test_a_quiet_stream_gives_signs_of_life(serve: Any) -> None:
+    """A `ping` as often as a socket would be pinged; a comment where the dialect has no such event."""
+    running = await serve(scripted(Say("one")), limits=Limits(heartbeat_s=0.05))
+    token = await session(running)
+    await say(running, token)
+    async with opened(running, token, query="?after=99") as stream:
+        for _ in range(3):
+            assert (await stream.until("ping"))["type"] == "ping"
+    async with opened(running, token, query="?after=99&dialect=agent_response") as stream:
+        with trio.fail_after(5):
+            while len(stream.parser.comments) < 3:
+                stream.parser.feed(await stream.some())
+        assert set(stream.parser.comments) == {"ping"}
+
+
+@pytest.mark.promise("wire.stream-dialects")
+async def test_dialects_are_those_of_sockets(serve: Any) -> None:
+    """Flat events with ids, and answers only."""
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    await say(running, token)
+    async with opened(running, token, query="?dialect=flat") as stream:
+        accepted = await stream.until("message_accepted")
+        assert accepted["content"] == "go"
+        assert "data" not in accepted
+        assert stream.seen[-1].last_id == "1"
+    async with opened(running, token, query="?dialect=agent_response") as stream:
+        event = await stream.read()
+        assert (event.kind, event.body["message"], event.body["type"]) == ("final_response", "one ", "message")
+
+
+@pytest.mark.promise("wire.stream-ends", "owasp.session-expiry")
+async def test_a_token_that_runs_out_ends_the_stream(serve: Any) -> None:
+    """After an error that says so."""
+    running = await serve(scripted(Say("one")), secret=SECRET)
+    claims = {"sub": "ada", "sid": "s", "exp": time.time() + 60}
+    await say(running, jwt.encode(claims, SECRET, "HS256"))
+    async with opened(running, jwt.encode(claims | {"exp": time.time() + 0.3}, SECRET, "HS256")) as stream:
+        await stream.until_end()
+    last = stream.seen[-1]
+    assert (last.kind, last.body["data"]["code"]) == ("error", "token_expired")
+    assert "seq" not in last.body
+    await gone(running)
+
+
+@pytest.mark.promise("wire.stream-ends")
+async def test_signing_out_ends_the_stream(serve: Any) -> None:
+    """Of every connection of that session, and the token opens none any more."""
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    await say(running, token)
+    async with opened(running, token) as stream:
+        await until_ends(stream)
+        status, _, _ = await request(running.address, "DELETE", "/api/sessions", token=token)
+        assert status == 204
+        await stream.until_end()
+    await gone(running)
+    async with opened(running, token) as stream:
+        assert stream.status == 401
+
+
+@pytest.mark.promise("wire.stream-ends")
+async def test_a_server_that_goes_away_says_so_first(serve: Any) -> None:
+    """`drain`, with when to come back in the format's own words too; then the end."""
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    await say(running, token)
+    async with opened(running, token) as stream:
+        await until_ends(stream)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(running.stop)
+            await stream.until_end()
+    assert stream.kinds()[-1] == "drain"
+    assert stream.parser.retry_ms == pytest.approx(stream.seen[-1].body["data"]["reconnect_after_s"] * 1000, abs=1)
+
+
+@tool
+async def large(size: int) -> str:
+    """Give a text of this size."""
+    return "x" * size
+
+
+@pytest.mark.promise("wire.order")
+async def test_a_slow_reader_loses_nothing_and_holds_up_nobody(serve: Any) -> None:
+    """Megabytes of events while it does not read: the runs end meanwhile; then all come, in order, each once."""
+    script = scripted(Call([("large", {"size": 40_000})] * 8), Say("done"))
+    running = await serve(Agent("script", tools=[large], model=script.model))
+    token = await session(running)
+    await say(running, token)
+    async with opened(running, token) as slow, opened(running, token) as quick:
+        await until_ends(slow)
+        for _ in range(9):
+            await say(running, token)
+        await until_ends(quick, 10)
+        await until_ends(slow, 9)
+    assert slow.numbers() == quick.numbers() == list(range(1, len(slow.numbers()) + 1))
+    assert sum(len(event.data) for event in slow.seen) > 5_000_000
+
+
+async def test_a_log_that_was_trimmed_is_said_to_be(serve: Any, tmp_path: Path) -> None:
+    """`resync` with the number to go on after, then what is new."""
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    await say(running, token)
+    async with opened(running, token) as stream:
+        await until_ends(stream)
+        last = stream.numbers()[-1]
+    await trio.to_thread.run_sync(partial(trim, tmp_path / "data", last))
+    async with opened(running, token, query="?after=1") as stream:
+        assert (await stream.until("resync"))["data"]["last_seq"] == last
+        await say(running, token)
+        await until_ends(stream)
+        assert stream.numbers()[0] == last + 1
+
+
+def trim(folder: Path, last: int) -> None:
+    """Take the events up to this one out of the database."""
+    (path,) = folder.glob("*.db")
+    database = sqlite3.connect(path)
+    with database:
+        assert database.execute("DELETE FROM events WHERE seq <= ?", (last,)).rowcount == last
+    database.close()
+
+
+@pytest.mark.promise("wire.event-alert", "owasp.authorisation")
+async def test_only_operators_can_tell_everybody(serve: Any) -> None:
+    """An alert comes to streams and sockets of every user; who has not the role, or says nothing, is refused."""
+    running = await serve(scripted(Say("one")), secret=SECRET)
+    claims = {"sub": "ada", "sid": "s", "exp": time.time() + 60}
+    user = jwt.encode(claims, SECRET, "HS256")
+    operator = jwt.encode(claims | {"sub": "op", "roles": ["operator"]}, SECRET, "HS256")
+    await say(running, user)
+    async with opened(running, user) as stream, connected(running.address, operator) as peer:
+        await stream.until("final_response")
+        for token, message, status in (
+            (user, '{"message": "hello"}', 403), (None, '{"message": "hello"}', 401),
+            (operator, '{"message": " "}', 400), (operator, "[]", 400), (operator, '{"message": 1}', 400),
+            (operator, json.dumps({"message": "x" * 501}), 400),
+        ):  # fmt: skip
+            answer, _, _ = await request(running.address, "POST", "/api/alerts", token=token, body=message.encode())
+            assert answer == status, message
+        body = b'{"message": "Maintenance  at noon."}'
+        answer, _, told = await request(running.address, "POST", "/api/alerts", token=operator, body=body)
+        assert (answer, told) == (202, {"connections": 2})
+        assert (await stream.until("alert"))["data"] == {"message": "Maintenance at noon."}
+        assert (await peer.until("alert"))["priority"] == "alert"
+
+
+async def test_a_head_request_opens_nothing(serve: Any) -> None:
+    """It is answered with the headers, and no actor stays behind."""
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    await say(running, token)
+    async with streaming(running.address, "/api/threads/t/stream", token, method="HEAD") as stream:
+        assert stream.status == 200
+        with trio.fail_after(5), pytest.raises(EOFError):
+            await stream.some()
+        connections = running.system.find("/system/connections")
+        assert connections is not None
+        assert connections.children() == []
+
+
+def test_the_tests_parser_follows_the_standard() -> None:
+    """Its own examples: line ends of all kinds, comments, fields without a colon, ids that stay, and no data."""
+    parser = Parser()
+    whole = "\ufeffdata: YHOO\ndata:+2\r\ndata\r\n\r\n: a comment\nid: 1\nevent: add\rdata:  x\n\n"
+    whole += "id\ndata: y\n\nretry: 9\n\n"
+    events = [event for byte in re.findall(rb".", whole.encode(), re.DOTALL) for event in parser.feed(byte)]
+    assert [(event.kind, event.data, event.last_id) for event in events] == [
+        ("message", "YHOO\n+2\n", ""), ("add", " x", "1"), ("message", "y", ""),
+    ]  # fmt: skip
+    assert (parser.comments, parser.retry_ms) == (["a comment"], 9)

@@ -1,0 +1,57 @@
+"""The whole server behind certificate files, as an operator starts it."""
+
+import json
+import ssl
+import urllib.request
+from pathlib import Path
+
+import pytest
+import trio
+import trustme
+from websockets.sync.client import connect
+
+from tests.end_to_end.process import refused, started
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> trustme.CA:
+    """Issues a certificate for localhost, into `certificate.pem` and `key.pem`."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    for pem in issued.cert_chain_pems:
+        pem.write_to_path(str(tmp_path / "certificate.pem"), append=True)
+    return authority
+
+
+@pytest.mark.promise("wire.one-port", "owasp.tls")
+@pytest.mark.slow
+async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Path) -> None:
+    """The ready line says https; REST answers there, and a stock client is welcomed on the socket."""
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    def talk(address: str) -> tuple[int, str]:
+        with urllib.request.urlopen(f"{address}/healthz", context=trusting, timeout=5) as answer:
+            status: int = answer.status
+        with connect(f"{address.replace('https', 'wss')}/ws", ssl=trusting) as client:
+            return status, str(json.loads(client.recv(timeout=5))["type"])
+
+    options = ("--tls-certificate", str(tmp_path / "certificate.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    async with started(tmp_path / "data", *options) as server:
+        assert server.address.startswith("https://127.0.0.1:")
+        assert await trio.to_thread.run_sync(talk, server.address) == (200, "welcome")
+        assert await server.terminate() == 0
+
+
+@pytest.mark.slow
+def test_it_refuses_to_start_with_files_that_cannot_be_used(authority: trustme.CA, tmp_path: Path) -> None:
+    """A file that is missing, a key of another certificate: exit code 1 and the reason; one without the other: 2."""
+    certificate, other = str(tmp_path / "certificate.pem"), str(tmp_path / "other.pem")
+    authority.issue_cert("localhost").private_key_pem.write_to_path(other)
+    data = ("--data-dir", str(tmp_path / "data"))
+    for chosen, said in ((tmp_path / "none.pem", "cannot be read (No such file"), (other, "is not that of the")):
+        ended = refused(*data, "--tls-certificate", certificate, "--tls-key", str(chosen))
+        assert (ended.returncode, said in ended.stderr) == (1, True), ended.stderr
+    ended = refused(*data, "--tls-certificate", certificate)
+    assert (ended.returncode, "tls_certificate and tls_key belong together" in ended.stderr) == (2, True)

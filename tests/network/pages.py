@@ -1,0 +1,131 @@
+"""Tabs on the chat page's own client, which run in one Node process (`pages.mjs`)."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from tests.network.held import Said
+from tests.network.tab import Tab
+
+NODE = shutil.which("node")
+
+
+@define(eq=False)
+class Pages:
+    """The Node process, and the tabs in it by name."""
+
+    tabs: dict[str, "PageTab"] = field(factory=dict)
+    _process: trio.Process | None = None
+    _turn: trio.Lock = field(factory=trio.Lock)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run it, and give the tabs what their clients were given, until cancelled."""
+        assert NODE is not None
+        command = [NODE, str(Path(__file__).with_suffix(".mjs"))]
+        async with trio.open_nursery() as nursery:
+            starting = partial(trio.run_process, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self._process = await nursery.start(starting)
+            task_status.started()
+            rest = b""
+            assert self._process.stdout is not None
+            async for piece in self._process.stdout:
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    told = json.loads(line)
+                    self.tabs[told["tab"]].hear(told)
+
+    async def order(self, **order: Any) -> None:
+        """Tell the process something."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        async with self._turn:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):  # or half a line goes out
+                await self._process.stdin.send_all(json.dumps(order).encode() + b"\n")
+
+
+@define(eq=False)
+class PageTab(Tab):
+    """A tab on the page's client. Opened again, it is where its storage says, which may be before what it showed."""
+
+    pages: Pages = field(kw_only=True)
+    _waiting: list[str] = field(factory=list)
+    _opened: trio.Event = field(factory=trio.Event)
+
+    async def _session(self) -> None:
+        self.pages.tabs[self.name] = self
+        url = self.address.replace("http", "ws", 1) + "/ws"
+        await self.pages.order(do="open", tab=self.name, url=url, token=self.token, threads=self.threads)
+        self._opened.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._opened = trio.Event()
+            with trio.CancelScope(shield=True), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self.pages.order(do="close", tab=self.name)  # unless the day is over, and the process with it
+
+    def reload(self, away_s: float, *, afresh: bool) -> None:
+        """Close it, and open it again where it was: its storage holds what is not sent yet."""
+        super().reload(away_s, afresh=False)
+
+    def hear(self, told: dict[str, Any]) -> None:
+        """What the client was given since the last time."""
+        if "began" in told:
+            self._start(told["began"])
+            return
+        if "notice" in told:
+            self._notice(**told["notice"])
+            return
+        self.status = told.get("status", self.status)
+        self._waiting = told["waiting"]
+        for event in told["events"]:
+            data = event.get("data", {})
+            if event.get("seq") is not None:
+                self.take(event)
+            elif event["type"] == "local.rejected":
+                self.fault(f"a message was refused: {data}")
+            elif event["type"] == "partial_result":
+                self.held.take_text(event["run_id"], data["offset"], data["text"])
+            elif event["type"] == "resync":
+                self.fault("it is beyond the end of the log")
+
+    def _notice(self, code: str, message: str) -> None:
+        self.ledger.counts[f"refused: {code}"] += 1
+        if code not in ("not_found", "busy", "rate_limited"):
+            self.fault(f"its user was told {code}: {message}")
+
+    def _start(self, began: dict[str, int]) -> None:
+        if all(seq == self.held.last(thread_id) for thread_id, seq in began.items()):
+            return
+        self.held.current = False
+        self._begin()
+        self.held.starts = began
+
+    async def _order(self, **order: Any) -> None:
+        await self._opened.wait()
+        await self.pages.order(tab=self.name, **order)
+
+    async def say(self, said: Said) -> None:
+        """Leave it to the client."""
+        names = {"message_id": said.message_id, "thread_id": said.thread_id, "agent_type": "teller"}
+        await self._order(do="say", said={"content": said.content, **names})
+
+    async def stop_run(self, run_id: str) -> None:
+        """Leave it to the client."""
+        await self._order(do="cancel", run_id=run_id)
+
+    async def follow(self, thread_id: str) -> None:
+        """Leave it to the client."""
+        await self._order(do="follow", thread_id=thread_id)
+
+    @property
+    def waiting(self) -> Sequence[str]:
+        """What the client said last of its outbox."""
+        return self._waiting

@@ -1,0 +1,217 @@
+"""A bad network: a TCP proxy before one server that delays, cuts, tears and swallows, as a seed says.
+
+It is honest: bytes of a direction stay in their order, and none is made up or repeated, as TCP promises. All that a
+connection meets with is drawn from the seed and the connection's number.
+"""
+
+import socket
+import struct
+from collections import Counter
+from functools import partial
+from random import Random
+
+import trio
+from attrs import define, evolve, field, frozen
+
+HOST = "127.0.0.1"
+_WHOLE = 65536
+_FORGET_S = 60.0  # how long a connection that was swallowed stays, when nobody closes it
+_PIECES = 400  # so many small pieces a direction, then whole ones: a byte costs as much as a kilobyte
+_LOST = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+@frozen
+class Fate:
+    """What one connection meets with.
+
+    Each piece of at most `piece_bytes` waits for `delay_s` and up to `jitter_s` more, and passes at `bytes_per_s`;
+    with the chance `stall` it is held for up to 3 s. `end` is how the connection ends: `reset`, `fin`, `swallow` (it
+    stays open, and nothing passes any more) or `none`; it comes after `after_s`, or within the bytes of the server
+    after `after_bytes` of them.
+    """
+
+    piece_bytes: int = _WHOLE
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    bytes_per_s: float = float("inf")
+    stall: float = 0.0
+    end: str = "none"
+    after_s: float = float("inf")
+    after_bytes: float = float("inf")
+
+
+def drawn(chance: Random) -> Fate:
+    """The fate of the next connection."""
+    fate = Fate(
+        piece_bytes=chance.choice((_WHOLE, _WHOLE, _WHOLE, 1400, 97, 1)),
+        delay_s=chance.choice((0.0, 0.0, 0.005, 0.05, 0.2)),
+        jitter_s=chance.choice((0.0, 0.0, 0.01, 0.1)),
+        bytes_per_s=chance.choice((float("inf"), float("inf"), 200_000.0, 20_000.0)),
+        stall=chance.choice((0.0, 0.0, 0.0, 0.02)),
+        end=chance.choices(("none", "reset", "fin", "swallow"), (3, 3, 2, 2))[0],
+    )
+    if fate.end == "none":
+        return fate
+    if chance.random() < 0.5:
+        return evolve(fate, after_s=chance.choice((0.0, 0.01, 1.0, 5.0, 15.0)) * chance.random())
+    return evolve(fate, after_bytes=int(2 ** chance.uniform(0, 17)))
+
+
+@define(eq=False)
+class Link:
+    """One connection through the proxy, from the client's socket to the server's."""
+
+    client: trio.SocketStream
+    server: trio.SocketStream
+    fate: Fate
+    chance: Random
+    proxy: "Proxy"
+    swallows: bool = False
+    pumps: trio.CancelScope = field(factory=trio.CancelScope)
+
+    async def run(self) -> None:
+        """Carry until both sides are done, or the fate has come."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._in_time)
+                with self.pumps:
+                    async with trio.open_nursery() as both:
+                        both.start_soon(self._carry, self.client, self.server, float("inf"))
+                        both.start_soon(self._carry, self.server, self.client, self.fate.after_bytes)
+                nursery.cancel_scope.cancel()
+        finally:
+            self.client.socket.close()  # without a wait, in which the second could be forgotten
+            self.server.socket.close()
+
+    def end(self, how: str) -> None:
+        """End it in this way."""
+        if self.pumps.cancel_called or self.swallows:
+            return
+        self.proxy.counts[how] += 1
+        if how == "swallow":
+            self.swallows = True
+            return
+        if how != "fin":
+            _reset_at_close(self.client)
+            _reset_at_close(self.server)
+        self.pumps.cancel()
+
+    async def _in_time(self) -> None:
+        await trio.sleep(self.fate.after_s)
+        self.end(self.fate.end)
+        await trio.sleep(_FORGET_S)
+        self.pumps.cancel()
+
+    async def _carry(self, source: trio.SocketStream, target: trio.SocketStream, left: float) -> None:
+        """Hand on what comes, up to `left` bytes; what comes after the fate is read and forgotten."""
+        small = _PIECES
+        try:
+            while piece := await source.receive_some(self._size(small)):
+                small -= 1
+                if self.swallows:
+                    continue
+                left = await self._hand_on(piece, target, left)
+            if not self.swallows:
+                await target.send_eof()
+        except _LOST:
+            self.end("reset after a reset")
+
+    async def _hand_on(self, piece: bytes, target: trio.SocketStream, left: float) -> float:
+        if not self.proxy.calm:
+            await trio.sleep(self._pause_s(len(piece)))
+        if len(piece) < left:
+            if not self.swallows:
+                await target.send_all(piece)
+            return left - len(piece)
+        await target.send_all(piece[: int(left)])
+        self.end(self.fate.end)
+        return float("inf")
+
+    def _size(self, small: int) -> int:
+        most = self.fate.piece_bytes
+        return _WHOLE if self.proxy.calm or small <= 0 else self.chance.randint(1, most) if most < _WHOLE else most
+
+    def _pause_s(self, size: int) -> float:
+        fate = self.fate
+        pause_s = fate.delay_s + fate.jitter_s * self.chance.random() + size / fate.bytes_per_s
+        if fate.stall and self.chance.random() < fate.stall:
+            self.proxy.counts["stall"] += 1
+            pause_s += 3 * self.chance.random()
+        return max(pause_s, self.proxy.frozen_until - trio.current_time())
+
+
+@define(eq=False)
+class Proxy:
+    """Listens on `port` and carries to the server's port; `counts` tells what it has done to whom.
+
+    While `calm`, new connections meet with nothing; those that are swallowed already stay so.
+    """
+
+    seed: int
+    server_port: int
+    calm: bool = False
+    port: int = 0
+    counts: Counter[str] = field(factory=Counter)
+    frozen_until: float = 0.0
+    refusing_until: float = 0.0
+    _links: set[Link] = field(factory=set)
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
+        return f"http://{HOST}:{self.port}"
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve, until cancelled."""
+        listeners = await trio.open_tcp_listeners(0, host=HOST)
+        self.port = listeners[0].socket.getsockname()[1]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._weather)
+            await nursery.start(partial(trio.serve_listeners, self._serve, listeners))
+            task_status.started()
+
+    async def _serve(self, client: trio.SocketStream) -> None:
+        self.counts["connection"] += 1
+        chance = Random(f"{self.seed}/{self.counts['connection']}")
+        fate = Fate() if self.calm else drawn(chance)
+        if not self.calm and trio.current_time() < self.refusing_until:
+            return await self._refuse(client)
+        try:
+            server = await trio.open_tcp_stream(HOST, self.server_port)
+        except OSError:  # the server is away
+            return await self._refuse(client)
+        if fate.bytes_per_s < float("inf"):  # or the kernel takes it all, and nobody notices that the line is slow
+            for side, option in ((client, socket.SO_SNDBUF), (server, socket.SO_RCVBUF)):
+                side.setsockopt(socket.SOL_SOCKET, option, 8192)
+        link = Link(client, server, fate, chance, self)
+        self._links.add(link)
+        try:
+            await link.run()
+        finally:
+            self._links.discard(link)
+
+    async def _refuse(self, client: trio.SocketStream) -> None:
+        self.counts["refused"] += 1
+        _reset_at_close(client)
+        await trio.aclose_forcefully(client)
+
+    async def _weather(self) -> None:
+        """What befalls everybody at once: a time without connections, a standstill, the loss of every third line."""
+        chance = Random(f"{self.seed}/weather")
+        while True:
+            await trio.sleep(chance.uniform(3, 12))
+            if self.calm:
+                continue
+            befalls = chance.choice(("refusing", "standstill", "mass reset"))
+            self.counts[befalls] += 1
+            if befalls == "refusing":
+                self.refusing_until = trio.current_time() + chance.uniform(0.5, 3)
+            elif befalls == "standstill":
+                self.frozen_until = trio.current_time() + chance.uniform(0.5, 3)
+            else:
+                for link in [each for each in self._links if chance.random() < 1 / 3]:
+                    link.end("reset")
+
+
+def _reset_at_close(side: trio.SocketStream) -> None:
+    side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

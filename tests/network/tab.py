@@ -1,0 +1,225 @@
+"""One tab of a user: what all kinds of clients of a day have in common, and the one on the product's own client."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from random import Random
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from tests.network.held import Held, JsonObject, Ledger, Said
+from transport.client import Client, Received, Reconnect, open_client
+from transport.errors import TransportError
+from transport.events import PartialResult, Resync
+
+BACK = Reconnect(first_s=0.3, max_s=3.0, attempts=10**6, connect_s=5.0, ping_s=4.0, resume_s=2.0)
+
+
+@define(eq=False)
+class Tab:
+    """A client of one user that follows `threads` at `address`.
+
+    `slow_s` is how long it looks at each event while the network is bad. `held` is what it has; a tab that is opened
+    afresh begins another. `status` is what its client says of its connection.
+    """
+
+    name: str
+    user: str
+    token: str
+    threads: tuple[str, ...]
+    address: str
+    ledger: Ledger
+    chance: Random
+    nursery: trio.Nursery
+    slow_s: float = 0.0
+    status: str = field(default="", init=False)
+    held: Held = field(init=False)
+    _session_scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _away_s: float = field(default=0.0, init=False)
+    _asks_again: bool = field(default=False, init=False)
+    _begins: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._begin()
+
+    async def run(self) -> None:
+        """Be open, or closed for a while, until cancelled."""
+        while True:
+            with trio.CancelScope() as self._session_scope:
+                try:
+                    await self._session()
+                except TransportError as error:
+                    self.fault(f"gave up: {error}")
+                    self._away_s = 1.0
+            if self._begins:  # now that nobody gives anything to the one before
+                self.held.current = self._begins = False
+                self._begin()
+            await trio.sleep(self._away_s)
+
+    async def _session(self) -> None:
+        raise NotImplementedError
+
+    def reload(self, away_s: float, *, afresh: bool) -> None:
+        """Close it, and open it again after so long: where it was, or from the first event on."""
+        self.ledger.counts["tabs closed and opened"] += 1
+        self._away_s = away_s
+        self._begins = self._begins or afresh
+        self._session_scope.cancel()
+
+    def _begin(self) -> None:
+        self.held = Held(self.name, self.ledger)
+        self.ledger.helds.append((self.held, self.user, self.threads))
+
+    async def say(self, said: Said) -> None:
+        """Say it, now or as soon as there is a connection; or say it again."""
+        raise NotImplementedError
+
+    def say_soon(self, said: Said) -> None:
+        """Say it without waiting until it can be."""
+        self.nursery.start_soon(self.say, said)
+
+    async def stop_run(self, run_id: str) -> None:
+        """Cancel a run."""
+        raise NotImplementedError
+
+    @property
+    def waiting(self) -> Sequence[str]:
+        """The messages of which it was not told yet that they were accepted."""
+        raise NotImplementedError
+
+    def fault(self, what: str) -> None:
+        """Note what should not have happened."""
+        self.ledger.faults.append(f"{self.name}: {what}")
+
+    def take(self, event: JsonObject) -> None:
+        """Keep a durable event, and what it tells of a message."""
+        if event["type"] == "message_accepted":
+            data = event["data"]
+            self.ledger.told.setdefault(data["message_id"], set()).add(data["run_id"])
+        self.held.take(event)
+
+    def refused(self, message_id: str | None, data: Mapping[str, Any]) -> None:
+        """A command was not taken. A message is said again when that may help; a thread may not be there yet."""
+        code = data["code"]
+        self.ledger.counts[f"refused: {code}"] += 1
+        if message_id in self.ledger.said and data["retryable"]:
+            self.nursery.start_soon(self._again, self.ledger.said[message_id], data.get("retry_after") or 1.0)
+        elif message_id is None and code == "not_found":
+            pass  # a thread that is not there yet; when it begins, all tabs are told
+        elif message_id is None and data["retryable"]:
+            if not self._asks_again:
+                self._asks_again = True
+                self.nursery.start_soon(self._follow_later)
+        else:
+            self.fault(f"was refused with {code}: {data['message']}")
+
+    async def _again(self, said: Said, after_s: float) -> None:
+        await trio.sleep(min(after_s, 3.0))
+        await self.say(said)
+
+    async def _follow_later(self) -> None:
+        await trio.sleep(1.0)
+        self._asks_again = False
+        for thread_id in self.threads:
+            await self.follow(thread_id)
+
+    async def follow(self, thread_id: str) -> None:
+        """Ask for a thread from where this tab stands."""
+        raise NotImplementedError
+
+    async def look(self) -> None:
+        """Look at an event for as long as this user does."""
+        await trio.sleep(self.slow_s)
+
+
+@define
+class Kept:
+    """What a program keeps of the commands that the server has not taken: survives the closing of a tab."""
+
+    commands: Sequence[JsonObject] = ()
+
+    async def load(self) -> Sequence[JsonObject]:
+        """What was saved last."""
+        return self.commands
+
+    async def save(self, commands: Sequence[JsonObject]) -> None:
+        """Keep these."""
+        self.commands = list(commands)
+
+
+@define(eq=False)
+class ProductTab(Tab):
+    """A tab on `transport.client`."""
+
+    _client: Client | None = None
+    _there: trio.Event = field(factory=trio.Event)
+    _store: Kept = field(factory=Kept)
+
+    async def _session(self) -> None:
+        options: dict[str, Any] = {
+            name: self.chance.random() < 0.7 for name in ("batch", "chunk", "gzip", "html", "ack")
+        }
+        threads = {name: self.held.last(name) for name in self.threads}
+        url = self.address.replace("http", "ws", 1) + "/ws"
+        opened = partial(open_client, url, token=self.token, threads=threads, reconnect=BACK, store=self._store)
+        try:
+            async with opened(chance=self.chance.random, **options) as client:
+                self._client = client
+                self._there.set()
+                async for event in client:
+                    self._hear(event)
+                    self.status = f"{client.state.status.value} {client.state.reason}"
+                    if self.slow_s:
+                        await self.look()
+        finally:
+            self._client, self._there = None, trio.Event()
+
+    def _hear(self, event: Received) -> None:
+        if event.seq is not None:
+            self.take(event.raw)
+        elif event.refusal:
+            self.refused(event.message_id, event.raw["data"])
+        elif isinstance(event.event, PartialResult):
+            piece = event.event
+            if not self.held.take_text(str(event.run_id), piece.offset, piece.text):
+                self.fault("a piece of text was given after a hole")
+        elif isinstance(event.event, Resync):
+            self.fault("it is beyond the end of the log")
+
+    async def _with_client(self, use: Any) -> None:
+        while True:
+            await self._there.wait()
+            try:
+                if self._client is not None:
+                    await use(self._client)
+                    return
+            except (trio.ClosedResourceError, TransportError, trio.WouldBlock):
+                pass
+            await trio.sleep(0.1)
+
+    async def say(self, said: Said) -> None:
+        """Leave it to the client."""
+        name, thread_id, content = said.message_id, said.thread_id, said.content
+        await self._with_client(
+            lambda client: client.say(content, message_id=name, thread_id=thread_id, agent_type="teller")
+        )
+
+    async def stop_run(self, run_id: str) -> None:
+        """Leave it to the client."""
+        await self._with_client(lambda client: client.cancel(run_id))
+
+    async def follow(self, thread_id: str) -> None:
+        """Leave it to the client."""
+
+        async def ask(client: Client) -> None:
+            client.resume({thread_id: client.last_seq.get(thread_id, 0)})  # what it has, not what was looked at
+
+        await self._with_client(ask)
+
+    @property
+    def waiting(self) -> Sequence[str]:
+        """What the client has not settled."""
+        if self._client is not None:
+            return self._client.unaccepted
+        return [each["payload"]["message_id"] for each in self._store.commands if each["type"] == "user_message"]

@@ -1,0 +1,58 @@
+"""The agent of the day: its answers can be worked out from the message, so that everybody can check them.
+
+A message is a plan: `words=40 pace=200 tool=1 fail=0 name=c3-7`. The answer has so many words, at so many a second.
+"""
+
+import trio
+
+from understudy import Agent, tool
+from understudy.models.model import Emit, ModelUnavailable, Reply, TextDelta, Thought, ToolCall, Turn
+
+_WORDS = ("the", "rain", "fell", "🎭", "on", "Straße", "and", "日本", "stayed", "e\u0301tude")
+
+
+def planned(content: str) -> dict[str, str]:
+    """The plan in a message."""
+    return dict(part.split("=", 1) for part in content.split() if "=" in part)
+
+
+def answer_to(content: str) -> str:
+    """The whole answer to a message."""
+    plan = planned(content)
+    start = len(plan["name"])
+    return " ".join(_WORDS[(start + n) % len(_WORDS)] for n in range(int(plan["words"]))) + f" ({plan['name']})"
+
+
+@tool
+async def look(at: str) -> str:
+    """Look at something."""
+    return f"seen {at}"
+
+
+class Teller:
+    """Calls a tool if it is to, then writes the answer, some words at a time."""
+
+    name = "teller"
+    notice = ""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Play the plan of the message."""
+        last = max(n for n, message in enumerate(turn.messages) if message.role == "user")
+        content = turn.messages[last].content
+        plan = planned(content)
+        if plan["tool"] == "1" and len(turn.messages) == last + 1:
+            await emit(Thought(f"Looking at {plan['name']}"))
+            return Reply(calls=(ToolCall("c", "look", {"at": plan["name"]}),))
+        text = answer_to(content)
+        words = text.split(" ")
+        at_once = max(1, int(plan["pace"]) // 20)
+        for start in range(0, len(words), at_once):
+            some = " ".join(words[start : start + at_once])
+            await emit(TextDelta(some if start + at_once >= len(words) else some + " "))
+            if plan["fail"] == "1" and start:
+                raise ModelUnavailable("The teller has lost the thread.")
+            await trio.sleep(0.05)
+        return Reply(text=text)
+
+
+AGENTS = [Agent("teller", tools=(look,), model=Teller())]

@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { emptyConversation, reduce } from "../../understudy/page/conversation.js";
+import { Histories } from "../../understudy/page/histories.js";
+import { keep } from "../../understudy/page/keep.js";
+import { Outbox } from "../../understudy/page/outbox.js";
+import { Rooms } from "../../understudy/page/rooms.js";
+import { FakeStorage } from "./fakes.mjs";
+
+/** A storage with room for so many characters, as a browser's. */
+class SmallStorage extends FakeStorage {
+  constructor(units) {
+    super();
+    this.units = units;
+  }
+
+  setItem(key, value) {
+    const others = [...this.map].filter(([name]) => name !== key).reduce((sum, [name, text]) => sum + name.length + text.length, 0);
+    if (others + key.length + String(value).length > this.units) throw new DOMException("full", "QuotaExceededError");
+    super.setItem(key, value);
+  }
+}
+
+function thread(threadId, turns, size = 100) {
+  let state = emptyConversation(threadId);
+  for (let n = 1; n <= turns; n += 1) {
+    const names = { thread_id: threadId, run_id: `r${n}` };
+    state = reduce(state, { ...names, type: "message_accepted", seq: 2 * n - 1, data: { message_id: `m${n}`, run_id: `r${n}`, content: `say ${n}` } });
+    state = reduce(state, { ...names, type: "final_response", seq: 2 * n, data: { message: "x".repeat(size), status: "success", html: "<p>x</p>" } });
+  }
+  return state;
+}
+
+function histories(storage, limits = {}) {
+  let time = 0;
+  return new Histories(keep(storage), { now: () => (time += 1), ...limits });
+}
+
+test("a conversation comes back as it was, without what was only waiting", () => {
+  const storage = new FakeStorage();
+  const state = reduce(thread("t", 3), { type: "local.said", thread_id: "t", data: { key: "m9", kind: "say", content: "later" } });
+  histories(storage).write(state);
+  assert.deepEqual(histories(storage).read("t"), JSON.parse(JSON.stringify(thread("t", 3))));
+});
+
+test("of a long thread its end is kept, and it says so", () => {
+  const storage = new FakeStorage();
+  histories(storage, { threadUnits: 20_000 }).write(thread("t", 40, 1000));
+  const kept = histories(storage).read("t");
+  assert.equal(kept.cut, true);
+  assert.equal(kept.turns.at(-1).messageId, "m40");
+  assert.ok(kept.turns.length >= 5 && kept.turns.length < 20, `${kept.turns.length} turns`);
+});
+
+test("all together are bounded: what was kept longest ago goes", () => {
+  const storage = new FakeStorage();
+  const few = histories(storage, { maxThreads: 2 });
+  for (const id of ["a", "b", "c"]) few.write(thread(id, 1));
+  assert.deepEqual(["a", "b", "c"].map((id) => few.read(id) !== null), [false, true, true]);
+  const small = histories(storage, { allUnits: 2600 });
+  small.write(thread("d", 2, 800));
+  assert.deepEqual(["b", "c", "d"].map((id) => small.read(id) !== null), [false, false, true]);
+});
+
+test("a full disk gives up history for what cannot be read again", () => {
+  const storage = new SmallStorage(6000);
+  const kept = keep(storage);
+  const past = new Histories(kept, { now: () => 1 });
+  past.write(thread("t", 2, 1500));
+  assert.ok(past.read("t"));
+  kept.setItem("understudy.outbox.m1", "y".repeat(4000));
+  assert.equal(storage.getItem("understudy.outbox.m1").length, 4000);
+  assert.equal(past.read("t"), null);
+  past.write(thread("t", 2, 4000)); // no room: given up, without harm
+  assert.equal(past.read("t"), null);
+  kept.setItem("big", "z".repeat(9000)); // beyond the disk: kept while the page lives
+  assert.equal(kept.getItem("big").length, 9000);
+});
+
+test("what another version or nobody has written is not read", () => {
+  const storage = new FakeStorage({ "understudy.history.a": "1|{", "understudy.history.b": '1|{"version":0,"state":{"threadId":"b","turns":[]}}' });
+  assert.deepEqual(["a", "b", "c"].map((id) => histories(storage).read(id)), [null, null, null]);
+});
+
+test("a browser that forbids storage costs only what a reload would show", () => {
+  const none = keep(null);
+  none.setItem("a", "1");
+  assert.deepEqual([none.getItem("a"), none.length, none.keys("a")], ["1", 1, ["a"]]);
+  none.removeItem("a");
+  assert.equal(none.length, 0);
+});
+
+test("each agent has its room, the last one is entered again after a reload", () => {
+  const storage = new FakeStorage();
+  const rooms = new Rooms(storage);
+  rooms.enter("guide", "t1");
+  rooms.enter("liaison/insights", "t2");
+  const again = new Rooms(storage);
+  assert.deepEqual([again.current, again.thread(), again.thread("guide"), again.roomWith("t1"), again.thread("nobody")], ["liaison/insights", "t2", "t1", "guide", null]);
+  again.leave("t1");
+  assert.equal(new Rooms(storage).thread("guide"), null);
+  assert.equal(new Rooms(new FakeStorage({ "understudy.rooms": "{" })).current, null);
+  for (let n = 0; n < 80; n += 1) rooms.enter(`agent-${n}`, `t${n}`);
+  assert.equal(rooms.threads.size, 64);
+});
+
+function tab(storage, clock) {
+  const heard = new Set();
+  const outbox = new Outbox(storage, { now: () => clock.time, window: { addEventListener: (name, listener) => heard.add(listener) } });
+  outbox.changes = [];
+  outbox.onChange = (change) => outbox.changes.push([change.entry?.message_id ?? null, change.fresh ?? false, change.gone ?? false]);
+  outbox.hear = (key) => heard.forEach((listener) => listener({ key, newValue: storage.getItem(key) }));
+  return outbox;
+}
+
+const entry = (id) => ({ message_id: id, thread_id: "t", payload: { message_id: id, content: "hi" } });
+
+test("what another tab queues is known here, sent there, and taken over when that tab is gone", () => {
+  const [storage, clock] = [new FakeStorage(), { time: 1000 }];
+  const [one, two] = [tab(storage, clock), tab(storage, clock)];
+  one.add(entry("m1"), clock.time);
+  two.hear("understudy.outbox.m1");
+  assert.deepEqual([two.size, two.sendable(two.get("m1")), one.sendable(one.get("m1"))], [1, false, true]);
+  one.attempted("m1");
+  two.hear("understudy.outbox.m1");
+  assert.deepEqual(two.changes, [["m1", true, false], ["m1", false, false]]);
+  clock.time += 30_000;
+  assert.equal(two.sendable(two.get("m1")), true);
+  one.remove("m1");
+  two.hear("understudy.outbox.m1");
+  assert.deepEqual([two.size, two.changes.at(-1)], [0, ["m1", false, true]]);
+  two.hear("something.else");
+  assert.equal(two.changes.length, 3);
+});
+
+test("what one user wrote is not sent as another", () => {
+  const storage = new FakeStorage();
+  const outbox = new Outbox(storage);
+  outbox.add(entry("ada's"), 1, "ada");
+  outbox.add(entry("anybody's"), 2);
+  outbox.user = "bob";
+  assert.deepEqual(outbox.waiting().map((one) => one.message_id), ["anybody's"]);
+  const later = new Outbox(storage);
+  later.user = "ada";
+  assert.equal(later.size, 2);
+});

@@ -1,0 +1,24 @@
+"""The JavaScript client in Node, against the real server."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+def test_client_against_the_real_server() -> None:
+    """Messages, cuts, parts, agents, reloads, tabs, refusals, branches, consent and a restart, over real sockets."""
+    node = shutil.which("node")
+    if node is None:
+        assert not os.environ.get("CI"), "node is needed to test the page"
+        pytest.skip("node is not installed")
+    story = Path(__file__).with_name("live.mjs")
+    environment = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable}
+    done = subprocess.run(
+        [node, "--test", story], capture_output=True, text=True, timeout=150, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]

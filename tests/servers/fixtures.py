@@ -1,0 +1,35 @@
+"""The servers that tests ask for by name."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.postgresql import Postgres
+
+
+def _postgres() -> Iterator[Postgres]:
+    folder = Path(tempfile.mkdtemp(prefix="understudy-postgres-"))  # where the user it runs as may go
+    try:
+        server = Postgres(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server that all tests share: each makes databases of its own there."""
+    yield from _postgres()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """One that only this test has, to be stopped and held."""
+    yield from _postgres()

@@ -1,0 +1,43 @@
+"""The offline model asks for a note to be saved when it is told to in plain words, and says what became of it."""
+
+import pytest
+
+from tests.understudy.models.conftest import Heard
+from understudy.agents.registry import all_agents
+from understudy.models.model import ChatMessage, ToolCall, Turn, tool_message
+from understudy.models.offline import OfflineModel
+
+AGENTS = all_agents()
+
+
+def turn(*messages: ChatMessage) -> Turn:
+    """A turn of the guide, with all it has."""
+    guide = AGENTS["guide"]
+    colleagues = tuple(AGENTS[name].card() for name in guide.colleagues)
+    return Turn(guide.card(), messages, tools=guide.card().tools, colleagues=colleagues)
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ("Save a note: buy milk", "buy milk"),
+        ("Please save this as a note: the meeting is at 5", "the meeting is at 5"),
+        ("Take a note: call Bob", "call Bob"),
+        ("Save the following note:\n# Plan\n- a\n- b", "# Plan\n- a\n- b"),
+        ("Save a note that says “call Anna”", "call Anna"),
+        ("Save a note: profile this table and chart sales by month", "profile this table and chart sales by month"),
+    ],
+)
+async def test_plain_words_save_a_note(heard: Heard, said: str, text: str) -> None:
+    """With the words after the colon, or in quotation marks, and nothing else."""
+    reply = await OfflineModel().respond(turn(ChatMessage("user", said)), heard)
+    assert [(call.name, call.arguments) for call in reply.calls] == [("save_note", {"text": text})]
+
+
+async def test_a_note_that_was_not_allowed_is_no_failure(heard: Heard) -> None:
+    """The answer says that it was not done, and why."""
+    call = ToolCall("c", "save_note", {"text": "buy milk"})
+    denied = tool_message(call, "denied", None, "Not allowed: too early")
+    said = ChatMessage("user", "Save a note: buy milk")
+    reply = await OfflineModel().respond(turn(said, ChatMessage("assistant", "", (call,)), denied), heard)
+    assert reply.text == "Save note was not done. Not allowed: too early."

@@ -1,0 +1,199 @@
+"""The tree of messages in the tables: the way to a message, feedback, requests, and databases from before the tree."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import create_engine, event
+
+from understudy.storage import AlreadyStored, migrations, open_database, queries, schema
+from understudy.storage.changes import Change, GiveFeedback, TrimLog
+from understudy.storage.sqlite import FILE_NAME
+from understudy.storage.sqlite import SqliteDatabase as Database
+
+from .test_apply import Book
+
+OLD = """
+INSERT INTO users VALUES ('ann', 1.0);
+INSERT INTO users VALUES ('bob', 1.0);
+INSERT INTO threads VALUES ('ann', 't1', 'A title', 'guide', NULL, 1.0, 2.0, 9);
+INSERT INTO threads VALUES ('ann', 't2', 'Empty', 'guide', NULL, 1.0, 2.0, 0);
+INSERT INTO threads VALUES ('bob', 't1', 'Another', 'guide', NULL, 1.0, 2.0, 3);
+INSERT INTO runs VALUES ('r1', 'ann', 't1', 'm1', 'c', 'guide', NULL, 'success', 1.0, 2.0);
+INSERT INTO runs VALUES ('r2', 'ann', 't1', 'm2', 'c', 'guide', NULL, 'failed', 1.0, 2.0);
+INSERT INTO runs VALUES ('r3', 'ann', 't1', 'm3', 'c', 'guide', NULL, 'success', 1.0, 2.0);
+INSERT INTO runs VALUES ('r4', 'bob', 't1', 'm1', 'c', 'guide', NULL, 'success', 1.0, 2.0);
+INSERT INTO messages VALUES (1, 'ann', 'm1', 't1', 'r1', 'user', 'one', 'guide', NULL, 'accepted', 1.0, '["f1"]', NULL);
+INSERT INTO messages VALUES (2, 'bob', 'm1', 't1', 'r4', 'user', 'two', 'guide', NULL, 'accepted', 1.0, '[]', NULL);
+INSERT INTO messages VALUES (3, 'ann', 'answer-r1', 't1', 'r1', 'assistant', '1', 'guide', NULL, 'success', 1.0, '[]', '{}');
+INSERT INTO messages VALUES (4, 'ann', 'm2', 't1', 'r2', 'user', 'three', 'guide', NULL, 'accepted', 1.0, '[]', NULL);
+INSERT INTO messages VALUES (5, 'ann', 'm3', 't1', 'r3', 'user', 'four', 'guide', NULL, 'accepted', 1.0, '[]', NULL);
+INSERT INTO messages VALUES (6, 'ann', 'answer-r3', 't1', 'r3', 'assistant', '4', 'guide', NULL, 'success', 1.0, '[]', NULL);
+"""  # noqa: E501 - rows are easier to read as lines
+
+
+@pytest.fixture
+def book(database: Database) -> Iterator[Book]:
+    """A book on a database of the test's own."""
+    book = Book(database)
+    yield book
+    book.connection.close()
+
+
+def old_database(folder: Path) -> None:
+    """Make a database with the scripts up to the first revision, and put the rows of an old server into it."""
+    engine = create_engine(f"sqlite:///{folder / FILE_NAME}")
+    with engine.begin() as connection:
+        command.upgrade(migrations.configuration(connection), "0001")
+    engine.dispose()
+    with sqlite3.connect(folder / FILE_NAME) as raw:
+        raw.executescript(OLD)
+    raw.close()
+
+
+def test_threads_from_before_the_tree_become_one_branch(tmp_path: Path) -> None:
+    """Each message follows the answer before it, also where that run left none; what was stored is as it was."""
+    old_database(tmp_path)
+    database = open_database(tmp_path)
+    with database.reading.begin() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == schema.HEAD
+        ann = queries.messages(connection, "ann", "t1", None, 100).items
+        bob = queries.messages(connection, "bob", "t1", None, 100).items
+        assert [(each.id, each.parent_id) for each in ann] == [
+            ("m1", None),
+            ("answer-r1", "m1"),
+            ("m2", "answer-r1"),
+            ("m3", "answer-r2"),
+            ("answer-r3", "m3"),
+        ]
+        assert (ann[0].references, ann[1].visualization, ann[3].content) == (("f1",), {}, "four")
+        assert [each.parent_id for each in bob] == [None]
+        newest = {
+            (owner, name): queries.thread(connection, owner, name) for owner, name in (("ann", "t1"), ("ann", "t2"))
+        }
+        assert [each.newest_run if each else "" for each in newest.values()] == ["r3", None]
+        way = queries.history(connection, "ann", "m3", 100)
+        assert [each.content for each in way.messages] == ["one", "1", "three"]
+    database.close()
+
+
+def said(make, number: int, after: str | None, *, answer: bool = True, **fields: object) -> Change:
+    """A message `m<number>` with its run and, unless told otherwise, its answer."""
+    run_id, name = f"r{number}", f"m{number}"
+    messages = [make.message(message_id=name, run_id=run_id, content=name, parent_id=after)]
+    if answer:
+        words = {"content": f"a{number}", "role": "assistant", "parent_id": name}
+        messages.append(make.message(message_id=f"answer-{run_id}", run_id=run_id, **words))
+    run = make.run(run_id=run_id, message_id=name, **fields)
+    return make.change(thread=make.thread(), messages=messages, run=run)
+
+
+def test_the_way_to_a_message_is_its_own_branch_and_at_most_so_long(book, make) -> None:
+    """Without the messages beside it, in the order they were said; what is older is counted."""
+    for number in range(1, 6):
+        book.write(said(make, number, f"answer-r{number - 1}" if number > 1 else None, answer=number != 3))
+    book.write(said(make, 6, "answer-r1"))
+    book.write(make.change(run=make.run(run_id="r7", message_id="m2")))
+    book.write(said(make, 8, "answer-r7"))
+    way = book.read(queries.history, "ann", "m5", 100)
+    assert [each.content for each in way.messages] == ["m1", "a1", "m2", "a2", "m3", "m4", "a4"]
+    assert way.left_out == 0
+    way = book.read(queries.history, "ann", "m5", 3)
+    assert ([each.content for each in way.messages], way.left_out) == (["m3", "m4", "a4"], 4)
+    assert [each.content for each in book.read(queries.history, "ann", "m6", 100).messages] == ["m1", "a1"]
+    assert [each.content for each in book.read(queries.history, "ann", "m8", 100).messages] == ["m1", "a1", "m2"]
+    assert book.read(queries.history, "ann", "m1", 100).messages == ()
+    assert book.read(queries.history, "bob", "m5", 100).messages == ()
+
+
+def test_a_circle_in_the_tables_is_no_endless_way(book, make) -> None:
+    """Whatever a database holds, the question ends."""
+    book.write(said(make, 1, "answer-r2"))
+    book.write(said(make, 2, "answer-r1"))
+    assert [each.content for each in book.read(queries.history, "ann", "m2", 100).messages] == ["a2", "m1", "a1"]
+
+
+@pytest.mark.usefixtures("on_sqlite")
+def test_the_way_is_found_by_indexes(book, make) -> None:
+    """However large the tables, each step of the way is a search."""
+    book.write(said(make, 1, None))
+    statements = []
+    with book.reading.begin() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *call: statements.append(call[2:4]))
+        queries.history(connection, "ann", "m1", 10)
+        queries.history(connection, "ann", "answer-r1", 10)
+        queries.runs_of(connection, "ann", ("m1", "m2"))
+        for statement, parameters in list(statements):
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters):
+                assert not row[3].startswith(tuple(f"SCAN {table}" for table in ("messages", "runs", "said"))), row[3]
+
+
+def test_the_run_that_began_last_is_the_threads_newest(book, make) -> None:
+    """Also one that answers an older message once more; the same change again changes nothing."""
+    first = said(make, 1, None)
+    book.write(first, said(make, 2, "answer-r1"))
+    assert book.read(queries.thread, "ann", "t1").newest_run == "r2"
+    book.write(make.change(run=make.run(run_id="r3", message_id="m1", started_at=500.0)))
+    stored = book.read(queries.thread, "ann", "t1")
+    assert (stored.newest_run, stored.updated_at) == ("r3", 500.0)
+    assert [run.id for run in book.read(queries.runs_of, "ann", ("m1", "m2", "m9"))] == ["r1", "r2", "r3"]
+
+
+def test_a_request_belongs_to_one_run(book, make) -> None:
+    """Another run under the same name is refused, of the same user; another user has names of their own."""
+    assert book.write(said(make, 1, None, request_id="q")) == [True]
+    [refused] = book.write(said(make, 2, None, request_id="q"))
+    assert isinstance(refused, AlreadyStored)
+    assert book.read(queries.message, "ann", "m2") is None
+    assert book.read(queries.run_of_request, "ann", "q").id == "r1"
+    assert book.read(queries.run_of_request, "bob", "q") is None
+    assert book.write(make.opening("bob", "t9", "r9")) == [True]
+
+
+def test_feedback_is_the_latest_and_does_not_make_another_message(book, make) -> None:
+    """On answers only, of their owner; a change that is written again after it is still the same change."""
+    change = said(make, 1, None)
+    assert book.write(change) == [True]
+    assert book.write(GiveFeedback("ann", "answer-r1", "up", "well done")) == [True]
+    assert book.write(GiveFeedback("ann", "answer-r1", "down", None)) == [True]
+    stored = book.read(queries.message, "ann", "answer-r1")
+    assert (stored.rating, stored.note) == ("down", None)
+    assert book.write(change) == [True]
+    assert book.read(queries.message, "ann", "answer-r1").rating == "down"
+    for owner, name in (("ann", "m1"), ("ann", "nothing"), ("bob", "answer-r1")):
+        assert book.write(GiveFeedback(owner, name, "up")) == [False], name
+
+
+def test_a_log_is_trimmed_up_to_a_number_but_not_into_a_run_at_work(book, make, monkeypatch) -> None:
+    """A piece at a time; numbers go on where they were; the messages stay, other threads are left alone."""
+    monkeypatch.setattr("understudy.storage.apply.TRIMMED", 2)
+    book.write(make.opening(), make.opening("ann", "t2", "r2"), make.change(events=make.events(2, 6)))
+    assert book.write(TrimLog("ann", "t1", 100)) == [False]
+    assert book.seqs() == [1, 2, 3, 4, 5, 6], "its run is at work"
+    book.write(make.change(run_end=make.ending()))
+    assert book.write(TrimLog("ann", "t1", 5)) == [True]
+    assert book.seqs() == [3, 4, 5, 6]
+    assert book.write(TrimLog("ann", "t1", 5)) == [False]
+    assert book.write(TrimLog("ann", "t1", 5)) == [False]
+    assert book.seqs() == [5, 6]
+    assert book.write(make.change(events=make.events(7, 7, None))) == [True]
+    assert book.read(queries.thread, "ann", "t1").last_seq == 7
+    assert book.read(queries.message, "ann", "m-t1") is not None
+    assert book.seqs(thread_id="t2") == [1]
+    assert book.write(TrimLog("bob", "t1", 100)) == [False]
+
+
+def test_messages_are_read_from_the_first_on(book, make) -> None:
+    """Page after page, to the last one."""
+    for number in range(1, 4):
+        book.write(said(make, number, None))
+    seen, cursor = [], None
+    while True:
+        page = book.read(queries.messages_forward, "ann", "t1", cursor, 4)
+        seen += [each.content for each in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == ["m1", "a1", "m2", "a2", "m3", "a3"]

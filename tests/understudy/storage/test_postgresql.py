@@ -1,0 +1,200 @@
+"""What only PostgreSQL has: an address, a server that goes away, and others that want the same database."""
+
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+import trio
+
+from tests.servers.postgresql import Postgres
+from understudy.storage import Database, StorageUnavailable, Unstorable, schema, writer
+from understudy.storage.changes import Probe
+from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew
+from understudy.storage.group import commit_group
+from understudy.storage.postgresql import connect_database, inspect_server
+
+from .conftest import differences
+from .test_writer import running
+
+
+def execute(address: str, *statements: str) -> list[Any]:
+    """Run statements past storage's code; gives the rows of the last one."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_an_empty_database_gets_the_newest_schema(postgres: Postgres, template: str) -> None:
+    """By the migrations alone, with no difference to what the code says; a second time there is nothing to do."""
+    address = postgres.create()
+    assert inspect_server(address)[1] is None
+    for _ in range(2):
+        database = connect_database(address)
+        with database.writing.begin() as connection:
+            assert differences(connection) == []
+        database.close()
+    assert inspect_server(address)[1] == schema.HEAD
+
+
+def test_indexes_are_for_the_rows_they_are_asked_about(postgres: Postgres, template: str) -> None:
+    """Those that leave rows out do so here too."""
+    address = postgres.create(template)
+    rows = execute(address, "SELECT indexname FROM pg_indexes WHERE indexdef LIKE '%WHERE%' ORDER BY 1")
+    assert [name for (name,) in rows] == ["ix_events_run_id_seq", "ix_runs_owner_request_id", "ix_runs_unfinished"]
+
+
+@pytest.mark.parametrize(
+    ("statements", "error", "word"),
+    [
+        (["CREATE TABLE threads (id text)"], ForeignTables, "threads"),
+        (
+            ["CREATE TABLE alembic_version (version_num text)", "INSERT INTO alembic_version VALUES ('9999')"],
+            SchemaTooNew,
+            "9999",
+        ),
+    ],
+)
+def test_what_is_not_ours_is_left_as_it_is(
+    postgres: Postgres, statements: list[str], error: type[Exception], word: str
+) -> None:
+    """Another program's table of the same name, and a newer server's schema."""
+    address = postgres.create()
+    execute(address, *statements)
+    before = execute(address, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    for attempt in (connect_database, inspect_server):
+        with pytest.raises(error, match=word):
+            attempt(address)
+    assert execute(address, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1") == before
+
+
+def test_tables_of_others_under_other_names_are_no_matter(postgres: Postgres, template: str) -> None:
+    """A database may be shared with them."""
+    address = postgres.create()
+    execute(address, "CREATE TABLE invoices (id text)")
+    connect_database(address).close()
+
+
+@pytest.mark.parametrize("attempt", [connect_database, inspect_server])
+def test_no_error_tells_the_password(postgres: Postgres, attempt: Any) -> None:
+    """Nobody listens, no such database, an address that is none: a sentence each, and nothing that is secret."""
+    for address in (
+        "postgresql://me:hunter2@127.0.0.1:1/chat",
+        f"postgresql://understudy:hunter2@127.0.0.1:{postgres.port}/nowhere",
+        f"postgresql://nobody:hunter2@127.0.0.1:{postgres.port}/template1",
+        "postgresql://me:hunter2@[/chat",
+        "postgresql://me:hunter2@127.0.0.1:port/chat",
+    ):
+        with pytest.raises(CannotConnect) as caught:
+            attempt(address)
+        told = f"{caught.value!s} {caught.value!r} {caught.value.__cause__!r}"
+        assert "hunter2" not in told
+        assert "cannot use the database" in told
+
+
+def test_one_server_at_a_time(postgres: Postgres) -> None:
+    """A second one is refused; when the first has ended while it waits, it goes on."""
+    address = postgres.create()
+    first = connect_database(address)
+    with pytest.raises(CannotConnect, match="another understudy"):
+        connect_database(address, wait_s=0.2)
+    ending = threading.Timer(0.2, first.close)
+    ending.start()
+    connect_database(address, wait_s=20).close()
+    ending.join()
+
+
+def test_a_server_that_lost_its_place_cannot_write(postgres: Postgres, template: str, make: Any) -> None:
+    """Its connection was cut, another server came: it is told so, and the other one's changes stand alone."""
+    address = postgres.create(template)
+    first = connect_database(address)
+    name = address.rpartition("/")[2]
+    execute(
+        postgres.address("postgres"), f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    )
+    second = connect_database(address, wait_s=20)
+    with pytest.raises(StorageUnavailable, match="another understudy"), first.writing.connect():
+        pytest.fail("it has a connection to write with")
+    with second.writing.connect() as connection:
+        assert commit_group(connection, [make.opening()]) == [True]
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize(("level", "warned"), [("on", False), ("off", True)])
+def test_a_server_that_may_forget_is_warned_about(
+    postgres: Postgres, template: str, caplog: pytest.LogCaptureFixture, level: str, warned: bool
+) -> None:
+    """With `synchronous_commit` off, a commit returns before it is on the disk."""
+    address = postgres.create(template)
+    execute(address, f"ALTER DATABASE {address.rpartition('/')[2]} SET synchronous_commit TO {level}")
+    connect_database(address).close()
+    assert ("storage.not_durable" in caplog.messages) == warned
+
+
+def test_readers_cannot_write(postgres: Postgres, template: str) -> None:
+    """Whatever they are made to say."""
+    database = connect_database(postgres.create(template))
+    with pytest.raises(Exception, match="read-only transaction"), database.reading.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM threads")
+    database.close()
+
+
+def test_a_nul_cannot_be_stored(postgres: Postgres, template: str, make: Any) -> None:
+    """PostgreSQL's texts have none: the change is refused, its neighbours are not."""
+    database = connect_database(postgres.create(template))
+    with database.writing.connect() as connection:
+        outcomes = commit_group(
+            connection, [make.opening("ann", "t1"), make.opening("ann", "t\x00", "r2"), make.opening("ann", "t3", "r3")]
+        )
+    database.close()
+    assert [type(outcome) for outcome in outcomes] == [bool, Unstorable, bool]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_a_restart_of_the_server_is_survived(own_postgres: Postgres, make: Any, mode: str) -> None:
+    """While it is away storing fails within its deadline; afterwards everything acknowledged is there, and storing and
+    reading go on."""
+    database: Database = connect_database(own_postgres.create())
+    async with running(database, deadline_s=0.3) as (store, _):
+        await store.commit(make.opening())
+        assert (await store.thread("ann", "t1")).last_seq == 1
+        await trio.to_thread.run_sync(own_postgres.stop, mode)
+        with pytest.raises(StorageUnavailable):
+            await store.commit(make.change(events=make.events(2, 2)))
+        with pytest.raises(StorageUnavailable):
+            await store.thread("ann", "t1")
+        with pytest.raises(StorageUnavailable):
+            await store.check()
+        await trio.to_thread.run_sync(own_postgres.start)
+        store.deadline_s = 10.0
+        await store.commit(make.change(events=make.events(2, 2)))
+        await store.check()
+        assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2]
+    database.close()
+
+
+@pytest.mark.slow
+async def test_a_server_that_says_nothing_is_not_waited_for(
+    own_postgres: Postgres, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes are held: the writer's thread comes back all the same, and storing goes on when they do."""
+    monkeypatch.setattr(writer, "LONGEST_S", 0.4)
+    database: Database = connect_database(own_postgres.create())
+    async with running(database, deadline_s=0.2) as (store, ref):
+        await store.commit(make.opening())
+        own_postgres.pause()
+        try:
+            with pytest.raises(StorageUnavailable):
+                await store.commit(make.change(events=make.events(2, 2)))
+            failed = await ref.ask(writer.ReadStatistics(), timeout_s=10)  # it has time for others again
+            assert failed.failed_groups >= 1
+        finally:
+            own_postgres.resume()
+        store.deadline_s = 10.0
+        await store.commit(make.change(events=make.events(2, 2)))
+        assert await ref.ask(writer.Write(Probe()), timeout_s=10) is True
+        assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2]
+    database.close()

@@ -1,0 +1,199 @@
+"""Reads that wait go together: in one thread, one transaction, and none of them for another's fault."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import trio
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.pool import StaticPool
+
+from understudy.storage.errors import StorageUnavailable, Unstorable
+from understudy.storage.reader import TOGETHER, Reader
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """A database of one table with one number."""
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE numbers (number INTEGER)"))
+        connection.execute(text("INSERT INTO numbers VALUES (7)"))
+    yield engine
+    engine.dispose()
+
+
+class Gate:
+    """A query that holds its thread until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.open = threading.Event()
+
+    def __call__(self, connection: Connection) -> str:
+        """Wait for `open`."""
+        self.entered.set()
+        assert self.open.wait(10)
+        return "gate"
+
+
+def number(connection: Connection, plus: int = 0) -> tuple[int, int]:
+    """The number, and in which thread it was read."""
+    found = connection.execute(text("SELECT number FROM numbers")).scalar_one()
+    return found + plus, threading.get_ident()
+
+
+async def test_a_read_alone_is_answered(engine: Engine) -> None:
+    """With what its query returns."""
+    reader = Reader(engine, 1, 5.0)
+    assert (await reader.read(number, 3))[0] == 10
+
+
+async def test_what_waits_for_a_thread_goes_together(engine: Engine) -> None:
+    """While the only thread is busy, others queue up; the next trip takes all of them, and more than fit take two."""
+    reader, gate = Reader(engine, 1, 5.0), Gate()
+    answers: list[tuple[int, int]] = []
+    begun: list[int] = []
+
+    async def ask(plus: int) -> None:
+        answers.append(await reader.read(counted, plus))
+
+    def counted(connection: Connection, plus: int) -> tuple[int, int]:
+        begun.append(id(connection))
+        return number(connection, plus)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader.read, gate)
+        await trio.to_thread.run_sync(gate.entered.wait)
+        for plus in range(TOGETHER + 1):
+            nursery.start_soon(ask, plus)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.open.set()
+    assert sorted(found for found, _ in answers) == list(range(7, 7 + TOGETHER + 1))
+    assert len(set(begun)) <= 2
+    assert begun[:TOGETHER] == begun[:1] * TOGETHER
+
+
+async def test_what_is_asked_in_one_pass_of_the_loop_goes_together(engine: Engine) -> None:
+    """Clients that come back at once share a trip, though there is a thread for each; nobody is waited for."""
+    reader = Reader(engine, 4, 5.0)
+    begun: list[Connection] = []
+    event.listen(engine, "begin", begun.append)
+    async with trio.open_nursery() as nursery:
+        for plus in range(TOGETHER):
+            nursery.start_soon(reader.read, number, plus)
+    assert len(begun) == 1
+    assert (await reader.read(number))[0] == 7
+    assert (reader.at_work, reader.waiting) == (0, 0)
+
+
+async def test_each_has_its_own_fault(engine: Engine) -> None:
+    """A query that fails, one that is given what no database holds, and one of a caller's own: only they are told."""
+    reader, gate = Reader(engine, 1, 5.0), Gate()
+    told: dict[str, object] = {}
+
+    async def ask(name: str, query: object) -> None:
+        try:
+            told[name] = await reader.read(query)  # type: ignore[arg-type]
+        except Exception as error:
+            told[name] = type(error)
+
+    def broken(connection: Connection) -> None:
+        connection.execute(text("SELECT * FROM nowhere"))
+
+    def overflow(connection: Connection) -> None:
+        raise OverflowError("too large")
+
+    def refused(connection: Connection) -> None:
+        raise LookupError("not a cursor")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader.read, gate)
+        await trio.to_thread.run_sync(gate.entered.wait)
+        for name, query in {"broken": broken, "overflow": overflow, "refused": refused, "well": number}.items():
+            nursery.start_soon(ask, name, query)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.open.set()
+    assert told["broken"] is StorageUnavailable
+    assert told["overflow"] is Unstorable
+    assert told["refused"] is LookupError
+    assert isinstance(told["well"], tuple)
+
+
+async def test_who_is_cancelled_keeps_nobody_waiting(engine: Engine) -> None:
+    """Also when it was the one whose trip the others share, or who was to make the next one."""
+    reader, gate = Reader(engine, 1, 5.0), Gate()
+    answers: list[int] = []
+
+    async def ask(scope: trio.CancelScope) -> None:
+        with scope:
+            answers.append((await reader.read(number))[0])
+
+    scopes = [trio.CancelScope() for _ in range(4)]
+    leader = trio.CancelScope()
+
+    async def lead() -> None:
+        with leader:
+            await reader.read(gate)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lead)
+        await trio.to_thread.run_sync(gate.entered.wait)
+        for scope in scopes:
+            nursery.start_soon(ask, scope)
+        await trio.testing.wait_all_tasks_blocked()
+        leader.cancel()
+        scopes[0].cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        gate.open.set()
+    assert answers == [7, 7, 7]
+
+
+async def test_reads_of_tasks_that_are_cancelled_take_no_thread_away(engine: Engine) -> None:
+    """Whether they were cancelled before they began, or in the same step: afterwards all threads are there."""
+    reader = Reader(engine, 2, 5.0)
+    for _ in range(5):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await reader.read(number)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reader.read, number)
+            nursery.cancel_scope.cancel()
+    with trio.fail_after(5):
+        answers = [(await reader.read(number))[0] for _ in range(4)]
+        while reader.at_work:
+            await reader.read(number)
+    assert answers == [7] * 4
+    assert (reader.at_work, reader.waiting) == (0, 0)
+
+
+async def test_whatever_a_thread_meets_its_place_comes_back(engine: Engine) -> None:
+    """An engine that fails in a way of its own fails the reads, and no more."""
+
+    class Broken:
+        dialect = engine.dialect
+
+        def begin(self) -> None:
+            raise ValueError("not an engine")
+
+    reader = Reader(Broken(), 1, 5.0)  # type: ignore[arg-type]
+    for _ in range(3):
+        with pytest.raises(ValueError, match="not an engine"):
+            await reader.read(number)
+
+
+async def test_a_database_that_does_not_answer_is_not_waited_for(engine: Engine) -> None:
+    """The deadline holds for the wait for a thread too; when the thread is back, so are the reads."""
+    reader, gate = Reader(engine, 1, 0.05), Gate()
+    with pytest.raises(StorageUnavailable):
+        await reader.read(gate)
+    with pytest.raises(StorageUnavailable):
+        await reader.read(number)
+    gate.open.set()
+    with trio.fail_after(5):
+        while True:
+            try:
+                assert (await reader.read(number))[0] == 7
+                break
+            except StorageUnavailable:
+                continue

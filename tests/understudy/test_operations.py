@@ -1,0 +1,181 @@
+"""What an operator does from a shell: migrate, back up beside a running server, restore; and what can go wrong."""
+
+import hashlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from click.testing import CliRunner, Result
+
+from tests.end_to_end import http
+from tests.end_to_end.peer import connected
+from tests.end_to_end.process import started
+from tests.servers.postgresql import Postgres
+from understudy.cli import main
+from understudy.storage import open_database, schema
+from understudy.storage.backup import BackupError, back_up
+from understudy.storage.sqlite import FILE_NAME
+
+
+def understudy(*arguments: str | Path, **environment: str) -> Result:
+    """Run the command to its end, in this process."""
+    return CliRunner().invoke(main, list(map(str, arguments)), env=environment)
+
+
+def add_file(folder: Path, name: str, content: bytes, owner: str = "ann") -> None:
+    """An upload, with its row."""
+    (folder / "files").mkdir(exist_ok=True)
+    (folder / "files" / name).write_bytes(content)
+    with sqlite3.connect(folder / FILE_NAME) as connection:
+        connection.execute("INSERT OR IGNORE INTO users VALUES (?, 1.0)", [owner])
+        row = [owner, name, "notes.txt", "text/plain", len(content), hashlib.sha256(content).hexdigest(), 1.0]
+        connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    connection.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data folder with a database and two uploads."""
+    folder = tmp_path / "data"
+    open_database(folder).close()
+    add_file(folder, "a" * 32, b"first")
+    add_file(folder, "b" * 32, b"second" * 500_000)
+    return folder
+
+
+@pytest.mark.slow
+async def test_a_backup_of_a_running_server_goes_on_elsewhere(tmp_path: Path) -> None:
+    """What was said by then is there, the user signs in as before when the secret is kept, and the talk goes on."""
+    secret = {"UNDERSTUDY_SECRET": "0123456789abcdef" * 3}
+    token = understudy("token", "--user", "ada", "--data-dir", tmp_path, **secret).stdout.strip()
+    async with started(tmp_path / "data", **secret) as server, connected(server.address, token) as peer:
+        await peer.say("What is 2 + 2?", thread_id="sums")
+        await peer.until_end()
+        done = await trio.to_thread.run_sync(backup_of(tmp_path, secret))
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert "and 0 files" in done.stdout
+        await peer.say("What is 3 + 3?", thread_id="sums")
+        await peer.until_end()
+    done = understudy("restore", tmp_path / "saved", "--data-dir", tmp_path / "other", **secret)
+    assert done.exit_code == 0
+    async with started(tmp_path / "other", **secret) as server, connected(server.address, token) as peer:
+        status, _, body = await http.request(server.address, "GET", "/api/threads/sums/messages", token=token)
+        assert status == 200
+        assert [message["content"] for message in body["messages"] if message["role"] == "user"] == ["What is 2 + 2?"]
+        await peer.say("What is 4 + 4?", thread_id="sums")
+        assert (await peer.until_end())["type"] == "final_response"
+
+
+def backup_of(tmp_path: Path, secret: dict[str, str]) -> Any:
+    """Back the server's folder up, in a thread."""
+    return lambda: understudy("backup", tmp_path / "saved", "--data-dir", tmp_path / "data", **secret)
+
+
+def test_files_come_along(folder: Path, tmp_path: Path) -> None:
+    """There and back, byte for byte; the backup is for nobody else's eyes, and has one file of the database."""
+    done = understudy("backup", tmp_path / "saved", "--data-dir", folder)
+    assert done.exit_code == 0
+    assert "2 files" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == ["files", FILE_NAME]
+    assert (tmp_path / "saved").stat().st_mode & 0o777 == 0o700
+    assert understudy("restore", tmp_path / "saved", "--data-dir", tmp_path / "other").exit_code == 0
+    assert (tmp_path / "other" / "files" / ("b" * 32)).read_bytes() == b"second" * 500_000
+    assert understudy("doctor", "--data-dir", tmp_path / "other", UNDERSTUDY_PORT="0").exit_code == 0
+
+
+@pytest.mark.parametrize("how", ["missing", "changed"])
+def test_a_damaged_upload_is_named(folder: Path, tmp_path: Path, how: str) -> None:
+    """The backup has all the rest; the exit code says that something is wrong."""
+    path = folder / "files" / ("a" * 32)
+    path.unlink() if how == "missing" else path.write_bytes(b"frist")
+    done = understudy("backup", tmp_path / "saved", "--data-dir", folder)
+    assert done.exit_code == 1
+    assert "1 files; missing or damaged, and so before: " + "a" * 32 in done.stdout
+    assert (tmp_path / "saved" / "files" / ("b" * 32)).exists()
+
+
+def test_nothing_is_overwritten(folder: Path, tmp_path: Path) -> None:
+    """No backup over another, no restoring into a folder that has a database, none while a server uses it."""
+    saved = tmp_path / "saved"
+    assert understudy("backup", saved, "--data-dir", folder).exit_code == 0
+    before = (saved / FILE_NAME).read_bytes()
+    for arguments in (("backup", saved), ("restore", saved)):
+        done = understudy(*arguments, "--data-dir", folder)
+        assert done.exit_code == 1
+        assert "is there already" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert (saved / FILE_NAME).read_bytes() == before
+    running = open_database(folder)
+    (folder / FILE_NAME).unlink()
+    done = understudy("restore", saved, "--data-dir", folder)
+    running.close()
+    assert done.exit_code == 1
+    assert "another understudy" in done.stderr
+    assert not (folder / FILE_NAME).exists()
+
+
+def test_what_is_no_backup_is_not_restored(folder: Path, tmp_path: Path) -> None:
+    """An empty folder, another program's file, a damaged one, a newer one: each said, and nothing is left behind."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / FILE_NAME).write_text("not a database at all, but long enough to be looked at" * 20)
+    newer = Path(shutil.copytree(folder, tmp_path / "newer"))
+    with sqlite3.connect(newer / FILE_NAME) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    for name, word in (("empty", "no backup"), ("text", "not a database"), ("newer", "9999"), ("nowhere", "no backup")):
+        done = understudy("restore", tmp_path / name, "--data-dir", tmp_path / "other")
+        assert done.exit_code == 1
+        assert word in done.stderr
+        assert not (tmp_path / "other" / FILE_NAME).exists()
+
+
+def test_a_backup_that_cannot_be_written_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    """A file where its folder would be; a disk that is full in the middle."""
+    (tmp_path / "saved").write_text("")
+    with pytest.raises(BackupError, match="is there already"):
+        back_up(folder, folder / "files", tmp_path / "saved")
+    with pytest.raises(BackupError, match="cannot copy"):
+        back_up(folder, folder / "files", tmp_path / "saved" / "below")
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)); "
+        "from understudy.cli import main; main()"
+    )
+    command = [sys.executable, "-c", script, "backup", str(tmp_path / "full"), "--data-dir", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "cannot copy" in done.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("full")] == []
+
+
+def test_a_folder_without_a_database_has_no_backup(tmp_path: Path) -> None:
+    """And none is made there."""
+    done = understudy("backup", tmp_path / "saved", "--data-dir", tmp_path / "data")
+    assert done.exit_code == 1
+    assert "there is no database" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_migrate_says_from_where_to_where(tmp_path: Path) -> None:
+    """Nothing, then there; while a server uses it, that."""
+    assert f"schema {schema.HEAD} now; it had none" in understudy("migrate", "--data-dir", tmp_path / "data").stdout
+    assert "already" in understudy("migrate", "--data-dir", tmp_path / "data").stdout
+    running = open_database(tmp_path / "data")
+    done = understudy("migrate", "--data-dir", tmp_path / "data")
+    running.close()
+    assert (done.exit_code, "another understudy" in done.stderr) == (1, True)
+
+
+def test_postgresql_is_migrated_and_has_backups_of_its_own(postgres: Postgres, tmp_path: Path) -> None:
+    """`backup` says which."""
+    address = {"UNDERSTUDY_DATABASE_URL": postgres.create()}
+    assert "it had none" in understudy("migrate", "--data-dir", tmp_path, **address).stdout
+    assert "already" in understudy("migrate", "--data-dir", tmp_path, **address).stdout
+    done = understudy("backup", tmp_path / "saved", "--data-dir", tmp_path, **address)
+    assert (done.exit_code, "pg_dump" in done.stderr) == (1, True)

@@ -1,0 +1,218 @@
+"""The line of a thread's runs: the first one works, or waits for a place of the server; the others wait behind it.
+
+1. Each run is a child of the conversation, and its death is an ending, never the conversation's.
+2. Every run that joined ends; an ending that cannot be stored is tried again until it can.
+"""
+
+import logging
+from collections import deque
+from functools import partial
+
+from attrs import define, field
+
+from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Restart
+from transport.errors import CommandRejected
+from transport.events import AgentProgress
+from understudy.chat.arc import Ending
+from understudy.chat.followers import Followers
+from understudy.chat.live import LiveRun
+from understudy.chat.messages import Close, Stop
+from understudy.chat.places import give_back
+from understudy.chat.run import Run
+from understudy.chat.services import Services
+from understudy.chat.thread_log import ThreadLog
+from understudy.observe.logs import new_error_id
+from understudy.storage.errors import StorageUnavailable
+
+log = logging.getLogger(__name__)
+
+QUEUE = 10
+"""Messages that may wait behind the running one in a thread; more are refused with `busy`."""
+BUSY_S = 5.0
+"""After how long it makes sense to try again where too many wait."""
+RETRY_S = 1.0
+"""How long to wait before an ending that could not be stored is tried again."""
+
+
+class Retry:
+    """To a conversation: try again to store the endings that could not be."""
+
+
+class StillWaiting:
+    """To a conversation: tell those who wait in line where they stand."""
+
+
+@define(eq=False)
+class Line:
+    """The runs of one thread that have not ended. `runs` has all of them, by id; `unclosed` those not yet stored."""
+
+    log: ThreadLog
+    services: Services
+    followers: Followers
+    runs: dict[str, LiveRun] = field(factory=dict, init=False)
+    unclosed: dict[str, Close] = field(factory=dict, init=False)
+    _line: deque[LiveRun] = field(factory=deque, init=False)
+
+    def admit(self, run_id: str) -> None:
+        """Count a run in that is about to be accepted; it joins then, or is given up.
+
+        Raises:
+            CommandRejected: `busy`: too many wait, in this thread or in all.
+        """
+        if len(self._line) > QUEUE:
+            raise CommandRejected("busy", f"{QUEUE} messages wait in this conversation already.", BUSY_S)
+        if not self.services.slots.admit(run_id, self.log.owner, behind=bool(self._line)):
+            raise CommandRejected("busy", retry_after=BUSY_S)
+
+    def give_up(self, run_id: str) -> None:
+        """Forget a run that was counted in and could not be stored."""
+        give_back(self.services.slots, run_id)
+
+    async def join(self, live: LiveRun, context: Context) -> None:
+        """Put a run at the end of the line, and begin it if it is the first."""
+        self.runs[live.job.run_id] = live
+        self._line.append(live)
+        if self._line[0] is live:
+            await self._next(context)
+        self.tell_places(context)
+
+    async def adopt(self, live: LiveRun, context: Context) -> None:
+        """End a run that nobody works on."""
+        self.runs[live.job.run_id] = live
+        self._free_slot(live)
+        await self._interrupted(live, "nobody worked on it any more", context)
+
+    async def begin(self, run_id: str, context: Context) -> None:
+        """Begin the work on a run that has its place."""
+        live = self.runs.get(run_id)
+        if live is None or live.stopped or live.ref is not None:
+            return
+        work = partial(Run, live.job, context.ref, self.services)
+        live.ref = await context.spawn(ChildSpec(run_id, work, restart=Restart.TEMPORARY, shutdown_s=3.0))
+        context.watch(live.ref)
+
+    def tell_places(self, context: Context) -> None:
+        """Tell every run that waits its place, and again after a while: nobody is left looking at silence."""
+        waiting = [live for live in self._line if live.ref is None and not live.arc.ended]
+        for ahead, live in enumerate(waiting, sum(live.ref is not None and not live.arc.ended for live in self._line)):
+            if ahead:
+                self.followers.show(live, AgentProgress(0, f"Waiting: {ahead} before this one in this conversation"))
+            else:
+                self.tell_place(live.job.run_id)
+        if waiting:
+            context.set_timer("waiting", self.services.silence_s, StillWaiting())
+
+    def tell_place(self, run_id: str) -> None:
+        """Tell a run that waits for a place of the server how many stand before it."""
+        live, place = self.runs.get(run_id), self.services.slots.place(run_id)
+        if live is not None and place:
+            self.followers.show(live, AgentProgress(0, f"Waiting for a free place: number {place} in line"))
+
+    async def cancel(self, run_id: str, context: Context) -> bool:
+        """Stop a run; False when it has ended already."""
+        live = self.runs.get(run_id)
+        if live is None:
+            return False
+        live.stopped = True
+        if live.ref is not None:
+            live.ref.tell(Stop())
+        else:
+            await self.end(Close(run_id, Ending.CANCELLED), context)
+            await self._leave(live, context)
+        return True
+
+    async def end(self, close: Close, context: Context) -> None:
+        """Bring the arc of a run to its end; if that cannot be stored now, it is tried again until it can."""
+        live = self.runs.get(close.run_id)
+        if live is None or live.arc.ended:
+            self.unclosed.pop(close.run_id, None)
+            return
+        events = live.arc.closing(
+            close.ending,
+            now=self.services.clock(),
+            text=live.text,
+            sentence=close.sentence,
+            error_id=close.error_id,
+        )
+        try:
+            self.followers.publish(await self.log.write(live, events), self.log.head, context)
+        except StorageUnavailable:
+            log.warning("run.end_not_stored", extra={"run_id": close.run_id})
+            self.unclosed[close.run_id] = close
+            context.set_timer("retry", RETRY_S, Retry())
+            return
+        self.unclosed.pop(close.run_id, None)
+        if live.ref is None and live not in self._line:
+            del self.runs[close.run_id]
+
+    async def end_again(self, context: Context) -> None:
+        """Try once more to store the endings that could not be."""
+        for close in list(self.unclosed.values()):
+            await self.end(close, context)
+
+    async def gone(self, ref: ActorRef, reason: Exit, context: Context) -> None:
+        """The actor of a run has ended: end the run if it did not, and begin the next one."""
+        live = next((each for each in self.runs.values() if each.ref == ref), None)
+        if live is None:
+            return
+        live.ref = None
+        if not live.arc.ended:
+            await self._interrupted(live, reason, context)
+        await self._leave(live, context)
+
+    async def stop(self, context: Context) -> None:
+        """End all runs as if their user had stopped them; what cannot be stored is given up."""
+        for live in list(self.runs.values()):
+            live.stopped = True
+            if live.ref is not None:
+                await live.ref.stop()
+            await self.end(Close(live.job.run_id, Ending.CANCELLED), context)
+
+    async def cut_off(self, context: Context) -> None:
+        """End the runs that the end of the server cuts off; those whose end cannot be stored end at the next start."""
+        for live in self.runs.values():
+            if live.arc.ended:
+                continue
+            error_id, run_id = new_error_id(), live.job.run_id
+            log.warning("run.cut_off", extra={"run_id": run_id, "error_id": error_id})
+            now, text = self.services.clock(), live.text
+            events = live.arc.closing(Ending.INTERRUPTED, now=now, text=text, error_id=error_id)
+            try:
+                self.followers.publish(await self.log.write(live, events), self.log.head, context)
+            except StorageUnavailable:
+                log.warning("run.end_not_stored", extra={"run_id": run_id})
+
+    def free_slots(self) -> None:
+        """Give back the places of all runs; whoever takes the thread over ends them."""
+        for live in self.runs.values():
+            self._free_slot(live)
+
+    async def _next(self, context: Context) -> None:
+        """Begin the first run in line, now or when the server has a place for it."""
+        if not self._line:
+            return
+        live = self._line[0]
+        if self.services.slots.ask(live.job.run_id, self.log.owner, context.ref):
+            await self.begin(live.job.run_id, context)
+
+    async def _interrupted(self, live: LiveRun, reason: Exit | str, context: Context) -> None:
+        """End a run whose work is gone: it failed if it broke, and was interrupted otherwise."""
+        error_id = new_error_id()
+        broke = reason.error if isinstance(reason, Crashed) else None
+        extra = {"run_id": live.job.run_id, "reason": str(reason), "error_id": error_id}
+        log.error("run.died", extra=extra, exc_info=broke)
+        ending = Ending.INTERRUPTED if broke is None else Ending.FAILED
+        await self.end(Close(live.job.run_id, ending, error_id=error_id), context)
+
+    async def _leave(self, live: LiveRun, context: Context) -> None:
+        first = bool(self._line) and self._line[0] is live
+        self._line.remove(live)
+        self._free_slot(live)
+        if live.arc.ended:
+            del self.runs[live.job.run_id]
+        if first:
+            await self._next(context)
+        self.tell_places(context)
+
+    def _free_slot(self, live: LiveRun) -> None:
+        give_back(self.services.slots, live.job.run_id)

@@ -1,0 +1,15 @@
+/** Where the server is: the socket's address, and what stands before the paths of REST. */
+
+/** The endpoint of the server that the page came from. */
+export function ownSocket(page) {
+  const address = new URL("/api/ws/agent", page.href);
+  address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+  return address.href;
+}
+
+/** The origin of REST for a socket at `url`; "" on a page of that same origin. */
+export function restBase(url, page = null) {
+  const address = new URL(url);
+  const origin = `${address.protocol === "wss:" ? "https:" : "http:"}//${address.host}`;
+  return origin === page?.origin ? "" : origin;
+}

@@ -1,0 +1,21 @@
+/** What the server tells everyone at once: above everything, until it is dismissed. */
+
+import { el } from "./dom.js";
+import { icon } from "./icons.js";
+
+const MAX_SHOWN = 3;
+
+export class Alerts {
+  constructor() {
+    this.element = el("div.alerts", { role: "alert" });
+  }
+
+  /** Shows a sentence; the same one only once. */
+  show(sentence) {
+    for (const shown of this.element.children) if (shown.dataset.sentence === sentence) shown.remove();
+    const alert = el("div.alert", { "data-sentence": sentence }, icon("warning"), el("p", { dir: "auto" }, sentence),
+      el("button.quiet.icon-button", { type: "button", "aria-label": "Dismiss", title: "Dismiss", onclick: () => alert.remove() }, icon("close")));
+    this.element.append(alert);
+    while (this.element.childElementCount > MAX_SHOWN) this.element.firstElementChild.remove();
+  }
+}

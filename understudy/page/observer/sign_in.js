@@ -1,0 +1,34 @@
+/** Asks for an operator's token, and says how to get one. It is kept for this tab only. */
+
+import { el, freshId, setText } from "../dom.js";
+
+export const TOKEN = "understudy.observer"; // its name in sessionStorage
+
+export class SignIn {
+  /** `onToken(token)` tries it. */
+  constructor(onToken) {
+    const id = freshId("token");
+    this.input = el("input.dialog-input", { id, type: "password", autocomplete: "off", spellcheck: false, required: true });
+    this.fault = el("p.fault", { role: "alert", hidden: true });
+    const send = (event) => {
+      event.preventDefault();
+      if (this.input.value.trim()) onToken(this.input.value.trim());
+    };
+    this.element = el("main.sign-in", {},
+      el("form.card", { onsubmit: send },
+        el("h1", {}, "Supervision tree"),
+        el("p", {}, "This page is for operators. It needs a token with the role ", el("code", {}, "operator"), ". On the server's machine, this makes one:"),
+        el("pre.command", {}, "understudy token --user me --role operator"),
+        el("p.hint", {}, "Name the server's data folder with --data-dir if it is another one. With an identity provider, have it put the role into your token."),
+        this.fault,
+        el("label.field", { for: id }, "Operator's token"), this.input,
+        el("div.dialog-actions", {}, el("a.secondary", { href: "/" }, "To the chat"), el("button.primary", { type: "submit" }, "Show the tree"))));
+  }
+
+  /** Says why the last token was not enough. */
+  refuse(sentence) {
+    this.fault.hidden = !sentence;
+    setText(this.fault, sentence ?? "");
+    this.input.value = "";
+  }
+}

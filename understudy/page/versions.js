@@ -1,0 +1,33 @@
+/** The switch between versions that stand beside each other: ‹ 1/2 ›. */
+
+import { el, setText } from "./dom.js";
+import { icon } from "./icons.js";
+
+export class Versions {
+  /** `what` names them ("version of this message"); `onPick(turn)` shows another one. */
+  constructor(what, onPick) {
+    Object.assign(this, { turns: [], at: 0 });
+    const step = (name, word, by) => el("button.quiet.icon-button", {
+      type: "button", title: `${word} ${what}`, "aria-label": `${word} ${what}`, "data-step": String(by), onclick: () => onPick(this.turns[this.at + by], by),
+    }, icon(name));
+    this.before = step("left", "Previous", -1);
+    this.after = step("right", "Next", 1);
+    this.place = el("span.versions-place");
+    this.element = el("span.versions", { role: "group", "aria-label": `Which ${what}`, hidden: true }, this.before, this.place, this.after);
+  }
+
+  /** Shows that place `at` of `turns` is the one to be seen. */
+  show(turns, at) {
+    Object.assign(this, { turns, at });
+    this.element.hidden = turns.length < 2;
+    setText(this.place, `${at + 1}/${turns.length}`);
+    this.before.disabled = at <= 0;
+    this.after.disabled = at >= turns.length - 1;
+  }
+
+  /** Puts the focus where it was on the switch of another version: on the same side if that can be used. */
+  focus(by) {
+    const [first, second] = by < 0 ? [this.before, this.after] : [this.after, this.before];
+    (first.disabled ? second : first).focus();
+  }
+}

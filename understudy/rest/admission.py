@@ -1,0 +1,59 @@
+"""Who is let in to make a request, and how often: judged before anything is done for it."""
+
+import contextlib
+import time
+from typing import Final
+
+from quart import current_app, g, request
+
+from transport.errors import CommandRejected, Unauthenticated
+from transport.limits import RequestLimits
+from transport.peers import Proxies
+from understudy.config import Settings
+from understudy.rest.parts import bearer, parts
+from understudy.sessions import check_place
+
+UNCOUNTED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+"""What a supervisor asks all the time, and must be answered while others ask too much."""
+
+
+class Admission:
+    """Counts requests: of each user, and of each address from which come requests without a valid token."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._requests = RequestLimits(settings.limits.requests_per_minute)
+
+    async def judge(self) -> None:
+        """Look at the current request. A token that does not count is refused where one is needed, not here.
+
+        Raises:
+            OriginRefused: It comes from a page of another origin.
+            CommandRejected: Too many requests (`rate_limited`).
+        """
+        origins, hosts = (request.headers.getlist(name) for name in ("Origin", "Host"))
+        check_place(parts().settings, _joined(origins), _joined(hosts))
+        if request.path in UNCOUNTED:
+            return
+        user = None
+        with contextlib.suppress(Unauthenticated):
+            g.identity = await parts().sessions.admit(bearer())
+            user = g.identity.user
+        retry_after = self._requests.take(user, self.peer(), time.monotonic())
+        if retry_after > 0:
+            raise CommandRejected("rate_limited", "Too many requests in a short time; wait a moment.", retry_after)
+
+    def peer(self) -> str:
+        """Give the address that limits are counted for."""
+        return self._proxies.client_of(request.remote_addr or "", _joined(request.headers.getlist("X-Forwarded-For")))
+
+
+def peer() -> str:
+    """Give the address that the current request's limits are counted for."""
+    admission: Admission = current_app.extensions["admission"]
+    return admission.peer()
+
+
+def _joined(values: list[str]) -> str | None:
+    """Several headers of one name are one list (RFC 9110 section 5.3); of names that have one value, they are none."""
+    return ", ".join(values) if values else None

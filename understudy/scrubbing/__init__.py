@@ -1,0 +1,1 @@
+"""What users send, what tools return and what goes out, each looked through before anybody else has it."""

@@ -1,0 +1,158 @@
+"""Copies of what a server stores in its data folder: taken beside a running server, put into an empty folder.
+
+A backup is a folder with the database and the uploaded files. The database in it is the state of one moment, by the
+online backup of SQLite; a file is there before its row is, so every file of that moment can be copied after it.
+Whatever goes wrong, no folder is left that looks like a backup, or like a restored one.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from .errors import CannotOpen, StorageError
+from .inspection import BUSY_TIMEOUT_MS, FILE_NAME, look_at
+from .lock import lock_folder
+from .sqlite import FILES
+
+PART: Final = ".part"
+CHUNK_BYTES: Final = 1 << 20
+
+
+class BackupError(StorageError, OSError):
+    """A backup cannot be made or put back. The text is for the operator; nothing was changed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+@frozen
+class Copied:
+    """What a backup holds. `damaged` are ids of files that are missing, or are not what was uploaded."""
+
+    database_bytes: int
+    files: int
+    damaged: tuple[str, ...] = ()
+
+
+def back_up(database_folder: Path, files_folder: Path, target: Path) -> Copied:
+    """Copy the database and its files into a folder that is not there yet; blocks. A server may be running.
+
+    Raises BackupError, or CannotOpen, NotADatabase, Damaged or SchemaTooNew for the database that is to be copied.
+    """
+    source = database_folder / FILE_NAME
+    if not source.is_file():
+        raise BackupError(f"there is no database in {database_folder.absolute()}")
+    look_at(source, BUSY_TIMEOUT_MS)
+    with _new_folder(target) as folder:
+        copy = folder / FILE_NAME
+        _copy_database(source, copy)
+        look_at(copy, BUSY_TIMEOUT_MS)  # every page of it, up to some size
+        return _with_files(copy, files_folder, folder / FILES)
+
+
+def restore(backup: Path, database_folder: Path, files_folder: Path) -> Copied:
+    """Put a backup into a data folder that has no database; blocks. The next start migrates it where it is older.
+
+    Raises BackupError; AlreadyOpen when a server uses the folder; CannotOpen, NotADatabase, Damaged or SchemaTooNew for
+    the database of the backup.
+    """
+    source = backup / FILE_NAME
+    if not source.is_file():
+        raise BackupError(f"{backup.absolute()} is no backup: it has no {FILE_NAME}")
+    look_at(source, BUSY_TIMEOUT_MS)
+    try:
+        database_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = lock_folder(database_folder)
+    except OSError as error:
+        raise CannotOpen(database_folder, error.strerror or str(error)) from error
+    try:
+        place, part = database_folder / FILE_NAME, database_folder / f"{FILE_NAME}{PART}"
+        if place.exists():
+            raise BackupError(f"{place.absolute()} is there already: move it away, or name another folder")
+        with _told(database_folder):
+            _copy_database(source, part)
+            copied = _with_files(part, backup / FILES, files_folder)
+            part.rename(place)
+            _sync(database_folder)
+        return copied
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """A folder beside the target, which gets the target's name when all is in it."""
+    if target.exists():
+        raise BackupError(f"{target.absolute()} is there already: a backup is a folder of its own")
+    part = target.with_name(f"{target.name}{PART}")
+    with _told(target):
+        part.mkdir(parents=True, mode=0o700)
+        try:
+            yield part
+            part.rename(target)
+            _sync(target.parent)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+@contextlib.contextmanager
+def _told(where: Path) -> Iterator[None]:
+    try:
+        yield
+    except StorageError:
+        raise
+    except sqlite3.Error as error:
+        raise BackupError(f"cannot copy to {where.absolute()}: {error}") from error
+    except OSError as error:
+        raise BackupError(f"cannot copy to {where.absolute()}: {error.strerror or error}") from error
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    """All pages in one step: a reader of a write-ahead log keeps nobody from writing, and sees one moment."""
+    with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True)) as reading:
+        reading.execute("PRAGMA query_only=ON")
+        with contextlib.closing(sqlite3.connect(target)) as writing:
+            reading.backup(writing)
+            writing.execute("PRAGMA journal_mode=DELETE").fetchall()  # one file, with nothing beside it
+    _sync(target)
+
+
+def _with_files(database: Path, source: Path, target: Path) -> Copied:
+    target.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT id, sha256 FROM files ORDER BY id").fetchall()
+    damaged = [name for name, digest in rows if not _copy_file(source / name, target / name, digest)]
+    _sync(target)
+    return Copied(database.stat().st_size, len(rows) - len(damaged), tuple(damaged))
+
+
+def _copy_file(source: Path, target: Path, digest: str) -> bool:
+    """Copy a file; False when it is not what was uploaded, or not there."""
+    hashed = hashlib.sha256()
+    try:
+        reading = source.open("rb")
+    except FileNotFoundError:
+        return False
+    with reading, target.open("wb") as writing:
+        while chunk := reading.read(CHUNK_BYTES):
+            hashed.update(chunk)
+            writing.write(chunk)
+        writing.flush()
+        os.fsync(writing.fileno())
+    return hashed.hexdigest() == digest
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,196 @@
+"""PostgreSQL, named by an address (`postgresql://user@host/name`): migrated at start when it is older than the code.
+
+1. One server at a time writes: the one connection for it holds an advisory lock of the session, and is not given out
+   without it. A server that lost it, as when PostgreSQL restarts, cannot write before it has it again.
+2. What waits on the network has a deadline: connecting (`CONNECT_S`), a statement (`STATEMENT_S`, kept by the server),
+   and the writer's whole transaction (`Database.interrupt`, for a server that keeps nothing any more).
+3. Transactions begin and are bounded by statements of their own, and nothing is prepared on the server.
+4. The address may hold a password: it is in no log, and in no error.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import psycopg
+from attrs import field, frozen
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from . import schema
+from .errors import CannotConnect, ForeignTables, SchemaTooNew, StorageUnavailable, driver_words
+
+log = logging.getLogger(__name__)
+CONNECT_S: Final = 5
+STATEMENT_S: Final = 5
+READERS: Final = 4
+"""How many reads run at a time: more only queue for the interpreter's lock."""
+LOCK: Final = 0x756E6465
+"""The number of the advisory lock that whoever writes holds."""
+WAIT_S: Final = 2.0
+"""How long to wait for another server's end: a restart may begin the new one while the old one still closes."""
+TRY_S: Final = 0.05
+TAKEN: Final = "another understudy uses it"
+WRITING: Final = f"BEGIN; SET LOCAL statement_timeout = '{STATEMENT_S}s'"
+READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_S}s'"
+
+
+@frozen
+class PostgresDatabase:
+    """The two ways to the database; see `understudy.storage.database`."""
+
+    where: str
+    writing: Engine = field(repr=False)
+    reading: Engine = field(repr=False)
+
+    def check(self) -> None:
+        """Nothing: what a server has committed is stored, whichever server it is."""
+
+    def interrupt(self, connection: Any) -> None:
+        """Shut down the socket under a connection of psycopg."""
+        with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self.reading.dispose()
+        self.writing.dispose()
+
+
+def connect_database(address: str, *, wait_s: float = WAIT_S) -> PostgresDatabase:
+    """Connect to a database, and migrate it when it is older than the code; blocks, for as long as that takes.
+
+    Raises CannotConnect (no server, no such database, refused; another understudy that uses it and does not end within
+    `wait_s`), ForeignTables or SchemaTooNew; then the database was not changed.
+    """
+    url = _url(address)
+    where = _where(url)
+    writing, reading = (
+        _engine(url, WRITING, places=1),
+        _engine(url, READING, places=READERS + 1),
+    )
+    event.listen(writing, "connect", _lock)
+    try:
+        with _first(writing, wait_s) as connection:
+            _migrate(connection, where)
+    except BaseException as error:
+        writing.dispose()
+        if isinstance(error, StorageUnavailable | SQLAlchemyError | psycopg.Error):
+            raise CannotConnect(where, " ".join(driver_words(error).split())) from None  # the chain may name a password
+        raise
+    return PostgresDatabase(where, writing, reading)
+
+
+def _lock(connection: Any, _record: object) -> None:
+    """Have a new connection for writing take the lock, or none."""
+    if not connection.execute(f"SELECT pg_try_advisory_lock({LOCK})").fetchone()[0]:
+        connection.close()
+        raise StorageUnavailable(TAKEN)
+
+
+@contextlib.contextmanager
+def _first(writing: Engine, wait_s: float) -> Iterator[Connection]:
+    """The first transaction, as soon as no other server has the lock."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            connection = writing.connect()
+            break
+        except StorageUnavailable:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(TRY_S)
+    with connection, connection.begin():
+        yield connection
+
+
+def _url(address: str) -> URL:
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise CannotConnect("the database", "its address is not of the form postgresql://user@host/name") from None
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _where(url: URL) -> str:
+    return f"{url.host or 'the local socket'}/{url.database or url.username or ''}"
+
+
+def _engine(url: URL, begin: str, *, places: int) -> Engine:
+    given: dict[str, Any] = {
+        "connect_timeout": CONNECT_S,
+        "application_name": "understudy",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "prepare_threshold": None,
+        "autocommit": True,  # `begin` opens the transactions
+    }
+    engine = create_engine(
+        url,
+        connect_args={name: value for name, value in given.items() if name not in url.query},
+        json_serializer=lambda value: msgspec.json.encode(value).decode(),
+        json_deserializer=msgspec.json.decode,
+        hide_parameters=True,
+        pool_size=places,
+        max_overflow=0,
+        pool_pre_ping=True,
+    )
+
+    @event.listens_for(engine, "begin")
+    def open_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _migrate(connection: Connection, where: str) -> None:
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    found = _known_revision(connection, where)
+    if found != schema.HEAD:
+        from .migrations import upgrade  # only now: Alembic is slow to import, and most starts do not need it
+
+        upgrade(connection)
+    if connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "off":
+        log.warning("storage.not_durable", extra={"database": where, "reason": "synchronous_commit is off"})
+
+
+def _known_revision(connection: Connection, where: str) -> str | None:
+    """The revision of the schema, None for none yet."""
+    names = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+    tables = set(connection.exec_driver_sql(names).scalars())
+    rows: list[str] = []
+    if "alembic_version" in tables:
+        rows = list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
+    ours = tables & set(schema.metadata.tables)
+    if not rows and ours:
+        raise ForeignTables(where, min(ours))
+    found = rows[0] if rows else None
+    if found is not None and found not in schema.REVISIONS:
+        raise SchemaTooNew(where, found, schema.HEAD)
+    return found
+
+
+def inspect_server(address: str) -> tuple[str, str | None]:
+    """The server's version and the schema's revision, None for none yet; blocks. Changes nothing.
+
+    Raises CannotConnect, ForeignTables or SchemaTooNew.
+    """
+    url = _url(address)
+    engine = _engine(url, READING, places=1)
+    where = _where(url)
+    try:
+        with engine.begin() as connection:
+            version = str(connection.exec_driver_sql("SHOW server_version").scalar_one())
+            return version, _known_revision(connection, where)
+    except (SQLAlchemyError, psycopg.Error) as error:
+        raise CannotConnect(where, " ".join(driver_words(error).split())) from None
+    finally:
+        engine.dispose()

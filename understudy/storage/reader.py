@@ -1,0 +1,140 @@
+"""Reads in worker threads: those that wait go together, as the trip to a thread costs as much as a small query.
+
+What tasks ask for in one pass of the loop shares a thread and a transaction; so does what has come while all threads
+were busy. A reading thread may be left behind: it keeps its place and its connection until it ends.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+
+import trio
+from attrs import define, field
+from sqlalchemy import Connection, Engine
+
+from .database import DriverErrors
+from .errors import StorageUnavailable, Unstorable, driver_words
+
+if TYPE_CHECKING:
+    from outcome import Outcome
+
+T = TypeVar("T")
+TOGETHER: Final = 32
+"""Reads that share a transaction at most: the last of them waits for all the others."""
+
+
+@define(eq=False)
+class _Read(Generic[T]):
+    query: Callable[..., T]
+    args: tuple[Any, ...]
+    settled: trio.Event = field(factory=trio.Event)
+    answer: T | None = None
+    error: Exception | None = None
+
+
+_Outcome: TypeAlias = tuple[Any, Exception | None]
+
+
+class Reader:
+    """Reads through `engine`, in `threads` threads at a time; each waits at most `deadline_s` seconds in all."""
+
+    def __init__(self, engine: Engine, threads: int, deadline_s: float) -> None:
+        self._engine = engine
+        self._errors = DriverErrors.of(engine)
+        self._deadline_s = deadline_s
+        self._threads = self._free = threads
+        self._gathering = False
+        self._waiting: deque[_Read[Any]] = deque()
+
+    @property
+    def at_work(self) -> int:
+        """How many threads are reading; each may do several reads."""
+        return self._threads - self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many reads wait for a thread."""
+        return len(self._waiting)
+
+    async def read(self, query: Callable[..., T], *args: Any) -> T:
+        """What `query(connection, *args)` returns. Raises what it raises, StorageUnavailable or Unstorable."""
+        read = _Read(query, args)
+        self._waiting.append(read)
+        try:
+            with trio.fail_after(self._deadline_s):
+                if not self._gathering:
+                    await self._gather()
+                await read.settled.wait()
+        except trio.TooSlowError:
+            raise StorageUnavailable(f"no answer within {self._deadline_s:g} s") from None
+        finally:
+            if not read.settled.is_set() and read in self._waiting:
+                self._waiting.remove(read)
+        if read.error is not None:
+            raise read.error
+        return read.answer  # type: ignore[return-value]
+
+    async def _gather(self) -> None:
+        """Let the other tasks that can run have their turn: what they ask for goes along."""
+        self._gathering = True
+        try:
+            await trio.lowlevel.checkpoint()
+        finally:
+            self._gathering = False
+            self._begin()
+
+    def _begin(self) -> None:
+        """Start threads for what waits, as many as are free.
+
+        Not by `to_thread.run_sync`, which may be cancelled before its thread begins: the place, and the others' reads
+        that were taken along, would be lost. A thread belongs to no task; it gives its place back itself.
+        """
+        while self._free and self._waiting:
+            self._free -= 1
+            self._start([self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))])
+
+    def _start(self, reads: Sequence[_Read[Any]]) -> None:
+        token = trio.lowlevel.current_trio_token()
+
+        def deliver(outcomes: "Outcome[list[_Outcome]]") -> None:
+            with suppress(trio.RunFinishedError):  # nobody waits any more
+                token.run_sync_soon(self._finished, reads, outcomes.unwrap())
+
+        trio.lowlevel.start_thread_soon(
+            partial(_outcomes, self._engine, self._errors, reads), deliver, "understudy-reader"
+        )
+
+    def _finished(self, reads: Sequence[_Read[Any]], outcomes: Sequence[_Outcome]) -> None:
+        self._free += 1
+        for read, (answer, error) in zip(reads, outcomes, strict=True):
+            read.answer, read.error = answer, error
+            read.settled.set()
+        self._begin()
+
+
+def _outcomes(engine: Engine, errors: DriverErrors, reads: Sequence[_Read[Any]]) -> list[_Outcome]:
+    """The answer or the error of each; they see the same state of the database."""
+    try:
+        with engine.begin() as connection:
+            return [_outcome(connection, read, errors) for read in reads]
+    except errors.all as error:
+        return [(None, StorageUnavailable(driver_words(error)))] * len(reads)
+    except Exception as error:  # whatever it is: a thread that raised would never give its place back
+        return [(None, error)] * len(reads)
+
+
+def _outcome(connection: Connection, read: _Read[T], errors: DriverErrors) -> tuple[T | None, Exception | None]:
+    try:
+        return read.query(connection, *read.args), None
+    except errors.of_values as error:
+        return None, Unstorable(driver_words(error))
+    except errors.all as error:
+        unavailable = StorageUnavailable(driver_words(error))
+        unavailable.__cause__ = error
+        return None, unavailable
+    except (UnicodeEncodeError, OverflowError) as error:
+        return None, Unstorable(str(error))
+    except Exception as error:  # the caller's own, such as InvalidCursor
+        return None, error
