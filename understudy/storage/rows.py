@@ -28,7 +28,8 @@ class Thread:
     """A conversation. `last_seq` is the number of its newest event, 0 before the first.
 
     `updated_at` is the latest time that a change of the thread named (a message, a run's beginning or end).
-    `newest_run` is the run that began last: its answer is where the newest branch ends.
+    `newest_run` is the run that began last: its answer is where the newest branch ends. `node` is the server that has
+    the thread, None for none, and `fence` counts who had it: only that node under that number appends to its log.
     """
 
     owner: str
@@ -40,6 +41,8 @@ class Thread:
     updated_at: float
     last_seq: int = 0
     newest_run: str | None = None
+    node: str | None = None
+    fence: int = 0
 
 
 @frozen
@@ -84,7 +87,8 @@ class RawText:
 class Run:
     """The work on one accepted message. Its id is made by the server, so it is unique among all owners.
 
-    `request_id` is the client's name for the request to answer a message once more.
+    `request_id` is the client's name for the request to answer a message once more. `attempts` counts how often work
+    on it was taken up again without a further step than at the time before; `progress` is how many steps it had then.
     """
 
     id: str
@@ -98,6 +102,8 @@ class Run:
     started_at: float
     ended_at: float | None = None
     request_id: str | None = None
+    attempts: int = 0
+    progress: int = 0
 
 
 @frozen

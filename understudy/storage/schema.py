@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 
@@ -47,8 +47,35 @@ users = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("created_at", Float, nullable=False),
+    Column("tenant", Text),
+    Index(None, "tenant"),
 )
 
+# Servers that are alive: who has not renewed its row before `expires_at`, by the database's clock, is dead.
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("started_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+# What an agent remembers of a user from one session to the next.
+contexts = Table(
+    "contexts",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", JSON, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    PrimaryKeyConstraint("owner", "agent", "name"),
+    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+    Index(None, "expires_at"),
+)
+
+# `node` and `fence` are the lease of a thread: only who holds both may append to its log.
 threads = Table(
     "threads",
     metadata,
@@ -61,6 +88,8 @@ threads = Table(
     Column("updated_at", Float, nullable=False),
     Column("last_seq", Integer, nullable=False),
     Column("newest_run", Text),
+    Column("node", Text),
+    Column("fence", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("owner", "id"),
     ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
     Index(None, "owner", "updated_at", "id"),
@@ -132,6 +161,8 @@ runs = Table(
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
     Column("request_id", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("progress", Integer, nullable=False, server_default="0"),
     _of_thread(),
     Index(None, "owner", "thread_id"),
     Index(None, "owner", "message_id"),
@@ -154,6 +185,7 @@ steps = Table(
     Column("ended_at", Float),
     PrimaryKeyConstraint("run_id", "number"),
     ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
+    Index("ix_steps_call_id", "call_id", **_where("call_id IS NOT NULL")),
 )
 
 events = Table(

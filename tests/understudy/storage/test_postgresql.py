@@ -42,7 +42,12 @@ def test_indexes_are_for_the_rows_they_are_asked_about(postgres: Postgres, templ
     """Those that leave rows out do so here too."""
     address = postgres.create(template)
     rows = execute(address, "SELECT indexname FROM pg_indexes WHERE indexdef LIKE '%WHERE%' ORDER BY 1")
-    assert [name for (name,) in rows] == ["ix_events_run_id_seq", "ix_runs_owner_request_id", "ix_runs_unfinished"]
+    assert [name for (name,) in rows] == [
+        "ix_events_run_id_seq",
+        "ix_runs_owner_request_id",
+        "ix_runs_unfinished",
+        "ix_steps_call_id",
+    ]
 
 
 @pytest.mark.parametrize(
