@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .figure import Figure, machine, pin_to_one_core, table
 
-_NOT_FIGURES = {"__main__", "figure", "inert", "peers", "soak"}
+_NOT_FIGURES = {"__main__", "figure", "inert", "million", "peers", "soak"}
 
 
 def main(arguments: list[str] | None = None) -> int:
