@@ -1,6 +1,7 @@
 """Durable storage: one writer with group commit over SQLite, many readers, and a folder of uploaded files."""
 
 from .changes import Change as Change
+from .changes import Fence as Fence
 from .changes import RunEnd as RunEnd
 from .database import Database as Database
 from .errors import AlreadyOpen as AlreadyOpen
@@ -10,6 +11,7 @@ from .errors import CannotOpen as CannotOpen
 from .errors import ChangeRefused as ChangeRefused
 from .errors import Damaged as Damaged
 from .errors import DatabaseUnusable as DatabaseUnusable
+from .errors import Fenced as Fenced
 from .errors import FileTooLarge as FileTooLarge
 from .errors import ForeignTables as ForeignTables
 from .errors import InvalidCursor as InvalidCursor

@@ -1,6 +1,6 @@
 """How each change is written: functions on a connection whose transaction, and savepoint, the caller holds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -21,9 +21,27 @@ from sqlalchemy import (
     update,
 )
 
-from . import queries, schema
-from .changes import TRIMMED, AddFile, Change, DeleteThread, GiveFeedback, Probe, RenameThread, RunEnd, TrimLog, Work
-from .errors import AlreadyStored, NotStored, RunEnded, SequenceConflict
+from . import contexts, nodes, queries, schema
+from .changes import (
+    TRIMMED,
+    AddFile,
+    Change,
+    ClaimThread,
+    DeleteThread,
+    Fence,
+    GiveFeedback,
+    JoinNodes,
+    LeaveNodes,
+    Probe,
+    ReleaseThread,
+    RenameThread,
+    RenewNode,
+    RunEnd,
+    TrimLog,
+    Work,
+)
+from .contexts import Forget, ForgetExpired, Remember
+from .errors import AlreadyStored, ChangeRefused, Fenced, NotStored, RunEnded, SequenceConflict
 from .rows import LoggedEvent, Message, Run, Thread
 from .words import searchable
 
@@ -40,8 +58,13 @@ _MOVE: dict[str, Any] = {"last_seq": bindparam("last")}
 _touch = update(schema.threads).where(*_OF_THREAD).values(_TOUCH)
 _move = update(schema.threads).where(*_OF_THREAD, _t.last_seq == bindparam("before")).values(_MOVE)
 _move_and_touch = update(schema.threads).where(*_OF_THREAD, _t.last_seq == bindparam("before")).values(_MOVE | _TOUCH)
+# The fence is looked at where the row is locked: whoever claims the thread waits for this, or this finds the claim.
+_UNDER = (_t.node == bindparam("under"), _t.fence == bindparam("token"))
+_move_fenced, _move_and_touch_fenced, _touch_fenced = (each.where(*_UNDER) for each in (_move, _move_and_touch, _touch))
+_hold = select(_t.last_seq).where(*_OF_THREAD).with_for_update(key_share=True)
+_hold_fenced = _hold.where(*_UNDER)
 _newest = update(schema.threads).where(*_OF_THREAD).values(newest_run=bindparam("run"))
-_last_seq = select(_t.last_seq).where(*_OF_THREAD)
+_place = select(_t.last_seq, _t.node, _t.fence).where(*_OF_THREAD)
 _end_run = (
     update(schema.runs)
     .where(_r.id == bindparam("named"), _r.owner == bindparam("of"), _r.ended_at.is_(None))
@@ -62,6 +85,7 @@ class _Inserts:
     raw: Any
     run: Any
     step: Any
+    put: Callable[[Table], Any]
 
 
 def _inserts(connection: Connection) -> _Inserts:
@@ -84,6 +108,7 @@ def _inserts_of(dialect: str) -> _Inserts:
         _r.message_id == run.excluded.message_id,
     )
     return _Inserts(
+        put=put,
         message=put(schema.messages).on_conflict_do_nothing(index_elements=["owner", "id"]),
         thread=put(schema.threads).on_conflict_do_nothing(index_elements=["owner", "id"]),
         user=put(schema.users).on_conflict_do_nothing(index_elements=["id"]),
@@ -101,7 +126,7 @@ def _inserts_of(dialect: str) -> _Inserts:
     )
 
 
-def apply(connection: Connection, work: Work) -> bool:
+def apply(connection: Connection, work: Work) -> int:
     """Write one piece of work. The answer is the one its class names, else true.
 
     Raises ChangeRefused, or what SQLAlchemy raises; the caller rolls back to before it.
@@ -112,8 +137,8 @@ def apply(connection: Connection, work: Work) -> bool:
         case RenameThread(owner, thread_id, title):
             this = update(schema.threads).where(_t.owner == owner, _t.id == thread_id)
             return connection.execute(this.values(title=title)).rowcount > 0
-        case DeleteThread(owner, thread_id):
-            return connection.execute(delete(schema.threads).where(_t.owner == owner, _t.id == thread_id)).rowcount > 0
+        case DeleteThread():
+            return _delete(connection, work)
         case TrimLog():
             return _trim(connection, work)
         case GiveFeedback(owner, message_id, rating, note):
@@ -126,11 +151,35 @@ def apply(connection: Connection, work: Work) -> bool:
                 raise AlreadyStored("file", file.id)
         case Probe():
             _probe(connection)
+        case Remember() | Forget() | ForgetExpired():
+            return contexts.write(connection, work, _inserts(connection).put)
+        case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
+            return nodes.write(connection, work)
     return True
+
+
+def _delete(connection: Connection, work: DeleteThread) -> bool:
+    of_thread = {"of": work.owner, "named": work.thread_id}
+    if (
+        work.fence is not None
+        and connection.execute(_hold_fenced, of_thread | _under(work.fence)).one_or_none() is None
+    ):
+        place = connection.execute(_place, of_thread).one_or_none()
+        if place is not None:
+            raise Fenced(work.thread_id, place.node)
+    this = delete(schema.threads).where(_t.owner == work.owner, _t.id == work.thread_id)
+    return connection.execute(this).rowcount > 0
+
+
+def _under(fence: Fence) -> dict[str, Any]:
+    return {"under": fence.node, "token": fence.token}
 
 
 def _trim(connection: Connection, trim: TrimLog) -> bool:
     """Remove a thread's first events; whether there are more of them to remove."""
+    # Nobody else appends meanwhile: a run that begins after the look for open ones keeps its events.
+    if connection.execute(_hold, {"of": trim.owner, "named": trim.thread_id}).one_or_none() is None:
+        return False
     of_thread = (_e.owner == trim.owner, _e.thread_id == trim.thread_id)
     open_runs = select(_r.id).where(_r.owner == trim.owner, _r.thread_id == trim.thread_id, _r.ended_at.is_(None))
     needed = connection.execute(select(func.min(_e.seq)).where(_e.run_id.in_(open_runs))).scalar_one()
@@ -154,28 +203,31 @@ def _probe(connection: Connection) -> None:
 
 
 def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
-    """Write changes that only append events, all in two statements; False when one of them does not fit.
+    """Write changes that only append events, all in two or three statements; False when one of them does not fit.
 
     Then, as when this raises, some may be written: the caller rolls back to before it.
     """
-    moves = [
-        {
-            "of": change.owner,
-            "named": change.thread_id,
-            "before": change.events[0].seq - 1,
-            "last": change.events[-1].seq,
-        }
-        for change in changes
-    ]
-    if connection.execute(_move, moves).rowcount != len(moves):
-        return False
+    for move, under in ((_move, False), (_move_fenced, True)):
+        moves = [_moved(change) for change in changes if (change.fence is not None) == under]
+        if moves and connection.execute(move, moves).rowcount != len(moves):
+            return False
     connection.execute(_insert_events, [_event_row(change, event) for change in changes for event in change.events])
     return True
 
 
+def _moved(change: Change) -> dict[str, Any]:
+    moved = {
+        "of": change.owner,
+        "named": change.thread_id,
+        "before": change.events[0].seq - 1,
+        "last": change.events[-1].seq,
+    }
+    return moved if change.fence is None else moved | _under(change.fence)
+
+
 def _change(connection: Connection, change: Change) -> None:
     if change.thread is not None:
-        _add_thread(connection, change.thread)
+        _add_thread(connection, change.thread, change.fence)
     if not _number(connection, change):
         return
     if change.run is not None:
@@ -193,20 +245,32 @@ def _change(connection: Connection, change: Change) -> None:
 
 def _number(connection: Connection, change: Change) -> bool:
     """Add the events after the thread's last one; False when they are there already, and with them the whole change."""
-    at = change.touched_at
-    thread: dict[str, Any] = {"of": change.owner, "named": change.thread_id, "at": at}
+    at, fence = change.touched_at, change.fence
     if not change.events:
-        if at is not None and not connection.execute(_touch, thread).rowcount:
-            raise NotStored("thread", change.thread_id)
+        thread = {"of": change.owner, "named": change.thread_id} | ({} if fence is None else _under(fence))
+        if at is not None:
+            there = connection.execute(_touch if fence is None else _touch_fenced, thread | {"at": at}).rowcount > 0
+        else:
+            there = fence is None or connection.execute(_hold_fenced, thread).one_or_none() is not None
+        if not there:
+            raise _lost(change, connection.execute(_place, thread).one_or_none())
         return True
-    first, last = change.events[0].seq, change.events[-1].seq
-    thread |= {"before": first - 1, "last": last}
+    row = _moved(change)
     if at is None:
-        del thread["at"]
-    if not connection.execute(_move if at is None else _move_and_touch, thread).rowcount:
+        moved = connection.execute(_move if fence is None else _move_fenced, row)
+    else:
+        moved = connection.execute(_move_and_touch if fence is None else _move_and_touch_fenced, row | {"at": at})
+    if not moved.rowcount:
         return _already_there(connection, change)
     connection.execute(_insert_events, [_event_row(change, event) for event in change.events])
     return True
+
+
+def _lost(change: Change, place: Any) -> ChangeRefused:
+    """Why a thread was not found as the change names it."""
+    if place is None:
+        return NotStored("thread", change.thread_id)
+    return Fenced(change.thread_id, place.node)
 
 
 def _event_row(change: Change, event: LoggedEvent) -> dict[str, Any]:
@@ -221,20 +285,23 @@ def _event_row(change: Change, event: LoggedEvent) -> dict[str, Any]:
 
 
 def _already_there(connection: Connection, change: Change) -> bool:
-    """False when exactly these events are stored; else raises: the thread is not there, or is elsewhere."""
-    stored = connection.execute(_last_seq, {"of": change.owner, "named": change.thread_id}).scalar_one_or_none()
-    if stored is None:
+    """False when exactly these events are stored; else raises: the thread is not there, is elsewhere, or another's."""
+    place = connection.execute(_place, {"of": change.owner, "named": change.thread_id}).one_or_none()
+    if place is None:
         raise NotStored("thread", change.thread_id)
     first = change.events[0].seq
     same = queries.events(connection, change.owner, change.thread_id, first - 1, len(change.events))
-    if tuple(same) != change.events:
-        raise SequenceConflict(change.thread_id, stored + 1, first)
-    return False
+    if tuple(same) == change.events:
+        return False
+    if change.fence is not None and (place.node, place.fence) != (change.fence.node, change.fence.token):
+        raise Fenced(change.thread_id, place.node)
+    raise SequenceConflict(change.thread_id, place.last_seq + 1, first)
 
 
-def _add_thread(connection: Connection, thread: Thread) -> None:
+def _add_thread(connection: Connection, thread: Thread, fence: Fence | None) -> None:
     connection.execute(_inserts(connection).user, {"id": thread.owner, "created_at": thread.created_at})
-    connection.execute(_inserts(connection).thread, asdict(thread) | {"last_seq": 0})
+    held = {} if fence is None else {"node": fence.node, "fence": fence.token}
+    connection.execute(_inserts(connection).thread, asdict(thread) | {"last_seq": 0} | held)
 
 
 def _add_message(connection: Connection, message: Message) -> None:

@@ -6,10 +6,23 @@ from typing import Final, TypeAlias
 from attrs import field, frozen
 from attrs.validators import in_
 
+from .contexts import OfContexts
 from .rows import ENDED, File, LoggedEvent, Message, RawText, Run, Step, Thread
 
 TRIMMED: Final = 1000
 """Events removed in one transaction, which all other writes wait for: some ten milliseconds."""
+
+
+LEASE_S: Final = 2.0
+"""How long a node is taken to be alive after it last said so, by the database's clock."""
+
+
+@frozen
+class Fence:
+    """By what right a node appends to a thread's log: its id, and the number under which it claimed the thread."""
+
+    node: str
+    token: int
 
 
 @frozen
@@ -32,7 +45,9 @@ class Change:
       thread's newest from here on;
     - `steps` are inserted, or replace the ones of the same number;
     - `run_end` ends a run;
-    - `raw` is inserted beside its message, once.
+    - `raw` is inserted beside its message, once;
+    - `fence`, unless it is None, must be the thread's: if another node has claimed it since, nothing is stored. A
+      thread that is inserted gets it.
 
     Raises ValueError when its parts belong to different threads or the events have a gap.
     """
@@ -46,6 +61,7 @@ class Change:
     run_end: RunEnd | None = None
     steps: tuple[Step, ...] = ()
     raw: RawText | None = None
+    fence: Fence | None = None
 
     def __attrs_post_init__(self) -> None:
         space = (self.owner, self.thread_id)
@@ -88,10 +104,14 @@ class RenameThread:
 
 @frozen
 class DeleteThread:
-    """Remove a thread with its messages, events, runs and steps. The answer is whether there was one."""
+    """Remove a thread with its messages, events, runs and steps. The answer is whether there was one.
+
+    `fence`, unless it is None, must be the thread's.
+    """
 
     owner: str
     thread_id: str
+    fence: Fence | None = None
 
 
 @frozen
@@ -131,4 +151,64 @@ class Probe:
     """Keep nothing, but write a page and commit: a sign that writing works."""
 
 
-Work: TypeAlias = Change | RenameThread | DeleteThread | TrimLog | GiveFeedback | AddFile | Probe
+@frozen
+class ClaimThread:
+    """Have a thread for a node, if no other living one has it.
+
+    The answer is the number of the fence, which is one more than before; 1 where there is no such thread yet, and 0
+    where another node has it, or writes to it at this moment.
+    """
+
+    owner: str
+    thread_id: str
+    node: str
+
+
+@frozen
+class ReleaseThread:
+    """Let go of a thread, if it still is under this fence. The answer is whether it was."""
+
+    owner: str
+    thread_id: str
+    fence: Fence
+
+
+@frozen
+class JoinNodes:
+    """Enter a node among the living. The answer is False, and nothing changed, where another one stands against it.
+
+    A node that is `alone` knows nothing of others: it joins only where none is alive, and no other joins beside it.
+    """
+
+    node: str
+    alone: bool = False
+    lease_s: float = LEASE_S
+
+
+@frozen
+class RenewNode:
+    """A node says that it is alive. The answer is False, and nothing changed, when it was taken for dead by then."""
+
+    node: str
+    lease_s: float = LEASE_S
+
+
+@frozen
+class LeaveNodes:
+    """A node ends: others may have its threads from now on. The answer is whether it was there."""
+
+    node: str
+
+
+OfNodes: TypeAlias = ClaimThread | ReleaseThread | JoinNodes | RenewNode | LeaveNodes
+Work: TypeAlias = (
+    Change
+    | RenameThread
+    | DeleteThread
+    | TrimLog
+    | GiveFeedback
+    | AddFile
+    | Probe
+    | OfContexts
+    | OfNodes
+)

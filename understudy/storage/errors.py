@@ -10,6 +10,7 @@ StorageError
 │   ├── Damaged           it is ours, and some of its pages are broken
 │   └── SchemaTooNew      a newer understudy wrote it
 ├── ChangeRefused         this change can never be stored as it is; nothing of it was
+│   ├── Fenced            another node has the thread
 │   ├── SequenceConflict  its first event is not the next one of the thread
 │   ├── AlreadyStored     its message or run has an id that belongs to a different one
 │   ├── RunEnded          its run has already ended in another way
@@ -143,6 +144,18 @@ class Unstorable(ChangeRefused):
 
     def __str__(self) -> str:
         return f"a value cannot be stored: {self.reason}"
+
+
+@define
+class Fenced(ChangeRefused):
+    """Another node has claimed the thread since: whoever is told this no longer has it. `node` is None for nobody."""
+
+    thread_id: str
+    node: str | None
+
+    def __str__(self) -> str:
+        who = "nobody" if self.node is None else f"node {self.node}"
+        return f"the thread {self.thread_id!r} was taken away: {who} has it now"
 
 
 @define

@@ -7,16 +7,20 @@
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 
 from .apply import append_all, apply
-from .changes import AddFile, Change, GiveFeedback, Probe, Work
+from .changes import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, Probe, RenewNode, Work
+from .contexts import Forget, ForgetExpired, Remember
 from .errors import ChangeRefused, Unstorable, driver_words
 
-Outcome: TypeAlias = bool | ChangeRefused
+Outcome: TypeAlias = int | ChangeRefused
+"""What came of one work: its answer, which is a number for a claim and true or false for all else, or why not."""
+_OF_NO_LOG: Final = (GiveFeedback, AddFile, Probe, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes)
+"""Works that touch no thread's log."""
 
 
 def commit_group(connection: Connection, group: Sequence[Work]) -> list[Outcome]:
@@ -46,7 +50,7 @@ def _appends(group: Sequence[Work]) -> list[tuple[int, Change]]:
     touched = {
         (work.owner, work.thread_id)
         for place, work in enumerate(group)
-        if place not in places and not isinstance(work, GiveFeedback | AddFile | Probe)
+        if place not in places and not isinstance(work, _OF_NO_LOG)
     }
     return [(place, work) for place, work in plain if (work.owner, work.thread_id) not in touched]
 

@@ -7,8 +7,25 @@ import trio
 
 from actors import ActorDied, ActorRef, AskTimeout, MailboxFull
 
-from . import queries
-from .changes import AddFile, Change, DeleteThread, GiveFeedback, Probe, RenameThread, TrimLog, Work
+from . import contexts, nodes, queries
+from .changes import (
+    LEASE_S,
+    AddFile,
+    Change,
+    ClaimThread,
+    DeleteThread,
+    Fence,
+    GiveFeedback,
+    JoinNodes,
+    LeaveNodes,
+    Probe,
+    ReleaseThread,
+    RenameThread,
+    RenewNode,
+    TrimLog,
+    Work,
+)
+from .contexts import Forget, ForgetExpired, Remember, Remembered
 from .database import Database
 from .errors import StorageUnavailable
 from .reader import Reader
@@ -55,9 +72,9 @@ class Store:
     async def commit(self, change: Change) -> None:
         """Store the change; it is durable when this returns.
 
-        Tried again while the writer restarts: a change that is already stored is stored. Raises SequenceConflict
-        and the other ChangeRefused (nothing of it was stored), or StorageUnavailable after the deadline (it may or
-        may not have been stored: commit it again, or read).
+        Tried again while the writer restarts: a change that is already stored is stored. Raises Fenced,
+        SequenceConflict and the other ChangeRefused (nothing of it was stored), or StorageUnavailable after the
+        deadline (it may or may not have been stored: commit it again, or read).
         """
         await self._write(change)
 
@@ -65,9 +82,12 @@ class Store:
         """Give the thread another title; False when there is no such thread."""
         return await self._write(RenameThread(owner, thread_id, title))
 
-    async def delete_thread(self, owner: str, thread_id: str) -> bool:
-        """Remove the thread with its messages, events, runs and steps; False when there is no such thread."""
-        return await self._write(DeleteThread(owner, thread_id))
+    async def delete_thread(self, owner: str, thread_id: str, fence: Fence | None = None) -> bool:
+        """Remove the thread with its messages, events, runs and steps; False when there is no such thread.
+
+        Raises Fenced when it is not under this fence.
+        """
+        return await self._write(DeleteThread(owner, thread_id, fence))
 
     async def trim(self, owner: str, thread_id: str, before_seq: int) -> None:
         """Remove the thread's events before that number from its log, but none of a run that has not ended.
@@ -81,9 +101,78 @@ class Store:
         """Keep what the user thinks of an answer, in place of what was kept; False when there is no such answer."""
         return await self._write(GiveFeedback(owner, message_id, rating, note))
 
+    async def remember(self, value: Remember) -> bool:
+        """Keep a value of an agent; False when it remembers as many of this user as it may. Raises NotStored."""
+        return await self._write(value)
+
+    async def forget(self, value: Forget) -> bool:
+        """Forget a value of an agent; False when there was none."""
+        return await self._write(value)
+
+    async def forget_expired(self, now: float) -> None:
+        """Remove the values of agents that have expired, in several transactions."""
+        while await self._write(ForgetExpired(now)):
+            pass
+
     async def add_file(self, file: File) -> None:
-        """Record a file that the FileStore took in. Raises AlreadyStored when its id is another file's."""
+        """Record a file whose bytes are stored. Raises AlreadyStored when its id is another file's."""
         await self._write(AddFile(file))
+
+    async def remembered(self, owner: str, agent: str, now: float) -> list[Remembered]:
+        """What an agent remembers of a user, the latest first, without what has expired."""
+        return await self._read(contexts.remembered, owner, agent, now)
+
+    # nodes, where several servers share the database
+
+    async def join(self, node: str, *, alone: bool = False, lease_s: float = LEASE_S) -> bool:
+        """Enter a node among the living; False when another one stands against it (see `JoinNodes`)."""
+        return await self._write(JoinNodes(node, alone, lease_s))
+
+    async def renew(self, node: str, *, lease_s: float = LEASE_S, deadline_s: float | None = None) -> bool:
+        """Say that a node is alive; False when it was taken for dead by then, and has to join under another id."""
+        return await self._write(RenewNode(node, lease_s), deadline_s)
+
+    async def leave(self, node: str) -> bool:
+        """Say that a node has ended, so that others may have its threads at once; False when it was not there."""
+        return await self._write(LeaveNodes(node))
+
+    async def claim(self, owner: str, thread_id: str, node: str) -> Fence | str:
+        """Have a thread for a node: the fence to append under, or the id of the living node that has it.
+
+        A thread that is not there yet is had by whoever stores it first. Raises StorageUnavailable, also when somebody
+        writes to the thread, and does not end within the deadline, of whom is not known whether they live.
+        """
+        deadline = trio.current_time() + self.deadline_s
+        while True:
+            token = await self._answer(ClaimThread(owner, thread_id, node))
+            if token:
+                return Fence(node, token)
+            holder = await self.holder(owner, thread_id)
+            if holder is not None and holder != node:
+                return holder
+            if trio.current_time() >= deadline:
+                raise StorageUnavailable("the thread is being written to")
+            await trio.sleep(RETRY_S)
+
+    async def release(self, owner: str, thread_id: str, fence: Fence) -> bool:
+        """Let go of a thread; False when it is no longer under this fence, or is gone."""
+        return await self._write(ReleaseThread(owner, thread_id, fence))
+
+    async def holder(self, owner: str, thread_id: str) -> str | None:
+        """The living node that has a thread, if one has."""
+        return await self._read(nodes.holder, owner, thread_id)
+
+    async def live_nodes(self) -> list[str]:
+        """The nodes that are alive, in the order they joined."""
+        return await self._read(nodes.living)
+
+    async def orphans(self, node: str, *, own: bool = True) -> list[Run]:
+        """The unfinished runs whose thread no living other node has, oldest first; without `own` not this one's."""
+        return await self._read(nodes.orphans, node, own)
+
+    async def call_of(self, call_id: str) -> tuple[Step, Run] | None:
+        """The newest step of this tool call with its run, whoever owns it."""
+        return await self._read(nodes.call_of, call_id)
 
     async def thread(self, owner: str, thread_id: str) -> Thread | None:
         """The thread of that name, if there is one."""
@@ -187,6 +276,9 @@ class Store:
             raise StorageUnavailable(f"no answer within {PROBE_DEADLINE_S:g} s") from None
 
     async def _write(self, work: Work, deadline_s: float | None = None) -> bool:
+        return bool(await self._answer(work, deadline_s))
+
+    async def _answer(self, work: Work, deadline_s: float | None = None) -> int:
         # No cancel scope where nothing is amiss: it would cost more than the ask, which has a deadline of its own.
         deadline = trio.current_time() + (self.deadline_s if deadline_s is None else deadline_s)
         await self._wait_turn(deadline)
@@ -211,7 +303,7 @@ class Store:
             if scope.cancelled_caught:
                 raise StorageUnavailable("too many writes are waiting") from None
 
-    async def _ask(self, work: Work, timeout_s: float) -> bool:
+    async def _ask(self, work: Work, timeout_s: float) -> int:
         writer = self._writer()
         if writer is None:
             raise StorageUnavailable("the writer is not there")

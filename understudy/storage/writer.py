@@ -34,7 +34,7 @@ LONGEST_S: Final = 10.0
 
 
 @define(eq=False)
-class Write(Ask[bool]):
+class Write(Ask[int]):
     """Asks the writer to store something; answered when it is durable. Fails with ChangeRefused, StorageUnavailable."""
 
     must_finish = True

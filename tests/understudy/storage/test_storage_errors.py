@@ -19,6 +19,7 @@ SAMPLES = [
     errors.NotADatabase(Path("data/understudy.db"), "file is not a database"),
     errors.SchemaTooNew(Path("data/understudy.db"), "0009", "0001"),
     errors.Unstorable("surrogates not allowed"),
+    errors.Fenced("t1", "5f2c"),
     errors.SequenceConflict("t1", 4, 9),
     errors.AlreadyStored("message", "m1"),
     errors.RunEnded("r1", "success"),

@@ -1,0 +1,158 @@
+"""Nodes, and the threads they have, as they are written and read. Time is the database's: no two nodes' clocks agree.
+
+1. A thread has one holder: `node` and `fence` of its row. Claiming raises `fence`, so what an earlier holder still
+   writes under its own number is refused, however late it comes.
+2. A claim never waits for a row: whoever has it locked is at work on it, or will be thrown out by the database soon.
+3. A node that is alone, and knows nothing of others, has a name that says so.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    and_,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from . import schema
+from .changes import ClaimThread, JoinNodes, LeaveNodes, OfNodes, ReleaseThread, RenewNode
+from .rows import UNFINISHED, Run, Step
+
+_t = schema.threads.c
+_n = schema.nodes.c
+_r = schema.runs.c
+_s = schema.steps.c
+
+ALONE: Final = "alone-"
+"""How the id of a node begins that serves alone."""
+FORGET_S: Final = 60.0
+"""How long the row of a dead node stays, for whoever looks what happened."""
+JOINING: Final = 0x756E6465
+"""The number of PostgreSQL's advisory lock in which nodes join, and migrations run, one after the other."""
+
+
+class _Now(FunctionElement[float]):
+    """The database's clock, in Unix seconds."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(_Now, "postgresql")
+def _postgresql_now(*_: Any, **__: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS double precision)"
+
+
+@compiles(_Now, "sqlite")
+def _sqlite_now(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+def one_at_a_time(connection: Connection) -> None:
+    """Wait until no other transaction is past this line; SQLite has one that writes at a time anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
+
+
+def write(connection: Connection, work: OfNodes) -> int:
+    """Write one of these; the answer is the one its class names. Raises what SQLAlchemy raises."""
+    match work:
+        case ClaimThread():
+            return _claim(connection, work)
+        case ReleaseThread(owner, thread_id, fence):
+            this = (_t.owner == owner, _t.id == thread_id, _t.node == fence.node, _t.fence == fence.token)
+            return connection.execute(update(schema.threads).where(*this).values(node=None)).rowcount > 0
+        case JoinNodes():
+            return _join(connection, work)
+        case RenewNode(node, lease_s):
+            renewed = update(schema.nodes).where(_n.id == node, _n.expires_at > _Now())
+            return connection.execute(renewed.values(expires_at=_Now() + lease_s)).rowcount > 0
+        case LeaveNodes(node):
+            return connection.execute(delete(schema.nodes).where(_n.id == node)).rowcount > 0
+
+
+def _claim(connection: Connection, claim: ClaimThread) -> int:
+    this = (_t.owner == claim.owner, _t.id == claim.thread_id)
+    # In three statements, the row being locked by the first: what they see of nodes is newer than the lock.
+    row = connection.execute(
+        select(_t.node, _t.fence).where(*this).with_for_update(skip_locked=True, key_share=True)
+    ).one_or_none()
+    if row is None:
+        there = connection.execute(select(_t.id).where(*this)).one_or_none()
+        return 1 if there is None else 0
+    if row.node not in (None, claim.node) and connection.execute(_living(row.node)).one_or_none() is not None:
+        return 0
+    connection.execute(update(schema.threads).where(*this).values(node=claim.node, fence=row.fence + 1))
+    return int(row.fence) + 1
+
+
+def _join(connection: Connection, join: JoinNodes) -> bool:
+    one_at_a_time(connection)
+    others = select(_n.id).where(_n.id != join.node, _n.expires_at > _Now())
+    if not join.alone:
+        others = others.where(_n.id.startswith(ALONE))
+    if connection.execute(others.limit(1)).one_or_none() is not None:
+        return False
+    connection.execute(delete(schema.nodes).where(or_(_n.id == join.node, _n.expires_at < _Now() - FORGET_S)))
+    connection.execute(insert(schema.nodes).values(id=join.node, started_at=_Now(), expires_at=_Now() + join.lease_s))
+    return True
+
+
+def _living(node: str) -> Any:
+    return select(_n.id).where(_n.id == node, _n.expires_at > _Now())
+
+
+_held: ColumnElement[bool] = exists(select(_n.id).where(_n.id == _t.node, _n.expires_at > _Now())).correlate(
+    schema.threads
+)
+"""Of a thread: a living node has it."""
+
+
+def living(connection: Connection) -> list[str]:
+    """The nodes that are alive, in the order they joined."""
+    return list(
+        connection.execute(select(_n.id).where(_n.expires_at > _Now()).order_by(_n.started_at, _n.id)).scalars()
+    )
+
+
+def holder(connection: Connection, owner: str, thread_id: str) -> str | None:
+    """The living node that has a thread, if one has."""
+    wanted = select(_t.node).where(_t.owner == owner, _t.id == thread_id, _held)
+    node: str | None = connection.execute(wanted).scalar_one_or_none()
+    return node
+
+
+def orphans(connection: Connection, node: str, own: bool) -> list[Run]:
+    """The runs that have not ended and whose thread no living node has; with `own` those of this node's too.
+
+    Oldest first.
+    """
+    wanted = (
+        select(*_r)
+        .join(schema.threads, and_(_t.owner == _r.owner, _t.id == _r.thread_id))
+        .where(_r.ended_at.is_(None), _r.status.in_(UNFINISHED), or_(~_held, _t.node == node) if own else ~_held)
+        .order_by(_r.started_at, _r.id)
+    )
+    return [Run(*row) for row in connection.execute(wanted)]
+
+
+def call_of(connection: Connection, call_id: str) -> tuple[Step, Run] | None:
+    """The newest step of that tool call, with its run."""
+    wanted = (
+        select(*_s, *_r)
+        .join(schema.runs, _r.id == _s.run_id)
+        .where(_s.call_id == call_id)
+        .order_by(_s.started_at.desc(), _s.number.desc())
+        .limit(1)
+    )
+    row = connection.execute(wanted).one_or_none()
+    return None if row is None else (Step(*row[: len(_s)]), Run(*row[len(_s) :]))
