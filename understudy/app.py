@@ -1,7 +1,7 @@
 """The composition root: everything is wired here, and nothing else happens here.
 
 system (one_for_one)
-├── storage ─ writer
+├── storage ─ writer, redis (where there is one)
 ├── conversations   (dynamic) one per live thread ─ runs ─ tool calls
 ├── connections     (dynamic) one per socket ─ outbox
 └── observe ─ recovery, keys
@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import frozen
@@ -54,11 +55,16 @@ from understudy.scrubbing.sealed import open_sealer
 from understudy.sessions import Sessions, open_sessions
 from understudy.storage.database import Database
 from understudy.storage.errors import DatabaseUnusable
+from understudy.storage.copies import COPIES, COPIES_BYTES, Copies, CopyKeeper
 from understudy.storage.files import FileStore
-from understudy.storage.sqlite import open_database
+from understudy.storage.files_in_folder import FolderFiles
+from understudy.storage.sqlite import FILES, open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 from understudy.streams import Streams
+
+if TYPE_CHECKING:
+    from understudy.storage.redis import RedisLink
 
 log = logging.getLogger(__name__)
 
@@ -182,19 +188,20 @@ async def open_house(
     for agent in known.values():
         # Now, not at its first message: making a client takes a third of a second, and may fail.
         models.of(agent)
-    files = FileStore(settings.data_dir / "files", limit_bytes=settings.max_file_bytes)
     policy = await trio.to_thread.run_sync(policy_of, settings.scrub_policy)
     sealer = open_sealer(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
     database = await trio.to_thread.run_sync(_database, settings)
     metrics, incidents = Metrics(lambda: system.tree()), Incidents(time.time)
+    redis = await trio.to_thread.run_sync(_redis, settings, metrics)
     guard = await trio.to_thread.run_sync(Guard, policy, metrics, detectors, sealer)
-    system = ActorSystem("system", _tree(database, metrics), intensity=MANY, on_event=_tell(metrics, incidents))
+    system = ActorSystem("system", _tree(database, redis, metrics), intensity=MANY, on_event=_tell(metrics, incidents))
     try:
-        await trio.to_thread.run_sync(files.sweep)  # the folder is this server's alone from here on
         await trio.to_thread.run_sync(sessions.ended.load)
         async with system:
             find = partial(_find, system)
             store = Store(database, partial(system.find, "/system/storage/writer"))
+            files, keepers = _files(settings, database, store)
+            await trio.to_thread.run_sync(files.sweep)
             presence = Presence(settings.limits.connections_per_user)
             limits = settings.limits
             slots: Slots[ActorRef] = Slots(limits.runs_per_user, limits.runs_total, limits.runs_waiting)
@@ -226,7 +233,7 @@ async def open_house(
             )
             recovery = ChildSpec("recovery", partial(Recovery, store, desk), backoff=RESTING)
             sessions.on_end.append(lambda who: presence.dismiss(who, system.find))
-            await system.spawn(_house_part("observe", recovery, *_keepers(sessions)))
+            await system.spawn(_house_part("observe", recovery, *_keepers(sessions), *keepers))
             yield House(settings, system, store, gate, build(rest), presence)
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
@@ -242,10 +249,34 @@ def _database(settings: Settings) -> Database:
     return connect_database(settings.database_url)
 
 
-def _tree(database: Database, metrics: Metrics) -> list[ChildSpec]:
+def _redis(settings: Settings, metrics: Metrics) -> "RedisLink | None":
+    if not settings.redis_url:
+        return None
+    from understudy.storage.redis import RedisLink  # most servers need none of it
+
+    return RedisLink(settings.redis_url, metrics)
+
+
+def _files(settings: Settings, database: Database, store: Store) -> tuple[FileStore, list[ChildSpec]]:
+    """Where uploads go, with what keeps order there: to the database where servers may share it, else to a folder."""
+    limit = settings.max_file_bytes
+    if not settings.on_postgresql:
+        return FolderFiles(settings.data_dir / FILES, store.add_file, limit_bytes=limit), []
+    from understudy.storage.files_in_database import DatabaseFiles
+    from understudy.storage.postgresql import PostgresDatabase
+
+    assert isinstance(database, PostgresDatabase)
+    copies = Copies(settings.data_dir / COPIES, limit_bytes=max(COPIES_BYTES, 4 * limit))
+    keeper = ChildSpec("copies", partial(CopyKeeper, copies), backoff=RESTING)
+    return DatabaseFiles(database, copies, limit_bytes=limit), [keeper]
+
+
+def _tree(database: Database, redis: "RedisLink | None", metrics: Metrics) -> list[ChildSpec]:
     """The part of the tree that stands before anything is wired to it."""
+    links = [] if redis is None else [redis.keeper()]
+    writer = ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=RESTING)
     return [
-        _house_part("storage", ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=RESTING)),
+        _house_part("storage", writer, *links),
         _house_part("conversations"),
         _house_part("connections"),
     ]

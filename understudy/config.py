@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
+from urllib.parse import urlsplit
 
 import attrs
 import typed_settings
@@ -28,6 +29,7 @@ FILES_VARIABLE: Final = "UNDERSTUDY_SETTINGS"
 DATABASE_FILE: Final = "understudy.db"
 """What storage calls its file; told here too, as storage takes long to import and most commands do not need it."""
 POSTGRESQL: Final = "postgresql://"
+REDIS_SCHEMES: Final = ("redis", "rediss")
 DATABASE_URL_FORMS: Final = (
     "postgresql://USER@HOST/NAME, sqlite:///FOLDER, sqlite:////ABSOLUTE/FOLDER, "
     f"or either of these two with /{DATABASE_FILE} at its end"
@@ -60,6 +62,7 @@ class Settings:
     tls_key: Path | None = None
     data_dir: Path = Path("data")
     database_url: str = field(default="", repr=False)
+    redis_url: str = field(default="", repr=False)
     model: str = "offline"
     secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
     jwks: str = ""
@@ -181,6 +184,8 @@ def check(settings: Settings) -> None:
         raise BadSettings("tls_certificate and tls_key belong together: one of them is set, the other is not")
     if settings.database_url:
         _check_database_url(settings.database_url)
+    if settings.redis_url:
+        _check_redis_url(settings)
     _check_raw_texts(settings)
 
 
@@ -218,6 +223,26 @@ def _check_database_url(url: str) -> None:
         raise BadSettings(f"{accepted}; {url!r} names no folder")
     if path.name != DATABASE_FILE and (path.is_file() or path.suffix.lower() in {".db", ".db3", ".sqlite", ".sqlite3"}):
         raise BadSettings(f"{accepted}; {path.name!r} is the name of a file, and the file is always {DATABASE_FILE}")
+
+
+def _check_redis_url(settings: Settings) -> None:
+    """Nothing of the address is shown but its scheme: it may hold a password."""
+    accepted = "redis_url (UNDERSTUDY_REDIS_URL) must be redis://HOST:PORT or rediss://HOST:PORT (with TLS)"
+    scheme, separator, _ = settings.redis_url.partition("://")
+    if not separator or scheme not in REDIS_SCHEMES:
+        raise BadSettings(f"{accepted}; it begins with {scheme[:20]!r}" if separator else accepted)
+    try:
+        parts = urlsplit(settings.redis_url)
+        whole = bool(parts.hostname) and parts.port != 0 and (parts.path.strip("/") or "0").isdecimal()
+    except ValueError:
+        whole = False
+    if not whole:
+        raise BadSettings(f"{accepted}, with /NUMBER at its end for another of its databases than 0")
+    if not settings.on_postgresql:
+        raise BadSettings(
+            "redis_url (UNDERSTUDY_REDIS_URL) is for several servers over one PostgreSQL: set database_url to "
+            "postgresql://USER@HOST/NAME, or leave redis_url out; a server alone needs no Redis"
+        )
 
 
 # Where values stand

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
 
 
 def _postgres() -> Iterator[Postgres]:
@@ -33,3 +34,24 @@ def postgres() -> Iterator[Postgres]:
 def own_postgres() -> Iterator[Postgres]:
     """One that only this test has, to be stopped and held."""
     yield from _postgres()
+
+
+def _redis(folder: Path) -> Iterator[Redis]:
+    server = Redis(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A Redis server that all tests share: each has names, or a numbered database, of its own there."""
+    yield from _redis(tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Redis]:
+    """One that only this test has, to be stopped, held and emptied."""
+    yield from _redis(tmp_path / "redis")

@@ -161,6 +161,32 @@ def test_other_databases_are_refused_without_their_password() -> None:
     assert "hunter2" not in told
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis:localhost",
+        "http://:hunter2@cache/0",
+        "redis://:hunter2@cache:port",
+        "redis://:hunter2@cache/x",
+        "redis://",
+    ],
+)
+def test_an_address_that_is_no_redis_is_refused_without_its_password(url: str) -> None:
+    """The sentence names the form."""
+    told = refused(redis_url=url, database_url="postgresql://me@db/x")
+    assert "redis://HOST:PORT" in told
+    assert "hunter2" not in told
+
+
+def test_redis_is_for_servers_over_postgresql() -> None:
+    """A server alone with SQLite needs none, and is told so; the address is never shown."""
+    told = refused(redis_url="redis://:hunter2@cache")
+    assert "postgresql://USER@HOST/NAME" in told
+    assert "hunter2" not in told
+    settings = load(redis_url="redis://:hunter2@cache", database_url="postgresql://me@db/x")
+    assert "hunter2" not in repr(settings)
+
+
 def test_the_world_needs_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 32 bytes or more, and it is never shown."""
     assert "UNDERSTUDY_SECRET" in refused(host="0.0.0.0")

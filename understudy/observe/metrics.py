@@ -132,6 +132,11 @@ class Metrics:
         self._commit_s = Histogram(
             "understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S, registry=r
         )
+        self._redis = Gauge("understudy_redis_up", "Whether Redis answers, where there is one.", registry=r)
+        self._redis_calls = Counter("understudy_redis_calls", "Calls of Redis.", ["outcome"], registry=r)
+        self._redis_s = Histogram(
+            "understudy_redis_call_seconds", "Calls of Redis that it answered.", buckets=DELIVERY_S, registry=r
+        )
 
     # connections (transport's Observer)
 
@@ -248,6 +253,16 @@ class Metrics:
         """The store wrote `events` events in one transaction."""
         self._commit_rows.observe(events)
         self._commit_s.observe(max(0.0, seconds))
+
+    def redis_up(self, up: bool) -> None:
+        """Redis answers, or does no more (the RedisObserver of storage)."""
+        self._redis.set(up)
+
+    def redis_called(self, outcome: str, seconds: float) -> None:
+        """A call of Redis was `answered`, `refused` by it, `failed`, or not made as it is `away`."""
+        self._labelled(self._redis_calls, outcome).inc()
+        if outcome == "answered":
+            self._redis_s.observe(seconds)
 
     def render(self) -> bytes:
         """All of it in Prometheus' text format."""

@@ -2,6 +2,8 @@
 
 StorageError
 ├── StorageUnavailable    not now: the writer is away, the disk is full; the same call may succeed later
+├── RedisUnavailable      Redis does not answer, or not in time
+│   └── RedisRefused      it answered with an error
 ├── DatabaseUnusable      the file cannot be used at all; said once, at start
 │   ├── AlreadyOpen       another understudy uses the data folder
 │   ├── CannotConnect     there is no server at the address, or it does not let us in
@@ -41,6 +43,24 @@ class StorageUnavailable(StorageError, ConnectionError):
 
     def __str__(self) -> str:
         return f"storage is not available: {self.reason}"
+
+
+@define
+class RedisUnavailable(StorageError, ConnectionError):
+    """Redis does not answer just now. A command met by this may or may not have been carried out."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"Redis is not available: {self.reason}"
+
+
+@define
+class RedisRefused(RedisUnavailable):
+    """Redis answered with an error; `reason` is its kind as coredis names it, such as `WrongTypeError`."""
+
+    def __str__(self) -> str:
+        return f"Redis refused: {self.reason}"
 
 
 class DatabaseUnusable(StorageError):

@@ -1,0 +1,129 @@
+"""A Redis server of the tests' own, which can be stopped, killed, paused and started again."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+START_S = 30.0
+TRY_S = 0.01
+# As an operator of understudy would have it: nothing on disk, as nothing in it is the only copy.
+OPTIONS = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning")
+
+
+def needed_binary() -> str:
+    """The server's program; without it the test is skipped, but fails in CI."""
+    found = shutil.which("redis-server")
+    if found is None:
+        reason = "there is no Redis on this machine (Debian: apt-get install redis-server)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+class Redis:
+    """A server on a free port of the loopback address, with its files in a folder; `options` go to its command."""
+
+    def __init__(self, folder: Path, *options: str, password: str = "") -> None:
+        self._binary = needed_binary()
+        self._folder = folder
+        self._options = (*OPTIONS, *options, *(("--requirepass", password) if password else ()))
+        self._password = password
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://{f':{self._password}@' if self._password else ''}127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        assert self._process is None
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binary, "--port", str(self.port), "--dir", str(self._folder), *self._options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            log_text = (self._folder / "log").read_text()
+            assert self._process.poll() is None, f"redis-server ended: {log_text}"
+            assert time.monotonic() < deadline, f"redis-server does not answer: {log_text}"
+            time.sleep(TRY_S)
+
+    def stop(self) -> None:
+        """Stop it in order; harmless when it does not run."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it: all that it held is gone."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Kill it and start it again, empty."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """Hold it: connections stay open, nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def command(self, *words: str) -> str:
+        """The first line of what it answers to a command, as it is on the wire: `+OK`, `:3`."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=START_S) as line:
+            if self._password:
+                line.sendall(f"AUTH {self._password}\r\n".encode())
+                line.recv(100)
+            line.sendall(b"*%d\r\n" % len(words))
+            for word in words:
+                line.sendall(b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()))
+            answer = b""
+            while b"\r\n" not in answer:
+                more = line.recv(4096)
+                if not more:
+                    raise ConnectionError("redis-server closed the connection")
+                answer += more
+            return answer.split(b"\r\n")[0].decode()
+
+    def flush(self) -> None:
+        """Have it forget everything."""
+        assert self.command("FLUSHALL") == "+OK"
+
+    def _answers(self) -> bool:
+        try:
+            return self.command("PING") == "+PONG"
+        except OSError:
+            return False
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _end(self, number: int) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGCONT)  # a held one hears nothing
+        process.send_signal(number)
+        process.wait(START_S)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
