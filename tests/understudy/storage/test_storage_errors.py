@@ -11,6 +11,8 @@ from understudy.storage import errors
 
 SAMPLES = [
     errors.StorageUnavailable("the disk is full"),
+    errors.RedisUnavailable("no answer within 1 s"),
+    errors.RedisRefused("WrongTypeError"),
     errors.CannotOpen(Path("data"), "Permission denied"),
     errors.CannotConnect("db.example/chat", "connection refused"),
     errors.ForeignTables("db.example/chat", "users"),
