@@ -51,8 +51,7 @@ def restored(settings: Settings, source: Path) -> Outcome:
 def _only_sqlite(settings: Settings) -> None:
     if settings.on_postgresql:
         raise BackupError(
-            "the database is PostgreSQL's: pg_dump and pg_restore copy it; "
-            f"the files are in {settings.data_dir / FILES}"
+            "the database is PostgreSQL's: pg_dump and pg_restore copy it, and the uploaded files with it"
         )
 
 

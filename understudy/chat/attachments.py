@@ -3,13 +3,11 @@
 import csv
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
-
-import trio
 
 from understudy.models.model import FileCard
 from understudy.scrubbing.guard import Guard
 from understudy.scrubbing.told import is_suspect
+from understudy.storage.errors import NotStored
 from understudy.storage.files import FileStore
 from understudy.storage.rows import File
 from understudy.storage.store import Store
@@ -17,6 +15,8 @@ from understudy.tools.tool import StoredFile
 
 LEFT_OUT = "(left out)"
 """What a model is told in place of a name that reads like an instruction."""
+TABLES = (".csv", ".tsv", ".txt")
+"""What the names of files end with that may have named columns."""
 HEAD = 64 * 1024
 """Bytes of a table that are looked at for its column names."""
 
@@ -24,11 +24,11 @@ HEAD = 64 * 1024
 class Attachments:
     """What one user has uploaded; other users' files do not exist here."""
 
-    def __init__(self, owner: str, store: Store, folder: FileStore, guard: Guard) -> None:
+    def __init__(self, owner: str, store: Store, files: FileStore, guard: Guard) -> None:
         self._owner = owner
         self._guard = guard
         self._store = store
-        self._folder = folder
+        self._files = files
 
     async def get(self, file_id: str) -> StoredFile:
         """Give the file of that id.
@@ -39,7 +39,7 @@ class Attachments:
         row = await self._store.file(self._owner, file_id)
         if row is None:
             raise LookupError(f"there is no file {file_id!r}")
-        return StoredFile(row.id, row.name, row.media_type, row.size, self._folder.path(row.id))
+        return await self._here(row)
 
     async def save(self, name: str, media_type: str, content: bytes) -> StoredFile:
         """Keep a new file for this user.
@@ -50,17 +50,12 @@ class Attachments:
             StorageUnavailable: It could not be stored; nothing is left of it.
         """
         name = str(await self._guard.kept(name) or LEFT_OUT)
-        passage = self._guard.passage()
-        async with aclosing(passage.chunks(_once(content))) as passing:
-            row = await self._folder.save(self._owner, name, media_type, passing)
-        try:
-            self._guard.let_pass(passage)
-            await self._store.add_file(row)
-        except BaseException:
-            with trio.CancelScope(shield=True):
-                await self._folder.remove(row.id)
-            raise
-        return StoredFile(row.id, row.name, row.media_type, row.size, self._folder.path(row.id))
+        async with aclosing(self._guard.passing(self._guard.passage(), _once(content))) as passing:
+            row = await self._files.save(self._owner, name, media_type, passing)
+        return await self._here(row)
+
+    async def _here(self, row: File) -> StoredFile:
+        return StoredFile(row.id, row.name, row.media_type, row.size, await self._files.local(row))
 
     async def has(self, file_id: str) -> bool:
         """Say whether this user has a file of that id."""
@@ -72,9 +67,16 @@ class Attachments:
         return tuple([await self._card(row) for row in rows])
 
     async def _card(self, row: File) -> FileCard:
-        columns = await trio.to_thread.run_sync(_columns, self._folder.path(row.id), row.name)
+        columns = await self._columns(row) if row.name.lower().endswith(TABLES) else None
         name, media_type, *named = await self._clean([row.name, row.media_type, *(columns or ())])
         return FileCard(row.id, name, media_type, row.size, tuple(named) or None)
+
+    async def _columns(self, row: File) -> tuple[str, ...] | None:
+        async with aclosing(self._files.read(row)) as content:
+            try:
+                return _columns(await anext(content, b""))
+            except NotStored:
+                return None  # a tool that asks for it will say so
 
     async def _clean(self, words: list[str]) -> list[str]:
         """What a file says of itself, as a model may read it: it stands among its instructions, so none of it may be
@@ -93,12 +95,9 @@ async def _once(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-def _columns(path: Path, name: str) -> tuple[str, ...] | None:
-    """Read a delimited file's header; None when it does not look like one."""
-    if not name.lower().endswith((".csv", ".tsv", ".txt")):
-        return None
-    with path.open("rb") as file:
-        head = file.read(HEAD).decode("utf-8-sig", errors="replace")
+def _columns(begin: bytes) -> tuple[str, ...] | None:
+    """The names in a delimited file's header; None when it does not look like one."""
+    head = begin[:HEAD].decode("utf-8-sig", errors="replace")
     lines = head.splitlines()
     if not lines or "\0" in head:
         return None

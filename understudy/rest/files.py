@@ -11,6 +11,7 @@ from werkzeug.datastructures import FileStorage
 from transport.errors import CommandRejected
 from understudy.rest.parts import identity, parts
 from understudy.scrubbing.told import by_kind
+from understudy.storage.errors import NotStored
 
 blueprint = Blueprint("files", __name__, url_prefix="/api/files")
 
@@ -30,16 +31,9 @@ async def upload() -> tuple[dict[str, Any], int]:
     name = await parts().guard.note(owner, given.filename) or UNNAMED
     media_type = await parts().guard.note(owner, given.mimetype) or "application/octet-stream"
     passage = parts().guard.passage()
-    async with aclosing(_chunks(given)) as chunks, aclosing(passage.chunks(chunks)) as passing:
+    async with aclosing(_chunks(given)) as chunks, aclosing(parts().guard.passing(passage, chunks)) as passing:
         row = await parts().files.save(owner, name, media_type, passing)
-    try:
-        found = parts().guard.let_pass(passage)
-        await parts().store.add_file(row)
-    except BaseException:
-        with trio.CancelScope(shield=True):
-            await parts().files.remove(row.id)
-        raise
-    told = {"findings": rows} if (rows := by_kind(found.findings)) else {}
+    told = {"findings": rows} if (rows := by_kind(passage.found.findings)) else {}
     return {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size} | told, 201
 
 
@@ -49,8 +43,12 @@ async def download(file_id: str) -> Response:
     row = await parts().store.file(identity().user, file_id)
     if row is None:
         raise CommandRejected("not_found", "There is no file of that name.")
-    path = trio.Path(parts().files.path(row.id))
-    answer = Response(_read(path), content_type="application/octet-stream")
+    content = parts().files.read(row)
+    try:
+        first = await anext(content, b"")  # before the answer begins: it may still be a refusal
+    except NotStored:
+        raise CommandRejected("not_found", "That file is there no more.") from None
+    answer = Response(_whole(first, content), content_type="application/octet-stream")
     answer.headers["Content-Length"] = str(row.size)
     answer.headers.set("Content-Disposition", "attachment", filename=row.name.encode("ascii", "replace").decode())
     return answer
@@ -61,7 +59,8 @@ async def _chunks(given: FileStorage) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-async def _read(path: trio.Path) -> AsyncGenerator[bytes, None]:
-    async with await path.open("rb") as file:
-        while chunk := await file.read(CHUNK):
+async def _whole(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for chunk in rest:
             yield chunk

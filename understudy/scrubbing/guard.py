@@ -8,7 +8,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Final, Protocol
 
 import trio
@@ -177,20 +178,22 @@ class Guard:
         return found
 
     def passage(self) -> Passage:
-        """For one file that is to be stored; `let_pass` when all of it has passed."""
+        """For one file that is to be stored, see `passing`."""
         return Passage(self._kept, _limiter())
 
-    def let_pass(self, passage: Passage) -> Scrubbed:
-        """Count what was found in a file, and give the account of it.
+    async def passing(self, passage: Passage, source: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+        """The bytes of a file as they are to be stored, and at its end the judgement; close it.
 
         Raises:
-            CommandRejected: `content_blocked`: it may not be stored.
+            CommandRejected: `content_blocked`: it may not be stored. `file_too_large`: see `Passage`.
         """
+        async with aclosing(passage.chunks(source)) as chunks:
+            async for chunk in chunks:
+                yield chunk
         found = passage.found
         self._count(Direction.INBOUND, found, passage.seconds)
         if found.blocked:
             raise CommandRejected("content_blocked", self.blocked("That file was not taken", [found]).message)
-        return found
 
     # what tools return, and what models write beside their answers
 

@@ -25,6 +25,7 @@ from .errors import StorageUnavailable as StorageUnavailable
 from .errors import Unstorable as Unstorable
 from .files import FileStore as FileStore
 from .files import display_name as display_name
+from .files_in_folder import FolderFiles as FolderFiles
 from .inspection import inspect_database as inspect_database
 from .rows import File as File
 from .rows import History as History

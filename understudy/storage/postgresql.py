@@ -31,23 +31,30 @@ CONNECT_S: Final = 5
 STATEMENT_S: Final = 5
 READERS: Final = 4
 """How many reads run at a time: more only queue for the interpreter's lock."""
+FILE_TRANSFERS: Final = 2
+"""How many files' pieces go to or from the database at a time, beside everything else."""
 LOCK: Final = 0x756E6465
 """The number of the advisory lock that whoever writes holds."""
 WAIT_S: Final = 2.0
 """How long to wait for another server's end: a restart may begin the new one while the old one still closes."""
 TRY_S: Final = 0.05
 TAKEN: Final = "another understudy uses it"
+MIGRATION: Final = 0x756E6466
+"""The number of the lock that whoever migrates holds, until it commits."""
+MIGRATION_S: Final = 30
+"""How long to wait for another server's migration, and for a table that a running server uses."""
 WRITING: Final = f"BEGIN; SET LOCAL statement_timeout = '{STATEMENT_S}s'"
 READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_S}s'"
 
 
 @frozen
 class PostgresDatabase:
-    """The two ways to the database; see `understudy.storage.database`."""
+    """The two ways to the database, see `understudy.storage.database`, and one for the bytes of files."""
 
     where: str
     writing: Engine = field(repr=False)
     reading: Engine = field(repr=False)
+    files: Engine = field(repr=False)
 
     def check(self) -> None:
         """Nothing: what a server has committed is stored, whichever server it is."""
@@ -59,6 +66,7 @@ class PostgresDatabase:
 
     def close(self) -> None:
         """Close the pooled connections."""
+        self.files.dispose()
         self.reading.dispose()
         self.writing.dispose()
 
@@ -84,7 +92,7 @@ def connect_database(address: str, *, wait_s: float = WAIT_S) -> PostgresDatabas
         if isinstance(error, StorageUnavailable | SQLAlchemyError | psycopg.Error):
             raise CannotConnect(where, " ".join(driver_words(error).split())) from None  # the chain may name a password
         raise
-    return PostgresDatabase(where, writing, reading)
+    return PostgresDatabase(where, writing, reading, _engine(url, WRITING, places=FILE_TRANSFERS))
 
 
 def _lock(connection: Any, _record: object) -> None:
@@ -154,6 +162,10 @@ def _engine(url: URL, begin: str, *, places: int) -> Engine:
 def _migrate(connection: Connection, where: str) -> None:
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     found = _known_revision(connection, where)
+    if found != schema.HEAD:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{MIGRATION_S}s'")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION})")
+        found = _known_revision(connection, where)  # another server may have been faster
     if found != schema.HEAD:
         from .migrations import upgrade  # only now: Alembic is slow to import, and most starts do not need it
 

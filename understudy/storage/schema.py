@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 
@@ -214,4 +214,16 @@ files = Table(
     Column("created_at", Float, nullable=False),
     PrimaryKeyConstraint("owner", "id"),
     ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+)
+
+# The bytes of files where several servers share the database (PostgreSQL), some in each row; empty in SQLite.
+file_parts = Table(
+    "file_parts",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("file_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("owner", "file_id", "number"),
+    ForeignKeyConstraint(["owner", "file_id"], ["files.owner", "files.id"], ondelete="CASCADE"),
 )

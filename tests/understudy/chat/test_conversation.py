@@ -25,7 +25,7 @@ from understudy.chat.slots import Slots
 from understudy.models.model import Model
 from understudy.observe.metrics import Metrics
 from understudy.scrubbing.guard import Guard
-from understudy.storage.files import FileStore
+from understudy.storage.files_in_folder import FolderFiles
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
@@ -100,7 +100,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             guard=guard,
             limits=Limits(),
             slots=Slots(per_user=1, in_all=1),
-            attachments=lambda owner: Attachments(owner, store, FileStore(tmp_path / "files"), guard),
+            attachments=lambda owner: Attachments(owner, store, FolderFiles(tmp_path / "files", store.add_file), guard),
             server=NoServer(),
             outboxes=lambda owner, thread_id: (outbox,),
             observer=metrics,

@@ -1,13 +1,29 @@
-"""Uploads: whole or not at all, bounded, named by the server."""
+"""Uploads, in a folder and in PostgreSQL: whole or not at all, bounded, named by the server."""
 
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
+from functools import partial
+from typing import Any
 
 import pytest
 import trio
 
-from understudy.storage import FileStore, FileTooLarge, StorageUnavailable, display_name
+from understudy.storage import (
+    FileTooLarge,
+    FolderFiles,
+    NotStored,
+    StorageUnavailable,
+    Unstorable,
+    display_name,
+    schema,
+)
+from understudy.storage.copies import Copies
+from understudy.storage.files_in_database import DatabaseFiles
+
+from .test_writer import running
+
+BINARY = "application/octet-stream"
 
 
 async def stream(chunks: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
@@ -17,25 +33,60 @@ async def stream(chunks: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
+async def whole(files: Any, file: Any) -> bytes:
+    """All of a file's bytes."""
+    async with aclosing(files.read(file)) as content:
+        return b"".join([chunk async for chunk in content])
+
+
 @pytest.fixture
-def store(tmp_path) -> FileStore:
-    """A folder that takes files up to a megabyte."""
-    return FileStore(tmp_path / "files", limit_bytes=1_000_000, clock=lambda: 42.0)
+async def store(database):
+    """Where the rows go."""
+    async with running(database) as (store, _):
+        yield store
+
+
+@pytest.fixture
+def folder_of(tmp_path_factory):
+    """What the store of files has on this machine."""
+    return tmp_path_factory.mktemp("files") / "files"
+
+
+@pytest.fixture
+def files(database, kind, store, folder_of):
+    """It takes files up to a megabyte."""
+    given: Any = {"limit_bytes": 1_000_000, "clock": lambda: 42.0}
+    if kind == "sqlite":
+        return FolderFiles(folder_of, store.add_file, **given)
+    return DatabaseFiles(database, Copies(folder_of), **given)
+
+
+@pytest.fixture
+def nothing_is_left(database, folder_of):
+    """Whether there is neither a row nor a byte of any file."""
+
+    def look() -> bool:
+        with database.reading.begin() as connection:
+            rows = [connection.execute(table.select()).all() for table in (schema.files, schema.file_parts)]
+        return rows == [[], []] and not (folder_of.exists() and list(folder_of.iterdir()))
+
+    return partial(trio.to_thread.run_sync, look)
 
 
 @pytest.mark.parametrize("sizes", [[], [0], [1], [5, 0, 7], [300_000, 300_000, 1], [1_000_000]])
-async def test_the_bytes_are_kept_as_they_came(store, sizes) -> None:
-    """Size, hash and bytes are the upload's, in pieces of any size, up to the limit itself."""
+async def test_the_bytes_are_kept_as_they_came(files, store, sizes) -> None:
+    """Size, hash and bytes are the upload's, in pieces of any size, up to the limit itself; its row is there."""
     chunks = [bytes([number]) * size for number, size in enumerate(sizes)]
-    file = await store.save("ann", "a.bin", "application/octet-stream", stream(chunks))
-    whole = b"".join(chunks)
-    assert store.path(file.id).read_bytes() == whole
-    assert (file.size, file.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
+    file = await files.save("ann", "a.bin", BINARY, stream(chunks))
+    content = b"".join(chunks)
+    assert await whole(files, file) == content
+    assert (await files.local(file)).read_bytes() == content
+    assert (file.size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert (file.owner, file.name, file.created_at) == ("ann", "a.bin", 42.0)
-    assert [path.name for path in store.folder.iterdir()] == [file.id]
+    assert await store.file("ann", file.id) == file
 
 
-async def test_an_upload_past_the_limit_is_not_read_to_its_end(store) -> None:
+async def test_an_upload_past_the_limit_is_not_read_to_its_end(files, nothing_is_left) -> None:
     """Refused when the limit is passed; nothing of it stays, and what follows is not asked for."""
     asked = []
 
@@ -46,12 +97,12 @@ async def test_an_upload_past_the_limit_is_not_read_to_its_end(store) -> None:
 
     async with aclosing(stream(endless())) as body:
         with pytest.raises(FileTooLarge, match="larger than 1000000 bytes"):
-            await store.save("ann", "big", "text/plain", body)
+            await files.save("ann", "big", "text/plain", body)
     assert len(asked) == 11
-    assert list(store.folder.iterdir()) == []
+    assert await nothing_is_left()
 
 
-async def test_a_cancelled_upload_leaves_nothing(store) -> None:
+async def test_a_cancelled_upload_leaves_nothing(files, nothing_is_left) -> None:
     """A client that goes away in the middle."""
 
     async def stalls() -> AsyncIterator[bytes]:
@@ -60,12 +111,12 @@ async def test_a_cancelled_upload_leaves_nothing(store) -> None:
         await trio.sleep_forever()
 
     with trio.CancelScope() as scope:
-        await store.save("ann", "half", "text/plain", stalls())
+        await files.save("ann", "half", "text/plain", stalls())
     assert scope.cancelled_caught
-    assert list(store.folder.iterdir()) == []
+    assert await nothing_is_left()
 
 
-async def test_an_upload_whose_source_fails_leaves_nothing(store) -> None:
+async def test_an_upload_whose_source_fails_leaves_nothing(files, nothing_is_left) -> None:
     """The source's own error reaches the caller."""
 
     async def breaks() -> AsyncIterator[bytes]:
@@ -73,56 +124,67 @@ async def test_an_upload_whose_source_fails_leaves_nothing(store) -> None:
         raise ConnectionResetError("gone")
 
     with pytest.raises(ConnectionResetError, match="gone"):
-        await store.save("ann", "half", "text/plain", breaks())
-    assert list(store.folder.iterdir()) == []
+        await files.save("ann", "half", "text/plain", breaks())
+    assert await nothing_is_left()
 
 
-async def test_a_folder_that_cannot_be_written(tmp_path) -> None:
+async def test_an_upload_whose_row_cannot_be_stored_leaves_nothing(files, nothing_is_left) -> None:
+    """A name that no database takes; the bytes were here already."""
+    with pytest.raises(Unstorable):
+        await files.save("ann", "a", "text/\ud800", stream([b"x"]))
+    assert await nothing_is_left()
+
+
+async def test_a_folder_that_cannot_be_written(files, folder_of) -> None:
     """The disk's refusal is storage's error."""
-    (tmp_path / "files").write_text("in the way")
+    folder_of.write_text("in the way")
     with pytest.raises(StorageUnavailable):
-        await FileStore(tmp_path / "files").save("ann", "a", "text/plain", stream([b"x"]))
+        await files.save("ann", "a", "text/plain", stream([b"x"]))
 
 
-async def test_many_uploads_at_once(store) -> None:
-    """Each has a file of its own, also under the same name."""
+async def test_many_uploads_at_once(files) -> None:
+    """Each has bytes of its own, also under the same name."""
     saved = []
 
     async def upload(number: int) -> None:
         content = str(number).encode() * 1000
-        saved.append((await store.save("ann", "same.txt", "text/plain", stream([content])), content))
+        saved.append((await files.save("ann", "same.txt", "text/plain", stream([content])), content))
 
     async with trio.open_nursery() as nursery:
         for number in range(20):
             nursery.start_soon(upload, number)
     assert len({file.id for file, _ in saved}) == 20
-    assert all(store.path(file.id).read_bytes() == content for file, content in saved)
+    assert all([await whole(files, file) == content for file, content in saved])
 
 
-async def test_a_removed_file_is_gone(store) -> None:
-    """Once or twice."""
-    file = await store.save("ann", "a", "text/plain", stream([b"x"]))
-    await store.remove(file.id)
-    await store.remove(file.id)
-    assert not store.path(file.id).exists()
+async def test_removed_files_are_gone(files) -> None:
+    """Once or twice, and only those that are named."""
+    first, second = [await files.save("ann", "a", "text/plain", stream([b"x"])) for _ in range(2)]
+    await files.remove("ann", [first.id])
+    await files.remove("ann", [first.id, "0" * 32])
+    for gone in (whole(files, first), files.local(first)):
+        with pytest.raises(NotStored):
+            await gone
+    assert await whole(files, second) == b"x"
 
 
 @pytest.mark.parametrize(
     "name", ["", "..", "../../etc/passwd", "a" * 31, "A" * 32, "0" * 32 + "\n", "0" * 32 + ".part"]
 )
-def test_only_the_servers_own_names_are_paths(store, name) -> None:
+async def test_only_the_servers_own_names_are_paths(files, make, name) -> None:
     """Whatever a client sends as an id, nothing outside the folder is named."""
-    with pytest.raises(ValueError, match="not the id of a stored file"):
-        store.path(name)
+    for asked in (files.local(make.file(file_id=name)), files.remove("ann", [name])):
+        with pytest.raises(ValueError, match="not the id of a stored file"):
+            await asked
 
 
-async def test_what_a_killed_process_left_is_swept(store) -> None:
+async def test_what_a_killed_process_left_is_swept(on_sqlite, files) -> None:
     """Halves go, whole files stay; a folder that is not there yet is fine."""
-    assert store.sweep() == 0
-    file = await store.save("ann", "a", "text/plain", stream([b"x"]))
-    (store.folder / ("1" * 32 + ".part")).write_bytes(b"half")
-    assert store.sweep() == 1
-    assert [path.name for path in store.folder.iterdir()] == [file.id]
+    assert files.sweep() == 0
+    file = await files.save("ann", "a", "text/plain", stream([b"x"]))
+    (files.folder / ("1" * 32 + ".part")).write_bytes(b"half")
+    assert files.sweep() == 1
+    assert [path.name for path in files.folder.iterdir()] == [file.id]
 
 
 @pytest.mark.parametrize(

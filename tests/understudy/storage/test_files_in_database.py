@@ -1,0 +1,125 @@
+"""What only files in the database have: other servers that read them, copies here, and a database that goes away."""
+
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+
+from tests.servers.postgresql import Postgres
+from understudy.storage import NotStored, StorageUnavailable
+from understudy.storage.copies import Copies
+from understudy.storage.files_in_database import DatabaseFiles
+from understudy.storage.postgresql import PostgresDatabase, connect_database
+
+from .test_postgresql import execute
+from .test_storage_files import stream, whole
+
+
+@pytest.fixture
+def address(postgres: Postgres, template: str) -> str:
+    """A database at the newest schema."""
+    return postgres.create(template)
+
+
+@pytest.fixture
+def shared(address: str) -> Any:
+    """It, open."""
+    opened = connect_database(address)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def nodes(shared: PostgresDatabase, tmp_path) -> list[DatabaseFiles]:
+    """Two servers' views of it, each with a folder of its own."""
+    return [DatabaseFiles(shared, Copies(tmp_path / name)) for name in "ab"]
+
+
+async def test_an_upload_is_read_on_the_other_server(nodes: list[DatabaseFiles]) -> None:
+    """Whole, from the database, and as a copy there; the copy is used from then on."""
+    here, there = nodes
+    content = bytes(range(256)) * 4000
+    file = await here.save("ann", "a.bin", "text/plain", stream([content]))
+    assert await whole(there, file) == content
+    copy = await there.local(file)
+    assert copy.read_bytes() == content
+    assert copy.parent == there.copies.folder
+    copy.write_bytes(content[::-1])
+    assert await there.local(file) == copy
+    assert copy.read_bytes() == content[::-1]
+
+
+async def test_a_half_copy_is_no_copy(nodes: list[DatabaseFiles]) -> None:
+    """A file under its name that is not as long as it should be is made anew."""
+    here, there = nodes
+    file = await here.save("ann", "a.bin", "text/plain", stream([b"whole"]))
+    there.copies.folder.mkdir()
+    (there.copies.folder / file.id).write_bytes(b"ha")
+    assert (await there.local(file)).read_bytes() == b"whole"
+
+
+async def test_a_file_that_is_not_what_was_uploaded(address: str, nodes: list[DatabaseFiles]) -> None:
+    """It is not given to a tool, and no copy of it stays."""
+    here, there = nodes
+    file = await here.save("ann", "a.bin", "text/plain", stream([b"right"]))
+    await trio.to_thread.run_sync(execute, address, "UPDATE file_parts SET body = 'wrong'")
+    with pytest.raises(StorageUnavailable, match="not what was uploaded"):
+        await there.local(file)
+    assert list(there.copies.folder.iterdir()) == []
+
+
+async def test_the_bytes_go_with_their_owner(address: str, nodes: list[DatabaseFiles]) -> None:
+    """The database sees to it, and other users' files stay."""
+    here, there = nodes
+    gone, stays = [await here.save(owner, "a", "text/plain", stream([b"x"])) for owner in ("ann", "bob")]
+    await trio.to_thread.run_sync(execute, address, "DELETE FROM users WHERE id = 'ann'")
+    with pytest.raises(NotStored):
+        await whole(there, gone)
+    assert await whole(there, stays) == b"x"
+    assert await trio.to_thread.run_sync(execute, address, "SELECT count(*) FROM file_parts") == [(1,)]
+
+
+async def test_the_id_of_anothers_file_gives_nothing(nodes: list[DatabaseFiles]) -> None:
+    """Bytes are found by owner and id together."""
+    here, there = nodes
+    file = await here.save("ann", "a", "text/plain", stream([b"x"]))
+    with pytest.raises(NotStored):
+        await whole(there, evolve(file, owner="bob"))
+    await there.remove("bob", [file.id])
+    assert await whole(there, file) == b"x"
+
+
+async def test_row_and_bytes_are_one_transaction(
+    address: str, nodes: list[DatabaseFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a piece of them is refused, neither is there."""
+    here, _ = nodes
+    await trio.to_thread.run_sync(execute, address, "ALTER TABLE file_parts ADD CHECK (number < 1)")
+    with pytest.raises(StorageUnavailable):
+        await here.save("ann", "a", "text/plain", stream([bytes(300_000)]))
+    assert await trio.to_thread.run_sync(execute, address, "SELECT id FROM files") == []
+    assert list(here.copies.folder.iterdir()) == []
+
+
+@pytest.mark.slow
+async def test_a_database_that_says_nothing_is_not_waited_for(
+    own_postgres: Postgres, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes are held: saving and reading fail in time, nothing comes later, and all goes on when they do."""
+    opened = await trio.to_thread.run_sync(connect_database, own_postgres.create())
+    files = DatabaseFiles(opened, Copies(tmp_path / "copies"))
+    first = await files.save("ann", "a", "text/plain", stream([b"first"]))
+    own_postgres.pause()
+    files.deadline_s = 0.2
+    try:
+        with trio.fail_after(3):
+            for attempt in (files.save("ann", "b", "text/plain", stream([b"second"])), whole(files, first)):
+                with pytest.raises(StorageUnavailable):
+                    await attempt
+    finally:
+        own_postgres.resume()
+    files.deadline_s = 10.0
+    assert await whole(files, first) == b"first"
+    assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == [("a",)]
+    opened.close()

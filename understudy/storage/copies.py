@@ -1,0 +1,124 @@
+"""Copies of stored files in a folder of this machine, for what reads tables from a path: bounded, and soon gone.
+
+1. A copy is touched when it is asked for, and stays for `HELD_S` seconds from then; who has it open keeps it anyhow.
+2. After `KEPT_S` seconds it goes. Before that the longest unused go when all together would pass the bound.
+3. Several servers may share the folder: what goes is judged by its age alone.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from actors import Actor, Context
+
+from .errors import StorageUnavailable
+from .upload import PART, file_in
+
+log = logging.getLogger(__name__)
+HELD_S: Final = 60.0
+KEPT_S: Final = 900.0
+PART_S: Final = 3600.0
+"""After this the half of a file is nobody's any more: an upload is over in seconds once its bytes are here."""
+COPIES: Final = "copies"
+"""The folder's name in the data folder."""
+COPIES_BYTES: Final = 1 << 30
+
+
+class Copies:
+    """The folder. `limit_bytes` bounds all copies together; `clock` gives Unix seconds. All of it blocks."""
+
+    def __init__(
+        self, folder: Path, *, limit_bytes: int = COPIES_BYTES, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+        self._clock = clock
+
+    def find(self, file_id: str, size: int) -> Path | None:
+        """The copy, if there is one, held from now on. Raises ValueError for what is no id, and OSError."""
+        path = file_in(self.folder, file_id)
+        try:
+            self.hold(path)
+            return path if path.stat().st_size == size else None
+        except FileNotFoundError:
+            return None
+
+    def hold(self, path: Path) -> None:
+        """Count a copy as asked for now. Raises OSError."""
+        now = self._clock()
+        os.utime(path, (now, now))
+
+    def make_room(self, size: int) -> None:
+        """Remove the longest unused copies until one of `size` bytes fits.
+
+        Raises StorageUnavailable when those that are held leave no room, and OSError.
+        """
+        now = self._clock()
+        aged = sorted(self._aged(now), reverse=True)
+        total = sum(each for _, each, _ in aged)
+        for age_s, each, path in aged:
+            if total + size <= self.limit_bytes:
+                return
+            if age_s < HELD_S:
+                break
+            path.unlink(missing_ok=True)
+            total -= each
+        if total + size > self.limit_bytes:
+            raise StorageUnavailable("too many files are being read at once")
+
+    def forget(self, file_id: str) -> None:
+        """Remove a copy, if there is one. Raises ValueError for what is no id, and OSError."""
+        file_in(self.folder, file_id).unlink(missing_ok=True)
+
+    def expire(self) -> int:
+        """Remove what is too old, and say how many files that were. Raises OSError."""
+        old = [
+            path for age_s, _, path in self._aged(self._clock()) if age_s > (PART_S if path.suffix == PART else KEPT_S)
+        ]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
+    def _aged(self, now: float) -> list[tuple[float, int, Path]]:
+        """Every file in the folder by its age in seconds and its size; halves count, as they take room too."""
+        found = []
+        try:
+            with os.scandir(self.folder) as entries:
+                for entry in entries:
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue  # another server's sweep was faster
+                    found.append((now - status.st_mtime, status.st_size, Path(entry.path)))
+        except FileNotFoundError:
+            return []
+        return found
+
+
+class CopyKeeper(Actor):
+    """Removes copies in time, also when nobody asks for another."""
+
+    def __init__(self, copies: Copies, every_s: float = KEPT_S / 3) -> None:
+        self.copies = copies
+        self.every_s = every_s
+
+    async def on_start(self, context: Context) -> None:
+        """Look now and then."""
+        context.start_soon(self._look, name="look")
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Nobody has anything to tell it."""
+        context.unhandled(message)
+
+    async def _look(self) -> None:
+        while True:
+            await trio.sleep(self.every_s)
+            try:
+                await trio.to_thread.run_sync(self.copies.expire)
+            except OSError as error:
+                log.warning("files.copies_stay", extra={"reason": error.strerror or str(error)})

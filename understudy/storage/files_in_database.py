@@ -1,0 +1,170 @@
+"""The bytes of uploaded files in PostgreSQL, so that every server has them: rows of 256 KiB beside the file's own row.
+
+1. An upload is written to a folder of this machine first, so its transaction takes as long as the database needs and
+   no longer; row and bytes are committed together. Nothing is left of either when that fails.
+2. Reading takes a short transaction for each piece: a slow client holds no connection.
+3. The rows of bytes go with the file's row, and that with its owner: the database sees to it.
+4. Whatever waits for the database has a deadline. A thread that is late is made to fail, as the writer's is.
+"""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import trio
+from attrs import define
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
+
+from . import schema
+from .apply import apply
+from .changes import AddFile
+from .copies import Copies
+from .database import DriverErrors
+from .errors import NotStored, StorageUnavailable, Unstorable, driver_words
+from .files import CHUNK_BYTES, MIB, display_name
+from .postgresql import FILE_TRANSFERS, PostgresDatabase
+from .rows import File
+from .upload import Disk, Upload, new_file_id
+
+T = TypeVar("T")
+DEADLINE_S: Final = 5.0
+SLOWEST: Final = 1 * MIB
+"""Bytes a second that a database takes at least: a large file has as much more time."""
+_p = schema.file_parts.c
+_insert = insert(schema.file_parts)
+_part = select(_p.body).where(
+    _p.owner == bindparam("of"), _p.file_id == bindparam("named"), _p.number == bindparam("place")
+)
+
+
+class DatabaseFiles:
+    """Files in the database, with copies in a folder for what needs a path. `limit_bytes` bounds a single file."""
+
+    def __init__(
+        self,
+        database: PostgresDatabase,
+        copies: Copies,
+        *,
+        limit_bytes: int = 20 * MIB,
+        clock: Callable[[], float] = time.time,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self.copies = copies
+        self.limit_bytes = limit_bytes
+        self.clock = clock
+        self.deadline_s = deadline_s
+        self._database = database
+        self._errors = DriverErrors.of(database.files)
+        self._disk = Disk()
+        self._turns = trio.CapacityLimiter(FILE_TRANSFERS)
+
+    async def save(self, owner: str, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> File:
+        """First here, then there; what is here stays as a copy, as a tool is likely to ask for it next."""
+        upload = Upload(self.copies.folder, new_file_id(), durable=False)
+        await self._disk.take_in(upload, chunks, self.limit_bytes)
+        digest = upload.hash.hexdigest()
+        file = File(owner, upload.id, display_name(name), media_type, upload.size, digest, self.clock())
+        try:
+            # Shielded: a transaction that was begun ends, and in time, so that it is known how.
+            with trio.CancelScope(shield=True):
+                await self._transact(_store, file, upload.path, deadline_s=self.deadline_s + file.size / SLOWEST)
+        except BaseException:
+            await self._disk.discard(upload)
+            raise
+        return file
+
+    async def read(self, file: File) -> AsyncGenerator[bytes, None]:
+        """Piece by piece, each as the database has it."""
+        number, left = 0, file.size
+        while left:
+            piece = await self._transact(_read, file, number, deadline_s=self.deadline_s)
+            if piece is None:
+                raise NotStored("file", file.id)
+            yield piece
+            number, left = number + 1, left - len(piece)
+
+    async def local(self, file: File) -> Path:
+        """The copy of this machine, made now if there is none."""
+        path = await self._disk.run(self.copies.find, file.id, file.size)
+        if path is not None:
+            return path
+        await self._disk.run(self.copies.make_room, file.size)
+        upload = Upload(self.copies.folder, file.id, durable=False)
+        await self._disk.take_in(upload, self.read(file), file.size)
+        if upload.hash.hexdigest() != file.sha256:
+            await self._disk.discard(upload)
+            raise StorageUnavailable("a stored file is not what was uploaded")
+        await self._disk.run(self.copies.hold, upload.path)
+        return upload.path
+
+    async def remove(self, owner: str, file_ids: Sequence[str]) -> None:
+        """In the database and here; copies on other machines go with their age."""
+        for file_id in file_ids:
+            await self._disk.run(self.copies.forget, file_id)
+        await self._transact(_remove, owner, list(file_ids), deadline_s=self.deadline_s)
+
+    def sweep(self) -> int:
+        """Old copies and halves: other servers may use the folder."""
+        return self.copies.expire()
+
+    async def _transact(self, work: Callable[..., T], *args: Any, deadline_s: float) -> T:
+        """What `work(connection, *args)` returns from a transaction that is committed."""
+        transfer = _Transfer(self._database.files)
+        try:
+            with trio.fail_after(deadline_s):
+                return await trio.to_thread.run_sync(
+                    transfer.run, work, args, limiter=self._turns, abandon_on_cancel=True
+                )
+        except trio.TooSlowError:
+            raise StorageUnavailable(f"no answer within {deadline_s:g} s") from None
+        except self._errors.of_values as error:
+            raise Unstorable(driver_words(error)) from error
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise Unstorable(str(error)) from error
+        except self._errors.all as error:
+            raise StorageUnavailable(driver_words(error)) from error
+        except OSError as error:
+            raise StorageUnavailable(error.strerror or str(error)) from error
+        finally:
+            transfer.over = True
+            if transfer.connection is not None:  # its thread was left behind: it ends now, with nothing stored
+                self._database.interrupt(transfer.connection)
+
+
+@define(eq=False)
+class _Transfer:
+    """One transaction in a thread. `connection` is the driver's while it lasts; once it is `over`, none is begun."""
+
+    engine: Engine
+    connection: Any = None
+    over: bool = False
+
+    def run(self, work: Callable[..., T], args: Sequence[Any]) -> T:
+        try:
+            with self.engine.begin() as connection:
+                self.connection = connection.connection.driver_connection
+                if self.over:
+                    raise StorageUnavailable("it came too late")
+                return work(connection, *args)
+        finally:
+            self.connection = None
+
+
+def _store(connection: Connection, file: File, path: Path) -> None:
+    apply(connection, AddFile(file))
+    with path.open("rb") as source:
+        number = 0
+        while body := source.read(CHUNK_BYTES):
+            connection.execute(_insert, {"owner": file.owner, "file_id": file.id, "number": number, "body": body})
+            number += 1
+
+
+def _read(connection: Connection, file: File, number: int) -> bytes | None:
+    found = connection.execute(_part, {"of": file.owner, "named": file.id, "place": number})
+    body: bytes | None = found.scalar_one_or_none()
+    return body
+
+
+def _remove(connection: Connection, owner: str, file_ids: list[str]) -> None:
+    connection.execute(delete(schema.file_parts).where(_p.owner == owner, _p.file_id.in_(file_ids)))
