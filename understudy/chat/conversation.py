@@ -3,14 +3,17 @@
 1. An event is committed before any follower gets it, and followers get events in the order of their numbers.
 2. Runs of a thread work one after the other; each is a child, and its death is an ending, never the conversation's.
 3. Whatever a conversation finds unfinished when it starts, it ends: its state is the log, and nothing else.
-4. Nothing here waits for a follower, a model or a tool; it waits for the store only, within the store's own limit.
+4. Where another server has claimed the thread, a conversation ends without a word more: what it writes is refused.
+5. Nothing here waits for a follower, a model or a tool; it waits for the store only, within the store's own limit.
 
 Its parts: `intake` takes messages in, `line` has the runs, `followers` who is told of them, `log` what is stored.
 """
 
+import logging
+from contextlib import suppress
 from functools import partial
 
-from actors import Actor, ActorRef, Context, Exit, MailboxSpec, Shutdown, Supervision, Terminated
+from actors import Actor, ActorRef, Context, Exit, MailboxSpec, Normal, Shutdown, Supervision, Terminated
 from transport.errors import CommandRejected
 from transport.events import AgentProgress, Envelope, FeedbackGiven, Resync
 from transport.outbox import Deliver, Reply
@@ -32,13 +35,17 @@ from understudy.chat.messages import (
     Rate,
     Record,
     SlotFree,
+    StandDown,
     Wake,
     WantSnapshot,
 )
 from understudy.chat.offer import offer
 from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
-from understudy.storage.errors import StorageUnavailable
+from understudy.storage.changes import Fence
+from understudy.storage.errors import Fenced, StorageError, StorageUnavailable
+
+log = logging.getLogger(__name__)
 
 RESYNC = "You have seen more of this conversation than the server has; read the history and go on from here."
 """What a client is told that resumes after the end of the log."""
@@ -53,15 +60,18 @@ class LostRun(RuntimeError):
 
 
 class Conversation(Actor):
-    """One thread of one user. Started by `understudy.chat.desk.Desk` when a command first names the thread."""
+    """One thread of one user. Started by `understudy.chat.desk.Desk` when a command first names the thread.
+
+    `fence` is by what right this server writes its log; None where no other server is there.
+    """
 
     supervision = Supervision(intensity=100, period_s=1.0)
     mailbox = MailboxSpec(capacity=4096)
 
-    def __init__(self, owner: str, thread_id: str, services: Services) -> None:
+    def __init__(self, owner: str, thread_id: str, services: Services, fence: Fence | None = None) -> None:
         self.services = services
-        vault = services.guard.vault
-        self.log = ThreadLog(owner, thread_id, services.store, services.clock, partial(vault.text, owner, thread_id))
+        shown = partial(services.guard.vault.text, owner, thread_id)
+        self.log = ThreadLog(owner, thread_id, services.store, services.clock, shown, fence)
         self.followers = Followers(owner, thread_id, services)
         self.line = Line(self.log, services, self.followers)
         self.intake = Intake(self.log, services, self.followers, self.line)
@@ -72,12 +82,21 @@ class Conversation(Actor):
         unfinished = await self.log.open()
         if self.log.exists:
             self.followers.add_all(self.log.head, context)
-        for live in unfinished:
-            await self.line.adopt(live, context)
+        try:
+            for live in unfinished:
+                await self.line.adopt(live, context)
+        except Fenced:
+            context.ref.tell(StandDown())
         context.set_timer("idle", self.services.idle_s, _Idle())
 
     async def receive(self, message: object, context: Context) -> None:
         """Serve one message; `understudy.chat.messages` says what each means."""
+        try:
+            await self._serve(message, context)
+        except Fenced:
+            self._stand_down(context)
+
+    async def _serve(self, message: object, context: Context) -> None:
         match message:
             case Delta(run_id, text, blocks, kept):
                 if (live := self.line.runs.get(run_id)) is not None and not live.arc.ended:
@@ -119,6 +138,8 @@ class Conversation(Actor):
                 self.line.tell_places(context)
             case Retry():
                 await self.line.end_again(context)
+            case StandDown():
+                self._stand_down(context)
             case _Idle():
                 self._rest(context)
 
@@ -130,8 +151,22 @@ class Conversation(Actor):
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """When the server stops, end the runs that are cut off; else whoever takes the thread over does."""
         if isinstance(reason, Shutdown):
-            await self.line.cut_off(context)
+            with suppress(Fenced):
+                await self.line.cut_off(context)
         self.line.free_slots()
+        if isinstance(reason, Normal) and self.log.fence is not None:
+            with suppress(StorageError):  # else it is this server's until that ends
+                await self.services.store.release(self.log.owner, self.log.thread_id, self.log.fence)
+
+    def _stand_down(self, context: Context) -> None:
+        """End at once, and the runs with it: the thread is another's. Whoever waits for an answer asks there again."""
+        log.warning("conversation.fenced", extra={"conversation": context.path, "runs": len(self.line.runs)})
+        for live in self.line.runs.values():
+            if live.ref is not None:
+                live.ref.kill()
+        if self.followers:
+            self.services.moved(self.log.owner, self.log.thread_id, context.ref)
+        context.stop()
 
     async def _record(self, ask: Record, context: Context) -> None:
         live = self.line.runs.get(ask.run_id)
@@ -150,7 +185,7 @@ class Conversation(Actor):
         """End what runs so that whoever watches sees an end, then delete, then end: the next message begins anew."""
         await self.line.stop(context)
         try:
-            await self.services.store.delete_thread(self.log.owner, self.log.thread_id)
+            await self.services.store.delete_thread(self.log.owner, self.log.thread_id, self.log.fence)
         except StorageUnavailable as error:
             ask.fail(error)
             return

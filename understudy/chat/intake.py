@@ -21,7 +21,7 @@ from understudy.chat.routing import ANSWER
 from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
 from understudy.scrubbing.vault import alike
-from understudy.storage.errors import AlreadyStored, StorageError, StorageUnavailable, Unstorable
+from understudy.storage.errors import AlreadyStored, Fenced, StorageError, StorageUnavailable, Unstorable
 from understudy.storage.rows import Message, RawText
 
 
@@ -38,6 +38,7 @@ class Intake:
         """Answer one request.
 
         Raises:
+            Fenced: Another server has the thread. The request is not answered.
             StorageError: The log is not where the conversation believes it is.
         """
         try:
@@ -61,6 +62,8 @@ class Intake:
             ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
         except Unstorable:
             ask.fail(CommandRejected("invalid_command", "That text cannot be stored."))
+        except Fenced:  # who asks finds the other server when this conversation has ended
+            raise
         except StorageError:
             # The log is not where this actor believes it is: an earlier commit that seemed to fail did not.
             ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))

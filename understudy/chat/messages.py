@@ -196,6 +196,11 @@ class Wake:
 
 
 @frozen
+class StandDown:
+    """To a conversation: this server may no longer have its thread; end, and store nothing any more."""
+
+
+@frozen
 class Stop:
     """To a run: end now; the user asked for it."""
 

@@ -40,6 +40,8 @@ class Services:
     is the number of findings from which the user is told what was taken out; `silence_s` after how long without an
     event a run gives a sign of life; `idle_s` after how long without runs and followers a conversation ends. `consents`
     are the tool calls that wait for their users.
+    `moved(owner, thread_id, conversation)` is told when another server has the thread of a conversation that is ending,
+    and somebody here follows it.
     """
 
     store: Store
@@ -57,3 +59,4 @@ class Services:
     silence_s: float = 10.0
     idle_s: float = 300.0
     consents: Consents = field(factory=Consents)
+    moved: Callable[[str, str, ActorRef], None] = field(default=lambda *_: None)

@@ -18,7 +18,7 @@ from understudy.chat.live import LiveRun
 from understudy.chat.messages import Job
 from understudy.chat.rendered import aside, rendered
 from understudy.chat.routing import ANSWER
-from understudy.storage.changes import Change, RunEnd
+from understudy.storage.changes import Change, Fence, RunEnd
 from understudy.storage.rows import LoggedEvent, Message, RawText, Run, Step, Thread
 from understudy.storage.store import Store
 
@@ -37,7 +37,8 @@ class ThreadLog:
     """The end of one thread's log: `head` is the number of its last event, 0 for none.
 
     `newest` is the id of the answer with which the newest branch ends or will end, None before the first message.
-    `shown` gives a stored text as its user is shown it.
+    `shown` gives a stored text as its user is shown it. `fence` is by what right this server writes the log, None
+    where it is the only one.
     """
 
     owner: str
@@ -45,6 +46,7 @@ class ThreadLog:
     store: Store
     clock: Callable[[], float]
     shown: Callable[[str], str] = str
+    fence: Fence | None = None
     head: int = field(default=0, init=False)
     exists: bool = field(default=False, init=False)
     newest: str | None = field(default=None, init=False)
@@ -79,6 +81,7 @@ class ThreadLog:
 
         Raises:
             ArcBroken: An event breaks the run's promise. Nothing was stored.
+            Fenced: Another server has the thread now. Nothing was stored.
             StorageError: Nothing was stored, or its storing could not be confirmed.
         """
         arc, now = evolve(live.arc, agents=dict(live.arc.agents), calls=dict(live.arc.calls)), self.clock()
@@ -99,6 +102,7 @@ class ThreadLog:
             run_end=_run_end(live, events, now),
             steps=tuple(steps),
             raw=raw,
+            fence=self.fence,
         )
         await self._prepare(events)
         await self.store.commit(change)
