@@ -194,3 +194,17 @@ async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> No
         'understudy_events_sent_total{type="final_response"} 1.0',
     ):
         assert line in metrics, line
+
+
+async def test_a_server_that_leaves_is_not_ready(serve: Any, nursery: trio.Nursery) -> None:
+    """From the moment it is told to stop: a balancer sends nobody there, while an answer still ends."""
+    running = await serve(words_per_s=20.0)
+    async with connected(running.address) as peer:
+        await peer.say("What can you do?")
+        await peer.until("agent_started")
+        nursery.start_soon(running.stop)
+        with trio.fail_after(2):
+            while (answer := await request(running.address, "GET", "/readyz"))[0] == 200:
+                pass
+        assert (answer[0], answer[2]) == (503, {"status": "leaving"})
+        assert (await request(running.address, "GET", "/healthz"))[0] == 200

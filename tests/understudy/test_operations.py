@@ -32,7 +32,7 @@ def add_file(folder: Path, name: str, content: bytes, owner: str = "ann") -> Non
     (folder / "files").mkdir(exist_ok=True)
     (folder / "files" / name).write_bytes(content)
     with sqlite3.connect(folder / FILE_NAME) as connection:
-        connection.execute("INSERT OR IGNORE INTO users VALUES (?, 1.0)", [owner])
+        connection.execute("INSERT OR IGNORE INTO users (id, created_at) VALUES (?, 1.0)", [owner])
         row = [owner, name, "notes.txt", "text/plain", len(content), hashlib.sha256(content).hexdigest(), 1.0]
         connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     connection.close()

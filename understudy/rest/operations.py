@@ -19,7 +19,9 @@ async def healthz() -> tuple[dict[str, Any], int]:
 
 @blueprint.get("/readyz")
 async def readyz() -> tuple[dict[str, Any], int]:
-    """Say whether messages can be taken: 200, or 503 while storage cannot be written."""
+    """Say whether messages can be taken: 200, or 503 while the server takes its leave or storage cannot be written."""
+    if parts().streams.closing():
+        return {"status": "leaving"}, 503
     try:
         await parts().store.check()
     except StorageUnavailable:
