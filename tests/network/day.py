@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -48,6 +49,7 @@ class Day:
     pause_s: float = 5.0
     within_s: float = 120.0
     ledger: Ledger = field(factory=Ledger)
+    kinds: Sequence[Any] = KINDS
     faults: list[str] = field(factory=list)
     counts: Counter[str] = field(factory=Counter)
     _tabs: list[Tab] = field(factory=list)
@@ -113,7 +115,7 @@ class Day:
         threads = {user: tuple(f"t{n}-{user}" for n in range(chance.randint(1, 3))) for user in range(users)}
         for number in range(self.clients):
             user = number % users
-            kind = KINDS[number % len(KINDS)]
+            kind = self.kinds[number % len(self.kinds)]
             name = f"{kind.__name__.removesuffix('Tab').lower()}-{number}"
             token = tokens.issue(f"u{user}", f"s{user}", ttl_s=86400)
             own = Random(f"{self.seed}/{number}")
@@ -135,7 +137,7 @@ class Day:
             what = chance.random()
             if what < 0.65 or not self.ledger.said:
                 number += 1
-                said = _message(tab, number, chance)
+                said = self._message(tab, number, chance)
                 self.ledger.said[said.message_id] = said
                 tab.say_soon(said)
                 if chance.random() < 0.15:
@@ -171,14 +173,14 @@ class Day:
         for (user, thread_id), token in tokens.items():
             await judge.read(user, token, thread_id)
 
-
-def _message(tab: Tab, number: int, chance: Random) -> Said:
-    name = f"{tab.name}.{number}"
-    words = chance.choice((1, 5, 20, 60, 150, 3000))
-    pace = chance.choice((100, 400)) if words < 200 else 4000
-    tool, fail = int(chance.random() < 0.3), int(chance.random() < 0.1)
-    content = f"words={words} pace={pace} tool={tool} fail={fail} name={name}"
-    return Said(name, tab.user, chance.choice(tab.threads), content)
+    def _message(self, tab: Tab, number: int, chance: Random) -> Said:
+        """What a tab says next."""
+        name = f"{tab.name}.{number}"
+        words = chance.choice((1, 5, 20, 60, 150, 3000))
+        pace = chance.choice((100, 400)) if words < 200 else 4000
+        tool, fail = int(chance.random() < 0.3), int(chance.random() < 0.1)
+        content = f"words={words} pace={pace} tool={tool} fail={fail} name={name}"
+        return Said(name, tab.user, chance.choice(tab.threads), content)
 
 
 def main() -> int:

@@ -41,7 +41,7 @@ class House:
     where: Path
     seed: int
     every_s: float
-    port: int = field(factory=lambda: _free_port())
+    port: int = field(factory=lambda: free_port())
     counts: Counter[str] = field(factory=Counter)
     metrics: Counter[str] = field(factory=Counter)
     rss_mb: list[tuple[float, float]] = field(factory=list)
@@ -126,7 +126,7 @@ def _rss_mb(pid: int) -> float:
     return pages * 4096 / 2**20
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is free now, and from below those that a system gives to whoever connects: free while it is away."""
     for port in range(21000 + Random().randrange(8000), 32000):
         with socket.socket() as attempt:

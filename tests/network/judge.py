@@ -1,6 +1,7 @@
 """What a day must have led to: the log, read over REST, against what each client holds."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from attrs import define, field
 
@@ -66,6 +67,21 @@ class Judge:
         ]
         self.faults += [f"{name} was accepted and never said" for name in accepted if name not in self.ledger.said]
         self.faults += self.ledger.faults
+
+    def judge_notes(self, notes: Sequence[str]) -> None:
+        """Hold what a tool that must not be called twice has done (`run_id call_id` for each time) against the logs."""
+        done, runs = Counter(notes), Counter(each.partition(" ")[0] for each in notes)
+        self.faults += [f"the call {each} was made {times} times" for each, times in done.items() if times > 1]
+        self.faults += [f"run {each} made its call {times} times" for each, times in runs.items() if times > 1]
+        ended = {
+            f"{event['run_id']} {event['data']['call_id']}"
+            for log in self.logs.values()
+            for event in log
+            if (event["type"], event["data"].get("tool_name"), event["data"].get("status"))
+            == ("tool_completed", "note", "ok")
+        }
+        self.faults += [f"the call {each} has a result and was not made" for each in ended - done.keys()]
+        self.ledger.counts["calls that must not be made twice"] += len(done)
 
     def _judge_held(self, held: Held, thread_id: str, log: list[str]) -> None:
         events = held.events.get(thread_id, [])

@@ -177,8 +177,8 @@ class Proxy:
         if not self.calm and trio.current_time() < self.refusing_until:
             return await self._refuse(client)
         try:
-            server = await trio.open_tcp_stream(HOST, self.server_port)
-        except OSError:  # the server is away
+            server = await self._server()
+        except OSError:  # it is away
             return await self._refuse(client)
         if fate.bytes_per_s < float("inf"):  # or the kernel takes it all, and nobody notices that the line is slow
             for side, option in ((client, socket.SO_SNDBUF), (server, socket.SO_RCVBUF)):
@@ -189,6 +189,10 @@ class Proxy:
             await link.run()
         finally:
             self._links.discard(link)
+
+    async def _server(self) -> trio.SocketStream:
+        """A line to the server. Raises OSError when it is away."""
+        return await trio.open_tcp_stream(HOST, self.server_port)
 
     async def _refuse(self, client: trio.SocketStream) -> None:
         self.counts["refused"] += 1

@@ -1,0 +1,62 @@
+"""A balancer before several servers: new connections in turn, to those that answer; what it carries can be cut."""
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from random import Random
+
+import trio
+from attrs import define, field
+
+from tests.cluster.node import Node
+from tests.network.proxy import HOST, Proxy
+
+CHECK_S = 0.5
+"""How often every server is asked whether it is ready, as balancers do."""
+
+
+@define(eq=False)
+class Balancer(Proxy):
+    """Carries connections to `nodes`. The network itself is good: what befalls it, `cut` does."""
+
+    nodes: Sequence[Node] = ()
+    calm: bool = True
+    well: set[int] = field(factory=set)
+    _turns: Iterator[int] = field(factory=count)
+
+    async def watch(self) -> None:
+        """Ask the servers how they are, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for node in self.nodes:
+                nursery.start_soon(self._watch, node)
+
+    async def wait_for(self, node: Node) -> None:
+        """Return when this server was found well."""
+        while True:
+            if node.port in self.well:
+                return
+            await trio.sleep(CHECK_S / 10)
+
+    async def _watch(self, node: Node) -> None:
+        while True:
+            (self.well.add if node.ready and await node.answers() else self.well.discard)(node.port)
+            await trio.sleep(CHECK_S)
+
+    async def _server(self) -> trio.SocketStream:
+        """A line to the next server that takes one."""
+        first = next(self._turns)
+        in_turn = [self.nodes[(first + n) % len(self.nodes)] for n in range(len(self.nodes))]
+        for node in in_turn:
+            if node.port in self.well:
+                try:
+                    return await trio.open_tcp_stream(HOST, node.port)
+                except OSError:
+                    self.well.discard(node.port)  # until it is asked again
+        raise OSError("no server answers")
+
+    def cut(self, how: str, share: float, chance: Random) -> int:
+        """End this share of the connections, one at least, as `Link.end` says; returns how many."""
+        links = sorted(self._links, key=id)
+        chosen = [link for link in links if chance.random() < share] or links[:1]
+        for link in chosen:
+            link.end(how)
+        return len(chosen)

@@ -1,0 +1,223 @@
+"""Two servers, PostgreSQL, Redis, a balancer and people who chat, while all of it is killed, again and again.
+
+python -m tests.cluster.chaos --kills 1000 --clients 50 --seed 7
+
+At the end everything is healed and every log is read: each accepted message has one end, each log is without a gap,
+each client has what the log has, and no tool that must not be called twice was. Exit code 0 if all of that is so.
+"""
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from tests.cluster.balancer import Balancer
+from tests.cluster.kills import Kills
+from tests.cluster.node import Node, read_logs
+from tests.network.day import Day
+from tests.network.held import Said
+from tests.network.house import SECRET, SETTINGS
+from tests.network.judge import Judge
+from tests.network.plain import PlainTab
+from tests.network.streams import StreamTab
+from tests.network.tab import ProductTab, Tab
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+from transport.tokens import Tokens
+
+KINDS = (ProductTab, ProductTab, ProductTab, PlainTab, StreamTab)
+PACE_S = (0.1, 8.0)
+"""Shortest and longest time after a kill until the next: between them, as soon as people are answered again."""
+START_S = 60.0
+
+
+@define(eq=False)
+class Chaos(Day):
+    """`kills` in all, or as many as there are in `seconds`; by `nodes` servers. `back_s` has, for each kind of kill,
+    how long it was until the next message was accepted, and the next answer ended."""
+
+    kills: int = 1000
+    nodes: int = 2
+    with_redis: bool = True
+    kinds: Any = KINDS
+    hold_s: tuple[float, float] | None = None
+    back_s: dict[str, list[float]] = field(factory=lambda: defaultdict(list))
+    done: Counter[str] = field(factory=Counter)
+    started_at: float = field(factory=time.monotonic)
+
+    async def run(self) -> None:
+        """Live through it; what went wrong is in `faults`, what happened in `counts`, `done` and `back_s`."""
+        with _servers(self.where, with_redis=self.with_redis) as (postgres, redis):
+            settings = SETTINGS | {
+                "UNDERSTUDY_DATABASE_URL": postgres.create(),
+                "UNDERSTUDY_OBSERVER_KILL": "true",
+                "TELLER_NOTES": str(self.where / "notes"),
+            }
+            settings |= {"UNDERSTUDY_REDIS_URL": redis.url} if redis is not None else {}
+            servers = [Node(number, self.where, settings) for number in range(self.nodes)]
+            balancer = Balancer(self.seed, 0, nodes=servers)
+            operator = Tokens(SECRET, time.time).issue("operator", "chaos", roles=("operator",), ttl_s=86400)
+            all_kills = Kills(servers, balancer, postgres, redis, operator)
+            if self.hold_s is not None:
+                all_kills.hold_s = self.hold_s
+            judge = Judge(self.ledger, "")
+            async with trio.open_nursery() as nursery:
+                await self._begin(servers, balancer, nursery)
+                judge.address = balancer.address
+                for tab in self._tabs:
+                    nursery.start_soon(tab.run)
+                async with trio.open_nursery() as talkers:
+                    for tab in self._tabs:
+                        talkers.start_soon(self._talk, tab, float("inf"))
+                    await self._kill(all_kills)
+                    talkers.cancel_scope.cancel()
+                with trio.fail_after(START_S):
+                    for node in servers:
+                        await balancer.wait_for(node)
+                await self._catch_up(judge)
+                nursery.cancel_scope.cancel()
+        judge.judge()
+        notes = self.where / "notes"
+        judge.judge_notes(notes.read_text().splitlines() if notes.exists() else [])
+        self.faults += judge.faults + read_logs(self.where, self.counts)
+        for node in servers:
+            self.faults += node.faults
+            self.counts += node.counts
+        self.counts += balancer.counts + self.ledger.counts
+        self.counts["messages"] = len(self.ledger.said)
+        self.counts["median start of a server, ms"] = round(
+            1000 * statistics.median(each for node in servers for each in node.start_s)
+        )
+
+    async def _begin(self, servers: list[Node], balancer: Balancer, nursery: trio.Nursery) -> None:
+        """Start all, and wait until all are there. The first server makes the tables."""
+        await nursery.start(balancer.run)
+        nursery.start_soon(balancer.watch)
+        with trio.fail_after(START_S):
+            for node in servers:
+                nursery.start_soon(node.run)
+                await balancer.wait_for(node)
+        self._people(balancer.address, nursery)
+
+    async def _kill(self, kills: Kills) -> None:
+        """Kill, wait until people are answered again, and so on."""
+        chance = Random(f"{self.seed}/kills")
+        until = trio.current_time() + self.seconds
+        await self._answered(until)
+        while self.done.total() < self.kills and trio.current_time() < until:
+            kind = kills.drawn(chance)
+            if not await kills.kinds[kind][1](chance):
+                self.counts[f"nothing to kill: {kind}"] += 1
+                await trio.sleep(0.05)
+                continue
+            self.done[kind] += 1
+            began = trio.current_time()
+            if await self._answered(began + PACE_S[1]):
+                self.back_s[kind].append(trio.current_time() - began)
+            else:
+                self.back_s[kind].append(float("inf"))
+            await trio.sleep_until(began + PACE_S[0])
+            self._tell(kind)
+
+    async def _answered(self, until: float) -> bool:
+        """Wait until a message is accepted and a run ends; False when that is not by then."""
+        accepted, ended = len(self.ledger.accepted), self._ended()
+        while trio.current_time() < until:
+            if len(self.ledger.accepted) > accepted and self._ended() > ended:
+                return True
+            await trio.sleep(0.02)
+        return False
+
+    def _ended(self) -> int:
+        return sum(len(held.ended) for held, _, _ in self.ledger.helds)
+
+    def _tell(self, kind: str) -> None:
+        """A line now and then for whoever watches."""
+        number = self.done.total()
+        if number % 25 == 0:
+            after_s = time.monotonic() - self.started_at
+            print(f"{after_s:7.1f} s  {number:5} kills  {len(self.ledger.accepted):6} messages", file=sys.stderr)
+
+    def _message(self, tab: Tab, number: int, chance: Random) -> Said:
+        name = f"{tab.name}.{number}"
+        words = chance.choice((1, 5, 20, 60, 150))
+        tool, fail = chance.choice((0, 0, 1, 2)), int(chance.random() < 0.05)
+        content = f"words={words} pace={chance.choice((100, 400))} tool={tool} fail={fail} name={name}"
+        return Said(name, tab.user, chance.choice(tab.threads), content)
+
+    def summary(self) -> Iterator[str]:
+        """What happened, a line for each kind of kill and each count, and the verdict."""
+        for kind, times in sorted(self.done.items()):
+            back = sorted(self.back_s[kind])
+            late = sum(each == float("inf") for each in back)
+            rest = f", {late} times not within {PACE_S[1]:g} s" if late else ""
+            yield f"{times:>6} x {kind:<28} answered again after {statistics.median(back):.2f} s{rest}"
+        for name, count in sorted(self.counts.items()):
+            yield f"{count:>10,}  {name}"
+        verdict = f"{len(self.faults)} faults" if self.faults else "every message has one end, every screen is the log"
+        yield f"seed {self.seed}: {self.done.total()} kills in {time.monotonic() - self.started_at:.0f} s: {verdict}"
+        yield from (f"   {fault}" for fault in self.faults[:50])
+
+
+@contextmanager
+def _servers(where: Path, *, with_redis: bool) -> Iterator[tuple[Postgres, Redis | None]]:
+    """A PostgreSQL and a Redis of one's own."""
+    folder = Path(tempfile.mkdtemp(prefix="understudy-chaos-"))  # where the user may go that PostgreSQL runs as
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
+        postgres = Postgres(folder)
+        postgres.start()
+        stack.callback(postgres.stop, "immediate")
+        redis = None
+        if with_redis:
+            redis = Redis(where / "redis")
+            redis.start()
+            stack.callback(redis.kill)
+        yield postgres, redis
+
+
+def main() -> int:
+    """Live through it by hand; 1 when something was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=3600.0, help="longest time for the kills")
+    parser.add_argument("--nodes", type=int, default=2)
+    parser.add_argument("--no-redis", action="store_true", help="one node alone needs none")
+    parser.add_argument("--pause", type=float, default=5.0, help="seconds between two doings of a client")
+    parser.add_argument("--hold", type=float, help="seconds for which a node is held, in place of some")
+    parser.add_argument("--keep", type=Path, help="a folder for the logs")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        where = given.keep or Path(folder)
+        where.mkdir(parents=True, exist_ok=True)
+        chaos = Chaos(
+            given.clients,
+            given.seconds,
+            given.seed,
+            where,
+            pause_s=given.pause,
+            kills=given.kills,
+            nodes=given.nodes,
+            with_redis=not given.no_redis,
+            hold_s=(given.hold, given.hold) if given.hold else None,
+        )
+        trio.run(chaos.run)
+    print("\n".join(chaos.summary()))
+    return 1 if chaos.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

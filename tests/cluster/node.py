@@ -1,0 +1,132 @@
+"""One server of several: a process that is killed, stopped or held, and started again on the same port."""
+
+import json
+import signal
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import h11
+import trio
+from attrs import define, field
+
+from tests.end_to_end.http import request
+from tests.end_to_end.process import Process, started
+from tests.network.house import free_port
+
+STOP_S = 20.0
+"""Longest time from SIGTERM to the end of a server, whose own grace is 4 s, on a machine that is busy."""
+AGENTS = "tests.network.teller:AGENTS"
+LOST = (OSError, trio.BrokenResourceError, trio.TooSlowError, ValueError, h11.RemoteProtocolError)
+"""What a request to a server meets with that ends at this moment."""
+_AGAIN_S = 0.3
+
+
+@define(eq=False)
+class Node:
+    """Server `number`, with its folder and logs in `where`.
+
+    `ready` says that it answered since it was started last, `held` that it was stopped by a signal. `start_s` are how
+    long its starts took; `faults` what no server should do.
+    """
+
+    number: int
+    where: Path
+    settings: dict[str, str]
+    port: int = field(factory=lambda: free_port())
+    process: Process | None = None
+    ready: bool = False
+    held: bool = False
+    start_s: list[float] = field(factory=list)
+    counts: Counter[str] = field(factory=Counter)
+    faults: list[str] = field(factory=list)
+    _told: bool = False
+    _ended: trio.Event = field(factory=trio.Event)
+
+    @property
+    def address(self) -> str:
+        """Where it is, without the balancer between."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def run(self) -> None:
+        """Keep it running, until cancelled."""
+        while True:
+            self.counts["server starts"] += 1
+            log = self.where / f"server-{self.number}-{self.counts['server starts']}.log"
+            options = partial(started, self.where / f"data-{self.number}", AGENTS, port=self.port, log=log)
+            began, self._told, self._ended = time.monotonic(), False, trio.Event()
+            try:
+                async with options(**self.settings) as self.process:
+                    self.ready = True
+                    self.start_s.append(time.monotonic() - began)
+                    code = await self.process.process.wait()
+                    if not self._told:
+                        self.faults.append(f"{log.name}: the server ended by itself with {code}")
+            except* AssertionError:  # it cannot start while the database is away
+                self.counts["starts that failed"] += 1
+                await trio.sleep(_AGAIN_S)
+            finally:
+                self.process, self.ready, self.held = None, False, False
+                self._ended.set()
+
+    async def kill(self) -> None:
+        """End it without a word; returns when it has ended."""
+        assert self.process is not None
+        self._told, ended = True, self._ended
+        self.process.process.kill()
+        await ended.wait()
+
+    async def stop(self) -> None:
+        """Tell it to stop, and wait until it has."""
+        assert self.process is not None
+        self._told, ended, process = True, self._ended, self.process.process
+        process.send_signal(signal.SIGTERM)
+        with trio.move_on_after(STOP_S) as late:
+            await ended.wait()
+        if late.cancelled_caught:
+            self.faults.append(f"server {self.number} did not stop within {STOP_S:g} s")
+            process.kill()
+            await ended.wait()
+        elif process.returncode != 0:
+            self.faults.append(f"server {self.number} was told to stop and ended with {process.returncode}")
+
+    async def hold(self, for_s: float) -> None:
+        """Stop it where it is, as when a machine is paused, and let it go on after so long."""
+        assert self.process is not None
+        process, ended, self.held = self.process.process, self._ended, True
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with trio.move_on_after(for_s):
+                await ended.wait()
+        finally:
+            self.held = False
+            if process.returncode is None:
+                process.send_signal(signal.SIGCONT)
+
+    async def answers(self, within_s: float = 1.0) -> bool:
+        """Whether it says that it is ready to serve."""
+        with trio.move_on_after(within_s):
+            try:
+                status, _, _ = await request(self.address, "GET", "/readyz")
+            except LOST:
+                return False
+            return bool(status == 200)
+        return False
+
+
+def read_logs(where: Path, counts: Counter[str]) -> list[str]:
+    """Count what stands in the logs of all servers; returns the lines that should not be in any."""
+    faults: list[str] = []
+    for log in sorted(where.glob("server-*.log")):
+        for line in log.read_text(errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = {"event": line, "level": "critical" if "Traceback" in line else "info"}
+            level = entry.get("level")
+            if level in ("warning", "error", "critical"):
+                counts[f"logged {level}: {entry.get('event')}"[:80]] += 1
+            if level == "critical" or "Traceback" in line:
+                faults.append(f"{log.name}: {line[:1500]}")
+    return faults
