@@ -1,0 +1,94 @@
+"""Several servers and one schema: who migrates, and what a newer release does to an older one that still runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from alembic import command
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.pool import NullPool
+
+from tests.servers.postgresql import Postgres
+from understudy.storage import SchemaTooNew, schema
+from understudy.storage.migrations import configuration
+from understudy.storage.postgresql import MIGRATION, connect_database, inspect_server
+
+from .test_postgresql import execute
+from .test_writer import running
+
+START = "import sys; from understudy.storage.postgresql import connect_database; connect_database(sys.argv[1]).close()"
+NEWER = (
+    "ALTER TABLE threads ADD COLUMN colour text",
+    "ALTER TABLE events ADD COLUMN weight integer NOT NULL DEFAULT 0",
+    "CREATE TABLE later (id text PRIMARY KEY)",
+    "UPDATE alembic_version SET version_num = '9999'",
+)
+
+
+@pytest.mark.slow
+def test_servers_that_start_at_once_migrate_once(postgres: Postgres) -> None:
+    """On an empty database, each in a process of its own: none fails, and the schema is whole."""
+    address = postgres.create()
+    starts = [subprocess.Popen([sys.executable, "-c", START, address], stderr=subprocess.PIPE) for _ in range(3)]
+    ends = [(start.communicate(timeout=60)[1].decode(), start.returncode) for start in starts]
+    assert ends == [("", 0)] * 3
+    assert inspect_server(address)[1] == schema.HEAD
+
+
+def test_nobody_waits_for_ever_for_a_migration(
+    postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of an older release that holds a table in a transaction, or another that migrates and hangs."""
+    monkeypatch.setattr("understudy.storage.postgresql.MIGRATION_S", 0.2)
+    address = postgres.create()
+    with connect_to(address) as other, other.begin():
+        other.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION})")
+        with pytest.raises(Exception, match="lock timeout"):
+            connect_database(address)
+    connect_database(address).close()
+
+
+def connect_to(address: str) -> Any:
+    """A connection past all of storage's code."""
+    return create_engine(address.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool).connect()
+
+
+async def test_a_server_that_runs_goes_on_beside_a_newer_schema(postgres: Postgres, template: str, make: Any) -> None:
+    """Its writer restarts and its connections are cut, and it stores and reads all the same; only another start is
+    refused."""
+    address = postgres.create(template)
+    database = await trio.to_thread.run_sync(connect_database, address)
+    async with running(database) as (store, ref):
+        await store.commit(make.opening())
+        await trio.to_thread.run_sync(execute, address, *NEWER)
+        ref.kill()
+        database.reading.dispose()
+        await store.commit(make.change(events=make.events(2, 3)))
+        await store.commit(make.opening("bob", "t2", "r2"))
+        assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2, 3]
+        assert (await store.thread("ann", "t1")).last_seq == 3
+        with pytest.raises(SchemaTooNew, match="9999"):
+            await trio.to_thread.run_sync(inspect_server, address)
+    database.close()
+
+
+def test_the_schema_only_grows(tmp_path: Path) -> None:
+    """From one revision to the next nothing goes, and what comes to a table can be left out by who does not know it:
+    a server of the release before can go on."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'grows.db'}", poolclass=NullPool)
+    before: dict[str, set[str]] = {}
+    for revision in schema.REVISIONS:
+        with engine.begin() as connection:
+            command.upgrade(configuration(connection), revision)
+        with engine.connect() as connection:
+            looked = inspect(connection)
+            columns = {name: looked.get_columns(name) for name in schema.metadata.tables if looked.has_table(name)}
+        now = {name: {column["name"] for column in of_table} for name, of_table in columns.items()}
+        for table, names in before.items():
+            assert names <= now.get(table, set()), f"{revision} takes something from {table}"
+            added = [column for column in columns[table] if column["name"] not in names]
+            assert all(column["nullable"] or column["default"] is not None for column in added), f"{revision}: {table}"
+        before = now
