@@ -34,6 +34,8 @@ from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
 from understudy.chat.attachments import Attachments
 from understudy.chat.desk import Desk
+from understudy.chat.forgetting import Forgetting
+from understudy.chat.memories import AgentMemory
 from understudy.chat.recovery import Recovery
 from understudy.chat.services import Services
 from understudy.chat.slots import Slots
@@ -53,9 +55,10 @@ from understudy.scrubbing.guard import Guard
 from understudy.scrubbing.policies import policy_of
 from understudy.scrubbing.sealed import open_sealer
 from understudy.sessions import Sessions, open_sessions
+from understudy.storage.cache import CachedReads, LocalShelf, Shelf
+from understudy.storage.copies import COPIES, COPIES_BYTES, Copies, CopyKeeper
 from understudy.storage.database import Database
 from understudy.storage.errors import DatabaseUnusable
-from understudy.storage.copies import COPIES, COPIES_BYTES, Copies, CopyKeeper
 from understudy.storage.files import FileStore
 from understudy.storage.files_in_folder import FolderFiles
 from understudy.storage.sqlite import FILES, open_database
@@ -202,6 +205,9 @@ async def open_house(
             store = Store(database, partial(system.find, "/system/storage/writer"))
             files, keepers = _files(settings, database, store)
             await trio.to_thread.run_sync(files.sweep)
+            shelf, shelvers = _shelf(redis)
+            reads = CachedReads(store, shelf, time.time, metrics)
+            store.on_write = reads.written
             presence = Presence(settings.limits.connections_per_user)
             limits = settings.limits
             slots: Slots[ActorRef] = Slots(limits.runs_per_user, limits.runs_total, limits.runs_waiting)
@@ -219,6 +225,7 @@ async def open_house(
                 observer=metrics,
                 clock=time.time,
                 summary_from=settings.summary_from,
+                memory=lambda owner, agent: AgentMemory(owner, agent, store, reads, guard, time.time),
             )
             desk = Desk(services, partial(find, "/system/conversations"))
             connections = partial(find, "/system/connections")
@@ -229,11 +236,24 @@ async def open_house(
             )
             health, delete = server.health, desk.delete
             rest = Rest(
-                settings, sessions, store, files, known, models.of, metrics, health, delete, streams, observatory, guard
+                settings,
+                sessions,
+                store,
+                files,
+                known,
+                models.of,
+                metrics,
+                health,
+                delete,
+                streams,
+                observatory,
+                guard,
+                reads,
             )
             recovery = ChildSpec("recovery", partial(Recovery, store, desk), backoff=RESTING)
+            forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=RESTING)
             sessions.on_end.append(lambda who: presence.dismiss(who, system.find))
-            await system.spawn(_house_part("observe", recovery, *_keepers(sessions), *keepers))
+            await system.spawn(_house_part("observe", recovery, *_keepers(sessions), *keepers, *shelvers, forgetting))
             yield House(settings, system, store, gate, build(rest), presence)
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
@@ -255,6 +275,16 @@ def _redis(settings: Settings, metrics: Metrics) -> "RedisLink | None":
     from understudy.storage.redis import RedisLink  # most servers need none of it
 
     return RedisLink(settings.redis_url, metrics)
+
+
+def _shelf(redis: "RedisLink | None") -> tuple[Shelf, list[ChildSpec]]:
+    """Where reads are kept for when the database is away, with what works for it."""
+    if redis is None:
+        return LocalShelf(), []
+    from understudy.storage.redis_cache import RedisShelf, Shelver
+
+    shelf = RedisShelf(redis)
+    return shelf, [ChildSpec("shelver", lambda: Shelver(shelf), backoff=RESTING)]
 
 
 def _files(settings: Settings, database: Database, store: Store) -> tuple[FileStore, list[ChildSpec]]:

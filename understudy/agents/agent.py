@@ -54,6 +54,7 @@ class Agent:
     `instructions` are for the model; `title`, `description` and `starters` (example requests) are for people and
     for colleagues who hand over. `colleagues` are names of agents this one may hand a run over to. `timeout_s` is
     the time one of its runs may work. `model` is a model, the name of a configured one, or None for the default.
+    `remembers`: its model is told, as data, what its tools remembered of the user.
 
     Raises ValueError for a bad name, a non-positive `timeout_s`, or two tools of one name; TypeError for a tool
     that is none.
@@ -69,6 +70,7 @@ class Agent:
     starters: tuple[str, ...] = field(default=(), converter=_texts, repr=False)
     timeout_s: float = field(default=30.0, validator=_positive)
     model: "str | Model | None" = None
+    remembers: bool = False
 
     @pillar.validator
     def _check_pillar(self, attribute: "Attribute[str]", value: str | None) -> None:

@@ -134,7 +134,7 @@ class AgentLoop:
         turn = Turn(
             agent=card,
             messages=tuple(messages),
-            instructions=self.preface + self.agent.instructions,
+            instructions=self.preface + await self._remembered() + self.agent.instructions,
             tools=() if last else card.tools,
             files=files,
             colleagues=() if last else self._colleagues(),
@@ -242,3 +242,9 @@ class AgentLoop:
         summary = summary_of(direction.value, findings, self.services.summary_from, omitted=omitted)
         if summary is not None:
             await self.recorder.record(summary)
+    async def _remembered(self) -> str:
+        """What the agent remembers of the user, as its model is told it; empty unless it is to be told."""
+        if not self.agent.remembers or self.services.memory is None:
+            return ""
+        return await self.services.memory(self.job.owner, self.agent.name).told(self.fence)
+

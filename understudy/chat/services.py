@@ -11,6 +11,7 @@ from transport.limits import Limits
 from understudy.agents.agent import Agent
 from understudy.chat.attachments import Attachments
 from understudy.chat.consent import Consents
+from understudy.chat.memories import AgentMemory
 from understudy.chat.slots import Slots
 from understudy.models.model import Model
 from understudy.scrubbing.guard import Guard
@@ -39,7 +40,7 @@ class Services:
     `attachments(owner)` the user's files. `clock` gives Unix seconds. `guard` looks through every text. `summary_from`
     is the number of findings from which the user is told what was taken out; `silence_s` after how long without an
     event a run gives a sign of life; `idle_s` after how long without runs and followers a conversation ends. `consents`
-    are the tool calls that wait for their users.
+    are the tool calls that wait for their users. `memory(owner, agent)` is what an agent remembers of a user.
     `moved(owner, thread_id, conversation)` is told when another server has the thread of a conversation that is ending,
     and somebody here follows it.
     """
@@ -60,3 +61,4 @@ class Services:
     idle_s: float = 300.0
     consents: Consents = field(factory=Consents)
     moved: Callable[[str, str, ActorRef], None] = field(default=lambda *_: None)
+    memory: Callable[[str, str], AgentMemory] | None = None

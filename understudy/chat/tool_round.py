@@ -31,6 +31,7 @@ from understudy.scrubbing.told import by_kind, summary_of
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.rows import Step
 from understudy.tools.errors import ToolError
+from understudy.tools.memory import Notebook
 from understudy.tools.tool import Tool, ToolContext
 
 log = logging.getLogger(__name__)
@@ -259,7 +260,7 @@ class ToolRound:
             outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} did not stop when its time was up.")
 
     def _about(self, call_id: str) -> ToolContext:
-        job = self.job
+        job, memory = self.job, self.services.memory
         return ToolContext(
             owner=job.owner,
             thread_id=job.thread_id,
@@ -279,3 +280,4 @@ def _shown(value: Any) -> Any:
     if isinstance(value, str) and len(value) > SHOWN:
         return f"{value[:SHOWN]}… ({len(value) - SHOWN:,} more characters)"
     return value
+            memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),

@@ -20,6 +20,7 @@ from understudy.observe.metrics import Metrics
 from understudy.observe.observatory import Observatory
 from understudy.scrubbing.guard import Guard
 from understudy.sessions import Sessions
+from understudy.storage.cache import CachedReads
 from understudy.storage.files import FileStore
 from understudy.storage.store import Store
 from understudy.streams import Streams
@@ -43,6 +44,7 @@ class Rest:
     streams: Streams
     observatory: Observatory
     guard: Guard
+    reads: CachedReads
 
 
 def parts() -> Rest:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from attrs import asdict
@@ -19,14 +19,18 @@ from understudy.rest.commands import whole_body
 from understudy.rest.parts import Rest, identity, parts
 from understudy.rest.query import whole_number
 from understudy.scrubbing.sealed import Unopenable
-from understudy.storage.rows import LoggedEvent, Message, Thread
+from understudy.storage.cache import Read
+from understudy.storage.rows import LoggedEvent, Message, Run, Thread
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 blueprint = Blueprint("threads", __name__, url_prefix="/api/threads")
 
 MAX_TITLE = 200
 """Characters of a thread's title."""
+OWN = ("owner", "node", "fence")
+"""Of a thread, what is the server's alone."""
 UNTITLED = "New conversation"
 """What a thread is called of whose title nothing may be shown."""
 TITLE_BYTES = 16 * 1024
@@ -36,28 +40,29 @@ EXPORTED = 200
 
 
 @blueprint.get("")
-async def listing() -> dict[str, Any]:
+async def listing() -> Response:
     """Give the caller's threads, newest first; `query` searches titles and messages, `cursor` goes on."""
     owner = identity().user
-    page = await parts().store.threads(
+    read = await parts().reads.threads(
         owner, request.args.get("query", ""), request.args.get("cursor"), whole_number("limit", 50, 1, 200)
     )
-    return {"threads": [_thread(row) for row in page.items], "next_cursor": page.next_cursor}
+    page = read.value
+    return await _answer({"threads": [_thread(row) for row in page.items], "next_cursor": page.next_cursor}, read)
 
 
 @blueprint.get("/<thread_id>/messages")
 async def messages(thread_id: str) -> Response:
     """Give a thread's messages of all branches, oldest first, the latest page first; answers also as safe HTML."""
-    thread, owner = await _existing(thread_id), identity().user
-    page = await parts().store.messages(
-        owner, thread_id, request.args.get("cursor"), whole_number("limit", 100, 1, 200)
-    )
+    check_id("thread_id", thread_id)
+    owner, cursor, limit = identity().user, request.args.get("cursor"), whole_number("limit", 100, 1, 200)
+    read = await parts().reads.messages(owner, thread_id, cursor, limit)
+    found = _there(read.value)
     shown = [
         row | {"html": await rendered(row["content"]) if row["role"] == "assistant" else None}
-        for row in await _messages(parts(), owner, page.items)
+        for row in _shown(parts(), owner, found.messages.items, found.runs)
     ]
-    whole = {"messages": shown, "newest": await _newest(thread), "next_cursor": page.next_cursor}
-    return Response(await aside(msgspec.json.encode, whole), content_type="application/json")
+    whole = {"messages": shown, "newest": _named(found.newest), "next_cursor": found.messages.next_cursor}
+    return await _answer(whole, read)
 
 
 @blueprint.get("/<thread_id>/export")
@@ -66,7 +71,7 @@ async def export(thread_id: str) -> Response:
 
     With `raw` its user's messages also as they were sent, where that is kept.
     """
-    thread, owner = await _existing(thread_id), identity().user
+    thread, owner = (await _existing(thread_id)).value, identity().user
     raw = request.args.get("raw", "").lower() in ("1", "true")
     head = msgspec.json.encode({"thread": _thread(thread), "newest": await _newest(thread)})
     answer = Response(_exported(parts(), owner, thread_id, head, raw), content_type="application/json")
@@ -93,18 +98,21 @@ async def _exported(rest: Rest, owner: str, thread_id: str, head: bytes, raw: bo
 @blueprint.get("/<thread_id>/events")
 async def events(thread_id: str) -> Response:
     """Give a thread's events after the sequence number `after`, as they were sent."""
-    thread = await _existing(thread_id)
-    after = whole_number("after", 0, 0, 2**53)
-    rows = await parts().store.events(identity().user, thread_id, after, whole_number("limit", 500, 1, 1000))
-    shown = partial(parts().guard.vault.envelope, identity().user)
-    body = b'{"events":[%s],"last_seq":%d}' % (await aside(_events, rows, shown), thread.last_seq)
-    return Response(body, content_type="application/json")
+    check_id("thread_id", thread_id)
+    owner, after, limit = identity().user, whole_number("after", 0, 0, 2**53), whole_number("limit", 500, 1, 1000)
+    read = await parts().reads.events(owner, thread_id, after, limit)
+    found = _there(read.value)
+    shown = partial(parts().guard.vault.envelope, owner)
+    mark = b',"stale":true' if read.stale else b""
+    body = b'{"events":[%s],"last_seq":%d%s}' % (await aside(_events, found.events, shown), found.thread.last_seq, mark)
+    return _dated(Response(body, content_type="application/json"), read)
 
 
 @blueprint.get("/<thread_id>")
-async def one(thread_id: str) -> dict[str, Any]:
+async def one(thread_id: str) -> Response:
     """Give one thread."""
-    return _thread(await _existing(thread_id))
+    read = await _existing(thread_id)
+    return await _answer(_thread(read.value), read)
 
 
 @blueprint.patch("/<thread_id>")
@@ -113,7 +121,7 @@ async def rename(thread_id: str) -> dict[str, Any]:
     await _existing(thread_id)
     title = await parts().guard.note(identity().user, _title(await whole_body(TITLE_BYTES)))
     await parts().store.rename_thread(identity().user, thread_id, " ".join(title.split()) or UNTITLED)
-    return _thread(await _existing(thread_id))
+    return _thread((await _existing(thread_id)).value)
 
 
 @blueprint.delete("/<thread_id>")
@@ -124,12 +132,29 @@ async def delete(thread_id: str) -> tuple[str, int]:
     return "", 204
 
 
-async def _existing(thread_id: str) -> Thread:
+async def _existing(thread_id: str) -> Read[Thread]:
     check_id("thread_id", thread_id)
-    thread = await parts().store.thread(identity().user, thread_id)
-    if thread is None:
+    read = await parts().reads.thread(identity().user, thread_id)
+    return Read(_there(read.value), read.age_s)
+
+
+def _there(found: T | None) -> T:
+    if found is None:
         raise CommandRejected("not_found", "There is no conversation of that name.")
-    return thread
+    return found
+
+
+async def _answer(body: dict[str, Any], read: Read[Any]) -> Response:
+    """A read as JSON; one that the database did not answer says so, and how old it is (RFC 9111, 5.1 and 5.5)."""
+    whole = body | {"stale": True} if read.stale else body
+    return _dated(Response(await aside(msgspec.json.encode, whole), content_type="application/json"), read)
+
+
+def _dated(answer: Response, read: Read[Any]) -> Response:
+    if read.age_s is not None:
+        answer.headers["Age"] = str(int(read.age_s))
+        answer.headers["Warning"] = '110 understudy "Response is Stale"'
+    return answer
 
 
 def _title(body: str | bytes) -> str:
@@ -145,19 +170,27 @@ def _title(body: str | bytes) -> str:
 
 def _thread(row: Thread) -> dict[str, Any]:
     title = parts().guard.vault.text(row.owner, row.id, row.title)
-    return asdict(row, filter=lambda attribute, _: attribute.name != "owner") | {"title": title}
+    return asdict(row, filter=lambda attribute, _: attribute.name not in OWN) | {"title": title}
 
 
 async def _newest(thread: Thread) -> dict[str, str] | None:
     """Where the newest branch ends: a user's message, and the run that answers or answered it."""
-    run = await parts().store.run(thread.newest_run) if thread.newest_run is not None else None
+    return _named(await parts().store.run(thread.newest_run) if thread.newest_run is not None else None)
+
+
+def _named(run: Run | None) -> dict[str, str] | None:
     return None if run is None else {"message_id": run.message_id, "run_id": run.id}
 
 
 async def _messages(rest: Rest, owner: str, rows: Sequence[Message]) -> list[dict[str, Any]]:
     """Messages as they are shown; each of the user's with all the runs that answered it, oldest first."""
+    said = tuple(row.id for row in rows if row.role == "user")
+    return _shown(rest, owner, rows, await rest.store.runs_of(owner, said))
+
+
+def _shown(rest: Rest, owner: str, rows: Sequence[Message], answers: Sequence[Run]) -> list[dict[str, Any]]:
     runs: dict[str, list[dict[str, str]]] = {row.id: [] for row in rows if row.role == "user"}
-    for run in await rest.store.runs_of(owner, tuple(runs)):
+    for run in answers:
         runs[run.message_id].append({"run_id": run.id, "status": run.status})
     vault = rest.guard.vault
     return [

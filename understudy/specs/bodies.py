@@ -40,6 +40,11 @@ def _all(members: Mapping[str, Schema], *optional: str) -> Schema:
     return object_of(members, [name for name in members if name not in optional])
 
 
+def _stale(schema: Schema) -> Schema:
+    """The same, with the mark of what the database did not answer just now."""
+    return schema | {"properties": schema["properties"] | {"stale": {"const": True}}}
+
+
 ERROR: Final = _all(
     {
         "error": _all(
@@ -161,10 +166,10 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Session": SESSION,
     "Agents": AGENTS,
     "Tools": TOOLS,
-    "Thread": schema_of_fields(Thread, ("owner",)),
-    "Threads": _all({"threads": array_of(_ref("Thread")), "next_cursor": or_null(TEXT)}),
+    "Thread": _stale(schema_of_fields(Thread, ("owner", "node", "fence"))),
+    "Threads": _stale(_all({"threads": array_of(_ref("Thread")), "next_cursor": or_null(TEXT)})),
     "Message": _all(MESSAGE | {"html": or_null(TEXT)}),
-    "Messages": _all({"messages": array_of(_ref("Message")), "newest": NEWEST, "next_cursor": or_null(TEXT)}),
+    "Messages": _stale(_all({"messages": array_of(_ref("Message")), "newest": NEWEST, "next_cursor": or_null(TEXT)})),
     "Export": _all(
         {
             "thread": _ref("Thread"),
@@ -173,7 +178,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Event": {"anyOf": list(shown(Dialect.CANONICAL).values())},
-    "Events": _all({"events": array_of(_ref("Event")), "last_seq": COUNT}),
+    "Events": _stale(_all({"events": array_of(_ref("Event")), "last_seq": COUNT})),
     "Command": {"anyOf": [*(form_schema(name) for name in OVER_HTTP), response_form_schema()]},
     "Accepted": object_of(schema_of_fields(Accepted)["properties"]),
     "File": FILE,

@@ -1,6 +1,6 @@
 """The face of storage: what everyone else calls. Reads run in worker threads, writes are asked of the one writer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import trio
@@ -64,6 +64,8 @@ class Store:
         self.database = database
         self.deadline_s = deadline_s
         self._writer = writer
+        self.on_write: Callable[[Work], Awaitable[None]] | None = None
+        """Told of every work but changes, before who asked for it is answered; it must end soon, and not raise."""
         self._turns = trio.Semaphore(WAITING)
         self._reader = Reader(database.reading, READERS, READ_DEADLINE_S)
         # A search reads all that its user ever said: it has a thread of its own, and nobody else waits for it.
@@ -276,7 +278,16 @@ class Store:
             raise StorageUnavailable(f"no answer within {PROBE_DEADLINE_S:g} s") from None
 
     async def _write(self, work: Work, deadline_s: float | None = None) -> bool:
-        return bool(await self._answer(work, deadline_s))
+        return bool(await self._written(work, deadline_s))
+
+    async def _written(self, work: Work, deadline_s: float | None = None) -> int:
+        if self.on_write is None or isinstance(work, Change):
+            return await self._answer(work, deadline_s)
+        try:
+            return await self._answer(work, deadline_s)
+        finally:  # also when it is not known whether it was stored, and when nobody waits any more
+            with trio.CancelScope(shield=True):
+                await self.on_write(work)
 
     async def _answer(self, work: Work, deadline_s: float | None = None) -> int:
         # No cancel scope where nothing is amiss: it would cost more than the ask, which has a deadline of its own.

@@ -21,6 +21,7 @@ from attrs import evolve, field, frozen
 
 from understudy.limiters import own_limiter
 from understudy.tools.errors import ToolError
+from understudy.tools.memory import TTL_S, Memory, Notebook
 from understudy.tools.result import ToolResult, is_small, to_result
 from understudy.tools.signature import Param, Parameters, read_parameters
 
@@ -75,7 +76,8 @@ class ToolContext:
     A parameter annotated with this class is filled in by the call and is not in the tool's schema.
     `references` are ids of the files attached to the request. `progress(done, total, note)` tells the user how
     far the work is (`total` None: not known); call it from the tool's own task, or, in a sync tool, its thread:
-    there it raises `trio.Cancelled` once the call was cancelled, so that the function ends early.
+    there it raises `trio.Cancelled` once the call was cancelled, so that the function ends early. `memory` is what the
+    agent remembers of the user; `remember`, `recall` and `forget` are its methods.
     """
 
     owner: str
@@ -86,6 +88,23 @@ class ToolContext:
     files: Files = field(repr=False)
     server: ServerView = field(repr=False)
     progress: Callable[[float, float | None, str], None] = field(repr=False)
+    memory: Memory = field(factory=Notebook, repr=False)
+
+    async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
+        """Keep a value (JSON of up to 8 KiB) for later runs of this agent for this user, for `ttl_s` seconds.
+
+        What must not pass is taken out of it, as of results. Raises `ToolError`: ``invalid_arguments``,
+        ``message_too_large``, ``busy`` for the 51st value, ``content_blocked``, ``storage_unavailable``.
+        """
+        await self.memory.remember(name, value, ttl_s)
+
+    async def recall(self, name: str) -> Any:
+        """The value of that name; None when there is none, or not any more. Raises `ToolError`, as `remember`."""
+        return await self.memory.recall(name)
+
+    async def forget(self, name: str) -> bool:
+        """Forget a value before its time; False when there was none. Raises `ToolError`, as `remember`."""
+        return await self.memory.forget(name)
 
 
 @frozen(eq=False)

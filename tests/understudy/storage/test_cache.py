@@ -1,0 +1,320 @@
+"""Reads that go on while the database is away: in this process, and through a Redis that nodes share."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from attrs import evolve
+
+from actors import ActorSystem, ChildSpec
+from tests.servers.redis import Redis
+from tests.understudy.storage.test_store import opened
+from understudy.storage import StorageUnavailable, Store
+from understudy.storage import cache as caching
+from understudy.storage.cache import CachedReads, LocalShelf, Shelf
+from understudy.storage.contexts import Remember
+from understudy.storage.errors import RedisUnavailable
+from understudy.storage.redis import RedisLink
+from understudy.storage.redis_cache import RedisShelf, Shelver
+
+
+class Tally:
+    """Counts who answered."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    def cache_read(self, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+
+class Away:
+    """Reads of a store, which a test takes away; writes go on, as if another connection had them."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.is_away = False
+        self.before: trio.Event | None = None
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self.store, name)
+        if name not in {"thread", "threads", "messages", "run", "runs_of", "events", "remembered"}:
+            return found
+
+        async def read(*args: object) -> object:
+            if self.is_away:
+                raise StorageUnavailable("away")
+            answer = await found(*args)
+            if self.before is not None:
+                await self.before.wait()
+            return answer
+
+        return read
+
+
+@pytest.fixture
+async def reads(shelf, database, on_sqlite, make) -> AsyncIterator[CachedReads]:
+    """Reads of a store with one thread of ann's and one of bob's, with a clock that stands still."""
+    with trio.fail_after(20):
+        async with opened(database) as store, shelved(shelf) as kept:
+            reads = CachedReads(Away(store), kept, lambda: 1000.0, Tally())
+            store.on_write = reads.written
+            await store.commit(make.opening())
+            await store.commit(make.opening("bob", "t2", "r2"))
+            yield reads
+
+
+@contextlib.asynccontextmanager
+async def shelved(shelf: str | Redis) -> AsyncIterator[Shelf]:
+    """A shelf of this kind; one in Redis with all that works for it."""
+    if not isinstance(shelf, Redis):
+        yield LocalShelf()
+        return
+    shelf.flush()
+    async with linked(shelf) as kept:
+        yield kept
+
+
+@contextlib.asynccontextmanager
+async def linked(redis: Redis) -> AsyncIterator[RedisShelf]:
+    """One node's shelf in a Redis."""
+    link = RedisLink(redis.url)
+    kept = RedisShelf(link)
+    async with ActorSystem("node", [link.keeper(), ChildSpec("shelver", lambda: Shelver(kept))]):
+        await link.wait_up()
+        yield kept
+
+
+@pytest.fixture(params=["local", "redis"])
+def shelf(request) -> str | Redis:
+    """Every test of what a cache does holds for both."""
+    return request.getfixturevalue("redis") if request.param == "redis" else "local"
+
+
+async def settled(reads: CachedReads) -> None:
+    """Until what was put is where it belongs."""
+    if isinstance(reads.shelf, RedisShelf):
+        await put(reads.shelf)
+
+
+async def put(shelf: RedisShelf) -> None:
+    """Until what was put is in Redis."""
+    while shelf.waiting:  # noqa: ASYNC110 - the shelf tells nobody
+        await trio.sleep(0.005)
+
+
+async def test_reading_goes_on_while_the_database_is_away(reads, make) -> None:
+    """Every kind of answer comes again as it was, and says that it is stale, and how old."""
+    reads.store.store.on_write = None  # a shelf takes nothing at the moment of a drop
+    await reads.store.remember(Remember("ann", "guide", "plan", {"a": [1]}, 100.0, 2000.0))
+    fresh = [
+        await reads.thread("ann", "t1"),
+        await reads.threads("ann", "", None, 50),
+        await reads.messages("ann", "t1", None, 100),
+        await reads.events("ann", "t1", 0, 500),
+        await reads.remembered("ann", "guide", 150.0),
+        await reads.thread("ann", "none"),
+    ]
+    assert not any(each.stale for each in fresh)
+    assert fresh[2].value.runs == (make.run(message_id="m-t1"),)
+    await settled(reads)
+    reads.store.is_away, reads.clock = True, lambda: 1007.0
+    again = [
+        await reads.thread("ann", "t1"),
+        await reads.threads("ann", "", None, 50),
+        await reads.messages("ann", "t1", None, 100),
+        await reads.events("ann", "t1", 0, 500),
+        await reads.remembered("ann", "guide", 150.0),
+        await reads.thread("ann", "none"),
+    ]
+    assert again == [evolve(each, age_s=7.0) for each in fresh]
+    assert all(each.stale for each in again)
+    assert reads.observer.outcomes == ["database"] * 6 + ["stale"] * 6
+
+
+async def test_what_was_never_read_is_not_there(reads) -> None:
+    """Another page, another thread, a search: the database's own error, and never somebody else's answer."""
+    await reads.threads("ann", "", None, 50)
+    await reads.threads("ann", "hello", None, 50)
+    await settled(reads)
+    reads.store.is_away = True
+    for asked in (("bob", "", None, 50), ("ann", "", None, 51), ("ann", "", "x", 50), ("ann", "hello", None, 50)):
+        with pytest.raises(StorageUnavailable):
+            await reads.threads(*asked)
+    with pytest.raises(StorageUnavailable):
+        await reads.thread("ann", "t1")
+
+
+async def test_the_database_is_asked_first(reads, make) -> None:
+    """A write that the cache is not told of, as another node's, is seen at once."""
+    await reads.threads("ann", "", None, 50)
+    await settled(reads)
+    reads.store.store.on_write = None
+    await reads.store.rename_thread("ann", "t1", "Renamed")
+    read = await reads.threads("ann", "", None, 50)
+    assert (read.stale, read.value.items[0].title) == (False, "Renamed")
+
+
+@pytest.mark.parametrize("change", ["delete", "rename", "feedback", "forget"])
+async def test_what_was_changed_is_gone_from_the_cache(reads, change) -> None:
+    """Of its owner only: others' answers stay."""
+    await reads.messages("ann", "t1", None, 100)
+    await reads.messages("bob", "t2", None, 100)
+    await settled(reads)
+    match change:
+        case "delete":
+            assert await reads.store.delete_thread("ann", "t1")
+        case "rename":
+            assert await reads.store.rename_thread("ann", "t1", "Renamed")
+        case "feedback":
+            await reads.store.give_feedback("ann", "m9", "up", None)
+        case "forget":
+            await reads.store.forget(caching.Forget("ann", "guide", "plan", 1.0))
+    reads.store.is_away = True
+    with pytest.raises(StorageUnavailable):
+        await reads.messages("ann", "t1", None, 100)
+    assert (await reads.messages("bob", "t2", None, 100)).stale
+
+
+async def test_remembering_drops_what_was_remembered_and_no_more(reads) -> None:
+    """Agents remember often; their user's conversations can be read on."""
+    await reads.messages("ann", "t1", None, 100)
+    await reads.remembered("ann", "guide", 1.0)
+    await settled(reads)
+    await reads.store.remember(Remember("ann", "guide", "plan", "A", 100.0, 2000.0))
+    reads.store.is_away = True
+    assert (await reads.messages("ann", "t1", None, 100)).stale
+    with pytest.raises(StorageUnavailable):
+        await reads.remembered("ann", "guide", 1.0)
+
+
+async def test_what_was_being_read_during_a_change_is_not_kept(reads) -> None:
+    """A read that saw the thread before it was deleted, and ends after that, must not bring it back."""
+    reads.store.before = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reads.thread, "ann", "t1")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await reads.store.delete_thread("ann", "t1")
+        reads.store.before.set()
+    await settled(reads)
+    reads.store.is_away = True
+    with pytest.raises(StorageUnavailable):
+        await reads.thread("ann", "t1")
+
+
+async def test_an_answer_is_kept_for_its_time_only(reads, monkeypatch) -> None:
+    """Nobody is shown what was so long ago."""
+    await reads.thread("ann", "t1")
+    await settled(reads)
+    reads.store.is_away, reads.clock = True, lambda: 1000.0 + caching.TTL_S + 1
+    with pytest.raises(StorageUnavailable):
+        await reads.thread("ann", "t1")
+
+
+async def test_large_answers_and_many_are_not_kept(reads, make, monkeypatch) -> None:
+    """One owner has room for so many; a large answer is not kept at all."""
+    monkeypatch.setattr(caching, "VALUE_BYTES", 200)
+    await reads.threads("ann", "", None, 50)
+    await reads.thread("ann", "none")
+    for limit in range(1, caching.PER_OWNER + 1):
+        await reads.events("ann", "none", 0, limit)
+    await settled(reads)
+    reads.store.is_away = True
+    with pytest.raises(StorageUnavailable):
+        await reads.threads("ann", "", None, 50)
+    with pytest.raises(StorageUnavailable):
+        await reads.thread("ann", "none")
+    assert (await reads.events("ann", "none", 0, caching.PER_OWNER)).stale
+
+
+async def test_an_entry_of_another_owner_is_not_given_whatever_the_shelf_says(reads) -> None:
+    """Should two names ever share a place, as by a fault of the shelf, what stands in the entry decides."""
+
+    class Confused(LocalShelf):
+        async def get(self, owner: str, question: str) -> bytes | None:
+            return await super().get("ann", question)
+
+    reads.shelf = Confused()
+    await reads.thread("ann", "t1")
+    reads.store.is_away = True
+    assert (await reads.thread("ann", "t1")).stale
+    with pytest.raises(StorageUnavailable):
+        await reads.thread("bob", "t1")
+
+
+async def test_what_cannot_be_read_as_an_answer_is_none(reads) -> None:
+    """Of another version of the server, or anything else."""
+    await reads.thread("ann", "t1")
+    reads.store.is_away = True
+    reads.shelf = LocalShelf()
+    reads.shelf.put("ann", repr(("thread", "t1")), b"\x93 nonsense", trio.current_time())
+    with pytest.raises(StorageUnavailable):
+        await reads.thread("ann", "t1")
+
+
+async def test_a_local_shelf_has_bounds(autojump_clock) -> None:
+    """In bytes and entries: the oldest go, and what they took is free again."""
+    shelf = LocalShelf(room_bytes=10, room_entries=3)
+    for number in range(4):
+        shelf.put(f"u{number}", "q", b"xx", trio.current_time())
+    assert [await shelf.get(f"u{number}", "q") for number in range(4)] == [None, b"xx", b"xx", b"xx"]
+    shelf.put("u9", "q", b"x" * 9, trio.current_time())
+    assert (len(shelf), shelf.held_bytes) == (1, 9)
+    shelf.put("u9", "q", b"x", trio.current_time())
+    assert (len(shelf), shelf.held_bytes) == (1, 1)
+    await shelf.drop("u9")
+    assert (len(shelf), shelf.held_bytes) == (0, 0)
+
+
+async def test_nodes_share_what_they_have_read(redis) -> None:
+    """What one node has read another can give, and what one drops is gone for all."""
+    redis.flush()
+    with trio.fail_after(10):
+        async with linked(redis) as one, linked(redis) as other:
+            one.put("ann", "q", b"answer", trio.current_time())
+            await put(one)
+            assert await other.get("ann", "q") == b"answer"
+            assert await other.get("bob", "q") is None
+            await other.drop("ann")
+            assert await one.get("ann", "q") is None
+
+
+async def test_names_of_users_are_not_in_redis(redis) -> None:
+    """Keys are seen by operators, and by who else uses that Redis."""
+    redis.flush()
+    with trio.fail_after(10):
+        async with linked(redis) as shelf:
+            shelf.put("ann@example.org", "('thread', 'my divorce')", b"answer", trio.current_time())
+            await put(shelf)
+            keys = await shelf.link.call(lambda client: client.keys("*"))
+            (kept,) = [key for key in keys if key.endswith(b":answers")]
+            fields = await shelf.link.call(lambda client: client.hkeys(kept))
+            assert await shelf.link.call(lambda client: client.pttl(kept)) > 0
+    assert not any(b"ann" in each or b"divorce" in each for each in [*keys, *fields])
+
+
+@pytest.mark.slow
+async def test_a_drop_that_redis_missed_is_made_up_for(own_redis) -> None:
+    """Until Redis has heard of it, this node gives nothing of that owner; then nobody does."""
+    with trio.fail_after(20):
+        async with linked(own_redis) as one, linked(own_redis) as other:
+            one.put("ann", "q", b"answer", trio.current_time())
+            one.put("bob", "q", b"another", trio.current_time())
+            await put(one)
+            own_redis.pause()
+            while one.link.up:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            await one.drop("ann")
+            one.put("ann", "late", b"answer", trio.current_time())
+            assert await one.get("bob", "q") is None, "a Redis that is away has nothing, and raises nothing"
+            own_redis.resume()
+            await one.link.wait_up()
+            await other.link.wait_up()
+            while await other.get("ann", "q") is not None:
+                assert await one.get("ann", "q") is None
+                await trio.sleep(0.005)
+            while await one.get("bob", "q") is None:  # noqa: ASYNC110
+                await trio.sleep(0.005)
+    with pytest.raises(RedisUnavailable):
+        await one.link.call(lambda client: client.ping())

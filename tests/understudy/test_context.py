@@ -1,0 +1,204 @@
+"""What agents remember of users: bounds and errors, the same in a server and in a test's own notebook."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+
+from actors import ActorSystem, ChildSpec
+from sanitization import STANDARD, Action, Category
+from understudy import ToolError
+from understudy.chat.forgetting import Forgetting
+from understudy.chat.memories import TOLD_BYTES, AgentMemory, told
+from understudy.observe.metrics import Metrics
+from understudy.scrubbing.guard import Guard
+from understudy.storage import Change, StorageUnavailable, Store, StoreWriter, Thread, open_database
+from understudy.storage.cache import CachedReads, LocalShelf
+from understudy.storage.contexts import Remembered
+from understudy.tools.memory import DAY_S, LONGEST_S, VALUES, Memory, Notebook
+
+TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def guard() -> Guard:
+    """What looks through texts; making one takes long."""
+    return Guard(STANDARD, Metrics())
+
+
+@pytest.fixture(scope="module")
+def strict() -> Guard:
+    """One that lets no secret pass."""
+    return Guard(evolve(STANDARD, tool={**STANDARD.tool, Category.SECRET: Action.BLOCK}), Metrics())
+
+
+@pytest.fixture
+async def house(tmp_path: Path, guard: Guard) -> AsyncIterator[AgentMemory]:
+    """What the guide remembers of ann, in a real database."""
+    database = await trio.to_thread.run_sync(open_database, tmp_path)
+    async with ActorSystem("s", [ChildSpec("writer", lambda: StoreWriter(database))]) as system:
+        store = Store(database, lambda: system.find("/s/writer"))
+        for owner in ("ann", "bob"):
+            await store.commit(Change(owner, "t", thread=Thread(owner, "t", "T", "guide", None, 1.0, 1.0)))
+        clock = Clock()
+        reads = CachedReads(store, LocalShelf(), clock)
+        store.on_write = reads.written
+        yield AgentMemory("ann", "guide", store, reads, guard, clock)
+    database.close()
+
+
+@pytest.fixture(params=["house", "notebook"])
+def memory(request: pytest.FixtureRequest) -> Memory:
+    """Both, with a clock that a test moves."""
+    return request.getfixturevalue("house") if request.param == "house" else Notebook(Clock())
+
+
+async def failed(call: Any) -> str:
+    """The code of the error."""
+    with pytest.raises(ToolError) as caught:
+        await call
+    return caught.value.code
+
+
+async def test_a_value_is_there_until_its_time_is_over(memory: Any) -> None:
+    """As JSON says it; a later one replaces it; what is forgotten is gone."""
+    assert await memory.recall("plan") is None
+    await memory.remember("plan", {"days": (1, 2)}, 50.0)
+    assert await memory.recall("plan") == {"days": [1, 2]}
+    memory.clock.now = 1049.0
+    await memory.remember("plan", None)
+    await memory.remember("last", "x", 1.0)
+    memory.clock.now = 1050.0
+    assert await memory.recall("last") is None
+    assert not await memory.forget("last")
+    await memory.remember("plan", ["B"], 10.0)
+    assert await memory.recall("plan") == ["B"]
+    assert await memory.forget("plan")
+    assert await memory.recall("plan") is None
+    await memory.remember("plan", "C")
+    memory.clock.now += 30 * DAY_S - 1
+    assert await memory.recall("plan") == "C"
+    memory.clock.now += 1
+    assert await memory.recall("plan") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "ttl_s", "code"),
+    [
+        ("", 1, 1.0, "invalid_arguments"),
+        ("1st", 1, 1.0, "invalid_arguments"),
+        ("a b", 1, 1.0, "invalid_arguments"),
+        ("a\n", 1, 1.0, "invalid_arguments"),
+        ("a" * 65, 1, 1.0, "invalid_arguments"),
+        ("a", 1, 0.0, "invalid_arguments"),
+        ("a", 1, float("nan"), "invalid_arguments"),
+        ("a", 1, LONGEST_S + 1, "invalid_arguments"),
+        ("a", "x" * 8191, 1.0, "message_too_large"),
+        ("a", b"bytes", 1.0, "tool_failed"),
+        ("a", "\ud800", 1.0, "tool_failed"),
+    ],
+)
+async def test_what_cannot_be_kept_is_refused(memory: Any, name: str, value: Any, ttl_s: float, code: str) -> None:
+    """With a code, and nothing is kept."""
+    assert await failed(memory.remember(name, value, ttl_s)) == code
+    assert await memory.recall("a") is None
+
+
+async def test_names_are_judged_everywhere(memory: Any) -> None:
+    """Also where nothing is written."""
+    assert await failed(memory.recall("a b")) == await failed(memory.forget("a b")) == "invalid_arguments"
+
+
+async def test_there_is_room_for_so_many(memory: Any) -> None:
+    """One more is refused until one is forgotten."""
+    for number in range(VALUES):
+        await memory.remember(f"n{number}", "x" * 8000)
+    assert await failed(memory.remember("more", 1)) == "busy"
+    await memory.remember("n0", "again")
+    await memory.forget("n1")
+    await memory.remember("more", 1)
+    assert await memory.recall("more") == 1
+
+
+async def test_secrets_are_taken_out_before_a_value_is_kept(house: AgentMemory) -> None:
+    """As they are out of results; where the policy blocks, nothing is kept."""
+    await house.remember("login", {"note": f"the key is {TOKEN}"})
+    assert TOKEN not in str(await house.recall("login"))
+    assert "the key is" in str(await house.recall("login"))
+
+
+async def test_what_is_blocked_is_not_kept(house: AgentMemory, strict: Guard) -> None:
+    """With the code that says so."""
+    house.guard = strict
+    assert await failed(house.remember("login", TOKEN)) == "content_blocked"
+    assert await house.recall("login") is None
+
+
+async def test_another_user_and_another_agent_have_their_own(house: AgentMemory) -> None:
+    """Names are within one user and agent."""
+    await house.remember("plan", "A")
+    rest = (house.store, house.reads, house.guard, house.clock)
+    for owner, agent in (("bob", "guide"), ("ann", "finance")):
+        other = AgentMemory(owner, agent, *rest)
+        assert await other.recall("plan") is None
+        assert not await other.forget("plan")
+    assert await AgentMemory("ann", "guide", *rest).recall("plan") == "A"
+
+
+async def test_while_the_database_is_away_what_was_recalled_can_be_recalled(house: AgentMemory, monkeypatch) -> None:
+    """Until its time is over; what is to be kept or forgotten fails with a code, and a model is told what is known."""
+    await house.remember("plan", "A", 100.0)
+    assert await house.recall("plan") == "A"
+
+    async def away(*_: object) -> None:
+        raise StorageUnavailable("away")
+
+    for name in ("remember", "forget", "remembered"):
+        monkeypatch.setattr(house.store, name, away)
+    assert await house.recall("plan") == "A"
+    assert '"plan":"A"' in await house.told("ab" * 8)
+    assert await failed(house.remember("plan", "B")) == "storage_unavailable"
+    assert await failed(house.forget("plan")) == "storage_unavailable"
+    house.clock.now = 1100.0
+    assert await house.recall("plan") is None
+    house.reads.shelf = LocalShelf()
+    assert await failed(house.recall("plan")) == "storage_unavailable"
+    assert await house.told("ab" * 8) == ""
+
+
+def test_a_model_is_told_in_bounds_and_as_data() -> None:
+    """The latest first, as much as there is room for, and how many are left out; nothing for nothing."""
+    known = [Remembered(f"n{number}", "x" * 4000, 1.0, 2.0) for number in range(9)]
+    text = told(known, "ab" * 8)
+    assert len(text) < TOLD_BYTES + 500
+    assert '"n3"' in text
+    assert '"n4"' not in text
+    assert "5 older values are left out" in text
+    assert text.count(f"\n<data-{'ab' * 8}>\n") == text.count(f"\n</data-{'ab' * 8}>\n") == 1
+    assert told([], "ab" * 8) == ""
+
+
+async def test_what_has_expired_is_removed_in_time(house: AgentMemory) -> None:
+    """By an actor of its own, without anybody asking."""
+    await house.remember("short", 1, 10.0)
+    await house.remember("long", 1, 1000.0)
+    house.clock.now = 1010.0
+    async with ActorSystem("f", [ChildSpec("forgetting", lambda: Forgetting(house.store, house.clock, 0.01))]):
+        with trio.fail_after(5):
+            while len(await house.store.remembered("ann", "guide", 0.0)) > 1:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            house.clock.now = 2000.0
+            while await house.store.remembered("ann", "guide", 0.0):  # noqa: ASYNC110
+                await trio.sleep(0.01)

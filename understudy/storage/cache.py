@@ -1,0 +1,255 @@
+"""A read-through cache, so that reading goes on while the database is away.
+
+1. The database is asked first, always: what it answers is never older than it is.
+2. What it answered is kept, and given, marked as stale, while it cannot be asked: no longer than `TTL_S`, and only to
+   the owner it was read for.
+3. What is deleted or changed is dropped, with all else of its owner, before whoever did it is told that it is done.
+   What was being read meanwhile is not kept. What has only grown stays: it is true still, and marked.
+
+Where the nodes share a Redis it holds what all of them have read, under a hash of the owner; a node alone has a shelf
+of its own. While Redis is away nothing is kept.
+"""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
+import trio
+from attrs import define, field, frozen
+
+from .changes import DeleteThread, GiveFeedback, RenameThread, Work
+from .contexts import Forget, Remember, Remembered
+from .errors import StorageUnavailable
+from .rows import LoggedEvent, Message, Page, Run, Thread
+from .store import Store
+
+T = TypeVar("T")
+
+TTL_S: Final = 3600.0
+"""How long what was read may be given while the database is away: longer than anybody leaves it away."""
+VALUE_BYTES: Final = 256 * 1024
+"""An answer that is larger is not kept: a full page of ordinary messages has a fifth of that."""
+PER_OWNER: Final = 64
+"""Answers kept for one owner; one more, and the others begin anew."""
+SHELF_BYTES: Final = 32 * 1024 * 1024
+SHELF_ENTRIES: Final = 10_000
+RACE_S: Final = 15.0
+"""How long it is remembered when an owner's answers were dropped: longer than any read lasts."""
+
+
+@frozen
+class Read(Generic[T]):
+    """What was read. `age_s` is None when the database said so now, else how long ago it did."""
+
+    value: T
+    age_s: float | None = None
+
+    @property
+    def stale(self) -> bool:
+        """Whether the database was not asked."""
+        return self.age_s is not None
+
+
+@frozen
+class ThreadPage:
+    """A page of a thread's messages, with what is shown beside them; None for what is not there.
+
+    `newest` is the run that began last; `runs` are those that answered the messages of the user, oldest first.
+    """
+
+    thread: Thread
+    newest: Run | None
+    messages: Page[Message]
+    runs: tuple[Run, ...]
+
+
+@frozen
+class EventPage:
+    """A page of a thread's log."""
+
+    thread: Thread
+    events: tuple[LoggedEvent, ...]
+
+
+class Shelf(Protocol):
+    """Where answers are kept, by owner and question. None of it raises: a cache that is away is empty."""
+
+    async def get(self, owner: str, question: str) -> bytes | None:
+        """What was put there last, if it is still there."""
+
+    def put(self, owner: str, question: str, value: bytes, began: float) -> None:
+        """Keep an answer; `began` is when it was asked for, on trio's clock. It may take effect a little later."""
+
+    async def drop(self, owner: str, question: str | None = None) -> None:
+        """Let nobody have what was put there for an owner, or for this question, nor what was being read for them."""
+
+
+@define
+class LocalShelf:
+    """A shelf in the memory of this process, bounded in bytes and entries; the oldest go first."""
+
+    room_bytes: int = SHELF_BYTES
+    room_entries: int = SHELF_ENTRIES
+    held_bytes: int = field(default=0, init=False)
+    _kept: OrderedDict[tuple[str, str], bytes] = field(factory=OrderedDict, init=False, repr=False)
+    _of: dict[str, set[str]] = field(factory=dict, init=False, repr=False)
+    _dropped: OrderedDict[str, float] = field(factory=OrderedDict, init=False, repr=False)
+
+    async def get(self, owner: str, question: str) -> bytes | None:
+        """As `Shelf.get`."""
+        return self._kept.get((owner, question))
+
+    def put(self, owner: str, question: str, value: bytes, began: float) -> None:
+        """As `Shelf.put`."""
+        self._forget_drops()
+        if began <= self._dropped.get(owner, -1.0):
+            return
+        self._remove(owner, question)
+        if len(self._of.get(owner, ())) >= PER_OWNER:
+            self._clear(owner)
+        self._kept[owner, question] = value
+        self._of.setdefault(owner, set()).add(question)
+        self.held_bytes += len(value)
+        while self.held_bytes > self.room_bytes or len(self._kept) > self.room_entries:
+            self._remove(*next(iter(self._kept)))
+
+    async def drop(self, owner: str, question: str | None = None) -> None:
+        """As `Shelf.drop`."""
+        self._forget_drops()
+        self._dropped.pop(owner, None)
+        self._dropped[owner] = trio.current_time()
+        if question is None:
+            self._clear(owner)
+        else:
+            self._remove(owner, question)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def _clear(self, owner: str) -> None:
+        for question in list(self._of.get(owner, ())):
+            self._remove(owner, question)
+
+    def _remove(self, owner: str, question: str) -> None:
+        value = self._kept.pop((owner, question), None)
+        if value is not None:
+            self.held_bytes -= len(value)
+            self._of[owner].discard(question)
+            if not self._of[owner]:
+                del self._of[owner]
+
+    def _forget_drops(self) -> None:
+        past = trio.current_time() - RACE_S
+        while self._dropped and next(iter(self._dropped.values())) < past:
+            self._dropped.popitem(last=False)
+
+
+class CacheObserver(Protocol):
+    """Who counts the reads."""
+
+    def cache_read(self, outcome: str) -> None:
+        """A read was answered by the `database`, by the cache (`stale`), or by nobody (`missed`)."""
+
+
+@define
+class CachedReads:
+    """What is read for people: threads, messages, events, and what agents remember.
+
+    `clock` gives Unix seconds: nodes that share a shelf agree on them, about.
+    """
+
+    store: Store
+    shelf: Shelf
+    clock: Callable[[], float]
+    observer: CacheObserver | None = None
+
+    async def thread(self, owner: str, thread_id: str) -> Read[Thread | None]:
+        """As `Store.thread`. Like all of these it raises what the store does, where the cache has no answer."""
+        return await self._read(
+            owner, ("thread", thread_id), Thread | None, lambda: self.store.thread(owner, thread_id)
+        )
+
+    async def threads(self, owner: str, query: str, cursor: str | None, limit: int) -> Read[Page[Thread]]:
+        """As `Store.threads`; what a search finds is not kept."""
+        if query.strip():
+            return Read(await self.store.threads(owner, query, cursor, limit))
+        asked = ("threads", cursor, limit)
+        return await self._read(owner, asked, Page[Thread], lambda: self.store.threads(owner, query, cursor, limit))
+
+    async def messages(self, owner: str, thread_id: str, cursor: str | None, limit: int) -> Read[ThreadPage | None]:
+        """A page of a thread's messages, as `Store.messages` gives it; None when there is no such thread."""
+
+        async def ask() -> ThreadPage | None:
+            thread = await self.store.thread(owner, thread_id)
+            if thread is None:
+                return None
+            page = await self.store.messages(owner, thread_id, cursor, limit)
+            said = tuple(row.id for row in page.items if row.role == "user")
+            newest = None if thread.newest_run is None else await self.store.run(thread.newest_run)
+            return ThreadPage(thread, newest, page, tuple(await self.store.runs_of(owner, said)))
+
+        return await self._read(owner, ("messages", thread_id, cursor, limit), ThreadPage | None, ask)
+
+    async def events(self, owner: str, thread_id: str, after: int, limit: int) -> Read[EventPage | None]:
+        """A page of a thread's log, as `Store.events` gives it; None when there is no such thread."""
+
+        async def ask() -> EventPage | None:
+            thread = await self.store.thread(owner, thread_id)
+            if thread is None:
+                return None
+            return EventPage(thread, tuple(await self.store.events(owner, thread_id, after, limit)))
+
+        return await self._read(owner, ("events", thread_id, after, limit), EventPage | None, ask)
+
+    async def remembered(self, owner: str, agent: str, now: float) -> Read[list[Remembered]]:
+        """As `Store.remembered`; from the cache it may have what has expired since."""
+        return await self._read(
+            owner, ("remembered", agent), list[Remembered], lambda: self.store.remembered(owner, agent, now)
+        )
+
+    async def written(self, work: Work) -> None:
+        """Something was stored, or may have been: what it changes is not to be had here any more."""
+        match work:
+            case Remember(owner=owner, agent=agent):
+                await self.shelf.drop(owner, repr(("remembered", agent)))
+            case (
+                RenameThread(owner=owner) | DeleteThread(owner=owner) | GiveFeedback(owner=owner) | Forget(owner=owner)
+            ):
+                await self.shelf.drop(owner)
+
+    async def _read(
+        self, owner: str, question: tuple[Hashable, ...], kind: Any, ask: Callable[[], Awaitable[T]]
+    ) -> Read[T]:
+        began, name = trio.current_time(), repr(question)
+        try:
+            value = await ask()
+        except StorageUnavailable:
+            kept = await self._kept(owner, name, kind)
+            self._count("missed" if kept is None else "stale")
+            if kept is None:
+                raise
+            return kept
+        self._count("database")
+        entry = msgspec.msgpack.encode((owner, name, self.clock(), value))
+        if len(entry) <= VALUE_BYTES:
+            self.shelf.put(owner, name, entry, began)
+        return Read(value)
+
+    async def _kept(self, owner: str, name: str, kind: Any) -> Read[Any] | None:
+        """What the shelf has; whose it is stands in it, so that no mistake of a shelf gives it to another."""
+        entry = await self.shelf.get(owner, name)
+        if entry is None:
+            return None
+        try:
+            whose, asked, at, value = msgspec.msgpack.decode(entry, type=tuple[str, str, float, kind])
+        except (msgspec.DecodeError, UnicodeDecodeError):  # of another version, or not ours
+            return None
+        age_s = max(0.0, self.clock() - at)
+        if (whose, asked) != (owner, name) or age_s > TTL_S:
+            return None
+        return Read(value, age_s)
+
+    def _count(self, outcome: str) -> None:
+        if self.observer is not None:
+            self.observer.cache_read(outcome)

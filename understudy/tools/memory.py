@@ -1,0 +1,108 @@
+"""What an agent remembers of a user from one session to the next, as tools and agents see it.
+
+Values are plain JSON under short names, with an end. Where they are kept is the server's; `Notebook` keeps them in
+memory, for tests of tools.
+"""
+
+import math
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+from attrs import define, field, frozen
+
+from understudy.tools.errors import ToolError
+from understudy.tools.result import to_json
+
+DAY_S: Final = 24 * 3600.0
+TTL_S: Final = 30 * DAY_S
+"""How long a value is remembered unless its author says otherwise, in seconds."""
+LONGEST_S: Final = 366 * DAY_S
+VALUE_BYTES: Final = 8 * 1024
+"""Of JSON: what is larger is a file."""
+VALUES: Final = 50
+"""Values that one agent remembers of one user."""
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
+
+
+class Memory(Protocol):
+    """What one agent remembers of the user on whose behalf a tool runs."""
+
+    async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
+        """Keep a value under a name, in place of what was kept, for `ttl_s` seconds. Raises `ToolError`."""
+
+    async def recall(self, name: str) -> Any:
+        """The value of that name, None when there is none or its time is over. Raises `ToolError`."""
+
+    async def forget(self, name: str) -> bool:
+        """Forget a value; False when there was none. Raises `ToolError`."""
+
+
+@frozen
+class Note:
+    """A value that passed: as JSON says it, with its name and how long it is kept."""
+
+    name: str
+    value: Any = field(repr=False)
+    ttl_s: float
+
+
+def checked(name: str, value: Any, ttl_s: float) -> Note:
+    """Judge what is to be remembered.
+
+    Raises `ToolError`: ``invalid_arguments`` for a bad name or time, ``tool_failed`` for what is no JSON,
+    ``message_too_large`` for a value of more than `VALUE_BYTES`.
+    """
+    check_name(name)
+    if not (0 < ttl_s <= LONGEST_S and math.isfinite(ttl_s)):
+        raise ToolError("invalid_arguments", f"A value is remembered for up to {LONGEST_S:,.0f} s, not {ttl_s!r}.")
+    plain = to_json(value)
+    try:
+        size = len(msgspec.json.encode(plain))
+    except UnicodeEncodeError:
+        raise ToolError("tool_failed", f"{name} holds characters that cannot be stored.") from None
+    if size > VALUE_BYTES:
+        raise ToolError("message_too_large", f"{name} has {size:,} bytes; {VALUE_BYTES:,} can be remembered.")
+    return Note(name, plain, ttl_s)
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be a name. Raises `ToolError` ``invalid_arguments``."""
+    if not _NAME.match(name):
+        raise ToolError("invalid_arguments", "A name has a letter, then letters, digits, '_', '.' or '-', 64 at most.")
+
+
+def no_room() -> ToolError:
+    """The error for one value too many."""
+    return ToolError("busy", f"{VALUES} values are remembered already; forget one first.")
+
+
+@define
+class Notebook:
+    """A memory that lasts as long as itself, with the same bounds. `clock` gives seconds."""
+
+    clock: Callable[[], float] = time.monotonic
+    _kept: dict[str, tuple[Any, float]] = field(factory=dict, init=False, repr=False)
+
+    async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
+        """As `Memory.remember`."""
+        note, now = checked(name, value, ttl_s), self.clock()
+        self._kept = {each: kept for each, kept in self._kept.items() if kept[1] > now}
+        if name not in self._kept and len(self._kept) >= VALUES:
+            raise no_room()
+        self._kept[name] = (note.value, now + ttl_s)
+
+    async def recall(self, name: str) -> Any:
+        """As `Memory.recall`."""
+        check_name(name)
+        value, until = self._kept.get(name, (None, -math.inf))
+        return value if until > self.clock() else None
+
+    async def forget(self, name: str) -> bool:
+        """As `Memory.forget`."""
+        check_name(name)
+        _, until = self._kept.pop(name, (None, -math.inf))
+        return until > self.clock()
