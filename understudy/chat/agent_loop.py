@@ -153,6 +153,12 @@ class AgentLoop:
         fence = self.fence if outcome.suspect else None
         return tool_message(outcome.call, outcome.status.value, outcome.value, outcome.told, fence=fence)
 
+    async def _remembered(self) -> str:
+        """What the agent remembers of the user, as its model is told it; empty unless it is to be told."""
+        if not self.agent.remembers or self.services.memory is None:
+            return ""
+        return await self.services.memory(self.job.owner, self.agent.name).told(self.fence)
+
     def _colleagues(self) -> tuple[AgentCard, ...]:
         agents = self.services.agents
         return tuple(agents[name].card() for name in self.agent.colleagues if name in agents)
@@ -242,9 +248,3 @@ class AgentLoop:
         summary = summary_of(direction.value, findings, self.services.summary_from, omitted=omitted)
         if summary is not None:
             await self.recorder.record(summary)
-    async def _remembered(self) -> str:
-        """What the agent remembers of the user, as its model is told it; empty unless it is to be told."""
-        if not self.agent.remembers or self.services.memory is None:
-            return ""
-        return await self.services.memory(self.job.owner, self.agent.name).told(self.fence)
-

@@ -270,6 +270,7 @@ class ToolRound:
             files=self.services.attachments(job.owner),
             server=self.services.server,
             progress=self._progress,
+            memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),
         )
 
     def _progress(self, done: float, total: float | None, note: str) -> None:
@@ -280,4 +281,3 @@ def _shown(value: Any) -> Any:
     if isinstance(value, str) and len(value) > SHOWN:
         return f"{value[:SHOWN]}… ({len(value) - SHOWN:,} more characters)"
     return value
-            memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),

@@ -126,10 +126,10 @@ class Metrics:
         self._letters = Counter("understudy_dead_letters", "Messages that reached nobody.", ["why"], registry=r)
         self._held = Counter("understudy_loop_held", "Messages whose handling held the loop.", ["path"], registry=r)
         self._lingering = Counter("understudy_actors_lingering", "Killed actors that go on.", ["path"], registry=r)
+        self._cache_reads = Counter("understudy_cache_reads", "Reads, by who answered them.", ["outcome"], registry=r)
         self._commit_rows = Histogram(
             "understudy_store_commit_events", "Events in one commit.", buckets=COMMIT_ROWS, registry=r
         )
-        self._cache_reads = Counter("understudy_cache_reads", "Reads, by who answered them.", ["outcome"], registry=r)
         self._commit_s = Histogram(
             "understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S, registry=r
         )
@@ -265,6 +265,10 @@ class Metrics:
         if outcome == "answered":
             self._redis_s.observe(seconds)
 
+    def cache_read(self, outcome: str) -> None:
+        """A read was answered by the database, by the cache, or by nobody."""
+        self._labelled(self._cache_reads, outcome).inc()
+
     def render(self) -> bytes:
         """All of it in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -272,10 +276,6 @@ class Metrics:
     def _labelled(self, metric: Any, first: str, second: str = "") -> Any:
         """The child for these labels, cached: `labels()` takes a lock and builds a tuple on each call."""
         key = (id(metric), first, second)
-    def cache_read(self, outcome: str) -> None:
-        """A read was answered by the database, by the cache, or by nobody."""
-        self._labelled(self._cache_reads, outcome).inc()
-
         child = self._children.get(key)
         if child is None:
             child = self._children[key] = metric.labels(first, second) if second else metric.labels(first)

@@ -63,9 +63,9 @@ class Store:
     ) -> None:
         self.database = database
         self.deadline_s = deadline_s
-        self._writer = writer
         self.on_write: Callable[[Work], Awaitable[None]] | None = None
         """Told of every work but changes, before who asked for it is answered; it must end soon, and not raise."""
+        self._writer = writer
         self._turns = trio.Semaphore(WAITING)
         self._reader = Reader(database.reading, READERS, READ_DEADLINE_S)
         # A search reads all that its user ever said: it has a thread of its own, and nobody else waits for it.
