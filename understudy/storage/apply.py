@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from . import contexts, nodes, queries, schema
+from . import contexts, nodes, queries, removal, schema
 from .changes import (
     TRIMMED,
     AddFile,
@@ -42,6 +42,7 @@ from .changes import (
 )
 from .contexts import Forget, ForgetExpired, Remember
 from .errors import AlreadyStored, ChangeRefused, Fenced, NotStored, RunEnded, SequenceConflict
+from .removal import RemoveFiles, RemoveUser, TidyWords
 from .rows import LoggedEvent, Message, Run, Thread
 from .words import searchable
 
@@ -155,10 +156,12 @@ def apply(connection: Connection, work: Work) -> int:
             return contexts.write(connection, work, _inserts(connection).put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
             return nodes.write(connection, work)
+        case RemoveFiles() | RemoveUser() | TidyWords():
+            return removal.write(connection, work)
     return True
 
 
-def _delete(connection: Connection, work: DeleteThread) -> bool:
+def _delete(connection: Connection, work: DeleteThread) -> int:
     of_thread = {"of": work.owner, "named": work.thread_id}
     if (
         work.fence is not None
@@ -167,8 +170,7 @@ def _delete(connection: Connection, work: DeleteThread) -> bool:
         place = connection.execute(_place, of_thread).one_or_none()
         if place is not None:
             raise Fenced(work.thread_id, place.node)
-    this = delete(schema.threads).where(_t.owner == work.owner, _t.id == work.thread_id)
-    return connection.execute(this).rowcount > 0
+    return removal.remove_thread(connection, work.owner, work.thread_id)
 
 
 def _under(fence: Fence) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from attrs import field, frozen
 from attrs.validators import in_
 
 from .contexts import OfContexts
+from .removal import OfRemoval
 from .rows import ENDED, File, LoggedEvent, Message, RawText, Run, Step, Thread
 
 TRIMMED: Final = 1000
@@ -104,7 +105,9 @@ class RenameThread:
 
 @frozen
 class DeleteThread:
-    """Remove a thread with its messages, events, runs and steps. The answer is whether there was one.
+    """Remove a thread with its messages, events, runs and steps; of a long one the next piece.
+
+    The answer is `removal.GONE`, or MORE, or 0 where there is no such thread.
 
     `fence`, unless it is None, must be the thread's.
     """
@@ -211,4 +214,5 @@ Work: TypeAlias = (
     | Probe
     | OfContexts
     | OfNodes
+    | OfRemoval
 )

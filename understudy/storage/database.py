@@ -24,6 +24,9 @@ class Database(Protocol):
     def interrupt(self, connection: Any) -> None:
         """Have the driver's connection fail whatever it waits for, from another thread; it is of no use afterwards."""
 
+    def forget(self) -> None:
+        """Have nothing left on the disk of what was removed, as far as that is the database's own business; blocks."""
+
     def close(self) -> None:
         """Close the pooled connections and let go of what keeps others out. The writer closes its own."""
 

@@ -16,10 +16,14 @@ from .apply import append_all, apply
 from .changes import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, Probe, RenewNode, Work
 from .contexts import Forget, ForgetExpired, Remember
 from .errors import ChangeRefused, Unstorable, driver_words
+from .removal import RemoveFiles, RemoveUser, TidyWords
 
 Outcome: TypeAlias = int | ChangeRefused
 """What came of one work: its answer, which is a number for a claim and true or false for all else, or why not."""
-_OF_NO_LOG: Final = (GiveFeedback, AddFile, Probe, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes)
+_OF_NO_LOG: Final = (
+    GiveFeedback, AddFile, Probe, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
+    RemoveUser, TidyWords,
+)  # fmt: skip
 """Works that touch no thread's log."""
 
 

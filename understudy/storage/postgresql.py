@@ -64,6 +64,9 @@ class PostgresDatabase:
         with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
+    def forget(self) -> None:
+        """Nothing: PostgreSQL gives up what was removed by itself (`VACUUM`)."""
+
     def close(self) -> None:
         """Close the pooled connections."""
         self.files.dispose()
@@ -81,7 +84,7 @@ def connect_database(address: str, *, wait_s: float = WAIT_S) -> PostgresDatabas
     where = _where(url)
     writing, reading = (
         _engine(url, WRITING, places=1),
-        _engine(url, READING, places=READERS + 1),
+        _engine(url, READING, places=READERS + 2),
     )
     event.listen(writing, "connect", _lock)
     try:

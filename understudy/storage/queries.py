@@ -28,8 +28,10 @@ LONGEST_QUERY: Final = 200
 """In characters: what is typed beyond it does not narrow a search."""
 PAGE_BYTES: Final = 1024 * 1024
 """About as much is read at a time, whatever number of rows was asked for."""
+MESSAGES_TOGETHER: Final = 25
+"""Messages that PostgreSQL gives at a time: the rest of a page is not read when these have its bytes."""
 
-_THREAD = (
+THREAD = (
     _t.owner,
     _t.id,
     _t.title,
@@ -47,7 +49,7 @@ _ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sor
 # What every connection asks when it comes back.
 _owner: BindParameter[str] = bindparam("owner")
 _thread_id: BindParameter[str] = bindparam("thread_id")
-_thread = Prepared(select(*_THREAD).where(_t.owner == _owner, _t.id == _thread_id))
+_thread = Prepared(select(*THREAD).where(_t.owner == _owner, _t.id == _thread_id))
 _last_seq = Prepared(select(_t.last_seq).where(_t.owner == _owner, _t.id == _thread_id))
 _live_threads = Prepared(
     select(_t.id, _t.last_seq)
@@ -61,6 +63,22 @@ _events = Prepared(
     .order_by(_e.seq)
     .limit(bindparam("limit"))
 )
+# A driver of PostgreSQL reads all that is found before it gives the first of it, so the database stops at `room` bytes.
+_before = func.sum(func.octet_length(_e.body)).over(order_by=_e.seq, rows=(None, -1))
+_next_events = (
+    select(*_EVENT, func.coalesce(_before, 0).label("before"))
+    .where(_e.owner == _owner, _e.thread_id == _thread_id, _e.seq > bindparam("after"))
+    .order_by(_e.seq)
+    .limit(bindparam("limit"))
+    .subquery()
+)
+_events_within = Prepared(
+    select(*(_next_events.c[column.name] for column in _EVENT))
+    .where(_next_events.c.before <= bindparam("room"))
+    .order_by(_next_events.c.seq)
+)
+# By the run alone: told the thread too, SQLite takes that for the shorter way, and reads all of a long one.
+_run_events = Prepared(select(_e.owner, _e.thread_id, *_EVENT).where(_e.run_id == bindparam("run_id")).order_by(_e.seq))
 _unfinished_here = Prepared(
     select(*_r)
     .where(
@@ -82,7 +100,7 @@ def thread(connection: Connection, owner: str, thread_id: str) -> Thread | None:
 def threads(connection: Connection, owner: str, query: str, cursor: str | None, limit: int) -> Page[Thread]:
     """The owner's threads, the latest touched first; with a query those that have it in their title, or all its words
     in one of their messages."""
-    wanted = select(*_THREAD).where(_t.owner == owner)
+    wanted = select(*THREAD).where(_t.owner == owner)
     query = query.strip()[:LONGEST_QUERY].lower()
     if query:
         titled = _t.title.icontains(query, autoescape=True)
@@ -189,7 +207,11 @@ def _newest(connection: Connection, owner: str, names: Sequence[str]) -> list[st
 
 def events(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:
     """The thread's events from the one after `after`, in order."""
-    rows = _events.each(connection, owner=owner, thread_id=thread_id, after=after, limit=limit)
+    of_thread: dict[str, object] = {"owner": owner, "thread_id": thread_id, "after": after, "limit": limit}
+    if connection.dialect.name == "sqlite":
+        rows = _events.each(connection, **of_thread)
+    else:
+        rows = _events_within.each(connection, **of_thread, room=PAGE_BYTES)
     return [LoggedEvent(*row) for row in _page(rows, limit, lambda row: len(row[3]))[0]]
 
 
@@ -214,8 +236,8 @@ def opening(connection: Connection, owner: str, thread_id: str) -> tuple[Thread,
 
 def run_events(connection: Connection, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
     """All events of one run, in order."""
-    wanted = select(*_EVENT).where(_e.run_id == run_id, _e.owner == owner, _e.thread_id == thread_id)
-    return _all(connection, wanted.order_by(_e.seq), LoggedEvent)
+    rows = _run_events.each(connection, run_id=run_id)
+    return [LoggedEvent(*row[2:]) for row in rows if row[:2] == (owner, thread_id)]
 
 
 def raw_texts(connection: Connection, owner: str, message_ids: Sequence[str]) -> dict[str, bytes]:
@@ -279,7 +301,10 @@ def _one(connection: Connection, wanted: Select[Any], make: Callable[..., T]) ->
 
 
 def _messages_page(connection: Connection, wanted: Select[Any], limit: int) -> tuple[list[Any], bool]:
-    rows = connection.execute(wanted.limit(limit + 1))
+    wanted = wanted.limit(limit + 1)
+    if connection.dialect.name != "sqlite":
+        wanted = wanted.execution_options(yield_per=MESSAGES_TOGETHER)
+    rows = connection.execute(wanted)
     try:
         return _page(rows, limit, lambda row: len(row.content))
     finally:

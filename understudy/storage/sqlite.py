@@ -6,6 +6,7 @@ the writing engine begin with the write lock, so none fails half way for want of
 A data folder has one server at a time: a second one would end the runs of the first as left over from a crash.
 """
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -31,7 +32,10 @@ READERS: Final = 4
 FILES: Final = "files"
 """The folder of uploads, where the database is in the data folder."""
 REMOVED: Final = "the database file was removed or replaced"
-WRITING: Final = ("journal_mode=WAL", "synchronous=FULL")
+FORGET_MS: Final = 250
+"""How long the writer may be kept waiting while the log beside the file is emptied."""
+WRITING: Final = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
+"""What is removed is overwritten: a page that is given up has its zeros on the disk with the same commit."""
 READING: Final = ("query_only=ON",)
 
 
@@ -65,6 +69,13 @@ class SqliteDatabase:
     def interrupt(self, connection: Any) -> None:
         """End the statement that a connection of sqlite3 is at."""
         connection.interrupt()
+
+    def forget(self) -> None:
+        """Empty the log beside the file, which has what the pages held before; left for another time if it is read."""
+        with contextlib.suppress(sqlite3.Error):
+            address = f"{self.path.as_uri()}?mode=rw"
+            with contextlib.closing(sqlite3.connect(address, uri=True, timeout=FORGET_MS / 1000)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Close the pooled connections and let go of the folder. The writer closes its own."""
@@ -155,7 +166,7 @@ def _engine(path: Path, busy_timeout_ms: int, *, writing: bool) -> Engine:
     if writing:
         engine = create_engine(url, poolclass=NullPool, **options)
     else:
-        engine = create_engine(url, pool_size=READERS + 1, max_overflow=0, **options)
+        engine = create_engine(url, pool_size=READERS + 2, max_overflow=0, **options)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:

@@ -29,6 +29,7 @@ from .contexts import Forget, ForgetExpired, Remember, Remembered
 from .database import Database
 from .errors import StorageUnavailable
 from .reader import Reader
+from .removal import GONE, MORE, RemoveFiles, RemoveUser, TidyWords
 from .rows import File, History, LoggedEvent, Message, Page, Run, Step, Thread
 from .sqlite import READERS
 from .writer import Write
@@ -87,9 +88,27 @@ class Store:
     async def delete_thread(self, owner: str, thread_id: str, fence: Fence | None = None) -> bool:
         """Remove the thread with its messages, events, runs and steps; False when there is no such thread.
 
-        Raises Fenced when it is not under this fence.
+        A long one in several transactions, so that other writes need not wait; what is cut off in between goes on when
+        it is asked for again. Raises Fenced when it is not under this fence.
         """
-        return await self._write(DeleteThread(owner, thread_id, fence))
+        there = False
+        while (left := await self._written(DeleteThread(owner, thread_id, fence))) == MORE:
+            there = True
+        return there or left == GONE
+
+    async def remove_files(self, owner: str, ids: Sequence[str]) -> int:
+        """Remove the rows of files whose bytes are gone; gives how many there were."""
+        return await self._written(RemoveFiles(owner, tuple(ids[:LARGEST_PAGE])))
+
+    async def remove_user(self, owner: str) -> bool:
+        """Remove what is left of a user who has no threads and no files; False when they have, or are not there."""
+        while (left := await self._written(RemoveUser(owner))) == MORE:
+            pass
+        return left == GONE
+
+    async def tidy_words(self, *, begin: bool = False) -> bool:
+        """Take what was removed out of the index of words, some at a time; whether there is more. `begin`: anew."""
+        return await self._write(TidyWords(begin))
 
     async def trim(self, owner: str, thread_id: str, before_seq: int) -> None:
         """Remove the thread's events before that number from its log, but none of a run that has not ended.
