@@ -5,6 +5,7 @@ from .changes import Fence as Fence
 from .changes import RunEnd as RunEnd
 from .database import Database as Database
 from .errors import AlreadyOpen as AlreadyOpen
+from .errors import AlreadyServed as AlreadyServed
 from .errors import AlreadyStored as AlreadyStored
 from .errors import CannotConnect as CannotConnect
 from .errors import CannotOpen as CannotOpen

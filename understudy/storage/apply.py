@@ -204,6 +204,13 @@ def _probe(connection: Connection) -> None:
     connection.exec_driver_sql(f"PRAGMA user_version = {0 if number else 1}")
 
 
+def add_users(connection: Connection, users: Sequence[tuple[str, float]]) -> bool:
+    """Write users that are not there, each with the time they came; true."""
+    rows = [{"id": owner, "created_at": created_at} for owner, created_at in users]
+    connection.execute(_inserts(connection).user, rows)
+    return True
+
+
 def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
     """Write changes that only append events, all in two or three statements; False when one of them does not fit.
 

@@ -158,8 +158,8 @@ class Probe:
 class ClaimThread:
     """Have a thread for a node, if no other living one has it.
 
-    The answer is the number of the fence, which is one more than before; 1 where there is no such thread yet, and 0
-    where another node has it, or writes to it at this moment.
+    The answer is the number of the fence, which is one more than before; 1 where there is no such thread yet. It is 0
+    where another node has it, or writes to it at this moment, and for a node that is not alive itself.
     """
 
     owner: str

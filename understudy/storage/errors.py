@@ -6,6 +6,7 @@ StorageError
 │   └── RedisRefused      it answered with an error
 ├── DatabaseUnusable      the file cannot be used at all; said once, at start
 │   ├── AlreadyOpen       another understudy uses the data folder
+│   ├── AlreadyServed     another understudy uses the database, and the two would not know of each other
 │   ├── CannotConnect     there is no server at the address, or it does not let us in
 │   ├── ForeignTables     the database has tables of another program under our names
 │   ├── NotADatabase      it is not SQLite, or it is the database of another program
@@ -110,6 +111,19 @@ class AlreadyOpen(DatabaseUnusable):
     def __str__(self) -> str:
         who = "another understudy" if self.pid is None else f"another understudy (process {self.pid})"
         return f"{who} uses the folder {self.folder}: stop it, or choose another folder with --data-dir"
+
+
+@define
+class AlreadyServed(DatabaseUnusable):
+    """Another server uses the database. `where` is the database's host and name, never a password."""
+
+    where: str
+
+    def __str__(self) -> str:
+        return (
+            f"another understudy uses the database at {self.where}: stop it, or give both the same --redis-url, by "
+            "which several servers work together"
+        )
 
 
 @define

@@ -6,20 +6,26 @@
 3. Changes of one thread keep their order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, InternalError, OperationalError
 
-from .apply import append_all, apply
+from .apply import add_users, append_all, apply
 from .changes import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, Probe, RenewNode, Work
 from .contexts import Forget, ForgetExpired, Remember
-from .errors import ChangeRefused, Unstorable, driver_words
+from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
 from .removal import RemoveFiles, RemoveUser, TidyWords
 
-Outcome: TypeAlias = int | ChangeRefused
+Outcome: TypeAlias = int | ChangeRefused | StorageUnavailable
 """What came of one work: its answer, which is a number for a claim and true or false for all else, or why not."""
+LOCKED: Final = "55P03"
+"""PostgreSQL: another server wrote to the same row for too long."""
+ELSEWHERE: Final = "another server is writing the same"
+IMPATIENT: Final = "SET LOCAL lock_timeout = '10ms'"
+CONFLICTS: Final = ("40001", "40P01")
+"""PostgreSQL: the transaction and another one's could not both be; the same again may well be."""
 _OF_NO_LOG: Final = (
     GiveFeedback, AddFile, Probe, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
     RemoveUser, TidyWords,
@@ -35,14 +41,31 @@ def commit_group(connection: Connection, group: Sequence[Work]) -> list[Outcome]
     """
     outcomes: list[Outcome | None] = [None] * len(group)
     with connection.begin():
+        if connection.dialect.name == "postgresql":
+            _add_users(connection, group)
         together = _appends(group)
-        if len(together) > 1 and _try_together(connection, [work for _, work in together]):
+        if len(together) > 1 and _together(connection, lambda: append_all(connection, [work for _, work in together])):
             for place, _ in together:
                 outcomes[place] = True
         return [
             outcome if outcome is not None else _attempt(connection, work)
             for outcome, work in zip(outcomes, group, strict=True)
         ]
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether a transaction failed for another server's sake, and is to be tried again at once."""
+    return _state(error) in CONFLICTS
+
+
+def _add_users(connection: Connection, group: Sequence[Work]) -> None:
+    """Add whoever is new to begin with, in the order of their names, so that two servers never wait for each other.
+
+    Where one of the names cannot be stored, each is added with its change.
+    """
+    new = {work.owner: work.thread.created_at for work in group if isinstance(work, Change) and work.thread is not None}
+    if new:
+        _together(connection, lambda: add_users(connection, sorted(new.items())))
 
 
 def _appends(group: Sequence[Work]) -> list[tuple[int, Change]]:
@@ -59,11 +82,12 @@ def _appends(group: Sequence[Work]) -> list[tuple[int, Change]]:
     return [(place, work) for place, work in plain if (work.owner, work.thread_id) not in touched]
 
 
-def _try_together(connection: Connection, changes: Sequence[Change]) -> bool:
+def _together(connection: Connection, write: Callable[[], bool]) -> bool:
+    """Write something for many works, all or nothing of it; whether it was."""
     driver = _driver(connection)
     driver.execute("SAVEPOINT together")
     try:
-        stored = append_all(connection, changes)
+        stored = write()
     except Exception as error:
         if _is_of_the_database(error):
             raise
@@ -74,7 +98,7 @@ def _try_together(connection: Connection, changes: Sequence[Change]) -> bool:
     return stored
 
 
-def _attempt(connection: Connection, work: Work) -> Outcome:
+def _attempt(connection: Connection, work: Work, *, again: bool = False) -> Outcome:
     driver = _driver(connection)
     driver.execute("SAVEPOINT change")
     try:
@@ -84,11 +108,16 @@ def _attempt(connection: Connection, work: Work) -> Outcome:
     except Exception as error:
         if _is_of_the_database(error):
             raise
-        outcome = Unstorable(driver_words(error))
+        locked = _state(error) == LOCKED
+        outcome = StorageUnavailable(ELSEWHERE) if locked else Unstorable(driver_words(error))
         outcome.__cause__ = error
-    if isinstance(outcome, ChangeRefused):
+    if isinstance(outcome, Exception):
         driver.execute("ROLLBACK TO change")
     driver.execute("RELEASE change")
+    if isinstance(outcome, StorageUnavailable):
+        driver.execute(IMPATIENT)  # others of the group may need the same server's rows
+    elif isinstance(outcome, Unstorable) and isinstance(outcome.__cause__, IntegrityError) and not again:
+        return _attempt(connection, work, again=True)  # what another server stored at this moment is seen now
     return outcome
 
 
@@ -99,4 +128,11 @@ def _driver(connection: Connection) -> Any:
 
 def _is_of_the_database(error: Exception) -> bool:
     """Whether the database is at fault (full, locked, broken) and with it the whole group, and not this change."""
+    if _state(error) == LOCKED:
+        return False
     return isinstance(error, OperationalError | InternalError) or type(error) is DatabaseError
+
+
+def _state(error: Exception) -> str | None:
+    """What PostgreSQL calls an error; nothing that SQLite says has such a name."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None)

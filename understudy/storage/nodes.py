@@ -37,7 +37,7 @@ ALONE: Final = "alone-"
 FORGET_S: Final = 60.0
 """How long the row of a dead node stays, for whoever looks what happened."""
 JOINING: Final = 0x756E6465
-"""The number of PostgreSQL's advisory lock in which nodes join, and migrations run, one after the other."""
+"""The number of the lock of PostgreSQL's in which nodes join one after the other, until they commit."""
 
 
 class _Now(FunctionElement[float]):
@@ -55,12 +55,6 @@ def _postgresql_now(*_: Any, **__: Any) -> str:
 @compiles(_Now, "sqlite")
 def _sqlite_now(*_: Any, **__: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-def one_at_a_time(connection: Connection) -> None:
-    """Wait until no other transaction is past this line; SQLite has one that writes at a time anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
 
 
 def write(connection: Connection, work: OfNodes) -> int:
@@ -86,17 +80,19 @@ def _claim(connection: Connection, claim: ClaimThread) -> int:
     row = connection.execute(
         select(_t.node, _t.fence).where(*this).with_for_update(skip_locked=True, key_share=True)
     ).one_or_none()
-    if row is None:
-        there = connection.execute(select(_t.id).where(*this)).one_or_none()
-        return 1 if there is None else 0
-    if row.node not in (None, claim.node) and connection.execute(_living(row.node)).one_or_none() is not None:
+    named = {claim.node} if row is None else {claim.node, row.node}
+    alive = set(connection.execute(select(_n.id).where(_n.id.in_(named), _n.expires_at > _Now())).scalars())
+    if alive != {claim.node}:
         return 0
+    if row is None:
+        return 0 if connection.execute(select(_t.id).where(*this)).one_or_none() is not None else 1
     connection.execute(update(schema.threads).where(*this).values(node=claim.node, fence=row.fence + 1))
     return int(row.fence) + 1
 
 
 def _join(connection: Connection, join: JoinNodes) -> bool:
-    one_at_a_time(connection)
+    if connection.dialect.name == "postgresql":  # SQLite has one that writes at a time anyway
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
     others = select(_n.id).where(_n.id != join.node, _n.expires_at > _Now())
     if not join.alone:
         others = others.where(_n.id.startswith(ALONE))
@@ -105,10 +101,6 @@ def _join(connection: Connection, join: JoinNodes) -> bool:
     connection.execute(delete(schema.nodes).where(or_(_n.id == join.node, _n.expires_at < _Now() - FORGET_S)))
     connection.execute(insert(schema.nodes).values(id=join.node, started_at=_Now(), expires_at=_Now() + join.lease_s))
     return True
-
-
-def _living(node: str) -> Any:
-    return select(_n.id).where(_n.id == node, _n.expires_at > _Now())
 
 
 _held: ColumnElement[bool] = exists(select(_n.id).where(_n.id == _t.node, _n.expires_at > _Now())).correlate(

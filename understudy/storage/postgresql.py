@@ -1,10 +1,11 @@
 """PostgreSQL, named by an address (`postgresql://user@host/name`): migrated at start when it is older than the code.
 
-1. One server at a time writes: the one connection for it holds an advisory lock of the session, and is not given out
-   without it. A server that lost it, as when PostgreSQL restarts, cannot write before it has it again.
+1. Several servers may write (`understudy.storage.nodes`). A server that is held in the middle of a transaction is
+   thrown out by the database (`IDLE_S`), and what waits for its rows meanwhile fails alone (`LOCK_S`).
 2. What waits on the network has a deadline: connecting (`CONNECT_S`), a statement (`STATEMENT_S`, kept by the server),
    and the writer's whole transaction (`Database.interrupt`, for a server that keeps nothing any more).
-3. Transactions begin and are bounded by statements of their own, and nothing is prepared on the server.
+3. Transactions begin and are bounded by statements of their own, and nothing is prepared on the server, nor kept in
+   its sessions: between transactions a pooler such as PgBouncer may give the connection to others.
 4. The address may hold a password: it is in no log, and in no error.
 """
 
@@ -12,8 +13,6 @@ import contextlib
 import logging
 import os
 import socket
-import time
-from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from . import schema
-from .errors import CannotConnect, ForeignTables, SchemaTooNew, StorageUnavailable, driver_words
+from .errors import CannotConnect, ForeignTables, SchemaTooNew, driver_words
 
 log = logging.getLogger(__name__)
 CONNECT_S: Final = 5
@@ -33,17 +32,18 @@ READERS: Final = 4
 """How many reads run at a time: more only queue for the interpreter's lock."""
 FILE_TRANSFERS: Final = 2
 """How many files' pieces go to or from the database at a time, beside everything else."""
-LOCK: Final = 0x756E6465
-"""The number of the advisory lock that whoever writes holds."""
-WAIT_S: Final = 2.0
-"""How long to wait for another server's end: a restart may begin the new one while the old one still closes."""
-TRY_S: Final = 0.05
-TAKEN: Final = "another understudy uses it"
+LOCK_S: Final = 0.5
+"""How long a change waits for a row that another server is writing to."""
+IDLE_S: Final = 2
+"""How long a server may leave a transaction open and say nothing: one that is held would keep its rows from others."""
 MIGRATION: Final = 0x756E6466
 """The number of the lock that whoever migrates holds, until it commits."""
 MIGRATION_S: Final = 30
 """How long to wait for another server's migration, and for a table that a running server uses."""
-WRITING: Final = f"BEGIN; SET LOCAL statement_timeout = '{STATEMENT_S}s'"
+WRITING: Final = (
+    f"BEGIN; SET LOCAL statement_timeout = '{STATEMENT_S}s'; SET LOCAL lock_timeout = '{LOCK_S}s'; "
+    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'"
+)
 READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_S}s'"
 
 
@@ -74,11 +74,11 @@ class PostgresDatabase:
         self.writing.dispose()
 
 
-def connect_database(address: str, *, wait_s: float = WAIT_S) -> PostgresDatabase:
+def connect_database(address: str) -> PostgresDatabase:
     """Connect to a database, and migrate it when it is older than the code; blocks, for as long as that takes.
 
-    Raises CannotConnect (no server, no such database, refused; another understudy that uses it and does not end within
-    `wait_s`), ForeignTables or SchemaTooNew; then the database was not changed.
+    Raises CannotConnect (no server, no such database, refused), ForeignTables or SchemaTooNew; then the database was
+    not changed.
     """
     url = _url(address)
     where = _where(url)
@@ -86,39 +86,15 @@ def connect_database(address: str, *, wait_s: float = WAIT_S) -> PostgresDatabas
         _engine(url, WRITING, places=1),
         _engine(url, READING, places=READERS + 2),
     )
-    event.listen(writing, "connect", _lock)
     try:
-        with _first(writing, wait_s) as connection:
+        with writing.begin() as connection:
             _migrate(connection, where)
     except BaseException as error:
         writing.dispose()
-        if isinstance(error, StorageUnavailable | SQLAlchemyError | psycopg.Error):
+        if isinstance(error, SQLAlchemyError | psycopg.Error):
             raise CannotConnect(where, " ".join(driver_words(error).split())) from None  # the chain may name a password
         raise
     return PostgresDatabase(where, writing, reading, _engine(url, WRITING, places=FILE_TRANSFERS))
-
-
-def _lock(connection: Any, _record: object) -> None:
-    """Have a new connection for writing take the lock, or none."""
-    if not connection.execute(f"SELECT pg_try_advisory_lock({LOCK})").fetchone()[0]:
-        connection.close()
-        raise StorageUnavailable(TAKEN)
-
-
-@contextlib.contextmanager
-def _first(writing: Engine, wait_s: float) -> Iterator[Connection]:
-    """The first transaction, as soon as no other server has the lock."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            connection = writing.connect()
-            break
-        except StorageUnavailable:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(TRY_S)
-    with connection, connection.begin():
-        yield connection
 
 
 def _url(address: str) -> URL:

@@ -149,9 +149,12 @@ class Store:
         """Enter a node among the living; False when another one stands against it (see `JoinNodes`)."""
         return await self._write(JoinNodes(node, alone, lease_s))
 
-    async def renew(self, node: str, *, lease_s: float = LEASE_S, deadline_s: float | None = None) -> bool:
-        """Say that a node is alive; False when it was taken for dead by then, and has to join under another id."""
-        return await self._write(RenewNode(node, lease_s), deadline_s)
+    async def renew(self, node: str, *, lease_s: float = LEASE_S, deadline_s: float = 1.0) -> bool:
+        """Say that a node is alive; False when it was taken for dead by then, and has to join under another id.
+
+        Before all that waits its turn: a server with much to write is not dead.
+        """
+        return bool(await self._insist(RenewNode(node, lease_s), trio.current_time() + deadline_s))
 
     async def leave(self, node: str) -> bool:
         """Say that a node has ended, so that others may have its threads at once; False when it was not there."""
@@ -160,8 +163,8 @@ class Store:
     async def claim(self, owner: str, thread_id: str, node: str) -> Fence | str:
         """Have a thread for a node: the fence to append under, or the id of the living node that has it.
 
-        A thread that is not there yet is had by whoever stores it first. Raises StorageUnavailable, also when somebody
-        writes to the thread, and does not end within the deadline, of whom is not known whether they live.
+        A thread that is not there yet is had by whoever stores it first. Raises StorageUnavailable after the deadline,
+        also when the node itself is not alive all the while, or one that is dead still writes to the thread.
         """
         deadline = trio.current_time() + self.deadline_s
         while True:
@@ -172,7 +175,7 @@ class Store:
             if holder is not None and holder != node:
                 return holder
             if trio.current_time() >= deadline:
-                raise StorageUnavailable("the thread is being written to")
+                raise StorageUnavailable("the thread cannot be had")
             await trio.sleep(RETRY_S)
 
     async def release(self, owner: str, thread_id: str, fence: Fence) -> bool:
@@ -313,16 +316,19 @@ class Store:
         deadline = trio.current_time() + (self.deadline_s if deadline_s is None else deadline_s)
         await self._wait_turn(deadline)
         try:
-            while True:
-                left_s = deadline - trio.current_time()
-                try:
-                    return await self._ask(work, max(left_s, RETRY_S))
-                except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
-                    if left_s <= RETRY_S:
-                        raise StorageUnavailable(_reason(error)) from error
-                await trio.sleep(RETRY_S)
+            return await self._insist(work, deadline)
         finally:
             self._turns.release()
+
+    async def _insist(self, work: Work, deadline: float) -> int:
+        while True:
+            left_s = deadline - trio.current_time()
+            try:
+                return await self._ask(work, max(left_s, RETRY_S))
+            except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
+                if left_s <= RETRY_S:
+                    raise StorageUnavailable(_reason(error)) from error
+            await trio.sleep(RETRY_S)
 
     async def _wait_turn(self, deadline: float) -> None:
         try:

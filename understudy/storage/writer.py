@@ -8,6 +8,8 @@
 
 import logging
 import math
+import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -20,7 +22,7 @@ from actors import Actor, Ask, Context, Exit, MailboxSpec
 from .changes import Change, Work
 from .database import Database, DriverErrors
 from .errors import ChangeRefused, StorageUnavailable, driver_words
-from .group import Outcome, commit_group
+from .group import Outcome, commit_group, is_conflict
 
 log = logging.getLogger(__name__)
 LARGEST_GROUP: Final = 512
@@ -28,6 +30,10 @@ LARGEST_GROUP: Final = 512
 
 LOG_EVERY_S: Final = 1.0
 """Askers try again fifty times a second, and each of their groups fails for the same reason."""
+
+TRIES: Final = 3
+"""How often a transaction is tried that another server's was in the way of."""
+APART_S: Final = 0.02
 
 LONGEST_S: Final = 10.0
 """A commit that takes longer is made to fail: its askers have gone by then."""
@@ -117,8 +123,8 @@ class StoreWriter(Actor):
         events = sum(len(ask.work.events) for ask in group if isinstance(ask.work, Change))
         self.on_commit(events, trio.current_time() - began)
         for ask, outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, ChangeRefused):
-                self.statistics.refused += 1
+            if isinstance(outcome, Exception):
+                self.statistics.refused += isinstance(outcome, ChangeRefused)
                 ask.fail(outcome)
             else:
                 self.statistics.changes += 1
@@ -147,6 +153,16 @@ class StoreWriter(Actor):
 
     def _commit(self, group: Sequence[Work]) -> list[Outcome]:
         self.database.check()
+        for _ in range(TRIES - 1):
+            try:
+                return self._try(group)
+            except self.failures as error:
+                if not is_conflict(error):
+                    raise
+            time.sleep(random.uniform(0.0, APART_S))  # noqa: S311 - so that two servers do not meet again
+        return self._try(group)
+
+    def _try(self, group: Sequence[Work]) -> list[Outcome]:
         if self.connection is None:
             self.connection = self.database.writing.connect()
         try:

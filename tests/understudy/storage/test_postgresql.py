@@ -1,6 +1,5 @@
 """What only PostgreSQL has: an address, a server that goes away, and others that want the same database."""
 
-import threading
 from typing import Any
 
 import psycopg
@@ -8,7 +7,7 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import Database, StorageUnavailable, Unstorable, schema, writer
+from understudy.storage import Database, StorageUnavailable, Unstorable, queries, schema, writer
 from understudy.storage.changes import Probe
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew
 from understudy.storage.group import commit_group
@@ -98,33 +97,17 @@ def test_no_error_tells_the_password(postgres: Postgres, attempt: Any) -> None:
         assert "cannot use the database" in told
 
 
-def test_one_server_at_a_time(postgres: Postgres) -> None:
-    """A second one is refused; when the first has ended while it waits, it goes on."""
-    address = postgres.create()
-    first = connect_database(address)
-    with pytest.raises(CannotConnect, match="another understudy"):
-        connect_database(address, wait_s=0.2)
-    ending = threading.Timer(0.2, first.close)
-    ending.start()
-    connect_database(address, wait_s=20).close()
-    ending.join()
-
-
-def test_a_server_that_lost_its_place_cannot_write(postgres: Postgres, template: str, make: Any) -> None:
-    """Its connection was cut, another server came: it is told so, and the other one's changes stand alone."""
+def test_two_servers_write_to_one_database(postgres: Postgres, template: str, make: Any) -> None:
+    """Each through a connection of its own: what either stores is there for both."""
     address = postgres.create(template)
-    first = connect_database(address)
-    name = address.rpartition("/")[2]
-    execute(
-        postgres.address("postgres"), f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-    )
-    second = connect_database(address, wait_s=20)
-    with pytest.raises(StorageUnavailable, match="another understudy"), first.writing.connect():
-        pytest.fail("it has a connection to write with")
-    with second.writing.connect() as connection:
-        assert commit_group(connection, [make.opening()]) == [True]
-    first.close()
-    second.close()
+    first, second = connect_database(address), connect_database(address)
+    for database, thread_id in ((first, "t1"), (second, "t2")):
+        with database.writing.connect() as connection:
+            assert commit_group(connection, [make.opening("ann", thread_id, f"r-{thread_id}")]) == [True]
+    for database in (first, second):
+        with database.reading.begin() as connection:
+            assert queries.last_seqs(connection, "ann", ["t1", "t2"]) == {"t1": 1, "t2": 1}
+        database.close()
 
 
 @pytest.mark.parametrize(("level", "warned"), [("on", False), ("off", True)])

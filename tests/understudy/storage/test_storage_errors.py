@@ -17,6 +17,7 @@ SAMPLES = [
     errors.CannotConnect("db.example/chat", "connection refused"),
     errors.ForeignTables("db.example/chat", "users"),
     errors.AlreadyOpen(Path("data"), 4711),
+    errors.AlreadyServed("db.example/chat"),
     errors.Damaged(Path("data/understudy.db"), "database disk image is malformed"),
     errors.NotADatabase(Path("data/understudy.db"), "file is not a database"),
     errors.SchemaTooNew(Path("data/understudy.db"), "0009", "0001"),

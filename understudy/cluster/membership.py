@@ -1,0 +1,150 @@
+"""The node that this server is, and the actor that keeps it alive.
+
+1. Who is alive is what the database says, by its clock. A node that was taken for dead does not come back: it takes a
+   new id, as others may have its threads by now.
+2. Nothing is lost where this goes wrong: what a server writes to a thread that another has claimed is refused.
+3. A node that ends in order says so, and its threads are free at once; of one that is killed they are when its lease
+   is over.
+"""
+
+import logging
+import math
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+import trio
+from attrs import define, field
+
+from actors import Actor, Context, Exit, Shutdown
+from understudy.storage.changes import LEASE_S
+from understudy.storage.errors import AlreadyServed, StorageError, StorageUnavailable
+from understudy.storage.nodes import ALONE
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 0.5
+"""How often a node says that it is alive: three times may fail before its lease is over."""
+TRY_S: Final = 1.0
+"""How long it tries each time."""
+LEAVE_S: Final = 1.0
+AGAIN_S: Final = 0.1
+"""Before another try to join, while another server stands against it."""
+
+
+@define(eq=False)
+class Node:
+    """This server among those that share its database; `id` is another one after the server was taken for dead.
+
+    `alone`: it knows nothing of others, so there must be none. `renewed_at` is when it was last said to be alive, in
+    trio's time; `lapses` counts how often it was taken for dead.
+    """
+
+    alone: bool = False
+    id: str = field(init=False)
+    joined: bool = field(default=False, init=False)
+    renewed_at: float = field(default=-math.inf, init=False)
+    lapses: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.rename()
+
+    def rename(self) -> None:
+        """Take a new id."""
+        self.id = (ALONE if self.alone else "") + uuid.uuid4().hex
+
+
+async def join(store: Store, node: Node, where: str, *, lease_s: float = LEASE_S) -> None:
+    """Enter a node among the living, at the latest when a server that was killed is taken for dead.
+
+    `where` names the database to an operator.
+
+    Raises:
+        AlreadyServed: Another server is alive, and one of the two knows nothing of others.
+        StorageUnavailable: The database cannot be written to.
+    """
+    deadline = trio.current_time() + lease_s + EVERY_S
+    while not await _joined(store, node, lease_s):
+        if trio.current_time() >= deadline:
+            raise AlreadyServed(where)
+        await trio.sleep(AGAIN_S)
+
+
+async def _joined(store: Store, node: Node, lease_s: float) -> bool:
+    began = trio.current_time()
+    node.joined = await store.join(node.id, alone=node.alone, lease_s=lease_s)
+    if node.joined:
+        node.renewed_at = began
+        log.info("node.joined", extra={"node": node.id})
+    return node.joined
+
+
+class _Renew:
+    """Say that the node is alive."""
+
+
+class Membership(Actor):
+    """Keeps a node that has joined alive, and has it leave in the end.
+
+    `on_lapse` is called when it was taken for dead: whatever it had of threads may be another's.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        node: Node,
+        on_lapse: Callable[[], None],
+        *,
+        lease_s: float = LEASE_S,
+        every_s: float = EVERY_S,
+    ) -> None:
+        self.store = store
+        self.node = node
+        self.on_lapse = on_lapse
+        self.lease_s = lease_s
+        self.every_s = every_s
+
+    async def on_start(self, context: Context) -> None:
+        """Begin at once: some time may have passed."""
+        context.ref.tell(_Renew())
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Renew the lease, or join anew; while the database is away, that is tried again and again."""
+        context.set_timer("renew", self.every_s, message)
+        try:
+            if not self.node.joined or await self._lapsed():
+                await self._join_anew()
+        except StorageUnavailable:
+            pass  # the writer says so in the log; whether this node was taken for dead shows when it is back
+
+    async def on_stop(self, context: Context, reason: Exit) -> None:
+        """Where the server ends, leave; an actor that is started again goes on."""
+        if isinstance(reason, Shutdown) and self.node.joined:
+            with trio.move_on_after(LEAVE_S):
+                try:
+                    await self.store.leave(self.node.id)
+                except StorageError as error:
+                    log.warning("node.not_left", extra={"node": self.node.id, "reason": str(error)})
+
+    async def _lapsed(self) -> bool:
+        """Renew the lease; whether it was over."""
+        began = trio.current_time()
+        # The clock here counts too: a server that was held must not trust what it has, though the database's was set.
+        late = began > self.node.renewed_at + self.lease_s
+        alive = await self.store.renew(self.node.id, lease_s=self.lease_s, deadline_s=min(TRY_S, self.lease_s / 2))
+        if alive and not late:
+            self.node.renewed_at = began
+            return False
+        self.node.lapses += 1
+        silent_s = round(began - self.node.renewed_at, 3)
+        log.warning("node.lapsed", extra={"node": self.node.id, "silent_s": silent_s})
+        self.node.joined = False
+        self.on_lapse()
+        return True
+
+    async def _join_anew(self) -> None:
+        await self.store.leave(self.node.id)
+        self.node.rename()
+        if not await _joined(self.store, self.node, self.lease_s):
+            log.error("node.replaced", extra={"reason": "another understudy uses the database"})
