@@ -139,7 +139,7 @@ def _engine(url: URL, begin: str, *, places: int) -> Engine:
 
 
 def _migrate(connection: Connection, where: str) -> None:
-    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
     found = _known_revision(connection, where)
     if found != schema.HEAD:
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{MIGRATION_S}s'")
@@ -174,13 +174,20 @@ def inspect_server(address: str) -> tuple[str, str | None]:
 
     Raises CannotConnect, ForeignTables or SchemaTooNew.
     """
+    with looking_at(address) as (connection, where):
+        version = str(connection.exec_driver_sql("SHOW server_version").scalar_one())
+        return version, _known_revision(connection, where)
+
+
+@contextlib.contextmanager
+def looking_at(address: str) -> Iterator[tuple[Connection, str]]:
+    """A transaction that cannot write, and what the database is called in texts; blocks. Raises CannotConnect."""
     url = _url(address)
     engine = _engine(url, READING, places=1)
     where = _where(url)
     try:
         with engine.begin() as connection:
-            version = str(connection.exec_driver_sql("SHOW server_version").scalar_one())
-            return version, _known_revision(connection, where)
+            yield connection, where
     except (SQLAlchemyError, psycopg.Error) as error:
         raise CannotConnect(where, " ".join(driver_words(error).split())) from None
     finally:
