@@ -150,11 +150,16 @@ class Kept:
 
 @define(eq=False)
 class ProductTab(Tab):
-    """A tab on `transport.client`."""
+    """A tab on `transport.client`.
+
+    What it has said and not seen accepted it says again when it is opened: it may have been closed before it looked
+    at a refusal that asks for that.
+    """
 
     _client: Client | None = None
     _there: trio.Event = field(factory=trio.Event)
     _store: Kept = field(factory=Kept)
+    _unseen: dict[str, Said] = field(factory=dict)
 
     async def _session(self) -> None:
         options: dict[str, Any] = {
@@ -167,6 +172,8 @@ class ProductTab(Tab):
             async with opened(chance=self.chance.random, **options) as client:
                 self._client = client
                 self._there.set()
+                for said in self._unseen.values():
+                    self.say_soon(said)
                 async for event in client:
                     self._hear(event)
                     self.status = f"{client.state.status.value} {client.state.reason}"
@@ -198,8 +205,16 @@ class ProductTab(Tab):
                 pass
             await trio.sleep(0.1)
 
+    def take(self, event: JsonObject) -> None:
+        """Keep a durable event."""
+        if event["type"] == "message_accepted":
+            self._unseen.pop(event["data"]["message_id"], None)
+        super().take(event)
+
     async def say(self, said: Said) -> None:
         """Leave it to the client."""
+        if said.message_id not in self.ledger.accepted:
+            self._unseen[said.message_id] = said
         name, thread_id, content = said.message_id, said.thread_id, said.content
         await self._with_client(
             lambda client: client.say(content, message_id=name, thread_id=thread_id, agent_type="teller")
