@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
