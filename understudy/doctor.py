@@ -19,7 +19,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import trio
-from attrs import frozen
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -28,11 +27,11 @@ from transport.auth import is_loopback
 from transport.errors import FetchFailed, KeySetInvalid
 from transport.tokens import load_or_create_secret
 from understudy.config import DATABASE_FILE, FILE, BadSettings, Settings, files, load
+from understudy.finding import Finding, schema_words
 from understudy.scrubbing.policies import policy_of
 from understudy.sessions import read_keys
 from understudy.storage.errors import DatabaseUnusable
 from understudy.storage.inspection import inspect_database
-from understudy.storage.schema import HEAD
 
 STYLES: Final = {"ok": "green", "note": "yellow", "mend": "red"}
 MIN_PYTHON: Final = (3, 11)
@@ -43,15 +42,6 @@ CLOCK_SLACK_S: Final = 86_400.0
 EARLIEST_S: Final = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 """No clock that is right says less: this program is younger."""
 ANSWER_S: Final = 2.0
-
-
-@frozen
-class Finding:
-    """One thing that was looked at. `state` is `ok`, `note` (works, worth knowing) or `mend`."""
-
-    what: str
-    state: str
-    text: str
 
 
 def examine(data_dir: Path | None, console: Console | None = None) -> int:
@@ -75,8 +65,14 @@ def look(data_dir: Path | None = None) -> Iterator[Finding]:
         return
     yield _settings()
     checks: tuple[Callable[[Settings], Finding], ...] = (
-        _data_dir, _space, _database, _policy, _secret, _clock, _port, _model, _charts,
+        _policy, _secret, _clock, _port, _model, _charts,
     )  # fmt: skip
+    yield _data_dir(settings)
+    yield _space(settings)
+    if settings.on_postgresql:
+        yield from _shared(settings)
+    else:
+        yield _database(settings)
     for check in checks:
         yield check(settings)
     if settings.jwks:
@@ -132,9 +128,15 @@ def _policy(settings: Settings) -> Finding:
     return Finding("scrubbing", "ok", f"by the policy {settings.scrub_policy}{raw}")
 
 
+def _shared(settings: Settings) -> Iterator[Finding]:
+    from understudy.shared_servers import about_postgresql, about_redis  # most servers need neither
+
+    yield from about_postgresql(settings.database_url)
+    if settings.redis_url:
+        yield about_redis(settings.redis_url)
+
+
 def _database(settings: Settings) -> Finding:
-    if settings.on_postgresql:
-        return _server(settings)
     path = settings.database_folder / DATABASE_FILE
     try:
         if not path.exists():
@@ -143,23 +145,7 @@ def _database(settings: Settings) -> Finding:
     except (DatabaseUnusable, OSError) as error:
         return Finding("database", "mend", str(error))
     size = path.stat().st_size
-    return Finding("database", "ok", f"SQLite {sqlite3.sqlite_version}, {size / 1e6:.1f} MB, {_schema(version)}")
-
-
-def _server(settings: Settings) -> Finding:
-    from understudy.storage.postgresql import inspect_server
-
-    try:
-        version, revision = inspect_server(settings.database_url)
-    except DatabaseUnusable as error:
-        return Finding("database", "mend", str(error))
-    return Finding("database", "ok", f"PostgreSQL {version}, {_schema(revision)}")
-
-
-def _schema(version: str | None) -> str:
-    if version is None:
-        return "no tables yet; the first start makes them"
-    return "schema up to date" if version == HEAD else "an older schema, which the next start brings up to date"
+    return Finding("database", "ok", f"SQLite {sqlite3.sqlite_version}, {size / 1e6:.1f} MB, {schema_words(version)}")
 
 
 def _secret(settings: Settings) -> Finding:

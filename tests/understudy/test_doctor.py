@@ -18,6 +18,7 @@ from rich.console import Console
 
 import understudy.doctor as doctor
 from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
 from tests.transport.provider import ec_key, key_set, published
 from understudy.app import serve_house
 from understudy.config import Settings
@@ -142,6 +143,36 @@ def test_a_database_of_postgresql(found: Look, postgres: Postgres, monkeypatch: 
     monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/chat")
     assert found()["database"].state == "mend"
     assert "hunter2" not in found()["database"].text
+
+
+def test_the_clock_of_a_database_and_its_room(found: Look, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is elsewhere is worth a note; a server that takes no node more is to be mended."""
+    monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", postgres.create())
+    findings = found()
+    assert findings["database clock"].state == "ok"
+    assert findings["database connections"].state == "ok"
+    right = time.time
+    monkeypatch.setattr("understudy.storage.survey.time.time", lambda: right() - 90)
+    assert "90.0 s behind the database's" in found()["database clock"].text
+    assert found()["database clock"].state == "note"
+    monkeypatch.setattr("understudy.shared_servers.NODE_CONNECTIONS", 10_000)
+    assert found()["database connections"].state == "mend"
+    assert "max_connections" in found()["database connections"].text
+
+
+def test_a_redis(found: Look, postgres: Postgres, own_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which one it is, what it does when it is full, and one that is not there. The password is not told."""
+    assert "redis" not in found()
+    monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", postgres.create())
+    monkeypatch.setenv("UNDERSTUDY_REDIS_URL", own_redis.url)
+    assert found()["redis"].state == "ok"
+    assert f"at 127.0.0.1:{own_redis.port}" in found()["redis"].text
+    own_redis.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    assert found()["redis"].state == "note"
+    monkeypatch.setattr("understudy.shared_servers.REDIS_S", 0.2)
+    monkeypatch.setenv("UNDERSTUDY_REDIS_URL", "redis://:hunter2@127.0.0.1:1")
+    assert found()["redis"].state == "mend"
+    assert "hunter2" not in found()["redis"].text
 
 
 def test_a_clock_that_went_back(found: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

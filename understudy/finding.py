@@ -1,0 +1,21 @@
+"""What `understudy doctor` says of one thing that it looked at."""
+
+from attrs import frozen
+
+from understudy.storage.schema import HEAD
+
+
+@frozen
+class Finding:
+    """One thing that was looked at. `state` is `ok`, `note` (works, worth knowing) or `mend`."""
+
+    what: str
+    state: str
+    text: str
+
+
+def schema_words(version: str | None) -> str:
+    """How far the schema of a database is, None for one without tables."""
+    if version is None:
+        return "no tables yet; the first start makes them"
+    return "schema up to date" if version == HEAD else "an older schema, which the next start brings up to date"
