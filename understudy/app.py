@@ -2,6 +2,7 @@
 
 system (one_for_one)
 ├── storage ─ writer, redis (where there is one)
+├── cluster         (with PostgreSQL) membership
 ├── conversations   (dynamic) one per live thread ─ runs ─ tool calls
 ├── connections     (dynamic) one per socket ─ outbox
 └── observe ─ recovery, keys
@@ -21,7 +22,7 @@ import trio
 from attrs import frozen
 from quart_trio import QuartTrio
 
-from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, Supervisor
+from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, StartChild, Supervisor
 from actors import Event as ActorEvent
 from sanitization import Detector
 from transport.connection import ConnectionLimits
@@ -36,7 +37,8 @@ from understudy.chat.attachments import Attachments
 from understudy.chat.desk import Desk
 from understudy.chat.forgetting import Forgetting
 from understudy.chat.memories import AgentMemory
-from understudy.chat.recovery import Recovery
+from understudy.chat.offer import offer
+from understudy.chat.recovery import Moved, Recovery
 from understudy.chat.services import Services
 from understudy.chat.slots import Slots
 from understudy.config import Settings
@@ -67,6 +69,7 @@ from understudy.storage.writer import StoreWriter
 from understudy.streams import Streams
 
 if TYPE_CHECKING:
+    from understudy.cluster.membership import Node
     from understudy.storage.redis import RedisLink
 
 log = logging.getLogger(__name__)
@@ -197,12 +200,14 @@ async def open_house(
     metrics, incidents = Metrics(lambda: system.tree()), Incidents(time.time)
     redis = await trio.to_thread.run_sync(_redis, settings, metrics)
     guard = await trio.to_thread.run_sync(Guard, policy, metrics, detectors, sealer)
-    system = ActorSystem("system", _tree(database, redis, metrics), intensity=MANY, on_event=_tell(metrics, incidents))
+    tree = _tree(settings, database, redis, metrics)
+    system = ActorSystem("system", tree, intensity=MANY, on_event=_tell(metrics, incidents))
     try:
         await trio.to_thread.run_sync(sessions.ended.load)
         async with system:
             find = partial(_find, system)
             store = Store(database, partial(system.find, "/system/storage/writer"))
+            node = await _node(settings, database, store, find)
             files, keepers = _files(settings, database, store)
             await trio.to_thread.run_sync(files.sweep)
             shelf, shelvers = _shelf(redis)
@@ -225,6 +230,7 @@ async def open_house(
                 observer=metrics,
                 clock=time.time,
                 summary_from=settings.summary_from,
+                moved=lambda *moved: offer(system.find("/system/observe/recovery"), Moved(*moved)),
                 memory=lambda owner, agent: AgentMemory(owner, agent, store, reads, guard, time.time),
             )
             desk = Desk(services, partial(find, "/system/conversations"))
@@ -250,7 +256,7 @@ async def open_house(
                 guard,
                 reads,
             )
-            recovery = ChildSpec("recovery", partial(Recovery, store, desk), backoff=RESTING)
+            recovery = ChildSpec("recovery", partial(Recovery, store, desk, node), backoff=RESTING)
             forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=RESTING)
             sessions.on_end.append(lambda who: presence.dismiss(who, system.find))
             await system.spawn(_house_part("observe", recovery, *_keepers(sessions), *keepers, *shelvers, forgetting))
@@ -301,12 +307,27 @@ def _files(settings: Settings, database: Database, store: Store) -> tuple[FileSt
     return DatabaseFiles(database, copies, limit_bytes=limit), [keeper]
 
 
-def _tree(database: Database, redis: "RedisLink | None", metrics: Metrics) -> list[ChildSpec]:
+async def _node(settings: Settings, database: Database, store: Store, find: Callable[[str], ActorRef]) -> "Node | None":
+    """Have this server known to others that share its database, or refused by them; None where there can be none."""
+    if not settings.on_postgresql:
+        return None
+    from understudy.cluster.membership import Membership, Node, join, stand_down
+
+    node = Node(alone=not settings.redis_url)
+    await join(store, node, database.where)
+    on_lapse = partial(stand_down, find("/system/conversations"))
+    membership = ChildSpec("membership", partial(Membership, store, node, on_lapse), backoff=RESTING)
+    await find("/system/cluster").ask(StartChild(membership))
+    return node
+
+
+def _tree(settings: Settings, database: Database, redis: "RedisLink | None", metrics: Metrics) -> list[ChildSpec]:
     """The part of the tree that stands before anything is wired to it."""
     links = [] if redis is None else [redis.keeper()]
     writer = ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=RESTING)
     return [
         _house_part("storage", writer, *links),
+        *([_house_part("cluster")] if settings.on_postgresql else []),
         _house_part("conversations"),
         _house_part("connections"),
     ]

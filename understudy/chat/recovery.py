@@ -1,32 +1,68 @@
 """The recovery actor: finds runs that nobody works on, at the start and ever after, and wakes their conversations.
 
-A conversation ends what it finds unfinished when it starts (`understudy.chat.conversation`), so starting it is enough;
-one that is alive is told which run it should know.
+A conversation sees to what it finds unfinished when it starts (`understudy.chat.conversation`), so starting it is
+enough; one that is alive is told which run it should know.
+
+Where several servers share the database, it also finds the runs of those that died, soon after their lease is over:
+others look for them too, so each takes some at a time, in an order of its own.
 """
 
 import logging
+import math
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
-from actors import Actor, ActorError, Context
+import trio
+from attrs import frozen
+
+from actors import Actor, ActorError, ActorRef, Context
 from understudy.chat.desk import Desk
+from understudy.cluster.membership import Node
 from understudy.storage.errors import StorageError
+from understudy.storage.rows import Run
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
-EVERY_S = 2.0
+EVERY_S: Final = 2.0
 """How often the store is asked; one indexed query that finds nothing as long as nothing has died."""
+OTHERS_S: Final = 0.4
+"""How often it is asked for the runs of servers that died, at the least; at most half as much later."""
+TOGETHER: Final = 32
+"""Runs of others that are claimed at a time: then the store is asked again, as others claim too."""
+GATHER_S: Final = 0.05
+"""Before what has come meanwhile is seen to, all together."""
+ENDS_S: Final = 5.0
+"""How long a conversation may take to end whose thread is another server's."""
 
 
 class _Look:
     """Look now."""
 
 
-class Recovery(Actor):
-    """Makes sure that every accepted message ends, also when its server, or all conversations, died meanwhile."""
+@frozen
+class Moved:
+    """Another server has the thread of a conversation that is ending, and somebody here follows it."""
 
-    def __init__(self, store: Store, desk: Desk) -> None:
+    owner: str
+    thread_id: str
+    conversation: ActorRef
+
+
+class Recovery(Actor):
+    """Makes sure that every accepted message ends, also when its server, or all conversations, died meanwhile.
+
+    `node` is this server among others, None where there are none.
+    """
+
+    def __init__(self, store: Store, desk: Desk, node: Node | None = None) -> None:
         self.store = store
         self.desk = desk
+        self.node = node
+        self.looked_at = -math.inf
+        self.moved: dict[tuple[str, str], Moved] = {}
 
     async def on_start(self, context: Context) -> None:
         """Look at once."""
@@ -34,9 +70,54 @@ class Recovery(Actor):
 
     async def receive(self, message: object, context: Context) -> None:
         """Wake the conversation of every unfinished run; what fails is tried again the next time."""
-        context.set_timer("look", EVERY_S, _Look())
+        if isinstance(message, Moved):
+            self.moved[message.owner, message.thread_id] = message
+            context.set_timer("moved", GATHER_S, _Look())
+            return
+        wait_s = EVERY_S if self.node is None else OTHERS_S * random.uniform(1.0, 1.5)  # noqa: S311 - to be apart
+        context.set_timer("look", wait_s, _Look())
         try:
-            for run in await self.store.unfinished_runs():
-                await self.desk.wake(run.owner, run.thread_id, run.id)
-        except (StorageError, ActorError) as error:
+            await self._together(self._follow_again, list(self.moved.values())[:TOGETHER])
+            if self.node is not None and self.node.joined and await self._take_over(self.node):
+                context.set_timer("look", GATHER_S, _Look())
+            if trio.current_time() >= self.looked_at + EVERY_S:
+                self.looked_at = trio.current_time()
+                for run in await self._unfinished():
+                    await self._wake(run)
+        except StorageError as error:
             log.warning("recovery.postponed", extra={"reason": str(error)})
+
+    async def _unfinished(self) -> Sequence[Run]:
+        if self.node is None:
+            return await self.store.unfinished_runs()
+        return await self.store.orphans(self.node.id)
+
+    async def _take_over(self, node: Node) -> bool:
+        """Take some of the runs of servers that died; whether there are more."""
+        runs = await self.store.orphans(node.id, own=False)
+        random.shuffle(runs)
+        await self._together(self._wake, runs[:TOGETHER])
+        return len(runs) > TOGETHER
+
+    async def _together(self, see_to: Callable[[T], Awaitable[None]], each: Iterable[T]) -> None:
+        async with trio.open_nursery() as nursery:
+            for one in each:
+                nursery.start_soon(see_to, one)
+
+    async def _wake(self, run: Run) -> None:
+        try:
+            await self.desk.wake(run.owner, run.thread_id, run.id)
+        except (StorageError, ActorError) as error:
+            log.warning("recovery.postponed", extra={"run_id": run.id, "reason": str(error)})
+
+    async def _follow_again(self, moved: Moved) -> None:
+        """Have the holder of a thread found that moved away, so that whoever follows it here goes on to do so."""
+        with trio.move_on_after(ENDS_S):
+            await moved.conversation.wait_stopped()
+        try:
+            await self.desk.follow_again(moved.owner, moved.thread_id)
+        except (StorageError, ActorError) as error:
+            log.warning("recovery.postponed", extra={"conversation": moved.conversation.path, "reason": str(error)})
+            return
+        if self.moved.get((moved.owner, moved.thread_id)) is moved:
+            del self.moved[moved.owner, moved.thread_id]

@@ -16,7 +16,8 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from actors import Actor, Context, Exit, Shutdown
+from actors import Actor, ActorRef, Context, Exit, MailboxFull, Shutdown
+from understudy.chat.messages import StandDown
 from understudy.storage.changes import LEASE_S
 from understudy.storage.errors import AlreadyServed, StorageError, StorageUnavailable
 from understudy.storage.nodes import ALONE
@@ -78,6 +79,15 @@ async def _joined(store: Store, node: Node, lease_s: float) -> bool:
         node.renewed_at = began
         log.info("node.joined", extra={"node": node.id})
     return node.joined
+
+
+def stand_down(conversations: ActorRef) -> None:
+    """Have all conversations end, and whatever stands for another server's: each is claimed again when it is needed."""
+    for each in conversations.children():
+        try:
+            each.tell(StandDown())
+        except MailboxFull:
+            each.kill()
 
 
 class _Renew:

@@ -11,6 +11,10 @@ class Database(Protocol):
     """An open database. `writing` is the writer's alone, `reading` is a pool that cannot write."""
 
     @property
+    def where(self) -> str:
+        """What an operator calls it: its file, or its host and name; never a password."""
+
+    @property
     def writing(self) -> Engine:
         """Makes the writer's connection; its transactions are on the disk when their commit has returned."""
 

@@ -52,6 +52,11 @@ class SqliteDatabase:
     identity: tuple[int, int] = field(repr=False)
     lock: FolderLock = field(repr=False)
 
+    @property
+    def where(self) -> str:
+        """The path of the file."""
+        return str(self.path)
+
     def check(self) -> None:
         """Raise StorageUnavailable when the path no longer leads to the file that was opened; takes microseconds.
 
