@@ -1,25 +1,18 @@
-"""Where a connection's commands go: a look-up and an ask, no process of its own that could fail for everybody.
-
-Where several servers share the database, a thread's conversation is on one of them, and a relay to it on others that
-have to do with the thread. To whoever asks it makes no difference which of the two is here.
-"""
+"""Where a connection's commands go: a look-up and an ask, no process of its own that could fail for everybody."""
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Final, Protocol, TypeVar
 
 import trio
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from actors import (
-    Actor,
     ActorDied,
     ActorError,
     ActorRef,
     AlreadyStarted,
-    Ask,
     AskTimeout,
     Backoff,
     ChildSpec,
@@ -32,7 +25,7 @@ from transport.auth import Identity
 from transport.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
 from transport.errors import CommandRejected
 from transport.events import ApprovalDecision, Envelope, Typing
-from transport.outbox import Deliver, Unfollow
+from transport.outbox import Deliver
 from understudy.chat.consent import check_note
 from understudy.chat.conversation import Conversation
 from understudy.chat.messages import (
@@ -45,19 +38,14 @@ from understudy.chat.messages import (
     Quiet,
     Rate,
     SaidElsewhere,
-    StandDown,
     Wake,
     WantSnapshot,
 )
 from understudy.chat.offer import offer
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
 from understudy.chat.services import Services
-from understudy.cluster.membership import Node
-from understudy.cluster.messages import Deleted, News, TypingIn, name_of
-from understudy.cluster.wire import Moved
 from understudy.scrubbing.vault import Vault
-from understudy.storage.changes import Fence
-from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
+from understudy.storage.errors import StorageError, StorageUnavailable
 from understudy.storage.rows import Message
 
 ACCEPT_S = 10.0
@@ -70,42 +58,6 @@ RESUMED_TOGETHER = 8
 """How many of them are seen to at a time."""
 _AWAY = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
 """A conversation cannot be had now; it may be soon."""
-ENDS_S: Final = 1.0
-"""How long one that is ending is waited for, before it is asked for anew."""
-TRIES: Final = 3
-"""How often something is asked of a thread's conversation: one may be ending, or the thread moving, at that moment."""
-
-T = TypeVar("T")
-Key = tuple[str, str]
-
-
-class OtherNodes(Protocol):
-    """The way to the other servers, where there are some."""
-
-    def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
-        """Make what stands here for the conversation of a thread that the node `holder` has.
-
-        `after` is the number of the event after which the user's connections here are to be told what happens.
-        """
-
-    def tell_all(self, news: News) -> None:
-        """Tell every other server something, if that can be."""
-
-
-@frozen
-class _Place:
-    """What a thread has here: its conversation, or a relay to it on another node."""
-
-    ref: ActorRef
-    relayed: bool = False
-
-
-@frozen
-class _Turn:
-    """Who finds out where a thread is: one at a time, and how many wait to."""
-
-    lock: trio.Lock = field(factory=trio.Lock)
-    waiting: list[None] = field(factory=list)
 
 
 @frozen
@@ -120,23 +72,13 @@ class Accepted:
 class Desk:
     """Takes the commands that concern conversations, and starts the conversations that are not alive.
 
-    `conversations` gives the supervisor whose dynamic children they are. `node` is this server among those that share
-    the database, None where it is the only one; `others` the way to them, None where there is none.
+    `conversations` gives the supervisor whose dynamic children they are.
     """
 
-    def __init__(
-        self,
-        services: Services,
-        conversations: Callable[[], ActorRef],
-        node: Node | None = None,
-        others: OtherNodes | None = None,
-    ) -> None:
+    def __init__(self, services: Services, conversations: Callable[[], ActorRef]) -> None:
         self._services = services
         self._conversations = conversations
-        self._node = node
-        self._others = others
-        self._places: dict[Key, _Place] = {}
-        self._turns: dict[Key, _Turn] = {}
+        self._alive: dict[tuple[str, str], ActorRef] = {}
         self._sweep_at = 64
 
     @property
@@ -239,29 +181,21 @@ class Desk:
         self, owner: str, thread_id: str, message_id: str, request: Callable[[], Accept | AnswerAgain]
     ) -> Accepted:
         """Have a conversation take something in; `request` makes the same request each time."""
-        try:
-            return Accepted(message_id, await self._ask(owner, thread_id, request), thread_id)
-        except SaidElsewhere as elsewhere:
-            thread_id = elsewhere.thread_id
-        try:
-            return Accepted(message_id, await self._ask(owner, thread_id, request), thread_id)
-        except SaidElsewhere as elsewhere:
-            raise CommandRejected("message_id_reused") from elsewhere
-
-    async def _ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]]) -> T:
-        """Ask a thread's conversation, wherever it is; `request` makes the same request each time."""
-        tries = 1
+        moved = died = False
         while True:
             conversation = await self._conversation(owner, thread_id)
             try:
-                return await conversation.ask(request(), timeout_s=ACCEPT_S)
+                run_id = await conversation.ask(request(), timeout_s=ACCEPT_S)
+                return Accepted(message_id, run_id, thread_id)
+            except SaidElsewhere as elsewhere:
+                if moved:
+                    raise CommandRejected("message_id_reused") from elsewhere
+                moved, thread_id = True, elsewhere.thread_id
             except ActorDied:
-                # It was ending (idle), crashed or lost the thread as this came in; the ids make a repeat safe.
-                if tries == TRIES:
+                # It was ending (idle) or crashed as the message came in; the ids make a repeat safe.
+                if died:
                     raise
-                tries += 1
-                with trio.move_on_after(ENDS_S):
-                    await conversation.wait_stopped()
+                died = True
 
     async def _message(self, owner: str, message_id: str, role: str) -> Message:
         message = await self._services.store.message(owner, message_id) if message_id else None
@@ -283,8 +217,9 @@ class Desk:
         note = None
         if given.note is not None:
             note = await self._services.guard.note(owner, given.note)
+        conversation = await self._conversation(owner, answer.thread_id)
         rating = given.rating.value if given.rating is not None else None
-        await self._ask(owner, answer.thread_id, lambda: Rate(answer, rating, note, outbox))
+        await conversation.ask(Rate(answer, rating, note, outbox), timeout_s=ACCEPT_S)
 
     def _show_typing(self, owner: str, thread_id: str, outbox: ActorRef | None) -> None:
         """To all other connections of the user: whether they follow the thread, which need not exist yet, or not."""
@@ -294,23 +229,6 @@ class Desk:
         for other in self._services.outboxes(owner, thread_id):
             if other != outbox:
                 offer(other, message)
-        self._tell_all(TypingIn(owner, thread_id))
-
-    def hear(self, news: News) -> None:
-        """Tell the user's connections here what another server says."""
-        match news:
-            case TypingIn(owner, thread_id):
-                typing = Deliver(Envelope(Typing(), self._services.clock(), thread_id=thread_id), shared=True)
-                for outbox in self._services.outboxes(owner, thread_id):
-                    offer(outbox, typing)
-            case Deleted(owner, thread_id):
-                self.vault.forget(owner, thread_id)
-                for outbox in self._services.outboxes(owner, thread_id):
-                    offer(outbox, Unfollow(thread_id))
-
-    def _tell_all(self, news: News) -> None:
-        if self._others is not None:
-            self._others.tell_all(news)
 
     async def _resume(self, owner: str, threads: Mapping[str, int], outbox: ActorRef) -> None:
         if len(threads) > MAX_RESUMED:
@@ -324,7 +242,8 @@ class Desk:
         async def follow_some() -> None:
             for thread_id in left:
                 try:
-                    await self._follow(owner, thread_id, threads[thread_id], outbox)
+                    conversation = await self._conversation(owner, thread_id)
+                    await conversation.ask(FollowThread(outbox, threads[thread_id]), timeout_s=ACCEPT_S)
                 except CommandRejected:  # it was deleted, or its first message was never stored
                     unknown.add(thread_id)
                 except _AWAY as error:
@@ -344,23 +263,10 @@ class Desk:
             names = {"thread_id": missing[0]} if len(missing) == 1 else {}
             raise CommandRejected("not_found", f"There is no conversation called {', '.join(missing)}.", names=names)
 
-    async def _follow(self, owner: str, thread_id: str, after: int, outbox: ActorRef) -> None:
-        try:
-            await self._ask(owner, thread_id, partial(FollowThread, outbox, after))
-        except CommandRejected:
-            # One that waits here for a thread's first message may not know that it came by another server.
-            if self._node is None or not await self._services.store.last_seqs(owner, [thread_id]):
-                raise
-            conversation = await self._conversation(owner, thread_id)
-            offer(conversation, StandDown())
-            with trio.move_on_after(ENDS_S):
-                await conversation.wait_stopped()
-            await self._ask(owner, thread_id, partial(FollowThread, outbox, after))
-
     def _talks(self, owner: str, thread_id: str) -> bool:
         """Whether the thread's conversation is alive, and so knows by itself whether there is such a thread."""
-        place = self._places.get((owner, thread_id))
-        return place is not None and place.ref.alive
+        conversation = self._alive.get((owner, thread_id))
+        return conversation is not None and conversation.alive
 
     async def _unknown(self, owner: str, ids: Sequence[str]) -> set[str]:
         """Those of the ids that are no thread of the owner's: no conversation is begun for them."""
@@ -371,43 +277,24 @@ class Desk:
         if run is None or run.owner != owner:
             raise CommandRejected("not_found", "There is no run of that name.")
         if run.ended_at is None:
-            await self._ask(owner, run.thread_id, partial(CancelRun, run_id))
+            conversation = await self._conversation(owner, run.thread_id)
+            await conversation.ask(CancelRun(run_id), timeout_s=ACCEPT_S)
 
     async def _approve(self, owner: str, approve: Approve) -> None:
-        note = await self._services.guard.note(owner, check_note(approve.note or ""))
-        decision = ApprovalDecision(approve.decision.value)
-        if self._services.consents.run_of(owner, approve.call_id) is not None:
-            decided = await self.decide(owner, approve.call_id, decision, note)
-        else:
-            decided = await self._decide_elsewhere(owner, approve.call_id, decision, note)
-        if not decided:
-            raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
-
-    async def decide(self, owner: str, call_id: str, decision: ApprovalDecision, note: str) -> bool:
-        """Decide about a call that waits here; False when it does not."""
-        run = self._services.consents.run_of(owner, call_id)
+        note = check_note(approve.note or "")
+        run = self._services.consents.run_of(owner, approve.call_id)
         if run is not None:
+            note = await self._services.guard.note(owner, note)
+            ask = Decide(approve.call_id, ApprovalDecision(approve.decision.value), note)
             with suppress(ActorDied):  # with its run it waits no more
-                return await run.ask(Decide(call_id, decision, note), timeout_s=ACCEPT_S)
-        return False
-
-    async def _decide_elsewhere(self, owner: str, call_id: str, decision: ApprovalDecision, note: str) -> bool:
-        """Have the node decide that has the thread of a call, if it is another one."""
-        if self._others is None:
-            return False
-        found = await self._services.store.call_of(call_id)
-        if found is None or found[1].owner != owner or found[1].ended_at is not None:
-            return False
-        thread_id = found[1].thread_id
-        conversation = await self._conversation(owner, thread_id)
-        if not self._places[owner, thread_id].relayed:
-            return await self.decide(owner, call_id, decision, note)
-        return await conversation.ask(Decide(call_id, decision, note), timeout_s=ACCEPT_S)
+                if await run.ask(ask, timeout_s=ACCEPT_S):
+                    return
+        raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
 
     def want_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Have the running answer of a thread sent again to an outbox that has a hole in it."""
-        if (place := self._places.get((who.user, thread_id))) is not None:
-            offer(place.ref, WantSnapshot(outbox))
+        if (conversation := self._alive.get((who.user, thread_id))) is not None:
+            offer(conversation, WantSnapshot(outbox))
 
     async def delete(self, owner: str, thread_id: str) -> None:
         """Delete a thread and end its conversation, with whatever runs in it.
@@ -416,10 +303,10 @@ class Desk:
             StorageUnavailable: It could not be deleted.
         """
         try:
-            await self._ask(owner, thread_id, Delete)
-        except (ActorError, trio.WouldBlock, RedisUnavailable) as error:
+            conversation = await self._conversation(owner, thread_id)
+            await conversation.ask(Delete(), timeout_s=ACCEPT_S)
+        except (ActorError, trio.WouldBlock) as error:
             raise StorageUnavailable(str(error)) from error
-        self._tell_all(Deleted(owner, thread_id))
 
     async def quiet(self, within_s: float) -> bool:
         """Wait until no run is at work and none is in line, at most so long; False when some still are.
@@ -427,9 +314,9 @@ class Desk:
         For a server that stops: what is accepted meanwhile is not waited for.
         """
         with trio.move_on_after(within_s) as limit:
-            for place in list(self._places.values()):
+            for conversation in list(self._alive.values()):
                 with suppress(ActorDied, AskTimeout, MailboxFull):
-                    await place.ref.ask(Quiet(), timeout_s=within_s)
+                    await conversation.ask(Quiet(), timeout_s=within_s)
         return not limit.cancelled_caught
 
     async def wake(self, owner: str, thread_id: str, run_id: str) -> None:
@@ -448,89 +335,26 @@ class Desk:
         """
         await self._conversation(owner, thread_id)
 
-    async def attend(self, owner: str, thread_id: str, after: int) -> None:
-        """Another server says that something happens in a thread, after its event of that number.
-
-        Where the user has connections here that may be told of the thread, they follow it.
-
-        Raises:
-            StorageError, ActorError: That cannot be seen to now.
-        """
-        if self._services.outboxes(owner, thread_id) and not self._talks(owner, thread_id):
-            await self._conversation(owner, thread_id, after)
-
-    async def own(self, owner: str, thread_id: str) -> ActorRef:
-        """The conversation of a thread that this server has, for another server that asks.
-
-        Raises:
-            Moved: It is another server's.
-            StorageError, ActorError: It cannot be had now.
-        """
-        conversation = await self._conversation(owner, thread_id)
-        if self._places[owner, thread_id].relayed:
-            raise Moved("the thread is another server's")
-        return conversation
-
-    def stand_down(self) -> None:
-        """This server was taken for dead: whatever it has may be another's, and is found out anew."""
-        for place in self._places.values():
-            if place.ref.alive:
-                offer(place.ref, StandDown())
-
-    async def _conversation(self, owner: str, thread_id: str, after: int | None = None) -> ActorRef:
-        """What a thread has here, which is begun if there is nothing; see `OtherNodes.relay` for `after`."""
+    async def _conversation(self, owner: str, thread_id: str) -> ActorRef:
         key = (owner, thread_id)
-        if (place := self._places.get(key)) is not None and place.ref.alive:
-            return place.ref
-        async with self._turn(key):
-            if (place := self._places.get(key)) is not None and place.ref.alive:
-                return place.ref
-            place = await self._begin(owner, thread_id, after)
-            self._places[key] = place
-        self._sweep()
-        return place.ref
-
-    @asynccontextmanager
-    async def _turn(self, key: Key) -> AsyncIterator[None]:
-        """One at a time: to claim a thread again is to throw out whoever works under the claim before."""
-        turn = self._turns.setdefault(key, _Turn())
-        turn.waiting.append(None)
+        ref = self._alive.get(key)
+        if ref is not None and ref.alive:
+            return ref
+        # The name is a hash: paths are logged and shown to operators, and these ids are the user's own words.
+        name = uuid.uuid5(uuid.NAMESPACE_OID, f"{owner}\0{thread_id}").hex
+        services = self._services
+        make = partial(Conversation, owner, thread_id, services)
+        spec = ChildSpec(name, make, restart=Restart.TRANSIENT, backoff=RESTING)
         try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.waiting.pop()
-            if not turn.waiting:
-                del self._turns[key]
-
-    async def _begin(self, owner: str, thread_id: str, after: int | None) -> _Place:
-        services, held = self._services, await self._claim(owner, thread_id)
-        if not isinstance(held, str):
-            return _Place(await self._start(owner, thread_id, partial(Conversation, owner, thread_id, services, held)))
-        if self._others is None:
-            raise StorageUnavailable("another server has the thread")
-        make = partial(self._others.relay, owner, thread_id, held, after)
-        return _Place(await self._start(owner, thread_id, make), relayed=True)
-
-    async def _claim(self, owner: str, thread_id: str) -> Fence | str | None:
-        if self._node is None:
-            return None
-        if not self._node.joined:
-            raise StorageUnavailable("this server is about to join the others again")
-        return await self._services.store.claim(owner, thread_id, self._node.id)
-
-    async def _start(self, owner: str, thread_id: str, make: Callable[[], Actor]) -> ActorRef:
-        spec = ChildSpec(name_of(owner, thread_id), make, restart=Restart.TRANSIENT, backoff=RESTING)
-        # Whoever waits here may give up; then one that has begun must be known all the same.
-        with trio.CancelScope(shield=self._node is not None, deadline=trio.current_time() + ACCEPT_S):
-            try:
-                return await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)
-            except AlreadyStarted as already:
-                return already.ref
-        raise StorageUnavailable("the conversation does not begin")
+            ref = await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)
+        except AlreadyStarted as already:
+            ref = already.ref
+        self._alive[key] = ref
+        self._sweep()
+        return ref
 
     def _sweep(self) -> None:
         """Forget conversations that have ended, now and then."""
-        if len(self._places) >= self._sweep_at:
-            self._places = {key: place for key, place in self._places.items() if place.ref.alive}
-            self._sweep_at = 2 * len(self._places) + 64
+        if len(self._alive) >= self._sweep_at:
+            self._alive = {key: ref for key, ref in self._alive.items() if ref.alive}
+            self._sweep_at = 2 * len(self._alive) + 64
