@@ -180,7 +180,8 @@ class Session:
 
         Returns the part that was not handed over yet, None when there is none, or SNAPSHOT_NEEDED when text before
         `offset` is missing. It is asked for once, and again if it has not come after ASK_AGAIN more pieces. An
-        empty text at the right place is a Piece too: it may carry rendered blocks.
+        empty text at the right place is a Piece too: it may carry rendered blocks. An empty one at offset 0 says that
+        the answer begins anew: what was handed over counts no more.
         """
         if run_id in self._ended:
             return None
@@ -188,6 +189,9 @@ class Session:
         if offset > state.position:
             return self._hole(state)
         end = offset + len(text)
+        if not end and state.position:
+            state.position, state.unanswered = 0, None
+            return None
         if end < state.position or (end == state.position and text):
             return None
         piece = Piece(state.position, text[state.position - offset :])

@@ -62,7 +62,7 @@ async def test_whoever_is_killed_while_a_call_waits_the_run_ends_exactly_once(se
     check_arc(events)
     mail = next(e["data"] for e in events if e["type"] == "tool_completed" and e["data"]["tool_name"] == "send_mail")
     decided = [event["data"]["decision"] for event in events if event["type"] == "approval_decided"]
-    if kind in ("run", "conversation", "all conversations"):
+    if kind == "run":
         assert (mail["status"], decided, events[-1]["type"]) == ("killed", [], "error")
         assert "agent_error" not in [event["type"] for event in events]
     else:
@@ -71,8 +71,8 @@ async def test_whoever_is_killed_while_a_call_waits_the_run_ends_exactly_once(se
 
 
 @pytest.mark.slow
-async def test_a_server_that_stops_while_a_call_waits_closes_it(serve: Any) -> None:
-    """The wait does not hold up the end of the server."""
+async def test_a_server_that_stops_while_a_call_waits_does_not_wait_for_it(serve: Any) -> None:
+    """The question stays in the log, and can be answered when the server is back."""
     running = await serve(scripted(Call([MAIL]), Say("done")))
     async with connected(running.address) as peer:
         await peer.say("go", agent_type="script", thread_id="t")

@@ -33,6 +33,25 @@ test("a snapshot that contradicts the text is a new beginning", () => {
   assert.equal(build({ text: "first try", offset: 0 }, { text: "second", offset: 0 }).text, "second");
 });
 
+test("a piece that contradicts the text further on takes its place from there", () => {
+  const shown = build({ text: "🎭 one two thr", offset: 0 });
+  const again = appendPiece(shown, { text: "🎭 one ", offset: 0 });
+  assert.equal(again.text, shown.text, "what only lags behind takes nothing away");
+  assert.equal(appendPiece(again, { text: "two three", offset: 6 }).text, "🎭 one two three");
+  const other = appendPiece(again, { text: "and two", offset: 6 });
+  assert.equal(other.text, "🎭 one and two");
+  assert.equal(other.points, 13);
+});
+
+test("a block that reached into what was replaced is open again", () => {
+  const blocks = [{ start: 0, end: 4, html: "<p>🎭a</p>" }, { start: 4, end: 8, html: "<p>bcd</p>" }];
+  const shown = build({ text: "🎭a\n\nbcd\n", offset: 0, blocks });
+  const other = appendPiece(shown, { text: "xyz\n", offset: 4, blocks: [{ start: 4, end: 8, html: "<p>xyz</p>" }] });
+  assert.deepEqual(other.blocks.map((block) => block.html), ["<p>🎭a</p>", "<p>xyz</p>"]);
+  assert.equal(openTail(other), "");
+  assert.equal(openTail(appendPiece(shown, { text: "xy", offset: 5 })), "bxy");
+});
+
 test("offsets are code points, so emoji do not shift the text", () => {
   const stream = build({ text: "a🎭b", offset: 0 }, { text: "c", offset: 3 });
   assert.equal(stream.text, "a🎭bc");

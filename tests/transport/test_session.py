@@ -289,6 +289,18 @@ def test_an_empty_piece_in_its_place_passes() -> None:
     assert session.offer_text("t", "m", 3, "") == Piece(3, "")
 
 
+def test_an_answer_that_begins_anew_is_handed_over_from_its_beginning() -> None:
+    """An empty piece at offset 0 says so; it is not handed over, and says nothing where nothing was."""
+    session = Session()
+    session.offer_text("t", "m", 0, "abcdef")
+    assert session.offer_text("t", "m", 0, "") is None
+    assert session.offer_text("t", "m", 0, "abc") == Piece(0, "abc")
+    assert session.offer_text("t", "m", 3, "xyz") == Piece(3, "xyz")
+    session.offer_text("t", "m", 20, "lost")
+    assert session.offer_text("t", "m", 0, "") is None
+    assert session.offer_text("t", "m", 20, "lost") is SNAPSHOT_NEEDED
+
+
 def test_a_hole_asks_once_for_a_snapshot() -> None:
     """One question is enough, though many pieces follow; a lost question is asked again."""
     session = Session()

@@ -1,7 +1,13 @@
-"""What a run does: ask the model, have its tool calls made, ask again, until it has answered or handed over."""
+"""What a run does: ask the model, have its tool calls made, ask again, until it has answered or handed over.
+
+1. With a replay it does all of that from the beginning, but takes what was recorded for what it would have done: no
+   model is asked and no tool called twice, and nothing is told twice.
+2. Text is shown as it comes, and kept a moment later, so that a server that dies loses a moment of it at most.
+"""
 
 import secrets
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +29,11 @@ from transport.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.answer import Answer, Piece
+from understudy.chat.continuation import Continuation, Fresh
 from understudy.chat.history import read_past
 from understudy.chat.messages import Job
 from understudy.chat.recorder import Recorder
+from understudy.chat.replay import SEPARATOR, Replay, Wanted, reply_kept
 from understudy.chat.services import Services
 from understudy.chat.tool_call import Outcome
 from understudy.chat.tool_round import ToolRound
@@ -37,15 +45,21 @@ from understudy.models.model import (
     Reply,
     TextDelta,
     Thought,
+    ToolCall,
     Turn,
     tool_message,
 )
 from understudy.scrubbing.told import summary_of
+from understudy.storage.rows import Step
 
 TURNS = 8
 """Turns a model may take in one run; in the last it is offered no tools, so that it ends in words."""
 PAUSE_S = 0.5
 """After how long without a word of the model what is held back of its answer is shown as far as it can be."""
+KEEP_S = 0.25
+KEEP_SIZE = 2048
+"""After how long, or how many characters, new text of a turn is kept. Of a long text, where that takes longer, a
+thirty-second part: keeping it means writing all of it."""
 RESULT_SHOWN = 500
 """Characters of an answer that `agent_completed` repeats."""
 
@@ -59,7 +73,8 @@ class AgentLoop:
     recorder: Recorder
     tools: ToolRound
     agent: Agent
-    answer: Answer
+    before: Replay = field(factory=Replay)
+    answer: Answer = field(init=False)
     agent_id: str = field(default="", init=False)
     preface: str = field(default="", init=False, repr=False)
     done: list[Outcome] = field(factory=list, init=False)
@@ -70,6 +85,21 @@ class AgentLoop:
     _written_at: float = field(default=0.0, init=False)
     _over: bool = field(default=False, init=False)
     fence: str = field(factory=lambda: secrets.token_hex(12), init=False, repr=False)
+    _turns: int = field(default=0, init=False)
+    _said: str = field(default="", init=False, repr=False)  # the text of the turns that are over
+    _continuation: Continuation = field(factory=lambda: Continuation(""), init=False, repr=False)
+    _step: Step | None = field(default=None, init=False, repr=False)  # of the turn that is under way
+    _kept: tuple[float, int] = field(default=(0.0, 0), init=False)  # when, and how much of the answer
+    _thoughts: int = field(default=0, init=False)
+    _told: deque[str] = field(init=False, repr=False)  # thoughts of this turn that the log has
+    _started: deque[tuple[str, str]] = field(init=False)
+    _handed_over: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        before = self.before
+        self.answer = self._new_answer()
+        self._thoughts, self._told = before.all_thoughts, deque(before.thoughts)
+        self._started, self._handed_over = deque(before.started), before.handed_over
 
     async def run(self, context: Context) -> None:
         """Work until the answer is recorded.
@@ -83,39 +113,60 @@ class AgentLoop:
             await self._work(context)
         finally:
             self._over = True
-            answer = self.answer
-            self.services.guard.count(
-                Direction.OUTBOUND, answer.findings, answer.omitted, answer.failures, answer.seconds
-            )
+            self._count()
+
+    def _new_answer(self) -> Answer:
+        guard, job = self.services.guard, self.job
+        return Answer(guard.stream(), guard.vault.get(job.owner, job.thread_id))
+
+    def _count(self) -> None:
+        answer = self.answer
+        self.services.guard.count(Direction.OUTBOUND, answer.findings, answer.omitted, answer.failures, answer.seconds)
 
     async def _work(self, context: Context) -> None:
+        await self._show_again()
         await self._start()
         await self._tell(Direction.INBOUND, self.job.findings, self.job.omitted)
         messages = await self._history()
         files = await self.services.attachments(self.job.owner).cards(self.job.references)
         for turn in range(TURNS):
-            reply = await self._ask(messages, files, last=turn == TURNS - 1)
+            self._turns = turn
+            reply, wanted = await self._reply(messages, files, last=turn == TURNS - 1)
             if reply.handoff is not None and reply.handoff.to in self.agent.colleagues:
                 await self._hand_over(reply.handoff.to, reply.handoff.reason)
-            elif reply.calls:
-                outcomes = await self.tools.call(reply.calls, self.agent, self.agent_id, context)
+            elif wanted:
+                outcomes = await self.tools.call(wanted, self.agent, self.agent_id, context)
                 self.done += outcomes
                 messages.append(ChatMessage("assistant", reply.text, reply.calls))
-                messages += [self._told(each) for each in outcomes]
+                messages += [self._result(each) for each in outcomes]
             else:
                 break
         await self._finish()
 
+    async def _show_again(self) -> None:
+        """Show what was shown before, so that it goes on from there on every screen."""
+        if not (text := self.before.text):
+            return
+        await self._show(await self.answer.resume(text), anew=True)
+        if not self.before.begun:
+            self.answer.pause()
+
     async def _start(self) -> None:
         self.recorder.speaker = self.agent
+        if self._started:
+            self.agent_id, _ = self._started.popleft()
+            return
         self.agent_id = f"{self.agent.name}-{uuid.uuid4().hex[:8]}"
         saying = f"{self.agent.display_title} is on it"
         await self.recorder.record(AgentStarted(self.agent_id, saying, self.services.clock()))
 
     async def _hand_over(self, name: str, reason: str) -> None:
-        completed = self._completed(f"Handed over to {name}")
-        reason = await self.services.guard.written(reason)
-        await self.recorder.record(AgentHandoff(self.agent.name, name, reason), completed)
+        if self._handed_over:
+            self._handed_over -= 1
+        else:
+            completed = self._completed(f"Handed over to {name}")
+            reason = await self.services.guard.written(reason)
+            await self.recorder.record(AgentHandoff(self.agent.name, name, reason), completed)
         self.agent = self.services.agents[name]
         await self._start()
 
@@ -123,13 +174,27 @@ class AgentLoop:
         """Give what was said before, as far as a model is shown it, and the message to answer."""
         past = await read_past(self.services, self.job)
         self.preface = past.for_model
-        if past.left_out:
-            await self.recorder.record(AgentThinking(self.agent_id, past.for_user, self.services.clock()))
+        if past.left_out and not self.before.turns:
+            await self._think(past.for_user)
         return [*past.messages, ChatMessage("user", self.job.content)]
 
-    async def _ask(self, messages: list[ChatMessage], files: tuple[FileCard, ...], *, last: bool) -> Reply:
-        model, card = self.services.model_of(self.agent), self.agent.card()
-        step = self.recorder.step("model", model.name, None, None, self.services.clock())
+    async def _reply(
+        self, messages: list[ChatMessage], files: tuple[FileCard, ...], *, last: bool
+    ) -> tuple[Reply, Sequence[Wanted]]:
+        """The reply of this turn, recorded before or given now, and the calls that it wants."""
+        if self._turns < len(self.before.turns):
+            past = self.before.turns[self._turns]
+            self._take(past.reply, past.reply.text)
+            return past.reply, past.calls
+        cut = self.before.cut if self._turns == len(self.before.turns) else None
+        begun = self.before.begun if cut is not None else ""
+        return await self._ask(messages, files, last=last, cut=cut, begun=begun)
+
+    async def _ask(
+        self, messages: list[ChatMessage], files: tuple[FileCard, ...], *, last: bool, cut: Step | None, begun: str
+    ) -> tuple[Reply, Sequence[Wanted]]:
+        model, card, now = self.services.model_of(self.agent), self.agent.card(), self.services.clock()
+        step = cut or self.recorder.step("model", model.name, None, None, now)
         self.recorder.doing = "thinking"
         turn = Turn(
             agent=card,
@@ -138,17 +203,43 @@ class AgentLoop:
             tools=() if last else card.tools,
             files=files,
             colleagues=() if last else self._colleagues(),
+            begun=begun,
         )
+        self._continuation, self._step = Continuation(begun), step
+        self._kept = (trio.current_time(), len(self._said) + len(begun))
         reply = await model.respond(turn, self._hear)
-        self.usage = self.usage + reply.usage
+        await self._write(self._continuation.finish())
+        self._step = None
+        if begun:
+            reply = evolve(reply, text=self._continuation.text)
+        call_ids = [uuid.uuid4().hex for _ in reply.calls]
+        text = await self.services.guard.kept(reply.text) or ""
+        result = reply_kept(
+            reply, call_ids, text, [await self._call_kept(each) for each in reply.calls], self._thoughts
+        )
+        if reply.handoff is not None:
+            result["handoff"]["reason"] = await self.services.guard.kept(reply.handoff.reason) or ""
+        self._take(reply, text)
         self.answer.pause()
-        # Arguments are in the steps of the calls.
-        said = {"text": reply.text, "calls": [{"id": each.id, "name": each.name} for each in reply.calls]}
-        said = await self.services.guard.kept(said)
-        await self.recorder.record(steps=(evolve(step, result=said, status="ok", ended_at=self.services.clock()),))
-        return reply
+        await self.recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=self.services.clock()),))
+        self._told.clear()
+        return reply, [Wanted(call, call_id) for call, call_id in zip(reply.calls, call_ids, strict=True)]
 
-    def _told(self, outcome: Outcome) -> ChatMessage:
+    def _take(self, reply: Reply, kept: str) -> None:
+        """A turn is over: `kept` is its text as it is stored."""
+        self.usage = self.usage + reply.usage
+        self._said = SEPARATOR.join(part for part in (self._said, kept) if part)
+
+    async def _call_kept(self, call: ToolCall) -> ToolCall | None:
+        """What may be stored of a call; None for nothing."""
+        words = {"id": call.id, "name": call.name, "arguments": dict(call.arguments), "description": call.description}
+        kept = await self.services.guard.kept(words)
+        if kept is None:
+            return None
+        name = call.name if self.agent.tool(call.name) is not None else kept["name"]
+        return ToolCall(kept["id"], name, kept["arguments"], kept["description"])
+
+    def _result(self, outcome: Outcome) -> ChatMessage:
         """How a tool call ended, as the model is told it: marked as data where it looks like instructions."""
         fence = self.fence if outcome.suspect else None
         return tool_message(outcome.call, outcome.status.value, outcome.value, outcome.told, fence=fence)
@@ -166,21 +257,48 @@ class AgentLoop:
     async def _hear(self, event: ModelEvent) -> None:
         match event:
             case Thought(text):
-                thought = await self.services.guard.written(text)
-                await self.recorder.record(AgentThinking(self.agent_id, thought, self.services.clock()))
+                await self._think(await self.services.guard.written(text))
             case TextDelta(text):
                 self.recorder.doing = "writing"
-                await self._write(text)
+                await self._write(self._continuation.feed(text))
+                self._checkpoint()
 
-    async def _write(self, text: str) -> None:
+    async def _think(self, thought: str) -> None:
+        """Tell of a thought, unless the log has it."""
+        if thought in self._told:
+            self._told.remove(thought)
+            return
+        self._thoughts += 1
+        await self.recorder.record(AgentThinking(self.agent_id, thought, self.services.clock()))
+
+    async def _write(self, fresh: Fresh) -> None:
         """Show the next piece of the answer. One at a time: a release that has begun comes first."""
+        if not (fresh.text or fresh.anew):
+            return
         if self._releasing is not None:
             await self._releasing.wait()
         self._writing = True  # and stays so when this is cancelled: then nothing more is shown
-        await self._show(await self.answer.feed(text))
+        text = fresh.text
+        if fresh.anew:
+            self._count()
+            self.answer = self._new_answer()
+            text = SEPARATOR.join(part for part in (self._said, text) if part)
+        await self._show(await self.answer.feed(text), anew=fresh.anew)
         self._writing, self._written_at = False, trio.current_time()
         if self._held is not None and self.answer.holds:
             self._held.set()
+
+    def _checkpoint(self) -> None:
+        """Have the text of this turn kept, if there is enough that is new."""
+        now, length = trio.current_time(), self.answer.length
+        kept_at, kept = self._kept
+        new = length - kept
+        if self._step is None or new < length / 32 or (new < KEEP_SIZE and (not new or now < kept_at + KEEP_S)):
+            return
+        text, said = self.answer.text, self._said and self._said + SEPARATOR
+        if text.startswith(said):  # else something of it was taken out, and it is told again from the turn's beginning
+            self._kept = (now, length)
+            self.recorder.checkpoint(evolve(self._step, result={"text": text[len(said) :]}))
 
     async def release_in_pauses(self) -> None:
         """When a model stops in the middle of a word, show what can be shown of what was held back."""
@@ -199,13 +317,13 @@ class AgentLoop:
             self._releasing.set()
             self._releasing = None
 
-    async def _show(self, piece: Piece) -> None:
-        """Show the next piece of the answer.
+    async def _show(self, piece: Piece, *, anew: bool = False) -> None:
+        """Show the next piece of the answer, or the first of one that takes its place.
 
         Raises:
             Blocked: It holds what is not let pass. What was shown before stays.
         """
-        await self.recorder.piece(*piece)
+        await self.recorder.piece(*piece, anew=anew)
         if self.answer.blocked:
             findings, failures = self.answer.findings, self.answer.failures
             await self._tell(Direction.OUTBOUND, findings, self.answer.omitted)

@@ -11,11 +11,9 @@ from sanitization import Failure, Finding, Placeholders, StreamScrubber
 from transport.events import Block
 from understudy.chat.markdown import BlockRenderer, RenderedBlock, render
 from understudy.chat.rendered import aside, keep
+from understudy.chat.replay import SEPARATOR
 from understudy.scrubbing.texts import INLINE, weight
 from understudy.scrubbing.vault import Restoring
-
-SEPARATOR = "\n\n"
-"""Between the texts of two turns of the model."""
 
 
 class Piece(NamedTuple):
@@ -34,7 +32,7 @@ class Answer:
 
     What has come out so far is `text`; nothing of it is ever taken back. One call at a time; after one that was
     cancelled there is no other. With `placeholders` those of the thread are turned back in what is shown, and stay in
-    what is stored. `seconds` is how long it has been looked through.
+    what is stored. `seconds` is how long it has been looked through, `length` that of `text`.
     """
 
     def __init__(self, stream: StreamScrubber, placeholders: Placeholders | None = None) -> None:
@@ -42,6 +40,7 @@ class Answer:
         self._stream = stream
         self._restoring = None if placeholders is None else Restoring(placeholders)
         self._blocks = BlockRenderer()
+        self.length = 0
         self._pieces: list[str] = []
         self._shown: list[str] = []
         self._html: list[str] = []
@@ -57,13 +56,19 @@ class Answer:
             return await aside(self._feed, text)
         return await self._let_out(self._scrub(text))
 
+    async def resume(self, text: str) -> Piece:
+        """Take in what was shown of the answer before; returns as much of it as the rules let out without more."""
+        piece = await self.feed(text)
+        rest = await self.release()
+        kept = None if piece.kept is None and rest.kept is None else (piece.kept or "") + (rest.kept or "")
+        return Piece(piece.text + rest.text, (*piece.blocks, *rest.blocks), kept)
+
     async def release(self) -> Piece:
         """Nothing has come for a while: let out what can be shown of what is held back."""
         began = time.perf_counter()
         kept = self._stream.pause()
         self.seconds += time.perf_counter() - began
-        if kept:
-            self._pieces.append(kept)
+        self._keep(kept)
         return await self._let_out(kept)
 
     async def _let_out(self, kept: str) -> Piece:
@@ -115,9 +120,13 @@ class Answer:
         began = time.perf_counter()
         kept = self._stream.feed(text)
         self.seconds += time.perf_counter() - began
+        self._keep(kept)
+        return kept
+
+    def _keep(self, kept: str) -> None:
         if kept:
             self._pieces.append(kept)
-        return kept
+            self.length += len(kept)
 
     def _restored(self, kept: str) -> str:
         shown = kept if self._restoring is None else self._restoring.feed(kept)
@@ -144,8 +153,7 @@ class Answer:
         began = time.perf_counter()
         kept = self._stream.flush()
         self.seconds += time.perf_counter() - began
-        if kept:
-            self._pieces.append(kept)
+        self._keep(kept)
         piece = self._out(kept, last=True)
         self._given(self._blocks.finish())
         text = "".join(self._shown)

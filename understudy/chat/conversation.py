@@ -2,7 +2,7 @@
 
 1. An event is committed before any follower gets it, and followers get events in the order of their numbers.
 2. Runs of a thread work one after the other; each is a child, and its death is an ending, never the conversation's.
-3. Whatever a conversation finds unfinished when it starts, it ends: its state is the log, and nothing else.
+3. Whatever a conversation finds unfinished when it starts goes on: its state is the log, and nothing else.
 4. Where another server has claimed the thread, a conversation ends without a word more: what it writes is refused.
 5. Nothing here waits for a follower, a model or a tool; it waits for the store only, within the store's own limit.
 
@@ -13,6 +13,8 @@ import logging
 from contextlib import suppress
 from functools import partial
 
+import trio
+
 from actors import Actor, ActorRef, Context, Exit, MailboxSpec, Normal, Shutdown, Supervision, Terminated
 from transport.errors import CommandRejected
 from transport.events import AgentProgress, Envelope, FeedbackGiven, Resync
@@ -20,11 +22,13 @@ from transport.outbox import Deliver, Reply
 from understudy.chat.envelope import wrap
 from understudy.chat.followers import Followers
 from understudy.chat.intake import Intake
-from understudy.chat.line import Line, Retry, StillWaiting
+from understudy.chat.line import Line, Rested, Retry, StillWaiting
+from understudy.chat.live import LiveRun
 from understudy.chat.messages import (
     Accept,
     AnswerAgain,
     CancelRun,
+    Checkpoint,
     Close,
     Delete,
     Delta,
@@ -44,6 +48,7 @@ from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
 from understudy.storage.changes import Fence
 from understudy.storage.errors import Fenced, StorageError, StorageUnavailable
+from understudy.storage.rows import Step
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +83,7 @@ class Conversation(Actor):
         self.quiet: list[Quiet] = []
 
     async def on_start(self, context: Context) -> None:
-        """Find the end of the log, let the user's connections follow again, and end the runs nobody works on."""
+        """Find the end of the log, let the user's connections follow again, and go on with what nobody works on."""
         unfinished = await self.log.open()
         if self.log.exists:
             self.followers.add_all(self.log.head, context)
@@ -98,8 +103,10 @@ class Conversation(Actor):
 
     async def _serve(self, message: object, context: Context) -> None:
         match message:
-            case Delta(run_id, text, blocks, kept):
+            case Delta(run_id, text, blocks, kept, anew):
                 if (live := self.line.runs.get(run_id)) is not None and not live.arc.ended:
+                    if anew:
+                        self.followers.show(live, live.anew())
                     piece = live.add(text, tuple(blocks), kept)
                     if text:
                         self.followers.show(live, piece)
@@ -108,6 +115,11 @@ class Conversation(Actor):
                     self.followers.show(live, AgentProgress(done, note, total))
             case Record():
                 await self._record(message, context)
+            case Checkpoint(run_id, step):
+                live = self.line.runs.get(run_id)
+                if live is not None and live.keeping is None and not live.arc.ended:
+                    live.keeping = trio.Event()
+                    context.start_soon(self._keep, live, live.keeping, step, context.ref)
             case Accept() | AnswerAgain():
                 await self.intake.take(message, context)
             case Rate():
@@ -136,6 +148,8 @@ class Conversation(Actor):
                 self.line.tell_place(run_id)
             case StillWaiting():
                 self.line.tell_places(context)
+            case Rested(run_id):
+                await self.line.rested(run_id, context)
             case Retry():
                 await self.line.end_again(context)
             case StandDown():
@@ -149,10 +163,10 @@ class Conversation(Actor):
             self.quiet.pop().reply(None)
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """When the server stops, end the runs that are cut off; else whoever takes the thread over does."""
+        """What is unfinished stays in the log: whoever takes the thread over goes on with it."""
         if isinstance(reason, Shutdown):
-            with suppress(Fenced):
-                await self.line.cut_off(context)
+            with suppress(StorageError):
+                await self.line.put_down()
         self.line.free_slots()
         if isinstance(reason, Normal) and self.log.fence is not None:
             with suppress(StorageError):  # else it is this server's until that ends
@@ -174,12 +188,26 @@ class Conversation(Actor):
             ask.fail(LookupError(f"run {ask.run_id} has ended"))
             return
         live.speak(*ask.speaker)
+        if live.keeping is not None:
+            await live.keeping.wait()  # for the store's limit at most: else an older step would replace a newer one
         try:
             self.followers.publish(await self.log.write(live, ask.events, steps=ask.steps), self.log.head, context)
         except StorageUnavailable as error:
             ask.fail(error)
         else:
             ask.reply(None)
+
+    async def _keep(self, live: LiveRun, kept: trio.Event, step: Step, conversation: ActorRef) -> None:
+        """Keep a step that is not finished, beside the events that go on meanwhile."""
+        try:
+            await self.log.keep(step)
+        except Fenced:
+            conversation.tell(StandDown())
+        except StorageError as error:
+            log.info("run.step_not_kept", extra={"run_id": step.run_id, "reason": str(error)})
+        finally:
+            live.keeping = None
+            kept.set()
 
     async def _delete(self, ask: Delete, context: Context) -> None:
         """End what runs so that whoever watches sees an end, then delete, then end: the next message begins anew."""

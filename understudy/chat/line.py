@@ -2,13 +2,16 @@
 
 1. Each run is a child of the conversation, and its death is an ending, never the conversation's.
 2. Every run that joined ends; an ending that cannot be stored is tried again until it can.
+3. A run that lost its server goes on. That it is taken up is stored before any work on it begins, so that one that
+   kills its servers is found out, and set aside.
 """
 
 import logging
+import random
 from collections import deque
 from functools import partial
 
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
 from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Restart
 from transport.errors import CommandRejected
@@ -20,6 +23,7 @@ from understudy.chat.messages import Close, Stop
 from understudy.chat.places import give_back
 from understudy.chat.run import Run
 from understudy.chat.services import Services
+from understudy.chat.taken import Taken
 from understudy.chat.thread_log import ThreadLog
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
@@ -38,6 +42,13 @@ class Retry:
     """To a conversation: try again to store the endings that could not be."""
 
 
+@frozen
+class Rested:
+    """To a conversation: the run at the front of the line has rested long enough before its next attempt."""
+
+    run_id: str
+
+
 class StillWaiting:
     """To a conversation: tell those who wait in line where they stand."""
 
@@ -51,6 +62,7 @@ class Line:
     followers: Followers
     runs: dict[str, LiveRun] = field(factory=dict, init=False)
     unclosed: dict[str, Close] = field(factory=dict, init=False)
+    chance: random.Random = field(factory=random.Random, init=False)
     _line: deque[LiveRun] = field(factory=deque, init=False)
 
     def admit(self, run_id: str) -> None:
@@ -77,25 +89,58 @@ class Line:
         self.tell_places(context)
 
     async def adopt(self, live: LiveRun, context: Context) -> None:
-        """End a run that nobody works on."""
-        self.runs[live.job.run_id] = live
+        """Take in a run that lost its server: it goes on when its turn comes."""
         self._free_slot(live)
-        await self._interrupted(live, "nobody worked on it any more", context)
+        await self.join(live, context)
 
     async def begin(self, run_id: str, context: Context) -> None:
-        """Begin the work on a run that has its place."""
+        """Begin the work on a run that has its place, or go on with it.
+
+        Raises:
+            StorageError: The log is not where the conversation believes it is.
+        """
         live = self.runs.get(run_id)
         if live is None or live.stopped or live.ref is not None:
             return
-        work = partial(Run, live.job, context.ref, self.services)
+        before = None
+        if live.taken is not None:
+            try:
+                await self._take_up(live, live.taken)
+            except StorageUnavailable:
+                log.warning("run.not_taken_up", extra={"run_id": run_id})
+                self._free_slot(live)
+                context.set_timer(f"rested {run_id}", RETRY_S, Rested(run_id))
+                return
+            before, live.taken.replay = live.taken.replay, None
+        work = partial(Run, live.job, context.ref, self.services, before)
         live.ref = await context.spawn(ChildSpec(run_id, work, restart=Restart.TEMPORARY, shutdown_s=3.0))
         context.watch(live.ref)
+
+    async def rested(self, run_id: str, context: Context) -> None:
+        """A run has waited long enough for its next attempt."""
+        live = self.runs.get(run_id)
+        if live is not None and live.taken is not None and live.ref is None and self._line[0] is live:
+            live.taken.rested = True
+            await self._next(context)
+
+    async def _take_up(self, live: LiveRun, taken: Taken) -> None:
+        run_id = live.job.run_id
+        await self.log.take_up(run_id, taken.number, taken.progress)
+        taken.begun = True
+        agent = taken.agent(self.services.agents) or live.job.agent
+        live.job = evolve(live.job, agent=agent)
+        self.services.observer.taken_up("resumed")
+        log.warning("run.taken_up", extra={"run_id": run_id, "attempt": taken.number, "steps": taken.progress})
 
     def tell_places(self, context: Context) -> None:
         """Tell every run that waits its place, and again after a while: nobody is left looking at silence."""
         waiting = [live for live in self._line if live.ref is None and not live.arc.ended]
         for ahead, live in enumerate(waiting, sum(live.ref is not None and not live.arc.ended for live in self._line)):
-            if ahead:
+            if not ahead and live.taken is not None and not live.taken.rested:
+                self.followers.show(
+                    live, AgentProgress(0, f"Interrupted {live.taken.number - 1} times: will go on soon")
+                )
+            elif ahead:
                 self.followers.show(live, AgentProgress(0, f"Waiting: {ahead} before this one in this conversation"))
             else:
                 self.tell_place(live.job.run_id)
@@ -168,19 +213,17 @@ class Line:
                 await live.ref.stop()
             await self.end(Close(live.job.run_id, Ending.CANCELLED), context)
 
-    async def cut_off(self, context: Context) -> None:
-        """End the runs that the end of the server cuts off; those whose end cannot be stored end at the next start."""
+    async def put_down(self) -> None:
+        """The server stops: leave what is unfinished in the log, where it goes on later. That is no failed attempt."""
         for live in self.runs.values():
             if live.arc.ended:
                 continue
-            error_id, run_id = new_error_id(), live.job.run_id
-            log.warning("run.cut_off", extra={"run_id": run_id, "error_id": error_id})
-            now, text = self.services.clock(), live.text
-            events = live.arc.closing(Ending.INTERRUPTED, now=now, text=text, error_id=error_id)
-            try:
-                self.followers.publish(await self.log.write(live, events), self.log.head, context)
-            except StorageUnavailable:
-                log.warning("run.end_not_stored", extra={"run_id": run_id})
+            log.info("run.put_down", extra={"run_id": live.job.run_id})
+            if live.taken is not None and live.taken.begun:
+                try:
+                    await self.log.take_up(live.job.run_id, live.taken.number - 1, live.taken.progress)
+                except StorageUnavailable:
+                    log.warning("run.attempt_not_given_back", extra={"run_id": live.job.run_id})
 
     def free_slots(self) -> None:
         """Give back the places of all runs; whoever takes the thread over ends them."""
@@ -188,12 +231,28 @@ class Line:
             self._free_slot(live)
 
     async def _next(self, context: Context) -> None:
-        """Begin the first run in line, now or when the server has a place for it."""
+        """Begin the first run in line, now, or when the server has a place for it, or when it has rested."""
         if not self._line:
             return
         live = self._line[0]
-        if self.services.slots.ask(live.job.run_id, self.log.owner, context.ref):
-            await self.begin(live.job.run_id, context)
+        run_id, taken = live.job.run_id, live.taken
+        if taken is not None and not taken.begun:
+            if (why := taken.hopeless(self.services.agents)) is not None:
+                await self._set_aside(live, *why, context)
+                return
+            if not taken.rested:
+                context.set_timer(f"rested {run_id}", taken.rest_s(self.chance), Rested(run_id))
+                return
+        if self.services.slots.ask(run_id, self.log.owner, context.ref):
+            await self.begin(run_id, context)
+
+    async def _set_aside(self, live: LiveRun, why: str, sentence: str, context: Context) -> None:
+        """End a run that cannot go on, and begin the next one."""
+        error_id, run_id = new_error_id(), live.job.run_id
+        log.error("run.set_aside", extra={"run_id": run_id, "why": why, "error_id": error_id})
+        self.services.observer.taken_up(why)
+        await self.end(Close(run_id, Ending.INTERRUPTED, sentence, error_id), context)
+        await self._leave(live, context)
 
     async def _interrupted(self, live: LiveRun, reason: Exit | str, context: Context) -> None:
         """End a run whose work is gone: it failed if it broke, and was interrupted otherwise."""

@@ -1,18 +1,22 @@
 """A run as its conversation sees it: the arc, the answer so far, and the envelope its events are put in."""
 
+import trio
 from attrs import define, field
 
 from actors import ActorRef
 from transport.events import Block, Envelope, Event, PartialResult
 from understudy.chat.arc import Arc
 from understudy.chat.messages import Job
+from understudy.chat.taken import Taken
 
 
 @define(eq=False)
 class LiveRun:
     """One run that has not ended. `ref` is None while it waits for its turn.
 
-    `again`: it answers a message once more; `request_id` is the client's name for the request to do so.
+    `again`: it answers a message once more; `request_id` is the client's name for the request to do so. `taken` is
+    set of a run that lost its server, and is taken up. `keeping` is set while a step of it is being kept that is not
+    finished.
     """
 
     job: Job
@@ -22,6 +26,8 @@ class LiveRun:
     stopped: bool = False
     again: bool = False
     request_id: str | None = None
+    taken: Taken | None = None
+    keeping: trio.Event | None = None
     _pieces: list[str] = field(factory=list, init=False, repr=False)
     _blocks: list[Block] = field(factory=list, init=False, repr=False)
     _shown: list[str] = field(factory=list, init=False, repr=False)
@@ -44,6 +50,14 @@ class LiveRun:
         self._blocks.extend(blocks)
         self._length += len(text)
         return piece
+
+    def anew(self) -> PartialResult:
+        """The answer begins anew; gives the event that says so: nothing is shown of it."""
+        self._pieces.clear()
+        self._shown.clear()
+        self._blocks.clear()
+        self._length = 0
+        return PartialResult("", 0)
 
     def snapshot(self) -> Event | None:
         """Give the whole text so far as one event from offset 0; None when there is none."""

@@ -148,13 +148,23 @@ class Decide(Ask[bool]):
 class Delta:
     """To a conversation: the next piece of a run's answer, and the blocks it closed.
 
-    `kept` is the piece as it is stored, where that is not how it is shown: with placeholders.
+    `kept` is the piece as it is stored, where that is not how it is shown: with placeholders. `anew`: it is the first
+    piece of an answer that takes the place of what was shown of it.
     """
 
     run_id: str
     text: str = field(repr=False)
     blocks: Sequence[Block] = field(default=(), repr=False)
     kept: str | None = field(default=None, repr=False)
+    anew: bool = False
+
+
+@frozen
+class Checkpoint:
+    """To a conversation: keep this step of a run, which is not finished; it need not be, and nobody waits for it."""
+
+    run_id: str
+    step: Step = field(repr=False)
 
 
 @frozen

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import trio
-from attrs import define, field
+from attrs import define
 
 from actors import ActorRef
 from transport.events import Block, Event
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Delta, Progress, Record
+from understudy.chat.messages import Checkpoint, Delta, Progress, Record
 from understudy.chat.offer import offer
 from understudy.chat.services import Services
 from understudy.storage.rows import Step
@@ -23,7 +23,8 @@ RECORD_S = 15.0
 class Recorder:
     """One run's way to its conversation. `last_sign` is when anything was last told, on trio's clock.
 
-    `waiting` gives a line that says what the run waits for, empty when it does not wait.
+    `last_step` is the number of the run's last step that was recorded before. `waiting` gives a line that says what the
+    run waits for, empty when it does not wait.
     """
 
     run_id: str
@@ -33,7 +34,7 @@ class Recorder:
     doing: str = "thinking"
     waiting: Callable[[], str] = str
     last_sign: float = -math.inf
-    _steps: int = field(default=0, init=False)
+    last_step: int = 0
 
     async def record(self, *events: Event, steps: tuple[Step, ...] = ()) -> None:
         """Have events and steps committed; returns when they are.
@@ -48,14 +49,18 @@ class Recorder:
         await self.conversation.ask(request, timeout_s=RECORD_S)
         self.last_sign = trio.current_time()
 
-    async def piece(self, text: str, blocks: tuple[Block, ...], kept: str | None = None) -> None:
+    async def piece(self, text: str, blocks: tuple[Block, ...], kept: str | None = None, *, anew: bool = False) -> None:
         """Show the next piece of the answer; waits for room, so that a model is not faster than its conversation.
 
-        `kept` is the piece as it is stored, where that differs.
+        `kept` is the piece as it is stored, where that differs; `anew`: it takes the place of all that was shown.
         """
-        if text or kept:
+        if text or kept or anew:
             self.last_sign = trio.current_time()
-            await self.conversation.send(Delta(self.run_id, text, blocks, kept), timeout_s=RECORD_S)
+            await self.conversation.send(Delta(self.run_id, text, blocks, kept, anew), timeout_s=RECORD_S)
+
+    def checkpoint(self, step: Step) -> None:
+        """Have a step kept that is not finished; nobody waits for it, and it is left out when there is no room."""
+        offer(self.conversation, Checkpoint(self.run_id, step))
 
     def progress(self, done: float, total: float | None, note: str) -> None:
         """Show a sign of life; dropped when the conversation has no room for it."""
@@ -78,5 +83,5 @@ class Recorder:
 
     def step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> Step:
         """Begin the run's next step; `began` is in Unix seconds."""
-        self._steps += 1
-        return Step(self.run_id, self._steps, kind, name, call_id, arguments, None, "started", began)
+        self.last_step += 1
+        return Step(self.run_id, self.last_step, kind, name, call_id, arguments, None, "started", began)

@@ -12,10 +12,10 @@ import trio
 
 from actors import Actor, ActorRef, Context, Supervision, Terminated
 from understudy.chat.agent_loop import AgentLoop
-from understudy.chat.answer import Answer
 from understudy.chat.arc import Ending
 from understudy.chat.messages import Close, Decide, Job, PlaceMoved, SlotFree, Stop
 from understudy.chat.recorder import RECORD_S, Recorder
+from understudy.chat.replay import Replay
 from understudy.chat.services import Services
 from understudy.chat.tool_round import ToolRound
 from understudy.chat.worktime import Worktime
@@ -28,22 +28,20 @@ log = logging.getLogger(__name__)
 
 
 class Run(Actor):
-    """The work on one message: model, tool calls, model, answer."""
+    """The work on one message: model, tool calls, model, answer. `before` is what was done of it on another day."""
 
     supervision = Supervision()
 
-    def __init__(self, job: Job, conversation: ActorRef, services: Services) -> None:
-        agent = services.agents[job.agent]
+    def __init__(self, job: Job, conversation: ActorRef, services: Services, before: Replay | None = None) -> None:
+        agent, before = services.agents[job.agent], before or Replay()
         self.job = job
         self.limit_s = min(agent.timeout_s, services.limits.run_s)
         self.title = agent.display_title
-        self.recorder = Recorder(job.run_id, conversation, services, agent)
+        self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
         self.worktime = Worktime(job.run_id, job.owner, services.slots, self.recorder.sign)
         self.tools = ToolRound(job, services, self.recorder, self.worktime)
         self.recorder.waiting = self.tools.waits_for
-        guard = services.guard
-        answer = Answer(guard.stream(), guard.vault.get(job.owner, job.thread_id))
-        self.loop = AgentLoop(job, services, self.recorder, self.tools, agent, answer)
+        self.loop = AgentLoop(job, services, self.recorder, self.tools, agent, before)
         self.stopped = trio.CancelScope()
 
     async def on_start(self, context: Context) -> None:

@@ -28,6 +28,9 @@ class Observer(Protocol):
     def feedback(self, rating: str | None) -> None:
         """A user rated an answer, or took that back."""
 
+    def taken_up(self, what: str) -> None:
+        """A run that lost its server goes on (`resumed`), or cannot, and why."""
+
     def tool_ended(self, tool: str, status: str, seconds: float) -> None:
         """A tool call ended."""
 
@@ -42,7 +45,8 @@ class Services:
     event a run gives a sign of life; `idle_s` after how long without runs and followers a conversation ends. `consents`
     are the tool calls that wait for their users. `memory(owner, agent)` is what an agent remembers of a user.
     `moved(owner, thread_id, conversation)` is told when another server has the thread of a conversation that is ending,
-    and somebody here follows it.
+    and somebody here follows it. `announce(owner, thread_id, after)` tells other servers that something happens in a
+    thread after its event of that number.
     """
 
     store: Store
@@ -61,4 +65,5 @@ class Services:
     idle_s: float = 300.0
     consents: Consents = field(factory=Consents)
     moved: Callable[[str, str, ActorRef], None] = field(default=lambda *_: None)
+    announce: Callable[[str, str, int], None] = field(default=lambda *_: None)
     memory: Callable[[str, str], AgentMemory] | None = None

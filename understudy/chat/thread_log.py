@@ -3,6 +3,7 @@
 The rows that belong together (events, the message, the run and its end, steps) are one `Change`, one transaction.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -17,10 +18,14 @@ from understudy.chat.envelope import wrap
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import Job
 from understudy.chat.rendered import aside, rendered
+from understudy.chat.replay import Unreadable, replay
 from understudy.chat.routing import ANSWER
-from understudy.storage.changes import Change, Fence, RunEnd
+from understudy.chat.taken import Taken
+from understudy.storage.changes import Change, Fence, RunEnd, TakenUp
 from understudy.storage.rows import LoggedEvent, Message, RawText, Run, Step, Thread
 from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
 
 TITLE = 80
 """Characters of a thread's first message that become its title."""
@@ -113,6 +118,23 @@ class ThreadLog:
             self.newest = ANSWER + live.job.run_id
         return envelopes
 
+    async def keep(self, step: Step) -> None:
+        """Store a step that is not finished.
+
+        Raises:
+            StorageError: It was not stored, or that could not be confirmed.
+        """
+        await self.store.commit(Change(self.owner, self.thread_id, steps=(step,), fence=self.fence))
+
+    async def take_up(self, run_id: str, attempts: int, progress: int) -> None:
+        """Store how often a run was taken up since it had `progress` finished steps.
+
+        Raises:
+            StorageError: It was not stored, or that could not be confirmed; `NotStored`: the run has ended.
+        """
+        taken = TakenUp(run_id, attempts, progress)
+        await self.store.commit(Change(self.owner, self.thread_id, taken=taken, fence=self.fence))
+
     async def acceptance(self, message: Message, run_id: str) -> Envelope:
         """Give the `message_accepted` of an earlier run of this thread, without a number if the log was trimmed."""
         events = await self.store.run_events(self.owner, self.thread_id, run_id)
@@ -132,13 +154,25 @@ class ThreadLog:
 
     async def _rebuild(self, run: Run) -> LiveRun:
         arc, around, content, again = Arc(run.id), Envelope(AgentStarted("", "", 0.0), 0.0), "", False
+        events: list[Event] = []
+        references: tuple[str, ...] = ()
         for logged in await self.store.run_events(self.owner, self.thread_id, run.id):
             around = from_log(logged.body)
+            events.append(around.event)
             arc.note(around.event)
             if isinstance(around.event, MessageAccepted):
-                content, again = around.event.content, around.event.branch_of == run.message_id
-        job = Job(run.id, self.owner, self.thread_id, run.message_id, content, (), run.agent_type)
-        return LiveRun(job, arc, around, again=again)
+                content, references = around.event.content, tuple(around.event.references)
+                again = around.event.branch_of == run.message_id
+        job = Job(run.id, self.owner, self.thread_id, run.message_id, content, references, run.agent_type)
+        try:
+            before = replay(events, await self.store.steps(run.id))
+        except Unreadable as error:
+            log.warning("run.unreadable", extra={"run_id": run.id, "reason": str(error)})
+            before = None
+        live = LiveRun(job, arc, around, again=again, taken=Taken.up(run, before))
+        if before is not None:
+            live.add(self.shown(before.text), (), before.text)
+        return live
 
     async def _prepare(self, events: Sequence[Event]) -> None:
         """Have the HTML of an answer made before it is sent: encoding an event must not take long."""

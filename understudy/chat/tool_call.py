@@ -10,6 +10,7 @@ from actors import Actor, Context
 from sanitization import Finding
 from transport.codes import ERRORS
 from transport.events import ToolStatus
+from understudy.chat.replay import Wanted
 from understudy.models.model import ToolCall as Call
 from understudy.scrubbing.told import is_suspect
 from understudy.tools.tool import Tool, ToolContext, ToolError, ToolResult
@@ -20,7 +21,8 @@ class Outcome:
     """How a call ended. Made by the run, filled in by the call; one that stays empty means the call was killed.
 
     `call_id` is our own: what a model calls its calls need not be unique. `note` is what the user said when they
-    allowed it. `findings` are what was found in what it gave, and `omitted` how many more.
+    allowed it. `findings` are what was found in what it gave, and `omitted` how many more; `suspected` says so of a
+    call that another server finished.
     """
 
     call: Call
@@ -32,6 +34,7 @@ class Outcome:
     note: str = field(default="", repr=False)
     findings: tuple[Finding, ...] = ()
     omitted: int = 0
+    suspected: bool = False
     ended: trio.Event = field(factory=trio.Event, repr=False)
 
     @property
@@ -42,7 +45,30 @@ class Outcome:
     @property
     def suspect(self) -> bool:
         """Whether what it gave holds what looks like instructions: a model must take it for data."""
-        return is_suspect(self.findings)
+        return self.suspected or is_suspect(self.findings)
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """The result of the call's step: all that is needed to know how it ended."""
+        return {
+            "value": self.value,
+            "summary": self.summary,
+            "visualization": self.visualization,
+            "note": self.note,
+            "suspect": self.suspect,
+        }
+
+    @classmethod
+    def of(cls, wanted: Wanted) -> "Outcome":
+        """The outcome of a call: what its step says, if it has ended."""
+        outcome, step = cls(wanted.call, wanted.call_id), wanted.step
+        if step is None or step.ended_at is None:
+            return outcome
+        result = step.result
+        outcome.status, outcome.value = ToolStatus(step.status), result["value"]
+        outcome.summary, outcome.visualization = result["summary"], result["visualization"]
+        outcome.note, outcome.suspected = result["note"], result["suspect"]
+        return outcome
 
     def succeed(self, result: ToolResult) -> None:
         """Take over what the tool gave."""

@@ -1,7 +1,6 @@
 """The tool calls of one turn of a model: side by side, each by an actor of its own, each with its pair of events."""
 
 import logging
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from transport.events import (
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
+    Event,
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
@@ -21,10 +21,10 @@ from understudy.agents.agent import Agent
 from understudy.chat.consent import Consent, needed, plain_copy
 from understudy.chat.messages import Decide, Job
 from understudy.chat.recorder import Recorder
+from understudy.chat.replay import Wanted
 from understudy.chat.services import Services
 from understudy.chat.tool_call import Outcome, ToolCall, broke
 from understudy.chat.worktime import Worktime
-from understudy.models.model import ToolCall as Call
 from understudy.observe.logs import new_error_id
 from understudy.scrubbing.guard import Blocked
 from understudy.scrubbing.told import by_kind, summary_of
@@ -63,20 +63,23 @@ class ToolRound:
     open: set[str] = field(factory=set, init=False)
     waiting: dict[str, Consent] = field(factory=dict, init=False)
 
-    async def call(self, calls: Sequence[Call], agent: Agent, agent_id: str, context: Context) -> list[Outcome]:
-        """Make all calls and return how each ended, in the order they were asked for.
+    async def call(self, calls: Sequence[Wanted], agent: Agent, agent_id: str, context: Context) -> list[Outcome]:
+        """Make all calls that have not ended, and return how each ended, in the order they were asked for.
+
+        Of those that began before a restart none is in doubt (see `understudy.chat.replay`), or it is made again.
 
         Raises:
             StorageUnavailable: A call could not be recorded; the calls still running were stopped.
         """
-        self.recorder.doing = "running " + ", ".join(call.name for call in calls[:CALLS])
-        outcomes = [Outcome(call, uuid.uuid4().hex) for call in calls]
-        self.open = {each.call_id for each in outcomes}
+        self.recorder.doing = "running " + ", ".join(each.call.name for each in calls[:CALLS])
+        outcomes = [Outcome.of(each) for each in calls]
+        self.open = {each.call_id for each in calls if not each.done}
         unavailable: StorageUnavailable | None = None
         try:
             async with trio.open_nursery() as nursery:
-                for number, outcome in enumerate(outcomes):
-                    nursery.start_soon(self._call, outcome, number >= CALLS, agent, agent_id, context)
+                for number, (wanted, outcome) in enumerate(zip(calls, outcomes, strict=True)):
+                    if not wanted.done:
+                        nursery.start_soon(self._call, wanted, outcome, number >= CALLS, agent, agent_id, context)
         except* StorageUnavailable as group:
             unavailable = StorageUnavailable(str(group.exceptions[0]))
         if unavailable is not None:
@@ -109,7 +112,20 @@ class ToolRound:
         for ref in list(self.alive):
             await ref.stop()
 
-    async def _call(self, outcome: Outcome, refused: bool, agent: Agent, agent_id: str, context: Context) -> None:
+    async def _call(
+        self, wanted: Wanted, outcome: Outcome, refused: bool, agent: Agent, agent_id: str, context: Context
+    ) -> None:
+        began = self.services.clock()
+        if wanted.step is None:
+            step, waited_s = await self._begin(outcome, refused, agent, agent_id, context)
+        else:
+            step, waited_s = wanted.step, await self._begin_again(wanted, outcome, refused, agent, context)
+        await self._complete(outcome, step, agent_id, began + waited_s)
+
+    async def _begin(
+        self, outcome: Outcome, refused: bool, agent: Agent, agent_id: str, context: Context
+    ) -> tuple[Step, float]:
+        """Make a call, if it may be; returns its step and for how many seconds it waited for consent."""
         call, began = outcome.call, self.services.clock()
         tool = agent.tool(call.name)
         said = await self._said(outcome, tool)
@@ -117,15 +133,10 @@ class ToolRound:
         shown = {key: _shown(value) for key, value in said["arguments"].items()}
         step = self.recorder.step("tool", name, outcome.call_id, said["arguments"], began)
         executing = ToolExecuting(agent_id, outcome.call_id, name, shown, said["description"][:SHOWN], began)
-        asked, waited_s = None, 0.0
+        asked = None
         if outcome.status is not ToolStatus.KILLED:  # it is not to be made
             tool = None
-        elif refused:
-            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"{CALLS} calls at a time are the limit.")
-            tool = None
-        elif tool is None:
-            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
-        else:
+        elif (tool := self._allotted(tool, outcome, refused, name)) is not None:
             try:
                 # What is shown is what runs: of a call that is asked about, what was taken out does not run either.
                 asked = None if needed(tool, arguments) is None else plain_copy(said["arguments"])
@@ -137,21 +148,56 @@ class ToolRound:
                 tool = None
         if tool is None or asked is None:
             await self.recorder.record(executing, steps=(step,))
-        else:
-            arguments = asked
-            if not await self._allowed(executing, asked, outcome, context, step):
-                tool = None
+            if tool is not None:
+                await self._run(tool, arguments, outcome, context)
+            return step, 0.0
+        expires_at = self.services.clock() + self.services.limits.approval_s
+        required = ApprovalRequired(agent_id, outcome.call_id, name, asked, expires_at)
+        if await self._allowed(required, outcome, context, executing, required, steps=(step,)):
             waited_s = self.services.clock() - began
-        if tool is not None:
-            await self._run(tool, arguments, outcome, context)
+            await self._run(tool, asked, outcome, context)
+            return step, waited_s
+        return step, self.services.clock() - began
+
+    async def _begin_again(
+        self, wanted: Wanted, outcome: Outcome, refused: bool, agent: Agent, context: Context
+    ) -> float:
+        """Go on with a call that was told of before; returns for how many seconds it waited for consent since."""
+        began = self.services.clock()
+        tool = self._allotted(agent.tool(wanted.call.name), outcome, refused, wanted.call.name)
+        if tool is None:
+            return 0.0
+        if wanted.asked is None:
+            await self._run(tool, dict(wanted.call.arguments), outcome, context)
+            return 0.0
+        if wanted.decided is None:
+            allowed = await self._allowed(wanted.asked, outcome, context)
+        else:
+            allowed = self._judged(wanted.decided.decision, wanted.decided.note or "", outcome)
+        waited_s = self.services.clock() - began
+        if allowed:
+            await self._run(tool, dict(wanted.asked.parameters), outcome, context)
+        return waited_s
+
+    def _allotted(self, tool: Tool | None, outcome: Outcome, refused: bool, name: str) -> Tool | None:
+        """The tool of a call; None when it is not made, and the outcome says why."""
+        if refused:
+            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"{CALLS} calls at a time are the limit.")
+            return None
+        if tool is None:
+            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
+        return tool
+
+    async def _complete(self, outcome: Outcome, step: Step, agent_id: str, worked_from: float) -> None:
+        """Tell how a call ended, once; `worked_from` is when it began to work, in Unix seconds."""
         now = self.services.clock()
-        worked_s = max(0.0, now - began - waited_s)
-        self.services.observer.tool_ended(name, outcome.status.value, worked_s)
+        worked_s = max(0.0, now - worked_from)
+        self.services.observer.tool_ended(step.name, outcome.status.value, worked_s)
         await self._clean(outcome)
         completed = ToolCompleted(
             agent_id=agent_id,
             call_id=outcome.call_id,
-            tool_name=name,
+            tool_name=step.name,
             result=outcome.value,
             result_summary=outcome.summary,
             status=outcome.status,
@@ -165,7 +211,7 @@ class ToolRound:
         await self.recorder.record(
             completed,
             *([] if told is None else [told]),
-            steps=(evolve(step, result=outcome.value, status=outcome.status.value, ended_at=now),),
+            steps=(evolve(step, result=outcome.kept, status=outcome.status.value, ended_at=now),),
         )
         self.open.discard(outcome.call_id)
         self._rest_if_all_wait()
@@ -201,18 +247,26 @@ class ToolRound:
             outcome.summary += " (the chart is left out: it shows what must not be shown)"
 
     async def _allowed(
-        self, executing: ToolExecuting, arguments: dict[str, Any], outcome: Outcome, context: Context, step: Step
+        self,
+        required: ApprovalRequired,
+        outcome: Outcome,
+        context: Context,
+        *events: Event,
+        steps: tuple[Step, ...] = (),
     ) -> bool:
-        """Ask the user about a call, and say whether it may run; if not, the outcome says why."""
-        limit_s, call_id = self.services.limits.approval_s, outcome.call_id
-        deadline, expires_at = trio.current_time() + limit_s, self.services.clock() + limit_s
-        required = ApprovalRequired(executing.agent_id, call_id, executing.tool_name, arguments, expires_at)
-        consent = Consent(self.job.owner, call_id, executing.tool_name, context.ref)
+        """Ask the user about a call, and say whether it may run; if not, the outcome says why.
+
+        `events` and `steps` are recorded with the question; none if it was asked already, and still waits.
+        """
+        call_id, left_s = outcome.call_id, required.expires_at - self.services.clock()
+        deadline = trio.current_time() + min(max(0.0, left_s), self.services.limits.approval_s)
+        consent = Consent(self.job.owner, call_id, required.tool_name, context.ref)
         # Known before it is shown: an answer may come as soon as the question is seen.
         self.waiting[call_id] = consent
         self.services.consents.add(consent)
         try:
-            await self.recorder.record(executing, required, steps=(step,))
+            if events:
+                await self.recorder.record(*events, steps=steps)
             self._rest_if_all_wait()
             decision = await consent.wait(deadline)
             self.services.consents.discard(consent)
@@ -221,12 +275,16 @@ class ToolRound:
         finally:
             self.services.consents.discard(consent)
             del self.waiting[call_id]
+        return self._judged(decision, consent.note, outcome)
+
+    def _judged(self, decision: ApprovalDecision, note: str, outcome: Outcome) -> bool:
+        """Whether a call may run that was decided about; if not, the outcome says why."""
         if decision is ApprovalDecision.ALLOW:
-            outcome.note = consent.note
+            outcome.note = note
             return True
-        sentence = f"Not allowed: {consent.note}" if consent.note else "Not allowed."
+        sentence = f"Not allowed: {note}" if note else "Not allowed."
         if decision is ApprovalDecision.EXPIRED:
-            sentence = f"Nobody allowed it within {limit_s:g} s."
+            sentence = f"Nobody allowed it within {self.services.limits.approval_s:g} s."
         outcome.fail(ToolStatus.DENIED, "forbidden", sentence)
         return False
 

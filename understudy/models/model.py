@@ -24,14 +24,17 @@ class ModelUnavailable(ModelError, ConnectionError):
     """The model could not answer. `message` is a sentence for the user; it never holds a key or an address.
 
     `retryable` says whether asking the same again may succeed (an overloaded provider, a dropped stream) or not
-    (a refused key, an unknown model). `detail` is a word for the log.
+    (a refused key, an unknown model). `detail` is a word for the log, `retry_after_s` when to come again, if known.
     """
 
-    def __init__(self, message: str, retryable: bool = True, detail: str = "") -> None:
-        super().__init__(message, retryable, detail)
+    def __init__(
+        self, message: str, retryable: bool = True, detail: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retryable, detail, retry_after_s)
         self.message = message
         self.retryable = retryable
         self.detail = detail
+        self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
         return self.message
@@ -104,7 +107,12 @@ class ChatMessage:
 
 @frozen
 class Turn:
-    """Everything a model is told for one turn. `messages` are oldest first and end with what is to be answered."""
+    """Everything a model is told for one turn. `messages` are oldest first and end with what is to be answered.
+
+    `begun` is what the user has been shown already of the answer to this very turn: the server that asked for it first
+    died in the middle. What a model gives then comes after it; one that begins again, or repeats the end of it, is
+    heard all the same (see `understudy.chat.continuation`).
+    """
 
     agent: AgentCard
     messages: tuple[ChatMessage, ...]
@@ -112,6 +120,7 @@ class Turn:
     tools: tuple[ToolCard, ...] = ()
     files: tuple[FileCard, ...] = ()
     colleagues: tuple[AgentCard, ...] = ()
+    begun: str = field(default="", repr=False)
 
 
 @frozen

@@ -8,6 +8,10 @@ import msgspec
 from understudy.models.model import AgentCard, ChatMessage, FileCard, ToolCall, ToolCard, Turn
 
 HAND_OVER: Final = "hand_over"
+_GO_ON: Final = (
+    "Your answer was cut off by an accident where the text above ends, and the user has seen all of that text. Go on "
+    "exactly there, if need be in the middle of a word: do not repeat any of it, do not begin again, do not comment."
+)
 # Columns of a table that are listed to the model; wide tables are profiled by a tool instead.
 _MAX_COLUMNS: Final = 100
 
@@ -24,7 +28,11 @@ def request_of(turn: Turn, model: str) -> dict[str, Any]:
     """The body of the request: streaming, with usage, tools where there are any."""
     body: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "system", "content": system_text(turn)}, *messages_of(turn.messages)],
+        "messages": [
+            {"role": "system", "content": system_text(turn)},
+            *messages_of(turn.messages),
+            *_begun(turn.begun),
+        ],
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -45,6 +53,11 @@ def system_text(turn: Turn) -> str:
         listed = "\n".join(f"- {each.name}: {each.title}. {each.description}" for each in turn.colleagues)
         parts.append(f"Colleagues you may hand the request over to:\n{listed}")
     return "\n\n".join(parts)
+
+
+def _begun(text: str) -> list[dict[str, Any]]:
+    """The answer so far, and the wish that it goes on there."""
+    return [{"role": "assistant", "content": text}, {"role": "system", "content": _GO_ON}] if text else []
 
 
 def messages_of(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:

@@ -96,6 +96,9 @@ class Metrics:
         self._run_s = Histogram(
             "understudy_run_duration_seconds", "From accepted to a run's end.", buckets=RUN_S, registry=r
         )
+        self._taken_up = Counter(
+            "understudy_runs_taken_up", "Runs that lost their server, by what became of them.", ["outcome"], registry=r
+        )
         self._calls = Counter("understudy_tool_calls", "Ended tool calls.", ["tool", "status"], registry=r)
         self._call_s = Histogram(
             "understudy_tool_call_duration_seconds", "Tool calls.", ["tool"], buckets=RUN_S, registry=r
@@ -126,6 +129,9 @@ class Metrics:
         self._letters = Counter("understudy_dead_letters", "Messages that reached nobody.", ["why"], registry=r)
         self._held = Counter("understudy_loop_held", "Messages whose handling held the loop.", ["path"], registry=r)
         self._lingering = Counter("understudy_actors_lingering", "Killed actors that go on.", ["path"], registry=r)
+        self._breakers = Gauge(
+            "understudy_breaker_state", "0: calls pass, 1: one is on trial, 2: none.", ["breaker"], registry=r
+        )
         self._cache_reads = Counter("understudy_cache_reads", "Reads, by who answered them.", ["outcome"], registry=r)
         self._commit_rows = Histogram(
             "understudy_store_commit_events", "Events in one commit.", buckets=COMMIT_ROWS, registry=r
@@ -214,6 +220,10 @@ class Metrics:
         """A user rated an answer, or took that back."""
         self._labelled(self._feedback, rating or "none").inc()
 
+    def taken_up(self, what: str) -> None:
+        """A run that lost its server goes on (`resumed`), or cannot, and why."""
+        self._labelled(self._taken_up, what).inc()
+
     def tool_ended(self, tool: str, status: str, seconds: float) -> None:
         """A tool call ended."""
         tool = _capped(tool, self._tools, TOOLS_MAX)
@@ -264,6 +274,10 @@ class Metrics:
         self._labelled(self._redis_calls, outcome).inc()
         if outcome == "answered":
             self._redis_s.observe(seconds)
+
+    def breaker_changed(self, name: str, state: str) -> None:
+        """A breaker is closed, half open or open from now on."""
+        self._labelled(self._breakers, name).set(("closed", "half_open", "open").index(state))
 
     def cache_read(self, outcome: str) -> None:
         """A read was answered by the database, by the cache, or by nobody."""

@@ -33,11 +33,12 @@ export function indexAfter(text, from, points) {
  * The stream after one more piece.
  *
  * A piece that starts where the text ends is appended; an overlap is trimmed; a piece already known changes
- * nothing. A piece from offset 0 that contradicts the text is a new beginning. A piece beyond the end leaves a
- * hole: it is not used, and `hole` says that a snapshot must be asked for.
+ * nothing. A piece that contradicts the text takes its place from the piece's offset on: from offset 0 it is a new
+ * beginning, and further on what an answer became that had to go on elsewhere. A piece beyond the end leaves a hole:
+ * it is not used, and `hole` says that a snapshot must be asked for.
  */
 export function appendPiece(stream, { text = "", offset = 0, blocks = [] }) {
-  const start = offset === 0 && contradicts(stream, text) ? EMPTY_STREAM : stream;
+  const start = contradicts(stream, text, offset) ? cutAt(stream, offset) : stream;
   if (offset > start.points) return start.hole ? start : { ...start, hole: true };
   const known = indexAfter(text, 0, start.points - offset);
   const fresh = text.slice(known);
@@ -47,9 +48,21 @@ export function appendPiece(stream, { text = "", offset = 0, blocks = [] }) {
   return closeBlocks(grown.hole ? { ...grown, hole: false } : grown, blocks ?? []);
 }
 
-function contradicts(stream, text) {
-  if (stream.points === 0) return false;
-  return !(text.startsWith(stream.text) || stream.text.startsWith(text));
+function contradicts(stream, text, offset) {
+  if (offset >= stream.points) return false;
+  const known = stream.text.slice(indexAfter(stream.text, 0, offset));
+  return !(text.startsWith(known) || known.startsWith(text));
+}
+
+/** The stream as it was after so many code points; a block that reached further is open again. */
+function cutAt(stream, offset) {
+  if (offset === 0) return EMPTY_STREAM;
+  const blocks = stream.blocks.filter((block) => block.end <= offset);
+  const tailPoint = blocks.at(-1)?.end ?? 0;
+  return {
+    text: stream.text.slice(0, indexAfter(stream.text, 0, offset)), points: offset, blocks,
+    tailAt: indexAfter(stream.text, 0, tailPoint), tailPoint, hole: false,
+  };
 }
 
 function closeBlocks(stream, blocks) {

@@ -71,6 +71,11 @@ _end_run = (
     .where(_r.id == bindparam("named"), _r.owner == bindparam("of"), _r.ended_at.is_(None))
     .values(status=bindparam("how"), ended_at=bindparam("at"))
 )
+_take_up = (
+    update(schema.runs)
+    .where(_r.id == bindparam("named"), _r.owner == bindparam("of"), _r.ended_at.is_(None))
+    .values(attempts=bindparam("times"), progress=bindparam("finished"))
+)
 _insert_events = insert(schema.events)
 _insert_words = insert(schema.words).inline()
 
@@ -248,6 +253,10 @@ def _change(connection: Connection, change: Change) -> None:
         connection.execute(_inserts(connection).raw, asdict(change.raw))
     if change.steps:
         connection.execute(_inserts(connection).step, [asdict(step, recurse=False) for step in change.steps])
+    if change.taken is not None:
+        taken = {"times": change.taken.attempts, "finished": change.taken.progress}
+        if not connection.execute(_take_up, {"of": change.owner, "named": change.taken.run_id} | taken).rowcount:
+            raise NotStored("run", change.taken.run_id)
     if change.run_end is not None:
         _end(connection, change.owner, change.run_end)
 

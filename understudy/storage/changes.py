@@ -36,6 +36,15 @@ class RunEnd:
 
 
 @frozen
+class TakenUp:
+    """Work on a run that lost its server is taken up: for the how-manieth time, and with how many finished steps."""
+
+    run_id: str
+    attempts: int
+    progress: int
+
+
+@frozen
 class Change:
     """One transaction on one thread.
 
@@ -46,6 +55,7 @@ class Change:
       thread's newest from here on;
     - `steps` are inserted, or replace the ones of the same number;
     - `run_end` ends a run;
+    - `taken` says how often a run that has not ended was taken up;
     - `raw` is inserted beside its message, once;
     - `fence`, unless it is None, must be the thread's: if another node has claimed it since, nothing is stored. A
       thread that is inserted gets it.
@@ -60,6 +70,7 @@ class Change:
     messages: tuple[Message, ...] = ()
     run: Run | None = None
     run_end: RunEnd | None = None
+    taken: TakenUp | None = None
     steps: tuple[Step, ...] = ()
     raw: RawText | None = None
     fence: Fence | None = None
@@ -80,8 +91,8 @@ class Change:
     @property
     def only_events(self) -> bool:
         """Whether it appends events and does nothing else."""
-        parts = (self.thread, self.run, self.run_end, self.raw)
-        return bool(self.events) and not (self.messages or self.steps) and parts == (None, None, None, None)
+        parts = (self.thread, self.run, self.run_end, self.taken, self.raw)
+        return bool(self.events) and not (self.messages or self.steps) and parts == (None,) * len(parts)
 
     @property
     def touched_at(self) -> float | None:
@@ -205,14 +216,5 @@ class LeaveNodes:
 
 OfNodes: TypeAlias = ClaimThread | ReleaseThread | JoinNodes | RenewNode | LeaveNodes
 Work: TypeAlias = (
-    Change
-    | RenameThread
-    | DeleteThread
-    | TrimLog
-    | GiveFeedback
-    | AddFile
-    | Probe
-    | OfContexts
-    | OfNodes
-    | OfRemoval
+    Change | RenameThread | DeleteThread | TrimLog | GiveFeedback | AddFile | Probe | OfContexts | OfNodes | OfRemoval
 )

@@ -73,6 +73,7 @@ class House:
     observer: Metrics = field(factory=Metrics)
     consents: Consents = field(factory=Consents)
     server: None = None
+    memory: None = None
     summary_from: int = 1
     silence_s: float = 10.0
 

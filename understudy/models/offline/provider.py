@@ -37,7 +37,8 @@ class OfflineModel:
     """A rule-based stand-in for a language model: it picks tools by their words and fills arguments by their formats.
 
     `words_per_s` slows its answers down to the pace of a reader, long ones to ten seconds in all; 0 is as fast as they
-    can be sent. `new_id` makes
+    can be sent. An answer that was cut off goes on behind what was shown of it: the same turn gives the same words,
+    unless something of them was taken out; then they come again from the first. `new_id` makes
     the ids of tool calls, which must be unique in a thread.
     """
 
@@ -74,7 +75,7 @@ class OfflineModel:
             if plan.calls:
                 return await self._call(plan.calls, request, emit)
         text = "\n\n".join(plan.questions) if plan.questions else wording.small_talk(request, turn)
-        return await self._say(text, request, emit)
+        return await self._say(text, turn, request, emit)
 
     async def _after_tools(self, turn: Turn, request: Request, plan: Plan, emit: Emit) -> Reply:
         """Write the answer; or, once, make the calls that the results have made possible."""
@@ -82,7 +83,7 @@ class OfflineModel:
         later = follow_up(plan, request) if rounds == 1 and all(each.ok for each in request.results) else ()
         if later:
             return await self._call(later, request, emit)
-        return await self._say(wording.answer(request, plan.questions), request, emit)
+        return await self._say(wording.answer(request, plan.questions), turn, request, emit)
 
     async def _call(self, planned: tuple[Planned, ...], request: Request, emit: Emit) -> Reply:
         await emit(Thought(wording.thought(planned)))
@@ -96,7 +97,8 @@ class OfflineModel:
         await emit(Thought(handoff.reason))
         return Reply("", handoff=handoff, usage=await _usage(request, ""))
 
-    async def _say(self, text: str, request: Request, emit: Emit) -> Reply:
+    async def _say(self, text: str, turn: Turn, request: Request, emit: Emit) -> Reply:
+        text = text.removeprefix(turn.begun)
         words = text.count(" ") + 1
         pause_s = min(self._pause_s, PACE_S / words)
         for piece in _pieces(text):
