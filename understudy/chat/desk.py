@@ -1,9 +1,14 @@
-"""Where a connection's commands go: a look-up and an ask, no process of its own that could fail for everybody."""
+"""Where a connection's commands go: a look-up and an ask, no process of its own that could fail for everybody.
+
+Where several servers share the database, a thread's conversation is on one of them, and a relay to it on others that
+have to do with the thread. To whoever asks it makes no difference which of the two is here.
+"""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Final, TypeVar
 
 import trio
 from attrs import evolve, frozen
@@ -12,22 +17,17 @@ from actors import (
     ActorDied,
     ActorError,
     ActorRef,
-    AlreadyStarted,
+    Ask,
     AskTimeout,
-    Backoff,
-    ChildSpec,
     MailboxFull,
-    Restart,
-    StartChild,
     StartFailed,
 )
 from transport.auth import Identity
 from transport.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
 from transport.errors import CommandRejected
 from transport.events import ApprovalDecision, Envelope, Typing
-from transport.outbox import Deliver
+from transport.outbox import Deliver, Unfollow
 from understudy.chat.consent import check_note
-from understudy.chat.conversation import Conversation
 from understudy.chat.messages import (
     Accept,
     AnswerAgain,
@@ -38,26 +38,33 @@ from understudy.chat.messages import (
     Quiet,
     Rate,
     SaidElsewhere,
+    StandDown,
     Wake,
     WantSnapshot,
 )
 from understudy.chat.offer import offer
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
 from understudy.chat.services import Services
+from understudy.chat.whereabouts import ACCEPT_S, OtherNodes, Whereabouts
+from understudy.cluster.membership import Node
+from understudy.cluster.messages import Deleted, News, TypingIn
+from understudy.cluster.wire import Moved
 from understudy.scrubbing.vault import Vault
-from understudy.storage.errors import StorageError, StorageUnavailable
+from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
 from understudy.storage.rows import Message
 
-ACCEPT_S = 10.0
-"""Longest time from a command to its acceptance; then its sender is told that storage is not available."""
-RESTING = Backoff(min_s=0.02, max_s=30.0)
-"""How long a conversation that died rests: the first time hardly, one that cannot start longer and longer."""
 MAX_RESUMED = 100
 """Threads that one `resume` may name."""
 RESUMED_TOGETHER = 8
 """How many of them are seen to at a time."""
 _AWAY = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
 """A conversation cannot be had now; it may be soon."""
+ENDS_S: Final = 1.0
+"""How long one that is ending is waited for, before it is asked for anew."""
+TRIES: Final = 3
+"""How often something is asked of a thread's conversation: one may be ending, or the thread moving, at that moment."""
+
+T = TypeVar("T")
 
 
 @frozen
@@ -72,14 +79,21 @@ class Accepted:
 class Desk:
     """Takes the commands that concern conversations, and starts the conversations that are not alive.
 
-    `conversations` gives the supervisor whose dynamic children they are.
+    `conversations` gives the supervisor whose dynamic children they are. `node` is this server among those that share
+    the database, None where it is the only one; `others` the way to them, None where there is none.
     """
 
-    def __init__(self, services: Services, conversations: Callable[[], ActorRef]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        conversations: Callable[[], ActorRef],
+        node: Node | None = None,
+        others: OtherNodes | None = None,
+    ) -> None:
         self._services = services
-        self._conversations = conversations
-        self._alive: dict[tuple[str, str], ActorRef] = {}
-        self._sweep_at = 64
+        self._shared = node is not None
+        self._others = others
+        self._threads = Whereabouts(services, conversations, node, others)
 
     @property
     def vault(self) -> Vault:
@@ -181,21 +195,29 @@ class Desk:
         self, owner: str, thread_id: str, message_id: str, request: Callable[[], Accept | AnswerAgain]
     ) -> Accepted:
         """Have a conversation take something in; `request` makes the same request each time."""
-        moved = died = False
+        try:
+            return Accepted(message_id, await self._ask(owner, thread_id, request), thread_id)
+        except SaidElsewhere as elsewhere:
+            thread_id = elsewhere.thread_id
+        try:
+            return Accepted(message_id, await self._ask(owner, thread_id, request), thread_id)
+        except SaidElsewhere as elsewhere:
+            raise CommandRejected("message_id_reused") from elsewhere
+
+    async def _ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]]) -> T:
+        """Ask a thread's conversation, wherever it is; `request` makes the same request each time."""
+        tries = 1
         while True:
-            conversation = await self._conversation(owner, thread_id)
+            conversation = (await self._threads.find(owner, thread_id)).ref
             try:
-                run_id = await conversation.ask(request(), timeout_s=ACCEPT_S)
-                return Accepted(message_id, run_id, thread_id)
-            except SaidElsewhere as elsewhere:
-                if moved:
-                    raise CommandRejected("message_id_reused") from elsewhere
-                moved, thread_id = True, elsewhere.thread_id
+                return await conversation.ask(request(), timeout_s=ACCEPT_S)
             except ActorDied:
-                # It was ending (idle) or crashed as the message came in; the ids make a repeat safe.
-                if died:
+                # It was ending (idle), crashed or lost the thread as this came in; the ids make a repeat safe.
+                if tries == TRIES:
                     raise
-                died = True
+                tries += 1
+                with trio.move_on_after(ENDS_S):
+                    await conversation.wait_stopped()
 
     async def _message(self, owner: str, message_id: str, role: str) -> Message:
         message = await self._services.store.message(owner, message_id) if message_id else None
@@ -217,9 +239,8 @@ class Desk:
         note = None
         if given.note is not None:
             note = await self._services.guard.note(owner, given.note)
-        conversation = await self._conversation(owner, answer.thread_id)
         rating = given.rating.value if given.rating is not None else None
-        await conversation.ask(Rate(answer, rating, note, outbox), timeout_s=ACCEPT_S)
+        await self._ask(owner, answer.thread_id, lambda: Rate(answer, rating, note, outbox))
 
     def _show_typing(self, owner: str, thread_id: str, outbox: ActorRef | None) -> None:
         """To all other connections of the user: whether they follow the thread, which need not exist yet, or not."""
@@ -229,6 +250,23 @@ class Desk:
         for other in self._services.outboxes(owner, thread_id):
             if other != outbox:
                 offer(other, message)
+        self._tell_all(TypingIn(owner, thread_id))
+
+    def hear(self, news: News) -> None:
+        """Tell the user's connections here what another server says."""
+        match news:
+            case TypingIn(owner, thread_id):
+                typing = Deliver(Envelope(Typing(), self._services.clock(), thread_id=thread_id), shared=True)
+                for outbox in self._services.outboxes(owner, thread_id):
+                    offer(outbox, typing)
+            case Deleted(owner, thread_id):
+                self.vault.forget(owner, thread_id)
+                for outbox in self._services.outboxes(owner, thread_id):
+                    offer(outbox, Unfollow(thread_id))
+
+    def _tell_all(self, news: News) -> None:
+        if self._others is not None:
+            self._others.tell_all(news)
 
     async def _resume(self, owner: str, threads: Mapping[str, int], outbox: ActorRef) -> None:
         if len(threads) > MAX_RESUMED:
@@ -242,8 +280,7 @@ class Desk:
         async def follow_some() -> None:
             for thread_id in left:
                 try:
-                    conversation = await self._conversation(owner, thread_id)
-                    await conversation.ask(FollowThread(outbox, threads[thread_id]), timeout_s=ACCEPT_S)
+                    await self._follow(owner, thread_id, threads[thread_id], outbox)
                 except CommandRejected:  # it was deleted, or its first message was never stored
                     unknown.add(thread_id)
                 except _AWAY as error:
@@ -263,10 +300,22 @@ class Desk:
             names = {"thread_id": missing[0]} if len(missing) == 1 else {}
             raise CommandRejected("not_found", f"There is no conversation called {', '.join(missing)}.", names=names)
 
+    async def _follow(self, owner: str, thread_id: str, after: int, outbox: ActorRef) -> None:
+        try:
+            await self._ask(owner, thread_id, partial(FollowThread, outbox, after))
+        except CommandRejected:
+            # One that waits here for a thread's first message may not know that it came by another server.
+            if not self._shared or not await self._services.store.last_seqs(owner, [thread_id]):
+                raise
+            stale = (await self._threads.find(owner, thread_id)).ref
+            offer(stale, StandDown())
+            with trio.move_on_after(ENDS_S):
+                await stale.wait_stopped()
+            await self._ask(owner, thread_id, partial(FollowThread, outbox, after))
+
     def _talks(self, owner: str, thread_id: str) -> bool:
         """Whether the thread's conversation is alive, and so knows by itself whether there is such a thread."""
-        conversation = self._alive.get((owner, thread_id))
-        return conversation is not None and conversation.alive
+        return self._threads.known(owner, thread_id) is not None
 
     async def _unknown(self, owner: str, ids: Sequence[str]) -> set[str]:
         """Those of the ids that are no thread of the owner's: no conversation is begun for them."""
@@ -277,24 +326,42 @@ class Desk:
         if run is None or run.owner != owner:
             raise CommandRejected("not_found", "There is no run of that name.")
         if run.ended_at is None:
-            conversation = await self._conversation(owner, run.thread_id)
-            await conversation.ask(CancelRun(run_id), timeout_s=ACCEPT_S)
+            await self._ask(owner, run.thread_id, partial(CancelRun, run_id))
 
     async def _approve(self, owner: str, approve: Approve) -> None:
-        note = check_note(approve.note or "")
-        run = self._services.consents.run_of(owner, approve.call_id)
+        note = await self._services.guard.note(owner, check_note(approve.note or ""))
+        decision = ApprovalDecision(approve.decision.value)
+        if self._services.consents.run_of(owner, approve.call_id) is not None:
+            decided = await self.decide(owner, approve.call_id, decision, note)
+        else:
+            decided = await self._decide_elsewhere(owner, approve.call_id, decision, note)
+        if not decided:
+            raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
+
+    async def decide(self, owner: str, call_id: str, decision: ApprovalDecision, note: str) -> bool:
+        """Decide about a call that waits here; False when it does not."""
+        run = self._services.consents.run_of(owner, call_id)
         if run is not None:
-            note = await self._services.guard.note(owner, note)
-            ask = Decide(approve.call_id, ApprovalDecision(approve.decision.value), note)
             with suppress(ActorDied):  # with its run it waits no more
-                if await run.ask(ask, timeout_s=ACCEPT_S):
-                    return
-        raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
+                return await run.ask(Decide(call_id, decision, note), timeout_s=ACCEPT_S)
+        return False
+
+    async def _decide_elsewhere(self, owner: str, call_id: str, decision: ApprovalDecision, note: str) -> bool:
+        """Have the node decide that has the thread of a call, if it is another one."""
+        if self._others is None:
+            return False
+        found = await self._services.store.call_of(call_id)
+        if found is None or found[1].owner != owner or found[1].ended_at is not None:
+            return False
+        thread_id = found[1].thread_id
+        place = await self._threads.find(owner, thread_id)
+        if not place.relayed:
+            return await self.decide(owner, call_id, decision, note)
+        return await place.ref.ask(Decide(call_id, decision, note), timeout_s=ACCEPT_S)
 
     def want_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Have the running answer of a thread sent again to an outbox that has a hole in it."""
-        if (conversation := self._alive.get((who.user, thread_id))) is not None:
-            offer(conversation, WantSnapshot(outbox))
+        offer(self._threads.known(who.user, thread_id), WantSnapshot(outbox))
 
     async def delete(self, owner: str, thread_id: str) -> None:
         """Delete a thread and end its conversation, with whatever runs in it.
@@ -303,10 +370,10 @@ class Desk:
             StorageUnavailable: It could not be deleted.
         """
         try:
-            conversation = await self._conversation(owner, thread_id)
-            await conversation.ask(Delete(), timeout_s=ACCEPT_S)
-        except (ActorError, trio.WouldBlock) as error:
+            await self._ask(owner, thread_id, Delete)
+        except (ActorError, trio.WouldBlock, RedisUnavailable) as error:
             raise StorageUnavailable(str(error)) from error
+        self._tell_all(Deleted(owner, thread_id))
 
     async def quiet(self, within_s: float) -> bool:
         """Wait until no run is at work and none is in line, at most so long; False when some still are.
@@ -314,9 +381,9 @@ class Desk:
         For a server that stops: what is accepted meanwhile is not waited for.
         """
         with trio.move_on_after(within_s) as limit:
-            for conversation in list(self._alive.values()):
+            for ref in self._threads.here():
                 with suppress(ActorDied, AskTimeout, MailboxFull):
-                    await conversation.ask(Quiet(), timeout_s=within_s)
+                    await ref.ask(Quiet(), timeout_s=within_s)
         return not limit.cancelled_caught
 
     async def wake(self, owner: str, thread_id: str, run_id: str) -> None:
@@ -325,7 +392,7 @@ class Desk:
         Raises:
             StorageError, ActorError: The thread's conversation cannot be started now.
         """
-        offer(await self._conversation(owner, thread_id), Wake(run_id))
+        offer((await self._threads.find(owner, thread_id)).ref, Wake(run_id))
 
     async def follow_again(self, owner: str, thread_id: str) -> None:
         """Find out anew who has a thread: then those of its user's connections follow that may be told of it.
@@ -333,28 +400,27 @@ class Desk:
         Raises:
             StorageError, ActorError: It cannot be found out now.
         """
-        await self._conversation(owner, thread_id)
+        await self._threads.find(owner, thread_id)
 
-    async def _conversation(self, owner: str, thread_id: str) -> ActorRef:
-        key = (owner, thread_id)
-        ref = self._alive.get(key)
-        if ref is not None and ref.alive:
-            return ref
-        # The name is a hash: paths are logged and shown to operators, and these ids are the user's own words.
-        name = uuid.uuid5(uuid.NAMESPACE_OID, f"{owner}\0{thread_id}").hex
-        services = self._services
-        make = partial(Conversation, owner, thread_id, services)
-        spec = ChildSpec(name, make, restart=Restart.TRANSIENT, backoff=RESTING)
-        try:
-            ref = await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)
-        except AlreadyStarted as already:
-            ref = already.ref
-        self._alive[key] = ref
-        self._sweep()
-        return ref
+    async def attend(self, owner: str, thread_id: str, after: int) -> None:
+        """Another server says that something happens in a thread, after its event of that number.
 
-    def _sweep(self) -> None:
-        """Forget conversations that have ended, now and then."""
-        if len(self._alive) >= self._sweep_at:
-            self._alive = {key: ref for key, ref in self._alive.items() if ref.alive}
-            self._sweep_at = 2 * len(self._alive) + 64
+        Where the user has connections here that may be told of the thread, they follow it.
+
+        Raises:
+            StorageError, ActorError: That cannot be seen to now.
+        """
+        if self._services.outboxes(owner, thread_id):
+            await self._threads.find(owner, thread_id, after)
+
+    async def own(self, owner: str, thread_id: str) -> ActorRef:
+        """The conversation of a thread that this server has, for another server that asks.
+
+        Raises:
+            Moved: It is another server's.
+            StorageError, ActorError: It cannot be had now.
+        """
+        place = await self._threads.find(owner, thread_id)
+        if place.relayed:
+            raise Moved("the thread is another server's")
+        return place.ref

@@ -52,6 +52,11 @@ class Followers:
         for outbox in self.services.outboxes(self.owner, self.thread_id):
             self.add(outbox, head, context, after=after, unasked=True)
 
+    def catch_up(self, head: int) -> None:
+        """Have every follower read what it lacks of the log, which reaches to `head`."""
+        for outbox in self._outboxes:
+            offer(outbox, Follow(self.thread_id, None, head, unasked=True))
+
     def remove(self, ref: ActorRef) -> bool:
         """Forget one that has ended; False when `ref` was none of them."""
         if ref not in self._outboxes:
@@ -102,8 +107,11 @@ class Followers:
         """
         if not envelopes:
             return
+        before = (envelopes[0].seq or 1) - 1
+        if not self._outboxes or isinstance(envelopes[0].event, MessageAccepted):
+            self.services.announce(self.owner, self.thread_id, before)
         if not self._outboxes:
-            self.add_all(head, context, after=(envelopes[0].seq or 1) - 1)
+            self.add_all(head, context, after=before)
         self.deliver(*map(self.shown, envelopes))
         for envelope in envelopes:
             self.services.observer.event(envelope)

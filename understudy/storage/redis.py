@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import anyio
 import coredis
 import trio
-from attrs import frozen
+from attrs import field, frozen
 from coredis.exceptions import AuthenticationError, ReadOnlyError, RedisError
 from coredis.exceptions import ConnectionError as Unconnected
 from coredis.patterns.pipeline import Pipeline
@@ -80,9 +80,11 @@ class RedisLink:
     def __init__(
         self, url: str, observer: RedisObserver | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self._make = _maker(url)
-        parts = urlsplit(url)
-        self.where = f"{parts.hostname}:{parts.port or 6379}"
+        place = _place(url)
+        self._make = place.client
+        self.where = f"{place.host}:{place.port}"
+        self.database = place.db
+        """The number of the database there; channels are not its own, so it belongs into their names."""
         self.last_error = "not connected yet"
         self.since = clock()
         self.on_change: list[Callable[[bool], None]] = []
@@ -266,30 +268,25 @@ class _Place:
     host: str
     port: int
     db: int
-    username: str | None
-    password: str | None
+    username: str | None = field(repr=False)
+    password: str | None = field(repr=False)
     tls: ssl.SSLContext | None
 
-
-def _maker(url: str) -> Callable[[], coredis.Redis[bytes]]:
-    place = _place(url)
-
-    def make() -> coredis.Redis[bytes]:
+    def client(self) -> coredis.Redis[bytes]:
+        """A client of this Redis, not connected yet."""
         return coredis.Redis(
-            place.host,
-            place.port,
-            place.db,
-            username=place.username,
-            password=place.password,
-            ssl_context=place.tls,
+            self.host,
+            self.port,
+            self.db,
+            username=self.username,
+            password=self.password,
+            ssl_context=self.tls,
             client_name="understudy",
             connect_timeout=CONNECT_S,
             stream_timeout=ANSWER_S,
             max_connections=PLACES,
             retry_policy=NoRetryPolicy(),
         )
-
-    return make
 
 
 def _place(url: str) -> _Place:

@@ -1,0 +1,144 @@
+"""What the threads have here: their conversations, which are begun when there is none, or relays to other servers.
+
+1. A thread has one conversation among all servers: the one whose server claimed it in the database.
+2. Here it has one actor at a time, and one claim is made at a time: to claim a thread again is to throw out whoever
+   works under the claim before.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, Protocol, TypeAlias
+
+import trio
+from attrs import define, field, frozen
+
+from actors import Actor, ActorRef, AlreadyStarted, Backoff, ChildSpec, Restart, StartChild
+from understudy.chat.conversation import Conversation
+from understudy.chat.services import Services
+from understudy.cluster.membership import Node
+from understudy.cluster.messages import News, name_of
+from understudy.storage.changes import Fence
+from understudy.storage.errors import StorageUnavailable
+
+ACCEPT_S: Final = 10.0
+"""Longest time from a command to its acceptance; then its sender is told that storage is not available."""
+RESTING: Final = Backoff(min_s=0.02, max_s=30.0)
+"""How long a conversation that died rests: the first time hardly, one that cannot start longer and longer."""
+
+Key: TypeAlias = tuple[str, str]
+
+
+class OtherNodes(Protocol):
+    """The way to the other servers, where there are some."""
+
+    def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
+        """Make what stands here for the conversation of a thread that the node `holder` has.
+
+        `after` is the number of the event after which the user's connections here are to be told what happens.
+        """
+
+    def tell_all(self, news: News) -> None:
+        """Tell every other server something, if that can be."""
+
+
+@frozen
+class Place:
+    """What a thread has here: its conversation, or a relay to it on another server."""
+
+    ref: ActorRef
+    relayed: bool = False
+
+
+@define(eq=False)
+class _Turn:
+    lock: trio.Lock = field(factory=trio.Lock)
+    users: int = 0
+
+
+class Whereabouts:
+    """The actors of the threads that somebody here has to do with; see `understudy.chat.desk.Desk` for the rest."""
+
+    def __init__(
+        self,
+        services: Services,
+        conversations: Callable[[], ActorRef],
+        node: Node | None = None,
+        others: OtherNodes | None = None,
+    ) -> None:
+        self._services = services
+        self._conversations = conversations
+        self._node = node
+        self._others = others
+        self._places: dict[Key, Place] = {}
+        self._turns: dict[Key, _Turn] = {}
+        self._sweep_at = 64
+
+    def known(self, owner: str, thread_id: str) -> ActorRef | None:
+        """What a thread has here that is alive, without a look elsewhere."""
+        place = self._places.get((owner, thread_id))
+        return place.ref if place is not None and place.ref.alive else None
+
+    def here(self) -> list[ActorRef]:
+        """All that are alive here."""
+        return [place.ref for place in self._places.values() if place.ref.alive]
+
+    async def find(self, owner: str, thread_id: str, after: int | None = None) -> Place:
+        """What a thread has here, which is begun if there is nothing; see `OtherNodes.relay` for `after`.
+
+        Raises:
+            StorageError, ActorError: It cannot be begun now.
+        """
+        key = (owner, thread_id)
+        if (place := self._places.get(key)) is not None and place.ref.alive:
+            return place
+        async with self._turn(key):
+            if (place := self._places.get(key)) is not None and place.ref.alive:
+                return place
+            place = self._places[key] = await self._begin(owner, thread_id, after)
+        self._sweep()
+        return place
+
+    @asynccontextmanager
+    async def _turn(self, key: Key) -> AsyncIterator[None]:
+        turn = self._turns.setdefault(key, _Turn())
+        turn.users += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[key]
+
+    async def _begin(self, owner: str, thread_id: str, after: int | None) -> Place:
+        services, held = self._services, await self._claim(owner, thread_id)
+        if not isinstance(held, str):
+            return Place(await self._start(owner, thread_id, partial(Conversation, owner, thread_id, services, held)))
+        if self._others is None:
+            raise StorageUnavailable("another server has the thread")
+        make = partial(self._others.relay, owner, thread_id, held, after)
+        return Place(await self._start(owner, thread_id, make), relayed=True)
+
+    async def _claim(self, owner: str, thread_id: str) -> Fence | str | None:
+        if self._node is None:
+            return None
+        if not self._node.joined:
+            raise StorageUnavailable("this server is about to join the others again")
+        return await self._services.store.claim(owner, thread_id, self._node.id)
+
+    async def _start(self, owner: str, thread_id: str, make: Callable[[], Actor]) -> ActorRef:
+        spec = ChildSpec(name_of(owner, thread_id), make, restart=Restart.TRANSIENT, backoff=RESTING)
+        # Whoever waits here may give up; one that has begun must be known even so, or its thread is claimed again.
+        with trio.CancelScope(shield=self._node is not None, deadline=trio.current_time() + ACCEPT_S):
+            try:
+                return await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)
+            except AlreadyStarted as already:
+                return already.ref
+        raise StorageUnavailable("the conversation does not begin")
+
+    def _sweep(self) -> None:
+        """Forget those that have ended, now and then."""
+        if len(self._places) >= self._sweep_at:
+            self._places = {key: place for key, place in self._places.items() if place.ref.alive}
+            self._sweep_at = 2 * len(self._places) + 64

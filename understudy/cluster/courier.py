@@ -1,0 +1,109 @@
+"""The courier actor: follows a conversation for another node, and sends it what happens, as an outbox does a client.
+
+1. To the conversation it is one more follower: nobody waits for it, and it is never asked.
+2. What its mailbox holds goes out together. What finds no room on the way is not sent: the other node sees by the
+   numbers that something lacks, and the log has it.
+3. It lives as long as the other node says now and then that it wants more, and no longer than the conversation.
+"""
+
+from typing import Final
+
+from actors import Actor, ActorRef, Context, MailboxSpec, Overflow, Terminated
+from transport.codec import to_log
+from transport.events import Envelope
+from transport.outbox import Deliver, Follow, Reply, Unfollow
+from transport.session import merged
+from understudy.cluster.messages import Ended, Events, Passing
+from understudy.cluster.post import Post
+
+PATIENCE_S: Final = 30.0
+"""How long a node may say nothing before it is taken not to want more: it says so every ten seconds."""
+
+
+class Wanted:
+    """To a courier: its node wants more."""
+
+
+class _Unwanted:
+    """It has not said so for long."""
+
+
+class Courier(Actor):
+    """Follows `conversation`, of the thread of this name, for `node`. `head` is the last event that it saw."""
+
+    mailbox = MailboxSpec(capacity=8192, overflow=Overflow.DROP_OLDEST)
+
+    def __init__(self, thread: str, node: str, conversation: ActorRef, post: Post) -> None:
+        self.thread = thread
+        self.node = node
+        self.conversation = conversation
+        self.post = post
+        self.head = 0
+        self.bag: list[Envelope] = []
+
+    async def on_start(self, context: Context) -> None:
+        """Live and die with the conversation."""
+        context.watch(self.conversation)
+        self._hope(context)
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Take what an outbox takes."""
+        match message:
+            case Deliver():
+                self.bag += message.envelopes
+            case Follow(head=head):
+                self.head = max(self.head, head)
+            case Wanted():
+                self._hope(context)
+            case Unfollow():
+                self._go(context, deleted=True)
+            case Terminated():
+                self._go(context)
+            case _Unwanted():
+                context.stop()
+            case Reply():
+                pass  # for one connection, and whoever stands for those of the other node sees to it there
+            case _:
+                context.unhandled(message)
+
+    async def on_idle(self, context: Context) -> None:
+        """Send what has come in."""
+        self._send()
+
+    def _send(self) -> None:
+        bag, self.bag = self.bag, []
+        numbered: list[Envelope] = []
+        passing: list[Envelope] = []
+        for envelope in bag:
+            if envelope.seq is None:
+                self._send_numbered(numbered)
+                numbered = []
+                passing.append(envelope)
+            else:
+                self._show(passing)
+                passing = []
+                if numbered and envelope.seq != (numbered[-1].seq or 0) + 1:  # the mailbox was too full for some
+                    self._send_numbered(numbered)
+                    numbered = []
+                numbered.append(envelope)
+        self._send_numbered(numbered)
+        self._show(passing)
+
+    def _send_numbered(self, envelopes: list[Envelope]) -> None:
+        if envelopes:
+            first, last = envelopes[0].seq or 0, envelopes[-1].seq or 0
+            self.post.send(self.node, Events(self.thread, first, [to_log(each) for each in envelopes]))
+            self.head = max(self.head, last)
+
+    def _show(self, envelopes: list[Envelope]) -> None:
+        if envelopes:
+            self.post.show(self.node, Passing(self.thread, self.head, [to_log(each) for each in merged(envelopes)]))
+
+    def _hope(self, context: Context) -> None:
+        context.set_timer("patience", PATIENCE_S, _Unwanted())
+
+    def _go(self, context: Context, *, deleted: bool = False) -> None:
+        """The thread is gone, or its conversation is: say so after all that happened in it."""
+        self._send()
+        self.post.send(self.node, Ended(self.thread, deleted))
+        context.stop()

@@ -1,0 +1,207 @@
+"""What nodes say to each other. A thread goes by its owner and id where it may have to be begun, else by its name.
+
+Requests are answered, events of a thread follow it, news are for whoever it concerns. Each is data: `understudy.
+cluster.wire` makes bytes of them. A change of anything here, or of what it is made of, needs another `wire.VERSION`.
+"""
+
+import uuid
+from typing import TypeAlias
+
+import msgspec
+
+from sanitization import Scrubbed
+from transport.commands import Say
+from transport.events import ApprovalDecision
+from understudy.chat.routing import Route
+from understudy.storage.rows import Message
+
+
+def name_of(owner: str, thread_id: str) -> str:
+    """The name of a thread's actor. A hash: paths are logged and shown, and these ids are the user's own words."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"{owner}\0{thread_id}").hex
+
+
+# Requests to the node that has a thread
+
+
+class Accept(msgspec.Struct, frozen=True, tag=True):
+    """See `understudy.chat.messages.Accept`; the answer is the id of the run."""
+
+    say: Say
+    clean: Scrubbed
+    route: Route
+    run_id: str
+    message_id: str
+    branch_of: str | None = None
+    raw: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Accept({self.message_id!r})"
+
+
+class AnswerAgain(msgspec.Struct, frozen=True, tag=True):
+    """See `understudy.chat.messages.AnswerAgain`; the answer is the id of the run."""
+
+    message: Message
+    route: Route
+    run_id: str
+    request_id: str | None = None
+
+
+class Rate(msgspec.Struct, frozen=True, tag=True):
+    """See `understudy.chat.messages.Rate`."""
+
+    answer: Message
+    rating: str | None
+    note: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Rate({self.rating!r})"
+
+
+class CancelRun(msgspec.Struct, frozen=True, tag=True):
+    """See `understudy.chat.messages.CancelRun`; the answer is whether it ran."""
+
+    run_id: str
+
+
+class Decide(msgspec.Struct, frozen=True, tag=True):
+    """See `understudy.chat.messages.Decide`; the answer is whether the call waited."""
+
+    call_id: str
+    decision: ApprovalDecision
+    note: str = ""
+
+    def __repr__(self) -> str:
+        return f"Decide({self.call_id!r}, {self.decision.value})"
+
+
+class Delete(msgspec.Struct, frozen=True, tag=True):
+    """See `understudy.chat.messages.Delete`."""
+
+
+class Wake(msgspec.Struct, frozen=True, tag=True):
+    """See `understudy.chat.messages.Wake`."""
+
+    run_id: str
+
+
+class Attend(msgspec.Struct, frozen=True, tag=True):
+    """The asking node wants the thread's events from now on, for a while: said again, it goes on.
+
+    The answer is the number of the thread's last event, None where there is no such thread.
+    """
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag=True):
+    """The asking node lacks text of a running answer: send what there is of it."""
+
+
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """The asking node wants no more of the thread."""
+
+
+Command: TypeAlias = Accept | AnswerAgain | Rate | CancelRun | Decide | Delete | Wake | Attend | Snapshot | Leave
+
+
+class Request(msgspec.Struct, frozen=True, tag=True):
+    """To the node that has a thread: do this. Nobody waits for it any more `within_s` after it was sent."""
+
+    id: str
+    owner: str
+    thread_id: str
+    within_s: float
+    command: Command
+
+
+class Fault(msgspec.Struct, frozen=True, tag=True):
+    """Why a request was not carried out: a `CommandRejected` by its code, or a `kind` of its own.
+
+    `elsewhere`: the message came before in the thread that `text` names. `moved`: another node has the thread.
+    `unavailable`: not now.
+    """
+
+    kind: str
+    text: str = ""
+    code: str = ""
+    retry_after: float | None = None
+    names: dict[str, str] = {}
+
+
+class Answer(msgspec.Struct, frozen=True, tag=True):
+    """To the node that asked: what came of its request."""
+
+    id: str
+    value: bool | int | str | None = None
+    fault: Fault | None = None
+
+
+# To the nodes that follow a thread
+
+
+class Events(msgspec.Struct, frozen=True, tag=True):
+    """The next events of a thread, as the log has them but shown as its user is shown them; `first` is their number."""
+
+    thread: str
+    first: int
+    bodies: list[bytes]
+
+    def __repr__(self) -> str:
+        return f"Events({self.thread!r}, {self.first}, {len(self.bodies)} of them)"
+
+
+class Passing(msgspec.Struct, frozen=True, tag=True):
+    """Events without a number, which come after the one of number `head`. They are lost where they do not arrive."""
+
+    thread: str
+    head: int
+    bodies: list[bytes]
+
+    def __repr__(self) -> str:
+        return f"Passing({self.thread!r}, {self.head}, {len(self.bodies)} of them)"
+
+
+class Ended(msgspec.Struct, frozen=True, tag=True):
+    """The node that had a thread works on it no more; `deleted`: nor does anybody else."""
+
+    thread: str
+    deleted: bool = False
+
+
+Item: TypeAlias = Request | Answer | Events | Ended | Passing
+
+
+# News, to all nodes
+
+
+class Active(msgspec.Struct, frozen=True, tag=True):
+    """Something happens in a thread, after its event of number `after`: its user's connections may follow."""
+
+    owner: str
+    thread_id: str
+    after: int
+
+
+class TypingIn(msgspec.Struct, frozen=True, tag=True):
+    """A user is typing in a thread."""
+
+    owner: str
+    thread_id: str
+
+
+class Deleted(msgspec.Struct, frozen=True, tag=True):
+    """A thread was deleted: what begins later under its name is another."""
+
+    owner: str
+    thread_id: str
+
+
+class SignedOut(msgspec.Struct, frozen=True, tag=True):
+    """A session has ended; no token of it counts before `until` (Unix seconds), nor after."""
+
+    user: str
+    session: str
+    until: float
+
+
+News: TypeAlias = Active | TypingIn | Deleted | SignedOut

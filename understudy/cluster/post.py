@@ -1,0 +1,326 @@
+"""What this node says to the others, and what it asked them.
+
+1. Whatever waits goes out together: one entry in the stream of each node it is for, one message of passing events, and
+   what was read here is signed for in the same go.
+2. Packets to a node are numbered. One that could not be sent leaves a hole, which the node sees at the next one, and
+   there soon is a next one: so nothing is lost without anybody noticing.
+3. Nothing is sent twice. A request that may or may not have arrived fails, and whoever made it makes it again.
+4. All that waits is bounded: what finds no room is not sent, as if Redis were away.
+"""
+
+import uuid
+from collections.abc import Sequence
+from typing import Final, NoReturn, TypeAlias
+
+import trio
+from attrs import define, field, frozen
+from coredis.patterns.pipeline import Pipeline
+from coredis.tokens import PureToken
+
+from actors import Actor, ChildSpec, Context
+from understudy.cluster.membership import Node
+from understudy.cluster.messages import Accept, Answer, Command, Events, Item, News, Passing, Request
+from understudy.cluster.wire import Moved, news_bytes, packed, value_of
+from understudy.storage.errors import RedisUnavailable
+from understudy.storage.redis import RedisLink
+
+Value: TypeAlias = bool | int | str | None
+
+ROOM_BYTES: Final = 4 * 1024 * 1024
+"""What may wait for one node, of each kind."""
+PACKET_BYTES: Final = 256 * 1024
+"""About how much goes into one packet."""
+STREAM_MOST: Final = 10_000
+"""Packets in one stream, about: more wait there only of a node that is dead or held, and that is soon taken for it."""
+ASKS: Final = 10_000
+"""Requests that wait for their answers."""
+SIGN_S: Final = 0.05
+"""How long what was read waits to be signed for, when nothing else is said."""
+SEND_S: Final = 2.0
+AGAIN_S: Final = 0.1
+"""Before another try, where Redis is there and takes nothing."""
+SMALL_BYTES: Final = 200
+GROUP: Final = "nodes"
+"""The consumer group of every stream: its node reads as one consumer, and who takes over its work as another."""
+FIELD: Final = b"p"
+
+
+@define(eq=False)
+class _Box:
+    """What waits for one node. `number` is that of the last packet; `owing`: one is to be sent, though it be empty."""
+
+    items: list[Item] = field(factory=list)
+    refused: list[str] = field(factory=list)
+    passing: list[Passing] = field(factory=list)
+    items_bytes: int = 0
+    passing_bytes: int = 0
+    number: int = 0
+    owing: bool = False
+
+    def skip(self) -> None:
+        """Something for this node is lost: let it see that."""
+        self.number += 1
+        self.owing = True
+
+
+@define(eq=False)
+class _Wait:
+    """A request that was sent to a node, and its outcome as soon as there is one."""
+
+    node: str
+    ended: trio.Event = field(factory=trio.Event)
+    answer: Answer | None = None
+    error: Exception | None = None
+
+    def end(self, answer: Answer | None = None, error: Exception | None = None) -> None:
+        if not self.ended.is_set():
+            self.answer, self.error = answer, error
+            self.ended.set()
+
+
+@frozen
+class _Parcel:
+    """A packet for a node's stream; `asks` are the requests in it."""
+
+    node: str
+    data: bytes
+    asks: list[str]
+
+
+class Post:
+    """Sends, asks, and signs for what was read. It works as long as the actor of `carrier` lives."""
+
+    def __init__(self, link: RedisLink, node: Node) -> None:
+        self._link = link
+        self._node = node
+        self._boxes: dict[str, _Box] = {}
+        self._news: list[bytes] = []
+        self._read: dict[str, list[bytes]] = {}  # entries to be signed for, by stream
+        self._asks: dict[str, _Wait] = {}
+        self._work = trio.Event()  # something waits
+        self._now = trio.Event()  # and not only to be signed for
+
+    def carrier(self) -> ChildSpec:
+        """The actor that takes the post to Redis."""
+        return ChildSpec("post", lambda: Carrier(self))
+
+    # names in Redis
+
+    def stream_of(self, node: str) -> str:
+        """The stream in which a node is told what must not be lost."""
+        return f"understudy:inbox:{node}"
+
+    def channel_of(self, node: str) -> str:
+        """The channel on which a node is shown what may be."""
+        return f"understudy:deltas:{node}:{self._link.database}"
+
+    @property
+    def news_channel(self) -> str:
+        """The channel of what concerns all."""
+        return f"understudy:news:{self._link.database}"
+
+    # what is said
+
+    def send(self, node: str, item: Item) -> bool:
+        """Send something to a node; False when it cannot be: Redis is away, or too much waits."""
+        box = self._boxes.setdefault(node, _Box())
+        size = _size(item)
+        if not self._link.up or box.items_bytes + size > ROOM_BYTES:
+            box.skip()
+            self._wake()
+            return False
+        box.items.append(item)
+        box.items_bytes += size
+        self._wake()
+        return True
+
+    def show(self, node: str, passing: Passing) -> None:
+        """Show passing events to a node, if that can be."""
+        box = self._boxes.setdefault(node, _Box())
+        size = _size(passing)
+        if self._link.up and box.passing_bytes + size <= ROOM_BYTES:
+            box.passing.append(passing)
+            box.passing_bytes += size
+            self._wake()
+
+    def tell_all(self, news: News) -> None:
+        """Tell every node something, if that can be."""
+        if self._link.up and len(self._news) < ASKS:
+            self._news.append(news_bytes(self._node.id, news))
+            self._wake()
+
+    def refuse(self, node: str, ids: Sequence[str]) -> None:
+        """Tell a node that these requests of its were not understood."""
+        if ids and self._link.up:
+            self._boxes.setdefault(node, _Box()).refused += ids[:ASKS]
+            self._wake()
+
+    def sign(self, stream: str, entries: Sequence[bytes]) -> None:
+        """These entries of a stream have been dealt with."""
+        if entries:
+            self._read.setdefault(stream, []).extend(entries)
+            self._work.set()
+
+    # what is asked
+
+    async def ask(self, node: str, owner: str, thread_id: str, command: Command, *, timeout_s: float) -> Value:
+        """Have a node do something with a thread that it has; returns what it answers.
+
+        Raises CommandRejected and SaidElsewhere as the node does; Moved when it does not have the thread, or is gone;
+        StorageUnavailable when it cannot now; RedisUnavailable when it could not be asked, or does not answer: then
+        it may or may not have been done.
+        """
+        if not self._link.up:
+            raise RedisUnavailable(self._link.last_error)
+        if len(self._asks) >= ASKS:
+            raise RedisUnavailable("too many requests wait for other servers")
+        request = Request(uuid.uuid4().hex, owner, thread_id, timeout_s, command)
+        wait = self._asks[request.id] = _Wait(node)
+        try:
+            if not self.send(node, request):
+                raise RedisUnavailable("too much waits for another server")
+            with trio.move_on_after(timeout_s):
+                await wait.ended.wait()
+            if wait.error is not None:
+                raise wait.error
+            if wait.answer is None:
+                raise RedisUnavailable(f"another server did not answer within {timeout_s:g} s")
+            return value_of(wait.answer)
+        finally:
+            del self._asks[request.id]
+
+    def take(self, answer: Answer) -> None:
+        """An answer has come; one that nobody waits for is for nobody."""
+        if (wait := self._asks.get(answer.id)) is not None:
+            wait.end(answer)
+
+    def not_understood(self, ids: Sequence[str]) -> None:
+        """A node says that it could not read these requests: it is of another release."""
+        self._fail(ids, RedisUnavailable("another server is of another release"))
+
+    def lose(self, node: str) -> None:
+        """A node is gone: nobody there answers any more."""
+        self._boxes.pop(node, None)
+        for wait in self._asks.values():
+            if wait.node == node:
+                wait.end(error=Moved(f"node {node} is gone"))
+
+    # how it goes out
+
+    async def run(self) -> NoReturn:
+        """Take to Redis what waits, again and again."""
+        while True:
+            await self._work.wait()
+            with trio.move_on_after(SIGN_S):
+                await self._now.wait()
+            self._work, self._now = trio.Event(), trio.Event()
+            await self._link.wait_up()
+            if not await self._flush():
+                await trio.sleep(AGAIN_S)
+
+    def _wake(self) -> None:
+        self._work.set()
+        self._now.set()
+
+    def _fail(self, ids: Sequence[str], error: Exception) -> None:
+        for each in ids:
+            if (wait := self._asks.get(each)) is not None:
+                wait.end(error=error)
+
+    async def _flush(self) -> bool:
+        """Send all that waits; False when some of it could not be."""
+        parcels, shown, news, read = self._parcels(), self._shown(), self._news, self._read
+        self._news, self._read = [], {}
+
+        def fill(pipe: Pipeline[bytes]) -> None:
+            for parcel in parcels:
+                # Without a stream of its own the node is gone, or makes another one and asks what it missed.
+                pipe.xadd(
+                    self.stream_of(parcel.node),
+                    {FIELD: parcel.data},
+                    nomkstream=True,
+                    trim_strategy=PureToken.MAXLEN,
+                    trim_operator=PureToken.APPROXIMATELY,
+                    threshold=STREAM_MOST,
+                )
+            for node, data in shown:
+                pipe.publish(self.channel_of(node), data)
+            for each in news:
+                pipe.publish(self.news_channel, each)
+            for stream, entries in read.items():
+                pipe.xack(stream, GROUP, entries)
+                pipe.xdel(stream, entries)
+
+        if not (parcels or shown or news or read):
+            return True
+        try:
+            results = await self._link.batch(fill, timeout_s=SEND_S)
+        except RedisUnavailable as error:
+            results = (error,) * len(parcels)
+        whole = True
+        for parcel, result in zip(parcels, results, strict=False):
+            if result is None:
+                self._boxes.pop(parcel.node, None)
+                self._fail(parcel.asks, RedisUnavailable("that server is gone, or has lost its post"))
+            elif isinstance(result, RedisUnavailable):
+                whole = False
+                self._boxes.setdefault(parcel.node, _Box()).skip()
+                self._fail(parcel.asks, result)
+        if not whole:
+            self._wake()
+        return whole
+
+    def _parcels(self) -> list[_Parcel]:
+        """What is to go into the nodes' streams, in order."""
+        parcels = []
+        for node, box in self._boxes.items():
+            items, refused, owing = box.items, box.refused, box.owing
+            box.items, box.refused, box.items_bytes, box.owing = [], [], 0, False
+            for portion in _portions(items) or ([[]] if refused or owing else []):
+                box.number += 1
+                data = packed(self._node.id, box.number, portion, refused)
+                parcels.append(_Parcel(node, data, [each.id for each in portion if isinstance(each, Request)]))
+                refused = []
+        return parcels
+
+    def _shown(self) -> list[tuple[str, bytes]]:
+        """What is to be published for the nodes, in order."""
+        shown = []
+        for node, box in self._boxes.items():
+            passing, box.passing, box.passing_bytes = box.passing, [], 0
+            shown += [(node, packed(self._node.id, 0, portion)) for portion in _portions(passing)]
+        return shown
+
+
+class Carrier(Actor):
+    """Takes the post to Redis, in a task of its own."""
+
+    def __init__(self, post: Post) -> None:
+        self.post = post
+
+    async def on_start(self, context: Context) -> None:
+        """Begin."""
+        context.start_soon(self.post.run, name="run")
+
+
+def _size(item: Item) -> int:
+    """About how many bytes an item has."""
+    if isinstance(item, Events | Passing):
+        return SMALL_BYTES + sum(map(len, item.bodies))
+    if isinstance(item, Request) and isinstance(item.command, Accept):
+        return SMALL_BYTES + 2 * len(item.command.clean.text)
+    return SMALL_BYTES
+
+
+def _portions(items: Sequence[Item]) -> list[list[Item]]:
+    """The items in portions of about PACKET_BYTES."""
+    portions: list[list[Item]] = []
+    room = 0
+    for item in items:
+        size = _size(item)
+        if not portions or size > room:
+            portions.append([])
+            room = PACKET_BYTES
+        portions[-1].append(item)
+        room -= size
+    return portions

@@ -1,0 +1,59 @@
+"""Which threads this node relays, and from which node: a table, not a process."""
+
+from attrs import define, field, frozen
+
+from actors import ActorRef
+from understudy.chat.offer import offer
+
+
+@frozen
+class Check:
+    """To a relay: something may have been lost on the way; look what the thread's node, or its log, has."""
+
+
+@frozen
+class HolderGone:
+    """To a relay: the node that it relays from is gone."""
+
+
+@frozen
+class _Relayed:
+    ref: ActorRef
+    holder: str
+
+
+@define
+class Relays:
+    """The relays that live here, by the names of their threads."""
+
+    _relays: dict[str, _Relayed] = field(factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return len(self._relays)
+
+    def enter(self, thread: str, ref: ActorRef, holder: str) -> None:
+        """A relay begins."""
+        self._relays[thread] = _Relayed(ref, holder)
+
+    def leave(self, thread: str, ref: ActorRef) -> None:
+        """A relay ends; harmless when another one has its place by now."""
+        relayed = self._relays.get(thread)
+        if relayed is not None and relayed.ref == ref:
+            del self._relays[thread]
+
+    def find(self, thread: str) -> ActorRef | None:
+        """The relay of a thread, if there is one."""
+        relayed = self._relays.get(thread)
+        return None if relayed is None else relayed.ref
+
+    def check(self, holder: str | None = None) -> None:
+        """Have the relays from a node, or all of them, look for what they lack."""
+        for relayed in self._relays.values():
+            if holder in (None, relayed.holder):
+                offer(relayed.ref, Check())
+
+    def lose(self, holder: str) -> None:
+        """A node is gone: its relays are of no use."""
+        for relayed in list(self._relays.values()):
+            if relayed.holder == holder:
+                offer(relayed.ref, HolderGone())
