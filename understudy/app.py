@@ -45,6 +45,8 @@ from understudy.config import Settings
 from understudy.gate import Gate
 from understudy.leaving import leave
 from understudy.models.registry import Models
+from understudy.observe.breakers import Breakers
+from understudy.observe.health import Check, Status
 from understudy.observe.incidents import Incidents
 from understudy.observe.logs import configure
 from understudy.observe.metrics import Metrics
@@ -190,7 +192,9 @@ async def open_house(
         DatabaseUnusable, OSError, ValueError: A part cannot be opened; the text says why.
     """
     sessions = open_sessions(settings)
-    known, models = all_agents(agents), Models(settings)
+    metrics, incidents = Metrics(lambda: system.tree()), Incidents(time.time)
+    breakers = Breakers(metrics)
+    known, models = all_agents(agents), Models(settings, breakers.changed)
     for agent in known.values():
         # Now, not at its first message: making a client takes a third of a second, and may fail.
         models.of(agent)
@@ -206,7 +210,9 @@ async def open_house(
         await trio.to_thread.run_sync(sessions.ended.load)
         async with system:
             find = partial(_find, system)
-            store = Store(database, partial(system.find, "/system/storage/writer"))
+            store = Store(database, partial(system.find, "/system/storage/writer"), on_circuit=breakers.changed)
+            for breaker in (store.breaker, *models.breakers()):
+                breakers.add(breaker.name)
             node = await _node(settings, database, store, find)
             files, keepers = _files(settings, database, store)
             await trio.to_thread.run_sync(files.sweep)
@@ -216,7 +222,7 @@ async def open_house(
             presence = Presence(settings.limits.connections_per_user)
             limits = settings.limits
             slots: Slots[ActorRef] = Slots(limits.runs_per_user, limits.runs_total, limits.runs_waiting)
-            server = Server(system, lambda: _counts(presence, slots), __version__)
+            server = Server(system, lambda: _counts(presence, slots), __version__, partial(_beside, breakers, redis))
             services = Services(
                 store=store,
                 agents=known,
@@ -281,6 +287,15 @@ def _redis(settings: Settings, metrics: Metrics) -> "RedisLink | None":
     from understudy.storage.redis import RedisLink  # most servers need none of it
 
     return RedisLink(settings.redis_url, metrics)
+
+
+def _beside(breakers: Breakers, redis: "RedisLink | None") -> dict[str, Check]:
+    """The checks of what is on the other side of a breaker."""
+    checks = dict(breakers.checks())
+    if redis is not None:
+        away = Check(Status.DEGRADED, "Redis does not answer", time.time() - redis.since, essential=False)
+        checks["redis"] = Check() if redis.up else away
+    return checks
 
 
 def _shelf(redis: "RedisLink | None") -> tuple[Shelf, list[ChildSpec]]:

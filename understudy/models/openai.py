@@ -177,14 +177,24 @@ class OpenAI:
         if isinstance(error, kinds.RateLimitError):
             if getattr(error, "code", None) == "insufficient_quota":
                 return ModelUnavailable("This server's account at the provider is used up.", False, detail)
-            return ModelUnavailable("The language model is busy; try again in a moment.", True, detail)
+            return ModelUnavailable("The language model is busy; try again in a moment.", True, detail, _wish_s(error))
         if isinstance(error, kinds.NotFoundError):
             return ModelUnavailable(f"The provider does not know the language model {self.model}.", False, detail)
         if isinstance(error, kinds.BadRequestError | kinds.UnprocessableEntityError):
             return ModelUnavailable("The language model did not accept this request.", False, detail)
         if isinstance(error, kinds.APIConnectionError):
             return ModelUnavailable("The connection to the language model was lost.", True, detail)
-        return ModelUnavailable("The language model failed; try again in a moment.", True, detail)
+        return ModelUnavailable("The language model failed; try again in a moment.", True, detail, _wish_s(error))
+
+
+def _wish_s(error: Exception) -> float | None:
+    """How long the provider wants to be left alone (RFC 9110, 10.2.3); a date is not read."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        seconds = float(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return min(seconds, 3600.0) if seconds >= 0 else None
 
 
 def _late() -> ModelUnavailable:

@@ -1,7 +1,15 @@
-"""Which model answers for which agent: `offline`, or `openai:NAME`, from the settings or the agent itself."""
+"""Which model answers for which agent: `offline`, or `openai:NAME`, from the settings or the agent itself.
 
+A provider on the other side of a network is asked through a breaker. A model object that an agent brings along is used
+as it is.
+"""
+
+from collections.abc import Callable, Sequence
+
+from actors.behaviours import Breaker, CircuitChange
 from understudy.agents.agent import Agent
 from understudy.config import Settings
+from understudy.models.guarded import GuardedModel
 from understudy.models.model import Model
 from understudy.models.offline import OfflineModel
 from understudy.models.openai import OpenAI
@@ -17,12 +25,15 @@ class UnknownModel(ValueError):
 class Models:
     """The models of a server, each made once; close it when the server ends.
 
+    `on_change` is told when the breaker of one opens or closes.
+
     Raises:
         UnknownModel: The default model of the settings is of no known provider.
         OpenAINotInstalled: It needs the extra `openai`, which is not installed.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_change: Callable[[CircuitChange], None] | None = None) -> None:
+        self._on_change = on_change
         self._words_per_s = settings.words_per_s
         self._made: dict[str, Model] = {}
         self._default = self._named(settings.model)
@@ -37,11 +48,15 @@ class Models:
             return self._default
         return self._named(agent.model) if isinstance(agent.model, str) else agent.model
 
+    def breakers(self) -> Sequence[Breaker]:
+        """Those that providers are asked through."""
+        return [model.breaker for model in self._made.values() if isinstance(model, GuardedModel)]
+
     async def aclose(self) -> None:
         """Close the connections of all models that hold any."""
         for model in self._made.values():
-            if isinstance(model, OpenAI):
-                await model.aclose()
+            if isinstance(model, GuardedModel) and isinstance(model.model, OpenAI):
+                await model.model.aclose()
 
     def _named(self, name: str) -> Model:
         if name not in self._made:
@@ -52,5 +67,5 @@ class Models:
         if name == OFFLINE:
             return OfflineModel(words_per_s=self._words_per_s)
         if name.startswith(OPENAI) and name != OPENAI:
-            return OpenAI(name.removeprefix(OPENAI))
+            return GuardedModel(OpenAI(name.removeprefix(OPENAI), retries=0), f"model {name}", self._on_change)
         raise UnknownModel(f"there is no model {name!r}; use `offline`, or `openai:` and the name of a model")

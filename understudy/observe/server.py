@@ -16,17 +16,19 @@ WELL = (State.RUNNING, State.STOPPED)
 
 @define
 class Server:
-    """A view of one running server. `counts` gives numbers worth showing, such as connections and runs."""
+    """A view of one running server. `counts` gives numbers worth showing, such as connections and runs; `beside`
+    checks of what is not in the tree."""
 
     system: ActorSystem
     counts: Callable[[], Mapping[str, int]]
     version: str
+    beside: Callable[[], Mapping[str, Check]] = dict
     _since: float = field(factory=time.monotonic, init=False)
 
     def health(self) -> dict[str, Any]:
         """Give `status`, a check for each part of the house, uptime, counts and memory; a restarting part says so."""
         root = self.system.tree()
-        checks = {child.path.rpartition("/")[2]: _check(child) for child in root.children}
+        checks = {child.path.rpartition("/")[2]: _check(child) for child in root.children} | dict(self.beside())
         return {
             **combine(checks),
             "version": self.version,

@@ -14,6 +14,8 @@ import trio
 from attrs import define, field
 from sqlalchemy import Connection, Engine
 
+from actors.behaviours import Breaker, CircuitOpen, CircuitState
+
 from .database import DriverErrors
 from .errors import StorageUnavailable, Unstorable, driver_words
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TOGETHER: Final = 32
 """Reads that share a transaction at most: the last of them waits for all the others."""
+
+TRIAL_S: Final = 0.5
+"""How long a read waits for the one that finds out whether the database is back."""
 
 
 @define(eq=False)
@@ -38,9 +43,13 @@ _Outcome: TypeAlias = tuple[Any, Exception | None]
 
 
 class Reader:
-    """Reads through `engine`, in `threads` threads at a time; each waits at most `deadline_s` seconds in all."""
+    """Reads through `engine`, in `threads` threads at a time; each waits at most `deadline_s` seconds in all.
 
-    def __init__(self, engine: Engine, threads: int, deadline_s: float) -> None:
+    With a `breaker`, what fails time and again is refused at once for a while, instead of waiting to fail once more.
+    """
+
+    def __init__(self, engine: Engine, threads: int, deadline_s: float, breaker: Breaker | None = None) -> None:
+        self._breaker = breaker
         self._engine = engine
         self._errors = DriverErrors.of(engine)
         self._deadline_s = deadline_s
@@ -60,6 +69,20 @@ class Reader:
 
     async def read(self, query: Callable[..., T], *args: Any) -> T:
         """What `query(connection, *args)` returns. Raises what it raises, StorageUnavailable or Unstorable."""
+        breaker = self._breaker
+        if breaker is None or breaker.state is CircuitState.CLOSED:  # without the scope that a pass costs
+            return await self._read(query, *args)
+        until = trio.current_time() + TRIAL_S
+        while True:
+            try:
+                async with breaker:
+                    return await self._read(query, *args)
+            except CircuitOpen as refused:
+                if refused.retry_after_s > 0 or trio.current_time() >= until:
+                    raise StorageUnavailable("it did not answer lately") from None
+            await trio.sleep(TRIAL_S / 20)  # another read finds out whether it is back
+
+    async def _read(self, query: Callable[..., T], *args: Any) -> T:
         read = _Read(query, args)
         self._waiting.append(read)
         try:
@@ -68,6 +91,7 @@ class Reader:
                     await self._gather()
                 await read.settled.wait()
         except trio.TooSlowError:
+            self._note(failed=True)
             raise StorageUnavailable(f"no answer within {self._deadline_s:g} s") from None
         finally:
             if not read.settled.is_set() and read in self._waiting:
@@ -108,10 +132,15 @@ class Reader:
 
     def _finished(self, reads: Sequence[_Read[Any]], outcomes: Sequence[_Outcome]) -> None:
         self._free += 1
+        self._note(failed=all(isinstance(error, StorageUnavailable) for _, error in outcomes))
         for read, (answer, error) in zip(reads, outcomes, strict=True):
             read.answer, read.error = answer, error
             read.settled.set()
         self._begin()
+
+    def _note(self, *, failed: bool) -> None:
+        if self._breaker is not None:
+            (self._breaker.fail if failed else self._breaker.succeed)()
 
 
 def _outcomes(engine: Engine, errors: DriverErrors, reads: Sequence[_Read[Any]]) -> list[_Outcome]:

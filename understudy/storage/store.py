@@ -5,7 +5,8 @@ from typing import Final, TypeVar
 
 import trio
 
-from actors import ActorDied, ActorRef, AskTimeout, MailboxFull
+from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
+from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
 from . import contexts, nodes, queries
 from .changes import (
@@ -39,6 +40,10 @@ COMMIT_DEADLINE_S: Final = 5.0
 """As long as an ask waits by default; a user should hear of a storage that is away sooner than of a slow agent."""
 READ_DEADLINE_S: Final = 5.0
 PROBE_DEADLINE_S: Final = 1.0
+CIRCUIT: Final = CircuitSpec(
+    trip=FailureCount(limit=5), reset=Backoff(min_s=0.1, max_s=1.0), counts=(StorageUnavailable,)
+)
+"""Five transactions in a row that failed; whether it is back is tried by one read at a time, each second at least."""
 RETRY_S: Final = 0.02
 """Before another try at the writer: a restart without backoff takes about a millisecond."""
 LARGEST_PAGE: Final = 1000
@@ -52,7 +57,7 @@ class Store:
 
     `writer` gives the ref of the StoreWriter of the same database, or None while there is none.
     Every read and write raises StorageUnavailable when the database cannot be used within its deadline, and
-    Unstorable for values that no database can hold.
+    Unstorable for values that no database can hold. `on_circuit` is told when reads begin or cease to be refused.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Store:
         writer: Callable[[], ActorRef | None],
         *,
         deadline_s: float = COMMIT_DEADLINE_S,
+        on_circuit: Callable[[CircuitChange], None] | None = None,
     ) -> None:
         self.database = database
         self.deadline_s = deadline_s
@@ -68,7 +74,8 @@ class Store:
         """Told of every work but changes, before who asked for it is answered; it must end soon, and not raise."""
         self._writer = writer
         self._turns = trio.Semaphore(WAITING)
-        self._reader = Reader(database.reading, READERS, READ_DEADLINE_S)
+        self.breaker = Breaker("database", CIRCUIT, call_timeout_s=2 * READ_DEADLINE_S, on_change=on_circuit)
+        self._reader = Reader(database.reading, READERS, READ_DEADLINE_S, self.breaker)
         # A search reads all that its user ever said: it has a thread of its own, and nobody else waits for it.
         self._searcher = Reader(database.reading, 1, READ_DEADLINE_S)
 

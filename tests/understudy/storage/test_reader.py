@@ -1,14 +1,16 @@
 """Reads that wait go together: in one thread, one transaction, and none of them for another's fault."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import trio
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.pool import StaticPool
 
-from understudy.storage.errors import StorageUnavailable, Unstorable
+from actors import Backoff
+from actors.behaviours import Breaker, CircuitSpec, CircuitState, FailureCount
+from understudy.storage.errors import InvalidCursor, StorageUnavailable, Unstorable
 from understudy.storage.reader import TOGETHER, Reader
 
 
@@ -197,3 +199,94 @@ async def test_a_database_that_does_not_answer_is_not_waited_for(engine: Engine)
                 break
             except StorageUnavailable:
                 continue
+
+
+@pytest.fixture
+def breaker() -> Breaker:
+    """One that opens after two failures, for a tenth of a second."""
+    spec = CircuitSpec(trip=FailureCount(2), reset=Backoff(0.1, 0.1, jitter=0), counts=(StorageUnavailable,))
+    return Breaker("database", spec)
+
+
+def broken(connection: Connection) -> None:
+    """A read that the database does not answer."""
+    connection.execute(text("SELECT 1 FROM nothing"))
+
+
+async def test_reads_are_refused_at_once_after_failures_in_a_row(engine: Engine, breaker: Breaker) -> None:
+    """No thread is asked then; when its time is over one read finds out, and the others wait for that."""
+    reader, entered = Reader(engine, 1, 5.0, breaker), []
+
+    def seen(connection: Connection) -> str:
+        entered.append(1)
+        return "seen"
+
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable, match="nothing"):
+            await reader.read(broken)
+    with pytest.raises(StorageUnavailable, match="lately"):
+        await reader.read(seen)
+    assert entered == []
+    await trio.sleep(0.11)
+    gate, answers = Gate(), []
+
+    async def ask(query: Callable[[Connection], str]) -> None:
+        answers.append(await reader.read(query))
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, gate)
+            while not gate.entered.is_set():  # noqa: ASYNC110 - of a thread
+                await trio.sleep(0.01)
+            nursery.start_soon(ask, seen)
+            await trio.sleep(0.06)
+            assert entered == [], "one at a time"
+            gate.open.set()
+    assert answers == ["gate", "seen"]
+    assert breaker.state is CircuitState.CLOSED
+
+
+async def test_what_a_read_is_refused_for_its_own_sake_opens_nothing(engine: Engine, breaker: Breaker) -> None:
+    """A cursor of no list, a value that cannot be stored: the database has answered."""
+
+    def judged(connection: Connection) -> None:
+        raise InvalidCursor("x")
+
+    reader = Reader(engine, 1, 5.0, breaker)
+    for _ in range(5):
+        with pytest.raises(InvalidCursor):
+            await reader.read(judged)
+        with pytest.raises(StorageUnavailable):
+            await reader.read(broken)
+    assert breaker.state is CircuitState.CLOSED
+
+
+async def test_reads_that_fail_together_are_one_failure(engine: Engine, breaker: Breaker) -> None:
+    """A connection that breaks takes all reads with it that shared it; that is no trend."""
+    reader = Reader(engine, 1, 5.0, breaker)
+    failures: list[StorageUnavailable] = []
+
+    async def ask() -> None:
+        try:
+            await reader.read(broken)
+        except StorageUnavailable as error:
+            failures.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(ask)
+    assert len(failures) == 10
+    assert breaker.state is CircuitState.CLOSED
+
+
+async def test_reads_that_hang_count(engine: Engine, breaker: Breaker) -> None:
+    """Who waits in vain is a failure too; after two nobody waits."""
+    reader, gate = Reader(engine, 1, 0.05, breaker), Gate()
+    try:
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable, match="no answer"):
+                await reader.read(gate)
+        with pytest.raises(StorageUnavailable, match="lately"):
+            await reader.read(gate)
+    finally:
+        gate.open.set()

@@ -1,0 +1,185 @@
+"""A provider behind a breaker: when it is asked again, when it is left alone, and when it is back."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+import trio
+
+from actors import Backoff
+from actors.behaviours import CircuitChange, CircuitState
+from tests.understudy.models.conftest import Heard
+from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk
+from understudy.models.guarded import AWAY, GuardedModel
+from understudy.models.model import AgentCard, ChatMessage, Emit, ModelUnavailable, Reply, TextDelta, Thought, Turn
+from understudy.models.openai import OpenAI
+from understudy.models.openai import _wish_s as wish_s
+
+TURN = Turn(AgentCard("guide"), (ChatMessage("user", "Hello"),))
+GONE = ModelUnavailable("The connection to the language model was lost.", True, "gone")
+
+
+class Scripted:
+    """Does one of these at each call: raises an error, or says a text; the last one again and again."""
+
+    name, notice = "scripted", "A notice."
+
+    def __init__(self, *steps: ModelUnavailable | str) -> None:
+        self.steps = list(steps)
+        self.asked = 0
+        self.gate: trio.Event | None = None
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Play the next step; what is said before an error stands before a colon in its detail."""
+        step = self.steps[min(self.asked, len(self.steps) - 1)]
+        self.asked += 1
+        if isinstance(step, str):
+            await emit(TextDelta(step))
+            if self.gate is not None:
+                await self.gate.wait()
+            return Reply(step)
+        if ":" in step.detail:
+            await emit(Thought(step.detail))
+        raise step
+
+
+async def ask(model: GuardedModel, heard: Heard) -> str:
+    """The text, or the detail of the error."""
+    try:
+        return (await model.respond(TURN, heard)).text
+    except ModelUnavailable as error:
+        return error.detail
+
+
+async def test_it_is_asked_again_before_the_first_word(autojump_clock: object, heard: Heard) -> None:
+    """After a pause that grows; what it says then is all that is heard."""
+    scripted = Scripted(GONE, GONE, "Hello")
+    model, began = GuardedModel(scripted, "m"), trio.current_time()
+    assert await ask(model, heard) == heard.text == "Hello"
+    assert 0.25 * 0.8 + 0.5 * 0.8 <= trio.current_time() - began <= 0.25 * 1.2 + 0.5 * 1.2
+    assert (model.name, model.notice) == ("scripted", "A notice.")
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        (GONE, 3),
+        (ModelUnavailable("refused", False, "a refused key"), 1),
+        (ModelUnavailable("lost", True, "said: before it was lost"), 1),
+        (ModelUnavailable("busy", True, "wants long", 60.0), 1),
+        (ModelUnavailable("busy", True, "wants a little", 2.0), 3),
+    ],
+)
+async def test_not_everything_is_asked_again(
+    autojump_clock: object, heard: Heard, error: ModelUnavailable, asked: int
+) -> None:
+    """Not what fails each time, not what was begun, not a provider that wants to be left alone for longer than that."""
+    scripted = Scripted(error)
+    assert await ask(GuardedModel(scripted, "m"), heard) == error.detail
+    assert scripted.asked == asked
+
+
+async def test_what_a_provider_wishes_is_waited_for(autojump_clock: object, heard: Heard) -> None:
+    """Its own words count more than a guess."""
+    began = trio.current_time()
+    await ask(GuardedModel(Scripted(ModelUnavailable("busy", True, "busy", 3.0), "Hello"), "m"), heard)
+    assert trio.current_time() - began >= 3.0
+
+
+async def test_one_that_cannot_be_reached_is_left_alone(autojump_clock: object, heard: Heard) -> None:
+    """After five failures in a row others are refused at once, and told when to come again; then one is let through."""
+    changes: list[CircuitChange] = []
+    scripted = Scripted(GONE)
+    model = GuardedModel(scripted, "m", changes.append)
+    assert await ask(model, heard) == "gone"
+    assert await ask(model, heard) == "circuit open"
+    assert scripted.asked == 5
+    assert [change.new for change in changes] == [CircuitState.OPEN]
+    began = trio.current_time()
+    with pytest.raises(ModelUnavailable) as caught:
+        await model.respond(TURN, heard)
+    assert (caught.value.message, caught.value.retryable) == (AWAY, True)
+    assert 1.0 <= (caught.value.retry_after_s or 0) <= 1.2
+    assert (trio.current_time(), scripted.asked) == (began, 5)
+    scripted.steps = ["Hello"]
+    await trio.sleep(1.2)
+    assert await ask(model, heard) == "Hello"
+    assert model.breaker.state is CircuitState.CLOSED
+
+
+@pytest.mark.parametrize("error", ["a refused key", "said: before it was lost"])
+async def test_a_provider_that_answers_is_not_away(autojump_clock: object, heard: Heard, error: str) -> None:
+    """However often it refuses, or loses the thread: it can be reached."""
+    model = GuardedModel(Scripted(ModelUnavailable("no", ":" in error, error)), "m")
+    for _ in range(10):
+        assert await ask(model, heard) == error
+    assert model.breaker.state is CircuitState.CLOSED
+
+
+async def test_the_first_word_is_enough_to_let_others_through(autojump_clock: object, heard: Heard) -> None:
+    """An answer takes half a minute; meanwhile nobody else is refused for it."""
+    scripted = Scripted(*[GONE] * 5, "Hello")
+    model = GuardedModel(scripted, "m")
+    await ask(model, heard)
+    await ask(model, heard)
+    scripted.gate = trio.Event()
+    await trio.sleep(2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, model, heard)
+        await trio.testing.wait_all_tasks_blocked()
+        assert model.breaker.state is CircuitState.CLOSED
+        scripted.gate.set()
+
+
+async def test_a_cancelled_call_counts_neither_way(autojump_clock: object, heard: Heard) -> None:
+    """A user who stops an answer says nothing of the provider; a trial that was stopped gives its place back."""
+    scripted = Scripted(*[GONE] * 5, "Hello")
+    model = GuardedModel(scripted, "m")
+    await ask(model, heard)
+    await ask(model, heard)
+    await trio.sleep(2)
+
+    async def hang(turn: Turn, emit: Emit) -> Reply:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    respond: Callable[..., object] = scripted.respond
+    scripted.respond = hang  # type: ignore[method-assign]
+    with trio.move_on_after(1):
+        await ask(model, heard)
+    assert model.breaker.state is CircuitState.HALF_OPEN
+    scripted.respond = respond  # type: ignore[method-assign, assignment]
+    assert await ask(model, heard) == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("0.5", 0.5), ("99999", 3600.0), ("-1", None), ("nan", None), ("soon", None), ("", None)],
+)
+def test_a_wish_is_read_from_the_answer(header: str, seconds: float | None) -> None:
+    """In seconds, in bounds; anything else is no wish."""
+    error = Exception()
+    error.response = SimpleNamespace(headers={"retry-after": header})  # type: ignore[attr-defined]
+    assert wish_s(error) == seconds
+    assert wish_s(Exception()) is None
+
+
+@pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
+@pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms")
+async def test_over_a_real_connection(provider: Provider, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An overloaded provider is asked again, by the guard alone; what it wishes is read from its answer."""
+    from understudy.models import guarded
+
+    monkeypatch.setattr(guarded, "AGAIN", guarded.Retry(3, Backoff(min_s=0.01, max_s=0.1), (ModelUnavailable,)))
+    provider.scripts = [
+        Script(status=503, error={"message": "overloaded"}),
+        Script(status=503, error={"message": "overloaded"}),
+        Script([text_chunk("Hello"), end_chunk("stop")]),
+    ]
+    client = OpenAI("tiny", api_key=KEY, base_url=provider.url, retries=0)
+    try:
+        with trio.fail_after(10):
+            assert await ask(GuardedModel(client, "m"), heard) == "Hello"
+    finally:
+        await client.aclose()
+    assert len(provider.requests) == 3

@@ -1,0 +1,60 @@
+"""What the breakers of a server say: to the log when they open and close, to the metrics, and to `/healthz`."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from attrs import define, field
+
+from actors.behaviours import CircuitChange, CircuitState
+from understudy.observe.health import Check, Status
+
+log = logging.getLogger(__name__)
+
+_NOTES: Final = {
+    CircuitState.OPEN: "it failed time and again: calls are refused for a while",
+    CircuitState.HALF_OPEN: "it failed time and again: one call finds out whether it is back",
+}
+
+
+class BreakerObserver(Protocol):
+    """Who keeps the numbers."""
+
+    def breaker_changed(self, name: str, state: str) -> None:
+        """A breaker is `closed`, `open` or `half_open` from now on."""
+
+
+@define
+class Breakers:
+    """The last known state of each. `clock` gives seconds; may be read from any thread."""
+
+    observer: BreakerObserver
+    clock: Callable[[], float] = time.monotonic
+    _states: dict[str, tuple[CircuitState, float]] = field(factory=dict, init=False)
+
+    def add(self, name: str) -> None:
+        """There is a breaker of that name, and it is closed."""
+        self._states[name] = CircuitState.CLOSED, self.clock()
+        self.observer.breaker_changed(name, CircuitState.CLOSED.value)
+
+    def changed(self, change: CircuitChange) -> None:
+        """Take over what a breaker tells: it is its `on_change`."""
+        self._states[change.name] = change.new, self.clock()
+        self.observer.breaker_changed(change.name, change.new.value)
+        if change.new is CircuitState.OPEN:
+            log.warning(
+                "breaker.opened", extra={"breaker": change.name, "retry_after_s": round(change.retry_after_s, 3)}
+            )
+        elif change.new is CircuitState.CLOSED:
+            log.info("breaker.closed", extra={"breaker": change.name})
+
+    def checks(self) -> Mapping[str, Check]:
+        """One for each, by its name. What is on the other side of a breaker is not the server's own health."""
+        now = self.clock()
+        return {
+            name: Check()
+            if state is CircuitState.CLOSED
+            else Check(Status.DEGRADED, _NOTES[state], now - since, essential=False)
+            for name, (state, since) in self._states.items()
+        }
