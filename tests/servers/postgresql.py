@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 USER = "understudy"
 START_S = 30
@@ -84,6 +85,16 @@ class Postgres:
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.address(name)
+
+    def add_user(self, password: str) -> str:
+        """A user who has to give a password, as all have to on a real server; gives the name."""
+        name = f"user{next(self._numbers)}"
+        rules = self._data / "pg_hba.conf"
+        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), password))
+            rules.write_text(f"host all {name} 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+            connection.execute("SELECT pg_reload_conf()")
+        return name
 
     def address(self, name: str) -> str:
         """The address of a database."""

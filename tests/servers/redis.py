@@ -99,6 +99,12 @@ class Redis:
                 answer += more
             return answer.split(b"\r\n")[0].decode()
 
+    def change_password(self, password: str) -> None:
+        """Want another one from now on, and throw everybody out."""
+        assert self.command("CONFIG", "SET", "requirepass", password) == "+OK"
+        self._password = password
+        self.command("CLIENT", "KILL", "TYPE", "normal")
+
     def flush(self) -> None:
         """Have it forget everything."""
         assert self.command("FLUSHALL") == "+OK"

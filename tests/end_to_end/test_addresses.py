@@ -1,0 +1,140 @@
+"""Passwords in the addresses of PostgreSQL and Redis are in nothing that a server says, whatever goes wrong there."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import connected
+from tests.end_to_end.process import started
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+
+PASSWORD = "hunter2 is/not:a@password"
+"""With what has to be written otherwise in an address: both ways must be nowhere."""
+TRACES = (PASSWORD, quote(PASSWORD, safe=""), "hunter2")
+
+
+def clean(*texts: str) -> bool:
+    """Whether none of them tells the password."""
+    return not [trace for trace in TRACES for text in texts if trace in text]
+
+
+@pytest.fixture
+def locked(postgres: Postgres) -> str:
+    """The address of a database whose user needs the password."""
+    address = postgres.create()
+    name = postgres.add_user(PASSWORD)
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f"GRANT ALL ON SCHEMA public TO {name}")
+    return address.replace("//understudy@", f"//{name}:{quote(PASSWORD, safe='')}@")
+
+
+@pytest.fixture
+def locked_redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis with a password."""
+    server = Redis(tmp_path / "redis", password="hunter2-of-redis")
+    server.start()
+    yield server
+    server.kill()
+
+
+# Each command as a process would do it, but in one process: most of a start is its imports.
+COMMANDS = """
+import json, os, sys
+from understudy.cli import main
+for number, (words, address) in enumerate(json.load(sys.stdin)):
+    os.environ["UNDERSTUDY_DATABASE_URL"] = address
+    try:
+        main(words, standalone_mode=True)
+    except SystemExit as end:
+        print(f"\\nended {number} with {end.code}", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_what_cannot_start_tells_no_password(locked: str, tmp_path: Path) -> None:
+    """A wrong password, no such host, nobody there, an address that is none: commands end with a sentence that names
+    the place, also with all that is logged."""
+    wrong = quote("hunter2 but another", safe="")
+    port = locked.rpartition(":")[2].partition("/")[0]
+    serve = ["serve", "--port", "0"]
+    cases = {
+        locked.replace(quote(PASSWORD, safe=""), wrong): (serve, "password authentication failed"),
+        f"postgresql://me:{wrong}@no-such-host.invalid/chat": (["migrate"], "no-such-host.invalid/chat"),
+        f"postgresql://me:{wrong}@127.0.0.1:1/chat": (serve, "127.0.0.1/chat"),
+        f"postgresql://me:{wrong}@127.0.0.1:{port}/nowhere": (["doctor"], "the database at 127.0.0.1/nowhere"),
+        f"postgresql://me:{wrong}@[/chat": (serve, "cannot use the database at"),
+        f"mysql://me:{wrong}@127.0.0.1/chat": (serve, "'mysql'"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS],
+        cwd=tmp_path,
+        input=json.dumps([(words, address) for address, (words, _) in cases.items()]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        env=os.environ | {"UNDERSTUDY_LOG_LEVEL": "debug", "COLUMNS": "1000", "PYTHONUNBUFFERED": "1"},
+        check=True,
+    )
+    told = done.stdout.split("\nended ")
+    for number, (words, text) in enumerate(cases.values()):
+        assert told[number + 1].splitlines()[0] in (f"{number} with 1", f"{number} with 2"), (words, done.stdout)
+        assert text in told[number], (words, done.stdout)
+    assert clean(done.stdout)
+
+
+@pytest.mark.slow
+async def test_a_server_whose_database_and_redis_fail_tells_no_password(
+    locked: str, postgres: Postgres, locked_redis: Redis, tmp_path: Path
+) -> None:
+    """Both throw it out and do not let it in any more: neither its log, with all that there is, nor what it answers,
+    nor what anybody may read of its process."""
+    log = tmp_path / "log"
+    name = locked.rpartition("/")[2]
+    given = {
+        "UNDERSTUDY_DATABASE_URL": locked,
+        "UNDERSTUDY_REDIS_URL": locked_redis.url,
+        "UNDERSTUDY_LOG_LEVEL": "debug",
+        "UNDERSTUDY_SECRET": "s" * 40,
+    }
+    async with started(tmp_path / "data", log=log, **given) as server:
+        heard = []
+        async with connected(server.address, token=await _token(tmp_path)) as peer:
+            await trio.to_thread.run_sync(_throw_out, postgres, name)
+            await trio.to_thread.run_sync(locked_redis.change_password, "another")
+            await peer.say("What is 2 + 2?")
+            with trio.fail_after(20):
+                while "redis.away" not in (text := log.read_text()) or "storage.commit_failed" not in text:  # noqa: ASYNC110
+                    await trio.sleep(0.05)
+                heard.append(json.dumps(await peer.read()))
+        for path in ("/healthz", "/readyz", "/metrics"):
+            heard.append(str(await request(server.address, "GET", path)))
+        command = await trio.Path(f"/proc/{server.process.pid}/cmdline").read_text()
+        await server.terminate()
+    assert clean(log.read_text(), command, *heard)
+
+
+async def _token(tmp_path: Path) -> str:
+    done = await trio.run_process(
+        [sys.executable, "-m", "understudy", "token", "--user", "ada", "--data-dir", str(tmp_path / "data")],
+        capture_stdout=True,
+        env=os.environ | {"UNDERSTUDY_SECRET": "s" * 40},
+    )
+    return done.stdout.decode().strip()
+
+
+def _throw_out(postgres: Postgres, name: str) -> None:
+    """End the server's connections, and let nobody in any more."""
+    with psycopg.connect(postgres.address("postgres"), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
