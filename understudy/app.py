@@ -214,6 +214,7 @@ async def open_house(
             for breaker in (store.breaker, *models.breakers()):
                 breakers.add(breaker.name)
             node = await _node(settings, database, store, find)
+            metrics.look_at(lambda: store.reads()["reads_waiting"], lambda: 0 if node is None else node.lapses)
             files, keepers = _files(settings, database, store)
             await trio.to_thread.run_sync(files.sweep)
             shelf, shelvers = _shelf(redis)

@@ -139,6 +139,8 @@ class Metrics:
         self._commit_s = Histogram(
             "understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S, registry=r
         )
+        self._reads = Gauge("understudy_reads_waiting", "Reads that wait for a thread.", registry=r)
+        self._lapses = Gauge("understudy_node_lapses", "How often others took this node for dead.", registry=r)
         self._redis = Gauge("understudy_redis_up", "Whether Redis answers, where there is one.", registry=r)
         self._redis_calls = Counter("understudy_redis_calls", "Calls of Redis.", ["outcome"], registry=r)
         self._redis_s = Histogram(
@@ -219,6 +221,11 @@ class Metrics:
     def feedback(self, rating: str | None) -> None:
         """A user rated an answer, or took that back."""
         self._labelled(self._feedback, rating or "none").inc()
+
+    def look_at(self, reads_waiting: Callable[[], int], lapses: Callable[[], int]) -> None:
+        """Where to look, at each scrape, for what nobody tells."""
+        self._reads.set_function(reads_waiting)
+        self._lapses.set_function(lapses)
 
     def taken_up(self, what: str) -> None:
         """A run that lost its server goes on (`resumed`), or cannot, and why."""
