@@ -1,0 +1,185 @@
+"""What operators are given against the product: every file, option, setting, path and metric that is named exists."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import pytest
+import yaml
+from quart import Quart
+
+from tests.docs.tables import ROOT
+from understudy.cli import main
+from understudy.config import FILES_VARIABLE, Settings, load, variable_of
+from understudy.observe.metrics import Metrics
+from understudy.rest.operations import blueprint
+
+DEPLOY = ROOT / "deploy"
+NODES = ("node-a", "node-b")
+OF_OTHERS = {"OPENAI_API_KEY", "PGPASSWORD", "PATH", "PYTHONUNBUFFERED"}
+SETTINGS = {variable_of(each.name) for each in attrs.fields(Settings)} | {FILES_VARIABLE}
+
+
+@pytest.fixture(scope="module")
+def example() -> dict[str, str]:
+    """The variables of `.env.example`, as they are given there."""
+    lines = (DEPLOY / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    """The file of compose, its anchors resolved."""
+    return yaml.safe_load((DEPLOY / "compose.yml").read_text())
+
+
+def filled(text: str, given: dict[str, str]) -> str:
+    """The text with its variables put in, as compose does it."""
+
+    def value(found: re.Match[str]) -> str:
+        name, how, default = found["name"], found["how"], found["default"]
+        if how == ":?" and not given.get(name):
+            raise KeyError(name)
+        return given.get(name) or (default or "" if how == ":-" else "")
+
+    put = re.sub(r"(?<!\$)\$\{(?P<name>\w+)(?:(?P<how>:[-?])(?P<default>[^}]*))?\}", value, text)
+    return put.replace("$$", "$")
+
+
+def strings(node: Any) -> Iterator[str]:
+    """Every text in it."""
+    match node:
+        case dict():
+            for each in node.values():
+                yield from strings(each)
+        case list():
+            for each in node:
+                yield from strings(each)
+        case str():
+            yield node
+
+
+def test_the_example_names_what_compose_asks_for_and_tells_no_secret(compose: Any, example: dict[str, str]) -> None:
+    """Neither more nor less; what must be secret is empty, and without it nothing starts."""
+    asked = {name for text in strings(compose) for name in re.findall(r"(?<!\$)\$\{(\w+)", text)}
+    assert asked == example.keys()
+    needed = {name for text in strings(compose) for name in re.findall(r"\$\{(\w+):\?", text)}
+    assert needed == {"UNDERSTUDY_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+    assert {name for name in needed | {"OPENAI_API_KEY"} if example[name]} == set()
+    with pytest.raises(KeyError):
+        [filled(text, example) for text in strings(compose)]
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_node_starts_with_what_compose_gives_it(
+    compose: Any, example: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its variables are settings that go together: it is a node of several, with a secret of the operator's."""
+    monkeypatch.chdir(tmp_path)
+    given = example | dict.fromkeys(("UNDERSTUDY_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"), "5" * 64)
+    variables = {key: filled(value, given) for key, value in compose["services"][name]["environment"].items()}
+    assert variables.keys() - OF_OTHERS <= SETTINGS
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
+    settings = load(host="0.0.0.0")
+    assert settings.on_postgresql
+    assert settings.redis_url
+    assert settings.secret
+    assert "5" not in settings.database_url
+    assert settings.trusted_proxies == [compose["services"]["balancer"]["networks"]["front"]["ipv4_address"]]
+    assert seconds(compose["services"][name]["stop_grace_period"]) > settings.grace_s
+
+
+def seconds(text: str) -> float:
+    """A time of compose."""
+    assert text.endswith("s")
+    return float(text[:-1])
+
+
+def test_every_file_that_compose_names_is_there(compose: Any) -> None:
+    """What is built, and what is mounted; volumes and networks are declared."""
+    for service in compose["services"].values():
+        if build := service.get("build"):
+            assert (DEPLOY / build["context"] / build["dockerfile"]).is_file()
+            assert re.findall(r"ARG (\w+)", (DEPLOY / build["context"] / build["dockerfile"]).read_text()) == list(
+                build["args"]
+            )
+        for volume in service.get("volumes", []):
+            source = volume.partition(":")[0]
+            assert (DEPLOY / source).is_file() if source.startswith(".") else source in compose["volumes"]
+        assert set(service["networks"]) <= set(compose["networks"])
+        assert set(service.get("depends_on", [])) <= set(compose["services"])
+
+
+def test_the_image_copies_what_is_there_and_runs_a_command_that_is_one() -> None:
+    """Options and variables are the product's; it does not run as root, and asks for its own health."""
+    text = (DEPLOY / "Dockerfile").read_text()
+    for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE):
+        *sources, _ = line.split()
+        for source in sources:
+            assert (ROOT / source).exists()
+            assert f"!{source}" in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    variables = set(re.findall(r"\b([A-Z_]+)=", text)) - {"EXTRAS"}
+    assert variables - OF_OTHERS <= SETTINGS
+    words = [yaml.safe_load(line) for line in re.findall(r"^(?:ENTRYPOINT|CMD) (\[.*\])$", text, re.MULTILINE)]
+    assert words[0] == ["understudy"]
+    parsed(words[1])
+    assert re.findall(r"^USER (.*)$", text, re.MULTILINE) == ["understudy"]
+    (health,) = re.findall(r"127\.0\.0\.1:8002(/\w+)", text)
+    assert health in paths()
+    assert f"EXPOSE {words[1][words[1].index('--port') + 1]}" in text
+
+
+def parsed(words: list[str]) -> None:
+    """Have the command's options parsed; nothing is done."""
+    command = main.commands[words[0]]
+    command.make_context(words[0], words[1:], parent=click.Context(main))
+
+
+def paths() -> set[str]:
+    """The addresses that the server answers for operators."""
+    app = Quart("operations", static_folder=None)
+    app.register_blueprint(blueprint)
+    return {rule.rule for rule in app.url_map.iter_rules()}
+
+
+def test_the_balancer_asks_addresses_that_are_there_and_knows_every_node(compose: Any) -> None:
+    """In each of its backends; strangers reach none of the operators' addresses."""
+    text = (DEPLOY / "haproxy" / "haproxy.cfg").read_text()
+    assert set(re.findall(r"httpchk GET (\S+)", text)) == {"/readyz", "/healthz"} <= paths()
+    (hidden,) = re.findall(r"deny_status 404 if \{ path (.*) \}", text)
+    assert set(hidden.split()) == paths()
+    for backend in re.split(r"^backend ", text, flags=re.MULTILINE)[1:]:
+        assert re.findall(r"server \w+ ([\w-]+):8002", backend) == list(NODES), backend
+    (port,) = re.findall(r"^    bind :(\d+)$", text, re.MULTILINE)
+    assert filled(compose["services"]["balancer"]["ports"][0], {}).endswith(f":{port}")
+
+
+def test_the_service_runs_a_command_that_is_one() -> None:
+    """Its variables are settings, and it is given longer to stop than the server asks for."""
+    lines = (DEPLOY / "systemd" / "understudy.service").read_text().splitlines()
+    unit = [line.partition("=")[::2] for line in lines if "=" in line and not line.startswith("#")]
+    (start,) = [value for key, value in unit if key == "ExecStart"]
+    parsed(shlex.split(start)[1:])
+    (variables,) = [shlex.split(value) for key, value in unit if key == "Environment"]
+    assert {each.partition("=")[0] for each in variables} <= SETTINGS
+    (stop_s,) = [float(value) for key, value in unit if key == "TimeoutStopSec"]
+    assert stop_s > load(port=0).grace_s
+
+
+def test_alerts_are_about_metrics_that_are_there() -> None:
+    """With labels that they have; each says in a sentence what it means."""
+    rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
+    known: set[str] = set()
+    for metric in Metrics().registry.collect():
+        ends = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(metric.type, [""])
+        known |= {metric.name + end for end in ends}
+    for rule in rules:
+        named = set(re.findall(r"\bunderstudy_\w+", rule["expr"]))
+        assert named <= known, rule["alert"]
+        assert rule["annotations"]["summary"].endswith(".")
+        assert rule["labels"]["severity"] in ("warning", "critical")
