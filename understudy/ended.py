@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,45 @@ SLACK: Final = 1_000
 
 
 @define
-class EndedSessions:
+class Ended:
+    """Which sessions have ended, by a digest of user and session, each until no token of it can count any more."""
+
+    clock: Callable[[], float]
+    _until: dict[str, float] = field(factory=dict, init=False, repr=False)
+
+    def __contains__(self, who: Identity) -> bool:
+        return bool(self._until) and self._until.get(name_of(who), 0.0) > self.clock()
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def kept(self) -> list[tuple[str, float]]:
+        """All that is known, past or not."""
+        return list(self._until.items())
+
+    def keep(self, found: Mapping[str, float]) -> list[str]:
+        """Know of these too; gives the names of those that were not known."""
+        news = [name for name, until in found.items() if until > self._until.get(name, 0.0)]
+        self._until.update({name: found[name] for name in news})
+        return news
+
+    def forget_past(self) -> None:
+        """Let go of what no token can come back from."""
+        now = self.clock()
+        self._until = {name: until for name, until in self._until.items() if until > now}
+
+    async def add(self, who: Identity, until: float) -> None:
+        """End a session; it may be forgotten at `until` (Unix seconds).
+
+        Raises:
+            CommandRejected: So many sessions are ended already that one more cannot be kept (`busy`).
+            StorageUnavailable: It cannot be written; the session goes on.
+        """
+        raise NotImplementedError
+
+
+@define
+class EndedSessions(Ended):
     """Which sessions have ended, in memory and in the file `path`. `clock` gives Unix seconds.
 
     The file has a line of JSON for each, appended and synced before anybody is told that the session has ended. It
@@ -37,7 +75,6 @@ class EndedSessions:
     path: Path
     clock: Callable[[], float]
     cap: int = MAX_ENDED
-    _until: dict[str, float] = field(factory=dict, init=False, repr=False)
     _lines: int = field(default=0, init=False)
     _turn: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
 
@@ -62,25 +99,14 @@ class EndedSessions:
                 f"{self.path} is damaged in line {number}: restore it, or remove it to forget which sessions have ended"
             ) from None
 
-    def __contains__(self, who: Identity) -> bool:
-        return bool(self._until) and self._until.get(_name(who), 0.0) > self.clock()
-
-    def __len__(self) -> int:
-        return len(self._until)
-
     async def add(self, who: Identity, until: float) -> None:
-        """End a session, on the disk before here; it may be forgotten at `until`.
-
-        Raises:
-            CommandRejected: So many sessions are ended already that one more cannot be kept (`busy`).
-            StorageUnavailable: It cannot be written; the session goes on.
-        """
+        """As `Ended.add`; on the disk before here."""
         async with self._turn:
             if len(self._until) >= self.cap:
-                self._forget_past()
+                self.forget_past()
             if len(self._until) >= self.cap:
                 raise CommandRejected("busy", retry_after=60.0)
-            name = _name(who)
+            name = name_of(who)
             try:
                 await trio.to_thread.run_sync(self._append, json.dumps([name, until]).encode() + b"\n")
             except OSError as error:
@@ -90,15 +116,11 @@ class EndedSessions:
                 await self._tidy()
 
     async def _tidy(self) -> None:
-        self._forget_past()
+        self.forget_past()
         try:
             await trio.to_thread.run_sync(self._rewrite)
         except OSError as error:  # the lines that are past do no harm, and the next end of a session tries again
             log.warning("ended_sessions.not_tidied", extra={"reason": error.strerror})
-
-    def _forget_past(self) -> None:
-        now = self.clock()
-        self._until = {name: until for name, until in self._until.items() if until > now}
 
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -144,6 +166,6 @@ class EndedSessions:
             os.close(folder)
 
 
-def _name(who: Identity) -> str:
+def name_of(who: Identity) -> str:
     """A user's session: the same name of another user is another session. Claims hold no control characters."""
     return hashlib.blake2b(f"{who.user}\0{who.session}".encode(), digest_size=16).hexdigest()

@@ -1,12 +1,13 @@
 """Which connections each user has right now: a table, not a process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from attrs import define, evolve, field, frozen
 
 from actors import ActorRef, Lane
 from transport.auth import Identity
 from transport.connection import Close
+from understudy.ended import name_of
 
 
 @frozen
@@ -77,6 +78,13 @@ class Presence:
                 connection.tell(Close(4401, "signed out"), lane=Lane.ALERT)
                 closed += 1
         return closed
+
+    def dismiss_all(self, names: Collection[str], *, find: Callable[[str], ActorRef | None]) -> None:
+        """Close every connection of the sessions with these digests, as `dismiss` does."""
+        here = {place.who for places in self._places.values() for place in places.values()}
+        for who in here:
+            if name_of(who) in names:
+                self.dismiss(who, find)
 
     def __len__(self) -> int:
         return len(self._users)

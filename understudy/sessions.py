@@ -20,8 +20,10 @@ from transport.limits import RateLimit
 from transport.proven import Proven
 from transport.tokens import ALGORITHM, Tokens, load_or_create_secret, read_head
 from understudy.config import Settings
-from understudy.ended import EndedSessions
+from understudy.ended import Ended
 
+ENDED: Final = "ended-sessions"
+"""The file of sessions that were ended, in the data folder."""
 ANONYMOUS: Final = "anon-"
 """What the names of users begin with who came without a token."""
 KEYS_BYTES: Final = 256 * 1024
@@ -93,7 +95,7 @@ class Sessions:
     tokens: LastingTokens
     anonymous: bool
     ttl_s: float
-    ended: EndedSessions
+    ended: Ended
     provider: Provider | None = None
     rate: RateLimit | None = None
     on_end: list[Callable[[Identity], object]] = field(factory=list, repr=False)
@@ -222,7 +224,7 @@ def check_place(settings: Settings, origin: str | None, host: str | None) -> Non
 
 
 def open_sessions(settings: Settings, clock: Callable[[], float] = time.time) -> Sessions:
-    """Give what decides about tokens, as the settings say. `ended` is still to be loaded.
+    """Give what decides about tokens, as the settings say. Which sessions have ended is still to be said.
 
     Raises:
         OSError, ValueError: As `open_tokens`, or a JWKS that is a file cannot be read or used.
@@ -238,7 +240,7 @@ def open_sessions(settings: Settings, clock: Callable[[], float] = time.time) ->
         tokens,
         settings.anonymous,
         settings.token_ttl_s,
-        EndedSessions(settings.data_dir / "ended-sessions", clock),
+        Ended(clock),
         _provider(settings, clock) if settings.jwks else None,
         RateLimit(per_minute, per_minute),
     )

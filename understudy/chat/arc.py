@@ -155,20 +155,28 @@ class Arc:
                 raise ArcBroken(f"{event.type} before agent_started")
 
     def closing(
-        self, ending: Ending, *, now: float, text: str = "", sentence: str = "", error_id: str = ""
+        self,
+        ending: Ending,
+        *,
+        now: float,
+        text: str = "",
+        sentence: str = "",
+        error_id: str = "",
+        retry_after: float | None = None,
     ) -> list[Event]:
         """Give the events that end the run from here, in order; an empty list when it has ended.
 
         An agent that could not go on has an `AgentError` before its end, with the words and the `error_id` of the
         final `Error`; one that was cancelled or interrupted has none. `now` is in Unix seconds, `text` the answer
-        streamed so far, which no later event has after an error; `sentence` replaces the error code's own text.
+        streamed so far, which no later event has after an error; `sentence` replaces the error code's own text,
+        and `retry_after` is in seconds.
         """
         if self.ended:
             return []
         status, error = _AGENT_STATUS.get(ending, RunStatus.FAILED), None
         if ending.value is not None:
             code = ERRORS[ending.value]
-            error = Error(code.name, sentence or code.text, code.retryable, error_id)
+            error = Error(code.name, sentence or code.text, code.retryable, error_id, retry_after)
         events: list[Event] = [_close_call(call, ending, now) for call in reversed(self.calls.values())]
         agents = list(self.agents)
         if not self.any_agent:

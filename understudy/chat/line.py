@@ -178,6 +178,7 @@ class Line:
             text=live.text,
             sentence=close.sentence,
             error_id=close.error_id,
+            retry_after=close.retry_after_s,
         )
         try:
             self.followers.publish(await self.log.write(live, events), self.log.head, context)

@@ -117,6 +117,7 @@ class Close(Ask[None]):
     ending: Ending
     sentence: str = ""
     error_id: str = ""
+    retry_after_s: float | None = None
 
 
 @define(eq=False)

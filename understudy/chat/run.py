@@ -82,7 +82,7 @@ class Run(Actor):
             with self.stopped, self.worktime.scope:
                 await self.loop.run(context)
         except ModelUnavailable as error:
-            return Close(run_id, Ending.NO_MODEL, error.message, new_error_id())
+            return Close(run_id, Ending.NO_MODEL, error.message, new_error_id(), error.retry_after_s)
         except StorageUnavailable:
             return Close(run_id, Ending.NO_STORAGE, error_id=new_error_id())
         except Blocked as blocked:

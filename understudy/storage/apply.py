@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from . import contexts, nodes, queries, removal, schema
+from . import contexts, endings, nodes, queries, removal, schema
 from .changes import (
     TRIMMED,
     AddFile,
@@ -41,6 +41,7 @@ from .changes import (
     Work,
 )
 from .contexts import Forget, ForgetExpired, Remember
+from .endings import EndSession
 from .errors import AlreadyStored, ChangeRefused, Fenced, NotStored, RunEnded, SequenceConflict
 from .removal import RemoveFiles, RemoveUser, TidyWords
 from .rows import LoggedEvent, Message, Run, Thread
@@ -157,6 +158,8 @@ def apply(connection: Connection, work: Work) -> int:
                 raise AlreadyStored("file", file.id)
         case Probe():
             _probe(connection)
+        case EndSession():
+            return endings.end(connection, work, _inserts(connection).put)
         case Remember() | Forget() | ForgetExpired():
             return contexts.write(connection, work, _inserts(connection).put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():

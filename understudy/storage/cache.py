@@ -21,6 +21,7 @@ from attrs import define, field, frozen
 from .changes import DeleteThread, GiveFeedback, RenameThread, Work
 from .contexts import Forget, Remember, Remembered
 from .errors import StorageUnavailable
+from .removal import RemoveUser
 from .rows import LoggedEvent, Message, Page, Run, Thread
 from .store import Store
 
@@ -213,10 +214,8 @@ class CachedReads:
         match work:
             case Remember(owner=owner, agent=agent):
                 await self.shelf.drop(owner, repr(("remembered", agent)))
-            case (
-                RenameThread(owner=owner) | DeleteThread(owner=owner) | GiveFeedback(owner=owner) | Forget(owner=owner)
-            ):
-                await self.shelf.drop(owner)
+            case RenameThread() | DeleteThread() | GiveFeedback() | Forget() | RemoveUser():
+                await self.shelf.drop(work.owner)
 
     async def _read(
         self, owner: str, question: tuple[Hashable, ...], kind: Any, ask: Callable[[], Awaitable[T]]

@@ -7,6 +7,7 @@ from attrs import field, frozen
 from attrs.validators import in_
 
 from .contexts import OfContexts
+from .endings import EndSession
 from .removal import OfRemoval
 from .rows import ENDED, File, LoggedEvent, Message, RawText, Run, Step, Thread
 
@@ -216,5 +217,15 @@ class LeaveNodes:
 
 OfNodes: TypeAlias = ClaimThread | ReleaseThread | JoinNodes | RenewNode | LeaveNodes
 Work: TypeAlias = (
-    Change | RenameThread | DeleteThread | TrimLog | GiveFeedback | AddFile | Probe | OfContexts | OfNodes | OfRemoval
+    Change
+    | RenameThread
+    | DeleteThread
+    | TrimLog
+    | GiveFeedback
+    | AddFile
+    | Probe
+    | OfContexts
+    | OfNodes
+    | OfRemoval
+    | EndSession
 )

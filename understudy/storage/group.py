@@ -15,6 +15,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, InternalError, Operati
 from .apply import add_users, append_all, apply
 from .changes import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, Probe, RenewNode, Work
 from .contexts import Forget, ForgetExpired, Remember
+from .endings import EndSession
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
 from .removal import RemoveFiles, RemoveUser, TidyWords
 
@@ -28,7 +29,7 @@ CONFLICTS: Final = ("40001", "40P01")
 """PostgreSQL: the transaction and another one's could not both be; the same again may well be."""
 _OF_NO_LOG: Final = (
     GiveFeedback, AddFile, Probe, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
-    RemoveUser, TidyWords,
+    RemoveUser, TidyWords, EndSession,
 )  # fmt: skip
 """Works that touch no thread's log."""
 

@@ -6,12 +6,11 @@
 3. A node that is alone, and knows nothing of others, has a name that says so.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Float,
     and_,
     delete,
     exists,
@@ -20,11 +19,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from . import schema
 from .changes import ClaimThread, JoinNodes, LeaveNodes, OfNodes, ReleaseThread, RenewNode
+from .clock import Now
 from .rows import UNFINISHED, Run, Step
 
 _t = schema.threads.c
@@ -40,23 +38,6 @@ JOINING: Final = 0x756E6465
 """The number of the lock of PostgreSQL's in which nodes join one after the other, until they commit."""
 
 
-class _Now(FunctionElement[float]):
-    """The database's clock, in Unix seconds."""
-
-    type = Float()
-    inherit_cache = True
-
-
-@compiles(_Now, "postgresql")
-def _postgresql_now(*_: Any, **__: Any) -> str:
-    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS double precision)"
-
-
-@compiles(_Now, "sqlite")
-def _sqlite_now(*_: Any, **__: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
 def write(connection: Connection, work: OfNodes) -> int:
     """Write one of these; the answer is the one its class names. Raises what SQLAlchemy raises."""
     match work:
@@ -68,8 +49,8 @@ def write(connection: Connection, work: OfNodes) -> int:
         case JoinNodes():
             return _join(connection, work)
         case RenewNode(node, lease_s):
-            renewed = update(schema.nodes).where(_n.id == node, _n.expires_at > _Now())
-            return connection.execute(renewed.values(expires_at=_Now() + lease_s)).rowcount > 0
+            renewed = update(schema.nodes).where(_n.id == node, _n.expires_at > Now())
+            return connection.execute(renewed.values(expires_at=Now() + lease_s)).rowcount > 0
         case LeaveNodes(node):
             return connection.execute(delete(schema.nodes).where(_n.id == node)).rowcount > 0
 
@@ -81,7 +62,7 @@ def _claim(connection: Connection, claim: ClaimThread) -> int:
         select(_t.node, _t.fence).where(*this).with_for_update(skip_locked=True, key_share=True)
     ).one_or_none()
     named = {claim.node} if row is None else {claim.node, row.node}
-    alive = set(connection.execute(select(_n.id).where(_n.id.in_(named), _n.expires_at > _Now())).scalars())
+    alive = set(connection.execute(select(_n.id).where(_n.id.in_(named), _n.expires_at > Now())).scalars())
     if alive != {claim.node}:
         return 0
     if row is None:
@@ -93,17 +74,17 @@ def _claim(connection: Connection, claim: ClaimThread) -> int:
 def _join(connection: Connection, join: JoinNodes) -> bool:
     if connection.dialect.name == "postgresql":  # SQLite has one that writes at a time anyway
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
-    others = select(_n.id).where(_n.id != join.node, _n.expires_at > _Now())
+    others = select(_n.id).where(_n.id != join.node, _n.expires_at > Now())
     if not join.alone:
         others = others.where(_n.id.startswith(ALONE))
     if connection.execute(others.limit(1)).one_or_none() is not None:
         return False
-    connection.execute(delete(schema.nodes).where(or_(_n.id == join.node, _n.expires_at < _Now() - FORGET_S)))
-    connection.execute(insert(schema.nodes).values(id=join.node, started_at=_Now(), expires_at=_Now() + join.lease_s))
+    connection.execute(delete(schema.nodes).where(or_(_n.id == join.node, _n.expires_at < Now() - FORGET_S)))
+    connection.execute(insert(schema.nodes).values(id=join.node, started_at=Now(), expires_at=Now() + join.lease_s))
     return True
 
 
-_held: ColumnElement[bool] = exists(select(_n.id).where(_n.id == _t.node, _n.expires_at > _Now())).correlate(
+_held: ColumnElement[bool] = exists(select(_n.id).where(_n.id == _t.node, _n.expires_at > Now())).correlate(
     schema.threads
 )
 """Of a thread: a living node has it."""
@@ -111,9 +92,7 @@ _held: ColumnElement[bool] = exists(select(_n.id).where(_n.id == _t.node, _n.exp
 
 def living(connection: Connection) -> list[str]:
     """The nodes that are alive, in the order they joined."""
-    return list(
-        connection.execute(select(_n.id).where(_n.expires_at > _Now()).order_by(_n.started_at, _n.id)).scalars()
-    )
+    return list(connection.execute(select(_n.id).where(_n.expires_at > Now()).order_by(_n.started_at, _n.id)).scalars())
 
 
 def holder(connection: Connection, owner: str, thread_id: str) -> str | None:

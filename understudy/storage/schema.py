@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 
@@ -226,4 +226,15 @@ file_parts = Table(
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("owner", "file_id", "number"),
     ForeignKeyConstraint(["owner", "file_id"], ["files.owner", "files.id"], ondelete="CASCADE"),
+)
+
+# Sessions whose tokens are refused until they have run out. `name` is a digest, `ended_at` the database's own time.
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("until", Float, nullable=False),
+    Column("ended_at", Float, nullable=False),
+    Index(None, "until"),
+    Index(None, "ended_at"),
 )

@@ -8,7 +8,7 @@ import trio
 from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
-from . import contexts, nodes, queries
+from . import contexts, endings, nodes, queries
 from .changes import (
     LEASE_S,
     AddFile,
@@ -28,6 +28,7 @@ from .changes import (
 )
 from .contexts import Forget, ForgetExpired, Remember, Remembered
 from .database import Database
+from .endings import Ending, EndSession
 from .errors import StorageUnavailable
 from .reader import Reader
 from .removal import GONE, MORE, RemoveFiles, RemoveUser, TidyWords
@@ -128,6 +129,14 @@ class Store:
     async def give_feedback(self, owner: str, message_id: str, rating: str | None, note: str | None) -> bool:
         """Keep what the user thinks of an answer, in place of what was kept; False when there is no such answer."""
         return await self._write(GiveFeedback(owner, message_id, rating, note))
+
+    async def end_session(self, ending: EndSession) -> None:
+        """Have it known to every server on the database that a session has ended."""
+        await self._write(ending)
+
+    async def endings(self, since: float, after: str, now: float) -> list[Ending]:
+        """The sessions that were ended since a time by the database's clock: see `understudy.storage.endings`."""
+        return await self._read(endings.endings, since, after, now)
 
     async def remember(self, value: Remember) -> bool:
         """Keep a value of an agent; False when it remembers as many of this user as it may. Raises NotStored."""

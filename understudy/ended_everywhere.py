@@ -1,0 +1,106 @@
+"""Sessions that were ended on any server that shares the database: each looks for new ones twice a second."""
+
+import logging
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Final, NoReturn
+
+import trio
+from attrs import define, field
+
+from actors import Actor, Context
+from transport.auth import Identity
+from transport.errors import CommandRejected
+from understudy.ended import MAX_ENDED, Ended, EndedSessions, name_of
+from understudy.storage.endings import PAGE, SETTLED_S, EndSession
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 0.5
+"""A token that was ended elsewhere counts here no longer than this, and the time of a read."""
+
+
+@define
+class EndedEverywhere(Ended):
+    """Which sessions have ended, in memory and in the database. `on_news` is told the names of new ones.
+
+    The database has it before anybody is told that the session has ended, and so has every other server soon. Of what a
+    server on its own kept in the file `path`, the database is told at the start.
+    """
+
+    path: Path
+    clock: Callable[[], float]
+    store: Store
+    cap: int = MAX_ENDED
+    on_news: Callable[[Collection[str]], object] = field(default=len, repr=False)
+    _seen_to: float = field(default=0.0, init=False)
+
+    async def load(self) -> None:
+        """Read all of it.
+
+        Raises:
+            StorageUnavailable: The database does not answer.
+            OSError, ValueError: As `EndedSessions.load`.
+        """
+        alone = EndedSessions(self.path, self.clock)
+        await trio.to_thread.run_sync(alone.load)
+        for name, until in alone.kept():
+            await self.store.end_session(EndSession(name, until, self.clock()))
+        await trio.to_thread.run_sync(self._unlink)
+        await self.look()
+
+    def _unlink(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    async def add(self, who: Identity, until: float) -> None:
+        """As `EndedSessions.add`."""
+        if len(self) >= self.cap:
+            self.forget_past()
+        if len(self) >= self.cap:
+            raise CommandRejected("busy", retry_after=60.0)
+        name = name_of(who)
+        await self.store.end_session(EndSession(name, until, self.clock()))
+        self.keep({name: until})
+
+    async def look(self) -> None:
+        """Take over what is new. Raises StorageUnavailable.
+
+        From a while before the last that is known: what was written then may have been committed since.
+        """
+        since, after, newest = self._seen_to - SETTLED_S, "", self._seen_to
+        found: dict[str, float] = {}
+        while True:
+            page = await self.store.endings(since, after, self.clock())
+            found |= {each.name: each.until for each in page}
+            if page:
+                since, after = page[-1].ended_at, page[-1].name
+                newest = max(newest, since)
+            if len(page) < PAGE:
+                break
+        self._seen_to = newest
+        if len(self) > self.cap:
+            self.forget_past()
+        if news := self.keep(found):
+            self.on_news(news)
+
+    async def watch(self) -> NoReturn:
+        """Look again and again."""
+        while True:
+            try:
+                await self.look()
+            except StorageUnavailable as error:  # nobody can sign out anywhere meanwhile
+                log.debug("ended_sessions.not_read", extra={"reason": error.reason})
+            await trio.sleep(EVERY_S)
+
+
+class EndedWatch(Actor):
+    """Keeps what is known of ended sessions fresh."""
+
+    def __init__(self, ended: EndedEverywhere) -> None:
+        self.ended = ended
+
+    async def on_start(self, context: Context) -> None:
+        """Begin."""
+        context.start_soon(self.ended.watch, name="watch")
