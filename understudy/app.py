@@ -13,7 +13,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -39,11 +39,9 @@ from understudy.chat.forgetting import Forgetting
 from understudy.chat.memories import AgentMemory
 from understudy.chat.offer import offer
 from understudy.chat.recovery import Moved, Recovery
-from understudy.chat.services import Services
+from understudy.chat.services import Services, nobody_else
 from understudy.chat.slots import Slots
 from understudy.config import Settings
-from understudy.ended import EndedSessions
-from understudy.ended_everywhere import EndedEverywhere, EndedWatch
 from understudy.gate import Gate
 from understudy.leaving import leave
 from understudy.models.registry import Models
@@ -60,7 +58,7 @@ from understudy.rest import Rest, build
 from understudy.scrubbing.guard import Guard
 from understudy.scrubbing.policies import policy_of
 from understudy.scrubbing.sealed import open_sealer
-from understudy.sessions import ENDED, Sessions, open_sessions
+from understudy.sessions import Sessions, open_sessions
 from understudy.storage.cache import CachedReads, LocalShelf, Shelf
 from understudy.storage.copies import COPIES, COPIES_BYTES, Copies, CopyKeeper
 from understudy.storage.database import Database
@@ -73,6 +71,7 @@ from understudy.storage.writer import StoreWriter
 from understudy.streams import Streams
 
 if TYPE_CHECKING:
+    from understudy.cluster.cluster import Cluster
     from understudy.cluster.membership import Node
     from understudy.storage.redis import RedisLink
 
@@ -203,20 +202,20 @@ async def open_house(
     policy = await trio.to_thread.run_sync(policy_of, settings.scrub_policy)
     sealer = open_sealer(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
     database = await trio.to_thread.run_sync(_database, settings)
+    metrics, incidents = Metrics(lambda: system.tree()), Incidents(time.time)
     redis = await trio.to_thread.run_sync(_redis, settings, metrics)
     guard = await trio.to_thread.run_sync(Guard, policy, metrics, detectors, sealer)
     tree = _tree(settings, database, redis, metrics)
     system = ActorSystem("system", tree, intensity=MANY, on_event=_tell(metrics, incidents))
     try:
-        if not settings.on_postgresql:
-            alone = sessions.ended = EndedSessions(settings.data_dir / ENDED, time.time)
-            await trio.to_thread.run_sync(alone.load)
+        await trio.to_thread.run_sync(sessions.ended.load)
         async with system:
             find = partial(_find, system)
             store = Store(database, partial(system.find, "/system/storage/writer"), on_circuit=breakers.changed)
             for breaker in (store.breaker, *models.breakers()):
                 breakers.add(breaker.name)
             node = await _node(settings, database, store, find)
+            cluster = _cluster(redis, node)
             metrics.look_at(lambda: store.reads()["reads_waiting"], lambda: 0 if node is None else node.lapses)
             files, keepers = _files(settings, database, store)
             await trio.to_thread.run_sync(files.sweep)
@@ -224,7 +223,6 @@ async def open_house(
             reads = CachedReads(store, shelf, time.time, metrics)
             store.on_write = reads.written
             presence = Presence(settings.limits.connections_per_user)
-            keepers += await _ended(settings, sessions, store, partial(presence.dismiss_all, find=system.find))
             limits = settings.limits
             slots: Slots[ActorRef] = Slots(limits.runs_per_user, limits.runs_total, limits.runs_waiting)
             server = Server(system, lambda: _counts(presence, slots), __version__, partial(_beside, breakers, redis))
@@ -242,9 +240,11 @@ async def open_house(
                 clock=time.time,
                 summary_from=settings.summary_from,
                 moved=lambda *moved: offer(system.find("/system/observe/recovery"), Moved(*moved)),
+                announce=nobody_else if cluster is None else cluster.announce,
                 memory=lambda owner, agent: AgentMemory(owner, agent, store, reads, guard, time.time),
             )
-            desk = Desk(services, partial(find, "/system/conversations"))
+            desk = Desk(services, partial(find, "/system/conversations"), node, cluster)
+            await _join_others(cluster, services, desk, find)
             connections = partial(find, "/system/connections")
             gate = Gate(settings, sessions, store, desk, presence, metrics, connections, _limits(settings))
             streams = Streams(gate.ports, desk, presence, connections, _limits(settings), lambda: gate.closing)
@@ -341,6 +341,24 @@ async def _node(settings: Settings, database: Database, store: Store, find: Call
     return node
 
 
+def _cluster(redis: "RedisLink | None", node: "Node | None") -> "Cluster | None":
+    """The way to other servers; None where this one works alone."""
+    if redis is None or node is None:
+        return None
+    from understudy.cluster.cluster import Cluster
+
+    return Cluster(redis, node)
+
+
+async def _join_others(
+    cluster: "Cluster | None", services: Services, desk: Desk, find: Callable[[str], ActorRef]
+) -> None:
+    """Have what works with other servers begin, where there may be some."""
+    if cluster is not None:
+        for child in cluster.children(services, desk, partial(find, "/system/cluster/couriers")):
+            await find("/system/cluster").ask(StartChild(child))
+
+
 def _tree(settings: Settings, database: Database, redis: "RedisLink | None", metrics: Metrics) -> list[ChildSpec]:
     """The part of the tree that stands before anything is wired to it."""
     links = [] if redis is None else [redis.keeper()]
@@ -351,17 +369,6 @@ def _tree(settings: Settings, database: Database, redis: "RedisLink | None", met
         _house_part("conversations"),
         _house_part("connections"),
     ]
-
-
-async def _ended(
-    settings: Settings, sessions: Sessions, store: Store, dismiss: Callable[[Collection[str]], object]
-) -> list[ChildSpec]:
-    """Have sessions end on all servers that share the database, where they may."""
-    if not settings.on_postgresql:
-        return []
-    ended = sessions.ended = EndedEverywhere(settings.data_dir / ENDED, time.time, store, on_news=dismiss)
-    await ended.load()
-    return [ChildSpec("ended", partial(EndedWatch, ended), backoff=RESTING)]
 
 
 def _keepers(sessions: Sessions) -> list[ChildSpec]:

@@ -47,7 +47,7 @@ from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
 from understudy.chat.services import Services
 from understudy.chat.whereabouts import ACCEPT_S, OtherNodes, Whereabouts
 from understudy.cluster.membership import Node
-from understudy.cluster.messages import Deleted, News, TypingIn
+from understudy.cluster.messages import Active, Deleted, News, TypingIn
 from understudy.cluster.wire import Moved
 from understudy.scrubbing.vault import Vault
 from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
@@ -252,9 +252,12 @@ class Desk:
                 offer(other, message)
         self._tell_all(TypingIn(owner, thread_id))
 
-    def hear(self, news: News) -> None:
-        """Tell the user's connections here what another server says."""
+    async def hear(self, news: News) -> None:
+        """See to what another server says: the user's connections here are to know of it."""
         match news:
+            case Active(owner, thread_id, after) if self._services.outboxes(owner, thread_id):
+                with suppress(*_AWAY):  # as if it had not been heard; whoever asks for the thread finds it
+                    await self._threads.find(owner, thread_id, after)
             case TypingIn(owner, thread_id):
                 typing = Deliver(Envelope(Typing(), self._services.clock(), thread_id=thread_id), shared=True)
                 for outbox in self._services.outboxes(owner, thread_id):
@@ -273,7 +276,8 @@ class Desk:
             raise CommandRejected("invalid_command", f"At most {MAX_RESUMED} threads can be resumed at once.")
         for thread_id in threads:
             check_id("thread_id", thread_id)
-        unknown = await self._unknown(owner, [each for each in threads if not self._talks(owner, each)])
+        # What has a conversation here knows by itself whether there is such a thread.
+        unknown = await self._unknown(owner, [each for each in threads if self.known(owner, each) is None])
         errors: list[Exception] = []
         left = iter([thread_id for thread_id in threads if thread_id not in unknown])
 
@@ -312,10 +316,6 @@ class Desk:
             with trio.move_on_after(ENDS_S):
                 await stale.wait_stopped()
             await self._ask(owner, thread_id, partial(FollowThread, outbox, after))
-
-    def _talks(self, owner: str, thread_id: str) -> bool:
-        """Whether the thread's conversation is alive, and so knows by itself whether there is such a thread."""
-        return self._threads.known(owner, thread_id) is not None
 
     async def _unknown(self, owner: str, ids: Sequence[str]) -> set[str]:
         """Those of the ids that are no thread of the owner's: no conversation is begun for them."""
@@ -361,7 +361,7 @@ class Desk:
 
     def want_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Have the running answer of a thread sent again to an outbox that has a hole in it."""
-        offer(self._threads.known(who.user, thread_id), WantSnapshot(outbox))
+        offer(self.known(who.user, thread_id), WantSnapshot(outbox))
 
     async def delete(self, owner: str, thread_id: str) -> None:
         """Delete a thread and end its conversation, with whatever runs in it.
@@ -402,16 +402,9 @@ class Desk:
         """
         await self._threads.find(owner, thread_id)
 
-    async def attend(self, owner: str, thread_id: str, after: int) -> None:
-        """Another server says that something happens in a thread, after its event of that number.
-
-        Where the user has connections here that may be told of the thread, they follow it.
-
-        Raises:
-            StorageError, ActorError: That cannot be seen to now.
-        """
-        if self._services.outboxes(owner, thread_id):
-            await self._threads.find(owner, thread_id, after)
+    def known(self, owner: str, thread_id: str) -> ActorRef | None:
+        """What a thread has here, if it has something."""
+        return self._threads.known(owner, thread_id)
 
     async def own(self, owner: str, thread_id: str) -> ActorRef:
         """The conversation of a thread that this server has, for another server that asks.

@@ -35,6 +35,10 @@ class Observer(Protocol):
         """A tool call ended."""
 
 
+def nobody_else(owner: str, thread_id: str, after: int) -> None:
+    """Announce nothing: there is no other server."""
+
+
 @define
 class Services:
     """The parts of the house that conversations and runs use.
@@ -65,5 +69,5 @@ class Services:
     idle_s: float = 300.0
     consents: Consents = field(factory=Consents)
     moved: Callable[[str, str, ActorRef], None] = field(default=lambda *_: None)
-    announce: Callable[[str, str, int], None] = field(default=lambda *_: None)
+    announce: Callable[[str, str, int], None] = nobody_else
     memory: Callable[[str, str], AgentMemory] | None = None

@@ -129,13 +129,10 @@ class Whereabouts:
 
     async def _start(self, owner: str, thread_id: str, make: Callable[[], Actor]) -> ActorRef:
         spec = ChildSpec(name_of(owner, thread_id), make, restart=Restart.TRANSIENT, backoff=RESTING)
-        # Whoever waits here may give up; one that has begun must be known even so, or its thread is claimed again.
-        with trio.CancelScope(shield=self._node is not None, deadline=trio.current_time() + ACCEPT_S):
-            try:
-                return await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)
-            except AlreadyStarted as already:
-                return already.ref
-        raise StorageUnavailable("the conversation does not begin")
+        try:
+            return await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)
+        except AlreadyStarted as already:
+            return already.ref
 
     def _sweep(self) -> None:
         """Forget those that have ended, now and then."""

@@ -8,7 +8,9 @@
 
 from typing import Final
 
-from actors import Actor, ActorRef, Context, MailboxSpec, Overflow, Terminated
+from attrs import define
+
+from actors import Actor, ActorRef, Ask, Context, MailboxSpec, Overflow, Terminated
 from transport.codec import to_log
 from transport.events import Envelope
 from transport.outbox import Deliver, Follow, Reply, Unfollow
@@ -20,8 +22,9 @@ PATIENCE_S: Final = 30.0
 """How long a node may say nothing before it is taken not to want more: it says so every ten seconds."""
 
 
-class Wanted:
-    """To a courier: its node wants more."""
+@define(eq=False)
+class Wanted(Ask[int]):
+    """To a courier: its node wants more. The answer is the number of the last event that the courier has seen."""
 
 
 class _Unwanted:
@@ -54,7 +57,9 @@ class Courier(Actor):
             case Follow(head=head):
                 self.head = max(self.head, head)
             case Wanted():
+                self._send()
                 self._hope(context)
+                message.reply(self.head)
             case Unfollow():
                 self._go(context, deleted=True)
             case Terminated():

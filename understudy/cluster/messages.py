@@ -196,12 +196,4 @@ class Deleted(msgspec.Struct, frozen=True, tag=True):
     thread_id: str
 
 
-class SignedOut(msgspec.Struct, frozen=True, tag=True):
-    """A session has ended; no token of it counts before `until` (Unix seconds), nor after."""
-
-    user: str
-    session: str
-    until: float
-
-
-News: TypeAlias = Active | TypingIn | Deleted | SignedOut
+News: TypeAlias = Active | TypingIn | Deleted

@@ -18,6 +18,7 @@ from coredis.patterns.pipeline import Pipeline
 from coredis.tokens import PureToken
 
 from actors import Actor, ChildSpec, Context
+from understudy.cluster import stream
 from understudy.cluster.membership import Node
 from understudy.cluster.messages import Accept, Answer, Command, Events, Item, News, Passing, Request
 from understudy.cluster.wire import Moved, news_bytes, packed, value_of
@@ -40,9 +41,6 @@ SEND_S: Final = 2.0
 AGAIN_S: Final = 0.1
 """Before another try, where Redis is there and takes nothing."""
 SMALL_BYTES: Final = 200
-GROUP: Final = "nodes"
-"""The consumer group of every stream: its node reads as one consumer, and who takes over its work as another."""
-FIELD: Final = b"p"
 
 
 @define(eq=False)
@@ -95,8 +93,10 @@ class Post:
         self._node = node
         self._boxes: dict[str, _Box] = {}
         self._news: list[bytes] = []
-        self._read: dict[str, list[bytes]] = {}  # entries to be signed for, by stream
+        self._read: dict[str, list[bytes]] = {}  # entries to be signed for, by node
         self._asks: dict[str, _Wait] = {}
+        self.alone = False
+        """No other node is alive: there is nobody to tell news to."""
         self._work = trio.Event()  # something waits
         self._now = trio.Event()  # and not only to be signed for
 
@@ -105,10 +105,6 @@ class Post:
         return ChildSpec("post", lambda: Carrier(self))
 
     # names in Redis
-
-    def stream_of(self, node: str) -> str:
-        """The stream in which a node is told what must not be lost."""
-        return f"understudy:inbox:{node}"
 
     def channel_of(self, node: str) -> str:
         """The channel on which a node is shown what may be."""
@@ -145,7 +141,7 @@ class Post:
 
     def tell_all(self, news: News) -> None:
         """Tell every node something, if that can be."""
-        if self._link.up and len(self._news) < ASKS:
+        if self._link.up and not self.alone and len(self._news) < ASKS:
             self._news.append(news_bytes(self._node.id, news))
             self._wake()
 
@@ -155,10 +151,10 @@ class Post:
             self._boxes.setdefault(node, _Box()).refused += ids[:ASKS]
             self._wake()
 
-    def sign(self, stream: str, entries: Sequence[bytes]) -> None:
-        """These entries of a stream have been dealt with."""
+    def sign(self, node: str, entries: Sequence[bytes]) -> None:
+        """These entries of a node's stream have been dealt with."""
         if entries:
-            self._read.setdefault(stream, []).extend(entries)
+            self._read.setdefault(node, []).extend(entries)
             self._work.set()
 
     # what is asked
@@ -236,8 +232,8 @@ class Post:
             for parcel in parcels:
                 # Without a stream of its own the node is gone, or makes another one and asks what it missed.
                 pipe.xadd(
-                    self.stream_of(parcel.node),
-                    {FIELD: parcel.data},
+                    stream.name_of(parcel.node),
+                    {stream.FIELD: parcel.data},
                     nomkstream=True,
                     trim_strategy=PureToken.MAXLEN,
                     trim_operator=PureToken.APPROXIMATELY,
@@ -247,9 +243,9 @@ class Post:
                 pipe.publish(self.channel_of(node), data)
             for each in news:
                 pipe.publish(self.news_channel, each)
-            for stream, entries in read.items():
-                pipe.xack(stream, GROUP, entries)
-                pipe.xdel(stream, entries)
+            for node, entries in read.items():
+                pipe.xack(stream.name_of(node), stream.GROUP, entries)
+                pipe.xdel(stream.name_of(node), entries)
 
         if not (parcels or shown or news or read):
             return True

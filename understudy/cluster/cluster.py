@@ -1,0 +1,73 @@
+"""This server among others: what it takes to work with them, put together.
+
+cluster
+├── membership   says that this node is alive (`understudy.cluster.membership`)
+├── post         takes to Redis what this node says
+├── couriers     (dynamic) one for each thread of this node that another one follows
+├── inbox        reads what others say
+└── peers        sees who is alive, and to what those leave behind that are not
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from attrs import define, field
+
+from actors import Actor, ActorRef, Backoff, ChildSpec, Supervisor
+from understudy.chat.desk import Desk
+from understudy.chat.services import Services
+from understudy.cluster.inbox import Inbox, Senders
+from understudy.cluster.membership import Node
+from understudy.cluster.messages import Active, News
+from understudy.cluster.office import Office
+from understudy.cluster.peers import Peers
+from understudy.cluster.post import Post
+from understudy.cluster.relay import Relay
+from understudy.cluster.relays import Relays
+from understudy.storage.redis import RedisLink
+
+RESTING: Final = Backoff(min_s=0.05, max_s=30.0)
+MANY: Final = 10_000
+"""Restarts in 5 s before the supervisor of the couriers gives up: one of them must never be the end of the others."""
+
+
+@define(eq=False)
+class Cluster:
+    """The way to the other nodes: the `OtherNodes` of the desk."""
+
+    link: RedisLink
+    node: Node
+    post: Post = field(init=False)
+    relays: Relays = field(factory=Relays, init=False)
+    senders: Senders = field(factory=Senders, init=False)
+    services: Services | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.post = Post(self.link, self.node)
+
+    def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
+        """What stands here for a conversation that another node has."""
+        assert self.services is not None  # noqa: S101 - set by `children`, before anything is asked
+        return Relay(owner, thread_id, holder, self.services, self.post, self.relays, after)
+
+    def tell_all(self, news: News) -> None:
+        """Tell every other node something, if that can be."""
+        self.post.tell_all(news)
+
+    def announce(self, owner: str, thread_id: str, after: int) -> None:
+        """Tell every other node that something happens in a thread, if that can be."""
+        self.post.tell_all(Active(owner, thread_id, after))
+
+    def children(self, services: Services, desk: Desk, couriers: Callable[[], ActorRef]) -> list[ChildSpec]:
+        """The actors of it, in the order in which they begin; `couriers` gives the supervisor that is one of them."""
+        self.services = services
+        office = Office(desk, self.post, couriers)
+        inbox = partial(Inbox, self.link, self.node, self.post, self.relays, self.senders, office.serve, desk.hear)
+        peers = partial(Peers, services.store, self.link, self.node, self.post, self.relays, self.senders, office.serve)
+        return [
+            self.post.carrier(),
+            ChildSpec("couriers", partial(Supervisor, (), intensity=MANY, stop_together=True), backoff=RESTING),
+            ChildSpec("inbox", inbox, backoff=RESTING),
+            ChildSpec("peers", peers, backoff=RESTING),
+        ]

@@ -1,0 +1,208 @@
+"""The inbox actor: reads what other nodes send to this one, and hands each thing to whom it is for.
+
+1. What must not be lost comes through a stream: it is signed for when it is dealt with, so that whoever takes over the
+   work of a node that died finds what was not. What may be lost, and news, come through channels.
+2. Nothing waits here: requests have tasks of their own, the rest is told.
+3. A packet that lacks is seen by its number; after it, as after whatever made the stream or the subscription begin
+   anew, the relays look for what they missed.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NoReturn
+
+import trio
+from attrs import define, field
+
+from actors import Actor, Context
+from understudy.chat.offer import offer
+from understudy.cluster import stream
+from understudy.cluster.membership import Node
+from understudy.cluster.messages import Answer, Ended, Events, Item, News, Passing, Request
+from understudy.cluster.post import Post
+from understudy.cluster.relays import Relays
+from understudy.cluster.wire import Packet, Unreadable, items_of, news_of, unpacked
+from understudy.storage.errors import RedisRefused, RedisUnavailable
+from understudy.storage.redis import RedisLink
+
+log = logging.getLogger(__name__)
+
+Serve = Callable[[str, Request], Awaitable[None]]
+Hear = Callable[[News], Awaitable[None]]
+
+AGAIN_S: Final = 0.05
+"""Before another try, where Redis answers and has no stream."""
+HEARD: Final = 256
+"""News that are seen to at a time; more are not heard, as if they had been lost."""
+
+
+@define(eq=False)
+class Senders:
+    """How far the packets of each sender have come."""
+
+    _numbers: dict[str, int] = field(factory=dict, init=False)
+
+    def note(self, packet: Packet) -> bool:
+        """Take a packet into account; False when some before it lack."""
+        before, self._numbers[packet.sender] = self._numbers.get(packet.sender, 0), packet.number
+        return packet.number == before + 1
+
+    def forget(self, node: str) -> None:
+        """A node is gone."""
+        self._numbers.pop(node, None)
+
+
+def in_time(requests: Sequence[tuple[str, Request]], entry: stream.Entry, now: float) -> list[tuple[str, Request]]:
+    """Those of an entry that somebody still waits for; `now` is the time of Redis."""
+    return [each for each in requests if now < entry.made_at + each[1].within_s]
+
+
+class Inbox(Actor):
+    """Reads for `node`. `serve` carries out a request, `hear` sees to news."""
+
+    def __init__(
+        self, link: RedisLink, node: Node, post: Post, relays: Relays, senders: Senders, serve: Serve, hear: Hear
+    ) -> None:
+        self.link = link
+        self.node = node
+        self.post = post
+        self.relays = relays
+        self.senders = senders
+        self.serve = serve
+        self.hear = hear
+        self.hearing = 0
+        self.at_work: set[bytes] = set()  # entries whose requests are being carried out
+        self.ahead_s = 0.0  # how far the clock of Redis, which numbers entries, is before trio's
+
+    async def on_start(self, context: Context) -> None:
+        """Begin to read."""
+        context.start_soon(self._read, context, name="read")
+        context.start_soon(self._listen, context, name="listen")
+
+    # the stream
+
+    async def _read(self, context: Context) -> NoReturn:
+        while True:
+            await self.link.wait_up()
+            name = self.node.id  # another one, when it was taken for dead
+            try:
+                await self._open(name, context)
+                while name == self.node.id:
+                    self._take(name, await stream.read(self.link, name, name, ">", wait=True), context)
+            except RedisRefused as refused:  # the stream is not there any more
+                log.warning("inbox.lost", extra={"reason": refused.reason})
+                await trio.sleep(AGAIN_S)
+            except RedisUnavailable:
+                await trio.sleep(AGAIN_S)
+
+    async def _open(self, name: str, context: Context) -> None:
+        """Have a stream, and look whether anything of it was begun and not done."""
+        inbox = stream.name_of(name)
+        time, _, made = await self.link.batch(
+            lambda pipe: (
+                pipe.time(),
+                pipe.sadd(stream.INBOXES, [name]),
+                pipe.xgroup_create(inbox, stream.GROUP, "0", mkstream=True),
+            )
+        )
+        if isinstance(made, RedisRefused) and "Duplicate" not in made.reason:
+            raise made
+        self.ahead_s = time.timestamp() - trio.current_time()
+        after = "0"
+        while entries := await stream.read(self.link, name, name, after):
+            self._take(name, entries, context)
+            after = entries[-1].id.decode()
+        self.relays.check()  # whatever there was before is gone, perhaps
+
+    def _take(self, name: str, entries: Sequence[stream.Entry], context: Context) -> None:
+        done, now = [], trio.current_time() + self.ahead_s
+        for entry in entries:
+            if entry.id in self.at_work:
+                continue
+            requests = in_time(self._unpack(entry.data), entry, now)
+            if requests:
+                self.at_work.add(entry.id)
+                context.start_soon(self._carry_out, name, entry.id, requests, name="requests")
+            else:
+                done.append(entry.id)
+        self.post.sign(name, done)
+
+    def _unpack(self, data: bytes) -> list[tuple[str, Request]]:
+        """Hand in what a packet holds; returns the requests, each with its sender."""
+        try:
+            packet = unpacked(data)
+        except Unreadable as error:
+            log.warning("inbox.unreadable", extra={"reason": str(error)})
+            return []
+        if not self.senders.note(packet):
+            self.relays.check(packet.sender)
+        self.post.not_understood(packet.refused)
+        try:
+            items = items_of(packet)
+        except Unreadable as error:
+            log.warning("inbox.not_understood", extra={"sender": packet.sender, "reason": str(error)})
+            self.post.refuse(packet.sender, packet.asks)
+            return []
+        requests = []
+        for item in items:
+            if isinstance(item, Request):
+                requests.append((packet.sender, item))
+            else:
+                self._hand_in(item)
+        return requests
+
+    def _hand_in(self, item: Item) -> None:
+        match item:
+            case Answer():
+                self.post.take(item)
+            case Events(thread=thread) | Passing(thread=thread) | Ended(thread=thread):
+                offer(self.relays.find(thread), item)
+
+    async def _carry_out(self, name: str, entry: bytes, requests: list[tuple[str, Request]]) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                for sender, request in requests:
+                    nursery.start_soon(self.serve, sender, request)
+            self.post.sign(name, [entry])
+        finally:
+            self.at_work.discard(entry)
+
+    # channels
+
+    async def _listen(self, context: Context) -> NoReturn:
+        while True:
+            name = self.node.id
+            with trio.CancelScope() as scope:
+                context.start_soon(self._watch_name, name, scope)
+                channels = [self.post.channel_of(name), self.post.news_channel]
+
+                def take(channel: str, data: bytes) -> None:
+                    self._overhear(channel, data, context)
+
+                await self.link.listen(channels, take, self.relays.check)
+
+    async def _watch_name(self, name: str, scope: trio.CancelScope) -> None:
+        """Stop listening under a name that the node has no more."""
+        while name == self.node.id:  # noqa: ASYNC110 - a name is no event
+            await trio.sleep(stream.BLOCK_S)
+        scope.cancel()
+
+    def _overhear(self, channel: str, data: bytes, context: Context) -> None:
+        try:
+            if channel != self.post.news_channel:
+                for item in items_of(unpacked(data)):
+                    self._hand_in(item)
+                return
+            sender, news = news_of(data)
+        except Unreadable as error:
+            log.debug("inbox.not_understood", extra={"reason": str(error)})
+            return
+        if sender != self.node.id and self.hearing < HEARD:
+            self.hearing += 1
+            context.start_soon(self._heard, news, name="heard")
+
+    async def _heard(self, news: News) -> None:
+        try:
+            await self.hear(news)
+        finally:
+            self.hearing -= 1
