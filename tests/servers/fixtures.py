@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
@@ -34,6 +35,18 @@ def postgres() -> Iterator[Postgres]:
 def own_postgres() -> Iterator[Postgres]:
     """One that only this test has, to be stopped and held."""
     yield from _postgres()
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: Postgres) -> Iterator[PgBouncer]:
+    """A PgBouncer in transaction mode before the server that all tests share."""
+    with tempfile.TemporaryDirectory(prefix="understudy-pgbouncer-") as name:
+        Path(name).chmod(0o755)
+        bouncer = PgBouncer(Path(name) / "pgbouncer", postgres)
+        try:
+            yield bouncer
+        finally:
+            bouncer.stop()
 
 
 def _redis(folder: Path) -> Iterator[Redis]:

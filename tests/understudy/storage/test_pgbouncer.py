@@ -1,0 +1,86 @@
+"""PostgreSQL behind a PgBouncer in transaction mode: no session is ours, and nothing of ours is left in one."""
+
+from typing import Any
+
+import psycopg
+import pytest
+import trio
+from attrs import evolve
+
+from tests.servers.pgbouncer import POOL, PgBouncer
+from tests.servers.postgresql import Postgres
+from understudy.storage import Fence, Fenced, schema
+from understudy.storage.postgresql import READERS, connect_database, inspect_server
+
+from .test_writer import running
+
+
+def test_a_database_is_made_and_looked_at(postgres: Postgres, pgbouncer: PgBouncer) -> None:
+    """The migrations run through it too."""
+    address = pgbouncer.address(postgres.create())
+    assert inspect_server(address)[1] is None
+    connect_database(address).close()
+    assert inspect_server(address)[1] == schema.HEAD
+
+
+@pytest.mark.slow
+async def test_two_servers_share_fewer_sessions_than_they_open(
+    postgres: Postgres, pgbouncer: PgBouncer, template: str, make: Any
+) -> None:
+    """Writes in groups and reads at once, through sessions that change hands: everything is stored once, in order."""
+    assert POOL < READERS
+    address = pgbouncer.address(postgres.create(template))
+    databases = [connect_database(address) for _ in range(2)]
+    async with running(databases[0]) as (one, _), running(databases[1]) as (two, _):
+        stores = {"a": one, "b": two}
+        for node, store in stores.items():
+            assert await store.join(node, lease_s=60.0)
+
+        async def talk(node: str, number: int) -> None:
+            store, name, run = stores[node], f"{node}{number}", f"r-{node}{number}"
+            fence = await store.claim("ann", name, node)
+            assert fence == Fence(node, 1)
+            await store.commit(_under(make.opening("ann", name, run), fence))
+            for seq in range(2, 8):
+                await store.commit(_under(make.change("ann", name, events=make.events(seq, seq, run)), fence))
+                assert (await store.thread("ann", name)).last_seq == seq
+
+        async with trio.open_nursery() as nursery:
+            for node in stores:
+                for number in range(10):
+                    nursery.start_soon(talk, node, number)
+        for store in stores.values():
+            assert set((await store.live_threads("ann")).values()) == {7}
+            assert await store.renew("a", lease_s=60.0)
+        assert await two.claim("ann", "a0", "b") == "a"
+        await one.leave("a")
+        fence = await two.claim("ann", "a0", "b")
+        assert fence == Fence("b", 2)
+        with pytest.raises(Fenced):
+            await one.commit(_under(make.change("ann", "a0", events=make.events(8, 8)), Fence("a", 1)))
+        await two.commit(_under(make.change("ann", "a0", events=make.events(8, 8)), fence))
+    for database in databases:
+        database.close()
+
+
+def test_nothing_is_left_in_a_session(postgres: Postgres, pgbouncer: PgBouncer, template: str) -> None:
+    """What bounds a transaction ends with it: the next client of the same session finds the server's own settings."""
+    address = pgbouncer.address(postgres.create(template))
+    database = connect_database(address)
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    with database.writing.begin() as connection:
+        ours = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
+    with database.reading.begin() as connection:
+        assert connection.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "repeatable read"
+    database.close()
+    assert ours == ["5s", "500ms", "2s"]
+    for _ in range(2 * POOL):
+        with psycopg.connect(address, autocommit=True) as other:
+            found = [other.execute(f"SHOW {name}").fetchone()[0] for name in (*names, "transaction_isolation")]
+            assert found == ["0", "0", "0", "read committed"]
+            assert other.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+            assert other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
+
+
+def _under(change: Any, fence: Fence | str) -> Any:
+    return evolve(change, fence=fence)

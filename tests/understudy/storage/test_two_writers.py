@@ -1,0 +1,286 @@
+"""Two servers that write to one PostgreSQL at once: nothing is lost, nothing is twice, nobody waits for long."""
+
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+import trio
+from attrs import evolve
+
+from actors import ActorRef
+from tests.servers.postgresql import Postgres
+from understudy.storage import AlreadyStored, Fence, Fenced, NotStored, Store
+from understudy.storage.apply import apply
+from understudy.storage.changes import ClaimThread, JoinNodes
+from understudy.storage.group import commit_group
+from understudy.storage.postgresql import IDLE_S, connect_database
+from understudy.storage.writer import ReadStatistics
+
+from .test_postgresql import execute
+from .test_writer import running
+
+
+@contextlib.asynccontextmanager
+async def two(address: str) -> AsyncIterator[list[tuple[Store, ActorRef]]]:
+    """Two servers' stores of one database, each with its writer."""
+    databases = [connect_database(address) for _ in range(2)]
+    async with running(databases[0]) as one, running(databases[1]) as other:
+        yield [one, other]
+    for database in databases:
+        database.close()
+
+
+async def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """What each of these gives or raises, all begun together."""
+    results: list[Any] = [None] * len(calls)
+
+    async def call(place: int) -> None:
+        try:
+            results[place] = await calls[place]()
+        except Exception as error:
+            results[place] = error
+
+    async with trio.open_nursery() as nursery:
+        for place in range(len(calls)):
+            nursery.start_soon(call, place)
+    return results
+
+
+async def failed(*writers: ActorRef) -> int:
+    """How many of their transactions failed as a whole."""
+    return sum([(await ref.ask(ReadStatistics())).failed_groups for ref in writers])
+
+
+def opening(make: Any, owner: str, thread_id: str) -> Any:
+    """A first message in a thread, under ids of its own."""
+    return make.opening(owner, thread_id, f"r-{owner}-{thread_id}")
+
+
+@pytest.mark.slow
+def test_the_same_new_users_on_both_never_wait_in_a_circle(postgres: Postgres, template: str, make: Any) -> None:
+    """Groups that add the same users in opposite orders: no deadlock, and all of it is stored."""
+    address, owners, rounds = postgres.create(template), [f"u{number}" for number in range(150)], 4
+    execute(address, f"ALTER DATABASE {address.rpartition('/')[2]} SET deadlock_timeout TO '50ms'")
+    databases = [connect_database(address) for _ in range(2)]
+    together = threading.Barrier(2, timeout=20)
+
+    def store(number: int) -> list[Any]:
+        outcomes = []
+        with databases[number].writing.connect() as connection:
+            for turn in range(rounds):
+                names = [f"{owner}-{turn}" for owner in owners[:: -1 if number else 1]]
+                threads = [make.thread(name, f"t{number}") for name in names]
+                together.wait()
+                outcomes += commit_group(connection, [make.change(t.owner, t.id, thread=t) for t in threads])
+        return outcomes
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(store, (0, 1))) == [[True] * len(owners) * rounds] * 2
+    for database in databases:
+        database.close()
+
+
+def test_a_claim_does_not_wait_for_a_row(postgres: Postgres, template: str, make: Any) -> None:
+    """Somebody writes to the thread at this moment: the answer is that it cannot be had, and comes at once."""
+    address = postgres.create(template)
+    database = connect_database(address)
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening(), JoinNodes("a")])
+        with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
+            assert commit_group(connection, [ClaimThread("ann", "t1", "a")]) == [0]
+        assert commit_group(connection, [ClaimThread("ann", "t1", "a")]) == [1]
+    database.close()
+
+
+async def test_a_message_is_one_threads_wherever_it_came_in(postgres: Postgres, template: str, make: Any) -> None:
+    """The same message id, or the same request, in two threads on two servers at once: one has it, the other hears."""
+    async with two(postgres.create(template)) as [(one, _), (other, _)]:
+        for turn in range(10):
+            threads = (f"a{turn}", f"b{turn}")
+            changes = [
+                evolve(change, messages=(make.message(thread_id=change.thread_id, message_id=f"m{turn}"),))
+                for change in (opening(make, "ann", name) for name in threads)
+            ]
+            results = await at_once(lambda c=changes[0]: one.commit(c), lambda c=changes[1]: other.commit(c))
+            assert sorted(type(result) for result in results if result is not None) == [AlreadyStored]
+        for turn in range(10):
+            threads = (f"c{turn}", f"d{turn}")
+            changes = [opening(make, "ann", name) for name in threads]
+            changes = [evolve(change, run=evolve(change.run, request_id=f"q{turn}")) for change in changes]
+            results = await at_once(lambda c=changes[0]: one.commit(c), lambda c=changes[1]: other.commit(c))
+            assert [(type(result), result.kind) for result in results if result is not None] == [
+                (AlreadyStored, "request")
+            ]
+
+
+@pytest.mark.slow
+async def test_deleting_meets_appending(postgres: Postgres, template: str, make: Any) -> None:
+    """One server deletes a thread while the other appends to it: what comes after is refused, and nothing is left."""
+    address = postgres.create(template)
+    async with two(address) as [(one, ref1), (other, ref2)]:
+        for turn in range(12):
+            name = f"t{turn}"
+            await one.commit(opening(make, "ann", name))
+
+            async def append(name: str = name) -> int:
+                for seq in range(2, 40):
+                    message = make.message(thread_id=name, message_id=f"m-{name}-{seq}")
+                    await one.commit(make.change("ann", name, events=make.events(seq, seq), messages=(message,)))
+                return seq
+
+            async def delete(name: str = name, after_s: float = 0.002 * turn) -> bool:
+                await trio.sleep(after_s)
+                return await other.delete_thread("ann", name)
+
+            appended, deleted = await at_once(append, delete)
+            assert isinstance(appended, NotStored)
+            assert deleted is True
+        assert await failed(ref1, ref2) == 0
+    for table in ("threads", "events", "messages", "words", "runs"):
+        assert execute(address, f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+@pytest.mark.slow
+async def test_trimming_leaves_a_run_that_begins_meanwhile(postgres: Postgres, template: str, make: Any) -> None:
+    """Told to trim all there is and ever will be, while another server opens runs: each keeps its first event."""
+    async with two(postgres.create(template)) as [(one, _), (other, _)]:
+        await one.commit(evolve(opening(make, "ann", "t1"), run=None))
+        for seq in range(2, 40):
+            run = make.run(run_id=f"r{seq}")
+            begins = make.change(events=make.events(seq, seq, run.id), run=run)
+            assert await at_once(lambda c=begins: one.commit(c), lambda: other.trim("ann", "t1", 10**9)) == [None] * 2
+            assert [event.seq for event in await one.run_events("ann", "t1", run.id)] == [seq]
+            await one.commit(make.change(run_end=make.ending(run.id)))
+
+
+async def test_each_orphan_is_claimed_by_one(postgres: Postgres, template: str, make: Any) -> None:
+    """Two that are left claim a dead node's threads at the same moment: each thread has one of them."""
+    async with two(postgres.create(template)) as [(one, _), (other, _)]:
+        stores = {"a": one, "b": other}
+        names = [f"t{number}" for number in range(30)]
+        for name in names:
+            await one.commit(evolve(opening(make, "ann", name), fence=Fence("dead", 7)))
+        for node, store in stores.items():
+            await store.join(node, lease_s=60.0)
+        claims = [lambda n=name: one.claim("ann", n, "a") for name in names]
+        claims += [lambda n=name: other.claim("ann", n, "b") for name in reversed(names)]
+        results = await at_once(*claims)
+        for name, here, there in zip(names, results[:30], reversed(results[30:]), strict=True):
+            fence, holder = (here, there) if isinstance(here, Fence) else (there, here)
+            assert fence == Fence(holder, 8)
+            await stores[holder].commit(evolve(make.change("ann", name, events=make.events(2, 2)), fence=fence))
+
+
+@contextlib.contextmanager
+def held(address: str, statement: str) -> Any:
+    """Another server's transaction that has done this, and goes on."""
+    with psycopg.connect(address) as connection:
+        connection.execute(statement)
+        yield connection
+        connection.rollback()
+
+
+@pytest.mark.slow
+async def test_a_row_that_is_locked_holds_up_its_change_alone(postgres: Postgres, template: str, make: Any) -> None:
+    """The others of its group are stored meanwhile, leases among them; it is when the row is free."""
+    address = postgres.create(template)
+    async with two(address) as [(one, ref), _]:
+        for name in ("t1", "t2"):
+            await one.commit(opening(make, "ann", name))
+        await one.join("a")
+        done: dict[str, float] = {}
+
+        async def store(name: str) -> None:
+            await one.commit(make.change("ann", name, events=make.events(2, 2)))
+            done[name] = trio.current_time()
+
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
+                nursery.start_soon(store, "t1")
+                nursery.start_soon(store, "t2")
+                assert await one.renew("a")
+                while trio.current_time() < began + 1.6:
+                    assert await one.renew("a")
+                    await trio.sleep(0.1)
+                assert set(done) == {"t2"}
+        assert done["t2"] < began + 1.5
+        assert (await one.last_seqs("ann", ["t1"])) == {"t1": 2}
+        assert await failed(ref) == 0
+
+
+@pytest.mark.slow
+async def test_a_deadlock_is_tried_again(postgres: Postgres, template: str, make: Any) -> None:
+    """A real one, of which our transaction is the victim: the askers do not hear of it."""
+    address = postgres.create(template)
+    execute(address, f"ALTER DATABASE {address.rpartition('/')[2]} SET deadlock_timeout TO '150ms'")
+    async with two(address) as [(one, ref), _]:
+        for name in ("t1", "t2"):
+            await one.commit(opening(make, "ann", name))
+        with held(address, "SET LOCAL deadlock_timeout = '20s'; UPDATE threads SET title = 'x' WHERE id = 't2'") as it:
+            changes = [make.change("ann", name, events=make.events(2, 2)) for name in ("t1", "t2")]
+
+            def meet() -> None:
+                waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                with psycopg.connect(address, autocommit=True) as observer:
+                    while observer.execute(waiting).fetchone() == (0,):
+                        time.sleep(0.001)
+                it.execute("UPDATE threads SET title = 'x' WHERE id = 't1'")
+                it.commit()
+
+            async with trio.open_nursery() as nursery:
+                for change in changes:
+                    nursery.start_soon(one.commit, change)
+                await trio.to_thread.run_sync(meet)
+        assert await one.last_seqs("ann", ["t1", "t2"]) == {"t1": 2, "t2": 2}
+        assert await failed(ref) == 0
+    deadlocks = f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{address.rpartition('/')[2]}'"
+    assert execute(address, deadlocks) >= [(1,)]
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_held_in_a_transaction_lets_go(postgres: Postgres, template: str, make: Any) -> None:
+    """A node is paused between its append and its commit: its thread is claimed soon all the same, and what it had
+    written by then is not stored when it goes on."""
+    address = postgres.create(template)
+    paused, reached = threading.Event(), threading.Event()
+    database = connect_database(address)
+    with database.writing.connect() as connection:
+        commit_group(connection, [evolve(opening(make, "ann", "t1"), fence=Fence("gone", 1))])
+
+    def hold() -> None:
+        with database.writing.connect() as connection, connection.begin():
+            apply(connection, evolve(make.change(events=make.events(2, 2)), fence=Fence("gone", 1)))
+            reached.set()
+            assert paused.wait(20)
+            connection.exec_driver_sql("SELECT 1")
+
+    results: list[BaseException | None] = []
+
+    def run() -> None:
+        try:
+            hold()
+            results.append(None)
+        except Exception as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    async with two(address) as [(one, _), _]:
+        await trio.to_thread.run_sync(reached.wait)
+        await one.join("a", lease_s=60.0)
+        began = trio.current_time()
+        assert await one.claim("ann", "t1", "a") == Fence("a", 2)
+        assert trio.current_time() < began + IDLE_S + 1.5
+        await one.commit(evolve(make.change(events=make.events(2, 3)), fence=Fence("a", 2)))
+        with pytest.raises(Fenced):
+            await one.commit(evolve(make.change(events=make.events(4, 4)), fence=Fence("gone", 1)))
+    paused.set()
+    await trio.to_thread.run_sync(thread.join)
+    assert results[0] is not None
+    database.close()
