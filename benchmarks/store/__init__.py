@@ -7,7 +7,14 @@ durable_p99_ms      how long the slowest but one in a hundred of these waited
 open_thread_ms      opening a thread where a million events are stored: the slowest but one in a hundred requests for
                     its last messages, from request to the last byte; `open_thread_p50_ms` the middle one
 resume_ms           the same for resuming a thread over its last 1,000 events, from the command to the last event
-steady              milliseconds of a commit, the middle one, in a database with a day's events, beside an empty one
+steady              milliseconds of a commit, the middle one, in a database with millions of events, beside an empty one
+append_to_follower_ms
+                    from the making of an event, on the node that has its thread, to its receipt by a client of another
+                    node: the slowest but one in a hundred; `append_to_follower_p50_ms` the middle one
+failover_s          a node that writes 200 answers is killed: seconds until the last of them goes on, on another node;
+                    `failover_lost` of them never ended well, `failover_twice` ended more than once
+two_nodes           microseconds of the processor for each event that a client gets, of two nodes together, where each
+                    user has a tab on both; beside one node that has all tabs
 
 Our server has a core of its own. Rates and waits are by the clock on the wall, as a disk is waited for; so they are
 worse when others use the machine.
@@ -28,9 +35,10 @@ from benchmarks.peers.home import Missing
 from tests.servers.postgresql import Postgres
 
 from .bare import bare
+from .cluster import Cluster, append_to_follower, failover, processor_per_event
 from .durable import Rate, durable
 from .grown import Times, read
-from .servers import postgresql
+from .servers import postgresql, redis
 from .sizes import QUICK, Sizes
 from .steady import A_DAY, committed
 
@@ -55,6 +63,11 @@ def figures(sizes: Sizes | None = None, *, day: bool = False) -> Iterator[Figure
         yield from _durable(sizes, server)
         yield from _read(sizes, server)
         yield _steady(sizes, A_DAY if day else sizes.steady_events)
+        try:
+            if server is not None:
+                yield from _together(sizes, Cluster(server, stack.enter_context(redis())))
+        except Missing as reason:
+            say(f"no two nodes: {reason}")
 
 
 def _durable(sizes: Sizes, server: Postgres | None) -> Iterator[Figure]:
@@ -99,6 +112,18 @@ def _steady(sizes: Sizes, events: int) -> Figure:
         empty, full = committed(Path(folder), events, sizes.commits)
     say(f"steady: {events:,} events; p99 {full.p99_ms:.2f} ms, {empty.p99_ms:.2f} ms in an empty database")
     return Figure("steady", "ms", full.p50_ms, {"empty": empty.p50_ms})
+
+
+def _together(sizes: Sizes, cluster: Cluster) -> Iterator[Figure]:
+    crossing = append_to_follower(cluster, sizes.appends)
+    yield Figure("append_to_follower_ms", "ms", crossing.p99_ms)
+    yield Figure("append_to_follower_p50_ms", "ms", crossing.p50_ms)
+    over = failover(cluster, sizes.answers)
+    yield Figure("failover_s", "s", over.seconds)
+    yield Figure("failover_lost", "answers", over.lost)
+    yield Figure("failover_twice", "answers", over.twice)
+    one, two = (processor_per_event(cluster, nodes, sizes.load_s) for nodes in (1, 2))
+    yield Figure("two_nodes", "us", two, {"one node": one})
 
 
 def say(text: str) -> None:

@@ -21,7 +21,7 @@ from transport.events import AgentStarted, AgentThinking, Envelope, MessageAccep
 from transport.limits import Limits
 from transport.messages import Deliver
 from understudy import Agent
-from understudy.app import House, open_house
+from understudy.app import House, open_house, spare_collector
 from understudy.chat.messages import Record
 from understudy.config import Settings
 from understudy.models.model import Emit, Reply, Turn
@@ -122,6 +122,7 @@ async def _measured(settings: Settings, producers: int, seconds: float) -> Rate:
     with trio.move_on_after(_LONG_S):
         async with open_house(settings, agents) as house:
             makers = [await _begun(house, number, count) for number in range(producers)]
+            spare_collector()
             before = count.durable
             cpu, began = time.process_time(), time.perf_counter()
             async with trio.open_nursery() as nursery:

@@ -1,24 +1,88 @@
-"""The benchmark of the store, with sizes so small that its numbers mean nothing."""
+"""The benchmark of the store, with sizes so small that its numbers mean nothing; and events that go missing."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import store
+from benchmarks.store.bare import bare
+from benchmarks.store.cluster import Ends
+from benchmarks.store.durable import Count, Follower, Wrong, durable
+from benchmarks.store.grown import Times, read
 from benchmarks.store.sizes import QUICK
+from benchmarks.store.steady import committed
+from benchmarks.store.tabs import Tab
+from benchmarks.wire.server import ServerFailed
 
 
 @pytest.mark.slow
-def test_every_figure_has_a_number_that_can_be() -> None:
-    """All are there, above nothing; what is made is what is delivered, or there would be none."""
-    figures = {figure.figure: figure for figure in store.figures(QUICK)}
-    assert figures.keys() == {
-        "durable_events",
-        "durable_p99_ms",
-        "durable_cpu_us",
-        "open_thread_ms",
-        "open_thread_p50_ms",
-        "resume_ms",
-        "resume_p50_ms",
-        "steady",
-    }
-    assert all(0 < value < 1e6 for each in figures.values() for value in (each.ours, *each.peers.values()))
-    assert figures["durable_events"].peers.keys() == {"bare", "postgresql"}
+def test_events_reach_the_disk_and_a_follower(tmp_path: Path) -> None:
+    """Ours and the bare one each do work; what is made is what is delivered, or there would be no number."""
+    for rate in (
+        durable(tmp_path / "ours", QUICK.producers, QUICK.durable_s),
+        bare(tmp_path / "bare", QUICK.producers, QUICK.durable_s),
+    ):
+        assert 10 < rate.events_per_s < 1e6
+        assert 0 < rate.p50_ms <= rate.p99_ms
+
+
+@pytest.mark.slow
+def test_an_event_that_is_not_delivered_leaves_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower that is given less than was made is noticed."""
+
+    async def reach(_: Count, __: int, within_s: float = 0.0) -> None:
+        """Wait for nothing."""
+
+    def take(follower: Follower, envelope: Any) -> None:
+        follower.last = envelope.seq or follower.last
+
+    monkeypatch.setattr(Count, "reach", reach)
+    monkeypatch.setattr(Follower, "_take", take)
+    with pytest.RaisesGroup(Wrong, flatten_subgroups=True, allow_unwrapped=True):
+        durable(tmp_path, QUICK.producers, QUICK.durable_s)
+
+
+@pytest.mark.slow
+def test_threads_of_a_grown_database_are_opened_and_resumed(tmp_path: Path) -> None:
+    """Whole pages and every event in order, or there would be no number."""
+    for times in read(tmp_path, QUICK.events, QUICK.looks, tmp_path):
+        assert 0 < times.p50_ms <= times.p99_ms
+
+
+@pytest.mark.slow
+def test_commits_of_a_grown_database_are_measured_beside_those_of_an_empty_one(tmp_path: Path) -> None:
+    """Both have their times."""
+    empty, full = committed(tmp_path, QUICK.steady_events, QUICK.commits)
+    assert 0 < empty.p50_ms < 1e4
+    assert 0 < full.p50_ms < 1e4
+
+
+def test_a_tab_notices_an_event_that_lacks() -> None:
+    """Copies are passed over, a hole is the end of the measurement."""
+    node: Any = None
+    tab = Tab(node, "reader")
+    taken: list[int] = []
+    tab.take = lambda event: taken.append(event["seq"])
+    for seq in (1, 2, 2, 1, 3):
+        tab._heard({"type": "agent_thinking", "seq": seq, "thread_id": "t"})
+    assert taken == [1, 2, 3]
+    with pytest.raises(ServerFailed, match="came after 3"):
+        tab._heard({"type": "agent_thinking", "seq": 5, "thread_id": "t"})
+
+
+def test_ends_are_counted_by_run() -> None:
+    """What passes has no end; one that failed is counted apart."""
+    ends = Ends(2)
+    for seq, kind, run, status in (
+        (None, "final_response", "a", "success"),
+        (4, "final_response", "a", "success"),
+        (5, "error", "b", None),
+        (6, "error", "b", None),
+    ):
+        ends.take({"type": kind, "seq": seq, "run_id": run, "data": {"status": status}})
+    assert (ends.count, ends.by_run, ends.failed) == (3, {"a": 1, "b": 2}, 2)
+
+
+def test_of_one_time_the_middle_is_the_slowest() -> None:
+    """Times are in ms."""
+    assert Times.of([0.5]) == Times(500.0, 500.0)

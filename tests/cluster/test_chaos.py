@@ -1,0 +1,22 @@
+"""A short chaos over two servers, of a fixed seed; a longer one is `python -m tests.cluster.chaos`."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.cluster.chaos import Chaos
+
+
+@pytest.mark.slow
+async def test_everybody_has_the_whole_log_whatever_is_killed(tmp_path: Path) -> None:
+    """Two servers, six clients, 25 kills: each message has one end, each screen is the log, no call is made twice."""
+    chaos = Chaos(
+        clients=6, seconds=60.0, seed=3, where=tmp_path, pause_s=0.6, within_s=60.0, kills=25, hold_s=(2.5, 3.0)
+    )
+    with trio.fail_after(150):
+        await chaos.run()
+    assert not chaos.faults, "\n".join(chaos.summary())
+    assert chaos.done.total() == chaos.kills
+    assert chaos.counts["server starts"] > chaos.nodes
+    assert chaos.counts["calls that must not be made twice"] > 0
