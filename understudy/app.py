@@ -13,7 +13,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -42,6 +42,8 @@ from understudy.chat.recovery import Moved, Recovery
 from understudy.chat.services import Services, nobody_else
 from understudy.chat.slots import Slots
 from understudy.config import Settings
+from understudy.ended import EndedSessions
+from understudy.ended_everywhere import EndedEverywhere, EndedWatch
 from understudy.gate import Gate
 from understudy.leaving import leave
 from understudy.models.registry import Models
@@ -58,7 +60,7 @@ from understudy.rest import Rest, build
 from understudy.scrubbing.guard import Guard
 from understudy.scrubbing.policies import policy_of
 from understudy.scrubbing.sealed import open_sealer
-from understudy.sessions import Sessions, open_sessions
+from understudy.sessions import ENDED, Sessions, open_sessions
 from understudy.storage.cache import CachedReads, LocalShelf, Shelf
 from understudy.storage.copies import COPIES, COPIES_BYTES, Copies, CopyKeeper
 from understudy.storage.database import Database
@@ -202,13 +204,14 @@ async def open_house(
     policy = await trio.to_thread.run_sync(policy_of, settings.scrub_policy)
     sealer = open_sealer(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
     database = await trio.to_thread.run_sync(_database, settings)
-    metrics, incidents = Metrics(lambda: system.tree()), Incidents(time.time)
     redis = await trio.to_thread.run_sync(_redis, settings, metrics)
     guard = await trio.to_thread.run_sync(Guard, policy, metrics, detectors, sealer)
     tree = _tree(settings, database, redis, metrics)
     system = ActorSystem("system", tree, intensity=MANY, on_event=_tell(metrics, incidents))
     try:
-        await trio.to_thread.run_sync(sessions.ended.load)
+        if not settings.on_postgresql:
+            alone = sessions.ended = EndedSessions(settings.data_dir / ENDED, time.time)
+            await trio.to_thread.run_sync(alone.load)
         async with system:
             find = partial(_find, system)
             store = Store(database, partial(system.find, "/system/storage/writer"), on_circuit=breakers.changed)
@@ -223,6 +226,7 @@ async def open_house(
             reads = CachedReads(store, shelf, time.time, metrics)
             store.on_write = reads.written
             presence = Presence(settings.limits.connections_per_user)
+            keepers += await _ended(settings, sessions, store, partial(presence.dismiss_all, find=system.find))
             limits = settings.limits
             slots: Slots[ActorRef] = Slots(limits.runs_per_user, limits.runs_total, limits.runs_waiting)
             server = Server(system, lambda: _counts(presence, slots), __version__, partial(_beside, breakers, redis))
@@ -369,6 +373,17 @@ def _tree(settings: Settings, database: Database, redis: "RedisLink | None", met
         _house_part("conversations"),
         _house_part("connections"),
     ]
+
+
+async def _ended(
+    settings: Settings, sessions: Sessions, store: Store, dismiss: Callable[[Collection[str]], object]
+) -> list[ChildSpec]:
+    """Have sessions end on all servers that share the database, where they may."""
+    if not settings.on_postgresql:
+        return []
+    ended = sessions.ended = EndedEverywhere(settings.data_dir / ENDED, time.time, store, on_news=dismiss)
+    await ended.load()
+    return [ChildSpec("ended", partial(EndedWatch, ended), backoff=RESTING)]
 
 
 def _keepers(sessions: Sessions) -> list[ChildSpec]:
