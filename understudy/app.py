@@ -44,6 +44,8 @@ from understudy.chat.slots import Slots
 from understudy.config import Settings
 from understudy.ended import EndedSessions
 from understudy.ended_everywhere import EndedEverywhere, EndedWatch
+from understudy.erasure import Eraser
+from understudy.export import Exporter
 from understudy.gate import Gate
 from understudy.leaving import leave
 from understudy.models.registry import Models
@@ -61,6 +63,7 @@ from understudy.scrubbing.guard import Guard
 from understudy.scrubbing.policies import policy_of
 from understudy.scrubbing.sealed import open_sealer
 from understudy.sessions import ENDED, Sessions, open_sessions
+from understudy.storage.archive import Archive
 from understudy.storage.cache import CachedReads, LocalShelf, Shelf
 from understudy.storage.copies import COPIES, COPIES_BYTES, Copies, CopyKeeper
 from understudy.storage.database import Database
@@ -256,6 +259,7 @@ async def open_house(
                 system, incidents, lambda: _counts(presence, slots) | store.reads(), settings.observer_kill
             )
             health, delete = server.health, desk.delete
+            archive = Archive(database)
             rest = Rest(
                 settings,
                 sessions,
@@ -270,6 +274,9 @@ async def open_house(
                 observatory,
                 guard,
                 reads,
+                archive,
+                Exporter(archive, guard.vault, sealer, time.time),
+                Eraser(store, archive, files, desk.delete),
             )
             recovery = ChildSpec("recovery", partial(Recovery, store, desk, node), backoff=RESTING)
             forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=RESTING)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 SHAPES = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", (DOCS / "reference/rest.md").read_text(), re.DOTALL)
 ]
-ERROR, THREAD, MESSAGE, HEALTH = SHAPES
+ERROR, THREAD, MESSAGE, EXPORT, HEALTH = SHAPES
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -70,6 +70,9 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
         assert [each["role"] for each in history["messages"]] == ["user", "assistant"]
         assert set(history["messages"][1]) == set(MESSAGE)
         assert history["messages"][1]["html"] == MESSAGE["html"]
+        _, export = await request(running, "GET", f"{path}/export", token)
+        assert set(export) == set(EXPORT)
+        assert set(export["messages"][0]["runs"][0]) == set(EXPORT["messages"][0]["runs"][0])
         _, log = await request(running, "GET", f"{path}/events?after=5", token)
         assert [each["seq"] for each in log["events"]] == [6, log["last_seq"]]
         _, renamed = await request(running, "PATCH", path, token, body='{"title": "Sums"}')

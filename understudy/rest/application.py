@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from transport.errors import CommandRejected, OriginRefused, Unauthenticated
 from understudy.rest import (
+    account,
     agents,
     agui,
     alerts,
@@ -61,8 +62,8 @@ def build(rest: Rest) -> QuartTrio:
     app.url_map.merge_slashes = False  # a path that is not there is not there: no page of werkzeug's own says otherwise
     app.extensions["rest"] = rest
     for part in (
-        agents, agui, alerts, commands, files, observer, operations, page, references, sanitize, sessions, stream,
-        threads,
+        account, agents, agui, alerts, commands, files, observer, operations, page, references, sanitize, sessions,
+        stream, threads,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(rest.settings)

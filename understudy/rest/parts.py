@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
-from attrs import define
+from attrs import define, field
 from quart import Response, current_app, g, jsonify, request
 
 from transport import auth
@@ -12,20 +12,28 @@ from transport.auth import Identity, find_token
 from transport.codes import ERRORS
 from transport.errors import Unauthenticated
 from transport.http import error_body
+from transport.limits import Counter
 from understudy.agents.agent import Agent
 from understudy.config import Settings
+from understudy.erasure import Eraser
+from understudy.export import Exporter
 from understudy.models.model import Model
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
 from understudy.observe.observatory import Observatory
 from understudy.scrubbing.guard import Guard
 from understudy.sessions import Sessions
+from understudy.storage.archive import Archive
 from understudy.storage.cache import CachedReads
 from understudy.storage.files import FileStore
 from understudy.storage.store import Store
 from understudy.streams import Streams
 
 log = logging.getLogger(__name__)
+
+
+MANY: Final = 1_000_000
+"""More exports than are ever under way."""
 
 
 @define
@@ -45,6 +53,10 @@ class Rest:
     observatory: Observatory
     guard: Guard
     reads: CachedReads
+    archive: Archive
+    exporter: Exporter
+    eraser: Eraser
+    exports: Counter = field(factory=lambda: Counter(MANY))
 
 
 def parts() -> Rest:

@@ -1,12 +1,10 @@
 """`/api/threads`: list, search, rename, delete, history, export and event log. All of it is the caller's own."""
 
-import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
-from attrs import asdict
 from quart import Blueprint, Response, request
 
 from transport.codec import encode, from_log
@@ -15,28 +13,24 @@ from transport.errors import CommandRejected
 from transport.events import Envelope
 from understudy.chat.rendered import aside, rendered
 from understudy.chat.routing import check_id
+from understudy.export import forms
+from understudy.rest.account import download, wanted
 from understudy.rest.commands import whole_body
 from understudy.rest.parts import Rest, identity, parts
 from understudy.rest.query import whole_number
-from understudy.scrubbing.sealed import Unopenable
 from understudy.storage.cache import Read
 from understudy.storage.rows import LoggedEvent, Message, Run, Thread
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 blueprint = Blueprint("threads", __name__, url_prefix="/api/threads")
 
 MAX_TITLE = 200
 """Characters of a thread's title."""
-OWN = ("owner", "node", "fence")
-"""Of a thread, what is the server's alone."""
 UNTITLED = "New conversation"
 """What a thread is called of whose title nothing may be shown."""
 TITLE_BYTES = 16 * 1024
 """Of a body that holds one."""
-EXPORTED = 200
-"""Messages of an export that are read at a time."""
 
 
 @blueprint.get("")
@@ -61,38 +55,15 @@ async def messages(thread_id: str) -> Response:
         row | {"html": await rendered(row["content"]) if row["role"] == "assistant" else None}
         for row in _shown(parts(), owner, found.messages.items, found.runs)
     ]
-    whole = {"messages": shown, "newest": _named(found.newest), "next_cursor": found.messages.next_cursor}
+    whole = {"messages": shown, "newest": forms.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
     return await _answer(whole, read)
 
 
 @blueprint.get("/<thread_id>/export")
 async def export(thread_id: str) -> Response:
-    """Give a whole thread with its messages of all branches, oldest first, as one JSON document to keep.
-
-    With `raw` its user's messages also as they were sent, where that is kept.
-    """
-    thread, owner = (await _existing(thread_id)).value, identity().user
-    raw = request.args.get("raw", "").lower() in ("1", "true")
-    head = msgspec.json.encode({"thread": _thread(thread), "newest": await _newest(thread)})
-    answer = Response(_exported(parts(), owner, thread_id, head, raw), content_type="application/json")
-    answer.headers.set("Content-Disposition", "attachment", filename="conversation.json")
-    return answer
-
-
-async def _exported(rest: Rest, owner: str, thread_id: str, head: bytes, raw: bool) -> AsyncGenerator[bytes, None]:
-    """Page by page, so that a long conversation is never held whole."""
-    yield head[:-1] + b',"messages":['
-    cursor, more, edge = None, True, b""
-    while more:
-        page = await rest.store.messages(owner, thread_id, cursor, EXPORTED, forward=True)
-        shown = await _messages(rest, owner, page.items)
-        if raw:
-            shown = await _with_raw(rest, owner, shown)
-        if shown:
-            yield edge + (await aside(msgspec.json.encode, shown))[1:-1]
-            edge = b","
-        cursor, more = page.next_cursor, page.next_cursor is not None
-    yield b"]}"
+    """Give a whole thread to keep: `format` is json or markdown; also `raw` texts and `events`, where asked for."""
+    thread, what = (await _existing(thread_id)).value, wanted()
+    return download(parts().exporter.thread(thread, what), "conversation", what)
 
 
 @blueprint.get("/<thread_id>/events")
@@ -169,52 +140,16 @@ def _title(body: str | bytes) -> str:
 
 
 def _thread(row: Thread) -> dict[str, Any]:
-    title = parts().guard.vault.text(row.owner, row.id, row.title)
-    return asdict(row, filter=lambda attribute, _: attribute.name not in OWN) | {"title": title}
-
-
-async def _newest(thread: Thread) -> dict[str, str] | None:
-    """Where the newest branch ends: a user's message, and the run that answers or answered it."""
-    return _named(await parts().store.run(thread.newest_run) if thread.newest_run is not None else None)
-
-
-def _named(run: Run | None) -> dict[str, str] | None:
-    return None if run is None else {"message_id": run.message_id, "run_id": run.id}
-
-
-async def _messages(rest: Rest, owner: str, rows: Sequence[Message]) -> list[dict[str, Any]]:
-    """Messages as they are shown; each of the user's with all the runs that answered it, oldest first."""
-    said = tuple(row.id for row in rows if row.role == "user")
-    return _shown(rest, owner, rows, await rest.store.runs_of(owner, said))
+    return forms.thread_of(row, partial(parts().guard.vault.text, row.owner, row.id))
 
 
 def _shown(rest: Rest, owner: str, rows: Sequence[Message], answers: Sequence[Run]) -> list[dict[str, Any]]:
+    """Messages as they are shown; each of the user's with all the runs that answered it, oldest first."""
     runs: dict[str, list[dict[str, str]]] = {row.id: [] for row in rows if row.role == "user"}
     for run in answers:
-        runs[run.message_id].append({"run_id": run.id, "status": run.status})
-    vault = rest.guard.vault
-    return [
-        _message(row) | {"content": vault.text(owner, row.thread_id, row.content), "runs": runs.get(row.id, [])}
-        for row in rows
-    ]
-
-
-async def _with_raw(rest: Rest, owner: str, shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with `raw`: what the user sent, None where nothing was taken out of it, or it is not kept."""
-    sealer, opened = rest.guard.sealer, {}
-    if sealer is not None:
-        for message_id, sealed in (await rest.store.raw_texts(owner, [row["id"] for row in shown])).items():
-            try:
-                opened[message_id] = sealer.open(owner, message_id, sealed)
-            except Unopenable:
-                log.warning("raw_text.unopenable")
-    return [row | {"raw": opened.get(row["id"])} for row in shown]
-
-
-def _message(row: Message) -> dict[str, Any]:
-    shown = asdict(row, recurse=False, filter=lambda attribute, _: attribute.name not in ("owner", "rating", "note"))
-    given = {"rating": row.rating, "note": row.note}
-    return shown | {"feedback": given if any(given.values()) else None}
+        runs[run.message_id].append(forms.short_run_of(run))
+    text = rest.guard.vault.text
+    return [forms.message_of(row, runs.get(row.id, []), partial(text, owner, row.thread_id)) for row in rows]
 
 
 def _events(rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope]) -> bytes:

@@ -9,6 +9,7 @@ from transport.codes import ERRORS
 from transport.dialects import Dialect
 from transport.forms import COMMANDS
 from understudy.chat.desk import Accepted
+from understudy.export.forms import FORMAT, VERSION
 from understudy.observe.incidents import Incident
 from understudy.specs.commands import form_schema, response_form_schema
 from understudy.specs.events import shown
@@ -25,7 +26,8 @@ from understudy.specs.shapes import (
     or_null,
     schema_of_fields,
 )
-from understudy.storage.rows import Message, Thread
+from understudy.storage.archive import Context
+from understudy.storage.rows import File, Message, Step, Thread
 from understudy.streams import TAKEN
 
 OVER_HTTP: Final = tuple(name for name, kind in COMMANDS.items() if kind in TAKEN)
@@ -149,7 +151,31 @@ MESSAGE: Final[dict[str, Schema]] = {
     "feedback": or_null(_all({"rating": or_null(TEXT), "note": or_null(TEXT)})),
     "runs": array_of(_all({"run_id": TEXT, "status": TEXT})),
 }
+EXPORT_HEAD: Final[dict[str, Schema]] = {
+    "format": {"type": "string", "const": FORMAT},
+    "version": {"type": "integer", "const": VERSION},
+    "exported_at": NUMBER,
+}
+RUN: Final = _all(
+    {
+        "run_id": TEXT,
+        "status": TEXT,
+        "agent_type": TEXT,
+        "pillar": or_null(TEXT),
+        "conversation_id": or_null(TEXT),
+        "started_at": NUMBER,
+        "ended_at": or_null(NUMBER),
+        "steps": array_of(schema_of_fields(Step, ("run_id",))),
+    }
+)
 NEWEST: Final = or_null(_all({"message_id": TEXT, "run_id": TEXT}))
+EXPORTED_THREAD: Final[dict[str, Schema]] = {
+    "thread": _ref("Thread"),
+    "newest": NEWEST,
+    "messages": array_of(_all(MESSAGE | {"runs": array_of(RUN), "raw": or_null(TEXT)}, "raw")),
+    "files": array_of(schema_of_fields(File, ("owner",))),
+    "events": array_of(_ref("Event")),
+}
 AGUI_INPUT: Final = object_of(
     {
         "threadId": TEXT,
@@ -170,13 +196,20 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Threads": _stale(_all({"threads": array_of(_ref("Thread")), "next_cursor": or_null(TEXT)})),
     "Message": _all(MESSAGE | {"html": or_null(TEXT)}),
     "Messages": _stale(_all({"messages": array_of(_ref("Message")), "newest": NEWEST, "next_cursor": or_null(TEXT)})),
-    "Export": _all(
-        {
-            "thread": _ref("Thread"),
-            "messages": array_of(_all(MESSAGE | {"raw": or_null(TEXT)}, "raw")),
-            "newest": NEWEST,
+    "Export": _all(EXPORT_HEAD | EXPORTED_THREAD, "events"),
+    "UserExport": _all(
+        EXPORT_HEAD
+        | {
+            "user": TEXT,
+            "tenant": or_null(TEXT),
+            "created_at": NUMBER,
+            "files": array_of(schema_of_fields(File, ("owner",))),
+            "contexts": array_of(schema_of_fields(Context)),
+            "threads": array_of(_all(EXPORTED_THREAD, "events")),
         }
     ),
+    "Confirm": _all({"confirm": TEXT}),
+    "Erased": _all({"threads": COUNT, "files": COUNT}),
     "Event": {"anyOf": list(shown(Dialect.CANONICAL).values())},
     "Events": _stale(_all({"events": array_of(_ref("Event")), "last_seq": COUNT})),
     "Command": {"anyOf": [*(form_schema(name) for name in OVER_HTTP), response_form_schema()]},

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from actors.lifecycle import State
 from transport.codes import ERRORS
+from understudy.export.exporter import FORMS
 from understudy.specs.bodies import SCHEMAS
 from understudy.specs.shapes import TEXT, Schema
 
@@ -27,7 +28,10 @@ class Route:
 
 @frozen
 class Told:
-    """What the routes themselves do not say. `answer` is (status, schema or media type); `errors` are codes."""
+    """What the routes themselves do not say. `answer` is (status, schema or media type); `errors` are codes.
+
+    `or_text` is the media type of a text that may come in its place.
+    """
 
     answer: tuple[int, str]
     body: str | None = None
@@ -36,6 +40,7 @@ class Told:
     errors: Sequence[str] = ()
     token: bool = True
     media_type: str = JSON
+    or_text: str = ""
 
 
 _PAGE: Final = {"cursor": TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}}
@@ -47,6 +52,7 @@ _SAID: Final = (
     "unknown_agent_type", "message_id_reused", "content_blocked", "message_too_large", "not_found", "rate_limited",
     "busy", *_STORED,
 )  # fmt: skip
+_EXPORT: Final = {"format": {"type": "string", "enum": list(FORMS)}, "raw": TEXT, "events": TEXT}
 _DIALECT: Final = {"type": "string", "enum": ["canonical", "flat", "payload", "agent_response"]}
 
 ROUTES: Final[Mapping[str, Told]] = {
@@ -62,7 +68,7 @@ ROUTES: Final[Mapping[str, Told]] = {
     ),
     "threads.delete": Told((204, ""), errors=_THREAD),
     "threads.messages": Told((200, "Messages"), query=_PAGE, errors=_THREAD),
-    "threads.export": Told((200, "Export"), query={"raw": TEXT}, errors=_THREAD),
+    "threads.export": Told((200, "Export"), query=_EXPORT, errors=(*_THREAD, "busy"), or_text="text/markdown"),
     "threads.events": Told(
         (200, "Events"),
         query={"after": _AFTER, "limit": {"type": "integer", "minimum": 1, "maximum": 1000}},
@@ -77,6 +83,13 @@ ROUTES: Final[Mapping[str, Told]] = {
     "commands.command": Told((202, "Accepted"), body="Command", errors=_SAID),
     "agui.agui": Told((200, "text/event-stream"), body="RunAgentInput", query={"agent": TEXT}, errors=_SAID),
     "alerts.alert": Told((202, "Alerted"), body="Alert", errors=("invalid_command", "message_too_large", "internal")),
+    "account.export": Told(
+        (200, "UserExport"), query=_EXPORT, errors=(*_THREAD, "busy"), or_text="text/markdown"
+    ),
+    "account.erase": Told(
+        (200, "Erased"), body="Confirm", errors=("invalid_command", "message_too_large", "busy", *_STORED)
+    ),
+    "account.erase_user": Told((200, "Erased"), query={"tenant": TEXT}, errors=("not_found", "busy", *_STORED)),
     "sanitize.sanitize": Told(
         (200, "Sanitized"), body="Sanitize",
         errors=("invalid_command", "message_too_large", "rate_limited", "busy", "internal"),
@@ -173,7 +186,10 @@ def _parameter(name: str, where: str, schema: Schema) -> dict[str, Any]:
 
 def _responses(told: Told) -> dict[str, Any]:
     status, shape = told.answer
-    responses: dict[str, Any] = {str(status): {"description": "Done."} | _content(shape)}
+    content = _content(shape)
+    if told.or_text:
+        content["content"][told.or_text] = {"schema": TEXT}
+    responses: dict[str, Any] = {str(status): {"description": "Done."} | content}
     if told.answer == (200, "Ready"):
         responses["503"] = {"description": "Messages cannot be taken now."} | _content("Ready")
     errors: dict[int, list[str]] = {}

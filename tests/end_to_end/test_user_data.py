@@ -1,0 +1,179 @@
+"""All that a user has: exported in both forms, erased from the disk and the database, and nothing of another's."""
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jwt
+import psycopg
+import pytest
+import trio
+
+from tests.end_to_end.http import multipart, request
+from tests.end_to_end.peer import Peer, check_arc, connected
+from tests.end_to_end.script import Call, Say, scripted
+from tests.servers.postgresql import Postgres
+from understudy.app import Running
+from understudy.export.forms import FORMAT, VERSION
+from understudy.storage import schema
+from understudy.storage.contexts import Remember
+
+MARKER = "kumquatology"
+SECRET = "a secret of more than 32 characters, for tests"
+
+
+def signed(name: str, *roles: str) -> str:
+    """A token of this user."""
+    return jwt.encode({"sub": name, "sid": "s", "exp": time.time() + 600, "roles": list(roles)}, SECRET, "HS256")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The settings of a database of either kind."""
+    if request.param == "sqlite":
+        return {}
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return {"database_url": postgres.create()}
+
+
+async def new_user(running: Running) -> tuple[str, str]:
+    """A new anonymous user's token and name."""
+    _, _, body = await request(running.address, "POST", "/api/sessions")
+    return str(body["session_token"]), str(body["user"])
+
+
+async def upload(running: Running, token: str, name: str, content: bytes) -> str:
+    """Upload a file; gives its id."""
+    body, kind = multipart(name, content)
+    status, _, kept = await request(running.address, "POST", "/api/files", token=token, body=body, content_type=kind)
+    assert status == 201
+    return str(kept["id"])
+
+
+async def talk(peer: Peer, text: str, thread: str, **fields: Any) -> dict[str, Any]:
+    """Say something and wait for the end."""
+    await peer.say(text, **{"agent_type": "script", "thread_id": thread, **fields})
+    return await peer.until_end()
+
+
+async def erase(running: Running, token: str, name: str) -> tuple[int, Any]:
+    """Ask for everything to be erased."""
+    body = json.dumps({"confirm": name}).encode()
+    status, _, told = await request(running.address, "DELETE", "/api/me", token=token, body=body)
+    return status, told
+
+
+def where_marked(settings: dict[str, str], folder: Path) -> list[str]:
+    """Where the marker stands: in which files of the data folder, in which tables of PostgreSQL."""
+    found = [path.name for path in folder.rglob("*") if path.is_file() and MARKER.encode() in path.read_bytes()]
+    if settings:
+        forms = (MARKER, MARKER.encode().hex())
+        with psycopg.connect(settings["database_url"]) as connection:
+            for table in schema.metadata.tables:
+                rows = connection.execute(f"SELECT t::text FROM {table} t").fetchall()
+                found += [table for (row,) in rows if any(form in row for form in forms)]
+    return found
+
+
+def ids(values: Sequence[dict[str, Any]]) -> list[str]:
+    """Their ids."""
+    return [each["id"] for each in values]
+
+
+@pytest.mark.slow
+async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str, str]) -> None:
+    """Threads with every branch, runs with their steps, files, what agents remember, events where asked for."""
+    running = await serve(scripted(Call([("echo", {"text": "three"})]), Say("Three.")), **database)
+    (token, name), (other, _) = await new_user(running), await new_user(running)
+    file_id = await upload(running, token, "s.csv", b"a,b\n1,2\n")
+    async with connected(running.address, token) as peer, connected(running.address, other) as stranger:
+        first = await talk(peer, "count", "t1", message_id="m1", references=[file_id])
+        await talk(peer, "other", "t2")
+        await peer.send({"type": "edit", "payload": {"message_id": "m1", "content": "again", "new_message_id": "m2"}})
+        await peer.until_end()
+        await talk(stranger, MARKER, "t1")
+    await running.store.remember(Remember(name, "guide", "likes", {"tea": True}, 1.0, 4e9))
+    _, headers, whole = await request(running.address, "GET", "/api/me/export?events=1", token=token)
+    assert headers["content-disposition"] == "attachment; filename=conversations.json"
+    assert (whole["format"], whole["version"], whole["user"], whole["tenant"]) == (FORMAT, VERSION, name, None)
+    assert ids(whole["files"]) == [file_id]
+    assert [(each["agent"], each["name"], each["value"]) for each in whole["contexts"]] == [
+        ("guide", "likes", {"tea": True})
+    ]
+    assert sorted(each["thread"]["id"] for each in whole["threads"]) == ["t1", "t2"]
+    (thread,) = [each for each in whole["threads"] if each["thread"]["id"] == "t1"]
+    assert ids(thread["files"]) == [file_id]
+    assert [(each["role"], each["parent_id"], each["branch_of"]) for each in thread["messages"]] == [
+        ("user", None, None),
+        ("assistant", "m1", None),
+        ("user", None, "m1"),
+        ("assistant", "m2", None),
+    ]
+    (run,) = thread["messages"][0]["runs"]
+    assert (run["run_id"], run["status"]) == (first["run_id"], "success")
+    steps = [(step["kind"], step["name"], step["status"]) for step in run["steps"]]
+    assert ("tool", "echo", "ok") in steps
+    assert [event["seq"] for event in thread["events"]] == list(range(1, thread["thread"]["last_seq"] + 1))
+    assert MARKER not in json.dumps(whole)
+    _, _, alone = await request(running.address, "GET", "/api/threads/t1/export?events=1", token=token)
+    assert {**thread, "format": FORMAT, "version": VERSION} == {k: v for k, v in alone.items() if k != "exported_at"}
+    _, headers, text = await request(running.address, "GET", "/api/me/export?format=markdown", token=token)
+    assert headers["content-type"].startswith("text/markdown")
+    assert re.findall(r"^#+ .*$", text, re.MULTILINE)[0].startswith("# Conversations of ")
+    assert "(branch: instead of 1, from the beginning)" in text
+    assert MARKER not in text
+    assert (await request(running.address, "GET", "/api/me/export?format=xml", token=token))[0] == 400
+    assert (await request(running.address, "GET", "/api/me/export"))[0] == 401
+
+
+@pytest.mark.slow
+async def test_erasing_a_user_leaves_nothing_and_touches_nobody_else(
+    serve: Any, database: dict[str, str], tmp_path: Path
+) -> None:
+    """While a run of theirs is at work, which ends for whoever watches; the token still counts, for a fresh start."""
+    key = tmp_path / "key"
+    key.write_text("k" * 40)
+    running = await serve(scripted(Call([("wait", {})])), store_raw=True, raw_key_file=key, **database)
+    (token, name), (other, _) = await new_user(running), await new_user(running)
+    file_id = await upload(running, token, f"{MARKER}.csv", f"{MARKER},b\n1,2\n".encode())
+    kept = await upload(running, other, "kept.csv", b"kept,b\n1,2\n")
+    async with connected(running.address, token) as peer, connected(running.address, other) as stranger:
+        await talk(stranger, "stays", "t1", agent_type="guide")
+        await talk(peer, f"{MARKER} one", "t1", agent_type="guide", message_id="m1", references=[file_id])
+        await running.store.remember(Remember(name, "guide", "likes", MARKER, 1.0, 4e9))
+        await peer.say(f"{MARKER} two", agent_type="script", thread_id="t2")
+        await peer.until("tool_executing")
+        assert where_marked(database, tmp_path / "data")
+        assert (await erase(running, token, "somebody"))[0] == 400
+        assert (await request(running.address, "GET", "/api/threads/t1", token=token))[0] == 200
+        with trio.fail_after(20):
+            assert await erase(running, token, name) == (200, {"threads": 2, "files": 1})
+        assert (await peer.until_end())["data"]["status"] == "cancelled"
+        check_arc([event for event in peer.durable() if event["thread_id"] == "t2"])
+        assert where_marked(database, tmp_path / "data") == []
+        _, _, listed = await request(running.address, "GET", "/api/threads", token=token)
+        assert listed["threads"] == []
+        assert (await request(running.address, "GET", f"/api/files/{file_id}", token=token))[0] == 404
+        assert (await request(running.address, "GET", "/api/me/export", token=token))[0] == 404
+        _, _, whole = await request(running.address, "GET", "/api/me/export", token=other)
+        assert whole["threads"][0]["messages"][0]["content"] == "stays"
+        assert (await request(running.address, "GET", f"/api/files/{kept}", token=other))[0] == 200
+        assert await erase(running, token, name) == (200, {"threads": 0, "files": 0})
+        assert (await talk(peer, "anew", "t1", agent_type="guide"))["type"] == "final_response"
+
+
+async def test_only_operators_erase_others(serve: Any) -> None:
+    """Whoever has no such role is refused, and nothing is changed."""
+    running = await serve(scripted(Say("Hm.")), secret=SECRET)
+    token, other, operator = (signed(name, *roles) for name, *roles in (("ann",), ("bob",), ("op", "operator")))
+    async with connected(running.address, token) as peer:
+        await talk(peer, "stays", "t1")
+    path = "/api/users/ann"
+    assert (await request(running.address, "DELETE", path, token=other))[0] == 403
+    assert (await request(running.address, "GET", "/api/threads/t1", token=token))[0] == 200
+    assert (await request(running.address, "DELETE", path, token=operator))[0] == 200
+    assert (await request(running.address, "GET", "/api/threads/t1", token=token))[0] == 404
+    assert (await request(running.address, "DELETE", path, token=operator))[0] == 404

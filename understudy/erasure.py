@@ -1,0 +1,81 @@
+"""Erasing a user: everything that is stored of them, their live conversations first.
+
+It is done in small transactions and may be cut off anywhere: what is gone is gone, and asking again goes on from there.
+Nothing of another user is touched.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+from attrs import define, frozen
+
+from understudy.storage.archive import Archive
+from understudy.storage.files import FileStore
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+ROUNDS: Final = 100
+"""How often it is looked for threads that were begun meanwhile, before the user is told to stop talking first."""
+
+
+@frozen
+class Erased:
+    """What was removed. `whole` is False where the user went on talking, and so still has something."""
+
+    threads: int = 0
+    files: int = 0
+    whole: bool = True
+
+
+@define
+class Eraser:
+    """Erases users. `delete_thread` ends a thread's conversation and removes it.
+
+    Its methods raise StorageUnavailable when something could not be removed; what was removed until then is gone.
+    """
+
+    store: Store
+    archive: Archive
+    files: FileStore
+    delete_thread: Callable[[str, str], Awaitable[object]]
+
+    async def user(self, owner: str) -> Erased:
+        """Erase all that is stored of a user."""
+        threads = files = 0
+        whole = False
+        for _ in range(ROUNDS):
+            threads += await self._threads(owner)
+            files += await self._files(owner)
+            if await self.store.remove_user(owner) or await self.archive.user(owner) is None:
+                whole = True
+                break
+        await self.forget()
+        log.info("user.erased", extra={"threads": threads, "files": files, "whole": whole})
+        return Erased(threads, files, whole)
+
+    async def forget(self) -> None:
+        """Take what was removed out of what the database keeps beside its tables."""
+        begin = True
+        while await self.store.tidy_words(begin=begin):
+            begin = False
+        await trio.to_thread.run_sync(self.store.database.forget)
+
+    async def _threads(self, owner: str) -> int:
+        removed = 0
+        while threads := await self.archive.threads(owner):
+            for thread in threads:
+                await self.delete_thread(owner, thread.id)
+                removed += 1
+        return removed
+
+    async def _files(self, owner: str) -> int:
+        """The bytes first: while there is a row, somebody knows that they are to go."""
+        removed = 0
+        while files := await self.archive.files(owner):
+            ids = [file.id for file in files]
+            await self.files.remove(owner, ids)
+            removed += await self.store.remove_files(owner, ids)
+        return removed
