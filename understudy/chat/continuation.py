@@ -1,7 +1,8 @@
 """How the text of a turn goes on whose model was asked again in the middle: nothing of it twice on the screen. Pure.
 
 1. What the model repeats of the text so far is dropped: all of it where it begins again, the end where it picks up.
-2. What begins again and then becomes another text takes the place of the text so far.
+2. What begins again and then becomes another text takes the place of the text so far. Where that is not sure (rows of
+   a table begin alike, too) it is shown behind it: to show something twice is better than to lose something.
 3. Nothing is held back that cannot be a repetition, and never more than the text so far.
 """
 
@@ -13,6 +14,9 @@ OVERLAP: Final = 8
 """Characters of the end that a model must repeat: fewer stand at one end and the other start by chance."""
 ALIKE: Final = 16
 """Characters alike after which a text that differs later is taken for a new beginning; of a short text, half of it."""
+ALIKE_NEXT: Final = 48
+"""The same where the text so far ends with a sentence or a line: the next one may well begin as the first did."""
+_ENDS: Final = tuple(".!?:;…|\n")
 
 
 @frozen
@@ -74,7 +78,7 @@ class Continuation:
         alike, overlap = _alike(begun, said), _overlap(begun, said)
         if overlap >= OVERLAP and overlap >= alike:
             return self._goes_on(said[overlap:])
-        if alike >= min(ALIKE, (len(begun) + 1) // 2):
+        if alike >= _enough(begun) and begun.find(said[:alike], 1) < 0:
             self._pieces = [said]
             return Fresh(said, anew=True)
         return self._goes_on(said)
@@ -82,6 +86,11 @@ class Continuation:
     def _goes_on(self, text: str) -> Fresh:
         self._pieces.append(text)
         return Fresh(text)
+
+
+def _enough(begun: str) -> int:
+    """How many characters must be alike for a new beginning."""
+    return ALIKE_NEXT if begun.rstrip(" ").endswith(_ENDS) else min(ALIKE, (len(begun) + 1) // 2)
 
 
 def _alike(one: str, other: str) -> int:

@@ -74,6 +74,7 @@ class ToolContext:
     """On whose behalf a tool runs, and what it may use.
 
     A parameter annotated with this class is filled in by the call and is not in the tool's schema.
+    `call_id` is an idempotency key: new for every call, and the same when a call is made again whose server died.
     `references` are ids of the files attached to the request. `progress(done, total, note)` tells the user how
     far the work is (`total` None: not known); call it from the tool's own task, or, in a sync tool, its thread:
     there it raises `trio.Cancelled` once the call was cancelled, so that the function ends early. `memory` is what the
@@ -111,9 +112,10 @@ class ToolContext:
 class Tool:
     """Something an agent can do. Made by `tool`; `parameters` is a JSON schema of type object.
 
-    `timeout_s` is the time a call may take. `retry_safe` says that a call interrupted by a restart may simply be
-    made again. `approval` says whether a call waits for its user's consent before it runs: always, never, or when the
-    function gives something true for its arguments.
+    `timeout_s` is the time a call may take. `retry_safe` says that a call whose server died may be made again, under
+    the same `ToolContext.call_id`; of any other nobody knows then whether it took effect, and its run ends. `approval`
+    says whether a call waits for its user's consent before it runs: always, never, or when the function gives something
+    true for its arguments.
     """
 
     name: str

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.chat.continuation import ALIKE, OVERLAP, Continuation
+from understudy.chat.continuation import ALIKE, ALIKE_NEXT, OVERLAP, Continuation
 
 TEXT = "The cat sat on the mat, and the dog lay by the door all day long."
 
@@ -56,8 +56,17 @@ def test_a_model_that_just_goes_on(shown: int, places: list[int]) -> None:
 @given(st.integers(ALIKE, len(TEXT) - 1), PLACES)
 def test_a_model_that_begins_again_and_says_something_else(alike: int, places: list[int]) -> None:
     """Its text takes the place of what was shown."""
-    other = TEXT[:alike] + "# something quite different"
-    assert screen(TEXT, cut(other, places)) == (other, True)
+    begun, other = TEXT.rstrip("."), TEXT[:alike] + "# something quite different"
+    assert screen(begun, cut(other, places)) == (other, True)
+    assert screen(TEXT, cut(other, places)) == ((other, True) if alike >= ALIKE_NEXT else (TEXT + other, False))
+
+
+@given(st.integers(1, 10), st.integers(0, 40), PLACES)
+def test_a_list_whose_items_begin_alike_loses_none(items: int, into: int, places: list[int]) -> None:
+    """Wherever it was cut."""
+    text = "".join(f"- **The item number {number}** of the list: it is so.\n" for number in range(12))
+    shown = text.index(f"number {items}") + into
+    assert screen(text[:shown], cut(text[shown:], places)) == (text, False)
 
 
 @given(WORDS, WORDS, PLACES)
@@ -75,7 +84,7 @@ def test_how_the_text_is_cut_into_pieces_makes_no_difference(begun: str, said: s
         ("The result is", " 6, the end.", "The result is 6, the end."),
         ("It is a cat. ", "It was seen.", "It is a cat. It was seen."),
         ("a banana", "nanas", "a bananananas"),
-        (TEXT, TEXT[:30], TEXT[:30]),
+        (TEXT[:-1], TEXT[:30], TEXT[:30]),
         (TEXT, TEXT[-20:], TEXT),
     ],
 )
