@@ -11,7 +11,7 @@ from attrs import define, field
 from trio.testing import wait_all_tasks_blocked
 from websockets.frames import Opcode
 
-from actors import ActorRef, ActorSystem, ChildSpec, Lane, Restart
+from actors import ActorRef, ActorSystem, ChildSpec, Lane, Restart, incarnation
 from tests.transport.door import RawSocket, open_door, raw_socket
 from transport.codec import encode
 from transport.dialects import Dialect
@@ -339,6 +339,13 @@ async def test_events_without_seq_are_dropped_when_there_is_no_room() -> None:
         assert rig.counts.dropped == ["agent_progress"] * 4
 
 
+@pytest.fixture
+def one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told together is taken together, also by a process that is held up in the middle of it."""
+    monkeypatch.setattr(incarnation, "BATCH_S", 10.0)
+
+
+@pytest.mark.usefixtures("one_batch")
 async def test_what_is_not_followed_is_not_sent() -> None:
     """Threads nobody asked for stay away, also after unfollow with events queued."""
     async with open_rig() as rig:
@@ -350,6 +357,7 @@ async def test_what_is_not_followed_is_not_sent() -> None:
         assert [frame["type"] for frame in await rig.frames(1)] == ["pong"]
 
 
+@pytest.mark.usefixtures("one_batch")
 async def test_following_again_starts_where_the_client_says() -> None:
     """A second resume goes back; what was queued is not told twice. Joining without a place changes nothing."""
     async with open_rig() as rig:
