@@ -11,7 +11,7 @@ from attrs import define, field
 from trio.testing import wait_all_tasks_blocked
 from websockets.frames import Opcode
 
-from actors import ActorRef, ActorSystem, ChildSpec, Lane, Restart, incarnation
+from actors import ActorRef, ActorSystem, ChildSpec, Lane, Restart
 from tests.transport.door import RawSocket, open_door, raw_socket
 from transport.codec import encode
 from transport.dialects import Dialect
@@ -337,12 +337,6 @@ async def test_events_without_seq_are_dropped_when_there_is_no_room() -> None:
         rig.tell(*(Envelope(AgentProgress(done, "…"), 1.0) for done in range(9)))
         assert [frame["data"]["done"] for frame in await rig.frames(5)] == [0, 1, 2, 3, 4]
         assert rig.counts.dropped == ["agent_progress"] * 4
-
-
-@pytest.fixture
-def one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is told together is taken together, also by a process that is held up in the middle of it."""
-    monkeypatch.setattr(incarnation, "BATCH_S", 10.0)
 
 
 @pytest.mark.usefixtures("one_batch")
