@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 import trio
 
+from actors import incarnation
+
 pytest_plugins = ["tests.servers.fixtures"]
 
 LONGEST_S = 0.1
 """The bound is about a millisecond; this is far enough from it that only a fault of the code gets there, on a slow
 machine too."""
+
+
+@pytest.fixture
+def one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told together is taken together: a batch is not cut short in a process that is held up."""
+    monkeypatch.setattr(incarnation, "BATCH_S", 10.0)
 
 
 class Steps(trio.abc.Instrument):

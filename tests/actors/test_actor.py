@@ -27,6 +27,7 @@ async def test_a_context_knows_its_place(autojump_clock, system):
 
 
 @pytest.mark.promise("mailbox.order")
+@pytest.mark.usefixtures("one_batch")
 async def test_on_idle_runs_after_each_batch_before_the_wait(autojump_clock, system):
     """Once for all that was waiting: the place to write what was gathered."""
     written = []

@@ -28,6 +28,7 @@ async def test_plain_trio_code_feeds_an_actor(autojump_clock, system):
     assert await ref.ask(Read()) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.usefixtures("one_batch")
 async def test_a_channel_waits_for_room_and_leaves_nothing_when_cancelled(autojump_clock, system):
     """Backpressure, as of any trio channel."""
     ref = await system.spawn(ChildSpec("a", Small))

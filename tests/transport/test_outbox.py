@@ -126,9 +126,8 @@ class Rig:
     encoder: Encoder
 
     def tell(self, *envelopes: Envelope) -> None:
-        """Deliver events."""
-        for envelope in envelopes:
-            self.outbox.tell(Deliver(envelope))
+        """Deliver events, all in one message: between two the outbox may write, on a machine that is held up."""
+        self.outbox.tell(Deliver(*envelopes))
 
     async def frames(self, count: int) -> list[Any]:
         """The next frames, as JSON."""
@@ -340,6 +339,7 @@ async def test_events_without_seq_are_dropped_when_there_is_no_room() -> None:
         assert rig.counts.dropped == ["agent_progress"] * 4
 
 
+@pytest.mark.usefixtures("one_batch")
 async def test_what_is_not_followed_is_not_sent() -> None:
     """Threads nobody asked for stay away, also after unfollow with events queued."""
     async with open_rig() as rig:
@@ -351,6 +351,7 @@ async def test_what_is_not_followed_is_not_sent() -> None:
         assert [frame["type"] for frame in await rig.frames(1)] == ["pong"]
 
 
+@pytest.mark.usefixtures("one_batch")
 async def test_following_again_starts_where_the_client_says() -> None:
     """A second resume goes back; what was queued is not told twice. Joining without a place changes nothing."""
     async with open_rig() as rig:

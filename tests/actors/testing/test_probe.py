@@ -160,6 +160,7 @@ async def test_take_returns_so_many_of_whatever_kind(autojump_clock, probe):
         await probe.take(2)
 
 
+@pytest.mark.usefixtures("one_batch")
 async def test_everything_seen_can_be_read(autojump_clock, probe):
     """What was expected, what waits, what was cleared and what is ignored."""
     probe.ignore(Pong)

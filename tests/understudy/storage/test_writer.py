@@ -49,6 +49,7 @@ def stored(folder, owner="ann"):
     return seqs
 
 
+@pytest.mark.usefixtures("one_batch")
 async def test_waiting_changes_share_a_transaction(database, make) -> None:
     """Two hundred at once are a handful of commits, and each is acknowledged."""
     commits = []
@@ -63,16 +64,18 @@ async def test_waiting_changes_share_a_transaction(database, make) -> None:
         assert len((await store.threads("ann", limit=1000)).items) == 200
 
 
+@pytest.mark.usefixtures("one_batch")
 async def test_a_group_has_a_largest_size(database, make) -> None:
     """The first asker of a flood does not wait for the last."""
     async with running(database) as (_, ref):
         for number in range(LARGEST_GROUP + 1):
             ref.tell(Write(make.opening("ann", f"t{number}", f"r{number}")))
-        assert await ref.ask(Write(Probe())) is True
+        assert await ref.ask(Write(Probe()), timeout_s=60) is True
         statistics = await ref.ask(ReadStatistics())
     assert (statistics.groups, statistics.changes) == (2, LARGEST_GROUP + 2)
 
 
+@pytest.mark.usefixtures("one_batch")
 async def test_a_refused_change_does_not_hurt_its_group(database, folder, make) -> None:
     """Good and bad ones asked at the same moment: the bad ones alone are refused."""
     outcomes = {}
