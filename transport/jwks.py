@@ -13,7 +13,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from transport.auth import Identity
 from transport.errors import KeySetInvalid, UnknownKey
-from transport.tokens import MAX_CLAIM, Head, identity_of, read_head, refuse, signed_claims
+from transport.tokens import MAX_CLAIM, TENANT, Head, identity_of, read_head, refuse, signed_claims
 
 ALGORITHMS: Final = ("RS256", "ES256")
 MAX_KEYS: Final = 100
@@ -98,13 +98,15 @@ class ProviderTokens:
     """Verifies tokens of an identity provider.
 
     `find` gives the key for a token's head, None when it is not known. `issuer` and `audience`, unless None, must
-    stand in the token's `iss` and `aud`. `clock` gives Unix seconds.
+    stand in the token's `iss` and `aud`. `clock` gives Unix seconds. `tenant_claim` names the claim that says of which
+    tenant somebody is.
     """
 
     find: Callable[[Head], PublicKey | None]
     clock: Callable[[], float]
     issuer: str | None = None
     audience: str | None = None
+    tenant_claim: str = TENANT
 
     def verify(self, token: str) -> Identity:
         """The identity a token speaks for.
@@ -124,7 +126,7 @@ class ProviderTokens:
             refuse()
         if self.audience is not None and not _names(claims.get("aud"), self.audience):
             refuse()
-        return identity_of(claims, self.clock(), skew_s=SKEW_S)
+        return identity_of(claims, self.clock(), skew_s=SKEW_S, tenant_claim=self.tenant_claim)
 
 
 def _names(claim: Any, audience: str) -> bool:

@@ -27,6 +27,8 @@ ALGORITHM: Final = "HS256"
 # RFC 7518 section 3.2: a key for HS256 has at least as many bits as the hash.
 MIN_SECRET_BYTES: Final = 32
 MAX_TOKEN: Final = 8192
+TENANT: Final = "tenant"
+"""The claim that names a tenant, unless another one is said to."""
 MAX_CLAIM: Final = 200
 MAX_ROLES: Final = 100
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
@@ -44,15 +46,17 @@ class Head:
 class Tokens:
     """Issues and verifies session tokens: JWTs signed with HS256 and one shared secret.
 
-    `secret` has at least 32 bytes, else ValueError is raised. `clock` gives Unix seconds.
+    `secret` has at least 32 bytes, else ValueError is raised. `clock` gives Unix seconds. `tenant_claim` names the
+    claim that says of which tenant somebody is.
     """
 
-    def __init__(self, secret: str | bytes, clock: Callable[[], float]) -> None:
+    def __init__(self, secret: str | bytes, clock: Callable[[], float], tenant_claim: str = TENANT) -> None:
         key = secret.encode() if isinstance(secret, str) else secret
         if len(key) < MIN_SECRET_BYTES:
             raise ValueError(f"the secret must have at least {MIN_SECRET_BYTES} bytes")
         self._key = key
         self._clock = clock
+        self._tenant_claim = tenant_claim
 
     def __repr__(self) -> str:
         return "Tokens(secret=…)"
@@ -64,7 +68,7 @@ class Tokens:
         now = self._clock()
         claims: dict[str, Any] = {"sub": user, "sid": session, "iat": int(now), "exp": math.ceil(now + ttl_s)}
         if tenant is not None:
-            claims["tenant"] = tenant
+            claims[self._tenant_claim] = tenant
         if roles:
             claims["roles"] = list(roles)
         return jwt.encode(claims, self._key, algorithm=ALGORITHM)
@@ -77,7 +81,8 @@ class Tokens:
         """
         if read_head(token).algorithm != ALGORITHM:
             refuse()
-        return identity_of(signed_claims(token, self._key, ALGORITHM), self._clock())
+        claims = signed_claims(token, self._key, ALGORITHM)
+        return identity_of(claims, self._clock(), tenant_claim=self._tenant_claim)
 
 
 def refuse() -> NoReturn:
@@ -109,7 +114,7 @@ def signed_claims(token: str, key: Any, algorithm: str) -> Mapping[str, Any]:
         refuse()
 
 
-def identity_of(claims: Mapping[str, Any], now: float, *, skew_s: float = 0.0) -> Identity:
+def identity_of(claims: Mapping[str, Any], now: float, *, skew_s: float = 0.0, tenant_claim: str = TENANT) -> Identity:
     """The identity in proven claims, if they count at `now`; `nbf` may be `skew_s` seconds ahead of this clock.
 
     Raises Unauthenticated: `token_expired`, or `unauthenticated` for claims that are early, missing or of wrong types.
@@ -117,7 +122,7 @@ def identity_of(claims: Mapping[str, Any], now: float, *, skew_s: float = 0.0) -
     roles = claims.get("roles", [])
     if not isinstance(roles, list) or len(roles) > MAX_ROLES:
         refuse()
-    tenant = claims.get("tenant")
+    tenant = claims.get(tenant_claim)
     who = Identity(
         user=_word(claims.get("sub")),
         session=_word(claims.get("sid")),

@@ -66,9 +66,10 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
 @main.command()
 @click.option("--user", required=True, help="Who the token is for.")
 @click.option("--role", "roles", multiple=True, help="A role of theirs; may be given several times.")
+@click.option("--tenant", help="Of which tenant they are, where the setting tenant_claim names a claim for it.")
 @click.option("--ttl-s", type=click.IntRange(min=1), help="How long it is valid, in seconds [token_ttl_s].")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
-def token(user: str, roles: tuple[str, ...], ttl_s: int | None, data_dir: Path | None) -> None:
+def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | None, data_dir: Path | None) -> None:
     """Print a session token that the server accepts which has the same secret.
 
     That is the one in UNDERSTUDY_SECRET, or else the one that the server made in its data folder.
@@ -79,6 +80,8 @@ def token(user: str, roles: tuple[str, ...], ttl_s: int | None, data_dir: Path |
     from understudy.sessions import open_tokens
 
     settings = _load(data_dir=data_dir)
+    if tenant is not None and not settings.tenant_claim:
+        raise _Mendable("there are no tenants here: set tenant_claim (UNDERSTUDY_TENANT_CLAIM) to the claim for them")
     if settings.signs and not settings.secret and not settings.secret_file.exists():
         raise _Mendable(
             f"there is no secret in {settings.data_dir.absolute()}: name the server's data folder with --data-dir, "
@@ -88,7 +91,7 @@ def token(user: str, roles: tuple[str, ...], ttl_s: int | None, data_dir: Path |
         tokens = open_tokens(settings)
     except (OSError, ValueError) as error:
         raise _Mendable(f"the server's secret cannot be used: {error}") from error
-    issued = tokens.issue(user, secrets.token_hex(8), roles=roles, ttl_s=ttl_s or settings.token_ttl_s)
+    issued = tokens.issue(user, secrets.token_hex(8), roles=roles, tenant=tenant, ttl_s=ttl_s or settings.token_ttl_s)
     try:
         tokens.verify(issued)
     except Unauthenticated as refused:

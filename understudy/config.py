@@ -35,6 +35,9 @@ DATABASE_URL_FORMS: Final = (
     f"or either of these two with /{DATABASE_FILE} at its end"
 )
 
+TAKEN_CLAIMS: Final = frozenset({"sub", "sid", "exp", "nbf", "iat", "iss", "aud", "roles"})
+"""Claims that say something else than of which tenant somebody is."""
+
 PRESETS: Final = ("standard", "strict", "off")
 """The policies of `scrub_policy` that have names; told here too, as most commands do not need what scrubs."""
 
@@ -68,10 +71,13 @@ class Settings:
     jwks: str = ""
     jwt_issuer: str = ""
     jwt_audience: str = ""
+    tenant_claim: str = ""
     token_ttl_s: int = field(default=7 * 24 * 3600, validator=gt(0))
     refresh_grace_s: int | None = field(default=None, validator=optional(ge(0)))
     allowed_origins: list[str] = field(factory=list)
     trusted_proxies: list[str] = field(factory=list)
+    keep_threads_days: float = field(default=0.0, validator=ge(0))
+    keep_events_days: float = field(default=0.0, validator=ge(0))
     max_file_bytes: int = field(default=20 * 1024 * 1024, validator=gt(0))
     compression_from_bytes: int | None = field(default=None, validator=optional(ge(0)))
     limits: Limits = field(factory=Limits)
@@ -192,6 +198,8 @@ def check(settings: Settings) -> None:
 def _check_provider(settings: Settings) -> None:
     if "://" in settings.jwks and not is_fetchable(settings.jwks):
         raise BadSettings("jwks (UNDERSTUDY_JWKS) must be a file, or an address with http or https and without a user")
+    if settings.tenant_claim in TAKEN_CLAIMS:
+        raise BadSettings(f"tenant_claim (UNDERSTUDY_TENANT_CLAIM) cannot be {settings.tenant_claim}: it has a meaning")
     for name in ("jwt_issuer", "jwt_audience"):
         if getattr(settings, name) and not settings.jwks:
             raise BadSettings(

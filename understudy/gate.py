@@ -32,6 +32,7 @@ from understudy.chat.thread_log import read_page
 from understudy.config import Settings
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
+from understudy.owners import name_of
 from understudy.presence import Presence
 from understudy.sessions import Session, Sessions, check_place
 from understudy.storage.errors import StorageError
@@ -210,7 +211,7 @@ class Gate:
         limits = self.settings.limits
         return Welcome(
             connection_id=connection_id,
-            user=who.user,
+            user=name_of(who.user),
             session=who.session,
             version=VERSION,
             limits={

@@ -18,9 +18,10 @@ from transport.jwks import KeySet, ProviderTokens, read_key_set
 from transport.keyring import KeyKeeper, Keyring
 from transport.limits import RateLimit
 from transport.proven import Proven
-from transport.tokens import ALGORITHM, Tokens, load_or_create_secret, read_head
+from transport.tokens import ALGORITHM, TENANT, Tokens, load_or_create_secret, read_head
 from understudy.config import Settings
 from understudy.ended import Ended
+from understudy.owners import name_of, owner_of
 
 ENDED: Final = "ended-sessions"
 """The file of sessions that were ended, in the data folder."""
@@ -37,12 +38,14 @@ SETTLE_S: Final = 2.0
 class LastingTokens(Tokens):
     """Tokens that are still recognised, not accepted, for `grace_s` seconds after their end."""
 
-    def __init__(self, secret: str | bytes, clock: Callable[[], float], grace_s: float) -> None:
-        super().__init__(secret, clock)
+    def __init__(
+        self, secret: str | bytes, clock: Callable[[], float], grace_s: float, tenant_claim: str = TENANT
+    ) -> None:
+        super().__init__(secret, clock, tenant_claim)
         self.clock = clock
         self.grace_s = grace_s
         # The same checks by a clock that is late by the grace, so that none of them can be forgotten.
-        self._late = Tokens(secret, lambda: clock() - grace_s)
+        self._late = Tokens(secret, lambda: clock() - grace_s, tenant_claim)
 
     def recognise(self, token: str) -> Identity:
         """Give who a token spoke for that has run out no longer than the grace ago.
@@ -65,7 +68,7 @@ class Session:
         who = self.identity
         return {
             "session_token": self.token,
-            "user": who.user,
+            "user": name_of(who.user),
             "session": who.session,
             "expires_at": int(who.expires_at),
         }
@@ -89,7 +92,8 @@ class Sessions:
     """Says whose tokens count, and gives out, renews and ends sessions.
 
     `anonymous` allows users who bring no token; tokens live `ttl_s` seconds. `provider` None: only tokens under the
-    secret count. `on_end` is told who signed out. `rate` bounds new sessions from one address.
+    secret count. `on_end` is told who signed out. `rate` bounds new sessions from one address. With `tenants` the
+    `user` of an identity is the name of `understudy.owners`: those of two tenants are two, whatever they are called.
     """
 
     tokens: LastingTokens
@@ -99,6 +103,7 @@ class Sessions:
     provider: Provider | None = None
     rate: RateLimit | None = None
     on_end: list[Callable[[Identity], object]] = field(factory=list, repr=False)
+    tenants: bool = False
     _proven: Proven = field(factory=Proven, init=False, repr=False)
 
     def new(self, peer: str | None = None) -> Session:
@@ -129,6 +134,7 @@ class Sessions:
                 who = self.tokens.verify(token)
             else:
                 who = self.provider.tokens.verify(token)
+            who = self._placed(who)
             self._proven.keep(token, keys, who)
         self.check(who)
         return who
@@ -197,14 +203,18 @@ class Sessions:
         except Unauthenticated as refused:
             if refused.code != "token_expired" or not self.anonymous:
                 raise
-            who = self.tokens.recognise(token)
+            who = self._placed(self.tokens.recognise(token))
             if not who.user.startswith(ANONYMOUS):
                 raise
         self.check(who)
         return who
 
+    def _placed(self, who: Identity) -> Identity:
+        """Somebody under the name that is theirs alone."""
+        return evolve(who, user=owner_of(who.user, who.tenant)) if self.tenants else who
+
     def _issue(self, who: Identity) -> Session:
-        token = self.tokens.issue(who.user, who.session, roles=who.roles, tenant=who.tenant, ttl_s=self.ttl_s)
+        token = self.tokens.issue(name_of(who.user), who.session, roles=who.roles, tenant=who.tenant, ttl_s=self.ttl_s)
         return Session(evolve(who, expires_at=self.tokens.verify(token).expires_at), token)
 
 
@@ -234,7 +244,7 @@ def open_sessions(settings: Settings, clock: Callable[[], float] = time.time) ->
         tokens = open_tokens(settings)
     else:
         # Nobody ever learns this secret: tokens of the provider are the only ones.
-        tokens = LastingTokens(secrets.token_bytes(32), clock, settings.grace_of_refresh_s)
+        tokens = LastingTokens(secrets.token_bytes(32), clock, settings.grace_of_refresh_s, _claim(settings))
     per_minute = settings.limits.sessions_per_minute
     return Sessions(
         tokens,
@@ -243,12 +253,14 @@ def open_sessions(settings: Settings, clock: Callable[[], float] = time.time) ->
         Ended(clock),
         _provider(settings, clock) if settings.jwks else None,
         RateLimit(per_minute, per_minute),
+        tenants=bool(settings.tenant_claim),
     )
 
 
 def _provider(settings: Settings, clock: Callable[[], float]) -> Provider:
     keyring = Keyring()
-    tokens = ProviderTokens(keyring.find, clock, settings.jwt_issuer or None, settings.jwt_audience or None)
+    issuer, audience = settings.jwt_issuer or None, settings.jwt_audience or None
+    tokens = ProviderTokens(keyring.find, clock, issuer, audience, _claim(settings))
     if "://" not in settings.jwks:
         # At once: a file that cannot be used is the operator's mistake, an address that is away for now is not.
         try:
@@ -294,4 +306,8 @@ def open_tokens(settings: Settings) -> LastingTokens:
     if not secret:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         secret = load_or_create_secret(settings.secret_file)
-    return LastingTokens(secret, time.time, settings.grace_of_refresh_s)
+    return LastingTokens(secret, time.time, settings.grace_of_refresh_s, _claim(settings))
+
+
+def _claim(settings: Settings) -> str:
+    return settings.tenant_claim or TENANT

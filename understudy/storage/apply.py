@@ -21,6 +21,8 @@ from sqlalchemy import (
     update,
 )
 
+from understudy.owners import tenant_of
+
 from . import contexts, endings, nodes, queries, removal, schema
 from .changes import (
     TRIMMED,
@@ -152,7 +154,7 @@ def apply(connection: Connection, work: Work) -> int:
             answer = update(schema.messages).where(_m.owner == owner, _m.id == message_id, _m.role == "assistant")
             return connection.execute(answer.values(rating=rating, note=note)).rowcount > 0
         case AddFile(file):
-            connection.execute(_inserts(connection).user, {"id": file.owner, "created_at": file.created_at})
+            connection.execute(_inserts(connection).user, _user_row(file.owner, file.created_at))
             added = connection.execute(_inserts(connection).file, asdict(file)).rowcount
             if not added and queries.file(connection, file.owner, file.id) != file:
                 raise AlreadyStored("file", file.id)
@@ -214,9 +216,12 @@ def _probe(connection: Connection) -> None:
 
 def add_users(connection: Connection, users: Sequence[tuple[str, float]]) -> bool:
     """Write users that are not there, each with the time they came; true."""
-    rows = [{"id": owner, "created_at": created_at} for owner, created_at in users]
-    connection.execute(_inserts(connection).user, rows)
+    connection.execute(_inserts(connection).user, [_user_row(*each) for each in users])
     return True
+
+
+def _user_row(owner: str, created_at: float) -> dict[str, Any]:
+    return {"id": owner, "created_at": created_at, "tenant": tenant_of(owner)}
 
 
 def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
@@ -320,7 +325,7 @@ def _already_there(connection: Connection, change: Change) -> bool:
 
 
 def _add_thread(connection: Connection, thread: Thread, fence: Fence | None) -> None:
-    connection.execute(_inserts(connection).user, {"id": thread.owner, "created_at": thread.created_at})
+    connection.execute(_inserts(connection).user, _user_row(thread.owner, thread.created_at))
     held = {} if fence is None else {"node": fence.node, "fence": fence.token}
     connection.execute(_inserts(connection).thread, asdict(thread) | {"last_seq": 0} | held)
 
