@@ -34,8 +34,8 @@ TOGETHER: Final = 32
 """Runs of others that are claimed at a time: then the store is asked again, as others claim too."""
 GATHER_S: Final = 0.05
 """Before what has come meanwhile is seen to, all together."""
-ENDS_S: Final = 5.0
-"""How long a conversation may take to end whose thread is another server's."""
+LONGEST_S: Final = 3.0
+"""Beyond which the rest of them wait no longer for one that cannot be had; it is tried again with the next."""
 
 
 class _Look:
@@ -82,8 +82,9 @@ class Recovery(Actor):
                 context.set_timer("look", GATHER_S, _Look())
             if trio.current_time() >= self.looked_at + EVERY_S:
                 self.looked_at = trio.current_time()
-                for run in await self._unfinished():
-                    await self._wake(run)
+                runs = await self._unfinished()
+                for first in range(0, len(runs), TOGETHER):
+                    await self._together(self._wake, runs[first : first + TOGETHER])
         except StorageError as error:
             log.warning("recovery.postponed", extra={"reason": str(error)})
 
@@ -100,9 +101,10 @@ class Recovery(Actor):
         return len(runs) > TOGETHER
 
     async def _together(self, see_to: Callable[[T], Awaitable[None]], each: Iterable[T]) -> None:
-        async with trio.open_nursery() as nursery:
-            for one in each:
-                nursery.start_soon(see_to, one)
+        with trio.move_on_after(LONGEST_S):
+            async with trio.open_nursery() as nursery:
+                for one in each:
+                    nursery.start_soon(see_to, one)
 
     async def _wake(self, run: Run) -> None:
         try:
@@ -112,9 +114,8 @@ class Recovery(Actor):
 
     async def _follow_again(self, moved: Moved) -> None:
         """Have the holder of a thread found that moved away, so that whoever follows it here goes on to do so."""
-        with trio.move_on_after(ENDS_S):
-            await moved.conversation.wait_stopped()
         try:
+            await moved.conversation.wait_stopped()
             await self.desk.follow_again(moved.owner, moved.thread_id)
         except (StorageError, ActorError) as error:
             log.warning("recovery.postponed", extra={"conversation": moved.conversation.path, "reason": str(error)})

@@ -1,7 +1,8 @@
 """The node that this server is, and the actor that keeps it alive.
 
 1. Who is alive is what the database says, by its clock. A node that was taken for dead does not come back: it takes a
-   new id, as others may have its threads by now.
+   new id, as others may have its threads by now. One that is alone comes back, unless another has joined since: when
+   the database was away for a while, its conversations just go on.
 2. Nothing is lost where this goes wrong: what a server writes to a thread that another has claimed is refused.
 3. A node that ends in order says so, and its threads are free at once; of one that is killed they are when its lease
    is over.
@@ -141,7 +142,7 @@ class Membership(Actor):
         """Renew the lease; whether it was over."""
         began = trio.current_time()
         # The clock here counts too: a server that was held must not trust what it has, though the database's was set.
-        late = began > self.node.renewed_at + self.lease_s
+        late = not self.node.alone and began > self.node.renewed_at + self.lease_s
         alive = await self.store.renew(self.node.id, lease_s=self.lease_s, deadline_s=min(TRY_S, self.lease_s / 2))
         if alive and not late:
             self.node.renewed_at = began

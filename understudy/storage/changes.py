@@ -202,7 +202,10 @@ class JoinNodes:
 
 @frozen
 class RenewNode:
-    """A node says that it is alive. The answer is False, and nothing changed, when it was taken for dead by then."""
+    """A node says that it is alive. The answer is False, and nothing changed, when it was taken for dead by then.
+
+    One that is alone was so only if another has joined since.
+    """
 
     node: str
     lease_s: float = LEASE_S

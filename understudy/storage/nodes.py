@@ -49,7 +49,9 @@ def write(connection: Connection, work: OfNodes) -> int:
         case JoinNodes():
             return _join(connection, work)
         case RenewNode(node, lease_s):
-            renewed = update(schema.nodes).where(_n.id == node, _n.expires_at > Now())
+            # Nobody has taken anything from one that is alone, unless its row went when another joined.
+            alive = or_(_n.expires_at > Now(), _n.id.startswith(ALONE))
+            renewed = update(schema.nodes).where(_n.id == node, alive)
             return connection.execute(renewed.values(expires_at=Now() + lease_s)).rowcount > 0
         case LeaveNodes(node):
             return connection.execute(delete(schema.nodes).where(_n.id == node)).rowcount > 0
@@ -79,7 +81,9 @@ def _join(connection: Connection, join: JoinNodes) -> bool:
         others = others.where(_n.id.startswith(ALONE))
     if connection.execute(others.limit(1)).one_or_none() is not None:
         return False
-    connection.execute(delete(schema.nodes).where(or_(_n.id == join.node, _n.expires_at < Now() - FORGET_S)))
+    # Whoever served alone learns from the loss of its row that others came meanwhile.
+    gone = or_(_n.id == join.node, _n.id.startswith(ALONE), _n.expires_at < Now() - FORGET_S)
+    connection.execute(delete(schema.nodes).where(gone))
     connection.execute(insert(schema.nodes).values(id=join.node, started_at=Now(), expires_at=Now() + join.lease_s))
     return True
 

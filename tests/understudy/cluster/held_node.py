@@ -1,0 +1,81 @@
+"""A server's membership in a process of its own, to be held: it appends to a thread all the while.
+
+Prints `has FENCE` when it has the thread, `fenced` when it was told that it has no longer, and `lapsed ID` with the
+id it took then.
+"""
+
+import sys
+from functools import partial
+
+import trio
+
+from actors import Actor, ActorSystem, ChildSpec, Context, Supervisor
+from understudy.chat.messages import StandDown
+from understudy.cluster.membership import Membership, Node, join, stand_down
+from understudy.storage import Change, Fence, Fenced, LoggedEvent, Store, StoreWriter, Thread
+from understudy.storage.postgresql import connect_database
+
+
+class Talker(Actor):
+    """Appends to its thread until it is refused, and says when it is to stand down."""
+
+    def __init__(self, store: Store, fence: Fence) -> None:
+        self.store = store
+        self.fence = fence
+        self.seq = 0
+
+    async def on_start(self, context: Context) -> None:
+        """Begin."""
+        context.ref.tell("append")
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Append the next event."""
+        if isinstance(message, StandDown):
+            print("stood down", flush=True)
+            context.stop()
+            return
+        context.set_timer("append", 0.01, "append")
+        thread = Thread("ann", "t1", "Title", "guide", None, 1.0, 1.0)
+        event = LoggedEvent(self.seq + 1, "note", None, b"held")
+        try:
+            await self.store.commit(Change("ann", "t1", (event,), thread, fence=self.fence))
+        except Fenced:
+            print("fenced", flush=True)
+        self.seq += 1
+
+
+async def main(address: str, lease_s: float) -> None:
+    """Serve until killed."""
+    database = connect_database(address)
+    children = [
+        ChildSpec("writer", lambda: StoreWriter(database)),
+        ChildSpec("conversations", lambda: Supervisor([])),
+    ]
+    async with ActorSystem("s", children) as system:
+        store = Store(database, partial(system.find, "/s/writer"))
+        node = Node()
+        await join(store, node, "here", lease_s=lease_s)
+        conversations = system.find("/s/conversations")
+        assert conversations is not None
+        fence = await store.claim("ann", "t1", node.id)
+        assert isinstance(fence, Fence)
+        await system.spawn(ChildSpec("talker", lambda: Talker(store, fence)))
+        talker = system.find("/s/talker")
+        assert talker is not None
+
+        def on_lapse() -> None:
+            talker.tell(StandDown())
+            stand_down(conversations)
+
+        membership = partial(Membership, store, node, on_lapse, lease_s=lease_s, every_s=lease_s / 6)
+        await system.spawn(ChildSpec("membership", membership))
+        print(f"has {fence.node} {fence.token}", flush=True)
+        while True:
+            await trio.sleep(0.01)
+            if node.lapses and node.joined:
+                print(f"lapsed {node.id}", flush=True)
+                await trio.sleep_forever()
+
+
+if __name__ == "__main__":
+    trio.run(main, sys.argv[1], float(sys.argv[2]))

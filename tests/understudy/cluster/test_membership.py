@@ -1,0 +1,469 @@
+"""Nodes that join, stay alive, are taken for dead, and leave; and what is taken over from those that died."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+import pytest
+import trio
+from attrs import define, field
+
+from actors import (
+    Actor,
+    ActorRef,
+    ActorSystem,
+    ChildSpec,
+    Context,
+    Killed,
+    MailboxFull,
+    MailboxSpec,
+    Normal,
+    Restart,
+    StartChild,
+    Supervisor,
+)
+from tests.servers.postgresql import Postgres
+from understudy.chat.desk import Desk
+from understudy.chat.messages import StandDown
+from understudy.chat.recovery import TOGETHER, Moved, Recovery
+from understudy.cluster.membership import Membership, Node, join, stand_down
+from understudy.storage import (
+    AlreadyServed,
+    Change,
+    Fence,
+    Fenced,
+    LoggedEvent,
+    Run,
+    StorageUnavailable,
+    Store,
+    StoreWriter,
+    Thread,
+)
+from understudy.storage.postgresql import connect_database
+
+LEASE_S = 0.6
+EVERY_S = 0.1
+
+
+@pytest.fixture(scope="session")
+def made(postgres: Postgres) -> str:
+    """The name of a database with the newest schema, to be copied."""
+    address = postgres.create()
+    connect_database(address).close()
+    return address.rpartition("/")[2]
+
+
+@define
+class Server:
+    """What a server has of these: its store, its node, and a way to find its actors."""
+
+    store: Store
+    node: Node
+    system: ActorSystem
+    lapses: list[str] = field(factory=list)
+
+    async def join(self) -> "Server":
+        """Join."""
+        await join(self.store, self.node, "127.0.0.1/chat", lease_s=LEASE_S)
+        return self
+
+    async def live(self) -> ActorRef:
+        """Have its membership renewed from here on."""
+        membership = partial(
+            Membership,
+            self.store,
+            self.node,
+            lambda: self.lapses.append(self.node.id),
+            lease_s=LEASE_S,
+            every_s=EVERY_S,
+        )
+        return await self.system.spawn(ChildSpec("membership", membership))
+
+
+@asynccontextmanager
+async def server(address: str, *, alone: bool = False) -> AsyncIterator[Server]:
+    """One that has not joined yet; it leaves in order when its membership lives."""
+    database = await trio.to_thread.run_sync(connect_database, address)
+    try:
+        async with ActorSystem("s", [ChildSpec("writer", lambda: StoreWriter(database))]) as system:
+            store = Store(database, partial(system.find, "/s/writer"), deadline_s=10.0)
+            yield Server(store, Node(alone), system)
+    finally:
+        database.close()
+
+
+async def until(condition: Callable[[], Any], within_s: float = 10.0) -> None:
+    """Wait until it holds, or its answer does, at most so long."""
+    with trio.fail_after(within_s):
+        while True:
+            found = condition()
+            if await found if isinstance(found, Awaitable) else found:
+                return
+            await trio.sleep(0.01)
+
+
+def execute(address: str, statement: str) -> Any:
+    """Past all code of ours."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else None
+
+
+# joining
+
+
+async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: Postgres, made: str) -> None:
+    """With a sentence that says what to do, whether it would serve alone or not; when the first has left, at once."""
+    address = postgres.create(made)
+    async with server(address, alone=True) as second, server(address) as third:
+        async with server(address, alone=True) as first:
+            await first.join()
+            await first.live()
+            for late in (second, third):
+                with pytest.raises(
+                    AlreadyServed, match=r"uses the database at 127.0.0.1/chat: .* the same --redis-url"
+                ):
+                    await late.join()
+            await first.system.find("/s/membership").stop()  # type: ignore[union-attr]
+            assert await third.store.live_nodes() == []
+        began = trio.current_time()
+        await second.join()
+        assert await second.store.live_nodes() == [second.node.id]
+        assert trio.current_time() < began + LEASE_S
+        assert first.lapses == []
+
+
+async def test_one_that_was_killed_is_waited_for(postgres: Postgres, made: str) -> None:
+    """Its lease lapses: the next one starts then, not before."""
+    address = postgres.create(made)
+    async with server(address, alone=True) as killed, server(address, alone=True) as next_one:
+        await killed.join()
+        await next_one.join()
+        assert await next_one.store.live_nodes() == [next_one.node.id]
+        assert not await killed.store.renew(killed.node.id)
+
+
+async def test_those_that_work_together_join(postgres: Postgres, made: str) -> None:
+    """And stay alive beyond their lease, by what they say; one that ends is gone at once, the other stays."""
+    address = postgres.create(made)
+    async with server(address) as one:
+        await (await one.join()).live()
+        async with server(address) as other:
+            await (await other.join()).live()
+            await trio.sleep(2.5 * LEASE_S)
+            assert await one.store.live_nodes() == [one.node.id, other.node.id]
+        assert await one.store.live_nodes() == [one.node.id]
+        assert (one.lapses, other.lapses) == ([], [])
+
+
+async def test_a_membership_that_is_killed_goes_on(postgres: Postgres, made: str) -> None:
+    """Its supervisor starts it again: the node keeps its id."""
+    address = postgres.create(made)
+    async with server(address) as one:
+        ref = await (await one.join()).live()
+        before = one.node.id
+        ref.kill()
+        await until(lambda: ref.alive)
+        await trio.sleep(1.5 * LEASE_S)
+        assert await one.store.live_nodes() == [before]
+        assert one.lapses == []
+
+
+# being taken for dead
+
+
+@pytest.mark.parametrize("how", ["expired", "gone", "late"])
+async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres, made: str, how: str) -> None:
+    """Its lease is over, its row is gone, or the clock here says that it was held although the database's, which was
+    set back, does not: what it had is given up once, and the old id is nobody's."""
+    address = postgres.create(made)
+    async with server(address) as one:
+        await one.join()
+        before = one.node.id
+        if how == "late":
+            execute(address, "UPDATE nodes SET expires_at = expires_at + 3600")
+            one.node.renewed_at -= 2 * LEASE_S
+        else:
+            execute(address, "UPDATE nodes SET expires_at = 1" if how == "expired" else "DELETE FROM nodes")
+        await one.live()
+        await until(lambda: one.node.joined and one.node.id != before)
+        assert one.lapses == [before]
+        await trio.sleep(LEASE_S)
+        assert await one.store.live_nodes() == [one.node.id]
+        assert one.node.lapses == 1
+
+
+async def test_one_that_is_alone_comes_back(postgres: Postgres, made: str) -> None:
+    """Its lease is over, as when the database was away, and nobody came: nothing of it ends. If somebody came, it has
+    nothing any more until they are gone."""
+    address = postgres.create(made)
+    async with server(address, alone=True) as one:
+        await one.join()
+        before = one.node.id
+        execute(address, "UPDATE nodes SET expires_at = 1")
+        ref = await one.live()
+        await trio.sleep(2 * EVERY_S)
+        assert await one.store.live_nodes() == [before]
+        assert one.lapses == []
+        ref.kill()
+        execute(address, "UPDATE nodes SET expires_at = 1")
+        async with server(address, alone=True) as other:
+            while not await other.store.join(other.node.id, alone=True, lease_s=30.0):
+                execute(address, f"UPDATE nodes SET expires_at = 1 WHERE id = '{before}'")
+            await until(lambda: one.lapses == [before])
+            assert not one.node.joined
+            assert await other.store.live_nodes() == [other.node.id]
+            one.store.deadline_s = 0.1
+            with pytest.raises(StorageUnavailable):
+                await one.store.claim("ann", "t1", one.node.id)
+            await other.store.leave(other.node.id)
+            await until(lambda: one.node.joined)
+            assert await one.store.claim("ann", "t1", one.node.id) == Fence(one.node.id, 1)
+
+
+class Deaf(Actor):
+    """A conversation that has no room for another message."""
+
+    mailbox = MailboxSpec(capacity=1)
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Never come back."""
+        await trio.sleep_forever()
+
+
+class Obedient(Actor):
+    """A conversation that ends when it is told."""
+
+    async def receive(self, message: object, context: Context) -> None:
+        """End."""
+        assert isinstance(message, StandDown)
+        context.stop()
+
+
+async def test_all_conversations_stand_down() -> None:
+    """Also one that has no room to be told: that is killed."""
+    async with ActorSystem("s", [ChildSpec("conversations", Supervisor)]) as system:
+        conversations = system.find("/s/conversations")
+        assert conversations is not None
+        refs = []
+        for made in (Deaf, Obedient):
+            refs.append(await conversations.ask(StartChild(ChildSpec(made.__name__, made, restart=Restart.TEMPORARY))))
+        with suppress(MailboxFull):
+            while True:
+                refs[0].tell("more")
+        stand_down(conversations)
+        with trio.fail_after(5):
+            assert [await ref.wait_stopped() for ref in refs] == [Killed(), Normal()]
+
+
+# held, and without a database
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postgres, made: str) -> None:
+    """SIGSTOP for longer than its lease: another claims its thread; what it still appends under its old number is
+    refused, it stands down, and is another node from there on. The log has no event of it after the claim."""
+    address = postgres.create(made)
+    command = [sys.executable, str(Path(__file__).with_name("held_node.py")), address, str(LEASE_S)]
+    async with server(address) as other, trio.open_nursery() as nursery:
+        process: trio.Process = await nursery.start(
+            partial(trio.run_process, command, stdout=subprocess.PIPE, check=False)
+        )
+        assert process.stdout is not None
+        lines = Lines(process.stdout)
+        with trio.fail_after(30):
+            _, held, token = (await lines.next()).split()
+            await (await other.join()).live()
+            await until(partial(_longer, other.store, 5))
+            assert await other.store.claim("ann", "t1", other.node.id) == held
+            process.send_signal(signal.SIGSTOP)
+            stopped = trio.current_time()
+            await until(partial(_free, other.store))
+            fence = await other.store.claim("ann", "t1", other.node.id)
+            assert trio.current_time() < stopped + 3.0
+            assert fence == Fence(other.node.id, int(token) + 1)
+            at = (await other.store.last_seqs("ann", ["t1"]))["t1"]
+            await other.store.commit(Change("ann", "t1", (LoggedEvent(at + 1, "note", None, b"mine"),), fence=fence))
+            process.send_signal(signal.SIGCONT)
+            told: list[str] = []  # in this order, and before them perhaps that it was fenced
+            while len([line for line in told if line != "fenced"]) < 2:
+                told.append(await lines.next())
+            assert [line.split()[0] for line in told if line != "fenced"] == ["stood", "lapsed"]
+            new_id = told[-1].split()[1]
+            assert new_id != held
+            assert set(await other.store.live_nodes()) == {other.node.id, new_id}
+            late = Change("ann", "t1", (LoggedEvent(at + 2, "note", None, b"late"),), fence=Fence(held, int(token)))
+            with pytest.raises(Fenced):
+                await other.store.commit(late)
+            events = await other.store.events("ann", "t1", at - 1)
+            assert [event.body for event in events] == [b"held", b"mine"]
+            process.kill()
+
+
+async def _longer(store: Store, seq: int) -> bool:
+    return (await store.last_seqs("ann", ["t1"])).get("t1", 0) >= seq
+
+
+async def _free(store: Store) -> bool:
+    return await store.holder("ann", "t1") is None
+
+
+class Lines:
+    """The lines of a stream, one at a time."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self._rest = b""
+
+    async def next(self) -> str:
+        """The next one."""
+        while b"\n" not in self._rest:
+            more = await self._stream.receive_some()
+            assert more, "the process has ended"
+            self._rest += more
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line.decode()
+
+
+@pytest.mark.slow
+async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) -> None:
+    """Each for longer than a lease. One that serves alone goes on as it is; those that work together are other nodes
+    afterwards, as none can know what the others took; everybody is alive again soon, and nothing stored is lost."""
+    alone_at, shared_at = own_postgres.create(), own_postgres.create()
+    async with server(alone_at, alone=True) as alone, server(shared_at) as one, server(shared_at) as other:
+        servers = (alone, one, other)
+        for each in servers:
+            await (await each.join()).live()
+        first = alone.node.id
+        thread = Thread("ann", "t1", "Title", "guide", None, 1.0, 1.0)
+        fence = await one.store.claim("ann", "t1", one.node.id)
+        assert isinstance(fence, Fence)
+        event = LoggedEvent(1, "note", None, b"before")
+        await one.store.commit(Change("ann", "t1", (event,), thread, fence=fence))
+        for turn, (leave, come) in enumerate(
+            (
+                (partial(own_postgres.stop, "fast"), own_postgres.start),
+                (partial(own_postgres.stop, "immediate"), own_postgres.start),
+                (own_postgres.pause, own_postgres.resume),
+            ),
+            1,
+        ):
+            await trio.to_thread.run_sync(leave)
+            await trio.sleep(1.2 * LEASE_S)
+            await trio.to_thread.run_sync(come)
+            for each in servers:
+                await until(partial(_back, each, 0 if each is alone else turn), 15.0)
+        assert (alone.node.id, alone.lapses) == (first, [])
+        assert (len(one.lapses), len(other.lapses)) == (3, 3)
+        assert await other.store.claim("ann", "t1", other.node.id) == Fence(other.node.id, 2)
+        assert [each.body for each in await other.store.events("ann", "t1", 0)] == [b"before"]
+
+
+async def _back(server: Server, lapses: int) -> bool:
+    """Whether it is alive again, after so many times of being taken for dead."""
+    try:
+        return server.node.lapses >= lapses and server.node.id in await server.store.live_nodes()
+    except StorageUnavailable:
+        return False
+
+
+# taking over
+
+
+@define
+class Finder:
+    """A desk that claims the threads it is to wake, as the one of a server does."""
+
+    server: Server
+    mine: list[str] = field(factory=list)
+    refused: int = 0
+    followed: list[str] = field(factory=list)
+    fails: int = 0
+
+    async def wake(self, owner: str, thread_id: str, run_id: str) -> None:
+        """Claim it."""
+        claimed = await self.server.store.claim(owner, thread_id, self.server.node.id)
+        if isinstance(claimed, Fence):
+            self.mine.append(run_id)
+        else:
+            self.refused += 1
+
+    async def follow_again(self, owner: str, thread_id: str) -> None:
+        """Note it, or fail for a while."""
+        self.fails -= 1
+        if self.fails >= 0:
+            raise StorageUnavailable("not yet")
+        self.followed.append(thread_id)
+
+
+async def recovering(server: Server, finder: Finder) -> ActorRef:
+    """Have it look for what is left over."""
+    recovery = partial(Recovery, server.store, cast(Desk, finder), server.node)
+    return await server.system.spawn(ChildSpec("recovery", recovery))
+
+
+@pytest.mark.slow
+async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres: Postgres, made: str) -> None:
+    """Within a second after its lease, each run by one of them, by both about as many, and few are asked for twice."""
+    address = postgres.create(made)
+    count = 3 * TOGETHER
+    async with server(address) as dead, server(address) as one, server(address) as other:
+        finders = [Finder(one), Finder(other)]
+        assert await dead.store.join(dead.node.id, lease_s=60.0)
+        for finder in finders:
+            await (await finder.server.join()).live()
+        async with trio.open_nursery() as nursery:
+            for number in range(count):
+                nursery.start_soon(dead.store.commit, _running(dead.node.id, f"t{number}", f"r{number}"))
+        assert await dead.store.renew(dead.node.id, lease_s=LEASE_S)
+        died = trio.current_time()
+        for finder in finders:
+            await recovering(finder.server, finder)
+        await until(lambda: sum(len(finder.mine) for finder in finders) >= count)
+        assert LEASE_S * 0.8 < trio.current_time() - died < LEASE_S + 2.0
+        taken = [run for finder in finders for run in finder.mine]
+        assert sorted(taken) == sorted(f"r{number}" for number in range(count))
+        assert sum(finder.refused for finder in finders) <= count // 2
+
+
+async def test_own_runs_are_woken_now_and_then(postgres: Postgres, made: str) -> None:
+    """One's own unfinished runs, as of a conversation that died; not those of others that are alive."""
+    address = postgres.create(made)
+    async with server(address) as one, server(address) as other:
+        for each in (one, other):
+            await (await each.join()).live()
+            await each.store.commit(_running(each.node.id, f"t-{each.node.id}", f"r-{each.node.id}"))
+        finder = Finder(one)
+        await recovering(one, finder)
+        await until(lambda: finder.mine)
+        assert finder.mine == [f"r-{one.node.id}"]
+
+
+async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, made: str) -> None:
+    """When its conversation here has ended, not before; what fails is tried again."""
+    address = postgres.create(made)
+    async with server(address) as one:
+        await (await one.join()).live()
+        finder = Finder(one, fails=1)
+        recovery = await recovering(one, finder)
+        ending = await one.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
+        recovery.tell(Moved("ann", "t1", ending))
+        await trio.sleep(0.2)
+        assert finder.followed == []
+        ending.tell(StandDown())
+        await until(lambda: finder.followed)
+        await trio.sleep(0.2)
+        assert finder.followed == ["t1"]
+
+
+def _running(node: str, thread_id: str, run_id: str) -> Change:
+    """A run at work in a thread that this node has."""
+    thread = Thread("ann", thread_id, "Title", "guide", None, 1.0, 1.0)
+    run = Run(run_id, "ann", thread_id, "m1", None, "guide", None, "running", 1.0)
+    return Change("ann", thread_id, (LoggedEvent(1, "note", run_id, b"x"),), thread, run=run, fence=Fence(node, 1))
