@@ -38,6 +38,7 @@ from understudy.chat.desk import Desk
 from understudy.chat.forgetting import Forgetting
 from understudy.chat.memories import AgentMemory
 from understudy.chat.offer import offer
+from understudy.chat.patience import Patience
 from understudy.chat.recovery import Moved, Recovery
 from understudy.chat.services import Services, nobody_else
 from understudy.chat.slots import Slots
@@ -248,6 +249,9 @@ async def open_house(
                 summary_from=settings.summary_from,
                 moved=lambda *moved: offer(system.find("/system/observe/recovery"), Moved(*moved)),
                 announce=nobody_else if cluster is None else cluster.announce,
+                patience=Patience(store, settings.storage_wait_s, settings.storage_waiting)
+                if settings.storage_wait_s
+                else None,
                 memory=lambda owner, agent: AgentMemory(owner, agent, store, reads, guard, time.time),
             )
             desk = Desk(services, partial(find, "/system/conversations"), node, cluster)

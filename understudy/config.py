@@ -57,6 +57,7 @@ class Settings:
     valid (`token_ttl_s`) unless set, and 0 for not at all. `jwks` is a file or an address with the public keys of an
     identity provider; `jwt_issuer` and `jwt_audience`, unless empty, must stand in its tokens. `scrub_policy` is the
     name of a preset, or a TOML file. `raw_key`, or what stands in `raw_key_file`, encrypts what `store_raw` has kept.
+    `storage_wait_s` is how long a message waits for a database that is away, and `storage_waiting` how many may.
     """
 
     host: str = "127.0.0.1"
@@ -66,6 +67,8 @@ class Settings:
     data_dir: Path = Path("data")
     database_url: str = field(default="", repr=False)
     redis_url: str = field(default="", repr=False)
+    storage_wait_s: float = field(default=0.0, validator=[ge(0), le(30)])
+    storage_waiting: int = field(default=100, validator=gt(0))
     model: str = "offline"
     secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
     jwks: str = ""

@@ -108,6 +108,13 @@ class Desk:
         Raises:
             CommandRejected: With the code and the sentence the sender is to see; nothing was changed.
         """
+        patience = self._services.patience
+        if patience is None or not isinstance(command, Say | Edit | Regenerate):
+            return await self._do(who, command, outbox)
+        named = _named(command)
+        return await patience.through(lambda: self._do(who, named, outbox))
+
+    async def _do(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
         try:
             match command:
                 case Say():
@@ -417,3 +424,15 @@ class Desk:
         if place.relayed:
             raise Moved("the thread is another server's")
         return place.ref
+
+
+def _named(command: Say | Edit | Regenerate) -> Say | Edit | Regenerate:
+    """The same under a name of its own: tried again, it is the same message."""
+    match command:
+        case Say() if not command.message_id:
+            return evolve(command, message_id=uuid.uuid4().hex)
+        case Edit() if not command.new_message_id:
+            return evolve(command, new_message_id=uuid.uuid4().hex)
+        case Regenerate() if not command.request_id:
+            return evolve(command, request_id=uuid.uuid4().hex)
+    return command

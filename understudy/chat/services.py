@@ -12,6 +12,7 @@ from understudy.agents.agent import Agent
 from understudy.chat.attachments import Attachments
 from understudy.chat.consent import Consents
 from understudy.chat.memories import AgentMemory
+from understudy.chat.patience import Patience
 from understudy.chat.slots import Slots
 from understudy.models.model import Model
 from understudy.scrubbing.guard import Guard
@@ -47,7 +48,8 @@ class Services:
     `attachments(owner)` the user's files. `clock` gives Unix seconds. `guard` looks through every text. `summary_from`
     is the number of findings from which the user is told what was taken out; `silence_s` after how long without an
     event a run gives a sign of life; `idle_s` after how long without runs and followers a conversation ends. `consents`
-    are the tool calls that wait for their users. `memory(owner, agent)` is what an agent remembers of a user.
+    are the tool calls that wait for their users. `memory(owner, agent)` is what an agent remembers of a user,
+    `patience` lets messages wait for a database that is away.
     `moved(owner, thread_id, conversation)` is told when another server has the thread of a conversation that is ending,
     and somebody here follows it. `announce(owner, thread_id, after)` tells other servers that something happens in a
     thread after its event of that number.
@@ -71,3 +73,4 @@ class Services:
     moved: Callable[[str, str, ActorRef], None] = field(default=lambda *_: None)
     announce: Callable[[str, str, int], None] = nobody_else
     memory: Callable[[str, str], AgentMemory] | None = None
+    patience: Patience | None = None

@@ -1,0 +1,84 @@
+"""The database goes away and comes back: what is read meanwhile, what is refused, what waits."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import connected
+from tests.end_to_end.test_rest import session
+from tests.servers.postgresql import Postgres
+
+
+@pytest.mark.slow
+async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: Any, own_postgres: Postgres) -> None:
+    """What was read is read, marked; what is said is not acknowledged, and said again it is one message."""
+    running = await serve(database_url=own_postgres.create())
+    token, stranger = await session(running), await session(running)
+    pages = ("/api/threads", "/api/threads/t", "/api/threads/t/messages", "/api/threads/t/events")
+
+    async def read(path: str, token: str = token) -> tuple[int, dict[str, str], Any]:
+        return await request(running.address, "GET", path, token=token)
+
+    async with connected(running.address, token) as peer:
+        await peer.say("What is 2 + 2?", thread_id="t", message_id="m1")
+        await peer.until_end()
+        fresh = {path: (await read(path))[2] for path in pages}
+        await trio.to_thread.run_sync(own_postgres.stop)
+        for path in pages:
+            status, headers, body = await read(path)
+            assert (status, body) == (200, fresh[path] | {"stale": True}), path
+            assert headers["warning"].startswith("110 ")
+            assert int(headers["age"]) < 60
+            assert (await read(path, stranger))[0] == 503, "nobody else's"
+        assert (await read("/api/threads/t/messages?limit=7"))[0] == 503
+        await peer.say("And 3 + 3?", thread_id="t", message_id="m2")
+        error = await peer.until("error")
+        assert (error["data"]["code"], error["data"]["retryable"]) == ("storage_unavailable", True)
+        assert error["data"]["retry_after"] > 0
+        _, _, health = await read("/healthz")
+        assert health["checks"]["database"]["status"] == "degraded"
+        await trio.to_thread.run_sync(own_postgres.start)
+        with trio.fail_after(10):
+            while (await read("/readyz"))[0] != 200:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        await peer.say("And 3 + 3?", thread_id="t", message_id="m2")
+        await peer.until_end()
+        status, headers, body = await read("/api/threads/t/messages")
+        assert (status, "stale" in body, "warning" in headers) == (200, False, False)
+        assert [each["id"] for each in body["messages"] if each["role"] == "user"] == ["m1", "m2"]
+        seqs = [each["seq"] for each in (await read("/api/threads/t/events"))[2]["events"]]
+        assert seqs == list(range(1, len(seqs) + 1))
+        assert (await read("/healthz"))[2]["checks"]["database"]["status"] == "ok"
+
+
+async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_path: Path) -> None:
+    """It is acknowledged when it is stored, not before, and once; of those that wait one too many is refused."""
+    running = await serve(storage_wait_s=10.0, storage_waiting=1)
+    running.store.deadline_s = 0.2  # who does not wait is refused soon
+    token = await session(running)
+    lock = sqlite3.connect(tmp_path / "data" / "understudy.db", isolation_level=None, check_same_thread=False)
+    async with connected(running.address, token) as peer:
+        await peer.say("Hello", thread_id="t")
+        await peer.until_end()
+        lock.execute("BEGIN IMMEDIATE")
+        seen = len(peer.seen)
+        await peer.say("What is 2 + 2?", thread_id="t")
+        with trio.move_on_after(0.6):
+            while True:
+                assert (await peer.read())["type"] not in {"message_accepted", "error"}
+        async with connected(running.address, await session(running)) as other:
+            await other.say("Hello")
+            assert (await other.until("error"))["data"]["code"] == "storage_unavailable"
+        lock.execute("ROLLBACK")
+        await peer.until_end()
+        accepted = [each for each in peer.seen[seen:] if each["type"] == "message_accepted"]
+        # Shown again to who said it again: the first try was stored after all, when the lock was gone.
+        assert len({(each["seq"], each["run_id"], each["message_id"]) for each in accepted}) == 1
+        assert sum(each["type"] == "final_response" for each in peer.seen[seen:]) == 1
+    _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
+    assert [each["role"] for each in history["messages"]] == ["user", "assistant"] * 2
+    lock.close()
