@@ -189,7 +189,7 @@ class Session:
         if offset > state.position:
             return self._hole(state)
         end = offset + len(text)
-        if not end and state.position:
+        if not end:
             state.position, state.unanswered = 0, None
             return None
         if end < state.position or (end == state.position and text):

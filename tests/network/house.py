@@ -116,8 +116,7 @@ class House:
                     entry = {"event": line, "level": "error" if "Traceback" in line else "info"}
                 what = str(entry.get("event"))
                 self.counts[f"logged {entry.get('level')}: {what}"[:80]] += 1
-                cut_off = (what, entry.get("reason")) == ("run.died", "nobody worked on it any more")  # by the kill
-                if (entry.get("level") in ("error", "critical") and not cut_off) or "Traceback" in line:
+                if entry.get("level") in ("error", "critical") or "Traceback" in line:
                     self.faults.append(f"{log.name}: {line[:1500]}")
 
 

@@ -250,7 +250,8 @@ class Line:
     async def _set_aside(self, live: LiveRun, why: str, sentence: str, context: Context) -> None:
         """End a run that cannot go on, and begin the next one."""
         error_id, run_id = new_error_id(), live.job.run_id
-        log.error("run.set_aside", extra={"run_id": run_id, "why": why, "error_id": error_id})
+        level = logging.WARNING if why == "unknown" else logging.ERROR
+        log.log(level, "run.set_aside", extra={"run_id": run_id, "why": why, "error_id": error_id})
         self.services.observer.taken_up(why)
         await self.end(Close(run_id, Ending.INTERRUPTED, sentence, error_id), context)
         await self._leave(live, context)

@@ -80,6 +80,19 @@ async def test_text_is_streamed(provider: Provider, heard: Any) -> None:
     assert provider.keys == [f"Bearer {KEY}"]
 
 
+async def test_an_answer_that_was_cut_is_told_to_go_on(provider: Provider, heard: Any) -> None:
+    """What the user has seen stands last, as the model's own words, and behind it what to do."""
+    provider.scripts = [Script([text_chunk("lo."), end_chunk("stop")])]
+    async with talking(provider) as model:
+        reply = await model.respond(a_turn(begun="Hel"), heard)
+    assert reply.text == heard.text == "lo."
+    *_, asked, begun, told = provider.requests[0]["messages"]
+    assert (asked["role"], begun) == ("user", {"role": "assistant", "content": "Hel"})
+    assert told["role"] == "system"
+    assert "Go on exactly there" in told["content"]
+    assert [each["role"] for each in request_of(a_turn(), "tiny")["messages"]] == ["system", "user"]
+
+
 async def test_tool_calls_arrive_in_pieces(provider: Provider, heard: Any) -> None:
     """Two calls, their arguments split over chunks and interleaved."""
     provider.scripts = [

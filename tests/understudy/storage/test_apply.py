@@ -12,7 +12,7 @@ from understudy.storage import (
     Unstorable,
     queries,
 )
-from understudy.storage.changes import AddFile, DeleteThread, RenameThread
+from understudy.storage.changes import AddFile, DeleteThread, RenameThread, TakenUp
 from understudy.storage.group import commit_group
 
 
@@ -165,6 +165,21 @@ def test_a_queued_run_begins_once_and_ends_once(book, make) -> None:
     stored = book.read(queries.run, "r1")
     assert (stored.status, stored.started_at, stored.ended_at) == ("cancelled", 105.0, 110.0)
     assert book.read(queries.unfinished_runs, None, None) == []
+
+
+def test_how_often_a_run_was_taken_up_is_kept_until_it_has_ended(book, make) -> None:
+    """Twice is once; not of another owner's, and not beside events alone, where it would be left out."""
+    taken = make.change(taken=TakenUp("r1", 2, 5))
+    assert not make.change(events=make.events(2, 2), taken=taken.taken).only_events
+    assert book.write(make.opening(), taken, taken) == [True] * 3
+    run = book.read(queries.run, "r1")
+    assert (run.attempts, run.progress, run.ended_at) == (2, 5, None)
+    [refusal] = book.write(Change("bob", "t1", taken=TakenUp("r1", 9, 9)))
+    assert isinstance(refusal, NotStored)
+    book.write(make.change(run_end=make.ending()))
+    [refusal] = book.write(taken)
+    assert isinstance(refusal, NotStored)
+    assert book.read(queries.run, "r1").attempts == 2
 
 
 def test_a_run_belongs_to_its_owner(book, make) -> None:

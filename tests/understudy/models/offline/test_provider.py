@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import trio
+from attrs import evolve
 
 from understudy.models.model import (
     AgentCard,
@@ -427,3 +428,13 @@ async def test_a_megabyte_is_read_in_no_time(unit: str) -> None:
     assert reply.calls or reply.text or reply.handoff
     # A step takes about a millisecond; the bound leaves room for a machine that is busy with something else.
     assert watch.longest_s < 0.1
+
+
+@pytest.mark.parametrize("shown", [0, 1, 20, 10_000])
+async def test_an_answer_that_was_cut_goes_on_behind_what_was_shown(shown: int, heard: Any) -> None:
+    """At any place; and from the first word where what was shown is not what it says."""
+    whole = (await a_model().respond(a_turn("hello"), ignore)).text
+    rest = await a_model().respond(evolve(a_turn("hello"), begun=whole[:shown]), heard)
+    assert whole[:shown] + rest.text == whole
+    assert heard.text == rest.text
+    assert (await a_model().respond(evolve(a_turn("hello"), begun="Something else"), ignore)).text == whole
