@@ -1,0 +1,36 @@
+"""The failure table against the tests and the alerts that it names."""
+
+import re
+
+import pytest
+import yaml
+
+from tests.docs.tables import DOCS, ROOT, code, table
+
+PAGE = "reference/failures.md"
+PARTS = ("In one node", "A whole node", "What nodes share", "What is around")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_failure_is_shown_by_a_test_that_exists(part: str) -> None:
+    """The file is there, and has the test; whoever has none says so in words."""
+    for row in table(PAGE, part):
+        assert all(row.values()), row["what dies"]
+        named = code(row["shown by"])
+        assert named or "no test" in row["shown by"], row["what dies"]
+        for each in named:
+            path, _, name = each.partition("::")
+            assert (ROOT / path).is_file(), each
+            assert not name or re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), each
+
+
+def test_only_one_failure_is_without_a_test() -> None:
+    """A failover has none; a second line without one would have to be argued for here."""
+    assert (DOCS / PAGE).read_text().count("no test has") == 1
+
+
+def test_the_alerts_that_are_told_of_are_those_there_are() -> None:
+    """Each name is one of the rules."""
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
+    named = {code(row["alert"])[0] for row in table(PAGE, "What to do")}
+    assert named <= {rule["alert"] for rule in rules}

@@ -1,0 +1,22 @@
+"""The numbers of the page on sizing that the code knows."""
+
+import re
+
+from tests.docs.tables import DOCS
+from understudy.config import Settings
+from understudy.storage.copies import COPIES_BYTES
+from understudy.storage.survey import NODE_CONNECTIONS
+from understudy.tools.table_process import LIMIT_S, MEMORY
+
+
+def test_numbers_are_those_of_the_code() -> None:
+    """Connections of a node, limits, and what bounds the processes that read tables."""
+    text = " ".join((DOCS / "explanation/sizing.md").read_text().split())
+    words = {9: "nine", 10: "ten", 11: "eleven"}
+    assert f"a node opens {words[NODE_CONNECTIONS]} at most" in text
+    limits = Settings().limits
+    assert f"`runs_total = {limits.runs_total}` and `connections_total = {limits.connections_total}`" in text
+    assert MEMORY == COPIES_BYTES == 1 << 30
+    assert f"a process of up to 1 GiB for up to {LIMIT_S:g} s" in text
+    assert re.search(r"at most 1 GiB on the disk", text)
+    assert f"{words[NODE_CONNECTIONS]} at most" in (DOCS / "how-to/store-in-postgresql.md").read_text()
