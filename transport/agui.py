@@ -204,9 +204,10 @@ class Translator:
         )
 
     def _more_text(self, text: str, offset: int) -> list[AguiEvent]:
-        told = len(self._text or "")
-        fresh = text[told - offset :] if offset <= told else ""
-        if not fresh:
+        told = self._text or ""
+        known, fresh = text[: len(told) - offset], text[len(told) - offset :]
+        # What was told cannot be taken back: of an answer that became another one, the rest is in the result only.
+        if offset > len(told) or not told.startswith(known, offset) or not fresh:
             return []
         return [*self._text_opened(), self._text_piece(fresh)]
 

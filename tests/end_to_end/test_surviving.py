@@ -253,7 +253,7 @@ async def test_a_later_attempt_rests_first_and_says_so(serve: Any) -> None:
         conversation(running).kill()
         began = trio.current_time()
         progress = await peer.until("agent_progress")
-        assert progress["data"]["note"] == "Interrupted 1 times: will go on soon"
+        assert progress["data"]["note"] == "Interrupted: goes on soon (attempt 2 of 5)"
         await seen.until(peer, shown(50))
         assert trio.current_time() - began > 0.7
         (run,) = await running.store.unfinished_runs()

@@ -127,6 +127,16 @@ def test_the_answer_is_told_once_and_whole() -> None:
     assert check_run(told).text == "One two three."
 
 
+def test_an_answer_that_became_another_one_is_not_told_mixed() -> None:
+    """What went on after its server died: alike, it continues; otherwise the rest is in the result only."""
+    for rest, text in (("two three.", "One two three."), ("and other words.", "One two")):
+        told = of(
+            ACCEPTED, STARTED, PartialResult("One two", 0), PartialResult("One ", 0), PartialResult(rest, 4),
+            PartialResult("", 4 + len(rest)), FinalResponse(f"One {rest}", RunStatus.SUCCESS, Usage()),
+        )  # fmt: skip
+        assert check_run(told).text == text
+
+
 def test_what_the_client_is_told_of_how_a_run_ended() -> None:
     """Cancelled is an outcome, a failure an error with its code, and neither is the other."""
     cancelled = of(*ARCS["cancelled"])[-1]

@@ -23,7 +23,7 @@ from understudy.chat.messages import Close, Stop
 from understudy.chat.places import give_back
 from understudy.chat.run import Run
 from understudy.chat.services import Services
-from understudy.chat.taken import Taken
+from understudy.chat.taken import ATTEMPTS, Taken
 from understudy.chat.thread_log import ThreadLog
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
@@ -137,9 +137,8 @@ class Line:
         waiting = [live for live in self._line if live.ref is None and not live.arc.ended]
         for ahead, live in enumerate(waiting, sum(live.ref is not None and not live.arc.ended for live in self._line)):
             if not ahead and live.taken is not None and not live.taken.rested:
-                self.followers.show(
-                    live, AgentProgress(0, f"Interrupted {live.taken.number - 1} times: will go on soon")
-                )
+                note = f"Interrupted: goes on soon (attempt {live.taken.number} of {ATTEMPTS})"
+                self.followers.show(live, AgentProgress(0, note))
             elif ahead:
                 self.followers.show(live, AgentProgress(0, f"Waiting: {ahead} before this one in this conversation"))
             else:
