@@ -175,9 +175,6 @@ class Conversation(Actor):
     def _stand_down(self, context: Context) -> None:
         """End at once, and the runs with it: the thread is another's. Whoever waits for an answer asks there again."""
         log.warning("conversation.fenced", extra={"conversation": context.path, "runs": len(self.line.runs)})
-        for live in self.line.runs.values():
-            if live.ref is not None:
-                live.ref.kill()
         if self.followers:
             self.services.moved(self.log.owner, self.log.thread_id, context.ref)
         context.stop()

@@ -122,6 +122,9 @@ class Membership(Actor):
 
     async def receive(self, message: object, context: Context) -> None:
         """Renew the lease, or join anew; while the database is away, that is tried again and again."""
+        if not isinstance(message, _Renew):
+            context.unhandled(message)
+            return
         context.set_timer("renew", self.every_s, message)
         try:
             if not self.node.joined or await self._lapsed():

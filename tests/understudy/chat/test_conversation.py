@@ -92,7 +92,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         assert outbox is not None
         assert conversations is not None
         agent, metrics = scripted(Say("word", Gate())), Metrics()
-        guard = Guard(STANDARD, metrics)
+        guard = await trio.to_thread.run_sync(Guard, STANDARD, metrics)
         services = Services(
             store=store,
             agents={agent.name: agent},

@@ -91,7 +91,7 @@ async def server(address: str, *, alone: bool = False) -> AsyncIterator[Server]:
     """One that has not joined yet; it leaves in order when its membership lives."""
     database = await trio.to_thread.run_sync(connect_database, address)
     try:
-        async with ActorSystem("s", [ChildSpec("writer", lambda: StoreWriter(database))]) as system:
+        async with ActorSystem("s", [ChildSpec("writer", lambda: StoreWriter(database))], intensity=10) as system:
             store = Store(database, partial(system.find, "/s/writer"), deadline_s=10.0)
             yield Server(store, Node(alone), system)
     finally:
@@ -162,15 +162,23 @@ async def test_those_that_work_together_join(postgres: Postgres, made: str) -> N
         assert (one.lapses, other.lapses) == ([], [])
 
 
-async def test_a_membership_that_is_killed_goes_on(postgres: Postgres, made: str) -> None:
-    """Its supervisor starts it again: the node keeps its id."""
+async def test_a_membership_that_dies_goes_on(postgres: Postgres, made: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed or crashed: its supervisor starts it again, and the node keeps its id."""
     address = postgres.create(made)
     async with server(address) as one:
         ref = await (await one.join()).live()
-        before = one.node.id
+        before, renew, crashes = one.node.id, one.store.renew, [RuntimeError("broken")]
+
+        async def fails_once(*args: Any, **options: Any) -> bool:
+            if crashes:
+                raise crashes.pop()
+            return await renew(*args, **options)
+
         ref.kill()
-        await until(lambda: ref.alive)
-        await trio.sleep(1.5 * LEASE_S)
+        await trio.sleep(LEASE_S)
+        monkeypatch.setattr(one.store, "renew", fails_once)
+        await until(lambda: not crashes)
+        await trio.sleep(LEASE_S)
         assert await one.store.live_nodes() == [before]
         assert one.lapses == []
 
@@ -207,6 +215,7 @@ async def test_one_that_is_alone_comes_back(postgres: Postgres, made: str) -> No
         await one.join()
         before = one.node.id
         execute(address, "UPDATE nodes SET expires_at = 1")
+        one.node.renewed_at -= 2 * LEASE_S
         ref = await one.live()
         await trio.sleep(2 * EVERY_S)
         assert await one.store.live_nodes() == [before]

@@ -1,0 +1,162 @@
+"""A conversation whose thread another server has: it ends without a word, and nothing of it is stored any more."""
+
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, field
+
+from actors import ActorRef, ChildSpec, Normal, Restart, StartChild
+from transport.errors import CommandRejected
+from transport.events import AgentStarted, FinalResponse
+from understudy.chat.conversation import Conversation
+from understudy.chat.desk import Desk
+from understudy.chat.messages import StandDown
+from understudy.cluster.membership import Node, join
+from understudy.storage import Fence
+
+from .test_conversation import ADA, Rig, say
+from .test_conversation import rig as rig
+
+
+@define
+class Shared:
+    """A rig whose server is one of several."""
+
+    rig: Rig
+    desk: Desk
+    node: Node
+    moved: list[tuple[str, str, ActorRef]] = field(factory=list)
+
+    @property
+    def store(self) -> Any:
+        """The store that both servers have."""
+        return self.rig.services.store
+
+    @property
+    def conversation(self) -> ActorRef:
+        """The one there is."""
+        (found,) = self.rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
+        return found
+
+    def open_gate(self) -> None:
+        """Let the agent say its word."""
+        self.rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+
+    async def at_work(self) -> None:
+        """Have a run of thread `t` at work, which waits for the gate."""
+        await self.desk(ADA, say("hello", "t"), self.rig.outbox)
+        await self.rig.until(AgentStarted)
+
+    async def lose(self) -> Fence:
+        """Another server claims thread `t`, this one being taken for dead."""
+        await self.store.leave(self.node.id)
+        await self.store.join("other", lease_s=60.0)
+        fence = await self.store.claim("ada", "t", "other")
+        assert isinstance(fence, Fence)
+        return fence
+
+    async def stored(self) -> tuple[list[Any], list[Any]]:
+        """The thread's events, and its runs without an end."""
+        return await self.store.events("ada", "t", 0), await self.store.unfinished_runs("ada", "t")
+
+
+@pytest.fixture
+async def shared(rig: Rig) -> Shared:
+    """This server has joined, with a lease that lasts."""
+    node = Node()
+    await join(rig.services.store, node, "here", lease_s=60.0)
+    conversations = rig.system.find("/s/conversations")
+    assert conversations is not None
+    shared = Shared(rig, Desk(rig.services, lambda: conversations, node), node)
+    rig.services.moved = lambda *moved: shared.moved.append(moved)
+    return shared
+
+
+async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog: pytest.LogCaptureFixture) -> None:
+    """In the middle of a run: no event of it is stored or shown from there on, its run is unfinished, as the other
+    server has it, and whoever follows here is to find that one."""
+    await shared.at_work()
+    conversation, before = shared.conversation, await shared.stored()
+    told = len(shared.rig.told)
+    assert len(before[1]) == 1
+    await shared.lose()
+    shared.open_gate()
+    with trio.fail_after(5):
+        assert isinstance(await conversation.wait_stopped(), Normal)
+    assert await shared.stored() == before
+    numbered = [each for each in shared.rig.told[told:] if each.seq is not None]
+    assert numbered == []
+    assert shared.moved == [("ada", "t", conversation)]
+    assert [record.runs for record in caplog.records if record.message == "conversation.fenced"] == [1]
+    assert await shared.store.holder("ada", "t") == "other"
+
+
+async def test_a_message_to_a_fenced_conversation_is_not_stored(shared: Shared) -> None:
+    """Its sender keeps it: it is refused here where there is no way to the other server, and was stored nowhere."""
+    shared.open_gate()
+    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.rig.until(FinalResponse)
+    before = await shared.stored()
+    await shared.lose()
+    with pytest.raises(CommandRejected) as refused:
+        await shared.desk(ADA, say("more", "t"), shared.rig.outbox)
+    assert refused.value.code == "storage_unavailable"
+    assert await shared.stored() == before
+
+
+async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared) -> None:
+    """Its server was taken for dead and is another node now: the run goes on from the log, and ends once."""
+    await shared.at_work()
+    first = shared.conversation
+    first.tell(StandDown())
+    with trio.fail_after(5):
+        await first.wait_stopped()
+    assert await shared.store.holder("ada", "t") is None
+    (run,) = (await shared.stored())[1]
+    await shared.store.leave(shared.node.id)
+    shared.node.rename()
+    await join(shared.store, shared.node, "here", lease_s=60.0)
+    await shared.desk.wake("ada", "t", run.id)
+    assert await shared.store.holder("ada", "t") == shared.node.id
+    shared.open_gate()
+    await shared.rig.until(FinalResponse)
+    events, unfinished = await shared.stored()
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert [event.type for event in events].count(FinalResponse.type) == 1
+    assert unfinished == []
+
+
+async def test_one_that_begins_too_late_ends(shared: Shared) -> None:
+    """It was claimed away between the claim and the start, or while it rested after a crash."""
+    await shared.at_work()
+    before = await shared.stored()
+    first = shared.conversation
+    first.tell(StandDown())
+    with trio.fail_after(5):
+        await first.wait_stopped()
+    stale = await shared.store.claim("ada", "t", shared.node.id)
+    assert isinstance(stale, Fence)
+    await shared.lose()
+    make = lambda: Conversation("ada", "t", shared.rig.services, stale)  # noqa: E731
+    conversations = shared.rig.system.find("/s/conversations")
+    assert conversations is not None
+    late = await conversations.ask(StartChild(ChildSpec("late", make, restart=Restart.TRANSIENT)))
+    shared.open_gate()
+    with trio.fail_after(5):
+        assert isinstance(await late.wait_stopped(), Normal)
+    assert await shared.stored() == before
+    assert await shared.store.holder("ada", "t") == "other"
+
+
+async def test_a_thread_at_rest_is_let_go_of(shared: Shared) -> None:
+    """Whoever is asked next may have it."""
+    shared.open_gate()
+    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.rig.until(FinalResponse)
+    conversation = shared.conversation
+    assert await shared.store.holder("ada", "t") == shared.node.id
+    await shared.rig.outbox.stop()
+    with trio.fail_after(5):
+        await conversation.wait_stopped()
+    assert await shared.store.holder("ada", "t") is None
