@@ -218,7 +218,8 @@ async def open_house(
             await trio.to_thread.run_sync(alone.load)
         async with system:
             find = partial(_find, system)
-            store = Store(database, partial(system.find, "/system/storage/writer"), on_circuit=breakers.changed)
+            writer = partial(system.find, "/system/storage/writer")
+            store = Store(database, writer, on_circuit=breakers.changed, on_reads=metrics.reads_began)
             for breaker in (store.breaker, *models.breakers()):
                 breakers.add(breaker.name)
             node = await _node(settings, database, store, find)

@@ -140,6 +140,7 @@ class Metrics:
             "understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S, registry=r
         )
         self._reads = Gauge("understudy_reads_waiting", "Reads that wait for a thread.", registry=r)
+        self._read_waits = BatchHistogram("understudy_read_wait_seconds", "From a read to its thread.", DELIVERY_S, r)
         self._lapses = Gauge("understudy_node_lapses", "How often others took this node for dead.", registry=r)
         self._redis = Gauge("understudy_redis_up", "Whether Redis answers, where there is one.", registry=r)
         self._redis_calls = Counter("understudy_redis_calls", "Calls of Redis.", ["outcome"], registry=r)
@@ -289,6 +290,10 @@ class Metrics:
     def cache_read(self, outcome: str) -> None:
         """A read was answered by the database, by the cache, or by nobody."""
         self._labelled(self._cache_reads, outcome).inc()
+
+    def reads_began(self, times: Sequence[float], now: float) -> None:
+        """Reads that were asked for at these times have a thread and its connection now."""
+        self._read_waits.observe_since(times, now)
 
     def render(self) -> bytes:
         """All of it in Prometheus' text format."""

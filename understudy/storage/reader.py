@@ -4,6 +4,8 @@ What tasks ask for in one pass of the loop shares a thread and a transaction; so
 were busy. A reading thread may be left behind: it keeps its place and its connection until it ends.
 """
 
+import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,9 +24,14 @@ from .errors import StorageUnavailable, Unstorable, driver_words
 if TYPE_CHECKING:
     from outcome import Outcome
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 TOGETHER: Final = 32
 """Reads that share a transaction at most: the last of them waits for all the others."""
+
+BUSY_S: Final = 0.25
+"""Who waits longer for a thread is worth a line in the log: all of them are at work, or none comes back."""
+LOG_EVERY_S: Final = 1.0
 
 TRIAL_S: Final = 0.5
 """How long a read waits for the one that finds out whether the database is back."""
@@ -34,6 +41,7 @@ TRIAL_S: Final = 0.5
 class _Read(Generic[T]):
     query: Callable[..., T]
     args: tuple[Any, ...]
+    asked_at: float = field(factory=trio.current_time)
     settled: trio.Event = field(factory=trio.Event)
     answer: T | None = None
     error: Exception | None = None
@@ -46,10 +54,20 @@ class Reader:
     """Reads through `engine`, in `threads` threads at a time; each waits at most `deadline_s` seconds in all.
 
     With a `breaker`, what fails time and again is refused at once for a while, instead of waiting to fail once more.
+    `on_begin` is told when reads have a thread: the times they were asked at, and the time now.
     """
 
-    def __init__(self, engine: Engine, threads: int, deadline_s: float, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        threads: int,
+        deadline_s: float,
+        breaker: Breaker | None = None,
+        on_begin: Callable[[Sequence[float], float], None] = lambda *_: None,
+    ) -> None:
         self._breaker = breaker
+        self._on_begin = on_begin
+        self._logged_at = -math.inf
         self._engine = engine
         self._errors = DriverErrors.of(engine)
         self._deadline_s = deadline_s
@@ -96,6 +114,7 @@ class Reader:
         finally:
             if not read.settled.is_set() and read in self._waiting:
                 self._waiting.remove(read)
+                self._look_at(trio.current_time() - read.asked_at)
         if read.error is not None:
             raise read.error
         return read.answer  # type: ignore[return-value]
@@ -117,7 +136,19 @@ class Reader:
         """
         while self._free and self._waiting:
             self._free -= 1
-            self._start([self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))])
+            reads = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
+            now = trio.current_time()
+            self._on_begin([read.asked_at for read in reads], now)
+            self._look_at(now - reads[0].asked_at)
+            self._start(reads)
+
+    def _look_at(self, waited_s: float) -> None:
+        """Say so when reads wait for long, not more than once a second."""
+        now = trio.current_time()
+        if waited_s > BUSY_S and now >= self._logged_at + LOG_EVERY_S:
+            self._logged_at = now
+            extra = {"threads": self._threads, "at_work": self.at_work, "waiting": self.waiting}
+            log.warning("storage.readers_busy", extra=extra | {"waited_s": round(waited_s, 3)})
 
     def _start(self, reads: Sequence[_Read[Any]]) -> None:
         token = trio.lowlevel.current_trio_token()

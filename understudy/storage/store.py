@@ -58,7 +58,8 @@ class Store:
 
     `writer` gives the ref of the StoreWriter of the same database, or None while there is none.
     Every read and write raises StorageUnavailable when the database cannot be used within its deadline, and
-    Unstorable for values that no database can hold. `on_circuit` is told when reads begin or cease to be refused.
+    Unstorable for values that no database can hold. `on_circuit` is told when reads begin or cease to be refused;
+    `on_reads` when reads have their thread: the times they were asked at, and the time now.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Store:
         *,
         deadline_s: float = COMMIT_DEADLINE_S,
         on_circuit: Callable[[CircuitChange], None] | None = None,
+        on_reads: Callable[[Sequence[float], float], None] = lambda *_: None,
     ) -> None:
         self.database = database
         self.deadline_s = deadline_s
@@ -76,7 +78,7 @@ class Store:
         self._writer = writer
         self._turns = trio.Semaphore(WAITING)
         self.breaker = Breaker("database", CIRCUIT, call_timeout_s=2 * READ_DEADLINE_S, on_change=on_circuit)
-        self._reader = Reader(database.reading, READERS, READ_DEADLINE_S, self.breaker)
+        self._reader = Reader(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads)
         # A search reads all that its user ever said: it has a thread of its own, and nobody else waits for it.
         self._searcher = Reader(database.reading, 1, READ_DEADLINE_S)
 

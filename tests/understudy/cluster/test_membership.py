@@ -459,12 +459,13 @@ async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, made
     address = postgres.create(made)
     async with server(address) as one:
         await (await one.join()).live()
-        finder = Finder(one, fails=1)
+        finder = Finder(one)
         recovery = await recovering(one, finder)
         ending = await one.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
         recovery.tell(Moved("ann", "t1", ending))
         await trio.sleep(0.2)
         assert finder.followed == []
+        finder.fails = 1
         ending.tell(StandDown())
         await until(lambda: finder.followed)
         await trio.sleep(0.2)

@@ -11,7 +11,50 @@ from sqlalchemy.pool import StaticPool
 from actors import Backoff
 from actors.behaviours import Breaker, CircuitSpec, CircuitState, FailureCount
 from understudy.storage.errors import InvalidCursor, StorageUnavailable, Unstorable
-from understudy.storage.reader import TOGETHER, Reader
+from understudy.storage.reader import BUSY_S, TOGETHER, Reader
+
+
+def busy(caplog: pytest.LogCaptureFixture) -> list[tuple[int, int, int]]:
+    """What the log says of reads that waited for long, as (threads, at work, waiting)."""
+    told = [record for record in caplog.records if record.message == "storage.readers_busy"]
+    return [(record.threads, record.at_work, record.waiting) for record in told]
+
+
+@pytest.mark.slow
+async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """Those asked for behind a slow one, when they begin; and who waits for long is in the log, once a second."""
+    waits: list[float] = []
+    reader = Reader(engine, 1, 5.0, on_begin=lambda times, now: waits.extend(now - time for time in times))
+    gate = Gate()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader.read, gate)
+        await trio.to_thread.run_sync(gate.entered.wait)
+        assert len(waits) == 1
+        for _ in range(TOGETHER + 5):
+            nursery.start_soon(reader.read, number)
+        await trio.sleep(1.2 * BUSY_S)
+        gate.open.set()
+    assert len(waits) == 1 + TOGETHER + 5
+    assert waits[0] < BUSY_S < min(waits[1:])
+    assert busy(caplog) == [(1, 1, 5)]
+
+
+@pytest.mark.slow
+async def test_threads_that_do_not_come_back_are_told_of(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """The reads that wait for one give up, and the log says why."""
+    reader, gate = Reader(engine, 1, 2 * BUSY_S), Gate()
+    async with trio.open_nursery() as nursery:
+
+        async def hold() -> None:
+            with pytest.raises(StorageUnavailable):
+                await reader.read(gate)
+
+        nursery.start_soon(hold)
+        await trio.to_thread.run_sync(gate.entered.wait)
+        with pytest.raises(StorageUnavailable):
+            await reader.read(number)
+        assert busy(caplog) == [(1, 1, 0)]
+    gate.open.set()
 
 
 @pytest.fixture
