@@ -60,6 +60,7 @@ from understudy.observe.server import Server
 from understudy.observe.tree_log import log_event
 from understudy.presence import Presence
 from understudy.rest import Rest, build
+from understudy.retention import Kept, Retention, in_charge
 from understudy.scrubbing.guard import Guard
 from understudy.scrubbing.policies import policy_of
 from understudy.scrubbing.sealed import open_sealer
@@ -263,8 +264,8 @@ async def open_house(
             observatory = Observatory(
                 system, incidents, lambda: _counts(presence, slots) | store.reads(), settings.observer_kill
             )
-            health, delete = server.health, desk.delete
             archive = Archive(database)
+            eraser = Eraser(store, archive, files, desk.delete)
             rest = Rest(
                 settings,
                 sessions,
@@ -273,17 +274,19 @@ async def open_house(
                 known,
                 models.of,
                 metrics,
-                health,
-                delete,
+                server.health,
                 streams,
                 observatory,
                 guard,
                 reads,
                 archive,
                 Exporter(archive, guard.vault, sealer, time.time),
-                Eraser(store, archive, files, desk.delete),
+                eraser,
             )
             recovery = ChildSpec("recovery", partial(Recovery, store, desk, node), backoff=RESTING)
+            kept = Kept(settings.keep_threads_days, settings.keep_events_days)
+            retention = partial(Retention, kept, store, archive, eraser, partial(in_charge, store, node), metrics)
+            keepers += [ChildSpec("retention", retention, backoff=RESTING)]
             forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=RESTING)
             sessions.on_end.append(lambda who: presence.dismiss(who, system.find))
             await system.spawn(_house_part("observe", recovery, *_keepers(sessions), *keepers, *shelvers, forgetting))

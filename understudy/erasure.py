@@ -17,6 +17,8 @@ from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
 
+ALL: Final = 2**31 - 1
+"""Before this number is the whole of every log."""
 ROUNDS: Final = 100
 """How often it is looked for threads that were begun meanwhile, before the user is told to stop talking first."""
 
@@ -56,18 +58,27 @@ class Eraser:
         log.info("user.erased", extra={"threads": threads, "files": files, "whole": whole})
         return Erased(threads, files, whole)
 
+    async def thread(self, owner: str, thread_id: str, *, rests: float = 1.0) -> None:
+        """Remove a thread, its conversation first; after each piece of a long log it rests so many times as long.
+
+        The log goes before, for as long as it takes: whoever asks a conversation for something does not wait so long.
+        """
+        await self.store.trim(owner, thread_id, ALL, rests=rests)
+        await self.delete_thread(owner, thread_id)
+
     async def forget(self) -> None:
         """Take what was removed out of what the database keeps beside its tables."""
-        begin = True
+        begin, began = True, trio.current_time()
         while await self.store.tidy_words(begin=begin):
-            begin = False
+            await trio.sleep(trio.current_time() - began)  # whoever writes meanwhile has half of the time
+            begin, began = False, trio.current_time()
         await trio.to_thread.run_sync(self.store.database.forget)
 
     async def _threads(self, owner: str) -> int:
         removed = 0
         while threads := await self.archive.threads(owner):
             for thread in threads:
-                await self.delete_thread(owner, thread.id)
+                await self.thread(owner, thread.id)
                 removed += 1
         return removed
 

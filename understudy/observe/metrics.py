@@ -136,6 +136,7 @@ class Metrics:
         self._commit_rows = Histogram(
             "understudy_store_commit_events", "Events in one commit.", buckets=COMMIT_ROWS, registry=r
         )
+        self._removed = Counter("understudy_removed", "What was removed because of its age.", ["what"], registry=r)
         self._commit_s = Histogram(
             "understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S, registry=r
         )
@@ -267,6 +268,10 @@ class Metrics:
                 self._labelled(self._held, self._paths.label(event.path)).inc()
             case ActorLingers():
                 self._labelled(self._lingering, self._paths.label(event.path)).inc()
+
+    def removed(self, what: str, count: int) -> None:
+        """Threads, events or files were removed because of their age; see `understudy.retention`."""
+        self._labelled(self._removed, what).inc(count)
 
     def committed(self, events: int, seconds: float) -> None:
         """The store wrote `events` events in one transaction."""

@@ -1,7 +1,7 @@
 """What the HTTP door works with: the parts of the house, who is asking, and how a refusal looks."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 from attrs import define, field
@@ -48,7 +48,6 @@ class Rest:
     model_of: Callable[[Agent], Model]
     metrics: Metrics
     health: Callable[[], dict[str, Any]]
-    delete_thread: Callable[[str, str], Awaitable[None]]
     streams: Streams
     observatory: Observatory
     guard: Guard

@@ -99,7 +99,7 @@ async def rename(thread_id: str) -> dict[str, Any]:
 async def delete(thread_id: str) -> tuple[str, int]:
     """Delete a thread with all its messages and events."""
     await _existing(thread_id)
-    await parts().delete_thread(identity().user, thread_id)
+    await parts().eraser.thread(identity().user, thread_id)
     return "", 204
 
 

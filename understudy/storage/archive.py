@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 from attrs import field, frozen
 from sqlalchemy import Connection, Text, cast, func, select, tuple_
 
-from . import queries, schema
+from . import ageing, queries, schema
+from .ageing import Old, Place
 from .database import Database
 from .reader import Reader
 from .rows import File, Json, LoggedEvent, Message, Page, Run, Step, Thread
@@ -109,6 +110,22 @@ class Archive:
     async def contexts(self, owner: str, after: tuple[str, str] = ("", "")) -> list[Context]:
         """What agents remember of the owner, after this agent and name; also what has expired and is still there."""
         return await self._read(_contexts, owner, after)
+
+    async def old_threads(self, after: Place, threads_before: float, events_before: float) -> Old:
+        """The next threads of all users after a place: which of them are too old, or have too old a log."""
+        return await self._read(ageing.old_threads, after, threads_before, events_before)
+
+    async def still_old(self, owner: str, thread_id: str, threads_before: float) -> bool:
+        """Whether a thread is there, and was last touched before a time."""
+        return await self._read(ageing.still_old, owner, thread_id, threads_before)
+
+    async def old_files(self, after: Place, before: float) -> tuple[Place | None, list[Place]]:
+        """The next files of all users after a place that are older than a time, and named by nothing."""
+        return await self._read(ageing.old_files, after, before)
+
+    async def known_files(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that are files of somebody."""
+        return await self._read(ageing.known_files, tuple(ids))
 
     async def _read(self, query: Callable[..., T], *args: Any) -> T:
         return await self._reader.read(query, *args)

@@ -120,13 +120,16 @@ class Store:
         """Take what was removed out of the index of words, some at a time; whether there is more. `begin`: anew."""
         return await self._write(TidyWords(begin))
 
-    async def trim(self, owner: str, thread_id: str, before_seq: int) -> None:
+    async def trim(self, owner: str, thread_id: str, before_seq: int, *, rests: float = 0.0) -> None:
         """Remove the thread's events before that number from its log, but none of a run that has not ended.
 
-        Messages, runs and steps stay. In several transactions, so that other writes need not wait for a long log.
+        Messages, runs and steps stay. In several transactions, so that other writes need not wait for a long log; after
+        each it rests so many times as long as that took.
         """
+        began = trio.current_time()
         while await self._write(TrimLog(owner, thread_id, before_seq)):
-            pass
+            await trio.sleep(rests * (trio.current_time() - began))
+            began = trio.current_time()
 
     async def give_feedback(self, owner: str, message_id: str, rating: str | None, note: str | None) -> bool:
         """Keep what the user thinks of an answer, in place of what was kept; False when there is no such answer."""

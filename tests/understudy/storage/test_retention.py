@@ -1,0 +1,167 @@
+"""What is too old goes, in small pieces; what is in use, young, or named by anything stays."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+import trio
+
+from actors import ActorSystem, ChildSpec
+from understudy import retention
+from understudy.erasure import Eraser
+from understudy.retention import Kept, Retention, in_charge
+from understudy.storage import Store, StoreWriter, ageing, apply
+from understudy.storage.archive import Archive
+from understudy.storage.files_in_folder import FolderFiles
+
+DAY = 24 * 3600.0
+NOW = 1000 * DAY
+
+
+class Counts:
+    """Who counts what was removed."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, int] = {}
+
+    def removed(self, what: str, count: int) -> None:
+        self.seen[what] = self.seen.get(what, 0) + count
+
+
+@pytest.fixture(autouse=True)
+def restless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else writes here."""
+    monkeypatch.setattr(retention, "RESTS", 0.0)
+
+
+@contextlib.asynccontextmanager
+async def house(database, folder: Path):
+    """A store with its writer, and what reads and removes."""
+    with trio.fail_after(30):
+        async with ActorSystem("test") as system:
+            writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+            store = Store(database, lambda: writer)
+            archive = Archive(database)
+            files = FolderFiles(folder, store.add_file)
+            yield system, store, archive, Eraser(store, archive, files, store.delete_thread)
+
+
+async def looked(system, kept: Kept, store, archive, eraser, *, charge: bool = True) -> dict[str, int]:
+    """One round of a retention; gives what was removed."""
+    counts, asked = Counts(), 0
+    done = trio.Event()
+
+    async def is_in_charge() -> bool:
+        nonlocal asked
+        asked += 1
+        return charge
+
+    def make() -> Retention:
+        actor = Retention(kept, store, archive, eraser, is_in_charge, counts, clock=lambda: NOW, first_s=0.0)
+        receive = actor.receive
+
+        async def receive_and_tell(message: object, context) -> None:
+            await receive(message, context)
+            done.set()
+
+        actor.receive = receive_and_tell
+        return actor
+
+    ref = await system.spawn(ChildSpec("retention", make))
+    await done.wait()
+    assert asked >= 1
+    await ref.stop()
+    return counts.seen
+
+
+async def talk(store, make, owner: str, thread_id: str, run_id: str, at: float, *, ended: bool = True, events: int = 5):
+    """A thread with one run, so many days after the beginning of time."""
+    first = make.opening(owner, thread_id, run_id, created_at=at, updated_at=at)
+    await store.commit(first)
+    change = make.change(owner, thread_id, events=make.events(2, events, run_id))
+    await store.commit(change)
+    if ended:
+        await store.commit(make.change(owner, thread_id, run_end=make.ending(run_id, ended_at=at)))
+
+
+async def test_only_threads_that_are_old_and_at_rest_go(database, make, tmp_path_factory) -> None:
+    """One in which a run is unfinished stays, however old; so does all of it where nothing is to go."""
+    async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
+        await talk(store, make, "ann", "old", "r1", NOW - 31 * DAY)
+        await talk(store, make, "ann", "open", "r2", NOW - 31 * DAY, ended=False)
+        await talk(store, make, "ann", "young", "r3", NOW - 29 * DAY)
+        await talk(store, make, "bob", "old", "r4", NOW - 300 * DAY)
+        assert await looked(system, Kept(), store, archive, eraser) == {}
+        assert await looked(system, Kept(threads_days=30), store, archive, eraser, charge=False) == {}
+        assert await looked(system, Kept(threads_days=30), store, archive, eraser) == {"threads": 2}
+        left = [(user.id, [thread.id for thread in await archive.threads(user.id)]) for user in await archive.users()]
+        assert left == [("ann", ["open", "young"]), ("bob", [])]
+        assert await looked(system, Kept(threads_days=30), store, archive, eraser) == {}
+
+
+async def test_a_log_is_trimmed_up_to_its_first_run_that_is_not_old(
+    database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages, runs and the numbers stay; whoever resumes before that is told that the log begins later."""
+    monkeypatch.setattr(apply, "TRIMMED", 4)
+    monkeypatch.setattr(ageing, "THREADS", 1)
+    async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
+        await talk(store, make, "ann", "t1", "r1", NOW - 9 * DAY, events=10)
+        message = make.message("ann", "t1", "m2", created_at=NOW - 2 * DAY)
+        run = make.run("ann", "t1", "r2", message_id="m2", started_at=NOW - 2 * DAY)
+        await store.commit(make.change("ann", "t1", events=make.events(11, 14, "r2"), messages=[message], run=run))
+        await talk(store, make, "ann", "t2", "r3", NOW - 9 * DAY, events=10)
+        await talk(store, make, "ann", "t3", "r4", NOW - 9 * DAY, events=10, ended=False)
+        await talk(store, make, "ann", "t4", "r5", NOW - 6 * DAY, events=10)
+        assert await looked(system, Kept(events_days=7), store, archive, eraser) == {"events": 20}
+        first = [[event.seq for event in await store.events("ann", name, 0)][:1] for name in ("t1", "t2", "t3", "t4")]
+        assert first == [[11], [], [1], [1]]
+        assert (await store.thread("ann", "t2")).last_seq == 10
+        assert len((await store.messages("ann", "t1")).items) == 2
+        assert await looked(system, Kept(events_days=7), store, archive, eraser) == {}
+        assert await looked(system, Kept(events_days=1), store, archive, eraser) == {"events": 10}
+
+
+async def test_files_that_nothing_names_go_after_a_day(
+    database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message, a text or the result of a tool may name one; another user's message does not count."""
+    monkeypatch.setattr(ageing, "FILES", 2)
+    folder = tmp_path_factory.mktemp("files")
+    async with house(database, folder) as (system, store, archive, eraser):
+        names = {
+            what: f"{number:032x}" for number, what in enumerate(("orphan", "said", "text", "made", "new", "other"))
+        }
+        for what, name in names.items():
+            (folder / name).write_bytes(b"content")
+            at = NOW - (0.5 if what == "new" else 2) * DAY
+            await store.add_file(make.file("ann", name, created_at=at))
+        await store.commit(make.opening("ann", "t1", "r1"))
+        said = [
+            make.message("ann", "t1", "m1", references=(names["said"],)),
+            make.message("ann", "t1", "m2", content=f"see {names['text']}.", role="assistant"),
+        ]
+        steps = [make.step(1, "r1", result={"file_id": names["made"]})]
+        await store.commit(make.change("ann", "t1", messages=said, steps=steps))
+        await store.commit(make.opening("bob", "t1", "r2"))
+        theirs = [make.message("bob", "t1", "m1", run_id="r2", references=(names["other"],))]
+        await store.commit(make.change("bob", "t1", messages=theirs))
+        assert await looked(system, Kept(), store, archive, eraser) == {"files": 2}
+        left = {what for what, name in names.items() if (folder / name).exists()}
+        assert left == {"said", "text", "made", "new"}
+        assert {file.id for file in await archive.files("ann")} == {names[what] for what in left}
+
+
+@pytest.mark.parametrize(("ids", "own", "is_it"), [(["a", "b"], "a", True), (["a", "b"], "b", False), ([], "a", False)])
+async def test_the_server_that_is_alive_the_longest_does_it(ids: list[str], own: str, is_it: bool) -> None:
+    """One alone does; one that is not among the living does not."""
+
+    class Nodes:
+        async def live_nodes(self) -> list[str]:
+            return ids
+
+    class Own:
+        id = own
+
+    assert await in_charge(Nodes(), Own()) is is_it
+    assert await in_charge(Nodes(), None) is True
