@@ -376,6 +376,7 @@ async def _join_others(
     if cluster is not None:
         for child in cluster.children(services, desk, partial(find, "/system/cluster/couriers")):
             await find("/system/cluster").ask(StartChild(child))
+        await cluster.ready()
 
 
 def _tree(settings: Settings, database: Database, redis: "RedisLink | None", metrics: Metrics) -> list[ChildSpec]:

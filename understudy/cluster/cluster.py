@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+import trio
 from attrs import define, field
 
 from actors import Actor, ActorRef, Backoff, ChildSpec, Supervisor
@@ -28,6 +29,7 @@ from understudy.cluster.relays import Relays
 from understudy.storage.redis import RedisLink
 
 RESTING: Final = Backoff(min_s=0.05, max_s=30.0)
+READY_S: Final = 1.0
 MANY: Final = 10_000
 """Restarts in 5 s before the supervisor of the couriers gives up: one of them must never be the end of the others."""
 
@@ -42,6 +44,7 @@ class Cluster:
     relays: Relays = field(factory=Relays, init=False)
     senders: Senders = field(factory=Senders, init=False)
     services: Services | None = field(default=None, init=False)
+    listening: trio.Event = field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.post = Post(self.link, self.node)
@@ -59,12 +62,18 @@ class Cluster:
         """Tell every other node that something happens in a thread, if that can be."""
         self.post.tell_all(Active(owner, thread_id, after))
 
+    async def ready(self) -> None:
+        """Wait a moment until others are heard; a Redis that is away is no reason not to begin."""
+        with trio.move_on_after(READY_S):
+            await self.listening.wait()
+
     def children(self, services: Services, desk: Desk, couriers: Callable[[], ActorRef]) -> list[ChildSpec]:
         """The actors of it, in the order in which they begin; `couriers` gives the supervisor that is one of them."""
         self.services = services
         office = Office(desk, self.post, couriers)
-        inbox = partial(Inbox, self.link, self.node, self.post, self.relays, self.senders, office.serve, desk.hear)
-        peers = partial(Peers, services.store, self.link, self.node, self.post, self.relays, self.senders, office.serve)
+        parts = (self.link, self.node, self.post, self.relays, self.senders)
+        inbox = partial(Inbox, *parts, office.serve, desk.hear, self.listening)
+        peers = partial(Peers, services.store, *parts, office.serve)
         return [
             self.post.carrier(),
             ChildSpec("couriers", partial(Supervisor, (), intensity=MANY, stop_together=True), backoff=RESTING),

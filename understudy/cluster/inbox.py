@@ -58,10 +58,18 @@ def in_time(requests: Sequence[tuple[str, Request]], entry: stream.Entry, now: f
 
 
 class Inbox(Actor):
-    """Reads for `node`. `serve` carries out a request, `hear` sees to news."""
+    """Reads for `node`. `serve` carries out a request, `hear` sees to news; `listening` is set when it hears some."""
 
     def __init__(
-        self, link: RedisLink, node: Node, post: Post, relays: Relays, senders: Senders, serve: Serve, hear: Hear
+        self,
+        link: RedisLink,
+        node: Node,
+        post: Post,
+        relays: Relays,
+        senders: Senders,
+        serve: Serve,
+        hear: Hear,
+        listening: trio.Event,
     ) -> None:
         self.link = link
         self.node = node
@@ -70,6 +78,7 @@ class Inbox(Actor):
         self.senders = senders
         self.serve = serve
         self.hear = hear
+        self.listening = listening
         self.hearing = 0
         self.at_work: set[bytes] = set()  # entries whose requests are being carried out
         self.ahead_s = 0.0  # how far the clock of Redis, which numbers entries, is before trio's
@@ -179,7 +188,11 @@ class Inbox(Actor):
                 def take(channel: str, data: bytes) -> None:
                     self._overhear(channel, data, context)
 
-                await self.link.listen(channels, take, self.relays.check)
+                await self.link.listen(channels, take, self._joined)
+
+    def _joined(self) -> None:
+        self.listening.set()
+        self.relays.check()  # whatever was said before is lost
 
     async def _watch_name(self, name: str, scope: trio.CancelScope) -> None:
         """Stop listening under a name that the node has no more."""

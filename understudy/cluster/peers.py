@@ -72,7 +72,6 @@ class Peers(Actor):
         except StorageUnavailable:
             return
         gone, self.alive = self.alive - alive, alive
-        self.post.alone = not alive - {self.node.id}
         for each in gone:
             log.warning("node.gone", extra={"gone": each})
             self.post.lose(each)

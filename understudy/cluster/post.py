@@ -95,8 +95,6 @@ class Post:
         self._news: list[bytes] = []
         self._read: dict[str, list[bytes]] = {}  # entries to be signed for, by node
         self._asks: dict[str, _Wait] = {}
-        self.alone = False
-        """No other node is alive: there is nobody to tell news to."""
         self._work = trio.Event()  # something waits
         self._now = trio.Event()  # and not only to be signed for
 
@@ -141,7 +139,7 @@ class Post:
 
     def tell_all(self, news: News) -> None:
         """Tell every node something, if that can be."""
-        if self._link.up and not self.alone and len(self._news) < ASKS:
+        if self._link.up and len(self._news) < ASKS:
             self._news.append(news_bytes(self._node.id, news))
             self._wake()
 

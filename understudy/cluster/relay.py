@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import trio
+from attrs import evolve
 
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
 from transport.codec import from_log
@@ -52,6 +53,10 @@ SNAPSHOT_S: Final = 0.5
 
 class _Idle:
     """Nothing has happened for a while."""
+
+
+class _Lacking:
+    """A running text is not whole here, as far as is known."""
 
 
 class _Release:
@@ -134,11 +139,13 @@ class Relay(Actor):
                     messages.Request("", self.owner, self.thread_id, ANSWER_S, messages.Wake(run_id)),
                 )
             case chat.WantSnapshot():
-                self._want_snapshot()
+                self._want_snapshot(context)
             case chat.Quiet():
                 message.reply(None)
             case Terminated(ref):
                 self.followers.remove(ref)
+            case _Lacking():
+                self._want_snapshot(context)
             case _Release():
                 self._deliver(self.joining.release())
                 self.looks.set()
@@ -177,6 +184,7 @@ class Relay(Actor):
 
     async def _attend(self, context: Context) -> None:
         """Have events sent here, and look for what was lost: now and then, and whenever something says so."""
+        attended = False
         while True:
             self.looks = trio.Event()
             try:
@@ -186,12 +194,16 @@ class Relay(Actor):
                 context.ref.tell(HolderGone())
                 return
             except (RedisUnavailable, StorageError):
+                attended = False
                 wait_s = POLL_S * (0.75 + random.random() / 2)  # noqa: S311 - so that not all look at once
                 if not await self._look_elsewhere(context):
                     return
             else:
                 if isinstance(head, int):
                     self._note(head)
+                if not attended:
+                    context.ref.tell(_Lacking())  # what was shown before was not sent here
+                attended = True
             with trio.move_on_after(wait_s):
                 await self.looks.wait()
                 await trio.sleep(random.random() * HOLD_S / 5)  # noqa: S311
@@ -252,12 +264,14 @@ class Relay(Actor):
         if shown.seq is None or (again and outbox in self.followers):
             offer(outbox, Reply(self.followers.shown(shown)))
 
-    def _want_snapshot(self) -> None:
+    def _want_snapshot(self, context: Context) -> None:
         now = trio.current_time()
         if now >= self.snapshot_asked_at + SNAPSHOT_S:
             self.snapshot_asked_at = now
             request = messages.Request("", self.owner, self.thread_id, ANSWER_S, Snapshot())
             self.post.send(self.holder, request)
+        else:
+            context.set_timer("snapshot", self.snapshot_asked_at + SNAPSHOT_S - now, _Lacking())
 
     # followers
 
@@ -309,6 +323,7 @@ def _told(ask: Ask[Any]) -> messages.Command:
     """What is asked, as another node is told it: connections are not its business."""
     match ask:
         case chat.Accept(say, clean, route, run_id, message_id, _, branch_of, raw):
+            say = evolve(say, session_token=None)
             return messages.Accept(say, clean, route, run_id, message_id, branch_of, raw)
         case chat.AnswerAgain(message, route, run_id, request_id, _):
             return messages.AnswerAgain(message, route, run_id, request_id)

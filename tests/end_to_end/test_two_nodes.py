@@ -1,0 +1,236 @@
+"""Two servers over one PostgreSQL and one Redis: what is said on one is seen and steered on the other."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import Peer, check_arc, connected
+from tests.end_to_end.screen import Screen
+from tests.end_to_end.script import Call, Gate, Say, scripted
+from tests.end_to_end.two import Two, post, resume, token_of, two_servers
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+from understudy import Agent
+
+WORDS = "one two three four five six seven eight nine ten eleven twelve"
+Begin = Callable[..., Awaitable[Two]]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin:
+    """Start two servers with these agents, over the servers that all tests share."""
+    redis.flush()
+
+    async def start(*agents: Agent, **settings: Any) -> Two:
+        return await two_servers(serve, tmp_path, postgres.create(), redis.url, *agents, **settings)
+
+    return start
+
+
+@pytest.fixture(autouse=True)
+def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these wait for comes at once, or never."""
+    monkeypatch.setattr("tests.end_to_end.peer.WAIT_S", 8.0)
+
+
+@asynccontextmanager
+async def on_both(two: Two, token: str | None = None) -> AsyncIterator[tuple[Peer, Peer]]:
+    """A client of the same user on each."""
+    token = token or token_of()
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        yield on_a, on_b
+
+
+async def said(peer: Peer, thread_id: str = "t", **payload: Any) -> dict[str, Any]:
+    """Say something to the script; gives its acceptance."""
+    await peer.say("go", thread_id=thread_id, agent_type="script", **payload)
+    return await peer.until("message_accepted")
+
+
+async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) -> None:
+    """Every numbered event, in order; the text before the answer ends; and the next message either way."""
+    gate = Gate(open_after=6)
+    two = await begin(scripted(Say(WORDS, gate)))
+    async with on_both(two) as (on_a, on_b):
+        await said(on_a)
+        await gate.reached.wait()
+        await resume(on_b)
+        screen = Screen()
+        while "three" not in screen.text:
+            screen.shows(await on_b.read())
+        gate.opened.set()
+        assert screen.shows(await on_b.until_end()).text
+        end = await on_a.until_end()
+        check_arc(on_a.durable())
+        assert on_b.durable() == on_a.durable()
+        assert screen.shows(*on_b.seen).text == end["data"]["message"]
+        assert screen.jumps == 0
+        await said(on_b)
+        await on_b.until_end()
+        await on_a.until_end()
+    assert on_b.durable() == on_a.durable()
+
+
+async def test_a_new_thread_is_told_on_the_other_without_being_asked_for(begin: Begin) -> None:
+    """As the user's other tabs on the same server are."""
+    two = await begin(scripted(Say("Done")))
+    async with on_both(two) as (on_a, on_b):
+        await said(on_a, "first")
+        await on_a.until_end()
+        await on_b.until_end()
+        await said(on_b, "second")
+        await on_b.until_end()
+        await on_a.until_end()
+    assert on_b.durable() == on_a.durable()
+
+
+async def test_nobody_else_is_told(begin: Begin) -> None:
+    """Another user's connection on the other server sees nothing, and their commands find nothing."""
+    gate = Gate()
+    two = await begin(scripted(Say("Done", gate)))
+    async with connected(two.a.address, token_of()) as ada, connected(two.b.address, token_of("eve")) as eve:
+        accepted = await said(ada)
+        await gate.reached.wait()
+        await resume(eve)
+        refused = await eve.until("error")
+        assert refused["data"]["code"] == "not_found"
+        await eve.send({"type": "cancel", "payload": {"run_id": accepted["run_id"]}})
+        assert (await eve.until("error"))["data"]["code"] == "not_found"
+        gate.opened.set()
+        assert (await ada.until_end())["type"] == "final_response"
+    assert not eve.durable()
+
+
+async def test_stop_from_the_other(begin: Begin) -> None:
+    """The run ends as cancelled, on both screens."""
+    gate = Gate(open_after=4)
+    two = await begin(scripted(Say(WORDS, gate)))
+    async with on_both(two) as (on_a, on_b):
+        accepted = await said(on_a)
+        await gate.reached.wait()
+        await on_b.send({"type": "cancel", "payload": {"run_id": accepted["run_id"]}})
+        ends = [await on_a.until_end(), await on_b.until_end()]
+    assert [end["data"]["status"] for end in ends] == ["cancelled", "cancelled"]
+    check_arc(on_b.durable())
+
+
+async def test_consent_from_the_other(begin: Begin) -> None:
+    """The call runs, once; a second decision finds nothing that waits."""
+    two = await begin(scripted(Call([("send_mail", {"to": "anna@example.org"})]), Say("Done")))
+    async with on_both(two) as (on_a, on_b):
+        await said(on_a)
+        required = await on_b.until("approval_required")
+        decision = {"call_id": required["data"]["call_id"], "decision": "allow", "note": "go on"}
+        await on_b.send({"type": "approve", "payload": decision})
+        await on_a.until_end()
+        await on_b.until_end()
+        assert (await post(two.b, token_of(), "approve", **decision))[0] == 404
+    decided = next(event for event in on_a.seen if event["type"] == "approval_decided")
+    assert decided["data"]["note"] == "go on"
+    completed = next(event for event in on_b.seen if event["type"] == "tool_completed")
+    assert completed["data"]["status"] == "ok"
+
+
+async def test_feedback_editing_and_answering_again_from_the_other(begin: Begin) -> None:
+    """Both screens show the thumbs; an edit and a further answer are branches of the thread, made by its server."""
+    two = await begin(scripted(Say("Done")))
+    async with on_both(two) as (on_a, on_b):
+        accepted = await said(on_a, message_id="m1")
+        await on_a.until_end()
+        await on_b.until_end()
+        answer = f"answer-{accepted['run_id']}"
+        await on_b.send({"type": "feedback", "payload": {"message_id": answer, "rating": "up"}})
+        for peer in (on_a, on_b):
+            assert (await peer.until("feedback"))["data"] == {"message_id": answer, "rating": "up"}
+        await on_b.send({"type": "edit", "payload": {"message_id": "m1", "content": "go again"}})
+        assert (await on_a.until("message_accepted"))["data"]["branch_of"] == "m1"
+        await on_a.until_end()
+        await on_b.until_end()
+        status, begun = await post(two.b, token_of(), "regenerate", message_id="m1", request_id="again")
+        assert status == 202
+        assert (await on_a.until("message_accepted"))["run_id"] == begun["run_id"]
+        await on_a.until_end()
+        await on_b.until_end()
+        assert (await post(two.b, token_of(), "regenerate", message_id="m1", request_id="again"))[1] == begun
+    assert on_b.durable() == on_a.durable()
+
+
+async def test_the_same_message_again_on_the_other_is_the_same_message(begin: Begin) -> None:
+    """Its acceptance is shown again, and the run is not begun again."""
+    two = await begin(scripted(Say("Done")))
+    async with connected(two.a.address, token_of()) as on_a:
+        accepted = await said(on_a, message_id="m1")
+        await on_a.until_end()
+        async with connected(two.b.address, token_of()) as on_b:
+            await resume(on_b)
+            await on_b.until_end()
+            again = await said(on_b, message_id="m1")
+            await on_b.send({"type": "ping", "payload": {"nonce": "n"}})
+            await on_b.until("pong")
+    assert again == accepted
+    assert on_b.durable() == [*on_a.durable(), again]
+
+
+async def test_a_thread_deleted_on_the_other_is_gone_on_both(begin: Begin) -> None:
+    """What runs in it ends; what begins under its name later is another thread, told from its first event."""
+    gate = Gate()
+    two = await begin(scripted(Say("Done", gate)))
+    async with on_both(two) as (on_a, on_b):
+        await said(on_a)
+        await gate.reached.wait()
+        await resume(on_b)
+        await on_b.until("agent_started")
+        status, _, _ = await request(two.b.address, "DELETE", "/api/threads/t", token=token_of())
+        assert status == 204
+        assert (await on_a.until_end())["data"]["status"] == "cancelled"
+        await on_b.until_end()
+        gate.opened.set()
+        anew = await said(on_b)
+        assert anew["seq"] == 1
+        await on_b.until_end()
+        assert (await on_a.until("message_accepted"))["seq"] == 1
+
+
+async def test_typing_is_shown_on_the_other(begin: Begin) -> None:
+    """Also in a thread that nobody has begun."""
+    two = await begin()
+    async with on_both(two) as (on_a, on_b):
+        await on_a.send({"type": "typing", "payload": {"thread_id": "t"}})
+        assert (await on_b.until("typing"))["thread_id"] == "t"
+
+
+async def test_an_event_stream_and_commands_over_http_work_on_either(begin: Begin) -> None:
+    """A stream on the one server shows what a command to the other one began."""
+    from tests.end_to_end.sse import streaming
+
+    two = await begin(scripted(Say("Done")))
+    token = token_of()
+    assert (await post(two.a, token, "user_message", content="go", thread_id="t", agent_type="script"))[0] == 202
+    async with streaming(two.b.address, "/api/threads/t/stream?after=0", token) as stream:
+        await stream.until("final_response")
+        assert stream.numbers() == [1, 2, 3, 4]
+        assert (await post(two.b, token, "user_message", content="go", thread_id="t", agent_type="script"))[0] == 202
+        await stream.until("final_response")
+        assert stream.numbers() == list(range(1, 9))
+
+
+async def test_a_server_that_leaves_hands_its_threads_over(begin: Begin, serve: Any, tmp_path: Path) -> None:
+    """What it was writing goes on where its client comes back to, and where another looked on: one end, no repeat."""
+    two = await begin(words_per_s=20.0)
+    screen = Screen()
+    async with connected(two.b.address, token_of()) as on_b:
+        async with connected(two.a.address, token_of()) as on_a:
+            await on_a.say(f"Summarise: {'A thing happened there. ' * 60}", thread_id="t")
+            await on_a.until("message_accepted")
+            await resume(on_b)
+            while len(screen.text) < 30:
+                screen.shows(await on_b.read())
+            await two.a.stop()
+        end = screen.shows(await on_b.until_end())
+    check_arc(on_b.durable())
+    assert end
