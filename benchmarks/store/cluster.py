@@ -21,6 +21,8 @@ from .grown import Times
 from .servers import Node
 from .tabs import Tab
 
+PACE = 15
+"""Events of each answer a second, where processor time is counted: one in ten is a durable one, as a tool's are."""
 _LONG_S = 120.0
 
 
@@ -142,7 +144,7 @@ async def _failing(first: Node, second: Node, answers: int) -> Failover:
         if goes_on and event["thread_id"] not in shown and time.monotonic() > killed_at:
             shown[event["thread_id"]] = time.monotonic() - killed_at
 
-    names = [f"answer-{number}" for number in range(answers)]
+    names = [f"writing-{number}" for number in range(answers)]
     async with trio.open_nursery() as nursery:
         here, there = Tab(first, "reader"), Tab(second, "reader", take)
         await here.open(nursery)
@@ -170,36 +172,44 @@ async def _failing(first: Node, second: Node, answers: int) -> Failover:
 # two_nodes
 
 
-def processor_per_event(cluster: Cluster, nodes: int, seconds: float, users: int = 40) -> float:
+def processor_per_event(cluster: Cluster, nodes: int, seconds: float, second_tabs: float, users: int = 80) -> float:
     """Microseconds of the processor, of all nodes together, for each event that a client gets.
 
-    Each user has two tabs, one on each node where there are two, and each says half of what is said.
+    A user has a tab, and this share of the users a second one, which is on the other node where there are two.
     """
     with ExitStack() as stack:
         started = cluster.nodes(stack, nodes)
-        return trio.run(_loaded, started, seconds, users)
+        return trio.run(_loaded, started, seconds, users, int(users * second_tabs))
 
 
-async def _loaded(nodes: list[Node], seconds: float, users: int) -> float:
+async def _loaded(nodes: list[Node], seconds: float, users: int, second: int) -> float:
     ends = Ends(0)
     async with trio.open_nursery() as nursery:
-        tabs = [(Tab(nodes[0], f"user-{n}", ends.take), Tab(nodes[-1], f"user-{n}")) for n in range(users)]
-        for number, pair in enumerate(tabs):
-            for tab in pair:
+        tabs = {
+            n: [Tab(nodes[n % len(nodes)], f"user-{n}", ends.take)]
+            + ([Tab(nodes[(n + 1) % len(nodes)], f"user-{n}")] if n < second else [])
+            for n in range(users)
+        }
+        for number, own in tabs.items():
+            for tab in own:
                 await tab.open(nursery)
-            await pair[number % 2].say(f"thread-{number}", "thoughts=1 words=1 pace=100")
+            await own[0].say(f"thread-{number}", "thoughts=1 words=1 pace=100")
         await ends.reach(users)
-        for number, pair in enumerate(tabs):
-            for tab in pair:
+        for number, own in tabs.items():
+            for tab in own:
                 await tab.follow(f"thread-{number}")
-        await trio.sleep(0.5)
-        thoughts = max(1, int(seconds * 4))
-        worked, delivered = sum(node.cpu_s() for node in nodes), sum(tab.events for pair in tabs for tab in pair)
-        for number, pair in enumerate(tabs):
-            await pair[number % 2].say(f"thread-{number}", f"thoughts={thoughts} words={thoughts} pace=8")
+        await trio.sleep(1.0)
+        thoughts, words = max(1, int(seconds * PACE / 10)), max(1, int(seconds * PACE * 9 / 10))
+        worked, delivered = _so_far(nodes, tabs)
+        for number, own in tabs.items():
+            await own[-1].say(f"thread-{number}", f"thoughts={thoughts} words={words} pace={PACE}")
         await ends.reach(2 * users)
-        await trio.sleep(0.2)
-        worked = sum(node.cpu_s() for node in nodes) - worked
-        delivered = sum(tab.events for pair in tabs for tab in pair) - delivered
+        await trio.sleep(0.5)
+        worked_later, delivered_later = _so_far(nodes, tabs)
         nursery.cancel_scope.cancel()
-    return 1e6 * worked / delivered
+    return 1e6 * (worked_later - worked) / (delivered_later - delivered)
+
+
+def _so_far(nodes: list[Node], tabs: dict[int, list[Tab]]) -> tuple[float, int]:
+    """Seconds that the nodes have worked, and events that came."""
+    return sum(node.cpu_s() for node in nodes), sum(tab.events for own in tabs.values() for tab in own)

@@ -107,8 +107,8 @@ class Tab:
         seq = event.get("seq")
         if seq is not None:
             thread = event["thread_id"]
-            if seq <= self.last.get(thread, 0):
-                return  # a copy, as after a resume
+            if seq <= self.last.get(thread, 0) or (seq > 1 and thread not in self.last):
+                return  # a copy, as after a resume; or a thread that was joined in its middle, and is yet to be resumed
             if seq != self.last.get(thread, 0) + 1:
                 raise ServerFailed(f"{self.user}: event {seq} of {thread} came after {self.last.get(thread, 0)}")
             self.last[thread] = seq

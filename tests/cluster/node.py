@@ -65,7 +65,7 @@ class Node:
                     code = await self.process.process.wait()
                     if not self._told:
                         self.faults.append(f"{log.name}: the server ended by itself with {code}")
-            except* AssertionError:  # it cannot start while the database is away
+            except* (AssertionError, trio.TooSlowError):  # it cannot start while the database is away
                 self.counts["starts that failed"] += 1
                 await trio.sleep(_AGAIN_S)
             finally:
