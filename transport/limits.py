@@ -5,6 +5,8 @@ Pure: `now` is an argument, in seconds of any clock that does not step.
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from attrs import define, field, frozen, validators
@@ -74,6 +76,11 @@ class TokenBucket:
             return 0
         return (1 - self._tokens) * 60 / self.rate_per_min
 
+    def lower(self, left: float, now: float) -> None:
+        """Let no more than `left` be in it, which may be less than nothing."""
+        self._refill(now)
+        self._tokens = min(self._tokens, left)
+
     def full(self, now: float) -> bool:
         """Whether the bucket is as good as a new one."""
         self._refill(now)
@@ -85,25 +92,78 @@ class TokenBucket:
         self._at = max(self._at, now)
 
 
+class Ledger:
+    """What was taken from buckets since somebody last looked, so that others who have such buckets can be told.
+
+    While it is not `open` nothing is written down; nor is it for more than `cap` users at a time, who are counted here
+    alone then. `on_entry` is told of the first entry.
+    """
+
+    def __init__(self, cap: int = 10_000) -> None:
+        self.open = False
+        self.on_entry: Callable[[], object] = lambda: None
+        self._cap = cap
+        self._taken: dict[tuple[RateLimit, str], int] = {}
+
+    def note(self, rate: "RateLimit", user: str) -> None:
+        """One was taken from the bucket of a user."""
+        key = (rate, user)
+        if not self.open or (key not in self._taken and len(self._taken) >= self._cap):
+            return
+        if not self._taken:
+            self.on_entry()
+        self._taken[key] = self._taken.get(key, 0) + 1
+
+    def noted(self, rate: "RateLimit", user: str) -> int:
+        """How many were taken and not told yet."""
+        return self._taken.get((rate, user), 0)
+
+    def tell(self, most: int) -> list[tuple["RateLimit", str, int]]:
+        """What was taken, of at most so many buckets; it is not told again."""
+        return [(*key, self._taken.pop(key)) for key in list(islice(self._taken, most))]
+
+
 class RateLimit:
     """A bucket for each user, kept only while it is not full, and for at most `max_users` users.
 
-    Past that the user heard of least recently gets a fresh bucket the next time.
+    Past that the user heard of least recently gets a fresh bucket the next time. With a `ledger` what is taken is
+    written down there, under this limit's `name`.
     """
 
-    def __init__(self, rate_per_min: float, burst: float, max_users: int = 10_000) -> None:
-        self._rate_per_min = rate_per_min
-        self._burst = burst
+    def __init__(
+        self,
+        rate_per_min: float,
+        burst: float,
+        max_users: int = 10_000,
+        *,
+        name: str = "",
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.rate_per_min = rate_per_min
+        self.burst = burst
+        self.name = name
+        self._ledger = ledger
         self._max_users = max_users
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, user: str, now: float) -> float:
         """Take one for this user. Returns 0, or the seconds after which it makes sense to try again."""
-        bucket = self._buckets.pop(user, None) or TokenBucket(self._rate_per_min, self._burst)
+        bucket = self._buckets.pop(user, None) or TokenBucket(self.rate_per_min, self.burst)
         retry_after = bucket.take(now)
+        if retry_after == 0 and self._ledger is not None:
+            self._ledger.note(self, user)
         self._buckets[user] = bucket
         self._prune(now)
         return retry_after
+
+    def lower(self, user: str, left: float, now: float) -> None:
+        """Let a user have no more than `left`: others have taken from the bucket that all share."""
+        if left >= self.burst:
+            return
+        bucket = self._buckets.pop(user, None) or TokenBucket(self.rate_per_min, self.burst)
+        bucket.lower(left, now)
+        self._buckets[user] = bucket
+        self._prune(now)
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -129,8 +189,9 @@ class CommandLimits:
     many of those in `UNTOLD` is not taken, and nobody is told: the next one says the same, and more.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, ledger: Ledger | None = None) -> None:
         self._limits = limits
+        self._ledger = ledger
         self._rates: dict[str, RateLimit] = {}
 
     def take(self, user: str, command: object, now: float) -> float:
@@ -146,15 +207,15 @@ class CommandLimits:
         limits = self._limits
         signal = limits.signals_per_minute if kind in SIGNALS else limits.operations_per_minute
         per_minute = limits.messages_per_minute if name == MESSAGES else signal
-        return RateLimit(per_minute, per_minute)
+        return RateLimit(per_minute, per_minute, name=name, ledger=self._ledger)
 
 
 class RequestLimits:
     """How often somebody may ask over HTTP: each user, and each address, for requests without a valid token."""
 
-    def __init__(self, per_minute: int) -> None:
-        self._users = RateLimit(per_minute, per_minute)
-        self._peers = RateLimit(per_minute, per_minute)
+    def __init__(self, per_minute: int, ledger: Ledger | None = None, name: str = "requests") -> None:
+        self._users = RateLimit(per_minute, per_minute, name=name, ledger=ledger)
+        self._peers = RateLimit(per_minute, per_minute, name=f"{name}-of-peers", ledger=ledger)
 
     def take(self, user: str | None, peer: str, now: float) -> float:
         """Take one for this user, or for the address when there is none; as `RateLimit.take`."""

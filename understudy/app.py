@@ -27,6 +27,7 @@ from actors import Event as ActorEvent
 from sanitization import Detector
 from transport.connection import ConnectionLimits
 from transport.heartbeat import Heartbeat
+from transport.limits import Ledger
 from transport.socket import SocketLimits
 from transport.tls import server_context
 from transport.websocket import DoorLimits, serve_door
@@ -80,6 +81,7 @@ from understudy.streams import Streams
 if TYPE_CHECKING:
     from understudy.cluster.cluster import Cluster
     from understudy.cluster.membership import Node
+    from understudy.shared_connections import SharedConnections
     from understudy.storage.redis import RedisLink
 
 log = logging.getLogger(__name__)
@@ -259,7 +261,10 @@ async def open_house(
             desk = Desk(services, partial(find, "/system/conversations"), node, cluster)
             await _join_others(cluster, services, desk, find)
             connections = partial(find, "/system/connections")
-            gate = Gate(settings, sessions, store, desk, presence, metrics, connections, _limits(settings))
+            ledger, elsewhere, sharers = _shared(redis, settings)
+            gate = Gate(
+                settings, sessions, store, desk, presence, metrics, connections, _limits(settings), ledger, elsewhere
+            )
             streams = Streams(gate.ports, desk, presence, connections, _limits(settings), lambda: gate.closing)
             observatory = Observatory(
                 system, incidents, lambda: _counts(presence, slots) | store.reads(), settings.observer_kill
@@ -282,6 +287,7 @@ async def open_house(
                 archive,
                 Exporter(archive, guard.vault, sealer, time.time),
                 eraser,
+                ledger=ledger,
             )
             recovery = ChildSpec("recovery", partial(Recovery, store, desk, node), backoff=RESTING)
             kept = Kept(settings.keep_threads_days, settings.keep_events_days)
@@ -289,7 +295,9 @@ async def open_house(
             keepers += [ChildSpec("retention", retention, backoff=RESTING)]
             forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=RESTING)
             sessions.on_end.append(lambda who: presence.dismiss(who, system.find))
-            await system.spawn(_house_part("observe", recovery, *_keepers(sessions), *keepers, *shelvers, forgetting))
+            await system.spawn(
+                _house_part("observe", recovery, *_keepers(sessions), *keepers, *shelvers, *sharers, forgetting)
+            )
             yield House(settings, system, store, gate, build(rest), presence)
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
@@ -320,6 +328,24 @@ def _beside(breakers: Breakers, redis: "RedisLink | None") -> dict[str, Check]:
         away = Check(Status.DEGRADED, "Redis does not answer", time.time() - redis.since, essential=False)
         checks["redis"] = Check() if redis.up else away
     return checks
+
+
+def _shared(
+    redis: "RedisLink | None", settings: Settings
+) -> "tuple[Ledger | None, SharedConnections | None, list[ChildSpec]]":
+    """What nodes share of the limits of users, with what works for it; nothing where there is one node."""
+    if redis is None:
+        return None, None, []
+    from understudy.shared_connections import ConnectionsKeeper, SharedConnections
+    from understudy.shared_rates import RateKeeper, SharedRates
+
+    rates = SharedRates(redis)
+    connections = SharedConnections(redis, settings.limits.connections_per_user)
+    keepers = [
+        ChildSpec("shared_rates", lambda: RateKeeper(rates), backoff=RESTING),
+        ChildSpec("shared_connections", lambda: ConnectionsKeeper(connections), backoff=RESTING),
+    ]
+    return rates.ledger, connections, keepers
 
 
 def _shelf(redis: "RedisLink | None") -> tuple[Shelf, list[ChildSpec]]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -22,7 +23,7 @@ from transport.encoder import Encoder
 from transport.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.events import Welcome
 from transport.http import error_body
-from transport.limits import CommandLimits, Counter, RequestLimits
+from transport.limits import CommandLimits, Counter, Ledger, RequestLimits
 from transport.outbox import LogPage
 from transport.peers import Proxies
 from transport.websocket import Upgrade
@@ -38,6 +39,9 @@ from understudy.sessions import Session, Sessions, check_place
 from understudy.storage.errors import StorageError
 from understudy.storage.store import Store
 
+if TYPE_CHECKING:
+    from understudy.shared_connections import SharedConnections
+
 log = logging.getLogger(__name__)
 
 VERSION = "understudy.v1"
@@ -49,7 +53,8 @@ CAPABILITIES = ("batch", "chunk", "gzip", "html")
 class Gate:
     """Lets sockets in. `connections` gives the supervisor whose temporary children the connections are.
 
-    `closing`: nobody is let in any more. `ports` is what every connection is handed.
+    `closing`: nobody is let in any more. `ports` is what every connection is handed. Where nodes share their limits,
+    `ledger` is told what users take from theirs, and `elsewhere` knows of their connections to all nodes.
     """
 
     settings: Settings
@@ -60,6 +65,8 @@ class Gate:
     metrics: Metrics
     connections: Callable[[], ActorRef]
     limits: ConnectionLimits
+    ledger: Ledger | None = None
+    elsewhere: "SharedConnections | None" = None
     closing: bool = field(default=False, init=False)
     ports: Ports = field(init=False)
     _rates: CommandLimits = field(init=False)
@@ -69,13 +76,13 @@ class Gate:
 
     def __attrs_post_init__(self) -> None:
         limits = self.settings.limits
-        self._rates = CommandLimits(limits)
-        self._handshakes = RequestLimits(limits.requests_per_minute)
+        self._rates = CommandLimits(limits, self.ledger)
+        self._handshakes = RequestLimits(limits.requests_per_minute, self.ledger, "handshakes")
         self._sockets = Counter(limits.connections_per_peer)
         self._proxies = Proxies(self.settings.trusted_proxies)
         self.ports = Ports(
             join=self._join,
-            leave=self.presence.leave,
+            leave=self._leave,
             dispatch=self.desk,
             allow=self._allow,
             verify=self.sessions.admit,
@@ -203,11 +210,19 @@ class Gate:
         except StorageError as error:
             log.warning("welcome.without_threads", extra={"reason": str(error)})
             threads = {}
-        self._check(who)
+        cap = self.settings.limits.connections_per_user
+        too_many = CommandRejected("rate_limited", f"You have {cap} connections already; close one first.")
+        if self.elsewhere is not None and not await self.elsewhere.enter(who.user, connection_id):
+            raise too_many
+        try:
+            self._check(who)
+        except CommandRejected:
+            self._leave(connection_id)
+            raise
         # Only now, so that no event comes before the welcome.
         if not self.presence.arrive(who, connection_id, outbox):
-            cap = self.settings.limits.connections_per_user
-            raise CommandRejected("rate_limited", f"You have {cap} connections already; close one first.")
+            self._leave(connection_id)
+            raise too_many
         limits = self.settings.limits
         return Welcome(
             connection_id=connection_id,
@@ -223,6 +238,11 @@ class Gate:
             threads=threads,
             capabilities=CAPABILITIES,
         )
+
+    def _leave(self, connection_id: str) -> None:
+        self.presence.leave(connection_id)
+        if self.elsewhere is not None:
+            self.elsewhere.leave(connection_id)
 
     def _check(self, who: Identity) -> None:
         """Turn somebody away who signed out after the token was looked at."""

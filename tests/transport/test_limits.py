@@ -21,7 +21,17 @@ from transport.commands import (
     Say,
     UserTyping,
 )
-from transport.limits import SIGNALS, UNTOLD, CommandLimits, Counter, Limits, RateLimit, RequestLimits, TokenBucket
+from transport.limits import (
+    SIGNALS,
+    UNTOLD,
+    CommandLimits,
+    Counter,
+    Ledger,
+    Limits,
+    RateLimit,
+    RequestLimits,
+    TokenBucket,
+)
 
 
 def test_the_defaults_are_those_of_the_protocol() -> None:
@@ -204,3 +214,34 @@ def test_requests_are_counted_for_a_user_or_an_address() -> None:
     assert limits.take("203.0.113.9", "203.0.113.9", 0.0) == 0
     assert limits.take("ada", "203.0.113.9", 0.0) == 0
     assert limits.take("ada", "203.0.113.10", 0.0) == 60.0
+
+
+def test_a_ledger_has_what_was_taken_and_tells_it_once() -> None:
+    """Only what was let through, of each bucket together; nothing while it is closed, nor of more users than it may."""
+    ledger, entries = Ledger(cap=2), []
+    ledger.on_entry = lambda: entries.append(1)
+    rate = RateLimit(2, 2, name="messages", ledger=ledger)
+    rate.take("ada", 0.0)
+    ledger.open = True
+    assert ledger.noted(rate, "ada") == 0
+    assert [rate.take(user, 0.0) > 0 for user in ("ada", "ada", "bob", "bob", "carl")] == [False, True] + [False] * 3
+    assert ledger.noted(rate, "bob") == 2
+    assert ledger.tell(1) == [(rate, "ada", 1)]
+    assert ledger.tell(9) == [(rate, "bob", 2)]
+    assert ledger.tell(9) == []
+    rate.take("carl", 0.0)
+    assert len(entries) == 2
+
+
+def test_a_bucket_is_lowered_never_raised() -> None:
+    """To less than nothing too; it refills from there, and a full one is not kept for it."""
+    rate = RateLimit(60, 60)
+    rate.lower("ada", 60.0, 0.0)
+    assert len(rate) == 0
+    rate.lower("ada", -10.0, 0.0)
+    rate.lower("ada", 30.0, 0.0)
+    assert rate.take("ada", 0.0) == pytest.approx(11.0)
+    assert rate.take("ada", 11.0) == 0
+    assert rate.take("bob", 0.0) == 0
+    rate.lower("bob", 1.0, 0.0)
+    assert [rate.take("bob", 0.0) > 0 for _ in range(2)] == [False, True]

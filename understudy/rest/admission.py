@@ -7,7 +7,7 @@ from typing import Final
 from quart import current_app, g, request
 
 from transport.errors import CommandRejected, Unauthenticated
-from transport.limits import RequestLimits
+from transport.limits import Ledger, RequestLimits
 from transport.peers import Proxies
 from understudy.config import Settings
 from understudy.rest.parts import bearer, parts
@@ -18,11 +18,14 @@ UNCOUNTED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class Admission:
-    """Counts requests: of each user, and of each address from which come requests without a valid token."""
+    """Counts requests: of each user, and of each address from which come requests without a valid token.
 
-    def __init__(self, settings: Settings) -> None:
+    `ledger` is told of them where nodes share their limits.
+    """
+
+    def __init__(self, settings: Settings, ledger: Ledger | None = None) -> None:
         self._proxies = Proxies(settings.trusted_proxies)
-        self._requests = RequestLimits(settings.limits.requests_per_minute)
+        self._requests = RequestLimits(settings.limits.requests_per_minute, ledger)
 
     async def judge(self) -> None:
         """Look at the current request. A token that does not count is refused where one is needed, not here.

@@ -66,7 +66,7 @@ def build(rest: Rest) -> QuartTrio:
         stream, threads,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
-    admission = app.extensions["admission"] = Admission(rest.settings)
+    admission = app.extensions["admission"] = Admission(rest.settings, rest.ledger)
     app.before_request(admission.judge)
     app.after_request(_secure)
     app.register_error_handler(Exception, _failed)

@@ -12,7 +12,7 @@ from transport.auth import Identity, find_token
 from transport.codes import ERRORS
 from transport.errors import Unauthenticated
 from transport.http import error_body
-from transport.limits import Counter
+from transport.limits import Counter, Ledger
 from understudy.agents.agent import Agent
 from understudy.config import Settings
 from understudy.erasure import Eraser
@@ -56,6 +56,7 @@ class Rest:
     exporter: Exporter
     eraser: Eraser
     exports: Counter = field(factory=lambda: Counter(MANY))
+    ledger: Ledger | None = None
 
 
 def parts() -> Rest:

@@ -1,0 +1,206 @@
+"""Limits that nodes share through a real Redis: rates, and numbers of connections."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import trio
+from attrs import frozen
+
+from actors import ActorSystem, ChildSpec
+from tests.servers.redis import Redis
+from transport.limits import RateLimit
+from understudy import shared_connections
+from understudy.shared_connections import ConnectionsKeeper, SharedConnections
+from understudy.shared_rates import RateKeeper, SharedRates
+from understudy.storage.redis import RedisLink
+
+
+@frozen
+class Node:
+    """What one node has of shared limits: sixty a minute, two connections for each user."""
+
+    link: RedisLink
+    rates: SharedRates
+    connections: SharedConnections
+    messages: RateLimit
+    system: ActorSystem
+
+    def take(self, user: str, count: int) -> int:
+        """How many of so many messages are let through."""
+        return sum(self.messages.take(user, self.rates.clock()) == 0 for _ in range(count))
+
+
+@contextlib.asynccontextmanager
+async def started(redis: Redis, clock: Callable[[], float] = lambda: 0.0) -> AsyncIterator[Node]:
+    """A node with all that works for its limits; its buckets do not refill unless the clock goes on."""
+    link = RedisLink(redis.url)
+    rates, connections = SharedRates(link, clock=clock), SharedConnections(link, 2)
+    specs = [
+        link.keeper(),
+        ChildSpec("rates", lambda: RateKeeper(rates)),
+        ChildSpec("connections", lambda: ConnectionsKeeper(connections)),
+    ]
+    async with ActorSystem("node", specs) as system:
+        await link.wait_up()
+        await until(lambda: rates.ledger.open)
+        messages = RateLimit(60, 60, name="messages", ledger=rates.ledger)
+        yield Node(link, rates, connections, messages, system)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something."""
+    with trio.fail_after(10):
+        while not holds():  # noqa: ASYNC110
+            await trio.sleep(0.01)
+
+
+@pytest.fixture
+async def pair(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Node, Node]]:
+    """Two nodes on one Redis, which is empty; who is refused does not wait for long."""
+    monkeypatch.setattr(shared_connections, "PATIENCE_S", 0.6)
+    redis.flush()
+    async with started(redis) as one, started(redis) as other:
+        yield one, other
+
+
+def left(node: Node, user: str) -> float:
+    """How many a user may take there just now."""
+    bucket = node.messages._buckets.get(user)
+    return 60.0 if bucket is None else bucket._tokens
+
+
+async def test_what_is_taken_on_one_node_is_missing_on_the_other(pair: tuple[Node, Node]) -> None:
+    """As soon as it has something to say of that user itself; another user has all of theirs."""
+    one, other = pair
+    assert one.take("ada", 50) == 50
+    await until(lambda: one.rates.ledger.noted(one.messages, "ada") == 0)
+    await trio.sleep(0.05)
+    assert other.take("ada", 1) == 1
+    await until(lambda: left(other, "ada") < 20)
+    assert other.take("ada", 60) <= 10
+    assert other.take("bob", 60) == 60
+
+
+async def test_what_was_overdrawn_is_paid_back(pair: tuple[Node, Node]) -> None:
+    """Both let a whole burst through at the same moment; then there is less than nothing, one burst at most."""
+    one, other = pair
+    assert one.take("ada", 60) == other.take("ada", 60) == 60
+    await until(lambda: left(one, "ada") < -50 or left(other, "ada") < -50)
+    later = one if left(one, "ada") < left(other, "ada") else other
+    assert left(later, "ada") >= -60
+    assert 50 < later.messages.take("ada", 0.0) <= 62, "the time until there is one again"
+
+
+async def test_what_is_taken_while_redis_is_told_is_not_lost(pair: tuple[Node, Node], monkeypatch) -> None:
+    """The answer of Redis does not know of it yet: it is taken off again."""
+    one, _ = pair
+    one.rates.ledger.open = True
+    assert one.take("ada", 10) == 10
+    taken = one.rates.ledger.tell(10)
+    assert one.take("ada", 5) == 5
+    await one.rates._tell(taken)
+    assert left(one, "ada") == pytest.approx(45, abs=0.01)
+
+
+async def test_many_users_are_told_of_in_several_calls(pair: tuple[Node, Node], monkeypatch) -> None:
+    """None is left out."""
+    from understudy import shared_rates
+
+    monkeypatch.setattr(shared_rates, "TOGETHER", 3)
+    one, other = pair
+    for number in range(10):
+        assert one.take(f"u{number}", 59) == 59
+    await until(lambda: not one.rates.ledger._taken)
+    await trio.sleep(0.05)
+    for number in range(10):
+        other.take(f"u{number}", 1)
+    await until(lambda: all(left(other, f"u{number}") < 2 for number in range(10)))
+
+
+async def test_a_user_has_so_many_connections_on_all_nodes(pair: tuple[Node, Node]) -> None:
+    """One too many is refused, wherever; when one is left there is room again."""
+    one, other = pair
+    assert await one.connections.enter("ada", "c1")
+    assert await other.connections.enter("ada", "c2")
+    assert not await one.connections.enter("ada", "c3")
+    assert await one.connections.enter("bob", "b1")
+    one.connections.leave("c3")
+    other.connections.leave("c2")
+    other.connections.leave("c2")
+    assert await one.connections.enter("ada", "c4"), "waits until the other node has told"
+    assert not await other.connections.enter("ada", "c5")
+
+
+async def test_the_last_place_is_given_once(pair: tuple[Node, Node]) -> None:
+    """To one of two that come at the same moment on two nodes."""
+    one, other = pair
+    assert await one.connections.enter("ada", "c1")
+    let_in: list[bool] = []
+
+    async def enter(node: Node, name: str) -> None:
+        let_in.append(await node.connections.enter("ada", name))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(enter, one, "c2")
+        nursery.start_soon(enter, other, "c3")
+    assert sorted(let_in) == [False, True]
+
+
+async def test_one_that_is_for_another_user_now_has_left_the_first(pair: tuple[Node, Node]) -> None:
+    """As when somebody signs in anew over the same socket."""
+    one, other = pair
+    assert await one.connections.enter("ada", "c1")
+    assert await one.connections.enter("ada", "c2")
+    assert await one.connections.enter("bob", "c2")
+    assert await other.connections.enter("ada", "c3")
+
+
+async def test_who_waits_to_be_let_in_may_leave(pair: tuple[Node, Node]) -> None:
+    """A socket that closes meanwhile is counted nowhere."""
+    one, other = pair
+    assert await one.connections.enter("ada", "c1")
+    assert await one.connections.enter("ada", "c2")
+    with trio.move_on_after(0.1):
+        await other.connections.enter("ada", "c3")
+    assert not other.connections._users
+    one.connections.leave("c1")
+    assert await other.connections.enter("ada", "c4")
+
+
+@pytest.mark.slow
+async def test_a_dead_node_s_connections_do_not_count(redis: Redis) -> None:
+    """Their user, who comes back to another node at once, is let in as soon as that is known."""
+    redis.flush()
+    async with started(redis) as one:
+        async with started(redis) as dead:
+            assert await dead.connections.enter("ada", "c1")
+            assert await dead.connections.enter("ada", "c2")
+        assert dead.connections._mine["ada"] == 2, "it had no time to say goodbye"
+        assert await one.connections.enter("ada", "c3")
+        assert await one.connections.enter("ada", "c4")
+        assert not await one.connections.enter("ada", "c5")
+
+
+@pytest.mark.slow
+async def test_each_counts_alone_while_redis_is_away(own_redis: Redis) -> None:
+    """Nobody waits for it, nobody is refused for what it knew; when it is back, empty, it is told all again."""
+    async with started(own_redis) as one, started(own_redis) as other:
+        assert await one.connections.enter("ada", "c1")
+        own_redis.kill()
+        await until(lambda: not (one.link.up or other.link.up))
+        began = trio.current_time()
+        assert await other.connections.enter("ada", "c2")
+        assert await other.connections.enter("ada", "c3")
+        assert trio.current_time() - began < 0.1
+        assert one.take("ada", 70) == 60
+        assert other.take("ada", 70) == 60
+        assert len(one.rates.ledger._taken) <= 1
+        other.connections.leave("c3")
+        own_redis.start()
+        await until(lambda: one.link.up and other.link.up)
+        await until(lambda: not one.connections._untold and not other.connections._untold)
+        assert not await one.connections.enter("ada", "c4")
+        await until(lambda: one.rates.ledger.open and other.rates.ledger.open)
+        assert one.take("bob", 30) == 30
+        await until(lambda: one.rates.ledger.noted(one.messages, "bob") == 0)
