@@ -207,6 +207,8 @@ def _trim(connection: Connection, trim: TrimLog) -> bool:
 def _probe(connection: Connection) -> None:
     """Have something written to the disk that is nobody's."""
     if connection.dialect.name == "postgresql":
+        # The message is taken from a read-only server too, but to lock a row, if there were one, is not.
+        connection.exec_driver_sql("SELECT FROM alembic_version WHERE false FOR KEY SHARE")
         connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'understudy', '')")
         return
     # The one number in the first page that is free. An UPDATE that sets what is there writes nothing: SQLite compares.

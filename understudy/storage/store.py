@@ -342,13 +342,15 @@ class Store:
             self._turns.release()
 
     async def _insist(self, work: Work, deadline: float) -> int:
+        why: StorageUnavailable | None = None
         while True:
             left_s = deadline - trio.current_time()
             try:
                 return await self._ask(work, max(left_s, RETRY_S))
             except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
-                if left_s <= RETRY_S:
-                    raise StorageUnavailable(_reason(error)) from error
+                why = error if isinstance(error, StorageUnavailable) else why
+                if left_s <= RETRY_S:  # what the database said tells more than that the last try had no time
+                    raise StorageUnavailable(_reason(why or error)) from error
             await trio.sleep(RETRY_S)
 
     async def _wait_turn(self, deadline: float) -> None:
