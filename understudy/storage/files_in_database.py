@@ -66,9 +66,7 @@ class DatabaseFiles:
         digest = upload.hash.hexdigest()
         file = File(owner, upload.id, display_name(name), media_type, upload.size, digest, self.clock())
         try:
-            # Shielded: a transaction that was begun ends, and in time, so that it is known how.
-            with trio.CancelScope(shield=True):
-                await self._transact(_store, file, upload.path, deadline_s=self.deadline_s + file.size / SLOWEST)
+            await self._transact(_store, file, upload.path, deadline_s=self.deadline_s + file.size / SLOWEST)
         except BaseException:
             await self._disk.discard(upload)
             raise
@@ -103,6 +101,11 @@ class DatabaseFiles:
         for file_id in file_ids:
             await self._disk.run(self.copies.forget, file_id)
         await self._transact(_remove, owner, list(file_ids), deadline_s=self.deadline_s)
+
+    @property
+    def transfers(self) -> int:
+        """How many threads are at work with the database, those that were left behind too."""
+        return self._turns.borrowed_tokens
 
     def sweep(self) -> int:
         """Old copies and halves: other servers may use the folder."""

@@ -7,7 +7,7 @@ import trio
 from attrs import evolve
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import NotStored, StorageUnavailable
+from understudy.storage import NotStored, StorageUnavailable, files_in_database
 from understudy.storage.copies import Copies
 from understudy.storage.files_in_database import DatabaseFiles
 from understudy.storage.postgresql import PostgresDatabase, connect_database
@@ -34,6 +34,13 @@ def shared(address: str) -> Any:
 def nodes(shared: PostgresDatabase, tmp_path) -> list[DatabaseFiles]:
     """Two servers' views of it, each with a folder of its own."""
     return [DatabaseFiles(shared, Copies(tmp_path / name)) for name in "ab"]
+
+
+async def nobody_at_work(files: DatabaseFiles) -> None:
+    """Wait for the threads that were left behind."""
+    with trio.fail_after(10):
+        while files.transfers:  # noqa: ASYNC110 - they tell nobody
+            await trio.sleep(0.01)
 
 
 async def test_an_upload_is_read_on_the_other_server(nodes: list[DatabaseFiles]) -> None:
@@ -122,4 +129,34 @@ async def test_a_database_that_says_nothing_is_not_waited_for(
     files.deadline_s = 10.0
     assert await whole(files, first) == b"first"
     assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == [("a",)]
+    await nobody_at_work(files)
+    opened.close()
+
+
+@pytest.mark.slow
+async def test_a_transfer_that_is_late_is_ended_in_its_middle(
+    own_postgres: Postgres, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is held while pieces go there: the thread comes back although nobody answers, its place is free, and
+    nothing of the file is there when the database goes on."""
+    opened = await trio.to_thread.run_sync(connect_database, own_postgres.create())
+    files = DatabaseFiles(opened, Copies(tmp_path / "copies"), deadline_s=0.3)
+    monkeypatch.setattr(files_in_database, "SLOWEST", 1 << 40)
+    store = files_in_database._store
+
+    def held_in_the_middle(connection: Any, file: Any, path: Any) -> None:
+        store(connection, file, path)
+        own_postgres.pause()
+        connection.exec_driver_sql("SELECT 1")
+
+    monkeypatch.setattr(files_in_database, "_store", held_in_the_middle)
+    try:
+        with trio.fail_after(5):
+            with pytest.raises(StorageUnavailable):
+                await files.save("ann", "a", "text/plain", stream([b"never"]))
+            await nobody_at_work(files)
+    finally:
+        own_postgres.resume()
+    assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == []
+    assert list((tmp_path / "copies").iterdir()) == []
     opened.close()
