@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 EVERY_S: Final = 0.5
 LEFT_S: Final = 10.0
 """How often streams are looked for whose node is gone, beside those of nodes that were seen to go."""
+AGAIN_S: Final = 1.0
+"""How soon they are looked for again where something was left: what another read and did not do must lie a while."""
 ROUNDS: Final = 200
 """Rounds of taking over, of a hundred entries each: no stream holds as much."""
 
@@ -87,12 +89,15 @@ class Peers(Actor):
         try:
             known = await self.link.call(lambda redis: redis.smembers(stream.INBOXES))
             for each in sorted(known):
-                if (name := _text(each)) not in self.alive and name != self.node.id:
-                    await self._take_over_from(name)
+                name = _text(each)
+                if name in self.alive or name == self.node.id or await self._take_over_from(name):
+                    continue
+                self.looked_at = trio.current_time() - LEFT_S + AGAIN_S
         except RedisUnavailable as error:
             log.debug("peers.not_taken_over", extra={"reason": error.reason})
 
-    async def _take_over_from(self, node: str) -> None:
+    async def _take_over_from(self, node: str) -> bool:
+        """Do what is left of one; whether that was all, and its stream is removed."""
         time = await self.link.call(lambda redis: redis.time())
         try:
             while entries := await stream.read(self.link, node, self.node.id, ">"):
@@ -105,7 +110,7 @@ class Peers(Actor):
                     break
         except RedisRefused:
             pass  # another node, or whoever flushed Redis, has removed it
-        await stream.remove(self.link, node)
+        return await stream.remove(self.link, node)
 
     async def _do(self, node: str, entries: Sequence[stream.Entry], now: float) -> None:
         for entry in entries:

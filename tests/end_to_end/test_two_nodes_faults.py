@@ -1,0 +1,128 @@
+"""Two servers, and what they share or one of them dies: what clients see, and that nothing is lost or told twice."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.peer import check_arc, connected
+from tests.end_to_end.process import started
+from tests.end_to_end.screen import Screen
+from tests.end_to_end.script import Gate, Say, scripted
+from tests.end_to_end.two import eventually, places, post, resume, token_of, two_servers
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+from understudy.app import Running
+
+WORDS = "one two three four five six seven eight nine ten eleven twelve"
+LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(40))
+pytestmark = pytest.mark.slow
+
+
+def redis_is(running: Running, up: bool) -> bool:
+    """Whether a server knows that Redis is there, or away."""
+    health = running.system.find("/system/storage/redis")
+    assert health is not None
+    return bool(health._cell.actor.link.up is up)
+
+
+async def in_mid_answer(peer: Any, gate: Gate, thread_id: str = "t") -> Screen:
+    """Say something, and read until the text has begun."""
+    await peer.say("go", thread_id=thread_id, agent_type="script")
+    await gate.reached.wait()
+    screen = Screen()
+    while "three" not in screen.text:
+        screen.shows(await peer.read())
+    return screen
+
+
+@pytest.mark.parametrize("fault", ["killed", "flushed"])
+async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
+    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis, fault: str
+) -> None:
+    """While it is away numbered events come from the log, and what another server would have to do is refused; after
+    it is back, text streams again. Flushed, it is as if nothing had been."""
+    gate = Gate(open_after=6)
+    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(WORDS, gate)))
+    token = token_of()
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        screen = await in_mid_answer(on_a, gate)
+        await resume(on_b)
+        while "three" not in screen.text:
+            screen.shows(await on_b.read())
+        if fault == "killed":
+            await trio.to_thread.run_sync(own_redis.kill)
+            gate.opened.set()
+            await on_a.until_end()
+            await on_b.until_end()  # from the log
+            assert on_b.durable() == on_a.durable()
+            status, refused = await post(two.b, token, "user_message", content="go", thread_id="t", agent_type="script")
+            assert (status, refused["error"]["code"]) == (503, "storage_unavailable")
+            await on_a.say("go", thread_id="t", agent_type="script")  # what needs no other server goes on
+            await on_a.until_end()
+            await on_b.until_end()
+            await trio.to_thread.run_sync(own_redis.start)
+        else:
+            await trio.to_thread.run_sync(own_redis.flush)
+            gate.opened.set()
+            await on_a.until_end()
+            await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+        await eventually(lambda: redis_is(two.a, True) and redis_is(two.b, True))
+        for _ in range(50):
+            status, begun = await post(two.b, token, "user_message", content="go", thread_id="t", agent_type="script")
+            if status == 202:
+                break
+            await trio.sleep(0.1)
+        assert status == 202
+        pieces = len(on_b.seen)
+        await on_b.until_end()
+        await on_a.until_end()
+        assert on_b.durable() == on_a.durable()
+        check_arc(on_b.durable(begun["run_id"]))
+        assert "partial_result" in [event["type"] for event in on_b.seen[pieces:]]
+
+
+async def test_a_server_killed_in_mid_answer_is_taken_over_by_the_other(
+    tmp_path: Path, postgres: Postgres, redis: Redis
+) -> None:
+    """`kill -9`: whoever looks on elsewhere sees the answer go on, and so does its own client that comes back there.
+
+    One end, no event twice or missing, and the text is the one that it would have been.
+    """
+    shared, token = places(postgres, redis, 5) | {"UNDERSTUDY_WORDS_PER_S": "30"}, token_of()
+    begin = partial(started, **shared)
+    screen, other = Screen(), Screen()
+    async with begin(tmp_path / "a", log=tmp_path / "a.log") as a, begin(tmp_path / "b", log=tmp_path / "b.log") as b:
+        async with connected(b.address, token) as on_b:
+            async with connected(a.address, token) as on_a:
+                await on_a.say(LONG, thread_id="t")
+                await on_a.until("message_accepted")
+                await resume(on_b)
+                while len(screen.text) < 40 or len(other.text) < 40:
+                    if len(screen.text) < 40:
+                        screen.shows(await on_b.read())
+                    else:
+                        other.shows(await on_a.read())
+                await a.kill()
+                before = on_a.durable()
+            async with connected(b.address, token) as back:
+                began = trio.current_time()
+                await resume(back, after=before[-1]["seq"])
+                while True:
+                    event = await back.read()
+                    other.shows(event)
+                    if event["type"] == "partial_result" and len(other.text) > 60:
+                        break
+                took_s = trio.current_time() - began
+                end = await back.until_end()
+                await on_b.until_end()
+        assert end["type"] == "final_response"
+        check_arc(before + back.durable())
+        check_arc(on_b.durable())
+        assert screen.shows(*on_b.seen).text.strip() == end["data"]["message"].strip()
+        assert other.shows(*back.seen).text.strip() == end["data"]["message"].strip()
+        assert (screen.jumps, other.jumps) == (0, 0)
+        assert took_s < 6, "the lease is 2 s, and a dead one is found within one more"
