@@ -208,7 +208,9 @@ class Outbox(Actor):
         thread_id = envelope.thread_id or ""
         if self._dialect is Dialect.AGENT_RESPONSE or self._session.cursor(thread_id) is None:
             return
-        if thread_id in self._backlog:
+        if not event.offset and not event.text:  # the answer begins anew, for those who have to wait for it too
+            self._session.offer_text(thread_id, _text_id(envelope), 0, "")
+        elif thread_id in self._backlog:
             self._need_snapshot(thread_id)
         elif self._pending.story_full:
             self._observer.on_dropped(event.type)

@@ -313,6 +313,31 @@ async def test_text_waits_until_its_thread_has_caught_up() -> None:
         assert rig.snapshots == ["t"]
 
 
+@pytest.mark.parametrize("behind", [False, True])
+async def test_an_answer_that_begins_anew_is_told_from_its_beginning(behind: bool) -> None:
+    """Its text so far, which may be less than was told; also to a client whose thread is behind at that moment."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(text(0, "abcdef"))
+        assert (await rig.frames(1))[0]["data"] == {"text": "abcdef", "offset": 0}
+        await wait_all_tasks_blocked()
+        rig.snapshots.clear()
+        if behind:
+            rig.log.gate = trio.Event()
+            rig.log.events = [thought(1)]
+            rig.outbox.tell(Follow("t", None, 1, unasked=True))
+        rig.tell(text(0, ""), text(0, "abc"), text(3, "xyz"))
+        if behind:
+            await wait_all_tasks_blocked()
+            assert rig.log.gate is not None
+            rig.log.gate.set()
+            assert await rig.seqs(1) == [1]
+            await wait_all_tasks_blocked()
+            assert rig.snapshots == ["t"]
+            rig.tell(text(0, "abcxyz"))
+        assert (await rig.frames(1))[0]["data"] == {"text": "abcxyz", "offset": 0}
+
+
 @pytest.mark.promise("wire.priority", "wire.alert")
 async def test_lanes() -> None:
     """Alerts overtake everything, answers to the client come next, progress last; a thread's story keeps its order."""

@@ -145,9 +145,10 @@ class AgentLoop:
 
     async def _show_again(self) -> None:
         """Show what was shown before, so that it goes on from there on every screen."""
-        if not (text := self.before.text):
+        if not self.before.started:
             return
-        await self._show(await self.answer.resume(text), anew=True)
+        # Also where nothing was kept: a word may have been shown.
+        await self._show(await self.answer.resume(self.before.text), anew=True)
         if not self.before.begun:
             self.answer.pause()
 

@@ -53,7 +53,7 @@ def test_a_model_that_just_goes_on(shown: int, places: list[int]) -> None:
     assert screen(TEXT[:shown], cut(TEXT[shown:], places)) == (TEXT, False)
 
 
-@given(st.integers(ALIKE, len(TEXT) - 1), PLACES)
+@given(st.integers(ALIKE, len(TEXT) - 2), PLACES)
 def test_a_model_that_begins_again_and_says_something_else(alike: int, places: list[int]) -> None:
     """Its text takes the place of what was shown."""
     begun, other = TEXT.rstrip("."), TEXT[:alike] + "# something quite different"
