@@ -369,7 +369,7 @@ def _files(settings: Settings, database: Database, store: Store) -> tuple[FileSt
     assert isinstance(database, PostgresDatabase)
     copies = Copies(settings.data_dir / COPIES, limit_bytes=max(COPIES_BYTES, 4 * limit))
     keeper = ChildSpec("copies", partial(CopyKeeper, copies), backoff=RESTING)
-    return DatabaseFiles(database, copies, limit_bytes=limit), [keeper]
+    return DatabaseFiles(database, copies, limit_bytes=limit, before=settings.data_dir / FILES), [keeper]
 
 
 async def _node(settings: Settings, database: Database, store: Store, find: Callable[[str], ActorRef]) -> "Node | None":

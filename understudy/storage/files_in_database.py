@@ -7,6 +7,7 @@
 4. Whatever waits for the database has a deadline. A thread that is late is made to fail, as the writer's is.
 """
 
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from pathlib import Path
@@ -25,13 +26,14 @@ from .errors import NotStored, StorageUnavailable, Unstorable, driver_words
 from .files import CHUNK_BYTES, MIB, display_name
 from .postgresql import FILE_TRANSFERS, PostgresDatabase
 from .rows import File
-from .upload import Disk, Upload, new_file_id
+from .upload import Disk, Upload, is_file_id, new_file_id
 
 T = TypeVar("T")
 DEADLINE_S: Final = 5.0
 SLOWEST: Final = 1 * MIB
 """Bytes a second that a database takes at least: a large file has as much more time."""
 _p = schema.file_parts.c
+_known = select(schema.files).where(schema.files.c.id == bindparam("named")).with_for_update()
 _insert = insert(schema.file_parts)
 _part = select(_p.body).where(
     _p.owner == bindparam("of"), _p.file_id == bindparam("named"), _p.number == bindparam("place")
@@ -39,7 +41,10 @@ _part = select(_p.body).where(
 
 
 class DatabaseFiles:
-    """Files in the database, with copies in a folder for what needs a path. `limit_bytes` bounds a single file."""
+    """Files in the database, with copies in a folder for what needs a path. `limit_bytes` bounds a single file.
+
+    `before` is the folder in which a server kept them that stored its rows here and their bytes there.
+    """
 
     def __init__(
         self,
@@ -49,8 +54,10 @@ class DatabaseFiles:
         limit_bytes: int = 20 * MIB,
         clock: Callable[[], float] = time.time,
         deadline_s: float = DEADLINE_S,
+        before: Path | None = None,
     ) -> None:
         self.copies = copies
+        self.before = before
         self.limit_bytes = limit_bytes
         self.clock = clock
         self.deadline_s = deadline_s
@@ -108,8 +115,25 @@ class DatabaseFiles:
         return self._turns.borrowed_tokens
 
     def sweep(self) -> int:
-        """Old copies and halves: other servers may use the folder."""
+        """Old copies and halves: other servers may use the folder. What is in the one of before is taken over."""
+        for path in self.before.iterdir() if self.before is not None and self.before.is_dir() else ():
+            if is_file_id(path.name):
+                self._take_over(path)
         return self.copies.expire()
+
+    def _take_over(self, path: Path) -> None:
+        """Store the bytes of a file whose row is here; where there is no such row, they stay where they are."""
+        try:
+            with self._database.files.begin() as connection, contextlib.suppress(FileNotFoundError):
+                row = connection.execute(_known, {"named": path.name}).one_or_none()  # one server at a time has it
+                if row is None or path.stat().st_size != row.size:
+                    return
+                file = File(*row)
+                if file.size and _read(connection, file, 0) is None:
+                    _store_parts(connection, file, path)
+        except self._errors.all as error:
+            raise StorageUnavailable(driver_words(error)) from error
+        path.unlink(missing_ok=True)
 
     async def _transact(self, work: Callable[..., T], *args: Any, deadline_s: float) -> T:
         """What `work(connection, *args)` returns from a transaction that is committed."""
@@ -156,6 +180,10 @@ class _Transfer:
 
 def _store(connection: Connection, file: File, path: Path) -> None:
     apply(connection, AddFile(file))
+    _store_parts(connection, file, path)
+
+
+def _store_parts(connection: Connection, file: File, path: Path) -> None:
     with path.open("rb") as source:
         number = 0
         while body := source.read(CHUNK_BYTES):

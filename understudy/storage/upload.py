@@ -26,9 +26,14 @@ def new_file_id() -> str:
     return secrets.token_hex(16)
 
 
+def is_file_id(text: str) -> bool:
+    """Whether this is an id as `new_file_id` makes them."""
+    return _ID.fullmatch(text) is not None
+
+
 def file_in(folder: Path, file_id: str) -> Path:
     """Where a file of this id lies in the folder. Raises ValueError for what `new_file_id` does not make."""
-    if not _ID.fullmatch(file_id):
+    if not is_file_id(file_id):
         raise ValueError("not the id of a stored file")
     return folder / file_id
 
