@@ -1,16 +1,18 @@
-"""The command `understudy`: serve, chat, token, scrub, migrate, backup, restore, doctor.
+"""The command `understudy`: serve, chat, token, scrub, threads, users, migrate, backup, restore, doctor.
 
 Exit codes: 0 well, 1 it could not be done (or `scrub --check` found something), 2 wrong usage.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from understudy import __version__
+from understudy.cli_data import threads, users
 from understudy.config import DATABASE_URL_FORMS, BadSettings, Settings, load
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ class _Mendable(click.ClickException):
     exit_code = 2
 
 
-def _load(**given: Any) -> Settings:
+def load_settings(**given: Any) -> Settings:
+    """The settings, or an error that says how to mend them."""
     try:
         return load(**given)
     except BadSettings as error:
@@ -55,7 +58,7 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
     from understudy.app import run
     from understudy.loading import CannotLoad, load_agents
 
-    settings = _load(**given)
+    settings = load_settings(**given)
     try:
         found = load_agents(agents)
     except CannotLoad as error:
@@ -79,7 +82,7 @@ def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | No
     from transport.errors import Unauthenticated
     from understudy.sessions import open_tokens
 
-    settings = _load(data_dir=data_dir)
+    settings = load_settings(data_dir=data_dir)
     if tenant is not None and not settings.tenant_claim:
         raise _Mendable("there are no tenants here: set tenant_claim (UNDERSTUDY_TENANT_CLAIM) to the claim for them")
     if settings.signs and not settings.secret and not settings.secret_file.exists():
@@ -113,7 +116,7 @@ def chat(url: str | None, session_token: str | None, agent: str) -> None:
     from understudy.terminal import talk
 
     if url is None:
-        settings = _load()
+        settings = load_settings()
         if settings.port == 0:
             raise _Mendable("the server's port is any free one: name its address with --url")
         url = settings.at(settings.port)
@@ -178,7 +181,7 @@ def migrate(data_dir: Path | None, database_url: str | None) -> None:
     """
     from understudy.operations import migrated
 
-    _operate(migrated, _load(data_dir=data_dir, database_url=database_url))
+    _operate(migrated, load_settings(data_dir=data_dir, database_url=database_url))
 
 
 @main.command()
@@ -191,7 +194,7 @@ def backup(target: Path, data_dir: Path | None) -> None:
     """
     from understudy.operations import backed_up
 
-    _operate(backed_up, _load(data_dir=data_dir), target)
+    _operate(backed_up, load_settings(data_dir=data_dir), target)
 
 
 @main.command()
@@ -201,17 +204,27 @@ def restore(source: Path, data_dir: Path | None) -> None:
     """Put the backup SOURCE into a data folder that has no database."""
     from understudy.operations import restored
 
-    _operate(restored, _load(data_dir=data_dir), source)
+    _operate(restored, load_settings(data_dir=data_dir), source)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What storage raises is the command's error; exit code 1."""
+    from understudy.storage.errors import StorageError
+
+    try:
+        yield
+    except* StorageError as group:
+        error: Exception = group
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        raise click.ClickException(str(error)) from error
 
 
 def _operate(operation: "Callable[..., Outcome]", *arguments: object) -> None:
     """Do it and say what came of it; exit code 1 when it could not be done, or not all of it."""
-    from understudy.storage.errors import StorageError
-
-    try:
+    with told():
         done = operation(*arguments)
-    except StorageError as error:
-        raise click.ClickException(str(error)) from error
     click.echo(done.text)
     sys.exit(0 if done.whole else 1)
 
@@ -223,3 +236,7 @@ def doctor(data_dir: Path | None) -> None:
     from understudy.doctor import examine
 
     sys.exit(examine(data_dir))
+
+
+main.add_command(threads)
+main.add_command(users)

@@ -57,8 +57,16 @@ def test_a_variable_of_a_limit_is_taken(tmp_path: Path, monkeypatch: pytest.Monk
     assert load().limits.runs_per_user == 7
 
 
-@pytest.mark.parametrize("name", list(main.commands))
+def commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
+    """Every command, also those of groups, by what is typed for it."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        found |= commands(command, f"{name} ") if isinstance(command, click.Group) else {before + name: command}
+    return found
+
+
+@pytest.mark.parametrize("name", list(commands(main)))
 def test_every_option_is_listed(name: str) -> None:
     """Each command has a section, and each of its options a row there."""
-    options = [parameter.opts[0] for parameter in main.commands[name].params if isinstance(parameter, click.Option)]
+    options = [parameter.opts[0] for parameter in commands(main)[name].params if isinstance(parameter, click.Option)]
     assert [code(row["option"])[0] for row in table(PAGE, f"understudy {name}")] == options

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Text, cast, func, select, tuple_
 
 from . import ageing, queries, schema
 from .ageing import Old, Place
-from .database import Database
+from .database import Readable
 from .reader import Reader
 from .rows import File, Json, LoggedEvent, Message, Page, Run, Step, Thread
 
@@ -56,7 +56,7 @@ class Archive:
     Every method raises StorageUnavailable when the database cannot be read.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Readable) -> None:
         self._reader = Reader(database.reading, 1, READ_S)
 
     async def users(self, after: str = "", tenant: str | None = None) -> list[User]:

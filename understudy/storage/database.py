@@ -7,7 +7,15 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 
-class Database(Protocol):
+class Readable(Protocol):
+    """An open database that can be read."""
+
+    @property
+    def reading(self) -> Engine:
+        """A pool that cannot write. Whatever is read in one of its transactions is the state of one moment."""
+
+
+class Database(Readable, Protocol):
     """An open database. `writing` is the writer's alone, `reading` is a pool that cannot write."""
 
     @property
@@ -17,10 +25,6 @@ class Database(Protocol):
     @property
     def writing(self) -> Engine:
         """Makes the writer's connection; its transactions are on the disk when their commit has returned."""
-
-    @property
-    def reading(self) -> Engine:
-        """Whatever is read in one of its transactions is the state of one moment."""
 
     def check(self) -> None:
         """Raise StorageUnavailable when what is written now would be lost; called before each transaction."""

@@ -170,6 +170,16 @@ def _known_revision(connection: Connection, where: str) -> str | None:
     return found
 
 
+def reader_of(address: str) -> Engine:
+    """A pool of connections that cannot write. Raises CannotConnect for what is no address."""
+    return _engine(_url(address), READING, places=1)
+
+
+def where_is(address: str) -> str:
+    """An address as an operator may be shown it. Raises CannotConnect for what is none."""
+    return _where(_url(address))
+
+
 def inspect_server(address: str) -> tuple[str, str | None]:
     """The server's version and the schema's revision, None for none yet; blocks. Changes nothing.
 

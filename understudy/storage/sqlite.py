@@ -160,6 +160,11 @@ def _upgrade(engine: Engine) -> None:
         upgrade(connection)
 
 
+def reading_engine(path: Path, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
+    """A pool of connections to a database file that cannot write."""
+    return _engine(path, busy_timeout_ms, writing=False)
+
+
 def _engine(path: Path, busy_timeout_ms: int, *, writing: bool) -> Engine:
     # mode=rw: a connection made after the file was removed must not make an empty one in its place
     url = URL.create("sqlite+pysqlite", database=path.absolute().as_uri(), query={"mode": "rw", "uri": "true"})
