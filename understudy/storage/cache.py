@@ -18,7 +18,7 @@ import msgspec
 import trio
 from attrs import define, field, frozen
 
-from .changes import DeleteThread, GiveFeedback, RenameThread, Work
+from .changes import DeleteThread, GiveFeedback, RenameThread, TrimLog, Work
 from .contexts import Forget, Remember, Remembered
 from .errors import StorageUnavailable
 from .removal import RemoveUser
@@ -146,6 +146,15 @@ class LocalShelf:
             self._dropped.popitem(last=False)
 
 
+async def drop_changed(shelf: Shelf, work: Work) -> None:
+    """Let nobody have from a shelf what a piece of work has changed, or may have; nothing for what has only grown."""
+    match work:
+        case Remember(owner=owner, agent=agent):
+            await shelf.drop(owner, _named("remembered", agent))
+        case RenameThread() | DeleteThread() | TrimLog() | GiveFeedback() | Forget() | RemoveUser():
+            await shelf.drop(work.owner)
+
+
 class CacheObserver(Protocol):
     """Who counts the reads."""
 
@@ -211,16 +220,12 @@ class CachedReads:
 
     async def written(self, work: Work) -> None:
         """Something was stored, or may have been: what it changes is not to be had here any more."""
-        match work:
-            case Remember(owner=owner, agent=agent):
-                await self.shelf.drop(owner, repr(("remembered", agent)))
-            case RenameThread() | DeleteThread() | GiveFeedback() | Forget() | RemoveUser():
-                await self.shelf.drop(work.owner)
+        await drop_changed(self.shelf, work)
 
     async def _read(
         self, owner: str, question: tuple[Hashable, ...], kind: Any, ask: Callable[[], Awaitable[T]]
     ) -> Read[T]:
-        began, name = trio.current_time(), repr(question)
+        began, name = trio.current_time(), _named(*question)
         try:
             value = await ask()
         except StorageUnavailable:
@@ -252,3 +257,8 @@ class CachedReads:
     def _count(self, outcome: str) -> None:
         if self.observer is not None:
             self.observer.cache_read(outcome)
+
+
+def _named(*question: Hashable) -> str:
+    """What a question is called on a shelf."""
+    return repr(question)

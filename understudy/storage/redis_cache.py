@@ -9,6 +9,7 @@
 """
 
 import hashlib
+import logging
 from collections import OrderedDict
 from typing import Final, NoReturn
 
@@ -17,11 +18,13 @@ import trio
 from attrs import define, field
 from coredis.patterns.pipeline import Pipeline
 
-from actors import Actor, Context
+from actors import Actor, ActorSystem, Context
 
 from .cache import PER_OWNER, RACE_S, TTL_S
 from .errors import RedisUnavailable
 from .redis import RedisLink
+
+log = logging.getLogger(__name__)
 
 PREFIX: Final = "understudy:cache:"
 WAITING: Final = 256
@@ -30,6 +33,7 @@ WAITING_BYTES: Final = 8 * 1024 * 1024
 TOGETHER: Final = 32
 UNTOLD: Final = 10_000
 """Owners whose drops Redis is still to be told of; beyond, it is told to drop everybody's."""
+WAIT_S: Final = 2.0
 AGAIN_S: Final = 0.05
 DROP_S: Final = 5.0
 SLACK_S: Final = 1.0
@@ -180,3 +184,17 @@ def _keys(owner: str) -> list[str]:
 def _field(question: str) -> str:
     """Questions hold names that the user chose."""
     return hashlib.blake2b(question.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+async def join_shelf(system: ActorSystem, url: str) -> RedisShelf:
+    """The shelf of the servers, for a command that changes what they have stored while none of them runs.
+
+    Without an answer of Redis within `WAIT_S` what is on it stays there until its time is over; the log says so.
+    """
+    link = RedisLink(url)
+    await system.spawn(link.keeper())
+    with trio.move_on_after(WAIT_S) as waiting:
+        await link.wait_up()
+    if waiting.cancelled_caught:
+        log.warning("cache.not_reached", extra={"server": link.where, "ttl_s": TTL_S})
+    return RedisShelf(link)

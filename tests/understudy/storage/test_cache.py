@@ -16,7 +16,8 @@ from understudy.storage.cache import CachedReads, LocalShelf, Shelf
 from understudy.storage.contexts import Remember
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis import RedisLink
-from understudy.storage.redis_cache import RedisShelf, Shelver
+from understudy.storage.redis_cache import RedisShelf, Shelver, join_shelf
+from understudy.storage.removal import RemoveUser
 
 
 class Tally:
@@ -156,7 +157,7 @@ async def test_the_database_is_asked_first(reads, make) -> None:
     assert (read.stale, read.value.items[0].title) == (False, "Renamed")
 
 
-@pytest.mark.parametrize("change", ["delete", "rename", "feedback", "forget"])
+@pytest.mark.parametrize("change", ["delete", "rename", "trim", "feedback", "forget", "remove"])
 async def test_what_was_changed_is_gone_from_the_cache(reads, change) -> None:
     """Of its owner only: others' answers stay."""
     await reads.messages("ann", "t1", None, 100)
@@ -167,6 +168,10 @@ async def test_what_was_changed_is_gone_from_the_cache(reads, change) -> None:
             assert await reads.store.delete_thread("ann", "t1")
         case "rename":
             assert await reads.store.rename_thread("ann", "t1", "Renamed")
+        case "trim":
+            await reads.store.trim("ann", "t1", 2)
+        case "remove":
+            await reads.store.remove_user("ann")
         case "feedback":
             await reads.store.give_feedback("ann", "m9", "up", None)
         case "forget":
@@ -280,6 +285,21 @@ async def test_nodes_share_what_they_have_read(redis) -> None:
             assert await one.get("ann", "q") is None
 
 
+async def test_a_command_beside_the_servers_drops_too(redis, caplog) -> None:
+    """As one that erases a user while no server runs. Where Redis is away it goes on, and the log says what stays."""
+    redis.flush()
+    with trio.fail_after(20):
+        async with linked(redis) as server:
+            server.put("ann", "q", b"answer", trio.current_time())
+            await put(server)
+            async with ActorSystem("command") as system:
+                await caching.drop_changed(await join_shelf(system, redis.url), RemoveUser("ann"))
+            assert await server.get("ann", "q") is None
+        async with ActorSystem("command") as system:
+            await caching.drop_changed(await join_shelf(system, "redis://127.0.0.1:1"), RemoveUser("ann"))
+    assert "cache.not_reached" in caplog.messages
+
+
 async def test_names_of_users_are_not_in_redis(redis) -> None:
     """Keys are seen by operators, and by who else uses that Redis."""
     redis.flush()
@@ -295,7 +315,7 @@ async def test_names_of_users_are_not_in_redis(redis) -> None:
 
 
 @pytest.mark.slow
-async def test_a_drop_that_redis_missed_is_made_up_for(own_redis) -> None:
+async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -> None:
     """Until Redis has heard of it, this node gives nothing of that owner; then nobody does."""
     with trio.fail_after(20):
         async with linked(own_redis) as one, linked(own_redis) as other:
@@ -306,6 +326,10 @@ async def test_a_drop_that_redis_missed_is_made_up_for(own_redis) -> None:
             while one.link.up:  # noqa: ASYNC110
                 await trio.sleep(0.01)
             await one.drop("ann")
+            idle = RedisShelf(one.link)  # which makes up for nothing
+            monkeypatch.setattr("understudy.storage.redis_cache.UNTOLD", 0)
+            await idle.drop("bob")
+            monkeypatch.undo()
             one.put("ann", "late", b"answer", trio.current_time())
             assert await one.get("bob", "q") is None, "a Redis that is away has nothing, and raises nothing"
             own_redis.resume()
@@ -316,5 +340,9 @@ async def test_a_drop_that_redis_missed_is_made_up_for(own_redis) -> None:
                 await trio.sleep(0.005)
             while await one.get("bob", "q") is None:  # noqa: ASYNC110
                 await trio.sleep(0.005)
+            assert await idle.get("bob", "q") is None
+            assert await other.get("bob", "q") == b"another"
+            await idle._catch_up()
+            assert await other.get("bob", "q") is None, "too many had been dropped to know whose"
     with pytest.raises(RedisUnavailable):
         await one.link.call(lambda client: client.ping())
