@@ -3,11 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio_websocket
 from attrs import define, field
 
 from actors import ActorRef
@@ -55,6 +57,11 @@ class Watcher:
             if event["type"] == "approval_required" or event["type"] != "error" or event.get("seq") is not None:
                 self.sees(event)
 
+    async def until_gone(self, peer: Peer) -> None:
+        """Read on until the server has closed the connection."""
+        with suppress(trio_websocket.ConnectionClosed):
+            await self.until(peer, lambda _: False)
+
 
 def calling(name: str) -> Moment:
     """While this tool is at work, and has been for a moment."""
@@ -81,11 +88,17 @@ def ended(seen: Watcher) -> bool:
     return bool(seen.events) and seen.events[-1]["type"] in TERMINAL
 
 
-async def survived(tmp_path: Path, message: str, *moments: Moment, options: tuple[str, ...] = ()) -> Watcher:
-    """Have a message answered by servers of which each is killed at its moment; a call that waits is allowed then."""
+async def survived(
+    tmp_path: Path, message: str, *moments: Moment, options: tuple[str, ...] = (), orderly: bool = False
+) -> Watcher:
+    """Have a message answered by servers of which each is killed at its moment; a call that waits is allowed then.
+
+    `orderly`: they are told to stop, and have little time for it.
+    """
     seen, calls, token = Watcher(), tmp_path / "calls", ""
     for number, moment in enumerate([*moments, ended]):
-        async with started(tmp_path / "data", AGENT, *options, **{CALLS: str(calls)}) as server:
+        settings = {CALLS: str(calls)} | ({"UNDERSTUDY_GRACE_S": "0.4"} if orderly else {})
+        async with started(tmp_path / "data", AGENT, *options, **settings) as server:
             if not token:
                 _, _, session = await http.request(server.address, "POST", "/api/sessions")
                 token = session["session_token"]
@@ -97,7 +110,12 @@ async def survived(tmp_path: Path, message: str, *moments: Moment, options: tupl
                 if asked(seen) and not seen.kinds("approval_decided"):
                     await allowed(server.address, token, seen.kinds("approval_required")[0]["call_id"])
                 await seen.until(peer, moment)
-                await server.kill()
+                if not orderly:
+                    await server.kill()
+                elif not ended(seen):
+                    server.process.terminate()
+                    await seen.until_gone(peer)
+                    assert await server.process.wait() == 0
     check_arc(seen.events)
     return seen
 
@@ -149,6 +167,15 @@ async def test_a_run_outlives_servers_on_postgresql(tmp_path: Path, postgres: An
 
 
 ORDER = ("once", "again", "ask")
+
+
+@pytest.mark.slow
+async def test_a_run_outlives_servers_that_are_told_to_stop(tmp_path: Path) -> None:
+    """In mid-tool and in mid-answer, without time to finish: the call is made again, the text goes on."""
+    seen = await survived(tmp_path, "again", calling("again"), shown(300), orderly=True)
+    assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
+    assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)
+    assert [data["status"] for data in seen.kinds("tool_completed")] == ["ok"]
 
 
 @pytest.mark.slow
