@@ -1,0 +1,35 @@
+"""Two whole servers on one PostgreSQL and without Redis: neither would know of the other."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.servers.postgresql import Postgres
+from understudy.app import open_house
+from understudy.config import Settings
+from understudy.storage import AlreadyServed
+
+
+@pytest.mark.slow
+@pytest.mark.blocking("a server puts its parts together in one piece, before it serves anybody")
+async def test_a_second_server_does_not_start(postgres: Postgres, tmp_path: Path) -> None:
+    """It says in a sentence why; the first one is not disturbed, and when that has ended in order, the next one starts
+    without a wait."""
+    address = postgres.create()
+    first, second = (Settings(data_dir=tmp_path / name, database_url=address) for name in ("one", "two"))
+    with trio.fail_after(60):
+        async with open_house(first) as house:
+            membership = house.system.find("/system/cluster/membership")
+            assert membership is not None
+            (node,) = await house.store.live_nodes()
+            with pytest.raises(AlreadyServed, match="the same --redis-url"):
+                await _start(second)
+            assert await house.store.live_nodes() == [node]
+        async with open_house(second) as house:
+            assert node not in await house.store.live_nodes()
+
+
+async def _start(settings: Settings) -> None:
+    async with open_house(settings):
+        pytest.fail("it is not to start")
