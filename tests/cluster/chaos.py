@@ -40,6 +40,9 @@ KINDS = (ProductTab, ProductTab, ProductTab, PlainTab, StreamTab)
 PACE_S = (0.1, 8.0)
 """Shortest and longest time after a kill until the next: between them, as soon as people are answered again."""
 START_S = 60.0
+CATCH_UP_S = 240.0
+MOST = 50
+"""Faults that are printed."""
 
 
 @define(eq=False)
@@ -47,6 +50,7 @@ class Chaos(Day):
     """`kills` in all, or as many as there are in `seconds`; by `nodes` servers. `back_s` has, for each kind of kill,
     how long it was until the next message was accepted, and the next answer ended."""
 
+    patience: int = 2
     kills: int = 1000
     nodes: int = 2
     with_redis: bool = True
@@ -167,7 +171,9 @@ class Chaos(Day):
             yield f"{count:>10,}  {name}"
         verdict = f"{len(self.faults)} faults" if self.faults else "every message has one end, every screen is the log"
         yield f"seed {self.seed}: {self.done.total()} kills in {time.monotonic() - self.started_at:.0f} s: {verdict}"
-        yield from (f"   {fault}" for fault in self.faults[:50])
+        yield from (f"   {fault[:500]}" for fault in self.faults[:MOST])
+        if len(self.faults) > MOST:
+            yield f"   and {len(self.faults) - MOST} more; --keep FOLDER has them all"
 
 
 @contextmanager
@@ -209,12 +215,14 @@ def main() -> int:
             given.seed,
             where,
             pause_s=given.pause,
+            within_s=CATCH_UP_S,
             kills=given.kills,
             nodes=given.nodes,
             with_redis=not given.no_redis,
             hold_s=(given.hold, given.hold) if given.hold else None,
         )
         trio.run(chaos.run)
+        (where / "faults").write_text("\n".join(chaos.faults))
     print("\n".join(chaos.summary()))
     return 1 if chaos.faults else 0
 

@@ -37,8 +37,8 @@ MEMORY_MB = 100
 class Day:
     """`clients` tabs talk for `seconds` over a network and with a server that are as bad as `seed` says.
 
-    A tab says something every `pause_s` seconds. A server lives for about `life_s`. Everybody has caught up `within_s`
-    after the network has become good.
+    A tab says something every `pause_s` seconds, unless `patience` messages of its are yet to be accepted. A server
+    lives for about `life_s`. Everybody has caught up `within_s` after the network has become good.
     """
 
     clients: int
@@ -49,6 +49,7 @@ class Day:
     pause_s: float = 5.0
     within_s: float = 120.0
     ledger: Ledger = field(factory=Ledger)
+    patience: int = 1000
     kinds: Sequence[Any] = KINDS
     faults: list[str] = field(factory=list)
     counts: Counter[str] = field(factory=Counter)
@@ -135,6 +136,8 @@ class Day:
             if trio.current_time() >= until:
                 return
             what = chance.random()
+            if len(tab.waiting) >= self.patience:
+                continue
             if what < 0.65 or not self.ledger.said:
                 number += 1
                 said = self._message(tab, number, chance)
