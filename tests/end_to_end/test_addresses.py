@@ -15,6 +15,7 @@ import trio
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import connected
 from tests.end_to_end.process import started
+from tests.end_to_end.two import SECRET, token_of
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
@@ -105,11 +106,11 @@ async def test_a_server_whose_database_and_redis_fail_tells_no_password(
         "UNDERSTUDY_DATABASE_URL": locked,
         "UNDERSTUDY_REDIS_URL": locked_redis.url,
         "UNDERSTUDY_LOG_LEVEL": "debug",
-        "UNDERSTUDY_SECRET": "s" * 40,
+        "UNDERSTUDY_SECRET": SECRET,
     }
     async with started(tmp_path / "data", log=log, **given) as server:
         heard = []
-        async with connected(server.address, token=await _token(tmp_path)) as peer:
+        async with connected(server.address, token=token_of()) as peer:
             await trio.to_thread.run_sync(_throw_out, postgres, name)
             await trio.to_thread.run_sync(locked_redis.change_password, "another")
             await peer.say("What is 2 + 2?")
@@ -122,15 +123,6 @@ async def test_a_server_whose_database_and_redis_fail_tells_no_password(
         command = await trio.Path(f"/proc/{server.process.pid}/cmdline").read_text()
         await server.terminate()
     assert clean(log.read_text(), command, *heard)
-
-
-async def _token(tmp_path: Path) -> str:
-    done = await trio.run_process(
-        [sys.executable, "-m", "understudy", "token", "--user", "ada", "--data-dir", str(tmp_path / "data")],
-        capture_stdout=True,
-        env=os.environ | {"UNDERSTUDY_SECRET": "s" * 40},
-    )
-    return done.stdout.decode().strip()
 
 
 def _throw_out(postgres: Postgres, name: str) -> None:

@@ -1,0 +1,35 @@
+"""Two servers over one PostgreSQL: what is uploaded to one is there on the other, for users and for tools."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.http import multipart, request
+from tests.end_to_end.peer import connected
+from tests.end_to_end.two import token_of, two_servers
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+
+TABLE = b"month,sales\n" + b"".join(b"2026-%02d,%d\n" % (month, 100 + month) for month in range(1, 13))
+
+
+@pytest.mark.slow
+async def test_an_upload_to_one_is_read_on_the_other(
+    serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
+) -> None:
+    """As a download, byte for byte; by a tool, which needs a copy there; and by nobody else."""
+    redis.flush()
+    two = await two_servers(serve, tmp_path, postgres.create(), redis.url)
+    body, kind = multipart("sales.csv", TABLE)
+    token = token_of()
+    status, _, row = await request(two.a.address, "POST", "/api/files", token=token, body=body, content_type=kind)
+    assert status == 201
+    status, headers, content = await request(two.b.address, "GET", f"/api/files/{row['id']}", token=token)
+    assert (status, headers["content-length"]) == (200, str(len(TABLE)))
+    assert content in (TABLE, TABLE.decode())
+    assert (await request(two.b.address, "GET", f"/api/files/{row['id']}", token=token_of("bob")))[0] == 404
+    async with connected(two.b.address, token) as peer:
+        await peer.say("SELECT max(sales) AS best FROM data", references=[row["id"]])
+        assert "112" in str(await peer.until_end())
+    assert [path.name for path in (tmp_path / "b" / "copies").iterdir()] == [row["id"]]
