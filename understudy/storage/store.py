@@ -168,18 +168,15 @@ class Store:
 
     async def join(self, node: str, *, alone: bool = False, lease_s: float = LEASE_S) -> bool:
         """Enter a node among the living; False when another one stands against it (see `JoinNodes`)."""
-        return await self._write(JoinNodes(node, alone, lease_s))
+        return await self._at_once(JoinNodes(node, alone, lease_s), self.deadline_s)
 
     async def renew(self, node: str, *, lease_s: float = LEASE_S, deadline_s: float = 1.0) -> bool:
-        """Say that a node is alive; False when it was taken for dead by then, and has to join under another id.
-
-        Before all that waits its turn: a server with much to write is not dead.
-        """
-        return bool(await self._insist(RenewNode(node, lease_s), trio.current_time() + deadline_s))
+        """Say that a node is alive; False when it was taken for dead by then, and has to join under another id."""
+        return await self._at_once(RenewNode(node, lease_s), deadline_s)
 
     async def leave(self, node: str) -> bool:
         """Say that a node has ended, so that others may have its threads at once; False when it was not there."""
-        return await self._write(LeaveNodes(node))
+        return await self._at_once(LeaveNodes(node), self.deadline_s)
 
     async def claim(self, owner: str, thread_id: str, node: str) -> Fence | str:
         """Have a thread for a node: the fence to append under, or the id of the living node that has it.
@@ -340,6 +337,10 @@ class Store:
             return await self._insist(work, deadline)
         finally:
             self._turns.release()
+
+    async def _at_once(self, work: Work, deadline_s: float) -> bool:
+        """Before all that waits its turn: a server with much to write is not dead."""
+        return bool(await self._insist(work, trio.current_time() + deadline_s))
 
     async def _insist(self, work: Work, deadline: float) -> int:
         why: StorageUnavailable | None = None

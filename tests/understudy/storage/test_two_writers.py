@@ -10,11 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 import trio
+import trio.testing
 from attrs import evolve
 
 from actors import ActorRef
 from tests.servers.postgresql import Postgres
-from understudy.storage import AlreadyStored, Fence, Fenced, NotStored, Store
+from understudy.storage import AlreadyStored, Fence, Fenced, NotStored, StorageUnavailable, Store, store
 from understudy.storage.apply import apply
 from understudy.storage.changes import ClaimThread, JoinNodes
 from understudy.storage.group import commit_group
@@ -195,15 +196,15 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(postgres: Postgres
         await one.join("a")
         done: dict[str, float] = {}
 
-        async def store(name: str) -> None:
+        async def append(name: str) -> None:
             await one.commit(make.change("ann", name, events=make.events(2, 2)))
             done[name] = trio.current_time()
 
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
             with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
-                nursery.start_soon(store, "t1")
-                nursery.start_soon(store, "t2")
+                nursery.start_soon(append, "t1")
+                nursery.start_soon(append, "t2")
                 assert await one.renew("a")
                 while trio.current_time() < began + 1.6:
                     assert await one.renew("a")
@@ -212,6 +213,29 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(postgres: Postgres
         assert done["t2"] < began + 1.5
         assert (await one.last_seqs("ann", ["t1"])) == {"t1": 2}
         assert await failed(ref) == 0
+
+
+@pytest.mark.slow
+async def test_leases_do_not_wait_their_turn(
+    postgres: Postgres, template: str, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many writes wait as may: a node joins, stays alive and leaves all the same."""
+    monkeypatch.setattr(store, "WAITING", 1)
+    address = postgres.create(template)
+    async with two(address) as [(one, _), _]:
+        await one.commit(opening(make, "ann", "t1"))
+        async with trio.open_nursery() as nursery:
+            with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
+                nursery.start_soon(one.commit, make.change("ann", "t1", events=make.events(2, 2)))
+                await trio.testing.wait_all_tasks_blocked()
+                one.deadline_s = 3.0
+                assert await one.join("a", lease_s=60.0)
+                assert await one.renew("a", deadline_s=3.0)
+                assert await one.leave("a")
+                one.deadline_s = 0.1
+                with pytest.raises(StorageUnavailable, match="too many writes"):
+                    await one.rename_thread("ann", "t1", "y")
+        assert await one.last_seqs("ann", ["t1"]) == {"t1": 2}
 
 
 @pytest.mark.slow
