@@ -1,11 +1,13 @@
 """What only files in the database have: other servers that read them, copies here, and a database that goes away."""
 
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import pytest
 import trio
 from attrs import evolve
 
+from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
 from understudy.storage import NotStored, StorageUnavailable, files_in_database
 from understudy.storage.apply import apply
@@ -134,6 +136,23 @@ async def test_what_a_server_kept_in_a_folder_is_taken_over(
     assert await whole(files, rows["b"]) == b""
     with pytest.raises(NotStored):
         await whole(files, rows["c"])
+
+
+async def test_slow_readers_hold_no_session_of_a_pooler(
+    postgres: Postgres, pgbouncer: PgBouncer, template: str, tmp_path
+) -> None:
+    """More of them than it has sessions are in the middle of a file, and an upload goes through all the same."""
+    opened = await trio.to_thread.run_sync(connect_database, pgbouncer.address(postgres.create(template)))
+    files = DatabaseFiles(opened, Copies(tmp_path / "copies"))
+    content = bytes(range(256)) * 2000
+    file = await files.save("ann", "a", "text/plain", stream([content]))
+    async with AsyncExitStack() as stack:
+        readers = [await stack.enter_async_context(aclosing(files.read(file))) for _ in range(POOL + 1)]
+        begun = [await anext(reader) for reader in readers]
+        await files.save("ann", "b", "text/plain", stream([content]))
+        read = [begin + await anext(reader) for begin, reader in zip(begun, readers, strict=True)]
+    assert read == [content] * (POOL + 1)
+    opened.close()
 
 
 @pytest.mark.slow
