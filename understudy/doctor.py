@@ -4,6 +4,7 @@ import errno
 import http.client
 import importlib.util
 import json
+import logging
 import os
 import platform
 import shutil
@@ -47,6 +48,7 @@ ANSWER_S: Final = 2.0
 def examine(data_dir: Path | None, console: Console | None = None) -> int:
     """Look at everything and print it; returns the exit code: 1 when something must be mended."""
     console = console or Console()
+    logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss stands in the findings
     findings = list(look(data_dir))
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:

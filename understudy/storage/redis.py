@@ -94,6 +94,7 @@ class RedisLink:
         self._breaker = Breaker("redis", CIRCUIT, call_timeout_s=2 * ANSWER_S, on_change=self._circuit_changed)
         self._client: coredis.Redis[bytes] | None = None
         self._up = False
+        self._silent = True  # until the log was told anything
         self._doubt = trio.Event()
         self._change = trio.Event()
         logging.getLogger("coredis").setLevel(logging.CRITICAL)  # it tells each try; the link tells each change
@@ -219,7 +220,11 @@ class RedisLink:
         """Say so when it changed: once in the log, to the observer, to those who asked to be told."""
         up = self._client is not None and self._breaker.state is CircuitState.CLOSED
         if up == self._up:
+            if not up and self._silent:  # it never was there
+                self._silent = False
+                log.warning("redis.away", extra={"server": self.where, "reason": self.last_error})
             return
+        self._silent = False
         now = self._clock()
         away_s, self._up, self.since = now - self.since, up, now
         if up:

@@ -118,14 +118,20 @@ async def test_a_held_redis_is_waited_for_a_second_and_no_longer(own_redis: Redi
 
 
 @pytest.mark.slow
-async def test_it_starts_without_a_server_and_finds_it_later(own_redis: Redis) -> None:
-    """No server at the start is no reason not to start."""
+async def test_it_starts_without_a_server_and_finds_it_later(
+    own_redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No server at the start is no reason not to start; the log says so, once."""
     own_redis.kill()
     async with linked(own_redis.url) as link:
         with pytest.raises(RedisUnavailable):
             await link.call(lambda client: client.ping())
+        with trio.fail_after(10):
+            while not caplog.messages.count("redis.away"):  # noqa: ASYNC110 - what is logged is no event
+                await trio.sleep(0.01)
         await trio.to_thread.run_sync(own_redis.start)
         await until(link, up=True)
+    assert caplog.messages.count("redis.away") == 1
 
 
 @pytest.mark.slow
