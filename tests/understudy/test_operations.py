@@ -1,10 +1,13 @@
 """What an operator does from a shell: migrate, back up beside a running server, restore; and what can go wrong."""
 
+import contextlib
 import hashlib
 import shutil
 import sqlite3
 import subprocess
 import sys
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,14 @@ import pytest
 import trio
 from click.testing import CliRunner, Result
 
+from actors import ActorSystem, ChildSpec
 from tests.end_to_end import http
 from tests.end_to_end.peer import connected
 from tests.end_to_end.process import started
 from tests.servers.postgresql import Postgres
+from tests.understudy.storage.conftest import Make
 from understudy.cli import main
-from understudy.storage import open_database, schema
+from understudy.storage import Store, StoreWriter, open_database, schema
 from understudy.storage.backup import BackupError, back_up
 from understudy.storage.sqlite import FILE_NAME
 
@@ -74,6 +79,52 @@ async def test_a_backup_of_a_running_server_goes_on_elsewhere(tmp_path: Path) ->
 def backup_of(tmp_path: Path, secret: dict[str, str]) -> Any:
     """Back the server's folder up, in a thread."""
     return lambda: understudy("backup", tmp_path / "saved", "--data-dir", tmp_path / "data", **secret)
+
+
+async def test_a_backup_under_load_is_the_state_of_one_moment(tmp_path: Path) -> None:
+    """While threads grow as fast as they can: each log is gapless up to its last number, and nobody waits for it."""
+    make, database = Make(), open_database(tmp_path / "data")
+    longest, growing = 0.0, trio.Semaphore(0)
+    async with ActorSystem("test") as system:
+        writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+        store = Store(database, lambda: writer)
+
+        async def grow(thread: str) -> None:
+            nonlocal longest
+            await store.commit(make.opening("ann", thread, f"r-{thread}"))
+            for number in count(2):
+                began = trio.current_time()
+                events = make.events(number, number, f"r-{thread}", "x" * 500)
+                await store.commit(make.change("ann", thread, events=events))
+                longest = max(longest, trio.current_time() - began)
+                if number == 5:
+                    growing.release()
+
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                for thread in range(8):
+                    nursery.start_soon(grow, f"t{thread}")
+                for _ in range(8):
+                    await growing.acquire()
+                for number in range(3):
+                    back = partial(back_up, tmp_path / "data", tmp_path / "data" / "files", tmp_path / f"saved{number}")
+                    await trio.to_thread.run_sync(back)
+                nursery.cancel_scope.cancel()
+    database.close()
+    assert longest < 2.0
+    heads = []
+    for number in range(3):
+        with contextlib.closing(sqlite3.connect(tmp_path / f"saved{number}" / FILE_NAME)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            rows = connection.execute(
+                "SELECT t.last_seq, count(*), min(seq), max(seq) FROM threads t JOIN events e ON e.owner = t.owner "
+                "AND e.thread_id = t.id GROUP BY t.id"
+            ).fetchall()
+        assert len(rows) == 8
+        assert all(last == number == most and least == 1 for last, number, least, most in rows)
+        heads.append(sum(last for last, *_ in rows))
+    assert heads == sorted(heads)
+    assert heads[0] < heads[-1]
 
 
 def test_files_come_along(folder: Path, tmp_path: Path) -> None:
