@@ -17,7 +17,7 @@ from tests.servers.redis import Redis
 from understudy.app import Running
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
-LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(40))
+LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(14))
 pytestmark = pytest.mark.slow
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import define
 
-from actors import Actor, ActorRef, Ask, Context, MailboxSpec, Overflow, Terminated
+from actors import Actor, ActorRef, Ask, Context, MailboxSpec, Overflow, Restarted, Terminated
 from transport.codec import to_log
 from transport.events import Envelope
 from transport.outbox import Deliver, Follow, Reply, Unfollow
@@ -46,7 +46,7 @@ class Courier(Actor):
 
     async def on_start(self, context: Context) -> None:
         """Live and die with the conversation."""
-        context.watch(self.conversation)
+        context.watch(self.conversation, restarts=True)
         self._hope(context)
 
     async def receive(self, message: object, context: Context) -> None:
@@ -62,7 +62,7 @@ class Courier(Actor):
                 message.reply(self.head)
             case Unfollow():
                 self._go(context, deleted=True)
-            case Terminated():
+            case Terminated() | Restarted():  # one that begins anew knows none of its followers
                 self._go(context)
             case _Unwanted():
                 context.stop()

@@ -98,6 +98,7 @@ class Inbox(Actor):
                 await self._open(name, context)
                 while name == self.node.id:
                     self._take(name, await stream.read(self.link, name, name, ">", wait=True), context)
+                self.post.renamed()
             except RedisRefused as refused:  # the stream is not there any more
                 log.warning("inbox.lost", extra={"reason": refused.reason})
                 await trio.sleep(AGAIN_S)

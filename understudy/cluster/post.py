@@ -192,6 +192,10 @@ class Post:
         """A node says that it could not read these requests: it is of another release."""
         self._fail(ids, RedisUnavailable("another server is of another release"))
 
+    def renamed(self) -> None:
+        """This node has another name: nobody answers it under the old one."""
+        self._fail(list(self._asks), RedisUnavailable("this server was taken for dead"))
+
     def lose(self, node: str) -> None:
         """A node is gone: nobody there answers any more."""
         self._boxes.pop(node, None)
