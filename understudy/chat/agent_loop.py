@@ -2,7 +2,7 @@
 
 1. With a replay it does all of that from the beginning, but takes what was recorded for what it would have done: no
    model is asked and no tool called twice, and nothing is told twice.
-2. Text is shown as it comes, and kept a moment later, so that a server that dies loses a moment of it at most.
+2. What the model says is shown by `understudy.chat.speech`.
 """
 
 import secrets
@@ -11,11 +11,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-import trio
 from attrs import define, evolve, field
 
 from actors import Context
-from sanitization import Direction, Finding, Scrubbed
 from transport.events import (
     AgentCompleted,
     AgentHandoff,
@@ -28,13 +26,12 @@ from transport.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.answer import Answer, Piece
-from understudy.chat.continuation import Continuation, Fresh
 from understudy.chat.history import read_past
 from understudy.chat.messages import Job
 from understudy.chat.recorder import Recorder
-from understudy.chat.replay import SEPARATOR, Replay, Wanted, reply_kept
+from understudy.chat.replay import Replay, Wanted, reply_kept
 from understudy.chat.services import Services
+from understudy.chat.speech import Speech
 from understudy.chat.tool_call import Outcome
 from understudy.chat.tool_round import ToolRound
 from understudy.models.model import (
@@ -54,12 +51,6 @@ from understudy.storage.rows import Step
 
 TURNS = 8
 """Turns a model may take in one run; in the last it is offered no tools, so that it ends in words."""
-PAUSE_S = 0.5
-"""After how long without a word of the model what is held back of its answer is shown as far as it can be."""
-KEEP_S = 0.25
-KEEP_SIZE = 2048
-"""After how long, or how many characters, new text of a turn is kept. Of a long text, where that takes longer, a
-thirty-second part: keeping it means writing all of it."""
 RESULT_SHOWN = 500
 """Characters of an answer that `agent_completed` repeats."""
 
@@ -74,22 +65,13 @@ class AgentLoop:
     tools: ToolRound
     agent: Agent
     before: Replay = field(factory=Replay)
-    answer: Answer = field(init=False)
+    speech: Speech = field(init=False)
     agent_id: str = field(default="", init=False)
     preface: str = field(default="", init=False, repr=False)
     done: list[Outcome] = field(factory=list, init=False)
     usage: Usage = field(factory=Usage, init=False)
-    _held: trio.Event | None = field(default=None, init=False)
-    _releasing: trio.Event | None = field(default=None, init=False)
-    _writing: bool = field(default=False, init=False)
-    _written_at: float = field(default=0.0, init=False)
-    _over: bool = field(default=False, init=False)
     fence: str = field(factory=lambda: secrets.token_hex(12), init=False, repr=False)
     _turns: int = field(default=0, init=False)
-    _said: str = field(default="", init=False, repr=False)  # the text of the turns that are over
-    _continuation: Continuation = field(factory=lambda: Continuation(""), init=False, repr=False)
-    _step: Step | None = field(default=None, init=False, repr=False)  # of the turn that is under way
-    _kept: tuple[float, int] = field(default=(0.0, 0), init=False)  # when, and how much of the answer
     _thoughts: int = field(default=0, init=False)
     _told: deque[str] = field(init=False, repr=False)  # thoughts of this turn that the log has
     _started: deque[tuple[str, str]] = field(init=False)
@@ -97,7 +79,7 @@ class AgentLoop:
 
     def __attrs_post_init__(self) -> None:
         before = self.before
-        self.answer = self._new_answer()
+        self.speech = Speech(self.job, self.services, self.recorder, before)
         self._thoughts, self._told = before.all_thoughts, deque(before.thoughts)
         self._started, self._handed_over = deque(before.started), before.handed_over
 
@@ -112,21 +94,14 @@ class AgentLoop:
         try:
             await self._work(context)
         finally:
-            self._over = True
-            self._count()
-
-    def _new_answer(self) -> Answer:
-        guard, job = self.services.guard, self.job
-        return Answer(guard.stream(), guard.vault.get(job.owner, job.thread_id))
-
-    def _count(self) -> None:
-        answer = self.answer
-        self.services.guard.count(Direction.OUTBOUND, answer.findings, answer.omitted, answer.failures, answer.seconds)
+            self.speech.end()
 
     async def _work(self, context: Context) -> None:
-        await self._show_again()
+        await self.speech.show_again()
         await self._start()
-        await self._tell(Direction.INBOUND, self.job.findings, self.job.omitted)
+        threshold = self.services.summary_from
+        if summary := summary_of("inbound", self.job.findings, threshold, omitted=self.job.omitted):
+            await self.recorder.record(summary)
         messages = await self._history()
         files = await self.services.attachments(self.job.owner).cards(self.job.references)
         for turn in range(TURNS):
@@ -142,15 +117,6 @@ class AgentLoop:
             else:
                 break
         await self._finish()
-
-    async def _show_again(self) -> None:
-        """Show what was shown before, so that it goes on from there on every screen."""
-        if not self.before.started:
-            return
-        # Also where nothing was kept: a word may have been shown.
-        await self._show(await self.answer.resume(self.before.text), anew=True)
-        if not self.before.begun:
-            self.answer.pause()
 
     async def _start(self) -> None:
         self.recorder.speaker = self.agent
@@ -185,7 +151,8 @@ class AgentLoop:
         """The reply of this turn, recorded before or given now, and the calls that it wants."""
         if self._turns < len(self.before.turns):
             past = self.before.turns[self._turns]
-            self._take(past.reply, past.reply.text)
+            self.usage = self.usage + past.reply.usage
+            self.speech.take(past.reply.text)
             return past.reply, past.calls
         cut = self.before.cut if self._turns == len(self.before.turns) else None
         begun = self.before.begun if cut is not None else ""
@@ -206,13 +173,11 @@ class AgentLoop:
             colleagues=() if last else self._colleagues(),
             begun=begun,
         )
-        self._continuation, self._step = Continuation(begun), step
-        self._kept = (trio.current_time(), len(self._said) + len(begun))
+        self.speech.begin_turn(step, begun)
         reply = await model.respond(turn, self._hear)
-        await self._write(self._continuation.finish())
-        self._step = None
+        said = await self.speech.end_turn()
         if begun:
-            reply = evolve(reply, text=self._continuation.text)
+            reply = evolve(reply, text=said)
         call_ids = [uuid.uuid4().hex for _ in reply.calls]
         text = await self.services.guard.kept(reply.text) or ""
         result = reply_kept(
@@ -220,16 +185,11 @@ class AgentLoop:
         )
         if reply.handoff is not None:
             result["handoff"]["reason"] = await self.services.guard.kept(reply.handoff.reason) or ""
-        self._take(reply, text)
-        self.answer.pause()
+        self.usage = self.usage + reply.usage
+        self.speech.take(text)
         await self.recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=self.services.clock()),))
         self._told.clear()
         return reply, [Wanted(call, call_id) for call, call_id in zip(reply.calls, call_ids, strict=True)]
-
-    def _take(self, reply: Reply, kept: str) -> None:
-        """A turn is over: `kept` is its text as it is stored."""
-        self.usage = self.usage + reply.usage
-        self._said = SEPARATOR.join(part for part in (self._said, kept) if part)
 
     async def _call_kept(self, call: ToolCall) -> ToolCall | None:
         """What may be stored of a call; None for nothing."""
@@ -261,8 +221,7 @@ class AgentLoop:
                 await self._think(await self.services.guard.written(text))
             case TextDelta(text):
                 self.recorder.doing = "writing"
-                await self._write(self._continuation.feed(text))
-                self._checkpoint()
+                await self.speech.hear(text)
 
     async def _think(self, thought: str) -> None:
         """Tell of a thought, unless the log has it."""
@@ -272,77 +231,9 @@ class AgentLoop:
         self._thoughts += 1
         await self.recorder.record(AgentThinking(self.agent_id, thought, self.services.clock()))
 
-    async def _write(self, fresh: Fresh) -> None:
-        """Show the next piece of the answer. One at a time: a release that has begun comes first."""
-        if not (fresh.text or fresh.anew):
-            return
-        if self._releasing is not None:
-            await self._releasing.wait()
-        self._writing = True  # and stays so when this is cancelled: then nothing more is shown
-        text = fresh.text
-        if fresh.anew:
-            self._count()
-            self.answer = self._new_answer()
-            text = SEPARATOR.join(part for part in (self._said, text) if part)
-        await self._show(await self.answer.feed(text), anew=fresh.anew)
-        self._writing, self._written_at = False, trio.current_time()
-        if self._held is not None and self.answer.holds:
-            self._held.set()
-
-    def _checkpoint(self) -> None:
-        """Have the text of this turn kept, if there is enough that is new."""
-        now, length = trio.current_time(), self.answer.length
-        kept_at, kept = self._kept
-        new = length - kept
-        if self._step is None or new < length / 32 or (new < KEEP_SIZE and (not new or now < kept_at + KEEP_S)):
-            return
-        text, said = self.answer.text, self._said and self._said + SEPARATOR
-        if text.startswith(said):  # else something of it was taken out, and it is told again from the turn's beginning
-            self._kept = (now, length)
-            self.recorder.checkpoint(evolve(self._step, result={"text": text[len(said) :]}))
-
-    async def release_in_pauses(self) -> None:
-        """When a model stops in the middle of a word, show what can be shown of what was held back."""
-        while True:
-            self._held = trio.Event()
-            await self._held.wait()
-            self._held = None
-            until = self._written_at + PAUSE_S
-            while not self._over and (trio.current_time() < until or self._writing):
-                await trio.sleep_until(max(until, trio.current_time() + PAUSE_S / 2))
-                until = self._written_at + PAUSE_S
-            if self._over:
-                return
-            self._releasing = trio.Event()
-            await self.recorder.piece(*await self.answer.release())
-            self._releasing.set()
-            self._releasing = None
-
-    async def _show(self, piece: Piece, *, anew: bool = False) -> None:
-        """Show the next piece of the answer, or the first of one that takes its place.
-
-        Raises:
-            Blocked: It holds what is not let pass. What was shown before stays.
-        """
-        await self.recorder.piece(*piece, anew=anew)
-        if self.answer.blocked:
-            findings, failures = self.answer.findings, self.answer.failures
-            await self._tell(Direction.OUTBOUND, findings, self.answer.omitted)
-            raise self.services.guard.blocked(
-                "The answer was stopped, and what was shown of it stays",
-                [Scrubbed("", findings, blocked=True, failures=failures)],
-            )
-
     async def _finish(self) -> None:
-        if self._releasing is not None:
-            await self._releasing.wait()
-        self._over = True
-        await self._show(await self.answer.finish())
-        events: list[Event] = []
-        found = self.answer.findings
-        summary = summary_of("outbound", found, self.services.summary_from, omitted=self.answer.omitted)
-        if summary is not None:
-            events.append(summary)
+        text, summary = await self.speech.finish()
+        events: list[Event] = [] if summary is None else [summary]
         charts = [each.visualization for each in self.done if each.visualization]
         data: dict[str, Any] = {}
         if results := [
@@ -351,7 +242,6 @@ class AgentLoop:
             data["results"] = results
         if len(charts) > 1:
             data["visualizations"] = charts
-        text = self.answer.text
         events += [
             self._completed(text),
             FinalResponse(text, RunStatus.SUCCESS, self.usage, data or None, charts[-1] if charts else None),
@@ -361,9 +251,3 @@ class AgentLoop:
     def _completed(self, result: str) -> AgentCompleted:
         shown = result if len(result) <= RESULT_SHOWN else result[:RESULT_SHOWN] + "…"
         return AgentCompleted(self.agent_id, shown, RunStatus.SUCCESS, self.usage, self.services.clock())
-
-    async def _tell(self, direction: Direction, findings: Sequence[Finding], omitted: int) -> None:
-        """Tell the user what was found, once it is as much as is told of."""
-        summary = summary_of(direction.value, findings, self.services.summary_from, omitted=omitted)
-        if summary is not None:
-            await self.recorder.record(summary)

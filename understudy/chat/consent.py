@@ -20,6 +20,8 @@ from understudy.tools.tool import Tool
 
 SHOWN_BYTES: Final = 64 * 1024
 """Of JSON that a user is shown to decide about; nobody reads more, and it travels to every open tab."""
+BACK_S: Final = 5.0
+"""Longest time that a decision waits for a run that is coming back; its user sees the question all the while."""
 NOTE: Final = 1000
 """Characters of the note that may come with a decision."""
 
@@ -58,10 +60,27 @@ class Consents:
     """The calls of all users that wait, by their ids, so that a decision finds its run from any connection."""
 
     _waiting: dict[str, Consent] = field(factory=dict, init=False)
+    _returning: dict[str, trio.Event] = field(factory=dict, init=False)
 
     def add(self, consent: Consent) -> None:
         """A call begins to wait."""
         self._waiting[consent.call_id] = consent
+        self.give_up(consent.call_id)
+
+    def expect(self, call_id: str) -> None:
+        """A call will wait again, as soon as its run is back, which lost its server; or `give_up` is called."""
+        self._returning.setdefault(call_id, trio.Event())
+
+    def give_up(self, call_id: str) -> None:
+        """A call is not expected any more."""
+        if (returning := self._returning.pop(call_id, None)) is not None:
+            returning.set()
+
+    async def back(self, call_id: str) -> None:
+        """Return when a call that is expected waits again, or does not come back; after `BACK_S` at the latest."""
+        if (returning := self._returning.get(call_id)) is not None:
+            with trio.move_on_after(BACK_S):
+                await returning.wait()
 
     def discard(self, consent: Consent) -> None:
         """A call waits no more."""

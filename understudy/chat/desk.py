@@ -346,7 +346,8 @@ class Desk:
             raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
 
     async def decide(self, owner: str, call_id: str, decision: ApprovalDecision, note: str) -> bool:
-        """Decide about a call that waits here; False when it does not."""
+        """Decide about a call that waits here, or will when its run is back; False when it does not."""
+        await self._services.consents.back(call_id)
         run = self._services.consents.run_of(owner, call_id)
         if run is not None:
             with suppress(ActorDied):  # with its run it waits no more
@@ -354,9 +355,7 @@ class Desk:
         return False
 
     async def _decide_elsewhere(self, owner: str, call_id: str, decision: ApprovalDecision, note: str) -> bool:
-        """Have the node decide that has the thread of a call, if it is another one."""
-        if self._others is None:
-            return False
+        """Have the node decide that has the thread of a call: it may be this one, where its run is coming back."""
         found = await self._services.store.call_of(call_id)
         if found is None or found[1].owner != owner or found[1].ended_at is not None:
             return False

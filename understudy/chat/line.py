@@ -91,6 +91,8 @@ class Line:
     async def adopt(self, live: LiveRun, context: Context) -> None:
         """Take in a run that lost its server: it goes on when its turn comes."""
         self._free_slot(live)
+        for call_id in live.waits:
+            self.services.consents.expect(call_id)
         await self.join(live, context)
 
     async def begin(self, run_id: str, context: Context) -> None:
@@ -229,6 +231,7 @@ class Line:
         """Give back the places of all runs; whoever takes the thread over ends them."""
         for live in self.runs.values():
             self._free_slot(live)
+            self._expect_nothing(live)
 
     async def _next(self, context: Context) -> None:
         """Begin the first run in line, now, or when the server has a place for it, or when it has rested."""
@@ -268,11 +271,16 @@ class Line:
         first = bool(self._line) and self._line[0] is live
         self._line.remove(live)
         self._free_slot(live)
+        self._expect_nothing(live)
         if live.arc.ended:
             del self.runs[live.job.run_id]
         if first:
             await self._next(context)
         self.tell_places(context)
+
+    def _expect_nothing(self, live: LiveRun) -> None:
+        for call_id in live.waits:
+            self.services.consents.give_up(call_id)
 
     def _free_slot(self, live: LiveRun) -> None:
         give_back(self.services.slots, live.job.run_id)

@@ -16,7 +16,7 @@ class LiveRun:
 
     `again`: it answers a message once more; `request_id` is the client's name for the request to do so. `taken` is
     set of a run that lost its server, and is taken up. `keeping` is set while a step of it is being kept that is not
-    finished.
+    finished. `waits` are its tool calls that waited for their user's consent when it lost its server.
     """
 
     job: Job
@@ -28,6 +28,7 @@ class LiveRun:
     request_id: str | None = None
     taken: Taken | None = None
     keeping: trio.Event | None = None
+    waits: tuple[str, ...] = ()
     _pieces: list[str] = field(factory=list, init=False, repr=False)
     _blocks: list[Block] = field(factory=list, init=False, repr=False)
     _shown: list[str] = field(factory=list, init=False, repr=False)

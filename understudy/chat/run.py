@@ -48,7 +48,7 @@ class Run(Actor):
         """Begin the work; the conversation is not kept waiting for it."""
         context.start_soon(functools.partial(self._work, context))
         context.start_soon(self.recorder.signs_of_life)
-        context.start_soon(self.loop.release_in_pauses)
+        context.start_soon(self.loop.speech.release_in_pauses)
 
     async def receive(self, message: object, context: Context) -> None:
         """Serve the user's wish to stop, their decisions, the end of tool calls, and news of a place to work in."""

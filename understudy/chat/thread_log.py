@@ -169,7 +169,8 @@ class ThreadLog:
         except Unreadable as error:
             log.warning("run.unreadable", extra={"run_id": run.id, "reason": str(error)})
             before = None
-        live = LiveRun(job, arc, around, again=again, taken=Taken.up(run, before))
+        waits = tuple(call.call_id for call in arc.calls.values() if call.waits)
+        live = LiveRun(job, arc, around, again=again, taken=Taken.up(run, before), waits=waits)
         if before is not None:
             live.add(self.shown(before.text), (), before.text)
         return live

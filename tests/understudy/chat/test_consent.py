@@ -1,5 +1,6 @@
 """Consent: what is shown is what runs, one decision counts, and a decision finds its run; in virtual time."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -73,6 +74,29 @@ async def test_a_decision_finds_its_run_for_its_own_user_only(autojump_clock: tr
         consents.discard(asked)
         consents.discard(asked)
         assert consents.run_of("ada", "c") is None
+
+
+async def test_a_decision_waits_for_a_run_that_is_coming_back(autojump_clock: trio.testing.MockClock) -> None:
+    """Until it is back, or known not to be; five seconds at most, and not at all for what nobody expects."""
+    async with ActorSystem("s", [ChildSpec("r", Somebody)]) as system:
+        consents, asked = Consents(), consent(system.root.children()[0])
+        began = trio.current_time()
+
+        async def after(seconds: float, act: Callable[..., None], what: object) -> float:
+            """How long a decision waits when this is done so many seconds later."""
+            consents.expect("c")
+            since = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(consents.back, "c")
+                await trio.sleep(seconds)
+                act(what)
+            return round(trio.current_time() - since, 3)
+
+        await consents.back("c")
+        assert trio.current_time() == began
+        assert await after(2, consents.add, asked) == 2
+        assert await after(3, consents.give_up, "c") == 3
+        assert await after(1, consents.give_up, "another") == 5
 
 
 def test_a_tool_says_when_it_needs_consent() -> None:
