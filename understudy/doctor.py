@@ -160,6 +160,9 @@ def _secret(settings: Settings) -> Finding:
             load_or_create_secret(settings.secret_file)
     except (OSError, ValueError) as error:
         return Finding("secret", "mend", str(error))
+    if settings.redis_url:
+        text = "the server's own: nodes that share a database need the same one, set UNDERSTUDY_SECRET on all of them"
+        return Finding("secret", "mend", text)
     given = "anybody there gets a session" if settings.anonymous else "for `understudy token`; nobody gets a session"
     return Finding("secret", "note", f"the server's own, for {settings.host} only; {given}")
 

@@ -166,6 +166,7 @@ def test_a_redis(found: Look, postgres: Postgres, own_redis: Redis, monkeypatch:
     monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", postgres.create())
     monkeypatch.setenv("UNDERSTUDY_REDIS_URL", own_redis.url)
     assert found()["redis"].state == "ok"
+    assert "the same one" in found()["secret"].text
     assert f"at 127.0.0.1:{own_redis.port}" in found()["redis"].text
     own_redis.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     assert found()["redis"].state == "note"
