@@ -90,6 +90,7 @@ async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog:
     assert shared.moved == [("ada", "t", conversation)]
     assert [record.runs for record in caplog.records if record.message == "conversation.fenced"] == [1]
     assert await shared.store.holder("ada", "t") == "other"
+    assert not any("crashed" in record.getMessage() for record in caplog.records)
 
 
 async def test_a_message_to_a_fenced_conversation_is_not_stored(shared: Shared) -> None:
@@ -103,6 +104,21 @@ async def test_a_message_to_a_fenced_conversation_is_not_stored(shared: Shared) 
         await shared.desk(ADA, say("more", "t"), shared.rig.outbox)
     assert refused.value.code == "storage_unavailable"
     assert await shared.stored() == before
+
+
+async def test_a_message_finds_who_has_the_thread_now(shared: Shared) -> None:
+    """That is this server again, when it comes to it: the sender hears nothing of all this."""
+    shared.open_gate()
+    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.rig.until(FinalResponse)
+    await shared.lose()
+    await shared.store.leave("other")
+    await shared.store.join(shared.node.id, lease_s=60.0)
+    await shared.desk(ADA, say("more", "t"), shared.rig.outbox)
+    await shared.rig.until(FinalResponse, 2)
+    events, unfinished = await shared.stored()
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert unfinished == []
 
 
 async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared) -> None:
