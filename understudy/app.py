@@ -2,8 +2,8 @@
 
 system (one_for_one)
 ├── storage ─ writer, redis (where there is one)
-├── cluster         (with PostgreSQL) membership
-├── conversations   (dynamic) one per live thread ─ runs ─ tool calls
+├── cluster         (with PostgreSQL) membership; with Redis post, couriers, inbox, peers
+├── conversations   (dynamic) one per live thread ─ runs ─ tool calls; or a relay to another server's
 ├── connections     (dynamic) one per socket ─ outbox
 └── observe ─ recovery, keys
 """
