@@ -55,6 +55,7 @@ async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: 
         assert (await read("/healthz"))[2]["checks"]["database"]["status"] == "ok"
 
 
+@pytest.mark.slow
 async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_path: Path) -> None:
     """It is acknowledged when it is stored, not before, and once; of those that wait one too many is refused."""
     running = await serve(storage_wait_s=10.0, storage_waiting=1)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import trio
 
 from tests.end_to_end.http import request
@@ -43,6 +44,7 @@ class Told:
         return Reply("Done.")
 
 
+@pytest.mark.slow
 async def test_a_tool_remembers_over_conversations_and_its_model_is_told(serve: Any) -> None:
     """In another thread and another connection; only an agent that says so is told, and another user is not."""
     model, silent = Told(), Told()

@@ -59,7 +59,9 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture
 async def pair(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Node, Node]]:
     """Two nodes on one Redis, which is empty; who is refused does not wait for long."""
-    monkeypatch.setattr(shared_connections, "PATIENCE_S", 0.6)
+    monkeypatch.setattr(shared_connections, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(shared_connections, "HERE_S", 0.1)
+    monkeypatch.setattr(shared_connections, "AGAIN_S", 0.1)
     redis.flush()
     async with started(redis) as one, started(redis) as other:
         yield one, other
@@ -121,6 +123,7 @@ async def test_many_users_are_told_of_in_several_calls(pair: tuple[Node, Node], 
     await until(lambda: all(left(other, f"u{number}") < 2 for number in range(10)))
 
 
+@pytest.mark.slow
 async def test_a_user_has_so_many_connections_on_all_nodes(pair: tuple[Node, Node]) -> None:
     """One too many is refused, wherever; when one is left there is room again."""
     one, other = pair
@@ -135,6 +138,7 @@ async def test_a_user_has_so_many_connections_on_all_nodes(pair: tuple[Node, Nod
     assert not await other.connections.enter("ada", "c5")
 
 
+@pytest.mark.slow
 async def test_the_last_place_is_given_once(pair: tuple[Node, Node]) -> None:
     """To one of two that come at the same moment on two nodes."""
     one, other = pair
@@ -159,6 +163,7 @@ async def test_one_that_is_for_another_user_now_has_left_the_first(pair: tuple[N
     assert await other.connections.enter("ada", "c3")
 
 
+@pytest.mark.slow
 async def test_who_waits_to_be_let_in_may_leave(pair: tuple[Node, Node]) -> None:
     """A socket that closes meanwhile is counted nowhere."""
     one, other = pair

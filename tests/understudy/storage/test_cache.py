@@ -285,8 +285,10 @@ async def test_nodes_share_what_they_have_read(redis) -> None:
             assert await one.get("ann", "q") is None
 
 
-async def test_a_command_beside_the_servers_drops_too(redis, caplog) -> None:
+@pytest.mark.slow
+async def test_a_command_beside_the_servers_drops_too(redis, caplog, monkeypatch) -> None:
     """As one that erases a user while no server runs. Where Redis is away it goes on, and the log says what stays."""
+    monkeypatch.setattr("understudy.storage.redis_cache.WAIT_S", 0.3)
     redis.flush()
     with trio.fail_after(20):
         async with linked(redis) as server:

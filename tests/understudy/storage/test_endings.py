@@ -105,7 +105,7 @@ async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
     assert {each.name for each in await store.endings(0.0, "", 0.0)} == {name_of(ADA), "later"}
 
 
-async def test_what_cannot_be_written_has_not_happened(server, monkeypatch) -> None:
+async def test_what_cannot_be_written_has_not_happened(on_sqlite, server, monkeypatch) -> None:
     """Nobody is told that a session ended that another server would take."""
     one = server()
 
@@ -118,7 +118,7 @@ async def test_what_cannot_be_written_has_not_happened(server, monkeypatch) -> N
     assert ADA not in one
 
 
-async def test_only_so_many_are_kept(server) -> None:
+async def test_only_so_many_are_kept(on_sqlite, server) -> None:
     """One more is refused, until others are past."""
     one = server(cap=1)
     await one.add(ADA, 1100.0)
@@ -129,7 +129,7 @@ async def test_only_so_many_are_kept(server) -> None:
     assert len(one) == 1
 
 
-async def test_the_file_of_a_server_alone_is_taken_over(server, tmp_path_factory) -> None:
+async def test_the_file_of_a_server_alone_is_taken_over(on_sqlite, server, tmp_path_factory) -> None:
     """Who moves to PostgreSQL forgets nobody who has signed out."""
     path: Path = tmp_path_factory.mktemp("old") / "ended-sessions"
     await EndedSessions(path, Clock()).add(ADA, 2000.0)
@@ -142,7 +142,7 @@ async def test_the_file_of_a_server_alone_is_taken_over(server, tmp_path_factory
     assert ADA in other
 
 
-async def test_it_is_looked_for_twice_a_second_and_again_after_a_fault(server, monkeypatch) -> None:
+async def test_it_is_looked_for_twice_a_second_and_again_after_a_fault(on_sqlite, server, monkeypatch) -> None:
     """A read that fails is no reason to stop."""
     monkeypatch.setattr(ended_everywhere, "EVERY_S", 0.01)
     one, other = server(), server()

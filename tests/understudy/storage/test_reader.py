@@ -322,6 +322,21 @@ async def test_reads_that_fail_together_are_one_failure(engine: Engine, breaker:
     assert breaker.state is CircuitState.CLOSED
 
 
+async def test_a_read_that_fails_beside_one_that_does_not_is_no_failure(engine: Engine, breaker: Breaker) -> None:
+    """They shared a transaction: the database has answered."""
+    reader = Reader(engine, 1, 5.0, breaker)
+
+    async def fail() -> None:
+        with pytest.raises(StorageUnavailable):
+            await reader.read(broken)
+
+    for _ in range(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+            nursery.start_soon(reader.read, number)
+    assert breaker.state is CircuitState.CLOSED
+
+
 async def test_reads_that_hang_count(engine: Engine, breaker: Breaker) -> None:
     """Who waits in vain is a failure too; after two nobody waits."""
     reader, gate = Reader(engine, 1, 0.05, breaker), Gate()
