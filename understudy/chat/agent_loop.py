@@ -155,7 +155,7 @@ class AgentLoop:
             self.speech.take(past.reply.text)
             return past.reply, past.calls
         cut = self.before.cut if self._turns == len(self.before.turns) else None
-        begun = self.before.begun if cut is not None else ""
+        begun = self.before.begun if cut is not None and self.before.goes_on else ""
         return await self._ask(messages, files, last=last, cut=cut, begun=begun)
 
     async def _ask(
@@ -180,9 +180,8 @@ class AgentLoop:
             reply = evolve(reply, text=said)
         call_ids = [uuid.uuid4().hex for _ in reply.calls]
         text = await self.services.guard.kept(reply.text) or ""
-        result = reply_kept(
-            reply, call_ids, text, [await self._call_kept(each) for each in reply.calls], self._thoughts
-        )
+        calls = [await self._call_kept(each) for each in reply.calls]
+        result = reply_kept(reply, call_ids, text, calls, self._thoughts, self.speech.found)
         if reply.handoff is not None:
             result["handoff"]["reason"] = await self.services.guard.kept(reply.handoff.reason) or ""
         self.usage = self.usage + reply.usage

@@ -5,6 +5,8 @@
 2. A tool call that ended has its outcome from its step. Of one that began and did not end nobody knows what it did: it
    is made again only where its tool says that this is safe, and its arguments are known to the last letter.
 3. What the log has is not told again: who began, what was thought, what was asked of the user and what they said.
+4. A turn that was cut goes on behind what was shown of it. If something was taken out of that, no model could: then it
+   is asked from its beginning.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from attrs import evolve, field, frozen
 
+from sanitization import Action, Finding
 from transport.events import (
     AgentHandoff,
     AgentStarted,
@@ -79,7 +82,8 @@ class Replay:
 
     `started` are the (agent_id, name) of the agents that were told of, in order, `handed_over` how many handoffs were.
     `thoughts` are those of the turn that was cut, `all_thoughts` how many there are in all. `begun` is what was shown
-    of the text of the turn that was cut, `cut` its step, if it has one. `lost` are the names of tools at work that no
+    of the text of the turn that was cut, `cut` its step, if it has one. `found` is what was found in the text of the
+    recorded turns, `found_since` in that of the one that was cut. `lost` are the names of tools at work that no
     turn knows of.
     """
 
@@ -88,6 +92,8 @@ class Replay:
     turns: tuple[PastTurn, ...] = ()
     begun: str = field(default="", repr=False)
     cut: Step | None = field(default=None, repr=False)
+    found: tuple[Finding, ...] = ()
+    found_since: tuple[Finding, ...] = ()
     thoughts: tuple[str, ...] = field(default=(), repr=False)
     all_thoughts: int = 0
     last_step: int = 0
@@ -113,6 +119,11 @@ class Replay:
     def text(self) -> str:
         """All that was shown of the answer, as far as it was kept."""
         return SEPARATOR.join(part for part in (self.said, self.begun) if part)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the turn that was cut goes on behind what was shown of it."""
+        return bool(self.begun) and all(each.action is Action.FLAG for each in self.found_since)
 
     def unknown(self, agent: Agent | None) -> tuple[str, ...]:
         """The names of the tools of whose calls nobody knows what came of them, and which must not be made again."""
@@ -146,6 +157,7 @@ class _Said:
     handoff: Handoff | None
     usage: Usage
     thoughts: int
+    found: tuple[Finding, ...] = ()
 
 
 @frozen
@@ -153,22 +165,34 @@ class _Begun:
     """The result of a turn's step while it lasts."""
 
     text: str
+    found: tuple[Finding, ...] = ()
+
+
+def begun_kept(text: str, found: Sequence[Finding]) -> dict[str, Any]:
+    """The result of a turn's step while it lasts: so much of its text was shown, and this found in it and before."""
+    built: dict[str, Any] = msgspec.to_builtins(_Begun(text, tuple(found)))
+    return built
 
 
 def reply_kept(
-    reply: Reply, call_ids: Sequence[str], text: str, calls: Sequence[ToolCall | None], thoughts: int
+    reply: Reply,
+    call_ids: Sequence[str],
+    text: str,
+    calls: Sequence[ToolCall | None],
+    thoughts: int,
+    found: Sequence[Finding] = (),
 ) -> dict[str, Any]:
     """The result of a turn's step: all that `replay` needs.
 
     `text` and `calls` are what may be stored of the reply's; None for a call of which nothing may be. `thoughts` is how
-    many the run has told of so far.
+    many the run has told of so far, `found` what was found in its text so far.
     """
     kept = []
     for given, call_id, call in zip(reply.calls, call_ids, calls, strict=True):
         shown = call or ToolCall(given.id, given.name, {})
         whole = call is not None and shown.arguments == given.arguments
         kept.append(_Call(shown.id, call_id, shown.name, dict(shown.arguments), whole, shown.description))
-    said = _Said(text, tuple(kept), reply.handoff, reply.usage, thoughts)
+    said = _Said(text, tuple(kept), reply.handoff, reply.usage, thoughts, tuple(found))
     built: dict[str, Any] = msgspec.to_builtins(said)
     return built
 
@@ -190,20 +214,23 @@ def replay(events: Sequence[Event], steps: Sequence[Step]) -> Replay:
             continue
         said = _read(step, _Said)
         calls = tuple(_wanted(call, tools, asked, decided) for call in said.calls)
-        turns.append((step, said.thoughts, PastTurn(_reply(said), calls)))
-    begun = "" if cut is None else _read(cut, _Begun).text
+        turns.append((step, said, PastTurn(_reply(said), calls)))
+    begun = _Begun("") if cut is None else _read(cut, _Begun)
     if cut is None and turns and _must_ask_again(turns[-1][2]):
-        ended, _, last = turns.pop()
-        begun, cut = last.reply.text, evolve(ended, result=None, status="started", ended_at=None)
+        ended, said, _ = turns.pop()
+        begun, cut = _Begun(said.text, said.found), evolve(ended, result=None, status="started", ended_at=None)
     known = {wanted.call_id for *_, turn in turns for wanted in turn.calls}
+    found = turns[-1][1].found if turns else ()
     thoughts = [each.thought for each in events if isinstance(each, AgentThinking)]
     return Replay(
         started=_started(events),
         handed_over=sum(isinstance(event, AgentHandoff) for event in events),
         turns=tuple(turn for *_, turn in turns),
-        begun=begun,
+        begun=begun.text,
         cut=cut,
-        thoughts=tuple(thoughts[turns[-1][1] if turns else 0 :]),
+        found=found,
+        found_since=begun.found[len(found) :],
+        thoughts=tuple(thoughts[turns[-1][1].thoughts if turns else 0 :]),
         all_thoughts=len(thoughts),
         last_step=max((step.number for step in steps), default=0),
         finished=sum(step.ended_at is not None for step in steps),

@@ -5,8 +5,6 @@
 3. Of a turn that was cut, text goes on where it was shown, or takes its place (`understudy.chat.continuation`).
 """
 
-from collections.abc import Sequence
-
 import trio
 from attrs import define, evolve, field
 
@@ -16,13 +14,15 @@ from understudy.chat.answer import Answer, Piece
 from understudy.chat.continuation import Continuation, Fresh
 from understudy.chat.messages import Job
 from understudy.chat.recorder import Recorder
-from understudy.chat.replay import SEPARATOR, Replay
+from understudy.chat.replay import SEPARATOR, Replay, begun_kept
 from understudy.chat.services import Services
 from understudy.scrubbing.told import summary_of
 from understudy.storage.rows import Step
 
 PAUSE_S = 0.5
 """After how long without a word of the model what is held back of its answer is shown as far as it can be."""
+FOUND = 200
+"""Findings that are kept with the text they were in; as many as a user is told of."""
 KEEP_S = 0.25
 KEEP_SIZE = 2048
 """After how long, or how many characters, new text of a turn is kept. Of a long text, where that takes longer, a
@@ -48,16 +48,26 @@ class Speech:
     _written_at: float = field(default=0.0, init=False)
     _over: bool = field(default=False, init=False)
 
+    _found: tuple[Finding, ...] = field(init=False)  # in what was said before the present answer
+
     def __attrs_post_init__(self) -> None:
+        before = self.before
         self.answer = self._new_answer()
+        self._found = (*before.found, *(before.found_since if before.goes_on else ()))
+
+    @property
+    def found(self) -> tuple[Finding, ...]:
+        """What was found in all that was said so far, up to a bound."""
+        return (*self._found, *self.answer.findings)[:FOUND]
 
     async def show_again(self) -> None:
         """Show what was shown before, so that it goes on from there on every screen."""
         if not self.before.started:
             return
         # Also where nothing was kept: a word may have been shown.
-        await self._show(await self.answer.resume(self.before.text), anew=True)
-        if not self.before.begun:
+        text = self.before.text if self.before.goes_on else self.before.said
+        await self._show(await self.answer.resume(text), anew=True)
+        if not self.before.goes_on:
             self.answer.pause()
 
     def begin_turn(self, step: Step, begun: str) -> None:
@@ -91,7 +101,7 @@ class Speech:
             await self._releasing.wait()
         self._over = True
         await self._show(await self.answer.finish())
-        return self.answer.text, self._summary(self.answer.findings)
+        return self.answer.text, self._summary()
 
     def end(self) -> None:
         """Nothing more is shown; count what was found."""
@@ -129,6 +139,7 @@ class Speech:
         text = fresh.text
         if fresh.anew:
             self._count()
+            self._found = self.found
             self.answer = self._new_answer()
             text = SEPARATOR.join(part for part in (self._said, text) if part)
         await self._show(await self.answer.feed(text), anew=fresh.anew)
@@ -140,7 +151,7 @@ class Speech:
         await self.recorder.piece(*piece, anew=anew)
         if self.answer.blocked:
             findings, failures = self.answer.findings, self.answer.failures
-            if (summary := self._summary(findings)) is not None:
+            if (summary := self._summary()) is not None:
                 await self.recorder.record(summary)
             raise self.services.guard.blocked(
                 "The answer was stopped, and what was shown of it stays",
@@ -157,11 +168,12 @@ class Speech:
         text, said = self.answer.text, self._said and self._said + SEPARATOR
         if text.startswith(said):  # else something of it was taken out, and it is told again from the turn's beginning
             self._kept = (now, length)
-            self.recorder.checkpoint(evolve(self._step, result={"text": text[len(said) :]}))
+            self.recorder.checkpoint(evolve(self._step, result=begun_kept(text[len(said) :], self.found)))
 
-    def _summary(self, findings: Sequence[Finding]) -> SanitizationSummary | None:
+    def _summary(self) -> SanitizationSummary | None:
         """The event that tells what was found in the answer, once it is as much as is told of."""
-        return summary_of("outbound", findings, self.services.summary_from, omitted=self.answer.omitted)
+        found = (*self._found, *self.answer.findings)
+        return summary_of("outbound", found, self.services.summary_from, omitted=self.answer.omitted)
 
     def _count(self) -> None:
         answer = self.answer

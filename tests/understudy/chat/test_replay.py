@@ -137,7 +137,9 @@ def told(events: Sequence[Event]) -> list[tuple[str, Any]]:
     """What users are told, without the names that are drawn and the times; calls of one turn end in any order."""
     plain = []
     for event in events:
-        words = [getattr(event, name, None) for name in ("thought", "tool_name", "result", "to_agent", "message")]
+        words = [
+            getattr(event, name, None) for name in ("thought", "tool_name", "result", "to_agent", "message", "counts")
+        ]
         plain.append((event.type, tuple(map(str, words))))
     return sorted(plain)
 
@@ -186,6 +188,9 @@ TOOLS = (once, again, ask)
 WORDS = "one two three four"
 STORIES: dict[str, list[Agent]] = {
     "words": [Agent("a", tools=TOOLS, model=Thinking(Say(WORDS)))],
+    "a secret": [
+        Agent("a", model=Thinking(Say("the key is AKIAQ3EGRZXVRU7PKL2M and more words follow it, here and there")))
+    ],
     "tools": [
         Agent(
             "a",
