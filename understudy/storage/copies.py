@@ -5,6 +5,7 @@
 3. Several servers may share the folder: what goes is judged by its age alone.
 """
 
+import contextlib
 import logging
 import os
 import time
@@ -52,6 +53,12 @@ class Copies:
         """Count a copy as asked for now. Raises OSError."""
         now = self._clock()
         os.utime(path, (now, now))
+
+    def let_go(self, path: Path) -> None:
+        """Keep a copy that nobody asked for as long as there is room, and no longer. Raises OSError."""
+        then = self._clock() - HELD_S
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path, (then, then))
 
     def make_room(self, size: int) -> None:
         """Remove the longest unused copies until one of `size` bytes fits.

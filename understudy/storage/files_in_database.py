@@ -67,13 +67,18 @@ class DatabaseFiles:
         self._turns = trio.CapacityLimiter(FILE_TRANSFERS)
 
     async def save(self, owner: str, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> File:
-        """First here, then there; what is here stays as a copy, as a tool is likely to ask for it next."""
+        """First here, then there; what is here stays as a copy, as a tool is likely to ask for it next.
+
+        What is on its way counts among the copies: as many come in at a time as there is room for.
+        """
+        await self._disk.run(self.copies.make_room, self.limit_bytes)
         upload = Upload(self.copies.folder, new_file_id(), durable=False)
         await self._disk.take_in(upload, chunks, self.limit_bytes)
         digest = upload.hash.hexdigest()
         file = File(owner, upload.id, display_name(name), media_type, upload.size, digest, self.clock())
         try:
             await self._transact(_store, file, upload.path, deadline_s=self.deadline_s + file.size / SLOWEST)
+            await self._disk.run(self.copies.let_go, upload.path)
         except BaseException:
             await self._disk.discard(upload)
             raise

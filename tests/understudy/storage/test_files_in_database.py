@@ -70,6 +70,18 @@ async def test_a_half_copy_is_no_copy(nodes: list[DatabaseFiles]) -> None:
     assert (await there.local(file)).read_bytes() == b"whole"
 
 
+async def test_uploads_take_no_more_room_than_copies_may(shared: PostgresDatabase, tmp_path) -> None:
+    """However many come, one after the other; while too many are on their way at once, one more is refused."""
+    files = DatabaseFiles(shared, Copies(tmp_path / "copies", limit_bytes=2500), limit_bytes=1000)
+    saved = [await files.save("ann", "a", "text/plain", stream([bytes([number]) * 1000])) for number in range(5)]
+    assert sum(path.stat().st_size for path in files.copies.folder.iterdir()) <= 2500
+    assert [(await whole(files, file))[0] for file in saved] == list(range(5))
+    for file in saved[:2]:
+        await files.local(file)  # held from here on
+    with pytest.raises(StorageUnavailable, match="at once"):
+        await files.save("ann", "a", "text/plain", stream([b"x"]))
+
+
 async def test_a_file_that_is_not_what_was_uploaded(address: str, nodes: list[DatabaseFiles]) -> None:
     """It is not given to a tool, and no copy of it stays."""
     here, there = nodes
