@@ -47,11 +47,15 @@ MOST = 50
 
 @define(eq=False)
 class Chaos(Day):
-    """`kills` in all, or as many as there are in `seconds`; by `nodes` servers. `back_s` has, for each kind of kill,
-    how long it was until the next message was accepted, and the next answer ended."""
+    """`kills` in all, or as many as there are in `seconds`; the `first` are of these kinds. There are `nodes` servers.
+
+    `done` counts the kills of each kind; `back_s` has, for each kind, how long it was from then until a message was
+    accepted and an answer ended, infinite for too long.
+    """
 
     patience: int = 2
     kills: int = 1000
+    first: tuple[str, ...] = ()
     nodes: int = 2
     with_redis: bool = True
     kinds: Any = KINDS
@@ -120,7 +124,8 @@ class Chaos(Day):
         until = trio.current_time() + self.seconds
         await self._answered(until)
         while self.done.total() < self.kills and trio.current_time() < until:
-            kind = kills.drawn(chance)
+            number = self.done.total()
+            kind = self.first[number] if number < len(self.first) else kills.drawn(chance)
             if not await kills.kinds[kind][1](chance):
                 self.counts[f"nothing to kill: {kind}"] += 1
                 await trio.sleep(0.05)
