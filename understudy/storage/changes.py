@@ -11,7 +11,7 @@ from .endings import EndSession
 from .removal import OfRemoval
 from .rows import ENDED, File, LoggedEvent, Message, RawText, Run, Step, Thread
 
-TRIMMED: Final = 1000
+TRIMMED: Final = 200
 """Events removed in one transaction, which all other writes wait for: some ten milliseconds."""
 
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from .errors import NotStored
 from .files import CHUNK_BYTES, MIB, display_name
 from .rows import File
-from .upload import PART, Disk, Upload, file_in, new_file_id
+from .upload import PART, Disk, Upload, file_in, is_file_id, new_file_id
 
 
 class FolderFiles:
@@ -60,6 +60,10 @@ class FolderFiles:
         paths = [file_in(self.folder, file_id) for file_id in file_ids]
         await self._disk.run(_unlink, paths)
 
+    async def older_than(self, before: float) -> list[str]:
+        """The ids of the files in the folder that were written before a time; whether somebody has them or not."""
+        return await self._disk.run(_older_than, self.folder, before)
+
     def sweep(self) -> int:
         """Halves of uploads go at once: no other server writes here."""
         left = list(self.folder.glob(f"*{PART}"))
@@ -74,3 +78,9 @@ def _open(path: Path) -> BinaryIO:
 def _unlink(paths: Sequence[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
+
+
+def _older_than(folder: Path, before: float) -> list[str]:
+    if not folder.exists():
+        return []
+    return [path.name for path in folder.iterdir() if is_file_id(path.name) and path.stat().st_mtime < before]

@@ -22,9 +22,9 @@ _f = schema.files.c
 _c = schema.contexts.c
 _u = schema.users.c
 
-EVENTS: Final = 500
+EVENTS: Final = 200
 """Events, steps or runs removed in one transaction: some ten milliseconds."""
-MESSAGES: Final = 50
+MESSAGES: Final = 25
 """Messages removed in one: their words leave the index with them."""
 MERGED_PAGES: Final = 32
 """Pages of SQLite's index of words that are written anew in one transaction: some ten milliseconds."""

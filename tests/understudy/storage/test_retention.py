@@ -1,6 +1,7 @@
 """What is too old goes, in small pieces; what is in use, young, or named by anything stays."""
 
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,12 @@ async def test_files_that_nothing_names_go_after_a_day(
         await store.commit(make.opening("bob", "t1", "r2"))
         theirs = [make.message("bob", "t1", "m1", run_id="r2", references=(names["other"],))]
         await store.commit(make.change("bob", "t1", messages=theirs))
-        assert await looked(system, Kept(), store, archive, eraser) == {"files": 2}
+        for name, days in (("e" * 32, 2), ("d" * 32, 0.5), ("notes.txt", 2)):  # of these nobody knows
+            (folder / name).write_bytes(b"stray")
+            os.utime(folder / name, (NOW - days * DAY, NOW - days * DAY))
+        os.utime(folder / names["said"], (0, 0))
+        assert await looked(system, Kept(), store, archive, eraser) == {"files": 3}
+        assert [(folder / name).exists() for name in ("e" * 32, "d" * 32, "notes.txt")] == [False, True, True]
         left = {what for what, name in names.items() if (folder / name).exists()}
         assert left == {"said", "text", "made", "new"}
         assert {file.id for file in await archive.files("ann")} == {names[what] for what in left}
