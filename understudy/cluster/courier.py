@@ -17,6 +17,7 @@ from transport.outbox import Deliver, Follow, Reply, Unfollow
 from transport.session import merged
 from understudy.cluster.messages import Ended, Events, Passing
 from understudy.cluster.post import Post
+from understudy.cluster.wire import body_of
 
 PATIENCE_S: Final = 30.0
 """How long a node may say nothing before it is taken not to want more: it says so every ten seconds."""
@@ -102,7 +103,7 @@ class Courier(Actor):
 
     def _show(self, envelopes: list[Envelope]) -> None:
         if envelopes:
-            self.post.show(self.node, Passing(self.thread, self.head, [to_log(each) for each in merged(envelopes)]))
+            self.post.show(self.node, Passing(self.thread, self.head, [body_of(each) for each in merged(envelopes)]))
 
     def _hope(self, context: Context) -> None:
         context.set_timer("patience", PATIENCE_S, _Unwanted())

@@ -16,7 +16,6 @@ import trio
 from attrs import evolve
 
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
-from transport.codec import from_log
 from transport.errors import CommandRejected, UnreadableEvent
 from transport.events import Envelope, FeedbackGiven, Resync
 from transport.outbox import Reply
@@ -32,7 +31,7 @@ from understudy.cluster.joining import Joining
 from understudy.cluster.messages import Attend, Ended, Events, Leave, Passing, Snapshot
 from understudy.cluster.post import Post
 from understudy.cluster.relays import Check, HolderGone, Relays
-from understudy.cluster.wire import Moved
+from understudy.cluster.wire import Moved, envelope_of
 from understudy.storage.errors import RedisUnavailable, StorageError
 from understudy.storage.rows import Message
 
@@ -310,10 +309,10 @@ class Relay(Actor):
             context.stop()
 
 
-def _read(bodies: Sequence[bytes]) -> list[Envelope]:
+def _read(bodies: Sequence[messages.Piece | bytes]) -> list[Envelope]:
     """The events; what cannot be read is left to the log, which says so."""
     try:
-        return [from_log(body) for body in bodies]
+        return [envelope_of(body) for body in bodies]
     except UnreadableEvent:
         log.exception("relay.unreadable")
         return []

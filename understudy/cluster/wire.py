@@ -10,9 +10,11 @@ from typing import Final
 
 import msgspec
 
+from transport.codec import from_log, to_log
 from transport.errors import CommandRejected
+from transport.events import Envelope, PartialResult
 from understudy.chat.messages import SaidElsewhere
-from understudy.cluster.messages import Answer, Fault, Item, News, Request
+from understudy.cluster.messages import Answer, Fault, Item, News, Piece, Request
 from understudy.storage.errors import StorageUnavailable
 
 VERSION: Final = 1
@@ -85,6 +87,43 @@ def news_of(data: bytes) -> tuple[str, News]:
     if version != VERSION:
         raise Unreadable(f"version {version}, not {VERSION}")
     return sender, news
+
+
+def body_of(envelope: Envelope) -> Piece | bytes:
+    """A passing event as it is sent."""
+    event = envelope.event
+    if not isinstance(event, PartialResult):
+        return to_log(envelope)
+    return Piece(
+        envelope.timestamp,
+        envelope.thread_id,
+        envelope.run_id,
+        envelope.message_id,
+        envelope.conversation_id,
+        envelope.agent_type,
+        envelope.pillar,
+        envelope.message,
+        event.offset,
+        event.text,
+        tuple(event.blocks),
+    )
+
+
+def envelope_of(body: Piece | bytes) -> Envelope:
+    """The event that was sent. Raises UnreadableEvent."""
+    if isinstance(body, bytes):
+        return from_log(body)
+    return Envelope(
+        PartialResult(body.text, body.offset, body.blocks),
+        body.timestamp,
+        thread_id=body.thread_id,
+        run_id=body.run_id,
+        message_id=body.message_id,
+        conversation_id=body.conversation_id,
+        agent_type=body.agent_type,
+        pillar=body.pillar,
+        message=body.message,
+    )
 
 
 def fault_of(error: Exception) -> Fault:

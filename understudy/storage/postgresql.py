@@ -69,10 +69,16 @@ class PostgresDatabase:
         """Nothing: PostgreSQL gives up what was removed by itself (`VACUUM`)."""
 
     def close(self) -> None:
-        """Close the pooled connections."""
-        self.files.dispose()
-        self.reading.dispose()
-        self.writing.dispose()
+        """Close the pooled connections, and those of reads that still are under way as soon as they are given back."""
+        for engine in (self.files, self.reading, self.writing):
+            event.listen(engine, "checkin", _close)
+            engine.dispose()
+
+
+def _close(connection: Any, _record: object) -> None:
+    """Close a connection that comes back to a pool which is no more."""
+    if connection is not None:
+        connection.close()
 
 
 def connect_database(address: str) -> PostgresDatabase:

@@ -12,6 +12,7 @@ from transport.events import AgentProgress, AgentThinking, Block, Envelope, Feed
 from transport.outbox import Deliver, Follow, Unfollow
 from understudy.cluster.courier import PATIENCE_S, Courier, Wanted
 from understudy.cluster.messages import Ended, Events, Passing
+from understudy.cluster.wire import envelope_of
 
 
 class Bag:
@@ -79,7 +80,7 @@ def test_what_waits_goes_out_together_in_its_order() -> None:
         shown = bag.sent[1]
         assert isinstance(shown, Passing)
         assert shown.head == 8
-        assert [from_log(body) for body in shown.bodies] == [
+        assert [envelope_of(body) for body in shown.bodies] == [
             passing(PartialResult("abcd", 0, (block,))),
             passing(AgentProgress(1.0, "half", 2.0)),
             passing(FeedbackGiven("m", None)),

