@@ -46,9 +46,9 @@ async def on_both(two: Two, token: str | None = None) -> AsyncIterator[tuple[Pee
         yield on_a, on_b
 
 
-async def said(peer: Peer, thread_id: str = "t", **payload: Any) -> dict[str, Any]:
-    """Say something to the script; gives its acceptance."""
-    await peer.say("go", thread_id=thread_id, agent_type="script", **payload)
+async def said(peer: Peer, thread_id: str = "t", agent: str = "script", **payload: Any) -> dict[str, Any]:
+    """Say something to a script; gives its acceptance."""
+    await peer.say("go", thread_id=thread_id, agent_type=agent, **payload)
     return await peer.until("message_accepted")
 
 
@@ -76,68 +76,79 @@ async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) 
     assert on_b.durable() == on_a.durable()
 
 
-async def test_a_new_thread_is_told_on_the_other_without_being_asked_for(begin: Begin) -> None:
-    """As the user's other tabs on the same server are."""
-    two = await begin(scripted(Say("Done")))
-    async with on_both(two) as (on_a, on_b):
+async def test_what_begins_on_one_is_told_on_the_other_to_its_user_only(begin: Begin) -> None:
+    """New threads and typing, without being asked for, as the user's other tabs on the same server are told them.
+
+    Another user sees nothing of it, and their commands find nothing.
+    """
+    gate = Gate()
+    two = await begin(scripted(Say("Done")), scripted(Say("Done", gate), name="slow"))
+    async with on_both(two) as (on_a, on_b), connected(two.b.address, token_of("eve")) as eve:
         await said(on_a, "first")
         await on_a.until_end()
         await on_b.until_end()
         await said(on_b, "second")
         await on_b.until_end()
         await on_a.until_end()
-    assert on_b.durable() == on_a.durable()
-
-
-async def test_nobody_else_is_told(begin: Begin) -> None:
-    """Another user's connection on the other server sees nothing, and their commands find nothing."""
-    gate = Gate()
-    two = await begin(scripted(Say("Done", gate)))
-    async with connected(two.a.address, token_of()) as ada, connected(two.b.address, token_of("eve")) as eve:
-        accepted = await said(ada)
+        assert on_b.durable() == on_a.durable()
+        await on_a.send({"type": "typing", "payload": {"thread_id": "third"}})
+        assert (await on_b.until("typing"))["thread_id"] == "third"
+        accepted = await said(on_a, "third", "slow")
         await gate.reached.wait()
-        await resume(eve)
-        refused = await eve.until("error")
-        assert refused["data"]["code"] == "not_found"
+        await resume(eve, "third")
+        assert (await eve.until("error"))["data"]["code"] == "not_found"
         await eve.send({"type": "cancel", "payload": {"run_id": accepted["run_id"]}})
         assert (await eve.until("error"))["data"]["code"] == "not_found"
         gate.opened.set()
-        assert (await ada.until_end())["type"] == "final_response"
+        assert (await on_a.until_end())["data"]["status"] == "success"
     assert not eve.durable()
 
 
-async def test_stop_from_the_other(begin: Begin) -> None:
-    """The run ends as cancelled, on both screens."""
-    gate = Gate(open_after=4)
-    two = await begin(scripted(Say(WORDS, gate)))
+async def test_what_runs_on_one_is_stopped_allowed_and_deleted_on_the_other(begin: Begin) -> None:
+    """Both screens show it. A second decision finds nothing that waits; what begins under the name of a thread that was
+    deleted is another thread, told from its first event."""
+    gate, second = Gate(open_after=4), Gate()
+    mail = scripted(Call([("send_mail", {"to": "anna@example.org"})]), Say("Done"), name="mail")
+    two = await begin(scripted(Say(WORDS, gate)), mail, scripted(Say("Done", second), name="slow"))
     async with on_both(two) as (on_a, on_b):
         accepted = await said(on_a)
         await gate.reached.wait()
         await on_b.send({"type": "cancel", "payload": {"run_id": accepted["run_id"]}})
         ends = [await on_a.until_end(), await on_b.until_end()]
-    assert [end["data"]["status"] for end in ends] == ["cancelled", "cancelled"]
-    check_arc(on_b.durable())
+        assert [end["data"]["status"] for end in ends] == ["cancelled", "cancelled"]
+        check_arc(on_b.durable())
 
-
-async def test_consent_from_the_other(begin: Begin) -> None:
-    """The call runs, once; a second decision finds nothing that waits."""
-    two = await begin(scripted(Call([("send_mail", {"to": "anna@example.org"})]), Say("Done")))
-    async with on_both(two) as (on_a, on_b):
-        await said(on_a)
+        await said(on_a, "mail", "mail")
         required = await on_b.until("approval_required")
         decision = {"call_id": required["data"]["call_id"], "decision": "allow", "note": "go on"}
         await on_b.send({"type": "approve", "payload": decision})
         await on_a.until_end()
         await on_b.until_end()
         assert (await post(two.b, token_of(), "approve", **decision))[0] == 404
-    decided = next(event for event in on_a.seen if event["type"] == "approval_decided")
-    assert decided["data"]["note"] == "go on"
-    completed = next(event for event in on_b.seen if event["type"] == "tool_completed")
-    assert completed["data"]["status"] == "ok"
+        decided = next(event for event in on_a.seen if event["type"] == "approval_decided")
+        assert decided["data"]["note"] == "go on"
+        completed = next(event for event in on_b.seen if event["type"] == "tool_completed")
+        assert completed["data"]["status"] == "ok"
+
+        await said(on_a, "gone", "slow")
+        await second.reached.wait()
+        await on_b.until("agent_started")
+        status, _, _ = await request(two.b.address, "DELETE", "/api/threads/gone", token=token_of())
+        assert status == 204
+        assert (await on_a.until_end())["data"]["status"] == "cancelled"
+        await on_b.until_end()
+        second.opened.set()
+        anew = await said(on_b, "gone", "slow")
+        assert anew["seq"] == 1
+        await on_b.until_end()
+        assert (await on_a.until("message_accepted"))["seq"] == 1
 
 
-async def test_feedback_editing_and_answering_again_from_the_other(begin: Begin) -> None:
-    """Both screens show the thumbs; an edit and a further answer are branches of the thread, made by its server."""
+async def test_feedback_editing_and_repeating_from_the_other(begin: Begin) -> None:
+    """Both screens show the thumbs; an edit and a further answer are branches of the thread, made by its server.
+
+    What is sent again is the same message, and its acceptance is shown again.
+    """
     two = await begin(scripted(Say("Done")))
     async with on_both(two) as (on_a, on_b):
         accepted = await said(on_a, message_id="m1")
@@ -157,51 +168,12 @@ async def test_feedback_editing_and_answering_again_from_the_other(begin: Begin)
         await on_a.until_end()
         await on_b.until_end()
         assert (await post(two.b, token_of(), "regenerate", message_id="m1", request_id="again"))[1] == begun
-    assert on_b.durable() == on_a.durable()
-
-
-async def test_the_same_message_again_on_the_other_is_the_same_message(begin: Begin) -> None:
-    """Its acceptance is shown again, and the run is not begun again."""
-    two = await begin(scripted(Say("Done")))
-    async with connected(two.a.address, token_of()) as on_a:
-        accepted = await said(on_a, message_id="m1")
-        await on_a.until_end()
-        async with connected(two.b.address, token_of()) as on_b:
-            await resume(on_b)
-            await on_b.until_end()
-            again = await said(on_b, message_id="m1")
-            await on_b.send({"type": "ping", "payload": {"nonce": "n"}})
-            await on_b.until("pong")
+        assert on_b.durable() == on_a.durable()
+        again = await said(on_b, message_id="m1")
+        await on_b.send({"type": "ping", "payload": {"nonce": "n"}})
+        await on_b.until("pong")
     assert again == accepted
     assert on_b.durable() == [*on_a.durable(), again]
-
-
-async def test_a_thread_deleted_on_the_other_is_gone_on_both(begin: Begin) -> None:
-    """What runs in it ends; what begins under its name later is another thread, told from its first event."""
-    gate = Gate()
-    two = await begin(scripted(Say("Done", gate)))
-    async with on_both(two) as (on_a, on_b):
-        await said(on_a)
-        await gate.reached.wait()
-        await resume(on_b)
-        await on_b.until("agent_started")
-        status, _, _ = await request(two.b.address, "DELETE", "/api/threads/t", token=token_of())
-        assert status == 204
-        assert (await on_a.until_end())["data"]["status"] == "cancelled"
-        await on_b.until_end()
-        gate.opened.set()
-        anew = await said(on_b)
-        assert anew["seq"] == 1
-        await on_b.until_end()
-        assert (await on_a.until("message_accepted"))["seq"] == 1
-
-
-async def test_typing_is_shown_on_the_other(begin: Begin) -> None:
-    """Also in a thread that nobody has begun."""
-    two = await begin()
-    async with on_both(two) as (on_a, on_b):
-        await on_a.send({"type": "typing", "payload": {"thread_id": "t"}})
-        assert (await on_b.until("typing"))["thread_id"] == "t"
 
 
 async def test_an_event_stream_and_commands_over_http_work_on_either(begin: Begin) -> None:
