@@ -129,8 +129,15 @@ def opener(gates: tuple[tuple[Named, ...], ...], *, plain: bool = False) -> Call
     """
     rows = [(number, name, gate) for number, named in enumerate(gates) for name, gate in named]
     always = {number: () for number, named in enumerate(gates) if not named}
-    matches = _plain(rows) if plain or re2 is None else _by_re2(rows)
-    return _Opener(rows, always, matches)
+    if plain or re2 is None:
+        return _Opener(rows, always, _plain(rows))
+    matches = _by_re2([(number, gate) for number, _, gate in rows])
+    return _Opener(rows, always, lambda text: matches(text.encode("utf-8", "surrogatepass")))
+
+
+def finder(gates: Sequence[Gate]) -> Callable[[bytes], Iterable[int] | None]:
+    """The function that says which gates a text in UTF-8 opens, by their places in the row; only where RE2 is."""
+    return _by_re2([(0, gate) for gate in gates])
 
 
 class _Opener:
@@ -153,20 +160,19 @@ class _Opener:
         return live
 
 
-def _by_re2(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
+def _by_re2(rows: Sequence[tuple[int, Gate]]) -> Callable[[bytes], Iterable[int] | None]:
     """One machine for all gates, and another way for texts on which it is slow.
 
     Where a text keeps many bounded repeats going at once (random letters), the one machine would meet a new state with
     every byte, and be two hundred times slower than on ordinary text. Both ways open the gates that rules need.
     """
-    whole = _set([gate.expression for _, _, gate in rows])
+    whole = _set([gate.expression for _, gate in rows])
     apart: Callable[[bytes], Iterable[int]] | None = None  # made when it is first needed: most texts never do
     left = 0  # pieces to be looked at the other way, before the one machine is tried again
     slow = 0  # slow pieces of late: a machine that is new has all states yet to meet
 
-    def matches(text: str) -> Iterable[int] | None:
+    def matches(data: bytes) -> Iterable[int] | None:
         nonlocal apart, left, slow
-        data = text.encode("utf-8", "surrogatepass")
         if len(data) < BRIEF:
             return whole(data)  # type: ignore[no-any-return]
         if left > 0:
@@ -188,16 +194,16 @@ def _by_re2(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
     return matches
 
 
-def _apart(rows: Sequence[Row]) -> Callable[[bytes], Iterable[int]]:
+def _apart(rows: Sequence[tuple[int, Gate]]) -> Callable[[bytes], Iterable[int]]:
     """All literals and characters in one pass, the patterns of each detector in one; others only where a literal is."""
-    first = [index for index, (_, _, gate) in enumerate(rows) if gate.literals or not gate.pattern]
+    first = [index for index, (_, gate) in enumerate(rows) if gate.literals or not gate.pattern]
     others: dict[int, list[int]] = {}
-    for index, (number, _, gate) in enumerate(rows):
+    for index, (number, gate) in enumerate(rows):
         if gate.pattern and not gate.literals:
             others.setdefault(number, []).append(index)
-    opened = _set([evolve(rows[index][2], pattern="").expression for index in first])
-    further = {at: _set([rows[index][2].expression]) for at, index in enumerate(first) if rows[index][2].pattern}
-    groups = [(each, _set([rows[index][2].expression for index in each])) for each in others.values()]
+    opened = _set([evolve(rows[index][1], pattern="").expression for index in first])
+    further = {at: _set([rows[index][1].expression]) for at, index in enumerate(first) if rows[index][1].pattern}
+    groups = [(each, _set([rows[index][1].expression for index in each])) for each in others.values()]
 
     def matches(data: bytes) -> list[int]:
         found = []

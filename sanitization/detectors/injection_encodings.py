@@ -148,6 +148,8 @@ class Tokens:
     between: str
     least: int
     read: Callable[[str], str]
+    begun: str = ""
+    """What is less than a token, and may become one."""
 
     @property
     def pattern(self) -> Late:
@@ -177,10 +179,11 @@ class Tokens:
 
     @property
     def ends(self) -> Gate:
-        """The same, or fewer at the end of a text."""
+        """The same, or fewer at the end of a text: at least one, and what is between it and the next."""
         row = f"(?:{self.token})"
-        for _ in range(min(self.least, ROW) - 1):
-            row = f"(?:{self.token})(?:$|(?:{self.between})(?:[^\\s]{{0,9}}$|{row}))"
+        for number in range(min(self.least, ROW) - 1, 0, -1):
+            more = f"(?:{self.between})(?:{self.begun}$|{row})"
+            row = f"(?:{self.token})" + (f"(?:$|{more})" if number > 1 else more)
         return Gate(pattern=f"(?:^|[^A-Za-z0-9]){row}")
 
 
@@ -207,9 +210,9 @@ def _letters(run: str) -> str:
 
 TOKENS: Final[tuple[Tokens, ...]] = (
     Tokens("Morse", r"[.-]{1,5}", r" {1,3}(?:[/|] {0,3})?| {0,2}[/|\n] {0,2}", 12, _morse),
-    Tokens("binary", r"[01]{7,8}", r"[ ,\n]{1,2}", 6, _numbers(2)),
-    Tokens("numbers", r"(?:[3-9][0-9]|1[0-2][0-9])", r"[ ,;\n]{1,2}", 10, _numbers(10)),
-    Tokens("hexadecimal", r"(?:0x|\\x)?[2-7][0-9A-Fa-f]", r"[ ,:;-]{1,2}", 10, _numbers(16)),
+    Tokens("binary", r"[01]{7,8}", r"[ ,\n]{1,2}", 6, _numbers(2), "[01]{0,6}"),
+    Tokens("numbers", r"(?:[3-9][0-9]|1[0-2][0-9])", r"[ ,;\n]{1,2}", 10, _numbers(10), "[0-9]{0,2}"),
+    Tokens("hexadecimal", r"(?:0x|\\x)?[2-7][0-9A-Fa-f]", r"[ ,:;-]{1,2}", 10, _numbers(16), r"[0\\]?x?[2-7]?"),
     Tokens("letters apart", r"[A-Za-z0134578@$!]", r"[ .\-_*~|/]{1,5}", 8, _letters),
 )
 SOME: Final = {

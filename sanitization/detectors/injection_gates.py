@@ -1,14 +1,14 @@
 """What is to be seen where an order may stand: the gates of its rules, looked for in small sets of their own."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 from attrs import evolve
 
 from sanitization import gates
-from sanitization.gates import Gate, Live, Named, opener
+from sanitization.gates import Gate, finder
 from sanitization.normal import DRESSED, LOOK_ALIKES, MARKS
 
 from . import injection_encodings as encodings
@@ -119,6 +119,9 @@ class Open(NamedTuple):
     ends: tuple[str, ...]
 
 
+SHUT: Final = Open((), ())
+
+
 @cache
 def gate_of(name: str) -> Gate:
     """What is to be seen where a rule finds something, by its name."""
@@ -173,28 +176,45 @@ def looked(text: str, *, plain: bool = False) -> Open:
     if plain or getattr(gates, "re2", None) is None:
         return Open(*_plain()(text, END))
     whole, ends = _looks()
-    end = text[-END:]
-    return Open(
-        tuple([name for look in whole for name in look(text).get(0, ())]),
-        tuple([name for look in ends for name in look(end).get(0, ())]),
-    )
+    if len(text) > END:
+        return Open(_seen(whole, _data(text)), _seen(ends, _data(text[-END:])))
+    data = _data(text)
+    open_ends = _seen(ends, data)
+    # What opens a gate would open it in an end too: most short texts need no other look.
+    return Open(_seen(whole, data), open_ends) if open_ends else SHUT
+
+
+def _data(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _seen(looks: Sequence["_Look"], data: bytes) -> tuple[str, ...]:
+    found: tuple[str, ...] = ()
+    for names, look in looks:
+        if seen := look(data):
+            found += tuple([names[index] for index in seen])
+    return found
+
+
+_Look = tuple[tuple[str, ...], Callable[[bytes], Iterable[int] | None]]
 
 
 @cache
-def _looks() -> tuple[list[Callable[[str], Live]], list[Callable[[str], Live]]]:
+def _looks() -> tuple[list[_Look], list[_Look]]:
     # Counted repeats apart: in one set with others they would multiply its states; so would the rows of common words.
     counted = ("run", *TOKEN_RUNS)
-    rows = [name for name, rule in BY_NAME.items() if rule.phrases]
-    others = [name for name in NAMES if name not in rows and name not in counted]
+    rows = tuple([name for name, rule in BY_NAME.items() if rule.phrases])
+    others = tuple([name for name in NAMES if name not in rows and name not in counted])
     return (
-        [_look([(name, gate_of(name)) for name in names if name != TAIL]) for names in (rows, others, counted)],
-        [_look([(name, ends_of(name)) for name in names]) for names in (rows, others, counted)],
+        [_look(tuple([name for name in names if name != TAIL]), gate_of) for names in (rows, others, counted)],
+        [_look(names, ends_of) for names in (rows, others, counted)],
     )
 
 
-def _look(named: list[Named]) -> Callable[[str], Live]:
+def _look(names: tuple[str, ...], gate: Callable[[str], Gate]) -> _Look:
     # A row's first words need not be looked for apart: they are common, and the row is not.
-    return opener((tuple((name, evolve(gate, literals=()) if gate.pattern else gate) for name, gate in named),))
+    each = [evolve(gate(name), literals=()) if gate(name).pattern else gate(name) for name in names]
+    return names, finder(each)
 
 
 # --- without RE2 --------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 import base64
 import codecs
 import random
+import re
 import time
 
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 
 from sanitization import Action, Category, Direction, Hit, everywhere
 from sanitization.detectors.injection import COUNTS, REPLACEMENT, SPAN_MAX, Injection
-from sanitization.detectors.injection_gates import NAMES, opened
+from sanitization.detectors.injection_foreign import variants
+from sanitization.detectors.injection_gates import BY_NAME, FOREIGN, NAMES, TAIL, gate_of, opened, searched
+from sanitization.detectors.injection_rules import Rule
 from sanitization.judge import Judge
-from sanitization.stage import WORD_MAX, Numbered, Stage
+from sanitization.stage import WORD_MAX, Numbered, Stage, _last_word
 from tests.sanitization.injection_texts import ATTACKS, LOOK_ALIKES
 
 DETECTOR = Injection()
@@ -226,8 +229,27 @@ def test_the_gates_are_open_for_every_find(text: str) -> None:
     for plain in (False, True):
         assert [hit.anchor for hit in DETECTOR.find(text, 0, opened(text, plain=plain))] == all_hits
         for anchor in all_hits:
-            word = text[anchor:].split(" ")[0]
-            assert opened(word, plain=plain), word
+            word, blank, _ = text[anchor:].partition(" ")
+            assert opened(word + blank, plain=plain), word
+
+
+def test_a_first_word_alone_is_held_as_the_last_word_of_a_text() -> None:
+    """The end of a text opens a gate only once something ends the first word: until then the word is not given out."""
+    for name, each in {**BY_NAME, **FOREIGN}.items():
+        for stem in each.begins if isinstance(each, Rule) else each.stems:
+            for word in variants(stem.split()[0]):
+                assert _last_word(f" {word}", 0) == 1, (name, word)
+    assert not opened("show")
+    assert opened("show ")
+
+
+@pytest.mark.parametrize("text", [*ATTACKS, *LOOK_ALIKES, *ENCODED.values()])
+def test_what_opens_a_gate_would_open_it_at_the_end_of_a_text(text: str) -> None:
+    """So a short text is looked at once."""
+    for part in (text, text[: len(text) // 2], text[len(text) // 3 :]):
+        for name in NAMES:
+            if name != TAIL and re.search(gate_of(name).expression, part, re.ASCII):
+                assert searched(name).search(part), (name, part)
 
 
 @pytest.mark.parametrize(
