@@ -148,7 +148,7 @@ _BEGINNINGS: Final = frozenset(form[: part.end()] for form in _FORMS for part in
 class Digits:
     """Numbers of all kinds."""
 
-    gates = (("digits", Told(pattern=_GATE, told=re.compile(rf"{_SCAN.pattern}|[A-Za-z0-9+(][{_SIGNS}]{{0,3}}\Z"))),)
+    gates = (("digits", Told(pattern=_GATE, told=_SCAN, ends=re.compile(rf"[A-Za-z0-9+(][{_SIGNS}]{{0,3}}\Z"), end=4)),)
 
     def first(self, text: str, position: int, said: context.Said | None = None) -> Hit | None:
         """The first number at `position` or later. `said` is what is remembered of this text."""

@@ -44,7 +44,7 @@ class Mail:
     """Mail addresses."""
 
     gates = (
-        ("mail", Gate(literals=("@",), pattern=_GATE)),
+        ("mail", Gate(literals=("@",), pattern=_GATE, near=8)),
         ("quoted", Gate(literals=('"',), pattern=f"{_QUOTED_PENDING}$")),
         ("spelled", Gate(literals=("[at]", "(at)", "{at}", "[arroba]", "(arroba)", "(ät)", "[ät]"), ignore_case=True)),
     )

@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 from sanitization import Action, Category, Direction, Hit, everywhere
 from sanitization.detectors.injection import COUNTS, REPLACEMENT, SPAN_MAX, Injection
 from sanitization.detectors.injection_foreign import variants
-from sanitization.detectors.injection_gates import BY_NAME, FOREIGN, NAMES, TAIL, gate_of, opened, searched
+from sanitization.detectors.injection_gates import (
+    BY_NAME,
+    FOREIGN,
+    LEET_MAX,
+    NAMES,
+    RULES,
+    TAIL,
+    _leet_pieces,
+    gate_of,
+    opened,
+    searched,
+)
 from sanitization.detectors.injection_rules import Rule
 from sanitization.judge import Judge
 from sanitization.stage import WORD_MAX, Numbered, Stage, _last_word
@@ -241,6 +252,15 @@ def test_a_first_word_alone_is_held_as_the_last_word_of_a_text() -> None:
                 assert _last_word(f" {word}", 0) == 1, (name, word)
     assert not opened("show")
     assert opened("show ")
+
+
+def test_the_pieces_by_which_leetspeak_is_known_have_a_sign_beside_a_letter() -> None:
+    """And few characters: without RE2 they are looked for around such a pair only."""
+    for rule in RULES:
+        for word in rule.leet:
+            for piece in _leet_pieces(word):
+                assert len(re.sub(r"\[[^]]*\]|\\.", "x", piece)) <= LEET_MAX
+                assert re.search("[a-z]", re.sub(r"\[[^]]*\]", "", piece))
 
 
 @pytest.mark.parametrize("text", [*ATTACKS, *LOOK_ALIKES, *ENCODED.values()])
