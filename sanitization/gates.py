@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from attrs import evolve, frozen
 
 from . import utf8
-from .literals import ORDINARY, Literals, unusual
+from .literals import ORDINARY, Literals, unusual, words_of
 
 try:
     import re2  # type: ignore[import-untyped]
@@ -278,10 +278,10 @@ def _plain(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
 
     def matches(text: str) -> Iterable[int] | None:
         data = text.encode("utf-8", "surrogatepass")
-        rest = unusual(data)
+        rest, words = unusual(data), words_of(text)
         lowered = data.lower().decode("utf-8", "surrogatepass")  # bytes are put in lower case where they are ASCII
         seen: dict[int, list[str]] = {}
-        for cased, literals in enumerate((exact.within(text, rest), folded.within(lowered, rest))):
+        for cased, literals in enumerate((exact.within(text, rest, words), folded.within(lowered, rest, words))):
             for literal in literals:
                 for index in by_literal[cased][literal]:
                     seen.setdefault(index, []).append(literal)

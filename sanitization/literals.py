@@ -101,9 +101,9 @@ class Literals:
         self._alone = _by_beginning(alone)
         self._fragments = re.compile(_first_of(self._by_fragment)) if self._by_fragment else None
 
-    def within(self, text: str, strange: str) -> list[str]:
-        """Those that stand in the text; `strange` are its `unusual` characters."""
-        here = self._runs(words_of(text)) if self._by_run else ()
+    def within(self, text: str, strange: str, words: frozenset[bytes]) -> list[str]:
+        """Those that stand in the text; `strange` are its `unusual` characters, `words` its words."""
+        here = self._runs(words) if self._by_run else ()
         found = [literal for run in here for literal in self._by_run[run] if literal in text]
         for beginning, literals in self._alone:
             if beginning in text:

@@ -225,6 +225,9 @@ class Plain:
         return found
 
 
+SMALL: Final = frozenset("abcdefghijklmnopqrstuvwxyz")
+
+
 class _Clauses:
     """The clauses of a text, found when they are first asked for."""
 
@@ -243,13 +246,17 @@ class _Clauses:
 
     def _numbers(self, words: Iterable[str]) -> set[int]:
         ends, found = self._ends, set[int]()
-        full = self._full
-        if len(full) != len(self._text):
+        if len(self._full) != len(self._text):
             return set(range(len(ends) - 1))
         for word in words:
-            at = full.find(word)
+            where = self._lowered if word.isascii() else self._full
+            at = where.find(word)
             while at >= 0:
+                behind = at + len(word)
+                if word.isascii() and (where[at - 1 : at] in SMALL or where[behind : behind + 1] in SMALL):
+                    at = where.find(word, behind)  # within another word
+                    continue
                 clause = min(bisect_right(ends, at) - 1, len(ends) - 2)
                 found.add(clause)
-                at = full.find(word, max(at + 1, ends[clause + 1]))
+                at = where.find(word, max(at + 1, ends[clause + 1]))
         return found

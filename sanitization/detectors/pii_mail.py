@@ -45,7 +45,7 @@ class Mail:
 
     gates = (
         ("mail", Gate(literals=("@",), pattern=_GATE, near=8)),
-        ("quoted", Gate(literals=('"',), pattern=f"{_QUOTED_PENDING}$")),
+        ("quoted", Gate(literals=('"',), pattern=f"{_QUOTED_PENDING}$", near=104)),
         ("spelled", Gate(literals=("[at]", "(at)", "{at}", "[arroba]", "(arroba)", "(ät)", "[ät]"), ignore_case=True)),
     )
 
