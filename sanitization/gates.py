@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from time import thread_time_ns
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from attrs import evolve, frozen
 
 from . import utf8
-from .literals import ORDINARY, Literals, unusual
+from .literals import ORDINARY, Literals, unusual, words_of
 
 try:
     import re2  # type: ignore[import-untyped]
@@ -41,6 +41,13 @@ ASCII_CONTROLS: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 NOT_ASCII: Final = r"[^\x00-\x7f]"
 
 
+class Searched(Protocol):
+    """What is looked for by the standard library: an expression, or more than one."""
+
+    def search(self, text: str, /) -> object:
+        """Something true, if it is in the text."""
+
+
 @frozen
 class Gate:
     """What is to be seen in every text in which a rule finds something, and in few others.
@@ -54,6 +61,9 @@ class Gate:
     Where a pattern matches, `run` says, there are so many characters in a row of some ASCII letters (written as in a
     class: `0-9a-f`). That is quick to see, and spares the standard library many searches.
 
+    What matches the pattern has one of the literals in it and is at most `near` characters long, if that is told: then
+    the standard library looks around the literals only.
+
     Of a find that has blanks in it the gate must match what stands before the first one. That is what lets a stream
     pass on everything but its last word while no gate is open. (Of a word that is not ASCII, 32 characters are held.)
     """
@@ -64,6 +74,7 @@ class Gate:
     characters: str = ""
     ranges: utf8.Ranges = ()
     run: tuple[str, int] | None = None
+    near: int = 0
 
     @property
     def expression(self) -> str:
@@ -74,7 +85,7 @@ class Gate:
         return f"(?i:{body})" if self.ignore_case else f"(?:{body})"
 
     @property
-    def plain(self) -> re.Pattern[str] | None:
+    def plain(self) -> "Searched | None":
         """What `re` looks for besides the literals, if anything."""
         if self.ranges:
             return re.compile("[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in self.ranges) + "]")
@@ -129,8 +140,15 @@ def opener(gates: tuple[tuple[Named, ...], ...], *, plain: bool = False) -> Call
     """
     rows = [(number, name, gate) for number, named in enumerate(gates) for name, gate in named]
     always = {number: () for number, named in enumerate(gates) if not named}
-    matches = _plain(rows) if plain or re2 is None else _by_re2(rows)
-    return _Opener(rows, always, matches)
+    if plain or re2 is None:
+        return _Opener(rows, always, _plain(rows))
+    matches = _by_re2([(number, gate) for number, _, gate in rows])
+    return _Opener(rows, always, lambda text: matches(text.encode("utf-8", "surrogatepass")))
+
+
+def finder(gates: Sequence[Gate]) -> Callable[[bytes], Iterable[int] | None]:
+    """The function that says which gates a text in UTF-8 opens, by their places in the row; only where RE2 is."""
+    return _by_re2([(0, gate) for gate in gates])
 
 
 class _Opener:
@@ -153,20 +171,19 @@ class _Opener:
         return live
 
 
-def _by_re2(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
+def _by_re2(rows: Sequence[tuple[int, Gate]]) -> Callable[[bytes], Iterable[int] | None]:
     """One machine for all gates, and another way for texts on which it is slow.
 
     Where a text keeps many bounded repeats going at once (random letters), the one machine would meet a new state with
     every byte, and be two hundred times slower than on ordinary text. Both ways open the gates that rules need.
     """
-    whole = _set([gate.expression for _, _, gate in rows])
+    whole = _set([gate.expression for _, gate in rows])
     apart: Callable[[bytes], Iterable[int]] | None = None  # made when it is first needed: most texts never do
     left = 0  # pieces to be looked at the other way, before the one machine is tried again
     slow = 0  # slow pieces of late: a machine that is new has all states yet to meet
 
-    def matches(text: str) -> Iterable[int] | None:
+    def matches(data: bytes) -> Iterable[int] | None:
         nonlocal apart, left, slow
-        data = text.encode("utf-8", "surrogatepass")
         if len(data) < BRIEF:
             return whole(data)  # type: ignore[no-any-return]
         if left > 0:
@@ -188,16 +205,16 @@ def _by_re2(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
     return matches
 
 
-def _apart(rows: Sequence[Row]) -> Callable[[bytes], Iterable[int]]:
+def _apart(rows: Sequence[tuple[int, Gate]]) -> Callable[[bytes], Iterable[int]]:
     """All literals and characters in one pass, the patterns of each detector in one; others only where a literal is."""
-    first = [index for index, (_, _, gate) in enumerate(rows) if gate.literals or not gate.pattern]
+    first = [index for index, (_, gate) in enumerate(rows) if gate.literals or not gate.pattern]
     others: dict[int, list[int]] = {}
-    for index, (number, _, gate) in enumerate(rows):
+    for index, (number, gate) in enumerate(rows):
         if gate.pattern and not gate.literals:
             others.setdefault(number, []).append(index)
-    opened = _set([evolve(rows[index][2], pattern="").expression for index in first])
-    further = {at: _set([rows[index][2].expression]) for at, index in enumerate(first) if rows[index][2].pattern}
-    groups = [(each, _set([rows[index][2].expression for index in each])) for each in others.values()]
+    opened = _set([evolve(rows[index][1], pattern="").expression for index in first])
+    further = {at: _set([rows[index][1].expression]) for at, index in enumerate(first) if rows[index][1].pattern}
+    groups = [(each, _set([rows[index][1].expression for index in each])) for each in others.values()]
 
     def matches(data: bytes) -> list[int]:
         found = []
@@ -232,10 +249,11 @@ def _set(expressions: Sequence[str]) -> Callable[[bytes], Any]:
 def _plain(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
     """All literals together, then the patterns of those gates whose literals were seen, or which have none."""
     by_literal: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
-    patterns: dict[int, re.Pattern[str]] = {}
+    patterns: dict[int, Searched] = {}
     lower: dict[int, re.Pattern[str]] = {}
-    others: dict[tuple[str, int] | None, list[tuple[int, re.Pattern[str]]]] = {}
-    strange: list[tuple[int, re.Pattern[str]]] = []  # looked for among the unusual characters alone
+    near: dict[int, tuple[re.Pattern[str], int]] = {}
+    others: dict[tuple[str, int] | None, list[tuple[int, Searched]]] = {}
+    strange: list[tuple[int, Searched]] = []  # looked for among the unusual characters alone
     for index, (_, _, gate) in enumerate(rows):
         pattern = gate.plain
         for literal in gate.literals:
@@ -248,29 +266,36 @@ def _plain(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
                 lower[index] = folded_pattern
             else:
                 patterns[index] = pattern
+            if gate.near and isinstance(pattern, re.Pattern):
+                near[index] = (folded_pattern or pattern, gate.near)
         elif gate.is_unusual:
             strange.append((index, pattern))
         else:
             others.setdefault(gate.run, []).append((index, pattern))
     exact, folded = map(Literals, by_literal)
     always = others.pop(None, [])
-    runs = [(_classed(run[0]), b"1" * run[1], each) for run, each in others.items() if run]
+    runs = [(classed(run[0]), b"1" * run[1], each) for run, each in others.items() if run]
 
     def matches(text: str) -> Iterable[int] | None:
         data = text.encode("utf-8", "surrogatepass")
-        rest = unusual(data)
-        seen = {index for literal in exact.within(text, rest) for index in by_literal[False][literal]}
+        rest, words = unusual(data), words_of(text)
         lowered = data.lower().decode("utf-8", "surrogatepass")  # bytes are put in lower case where they are ASCII
-        seen.update(index for literal in folded.within(lowered, rest) for index in by_literal[True][literal])
-        found = [
-            index
-            for index in sorted(seen)
-            if (
-                lower[index].search(lowered)
-                if index in lower
-                else index not in patterns or patterns[index].search(text)
-            )
-        ]
+        seen: dict[int, list[str]] = {}
+        for cased, literals in enumerate((exact.within(text, rest, words), folded.within(lowered, rest, words))):
+            for literal in literals:
+                for index in by_literal[cased][literal]:
+                    seen.setdefault(index, []).append(literal)
+        found = []
+        for index in sorted(seen):
+            where = lowered if rows[index][2].ignore_case else text
+            if index in near:
+                opens: object = _near(where, seen[index], *near[index])
+            elif index in lower:
+                opens = lower[index].search(lowered)
+            else:
+                opens = index not in patterns or patterns[index].search(text)
+            if opens:
+                found.append(index)
         found += [index for index, pattern in always if pattern.search(text)]
         for table, run, behind in runs:
             if run in data.translate(table):
@@ -282,7 +307,32 @@ def _plain(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
     return matches
 
 
-def _classed(letters: str) -> bytes:
-    """A table that turns bytes of a class into ones, others into zeros."""
+NEAR_MAX: Final = 32
+"""Literals around which is looked, one by one; where there are more, the whole text is searched."""
+
+
+def _near(text: str, literals: Sequence[str], pattern: re.Pattern[str], near: int) -> bool:
+    """Whether the pattern matches around one of these literals."""
+    spans: list[tuple[int, int]] = []
+    for literal in literals:
+        at = text.find(literal)
+        while at >= 0:
+            if len(spans) == NEAR_MAX:
+                return pattern.search(text) is not None
+            spans.append((at - near, at + near))
+            at = text.find(literal, at + 1)
+    spans.sort()
+    low, high = spans[0]
+    for first, last in (*spans[1:], (len(text) + near, 0)):
+        if first > high:
+            if pattern.search(text, max(0, low), high):
+                return True
+            low = first
+        high = last
+    return False
+
+
+def classed(letters: str) -> bytes:
+    """A table that turns the bytes of a class of ASCII characters into ones, others into zeros."""
     of_class = re.compile(f"[{letters}]")
     return bytes(ord("1" if of_class.match(chr(code)) else "0") for code in range(256))

@@ -145,7 +145,7 @@ class StreamScrubber:
         waits = late.waits(chunk)
         live = self._live_early(chunk) if waits else self._live(late.held + chunk)
         if live and min(live) < self._first_late:
-            return self._through(chunk)
+            return self._through(chunk, None if waits else live)
         if self._early:
             self._skipped.append(chunk)
             self._skipped_size += len(chunk)
@@ -164,23 +164,37 @@ class StreamScrubber:
         for stage in self._early:
             stage.skip(skipped)
 
-    def _through(self, chunk: str) -> str:
-        """All the stages in a row, each by what the one before it left."""
+    def _through(self, chunk: str, seen: Live | None = None) -> str:
+        """All the stages in a row, each by what the one before it left.
+
+        `seen` is what was seen in this piece with what is held of those before, if it was looked at.
+        """
         if self._skipped:
             self._catch_up()
+        whole = chunk
         for stage in self._early:
-            chunk = stage.feed(chunk, self._live_early(stage.held + chunk))
+            if seen is not None and chunk == whole and not stage.holds:
+                live = seen
+            else:
+                live = self._live_early(stage.held + chunk)
+            chunk = stage.feed(chunk, live)
             if not chunk:
                 break
         self._busy = any(stage.holds for stage in self._early)
-        return self._take(chunk) if chunk and self._content else chunk
+        if not chunk or not self._content:
+            return chunk
+        return self._take(chunk, seen if chunk == whole else None)
 
-    def _take(self, chunk: str) -> str:
+    def _take(self, chunk: str, seen: Live | None = None) -> str:
         late = self._late
         if late.waits(chunk):
             late.keep(chunk)
             return ""
-        return late.feed(chunk, self._live(late.held + chunk))
+        return late.feed(chunk, self._live(late.held + chunk) if seen is None else self._content_of(seen))
+
+    def _content_of(self, seen: Live) -> Live:
+        """What was seen for the detectors of the last stage."""
+        return {number: names for number, names in seen.items() if number >= self._first_late}
 
     @property
     def findings(self) -> tuple[Finding, ...]:

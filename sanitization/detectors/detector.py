@@ -9,7 +9,7 @@ Five invariants; the stream's promise (however a text is cut, the same comes out
 4. `settled` never returns a place inside something that more text could turn into a hit.
 5. A text in which `find` finds something opens a gate of the rule that finds it; and once the first blank within the
    find has been read (or the first sign that ends a clause in a script without blanks, or 512 characters, or 32 that
-   are not ASCII), what stands before it opens it alone.
+   are not ASCII), what has been read of it opens it alone.
 
 A hit lies within the text, no earlier than it was asked for, and is not empty. Any other is a failure of the detector.
 

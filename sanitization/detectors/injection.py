@@ -11,6 +11,7 @@ before; and a first word in disguise opens the gate of disguises by itself.
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache
 from typing import Final
 
 from sanitization.findings import Category, Hit
@@ -54,6 +55,8 @@ DECODED_LEAST: Final = 12
 WORD_MAX: Final = 64
 STEM_MAX: Final = 32
 """Characters of the longest first word, in a view."""
+START: Final = 3
+"""So many of its first letters tell which rules it may belong to."""
 
 _WORDS: Final = Late("[a-z0-9]")
 _END: Final = Late(r"[.!?\u2026]+(?=[\s\"')\]<}]|$)|[\u3002\uff01\uff1f\u0964\n]|</|-->")
@@ -180,8 +183,9 @@ def _orders(text: str, start: int, live: Collection[str], encoded: Sequence[Hit]
     for rule in RULES:
         if rule.name in names:
             weak += _by_rule(reader, rule, view, text, 0, within, plain=True, disguised=disguised)
-        else:
-            for part in hidden:
+    for part in hidden:
+        for rule in _beginning_in(view.text, part):
+            if rule.name not in names:
                 weak += _by_rule(reader, rule, view, text, 0, part, plain=False, disguised=True)
     if "leet" in names:
         for rule, pattern in leet_rules():
@@ -217,6 +221,27 @@ def _disguises(view: Normal, text: str, begin: int) -> list[tuple[int, int]]:
         if low < high:
             found.append((low, high))
     return found
+
+
+@cache
+def _starts() -> dict[str, set[int]]:
+    """The first letters of all first words, with the rules (by their place in `RULES`) that have such words."""
+    found: dict[str, set[int]] = {}
+    for number, rule in enumerate(RULES):
+        for stem in rule.begins:
+            found.setdefault(stem[:START], set()).add(number)
+    return found
+
+
+def _beginning_in(view: str, within: tuple[int, int]) -> list[Rule]:
+    """The rules a first word of which may begin in a part of the view."""
+    starts, found = _starts(), set[int]()
+    begin, end = within
+    for at in range(begin, end):
+        for size in range(1, START + 1):
+            if numbers := starts.get(view[at : at + size]):
+                found |= numbers
+    return [RULES[number] for number in sorted(found)]
 
 
 def _by_rule(

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from sanitization.gates import Gate
+from sanitization.gates import Gate, classed
 
 from .injection_rules import Late
 
@@ -97,27 +97,43 @@ def _quiet(decode: Callable[[str], bytes], run: str) -> str:
         return ""
 
 
+_IN_RUN: Final = classed("A-Za-z0-9+/_-")
+_LEAST: Final = b"1" * RUN_LEAST
+
+
+def _ascii(text: str) -> bytes:
+    """A byte for each character; a question mark for those that are not ASCII."""
+    return text.encode("ascii", "replace")
+
+
 def runs(text: str, start: int) -> Iterator[Decoded]:
     """Long words that are text in base64, base32, hexadecimal or binary."""
     behind = text[max(0, start - RUN_MAX) : start]
     position = start - len(behind) + len(behind.rstrip(_ALPHABET))
-    # Only long words can have one: to find these first costs less than to search for runs in all of the text.
-    for word in [word for word in text[position:].split() if len(word) >= RUN_LEAST]:
-        position = text.index(word, position)
-        yield from _runs_in(text, start, position, position + len(word))
-        position += len(word)
+    marked = _ascii(text[position:]).translate(_IN_RUN)
+    place = marked.find(_LEAST)
+    while place >= 0:
+        match = _RUN.match(text, position + place)
+        if not match:
+            return
+        yield from _blocks(match, start)
+        place = marked.find(_LEAST, match.end() - position)
 
 
-def _runs_in(text: str, start: int, low: int, high: int) -> Iterator[Decoded]:
-    for match in _RUN.finditer(text, low, high):
-        begin, run = match.start(), match[0]
-        for at in range(0, len(run), BLOCK):
-            block = run[max(0, at - OVERLAP) : at + BLOCK]
-            if begin + at < start or len(block) < RUN_LEAST:
-                continue
-            for said, how in _unrun(block):
-                if said:
-                    yield Decoded(begin + at, min(begin + at + BLOCK, match.end()), said, how)
+def _blocks(match: re.Match[str], start: int) -> Iterator[Decoded]:
+    begin, run = match.start(), match[0]
+    for at in range(0, len(run), BLOCK):
+        block = run[max(0, at - OVERLAP) : at + BLOCK]
+        if begin + at < start or len(block) < RUN_LEAST:
+            continue
+        for said, how in _unrun(block):
+            if said:
+                yield Decoded(begin + at, min(begin + at + BLOCK, match.end()), said, how)
+
+
+def has_run(text: str) -> bool:
+    """Whether a run is in a text."""
+    return _LEAST in _ascii(text).translate(_IN_RUN)
 
 
 def run_settled(text: str, start: int) -> int:
@@ -148,6 +164,8 @@ class Tokens:
     between: str
     least: int
     read: Callable[[str], str]
+    begun: str = ""
+    """What is less than a token, and may become one."""
 
     @property
     def pattern(self) -> Late:
@@ -177,10 +195,11 @@ class Tokens:
 
     @property
     def ends(self) -> Gate:
-        """The same, or fewer at the end of a text."""
+        """The same, or fewer at the end of a text: at least one, and what is between it and the next."""
         row = f"(?:{self.token})"
-        for _ in range(min(self.least, ROW) - 1):
-            row = f"(?:{self.token})(?:$|(?:{self.between})(?:[^\\s]{{0,9}}$|{row}))"
+        for number in range(min(self.least, ROW) - 1, 0, -1):
+            more = f"(?:{self.between})(?:{self.begun}$|{row})"
+            row = f"(?:{self.token})" + (f"(?:$|{more})" if number > 1 else more)
         return Gate(pattern=f"(?:^|[^A-Za-z0-9]){row}")
 
 
@@ -207,18 +226,47 @@ def _letters(run: str) -> str:
 
 TOKENS: Final[tuple[Tokens, ...]] = (
     Tokens("Morse", r"[.-]{1,5}", r" {1,3}(?:[/|] {0,3})?| {0,2}[/|\n] {0,2}", 12, _morse),
-    Tokens("binary", r"[01]{7,8}", r"[ ,\n]{1,2}", 6, _numbers(2)),
-    Tokens("numbers", r"(?:[3-9][0-9]|1[0-2][0-9])", r"[ ,;\n]{1,2}", 10, _numbers(10)),
-    Tokens("hexadecimal", r"(?:0x|\\x)?[2-7][0-9A-Fa-f]", r"[ ,:;-]{1,2}", 10, _numbers(16)),
+    Tokens("binary", r"[01]{7,8}", r"[ ,\n]{1,2}", 6, _numbers(2), "[01]{0,6}"),
+    Tokens("numbers", r"(?:[3-9][0-9]|1[0-2][0-9])", r"[ ,;\n]{1,2}", 10, _numbers(10), "[0-9]{0,2}"),
+    Tokens("hexadecimal", r"(?:0x|\\x)?[2-7][0-9A-Fa-f]", r"[ ,:;-]{1,2}", 10, _numbers(16), r"[0\\]?x?[2-7]?"),
     Tokens("letters apart", r"[A-Za-z0134578@$!]", r"[ .\-_*~|/]{1,5}", 8, _letters),
 )
-SOME: Final = {
-    "Morse": Late(r"[.-] {1,3}[.\-/|]"),
-    "binary": Late("[01]{7}"),
-    "numbers": Late(r"[13-9][0-9]{1,2}[ ,;\n]{1,2}[13-9][0-9]"),
-    "hexadecimal": Late(r"[2-7][0-9A-Fa-f][ ,:;-]{1,2}(?:0x|\\x|[2-7])"),
+_QUICK: Final = {
+    "Morse": (r".\-/|\n ", 11),
+    "binary": (r"01 ,\n", 47),
+    "numbers": (r"0-9 ,;\n", 17),
+    "hexadecimal": (r"0-9A-Fa-fx\\ ,:;-", 17),
 }
-"""Parts of their rows that are found quickly."""
+"""The characters of a row and how many of them it has at least: seen sooner than the row itself."""
+_SET_APART: Final = bytes(
+    ord("a" if chr(code) in f"{string.ascii_letters}0134578@$!" else " " if chr(code) in " .-_*~|/" else "x")
+    for code in range(256)
+)
+_FOUR_APART: Final = re.compile(b" a  {0,4}a  {0,4}a  {0,4}a ")
+
+
+def quick(how: str, gate: Gate) -> Callable[[str, str], object]:
+    """What looks for the gate of some tokens by the standard library."""
+    pattern = Late(gate.expression, re.ASCII)
+    if how not in _QUICK:
+        return lambda text, _: _FOUR_APART.search(_ascii(text).translate(_SET_APART)) and pattern.search(text)
+    letters, least = _QUICK[how]
+    table, row = classed(letters), b"1" * least
+
+    def matches(text: str, _lowered: str) -> bool:
+        marked = _ascii(text).translate(table)
+        at = marked.find(row)
+        while at >= 0:
+            end = marked.find(b"0", at)
+            end = end if end > at else len(text)
+            if pattern.search(text, max(0, at - 1), end):
+                return True
+            at = marked.find(row, end)
+        return False
+
+    return matches
+
+
 _BY_NAME: Final = {each.how: (each.read, each.pattern, each.preceded, each.unfinished) for each in TOKENS}
 
 
@@ -258,6 +306,20 @@ ESCAPE_GATE: Final = Gate(
     ignore_case=True,
 )
 _WORD: Final = Late("[A-Za-z0-9]{0,24}$")
+_KINDS: Final = tuple(
+    (sign, Late(pattern))
+    for sign, pattern in (
+        ("%", "%[0-9a-f]{2}"),
+        ("\\", r"\\(?:u\{?[0-9a-f]{2}|x[0-9a-f]{2}|[0-7]{3})"),
+        ("&#", "&#[x0-9]"),
+        ("u+", r"u\+[0-9a-f]{4}"),
+    )
+)
+
+
+def has_escape(lowered: str) -> bool:
+    """Whether the gate of escapes is open for a text with small letters."""
+    return any(sign in lowered and pattern.search(lowered) for sign, pattern in _KINDS)
 
 
 def _begin(text: str, at: int) -> int:

@@ -1,14 +1,15 @@
 """What is to be seen where an order may stand: the gates of its rules, looked for in small sets of their own."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 from attrs import evolve
 
 from sanitization import gates
-from sanitization.gates import Gate, Live, Named, opener
+from sanitization.gates import Gate, finder
+from sanitization.literals import unusual
 from sanitization.normal import DRESSED, LOOK_ALIKES, MARKS
 
 from . import injection_encodings as encodings
@@ -17,9 +18,9 @@ from .injection_claims import Claims
 from .injection_foreign import GRAMMARS, Grammar, beginnings, variants
 from .injection_orders import ORDERS
 from .injection_phrases import OVERRIDES
-from .injection_plain import Look, Plain, rarest, telling
+from .injection_plain import Look, Plain, needed, rarest, telling
 from .injection_rules import LEET as LEET_SIGNS
-from .injection_rules import Late, Rule, letter
+from .injection_rules import Late, Rule, letter, trie
 from .injection_tokens import TOKENS
 from .injection_window import AHEAD
 
@@ -119,6 +120,9 @@ class Open(NamedTuple):
     ends: tuple[str, ...]
 
 
+SHUT: Final = Open((), ())
+
+
 @cache
 def gate_of(name: str) -> Gate:
     """What is to be seen where a rule finds something, by its name."""
@@ -173,28 +177,45 @@ def looked(text: str, *, plain: bool = False) -> Open:
     if plain or getattr(gates, "re2", None) is None:
         return Open(*_plain()(text, END))
     whole, ends = _looks()
-    end = text[-END:]
-    return Open(
-        tuple([name for look in whole for name in look(text).get(0, ())]),
-        tuple([name for look in ends for name in look(end).get(0, ())]),
-    )
+    if len(text) > END:
+        return Open(_seen(whole, _data(text)), _seen(ends, _data(text[-END:])))
+    data = _data(text)
+    open_ends = _seen(ends, data)
+    # What opens a gate would open it in an end too: most short texts need no other look.
+    return Open(_seen(whole, data), open_ends) if open_ends else SHUT
+
+
+def _data(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _seen(looks: Sequence["_Look"], data: bytes) -> tuple[str, ...]:
+    found: tuple[str, ...] = ()
+    for names, look in looks:
+        if seen := look(data):
+            found += tuple([names[index] for index in seen])
+    return found
+
+
+_Look = tuple[tuple[str, ...], Callable[[bytes], Iterable[int] | None]]
 
 
 @cache
-def _looks() -> tuple[list[Callable[[str], Live]], list[Callable[[str], Live]]]:
+def _looks() -> tuple[list[_Look], list[_Look]]:
     # Counted repeats apart: in one set with others they would multiply its states; so would the rows of common words.
     counted = ("run", *TOKEN_RUNS)
-    rows = [name for name, rule in BY_NAME.items() if rule.phrases]
-    others = [name for name in NAMES if name not in rows and name not in counted]
+    rows = tuple([name for name, rule in BY_NAME.items() if rule.phrases])
+    others = tuple([name for name in NAMES if name not in rows and name not in counted])
     return (
-        [_look([(name, gate_of(name)) for name in names if name != TAIL]) for names in (rows, others, counted)],
-        [_look([(name, ends_of(name)) for name in names]) for names in (rows, others, counted)],
+        [_look(tuple([name for name in names if name != TAIL]), gate_of) for names in (rows, others, counted)],
+        [_look(names, ends_of) for names in (rows, others, counted)],
     )
 
 
-def _look(named: list[Named]) -> Callable[[str], Live]:
+def _look(names: tuple[str, ...], gate: Callable[[str], Gate]) -> _Look:
     # A row's first words need not be looked for apart: they are common, and the row is not.
-    return opener((tuple((name, evolve(gate, literals=()) if gate.pattern else gate) for name, gate in named),))
+    each = [evolve(gate(name), literals=()) if gate(name).pattern else gate(name) for name in names]
+    return names, finder(each)
 
 
 # --- without RE2 --------------------------------------------------------------------------------------------------
@@ -206,12 +227,17 @@ def _plain() -> Plain:
 
 
 def _plain_look(name: str) -> Look:
-    ends = _matcher(name, ends_of(name))
+    ends = _matcher(ends_of(name))
     if name == TAIL:
-        return Look(name, frozenset(), lambda _text: None, ends, loose=encodings.ROW_END)
-    whole = _matcher(name, gate_of(name))
+        return Look(name, frozenset(), _nothing, ends, loose=encodings.ROW_END)
     if name in TOKEN_RUNS:
-        return Look(name, frozenset(), whole, Late(ends_of(name).expression, re.ASCII).search, loose=encodings.ROW_END)
+        return Look(name, frozenset(), encodings.quick(name, gate_of(name)), ends, loose=encodings.ROW_END)
+    if name in ("turned", "rotated"):
+        words = gate_of(name).literals
+        return Look(name, frozenset(words), whole := _matcher(gate_of(name)), whole, inside=words)
+    if name in _WRITTEN:
+        return Look(name, frozenset(), _written(name), _written(name))
+    whole = _matcher(gate_of(name))
     if name in FOREIGN:
         stems = [stem.split() for stem in FOREIGN[name].stems]
         longest = [max(stem, key=len) for stem in stems]
@@ -220,45 +246,78 @@ def _plain_look(name: str) -> Look:
         prompts = FOREIGN[name].prompts
         inside = dict.fromkeys(telling(form) for word in longest if word in prompts for form in variants(word))
         return Look(name, needs, whole, ends, begins, needs, row=True, inside=tuple(inside))
-    rule = BY_NAME.get(name)
-    if rule is None:
-        return Look(name, frozenset(), whole, ends)
+    rule = BY_NAME[name]
     if not rule.phrases:
         needs = frozenset() if rule.exact else frozenset(map(telling, rule.stems))
         return Look(name, needs, whole, ends, rule.stems if rule.raw else ())
     rows = [[part.lstrip(":").split() for part in row.parts if part[:1] != "*"] for row in rule.phrases]
-    needs = frozenset(word for row in rows for word in rarest([part for part in row if part]))
+    rows = [[part for part in row if part] for row in rows]
+    needs = frozenset(word for row in rows for word in rarest(row))
     last = frozenset(telling(word) for row in rule.phrases for word in row.parts[-1].lstrip("*:").split())
-    return Look(name, needs, whole, ends, rule.begins, last, row=True)
+    return Look(name, needs, whole, ends, rule.begins, last, tuple(map(needed, rows)), row=True)
 
 
-def _matcher(name: str, gate: Gate) -> Callable[[str], object]:
+_Matches = Callable[[str, str], object]
+"""Whether something is in a text: given as it is, and with its ASCII letters small."""
+
+
+def _nothing(_text: str, _lowered: str) -> bool:
+    return False
+
+
+def _matcher(gate: Gate) -> _Matches:
     """What looks for a gate by the standard library, the quickest way."""
-    if name == "leet":
-        return lambda text: any(LEET.search(text, max(0, at.start() - 3), at.end() + 8) for at in _SIGN.finditer(text))
-    if name == "disguise":
-        return lambda text: not text.isascii() and _disguise_in(text)
     if gate.pattern:
-        pattern = Late(lambda: gate.expression, re.ASCII)
-        first = encodings.SOME.get(name)
-        if first is None:
-            return lambda text: pattern.search(text)
-        return lambda text: first.search(text) and pattern.search(text)
-    lower = gate.ignore_case
+        folded = gate.folded
+        if folded is not None:
+            return lambda _text, lowered: folded.search(lowered)
+        pattern = Late(gate.expression, re.ASCII)
+        return lambda text, _lowered: pattern.search(text)
+    literals = gate.literals
+    if len(literals) == 1:
+        return lambda text, lowered: literals[0] in (lowered if gate.ignore_case else text)
+    # Those that begin alike are found together, and `re` goes quickly from one of their first letters to the next.
+    any_of = Late(lambda: trie(literals, open_end=False))
+    return lambda text, lowered: any_of.search(lowered if gate.ignore_case else text)
 
-    def matches(text: str) -> bool:
-        where = text.lower() if lower else text
-        return any(literal in where for literal in gate.literals)
 
-    return matches
+def _written(name: str) -> _Matches:
+    """The same for what is not plain words."""
+    match name:
+        case "leet":
+            return lambda _text, lowered: _leet_in(lowered)
+        case "disguise":
+            return lambda text, _lowered: not text.isascii() and _disguise_in(text)
+        case "run":
+            return lambda text, _lowered: encodings.has_run(text)
+        case _:
+            return lambda _text, lowered: encodings.has_escape(lowered)
+
+
+def _leet_in(lowered: str) -> bool:
+    # Each piece of a word in leetspeak has a letter in it that has no sign, and so a sign beside a letter.
+    marked = lowered.encode("ascii", "replace").translate(_SIGNED)
+    search = _SMALL_LEET.search
+    return any(search(lowered, max(0, at.start() - LEET_MAX), at.end() + LEET_MAX) for at in _BESIDE.finditer(marked))
 
 
 def _disguise_in(text: str) -> bool:
+    if text[-1].isascii() and not _STRANGE.search(unusual(text.encode("utf-8", "surrogatepass"))):
+        return False
     for run in _FOREIGN_RUN.finditer(text):
         if DISGUISED.search(text, max(0, run.start() - 1), run.end() + 1) or run.end() == len(text):
             return True
     return False
 
 
-_SIGN: Final = Late(r"[0-9@$!|][A-Za-z0-9@$!|]{2}")
+LEET_MAX: Final = 4
+"""Characters of the longest of the pieces by which leetspeak is known."""
+_SIGNED: Final = bytes(
+    ord("1" if chr(code) in "0123456789@$!|" else "a" if chr(code).isalpha() and code < 0x80 else " ")
+    for code in range(256)
+)
+_SMALL_LEET: Final = Late(_leet)
+_BESIDE: Final = re.compile(b"1a|a1")
+_STRANGE: Final = Late(f"[{MARKS}{LOOK_ALIKES}{DRESSED}]")
+"""What is in every word in disguise."""
 _FOREIGN_RUN: Final = Late(r"[^\x00-\x7f]+")

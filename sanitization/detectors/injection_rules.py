@@ -123,19 +123,23 @@ class Phrase:
 def row(parts: Sequence[str | Sequence[str]], *, open_end: bool) -> str:
     """A pattern for a row of words, each part the words of one place; `open_end` as in `Phrase`."""
     pattern = ""
-    for part in reversed(parts[1:]):
+    for at, part in reversed([*enumerate(parts)][1:]):
         listed = part.lstrip("*:").split() if isinstance(part, str) else part
         how = part[:1] if isinstance(part, str) else ""
         words_of = f"(?:{trie(listed, open_end=open_end)})" if listed else ""
+        # A first word alone needs no gate while nothing ends it: the last word of a text is held back in any case.
+        alone = all(isinstance(each, str) and each[:1] == "*" for each in parts[1:at])
+        ended = f"{SEPARATOR if alone else _WITHIN}$"
         if how == "*":
             whole = f"(?:{trie(listed, open_end=False)})"
-            begun = f"(?:{_WITHIN}$|{SEPARATOR}{words_of}{_WITHIN}$|{pattern})" if open_end else pattern
+            begun = f"(?:{ended}|{SEPARATOR}{words_of}{_WITHIN}$|{pattern})" if open_end else pattern
             pattern = f"(?:{SEPARATOR}{whole})*{begun}"
         elif how == ":":
             behind = f"{_WITHIN}{words_of}{pattern}" if listed else pattern
-            pattern = f"{_TO_COLON}(?:$|{_COLON}{behind})" if open_end else f"{_TO_COLON}{_COLON}{behind}"
+            colon = f"{_TO_COLON}{_COLON}{behind}"
+            pattern = f"(?:{ended}|{colon})" if open_end else colon
         elif open_end:
-            pattern = f"(?:{_WITHIN}$|{SEPARATOR}{words_of}{pattern})"
+            pattern = f"(?:{ended}|{SEPARATOR}{words_of}{pattern})"
         else:
             pattern = f"{SEPARATOR}{words_of}{pattern}"
     first = parts[0].split() if isinstance(parts[0], str) else parts[0]

@@ -7,6 +7,7 @@ lesson on prompt injection names what it warns of.
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from typing import Final
 
 from sanitization.normal import folded
@@ -23,6 +24,8 @@ BLOCK: Final = 512
 """Characters of a view in which signals are looked for at a time."""
 LITERAL_MAX: Final = 48
 """Characters of the longest of them."""
+START: Final = 3
+"""So many of their first letters are looked for together."""
 """How far on a signal may begin: the rest is for its own length."""
 
 
@@ -135,6 +138,22 @@ def _foreign() -> tuple[tuple[str, tuple[str, ...]], ...]:
     return (("secrets", _view(SECRETS)), ("mode", _view(MODES)))
 
 
+_AT: Final = [slice(at, at + START) for at in range(BLOCK)]
+_Rows = list[tuple[str, str]]  # theme and literal
+
+
+@cache
+def _by_start(*, foreign: bool) -> tuple[dict[str, _Rows], _Rows]:
+    """The literals by their first letters, and those that are shorter."""
+    starts: dict[str, _Rows] = {}
+    others: _Rows = []
+    for theme, literals in (*_LITERALS, *_foreign()) if foreign else _LITERALS:
+        for literal in literals:
+            rows = starts.setdefault(literal[:START], []) if len(literal) >= START else others
+            rows.append((theme, literal))
+    return starts, others
+
+
 class Around:
     """The phrases of a view that add to an order near them, looked for a block at a time.
 
@@ -142,7 +161,7 @@ class Around:
     """
 
     def __init__(self, view: str, *, foreign: bool) -> None:
-        self._view, self._listings = view, (*_LITERALS, *_foreign()) if foreign else _LITERALS
+        self._view, self._listing = view, _by_start(foreign=foreign)
         self._places: dict[str, list[int]] = {}  # by theme, in order
         self._read = 0  # where the first block begins that was not looked at
 
@@ -172,13 +191,14 @@ class Around:
         for blank in "\n\t\r":
             flat = flat.replace(blank, " ")
         found: dict[str, set[int]] = {}
-        for theme, literals in self._listings:
-            for literal in literals:
-                if literal in flat:
-                    at = flat.find(literal)
-                    while 0 <= at < BLOCK:
-                        found.setdefault(theme, set()).add(begin + at)
-                        at = flat.find(literal, at + 1)
+        starts, others = self._listing
+        # Few of the literals have their first letters in a block: to see which costs less than to look for each.
+        here = set(map(flat.__getitem__, _AT))
+        for theme, literal in chain(others, *[starts[start] for start in here & starts.keys()]):
+            at = flat.find(literal)
+            while 0 <= at < BLOCK:
+                found.setdefault(theme, set()).add(begin + at)
+                at = flat.find(literal, at + 1)
         for theme, places in found.items():
             self._places.setdefault(theme, []).extend(sorted(places))
 

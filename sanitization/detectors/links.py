@@ -87,8 +87,8 @@ class Links:
     gates = (
         ("bracket", Gate(literals=("[",))),
         ("close", Gate(literals=("](", "]["))),
-        ("angle", Gate(literals=("<",), pattern=r"<[A-Za-z][A-Za-z0-9+.-]{1,31}:")),
-        ("tag", Gate(literals=("<",), pattern=f"(?i:{snippets.OPENING})")),
+        ("angle", Gate(literals=("<",), pattern=r"<[A-Za-z][A-Za-z0-9+.-]{1,31}:", near=40)),
+        ("tag", Gate(literals=("<",), pattern=f"(?i:{snippets.OPENING})", near=16)),
         ("address", Gate(literals=("://",), pattern=_OPAQUE)),
         ("style", Gate(literals=("url(",), ignore_case=True)),
     )

@@ -42,7 +42,8 @@ class Pattern:
     def _opening(self) -> re.Pattern[str] | None:
         if not self.gate:
             return None
-        return self.gate.plain or re.compile(self.gate.expression, re.ASCII)
+        plain = self.gate.plain
+        return plain if isinstance(plain, re.Pattern) else re.compile(self.gate.expression, re.ASCII)
 
     @property
     def gates(self) -> tuple[Named, ...]:

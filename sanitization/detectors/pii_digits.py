@@ -8,6 +8,7 @@ import re
 import string
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from sanitization.findings import Hit
@@ -26,6 +27,8 @@ WORD_BACK: Final = 20  # letters and digits of a word before its first run of di
 
 _BLANKS: Final = " \u00a0\u2009\u202f"
 _DASHES: Final = "\u2010\u2011\u2012\u2013"
+_ALL_DASHES: Final = frozenset("-" + _DASHES)
+_WRITTEN: Final = re.compile("[0-9A-Za-z]+")
 _FORM: Final = str.maketrans(
     "0123456789" + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" + "_" + _BLANKS + _DASHES,
     "d" * 10 + "a" * 52 + "?" + "_" * len(_BLANKS) + "-" * len(_DASHES),
@@ -126,18 +129,26 @@ def _by_form(rules: Iterable[Rule]) -> _Table:
 
 _ALL: Final = (*RULES, *phones.PHONES)
 _FORMS: Final = _by_form(_ALL)
-# Those that are told from other numbers before or behind them.
+# Those of which nothing need be said, and that are told from other numbers before or behind them.
+_PLAIN_FORMS: Final = {
+    form: plain for form, rules in _FORMS.items() if (plain := [rule for rule in rules if rule.plain])
+}
 _CROWDED_FORMS: Final = {
-    form: rules for form, rules in _FORMS.items() if "_" not in form or any(rule.plain >= CERTAIN for rule in rules)
+    form: rules
+    for form, rules in _PLAIN_FORMS.items()
+    if "_" not in form or any(rule.plain >= CERTAIN for rule in rules)
 }
 _LONGEST: Final = max(map(len, _FORMS))
 _PARTS: Final = re.compile("[da](?![da])|[)]")  # of a form: where it may end
+FORMS_MAX: Final = 2_048
+"""Forms of which it is remembered what they may be: numbers in a row mostly have few."""
+_BEGINNINGS: Final = frozenset(form[: part.end()] for form in _FORMS for part in _PARTS.finditer(form))
 
 
 class Digits:
     """Numbers of all kinds."""
 
-    gates = (("digits", Told(pattern=_GATE, told=re.compile(rf"{_SCAN.pattern}|[A-Za-z0-9+(][{_SIGNS}]{{0,3}}\Z"))),)
+    gates = (("digits", Told(pattern=_GATE, told=_SCAN, ends=re.compile(rf"[A-Za-z0-9+(][{_SIGNS}]{{0,3}}\Z"), end=4)),)
 
     def first(self, text: str, position: int, said: context.Said | None = None) -> Hit | None:
         """The first number at `position` or later. `said` is what is remembered of this text."""
@@ -228,12 +239,11 @@ def _number(text: str, start: int, said: context.Said) -> Hit | None:
     if not (crowded and form[0] == "d" and form.find("a", 1, 8) < 0 and said.nothing(start)):
         word = DOCUMENT.match(text, start)
         near = said.of(start, word.end() if word else start)
-    table = _CROWDED_FORMS if crowded and not near else _FORMS
-    found: list[_Match] = []
-    for part in _PARTS.finditer(form):
-        size = part.end()
-        if (rules := table.get(form[:size])) and _ends(text, start + size):
-            found.append(_judged(text, start, start + size, rules, near))
+    found = [
+        _judged(text, start, start + size, rules, near)
+        for size, rules in _candidates(form, not near and start > _ALONE_MAX, crowded)
+        if _ends(text, start + size)
+    ]
     if near:
         if context.counts(near, phones.TOPIC) and (end := phones.spoken_of(text, start)):
             found.append(_Match(0.8, end, phones.KIND, "said to be"))
@@ -247,16 +257,32 @@ def _number(text: str, start: int, said: context.Said) -> Hit | None:
     return hit(start, best.end, best.kind, best.score, reason=best.reason) if best.score else None
 
 
+@lru_cache(maxsize=FORMS_MAX)
+def _candidates(form: str, nothing_said: bool, crowded: bool) -> tuple[tuple[int, Sequence[Rule]], ...]:
+    """The rules for what `form` begins with, each with how long that is."""
+    table = _FORMS if not nothing_said else _CROWDED_FORMS if crowded else _PLAIN_FORMS
+    found = []
+    for part in _PARTS.finditer(form):
+        beginning = form[: part.end()]
+        if beginning not in _BEGINNINGS:
+            break
+        if beginning in table:
+            found.append((part.end(), table[beginning]))
+    return tuple(found)
+
+
 def _worth(match: _Match) -> tuple[float, int]:
     return match.score, match.end
 
 
 def _judged(text: str, start: int, end: int, rules: Iterable[Rule], near: Mapping[str, int]) -> _Match:
     """The best of the rules for one form."""
-    among = context.NOT_A_PERSON in near or _among_others(text, start, end)
+    among: bool | None = None
     alone = start <= _ALONE_MAX and _alone(text, start, end)
     number, best = "", _NONE
     for rule in rules:
+        if rule.plain and rule.plain < CERTAIN and among is None:
+            among = context.NOT_A_PERSON in near or _among_others(text, start, end)
         if near and context.counts(near, *rule.topics):
             score, reason = rule.score, "said to be"
         elif rule.plain >= CERTAIN or (rule.plain and not among):
@@ -266,7 +292,7 @@ def _judged(text: str, start: int, end: int, rules: Iterable[Rule], near: Mappin
         else:
             continue
         if score > best.score:
-            number = number or "".join([each for each in text[start:end] if each in _WORD_CHARACTERS]).upper()
+            number = number or "".join(_WRITTEN.findall(text, start, end)).upper()
             if (rule.check is None or rule.check(number)) and not (reason == ALONE and number in _COUNTED):
                 best = _Match(score, end, rule.kind, reason)
     return best
@@ -294,7 +320,7 @@ def _ends(text: str, end: int) -> bool:
     sign, after = text[end : end + 1], text[end + 1 : end + 2]
     if sign in _WORD_CHARACTERS or sign in {"_", "@"}:
         return False
-    if sign in {"-", *_DASHES}:
+    if sign in _ALL_DASHES:
         return after not in _WORD_CHARACTERS
     return not (sign and sign in ".,/" and after.isdigit())
 

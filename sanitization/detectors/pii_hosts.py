@@ -60,7 +60,7 @@ class Ipv4(_Unbroken):
 class Colons(_Unbroken):
     """IPv6, and hardware addresses with colons."""
 
-    gates = (("colons", Gate(literals=(":",), pattern=r":[0-9A-Fa-f]{0,4}:")),)
+    gates = (("colons", Gate(literals=(":",), pattern=r":[0-9A-Fa-f]{0,4}:", near=8)),)
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
         """The first address at `position` or later."""

@@ -44,8 +44,8 @@ class Mail:
     """Mail addresses."""
 
     gates = (
-        ("mail", Gate(literals=("@",), pattern=_GATE)),
-        ("quoted", Gate(literals=('"',), pattern=f"{_QUOTED_PENDING}$")),
+        ("mail", Gate(literals=("@",), pattern=_GATE, near=8)),
+        ("quoted", Gate(literals=('"',), pattern=f"{_QUOTED_PENDING}$", near=104)),
         ("spelled", Gate(literals=("[at]", "(at)", "{at}", "[arroba]", "(arroba)", "(ät)", "[ät]"), ignore_case=True)),
     )
 

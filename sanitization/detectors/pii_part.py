@@ -32,14 +32,24 @@ class Part(Protocol):
 
 @frozen
 class Told(Gate):
-    """A gate for which `re` has a pattern of its own: with a look behind it passes quickly over most of a text."""
+    """A gate for which `re` has patterns of its own: with a look behind one passes quickly over most of a text.
+
+    `ends` is what may stand at the end of a text, so many characters of which are looked at.
+    """
 
     told: re.Pattern[str] | None = None
+    ends: re.Pattern[str] | None = None
+    end: int = 0
 
     @property
-    def plain(self) -> re.Pattern[str] | None:
-        """That pattern."""
-        return self.told
+    def plain(self) -> "Told | None":
+        """What looks for these patterns."""
+        return self if self.told or self.ends else None
+
+    def search(self, text: str) -> object:
+        """The first of them, if any."""
+        found = self.told and self.told.search(text)
+        return found or (self.ends and self.ends.search(text, max(0, len(text) - self.end)))
 
 
 def hit(start: int, end: int, kind: str, score: float, anchor: int | None = None, reason: str = "") -> Hit:

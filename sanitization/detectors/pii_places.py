@@ -11,7 +11,7 @@ from sanitization.findings import Hit
 from sanitization.gates import Gate
 
 from .pii_context import Said
-from .pii_part import hit
+from .pii_part import Told, hit
 
 SPAN: Final = 160  # characters of an address
 
@@ -110,16 +110,32 @@ _WORD: Final = r"[^\x00-@\[-\x7f][^\x00-&(-,/-@\[-`{-\x7f]*"
 _WORDS_SO_FAR: Final = rf"(?:(?:{_WORD}|{_ORDINAL}) ){{0,5}}"
 
 
+_SO_FAR: Final = rf"[0-9][A-Za-z]?(?: ?(?:bis|ter|quater))?,?(?: {_WORDS_SO_FAR}[^\x00-\x20]*)?$"
+
+
 class NumberFirst:
     """`10 Example Street, Town`, `10 rue de l'Exemple`."""
 
     gates = (
-        ("street", Gate(pattern=rf"[0-9][A-Za-z]?,? {_WORDS_SO_FAR}(?:{_STREETS}|{_MAYBE_STREETS})(?:[^A-Za-z]|$)")),
-        ("rue", Gate(pattern=rf"[0-9](?: ?(?:bis|ter|quater|[A-D]))?,? (?:{_FRENCH_STREETS})(?: |$)")),
+        (
+            "street",
+            Gate(
+                literals=tuple(f"{_STREETS}|{_MAYBE_STREETS}".split("|")),
+                pattern=rf"[0-9][A-Za-z]?,? {_WORDS_SO_FAR}(?:{_STREETS}|{_MAYBE_STREETS})(?:[^A-Za-z]|$)",
+            ),
+        ),
+        (
+            "rue",
+            Gate(
+                literals=tuple(_FRENCH_STREETS.replace("\\", "").split("|")),
+                pattern=rf"[0-9](?: ?(?:bis|ter|quater|[A-D]))?,? (?:{_FRENCH_STREETS})(?: |$)",
+                near=32,
+            ),
+        ),
         # A number at the end of a text, and the words after it so far.
         (
             "street_number",
-            Gate(pattern=rf"[0-9][A-Za-z]?(?: ?(?:bis|ter|quater))?,?(?: {_WORDS_SO_FAR}[^\x00-\x20]*)?$"),
+            Told(pattern=_SO_FAR, ends=re.compile(_SO_FAR, re.ASCII), end=SPAN),
         ),
     )
 
@@ -140,7 +156,16 @@ class NumberFirst:
 class Germanic:
     """`Beispielstraße 10, 12345 Ort`."""
 
-    gates = (("strasse", Gate(pattern=rf"(?:{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str\.)(?: [0-9]| ?$)")),)
+    gates = (
+        (
+            "strasse",
+            Gate(
+                literals=tuple(f"{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str.".replace("\\", "").split("|")),
+                pattern=rf"(?:{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str\.)(?: [0-9]| ?$)",
+                near=32,
+            ),
+        ),
+    )
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
         """The first such address at `position` or later."""
@@ -169,6 +194,7 @@ class Romance:
             Gate(
                 literals=tuple(f"{_ROMANCE_STREETS}|{_MAYBE_ROMANCE}".replace("\\", "").split("|")),
                 pattern=rf"(?:^|[^A-Za-z])(?:{_ROMANCE_STREETS}|{_MAYBE_ROMANCE})(?: |$)",
+                near=32,
             ),
         ),
     )

@@ -36,4 +36,5 @@ def gate(words: Sequence[str], unspaced: Sequence[str] = ()) -> Gate:
     """The gate of an `anchor`."""
     cased = "|".join(map(re.escape, spellings(words)))
     pattern = rf"(?:^|[^A-Za-z])(?:{cased})(?:[^A-Za-z]|$)"
-    return Gate(literals=spellings(words, unspaced), pattern="|".join((pattern, *sorted(unspaced))), ignore_case=True)
+    either = "|".join((pattern, *sorted(unspaced)))
+    return Gate(literals=spellings(words, unspaced), pattern=either, ignore_case=True, near=64)

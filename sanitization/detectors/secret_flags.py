@@ -35,6 +35,7 @@ class Flags:
     gate = Gate(
         literals=("-u", "-p", "-P", "-a", "--user", "--proxy-user"),
         pattern=r"(?:^|[\x00-\x20])(?:-u|--user|--proxy-user|-[pPa])(?:[\x00-\x20\"'=]|[^\x00-\x20=-]{3})",
+        near=32,
     )
     kinds = (
         Kind(

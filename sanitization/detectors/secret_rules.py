@@ -25,6 +25,7 @@ BOUNDARY: Final = r"(?:(?<![A-Za-z0-9_-])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=
 LOOSE: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
 LONGEST: Final = 1_000  # rules there may be
 HELD: Final = 512
+NEAR: Final = 64  # characters of the longest opening of a gate
 """Characters of a last word that are held back by who asks (`stage.WORD_MAX`)."""
 
 
@@ -205,7 +206,7 @@ class Tokens:
 
     def _gate(self) -> Gate:
         literals = tuple(dict.fromkeys(literal for _, literal, _ in self._tried))
-        return Gate(literals=stems(literals), pattern="|".join(rule.opening for rule in self.rules))
+        return Gate(literals=stems(literals), pattern="|".join(rule.opening for rule in self.rules), near=NEAR)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
         """Of a rule with something before its literal the place is where that begins."""
@@ -249,9 +250,8 @@ class Underscored(Tokens):
         self._sizes = sorted({len(stem) for stem in self._by_stem})
 
     def _gate(self) -> Gate:
-        return Gate(
-            literals=("_",), pattern=trie([(literal, shape(rule.after).start) for rule, literal, _ in self._tried])
-        )
+        opening = trie([(literal, shape(rule.after).start) for rule, literal, _ in self._tried])
+        return Gate(literals=("_",), pattern=opening, near=NEAR)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
         """Where the literals stand."""

@@ -41,6 +41,9 @@ _SEQUENCE: Final = re.compile(
     """,
     re.VERBOSE,
 )
+_OPENING: Final = re.compile(r"[\x1b\x80-\x9f]")
+_FIRST: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What each begins with: `re` goes quickly from one of these to the next."""
 _KINDS: Final = {
     "csi": "terminal.csi",
     "escape": "terminal.escape",
@@ -84,8 +87,14 @@ class Terminal:
 
     def find(self, text: str, start: int = 0, _live: Collection[str] = ()) -> Iterator[Hit]:
         """Each sequence is one hit, and so is each run of bare control characters."""
-        for match in _SEQUENCE.finditer(text, start):
+        position = start
+        while first := _FIRST.search(text, position):
+            match = _SEQUENCE.match(text, first.start())
+            if not match:
+                position = first.end()
+                continue
             begin, end = match.span()
+            position = end
             group = match.lastgroup
             if group == "control":
                 yield hit_of((begin, end, "terminal.control", 1.0, "", begin, (), None))
@@ -104,8 +113,10 @@ class Terminal:
     def settled(self, text: str, start: int = 0, _live: Collection[str] = ()) -> int:
         """Everything but an unfinished sequence, or a run of controls, at the end."""
         end = start + len(text[start:].rstrip(_CONTROLS))
-        unfinished = _OPEN.search(text, max(start, len(text) - self.reach))
-        return min(end, unfinished.start()) if unfinished else end
+        for first in _OPENING.finditer(text, max(start, len(text) - self.reach)):
+            if _OPEN.match(text, first.start()):
+                return min(end, first.start())
+        return end
 
 
 def _at_line_end(text: str, begin: int, end: int) -> bool:

@@ -4,9 +4,11 @@ import random
 import re
 import string
 import time
+from re import _parser  # type: ignore[attr-defined]
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sanitization import gates
 from sanitization.detectors import CONTENT, DISGUISES, Detector
@@ -103,6 +105,37 @@ def test_random_letters_do_not_slow_all_gates_down() -> None:
     for start in range(0, len(letters), 4_096):
         live(letters[start : start + 4_096])
     assert time.process_time() - began < 3
+
+
+NEAR = Gate(literals=("k", "kk"), pattern=r"(?:^|[^a-z])k{1,2}[0-9]{2}(?:[^0-9]|$)", ignore_case=True, near=8)
+
+
+@pytest.mark.parametrize(
+    "text", ["k12", "x" * 99 + " K12", "k k k kk12 k", "k" * 99 + " k12 " + "k" * 99, "k12 " + "k" * 99]
+)
+def test_around_its_literals_a_pattern_is_found(text: str, plain: bool) -> None:
+    """At the beginning, at the end, beside others, and where there are too many to look around each."""
+    live = opener(((("it", NEAR),),), plain=plain)
+    assert live(text)
+    assert not live(text.replace("1", "l"))
+
+
+NEARBY = [(name, gate) for each in DETECTORS for name, gate in each.gates if gate.near]
+
+
+@pytest.mark.parametrize(("name", "gate"), NEARBY, ids=[name for name, _ in NEARBY])
+def test_a_match_near_a_literal_has_it_and_is_short(name: str, gate: Gate) -> None:
+    """So nothing is missed where only the places around literals are searched."""
+    assert _parser.parse(gate.expression).getwidth()[1] <= gate.near
+    made = st.from_regex(re.compile(gate.expression, re.ASCII), fullmatch=True)
+
+    @given(made)
+    @settings(max_examples=10, deadline=None)
+    def check(text: str) -> None:
+        lowered = text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+        assert any(each in (lowered if gate.ignore_case else text) for each in gate.literals)
+
+    check()
 
 
 def test_no_detectors_no_gates(plain: bool) -> None:

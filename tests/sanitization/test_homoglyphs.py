@@ -203,12 +203,12 @@ def test_what_is_held_back_is_little() -> None:
 @pytest.mark.parametrize(
     "unit", ["аb", "а", "аb ", "а.com ", "ａ", "𝗮 𝗯", "aо" * 30 + " ", "аa_", "ԁ", "𝑥a", "раураl "]
 )
-def test_a_hostile_megabyte_takes_linear_time(unit: str) -> None:
-    """What would be quadratic takes minutes here."""
-    text = unit * (1_000_000 // len(unit.encode()))
+def test_a_hostile_text_takes_linear_time(unit: str) -> None:
+    """What would be quadratic takes a minute here."""
+    text = unit * (250_000 // len(unit.encode()))
     began = time.process_time()
     Scrubber(POLICY).scrub(text)
-    assert time.process_time() - began < 15
+    assert time.process_time() - began < 4
 
 
 def test_random_text_of_other_scripts_is_left_alone() -> None:

@@ -5,6 +5,7 @@
 import base64
 import codecs
 import random
+import re
 import time
 
 import pytest
@@ -12,10 +13,23 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sanitization import Action, Category, Direction, Hit, everywhere
-from sanitization.detectors.injection import COUNTS, REPLACEMENT, SPAN_MAX, Injection
-from sanitization.detectors.injection_gates import NAMES, opened
+from sanitization.detectors.injection import COUNTS, REPLACEMENT, SPAN_MAX, Injection, _beginning_in
+from sanitization.detectors.injection_foreign import variants
+from sanitization.detectors.injection_gates import (
+    BY_NAME,
+    FOREIGN,
+    LEET_MAX,
+    NAMES,
+    RULES,
+    TAIL,
+    _leet_pieces,
+    gate_of,
+    opened,
+    searched,
+)
+from sanitization.detectors.injection_rules import Rule
 from sanitization.judge import Judge
-from sanitization.stage import WORD_MAX, Numbered, Stage
+from sanitization.stage import WORD_MAX, Numbered, Stage, _last_word
 from tests.sanitization.injection_texts import ATTACKS, LOOK_ALIKES
 
 DETECTOR = Injection()
@@ -226,8 +240,50 @@ def test_the_gates_are_open_for_every_find(text: str) -> None:
     for plain in (False, True):
         assert [hit.anchor for hit in DETECTOR.find(text, 0, opened(text, plain=plain))] == all_hits
         for anchor in all_hits:
-            word = text[anchor:].split(" ")[0]
-            assert opened(word, plain=plain), word
+            word, blank, _ = text[anchor:].partition(" ")
+            assert opened(word + blank, plain=plain), word
+
+
+def test_a_first_word_alone_is_held_as_the_last_word_of_a_text() -> None:
+    """The end of a text opens a gate only once something ends the first word: until then the word is not given out."""
+    for name, each in {**BY_NAME, **FOREIGN}.items():
+        for stem in each.begins if isinstance(each, Rule) else each.stems:
+            for word in variants(stem.split()[0]):
+                assert _last_word(f" {word}", 0) == 1, (name, word)
+    assert not opened("show")
+    assert opened("show ")
+
+
+def test_a_rule_is_tried_wherever_one_of_its_first_words_begins() -> None:
+    """However short that is; and at no place outside of the part."""
+    for rule in RULES:
+        for stem in rule.begins:
+            assert rule in _beginning_in(f"(({stem}~~~", (0, 3))
+            assert rule not in _beginning_in(f"(({stem}~~~", (0, 2))
+
+
+def test_an_order_in_a_later_run_is_found() -> None:
+    """Behind one that says nothing, and where there are line ends and other scripts between them."""
+    text = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo=\n\u5bc6\u7801 " + ENCODED["base64"]
+    assert [hit.anchor for hit in DETECTOR.find(text, 0, list(NAMES))] == [text.index(ENCODED["base64"])]
+
+
+def test_the_pieces_by_which_leetspeak_is_known_have_a_sign_beside_a_letter() -> None:
+    """And few characters: without RE2 they are looked for around such a pair only."""
+    for rule in RULES:
+        for word in rule.leet:
+            for piece in _leet_pieces(word):
+                assert len(re.sub(r"\[[^]]*\]|\\.", "x", piece)) <= LEET_MAX
+                assert re.search("[a-z]", re.sub(r"\[[^]]*\]", "", piece))
+
+
+@pytest.mark.parametrize("text", [*ATTACKS[::3], *ENCODED.values()])
+def test_what_opens_a_gate_would_open_it_at_the_end_of_a_text(text: str) -> None:
+    """So a short text is looked at once."""
+    for part in (text, text[: len(text) // 2]):
+        for name in NAMES:
+            if name != TAIL and re.search(gate_of(name).expression, part, re.ASCII):
+                assert searched(name).search(part), (name, part)
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_the_gate_opens_where_something_may_be_found_and_nowhere_else(plain: boo
     assert not live(
         "Gr\u00f6\u00dfe caf\u00e9 \u2014 \u201cquoted\u201d \u2026 \U0001f600 \u4e2d\u6587 \u0440\u0443\u0441"
     )
-    for letter in (*sorted(suspects)[::41], *(chr(code) for ends in HIDDEN_RANGES for code in ends)):
+    for letter in (*sorted(suspects)[::307], *(chr(code) for ends in HIDDEN_RANGES for code in ends)):
         if next(detector.find(f"a{letter}"), None):
             assert live(f"a{letter}")
 
@@ -349,9 +349,9 @@ def test_what_is_held_back_is_little(text: str) -> None:
     ],
     ids=ascii,
 )
-def test_a_hostile_megabyte_takes_linear_time(unit: str) -> None:
-    """What would be quadratic takes minutes here."""
-    text = unit * (1_000_000 // len(unit.encode()))
+def test_a_hostile_text_takes_linear_time(unit: str) -> None:
+    """What would be quadratic takes a minute here."""
+    text = unit * (250_000 // len(unit.encode()))
     began = time.process_time()
     Scrubber(POLICY).scrub(text)
-    assert time.process_time() - began < 15
+    assert time.process_time() - began < 4

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.gates import Gate, opener
-from sanitization.literals import ORDINARY, Literals, unusual
+from sanitization.literals import ORDINARY, Literals, unusual, words_of
 from tests.sanitization.samples import texts
 
 SOME = (
@@ -34,7 +34,7 @@ EVERY = tuple({each for detector in (*DISGUISES, *CONTENT) for _, gate in detect
 
 
 def _within(literals: tuple[str, ...], text: str) -> set[str]:
-    return set(Literals(literals).within(text, unusual(text.encode("utf-8", "surrogatepass"))))
+    return set(Literals(literals).within(text, unusual(text.encode("utf-8", "surrogatepass")), words_of(text)))
 
 
 @given(st.lists(st.sampled_from([*SOME, *"askwpdmen-[zé密码\x1b\ud800 "]), max_size=9).map("".join))
@@ -48,7 +48,7 @@ def test_every_literal_of_the_detectors_is_found_alone() -> None:
     """And none that does not stand there."""
     looked = Literals(EVERY)
     for literal in EVERY:
-        found = set(looked.within(literal, unusual(literal.encode())))
+        found = set(looked.within(literal, unusual(literal.encode()), words_of(literal)))
         assert found == {each for each in EVERY if each in literal}
 
 
@@ -137,5 +137,5 @@ def test_the_same_fragment_over_and_over_costs_no_more_than_to_read_it() -> None
     for text in ("sk-" * 100_000, "password" * 40_000, "-" * 300_000, "密" * 100_000):
         for start in range(0, len(text), 4_096):
             piece = text[start : start + 4_096]
-            looked.within(piece, unusual(piece.encode()))
+            looked.within(piece, unusual(piece.encode()), words_of(piece))
     assert time.thread_time() - began < 3

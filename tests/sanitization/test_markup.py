@@ -190,12 +190,12 @@ def test_whatever_comes_in_what_comes_out_is_inert_and_stable(parts: list[str]) 
         "<ul><li><b>", "<a " + "a=1 " * 100 + ">", "<i a='\">",
     ],
 )  # fmt: skip
-def test_a_hostile_megabyte_takes_linear_time(unit: str) -> None:
-    """What would be quadratic takes minutes here."""
-    text = unit * (1_000_000 // len(unit))
+def test_a_hostile_text_takes_linear_time(unit: str) -> None:
+    """What would be quadratic takes a minute here."""
+    text = unit * (250_000 // len(unit))
     began = time.process_time()
     out = Scrubber().scrub_html(text).text
-    assert time.process_time() - began < 12
+    assert time.process_time() - began < 4
     assert len(out) < 10 * len(text)
 
 

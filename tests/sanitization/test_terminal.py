@@ -160,9 +160,9 @@ def test_every_control_opens_the_gate(plain: bool) -> None:
     "unit",
     ["\x1b", "\x1b]", "\x1b[", "a\x00", "\x9d", "\x1b]0;a b ", "\x1b[1;", "\r", "a\r", "\x1bP\n", "\x0b\r", "\x80\x9d"],
 )
-def test_a_hostile_megabyte_takes_linear_time(unit: str) -> None:
-    """What would be quadratic takes minutes here."""
-    text = unit * (1_000_000 // len(unit.encode()))
+def test_a_hostile_text_takes_linear_time(unit: str) -> None:
+    """What would be quadratic takes a minute here."""
+    text = unit * (250_000 // len(unit.encode()))
     began = time.process_time()
     Scrubber(everywhere({Category.TERMINAL: Action.REMOVE})).scrub(text)
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 3
