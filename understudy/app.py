@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import trio
 from attrs import frozen
@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from understudy.cluster.cluster import Cluster
     from understudy.cluster.membership import Node
     from understudy.shared_connections import SharedConnections
+    from understudy.storage.postgresql import PostgresDatabase
     from understudy.storage.redis import RedisLink
 
 log = logging.getLogger(__name__)
@@ -364,12 +365,11 @@ def _files(settings: Settings, database: Database, store: Store) -> tuple[FileSt
     if not settings.on_postgresql:
         return FolderFiles(settings.data_dir / FILES, store.add_file, limit_bytes=limit), []
     from understudy.storage.files_in_database import DatabaseFiles
-    from understudy.storage.postgresql import PostgresDatabase
 
-    assert isinstance(database, PostgresDatabase)
+    on_postgresql = cast("PostgresDatabase", database)
     copies = Copies(settings.data_dir / COPIES, limit_bytes=max(COPIES_BYTES, 4 * limit))
     keeper = ChildSpec("copies", partial(CopyKeeper, copies), backoff=RESTING)
-    return DatabaseFiles(database, copies, limit_bytes=limit, before=settings.data_dir / FILES), [keeper]
+    return DatabaseFiles(on_postgresql, copies, limit_bytes=limit, before=settings.data_dir / FILES), [keeper]
 
 
 async def _node(settings: Settings, database: Database, store: Store, find: Callable[[str], ActorRef]) -> "Node | None":
