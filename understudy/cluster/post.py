@@ -35,9 +35,8 @@ STREAM_MOST: Final = 10_000
 """Packets in one stream, about: more wait there only of a node that is dead or held, and that is soon taken for it."""
 ASKS: Final = 10_000
 """Requests that wait for their answers."""
-LAZY_S: Final = 0.02
-"""How long pieces of text, and signatures for what was read, wait for something else to go with: less than a person
-sees, and at fifty pieces a second of each answer a trip carries several."""
+SIGN_S: Final = 0.05
+"""How long what was read waits to be signed for, when nothing else is said."""
 GATHER_S: Final = 0.003
 """How long what comes next is gathered: what is said after a pause goes at once, a stream of it in fewer trips."""
 SEND_S: Final = 2.0
@@ -99,7 +98,7 @@ class Post:
         self._read: dict[str, list[bytes]] = {}  # entries to be signed for, by node
         self._asks: dict[str, _Wait] = {}
         self._work = trio.Event()  # something waits
-        self._now = trio.Event()  # and is not to wait for more
+        self._now = trio.Event()  # and not only to be signed for
 
     def carrier(self) -> ChildSpec:
         """The actor that takes the post to Redis."""
@@ -138,7 +137,7 @@ class Post:
         if self._link.up and box.passing_bytes + size <= ROOM_BYTES:
             box.passing.append(passing)
             box.passing_bytes += size
-            self._work.set()
+            self._wake()
 
     def tell_all(self, news: News) -> None:
         """Tell every node something, if that can be."""
@@ -212,7 +211,7 @@ class Post:
         """Take to Redis what waits, again and again."""
         while True:
             await self._work.wait()
-            with trio.move_on_after(LAZY_S):
+            with trio.move_on_after(SIGN_S):
                 await self._now.wait()
             self._work, self._now = trio.Event(), trio.Event()
             await self._link.wait_up()
