@@ -396,7 +396,9 @@ class Finder:
     fails: int = 0
 
     async def wake(self, owner: str, thread_id: str, run_id: str) -> None:
-        """Claim it."""
+        """Claim it, unless it works on it already: own runs are woken now and then."""
+        if run_id in self.mine:
+            return
         claimed = await self.server.store.claim(owner, thread_id, self.server.node.id)
         if isinstance(claimed, Fence):
             self.mine.append(run_id)
