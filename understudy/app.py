@@ -8,32 +8,39 @@ system (one_for_one)
 └── observe ─ recovery, keys
 """
 
-import gc
 import logging
-import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import frozen
 from quart_trio import QuartTrio
 
-from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, StartChild, Supervisor
+from actors import ActorDied, ActorRef, ActorSystem, ChildSpec, StartChild, Supervisor
 from actors import Event as ActorEvent
 from sanitization import Detector
 from transport.connection import ConnectionLimits
 from transport.heartbeat import Heartbeat
-from transport.limits import Ledger
 from transport.socket import SocketLimits
 from transport.tls import server_context
 from transport.websocket import DoorLimits, serve_door
 from understudy import __version__
 from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
+from understudy.backends import (
+    RESTING,
+    cluster_of,
+    database_of,
+    ended_of,
+    files_of,
+    node_of,
+    redis_of,
+    shared_limits,
+    shelf_of,
+)
 from understudy.chat.attachments import Attachments
 from understudy.chat.desk import Desk
 from understudy.chat.forgetting import Forgetting
@@ -45,7 +52,6 @@ from understudy.chat.services import Services, nobody_else
 from understudy.chat.slots import Slots
 from understudy.config import Settings
 from understudy.ended import EndedSessions
-from understudy.ended_everywhere import EndedEverywhere, EndedWatch
 from understudy.erasure import Eraser
 from understudy.export import Exporter
 from understudy.gate import Gate
@@ -54,7 +60,6 @@ from understudy.models.registry import Models
 from understudy.observe.breakers import Breakers
 from understudy.observe.health import Check, Status
 from understudy.observe.incidents import Incidents
-from understudy.observe.logs import configure
 from understudy.observe.metrics import Metrics
 from understudy.observe.observatory import Observatory
 from understudy.observe.server import Server
@@ -67,22 +72,14 @@ from understudy.scrubbing.policies import policy_of
 from understudy.scrubbing.sealed import open_sealer
 from understudy.sessions import ENDED, Sessions, open_sessions
 from understudy.storage.archive import Archive
-from understudy.storage.cache import CachedReads, LocalShelf, Shelf
-from understudy.storage.copies import COPIES, COPIES_BYTES, Copies, CopyKeeper
+from understudy.storage.cache import CachedReads
 from understudy.storage.database import Database
-from understudy.storage.errors import DatabaseUnusable
-from understudy.storage.files import FileStore
-from understudy.storage.files_in_folder import FolderFiles
-from understudy.storage.sqlite import FILES, open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 from understudy.streams import Streams
 
 if TYPE_CHECKING:
     from understudy.cluster.cluster import Cluster
-    from understudy.cluster.membership import Node
-    from understudy.shared_connections import SharedConnections
-    from understudy.storage.postgresql import PostgresDatabase
     from understudy.storage.redis import RedisLink
 
 log = logging.getLogger(__name__)
@@ -90,7 +87,6 @@ log = logging.getLogger(__name__)
 MANY = 10_000
 """Restarts in 5 s before a supervisor of many independent children gives up. Each child's backoff keeps it far below
 that: one conversation that cannot start must never be the end of the others."""
-RESTING = Backoff(min_s=0.05, max_s=30.0)
 
 
 @frozen
@@ -113,53 +109,6 @@ class House:
     gate: Gate
     web: QuartTrio
     presence: Presence
-
-
-def run(settings: Settings, agents: Sequence[Agent] = (), detectors: Sequence[Detector] = ()) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code. Prints one line with the address when ready.
-
-    `detectors` are one's own, beside those that the scrubber has.
-    """
-    configure(settings.log_level, settings.log_format)
-    failures: list[Exception] = []
-    try:
-        trio.run(_until_told, settings, agents, detectors)
-    except* (DatabaseUnusable, OSError, ValueError, ImportError) as group:
-        log.debug("server.failed", exc_info=group)
-        failures = _leaves(group)
-    for error in failures:
-        print(f"understudy cannot serve: {error}", file=sys.stderr)  # noqa: T201 - the command's own output
-    return 1 if failures else 0
-
-
-async def _take_impatient(signals: AsyncIterator[int]) -> None:
-    """Whoever asks once more is told that it goes on: it ends well within its grace, and with 0."""
-    async for number in signals:
-        log.info("server.stopping_already", extra={"signal": signal.Signals(number).name})
-
-
-def spare_collector() -> None:
-    """Have the collector look less at what stays: what is there now, and what connections are made of.
-
-    Pauses of 100 ms become 30 ms, and a storm of connections costs a fifth less.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
-
-
-async def _until_told(settings: Settings, agents: Sequence[Agent], detectors: Sequence[Detector]) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with trio.open_nursery() as nursery:
-            running = await nursery.start(partial(serve_house, settings, agents, detectors))
-            spare_collector()
-            print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
-            async for number in signals:
-                log.info("server.stopping", extra={"signal": signal.Signals(number).name})
-                break
-            nursery.start_soon(_take_impatient, signals)
-            await running.stop()
-            nursery.cancel_scope.cancel()
 
 
 async def serve_house(
@@ -211,8 +160,8 @@ async def open_house(
         models.of(agent)
     policy = await trio.to_thread.run_sync(policy_of, settings.scrub_policy)
     sealer = open_sealer(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
-    database = await trio.to_thread.run_sync(_database, settings)
-    redis = await trio.to_thread.run_sync(_redis, settings, metrics)
+    database = await trio.to_thread.run_sync(database_of, settings)
+    redis = await trio.to_thread.run_sync(redis_of, settings, metrics)
     guard = await trio.to_thread.run_sync(Guard, policy, metrics, detectors, sealer)
     tree = _tree(settings, database, redis, metrics)
     system = ActorSystem("system", tree, intensity=MANY, on_event=_tell(metrics, incidents))
@@ -226,16 +175,16 @@ async def open_house(
             store = Store(database, writer, on_circuit=breakers.changed, on_reads=metrics.reads_began)
             for breaker in (store.breaker, *models.breakers()):
                 breakers.add(breaker.name)
-            node = await _node(settings, database, store, find)
-            cluster = _cluster(redis, node)
+            node = await node_of(settings, database, store, find)
+            cluster = cluster_of(redis, node)
             metrics.look_at(lambda: store.reads()["reads_waiting"], lambda: 0 if node is None else node.lapses)
-            files, keepers = _files(settings, database, store)
+            files, keepers = files_of(settings, database, store)
             await trio.to_thread.run_sync(files.sweep)
-            shelf, shelvers = _shelf(redis)
+            shelf, shelvers = shelf_of(redis)
             reads = CachedReads(store, shelf, time.time, metrics)
             store.on_write = reads.written
             presence = Presence(settings.limits.connections_per_user)
-            keepers += await _ended(settings, sessions, store, partial(presence.dismiss_all, find=system.find))
+            keepers += await ended_of(settings, sessions, store, partial(presence.dismiss_all, find=system.find))
             limits = settings.limits
             slots: Slots[ActorRef] = Slots(limits.runs_per_user, limits.runs_total, limits.runs_waiting)
             server = Server(system, lambda: _counts(presence, slots), __version__, partial(_beside, breakers, redis))
@@ -262,7 +211,7 @@ async def open_house(
             desk = Desk(services, partial(find, "/system/conversations"), node, cluster)
             await _join_others(cluster, services, desk, find)
             connections = partial(find, "/system/connections")
-            ledger, elsewhere, sharers = _shared(redis, settings)
+            ledger, elsewhere, sharers = shared_limits(redis, settings)
             gate = Gate(
                 settings, sessions, store, desk, presence, metrics, connections, _limits(settings), ledger, elsewhere
             )
@@ -306,22 +255,6 @@ async def open_house(
         database.close()
 
 
-def _database(settings: Settings) -> Database:
-    if not settings.on_postgresql:
-        return open_database(settings.database_folder)
-    from understudy.storage.postgresql import connect_database  # most servers need none of it
-
-    return connect_database(settings.database_url)
-
-
-def _redis(settings: Settings, metrics: Metrics) -> "RedisLink | None":
-    if not settings.redis_url:
-        return None
-    from understudy.storage.redis import RedisLink  # most servers need none of it
-
-    return RedisLink(settings.redis_url, metrics)
-
-
 def _beside(breakers: Breakers, redis: "RedisLink | None") -> dict[str, Check]:
     """The checks of what is on the other side of a breaker."""
     checks = dict(breakers.checks())
@@ -329,70 +262,6 @@ def _beside(breakers: Breakers, redis: "RedisLink | None") -> dict[str, Check]:
         away = Check(Status.DEGRADED, "Redis does not answer", time.time() - redis.since, essential=False)
         checks["redis"] = Check() if redis.up else away
     return checks
-
-
-def _shared(
-    redis: "RedisLink | None", settings: Settings
-) -> "tuple[Ledger | None, SharedConnections | None, list[ChildSpec]]":
-    """What nodes share of the limits of users, with what works for it; nothing where there is one node."""
-    if redis is None:
-        return None, None, []
-    from understudy.shared_connections import ConnectionsKeeper, SharedConnections
-    from understudy.shared_rates import RateKeeper, SharedRates
-
-    rates = SharedRates(redis)
-    connections = SharedConnections(redis, settings.limits.connections_per_user)
-    keepers = [
-        ChildSpec("shared_rates", lambda: RateKeeper(rates), backoff=RESTING),
-        ChildSpec("shared_connections", lambda: ConnectionsKeeper(connections), backoff=RESTING),
-    ]
-    return rates.ledger, connections, keepers
-
-
-def _shelf(redis: "RedisLink | None") -> tuple[Shelf, list[ChildSpec]]:
-    """Where reads are kept for when the database is away, with what works for it."""
-    if redis is None:
-        return LocalShelf(), []
-    from understudy.storage.redis_cache import RedisShelf, Shelver
-
-    shelf = RedisShelf(redis)
-    return shelf, [ChildSpec("shelver", lambda: Shelver(shelf), backoff=RESTING)]
-
-
-def _files(settings: Settings, database: Database, store: Store) -> tuple[FileStore, list[ChildSpec]]:
-    """Where uploads go, with what keeps order there: to the database where servers may share it, else to a folder."""
-    limit = settings.max_file_bytes
-    if not settings.on_postgresql:
-        return FolderFiles(settings.data_dir / FILES, store.add_file, limit_bytes=limit), []
-    from understudy.storage.files_in_database import DatabaseFiles
-
-    on_postgresql = cast("PostgresDatabase", database)
-    copies = Copies(settings.data_dir / COPIES, limit_bytes=max(COPIES_BYTES, 4 * limit))
-    keeper = ChildSpec("copies", partial(CopyKeeper, copies), backoff=RESTING)
-    return DatabaseFiles(on_postgresql, copies, limit_bytes=limit, before=settings.data_dir / FILES), [keeper]
-
-
-async def _node(settings: Settings, database: Database, store: Store, find: Callable[[str], ActorRef]) -> "Node | None":
-    """Have this server known to others that share its database, or refused by them; None where there can be none."""
-    if not settings.on_postgresql:
-        return None
-    from understudy.cluster.membership import Membership, Node, join, stand_down
-
-    node = Node(alone=not settings.redis_url)
-    await join(store, node, database.where)
-    on_lapse = partial(stand_down, find("/system/conversations"))
-    membership = ChildSpec("membership", partial(Membership, store, node, on_lapse), backoff=RESTING)
-    await find("/system/cluster").ask(StartChild(membership))
-    return node
-
-
-def _cluster(redis: "RedisLink | None", node: "Node | None") -> "Cluster | None":
-    """The way to other servers; None where this one works alone."""
-    if redis is None or node is None:
-        return None
-    from understudy.cluster.cluster import Cluster
-
-    return Cluster(redis, node)
 
 
 async def _join_others(
@@ -415,17 +284,6 @@ def _tree(settings: Settings, database: Database, redis: "RedisLink | None", met
         _house_part("conversations"),
         _house_part("connections"),
     ]
-
-
-async def _ended(
-    settings: Settings, sessions: Sessions, store: Store, dismiss: Callable[[Collection[str]], object]
-) -> list[ChildSpec]:
-    """Have sessions end on all servers that share the database, where they may."""
-    if not settings.on_postgresql:
-        return []
-    ended = sessions.ended = EndedEverywhere(settings.data_dir / ENDED, time.time, store, on_news=dismiss)
-    await ended.load()
-    return [ChildSpec("ended", partial(EndedWatch, ended), backoff=RESTING)]
 
 
 def _keepers(sessions: Sessions) -> list[ChildSpec]:
@@ -480,10 +338,3 @@ def _tell(metrics: Metrics, incidents: Incidents) -> Callable[[ActorEvent], None
         log_event(event, incidents.record(event))
 
     return both
-
-
-def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
-    found: list[Exception] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found

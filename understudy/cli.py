@@ -55,8 +55,8 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
     Each MODULE:ATTR is an Agent of yours, or a list of them; modules are also found in the current folder. Whatever
     is not given is read from UNDERSTUDY_* variables and understudy.toml.
     """
-    from understudy.app import run
     from understudy.loading import CannotLoad, load_agents
+    from understudy.process import run
 
     settings = load_settings(**given)
     try:

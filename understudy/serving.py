@@ -20,6 +20,6 @@ def serve(*agents: Agent, detectors: "Sequence[Detector]" = (), **settings: Any)
     Raises:
         BadSettings: A setting is missing or wrong.
     """
-    from understudy.app import run  # the whole server, which who only writes tools need not load
+    from understudy.process import run  # the whole server, which who only writes tools need not load
 
     return run(load(**settings), list(agents), detectors)

@@ -21,10 +21,11 @@ from transport.events import AgentStarted, AgentThinking, Envelope, MessageAccep
 from transport.limits import Limits
 from transport.messages import Deliver
 from understudy import Agent
-from understudy.app import House, open_house, spare_collector
+from understudy.app import House, open_house
 from understudy.chat.messages import Record
 from understudy.config import Settings
 from understudy.models.model import Emit, Reply, Turn
+from understudy.process import spare_collector
 
 THOUGHT: Final = "The second of the three tables has the figures for the quarter; the others can wait. " * 2
 _USERS: Final = 50

@@ -39,8 +39,8 @@ def main(kind: str, *arguments: str) -> int:
         from transport.echo import main as echo
 
         return echo(["--port", "0"])
-    from understudy.app import run
     from understudy.config import load
+    from understudy.process import run
 
     return run(load(port=0, data_dir=Path(arguments[0])))
 
