@@ -10,6 +10,7 @@ Its parts: `intake` takes messages in, `line` has the runs, `followers` who is t
 """
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -84,7 +85,11 @@ class Conversation(Actor):
 
     async def on_start(self, context: Context) -> None:
         """Find the end of the log, let the user's connections follow again, and go on with what nobody works on."""
-        unfinished = await self.log.open()
+        unfinished: Sequence[LiveRun] = ()
+        try:
+            unfinished = await self.log.open()
+        except Fenced:  # it was taken while this one rested after a crash: whoever followed it is to find it there
+            context.ref.tell(StandDown())
         if self.log.exists:
             self.followers.add_all(self.log.head, context)
         try:

@@ -22,6 +22,7 @@ from understudy.chat.replay import Unreadable, replay
 from understudy.chat.routing import ANSWER
 from understudy.chat.taken import Taken
 from understudy.storage.changes import Change, Fence, RunEnd, TakenUp
+from understudy.storage.errors import Fenced
 from understudy.storage.rows import LoggedEvent, Message, RawText, Run, Step, Thread
 from understudy.storage.store import Store
 
@@ -61,6 +62,7 @@ class ThreadLog:
 
         Raises:
             StorageUnavailable: The database cannot be read.
+            Fenced: Another server has claimed the thread since. Where the log ends is known all the same.
         """
         opening = await self.store.opening(self.owner, self.thread_id)
         if opening is None:
@@ -68,6 +70,8 @@ class ThreadLog:
         thread, runs = opening
         self.exists, self.head = True, thread.last_seq
         self.newest = ANSWER + thread.newest_run if thread.newest_run is not None else None
+        if self.fence is not None and (thread.node, thread.fence) != (self.fence.node, self.fence.token):
+            raise Fenced(self.thread_id, thread.node)
         return [await self._rebuild(run) for run in runs]
 
     async def write(

@@ -50,6 +50,7 @@ _ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sor
 _owner: BindParameter[str] = bindparam("owner")
 _thread_id: BindParameter[str] = bindparam("thread_id")
 _thread = Prepared(select(*THREAD).where(_t.owner == _owner, _t.id == _thread_id))
+_held_thread = Prepared(select(schema.threads).where(_t.owner == _owner, _t.id == _thread_id))
 _last_seq = Prepared(select(_t.last_seq).where(_t.owner == _owner, _t.id == _thread_id))
 _live_threads = Prepared(
     select(_t.id, _t.last_seq)
@@ -227,11 +228,11 @@ def log_page(
 
 
 def opening(connection: Connection, owner: str, thread_id: str) -> tuple[Thread, list[Run]] | None:
-    """The thread with its runs that have not ended, if there is one."""
-    found = thread(connection, owner, thread_id)
-    if found is None:
+    """The thread, with who holds it, and its runs that have not ended, if there is one."""
+    rows = _held_thread.rows(connection, owner=owner, thread_id=thread_id)
+    if not rows:
         return None
-    return found, [Run(*row) for row in _unfinished_here.rows(connection, owner=owner, thread_id=thread_id)]
+    return Thread(*rows[0]), [Run(*row) for row in _unfinished_here.rows(connection, owner=owner, thread_id=thread_id)]
 
 
 def run_events(connection: Connection, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:

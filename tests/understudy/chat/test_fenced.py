@@ -121,6 +121,20 @@ async def test_a_message_finds_who_has_the_thread_now(shared: Shared) -> None:
     assert unfinished == []
 
 
+async def test_a_conversation_that_comes_back_after_its_thread_was_taken_ends(shared: Shared) -> None:
+    """It rested after a crash when the other server claimed the thread, and nothing runs that would write: whoever
+    followed it is to find the other one, and not to wait here for events that never come."""
+    shared.open_gate()
+    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.rig.until(FinalResponse)
+    conversation = shared.conversation
+    await shared.lose()
+    conversation.kill()
+    with trio.fail_after(5):
+        await conversation.wait_stopped()
+    assert [(owner, thread_id) for owner, thread_id, _ in shared.moved] == [("ada", "t")]
+
+
 async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared) -> None:
     """Its server was taken for dead and is another node now: the run goes on from the log, and ends once."""
     await shared.at_work()
