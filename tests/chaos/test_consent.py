@@ -21,6 +21,13 @@ async def new_token(running: Running) -> str:
     return str(session["session_token"])
 
 
+def undecided(events: list[dict[str, Any]]) -> list[str]:
+    """The calls that wait for their user."""
+    asked = {each["data"]["call_id"] for each in events if each["type"] == "approval_required"}
+    over = {each["data"]["call_id"] for each in events if each["type"] in ("approval_decided", "tool_completed")}
+    return sorted(asked - over)
+
+
 async def answered(running: Running, token: str, runs: int = 1, decision: str = "allow") -> list[dict[str, Any]]:
     """What the log holds once `runs` runs have ended, for a client that decides about whatever still waits."""
     with trio.fail_after(20):
@@ -34,8 +41,12 @@ async def answered(running: Running, token: str, runs: int = 1, decision: str = 
                         if event["type"] == "approval_required":
                             call_id = event["data"]["call_id"]
                             await peer.send({"type": "approve", "call_id": call_id, "decision": decision})
-                        elif event["type"] == "error" and event.get("seq") is None and not peer.durable():
-                            await peer.send(resume)
+                        elif event["type"] == "error" and event.get("seq") is None:
+                            if not peer.durable():
+                                await peer.send(resume)
+                            for call_id in undecided(peer.durable()):  # its run was away as the decision came
+                                await trio.sleep(0.05)
+                                await peer.send({"type": "approve", "call_id": call_id, "decision": decision})
                     return events
             except Exception as error:
                 # Its own connection may be what is being killed, or its thread not be there yet: it comes again.

@@ -281,15 +281,22 @@ def _crowd(port: int, size: int) -> list[socket.socket]:
 
 
 async def test_an_idle_connection_costs_little() -> None:
-    """Under ten kilobytes of this process, its task included; the figure is 8."""
+    """Under ten kilobytes of this process, its task included; the figure is 8. What else grows meanwhile counts too, so
+    the least of three crowds is what they cost."""
     async with open_door(echo) as port:
-        before = await trio.to_thread.run_sync(_crowd, port, 20)
-        tracemalloc.start()
+        crowd = await trio.to_thread.run_sync(_crowd, port, 20)
+        costs = []
         try:
-            crowd = await trio.to_thread.run_sync(_crowd, port, 100)
-            kept, _ = tracemalloc.get_traced_memory()
+            for _ in range(3):
+                tracemalloc.start()
+                try:
+                    more = await trio.to_thread.run_sync(_crowd, port, 100)
+                    kept, _ = tracemalloc.get_traced_memory()
+                finally:
+                    tracemalloc.stop()
+                crowd += more
+                costs.append(kept / len(more))
         finally:
-            tracemalloc.stop()
-        assert kept / len(crowd) < 10_000
-        for one in before + crowd:
-            one.close()
+            for one in crowd:
+                one.close()
+        assert min(costs) < 10_000, costs
