@@ -65,7 +65,9 @@ async def test_the_life_of_a_child_by_its_name(autojump_clock, system):
 
 @pytest.mark.promise("ask.dead-fails-at-once")
 @pytest.mark.parametrize(
-    "request_", [StartChild(player("b")), StopChild("a"), RestartChild("a"), CountChildren(), ListSpecs()], ids=repr
+    "request_",
+    [StartChild(player("b")), StopChild("a"), RestartChild("a"), CountChildren(), ListSpecs()],
+    ids=lambda each: type(each).__name__,
 )
 async def test_a_dead_supervisor_is_asked_in_vain(autojump_clock, system, request_):
     """At once, as for any request."""

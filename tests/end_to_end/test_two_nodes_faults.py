@@ -89,6 +89,35 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
         check_arc(on_b.durable(begun["run_id"]))
 
 
+async def test_whoever_follows_here_goes_on_when_all_that_stands_for_threads_here_is_killed(
+    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
+) -> None:
+    """A client of B, which relays the thread from A, does nothing: what is said on A is shown to it all the same.
+
+    A goes on to send it all to B, as it did not hear of that end.
+    """
+    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(WORDS)))
+    token = token_of()
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        await on_a.say("go", thread_id="t", agent_type="script")
+        await on_a.until_end()
+        await resume(on_b)
+        await on_b.until_end()
+        conversations = two.b.system.find("/system/conversations")
+        assert conversations is not None
+        assert len(conversations.children()) == 1
+        await trio.to_thread.run_sync(own_redis.kill)
+        conversations.kill()
+        await eventually(lambda: not conversations.children())
+        await trio.to_thread.run_sync(own_redis.start)
+        await eventually(lambda: redis_is(two.a, True) and redis_is(two.b, True))
+        await on_a.say("more", thread_id="t", agent_type="script")
+        await on_a.until_end()
+        with trio.fail_after(10):
+            await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+
+
 async def test_a_server_killed_in_mid_answer_is_taken_over_by_the_other(
     tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:

@@ -65,7 +65,7 @@ def test_a_run_ends_in_an_answer_or_an_error() -> None:
     assert set(TERMINAL) == {FinalResponse, Error}
 
 
-@pytest.mark.parametrize("kind", [*EVENTS.values(), *set(COMMANDS.values())], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*EVENTS.values(), *dict.fromkeys(COMMANDS.values())], ids=lambda kind: kind.__name__)
 def test_vocabulary_is_documented_and_frozen(kind) -> None:
     """Each has its line of purpose, and cannot be changed once made."""
     assert (kind.__doc__ or "").rstrip().endswith(".")

@@ -40,7 +40,7 @@ def test_a_turn_ends_with_a_message() -> None:
     assert code(protocol) == 1002
 
 
-@pytest.mark.parametrize("one", [frame(PING), frame(PONG), frame(CONT, b"", fin=False)])
+@pytest.mark.parametrize("one", [frame(PING), frame(PONG), frame(CONT, b"", fin=False)], ids=["ping", "pong", "part"])
 def test_a_turn_has_so_many_frames(one: bytes) -> None:
     """A burst without a message is read in parts."""
     protocol = Protocol(100, 1000)

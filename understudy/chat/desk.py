@@ -408,6 +408,10 @@ class Desk:
         """
         await self._threads.find(owner, thread_id)
 
+    async def lost(self) -> list[tuple[str, str]]:
+        """The (owner, thread id) that somebody here may follow, and whose actor here was killed, or gave up."""
+        return await self._threads.lost()
+
     def known(self, owner: str, thread_id: str) -> ActorRef | None:
         """What a thread has here, if it has something."""
         return self._threads.known(owner, thread_id)

@@ -82,6 +82,9 @@ class Recovery(Actor):
                 context.set_timer("look", GATHER_S, _Look())
             if trio.current_time() >= self.looked_at + EVERY_S:
                 self.looked_at = trio.current_time()
+                lost = await self.desk.lost()
+                for first in range(0, len(lost), TOGETHER):
+                    await self._together(self._begin_again, lost[first : first + TOGETHER])
                 runs = await self._unfinished()
                 for first in range(0, len(runs), TOGETHER):
                     await self._together(self._wake, runs[first : first + TOGETHER])
@@ -111,6 +114,12 @@ class Recovery(Actor):
             await self.desk.wake(run.owner, run.thread_id, run.id)
         except (StorageError, ActorError) as error:
             log.warning("recovery.postponed", extra={"run_id": run.id, "reason": str(error)})
+
+    async def _begin_again(self, lost: tuple[str, str]) -> None:
+        try:
+            await self.desk.follow_again(*lost)
+        except (StorageError, ActorError) as error:
+            log.warning("recovery.postponed", extra={"reason": str(error)})
 
     async def _follow_again(self, moved: Moved) -> None:
         """Have the holder of a thread found that moved away, so that whoever follows it here goes on to do so."""

@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeAlias
 import trio
 from attrs import define, field, frozen
 
-from actors import Actor, ActorRef, AlreadyStarted, Backoff, ChildSpec, Restart, StartChild
+from actors import Actor, ActorRef, AlreadyStarted, Backoff, ChildSpec, Normal, Restart, StartChild
 from understudy.chat.conversation import Conversation
 from understudy.chat.services import Services
 from understudy.cluster.membership import Node
@@ -82,6 +82,21 @@ class Whereabouts:
     def here(self) -> list[ActorRef]:
         """All that are alive here."""
         return [place.ref for place in self._places.values() if place.ref.alive]
+
+    async def lost(self) -> list[Key]:
+        """The threads whose actor here was killed, or gave up, while connections of their user are here.
+
+        These may follow it, and wait: without an actor nothing comes to them any more.
+        """
+        lost = []
+        for key, place in list(self._places.items()):
+            if place.ref.alive:
+                continue
+            if not isinstance(await place.ref.wait_stopped(), Normal) and self._services.outboxes(*key):
+                lost.append(key)
+            elif self._places.get(key) is place:
+                del self._places[key]
+        return lost
 
     async def find(self, owner: str, thread_id: str, after: int | None = None) -> Place:
         """What a thread has here, which is begun if there is nothing; see `OtherNodes.relay` for `after`.
