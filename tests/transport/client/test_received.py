@@ -129,7 +129,8 @@ def test_the_end_of_a_run_is_known_by_its_type() -> None:
         '{"type":"ping","seq":"1"}', '{"type":"ping","seq":true}', '{"type":"ping","seq":0}',
         '{"type":"ping","seq":1.5}',
         '{"type":"ping","thread_id":5}', '{"type":"ping","run_id":["r"]}', '{"type":"chunk","id":"a","index":0}',
-        '{"type":"chunk","id":"a","index":"0","count":1,"data":""}', b"", b"{}", b"\x1f\x8b", gzip.compress(b"{", mtime=0),
+        '{"type":"chunk","id":"a","index":"0","count":1,"data":""}', b"", b"{}", b"\x1f\x8b",
+        gzip.compress(b"{", mtime=0),
         gzip.compress(b'{"type":"ping"}', mtime=0)[:-1],
     ],
 )  # fmt: skip
