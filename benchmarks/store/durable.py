@@ -123,6 +123,7 @@ async def _measured(settings: Settings, producers: int, seconds: float) -> Rate:
     with trio.move_on_after(_LONG_S):
         async with open_house(settings, agents) as house:
             makers = [await _begun(house, number, count) for number in range(producers)]
+            await count.reach(2 * producers)
             spare_collector()
             before = count.durable
             cpu, began = time.process_time(), time.perf_counter()

@@ -30,15 +30,20 @@ def undecided(events: list[dict[str, Any]]) -> list[str]:
 
 async def answered(running: Running, token: str, runs: int = 1, decision: str = "allow") -> list[dict[str, Any]]:
     """What the log holds once `runs` runs have ended, for a client that decides about whatever still waits."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):  # a run that was killed four times rests for twenty seconds in all
         while True:
             try:
                 async with connected(running.address, token) as peer:
                     resume = {"type": "resume", "payload": {"threads": {"t": 0}}}
                     await peer.send(resume)
                     while (events := whole(peer, runs)) is None:
-                        event = await peer.read()
-                        if event["type"] == "approval_required":
+                        event = {"type": ""}
+                        with trio.move_on_after(1.0):
+                            event = await peer.read()
+                        if not event["type"]:  # a decision may die with the run that took it: a user clicks again
+                            for call_id in undecided(peer.durable()):
+                                await peer.send({"type": "approve", "call_id": call_id, "decision": decision})
+                        elif event["type"] == "approval_required":
                             call_id = event["data"]["call_id"]
                             await peer.send({"type": "approve", "call_id": call_id, "decision": decision})
                         elif event["type"] == "error" and event.get("seq") is None:

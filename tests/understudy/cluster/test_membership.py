@@ -405,6 +405,10 @@ class Finder:
         else:
             self.refused += 1
 
+    async def lost(self) -> list[tuple[str, str]]:
+        """Nothing was killed."""
+        return []
+
     async def follow_again(self, owner: str, thread_id: str) -> None:
         """Note it, or fail for a while."""
         self.fails -= 1

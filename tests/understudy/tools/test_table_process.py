@@ -70,7 +70,9 @@ async def test_a_query_that_eats_memory_is_refused_and_the_server_does_not_grow(
     assert caught.value.code == "query_failed"
     assert time.perf_counter() - started < 3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(children, 450 * 1024)
+    # A child begins as a copy of this process, and counts as that until it is another program.
+    copied = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(children, copied, 450 * 1024)
 
 
 async def test_a_late_query_is_killed(file: StoredFile, killed: list[int]) -> None:
