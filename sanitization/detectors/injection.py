@@ -195,12 +195,12 @@ def _orders(text: str, start: int, live: Collection[str], encoded: Sequence[Hit]
     for grammar in foreign:
         for each in grammar.weak(places):
             if grammar.full.match(text, view.places[each.start]):
-                weak.append(each)
+                weak.append(each._replace(foreign=True))
     if not weak:
         yield from encoded
         return
     coded = [hit._replace(start=hit.start - first, end=hit.end - first, anchor=hit.anchor - first) for hit in encoded]
-    for hit in _weighed(view, sorted(weak), coded, bool(foreign)):
+    for hit in _weighed(view, sorted(weak), coded):
         yield hit._replace(start=hit.start + first, end=hit.end + first, anchor=hit.anchor + first)
 
 
@@ -289,9 +289,10 @@ def _by_leet(reader: Reader, rule: Rule, pattern: Late, view: Normal, text: str,
             yield weak
 
 
-def _weighed(view: Normal, weak: list[Weak], encoded: list[Hit], foreign: bool) -> Iterator[Hit]:
+def _weighed(view: Normal, weak: list[Weak], encoded: list[Hit]) -> Iterator[Hit]:
     """Hits for what is strong enough by itself or with what stands near it, and those `encoded`, in turn."""
-    around = Around(view.text, foreign=foreign)
+    # Which signals count is the order's own affair: what else a text holds may be out of sight in a stream.
+    around = {foreign: Around(view.text, foreign=foreign) for foreign in {each.foreign for each in weak}}
     covered, turn = -1, 0  # in the text
     kinds = {each.kind for each in weak if each.weight >= OTHER_LEAST}
     for index, each in enumerate(weak):
@@ -310,7 +311,7 @@ def _weighed(view: Normal, weak: list[Weak], encoded: list[Hit], foreign: bool) 
             if other.kind != each.kind and other.weight >= OTHER_LEAST and other.reason not in reasons:
                 reasons[other.reason] = SHARE * other.weight
         own = _OWN.get(each.reason, each.kind)
-        for theme, add in around.themes((each.start, each.end), own).items():
+        for theme, add in around[each.foreign].themes((each.start, each.end), own).items():
             reasons.setdefault(THEMES[theme][1], add)
         if sum(reasons.values()) >= COUNTS:
             reasons.update({reason: add for add, reason in dampers(view.text, each.start, each.end)})

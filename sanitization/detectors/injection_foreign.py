@@ -27,13 +27,16 @@ _SENTENCE: Final = re.compile("[.!?\n\u3002\uff01\uff1f\u0964\u061f]")
 
 
 class Weak(NamedTuple):
-    """What may be an order: where it begins in the view, how far it goes, its kind, weight and reason."""
+    """What may be an order: where it begins in the view, how far it goes, its kind, weight and reason; and whether it
+    is in another language, of which the signals around it may be too.
+    """
 
     start: int
     end: int
     kind: str
     weight: float
     reason: str
+    foreign: bool = False
 
 
 @cache

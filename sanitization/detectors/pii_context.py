@@ -230,6 +230,7 @@ _WORD: Final = re.compile(r"[^\W\d_]+")
 _OTHERS: Final = re.compile("|".join(_UNSPACED))
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _IS: Final = re.compile(r"[ ,]{1,2}(?:is|was) (?:my|his|her|their|your|our|the|a|an) ")
+_ENDS: Final = re.compile(r"[\n.]")
 IS_PENDING: Final = re.compile(
     r"(?<![A-Za-z0-9])(?=[A-Za-z-]{0,7}[0-9])[A-Za-z0-9-]{6,24}[ ,]{1,2}(?:i|w|(?:is|was)(?: [a-z]{0,5}|"
     rf" (?:my|his|her|their|your|our|the|a|an) [^\n.]{{0,{AFTER}}})?)?\Z"
@@ -284,9 +285,10 @@ class Said:
         words = 0 if self.nothing(start) else self._before(near, start)
         after = _IS.match(text, end)
         if after:
-            # A word at the far end may be cut: it counts only when what ends it is seen.
-            window = text[after.end() : end + AFTER]
-            told = Said(window if len(text) < end + AFTER else window.rpartition(" ")[0])
+            # What may still come must not change what is told: the sentence and the line end it, and a word at the far
+            # end, which may be cut, counts only when what ends it is seen.
+            window, *ended = _ENDS.split(text[after.end() : end + AFTER], maxsplit=1)
+            told = Said(window if ended or len(text) >= end + AFTER else window.rpartition(" ")[0])
             after_near: dict[str, int] = {}
             told._before(after_near, len(told._text), BESIDE - 1)
             after_near.pop(NOT_A_PERSON, None)

@@ -102,7 +102,7 @@ _PART: Final = re.compile(
 _END_PART: Final = re.compile(
     r"(?:[+(]{1,2}|(?<![A-Za-z0-9]))[A-Za-z]{0,7}[0-9][0-9A-Za-z()./\-\u2010-\u2013+]{0,40}\Z"
 )
-_END_LETTERS: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\Z")
+_END_ALONE: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\Z|(?<![^\W_])\+\(?\Z")  # with a blank before the digits
 _BLANK: Final = re.compile(f"[{_BLANKS}]")
 
 
@@ -204,7 +204,7 @@ def _open_groups(text: str, low: int) -> int:
                 kept = begin
             place = begin - 1
             continue
-        last = _END_PART.search(word) or (_END_LETTERS.search(word) if kept in (end, place + 1) else None)
+        last = _END_PART.search(word) or (_END_ALONE.search(word) if kept in (end, place + 1) else None)
         return begin + last.start() if last else kept
     return kept
 

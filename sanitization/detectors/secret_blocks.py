@@ -17,7 +17,7 @@ BLOCK_MAX: Final = 16_000
 BLOCK_LEAST: Final = 24  # base64 characters; less is talk about keys
 LINE_LEAST: Final = 16  # of a line that is no word
 
-_LABEL: Final = r"[A-Za-z0-9 _.-]{0,60}"
+_LABEL: Final = r"[A-Za-z0-9 _.-]{0,60}?"  # ends with the first dashes, whatever follows those
 _HEAD: Final = re.compile(rf"-{{4,5}} ?BEGIN {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
 _BETWEEN: Final = r"(?:\s|\\{1,2}[nrt]|[\"'`+>|,;#*.\\(){}\[\]]|<br ?/?>|&#(?:10|13|x[aAdD]);|&quot;){0,64}"
 _FIELD: Final = r"(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset|MessageID|Subject)\\?: [^\n\\]{0,200}"
@@ -25,10 +25,10 @@ _LINE: Final = re.compile(rf"{_BETWEEN}(?:(?P<field>{_FIELD})|(?P<line>[A-Za-z0-
 _WORD: Final = re.compile(r"[A-Za-z]?[a-z]*|[A-Z]*|.{1,7}")
 _TAIL: Final = re.compile(rf"{_BETWEEN}-{{4,5}} ?END {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
 _HEAD_SO_FAR: Final = re.compile(r"-{4,5} ?(?:B|BE|BEG|BEGI|BEGIN|BEGIN [A-Za-z0-9 _.-]{0,80}-{0,4})?\Z", re.IGNORECASE)
+_END: Final = r"<[br /]{0,4}|&[#\w]{0,5}|-{1,5} ?(?:E|EN|END|END [A-Za-z0-9 _.-]{0,80}-{0,4})?"
+_END_SO_FAR: Final = re.compile(rf"{_BETWEEN}(?:{_END})?\Z", re.IGNORECASE)
 _TAIL_SO_FAR: Final = re.compile(
-    rf"{_BETWEEN}(?:<[br /]{{0,4}}|&[#\w]{{0,5}}|-{{1,5}} ?(?:E|EN|END|END [A-Za-z0-9 _.-]{{0,80}}-{{0,4}})?"
-    rf"|[A-Z][A-Za-z-]{{0,9}}(?:\\?: ?[^\n\\]{{0,200}})?)?\Z",
-    re.IGNORECASE,
+    rf"{_BETWEEN}(?:{_END}|[A-Z][A-Za-z-]{{0,9}}(?:\\?: ?[^\n\\]{{0,200}})?)?\Z", re.IGNORECASE
 )
 
 _PUTTY: Final = re.compile(r"Private-Lines: ?(?P<lines>\d{1,3})[ \t]*(?=\s|\\)")
@@ -136,8 +136,12 @@ def _is_open(text: str, start: int) -> bool:
     head = _HEAD.match(text, start)
     if head is None:
         return bool(_HEAD_SO_FAR.match(text, start))
-    place, _, rest = _lines(text, head.end(), start + BLOCK_MAX)
-    return rest or place == len(text) or bool(_TAIL_SO_FAR.match(text, place))
+    place, read, rest = _lines(text, head.end(), start + BLOCK_MAX)
+    if rest or place == len(text) or _TAIL_SO_FAR.match(text, place):
+        return True
+    # A word is the last line of a key if the end follows it, which may be still to come.
+    last = _LINE.match(text, place, start + BLOCK_MAX) if read >= LINE_LEAST else None
+    return last is not None and bool(_END_SO_FAR.match(text, last.end()))
 
 
 def _putty_lines(text: str, start: int) -> tuple[int, int] | None:
@@ -167,4 +171,4 @@ def _putty_is_open(text: str, start: int) -> bool:
     span = _putty_lines(text, start)
     if span is None:
         return bool(_PUTTY_SO_FAR.match(text, start))
-    return not text[span[1] :].strip(" \t\r\n\\nr")
+    return bool(_END_SO_FAR.match(text, span[1]))

@@ -95,10 +95,8 @@ class Foreign:
         first = len(text)
         for at, tail in self._ends(text, _earliest(text, start)):
             rest = text[at : at + len(tail)]
-            whole = rest == tail
-            if at <= first and (
-                _rest_is_open(text, at + len(tail), "password", "") if whole else tail.startswith(rest)
-            ):
+            name = forms.REST.match(text, at + len(tail)) if rest == tail else None
+            if at <= first and (_rest_is_open(text, name.end(), "password", "") if name else tail.startswith(rest)):
                 first = at - 1
         return first
 

@@ -61,13 +61,20 @@ class Secrets:
             anchors += _BY_NAME[name].anchors(text, lowered, start)
         anchors.sort(key=_IN_ORDER)
         end = start
+        outer, until = start, start  # an assignment given up for what is within it, and where that ends
         for index, anchor in enumerate(anchors):
             if anchor.place < end:
                 continue
             hit = anchor.attempt(text, anchor.place)
-            if hit is None or (anchor.order == ORDER and _is_within(text, hit, anchors, index)):
+            if hit is None:
                 continue
-            yield hit
+            if anchor.order == ORDER and (within := _within(text, hit, anchors, index)) is not None:
+                if anchor.place >= until:
+                    outer = anchor.place
+                until = max(until, within.end)
+                continue
+            # Whether the assignment is given up hangs on what is within it: neither is settled without the other.
+            yield hit._replace(anchor=min(hit.anchor, outer)) if anchor.place < until else hit
             end = hit.end
 
     def settled(self, text: str, start: int = 0, live: Collection[str] = tuple(_BY_NAME)) -> int:
@@ -84,12 +91,12 @@ def _lowered(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
-def _is_within(text: str, outer: Hit, anchors: list[Anchor], index: int) -> bool:
-    """Whether the value of an assignment is, but for a name, a secret that is better known by itself."""
+def _within(text: str, outer: Hit, anchors: list[Anchor], index: int) -> Hit | None:
+    """What the value of an assignment is, but for a name, if that is a secret that is better known by itself."""
     tried = 0
     for anchor in anchors[index + 1 :]:
         if anchor.place >= outer.end or tried == INNER_MAX:
-            return False
+            return None
         if anchor.place < outer.start:
             continue
         tried += 1
@@ -99,5 +106,5 @@ def _is_within(text: str, outer: Hit, anchors: list[Anchor], index: int) -> bool
             and _LEFT.fullmatch(text, outer.start, hit.start)
             and (hit.end >= outer.end or _LEFT.fullmatch(text, hit.end, outer.end))
         ):
-            return True
-    return False
+            return hit
+    return None
