@@ -21,6 +21,7 @@ from transport.events import (
     ToolCompleted,
     ToolExecuting,
 )
+from understudy.storage.rows import Message
 
 _COMPLETED = {
     RunStatus.SUCCESS: "Done",
@@ -72,6 +73,20 @@ def _found(event: SanitizationSummary) -> str:
     words = [f"{gone} {'find was' if gone == 1 else 'finds were'} taken out"] if gone else []
     words += [f"{stayed} {'find was' if stayed == 1 else 'finds were'} pointed out"] if stayed else []
     return ", ".join(words)
+
+
+def about(answer: Message, event: Event, *, now: float) -> Envelope:
+    """Put an event about a stored answer, which is not logged itself, in an envelope with the answer's names."""
+    return Envelope(
+        event,
+        now,
+        thread_id=answer.thread_id,
+        run_id=answer.run_id,
+        message_id=answer.parent_id,
+        agent_type=answer.agent_type,
+        pillar=answer.pillar,
+        message=line(event),
+    )
 
 
 def wrap(event: Event, around: Envelope, *, now: float, seq: int | None = None) -> Envelope:

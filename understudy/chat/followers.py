@@ -8,7 +8,7 @@ from attrs import define, field
 from actors import ActorRef, Context
 from transport.events import TERMINAL, Envelope, Error, Event, FinalResponse, MessageAccepted
 from transport.outbox import Deliver, Follow, Reply, Unfollow
-from understudy.chat.envelope import line, wrap
+from understudy.chat.envelope import about, wrap
 from understudy.chat.live import LiveRun
 from understudy.chat.offer import offer
 from understudy.chat.services import Services
@@ -87,16 +87,7 @@ class Followers:
 
     def tell(self, event: Event, answer: Message, sender: ActorRef | None) -> None:
         """Send an event about an answer that is not logged, to every follower, and to its sender in any case."""
-        told = Envelope(
-            event,
-            self.services.clock(),
-            thread_id=self.thread_id,
-            run_id=answer.run_id,
-            message_id=answer.parent_id,
-            agent_type=answer.agent_type,
-            pillar=answer.pillar,
-            message=line(event),
-        )
+        told = about(answer, event, now=self.services.clock())
         self.deliver(told, but=sender)
         offer(sender, Reply(told))
 

@@ -82,12 +82,8 @@ class Recovery(Actor):
                 context.set_timer("look", GATHER_S, _Look())
             if trio.current_time() >= self.looked_at + EVERY_S:
                 self.looked_at = trio.current_time()
-                lost = await self.desk.lost()
-                for first in range(0, len(lost), TOGETHER):
-                    await self._together(self._begin_again, lost[first : first + TOGETHER])
-                runs = await self._unfinished()
-                for first in range(0, len(runs), TOGETHER):
-                    await self._together(self._wake, runs[first : first + TOGETHER])
+                await self._in_portions(self._begin_again, await self.desk.lost())
+                await self._in_portions(self._wake, await self._unfinished())
         except StorageError as error:
             log.warning("recovery.postponed", extra={"reason": str(error)})
 
@@ -103,31 +99,34 @@ class Recovery(Actor):
         await self._together(self._wake, runs[:TOGETHER])
         return len(runs) > TOGETHER
 
+    async def _in_portions(self, see_to: Callable[[T], Awaitable[None]], each: Sequence[T]) -> None:
+        for first in range(0, len(each), TOGETHER):
+            await self._together(see_to, each[first : first + TOGETHER])
+
     async def _together(self, see_to: Callable[[T], Awaitable[None]], each: Iterable[T]) -> None:
         with trio.move_on_after(LONGEST_S):
             async with trio.open_nursery() as nursery:
                 for one in each:
-                    nursery.start_soon(see_to, one)
+                    nursery.start_soon(self._tried, see_to, one)
+
+    async def _tried(self, see_to: Callable[[T], Awaitable[None]], one: T) -> None:
+        """See to one; what fails is said in the log, and comes again."""
+        try:
+            await see_to(one)
+        except (StorageError, ActorError) as error:
+            about = {"run_id": one.id} if isinstance(one, Run) else {}
+            about |= {"conversation": one.conversation.path} if isinstance(one, Moved) else {}
+            log.warning("recovery.postponed", extra=about | {"reason": str(error)})
 
     async def _wake(self, run: Run) -> None:
-        try:
-            await self.desk.wake(run.owner, run.thread_id, run.id)
-        except (StorageError, ActorError) as error:
-            log.warning("recovery.postponed", extra={"run_id": run.id, "reason": str(error)})
+        await self.desk.wake(run.owner, run.thread_id, run.id)
 
     async def _begin_again(self, lost: tuple[str, str]) -> None:
-        try:
-            await self.desk.follow_again(*lost)
-        except (StorageError, ActorError) as error:
-            log.warning("recovery.postponed", extra={"reason": str(error)})
+        await self.desk.follow_again(*lost)
 
     async def _follow_again(self, moved: Moved) -> None:
         """Have the holder of a thread found that moved away, so that whoever follows it here goes on to do so."""
-        try:
-            await moved.conversation.wait_stopped()
-            await self.desk.follow_again(moved.owner, moved.thread_id)
-        except (StorageError, ActorError) as error:
-            log.warning("recovery.postponed", extra={"conversation": moved.conversation.path, "reason": str(error)})
-            return
+        await moved.conversation.wait_stopped()
+        await self.desk.follow_again(moved.owner, moved.thread_id)
         if self.moved.get((moved.owner, moved.thread_id)) is moved:
             del self.moved[moved.owner, moved.thread_id]

@@ -21,7 +21,7 @@ from transport.events import Envelope, FeedbackGiven, Resync
 from transport.outbox import Reply
 from understudy.chat import messages as chat
 from understudy.chat.conversation import RESYNC
-from understudy.chat.envelope import line
+from understudy.chat.envelope import about
 from understudy.chat.followers import Followers
 from understudy.chat.offer import offer
 from understudy.chat.services import Services
@@ -248,7 +248,8 @@ class Relay(Actor):
                 if again or outbox not in self.followers:
                     await self._show_acceptance(outbox, ask.message, str(answer), context, again=again)
             case chat.Rate(outbox=outbox) if outbox is not None and outbox not in self.followers:
-                offer(outbox, Reply(_rated(ask, self.services.clock())))
+                told = FeedbackGiven(ask.answer.id, ask.rating)
+                offer(outbox, Reply(about(ask.answer, told, now=self.services.clock())))
 
     async def _show_acceptance(
         self, outbox: ActorRef, message: Message | None, run_id: str, context: Context, *, again: bool
@@ -335,17 +336,3 @@ def _told(ask: Ask[Any]) -> messages.Command:
         case chat.Delete():
             return messages.Delete()
     raise TypeError(type(ask).__name__)
-
-
-def _rated(ask: chat.Rate, now: float) -> Envelope:
-    answer, given = ask.answer, FeedbackGiven(ask.answer.id, ask.rating)
-    return Envelope(
-        given,
-        now,
-        thread_id=answer.thread_id,
-        run_id=answer.run_id,
-        message_id=answer.parent_id,
-        agent_type=answer.agent_type,
-        pillar=answer.pillar,
-        message=line(given),
-    )
