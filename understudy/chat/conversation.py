@@ -31,6 +31,7 @@ from understudy.chat.messages import (
     CancelRun,
     Checkpoint,
     Close,
+    Decide,
     Delete,
     Delta,
     FollowThread,
@@ -132,9 +133,11 @@ class Conversation(Actor):
             case Quiet():
                 self.quiet.append(message)
             case FollowThread():
-                self._resume(message, context)
+                await self._resume(message, context)
             case CancelRun(run_id):
                 message.reply(await self.line.cancel(run_id, context))
+            case Decide():
+                self.line.decide(message)
             case Close():
                 await self.line.end(message, context)
                 message.reply(None)
@@ -246,7 +249,15 @@ class Conversation(Actor):
         self.followers.tell(FeedbackGiven(answer.id, ask.rating), answer, ask.outbox)
         ask.reply(None)
 
-    def _resume(self, ask: FollowThread, context: Context) -> None:
+    async def _resume(self, ask: FollowThread, context: Context) -> None:
+        if ask.after > self.log.head:
+            # Before a client is told to forget what it has: this server may have been held so long that another one
+            # went on with the thread, or what is believed not to be stored is.
+            try:
+                await self.log.confirm()
+            except StorageUnavailable as error:
+                ask.fail(error)
+                return
         head = self.log.head
         if not self.log.exists:
             ask.fail(CommandRejected("not_found", "There is no conversation of that name."))

@@ -338,32 +338,15 @@ class Desk:
     async def _approve(self, owner: str, approve: Approve) -> None:
         note = await self._services.guard.note(owner, check_note(approve.note or ""))
         decision = ApprovalDecision(approve.decision.value)
-        if self._services.consents.run_of(owner, approve.call_id) is not None:
-            decided = await self.decide(owner, approve.call_id, decision, note)
-        else:
-            decided = await self._decide_elsewhere(owner, approve.call_id, decision, note)
-        if not decided:
+        found = await self._services.store.call_of(approve.call_id)
+        run = None if found is None else found[1]
+        if (
+            run is None
+            or run.owner != owner
+            or run.ended_at is not None
+            or not await self._ask(owner, run.thread_id, partial(Decide, approve.call_id, decision, note))
+        ):
             raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
-
-    async def decide(self, owner: str, call_id: str, decision: ApprovalDecision, note: str) -> bool:
-        """Decide about a call that waits here, or will when its run is back; False when it does not."""
-        await self._services.consents.back(call_id)
-        run = self._services.consents.run_of(owner, call_id)
-        if run is not None:
-            with suppress(ActorDied):  # with its run it waits no more
-                return await run.ask(Decide(call_id, decision, note), timeout_s=ACCEPT_S)
-        return False
-
-    async def _decide_elsewhere(self, owner: str, call_id: str, decision: ApprovalDecision, note: str) -> bool:
-        """Have the node decide that has the thread of a call: it may be this one, where its run is coming back."""
-        found = await self._services.store.call_of(call_id)
-        if found is None or found[1].owner != owner or found[1].ended_at is not None:
-            return False
-        thread_id = found[1].thread_id
-        place = await self._threads.find(owner, thread_id)
-        if not place.relayed:
-            return await self.decide(owner, call_id, decision, note)
-        return await place.ref.ask(Decide(call_id, decision, note), timeout_s=ACCEPT_S)
 
     def want_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Have the running answer of a thread sent again to an outbox that has a hole in it."""

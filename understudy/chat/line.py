@@ -19,7 +19,7 @@ from transport.events import AgentProgress
 from understudy.chat.arc import Ending
 from understudy.chat.followers import Followers
 from understudy.chat.live import LiveRun
-from understudy.chat.messages import Close, Stop
+from understudy.chat.messages import Close, Decide, Stop
 from understudy.chat.places import give_back
 from understudy.chat.run import Run
 from understudy.chat.services import Services
@@ -91,8 +91,6 @@ class Line:
     async def adopt(self, live: LiveRun, context: Context) -> None:
         """Take in a run that lost its server: it goes on when its turn comes."""
         self._free_slot(live)
-        for call_id in live.waits:
-            self.services.consents.expect(call_id)
         await self.join(live, context)
 
     async def begin(self, run_id: str, context: Context) -> None:
@@ -117,6 +115,9 @@ class Line:
         work = partial(Run, live.job, context.ref, self.services, before)
         live.ref = await context.spawn(ChildSpec(run_id, work, restart=Restart.TEMPORARY, shutdown_s=3.0))
         context.watch(live.ref)
+        for ask in live.decisions:
+            if ask.waiting:  # else its user was told that it was not taken
+                live.ref.tell(ask)
 
     async def rested(self, run_id: str, context: Context) -> None:
         """A run has waited long enough for its next attempt."""
@@ -153,6 +154,16 @@ class Line:
         live, place = self.runs.get(run_id), self.services.slots.place(run_id)
         if live is not None and place:
             self.followers.show(live, AgentProgress(0, f"Waiting for a free place: number {place} in line"))
+
+    def decide(self, ask: Decide) -> None:
+        """Give a decision to the run whose call waits for it, or keep it until that run goes on."""
+        live = next((each for each in self.runs.values() if ask.call_id in each.arc.calls), None)
+        if live is None or not (call := live.arc.calls[ask.call_id]).waits:
+            ask.reply(live is not None and call.decision is ask.decision)  # said twice, it is what was said
+            return
+        live.decisions = [*(each for each in live.decisions if each.waiting), ask]
+        if live.ref is not None:
+            live.ref.tell(ask)
 
     async def cancel(self, run_id: str, context: Context) -> bool:
         """Stop a run; False when it has ended already."""
@@ -231,7 +242,6 @@ class Line:
         """Give back the places of all runs; whoever takes the thread over ends them."""
         for live in self.runs.values():
             self._free_slot(live)
-            self._expect_nothing(live)
 
     async def _next(self, context: Context) -> None:
         """Begin the first run in line, now, or when the server has a place for it, or when it has rested."""
@@ -271,16 +281,14 @@ class Line:
         first = bool(self._line) and self._line[0] is live
         self._line.remove(live)
         self._free_slot(live)
-        self._expect_nothing(live)
+        for ask in live.decisions:
+            if ask.waiting:
+                ask.reply(False)
         if live.arc.ended:
             del self.runs[live.job.run_id]
         if first:
             await self._next(context)
         self.tell_places(context)
-
-    def _expect_nothing(self, live: LiveRun) -> None:
-        for call_id in live.waits:
-            self.services.consents.give_up(call_id)
 
     def _free_slot(self, live: LiveRun) -> None:
         give_back(self.services.slots, live.job.run_id)

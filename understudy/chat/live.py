@@ -6,7 +6,7 @@ from attrs import define, field
 from actors import ActorRef
 from transport.events import Block, Envelope, Event, PartialResult
 from understudy.chat.arc import Arc
-from understudy.chat.messages import Job
+from understudy.chat.messages import Decide, Job
 from understudy.chat.taken import Taken
 
 
@@ -16,7 +16,7 @@ class LiveRun:
 
     `again`: it answers a message once more; `request_id` is the client's name for the request to do so. `taken` is
     set of a run that lost its server, and is taken up. `keeping` is set while a step of it is being kept that is not
-    finished. `waits` are its tool calls that waited for their user's consent when it lost its server.
+    finished. `decisions` of its user are not answered yet.
     """
 
     job: Job
@@ -28,7 +28,7 @@ class LiveRun:
     request_id: str | None = None
     taken: Taken | None = None
     keeping: trio.Event | None = None
-    waits: tuple[str, ...] = ()
+    decisions: list[Decide] = field(factory=list)
     _pieces: list[str] = field(factory=list, init=False, repr=False)
     _blocks: list[Block] = field(factory=list, init=False, repr=False)
     _shown: list[str] = field(factory=list, init=False, repr=False)

@@ -138,7 +138,10 @@ class CancelRun(Ask[bool]):
 
 @define(eq=False)
 class Decide(Ask[bool]):
-    """To a run: its user has decided about a call that waits. The answer is False when that call does not wait."""
+    """To a conversation, and from there to the run: its user has decided about a call that waits.
+
+    The answer, False when that call does not wait, comes when the decision is stored. Fails with `StorageUnavailable`.
+    """
 
     call_id: str
     decision: ApprovalDecision

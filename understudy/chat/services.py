@@ -10,7 +10,6 @@ from transport.events import Envelope
 from transport.limits import Limits
 from understudy.agents.agent import Agent
 from understudy.chat.attachments import Attachments
-from understudy.chat.consent import Consents
 from understudy.chat.memories import AgentMemory
 from understudy.chat.patience import Patience
 from understudy.chat.slots import Slots
@@ -47,9 +46,9 @@ class Services:
     `outboxes(owner, thread_id)` gives the outboxes of the user's live connections that may be told of a thread;
     `attachments(owner)` the user's files. `clock` gives Unix seconds. `guard` looks through every text. `summary_from`
     is the number of findings from which the user is told what was taken out; `silence_s` after how long without an
-    event a run gives a sign of life; `idle_s` after how long without runs and followers a conversation ends. `consents`
-    are the tool calls that wait for their users. `memory(owner, agent)` is what an agent remembers of a user,
-    `patience` lets messages wait for a database that is away.
+    event a run gives a sign of life; `idle_s` after how long without runs and followers a conversation ends.
+    `memory(owner, agent)` is what an agent remembers of a user, `patience` lets messages wait for a database that is
+    away.
     `moved(owner, thread_id, conversation)` is told when another server has the thread of a conversation that is ending,
     and somebody here follows it. `announce(owner, thread_id, after)` tells other servers that something happens in a
     thread after its event of that number.
@@ -69,7 +68,6 @@ class Services:
     summary_from: int = 1
     silence_s: float = 10.0
     idle_s: float = 300.0
-    consents: Consents = field(factory=Consents)
     moved: Callable[[str, str, ActorRef], None] = field(default=lambda *_: None)
     announce: Callable[[str, str, int], None] = nobody_else
     memory: Callable[[str, str], AgentMemory] | None = None

@@ -22,7 +22,7 @@ from understudy.chat.replay import Unreadable, replay
 from understudy.chat.routing import ANSWER
 from understudy.chat.taken import Taken
 from understudy.storage.changes import Change, Fence, RunEnd, TakenUp
-from understudy.storage.errors import Fenced
+from understudy.storage.errors import Fenced, SequenceConflict
 from understudy.storage.rows import LoggedEvent, Message, RawText, Run, Step, Thread
 from understudy.storage.store import Store
 
@@ -73,6 +73,23 @@ class ThreadLog:
         if self.fence is not None and (thread.node, thread.fence) != (self.fence.node, self.fence.token):
             raise Fenced(self.thread_id, thread.node)
         return [await self._rebuild(run) for run in runs]
+
+    async def confirm(self) -> None:
+        """Find out whether the log still ends where it did.
+
+        Raises:
+            StorageUnavailable: The database cannot be read.
+            Fenced: Another server has claimed the thread since, and may have written to it.
+            SequenceConflict: What could not be confirmed to be stored was.
+        """
+        opening = await self.store.opening(self.owner, self.thread_id)
+        if opening is None:
+            return
+        thread, _ = opening
+        if self.fence is not None and (thread.node, thread.fence) != (self.fence.node, self.fence.token):
+            raise Fenced(self.thread_id, thread.node)
+        if thread.last_seq != self.head:
+            raise SequenceConflict(self.thread_id, thread.last_seq + 1, self.head + 1)
 
     async def write(
         self,
@@ -173,8 +190,7 @@ class ThreadLog:
         except Unreadable as error:
             log.warning("run.unreadable", extra={"run_id": run.id, "reason": str(error)})
             before = None
-        waits = tuple(call.call_id for call in arc.calls.values() if call.waits)
-        live = LiveRun(job, arc, around, again=again, taken=Taken.up(run, before), waits=waits)
+        live = LiveRun(job, arc, around, again=again, taken=Taken.up(run, before))
         if before is not None:
             live.add(self.shown(before.text), (), before.text)
         return live

@@ -52,7 +52,8 @@ class ToolRound:
     """Makes the calls of a run. `alive` maps the actors at work to the outcomes they write.
 
     `open` are the calls of the turn that have not ended, `waiting` those of them that wait for their user's consent,
-    or for a place after it: when these are all, the run rests.
+    or for a place after it, with the names of their tools: when these are all, the run rests. `consents` has those that
+    are decided about, by their ids; a decision may come before its call is here again, after a restart.
     """
 
     job: Job
@@ -61,7 +62,8 @@ class ToolRound:
     worktime: Worktime
     alive: dict[ActorRef, Outcome] = field(factory=dict, init=False)
     open: set[str] = field(factory=set, init=False)
-    waiting: dict[str, Consent] = field(factory=dict, init=False)
+    waiting: dict[str, str] = field(factory=dict, init=False)
+    consents: dict[str, Consent] = field(factory=dict, init=False)
 
     async def call(self, calls: Sequence[Wanted], agent: Agent, agent_id: str, context: Context) -> list[Outcome]:
         """Make all calls that have not ended, and return how each ended, in the order they were asked for.
@@ -96,16 +98,18 @@ class ToolRound:
         outcome.ended.set()
 
     def decide(self, ask: Decide) -> None:
-        """Take the user's decision about a call that waits; the first one counts."""
-        consent = self.waiting.get(ask.call_id)
-        ask.reply(consent is not None and consent.decide(ask.decision, ask.note))
+        """Take the user's decision about a call of which the log says that it waits; the first one counts."""
+        self._consent(ask.call_id).take(ask)
 
     def waits_for(self) -> str:
         """Say what the run waits for, in a line; empty when it does not wait."""
         if place := self.worktime.in_line:
             return f"Waiting for a free place: number {place} in line"
-        asked = [each.tool_name for each in self.waiting.values() if each.decision is None]
+        asked = [name for call_id, name in self.waiting.items() if self._consent(call_id).decision is None]
         return f"{WAITING} {', '.join(asked)}" if asked else ""
+
+    def _consent(self, call_id: str) -> Consent:
+        return self.consents.setdefault(call_id, Consent())
 
     async def stop(self) -> None:
         """Stop the calls that are still at work; returns when none is."""
@@ -260,20 +264,21 @@ class ToolRound:
         """
         call_id, left_s = outcome.call_id, required.expires_at - self.services.clock()
         deadline = trio.current_time() + min(max(0.0, left_s), self.services.limits.approval_s)
-        consent = Consent(self.job.owner, call_id, required.tool_name, context.ref)
-        # Known before it is shown: an answer may come as soon as the question is seen.
-        self.waiting[call_id] = consent
-        self.services.consents.add(consent)
+        consent = self._consent(call_id)
+        self.waiting[call_id] = required.tool_name
         try:
             if events:
                 await self.recorder.record(*events, steps=steps)
             self._rest_if_all_wait()
             decision = await consent.wait(deadline)
-            self.services.consents.discard(consent)
-            await self.recorder.record(ApprovalDecided(call_id, decision, consent.note or None))
+            try:
+                await self.recorder.record(ApprovalDecided(call_id, decision, consent.note or None))
+            except StorageUnavailable as error:
+                consent.not_stored(error)
+                raise
+            consent.stored()
             await self.worktime.go_on(context.ref)
         finally:
-            self.services.consents.discard(consent)
             del self.waiting[call_id]
         return self._judged(decision, consent.note, outcome)
 

@@ -89,9 +89,6 @@ class Office:
                 if (sent := self._couriers.get((thread, sender))) is not None:
                     offer(sent.conversation, chat.WantSnapshot(sent.courier))
                 return None
-            case messages.Decide(call_id, decision, note):
-                await self.desk.own(owner, thread_id)
-                return await self.desk.decide(owner, call_id, decision, note)
             case messages.Wake(run_id):
                 offer(await self.desk.own(owner, thread_id), chat.Wake(run_id))
                 return None
@@ -135,6 +132,8 @@ def _asked(command: messages.Command) -> Ask[Any]:
             return chat.Rate(answer, rating, note, None)
         case messages.CancelRun(run_id):
             return chat.CancelRun(run_id)
+        case messages.Decide(call_id, decision, note):
+            return chat.Decide(call_id, decision, note)
         case messages.Delete():
             return chat.Delete()
     raise TypeError(type(command).__name__)

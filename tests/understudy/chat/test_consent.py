@@ -1,32 +1,59 @@
-"""Consent: what is shown is what runs, one decision counts, and a decision finds its run; in virtual time."""
+"""Consent: what is shown is what runs, one decision counts, and is answered when it is stored; in virtual time."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context
+from actors import Actor, ActorSystem, ChildSpec, Context
 from transport.errors import CommandRejected
 from transport.events import ApprovalDecision
-from understudy.chat.consent import SHOWN_BYTES, Consent, Consents, check_note, needed, plain_copy
+from understudy.chat.consent import SHOWN_BYTES, Consent, check_note, needed, plain_copy
+from understudy.chat.messages import Decide
+from understudy.storage.errors import StorageUnavailable
 from understudy.tools.errors import ToolError
 from understudy.tools.tool import Tool, tool
 
 ALLOW, DENY, EXPIRED = ApprovalDecision
 
 
-class Somebody(Actor):
-    """An actor that is there."""
+class Asked(Actor):
+    """Gives every decision to one consent."""
+
+    def __init__(self, consent: Consent) -> None:
+        self.consent = consent
 
     async def receive(self, message: object, context: Context) -> None:
-        """Nothing is said to it."""
+        """Have it taken."""
+        assert isinstance(message, Decide)
+        self.consent.take(message)
 
 
-def consent(run: ActorRef, owner: str = "ada", call_id: str = "c") -> Consent:
-    """A call that waits."""
-    return Consent(owner, call_id, "send_mail", run)
+@asynccontextmanager
+async def asked() -> AsyncIterator[tuple[Consent, Callable[..., Awaitable[None]], list[object]]]:
+    """A call's wait, how to decide, and what those who decided were told, in that order."""
+    consent, told = Consent(), list[object]()
+    async with (
+        ActorSystem("s", [ChildSpec("asked", lambda: Asked(consent))]) as system,
+        trio.open_nursery() as nursery,
+    ):
+        (ref,) = system.root.children()
+
+        async def said(decision: ApprovalDecision, note: str) -> None:
+            try:
+                told.append((decision, await ref.ask(Decide("c", decision, note))))
+            except StorageUnavailable as error:
+                told.append((decision, error))
+
+        async def decide(decision: ApprovalDecision, note: str = "") -> None:
+            nursery.start_soon(said, decision, note)
+            await trio.testing.wait_all_tasks_blocked()
+
+        yield consent, decide, told
+        nursery.cancel_scope.cancel()
 
 
 def paying(approval: Any) -> Tool:
@@ -41,62 +68,38 @@ def paying(approval: Any) -> Tool:
 
 
 async def test_the_first_decision_counts(autojump_clock: trio.testing.MockClock) -> None:
-    """A second one, be it the same, is not taken; whoever waits gets the first."""
-    async with ActorSystem("s", [ChildSpec("r", Somebody)]) as system:
-        asked = consent(system.root.children()[0])
-        assert asked.decide(DENY, "no")
-        assert not asked.decide(DENY)
-        assert not asked.decide(ALLOW, "yes")
-        assert (await asked.wait(trio.current_time() + 1), asked.note) == (DENY, "no")
+    """Another one is refused at once; who says the same is told what the first is told, when it is stored."""
+    async with asked() as (consent, decide, told):
+        await decide(DENY, "no")
+        await decide(ALLOW, "yes")
+        await decide(DENY, "never")
+        assert (await consent.wait(trio.current_time() + 1), consent.note) == (DENY, "no")
+        assert told == [(ALLOW, False)]
+        consent.stored()
+        await decide(DENY)
+        assert told == [(ALLOW, False), (DENY, True), (DENY, True), (DENY, True)]
+
+
+async def test_a_decision_that_is_not_stored_is_not_taken(autojump_clock: trio.testing.MockClock) -> None:
+    """Whoever decided is told why."""
+    async with asked() as (consent, decide, told):
+        await decide(ALLOW)
+        error = StorageUnavailable("it is away")
+        consent.not_stored(error)
+        await trio.testing.wait_all_tasks_blocked()
+        assert told == [(ALLOW, error)]
 
 
 async def test_a_wait_ends_when_its_time_is_up_and_no_decision_counts_then(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """Exactly at the deadline, as expired."""
-    async with ActorSystem("s", [ChildSpec("r", Somebody)]) as system:
-        asked = consent(system.root.children()[0])
+    async with asked() as (consent, decide, told):
         began = trio.current_time()
-        assert await asked.wait(began + 300) is EXPIRED
+        assert await consent.wait(began + 300) is EXPIRED
         assert trio.current_time() - began == 300
-        assert not asked.decide(ALLOW)
-
-
-async def test_a_decision_finds_its_run_for_its_own_user_only(autojump_clock: trio.testing.MockClock) -> None:
-    """As long as it waits."""
-    async with ActorSystem("s", [ChildSpec("r", Somebody)]) as system:
-        run = system.root.children()[0]
-        consents, asked = Consents(), consent(run)
-        consents.add(asked)
-        assert consents.run_of("ada", "c") == run
-        assert consents.run_of("bob", "c") is None
-        assert consents.run_of("ada", "other") is None
-        consents.discard(asked)
-        consents.discard(asked)
-        assert consents.run_of("ada", "c") is None
-
-
-async def test_a_decision_waits_for_a_run_that_is_coming_back(autojump_clock: trio.testing.MockClock) -> None:
-    """Until it is back, or known not to be; five seconds at most, and not at all for what nobody expects."""
-    async with ActorSystem("s", [ChildSpec("r", Somebody)]) as system:
-        consents, asked = Consents(), consent(system.root.children()[0])
-        began = trio.current_time()
-
-        async def after(seconds: float, act: Callable[..., None], what: object) -> float:
-            """How long a decision waits when this is done so many seconds later."""
-            consents.expect("c")
-            since = trio.current_time()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(consents.back, "c")
-                await trio.sleep(seconds)
-                act(what)
-            return round(trio.current_time() - since, 3)
-
-        await consents.back("c")
-        assert trio.current_time() == began
-        assert await after(2, consents.add, asked) == 2
-        assert await after(3, consents.give_up, "c") == 3
-        assert await after(1, consents.give_up, "another") == 5
+        await decide(ALLOW)
+        assert told == [(ALLOW, False)]
 
 
 def test_a_tool_says_when_it_needs_consent() -> None:

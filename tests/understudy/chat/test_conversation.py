@@ -16,7 +16,7 @@ from transport.auth import Identity
 from transport.commands import Say as SayCommand
 from transport.events import AgentProgress, Envelope, FinalResponse
 from transport.limits import Limits
-from transport.outbox import Deliver
+from transport.outbox import Deliver, Reply
 from understudy.agents.agent import Agent
 from understudy.chat.attachments import Attachments
 from understudy.chat.desk import Desk
@@ -41,8 +41,11 @@ class Follower(Actor):
 
     async def receive(self, message: object, context: Context) -> None:
         """Keep it."""
-        if isinstance(message, Deliver):
-            self.told += message.envelopes
+        match message:
+            case Deliver():
+                self.told += message.envelopes
+            case Reply(envelope=envelope):
+                self.told.append(envelope)
 
 
 class NoServer:

@@ -7,13 +7,14 @@ import trio
 from attrs import define, field
 
 from actors import ActorRef, ChildSpec, Normal, Restart, StartChild
+from transport.commands import Resume
 from transport.errors import CommandRejected
-from transport.events import AgentStarted, FinalResponse
+from transport.events import AgentStarted, FinalResponse, Resync
 from understudy.chat.conversation import Conversation
 from understudy.chat.desk import Desk
 from understudy.chat.messages import StandDown
 from understudy.cluster.membership import Node, join
-from understudy.storage import Fence
+from understudy.storage import Change, Fence, LoggedEvent
 
 from .test_conversation import ADA, Rig, say
 from .test_conversation import rig as rig
@@ -55,6 +56,12 @@ class Shared:
         fence = await self.store.claim("ada", "t", "other")
         assert isinstance(fence, Fence)
         return fence
+
+    async def go_on(self, fence: Fence) -> int:
+        """Have an event of thread `t` stored that its conversation here knows nothing of; gives its number."""
+        (heads,) = (await self.store.last_seqs("ada", ["t"])).values()
+        await self.store.commit(Change("ada", "t", (LoggedEvent(heads + 1, "note", None, b"{}"),), fence=fence))
+        return int(heads) + 1
 
     async def stored(self) -> tuple[list[Any], list[Any]]:
         """The thread's events, and its runs without an end."""
@@ -104,6 +111,35 @@ async def test_a_message_to_a_fenced_conversation_is_not_stored(shared: Shared) 
         await shared.desk(ADA, say("more", "t"), shared.rig.outbox)
     assert refused.value.code == "storage_unavailable"
     assert await shared.stored() == before
+
+
+async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversation(shared: Shared) -> None:
+    """Its server was held, the other one went on with the thread: the log does have what the client has seen. It is to
+    be followed there; as there is no way to the other server here, the client is to come back."""
+    shared.open_gate()
+    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.rig.until(FinalResponse)
+    conversation = shared.conversation
+    seen = await shared.go_on(await shared.lose())
+    with pytest.raises(CommandRejected) as refused:
+        await shared.desk(ADA, Resume({"t": seen}), shared.rig.outbox)
+    assert refused.value.code == "storage_unavailable"
+    assert isinstance(await conversation.wait_stopped(), Normal)
+    assert not any(isinstance(each.event, Resync) for each in shared.rig.told)
+
+
+async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(shared: Shared) -> None:
+    """Nobody told the conversation that its last change was stored: it reads the log again, and the client goes on."""
+    shared.open_gate()
+    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.rig.until(FinalResponse)
+    thread, _ = await shared.store.opening("ada", "t")
+    seen = await shared.go_on(Fence(thread.node, thread.fence))
+    await shared.desk(ADA, Resume({"t": seen}), shared.rig.outbox)
+    assert not any(isinstance(each.event, Resync) for each in shared.rig.told)
+    await shared.desk(ADA, Resume({"t": seen + 1}), shared.rig.outbox)
+    (told,) = await shared.rig.until(Resync)
+    assert told.event == Resync(seen)
 
 
 async def test_a_message_finds_who_has_the_thread_now(shared: Shared) -> None:

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from attrs import define, evolve, field
 
-from actors import Actor, ActorSystem, ChildSpec, Context, MailboxSpec, Restart
+from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec, Restart
 from sanitization import STANDARD
 from tests.end_to_end.script import Call, Hand, Say, Script
 from tests.understudy.chat.test_run import House
@@ -70,7 +70,8 @@ class Recording(Actor):
                 message.reply(None)
                 for event in events:
                     if isinstance(event, ApprovalRequired):
-                        context.start_soon(house.allow, event.call_id)
+                        assert house.run is not None
+                        house.run.tell(Decide(event.call_id, ApprovalDecision.ALLOW, "fine"))
             case Checkpoint(step=step):
                 house.cuts.append(Cut((), (step,), house.screen))
             case Delta(text=text, anew=anew):
@@ -88,12 +89,7 @@ class Recorded:
     cuts: list[Cut] = field(factory=list)
     closed: list[Close] = field(factory=list)
     screen: str = ""
-
-    async def allow(self, call_id: str) -> None:
-        """Allow a call that waits."""
-        run = self.house.consents.run_of("ada", call_id)
-        assert run is not None
-        await run.ask(Decide(call_id, ApprovalDecision.ALLOW, "fine"))
+    run: ActorRef | None = None
 
     @property
     def events(self) -> list[Event]:
@@ -121,12 +117,10 @@ async def played(agents: Sequence[Agent], before: Sequence[Cut] = ()) -> Recorde
         assert ref is not None
         house.slots.ask("r", "ada", ref)
         make = lambda: Run(job, ref, house, where)  # type: ignore[arg-type]  # noqa: E731
-        run = await system.spawn(ChildSpec("run", make, restart=Restart.TEMPORARY))
+        run = recorded.run = await system.spawn(ChildSpec("run", make, restart=Restart.TEMPORARY))
         with trio.fail_after(10):
-            if waits:
-                await trio.testing.wait_all_tasks_blocked(0.01)
-            for call_id in waits:
-                await recorded.allow(call_id)
+            for call_id in waits:  # before their calls are here again
+                run.tell(Decide(call_id, ApprovalDecision.ALLOW, "fine"))
             await run.wait_stopped()
     assert not recorded.closed
     assert arc.ended

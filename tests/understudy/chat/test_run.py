@@ -30,7 +30,6 @@ from transport.events import (
 from transport.limits import Limits
 from understudy.agents.agent import Agent
 from understudy.chat.arc import Arc, Ending
-from understudy.chat.consent import Consents
 from understudy.chat.messages import Close, Decide, Delta, Job, Progress, Record, SlotFree, Stop
 from understudy.chat.run import Run
 from understudy.chat.slots import Slots
@@ -71,7 +70,6 @@ class House:
     store: NoHistory = field(factory=NoHistory)
     guard: Guard = field(factory=lambda: Guard(STANDARD, Metrics()))
     observer: Metrics = field(factory=Metrics)
-    consents: Consents = field(factory=Consents)
     server: None = None
     memory: None = None
     summary_from: int = 1
@@ -184,10 +182,9 @@ async def test_the_wait_for_consent_is_not_counted_and_expires(autojump_clock: t
     async with started(scripted(Call([MAIL]), FOREVER), Limits(), places()) as (run, told, house):
         required = await told.until(ApprovalRequired)
         await trio.testing.wait_all_tasks_blocked()
-        assert house.consents.run_of("ada", required.call_id) == run
         assert house.slots.running == 0
         await told.until(ToolCompleted)
-        assert house.consents.run_of("ada", required.call_id) is None
+        assert not await decide(run, required, ALLOW)
     ((decided_at, decided),) = told.of(ApprovalDecided)
     assert (decided_at, decided.decision, required.expires_at - told.began) == (300, EXPIRED, 300)
     _, ended = told.of(ToolCompleted)[0]
@@ -231,14 +228,13 @@ async def test_the_clock_goes_on_while_another_call_works(autojump_clock: trio.t
 
 
 async def test_a_second_decision_is_not_taken(autojump_clock: trio.testing.MockClock) -> None:
-    """Not the same and not another, not for an unknown call, and not when the run goes on."""
+    """Another one; who says the same again is told that it counts, also when the run has gone on."""
     agent = scripted(Call([MAIL, ("hang_with_consent", {})]), FOREVER)
     async with started(agent, Limits(), places()) as (run, told, _):
         first, second = await told.until(ApprovalRequired), await told.until(ApprovalRequired, 2)
         assert await decide(run, first, DENY, "no")
-        assert not await decide(run, first, DENY)
+        assert await decide(run, first, DENY)
         assert not await decide(run, first, ALLOW)
-        assert not await run.ask(Decide("unknown", ALLOW))
         assert await decide(run, second, DENY)
         await told.until(ToolCompleted, 2)
     assert [event.decision for _, event in told.of(ApprovalDecided)] == [DENY, DENY]
@@ -285,11 +281,11 @@ async def test_what_was_shown_is_what_runs(autojump_clock: trio.testing.MockCloc
 
 async def test_a_cancel_ends_the_wait_at_once(autojump_clock: trio.testing.MockClock) -> None:
     """No time passes, the call is closed as cancelled, and nobody can decide about it any more."""
-    async with started(scripted(Call([MAIL])), Limits(), places()) as (run, told, house):
+    async with started(scripted(Call([MAIL])), Limits(), places()) as (run, told, _):
         required = await told.until(ApprovalRequired)
         run.tell(Stop())
         await run.wait_stopped()
-        assert house.consents.run_of("ada", required.call_id) is None
+        assert not await decide(run, required, ALLOW)
     assert told.closed == [(0.0, Ending.CANCELLED)]
     assert [event.status for _, event in told.of(ToolCompleted)] == [ToolStatus.CANCELLED]
 
