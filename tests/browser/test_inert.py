@@ -1,24 +1,21 @@
 """What comes out of the scrubber for a page does nothing in a real Chromium, and shows what was written."""
 
-import os
-from pathlib import Path
-
 import pytest
 
-from benchmarks.inert import CHROMIUM, inert, shown
+from benchmarks.inert import inert, shown
 from sanitization import STANDARD, Scrubber
 from tests.browser.attacks import MARKDOWN, MARKUP
+from tests.servers.needed import program
 from understudy.chat.markdown import Renderer
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not Path(CHROMIUM).exists() and not os.environ.get("CI"),
-        reason="needs Debian's chromium: apt-get install chromium",
-    ),
-]
+pytestmark = pytest.mark.slow
 SCRUBBER = Scrubber(STANDARD)
 RENDERER = Renderer(STANDARD)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _chromium() -> None:
+    program("chromium", "chromium")
 
 
 def acting(pages: list[str]) -> list[tuple[str, list[str]]]:

@@ -1,13 +1,13 @@
 """The stories in Debian's Chromium."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-CHROMIUM = Path("/usr/bin/chromium")
+from tests.servers.needed import program
+
 HERE = Path(__file__).parent
 
 
@@ -16,8 +16,7 @@ HERE = Path(__file__).parent
 @pytest.mark.parametrize("name", ["story", "turns_story", "stream_story", "found_story", "observer_story"])
 def test_a_story_in_a_real_browser(name: str, tmp_path: Path) -> None:
     """What a user does, sees and relies on: see the story's own words. Nothing is there twice, nothing runs."""
-    if not CHROMIUM.exists() and not os.environ.get("CI"):
-        pytest.skip("needs Debian's chromium: apt-get install chromium")
+    program("chromium", "chromium")
     story = HERE / f"{name}.py"
     ended = subprocess.run([sys.executable, story, tmp_path], capture_output=True, text=True, timeout=150, check=False)
     assert ended.returncode == 0, ended.stderr

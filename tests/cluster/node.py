@@ -13,7 +13,7 @@ from attrs import define, field
 
 from tests.end_to_end.http import request
 from tests.end_to_end.process import Process, started
-from tests.network.house import free_port
+from tests.servers.needed import free_port
 
 STOP_S = 20.0
 """Longest time from SIGTERM to the end of a server, whose own grace is 4 s, on a machine that is busy."""

@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from attrs import define, field
 
 from tests.end_to_end.http import request
 from tests.end_to_end.process import Process, started
+from tests.servers.needed import free_port
 
 SECRET = "a secret for a day of a bad network"
 HEARTBEAT_S = 2.0
@@ -123,15 +123,3 @@ class House:
 def _rss_mb(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * 4096 / 2**20
-
-
-def free_port() -> int:
-    """A port that is free now, and from below those that a system gives to whoever connects: free while it is away."""
-    for port in range(21000 + Random().randrange(8000), 32000):
-        with socket.socket() as attempt:
-            try:
-                attempt.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no port is free")

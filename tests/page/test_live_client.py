@@ -1,21 +1,18 @@
 """The JavaScript client in Node, against the real server."""
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.servers.needed import program
+
 
 @pytest.mark.slow
 def test_client_against_the_real_server() -> None:
     """Messages, cuts, parts, agents, reloads, tabs, refusals, branches, consent and a restart, over real sockets."""
-    node = shutil.which("node")
-    if node is None:
-        assert not os.environ.get("CI"), "node is needed to test the page"
-        pytest.skip("node is not installed")
+    node = program("node", "nodejs")
     story = Path(__file__).with_name("live.mjs")
     environment = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable}
     done = subprocess.run(

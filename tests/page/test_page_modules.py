@@ -1,13 +1,12 @@
 """The chat page's modules: their own tests under Node, and what must never be in them."""
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.servers.needed import program
 from transport.codes import CLOSES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,10 +25,7 @@ MARKUP_SINKS = re.compile(
 @pytest.mark.slow
 def test_node_suite() -> None:
     """The pure parts and the protocol client pass their own suite under Node."""
-    node = shutil.which("node")
-    if node is None:
-        assert not os.environ.get("CI"), "node is needed to test the page"
-        pytest.skip("node is not installed")
+    node = program("node", "nodejs")
     files = [str(file) for file in sorted(Path(__file__).parent.glob("*.test.mjs"))]
     done = subprocess.run([node, "--test", *files], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -2,15 +2,13 @@
 
 import os
 import pwd
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
-import pytest
-
+from tests.servers.needed import free_port, program
 from tests.servers.postgresql import USER, Postgres
 
 START_S = 10.0
@@ -18,25 +16,12 @@ POOL = 2
 """Connections to the server for all clients of a database: fewer than ours opens, so that they are shared."""
 
 
-def needed_binary() -> str:
-    """The program; without it the test is skipped, but fails in CI."""
-    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None:
-        reason = "there is no PgBouncer on this machine (Debian: apt-get install pgbouncer)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
-
-
 class PgBouncer:
     """One on a free port of the loopback address, for all databases of a server."""
 
     def __init__(self, folder: Path, server: Postgres) -> None:
-        program = needed_binary()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        binary = program("pgbouncer", "pgbouncer", [Path("/usr/sbin")])
+        self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         user = pwd.getpwnam("nobody") if os.getuid() == 0 else None  # it refuses to run as root
         if user is not None:
@@ -51,7 +36,7 @@ class PgBouncer:
         as_user = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [program, "-q", str(settings)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, **as_user
+                [binary, "-q", str(settings)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, **as_user
             )
         self._wait(folder / "log")
 

@@ -4,15 +4,15 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
 import psycopg
-import pytest
 from psycopg import sql
+
+from tests.servers.needed import free_port, lack
 
 USER = "understudy"
 START_S = 30
@@ -36,27 +36,19 @@ def binaries() -> Path | None:
     return next((folder for folder in reversed(folders) if (folder / "initdb").exists()), None)
 
 
-def needed_binaries() -> Path:
-    """Those; without them the test is skipped, but fails in CI."""
-    found = binaries()
-    if found is None:
-        reason = "there is no PostgreSQL on this machine (Debian: apt-get install postgresql)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
-
-
 class Postgres:
     """A server on a free port of the loopback address, with its data in a folder."""
 
     def __init__(self, folder: Path, **options: str) -> None:
-        self._binaries = needed_binaries()
+        found = binaries()
+        if found is None:
+            lack("there is no PostgreSQL on this machine (Debian: apt-get install postgresql)")
+        self._binaries = found
         self._data = folder / "data"
         self._options = {**OPTIONS, **options}
         self._user = pwd.getpwnam("nobody") if os.getuid() == 0 else None  # it refuses to run as root
         self._numbers = count(1)
-        self.port = _free_port()
+        self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         if self._user is not None:
             os.chown(folder, self._user.pw_uid, self._user.pw_gid)
@@ -119,10 +111,3 @@ class Postgres:
             **user,
         )
         assert done.returncode == 0, f"{program}: {(done.stdout or b'').decode()}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

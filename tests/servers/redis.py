@@ -1,14 +1,12 @@
 """A Redis server of the tests' own, which can be stopped, killed, paused and started again."""
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
-import pytest
+from tests.servers.needed import free_port, program
 
 START_S = 30.0
 TRY_S = 0.01
@@ -16,27 +14,16 @@ TRY_S = 0.01
 OPTIONS = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning")
 
 
-def needed_binary() -> str:
-    """The server's program; without it the test is skipped, but fails in CI."""
-    found = shutil.which("redis-server")
-    if found is None:
-        reason = "there is no Redis on this machine (Debian: apt-get install redis-server)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
-
-
 class Redis:
     """A server on a free port of the loopback address, with its files in a folder; `options` go to its command."""
 
     def __init__(self, folder: Path, *options: str, password: str = "") -> None:
-        self._binary = needed_binary()
+        self._binary = program("redis-server", "redis-server")
         self._folder = folder
         self._options = (*OPTIONS, *options, *(("--requirepass", password) if password else ()))
         self._password = password
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -126,10 +113,3 @@ class Redis:
         process.send_signal(signal.SIGCONT)  # a held one hears nothing
         process.send_signal(number)
         process.wait(START_S)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

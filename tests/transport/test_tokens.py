@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.clock import Clock
 from transport.auth import Identity
 from transport.errors import Unauthenticated
 from transport.tokens import MAX_TOKEN, MIN_SECRET_BYTES, Tokens, load_or_create_secret, read_head
@@ -22,20 +23,10 @@ NOW = 1_795_154_400.0
 CLAIMS = {"sub": "anna", "sid": "s-1", "exp": NOW + 60}
 
 
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
     """A clock at NOW."""
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture
@@ -221,7 +212,7 @@ def test_garbage_is_refused(tokens, token) -> None:
 @given(st.integers(0, 10_000), st.characters(codec="ascii"))
 def test_no_letter_of_a_token_can_be_changed(position, letter) -> None:
     """A token with any one character replaced is refused, unless it still spells the same bytes."""
-    tokens = Tokens(SECRET, Clock())
+    tokens = Tokens(SECRET, Clock(NOW))
     token = tokens.issue("anna", "s-1", ttl_s=60)
     index = position % len(token)
     changed = token[:index] + letter + token[index + 1 :]
@@ -244,8 +235,8 @@ def test_a_refusal_does_not_say_why(tokens) -> None:
 def test_a_short_secret_is_refused() -> None:
     """RFC 7518 section 3.2; counted in bytes."""
     with pytest.raises(ValueError, match="at least 32 bytes"):
-        Tokens("x" * (MIN_SECRET_BYTES - 1), Clock())
-    Tokens("é" * 16, Clock())
+        Tokens("x" * (MIN_SECRET_BYTES - 1), Clock(NOW))
+    Tokens("é" * 16, Clock(NOW))
 
 
 def test_the_secret_never_prints(tokens) -> None:
@@ -262,7 +253,7 @@ def test_a_secret_is_made_once(tmp_path) -> None:
     assert load_or_create_secret(path) == secret
     assert os.listdir(tmp_path) == ["secret"]
     assert load_or_create_secret(tmp_path / "other") != secret
-    Tokens(secret, Clock())
+    Tokens(secret, Clock(NOW))
 
 
 def test_a_secret_others_can_read_is_refused(tmp_path) -> None:

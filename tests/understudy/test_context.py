@@ -10,6 +10,7 @@ from attrs import evolve
 
 from actors import ActorSystem, ChildSpec
 from sanitization import STANDARD, Action, Category
+from tests.clock import Clock
 from understudy import ToolError
 from understudy.chat.forgetting import Forgetting
 from understudy.chat.memories import TOLD_BYTES, AgentMemory, told
@@ -21,15 +22,6 @@ from understudy.storage.contexts import Remembered
 from understudy.tools.memory import DAY_S, LONGEST_S, VALUES, Memory, Notebook
 
 TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
-
-
-class Clock:
-    """Seconds that a test moves."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +44,7 @@ async def house(tmp_path: Path, guard: Guard) -> AsyncIterator[AgentMemory]:
         store = Store(database, lambda: system.find("/s/writer"))
         for owner in ("ann", "bob"):
             await store.commit(Change(owner, "t", thread=Thread(owner, "t", "T", "guide", None, 1.0, 1.0)))
-        clock = Clock()
+        clock = Clock(1000.0)
         reads = CachedReads(store, LocalShelf(), clock)
         store.on_write = reads.written
         yield AgentMemory("ann", "guide", store, reads, guard, clock)
@@ -62,7 +54,7 @@ async def house(tmp_path: Path, guard: Guard) -> AsyncIterator[AgentMemory]:
 @pytest.fixture(params=["house", "notebook"])
 def memory(request: pytest.FixtureRequest) -> Memory:
     """Both, with a clock that a test moves."""
-    return request.getfixturevalue("house") if request.param == "house" else Notebook(Clock())
+    return request.getfixturevalue("house") if request.param == "house" else Notebook(Clock(1000.0))
 
 
 async def failed(call: Any) -> str:

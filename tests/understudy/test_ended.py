@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.clock import Clock
 from transport.auth import Identity
 from transport.errors import CommandRejected
 from understudy.ended import SLACK, EndedSessions
@@ -14,20 +15,10 @@ from understudy.storage.errors import StorageUnavailable
 ADA = Identity("ada", "s1")
 
 
-class Clock:
-    """A clock that stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
     """A clock at 1000."""
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import trio
-from attrs import define
 
+from tests.clock import Clock
 from tests.end_to_end.http import request
 from tests.transport.provider import ec_key, key_set, published, rsa_key, signed
 from transport.auth import Identity
@@ -22,16 +22,6 @@ from understudy.ended import EndedSessions
 from understudy.sessions import LastingTokens, Sessions, open_sessions, open_tokens
 
 SECRET = "s" * 32
-
-
-@define
-class Clock:
-    """A clock that stands still until it is set."""
-
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def sessions(clock: Clock, *, anonymous: bool = True, grace_s: float = 50.0) -> Sessions:

@@ -7,20 +7,11 @@ import pytest
 import trio
 
 from actors import ActorSystem, ChildSpec
+from tests.clock import Clock
 from understudy.storage import StorageUnavailable
 from understudy.storage.copies import HELD_S, KEPT_S, PART_S, Copies, CopyKeeper
 
 IDS = [letter * 32 for letter in "abcd"]
-
-
-class Clock:
-    """Unix seconds, as a test says."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 from actors import ActorSystem, ChildSpec
+from tests.clock import Clock
 from tests.understudy.storage.test_store import opened
 from transport.auth import Identity
 from transport.errors import CommandRejected
@@ -19,15 +20,6 @@ from understudy.storage import StorageUnavailable, Store, endings
 from understudy.storage.endings import EndSession
 
 ADA, BOB = Identity("ada", "s1"), Identity("bob", "s1")
-
-
-class Clock:
-    """Seconds that a test moves."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -44,7 +36,7 @@ def server(store, tmp_path_factory) -> EndedEverywhere:
 
     def make(**more: object) -> EndedEverywhere:
         path = more.pop("path", tmp_path_factory.mktemp("data") / "ended-sessions")
-        return EndedEverywhere(path, Clock(), store, **more)
+        return EndedEverywhere(path, Clock(1000.0), store, **more)
 
     return make
 
@@ -132,7 +124,7 @@ async def test_only_so_many_are_kept(on_sqlite, server) -> None:
 async def test_the_file_of_a_server_alone_is_taken_over(on_sqlite, server, tmp_path_factory) -> None:
     """Who moves to PostgreSQL forgets nobody who has signed out."""
     path: Path = tmp_path_factory.mktemp("old") / "ended-sessions"
-    await EndedSessions(path, Clock()).add(ADA, 2000.0)
+    await EndedSessions(path, Clock(1000.0)).add(ADA, 2000.0)
     one = server(path=path)
     await one.load()
     assert ADA in one
