@@ -239,7 +239,7 @@ async def open_house(
                 eraser,
                 ledger=ledger,
             )
-            recovery = ChildSpec("recovery", partial(Recovery, store, desk, node), backoff=RESTING)
+            recovery = ChildSpec("recovery", partial(Recovery, store, desk.threads, node), backoff=RESTING)
             kept = Kept(settings.keep_threads_days, settings.keep_events_days)
             retention = partial(Retention, kept, store, archive, eraser, partial(in_charge, store, node), metrics)
             keepers += [ChildSpec("retention", retention, backoff=RESTING)]
@@ -315,7 +315,7 @@ async def _stop(house: House) -> None:
     house.gate.closing = True
     grace_s = house.settings.grace_s
     connections = house.system.find("/system/connections")
-    await leave(connections.children() if connections else [], house.gate.desk, grace_s * 5 / 8)
+    await leave(connections.children() if connections else [], house.gate.desk.threads, grace_s * 5 / 8)
     await house.system.stop(grace_s=grace_s / 8)
 
 

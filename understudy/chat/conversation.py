@@ -67,7 +67,7 @@ class LostRun(RuntimeError):
 
 
 class Conversation(Actor):
-    """One thread of one user. Started by `understudy.chat.desk.Desk` when a command first names the thread.
+    """One thread of one user. Begun by `understudy.chat.whereabouts` when a command first names the thread.
 
     `fence` is by what right this server writes its log; None where no other server is there.
     """

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, TypeVar
 
 import trio
 from attrs import evolve, frozen
@@ -17,7 +16,6 @@ from actors import (
     ActorDied,
     ActorError,
     ActorRef,
-    Ask,
     AskTimeout,
     MailboxFull,
     StartFailed,
@@ -35,20 +33,17 @@ from understudy.chat.messages import (
     Decide,
     Delete,
     FollowThread,
-    Quiet,
     Rate,
     SaidElsewhere,
     StandDown,
-    Wake,
     WantSnapshot,
 )
 from understudy.chat.offer import offer
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
 from understudy.chat.services import Services
-from understudy.chat.whereabouts import ACCEPT_S, OtherNodes, Whereabouts
+from understudy.chat.whereabouts import ENDS_S, OtherNodes, Whereabouts
 from understudy.cluster.membership import Node
 from understudy.cluster.messages import Active, Deleted, News, TypingIn
-from understudy.cluster.wire import Moved
 from understudy.scrubbing.vault import Vault
 from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
 from understudy.storage.rows import Message
@@ -59,12 +54,6 @@ RESUMED_TOGETHER = 8
 """How many of them are seen to at a time."""
 _AWAY = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
 """A conversation cannot be had now; it may be soon."""
-ENDS_S: Final = 1.0
-"""How long one that is ending is waited for, before it is asked for anew."""
-TRIES: Final = 3
-"""How often something is asked of a thread's conversation: one may be ending, or the thread moving, at that moment."""
-
-T = TypeVar("T")
 
 
 @frozen
@@ -80,7 +69,8 @@ class Desk:
     """Takes the commands that concern conversations, and starts the conversations that are not alive.
 
     `conversations` gives the supervisor whose dynamic children they are. `node` is this server among those that share
-    the database, None where it is the only one; `others` the way to them, None where there is none.
+    the database, None where it is the only one; `others` the way to them, None where there is none. `threads` is where
+    the conversations are.
     """
 
     def __init__(
@@ -93,7 +83,7 @@ class Desk:
         self._services = services
         self._shared = node is not None
         self._others = others
-        self._threads = Whereabouts(services, conversations, node, others)
+        self.threads = Whereabouts(services, conversations, node, others)
 
     @property
     def vault(self) -> Vault:
@@ -203,28 +193,13 @@ class Desk:
     ) -> Accepted:
         """Have a conversation take something in; `request` makes the same request each time."""
         try:
-            return Accepted(message_id, await self._ask(owner, thread_id, request), thread_id)
+            return Accepted(message_id, await self.threads.ask(owner, thread_id, request), thread_id)
         except SaidElsewhere as elsewhere:
             thread_id = elsewhere.thread_id
         try:
-            return Accepted(message_id, await self._ask(owner, thread_id, request), thread_id)
+            return Accepted(message_id, await self.threads.ask(owner, thread_id, request), thread_id)
         except SaidElsewhere as elsewhere:
             raise CommandRejected("message_id_reused") from elsewhere
-
-    async def _ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]]) -> T:
-        """Ask a thread's conversation, wherever it is; `request` makes the same request each time."""
-        tries = 1
-        while True:
-            conversation = (await self._threads.find(owner, thread_id)).ref
-            try:
-                return await conversation.ask(request(), timeout_s=ACCEPT_S)
-            except ActorDied:
-                # It was ending (idle), crashed or lost the thread as this came in; the ids make a repeat safe.
-                if tries == TRIES:
-                    raise
-                tries += 1
-                with trio.move_on_after(ENDS_S):
-                    await conversation.wait_stopped()
 
     async def _message(self, owner: str, message_id: str, role: str) -> Message:
         message = await self._services.store.message(owner, message_id) if message_id else None
@@ -247,7 +222,7 @@ class Desk:
         if given.note is not None:
             note = await self._services.guard.note(owner, given.note)
         rating = given.rating.value if given.rating is not None else None
-        await self._ask(owner, answer.thread_id, lambda: Rate(answer, rating, note, outbox))
+        await self.threads.ask(owner, answer.thread_id, lambda: Rate(answer, rating, note, outbox))
 
     def _show_typing(self, owner: str, thread_id: str, outbox: ActorRef | None) -> None:
         """To all other connections of the user: whether they follow the thread, which need not exist yet, or not."""
@@ -264,7 +239,7 @@ class Desk:
         match news:
             case Active(owner, thread_id, after) if self._services.outboxes(owner, thread_id):
                 with suppress(*_AWAY):  # as if it had not been heard; whoever asks for the thread finds it
-                    await self._threads.find(owner, thread_id, after)
+                    await self.threads.find(owner, thread_id, after)
             case TypingIn(owner, thread_id):
                 typing = Deliver(Envelope(Typing(), self._services.clock(), thread_id=thread_id), shared=True)
                 for outbox in self._services.outboxes(owner, thread_id):
@@ -284,7 +259,7 @@ class Desk:
         for thread_id in threads:
             check_id("thread_id", thread_id)
         # What has a conversation here knows by itself whether there is such a thread.
-        unknown = await self._unknown(owner, [each for each in threads if self.known(owner, each) is None])
+        unknown = await self._unknown(owner, [each for each in threads if self.threads.known(owner, each) is None])
         errors: list[Exception] = []
         left = iter([thread_id for thread_id in threads if thread_id not in unknown])
 
@@ -313,16 +288,16 @@ class Desk:
 
     async def _follow(self, owner: str, thread_id: str, after: int, outbox: ActorRef) -> None:
         try:
-            await self._ask(owner, thread_id, partial(FollowThread, outbox, after))
+            await self.threads.ask(owner, thread_id, partial(FollowThread, outbox, after))
         except CommandRejected:
             # One that waits here for a thread's first message may not know that it came by another server.
             if not self._shared or not await self._services.store.last_seqs(owner, [thread_id]):
                 raise
-            stale = (await self._threads.find(owner, thread_id)).ref
+            stale = (await self.threads.find(owner, thread_id)).ref
             offer(stale, StandDown())
             with trio.move_on_after(ENDS_S):
                 await stale.wait_stopped()
-            await self._ask(owner, thread_id, partial(FollowThread, outbox, after))
+            await self.threads.ask(owner, thread_id, partial(FollowThread, outbox, after))
 
     async def _unknown(self, owner: str, ids: Sequence[str]) -> set[str]:
         """Those of the ids that are no thread of the owner's: no conversation is begun for them."""
@@ -333,7 +308,7 @@ class Desk:
         if run is None or run.owner != owner:
             raise CommandRejected("not_found", "There is no run of that name.")
         if run.ended_at is None:
-            await self._ask(owner, run.thread_id, partial(CancelRun, run_id))
+            await self.threads.ask(owner, run.thread_id, partial(CancelRun, run_id))
 
     async def _approve(self, owner: str, approve: Approve) -> None:
         note = await self._services.guard.note(owner, check_note(approve.note or ""))
@@ -344,13 +319,13 @@ class Desk:
             run is None
             or run.owner != owner
             or run.ended_at is not None
-            or not await self._ask(owner, run.thread_id, partial(Decide, approve.call_id, decision, note))
+            or not await self.threads.ask(owner, run.thread_id, partial(Decide, approve.call_id, decision, note))
         ):
             raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
 
     def want_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Have the running answer of a thread sent again to an outbox that has a hole in it."""
-        offer(self.known(who.user, thread_id), WantSnapshot(outbox))
+        offer(self.threads.known(who.user, thread_id), WantSnapshot(outbox))
 
     async def delete(self, owner: str, thread_id: str) -> None:
         """Delete a thread and end its conversation, with whatever runs in it.
@@ -359,57 +334,10 @@ class Desk:
             StorageUnavailable: It could not be deleted.
         """
         try:
-            await self._ask(owner, thread_id, Delete)
+            await self.threads.ask(owner, thread_id, Delete)
         except (ActorError, trio.WouldBlock, RedisUnavailable) as error:
             raise StorageUnavailable(str(error)) from error
         self._tell_all(Deleted(owner, thread_id))
-
-    async def quiet(self, within_s: float) -> bool:
-        """Wait until no run is at work and none is in line, at most so long; False when some still are.
-
-        For a server that stops: what is accepted meanwhile is not waited for.
-        """
-        with trio.move_on_after(within_s) as limit:
-            for ref in self._threads.here():
-                with suppress(ActorDied, AskTimeout, MailboxFull):
-                    await ref.ask(Quiet(), timeout_s=within_s)
-        return not limit.cancelled_caught
-
-    async def wake(self, owner: str, thread_id: str, run_id: str) -> None:
-        """See to it that somebody works on a run, or that it is ended.
-
-        Raises:
-            StorageError, ActorError: The thread's conversation cannot be started now.
-        """
-        offer((await self._threads.find(owner, thread_id)).ref, Wake(run_id))
-
-    async def follow_again(self, owner: str, thread_id: str) -> None:
-        """Find out anew who has a thread: then those of its user's connections follow that may be told of it.
-
-        Raises:
-            StorageError, ActorError: It cannot be found out now.
-        """
-        await self._threads.find(owner, thread_id)
-
-    async def lost(self) -> list[tuple[str, str]]:
-        """The (owner, thread id) that somebody here may follow, and whose actor here was killed, or gave up."""
-        return await self._threads.lost()
-
-    def known(self, owner: str, thread_id: str) -> ActorRef | None:
-        """What a thread has here, if it has something."""
-        return self._threads.known(owner, thread_id)
-
-    async def own(self, owner: str, thread_id: str) -> ActorRef:
-        """The conversation of a thread that this server has, for another server that asks.
-
-        Raises:
-            Moved: It is another server's.
-            StorageError, ActorError: It cannot be had now.
-        """
-        place = await self._threads.find(owner, thread_id)
-        if place.relayed:
-            raise Moved("the thread is another server's")
-        return place.ref
 
 
 def _named(command: Say | Edit | Regenerate) -> Say | Edit | Regenerate:

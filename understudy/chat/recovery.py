@@ -17,7 +17,7 @@ import trio
 from attrs import frozen
 
 from actors import Actor, ActorError, ActorRef, Context
-from understudy.chat.desk import Desk
+from understudy.chat.whereabouts import Whereabouts
 from understudy.cluster.membership import Node
 from understudy.storage.errors import StorageError
 from understudy.storage.rows import Run
@@ -57,9 +57,9 @@ class Recovery(Actor):
     `node` is this server among others, None where there are none.
     """
 
-    def __init__(self, store: Store, desk: Desk, node: Node | None = None) -> None:
+    def __init__(self, store: Store, threads: Whereabouts, node: Node | None = None) -> None:
         self.store = store
-        self.desk = desk
+        self.threads = threads
         self.node = node
         self.looked_at = -math.inf
         self.moved: dict[tuple[str, str], Moved] = {}
@@ -82,7 +82,7 @@ class Recovery(Actor):
                 context.set_timer("look", GATHER_S, _Look())
             if trio.current_time() >= self.looked_at + EVERY_S:
                 self.looked_at = trio.current_time()
-                await self._in_portions(self._begin_again, await self.desk.lost())
+                await self._in_portions(self._begin_again, await self.threads.lost())
                 await self._in_portions(self._wake, await self._unfinished())
         except StorageError as error:
             log.warning("recovery.postponed", extra={"reason": str(error)})
@@ -119,14 +119,14 @@ class Recovery(Actor):
             log.warning("recovery.postponed", extra=about | {"reason": str(error)})
 
     async def _wake(self, run: Run) -> None:
-        await self.desk.wake(run.owner, run.thread_id, run.id)
+        await self.threads.wake(run.owner, run.thread_id, run.id)
 
     async def _begin_again(self, lost: tuple[str, str]) -> None:
-        await self.desk.follow_again(*lost)
+        await self.threads.find(*lost)
 
     async def _follow_again(self, moved: Moved) -> None:
         """Have the holder of a thread found that moved away, so that whoever follows it here goes on to do so."""
         await moved.conversation.wait_stopped()
-        await self.desk.follow_again(moved.owner, moved.thread_id)
+        await self.threads.find(moved.owner, moved.thread_id)
         if self.moved.get((moved.owner, moved.thread_id)) is moved:
             del self.moved[moved.owner, moved.thread_id]

@@ -6,27 +6,48 @@
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import trio
 from attrs import define, field, frozen
 
-from actors import Actor, ActorRef, AlreadyStarted, Backoff, ChildSpec, Normal, Restart, StartChild
+from actors import (
+    Actor,
+    ActorDied,
+    ActorRef,
+    AlreadyStarted,
+    Ask,
+    AskTimeout,
+    Backoff,
+    ChildSpec,
+    MailboxFull,
+    Normal,
+    Restart,
+    StartChild,
+)
 from understudy.chat.conversation import Conversation
+from understudy.chat.messages import Quiet, Wake
+from understudy.chat.offer import offer
 from understudy.chat.services import Services
 from understudy.cluster.membership import Node
 from understudy.cluster.messages import News, name_of
+from understudy.cluster.wire import Moved
 from understudy.storage.changes import Fence
 from understudy.storage.errors import StorageUnavailable
 
 ACCEPT_S: Final = 10.0
 """Longest time from a command to its acceptance; then its sender is told that storage is not available."""
+ENDS_S: Final = 1.0
+"""How long one that is ending is waited for, before it is asked for anew."""
+TRIES: Final = 3
+"""How often something is asked of a thread's conversation: one may be ending, or the thread moving, at that moment."""
 RESTING: Final = Backoff(min_s=0.02, max_s=30.0)
 """How long a conversation that died rests: the first time hardly, one that cannot start longer and longer."""
 
 Key: TypeAlias = tuple[str, str]
+T = TypeVar("T")
 
 
 class OtherNodes(Protocol):
@@ -57,7 +78,7 @@ class _Turn:
 
 
 class Whereabouts:
-    """The actors of the threads that somebody here has to do with; see `understudy.chat.desk.Desk` for the rest."""
+    """The actors of the threads that somebody here has to do with, and the way to ask them."""
 
     def __init__(
         self,
@@ -74,14 +95,61 @@ class Whereabouts:
         self._turns: dict[Key, _Turn] = {}
         self._sweep_at = 64
 
+    async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]]) -> T:
+        """Ask a thread's conversation, wherever it is; `request` makes the same request each time.
+
+        Raises:
+            StorageError, ActorError: It cannot be begun now.
+            Exception: What the request fails with.
+        """
+        tries = 1
+        while True:
+            conversation = (await self.find(owner, thread_id)).ref
+            try:
+                return await conversation.ask(request(), timeout_s=ACCEPT_S)
+            except ActorDied:
+                # It was ending (idle), crashed or lost the thread as this came in; the ids make a repeat safe.
+                if tries == TRIES:
+                    raise
+                tries += 1
+                with trio.move_on_after(ENDS_S):
+                    await conversation.wait_stopped()
+
+    async def wake(self, owner: str, thread_id: str, run_id: str) -> None:
+        """See to it that somebody works on a run, or that it is ended.
+
+        Raises:
+            StorageError, ActorError: The thread's conversation cannot be started now.
+        """
+        offer((await self.find(owner, thread_id)).ref, Wake(run_id))
+
+    async def own(self, owner: str, thread_id: str) -> ActorRef:
+        """The conversation of a thread that this server has, for another server that asks.
+
+        Raises:
+            Moved: It is another server's.
+            StorageError, ActorError: It cannot be had now.
+        """
+        place = await self.find(owner, thread_id)
+        if place.relayed:
+            raise Moved("the thread is another server's")
+        return place.ref
+
+    async def quiet(self, within_s: float) -> bool:
+        """Wait until no run is at work and none is in line, at most so long; False when some still are.
+
+        For a server that stops: what is accepted meanwhile is not waited for.
+        """
+        with trio.move_on_after(within_s) as limit:
+            for ref in self._here():
+                with suppress(ActorDied, AskTimeout, MailboxFull):
+                    await ref.ask(Quiet(), timeout_s=within_s)
+        return not limit.cancelled_caught
+
     def known(self, owner: str, thread_id: str) -> ActorRef | None:
         """What a thread has here that is alive, without a look elsewhere."""
         place = self._places.get((owner, thread_id))
         return place.ref if place is not None and place.ref.alive else None
-
-    def here(self) -> list[ActorRef]:
-        """All that are alive here."""
-        return [place.ref for place in self._places.values() if place.ref.alive]
 
     async def lost(self) -> list[Key]:
         """The threads whose actor here was killed, or gave up, while connections of their user are here.
@@ -113,6 +181,9 @@ class Whereabouts:
             place = self._places[key] = await self._begin(owner, thread_id, after)
         self._sweep()
         return place
+
+    def _here(self) -> list[ActorRef]:
+        return [place.ref for place in self._places.values() if place.ref.alive]
 
     @asynccontextmanager
     async def _turn(self, key: Key) -> AsyncIterator[None]:

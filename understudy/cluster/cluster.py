@@ -70,7 +70,7 @@ class Cluster:
     def children(self, services: Services, desk: Desk, couriers: Callable[[], ActorRef]) -> list[ChildSpec]:
         """The actors of it, in the order in which they begin; `couriers` gives the supervisor that is one of them."""
         self.services = services
-        office = Office(desk, self.post, couriers)
+        office = Office(desk.threads, self.post, couriers)
         parts = (self.link, self.node, self.post, self.relays, self.senders)
         inbox = partial(Inbox, *parts, office.serve, desk.hear, self.listening)
         peers = partial(Peers, services.store, *parts, office.serve)

@@ -17,8 +17,8 @@ from attrs import define, field, frozen
 from actors import ActorError, ActorRef, Ask, ChildSpec, Restart, StartChild
 from transport.errors import CommandRejected
 from understudy.chat import messages as chat
-from understudy.chat.desk import Desk
 from understudy.chat.offer import offer
+from understudy.chat.whereabouts import Whereabouts
 from understudy.cluster import messages
 from understudy.cluster.courier import Courier, Wanted
 from understudy.cluster.messages import Answer, Fault, Request
@@ -44,7 +44,7 @@ class _Sent:
 class Office:
     """Serves other nodes. `couriers` gives the supervisor whose temporary children the couriers are."""
 
-    desk: Desk
+    threads: Whereabouts
     post: Post
     couriers: Callable[[], ActorRef]
     _at_work: int = field(default=0, init=False)
@@ -90,14 +90,14 @@ class Office:
                     offer(sent.conversation, chat.WantSnapshot(sent.courier))
                 return None
             case messages.Wake(run_id):
-                offer(await self.desk.own(owner, thread_id), chat.Wake(run_id))
+                offer(await self.threads.own(owner, thread_id), chat.Wake(run_id))
                 return None
             case messages.Attend():
-                conversation = await self.desk.own(owner, thread_id)
+                conversation = await self.threads.own(owner, thread_id)
                 courier = await self._courier(thread, sender, conversation)
                 return await courier.ask(Wanted(), timeout_s=within_s)
             case command:
-                conversation = await self.desk.own(owner, thread_id)
+                conversation = await self.threads.own(owner, thread_id)
                 outcome: Value = await conversation.ask(_asked(command), timeout_s=within_s)
                 return outcome
 

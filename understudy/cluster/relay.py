@@ -63,7 +63,7 @@ class _Release:
 
 
 class Relay(Actor):
-    """Stands for one thread of one user, which the node `holder` has. Started by `understudy.chat.desk.Desk`.
+    """Stands for one thread of one user, which the node `holder` has. Begun by `understudy.chat.whereabouts`.
 
     `after`: something happened after that event of the thread, and the user's connections here are to be told of it.
     """

@@ -139,12 +139,12 @@ async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
 
 async def test_a_server_that_stops_can_wait_until_no_run_is_left(rig: Rig) -> None:
     """Neither at work nor in line; no longer than it wants to."""
-    assert await rig.desk.quiet(1.0)
+    assert await rig.desk.threads.quiet(1.0)
     await rig.desk(ADA, say("first", "t"), rig.outbox)
     await rig.desk(ADA, say("second", "t"), rig.outbox)
-    assert not await rig.desk.quiet(0.05)
+    assert not await rig.desk.threads.quiet(0.05)
     rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
-    assert await rig.desk.quiet(5.0)
+    assert await rig.desk.threads.quiet(5.0)
     assert len(await rig.until(FinalResponse, 2)) == 2
 
 

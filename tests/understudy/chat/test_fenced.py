@@ -183,7 +183,7 @@ async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared)
     await shared.store.leave(shared.node.id)
     shared.node.rename()
     await join(shared.store, shared.node, "here", lease_s=60.0)
-    await shared.desk.wake("ada", "t", run.id)
+    await shared.desk.threads.wake("ada", "t", run.id)
     assert await shared.store.holder("ada", "t") == shared.node.id
     shared.open_gate()
     await shared.rig.until(FinalResponse)

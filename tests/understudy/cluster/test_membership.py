@@ -29,9 +29,9 @@ from actors import (
     Supervisor,
 )
 from tests.servers.postgresql import Postgres
-from understudy.chat.desk import Desk
 from understudy.chat.messages import StandDown
 from understudy.chat.recovery import TOGETHER, Moved, Recovery
+from understudy.chat.whereabouts import Whereabouts
 from understudy.cluster.membership import Membership, Node, join, stand_down
 from understudy.storage import (
     AlreadyServed,
@@ -387,7 +387,7 @@ async def _back(server: Server, lapses: int) -> bool:
 
 @define
 class Finder:
-    """A desk that claims the threads it is to wake, as the one of a server does."""
+    """Claims the threads it is to wake, as the whereabouts of a server do."""
 
     server: Server
     mine: list[str] = field(factory=list)
@@ -409,7 +409,7 @@ class Finder:
         """Nothing was killed."""
         return []
 
-    async def follow_again(self, owner: str, thread_id: str) -> None:
+    async def find(self, owner: str, thread_id: str) -> None:
         """Note it, or fail for a while."""
         self.fails -= 1
         if self.fails >= 0:
@@ -419,7 +419,7 @@ class Finder:
 
 async def recovering(server: Server, finder: Finder) -> ActorRef:
     """Have it look for what is left over."""
-    recovery = partial(Recovery, server.store, cast(Desk, finder), server.node)
+    recovery = partial(Recovery, server.store, cast(Whereabouts, finder), server.node)
     return await server.system.spawn(ChildSpec("recovery", recovery))
 
 
