@@ -13,9 +13,9 @@ append_to_follower_ms
                     node: the slowest but one in a hundred; `append_to_follower_p50_ms` the middle one
 failover_s          a node that writes 200 answers is killed: seconds until the last of them goes on, on another node;
                     `failover_lost` of them never ended well, `failover_twice` ended more than once
-two_nodes           microseconds of the processor for each event that a client gets, of two nodes together, where every
-                    other user has a tab on both; beside one node that has all tabs. `two_nodes_crossing`: where every
-                    user has a tab on both
+two_nodes           microseconds of the processor for each event that a client gets, of two nodes together, each as busy as
+                    the one node beside them, where every other user has a tab on both. `two_nodes_crossing`: where
+                    every user has; `two_nodes_spread`: where the users of the one are spread over two, each half as busy
 
 Our server has a core of its own. Rates and waits are by the clock on the wall, as a disk is waited for; so they are
 worse when others use the machine.
@@ -36,7 +36,7 @@ from benchmarks.peers.home import Missing
 from tests.servers.postgresql import Postgres
 
 from .bare import bare
-from .cluster import Cluster, append_to_follower, failover, processor_per_event
+from .cluster import USERS, Cluster, append_to_follower, failover, processor_per_event
 from .durable import Rate, durable
 from .grown import Times, read
 from .servers import postgresql, redis
@@ -123,9 +123,11 @@ def _together(sizes: Sizes, cluster: Cluster) -> Iterator[Figure]:
     yield Figure("failover_s", "s", over.seconds)
     yield Figure("failover_lost", "answers", over.lost)
     yield Figure("failover_twice", "answers", over.twice)
-    for name, second_tabs in (("two_nodes", 0.5), ("two_nodes_crossing", 1.0)):
-        one, two = (processor_per_event(cluster, nodes, sizes.load_s, second_tabs) for nodes in (1, 2))
-        yield Figure(name, "us", two, {"one node": one})
+    for second_tabs, names in ((0.5, ("two_nodes", "two_nodes_spread")), (1.0, ("two_nodes_crossing",))):
+        one = processor_per_event(cluster, 1, USERS, sizes.load_s, second_tabs)
+        for name, users in zip(names, (2 * USERS, USERS), strict=False):
+            two = processor_per_event(cluster, 2, users, sizes.load_s, second_tabs)
+            yield Figure(name, "us", two, {"one node": one})
 
 
 def say(text: str) -> None:

@@ -21,6 +21,8 @@ from .grown import Times
 from .servers import Node
 from .tabs import Tab
 
+USERS = 80
+"""Of one node: at their pace it is about a third busy."""
 PACE = 15
 """Events of each answer a second, where processor time is counted: one in ten is a durable one, as a tool's are."""
 _LONG_S = 120.0
@@ -172,10 +174,11 @@ async def _failing(first: Node, second: Node, answers: int) -> Failover:
 # two_nodes
 
 
-def processor_per_event(cluster: Cluster, nodes: int, seconds: float, second_tabs: float, users: int = 80) -> float:
-    """Microseconds of the processor, of all nodes together, for each event that a client gets.
+def processor_per_event(cluster: Cluster, nodes: int, users: int, seconds: float, second_tabs: float) -> float:
+    """Microseconds of the processor, of all nodes together, for each event that one of so many users gets.
 
-    A user has a tab, and this share of the users a second one, which is on the other node where there are two.
+    A user has a tab, and this share of the users a second one, which is on the other node where there are two. A node
+    that has less to do takes more time for each event: it wakes for one, where a busy one finds several waiting.
     """
     with ExitStack() as stack:
         started = cluster.nodes(stack, nodes)

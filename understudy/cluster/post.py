@@ -1,13 +1,14 @@
 """What this node says to the others, and what it asked them.
 
-1. Whatever waits goes out together: one entry in the stream of each node it is for, one message of passing events, and
-   what was read here is signed for in the same go.
+1. Whatever waits goes out together: one entry in the stream of each node it is for, or one message where all of it is
+   passing events, and what was read here is signed for in the same go.
 2. Packets to a node are numbered. One that could not be sent leaves a hole, which the node sees at the next one, and
    there soon is a next one: so nothing is lost without anybody noticing.
 3. Nothing is sent twice. A request that may or may not have arrived fails, and whoever made it makes it again.
 4. All that waits is bounded: what finds no room is not sent, as if Redis were away.
 """
 
+import math
 import uuid
 from collections.abc import Sequence
 from typing import Final, NoReturn, TypeAlias
@@ -39,6 +40,8 @@ SIGN_S: Final = 0.05
 """How long what was read waits to be signed for, when nothing else is said."""
 GATHER_S: Final = 0.003
 """How long what comes next is gathered: what is said after a pause goes at once, a stream of it in fewer trips."""
+SHOW_S: Final = 0.02
+"""The same of passing events, of which there are ten times as many: a frame of a screen lasts as long."""
 SEND_S: Final = 2.0
 AGAIN_S: Final = 0.1
 """Before another try, where Redis is there and takes nothing."""
@@ -97,8 +100,9 @@ class Post:
         self._news: list[bytes] = []
         self._read: dict[str, list[bytes]] = {}  # entries to be signed for, by node
         self._asks: dict[str, _Wait] = {}
-        self._work = trio.Event()  # something waits
-        self._now = trio.Event()  # and not only to be signed for
+        self._due = math.inf  # when what waits is to go out, on trio's clock
+        self._sooner = trio.Event()
+        self._sent_at = -math.inf
 
     def carrier(self) -> ChildSpec:
         """The actor that takes the post to Redis."""
@@ -137,7 +141,7 @@ class Post:
         if self._link.up and box.passing_bytes + size <= ROOM_BYTES:
             box.passing.append(passing)
             box.passing_bytes += size
-            self._wake()
+            self._wake(self._sent_at + SHOW_S)
 
     def tell_all(self, news: News) -> None:
         """Tell every node something, if that can be."""
@@ -155,7 +159,7 @@ class Post:
         """These entries of a node's stream have been dealt with."""
         if entries:
             self._read.setdefault(node, []).extend(entries)
-            self._work.set()
+            self._wake(trio.current_time() + SIGN_S)
 
     # what is asked
 
@@ -210,18 +214,21 @@ class Post:
     async def run(self) -> NoReturn:
         """Take to Redis what waits, again and again."""
         while True:
-            await self._work.wait()
-            with trio.move_on_after(SIGN_S):
-                await self._now.wait()
-            self._work, self._now = trio.Event(), trio.Event()
+            while trio.current_time() < self._due:
+                self._sooner = trio.Event()
+                with trio.move_on_at(self._due):
+                    await self._sooner.wait()
+            self._due = math.inf
             await self._link.wait_up()
-            if not await self._flush():
-                await trio.sleep(AGAIN_S)
-            await trio.sleep(GATHER_S)
+            whole = await self._flush()
+            self._sent_at = trio.current_time()
+            await trio.sleep(GATHER_S if whole else AGAIN_S)
 
-    def _wake(self) -> None:
-        self._work.set()
-        self._now.set()
+    def _wake(self, at: float = -math.inf) -> None:
+        """What waits is to go out then, on trio's clock, or earlier."""
+        if at < self._due:
+            self._due = at
+            self._sooner.set()
 
     def _fail(self, ids: Sequence[str], error: Exception) -> None:
         for each in ids:
@@ -272,10 +279,16 @@ class Post:
         return whole
 
     def _parcels(self) -> list[_Parcel]:
-        """What is to go into the nodes' streams, in order."""
+        """What is to go into the nodes' streams, in order.
+
+        Passing events go along where anything goes to their node: text is to be seen before the answer that ends it.
+        """
         parcels = []
         for node, box in self._boxes.items():
             items, refused, owing = box.items, box.refused, box.owing
+            if items:
+                items = [*box.passing, *items]
+                box.passing, box.passing_bytes = [], 0
             box.items, box.refused, box.items_bytes, box.owing = [], [], 0, False
             for portion in _portions(items) or ([[]] if refused or owing else []):
                 box.number += 1
