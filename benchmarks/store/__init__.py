@@ -13,9 +13,9 @@ append_to_follower_ms
                     node: the slowest but one in a hundred; `append_to_follower_p50_ms` the middle one
 failover_s          a node that writes 200 answers is killed: seconds until the last of them goes on, on another node;
                     `failover_lost` of them never ended well, `failover_twice` ended more than once
-two_nodes           microseconds of the processor for each event that a client gets, of two nodes together, each as busy as
-                    the one node beside them, where every other user has a tab on both. `two_nodes_crossing`: where
-                    every user has; `two_nodes_spread`: where the users of the one are spread over two, each half as busy
+two_nodes           microseconds of the processor for each event that a client gets, of two nodes together, each as busy
+                    as the one node beside them, where every other user has a tab on both. `two_nodes_crossing`: where
+                    every user has; `two_nodes_spread`: where the users of the one are spread over two
 
 Our server has a core of its own. Rates and waits are by the clock on the wall, as a disk is waited for; so they are
 worse when others use the machine.
