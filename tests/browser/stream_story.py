@@ -23,15 +23,15 @@ SAY = """async ([token, content, message]) => {
 
 LISTEN = """(token) => {
   window.seen = [];
-  window.text = "";
+  window.pieces = [];
   const stream = new EventSource(`/api/threads/t/stream?session_token=${token}`);
   const note = ({ type, data, lastEventId }) => data && window.seen.push([type, JSON.parse(data), lastEventId]);
   const kinds = ["welcome", "message_accepted", "agent_started", "agent_thinking", "tool_executing", "tool_completed",
     "agent_completed", "final_response", "error", "drain"];
   for (const kind of kinds) stream.addEventListener(kind, note);
   stream.addEventListener("partial_result", ({ data }) => {
-    const piece = JSON.parse(data).data;
-    window.text = window.text.slice(0, piece.offset) + piece.text;
+    const { run_id, data: { offset, text } } = JSON.parse(data);
+    window.pieces.push([run_id, offset, text]);
   });
   window.stream = stream;
 }"""
@@ -49,6 +49,17 @@ def ended(page: Page, count: int) -> list[Any]:
     return seen
 
 
+def shows_so_far(page: Page, end: Any) -> None:
+    """What was streamed of an answer is the answer, without a hole; to its end, unless that came before its stream."""
+    text, shown = end["data"]["message"], 0
+    for run_id, offset, piece in page.evaluate("window.pieces"):
+        if run_id == end["run_id"]:
+            assert offset <= shown, f"{offset - shown} characters lack after {shown}"
+            assert text[offset : offset + len(piece)] == piece
+            shown = offset + len(piece)
+    assert shown > 20
+
+
 def play(page: Page, server: Server) -> None:
     """Say, listen, lose the server in the middle of an answer, and go on where it was."""
     problems: list[str] = []
@@ -62,12 +73,12 @@ def play(page: Page, server: Server) -> None:
 
     long = "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60))
     assert page.evaluate(SAY, [token, long, "m2"]) == 202
-    page.wait_for_function("() => window.text.length > 20")
+    page.wait_for_function("() => pieces.filter(([, offset]) => offset > 20).length")
     server.stop()
     server.start()
     continued = ended(page, 2)[-1]
     assert continued[0] == "final_response", "it went on when the server was back"
-    assert page.evaluate("window.text") == continued[1]["data"]["message"]
+    shows_so_far(page, continued[1])
 
     assert page.evaluate(SAY, [token, "What is 6 * 7?", "m3"]) == 202
     seen = ended(page, 3)
