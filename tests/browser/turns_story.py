@@ -148,6 +148,26 @@ def offline(page: Page, context: BrowserContext) -> None:
     answer(page, "81")
 
 
+def turned(browser: Browser, server: Server, problems: list[str]) -> None:
+    """Who reads the end of a conversation still does when the window has another width."""
+    page = watched(browser.new_page(viewport={"width": 1200, "height": 800}), problems)
+    page.goto(server.address)
+    ask(page, "Summarise: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(40)))
+    answer(page, "sentences kept")
+    ask(page, "Save a note: buy milk")
+    page.get_by_role("button", name="Allow").click()
+    answer(page, "Saved as")
+    ask(
+        page, "<img src=x onerror=alert(1)> \u202e nonsense \x00 ```"
+    )  # the line about what was taken out of it is broken in two on the narrow one
+    answer(page, "I found no tool for that")
+    page.wait_for_timeout(500)
+    page.set_viewport_size({"width": 390, "height": 800})
+    expect(page.locator(".reply").last).to_be_in_viewport()
+    expect(page.locator(".jump")).to_be_hidden()
+    page.close()
+
+
 def restart(page: Page, other: Page, server: Server, shots: Path | None) -> None:
     """A server that goes away says so; what is written meanwhile is sent when it is back; nothing is there twice."""
     ask(page, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60)))
@@ -231,6 +251,7 @@ def main(folder: Path, shots: Path | None) -> None:
             offline(page, context)
             restart(page, other, server, shots)
             told(browser, server, shots, problems)
+            turned(browser, server, problems)
             kept(page, server)
             assert not problems, problems
     finally:

@@ -5,7 +5,7 @@ const NEAR_PX = 56;
 export class Follower {
   /** `scroller` scrolls, `content` grows in it, `button` brings the reader back to the end. */
   constructor(scroller, content, button) {
-    Object.assign(this, { scroller, content, button, pinned: true, idle: true, last: 0 });
+    Object.assign(this, { scroller, content, button, pinned: true, idle: true, last: 0, width: 0 });
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     button.addEventListener("click", () => this.pin(true));
     const observer = new ResizeObserver(() => this.keep());
@@ -26,6 +26,7 @@ export class Follower {
   keep() {
     if (this.pinned) this.scroller.scrollTop = this.scroller.scrollHeight;
     this.last = this.scroller.scrollTop; // content that shrank moves the reader too, but is not the reader
+    this.width = this.scroller.clientWidth;
     this.#show();
   }
 
@@ -34,7 +35,11 @@ export class Follower {
   }
 
   #scrolled() {
-    const { scrollTop } = this.scroller;
+    const { scrollTop, clientWidth } = this.scroller;
+    if (clientWidth !== this.width) { // a window that was turned or drawn moves the reader, too
+      this.keep();
+      return;
+    }
     if (this.#distance < NEAR_PX) this.pinned = true;
     else if (scrollTop < this.last - 2) this.pinned = false; // only the reader scrolls upwards
     this.last = scrollTop;
