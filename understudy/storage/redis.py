@@ -10,6 +10,7 @@
 
 import contextlib
 import logging
+import math
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -91,7 +92,8 @@ class RedisLink:
         """Who is told when Redis goes away (False) and when it is back (True); called at once, must be quick."""
         self._clock = clock
         self._observer = observer
-        self._breaker = Breaker("redis", CIRCUIT, call_timeout_s=2 * ANSWER_S, on_change=self._circuit_changed)
+        # No limit of its own: each call has one, and of two that are over, as after a pause, the outer one would speak.
+        self._breaker = Breaker("redis", CIRCUIT, call_timeout_s=math.inf, on_change=self._circuit_changed)
         self._client: coredis.Redis[bytes] | None = None
         self._up = False
         self._silent = True  # until the log was told anything

@@ -1,5 +1,6 @@
 """The face of storage: what everyone else calls. Reads run in worker threads, writes are asked of the one writer."""
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
@@ -77,7 +78,8 @@ class Store:
         """Told of every work but changes, before who asked for it is answered; it must end soon, and not raise."""
         self._writer = writer
         self._turns = trio.Semaphore(WAITING)
-        self.breaker = Breaker("database", CIRCUIT, call_timeout_s=2 * READ_DEADLINE_S, on_change=on_circuit)
+        # No limit of its own: each read has one, and of two that are over, as after a pause, the outer one would speak.
+        self.breaker = Breaker("database", CIRCUIT, call_timeout_s=math.inf, on_change=on_circuit)
         self._reader = Reader(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads)
         # A search reads all that its user ever said: it has a thread of its own, and nobody else waits for it.
         self._searcher = Reader(database.reading, 1, READ_DEADLINE_S)

@@ -1,6 +1,7 @@
 """The link to Redis, against a real one: that it answers, goes away in every manner, and comes back."""
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -115,6 +116,23 @@ async def test_a_held_redis_is_waited_for_a_second_and_no_longer(own_redis: Redi
         own_redis.resume()
         await until(link, up=True)
         await link.call(lambda client: client.set("a", "1"))
+
+
+@pytest.mark.blocking("a process that is held does nothing")
+async def test_a_call_that_ends_after_a_pause_of_the_whole_process_failed(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was not answered in time, however many deadlines passed meanwhile."""
+    monkeypatch.setattr("understudy.storage.redis.ANSWER_S", 0.05)
+
+    async def held(client: object) -> None:
+        time.sleep(0.3)  # noqa: ASYNC251 - that is the pause
+        await trio.sleep_forever()
+
+    async with linked(redis.url) as link:
+        await link.wait_up()
+        with pytest.raises(RedisUnavailable, match="no answer within"):
+            await link.call(held, timeout_s=0.1)
 
 
 @pytest.mark.slow
