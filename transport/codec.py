@@ -11,11 +11,9 @@ from cattrs.gen import make_dict_structure_fn, override
 from transport.commands import Command
 from transport.dialects import RENDER, WIRE_NAMES, Dialect, Head, Html, logged
 from transport.errors import CommandRejected, UnreadableEvent
-from transport.events import EVENTS, Envelope
+from transport.events import EVENTS, Envelope, Event
 from transport.forms import command_of, names_in
 from transport.strict_json import decode
-
-_ENVELOPE_FIELDS: Final = ("seq", "thread_id", "run_id", "message_id", "conversation_id", "agent_type", "pillar")
 
 
 def parse(
@@ -79,10 +77,19 @@ def to_log(envelope: Envelope) -> bytes:
 def from_log(body: bytes) -> Envelope:
     """The envelope that `to_log` wrote. Raises UnreadableEvent when it is damaged or of an unknown type."""
     try:
-        frame = msgspec.json.decode(body)
-        event = _LOG.structure(frame["data"], EVENTS[frame["type"]])
-        known = {name: frame.get(name) for name in _ENVELOPE_FIELDS}
-        return Envelope(event, frame["timestamp"], **known, message=frame["message"])
+        frame = _FRAMES.decode(body)
+        return Envelope(
+            _EVENT_OF[frame.type](frame.data),
+            frame.timestamp,
+            frame.seq,
+            frame.thread_id,
+            frame.run_id,
+            frame.message_id,
+            frame.conversation_id,
+            frame.agent_type,
+            frame.pillar,
+            frame.message,
+        )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UnreadableEvent(f"a stored event cannot be read: {type(error).__name__}") from error
 
@@ -122,14 +129,33 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _log_converter() -> cattrs.Converter:
+class _LoggedFrame(msgspec.Struct, gc=False):
+    """What `to_log` writes."""
+
+    type: str
+    timestamp: int | float
+    message: str
+    data: dict[str, Any]
+    seq: int | None = None
+    thread_id: str | None = None
+    run_id: str | None = None
+    message_id: str | None = None
+    conversation_id: str | None = None
+    agent_type: str | None = None
+    pillar: str | None = None
+
+
+def _event_readers() -> dict[str, Callable[[dict[str, Any]], Event]]:
+    """What makes an event of the `data` of its frame, by its type."""
     converter = cattrs.Converter(detailed_validation=False)
     # The log holds what was sent: nothing is converted, 5 stays 5. By identity, as the enums are subclasses of str.
     converter.register_structure_hook_func(lambda kind: kind in (str, int, float), lambda value, _: value)
+    readers: dict[str, Callable[[dict[str, Any]], Event]] = {}
     for kind in EVENTS.values():
         names = {attribute: override(rename=name) for attribute, name in WIRE_NAMES.get(kind, {}).items()}
-        converter.register_structure_hook(kind, make_dict_structure_fn(kind, converter, **names))  # type: ignore[arg-type]
-    return converter
+        readers[kind.type] = make_dict_structure_fn(kind, converter, **names)  # type: ignore[arg-type]
+    return readers
 
 
-_LOG: Final = _log_converter()
+_EVENT_OF: Final = _event_readers()
+_FRAMES: Final = msgspec.json.Decoder(_LoggedFrame)

@@ -53,7 +53,7 @@ class OutboxLimits:
     queue_bytes: int = 256 * 1024
     queue_events: int = 1000
     write_bytes: int = 64 * 1024
-    page_events: int = 100
+    page_events: int = 250
     log_s: float = 10.0
     settle_s: float = 1.0
 

@@ -6,7 +6,7 @@ soon is kept, so that whoever encodes an event on the loop finds it.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock
 from typing import Final, TypeVar, TypeVarTuple
 
@@ -20,6 +20,8 @@ Ts = TypeVarTuple("Ts")
 
 THREADS: Final = 2
 """Works on texts at a time: with a second one, a text that takes long does not hold up all others."""
+TOGETHER: Final = 8_000
+"""Characters after which a trip to a thread ends, so that others have their turn: some 25 ms of work."""
 KEPT: Final = 8_000_000
 """Characters of answers and their HTML that are kept: some thousand answers of a page's length."""
 
@@ -85,3 +87,26 @@ async def rendered(text: str) -> str:
     """The HTML of an answer, made aside unless it is kept; `html_of` has it at hand afterwards."""
     html = _kept.get(text)
     return await aside(html_of, text) if html is None else html
+
+
+async def all_rendered(texts: Sequence[str]) -> list[str]:
+    """The HTML of each of these answers, as `rendered` gives it; those that are short go to a thread together."""
+    html = {text: kept for text in texts if (kept := _kept.get(text)) is not None}
+    for some in _together(text for text in dict.fromkeys(texts) if text not in html):
+        html |= await aside(_html_of_all, some)
+    return [html[text] for text in texts]
+
+
+def _together(texts: Iterable[str]) -> Iterator[list[str]]:
+    some: list[str] = []
+    for text in texts:
+        some.append(text)
+        if sum(map(len, some)) >= TOGETHER:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _html_of_all(texts: Sequence[str]) -> dict[str, str]:
+    return {text: html_of(text) for text in texts}

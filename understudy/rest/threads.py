@@ -11,7 +11,7 @@ from transport.codec import encode, from_log
 from transport.dialects import Dialect
 from transport.errors import CommandRejected
 from transport.events import Envelope
-from understudy.chat.rendered import aside, rendered
+from understudy.chat.rendered import all_rendered, aside
 from understudy.chat.routing import check_id
 from understudy.export import forms
 from understudy.rest.account import download, wanted
@@ -51,10 +51,9 @@ async def messages(thread_id: str) -> Response:
     owner, cursor, limit = identity().user, request.args.get("cursor"), whole_number("limit", 100, 1, 200)
     read = await parts().reads.messages(owner, thread_id, cursor, limit)
     found = _there(read.value)
-    shown = [
-        row | {"html": await rendered(row["content"]) if row["role"] == "assistant" else None}
-        for row in _shown(parts(), owner, found.messages.items, found.runs)
-    ]
+    rows = _shown(parts(), owner, found.messages.items, found.runs)
+    html = iter(await all_rendered([row["content"] for row in rows if row["role"] == "assistant"]))
+    shown = [row | {"html": next(html) if row["role"] == "assistant" else None} for row in rows]
     whole = {"messages": shown, "newest": forms.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
     return await _answer(whole, read)
 

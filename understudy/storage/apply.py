@@ -24,6 +24,7 @@ from sqlalchemy import (
 from understudy.owners import tenant_of
 
 from . import contexts, endings, nodes, queries, removal, schema
+from .appending import event_row, moved
 from .changes import (
     TRIMMED,
     AddFile,
@@ -46,7 +47,7 @@ from .contexts import Forget, ForgetExpired, Remember
 from .endings import EndSession
 from .errors import AlreadyStored, ChangeRefused, Fenced, NotStored, RunEnded, SequenceConflict
 from .removal import RemoveFiles, RemoveUser, TidyWords
-from .rows import LoggedEvent, Message, Run, Thread
+from .rows import Message, Run, Thread
 from .words import searchable
 
 _t = schema.threads.c
@@ -226,29 +227,6 @@ def _user_row(owner: str, created_at: float) -> dict[str, Any]:
     return {"id": owner, "created_at": created_at, "tenant": tenant_of(owner)}
 
 
-def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
-    """Write changes that only append events, all in two or three statements; False when one of them does not fit.
-
-    Then, as when this raises, some may be written: the caller rolls back to before it.
-    """
-    for move, under in ((_move, False), (_move_fenced, True)):
-        moves = [_moved(change) for change in changes if (change.fence is not None) == under]
-        if moves and connection.execute(move, moves).rowcount != len(moves):
-            return False
-    connection.execute(_insert_events, [_event_row(change, event) for change in changes for event in change.events])
-    return True
-
-
-def _moved(change: Change) -> dict[str, Any]:
-    moved = {
-        "of": change.owner,
-        "named": change.thread_id,
-        "before": change.events[0].seq - 1,
-        "last": change.events[-1].seq,
-    }
-    return moved if change.fence is None else moved | _under(change.fence)
-
-
 def _change(connection: Connection, change: Change) -> None:
     if change.thread is not None:
         _add_thread(connection, change.thread, change.fence)
@@ -283,14 +261,15 @@ def _number(connection: Connection, change: Change) -> bool:
         if not there:
             raise _lost(change, connection.execute(_place, thread).one_or_none())
         return True
-    row = _moved(change)
+    row = moved(change)
     if at is None:
-        moved = connection.execute(_move if fence is None else _move_fenced, row)
+        there = connection.execute(_move if fence is None else _move_fenced, row).rowcount > 0
     else:
-        moved = connection.execute(_move_and_touch if fence is None else _move_and_touch_fenced, row | {"at": at})
-    if not moved.rowcount:
+        move = _move_and_touch if fence is None else _move_and_touch_fenced
+        there = connection.execute(move, row | {"at": at}).rowcount > 0
+    if not there:
         return _already_there(connection, change)
-    connection.execute(_insert_events, [_event_row(change, event) for event in change.events])
+    connection.execute(_insert_events, [event_row(change, event) for event in change.events])
     return True
 
 
@@ -299,17 +278,6 @@ def _lost(change: Change, place: Any) -> ChangeRefused:
     if place is None:
         return NotStored("thread", change.thread_id)
     return Fenced(change.thread_id, place.node)
-
-
-def _event_row(change: Change, event: LoggedEvent) -> dict[str, Any]:
-    return {
-        "owner": change.owner,
-        "thread_id": change.thread_id,
-        "seq": event.seq,
-        "type": event.type,
-        "run_id": event.run_id,
-        "body": event.body,
-    }
 
 
 def _already_there(connection: Connection, change: Change) -> bool:

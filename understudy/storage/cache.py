@@ -22,7 +22,7 @@ from .changes import DeleteThread, GiveFeedback, RenameThread, TrimLog, Work
 from .contexts import Forget, Remember, Remembered
 from .errors import StorageUnavailable
 from .removal import RemoveUser
-from .rows import LoggedEvent, Message, Page, Run, Thread
+from .rows import EventPage, Page, Thread, ThreadPage
 from .store import Store
 
 T = TypeVar("T")
@@ -50,27 +50,6 @@ class Read(Generic[T]):
     def stale(self) -> bool:
         """Whether the database was not asked."""
         return self.age_s is not None
-
-
-@frozen
-class ThreadPage:
-    """A page of a thread's messages, with what is shown beside them; None for what is not there.
-
-    `newest` is the run that began last; `runs` are those that answered the messages of the user, oldest first.
-    """
-
-    thread: Thread
-    newest: Run | None
-    messages: Page[Message]
-    runs: tuple[Run, ...]
-
-
-@frozen
-class EventPage:
-    """A page of a thread's log."""
-
-    thread: Thread
-    events: tuple[LoggedEvent, ...]
 
 
 class Shelf(Protocol):
@@ -188,29 +167,18 @@ class CachedReads:
         return await self._read(owner, asked, Page[Thread], lambda: self.store.threads(owner, query, cursor, limit))
 
     async def messages(self, owner: str, thread_id: str, cursor: str | None, limit: int) -> Read[ThreadPage | None]:
-        """A page of a thread's messages, as `Store.messages` gives it; None when there is no such thread."""
-
-        async def ask() -> ThreadPage | None:
-            thread = await self.store.thread(owner, thread_id)
-            if thread is None:
-                return None
-            page = await self.store.messages(owner, thread_id, cursor, limit)
-            said = tuple(row.id for row in page.items if row.role == "user")
-            newest = None if thread.newest_run is None else await self.store.run(thread.newest_run)
-            return ThreadPage(thread, newest, page, tuple(await self.store.runs_of(owner, said)))
-
-        return await self._read(owner, ("messages", thread_id, cursor, limit), ThreadPage | None, ask)
+        """As `Store.thread_page`; None when there is no such thread."""
+        asked = ("messages", thread_id, cursor, limit)
+        return await self._read(
+            owner, asked, ThreadPage | None, lambda: self.store.thread_page(owner, thread_id, cursor, limit)
+        )
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int) -> Read[EventPage | None]:
-        """A page of a thread's log, as `Store.events` gives it; None when there is no such thread."""
-
-        async def ask() -> EventPage | None:
-            thread = await self.store.thread(owner, thread_id)
-            if thread is None:
-                return None
-            return EventPage(thread, tuple(await self.store.events(owner, thread_id, after, limit)))
-
-        return await self._read(owner, ("events", thread_id, after, limit), EventPage | None, ask)
+        """As `Store.event_page`; None when there is no such thread."""
+        asked = ("events", thread_id, after, limit)
+        return await self._read(
+            owner, asked, EventPage | None, lambda: self.store.event_page(owner, thread_id, after, limit)
+        )
 
     async def remembered(self, owner: str, agent: str, now: float) -> Read[list[Remembered]]:
         """As `Store.remembered`; from the cache it may have what has expired since."""

@@ -2,7 +2,7 @@
 
 1. Each change has a savepoint, so one that is refused takes nothing with it.
 2. What only appends events is stored together first, which is several times faster. When one of them does not fit,
-   nothing of that is kept, and each gets a savepoint after all.
+   nothing of that is kept, and each gets a savepoint after all. A row that is locked is waited for once.
 3. Changes of one thread keep their order.
 """
 
@@ -12,7 +12,8 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, IntegrityError, InternalError, OperationalError
 
-from .apply import add_users, append_all, apply
+from .appending import append_all
+from .apply import add_users, apply
 from .changes import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, Probe, RenewNode, Work
 from .contexts import Forget, ForgetExpired, Remember
 from .endings import EndSession
@@ -45,7 +46,7 @@ def commit_group(connection: Connection, group: Sequence[Work]) -> list[Outcome]
         if connection.dialect.name == "postgresql":
             _add_users(connection, group)
         together = _appends(group)
-        if len(together) > 1 and _together(connection, lambda: append_all(connection, [work for _, work in together])):
+        if together and _together(connection, lambda: append_all(connection, [work for _, work in together])):
             for place, _ in together:
                 outcomes[place] = True
         return [
@@ -87,16 +88,18 @@ def _together(connection: Connection, write: Callable[[], bool]) -> bool:
     """Write something for many works, all or nothing of it; whether it was."""
     driver = _driver(connection)
     driver.execute("SAVEPOINT together")
+    stored = locked = False
     try:
         stored = write()
     except Exception as error:
         if _is_of_the_database(error):
             raise
-        stored = False  # whose fault it was shows when each is tried alone
+        locked = _state(error) == LOCKED  # whose fault anything else was shows when each is tried alone
     if not stored:
         driver.execute("ROLLBACK TO together")
-    driver.execute("RELEASE together")
-    return stored
+    if locked:
+        driver.execute(IMPATIENT)  # that row was waited for
+    return stored  # the savepoint ends with the transaction: to end it here would be one more trip to a server
 
 
 def _attempt(connection: Connection, work: Work, *, again: bool = False) -> Outcome:

@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 from attrs import field, frozen
+from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -137,6 +138,11 @@ def _engine(url: URL, begin: str, *, places: int) -> Engine:
         max_overflow=0,
         pool_pre_ping=True,
     )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: psycopg.Connection[Any], _record: object) -> None:
+        # Lists of bytes as text would be made, sent and read at twice their size.
+        connection.adapters.register_dumper(list, ListBinaryDumper)
 
     @event.listens_for(engine, "begin")
     def open_transaction(connection: Connection) -> None:

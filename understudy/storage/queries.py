@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -11,7 +11,7 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindpar
 from . import schema
 from .errors import InvalidCursor
 from .prepared import Prepared
-from .rows import UNFINISHED, File, History, LoggedEvent, Message, Page, Run, Step, Thread
+from .rows import UNFINISHED, EventPage, File, History, LoggedEvent, Message, Page, Run, Step, Thread, ThreadPage
 from .words import for_fts5, for_tsquery
 
 _t = schema.threads.c
@@ -28,6 +28,8 @@ LONGEST_QUERY: Final = 200
 """In characters: what is typed beyond it does not narrow a search."""
 PAGE_BYTES: Final = 1024 * 1024
 """About as much is read at a time, whatever number of rows was asked for."""
+LAST: Final = 2**62
+"""More than the number of any message."""
 MESSAGES_TOGETHER: Final = 25
 """Messages that PostgreSQL gives at a time: the rest of a page is not read when these have its bytes."""
 
@@ -89,6 +91,18 @@ _unfinished_here = Prepared(
         _r.thread_id == _thread_id,
     )
     .order_by(_r.started_at, _r.id)
+)
+_run = Prepared(select(*_r).where(_r.id == bindparam("run_id")))
+_runs_of = (
+    select(*_r)
+    .where(_r.owner == _owner, _r.message_id.in_(bindparam("ids", expanding=True)))
+    .order_by(_r.started_at, _r.id)
+)
+_messages_before = (
+    select(_m.number, *_MESSAGE)
+    .where(_m.owner == _owner, _m.thread_id == _thread_id, _m.number < bindparam("before"))
+    .order_by(_m.number.desc())
+    .limit(bindparam("limit"))
 )
 
 
@@ -153,19 +167,31 @@ def messages_forward(
     """The thread's first messages in the order they were said; the cursor asks for those after them."""
     (number,) = _decode(cursor, tuple[int]) if cursor is not None else (0,)
     wanted = select(_m.number, *_MESSAGE).where(_m.owner == owner, _m.thread_id == thread_id, _m.number > number)
-    page, more = _messages_page(connection, wanted.order_by(_m.number), limit)
+    wanted = wanted.order_by(_m.number).limit(bindparam("limit"))
+    page, more = _messages_page(connection, wanted, limit)
     return Page(tuple(Message(*row[1:]) for row in page), encode(page[-1].number) if more else None)
 
 
 def messages(connection: Connection, owner: str, thread_id: str, cursor: str | None, limit: int) -> Page[Message]:
     """The thread's last messages in the order they were said; the cursor asks for those before them."""
-    wanted = select(_m.number, *_MESSAGE).where(_m.owner == owner, _m.thread_id == thread_id)
-    if cursor is not None:
-        (number,) = _decode(cursor, tuple[int])
-        wanted = wanted.where(_m.number < number)
-    page, more = _messages_page(connection, wanted.order_by(_m.number.desc()), limit)
+    (before,) = _decode(cursor, tuple[int]) if cursor is not None else (LAST,)
+    of_thread = {"owner": owner, "thread_id": thread_id, "before": before}
+    page, more = _messages_page(connection, _messages_before, limit, of_thread)
     page.reverse()
     return Page(tuple(Message(*row[1:]) for row in page), encode(page[0].number) if more else None)
+
+
+def thread_page(
+    connection: Connection, owner: str, thread_id: str, cursor: str | None, limit: int
+) -> ThreadPage | None:
+    """A page of a thread's messages, as `messages` gives it, with what is shown beside them."""
+    this = thread(connection, owner, thread_id)
+    if this is None:
+        return None
+    page = messages(connection, owner, thread_id, cursor, limit)
+    said = [row.id for row in page.items if row.role == "user"]
+    newest = None if this.newest_run is None else run(connection, this.newest_run)
+    return ThreadPage(this, newest, page, tuple(runs_of(connection, owner, said)))
 
 
 # From a message to the first of its thread: each follows an answer, whose run tells the message before it. Numbers only
@@ -227,6 +253,12 @@ def log_page(
     return last_seq, events(connection, owner, thread_id, after, limit)
 
 
+def event_page(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> EventPage | None:
+    """A page of a thread's log, as `events` gives it, with the thread."""
+    this = thread(connection, owner, thread_id)
+    return None if this is None else EventPage(this, tuple(events(connection, owner, thread_id, after, limit)))
+
+
 def opening(connection: Connection, owner: str, thread_id: str) -> tuple[Thread, list[Run]] | None:
     """The thread, with who holds it, and its runs that have not ended, if there is one."""
     rows = _held_thread.rows(connection, owner=owner, thread_id=thread_id)
@@ -249,7 +281,8 @@ def raw_texts(connection: Connection, owner: str, message_ids: Sequence[str]) ->
 
 def run(connection: Connection, run_id: str) -> Run | None:
     """The run of that id."""
-    return _one(connection, select(*_r).where(_r.id == run_id), Run)
+    rows = _run.rows(connection, run_id=run_id)
+    return Run(*rows[0]) if rows else None
 
 
 def run_of_request(connection: Connection, owner: str, request_id: str) -> Run | None:
@@ -259,8 +292,8 @@ def run_of_request(connection: Connection, owner: str, request_id: str) -> Run |
 
 def runs_of(connection: Connection, owner: str, message_ids: Sequence[str]) -> list[Run]:
     """The runs that answered these messages, oldest first."""
-    wanted = select(*_r).where(_r.owner == owner, _r.message_id.in_(message_ids))
-    return _all(connection, wanted.order_by(_r.started_at, _r.id), Run)
+    rows = connection.execute(_runs_of, {"owner": owner, "ids": message_ids})
+    return [Run(*row) for row in rows]
 
 
 def unfinished_runs(connection: Connection, owner: str | None, thread_id: str | None) -> list[Run]:
@@ -301,11 +334,11 @@ def _one(connection: Connection, wanted: Select[Any], make: Callable[..., T]) ->
     return None if row is None else make(*row)
 
 
-def _messages_page(connection: Connection, wanted: Select[Any], limit: int) -> tuple[list[Any], bool]:
-    wanted = wanted.limit(limit + 1)
-    if connection.dialect.name != "sqlite":
-        wanted = wanted.execution_options(yield_per=MESSAGES_TOGETHER)
-    rows = connection.execute(wanted)
+def _messages_page(
+    connection: Connection, wanted: Select[Any], limit: int, values: Mapping[str, Any] | None = None
+) -> tuple[list[Any], bool]:
+    options = {} if connection.dialect.name == "sqlite" else {"yield_per": MESSAGES_TOGETHER}
+    rows = connection.execute(wanted, {**(values or {}), "limit": limit + 1}, execution_options=options)
     try:
         return _page(rows, limit, lambda row: len(row.content))
     finally:

@@ -159,3 +159,24 @@ class Page(Generic[Item]):
 
     items: tuple[Item, ...]
     next_cursor: str | None = None
+
+
+@frozen
+class ThreadPage:
+    """A page of a thread's messages, with what is shown beside them; None for what is not there.
+
+    `newest` is the run that began last; `runs` are those that answered the messages of the user, oldest first.
+    """
+
+    thread: Thread
+    newest: Run | None
+    messages: Page[Message]
+    runs: tuple[Run, ...]
+
+
+@frozen
+class EventPage:
+    """A page of a thread's log."""
+
+    thread: Thread
+    events: tuple[LoggedEvent, ...]

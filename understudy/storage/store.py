@@ -33,7 +33,7 @@ from .endings import Ending, EndSession
 from .errors import StorageUnavailable
 from .reader import Reader
 from .removal import GONE, MORE, RemoveFiles, RemoveUser, TidyWords
-from .rows import File, History, LoggedEvent, Message, Page, Run, Step, Thread
+from .rows import EventPage, File, History, LoggedEvent, Message, Page, Run, Step, Thread, ThreadPage
 from .sqlite import READERS
 from .writer import Write
 
@@ -256,6 +256,13 @@ class Store:
         query = queries.messages_forward if forward else queries.messages
         return await self._read(query, owner, thread_id, cursor, _page(limit))
 
+    async def thread_page(self, owner: str, thread_id: str, cursor: str | None, limit: int) -> ThreadPage | None:
+        """A page of the thread's messages, as `messages` gives it, and what is shown beside it, at one moment.
+
+        None when there is no such thread.
+        """
+        return await self._read(queries.thread_page, owner, thread_id, cursor, _page(limit))
+
     async def history(self, owner: str, message_id: str, limit: int) -> History:
         """What was said on the way to a message, at most the last `limit` of it."""
         return await self._read(queries.history, owner, message_id, _page(limit))
@@ -263,6 +270,10 @@ class Store:
     async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
         """The thread's events from the one after `after`, in order, at most `limit`."""
         return await self._read(queries.events, owner, thread_id, after, _page(limit))
+
+    async def event_page(self, owner: str, thread_id: str, after: int, limit: int) -> EventPage | None:
+        """The thread and its events, as `events` gives them, at one moment; None when there is no such thread."""
+        return await self._read(queries.event_page, owner, thread_id, after, _page(limit))
 
     async def log_page(
         self, owner: str, thread_id: str, after: int, limit: int = 500
@@ -281,10 +292,6 @@ class Store:
     async def run_of_request(self, owner: str, request_id: str) -> Run | None:
         """The run that this request to answer a message once more began, if there was one."""
         return await self._read(queries.run_of_request, owner, request_id)
-
-    async def runs_of(self, owner: str, message_ids: Sequence[str]) -> list[Run]:
-        """The runs that answered these messages, oldest first."""
-        return await self._read(queries.runs_of, owner, tuple(message_ids[:LARGEST_PAGE]))
 
     async def raw_texts(self, owner: str, message_ids: Sequence[str]) -> dict[str, bytes]:
         """Those of these messages that are kept as they were sent, sealed, by message id."""

@@ -1,12 +1,15 @@
 """Answers as HTML: made in worker threads, a few at a time, and kept within bounds."""
 
 import threading
+from typing import Any
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from understudy.chat import rendered as module
 from understudy.chat.markdown import render
-from understudy.chat.rendered import THREADS, Kept, aside, html_of, keep, rendered
+from understudy.chat.rendered import THREADS, TOGETHER, Kept, all_rendered, aside, html_of, keep, rendered
 
 
 async def test_an_answer_is_rendered_once() -> None:
@@ -14,6 +17,27 @@ async def test_an_answer_is_rendered_once() -> None:
     assert await rendered("a *b* once") == html_of("a *b* once") == render("a *b* once")
     keep("an answer", "its HTML")
     assert await rendered("an answer") == html_of("an answer") == "its HTML"
+
+
+async def test_the_answers_of_a_page_are_rendered_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each once and in their order; short ones in one trip to a thread, but only so many of them."""
+    trips: list[int] = []
+
+    async def counted(work: Any, texts: list[str]) -> Any:
+        trips.append(len(texts))
+        return await aside(work, texts)
+
+    monkeypatch.setattr(module, "aside", counted)
+    keep("kept *before*", "its HTML")
+    texts = ["one *a*", "two", "kept *before*", "one *a*"]
+    assert await all_rendered(texts) == [render("one *a*"), render("two"), "its HTML", render("one *a*")]
+    assert trips == [2]
+    assert await all_rendered(texts) == [html_of(text) for text in texts]
+    assert trips == [2]
+    long = [f"{number} " * (TOGETHER // 4) for number in range(3)]
+    assert await all_rendered(["three", *long]) == [html_of(text) for text in ["three", *long]]
+    assert trips == [2, 3, 1]
+    assert await all_rendered([]) == []
 
 
 async def test_only_so_many_work_at_a_time() -> None:

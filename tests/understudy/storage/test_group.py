@@ -4,11 +4,12 @@ import itertools
 import sqlite3
 
 import pytest
+from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from understudy.storage import Change, LoggedEvent, Thread, open_database
+from understudy.storage import Change, Fence, Fenced, LoggedEvent, Thread, open_database, queries
 from understudy.storage.changes import DeleteThread, Probe, RenameThread
 from understudy.storage.group import commit_group
 from understudy.storage.sqlite import FILE_NAME
@@ -67,16 +68,47 @@ def test_grouping_makes_no_difference(migrated, tmp_path_factory, todo, cuts) ->
     assert seen["groups"] == seen["singles"]
 
 
-@pytest.mark.usefixtures("on_sqlite")
-def test_appends_of_a_group_are_two_statements(database, make) -> None:
-    """A hundred changes that only append cost as many statements as one."""
+def test_appends_of_a_group_cost_as_many_statements_as_one(database, kind, make) -> None:
+    """A hundred changes that only append are two statements, on PostgreSQL one: it would parse each row's anew."""
     statements = []
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening("ann", f"t{number}", f"r{number}") for number in range(100)])
         event.listen(database.writing, "before_cursor_execute", lambda *args: statements.append(args[2]))
         appends = [make.change("ann", f"t{number}", events=make.events(2, 3)) for number in range(100)]
         assert commit_group(connection, appends) == [True] * 100
-    assert [statement.split()[0] for statement in statements] == ["BEGIN", "UPDATE", "INSERT"]
+    wanted = {"sqlite": ["BEGIN", "UPDATE", "INSERT"], "postgresql": ["BEGIN;", "WITH"]}
+    assert [statement.split()[0] for statement in statements] == wanted[kind]
+
+
+def test_appends_under_fences_and_without_are_one_group(database, make) -> None:
+    """Each finds its thread under its own fence only; one that needs none is not held against any."""
+    held = {name: Fence("a", number) for number, name in enumerate(("t1", "t2", "t3"), 1)}
+    with database.writing.connect() as connection:
+        commit_group(connection, [evolve(make.opening("ann", name, name), fence=held[name]) for name in held])
+        fences = {"t1": held["t1"], "t2": None, "t3": held["t3"]}
+        appends = [make.change("ann", name, events=make.events(2, 3, None), fence=fences[name]) for name in fences]
+        statements: list[str] = []
+        event.listen(database.writing, "before_cursor_execute", lambda *args: statements.append(args[2]))
+        assert commit_group(connection, appends) == [True] * 3
+        assert len(statements) <= 3
+        stale = {"t1": held["t1"], "t2": Fence("a", 1), "t3": Fence("b", 3)}
+        appends = [make.change("ann", name, events=make.events(4, 4), fence=stale[name]) for name in stale]
+        outcomes = [commit_group(connection, [append])[0] for append in appends]
+        assert [type(outcome) for outcome in outcomes] == [bool, Fenced, Fenced]
+    with database.reading.begin() as connection:
+        assert queries.last_seqs(connection, "ann", list(held)) == {"t1": 4, "t2": 3, "t3": 3}
+        assert queries.events(connection, "ann", "t3", 0, 9) == [*make.events(1, 1, "t3"), *make.events(2, 3, None)]
+
+
+def test_two_appends_of_a_thread_are_stored_in_their_order(database, make) -> None:
+    """Also where all of a group are one statement; the same change twice is stored once."""
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2")])
+        first, second = (make.change("ann", "t1", events=make.events(seq, seq)) for seq in (2, 3))
+        other = make.change("ann", "t2", events=make.events(2, 2))
+        assert commit_group(connection, [first, other, second, first]) == [True] * 4
+    with database.reading.begin() as connection:
+        assert [each.seq for each in queries.events(connection, "ann", "t1", 0, 9)] == [1, 2, 3]
 
 
 def test_one_misfit_among_appends_is_refused_alone(database, folder, make) -> None:

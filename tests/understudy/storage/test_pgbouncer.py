@@ -10,6 +10,7 @@ from attrs import evolve
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
 from understudy.storage import Fence, Fenced, schema
+from understudy.storage.group import commit_group
 from understudy.storage.postgresql import READERS, connect_database, inspect_server
 
 from .test_writer import running
@@ -63,13 +64,18 @@ async def test_two_servers_share_fewer_sessions_than_they_open(
         database.close()
 
 
-def test_nothing_is_left_in_a_session(postgres: Postgres, pgbouncer: PgBouncer, template: str) -> None:
+def test_nothing_is_left_in_a_session(postgres: Postgres, pgbouncer: PgBouncer, template: str, make: Any) -> None:
     """What bounds a transaction ends with it: the next client of the same session finds the server's own settings."""
     address = pgbouncer.address(postgres.create(template))
     database = connect_database(address)
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     with database.writing.begin() as connection:
         ours = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2")])
+        for seq in range(2, 12):  # as often as a driver would prepare a statement
+            appends = [make.change("ann", name, events=make.events(seq, seq)) for name in ("t1", "t2")]
+            assert commit_group(connection, appends) == [True, True]
     with database.reading.begin() as connection:
         assert connection.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "repeatable read"
     database.close()

@@ -75,6 +75,8 @@ def questions(built: Built) -> dict[str, Any]:
         "log_page": lambda c: queries.log_page(c, OWNER, long, last - 1000, 1000),
         "threads": lambda c: queries.threads(c, OWNER, "", None, 50),
         "messages": lambda c: queries.messages(c, OWNER, long, None, 100),
+        "thread_page": lambda c: queries.thread_page(c, OWNER, long, None, 100),
+        "event_page": lambda c: queries.event_page(c, OWNER, long, last - 1000, 1000),
         "messages_forward": lambda c: queries.messages_forward(c, OWNER, long, None, 100),
         "message": lambda c: queries.message(c, OWNER, f"said-{built.found}"),
         "run_events": lambda c: queries.run_events(c, OWNER, long, f"{0:032x}"),

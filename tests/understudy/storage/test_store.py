@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 import trio
+from sqlalchemy import event
 
 from actors import ActorSystem, ChildSpec
 from understudy.storage import (
@@ -58,6 +59,32 @@ async def test_what_was_committed_is_read(store, make) -> None:
     assert await store.delete_thread("ann", "t1") is False
     assert await store.thread("ann", "t1") is None
     await store.check()
+
+
+async def test_a_page_is_read_at_one_moment(store, database, make) -> None:
+    """What is shown of a thread and its log is of one transaction each: nothing of it is older than the rest."""
+    await store.commit(make.opening())
+    await store.commit(make.change(events=make.events(2, 3), messages=[make.message()]))
+    begun = []
+    event.listen(database.reading, "begin", begun.append)
+    page = await store.thread_page("ann", "t1", None, 1)
+    assert len(begun) == 1
+    assert page.thread == await store.thread("ann", "t1")
+    assert page.newest == await store.run("r1") == make.run(message_id="m-t1")
+    assert page.messages == await store.messages("ann", "t1", limit=1)
+    assert [message.id for message in page.messages.items] == ["m1"]
+    assert page.runs == ()
+    page = await store.thread_page("ann", "t1", page.messages.next_cursor, 9)
+    assert [message.id for message in page.messages.items] == ["m-t1"]
+    assert page.runs == (make.run(message_id="m-t1"),)
+    begun.clear()
+    logged = await store.event_page("ann", "t1", 1, 9)
+    assert len(begun) == 1
+    assert logged.thread == page.thread
+    assert logged.events == make.events(2, 3)
+    for owner, thread_id in (("bob", "t1"), ("ann", "t2")):
+        assert await store.thread_page(owner, thread_id, None, 9) is None
+        assert await store.event_page(owner, thread_id, 0, 9) is None
 
 
 async def test_what_is_not_there(store) -> None:

@@ -19,7 +19,7 @@ from understudy.storage import AlreadyStored, Fence, Fenced, NotStored, StorageU
 from understudy.storage.apply import apply
 from understudy.storage.changes import ClaimThread, JoinNodes
 from understudy.storage.group import commit_group
-from understudy.storage.postgresql import IDLE_S, connect_database
+from understudy.storage.postgresql import IDLE_S, LOCK_S, connect_database
 from understudy.storage.writer import ReadStatistics
 
 from .test_postgresql import execute
@@ -213,6 +213,23 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(postgres: Postgres
         assert done["t2"] < began + 1.5
         assert (await one.last_seqs("ann", ["t1"])) == {"t1": 2}
         assert await failed(ref) == 0
+
+
+@pytest.mark.slow
+def test_a_row_that_is_locked_is_waited_for_once(postgres: Postgres, template: str, make: Any) -> None:
+    """Not once with the group, and again alone: whoever renews a lease is behind it."""
+    address = postgres.create(template)
+    database = connect_database(address)
+    with database.writing.connect() as connection:
+        commit_group(connection, [opening(make, "ann", name) for name in ("t1", "t2")])
+        appends = [make.change("ann", name, events=make.events(2, 2)) for name in ("t1", "t2")]
+        with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
+            began = time.monotonic()
+            outcomes = commit_group(connection, appends)
+            assert LOCK_S <= time.monotonic() - began < 1.8 * LOCK_S
+        assert [type(outcome) for outcome in outcomes] == [StorageUnavailable, bool]
+        assert commit_group(connection, appends) == [True, True]
+    database.close()
 
 
 @pytest.mark.slow
