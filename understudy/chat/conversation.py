@@ -93,6 +93,8 @@ class Conversation(Actor):
             context.ref.tell(StandDown())
         if self.log.exists:
             self.followers.add_all(self.log.head, context)
+        else:
+            self.followers.begin_anew()
         try:
             for live in unfinished:
                 await self.line.adopt(live, context)

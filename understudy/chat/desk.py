@@ -337,6 +337,7 @@ class Desk:
             await self.threads.ask(owner, thread_id, Delete)
         except (ActorError, trio.WouldBlock, RedisUnavailable) as error:
             raise StorageUnavailable(str(error)) from error
+        self.vault.forget(owner, thread_id)  # another server may have had the conversation
         self._tell_all(Deleted(owner, thread_id))
 
 
