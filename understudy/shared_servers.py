@@ -60,7 +60,10 @@ def _room(found: Survey) -> Finding:
 
 def about_redis(url: str) -> Finding:
     """Whether it answers, and whether it would throw away what nodes have for one another."""
-    link = RedisLink(url)
+    try:
+        link = RedisLink(url)
+    except ValueError as error:
+        return Finding("redis", "mend", str(error))
     try:
         told = trio.run(_ask, link)
     except RedisUnavailable as error:

@@ -172,6 +172,7 @@ class Pair:
         standby = Postgres(folder / "standby", of=primary)
         standby.start()
         primary.set("synchronous_standby_names", "*")
+        primary.set("synchronous_commit", "remote_apply")
         return cls(primary, standby)
 
     def create(self) -> str:

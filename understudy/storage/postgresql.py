@@ -45,6 +45,9 @@ MIGRATION: Final = 0x756E6466
 """The number of the lock that whoever migrates holds, until it commits."""
 MIGRATION_S: Final = 30
 """How long to wait for another server's migration, and for a table that a running server uses."""
+SETTING: Final = "database_url"
+OPTIONS: Final = frozenset(option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults())
+"""What may stand behind the `?` of an address; the driver has more, which are not for an operator."""
 MOVES: Final = "moves"
 """Under this a connection knows how often servers had ceased to take writes when it was made."""
 WRITING: Final = (
@@ -55,6 +58,8 @@ _ADDRESS: Final = re.compile(
     r"(?P<begin>postgresql://(?:[^:/@]*(?::[^@]*)?@)?)(?P<hosts>[^/?]*)(?P<name>[^?]*)(?P<rest>.*)", re.DOTALL
 )
 _HOST: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::([0-9]*))?")
+VERSIONS: Final = "alembic_version"
+_COLUMNS: Final = "SELECT attname FROM pg_attribute WHERE attrelid = 'alembic_version'::regclass"
 READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_S}s'"
 
 
@@ -139,18 +144,22 @@ def _move_together(*engines: Engine) -> None:
 
 
 def _url(address: str) -> URL:
-    """libpq's address as SQLAlchemy has it. Raises CannotConnect for what is none."""
+    """libpq's address as SQLAlchemy has it. Raises CannotConnect for what is none; nothing of it is told."""
     found = _ADDRESS.fullmatch(address)
     if found is not None and "@" in found["hosts"] + found["name"]:  # behind it would be a part of the password
-        raise CannotConnect("the database", "its address has an @ too many: one in a name or password is written %40")
+        raise CannotConnect(SETTING, "its address has an @ too many: one in a name or password is written %40")
     try:
         if found is not None and "," in found["hosts"]:
             url = make_url(found["begin"] + found["name"] + found["rest"]).update_query_dict(_hosts(found["hosts"]))
         else:
             url = make_url(address)
+        url = url.set(drivername="postgresql+psycopg")
+        url.get_dialect()().create_connect_args(url)
     except (ArgumentError, ValueError):  # the latter for a port that is no number
-        raise CannotConnect("the database", "its address is not of the form postgresql://user@host/name") from None
-    return url.set(drivername="postgresql+psycopg")
+        raise CannotConnect(SETTING, "its address is not of the form postgresql://user@host/name") from None
+    if unknown := url.query.keys() - OPTIONS:
+        raise CannotConnect(_where(url), f"libpq has no option called {min(unknown)!r}")
+    return url
 
 
 def _hosts(several: str) -> dict[str, str]:
@@ -218,12 +227,16 @@ def _known_revision(connection: Connection, where: str) -> str | None:
     names = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
     tables = set(connection.exec_driver_sql(names).scalars())
     rows: list[str] = []
-    if "alembic_version" in tables:
+    if VERSIONS in tables:
+        if "version_num" not in connection.exec_driver_sql(_COLUMNS).scalars().all():
+            raise ForeignTables(where, VERSIONS)
         rows = list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
     ours = tables & set(schema.metadata.tables)
     if not rows and ours:
         raise ForeignTables(where, min(ours))
     found = rows[0] if rows else None
+    if found is not None and not schema.is_revision(found):
+        raise ForeignTables(where, VERSIONS)
     if found is not None and found not in schema.REVISIONS:
         raise SchemaTooNew(where, found, schema.HEAD)
     return found

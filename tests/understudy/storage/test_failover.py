@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Pair
-from understudy.storage import StorageUnavailable
+from understudy.storage import Store, StorageUnavailable
 from understudy.storage.errors import CannotConnect
 from understudy.storage.postgresql import connect_database, inspect_server, where_is
 
@@ -79,6 +79,7 @@ async def test_the_primary_takes_no_more_writes_and_lives(postgres_pair: Pair, m
         await store.commit(make.opening())
         assert await store.last_seqs("ann", ["t1"]) == {"t1": 1}
         await trio.to_thread.run_sync(postgres_pair.primary.set, "default_transaction_read_only", "on")
+        await until_refused(store)
         with pytest.raises(StorageUnavailable):
             await store.commit(make.change(events=make.events(2, 2)))
         await trio.to_thread.run_sync(postgres_pair.standby.promote)
@@ -86,6 +87,16 @@ async def test_the_primary_takes_no_more_writes_and_lives(postgres_pair: Pair, m
         await store.commit(make.change(events=make.events(2, 2)))
         assert await store.last_seqs("ann", ["t1"]) == {"t1": 2}
     database.close()
+
+
+async def until_refused(store: Store) -> None:
+    """Wait until nothing can be written: a session hears of a setting a little later."""
+    with trio.fail_after(10):
+        while True:
+            try:
+                await store.check()
+            except StorageUnavailable:
+                return
 
 
 @pytest.mark.slow
