@@ -40,6 +40,7 @@ def run(*arguments: str) -> Result:
         (["serve", "--host", "0.0.0.0"], "UNDERSTUDY_SECRET"),
         (["serve", "--database-url", "sqlite:///x.db"], "sqlite:///FOLDER"),
         (["serve", "--database-url", "postgres://x"], "SQLite"),
+        (["users", "list", "--database-url", "hunter2@db/chat"], "; only SQLite"),
         (["token"], "--user"),
         (["token", "--user", ""], "--user"),
         (["token", "--user", "a\nb"], "printable"),

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Pair
-from understudy.storage import Store, StorageUnavailable
+from understudy.storage import StorageUnavailable, Store
 from understudy.storage.errors import CannotConnect
 from understudy.storage.postgresql import connect_database, inspect_server, where_is
 
