@@ -1,6 +1,7 @@
 """Two servers: what is erased on the one is readable on neither, whatever the other has of it in memory or in Redis."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import trio
 
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import Peer, connected
-from tests.end_to_end.script import Say, scripted
+from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.test_scrubbing import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
 from tests.end_to_end.two import Two, eventually, token_of, two_servers
 from tests.servers.postgresql import Postgres
@@ -109,6 +110,31 @@ def relays(running: Running) -> list[Any]:
     conversations = running.system.find("/system/conversations")
     assert conversations is not None
     return list(conversations.children())
+
+
+@pytest.mark.parametrize("runs", [True, False])
+async def test_a_thread_of_another_server_is_removed_by_age_only_while_nothing_goes_on_in_it(
+    begin: Begin, runs: bool
+) -> None:
+    """The server that removes what is old does not have it: the one that has it is asked, and knows what runs there."""
+    gate = Gate(open_after=0 if runs else 100)
+    two = await begin(scripted(Say("one two three", gate)))
+    retention = two.a.system.find("/system/observe/retention")
+    assert retention is not None
+    eraser = retention._cell.actor.eraser
+    async with connected(two.b.address, token_of()) as on_b:
+        await on_b.say("go", thread_id="t", agent_type="script")
+        if runs:
+            await gate.reached.wait()
+        else:
+            await on_b.until_end()
+        assert not await eraser.thread("ada", "t", unless_since=time.time() - 60.0)
+        assert await eraser.thread("ada", "t", unless_since=time.time() + 60.0) is not runs
+        gate.opened.set()
+        if runs:
+            assert (await on_b.until_end())["data"]["status"] == "success"
+        status, _, _ = await request(two.a.address, "GET", "/api/threads/t", token=token_of())
+        assert status == (200 if runs else 404)
 
 
 async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) -> None:

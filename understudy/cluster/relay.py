@@ -342,6 +342,6 @@ def _told(ask: Ask[Any]) -> messages.Command:
             return messages.CancelRun(run_id)
         case chat.Decide(call_id, decision, note):
             return messages.Decide(call_id, decision, note)
-        case chat.Delete():
-            return messages.Delete()
+        case chat.Delete(unless_since):
+            return messages.Delete(unless_since)
     raise TypeError(type(ask).__name__)
