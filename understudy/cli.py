@@ -3,6 +3,7 @@
 Exit codes: 0 well, 1 it could not be done (or `scrub --check` found something), 2 wrong usage.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +35,31 @@ def load_settings(**given: Any) -> Settings:
         raise _Mendable(str(error)) from error
 
 
-@click.group()
+class _Commands(click.Group):
+    """Commands of which what the system refuses (a folder, a full disk) is an error in a sentence; exit code 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(context)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):  # whoever reads has enough: click ends without a word
+                raise
+            _let_go_of_output()
+            where = "" if error.filename is None else f"{click.format_filename(error.filename)}: "
+            raise click.ClickException(f"{where}{error.strerror or error}") from error
+
+
+def _let_go_of_output() -> None:
+    """What could not be written to the standard output is not tried once more when the process ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+@click.group(cls=_Commands)
 @click.version_option(__version__, prog_name="understudy")
 def main() -> None:
     """A chat server for agents in which whatever dies, nobody is left in silence."""

@@ -1,5 +1,6 @@
 """The commands `understudy threads` and `understudy users`: what users have, listed, taken out, erased."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,9 @@ def delete_users(
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     if not yes:
         raise click.UsageError("this cannot be undone: say --yes if you mean it")
+    logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss is told in sentences
     with told():
-        done = erase(settings, owner, tenant)
+        done = erase(settings, owner, tenant, lambda note: click.echo(f"Note: {note}", err=True))
     count, threads, files = len(done), sum(each.threads for each in done), sum(each.files for each in done)
     click.echo(f"erased {count} {'user' if count == 1 else 'users'} with {threads} threads and {files} files")
     sys.exit(0 if all(each.whole for each in done) else 1)

@@ -230,7 +230,9 @@ def _check_database_url(url: str) -> None:
     if url.startswith(POSTGRESQL):
         return
     if not url.startswith("sqlite:///"):
-        raise BadSettings(f"{accepted}; it names {url.partition(':')[0]!r}, and only SQLite and PostgreSQL are known")
+        scheme, separator, _ = url.partition("://")
+        named = f"it names {scheme!r}, and " if separator else ""
+        raise BadSettings(f"{accepted}; {named}only SQLite and PostgreSQL are known")
     path = Path(url.removeprefix("sqlite:///"))
     if not path.name or ":" in path.name or "?" in path.name:
         raise BadSettings(f"{accepted}; {url!r} names no folder")

@@ -96,7 +96,15 @@ def _settings() -> Finding:
 def _existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
     folder = folder.absolute()
-    return next(path for path in (folder, *folder.parents) if path.exists())
+    return next(path for path in (folder, *folder.parents) if _is_there(path))
+
+
+def _is_there(path: Path) -> bool:
+    """Whether it is, as far as it may be looked at."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _data_dir(settings: Settings) -> Finding:
@@ -141,9 +149,9 @@ def _shared(settings: Settings) -> Iterator[Finding]:
 def _database(settings: Settings) -> Finding:
     path = settings.database_folder / DATABASE_FILE
     try:
+        version = inspect_database(settings.database_folder)
         if not path.exists():
             return Finding("database", "note", f"{path.absolute()} is not there yet; the first start makes it")
-        version = inspect_database(settings.database_folder)
     except (DatabaseUnusable, OSError) as error:
         return Finding("database", "mend", str(error))
     size = path.stat().st_size

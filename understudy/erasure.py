@@ -5,8 +5,7 @@ Nothing of another user is touched.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 from attrs import define, frozen
@@ -17,8 +16,6 @@ from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-ALL: Final = 2**31 - 1
-"""Before this number is the whole of every log."""
 ROUNDS: Final = 100
 """How often it is looked for threads that were begun meanwhile, before the user is told to stop talking first."""
 
@@ -32,9 +29,19 @@ class Erased:
     whole: bool = True
 
 
+class DeleteThread(Protocol):
+    """Ends a thread's conversation and removes it; with `unless_since` (Unix seconds) only if nothing was said since.
+
+    Whether it did.
+    """
+
+    async def __call__(self, owner: str, thread_id: str, /, *, unless_since: float | None = None) -> bool:
+        """Do it."""
+
+
 @define
 class Eraser:
-    """Erases users. `delete_thread` ends a thread's conversation and removes it.
+    """Erases users.
 
     Its methods raise StorageUnavailable when something could not be removed; what was removed until then is gone.
     """
@@ -42,7 +49,7 @@ class Eraser:
     store: Store
     archive: Archive
     files: FileStore
-    delete_thread: Callable[[str, str], Awaitable[object]]
+    delete_thread: DeleteThread
 
     async def user(self, owner: str) -> Erased:
         """Erase all that is stored of a user."""
@@ -58,13 +65,18 @@ class Eraser:
         log.info("user.erased", extra={"threads": threads, "files": files, "whole": whole})
         return Erased(threads, files, whole)
 
-    async def thread(self, owner: str, thread_id: str, *, rests: float = 1.0) -> None:
+    async def thread(
+        self, owner: str, thread_id: str, *, rests: float = 1.0, unless_since: float | None = None
+    ) -> bool:
         """Remove a thread, its conversation first; after each piece of a long log it rests so many times as long.
 
         The log goes before, for as long as it takes: whoever asks a conversation for something does not wait so long.
+        `unless_since` (Unix seconds): where something was said since then, also meanwhile, the thread stays, and its
+        messages with it; False then.
         """
-        await self.store.trim(owner, thread_id, ALL, rests=rests)
-        await self.delete_thread(owner, thread_id)
+        if (row := await self.archive.thread(owner, thread_id)) is not None:
+            await self.store.trim(owner, thread_id, row.last_seq + 1, rests=rests)
+        return await self.delete_thread(owner, thread_id, unless_since=unless_since)
 
     async def forget(self) -> None:
         """Take what was removed out of what the database keeps beside its tables."""

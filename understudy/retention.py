@@ -3,7 +3,8 @@
 1. It works in small pieces and rests after each, longer than the piece took: whoever writes meanwhile hardly waits.
 2. Where several servers share the database, the one that has been alive the longest does it. Two that both take
    themselves for it do no harm: each piece can be done twice.
-3. A thread is removed by its conversation, as when its user deletes it; none in which a run is unfinished.
+3. A thread is removed by its conversation, as when its user deletes it; none in which a run is unfinished, and none
+   in which something is said while its long log is being removed.
 """
 
 import logging
@@ -132,8 +133,9 @@ class Retention(Actor):
             await _rest(began)
             for owner, thread_id in old.expired:
                 began = trio.current_time()
-                if await self.archive.still_old(owner, thread_id, threads_before):
-                    await self.eraser.thread(owner, thread_id, rests=RESTS)
+                if await self.archive.still_old(owner, thread_id, threads_before) and await self.eraser.thread(
+                    owner, thread_id, rests=RESTS, unless_since=threads_before
+                ):
                     self._count("threads", 1)
                 await _rest(began)
             for owner, thread_id, first, before in old.trims:

@@ -26,6 +26,12 @@ def about_postgresql(address: str) -> Iterator[Finding]:
     except DatabaseUnusable as error:
         yield Finding("database", "mend", str(error))
         return
+    if not found.writable:
+        text = f"PostgreSQL {found.version} takes no writes: it is a standby, or was set to be read-only; "
+        yield Finding(
+            "database", "mend", f"{text}name all hosts, with ?target_session_attrs=read-write behind the name"
+        )
+        return
     alive = f", {found.nodes} nodes alive" if found.nodes else ""
     yield Finding("database", "ok", f"PostgreSQL {found.version}, {schema_words(found.revision)}{alive}")
     yield _clocks(found)
@@ -54,7 +60,10 @@ def _room(found: Survey) -> Finding:
 
 def about_redis(url: str) -> Finding:
     """Whether it answers, and whether it would throw away what nodes have for one another."""
-    link = RedisLink(url)
+    try:
+        link = RedisLink(url)
+    except ValueError as error:
+        return Finding("redis", "mend", str(error))
     try:
         told = trio.run(_ask, link)
     except RedisUnavailable as error:

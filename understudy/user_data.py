@@ -7,7 +7,7 @@ would go on with what it knows of a conversation. While one runs it erases by it
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from understudy.erasure import Erased, Eraser
 from understudy.export import Exporter, What
 from understudy.export.exporter import Pieces
 from understudy.owners import owner_of
-from understudy.scrubbing.sealed import open_sealer
+from understudy.scrubbing.sealed import Sealer, open_sealer
 from understudy.scrubbing.vault import Vault
 from understudy.storage.archive import Archive, User
 from understudy.storage.cache import drop_changed
@@ -35,6 +35,10 @@ from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 
 PART: Final = ".part"
+REDIS_AWAY: Final = (
+    "Redis does not answer: what servers kept there of what was read lately stays until its hour is over, for when the "
+    "database is away"
+)
 
 
 class InUse(StorageError):
@@ -45,6 +49,14 @@ class CannotWrite(StorageError, OSError):
     """The file that was named cannot be written; nothing is left of it."""
 
 
+class WrongRedis(StorageError, ValueError):
+    """The address of Redis cannot be used, so nothing was erased. The text is for the operator."""
+
+
+class NoKey(StorageError):
+    """Raw texts are wanted, and there is no key that opens them. The text is for the operator."""
+
+
 def export(
     settings: Settings, what: What, output: Path | None, owner: str | None, tenant: str | None, thread: str | None
 ) -> None:
@@ -52,12 +64,11 @@ def export(
 
     Raises StorageError, NotStored when there is no such thing.
     """
+    sealer = _sealer(settings) if what.raw else None
 
     async def run() -> None:
         with _target(output) as file, _reading(settings) as database:
             archive = Archive(database)
-            keyed = what.raw and (settings.raw_key or settings.raw_key_file is not None)
-            sealer = open_sealer(str(settings.raw_key), settings.raw_key_file) if keyed else None
             exporter = Exporter(archive, Vault(), sealer, time.time)
             async with aclosing(await _pieces(archive, exporter, what, owner, tenant, thread)) as pieces:
                 async for piece in pieces:
@@ -70,6 +81,8 @@ async def _pieces(
     archive: Archive, exporter: Exporter, what: What, owner: str | None, tenant: str | None, thread: str | None
 ) -> Pieces:
     if owner is None:
+        if not await archive.users("", tenant or ""):
+            raise NotStored("user of the tenant", tenant or "")
         return exporter.tenant(tenant or "", what)
     name = owner_of(owner, tenant)
     if thread is not None:
@@ -96,11 +109,16 @@ def everybody(settings: Settings, tenant: str | None) -> Iterator[Sequence[User]
             after = users[-1].id
 
 
-def erase(settings: Settings, owner: str | None, tenant: str | None) -> list[Erased]:
-    """Erase a user, or all of a tenant. Raises StorageError; what was removed until then is gone."""
+def erase(
+    settings: Settings, owner: str | None, tenant: str | None, tell: Callable[[str], object] = lambda _: None
+) -> list[Erased]:
+    """Erase a user, or all of a tenant. Raises StorageError; what was removed until then is gone.
+
+    `tell` is given what the operator should know besides.
+    """
 
     async def run() -> list[Erased]:
-        async with _erasing(settings) as eraser:
+        async with _erasing(settings, tell) as eraser:
             if owner is not None:
                 name = owner_of(owner, tenant)
                 if await eraser.archive.user(name) is None:
@@ -109,9 +127,20 @@ def erase(settings: Settings, owner: str | None, tenant: str | None) -> list[Era
             done: list[Erased] = []
             while all(each.whole for each in done) and (users := await eraser.archive.users("", tenant)):
                 done += [await eraser.user(user.id) for user in users]
+            if not done:
+                raise NotStored("user of the tenant", tenant or "")
             return done
 
     return trio.run(run)
+
+
+def _sealer(settings: Settings) -> Sealer:
+    if not settings.raw_key and settings.raw_key_file is None:
+        raise NoKey("raw texts need the key they were kept with: set raw_key (UNDERSTUDY_RAW_KEY) or raw_key_file")
+    try:
+        return open_sealer(str(settings.raw_key), settings.raw_key_file)
+    except (OSError, ValueError) as error:
+        raise NoKey(str(error)) from error
 
 
 @contextmanager
@@ -124,7 +153,7 @@ def _reading(settings: Settings) -> Iterator[ReadDatabase]:
 
 
 @asynccontextmanager
-async def _erasing(settings: Settings) -> AsyncIterator[Eraser]:
+async def _erasing(settings: Settings, tell: Callable[[str], object]) -> AsyncIterator[Eraser]:
     """What erases, with a writer of its own, where no server is."""
     with _reading(settings):
         pass  # nothing is made here, nor migrated
@@ -140,7 +169,13 @@ async def _erasing(settings: Settings) -> AsyncIterator[Eraser]:
             if settings.redis_url:
                 from understudy.storage.redis_cache import join_shelf  # most have none
 
-                store.on_write = partial(drop_changed, await join_shelf(system, settings.redis_url))
+                try:
+                    shelf = await join_shelf(system, settings.redis_url)
+                except ValueError as error:
+                    raise WrongRedis(str(error)) from error
+                if not shelf.link.up:
+                    tell(REDIS_AWAY)
+                store.on_write = partial(drop_changed, shelf)
             yield Eraser(store, Archive(database), _files(settings, database, store), store.delete_thread)
     finally:
         database.close()
@@ -173,6 +208,8 @@ def _target(output: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    if output.is_dir():
+        raise CannotWrite(f"{output} is a folder: name a file")
     part = output.with_name(output.name + PART)
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

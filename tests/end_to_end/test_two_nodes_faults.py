@@ -89,6 +89,24 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
         check_arc(on_b.durable(begun["run_id"]))
 
 
+async def test_what_is_said_while_redis_is_away_is_told_a_second_later(
+    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
+) -> None:
+    """Redis goes while nothing is going on: whoever relays looks at the log from then on, and not at its next turn."""
+    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(WORDS)))
+    token = token_of()
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        for redis_is_there in (True, False):
+            if not redis_is_there:
+                await trio.to_thread.run_sync(own_redis.kill)
+            await on_a.say("go", thread_id="t", agent_type="script")
+            await on_a.until_end()
+            with trio.fail_after(4.0):  # more than a second where a machine is busy, less than a relay's turn
+                await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+        await trio.to_thread.run_sync(own_redis.start)
+
+
 async def test_whoever_follows_here_goes_on_when_all_that_stands_for_threads_here_is_killed(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
 ) -> None:

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.servers.pgbouncer import PgBouncer
-from tests.servers.postgresql import Postgres
+from tests.servers.postgresql import Pair, Postgres
 from tests.servers.redis import Redis
 
 
-def _postgres() -> Iterator[Postgres]:
+def _postgres(*initdb: str) -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="understudy-postgres-"))  # where the user it runs as may go
     try:
-        server = Postgres(folder)
+        server = Postgres(folder, initdb=initdb)
         server.start()
         try:
             yield server
         finally:
-            server.stop("immediate")
+            server.stop_if_running()
     finally:
         shutil.rmtree(folder)
 
@@ -33,8 +33,24 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def own_postgres() -> Iterator[Postgres]:
-    """One that only this test has, to be stopped and held."""
-    yield from _postgres()
+    """One that only this test has, to be stopped, held, damaged and filled up."""
+    yield from _postgres("--wal-segsize=1", "--data-checksums")
+
+
+@pytest.fixture
+def postgres_pair() -> Iterator[Pair]:
+    """A server and a standby of it, which only this test has."""
+    folder = Path(tempfile.mkdtemp(prefix="understudy-postgres-"))
+    folder.chmod(0o755)
+    try:
+        pair = Pair.start(folder)
+        try:
+            yield pair
+        finally:
+            for server in (pair.primary, pair.standby):
+                server.stop_if_running()
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

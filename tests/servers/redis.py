@@ -96,6 +96,12 @@ class Redis:
         """Have it forget everything."""
         assert self.command("FLUSHALL") == "+OK"
 
+    def dump(self) -> bytes:
+        """All that it holds, as it would be on a disk."""
+        assert self.command("CONFIG", "SET", "rdbcompression", "no") == "+OK"
+        assert self.command("SAVE") == "+OK"
+        return (self._folder / "dump.rdb").read_bytes()
+
     def _answers(self) -> bool:
         try:
             return self.command("PING") == "+PONG"

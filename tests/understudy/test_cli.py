@@ -1,5 +1,7 @@
 """The command `understudy`: what it makes of its options, and its exit codes."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from understudy import __version__
 from understudy.cli import main
 from understudy.config import Settings
 from understudy.sessions import open_tokens
+from understudy.storage import open_database
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +40,7 @@ def run(*arguments: str) -> Result:
         (["serve", "--host", "0.0.0.0"], "UNDERSTUDY_SECRET"),
         (["serve", "--database-url", "sqlite:///x.db"], "sqlite:///FOLDER"),
         (["serve", "--database-url", "postgres://x"], "SQLite"),
+        (["users", "list", "--database-url", "hunter2@db/chat"], "; only SQLite"),
         (["token"], "--user"),
         (["token", "--user", ""], "--user"),
         (["token", "--user", "a\nb"], "printable"),
@@ -105,6 +109,57 @@ def test_doctor_exits_with_1_when_something_is_to_be_mended(folder: Path, monkey
     assert run("doctor").exit_code == 0
     (folder / "data").write_text("in the way")
     assert run("doctor").exit_code == 1
+
+
+LONG = "a" * 300
+"""No file system takes such a name."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["migrate", "--data-dir", LONG],
+        ["backup", "saved", "--data-dir", LONG],
+        ["backup", LONG, "--data-dir", "here"],
+        ["restore", LONG, "--data-dir", "here"],
+        ["doctor", "--data-dir", LONG],
+        ["users", "list", "--data-dir", LONG],
+        ["users", "export", "ann", "--data-dir", "here", "--output", "."],
+        ["users", "export", "ann", "--data-dir", "here", "--output", LONG],
+        ["users", "delete", "ann", "--yes", "--data-dir", LONG],
+        ["threads", "export", "--owner", "ann", "--data-dir", LONG],
+        ["token", "--user", "ada", "--data-dir", LONG],
+        ["serve", "--port", "0", "--data-dir", LONG],
+    ],
+)
+def test_what_the_system_refuses_is_told(folder: Path, arguments: list[str]) -> None:
+    """In a sentence, with exit code 1, and nothing is left behind."""
+    open_database(folder / "here").close()
+    before = sorted(folder.rglob("*"))
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), "no traceback"
+    assert any(word in result.output for word in ("File name too long", "is a folder"))
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["migrate"], ["users", "list"], ["users", "export", "ann"], ["doctor"]])
+def test_an_output_that_is_full_is_told(folder: Path, command: list[str]) -> None:
+    """Once, and not again when the process ends."""
+    database = open_database(folder / "here")
+    with database.writing.connect() as connection, connection.begin():
+        connection.exec_driver_sql("INSERT INTO users (id, created_at) VALUES ('ann', 1.0)")
+    database.close()
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "understudy", *command, "--data-dir", "here"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
 
 
 def test_chat_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:

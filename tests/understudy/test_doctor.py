@@ -20,6 +20,7 @@ import understudy.doctor as doctor
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from tests.transport.provider import ec_key, key_set, published
+from tests.understudy.storage.test_postgresql import execute
 from understudy.app import serve_house
 from understudy.config import Settings
 from understudy.doctor import Finding, examine, look
@@ -143,6 +144,17 @@ def test_a_database_of_postgresql(found: Look, postgres: Postgres, monkeypatch: 
     monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/chat")
     assert found()["database"].state == "mend"
     assert "hunter2" not in found()["database"].text
+
+
+def test_a_database_that_takes_no_writes(found: Look, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server would start, and refuse every message."""
+    address = postgres.create()
+    connect_database(address).close()
+    name = address.rpartition("/")[2]
+    execute(address, f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
+    monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", address)
+    assert found()["database"].state == "mend"
+    assert "takes no writes" in found()["database"].text
 
 
 def test_the_clock_of_a_database_and_its_room(found: Look, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:

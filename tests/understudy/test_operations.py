@@ -186,6 +186,45 @@ def test_what_is_no_backup_is_not_restored(folder: Path, tmp_path: Path) -> None
         assert not (tmp_path / "other" / FILE_NAME).exists()
 
 
+def test_a_backup_is_not_put_beside_the_log_of_another_database(folder: Path, tmp_path: Path) -> None:
+    """A server was killed, and its database moved away: SQLite would put what stands in the log into the backup. Nor is
+    an empty database begun there, which would cost that log."""
+    assert understudy("backup", tmp_path / "saved", "--data-dir", folder).exit_code == 0
+    script = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+        "c.execute('PRAGMA journal_mode=WAL'); c.execute(\"UPDATE files SET name = 'of the other'\"); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script, folder / FILE_NAME], check=True)
+    (folder / FILE_NAME).rename(tmp_path / "aside")
+    log = (folder / f"{FILE_NAME}-wal").read_bytes()
+    for arguments, word in (
+        (("restore", tmp_path / "saved"), "-wal is there already"),
+        (("migrate",), "put it back"),
+        (("doctor",), "put it back"),
+    ):
+        done = understudy(*arguments, "--data-dir", folder, COLUMNS="1000", UNDERSTUDY_PORT="0")
+        assert (done.exit_code, word in done.output) == (1, True)
+    assert (folder / f"{FILE_NAME}-wal").read_bytes() == log
+    (folder / f"{FILE_NAME}-wal").unlink()
+    assert understudy("restore", tmp_path / "saved", "--data-dir", folder).exit_code == 0
+    with contextlib.closing(sqlite3.connect(folder / FILE_NAME)) as connection:
+        assert {name for (name,) in connection.execute("SELECT name FROM files")} == {"notes.txt"}
+
+
+def test_what_was_cut_off_is_begun_anew_or_named(folder: Path, tmp_path: Path) -> None:
+    """Half a restored database is written over; half a backup may be somebody's who is at it."""
+    saved = tmp_path / "saved"
+    (tmp_path / "saved.part").mkdir()
+    done = understudy("backup", saved, "--data-dir", folder)
+    assert (done.exit_code, "saved.part is there" in done.stderr) == (1, True)
+    (tmp_path / "saved.part").rmdir()
+    assert understudy("backup", saved, "--data-dir", folder).exit_code == 0
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / f"{FILE_NAME}.part").write_bytes(b"half a database " * 1000)
+    assert understudy("restore", saved, "--data-dir", tmp_path / "other").exit_code == 0
+    assert understudy("doctor", "--data-dir", tmp_path / "other", UNDERSTUDY_PORT="0").exit_code == 0
+
+
 def test_a_backup_that_cannot_be_written_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     """A file where its folder would be; a disk that is full in the middle."""
     (tmp_path / "saved").write_text("")

@@ -105,6 +105,45 @@ def test_where_there_is_nothing_nothing_is_made(tmp_path: Path) -> None:
     assert "Traceback" not in done.output
 
 
+def test_whoever_is_not_there_is_said_not_to_be(address: list[str], tmp_path: Path) -> None:
+    """A tenant whose name was mistyped too: nobody takes it for erased, or for one that had nothing."""
+    output = tmp_path / "out"
+    for command in (["delete", "--yes"], ["export", "--output", str(output)]):
+        done = understudy("users", *command, "--tenant", "amce", *address)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "there is no user of the tenant 'amce'" in done.stderr
+    assert not output.exists()
+    assert len(understudy("users", "list", *address).stdout.splitlines()) == 3
+
+
+def test_raw_texts_need_their_key(address: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export without them would look as if there were none."""
+    (tmp_path / "short").write_text("short")
+    for key_file, word in ((None, "set raw_key"), ("nowhere", "cannot be read"), ("short", "too short")):
+        if key_file is not None:
+            monkeypatch.setenv("UNDERSTUDY_RAW_KEY_FILE", str(tmp_path / key_file))
+        done = understudy("users", "export", "ann", "--raw", *address)
+        assert (done.exit_code, done.stdout, word in done.stderr) == (1, "", True)
+        assert isinstance(done.exception, SystemExit)
+
+
+def test_a_redis_that_is_away_is_told_of(postgres: Postgres, tmp_path: Path) -> None:
+    """What it keeps is not dropped then; an address that cannot be one is refused before anything is erased."""
+    url = postgres.create()
+    database = connect_database(url)
+    trio.run(fill, database)
+    database.close()
+    options = ["--data-dir", str(tmp_path), "--database-url", url]
+    erase = ["users", "delete", "ann", "--yes", *options]
+    wrong = "rediss://:hunter2@127.0.0.1:1?ssl_ca_certs=/nowhere"
+    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_REDIS_URL": wrong})
+    assert (done.exit_code, "/nowhere" in done.stderr, "hunter2" in done.output) == (1, True, False)
+    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_REDIS_URL": "redis://:hunter2@127.0.0.1:1"})
+    assert (done.exit_code, "erased 1 user" in done.stdout) == (0, True)
+    assert "Redis does not answer" in done.stderr
+    assert "hunter2" not in done.output
+
+
 def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, tmp_path: Path) -> None:
     """It would go on with what it knows; the command says who has to do it."""
 

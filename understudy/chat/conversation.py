@@ -93,6 +93,8 @@ class Conversation(Actor):
             context.ref.tell(StandDown())
         if self.log.exists:
             self.followers.add_all(self.log.head, context)
+        else:
+            self.followers.begin_anew()
         try:
             for live in unfinished:
                 await self.line.adopt(live, context)
@@ -216,15 +218,23 @@ class Conversation(Actor):
 
     async def _delete(self, ask: Delete, context: Context) -> None:
         """End what runs so that whoever watches sees an end, then delete, then end: the next message begins anew."""
+        since = ask.unless_since
+        if since is not None and self.line.runs:
+            ask.reply(False)
+            return
         await self.line.stop(context)
+        this = (self.log.owner, self.log.thread_id, self.log.fence)
         try:
-            await self.services.store.delete_thread(self.log.owner, self.log.thread_id, self.log.fence)
+            deleted = await self.services.store.delete_thread(*this, unless_since=since)
         except StorageUnavailable as error:
             ask.fail(error)
             return
+        if since is not None and not deleted:
+            ask.reply(False)
+            return
         self.services.guard.vault.forget(self.log.owner, self.log.thread_id)
         self.followers.dismiss()
-        ask.reply(None)
+        ask.reply(True)
         context.stop()
 
     async def _look_for(self, run_id: str) -> None:

@@ -327,17 +327,22 @@ class Desk:
         """Have the running answer of a thread sent again to an outbox that has a hole in it."""
         offer(self.threads.known(who.user, thread_id), WantSnapshot(outbox))
 
-    async def delete(self, owner: str, thread_id: str) -> None:
+    async def delete(self, owner: str, thread_id: str, *, unless_since: float | None = None) -> bool:
         """Delete a thread and end its conversation, with whatever runs in it.
+
+        `unless_since`: not if something was said in it since that time (Unix seconds), or runs; False then.
 
         Raises:
             StorageUnavailable: It could not be deleted.
         """
         try:
-            await self.threads.ask(owner, thread_id, Delete)
+            if not await self.threads.ask(owner, thread_id, lambda: Delete(unless_since)):
+                return False
         except (ActorError, trio.WouldBlock, RedisUnavailable) as error:
             raise StorageUnavailable(str(error)) from error
+        self.vault.forget(owner, thread_id)  # another server may have had the conversation
         self._tell_all(Deleted(owner, thread_id))
+        return True
 
 
 def _named(command: Say | Edit | Regenerate) -> Say | Edit | Regenerate:

@@ -70,6 +70,14 @@ class Followers:
             offer(outbox, Unfollow(self.thread_id))
         self._outboxes.clear()
 
+    def begin_anew(self) -> None:
+        """There is no such thread yet: whoever still follows one of its name that was deleted ceases to.
+
+        They may not have been told, where another server deleted it and died, or could not be heard.
+        """
+        for outbox in self.services.outboxes(self.owner, self.thread_id):
+            offer(outbox, Unfollow(self.thread_id))
+
     def deliver(self, *envelopes: Envelope, but: ActorRef | None = None) -> None:
         """Hand events to every follower, or to all `but` one."""
         message = Deliver(*envelopes, shared=len(self._outboxes) > 1)

@@ -121,10 +121,16 @@ class Close(Ask[None]):
 
 
 @define(eq=False)
-class Delete(Ask[None]):
-    """To a conversation: end what runs, delete the thread, and end. Fails with `StorageUnavailable`."""
+class Delete(Ask[bool]):
+    """To a conversation: end what runs, delete the thread, and end. Fails with `StorageUnavailable`.
+
+    `unless_since`: only if nothing was said in it since that time (Unix seconds) and nothing runs; else the answer is
+    False, and nothing has changed.
+    """
 
     must_finish = True
+
+    unless_since: float | None = None
 
 
 @define(eq=False)

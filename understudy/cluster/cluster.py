@@ -48,6 +48,7 @@ class Cluster:
 
     def __attrs_post_init__(self) -> None:
         self.post = Post(self.link, self.node)
+        self.link.on_change.append(lambda _: self.relays.check())  # what does not come by itself is looked for at once
 
     def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
         """What stands here for a conversation that another node has."""

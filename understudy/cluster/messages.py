@@ -77,7 +77,9 @@ class Decide(msgspec.Struct, frozen=True, tag=True):
 
 
 class Delete(msgspec.Struct, frozen=True, tag=True):
-    """See `understudy.chat.messages.Delete`."""
+    """See `understudy.chat.messages.Delete`; the answer is whether it was deleted."""
+
+    unless_since: float | None = None
 
 
 class Wake(msgspec.Struct, frozen=True, tag=True):

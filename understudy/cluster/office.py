@@ -134,6 +134,6 @@ def _asked(command: messages.Command) -> Ask[Any]:
             return chat.CancelRun(run_id)
         case messages.Decide(call_id, decision, note):
             return chat.Decide(call_id, decision, note)
-        case messages.Delete():
-            return chat.Delete()
+        case messages.Delete(unless_since):
+            return chat.Delete(unless_since)
     raise TypeError(type(command).__name__)

@@ -4,7 +4,7 @@
 2. Followers get the thread's events in order. What is lost on the way is seen by its number, and read from the log by
    each follower; while there is no way, the log is looked at every second.
 3. Where the node is gone or has the thread no more, the relay ends, and those who wait for an answer ask again: the
-   desk finds out where.
+   desk finds out where. Where there is no such thread any more, its followers are told so, whoever deleted it.
 """
 
 import logging
@@ -175,11 +175,13 @@ class Relay(Actor):
             self.followers.catch_up(head)
             self._deliver(self.joining.release())
 
-    async def _look_at_log(self) -> None:
+    async def _look_at_log(self) -> bool:
+        """Find out where the log ends; whether there is one."""
         heads = await self.services.store.last_seqs(self.owner, [self.thread_id])
         if (head := heads.get(self.thread_id)) is not None:
             self.exists = True
             self._note(head)
+        return head is not None
 
     async def _attend(self, context: Context) -> None:
         """Have events sent here, and look for what was lost: now and then, and whenever something says so."""
@@ -189,8 +191,12 @@ class Relay(Actor):
             try:
                 head = await self.post.ask(self.holder, self.owner, self.thread_id, Attend(), timeout_s=ATTEND_S)
                 wait_s = RENEW_S
-            except (Moved, CommandRejected):  # the latter where there is no such thread any more
+            except Moved:
                 context.ref.tell(HolderGone())
+                return
+            except CommandRejected:  # that node knows of no such thread: it was deleted, or came by a third one
+                if await self._look_elsewhere(context):
+                    context.ref.tell(HolderGone())
                 return
             except (RedisUnavailable, StorageError):
                 attended = False
@@ -210,7 +216,9 @@ class Relay(Actor):
     async def _look_elsewhere(self, context: Context) -> bool:
         """Look at the log, as the node does not answer; False when that node does not have the thread any more."""
         try:
-            await self._look_at_log()
+            if not await self._look_at_log() and self.exists:  # nobody could say so
+                context.ref.tell(Ended(self.name, deleted=True))
+                return False
             holder = await self.services.store.holder(self.owner, self.thread_id)
         except StorageError:
             return True
@@ -298,6 +306,7 @@ class Relay(Actor):
         """The node has the thread no more: end, and have its followers find out who has."""
         self.over = True
         if deleted:
+            self.services.guard.vault.forget(self.owner, self.thread_id)
             self.followers.dismiss()
         elif self.followers:
             self.services.moved(self.owner, self.thread_id, context.ref)
@@ -333,6 +342,6 @@ def _told(ask: Ask[Any]) -> messages.Command:
             return messages.CancelRun(run_id)
         case chat.Decide(call_id, decision, note):
             return messages.Decide(call_id, decision, note)
-        case chat.Delete():
-            return messages.Delete()
+        case chat.Delete(unless_since):
+            return messages.Delete(unless_since)
     raise TypeError(type(ask).__name__)

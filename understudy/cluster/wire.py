@@ -17,7 +17,7 @@ from understudy.chat.messages import SaidElsewhere
 from understudy.cluster.messages import Answer, Fault, Item, News, Piece, Request
 from understudy.storage.errors import StorageUnavailable
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised with every change of what is said, so that nodes of two releases do not misunderstand each other."""
 
 

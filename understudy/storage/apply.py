@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from understudy.owners import tenant_of
 
-from . import contexts, endings, nodes, queries, removal, schema
+from . import ageing, contexts, endings, nodes, queries, removal, schema
 from .appending import event_row, moved
 from .changes import (
     TRIMMED,
@@ -181,6 +181,10 @@ def _delete(connection: Connection, work: DeleteThread) -> int:
         place = connection.execute(_place, of_thread).one_or_none()
         if place is not None:
             raise Fenced(work.thread_id, place.node)
+    if work.unless_since is not None and not ageing.still_old(
+        connection, work.owner, work.thread_id, work.unless_since
+    ):
+        return 0
     return removal.remove_thread(connection, work.owner, work.thread_id)
 
 

@@ -17,7 +17,7 @@ from typing import Final
 from attrs import frozen
 
 from .errors import CannotOpen, StorageError
-from .inspection import BUSY_TIMEOUT_MS, FILE_NAME, look_at
+from .inspection import BUSY_TIMEOUT_MS, FILE_NAME, JOURNALS, look_at
 from .lock import lock_folder
 from .sqlite import FILES
 
@@ -74,9 +74,13 @@ def restore(backup: Path, database_folder: Path, files_folder: Path) -> Copied:
         raise CannotOpen(database_folder, error.strerror or str(error)) from error
     try:
         place, part = database_folder / FILE_NAME, database_folder / f"{FILE_NAME}{PART}"
-        if place.exists():
-            raise BackupError(f"{place.absolute()} is there already: move it away, or name another folder")
+        # What a server that was killed left beside its database, SQLite would put into this one.
+        for there in (place, *(place.with_name(f"{FILE_NAME}{end}") for end in JOURNALS)):
+            if there.exists():
+                raise BackupError(f"{there.absolute()} is there already: move it away, or name another folder")
         with _told(database_folder):
+            for left in (part, *(part.with_name(f"{part.name}{end}") for end in JOURNALS)):
+                left.unlink(missing_ok=True)  # of one that was cut off
             _copy_database(source, part)
             copied = _with_files(part, backup / FILES, files_folder)
             part.rename(place)
@@ -92,6 +96,8 @@ def _new_folder(target: Path) -> Iterator[Path]:
     if target.exists():
         raise BackupError(f"{target.absolute()} is there already: a backup is a folder of its own")
     part = target.with_name(f"{target.name}{PART}")
+    if part.exists():
+        raise BackupError(f"{part.absolute()} is there, of a backup that was cut off or is under way: remove it first")
     with _told(target):
         part.mkdir(parents=True, mode=0o700)
         try:

@@ -121,12 +121,14 @@ class DeleteThread:
 
     The answer is `removal.GONE`, or MORE, or 0 where there is no such thread.
 
-    `fence`, unless it is None, must be the thread's.
+    `fence`, unless it is None, must be the thread's. `unless_since`: only if it was last touched before that time (Unix
+    seconds) and no run in it is unfinished; else the answer is 0.
     """
 
     owner: str
     thread_id: str
     fence: Fence | None = None
+    unless_since: float | None = None
 
 
 @frozen

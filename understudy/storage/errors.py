@@ -147,7 +147,8 @@ class Damaged(DatabaseUnusable):
     def __str__(self) -> str:
         return (
             f"{self.path} is damaged ({self.reason}): put a backup in its place; without one, `sqlite3 {self.path} "
-            "'.recover' | sqlite3 rescued.db` saves what can be read, and rescued.db goes in its place"
+            "'.recover' | sqlite3 rescued.db` saves what can be read, and rescued.db goes in its place. "
+            f"{self.path.name}-wal belongs to the damaged one: move that away too"
         )
 
 
@@ -162,7 +163,7 @@ class SchemaTooNew(DatabaseUnusable):
     def __str__(self) -> str:
         return (
             f"{self.path} has schema {self.found}, this understudy knows schemas up to {self.newest_known}: "
-            "start the newer understudy that wrote it, or point to another data folder"
+            "start the newer understudy that wrote it, or name another folder or database"
         )
 
 

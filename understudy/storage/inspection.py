@@ -9,8 +9,11 @@ from . import schema
 from .errors import CannotOpen, Damaged, NotADatabase, SchemaTooNew
 
 FILE_NAME: Final = "understudy.db"
+JOURNALS: Final = ("-wal", "-journal")
+"""Ends of the names of the files in which SQLite has what is not in the database yet, after a server was killed."""
 BUSY_TIMEOUT_MS: Final = 2_000
 """How long to wait for another process's write lock (a backup, a shell); below the deadline of a commit."""
+OTHERS: Final = "it has the tables of another program"
 LARGEST_CHECKED_BYTES: Final = 64_000_000
 """Up to this size every page is looked at, at start: that takes 1 to 5 ms a megabyte."""
 
@@ -24,7 +27,10 @@ def inspect_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) ->
     path = folder / FILE_NAME
     try:
         if not path.exists():
+            check_missing(path)
             return None
+    except CannotOpen:
+        raise
     except OSError as error:
         raise CannotOpen(path, error.strerror or str(error)) from error
     version = look_at(path, busy_timeout_ms)
@@ -35,6 +41,15 @@ def inspect_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) ->
     except sqlite3.Error as error:
         raise CannotOpen(path, str(error)) from error
     return version
+
+
+def check_missing(path: Path) -> None:
+    """Raise CannotOpen when a file that is not there has left its log behind: a new one would cost what is in it."""
+    for end in JOURNALS:
+        log = path.with_name(f"{path.name}{end}")
+        if log.exists() and log.stat().st_size:
+            reason = f"it is missing, and {log.name}, which has the last that was stored in it, is there: put it back"
+            raise CannotOpen(path, f"{reason}, or move that away too")
 
 
 def look_at(path: Path, busy_timeout_ms: int) -> str | None:
@@ -74,12 +89,17 @@ def _version(path: Path, connection: sqlite3.Connection) -> str | None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     rows = []
     if "alembic_version" in tables:
+        columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(alembic_version)")}
+        if "version_num" not in columns:
+            raise NotADatabase(path, OTHERS)
         rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     if not rows:
         if tables - {"alembic_version"}:
-            raise NotADatabase(path, "it has the tables of another program")
+            raise NotADatabase(path, OTHERS)
         return None
     version = str(rows[0][0])
+    if not schema.is_revision(version):
+        raise NotADatabase(path, OTHERS)
     if version not in schema.REVISIONS:
         raise SchemaTooNew(path, version, schema.HEAD)
     return version

@@ -7,11 +7,14 @@
 3. Transactions begin and are bounded by statements of their own, and nothing is prepared on the server, nor kept in
    its sessions: between transactions a pooler such as PgBouncer may give the connection to others.
 4. The address may hold a password: it is in no log, and in no error.
+5. It may name several hosts, of which one takes writes at a time: each new connection finds that one, and a connection
+   to a server that takes no more writes is given up at the first that it refuses.
 """
 
 import contextlib
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any, Final
@@ -21,8 +24,9 @@ import psycopg
 from attrs import field, frozen
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from . import schema
 from .errors import CannotConnect, ForeignTables, SchemaTooNew, driver_words
@@ -42,10 +46,21 @@ MIGRATION: Final = 0x756E6466
 """The number of the lock that whoever migrates holds, until it commits."""
 MIGRATION_S: Final = 30
 """How long to wait for another server's migration, and for a table that a running server uses."""
+SETTING: Final = "database_url"
+OPTIONS: Final = frozenset(option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults())
+"""What may stand behind the `?` of an address; the driver has more, which are not for an operator."""
+MOVES: Final = "moves"
+"""Under this a connection knows how often servers had ceased to take writes when it was made."""
 WRITING: Final = (
     f"BEGIN; SET LOCAL statement_timeout = '{STATEMENT_S}s'; SET LOCAL lock_timeout = '{LOCK_S}s'; "
     f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'"
 )
+_ADDRESS: Final = re.compile(
+    r"(?P<begin>postgresql://(?:[^:/@]*(?::[^@]*)?@)?)(?P<hosts>[^/?]*)(?P<name>[^?]*)(?P<rest>.*)", re.DOTALL
+)
+_HOST: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::([0-9]*))?")
+VERSIONS: Final = "alembic_version"
+_COLUMNS: Final = "SELECT attname FROM pg_attribute WHERE attrelid = 'alembic_version'::regclass"
 READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_S}s'"
 
 
@@ -90,10 +105,13 @@ def connect_database(address: str) -> PostgresDatabase:
     """
     url = _url(address)
     where = _where(url)
-    writing, reading = (
+    writing, reading, files = (
         _engine(url, WRITING, places=1),
         _engine(url, READING, places=READERS + 2),
+        _engine(url, WRITING, places=FILE_TRANSFERS),
     )
+    if "target_session_attrs" in url.query:
+        _move_together(writing, reading, files)
     try:
         with writing.begin() as connection:
             _migrate(connection, where)
@@ -102,19 +120,63 @@ def connect_database(address: str) -> PostgresDatabase:
         if isinstance(error, SQLAlchemyError | psycopg.Error):
             raise CannotConnect(where, " ".join(driver_words(error).split())) from None  # the chain may name a password
         raise
-    return PostgresDatabase(where, writing, reading, _engine(url, WRITING, places=FILE_TRANSFERS))
+    return PostgresDatabase(where, writing, reading, files)
+
+
+def _move_together(*engines: Engine) -> None:
+    """When a server takes no more writes, have no connection to it used any more: another one has what is new."""
+    moves = 0
+
+    def refused(context: ExceptionContext) -> None:
+        nonlocal moves
+        moves += isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction)
+
+    def connected(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info[MOVES] = moves
+
+    def taken(_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if record.info[MOVES] != moves:
+            raise DisconnectionError  # the pool makes another
+
+    event.listen(engines[0], "handle_error", refused)
+    for engine in engines:
+        event.listen(engine, "connect", connected)
+        event.listen(engine, "checkout", taken)
 
 
 def _url(address: str) -> URL:
+    """libpq's address as SQLAlchemy has it. Raises CannotConnect for what is none; nothing of it is told."""
+    found = _ADDRESS.fullmatch(address)
+    if found is not None and "@" in found["hosts"] + found["name"]:  # behind it would be a part of the password
+        raise CannotConnect(SETTING, "its address has an @ too many: one in a name or password is written %40")
     try:
-        url = make_url(address)
+        if found is not None and "," in found["hosts"]:
+            url = make_url(found["begin"] + found["name"] + found["rest"]).update_query_dict(_hosts(found["hosts"]))
+        else:
+            url = make_url(address)
+        url = url.set(drivername="postgresql+psycopg")
+        url.get_dialect()().create_connect_args(url)
     except (ArgumentError, ValueError):  # the latter for a port that is no number
-        raise CannotConnect("the database", "its address is not of the form postgresql://user@host/name") from None
-    return url.set(drivername="postgresql+psycopg")
+        raise CannotConnect(SETTING, "its address is not of the form postgresql://user@host/name") from None
+    if unknown := url.query.keys() - OPTIONS:
+        raise CannotConnect(_where(url), f"libpq has no option called {min(unknown)!r}")
+    return url
+
+
+def _hosts(several: str) -> dict[str, str]:
+    """`h1:5432,h2` as what SQLAlchemy knows them by. Raises ValueError."""
+    hosts, ports = [], []
+    for each in several.split(","):
+        if (found := _HOST.fullmatch(each)) is None:
+            raise ValueError("not a host with a port")
+        hosts.append(found[1] or found[2])
+        ports.append(found[3] or "")
+    return {"host": ",".join(hosts)} | ({"port": ",".join(ports)} if any(ports) else {})
 
 
 def _where(url: URL) -> str:
-    return f"{url.host or 'the local socket'}/{url.database or url.username or ''}"
+    hosts = url.host or url.query.get("host") or "the local socket"
+    return f"{hosts if isinstance(hosts, str) else ','.join(hosts)}/{url.database or url.username or ''}"
 
 
 def _engine(url: URL, begin: str, *, places: int) -> Engine:
@@ -171,12 +233,16 @@ def _known_revision(connection: Connection, where: str) -> str | None:
     names = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
     tables = set(connection.exec_driver_sql(names).scalars())
     rows: list[str] = []
-    if "alembic_version" in tables:
+    if VERSIONS in tables:
+        if "version_num" not in connection.exec_driver_sql(_COLUMNS).scalars().all():
+            raise ForeignTables(where, VERSIONS)
         rows = list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
     ours = tables & set(schema.metadata.tables)
     if not rows and ours:
         raise ForeignTables(where, min(ours))
     found = rows[0] if rows else None
+    if found is not None and not schema.is_revision(found):
+        raise ForeignTables(where, VERSIONS)
     if found is not None and found not in schema.REVISIONS:
         raise SchemaTooNew(where, found, schema.HEAD)
     return found

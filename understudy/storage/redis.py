@@ -304,9 +304,16 @@ def _place(url: str) -> _Place:
         raise ValueError("the address of Redis is not of the form redis://HOST:PORT/NUMBER") from None
     tls = None
     if parts.scheme == "rediss":  # with the server's name checked, which coredis leaves out
-        tls = ssl.create_default_context(cafile=parse_qs(parts.query).get("ssl_ca_certs", [None])[0])
+        tls = _tls(parse_qs(parts.query).get("ssl_ca_certs", [None])[0])
     username, password = (unquote(each) if each else None for each in (parts.username, parts.password))
     return _Place(parts.hostname or "localhost", port, db, username, password, tls)
+
+
+def _tls(authority: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=authority)
+    except OSError as error:
+        raise ValueError(f"ssl_ca_certs of redis_url, {authority}, cannot be used: {error.strerror}") from error
 
 
 async def _listen(

@@ -23,6 +23,12 @@ REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 
+
+def is_revision(name: str) -> bool:
+    """Whether it may be one of ours, also of a newer release: another program that uses Alembic has others."""
+    return len(name) == len(HEAD) and name.isdecimal()
+
+
 metadata: Final = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from . import schema
 from .errors import CannotOpen, StorageUnavailable, driver_words
-from .inspection import BUSY_TIMEOUT_MS, look_at
+from .inspection import BUSY_TIMEOUT_MS, check_missing, look_at
 from .inspection import FILE_NAME as FILE_NAME
 from .lock import LOCK_NAME, WAIT_S, FolderLock, lock_folder
 
@@ -140,6 +140,7 @@ def _make(path: Path, beside: set[str]) -> None:
     """
     missing = not path.exists()
     if missing:
+        check_missing(path)
         # Only while nobody has it open: closing a descriptor would drop the locks of SQLite in this process.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
         beside = beside & {LOCK_NAME, FILES, f"{FILE_NAME}-wal"}  # a first start may have made others by now

@@ -97,14 +97,18 @@ class Store:
         """Give the thread another title; False when there is no such thread."""
         return await self._write(RenameThread(owner, thread_id, title))
 
-    async def delete_thread(self, owner: str, thread_id: str, fence: Fence | None = None) -> bool:
+    async def delete_thread(
+        self, owner: str, thread_id: str, fence: Fence | None = None, *, unless_since: float | None = None
+    ) -> bool:
         """Remove the thread with its messages, events, runs and steps; False when there is no such thread.
+
+        `unless_since`: also False when something was said in it since that time (Unix seconds), or runs in it.
 
         A long one in several transactions, so that other writes need not wait; what is cut off in between goes on when
         it is asked for again. Raises Fenced when it is not under this fence.
         """
         there = False
-        while (left := await self._written(DeleteThread(owner, thread_id, fence))) == MORE:
+        while (left := await self._written(DeleteThread(owner, thread_id, fence, unless_since))) == MORE:
             there = True
         return there or left == GONE
 

@@ -16,19 +16,23 @@ _FREE = """
     SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int - count(*)
     FROM pg_stat_activity WHERE backend_type = 'client backend'
 """
+_WRITABLE = "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'"
 _NODES = "SELECT count(*) FROM nodes WHERE expires_at > extract(epoch FROM clock_timestamp())"
 
 
 @frozen
 class Survey:
     """`ahead_s` is how far this machine's clock is before the server's, as well as the way there lets it be known;
-    `free` how many more connections the server takes; `nodes` how many nodes live. `revision` None: no tables yet."""
+    `free` how many more connections the server takes; `nodes` how many nodes live. `revision` None: no tables yet.
+    `writable`: it takes writes, as a standby does not.
+    """
 
     version: str
     revision: str | None
     ahead_s: float
     free: int
     nodes: int
+    writable: bool
 
 
 def survey(address: str) -> Survey:
@@ -39,7 +43,8 @@ def survey(address: str) -> Survey:
         free = int(connection.exec_driver_sql(_FREE).scalar_one()) + 1
         known = revision is not None and revision >= FIRST_WITH_NODES
         nodes = int(connection.exec_driver_sql(_NODES).scalar_one()) if known else 0
-        return Survey(version, revision, _ahead_s(connection), free, nodes)
+        writable = bool(connection.exec_driver_sql(_WRITABLE).scalar_one())
+        return Survey(version, revision, _ahead_s(connection), free, nodes, writable)
 
 
 def _ahead_s(connection: Connection) -> float:

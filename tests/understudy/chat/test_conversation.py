@@ -16,7 +16,7 @@ from transport.auth import Identity
 from transport.commands import Say as SayCommand
 from transport.events import AgentProgress, Envelope, FinalResponse
 from transport.limits import Limits
-from transport.outbox import Deliver, Reply
+from transport.outbox import Deliver, Reply, Unfollow
 from understudy.agents.agent import Agent
 from understudy.chat.attachments import Attachments
 from understudy.chat.desk import Desk
@@ -34,10 +34,11 @@ ADA = Identity("ada", "s")
 
 
 class Follower(Actor):
-    """An outbox that keeps the events it is handed."""
+    """An outbox that keeps the events it is handed, and after how many of them it was told to forget which thread."""
 
-    def __init__(self, told: list[Envelope]) -> None:
+    def __init__(self, told: list[Envelope], dismissed: list[tuple[str, int]]) -> None:
         self.told = told
+        self.dismissed = dismissed
 
     async def receive(self, message: object, context: Context) -> None:
         """Keep it."""
@@ -46,6 +47,8 @@ class Follower(Actor):
                 self.told += message.envelopes
             case Reply(envelope=envelope):
                 self.told.append(envelope)
+            case Unfollow(thread_id):
+                self.dismissed.append((thread_id, len(self.told)))
 
 
 class NoServer:
@@ -69,6 +72,7 @@ class Rig:
     system: ActorSystem
     outbox: ActorRef
     told: list[Envelope] = field(factory=list)
+    dismissed: list[tuple[str, int]] = field(factory=list)
 
     async def until(self, kind: type, count: int = 1) -> list[Envelope]:
         """Wait until so many events of this kind were told."""
@@ -83,10 +87,11 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     """One agent that passes a gate before each word, one place for runs in all, and short times."""
     database = await trio.to_thread.run_sync(open_database, tmp_path)
     told: list[Envelope] = []
+    dismissed: list[tuple[str, int]] = []
     children = [
         ChildSpec("writer", lambda: StoreWriter(database)),
         ChildSpec("conversations", lambda: Supervisor([], intensity=100)),
-        ChildSpec("outbox", lambda: Follower(told), restart=Restart.TEMPORARY),
+        ChildSpec("outbox", lambda: Follower(told, dismissed), restart=Restart.TEMPORARY),
     ]
     async with ActorSystem("s", children) as system:
         store = Store(database, lambda: system.find("/s/writer"))
@@ -111,7 +116,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             silence_s=0.05,
             idle_s=0.1,
         )
-        yield Rig(Desk(services, lambda: conversations), services, system, outbox, told)
+        yield Rig(Desk(services, lambda: conversations), services, system, outbox, told, dismissed)
     database.close()
 
 
@@ -135,6 +140,14 @@ async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
     notes = [each.event.note for each in await rig.until(AgentProgress, 8) if isinstance(each.event, AgentProgress)]
     assert notes.count("Waiting: 1 before this one in this conversation") > 1
     assert notes.count("Waiting for a free place: number 1 in line") > 1
+
+
+async def test_a_thread_that_begins_is_none_that_was_followed_before(rig: Rig) -> None:
+    """Whoever followed one of its name, and was not told of its end, is so before the first event, and once."""
+    await rig.desk(ADA, say("first", "t"), rig.outbox)
+    await rig.desk(ADA, say("second", "t"), rig.outbox)
+    await rig.until(AgentProgress)
+    assert rig.dismissed == [("t", 0)]
 
 
 async def test_a_server_that_stops_can_wait_until_no_run_is_left(rig: Rig) -> None:

@@ -4,6 +4,7 @@ The same of SQLite's file is in `test_writer` (full, locked, removed), `test_sql
 (corrupt).
 """
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from alembic import command
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import StorageUnavailable, open_database, schema
+from understudy.storage import LoggedEvent, StorageUnavailable, open_database, schema
 from understudy.storage.errors import CannotConnect, SchemaTooNew
 from understudy.storage.migrations import configuration
 from understudy.storage.postgresql import connect_database
@@ -21,29 +22,50 @@ from understudy.storage.postgresql import connect_database
 from .test_postgresql import execute
 from .test_writer import running
 
-FULL = """
-CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
-CREATE TRIGGER full_disk BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.seq > 2) EXECUTE FUNCTION full_disk();
-"""
+ROOM = 2 * 1024 * 1024
+"""What a file of a full disk may have: more than any of the server's own, and its log, need."""
 
 
-async def test_a_full_disk_of_postgresql(postgres: Postgres, template: str, make: Any) -> None:
-    """In the middle of a group: nothing of it is stored, and its askers hear why; with room again it all is."""
-    address = postgres.create(template)
-    database = connect_database(address)
+@pytest.mark.slow
+async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> None:
+    """Its tables cannot grow: of the group that needs room nothing is stored, and its askers hear why. What is there
+    can be read, and with room again it all is stored."""
+    database = connect_database(own_postgres.create())
+    big = tuple(LoggedEvent(number, "note", "r1", os.urandom(100_000)) for number in range(2, 42))
     async with running(database, deadline_s=0.2) as (store, _):
         await store.commit(make.opening())
-        execute(address, FULL)
-        change = make.change(events=make.events(2, 4), messages=(make.message(),))
+        own_postgres.limit_files(ROOM)
+        change = make.change(events=big, messages=(make.message(),))
         for _ in range(2):
-            with pytest.raises(StorageUnavailable, match="No space left"):
+            with pytest.raises(StorageUnavailable, match="could not extend file"):
                 await store.commit(change)
         assert await store.last_seqs("ann", ["t1"]) == {"t1": 1}
         assert await store.message("ann", "m1") is None
-        execute(address, "DROP TRIGGER full_disk ON events")
+        own_postgres.limit_files(-1)
+        store.deadline_s = 10.0
         await store.commit(change)
-        assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2, 3, 4]
+        assert await store.last_seqs("ann", ["t1"]) == {"t1": 41}
+        assert (await store.events("ann", "t1", 40))[0] == big[-1]
+    database.close()
+
+
+@pytest.mark.slow
+async def test_damaged_pages_of_postgresql(own_postgres: Postgres, make: Any) -> None:
+    """What is on them cannot be read, and is said to be so; all else can, and storing goes on."""
+    address = own_postgres.create()
+    database = connect_database(address)
+    async with running(database) as (store, _):
+        await store.commit(make.opening("ann", "t1", "r1"))
+        await store.commit(make.opening("bob", "t2", "r2"))
+    ((name,),) = execute(address, "CHECKPOINT", "SELECT pg_relation_filepath('events')")
+    own_postgres.stop()
+    own_postgres.damage(name)
+    own_postgres.start()
+    async with running(database, deadline_s=0.3) as (store, _):
+        with pytest.raises(StorageUnavailable, match="invalid page"):
+            await store.events("ann", "t1", 0)
+        assert (await store.message("ann", "m-t1")).content == "Hello"
+        assert await store.rename_thread("bob", "t2", "Another title")
     database.close()
 
 

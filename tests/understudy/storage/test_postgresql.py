@@ -58,12 +58,18 @@ def test_indexes_are_for_the_rows_they_are_asked_about(postgres: Postgres, templ
             SchemaTooNew,
             "9999",
         ),
+        (
+            ["CREATE TABLE alembic_version (version_num text)", "INSERT INTO alembic_version VALUES ('ae1027a6acf')"],
+            ForeignTables,
+            "alembic_version",
+        ),
+        (["CREATE TABLE alembic_version (release text)"], ForeignTables, "alembic_version"),
     ],
 )
 def test_what_is_not_ours_is_left_as_it_is(
     postgres: Postgres, statements: list[str], error: type[Exception], word: str
 ) -> None:
-    """Another program's table of the same name, and a newer server's schema."""
+    """Another program's table of the same name, also of one that uses Alembic too, and a newer server's schema."""
     address = postgres.create()
     execute(address, *statements)
     before = execute(address, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
@@ -89,6 +95,9 @@ def test_no_error_tells_the_password(postgres: Postgres, attempt: Any) -> None:
         f"postgresql://nobody:hunter2@127.0.0.1:{postgres.port}/template1",
         "postgresql://me:hunter2@[/chat",
         "postgresql://me:hunter2@127.0.0.1:port/chat",
+        f"postgresql://understudy:hunter2@127.0.0.1:{postgres.port}/template1?port=x",
+        f"postgresql://understudy:hunter2@127.0.0.1:{postgres.port}/template1?row_factory=x",
+        f"postgresql://understudy:hunter2@127.0.0.1:{postgres.port}/template1?hunter=2&sslmode=bogus",
     ):
         with pytest.raises(CannotConnect) as caught:
             attempt(address)

@@ -100,6 +100,29 @@ async def test_only_threads_that_are_old_and_at_rest_go(database, make, tmp_path
         assert await looked(system, Kept(threads_days=30), store, archive, eraser) == {}
 
 
+async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(
+    database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its long log goes first, which takes minutes: what is said meanwhile stays, with all that was said before."""
+    monkeypatch.setattr(apply, "TRIMMED", 10)
+    async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
+        await talk(store, make, "ann", "old", "r1", NOW - 20 * DAY, events=35)
+        trim = store.trim
+
+        async def trim_while_ann_is_back(*args, **rests) -> None:
+            await trim(*args, **rests)
+            said = make.message("ann", "old", "m2", run_id="r2", created_at=NOW)
+            run = make.run("ann", "old", "r2", message_id="m2", started_at=NOW)
+            change = make.change("ann", "old", events=make.events(36, 36, "r2"), messages=(said,), run=run)
+            await store.commit(change)
+            await store.commit(make.change("ann", "old", events=make.events(37, 37, "r2"), run_end=make.ending("r2")))
+
+        monkeypatch.setattr(store, "trim", trim_while_ann_is_back)
+        assert await looked(system, Kept(threads_days=10), store, archive, eraser) == {}
+        assert [each.id for each in (await store.messages("ann", "old")).items] == ["m-old", "m2"]
+        assert [each.seq for each in await store.events("ann", "old", 0)] == [36, 37]
+
+
 async def test_a_log_is_trimmed_up_to_its_first_run_that_is_not_old(
     database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,16 +96,26 @@ def test_a_file_that_is_not_a_database(tmp_path, content) -> None:
     assert {child.name for child in tmp_path.iterdir()} == {FILE_NAME, LOCK_NAME}
 
 
-def test_the_database_of_another_program(tmp_path) -> None:
-    """Tables, but not ours: refused, and no table added."""
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE recipes (name TEXT)"],
+        ["CREATE TABLE alembic_version (version_num TEXT)", "INSERT INTO alembic_version VALUES ('ae1027a6acf')"],
+        ["CREATE TABLE alembic_version (release TEXT)"],
+    ],
+)
+def test_the_database_of_another_program(tmp_path, statements) -> None:
+    """Tables, but not ours, also of one that uses Alembic too: refused, and no table added."""
     path = tmp_path / FILE_NAME
     with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE recipes (name TEXT)")
+        for statement in statements:
+            connection.execute(statement)
+        before = connection.execute("SELECT name FROM sqlite_master").fetchall()
     connection.close()
     with pytest.raises(NotADatabase, match="another program"):
         open_database(tmp_path)
     with sqlite3.connect(path) as connection:
-        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == before
     connection.close()
 
 

@@ -1,0 +1,129 @@
+"""A server whose disk is full, or whose database another process holds: what it refuses, and that it goes on."""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.http import multipart, request
+from tests.end_to_end.peer import Peer, check_arc, connected
+from tests.end_to_end.process import Process, started
+from tests.servers.postgresql import Postgres
+
+HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def limit_files(server: Process, size: int) -> None:
+    """Let it write to no file beyond this, as on a disk that is full; -1 is no limit."""
+    _, most = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, most))
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Have another process hold the write lock of a database; it is killed with the lock in its hands."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        yield
+        holder.kill()
+
+
+async def new_token(server: Process) -> str:
+    """A new anonymous session's token."""
+    _, _, body = await request(server.address, "POST", "/api/sessions")
+    return str(body["session_token"])
+
+
+async def upload(server: Process, token: str) -> tuple[int, Any]:
+    """Upload a file; the status and the body of the answer."""
+    body, kind = multipart("s.csv", b"a,b\n" + b"1,2\n" * 10_000)
+    status, _, answer = await request(server.address, "POST", "/api/files", token=token, body=body, content_type=kind)
+    return status, answer
+
+
+async def refused(peer: Peer, **payload: Any) -> None:
+    """Say something that is not taken now."""
+    await peer.say("And 3 + 3?", thread_id="t", **payload)
+    error = await peer.until("error")
+    assert (error["data"]["code"], error["data"]["retryable"]) == ("storage_unavailable", True)
+
+
+async def answered(peer: Peer, **payload: Any) -> None:
+    """Say something, and read to the end of its answer."""
+    await peer.say("And 3 + 3?", thread_id="t", **payload)
+    assert (await peer.until_end())["type"] == "final_response"
+
+
+async def is_ready(server: Process, wanted: int) -> None:
+    """Wait until it says so."""
+    with trio.fail_after(15):
+        while (await request(server.address, "GET", "/readyz"))[0] != wanted:  # noqa: ASYNC110 - it is another process
+            await trio.sleep(0.05)
+
+
+@pytest.mark.slow
+async def test_a_full_disk_takes_nothing_in_and_loses_nothing(tmp_path: Path) -> None:
+    """Messages and uploads are refused in words that clients understand, reading goes on; with room again the same
+    message is one message, and of the upload that failed nothing is left."""
+    async with started(tmp_path / "data") as server:
+        token = await new_token(server)
+        async with connected(server.address, token) as peer:
+            await answered(peer, message_id="m1")
+            limit_files(server, 4096)
+            await refused(peer, message_id="m2")
+            status, body = await upload(server, token)
+            assert (status, body["error"]["code"]) == (503, "storage_unavailable")
+            await is_ready(server, 503)
+            status, _, history = await request(server.address, "GET", "/api/threads/t/messages", token=token)
+            assert (status, len(history["messages"])) == (200, 2)
+            limit_files(server, -1)
+            await is_ready(server, 200)
+            await answered(peer, message_id="m2")
+            assert (await upload(server, token))[0] == 201
+            check_arc(peer.durable(peer.seen[-1]["run_id"]))
+            assert [event["seq"] for event in peer.durable()] == list(range(1, len(peer.durable()) + 1))
+    assert len(list((tmp_path / "data" / "files").iterdir())) == 1
+
+
+@pytest.mark.slow
+async def test_a_full_disk_of_a_node_costs_uploads_only(tmp_path: Path, postgres: Postgres) -> None:
+    """With PostgreSQL messages do not need it."""
+    async with started(tmp_path / "data", "--database-url", postgres.create()) as server:
+        token = await new_token(server)
+        async with connected(server.address, token) as peer:
+            await answered(peer)
+            limit_files(server, 4096)
+            status, body = await upload(server, token)
+            assert (status, body["error"]["code"]) == (503, "storage_unavailable")
+            await answered(peer)
+            assert (await request(server.address, "GET", "/readyz"))[0] == 200
+            limit_files(server, -1)
+            assert (await upload(server, token))[0] == 201
+    assert len(list((tmp_path / "data" / "copies").iterdir())) == 1
+
+
+@pytest.mark.slow
+async def test_a_database_that_another_process_holds(tmp_path: Path) -> None:
+    """A shell or a backup with the write lock: messages are refused until it is gone."""
+    path = tmp_path / "data" / "understudy.db"
+    async with started(tmp_path / "data") as server, connected(server.address) as peer:
+        await answered(peer, message_id="m1")
+        with held(path):
+            await refused(peer, message_id="m2")
+            await is_ready(server, 503)
+        await is_ready(server, 200)
+        await answered(peer, message_id="m2")
+        assert [event["seq"] for event in peer.durable()] == list(range(1, len(peer.durable()) + 1))

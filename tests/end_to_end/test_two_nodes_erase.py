@@ -1,0 +1,151 @@
+"""Two servers: what is erased on the one is readable on neither, whatever the other has of it in memory or in Redis."""
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import Peer, connected
+from tests.end_to_end.script import Gate, Say, scripted
+from tests.end_to_end.test_scrubbing import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
+from tests.end_to_end.two import Two, eventually, token_of, two_servers
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+from understudy import Agent
+from understudy.app import Running
+
+Begin = Callable[..., Awaitable[Two]]
+pytestmark = pytest.mark.slow
+BACK = "You are [email-1]."
+"""An answer that shows what stands behind the first placeholder of the thread, if anything does."""
+
+
+@pytest.fixture
+def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin:
+    """Start two servers that give placeholders, over the servers that all tests share."""
+    redis.flush()
+    given = policy(tmp_path, WITH_PLACEHOLDERS)
+
+    async def start(*agents: Agent, **settings: Any) -> Two:
+        shared = {"detectors": PEOPLE_ONLY, "scrub_policy": given} | settings
+        return await two_servers(serve, tmp_path, postgres.create(), redis.url, *agents, **shared)
+
+    return start
+
+
+async def talk(peer: Peer, text: str, thread_id: str = "t") -> dict[str, Any]:
+    """Say something and wait for the end."""
+    await peer.say(text, thread_id=thread_id, agent_type="script")
+    return await peer.until_end()
+
+
+async def delete(running: Running, path: str = "/api/threads/t") -> int:
+    """Delete a thread; the status of the answer."""
+    return (await request(running.address, "DELETE", path, token=token_of()))[0]
+
+
+async def placeholders(running: Running) -> str:
+    """All that stand in the thread, each as it is stored."""
+    page = await running.store.messages("ada", "t")
+    found = {each for message in page.items for each in re.findall(r"\[email-\d+\]", message.content)}
+    assert len(found) == 2, "one of each server"
+    return " ".join(found)
+
+
+async def erase(running: Running) -> int:
+    """Erase the user."""
+    return (await request(running.address, "DELETE", "/api/me", token=token_of(), body=b'{"confirm": "ada"}'))[0]
+
+
+@pytest.mark.parametrize("how", ["thread", "user"])
+@pytest.mark.parametrize("asked", ["a", "b"])
+async def test_placeholders_of_what_was_erased_mean_nothing_any_more(begin: Begin, asked: str, how: str) -> None:
+    """On the server that had the conversation, and on the one by which messages came; whichever is asked to erase."""
+    two = await begin(scripted(Say(BACK)))
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        await talk(on_a, f"I am {PERSON}")
+        await on_b.until_end()
+        assert PERSON in (await talk(on_b, f"Really, I am {PERSON}"))["data"]["message"]
+        await on_a.until_end()
+        known = await placeholders(two.a)
+        running = getattr(two, asked)
+        assert await (erase(running) if how == "user" else delete(running)) in (200, 204)
+        for peer, other in ((on_a, on_b), (on_b, on_a)):
+            end = await talk(peer, f"Who am I? {known}")
+            assert await other.until_end() == end
+            assert PERSON not in str(peer.durable(end["run_id"]) + other.durable(end["run_id"]))
+            for each in two.both:
+                _, _, history = await request(each.address, "GET", "/api/threads/t/messages", token=token_of())
+                assert PERSON not in str(history)
+
+
+async def test_erased_while_redis_is_away(serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis) -> None:
+    """Nobody can tell the other server, which follows the conversation: it sees in the log that there is none, forgets
+    what it has of it, and shows what begins under that name from its first event."""
+    scrubbed: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS)}
+    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(BACK)), **scrubbed)
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        await talk(on_a, f"I am {PERSON}")
+        await on_b.until_end()
+        await talk(on_b, f"Really, I am {PERSON}")
+        await on_a.until_end()
+        known = await placeholders(two.a)
+        await trio.to_thread.run_sync(own_redis.kill)
+        assert await delete(two.a) == 204
+        await eventually(lambda: not relays(two.b))
+        on_b.seen.clear()
+        await talk(on_b, f"Who am I? {known}")
+        assert PERSON not in str(on_b.durable())
+        assert [event["seq"] for event in on_b.durable()] == [1, 2, 3, 4]
+        await trio.to_thread.run_sync(own_redis.start)
+
+
+def relays(running: Running) -> list[Any]:
+    """What stands for threads here."""
+    conversations = running.system.find("/system/conversations")
+    assert conversations is not None
+    return list(conversations.children())
+
+
+@pytest.mark.parametrize("runs", [True, False])
+async def test_a_thread_of_another_server_is_removed_by_age_only_while_nothing_goes_on_in_it(
+    begin: Begin, runs: bool
+) -> None:
+    """The server that removes what is old does not have it: the one that has it is asked, and knows what runs there."""
+    gate = Gate(open_after=0 if runs else 100)
+    two = await begin(scripted(Say("one two three", gate)))
+    retention = two.a.system.find("/system/observe/retention")
+    assert retention is not None
+    eraser = retention._cell.actor.eraser
+    async with connected(two.b.address, token_of()) as on_b:
+        await on_b.say("go", thread_id="t", agent_type="script")
+        if runs:
+            await gate.reached.wait()
+        else:
+            await on_b.until_end()
+        assert not await eraser.thread("ada", "t", unless_since=time.time() - 60.0)
+        assert await eraser.thread("ada", "t", unless_since=time.time() + 60.0) is not runs
+        gate.opened.set()
+        if runs:
+            assert (await on_b.until_end())["data"]["status"] == "success"
+        status, _, _ = await request(two.a.address, "GET", "/api/threads/t", token=token_of())
+        assert status == (200 if runs else 404)
+
+
+async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) -> None:
+    """Neither in what was kept of reads, for when the database is away, nor in what was on its way."""
+    two = await begin(scripted(Say("A word of kumquatology.")))
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        await talk(on_a, "Tell me of kumquatology")
+        await on_b.until_end()
+        for each in two.both:
+            for path in ("/api/threads", "/api/threads/t/messages", "/api/threads/t/events"):
+                assert "kumquatology" in str((await request(each.address, "GET", path, token=token_of()))[2])
+        await eventually(lambda: b"kumquatology" in redis.dump())
+        assert await erase(two.b) == 200
+        assert b"kumquatology" not in redis.dump()
