@@ -21,7 +21,7 @@ from understudy.chat.routing import ANSWER
 from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
 from understudy.scrubbing.vault import alike
-from understudy.storage.errors import AlreadyStored, Fenced, StorageError, StorageUnavailable, Unstorable
+from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
 from understudy.storage.rows import Message, RawText
 
 
@@ -38,8 +38,9 @@ class Intake:
         """Answer one request.
 
         Raises:
-            Fenced: Another server has the thread. The request is not answered.
-            StorageError: The log is not where the conversation believes it is.
+            Fenced: Another server has the thread.
+            SequenceConflict, NotStored, LostRun: The log has more than the conversation knows of: an earlier commit
+                that seemed to fail did not. In each of these cases the request is not answered.
         """
         try:
             if await self._took(ask, context):
@@ -62,12 +63,6 @@ class Intake:
             ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
         except Unstorable:
             ask.fail(CommandRejected("invalid_command", "That text cannot be stored."))
-        except Fenced:  # who asks finds the other server when this conversation has ended
-            raise
-        except StorageError:
-            # The log is not where this actor believes it is: an earlier commit that seemed to fail did not.
-            ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
-            raise
 
     # what is here already
 
@@ -80,6 +75,7 @@ class Intake:
             prior, run_id = ask.message, await self._answered(ask)
         if prior is None or run_id is None:
             return False
+        await self.line.look_for(run_id)
         again = self.followers.shown(await self.log.acceptance(prior, run_id))
         self._show_again(ask.outbox, again, context)
         ask.reply(run_id)

@@ -22,7 +22,7 @@ from understudy.chat.replay import Unreadable, replay
 from understudy.chat.routing import ANSWER
 from understudy.chat.taken import Taken
 from understudy.storage.changes import Change, Fence, RunEnd, TakenUp
-from understudy.storage.errors import Fenced, SequenceConflict
+from understudy.storage.errors import Fenced, NotStored, SequenceConflict
 from understudy.storage.rows import LoggedEvent, Message, RawText, Run, Step, Thread
 from understudy.storage.store import Store
 
@@ -81,9 +81,12 @@ class ThreadLog:
             StorageUnavailable: The database cannot be read.
             Fenced: Another server has claimed the thread since, and may have written to it.
             SequenceConflict: What could not be confirmed to be stored was.
+            NotStored: The thread was deleted.
         """
         opening = await self.store.opening(self.owner, self.thread_id)
         if opening is None:
+            if self.exists:
+                raise NotStored("thread", self.thread_id)
             return
         thread, _ = opening
         if self.fence is not None and (thread.node, thread.fence) != (self.fence.node, self.fence.token):
