@@ -1,6 +1,7 @@
 """The peers actor: knows which other nodes are alive, and sees to what those leave behind that are not.
 
-1. Who is alive is what the database says; while it is away nobody is taken for dead.
+1. Who is alive is what the database says; while it is away nobody is taken for dead, nor by a node that is not alive
+   itself, as when the database has just come back.
 2. Whoever waits for an answer of a node that is gone asks again. Requests that it was sent by nodes that are gone too
    are carried out here, by one of the survivors: Redis gives each of them to one.
 3. Its stream is removed when nothing is left in it.
@@ -72,6 +73,8 @@ class Peers(Actor):
         try:
             alive = frozenset(await self.store.live_nodes())
         except StorageUnavailable:
+            return
+        if self.node.id not in alive:
             return
         gone, self.alive = self.alive - alive, alive
         for each in gone:
