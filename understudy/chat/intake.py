@@ -7,7 +7,6 @@
 from attrs import define
 
 from actors import ActorRef, Context
-from sanitization import Finding
 from transport.errors import CommandRejected
 from transport.events import Envelope, MessageAccepted, Typing
 from transport.outbox import Reply
@@ -20,6 +19,7 @@ from understudy.chat.offer import offer
 from understudy.chat.routing import ANSWER
 from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
+from understudy.scrubbing.told import summary_of
 from understudy.scrubbing.vault import alike
 from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
 from understudy.storage.rows import Message, RawText
@@ -164,15 +164,15 @@ class Intake:
 
     def _live(self, ask: Accept | AnswerAgain) -> LiveRun:
         """The run of a message."""
-        findings: tuple[Finding, ...] = ()
-        omitted = 0
+        found = None
         if isinstance(ask, Accept):
             message_id, content, references = ask.message_id, ask.clean.text, ask.say.references
-            findings, omitted = ask.clean.findings, ask.clean.omitted
+            threshold = self.services.summary_from
+            found = summary_of("inbound", ask.clean.findings, threshold, omitted=ask.clean.omitted)
         else:
             message_id, content, references = ask.message.id, ask.message.content, ask.message.references
         owner, thread_id = self.log.owner, self.log.thread_id
-        job = Job(ask.run_id, owner, thread_id, message_id, content, references, ask.route.agent, findings, omitted)
+        job = Job(ask.run_id, owner, thread_id, message_id, content, references, ask.route.agent, found)
         around = Envelope(
             event=Typing(),
             timestamp=0.0,

@@ -89,17 +89,17 @@ def _taken_for_dead(connection: Connection, node: str) -> bool:
 
 
 def _renew(connection: Connection, renew: RenewNode) -> bool:
-    until = connection.execute(select(_n.expires_at).where(_n.id == renew.node)).scalar_one_or_none()
-    renewed = update(schema.nodes).where(_n.id == renew.node).values(expires_at=Now() + renew.lease_s)
-    if until is None or not connection.execute(renewed).rowcount:
+    node, lease_s = renew.node, renew.lease_s
+    row = connection.execute(select(_n.expires_at, _n.expires_at - Now()).where(_n.id == node)).one_or_none()
+    renewed = update(schema.nodes).values(expires_at=Now() + lease_s)
+    if row is None or not connection.execute(renewed.where(_n.id == node)).rowcount:
         return False
-    # Whoever was alive when this one last said that it is. Those that say so themselves at this moment are left to it.
-    late = Now() > until - (1 - LATE) * renew.lease_s
-    were_alive = and_(_n.expires_at > until - renew.lease_s, _n.expires_at < Now() + renew.lease_s)
-    others = select(_n.id).where(_n.id != renew.node, late, were_alive).with_for_update(skip_locked=True)
-    ids = list(connection.execute(others).scalars())
-    if ids:
-        connection.execute(update(schema.nodes).where(_n.id.in_(ids)).values(expires_at=Now() + renew.lease_s))
+    until, left_s = row
+    if left_s < (1 - LATE) * lease_s:
+        # Whoever was alive when this one last said that it is. Those that say so themselves at this moment, do.
+        were_alive = and_(_n.expires_at > until - lease_s, _n.expires_at < Now() + lease_s)
+        others = select(_n.id).where(_n.id != node, were_alive).with_for_update(skip_locked=True)
+        connection.execute(renewed.where(_n.id.in_(list(connection.execute(others).scalars()))))
     return True
 
 
