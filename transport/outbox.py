@@ -315,7 +315,9 @@ class Outbox(Actor):
 
     def _rendered(self, thread_id: str, seq: int) -> None:
         head = self._session.head(thread_id)
-        if head is None or seq > head:  # not the cursor: a resume may have moved that back behind what was sent
+        if head is None:  # a client that came back says so before its thread is resumed here, which may take a while
+            return
+        if seq > head:  # not the cursor: a resume may have moved that back behind what was sent
             text = "That event was not sent to you."
             self._note(Error("invalid_command", text, False, new_error_id()), text, thread_id)
         else:

@@ -1,5 +1,6 @@
 """Two servers, and what they share or one of them dies: what clients see, and that nothing is lost or told twice."""
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tests.end_to_end.two import eventually, places, post, resume, token_of, two
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy.app import Running
+from understudy.storage.changes import LEASE_S
+from understudy.storage.errors import StorageUnavailable
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(14))
@@ -105,6 +108,42 @@ async def test_what_is_said_while_redis_is_away_is_told_a_second_later(
                 await on_b.until_end()
         assert on_b.durable() == on_a.durable()
         await trio.to_thread.run_sync(own_redis.start)
+
+
+async def test_a_database_that_is_away_for_longer_than_a_lease_takes_nothing_from_anybody(
+    serve: Any, tmp_path: Path, own_postgres: Postgres, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both servers are who they were, and the answer goes on where it was, on both: no attempt is counted, as none of
+    them died."""
+    gate = Gate(open_after=6)
+    two = await two_servers(serve, tmp_path, own_postgres.create(), redis.url, scripted(Say(WORDS, gate)))
+    token, nodes = token_of(), await two.a.store.live_nodes()
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        screen = await in_mid_answer(on_a, gate)
+        await resume(on_b)
+        while "three" not in screen.text:
+            screen.shows(await on_b.read())
+        await trio.to_thread.run_sync(own_postgres.stop)
+        await trio.sleep(1.5 * LEASE_S)
+        await trio.to_thread.run_sync(own_postgres.start)
+        with trio.fail_after(15):
+            while True:
+                with suppress(StorageUnavailable):
+                    if await two.a.store.live_nodes() == nodes:
+                        break
+                await trio.sleep(0.05)
+        await trio.sleep(2 * LEASE_S)
+        assert await two.b.store.live_nodes() == nodes
+        (run,) = await two.a.store.unfinished_runs()
+        assert run.attempts == 0
+        gate.opened.set()
+        for peer in (on_a, on_b):
+            end = await peer.until_end()
+            assert end["data"]["message"].strip() == WORDS
+        assert on_b.durable() == on_a.durable()
+        check_arc(on_a.durable())
+    said = {record.getMessage() for record in caplog.records}
+    assert not said & {"run.taken_up", "conversation.fenced", "conversation.outrun", "node.lapsed"}
 
 
 async def test_whoever_follows_here_goes_on_when_all_that_stands_for_threads_here_is_killed(

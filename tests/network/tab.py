@@ -15,9 +15,6 @@ from transport.events import PartialResult, Resync
 
 BACK = Reconnect(first_s=0.3, max_s=3.0, attempts=10**6, connect_s=5.0, ping_s=4.0, resume_s=2.0)
 
-EARLY_ACK = "That event was not sent to you."
-"""What is said to an acknowledgement of an event that came on an earlier connection, before the thread is resumed."""
-
 
 @define(eq=False)
 class Tab:
@@ -110,8 +107,6 @@ class Tab:
             self.nursery.start_soon(self._again, self.ledger.said[message_id], data.get("retry_after") or 1.0)
         elif message_id is None and code == "not_found":
             pass  # a thread that is not there yet; when it begins, all tabs are told
-        elif (message_id, data["message"]) == (None, EARLY_ACK):
-            pass  # the thread could not be resumed before; it is, and then the next acknowledgement counts
         elif message_id is None and data["retryable"]:
             if not self._asks_again:
                 self._asks_again = True

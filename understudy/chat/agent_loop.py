@@ -46,7 +46,6 @@ from understudy.models.model import (
     Turn,
     tool_message,
 )
-from understudy.scrubbing.told import summary_of
 from understudy.storage.rows import Step
 
 TURNS = 8
@@ -98,10 +97,7 @@ class AgentLoop:
 
     async def _work(self, context: Context) -> None:
         await self.speech.show_again()
-        await self._start()
-        threshold = self.services.summary_from
-        if summary := summary_of("inbound", self.job.findings, threshold, omitted=self.job.omitted):
-            await self.recorder.record(summary)
+        await self._start(*([] if self.job.found is None else [self.job.found]))
         messages = await self._history()
         files = await self.services.attachments(self.job.owner).cards(self.job.references)
         for turn in range(TURNS):
@@ -118,14 +114,15 @@ class AgentLoop:
                 break
         await self._finish()
 
-    async def _start(self) -> None:
+    async def _start(self, *beside: Event) -> None:
+        """Have it known that the agent begins, with `beside`, unless the log has it."""
         self.recorder.speaker = self.agent
         if self._started:
             self.agent_id, _ = self._started.popleft()
             return
         self.agent_id = f"{self.agent.name}-{uuid.uuid4().hex[:8]}"
         saying = f"{self.agent.display_title} is on it"
-        await self.recorder.record(AgentStarted(self.agent_id, saying, self.services.clock()))
+        await self.recorder.record(AgentStarted(self.agent_id, saying, self.services.clock()), *beside)
 
     async def _hand_over(self, name: str, reason: str) -> None:
         if self._handed_over:

@@ -4,6 +4,7 @@
 2. Runs of a thread work one after the other; each is a child, and its death is an ending, never the conversation's.
 3. Whatever a conversation finds unfinished when it starts goes on: its state is the log, and nothing else.
 4. Where another server has claimed the thread, a conversation ends without a word more: what it writes is refused.
+   So it does where the log has more than it knows of, as after a commit whose answer was lost: another begins from it.
 5. Nothing here waits for a follower, a model or a tool; it waits for the store only, within the store's own limit.
 
 Its parts: `intake` takes messages in, `line` has the runs, `followers` who is told of them, `log` what is stored.
@@ -23,7 +24,7 @@ from transport.outbox import Deliver, Reply
 from understudy.chat.envelope import wrap
 from understudy.chat.followers import Followers
 from understudy.chat.intake import Intake
-from understudy.chat.line import Line, Rested, Retry, StillWaiting
+from understudy.chat.line import Line, LostRun, Rested, Retry, StillWaiting
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import (
     Accept,
@@ -49,7 +50,7 @@ from understudy.chat.offer import offer
 from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
 from understudy.storage.changes import Fence
-from understudy.storage.errors import Fenced, StorageError, StorageUnavailable
+from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError, StorageUnavailable
 from understudy.storage.rows import Step
 
 log = logging.getLogger(__name__)
@@ -60,10 +61,6 @@ RESYNC = "You have seen more of this conversation than the server has; read the 
 
 class _Idle:
     """Nothing has happened for a while."""
-
-
-class LostRun(RuntimeError):
-    """The log holds a run without an end that this conversation knows nothing of."""
 
 
 class Conversation(Actor):
@@ -108,6 +105,8 @@ class Conversation(Actor):
             await self._serve(message, context)
         except Fenced:
             self._stand_down(context)
+        except (SequenceConflict, NotStored, LostRun) as outrun:
+            self._begin_anew(outrun, context)
 
     async def _serve(self, message: object, context: Context) -> None:
         match message:
@@ -137,7 +136,7 @@ class Conversation(Actor):
             case FollowThread():
                 await self._resume(message, context)
             case CancelRun(run_id):
-                message.reply(await self.line.cancel(run_id, context))
+                await self._cancel(message, run_id, context)
             case Decide():
                 self.line.decide(message)
             case Close():
@@ -150,7 +149,8 @@ class Conversation(Actor):
             case SlotFree(run_id):
                 await self.line.begin(run_id, context)
             case Wake(run_id):
-                await self._look_for(run_id)
+                with suppress(StorageUnavailable):  # who said so says it again
+                    await self.line.look_for(run_id)
             case Terminated(ref, reason):
                 if not self.followers.remove(ref):
                     await self.line.gone(ref, reason, context)
@@ -174,10 +174,12 @@ class Conversation(Actor):
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """What is unfinished stays in the log: whoever takes the thread over goes on with it."""
-        if isinstance(reason, Shutdown):
-            with suppress(StorageError):
-                await self.line.put_down()
-        self.line.free_slots()
+        try:
+            if isinstance(reason, Shutdown):
+                with suppress(StorageError):
+                    await self.line.put_down()
+        finally:  # also when that took longer than there is time for
+            self.line.free_slots()
         if isinstance(reason, Normal) and self.log.fence is not None:
             with suppress(StorageError):  # else it is this server's until that ends
                 await self.services.store.release(self.log.owner, self.log.thread_id, self.log.fence)
@@ -188,6 +190,23 @@ class Conversation(Actor):
         if self.followers:
             self.services.moved(self.log.owner, self.log.thread_id, context.ref)
         context.stop()
+
+    def _begin_anew(self, outrun: Exception, context: Context) -> None:
+        """End, and have another begin from the log, which has more than this one knows of. Who asked asks that one."""
+        why = type(outrun).__name__  # its text may have the thread's id, which is the user's own word
+        log.warning("conversation.outrun", extra={"conversation": context.path, "why": why})
+        self.services.moved(self.log.owner, self.log.thread_id, context.ref)
+        context.stop()
+
+    async def _cancel(self, ask: CancelRun, run_id: str, context: Context) -> None:
+        found = await self.line.cancel(run_id, context)
+        try:
+            if not found:
+                await self.line.look_for(run_id)
+        except StorageUnavailable as error:
+            ask.fail(error)
+        else:
+            ask.reply(found)
 
     async def _record(self, ask: Record, context: Context) -> None:
         live = self.line.runs.get(ask.run_id)
@@ -236,14 +255,6 @@ class Conversation(Actor):
         self.followers.dismiss()
         ask.reply(True)
         context.stop()
-
-    async def _look_for(self, run_id: str) -> None:
-        """A run is said to have no end; if it is not one of these, the log has moved on: start again from it."""
-        if run_id in self.line.runs:
-            return
-        run = await self.services.store.run(run_id)
-        if run is not None and run.ended_at is None and run_id not in self.line.runs:
-            raise LostRun(run_id)
 
     async def _rate(self, ask: Rate) -> None:
         answer = ask.answer

@@ -7,7 +7,6 @@
 from attrs import define
 
 from actors import ActorRef, Context
-from sanitization import Finding
 from transport.errors import CommandRejected
 from transport.events import Envelope, MessageAccepted, Typing
 from transport.outbox import Reply
@@ -20,8 +19,9 @@ from understudy.chat.offer import offer
 from understudy.chat.routing import ANSWER
 from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
+from understudy.scrubbing.told import summary_of
 from understudy.scrubbing.vault import alike
-from understudy.storage.errors import AlreadyStored, Fenced, StorageError, StorageUnavailable, Unstorable
+from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
 from understudy.storage.rows import Message, RawText
 
 
@@ -38,8 +38,9 @@ class Intake:
         """Answer one request.
 
         Raises:
-            Fenced: Another server has the thread. The request is not answered.
-            StorageError: The log is not where the conversation believes it is.
+            Fenced: Another server has the thread.
+            SequenceConflict, NotStored, LostRun: The log has more than the conversation knows of: an earlier commit
+                that seemed to fail did not. In each of these cases the request is not answered.
         """
         try:
             if await self._took(ask, context):
@@ -62,12 +63,6 @@ class Intake:
             ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
         except Unstorable:
             ask.fail(CommandRejected("invalid_command", "That text cannot be stored."))
-        except Fenced:  # who asks finds the other server when this conversation has ended
-            raise
-        except StorageError:
-            # The log is not where this actor believes it is: an earlier commit that seemed to fail did not.
-            ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
-            raise
 
     # what is here already
 
@@ -80,6 +75,7 @@ class Intake:
             prior, run_id = ask.message, await self._answered(ask)
         if prior is None or run_id is None:
             return False
+        await self.line.look_for(run_id)
         again = self.followers.shown(await self.log.acceptance(prior, run_id))
         self._show_again(ask.outbox, again, context)
         ask.reply(run_id)
@@ -168,15 +164,15 @@ class Intake:
 
     def _live(self, ask: Accept | AnswerAgain) -> LiveRun:
         """The run of a message."""
-        findings: tuple[Finding, ...] = ()
-        omitted = 0
+        found = None
         if isinstance(ask, Accept):
             message_id, content, references = ask.message_id, ask.clean.text, ask.say.references
-            findings, omitted = ask.clean.findings, ask.clean.omitted
+            threshold = self.services.summary_from
+            found = summary_of("inbound", ask.clean.findings, threshold, omitted=ask.clean.omitted)
         else:
             message_id, content, references = ask.message.id, ask.message.content, ask.message.references
         owner, thread_id = self.log.owner, self.log.thread_id
-        job = Job(ask.run_id, owner, thread_id, message_id, content, references, ask.route.agent, findings, omitted)
+        job = Job(ask.run_id, owner, thread_id, message_id, content, references, ask.route.agent, found)
         around = Envelope(
             event=Typing(),
             timestamp=0.0,

@@ -36,6 +36,11 @@ BUSY_S = 5.0
 """After how long it makes sense to try again where too many wait."""
 RETRY_S = 1.0
 """How long to wait before an ending that could not be stored is tried again."""
+AWAY = "Waiting for the database"
+
+
+class LostRun(RuntimeError):
+    """The log holds a run without an end that is not in line: it was stored, and seemed not to be."""
 
 
 class Retry:
@@ -93,6 +98,18 @@ class Line:
         self._free_slot(live)
         await self.join(live, context)
 
+    async def look_for(self, run_id: str) -> None:
+        """See whether a run that is not in line should be.
+
+        Raises:
+            LostRun: It should.
+            StorageUnavailable: The database cannot be read.
+        """
+        if run_id not in self.runs:
+            run = await self.services.store.run(run_id)
+            if run is not None and run.ended_at is None:
+                raise LostRun(run_id)
+
     async def begin(self, run_id: str, context: Context) -> None:
         """Begin the work on a run that has its place, or go on with it.
 
@@ -108,6 +125,7 @@ class Line:
                 await self._take_up(live, live.taken)
             except StorageUnavailable:
                 log.warning("run.not_taken_up", extra={"run_id": run_id})
+                self.followers.show(live, AgentProgress(0, AWAY))
                 self._free_slot(live)
                 context.set_timer(f"rested {run_id}", RETRY_S, Rested(run_id))
                 return
@@ -196,6 +214,7 @@ class Line:
             self.followers.publish(await self.log.write(live, events), self.log.head, context)
         except StorageUnavailable:
             log.warning("run.end_not_stored", extra={"run_id": close.run_id})
+            self.followers.show(live, AgentProgress(0, AWAY))  # nothing else of it gives a sign of life any more
             self.unclosed[close.run_id] = close
             context.set_timer("retry", RETRY_S, Retry())
             return
@@ -214,17 +233,21 @@ class Line:
         if live is None:
             return
         live.ref = None
-        if not live.arc.ended:
+        if not live.arc.ended and live.job.run_id not in self.unclosed:  # else how it ends is known, and not stored yet
             await self._interrupted(live, reason, context)
         await self._leave(live, context)
 
     async def stop(self, context: Context) -> None:
-        """End all runs as if their user had stopped them; what cannot be stored is given up."""
-        for live in list(self.runs.values()):
+        """End all runs as if their user had stopped them."""
+        for live in self.runs.values():
             live.stopped = True
+        for live in list(self.runs.values()):
             if live.ref is not None:
                 await live.ref.stop()
             await self.end(Close(live.job.run_id, Ending.CANCELLED), context)
+        for live in reversed(list(self._line)):  # the last first: none of them begins now
+            if live.ref is None:
+                await self._leave(live, context)
 
     async def put_down(self) -> None:
         """The server stops: leave what is unfinished in the log, where it goes on later. That is no failed attempt."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from attrs import define, field, frozen
 
 from actors import ActorRef, Ask
-from sanitization import Finding, Scrubbed
+from sanitization import Scrubbed
 from transport.commands import Say
-from transport.events import ApprovalDecision, Block, Event
+from transport.events import ApprovalDecision, Block, Event, SanitizationSummary
 from understudy.chat.arc import Ending
 from understudy.chat.routing import Route
 from understudy.storage.rows import Message, Step
@@ -227,7 +227,10 @@ class Stop:
 
 @frozen
 class Job:
-    """All that a run needs to begin: the message it answers and who is to answer it."""
+    """All that a run needs to begin: the message it answers and who is to answer it.
+
+    `found` tells what was found in the message, None where there is nothing to tell of.
+    """
 
     run_id: str
     owner: str
@@ -236,5 +239,4 @@ class Job:
     content: str = field(repr=False)
     references: tuple[str, ...]
     agent: str
-    findings: tuple[Finding, ...] = ()
-    omitted: int = 0
+    found: SanitizationSummary | None = None

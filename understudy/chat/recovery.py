@@ -44,7 +44,7 @@ class _Look:
 
 @frozen
 class Moved:
-    """Another server has the thread of a conversation that is ending, and somebody here follows it."""
+    """A conversation is ending, and somebody here follows its thread: another server has that, or it begins anew."""
 
     owner: str
     thread_id: str

@@ -49,9 +49,9 @@ class Services:
     event a run gives a sign of life; `idle_s` after how long without runs and followers a conversation ends.
     `memory(owner, agent)` is what an agent remembers of a user, `patience` lets messages wait for a database that is
     away.
-    `moved(owner, thread_id, conversation)` is told when another server has the thread of a conversation that is ending,
-    and somebody here follows it. `announce(owner, thread_id, after)` tells other servers that something happens in a
-    thread after its event of that number.
+    `moved(owner, thread_id, conversation)` is told when a conversation is ending whose followers are to go on with what
+    is found of the thread then: another server has it, or it begins anew. `announce(owner, thread_id, after)` tells
+    other servers that something happens in a thread after its event of that number.
     """
 
     store: Store

@@ -7,11 +7,20 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
 import trio
 from attrs import define, evolve, field
 
 from transport.codec import from_log, to_log
-from transport.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted
+from transport.events import (
+    AgentStarted,
+    Envelope,
+    Error,
+    Event,
+    FinalResponse,
+    MessageAccepted,
+    SanitizationSummary,
+)
 from transport.outbox import LogPage
 from understudy.chat.arc import Arc
 from understudy.chat.envelope import wrap
@@ -22,7 +31,7 @@ from understudy.chat.replay import Unreadable, replay
 from understudy.chat.routing import ANSWER
 from understudy.chat.taken import Taken
 from understudy.storage.changes import Change, Fence, RunEnd, TakenUp
-from understudy.storage.errors import Fenced, SequenceConflict
+from understudy.storage.errors import Fenced, NotStored, SequenceConflict
 from understudy.storage.rows import LoggedEvent, Message, RawText, Run, Step, Thread
 from understudy.storage.store import Store
 
@@ -81,9 +90,12 @@ class ThreadLog:
             StorageUnavailable: The database cannot be read.
             Fenced: Another server has claimed the thread since, and may have written to it.
             SequenceConflict: What could not be confirmed to be stored was.
+            NotStored: The thread was deleted.
         """
         opening = await self.store.opening(self.owner, self.thread_id)
         if opening is None:
+            if self.exists:
+                raise NotStored("thread", self.thread_id)
             return
         thread, _ = opening
         if self.fence is not None and (thread.node, thread.fence) != (self.fence.node, self.fence.token):
@@ -184,7 +196,8 @@ class ThreadLog:
             if isinstance(around.event, MessageAccepted):
                 content, references = around.event.content, tuple(around.event.references)
                 again = around.event.branch_of == run.message_id
-        job = Job(run.id, self.owner, self.thread_id, run.message_id, content, references, run.agent_type)
+        found = None if run.found is None else msgspec.json.decode(run.found, type=SanitizationSummary)
+        job = Job(run.id, self.owner, self.thread_id, run.message_id, content, references, run.agent_type, found)
         try:
             before = replay(events, await self.store.steps(run.id))
         except Unreadable as error:
@@ -220,6 +233,7 @@ class ThreadLog:
             status="running",
             started_at=now,
             request_id=live.request_id,
+            found=None if live.job.found is None else msgspec.json.encode(live.job.found),
         )
 
     def _message_rows(self, live: LiveRun, event: Event, now: float) -> list[Message]:

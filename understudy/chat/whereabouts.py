@@ -5,7 +5,7 @@
    works under the claim before.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, Protocol, TypeAlias, TypeVar
@@ -28,7 +28,7 @@ from actors import (
     StartChild,
 )
 from understudy.chat.conversation import Conversation
-from understudy.chat.messages import Quiet, Wake
+from understudy.chat.messages import Quiet, StandDown, Wake
 from understudy.chat.offer import offer
 from understudy.chat.services import Services
 from understudy.cluster.membership import Node
@@ -116,12 +116,13 @@ class Whereabouts:
                     await conversation.wait_stopped()
 
     async def wake(self, owner: str, thread_id: str, run_id: str) -> None:
-        """See to it that somebody works on a run, or that it is ended.
+        """See to it that a run is worked on, or ended; another server that has its thread sees to it itself.
 
         Raises:
             StorageError, ActorError: The thread's conversation cannot be started now.
         """
-        offer((await self.find(owner, thread_id)).ref, Wake(run_id))
+        if (place := await self._look(owner, thread_id)) is not None:
+            offer(place.ref, Wake(run_id))
 
     async def own(self, owner: str, thread_id: str) -> ActorRef:
         """The conversation of a thread that this server has, for another server that asks.
@@ -130,8 +131,8 @@ class Whereabouts:
             Moved: It is another server's.
             StorageError, ActorError: It cannot be had now.
         """
-        place = await self.find(owner, thread_id)
-        if place.relayed:
+        place = await self._look(owner, thread_id)
+        if place is None or place.relayed:
             raise Moved("the thread is another server's")
         return place.ref
 
@@ -172,13 +173,28 @@ class Whereabouts:
         Raises:
             StorageError, ActorError: It cannot be begun now.
         """
+        place = await self._look(owner, thread_id, partial(self._relay, owner, thread_id, after))
+        if place is None:
+            raise StorageUnavailable("another server has the thread")
+        return place
+
+    async def _look(
+        self, owner: str, thread_id: str, elsewhere: Callable[[str], Awaitable[Place | None]] | None = None
+    ) -> Place | None:
+        """What a thread has here; its conversation is begun, or `elsewhere` with the node that has it."""
         key = (owner, thread_id)
         if (place := self._places.get(key)) is not None and place.ref.alive:
             return place
         async with self._turn(key):
             if (place := self._places.get(key)) is not None and place.ref.alive:
                 return place
-            place = self._places[key] = await self._begin(owner, thread_id, after)
+            held = await self._claim(owner, thread_id)
+            if not isinstance(held, str):
+                place = await self._converse(owner, thread_id, held)
+            else:
+                place = None if elsewhere is None else await elsewhere(held)
+            if place is not None:
+                self._places[key] = place
         self._sweep()
         return place
 
@@ -197,13 +213,17 @@ class Whereabouts:
             if not turn.users:
                 del self._turns[key]
 
-    async def _begin(self, owner: str, thread_id: str, after: int | None) -> Place:
-        services, held = self._services, await self._claim(owner, thread_id)
-        if not isinstance(held, str):
-            return Place(await self._start(owner, thread_id, partial(Conversation, owner, thread_id, services, held)))
+    async def _converse(self, owner: str, thread_id: str, held: Fence | None) -> Place:
+        make = partial(Conversation, owner, thread_id, self._services, held)
+        ref = await self._start(owner, thread_id, make)
+        if held is not None and self._node is not None and held.node != self._node.id:
+            offer(ref, StandDown())  # it was not there yet when all were told that this server has another name
+        return Place(ref)
+
+    async def _relay(self, owner: str, thread_id: str, after: int | None, holder: str) -> Place | None:
         if self._others is None:
-            raise StorageUnavailable("another server has the thread")
-        make = partial(self._others.relay, owner, thread_id, held, after)
+            return None
+        make = partial(self._others.relay, owner, thread_id, holder, after)
         return Place(await self._start(owner, thread_id, make), relayed=True)
 
     async def _claim(self, owner: str, thread_id: str) -> Fence | str | None:

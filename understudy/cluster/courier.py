@@ -28,8 +28,8 @@ class Wanted(Ask[int]):
     """To a courier: its node wants more. The answer is the number of the last event that the courier has seen."""
 
 
-class _Unwanted:
-    """It has not said so for long."""
+class Unwanted:
+    """To a courier: its node has not said so for long, or the courier follows nothing."""
 
 
 class Courier(Actor):
@@ -65,7 +65,7 @@ class Courier(Actor):
                 self._go(context, deleted=True)
             case Terminated() | Restarted():  # one that begins anew knows none of its followers
                 self._go(context)
-            case _Unwanted():
+            case Unwanted():
                 context.stop()
             case Reply():
                 pass  # for one connection, and whoever stands for those of the other node sees to it there
@@ -106,7 +106,7 @@ class Courier(Actor):
             self.post.show(self.node, Passing(self.thread, self.head, [body_of(each) for each in merged(envelopes)]))
 
     def _hope(self, context: Context) -> None:
-        context.set_timer("patience", PATIENCE_S, _Unwanted())
+        context.set_timer("patience", PATIENCE_S, Unwanted())
 
     def _go(self, context: Context, *, deleted: bool = False) -> None:
         """The thread is gone, or its conversation is: say so after all that happened in it."""

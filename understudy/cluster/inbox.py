@@ -99,7 +99,7 @@ class Inbox(Actor):
             try:
                 await self._open(name, context)
                 while name == self.node.id:
-                    self._take(name, await stream.read(self.link, name, name, ">", wait=True), context)
+                    self._take(name, await stream.read(self.link, name, name, wait=True), context)
                     await trio.sleep(GATHER_S)
                 self.post.renamed()
             except RedisRefused as refused:  # the stream is not there any more
@@ -111,20 +111,18 @@ class Inbox(Actor):
     async def _open(self, name: str, context: Context) -> None:
         """Have a stream, and look whether anything of it was begun and not done."""
         inbox = stream.name_of(name)
-        time, _, made = await self.link.batch(
-            lambda pipe: (
-                pipe.time(),
-                pipe.sadd(stream.INBOXES, [name]),
-                pipe.xgroup_create(inbox, stream.GROUP, "0", mkstream=True),
-            )
-        )
-        if isinstance(made, RedisRefused) and "Duplicate" not in made.reason:
-            raise made
+        time, _ = await self.link.batch(lambda pipe: (pipe.time(), pipe.sadd(stream.INBOXES, [name])))
+        try:  # by itself: of several commands at a time, coredis has this refusal hide what came of the others
+            await self.link.call(lambda redis: redis.xgroup_create(inbox, stream.GROUP, "0", mkstream=True))
+        except RedisRefused as refused:
+            if "Duplicate" not in refused.reason:
+                raise
         self.ahead_s = time.timestamp() - trio.current_time()
-        after = "0"
-        while entries := await stream.read(self.link, name, name, after):
+        start, entries = await stream.claim(self.link, name, name, "0-0", 0)
+        self._take(name, entries, context)
+        while start != "0-0":
+            start, entries = await stream.claim(self.link, name, name, start, 0)
             self._take(name, entries, context)
-            after = entries[-1].id.decode()
         self.relays.check()  # whatever there was before is gone, perhaps
 
     def _take(self, name: str, entries: Sequence[stream.Entry], context: Context) -> None:
@@ -161,15 +159,15 @@ class Inbox(Actor):
             if isinstance(item, Request):
                 requests.append((packet.sender, item))
             else:
-                self._hand_in(item)
+                self._hand_in(packet.sender, item)
         return requests
 
-    def _hand_in(self, item: Item) -> None:
+    def _hand_in(self, sender: str, item: Item) -> None:
         match item:
             case Answer():
                 self.post.take(item)
             case Events(thread=thread) | Passing(thread=thread) | Ended(thread=thread):
-                offer(self.relays.find(thread), item)
+                offer(self.relays.find(thread, sender), item)
 
     async def _carry_out(self, name: str, entry: bytes, requests: list[tuple[str, Request]]) -> None:
         try:
@@ -207,8 +205,9 @@ class Inbox(Actor):
     def _overhear(self, channel: str, data: bytes, context: Context) -> None:
         try:
             if channel != self.post.news_channel:
-                for item in items_of(unpacked(data)):
-                    self._hand_in(item)
+                packet = unpacked(data)
+                for item in items_of(packet):
+                    self._hand_in(packet.sender, item)
                 return
             sender, news = news_of(data)
         except Unreadable as error:

@@ -1,11 +1,11 @@
 """The node that this server is, and the actor that keeps it alive.
 
 1. Who is alive is what the database says, by its clock. A node that was taken for dead does not come back: it takes a
-   new id, as others may have its threads by now. One that is alone comes back, unless another has joined since: when
-   the database was away for a while, its conversations just go on.
+   new id, as another has something of it by now. As long as none has, it goes on, however long it was silent: when the
+   database was away for a while, the conversations of all nodes just go on.
 2. Nothing is lost where this goes wrong: what a server writes to a thread that another has claimed is refused.
 3. A node that ends in order says so, and its threads are free at once; of one that is killed they are when its lease
-   is over.
+   is over, and others could say meanwhile that they are alive.
 """
 
 import logging
@@ -142,12 +142,9 @@ class Membership(Actor):
                     log.warning("node.not_left", extra={"node": self.node.id, "reason": str(error)})
 
     async def _lapsed(self) -> bool:
-        """Renew the lease; whether it was over."""
+        """Renew the lease; whether this node was taken for dead."""
         began = trio.current_time()
-        # The clock here counts too: a server that was held must not trust what it has, though the database's was set.
-        late = not self.node.alone and began > self.node.renewed_at + self.lease_s
-        alive = await self.store.renew(self.node.id, lease_s=self.lease_s, deadline_s=min(TRY_S, self.lease_s / 2))
-        if alive and not late:
+        if await self.store.renew(self.node.id, lease_s=self.lease_s, deadline_s=min(TRY_S, self.lease_s / 2)):
             self.node.renewed_at = began
             return False
         self.node.lapses += 1

@@ -20,7 +20,7 @@ from understudy.chat import messages as chat
 from understudy.chat.offer import offer
 from understudy.chat.whereabouts import Whereabouts
 from understudy.cluster import messages
-from understudy.cluster.courier import Courier, Wanted
+from understudy.cluster.courier import Courier, Unwanted, Wanted
 from understudy.cluster.messages import Answer, Fault, Request
 from understudy.cluster.post import Post, Value
 from understudy.cluster.wire import Moved, fault_of
@@ -111,7 +111,12 @@ class Office:
         courier = await self.couriers().ask(StartChild(spec))
         self._couriers[thread, node] = _Sent(courier, conversation)
         self._sweep()
-        await conversation.ask(chat.FollowThread(courier, 0))
+        try:
+            await conversation.ask(chat.FollowThread(courier, 0))
+        except BaseException:  # or the time is over: it may follow nothing, and the next one that is begun shall
+            self._couriers.pop((thread, node), None)
+            offer(courier, Unwanted())
+            raise
         return courier
 
     def _sweep(self) -> None:

@@ -1,6 +1,7 @@
 """The peers actor: knows which other nodes are alive, and sees to what those leave behind that are not.
 
-1. Who is alive is what the database says; while it is away nobody is taken for dead.
+1. Who is alive is what the database says; while it is away nobody is taken for dead, nor by a node that is not alive
+   itself, as when the database has just come back.
 2. Whoever waits for an answer of a node that is gone asks again. Requests that it was sent by nodes that are gone too
    are carried out here, by one of the survivors: Redis gives each of them to one.
 3. Its stream is removed when nothing is left in it.
@@ -73,7 +74,10 @@ class Peers(Actor):
             alive = frozenset(await self.store.live_nodes())
         except StorageUnavailable:
             return
-        gone, self.alive = self.alive - alive, alive
+        if self.node.id not in alive:
+            return
+        # Not only those seen before: this actor may have been killed while a node died.
+        gone, self.alive = (self.alive | self.relays.holders()) - alive, alive
         for each in gone:
             log.warning("node.gone", extra={"gone": each})
             self.post.lose(each)
@@ -88,19 +92,20 @@ class Peers(Actor):
         """Do what is left of nodes that are gone, and remove their streams."""
         try:
             known = await self.link.call(lambda redis: redis.smembers(stream.INBOXES))
+            alive = await self.store.live_nodes()  # now: a node joins before it has a stream
             for each in sorted(known):
                 name = _text(each)
-                if name in self.alive or name == self.node.id or await self._take_over_from(name):
+                if name in alive or name == self.node.id or await self._take_over_from(name):
                     continue
                 self.looked_at = trio.current_time() - LEFT_S + AGAIN_S
-        except RedisUnavailable as error:
+        except (RedisUnavailable, StorageUnavailable) as error:
             log.debug("peers.not_taken_over", extra={"reason": error.reason})
 
     async def _take_over_from(self, node: str) -> bool:
         """Do what is left of one; whether that was all, and its stream is removed."""
         time = await self.link.call(lambda redis: redis.time())
         try:
-            while entries := await stream.read(self.link, node, self.node.id, ">"):
+            while entries := await stream.read(self.link, node, self.node.id):
                 await self._do(node, entries, time.timestamp())
             start = "0-0"
             for _ in range(ROUNDS):

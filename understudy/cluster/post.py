@@ -213,6 +213,7 @@ class Post:
 
     async def run(self) -> NoReturn:
         """Take to Redis what waits, again and again."""
+        self._wake()  # what one that was killed left
         while True:
             while trio.current_time() < self._due:
                 self._sooner = trio.Event()
@@ -261,10 +262,20 @@ class Post:
 
         if not (parcels or shown or news or read):
             return True
+        results: Sequence[object] = (RedisUnavailable("what takes requests to Redis was killed"),) * len(parcels)
         try:
             results = await self._link.batch(fill, timeout_s=SEND_S)
+            read = {}
         except RedisUnavailable as error:
             results = (error,) * len(parcels)
+        finally:  # also when this is killed: what may not have arrived is to be seen to lack
+            for node, entries in read.items():
+                self.sign(node, entries)
+            whole = self._settle(parcels, results)
+        return whole
+
+    def _settle(self, parcels: Sequence[_Parcel], results: Sequence[object]) -> bool:
+        """Take note of what became of the parcels; whether all were sent."""
         whole = True
         for parcel, result in zip(parcels, results, strict=False):
             if result is None:

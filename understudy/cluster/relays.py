@@ -41,10 +41,14 @@ class Relays:
         if relayed is not None and relayed.ref == ref:
             del self._relays[thread]
 
-    def find(self, thread: str) -> ActorRef | None:
-        """The relay of a thread, if there is one."""
+    def find(self, thread: str, holder: str) -> ActorRef | None:
+        """The relay of a thread from that node, if there is one. Who had it before has nothing to say any more."""
         relayed = self._relays.get(thread)
-        return None if relayed is None else relayed.ref
+        return None if relayed is None or relayed.holder != holder else relayed.ref
+
+    def holders(self) -> frozenset[str]:
+        """The nodes from which something is relayed."""
+        return frozenset(relayed.holder for relayed in self._relays.values())
 
     def check(self, holder: str | None = None) -> None:
         """Have the relays from a node, or all of them, look for what they lack."""

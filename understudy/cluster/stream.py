@@ -40,26 +40,30 @@ def name_of(node: str) -> str:
     return f"understudy:inbox:{node}"
 
 
-async def read(link: RedisLink, node: str, reader: str, after: str, *, wait: bool = False) -> Sequence[Entry]:
-    """Read a node's stream as `reader`: what nobody has (`after` is `>`), or what it has itself and did not do.
+async def read(link: RedisLink, node: str, reader: str, *, wait: bool = False) -> Sequence[Entry]:
+    """Read of a node's stream what nobody has, as `reader`.
 
     Raises RedisRefused when there is no stream, RedisUnavailable.
     """
     stream, block = name_of(node), int(BLOCK_S * 1000) if wait else None
     found = await link.call(
-        lambda redis: redis.xreadgroup(GROUP, reader, {stream: after}, count=ENTRIES, block=block),
+        lambda redis: redis.xreadgroup(GROUP, reader, {stream: ">"}, count=ENTRIES, block=block),
         timeout_s=2.5 * BLOCK_S,
     )
     return _entries(found[stream.encode()] if found else ())
 
 
-async def claim(link: RedisLink, node: str, reader: str, start: str) -> tuple[str, Sequence[Entry]]:
-    """Have what others read and did not do, from `start` on; returns where to go on, `0-0` for the end.
+async def claim(
+    link: RedisLink, node: str, reader: str, start: str, idle_ms: int = CLAIM_MS
+) -> tuple[str, Sequence[Entry]]:
+    """Have what was read so long ago and not done, from `start` on; returns where to go on, `0-0` for the end.
+
+    What was removed meanwhile, as the stream had grown too long, is left out: to read it again would be an error.
 
     Raises RedisRefused when there is no stream, RedisUnavailable.
     """
     onward, entries, *_ = await link.call(
-        lambda redis: redis.xautoclaim(name_of(node), GROUP, reader, CLAIM_MS, start, count=ENTRIES)
+        lambda redis: redis.xautoclaim(name_of(node), GROUP, reader, idle_ms, start, count=ENTRIES)
     )
     return _text(onward), _entries(each for each in entries if isinstance(each, StreamEntry))
 

@@ -206,7 +206,8 @@ class JoinNodes:
 class RenewNode:
     """A node says that it is alive. The answer is False, and nothing changed, when it was taken for dead by then.
 
-    One that is alone was so only if another has joined since.
+    That is so when its lease was over and another took something from it; one that is alone: when another has joined.
+    A node that says so late has the leases of those prolonged that were alive when it last said so.
     """
 
     node: str

@@ -89,6 +89,7 @@ class Run:
 
     `request_id` is the client's name for the request to answer a message once more. `attempts` counts how often work
     on it was taken up again without a further step than at the time before; `progress` is how many steps it had then.
+    `found` is what its user is to be told of what was found in the message, None for nothing; it is not looked into.
     """
 
     id: str
@@ -104,6 +105,7 @@ class Run:
     request_id: str | None = None
     attempts: int = 0
     progress: int = 0
+    found: bytes | None = field(default=None, repr=False)
 
 
 @frozen

@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 
@@ -169,6 +169,7 @@ runs = Table(
     Column("request_id", Text),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("progress", Integer, nullable=False, server_default="0"),
+    Column("found", LargeBinary),
     _of_thread(),
     Index(None, "owner", "thread_id"),
     Index(None, "owner", "message_id"),

@@ -14,7 +14,15 @@ from sanitization import STANDARD
 from tests.end_to_end.script import Gate, Say, scripted
 from transport.auth import Identity
 from transport.commands import Say as SayCommand
-from transport.events import AgentProgress, Envelope, FinalResponse
+from transport.events import (
+    AgentCompleted,
+    AgentProgress,
+    AgentStarted,
+    Envelope,
+    FinalResponse,
+    MessageAccepted,
+    SanitizationSummary,
+)
 from transport.limits import Limits
 from transport.outbox import Deliver, Reply, Unfollow
 from understudy.agents.agent import Agent
@@ -159,6 +167,25 @@ async def test_a_server_that_stops_can_wait_until_no_run_is_left(rig: Rig) -> No
     rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
     assert await rig.desk.threads.quiet(5.0)
     assert len(await rig.until(FinalResponse, 2)) == 2
+
+
+async def test_what_was_found_in_a_message_is_told_by_whoever_begins_to_work_on_it(rig: Rig) -> None:
+    """Also where its server, or its conversation, died before: once, right after the agent began, in one with that."""
+    await rig.desk(ADA, say("first", "t"), rig.outbox)
+    await rig.desk(ADA, say(f"my key is ghp_{'a1B2c3D4' * 4}e5F6, keep it", "t"), rig.outbox)
+    await rig.until(AgentStarted)
+    (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
+    conversation.kill()
+    rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+    await rig.until(FinalResponse, 2)
+    events = await rig.services.store.events("ada", "t", 0)
+    second = next(each.run_id for each in reversed(events) if each.type == MessageAccepted.type)
+    kinds = [each.type for each in events if each.run_id == second]
+    assert kinds == [
+        each.type for each in (MessageAccepted, AgentStarted, SanitizationSummary, AgentCompleted, FinalResponse)
+    ]
+    told = [each.event for each in rig.told if isinstance(each.event, SanitizationSummary)]
+    assert [(each.direction, dict(each.counts)) for each in told] == [("inbound", {"secret": 1})]
 
 
 async def test_a_conversation_ends_when_nothing_runs_and_nobody_follows(rig: Rig) -> None:

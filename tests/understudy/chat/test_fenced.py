@@ -14,9 +14,10 @@ from understudy.chat.conversation import Conversation
 from understudy.chat.desk import Desk
 from understudy.chat.messages import StandDown
 from understudy.cluster.membership import Node, join
+from understudy.cluster.wire import Moved
 from understudy.storage import Change, Fence, LoggedEvent
 
-from .test_conversation import ADA, Rig, say
+from .test_conversation import ADA, Follower, Rig, say
 from .test_conversation import rig as rig
 
 
@@ -226,3 +227,59 @@ async def test_a_thread_at_rest_is_let_go_of(shared: Shared) -> None:
     with trio.fail_after(5):
         await conversation.wait_stopped()
     assert await shared.store.holder("ada", "t") is None
+
+
+async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Shared) -> None:
+    """Both found it at the same moment, and the other one was faster: nothing is begun here to stand for the thread."""
+    await shared.at_work()
+    conversation = shared.conversation
+    await shared.lose()
+    conversation.tell(StandDown())
+    with trio.fail_after(5):
+        await conversation.wait_stopped()
+    await shared.store.join(shared.node.id, lease_s=60.0)
+    (run,) = (await shared.stored())[1]
+    asked: list[str] = []
+
+    class Others:
+        """The way to the other server."""
+
+        def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Any:
+            asked.append(holder)
+            return Follower([])
+
+        def tell_all(self, news: Any) -> None:
+            raise AssertionError(news)
+
+    conversations = shared.rig.system.find("/s/conversations")
+    assert conversations is not None
+    threads = Desk(shared.rig.services, lambda: conversations, shared.node, Others()).threads
+    await threads.wake("ada", "t", run.id)
+    with pytest.raises(Moved):
+        await threads.own("ada", "t")
+    assert (asked, conversations.children()) == ([], [])
+    assert (await threads.find("ada", "t")).relayed, "for whoever follows the thread here"
+    assert asked == ["other"]
+
+
+async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was claimed under the old one, under which another server may claim it at any time, and nobody would tell it.
+    Who asked is answered under the new one."""
+    claim, names = shared.store.claim, [shared.node.id]
+
+    async def claims(owner: str, thread_id: str, node: str) -> Any:
+        held = await claim(owner, thread_id, node)
+        if len(names) == 1:
+            await shared.store.leave(shared.node.id)
+            shared.node.rename()
+            names.append(shared.node.id)
+            await join(shared.store, shared.node, "here", lease_s=60.0)
+        return held
+
+    monkeypatch.setattr(shared.store, "claim", claims)
+    shared.open_gate()
+    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.rig.until(FinalResponse)
+    assert await shared.store.holder("ada", "t") == names[1]

@@ -1,17 +1,32 @@
 """What a courier makes of what a conversation tells its followers."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
-from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Restart, open_system
+from actors import (
+    Actor,
+    ActorRef,
+    ActorSystem,
+    ChildSpec,
+    Context,
+    MailboxFull,
+    MailboxSpec,
+    Restart,
+    Supervisor,
+    open_system,
+)
 from actors.testing import settle, virtual_time
 from transport.codec import from_log
 from transport.events import AgentProgress, AgentThinking, Block, Envelope, FeedbackGiven, PartialResult
 from transport.outbox import Deliver, Follow, Unfollow
+from understudy.chat.messages import FollowThread
 from understudy.cluster.courier import PATIENCE_S, Courier, Wanted
-from understudy.cluster.messages import Ended, Events, Passing
+from understudy.cluster.messages import Attend, Ended, Events, Passing, Request
+from understudy.cluster.office import Office
 from understudy.cluster.wire import envelope_of
 
 
@@ -51,6 +66,53 @@ def passing(event: Any) -> Envelope:
 def in_virtual_time(test: Any) -> None:
     """Run a test whose time jumps."""
     trio.run(test, clock=virtual_time())
+
+
+class Threads:
+    """In the place of what the threads have here: one conversation."""
+
+    def __init__(self, conversation: ActorRef) -> None:
+        self.conversation = conversation
+
+    async def own(self, owner: str, thread_id: str) -> ActorRef:
+        return self.conversation
+
+
+class Busy(Actor):
+    """A conversation that has room for one message, and takes none before it is told so."""
+
+    mailbox = MailboxSpec(capacity=1)
+
+    def __init__(self, opened: trio.Event, followers: list[ActorRef]) -> None:
+        self.opened = opened
+        self.followers = followers
+
+    async def receive(self, message: object, context: Context) -> None:
+        await self.opened.wait()
+        if isinstance(message, FollowThread):
+            self.followers.append(message.outbox)
+            message.reply(None)
+
+
+async def test_a_courier_that_could_not_follow_is_not_taken_for_one_that_does(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The conversation had no room for one more: it is asked again, and then events come."""
+    opened, followers, bag = trio.Event(), list[ActorRef](), Bag()
+    async with open_system("s", [ChildSpec("couriers", Supervisor)]) as system:
+        busy = await system.spawn(ChildSpec("talk", lambda: Busy(opened, followers)))
+        with suppress(MailboxFull):
+            while True:
+                busy.tell("more")
+        couriers = system.find("/s/couriers")
+        assert couriers is not None
+        office = Office(Threads(busy), bag, lambda: couriers)  # type: ignore[arg-type]
+        await office.serve("b", Request("1", "ann", "t", 2.0, Attend()))
+        opened.set()
+        await settle()
+        await office.serve("b", Request("2", "ann", "t", 2.0, Attend()))
+        assert [(each.id, each.fault) for each in bag.sent] == [("2", None)]
+        assert couriers.children() == followers
 
 
 async def begun(system: ActorSystem, bag: Bag) -> tuple[ActorRef, ActorRef]:

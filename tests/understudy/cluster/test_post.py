@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 from attrs import define, field
+from coredis.tokens import PureToken
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, open_system
 from tests.end_to_end.two import eventually
@@ -22,6 +23,7 @@ from understudy.cluster.messages import (
     Attend,
     CancelRun,
     Deleted,
+    Ended,
     Events,
     News,
     Passing,
@@ -159,6 +161,61 @@ async def test_events_reach_the_relay_and_news_everybody_else(redis: Redis) -> N
         await eventually(lambda: (a.heard, b.heard) == ([Deleted("ann", "t")], [Active("ann", "t", 0)]))
 
 
+async def test_who_had_a_thread_before_has_nothing_to_say_of_it(redis: Redis) -> None:
+    """It was held, and does not know yet: neither its text nor its end reaches those who follow the new one."""
+    async with two(redis) as (a, b), house(redis) as stale:
+        await b.relay(a.node.id)
+        for item in (Events("thread", 2, [b"{}"]), Ended("thread"), Events("thread", 3, [b"{}"])):
+            stale.post.send(b.node.id, item)
+        stale.post.show(b.node.id, Passing("thread", 1, [b"{}"]))
+        with pytest.raises(RedisUnavailable):  # nobody reads for it; what it sent before has arrived by then
+            await ask(stale, b, timeout_s=0.5)
+        assert b.asked
+        a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
+        await eventually(lambda: b.told)
+        assert b.told == [Events("thread", 1, [b"{}"])]
+
+
+@pytest.mark.parametrize("when", ["before", "in the middle"])
+async def test_post_goes_out_though_its_carrier_is_killed(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """What waits goes with the next one. Of what was on its way nobody knows: who asks is told so at once, and the
+    other node sees that something may lack."""
+    async with two(redis) as (a, b):
+        await b.relay(a.node.id)
+        reached, away = trio.Event(), True
+        name = "wait_up" if when == "before" else "batch"
+        real = getattr(a.link, name)
+
+        async def never(*args: Any, **options: Any) -> Any:
+            if away:
+                reached.set()
+                await trio.sleep_forever()
+            return await real(*args, **options)
+
+        monkeypatch.setattr(a.link, name, never)
+        carrier = a.system.find("/system/post")
+        assert carrier is not None
+
+        async def kill() -> None:
+            nonlocal away
+            await reached.wait()
+            away = False
+            carrier.kill()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kill)
+            with trio.fail_after(3):
+                if when == "before":
+                    assert await ask(a, b) == "CancelRun"
+                else:
+                    with pytest.raises(RedisUnavailable, match="was killed"):
+                        await ask(a, b)
+        if when != "before":
+            await eventually(lambda: any(isinstance(each, Check) for each in b.told), 3.0)
+
+
 async def test_a_node_that_nobody_knows_is_asked_in_vain_and_at_once(redis: Redis) -> None:
     """It has no stream, and none is made for it."""
     async with house(redis) as a, house(redis) as b:
@@ -182,6 +239,31 @@ async def test_who_waits_for_a_node_that_is_gone_is_told(redis: Redis) -> None:
         await b.read(ignore)
         with pytest.raises(Moved):
             await ask(a, b)
+
+
+@pytest.mark.parametrize("grown", [False, True])
+async def test_an_inbox_that_was_killed_goes_on_with_what_it_had_begun(redis: Redis, grown: bool) -> None:
+    """Not with what is not there any more, as the stream had grown too long; nor does that keep it from the rest."""
+    async with house(redis) as a, house(redis) as b:
+        started: list[Request] = []
+
+        async def first(sender: str, request: Request) -> None:
+            started.append(request)
+            if len(started) == 1:
+                await trio.sleep_forever()
+            await b.serve(sender, request)
+
+        await a.read()
+        await b.read(first)
+        a.post.send(b.node.id, Request("begun", "ann", "t", 30.0, CancelRun("begun")))
+        await eventually(lambda: started)
+        if grown:
+            name = stream.name_of(b.node.id)
+            assert await a.link.call(lambda client: client.xtrim(name, PureToken.MAXLEN, 0)) == 1
+        assert b.inbox is not None
+        b.inbox.kill()
+        assert await ask(a, b) == "CancelRun"
+        assert [each.id for each in started].count("begun") == (1 if grown else 2)
 
 
 async def test_nobody_waits_for_ever(redis: Redis) -> None:
@@ -258,6 +340,25 @@ async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytes
                         await trio.sleep(0.05)
 
 
+@pytest.mark.slow
+async def test_a_redis_that_comes_back_with_all_it_had_is_heard_again(own_redis: Redis) -> None:
+    """It was held, or the network was: what was there to be read still is, and is read on."""
+    async with two(own_redis) as (a, b):
+        assert await ask(a, b) == "CancelRun"
+        await trio.to_thread.run_sync(own_redis.pause)
+        await eventually(lambda: not a.link.up and not b.link.up)
+        await trio.to_thread.run_sync(own_redis.resume)
+        await eventually(lambda: a.link.up and b.link.up)
+        with trio.fail_after(10):
+            for one, other in ((a, b), (b, a)):
+                while True:
+                    try:
+                        assert await ask(one, other) == "CancelRun"
+                        break
+                    except RedisUnavailable:
+                        await trio.sleep(0.05)
+
+
 class Registry:
     """In the store's place: who is alive."""
 
@@ -312,6 +413,44 @@ async def test_the_relays_from_a_node_that_goes_are_told(redis: Redis) -> None:
         await trio.sleep(0.1)
         registry.alive.remove("other")
         await eventually(lambda: any(isinstance(each, HolderGone) for each in a.told))
+
+
+@pytest.mark.slow
+async def test_a_node_that_died_while_nobody_looked_is_missed(redis: Redis) -> None:
+    """Whoever looks after nodes was killed at that moment: what stands for threads of the dead one is told."""
+    async with house(redis) as a:
+        parts = (a.link, a.node, a.post, a.relays, a.senders, a.serve)
+        await a.relay("other")
+        await a.system.spawn(ChildSpec("peers", lambda: Peers(Registry(a.node.id), *parts)))  # type: ignore[arg-type]
+        await eventually(lambda: any(isinstance(each, HolderGone) for each in a.told))
+
+
+@pytest.mark.slow
+async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> None:
+    """It was not there yet when others looked who is alive."""
+    async with house(redis, 7) as a, house(redis, 7) as old:
+        registry, born = Registry(a.node.id), stream.name_of("0-born")
+        await a.link.batch(
+            lambda pipe: (
+                pipe.sadd(stream.INBOXES, ["0-born", old.node.id]),
+                pipe.xgroup_create(born, stream.GROUP, "0", mkstream=True),
+                pipe.xgroup_create(stream.name_of(old.node.id), stream.GROUP, "0", mkstream=True),
+            )
+        )
+
+        async def live_nodes() -> list[str]:
+            alive = list(registry.alive)
+            registry.alive[:] = [a.node.id, "0-born"]
+            return alive
+
+        registry.live_nodes = live_nodes  # type: ignore[method-assign]
+        parts = (a.link, a.node, a.post, a.relays, a.senders, a.serve)
+        await a.system.spawn(ChildSpec("peers", lambda: Peers(registry, *parts)))  # type: ignore[arg-type]
+        with trio.fail_after(10):
+            while await a.link.call(lambda client: client.sismember(stream.INBOXES, old.node.id)):  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        assert await a.link.call(lambda client: client.exists([born]))
+        await stream.remove(a.link, "0-born")
 
 
 @asynccontextmanager

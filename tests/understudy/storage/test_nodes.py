@@ -59,10 +59,15 @@ class Book:
         """The numbers of a thread's events."""
         return [event.seq for event in self.read(queries.events, "ann", thread_id, 0, 1000)]
 
-    def expire(self, node: str) -> None:
-        """Let a node's lease be over."""
+    def expire(self, node: str, at: float = 1.0) -> None:
+        """Let a node's lease be over, or end at some time."""
         with self.connection.begin():
-            self.connection.execute(update(schema.nodes).where(schema.nodes.c.id == node).values(expires_at=1.0))
+            self.connection.execute(update(schema.nodes).where(schema.nodes.c.id == node).values(expires_at=at))
+
+    def expires_at(self, node: str) -> float:
+        """When a node's lease ends."""
+        [row] = [row for row in _rows(self) if row[0] == node]
+        return float(row[2])
 
 
 @pytest.fixture
@@ -177,16 +182,35 @@ def test_a_thread_is_deleted_by_who_has_it(book: Book, make: Any) -> None:
     assert book.does(DeleteThread("ann", "t1", Fence("b", 2))) == 0
 
 
-def test_a_lease_that_is_over_is_not_renewed(book: Book) -> None:
-    """By the database's clock; nor that of a node that left. While it runs it is, and moves on."""
-    [before] = [row for row in _rows(book) if row[0] == "a"]
+def test_a_lease_is_renewed_until_somebody_took_something(book: Book, make: Any) -> None:
+    """Also when it was over, by the database's clock; then it moves on. Not that of a node that left."""
+    book.write(under(make.opening("ann", "t1", "r1"), "a", 1), under(make.opening("ann", "t2", "r2"), "a", 1))
     assert book.does(RenewNode("a", 50.0)) is True
-    [after] = [row for row in _rows(book) if row[0] == "a"]
-    assert after[2] > before[2] + 40
-    assert after[2] == pytest.approx(time.time() + 50.0, abs=5.0)
+    assert book.expires_at("a") == pytest.approx(time.time() + 50.0, abs=5.0)
     book.expire("a")
+    assert book.does(RenewNode("a", 50.0)) is True
+    assert book.does(under(make.change(events=make.events(2, 2)), "a", 1)) is True
+    assert book.does(ClaimThread("ann", "t1", "b")) == 0
+    book.expire("a")
+    assert book.write(ClaimThread("ann", "t1", "b"), ClaimThread("ann", "t2", "b")) == [2, 2]
     assert book.write(RenewNode("a"), LeaveNodes("b"), RenewNode("b"), LeaveNodes("b")) == [False, True, False, False]
     assert book.read(nodes.living) == []
+
+
+def test_who_could_not_say_for_long_that_it_is_alive_speaks_for_all_that_were(book: Book, make: Any) -> None:
+    """The database was away, and `a` is the first to come back: `b` was alive when it went, `dead` was not any more,
+    and `c`, who has said so since, keeps what it has. Who is in time speaks for nobody."""
+    book.write(JoinNodes("dead"), JoinNodes("c", lease_s=60.0), under(make.opening(), "b", 1))
+    until = book.expires_at("c")
+    now = time.time()
+    for late, (own, others) in ((False, (1.0, -0.2)), (True, (0.3, -0.2)), (True, (-30.0, -31.0))):
+        book.expire("a", now + own)
+        book.expire("b", now + others)
+        book.expire("dead", now + min(own, others) - 5.0)
+        assert book.does(RenewNode("a", 2.0)) is True
+        assert set(book.read(nodes.living)) == ({"a", "b", "c"} if late else {"a", "c"})
+    assert book.expires_at("c") == until
+    assert book.does(ClaimThread("ann", "t1", "a")) == 0
 
 
 def test_a_clock_that_steps_back_takes_no_thread_from_the_living(book: Book, make: Any) -> None:
@@ -199,14 +223,17 @@ def test_a_clock_that_steps_back_takes_no_thread_from_the_living(book: Book, mak
     assert all(expires_at < time.time() + 10 for _, _, expires_at in _rows(book))
 
 
-def test_a_clock_that_steps_forward_ends_all_leases(book: Book, make: Any) -> None:
-    """Each node hears that it was taken for dead, and joins anew; what was stored stays."""
+def test_a_clock_that_steps_forward_takes_nothing_either(book: Book, make: Any) -> None:
+    """All leases are over at once: whoever says first that it is alive speaks for the others, and all go on."""
     book.write(under(make.opening(), "a", 1))
+    now = time.time() - 3600.0
     for node in ("a", "b"):
-        book.expire(node)
-    assert book.write(RenewNode("a"), RenewNode("b"), JoinNodes("a2")) == [False, False, True]
-    assert book.does(ClaimThread("ann", "t1", "a2")) == 2
-    assert book.read(nodes.living) == ["a2"]
+        book.expire(node, now)
+    assert book.does(ClaimThread("ann", "t1", "b")) == 0
+    assert book.does(RenewNode("b")) is True
+    assert book.does(ClaimThread("ann", "t1", "b")) == 0
+    assert book.does(RenewNode("a")) is True
+    assert book.does(under(make.change(events=make.events(2, 2)), "a", 1)) is True
 
 
 def test_who_serves_alone_has_nobody_beside(database: Database) -> None:
@@ -217,6 +244,7 @@ def test_who_serves_alone_has_nobody_beside(database: Database) -> None:
     assert book.write(JoinNodes(alone, alone=True), JoinNodes("b"), JoinNodes(nodes.ALONE + "2", alone=True)) == [
         True, False, False
     ]  # fmt: skip
+    assert book.does(RenewNode("a")) is False, "it was taken for dead"
     assert book.write(LeaveNodes(alone), JoinNodes("b")) == [True, True]
     book.connection.close()
 
@@ -242,6 +270,8 @@ def test_orphans_are_what_no_living_other_node_has(book: Book, make: Any) -> Non
     book.write(make.opening("ann", "t4", "r4"), make.change("ann", "t4", run_end=make.ending("r4")))
     assert [run.id for run in book.read(nodes.orphans, "a", False)] == ["r2", "r3"]
     assert [run.id for run in book.read(nodes.orphans, "a", True)] == ["r0", "r2", "r3"]
+    book.expire("a")
+    assert book.read(nodes.orphans, "a", True) == [], "it cannot know who else could not say that it is alive"
 
 
 def test_a_call_is_found_with_its_run(book: Book, make: Any) -> None:

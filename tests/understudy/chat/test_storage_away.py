@@ -1,0 +1,163 @@
+"""A conversation while nothing can be stored, or while nobody knows whether it was."""
+
+import logging
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, evolve, field
+
+from transport.commands import Cancel
+from transport.errors import CommandRejected
+from transport.events import AgentProgress, AgentStarted, Error, FinalResponse, RunStatus
+from understudy.chat.messages import Wake
+from understudy.storage.changes import Change, Fence
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.store import Store
+
+from .test_conversation import ADA, Rig, say
+from .test_conversation import rig as rig
+
+
+@define
+class Away:
+    """What of a store is away: `writes`, `reads` of runs; with `stores` it is written, and the answer is lost."""
+
+    store: Store
+    writes: bool = field(default=False, init=False)
+    reads: bool = field(default=False, init=False)
+    stores: bool = field(default=False, init=False)
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch) -> "Away":
+        """Stand before the store."""
+        commit, delete, run = self.store.commit, self.store.delete_thread, self.store.run
+
+        async def do(work: Any) -> Any:
+            if not self.writes or self.stores:
+                done = await work()
+            if self.writes:
+                raise StorageUnavailable("away")
+            return done
+
+        async def commits(change: Change) -> None:
+            await do(lambda: commit(change))
+
+        async def deletes(owner: str, thread_id: str, fence: Fence | None = None) -> Any:
+            return await do(lambda: delete(owner, thread_id, fence))
+
+        async def reads(run_id: str) -> Any:
+            if self.reads:
+                raise StorageUnavailable("away")
+            return await run(run_id)
+
+        for name, stands in (("commit", commits), ("delete_thread", deletes), ("run", reads)):
+            monkeypatch.setattr(self.store, name, stands)
+        return self
+
+
+@pytest.fixture
+def away(rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Any:
+    """The store of the rig. Whatever it does, nothing crashes."""
+    monkeypatch.setattr("understudy.chat.line.RETRY_S", 0.1)
+    yield Away(rig.services.store).watch(monkeypatch)
+    assert [each.getMessage() for each in caplog.get_records("call") if each.levelno >= logging.ERROR] == []
+
+
+def open_gate(rig: Rig) -> None:
+    """Let the agent say its word, now and ever after."""
+    rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+
+
+def notes(rig: Rig) -> list[str]:
+    """The signs of life so far."""
+    return [each.event.note for each in rig.told if isinstance(each.event, AgentProgress)]
+
+
+@pytest.mark.parametrize("how", ["stopped", "failed"])
+async def test_an_ending_that_cannot_be_stored_is_the_one_that_is_stored_later(rig: Rig, away: Away, how: str) -> None:
+    """Its user stopped it, or it could not go on: it does not end as interrupted. Till then there are signs of life."""
+    accepted = await rig.desk(ADA, say("hello", "t"), rig.outbox)
+    assert accepted is not None
+    await rig.until(AgentStarted)
+    away.writes = True
+    if how == "stopped":
+        await rig.desk(ADA, Cancel(accepted.run_id), rig.outbox)
+    else:
+        open_gate(rig)
+    with trio.fail_after(5):
+        while notes(rig).count("Waiting for the database") < 3:  # noqa: ASYNC110 - that is what is waited for
+            await trio.sleep(0.01)
+    away.writes = False
+    if how == "stopped":
+        (end,) = await rig.until(FinalResponse)
+        assert getattr(end.event, "status", None) is RunStatus.CANCELLED
+    else:
+        (end,) = await rig.until(Error)
+        assert getattr(end.event, "code", None) == "storage_unavailable"
+
+
+async def test_a_thread_that_could_not_be_deleted_goes_on(rig: Rig, away: Away) -> None:
+    """Those who waited in line have ended too, and the next message is answered."""
+    await rig.desk(ADA, say("first", "t"), rig.outbox)
+    await rig.desk(ADA, say("second", "t"), rig.outbox)
+    await rig.until(AgentStarted)
+    away.writes = True
+    with pytest.raises(StorageUnavailable):
+        await rig.desk.delete("ada", "t")
+    away.writes = False
+    await rig.until(FinalResponse, 2)
+    open_gate(rig)
+    await rig.desk(ADA, say("third", "t"), rig.outbox)
+    assert getattr((await rig.until(FinalResponse, 3))[-1].event, "status", None) is RunStatus.SUCCESS
+    assert rig.services.slots.running == 0
+    assert rig.services.slots.waiting == 0
+
+
+async def test_a_thread_that_was_deleted_after_all_begins_anew(rig: Rig, away: Away) -> None:
+    """Its deletion was said to have failed, and did not: the next message is the first one."""
+    open_gate(rig)
+    await rig.desk(ADA, say("first", "t"), rig.outbox)
+    await rig.until(FinalResponse)
+    away.writes = away.stores = True
+    with pytest.raises(StorageUnavailable):
+        await rig.desk.delete("ada", "t")
+    away.writes = False
+    await rig.desk(ADA, say("second", "t"), rig.outbox)
+    await rig.until(FinalResponse, 2)
+    events = await rig.services.store.events("ada", "t", 0)
+    assert [each.seq for each in events] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("what", ["again", "another", "cancel"])
+async def test_a_message_that_was_stored_after_all_is_at_work_at_once(rig: Rig, away: Away, what: str) -> None:
+    """Its sender was told that it was not: whatever is said next in the thread, it is there."""
+    open_gate(rig)
+    await rig.desk(ADA, say("hello", "t"), rig.outbox)
+    await rig.until(FinalResponse)
+    away.writes = away.stores = True
+    message = evolve(say("more", "t"), message_id="m2")
+    with pytest.raises(CommandRejected):
+        await rig.desk(ADA, message, rig.outbox)
+    away.writes = False
+    (run,) = await rig.services.store.unfinished_runs("ada", "t")
+    if what == "cancel":
+        await rig.desk(ADA, Cancel(run.id), rig.outbox)
+    else:
+        accepted = await rig.desk(ADA, message if what == "again" else say("and more", "t"), rig.outbox)
+        assert accepted is not None
+        assert (accepted.run_id == run.id) == (what == "again")
+    answers = [each.run_id for each in await rig.until(FinalResponse, 3 if what == "another" else 2)]
+    assert answers.count(run.id) == 1
+
+
+async def test_a_conversation_that_is_woken_while_it_cannot_look_goes_on(rig: Rig, away: Away) -> None:
+    """Whoever woke it does so again; what it works on is not interrupted."""
+    await rig.desk(ADA, say("hello", "t"), rig.outbox)
+    await rig.until(AgentStarted)
+    (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
+    away.reads = True
+    conversation.tell(Wake("some-run"))
+    open_gate(rig)
+    await rig.until(FinalResponse)
+    away.reads = False
+    assert len(await rig.until(AgentStarted)) == 1
