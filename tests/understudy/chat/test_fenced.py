@@ -246,7 +246,7 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
 
         def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Any:
             asked.append(holder)
-            return Follower([])
+            return Follower([], [])
 
         def tell_all(self, news: Any) -> None:
             raise AssertionError(news)

@@ -42,8 +42,8 @@ class Away:
         async def commits(change: Change) -> None:
             await do(lambda: commit(change))
 
-        async def deletes(owner: str, thread_id: str, fence: Fence | None = None) -> Any:
-            return await do(lambda: delete(owner, thread_id, fence))
+        async def deletes(owner: str, thread_id: str, fence: Fence | None = None, **words: Any) -> Any:
+            return await do(lambda: delete(owner, thread_id, fence, **words))
 
         async def reads(run_id: str) -> Any:
             if self.reads:
