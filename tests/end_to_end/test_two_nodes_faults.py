@@ -158,8 +158,7 @@ async def test_whoever_follows_here_goes_on_when_all_that_stands_for_threads_her
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await on_a.say("go", thread_id="t", agent_type="script")
         await on_a.until_end()
-        await resume(on_b)
-        await on_b.until_end()
+        await on_b.until_end()  # without being asked for
         conversations = two.b.system.find("/system/conversations")
         assert conversations is not None
         assert len(conversations.children()) == 1
