@@ -20,9 +20,8 @@ STOP_S = 20.0
 AGENTS = "tests.network.teller:AGENTS"
 LOST = (OSError, trio.BrokenResourceError, trio.TooSlowError, ValueError, h11.RemoteProtocolError)
 """What a request to a server meets with that ends at this moment."""
-AWAY = ("StorageUnavailable", "SequenceConflict")
-"""What an actor may crash of: it needs the database to begin, and is given another try, later and later; or a commit
-that failed was stored after all, and it begins again from the log."""
+AWAY = "StorageUnavailable"
+"""What an actor may crash of: it needs the database to begin, and is given another try, later and later."""
 CUT_SHORT = "more characters)"
 """How a long traceback ends in the log; of one that leads into the store it is taken to be one of these."""
 _AGAIN_S = 0.3
@@ -132,7 +131,7 @@ def read_logs(where: Path, counts: Counter[str]) -> list[str]:
             level = entry.get("level")
             if level in ("warning", "error", "critical"):
                 counts[f"logged {level}: {entry.get('event')}"[:80]] += 1
-            away = any(each in line for each in AWAY) or (CUT_SHORT in line and "storage/store.py" in line)
+            away = AWAY in line or (CUT_SHORT in line and "storage/store.py" in line)
             broke = "Traceback" in line and not away
             if level == "critical" or broke:
                 faults.append(f"{log.name}: {line[:1500]}")
