@@ -126,6 +126,19 @@ def test_appends_under_fences_and_without_are_one_group(database, make) -> None:
         assert queries.events(connection, "ann", "t3", 0, 9) == [*make.events(1, 1, "t3"), *make.events(2, 3, None)]
 
 
+@pytest.mark.parametrize("logged", [LoggedEvent(2, "\ud800", None, b""), LoggedEvent(2**70, "note", None, b"")])
+def test_what_no_database_can_hold_is_refused_alone(database, make, logged: LoggedEvent) -> None:
+    """The driver does not take it; what was to be appended beside it is."""
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2", "t3")])
+        appends = [make.change("ann", name, events=make.events(2, 2)) for name in ("t1", "t2", "t3")]
+        appends[1] = make.change("ann", "t2", events=[logged])
+        outcomes = commit_group(connection, appends)
+    assert [type(outcome) for outcome in outcomes] == [bool, Unstorable, bool]
+    with database.reading.begin() as connection:
+        assert queries.last_seqs(connection, "ann", ["t1", "t2", "t3"]) == {"t1": 2, "t2": 1, "t3": 2}
+
+
 def test_two_appends_of_a_thread_are_stored_in_their_order(database, make) -> None:
     """Also where all of a group are one statement; the same change twice is stored once."""
     with database.writing.connect() as connection:
