@@ -18,7 +18,7 @@ class LogPage:
     head: int
 
 
-ReadLog: TypeAlias = Callable[[str, int, int], Awaitable[LogPage]]
+ReadLog: TypeAlias = Callable[[str, int, int, bool], Awaitable[LogPage]]
 
 
 class LogUnreadable(Exception):
@@ -70,8 +70,11 @@ class Backlog:
         """Do not read this thread."""
         self._threads.pop(thread_id, None)
 
-    async def read(self) -> Portion:
-        """The next page of the next thread, which then stands last again if there is more. Raises LogUnreadable."""
+    async def read(self, *, html: bool) -> Portion:
+        """The next page of the next thread, which then stands last again if there is more; `html`: see `Outbox`.
+
+        Raises LogUnreadable.
+        """
         thread_id = next(iter(self._threads))
         del self._threads[thread_id]
         after = self._session.cursor(thread_id)
@@ -81,7 +84,7 @@ class Backlog:
         self._reading = thread_id
         try:
             with trio.fail_after(self._page_s):
-                page = await self._read_log(thread_id, after, self._page_events)
+                page = await self._read_log(thread_id, after, self._page_events, html)
         except Exception as error:
             raise LogUnreadable(thread_id, after) from error
         finally:

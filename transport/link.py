@@ -85,8 +85,8 @@ class Link(Actor):
             clock=self._ports.clock,
         )
 
-    async def _read_log(self, thread_id: str, after: int, limit: int) -> LogPage:
-        return await self._ports.read_log(self._known(), thread_id, after, limit)
+    async def _read_log(self, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+        return await self._ports.read_log(self._known(), thread_id, after, limit, html)
 
     def _ask_snapshot(self, thread_id: str) -> None:
         self._ports.want_snapshot(self._known(), thread_id, self._outbox)

@@ -74,7 +74,8 @@ class _Held:
 class Outbox(Actor):
     """The transport actor of one client. Takes Deliver, Reply, Follow, Unfollow, Rendered, Speak and Finish.
 
-    `read_log(thread_id, after, limit)` reads events after `after`. `want_snapshot(thread_id)` asks whoever runs the
+    `read_log(thread_id, after, limit, html)` reads events after `after`; `html`: answers are to be shown as HTML, which
+    should be at hand then. `want_snapshot(thread_id)` asks whoever runs the
     thread to deliver the text of its running answer again, from offset 0. `dress(envelope, frame)`, if given, makes
     what is sent of each frame of the encoder's. Ends when the client's sink is closed.
     """
@@ -367,7 +368,7 @@ class Outbox(Actor):
     async def _catch_up(self) -> None:
         """Queue a page of the log. A log that cannot be read ends the connection: the client resumes later."""
         try:
-            portion = await self._backlog.read()
+            portion = await self._backlog.read(html=self._outlet.speak.html)
         except LogUnreadable as error:
             log.error("outbox.log_unreadable", exc_info=error.__cause__, extra={"after": error.after})
             await self._sink.close(1013, "try again later")

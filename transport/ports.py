@@ -27,7 +27,7 @@ class Ports:
     `leave(connection_id)`: it has ended, whether it had arrived or not.
     `dispatch(identity, command, outbox)`: do what the client asks (Say, Resume, Cancel, UserTyping, …), or raise
     CommandRejected. `allow(identity, command)`: seconds until the user may do this, 0 for now.
-    `verify(token)`: the identity, or raises Unauthenticated. `read_log(identity, thread_id, after, limit)` and
+    `verify(token)`: the identity, or raises Unauthenticated. `read_log(identity, thread_id, after, limit, html)` and
     `want_snapshot(identity, thread_id, outbox)`: see Outbox.
     """
 
@@ -36,7 +36,7 @@ class Ports:
     dispatch: Callable[[Identity, Command, ActorRef], Awaitable[object]]
     allow: Callable[[Identity, Command], float]
     verify: Callable[[str], Awaitable[Identity]]
-    read_log: Callable[[Identity, str, int, int], Awaitable[LogPage]]
+    read_log: Callable[[Identity, str, int, int, bool], Awaitable[LogPage]]
     want_snapshot: Callable[[Identity, str, ActorRef], None]
     encoder: Encoder = field(factory=Encoder)
     observer: Observer = field(factory=Unobserved)

@@ -253,6 +253,6 @@ class Gate:
         self._check(who)
         return self._rates.take(who.user, command, time.monotonic())
 
-    async def _read_log(self, who: Identity, thread_id: str, after: int, limit: int) -> LogPage:
+    async def _read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
         shown = partial(self.desk.vault.envelope, who.user)
-        return await read_page(self.store, who.user, thread_id, after, limit, shown)
+        return await read_page(self.store, who.user, thread_id, after, limit, shown, html=html)

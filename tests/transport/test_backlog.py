@@ -17,7 +17,7 @@ class Log:
     trimmed: int = 0
     asked: list[tuple[str, int]] = field(factory=list)
 
-    async def read(self, thread_id: str, after: int, limit: int) -> LogPage:
+    async def read(self, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
         """A page."""
         self.asked.append((thread_id, after))
         await trio.lowlevel.checkpoint()
@@ -39,7 +39,7 @@ def follow(log: Log, *threads: str, after: int = 0) -> Backlog:
 
 async def told(backlog: Backlog) -> tuple[str, list[int | None]]:
     """The thread and the numbers of the next portion."""
-    portion = await backlog.read()
+    portion = await backlog.read(html=False)
     assert portion.resync is None
     return portion.thread_id, [envelope.seq for envelope in portion.envelopes]
 
@@ -69,7 +69,7 @@ async def test_only_what_is_behind_is_read() -> None:
 async def test_a_trimmed_log_is_jumped_over() -> None:
     """The portion names where it goes on, and the thread is done."""
     backlog = follow(Log(9, trimmed=6), "a", after=2)
-    portion = await backlog.read()
+    portion = await backlog.read(html=False)
     assert (portion.envelopes, portion.resync) == ((), 9)
     assert not backlog
 
@@ -77,10 +77,10 @@ async def test_a_trimmed_log_is_jumped_over() -> None:
 async def test_a_log_that_cannot_be_read_says_where(autojump_clock: trio.testing.MockClock) -> None:
     """Both a failure and a page that does not come."""
 
-    async def fail(thread_id: str, after: int, limit: int) -> LogPage:
+    async def fail(thread_id: str, after: int, limit: int, html: bool) -> LogPage:
         raise OSError("the disk")
 
-    async def hang(thread_id: str, after: int, limit: int) -> LogPage:
+    async def hang(thread_id: str, after: int, limit: int, html: bool) -> LogPage:
         await trio.sleep_forever()
 
     for read, cause in ((fail, OSError), (hang, trio.TooSlowError)):
@@ -89,6 +89,6 @@ async def test_a_log_that_cannot_be_read_says_where(autojump_clock: trio.testing
         backlog = Backlog(session, read, 3, 10.0)
         backlog.add("a")
         with pytest.raises(LogUnreadable) as unreadable:
-            await backlog.read()
+            await backlog.read(html=False)
         assert (unreadable.value.thread_id, unreadable.value.after) == ("a", 2)
         assert isinstance(unreadable.value.__cause__, cause)

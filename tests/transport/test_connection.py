@@ -87,7 +87,7 @@ class Server:
             outbox.tell(Follow("t", 0, 0))
             outbox.tell(Deliver(Envelope(AgentThinking("a", command.content, 1.0), 1.0, seq=1, thread_id="t")))
 
-    async def _read_log(self, identity: Identity, thread_id: str, after: int, limit: int) -> LogPage:
+    async def _read_log(self, identity: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
         return LogPage((), after)
 
 

@@ -54,12 +54,14 @@ class Log:
 
     events: list[Envelope] = field(factory=list)
     reads: list[tuple[str, int, int]] = field(factory=list)
+    html: list[bool] = field(factory=list)
     trimmed: int = 0
     broken: bool = False
     gate: trio.Event | None = None
 
-    async def read(self, thread_id: str, after: int, limit: int) -> LogPage:
+    async def read(self, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
         """Events of a thread after a seq."""
+        self.html.append(html)
         self.reads.append((thread_id, after, limit))
         if self.gate is not None:
             await self.gate.wait()
@@ -223,6 +225,18 @@ async def test_resuming_replays_the_log_and_goes_on_live() -> None:
         assert rig.snapshots == ["t"]
         rig.tell(text(0, "So far"))
         assert (await rig.frames(1))[0]["data"] == {"text": "So far", "offset": 0}
+
+
+async def test_a_log_is_read_for_html_where_the_client_takes_it() -> None:
+    """Nobody else waits for answers to be rendered."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(1), thought(2)]
+        rig.outbox.tell(Follow("t", 0, 2))
+        assert await rig.seqs(2) == [1, 2]
+        rig.outbox.tell(Speak(html=True))
+        rig.outbox.tell(Follow("t", 1, 2))
+        assert await rig.seqs(1) == [2]
+        assert rig.log.html == [False, True]
 
 
 @pytest.mark.promise("wire.outbox-bounded")

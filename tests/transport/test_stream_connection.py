@@ -73,7 +73,7 @@ async def watched(*, log: list[Envelope] | None = None, expires_at: float = math
     stream = EventStream(lambda: comment("beat"), beat_s=3600.0, write_s=60.0)
     counted, left = Counted(), []
 
-    async def read_log(_: Identity, thread_id: str, after: int, limit: int) -> LogPage:
+    async def read_log(_: Identity, thread_id: str, after: int, limit: int, __: bool) -> LogPage:
         if log is None:
             raise OSError("the disk is gone")
         mine = [event for event in log if event.thread_id == thread_id]

@@ -271,10 +271,12 @@ async def read_page(
     after: int,
     limit: int,
     shown: Callable[[Envelope], Envelope] = lambda envelope: envelope,
+    *,
+    html: bool = True,
 ) -> LogPage:
-    """Read a thread's events after `after`, at most `limit`, for an outbox; the HTML of their answers is at hand then.
+    """Read a thread's events after `after`, at most `limit`, for an outbox.
 
-    `shown` gives an event as its user is shown it.
+    `shown` gives an event as its user is shown it. With `html` that of the answers among them is at hand then.
 
     Raises:
         StorageUnavailable: The database cannot be read.
@@ -283,7 +285,8 @@ async def read_page(
     head, rows = await store.log_page(owner, thread_id, after, limit)
     small = sum(len(row.body) for row in rows) < READ_INLINE
     envelopes = [shown(each) for each in (_envelopes(rows) if small else await aside(_envelopes, rows))]
-    return LogPage(envelopes[: await _ready(envelopes)], after if head is None else head)
+    together = await _ready(envelopes) if html else len(envelopes)
+    return LogPage(envelopes[:together], after if head is None else head)
 
 
 async def _ready(envelopes: Sequence[Envelope]) -> int:

@@ -1,4 +1,4 @@
-"""Changes that only append events, many at once: SQLite takes row after row, PostgreSQL all of them in one statement.
+"""Events of many changes, appended at once: SQLite takes row after row, PostgreSQL all of them in one statement.
 
 As nothing may be prepared on a server of PostgreSQL, it would parse and plan a statement for each row anew, which
 takes it several times as long as the row itself.
@@ -66,7 +66,7 @@ _append = Prepared(select(func.count()).select_from(_moves).add_cte(_added))
 
 
 def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
-    """Write changes that only append events, in two statements or one; False when one of them does not fit.
+    """Append the events of changes, in two statements or one; False when one of them does not fit.
 
     Then, as when this raises, some may be written: the caller rolls back to before it. PostgreSQL takes one change of a
     thread at a time: where there are two, one of them does not fit.

@@ -47,7 +47,7 @@ from .contexts import Forget, ForgetExpired, Remember
 from .endings import EndSession
 from .errors import AlreadyStored, ChangeRefused, Fenced, NotStored, RunEnded, SequenceConflict
 from .removal import RemoveFiles, RemoveUser, TidyWords
-from .rows import Message, Run, Thread
+from .rows import Message, Run, Step, Thread
 from .words import searchable
 
 _t = schema.threads.c
@@ -231,6 +231,12 @@ def _user_row(owner: str, created_at: float) -> dict[str, Any]:
     return {"id": owner, "created_at": created_at, "tenant": tenant_of(owner)}
 
 
+def put_steps(connection: Connection, steps: Sequence[Step]) -> None:
+    """Write steps, each in place of the one of its number."""
+    if steps:
+        connection.execute(_inserts(connection).step, [asdict(step, recurse=False) for step in steps])
+
+
 def _change(connection: Connection, change: Change) -> None:
     if change.thread is not None:
         _add_thread(connection, change.thread, change.fence)
@@ -243,8 +249,7 @@ def _change(connection: Connection, change: Change) -> None:
         _add_message(connection, message)
     if change.raw is not None:
         connection.execute(_inserts(connection).raw, asdict(change.raw))
-    if change.steps:
-        connection.execute(_inserts(connection).step, [asdict(step, recurse=False) for step in change.steps])
+    put_steps(connection, change.steps)
     if change.taken is not None:
         taken = {"times": change.taken.attempts, "finished": change.taken.progress}
         if not connection.execute(_take_up, {"of": change.owner, "named": change.taken.run_id} | taken).rowcount:

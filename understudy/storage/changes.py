@@ -90,10 +90,10 @@ class Change:
                 raise ValueError(f"event {before.seq} is followed by {after.seq}")
 
     @property
-    def only_events(self) -> bool:
-        """Whether it appends events and does nothing else."""
+    def only_appends(self) -> bool:
+        """Whether it appends events, maybe with steps, and does nothing else."""
         parts = (self.thread, self.run, self.run_end, self.taken, self.raw)
-        return bool(self.events) and not (self.messages or self.steps) and parts == (None,) * len(parts)
+        return bool(self.events) and not self.messages and parts == (None,) * len(parts)
 
     @property
     def touched_at(self) -> float | None:

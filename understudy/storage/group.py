@@ -1,8 +1,8 @@
 """One transaction of many changes: each is stored or refused on its own.
 
 1. Each change has a savepoint, so one that is refused takes nothing with it.
-2. What only appends events is stored together first, which is several times faster. When one of them does not fit,
-   nothing of that is kept, and each gets a savepoint after all. A row that is locked is waited for once.
+2. What only appends events, maybe with steps, is stored together first, which is several times faster. When one of them
+   does not fit, nothing of that is kept, and each gets a savepoint after all. A row that is locked is waited for once.
 3. Changes of one thread keep their order.
 """
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, IntegrityError, InternalError, OperationalError
 
 from .appending import append_all
-from .apply import add_users, apply
+from .apply import add_users, apply, put_steps
 from .changes import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, Probe, RenewNode, Work
 from .contexts import Forget, ForgetExpired, Remember
 from .endings import EndSession
@@ -46,7 +46,7 @@ def commit_group(connection: Connection, group: Sequence[Work]) -> list[Outcome]
         if connection.dialect.name == "postgresql":
             _add_users(connection, group)
         together = _appends(group)
-        if together and _together(connection, lambda: append_all(connection, [work for _, work in together])):
+        if together and _together(connection, lambda: _append(connection, [work for _, work in together])):
             for place, _ in together:
                 outcomes[place] = True
         return [
@@ -71,8 +71,8 @@ def _add_users(connection: Connection, group: Sequence[Work]) -> None:
 
 
 def _appends(group: Sequence[Work]) -> list[tuple[int, Change]]:
-    """The changes that only append events, with their places; without those of threads that others touch too."""
-    plain = [(place, work) for place, work in enumerate(group) if isinstance(work, Change) and work.only_events]
+    """The changes that only append, with their places; without those of threads that others touch too."""
+    plain = [(place, work) for place, work in enumerate(group) if isinstance(work, Change) and work.only_appends]
     if len(plain) == len(group):
         return plain
     places = {place for place, _ in plain}
@@ -82,6 +82,13 @@ def _appends(group: Sequence[Work]) -> list[tuple[int, Change]]:
         if place not in places and not isinstance(work, _OF_NO_LOG)
     }
     return [(place, work) for place, work in plain if (work.owner, work.thread_id) not in touched]
+
+
+def _append(connection: Connection, changes: Sequence[Change]) -> bool:
+    if not append_all(connection, changes):
+        return False
+    put_steps(connection, [step for change in changes for step in change.steps])
+    return True
 
 
 def _together(connection: Connection, write: Callable[[], bool]) -> bool:

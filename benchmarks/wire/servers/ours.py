@@ -126,7 +126,7 @@ class Hall:
             return self.rooms[thread_id].paces.bursts * BURST
         return self.heads.get(thread_id) or self.producers.head(thread_id)
 
-    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int) -> LogPage:
+    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int, _html: bool) -> LogPage:
         """A page of a log that can be written again: for a client that fell behind, as in the product."""
         await trio.lowlevel.checkpoint()
         head = self.head(thread_id)

@@ -12,6 +12,7 @@ from transport.events import AgentStarted, AgentThinking, Envelope, FinalRespons
 from understudy.chat.arc import Arc, ArcBroken
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import Job
+from understudy.chat.rendered import _kept
 from understudy.chat.thread_log import PAGE_ANSWERS, ThreadLog, read_page
 from understudy.storage.changes import Change
 from understudy.storage.rows import LoggedEvent, Thread
@@ -82,6 +83,17 @@ async def test_a_page_ends_after_so_much_of_answers(store: Busy) -> None:
     assert [envelope.seq for envelope in first.envelopes] == [1, 2]
     assert [envelope.seq for envelope in second.envelopes] == [3, 4]
     assert (first.head, second.head) == (5, 5)
+
+
+async def test_answers_are_rendered_for_who_takes_html(store: Busy) -> None:
+    """A page for anybody else comes without that work."""
+    texts = [f"rendered for *some*: {number}" for number in range(3)]
+    bodies = [to_log(Envelope(FinalResponse(text, RunStatus.SUCCESS, Usage()), 0.0, thread_id="u")) for text in texts]
+    events = tuple(LoggedEvent(seq, "final_response", None, body) for seq, body in enumerate(bodies, 1))
+    await store.commit(Change("ada", "u", events, Thread("ada", "u", "title", "guide", None, 0.0, 0.0)))
+    for html in (False, True):
+        assert len((await read_page(store, "ada", "u", 0, 100, html=html)).envelopes) == 3
+        assert [_kept.get(text) is not None for text in texts] == [html] * 3
 
 
 async def test_a_broken_arc_leaves_the_run_as_it_was(store: Busy) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from understudy.storage import Change, Fence, Fenced, LoggedEvent, Thread, open_database, queries
+from understudy.storage import Change, Fence, Fenced, LoggedEvent, Thread, Unstorable, open_database, queries
 from understudy.storage.changes import DeleteThread, Probe, RenameThread
 from understudy.storage.group import commit_group
 from understudy.storage.sqlite import FILE_NAME
@@ -80,6 +80,32 @@ def test_appends_of_a_group_cost_as_many_statements_as_one(database, kind, make)
     assert [statement.split()[0] for statement in statements] == wanted[kind]
 
 
+def test_steps_go_along_with_the_appends_of_a_group(database, kind, make) -> None:
+    """In one statement more, in place of what has their number; one whose run is not there is refused alone."""
+    names = [f"t{number}" for number in range(50)]
+
+    def ended(seq: int, run_ids: dict[str, str]) -> list[Change]:
+        return [
+            make.change("ann", name, events=make.events(seq, seq, name), steps=[make.step(1, run_id, result=seq)])
+            for name, run_id in run_ids.items()
+        ]
+
+    own = dict(zip(names, names, strict=True))
+    statements = []
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", name, name) for name in names])
+        assert commit_group(connection, ended(2, own)) == [True] * 50
+        event.listen(database.writing, "before_cursor_execute", lambda *args: statements.append(args[2]))
+        assert commit_group(connection, ended(3, own)) == [True] * 50
+        wanted = {"sqlite": ["BEGIN", "UPDATE", "INSERT", "INSERT"], "postgresql": ["BEGIN;", "WITH", "INSERT"]}
+        assert [statement.split()[0] for statement in statements] == wanted[kind]
+        outcomes = commit_group(connection, ended(4, {"t1": "t1", "t2": "nobody", "t3": "t3"}))
+        assert [type(outcome) for outcome in outcomes] == [bool, Unstorable, bool]
+    with database.reading.begin() as connection:
+        assert [queries.steps(connection, name)[0].result for name in ("t1", "t2", "t3", "t4")] == [4, 3, 4, 3]
+        assert queries.last_seqs(connection, "ann", ["t1", "t2"]) == {"t1": 4, "t2": 3}
+
+
 def test_appends_under_fences_and_without_are_one_group(database, make) -> None:
     """Each finds its thread under its own fence only; one that needs none is not held against any."""
     held = {name: Fence("a", number) for number, name in enumerate(("t1", "t2", "t3"), 1)}
@@ -98,6 +124,19 @@ def test_appends_under_fences_and_without_are_one_group(database, make) -> None:
     with database.reading.begin() as connection:
         assert queries.last_seqs(connection, "ann", list(held)) == {"t1": 4, "t2": 3, "t3": 3}
         assert queries.events(connection, "ann", "t3", 0, 9) == [*make.events(1, 1, "t3"), *make.events(2, 3, None)]
+
+
+@pytest.mark.parametrize("logged", [LoggedEvent(2, "\ud800", None, b""), LoggedEvent(2**70, "note", None, b"")])
+def test_what_no_database_can_hold_is_refused_alone(database, make, logged: LoggedEvent) -> None:
+    """The driver does not take it; what was to be appended beside it is."""
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2", "t3")])
+        appends = [make.change("ann", name, events=make.events(2, 2)) for name in ("t1", "t2", "t3")]
+        appends[1] = make.change("ann", "t2", events=[logged])
+        outcomes = commit_group(connection, appends)
+    assert [type(outcome) for outcome in outcomes] == [bool, Unstorable, bool]
+    with database.reading.begin() as connection:
+        assert queries.last_seqs(connection, "ann", ["t1", "t2", "t3"]) == {"t1": 2, "t2": 1, "t3": 2}
 
 
 def test_two_appends_of_a_thread_are_stored_in_their_order(database, make) -> None:
