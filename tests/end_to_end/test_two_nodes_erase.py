@@ -106,6 +106,38 @@ async def test_erased_while_redis_is_away(serve: Any, tmp_path: Path, postgres: 
         await trio.to_thread.run_sync(own_redis.start)
 
 
+async def test_what_was_erased_while_nobody_was_here_is_forgotten_when_redis_is_back(
+    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
+) -> None:
+    """A server that had messages of the thread, and has nothing to do with it any more, cannot see that it goes: it
+    looks for what it missed."""
+    scrubbed: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS)}
+    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(BACK)), **scrubbed)
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        for thread in ("t", "u"):
+            await talk(on_a, f"I am {PERSON}", thread)
+            await on_b.until_end()
+            await talk(on_b, f"Really, I am {PERSON}", thread)
+            await on_a.until_end()
+    known = await placeholders(two.a)
+    conversations = two.b.system.find("/system/conversations")
+    inbox = two.b.system.find("/system/cluster/inbox")
+    assert conversations is not None
+    assert inbox is not None
+    conversations.kill()
+    await eventually(lambda: not relays(two.b))
+    await trio.to_thread.run_sync(own_redis.kill)
+    assert await delete(two.a) == 204
+    vault = inbox._cell.actor.hear.__self__.vault
+    assert vault.has("ada", "t")
+    await trio.to_thread.run_sync(own_redis.start)
+    await eventually(lambda: not vault.has("ada", "t"))
+    assert vault.has("ada", "u"), "that is there still"
+    async with connected(two.b.address, token_of()) as on_b:
+        await talk(on_b, f"Who am I? {known}")
+        assert PERSON not in str(on_b.durable())
+
+
 def relays(running: Running) -> list[Any]:
     """What stands for threads here."""
     conversations = running.system.find("/system/conversations")
