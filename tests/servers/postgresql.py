@@ -79,8 +79,9 @@ class Postgres:
         self._run("pg_ctl", "stop", "--wait", f"--timeout={START_S}", "-m", mode)
 
     def stop_if_running(self) -> None:
-        """Stop it, unless it was stopped."""
+        """Stop it, unless it was stopped; also one that is held."""
         if (self._data / "postmaster.pid").exists():
+            self.resume()
             self.stop("immediate")
 
     def pause(self) -> None:
