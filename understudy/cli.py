@@ -15,6 +15,7 @@ import click
 from understudy import __version__
 from understudy.cli_data import threads, users
 from understudy.config import DATABASE_URL_FORMS, BadSettings, Settings, load
+from understudy.refusals import words_of
 
 if TYPE_CHECKING:
     from sanitization import Policy
@@ -46,8 +47,7 @@ class _Commands(click.Group):
             if isinstance(error, BrokenPipeError):  # whoever reads has enough: click ends without a word
                 raise
             _let_go_of_output()
-            where = "" if error.filename is None else f"{click.format_filename(error.filename)}: "
-            raise click.ClickException(f"{where}{error.strerror or error}") from error
+            raise click.ClickException(words_of(error)) from error
 
 
 def _let_go_of_output() -> None:
@@ -118,7 +118,7 @@ def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | No
     try:
         tokens = open_tokens(settings)
     except (OSError, ValueError) as error:
-        raise _Mendable(f"the server's secret cannot be used: {error}") from error
+        raise _Mendable(f"the server's secret cannot be used: {words_of(error)}") from error
     issued = tokens.issue(user, secrets.token_hex(8), roles=roles, tenant=tenant, ttl_s=ttl_s or settings.token_ttl_s)
     try:
         tokens.verify(issued)

@@ -29,6 +29,7 @@ from transport.errors import FetchFailed, KeySetInvalid
 from transport.tokens import load_or_create_secret
 from understudy.config import DATABASE_FILE, FILE, BadSettings, Settings, files, load
 from understudy.finding import Finding, schema_words
+from understudy.refusals import words_of
 from understudy.scrubbing.policies import policy_of
 from understudy.sessions import read_keys
 from understudy.storage.errors import DatabaseUnusable
@@ -153,7 +154,7 @@ def _database(settings: Settings) -> Finding:
         if not path.exists():
             return Finding("database", "note", f"{path.absolute()} is not there yet; the first start makes it")
     except (DatabaseUnusable, OSError) as error:
-        return Finding("database", "mend", str(error))
+        return Finding("database", "mend", words_of(error))
     size = path.stat().st_size
     return Finding("database", "ok", f"SQLite {sqlite3.sqlite_version}, {size / 1e6:.1f} MB, {schema_words(version)}")
 
@@ -167,7 +168,7 @@ def _secret(settings: Settings) -> Finding:
         if settings.secret_file.exists():
             load_or_create_secret(settings.secret_file)
     except (OSError, ValueError) as error:
-        return Finding("secret", "mend", str(error))
+        return Finding("secret", "mend", words_of(error))
     if settings.redis_url:
         text = "the server's own: nodes that share a database need the same one, set UNDERSTUDY_SECRET on all of them"
         return Finding("secret", "mend", text)

@@ -1,5 +1,6 @@
 """The server as a process: it serves until a signal tells it to stop, and ends with an exit code."""
 
+import errno
 import gc
 import logging
 import signal
@@ -14,6 +15,7 @@ from understudy.agents.agent import Agent
 from understudy.app import serve_house
 from understudy.config import Settings
 from understudy.observe.logs import configure
+from understudy.refusals import words_of
 from understudy.storage.errors import DatabaseUnusable
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ def run(settings: Settings, agents: Sequence[Agent] = (), detectors: Sequence[De
         log.debug("server.failed", exc_info=group)
         failures = _leaves(group)
     for error in failures:
-        print(f"understudy cannot serve: {error}", file=sys.stderr)  # noqa: T201 - the command's own output
+        print(f"understudy cannot serve: {_where(error, settings)}{words_of(error)}", file=sys.stderr)  # noqa: T201 - the command's own output
     return 1 if failures else 0
 
 
@@ -64,6 +66,12 @@ async def _until_told(settings: Settings, agents: Sequence[Agent], detectors: Se
             nursery.start_soon(_take_impatient, signals)
             await running.stop()
             nursery.cancel_scope.cancel()
+
+
+def _where(error: Exception, settings: Settings) -> str:
+    """Of an address that cannot be listened on, which: the system does not say."""
+    of_address = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+    return f"{settings.host}, port {settings.port}: " if of_address else ""
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:

@@ -12,6 +12,7 @@ import trio
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import Peer, connected
 from tests.end_to_end.script import Gate, Say, scripted
+from tests.end_to_end.test_deleting import ended
 from tests.end_to_end.test_scrubbing import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
 from tests.end_to_end.two import Two, eventually, token_of, two_servers
 from tests.servers.postgresql import Postgres
@@ -105,6 +106,38 @@ async def test_erased_while_redis_is_away(serve: Any, tmp_path: Path, postgres: 
         await trio.to_thread.run_sync(own_redis.start)
 
 
+async def test_what_was_erased_while_nobody_was_here_is_forgotten_when_redis_is_back(
+    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
+) -> None:
+    """A server that had messages of the thread, and has nothing to do with it any more, cannot see that it goes: it
+    looks for what it missed."""
+    scrubbed: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS)}
+    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(BACK)), **scrubbed)
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        for thread in ("t", "u"):
+            await talk(on_a, f"I am {PERSON}", thread)
+            await on_b.until_end()
+            await talk(on_b, f"Really, I am {PERSON}", thread)
+            await on_a.until_end()
+    known = await placeholders(two.a)
+    conversations = two.b.system.find("/system/conversations")
+    inbox = two.b.system.find("/system/cluster/inbox")
+    assert conversations is not None
+    assert inbox is not None
+    conversations.kill()
+    await eventually(lambda: not relays(two.b))
+    await trio.to_thread.run_sync(own_redis.kill)
+    assert await delete(two.a) == 204
+    vault = inbox._cell.actor.hear.__self__.vault
+    assert vault.has("ada", "t")
+    await trio.to_thread.run_sync(own_redis.start)
+    await eventually(lambda: not vault.has("ada", "t"))
+    assert vault.has("ada", "u"), "that is there still"
+    async with connected(two.b.address, token_of()) as on_b:
+        await talk(on_b, f"Who am I? {known}")
+        assert PERSON not in str(on_b.durable())
+
+
 def relays(running: Running) -> list[Any]:
     """What stands for threads here."""
     conversations = running.system.find("/system/conversations")
@@ -149,3 +182,65 @@ async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) ->
         await eventually(lambda: b"kumquatology" in redis.dump())
         assert await erase(two.b) == 200
         assert b"kumquatology" not in redis.dump()
+
+
+async def test_what_is_said_on_one_while_the_other_deletes_is_answered_or_refused(begin: Begin) -> None:
+    """Whichever comes first, nobody is left in silence, and what begins anew is told whole, from its first event."""
+    two = await begin(scripted(Say("hello")))
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        for number in range(12):
+            thread, (peer, running) = f"t{number}", ((on_b, two.a), (on_a, two.b))[number % 2]
+            holder = (on_a, on_b)[number // 2 % 2]
+            await talk(holder, "first", thread)
+            if holder is not peer:
+                await ended(peer, thread)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(delete, running, f"/api/threads/{thread}")
+                await peer.say("second", agent_type="script", thread_id=thread)
+            await ended(peer, thread)
+            await peer.say("third", agent_type="script", thread_id=thread)
+            await ended(peer, thread)
+            told = [event["seq"] for event in peer.durable() if event["thread_id"] == thread]
+            begun = len(told) - told[::-1].index(1) - 1
+            assert told[begun:] == list(range(1, len(told) - begun + 1)), "from its first event, each once"
+
+
+async def test_what_was_kept_of_reads_is_not_given_after_it_was_erased(
+    serve: Any, tmp_path: Path, own_postgres: Postgres, redis: Redis
+) -> None:
+    """The database goes away right after the erasure: neither server has anything to give in its place."""
+    redis.flush()
+    two = await two_servers(serve, tmp_path, own_postgres.create(), redis.url, scripted(Say("hello")))
+    paths = ("/api/threads", "/api/threads/t", "/api/threads/t/messages", "/api/threads/t/events")
+    async with connected(two.a.address, token_of()) as on_a:
+        await talk(on_a, "kumquatology")
+    for each in two.both:
+        for path in paths:
+            assert (await request(each.address, "GET", path, token=token_of()))[0] == 200
+    assert await erase(two.b) == 200
+    await trio.to_thread.run_sync(own_postgres.stop)
+    for each in two.both:
+        for path in paths:
+            assert (await request(each.address, "GET", path, token=token_of()))[0] == 503
+    await trio.to_thread.run_sync(own_postgres.start)
+
+
+async def test_erasing_what_another_server_has_waits_for_redis(
+    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
+) -> None:
+    """The one that has the conversation cannot be told: that is said, and asking again goes on where it was."""
+    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say("hello")))
+    async with connected(two.b.address, token_of()) as on_b:
+        await talk(on_b, "first")
+        await trio.to_thread.run_sync(own_redis.kill)
+        assert await erase(two.a) == 503
+        assert (await talk(on_b, "still there"))["type"] == "final_response"
+        await trio.to_thread.run_sync(own_redis.start)
+        with trio.fail_after(20):
+            while (status := await erase(two.a)) == 503:  # noqa: ASYNC110 - the link to Redis is no event here
+                await trio.sleep(0.1)
+        assert status == 200
+        for each in two.both:
+            assert (await request(each.address, "GET", "/api/threads/t", token=token_of()))[0] == 404
+        assert (await talk(on_b, "anew"))["type"] == "final_response"
+        assert [event["seq"] for event in on_b.durable()][-4:] == [1, 2, 3, 4]

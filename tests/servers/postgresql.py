@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,9 @@ class Postgres:
         self._run("pg_ctl", "stop", "--wait", f"--timeout={START_S}", "-m", mode)
 
     def stop_if_running(self) -> None:
-        """Stop it, unless it was stopped."""
+        """Stop it, unless it was stopped; also one that is held."""
         if (self._data / "postmaster.pid").exists():
+            self.resume()
             self.stop("immediate")
 
     def pause(self) -> None:
@@ -105,7 +107,9 @@ class Postgres:
         """Let none of its processes write to a file beyond this, as on a disk that is full; -1 is no limit."""
         size_or_none = "unlimited" if size < 0 else str(size)
         for pid in self._pids():  # by a program that runs as they do: of another user's processes not even root may
-            subprocess.run(["prlimit", f"--pid={pid}", f"--fsize={size_or_none}:"], check=True, **self._as_user)
+            command = ["prlimit", f"--pid={pid}", f"--fsize={size_or_none}:"]
+            done = subprocess.run(command, capture_output=True, check=False, **self._as_user)
+            assert done.returncode == 0 or not Path(f"/proc/{pid}").exists(), done.stderr
 
     def damage(self, name: str) -> None:
         """Overwrite what a file of its data begins with, while it is stopped."""
@@ -136,7 +140,8 @@ class Postgres:
 
     def _signal(self, number: int) -> None:
         for pid in self._pids():
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # a child that has just ended
+                os.kill(pid, number)
 
     def _pids(self) -> list[int]:
         """The server's process, which makes the others, and these."""

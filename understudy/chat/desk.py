@@ -234,9 +234,12 @@ class Desk:
                 offer(other, message)
         self._tell_all(TypingIn(owner, thread_id))
 
-    async def hear(self, news: News) -> None:
-        """See to what another server says: the user's connections here are to know of it."""
+    async def hear(self, news: News | None) -> None:
+        """See to what another server says: the user's connections here are to know of it. None: some was missed."""
         match news:
+            case None:
+                with suppress(StorageUnavailable):  # they stay until they are heard of, or make room
+                    await self._forget_deleted()
             case Active(owner, thread_id, after) if self._services.outboxes(owner, thread_id):
                 with suppress(*_AWAY):  # as if it had not been heard; whoever asks for the thread finds it
                     await self.threads.find(owner, thread_id, after)
@@ -248,6 +251,14 @@ class Desk:
                 self.vault.forget(owner, thread_id)
                 for outbox in self._services.outboxes(owner, thread_id):
                     offer(outbox, Unfollow(thread_id))
+
+    async def _forget_deleted(self) -> None:
+        """Have the placeholders of threads mean nothing that are not there any more."""
+        for owner, ids in self.vault.threads().items():
+            for first in range(0, len(ids), MAX_RESUMED):
+                for thread_id in await self._unknown(owner, ids[first : first + MAX_RESUMED]):
+                    if self.threads.known(owner, thread_id) is None:  # else it begins at this moment
+                        self.vault.forget(owner, thread_id)
 
     def _tell_all(self, news: News) -> None:
         if self._others is not None:

@@ -9,6 +9,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, NoReturn
 
 import trio
@@ -28,7 +29,8 @@ from understudy.storage.redis import RedisLink
 log = logging.getLogger(__name__)
 
 Serve = Callable[[str, Request], Awaitable[None]]
-Hear = Callable[[News], Awaitable[None]]
+Hear = Callable[[News | None], Awaitable[None]]
+"""Sees to news; None: some may have been missed."""
 
 GATHER_S: Final = 0.001
 """Before the next read: under load one brings what several would."""
@@ -190,11 +192,14 @@ class Inbox(Actor):
                 def take(channel: str, data: bytes) -> None:
                     self._overhear(channel, data, context)
 
-                await self.link.listen(channels, take, self._joined)
+                await self.link.listen(channels, take, partial(self._joined, context))
 
-    def _joined(self) -> None:
+    def _joined(self, context: Context) -> None:
+        if self.listening.is_set():  # whatever was said before is lost
+            self.hearing += 1
+            context.start_soon(self._heard, None, name="heard")
         self.listening.set()
-        self.relays.check()  # whatever was said before is lost
+        self.relays.check()
 
     async def _watch_name(self, name: str, scope: trio.CancelScope) -> None:
         """Stop listening under a name that the node has no more."""
@@ -217,7 +222,7 @@ class Inbox(Actor):
             self.hearing += 1
             context.start_soon(self._heard, news, name="heard")
 
-    async def _heard(self, news: News) -> None:
+    async def _heard(self, news: News | None) -> None:
         try:
             await self.hear(news)
         finally:

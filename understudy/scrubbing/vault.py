@@ -73,6 +73,13 @@ class Vault:
         """Whether a thread's were begun."""
         return (owner, thread_id) in self._threads
 
+    def threads(self) -> dict[str, list[str]]:
+        """The threads whose were begun, by owner."""
+        found: dict[str, list[str]] = {}
+        for owner, thread_id in self._threads:
+            found.setdefault(owner, []).append(thread_id)
+        return found
+
     def forget(self, owner: str, thread_id: str) -> None:
         """A thread was deleted."""
         self._threads.pop((owner, thread_id), None)

@@ -147,7 +147,8 @@ def _move_together(*engines: Engine) -> None:
 def _url(address: str) -> URL:
     """libpq's address as SQLAlchemy has it. Raises CannotConnect for what is none; nothing of it is told."""
     found = _ADDRESS.fullmatch(address)
-    if found is not None and "@" in found["hosts"] + found["name"]:  # behind it would be a part of the password
+    if address.count("@") > 1 or (found is not None and "@" in found["hosts"] + found["name"]):
+        # Behind the first would be a part of the password.
         raise CannotConnect(SETTING, "its address has an @ too many: one in a name or password is written %40")
     try:
         if found is not None and "," in found["hosts"]:

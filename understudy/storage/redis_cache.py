@@ -78,7 +78,9 @@ class RedisShelf:
         return len(self._waiting) + self._going
 
     async def get(self, owner: str, question: str) -> bytes | None:
-        """As `Shelf.get`."""
+        """As `Shelf.get`. While Redis is away nothing: another node may have dropped what waits here."""
+        if not self.link.up:
+            return None
         if (waiting := self._waiting.get((owner, question))) is not None:
             return waiting[0]
         if self._everybody or owner in self._untold:

@@ -317,6 +317,22 @@ async def test_names_of_users_are_not_in_redis(redis) -> None:
 
 
 @pytest.mark.slow
+async def test_what_did_not_get_to_redis_is_not_given_while_that_is_away(own_redis) -> None:
+    """Another node may have dropped it since, and nobody could say so."""
+    with trio.fail_after(20):
+        async with linked(own_redis) as shelf:
+            own_redis.pause()
+            while shelf.link.up:
+                shelf.put("ann", "q", b"answer", trio.current_time())
+                await trio.sleep(0.005)
+            assert await shelf.get("ann", "q") is None
+            own_redis.resume()
+            await shelf.link.wait_up()
+            await put(shelf)
+            assert await shelf.get("ann", "q") == b"answer"
+
+
+@pytest.mark.slow
 async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -> None:
     """Until Redis has heard of it, this node gives nothing of that owner; then nobody does."""
     with trio.fail_after(20):

@@ -37,6 +37,7 @@ def test_an_address_of_libpq_may_name_several_hosts(address: str, where: str) ->
     [
         "postgresql://me:hun@ter2@db/chat",
         "postgresql://me:hun@ter2/x@db/chat",
+        "postgresql://me:hun@ter2?x=y@db/chat",
         "postgresql://me:hunter2@db1:x,db2/chat",
         "postgresql://me:hunter2@db1:1:2,db2/chat",
         "postgresql://me:hunter2@db1:99999999999999999999,db2/chat?port=x",

@@ -14,8 +14,9 @@ import pytest
 from alembic import command
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import LoggedEvent, StorageUnavailable, open_database, schema
+from understudy.storage import LoggedEvent, StorageUnavailable, open_database, queries, schema
 from understudy.storage.errors import CannotConnect, SchemaTooNew
+from understudy.storage.group import commit_group
 from understudy.storage.migrations import configuration
 from understudy.storage.postgresql import connect_database
 
@@ -123,17 +124,23 @@ def test_too_many_connections(postgres: Postgres, template: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("revision", [schema.REVISIONS[0], schema.REVISIONS[-2]])
 def test_an_older_schema_is_brought_up_to_date(
-    postgres: Postgres, template: str, migrated: Path, tmp_path: Path, revision: str
+    postgres: Postgres, template: str, migrated: Path, tmp_path: Path, make: Any, revision: str
 ) -> None:
-    """In both databases, from the first revision and from the last before this; one that is newer is refused."""
+    """In both databases, from the first revision and from the last before this, with all that was said; one that is
+    newer is refused."""
     folder = Path(shutil.copytree(migrated, tmp_path / "data"))
     address = postgres.create(template)
     for opens in (lambda: open_database(folder), lambda: connect_database(address)):
         database = opens()
+        with database.writing.connect() as connection:
+            assert commit_group(connection, [make.opening(), make.opening("bob", "t2", "r2")]) == [True, True]
         with database.writing.begin() as connection:
             command.downgrade(configuration(connection), revision)
         database.close()
         database = opens()
+        with database.reading.begin() as connection:
+            assert queries.message(connection, "ann", "m-t1").content == "Hello"
+            assert queries.last_seqs(connection, "bob", ["t2"]) == {"t2": 1}
         with database.reading.begin() as connection:
             found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
         with database.writing.begin() as connection:

@@ -1,5 +1,6 @@
 """What only files in the database have: other servers that read them, copies here, and a database that goes away."""
 
+import os
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -217,4 +218,22 @@ async def test_a_transfer_that_is_late_is_ended_in_its_middle(
         own_postgres.resume()
     assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == []
     assert list((tmp_path / "copies").iterdir()) == []
+    opened.close()
+
+
+@pytest.mark.slow
+async def test_a_database_whose_disk_is_full(own_postgres: Postgres, tmp_path) -> None:
+    """The upload is refused, and nothing of it is left there or here; what is there is read. With room it is taken."""
+    opened = await trio.to_thread.run_sync(connect_database, own_postgres.create())
+    files = DatabaseFiles(opened, Copies(tmp_path / "copies"))
+    first = await files.save("ann", "a", "text/plain", stream([b"first"]))
+    large = os.urandom(4 * 1024 * 1024)
+    own_postgres.limit_files(2 * 1024 * 1024)
+    with pytest.raises(StorageUnavailable, match="could not extend file"):
+        await files.save("ann", "b", "text/plain", stream([large]))
+    assert await whole(files, first) == b"first"
+    assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == [("a",)]
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == [first.id]
+    own_postgres.limit_files(-1)
+    assert await whole(files, await files.save("ann", "b", "text/plain", stream([large]))) == large
     opened.close()

@@ -51,11 +51,8 @@ def downgrade() -> None:
     op.drop_table("nodes")
     op.drop_index("ix_steps_call_id", "steps")
     op.drop_index("ix_users_tenant", "users")
-    with op.batch_alter_table("users") as users:
-        users.drop_column("tenant")
-    with op.batch_alter_table("threads") as threads:
-        threads.drop_column("fence")
-        threads.drop_column("node")
-    with op.batch_alter_table("runs") as runs:
-        runs.drop_column("progress")
-        runs.drop_column("attempts")
+    # Not as copies of the tables: to drop the one of users would remove all that names them.
+    op.drop_column("users", "tenant")
+    for table, names in (("threads", ("fence", "node")), ("runs", ("progress", "attempts"))):
+        for name in names:
+            op.drop_column(table, name)

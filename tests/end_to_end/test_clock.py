@@ -1,0 +1,45 @@
+"""A server whose clock steps, as when it is set: what was said keeps its order, nobody is signed out, nothing stops."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.end_to_end import http
+from tests.end_to_end.peer import check_arc, connected
+from tests.servers.postgresql import Postgres
+
+HOUR = 3600.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("step", [-HOUR, HOUR])
+async def test_a_clock_that_steps_changes_times_and_nothing_else(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, where: str, step: float
+) -> None:
+    """In the middle of a conversation, an hour back or forward: the next messages stand behind those before, also for
+    who reads the history, and the token counts as before."""
+    ahead, real = 0.0, time.time
+    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+    postgres: Postgres | None = request.getfixturevalue("postgres") if where == "postgresql" else None
+    running = await serve(**({} if postgres is None else {"database_url": postgres.create()}))
+    _, _, session = await http.request(running.address, "POST", "/api/sessions")
+    token = session["session_token"]
+    async with connected(running.address, token) as peer:
+        await peer.say("What is 2 + 2?", thread_id="t")
+        await peer.until_end()
+        ahead = step
+        await peer.say("And 3 + 3?", thread_id="t")
+        end = await peer.until_end()
+        assert end["type"] == "final_response"
+        check_arc(peer.durable(end["run_id"]))
+    async with connected(running.address, token) as again:
+        await again.say("And 4 + 4?", thread_id="t")
+        await again.until_end()
+    _, _, history = await http.request(running.address, "GET", "/api/threads/t/messages", token=token)
+    said = [each["content"] for each in history["messages"] if each["role"] == "user"]
+    assert said == ["What is 2 + 2?", "And 3 + 3?", "And 4 + 4?"]
+    _, _, events = await http.request(running.address, "GET", "/api/threads/t/events", token=token)
+    assert [event["seq"] for event in events["events"]] == list(range(1, events["last_seq"] + 1))
+    assert (await http.request(running.address, "GET", "/readyz"))[0] == 200
