@@ -41,12 +41,12 @@ async def in_mid_answer(peer: Any, gate: Gate, thread_id: str = "t") -> Screen:
     return screen
 
 
-@pytest.mark.parametrize("fault", ["killed", "flushed"])
+@pytest.mark.parametrize("fault", ["killed", "held", "flushed"])
 async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis, fault: str
 ) -> None:
     """While it is away numbered events come from the log, and what another server would have to do is refused; after
-    it is back, text streams again. Flushed, it is as if nothing had been."""
+    it is back, empty or with all it had, text streams again. Flushed, it is as if nothing had been."""
     gate = Gate(open_after=6)
     two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(WORDS, gate)))
     token = token_of()
@@ -55,8 +55,9 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
         await resume(on_b)
         while "three" not in screen.text:
             screen.shows(await on_b.read())
-        if fault == "killed":
-            await trio.to_thread.run_sync(own_redis.kill)
+        if fault != "flushed":
+            held = fault == "held"
+            await trio.to_thread.run_sync(own_redis.pause if held else own_redis.kill)
             gate.opened.set()
             await on_a.until_end()
             await on_b.until_end()  # from the log
@@ -66,7 +67,7 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
             await on_a.say("go", thread_id="t", agent_type="script")  # what needs no other server goes on
             await on_a.until_end()
             await on_b.until_end()
-            await trio.to_thread.run_sync(own_redis.start)
+            await trio.to_thread.run_sync(own_redis.resume if held else own_redis.start)
         else:
             await trio.to_thread.run_sync(own_redis.flush)
             gate.opened.set()
