@@ -12,6 +12,7 @@ import trio
 from attrs import define, evolve, field
 
 from transport.codec import from_log, to_log
+from transport.errors import UnreadableEvent
 from transport.events import (
     AgentStarted,
     Envelope,
@@ -22,7 +23,7 @@ from transport.events import (
     SanitizationSummary,
 )
 from transport.outbox import LogPage
-from understudy.chat.arc import Arc
+from understudy.chat.arc import Arc, ArcBroken
 from understudy.chat.envelope import wrap
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import Job
@@ -186,23 +187,45 @@ class ThreadLog:
         return wrap(accepted, around, now=message.created_at)
 
     async def _rebuild(self, run: Run) -> LiveRun:
-        arc, around, content, again = Arc(run.id), Envelope(AgentStarted("", "", 0.0), 0.0), "", False
+        arc, content, again = Arc(run.id, accepted=True), "", False
+        around = Envelope(
+            event=AgentStarted("", "", 0.0),
+            timestamp=0.0,
+            thread_id=self.thread_id,
+            run_id=run.id,
+            message_id=run.message_id,
+            conversation_id=run.conversation_id,
+            agent_type=run.agent_type,
+            pillar=run.pillar,
+        )
         events: list[Event] = []
         references: tuple[str, ...] = ()
+        why: Exception | None = None
         for logged in await self.store.run_events(self.owner, self.thread_id, run.id):
-            around = from_log(logged.body)
+            try:
+                read = from_log(logged.body)
+                if not isinstance(read.event, MessageAccepted):
+                    arc.note(read.event)
+            except (
+                UnreadableEvent,
+                ArcBroken,
+            ) as error:  # damaged, or of a later release: it ends with what can be read
+                why = error
+                continue
+            around = read
             events.append(around.event)
-            arc.note(around.event)
             if isinstance(around.event, MessageAccepted):
                 content, references = around.event.content, tuple(around.event.references)
                 again = around.event.branch_of == run.message_id
         found = None if run.found is None else msgspec.json.decode(run.found, type=SanitizationSummary)
         job = Job(run.id, self.owner, self.thread_id, run.message_id, content, references, run.agent_type, found)
+        before = None
         try:
-            before = replay(events, await self.store.steps(run.id))
+            before = None if why else replay(events, await self.store.steps(run.id))
         except Unreadable as error:
-            log.warning("run.unreadable", extra={"run_id": run.id, "reason": str(error)})
-            before = None
+            why = error
+        if why is not None:
+            log.warning("run.unreadable", extra={"run_id": run.id, "reason": str(why)})
         live = LiveRun(job, arc, around, again=again, taken=Taken.up(run, before))
         if before is not None:
             live.add(self.shown(before.text), (), before.text)
