@@ -187,37 +187,12 @@ class ThreadLog:
         return wrap(accepted, around, now=message.created_at)
 
     async def _rebuild(self, run: Run) -> LiveRun:
-        arc, content, again = Arc(run.id, accepted=True), "", False
-        around = Envelope(
-            event=AgentStarted("", "", 0.0),
-            timestamp=0.0,
-            thread_id=self.thread_id,
-            run_id=run.id,
-            message_id=run.message_id,
-            conversation_id=run.conversation_id,
-            agent_type=run.agent_type,
-            pillar=run.pillar,
-        )
-        events: list[Event] = []
-        references: tuple[str, ...] = ()
-        why: Exception | None = None
-        for logged in await self.store.run_events(self.owner, self.thread_id, run.id):
-            try:
-                read = from_log(logged.body)
-                if not isinstance(read.event, MessageAccepted):
-                    arc.note(read.event)
-            except (
-                UnreadableEvent,
-                ArcBroken,
-            ) as error:  # damaged, or of a later release: it ends with what can be read
-                why = error
-                continue
-            around = read
-            events.append(around.event)
-            if isinstance(around.event, MessageAccepted):
-                content, references = around.event.content, tuple(around.event.references)
-                again = around.event.branch_of == run.message_id
+        arc, told, why = await self._told(run)
+        events = [each.event for each in told]
+        accepted = next((each for each in events if isinstance(each, MessageAccepted)), None)
+        accepted = accepted or MessageAccepted(run.message_id, run.id, "")
         found = None if run.found is None else msgspec.json.decode(run.found, type=SanitizationSummary)
+        content, references = accepted.content, tuple(accepted.references)
         job = Job(run.id, self.owner, self.thread_id, run.message_id, content, references, run.agent_type, found)
         before = None
         try:
@@ -226,10 +201,28 @@ class ThreadLog:
             why = error
         if why is not None:
             log.warning("run.unreadable", extra={"run_id": run.id, "reason": str(why)})
+        around = told[-1] if told else Envelope(accepted, 0.0, None, self.thread_id, run.id, run.message_id)
+        again = accepted.branch_of == run.message_id
         live = LiveRun(job, arc, around, again=again, taken=Taken.up(run, before))
         if before is not None:
             live.add(self.shown(before.text), (), before.text)
         return live
+
+    async def _told(self, run: Run) -> tuple[Arc, list[Envelope], Exception | None]:
+        """What the log tells of a run that has not ended, and why that is not all, where it is not.
+
+        An event that is damaged, or of a later release, is left out: the run is to end, with what can be read of it.
+        """
+        arc, told, why = Arc(run.id), list[Envelope](), None
+        for logged in await self.store.run_events(self.owner, self.thread_id, run.id):
+            try:
+                envelope = from_log(logged.body)
+                arc.note(envelope.event)
+                told.append(envelope)
+            except (UnreadableEvent, ArcBroken) as error:
+                arc.accepted = True  # it was, whatever can be read of that
+                why = error
+        return arc, told, why
 
     async def _prepare(self, events: Sequence[Event]) -> None:
         """Have the HTML of an answer made before it is sent: encoding an event must not take long."""
