@@ -62,6 +62,7 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
             await on_a.until_end()
             await on_b.until_end()  # from the log
             assert on_b.durable() == on_a.durable()
+            await eventually(lambda: redis_is(two.b, False))  # else it may be carried out later
             status, refused = await post(two.b, token, "user_message", content="go", thread_id="t", agent_type="script")
             assert (status, refused["error"]["code"]) == (503, "storage_unavailable")
             await on_a.say("go", thread_id="t", agent_type="script")  # what needs no other server goes on

@@ -14,7 +14,6 @@ from attrs import define, evolve, field
 from transport.codec import from_log, to_log
 from transport.errors import UnreadableEvent
 from transport.events import (
-    AgentStarted,
     Envelope,
     Error,
     Event,

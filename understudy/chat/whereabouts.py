@@ -44,8 +44,9 @@ ENDS_S: Final = 1.0
 """How long one that is ending is waited for, before it is asked for anew."""
 TRIES: Final = 3
 """How often something is asked of a thread's conversation: one may be ending, or the thread moving, at that moment."""
-RESTING: Final = Backoff(min_s=0.02, max_s=30.0)
-"""How long a conversation that died rests: the first time hardly, one that cannot start longer and longer."""
+RESTING: Final = Backoff(min_s=0.02, max_s=5.0)
+"""How long a conversation that died rests: the first time hardly, one that cannot start longer and longer. Less than
+`ACCEPT_S`: who says something while it rests is answered by it, as when it died while the database was away."""
 
 Key: TypeAlias = tuple[str, str]
 T = TypeVar("T")
