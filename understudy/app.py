@@ -201,7 +201,7 @@ async def open_house(
                 observer=metrics,
                 clock=time.time,
                 summary_from=settings.summary_from,
-                moved=lambda *moved: offer(system.find("/system/observe/recovery"), Moved(*moved)),
+                moved=lambda *moved: _moved(system, desk, *moved),
                 announce=nobody_else if cluster is None else cluster.announce,
                 patience=Patience(store, settings.storage_wait_s, settings.storage_waiting)
                 if settings.storage_wait_s
@@ -317,6 +317,11 @@ async def _stop(house: House) -> None:
     connections = house.system.find("/system/connections")
     await leave(connections.children() if connections else [], house.gate.desk.threads, grace_s * 5 / 8)
     await house.system.stop(grace_s=grace_s / 8)
+
+
+def _moved(system: ActorSystem, desk: Desk, owner: str, thread_id: str, ending: ActorRef) -> None:
+    desk.threads.moved(owner, thread_id, ending)
+    offer(system.find("/system/observe/recovery"), Moved())
 
 
 def _find(system: ActorSystem, path: str) -> ActorRef:

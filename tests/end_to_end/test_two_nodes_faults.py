@@ -41,12 +41,12 @@ async def in_mid_answer(peer: Any, gate: Gate, thread_id: str = "t") -> Screen:
     return screen
 
 
-@pytest.mark.parametrize("fault", ["killed", "flushed"])
+@pytest.mark.parametrize("fault", ["killed", "held", "flushed"])
 async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis, fault: str
 ) -> None:
     """While it is away numbered events come from the log, and what another server would have to do is refused; after
-    it is back, text streams again. Flushed, it is as if nothing had been."""
+    it is back, empty or with all it had, text streams again. Flushed, it is as if nothing had been."""
     gate = Gate(open_after=6)
     two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(WORDS, gate)))
     token = token_of()
@@ -55,18 +55,20 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
         await resume(on_b)
         while "three" not in screen.text:
             screen.shows(await on_b.read())
-        if fault == "killed":
-            await trio.to_thread.run_sync(own_redis.kill)
+        if fault != "flushed":
+            held = fault == "held"
+            await trio.to_thread.run_sync(own_redis.pause if held else own_redis.kill)
             gate.opened.set()
             await on_a.until_end()
             await on_b.until_end()  # from the log
             assert on_b.durable() == on_a.durable()
+            await eventually(lambda: redis_is(two.b, False))  # else it may be carried out later
             status, refused = await post(two.b, token, "user_message", content="go", thread_id="t", agent_type="script")
             assert (status, refused["error"]["code"]) == (503, "storage_unavailable")
             await on_a.say("go", thread_id="t", agent_type="script")  # what needs no other server goes on
             await on_a.until_end()
             await on_b.until_end()
-            await trio.to_thread.run_sync(own_redis.start)
+            await trio.to_thread.run_sync(own_redis.resume if held else own_redis.start)
         else:
             await trio.to_thread.run_sync(own_redis.flush)
             gate.opened.set()
@@ -119,8 +121,9 @@ async def test_a_database_that_is_away_for_longer_than_a_lease_takes_nothing_fro
     two = await two_servers(serve, tmp_path, own_postgres.create(), redis.url, scripted(Say(WORDS, gate)))
     token, nodes = token_of(), await two.a.store.live_nodes()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
-        screen = await in_mid_answer(on_a, gate)
+        await in_mid_answer(on_a, gate)
         await resume(on_b)
+        screen = Screen()
         while "three" not in screen.text:
             screen.shows(await on_b.read())
         await trio.to_thread.run_sync(own_postgres.stop)

@@ -449,16 +449,6 @@ async def test_hello_changes_how_events_come() -> None:
         assert [event["type"] for event in told] == ["pong", "pong"]
 
 
-async def test_an_ack_is_for_what_was_sent() -> None:
-    """What was never sent cannot have been shown: the client is told, and the connection lives on."""
-    async with open_rig() as rig:
-        await rig.event()
-        await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 1}})
-        assert (await rig.event())["data"]["code"] == "invalid_command"
-        await rig.send({"type": "ping"})
-        assert await rig.events(1) == ["pong"]
-
-
 @pytest.mark.promise("wire.limit-heartbeat")
 async def test_only_a_silent_client_times_out(autojump_clock: trio.testing.MockClock) -> None:
     """One that answers pings may idle for ever; one that does not is closed with 4408."""

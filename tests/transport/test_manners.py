@@ -126,15 +126,19 @@ async def test_an_acknowledgement_tells_how_far_behind_the_client_is() -> None:
 
 @pytest.mark.promise("wire.ack")
 async def test_an_acknowledgement_that_comes_before_its_thread_is_resumed_does_no_harm() -> None:
-    """A client that comes back has shown what an earlier connection sent it: nothing is counted, nothing refused."""
+    """A client that comes back has shown what an earlier connection sent it: nothing is counted, nothing refused.
+
+    What was never sent of a followed thread cannot have been shown: the client is told, and the connection lives on.
+    """
     async with open_rig() as rig:
         await rig.event()
         await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 1}}, {"type": "ping"})
         assert await rig.events(1) == ["pong"]
         assert rig.server.counts.rendered == []
         (await outbox(rig)).tell(Follow("t", 1, 1))
-        await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 2}})
+        await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 2}}, {"type": "ping"})
         assert (await rig.event())["data"]["code"] == "invalid_command"
+        assert await rig.events(1) == ["pong"]
 
 
 @pytest.mark.promise("wire.limit-signals")

@@ -24,7 +24,7 @@ from transport.outbox import Deliver, Reply
 from understudy.chat.envelope import wrap
 from understudy.chat.followers import Followers
 from understudy.chat.intake import Intake
-from understudy.chat.line import Line, LostRun, Rested, Retry, StillWaiting
+from understudy.chat.line import AWAY, Line, LostRun, Rested, Retry, StillWaiting
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import (
     Accept,
@@ -219,6 +219,7 @@ class Conversation(Actor):
         try:
             self.followers.publish(await self.log.write(live, ask.events, steps=ask.steps), self.log.head, context)
         except StorageUnavailable as error:
+            self.followers.show(live, AgentProgress(0, AWAY))  # before anything else here waits for storage as long
             ask.fail(error)
         else:
             ask.reply(None)

@@ -14,10 +14,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 import trio
-from attrs import frozen
 
 from actors import Actor, ActorError, ActorRef, Context
-from understudy.chat.whereabouts import Whereabouts
+from understudy.chat.whereabouts import Key, Whereabouts
 from understudy.cluster.membership import Node
 from understudy.storage.errors import StorageError
 from understudy.storage.rows import Run
@@ -42,13 +41,8 @@ class _Look:
     """Look now."""
 
 
-@frozen
 class Moved:
     """A conversation is ending, and somebody here follows its thread: another server has that, or it begins anew."""
-
-    owner: str
-    thread_id: str
-    conversation: ActorRef
 
 
 class Recovery(Actor):
@@ -62,7 +56,6 @@ class Recovery(Actor):
         self.threads = threads
         self.node = node
         self.looked_at = -math.inf
-        self.moved: dict[tuple[str, str], Moved] = {}
 
     async def on_start(self, context: Context) -> None:
         """Look at once."""
@@ -71,13 +64,12 @@ class Recovery(Actor):
     async def receive(self, message: object, context: Context) -> None:
         """Wake the conversation of every unfinished run; what fails is tried again the next time."""
         if isinstance(message, Moved):
-            self.moved[message.owner, message.thread_id] = message
             context.set_timer("moved", GATHER_S, _Look())
             return
         wait_s = EVERY_S if self.node is None else OTHERS_S * random.uniform(1.0, 1.5)  # noqa: S311 - to be apart
         context.set_timer("look", wait_s, _Look())
         try:
-            await self._together(self._follow_again, list(self.moved.values())[:TOGETHER])
+            await self._together(self._follow_again, self.threads.moving(TOGETHER))
             if self.node is not None and self.node.joined and await self._take_over(self.node):
                 context.set_timer("look", GATHER_S, _Look())
             if trio.current_time() >= self.looked_at + EVERY_S:
@@ -115,18 +107,13 @@ class Recovery(Actor):
             await see_to(one)
         except (StorageError, ActorError) as error:
             about = {"run_id": one.id} if isinstance(one, Run) else {}
-            about |= {"conversation": one.conversation.path} if isinstance(one, Moved) else {}
             log.warning("recovery.postponed", extra=about | {"reason": str(error)})
 
     async def _wake(self, run: Run) -> None:
         await self.threads.wake(run.owner, run.thread_id, run.id)
 
-    async def _begin_again(self, lost: tuple[str, str]) -> None:
+    async def _begin_again(self, lost: Key) -> None:
         await self.threads.find(*lost)
 
-    async def _follow_again(self, moved: Moved) -> None:
-        """Have the holder of a thread found that moved away, so that whoever follows it here goes on to do so."""
-        await moved.conversation.wait_stopped()
-        await self.threads.find(moved.owner, moved.thread_id)
-        if self.moved.get((moved.owner, moved.thread_id)) is moved:
-            del self.moved[moved.owner, moved.thread_id]
+    async def _follow_again(self, moved: tuple[Key, ActorRef]) -> None:
+        await self.threads.follow_again(*moved)

@@ -12,8 +12,8 @@ import trio
 from attrs import define, evolve, field
 
 from transport.codec import from_log, to_log
+from transport.errors import UnreadableEvent
 from transport.events import (
-    AgentStarted,
     Envelope,
     Error,
     Event,
@@ -22,7 +22,7 @@ from transport.events import (
     SanitizationSummary,
 )
 from transport.outbox import LogPage
-from understudy.chat.arc import Arc
+from understudy.chat.arc import Arc, ArcBroken
 from understudy.chat.envelope import wrap
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import Job
@@ -186,27 +186,42 @@ class ThreadLog:
         return wrap(accepted, around, now=message.created_at)
 
     async def _rebuild(self, run: Run) -> LiveRun:
-        arc, around, content, again = Arc(run.id), Envelope(AgentStarted("", "", 0.0), 0.0), "", False
-        events: list[Event] = []
-        references: tuple[str, ...] = ()
-        for logged in await self.store.run_events(self.owner, self.thread_id, run.id):
-            around = from_log(logged.body)
-            events.append(around.event)
-            arc.note(around.event)
-            if isinstance(around.event, MessageAccepted):
-                content, references = around.event.content, tuple(around.event.references)
-                again = around.event.branch_of == run.message_id
+        arc, told, why = await self._told(run)
+        events = [each.event for each in told]
+        accepted = next((each for each in events if isinstance(each, MessageAccepted)), None)
+        accepted = accepted or MessageAccepted(run.message_id, run.id, "")
         found = None if run.found is None else msgspec.json.decode(run.found, type=SanitizationSummary)
+        content, references = accepted.content, tuple(accepted.references)
         job = Job(run.id, self.owner, self.thread_id, run.message_id, content, references, run.agent_type, found)
+        before = None
         try:
-            before = replay(events, await self.store.steps(run.id))
+            before = None if why else replay(events, await self.store.steps(run.id))
         except Unreadable as error:
-            log.warning("run.unreadable", extra={"run_id": run.id, "reason": str(error)})
-            before = None
+            why = error
+        if why is not None:
+            log.warning("run.unreadable", extra={"run_id": run.id, "reason": str(why)})
+        around = told[-1] if told else Envelope(accepted, 0.0, None, self.thread_id, run.id, run.message_id)
+        again = accepted.branch_of == run.message_id
         live = LiveRun(job, arc, around, again=again, taken=Taken.up(run, before))
         if before is not None:
             live.add(self.shown(before.text), (), before.text)
         return live
+
+    async def _told(self, run: Run) -> tuple[Arc, list[Envelope], Exception | None]:
+        """What the log tells of a run that has not ended, and why that is not all, where it is not.
+
+        An event that is damaged, or of a later release, is left out: the run is to end, with what can be read of it.
+        """
+        arc, told, why = Arc(run.id), list[Envelope](), None
+        for logged in await self.store.run_events(self.owner, self.thread_id, run.id):
+            try:
+                envelope = from_log(logged.body)
+                arc.note(envelope.event)
+                told.append(envelope)
+            except (UnreadableEvent, ArcBroken) as error:
+                arc.accepted = True  # it was, whatever can be read of that
+                why = error
+        return arc, told, why
 
     async def _prepare(self, events: Sequence[Event]) -> None:
         """Have the HTML of an answer made before it is sent: encoding an event must not take long."""

@@ -8,6 +8,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from itertools import islice
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 import trio
@@ -43,8 +44,9 @@ ENDS_S: Final = 1.0
 """How long one that is ending is waited for, before it is asked for anew."""
 TRIES: Final = 3
 """How often something is asked of a thread's conversation: one may be ending, or the thread moving, at that moment."""
-RESTING: Final = Backoff(min_s=0.02, max_s=30.0)
-"""How long a conversation that died rests: the first time hardly, one that cannot start longer and longer."""
+RESTING: Final = Backoff(min_s=0.02, max_s=5.0)
+"""How long a conversation that died rests: the first time hardly, one that cannot start longer and longer. Less than
+`ACCEPT_S`: who says something while it rests is answered by it, as when it died while the database was away."""
 
 Key: TypeAlias = tuple[str, str]
 T = TypeVar("T")
@@ -93,6 +95,7 @@ class Whereabouts:
         self._others = others
         self._places: dict[Key, Place] = {}
         self._turns: dict[Key, _Turn] = {}
+        self._moving: dict[Key, ActorRef] = {}
         self._sweep_at = 64
 
     async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]]) -> T:
@@ -166,6 +169,29 @@ class Whereabouts:
             elif self._places.get(key) is place:
                 del self._places[key]
         return lost
+
+    def moved(self, owner: str, thread_id: str, ending: ActorRef) -> None:
+        """What a thread has here is ending, and somebody here follows it: see `moving`."""
+        self._moving[owner, thread_id] = ending
+
+    def moving(self, most: int) -> list[tuple[Key, ActorRef]]:
+        """Some of what `moved` was told, for `follow_again`; others first the next time."""
+        some = list(islice(self._moving.items(), most))
+        for key, ending in some:  # to the end: those that cannot be had do not stand before all the others
+            del self._moving[key]
+            self._moving[key] = ending
+        return some
+
+    async def follow_again(self, key: Key, ending: ActorRef) -> None:
+        """Find what a thread that moved has now, so that whoever follows it here goes on to do so.
+
+        Raises:
+            StorageError, ActorError: It cannot be had now.
+        """
+        await ending.wait_stopped()
+        await self.find(*key)
+        if self._moving.get(key) == ending:
+            del self._moving[key]
 
     async def find(self, owner: str, thread_id: str, after: int | None = None) -> Place:
         """What a thread has here, which is begun if there is nothing; see `OtherNodes.relay` for `after`.

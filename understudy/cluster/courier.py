@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import define
 
-from actors import Actor, ActorRef, Ask, Context, MailboxSpec, Overflow, Restarted, Terminated
+from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Normal, Overflow, Restarted, Terminated
 from transport.codec import to_log
 from transport.events import Envelope
 from transport.outbox import Deliver, Follow, Reply, Unfollow
@@ -29,7 +29,7 @@ class Wanted(Ask[int]):
 
 
 class Unwanted:
-    """To a courier: its node has not said so for long, or the courier follows nothing."""
+    """To a courier: its node wants no more, or has not said so for long, or the courier follows nothing."""
 
 
 class Courier(Actor):
@@ -49,6 +49,11 @@ class Courier(Actor):
         """Live and die with the conversation."""
         context.watch(self.conversation, restarts=True)
         self._hope(context)
+
+    async def on_stop(self, context: Context, reason: Exit) -> None:
+        """One that was killed says that it sends no more: else the other node would notice when it asks again."""
+        if not isinstance(reason, Normal):
+            self.post.send(self.node, Ended(self.thread))
 
     async def receive(self, message: object, context: Context) -> None:
         """Take what an outbox takes."""

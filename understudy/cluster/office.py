@@ -83,7 +83,7 @@ class Office:
         match request.command:
             case messages.Leave():
                 if (sent := self._couriers.get((thread, sender))) is not None:
-                    await sent.courier.stop()
+                    offer(sent.courier, Unwanted())
                 return None
             case messages.Snapshot():
                 if (sent := self._couriers.get((thread, sender))) is not None:

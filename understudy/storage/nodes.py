@@ -36,8 +36,8 @@ _s = schema.steps.c
 
 ALONE: Final = "alone-"
 """How the id of a node begins that serves alone."""
-FORGET_S: Final = 60.0
-"""How long the row of a dead node stays, for whoever looks what happened."""
+FORGET_S: Final = 600.0
+"""How long the row of a node stays that says nothing and from which nobody takes anything: it may come back."""
 LATE: Final = 0.75
 """The part of its lease for which a node said nothing, whatever kept it: three times in a row that failed."""
 JOINING: Final = 0x756E6465

@@ -126,7 +126,8 @@ class RedisLink:
     async def batch(self, fill: Callable[[Pipeline[bytes]], object], *, timeout_s: float = CALL_S) -> tuple[Any, ...]:
         """Send several commands in one go; returns their results in order, RedisRefused for those that failed.
 
-        Not a transaction. Raises RedisUnavailable: any of them may or may not have been carried out.
+        Not a transaction. Raises RedisUnavailable: any of them may or may not have been carried out. For a few
+        errors, as of consumer groups, that is RedisRefused: coredis raises them in any case.
         """
 
         async def send(client: coredis.Redis[bytes]) -> tuple[Any, ...]:

@@ -283,3 +283,14 @@ async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
     await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
     assert await shared.store.holder("ada", "t") == names[1]
+
+
+async def test_of_threads_that_moved_those_that_cannot_be_had_do_not_hold_up_the_others(shared: Shared) -> None:
+    """They are looked for in turn, however few at a time, until each is found."""
+    threads, outbox = shared.desk.threads, shared.rig.outbox
+    for name in "tuv":
+        threads.moved("ada", name, outbox)
+    assert [[key[1] for key, _ in threads.moving(2)] for _ in range(3)] == [["t", "u"], ["v", "t"], ["u", "v"]]
+    await outbox.stop()
+    await threads.follow_again(("ada", "u"), outbox)
+    assert [key[1] for key, _ in threads.moving(9)] == ["t", "v"]

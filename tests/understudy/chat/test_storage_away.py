@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 import trio
 from attrs import define, evolve, field
+from sqlalchemy import update
 
 from transport.commands import Cancel
 from transport.errors import CommandRejected
 from transport.events import AgentProgress, AgentStarted, Error, FinalResponse, RunStatus
-from understudy.chat.messages import Wake
+from understudy.chat.messages import StandDown, Wake
+from understudy.storage import schema
 from understudy.storage.changes import Change, Fence
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.store import Store
@@ -126,6 +128,33 @@ async def test_a_thread_that_was_deleted_after_all_begins_anew(rig: Rig, away: A
     await rig.until(FinalResponse, 2)
     events = await rig.services.store.events("ada", "t", 0)
     assert [each.seq for each in events] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("seq", [1, 2])
+async def test_a_run_whose_events_cannot_be_read_ends_and_its_thread_goes_on(
+    rig: Rig, caplog: pytest.LogCaptureFixture, seq: int
+) -> None:
+    """Damaged, or of a later release: it cannot go on, and says so, once."""
+    accepted = await rig.desk(ADA, say("hello", "t"), rig.outbox)
+    assert accepted is not None
+    await rig.until(AgentStarted)
+    (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
+    conversation.tell(StandDown())
+    with trio.fail_after(5):
+        await conversation.wait_stopped()
+
+    def damage() -> None:
+        with rig.services.store.database.writing.begin() as connection:
+            connection.execute(update(schema.events).where(schema.events.c.seq == seq).values(body=b"{}"))
+
+    await trio.to_thread.run_sync(damage)
+    open_gate(rig)
+    await rig.desk.threads.wake("ada", "t", accepted.run_id)
+    (end,) = await rig.until(Error)
+    assert (end.run_id, getattr(end.event, "code", None)) == (accepted.run_id, "run_interrupted")
+    await rig.desk(ADA, say("more", "t"), rig.outbox)
+    await rig.until(FinalResponse)
+    assert await rig.services.store.unfinished_runs() == []
 
 
 @pytest.mark.parametrize("what", ["again", "another", "cancel"])

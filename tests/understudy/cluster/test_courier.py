@@ -24,7 +24,7 @@ from transport.codec import from_log
 from transport.events import AgentProgress, AgentThinking, Block, Envelope, FeedbackGiven, PartialResult
 from transport.outbox import Deliver, Follow, Unfollow
 from understudy.chat.messages import FollowThread
-from understudy.cluster.courier import PATIENCE_S, Courier, Wanted
+from understudy.cluster.courier import PATIENCE_S, Courier, Unwanted, Wanted
 from understudy.cluster.messages import Attend, Ended, Events, Passing, Request
 from understudy.cluster.office import Office
 from understudy.cluster.wire import envelope_of
@@ -152,6 +152,24 @@ def test_what_waits_goes_out_together_in_its_order() -> None:
     in_virtual_time(story)
 
 
+def test_one_that_is_killed_says_so_and_one_that_is_not_wanted_does_not() -> None:
+    """The other node then asks at once, in place of when it asks again anyway."""
+
+    async def story(kill: bool) -> None:
+        bag = Bag()
+        async with open_system("s", []) as system:
+            _, courier = await begun(system, bag)
+            if kill:
+                courier.kill()
+            else:
+                courier.tell(Unwanted())
+            await courier.wait_stopped()
+        assert bag.sent == ([Ended("5f2c")] if kill else [])
+
+    for kill in (True, False):
+        trio.run(story, kill, clock=virtual_time())
+
+
 def test_a_hole_is_left_a_hole() -> None:
     """Where its mailbox was too full for some: what follows keeps its numbers."""
 
@@ -162,7 +180,8 @@ def test_a_hole_is_left_a_hole() -> None:
             courier.tell(Deliver(thought(1)))
             courier.tell(Deliver(thought(4), thought(5)))
             await courier.ask(Wanted())
-        assert [(item.first, len(item.bodies)) for item in bag.sent] == [(1, 1), (4, 2)]
+        assert [(item.first, len(item.bodies)) for item in bag.sent[:-1]] == [(1, 1), (4, 2)]
+        assert bag.sent[-1] == Ended("5f2c"), "its server stops"
 
     in_virtual_time(story)
 

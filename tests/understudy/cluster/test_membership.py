@@ -413,6 +413,7 @@ class Finder:
     server: Server
     mine: list[str] = field(factory=list)
     refused: int = 0
+    moved: list[tuple[tuple[str, str], ActorRef]] = field(factory=list)
     followed: list[str] = field(factory=list)
     fails: int = 0
 
@@ -430,12 +431,18 @@ class Finder:
         """Nothing was killed."""
         return []
 
-    async def find(self, owner: str, thread_id: str) -> None:
+    def moving(self, most: int) -> list[tuple[tuple[str, str], ActorRef]]:
+        """What moved."""
+        return self.moved[:most]
+
+    async def follow_again(self, key: tuple[str, str], ending: ActorRef) -> None:
         """Note it, or fail for a while."""
+        await ending.wait_stopped()
         self.fails -= 1
         if self.fails >= 0:
             raise StorageUnavailable("not yet")
-        self.followed.append(thread_id)
+        self.followed.append(key[1])
+        self.moved.remove((key, ending))
 
 
 async def recovering(server: Server, finder: Finder) -> ActorRef:
@@ -482,17 +489,19 @@ async def test_own_runs_are_woken_now_and_then(postgres: Postgres, made: str) ->
 
 
 async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, made: str) -> None:
-    """When its conversation here has ended, not before; what fails is tried again."""
+    """When its conversation here has ended, not before; what fails is tried again, also by the next recovery."""
     address = postgres.create(made)
     async with server(address) as one:
         await (await one.join()).live()
         finder = Finder(one)
         recovery = await recovering(one, finder)
         ending = await one.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
-        recovery.tell(Moved("ann", "t1", ending))
+        finder.moved.append((("ann", "t1"), ending))
+        recovery.tell(Moved())
         await trio.sleep(0.2)
         assert finder.followed == []
         finder.fails = 1
+        recovery.kill()
         ending.tell(StandDown())
         await until(lambda: finder.followed)
         await trio.sleep(0.2)

@@ -1,0 +1,86 @@
+"""What two nodes work together with is killed while they do: nobody is left in silence, and nothing is told twice."""
+
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import pytest
+import trio
+
+from actors import ActorRef
+from tests.end_to_end.peer import TERMINAL, Peer, check_arc, connected
+from tests.end_to_end.script import Call, Say, scripted
+from tests.end_to_end.two import Two, eventually, post, resume, token_of, two_servers
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+
+PARTS: Final = ("post", "couriers", "inbox", "peers", "membership")
+ROUNDS: Final = 6
+
+
+def victims(two: Two, part: str) -> list[ActorRef]:
+    """The actors of this name on both servers."""
+    return [ref for each in two.both if (ref := each.system.find(f"/system/cluster/{part}")) is not None]
+
+
+async def ends(peer: Peer, count: int) -> None:
+    """Read until so many runs have ended."""
+    while sum(event["type"] in TERMINAL and event.get("seq") is not None for event in peer.seen) < count:
+        await peer.read()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS)
+async def test_nodes_work_together_whatever_of_that_is_killed(
+    serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis, part: str
+) -> None:
+    """A client of B says things in a thread that A has, and is answered each time within seconds; A's own client and
+    B's see the same, each event once, in order."""
+    redis.flush()
+    agent = scripted(Call([("echo", {"text": "x"})]), Say("one two three four five six"))
+    two = await two_servers(serve, tmp_path, postgres.create(), redis.url, agent)
+    token = token_of()
+    async with connected(two.a.address, token) as on_a:
+        await on_a.say("go", thread_id="t", agent_type="script", message_id="m0")
+        await ends(on_a, 1)
+        await killed_and_seen(two, on_a, token, part)
+
+
+async def killed_and_seen(two: Two, on_a: Peer, token: str, part: str) -> None:
+    """Kill them again and again, and see that all goes on."""
+    chance = Random(part)
+    async with connected(two.b.address, token) as on_b:
+        await resume(on_b)
+        await ends(on_b, 1)
+        for number in range(1, ROUNDS + 1):
+            async with trio.open_nursery() as nursery:
+                for victim in victims(two, part):
+                    nursery.start_soon(kill_soon, victim, chance.random() * 0.05)
+                with trio.fail_after(12):
+                    await said(two, token, f"m{number}")
+                    await ends(on_b, number + 1)
+                    await ends(on_a, number + 1)
+        for peer in (on_a, on_b):
+            numbers = [event["seq"] for event in peer.durable()]
+            assert numbers == list(range(1, len(numbers) + 1))
+        assert on_b.durable() == on_a.durable()
+        for run in {event["run_id"] for event in on_a.durable()}:
+            check_arc(on_a.durable(run))
+        await eventually(lambda: all(victim.alive for victim in victims(two, part)))
+
+
+async def kill_soon(victim: ActorRef, after_s: float) -> None:
+    """Kill it in the middle of what it does."""
+    await trio.sleep(after_s)
+    victim.kill()
+
+
+async def said(two: Two, token: str, message_id: str) -> None:
+    """Have B told something, as a client does: under one name until it is taken."""
+    while True:
+        status, _ = await post(
+            two.b, token, "user_message", content="go", thread_id="t", agent_type="script", message_id=message_id
+        )
+        if status == 202:
+            return
+        await trio.sleep(0.1)
