@@ -40,8 +40,8 @@ SIGN_S: Final = 0.05
 """How long what was read waits to be signed for, when nothing else is said."""
 GATHER_S: Final = 0.003
 """How long what comes next is gathered: what is said after a pause goes at once, a stream of it in fewer trips."""
-SHOW_S: Final = 0.02
-"""The same of passing events, of which there are ten times as many: a frame of a screen lasts as long."""
+SHOW_S: Final = 0.03
+"""The same of passing events, of which there are ten times as many: nobody sees text come smoother than this."""
 SEND_S: Final = 2.0
 AGAIN_S: Final = 0.1
 """Before another try, where Redis is there and takes nothing."""
