@@ -79,7 +79,6 @@ from understudy.storage.writer import StoreWriter
 from understudy.streams import Streams
 
 if TYPE_CHECKING:
-    from understudy.cluster.cluster import Cluster
     from understudy.storage.redis import RedisLink
 
 log = logging.getLogger(__name__)
@@ -163,7 +162,8 @@ async def open_house(
     database = await trio.to_thread.run_sync(database_of, settings)
     redis = await trio.to_thread.run_sync(redis_of, settings, metrics)
     guard = await trio.to_thread.run_sync(Guard, policy, metrics, detectors, sealer)
-    tree = _tree(settings, database, redis, metrics)
+    others: list[ChildSpec] = []  # what works with other servers
+    tree = _tree(settings, database, redis, metrics, others)
     system = ActorSystem("system", tree, intensity=MANY, on_event=_tell(metrics, incidents))
     try:
         if not settings.on_postgresql:
@@ -175,7 +175,8 @@ async def open_house(
             store = Store(database, writer, on_circuit=breakers.changed, on_reads=metrics.reads_began)
             for breaker in (store.breaker, *models.breakers()):
                 breakers.add(breaker.name)
-            node = await node_of(settings, database, store, find)
+            begin = partial(_begin, find, others)
+            node = await node_of(settings, database, store, find, begin)
             cluster = cluster_of(redis, node)
             metrics.look_at(lambda: store.reads()["reads_waiting"], lambda: 0 if node is None else node.lapses)
             files, keepers = files_of(settings, database, store)
@@ -209,7 +210,10 @@ async def open_house(
                 memory=lambda owner, agent: AgentMemory(owner, agent, store, reads, guard, time.time),
             )
             desk = Desk(services, partial(find, "/system/conversations"), node, cluster)
-            await _join_others(cluster, services, desk, find)
+            if cluster is not None:
+                for child in cluster.children(services, desk, partial(find, "/system/cluster/couriers")):
+                    await begin(child)
+                await cluster.ready()
             connections = partial(find, "/system/connections")
             ledger, elsewhere, sharers = shared_limits(redis, settings)
             gate = Gate(
@@ -246,7 +250,7 @@ async def open_house(
             forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=RESTING)
             sessions.on_end.append(lambda who: presence.dismiss(who, system.find))
             await system.spawn(
-                _house_part("observe", recovery, *_keepers(sessions), *keepers, *shelvers, *sharers, forgetting)
+                _house_part("observe", [recovery, *_keepers(sessions), *keepers, *shelvers, *sharers, forgetting])
             )
             yield House(settings, system, store, gate, build(rest), presence)
     finally:
@@ -264,23 +268,21 @@ def _beside(breakers: Breakers, redis: "RedisLink | None") -> dict[str, Check]:
     return checks
 
 
-async def _join_others(
-    cluster: "Cluster | None", services: Services, desk: Desk, find: Callable[[str], ActorRef]
-) -> None:
-    """Have what works with other servers begin, where there may be some."""
-    if cluster is not None:
-        for child in cluster.children(services, desk, partial(find, "/system/cluster/couriers")):
-            await find("/system/cluster").ask(StartChild(child))
-        await cluster.ready()
+async def _begin(find: Callable[[str], ActorRef], others: list[ChildSpec], child: ChildSpec) -> None:
+    """Have one of those begin that work with other servers, now and whenever their part of the house does."""
+    others.append(child)
+    await find("/system/cluster").ask(StartChild(child))
 
 
-def _tree(settings: Settings, database: Database, redis: "RedisLink | None", metrics: Metrics) -> list[ChildSpec]:
-    """The part of the tree that stands before anything is wired to it."""
+def _tree(
+    settings: Settings, database: Database, redis: "RedisLink | None", metrics: Metrics, others: list[ChildSpec]
+) -> list[ChildSpec]:
+    """The part of the tree that stands before anything is wired to it; `others` comes to have more children of one."""
     links = [] if redis is None else [redis.keeper()]
     writer = ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=RESTING)
     return [
-        _house_part("storage", writer, *links),
-        *([_house_part("cluster")] if settings.on_postgresql else []),
+        _house_part("storage", [writer, *links]),
+        *([_house_part("cluster", others)] if settings.on_postgresql else []),
         _house_part("conversations"),
         _house_part("connections"),
     ]
@@ -291,12 +293,13 @@ def _keepers(sessions: Sessions) -> list[ChildSpec]:
     return [] if sessions.provider is None else [ChildSpec("keys", sessions.provider.keeper, backoff=RESTING)]
 
 
-def _house_part(name: str, *children: ChildSpec) -> ChildSpec:
-    """A supervisor under the root: whatever happens below it, it comes back.
+def _house_part(name: str, children: Sequence[ChildSpec] | None = None) -> ChildSpec:
+    """A supervisor under the root: whatever happens below it, it comes back, with what `children` has by then.
 
     One without children of its own has many of a kind, which need no order when they stop.
     """
-    return ChildSpec(name, partial(Supervisor, children, intensity=MANY, stop_together=not children), backoff=RESTING)
+    make = partial(Supervisor, () if children is None else children, intensity=MANY, stop_together=children is None)
+    return ChildSpec(name, make, backoff=RESTING)
 
 
 def _limits(settings: Settings) -> ConnectionLimits:

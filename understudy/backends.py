@@ -4,11 +4,11 @@ Most servers stand on SQLite alone: what is for several is imported only where i
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from actors import ActorRef, Backoff, ChildSpec, StartChild
+from actors import ActorRef, Backoff, ChildSpec
 from transport.limits import Ledger
 from understudy.config import Settings
 from understudy.ended_everywhere import EndedEverywhere, EndedWatch
@@ -93,9 +93,16 @@ def files_of(settings: Settings, database: Database, store: Store) -> tuple[File
 
 
 async def node_of(
-    settings: Settings, database: Database, store: Store, find: Callable[[str], ActorRef]
+    settings: Settings,
+    database: Database,
+    store: Store,
+    find: Callable[[str], ActorRef],
+    begin: Callable[[ChildSpec], Awaitable[None]],
 ) -> "Node | None":
-    """Have this server known to others that share its database, or refused by them; None where there can be none."""
+    """Have this server known to others that share its database, or refused by them; None where there can be none.
+
+    `begin` begins what keeps it known.
+    """
     if not settings.on_postgresql:
         return None
     from understudy.cluster.membership import Membership, Node, join, stand_down
@@ -103,8 +110,7 @@ async def node_of(
     node = Node(alone=not settings.redis_url)
     await join(store, node, database.where)
     on_lapse = partial(stand_down, find("/system/conversations"))
-    membership = ChildSpec("membership", partial(Membership, store, node, on_lapse), backoff=RESTING)
-    await find("/system/cluster").ask(StartChild(membership))
+    await begin(ChildSpec("membership", partial(Membership, store, node, on_lapse), backoff=RESTING))
     return node
 
 

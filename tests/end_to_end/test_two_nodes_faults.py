@@ -177,6 +177,28 @@ async def test_whoever_follows_here_goes_on_when_all_that_stands_for_threads_her
         assert on_b.durable() == on_a.durable()
 
 
+async def test_a_server_whose_way_to_the_others_was_killed_as_a_whole_is_one_of_them_again(
+    serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
+) -> None:
+    """All that speaks with other servers dies with its supervisor: it begins anew, and the server goes on to be who it
+    was. What is said there is seen on the other one, long after its lease would be over."""
+    two = await two_servers(serve, tmp_path, postgres.create(), redis.url, scripted(Say(WORDS)))
+    token, nodes = token_of(), await two.a.store.live_nodes()
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        part = two.b.system.find("/system/cluster")
+        assert part is not None
+        before = sorted(each.path for each in part.children())
+        part.kill()
+        await trio.sleep(2 * LEASE_S)
+        assert await two.a.store.live_nodes() == nodes
+        assert sorted(each.path for each in part.children()) == before
+        for peer in (on_b, on_a):
+            await peer.say("go", thread_id="t", agent_type="script")
+            await on_a.until_end()
+            await on_b.until_end()
+    assert on_b.durable() == on_a.durable()
+
+
 async def test_a_server_killed_in_mid_answer_is_taken_over_by_the_other(
     tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:
