@@ -123,9 +123,12 @@ def _together(sizes: Sizes, cluster: Cluster) -> Iterator[Figure]:
     yield Figure("failover_s", "s", over.seconds)
     yield Figure("failover_lost", "answers", over.lost)
     yield Figure("failover_twice", "answers", over.twice)
-    for second_tabs, names in ((0.5, ("two_nodes", "two_nodes_spread")), (1.0, ("two_nodes_crossing",))):
+    for second_tabs, users_of in (
+        (0.5, {"two_nodes": 2 * USERS, "two_nodes_spread": USERS}),
+        (1.0, {"two_nodes_crossing": 2 * USERS}),
+    ):
         one = processor_per_event(cluster, 1, USERS, sizes.load_s, second_tabs)
-        for name, users in zip(names, (2 * USERS, USERS), strict=False):
+        for name, users in users_of.items():
             two = processor_per_event(cluster, 2, users, sizes.load_s, second_tabs)
             yield Figure(name, "us", two, {"one node": one})
 

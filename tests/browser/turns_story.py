@@ -161,7 +161,8 @@ def turned(browser: Browser, server: Server, problems: list[str]) -> None:
         page, "<img src=x onerror=alert(1)> \u202e nonsense \x00 ```"
     )  # the line about what was taken out of it is broken in two on the narrow one
     answer(page, "I found no tool for that")
-    page.wait_for_timeout(500)
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    expect(page.locator(".reply").last).to_be_in_viewport()
     page.set_viewport_size({"width": 390, "height": 800})
     expect(page.locator(".reply").last).to_be_in_viewport()
     expect(page.locator(".jump")).to_be_hidden()

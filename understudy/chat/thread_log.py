@@ -79,8 +79,7 @@ class ThreadLog:
         thread, runs = opening
         self.exists, self.head = True, thread.last_seq
         self.newest = ANSWER + thread.newest_run if thread.newest_run is not None else None
-        if self.fence is not None and (thread.node, thread.fence) != (self.fence.node, self.fence.token):
-            raise Fenced(self.thread_id, thread.node)
+        self._check_fence(thread)
         return [await self._rebuild(run) for run in runs]
 
     async def confirm(self) -> None:
@@ -98,10 +97,13 @@ class ThreadLog:
                 raise NotStored("thread", self.thread_id)
             return
         thread, _ = opening
-        if self.fence is not None and (thread.node, thread.fence) != (self.fence.node, self.fence.token):
-            raise Fenced(self.thread_id, thread.node)
+        self._check_fence(thread)
         if thread.last_seq != self.head:
             raise SequenceConflict(self.thread_id, thread.last_seq + 1, self.head + 1)
+
+    def _check_fence(self, thread: Thread) -> None:
+        if self.fence is not None and (thread.node, thread.fence) != (self.fence.node, self.fence.token):
+            raise Fenced(self.thread_id, thread.node)
 
     async def write(
         self,
