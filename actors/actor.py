@@ -6,17 +6,19 @@ All hooks run in the actor's own task, one at a time: an actor needs no locks.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import ending
 from . import watch as watching
 from .ask import Ask
-from .errors import ActorDied, NotSupervising, UnhandledMessage
+from .carrying import Values
+from .errors import ActorDied, InvalidActor, NotSupervising, UnhandledMessage
 from .exits import NORMAL, Exit
+from .hooks import check_async, check_hooks
 from .lifecycle import StopMode
 from .mailbox import MailboxSpec
-from .records import MessageUnhandled
 from .ref import ActorRef
 from .spec import ChildSpec, Supervision
 from .tasks import OwnedTasks
@@ -35,10 +37,31 @@ class Actor:
     children must set `supervision`; without it, an actor is one task and nothing more.
     """
 
-    __slots__ = ()  # a subclass that has many instances may name its attributes
+    __slots__ = ("_taken",)  # a subclass that has many instances may name its attributes
 
     supervision: Supervision | None = None
     mailbox: MailboxSpec = MailboxSpec()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_hooks(cls)
+
+    def lifespan(self, context: Context) -> AbstractAsyncContextManager[object]:
+        """What each incarnation lives in: entered before `on_start`, left after `on_stop`, in the same task.
+
+        For what has to be left where it was entered, such as a nursery, a cancel scope or a connection:
+
+            @asynccontextmanager
+            async def lifespan(self, context):
+                async with trio.open_nursery() as self.nursery:
+                    yield
+                    self.nursery.cancel_scope.cancel()
+
+        Entering is part of the start, with `on_start` in one `start_timeout_s`; leaving is part of the end, within its
+        grace. What the actor raises is raised at the `yield`, and crashes it in any case. A task of such a nursery that
+        raises crashes the actor too.
+        """
+        return nullcontext()
 
     async def on_start(self, context: Context) -> None:
         """Runs before the first message of each incarnation; whoever starts the actor waits for it.
@@ -68,16 +91,30 @@ class Actor:
         return ()
 
 
+_set_taken = vars(Actor)["_taken"].__set__  # the slot itself: an actor may be a frozen class
+
+
+def take(actor: Actor, path: str) -> None:
+    """Note that an actor is one incarnation's own. Raises `InvalidActor` if it was another one's before."""
+    if getattr(actor, "_taken", False):
+        again = "as in `ChildSpec(id, lambda: Kind(...))`"
+        problem = f"the factory of {path} returned an actor that was used before; make a new one each time, {again}"
+        raise InvalidActor(type(actor).__name__, problem)
+    _set_taken(actor, True)
+
+
 class ActorTimer:
     """A timer of an actor: replaced under its key, received at most once."""
 
-    __slots__ = ("entry", "key", "message")
+    __slots__ = ("entry", "key", "message", "values")
 
     entry: Timer
 
-    def __init__(self, key: Hashable, message: object) -> None:
+    def __init__(self, key: Hashable, message: object, values: Values) -> None:
         self.key: Hashable = key
         self.message: object = message
+        self.values: Values = values
+        """What the context variables that travel with messages were when the timer was set."""
 
     def cancel(self) -> None:
         """Let it not fire."""
@@ -138,14 +175,17 @@ class Context:
         cell = self._cell.family.children.get(id) if self._cell.family is not None else None
         return None if cell is None or cell.buried else cell.ref
 
-    def watch(self, ref: ActorRef, *, vital: bool = False, restarts: bool = False) -> None:
+    def watch(self, ref: ActorRef, *, vital: bool = False, restarts: bool = False, urgent: bool = False) -> None:
         """Receive one `Terminated(ref, reason)` when the actor ends for good; soon, if it is dead already.
 
-        `vital`: this actor fails with `DeathPact` then, unless it calls `outlive` while it receives the notice, or
-        before. `restarts`: receive a `Restarted(ref, incarnation, reason)` too, whenever the actor runs again.
+        It is received after everything that waits in this actor's mailbox at that moment, and so after all that the
+        other had sent; with `urgent`, before what waits in the lanes. `vital`: this actor fails with `DeathPact` then,
+        unless it calls `outlive` while it receives the notice, or before. `restarts`: receive a
+        `Restarted(ref, incarnation, reason)` too, in the same order, whenever the actor runs again.
+        Watching an actor again adds wishes and takes none back; `unwatch` takes all back, `outlive` the vital one.
         """
         self._check_life()
-        watching.watch(self._cell, ref._cell, vital=vital, restarts=restarts)
+        watching.watch(self._cell, ref._cell, vital=vital, restarts=restarts, urgent=urgent)
 
     def outlive(self, ref: ActorRef) -> None:
         """Say that this actor can live without one that it watched as vital."""
@@ -158,10 +198,12 @@ class Context:
     def start_soon(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: str | None = None) -> None:
         """Start a task that belongs to this incarnation: cancelled at its end; if it raises, the actor crashes.
 
-        Raises `ActorDied` when the incarnation is over.
+        Raises `ActorDied` when the incarnation is over, and `TypeError` for a coroutine, such as `work()`.
         """
+        check_async("start_soon", async_fn)
         cell = self._cell
-        if cell.context is not self or cell.leaving:
+        self._check_life()
+        if cell.leaving:
             raise ActorDied(cell.path, cell.exit)
         if cell.tasks is None:
             cell.tasks = OwnedTasks(cell)
@@ -173,11 +215,11 @@ class Context:
         A timer set again under its key replaces the old one, even if that has fired and was not received yet.
         """
         cell = self._cell
-        if cell.context is not self:
-            raise ActorDied(cell.path, cell.exit)
+        self._check_life()
         hash(key)
         self.cancel_timer(key)
-        timer = ActorTimer(key, message)
+        carrier = cell.mailbox.carrier
+        timer = ActorTimer(key, message, () if carrier is None else carrier.keep(stamped=False))
         timer.entry = cell.system.timers.after(delay_s, partial(cell.control_message, timer))
         if cell.timers is None:
             cell.timers = {}
@@ -202,12 +244,12 @@ class Context:
     def unhandled(self, message: object) -> None:
         """Report a message this actor does not know; a request among them fails with `UnhandledMessage`."""
         name = type(message).__name__
-        self.system.unhandled += 1
-        self.system.emit(MessageUnhandled(self.path, name))
+        self.system.note_unhandled(self.path, name)
         if isinstance(message, Ask):
             message.fail(UnhandledMessage(self.path, name))
 
     def _check_life(self) -> None:
+        self._cell.mailbox.check_loop()
         if self._cell.context is not self:
             raise ActorDied(self._cell.path, self._cell.exit)
 

@@ -4,18 +4,23 @@
 2. A late answer reaches nobody. It is counted.
 3. A call that ended before it was taken leaves no request in the mailbox. The handling of one that was taken is
    cancelled, unless it must finish.
-4. Tables keep the order of insertion, so that a run with the same seed is the same run.
+4. A call does not keep its request alive. When nothing else does, nobody can answer it any more, and it fails at once.
+5. Tables keep the order of insertion, so that a run with the same seed is the same run.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from weakref import ref
 
 import trio
 
-from .errors import ActorError, AskTimeout
+from .errors import ActorError, AskTimeout, NotAnAsk, Unanswered, WrongLoop
+from .handle import Handle
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -76,16 +81,30 @@ def call_of(message: object) -> Call | None:
     return getattr(message, "_call", None) if isinstance(message, Ask) else None
 
 
-class Call:
+def _described(request: object) -> str:
+    """What was asked instead of an `Ask`, and what to ask instead."""
+    if isinstance(request, type):
+        return f"the class {request.__name__} (ask an instance: `{request.__name__}(...)`)"
+    kind = type(request).__name__
+    return f"a {kind} (tell it, or declare `class {kind}(Ask[...])` with the type of the answer)"
+
+
+class Call(Handle):
     """One ask in flight: who waits, for whom, and until when."""
 
-    __slots__ = ("deadline", "error", "on_end", "parked", "request", "settled", "target", "task", "timeout_s", "value")
+    __slots__ = (
+        "_lifeline", "deadline", "error", "kind", "on_end", "parked", "settled", "target", "task", "timeout_s", "value",
+    )  # fmt: skip
 
     def __init__(self, request: Ask[Any], target: Cell, task: trio.lowlevel.Task, timeout_s: float) -> None:
         if call_of(request) is not None:
             raise ActorError(f"this {type(request).__name__} was asked before: make a new one for each ask")
-        _set_call(request, self)
-        self.request: Ask[Any] = request
+        try:
+            _set_call(request, self)
+        except TypeError:
+            raise NotAnAsk(target.path, _described(request)) from None
+        self._lifeline: ref[Ask[Any]] | None = ref(request, self._lose)
+        self.kind: type[Ask[Any]] = type(request)
         self.target: Cell = target
         self.task: trio.lowlevel.Task = task
         self.parked: bool = False
@@ -95,6 +114,11 @@ class Call:
         self.value: Any = None
         self.error: Exception | None = None
         self.on_end: list[Callable[[], None]] | None = None
+
+    @property
+    def request(self) -> Ask[Any] | None:
+        """The request, as long as something other than this call refers to it."""
+        return None if self._lifeline is None else self._lifeline()
 
     def open(self) -> None:
         """The caller is about to wait: enter the tables."""
@@ -107,19 +131,34 @@ class Call:
         self.parked = True
 
     def settle(self, value: Any, error: Exception | None) -> None:
-        """End the call and wake its caller; a second answer is dropped and counted."""
+        """End the call and wake its caller; a second answer is dropped and counted. Raises `WrongLoop`."""
         if self.settled:
             self.target.system.late_replies += 1
             return
+        if self.target.mailbox.thread != get_ident():
+            raise WrongLoop
         self.value = value
         self.error = error
         self.close()
         if self.parked:
             trio.lowlevel.reschedule(self.task)
 
+    def _lose(self, _: object) -> None:
+        """The request was not answered, and nothing refers to it any more: nobody can answer it."""
+        target = self.target
+        if self.settled or not self.parked or target.ending:
+            return  # if the actor ends, those who wait are told of that
+        if target.mailbox.thread != get_ident():
+            with suppress(trio.RunFinishedError):
+                target.system.token.run_sync_soon(self._lose, None)
+            return
+        target.system.note_unhandled(target.path, self.kind.__name__)
+        self.settle(None, Unanswered(target.path, self.kind.__name__))
+
     def close(self) -> None:
         """Leave every table."""
         self.settled = True
+        self._lifeline = None
         if self.target.calls is not None:
             self.target.calls.pop(self, None)
         if self.deadline is not None:
@@ -131,36 +170,57 @@ class Call:
     def expire(self) -> None:
         """The deadline has passed: fail the call, and take the request back if it still waits."""
         if not self.settled:
-            self._take_back()
-            self.settle(None, AskTimeout(self.target.path, type(self.request).__name__, self.timeout_s))
+            request = self.request  # taking it back would be the last of it
+            self._take_back(request)
+            self.settle(None, AskTimeout(self.target.path, self.kind.__name__, self.timeout_s))
 
     def abandon(self, _: object) -> trio.lowlevel.Abort:
         """The caller is cancelled: take the request back if it still waits, and let a late answer be counted."""
+        request = self.request
         self.close()
-        self._take_back()
+        self._take_back(request)
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def _take_back(self) -> None:
-        self.target.withdraw(self.request)
-        if self.target.current is self.request and not self.request.must_finish:
-            self.target.skip(self.request)
+    def _take_back(self, request: Ask[Any] | None) -> None:
+        if request is None:
+            return
+        self.target.withdraw(request)
+        if self.target.current is request and not request.must_finish:
+            self.target.skip(request)
 
 
-def closed_circle(target: Cell, task: trio.lowlevel.Task) -> tuple[str, ...] | None:
+class StartWait:
+    """What a task sleeps on while it waits for the start of `cell`. `serves`: it answers requests about children."""
+
+    __slots__ = ("cell", "serves")
+
+    def __init__(self, cell: Cell, *, serves: bool) -> None:
+        self.cell: Cell = cell
+        self.serves: bool = serves
+
+
+def closed_circle(target: Cell, request: Ask[Any], task: trio.lowlevel.Task) -> tuple[str, ...] | None:
     """The paths of actors that each wait for the next, if `task`, asking `target`, would close the circle; else None.
 
-    An actor waits when its own task does: what its other tasks wait for holds up no message. One that has done with a
-    request, and will answer it later, is waited for by nobody here.
+    An actor waits when its own task does: what its other tasks wait for holds up no message. It waits for an answer, or
+    for the start of another actor. One that has done with a request, and will answer it later, is waited for by nobody
+    here.
     """
     seen: dict[Cell, None] = {}
     cell = target
     while cell not in seen and (asleep := cell.task) is not None:
         seen[cell] = None
-        call = asleep.custom_sleep_data
-        if not isinstance(call, Call) or call.settled:
-            return None
-        cell = call.target
-        if not cell.holds(call.request):
+        wait = asleep.custom_sleep_data
+        if isinstance(wait, StartWait):
+            if wait.serves and request._control:
+                return None
+            cell = wait.cell
+        elif isinstance(wait, Call) and not wait.settled:
+            awaited = wait.request
+            if awaited is None or not wait.target.holds(awaited):
+                return None
+            cell, request = wait.target, awaited
+        else:
             return None
         if cell.task is task:
             return (cell.path, *(known.path for known in seen))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, Factory, field, frozen
 
 from .errors import InvalidSpec
+
+LONGEST_S = 30.0
+"""Default of `max_s`, unless `min_s` is longer."""
 
 
 def is_number(value: object) -> bool:
@@ -19,17 +22,22 @@ def _positive(_: object, attribute: Attribute[float], value: float) -> None:
         raise InvalidSpec(f"backoff.{attribute.name}", "must be a finite number above zero")
 
 
+def _longest(backoff: Backoff) -> float:
+    return max(LONGEST_S, backoff.min_s) if is_number(backoff.min_s) else LONGEST_S
+
+
 @frozen
 class Backoff:
     """An exponential delay with jitter, counted per child.
 
-    The n-th delay in a row (n from 0) is `min_s * factor ** n`, at most `max_s`, then up to `jitter` of itself is
-    taken away or added. After `reset_after_s` seconds of running (default: `max_s`) the count starts again, as it
-    does when the child calls `Context.healthy`. Raises `InvalidSpec` for numbers that make no sense.
+    The n-th delay in a row (n from 0) is `min_s * factor ** n`, at most `max_s`, then up to `jitter` of itself is taken
+    away or added. `max_s` is 30 s unless given, or `min_s` if that is longer. After `reset_after_s` seconds of running
+    (default: `max_s`) the count starts again, as it does when the child calls `Context.healthy`. Raises `InvalidSpec`
+    for numbers that make no sense.
     """
 
     min_s: float = field(default=0.1, validator=_positive)
-    max_s: float = field(default=30.0, validator=_positive)
+    max_s: float = field(default=Factory(_longest, takes_self=True), validator=_positive)
     factor: float = field(default=2.0, validator=_positive)
     jitter: float = 0.2
     reset_after_s: float | None = None

@@ -2,7 +2,8 @@
 
 1. Values are taken where a message is told, and set in the receiver's own context before it is handled.
 2. What the message before brought is taken back first: no value stays for a message that brought none.
-3. Messages of a conflating lane, timers and notices bring none.
+3. A timer's message brings the values that held when the timer was set.
+4. Messages of a conflating lane and notices bring none.
 """
 
 from __future__ import annotations
@@ -12,17 +13,26 @@ from collections.abc import Iterator, Sequence
 from contextvars import ContextVar, Token
 from typing import Any
 
+import trio
+
 Values = tuple[Any, ...]
 _ABSENT: Any = object()
+
+enqueued_at: ContextVar[float | None] = ContextVar("actors.enqueued_at", default=None)
+"""When the message in work was put into the mailbox, on trio's clock: for interceptors that measure how long it waited.
+
+Name it in `ActorSystem(carry=[enqueued_at])`. None for timers, notices, conflating lanes, and where it is not carried.
+"""
 
 
 class Carrier:
     """What one mailbox needs to carry variables: which, and what it set for the message before."""
 
-    __slots__ = ("_tokens", "_variables")
+    __slots__ = ("_stamps", "_tokens", "_variables")
 
     def __init__(self, variables: Sequence[ContextVar[Any]]) -> None:
         self._variables = tuple(variables)
+        self._stamps = enqueued_at in self._variables
         self._tokens: list[tuple[ContextVar[Any], Token[Any]]] = []
 
     def queue(self) -> CarryingItems:
@@ -30,8 +40,17 @@ class Carrier:
         return CarryingItems(self)
 
     def capture(self) -> Values:
-        """The values in the sender's context."""
-        return tuple(variable.get(_ABSENT) for variable in self._variables)
+        """The values in the sender's context, and the time."""
+        if not self._stamps:
+            return self.keep()
+        now = trio.current_time()
+        return tuple(now if variable is enqueued_at else variable.get(_ABSENT) for variable in self._variables)
+
+    def keep(self, *, stamped: bool = True) -> Values:
+        """The values in the current context: of the message in work, with or without its time."""
+        return tuple(
+            variable.get(_ABSENT) if stamped or variable is not enqueued_at else _ABSENT for variable in self._variables
+        )
 
     def restore(self, values: Values = ()) -> None:
         """Set these values in the current context, in place of those set before."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from . import incarnation, letters
-from .actor import Actor, Context
+from .actor import Actor, Context, take
 from .ask import Ask
 from .errors import InvalidSpec, StartDeclined, StartFailed, text_of
 from .exits import KILLED, NORMAL, Crashed, Exit
@@ -25,7 +25,7 @@ from .lifecycle import State, Step, StopMode, after
 from .mailbox import Mailbox, MailboxSpec
 from .records import ActorStarted, ActorStopped
 from .ref import ActorRef
-from .spec import ChildSpec, Supervision
+from .spec import ChildSpec, Restart, Supervision
 from .stash import bury_kept, keep_for_next, kept_by, take_out
 from .watch import notify_restart, notify_watchers, unwatch_all
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .system import ActorSystem
     from .tasks import OwnedTasks
     from .timers import Timer
+    from .watch import Watch
 
 
 DEFAULT_MAILBOX = MailboxSpec()
@@ -83,8 +84,7 @@ class Cell:
     again: Returning | None
     """What comes back now, before what waits in the mailbox: it was set aside, or an incarnation crashed on it."""
     calls: dict[Call, None] | None
-    watchers: dict[Cell, bool] | None
-    """Who watches, and whether they want to hear of restarts."""
+    watchers: dict[Cell, Watch] | None
     start_waiters: Waiters
     down_waiters: Waiters
     dead_waiters: Waiters
@@ -100,8 +100,7 @@ class Cell:
     family: Family | None
     scope: trio.CancelScope
     control: deque[Any] | None
-    watching: dict[Cell, bool] | None
-    """Whom the actor watches, and whether it cannot live without them."""
+    watching: dict[Cell, Watch] | None
     timers: dict[Hashable, ActorTimer] | None
     stashes: list[Stash] | None
     grace: Timer | None
@@ -149,6 +148,7 @@ class Cell:
         self.actor = self.context = self.task = self.tasks = self.family = None
         self.watching = self.timers = self.stashes = self.grace = None
         self.current = self.kept_now = self.pact = self.fault = self.mode = None
+        self.mailbox.barriers = None
         self.scope = trio.CancelScope()
         self.stop_reason = NORMAL
         self.up = self.killed = self.killed_first = self.declined = self.leaving = self.final = self.on_control = (
@@ -165,6 +165,11 @@ class Cell:
     def message_type(self) -> str | None:
         """The type's name of the message in work; None when there is none."""
         return None if self.current is None else type(self.current).__name__
+
+    @property
+    def ending(self) -> bool:
+        """Whether this incarnation has ended, or will: by an order, a kill, or a fault."""
+        return self.buried or self.leaving or self.killed or self.fault is not None or self.mode is not None
 
     # Beginning
 
@@ -187,20 +192,23 @@ class Cell:
         if actor.supervision is not None:
             start_soon(nursery, self.path, incarnation.live_with_children, self, actor, context, actor.supervision)
             return
-        start_soon(nursery, self.path, incarnation.live, self, actor, context)
-        if self.kind.on_start is Actor.on_start:
+        start_soon(nursery, self.path, incarnation.way_of(actor), self, actor, context)
+        if self.kind.on_start is Actor.on_start and self.kind.lifespan is Actor.lifespan:
             self.started()
 
     def _make_actor(self) -> Actor:
         actor = self.spec.factory()
         if not isinstance(actor, Actor):
             raise TypeError(f"the factory of {self.path} made a {type(actor).__name__}, not an Actor")
+        take(actor, self.path)
         if not isinstance(actor.mailbox, MailboxSpec):
             raise InvalidSpec("mailbox", f"must be a MailboxSpec, not {actor.mailbox!r}")
         if not isinstance(actor.supervision, Supervision | None):
             raise InvalidSpec("supervision", f"must be a Supervision or None, not {actor.supervision!r}")
         self.actor = actor
         self.kind = type(actor)
+        if self.spec.restart is Restart.TEMPORARY:
+            self.spec = self.spec.without_factory()  # there is no second incarnation
         if actor.mailbox is not self.mailbox.spec:
             self.mailbox.configure(actor.mailbox)
         return actor
@@ -308,7 +316,8 @@ class Cell:
     def control_message(self, item: object) -> None:
         """Queue something that goes before all lanes and is never refused.
 
-        Notices and timers belong to an incarnation; a request waits for the next one, as those in the mailbox do.
+        Timers and notices of urgent watches belong to an incarnation; a request waits for the next one, as those in the
+        mailbox do.
         """
         if self.state in (State.STOPPED, State.BACKING_OFF) and not isinstance(item, Ask):
             return
@@ -325,11 +334,13 @@ class Cell:
         return deque(item for item in self.control if isinstance(item, Ask) and item.waiting) or None
 
     def walk(self) -> Iterator[Cell]:
-        """This cell and all below, parents first."""
-        yield self
-        if self.family is not None:
-            for child in tuple(self.family.children.values()):
-                yield from child.walk()
+        """This cell and all below, parents first; a tree may be deeper than Python's stack."""
+        rest = [self]
+        while rest:
+            cell = rest.pop()
+            yield cell
+            if cell.family is not None:
+                rest.extend(reversed(cell.family.children.values()))
 
     def withdraw(self, request: object) -> None:
         """Take back a request that was not taken yet."""

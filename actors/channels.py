@@ -7,6 +7,7 @@ that belongs to no actor, as `trio.open_memory_channel` makes a channel.
 from __future__ import annotations
 
 from collections import deque
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
@@ -58,9 +59,9 @@ class _Line:
 class ActorChannel(trio.abc.SendChannel[Any]):
     """Feeds one lane of an actor. `send` waits for room as long as it takes; put a cancel scope around it.
 
-    Raises `trio.ClosedResourceError` after `aclose`, `trio.BrokenResourceError` when the actor is dead, both also while
-    `send` waits, and `MailboxFull` when the lane's policy is `REJECT`. What the actor had not handled when it died, a
-    message that waited for room among it, becomes a dead letter.
+    Raises `trio.ClosedResourceError` after `aclose`, `trio.BrokenResourceError` when the actor drains or is dead, both
+    also while `send` waits (but for a drain, which lets it in), and `MailboxFull` when the lane's policy is `REJECT`.
+    What the actor had not handled when it died, a message that waited for room among it, becomes a dead letter.
     """
 
     def __init__(self, ref: ActorRef, lane: Lane = Lane.NORMAL) -> None:
@@ -79,6 +80,7 @@ class ActorChannel(trio.abc.SendChannel[Any]):
             self._ref.tell(value, lane=self._lane)
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
+        mailbox.check_loop()
         await self._line.wait(queue, value)
         self._check_life()
 
@@ -96,7 +98,8 @@ class ActorChannel(trio.abc.SendChannel[Any]):
     def _check(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError
-        self._check_life()
+        if self._ref._mailbox.closed:
+            raise trio.BrokenResourceError(f"{self._ref.path} {'drains' if self._ref.alive else 'is dead'}")
 
     def _check_life(self) -> None:
         if not self._ref.alive:
@@ -137,13 +140,13 @@ class MailboxSender(trio.abc.SendChannel[Any]):
     def send_nowait(self, value: Any, *, lane: Lane = Lane.NORMAL) -> None:
         """Put a message into a lane, or raise `MailboxFull`, which is a `trio.WouldBlock`."""
         self._check()
+        self._mailbox.wake()
         queue = self._mailbox.lanes[lane] or self._mailbox.open(lane)
         if len(queue.items) < queue.capacity:
             queue.items.append(value)
             queue.note_depth()
         elif not queue.replace(value):
             self._overflow(lane, value)
-        self._mailbox.wake()
 
     def _overflow(self, lane: Lane, value: Any) -> None:
         queue = self._mailbox.lanes[lane]
@@ -200,6 +203,7 @@ class MailboxReceiver(trio.abc.ReceiveChannel[Any]):
                 raise trio.EndOfChannel
             if self._mailbox.parked is not None:
                 raise trio.BusyResourceError("another task receives from this mailbox")
+            self._mailbox.thread = get_ident()
             self._mailbox.parked = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._unpark)
 

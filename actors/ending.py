@@ -1,6 +1,7 @@
 """How an incarnation comes to its end: told to, killed, failed, or out of grace.
 
-1. A stop takes effect in every state, and never waits behind the backlog unless it was asked to.
+1. A stop takes effect in every state, and never waits behind the backlog unless it was asked to. Then the mailbox is
+   closed at once: no stream of messages keeps an actor that drains from its end.
 2. The grace is counted once for each incarnation. At its end the actor is killed; one that does not end even then is
    named.
 3. A cancelled request ends the handling of its message, not the incarnation.
@@ -50,6 +51,8 @@ def order_stop(cell: Cell, mode: StopMode, *, final: bool = True, reason: Exit =
     starting = cell.state is State.STARTING
     cell.step(Step.END)
     cell.mode = mode if cell.mode is None or mode is StopMode.NOW else cell.mode
+    if cell.mode is StopMode.AFTER_DRAIN:
+        cell.mailbox.seal()
     _arm_grace(cell)
     if starting or mode is StopMode.NOW:
         cell.scope.cancel()
@@ -61,12 +64,12 @@ def kill(cell: Cell) -> None:
     """Cancel hard, with everything below; harmless when nothing runs."""
     if cell.state in (State.STOPPED, State.BACKING_OFF):
         return
-    _condemn(cell)
+    condemn(cell)
     if cell.family is not None:
-        cell.family.kill_all()
+        cell.system.reaper.kill_all(cell.family)
 
 
-def _condemn(cell: Cell) -> None:
+def condemn(cell: Cell) -> None:
     """Cancel the actor's own work, and take no further message."""
     if not cell.killed:
         _expect_the_end(cell)
@@ -192,7 +195,7 @@ def _arm_grace(cell: Cell) -> None:
         return
     timers, seconds = cell.system.timers, grace_s(cell)
     if _waits_for_children(cell):
-        cell.grace = None if cell.leaving else timers.after(WORKER_SHUTDOWN_S, partial(_condemn, cell))
+        cell.grace = None if cell.leaving else timers.after(WORKER_SHUTDOWN_S, partial(condemn, cell))
     elif seconds <= 0:
         kill(cell)
     elif seconds != math.inf:

@@ -2,6 +2,9 @@
 
 ActorError
 ├── InvalidSpec (ValueError)          a field of a spec is wrong; nothing was started
+├── InvalidActor (TypeError)          a hook is not what the runtime calls, or an actor was used twice
+├── NotAnAsk (TypeError)              something was asked that is no `Ask`
+├── SpentSpec (RuntimeError)          a spec was taken from a temporary child that runs
 ├── StartFailed                       a child did not start; `cause` says why
 │   └── StartDeclined                 its `on_start` raised `Ignore`
 ├── StartTimeout (trio.TooSlowError)  a start took longer than `start_timeout_s`
@@ -9,6 +12,7 @@ ActorError
 ├── TooManyChildren                   `max_children` is reached
 ├── NotSupervising (TypeError)        the actor has no `supervision` and cannot have children
 ├── NoSuchChild (LookupError)         no child has this id
+├── NoSuchActor (LookupError)         no live actor is at this path
 ├── ActorDied (trio.BrokenResourceError)   the target of an ask is dead, or ended during it
 ├── ActorUnavailable (trio.BusyResourceError)   the target is between two incarnations
 ├── AskTimeout (trio.TooSlowError)    no answer in time
@@ -16,10 +20,12 @@ ActorError
 ├── AskCycle (RuntimeError)           an ask closed a circle of actors that wait for one another
 ├── MailboxFull (trio.WouldBlock)     no room in the lane
 ├── UnhandledMessage (TypeError)      the actor does not know this request
+│   └── Unanswered                    the actor let go of the request without an answer
 ├── IntensityExceeded                 too many restarts: the supervisor itself fails
 ├── Escalated                         a child's error was handed to its supervisor
 ├── DeathPact                         an actor ended that the watcher cannot live without
 ├── RaisedBaseException               an actor raised something that is no `Exception`
+├── WrongLoop (RuntimeError)          a call from another thread, or from another trio loop
 ├── NotEntered (RuntimeError)         the system is used outside of its block
 └── SystemFailed                      the root of the tree failed
 
@@ -55,6 +61,38 @@ class InvalidSpec(ActorError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.field}: {self.problem}"
+
+
+@define
+class InvalidActor(ActorError, TypeError):
+    """A class of actors has a hook that is not what the runtime calls, or an actor was given out a second time.
+
+    `actor` names the class.
+    """
+
+    actor: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.actor}: {self.problem}"
+
+
+@define
+class NotAnAsk(ActorError, TypeError):
+    """Something was asked that is no instance of a subclass of `Ask`: it has no way to answer. Nothing was sent."""
+
+    path: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path} was asked {self.what}, which cannot be answered"
+
+
+class SpentSpec(ActorError, RuntimeError):
+    """A child was started from a spec that `ListSpecs` gave of a temporary child, whose factory was let go."""
+
+    def __str__(self) -> str:
+        return "the factory of a temporary child is let go once it runs: start another one from a spec of your own"
 
 
 @define
@@ -128,6 +166,16 @@ class NoSuchChild(ActorError, LookupError):
 
     def __str__(self) -> str:
         return f"{self.path} has no child {self.id!r}"
+
+
+@define
+class NoSuchActor(ActorError, LookupError):
+    """No live actor has this path."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"no live actor is at {self.path}: `ActorSystem.tree` shows all, `explain` those that ended lately"
 
 
 @define
@@ -221,7 +269,8 @@ class MailboxFull(ActorError, trio.WouldBlock):
     capacity: int
 
     def __str__(self) -> str:
-        return f"{self.path}: lane {self.lane} holds {self.capacity} messages and is full"
+        full = f"{self.path}: lane {self.lane} holds {self.capacity} messages and is full"
+        return f"{full}: wait for room with `send`, or set `mailbox` on its class"
 
 
 @define
@@ -233,6 +282,15 @@ class UnhandledMessage(ActorError, TypeError):
 
     def __str__(self) -> str:
         return f"{self.path} does not understand {self.message_type}"
+
+
+@define
+class Unanswered(UnhandledMessage):
+    """The actor let go of a request without answering it, so that nobody can answer any more."""
+
+    def __str__(self) -> str:
+        why = "no case of its `receive` matched, or that forgot to reply"
+        return f"{self.path} let go of {self.message_type} without an answer: {why}"
 
 
 @define
@@ -257,6 +315,18 @@ class Escalated(ActorError):
 
     def __str__(self) -> str:
         return f"{self.path} fails because {self.offender} escalated"
+
+
+@define
+class WrongLoop(ActorError, RuntimeError):
+    """Something of a tree was used in a thread where its trio loop does not run. Nothing was changed."""
+
+    def __str__(self) -> str:
+        return (
+            "actors belong to the trio loop they were started on, which does not run in this thread: call "
+            "trio.from_thread.run_sync(ref.tell, message) or trio.from_thread.run(ref.ask, request), with trio_token= "
+            "in a thread that trio did not start"
+        )
 
 
 @define
@@ -289,6 +359,21 @@ def unwrap(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def program_end(error: BaseException) -> BaseException | None:
+    """Return the `KeyboardInterrupt` or `SystemExit` in an error that is nothing else, however nested; else None."""
+    if isinstance(error, BaseExceptionGroup):
+        ends = [program_end(inner) for inner in error.exceptions]
+        return None if None in ends else ends[0]
+    return error if isinstance(error, KeyboardInterrupt | SystemExit) else None
+
+
+def split_cancelled(error: BaseException | None) -> tuple[BaseException | None, BaseException | None]:
+    """Split an error into its cancellations and the rest; either may be None. Nurseries make groups of both."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)
+    return (error, None) if isinstance(error, trio.Cancelled) else (None, error)
 
 
 def text_of(error: BaseException) -> str:

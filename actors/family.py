@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
 from . import ending
-from .ask import Ask
+from .ask import Ask, StartWait
 from .errors import (
     ActorDied,
     AlreadyStarted,
@@ -29,6 +30,7 @@ from .exits import SHUTDOWN, Crashed, Exit
 from .history import note_incident
 from .intensity import Intensity
 from .lifecycle import State, StopMode
+from .reaper import AT_ONCE
 from .records import ActorRestarting
 from .ref import ActorRef
 from .reports import crash_report
@@ -61,6 +63,13 @@ class FamilyRequest(Ask[T]):
         """Do what is asked."""
 
 
+async def _until_started(cell: Cell) -> None:
+    started = trio.Event()
+    cell.when_started(started.set)
+    trio.lowlevel.current_task().custom_sleep_data = StartWait(cell, serves=False)
+    await started.wait()
+
+
 class Family:
     """The children of one incarnation, by id, in start order. The dead among them are specs that may start again."""
 
@@ -72,6 +81,7 @@ class Family:
         self.children: dict[str, Cell] = {}
         self.closing: bool = False
         self._intensity = Intensity(supervision.intensity, supervision.period_s)
+        self._intensities: dict[Cell, Intensity] = {}
         self._offenders: list[Cell] = []
         self._regrouping: trio.CancelScope | None = None
         self._delay_s = 0.0
@@ -92,14 +102,14 @@ class Family:
     async def spawn(self, spec: ChildSpec, *, static: bool = False) -> ActorRef:
         """Start a child and wait until it runs; raises what `Context.spawn` raises."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        while (going := self.given_up(spec)) is not None:
+            await going.wait_dead()
         cell = self.admit(spec, static=static)
         if cell.up:
             await self._owner.system.yield_now_and_then()
             return cell.ref
-        started = trio.Event()
-        cell.when_started(started.set)
         try:
-            await started.wait()
+            await (self._serve_until_started(cell) if static else _until_started(cell))
         except trio.Cancelled:
             ending.order_stop(cell, StopMode.NOW)
             raise
@@ -107,12 +117,48 @@ class Family:
             raise cell.start_error from cell.start_error.cause
         return cell.ref
 
+    async def _serve_until_started(self, cell: Cell) -> None:
+        """Wait for the start of a child in the owner's own task, and serve requests about children meanwhile.
+
+        The child may be among those who ask. Messages, timers and notices wait until the owner has started.
+        """
+        owner, mailbox, over = self._owner, self._owner.mailbox, False
+
+        def note() -> None:
+            nonlocal over
+            over = True
+            mailbox.wake()
+
+        cell.when_started(note)
+        task = trio.lowlevel.current_task()
+        while not over:
+            waiting = owner.control or ()
+            requests = [item for item in waiting if isinstance(item, FamilyRequest)]
+            if requests:
+                owner.control = deque(item for item in waiting if not isinstance(item, FamilyRequest)) or None
+            for request in requests:
+                request.carry_out(owner)
+            if not over:
+                mailbox.parked = task
+                task.custom_sleep_data = StartWait(cell, serves=True)
+                await trio.lowlevel.wait_task_rescheduled(mailbox.unpark)
+
     async def start_static(self, spec: ChildSpec) -> None:
         """Start a child that belongs to the supervisor's own spec; one that declines is kept, not running."""
         try:
             await self.spawn(spec, static=True)
         except StartDeclined:
             return
+
+    def given_up(self, spec: object) -> Cell | None:
+        """Return the child of this id whose start was called off and is not over yet; else None.
+
+        It will never run, so whoever wants that child waits for its end, and does not hear that the id is taken.
+        """
+        known = self.children.get(spec.id) if isinstance(spec, ChildSpec) else None
+        if known is None or known.buried or known.born or not known.final:
+            return None
+        return known
 
     def admit(self, spec: ChildSpec, *, static: bool = False) -> Cell:
         """Give the child its place and begin to start it."""
@@ -149,7 +195,7 @@ class Family:
     def _decide(self, cell: Cell, reason: Exit) -> None:
         decision = Decision.STOP if cell.declined else decide(cell.spec, reason)
         error: Exception = Escalated(self._owner.path, cell.path)
-        if decision is Decision.RESTART and not self._intensity.record(self._owner.system.timers.now()):
+        if decision is Decision.RESTART and not self._tolerates(cell):
             decision = Decision.ESCALATE
             error = IntensityExceeded(self._owner.path, cell.path, self._intensity.limit, self._intensity.period_s)
         if decision is Decision.RESTART:
@@ -168,12 +214,22 @@ class Family:
             self.give_up(cell, reason)
             self._shut_down_after(cell)
 
+    def _tolerates(self, cell: Cell) -> bool:
+        """Count one restart of a child; whether it is not one too many."""
+        intensity = self._intensity
+        if self.supervision.per_child:
+            known = self._intensities.get(cell)
+            intensity = known or self._intensities.setdefault(cell, Intensity(intensity.limit, intensity.period_s))
+        return intensity.record(self._owner.system.timers.now())
+
     def give_up(self, cell: Cell, reason: Exit) -> None:
         """Free the child's name, unless it belongs to the supervisor's own spec, and bury it."""
         keep = cell.static and cell.spec.restart is not Restart.TEMPORARY
         if not keep and self.children.get(cell.spec.id) is cell:
             del self.children[cell.spec.id]
+            cell.spec = cell.spec.without_factory()  # references to the dead outlive it, and hold the cell
         self._alive -= 1
+        self._intensities.pop(cell, None)
         cell.bury(reason)
 
     def resumed(self, cell: Cell, error: Exception) -> None:
@@ -267,8 +323,10 @@ class Family:
             self._regrouping.cancel()
         cells = list(reversed(self.children.values()))
         if self.supervision.stop_together:
-            for cell in cells:
+            for number, cell in enumerate(cells, 1):
                 ending.order_stop(cell, StopMode.AFTER_MESSAGE)
+                if number % AT_ONCE == 0:
+                    await trio.lowlevel.cancel_shielded_checkpoint()
         for cell in cells:
             ending.order_stop(cell, StopMode.AFTER_MESSAGE)
             await cell.wait_dead()
@@ -280,10 +338,7 @@ class Family:
             if cell.state is State.BACKING_OFF:
                 ending.order_stop(cell, StopMode.AFTER_MESSAGE)
 
-    def kill_all(self) -> None:
-        """Kill every child at once; none comes back."""
+    def doom(self) -> list[Cell]:
+        """Return the children, all of which will be killed: none comes back."""
         self.closing = True
-        for cell in list(self.children.values()):
-            cell.final = True
-            ending.kill(cell)
-            ending.order_stop(cell, StopMode.NOW)
+        return list(self.children.values())

@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +19,13 @@ import trio
 
 from . import ending
 from .actor import Actor, ActorTimer
+from .carrying import Values
 from .errors import Ignore, StartTimeout, unwrap
+from .exits import KILLED, Exit
 from .family import Family, FamilyRequest
+from .lifecycle import State
 from .mailbox import EMPTY
-from .records import ActorLingers, LoopHeld
+from .records import ActorLingers
 from .spec import Directive
 from .watch import VitalEnd, check_pact
 
@@ -32,8 +37,6 @@ if TYPE_CHECKING:
 
 BATCH_S = 0.001
 """How long a batch may keep the loop before it yields: one step of about a millisecond."""
-_AWAKE = object()
-"""Marks a task that has not slept since: trio forgets a task's `custom_sleep_data` when it wakes it."""
 
 
 async def never_live(cell: Cell, error: BaseException) -> None:
@@ -50,7 +53,7 @@ async def live_with_children(cell: Cell, actor: Actor, context: Context, supervi
     try:
         async with trio.open_nursery() as nursery:
             cell.family = Family(cell, supervision, nursery)
-            await live(cell, actor, context)
+            await way_of(actor)(cell, actor, context)
     finally:
         cell.ended()
 
@@ -79,20 +82,114 @@ async def live(cell: Cell, actor: Actor, context: Context) -> None:
                 cell.ended()
 
 
-async def _start(cell: Cell, actor: Actor, context: Context) -> None:
+def way_of(actor: Actor) -> Callable[[Cell, Actor, Context], Awaitable[None]]:
+    """What runs an incarnation of this actor; a lifespan costs a frame more, which only those with one pay."""
+    return live if type(actor).lifespan is Actor.lifespan else live_within
+
+
+async def live_within(cell: Cell, actor: Actor, context: Context) -> None:
+    """As `live`, within the actor's lifespan.
+
+    `life`, the scope around it, is what ends the actor while it enters and while it leaves; in between, the scopes of
+    `live` do. All are entered and left in one task and in order, as what the lifespan opens is.
+    """
+    cell.task = trio.lowlevel.current_task()
+    if cell.mailbox.carrier is not None:
+        cell.mailbox.carrier.forget()
+    life = cell.scope
+    deadline = life.deadline = trio.current_time() + cell.spec.start_timeout_s
+    entered = False
+    try:
+        with life, _naming_if_it_lingers(cell):
+            async with actor.lifespan(context):
+                entered = True
+                life.deadline = math.inf
+                await _live_inside(cell, actor, context, life, deadline)
+        if not entered and life.cancelled_caught and not cell.killed and cell.mode is None:
+            raise StartTimeout(cell.path, cell.spec.start_timeout_s)
+    except BaseException as error:
+        if isinstance(error, Ignore) and not entered:
+            cell.declined = True
+        else:
+            ending.take_error(cell, error)
+    finally:
+        try:
+            if not entered:
+                await _close_down(cell, actor, context)
+        finally:
+            if cell.family is None:
+                cell.ended()
+
+
+async def _live_inside(cell: Cell, actor: Actor, context: Context, life: trio.CancelScope, deadline: float) -> None:
+    """Start, serve and close down inside of the lifespan, which sees what is raised."""
+    reason: Exit | None = None
+    try:
+        if not life.cancel_called:
+            cell.scope = trio.CancelScope()
+            with cell.scope:
+                await _start(cell, actor, context, deadline)
+                if not cell.declined:
+                    await _serve(cell, actor, context)
+            while ending.goes_on(cell):
+                with cell.scope:
+                    await _serve(cell, actor, context)
+    except BaseException as error:
+        passing, fault = ending.part(error)
+        if fault is not None:
+            ending.note_fault(cell, ending.as_fault(cell, fault))
+        if passing is not None:
+            if _cancelled_within(life):
+                reason = KILLED  # the error that cancelled the lifespan is known when that is left
+            else:
+                cell.final = True
+                ending.kill(cell)
+        raise
+    finally:
+        await _close_down(cell, actor, context, reason)
+        life.shield = True  # as for the stop hook: to leave has what is left of the grace
+        cell.scope = life
+        if cell.killed:
+            life.cancel()
+
+
+def _cancelled_within(life: trio.CancelScope) -> bool:
+    """Whether what is cancelled is something the lifespan opened, and nothing around it."""
+    life.shield = True
+    within = trio.current_effective_deadline() == -math.inf
+    life.shield = False
+    return within
+
+
+@contextmanager
+def _naming_if_it_lingers(cell: Cell) -> Iterator[None]:
+    """Tell if a start does not end though its time is over."""
+    record = ActorLingers(cell.path, ending.LINGER_S)
+    after_s = cell.spec.start_timeout_s + ending.LINGER_S
+
+    def tell() -> None:
+        if cell.state is State.STARTING:
+            cell.system.emit(record)
+
+    lingers = cell.system.timers.after(after_s, tell)
+    try:
+        yield
+    finally:
+        lingers.cancel()
+
+
+async def _start(cell: Cell, actor: Actor, context: Context, deadline: float | None = None) -> None:
     """Run the start hook within its time, then the children a supervisor was made with."""
     if type(actor).on_start is not Actor.on_start:
         timeout_s = cell.spec.start_timeout_s
-        record = ActorLingers(cell.path, ending.LINGER_S)
-        lingers = cell.system.timers.after(timeout_s + ending.LINGER_S, partial(cell.system.emit, record))
+        named = deadline is not None
+        deadline = trio.current_time() + timeout_s if deadline is None else deadline
         try:
-            with trio.CancelScope(deadline=trio.current_time() + timeout_s) as scope:
+            with nullcontext() if named else _naming_if_it_lingers(cell), trio.CancelScope(deadline=deadline) as scope:
                 await actor.on_start(context)
         except Ignore:
             cell.declined = True
             return
-        finally:
-            lingers.cancel()
         if scope.cancelled_caught:
             raise StartTimeout(cell.path, timeout_s)
     if cell.family is not None:
@@ -127,6 +224,8 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
                 continue
         if cell.again:
             await _take_again(cell, receive, context)
+        elif mailbox.barriers is not None:
+            await _drain_to_notices(cell, receive, context)
         elif len(mailbox.open_lanes) == 1:
             await _drain_lane(cell, receive, context)
         else:
@@ -175,7 +274,7 @@ async def _take_again(cell: Cell, receive: Receive, context: Context) -> None:
             mailbox.carrier.restore(entry.values)
         cell.on_control = not entry.lasting
         cell.current = entry.message
-        await _receive_measured(cell, receive, entry.message, context)
+        await receive(entry.message, context)
         cell.on_control = False
         cell.again.in_work = None
         if perf_counter() > end:
@@ -187,8 +286,6 @@ async def _drain_lane(cell: Cell, receive: Receive, context: Context) -> None:
     mailbox = cell.mailbox
     queue = mailbox.open_lanes[0]
     items = queue.items
-    task = cell.task or trio.lowlevel.current_task()
-    task.custom_sleep_data = _AWAKE
     end = perf_counter() + BATCH_S
     while items:
         if mailbox.interrupt:
@@ -197,38 +294,42 @@ async def _drain_lane(cell: Cell, receive: Receive, context: Context) -> None:
         if queue.waiters:
             queue.admit()
         await receive(message, context)
-        if (now := perf_counter()) > end:
-            _note_hold(cell, task, message, now - end + BATCH_S)
+        if perf_counter() > end:
             return
 
 
 async def _drain_lanes(cell: Cell, receive: Receive, context: Context) -> None:
     """One batch from several lanes, in fair turns."""
     mailbox = cell.mailbox
-    task = cell.task or trio.lowlevel.current_task()
-    task.custom_sleep_data = _AWAKE
     end = perf_counter() + BATCH_S
     while not mailbox.interrupt:
         cell.current = message = mailbox.take()
         if message is EMPTY:
             return
         await receive(message, context)
-        if (now := perf_counter()) > end:
-            _note_hold(cell, task, message, now - end + BATCH_S)
+        if perf_counter() > end:
             return
 
 
-def _note_hold(cell: Cell, task: trio.lowlevel.Task, message: object, held_s: float) -> None:
-    """A batch ended after `held_s` seconds with this message: tell, if that is too long and the task has not slept.
-
-    All but a millisecond of it was this message: it would not have been begun any later.
-    """
-    if held_s > cell.system.held_s and task.custom_sleep_data is _AWAKE:
-        cell.system.emit(LoopHeld(cell.path, type(message).__name__, held_s))
+async def _drain_to_notices(cell: Cell, receive: Receive, context: Context) -> None:
+    """One batch of messages in fair turns, with each notice when what it stands behind is done."""
+    mailbox = cell.mailbox
+    end = perf_counter() + BATCH_S
+    while mailbox.barriers is not None and not mailbox.interrupt:
+        notice = mailbox.take_due()
+        if notice is not EMPTY:
+            cell.on_control = True
+            await _serve_control(cell, receive, context, notice)
+            cell.on_control = False
+        else:
+            cell.current = message = mailbox.take()
+            await receive(message, context)
+        if perf_counter() > end:
+            return
 
 
 async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
-    """Serve what goes before all lanes: notices, timers and requests to a supervisor."""
+    """Serve what goes before all lanes: timers, requests to a supervisor, and notices of urgent watches."""
     if not cell.control:
         return
     cell.on_control = True
@@ -249,34 +350,26 @@ async def _serve_control(cell: Cell, receive: Receive, context: Context, item: A
     if isinstance(item, FamilyRequest):
         item.carry_out(cell)
         return
+    values: Values = ()
     if isinstance(item, ActorTimer):
         if cell.timers is None or cell.timers.get(item.key) is not item:
             return
         del cell.timers[item.key]
-        item = item.message
+        item, values = item.message, item.values
     if cell.mailbox.carrier is not None:
-        cell.mailbox.carrier.restore()
+        cell.mailbox.carrier.restore(values)
     if isinstance(item, VitalEnd):
         notice = cell.current = item.notice
         cell.pact = notice.ref
-        await _receive_measured(cell, receive, notice, context)
+        await receive(notice, context)
         check_pact(cell, notice)
         return
     cell.current = item
-    await _receive_measured(cell, receive, item, context)
+    await receive(item, context)
 
 
-async def _receive_measured(cell: Cell, receive: Receive, message: object, context: Context) -> None:
-    """Handle one message that came before all lanes."""
-    task = cell.task or trio.lowlevel.current_task()
-    began = perf_counter()
-    task.custom_sleep_data = _AWAKE
-    await receive(message, context)
-    _note_hold(cell, task, message, perf_counter() - began)
-
-
-async def _close_down(cell: Cell, actor: Actor, context: Context) -> None:
-    """End the own tasks, then the children in reverse, then run the stop hook."""
+async def _close_down(cell: Cell, actor: Actor, context: Context, reason: Exit | None = None) -> None:
+    """End the own tasks, then the children in reverse, then run the stop hook, with `reason` unless that is None."""
     ending.leave(cell)
     if cell.tasks is not None or cell.family is not None:
         with trio.CancelScope(shield=True):
@@ -291,6 +384,6 @@ async def _close_down(cell: Cell, actor: Actor, context: Context) -> None:
         with trio.CancelScope(shield=True) as cell.scope:
             if cell.killed:
                 cell.scope.cancel()
-            await actor.on_stop(context, cell.verdict())
+            await actor.on_stop(context, cell.verdict() if reason is None else reason)
     except BaseException as error:
         ending.take_error(cell, error)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from .callbacks import Callbacks
+from .hooks import check_plain
 from .records import log
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Interceptors:
 
     def add(self, interceptor: Interceptor) -> Callable[[], None]:
         """Put one around all actors, before their next message; call the result to take it away."""
+        check_plain("interceptor", interceptor)
         remove = self._interceptors.add(interceptor)
         self._changed()
 

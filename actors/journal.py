@@ -6,6 +6,7 @@ from collections.abc import Callable
 from logging import DEBUG
 
 from .callbacks import Callbacks
+from .hooks import check_plain
 from .records import DeadLetter, DeadLetters, Event, log, log_event
 
 
@@ -18,7 +19,10 @@ class Journal:
         dead_letter_capacity: int,
         redact: Callable[[str], str] | None,
     ) -> None:
+        check_plain("on_event", on_event)
+        check_plain("redact", redact)
         self.on_event: Callable[[Event], None] | None = on_event
+        self._first = log_event if on_event is None else on_event
         self.dead_letters: DeadLetters = DeadLetters(dead_letter_capacity)
         """The last messages that reached nobody, and how many there were in all."""
         self.event_errors: int = 0
@@ -29,13 +33,14 @@ class Journal:
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each record from now on, after `on_event`; call the result to end that."""
+        check_plain("listener", listener)
         return self._listeners.add(listener)
 
     def emit(self, event: Event) -> None:
         """Tell `on_event` and the listeners; what one raises is counted and logged, and harms no actor."""
         before, self._telling = self._telling, True
         try:
-            self._tell(self.on_event or log_event, event)
+            self._tell(self._first, event)
             for listener in self._listeners:
                 self._tell(listener, event)
         finally:

@@ -108,8 +108,8 @@ class LaneQueue:
     """A lane of which every message counts."""
 
     __slots__ = (
-        "bound", "capacity", "conflated", "dropped", "high_water", "items", "lane", "overflow", "rejected", "skipped",
-        "waiters",
+        "bound", "capacity", "conflated", "dropped", "high_water", "items", "lane", "left", "overflow", "rejected",
+        "skipped", "waiters",
     )  # fmt: skip
 
     bound: int
@@ -117,6 +117,8 @@ class LaneQueue:
     conflated: int
     dropped: int
     high_water: int
+    left: int
+    """Messages that left by the front, as far as they were counted: see `Mailbox`."""
     rejected: int
     skipped: int
 
@@ -124,7 +126,7 @@ class LaneQueue:
         self.lane: Lane = lane
         self.items: Any = deque() if carrier is None else carrier.queue()
         self.waiters: deque[Waiter] | None = None
-        self.dropped = self.rejected = self.conflated = self.high_water = self.skipped = 0
+        self.dropped = self.rejected = self.conflated = self.high_water = self.skipped = self.left = 0
         self.configure(bound, policy)
 
     def configure(self, bound: int, policy: Policy) -> None:
@@ -157,6 +159,8 @@ class LaneQueue:
         """Take a message out that nobody will handle; return it."""
         message: object = self.items[index]
         del self.items[index]
+        if not index:
+            self.left += 1
         return message
 
     def admit(self) -> None:

@@ -39,13 +39,14 @@ def keep_for_redelivery(cell: Cell, reason: Exit) -> None:
 
 
 def overflow(cell: Cell, queue: LaneQueue, message: object) -> None:
-    """One more message for a full or a conflating lane, or for a dead actor.
+    """One more message for a full or a conflating lane, or for an actor that drains or is dead.
 
-    Raises `MailboxFull` when the policy keeps what it has.
+    Raises `MailboxFull` when the policy keeps what it has, and `WrongLoop`.
     """
+    cell.mailbox.check_loop()
     lane = queue.lane.name.lower()
     if cell.mailbox.closed:
-        _lose(cell, lane, message, "dead", death(cell))
+        _lose(cell, lane, message, "dead" if cell.buried else "stopping", death(cell))
     elif queue.replace(message):
         cell.mailbox.wake()
     elif queue.overflow in (Overflow.WAIT, Overflow.REJECT):
@@ -71,7 +72,7 @@ def refuse(request: object, error: Exception) -> None:
 def fail_calls_in_work(cell: Cell, reason: Exit) -> None:
     """An incarnation ended: fail the calls it took; those that still wait in the mailbox go on waiting."""
     if cell.calls:
-        queued = cell.mailbox.queued() | {id(item) for item in cell.control or ()}
+        queued = {id(message) for message in cell.mailbox.waiting()} | {id(item) for item in cell.control or ()}
         queued |= {id(entry.message) for entry in kept_by(cell)}
         fail_calls(cell, [call for call in cell.calls if id(call.request) not in queued], reason)
 
@@ -83,8 +84,9 @@ def fail_calls(cell: Cell, calls: Iterable[Call], reason: Exit) -> None:
 
 
 def death(cell: Cell) -> ActorDied:
-    """The error for somebody who asks a dead actor."""
-    return _died(cell.path, cell.exit)
+    """The error for somebody who asks an actor that is dead, or will be when it has drained."""
+    drains = cell.mailbox.closed and not cell.buried
+    return _died(cell.path, cell.stop_reason if drains else cell.exit)
 
 
 def _lose(cell: Cell, lane: str, message: object, why: str, error: Exception) -> None:

@@ -47,7 +47,7 @@ class StopMode(Enum):
     AFTER_MESSAGE = "after_message"
     """The message in work is finished, within the grace."""
     AFTER_DRAIN = "after_drain"
-    """Everything queued is finished, within the grace."""
+    """Everything queued at the order is finished, within the grace. What comes later is refused."""
 
 
 TRANSITIONS: Mapping[tuple[State, Step], State] = MappingProxyType(

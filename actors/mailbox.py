@@ -3,18 +3,22 @@
 1. A higher lane goes first, but a lane that was passed over `FAIR_SHARE` times gets the next turn.
 2. Lanes are made when first used: most actors use one, and an idle one uses none.
 3. What a lane does is in `lanes`.
+4. A notice takes no lane and no room. It is due when every message that waited in any lane when it came is gone: taken,
+   or lost. So nobody hears of an end before what the dead actor had sent, whatever lanes that was sent on.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
+from threading import get_ident
 from typing import Any
 
 import trio
 from attrs import field, frozen
 
 from .carrying import Carrier
-from .errors import InvalidSpec
+from .errors import InvalidSpec, WrongLoop
 from .lanes import Conflate, Lane, LaneQueue, LaneStatistics, Overflow, Policy, make_queue
 
 DEFAULT_CAPACITY = 1024
@@ -63,16 +67,27 @@ EMPTY: Any = object()
 _UNUSED: list[LaneQueue | None] = [None] * len(Lane)
 """The lanes of every mailbox that was not used yet; never written to."""
 _CLOSED: list[LaneQueue | None] = [LaneQueue(lane, -1, Overflow.REJECT) for lane in Lane]
-"""The lanes of every dead mailbox: never any room, so that the check for room is also the check for life."""
+"""The lanes of every closed mailbox: never any room, so that the check for room is also the check for life."""
+
+
+class Barrier:
+    """Notices that stand behind the same messages. `behind` says by lane how many must have left it since the start."""
+
+    __slots__ = ("behind", "notices")
+
+    def __init__(self, behind: list[int], notice: object) -> None:
+        self.behind: list[int] = behind
+        self.notices: deque[Any] = deque((notice,))
 
 
 class Mailbox:
     """The queues of one actor, kept across its incarnations. One consumer: the actor's task.
 
-    `interrupt` asks the consumer to look up from its batch: a control message, a stop, or a new lane is there.
+    `interrupt` asks the consumer to look up from its batch: a control message, a stop, a notice or a new lane is there.
+    While there are `barriers`, which belong to one incarnation, messages are taken by `take` only, since it counts.
     """
 
-    __slots__ = ("carrier", "interrupt", "lanes", "open_lanes", "parked", "spec")
+    __slots__ = ("barriers", "carrier", "interrupt", "lanes", "open_lanes", "parked", "spec", "thread")
 
     def __init__(self, spec: MailboxSpec, carrier: Carrier | None = None) -> None:
         self.spec: MailboxSpec = spec
@@ -81,10 +96,13 @@ class Mailbox:
         self.open_lanes: tuple[LaneQueue, ...] = ()
         self.parked: trio.lowlevel.Task | None = None
         self.interrupt: bool = False
+        self.barriers: deque[Barrier] | None = None
+        self.thread: int = get_ident()
+        """The thread of the consumer's trio loop."""
 
     @property
     def closed(self) -> bool:
-        """Whether the actor is dead: nothing gets in any more."""
+        """Whether nothing gets in any more: the actor drains, or is dead."""
         return self.lanes is _CLOSED
 
     def configure(self, spec: MailboxSpec) -> None:
@@ -115,9 +133,16 @@ class Mailbox:
         self.interrupt = True
         return queue
 
+    def check_loop(self) -> None:
+        """Raise `WrongLoop` unless the consumer's loop runs in this thread."""
+        if self.thread != get_ident():
+            raise WrongLoop
+
     def wake(self) -> None:
-        """Let the consumer run if it waits for something to do."""
+        """Let the consumer run if it waits for something to do. Raises `WrongLoop`: call it before anything changes."""
         if self.parked is not None:
+            if self.thread != get_ident():
+                raise WrongLoop
             task, self.parked = self.parked, None
             trio.lowlevel.reschedule(task)
 
@@ -141,10 +166,45 @@ class Mailbox:
         if chosen is None:
             return EMPTY
         chosen.skipped = 0
+        chosen.left += 1
         message = chosen.items.popleft()
         if chosen.waiters:
             chosen.admit()
         return message
+
+    def put_behind(self, notice: object) -> None:
+        """Let a notice be due when all that waits now is gone. Notices with no message between them share a barrier."""
+        behind = [0] * len(Lane)
+        for queue in self.open_lanes:
+            behind[queue.lane] = queue.left + len(queue.items)
+        if self.barriers is None:
+            self.barriers = deque()
+        if self.barriers and self.barriers[-1].behind == behind:
+            self.barriers[-1].notices.append(notice)
+        else:
+            self.barriers.append(Barrier(behind, notice))
+        self.interrupt = True
+        self.wake()
+
+    def take_due(self) -> Any:
+        """Remove and return the first notice if nothing that it stands behind is left, else `EMPTY`."""
+        if self.barriers is None:
+            return EMPTY
+        barrier = self.barriers[0]
+        for queue in self.open_lanes:
+            if queue.left < barrier.behind[queue.lane]:
+                return EMPTY
+        notice = barrier.notices.popleft()
+        if not barrier.notices:
+            self.barriers.popleft()
+            self.barriers = self.barriers or None
+        return notice
+
+    def take_back(self, unwanted: Callable[[Any], bool]) -> None:
+        """Remove the notices of which `unwanted` is true."""
+        for barrier in self.barriers or ():
+            barrier.notices = deque(notice for notice in barrier.notices if not unwanted(notice))
+        self.barriers = deque(barrier for barrier in self.barriers or () if barrier.notices) or None
 
     def remove(self, message: object) -> bool:
         """Take out one queued message, found by identity; return whether it was there."""
@@ -152,24 +212,37 @@ class Mailbox:
             for index, queued in enumerate(queue.items):
                 if queued is message:
                     queue.discard(index)
+                    if index:  # else the queue has counted it as gone from its front
+                        self._note_removed(queue, queue.left + index)
                     queue.admit()
                     return True
         return False
 
+    def _note_removed(self, queue: LaneQueue, place: int) -> None:
+        for barrier in self.barriers or ():
+            if barrier.behind[queue.lane] > place:
+                barrier.behind[queue.lane] -= 1
+
     def holds(self, message: object) -> bool:
         """Whether this very message waits."""
-        return any(queued is message for queue in self.open_lanes for queued in queue.items)
+        return any(queued is message for queued in self.waiting())
 
     def has_messages(self) -> bool:
-        """Whether any lane holds a message."""
+        """Whether any lane holds a message, or a notice waits."""
+        if self.barriers is not None:
+            return True
         for queue in self.open_lanes:  # noqa: SIM110 - no generator on the way to every wait
             if queue.items:
                 return True
         return False
 
+    def seal(self) -> None:
+        """Let nothing more in. What waits stays to be handled, and so do the messages of senders that wait for room."""
+        self.lanes = _CLOSED
+
     def close(self, bury: Callable[[object, Lane], None]) -> None:
         """Close for ever: each queued message, and each that waited for room, goes to `bury` in order of its lane."""
-        queues, self.open_lanes, self.lanes = self.open_lanes, (), _CLOSED
+        queues, self.open_lanes, self.lanes, self.barriers = self.open_lanes, (), _CLOSED, None
         for queue in queues:
             for message in queue.items:
                 bury(message, queue.lane)
@@ -178,9 +251,9 @@ class Mailbox:
                 trio.lowlevel.reschedule(waiter.task)
                 bury(waiter.message, queue.lane)
 
-    def queued(self) -> set[int]:
-        """The identities (`id`) of all queued messages."""
-        return {id(message) for queue in self.open_lanes for message in queue.items}
+    def waiting(self) -> list[Any]:
+        """All queued messages, by lane."""
+        return [message for queue in self.open_lanes for message in queue.items]
 
     def depths(self) -> dict[str, int]:
         """How many messages wait in each lane in use, by the lane's name."""

@@ -22,6 +22,7 @@ from attrs import define, field, frozen
 
 from .backoff import is_number
 from .errors import ActorError, InvalidSpec, SelfCall, text_of, unwrap
+from .hooks import awaitable
 from .records import ShutdownTaskFailed, log_event
 
 UNWIND_S = 1.0
@@ -119,6 +120,8 @@ class Phases:
         self._report = report
         self._entries: dict[str, dict[_Entry, None]] = {phase.name: {} for phase in self.phases}
         self._begun = 0
+        self._hurried = 0
+        self._wait = trio.CancelScope()
         self._running = False
         self._ended = trio.Event()
         self._failed: list[ShutdownTaskFailed] = []
@@ -161,6 +164,16 @@ class Phases:
             self._ended.set()
         return tuple(self._failed)
 
+    def has_tasks_after(self, phase: str) -> bool:
+        """Whether anything is to be done at a later phase than this."""
+        return any(self._entries[later.name] for later in self.phases[self._index(phase) + 1 :])
+
+    def skip_to(self, phase: str | None) -> None:
+        """Give the phases before this one, or all if it is None, no more time: their tasks are late from now on."""
+        self._hurried = max(self._hurried, len(self.phases) if phase is None else self._index(phase))
+        if self._begun <= self._hurried:
+            self._wait.cancel()
+
     def check_outside(self) -> None:
         """Raise `SelfCall` in a task of one of these phases."""
         if _inside.get() is self:
@@ -183,10 +196,13 @@ class Phases:
             name = f"{phase.name}: {entry.name}"
             nursery.start_soon(self._run_task, phase, entry, running, ended, name=name)
         with trio.CancelScope(shield=True):
-            with trio.move_on_after(phase.timeout_s):
+            with trio.move_on_after(phase.timeout_s) as self._wait:
+                if self._begun <= self._hurried:
+                    self._wait.cancel()
                 await ended.wait()
             for entry in running:
-                self._fail(phase, entry, f"not done within {phase.timeout_s:g} s")
+                early = self._begun <= self._hurried
+                self._fail(phase, entry, "cut short" if early else f"not done within {phase.timeout_s:g} s")
                 entry.late = True
                 entry.scope.cancel()
             with trio.move_on_after(UNWIND_S):
@@ -196,7 +212,7 @@ class Phases:
         _inside.set(self)
         try:
             with entry.scope:
-                await entry.task()
+                await awaitable(entry.task)
         except Exception as error:
             if not entry.late:
                 fault = unwrap(error)

@@ -68,10 +68,10 @@ class ActorStopped:
 class DeadLetter:
     """A message that reached nobody. Its repr shows the type only.
 
-    `why` is `dead` (told to a dead actor), `stopped` (the actor ended before it was handled), `overflow` (no room),
-    `no workers` (a pool had nobody to give it to), `cleared` (the actor gave up what it had set aside), or `poison`
-    (too many incarnations crashed on it: `history` has each error). `lane` is `stash` for what was set aside, and
-    `again` for a message that an incarnation had crashed on.
+    `why` is `dead` (told to a dead actor), `stopping` (told to an actor that drains), `stopped` (the actor ended before
+    it was handled), `overflow` (no room), `no workers` (a pool had nobody to give it to), `cleared` (the actor gave up
+    what it had set aside), or `poison` (too many incarnations crashed on it: `history` has each error). `lane` is
+    `stash` for what was set aside, and `again` for a message that an incarnation had crashed on.
     """
 
     path: str
@@ -91,14 +91,18 @@ class MessageUnhandled:
 
 @frozen
 class LoopHeld:
-    """An actor worked on one message for `held_s` seconds without letting anything else run.
+    """A task kept the loop for about `held_s` seconds, in which nothing else ran; blocking work belongs into a thread.
 
-    Only what is done before the first wait is measured; blocking work belongs into a thread.
+    `path` is the actor in whose hook or task that was, or whose task had started it; None for a task that no actor
+    started. `message_type` names the message in work, None outside of `receive`. `task` is the task's name. `stack` is
+    where it was meanwhile, as text: code, and no values.
     """
 
-    path: str
-    message_type: str
+    path: str | None
+    message_type: str | None
     held_s: float
+    task: str = ""
+    stack: str = field(default="", repr=False)
 
 
 @frozen
@@ -165,13 +169,17 @@ def log_event(event: Event) -> None:
     """The `on_event` of a system that has no other: crashes and lost messages go to the logger `actors`."""
     match event:
         case ActorCrashed():
-            log.error("actor.crashed path=%s decision=%s\n%s", event.path, event.decision.value, event.traceback)
+            log.error(
+                "actor.crashed path=%s type=%s decision=%s\n%s",
+                event.path, event.message_type or "-", event.decision.value, event.traceback,
+            )  # fmt: skip
         case DeadLetter():
             log.debug("actor.dead_letter path=%s type=%s why=%s", event.path, type(event.message).__name__, event.why)
         case MessageUnhandled():
             log.warning("actor.unhandled path=%s type=%s", event.path, event.message_type)
         case LoopHeld():
-            log.warning("actor.loop_held path=%s type=%s s=%.3f", event.path, event.message_type, event.held_s)
+            what = (event.path or "-", event.message_type or "-", event.task, event.held_s, event.stack)
+            log.warning("actor.loop_held path=%s type=%s task=%s s=%.3f\n%s", *what)
         case ActorLingers():
             log.warning("actor.lingers path=%s after_s=%g", event.path, event.after_s)
         case ShutdownTaskFailed():

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import trio
 
 from . import ending, letters
-from .ask import Ask, Call, closed_circle
+from .ask import Ask, Call, StartWait, closed_circle
 from .channels import ActorChannel
-from .errors import ActorUnavailable, AskCycle, MailboxFull, SelfCall
+from .errors import ActorUnavailable, AskCycle, MailboxFull, SelfCall, WrongLoop
 from .exits import Exit
+from .handle import Handle
 from .lanes import Lane, LaneStatistics, Overflow
 from .lifecycle import State, StopMode
 from .watch import Notice
@@ -20,15 +22,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_WAITS = (Call, StartWait)
+"""What an actor's task may sleep on while another one has to do something for it."""
 ASK_TIMEOUT_S = 5.0
 """Default time for an answer, from Erlang/OTP's `gen_server:call`."""
 
 
-class ActorRef:
+class ActorRef(Handle):
     """Refers to one actor through all its restarts. Two references are equal when they mean the same actor.
 
     An actor started later under the same path is another actor: the old reference stays dead. All methods belong on
-    the trio loop the actor lives on.
+    the trio loop the actor lives on; those that would do harm elsewhere raise `WrongLoop` there.
     """
 
     __slots__ = ("__weakref__", "_cell", "_mailbox")
@@ -36,6 +40,9 @@ class ActorRef:
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
         self._mailbox = cell.mailbox
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"the reference to {self.path} cannot leave its process: send the path, and look the actor up")
 
     def __repr__(self) -> str:
         return f"<ActorRef {self._cell.path} {'dead' if self._cell.buried else self._cell.state.value}>"
@@ -66,8 +73,10 @@ class ActorRef:
     def tell(self, message: object, *, lane: Lane = Lane.NORMAL) -> None:
         """Put a message into the mailbox; never blocks.
 
-        To a dead actor it becomes a dead letter. Raises `MailboxFull` when the lane is full and its policy is
-        `WAIT` or `REJECT`, and `TypeError` for a `Terminated` or `Restarted`, which only the runtime sends.
+        To an actor that is dead or drains it becomes a dead letter. Raises `MailboxFull` when the lane is full and its
+        policy is `WAIT` or `REJECT`, and `TypeError` for a `Terminated` or `Restarted`, which only the runtime sends.
+        `WrongLoop` says that this thread does not run the actor's loop; it is certain to be raised when the actor is
+        idle.
         """
         mailbox = self._mailbox
         queue = mailbox.lanes[lane] or mailbox.open(lane)
@@ -78,11 +87,11 @@ class ActorRef:
         if depth >= queue.capacity:
             letters.overflow(self._cell, queue, message)
             return
+        if mailbox.parked is not None:
+            mailbox.wake()  # before the message is in: it refuses a caller on another loop
         items.append(message)
         if depth >= queue.high_water:
             queue.high_water = depth + 1
-        if mailbox.parked is not None:
-            mailbox.wake()
 
     async def send(self, message: object, *, lane: Lane = Lane.NORMAL, timeout_s: float = 5.0) -> None:
         """Like `tell`, but wait for room when the lane's policy is `WAIT`.
@@ -101,6 +110,7 @@ class ActorRef:
             return
         if isinstance(message, Notice):
             raise TypeError("notices such as Terminated come from the runtime only")
+        mailbox.check_loop()
         waiter = queue.enqueue(message)
 
         def give_up(_: object) -> trio.lowlevel.Abort:
@@ -123,14 +133,17 @@ class ActorRef:
     ) -> T:
         """Put a request into the mailbox and wait for its answer.
 
-        Raises `ActorDied` when the actor is dead or its incarnation ends with the request in work (one that still
-        waits in the mailbox outlives a restart), `AskTimeout` after `timeout_s` seconds, `MailboxFull`, `SelfCall`
-        from the actor's own task, `AskCycle` when the target waits for the asking actor, directly or through others,
-        `ActorUnavailable` with `fail_fast` when no incarnation runs just now, or the
-        error given to `request.fail`. Cancelling takes a request that still waits back.
+        Raises `ActorDied` when the actor is dead or drains, or its incarnation ends with the request in work (one that
+        still waits in the mailbox outlives a restart), `AskTimeout` after `timeout_s` seconds, `MailboxFull`,
+        `UnhandledMessage` when the actor does not know the request (`Unanswered`, at once, when it lets go of it
+        without an answer), `SelfCall` from the actor's own task, `AskCycle` when the target waits for the asking actor,
+        directly or through others, `ActorUnavailable` with `fail_fast` when no incarnation runs just now, or the error
+        given to `request.fail`. Cancelling takes a request that still waits back.
         """
         cell = self._cell
         task = trio.lowlevel.current_task()
+        if self._mailbox.thread != get_ident():
+            raise WrongLoop
         if task is cell.task:
             raise SelfCall(cell.path, "ask")
         if not timeout_s >= 0:
@@ -138,18 +151,19 @@ class ActorRef:
         if fail_fast and not cell.buried and cell.state is not State.RUNNING:
             raise ActorUnavailable(cell.path, cell.state.value)
         asleep = cell.task
-        if asleep is not None and type(asleep.custom_sleep_data) is Call:
-            circle = closed_circle(cell, task)
+        if asleep is not None and type(asleep.custom_sleep_data) in _WAITS:
+            circle = closed_circle(cell, request, task)
             if circle is not None:
                 raise AskCycle(circle)
         call: Call = Call(request, cell, task, timeout_s)
-        if request._control and not cell.buried:
+        if request._control and not cell.mailbox.closed:
             cell.control_message(request)
         else:
             self.tell(request, lane=lane)
         if call.settled:
             await trio.lowlevel.checkpoint()
         else:
+            del request  # what nothing else holds on to is not answered by anybody
             call.open()
             task.custom_sleep_data = call
             await trio.lowlevel.wait_task_rescheduled(call.abandon)
@@ -158,12 +172,15 @@ class ActorRef:
         answer: T = call.value
         return answer
 
-    async def stop(self, mode: StopMode = StopMode.NOW) -> Exit:
+    async def stop(self, mode: StopMode = StopMode.AFTER_MESSAGE) -> Exit:
         """End the actor for good and wait until it is dead; return why it ended.
 
+        By default it finishes the message in work within its grace, and what waits is a dead letter. `mode` may ask for
+        less (`NOW`) or more (`AFTER_DRAIN`).
         Harmless when it is dead already. Raises `SelfCall` from the actor's own task: use `Context.stop` there.
         """
         cell = self._cell
+        self._mailbox.check_loop()
         if trio.lowlevel.current_task() is cell.task:
             raise SelfCall(cell.path, "stop and await")
         ending.order_stop(cell, mode)
@@ -171,10 +188,12 @@ class ActorRef:
 
     def kill(self) -> None:
         """Cancel the actor and all below it, hard, with reason `Killed`; its restart type decides what follows."""
+        self._mailbox.check_loop()
         ending.kill(self._cell)
 
     async def wait_stopped(self) -> Exit:
         """Wait until the actor ended for good; return why. Raises `SelfCall` from the actor's own task."""
+        self._mailbox.check_loop()
         if trio.lowlevel.current_task() is self._cell.task:
             raise SelfCall(self._cell.path, "await the end of")
         return await self._cell.wait_dead()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import Attribute, field, frozen
 
 from .backoff import Backoff, is_number
-from .errors import InvalidSpec
+from .errors import InvalidSpec, SpentSpec
+from .hooks import check_plain
 
 if TYPE_CHECKING:
     from .actor import Actor
@@ -79,9 +81,15 @@ def _check_id(_: object, __: object, value: Any) -> None:
         raise InvalidSpec("id", "must not contain '/', which separates the parts of a path")
 
 
+def _spent() -> NoReturn:
+    raise SpentSpec
+
+
 def _check_factory(_: object, __: object, value: Any) -> None:
     if not callable(value):
-        raise InvalidSpec("factory", "must be callable with no arguments")
+        one = f"; {type(value).__name__} is given: pass its class, or `lambda: {type(value).__name__}(...)`"
+        raise InvalidSpec("factory", f"must be callable with no arguments, and make an actor each time{one}")
+    check_plain("factory", value)
 
 
 @frozen
@@ -145,6 +153,12 @@ class ChildSpec:
         if self.significant and self.restart is Restart.PERMANENT:
             raise InvalidSpec("significant", "a permanent child never ends for good: make it transient or temporary")
 
+    def without_factory(self) -> ChildSpec:
+        """Return a copy that holds on to nothing the factory refers to; to start a child from it raises `SpentSpec`."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "factory", _spent)
+        return twin
+
     def directive(self, error: Exception) -> Directive:
         """The directive for this error: that of the nearest of its classes, else `RESTART`."""
         if self.directives:
@@ -160,7 +174,9 @@ class Supervision:
 
     `intensity` restarts within `period_s` seconds are fine; the next makes the supervisor stop its children and fail.
     `max_children` bounds the live children, None leaves them unbounded. With `stop_together` they are all told to stop
-    at once when the supervisor ends: for many of a kind, which need no order. Raises `InvalidSpec` naming the field.
+    at once when the supervisor ends: for many of a kind, which need no order. With `per_child` the restarts of each
+    child are counted by themselves: for children that have nothing to do with each other. Raises `InvalidSpec` naming
+    the field.
     """
 
     strategy: Strategy = field(default=Strategy.ONE_FOR_ONE, validator=_is_kind(Strategy))
@@ -169,6 +185,12 @@ class Supervision:
     max_children: int | None = field(default=None)
     auto_shutdown: AutoShutdown = field(default=AutoShutdown.NEVER, validator=_is_kind(AutoShutdown))
     stop_together: bool = field(default=False)
+    per_child: bool = field(default=False)
+
+    @per_child.validator
+    def _check_per_child(self, _: Attribute[bool], value: object) -> None:
+        if not isinstance(value, bool):
+            raise InvalidSpec("per_child", "must be True or False")
 
     @stop_together.validator
     def _check_stop_together(self, _: Attribute[bool], value: object) -> None:

@@ -65,7 +65,7 @@ class Kept:
     `history` has the errors of the incarnations that crashed on it.
     """
 
-    __slots__ = ("age", "history", "lasting", "message", "values")
+    __slots__ = ("age", "history", "lasting", "message", "stash", "values")
 
     def __init__(self, cell: Cell, message: object, *, lasting: bool = True) -> None:
         self.message: object = message
@@ -73,8 +73,10 @@ class Kept:
         """Its place in line: the lower, the sooner."""
         self.lasting: bool = lasting and not (cell.on_control and cell.current is message)
         self.history: tuple[str, ...] = ()
+        self.stash: Stash | None = None
+        """The stash that holds it or that it comes back from; None when that belongs to an earlier incarnation."""
         carrier = cell.mailbox.carrier
-        self.values: tuple[Any, ...] = () if carrier is None else carrier.capture()
+        self.values: tuple[Any, ...] = () if carrier is None else carrier.keep()
 
 
 class Returning(deque[Kept]):
@@ -146,6 +148,7 @@ class Stash:
         self._check_life()
         self.check_room()
         entry = in_work(self._cell, message) or Kept(self._cell, message, lasting=lasting)
+        entry.stash = self
         _put(self.kept, [entry])
         if self._cell.current is message:
             self._cell.kept_now = entry
@@ -164,14 +167,26 @@ class Stash:
             self._cell.mailbox.wake()
 
     def clear(self) -> None:
-        """Give up what is set aside: requests fail with `StashCleared`, others become dead letters, `cleared`."""
-        while self.kept:
-            message = self.kept.popleft().message
+        """Give up what is set aside, and what comes back from here: `unstash_all` first makes no difference.
+
+        Requests fail with `StashCleared`, others become dead letters, `cleared`. What an earlier incarnation had set
+        aside is given up too; what other stashes give back, and a message that is redelivered after a crash, is not.
+        """
+        returning = [entry for entry in self._cell.again or () if self._may_give_up(entry)]
+        for entry in returning:
+            take_out(self._cell, entry.message)
+        given_up = sorted((*self.kept, *returning), key=_age)
+        self.kept.clear()
+        for entry in given_up:
+            message = entry.message
             call = call_of(message)
             if call is None:
                 self._cell.system.dead_letter(DeadLetter(self._cell.path, "stash", message, "cleared"))
             elif not call.settled:
                 call.settle(None, StashCleared(self._cell.path, type(message).__name__))
+
+    def _may_give_up(self, entry: Kept) -> bool:
+        return entry.stash is self or (entry.stash is None and not entry.history)
 
     def _check_life(self) -> None:
         if self._cell.context is not self._context:
@@ -228,6 +243,8 @@ def keep_for_next(cell: Cell) -> None:
     if cell.exit is not None and cell.exit.abnormal:
         take_out_failed(cell)
     lasting = [entry for entry in kept_by(cell) if entry.lasting]
+    for entry in lasting:
+        entry.stash = None
     for stash in cell.stashes or ():
         stash.kept.clear()
     cell.stashes = None

@@ -31,10 +31,11 @@ class Supervisor(Actor):
         max_children: int | None = None,
         auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
         stop_together: bool = False,
+        per_child: bool = False,
     ) -> None:
         self.children: tuple[ChildSpec, ...] = check_children(children)
         self.supervision: Supervision | None = Supervision(
-            strategy, intensity, period_s, max_children, auto_shutdown, stop_together
+            strategy, intensity, period_s, max_children, auto_shutdown, stop_together, per_child
         )
 
     def static_children(self) -> Iterable[ChildSpec]:
@@ -46,7 +47,8 @@ class Supervisor(Actor):
 class StartChild(FamilyRequest[ActorRef]):
     """Ask a supervising actor to start a child; the answer, its reference, comes when it runs.
 
-    Fails with what `Context.spawn` raises. The supervisor serves others meanwhile.
+    Fails with what `Context.spawn` raises. The supervisor serves others meanwhile. When the caller leaves or its time
+    is up, the start is called off at once; one who asks again waits until that is done, and then gets the child.
     """
 
     spec: ChildSpec
@@ -120,7 +122,10 @@ class CountChildren(FamilyRequest[ChildCount]):
 
 
 class ListSpecs(FamilyRequest[tuple[ChildSpec, ...]]):
-    """Ask a supervising actor for the specs of its children in start order, those of stopped static ones included."""
+    """Ask a supervising actor for the specs of its children in start order, those of stopped static ones included.
+
+    The spec of a temporary child comes without its factory, which was let go when the child began.
+    """
 
     def act(self, family: Family) -> None:
         """List them."""
@@ -129,12 +134,14 @@ class ListSpecs(FamilyRequest[tuple[ChildSpec, ...]]):
 
 @frozen
 class StopChild(FamilyRequest[Exit]):
-    """Ask a supervising actor to stop a child for good; the answer, its exit, comes when it is dead.
+    """Ask a supervising actor to stop a child for good, as `ActorRef.stop` does; the answer, its exit, comes when it is
+    dead.
 
     Fails with `NoSuchChild`. Stopping a child that is stopped already is harmless.
     """
 
     id: str
+    mode: StopMode = StopMode.AFTER_MESSAGE
 
     def act(self, family: Family) -> None:
         """Tell the child, and answer when it is dead."""
@@ -142,18 +149,25 @@ class StopChild(FamilyRequest[Exit]):
         if cell is None:
             self.fail(NoSuchChild(family.owner_path, self.id))
             return
-        ending.order_stop(cell, StopMode.AFTER_MESSAGE)
+        ending.order_stop(cell, self.mode)
         cell.when_dead(lambda: self.reply(cell.exit or NORMAL))
 
 
 def _start(family: Family, spec: ChildSpec, request: FamilyRequest[ActorRef]) -> None:
+    going = family.given_up(spec)
+    if going is not None:
+        going.when_dead(lambda: request.act(family) if request.waiting else None)
+        return
     try:
         cell = family.admit(spec)
     except ActorError as error:
         request.fail(error)
         return
+    over = False
 
     def answer() -> None:
+        nonlocal over
+        over = True
         error: StartFailed | None = cell.start_error
         if not request.waiting:
             ending.order_stop(cell, StopMode.NOW)
@@ -163,4 +177,9 @@ def _start(family: Family, spec: ChildSpec, request: FamilyRequest[ActorRef]) ->
             error.__cause__ = error.cause
             request.fail(error)
 
+    def call_off() -> None:
+        if not over:
+            ending.order_stop(cell, StopMode.NOW)
+
     cell.when_started(answer)
+    request.when_ended(call_off)

@@ -6,6 +6,7 @@ import contextvars
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random, getrandbits
 from types import TracebackType
 from typing import Any
@@ -14,22 +15,36 @@ import trio
 from attrs import evolve
 
 from . import ending, letters
+from .backoff import is_number
 from .carrying import Carrier
 from .cell import Cell
 from .changes import TreeStream, change_of
-from .errors import ActorError, NotEntered, SelfCall, SystemFailed
+from .errors import (
+    ActorError,
+    InvalidSpec,
+    NoSuchActor,
+    NotEntered,
+    SelfCall,
+    SystemFailed,
+    program_end,
+    split_cancelled,
+    text_of,
+    unwrap,
+)
 from .exits import KILLED, Crashed, Exit
 from .history import Explanation, explain
 from .interception import Interceptor, Interceptors
 from .journal import Journal
 from .lifecycle import StopMode
 from .phases import PHASES, STOP_ACTORS, Phase, Phases
-from .records import Event, ShutdownTaskFailed
+from .reaper import Reaper
+from .records import Event, MessageUnhandled, ShutdownTaskFailed
 from .ref import ActorRef
-from .spec import AutoShutdown, ChildSpec, Restart, Strategy, check_children
+from .spec import ChildSpec, Restart, Strategy, check_children
 from .supervisor import Supervisor
 from .timers import Timers
 from .tree import TreeNode, snapshot
+from .watchdog import watch_over
 
 YIELD_EVERY = 16
 """Starts with nothing to wait for until one yields to other tasks: about a third of a millisecond. Each that yields
@@ -37,6 +52,10 @@ costs a quarter more."""
 HELD_S = 0.05
 """Default of `held_s`. Half of what asyncio's debug mode reports; on a shared machine, less is often somebody else's
 doing, or the garbage collector's."""
+ROOT_INTENSITY = 5
+"""Default of `intensity`: restarts of each child of the root within 5 s. What is started there has nothing to do with
+each other, so children are counted apart; and more than two bad messages in a row should pass, while a child that
+cannot work at all uses this up at once."""
 OBITUARIES = 100
 """Actors that ended abnormally and for good, and are remembered for `ActorSystem.explain`."""
 
@@ -46,15 +65,15 @@ class ActorSystem(Journal):
 
     Leaving the block stops the tree in order, each actor within its grace; a cancelled block kills it.
 
-    `children` start with the system; `intensity` and `period_s` are the root's. `on_event` is called with each record
-    of `actors.records`; it must be quick, and when it raises, that is counted and logged. `dead_letter_capacity` of
-    them are kept. `seed` makes the jitter of backoffs repeatable. `carry` names context variables whose values travel
-    with messages. `redact` takes the text of an error, a traceback or a state and returns what may be shown of it.
-    Work on one message that keeps the loop for longer than `held_s` seconds is reported. `phases` are those of the
-    ordered shutdown; the tree stops in the one named `stop_actors`.
+    `children` start with the system; the root tolerates `intensity` restarts of each in `period_s` s. `on_event` is
+    called with each record of `actors.records`; it must be quick, and when it raises, that is counted and logged.
+    `dead_letter_capacity` dead letters are kept. `seed` makes the jitter of backoffs repeatable. `carry` names context
+    variables whose values travel with messages. `redact` takes the text of an error, a traceback or a state and returns
+    what may be shown of it. A task that keeps the loop for longer than `held_s` s is reported.
+    `phases` are those of the ordered shutdown; the tree stops in the one named `stop_actors`.
 
     Raises `InvalidSpec` for its arguments, `StartFailed` on entry when a child does not start, and `SystemFailed` on
-    exit when the root failed.
+    exit when the root failed: also when the block itself raised an error meanwhile, which is then its context.
     """
 
     def __init__(
@@ -62,7 +81,7 @@ class ActorSystem(Journal):
         name: str = "system",
         children: Sequence[ChildSpec] = (),
         *,
-        intensity: int = 1,
+        intensity: int = ROOT_INTENSITY,
         period_s: float = 5.0,
         on_event: Callable[[Event], None] | None = None,
         dead_letter_capacity: int = 1000,
@@ -72,6 +91,8 @@ class ActorSystem(Journal):
         held_s: float = HELD_S,
         phases: Sequence[Phase] = PHASES,
     ) -> None:
+        if not (is_number(held_s) and held_s > 0):
+            raise InvalidSpec("held_s", "must be above zero; infinite to watch for nothing")
         super().__init__(on_event, dead_letter_capacity, redact)
         self.name = name
         self.interceptors: Interceptors = Interceptors(self._look_up)
@@ -82,6 +103,7 @@ class ActorSystem(Journal):
         """Messages that their actors did not know."""
         self.random: Random = Random(getrandbits(64) if seed is None else seed)  # noqa: S311 - jitter, not secrets
         self.owner: Cell | None = None
+        self.reaper: Reaper = Reaper(self)
         self._unyielded = 0
         self._cell: Cell | None = None
         self._stopping = False
@@ -89,7 +111,7 @@ class ActorSystem(Journal):
         self._hurry = trio.CancelScope()
         self._carry = tuple(carry)
         self.held_s: float = held_s
-        """Work on one message that keeps the loop for longer than this is reported as `LoopHeld`."""
+        """A task that keeps the loop for longer than this is reported as `LoopHeld`."""
         self._obituaries: OrderedDict[str, Explanation] = OrderedDict()
         self._context = contextvars.Context()
         self._failure: Exception | None = None
@@ -99,7 +121,7 @@ class ActorSystem(Journal):
         specs = check_children(children)
 
         def make_root() -> Supervisor:
-            return Supervisor(specs, Strategy.ONE_FOR_ONE, intensity, period_s, None, AutoShutdown.NEVER)
+            return Supervisor(specs, Strategy.ONE_FOR_ONE, intensity, period_s, per_child=True)
 
         make_root()
         self._root_spec = ChildSpec(name, make_root, restart=Restart.TEMPORARY)
@@ -108,8 +130,10 @@ class ActorSystem(Journal):
         if self._cell is not None:
             raise NotEntered(self.name, "can be entered once only")
         self.timers: Timers = Timers()
+        self.token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
         self._outer = trio.open_nursery()
         self.nursery: trio.Nursery = await self._outer.__aenter__()
+        self._unwatch_loop = watch_over(self)
         self.start_soon(self.nursery, f"{self.name} (timers)", self.timers.run)
         self._cell = Cell(self, self, self._root_spec)
         try:
@@ -122,7 +146,8 @@ class ActorSystem(Journal):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        cancelled, rest = _split(error)
+        cancelled, rest = split_cancelled(error)
+        lost = self._root.killed and not self._root.final
         leaving, interruption = (cancelled, None) if cancelled is not None else await self._leave()
         self.nursery.cancel_scope.cancel()
         caught = False
@@ -134,19 +159,33 @@ class ActorSystem(Journal):
         except BaseException as problem:
             if cancelled is not None and rest is not None:
                 return  # both: the error of the block goes on as it is
-            end = _program_end(problem)
+            end = program_end(problem)
             if end is not None:
                 raise end from None
             raise
         finally:
-            await self._finish_shutdown()
-            self._stopped.set()
+            try:
+                await self._finish_shutdown()
+            finally:
+                self._unwatch_loop()
+                self._stopped.set()
         if interruption is not None:
             raise interruption
+        if (lost or caught or self._failure is not None) and self._outranks(rest):
+            failed = SystemFailed(self.name)
+            if rest is not None:
+                failed.add_note(f"the block of the system raised {text_of(unwrap(rest))}")
+            raise failed from self._failure
         if rest is not None and rest is not error:
             raise rest
-        if rest is None and (caught or self._failure is not None):
-            raise SystemFailed(self.name) from self._failure
+
+    def _outranks(self, error: BaseException | None) -> bool:
+        """Whether a failed root is reported instead of `error`, which the block raised.
+
+        The block of a tree that falls often raises a consequence of that: an ask ends with `ActorDied` before the block
+        can be cancelled. What ends the program goes first, as does the failed start of a root that never ran.
+        """
+        return error is None or (isinstance(error, Exception) and self._root.born)
 
     async def _leave(self) -> tuple[BaseException | None, BaseException | None]:
         """Stop in order; return what cut that short, if anything did: a cancellation by a failed root or from above."""
@@ -178,6 +217,11 @@ class ActorSystem(Journal):
             raise NotEntered(self.name, "has not been entered yet: use `async with`")
         return self._cell
 
+    def _checked_root(self) -> Cell:
+        """Return the root. Raises `NotEntered`, and `WrongLoop` unless the system's loop runs in this thread."""
+        self._root.mailbox.check_loop()
+        return self._root
+
     @property
     def root(self) -> ActorRef:
         """The root supervisor."""
@@ -185,7 +229,7 @@ class ActorSystem(Journal):
 
     async def spawn(self, spec: ChildSpec) -> ActorRef:
         """Start a child of the root and wait until it runs; raises what `Context.spawn` raises."""
-        family = self._root.family
+        family = self._checked_root().family
         if family is None:
             raise letters.death(self._root)
         return await family.spawn(spec)
@@ -193,10 +237,13 @@ class ActorSystem(Journal):
     async def stop(self, grace_s: float | None = None) -> None:
         """Run the phases of the shutdown, in one of which the tree stops in order, and wait for their end.
 
-        After `grace_s` seconds from now, what is left of the tree is killed. It goes on when the caller is cancelled;
-        whoever asks again, or leaves the block, waits for the same end. Raises `SelfCall` in an actor's own task, which
-        would wait for its own end, and in a task of a phase: use `request_stop` there.
+        `grace_s` bounds all of it, in seconds from now. After half of it, phases before the tree's get no more time;
+        after three quarters, if later phases have tasks, what is left of the tree is killed; at the end everything is,
+        and tasks of phases get to their next wait. The stop goes on when the caller is cancelled; whoever asks again,
+        or leaves the block, waits for the same end. Raises `SelfCall` in an actor's own task, which would wait for its
+        own end, and in a task of a phase: use `request_stop` there.
         """
+        self._checked_root()
         self.shutdown.check_outside()
         task = trio.lowlevel.current_task()
         for cell in () if self._stopped.is_set() else self._root.walk():
@@ -206,20 +253,28 @@ class ActorSystem(Journal):
         await self._stopped.wait()
 
     def request_stop(self, grace_s: float | None = None) -> None:
-        """As `stop`, without waiting. Harmless when it was asked for before, or the system is over."""
-        self._root  # noqa: B018 - raises when the system was not entered
+        """As `stop`, without waiting: for actors, tasks of a phase, and callbacks.
+
+        Harmless when it was asked for before, or the system is over.
+        """
+        self._checked_root()
         if self._stopped.is_set():
             return
         if grace_s is not None:
-            self.timers.after(grace_s, self._kill_tree)
+            self.timers.after(grace_s / 2, partial(self.shutdown.skip_to, STOP_ACTORS))
+            tree_s = grace_s * 3 / 4 if self.shutdown.has_tasks_after(STOP_ACTORS) else grace_s
+            self.timers.after(tree_s, self._kill_tree)
+            self.timers.after(grace_s, self.kill)
         if not self._stopping:
             self._stopping = True
             self.start_soon(self.nursery, f"{self.name} (shutdown)", self._shut_down)
 
     def kill(self) -> None:
         """Kill the whole tree now, and hurry through the shutdown: its tasks get as far as their first wait."""
+        self._checked_root()
         self._kill_tree()
         self.request_stop()
+        self.shutdown.skip_to(None)
         self._hurry.cancel()
 
     def _kill_tree(self) -> None:
@@ -246,12 +301,17 @@ class ActorSystem(Journal):
         return snapshot(self._root, self.timers.now())
 
     def find(self, path: str) -> ActorRef | None:
-        """The live actor at this path, as in `/system/chat/outbox`; None when there is none."""
-        names = path.strip("/").split("/")
-        cell: Cell | None = self._root if names[0] == self.name else None
-        for name in names[1:]:
-            cell = cell.family.children.get(name) if cell is not None and cell.family is not None else None
+        """As `get`, but None if no live actor is at this path: for code that has something else to do then."""
+        self._root  # noqa: B018 - raises when the system was not entered
+        cell = self.cell_at(path)
         return None if cell is None or cell.buried else cell.ref
+
+    def get(self, path: str) -> ActorRef:
+        """The live actor at this path, as in `/system/chat/outbox`. Raises `NoSuchActor` if there is none."""
+        ref = self.find(path)
+        if ref is None:
+            raise NoSuchActor(path)
+        return ref
 
     def explain(self, path: str) -> Explanation | None:
         """Why the actor at this path is where it is: its last incarnations' ends, and what was decided each time.
@@ -283,6 +343,19 @@ class ActorSystem(Journal):
         return self.interceptors.add(interceptor)
 
     # For the runtime
+
+    def note_unhandled(self, path: str, message_type: str) -> None:
+        """Count and tell a message that its actor did not know."""
+        self.unhandled += 1
+        self.emit(MessageUnhandled(path, message_type))
+
+    def cell_at(self, path: str) -> Cell | None:
+        """The cell at this path, from any thread."""
+        names = path.strip("/").split("/")
+        cell: Cell | None = self._cell if names[0] == self.name else None
+        for name in names[1:]:
+            cell = cell.family.children.get(name) if cell is not None and cell.family is not None else None
+        return cell
 
     async def yield_now_and_then(self) -> None:
         """Let others run once in `YIELD_EVERY` calls: a loop over starts that wait for nothing starves nobody."""
@@ -349,18 +422,3 @@ async def open_system(
     """Open an `ActorSystem` with these arguments for the length of the block."""
     async with ActorSystem(name, children, **options) as system:
         yield system
-
-
-def _program_end(error: BaseException) -> BaseException | None:
-    """The `KeyboardInterrupt` or `SystemExit` in an error that is nothing else, out of the groups nurseries made."""
-    if isinstance(error, BaseExceptionGroup):
-        ends = [_program_end(inner) for inner in error.exceptions]
-        return None if None in ends else ends[0]
-    return error if isinstance(error, KeyboardInterrupt | SystemExit) else None
-
-
-def _split(error: BaseException | None) -> tuple[BaseException | None, BaseException | None]:
-    """What of an error is cancellation, and what is not: either may be None. Nurseries make groups of both."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(trio.Cancelled)
-    return (error, None) if isinstance(error, trio.Cancelled) else (None, error)

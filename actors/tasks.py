@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from . import ending
+from .hooks import awaitable
+from .watchdog import owned_by
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -20,10 +22,10 @@ class OwnedTasks:
     A task that raises crashes the actor; all are cancelled, and waited for, when the incarnation ends.
     """
 
-    __slots__ = ("_cell", "_over", "_scopes")
+    __slots__ = ("_over", "_scopes", "cell")
 
     def __init__(self, cell: Cell) -> None:
-        self._cell = cell
+        self.cell: Cell = cell
         self._scopes: dict[trio.CancelScope, None] = {}
         self._over: trio.Event | None = None
 
@@ -32,16 +34,17 @@ class OwnedTasks:
         scope = trio.CancelScope()
         self._scopes[scope] = None
         name = name or getattr(function, "__qualname__", None)
-        self._cell.host.nursery.start_soon(self._run, scope, partial(function, *args), name=name)
+        self.cell.host.nursery.start_soon(self._run, scope, partial(awaitable, function, *args), name=name)
 
     async def _run(self, scope: trio.CancelScope, call: Callable[[], Awaitable[object]]) -> None:
+        owned_by.set(self)
         try:
             with scope:
                 await call()
         except BaseException as error:
             passing, fault = ending.part(error)
             if fault is not None:
-                ending.fail(self._cell, ending.as_fault(self._cell, fault))
+                ending.fail(self.cell, ending.as_fault(self.cell, fault))
             if passing is not None:
                 raise passing from None
         finally:

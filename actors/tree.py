@@ -28,40 +28,50 @@ class TreeNode:
     restarts: int
     age_s: float
     last_error: str | None
-    children: tuple[TreeNode, ...] = field(factory=tuple)
+    children: tuple[TreeNode, ...] = field(factory=tuple, repr=lambda children: f"<{len(children)} children>")
 
     def walk(self) -> Iterator[TreeNode]:
         """This node and all below, parents first, in start order."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        rest = [self]
+        while rest:
+            node = rest.pop()
+            yield node
+            rest.extend(reversed(node.children))
 
     def text(self) -> str:
         """The tree as lines to read, one for each actor."""
-        return "\n".join(self._lines("", ""))
+        lines = []
+        rest = [(self, "", "")]
+        while rest:
+            node, head, indent = rest.pop()
+            lines.append(f"{head}{node._line()}")
+            branches = [(child, f"{indent}├── ", f"{indent}│   ") for child in node.children[:-1]]
+            branches += [(child, f"{indent}└── ", f"{indent}    ") for child in node.children[-1:]]
+            rest.extend(reversed(branches))
+        return "\n".join(lines)
 
-    def _lines(self, head: str, rest: str) -> Iterator[str]:
+    def _line(self) -> str:
         waiting = sum(self.depth.values())
         notes = [self.state.value, f"{self.age_s:.0f} s"]
         notes += [f"{waiting} queued"] if waiting else []
         notes += [f"{self.restarts} restarts"] if self.restarts else []
         notes += [self.last_error.splitlines()[0]] if self.last_error else []
-        yield f"{head}{self.path.rsplit('/', 1)[-1]} ({self.type}) {', '.join(notes)}"
-        for child in self.children:
-            last = child is self.children[-1]
-            yield from child._lines(f"{rest}{'└── ' if last else '├── '}", f"{rest}{'    ' if last else '│   '}")
+        return f"{self.path.rsplit('/', 1)[-1]} ({self.type}) {', '.join(notes)}"
 
 
 def snapshot(cell: Cell, now: float) -> TreeNode:
-    """Read the cell and all below."""
-    family = cell.family
-    return TreeNode(
-        path=cell.path,
-        type=cell.kind.__name__,
-        state=cell.state,
-        depth=cell.mailbox.depths(),
-        restarts=cell.restarts,
-        age_s=max(0.0, now - cell.since),
-        last_error=cell.last_error,
-        children=() if family is None else tuple(snapshot(child, now) for child in family.children.values()),
-    )
+    """Read the cell and all below, the leaves first: a tree may be deeper than Python's stack."""
+    nodes: dict[Cell, TreeNode] = {}
+    for each in reversed(list(cell.walk())):
+        family = each.family
+        nodes[each] = TreeNode(
+            path=each.path,
+            type=each.kind.__name__,
+            state=each.state,
+            depth=each.mailbox.depths(),
+            restarts=each.restarts,
+            age_s=max(0.0, now - each.since),
+            last_error=each.last_error,
+            children=() if family is None else tuple([nodes.pop(child) for child in family.children.values()]),
+        )
+    return nodes[cell]

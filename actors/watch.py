@@ -3,6 +3,8 @@
 1. One notice for each watch, also when the target was dead before; none after `unwatch`.
 2. A restart is no end. A new actor under an old path is another actor.
 3. A watch belongs to the watcher's incarnation and leaves no entry behind.
+4. A notice stands behind all that waited in the watcher's mailbox when the other actor ended, since that may be from
+   the dead: Erlang's order of signals between two processes. The notice of an urgent watch goes before all lanes.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from attrs import frozen
 
 from .errors import DeathPact
 from .exits import NORMAL, Exit
+from .lifecycle import State
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -51,17 +54,39 @@ class VitalEnd:
         self.notice: Terminated = notice
 
 
-def watch(watcher: Cell, target: Cell, *, vital: bool = False, restarts: bool = False) -> None:
-    """Note that `watcher` wants one `Terminated` of `target`; watching it a second time changes the wishes only."""
+class Watch:
+    """What one actor wants to hear of another. `vital`: the watcher cannot live without it."""
+
+    __slots__ = ("restarts", "urgent", "vital")
+
+    def __init__(self, *, vital: bool, restarts: bool, urgent: bool) -> None:
+        self.vital: bool = vital
+        self.restarts: bool = restarts
+        self.urgent: bool = urgent
+
+    def add(self, more: Watch) -> None:
+        """Wish for what `more` does, too."""
+        self.vital |= more.vital
+        self.restarts |= more.restarts
+        self.urgent |= more.urgent
+
+
+def watch(watcher: Cell, target: Cell, *, vital: bool = False, restarts: bool = False, urgent: bool = False) -> None:
+    """Note that `watcher` wants one `Terminated` of `target`. A second watch adds its wishes to those of the first."""
+    wishes = Watch(vital=vital, restarts=restarts, urgent=urgent)
     if target.buried:
-        _tell_end(watcher, target, vital, target.exit or NORMAL)
+        _tell_end(watcher, target, wishes, target.exit or NORMAL)
         return
     if target.watchers is None:
         target.watchers = {}
-    target.watchers[watcher] = restarts
+    known = target.watchers.get(watcher)
+    if known is not None:
+        known.add(wishes)
+        return
+    target.watchers[watcher] = wishes
     if watcher.watching is None:
         watcher.watching = {}
-    watcher.watching[target] = vital
+    watcher.watching[target] = wishes
 
 
 def outlive(watcher: Cell, target: Cell) -> None:
@@ -69,7 +94,7 @@ def outlive(watcher: Cell, target: Cell) -> None:
     if watcher.pact is target.ref:
         watcher.pact = None
     if watcher.watching is not None and target in watcher.watching:
-        watcher.watching[target] = False
+        watcher.watching[target].vital = False
 
 
 def check_pact(watcher: Cell, notice: Terminated) -> None:
@@ -85,11 +110,17 @@ def unwatch(watcher: Cell, target: Cell) -> None:
         target.watchers.pop(watcher, None)
     if watcher.watching is not None:
         watcher.watching.pop(target, None)
+
+    def unwanted(item: object) -> bool:
+        notice = item.notice if isinstance(item, VitalEnd) else item
+        return isinstance(notice, Terminated | Restarted) and notice.ref is target.ref
+
     if watcher.control:
         for item in tuple(watcher.control):
-            notice = item.notice if isinstance(item, VitalEnd) else item
-            if isinstance(notice, Terminated | Restarted) and notice.ref is target.ref:
+            if unwanted(item):
                 watcher.control.remove(item)
+    if watcher.mailbox.barriers is not None:
+        watcher.mailbox.take_back(unwanted)
 
 
 def unwatch_all(watcher: Cell) -> None:
@@ -103,19 +134,27 @@ def unwatch_all(watcher: Cell) -> None:
 def notify_restart(target: Cell) -> None:
     """Tell those who asked for it that the actor runs again."""
     notice = Restarted(target.ref, target.incarnation, target.exit or NORMAL)
-    for watcher, restarts in tuple((target.watchers or {}).items()):
-        if restarts:
-            watcher.control_message(notice)
+    for watcher, wishes in tuple((target.watchers or {}).items()):
+        if wishes.restarts:
+            _put(watcher, notice, wishes)
 
 
 def notify_watchers(target: Cell, reason: Exit) -> None:
     """Tell everybody who watches an actor that ended for good."""
     watchers, target.watchers = target.watchers, None
-    for watcher in watchers or ():
-        vital = watcher.watching.pop(target, False) if watcher.watching is not None else False
-        _tell_end(watcher, target, vital, reason)
+    for watcher, wishes in (watchers or {}).items():
+        if watcher.watching is not None:
+            watcher.watching.pop(target, None)
+        _tell_end(watcher, target, wishes, reason)
 
 
-def _tell_end(watcher: Cell, target: Cell, vital: bool, reason: Exit) -> None:
+def _tell_end(watcher: Cell, target: Cell, wishes: Watch, reason: Exit) -> None:
     notice = Terminated(target.ref, reason)
-    watcher.control_message(VitalEnd(notice) if vital else notice)
+    _put(watcher, VitalEnd(notice) if wishes.vital else notice, wishes)
+
+
+def _put(watcher: Cell, notice: Notice | VitalEnd, wishes: Watch) -> None:
+    if wishes.urgent:
+        watcher.control_message(notice)
+    elif watcher.state not in (State.STOPPED, State.BACKING_OFF):  # else no incarnation is there to hear it
+        watcher.mailbox.put_behind(notice)

@@ -21,6 +21,8 @@ from actors.actor import Actor, Context
 from actors.ask import Ask
 from actors.errors import ActorError, unwrap
 from actors.exits import Exit
+from actors.handle import Handle
+from actors.lifecycle import StopMode
 from actors.ref import ActorRef
 from actors.spec import ChildSpec, Restart
 from actors.system import ActorSystem
@@ -101,7 +103,7 @@ class _Order(Generic[T]):
     attempt_timeout_s: float
 
 
-class Job(Generic[T]):
+class Job(Handle, Generic[T]):
     """A job in work, or what came of it.
 
     Start one with `Job.start`, or make a spec with `job` and ask its actor for `GetJob`.
@@ -164,7 +166,7 @@ class Job(Generic[T]):
 
     async def cancel(self) -> None:
         """Cancel it, and wait until its actor is gone. Harmless when it has ended."""
-        await self.ref.stop()
+        await self.ref.stop(StopMode.NOW)
 
     @property
     def progress(self) -> object:

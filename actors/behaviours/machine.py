@@ -2,8 +2,8 @@
 
 1. A change takes effect when the event in work is done: the state timeout ends, the events that were postponed come
    back, and the new state is entered.
-2. What was postponed comes back in the order in which it first was, each event in a turn of its own, after timers and
-   notices and before every other message.
+2. What was postponed comes back in the order in which it first was, each event in a turn of its own, after timers
+   and before every other message.
 3. What a state inserts is part of the message it follows: it comes before all others, and ends with that message when
    it fails, or is cancelled because its caller leaves.
 4. An event timeout ends with the next event, whatever it is; a state timeout is never received in another state.

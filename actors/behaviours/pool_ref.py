@@ -13,6 +13,7 @@ from attrs import define, frozen
 from actors.actor import Context
 from actors.ask import Ask
 from actors.errors import ActorDied, ActorError, InvalidSpec, MailboxFull
+from actors.handle import Handle
 from actors.lanes import Lane
 from actors.records import ActorRestarting, ActorStarted, ActorStopped, DeadLetter, Event
 from actors.ref import ASK_TIMEOUT_S, ActorRef
@@ -92,7 +93,7 @@ class Worker:
         return WorkerStatistics(self.ref.path, self.running, depth, unanswered, self.routed)
 
 
-class PoolRef:
+class PoolRef(Handle):
     """The callers' side of a pool. Make it first, give it to the pool's factory, and share it with who has work.
 
         renderers = PoolRef(LeastLoaded())
@@ -168,7 +169,9 @@ class PoolRef:
             raise self._absence()
         worker.unanswered += 1
         try:
-            return await worker.ref.ask(request, timeout_s=timeout_s, lane=lane, fail_fast=fail_fast)
+            asking = worker.ref.ask(request, timeout_s=timeout_s, lane=lane, fail_fast=fail_fast)
+            del request  # as in `ActorRef.ask`
+            return await asking
         finally:
             worker.unanswered -= 1
 

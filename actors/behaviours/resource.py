@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
+from actors.handle import Handle
 from actors.lanes import Lane
 from actors.ref import ASK_TIMEOUT_S, ActorRef
 from actors.spec import ChildSpec
@@ -20,7 +21,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Resource(Generic[R]):
+class Resource(Handle, Generic[R]):
     """What others hold of a resource. Make it from the reference of its owner, or start one with `Resource.start`."""
 
     def __init__(self, ref: ActorRef) -> None:

@@ -109,7 +109,7 @@ class Topic(Actor):
         """Go on with the subscribers of the incarnation before; those who died meanwhile leave at once."""
         self._audience = self._audiences.setdefault(context.ref, self._audience)
         for ref in self._audience.subscriptions:
-            context.watch(ref)
+            context.watch(ref, urgent=True)
 
     async def receive(self, message: object, context: Context) -> None:
         """Subscribe, unsubscribe, publish, count."""
@@ -135,7 +135,7 @@ class Topic(Actor):
         if known is not None:
             known.lane = lane
         elif ref.alive:
-            context.watch(ref)
+            context.watch(ref, urgent=True)  # so that what waits is not published to the dead
             subscription = self._audience.subscriptions[ref] = Subscription(lane)
             for message in self._audience.retained:
                 _deliver(message, ref, subscription, context)

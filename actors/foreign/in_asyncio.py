@@ -150,6 +150,7 @@ class _HeldLoop:
         if not self._loop.is_running():
             for task in asyncio.all_tasks(self._loop):
                 task.cancel()
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is known that it does not end
                 asyncio._unregister_task(task)
 
     async def outcome(self, call: ForeignCall, function: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from random import Random
 from types import TracebackType
 from typing import Protocol
@@ -174,6 +175,12 @@ async def _strike(ref: ActorRef, kind: FaultKind, message: object, fault: ChaosF
         call = call_of(message)
         if call is not None and call.timeout_s == math.inf:
             message.fail(fault)
+        else:
+            message.when_ended(partial(_forget, message))  # what is lost on its way is not let go of by its actor
+
+
+def _forget(_: object) -> None:
+    """The call of a request that was dropped is over."""
 
 
 def chaos(system: ActorSystem, *, seed: int, rates: Rates, subtree: str = "/") -> Storm:

@@ -64,6 +64,7 @@ class Watched:
     to: str
     vital: bool = False
     restarts: bool = False
+    urgent: bool = False
 
 
 @frozen
@@ -110,7 +111,7 @@ class StopOrdered:
     """It stopped another actor."""
 
     to: str
-    mode: StopMode = StopMode.NOW
+    mode: StopMode = StopMode.AFTER_MESSAGE
 
 
 @frozen

@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
 import trio
@@ -51,6 +52,7 @@ class Recorder:
         """Whom it watches, and whether it cannot live without them."""
         self.stopped: bool = False
         """Whether it is over, or will be after the message in work."""
+        self._lifespan: AbstractAsyncContextManager[object] = nullcontext()
         self.exit: Exit | None = None
         """Why it is over, once it is."""
         self.ref: StandIn = StandIn(self, path)
@@ -95,7 +97,10 @@ class Recorder:
     # Feeding
 
     async def start(self) -> None:
-        """Run the start hook; then a supervisor's own children count as started."""
+        """Enter the lifespan and run the start hook; then a supervisor's own children count as started."""
+        lifespan = self.actor.lifespan(self.context)
+        await self._run(lifespan.__aenter__())
+        self._lifespan = lifespan
         await self._run(self.actor.on_start(self.context))
         if self.actor.supervision is not None:
             for spec in self.actor.static_children():
@@ -155,10 +160,12 @@ class Recorder:
                 raise pact
 
     async def stop(self, reason: Exit = SHUTDOWN) -> None:
-        """Run the stop hook, and be over."""
+        """Run the stop hook, leave the lifespan, and be over. A crash is not raised at the lifespan's `yield`."""
         self.stopped = True
         self._over(self.exit or reason)
         await self.actor.on_stop(self.context, self.exit or reason)
+        lifespan, self._lifespan = self._lifespan, nullcontext()
+        await lifespan.__aexit__(None, None, None)
 
     def start_nowait(self) -> None:
         """`start` without waiting; raises `WouldWait`."""
@@ -239,7 +246,7 @@ class Recorder:
         await self._run(self.actor.receive(message, self.context))
         self.cell.current = None
 
-    async def _run(self, hook: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, hook: Awaitable[object]) -> None:
         try:
             await hook
         except Exception as error:

@@ -24,6 +24,7 @@ from attrs import define
 from actors import incarnation
 from actors.errors import ActorError
 from actors.testing.clock import virtual_time
+from actors.watchdog import asleep
 
 T = TypeVar("T")
 
@@ -194,7 +195,7 @@ def seeded(seed: int) -> Iterator[None]:
     """Let `seed` decide, for the length of the block, the order in which trio runs tasks, and what `random` gives.
 
     Put it around a `trio.run` of your own. Meanwhile a batch of an actor's messages ends by their number and not by the
-    clock on the wall, and no handler is reported for holding the loop.
+    clock on the wall, and no task is reported for holding the loop.
     """
     order, switch = _scheduler._r, getattr(_scheduler, _SWITCH)
     order_before, numbers_before = order.getstate(), random.getstate()
@@ -203,9 +204,11 @@ def seeded(seed: int) -> Iterator[None]:
     order.seed(seed)
     random.seed(seed)
     vars(incarnation)["perf_counter"] = _BatchClock()
+    watching = asleep.set(True)
     try:
         yield
     finally:
+        asleep.reset(watching)
         vars(incarnation)["perf_counter"] = batch_clock
         random.setstate(numbers_before)
         order.setstate(order_before)

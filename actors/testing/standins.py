@@ -114,7 +114,7 @@ class StandIn(ActorRef):
         answer: T = call.result()
         return answer
 
-    async def stop(self, mode: StopMode = StopMode.NOW) -> Exit:
+    async def stop(self, mode: StopMode = StopMode.AFTER_MESSAGE) -> Exit:
         """Record it; the stand-in is dead from now on."""
         if self is self._recorder.ref:
             raise SelfCall(self._path, "stop and await")
@@ -144,7 +144,7 @@ class StandIn(ActorRef):
 class RecordedCall(Call):
     """An ask to or from an actor that runs alone. Ends once; `tell` is called with how."""
 
-    __slots__ = ("_over", "_tell")
+    __slots__ = ("_asked", "_over", "_tell")
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class RecordedCall(Call):
         if call_of(request) is not None:
             raise ActorError(f"this {type(request).__name__} was asked before: make a new one for each ask")
         _set_call(request, self)
-        self.request: Ask[Any] = request
+        self._asked: Ask[Any] = request
         self.timeout_s: float = timeout_s
         self.on_end: list[Callable[[], None]] | None = None
         self.settled: bool = False
@@ -175,7 +175,7 @@ class RecordedCall(Call):
         for act in self.on_end or ():
             act()
         if self._tell is not None:
-            self._tell(self.request, value, error)
+            self._tell(self._asked, value, error)
 
     async def wait(self) -> None:
         """Wait for the end."""
@@ -272,9 +272,9 @@ class RecordedContext(Context):
         """A child ended: its name is free."""
         self._children = {name: child for name, child in self._children.items() if child is not ref}
 
-    def watch(self, ref: ActorRef, *, vital: bool = False, restarts: bool = False) -> None:
+    def watch(self, ref: ActorRef, *, vital: bool = False, restarts: bool = False, urgent: bool = False) -> None:
         """Record it."""
-        self._recorder.note(Watched(ref.path, vital, restarts))
+        self._recorder.note(Watched(ref.path, vital, restarts, urgent))
         self._recorder.watching[ref] = vital
 
     def outlive(self, ref: ActorRef) -> None:

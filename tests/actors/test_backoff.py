@@ -36,6 +36,7 @@ def test_jitter_moves_the_delay_both_ways():
 def test_it_forgets_after_a_quiet_time():
     """By default that is its own maximum."""
     assert Backoff(max_s=30.0).forgets(30.0)
+    assert Backoff(min_s=100.0).forgets(100.0)
     assert not Backoff(max_s=30.0).forgets(29.9)
     assert Backoff(max_s=30.0, reset_after_s=1.0).forgets(1.0)
 
@@ -58,3 +59,12 @@ def test_numbers_that_make_no_sense_are_refused_by_name(field, options):
     with pytest.raises(InvalidSpec) as caught:
         Backoff(**options)
     assert caught.value.field == field
+
+
+def test_a_long_first_delay_needs_no_other_field():
+    """The longest delay follows it; a longest one that is given, and shorter, is refused."""
+    assert Backoff(min_s=100).max_s == 100
+    assert Backoff(min_s=100, jitter=0.0).delay(5, 0.5) == 100
+    assert (Backoff().max_s, Backoff(min_s=2.0).max_s) == (30.0, 30.0)
+    with pytest.raises(InvalidSpec, match=r"backoff.max_s: must not be less than min_s"):
+        Backoff(min_s=100, max_s=30)

@@ -20,6 +20,7 @@ from actors import (
     Shutdown,
     StartChild,
     StartFailed,
+    StopMode,
     Supervision,
     Supervisor,
 )
@@ -283,7 +284,7 @@ def test_listeners_that_raise_harm_nobody(caplog):
             ref.tell(Hang())
             await settled()
             ref.tell("waits")
-            assert await ref.stop() == Shutdown()
+            assert await ref.stop(StopMode.NOW) == Shutdown()
             ref.tell("dead")
             assert await (await system.spawn(player("b"))).ask(Read()) == []
             assert [letter.message for letter in system.dead_letters] == ["waits", "dead"]

@@ -16,9 +16,11 @@ from actors import (
     CountChildren,
     Directive,
     ForgetChild,
+    InvalidActor,
     InvalidSpec,
     Lane,
     MailboxSpec,
+    NotAnAsk,
     Overflow,
     Restart,
     RestartChild,
@@ -29,6 +31,7 @@ from actors import (
     StopMode,
     Supervision,
     Supervisor,
+    SystemFailed,
     conflate,
 )
 from tests.actors.misdeeds import Odd, neighbour
@@ -221,11 +224,20 @@ async def test_a_timer_that_is_no_time_is_refused_and_leaves_no_other_timer_late
 
 
 @pytest.mark.promise("bad.requests")
-@pytest.mark.parametrize("request_", ["text", None, 5])
-async def test_asking_something_that_cannot_be_answered_is_refused(autojump_clock, system, request_):
-    """A request is an `Ask`; nothing else has a way back. Nothing is sent."""
-    ref = await system.spawn(player("a"))
-    with pytest.raises(TypeError):
+@pytest.mark.parametrize(
+    ("request_", "problem"),
+    [
+        ("text", r"/test/a was asked a str \(tell it, or .*\), which cannot be answered"),
+        (None, "a NoneType"),
+        (Boom(), r"a Boom \(tell it, or declare `class Boom\(Ask\[...\]\)`"),
+        (Read, r"was asked the class Read \(ask an instance: `Read\(...\)`\)"),
+        (StartChild, "the class StartChild"),
+    ],
+)
+async def test_asking_something_that_cannot_be_answered_is_refused(autojump_clock, system, request_, problem):
+    """A request is an `Ask`; nothing else has a way back. Nothing is sent, and the error says what to write."""
+    ref = await system.spawn(player("a", supervision=Supervision()))
+    with pytest.raises(NotAnAsk, match=problem):
         await ref.ask(request_)
     assert await ref.ask(Read()) == []
 
@@ -279,24 +291,28 @@ async def test_a_factory_that_makes_no_actor_is_a_failed_start(autojump_clock, s
 
 
 @pytest.mark.promise("bad.factory")
-async def test_a_factory_that_returns_the_same_actor_again_gives_up_the_fresh_state(autojump_clock, system):
-    """The runtime takes what it is given: the next incarnation goes on where the last one broke."""
-    same = Player()
-    ref = await system.spawn(ChildSpec("a", lambda: same))
-    for message in ("kept", Boom()):
-        ref.tell(message)
-    assert await ref.ask(Read()) == ["kept"]
-    assert ref._cell.incarnation == 2
+@pytest.mark.parametrize("same", [Player(), Supervisor([player("a")])], ids=["worker", "supervisor"])
+async def test_a_factory_that_returns_the_same_actor_again_fails_the_restart(autojump_clock, same):
+    """State that a crash has broken is not gone on with; the error says what to write."""
+
+    async def live():
+        async with ActorSystem("s", on_event=lambda _: None) as system:
+            ref = await system.spawn(ChildSpec("a", lambda: same))
+            ref.kill()
+            await trio.sleep_forever()
+
+    with pytest.raises(SystemFailed) as caught:
+        await live()
+    error = caught.value.__cause__.__cause__
+    assert isinstance(error, InvalidActor)
+    assert "the factory of /s/a returned an actor that was used before; make a new one each time" in str(error)
 
 
 @pytest.mark.promise("bad.factory")
-async def test_a_supervisor_that_is_returned_again_has_a_family_of_its_own_each_time(autojump_clock, system):
-    """What belongs to an incarnation is not in the actor."""
-    same = Supervisor([player("a")])
-    ref = await system.spawn(ChildSpec("sup", lambda: same))
-    (old,) = ref.children()
-    await ref.ask(StartChild(player("added")))
-    ref.kill()
-    await settled()
-    assert [child.path for child in ref.children()] == ["/test/sup/a"]
-    assert not old.alive
+async def test_a_factory_that_returns_the_same_actor_for_two_children_fails_the_second_start(autojump_clock, system):
+    """The first one goes on."""
+    same = Player()
+    ref = await system.spawn(ChildSpec("a", lambda: same))
+    with pytest.raises(StartFailed, match="used before"):
+        await system.spawn(ChildSpec("b", lambda: same))
+    assert await ref.ask(Read()) == []

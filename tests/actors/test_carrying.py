@@ -5,7 +5,7 @@ from contextvars import ContextVar
 import pytest
 import trio
 
-from actors import Actor, ActorSystem, Ask, ChildSpec, Lane, MailboxSpec, Overflow, conflate
+from actors import Actor, ActorSystem, Ask, ChildSpec, Lane, MailboxSpec, Overflow, Stash, conflate, enqueued_at
 from tests.actors.troupe import settled
 
 request_id: ContextVar[str] = ContextVar("request_id", default="none")
@@ -78,14 +78,14 @@ async def test_a_request_brings_values_and_its_answer_none(autojump_clock, carry
     assert request_id.get() == "mine"
 
 
-async def test_timers_bring_nothing(autojump_clock, carrying):
-    """They are nobody's message."""
+async def test_timers_bring_the_values_that_held_when_they_were_set(autojump_clock, carrying):
+    """What an actor puts off stays part of the request that it was put off for."""
     seen = []
     ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
     request_id.set("r1")
     ref.tell("timer")
     await trio.sleep(2)
-    assert seen == [("timer", "r1", "nobody"), ("fired", "none", "nobody")]
+    assert seen == [("timer", "r1", "nobody"), ("fired", "r1", "nobody")]
 
 
 async def test_values_hold_over_a_restart(autojump_clock, carrying):
@@ -178,3 +178,37 @@ async def test_a_message_that_is_given_again_brings_its_values_again(autojump_cl
     ref.tell("crash")
     await settled()
     assert seen == [("crash", "r1", "nobody")] * 2
+
+
+async def test_an_interceptor_sees_when_a_message_was_put_into_the_mailbox(autojump_clock):
+    """Of each by itself, whatever it waited for, and also when it was set aside meanwhile; not of a timer."""
+    waited = {}
+
+    def measuring(ref, receive):
+        async def measured(message, context):
+            since = enqueued_at.get()
+            waited.setdefault(str(message), []).append(None if since is None else trio.current_time() - since)
+            await receive(message, context)
+
+        return measured
+
+    class Slow(Actor):
+        async def on_start(self, context):
+            self.stash = Stash(context)
+
+        async def receive(self, message, context):
+            if message == "later" and trio.current_time() < 5:
+                self.stash.stash(message)
+                context.set_timer("t", 7, "timer")
+            elif message == "timer":
+                self.stash.unstash_all()
+            else:
+                await trio.sleep(2)
+
+    async with ActorSystem("s", carry=[enqueued_at]) as system:
+        system.intercept(measuring)
+        ref = await system.spawn(ChildSpec("slow", Slow))
+        for message in ("a", "b", "later"):
+            ref.tell(message)
+        await trio.sleep(20)
+    assert waited == {"a": [0], "b": [2], "later": [4, 11], "timer": [None]}

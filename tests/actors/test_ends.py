@@ -119,7 +119,7 @@ async def test_what_waits_when_an_actor_ends_is_refused_or_told(autojump_clock, 
             ref.tell(lane.name, lane=lane)
             nursery.start_soon(ask, lane)
         await settled()
-        await ref.stop()
+        await ref.stop(StopMode.NOW)
     assert sorted(failed) == [(lane, Shutdown()) for lane in Lane]
     waited = [letter.message for letter in system.dead_letters if letter.why == "stopped"]
     assert waited == ["ALERT", "HIGH", "NORMAL", "LOW"]

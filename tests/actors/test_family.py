@@ -213,6 +213,111 @@ async def test_a_child_whose_starter_gave_up_is_stopped_again(autojump_clock, sy
     assert ref.children() == []
 
 
+def slow_once(diary, which=1):
+    """The spec of a child whose start of this number hangs, and whose stop hook takes a second after that one."""
+    starts = []
+
+    async def starting(_):
+        starts.append(trio.current_time())
+        if len(starts) == which:
+            await trio.sleep_forever()
+
+    async def stopping(_):
+        if len(starts) == which:
+            await trio.sleep(1)
+
+    return player("late", diary, starting=starting, stopping=stopping)
+
+
+@pytest.mark.promise("start.given-up")
+@pytest.mark.parametrize("how", ["timeout", "cancel"])
+@pytest.mark.parametrize("request_type", [StartChild, RestartChild])
+async def test_a_start_that_its_asker_gave_up_ends_at_once_and_can_be_asked_for_again(
+    autojump_clock, system, how, request_type
+):
+    """In the step in which the first asker leaves; the second waits for the end of that start, and gets its own."""
+    diary = []
+    if request_type is StartChild:
+        ref, _ = await open_family(system)
+        spec = slow_once(diary)
+    else:
+        ref, _ = await open_family(system, slow_once(diary, which=2))
+        await ref.ask(StopChild("late"))
+        diary.clear()
+
+    def request():
+        return StartChild(spec) if request_type is StartChild else RestartChild("late")
+
+    if how == "timeout":
+        with pytest.raises(trio.TooSlowError):
+            await ref.ask(request(), timeout_s=3)
+    else:
+        with trio.move_on_after(3):
+            await ref.ask(request())
+    left = trio.current_time()
+    again = await ref.ask(request())
+    assert again.alive
+    assert trio.current_time() - left == pytest.approx(1)
+    assert diary == ["start late", "stop late (shutdown)", "start late"]
+    assert ref.children() == [again]
+
+
+@pytest.mark.promise("start.given-up")
+async def test_a_spawn_that_was_cancelled_can_be_tried_again_at_once(autojump_clock, system):
+    """By the same task, for a child of the root as for that of an actor."""
+    diary = []
+    spec = slow_once(diary)
+    with trio.move_on_after(3):
+        await system.spawn(spec)
+    assert (await system.spawn(spec)).alive
+    assert trio.current_time() == 4
+    assert diary == ["start late", "stop late (shutdown)", "start late"]
+
+
+@pytest.mark.promise("start.given-up")
+async def test_who_gives_up_the_wait_for_a_given_up_start_starts_nothing(autojump_clock, system):
+    """And whoever stays and comes second is told who was first."""
+    diary, ends = [], []
+    spec = slow_once(diary)
+    ref, _ = await open_family(system)
+    with trio.move_on_after(3):
+        await ref.ask(StartChild(spec))
+    with trio.move_on_after(0.5):
+        await ref.ask(StartChild(spec))
+    async with trio.open_nursery() as nursery:
+
+        async def start():
+            try:
+                ends.append((await ref.ask(StartChild(spec))).path)
+            except AlreadyStarted as taken:
+                ends.append(taken.ref.path)
+
+        nursery.start_soon(start)
+        nursery.start_soon(start)
+    assert ends == ["/test/sup/late"] * 2
+    assert diary == ["start late", "stop late (shutdown)", "start late"]
+
+
+@pytest.mark.promise("start.given-up")
+async def test_a_supervisor_that_ends_while_a_given_up_start_is_waited_for_says_so(autojump_clock, system):
+    """To whoever asked for the child again; nothing is started."""
+    diary = []
+    spec = slow_once(diary)
+    ref, _ = await open_family(system)
+    with trio.move_on_after(3):
+        await ref.ask(StartChild(spec))
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def start():
+            with pytest.raises(ActorDied):
+                await ref.ask(StartChild(spec))
+
+        await settled()
+        await ref.stop()
+    assert diary == ["start late", "stop late (shutdown)"]
+
+
 @pytest.mark.promise("start.ignore")
 async def test_a_child_that_declines_is_known_but_not_active(autojump_clock, system):
     """Its spec stays in its place, later siblings start, and it can be started by hand when it is willing."""

@@ -10,13 +10,19 @@ from actors import (
     Ask,
     ChildSpec,
     CountChildren,
+    DeadLetter,
     Lane,
     MailboxFull,
     MailboxSpec,
     MessageUnhandled,
+    Normal,
+    Restart,
     Shutdown,
+    StartChild,
+    StopChild,
     StopMode,
     Supervision,
+    Terminated,
     UnhandledMessage,
 )
 from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
@@ -130,7 +136,7 @@ async def test_a_busy_actor_with_a_full_mailbox_is_watched_read_and_stopped(auto
     assert system.tree().children[0].depth == {"normal": 2}
     assert ref.statistics()[Lane.NORMAL].rejected == 1
     assert system.explain("/test/small").state.value == "running"
-    assert await ref.stop() == Shutdown()
+    assert await ref.stop(StopMode.NOW) == Shutdown()
     assert trio.current_time() == start
     assert len(await watcher.ask(Read())) == 1
 
@@ -228,7 +234,7 @@ async def test_the_error_of_an_ask_names_target_type_and_time(autojump_clock, sy
 
     class Silent(Actor):
         async def receive(self, message, context):
-            """Keep it."""
+            self.kept = message
 
     ref = await system.spawn(ChildSpec("silent", Silent))
     with pytest.raises(trio.TooSlowError, match=r"^/test/silent did not answer Question within 2\.5 s$"):
@@ -277,9 +283,11 @@ async def test_tell_is_a_plain_call_whatever_becomes_of_the_message(autojump_clo
 
 
 @pytest.mark.promise("bitten.three-stops")
-async def test_three_ways_to_stop(autojump_clock, system):
+@pytest.mark.parametrize("by", ["reference", "name"])
+async def test_three_ways_to_stop(autojump_clock, system, by):
     """Now: the message in work is cut off. After the message: it is finished. After draining: all is."""
     done = []
+    parent = await system.spawn(player("parent", supervision=Supervision()))
 
     def work(word):
         async def act(_):
@@ -289,12 +297,47 @@ async def test_three_ways_to_stop(autojump_clock, system):
         return Run(act)
 
     for mode in StopMode:
-        ref = await system.spawn(player(mode.value))
+        ref = await parent.ask(StartChild(player(mode.value)))
         for number in range(3):
             ref.tell(work((mode.value, number)))
         await settled()
-        await ref.stop(mode)
+        assert await (ref.stop(mode) if by == "reference" else parent.ask(StopChild(mode.value, mode))) == Shutdown()
     assert done == [("after_message", 0), *(("after_drain", number) for number in range(3))]
+
+
+@pytest.mark.promise("bitten.three-stops")
+@pytest.mark.parametrize("by", ["reference", "name", "handler"])
+async def test_every_stop_finishes_the_message_in_work_and_no_other(autojump_clock, system, events, by):
+    """What waits is a dead letter, and the actor does not come back; its exit says whether the order was its own."""
+    done = []
+    parent = await system.spawn(player("parent", supervision=Supervision()))
+    watcher = await system.spawn(player("watcher"))
+    ref = await parent.ask(StartChild(player("child", restart=Restart.TRANSIENT)))
+    await watcher.ask(Run(lambda context: context.watch(ref)))
+
+    async def work(context):
+        if by == "handler":
+            context.stop()
+        await trio.sleep(1)
+        done.append("finished")
+
+    ref.tell(Run(work))
+    ref.tell("waits")
+    await settled()
+    start = trio.current_time()
+    match by:
+        case "reference":
+            await ref.stop()
+        case "name":
+            await parent.ask(StopChild("child"))
+        case "handler":
+            await ref.wait_stopped()
+    assert trio.current_time() == start + 1
+    assert done == ["finished"]
+    letters = [(event.path, event.message, event.why) for event in events if isinstance(event, DeadLetter)]
+    assert letters == [("/test/parent/child", "waits", "stopped")]
+    assert not ref.alive
+    assert await watcher.ask(Read()) == [Terminated(ref, Normal() if by == "handler" else Shutdown())]
 
 
 @pytest.mark.promise("timers.replace", "timers.receive-timeout")

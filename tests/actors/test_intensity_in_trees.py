@@ -167,3 +167,38 @@ async def test_the_end_of_a_child_that_is_not_restarted_counts_for_nothing(autoj
         assert not child.alive
     await settled()
     assert ref.alive
+
+
+@pytest.mark.promise("restart.intensity")
+async def test_the_restarts_of_each_child_may_be_counted_apart(autojump_clock, system):
+    """As many children may fail as there are; one that fails too often is too much, as ever."""
+    ref, kids = await open_family(system, player("a"), player("b"), player("c"), intensity=1, per_child=True)
+    for kid in kids.values():
+        await crash(kid)
+    assert ref.alive
+    await crash(kids["b"])
+    assert (await ref.wait_stopped()).error.offender == kids["b"].path
+
+
+@pytest.mark.promise("restart.intensity")
+async def test_unrelated_crashes_at_the_root_take_nothing_else_down(autojump_clock):
+    """Each of many actors fails, one of them a few times, within a second: all are back."""
+    async with ActorSystem("s", on_event=lambda _: None) as system:
+        refs = [await system.spawn(player(f"a{number}")) for number in range(50)]
+        for ref in [*refs, refs[0], refs[0], refs[0], refs[0]]:
+            ref.tell(Boom())
+            await settled()
+        assert [await ref.ask(Read()) for ref in refs] == [[]] * 50
+
+
+async def test_a_child_of_the_root_that_cannot_work_at_all_still_fails_the_system(autojump_clock):
+    """After five restarts at once: nothing spins in silence."""
+
+    async def live():
+        async with ActorSystem("s", on_event=lambda _: None) as system:
+            await system.spawn(player("a", starting=lambda context: context.ref.tell(Boom())))
+            await trio.sleep_forever()
+
+    with pytest.raises(SystemFailed) as caught:
+        await live()
+    assert caught.value.__cause__.offender == "/s/a"

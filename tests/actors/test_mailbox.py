@@ -4,7 +4,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import ActorDied, ChildSpec, Lane, MailboxFull, MailboxSpec, Overflow
+from actors import ActorDied, ChildSpec, Lane, MailboxFull, MailboxSpec, Overflow, StopMode
 from actors.mailbox import EMPTY, FAIR_SHARE, Mailbox
 from tests.actors.troupe import Hang, Player, Read, Run, settled
 
@@ -164,7 +164,7 @@ async def test_a_send_that_waits_when_the_actor_ends_becomes_a_dead_letter(autoj
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ref.send, "waiting")
         await settled()
-        await ref.stop()
+        await ref.stop(StopMode.NOW)
     assert [(letter.message, letter.why) for letter in system.dead_letters] == [
         ("queued", "stopped"),
         ("waiting", "stopped"),

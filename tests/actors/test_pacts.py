@@ -72,11 +72,50 @@ async def test_an_actor_lives_on_if_it_says_so(autojump_clock, system, when):
     assert await crashes_of(system, "a") is None
 
 
-async def test_a_watch_that_is_not_vital_asks_nothing(autojump_clock, system):
-    """The notice is a message like any other; watching again changes the wish."""
+@pytest.mark.promise("watch.merged")
+async def test_a_second_plain_watch_takes_back_no_vital_one(autojump_clock, system):
+    """A library that watches for its own purpose does not weaken what the actor asked for."""
     vital = await system.spawn(player("vital"))
     ref = await system.spawn(player("a"))
     await ref.ask(watching(vital, vital=True))
+    await ref.ask(watching(vital))
+    await vital.stop()
+    assert "cannot live without /test/vital" in await crashes_of(system, "a")
+
+
+@pytest.mark.promise("watch.merged")
+async def test_a_second_plain_watch_takes_back_no_wish_to_hear_of_restarts(autojump_clock, system):
+    """It is told of the restart and of the end, once each."""
+    target = await system.spawn(player("target"))
+    ref = await system.spawn(player("a"))
+    await ref.ask(watching(target, restarts=True))
+    await ref.ask(watching(target))
+    target.kill()
+    await settled()
+    await target.stop()
+    await settled()
+    assert [type(notice) for notice in await ref.ask(Read())] == [Restarted, Terminated]
+
+
+@pytest.mark.promise("watch.merged")
+async def test_unwatching_takes_all_wishes_back(autojump_clock, system):
+    """A watch after that begins anew."""
+    target = await system.spawn(player("target"))
+    ref = await system.spawn(player("a"))
+    await ref.ask(watching(target, vital=True, restarts=True))
+    await ref.ask(Run(lambda context: context.unwatch(target)))
+    await ref.ask(watching(target))
+    target.kill()
+    await settled()
+    await target.stop()
+    await settled()
+    assert [type(notice) for notice in await ref.ask(Read())] == [Terminated]
+
+
+async def test_a_watch_that_is_not_vital_asks_nothing(autojump_clock, system):
+    """The notice is a message like any other."""
+    vital = await system.spawn(player("vital"))
+    ref = await system.spawn(player("a"))
     await ref.ask(watching(vital))
     await vital.stop()
     assert await crashes_of(system, "a") is None

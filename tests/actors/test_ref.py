@@ -1,3 +1,5 @@
+import copy
+import dataclasses
 import pickle
 
 import pytest
@@ -24,6 +26,9 @@ from actors import (
     Terminated,
     UnhandledMessage,
 )
+from actors.ask import call_of
+from actors.behaviours.job import Job
+from actors.behaviours.pool_ref import PoolRef
 from tests.actors.troupe import Boom, Hang, Read, Run, player, settled, sleeping
 
 
@@ -271,7 +276,7 @@ async def test_a_stop_now_cancels_the_message_in_work(autojump_clock, system):
     ref = await system.spawn(player("a", diary))
     ref.tell(Hang())
     await settled()
-    assert await ref.stop() == Shutdown()
+    assert await ref.stop(StopMode.NOW) == Shutdown()
     assert diary == ["start a", "stop a (shutdown)"]
 
 
@@ -388,3 +393,48 @@ async def test_an_answer_after_the_crash_is_late(autojump_clock, system):
         ref.kill()
     request.reply(2)
     assert system.late_replies == 1
+
+
+# Copies
+
+
+@dataclasses.dataclass
+class Letter:
+    """A message that says where the answer goes."""
+
+    reply_to: object
+
+
+async def test_a_copy_of_a_reference_is_the_reference(autojump_clock, system):
+    """So that messages that hold one can be copied, and read as plain data."""
+    ref = await system.spawn(player("a"))
+    assert copy.copy(ref) is ref
+    assert copy.deepcopy([ref]) == [ref]
+    assert dataclasses.asdict(Letter(ref)) == {"reply_to": ref}
+
+
+async def test_a_message_that_holds_a_request_in_work_can_be_copied(autojump_clock, system):
+    """Nothing of the runtime is copied with it."""
+
+    class Copying(Actor):
+        async def receive(self, message, context):
+            (twin,) = dataclasses.asdict(Letter([message]))["reply_to"]
+            message.reply((type(twin), call_of(twin) is call_of(message)))
+
+    ref = await system.spawn(ChildSpec("copying", Copying))
+    assert await ref.ask(Plain(1)) == (Plain, True)
+
+
+@pytest.mark.parametrize("make", [PoolRef, lambda: Job(lambda: None)], ids=["pool", "job"])
+def test_copies_of_what_stands_for_something_live_are_the_same(make):
+    """A pool and a job, like a reference."""
+    handle = make()
+    assert copy.copy(handle) is handle
+    assert copy.deepcopy({"work": handle}) == {"work": handle}
+
+
+async def test_a_reference_that_is_to_leave_its_process_says_what_to_do(autojump_clock, system):
+    """Its path can leave."""
+    ref = await system.spawn(player("a"))
+    with pytest.raises(TypeError, match="cannot leave its process: send the path"):
+        pickle.dumps(ref)

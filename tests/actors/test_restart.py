@@ -1,10 +1,12 @@
 """Who comes back after an end, when, and with what: one child at a time."""
 
 import itertools
+import weakref
 
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 from actors import (
     Actor,
@@ -23,9 +25,11 @@ from actors import (
     NoSuchChild,
     Restart,
     RestartChild,
+    SpentSpec,
     StartChild,
     StartFailed,
     StopChild,
+    StopMode,
     Supervision,
     Supervisor,
 )
@@ -315,6 +319,33 @@ async def test_a_cancelled_handler_is_cancelled_and_not_a_crash(autojump_clock, 
     ref = await system.spawn(ChildSpec("a", Careful))
     ref.tell("work")
     await settled()
-    await ref.stop()
+    await ref.stop(StopMode.NOW)
     assert seen == [trio.Cancelled]
     assert not [event for event in events if isinstance(event, ActorCrashed)]
+
+
+class Cargo:
+    """Something large that a factory was made with."""
+
+
+@pytest.mark.promise("restart.temporary-spec-goes")
+async def test_a_temporary_child_that_runs_holds_nothing_of_its_factory(autojump_clock, system):
+    """It will not be made again. Nor does a reference to one that is gone hold anything."""
+
+    def spec(name, restart):
+        cargo = Cargo()
+        held.append(weakref.ref(cargo))
+        return ChildSpec(name, lambda: (cargo, Player())[1], restart=restart)
+
+    held = []
+    live = await system.spawn(spec("live", Restart.TEMPORARY))
+    dead = await system.spawn(spec("dead", Restart.PERMANENT))
+    await dead.stop()
+    assert [ref() for ref in held] == [None, None]
+    assert await live.ask(Read()) == []
+    (listed,) = await system.root.ask(ListSpecs())
+    assert (listed.id, listed.restart) == ("live", Restart.TEMPORARY)
+    with pytest.raises(StartFailed) as caught:
+        await system.spawn(evolve(listed, id="again"))
+    assert isinstance(caught.value.cause, SpentSpec)
+    assert "start another one from a spec of your own" in str(caught.value)

@@ -9,8 +9,8 @@ from attrs import frozen
 
 from actors import Actor, ActorCrashed, ActorSystem, ChildSpec, InvalidSpec, Lane, MessageUnhandled, StopMode
 from actors.stash import Stash, StashCleared, StashFull
-from tests.actors.keepers import Keeper, Note, Open, Put, crash, keeping, lost, taking
-from tests.actors.troupe import settled
+from tests.actors.keepers import Keeper, Note, Open, Put, Restless, crash, keeping, lost, taking
+from tests.actors.troupe import Boom, settled
 
 word: ContextVar[str] = ContextVar("word", default="none")
 
@@ -353,8 +353,8 @@ async def test_giving_up_loses_nothing_unseen(autojump_clock, keeper, system):
     assert keeper.ref.alive
 
 
-async def test_giving_up_is_about_what_is_set_aside(autojump_clock, keeper, system):
-    """What comes back already does."""
+async def test_clearing_a_stash_gives_up_what_comes_back_from_it_too(autojump_clock, keeper, system):
+    """One message is on its way back, the other is not: both are dead letters, and neither is handled."""
     await keeper.note("a b")
 
     def act(keeper, _):
@@ -363,8 +363,41 @@ async def test_giving_up_is_about_what_is_set_aside(autojump_clock, keeper, syst
         keeper.open = True
 
     await keeper.do(act)
-    assert keeper.done == ["a"]
-    assert lost(system) == [("b", "stash", "cleared")]
+    assert keeper.done == []
+    assert lost(system) == [("a", "stash", "cleared"), ("b", "stash", "cleared")]
+
+
+async def test_clearing_a_stash_leaves_what_comes_back_from_another(autojump_clock, keeper, system):
+    """Each stash speaks for its own messages."""
+    await keeper.note("a b")
+
+    def act(keeper, context):
+        other = Stash(context)
+        other.stash("of another")
+        other.unstash_all()
+        keeper.stash.unstash_all()
+        keeper.stash.clear()
+        assert keeper.stash.returning == 1
+        keeper.open = True
+
+    await keeper.do(act)
+    assert lost(system) == [("a", "stash", "cleared"), ("b", "stash", "cleared")]
+
+
+async def test_clearing_a_stash_gives_up_what_an_earlier_incarnation_had_set_aside(autojump_clock, system):
+    """It comes back first; an actor that clears its stash in the start hook begins with nothing."""
+
+    class Forgetful(Restless):
+        async def on_start(self, context):
+            await super().on_start(context)
+            self.stash.clear()
+
+    keeper = await keeping(system, kind=Forgetful)
+    await keeper.note("a")
+    await keeper.tell(Boom())
+    await keeper.do(lambda keeper, _: setattr(keeper, "open", True))
+    assert keeper.done == []
+    assert lost(system) == [("a", "stash", "cleared")]
 
 
 async def test_a_request_that_is_answered_and_then_given_up_is_no_failure(autojump_clock, keeper, system):

@@ -74,7 +74,7 @@ async def test_a_message_that_was_set_aside_by_a_turn_that_a_stop_cut_short_is_t
 
     keeper = await keeping(system, kind=Slow)
     await keeper.note("a")
-    await keeper.ref.stop()
+    await keeper.ref.stop(StopMode.NOW)
     assert lost(system) == [("a", "stash", "stopped")]
 
 

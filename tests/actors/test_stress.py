@@ -56,12 +56,18 @@ def twice(function):
     return doubled
 
 
+def overtake(watcher, notice, _):
+    """Let a notice go before all lanes."""
+    watcher.control_message(notice)
+
+
 PLANTED = {
     "queued messages of the dead are lost": (letters, "bury_message", lambda _: lose),
     "dropped messages are lost": (letters, "_lose", lambda _: lose),
     "callers of the dead wait": (letters, "fail_calls", lambda _: lose),
     "watchers hear nothing": (cell, "notify_watchers", lambda _: lose),
     "watchers hear all twice": (watch, "_tell_end", twice),
+    "notices overtake messages": (watch, "_put", lambda _: overtake),
     "watches outlive the watcher": (cell, "unwatch_all", lambda _: lose),
     "one strategy for all": (
         family,

@@ -1,4 +1,5 @@
 import logging
+from functools import partial
 
 import pytest
 import trio
@@ -6,6 +7,7 @@ import trio.testing
 
 import actors
 from actors import (
+    ActorDied,
     ActorStarted,
     ActorStopped,
     ActorSystem,
@@ -14,12 +16,18 @@ from actors import (
     DeadLetter,
     InvalidSpec,
     Killed,
+    NoSuchActor,
     Shutdown,
     Supervisor,
     SystemFailed,
     open_system,
 )
+from actors.errors import unwrap
 from tests.actors.troupe import Boom, Hang, Read, player, settled, sleeping
+
+
+def ignore(event):
+    """Take no note of a record."""
 
 
 @pytest.mark.promise("start.in-order", "stop.reverse-order")
@@ -93,6 +101,58 @@ async def test_a_killed_root_fails_the_system(autojump_clock):
         await live_with_a_killed_root()
 
 
+@pytest.mark.promise("bitten.failure-wins")
+@pytest.mark.parametrize("end", ["failed", "killed"])
+@pytest.mark.parametrize("in_nursery", [False, True])
+async def test_a_failed_root_outranks_the_error_that_the_block_met_through_it(autojump_clock, end, in_nursery):
+    """The block asks an actor that ends with the tree, so the ask fails before the block can be cancelled."""
+    error = ValueError("the reason")
+
+    async def ask_while_the_root_fails():
+        async with open_system("s", [player("bad"), player("good")], intensity=0, on_event=ignore) as system:
+            bad, good = system.root.children()
+            good.tell(Hang())
+            await settled()
+            if end == "failed":
+                bad.tell(Boom(error))
+            else:
+                system.root.kill()
+            ask = partial(good.ask, Read(), timeout_s=100)
+            if not in_nursery:
+                await ask()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask)
+                nursery.start_soon(trio.sleep_forever)
+
+    with pytest.raises(SystemFailed) as caught:
+        await ask_while_the_root_fails()
+    context = caught.value.__context__
+    met = context.subgroup(ActorDied) if in_nursery else context
+    assert isinstance(unwrap(met), ActorDied)
+    assert "ActorDied: /s/good ended: killed" in "".join(caught.value.__notes__)
+    cause = caught.value.__cause__
+    if end == "failed":
+        assert isinstance(cause, actors.IntensityExceeded)
+        assert cause.__cause__ is error
+    else:
+        assert cause is None
+
+
+async def test_an_interrupt_of_the_block_outranks_a_failed_root(autojump_clock):
+    """Whoever ends the program is not told of a failed tree instead."""
+
+    async def interrupt():
+        async with open_system("s", [player("bad")], intensity=0, on_event=ignore) as system:
+            system.root.children()[0].tell(Boom())
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await interrupt()
+
+
 @pytest.mark.promise("start.invalid-specs")
 async def test_wrong_arguments_are_refused_before_anything_starts():
     """Each with its field."""
@@ -108,9 +168,12 @@ async def test_find_goes_by_path(autojump_clock, system):
     """And finds the living only."""
     await system.spawn(ChildSpec("sup", lambda: Supervisor([player("a")])))
     assert system.find("/test") is system.root
+    assert system.get("/test/sup/a") is system.find("/test/sup/a")
     assert system.find("/test/sup/a").path == "/test/sup/a"
     for path in ("/other", "/test/x", "/test/sup/x", "/test/sup/a/x", ""):
         assert system.find(path) is None
+        with pytest.raises(NoSuchActor, match=f"no live actor is at {path}:"):
+            system.get(path)
     await system.find("/test/sup/a").stop()
     assert system.find("/test/sup/a") is None
 
@@ -163,6 +226,18 @@ async def test_every_start_and_every_end_is_told_once(autojump_clock, system, ev
     assert events[-2:] == [ActorStarted("/test/a", 1), ActorStopped("/test/a", Shutdown())]
 
 
+async def test_a_listener_that_is_false_is_called(autojump_clock):
+    """A list of records with a method to call is empty, and so false, until the first one."""
+
+    class Records(list):
+        __call__ = list.append
+
+    records = Records()
+    async with ActorSystem("s", on_event=records):
+        pass
+    assert records
+
+
 @pytest.mark.promise("bad.listener")
 async def test_a_listener_that_raises_harms_no_actor(autojump_clock, caplog):
     """It is counted and logged."""
@@ -180,7 +255,7 @@ async def test_a_listener_that_raises_harms_no_actor(autojump_clock, caplog):
 
 @pytest.mark.promise("report.crash-once")
 async def test_without_a_listener_crashes_are_logged(autojump_clock, caplog):
-    """With path, decision and traceback; never a message's text."""
+    """With path, the type of the message, decision and traceback; never a message's text."""
     with caplog.at_level(logging.DEBUG, logger="actors"):
         async with ActorSystem("s") as system:
             ref = await system.spawn(player("a"))
@@ -191,7 +266,7 @@ async def test_without_a_listener_crashes_are_logged(autojump_clock, caplog):
             ref.tell("text of a user")
             system.root.tell("text of a user")
             await settled()
-    assert "actor.crashed path=/s/a decision=restart" in caplog.text
+    assert "actor.crashed path=/s/a type=Boom decision=restart" in caplog.text
     assert "actor.dead_letter path=/s/a type=str why=dead" in caplog.text
     assert "actor.unhandled path=/s type=str" in caplog.text
     assert "text of a user" not in caplog.text
@@ -211,17 +286,22 @@ def test_the_public_names_are_these():
         "ActorStarted", "ActorStopped", "ActorSystem", "ActorUnavailable", "AlreadyStarted", "Ask", "AskCycle",
         "AskTimeout", "AutoShutdown", "Backoff", "ChildCount", "ChildSpec", "Conflate", "Context", "CountChildren",
         "Crashed", "DeadLetter", "DeadLetters", "DeathPact", "Decision", "Directive", "Escalated", "Event", "Exit",
-        "Explanation", "ForgetChild", "Ignore", "Incident", "IntensityExceeded", "Interceptor", "InvalidSpec",
+        "Explanation", "ForgetChild", "Ignore", "Incident", "IntensityExceeded", "Interceptor", "InvalidActor",
+        "InvalidSpec",
         "Killed", "Lane", "LaneStatistics", "ListSpecs", "LoopHeld", "MailboxFull", "MailboxReceiver",
-        "MailboxSender", "MailboxSpec", "MessageUnhandled", "NoSuchChild", "Normal", "NotEntered", "NotMainThread",
+        "MailboxSender", "MailboxSpec", "MessageUnhandled", "NoSuchActor", "NoSuchChild", "Normal", "NotAnAsk",
+        "NotEntered",
+        "NotMainThread",
         "NotSupervising", "Notice", "Overflow", "PHASES", "Phase", "PhaseOver", "Phases", "RaisedBaseException",
-        "Receive", "Restart", "RestartChild", "Restarted", "SelfCall", "Shutdown", "ShutdownTaskFailed", "StartChild",
+        "Receive", "Restart", "RestartChild", "Restarted", "SelfCall", "Shutdown", "ShutdownTaskFailed", "SpentSpec",
+        "StartChild",
         "StartDeclined", "StartFailed", "StartTimeout", "Stash", "StashCleared", "StashFull", "State", "StopChild",
         "StopMode", "Strategy", "Supervision", "Supervisor", "SystemFailed", "Terminated", "TooManyChildren",
-        "TreeChange", "TreeNode", "TreeStream", "UnhandledMessage", "conflate", "open_mailbox", "open_system",
-        "stop_on_signals", "wait_for_signal",
+        "TreeChange", "TreeNode", "TreeStream", "Unanswered", "UnhandledMessage", "WrongLoop",
+        "conflate", "enqueued_at", "open_mailbox",
+        "open_system", "stop_on_signals", "wait_for_signal",
     ]  # fmt: skip
-    aliases = {"Interceptor", "Receive"}  # of types: they have no place for a docstring
+    aliases = {"Interceptor", "Receive", "enqueued_at"}  # they have no place for a docstring of their own
     assert [name for name, value in public.items() if not value.__doc__ and name not in aliases] == []
 
 

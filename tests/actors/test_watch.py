@@ -56,7 +56,8 @@ async def test_none_comes_after_unwatch(autojump_clock, system):
 
     await watcher.ask(Run(stop_and_unwatch))
     await settled()
-    assert not (await watcher.ask(Run(lambda context: context._cell.control)))
+    waiting = await watcher.ask(Run(lambda context: (context._cell.control, context._cell.mailbox.barriers)))
+    assert not any(waiting)
 
 
 @pytest.mark.promise("watch.independent")

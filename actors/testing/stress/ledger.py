@@ -56,9 +56,13 @@ class Ledger:
         """Parent's path and id of children that were told to stop for good at any time."""
         self.begun_asks: int = 0
         self.ended_asks: int = 0
+        self.ended_after: dict[ActorRef, int] = {}
+        """How many notes had been made when an actor ended for good."""
         self.fates: list[int] = []
         """For each note by number: how often it was handled or became a dead letter."""
         self.refused: set[int] = set()
+        self.sent: set[int] = set()
+        """The notes that may have waited for room after they were made."""
         self.fuses: list[Fuse] = []
         self.taken: set[Ask[Any]] = set()
         """The requests that reached their actor."""
@@ -237,6 +241,11 @@ class Ledger:
             self.blame(f"{life.path}: a second notice of {notice.ref.path}")
         if notice.ref.alive:
             self.blame(f"{life.path}: a notice of {notice.ref.path}, which is alive")
+        if life.ref is not None and notice.ref not in life.urgent:
+            for note in life.ref._cell.mailbox.waiting():
+                early = isinstance(note, Note) and note.number < self.ended_after.get(notice.ref, 0)
+                if early and note.number not in self.sent:
+                    self.blame(f"{life.path}: a notice of {notice.ref.path} overtook note {note.number}")
 
     def heard_restart(self, life: Life, notice: Restarted) -> None:
         """A notice of a restart."""
@@ -261,6 +270,9 @@ class Ledger:
                 self._check_intensity(event)
             case ActorStopped():
                 self._due.pop(event.path, None)
+                life = self.latest.get(event.path)
+                if life is not None and life.ref is not None:
+                    self.ended_after[life.ref] = len(self.fates)
                 self._crashed = {key for key in self._crashed if key[0] != event.path}
 
 

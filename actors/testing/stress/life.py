@@ -74,6 +74,8 @@ class Life:
     """The timers in force: key to generation."""
     watched: dict[ActorRef, int] = field(factory=dict)
     """Whom it watches, with the notices it got."""
+    urgent: set[ActorRef] = field(factory=set)
+    """Of whose ends it wants to hear before all lanes."""
     vital: dict[ActorRef, None] = field(factory=dict)
     """Whom of those it cannot live without."""
     restarts: dict[ActorRef, int] = field(factory=dict)

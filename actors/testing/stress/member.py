@@ -11,7 +11,6 @@ from actors.actor import Actor, Context
 from actors.errors import ActorError, Ignore
 from actors.exits import Exit
 from actors.mailbox import MailboxSpec
-from actors.ref import ActorRef
 from actors.spec import ChildSpec, Supervision
 from actors.stash import Stash
 from actors.testing.stress.ledger import Ledger
@@ -143,8 +142,8 @@ class Member(Actor):
         match message:
             case Quit():
                 context.stop()
-            case Watch(ref, vital, restarts) if ref not in self.life.watched:
-                self._watch(ref, vital, restarts, context)
+            case Watch(ref) if ref not in self.life.watched:
+                self._watch(message, context)
             case Unwatch(ref, after_s):
                 await trio.sleep(after_s)
                 self.life.watched.pop(ref, None)
@@ -172,14 +171,17 @@ class Member(Actor):
         generation = self.life.ticks[key] = next(self.ledger.numbers)
         context.set_timer(key, delay_s, Tick(self.life, key, generation))
 
-    def _watch(self, ref: ActorRef, vital: bool, restarts: bool, context: Context) -> None:
-        self.life.watched[ref] = 0
-        if vital:
-            self.life.vital[ref] = None
-        if restarts:
-            self.life.restarts[ref] = 0
-            self.life.since[ref] = ref._cell.incarnation
-        context.watch(ref, vital=vital, restarts=restarts)
+    def _watch(self, watch: Watch, context: Context) -> None:
+        life, ref = self.life, watch.ref
+        life.watched[ref] = 0
+        if watch.vital:
+            life.vital[ref] = None
+        if watch.restarts:
+            life.restarts[ref] = 0
+            life.since[ref] = ref._cell.incarnation
+        if watch.urgent:
+            life.urgent.add(ref)
+        context.watch(ref, vital=watch.vital, restarts=watch.restarts, urgent=watch.urgent)
 
     def _hear_of_end(self, notice: Terminated, context: Context) -> None:
         self.ledger.noticed(self.life, notice)

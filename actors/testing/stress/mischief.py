@@ -130,7 +130,7 @@ class Mischief:
                 return Shut(how * 3)
             case Fault.WATCH:
                 target = pick([ref for ref in others if ref is not life.ref] or [self.system.root], how)
-                return Watch(target, vital=act.who > 0.8, restarts=act.who < 0.5)
+                return Watch(target, vital=act.who > 0.8, restarts=act.who < 0.5, urgent=0.3 < act.who < 0.6)
             case Fault.UNWATCH:
                 return Unwatch(pick(list(life.watched) or others, how), pick([0.0, 1.0], act.who))
             case _:
@@ -193,7 +193,7 @@ class Mischief:
             return
         for life in lives:
             if life.ref is not None and life.ref is not target:
-                life.ref.tell(Watch(target, vital=False, restarts=True))
+                life.ref.tell(Watch(target, vital=False, restarts=True, urgent=False))
         await trio.sleep(1)
         await self.stop(target, StopMode.AFTER_DRAIN)
 
@@ -209,6 +209,7 @@ class Mischief:
     async def send(self, ref: ActorRef, lane: Lane, how: float) -> None:
         """Send a note, waiting for room for some time, if it is not cancelled before."""
         note = self.ledger.note(ref, lane)
+        self.ledger.sent.add(note.number)
         delivered = False
         try:
             with trio.move_on_after(pick([0.0, 0.2, 0.4, math.inf], self.ledger.random.random())):
@@ -282,7 +283,7 @@ class Mischief:
             ledger.tell(f"{name}: {error!r}")
             if isinstance(error, ActorDied) and self._was_queued(request):
                 target = self.system.find(error.path)
-                if target is ref:
+                if target is ref and not ref._cell.mailbox.closed:  # else it drains, and takes no more
                     ledger.blame(f"{name}: failed in the queue of an actor that goes on")
         finally:
             ledger.ended_asks += 1

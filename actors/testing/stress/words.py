@@ -37,6 +37,7 @@ class Watch:
     ref: ActorRef
     vital: bool
     restarts: bool
+    urgent: bool
 
 
 @frozen

@@ -2,7 +2,7 @@ import pytest
 import trio
 from attrs import define, frozen
 
-from actors import Actor, Ask, AskTimeout, ChildSpec
+from actors import Actor, Ask, ChildSpec, Unanswered
 from actors.behaviours.errands import again, scope_of
 
 
@@ -75,7 +75,7 @@ async def test_work_for_those_who_have_gone_is_cancelled_and_no_other(autojump_c
     ref = await system.spawn(ChildSpec("slow", Slow))
 
     async def stay():
-        with pytest.raises(AskTimeout):
+        with pytest.raises(Unanswered):
             await ref.ask(Frozen(1), timeout_s=8)
 
     async with trio.open_nursery() as nursery:

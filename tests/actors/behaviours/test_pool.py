@@ -30,6 +30,7 @@ from actors import (
     SelfCall,
     StartFailed,
     State,
+    StopMode,
     Supervision,
 )
 from actors.behaviours.pool import AskedPool, NoWorkers, Pool, PoolRef, Resize
@@ -269,7 +270,7 @@ async def test_a_worker_that_dies_with_a_request_fails_it_at_once(autojump_clock
         nursery.start_soon(caller)
         await settled()
         if end != "crash":
-            await pool.workers[0].stop() if end == "stop" else pool.workers[0].kill()
+            await pool.workers[0].stop(StopMode.NOW) if end == "stop" else pool.workers[0].kill()
     assert [error.path for error in errors] == ["/test/pool/w-1"]
     assert trio.current_time() == start
     assert await pool.ask(Who()) in ("w-2", "w-3")

@@ -21,6 +21,7 @@ from actors import (
     Overflow,
     Restart,
     StartFailed,
+    StopMode,
     Terminated,
 )
 from actors.behaviours.registry import Listing, NameTaken, NotRegistered, Registry, RegistryStatistics
@@ -199,7 +200,7 @@ async def test_a_name_is_free_before_anybody_hears_that_its_owner_ended(autojump
         take("asker", "name", heir)
 
     async def stopper():
-        await owner.stop()
+        await owner.stop(StopMode.NOW)
         take("stopper", "name", heir)
 
     owner, heir = [await system.spawn(player(name)) for name in ("owner", "heir")]

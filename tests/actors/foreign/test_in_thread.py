@@ -29,6 +29,7 @@ from actors import (
     SelfCall,
     Shutdown,
     StartFailed,
+    StopMode,
     UnhandledMessage,
 )
 from actors.foreign import calls as foreign_calls
@@ -576,7 +577,7 @@ async def test_a_query_that_hangs_is_interrupted_when_its_actor_is_stopped(syste
                 await ref.ask(Do(ENDLESS), timeout_s=math.inf)
 
         assert await trio.to_thread.run_sync(running.wait, PATIENCE_S)
-        assert await ref.stop() == Shutdown()
+        assert await ref.stop(StopMode.NOW) == Shutdown()
 
 
 @pytest.mark.promise("bitten.cancelled-ask")
@@ -598,7 +599,7 @@ async def test_a_thread_that_cannot_be_stopped_delays_the_end_of_its_actor_and_t
         ref.tell(Do(stuck))
         await stuck.begun()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ref.stop)
+            nursery.start_soon(ref.stop, StopMode.NOW)
             await settled()
             (late,) = late_calls()
             assert (late.who, late.call, late.left_behind) == ("/test/worker", "handle Do", False)
@@ -624,7 +625,7 @@ async def test_without_an_interrupt_an_error_after_the_stop_is_a_crash(system, s
     ref.tell(Do(fails))
     await stuck.begun()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ref.stop)
+        nursery.start_soon(ref.stop, StopMode.NOW)
         await settled()
         stuck.release()
     reason = await ref.wait_stopped()
@@ -638,7 +639,7 @@ async def test_an_actor_may_leave_its_call_behind(system):
     ref = await system.spawn(worker(ThreadSpec(abandon=True), diary))
     ref.tell(Do(stuck))
     await stuck.begun()
-    assert await ref.stop() == Shutdown()
+    assert await ref.stop(StopMode.NOW) == Shutdown()
     (late,) = late_calls()
     assert (late.who, late.call, late.left_behind) == ("/test/worker", "handle Do", True)
     stuck.release()
@@ -727,7 +728,7 @@ async def test_what_a_thread_asks_is_cancelled_with_its_call(system, spec):
 
     ref.tell(Do(lambda _, thread: thread.ask(other, Run(hangs), timeout_s=1000)))
     await entered.wait()
-    assert await ref.stop() == Shutdown()
+    assert await ref.stop(StopMode.NOW) == Shutdown()
     await settled()
     assert left == ["cancelled"]
 

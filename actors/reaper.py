@@ -1,0 +1,64 @@
+"""Kills whole families without holding the loop: in batches, with a turn for everybody else between two of them.
+
+1. Of each family a batch is killed at once. If there is more, a task goes on with it; parents come before children.
+2. A family of which a batch is killed starts nobody any more.
+3. No recursion: a tree may be deeper than Python's stack.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from . import ending
+from .lifecycle import State, StopMode
+
+if TYPE_CHECKING:
+    from .cell import Cell
+    from .family import Family
+    from .system import ActorSystem
+
+AT_ONCE = 32
+"""Actors that are told to end before others have a turn. To end takes each some 50 µs, so a batch is 1.6 ms."""
+
+
+class Reaper:
+    """Ends the actors of one system that are doomed."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._doomed: deque[Cell] = deque()
+        self._working = False
+
+    def kill_all(self, family: Family) -> None:
+        """Kill every child of `family` and everything below: a batch now, the others soon."""
+        doomed = deque(family.doom())
+        self._kill_batch(doomed)
+        if doomed:
+            self._doomed.extend(doomed)
+            if not self._working:
+                self._working = True
+                name = f"{self._system.name} (kills)"
+                self._system.start_soon(self._system.nursery, name, self._kill_the_rest)
+
+    async def _kill_the_rest(self) -> None:
+        try:
+            while self._doomed:
+                await trio.lowlevel.checkpoint()
+                self._kill_batch(self._doomed)
+        finally:
+            self._working = False
+
+    def _kill_batch(self, doomed: deque[Cell]) -> None:
+        for _ in range(AT_ONCE):
+            if not doomed:
+                return
+            cell = doomed.popleft()
+            cell.final = True
+            if cell.state not in (State.STOPPED, State.BACKING_OFF):
+                ending.condemn(cell)
+                if cell.family is not None:
+                    doomed.extend(cell.family.doom())
+            ending.order_stop(cell, StopMode.NOW)

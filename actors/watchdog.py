@@ -1,0 +1,267 @@
+"""Notices a task that keeps the loop: one thread for each trio loop, which looks at the loop's steps from outside.
+
+1. Nothing is done at a step: the thread reads which task runs, and how often that has yielded. If both are the same
+   some time later, the task has not let go of the loop since.
+2. The thread looks four times in `held_s`. What holds the loop for half as long again is certain to be seen; what holds
+   it for less than `held_s` is never reported.
+3. A record is given out on the loop, once, when the hold is over; what does not end is logged from the thread.
+4. The thread measures real time, so virtual clocks make no false alarm. It ends with the last system of its loop.
+5. Code that also keeps the interpreter to itself (one call into C) is noticed by the thread's own delay, if the loop's
+   thread used the processor for five times `held_s` meanwhile: a machine that stands still is not the loop's fault.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import trio
+from attrs import define, evolve
+
+from .records import LoopHeld, log
+
+if TYPE_CHECKING:
+    from .cell import Cell
+    from .tasks import OwnedTasks
+
+LOOKS = 4
+"""Looks at the loop in `held_s`: every 12.5 ms by default, each some 10 µs."""
+LEAST_S = 0.001
+"""The thread looks no more often than this."""
+LOCKED = 5
+"""One call into C is blamed if this thread is that many `held_s` late: a busy machine makes it a little late."""
+HANGS_S = 5.0
+"""A loop that is held for so long is logged at once: it may never end."""
+FRAMES = 20
+"""Frames of a stack that are told, the innermost."""
+
+Step = tuple[trio.lowlevel.Task, int]
+"""One step of the loop: the task that runs, and a number that is another one at its next step."""
+
+asleep: ContextVar[bool] = ContextVar("actors.watchdog.asleep", default=False)
+"""Set where a loop must take the same steps each time: a record that comes when real time says so would be one more."""
+owned_by: ContextVar[OwnedTasks | None] = ContextVar("actors.watchdog.owned_by", default=None)
+"""Of which actor a task and those it starts are."""
+
+
+class Watched(Protocol):
+    """A system as the watchdog sees it."""
+
+    held_s: float
+
+    def cell_at(self, path: str) -> Cell | None:
+        """The actor at this path."""
+
+    def redacted(self, text: str) -> str:
+        """What may be shown of a text."""
+
+    def emit(self, event: LoopHeld) -> None:
+        """Tell of a hold."""
+
+
+@define
+class _Hold:
+    """A step that takes too long, as seen so far."""
+
+    record: LoopHeld
+    system: Watched | None
+    """The system of the actor whose task it is; None for a task of nobody's, which is told to all."""
+    logged: bool = False
+
+
+class Watchdog:
+    """The thread that watches one loop for all systems on it. Used on that loop, except for what the thread does."""
+
+    def __init__(self) -> None:
+        self._systems: dict[Watched, None] = {}
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._token = trio.lowlevel.current_trio_token()
+        self._ident = threading.get_ident()
+        self._step_now, self._release = _steps()
+        self._interval_s = self._least_s = 0.0
+        self._step: Step | None = None
+        self._since = self._looked = self._used_s = 0.0
+        self._hold: _Hold | None = None
+        self._held: list[_Hold] = []
+
+    def add(self, system: Watched) -> None:
+        """Watch for this system, too."""
+        with self._lock:
+            self._systems[system] = None
+            self._adjust()
+        if self._thread is None:
+            self._over = threading.Event()
+            self._looked, self._used_s = time.perf_counter(), self._processor_s()
+            self._thread = threading.Thread(target=self._watch, name="actors.watchdog", daemon=True)
+            self._thread.start()
+
+    def remove(self, system: Watched) -> None:
+        """Tell what is known, and watch for this system no more. The thread of the last one ends."""
+        with self._lock:
+            self._end_hold()
+        self._tell()
+        with self._lock:
+            del self._systems[system]
+            self._adjust()
+        if not self._systems and self._thread is not None:
+            self._over.set()
+            self._thread.join()
+            self._thread = None
+            self._release()
+            _watchdog.set(None)
+
+    def _adjust(self) -> None:
+        self._least_s = min((system.held_s for system in self._systems), default=1.0)
+        self._interval_s = max(self._least_s / LOOKS, LEAST_S)
+
+    # In the thread
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._interval_s):
+            with self._lock:
+                self._look(time.perf_counter())
+
+    def _look(self, now: float) -> None:
+        """Compare the step in work with that of the last look."""
+        step = self._step_now()
+        late_s = now - self._looked - self._interval_s
+        used_s = self._processor_s()
+        if step != self._step:
+            self._end_hold()
+            self._step, self._since = step, now
+            if min(late_s, used_s - self._used_s) > LOCKED * self._least_s:
+                self._since = now - late_s  # code in Python lets this thread in after 5 ms: this was one call into C
+        self._looked, self._used_s = now, used_s
+        if step is None:
+            return
+        held_s = now - self._since
+        if held_s < self._least_s:
+            return
+        if self._hold is None:
+            self._hold = self._describe(step[0])
+        self._hold.record = evolve(self._hold.record, held_s=held_s)
+        if held_s > HANGS_S and not self._hold.logged:
+            self._hold.logged = True
+            log.error("actor.loop_hangs path=%s task=%s s=%.1f\n%s", *_named(self._hold.record))
+
+    def _describe(self, task: trio.lowlevel.Task) -> _Hold:
+        frame = sys._current_frames().get(self._ident)
+        stack = "" if frame is None else _stack(frame)
+        cell, system = self._owner(task)
+        path = None if cell is None else cell.path
+        at_work = cell is not None and cell.task is task and not cell.leaving
+        message_type = cell.message_type if cell is not None and at_work else None
+        return _Hold(LoopHeld(path, message_type, 0.0, task.name, stack), system)
+
+    def _owner(self, task: trio.lowlevel.Task) -> tuple[Cell | None, Watched | None]:
+        """The actor whose task this is, or whose task started it, directly or not, and its system."""
+        at: trio.lowlevel.Task | None = task
+        while at is not None:
+            owner = at.context.get(owned_by)
+            for system in tuple(self._systems):
+                cell = system.cell_at(at.name) if owner is None else owner.cell
+                if cell is not None and (owner is not None or cell.task is at) and cell.system is system:
+                    return cell, system
+            nursery = at.parent_nursery
+            at = None if nursery is None else nursery.parent_task
+        return None, None
+
+    def _end_hold(self) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            self._held.append(hold)
+            try:
+                self._token.run_sync_soon(self._tell, idempotent=True)
+            except trio.RunFinishedError:
+                log.warning("actor.loop_held path=%s task=%s s=%.3f\n%s", *_named(hold.record))
+
+    def _processor_s(self) -> float:
+        """Seconds of processor time that the loop's thread has used; 0 where that cannot be read."""
+        if not hasattr(time, "pthread_getcpuclockid"):
+            return 0.0
+        return time.clock_gettime(time.pthread_getcpuclockid(self._ident))
+
+    # On the loop
+
+    def _tell(self) -> None:
+        held, self._held = self._held, []
+        for hold in held:
+            for system in tuple(self._systems):
+                if hold.system in (system, None) and hold.record.held_s >= system.held_s:
+                    system.emit(evolve(hold.record, stack=system.redacted(hold.record.stack)))
+
+
+_watchdog: trio.lowlevel.RunVar[Watchdog | None] = trio.lowlevel.RunVar("actors.watchdog", None)
+
+
+def watch_over(system: Watched) -> Callable[[], None]:
+    """Report to `system` what holds the loop this is called on; call the result to end that."""
+    if asleep.get() or system.held_s == float("inf"):
+        return lambda: None
+    watchdog = _watchdog.get()
+    if watchdog is None:
+        watchdog = Watchdog()
+        _watchdog.set(watchdog)
+    watchdog.add(system)
+    return lambda: watchdog.remove(system)
+
+
+def _named(record: LoopHeld) -> tuple[str, str, float, str]:
+    return record.path or "-", record.task, record.held_s, record.stack
+
+
+def _stack(frame: FrameType) -> str:
+    """The innermost frames of the task that runs in this thread, as text: code, and no value of a variable."""
+    frames = traceback.extract_stack(frame)
+    loop = [index for index, each in enumerate(frames) if each.name == "unrolled_run"]
+    return "".join(traceback.format_list(frames[loop[-1] + 1 :] if loop else frames)[-FRAMES:])
+
+
+def _steps() -> tuple[Callable[[], Step | None], Callable[[], None]]:
+    """What tells any thread the step that this loop is in, and what ends that.
+
+    Trio keeps both in places that are not public; where they are not found, an instrument counts the steps, which costs
+    each of them a third of a microsecond.
+    """
+    context = _run_context()
+    if context.get("task") is not None and hasattr(context["task"], "_schedule_points"):
+
+        def step() -> Step | None:
+            task = context.get("task")
+            return None if task is None else (task, task._schedule_points)
+
+        return step, lambda: None
+    counter = StepCounter()
+    trio.lowlevel.add_instrument(counter)
+    return lambda: counter.step, lambda: trio.lowlevel.remove_instrument(counter)
+
+
+def _run_context() -> dict[str, Any]:
+    """What trio knows of the run in this thread, kept up to date by it; empty where that is not to be found."""
+    context = getattr(sys.modules.get("trio._core._run"), "GLOBAL_RUN_CONTEXT", None)
+    return getattr(context, "__dict__", {})
+
+
+class StepCounter(trio.abc.Instrument):
+    """Counts the steps of a loop."""
+
+    def __init__(self) -> None:
+        self.step: Step | None = None
+        self._count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """A task is given the loop."""
+        self._count += 1
+        self.step = (task, self._count)
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """It has given it back."""
+        self.step = None

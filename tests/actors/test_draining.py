@@ -1,0 +1,187 @@
+"""`StopMode.AFTER_DRAIN`: what waits at the order is finished, and what comes later is refused."""
+
+import pytest
+import trio
+
+from actors import (
+    ActorDied,
+    Ask,
+    ChildSpec,
+    CountChildren,
+    Lane,
+    MailboxSpec,
+    Restart,
+    Shutdown,
+    StartChild,
+    StopMode,
+    Supervision,
+    conflate,
+)
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+
+DRAIN = StopMode.AFTER_DRAIN
+
+
+class Worker(Player):
+    """Needs a tenth of a second for each message."""
+
+    mailbox = MailboxSpec(capacity=10)
+
+    async def receive(self, message, context):
+        if not isinstance(message, Ask):
+            await trio.sleep(0.1)
+        await super().receive(message, context)
+
+
+async def draining(nursery, ref):
+    """Order the stop, and wait until the order was taken."""
+    nursery.start_soon(ref.stop, DRAIN)
+    await settled()
+
+
+@pytest.mark.promise("stop.drain-closes")
+async def test_a_stream_of_messages_does_not_keep_a_drain_from_its_end(autojump_clock, system):
+    """Twenty a second come while ten a second are handled."""
+    ref = await system.spawn(ChildSpec("worker", Worker))
+    worker = ref._cell.actor
+    for number in range(5):
+        ref.tell(number)
+    later = []
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def stream():
+            for number in range(100, 200):
+                await trio.sleep(0.05)
+                ref.tell(number)
+                later.append(number)
+
+        start = trio.current_time()
+        assert await ref.stop(DRAIN) == Shutdown()
+        assert trio.current_time() - start == pytest.approx(0.5)
+        nursery.cancel_scope.cancel()
+    assert worker.heard == list(range(5))
+    letters = [(letter.message, letter.why) for letter in system.dead_letters]
+    assert letters[:9] == [(number, "stopping") for number in later[:9]]
+
+
+@pytest.mark.promise("stop.drain-closes", "ask.dead-fails-at-once")
+@pytest.mark.parametrize("request_type", [Read, CountChildren])
+async def test_what_is_asked_during_a_drain_fails_at_once(autojump_clock, system, request_type):
+    """With the reason of the stop, whatever the incarnation before ended with."""
+    ref = await system.spawn(player("a", supervision=Supervision(), shutdown_s=100.0))
+    ref.tell(Boom())
+    await settled()
+    gate = trio.Event()
+    ref.tell(Run(lambda _: gate.wait()))
+    async with trio.open_nursery() as nursery:
+        await draining(nursery, ref)
+        start = trio.current_time()
+        with pytest.raises(ActorDied) as caught:
+            await ref.ask(request_type())
+        assert caught.value.reason == Shutdown()
+        assert trio.current_time() == start
+        assert ref.alive
+        gate.set()
+
+
+@pytest.mark.promise("stop.drain-closes")
+async def test_what_was_there_before_the_order_is_finished(autojump_clock, system):
+    """Requests are answered, senders who waited for room get in, a child is started and a timer is received."""
+
+    class Parent(Worker):
+        supervision = Supervision()
+
+    ref = await system.spawn(ChildSpec("parent", Parent, shutdown_s=100.0))
+    parent, got = ref._cell.actor, []
+    gate = trio.Event()
+
+    async def hold(context):
+        context.set_timer("t", 0.1, "timer")
+        await gate.wait()
+
+    ref.tell(Run(hold))
+    async with trio.open_nursery() as nursery:
+
+        async def ask(request):
+            got.append(type(await ref.ask(request, timeout_s=60)))
+
+        await settled()
+        nursery.start_soon(ask, StartChild(player("kid")))
+        nursery.start_soon(ask, Read())
+        for number in range(9):
+            ref.tell(number)
+        await settled()
+        nursery.start_soon(ref.send, "waited")
+        await settled()
+        await draining(nursery, ref)
+        await trio.sleep(1)
+        gate.set()
+    assert [kind.__name__ for kind in got] == ["ActorRef", "list"]
+    assert parent.heard == ["timer", *range(9), "waited"]
+    assert system.dead_letters.count == 0
+
+
+@pytest.mark.promise("stop.drain-closes")
+@pytest.mark.parametrize("policy", [None, conflate(str)], ids=["plain", "conflating"])
+async def test_every_lane_and_every_way_in_is_closed(autojump_clock, system, policy):
+    """Also lanes that were not used before, `send`, and a channel, which says so."""
+
+    class Bounded(Player):
+        mailbox = MailboxSpec() if policy is None else MailboxSpec(overflow=policy)
+
+    ref = await system.spawn(ChildSpec("a", Bounded, shutdown_s=100.0))
+    channel = ref.channel()
+    gate = trio.Event()
+    ref.tell(Run(lambda _: gate.wait()))
+    ref.tell("before")
+    async with trio.open_nursery() as nursery:
+        await draining(nursery, ref)
+        ref.tell("told")
+        ref.tell("alert", lane=Lane.ALERT)
+        await ref.send("sent")
+        with pytest.raises(trio.BrokenResourceError, match="drains"):
+            await channel.send("by channel")
+        with pytest.raises(trio.BrokenResourceError, match="drains"):
+            channel.send_nowait("by channel")
+        assert ref.statistics()[Lane.NORMAL].depth == 1
+        gate.set()
+    assert [(letter.message, letter.why) for letter in system.dead_letters] == [
+        ("told", "stopping"),
+        ("alert", "stopping"),
+        ("sent", "stopping"),
+    ]
+
+
+@pytest.mark.promise("stop.drain-closes", "bad.self-flood")
+async def test_what_an_actor_tells_itself_while_it_drains_is_lost_too(autojump_clock, system):
+    """So one that tells itself the next step ends at the order; it can see that in `Context.stopping`."""
+    steps = []
+
+    class Stepping(Player):
+        async def receive(self, message, context):
+            await trio.sleep(1)
+            steps.append((message, context.stopping))
+            context.ref.tell(message + 1)
+
+    ref = await system.spawn(ChildSpec("a", Stepping))
+    ref.tell(0)
+    await trio.sleep(1.5)
+    assert await ref.stop(DRAIN) == Shutdown()
+    assert steps == [(0, None), (1, DRAIN)]
+    assert [(letter.message, letter.why) for letter in system.dead_letters] == [(2, "stopping")]
+
+
+@pytest.mark.promise("stop.drain-closes", "stop.queue")
+async def test_what_is_left_of_a_drain_is_lost_and_the_mailbox_stays_closed(autojump_clock, system):
+    """It crashed, was hurried or overran its grace: it does not come back, and what waited becomes dead letters."""
+    for number, end in enumerate((Boom(), None)):
+        ref = await system.spawn(player(f"a{number}", restart=Restart.PERMANENT, shutdown_s=2.0))
+        ref.tell(Hang() if end is None else Run(sleeping(1)))
+        for message in (end or "x", "left"):
+            ref.tell(message)
+        await ref.stop(DRAIN)
+        assert not ref.alive
+        ref.tell("to the dead")
+        letters = [(letter.message, letter.why) for letter in system.dead_letters]
+        assert letters[-2:] == [("left", "stopped"), ("to the dead", "dead")]

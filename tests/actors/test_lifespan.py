@@ -1,0 +1,207 @@
+"""What an actor lives in: entered before its start hook, left after its stop hook, in one task."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    ActorCrashed,
+    ActorError,
+    ActorSystem,
+    ChildSpec,
+    Ignore,
+    Killed,
+    Restart,
+    Shutdown,
+    StartDeclined,
+    StartFailed,
+    StartTimeout,
+    StopMode,
+    Supervision,
+    SystemFailed,
+)
+from actors.testing import Recorder
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+
+
+class Housed(Player):
+    """Lives in a nursery; writes down when it is entered and left, and by which error."""
+
+    def __init__(self, diary, *, entering=None, leaving=None, **hooks):
+        super().__init__("a", diary, **hooks)
+        self.entering = entering
+        self.leaving = leaving
+
+    @asynccontextmanager
+    async def lifespan(self, context):
+        self.diary.append("enter")
+        if self.entering is not None:
+            await self.entering(context)
+        try:
+            async with trio.open_nursery() as self.nursery:
+                try:
+                    yield
+                except Exception as error:
+                    self.diary.append(f"raised {type(error).__name__}")
+                    raise
+                finally:
+                    if self.leaving is not None:
+                        await self.leaving(context)
+                    self.nursery.cancel_scope.cancel()
+        finally:
+            self.diary.append("leave")
+
+
+def housed(diary, *, restart=Restart.TEMPORARY, start_timeout_s=30.0, shutdown_s=None, kind=Housed, **hooks):
+    """The spec of one."""
+    return ChildSpec(
+        "a", lambda: kind(diary, **hooks), restart=restart, start_timeout_s=start_timeout_s, shutdown_s=shutdown_s
+    )
+
+
+@pytest.mark.promise("stop.lifespan")
+async def test_a_lifespan_is_entered_first_and_left_last(autojump_clock, system):
+    """Around the hooks, the messages and the children."""
+    diary = []
+    ref = await system.spawn(housed(diary, supervision=Supervision()))
+    await ref.ask(Run(lambda context: context.spawn(player("kid", diary))))
+    assert await ref.stop() == Shutdown()
+    assert diary == ["enter", "start a", "start kid", "stop kid (shutdown)", "stop a (shutdown)", "leave"]
+
+
+@pytest.mark.promise("stop.lifespan")
+@pytest.mark.parametrize("how", ["crash", "kill", "stop", "kill at work", "block", "system", "skipped request"])
+async def test_a_lifespan_is_left_however_the_actor_ends(autojump_clock, how):
+    """Never with a corrupted stack of scopes; a crash is seen at the yield."""
+    diary, events = [], []
+
+    async def live():
+        async with ActorSystem("s", on_event=events.append) as system:
+            ref = await system.spawn(housed(diary))
+            match how:
+                case "crash":
+                    ref.tell(Boom())
+                case "kill":
+                    ref.kill()
+                case "stop":
+                    await ref.stop(StopMode.NOW)
+                case "kill at work":
+                    ref.tell(Hang())
+                    await settled()
+                    ref.kill()
+                case "skipped request":
+                    with trio.move_on_after(1):
+                        await ref.ask(Run(sleeping()))
+                    assert await ref.ask(Read()) == []
+                    await ref.stop()
+                case "block":
+                    await trio.sleep_forever()
+                case "system":
+                    system.root.kill()
+                    await trio.sleep_forever()
+            await ref.wait_stopped()
+
+    with trio.move_on_after(5):
+        try:
+            await live()
+        except SystemFailed:
+            assert how == "system"
+    end = "crashed: ValueError" if how == "crash" else "shutdown" if how in ("stop", "skipped request") else "killed"
+    raised = ["raised ValueError"] if how == "crash" else []
+    assert diary == ["enter", "start a", f"stop a ({end})", *raised, "leave"]
+    crashes = [event for event in events if isinstance(event, ActorCrashed) and event.path == "/s/a"]
+    assert "corrupted" not in "".join(crash.traceback for crash in crashes)
+
+
+@pytest.mark.promise("stop.lifespan")
+async def test_a_task_of_the_lifespan_that_raises_crashes_the_actor(autojump_clock, system, events):
+    """With that error, and the next incarnation has a nursery of its own."""
+    diary = []
+
+    async def fail():
+        raise KeyError("lost")
+
+    ref = await system.spawn(housed(diary, restart=Restart.PERMANENT))
+    ref.tell(Run(lambda context: context._cell.actor.nursery.start_soon(fail)))
+    await settled()
+    assert await ref.ask(Read()) == []
+    (crash,) = [event for event in events if isinstance(event, ActorCrashed)]
+    assert str(crash.reason) == "crashed: KeyError"
+    assert diary == ["enter", "start a", "stop a (killed)", "leave", "enter", "start a"]
+
+
+@pytest.mark.promise("stop.lifespan")
+async def test_a_lifespan_that_does_not_end_is_killed_after_the_grace(autojump_clock, system):
+    """Leaving has what is left of it."""
+    diary = []
+    ref = await system.spawn(housed(diary, leaving=sleeping(), stopping=sleeping(1), shutdown_s=3))
+    assert await ref.stop() == Killed()
+    assert trio.current_time() == 3
+    assert diary[-1] == "leave"
+
+
+@pytest.mark.promise("start.failure-names-child-and-cause")
+async def test_a_lifespan_that_cannot_be_entered_is_a_failed_start(autojump_clock, system):
+    """The stop hook runs, as after any start that failed; what was not entered is not left."""
+    diary = []
+
+    async def fail(_):
+        raise OSError("no such host")
+
+    with pytest.raises(StartFailed) as caught:
+        await system.spawn(housed(diary, entering=fail))
+    assert isinstance(caught.value.cause, OSError)
+    assert diary == ["enter", "stop a (crashed: OSError)"]
+
+
+@pytest.mark.promise("start.ignore")
+async def test_a_lifespan_may_decline(autojump_clock, system):
+    """As the start hook may."""
+
+    async def decline(_):
+        raise Ignore
+
+    with pytest.raises(StartDeclined):
+        await system.spawn(housed([], entering=decline))
+
+
+@pytest.mark.promise("start.death-or-hang-never-hangs-parent")
+async def test_entering_and_the_start_hook_share_the_time_of_the_start(autojump_clock, system):
+    """20 s and 20 s are too long for 30 s; so is a lifespan that is never entered."""
+    with pytest.raises(StartFailed) as caught:
+        await system.spawn(housed([], entering=sleeping(20), starting=sleeping(20)))
+    assert isinstance(caught.value.cause, StartTimeout)
+    assert trio.current_time() == 30
+    with pytest.raises(StartFailed) as caught:
+        await system.spawn(housed([], entering=sleeping(), start_timeout_s=5))
+    assert isinstance(caught.value.cause, StartTimeout)
+
+
+async def test_an_actor_is_stopped_and_killed_while_it_enters(autojump_clock, system):
+    """At once."""
+    for end in ("stop", "kill"):
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def start():
+                with pytest.raises(ActorError):
+                    await system.spawn(housed([], entering=sleeping()))
+
+            await settled()
+            (ref,) = system.root.children()
+            if end == "stop":
+                await ref.stop()
+            else:
+                ref.kill()
+    assert trio.current_time() == 0
+
+
+async def test_the_recorder_lives_in_it_too():
+    """Entered by `start`, left by `stop`."""
+    diary = []
+    recorder = Recorder(Housed(diary))
+    await recorder.start()
+    await recorder.stop()
+    assert diary == ["enter", "start a", "stop a (shutdown)", "leave"]

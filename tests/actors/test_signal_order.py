@@ -1,0 +1,481 @@
+"""A notice takes its place behind what the watcher's mailbox held when the other actor ended."""
+
+from contextvars import ContextVar
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors import (
+    ActorSystem,
+    AskTimeout,
+    ChildSpec,
+    Crashed,
+    DeathPact,
+    Lane,
+    MailboxFull,
+    MailboxSpec,
+    Overflow,
+    Restart,
+    Restarted,
+    Shutdown,
+    Stash,
+    StopMode,
+    Supervision,
+    Terminated,
+    conflate,
+)
+from actors.mailbox import EMPTY, Mailbox
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+
+
+class Busy:
+    """A player that is held in `receive` until the test lets it go, and watches `targets`."""
+
+    def __init__(self, ref, gate):
+        self.ref, self.gate = ref, gate
+
+    @classmethod
+    async def open(cls, system, *targets, mailbox=None, kind=Player, spec=None, **wishes):
+        """Start it, let it watch and keep it busy."""
+        bound = mailbox or MailboxSpec()
+
+        class Watcher(kind):
+            mailbox = bound
+            supervision = Supervision(intensity=9)
+
+        ref = await system.spawn(ChildSpec("watcher", Watcher, **(spec or {})))
+        for target in targets:
+            await ref.ask(Run(lambda context, target=target: context.watch(target, **wishes)))
+        busy = cls(ref, trio.Event())
+        await busy.hold()
+        return busy
+
+    async def hold(self):
+        """Keep it busy until `heard`."""
+        self.gate = trio.Event()
+        self.ref.tell(Run(lambda _, gate=self.gate: gate.wait()))
+        await settled()
+
+    async def heard(self):
+        """Let it go; return what it received."""
+        self.gate.set()
+        await settled()
+        return await self.ref.ask(Read(), timeout_s=60)
+
+
+def telling(ref, *messages, lane=Lane.NORMAL):
+    """A request to tell `ref` these."""
+
+    def tell(_):
+        for message in messages:
+            ref.tell(message, lane=lane)
+
+    return Run(tell)
+
+
+@pytest.mark.promise("watch.signal-order")
+async def test_the_result_of_a_child_comes_before_its_end(autojump_clock, system):
+    """With a hundred messages of others before it."""
+    child = await system.spawn(player("child", restart=Restart.TEMPORARY))
+    busy = await Busy.open(system, child)
+    for number in range(100):
+        busy.ref.tell(number)
+    await child.ask(telling(busy.ref, ("result", 42)))
+    await child.stop()
+    busy.ref.tell("later")
+    assert await busy.heard() == [*range(100), ("result", 42), Terminated(child, Shutdown()), "later"]
+
+
+@pytest.mark.promise("watch.signal-order")
+async def test_a_notice_comes_behind_what_waited_in_every_lane(autojump_clock, system):
+    """What comes later on a higher lane goes before what waits, and so before the notice too."""
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, child)
+    for lane in (Lane.LOW, Lane.NORMAL, Lane.ALERT):
+        await child.ask(telling(busy.ref, lane.name, lane=lane))
+    await child.stop()
+    busy.ref.tell("later, alert", lane=Lane.ALERT)
+    busy.ref.tell("later, low", lane=Lane.LOW)
+    notice = Terminated(child, Shutdown())
+    assert await busy.heard() == ["ALERT", "later, alert", "NORMAL", "LOW", notice, "later, low"]
+
+
+@pytest.mark.promise("watch.signal-order", "mailbox.share")
+async def test_a_flood_on_a_higher_lane_does_not_hold_a_notice_up_for_ever(autojump_clock, system):
+    """The lanes below have their share, and the notice comes when what it stands behind is done."""
+
+    class Flooded(Player):
+        async def receive(self, message, context):
+            if message == "again":
+                self.heard.append(message)
+                context.ref.tell("again", lane=Lane.ALERT)
+                await trio.lowlevel.checkpoint()
+            else:
+                await super().receive(message, context)
+
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, child, kind=Flooded)
+    await child.ask(telling(busy.ref, "mine"))
+    await child.stop()
+    busy.ref.tell("again", lane=Lane.ALERT)
+    busy.gate.set()
+    with trio.fail_after(5):
+        heard = []
+        while not any(isinstance(item, Terminated) for item in heard):
+            heard = await busy.ref.ask(Read())
+    await busy.ref.stop()
+    told = [item for item in heard if item != "again"]
+    assert told[:2] == ["mine", Terminated(child, Shutdown())]
+    assert heard.index("mine") <= 9
+
+
+@pytest.mark.promise("watch.signal-order", "watch.once")
+async def test_a_notice_takes_no_room_and_waits_for_no_sender(autojump_clock, system):
+    """The mailbox is full and others wait for room: they stand behind the notice, as they got in later."""
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, child, mailbox=MailboxSpec(capacity=2))
+    await child.ask(telling(busy.ref, "a", "b"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(busy.ref.send, "waited")
+        await settled()
+        await child.stop()
+        with pytest.raises(MailboxFull):
+            busy.ref.tell("no room")
+        assert busy.ref.statistics()[Lane.NORMAL].depth == 2
+        assert await busy.heard() == ["a", "b", Terminated(child, Shutdown()), "waited"]
+
+
+@pytest.mark.promise("watch.signal-order")
+async def test_a_send_that_was_let_in_before_the_end_comes_before_the_notice(autojump_clock, system):
+    """The dead actor waited for room, and got it."""
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, child, mailbox=MailboxSpec(capacity=1))
+    first = busy.gate
+    await busy.hold()
+    child.tell(Run(lambda _: busy.ref.send("mine", timeout_s=60)))
+    await settled()
+    first.set()
+    await settled()
+    await child.stop(StopMode.AFTER_MESSAGE)
+    assert await busy.heard() == ["mine", Terminated(child, Shutdown())]
+
+
+@pytest.mark.promise("watch.signal-order")
+async def test_what_is_lost_from_the_mailbox_holds_no_notice_up(autojump_clock, system):
+    """A request taken back before and after it, and messages pushed out by newer ones."""
+    policy = MailboxSpec(capacity=3, overflow={Lane.LOW: Overflow.DROP_OLDEST})
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, child, mailbox=policy)
+    async with trio.open_nursery() as nursery:
+
+        async def ask(timeout_s):
+            with pytest.raises(AskTimeout):
+                await busy.ref.ask(Read(), timeout_s=timeout_s)
+
+        busy.ref.tell("kept")
+        nursery.start_soon(ask, 1)
+        await settled()
+        for word in ("old", "older"):
+            busy.ref.tell(word, lane=Lane.LOW)
+        await child.stop()
+        nursery.start_soon(ask, 2)
+        await trio.sleep(3)
+        for number in range(4):
+            busy.ref.tell(number, lane=Lane.LOW)
+        busy.ref.tell("later")
+    assert await busy.heard() == ["kept", Terminated(child, Shutdown()), "later", 1, 2, 3]
+
+
+@pytest.mark.promise("watch.signal-order")
+async def test_a_notice_comes_behind_what_was_conflated(autojump_clock, system):
+    """A newer message has the place of the older one, and so comes before the notice."""
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, child, mailbox=MailboxSpec(overflow=conflate(lambda message: str(message)[:1])))
+    await child.ask(telling(busy.ref, "a1", "b1"))
+    await child.stop()
+    busy.ref.tell("a2")
+    busy.ref.tell("c1")
+    assert await busy.heard() == ["a2", "b1", Terminated(child, Shutdown()), "c1"]
+
+
+@pytest.mark.promise("watch.signal-order")
+async def test_ends_are_told_in_their_order_among_the_messages(autojump_clock, system):
+    """Also many of them, and those that come while others wait."""
+    kids = [await system.spawn(player(f"kid{number}")) for number in range(20)]
+    busy = await Busy.open(system, *kids)
+    expected = []
+    for number, kid in enumerate(kids):
+        if number % 3:
+            await kid.ask(telling(busy.ref, number))
+            expected.append(number)
+        await kid.stop()
+        expected.append(Terminated(kid, Shutdown()))
+    assert await busy.heard() == expected
+
+
+@pytest.mark.promise("watch.signal-order")
+@pytest.mark.parametrize("dead", [False, True])
+async def test_an_urgent_watch_overtakes(autojump_clock, system, dead):
+    """The notice goes before all lanes, also of one that was dead when the watch began."""
+    child = await system.spawn(player("child"))
+    if dead:
+        await child.stop()
+    busy = await Busy.open(system, *(() if dead else (child,)), urgent=True)
+    busy.ref.tell("waits")
+    if dead:
+        busy.gate.set()
+        busy.ref.tell(Run(lambda context: context.watch(child, urgent=True)))
+        busy.ref.tell("behind")
+        assert await busy.heard() == ["waits", Terminated(child, Shutdown()), "behind"]
+    else:
+        await child.stop()
+        assert await busy.heard() == [Terminated(child, Shutdown()), "waits"]
+
+
+@pytest.mark.promise("watch.signal-order")
+async def test_the_end_of_one_that_was_dead_before_comes_behind_what_it_had_sent(autojump_clock, system):
+    """Whoever looks for an actor after its end has its messages first."""
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system)
+    busy.ref.tell(Run(lambda context: context.watch(child)))
+    await child.ask(telling(busy.ref, "result"))
+    await child.stop()
+    assert await busy.heard() == ["result", Terminated(child, Shutdown())]
+
+
+@pytest.mark.promise("watch.signal-order", "watch.new-incarnation-is-not-old")
+async def test_a_watcher_that_comes_back_hears_the_messages_first_too(autojump_clock, system):
+    """The mailbox outlives its crash; the notice does not, and the next incarnation that watches gets its own."""
+
+    class Faithful(Player):
+        async def on_start(self, context):
+            context.watch(child)
+
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, kind=Faithful)
+    busy.ref.tell(Boom())
+    await child.ask(telling(busy.ref, "result"))
+    await child.stop()
+    assert await busy.heard() == ["result", Terminated(child, Shutdown())]
+    assert busy.ref._cell.incarnation == 2
+
+
+@pytest.mark.promise("watch.signal-order")
+async def test_what_a_watcher_crashed_on_and_gets_again_comes_before_the_notice(autojump_clock, system):
+    """`redeliver` gives the message to the next incarnation before all else."""
+
+    class Faithful(Player):
+        async def on_start(self, context):
+            context.watch(child)
+
+        async def receive(self, message, context):
+            if message == "result" and context.incarnation == 1:
+                raise ValueError("not yet")
+            await super().receive(message, context)
+
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, kind=Faithful, spec={"redeliver": 1})
+    await child.ask(telling(busy.ref, "result"))
+    await child.stop()
+    assert await busy.heard() == ["result", Terminated(child, Shutdown())]
+
+
+@pytest.mark.promise("watch.signal-order")
+async def test_what_comes_back_from_a_stash_comes_before_the_notice(autojump_clock, system):
+    """Unstashed messages go before what waits in the mailbox."""
+
+    class Patient(Player):
+        async def on_start(self, context):
+            self.stash = Stash(context)
+
+        async def receive(self, message, context):
+            if message == "result" and self.stash is not None:
+                self.stash.stash(message)
+            elif message == "open":
+                stash, self.stash = self.stash, None
+                stash.unstash_all()
+            else:
+                await super().receive(message, context)
+
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, child, kind=Patient)
+    await child.ask(telling(busy.ref, "result"))
+    busy.ref.tell("open")
+    await child.stop()
+    assert await busy.heard() == ["result", Terminated(child, Shutdown())]
+
+
+@pytest.mark.promise("watch.signal-order", "watch.not-on-restart")
+async def test_a_restart_is_told_behind_what_the_last_incarnation_sent(autojump_clock, system):
+    """And before what the next one sends after its start."""
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, child, restarts=True)
+    await child.ask(telling(busy.ref, "from the first"))
+    error = ValueError("boom")
+    child.tell(Boom(error))
+    await settled()
+    await child.ask(telling(busy.ref, "from the second"))
+    await child.stop()
+    heard = await busy.heard()
+    restarted, ended = Restarted(child, 2, Crashed(error)), Terminated(child, Shutdown())
+    assert heard == ["from the first", restarted, "from the second", ended]
+
+
+@pytest.mark.promise("watch.unwatch")
+async def test_a_notice_that_waits_behind_messages_can_be_taken_back(autojump_clock, system):
+    """The others that stand with it stay."""
+    first, second = await system.spawn(player("first")), await system.spawn(player("second"))
+    busy = await Busy.open(system, first, second)
+    busy.ref.tell(Run(lambda context: context.unwatch(first)))
+    busy.ref.tell("between")
+    await first.stop()
+    await second.stop()
+    assert await busy.heard() == ["between", Terminated(second, Shutdown())]
+    assert busy.ref._cell.mailbox.barriers is None
+
+
+@pytest.mark.promise("watch.signal-order", "watch.vital")
+async def test_a_vital_end_is_heard_behind_the_messages_and_fails_the_watcher_then(autojump_clock, system):
+    """What the other had sent is handled first."""
+    child = await system.spawn(player("child"))
+    diary = []
+
+    class Dependent(Player):
+        async def receive(self, message, context):
+            await super().receive(message, context)
+            if self.heard:
+                diary.append(self.heard[-1])
+
+    busy = await Busy.open(system, child, kind=Dependent, vital=True, spec={"restart": Restart.TEMPORARY})
+    await child.ask(telling(busy.ref, "last words"))
+    await child.stop()
+    busy.ref.tell("later")
+    busy.gate.set()
+    reason = await busy.ref.wait_stopped()
+    assert isinstance(reason.error, DeathPact)
+    assert diary == ["last words", Terminated(child, Shutdown())]
+
+
+@pytest.mark.promise("watch.signal-order")
+async def test_a_stop_does_not_wait_for_notices_and_a_drain_does(autojump_clock, system):
+    """A notice is part of what waits."""
+    for mode, hears in ((StopMode.AFTER_MESSAGE, False), (StopMode.AFTER_DRAIN, True)):
+        child = await system.spawn(player("child"))
+        diary = []
+
+        class Noting(Player):
+            async def receive(self, message, context, diary=diary):
+                await super().receive(message, context)
+                diary[:] = self.heard
+
+        busy = await Busy.open(system, child, kind=Noting)
+        await child.ask(telling(busy.ref, "result"))
+        await child.stop()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(busy.ref.stop, mode)
+            await settled()
+            busy.gate.set()
+        assert diary == (["result", Terminated(child, Shutdown())] if hears else [])
+
+
+@pytest.mark.promise("watch.signal-order", "bitten.cancelled-ask")
+async def test_a_request_that_nobody_waits_for_among_notices_is_cancelled_alone(autojump_clock, system):
+    """The notice behind it comes all the same."""
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, child)
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def asker():
+            with pytest.raises(AskTimeout):
+                await busy.ref.ask(Run(sleeping()), timeout_s=1)
+
+        await settled()
+        await child.stop()
+        busy.gate.set()
+    assert await busy.ref.ask(Read()) == [Terminated(child, Shutdown())]
+    assert busy.ref._cell.incarnation == 1
+
+
+async def test_values_that_travel_with_messages_are_not_those_of_a_notice(autojump_clock):
+    """A notice among them brings none, and the message behind it has its own."""
+    variable = ContextVar("variable", default="none")
+    seen = []
+
+    class Reader(Player):
+        async def receive(self, message, context):
+            await super().receive(message, context)
+            if not isinstance(message, Run):
+                seen.append((type(message).__name__, variable.get()))
+
+    async with ActorSystem("s", carry=[variable]) as system:
+        child = await system.spawn(player("child"))
+        busy = await Busy.open(system, child, kind=Reader)
+        variable.set("first")
+        busy.ref.tell(1)
+        await child.stop()
+        variable.set("second")
+        busy.ref.tell("2")
+        await busy.heard()
+    assert seen == [("int", "first"), ("Terminated", "none"), ("str", "second"), ("Read", "second")]
+
+
+@pytest.mark.promise("watch.tables-empty")
+async def test_no_notice_that_waits_outlives_its_watcher(autojump_clock, system):
+    """Neither a crash nor its end for good."""
+    child = await system.spawn(player("child"))
+    busy = await Busy.open(system, child)
+    busy.ref.tell(Hang())
+    await child.stop(StopMode.NOW)
+    assert busy.ref._cell.mailbox.barriers is not None
+    busy.ref.kill()
+    await settled()
+    assert busy.ref._cell.mailbox.barriers is None
+    assert await busy.ref.stop(StopMode.NOW) == Shutdown()
+    assert busy.ref._cell.mailbox.barriers is None
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("tell"), st.sampled_from(Lane)),
+        st.tuples(st.just("notice"), st.just(None)),
+        st.tuples(st.just("take"), st.just(None)),
+        st.tuples(st.just("remove"), st.integers(0, 30)),
+    ),
+    max_size=60,
+)
+
+
+@pytest.mark.promise("watch.signal-order")
+@given(OPERATIONS)
+def test_a_notice_is_due_exactly_when_all_that_waited_before_it_is_gone(operations):
+    """Whatever is told, taken and taken back, in whatever lanes."""
+    mailbox = Mailbox(MailboxSpec(capacity=3, overflow=Overflow.DROP_OLDEST))
+    waiting, notices, told = {}, [], []
+
+    def tell(message, lane):
+        queue = mailbox.lanes[lane] or mailbox.open(lane)
+        if len(queue.items) >= queue.capacity:
+            waiting.pop(queue.displace(message))
+        else:
+            queue.items.append(message)
+        waiting[message] = lane
+
+    for number, (what, detail) in enumerate(operations):
+        if what == "tell":
+            told.append(message := f"message {number}")
+            tell(message, detail)
+        elif what == "notice":
+            mailbox.put_behind(f"notice {number}")
+            notices.append((f"notice {number}", set(waiting)))
+        elif what == "remove" and told:
+            message = told[detail % len(told)]
+            assert mailbox.remove(message) == (waiting.pop(message, None) is not None)
+        elif what == "take" and (message := mailbox.take()) is not EMPTY:
+            del waiting[message]
+        while notices and not notices[0][1] & set(waiting):
+            assert mailbox.take_due() == notices.pop(0)[0]
+        assert mailbox.take_due() is EMPTY
+        assert (mailbox.barriers is not None) == bool(notices)

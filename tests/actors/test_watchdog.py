@@ -1,0 +1,160 @@
+"""What keeps the loop, wherever it is: seen from a thread, told with the place."""
+
+import re
+import threading
+import time
+
+import pytest
+import trio
+import trio.testing
+
+from actors import ActorSystem, InvalidSpec, LoopHeld, watchdog
+from tests.actors.troupe import Run, player, settled
+
+pytestmark = [pytest.mark.slow, pytest.mark.blocking("it is the fault under test")]
+
+
+def block(*_):
+    """Keep the loop, and let other threads work."""
+    time.sleep(0.3)
+
+
+async def block_later(*_):
+    """Keep the loop in a task."""
+    await trio.lowlevel.checkpoint()
+    block()
+
+
+async def waiting(context):
+    """Wait for long, as an actor may."""
+    await trio.sleep(3600)
+
+
+def told(events):
+    """Holds that were told."""
+    return [event for event in events if isinstance(event, LoopHeld)]
+
+
+WHERE = {
+    "on_start": ({"starting": block}, None, "/s/a"),
+    "on_stop": ({"stopping": block}, None, "/s/a"),
+    "own task": ({}, lambda context: context.start_soon(block_later, name="digging"), "/s/a"),
+    "task of a handler": ({}, "nursery", "/s/a"),
+    "foreign task": ({}, None, None),
+}
+
+
+@pytest.mark.promise("bad.blocking")
+@pytest.mark.parametrize("fallback", [False, True], ids=["reading trio", "counting steps"])
+@pytest.mark.parametrize("where", WHERE)
+async def test_a_hold_outside_of_receive_is_named_with_its_place(autojump_clock, monkeypatch, where, fallback):
+    """The actor whose hook or task it is, or whose task started it; none for other tasks."""
+    if fallback:
+        monkeypatch.setattr(watchdog, "_run_context", dict)
+    hooks, act, path = WHERE[where]
+    events = []
+
+    async def nested(context):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(block_later)
+
+    async with ActorSystem("s", on_event=events.append) as system:
+        ref = await system.spawn(player("a", **hooks))
+        if where == "foreign task":
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(block_later, name="digging")
+        elif act is not None:
+            await ref.ask(Run(nested if act == "nursery" else act))
+            await settled()
+    (held,) = told(events)
+    assert (held.path, held.message_type) == (path, None)
+    assert 0.15 < held.held_s < 3
+    assert "time.sleep(0.3)" in held.stack
+    assert "unrolled_run" not in held.stack
+    if "own" in where or "foreign" in where:
+        assert held.task == "digging"
+
+
+@pytest.mark.promise("bad.blocking")
+async def test_code_that_keeps_the_interpreter_too_is_named(autojump_clock):
+    """The thread cannot look meanwhile, and knows from its own delay."""
+    events = []
+    async with ActorSystem("s", on_event=events.append) as system:
+        ref = await system.spawn(player("a"))
+        await ref.ask(Run(lambda context: context.start_soon(hog)))
+        await settled()
+    assert "/s/a" in {held.path for held in told(events)}
+
+
+async def hog():
+    """Keep the loop, and the interpreter with it, in one call into C of some seconds at most."""
+    await trio.lowlevel.checkpoint()
+    re.match(r"(a|aa)+$", "a" * 33 + "b")
+
+
+@pytest.mark.promise("bad.blocking")
+async def test_many_short_steps_and_long_waits_are_no_hold(autojump_clock):
+    """However busy the loop is, in virtual and in real time."""
+    events = []
+    async with ActorSystem("s", on_event=events.append, held_s=0.2) as system:
+        ref = await system.spawn(player("a"))
+        await ref.ask(Run(waiting), timeout_s=7200)
+        end = time.perf_counter() + 1
+        while time.perf_counter() < end:
+            ref.tell("work")
+            await ref.ask(Run(lambda _: None))
+    assert told(events) == []
+
+
+async def test_a_loop_that_hangs_is_logged_before_it_is_free(autojump_clock, caplog, monkeypatch):
+    """It may never be: the thread says so by itself."""
+    monkeypatch.setattr(watchdog, "HANGS_S", 0.1)
+    logged = threading.Event()
+
+    def hang(_):
+        logged.wait(10)
+
+    class Note:
+        def filter(self, record):
+            if "actor.loop_hangs" in record.getMessage():
+                logged.set()
+            return True
+
+    note = Note()
+    watchdog.log.addFilter(note)
+    try:
+        async with ActorSystem("s", on_event=lambda _: None) as system:
+            ref = await system.spawn(player("a"))
+            await ref.ask(Run(hang))
+    finally:
+        watchdog.log.removeFilter(note)
+    assert logged.is_set()
+    assert "path=/s/a" in caplog.text
+
+
+async def test_systems_of_one_loop_share_a_thread_that_ends_with_the_last(autojump_clock):
+    """A hold in one is not told to the other; one of nobody's is told to both."""
+
+    def threads():
+        return sum(thread.name == "actors.watchdog" for thread in threading.enumerate())
+
+    first, second = [], []
+    before = threads()
+    async with ActorSystem("one", on_event=first.append) as one:
+        async with ActorSystem("two", on_event=second.append):
+            assert threads() == before + 1
+            ref = await one.spawn(player("a"))
+            await ref.ask(Run(block))
+            block()
+            await trio.lowlevel.checkpoint()
+        assert threads() == before + 1
+    assert threads() == before
+    assert [held.path for held in told(first)] == ["/one/a", None]
+    assert [held.path for held in told(second)] == [None]
+
+
+@pytest.mark.parametrize("held_s", [0, -1, float("nan"), None])
+def test_a_time_that_cannot_be_is_refused(held_s):
+    """By name."""
+    with pytest.raises(InvalidSpec, match="held_s"):
+        ActorSystem("s", held_s=held_s)
