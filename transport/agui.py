@@ -82,6 +82,8 @@ class Translator:
         self._at = round(envelope.timestamp * 1000)
         if envelope.run_id is None:
             return self._apart(envelope)
+        if isinstance(envelope.event, MessageAccepted) and envelope.seq is None and self._ours is None:
+            return self._trimmed()
         if self._ours is None and envelope.message_id == self.message_id:
             self._ours = envelope.run_id
             return [self._run_started(), *self._translated(envelope)]
@@ -109,8 +111,12 @@ class Translator:
             case Error(code=code, message=message):
                 self._parting = (code, message)
             case Resync():
-                return self.closing("not_found", "The log does not hold that run any more.")
+                return self._trimmed()
         return []
+
+    def _trimmed(self) -> list[AguiEvent]:
+        """The run ended long ago, and the log holds its events no more: nothing else would come."""
+        return self.closing("not_found", "The log does not hold that run any more.")
 
     def _translated(self, envelope: Envelope) -> list[AguiEvent]:
         match envelope.event:
@@ -243,11 +249,7 @@ class Translator:
         return events
 
     def _failed(self, error: Error) -> list[AguiEvent]:
-        about = {
-            name: value for name, value in data_of(error).items() if name not in ("code", "message") and value != ""
-        }
-        events = self._closed_up()
-        return [*events, self._event("RUN_ERROR", message=error.message, code=error.code, metadata={OURS: about})]
+        return [*self._closed_up(), run_error(error, self._at)]
 
     def _closed_up(self) -> list[AguiEvent]:
         """Close what is open. A call without a result would look like one that the client has to make."""
@@ -260,6 +262,18 @@ class Translator:
         for agent_id in list(reversed(self._steps)):
             events += self._step_finished(agent_id)
         return events
+
+
+def run_error(error: Error, at_ms: int) -> AguiEvent:
+    """Make the event that ends a run for its client, or, as the only one, refuses to begin it."""
+    about = {name: value for name, value in data_of(error).items() if name not in ("code", "message") and value != ""}
+    return {
+        "type": "RUN_ERROR",
+        "timestamp": at_ms,
+        "message": error.message,
+        "code": error.code,
+        "metadata": {OURS: about},
+    }
 
 
 def _plain(value: object) -> Any:

@@ -7,38 +7,34 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
 from transport.dialects import JWT_PREFIX
-from transport.errors import CommandRejected
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # RFC 6454 section 7: scheme, host and perhaps a port. No user, path or query, no blank that a parser would drop.
 _ORIGIN: Final = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?", re.IGNORECASE | re.ASCII)
+# RFC 9110 section 7.2: a name or an address, and perhaps a port; nothing that another parser would cut off.
+_HOST: Final = re.compile(r"(?:([a-z0-9._-]+)|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 
 @frozen
 class Identity:
-    """Who a token speaks for, until `expires_at` (Unix seconds)."""
+    """Who a token speaks for, until `expires_at` (Unix seconds).
+
+    `token_id` tells tokens of one session apart. `issued_at` and `signed_in_at` (Unix seconds) are None where the token
+    does not say; a session begins when its user signs in, and may have many tokens.
+    """
 
     user: str
     session: str
     tenant: str | None = None
     roles: tuple[str, ...] = ()
     expires_at: float = field(default=math.inf)
-
-
-def require_role(who: Identity, role: str) -> Identity:
-    """Give the identity back when it has this role.
-
-    Raises:
-        CommandRejected: It has not (`forbidden`); the sentence names the role.
-    """
-    if role not in who.roles:
-        raise CommandRejected("forbidden", f"That needs the role {role}.")
-    return who
+    token_id: str = field(default="", eq=False)
+    issued_at: float | None = field(default=None, eq=False)
+    signed_in_at: float | None = field(default=None, eq=False)
 
 
 def find_token(headers: Mapping[str, str], query: Mapping[str, str], subprotocols: Sequence[str]) -> str | None:
@@ -83,11 +79,17 @@ def origin_allowed(
     here = _place(origin)
     if here is None:
         return False
-    if any(_place(_ascii(entry)) == here for entry in allow_list):
+    if origin_listed(origin, allow_list):
         return True
     if host is None or (loopback and not is_loopback(host)):
         return False
     return _place(f"{here[0]}://{host}") == here
+
+
+def origin_listed(origin: str, allow_list: Collection[str]) -> bool:
+    """Whether an origin stands on the allow-list."""
+    here = _place(origin)
+    return here is not None and any(_place(_ascii(entry)) == here for entry in allow_list)
 
 
 def is_origin(entry: str) -> bool:
@@ -101,8 +103,18 @@ def _place(origin: str) -> tuple[str, str, int] | None:
     if match is None:
         return None
     scheme, host, port = match[1].lower(), match[2].lower(), match[3]
+    if host.startswith("[") and not _is_ipv6(host[1:-1]):
+        return None
     number = _DEFAULT_PORTS[scheme] if port is None else int(port)
     return (scheme, host, number) if 0 < number < 65536 else None
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _ascii(entry: str) -> str:
@@ -119,12 +131,12 @@ def _ascii(entry: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether `host`, with or without a port, can only mean this machine: `localhost`, 127.0.0.0/8 or ::1."""
+    match = _HOST.fullmatch(host)
+    name = host if match is None else match[1] or match[2]
     try:
-        name = urlsplit(f"//{host}" if host.count(":") < 2 or host.startswith("[") else f"//[{host}]").hostname
-        if name == "localhost":
-            return True
-        address = ipaddress.ip_address(name or "")
+        if match is not None and match[1] is not None:
+            return name.lower() == "localhost" or ipaddress.IPv4Address(name).is_loopback
+        address = ipaddress.IPv6Address(name)  # in brackets, or alone and without a port
     except ValueError:
         return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+    return bool((address.ipv4_mapped or address).is_loopback)

@@ -10,9 +10,9 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from transport.commands import Command
 from transport.dialects import RENDER, WIRE_NAMES, Dialect, Head, Html, logged
-from transport.errors import CommandRejected, UnreadableEvent
-from transport.events import EVENTS, Envelope, Event
-from transport.forms import command_of, names_in
+from transport.errors import CommandRejected, UnreadableEvent, UnsupportedData
+from transport.events import EVENTS, AskedAgent, Envelope, Event
+from transport.forms import agent_in, command_of, names_in
 from transport.strict_json import decode
 
 
@@ -23,22 +23,34 @@ def parse(
 
     `default_agent` is (agent_type, pillar) where the path fixes the agent, whatever the frame says. Raises
     CommandRejected: `message_too_large` (over `max_bytes`), `bad_json`, `invalid_command` (naming the field),
-    `unknown_type`, `empty_message`, `pillar_required`.
+    `unknown_type`, `empty_message`, `pillar_required`; and UnsupportedData for bytes that are not UTF-8.
     """
     try:
         body = frame.encode() if isinstance(frame, str) else frame
     except UnicodeEncodeError:
         raise CommandRejected("bad_json", "That was not valid UTF-8.") from None
-    if max_bytes is not None and len(body) > max_bytes:
-        raise CommandRejected("message_too_large", f"A message may have at most {max_bytes} bytes.")
-    value = decode(body)
-    if not isinstance(value, dict):
-        raise CommandRejected("invalid_command", "A command must be a JSON object.")
+    value: Any = None
     try:
+        if max_bytes is not None and len(body) > max_bytes:
+            raise CommandRejected("message_too_large", f"A message may have at most {max_bytes} bytes.")
+        value = decode(body)
+        if not isinstance(value, dict):
+            raise CommandRejected("invalid_command", "A command must be a JSON object.")
         return command_of(value, default_agent)
     except CommandRejected as rejected:
-        rejected.names = names_in(value)
+        if rejected.code == "bad_json" and isinstance(frame, bytes) and not _is_text(frame):
+            raise UnsupportedData from None
+        given = value if isinstance(value, dict) else {}
+        rejected.names = {**names_in(given), **agent_in(given, default_agent)}
         raise
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def encode(envelope: Envelope, dialect: Dialect, *, html: Html | None = None) -> bytes | None:
@@ -89,6 +101,7 @@ def from_log(body: bytes) -> Envelope:
             frame.agent_type,
             frame.pillar,
             frame.message,
+            frame.asked_agent,
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UnreadableEvent(f"a stored event cannot be read: {type(error).__name__}") from error
@@ -143,6 +156,7 @@ class _LoggedFrame(msgspec.Struct, gc=False):
     conversation_id: str | None = None
     agent_type: str | None = None
     pillar: str | None = None
+    asked_agent: AskedAgent | None = None
 
 
 def _event_readers() -> dict[str, Callable[[dict[str, Any]], Event]]:

@@ -62,6 +62,7 @@ ERRORS: Final = _errors(
     ErrorCode("query_refused", "Only a single reading query (SELECT) is allowed.", False, 400),
     ErrorCode("query_failed", "The query could not be run.", False, 400),
     ErrorCode("file_too_large", "The file is larger than this server accepts.", False, 413),
+    ErrorCode("quota_exceeded", "There is no more space for that; delete something first.", False, 403),
     ErrorCode("invalid_file", "That upload is not a file this server can take.", False, 400),
     ErrorCode("model_unavailable", "The language model cannot be reached.", True, 503),
     ErrorCode("storage_unavailable", "The server cannot store messages right now; try again in a moment.", True, 503),

@@ -32,8 +32,9 @@ class Say:
 
     `thread_id`, `message_id` and `conversation_id` are the client's own names within its user's space.
     `agent_type` is `guide`, `liaison` (with `pillar`) or the name of a registered agent; None leaves the choice
-    to the server. `references` are ids of uploaded files. `parent_id` is the answer that this follows; None: the last
-    one of the thread.
+    to the server. `references` are ids of uploaded files, with `metadata.file_id` as the last of them. `parent_id` is
+    the answer that this follows; None: the last one of the thread. `context` is data for the agent to read, `settings`
+    are limits of the run; see `understudy.chat.run_settings`.
     """
 
     content: str = field(repr=False)
@@ -56,6 +57,11 @@ class Resume:
 
     threads: Mapping[str, int]
     session_token: str | None = field(default=None, repr=False)
+
+    @property
+    def returns(self) -> bool:
+        """Whether the client has events of one of the threads already, and so was here before."""
+        return any(self.threads.values())
 
 
 @frozen

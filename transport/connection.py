@@ -20,14 +20,15 @@ from actors import (
     Context,
     Exit,
 )
+from transport.arrival import arrived_at
 from transport.auth import Identity
 from transport.chunks import Assembler
 from transport.codec import parse
-from transport.commands import Ack, Chunk, ClientPing, Command, Edit, Hello, Refresh, Regenerate, Say
+from transport.commands import Ack, Chunk, ClientPing, Command, Edit, Hello, Refresh, Regenerate, Resume, Say
 from transport.dialects import Dialect
-from transport.errors import CommandRejected, SocketClosed, Unauthenticated
+from transport.errors import CommandRejected, SocketClosed, Unauthenticated, UnsupportedData
 from transport.events import Pong
-from transport.forms import NAMES
+from transport.forms import NAMES, asked_names
 from transport.heartbeat import beat
 from transport.limits import UNTOLD, TokenBucket
 from transport.link import Link
@@ -57,7 +58,7 @@ class Connection(Link):
     more work is begun, and 1001 follows after its `closes_in_s`.
     """
 
-    __slots__ = ("_assembler", "_default_agent", "_expired", "_faults", "_given", "_socket", "_too_faulty")
+    __slots__ = ("_assembler", "_default_agent", "_expired", "_faults", "_given", "_resumed", "_socket", "_unfit")
 
     def __init__(
         self,
@@ -78,8 +79,9 @@ class Connection(Link):
         self._socket = socket
         self._default_agent = default_agent
         self._expired = False
+        self._resumed = False
         self._faults: TokenBucket | None = None
-        self._too_faulty = False
+        self._unfit: tuple[int, str] | None = None  # the close code and reason, once this client is not heard any more
         self._assembler: Assembler | None = None
 
     async def on_start(self, context: Context) -> None:
@@ -135,22 +137,25 @@ class Connection(Link):
             return
         if (self.identity is None or self._given[1] is not None) and not await self._first():
             return
-        while True:
+        while self._unfit is None:
             command = await self._next()
             if command is not None:
                 await self._take(command)
-            elif self._too_faulty:
-                self._finish(1008, "too many faulty messages")
-                return
+        self._finish(*self._unfit)
 
     async def _next(self) -> Command | None:
         """The next command; None after a frame that is none, which the client is told."""
         try:
-            command = await self._whole(parse(await self._socket.receive(), default_agent=self._default_agent))
+            frame = await self._socket.receive()
+            arrived_at.set(self._ports.clock())
+            command = await self._whole(parse(frame, default_agent=self._default_agent))
         except CommandRejected as rejected:
             if self._faults is None:
                 self._faults = TokenBucket(self._limits.faults_per_min, self._limits.faults_per_min)
-            self._too_faulty = self._faults.take(trio.current_time()) > 0
+            if self._faults.take(trio.current_time()) > 0:
+                self._unfit = 1008, "too many faulty messages"
+            if isinstance(rejected, UnsupportedData):
+                self._unfit = 1003, rejected.message
             self._ports.observer.on_received("rejected")
             self._refuse(rejected, names=rejected.names)
             return None
@@ -207,7 +212,9 @@ class Connection(Link):
             welcome = await self._ports.join(identity, self.connection_id, self._outbox)
         except CommandRejected as rejected:
             self._refuse(rejected)
-            return self._finish(_CLOSE_FOR.get(rejected.code, 1013))
+            code = _CLOSE_FOR.get(rejected.code, 1013)
+            # Clients show the reason of the close, so that of a limit says which one it is.
+            return self._finish(code, rejected.message if rejected.code == "rate_limited" else None)
         if not self._socket.open:  # the actor has ended meanwhile, perhaps
             self._ports.leave(self.connection_id)
             raise SocketClosed(1006, "closed while joining")
@@ -251,6 +258,10 @@ class Connection(Link):
             raise CommandRejected("token_expired")
         if self._leaving is not None and isinstance(command, _BEGINS_WORK):
             raise CommandRejected("busy", "The server is going away; come back in a moment.", self._leaving)
+        if isinstance(command, Resume) and not self._resumed:  # later ones open further threads
+            self._resumed = True
+            if command.returns:
+                self._ports.observer.on_returned()
         await self._ports.dispatch(self._known(), command, self._outbox)
 
     # The token
@@ -271,7 +282,11 @@ class Connection(Link):
         except Unauthenticated as refused:
             raise CommandRejected(refused.code, refused.message) from refused
         known = self._known()
-        if (identity.user, identity.session, identity.tenant) != (known.user, known.session, known.tenant):
+        if (identity.user, identity.tenant) != (known.user, known.tenant):
+            # The client speaks for somebody else now, who must not be shown what is this user's.
+            self._unfit = 4403, "That token is for another user."
+            raise CommandRejected("forbidden", self._unfit[1])
+        if identity.session != known.session:
             raise CommandRejected("forbidden", "That token is for another session.")
         self._adopt_identity(identity)
 
@@ -281,11 +296,13 @@ def _name_of(command: Command) -> str:
 
 
 def _names_of(command: Command) -> Mapping[str, str]:
-    """The client's names for a message it said, or for the one that a command is about."""
-    names = {name: getattr(command, name, None) for name in NAMES}
+    """The client's names for a message it said, with the agent that is for, or for the one a command is about."""
+    names = {name: value for name in NAMES if (value := getattr(command, name, None)) is not None}
     if isinstance(command, Edit):
         names["message_id"] = command.new_message_id or command.message_id
-    return {name: value for name, value in names.items() if value is not None}
+    if isinstance(command, Say):
+        names |= asked_names(command.agent_type, command.pillar)
+    return names
 
 
 _BEGINS_WORK: Final = (Say, Edit, Regenerate)

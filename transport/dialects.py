@@ -17,7 +17,21 @@ from attrs import frozen
 from msgspec import UNSET, UnsetType
 
 from transport.errors import UnknownEndpoint
-from transport.events import EVENTS, AgentHandoff, Envelope, Error, Event, FinalResponse, PartialResult
+from transport.events import (
+    EVENTS,
+    AgentCompleted,
+    AgentHandoff,
+    Alert,
+    ApprovalRequired,
+    AskedAgent,
+    Envelope,
+    Error,
+    Event,
+    FinalResponse,
+    PartialResult,
+    SanitizationSummary,
+    ToolExecuting,
+)
 
 Html: TypeAlias = Callable[[str], str]
 Frame: TypeAlias = dict[str, Any]
@@ -25,8 +39,19 @@ Frame: TypeAlias = dict[str, Any]
 WIRE_NAMES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
     {AgentHandoff: MappingProxyType({"from_agent": "from", "to_agent": "to"})}
 )
-# An answer whose `data` has one of these members is a table or a computation, not only words.
-ANALYSIS_MEMBERS: Final = frozenset({"analysis", "columns", "rows", "table", "tables"})
+# What an answer of the agent response dialect is, by the kinds of its tools' results: the first of these that one has.
+ANSWER_KINDS: Final = ("drill_down", "analysis")
+# Members of `payload` that clients of older servers read under another name, which stands beside ours.
+ALIASES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
+    {
+        ToolExecuting: MappingProxyType({"parameters": "tool_args"}),
+        ApprovalRequired: MappingProxyType({"parameters": "tool_args"}),
+        AgentCompleted: MappingProxyType({"result": "agent_response"}),
+        FinalResponse: MappingProxyType({"message": "agent_response"}),
+    }
+)
+# Names of the envelope that such clients read inside `payload`.
+INSIDE: Final = ("thread_id", "run_id", "message_id", "agent_type")
 JWT_PREFIX: Final = "jwt."
 
 
@@ -89,6 +114,7 @@ class Head(msgspec.Struct, gc=False):
     conversation_id: str | UnsetType = UNSET
     agent_type: str | UnsetType = UNSET
     pillar: str | None = None
+    asked_agent: AskedAgent | UnsetType = UNSET
     priority: str = ""
     timestamp: str | float = 0.0
     message: str = ""
@@ -101,7 +127,7 @@ class CanonicalFrame(Head, gc=False):
 
 
 class PayloadFrame(Head, gc=False):
-    """The canonical form under another name."""
+    """The canonical form with the event's fields under another name, and more names among them."""
 
     payload: Any = None
 
@@ -112,6 +138,7 @@ H = TypeVar("H", bound=Head)
 def _framed(kind: Callable[..., H], envelope: Envelope, timestamp: str | float, data: Any) -> H:
     seq, thread_id, run_id, message_id = envelope.seq, envelope.thread_id, envelope.run_id, envelope.message_id
     conversation_id, agent_type, event = envelope.conversation_id, envelope.agent_type, envelope.event
+    asked = envelope.asked_agent
     return kind(
         event.type,
         UNSET if seq is None else seq,
@@ -121,6 +148,7 @@ def _framed(kind: Callable[..., H], envelope: Envelope, timestamp: str | float, 
         UNSET if conversation_id is None else conversation_id,
         UNSET if agent_type is None else agent_type,
         envelope.pillar,
+        UNSET if asked is None else asked,
         event.priority._value_,
         timestamp,
         envelope.message,
@@ -155,16 +183,26 @@ def canonical(envelope: Envelope, html: Html | None = None) -> CanonicalFrame:
 
 
 def payload(envelope: Envelope, html: Html | None = None) -> PayloadFrame:
-    """As canonical, the event's fields under `payload`."""
-    event = envelope.event
-    data = event if type(event) in _AS_THEY_ARE else shown_data(event, html)
+    """As canonical, the event's fields under `payload`, with the aliases and names that older clients read there.
+
+    A field of the event wins over a name of the envelope, as `message_id` of a `feedback` does.
+    """
+    data = shown_data(envelope.event, html)
+    for name, alias in ALIASES.get(type(envelope.event), {}).items():
+        data[alias] = data[name]
+    for name in INSIDE:
+        if (value := getattr(envelope, name)) is not None:
+            data.setdefault(name, value)
+    if envelope.agent_type is not None:
+        data["agent_name"] = envelope.pillar or envelope.agent_type
     return _framed(PayloadFrame, envelope, iso(envelope.timestamp), data)
 
 
 def flat(envelope: Envelope, html: Html | None = None) -> Frame:
     """The event's fields at the top level, over those of the envelope; `timestamp` stays the envelope's.
 
-    The `data` of a final response is called `details` here: a flat event has no member `data`.
+    The `data` of a final response is called `details` here: a flat event has no member `data`. The `message` of an
+    agent that gave something is its result.
     """
     head = _framed(CanonicalFrame, envelope, iso(envelope.timestamp), UNSET)
     frame: Frame = {name: value for name, value in msgspec.structs.asdict(head).items() if value is not UNSET}
@@ -173,15 +211,24 @@ def flat(envelope: Envelope, html: Html | None = None) -> Frame:
             frame["details"] = value
         elif name != "timestamp":
             frame[name] = value
+    match envelope.event:
+        case AgentCompleted(result=result) if result:
+            frame["message"] = result
     return frame
 
 
 def agent_response(envelope: Envelope, html: Html | None = None) -> Frame | None:  # noqa: ARG001 - one shape for all
-    """One object an answer, always with the same seven members; None for all that is neither answer nor error."""
+    """One object an answer, with seven members always, under the name of the agent that was asked.
+
+    `answered_by` is an eighth if another agent gave the answer. Returns None for an event that is no answer, error,
+    alert or account of what was taken out.
+    """
+    speaker = AskedAgent(envelope.agent_type, envelope.pillar) if envelope.agent_type is not None else None
+    asked = envelope.asked_agent or speaker
     frame: Frame = {
-        "agent_type": envelope.agent_type,
-        "pillar": envelope.pillar,
-        "message": "",
+        "agent_type": None if asked is None else asked.agent_type,
+        "pillar": None if asked is None else asked.pillar,
+        "message": envelope.message,
         "conversation_id": envelope.conversation_id,
         "type": "message",
         "data": None,
@@ -192,20 +239,24 @@ def agent_response(envelope: Envelope, html: Html | None = None) -> Frame | None
             kind = _kind_of_answer(answer)
             frame |= {"message": answer.message, "type": kind, "data": answer.data}
             frame["visualization"] = answer.visualization
-        case Error() as error:
-            data = data_of(error)
-            frame |= {"message": data.pop("message"), "type": "error", "data": data}
+        case Error() | Alert() as told:
+            data = data_of(told)
+            frame |= {"message": data.pop("message"), "type": told.type, "data": data}
+        case SanitizationSummary() as summary:
+            frame |= {"type": summary.type, "data": data_of(summary)}
         case _:
             return None
+    if envelope.asked_agent is not None:
+        frame["answered_by"] = speaker
     return frame
 
 
 def _kind_of_answer(answer: FinalResponse) -> str:
     if answer.visualization is not None:
         return "visualization"
-    if answer.data is not None and not ANALYSIS_MEMBERS.isdisjoint(answer.data):
-        return "analysis"
-    return "message"
+    results = () if answer.data is None else answer.data.get("results", ())
+    kinds = {result.get("kind") for result in results}
+    return next((kind for kind in ANSWER_KINDS if kind in kinds), "message")
 
 
 RENDER: Final[Mapping[Dialect, Callable[[Envelope, Html | None], Head | Frame | None]]] = MappingProxyType(
@@ -237,6 +288,25 @@ class Choice:
     subprotocol: str | None = None
     default_agent: tuple[str, str | None] | None = None
     deprecated: bool = False
+
+
+DEPRECATION: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "Deprecation": "@1795132800",  # RFC 9745: since 20 November 2026, in Unix seconds
+        "Sunset": "Fri, 31 Dec 2027 23:59:59 GMT",  # RFC 8594: they may be gone after that
+        "Link": '</api/ws/agent>; rel="successor-version"',  # RFC 5829
+    }
+)
+"""The headers of every answer at a deprecated endpoint."""
+
+
+def deprecation_of(path: str) -> Mapping[str, str]:
+    """The headers that say of the endpoint at a path that it is deprecated; none if it is not, or is no endpoint."""
+    try:
+        _, agent = _endpoint(path)
+    except UnknownEndpoint:
+        return {}
+    return {} if agent is None else DEPRECATION
 
 
 def choose(path: str, subprotocols: Sequence[str], query: Mapping[str, str]) -> Choice:

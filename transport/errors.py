@@ -2,6 +2,7 @@
 
     TransportError
     ├── CommandRejected   (ValueError)        a client's frame cannot be taken; the connection lives on
+    │   └── UnsupportedData                   it is no text at all; a connection ends with 1003
     ├── Unauthenticated   (PermissionError)   no valid token
     │   └── UnknownKey                        one that names a key which is not known, perhaps not yet
     ├── OriginRefused     (PermissionError)   a browser's page from elsewhere
@@ -46,13 +47,22 @@ class CommandRejected(TransportError, ValueError):
     """A client's frame cannot be taken. Nothing was done for it; the connection lives on.
 
     `message` is a sentence for the client; `retry_after`, in seconds, is set where waiting helps. `names` are those the
-    client gave: `message_id`, `thread_id`, `conversation_id`, as far as they could be read.
+    client gave: `message_id`, `thread_id`, `conversation_id`, as far as they could be read, and for a message the
+    `agent_type` and `pillar` it is for.
     """
 
     code: str
     message: str = field(default=_OWN_TEXT)
     retry_after: float | None = None
     names: Mapping[str, str] = field(factory=dict)
+
+
+@define(slots=False, eq=False, str=False)
+class UnsupportedData(CommandRejected):
+    """A binary frame is not UTF-8, so that it cannot be JSON. A client that sends such a frame sends others."""
+
+    code: str = "bad_json"
+    message: str = "A binary frame must hold JSON as UTF-8."
 
 
 @define(slots=False, eq=False, str=False)

@@ -46,7 +46,8 @@ class MessageAccepted(Event):
     """A user's message was stored and its run begins; the first event of every arc.
 
     `parent_id` is the answer that it follows. `branch_of` is set where a new branch begins: the message that was
-    edited, or, when a message is answered once more, that message itself.
+    edited, or, when a message is answered once more, that message itself. `context` and `settings` are those that came
+    with the message, None if it had none.
     """
 
     type: ClassVar[str] = "message_accepted"
@@ -56,6 +57,8 @@ class MessageAccepted(Event):
     references: Sequence[str] = field(default=(), converter=_texts)
     parent_id: str | None = None
     branch_of: str | None = None
+    context: JsonObject | None = field(default=None, repr=False)
+    settings: JsonObject | None = None
 
 
 @frozen
@@ -290,12 +293,16 @@ class FeedbackGiven(Event):
 
 @frozen
 class Alert(Event):
-    """Something every user should know at once; overtakes all that is queued."""
+    """Something that a user, or every user, should know at once; overtakes all that is queued.
+
+    `kinds` counts the secrets that a message held, by kind; None for an operator's alert.
+    """
 
     type: ClassVar[str] = "alert"
     durable: ClassVar[bool] = False
     priority: ClassVar[Priority] = Priority.ALERT
     message: str
+    kinds: Mapping[str, int] | None = None
 
 
 @frozen
@@ -341,12 +348,20 @@ class Resync(Event):
     last_seq: int
 
 
+class AskedAgent(msgspec.Struct, frozen=True, gc=False):
+    """The agent that a user's message was addressed to, by its names on the wire."""
+
+    agent_type: str
+    pillar: str | None = None
+
+
 class Envelope(msgspec.Struct, frozen=True):
     """An event with everything around it, as the canonical dialect shows it.
 
     `seq` is the event's number in its thread's log (durable events only). `timestamp` is when it was emitted.
-    `message` is one line for a human reader. Every event gets one, so this is a Struct: a frozen attrs class of as many
-    fields takes seven times as long to make.
+    `message` is one line for a human reader. `agent_type` and `pillar` name the agent the event comes from;
+    `asked_agent` is set if the user's message was addressed to another one, which handed over. Every event gets an
+    envelope, so this is a Struct: a frozen attrs class of as many fields takes seven times as long to make.
     """
 
     event: Event
@@ -359,6 +374,7 @@ class Envelope(msgspec.Struct, frozen=True):
     agent_type: str | None = None
     pillar: str | None = None
     message: str = ""
+    asked_agent: AskedAgent | None = None
 
     def but(self, **changes: Any) -> "Envelope":
         """The same with these fields changed."""

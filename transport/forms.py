@@ -65,6 +65,8 @@ COMMANDS: Final[Mapping[str, type[Command]]] = MappingProxyType(
     }
 )
 
+GUIDE: Final = "guide"
+LIAISON: Final = "liaison"
 NAMES: Final = ("message_id", "thread_id", "conversation_id")
 
 C = TypeVar("C", bound=Command)
@@ -77,7 +79,7 @@ def command_of(frame: Mapping[str, Any], default_agent: tuple[str, str | None] |
     Raises CommandRejected with `invalid_command`, `unknown_type`, `empty_message` or `pillar_required`.
     """
     kind = frame.get("type")
-    if kind is None and ("agent_type" in frame or (default_agent is not None and "message" in frame)):
+    if kind is None and _is_untyped_say(frame):
         fields = {**frame, "content": frame.get("message")}
         return _checked(_structured(Say, fields, {"content": "message"}), default_agent)
     if kind is None:
@@ -96,11 +98,50 @@ def command_of(frame: Mapping[str, Any], default_agent: tuple[str, str | None] |
     return command
 
 
+def _is_untyped_say(frame: Mapping[str, Any]) -> bool:
+    """Whether an object without a `type` is a message: its text stands in `message`."""
+    return "agent_type" in frame or "message" in frame
+
+
 def names_in(frame: Mapping[str, Any]) -> Mapping[str, str]:
     """The client's own names for what it sent, so that a refusal can say what it is about."""
-    payload = frame.get("payload")
-    given = {**frame, **payload} if isinstance(payload, dict) else frame
+    given = _given(frame)
     return {name: given[name] for name in NAMES if _is_name(given.get(name))}
+
+
+def agent_in(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | None) -> Mapping[str, str]:
+    """The agent that a frame is addressed to, so that its refusal names it; empty unless the frame is a message.
+
+    `default_agent` is the path's, where the path fixes one. There an object without a `type` counts as a message too,
+    and an empty one stands for a frame that cannot be read.
+    """
+    kind = frame.get("type")
+    typed = isinstance(kind, str) and COMMANDS.get(kind) is Say
+    if default_agent is not None and (typed or kind is None):
+        return asked_names(*default_agent)
+    if not (typed or (kind is None and _is_untyped_say(frame))):
+        return {}
+    given = _given(frame)
+    agent_type, pillar = (given[name] if _is_name(given.get(name)) else None for name in ("agent_type", "pillar"))
+    return asked_names(agent_type, pillar)
+
+
+def addressee(agent_type: str | None, pillar: str | None) -> str:
+    """The `agent_type` that a message is for: if it names none, the liaison of its pillar, or else the guide."""
+    if agent_type is not None:
+        return agent_type
+    return LIAISON if pillar else GUIDE
+
+
+def asked_names(agent_type: str | None, pillar: str | None) -> Mapping[str, str]:
+    """The members of an envelope that name the agent a message is for."""
+    names = {"agent_type": addressee(agent_type, pillar)}
+    return names | {"pillar": pillar} if pillar else names
+
+
+def _given(frame: Mapping[str, Any]) -> Mapping[str, Any]:
+    payload = frame.get("payload")
+    return {**frame, **payload} if isinstance(payload, dict) else frame
 
 
 def _is_name(value: Any) -> bool:
@@ -126,10 +167,13 @@ def _fields(frame: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 def _checked(say: Say, default_agent: tuple[str, str | None] | None) -> Say:
     if default_agent is not None:
         say = evolve(say, agent_type=default_agent[0], pillar=default_agent[1])
-    if say.agent_type == "liaison" and not say.pillar:
+    if say.agent_type == LIAISON and not say.pillar:
         raise CommandRejected("pillar_required")
     if not say.content.strip():
         raise CommandRejected("empty_message")
+    file_id = say.metadata.get("file_id")
+    if file_id is not None and file_id not in say.references:
+        say = evolve(say, references=(*say.references, file_id))
     return say
 
 
@@ -230,6 +274,13 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
+def _metadata(value: Any) -> dict[str, Any]:
+    metadata = _object(value)
+    if metadata.get("file_id") is not None:
+        _within(".file_id", _id, metadata["file_id"])
+    return metadata
+
+
 def _references(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise _Wrong("must be a list")
@@ -285,7 +336,7 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "references": _references,
         "context": _object,
         "settings": _object,
-        "metadata": _object,
+        "metadata": _metadata,
         "session_token": _token,
         "threads": _threads,
         "id": _id,

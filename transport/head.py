@@ -12,6 +12,8 @@ _END: Final = re.compile(rb"\r?\n\r?\n")
 _UPGRADE: Final = re.compile(rb"^upgrade:[ \t]*websocket[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _LENGTH: Final = re.compile(rb"^content-length[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _CODING: Final = re.compile(rb"^transfer-encoding[ \t]*:", re.IGNORECASE | re.MULTILINE)
+# What no browser sends: parsers differ in whether the blank belongs to the name of the page or the host.
+_BLURRED: Final = re.compile(rb"^(?:origin|host):[ \t]*[^ \t\r\n][^\r\n]*[ \t]\r?$", re.IGNORECASE | re.MULTILINE)
 # RFC 9112 section 3: a method is a token; RFC 9110 section 9.1: in capitals, where it is one of these.
 _REQUEST: Final = re.compile(rb"(?:\r?\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~\x80-\xff]+ HTTP/1\.[0-9]\r?\n")
 METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
@@ -42,6 +44,11 @@ class Head:
         """Whether this is a request by a method that nothing here implements."""
         request = _REQUEST.match(self.raw)
         return request is not None and request[1] not in METHODS
+
+    @property
+    def blurred(self) -> bool:
+        """Whether a blank follows the name of the page (Origin) or of the host that the request is for."""
+        return _BLURRED.search(self.raw) is not None
 
     @property
     def ambiguous(self) -> bool:

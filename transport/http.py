@@ -21,6 +21,8 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper
 
 from transport.codes import ERRORS
+from transport.connection_limiter import Permit
+from transport.guards import GUARDS, guards
 from transport.http1 import Http1Server
 from transport.tls import Stream, TlsStream
 
@@ -60,7 +62,7 @@ def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | No
     Raises ValueError when a header holds a line break.
     """
     payload = json.dumps(body, ensure_ascii=False).encode()
-    fields = {"Content-Type": "application/json", "Content-Length": str(len(payload)), "Connection": "close"}
+    fields = {"Content-Type": "application/json", "Content-Length": str(len(payload)), "Connection": "close", **GUARDS}
     if status == HTTPStatus.UNAUTHORIZED:  # RFC 9110 section 15.5.2: must name a way to authenticate
         fields["WWW-Authenticate"] = "Bearer"
     fields.update(headers or {})
@@ -155,14 +157,15 @@ class HttpDoor:
                     await _told(lifespan.wait_for_shutdown)
                 scope.cancel()
 
-    async def serve(self, stream: Stream, head: bytes) -> None:
+    async def serve(self, stream: Stream, head: bytes, permit: Permit) -> None:
         """Serve one connection. Cancelling it does not interrupt the request that is running: `drain` bounds that."""
         replay = ReplayStream(stream, head, self._config.write_s)
         with trio.CancelScope(shield=True) as scope:
             self._live[replay] = scope
             try:
                 # A ReplayStream has all that hypercorn uses of a stream.
-                server = Http1Server(self._app, self._hypercorn, self._context, self._state, replay)  # type: ignore[arg-type]
+                state = {**self._state, "permit": permit}
+                server = Http1Server(self._app, self._hypercorn, self._context, state, replay, permit)
                 await server.run()
             finally:
                 del self._live[replay]
@@ -218,7 +221,7 @@ def _http_only(app: AsgiApp) -> AppWrapper:
             await trio.lowlevel.checkpoint()  # hypercorn's send to a client that has left returns at once
 
         if scope["type"] == "websocket":
-            await _misdirected(send)
+            await _misdirected(send, secure=scope["scheme"] == "wss")
         else:
             await app(scope, receive, send_and_yield)
 
@@ -240,9 +243,9 @@ async def _discard(receive: _Receive) -> None:
         await receive()
 
 
-async def _misdirected(send: _Send) -> None:
+async def _misdirected(send: _Send, *, secure: bool) -> None:
     body = json.dumps(error_body("invalid_command", "Open a new connection for a WebSocket.")).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers.append((b"connection", b"close"))
+    headers += [(b"connection", b"close"), *guards(secure=secure)]
     await send({"type": "websocket.http.response.start", "status": 421, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

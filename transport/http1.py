@@ -4,14 +4,20 @@ hypercorn decides by what a client sends whether it speaks HTTP/2. Nothing here 
 nobody tests is not offered: a request to upgrade to `h2c` is answered in HTTP/1.1 (RFC 9110 section 7.8 allows it).
 """
 
+from typing import Any
+
 import h11
-from hypercorn.events import Closed, Event
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.typing import ConnectionState
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from transport.connection_limiter import Permit
+from transport.guards import guards
 from transport.head import METHODS
 
 __all__ = ["Http1Server"]
@@ -35,6 +41,13 @@ class _Http1(H11Protocol):
             await self._send_error_response(refused.status)
             await self.send(Closed())
 
+    async def _send_error_response(self, status_code: int) -> None:
+        """Answer what cannot be served as hypercorn does, with the headers of all of the door's answers."""
+        fields = [(b"content-length", b"0"), (b"connection", b"close"), *guards(secure=self.ssl)]
+        headers = [*fields, *self.config.response_headers("h11")]
+        await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
+        await self._send_h11_event(h11.EndOfMessage())
+
     async def _check_protocol(self, event: h11.Request) -> None:
         """Judge a request's head, in place of hypercorn's look for HTTP/2.
 
@@ -51,7 +64,13 @@ class _Http1(H11Protocol):
 
 
 class Http1Server(TCPServer):
-    """Serves one connection, whose stream is a plain one."""
+    """Serves one connection, whose stream is a plain one, and tells its permit when it waits for the next request."""
+
+    def __init__(
+        self, app: AppWrapper, config: Config, context: WorkerContext, state: Any, stream: Any, permit: Permit
+    ) -> None:
+        super().__init__(app, config, context, state, stream)
+        self._permit = permit
 
     async def run(self) -> None:
         """Serve until the connection ends."""
@@ -71,3 +90,9 @@ class Http1Server(TCPServer):
             pass  # the client is gone
         finally:
             await self._close()
+
+    async def protocol_send(self, event: Event) -> None:
+        """Do as hypercorn does."""
+        if isinstance(event, Updated):
+            self._permit.waiting = event.idle
+        await super().protocol_send(event)

@@ -23,7 +23,10 @@ class Limits:
 
     `frame_bytes` bounds what a client may send in one frame before it gets `message_too_large`; `transport_bytes` is
     the socket's own bound, past which it is closed with 1009. `chunks_bytes` bounds a message sent in chunks, and
-    `chunk_s` the wait for the next of them. `runs_waiting` is how many runs wait for a place at once, in all.
+    `chunk_s` the wait for the next of them. `runs_per_tenant` is how many runs the users of one tenant have at
+    work at once, half of `runs_total` unless set; `runs_waiting` how many runs wait for a place at once, in all.
+    `processes_per_user` is how many processes for tables and charts work for one user at once.
+    `files_bytes_…` and `threads_bytes_…` bound what a user, and the users of a tenant together, have stored.
     `approval_s` is how long a tool call waits for its user's decision, `renewal_s` how long a connection lives on
     after its token.
 
@@ -43,12 +46,18 @@ class Limits:
     signals_per_minute: int = field(default=1200, validator=_at_least_one)
     requests_per_minute: int = field(default=6000, validator=_at_least_one)
     sessions_per_minute: int = field(default=600, validator=_at_least_one)
-    connections_per_user: int = field(default=3, validator=_at_least_one)
+    connections_per_user: int = field(default=20, validator=_at_least_one)
     connections_per_peer: int = field(default=5000, validator=_at_least_one)
     connections_total: int = field(default=10_000, validator=_at_least_one)
     runs_per_user: int = field(default=10, validator=_at_least_one)
+    runs_per_tenant: int | None = field(default=None, validator=validators.optional(_at_least_one))
     runs_total: int = field(default=1000, validator=_at_least_one)
     runs_waiting: int = field(default=1000, validator=_at_least_one)
+    processes_per_user: int = field(default=2, validator=_at_least_one)
+    files_bytes_per_user: int = field(default=1024**3, validator=_at_least_one)
+    files_bytes_per_tenant: int = field(default=50 * 1024**3, validator=_at_least_one)
+    threads_bytes_per_user: int = field(default=1024**3, validator=_at_least_one)
+    threads_bytes_per_tenant: int = field(default=50 * 1024**3, validator=_at_least_one)
     run_s: float = field(default=30.0, validator=_positive)
     approval_s: float = field(default=300.0, validator=_positive)
     heartbeat_s: float = field(default=25.0, validator=_positive)

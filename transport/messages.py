@@ -36,9 +36,15 @@ class Deliver:
 
 @frozen
 class Reply:
-    """An event for this client alone, sent whatever its number: the answer to something it sent twice."""
+    """An event for this client alone, sent whatever its number: the answer to something it sent twice.
+
+    `head`: the last event known to be in the log of the event's thread. If it is given, the client is also owed all
+    events after this one: a connection that joined the thread later, without its client saying where it stands, goes
+    back to this event and reads the log from here.
+    """
 
     envelope: Envelope
+    head: int | None = None
 
 
 @frozen

@@ -16,8 +16,14 @@ class Observer(Protocol):
     def on_received(self, command_type: str) -> None:
         """A command came in; `command_type` is its class name in snake case, or `rejected`."""
 
+    def on_returned(self) -> None:
+        """A connection's first `resume` names an event that its client has: the client has come back."""
+
     def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
-        """Events were handed to the socket in one write: the type of each, and when it happened (Unix seconds)."""
+        """Events were handed to the socket in one write: the type of each, in order.
+
+        `times`: when those happened that were not replayed (Unix seconds), so it may be shorter, and empty.
+        """
 
     def on_ponged(self, rtt_s: float) -> None:
         """A client answered a ping after so many seconds."""
@@ -45,6 +51,9 @@ class Unobserved:
         """Nothing."""
 
     def on_received(self, command_type: str) -> None:
+        """Nothing."""
+
+    def on_returned(self) -> None:
         """Nothing."""
 
     def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:

@@ -131,8 +131,8 @@ class Outbox(Actor):
         match message:
             case Deliver() if self._finishing is None:  # nearly all are
                 self._deliver(message)
-            case Reply(envelope) if self._finishing is None:
-                self._queue(envelope)
+            case Reply() if self._finishing is None:
+                self._reply(message)
             case Follow():
                 self._follow(message, context)
             case Unfollow(thread_id):
@@ -223,13 +223,13 @@ class Outbox(Actor):
             elif piece is not None:
                 self._want_snapshot(thread_id)
 
-    def _queue_story(self, thread_id: str, message: Deliver, skip: int = 0) -> None:
+    def _queue_story(self, thread_id: str, message: Deliver, skip: int = 0, *, live: bool = True) -> None:
         """Queue the events of a message from the one at `skip` on: all have a `seq`, and nothing is missing."""
         try:
             frames = message.frames(self._shape)
         except TypeError:  # one of them cannot be shown
             for envelope in message.envelopes[skip:]:
-                self._queue(envelope)
+                self._queue(envelope, live=live)
             return
         envelopes: Sequence[Envelope] = message.envelopes
         if skip:
@@ -238,12 +238,12 @@ class Outbox(Actor):
         if len(shown) < len(envelopes):
             envelopes = [envelope for envelope, frame in zip(envelopes, frames, strict=True) if frame is not None]
         if shown:
-            self._pending.add_story(thread_id, shown, envelopes)
+            self._pending.add_story(thread_id, shown, envelopes, live=live)
         for envelope in message.envelopes:
             if type(envelope.event) in TERMINAL:
                 self._session.end_text(_text_id(envelope))
 
-    def _queue(self, envelope: Envelope, frame: bytes | None = None) -> None:
+    def _queue(self, envelope: Envelope, frame: bytes | None = None, *, live: bool = True) -> None:
         """Queue an event that is to be told; `frame` is what it looks like, if that is known."""
         try:
             frame = frame or self._shape(envelope)
@@ -255,7 +255,7 @@ class Outbox(Actor):
             if envelope.seq is None:
                 self._pending.add(envelope, frame)
             else:
-                self._pending.add_story(envelope.thread_id, [frame], [envelope])
+                self._pending.add_story(envelope.thread_id, [frame], [envelope], live=live)
         if envelope.seq is not None and type(envelope.event) in TERMINAL:
             self._session.end_text(_text_id(envelope))
 
@@ -276,14 +276,23 @@ class Outbox(Actor):
         if after is None:
             after = follow.head if held is None else held.after
         head = follow.head if held is None else max(held.head, follow.head)
-        self._begin(thread_id, after, head)
+        self._begin(thread_id, after, head, stated=follow.after is not None and not follow.unasked)
 
-    def _begin(self, thread_id: str, after: int, head: int) -> None:
+    def _reply(self, reply: Reply) -> None:
+        envelope = reply.envelope
+        thread_id, seq = envelope.thread_id, envelope.seq
+        if reply.head is None or thread_id is None or seq is None or self._session.covers(thread_id, seq):
+            self._queue(envelope, live=seq is None)  # one with a number is shown again
+            return
+        held = self._held.pop(thread_id, None)
+        self._begin(thread_id, seq - 1, reply.head if held is None else max(held.head, reply.head))
+
+    def _begin(self, thread_id: str, after: int, head: int, *, stated: bool = False) -> None:
         # What is queued of the thread comes again, from the log or as a snapshot.
         self._pending.forget(thread_id)
         self._session.end_texts(thread_id)
         try:
-            self._session.follow(thread_id, after, head)
+            self._session.follow(thread_id, after, head, stated=stated)
         except CommandRejected as rejected:
             retryable, error_id = ERRORS[rejected.code].retryable, new_error_id()
             log.warning("command.refused", extra={"code": rejected.code, "error_id": error_id})
@@ -373,8 +382,12 @@ class Outbox(Actor):
             log.error("outbox.log_unreadable", exc_info=error.__cause__, extra={"after": error.after})
             await self._sink.close(1013, "try again later")
             raise SocketClosed(1013, "try again later") from None
-        if portion.envelopes:
-            self._queue_story(portion.thread_id, Deliver(*portion.envelopes))
+        # What happened since the thread was followed is delivered late, not replayed: it counts with its lag.
+        history = self._session.history(portion.thread_id)
+        older = [envelope for envelope in portion.envelopes if (envelope.seq or 0) <= history]
+        for part, live in ((older, False), (portion.envelopes[len(older) :], True)):
+            if part:
+                self._queue_story(portion.thread_id, Deliver(*part), live=live)
         if portion.resync is not None:
             self._note(Resync(portion.resync), "Read the history and go on from here.", portion.thread_id)
 

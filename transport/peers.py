@@ -17,6 +17,15 @@ class Proxies:
     def __init__(self, trusted: Sequence[str] = ()) -> None:
         self._networks = tuple(ipaddress.ip_network(each.strip()) for each in trusted)
 
+    @property
+    def everybody(self) -> bool:
+        """Whether every address of IPv4 or IPv6 is trusted."""
+        every: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = [
+            *ipaddress.collapse_addresses(each for each in self._networks if each.version == 4),
+            *ipaddress.collapse_addresses(each for each in self._networks if each.version == 6),
+        ]
+        return any(network.prefixlen == 0 for network in every)
+
     def client_of(self, peer: str, forwarded: str | None) -> str:
         """The address that limits are counted for: `peer`, or, when that is a trusted proxy, whom it names.
 
@@ -35,6 +44,11 @@ class Proxies:
                 break
             address = named
         return _site(address)
+
+    def trusts(self, peer: str) -> bool:
+        """Whether this address is that of a trusted proxy."""
+        address = _address(peer)
+        return address is not None and self._trusts(address)
 
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)

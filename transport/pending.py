@@ -24,7 +24,10 @@ Encode: TypeAlias = Callable[[Envelope], bytes | None]
 
 @define
 class Frames:
-    """Frames in order, and for each the type of its event and when that happened (Unix seconds).
+    """Frames in order, for each the type of its event, and when the live ones happened (Unix seconds).
+
+    A replayed event has no time in `times`, as its age is not how late it is delivered. A run of frames that is queued
+    is live or replayed as a whole, so moving a part of it keeps both lists in step.
 
     The events themselves are not kept: a client that does not read would cost their text twice.
     """
@@ -34,11 +37,12 @@ class Frames:
     types: list[str] = Factory(list)
     times: list[float] = Factory(list)
 
-    def extend(self, frames: Iterable[bytes], envelopes: Sequence[Envelope]) -> None:
+    def extend(self, frames: Iterable[bytes], envelopes: Sequence[Envelope], *, live: bool = True) -> None:
         """Add the frames of these events."""
         self.frames += frames
         self.types += [envelope.event.type for envelope in envelopes]
-        self.times += [envelope.timestamp for envelope in envelopes]
+        if live:
+            self.times += [envelope.timestamp for envelope in envelopes]
 
     def move(self, room: int, other: "Frames") -> int:
         """Move frames to the end of `other` until they have `room` bytes, one at least; how many bytes they have."""
@@ -98,10 +102,15 @@ class Pending:
             return True
         return sum(map(_size, lane)) >= 2 * self._max_bytes
 
-    def add_story(self, thread_id: str | None, frames: Sequence[bytes], envelopes: Sequence[Envelope]) -> None:
-        """Queue events with `seq` of one thread. The caller has asked `story_full`."""
+    def add_story(
+        self, thread_id: str | None, frames: Sequence[bytes], envelopes: Sequence[Envelope], *, live: bool = True
+    ) -> None:
+        """Queue events with `seq` of one thread. The caller has asked `story_full`.
+
+        `live` False: they are replayed, and had happened before the client asked for them.
+        """
         run = Frames(thread_id)
-        run.extend(frames, envelopes)
+        run.extend(frames, envelopes, live=live)
         self._add(_STORY, run, len(frames), sum(map(len, frames)))
 
     def add_text(self, envelope: Envelope) -> None:

@@ -51,6 +51,8 @@ class _Thread:
     cursor: int
     head: int
     following: int = 0
+    history: int = 0  # the head when it was followed: events up to here are replays
+    since: int = 0  # the client has, or was sent, or will be sent every event after this one
 
 
 @define
@@ -71,8 +73,10 @@ class Session:
         self._ended: dict[str, None] = {}  # answers that were finished lately
         self._followings = 0
 
-    def follow(self, thread_id: str, after: int, head: int) -> str | None:
+    def follow(self, thread_id: str, after: int, head: int, *, stated: bool = False) -> str | None:
         """Follow a thread from the event after `after`; `head` is the last seq known to be in its log.
+
+        `stated`: the client itself named `after`, so it has all events up to there.
 
         A thread that is followed already goes to `after`, back as well as forward: the client has said where it
         stands. `after` beyond `head` counts as `head`. Returns a thread that had to be given up to make room (the
@@ -87,7 +91,8 @@ class Session:
             del self._threads[given_up]
         self._threads.pop(thread_id, None)
         self._followings += 1
-        self._threads[thread_id] = _Thread(min(after, head), head, self._followings)
+        cursor = min(after, head)
+        self._threads[thread_id] = _Thread(cursor, head, self._followings, head, 0 if stated else cursor)
         return given_up
 
     def unfollow(self, thread_id: str) -> None:
@@ -161,6 +166,11 @@ class Session:
         thread = self._threads.get(thread_id)
         return None if thread is None else thread.cursor
 
+    def covers(self, thread_id: str, seq: int) -> bool:
+        """Whether the client has this event of a thread, as far as it said, or gets it by what it follows."""
+        thread = self._threads.get(thread_id)
+        return thread is not None and thread.since < seq
+
     def following(self, thread_id: str) -> int | None:
         """The number of the `follow` that counts for a thread: another one, and what was begun before is void."""
         thread = self._threads.get(thread_id)
@@ -170,6 +180,11 @@ class Session:
         """The last seq known to be in the thread's log; None for a thread that is not followed."""
         thread = self._threads.get(thread_id)
         return None if thread is None else thread.head
+
+    def history(self, thread_id: str) -> int:
+        """Return the last seq that was in the thread's log when it was followed; 0 if it is not followed."""
+        thread = self._threads.get(thread_id)
+        return 0 if thread is None else thread.history
 
     def followed(self) -> list[str]:
         """Every followed thread."""

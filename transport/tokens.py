@@ -62,11 +62,29 @@ class Tokens:
         return "Tokens(secret=…)"
 
     def issue(
-        self, user: str, session: str, *, roles: Sequence[str] = (), tenant: str | None = None, ttl_s: float
+        self,
+        user: str,
+        session: str,
+        *,
+        roles: Sequence[str] = (),
+        tenant: str | None = None,
+        ttl_s: float,
+        signed_in_at: float | None = None,
     ) -> str:
-        """A token for this user and session, valid for `ttl_s` seconds from now."""
+        """A token for this user and session, valid for `ttl_s` seconds from now.
+
+        `signed_in_at` (Unix seconds) is when the session began: now, unless given.
+        """
         now = self._clock()
-        claims: dict[str, Any] = {"sub": user, "sid": session, "iat": int(now), "exp": math.ceil(now + ttl_s)}
+        claims: dict[str, Any] = {
+            "sub": user,
+            "sid": session,
+            "jti": secrets.token_hex(8),
+            # Not in whole seconds: a token may be issued in the second in which those before it are revoked.
+            "iat": round(now, 3),
+            "auth_time": int(now if signed_in_at is None else signed_in_at),
+            "exp": math.ceil(now + ttl_s),
+        }
         if tenant is not None:
             claims[self._tenant_claim] = tenant
         if roles:
@@ -123,12 +141,18 @@ def identity_of(claims: Mapping[str, Any], now: float, *, skew_s: float = 0.0, t
     if not isinstance(roles, list) or len(roles) > MAX_ROLES:
         refuse()
     tenant = claims.get(tenant_claim)
+    issued_at, name = _time_or_none(claims.get("iat")), claims.get("jti")
     who = Identity(
         user=_word(claims.get("sub")),
         session=_word(claims.get("sid")),
         tenant=None if tenant is None else _word(tenant),
         roles=tuple(_word(role) for role in roles),
         expires_at=_time(claims.get("exp")),
+        # RFC 7519 section 4.1.7: no two tokens of an issuer have the same jti. The signature is no name, as its last
+        # letter can be written in several ways.
+        token_id=name if isinstance(name, str) else f"{issued_at}/{claims.get('exp')}",
+        issued_at=issued_at,
+        signed_in_at=_time_or_none(claims.get("auth_time")),
     )
     if now + skew_s < _time(claims.get("nbf", 0)):
         refuse()
@@ -163,8 +187,16 @@ def _word(value: Any) -> str:
 
 
 def _time(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
+    time = _time_or_none(value)
+    if time is None:
         refuse()
+    return time
+
+
+def _time_or_none(value: Any) -> float | None:
+    """A time that a token need not have: one that is none counts as missing."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
+        return None
     return float(value)
 
 

@@ -37,7 +37,7 @@ from transport.events import (
 
 FOLDER = Path(__file__).parent / "golden_agui"
 WHEN = 1795154400.123
-RUN = Envelope(Alert(""), WHEN, None, "t", "our-run", "m", "guide_s", "guide", None)
+RUN = Envelope(Alert(""), WHEN, 1, "t", "our-run", "m", "guide_s", "guide", None)
 
 ACCEPTED = MessageAccepted("m", "our-run", "Count them")
 STARTED = AgentStarted("guide-1", "Guide is on it", WHEN)

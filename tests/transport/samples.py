@@ -13,6 +13,7 @@ from transport.events import (
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
+    AskedAgent,
     Block,
     Drain,
     Envelope,
@@ -105,7 +106,18 @@ ARC: Mapping[str, tuple[Event, str]] = {
     "final_response": (FinalResponse("There are **12** rows.", RunStatus.SUCCESS, Usage(9, 4, 2)), "Answered"),
     "final_response with table": (
         FinalResponse(
-            "There are 12 rows.", RunStatus.SUCCESS, Usage(9, 4, 2), data={"columns": ["count"], "rows": [[12]]}
+            "There are 12 rows.",
+            RunStatus.SUCCESS,
+            Usage(9, 4, 2),
+            data={
+                "results": [
+                    {
+                        "tool_name": "query_table",
+                        "result": {"columns": ["count"], "rows": [[12]]},
+                        "kind": "analysis",
+                    }
+                ]
+            },
         ),
         "Answered",
     ),
@@ -161,6 +173,7 @@ APART: Mapping[str, tuple[Event, str]] = {
         "Welcome",
     ),
     "alert": (Alert("Maintenance at noon."), "Maintenance at noon."),
+    "alert of a secret": (Alert("Your message held a secret.", {"secret.github": 1}), "Your message held a secret."),
     "drain": (Drain(5.0), "The server is about to restart"),
     "ping": (Ping(), ""),
     "pong": (Pong("n-1"), ""),
@@ -186,6 +199,7 @@ def _samples() -> Mapping[str, Envelope]:
         envelopes[name] = run.but(event=event, message=line)
     for seq, (name, (event, line)) in enumerate(ARC.items(), start=1):
         envelopes[name] = run.but(event=event, message=line, seq=seq)
+    envelopes["final_response of a delegate"] = envelopes["final_response"].but(asked_agent=AskedAgent("guide"))
     executing = envelopes["tool_executing"]
     envelopes["tool_executing"] = executing.but(agent_type="guide", pillar=None)
     return dict(sorted(envelopes.items()))

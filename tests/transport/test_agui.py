@@ -177,3 +177,9 @@ def test_a_log_that_was_trimmed_ends_the_run_at_once() -> None:
     translator = Translator("thread", "run", "m")
     told = translator.translate(Envelope(Resync(9), WHEN, thread_id="t"))
     assert (kinds(told), told[0]["code"]) == (["RUN_ERROR"], "not_found")
+
+
+def test_a_run_that_was_trimmed_from_the_log_ends_at_once() -> None:
+    """Its message is known and was answered: the acceptance has no number, and nothing follows it."""
+    told = Translator("thread", "run", "m").translate(RUN.but(event=ACCEPTED, seq=None))
+    assert (kinds(told), told[0]["code"]) == (["RUN_ERROR"], "not_found")

@@ -2,8 +2,7 @@ import base64
 
 import pytest
 
-from transport.auth import Identity, find_token, is_loopback, is_origin, origin_allowed, require_role
-from transport.errors import CommandRejected
+from transport.auth import find_token, is_loopback, is_origin, origin_allowed
 
 HEADERS = {"Authorization": "Bearer header"}
 CARRIERS = [
@@ -107,16 +106,6 @@ def test_an_entry_of_the_list_is_an_origin(entry) -> None:
 def test_what_is_no_origin_can_be_told(entry) -> None:
     """It would never let a page in, and its author thinks that it does."""
     assert not is_origin(entry)
-
-
-def test_a_role_is_had_or_not() -> None:
-    """By its exact name; the refusal names it."""
-    who = Identity("ada", "s", roles=("reader", "operator"))
-    assert require_role(who, "operator") is who
-    for other in (Identity("bob", "s"), Identity("bob", "s", roles=("Operator", "operators"))):
-        with pytest.raises(CommandRejected, match="the role operator") as caught:
-            require_role(other, "operator")
-        assert caught.value.code == "forbidden"
 
 
 def test_a_name_pointed_at_loopback_is_not_our_own() -> None:

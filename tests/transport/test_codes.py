@@ -19,6 +19,7 @@ from transport.errors import (
     UnknownEndpoint,
     UnknownKey,
     UnreadableEvent,
+    UnsupportedData,
     UnusableCertificate,
 )
 
@@ -93,6 +94,7 @@ def test_the_tables_cannot_be_changed() -> None:
 RAISED = [
     (CommandRejected("busy", "Wait."), "Wait.", ValueError),
     (CommandRejected("rate_limited", "Wait.", 2.5), "Wait.", ValueError),
+    (UnsupportedData(), "A binary frame must hold JSON as UTF-8.", ValueError),
     (Unauthenticated("token_expired", "Renew it."), "Renew it.", PermissionError),
     (OriginRefused("https://evil.example"), "That page may not connect to this server.", PermissionError),
     (UnknownEndpoint("/nowhere"), "There is no socket at that path.", LookupError),

@@ -6,21 +6,34 @@ from hypothesis import strategies as st
 
 from tests.transport.golden import frames, golden_path, golden_text, rendered
 from tests.transport.samples import SAMPLES, WHEN
-from transport.codec import encode
+from transport.codec import encode, from_log, to_log
 from transport.dialects import Choice, Dialect, choose, iso
 from transport.errors import UnknownEndpoint
 from transport.events import (
+    AgentCompleted,
     AgentHandoff,
+    Alert,
+    ApprovalRequired,
+    AskedAgent,
     Envelope,
     Error,
     FinalResponse,
     PartialResult,
     RunStatus,
+    SanitizationSummary,
     ToolExecuting,
     Usage,
 )
 
 C, F, P, A = Dialect.CANONICAL, Dialect.FLAT, Dialect.PAYLOAD, Dialect.AGENT_RESPONSE
+
+
+ANSWERS = (FinalResponse, Error, Alert, SanitizationSummary)
+
+
+def result(kind: str) -> dict:
+    """A tool's result as a run writes it."""
+    return {"tool_name": "t", "result": 1, "kind": kind}
 
 
 def shown(envelope: Envelope, dialect: Dialect) -> dict:
@@ -71,16 +84,33 @@ def test_a_handoff_says_from_and_to(dialect) -> None:
     assert "from_agent" not in json.dumps(frame)
 
 
+def names_inside(envelope: Envelope) -> dict:
+    """The members of `payload` that are not the event's: names of its envelope, and fields under a second name."""
+    event = envelope.event
+    named = {each: getattr(envelope, each) for each in ("thread_id", "run_id", "message_id", "agent_type")}
+    named["agent_name"] = envelope.pillar or envelope.agent_type
+    match event:
+        case ToolExecuting() | ApprovalRequired():
+            named["tool_args"] = event.parameters
+        case AgentCompleted(result=text) | FinalResponse(message=text):
+            named["agent_response"] = text
+    return {name: value for name, value in named.items() if value is not None and not hasattr(event, name)}
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_dialects_tell_the_same(name) -> None:
-    """Payload is canonical under another name; flat has every field of it, and never a member `data`."""
+    """Payload is canonical under another name, with more names in it; flat has every field, and no member `data`."""
     canonical, payload, flat = (shown(SAMPLES[name], dialect) for dialect in (C, P, F))
     data = canonical.pop("data")
-    assert payload.pop("payload") == data
+    inside = payload.pop("payload")
+    assert {name: inside[name] for name in data} == data
+    assert {name: inside[name] for name in inside.keys() - data.keys()} == names_inside(SAMPLES[name])
     assert payload == canonical
     if "data" in data:
         data["details"] = data.pop("data")
     data.pop("timestamp", None)
+    if name == "agent_completed":
+        data["message"] = data["result"]
     assert flat == {**canonical, **data}
     assert "data" not in flat
 
@@ -106,12 +136,13 @@ def test_encoding_changes_no_event() -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_agent_response_shows_answers_and_errors_only(name) -> None:
-    """One object an answer, with the same seven members always; anything else is not sent at all."""
+def test_agent_response_shows_answers_and_what_concerns_them_only(name) -> None:
+    """One object each, with the same seven members always; anything else is not sent at all."""
     frame = encode(SAMPLES[name], A)
-    if not isinstance(SAMPLES[name].event, FinalResponse | Error):
+    if not isinstance(SAMPLES[name].event, ANSWERS):
         assert frame is None
         return
+    delegated = ["answered_by"] if SAMPLES[name].asked_agent is not None else []
     assert list(json.loads(frame or b"")) == [
         "agent_type",
         "pillar",
@@ -120,6 +151,7 @@ def test_agent_response_shows_answers_and_errors_only(name) -> None:
         "type",
         "data",
         "visualization",
+        *delegated,
     ]
 
 
@@ -129,14 +161,17 @@ def test_agent_response_shows_answers_and_errors_only(name) -> None:
         (None, None, "message"),
         ({}, None, "message"),
         ({"note": "x"}, None, "message"),
-        ({"columns": [], "rows": []}, None, "analysis"),
-        ({"analysis": {}}, None, "analysis"),
+        ({"results": []}, None, "message"),
+        ({"results": [{"tool_name": "t", "result": 1}]}, None, "message"),
+        ({"results": [result("analysis")]}, None, "analysis"),
+        ({"results": [{"tool_name": "t", "result": 1}, result("analysis")]}, None, "analysis"),
+        ({"results": [result("analysis"), result("drill_down")]}, None, "drill_down"),
         (None, {"spec": {}}, "visualization"),
-        ({"rows": []}, {"spec": {}}, "visualization"),
+        ({"results": [result("drill_down")]}, {"spec": {}}, "visualization"),
     ],
 )
 def test_the_kind_of_an_answer(data, visualization, kind) -> None:
-    """A chart makes an answer a visualization, a table an analysis, anything else a message."""
+    """A chart makes an answer a visualization; else a result of a kind gives it that kind, details before figures."""
     event = FinalResponse("m", RunStatus.SUCCESS, Usage(), data, visualization)
     frame = shown(Envelope(event, WHEN, agent_type="liaison", pillar="insights", conversation_id="c"), A)
     assert frame == {
@@ -167,7 +202,20 @@ def test_an_agent_response_error_says_what_to_do() -> None:
 def test_partial_results_are_not_answers() -> None:
     """A client of agent responses is not sent pieces."""
     assert encode(Envelope(PartialResult("x", 0), WHEN), A, html=rendered) is None
-    assert set(frames(A)) == {name for name, e in SAMPLES.items() if isinstance(e.event, FinalResponse | Error)}
+    assert set(frames(A)) == {name for name, e in SAMPLES.items() if isinstance(e.event, ANSWERS)}
+
+
+def test_an_answer_of_another_agent_is_under_the_name_of_the_one_that_was_asked() -> None:
+    """In agent responses with `answered_by` beside; elsewhere the speaker is named, and `asked_agent` beside."""
+    event = FinalResponse("m", RunStatus.SUCCESS, Usage())
+    envelope = Envelope(event, WHEN, agent_type="liaison", pillar="insights", asked_agent=AskedAgent("guide"))
+    guide, insights = {"agent_type": "guide", "pillar": None}, {"agent_type": "liaison", "pillar": "insights"}
+    frame = shown(envelope, A)
+    assert ({name: frame[name] for name in guide}, frame["answered_by"]) == (guide, insights)
+    for dialect in (C, P, F):
+        frame = shown(envelope, dialect)
+        assert ({name: frame[name] for name in guide}, frame["asked_agent"]) == (insights, guide)
+    assert from_log(to_log(envelope)) == envelope
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,8 @@ FORMS = [
         ),
     ),
     ({"agent_type": "oracle", "message": "hi"}, Say("hi", agent_type="oracle")),
+    ({"message": "hi"}, Say("hi")),
+    ({"message": "hi", "pillar": "insights", "agent_type": None}, Say("hi", pillar="insights")),
     (
         {"agent_type": "liaison", "pillar": "astrology", "message": "hi"},
         Say("hi", None, None, None, "liaison", "astrology"),
@@ -122,7 +124,8 @@ SENTENCES = [
     ({"type": "message", "content": None}, "The field `content` is missing."),
     ({"type": "message", "content": {"a": 1}}, "The field `content` must be text."),
     ({"type": "message", "content": 5}, "The field `content` must be text."),
-    ({"message": "hi"}, "The field `type` is missing."),
+    ({"content": "hi"}, "The field `type` is missing."),
+    ({"message": 5}, "The field `message` must be text."),
     ({"agent_type": "guide"}, "The field `message` is missing."),
     ({"agent_type": "guide", "message": ["hi"]}, "The field `message` must be text."),
     ({"agent_type": None, "message": 1}, "The field `message` must be text."),

@@ -373,7 +373,7 @@ def test_every_error_has_a_body(code: str) -> None:
 
 
 def test_an_answer_is_a_whole_response() -> None:
-    """Length and type fit; 401 names a way to authenticate; a header cannot smuggle a line."""
+    """Length and type fit; nothing may frame or keep it; 401 names a way to authenticate; a header smuggles no line."""
     response = answer(401, {"ü": 1}, {"X-Extra": "yes"})
     head, _, body = response.partition(b"\r\n\r\n")
     assert head.split(b"\r\n") == [
@@ -381,6 +381,10 @@ def test_an_answer_is_a_whole_response() -> None:
         b"Content-Type: application/json",
         b"Content-Length: 9",
         b"Connection: close",
+        b"Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
+        b"X-Content-Type-Options: nosniff",
+        b"Referrer-Policy: no-referrer",
+        b"Cache-Control: no-store",
         b"WWW-Authenticate: Bearer",
         b"X-Extra: yes",
     ]

@@ -28,7 +28,7 @@ from transport.events import (
     RunStatus,
     Usage,
 )
-from transport.outbox import Deliver, Finish, Follow, LogPage, Outbox, OutboxLimits, Speak, Unfollow
+from transport.outbox import Deliver, Finish, Follow, LogPage, Outbox, OutboxLimits, Reply, Speak, Unfollow
 from transport.websocket import SocketLimits, Upgrade
 
 
@@ -78,10 +78,12 @@ class Log:
 class Counts:
     """An observer that remembers."""
 
-    sent: list[tuple[str, float]] = field(factory=list)
+    sent: list[str] = field(factory=list)
+    lags: list[float] = field(factory=list)
     dropped: list[str] = field(factory=list)
     errors: list[str] = field(factory=list)
     received: list[str] = field(factory=list)
+    returned: int = 0
     connections: list[int] = field(factory=list)
     closed: list[int] = field(factory=list)
     ignored: list[str] = field(factory=list)
@@ -98,7 +100,8 @@ class Counts:
         self.rtts.append(rtt_s)
 
     def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
-        self.sent += zip(event_types, [now - time for time in times], strict=True)
+        self.sent += event_types
+        self.lags += [now - time for time in times]
 
     def on_dropped(self, event_type: str) -> None:
         self.dropped.append(event_type)
@@ -108,6 +111,9 @@ class Counts:
 
     def on_received(self, command_type: str) -> None:
         self.received.append(command_type)
+
+    def on_returned(self) -> None:
+        self.returned += 1
 
     def on_connection(self, change: int, dialect: str) -> None:
         self.connections.append(change)
@@ -192,7 +198,8 @@ async def test_events_go_out_as_they_come() -> None:
         assert [frame["type"] for frame in frames] == ["agent_thinking", "partial_result", "final_response"]
         assert frames[0] == json.loads(encode(thought(1), Dialect.CANONICAL) or b"")
         await wait_all_tasks_blocked()
-        assert rig.counts.sent == [("agent_thinking", 2.5), ("partial_result", 2.5), ("final_response", 2.5)]
+        assert rig.counts.sent == ["agent_thinking", "partial_result", "final_response"]
+        assert rig.counts.lags == [2.5, 2.5, 2.5]
         assert rig.log.reads == []
 
 
@@ -225,6 +232,38 @@ async def test_resuming_replays_the_log_and_goes_on_live() -> None:
         assert rig.snapshots == ["t"]
         rig.tell(text(0, "So far"))
         assert (await rig.frames(1))[0]["data"] == {"text": "So far", "offset": 0}
+
+
+async def test_what_is_replayed_is_no_delivery() -> None:
+    """Events older than the connection's wish for them are counted as sent, and have no lag."""
+    async with open_rig(page_events=3) as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 9)]
+        rig.outbox.tell(Follow("t", 2, 8))
+        assert await rig.seqs(6) == list(range(3, 9))
+        rig.outbox.tell(Reply(thought(8)))
+        assert await rig.seqs(1) == [8]
+        await wait_all_tasks_blocked()
+        assert (len(rig.counts.sent), rig.counts.lags) == (7, [])
+        rig.tell(thought(9), thought(10))
+        assert await rig.seqs(2) == [9, 10]
+        await wait_all_tasks_blocked()
+        assert (len(rig.counts.sent), rig.counts.lags) == (9, [2.5, 2.5])
+
+
+async def test_what_is_late_is_a_delivery_though_it_is_read_from_the_log() -> None:
+    """An event that happened after the connection asked for it counts with its lag, whichever way it takes."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 4)]
+        rig.log.gate = trio.Event()
+        rig.outbox.tell(Follow("t", 0, 3))
+        await wait_all_tasks_blocked()
+        for seq in (4, 5):  # while the log is read
+            rig.log.events.append(thought(seq))
+            rig.tell(thought(seq))
+        rig.log.gate.set()
+        assert await rig.seqs(5) == [1, 2, 3, 4, 5]
+        await wait_all_tasks_blocked()
+        assert (len(rig.counts.sent), rig.counts.lags) == (5, [2.5, 2.5])
 
 
 async def test_a_log_is_read_for_html_where_the_client_takes_it() -> None:

@@ -120,13 +120,13 @@ class Client:
         return request
 
     async def withdraw(self, message_id: str) -> bool:
-        """Take a message back that no connection has taken along yet; whether it could be.
+        """Take a message back that was not sent yet, or was refused and waits to be sent again.
 
-        Whoever waits for its answer gets a refusal with the code `run_cancelled`.
+        Return whether that was possible. Waiting for its answer ends in a refusal with the code `run_cancelled` then.
         """
         async with self._saving:
             kept = self._unsent.get(("message", message_id))
-            if kept is None or kept.tries:
+            if kept is None or (kept.tries and kept.due_at <= trio.current_time()):
                 return False
             self._unsent.drop(kept.key)
             if self._store is not None:
@@ -171,6 +171,8 @@ class Client:
     def refresh(self, token: str) -> None:
         """Renew the session: on this connection, and for all later ones."""
         self._credentials.token = token
+        if self._connecting.line is not None:
+            self._connecting.refreshed(self._connecting.line)
         self._tell({"type": "refresh", "payload": {"session_token": token}})
 
     # How it stands

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import trio
 from trio_websocket import WebSocketConnection
 
@@ -55,6 +56,8 @@ class Connecting:
         self._token_refused = False
         self._expired = trio.Event()
         self._put_off: list[Unsettled] = []  # refused for the token's age alone
+        self._refreshed_at = -float("inf")  # when a newer token was shown on this connection
+        self._on_the_way: set[Unsettled] = set()  # what the server may have judged by the token before it
 
     async def run(self) -> None:
         """Hold a connection for as long as the server has this client."""
@@ -148,6 +151,7 @@ class Connecting:
             self._delivery.lost(said, {} if line.welcome is None else line.welcome.threads)
             self._unsent.reconnected()
             self._put_off.clear()
+            self._refreshed_at = -float("inf")
         return ending
 
     async def hear(self, event: Received, size: int) -> None:
@@ -159,26 +163,55 @@ class Connecting:
             case Welcome(session_token=token):
                 self._credentials.token = token or self._credentials.token
                 self._token_refused = False
-            case Error(code="token_expired") if event.refusal and self._renews(event):
-                return
-            case Error(retryable=True) if event.refusal and self._keeps(event):
-                return
+            case Error(code=code) if event.refusal and self.line is not None and _of_token(event, code):
+                if self._mends(event, code, self.line):
+                    return
+            case Error(retryable=True) as error if event.refusal and self.line is not None:
+                repeated = self._repeats(event, error, self.line)
+                if repeated and self.line.drained_at is not None:
+                    return  # the next connection takes it along
+                event = msgspec.structs.replace(event, repeated=repeated)
         await self._delivery.hear(event, size)
 
-    def _keeps(self, event: Received) -> bool:
-        """Whether a message was refused only because the server goes away: the next connection takes it along."""
-        leaving = self.line is not None and self.line.drained_at is not None
-        return leaving and self._unsent.get(("message", event.message_id or "")) is not None
+    def _repeats(self, event: Received, error: Error, line: Line) -> bool:
+        """Send again later what was refused only for now. Return whether the caller is still to wait for it."""
+        refused = self._unsent.refused(event)
+        named = bool(refused) and event.message_id is not None
+        if line.drained_at is not None:
+            return named
+        now, chance = trio.current_time(), self._chance()
+        for each in refused:
+            wait_s = self._how.pause_s(each.refusals, error.retry_after, chance)
+            if now + wait_s > min(now, each.refused_at) + self._how.retry_s:
+                return False
+            each.put_off(now, wait_s)
+        self._delivery.put_off(refused)
+        line.say_again(refused)
+        return named
 
-    def _renews(self, event: Received) -> bool:
-        """Whether a refusal for the token's age can be mended here: what was refused is said again afterwards."""
-        if self._credentials.source is None or self._credentials.just_renewed:
-            return False
+    def _mends(self, event: Received, code: str, line: Line) -> bool:
+        """Have a newer token shown, here or by a new connection, and say again what the token was too old for.
+
+        Return whether that can be done: whether there is a newer token, or one was shown just now.
+        """
         refused = self._unsent.get(("message", event.message_id or ""))
+        if trio.current_time() - self._refreshed_at < RENEW_AGAIN_S:
+            if refused is None or refused not in self._on_the_way:
+                line.leave("the server refused the newer token")
+            self._on_the_way.discard(refused)
+            line.say_again([refused])
+            return True
+        if self._credentials.source is None or code != "token_expired":
+            return False
         if refused is not None:
             self._put_off.append(refused)
         self._expired.set()
         return True
+
+    def refreshed(self, line: Line) -> None:
+        """A newer token is being shown on the connection in use."""
+        self._refreshed_at = trio.current_time()
+        self._on_the_way = line.taken.difference(self._put_off)
 
     async def _renew(self, line: Line) -> None:
         """Get a later token and show it: shortly before the old one runs out, and when the server asks for it."""
@@ -193,10 +226,10 @@ class Connecting:
                 token = before
             self._expired = trio.Event()
             if token != before:
+                self.refreshed(line)
                 await line.send({"type": "refresh", "payload": {"session_token": token}})
-                line.taken.difference_update(self._put_off)
+                line.say_again(self._put_off)
                 self._put_off.clear()
-                line.wake()
             if token == before or self._credentials.due_s() == 0:
                 await trio.sleep(RENEW_AGAIN_S)
 
@@ -222,3 +255,8 @@ class Connecting:
             for thread_id, seq in news.items():
                 await line.send({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
             said |= news
+
+
+def _of_token(event: Received, code: str) -> bool:
+    """Whether a refusal may be about the token, be it that in use or a newer one that was shown."""
+    return code == "token_expired" or (code in ("unauthenticated", "forbidden") and event.message_id is None)

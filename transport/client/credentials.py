@@ -29,7 +29,6 @@ class Credentials:
         self.source = token if callable(token) else None
         self._connect_s = connect_s
         self._now = now
-        self._renewed_at = -float("inf")
 
     async def fresh(self) -> str | None:
         """The token of the source, or the one that stays.
@@ -39,18 +38,12 @@ class Credentials:
             Unauthenticated: What it gave cannot be a token. What it raises itself passes.
         """
         if self.source is not None:
-            self._renewed_at = trio.current_time()
             with trio.fail_after(self._connect_s):
                 given = self.source()
                 self.token = await given if inspect.isawaitable(given) else given
         if self.token is not None and not (self.token and self.token.isascii() and self.token.isprintable()):
             raise Unauthenticated("unauthenticated", "That cannot be a session token.")
         return self.token
-
-    @property
-    def just_renewed(self) -> bool:
-        """Whether the source was asked so lately that there is no sense in asking again."""
-        return trio.current_time() - self._renewed_at < RENEW_AGAIN_S
 
     def due_s(self) -> float | None:
         """In how many seconds the token should be renewed; None when that cannot be told. The server checks it."""

@@ -1,7 +1,7 @@
 """From a connection to the caller: every event once, in order, text put together, to whom it belongs."""
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -104,6 +104,10 @@ class Delivery:
             head = heads.get(thread_id := str(each.payload.get("thread_id")))
             if each.kind == "user_message" and head is not None and thread_id not in self.cursors.places:
                 self.cursors.move(thread_id, head)
+
+    def put_off(self, messages: Iterable[Unsettled]) -> None:
+        """These are sent again on this connection. A server may have taken one that it refused: it was in doubt."""
+        self._resent |= {each.message_id for each in messages if each.message_id}
 
     async def hear(self, event: Received, size: int) -> None:
         """Take an event of about so many bytes, and give it to whom it belongs. Waits while they have no room."""

@@ -1,10 +1,10 @@
 """One connection, from the first command to the close."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
@@ -98,6 +98,16 @@ class Line:
         """There is something to send."""
         self._work.set()
 
+    def say_again(self, commands: Iterable[Unsettled]) -> None:
+        """Send these once more, as soon as they are due."""
+        self.taken.difference_update(commands)
+        self.wake()
+
+    def leave(self, reason: str) -> NoReturn:
+        """End this connection, so that another one is made. Only for who hears its events."""
+        self._ending = Ending(reason)
+        raise ConnectionClosed(None)
+
     async def send(self, command: JsonObject) -> None:
         """Send a command now. Only for tasks of the connection: a send that is cancelled leaves half a frame behind."""
         await self._socket.send_message(framed(command).decode())
@@ -107,9 +117,11 @@ class Line:
             self._work = trio.Event()
             await self._say_urgent()
             # A server that goes away begins no more work: messages wait for the next one.
-            command = self._unsent.next(self.taken, messages=self.drained_at is None)
+            now = trio.current_time()
+            command = self._unsent.next(self.taken, now, messages=self.drained_at is None)
             if command is None:
-                await self._work.wait()
+                with trio.move_on_at(self._unsent.due_at(now)):
+                    await self._work.wait()
                 continue
             if len(command.frame) > SMALL_BYTES:
                 await self.welcomed.wait()  # which says how large a frame may be

@@ -43,10 +43,11 @@ class Unknown(Event):
 class Received(Envelope, frozen=True):
     """An event as it came, in its envelope. `raw` is the whole frame, with fields that the vocabulary does not have.
 
-    `timestamp` is 0.0 where the frame has none.
+    `timestamp` is 0.0 where the frame has none. `repeated`: the error refused a command that this client sends again.
     """
 
     raw: JsonObject = msgspec.field(default_factory=dict)
+    repeated: bool = False
 
     @property
     def type(self) -> str:
@@ -60,8 +61,8 @@ class Received(Envelope, frozen=True):
 
     @property
     def refusal(self) -> bool:
-        """Whether it says that a command was not taken: an error without a run."""
-        return self.type == "error" and self.run_id is None
+        """Whether it says that a command was not taken, for good: an error without a run."""
+        return self.type == "error" and self.run_id is None and not self.repeated
 
 
 def read_frame(frame: str | bytes) -> list[Received | Chunk]:
@@ -88,7 +89,7 @@ def read_event(frame: object) -> Received:
     seq = frame.get("seq")
     if seq is not None and (not isinstance(seq, int) or isinstance(seq, bool) or seq < 1):
         raise UnreadableEvent("an event's seq is not a number")
-    names = {name: frame.get(name) for name in _NAMES}
+    names: dict[str, Any] = {name: frame.get(name) for name in _NAMES}
     if not all(name is None or isinstance(name, str) for name in names.values()):
         raise UnreadableEvent("a name in an event's envelope is not text")
     message = frame.get("message")

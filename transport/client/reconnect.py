@@ -1,4 +1,4 @@
-"""When to come back after a connection ended, and when not to. Pure."""
+"""When to come back after a connection ended, or to say again what was refused, and when not to. Pure."""
 
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -12,6 +12,8 @@ from transport.errors import SocketClosed, TransportError, Unauthenticated
 
 MAX_RETRY_AFTER_S: Final = 3600.0
 """A server's wish to be left alone is heeded up to this."""
+REFUSED_S: Final = 3.0
+"""The pause before a refused command is sent again if the server names none."""
 _AGAIN: Final = frozenset({408, 425, 429})  # of the statuses below 500, those that pass
 
 
@@ -22,20 +24,27 @@ class Reconnect:
     The whole time is random ("full jitter"), so that many clients do not come back at once. `attempts` failures in
     a row are the end; a connection that stood for `steady_s` was none. `connect_s` is the deadline of one attempt,
     and of getting a token. A connection on which nothing was heard for `ping_s` counts as gone; a ping goes out at
-    half of that. Missing events that do not come are asked for every `resume_s`.
+    half of that. Missing events that do not come are asked for every `resume_s`. A command that was refused with a
+    code that is retryable is sent again, with growing pauses, as long as no more than `retry_s` pass on the connection
+    since its first refusal; 0: not at all.
     """
 
-    first_s: float = 0.5
+    first_s: float = 0.3
     max_s: float = 30.0
     attempts: int = 20
     connect_s: float = 10.0
     ping_s: float = 30.0
     resume_s: float = 5.0
     steady_s: float = 5.0
+    retry_s: float = 60.0
 
     def delay_s(self, failures: int, chance: float) -> float:
         """Seconds to wait after so many failures in a row; `chance` is between 0 and 1."""
         return min(self.max_s, self.first_s * 2.0 ** min(failures, 30)) * chance
+
+    def pause_s(self, refusals: int, retry_after_s: float | None, chance: float) -> float:
+        """Seconds to wait before a command is sent again that was refused so often: what the server asks, and more."""
+        return (REFUSED_S if retry_after_s is None else retry_after_s) + self.delay_s(refusals, chance)
 
 
 @frozen

@@ -1,9 +1,11 @@
 """What was said and is not settled: sent again on each connection until the server has taken or refused it. Pure.
 
 A message (say, edit, regenerate) is settled by its acceptance or a refusal that names it. Other commands do no harm
-twice and are settled by what they bring about; one of which nothing comes is given up after TRIES connections.
+twice and are settled by what they bring about; one of which nothing comes is given up after TRIES connections. What
+was refused for the moment only is put off: it is due again later, and so are the later messages of its thread.
 """
 
+import math
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -35,11 +37,17 @@ _KEY: Final[Mapping[str, str]] = {
 
 @define(eq=False)
 class Unsettled:
-    """A command and its frame of JSON. `tries` is how many connections have taken it along."""
+    """A command and its frame of JSON. `tries` is how many times it was sent.
+
+    `refusals` in a row for the moment only, the first of them at `refused_at`; it is not sent again before `due_at`.
+    """
 
     command: JsonObject = field(repr=False)
     frame: bytes = field(repr=False)
     tries: int = 0
+    refusals: int = 0
+    refused_at: float = math.inf
+    due_at: float = -math.inf
 
     @property
     def kind(self) -> str:
@@ -62,6 +70,24 @@ class Unsettled:
     def message_id(self) -> str:
         """The name by which a refusal calls it; of a message only."""
         return self.key[1] if self.kind in MESSAGES else ""
+
+    @property
+    def thread_id(self) -> str | None:
+        """The thread that it names; of those that name none, the server may put any two into one thread."""
+        return self.payload.get("thread_id")
+
+    def refused_by(self, event: Received) -> bool:
+        """Whether this refusal is, or may be, about it. One of a command that is no message may have no name."""
+        if self.kind in MESSAGES:
+            return self.settled_by(event)
+        named = self.kind == "feedback" and event.message_id == self.payload["message_id"]
+        return event.refusal and (named or (event.message_id is None and event.thread_id is None))
+
+    def put_off(self, now: float, wait_s: float) -> None:
+        """Send it again in `wait_s` seconds."""
+        self.refusals += 1
+        self.refused_at = min(self.refused_at, now)
+        self.due_at = now + wait_s
 
     def settled_by(self, event: Received) -> bool:
         """Whether this event says what became of it."""
@@ -157,13 +183,32 @@ class Unsent:
             self.drop(each.key)
         return settled
 
-    def next(self, taken: Container[Unsettled], *, messages: bool = True) -> Unsettled | None:
-        """The first that is not among those a connection has taken along; `messages` False: none of those."""
-        left = (each for each in self._commands.values() if each not in taken)
-        return next((each for each in left if messages or each.kind not in MESSAGES), None)
+    def next(self, taken: Container[Unsettled], now: float, *, messages: bool = True) -> Unsettled | None:
+        """The first that is due and not among those a connection has taken along; `messages` False: none of those.
+
+        A message that was put off holds back the later ones of its thread.
+        """
+        held: set[str | None] = set()
+        for each in self._commands.values():
+            if each in taken or (each.kind in MESSAGES and (not messages or each.thread_id in held)):
+                continue
+            if each.due_at <= now:
+                return each
+            if each.kind in MESSAGES:
+                held.add(each.thread_id)
+        return None
+
+    def due_at(self, now: float) -> float:
+        """When the next of those that were put off is due; infinity when there is none."""
+        return min((each.due_at for each in self._commands.values() if each.due_at > now), default=math.inf)
+
+    def refused(self, event: Received) -> list[Unsettled]:
+        """The commands that a refusal is, or may be, about."""
+        return [each for each in self._commands.values() if each.refused_by(event)]
 
     def reconnected(self) -> None:
-        """Give up the commands of which nothing came on as many connections as they may have."""
+        """Begin anew on another connection, without the commands of which nothing came on as many as they may have."""
         for each in list(self._commands.values()):
+            each.refusals, each.refused_at, each.due_at = 0, math.inf, -math.inf
             if each.kind not in MESSAGES and each.tries >= TRIES:
                 self.drop(each.key)

@@ -104,14 +104,14 @@ async def test_a_message_that_was_not_accepted_is_sent_again() -> None:
     assert heard == ["mine", "mine", "resume", "cancel"]
 
 
-async def test_a_message_that_was_refused_is_not_sent_again() -> None:
+async def test_a_message_that_was_refused_for_good_is_not_sent_again() -> None:
     """The refusal names it; another message, and an error that ends a run, change nothing."""
     heard: list[str] = []
 
     async def refuse(socket: Socket) -> None:
         names = [(await hear(socket))["payload"]["message_id"] for _ in range(2)]
         ended = json.loads(event("error", 1, code="agent_failed")) | {"run_id": "r", "message_id": names[1]}
-        refused = json.loads(event("error", code="busy", retryable=True)) | {"message_id": names[0]}
+        refused = json.loads(event("error", code="content_blocked")) | {"message_id": names[0]}
         await socket.write([json.dumps(told).encode() for told in (ended, refused)])
         await socket.close(1001)
 

@@ -32,7 +32,8 @@ OBJECT = st.dictionaries(TEXT, JSON, max_size=3)
 USAGE = st.builds(Usage, *[st.integers(0, 999)] * 3)
 BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "parameters": OBJECT, "limits": OBJECT, "findings": st.lists(OBJECT, max_size=2).map(tuple), "result": JSON,
-    "data": st.none() | OBJECT, "visualization": st.none() | OBJECT, "references": st.lists(TEXT).map(tuple),
+    "data": st.none() | OBJECT, "visualization": st.none() | OBJECT, "context": st.none() | OBJECT,
+    "settings": st.none() | OBJECT, "references": st.lists(TEXT).map(tuple),
     "kinds": st.none() | st.dictionaries(TEXT, st.integers(0, 99), max_size=3),
     "capabilities": st.lists(TEXT).map(tuple), "counts": st.dictionaries(TEXT, st.integers(0, 99), max_size=3),
     "threads": st.dictionaries(TEXT, st.integers(0, 99), max_size=3),

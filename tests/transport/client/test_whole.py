@@ -1,6 +1,7 @@
 """The client and the server, over real sockets that break."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +13,7 @@ from tests.end_to_end.script import Call, Say, scripted
 from tests.examples.cutting import cutting
 from transport.client import FileOutbox, Reconnect, RunFailed, Status, open_client
 from transport.errors import CommandRejected
+from transport.limits import Limits
 from understudy.app import Running, serve_house
 from understudy.config import Settings
 from understudy.sessions import open_tokens
@@ -131,3 +133,23 @@ async def test_hundreds_of_threads_are_resumed(tmp_path: Path) -> None:
                         if event.terminal:
                             break
     assert seqs == list(range(1, told + 1))
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_tokens_that_last_two_seconds(tmp_path: Path, same: bool) -> None:
+    """Renewed in place if they are of one session; else the server refuses the newer one, and the client comes back."""
+    settings: Any = {"secret": "s" * 32, "limits": Limits(messages_per_minute=100_000)}
+    issuer = open_tokens(Settings(port=0, data_dir=tmp_path, **settings))
+    given: list[str] = []
+
+    def token() -> str:
+        given.append(issuer.issue("ada", "s" if same else f"s{len(given)}", ttl_s=2))
+        return given[-1]
+
+    async with (
+        served(tmp_path, **settings) as running,
+        open_client(socket_url(running), token=token, reconnect=QUICK) as client,
+    ):
+        with trio.fail_after(60):
+            while len(given) < 5:
+                assert await client.answer("What is 2 * 10?", thread_id="t") == "2 * 10 = 20"

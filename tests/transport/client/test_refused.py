@@ -1,0 +1,299 @@
+"""What was refused for now is said again by itself, under its own name, within bounds."""
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+from trio.testing import MockClock
+
+from tests.transport.client.scripted import QUICK, event, hear, of_run, stay, talking
+from transport.client import Reconnect, RunFailed
+from transport.websocket import Socket
+
+HOW = Reconnect(first_s=1.0, max_s=8.0, retry_s=60.0, ping_s=1000.0, connect_s=5.0)
+WELCOME = event("welcome", thread_id=None)
+
+
+def refusal(message_id: str | None, **data: Any) -> bytes:
+    """A command was refused; by default for now."""
+    given = {"code": "busy", "retryable": True} | data
+    return json.dumps(json.loads(event("error", thread_id=None, **given)) | {"message_id": message_id}).encode()
+
+
+def answer(message_id: str, seq: int = 1, thread_id: str = "t") -> list[bytes]:
+    """A message was taken, and is answered."""
+    accepted = event("message_accepted", seq, thread_id, message_id=message_id, run_id=f"r-{message_id}")
+    end = event("final_response", seq + 1, thread_id)
+    return [of_run(each, f"r-{message_id}", message_id) for each in (accepted, end)]
+
+
+@pytest.mark.parametrize("code", ["busy", "storage_unavailable", "rate_limited", "internal", "from_the_future"])
+async def test_a_message_refused_for_now_is_said_again(code: str, autojump_clock: MockClock) -> None:
+    """Under the same name, not sooner than the server asks, a little later each time; its caller sees the answer."""
+    heard: list[tuple[float, str]] = []
+
+    async def step(socket: Socket) -> None:
+        await socket.write([WELCOME])
+        for _ in range(4):
+            command = await hear(socket)
+            heard.append((trio.current_time(), command["payload"]["message_id"]))
+            if len(heard) < 4:
+                await socket.write([refusal("mine", code=code, retry_after=2.0)])
+        await socket.write(answer("mine"))
+        await stay(socket)
+
+    async with talking(step, reconnect=HOW, chance=lambda: 0.5) as (client, script):
+        told = client.of("mine")
+        with trio.fail_after(100):
+            assert await client.answer("what?", message_id="mine", thread_id="t") == "the answer"
+            seen = [(each.type, each.repeated) async for each in told]
+        assert client.unaccepted == []
+    assert seen == [("error", True)] * 3 + [("message_accepted", False), ("final_response", False)]
+    assert {name for _, name in heard} == {"mine"}
+    times = [when for when, _ in heard]
+    waits = [later - sooner for sooner, later in pairwise(times)]
+    assert waits == [pytest.approx(2.5, abs=0.3), pytest.approx(3.0, abs=0.3), pytest.approx(4.0, abs=0.3)]
+    assert len(script.came) == 1
+
+
+@pytest.mark.parametrize("retry_after", [None, 2.0])
+async def test_it_is_not_said_for_ever(retry_after: float | None, autojump_clock: MockClock) -> None:
+    """After `retry_s` its caller is told what the server said, and that it may help to say it again."""
+    count = 0
+
+    async def step(socket: Socket) -> None:
+        nonlocal count
+        await socket.write([WELCOME])
+        while True:
+            await hear(socket)
+            count += 1
+            await socket.write([refusal("mine", retry_after=retry_after)])
+
+    async with talking(step, reconnect=HOW) as (client, _):
+        began = trio.current_time()
+        with trio.fail_after(100), pytest.raises(RunFailed) as failed:
+            await client.answer("what?", message_id="mine")
+        assert 30 < trio.current_time() - began <= 60
+        assert (failed.value.code, failed.value.retryable, failed.value.retry_after) == ("busy", True, retry_after)
+        assert client.unaccepted == []
+        assert 5 < count < 25
+
+
+@pytest.mark.parametrize(("data", "how"), [({"retry_after": 100.0}, HOW), ({}, evolve(HOW, retry_s=0.0))])
+async def test_what_could_only_be_said_too_late_is_told_at_once(
+    data: dict[str, Any], how: Reconnect, autojump_clock: MockClock
+) -> None:
+    """The server wants a longer pause than the client has, or the caller wants no repeats."""
+
+    async def step(socket: Socket) -> None:
+        await hear(socket)
+        await socket.write([WELCOME, refusal("mine", **data)])
+        await stay(socket)
+
+    async with talking(step, reconnect=how) as (client, _):
+        with trio.fail_after(1), pytest.raises(RunFailed):
+            await client.answer("what?", message_id="mine")
+
+
+async def test_later_messages_of_its_thread_wait_for_it(autojump_clock: MockClock) -> None:
+    """Those of other threads do not."""
+    heard: list[str] = []
+
+    async def step(socket: Socket) -> None:
+        await socket.write([WELCOME])
+        heard.append((await hear(socket))["payload"]["message_id"])
+        await socket.write([refusal("a1", retry_after=5.0), event("pong", thread_id=None)])
+        heard.extend([(await hear(socket))["payload"]["message_id"] for _ in range(3)])
+        await socket.write([event("pong", thread_id=None)])
+        await stay(socket)
+
+    async with talking(step, reconnect=HOW) as (client, _):
+        events = aiter(client)
+        await client.say("one", message_id="a1", thread_id="a")
+        with trio.fail_after(100):
+            while (await anext(events)).type != "pong":
+                pass
+            await client.say("two", message_id="a2", thread_id="a")
+            await client.say("three", message_id="b1", thread_id="b")
+            while (await anext(events)).type != "pong":
+                pass
+    assert heard == ["a1", "b1", "a1", "a2"]
+
+
+async def test_other_commands_are_said_again_too(autojump_clock: MockClock) -> None:
+    """A refusal of these may have no name, or that of an answer; what comes of none of them is not asked for ever."""
+    heard: list[Any] = []
+
+    async def step(socket: Socket) -> None:
+        await socket.write([WELCOME])
+        heard.extend([await hear(socket) for _ in range(3)])
+        await socket.write([refusal(None, code="rate_limited", retry_after=1.0)])
+        heard.extend([await hear(socket) for _ in range(3)])
+        await socket.write([refusal("answer-r", code="rate_limited", retry_after=1.0)])
+        heard.append(await hear(socket))
+        await socket.write([event("pong", thread_id=None)])
+        await stay(socket)
+
+    async with talking(step, reconnect=HOW) as (client, _):
+        await client.approve("c1")
+        await client.cancel("r")
+        await client.feedback("answer-r", None)
+        with trio.fail_after(100):
+            async for received in client:
+                if received.type == "pong":
+                    break
+    assert [each["type"] for each in heard] == ["approve", "cancel", "feedback"] * 2 + ["feedback"]
+
+
+async def test_an_edit_and_another_answer_are_said_again(autojump_clock: MockClock) -> None:
+    """A refusal of the latter names the message."""
+    heard: list[Any] = []
+
+    async def step(socket: Socket) -> None:
+        await socket.write([WELCOME])
+        for _ in range(2):
+            heard.extend([await hear(socket), await hear(socket)])
+            if len(heard) == 2:
+                await socket.write([refusal("new"), refusal("m1")])
+        await socket.write([event("pong", thread_id=None)])
+        await stay(socket)
+
+    async with talking(step, reconnect=HOW) as (client, _):
+        await client.edit("old", "words", new_message_id="new")
+        await client.regenerate("m1", request_id="q")
+        with trio.fail_after(100):
+            async for received in client:
+                assert not received.refusal
+                if received.type == "pong":
+                    break
+    assert heard[:2] == heard[2:]
+
+
+async def test_a_new_connection_begins_the_count_anew(autojump_clock: MockClock) -> None:
+    """What was refused on one is said on the next, and refused there, it has its time again."""
+    count = 0
+
+    async def step(socket: Socket) -> None:
+        nonlocal count
+        await socket.write([WELCOME])
+        while True:
+            await hear(socket)
+            count += 1
+            if count == 3:
+                await socket.close(1011)
+                return
+            await socket.write([refusal("mine", retry_after=25.0)] if count < 6 else answer("mine"))
+
+    async with talking(step, reconnect=HOW) as (client, _):
+        with trio.fail_after(1000):
+            assert await client.answer("what?", message_id="mine", thread_id="t") == "the answer"
+
+
+async def test_a_message_that_waits_to_be_sent_again_can_be_taken_back(autojump_clock: MockClock) -> None:
+    """As one that was never sent; one that is on its way cannot be."""
+
+    async def step(socket: Socket) -> None:
+        await socket.write([WELCOME])
+        await hear(socket)
+        assert not await client.withdraw("mine")
+        await socket.write([refusal("mine", retry_after=20.0)])
+        await stay(socket)
+
+    async with talking(step, reconnect=HOW) as (client, _):
+        arc = client.of(await client.say("what?", message_id="mine"))
+        with trio.fail_after(5):
+            assert (await anext(arc)).repeated
+            assert await client.withdraw("mine")
+            with pytest.raises(RunFailed) as failed:
+                await arc.answer()
+        assert failed.value.code == "run_cancelled"
+        assert client.unaccepted == []
+
+
+# A newer token that is refused
+
+
+def tokens() -> Any:
+    """A source that gives another one each time."""
+    count = iter(range(100))
+    return lambda: f"token-{next(count)}"
+
+
+@pytest.mark.parametrize("code", ["forbidden", "unauthenticated", "token_expired"])
+async def test_a_refused_refresh_makes_a_new_connection(code: str, autojump_clock: MockClock) -> None:
+    """With yet another token; nothing that was said is lost, and the caller hears nothing of it."""
+    heard: list[str] = []
+
+    async def first(socket: Socket) -> None:
+        await socket.write([WELCOME])
+        heard.append((await hear(socket))["type"])
+        expired = {"code": "token_expired", "retryable": False}
+        await socket.write([refusal("mine", **expired)])
+        heard.append((await hear(socket))["type"])
+        await socket.write([refusal(None, code=code, retryable=False), refusal("mine", **expired)])
+        await stay(socket)
+
+    async def second(socket: Socket) -> None:
+        await socket.write([WELCOME])
+        heard.append((await hear(socket))["type"])
+        await socket.write(answer("mine"))
+        await stay(socket)
+
+    async with talking(first, second, token=tokens(), reconnect=HOW) as (client, script):
+        await trio.sleep(10)
+        with trio.fail_after(20):
+            assert await client.answer("what?", message_id="mine", thread_id="t") == "the answer"
+    assert heard == ["user_message", "refresh", "user_message"]
+    shown = [upgrade.headers["authorization"] for upgrade in script.upgrades]
+    assert shown == ["Bearer token-0", "Bearer token-2"]
+
+
+async def test_messages_on_the_way_while_the_token_is_renewed_are_said_again(autojump_clock: MockClock) -> None:
+    """What the old token was too old for is no sign that the new one is bad."""
+    heard: list[str] = []
+
+    async def step(socket: Socket) -> None:
+        await socket.write([WELCOME])
+        heard.extend([(await hear(socket))["payload"]["message_id"] for _ in range(2)])
+        expired = {"code": "token_expired", "retryable": False}
+        await socket.write([refusal("m1", **expired)])
+        heard.append((await hear(socket))["type"])
+        await socket.write([refusal("m2", **expired)])
+        heard.extend([(await hear(socket))["payload"]["message_id"] for _ in range(2)])
+        await socket.write([*answer("m1"), *answer("m2", 3)])
+        await stay(socket)
+
+    async with talking(step, token=tokens(), reconnect=HOW) as (client, script):
+        await trio.sleep(60)
+        arcs = [client.of(name) for name in ("m1", "m2")]
+        for name in ("m1", "m2"):
+            await client.say("what?", message_id=name, thread_id="t")
+        with trio.fail_after(20):
+            assert [(await arc.answer()).message_id for arc in arcs] == ["m1", "m2"]
+        assert len(script.came) == 1
+    assert heard == ["m1", "m2", "refresh", "m1", "m2"]
+
+
+async def test_a_token_given_by_hand_that_is_refused_is_shown_once_more(autojump_clock: MockClock) -> None:
+    """By a new connection: the server may take it there, as it belongs to another session."""
+
+    async def first(socket: Socket) -> None:
+        await socket.write([WELCOME])
+        assert (await hear(socket))["type"] == "refresh"
+        await socket.write([refusal(None, code="forbidden", retryable=False)])
+        await stay(socket)
+
+    async def second(socket: Socket) -> None:
+        await socket.write([WELCOME])
+        await stay(socket)
+
+    async with talking(first, second, token="old", reconnect=QUICK) as (client, script):
+        events = aiter(client)
+        with trio.fail_after(20):
+            await anext(events)
+            client.refresh("new")
+            assert (await anext(events)).type == "welcome"
+    assert script.upgrades[1].headers["authorization"] == "Bearer new"
