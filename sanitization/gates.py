@@ -111,7 +111,7 @@ class Gate:
 
 
 # A class of characters that is repeated at the beginning: `re` goes quickly to the next of them only if it is not.
-_RUN: Final = re.compile(r"\A(\(\?i?:)(\[[^\]\\][^\]\\]*\])\{([0-9]+)(,?)([0-9]*)\}")
+_RUN: Final = re.compile(r"\A(\(\?i?:)(\[[^\]\\][^\]\\]*\])\{([0-9]++)(,?)([0-9]*+)\}")
 
 
 _CASED: Final = re.compile(r"\(\?-i|\\[A-Z]|\\x[456]|[^A]-Z|A-[^Z]")

@@ -116,6 +116,7 @@ STANDARD: Final = Policy(
     outbound={**_KEPT_OUT, Category.PII: Action.FLAG, Category.MARKUP: Action.REMOVE},
 )
 
+# What only the classifier takes for an order is a guess by its words: it is pointed out, and refuses nothing.
 STRICT: Final = Policy(
     inbound={
         **_KEPT_OUT,
@@ -125,6 +126,7 @@ STRICT: Final = Policy(
     },
     tool={**_KEPT_OUT, Category.PII: Action.MASK, Category.INJECTION: Action.REMOVE, Category.MARKUP: Action.REMOVE},
     outbound={**_KEPT_OUT, Category.PII: Action.MASK, Category.INJECTION: Action.FLAG, Category.MARKUP: Action.REMOVE},
+    kinds=MappingProxyType({"injection.likely": Action.FLAG}),
 )
 
 # Text passes as it is. Markup is made safe all the same: there is no policy under which it is not.

@@ -69,10 +69,20 @@ _Finds = tuple[list[Hit], Detector]  # of one detector, in order
 
 
 class Stage:
-    """Some detectors at work on one stream. `words` holds back the last word, which may yet become anything."""
+    """Some detectors at work on one stream. `words` holds back the last word, which may yet become anything.
+
+    With `leaves` the finds are recorded with their action, and the characters are left to a later stage that takes them
+    out: so both account for them.
+    """
 
     def __init__(
-        self, detectors: Sequence[Numbered], judge: Judge, *, words: bool, bounds: Bounds | None = None
+        self,
+        detectors: Sequence[Numbered],
+        judge: Judge,
+        *,
+        words: bool,
+        bounds: Bounds | None = None,
+        leaves: bool = False,
     ) -> None:
         self.edits = Edits()
         self.findings: list[Finding] = []  # the first `policy.max_findings`, with places in this stage's own input
@@ -80,6 +90,7 @@ class Stage:
         self._detectors = list(detectors)
         self._judge = judge
         self._words = words
+        self._leaves = leaves
         self._context, self._reach = bounds or bounds_of(detectors)
         self._text = ""  # context, then what is held back
         self._from = 0  # where in it the held part begins
@@ -274,7 +285,7 @@ class Stage:
         visible, room, count = position + self._shown, judge.policy.max_findings - len(self.findings), 0
         edited = self._listed + EDITS_BEHIND - before
         last: Detector | None = None
-        category, removes = Category.MARKUP, False
+        category, removes, leaves = Category.MARKUP, False, self._leaves
         out: list[str] = []
         for hit, detector in claims:
             if detector is not last:
@@ -284,7 +295,10 @@ class Stage:
             action = Action.REMOVE
             if not removes:
                 action, replacement = judge.verdict(category, hit, text)
-            if action is not Action.FLAG:
+            if leaves:
+                replacement = ""
+            edits = action is not Action.FLAG and not leaves
+            if edits:
                 if start > position:
                     out.append(text[position if position >= visible else max(position, visible) : start])
                 if start < visible and action is Action.MASK:  # as long as the find
@@ -301,7 +315,7 @@ class Stage:
                 shown = text[since:start] + replacement
                 placed = hit._replace(start=since + before, end=end + before, replacement=shown)
                 self.findings.append(finding(placed, category, detector.name, action))
-            if start <= edited and action is not Action.FLAG:
+            if start <= edited and edits:
                 self.edits.add(start + before, end + before, len(replacement))
             if judge.blocked:
                 self.found += count

@@ -1,13 +1,13 @@
 """A scrubber for text that arrives in pieces: what comes out does not depend on where the pieces were cut."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from attrs import evolve
 
 from .detectors import CONTENT, DISGUISES
 from .detectors.detector import Detector
-from .findings import Failure, Finding, Scrubbed
+from .findings import Category, Failure, Finding, Scrubbed
 from .gates import Live, opener
 from .judge import Judge
 from .masking import Placeholders
@@ -80,7 +80,8 @@ class StreamScrubber:
         early, late, bounds, self._live, self._live_early = chosen or crew(policy, direction, more)
         self._judge = judge = Judge(policy, direction, placeholders)
         self._early = [
-            Stage([each], judge, words=False, bounds=bound) for each, bound in zip(early, bounds, strict=False)
+            Stage([each], judge, words=False, bounds=bound, leaves=_leaves(each.detector, judge))
+            for each, bound in zip(early, bounds, strict=False)
         ]
         self._late = Stage(late, judge, words=True, bounds=bounds[-1])
         self._first_late = len(early)
@@ -229,6 +230,14 @@ def _knowing(policy: Policy, detector: Detector) -> Detector:
     """The detector itself, or what its `of(policy)` gives: one that depends on more of a policy than its rules."""
     of: Callable[[Policy], Detector] | None = getattr(detector, "of", None)
     return of(policy) if of is not None else detector
+
+
+def _leaves(detector: Detector, judge: Judge) -> bool:
+    """Whether a later stage takes out all that this detector finds: what is in its `covers`, categories with kinds."""
+    covers: Mapping[Category, Sequence[str]] = getattr(detector, "covers", {})
+    return bool(covers) and all(
+        category in judge.rules and judge.acts(category, kind) for category, kinds in covers.items() for kind in kinds
+    )
 
 
 def _own(detector: Detector) -> Callable[[str], bool] | None:

@@ -11,8 +11,9 @@ from .pattern import Pattern as Pattern
 from .pii import Pii as Pii
 from .secrets import Secrets as Secrets
 from .terminal import Terminal as Terminal
+from .unseen_orders import UnseenOrders as UnseenOrders
 
-DISGUISES: Final[tuple[Detector, ...]] = (Terminal(), Invisible(), Homoglyphs())
+DISGUISES: Final[tuple[Detector, ...]] = (Terminal(), UnseenOrders(), Invisible(), Homoglyphs())
 """In the order of work: each reads what the one before it left."""
 CONTENT: Final[tuple[Detector, ...]] = (Links(), Secrets(), Pii(), Injection())
 """Read side by side; where two claim the same place, the earlier one has it. So an address that goes is gone as a

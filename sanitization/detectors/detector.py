@@ -16,6 +16,8 @@ A hit lies within the text, no earlier than it was asked for, and is not empty. 
 A detector may have more than the protocol asks for, and need not:
 
 - `kinds: Sequence[Kind]`, what it tells apart, for those who list it (`Described`);
+- `covers: Mapping[Category, Sequence[str]]`, for one in a stage of its own: the kinds under which a later stage finds
+  all that it finds. Where the policy takes those out, its own finds are recorded and change nothing;
 - `of(policy) -> Detector`, itself as a policy needs it, where that depends on more than the policy's rules;
 - without gates, `concerns(text) -> bool`, whether it may find anything in a text, or what is still to come may make
   a find begin there: invariant 5 then holds for it as for a gate, and other texts pass without the detector.

@@ -11,15 +11,16 @@ before; and a first word in disguise opens the gate of disguises by itself.
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from sanitization.findings import Category, Hit
 from sanitization.gates import Named
 from sanitization.kinds import Kind
-from sanitization.normal import Normal, normal
+from sanitization.normal import Normal, folded, normal
 
 from . import injection_encodings as encodings
+from .injection_classifier import BACK, Classifier, Window, classifier, places, window
 from .injection_foreign import Places, Weak
 from .injection_gates import (
     ALL_ORDERS,
@@ -27,6 +28,7 @@ from .injection_gates import (
     DISGUISED,
     FOREIGN,
     LEET,
+    LIKELY,
     RULES,
     TOKEN_RUNS,
     leet_rules,
@@ -37,6 +39,7 @@ from .injection_gates import (
 from .injection_kinds import KINDS
 from .injection_reader import BEFORE, Reader
 from .injection_rules import Late, Rule
+from .injection_spelling import respelt
 from .injection_window import AHEAD, BEHIND, THEMES, Around, dampers
 
 REPLACEMENT: Final = "[instruction removed]"
@@ -51,6 +54,15 @@ OTHER_LEAST: Final = 0.2
 """The least weight of what adds to another."""
 SHARE: Final = 0.6
 """How much of its weight it adds."""
+LIKELY_LEAST: Final = 0.6
+"""The least score of the classifier that counts."""
+UNLIKELY: Final = 0.004
+"""A score below which the classifier is so sure of no order that a weak find of a rule does not count either."""
+FORMAL: Final = ("injection.token", "injection.system", "injection.encoded")
+"""Kinds that are known by their form, which the classifier does not see."""
+WEAK: Final = 0.75
+"""Finds of rules with this score or more need no second opinion."""
+_LIKELY: Final = ("its words go together as in an order to a model",)
 DECODED_LEAST: Final = 12
 WORD_MAX: Final = 64
 STEM_MAX: Final = 32
@@ -87,6 +99,9 @@ class Injection:
     context = max(encodings.RUN_MAX, BEHIND + 400)
     reach = encodings.READ_MAX + 64
 
+    def __init__(self, model: Callable[[], Classifier] = classifier) -> None:
+        self._model = model
+
     def concerns(self, text: str) -> bool:
         """Whether there may be anything in a text for this detector: asked before it is."""
         return any(looked(text))
@@ -96,18 +111,22 @@ class Injection:
         live = live or looked(text[start:]).whole
         if not live:
             return
-        encoded = sorted(_encoded(text, start, live), key=lambda hit: (hit.anchor, -hit.score))
-        position = start
-        for hit in _orders(text, start, live, encoded):
-            if hit.anchor >= position:
-                yield hit
-                position = hit.end
+        encoded = sorted(_encoded(text, start, live, self._model), key=lambda hit: (hit.anchor, -hit.score))
+        second = _Opinion(self._model(), text, start) if LIKELY in live else None
+        found: list[Hit] = []
+        for hit in _orders(text, start, live, encoded, second):
+            if not found or hit.anchor >= found[-1].end:
+                found.append(hit)
+        yield from found if second is None else second.added(found)
 
     def settled(self, text: str, start: int = 0, live: Collection[str] = ()) -> int:
         """Everything but what may be the beginning of an order whose end is not known."""
         end = len(text)
-        for name in live or looked(text[start:]).ends:
+        names = live or looked(text[start:]).ends
+        for name in names:
             match name:
+                case "likely":
+                    continue
                 case "tail":
                     end = min(end, _tail(text, start))
                 case "run":
@@ -120,6 +139,8 @@ class Injection:
                     end = min(end, encodings.tokens_settled(text, start, name))
                 case _:
                     end = min(end, _pending(text, start, name))
+        if LIKELY in names:
+            end = _likely_settled(text, start, end)
         return max(start, end)
 
 
@@ -162,8 +183,13 @@ def _ruled_out(text: str, at: int, name: str) -> bool:
 # --- orders in plain text -----------------------------------------------------------------------------------------
 
 
-def _orders(text: str, start: int, live: Collection[str], encoded: Sequence[Hit] = ()) -> Iterator[Hit]:
-    """The hits of the rules for what stands there as it is, and of those `encoded` what these do not cover."""
+def _orders(
+    text: str, start: int, live: Collection[str], encoded: Sequence[Hit] = (), second: "_Opinion | None" = None
+) -> Iterator[Hit]:
+    """The hits of the rules for what stands there as it is, and of those `encoded` what these do not cover.
+
+    A hit that the second opinion doubts is none.
+    """
     if not ALL_ORDERS.isdisjoint(live):
         names: Collection[str] = live
     elif "disguise" in live:
@@ -200,7 +226,7 @@ def _orders(text: str, start: int, live: Collection[str], encoded: Sequence[Hit]
         yield from encoded
         return
     coded = [hit._replace(start=hit.start - first, end=hit.end - first, anchor=hit.anchor - first) for hit in encoded]
-    for hit in _weighed(view, sorted(weak), coded):
+    for hit in _weighed(view, sorted(weak), coded, first, second):
         yield hit._replace(start=hit.start + first, end=hit.end + first, anchor=hit.anchor + first)
 
 
@@ -289,8 +315,13 @@ def _by_leet(reader: Reader, rule: Rule, pattern: Late, view: Normal, text: str,
             yield weak
 
 
-def _weighed(view: Normal, weak: list[Weak], encoded: list[Hit]) -> Iterator[Hit]:
-    """Hits for what is strong enough by itself or with what stands near it, and those `encoded`, in turn."""
+def _weighed(
+    view: Normal, weak: list[Weak], encoded: list[Hit], first: int, second: "_Opinion | None"
+) -> Iterator[Hit]:
+    """Hits for what is strong enough by itself or with what stands near it, and those `encoded`, in turn.
+
+    The view is of the text from `first` on.
+    """
     # Which signals count is the order's own affair: what else a text holds may be out of sight in a stream.
     around = {foreign: Around(view.text, foreign=foreign) for foreign in {each.foreign for each in weak}}
     covered, turn = -1, 0  # in the text
@@ -317,8 +348,11 @@ def _weighed(view: Normal, weak: list[Weak], encoded: list[Hit]) -> Iterator[Hit
             reasons.update({reason: add for add, reason in dampers(view.text, each.start, each.end)})
         score = round(min(1.0, sum(reasons.values())), 2)
         if score >= COUNTS:
-            covered = view.places[_end(view.text, each)]
-            yield Hit(at, covered, each.kind, score, REPLACEMENT, at, tuple(reasons))
+            hit = Hit(at, view.places[_end(view.text, each)], each.kind, score, REPLACEMENT, at, tuple(reasons))
+            if second is not None and second.doubts(hit._replace(start=at + first, end=hit.end + first)):
+                continue
+            covered = hit.end
+            yield hit
     yield from encoded[turn:]
 
 
@@ -329,6 +363,80 @@ def _end(view: str, weak: Weak) -> int:
     if not stop:
         return min(most, len(view))
     return stop.start() if stop[0][0] in "<-\n" else stop.end()
+
+
+# --- what no rule words -------------------------------------------------------------------------------------------
+
+
+class _Opinion:
+    """What the classifier says of a text from a place on."""
+
+    def __init__(self, model: Classifier, text: str, start: int) -> None:
+        self._model, self._text, self._start = model, text, start
+        self._places = list(places(text, start))
+        self._seen: dict[int, tuple[Window, float]] = {}
+
+    def doubts(self, hit: Hit) -> bool:
+        """Whether a find of a rule that is weak only looks like an order: each telling word in it says so."""
+        if hit.score >= WEAK or hit.kind in FORMAL:
+            return False
+        inside = self._places[bisect_left(self._places, hit.start) : bisect_left(self._places, hit.end)]
+        return bool(inside) and all(self._at(at)[1] < UNLIKELY for at in inside)
+
+    def added(self, found: Sequence[Hit]) -> Iterator[Hit]:
+        """The finds of the rules, and between them what only the classifier takes for an order."""
+        covered, turn = self._start, 0
+        for at in self._places:
+            while turn < len(found) and found[turn].anchor <= at:
+                yield found[turn]
+                covered = max(covered, found[turn].end)
+                turn += 1
+            if at < covered:
+                continue
+            seen, score = self._at(at)
+            free = turn == len(found) or seen.end <= found[turn].anchor
+            if free and score >= LIKELY_LEAST and not _talked_of(self._text, seen):
+                covered = seen.end
+                yield Hit(at, covered, "injection.likely", round(score, 2), REPLACEMENT, at, _LIKELY)
+        yield from found[turn:]
+
+    def _at(self, at: int) -> tuple[Window, float]:
+        if at not in self._seen:
+            seen = window(self._text, at)
+            score = max(self._model.likely(self._text, seen), _misspelt(self._text[seen.start : seen.end]))
+            self._seen[at] = seen, score
+        return self._seen[at]
+
+
+@lru_cache(maxsize=512)  # a stream asks for the same sentence with every piece
+def _misspelt(sentence: str) -> float:
+    """The score that rules give a sentence once its misspelt words are put right; 0 if there are none."""
+    said = respelt(sentence)
+    if said is None:
+        return 0.0
+    return max((hit.score for hit in _orders(said, 0, looked(said).whole)), default=0.0)
+
+
+def _talked_of(text: str, seen: Window) -> bool:
+    """Whether a likely order is quoted as an example, or its text is about such orders."""
+    before, order = folded(text[max(0, seen.at - BACK) : seen.at]), folded(text[seen.at : seen.end])
+    view = before + order + folded(text[seen.end : seen.next_end])
+    return any(True for _ in dampers(view, len(before), len(before) + len(order)))
+
+
+def _likely_settled(text: str, start: int, end: int) -> int:
+    """A place, `end` at most, before which no text that may follow changes what the classifier finds.
+
+    What the rules have not settled may yet take the place of a likely order, so that is not settled either; and a find
+    of a rule, which has `SPAN_MAX` characters at most, may yet be judged to be none.
+    """
+    for at in places(text, max(start, min(end, len(text)) - AHEAD)):
+        if at >= end:
+            break
+        seen = window(text, at)
+        if not seen.whole or seen.end > end:
+            return max(start, at - SPAN_MAX)
+    return end
 
 
 # --- orders in another writing ------------------------------------------------------------------------------------
@@ -342,7 +450,7 @@ _DECODERS: Final[dict[str, Callable[[str, int], Iterator[encodings.Decoded]]]] =
 }
 
 
-def _encoded(text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+def _encoded(text: str, start: int, live: Collection[str], model: Callable[[], Classifier]) -> Iterator[Hit]:
     for name in live:
         if name in _DECODERS:
             decoded = _DECODERS[name](text, start)
@@ -351,10 +459,9 @@ def _encoded(text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
         else:
             continue
         for each in decoded:
-            score, reasons = _read(each.text) if len(each.text) >= DECODED_LEAST else (0.0, ())
-            if score >= COUNTS:
-                why = (f"written in {each.how}", *reasons)
-                yield Hit(each.start, each.end, "injection.encoded", score, REPLACEMENT, each.start, why)
+            score, reasons = judged(each.text, each.how, model)
+            if score:
+                yield Hit(each.start, each.end, "injection.encoded", score, REPLACEMENT, each.start, reasons)
 
 
 _KEYS: Final = (
@@ -364,12 +471,21 @@ _KEYS: Final = (
 )  # fmt: skip
 
 
-def _read(said: str) -> tuple[float, tuple[str, ...]]:
+def judged(said: str, how: str, model: Callable[[], Classifier] = classifier) -> tuple[float, tuple[str, ...]]:
+    """Score a text that was decoded from the writing `how`. Return the score and its reasons; 0 if it is no order."""
+    score, reasons = _read(said, model) if len(said) >= DECODED_LEAST else (0.0, ())
+    return (score, (f"written in {how}", *reasons)) if score >= COUNTS else (0.0, ())
+
+
+def _read(said: str, model: Callable[[], Classifier]) -> tuple[float, tuple[str, ...]]:
     """What the rules say of a decoded text: the highest score, and its reasons."""
     lowered = said.lower()
     if said.isascii() and not any(key in lowered for key in _KEYS):
         return 0.0, ()
     if _RUN_TOGETHER.search(lowered.replace(" ", "")):
         return 0.8, ("tells to ignore earlier instructions",)
-    best = max(_orders(said, 0, looked(said).whole), key=lambda hit: hit.score, default=None)
+    names = looked(said).whole
+    hits = list(_orders(said, 0, names))
+    judged = _Opinion(model(), said, 0).added(hits) if LIKELY in names else hits
+    best = max(judged, key=lambda hit: hit.score, default=None)
     return (best.score, best.reasons) if best else (0.0, ())

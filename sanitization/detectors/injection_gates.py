@@ -21,6 +21,9 @@ from .injection_phrases import OVERRIDES
 from .injection_plain import Look, Plain, needed, rarest, telling
 from .injection_rules import LEET as LEET_SIGNS
 from .injection_rules import Late, Rule, letter, trie
+from .injection_telling import gate as telling_gate
+from .injection_telling import telling as telling_places
+from .injection_telling import telling_words
 from .injection_tokens import TOKENS
 from .injection_window import AHEAD
 
@@ -104,9 +107,11 @@ def tails() -> tuple[frozenset[str], int]:
 
 TOKEN_RUNS: Final = tuple(each.how for each in encodings.TOKENS)
 TAIL: Final = "tail"
+LIKELY: Final = "likely"
+"""The gate of the classifier."""
 END: Final = AHEAD
 """Characters at the end of a text in which something may begin that is not yet settled."""
-_WRITTEN: Final = ("leet", "disguise", TAIL, "run", "escape", "turned", "rotated", *TOKEN_RUNS)
+_WRITTEN: Final = ("leet", "disguise", TAIL, "run", "escape", "turned", "rotated", LIKELY, *TOKEN_RUNS)
 NAMES: Final = (*BY_NAME, *FOREIGN, *_WRITTEN)
 """The names of all gates."""
 ALL_ORDERS: Final = frozenset((*BY_NAME, *FOREIGN, "leet"))
@@ -143,6 +148,8 @@ def gate_of(name: str) -> Gate:
             return Gate(literals=encodings.REVERSED, ignore_case=True)
         case "rotated":
             return Gate(literals=encodings.ROT13, ignore_case=True)
+        case "likely":
+            return telling_gate()
         case _:
             return encodings.TOKENS[TOKEN_RUNS.index(name)].gate
 
@@ -235,6 +242,9 @@ def _plain_look(name: str) -> Look:
     if name in ("turned", "rotated"):
         words = gate_of(name).literals
         return Look(name, frozenset(words), whole := _matcher(gate_of(name)), whole, inside=words)
+    if name == LIKELY:
+        needs = frozenset(map(telling, telling_words()))
+        return Look(name, needs, _tells, _tells, (), needs)
     if name in _WRITTEN:
         return Look(name, frozenset(), _written(name), _written(name))
     whole = _matcher(gate_of(name))
@@ -263,6 +273,10 @@ _Matches = Callable[[str, str], object]
 
 def _nothing(_text: str, _lowered: str) -> bool:
     return False
+
+
+def _tells(text: str, _lowered: str) -> bool:
+    return bool(telling_places(text, 0))
 
 
 def _matcher(gate: Gate) -> _Matches:

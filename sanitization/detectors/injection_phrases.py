@@ -205,8 +205,8 @@ OVERRIDES: Final[tuple[Rule, ...]] = (
         "injection.override",
         "declares earlier instructions void",
         rf"(?:(?:previous|prior|preceding|earlier|above|initial|original|existing|former|past|your|system|all|these|"
-        rf"those|safety|the) )*(?P<object>{TOLD_TO_IT}|{RULES})\b(?: {AFTERWARDS})?[^.!?\n]{{0,32}}?\b(?:(?:are|is|"
-        rf"were|"
+        rf"those|safety|the) ){{0,8}}(?P<object>{TOLD_TO_IT}|{RULES})\b(?: {AFTERWARDS})?[^.!?\n]{{0,32}}?\b(?:(?:are|"
+        rf"is|were|"
         r"was|have been|has been|should be|must be|can be|may be|to be|now|be|being)(?: (?:now|hereby|all|considered|"
         r"completely|only|just|to be|a|an|therefore))* (?P<void>void|null|cancell?ed|ignored|overrid\w+|superseded|"
         r"revoked|obsolete|suspended|disregarded|deprecated|lifted|erased|deleted|invalid|outdated|test|fake|"

@@ -30,7 +30,7 @@ _AHEAD: Final = 12
 """Characters after a line's end that decide whether a blank line follows."""
 _POINTED: Final = re.compile(r"\s*<([^<>\n]*)>?")
 _BARE: Final = re.compile(r"\s*(\S+(?:\t\S+)*)")
-_TITLED: Final = re.compile(r"\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\))\s*$")
+_TITLED: Final = re.compile(r"(?<!\s)\s++(?:\"[^\"]*\"|'[^']*'|\([^()]*\))\s*$")
 _TITLE_ENDS: Final = ('"', "'", ")")
 _HOST_END: Final = re.compile(r"\s*<?[A-Za-z+.&;#0-9-]{0,24}:?[/\\]{0,4}[^/\\?#\s<>)]{0,255}")
 _LINE_START: Final = re.compile(r"(?:^|\n)[ \t>*+\-0-9.)]{0,16}\Z")

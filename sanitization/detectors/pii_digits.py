@@ -59,6 +59,11 @@ _ALONE_MAX: Final = 8
 _DIGITS: Final = frozenset(string.digits)
 _JOINTS: Final = frozenset(".,-")
 _COUNTED: Final = string.digits * 2  # nobody has such a number; it is what people write where one is to stand
+ELEVEN: Final = 11
+"""So many digits are numbers of a dozen states, orders and accounts: a check digit alone tells nothing."""
+_NAMED: Final = re.compile(r"(?i:(?:\b|_)(?:id|ssn|nino|nin|tin|nr|no|num|number|tax|passport|national))=\Z")
+_GLUED: Final = re.compile(r"(?i:ssn|sin|itin|nhs|tfn|cpf|rut|ahv|nino|uid|nr|no|id|tel)(?=[0-9])")
+"""Words for a number that people write without a blank before it."""
 _VALUE_SIGNS: Final = frozenset("$€£¥#%@~^=")
 
 # For the gate, where a blank beyond ASCII is several bytes and cannot stand in a class.
@@ -95,9 +100,14 @@ _GATE: Final = (
     rf"|{_OUTSIDE}[A-CEGHJ-PR-TW-Za-ceghj-pr-tw-z][A-CEGHJ-NPR-TW-Za-ceghj-npr-tw-z] ?$"
 )
 
+_EXTENSIONS: Final = "(?i:extension|extn|ext|durchwahl|poste|interno|anexo|ramal)"
+_EXTENSION: Final = re.compile(
+    rf"(?:[{_BLANKS}]{{1,2}}|;)(?:{_EXTENSIONS}[.:]{{0,2}}(?:=|[{_BLANKS}]{{0,2}})|[xX])[0-9]{{1,6}}(?![0-9A-Za-z_])"
+)
 _PART: Final = re.compile(
     r"[+(]{0,2}(?=[A-Za-z]{0,7}[0-9])[0-9A-Za-z()./\-\u2010-\u2013+]{1,40}"
     r"|[A-Za-z]{1,2}|[A-Za-z]{4}|[A-Z]{3}|[-/\u2013(+]"
+    rf"|(?:{_EXTENSIONS})[.:]{{0,2}}"
 )
 _END_PART: Final = re.compile(
     r"(?:[+(]{1,2}|(?<![A-Za-z0-9]))[A-Za-z]{0,7}[0-9][0-9A-Za-z()./\-\u2010-\u2013+]{0,40}\Z"
@@ -167,6 +177,9 @@ class Digits:
             if last in _WORD_CHARACTERS or (last in _JOINTS and before[-2:-1] in _DIGITS):
                 continue
             if found := _at(text, start, before, position, said):
+                return _with_extension(text, found)
+            glued = _GLUED.match(text, start)
+            if glued and (found := _number(text, glued.end(), said)):
                 return found
         return None
 
@@ -182,6 +195,12 @@ class Digits:
             if rest and first <= _ALONE_MAX and all(map(_PART.fullmatch, _BLANK.split(rest))):
                 upto = min(upto, max(start, first))
         return upto
+
+
+def _with_extension(text: str, found: Hit) -> Hit:
+    """A telephone number to the end of its extension, if it has one."""
+    more = _EXTENSION.match(text, found.end) if found.kind == "pii.phone" else None
+    return found._replace(end=more.end()) if more else found
 
 
 def _word_start(text: str, digit: int) -> int:
@@ -214,7 +233,7 @@ def _at(text: str, start: int, before: str, position: int, said: context.Said) -
     last = before[-1:]
     if "+" in before and last in {"+", "(", " "}:
         plus = start - len(before) + before.rindex("+")
-        if plus >= position and not text[plus - 1 : plus].isalnum():
+        if plus >= position and not phones.is_latin(text, plus - 1):
             end = phones.international(text, plus)
             if end:
                 return hit(plus, end, phones.KIND, 0.9, reason="form")
@@ -287,7 +306,7 @@ def _judged(text: str, start: int, end: int, rules: Iterable[Rule], near: Mappin
             score, reason = rule.score, "said to be"
         elif rule.plain >= CERTAIN or (rule.plain and not among):
             score, reason = rule.plain, "check digits" if rule.check else "form"
-        elif alone:
+        elif alone and not (end - start == ELEVEN and text[start:end].isdigit()):
             score, reason = rule.alone, ALONE
         else:
             continue
@@ -301,8 +320,10 @@ def _judged(text: str, start: int, end: int, rules: Iterable[Rule], near: Mappin
 def _among_others(text: str, start: int, end: int) -> bool:
     """Whether signs beside it, or numbers before and after it, make it part of something else."""
     before, after = text[max(0, start - 2) : start], text[end : end + 2]
-    if before[-1:] in _VALUE_SIGNS or after[:1] in _VALUE_SIGNS:
+    if after[:1] in _VALUE_SIGNS:
         return True
+    if before[-1:] in _VALUE_SIGNS:
+        return not _NAMED.search(text, max(0, start - 24), start)
     if len(before) == 2 and before[1] in "-/:.,_" and before[0] in _WORD_CHARACTERS:
         return before[1] not in ".:" or before[0].isdigit()
     grouped = " " in text[start:end]

@@ -9,6 +9,7 @@ from sanitization.gates import Gate
 
 from .pii_context import Said
 from .pii_part import hit
+from .pii_world import in_aadhaar
 
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4: Final = re.compile(
@@ -19,6 +20,7 @@ _COLON: Final = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z_])")
 _ZONE_OR_PREFIX: Final = re.compile(r"%[0-9A-Za-z._~-]{1,16}|/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])(?![0-9A-Za-z./])")
 _COLONS: Final = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}(?![0-9A-Za-z_]|:[0-9A-Fa-f])")
+_AADHAAR: Final = re.compile(r"[2-9][0-9]{3}:[0-9]{4}:[0-9]{4}(?![0-9A-Za-z_:])")
 _OTHER_MAC: Final = re.compile(
     r"[0-9A-Fa-f](?<![0-9A-Za-z_.-].)(?:[0-9A-Fa-f](?:-[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{3}(?:\.[0-9A-Fa-f]{4}){2})"
     r"(?![0-9A-Za-z_]|[.-][0-9A-Fa-f])"
@@ -129,6 +131,9 @@ def _colons(text: str, position: int) -> Hit | None:
         mac = _COLONS.match(text, start)
         if mac and len(set(mac[0].lower())) > 2:
             return hit(start, mac.end(), "mac_address", 0.85)
+        groups = _AADHAAR.match(text, start)
+        if groups and in_aadhaar(groups[0].replace(":", "")):
+            return hit(start, groups.end(), "in_aadhaar", 0.8)
         if not mac and (end := _ipv6_end(text, start)):
             return hit(start, end, "ip", 0.85)
     return None
@@ -149,6 +154,8 @@ def _ipv6_end(text: str, start: int) -> int:
     if not _meant(text, start, end, address):
         return 0
     more = _ZONE_OR_PREFIX.match(text, end)
+    if address.endswith("::") and address != "::" and not more:
+        return 0  # the beginning of addresses, and none itself
     return more.end() if more else end
 
 

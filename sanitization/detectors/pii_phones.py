@@ -65,7 +65,7 @@ def international(text: str, start: int) -> int:
     best = 0
     for last in _ENDS.finditer(text, start, match.end()):
         end = last.end()
-        if text[end : end + 1].isalnum():
+        if is_latin(text, end):
             continue
         number = "".join([each for each in text[start:end] if "0" <= each <= "9"])
         if trunk and trunk.end() <= end:
@@ -95,7 +95,16 @@ def spoken_of(text: str, start: int) -> int:
     if not match or _NOT_ANY.match(text, start):
         return 0
     end = match.end()
-    return 0 if text[end : end + 1].isalnum() and text[end] not in "x" else end
+    return 0 if is_latin(text, end) and text[end] not in "x" else end
+
+
+def is_latin(text: str, at: int) -> bool:
+    """Whether a digit or a Latin letter is at a place. Scripts without blanks do not go on with a word beside them."""
+    return at >= 0 and text[at : at + 1].isalnum() and text[at] < LATIN_END
+
+
+LATIN_END: Final = "\u0250"
+"""The first character behind the Latin letters."""
 
 
 def _nanp(number: str) -> bool:

@@ -50,7 +50,14 @@ _NAME: Final = re.compile(
     r"(?:[A-Za-z]{2,}[0-9]{0,4}|[A-Za-z]|v?[0-9]{1,4}))+/?",
     re.ASCII,
 )
-_CAMEL: Final = re.compile(r"(?:[A-Z][a-z]{2,}|[A-Z]{2,}[0-9]{0,3}|[a-z]{3,}){2,}", re.ASCII)
+# Two or more of: a word with a capital (`Key`), capitals with a number (`PKCS12`), small letters (`key`). Written by
+# runs of letters, each of which can be read in one way only: tried in every way, sixty letters would take years.
+_CAMEL: Final = re.compile(
+    r"(?!(?:[A-Z][a-z]{2,4}|[A-Z]{2,3}[0-9]{0,3}|[a-z]{3,5})\Z)"  # one of them alone
+    r"(?:[A-Z](?![A-Z])[a-z]{2,}+|[A-Z]{2}(?![A-Z])[a-z]{3,}+|[A-Z]{3,}+[a-z]{2,}+"
+    r"|[A-Z]{2,}+(?![a-z])[0-9]{0,3}+(?![0-9])|(?<![A-Za-z])[a-z]{3,}+)++",
+    re.ASCII,
+)
 _ATTRIBUTE: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*(?:(?:\.|->|::|\?\.)[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
 _CALL: Final = re.compile(r"[A-Za-z_$@][\w.$:>-]*[(\[{]|new\s|await\s|function|lambda|\$[A-Za-z_{(]|!(?:Ref|Sub|vault)")
 _SNAKE: Final = re.compile(r"[a-z]+(?:_[a-z0-9]+)+|[A-Z]+(?:_[A-Z0-9]+)*|_[a-z_]+", re.ASCII)

@@ -1,0 +1,129 @@
+"""How well orders to a model are found that nobody had in mind: by leaving out whole families of them.
+
+recall_unseen_families    per cent of the texts of a family that are found by rules and a classifier that was trained
+                          without that family; the mean of all families
+recall_rules_alone        the same without a classifier: none of the rules was made for these texts
+recall_unseen_languages   the same for languages that the classifier was trained without
+false_alarms_unseen       per cent of the harmless texts of a family that are taken for orders by rules and a classifier
+                          that was trained without that family; the mean
+false_alarms_prose        per cent of the paragraphs of the documentation strings of Python's standard library that are
+false_alarms_rules_alone  the same without a classifier
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from benchmarks.figure import Figure
+from sanitization.detectors.injection import Injection
+from sanitization.detectors.injection_classifier import BUCKETS, Classifier, classifier
+
+from . import english, english_harmless, languages
+from .making import SEED, Text, texts
+from .training import EPOCHS, trained
+
+__all__ = ["QUICK", "Sizes", "figures"]
+
+PARAGRAPH: Final = 40
+"""Characters of the shortest paragraph that is read."""
+TONGUES: Final = 6
+"""Languages that are left out together."""
+
+
+@frozen
+class Sizes:
+    """How much is made, how long is trained, how many paragraphs of prose are read."""
+
+    scale: float = 1.0
+    epochs: int = EPOCHS
+    prose: int = 20_000
+
+
+QUICK: Final = Sizes(scale=0.05, epochs=1, prose=50)
+NOTHING: Final = Classifier([0] * BUCKETS, 0.0, 0.0)
+"""Finds nothing, and doubts nothing: what rules do by themselves."""
+Finds = Callable[[str], bool]
+
+
+def figures(sizes: Sizes | None = None) -> Iterator[Figure]:
+    """Train once for each family that is left out, and yield the means."""
+    sizes = sizes or Sizes()
+    made = texts(SEED, sizes.scale)
+    rules = finder(NOTHING)
+    found, alone, alarms, alone_alarms = list[float](), list[float](), list[float](), list[float]()
+    harmless = list(english_harmless.BENIGN)
+    for number, family in enumerate(english.ATTACKS):
+        # The harmless families are dealt out, so that each is left out once as well.
+        without = {family, *harmless[number :: len(english.ATTACKS)]}
+        both = finder(trained([each for each in made if each.family not in without], epochs=sizes.epochs))
+        for name in sorted(without):
+            left_out = [each for each in made if each.family == name]
+            share, by_rules = per_cent(left_out, both), per_cent(left_out, rules)
+            is_order = left_out[0].order
+            (found if is_order else alarms).append(share)
+            (alone if is_order else alone_alarms).append(by_rules)
+            kind = "orders" if is_order else "harmless"
+            say(
+                f"{kind:<9} {name:<14} {len(left_out):>5} texts: {share:5.1f} % found, {by_rules:5.1f} % by rules alone"
+            )
+    tongues = list(languages.TONGUES)
+    foreign = list[float]()
+    for first in range(0, len(tongues), TONGUES):
+        away = set(tongues[first : first + TONGUES])
+        both = finder(trained([each for each in made if each.language not in away], epochs=sizes.epochs))
+        for name in sorted(away):
+            left_out = [each for each in made if each.language == name and each.order]
+            foreign.append(per_cent(left_out, both))
+            say(f"language  {name:<14} {len(left_out):>5} texts: {foreign[-1]:5.1f} % found")
+    yield Figure("recall_unseen_families", "%", mean(found))
+    yield Figure("recall_rules_alone", "%", mean(alone))
+    yield Figure("recall_unseen_languages", "%", mean(foreign))
+    yield Figure("false_alarms_unseen", "%", mean(alarms))
+    read = prose()[: sizes.prose]
+    yield Figure("false_alarms_prose", "%", share_of(read, finder(classifier())))
+    yield Figure("false_alarms_rules_alone", "%", share_of(read, rules))
+
+
+def finder(model: Classifier) -> Finds:
+    """What says whether the detector, with this classifier, finds anything in a text."""
+    detector = Injection(lambda: model)
+    return lambda text: next(detector.find(text), None) is not None
+
+
+def per_cent(made: Sequence[Text], finds: Finds) -> float:
+    """In how many of these texts something is found."""
+    return share_of([each.text for each in made], finds)
+
+
+def share_of(said: Sequence[str], finds: Finds) -> float:
+    """In how many of these texts, in per cent, something is found."""
+    return 100.0 * sum(map(finds, said)) / max(1, len(said))
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean."""
+    return sum(values) / max(1, len(values))
+
+
+def prose() -> list[str]:
+    """The paragraphs of the documentation strings of the standard library: nobody wrote them for this."""
+    library, found = Path(sysconfig.get_path("stdlib")), dict[str, None]()
+    for file in sorted([*library.glob("*.py"), *library.glob("*/*.py")]):
+        if {"test", "tests", "site-packages", "idlelib"}.isdisjoint(file.relative_to(library).parts):
+            for node in ast.walk(ast.parse(file.read_bytes())):
+                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    said = ast.get_docstring(node) or ""
+                    found.update(dict.fromkeys(each for each in said.split("\n\n") if len(each) > PARAGRAPH))
+    return list(found)
+
+
+def say(text: str) -> None:
+    """A line for whoever watches, apart from the figures."""
+    print(f"orders: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,141 @@
+"""Train the classifier of orders on the generated texts: `python -m benchmarks.orders.train` writes its weights.
+
+`--check` trains and compares. A change to the texts, to the features or to what is telling asks for a new training; a
+test holds the checksum of the examples against the weights.
+
+Logistic regression by stochastic gradient descent with AdaGrad, in plain Python, and with the same result each time.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from sanitization.detectors import injection_classifier
+from sanitization.detectors.injection_classifier import (
+    BUCKETS,
+    PAIR,
+    Classifier,
+    bucket,
+    dump,
+    in_steps,
+    pairs,
+    pieces,
+    places,
+    scale,
+    window,
+    words,
+)
+from sanitization.normal import folded
+
+from .making import SEED, Text, texts
+
+EPOCHS: Final = 6
+RATE: Final = 0.5
+DECAY: Final = 2e-6
+"""L2 penalty for a weight each time it is used."""
+SURE: Final = 0.02
+"""An example that is right to within so much teaches nothing more."""
+WEIGHTS: Final = Path(injection_classifier.__file__).with_name("injection_classifier.txt")
+
+
+@frozen
+class Example:
+    """The features of a window, as buckets with their values, and whether it is an order."""
+
+    buckets: tuple[int, ...]
+    values: tuple[float, ...]
+    order: bool
+
+
+def windows(text: str) -> set[str]:
+    """What the classifier reads of a text: the sentence of each telling word, alone and with the next one."""
+    found: set[str] = set()
+    for at in places(text, 0):
+        seen = window(text, at)
+        found.update((text[seen.start : seen.end], text[seen.start : seen.next_end]))
+    return found
+
+
+def example(text: str, *, order: bool) -> Example:
+    """The features of one window."""
+    found = words(folded(text))
+    summed: dict[int, float] = {}
+    by = scale(len(found))
+    for word in found:
+        each = pieces(word)
+        value = 1.0 / math.sqrt(len(each)) / by
+        for place in each:
+            summed[place] = summed.get(place, 0.0) + value
+    for pair in pairs(found):
+        place = bucket(pair)
+        summed[place] = summed.get(place, 0.0) + PAIR / by
+    return Example(tuple(summed), tuple(summed.values()), order)
+
+
+def examples(made: Iterable[Text]) -> list[Example]:
+    """The examples of some texts, each window once; a window of harmless texts is harmless, whatever else has it."""
+    found: dict[str, bool] = {}
+    for each in sorted(made, key=lambda text: text.order):
+        for part in sorted(windows(each.text)):
+            found.setdefault(part, each.order)
+    return [example(part, order=order) for part, order in found.items()]
+
+
+def train(found: Sequence[Example], *, epochs: int = EPOCHS, seed: int = SEED) -> tuple[list[float], float]:
+    """Fit weights and a bias."""
+    weights, squares = [0.0] * BUCKETS, [1e-6] * BUCKETS
+    bias, bias_square = 0.0, 1e-6
+    order = list(range(len(found)))
+    chance = random.Random(seed)
+    for _ in range(epochs):
+        chance.shuffle(order)
+        for index in order:
+            each = found[index]
+            margin = bias
+            for place, value in zip(each.buckets, each.values, strict=True):
+                margin += weights[place] * value
+            error = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, margin)))) - each.order
+            if abs(error) < SURE:
+                continue
+            for place, value in zip(each.buckets, each.values, strict=True):
+                slope = error * value + DECAY * weights[place]
+                squares[place] += slope * slope
+                weights[place] -= RATE * slope / math.sqrt(squares[place])
+            bias_square += error * error
+            bias -= RATE * error / math.sqrt(bias_square)
+    return weights, bias
+
+
+def trained(made: Iterable[Text], *, epochs: int = EPOCHS) -> Classifier:
+    """A classifier that has seen these texts."""
+    return in_steps(*train(examples(made), epochs=epochs))
+
+
+def source_of(found: Sequence[Example]) -> str:
+    """A checksum of examples: weights with another one are not from these."""
+    crc = 0
+    for each in found:
+        crc = zlib.crc32(repr((each.buckets, each.order)).encode(), crc)
+    return f"{crc:08x}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train on everything, and write the weights; with `--check` compare them with those that are there."""
+    found = examples(texts())
+    print(f"{len(found)} windows, {sum(each.order for each in found)} of them orders", file=sys.stderr)
+    written = dump(in_steps(*train(found)), source_of(found))
+    if "--check" in arguments:
+        same = written == WEIGHTS.read_text("ascii")
+        print("the weights are those of this training" if same else "the weights differ", file=sys.stderr)
+        return int(not same)
+    WEIGHTS.write_text(written, "ascii")
+    print(f"{WEIGHTS.stat().st_size} bytes in {WEIGHTS}", file=sys.stderr)
+    return 0
