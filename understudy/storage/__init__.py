@@ -15,6 +15,7 @@ from .errors import DatabaseUnusable as DatabaseUnusable
 from .errors import Fenced as Fenced
 from .errors import FileTooLarge as FileTooLarge
 from .errors import ForeignTables as ForeignTables
+from .errors import InUse as InUse
 from .errors import InvalidCursor as InvalidCursor
 from .errors import NotADatabase as NotADatabase
 from .errors import NotStored as NotStored

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
     Integer,
     TableValuedAlias,
@@ -39,7 +40,11 @@ def _moving(given: Any) -> Any:
     """Have threads end where `given` says, if they are where it says, and under the fence it says, if it does."""
     under = and_(_t.node == given["under"], _t.fence == given["token"])
     this = (_t.owner == given["of"], _t.id == given["named"], _t.last_seq == given["before"])
-    return update(schema.threads).where(*this, or_(given["under"].is_(None), under)).values(last_seq=given["last"])
+    return (
+        update(schema.threads)
+        .where(*this, or_(given["under"].is_(None), under))
+        .values(last_seq=given["last"], stored_bytes=_t.stored_bytes + given["grown"])
+    )
 
 
 def _rows(**columns: TypeEngine[Any]) -> TableValuedAlias:
@@ -55,6 +60,7 @@ _MOVED: Final[dict[str, TypeEngine[Any]]] = {
     "last": Integer(),
     "under": Text(),
     "token": Integer(),
+    "grown": BigInteger(),
 }
 _move = Prepared(_moving({name: bindparam(name, type_=kind) for name, kind in _MOVED.items()}))
 _insert = Prepared(insert(schema.events))
@@ -95,7 +101,15 @@ def moved(change: Change) -> Row:
         "last": change.events[-1].seq,
         "under": None if fence is None else fence.node,
         "token": None if fence is None else fence.token,
+        "grown": grown(change),
     }
+
+
+def grown(change: Change) -> int:
+    """Return how many bytes a change adds to its thread: events, messages and a raw text."""
+    raw = 0 if change.raw is None else len(change.raw.sealed)
+    said = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in change.messages)
+    return sum(len(event.body) for event in change.events) + said + raw
 
 
 def event_row(change: Change, event: LoggedEvent) -> Row:

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import asdict, evolve, frozen
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     Connection,
     Float,
@@ -59,7 +60,8 @@ _OF_THREAD = (_t.owner == bindparam("of"), _t.id == bindparam("named"))
 # Two statements: naming `updated_at` in one that only moves `last_seq` would rewrite its index for every event.
 _AT: BindParameter[float] = bindparam("at", type_=Float)
 _TOUCH: dict[str, Any] = {"updated_at": case((_t.updated_at < _AT, _AT), else_=_t.updated_at)}
-_MOVE: dict[str, Any] = {"last_seq": bindparam("last")}
+_GROWN: BindParameter[int] = bindparam("grown", type_=BigInteger)
+_MOVE: dict[str, Any] = {"last_seq": bindparam("last"), "stored_bytes": _t.stored_bytes + _GROWN}
 _touch = update(schema.threads).where(*_OF_THREAD).values(_TOUCH)
 _move = update(schema.threads).where(*_OF_THREAD, _t.last_seq == bindparam("before")).values(_MOVE)
 _move_and_touch = update(schema.threads).where(*_OF_THREAD, _t.last_seq == bindparam("before")).values(_MOVE | _TOUCH)
@@ -68,6 +70,12 @@ _UNDER = (_t.node == bindparam("under"), _t.fence == bindparam("token"))
 _move_fenced, _move_and_touch_fenced, _touch_fenced = (each.where(*_UNDER) for each in (_move, _move_and_touch, _touch))
 _hold = select(_t.last_seq).where(*_OF_THREAD).with_for_update(key_share=True)
 _hold_fenced = _hold.where(*_UNDER)
+_GONE: BindParameter[int] = bindparam("gone", type_=BigInteger)
+_shrink = (
+    update(schema.threads)
+    .where(*_OF_THREAD)
+    .values(stored_bytes=case((_t.stored_bytes > _GONE, _t.stored_bytes - _GONE), else_=0))
+)
 _newest = update(schema.threads).where(*_OF_THREAD).values(newest_run=bindparam("run"))
 _place = select(_t.last_seq, _t.node, _t.fence).where(*_OF_THREAD)
 _end_run = (
@@ -205,7 +213,10 @@ def _trim(connection: Connection, trim: TrimLog) -> bool:
     if first is None or first >= before:
         return False
     now = min(before, first + TRIMMED)
-    connection.execute(delete(schema.events).where(*of_thread, _e.seq < now))
+    going = (*of_thread, _e.seq < now)
+    size = connection.execute(select(func.coalesce(func.sum(func.length(_e.body)), 0)).where(*going)).scalar_one()
+    connection.execute(delete(schema.events).where(*going))
+    connection.execute(_shrink, {"of": trim.owner, "named": trim.thread_id, "gone": int(size)})
     return bool(now < before)
 
 

@@ -11,7 +11,8 @@ StorageError
 │   ├── ForeignTables     the database has tables of another program under our names
 │   ├── NotADatabase      it is not SQLite, or it is the database of another program
 │   ├── Damaged           it is ours, and some of its pages are broken
-│   └── SchemaTooNew      a newer understudy wrote it
+│   ├── SchemaTooNew      a newer understudy wrote it
+│   └── InUse             servers that could not use the new schema still run
 ├── ChangeRefused         this change can never be stored as it is; nothing of it was
 │   ├── Fenced            another node has the thread
 │   ├── SequenceConflict  its first event is not the next one of the thread
@@ -164,6 +165,22 @@ class SchemaTooNew(DatabaseUnusable):
         return (
             f"{self.path} has schema {self.found}, this understudy knows schemas up to {self.newest_known}: "
             "start the newer understudy that wrote it, or name another folder or database"
+        )
+
+
+@define
+class InUse(DatabaseUnusable):
+    """Servers of an older release use the database and could not use its new schema. It was left as it is."""
+
+    path: str
+    servers: int
+    found: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} has schema {self.found} and is used by {self.servers} running servers, which cannot work "
+            f"with schema {self.wanted}: stop them all first, or go through the releases one by one"
         )
 
 

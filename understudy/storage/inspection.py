@@ -100,6 +100,14 @@ def _version(path: Path, connection: sqlite3.Connection) -> str | None:
     version = str(rows[0][0])
     if not schema.is_revision(version):
         raise NotADatabase(path, OTHERS)
-    if version not in schema.REVISIONS:
+    if not schema.is_usable(version, _oldest(connection, tables)):
         raise SchemaTooNew(path, version, schema.HEAD)
     return version
+
+
+def _oldest(connection: sqlite3.Connection, tables: set[str]) -> str | None:
+    """Return the oldest revision whose code can use the schema, None if the schema does not say."""
+    if schema.compatibility.name not in tables:
+        return None
+    row = connection.execute("SELECT oldest_revision FROM compatibility").fetchone()
+    return None if row is None else str(row[0])

@@ -23,13 +23,14 @@ import msgspec
 import psycopg
 from attrs import field, frozen
 from psycopg.types.array import ListBinaryDumper
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from . import schema
-from .errors import CannotConnect, ForeignTables, SchemaTooNew, driver_words
+from .clock import Now
+from .errors import CannotConnect, ForeignTables, InUse, SchemaTooNew, driver_words
 
 log = logging.getLogger(__name__)
 CONNECT_S: Final = 5
@@ -100,8 +101,8 @@ def _close(connection: Any, _record: object) -> None:
 def connect_database(address: str) -> PostgresDatabase:
     """Connect to a database, and migrate it when it is older than the code; blocks, for as long as that takes.
 
-    Raises CannotConnect (no server, no such database, refused), ForeignTables or SchemaTooNew; then the database was
-    not changed.
+    Raises CannotConnect (no server, no such database, refused), ForeignTables, SchemaTooNew or InUse; then the database
+    was not changed.
     """
     url = _url(address)
     where = _where(url)
@@ -217,14 +218,18 @@ def _engine(url: URL, begin: str, *, places: int) -> Engine:
 def _migrate(connection: Connection, where: str) -> None:
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
     found = _known_revision(connection, where)
-    if found != schema.HEAD:
+    if schema.is_behind(found):
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{MIGRATION_S}s'")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION})")
         found = _known_revision(connection, where)  # another server may have been faster
-    if found != schema.HEAD:
+    if schema.is_behind(found):
+        if found is not None and found < schema.OLDEST and (running := _running(connection)):
+            raise InUse(where, running, found, schema.HEAD)
         from .migrations import upgrade  # only now: Alembic is slow to import, and most starts do not need it
 
         upgrade(connection)
+    elif found != schema.HEAD:
+        log.warning("storage.newer_schema", extra={"found": found, "known": schema.HEAD})
     if connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "off":
         log.warning("storage.not_durable", extra={"database": where, "reason": "synchronous_commit is off"})
 
@@ -244,9 +249,23 @@ def _known_revision(connection: Connection, where: str) -> str | None:
     found = rows[0] if rows else None
     if found is not None and not schema.is_revision(found):
         raise ForeignTables(where, VERSIONS)
-    if found is not None and found not in schema.REVISIONS:
+    if found is not None and not schema.is_usable(found, _oldest(connection, tables)):
         raise SchemaTooNew(where, found, schema.HEAD)
     return found
+
+
+def _oldest(connection: Connection, tables: set[str]) -> str | None:
+    """Return the oldest revision whose code can use the schema, None if the schema does not say."""
+    if schema.compatibility.name not in tables:
+        return None
+    return connection.exec_driver_sql("SELECT oldest_revision FROM compatibility").scalar()
+
+
+def _running(connection: Connection) -> int:
+    """Return how many servers have a lease; none of a release that had no nodes yet."""
+    if connection.exec_driver_sql("SELECT to_regclass('nodes')").scalar_one() is None:
+        return 0
+    return int(connection.execute(select(func.count()).where(schema.nodes.c.expires_at > Now())).scalar_one())
 
 
 def reader_of(address: str) -> Engine:

@@ -52,7 +52,7 @@ _ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sor
 _owner: BindParameter[str] = bindparam("owner")
 _thread_id: BindParameter[str] = bindparam("thread_id")
 _thread = Prepared(select(*THREAD).where(_t.owner == _owner, _t.id == _thread_id))
-_held_thread = Prepared(select(schema.threads).where(_t.owner == _owner, _t.id == _thread_id))
+_held_thread = Prepared(select(*THREAD, _t.node, _t.fence).where(_t.owner == _owner, _t.id == _thread_id))
 _last_seq = Prepared(select(_t.last_seq).where(_t.owner == _owner, _t.id == _thread_id))
 _live_threads = Prepared(
     select(_t.id, _t.last_seq)
@@ -320,6 +320,19 @@ def files(connection: Connection, owner: str, ids: Sequence[str]) -> list[File]:
     """Those of the ids that are the owner's files, in the order asked for."""
     found = {row.id: row for row in _all(connection, select(*_f).where(_f.owner == owner, _f.id.in_(set(ids))), File)}
     return [found[name] for name in dict.fromkeys(ids) if name in found]
+
+
+def bytes_used(connection: Connection, what: str, *, user: str | None = None, tenant: str | None = None) -> int:
+    """Return how many bytes the `files` or `threads` of a user have, or those of all users of a tenant."""
+    table, size, owner = (
+        (schema.files, _f.size, _f.owner) if what == "files" else (schema.threads, _t.stored_bytes, _t.owner)
+    )
+    used = select(func.coalesce(func.sum(size), 0)).select_from(table)
+    if tenant is None:
+        used = used.where(owner == user)
+    else:
+        used = used.join(schema.users, schema.users.c.id == owner).where(schema.users.c.tenant == tenant)
+    return int(connection.execute(used).scalar_one())
 
 
 def alive(connection: Connection) -> bool:

@@ -33,7 +33,7 @@ def read_folder(folder: Path) -> ReadDatabase:
     """
     path = folder / FILE_NAME
     found = look_at(path, BUSY_TIMEOUT_MS) if path.is_file() else None
-    if found != schema.HEAD:
+    if schema.is_behind(found):
         raise CannotOpen(path, NOTHING if found is None else OLDER)
     return ReadDatabase(reading_engine(path))
 
@@ -46,7 +46,7 @@ def read_server(address: str) -> ReadDatabase:
     from .postgresql import inspect_server, reader_of, where_is  # most have no use for it
 
     found = inspect_server(address)[1]
-    if found != schema.HEAD:
+    if schema.is_behind(found):
         raise CannotConnect(where_is(address), NOTHING if found is None else OLDER)
     try:
         return ReadDatabase(reader_of(address))

@@ -4,12 +4,15 @@
    out where that cannot keep up.
 2. A drop is done before its asker goes on. One that Redis could not be told of is done as soon as it answers again, and
    until then this node gives nothing of that owner's.
-3. Redis may forget any of it at any time: it has a time to live, and is the first that a full Redis with
+3. Answers are encrypted and bound to their question, so that nobody but a node can read one, or have a node believe
+   another. One that is put back by somebody else is given for no longer than its time to live.
+4. Redis may forget any of it at any time: it has a time to live, and is the first that a full Redis with
    `maxmemory-policy volatile-lru` gives up.
 """
 
 import hashlib
 import logging
+import secrets
 from collections import OrderedDict
 from typing import Final, NoReturn
 
@@ -23,6 +26,7 @@ from actors import Actor, ActorSystem, Context
 from .cache import PER_OWNER, RACE_S, TTL_S
 from .errors import RedisUnavailable
 from .redis import RedisLink
+from .redis_cipher import Cipher, NotAuthentic
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +69,7 @@ class RedisShelf:
     """A `Shelf` in Redis; the actor `Shelver` puts there what waits."""
 
     link: RedisLink
+    cipher: Cipher = field(repr=False)
     _waiting: OrderedDict[tuple[str, str], tuple[bytes, float]] = field(factory=OrderedDict, init=False, repr=False)
     _bytes: int = field(default=0, init=False)
     _going: int = field(default=0, init=False)
@@ -86,8 +91,13 @@ class RedisShelf:
         if self._everybody or owner in self._untold:
             return None
         try:
-            return await self.link.call(lambda redis: redis.hget(_keys(owner)[0], _field(question)))
+            kept = await self.link.call(lambda redis: redis.hget(_keys(owner)[0], _field(question)))
         except RedisUnavailable:
+            return None
+        try:
+            return None if kept is None else self.cipher.decrypt(kept, _place(owner, question))
+        except NotAuthentic:
+            log.warning("cache.not_authentic")
             return None
 
     def put(self, owner: str, question: str, value: bytes, began: float) -> None:
@@ -138,7 +148,8 @@ class RedisShelf:
         def fill(pipe: Pipeline[bytes]) -> None:
             for (owner, question), (value, began) in taken:
                 age_ms = int((now - began + SLACK_S) * 1000)
-                pipe.eval(_PUT, _keys(owner), (_field(question), value, age_ms, PER_OWNER, ttl_ms))
+                sealed = self.cipher.encrypt(value, _place(owner, question))
+                pipe.eval(_PUT, _keys(owner), (_field(question), sealed, age_ms, PER_OWNER, ttl_ms))
 
         self._going = len(taken)
         try:
@@ -188,6 +199,11 @@ def _field(question: str) -> str:
     return hashlib.blake2b(question.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
+def _place(owner: str, question: str) -> str:
+    """What an answer is bound to."""
+    return f"{_keys(owner)[0]}/{_field(question)}"
+
+
 async def join_shelf(system: ActorSystem, url: str) -> RedisShelf:
     """The shelf of the servers, for a command that changes what they have stored while none of them runs.
 
@@ -199,4 +215,4 @@ async def join_shelf(system: ActorSystem, url: str) -> RedisShelf:
         await link.wait_up()
     if waiting.cancelled_caught:
         log.warning("cache.not_reached", extra={"server": link.where, "ttl_s": TTL_S})
-    return RedisShelf(link)
+    return RedisShelf(link, Cipher(secrets.token_hex()))  # it only drops, so it needs no key that the servers have

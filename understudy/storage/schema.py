@@ -19,14 +19,27 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
+OLDEST: Final = "0008"
+"""The oldest revision whose code can use this schema. It is written into the database with each migration, so that a
+release can start on the schema of a later one. Raise it with a migration that older code cannot work with."""
 
 
 def is_revision(name: str) -> bool:
     """Whether it may be one of ours, also of a newer release: another program that uses Alembic has others."""
     return len(name) == len(HEAD) and name.isdecimal()
+
+
+def is_behind(found: str | None) -> bool:
+    """Return whether a schema of this revision, None for no schema, is to be migrated by this code."""
+    return found is None or found < HEAD
+
+
+def is_usable(found: str, oldest: str | None) -> bool:
+    """Return whether this code can use a schema: it knows it, or a later release wrote that `oldest` still can."""
+    return found in REVISIONS or (found > HEAD and oldest is not None and is_revision(oldest) and oldest <= HEAD)
 
 
 metadata: Final = MetaData(
@@ -81,7 +94,8 @@ contexts = Table(
     Index(None, "expires_at"),
 )
 
-# `node` and `fence` are the lease of a thread: only who holds both may append to its log.
+# `node` and `fence` are the lease of a thread: only who holds both may append to its log. `stored_bytes` is what its
+# events and messages have, since the column is there.
 threads = Table(
     "threads",
     metadata,
@@ -96,6 +110,7 @@ threads = Table(
     Column("newest_run", Text),
     Column("node", Text),
     Column("fence", Integer, nullable=False, server_default="0"),
+    Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("owner", "id"),
     ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
     Index(None, "owner", "updated_at", "id"),
@@ -245,3 +260,6 @@ ended_sessions = Table(
     Index(None, "until"),
     Index(None, "ended_at"),
 )
+
+# One row: see `OLDEST`.
+compatibility = Table("compatibility", metadata, Column("oldest_revision", Text, nullable=False))

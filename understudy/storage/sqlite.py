@@ -20,6 +20,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
+from understudy.private_files import keep_private
+
 from . import schema
 from .errors import CannotOpen, StorageUnavailable, driver_words
 from .inspection import BUSY_TIMEOUT_MS, check_missing, look_at
@@ -98,6 +100,7 @@ def open_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, wait_
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keep_private(folder, *(folder / f"{FILE_NAME}{each}" for each in ("", "-wal", "-shm")))
         beside = {child.name for child in folder.iterdir()}
         lock = lock_folder(folder, wait_s=wait_s)
     except OSError as error:
@@ -119,11 +122,13 @@ def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) 
         raise CannotOpen(path, error.strerror or str(error)) from error
     writing, reading = (_engine(path, busy_timeout_ms, writing=way) for way in (True, False))
     try:
-        if version == schema.HEAD:
+        if schema.is_behind(version):
+            _upgrade(writing)
+        else:
             with writing.begin():
                 pass  # a file that cannot be written is found now, not at the first message
-        else:
-            _upgrade(writing)
+            if version != schema.HEAD:
+                log.warning("storage.newer_schema", extra={"found": version, "known": schema.HEAD})
         return SqliteDatabase(path.absolute(), writing, reading, _identity(path), lock)
     except BaseException as error:
         reading.dispose()
@@ -142,7 +147,7 @@ def _make(path: Path, beside: set[str]) -> None:
     if missing:
         check_missing(path)
         # Only while nobody has it open: closing a descriptor would drop the locks of SQLite in this process.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         beside = beside & {LOCK_NAME, FILES, f"{FILE_NAME}-wal"}  # a first start may have made others by now
     if beside and path.is_file() and not path.stat().st_size:
         extra = {"path": str(path), "reason": "missing" if missing else "empty", "beside": sorted(beside)[:10]}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import trio
@@ -221,6 +222,10 @@ class Store:
     async def call_of(self, call_id: str) -> tuple[Step, Run] | None:
         """The newest step of this tool call with its run, whoever owns it."""
         return await self._read(nodes.call_of, call_id)
+
+    async def bytes_used(self, what: str, *, user: str | None = None, tenant: str | None = None) -> int:
+        """Return how many bytes the `files` or the `threads` of a user, or of all users of a tenant, have."""
+        return await self._read(partial(queries.bytes_used, user=user, tenant=tenant), what)
 
     async def thread(self, owner: str, thread_id: str) -> Thread | None:
         """The thread of that name, if there is one."""

@@ -10,14 +10,17 @@ from attrs import evolve
 from actors import ActorSystem, ChildSpec
 from tests.servers.redis import Redis
 from tests.understudy.storage.test_store import opened
-from understudy.storage import StorageUnavailable, Store
+from understudy.storage import StorageUnavailable, Store, redis_cache
 from understudy.storage import cache as caching
 from understudy.storage.cache import CachedReads, LocalShelf, Shelf
 from understudy.storage.contexts import Remember
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cache import RedisShelf, Shelver, join_shelf
+from understudy.storage.redis_cipher import Cipher
 from understudy.storage.removal import RemoveUser
+
+SECRET = "the secret of all nodes, of 32 bytes or more"
 
 
 class Tally:
@@ -81,7 +84,7 @@ async def shelved(shelf: str | Redis) -> AsyncIterator[Shelf]:
 async def linked(redis: Redis) -> AsyncIterator[RedisShelf]:
     """One node's shelf in a Redis."""
     link = RedisLink(redis.url)
-    kept = RedisShelf(link)
+    kept = RedisShelf(link, Cipher(SECRET))
     async with ActorSystem("node", [link.keeper(), ChildSpec("shelver", lambda: Shelver(kept))]):
         await link.wait_up()
         yield kept
@@ -298,22 +301,45 @@ async def test_a_command_beside_the_servers_drops_too(redis, caplog, monkeypatch
                 await caching.drop_changed(await join_shelf(system, redis.url), RemoveUser("ann"))
             assert await server.get("ann", "q") is None
         async with ActorSystem("command") as system:
-            await caching.drop_changed(await join_shelf(system, "redis://127.0.0.1:1"), RemoveUser("ann"))
+            away = await join_shelf(system, "redis://127.0.0.1:1")
+            await caching.drop_changed(away, RemoveUser("ann"))
     assert "cache.not_reached" in caplog.messages
 
 
-async def test_names_of_users_are_not_in_redis(redis) -> None:
-    """Keys are seen by operators, and by who else uses that Redis."""
+async def test_names_and_texts_of_users_are_not_in_redis(redis) -> None:
+    """Keys are seen by operators, and by who else uses that Redis; so is what stands there."""
     redis.flush()
     with trio.fail_after(10):
         async with linked(redis) as shelf:
-            shelf.put("ann@example.org", "('thread', 'my divorce')", b"answer", trio.current_time())
+            shelf.put("ann@example.org", "('thread', 'my divorce')", b"her words", trio.current_time())
             await put(shelf)
             keys = await shelf.link.call(lambda client: client.keys("*"))
             (kept,) = [key for key in keys if key.endswith(b":answers")]
-            fields = await shelf.link.call(lambda client: client.hkeys(kept))
+            fields = await shelf.link.call(lambda client: client.hgetall(kept))
             assert await shelf.link.call(lambda client: client.pttl(kept)) > 0
-    assert not any(b"ann" in each or b"divorce" in each for each in [*keys, *fields])
+    shown = [*keys, *fields, *fields.values()]
+    assert not any(word in each for each in shown for word in (b"ann", b"divorce", b"words"))
+
+
+async def test_what_somebody_else_put_there_is_not_believed(redis, caplog) -> None:
+    """Neither what is theirs, nor an answer of a node to another question or of another user."""
+    redis.flush()
+    with trio.fail_after(10):
+        async with linked(redis) as shelf:
+            shelf.put("ann", "one", b"answer", trio.current_time())
+            shelf.put("bob", "one", b"bobs", trio.current_time())
+            shelf.put("ann", "two", b"other", trio.current_time())
+            await put(shelf)
+            call = shelf.link.call
+            assert await shelf.get("ann", "one") == b"answer"
+            kept = redis_cache._keys("ann")[0]
+            one, two = redis_cache._field("one"), redis_cache._field("two")
+            moved = [await call(lambda client, each=each: client.hget(*each)) for each in ((kept, two),
+                     (redis_cache._keys("bob")[0], one))]  # fmt: skip
+            for forged in (b"forged", b"", *moved):
+                await call(lambda client, forged=forged: client.hset(kept, {one: forged}))
+                assert await shelf.get("ann", "one") is None
+    assert caplog.messages.count("cache.not_authentic") == 4
 
 
 @pytest.mark.slow
@@ -344,7 +370,7 @@ async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -
             while one.link.up:  # noqa: ASYNC110
                 await trio.sleep(0.01)
             await one.drop("ann")
-            idle = RedisShelf(one.link)  # which makes up for nothing
+            idle = RedisShelf(one.link, one.cipher)  # which makes up for nothing
             monkeypatch.setattr("understudy.storage.redis_cache.UNTOLD", 0)
             await idle.drop("bob")
             monkeypatch.undo()

@@ -228,12 +228,12 @@ async def test_a_database_whose_disk_is_full(own_postgres: Postgres, tmp_path) -
     files = DatabaseFiles(opened, Copies(tmp_path / "copies"))
     first = await files.save("ann", "a", "text/plain", stream([b"first"]))
     large = os.urandom(4 * 1024 * 1024)
-    own_postgres.limit_files(2 * 1024 * 1024)
+    await trio.to_thread.run_sync(own_postgres.limit_files, 2 * 1024 * 1024)
     with pytest.raises(StorageUnavailable, match="could not extend file"):
         await files.save("ann", "b", "text/plain", stream([large]))
     assert await whole(files, first) == b"first"
     assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == [("a",)]
     assert [path.name for path in (tmp_path / "copies").iterdir()] == [first.id]
-    own_postgres.limit_files(-1)
+    await trio.to_thread.run_sync(own_postgres.limit_files, -1)
     assert await whole(files, await files.save("ann", "b", "text/plain", stream([large]))) == large
     opened.close()

@@ -12,7 +12,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from understudy.storage import CannotOpen, NotADatabase, SchemaTooNew, migrations, open_database, schema
+from understudy.storage.inspection import inspect_database
 from understudy.storage.lock import LOCK_NAME
+from understudy.storage.reading import read_folder
 from understudy.storage.sqlite import FILE_NAME
 
 from .conftest import differences
@@ -73,12 +75,30 @@ def test_a_start_at_head_does_not_import_alembic(folder) -> None:
     assert result.stdout.strip() == "False"
 
 
-def test_a_newer_schema_is_refused_and_left_alone(folder) -> None:
-    """The sentence names both versions and what to do; the file keeps its version."""
+def newer(folder: Path, oldest: str) -> Path:
+    """Give the database the schema of a later release, which code from `oldest` on can use."""
     path = folder / FILE_NAME
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE compatibility SET oldest_revision = ?", (oldest,))
+        connection.execute("CREATE TABLE later (id text)")
     connection.close()
+    return path
+
+
+def test_one_can_go_back_to_the_release_before(folder, caplog) -> None:
+    """A later release says that this one can use its schema: it opens, is left as it is, and a warning names both."""
+    newer(folder, schema.HEAD)
+    with caplog.at_level("WARNING"):
+        open_database(folder).close()
+    assert [record.message for record in caplog.records] == ["storage.newer_schema"]
+    assert inspect_database(folder) == "9999"
+    read_folder(folder).close()
+
+
+def test_a_newer_schema_is_refused_and_left_alone(folder) -> None:
+    """The sentence names both versions and what to do; the file keeps its version."""
+    path = newer(folder, "9998")
     before = path.read_bytes()
     with pytest.raises(SchemaTooNew, match=f"has schema 9999, this understudy knows schemas up to {schema.HEAD}"):
         open_database(folder)

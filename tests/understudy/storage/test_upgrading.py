@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.pool import NullPool
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import SchemaTooNew, schema
+from understudy.storage import InUse, SchemaTooNew, schema
 from understudy.storage.migrations import configuration
 from understudy.storage.postgresql import MIGRATION, connect_database, inspect_server
 
@@ -57,8 +57,8 @@ def connect_to(address: str) -> Any:
 
 
 async def test_a_server_that_runs_goes_on_beside_a_newer_schema(postgres: Postgres, template: str, make: Any) -> None:
-    """Its writer restarts and its connections are cut, and it stores and reads all the same; only another start is
-    refused."""
+    """Its writer restarts and its connections are cut, and it stores and reads all the same. It can be started anew
+    too, as one does to go back, unless the newer release says that it cannot be used."""
     address = postgres.create(template)
     database = await trio.to_thread.run_sync(connect_database, address)
     async with running(database) as (store, ref):
@@ -70,9 +70,33 @@ async def test_a_server_that_runs_goes_on_beside_a_newer_schema(postgres: Postgr
         await store.commit(make.opening("bob", "t2", "r2"))
         assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2, 3]
         assert (await store.thread("ann", "t1")).last_seq == 3
+        another = await trio.to_thread.run_sync(connect_database, address)
+        another.close()
+        oldest = "UPDATE compatibility SET oldest_revision = '9998'"
+        await trio.to_thread.run_sync(execute, address, oldest)
         with pytest.raises(SchemaTooNew, match="9999"):
             await trio.to_thread.run_sync(inspect_server, address)
     database.close()
+
+
+def test_a_migration_that_running_servers_could_not_work_with_is_refused(
+    postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names how many there are; without them it migrates, and with a schema that they can use it does too."""
+    address = postgres.create(template)
+    with connect_to(address) as connection, connection.begin():
+        connection.exec_driver_sql("DROP TABLE compatibility")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")
+        connection.exec_driver_sql(
+            "INSERT INTO nodes VALUES ('one', 0, extract(epoch FROM clock_timestamp()) + 60), ('dead', 0, 1)"
+        )
+    monkeypatch.setattr(schema, "OLDEST", "0010")
+    with pytest.raises(InUse, match="used by 1 running servers"):
+        connect_database(address)
+    assert inspect_server(address)[1] == "0009"
+    monkeypatch.setattr(schema, "OLDEST", "0008")
+    connect_database(address).close()
+    assert inspect_server(address)[1] == schema.HEAD
 
 
 def test_the_schema_only_grows(tmp_path: Path) -> None:

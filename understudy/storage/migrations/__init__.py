@@ -4,7 +4,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete, insert
+
+from understudy.storage import schema
 
 
 def configuration(connection: Connection) -> Config:
@@ -18,3 +20,5 @@ def configuration(connection: Connection) -> Config:
 def upgrade(connection: Connection) -> None:
     """Bring the database to the newest revision, within the connection's transaction; nothing to do is fine."""
     command.upgrade(configuration(connection), "head")
+    connection.execute(delete(schema.compatibility))
+    connection.execute(insert(schema.compatibility).values(oldest_revision=schema.OLDEST))

@@ -1,0 +1,90 @@
+"""Authenticated encryption of what nodes put into Redis: messages to each other, and cached answers.
+
+1. Whoever has the server's secret can read and write; nobody else. The secret also signs tokens, so keys are derived
+   from it by HKDF (RFC 5869) under a label of their own.
+2. Each process has a key of its own, derived from the secret and 128 random bits, and counts its nonces from 0. So no
+   nonce occurs twice under one key, which AES-GCM demands (NIST SP 800-38D, 8.2.1), however long nodes run and however
+   many there are. Random nonces would allow 2**32 messages under one key, a few weeks of a busy installation.
+3. Data is bound to the place it is for (a node's stream, a channel, a cached question): moved elsewhere it is not
+   authentic. That a message is not heard twice in its own place is for its reader to see
+   (`understudy.cluster.receiver`).
+
+Layout: a version byte, the 16 bytes of the process, the 12 bytes of the nonce, then ciphertext and tag of AES-256-GCM.
+"""
+
+import os
+from collections import OrderedDict
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+FORMAT: Final = b"\x01"
+PROCESS_BYTES: Final = 16
+NONCE_BYTES: Final = 12
+HEAD_BYTES: Final = len(FORMAT) + PROCESS_BYTES + NONCE_BYTES
+TAG_BYTES: Final = 16
+KNOWN: Final = 256
+"""Keys of other processes that are kept. A key is kept only once something was authentic under it, so that forgeries
+cannot push out those in use."""
+
+
+class NotAuthentic(ValueError):
+    """These bytes were not written by a process with the same secret, or for another place, or were changed."""
+
+    def __init__(self) -> None:
+        super().__init__("not authentic")
+
+
+class Cipher:
+    """Encrypts under the key of this process, and decrypts what any process with the same secret encrypted."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+        self._process = os.urandom(PROCESS_BYTES)
+        self._own = self._key_of(self._process)
+        self._count = 0
+        self._known: OrderedDict[bytes, AESGCM] = OrderedDict()
+
+    def encrypt(self, data: bytes, place: str) -> bytes:
+        """Return `data` encrypted, for this place."""
+        nonce = self._count.to_bytes(NONCE_BYTES, "big")
+        self._count += 1
+        head = FORMAT + self._process + nonce
+        return head + self._own.encrypt(nonce, data, _about(head, place))
+
+    def decrypt(self, data: bytes, place: str) -> bytes:
+        """Return what was encrypted for this place.
+
+        Raises:
+            NotAuthentic: It was encrypted under another secret or for another place, or was changed.
+        """
+        head, rest = data[:HEAD_BYTES], data[HEAD_BYTES:]
+        if len(rest) < TAG_BYTES or not head.startswith(FORMAT):
+            raise NotAuthentic
+        process, nonce = head[len(FORMAT) : -NONCE_BYTES], head[-NONCE_BYTES:]
+        key = self._own if process == self._process else self._known.get(process) or self._key_of(process)
+        try:
+            plain = key.decrypt(nonce, rest, _about(head, place))
+        except InvalidTag:
+            raise NotAuthentic from None
+        self._keep(process, key)
+        return plain
+
+    def _keep(self, process: bytes, key: AESGCM) -> None:
+        if key is not self._own:
+            self._known[process] = key
+            self._known.move_to_end(process)
+            if len(self._known) > KNOWN:
+                self._known.popitem(last=False)
+
+    def _key_of(self, process: bytes) -> AESGCM:
+        label = b"understudy: what nodes put into Redis, version 1"
+        return AESGCM(HKDF(SHA256(), 32, salt=process, info=label).derive(self._secret))
+
+
+def _about(head: bytes, place: str) -> bytes:
+    """The associated data: of one length up to the place, so that no two are alike."""
+    return head + place.encode("utf-8", "surrogatepass")
