@@ -41,6 +41,11 @@ PACE_S = (0.1, 8.0)
 """Shortest and longest time after a kill until the next: between them, as soon as people are answered again."""
 START_S = 60.0
 CATCH_UP_S = 240.0
+LULL_EVERY = 100
+"""Kills after which people fall silent until every open screen has the whole log: a reconnection heals a screen that
+stopped in silence, so it is found only if all that lives is left alone for a while."""
+THREADS = (3, 9)
+"""Fewest and most threads of a user: together more than a server's tables hold before they are tidied up."""
 MOST = 50
 """Faults that are printed."""
 
@@ -59,6 +64,7 @@ class Chaos(Day):
     nodes: int = 2
     with_redis: bool = True
     kinds: Any = KINDS
+    threads_per_user: tuple[int, int] = THREADS
     hold_s: tuple[float, float] | None = None
     back_s: dict[str, list[float]] = field(factory=lambda: defaultdict(list))
     done: Counter[str] = field(factory=Counter)
@@ -88,7 +94,7 @@ class Chaos(Day):
                 async with trio.open_nursery() as talkers:
                     for tab in self._tabs:
                         talkers.start_soon(self._talk, tab, float("inf"))
-                    await self._kill(all_kills)
+                    await self._kill(all_kills, judge)
                     talkers.cancel_scope.cancel()
                 with trio.fail_after(START_S):
                     for node in servers:
@@ -118,8 +124,8 @@ class Chaos(Day):
                 await balancer.wait_for(node)
         self._people(balancer.address, nursery)
 
-    async def _kill(self, kills: Kills) -> None:
-        """Kill, wait until people are answered again, and so on."""
+    async def _kill(self, kills: Kills, judge: Judge) -> None:
+        """Kill, wait until people are answered again, and so on, with a lull now and then."""
         chance = Random(f"{self.seed}/kills")
         until = trio.current_time() + self.seconds
         await self._answered(until)
@@ -138,6 +144,18 @@ class Chaos(Day):
                 self.back_s[kind].append(float("inf"))
             await trio.sleep_until(began + PACE_S[0])
             self._tell(kind)
+            if self.done.total() % LULL_EVERY == 0:
+                await self._lull(judge)
+
+    async def _lull(self, judge: Judge) -> None:
+        """Have nothing said and nothing killed until every open screen has the whole log; one that has not is named."""
+        self.silent = True
+        with trio.move_on_after(CATCH_UP_S) as late:
+            await self._until_settled(judge)
+        if late.cancelled_caught:
+            self.faults += [f"in a lull after {self.done.total()} kills: {lack}" for lack in judge.lacking()]
+        self.counts["lulls"] += 1
+        self.silent = False
 
     async def _answered(self, until: float) -> bool:
         """Wait until a message is accepted and a run ends; False when that is not by then."""

@@ -18,15 +18,17 @@ from attrs import define, field
 from actors import Actor, ActorRef, Backoff, ChildSpec, Supervisor
 from understudy.chat.desk import Desk
 from understudy.chat.services import Services
-from understudy.cluster.inbox import Inbox, Senders
+from understudy.cluster.inbox import Inbox
 from understudy.cluster.membership import Node
 from understudy.cluster.messages import Active, News
 from understudy.cluster.office import Office
 from understudy.cluster.peers import Peers
 from understudy.cluster.post import Post
+from understudy.cluster.receiver import Receiver, ReceiverObserver
 from understudy.cluster.relay import Relay
 from understudy.cluster.relays import Relays
 from understudy.storage.redis import RedisLink
+from understudy.storage.redis_cipher import Cipher
 
 RESTING: Final = Backoff(min_s=0.05, max_s=30.0)
 READY_S: Final = 1.0
@@ -40,14 +42,17 @@ class Cluster:
 
     link: RedisLink
     node: Node
+    cipher: Cipher = field(repr=False)
+    observer: ReceiverObserver | None = None
     post: Post = field(init=False)
     relays: Relays = field(factory=Relays, init=False)
-    senders: Senders = field(factory=Senders, init=False)
+    receiver: Receiver = field(init=False)
     services: Services | None = field(default=None, init=False)
     listening: trio.Event = field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.post = Post(self.link, self.node)
+        self.post = Post(self.link, self.node, self.cipher)
+        self.receiver = Receiver(self.cipher, self.observer)
         self.link.on_change.append(lambda _: self.relays.check())  # what does not come by itself is looked for at once
 
     def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
@@ -72,7 +77,7 @@ class Cluster:
         """The actors of it, in the order in which they begin; `couriers` gives the supervisor that is one of them."""
         self.services = services
         office = Office(desk.threads, self.post, couriers)
-        parts = (self.link, self.node, self.post, self.relays, self.senders)
+        parts = (self.link, self.node, self.post, self.relays, self.receiver)
         inbox = partial(Inbox, *parts, office.serve, desk.hear, self.listening)
         peers = partial(Peers, services.store, *parts, office.serve)
         return [

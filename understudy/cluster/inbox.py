@@ -13,7 +13,6 @@ from functools import partial
 from typing import Final, NoReturn
 
 import trio
-from attrs import define, field
 
 from actors import Actor, Context
 from understudy.chat.offer import offer
@@ -21,8 +20,9 @@ from understudy.cluster import stream
 from understudy.cluster.membership import Node
 from understudy.cluster.messages import Answer, Ended, Events, Item, News, Passing, Request
 from understudy.cluster.post import Post
+from understudy.cluster.receiver import Receiver
 from understudy.cluster.relays import Relays
-from understudy.cluster.wire import Packet, Unreadable, items_of, news_of, unpacked
+from understudy.cluster.wire import Unreadable, items_of, news_of
 from understudy.storage.errors import RedisRefused, RedisUnavailable
 from understudy.storage.redis import RedisLink
 
@@ -40,22 +40,6 @@ HEARD: Final = 256
 """News that are seen to at a time; more are not heard, as if they had been lost."""
 
 
-@define(eq=False)
-class Senders:
-    """How far the packets of each sender have come."""
-
-    _numbers: dict[str, int] = field(factory=dict, init=False)
-
-    def note(self, packet: Packet) -> bool:
-        """Take a packet into account; False when some before it lack."""
-        before, self._numbers[packet.sender] = self._numbers.get(packet.sender, 0), packet.number
-        return packet.number == before + 1
-
-    def forget(self, node: str) -> None:
-        """A node is gone."""
-        self._numbers.pop(node, None)
-
-
 def in_time(requests: Sequence[tuple[str, Request]], entry: stream.Entry, now: float) -> list[tuple[str, Request]]:
     """Those of an entry that somebody still waits for; `now` is the time of Redis."""
     return [each for each in requests if now < entry.made_at + each[1].within_s]
@@ -70,7 +54,7 @@ class Inbox(Actor):
         node: Node,
         post: Post,
         relays: Relays,
-        senders: Senders,
+        receiver: Receiver,
         serve: Serve,
         hear: Hear,
         listening: trio.Event,
@@ -79,7 +63,7 @@ class Inbox(Actor):
         self.node = node
         self.post = post
         self.relays = relays
-        self.senders = senders
+        self.receiver = receiver
         self.serve = serve
         self.hear = hear
         self.listening = listening
@@ -132,22 +116,26 @@ class Inbox(Actor):
         for entry in entries:
             if entry.id in self.at_work:
                 continue
-            requests = in_time(self._unpack(entry.data), entry, now)
+            requests = in_time(self._unpack(name, entry), entry, now)
             if requests:
                 self.at_work.add(entry.id)
                 context.start_soon(self._carry_out, name, entry.id, requests, name="requests")
             else:
                 done.append(entry.id)
-        self.post.sign(name, done)
+        self._sign(name, done)
 
-    def _unpack(self, data: bytes) -> list[tuple[str, Request]]:
+    def _sign(self, name: str, entries: Sequence[bytes]) -> None:
+        """Note that entries have been dealt with: here, and in Redis."""
+        self.receiver.done(stream.name_of(name), entries)
+        self.post.sign(name, entries)
+
+    def _unpack(self, name: str, entry: stream.Entry) -> list[tuple[str, Request]]:
         """Hand in what a packet holds; returns the requests, each with its sender."""
-        try:
-            packet = unpacked(data)
-        except Unreadable as error:
-            log.warning("inbox.unreadable", extra={"reason": str(error)})
+        read = self.receiver.read(stream.name_of(name), entry.data, entry.id)
+        if read is None:
             return []
-        if not self.senders.note(packet):
+        packet, lacking = read
+        if lacking:
             self.relays.check(packet.sender)
         self.post.not_understood(packet.refused)
         try:
@@ -176,7 +164,7 @@ class Inbox(Actor):
             async with trio.open_nursery() as nursery:
                 for sender, request in requests:
                     nursery.start_soon(self.serve, sender, request)
-            self.post.sign(name, [entry])
+            self._sign(name, [entry])
         finally:
             self.at_work.discard(entry)
 
@@ -208,17 +196,20 @@ class Inbox(Actor):
         scope.cancel()
 
     def _overhear(self, channel: str, data: bytes, context: Context) -> None:
+        read = self.receiver.read(channel, data)
+        if read is None:
+            return
+        packet, _ = read  # what is lost on a channel is seen by the numbers of the stream
         try:
             if channel != self.post.news_channel:
-                packet = unpacked(data)
                 for item in items_of(packet):
                     self._hand_in(packet.sender, item)
                 return
-            sender, news = news_of(data)
+            news = news_of(packet)
         except Unreadable as error:
             log.debug("inbox.not_understood", extra={"reason": str(error)})
             return
-        if sender != self.node.id and self.hearing < HEARD:
+        if packet.sender != self.node.id and self.hearing < HEARD:
             self.hearing += 1
             context.start_soon(self._heard, news, name="heard")
 

@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from sanitization import Scrubbed
+from sanitization import Finding, Scrubbed
 from transport.commands import Say
-from transport.events import ApprovalDecision, Block
+from transport.events import ApprovalDecision, AskedAgent, Block
 from understudy.chat.routing import Route
 from understudy.storage.rows import Message
 
@@ -33,7 +33,9 @@ class Accept(msgspec.Struct, frozen=True, tag=True):
     run_id: str
     message_id: str
     branch_of: str | None = None
-    raw: str | None = None
+    raw: bytes | None = None
+    roles: tuple[str, ...] = ()
+    beside: tuple[Finding, ...] = ()
 
     def __repr__(self) -> str:
         return f"Accept({self.message_id!r})"
@@ -46,6 +48,7 @@ class AnswerAgain(msgspec.Struct, frozen=True, tag=True):
     route: Route
     run_id: str
     request_id: str | None = None
+    roles: tuple[str, ...] = ()
 
 
 class Rate(msgspec.Struct, frozen=True, tag=True):
@@ -166,6 +169,7 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     offset: int
     text: str
     blocks: tuple[Block, ...]
+    asked_agent: AskedAgent | None = None
 
 
 class Passing(msgspec.Struct, frozen=True, tag=True):

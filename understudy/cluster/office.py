@@ -6,6 +6,7 @@
 """
 
 import logging
+import time
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -128,11 +129,12 @@ class Office:
 
 def _asked(command: messages.Command) -> Ask[Any]:
     """What another node asks, as a conversation is asked it."""
+    arrived_at = time.time()
     match command:
-        case messages.Accept(say, clean, route, run_id, message_id, branch_of, raw):
-            return chat.Accept(say, clean, route, run_id, message_id, None, branch_of, raw)
-        case messages.AnswerAgain(message, route, run_id, request_id):
-            return chat.AnswerAgain(message, route, run_id, request_id, None)
+        case messages.Accept(say, clean, route, run_id, message_id, branch_of, raw, roles, beside):
+            return chat.Accept(say, clean, route, run_id, message_id, None, branch_of, raw, roles, beside, arrived_at)
+        case messages.AnswerAgain(message, route, run_id, request_id, roles):
+            return chat.AnswerAgain(message, route, run_id, request_id, None, roles, arrived_at)
         case messages.Rate(answer, rating, note):
             return chat.Rate(answer, rating, note, None)
         case messages.CancelRun(run_id):

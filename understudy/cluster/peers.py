@@ -15,12 +15,13 @@ import trio
 
 from actors import Actor, Context
 from understudy.cluster import stream
-from understudy.cluster.inbox import Senders, in_time
+from understudy.cluster.inbox import in_time
 from understudy.cluster.membership import Node
 from understudy.cluster.messages import Request
 from understudy.cluster.post import Post
+from understudy.cluster.receiver import Receiver
 from understudy.cluster.relays import Relays
-from understudy.cluster.wire import Unreadable, items_of, unpacked
+from understudy.cluster.wire import Unreadable, items_of
 from understudy.storage.errors import RedisRefused, RedisUnavailable, StorageUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.store import Store
@@ -50,7 +51,7 @@ class Peers(Actor):
         node: Node,
         post: Post,
         relays: Relays,
-        senders: Senders,
+        receiver: Receiver,
         serve: Callable[[str, Request], Awaitable[None]],
     ) -> None:
         self.store = store
@@ -58,7 +59,7 @@ class Peers(Actor):
         self.node = node
         self.post = post
         self.relays = relays
-        self.senders = senders
+        self.receiver = receiver
         self.serve = serve
         self.alive: frozenset[str] = frozenset()
         self.looked_at = -LEFT_S
@@ -81,7 +82,7 @@ class Peers(Actor):
         for each in gone:
             log.warning("node.gone", extra={"gone": each})
             self.post.lose(each)
-            self.senders.forget(each)
+            self.receiver.forget(each)
             self.relays.lose(each)
         now = trio.current_time()
         if gone or now >= self.looked_at + LEFT_S:
@@ -119,15 +120,17 @@ class Peers(Actor):
 
     async def _do(self, node: str, entries: Sequence[stream.Entry], now: float) -> None:
         for entry in entries:
-            for sender, request in in_time(self._orphaned(entry), entry, now):
+            for sender, request in in_time(self._orphaned(node, entry), entry, now):
                 log.info("request.taken_over", extra={"command": type(request.command).__name__})
                 await self.serve(sender, request)
         self.post.sign(node, [entry.id for entry in entries])
 
-    def _orphaned(self, entry: stream.Entry) -> list[tuple[str, Request]]:
+    def _orphaned(self, node: str, entry: stream.Entry) -> list[tuple[str, Request]]:
         """The requests in an entry whose sender is gone too; another one knows of the death, and asks again."""
+        packet = self.receiver.take_over(stream.name_of(node), entry.data, entry.id)
+        if packet is None:
+            return []
         try:
-            packet = unpacked(entry.data)
             items = items_of(packet)
         except Unreadable:
             return []

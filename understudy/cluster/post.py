@@ -4,11 +4,14 @@
    passing events, and what was read here is signed for in the same go.
 2. Packets to a node are numbered. One that could not be sent leaves a hole, which the node sees at the next one, and
    there soon is a next one: so nothing is lost without anybody noticing.
-3. Nothing is sent twice. A request that may or may not have arrived fails, and whoever made it makes it again.
-4. All that waits is bounded: what finds no room is not sent, as if Redis were away.
+3. Everything is encrypted, and bound to the stream or channel it is for (`understudy.storage.redis_cipher`). Numbers to
+   a node only rise as long as this process lives, so that the node can tell what is said again by somebody else.
+4. Nothing is sent twice. A request that may or may not have arrived fails, and whoever made it makes it again.
+5. All that waits is bounded: what finds no room is not sent, as if Redis were away.
 """
 
 import math
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Final, NoReturn, TypeAlias
@@ -25,6 +28,7 @@ from understudy.cluster.messages import Accept, Answer, Command, Events, Item, N
 from understudy.cluster.wire import Moved, news_bytes, packed, value_of
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis import RedisLink
+from understudy.storage.redis_cipher import Cipher
 
 Value: TypeAlias = bool | int | str | None
 
@@ -93,11 +97,14 @@ class _Parcel:
 class Post:
     """Sends, asks, and signs for what was read. It works as long as the actor of `carrier` lives."""
 
-    def __init__(self, link: RedisLink, node: Node) -> None:
+    def __init__(self, link: RedisLink, node: Node, cipher: Cipher) -> None:
         self._link = link
         self._node = node
+        self._cipher = cipher
         self._boxes: dict[str, _Box] = {}
-        self._news: list[bytes] = []
+        self._highest = 0  # of the numbers of packets that are in no box any more
+        self._published = 0
+        self._news: list[News] = []
         self._read: dict[str, list[bytes]] = {}  # entries to be signed for, by node
         self._asks: dict[str, _Wait] = {}
         self._due = math.inf  # when what waits is to go out, on trio's clock
@@ -123,7 +130,7 @@ class Post:
 
     def send(self, node: str, item: Item) -> bool:
         """Send something to a node; False when it cannot be: Redis is away, or too much waits."""
-        box = self._boxes.setdefault(node, _Box())
+        box = self._box(node)
         size = _size(item)
         if not self._link.up or box.items_bytes + size > ROOM_BYTES:
             box.skip()
@@ -136,7 +143,7 @@ class Post:
 
     def show(self, node: str, passing: Passing) -> None:
         """Show passing events to a node, if that can be."""
-        box = self._boxes.setdefault(node, _Box())
+        box = self._box(node)
         size = _size(passing)
         if self._link.up and box.passing_bytes + size <= ROOM_BYTES:
             box.passing.append(passing)
@@ -146,13 +153,13 @@ class Post:
     def tell_all(self, news: News) -> None:
         """Tell every node something, if that can be."""
         if self._link.up and len(self._news) < ASKS:
-            self._news.append(news_bytes(self._node.id, news))
+            self._news.append(news)
             self._wake()
 
     def refuse(self, node: str, ids: Sequence[str]) -> None:
         """Tell a node that these requests of its were not understood."""
         if ids and self._link.up:
-            self._boxes.setdefault(node, _Box()).refused += ids[:ASKS]
+            self._box(node).refused += ids[:ASKS]
             self._wake()
 
     def sign(self, node: str, entries: Sequence[bytes]) -> None:
@@ -204,7 +211,7 @@ class Post:
 
     def lose(self, node: str) -> None:
         """A node is gone: nobody there answers any more."""
-        self._boxes.pop(node, None)
+        self._unbox(node)
         for wait in self._asks.values():
             if wait.node == node:
                 wait.end(error=Moved(f"node {node} is gone"))
@@ -225,6 +232,18 @@ class Post:
             self._sent_at = trio.current_time()
             await trio.sleep(GATHER_S if whole else AGAIN_S)
 
+    def _box(self, node: str) -> _Box:
+        """Return what waits for a node; of a new one the numbers begin above all that any node was ever sent."""
+        box = self._boxes.get(node)
+        if box is None:
+            box = self._boxes[node] = _Box(number=self._highest)
+        return box
+
+    def _unbox(self, node: str) -> None:
+        """Throw away what waits for a node."""
+        if (box := self._boxes.pop(node, None)) is not None:
+            self._highest = max(self._highest, box.number)
+
     def _wake(self, at: float = -math.inf) -> None:
         """What waits is to go out then, on trio's clock, or earlier."""
         if at < self._due:
@@ -238,7 +257,7 @@ class Post:
 
     async def _flush(self) -> bool:
         """Send all that waits; False when some of it could not be."""
-        parcels, shown, news, read = self._parcels(), self._shown(), self._news, self._read
+        parcels, shown, news, read = self._parcels(), self._shown(), self._told(), self._read
         self._news, self._read = [], {}
 
         def fill(pipe: Pipeline[bytes]) -> None:
@@ -252,10 +271,8 @@ class Post:
                     trim_operator=PureToken.APPROXIMATELY,
                     threshold=STREAM_MOST,
                 )
-            for node, data in shown:
-                pipe.publish(self.channel_of(node), data)
-            for each in news:
-                pipe.publish(self.news_channel, each)
+            for channel, data in [*shown, *news]:
+                pipe.publish(channel, data)
             for node, entries in read.items():
                 pipe.xack(stream.name_of(node), stream.GROUP, entries)
                 pipe.xdel(stream.name_of(node), entries)
@@ -279,11 +296,11 @@ class Post:
         whole = True
         for parcel, result in zip(parcels, results, strict=False):
             if result is None:
-                self._boxes.pop(parcel.node, None)
+                self._unbox(parcel.node)
                 self._fail(parcel.asks, RedisUnavailable("that server is gone, or has lost its post"))
             elif isinstance(result, RedisUnavailable):
                 whole = False
-                self._boxes.setdefault(parcel.node, _Box()).skip()
+                self._box(parcel.node).skip()
                 self._fail(parcel.asks, result)
         if not whole:
             self._wake()
@@ -303,18 +320,34 @@ class Post:
             box.items, box.refused, box.items_bytes, box.owing = [], [], 0, False
             for portion in _portions(items) or ([[]] if refused or owing else []):
                 box.number += 1
-                data = packed(self._node.id, box.number, portion, refused)
-                parcels.append(_Parcel(node, data, [each.id for each in portion if isinstance(each, Request)]))
+                data = packed(self._node.id, box.number, portion, refused, made_at=time.time())
+                sealed = self._cipher.encrypt(data, stream.name_of(node))
+                parcels.append(_Parcel(node, sealed, [each.id for each in portion if isinstance(each, Request)]))
                 refused = []
         return parcels
 
     def _shown(self) -> list[tuple[str, bytes]]:
-        """What is to be published for the nodes, in order."""
+        """What is to be published for the nodes, in order, with the channels."""
         shown = []
         for node, box in self._boxes.items():
             passing, box.passing, box.passing_bytes = box.passing, [], 0
-            shown += [(node, packed(self._node.id, 0, portion)) for portion in _portions(passing)]
+            for portion in _portions(passing):
+                self._published += 1
+                data = packed(self._node.id, self._published, portion, made_at=time.time())
+                shown.append(self._for_channel(self.channel_of(node), data))
         return shown
+
+    def _told(self) -> list[tuple[str, bytes]]:
+        """The news that are to be published, with their channel."""
+        told = []
+        for news in self._news:
+            self._published += 1
+            data = news_bytes(self._node.id, self._published, news, made_at=time.time())
+            told.append(self._for_channel(self.news_channel, data))
+        return told
+
+    def _for_channel(self, channel: str, data: bytes) -> tuple[str, bytes]:
+        return channel, self._cipher.encrypt(data, channel)
 
 
 class Carrier(Actor):

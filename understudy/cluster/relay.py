@@ -17,13 +17,14 @@ from attrs import evolve
 
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
 from transport.errors import CommandRejected, UnreadableEvent
-from transport.events import Envelope, FeedbackGiven, Resync
+from transport.events import Envelope, FeedbackGiven, FinalResponse, Resync
 from transport.outbox import Reply
 from understudy.chat import messages as chat
 from understudy.chat.conversation import RESYNC
 from understudy.chat.envelope import about
 from understudy.chat.followers import Followers
 from understudy.chat.offer import offer
+from understudy.chat.rendered import aside, ready
 from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
 from understudy.cluster import messages
@@ -31,7 +32,7 @@ from understudy.cluster.joining import Joining
 from understudy.cluster.messages import Attend, Ended, Events, Leave, Passing, Snapshot
 from understudy.cluster.post import Post
 from understudy.cluster.relays import Check, HolderGone, Relays
-from understudy.cluster.wire import Moved, envelope_of
+from understudy.cluster.wire import Moved, envelope_of, html_length
 from understudy.storage.errors import RedisUnavailable, StorageError
 from understudy.storage.rows import Message
 
@@ -48,6 +49,10 @@ HOLD_S: Final = 0.5
 """How long a passing event waits for those before it."""
 SNAPSHOT_S: Final = 0.5
 """After how long a snapshot that did not come may be asked for again: many followers lack the same one."""
+
+
+ON_THE_LOOP: Final = 1_500
+"""Characters of HTML that are cleaned at once, which takes a millisecond; more go to a worker thread."""
 
 
 class _Idle:
@@ -116,9 +121,9 @@ class Relay(Actor):
         """Serve one message; `understudy.chat.messages` and `understudy.cluster.messages` say what each means."""
         match message:
             case Events():
-                self._take(message)
+                await self._take(message)
             case Passing(head=after, bodies=bodies):
-                self._deliver(self.joining.passing(after, _read(bodies)))
+                self._deliver(self.joining.passing(after, await _read(bodies)))
                 if self.joining:
                     context.set_timer("release", HOLD_S, _Release())
             case Ended(deleted=deleted):
@@ -153,9 +158,12 @@ class Relay(Actor):
 
     # events
 
-    def _take(self, events: Events) -> None:
+    async def _take(self, events: Events) -> None:
         self.exists = True
-        self._deliver(self.joining.numbered(events.first, _read(events.bodies)))
+        envelopes = await _read(events.bodies)
+        shown = [self.followers.shown(each).event for each in envelopes]
+        await ready([each.message for each in shown if isinstance(each, FinalResponse)], self.owner)
+        self._deliver(self.joining.numbered(events.first, envelopes))
 
     def _deliver(self, envelopes: Sequence[Envelope]) -> None:
         """Show events to all followers: those with numbers together, which is the short way through an outbox."""
@@ -247,30 +255,22 @@ class Relay(Actor):
         """What the node would have shown to the connection that asked, if that were one of its own."""
         match ask:
             case chat.Accept(outbox=outbox) if outbox is not None:
-                again = answer != ask.run_id
-                if again or outbox not in self.followers:
+                if answer != ask.run_id or outbox not in self.followers:  # sent before, or not shown by following
                     message = await self.services.store.message(self.owner, ask.message_id)
-                    await self._show_acceptance(outbox, message, str(answer), context, again=again)
+                    await self._show_acceptance(outbox, message, str(answer), context)
             case chat.AnswerAgain(outbox=outbox) if outbox is not None:
-                again = answer != ask.run_id
-                if again or outbox not in self.followers:
-                    await self._show_acceptance(outbox, ask.message, str(answer), context, again=again)
+                if answer != ask.run_id or outbox not in self.followers:  # sent before, or not shown by following
+                    await self._show_acceptance(outbox, ask.message, str(answer), context)
             case chat.Rate(outbox=outbox) if outbox is not None and outbox not in self.followers:
                 told = FeedbackGiven(ask.answer.id, ask.rating)
                 offer(outbox, Reply(about(ask.answer, told, now=self.services.clock())))
 
-    async def _show_acceptance(
-        self, outbox: ActorRef, message: Message | None, run_id: str, context: Context, *, again: bool
-    ) -> None:
+    async def _show_acceptance(self, outbox: ActorRef, message: Message | None, run_id: str, context: Context) -> None:
         if message is None:
             return
         log_of_thread = ThreadLog(self.owner, self.thread_id, self.services.store, self.services.clock)
-        shown = await log_of_thread.acceptance(message, run_id)
-        head = max(self.joining.head, shown.seq or 0)
-        if outbox not in self.followers:
-            self.followers.add(outbox, head, context, after=None if shown.seq is None else shown.seq - 1)
-        if shown.seq is None or (again and outbox in self.followers):
-            offer(outbox, Reply(self.followers.shown(shown)))
+        accepted = await log_of_thread.acceptance(message, run_id)
+        self.followers.show_again(outbox, accepted, max(self.joining.head, accepted.seq or 0), context)
 
     def _want_snapshot(self, context: Context) -> None:
         now = trio.current_time()
@@ -306,7 +306,7 @@ class Relay(Actor):
         """The node has the thread no more: end, and have its followers find out who has."""
         self.over = True
         if deleted:
-            self.services.guard.vault.forget(self.owner, self.thread_id)
+            self.services.forget(self.owner, self.thread_id)
             self.followers.dismiss()
         elif self.followers:
             self.services.moved(self.owner, self.thread_id, context.ref)
@@ -319,23 +319,29 @@ class Relay(Actor):
             context.stop()
 
 
-def _read(bodies: Sequence[messages.Piece | bytes]) -> list[Envelope]:
-    """The events; what cannot be read is left to the log, which says so."""
+async def _read(bodies: Sequence[messages.Piece | bytes]) -> list[Envelope]:
+    """The events, with their HTML cleaned; what cannot be read is left to the log, which says so."""
     try:
-        return [envelope_of(body) for body in bodies]
+        if sum(map(html_length, bodies)) > ON_THE_LOOP:
+            return await aside(_read_all, bodies)
+        return _read_all(bodies)
     except UnreadableEvent:
         log.exception("relay.unreadable")
         return []
 
 
+def _read_all(bodies: Sequence[messages.Piece | bytes]) -> list[Envelope]:
+    return [envelope_of(body) for body in bodies]
+
+
 def _told(ask: Ask[Any]) -> messages.Command:
     """What is asked, as another node is told it: connections are not its business."""
     match ask:
-        case chat.Accept(say, clean, route, run_id, message_id, _, branch_of, raw):
+        case chat.Accept(say, clean, route, run_id, message_id, _, branch_of, raw, roles, beside):
             say = evolve(say, session_token=None)
-            return messages.Accept(say, clean, route, run_id, message_id, branch_of, raw)
-        case chat.AnswerAgain(message, route, run_id, request_id, _):
-            return messages.AnswerAgain(message, route, run_id, request_id)
+            return messages.Accept(say, clean, route, run_id, message_id, branch_of, raw, roles, beside)
+        case chat.AnswerAgain(message, route, run_id, request_id, _, roles):
+            return messages.AnswerAgain(message, route, run_id, request_id, roles)
         case chat.Rate(answer, rating, note, _):
             return messages.Rate(answer, rating, note)
         case chat.CancelRun(run_id):

@@ -1,23 +1,28 @@
-"""Messages between nodes as bytes, in packets, and back. Pure.
+"""Messages between nodes as bytes, in packets, and back. Pure. They are encrypted by `understudy.storage.redis_cipher`.
 
 1. Whatever release a node is of, it reads a packet's head: who sent it, in which order, and which requests want an
    answer. So it can say politely that it does not understand the rest.
 2. What it does understand it reads strictly: nothing is guessed, and what does not fit is `Unreadable`.
+3. HTML that another process made passes through the cleaner here, before a page has it.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
+from attrs import evolve
 
 from transport.codec import from_log, to_log
 from transport.errors import CommandRejected
 from transport.events import Envelope, PartialResult
+from understudy.chat.markdown import cleaned
 from understudy.chat.messages import SaidElsewhere
 from understudy.cluster.messages import Answer, Fault, Item, News, Piece, Request
 from understudy.storage.errors import StorageUnavailable
 
-VERSION: Final = 2
+T = TypeVar("T")
+
+VERSION: Final = 3
 """Raised with every change of what is said, so that nodes of two releases do not misunderstand each other."""
 
 
@@ -30,9 +35,10 @@ class Moved(LookupError):
 
 
 class Packet(msgspec.Struct, frozen=True, array_like=True):
-    """Several items in one. `number` counts the packets from `sender` to this receiver: one is lost where one lacks.
+    """Several items in one, or news. `number` rises with each packet from `sender` to this receiver.
 
-    `asks` are the ids of the requests inside; `refused` those of the receiver's own that the sender could not read.
+    In a stream one is lost where one lacks. `asks` are the ids of the requests inside; `refused` those of the
+    receiver's own that the sender could not read. `made_at` is the sender's time, in Unix seconds.
     """
 
     version: int
@@ -41,18 +47,21 @@ class Packet(msgspec.Struct, frozen=True, array_like=True):
     asks: list[str]
     refused: list[str]
     body: bytes
+    made_at: float
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _PACKETS: Final = msgspec.msgpack.Decoder(Packet)
 _ITEMS: Final = msgspec.msgpack.Decoder(list[Item])
-_NEWS: Final = msgspec.msgpack.Decoder(tuple[int, str, News])
+_NEWS: Final[msgspec.msgpack.Decoder[News]] = msgspec.msgpack.Decoder(News)
 
 
-def packed(sender: str, number: int, items: Sequence[Item], refused: Sequence[str] = ()) -> bytes:
-    """A packet with these items."""
+def packed(
+    sender: str, number: int, items: Sequence[Item], refused: Sequence[str] = (), *, made_at: float = 0.0
+) -> bytes:
+    """Return a packet with these items."""
     asks = [item.id for item in items if isinstance(item, Request)]
-    return _ENCODER.encode(Packet(VERSION, sender, number, asks, list(refused), _ENCODER.encode(items)))
+    return _ENCODER.encode(Packet(VERSION, sender, number, asks, list(refused), _ENCODER.encode(items), made_at))
 
 
 def unpacked(data: bytes) -> Packet:
@@ -65,28 +74,26 @@ def unpacked(data: bytes) -> Packet:
 
 def items_of(packet: Packet) -> list[Item]:
     """What a packet holds. Raises Unreadable for one of another version."""
+    return _body(packet, _ITEMS)
+
+
+def news_bytes(sender: str, number: int, news: News, *, made_at: float = 0.0) -> bytes:
+    """Return a packet with news."""
+    return _ENCODER.encode(Packet(VERSION, sender, number, [], [], _ENCODER.encode(news), made_at))
+
+
+def news_of(packet: Packet) -> News:
+    """Return the news in a packet. Raises Unreadable for one of another version."""
+    return _body(packet, _NEWS)
+
+
+def _body(packet: Packet, decoder: msgspec.msgpack.Decoder[T]) -> T:
     if packet.version != VERSION:
         raise Unreadable(f"version {packet.version}, not {VERSION}")
     try:
-        return _ITEMS.decode(packet.body)
+        return decoder.decode(packet.body)
     except msgspec.DecodeError as error:
         raise Unreadable(str(error)) from None
-
-
-def news_bytes(sender: str, news: News) -> bytes:
-    """News as bytes."""
-    return _ENCODER.encode((VERSION, sender, news))
-
-
-def news_of(data: bytes) -> tuple[str, News]:
-    """Who sent these news, and what they are. Raises Unreadable."""
-    try:
-        version, sender, news = _NEWS.decode(data)
-    except msgspec.DecodeError as error:
-        raise Unreadable(str(error)) from None
-    if version != VERSION:
-        raise Unreadable(f"version {version}, not {VERSION}")
-    return sender, news
 
 
 def body_of(envelope: Envelope) -> Piece | bytes:
@@ -106,13 +113,26 @@ def body_of(envelope: Envelope) -> Piece | bytes:
         event.offset,
         event.text,
         tuple(event.blocks),
+        envelope.asked_agent,
     )
 
 
 def envelope_of(body: Piece | bytes) -> Envelope:
-    """The event that was sent. Raises UnreadableEvent."""
-    if isinstance(body, bytes):
-        return from_log(body)
+    """Return the event that was sent, with its HTML cleaned. Raises UnreadableEvent."""
+    envelope = from_log(body) if isinstance(body, bytes) else _envelope_of_piece(body)
+    event = envelope.event
+    if not isinstance(event, PartialResult) or not event.blocks:
+        return envelope
+    blocks = tuple(evolve(block, html=cleaned(block.html)) for block in event.blocks)
+    return envelope.but(event=evolve(event, blocks=blocks))
+
+
+def html_length(body: Piece | bytes) -> int:
+    """Return how many characters of HTML a passing event brings, at most."""
+    return len(body) if isinstance(body, bytes) else sum(len(block.html) for block in body.blocks)
+
+
+def _envelope_of_piece(body: Piece) -> Envelope:
     return Envelope(
         PartialResult(body.text, body.offset, body.blocks),
         body.timestamp,
@@ -123,6 +143,7 @@ def envelope_of(body: Piece | bytes) -> Envelope:
         agent_type=body.agent_type,
         pillar=body.pillar,
         message=body.message,
+        asked_agent=body.asked_agent,
     )
 
 

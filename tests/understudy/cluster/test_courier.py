@@ -212,6 +212,29 @@ def test_it_ends_with_its_conversation_and_says_so(how: str, deleted: bool) -> N
     in_virtual_time(story)
 
 
+def test_the_last_events_of_a_conversation_that_ends_are_sent_before_its_end() -> None:
+    """It tells them and ends in one step, so that the courier finds both in its mailbox at once."""
+
+    class Parting(Actor):
+        async def receive(self, message: object, context: Context) -> None:
+            assert isinstance(message, ActorRef)
+            message.tell(Deliver(thought(1), thought(2)))
+            context.stop()
+
+    async def story() -> None:
+        bag = Bag()
+        async with open_system("s", []) as system:
+            talk = await system.spawn(ChildSpec("talk", Parting, restart=Restart.TEMPORARY))
+            make = ChildSpec("courier", lambda: Courier("5f2c", "b", talk, bag), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
+            courier = await system.spawn(make)
+            await settle()
+            talk.tell(courier)
+            await courier.wait_stopped()
+        assert [(type(item), getattr(item, "first", None)) for item in bag.sent] == [(Events, 1), (Ended, None)]
+
+    in_virtual_time(story)
+
+
 def test_it_ends_when_its_node_says_nothing_for_long() -> None:
     """And not before."""
 

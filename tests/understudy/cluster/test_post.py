@@ -1,10 +1,12 @@
 """Post between nodes over a real Redis: asked and answered, lost and noticed, taken over from the dead."""
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from attrs import define, field
@@ -15,7 +17,7 @@ from tests.end_to_end.two import eventually
 from tests.servers.redis import Redis
 from transport.errors import CommandRejected
 from understudy.cluster import stream, wire
-from understudy.cluster.inbox import Inbox, Senders
+from understudy.cluster.inbox import Inbox
 from understudy.cluster.membership import Node
 from understudy.cluster.messages import (
     Active,
@@ -31,11 +33,14 @@ from understudy.cluster.messages import (
 )
 from understudy.cluster.peers import Peers
 from understudy.cluster.post import ROOM_BYTES, Post
+from understudy.cluster.receiver import Receiver
 from understudy.cluster.relays import Check, HolderGone, Relays
 from understudy.cluster.wire import Moved
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis import RedisLink
+from understudy.storage.redis_cipher import Cipher
 
+SECRET = "two-nodes-with-one-secret-of-32-bytes"
 Serve = Callable[["House", str, Request], Awaitable[None]]
 
 
@@ -49,19 +54,33 @@ class Standing(Actor):
         self.told.append(message)
 
 
+@define
+class Refused:
+    """Counts what is dropped, by the reason."""
+
+    reasons: Counter[str] = field(factory=Counter)
+
+    def node_message_dropped(self, reason: str) -> None:
+        self.reasons[reason] += 1
+
+
 @define(eq=False)
 class House:
-    """A node with its post; `asked` is what it was asked, `heard` the news, `told` what its relay was told."""
+    """A node with its post; `asked` is what it was asked, `heard` the news, `told` what its relay was told.
+
+    `refused` counts by their reasons what it dropped.
+    """
 
     link: RedisLink
     node: Node
     post: Post
     relays: Relays
-    senders: Senders
+    receiver: Receiver
     system: ActorSystem
     asked: list[Request] = field(factory=list)
     heard: list[News] = field(factory=list)
     told: list[object] = field(factory=list)
+    refused: Counter[str] = field(factory=Counter)
     inbox: ActorRef | None = None
 
     async def serve(self, sender: str, request: Request) -> None:
@@ -80,7 +99,7 @@ class House:
 
     async def read(self, serve: Any = None) -> None:
         """Begin to read what is sent here."""
-        parts = (self.link, self.node, self.post, self.relays, self.senders)
+        parts = (self.link, self.node, self.post, self.relays, self.receiver)
         listening = trio.Event()
         make = ChildSpec("inbox", lambda: Inbox(*parts, serve or self.serve, self.hear, listening))
         self.inbox = await self.system.spawn(make)
@@ -90,15 +109,15 @@ class House:
 
 
 @asynccontextmanager
-async def house(redis: Redis, number: int = 9) -> AsyncIterator[House]:
+async def house(redis: Redis, number: int = 9, secret: str = SECRET) -> AsyncIterator[House]:
     """A node that reads nothing yet."""
-    link, node = RedisLink(f"{redis.url}/{number}"), Node()
+    link, node, cipher = RedisLink(f"{redis.url}/{number}"), Node(), Cipher(secret)
     node.joined = True
-    post = Post(link, node)
+    post, refused = Post(link, node, cipher), Refused()
     async with open_system("system", [link.keeper(), post.carrier()]) as system:
         with trio.fail_after(5):
             await link.wait_up()
-        yield House(link, node, post, Relays(), Senders(), system)
+        yield House(link, node, post, Relays(), Receiver(cipher, refused), system, refused=refused.reasons)
 
 
 @asynccontextmanager
@@ -285,12 +304,12 @@ async def test_a_node_of_another_release_refuses_politely(redis: Redis, monkeypa
     async with two(redis) as (a, b):
         real = wire.packed
 
-        def packed(sender: str, *rest: Any) -> bytes:
-            data = real(sender, *rest)
+        def packed(sender: str, *rest: Any, **more: Any) -> bytes:
+            data = real(sender, *rest, **more)
             if sender != a.node.id:
                 return data
             packet = wire.unpacked(data)
-            later = wire.Packet(99, packet.sender, packet.number, packet.asks, packet.refused, b"\xc1")
+            later = msgspec.structs.replace(packet, version=99, body=b"\xc1")
             return wire._ENCODER.encode(later)
 
         monkeypatch.setattr("understudy.cluster.post.packed", packed)
@@ -392,7 +411,7 @@ async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> Non
         registry = Registry(a.node.id, b.node.id)
         for each in (a, b):
             await each.relay(dead.node.id)
-            parts = (each.link, each.node, each.post, each.relays, each.senders, each.serve)
+            parts = (each.link, each.node, each.post, each.relays, each.receiver, each.serve)
             await each.system.spawn(ChildSpec("peers", lambda parts=parts: Peers(registry, *parts)))  # type: ignore[arg-type]
         await eventually(lambda: len(a.asked) + len(b.asked) == 2)
         name = stream.name_of(dead.node.id)
@@ -407,7 +426,7 @@ async def test_the_relays_from_a_node_that_goes_are_told(redis: Redis) -> None:
     """At once, and its unanswered requests end."""
     async with house(redis) as a:
         registry = Registry(a.node.id, "other")
-        parts = (a.link, a.node, a.post, a.relays, a.senders, a.serve)
+        parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
         await a.system.spawn(ChildSpec("peers", lambda: Peers(registry, *parts)))  # type: ignore[arg-type]
         await trio.sleep(0.1)
@@ -419,7 +438,7 @@ async def test_the_relays_from_a_node_that_goes_are_told(redis: Redis) -> None:
 async def test_a_node_that_died_while_nobody_looked_is_missed(redis: Redis) -> None:
     """Whoever looks after nodes was killed at that moment: what stands for threads of the dead one is told."""
     async with house(redis) as a:
-        parts = (a.link, a.node, a.post, a.relays, a.senders, a.serve)
+        parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
         await a.system.spawn(ChildSpec("peers", lambda: Peers(Registry(a.node.id), *parts)))  # type: ignore[arg-type]
         await eventually(lambda: any(isinstance(each, HolderGone) for each in a.told))
@@ -444,7 +463,7 @@ async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> Non
             return alive
 
         registry.live_nodes = live_nodes  # type: ignore[method-assign]
-        parts = (a.link, a.node, a.post, a.relays, a.senders, a.serve)
+        parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
         await a.system.spawn(ChildSpec("peers", lambda: Peers(registry, *parts)))  # type: ignore[arg-type]
         with trio.fail_after(10):
             while await a.link.call(lambda client: client.sismember(stream.INBOXES, old.node.id)):  # noqa: ASYNC110

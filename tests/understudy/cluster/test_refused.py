@@ -30,6 +30,13 @@ async def test_a_second_server_does_not_start(postgres: Postgres, tmp_path: Path
             assert node not in await house.store.live_nodes()
 
 
+async def test_a_server_with_redis_and_without_a_secret_does_not_start(tmp_path: Path) -> None:
+    """It would have no key that the others have; nothing is opened before it says so."""
+    shared = {"database_url": "postgresql://me@127.0.0.1:1/x", "redis_url": "redis://127.0.0.1:1"}
+    with pytest.raises(ValueError, match="UNDERSTUDY_SECRET"):
+        await _start(Settings(data_dir=tmp_path, **shared))
+
+
 async def _start(settings: Settings) -> None:
     async with open_house(settings):
         pytest.fail("it is not to start")

@@ -1,0 +1,207 @@
+"""What somebody can do who writes to the Redis of nodes and reads it, but does not have their secret: nothing."""
+
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.two import eventually
+from tests.servers.redis import Redis
+from tests.understudy.cluster.test_post import SECRET, House, ask, house, two
+from transport.events import Block, Envelope, PartialResult
+from understudy.cluster import stream, wire
+from understudy.cluster.messages import Active, Delete, Events, Passing, Request
+from understudy.storage.errors import RedisUnavailable
+from understudy.storage.redis_cipher import Cipher
+
+PIECE = Envelope(PartialResult("ab", 0, (Block(0, 2, "<p>ab</p>"),)), 1.5, None, "t", "r", "m")
+FORGED = Request("forged", "ann", "t", 30.0, Delete())
+
+
+async def add(house: House, node: str, data: bytes) -> None:
+    """Put an entry into a node's stream, as anybody can who may write to Redis."""
+    await house.link.call(lambda redis: redis.xadd(stream.name_of(node), {stream.FIELD: data}))
+
+
+async def publish(house: House, channel: str, data: bytes) -> None:
+    """Publish something on a channel of the nodes."""
+    await house.link.call(lambda redis: redis.publish(channel, data))
+
+
+async def dealt_with(house: House) -> None:
+    """Wait until nothing is left in a node's stream."""
+    name = stream.name_of(house.node.id)
+    with trio.fail_after(5):
+        while await house.link.call(lambda redis: redis.xlen(name)):  # noqa: ASYNC110 - Redis tells nobody
+            await trio.sleep(0.01)
+
+
+def forgeries(sender: str, place: str) -> list[bytes]:
+    """A request to delete a thread in another node's name: in the clear, and under a secret that is not theirs."""
+    plain = wire.packed(sender, 1, [FORGED])
+    return [plain, Cipher("a guess of more than thirty-two bytes").encrypt(plain, place), b"", b"\x01" * 64]
+
+
+async def test_a_forged_request_is_not_carried_out(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """It is counted, logged and dropped; what the nodes themselves say goes on."""
+    async with two(redis) as (a, b):
+        assert await ask(a, b) == "CancelRun"
+        before = len(b.asked)
+        for data in forgeries(a.node.id, stream.name_of(b.node.id)):
+            await add(a, b.node.id, data)
+        await dealt_with(b)
+        assert await ask(a, b) == "CancelRun"
+        assert len(b.asked) == before + 1
+        assert b.refused == {"not_authentic": 4}
+    assert "inbox.not_authentic" in caplog.messages
+
+
+async def test_forged_text_and_news_are_not_shown(redis: Redis) -> None:
+    """HTML in an answer, and a thread that was deleted by nobody."""
+    async with two(redis) as (a, b):
+        await b.relay(a.node.id)
+        await publish(a, a.post.channel_of(b.node.id), wire.packed(a.node.id, 1, [Passing("thread", 0, [b"{}"])]))
+        await publish(a, a.post.news_channel, wire.news_bytes(a.node.id, 1, Active("ann", "t", 1)))
+        await eventually(lambda: b.refused == {"not_authentic": 2})
+        assert not b.told
+        assert not b.heard
+        a.post.show(b.node.id, Passing("thread", 0, [b"{}"]))
+        a.post.tell_all(Active("ann", "t", 1))
+        await eventually(lambda: b.told and b.heard)
+
+
+async def test_no_text_is_in_the_clear(redis: Redis) -> None:
+    """Nor are names of users, in streams and on channels."""
+    heard: list[bytes] = []
+    async with house(redis) as a, house(redis) as b, trio.open_nursery() as nursery:
+        joined = trio.Event()
+        channels = [a.post.channel_of(b.node.id), a.post.news_channel]
+        nursery.start_soon(a.link.listen, channels, lambda _, data: heard.append(data), joined.set)
+        await joined.wait()
+        name = stream.name_of(b.node.id)
+        await a.link.call(lambda redis: redis.xgroup_create(name, stream.GROUP, "0", mkstream=True))
+        a.post.send(b.node.id, Events("thread", 1, [b'{"message": "my divorce"}']))
+        a.post.tell_all(Active("ann@example.org", "my divorce", 1))
+        await eventually(lambda: heard)
+        a.post.show(b.node.id, Passing("thread", 0, [b'{"message": "my divorce"}']))
+        await eventually(lambda: len(heard) == 2)
+        (entry,) = await a.link.call(lambda redis: redis.xrange(name))
+        heard += [bytes(each) for each in entry.field_values.values()]
+        nursery.cancel_scope.cancel()
+    assert len(heard) == 3
+    assert not any(word in each for each in heard for word in (b"divorce", b"ann@", a.node.id.encode()))
+
+
+async def test_what_was_said_once_counts_once(redis: Redis) -> None:
+    """A packet that is put into the stream again, or published again, is dropped; so is one for another node."""
+    async with house(redis) as c, two(redis) as (a, b):
+        await b.relay(a.node.id)
+        said: list[tuple[str, bytes]] = []
+        channels = [a.post.channel_of(b.node.id), a.post.news_channel]
+        real = a.link.batch
+
+        async def recorded(fill: Any, **options: Any) -> Any:
+            class Pipe:
+                def xadd(self, name: str, fields: dict[bytes, bytes], **rest: Any) -> None:
+                    said.append((name, fields[stream.FIELD]))
+                    self.pipe.xadd(name, fields, **rest)  # type: ignore[arg-type]
+
+                def publish(self, name: str, data: bytes) -> None:
+                    said.append((name, data))
+                    self.pipe.publish(name, data)
+
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(self.pipe, name)
+
+            recorder = Pipe()
+
+            def both(pipe: Any) -> None:
+                recorder.pipe = pipe
+                fill(recorder)
+
+            return await real(both, **options)
+
+        a.link.batch = recorded  # type: ignore[method-assign]
+        assert await ask(a, b) == "CancelRun"
+        a.post.show(b.node.id, Passing("thread", 0, [b"{}"]))
+        await eventually(lambda: b.told)
+        a.post.tell_all(Active("ann", "t", 1))
+        await eventually(lambda: b.heard)
+        asked, told, news = len(b.asked), len(b.told), len(b.heard)
+        for name, data in said:
+            if name in channels:
+                await publish(c, name, data)
+            elif name == stream.name_of(b.node.id):
+                await add(c, b.node.id, data)
+        await eventually(lambda: b.refused == {"replayed": 3})
+        await dealt_with(b)
+        assert (len(b.asked), len(b.told), len(b.heard)) == (asked, told, news)
+        await c.read()
+        for name, data in said:
+            if name == stream.name_of(b.node.id):
+                await add(a, c.node.id, data)
+        await dealt_with(c)
+        assert not c.asked
+        assert c.refused == {"not_authentic": 1}
+
+
+async def test_nodes_with_two_secrets_do_not_hear_each_other(redis: Redis) -> None:
+    """As two installations do not that share a Redis by mistake."""
+    async with house(redis) as a, house(redis, secret="another secret of more than 32 bytes") as b:
+        await a.read()
+        await b.read()
+        with pytest.raises(RedisUnavailable, match="did not answer"):
+            await ask(a, b, timeout_s=0.5)
+        assert not b.asked
+
+
+async def test_a_packet_that_was_read_and_not_done_is_done_when_the_inbox_is_back(redis: Redis) -> None:
+    """It has the number and the entry that it had: it is no replay."""
+    async with house(redis) as a, house(redis) as b:
+        started: list[str] = []
+
+        async def serve(sender: str, request: Request) -> None:
+            started.append(request.id)
+            if len(started) == 1:
+                await trio.sleep_forever()
+            await b.serve(sender, request)
+
+        await a.read()
+        await b.read(serve)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, a, b)
+            await eventually(lambda: started)
+            assert b.inbox is not None
+            b.inbox.kill()
+            await eventually(lambda: len(b.asked) == 1)
+        assert len(started) == 2
+        assert not b.refused
+
+
+def test_html_of_another_process_passes_the_cleaner() -> None:
+    """A node that was taken over has the key; the page is safe all the same."""
+    hostile = '<p onclick="x()">ab</p><script>x()</script><img src="https://example.org/x.png">'
+    body = wire.body_of(Envelope(PartialResult("ab", 0, (Block(0, 2, hostile),)), 1.5, None, "t", "r", "m"))
+    event = wire.envelope_of(body).event
+    assert isinstance(event, PartialResult)
+    (block,) = event.blocks
+    assert (block.start, block.end) == (0, 2)
+    assert "<p>ab</p>" in block.html
+    assert not any(word in block.html for word in ("onclick", "script", "example.org"))
+    assert wire.envelope_of(wire.body_of(PIECE)) == PIECE
+
+
+def test_what_is_encrypted_opens_with_the_same_secret_in_its_place_only() -> None:
+    """Every byte of it counts, nor are two the same."""
+    one, other = Cipher(SECRET), Cipher(SECRET)
+    data = one.encrypt(b"hello", "here")
+    assert one.decrypt(data, "here") == other.decrypt(data, "here") == b"hello"
+    assert one.encrypt(b"hello", "here") != data
+    damaged = [data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :] for place in range(len(data))]
+    for each in [*damaged, data[:-1], data + b"x", b"", data[:40]]:
+        with pytest.raises(ValueError, match="not authentic"):
+            other.decrypt(each, "here")
+    with pytest.raises(ValueError, match="not authentic"):
+        other.decrypt(data, "there")
+    with pytest.raises(ValueError, match="not authentic"):
+        Cipher("x" * 32).decrypt(data, "here")
