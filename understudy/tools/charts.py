@@ -2,22 +2,32 @@
 
 import logging
 import re
-import sys
 from typing import Annotated, Any, Final
 
 import msgspec
 import trio
 
-from understudy.tools import draw
+from understudy.sandbox import spawner
+from understudy.sandbox.spawner import MIB, Program
 from understudy.tools.chart_data import Plan, Points
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
-from understudy.tools.table_process import ask_table, attached
+from understudy.tools.table_process import ask_table, attached, turns
 from understudy.tools.tables import TableId
 from understudy.tools.tool import ToolContext, tool
 
 log: Final = logging.getLogger(__name__)
+
+DRAWING: Final = Program(
+    "understudy.tools.draw",
+    # V8 asks for 512 MiB for code at once, of which it uses little. 200 MiB as measured for 5,000 points.
+    memory=1024 * MIB,
+    address_space=None,  # V8 reserves far more than it asks for
+    read=("/usr/share/fonts", "/usr/local/share/fonts", "/etc/fonts"),
+)
+DRAWING_S: Final = 15.0
+DRAWING_CPU_S: Final = 20
 
 SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
 
@@ -42,7 +52,7 @@ async def chart_table(
     file = await attached(context, file_id)
     points = await ask_table(file, context.owner, "chart", (x, y, aggregate, kind), Points)
     spec = build_spec(points)
-    svg = await render(spec)
+    svg = await render(spec, context.owner)
     title = title_of(points.plan)
     value = {
         "title": title,
@@ -152,20 +162,22 @@ _CONFIG: Final[dict[str, Any]] = {
 _ACTIVE: Final = re.compile(r"<\s*(script|foreignObject|image|a|iframe|use|animate|set)\b|\son\w+\s*=\s*[\"']", re.I)
 
 
-async def render(spec: dict[str, Any]) -> str:
+async def render(spec: dict[str, Any], owner: str) -> str:
     """The SVG of a specification; text in it is escaped, and there is nothing but shapes and text in it.
 
-    Drawn by `understudy.tools.draw` in a process of its own, which takes a third of a second. Raises `ToolError`
+    Drawn by `understudy.tools.draw` in a process of its own, which takes a third of a second, when it is `owner`'s
+    turn. Raises `ToolError`: ``busy`` when too many calls of `owner` wait, ``tool_timeout`` after `DRAWING_S` seconds,
     ``tool_failed`` when it cannot be drawn.
     """
-    command = [sys.executable, "-I", draw.__file__]
-    ended = await trio.run_process(
-        command, stdin=msgspec.json.encode(spec), capture_stdout=True, capture_stderr=True, check=False
-    )
+    async with turns().place(owner), spawner.places().place(DRAWING.memory):
+        with trio.move_on_after(DRAWING_S) as waited:
+            ended = await spawner.run(DRAWING, msgspec.json.encode(spec), cpu_s=DRAWING_CPU_S)
+    if waited.cancelled_caught:
+        raise ToolError("tool_timeout", f"Drawing the chart took longer than {DRAWING_S:g} seconds and was stopped.")
     if ended.returncode != 0:
         log.warning("chart.not_drawn", extra={"reason": ended.stderr.decode(errors="replace")[-500:]})
         raise ToolError("tool_failed", "The chart could not be drawn.")
     svg = ended.stdout.decode()
-    if _ACTIVE.search(re.sub(r">[^<]*<|\"[^\"]*\"", "><", svg)):
+    if _ACTIVE.search(re.sub(r">[^<]*+(?:<|\Z)|\"[^\"]*\"", "><", svg)):
         raise ToolError("tool_failed", "The chart could not be drawn safely.")
     return svg

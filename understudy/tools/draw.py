@@ -1,18 +1,21 @@
-"""Draws a Vega-Lite specification as SVG: from standard input to standard output, in a process of its own.
-
-    python understudy/tools/draw.py < chart.json > chart.svg
+"""Draws a Vega-Lite specification as SVG: a program of `understudy.sandbox`.
 
 A process, not a thread: the renderer holds the interpreter's lock for as long as it draws (700 ms the first time, 26
-to 63 ms after that, as measured), and nothing else in the server would get on meanwhile. It can also be killed. It is
-run as a file, so that it starts without the rest of the package.
+to 63 ms after that, as measured), and nothing else in the server would get on meanwhile. It can also be killed.
 """
 
+import importlib
 import json
 import sys
 from typing import Any, Final
 
 VEGA_LITE: Final = "5.20"
 """The newest of version 5 that vl-convert 1.8 and 1.9 both bring along."""
+
+
+def prepare() -> None:
+    """Load the renderer, while libraries can still be read."""
+    importlib.import_module("vl_convert")
 
 
 def draw(spec: dict[str, Any]) -> str:
@@ -24,8 +27,11 @@ def draw(spec: dict[str, Any]) -> str:
     return svg
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Draw the specification on standard input; return the exit code."""
     try:
         sys.stdout.buffer.write(draw(json.load(sys.stdin.buffer)).encode())
     except ValueError as error:
-        sys.exit(str(error))
+        sys.stderr.write(str(error))
+        return 1
+    return 0

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from understudy.tools.cash_flows import discounted, internal_rate, payback, present_value, return_on_investment
 from understudy.tools.errors import ToolError
-from understudy.tools.result import ToolResult
+from understudy.tools.result import ANALYSIS, ToolResult
 from understudy.tools.schema import Param
 from understudy.tools.tool import tool
 
@@ -45,7 +45,7 @@ def compare_scenarios(
         "best": ranking[0],
         "conventions": CONVENTIONS,
     }
-    return ToolResult(value, _sentence(rows, ranking, rate_percent))
+    return ToolResult(value, _sentence(rows, ranking, rate_percent), kind=ANALYSIS)
 
 
 def _rate(rate_percent: float) -> float:

@@ -98,13 +98,13 @@ def _fault(error: duckdb.Error, table: Table) -> Exception:
     text = str(error)
     if isinstance(error, duckdb.PermissionException) or "read-only mode" in text:
         return ToolError("query_refused", "A query may read the table and nothing else: no files, no network.")
-    column = re.search(r'Referenced column "(.+?)" not found', text)
+    column = re.search(r'Referenced column "([^\n]{1,1000}?)" not found', text)
     if column:
         return no_such_column(column[1], table.columns)
     missing = re.search(r"Table with name (\S+) does not exist", text)
     if missing:
         return ToolError("query_failed", f"There is no table {quote(missing[1][:60])}; the table is called data.")
     first = text.split("\n", 1)[0].split("Error: ", 1)[-1].strip()
-    if re.search(r"extension|[\w.]*/[\w.]+/|\\\\", first):
+    if re.search(r"extension|/[\w.]+/|\\\\", first):
         return ToolError("query_failed", "The query uses something that is not available here.")
     return ToolError("query_failed", f"The query could not be run: {first[:300].rstrip('.!')}.")

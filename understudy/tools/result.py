@@ -11,14 +11,19 @@ from typing import Any, Final
 
 import attrs
 import msgspec
-from attrs import field, frozen
+from attrs import field, frozen, validators
 
 from understudy.tools.errors import ToolError
 
 # A result travels to the model, into the log and to every open tab of its user.
 MAX_VALUE_BYTES: Final = 256 * 1024
+# Characters of an answer that a tool gives: as many as a value may have bytes.
+MAX_ANSWER: Final = MAX_VALUE_BYTES
 # A drawn chart is larger than a value and is sent once, with the answer.
 MAX_VISUALIZATION_BYTES: Final = 1024 * 1024
+# What the value of a result may be to a client; empty: nothing in particular.
+ANALYSIS: Final = "analysis"
+DRILL_DOWN: Final = "drill_down"
 # Far beyond any sensible result, well below Python's recursion limit.
 MAX_DEPTH: Final = 64
 _SMALL_PARTS: Final = 200
@@ -35,11 +40,18 @@ class ToolResult:
 
     `value` is anything JSON can say once `to_result` has seen it; a tool may hand in attrs objects, dates and
     decimals. `summary` is one line for people. `visualization` is a chart: ``{"spec": …, "svg": …, "title": …}``.
+    `kind` says what the value is to a client that shows answers by kind: an ``analysis`` (figures worked out from
+    data), a ``drill_down`` (rows or details behind figures), or empty for anything else. `answer`, unless empty, is the
+    answer of the run, in Markdown: it is said to the user, and the model is not asked again.
+
+    Raises ValueError for any other `kind`.
     """
 
     value: Any = field(default=None, repr=False)
     summary: str = ""
     visualization: dict[str, Any] | None = field(default=None, repr=False)
+    kind: str = field(default="", validator=validators.in_(("", ANALYSIS, DRILL_DOWN)))
+    answer: str = field(default="", repr=False, validator=validators.instance_of(str))
 
 
 def to_result(returned: Any) -> ToolResult:
@@ -59,7 +71,7 @@ def to_result(returned: Any) -> ToolResult:
     if visualization is not None and len(msgspec.json.encode(visualization)) > MAX_VISUALIZATION_BYTES:
         visualization = None
         summary = f"{summary} (the chart is left out: it has more than {MAX_VISUALIZATION_BYTES:,} bytes)"
-    return ToolResult(value, summary.strip(), visualization)
+    return ToolResult(value, summary.strip(), visualization, result.kind, result.answer[:MAX_ANSWER])
 
 
 def to_json(value: Any, _depth: int = 0) -> Any:
@@ -141,7 +153,7 @@ def is_small(value: Any) -> bool:
             if parts <= _SMALL_PARTS:
                 waiting.extend(each.values() if isinstance(each, dict) else each)
         elif isinstance(each, ToolResult):
-            waiting += [each.value, each.visualization, each.summary]
+            waiting += [each.value, each.visualization, each.summary, each.answer]
         elif not (each is None or isinstance(each, int | float)):
             return False  # a class of the user's: how large it is, only making it plain tells
         if parts > _SMALL_PARTS or characters > _SMALL_CHARACTERS:

@@ -180,7 +180,7 @@ def _create(
         try:
             connection.execute(
                 f"CREATE TABLE data AS SELECT * FROM {reader}($path{given})",  # noqa: S608 (names are ours)
-                {"path": _literal_path(path), **options},
+                {"path": str(path), **options},
             ).fetchall()
         except duckdb.OutOfMemoryException:
             raise _bad(file, "it needs more memory than a table may use here") from None
@@ -190,11 +190,6 @@ def _create(
             raise _bad(file, f"it has more than {MAX_COLUMNS:,} columns")
         return
     raise _bad(file, fault)
-
-
-def _literal_path(path: Path) -> str:
-    """The path with what DuckDB would take for a pattern made plain."""
-    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 def _mend_numbers(connection: duckdb.DuckDBPyConnection, *, decimal_comma: bool) -> None:

@@ -1,8 +1,8 @@
 """One question about one attached table, answered by a process of its own.
 
 1. Every call has a process and in it a database of its own. No two users, and no two calls, ever share one.
-2. The process is bounded in memory and processor time (see `table_worker`) and knows nothing of this one: its
-   environment is empty.
+2. The process is bounded and confined (see `understudy.sandbox`): it reads the table's file, writes in a folder of its
+   own, and reaches nothing else.
 3. A cancelled or late call kills it, and returns only after it has ended.
 4. Users take turns (see `turns`).
 """
@@ -13,16 +13,18 @@ import math
 import os
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, Final, TypeVar
 
 import msgspec
 import trio
 
+from understudy.sandbox import spawner
+from understudy.sandbox.spawner import MIB, Program
 from understudy.tools import table_worker
 from understudy.tools.duck import THREADS
 from understudy.tools.errors import ToolError
@@ -34,23 +36,31 @@ T = TypeVar("T")
 log: Final = logging.getLogger(__name__)
 
 LIMIT_S: Final = 10.0
-# DuckDB's own 512 MB, 60 MB for the interpreter, and room for the strings that DuckDB does not count.
-MEMORY: Final = 1024 * 1024 * 1024
-
-# What the loader of an interpreter outside the usual places needs; nothing else of the environment is passed on.
-_LOADER: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+TABLE: Final = Program(
+    "understudy.tools.table_worker",
+    # DuckDB's own 512 MB, 60 MB for the interpreter, and room for the strings that DuckDB does not count.
+    memory=1024 * MIB,
+    # Libraries, stacks and reserves of the allocator: 650 MB as measured with two threads, and as much again.
+    address_space=1024 * MIB + 1_500_000_000,
+    file_bytes=512 * MIB,  # a table that is rewritten as UTF-8 may become three times as long
+)
 
 _turns: trio.lowlevel.RunVar[Turns] = trio.lowlevel.RunVar("understudy.table_turns")
 
 
 def turns() -> Turns:
-    """The places for tables of this run of trio."""
+    """Return the places of users for processes of tables and charts, in this run of trio."""
     try:
         return _turns.get()
     except LookupError:
         places = Turns()
         _turns.set(places)
         return places
+
+
+def share_places(each: int) -> None:
+    """Let each user have so many processes at once, in this run of trio; for its beginning."""
+    _turns.set(Turns(each=each))
 
 
 async def ask_table(
@@ -61,50 +71,38 @@ async def ask_table(
     kind: type[T],
     *,
     limit_s: float = LIMIT_S,
-    memory: int = MEMORY,
+    memory: int = TABLE.memory,
 ) -> T:
     """Load `file` and do an operation of `table_worker` on it; the answer is made a `kind`.
 
     The time limit counts from the moment there is a place for `owner`; `memory` is in bytes. Raises `ToolError`:
-    ``tool_timeout`` after `limit_s` seconds, ``invalid_table`` for a file that is no table, ``query_failed`` when
-    memory runs out, ``tool_failed`` when something else goes wrong, and whatever the operation raises. When it
-    raises or is cancelled, the process has ended.
+    ``busy`` when too many calls of `owner` wait, ``tool_timeout`` after `limit_s` seconds, ``invalid_table`` for a file
+    that is no table, ``query_failed`` when memory runs out, ``tool_failed`` when something else goes wrong, and
+    whatever the operation raises. When it raises or is cancelled, the process has ended.
     """
-    async with turns().place(owner), _folder() as folder:
+    async with turns().place(owner), _folder(file.path) as folder:
         request = {
-            "path": str(file.path),
             "name": file.name,
             "folder": folder,
             "operation": operation,
             "arguments": list(arguments),
-            "memory": memory,
-            "cpu_s": math.ceil(limit_s) * THREADS + 2,
         }
-        with trio.move_on_after(limit_s):
-            return _answer(await _run(json.dumps(request).encode()), kind, limit_s)
+        async with spawner.places().place(memory):
+            with trio.move_on_after(limit_s):
+                ended = await spawner.run(
+                    TABLE,
+                    json.dumps(request).encode(),
+                    read=[str(file.path)],
+                    write=[folder],
+                    memory=memory,
+                    cpu_s=math.ceil(limit_s) * THREADS + 2,
+                )
+                return _answer(ended, kind, limit_s)
     raise _late(limit_s)
 
 
 def _late(limit_s: float) -> ToolError:
     return ToolError("tool_timeout", f"That took longer than {limit_s:g} seconds and was stopped.")
-
-
-async def _run(request: bytes) -> "CompletedProcess[bytes]":
-    return await trio.run_process(
-        [sys.executable, "-I", table_worker.__file__],
-        stdin=request,
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-        deliver_cancel=_kill,
-        env={name: os.environ[name] for name in _LOADER if name in os.environ},
-        start_new_session=True,  # a Ctrl-C in the server's terminal is the server's
-    )
-
-
-async def _kill(process: trio.Process) -> None:
-    """At once: there is nothing in it to be saved, and nothing gentler reaches a long function of DuckDB."""
-    process.kill()
 
 
 def _answer(ended: "CompletedProcess[bytes]", kind: type[T], limit_s: float) -> T:
@@ -127,14 +125,20 @@ def _answer(ended: "CompletedProcess[bytes]", kind: type[T], limit_s: float) -> 
 
 
 @asynccontextmanager
-async def _folder() -> AsyncIterator[str]:
-    """A folder for what the process writes; whoever kills a process has to clear up after it."""
-    folder = await trio.to_thread.run_sync(tempfile.mkdtemp, None, "understudy-table-")
+async def _folder(table: Path) -> AsyncIterator[str]:
+    """Make a folder for what the process writes, with a link to the table; remove it in the end."""
+    folder = await trio.to_thread.run_sync(_made_folder, table)
     try:
         yield folder
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(shutil.rmtree, folder, True)
+
+
+def _made_folder(table: Path) -> str:
+    folder = tempfile.mkdtemp(prefix="understudy-table-")
+    os.symlink(table.absolute(), os.path.join(folder, table_worker.GIVEN))
+    return folder
 
 
 async def attached(context: ToolContext, file_id: str) -> StoredFile:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from understudy.tools import profiling, queries
 from understudy.tools.errors import ToolError
-from understudy.tools.result import ToolResult
+from understudy.tools.result import ANALYSIS, DRILL_DOWN, ToolResult
 from understudy.tools.schema import Param
 from understudy.tools.table_process import ask_table, attached
 from understudy.tools.tool import ToolContext, tool
@@ -20,7 +20,7 @@ async def profile_table(file_id: TableId, context: ToolContext) -> ToolResult:
     most frequent values, and rows that occur more than once."""
     file = await attached(context, file_id)
     found = await ask_table(file, context.owner, "profile", (), dict[str, Any])
-    return ToolResult({"file": file.name, **found}, f"{file.name}: {profiling.sentence(found)}")
+    return ToolResult({"file": file.name, **found}, f"{file.name}: {profiling.sentence(found)}", kind=ANALYSIS)
 
 
 @tool(retry_safe=True)
@@ -43,7 +43,8 @@ async def query_table(
         "truncated": bool(answer.truncated),
         "note": answer.truncated,
     }
-    return ToolResult(value, _sentence(answer))
+    single = len(answer.rows) == len(answer.columns) == 1  # one figure, not rows of a table
+    return ToolResult(value, _sentence(answer), kind=ANALYSIS if single else DRILL_DOWN)
 
 
 def _sentence(answer: queries.Answer) -> str:

@@ -1,15 +1,17 @@
 """`summarise_text` and `sanitize_content`: what is said in a text, and what should not be in it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Scrubber
 from sanitization.detectors.secrets import REPLACEMENT
+from transport.events import SanitizationSummary
 from understudy.tools.errors import ToolError
 from understudy.tools.extract import choose, keywords, split_sentences
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
-from understudy.tools.tool import tool
+from understudy.tools.tool import ToolContext, tool
 
 # About 30,000 words; a longer text is read as far as this, and the result says so.
 MAX_TEXT: Final = 200_000
@@ -17,6 +19,8 @@ MAX_SENTENCES: Final = 20
 # A sentence longer than this is cut in the summary: some texts have no full stops at all.
 MAX_SENTENCE: Final = 600
 _MAX_FINDINGS: Final = 200
+# Kinds that the sentence about a text names; the value lists them all.
+_NAMED_KINDS: Final = 3
 
 Preset: TypeAlias = Literal["standard", "strict"]
 
@@ -61,9 +65,13 @@ def _cut(sentence: str) -> str:
 @tool(retry_safe=True)
 def sanitize_content(
     text: Annotated[str, Param("The text to clean.", format="text")],
+    context: ToolContext,
     policy: Annotated[Preset, Param("strict takes out personal data and instructions too.")] = "standard",
 ) -> ToolResult:
-    """Take secrets, hidden characters and terminal sequences out of a text, and list what was taken out and where."""
+    """Take secrets, hidden characters and terminal sequences out of a text, and list what was taken out and where.
+
+    The server cleans a message before any tool sees it, so what was taken out then is listed as well.
+    """
     if len(text) > MAX_TEXT:
         raise ToolError("invalid_arguments", f"The text is longer than {MAX_TEXT:,} characters.")
     scrubbed = _SCRUBBERS[policy].scrub(text, Placeholders())
@@ -73,22 +81,60 @@ def sanitize_content(
     seen = [each for each in scrubbed.findings if each.action is Action.FLAG]
     kinds = Counter(each.kind for each in gone)
     total = len(gone) + scrubbed.omitted
+    before = _from_message(context.found)
     value = {
         "text": scrubbed.text,
-        "clean": total == 0,
+        "clean": total == 0 and before is None,
         "total": total,
         "counts": dict(Counter(each.category.value for each in gone)),
         "kinds": dict(sorted(kinds.items())),
         "findings": [_listed(each) for each in gone[:_MAX_FINDINGS]],
         "pointed_out": [_listed(each) for each in seen[:_MAX_FINDINGS]],
+        "from_message": before,
     }
     stayed = f" {len(seen):,} more {'is' if len(seen) == 1 else 'are'} pointed out and stayed." if seen else ""
-    if not total and REPLACEMENT in text:
-        return ToolResult(value, "What had to go was taken out when the message came in; nothing more was." + stayed)
-    if not total:
-        return ToolResult(value, "Nothing had to be taken out." + stayed)
-    named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))
-    return ToolResult(value, f"{total:,} find{'' if total == 1 else 's'} taken out: {named}.{stayed}")
+    return ToolResult(value, _told(before, kinds, total, REPLACEMENT in text) + stayed)
+
+
+def _told(before: dict[str, Any] | None, kinds: Mapping[str, int], total: int, cleaned: bool) -> str:
+    """Say what was taken out, of the message and then of the text; `cleaned`: the text shows that it was before."""
+    if before is not None:
+        count = before["total"]
+        lost = f"{_items(count)} taken out of your message when it came in: {_named(before['kinds'], count)}. "
+        here = f"{_items(total, ' more')} taken out of it now: {_named(kinds, total)}."
+        return lost + (here if total else "Nothing more had to be taken out.")
+    if total:
+        return f"{_items(total)} taken out: {_named(kinds, total)}."
+    if cleaned:
+        return "Something was taken out of this text before; nothing more had to be taken out."
+    return "Nothing had to be taken out."
+
+
+def _items(count: int, more: str = "") -> str:
+    return f"{count:,}{more} item{' was' if count == 1 else 's were'}"
+
+
+def _named(kinds: Mapping[str, int], total: int) -> str:
+    """Name the most frequent kinds and count the other items of `total`."""
+    shown = Counter(kinds).most_common(_NAMED_KINDS)
+    rest = total - sum(count for _, count in shown)
+    return ", ".join([f"{count:,} {kind}" for kind, count in shown] + ([f"{rest:,} more"] if rest else []))
+
+
+def _from_message(found: SanitizationSummary | None) -> dict[str, Any] | None:
+    """List what the message lost when it came in; None if that is nothing, or below the bound for summaries.
+
+    The places are those in the message as it was sent. Finds that are not listed have no kind here: some of them may
+    stand in the context of the message.
+    """
+    if found is None:
+        return None
+    rows = [dict(each) for each in found.findings if each["action"] != Action.FLAG.value]
+    more = found.omitted or 0
+    if not rows and not more:
+        return None
+    kinds = Counter(str(each["kind"]) for each in rows)
+    return {"total": len(rows) + more, "kinds": dict(sorted(kinds.items())), "findings": rows, "not_listed": more}
 
 
 def _listed(finding: Finding) -> dict[str, Any]:

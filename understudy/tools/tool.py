@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, TypeAlias, overload
 import trio
 from attrs import evolve, field, frozen
 
+from transport.events import SanitizationSummary
 from understudy.limiters import own_limiter
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import TTL_S, Memory, Notebook
@@ -60,13 +61,16 @@ class Files(Protocol):
 
 
 class ServerView(Protocol):
-    """What a tool may see of the server it runs in."""
+    """What a tool may see of the server it runs in: as much as the user may for whom it runs."""
 
     def health(self) -> dict[str, Any]:
-        """The server's health: JSON-able."""
+        """The server's health: JSON-able. To most users it is a `status` only."""
 
     def tree(self) -> dict[str, Any]:
-        """The supervision tree: path, type, state, depth, restarts, age_s, children (each the same)."""
+        """The supervision tree: path, type, state, depth, restarts, age_s, children (each the same).
+
+        Raises `ToolError` (``forbidden``) if the user is no operator of the server.
+        """
 
 
 @frozen
@@ -78,7 +82,9 @@ class ToolContext:
     `references` are ids of the files attached to the request. `progress(done, total, note)` tells the user how
     far the work is (`total` None: not known); call it from the tool's own task, or, in a sync tool, its thread:
     there it raises `trio.Cancelled` once the call was cancelled, so that the function ends early. `memory` is what the
-    agent remembers of the user; `remember`, `recall` and `forget` are its methods.
+    agent remembers of the user; `remember`, `recall` and `forget` are its methods. `roles` are those of the token that
+    the user asked with; empty when a run goes on after a crash, as roles are not stored. `found` lists the kinds and
+    places of what the server found in the message before storing it, never the text; None if there is nothing to tell.
     """
 
     owner: str
@@ -90,6 +96,8 @@ class ToolContext:
     server: ServerView = field(repr=False)
     progress: Callable[[float, float | None, str], None] = field(repr=False)
     memory: Memory = field(factory=Notebook, repr=False)
+    roles: tuple[str, ...] = ()
+    found: SanitizationSummary | None = None
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """Keep a value (JSON of up to 8 KiB) for later runs of this agent for this user, for `ttl_s` seconds.

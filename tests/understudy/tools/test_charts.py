@@ -2,13 +2,19 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import trio
+from attrs import evolve
 
-from understudy.tools import ToolContext, ToolError, ToolResult
-from understudy.tools.charts import chart_table
+from understudy.tools import ToolContext, ToolError, ToolResult, charts
+from understudy.tools.charts import chart_table, render
 
 Attach = Callable[..., ToolContext]
 
@@ -151,3 +157,57 @@ async def test_the_result_is_small(attach: Attach) -> None:
     """What the model reads is the points, not the drawing."""
     result = await chart(attach("a.csv", ORDERS), x="age", y="Total Amount")
     assert len(json.dumps(result.value)) < 10_000
+
+
+BARS = {"data": {"values": [{"x": "a", "y": 1}]}, "mark": "bar", "encoding": {"x": {"field": "x"}, "y": {"field": "y"}}}
+
+
+async def test_the_drawing_process_does_not_have_the_servers_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The secret of all sessions stands there, and keys of model providers."""
+    interpreter, seen = tmp_path / "interpreter", tmp_path / "environment"
+    interpreter.write_text(f'#!/bin/sh\nenv > {seen}\nexec {sys.executable} "$@"\n')
+    interpreter.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    monkeypatch.setenv("UNDERSTUDY_SECRET", "secret")
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    assert (await render(BARS, "ada")).startswith("<svg")
+    assert "secret" not in seen.read_text()
+
+
+async def test_drawing_has_a_bound_of_memory(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A process that wants more ends, and the user is told that it failed."""
+    monkeypatch.setattr(charts, "DRAWING", evolve(charts.DRAWING, memory=100_000_000))
+    with pytest.raises(ToolError, match="could not be drawn") as caught:
+        await render(BARS, "ada")
+    assert caught.value.code == "tool_failed"
+    assert [record.message for record in caplog.records] == ["chart.not_drawn"]
+
+
+async def test_drawing_has_a_bound_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is killed, and its place is free again."""
+    monkeypatch.setattr(charts, "DRAWING_S", 0.05)
+    for _ in range(2):
+        with pytest.raises(ToolError, match="took longer than") as caught:
+            await render(BARS, "ada")
+        assert caught.value.code == "tool_timeout"
+
+
+async def test_one_users_charts_leave_places_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight at once of one user are drawn two at a time."""
+    running, most, drawn = 0, 0, 0
+
+    async def run(*_: Any, **__: Any) -> Any:
+        nonlocal running, most, drawn
+        running += 1
+        most, drawn = max(most, running), drawn + 1
+        await trio.sleep(0.02)
+        running -= 1
+        return CompletedProcess([], 0, b"<svg></svg>", b"")
+
+    monkeypatch.setattr("understudy.tools.charts.spawner.run", run)
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(render, BARS, "ada")
+    assert (most, drawn) == (2, 8)

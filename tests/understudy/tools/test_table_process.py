@@ -14,9 +14,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from understudy.tools import StoredFile, ToolContext, ToolError, table_process
+from understudy.sandbox import spawner
+from understudy.tools import StoredFile, ToolContext, ToolError
 from understudy.tools.queries import Answer
-from understudy.tools.table_process import ask_table, turns
+from understudy.tools.table_process import TABLE, ask_table, turns
+from understudy.tools.table_worker import GIVEN
 
 Attach = Callable[..., ToolContext]
 
@@ -34,14 +36,14 @@ async def file(attach: Attach) -> StoredFile:
 def killed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The processes that were killed while they ran; none of them is left at the end."""
     pids: list[int] = []
-    kill = table_process._kill
+    kill = spawner._kill
 
     async def note(process: trio.Process) -> None:
         if process.poll() is None:
             pids.append(process.pid)
         await kill(process)
 
-    monkeypatch.setattr(table_process, "_kill", note)
+    monkeypatch.setattr(spawner, "_kill", note)
     yield pids
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -95,10 +97,12 @@ async def test_a_function_that_nothing_interrupts_is_killed(file: StoredFile, ki
 
 async def test_a_process_that_nobody_watches_any_more_ends(file: StoredFile, tmp_path: Path) -> None:
     """Should the server itself be killed, the system ends the process by the processor time it has used."""
-    request = {"path": str(file.path), "name": file.name, "folder": str(tmp_path), "memory": table_process.MEMORY}
-    request |= {"operation": "query", "arguments": (ENDLESS, 10), "cpu_s": 1}
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / GIVEN).symlink_to(file.path)
+    request = {"name": file.name, "folder": str(folder), "operation": "query", "arguments": (ENDLESS, 10)}
     with trio.fail_after(10):
-        ended = await table_process._run(json.dumps(request).encode())
+        ended = await spawner.run(TABLE, json.dumps(request).encode(), read=[str(file.path)], cpu_s=1)
     assert ended.returncode == -signal.SIGXCPU
 
 
@@ -177,7 +181,7 @@ async def test_the_process_does_not_have_the_servers_environment(
         seen.append(await trio.Path(f"/proc/{process.pid}/environ").read_bytes())
         process.kill()
 
-    monkeypatch.setattr(table_process, "_kill", look)
+    monkeypatch.setattr(spawner, "_kill", look)
     monkeypatch.setenv("UNDERSTUDY_TEST_KEY", "secret")
     with pytest.raises(ToolError, match="longer than"):
         await query(file, ENDLESS, limit_s=0.4)

@@ -4,6 +4,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from understudy.owners import owner_of
+from understudy.tools import ToolError
 from understudy.tools.turns import Turns
 
 
@@ -93,3 +95,41 @@ async def test_a_place_given_to_a_call_that_was_cancelled_meanwhile_is_not_lost(
         await wait_all_tasks_blocked()
         assert crowd.inside == ["c1"]
         await crowd.go("c1")
+
+
+async def test_the_users_of_one_tenant_leave_a_place_to_others(nursery: trio.Nursery) -> None:
+    """However many of them ask."""
+    turns, inside = Turns(), list[str]()
+
+    async def hold(owner: str) -> None:
+        async with turns.place(owner):
+            inside.append(owner)
+            await trio.sleep_forever()
+
+    for number in range(6):
+        nursery.start_soon(hold, owner_of(f"u{number}", "acme"))
+    await wait_all_tasks_blocked()
+    assert len(inside) == 3
+    nursery.start_soon(hold, owner_of("bob", "other"))
+    await wait_all_tasks_blocked()
+    assert owner_of("bob", "other") in inside
+
+
+async def test_beyond_a_bounded_line_a_user_is_refused(nursery: trio.Nursery) -> None:
+    """In a sentence; another user is not."""
+    turns = Turns(line=3)
+
+    async def hold(owner: str) -> None:
+        async with turns.place(owner):
+            await trio.sleep_forever()
+
+    for _ in range(5):
+        nursery.start_soon(hold, "ada")
+    await wait_all_tasks_blocked()
+    assert turns.waiting("ada") == 3
+    with pytest.raises(ToolError, match="too many tables and charts") as caught:
+        await hold("ada")
+    assert caught.value.code == "busy"
+    nursery.start_soon(hold, "bob")
+    await wait_all_tasks_blocked()
+    assert turns.waiting("bob") == 0

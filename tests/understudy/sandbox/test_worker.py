@@ -1,0 +1,68 @@
+"""Processes that answer many requests: one that fails is replaced, whatever it does, within a bounded time."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from understudy.sandbox.spawner import MIB, Program
+from understudy.sandbox.worker import Worker, WorkerFailed, Workers
+
+PROGRAM = Program("tests.understudy.sandbox.endless", memory=256 * MIB, address_space=1024 * MIB)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    """Processes of this test."""
+    made = Workers(PROGRAM)
+    yield made
+    made.close()
+
+
+def test_a_process_answers_many_requests(workers: Workers) -> None:
+    """One after the other, and large ones: both pipes are filled more than once."""
+    large = "é" * 3_000_000
+    assert [workers.ask(each, 20) for each in (1, None, large, {"a": [1.5]})] == [1, None, large, {"a": [1.5]}]
+    assert len(workers.idle) == 1
+
+
+@pytest.mark.parametrize("request_", ["work for ever", "end", "announce too much", "no json", "memory"])
+def test_one_that_fails_has_ended_and_is_replaced(workers: Workers, request_: str) -> None:
+    """The system ends one that works without end; the others are killed here."""
+    assert workers.ask("ready", 20) == "ready"
+    (pid,) = workers.idle
+    began = time.monotonic()
+    with pytest.raises(WorkerFailed):
+        workers.ask(request_, 20)
+    assert time.monotonic() - began < 15
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert workers.idle == []
+    assert workers.ask("again", 20) == "again"
+
+
+def test_one_that_takes_too_long_is_killed(workers: Workers) -> None:
+    """By the wall clock: whatever it waits for."""
+    assert workers.ask("ready", 20) == "ready"
+    with pytest.raises(WorkerFailed, match="too long"):
+        workers.ask("work for ever", 0.05)
+    assert workers.idle == []
+
+
+def test_one_that_cannot_start_is_an_answer(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the machine has no process left, say."""
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    with pytest.raises(WorkerFailed, match="No such file"):
+        workers.ask("ready", 20)
+
+
+def test_a_process_ends_with_the_server() -> None:
+    """Its input ends then, and so does it."""
+    worker = Worker(PROGRAM)
+    assert worker.ask(b'"ready"', 20) == "ready"
+    worker._process.stdin.close()
+    assert worker._process.wait(20) == 0
+    worker.close()

@@ -1,0 +1,108 @@
+"""The first thing that runs in a process of `spawner`: it bounds and confines the process, then runs its program.
+
+    python -I understudy/sandbox/child.py < order-and-request > answer
+
+The first line of standard input is the order (`Order`), the rest belongs to the program: a module of this package with
+`prepare()`, which loads what it needs while files can still be read, and `main()`, which returns the exit code. Nothing
+foreign is read before the process is confined.
+
+It is run as a file, and takes the modules of the package without the package's ``__init__``: a table process starts in
+0.11 s instead of 0.27 s, as measured.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import sys
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, TypedDict
+
+PACKAGE: Final = Path(__file__).resolve().parent.parent
+NAME: Final = "understudy"
+SHARED: Final = (
+    "/dev/null",
+    "/dev/urandom",
+    "/etc/localtime",
+    "/proc/self/cgroup",
+    "/sys/devices/system/cpu",
+    "/sys/fs/cgroup",
+    "/usr/share/zoneinfo",
+)
+"""Files without a secret that libraries open when they like: DuckDB ends if it may not read its own cgroup."""
+
+
+class Order(TypedDict):
+    """How a process is bounded, and which program it runs. Sizes in bytes; None: no such bound."""
+
+    program: str
+    memory: int
+    address_space: int | None
+    cpu_s: int | None
+    file_bytes: int
+    niceness: int
+    read: list[str]
+    write: list[str]
+
+
+def bound(order: Order) -> None:
+    """Bound memory, processor time, files and priority of this process.
+
+    Where the system knows no such bound (macOS does not hold processes to one of memory), the others stand.
+    """
+    bounds = [
+        (resource.RLIMIT_DATA, order["memory"], order["memory"]),
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_NOFILE, 128, 128),
+        (resource.RLIMIT_FSIZE, order["file_bytes"], order["file_bytes"]),
+    ]
+    if (space := order["address_space"]) is not None:
+        bounds.append((resource.RLIMIT_AS, space, space))
+    if (cpu_s := order["cpu_s"]) is not None:
+        # At the hard bound the kill would look like one for want of memory.
+        bounds.append((resource.RLIMIT_CPU, cpu_s, cpu_s + 1))
+    for kind, soft, hard in bounds:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (soft, hard))
+    os.nice(order["niceness"])
+    # Should the whole machine run out of memory, this process goes first.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def code_folders() -> list[str]:
+    """Return the folders of the program's own code and its libraries, from which modules may be loaded late."""
+    libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return [*sorted(libraries), str(PACKAGE), str(PACKAGE.parent / "sanitization")]
+
+
+def _without_package() -> None:
+    """Make the package and its parts known by their folders alone, so that nothing of the server is imported."""
+    for folder in (PACKAGE, *(each for each in PACKAGE.iterdir() if (each / "__init__.py").is_file())):
+        name = NAME if folder == PACKAGE else f"{NAME}.{folder.name}"
+        package = ModuleType(name)
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
+    sys.path.append(str(PACKAGE.parent))
+
+
+def main() -> int:
+    """Read the order, bound and confine this process, and run the program; return its exit code."""
+    order: Order = json.loads(sys.stdin.buffer.readline())
+    bound(order)
+    _without_package()
+    program: Any = importlib.import_module(order["program"])
+    program.prepare()
+    confinement = importlib.import_module(f"{NAME}.sandbox.confine")
+    program.confined = confinement.confine([*code_folders(), *SHARED, *order["read"]], order["write"])
+    code: int = program.main()
+    return code
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # nothing is left to tidy, and DuckDB's memory is given back faster so

@@ -1,0 +1,54 @@
+"""A program for the sandbox that tries to get out, and reports what it reached."""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from understudy.sandbox.confine import Confined
+
+confined = Confined()
+"""What is in force; set by the sandbox before `main`."""
+
+SOCKETS: Final = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+
+
+def prepare() -> None:
+    """Load nothing: all that is needed is imported above."""
+
+
+def main() -> int:
+    """Read the attempts from standard input, make them, and write the report as JSON; return the exit code.
+
+    The attempts are an object: `files` to read and `made` to make, `program` to run, `process` to signal.
+    """
+    given = json.load(sys.stdin.buffer)
+    report = {
+        **confined._asdict(),
+        "read": [path for path in given["files"] if _works(Path(path).read_bytes)],
+        "made": [path for path in given["made"] if _works(Path(path).write_text, "made")],
+        "sockets": [family.name for family in SOCKETS if _works(socket.socket, family)],
+        "processes": _works(_fork),
+        "programs": _works(os.execv, given["program"], [given["program"]]),
+        "signals": _works(os.kill, given["process"], 0),
+        "environment": sorted(os.environ),
+    }
+    sys.stdout.write(json.dumps(report))
+    return 0
+
+
+def _works(attempt: Callable[..., Any], *arguments: Any) -> bool:
+    try:
+        attempt(*arguments)
+    except OSError:
+        return False
+    return True
+
+
+def _fork() -> None:
+    if not (child := os.fork()):
+        os._exit(0)
+    os.waitpid(child, 0)

@@ -1,0 +1,249 @@
+"""Start processes that handle foreign text: bounded, confined, with an empty environment, and only so many of them.
+
+1. All such processes of a server together have at most `PROCESSES` places and `memory_for_all` bytes. A call waits in
+   order of arrival until its process fits; users take turns before that (`understudy.tools.turns`).
+2. A process gets nothing of the server's environment, its open files or its terminal. What it may do beyond is set by
+   `child` in the process itself, before it reads anything foreign.
+3. A call that is cancelled kills its process, and returns after it has ended.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from subprocess import CompletedProcess
+from typing import Final
+
+import msgspec
+import trio
+from attrs import define, field, frozen
+
+from understudy.sandbox import child
+from understudy.sandbox.child import Order
+
+log: Final = logging.getLogger(__name__)
+
+MIB: Final = 1024 * 1024
+LARGEST: Final = 1024 * MIB
+"""Bytes of the largest program; there is room for one of them on every machine."""
+PROCESSES: Final = 6
+"""Processes at a time: four of tables (`understudy.tools.turns`), and two of charts beside them."""
+
+
+def memory_for_all() -> int:
+    """Return the bytes that all processes together may use: half of the machine's, but enough for the largest one."""
+    try:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        machine = 0  # not known
+    return max(LARGEST, min(PROCESSES * LARGEST, machine // 2))
+
+
+# What the loader of an interpreter outside the usual places needs; nothing else of the environment is passed on.
+_LOADER: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+@frozen
+class Program:
+    """A program of ours for a process of its own, and the bounds it needs.
+
+    `module` has `prepare()` and `main()` (see `child`). `read` are files and folders it needs beside its own code.
+    `address_space` is None for programs that reserve much more than they use, as V8 does.
+    """
+
+    module: str
+    memory: int
+    address_space: int | None = None
+    file_bytes: int = 0
+    niceness: int = 5
+    read: tuple[str, ...] = ()
+
+
+OUTSIDE: Final = "/etc/passwd"
+"""A file that every system has and everybody may read, and that no program of the sandbox is handed."""
+PROBE: Final = Program("understudy.sandbox.probe", memory=256 * MIB, address_space=1024 * MIB)
+
+
+def command() -> list[str]:
+    """Return the command line of a process: the same for every program, which the order names."""
+    return [sys.executable, "-I", child.__file__]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process: nothing of the server's but where libraries are found."""
+    return {name: os.environ[name] for name in _LOADER if name in os.environ}
+
+
+def order_of(
+    program: Program,
+    *,
+    read: Sequence[str] = (),
+    write: Sequence[str] = (),
+    memory: int | None = None,
+    cpu_s: int | None = None,
+) -> bytes:
+    """Return the first line of a process's standard input.
+
+    `read` and `write` are files and folders of this call, `memory` is in bytes if it is other than the program's.
+    """
+    given = program.memory if memory is None else memory
+    order = Order(
+        program=program.module,
+        memory=given,
+        address_space=None if program.address_space is None else program.address_space - program.memory + given,
+        cpu_s=cpu_s,
+        file_bytes=program.file_bytes,
+        niceness=program.niceness,
+        read=[*program.read, *read],
+        write=list(write),
+    )
+    return json.dumps(order).encode() + b"\n"
+
+
+@define(eq=False)
+class Places:
+    """At most `processes` at a time, and `memory` bytes of all of them; calls are served in order of arrival."""
+
+    processes: int = PROCESSES
+    memory: int = field(factory=memory_for_all)
+    _running: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
+    _waiting: deque[tuple[int, trio.Event]] = field(factory=deque, init=False)
+
+    @asynccontextmanager
+    async def place(self, memory: int) -> AsyncIterator[None]:
+        """Hold a place of `memory` bytes during the block; wait until there is one.
+
+        Raises:
+            ValueError: There can never be one.
+        """
+        if memory > self.memory:
+            raise ValueError(f"{memory} bytes are more than all processes together may use")
+        entry = (memory, trio.Event())
+        self._waiting.append(entry)
+        self._hand_out()
+        try:
+            await entry[1].wait()
+            yield
+        finally:
+            if entry[1].is_set():
+                self._running -= 1
+                self._taken -= memory
+            else:
+                self._waiting.remove(entry)
+            self._hand_out()
+
+    def _fits(self, memory: int) -> bool:
+        return self._running < self.processes and self._taken + memory <= self.memory
+
+    def _hand_out(self) -> None:
+        while self._waiting and self._fits(self._waiting[0][0]):
+            memory, granted = self._waiting.popleft()
+            self._running += 1
+            self._taken += memory
+            granted.set()
+
+
+_places: Final[trio.lowlevel.RunVar[Places]] = trio.lowlevel.RunVar("understudy.sandbox.places")
+
+
+def places() -> Places:
+    """Return the places of this run of trio, which is one server."""
+    try:
+        return _places.get()
+    except LookupError:
+        made = Places()
+        _places.set(made)
+        return made
+
+
+async def run(
+    program: Program,
+    request: bytes,
+    *,
+    read: Sequence[str] = (),
+    write: Sequence[str] = (),
+    memory: int | None = None,
+    cpu_s: int | None = None,
+) -> "CompletedProcess[bytes]":
+    """Run a program on a request and return how it ended, with what it wrote. The caller holds a place for it."""
+    order = order_of(program, read=read, write=write, memory=memory, cpu_s=cpu_s)
+    return await trio.run_process(
+        command(),
+        stdin=order + request,
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+        deliver_cancel=_kill,
+        env=environment(),
+        start_new_session=True,  # a Ctrl-C in the server's terminal is the server's
+    )
+
+
+async def _kill(process: trio.Process) -> None:
+    """At once: there is nothing in it to be saved, and nothing gentler reaches a long function of DuckDB."""
+    process.kill()
+
+
+@frozen
+class Report:
+    """What confines processes on this machine, and what one reached that tried everything (see `probe`)."""
+
+    no_new_privileges: bool = False
+    files: bool = False
+    calls: bool = False
+    read: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+    sockets: tuple[str, ...] = ()
+    processes: bool = False
+    programs: bool = False
+    signals: bool = False
+    environment: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> str:
+        """Name what does not hold processes on this machine, in words for an operator; empty if nothing is missing."""
+        files = self.files and not (self.read or self.made)
+        calls = self.calls and self.no_new_privileges and not (self.sockets or self.processes or self.signals)
+        return " and ".join(
+            [
+                *([] if files else ["Landlock, which keeps them from other files"]),
+                *([] if calls else ["seccomp, which keeps them from the network and other programs"]),
+            ]
+        )
+
+
+async def probe(
+    files: Sequence[str] = (OUTSIDE,), made: Sequence[str] = (), process: int | None = None, limit_s: float = 10.0
+) -> Report:
+    """Start a process that tries to get out, and return what held it. If it fails, nothing counts as confined.
+
+    It tries to read `files`, to make `made` and to signal `process` (this one, if none is given).
+    """
+    attempts = {"files": files, "made": made, "program": sys.executable, "process": process or os.getpid()}
+    ended = None
+    with trio.move_on_after(limit_s):
+        ended = await run(PROBE, msgspec.json.encode(attempts), cpu_s=5)
+    try:
+        return msgspec.json.decode(ended.stdout if ended else b"", type=Report)
+    except msgspec.MsgspecError:
+        reason = ended.stderr.decode(errors="replace")[-500:] if ended else "too slow"
+        log.warning("sandbox.probe_failed", extra={"reason": reason})
+        return Report()
+
+
+warned: Final[list[Report]] = []
+"""The report of this process, once `warn_if_open` has asked for it: the kernel stays the same."""
+
+
+async def warn_if_open() -> None:
+    """Log a warning if processes for foreign text are not confined on this machine; at the first call only."""
+    if warned:
+        return
+    warned.append(Report())  # a second server of this process does not ask again meanwhile
+    warned[0] = await probe()
+    if warned[0].missing:
+        log.warning("sandbox.open", extra={"missing": warned[0].missing})

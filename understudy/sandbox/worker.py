@@ -1,0 +1,172 @@
+"""Processes of the sandbox that answer many requests, and the few of them that a server has.
+
+1. A request is a frame, its length in four bytes and then JSON, and so is the reply. One request at a time.
+2. A process that does not answer in time, or not as it should, is killed; the next request starts another.
+3. `Workers` is used from threads, which wait for the reply without holding the interpreter.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Final
+
+from understudy.sandbox import spawner
+from understudy.sandbox.spawner import Program
+
+REPLY_MAX: Final = 32 * 1024 * 1024
+"""Bytes of a reply; a process that announces more is not what it was."""
+_LENGTH: Final = struct.Struct(">I")
+_PIECE: Final = 256 * 1024
+
+
+class WorkerFailed(Exception):
+    """The process died, was too slow or did not answer as it should. It has ended, and another one may be asked."""
+
+
+def serve(answer: Callable[[Any], Any]) -> None:
+    """Answer the requests on standard input until it ends; for the process itself."""
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    while head := source.read(_LENGTH.size):
+        reply = json.dumps(answer(json.loads(source.read(*_LENGTH.unpack(head))))).encode()
+        target.write(_LENGTH.pack(len(reply)) + reply)
+        target.flush()
+
+
+class Worker:
+    """One process, seen from the server."""
+
+    def __init__(self, program: Program) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - the command is ours
+            spawner.command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=spawner.environment(),
+            start_new_session=True,  # a Ctrl-C in the server's terminal is the server's
+            bufsize=0,
+        )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise TypeError("the pipes that were asked for are there")
+        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self._in, False)
+        self._first = spawner.order_of(program)
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def ask(self, request: bytes, limit_s: float) -> Any:
+        """Send a request, and return its reply; `limit_s` is in seconds of the wall clock.
+
+        Raises:
+            WorkerFailed: There is none. Close the worker then.
+        """
+        until = time.monotonic() + limit_s
+        data, self._first = self._first + _LENGTH.pack(len(request)) + request, b""
+        try:
+            while data:
+                self._ready(self._in, select.POLLOUT, until)
+                data = data[os.write(self._in, data) :]
+            (length,) = _LENGTH.unpack(self._read(_LENGTH.size, until))
+            if length > REPLY_MAX:
+                raise WorkerFailed(f"a reply of {length} bytes")
+            return json.loads(self._read(length, until))
+        except (OSError, ValueError, RecursionError) as error:
+            raise WorkerFailed(repr(error)) from error
+
+    def close(self) -> None:
+        """Kill the process, and wait for its end, which is at once."""
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self._process.wait()
+
+    def _read(self, length: int, until: float) -> bytes:
+        data = bytearray()
+        while len(data) < length:
+            self._ready(self._out, select.POLLIN, until)
+            piece = os.read(self._out, min(length - len(data), _PIECE))
+            if not piece:
+                raise WorkerFailed("it has ended")
+            data += piece
+        return bytes(data)
+
+    def _ready(self, pipe: int, event: int, until: float) -> None:
+        poll = select.poll()
+        poll.register(pipe, event)
+        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            raise WorkerFailed("it takes too long")
+
+
+class Workers:
+    """The processes of one program: as many as there are calls at a time, kept for later calls. For any thread.
+
+    There is one `Workers` for each program and process of the server, not one for each server in it: a process keeps
+    nothing of a request.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._idle: list[Worker] = []
+        self._lock = Lock()
+        atexit.register(self.close)
+
+    def ask(self, request: Any, limit_s: float) -> Any:
+        """Have a process answer a request. Blocks: call it from a thread; `limit_s` is in seconds of the wall clock.
+
+        Raises:
+            WorkerFailed: It did not answer in time, or not at all. It was killed.
+        """
+        data = json.dumps(request).encode()
+        worker = self._taken()
+        try:
+            reply = worker.ask(data, limit_s)
+        except BaseException:
+            worker.close()
+            raise
+        with self._lock:
+            self._idle.append(worker)
+        return reply
+
+    def _taken(self) -> Worker:
+        while True:
+            with self._lock:
+                worker = self._idle.pop() if self._idle else None
+            if worker is None:
+                break
+            if worker.lives:
+                return worker
+            worker.close()  # the system may have ended it, for want of memory
+        try:
+            return Worker(self._program)
+        except OSError as error:
+            raise WorkerFailed(repr(error)) from error
+
+    @property
+    def idle(self) -> list[int]:
+        """The ids of the processes that wait for a request."""
+        with self._lock:
+            return [worker.pid for worker in self._idle]
+
+    def close(self) -> None:
+        """End the processes that wait for a request."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.close()

@@ -1,0 +1,18 @@
+"""`chat_response`: an agent answers through a tool, as models that are made to act by calls do."""
+
+from typing import Annotated
+
+from understudy.tools.errors import ToolError
+from understudy.tools.result import ToolResult
+from understudy.tools.schema import Param
+from understudy.tools.tool import tool
+
+
+@tool(retry_safe=True)
+async def chat_response(
+    message: Annotated[str, Param("The whole answer to the user, in Markdown.", format="text")],
+) -> ToolResult:
+    """Answer the user. The answer is what `message` says, and the work on the request ends with it."""
+    if not message.strip():
+        raise ToolError("invalid_arguments", "There is nothing to answer in that message.")
+    return ToolResult(summary="Answered", answer=message)
