@@ -141,7 +141,7 @@ def find(page: Page) -> None:
     """The filter finds among what is folded away, and says when there is nobody; the list leads to the actor."""
     page.get_by_label("Filter by path").fill("RECOVERY")
     expect(page.get_by_text("1 fits")).to_be_visible()
-    assert page.get_by_role("treeitem").count() == 3
+    expect(page.get_by_role("treeitem")).to_have_count(3)
     page.get_by_label("Filter by path").fill("no such actor")
     expect(page.get_by_text("Nobody fits")).to_be_visible()
     page.get_by_label("Filter by path").fill("outbox")

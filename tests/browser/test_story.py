@@ -13,7 +13,10 @@ HERE = Path(__file__).parent
 
 @pytest.mark.promise("wire.endpoint-page")
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["story", "turns_story", "stream_story", "found_story", "observer_story"])
+@pytest.mark.parametrize(
+    "name",
+    ["story", "turns_story", "stream_story", "found_story", "observer_story", "cross_origin_story", "session_story"],
+)
 def test_a_story_in_a_real_browser(name: str, tmp_path: Path) -> None:
     """What a user does, sees and relies on: see the story's own words. Nothing is there twice, nothing runs."""
     program("chromium", "chromium")

@@ -148,6 +148,38 @@ def offline(page: Page, context: BrowserContext) -> None:
     answer(page, "81")
 
 
+def switched(browser: Browser, server: Server, problems: list[str]) -> None:
+    """Picking another agent shows its own chats, with a way back; what is being written stays where it is."""
+    page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
+    page.goto(server.address)
+    ask(page, "What is 15% of 80?")
+    answer(page, "12")
+    thread, title = page.url, "What is 15% of 80?"
+
+    def pick(agent: str) -> None:
+        page.get_by_role("button", name=re.compile("^Agent: ")).click()
+        page.get_by_role("option", name=re.compile(f"^{agent}")).click()
+
+    pick("Content")
+    expect(page.get_by_role("heading", name="Content")).to_be_visible()
+    assert page.url != thread
+    ask(page, "What is 7 + 8?")
+    answer(page, "15")
+    page.get_by_role("button", name=f"Back to {title}").click()
+    expect(page.locator(".thread-title", has_text=title)).to_be_visible()
+    assert page.url == thread
+    expect(page.get_by_role("button", name=re.compile("^Back to "))).to_be_hidden()
+    pick("Content")
+    answer(page, "15")
+    page.go_back()
+    expect(page.locator(".thread-title", has_text=title)).to_be_visible()
+    page.get_by_role("textbox", name="Message", exact=True).fill("What is 8 + 8?")
+    pick("Content")
+    page.keyboard.press("Enter")
+    answer(page, "16")
+    assert page.url == thread
+
+
 def turned(browser: Browser, server: Server, problems: list[str]) -> None:
     """Who reads the end of a conversation still does when the window has another width."""
     page = watched(browser.new_page(viewport={"width": 1200, "height": 800}), problems)
@@ -252,6 +284,7 @@ def main(folder: Path, shots: Path | None) -> None:
             offline(page, context)
             restart(page, other, server, shots)
             told(browser, server, shots, problems)
+            switched(browser, server, problems)
             turned(browser, server, problems)
             kept(page, server)
             assert not problems, problems

@@ -76,15 +76,15 @@ test("a reconnect backs off, resumes from the last seq and starts counting anew 
   Socket.last.say(durable(1), durable(2));
   Socket.last.die(1006);
   assert.equal(client.current.phase, "offline");
-  assert.equal(client.current.retryAt, clock.now() + 375);
-  await clock.advance(375);
+  assert.equal(client.current.retryAt, clock.now() + 225);
+  await clock.advance(225);
   Socket.last.die(1006);
-  assert.equal(client.current.retryAt, clock.now() + 750);
-  await clock.advance(750);
+  assert.equal(client.current.retryAt, clock.now() + 450);
+  await clock.advance(450);
   Socket.last.open();
   assert.deepEqual(Socket.last.commands("resume"), [{ threads: { t: 2 } }]);
   Socket.last.die(1006);
-  assert.equal(client.current.retryAt, clock.now() + 375);
+  assert.equal(client.current.retryAt, clock.now() + 225);
   assert.equal(states.at(-1), "offline");
 });
 
@@ -341,8 +341,8 @@ test("a broken entry in storage is skipped", () => {
 });
 
 test("backoff doubles, is capped and jittered; close codes say whether to return", () => {
-  assert.deepEqual([0, 1, 2, 20].map((attempt) => backoff(attempt, () => 1)), [500, 1000, 2000, 30_000]);
-  assert.equal(backoff(0, () => 0), 250);
+  assert.deepEqual([0, 1, 2, 20].map((attempt) => backoff(attempt, () => 1)), [300, 600, 1200, 30_000]);
+  assert.equal(backoff(0, () => 0), 150);
   assert.deepEqual([1001, 1006, 1013, 4408, 4429, 4401].map((code) => afterClose(code).retry), Array(6).fill(true));
   assert.deepEqual([1000, 1008, 1009, 4400, 4403].map((code) => afterClose(code).retry), Array(5).fill(false));
   assert.match(subprotocols("a.b-c_d")[1], /^jwt\.[A-Za-z0-9_-]+$/);
@@ -494,6 +494,37 @@ test("a token can be handed in, or obtained; neither ever becomes an anonymous u
   assert.deepEqual(obtained.server.calls, []);
 });
 
+test("a renewed token of another user makes a new connection: the old one is not theirs", async () => {
+  const tokenOf = (user) => `x.${btoa(JSON.stringify({ sub: user, sid: "s", exp: 4600 })).replace(/=+$/, "")}.y`;
+  const tokens = [tokenOf("ada"), tokenOf("bob")];
+  const { Socket } = await setUp({ token: async () => tokens.shift() });
+  Socket.last.open({}, { user: "ada" });
+  Socket.last.say({ type: "error", data: { code: "token_expired", message: "Renew.", retryable: false, error_id: "e" } });
+  await settle();
+  assert.equal(Socket.made.length, 2);
+  assert.deepEqual(Socket.made[0].commands("refresh"), []);
+  assert.ok(Socket.made[0].closedByUs);
+});
+
+for (const code of ["forbidden", "unauthenticated", "token_expired"]) {
+  test(`a newer token that is refused (${code}) makes a new connection, and nothing that was said is lost`, async () => {
+    let given = 0;
+    const refusal = (more) => ({ type: "error", data: { message: "No.", retryable: false, error_id: "e", ...more } });
+    const { client, Socket, clock, notices } = await setUp({ token: async () => `t${given += 1}` });
+    Socket.last.open();
+    client.say(message("m1"));
+    Socket.last.say({ ...refusal({ code: "token_expired" }), message_id: "m1" });
+    await settle();
+    assert.deepEqual(Socket.last.commands("refresh"), [{ session_token: "t2" }]);
+    Socket.last.say(refusal({ code }));
+    await clock.advance(1000);
+    assert.equal(Socket.made.length, 2);
+    Socket.last.open();
+    assert.equal(Socket.last.commands("user_message")[0].message_id, "m1");
+    assert.deepEqual(notices, []);
+  });
+}
+
 test("another user finds nothing of the one before", async () => {
   const { client, Socket, storage, clock } = await setUp();
   Socket.last.open({}, { user: "ada" });
@@ -624,4 +655,65 @@ test("a very long session keeps the end of its threads, and few threads", async 
   assert.equal(client.threads.states.size, 12);
   assert.equal(client.feed.cursors.places.size, 12);
   assert.equal(client.open("t").turns.at(-1).messageId, "m1100"); // from what was kept
+});
+
+const question = (seq) => durable(seq, "approval_required", { agent_id: "a", call_id: "c1", tool_name: "x", parameters: {}, expires_at: 9e9 });
+const call = (seq) => durable(seq, "tool_executing", { agent_id: "a", call_id: "c1", tool_name: "x", parameters: {}, description: "", timestamp: 1 });
+const openCall = ({ turns }) => turns.flatMap(({ steps }) => steps).find(({ approval }) => approval?.state === "open");
+
+test("a listener may decide, rate and stop at each change: each is done once, and nothing calls itself", async () => {
+  const { client, Socket, seen } = await setUp();
+  client.open("t");
+  client.on("change", ({ state }) => {
+    const step = openCall(state);
+    if (!step) return;
+    client.approve(step.callId, "allow");
+    client.feedback("answer-r", "up");
+    client.cancel({ runId: "r" });
+    client.pick("t", state.turns[0].key);
+  });
+  Socket.last.open({ t: 0 });
+  Socket.last.say(acceptance(1, "m1"), call(2), question(3));
+  assert.deepEqual(Socket.last.commands("approve"), [{ call_id: "c1", decision: "allow" }]);
+  assert.deepEqual(Socket.last.commands("feedback"), [{ message_id: "answer-r", rating: "up" }]);
+  assert.ok(Socket.last.commands("cancel").length < 10);
+  Socket.last.say(durable(4, "approval_decided", { call_id: "c1", decision: "allow" }));
+  assert.equal(openCall(client.state("t")), undefined);
+  assert.equal(seen.filter(({ type }) => type === "local.deciding").length, 1);
+});
+
+test("what a listener causes is told after what it was told, to all listeners in one order", async () => {
+  const { client, Socket } = await setUp();
+  client.open("t");
+  const told = [[], []];
+  const note = (list) => ({ state }) => list.push([state.seq, state.turns.length]);
+  client.on("change", note(told[0]));
+  client.on("change", ({ state }) => state.seq === 1 && state.turns.length === 1 && client.say({ ...message("m2") }));
+  client.on("change", note(told[1]));
+  Socket.last.open({ t: 0 });
+  Socket.last.say(acceptance(1, "m1"));
+  assert.deepEqual(told[0].slice(0, 2), [[1, 1], [1, 2]]);
+  assert.deepEqual(told[1], told[0]);
+});
+
+test("a listener that fails costs nobody else an event", async (t) => {
+  const { client, Socket } = await setUp();
+  const faults = [];
+  const before = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", (fault) => faults.push(fault.message));
+  t.after(() => {
+    process.removeAllListeners("uncaughtException");
+    for (const listener of before) process.on("uncaughtException", listener);
+  });
+  client.open("t");
+  client.on("change", () => { throw new Error("mine"); });
+  const told = [];
+  client.on("change", ({ state }) => told.push(state.seq));
+  Socket.last.open({ t: 0 });
+  Socket.last.say(acceptance(1, "m1"), durable(2));
+  await settle();
+  assert.equal(told.at(-1), 2);
+  assert.equal(client.state("t").seq, 2);
+  assert.deepEqual([...new Set(faults)], ["mine"]);
 });

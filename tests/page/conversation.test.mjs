@@ -128,6 +128,15 @@ test("a handoff and the second agent are steps of the same turn", () => {
   assert.equal(state.turns[0].steps[2].pillar, "analysis");
 });
 
+test("a message that is not taken yet shows what it waits for, until it is taken", () => {
+  const progress = { type: "agent_progress", thread_id: "t", message_id: "m1", data: { done: 0, note: "Waiting for the database" } };
+  const sent = reduce(play(said("m1")), { type: "local.sent", thread_id: "t", data: { key: "m1" } });
+  const waits = reduce(sent, progress);
+  assert.equal(waits.turns[0].progress.note, "Waiting for the database");
+  assert.equal(reduce(waits, accepted(1)).turns[0].progress, null);
+  assert.equal(reduce(play(said("m2")), progress).turns[0].progress, null);
+});
+
 test("progress shows until the next piece of work", () => {
   const progress = { type: "agent_progress", thread_id: "t", run_id: "r1", data: { done: 1, total: 4, note: "Reading" } };
   const state = play(...ARC.slice(0, 2), progress);

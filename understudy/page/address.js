@@ -13,3 +13,12 @@ export function restBase(url, page = null) {
   const origin = `${address.protocol === "wss:" ? "https:" : "http:"}//${address.host}`;
   return origin === page?.origin ? "" : origin;
 }
+
+/** A part of an address, decoded; as it is where somebody typed what is no code, such as "%". */
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

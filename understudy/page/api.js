@@ -1,5 +1,7 @@
 /** The REST door: JSON in, JSON out, with the session's token. */
 
+import { decoded } from "./address.js";
+
 /** A refusal: {code, message (a sentence), errorId, status}; status 0 when the server could not be reached. */
 export class ApiError extends Error {
   constructor(status, { code = "internal", message = "Something went wrong on the server.", error_id: errorId = null } = {}) {
@@ -114,6 +116,6 @@ export class Api {
 
 function nameOf(disposition) {
   const encoded = /filename\*=(?:UTF-8'')?([^;]+)/i.exec(disposition ?? "")?.[1];
-  if (encoded) return decodeURIComponent(encoded.trim());
+  if (encoded) return decoded(encoded.trim());
   return /filename="?([^";]+)"?/i.exec(disposition ?? "")?.[1] ?? null;
 }

@@ -19,6 +19,7 @@ import { ownSocket, restBase } from "./address.js";
 import { Api } from "./api.js";
 import { Connection } from "./connection.js";
 import { Delivery, isRefusal, local } from "./delivery.js";
+import { forgetAtEnd, USER } from "./ending.js";
 import { Errands } from "./errands.js";
 import { Feed } from "./feed.js";
 import { Histories } from "./histories.js";
@@ -36,7 +37,6 @@ import { REAL_TIMERS, Waits } from "./waits.js";
 const TYPING_MS = 3_000;
 const AGAIN_S = 3;
 const FIRST_ROOM = "guide";
-const USER = "understudy.user";
 
 /**
  * @typedef {object} Say
@@ -76,6 +76,8 @@ export class Client {
     const base = restBase(url, window?.location);
     this.storage = keep(storage);
     this.session = new Session({ fetch, storage: this.storage, now, base, token });
+    const parts = () => [this.threads, this.rooms, this.outbox];
+    forgetAtEnd({ session: this.session, storage: this.storage, window, parts, told: () => this.#emit("over", null) });
     this.api = new Api(this.session, { fetch, base });
     this.listeners = new Listeners();
     this.cancelOnAccept = new Set();
@@ -114,7 +116,7 @@ export class Client {
    *
    * `change` {threadId, agent, state, events} · `state` (a State) · `welcome` · `foreign` (an event of a thread that is
    * not followed here) · `alert` and `notice` {code, message, error_id, thread_id} · `typing` · `user` (another one than
-   * before) · `events` (a list: the wire's, and `local.…` ones about this client's own doings).
+   * before) · `over` (the session has ended, and all that was kept of it is gone) · `events` (a list: the wire's, and `local.…` ones about this client's own doings).
    * @param {string} name
    * @param {(value: any) => void} listener
    * @returns {() => void}
@@ -247,7 +249,7 @@ export class Client {
    */
   approve(callId, decision, note = "") {
     const asking = this.threads.asking(callId);
-    if (asking) {
+    if (asking && asking.approval.deciding !== decision) {
       const { state, turn } = asking;
       this.#show([{ type: "local.deciding", thread_id: state.threadId, run_id: turn.runId, data: { call_id: callId, decision } }]);
     }
@@ -262,8 +264,8 @@ export class Client {
    * @param {string} [note]
    */
   feedback(answerId, rating, note = "") {
-    for (const { threadId, turns } of this.threads.states.values()) {
-      if (!turns.some((turn) => `answer-${turn.runId}` === answerId)) continue;
+    for (const { threadId, turns, ratings } of this.threads.states.values()) {
+      if ((ratings[answerId] ?? null) === rating || !turns.some((turn) => `answer-${turn.runId}` === answerId)) continue;
       this.#show([{ type: "local.feedback", thread_id: threadId, data: { message_id: answerId, rating } }]);
     }
     this.errands.add(`answer ${answerId}`, { type: "feedback", payload: { message_id: answerId, rating, ...(note && { note }) } });
@@ -294,7 +296,7 @@ export class Client {
     }
     if (!runId) this.cancelOnAccept.add(messageId);
     const found = this.threads.find(runId ?? messageId);
-    if (found) this.#show([local("stopping", { thread_id: found.state.threadId }, { key: found.turn.key })]);
+    if (found && !found.turn.stopping) this.#show([local("stopping", { thread_id: found.state.threadId }, { key: found.turn.key })]);
     return true;
   }
 
@@ -320,7 +322,7 @@ export class Client {
     if (event.type === "approval_decided" || event.type === "tool_completed") this.errands.done(`call ${data.call_id}`);
     if (event.type === "feedback") this.errands.done(`answer ${data.message_id}`);
     if (!fresh) return null;
-    this.connection.take(event, data);
+    if (this.connection.take(event, data)) return null;
     switch (event.type) {
       case "welcome":
         return this.#welcomed(event, data);
@@ -354,7 +356,6 @@ export class Client {
 
   /** A fault outside a run: about a message of ours, or about nothing we can point at. */
   #refused(event, data) {
-    if (data.code === "token_expired") return null;
     const shown = this.delivery.refused(event, data);
     if (shown?.type === "local.rejected") this.cancelOnAccept.delete(shown.data.key);
     this.#count();

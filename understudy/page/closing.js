@@ -21,7 +21,7 @@ export function afterClose(code) {
   };
 }
 
-const FIRST_MS = 500;
+const FIRST_MS = 300;
 const CAP_MS = 30_000;
 
 /** Milliseconds to wait before attempt `attempt` (from 0): doubling, capped, and jittered over its upper half. */

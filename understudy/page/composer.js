@@ -47,6 +47,17 @@ export class Composer {
     this.#changed();
   }
 
+  /** Whether a message is being written, or has files. */
+  get holds() {
+    return this.text.value.trim() !== "" || this.attachments.uploading || this.attachments.ready.length > 0;
+  }
+
+  /** Chooses the agent that answers next in this thread. */
+  pick(agent) {
+    this.picker.show(agent);
+    this.#changed();
+  }
+
   /** `turn` is the one that is being worked on and can be stopped, or null. */
   show(turn) {
     this.live = turn !== null;

@@ -16,6 +16,12 @@ const RENEW_AGAIN_MS = 30_000;
 const FRAME_BYTES = 256 * 1024; // what a server takes that does not say
 const IDLE = Object.freeze({ phase: "offline", retryAt: null, reason: "", signIn: false, draining: false });
 
+/** Whether a refusal may be about the token: the one in use, or a newer one that was shown. */
+function aboutToken({ message_id: messageId, thread_id: threadId, run_id: runId }, { code }) {
+  if (runId) return false;
+  return code === "token_expired" || (!messageId && !threadId && (code === "forbidden" || code === "unauthenticated"));
+}
+
 export class Connection {
   /**
    * `onOpen()`: the handshake is done, commands may be sent. `onEvents(list)`: everything the server said.
@@ -34,6 +40,8 @@ export class Connection {
     this.listening = null;
     this.capabilities = new Set(); // what the server can do, by its last welcome
     this.limits = {};
+    this.user = null; // whose connection this is, by the last welcome
+    this.refreshedAt = -Infinity; // when a newer token was shown on this connection
   }
 
   /** How many bytes a command may have, in one frame or in parts. */
@@ -79,11 +87,20 @@ export class Connection {
     return this.line?.send(command) ?? false;
   }
 
-  /** What this connection itself does about an event of the server. */
+  /** What this connection itself does about an event of the server; true when nobody else need hear of it. */
   take(event, data) {
     if (event.type === "welcome") this.#welcomed(data);
     else if (event.type === "drain") this.#drained(data);
-    else if (event.type === "error" && data.code === "token_expired") this.#renew();
+    else if (event.type === "error" && aboutToken(event, data)) return this.#refusedToken(data.code);
+    return false;
+  }
+
+  /** The token is too old, or the newer one was refused: then a new connection is made with it. */
+  #refusedToken(code) {
+    const refreshed = this.now() - this.refreshedAt < RENEW_AGAIN_MS;
+    if (refreshed) this.#retry(LOST);
+    else if (code === "token_expired") this.#renew();
+    return refreshed || code === "token_expired";
   }
 
   #listen() {
@@ -166,6 +183,8 @@ export class Connection {
     const { line } = this;
     this.attempt = this.drainMs = 0;
     if (data.heartbeat_s > 0) this.heartbeatMs = line.heartbeatMs = data.heartbeat_s * 1000;
+    this.user = data.user ?? null;
+    this.refreshedAt = -Infinity;
     this.limits = data.limits ?? {};
     this.capabilities = new Set(data.capabilities ?? []);
     if (this.capabilities.has("chunk") && this.limits.frame_bytes > 0) line.chunkBytes = this.limits.frame_bytes;
@@ -191,7 +210,13 @@ export class Connection {
     try {
       const token = await this.session.renew();
       if (this.line !== line) return;
+      const { user } = this.session.stored ?? {};
+      if (this.user && user && user !== this.user) { // another one has signed in, perhaps in another tab
+        this.start();
+        return;
+      }
       this.send({ type: "refresh", payload: { session_token: token } });
+      this.refreshedAt = this.now();
       this.#planRenewal();
     } catch { // no network, or refused: the socket will tell which
       if (this.line === line) this.waits.set("renew", RENEW_AGAIN_MS, () => this.#renew());

@@ -98,7 +98,7 @@ function accepted(state, event, data) {
     content: data.content ?? known?.content ?? "", references: data.references ?? known?.references ?? [],
     agentType: event.agent_type ?? known?.agentType ?? null, pillar: event.agent_type ? event.pillar ?? null : known?.pillar ?? null,
     parentId: data.parent_id ?? (data.branch_of ? null : lastAnswer(state)),
-    sentAt: when(event) ?? known?.sentAt ?? null, startedAt: when(event), error: null,
+    sentAt: when(event) ?? known?.sentAt ?? null, startedAt: when(event), error: null, progress: null,
     status: known && !isPending(known) ? known.status : "accepted",
   };
   const placed = placeAccepted(state, turn, known);
@@ -151,6 +151,7 @@ function approval(state, event, data, patch) {
     const index = turn.steps.findLastIndex((one) => one.callId === data.call_id);
     if (index < 0) return turn;
     const step = turn.steps[index];
+    if (step.approval && Object.keys(patch).every((name) => step.approval[name] === patch[name])) return turn;
     return { ...turn, progress: null, steps: replaceAt(turn.steps, index, { ...step, approval: { ...step.approval, ...patch } }) };
   });
 }
@@ -199,9 +200,18 @@ function said(state, event, data) {
   return { ...state, turns: [...state.turns, turn], leaf: null };
 }
 
+/** Of a run, or, without one, of a message that is sent and not accepted. */
+function progressed(state, event, data) {
+  const progress = { done: data.done, total: data.total ?? null, note: data.note ?? "" };
+  if (!event.run_id) {
+    return change(state, byKey(state, event.message_id), (turn) => (turn.status === "sent" ? { ...turn, progress } : turn));
+  }
+  return inRun(state, event, (turn) => (LIVE.has(turn.status) ? { ...turn, progress } : turn));
+}
+
 function delivery(status) {
   return (state, event, data) => change(state, byKey(state, data.key), (turn) => (
-    isPending(turn) && turn.status !== status ? { ...turn, status, error: null } : turn
+    isPending(turn) && turn.status !== status ? { ...turn, status, error: null, progress: null } : turn
   ));
 }
 
@@ -261,9 +271,7 @@ const RULES = Object.freeze({
   agent_completed: (state, event, data) => endStep(state, event, (one) => one.agentId === data.agent_id, {
     status: data.status ?? "success", usage: data.usage ?? null,
   }),
-  agent_progress: (state, event, data) => inRun(state, event, (turn) => (
-    LIVE.has(turn.status) ? { ...turn, progress: { done: data.done, total: data.total ?? null, note: data.note ?? "" } } : turn
-  )),
+  agent_progress: progressed,
   partial_result: (state, event, data) => inRun(state, event, (turn) => {
     if (!LIVE.has(turn.status)) return turn;
     const stream = appendPiece(turn.stream, data);
@@ -278,7 +286,7 @@ const RULES = Object.freeze({
   "local.sent": delivery("sent"),
   "local.rejected": (state, event, data) => failed(state, { ...event, message_id: data.key }, data),
   "local.stopping": (state, event, data) => change(state, byKey(state, data.key), (turn) => (
-    LIVE.has(turn.status) ? { ...turn, stopping: true } : turn
+    LIVE.has(turn.status) && !turn.stopping ? { ...turn, stopping: true } : turn
   )),
   "local.withdrawn": withdrawn,
   "local.history": history,
@@ -287,6 +295,7 @@ const RULES = Object.freeze({
   "local.deciding": (state, event, data) => approval(state, event, data, { deciding: data.decision }),
   "local.picked": (state, event, data) => {
     const turn = state.turns[byKey(state, data.key)];
-    return turn ? showing(state, turn) : state;
+    const shown = turn ? showing(state, turn) : state;
+    return shown.leaf === state.leaf ? state : shown;
   },
 });

@@ -15,8 +15,9 @@ export class Errands {
     this.open = new Map(); // about what -> {command, tries}
   }
 
-  /** Sends a command now, and again on later connections until `done(about)`. */
+  /** Sends a command now, and again on later connections until `done(about)`. One that is under way is not sent twice. */
   add(about, command) {
+    if (JSON.stringify(this.open.get(about)?.command) === JSON.stringify(command)) return;
     this.open.delete(about);
     this.open.set(about, { command, tries: 0 });
     if (this.open.size > MAX_ERRANDS) this.open.delete(this.open.keys().next().value);

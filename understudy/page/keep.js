@@ -64,6 +64,11 @@ class Guarded {
     this.storage?.removeItem(key);
   }
 
+  /** Removes all keys that begin with `prefix`, but those in `kept`. */
+  clear(prefix, kept) {
+    for (const key of this.keys(prefix)) if (!kept.includes(key)) this.removeItem(key);
+  }
+
   /** All keys that begin with `prefix`. */
   keys(prefix) {
     return Array.from({ length: this.length }, (_, index) => this.key(index)).filter((key) => key?.startsWith(prefix));

@@ -1,7 +1,14 @@
-/** Who wants to hear of what, by the event's name. */
+/**
+ * Listeners by the name of what they listen to.
+ *
+ * What a listener causes is told after what it is being told, so every listener hears everything in the same order and
+ * none is called while it runs. A listener that throws keeps nobody else from hearing; its error goes to the console.
+ */
 export class Listeners {
   constructor() {
     this.byName = new Map();
+    this.news = []; // [name, value] still to be told, in order
+    this.telling = false;
   }
 
   /** Calls `listener` at each event of that name; the function that comes back takes it away again. */
@@ -12,6 +19,20 @@ export class Listeners {
   }
 
   tell(name, value) {
-    for (const listener of this.byName.get(name) ?? []) listener(value);
+    this.news.push([name, value]);
+    if (this.telling) return;
+    this.telling = true;
+    while (this.news.length > 0) this.#tellOne(...this.news.shift());
+    this.telling = false;
+  }
+
+  #tellOne(name, value) {
+    for (const listener of this.byName.get(name) ?? []) {
+      try {
+        listener(value);
+      } catch (fault) {
+        queueMicrotask(() => { throw fault; }); // uncaught, as the error of any event listener is
+      }
+    }
   }
 }

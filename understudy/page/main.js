@@ -1,5 +1,6 @@
 /** The composition root of the page: everything is wired here and nothing else happens. */
 
+import { decoded } from "./address.js";
 import { Agents } from "./agents.js";
 import { Alerts } from "./alerts.js";
 import { answerId } from "./branches.js";
@@ -45,7 +46,7 @@ class Page {
     }, (id) => runningTurn(this.client.state(id) ?? { turns: [] }) !== null);
     this.composer = new Composer({
       api: this.api, files, agents: this.agents, drafts: new Drafts(storage), banner: this.status.banner,
-      onSend: (said) => this.say(said), onStop: () => this.stop(), onAgent: () => this.transcript.refresh(),
+      onSend: (said) => this.say(said), onStop: () => this.stop(), onAgent: (agent) => this.switched(agent),
       onTyping: () => this.client.typing(this.current), room: () => this.client.connection.roomBytes,
     });
     this.transcript = new Transcript({
@@ -57,6 +58,7 @@ class Page {
       onShown: (state) => document.visibilityState === "visible" && this.client.ack(state.threadId, state.seq),
     }, () => emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text)));
     this.title = el("h1.thread-title", {}, "New chat");
+    this.back = el("button.link.back", { type: "button", hidden: true });
     this.drawer = el("button.quiet.icon-button.drawer-open-button", {
       type: "button", "aria-label": "Open the list of chats", "aria-controls": "sidebar", "aria-expanded": "false", onclick: () => this.sidebar.toggle(true),
     }, icon("menu"));
@@ -65,7 +67,7 @@ class Page {
       if (!open && this.sidebar.element.contains(document.activeElement)) this.composer.focus();
     };
     const stage = el("main.stage", {},
-      el("header.topbar", {}, this.drawer, this.title, this.status.element, themeSwitch(storage)),
+      el("header.topbar", {}, this.drawer, this.title, this.back, this.status.element, themeSwitch(storage)),
       this.alerts.element, this.transcript.element, this.composer.element);
     this.composer.acceptDrops(stage);
     document.body.append(
@@ -87,6 +89,10 @@ class Page {
     this.client.on("change", ({ threadId, state, events }) => this.changed(threadId, state, events));
     this.client.on("alert", ({ message }) => this.alerts.show(message));
     this.client.on("user", () => this.open(randomId(), { fresh: true }));
+    this.client.on("over", () => { // what the page itself still shows and knows goes with it
+      history.replaceState(null, "", location.pathname);
+      location.reload();
+    });
     this.client.on("foreign", (event) => LISTED.has(event.type) && this.sidebar.refresh());
     this.client.on("notice", ({ code, message, error_id: errorId }) => code !== "not_found" && this.toasts.show(message, errorId));
     addEventListener("hashchange", () => this.openAddressed());
@@ -117,15 +123,16 @@ class Page {
   }
 
   openAddressed() {
-    const id = decodeURIComponent(location.hash.slice(1));
+    const id = decoded(location.hash.slice(1));
     if (id && id !== this.current) this.open(id);
     else if (!id) this.create();
   }
 
   open(threadId, { fresh = false } = {}) {
     const state = this.client.open(threadId, { fresh });
+    this.back.hidden = true;
     this.current = threadId;
-    if (decodeURIComponent(location.hash.slice(1)) !== threadId) history.pushState(null, "", `#${encodeURIComponent(threadId)}`);
+    if (decoded(location.hash.slice(1)) !== threadId) history.pushState(null, "", `#${encodeURIComponent(threadId)}`);
     this.composer.open(threadId, this.agentOf(threadId, state));
     this.transcript.open(state, { loading: !fresh && state.seq === 0 });
     clearTimeout(this.waiting);
@@ -135,6 +142,28 @@ class Page {
     this.showTitle();
     this.composer.show(runningTurn(state));
     this.composer.focus();
+  }
+
+  /**
+   * Another agent was picked. Its own latest chat is shown, with a way back, unless a message is being written: that
+   * goes to the picked agent in this chat.
+   */
+  async switched(agent) {
+    this.transcript.refresh();
+    const from = this.current;
+    const state = this.client.state(from);
+    const before = this.agentOf(from, state);
+    if (this.composer.holds || state.turns.length === 0 || before.name === agent.name) return;
+    const { threadId, turns } = await this.client.switchAgent(agent.agent_type, agent.pillar ?? null);
+    if (this.current !== from || threadId === from || this.composer.holds) return;
+    const title = this.title.textContent;
+    this.composer.pick(before);
+    this.open(threadId, { fresh: turns.length === 0 && !this.sidebar.thread(threadId) });
+    this.composer.pick(agent);
+    this.transcript.refresh();
+    setText(this.back, `Back to ${title}`);
+    this.back.onclick = () => this.open(from);
+    this.back.hidden = false;
   }
 
   create() {

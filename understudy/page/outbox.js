@@ -62,6 +62,12 @@ export class Outbox {
       .sort((one, other) => one.order - other.order);
   }
 
+  /** Forgets everything, of whichever user. */
+  clear() {
+    for (const messageId of [...this.entries.keys()]) this.storage.removeItem(PREFIX + messageId);
+    this.entries.clear();
+  }
+
   /** Whether this tab may send an entry now, as it is its own or another tab has given it up. */
   sendable(entry) {
     return entry.elsewhereUntil === undefined || entry.elsewhereUntil <= this.now();

@@ -51,7 +51,7 @@ export class SaidView {
       return el("p.delivery", {}, icon("clock"), "Waiting to be sent",
         el("button.link", { type: "button", onclick: () => this.page.onWithdraw(turn) }, "Take back"));
     }
-    if (turn.status === "sent") return el("p.delivery.is-sent", {}, "Sending");
+    if (turn.status === "sent") return el("p.delivery.is-sent", {}, turn.progress?.note || "Sending");
     return turn.status === "rejected" ? faultCard(turn.error, () => this.page.onRetry(turn)) : null;
   }
 
@@ -92,5 +92,6 @@ export class SaidView {
 }
 
 function key(turn) {
-  return `${NOT_YET.has(turn.status) ? turn.status : "accepted"} ${turn.content}`;
+  const waits = turn.status === "sent" ? turn.progress?.note ?? "" : "";
+  return `${NOT_YET.has(turn.status) ? turn.status : "accepted"} ${waits} ${turn.content}`;
 }

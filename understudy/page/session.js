@@ -5,7 +5,7 @@
  * none of the old one's threads.
  */
 
-const KEY = "understudy.session";
+export const KEY = "understudy.session";
 const EARLY_MS = 5 * 60_000; // renew this long before the end, or at four fifths of a shorter life
 const ASK_MS = 10_000; // a line that swallows what it is sent never answers
 
@@ -25,6 +25,7 @@ export class Session {
    */
   constructor({ fetch, storage, now = () => Date.now(), base = "", token = null }) {
     Object.assign(this, { fetch, storage, now, base, pending: null, obtained: false });
+    this.onOver = () => {}; // the server has ended the session, or it has run out: its words must not stay
     this.obtain = typeof token === "function" ? token : null;
     this.named = token !== null;
     if (typeof token === "string" && this.stored?.first !== token) {
@@ -37,7 +38,8 @@ export class Session {
   get stored() {
     try {
       const value = JSON.parse(this.storage.getItem(KEY) ?? "null");
-      return typeof value?.session_token === "string" ? value : null;
+      if (typeof value?.session_token !== "string") return null;
+      return { ...value, expiresAt: value.expiresAt ?? expiryOf(value.session_token) ?? 0, madeAt: value.madeAt ?? this.now() };
     } catch {
       return null;
     }
@@ -86,11 +88,16 @@ export class Session {
   }
 
   async #renewOrStart() {
+    const { session_token: token, anonymous = false, expiresAt } = this.stored;
     try {
-      const { session_token: token, anonymous = false } = this.stored;
       return await this.#ask("/api/sessions/refresh", { Authorization: `Bearer ${token}` }, anonymous);
     } catch (fault) {
-      if (!(fault instanceof SessionRefused) || fault.status !== 401) throw fault;
+      if (!(fault instanceof SessionRefused)) throw fault;
+      const { session_token: newer = token } = this.stored ?? {};
+      if (newer !== token) return newer; // another tab has renewed it meanwhile
+      if (fault.status !== 401 && this.now() < expiresAt) throw fault; // it counts on, though nobody renews it
+      this.storage.removeItem(KEY);
+      this.onOver();
       return this.#start();
     }
   }

@@ -61,11 +61,13 @@ export class Threads {
     }
   }
 
-  /** The state in which the call with this id asks for consent, and the turn that asks; null when nobody asks. */
+  /** {state, turn, approval} of the call with this id while it asks for consent; null when it does not. */
   asking(callId) {
     for (const state of this.states.values()) {
-      const turn = state.turns.find((one) => one.steps.some((step) => step.callId === callId && step.approval?.state === "open"));
-      if (turn) return { state, turn };
+      for (const turn of state.turns) {
+        const step = turn.steps.find((one) => one.callId === callId && one.approval?.state === "open");
+        if (step) return { state, turn, approval: step.approval };
+      }
     }
     return null;
   }
@@ -96,7 +98,9 @@ export class Threads {
       const { thread_id: threadId } = event;
       const before = this.states.get(threadId);
       if (!before) continue;
-      this.states.set(threadId, this.#reduced(threadId, before, event));
+      const after = this.#reduced(threadId, before, event);
+      if (after === before && event.type.startsWith("local.")) continue; // a listener that did it at each change would go on for ever
+      this.states.set(threadId, after);
       if (Number.isInteger(event.seq)) this.dirty.add(threadId);
       if (!changed.has(threadId)) changed.set(threadId, []);
       changed.get(threadId).push(event);

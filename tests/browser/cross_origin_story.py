@@ -1,0 +1,145 @@
+"""Pages of other origins in a real Chromium: one that is allowed, and one that is not. Run by `test_story.py`.
+
+python tests/browser/cross_origin_story.py FOLDER
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from playwright.sync_api import Page
+from served import Server, chromium, watched
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """A server of somebody else, with one empty page; `/isolated` is one that embeds only what agrees to it."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        if self.path == "/isolated":
+            self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>elsewhere</title>")
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def elsewhere() -> Iterator[str]:
+    """The origin of such a server."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+CLIENT = """async (address) => {
+  const { Client } = await import(`${address}/page/client.js`);
+  const { visible } = await import(`${address}/page/branches.js`);
+  const client = new Client({ url: `${address.replace("http", "ws")}/api/ws/agent` });
+  const answered = new Promise((resolve) => {
+    client.on("change", ({ state }) => {
+      const last = visible(state).at(-1);
+      if (last?.final) resolve(last.final.message);
+    });
+  });
+  client.start();
+  await client.switchAgent("guide");
+  client.say("What is 15% of 80?");
+  const answer = await answered;
+  client.stop();
+  return answer;
+}"""
+
+FETCH = """async (address) => {
+  const session = await (await fetch(`${address}/api/sessions`, { method: "POST" })).json();
+  const headers = { Authorization: `Bearer ${session.session_token}` };
+  const agents = await (await fetch(`${address}/api/agents`, { headers })).json();
+  const refused = await fetch(`${address}/api/threads/none`, { headers });
+  const form = new FormData();
+  form.append("file", new Blob(["a,b\\n1,2\\n"], { type: "text/csv" }), "small.csv");
+  const file = await (await fetch(`${address}/api/files`, { method: "POST", headers, body: form })).json();
+  const download = await fetch(`${address}/api/files/${file.id}`, { headers });
+  const input = {
+    threadId: "t", runId: "r", messages: [{ id: "m", role: "user", content: "What is 6 * 7?" }], tools: [], context: [],
+  };
+  const run = await fetch(`${address}/api/agui`, {
+    method: "POST", headers: { ...headers, "Content-Type": "application/json", Accept: "text/event-stream" },
+    body: JSON.stringify(input),
+  });
+  const events = (await run.text()).split("\\n\\n").filter((each) => each.startsWith("data: "));
+  const first = await new Promise((resolve, reject) => {
+    const stream = new EventSource(`${address}/api/threads/t/stream?session_token=${session.session_token}`);
+    stream.onerror = () => reject(new Error("the stream was refused"));
+    stream.addEventListener("message_accepted", ({ data }) => { stream.close(); resolve(JSON.parse(data)); });
+  });
+  const renamed = await fetch(`${address}/api/threads/t`, {
+    method: "PATCH", headers: { ...headers, "Content-Type": "application/json" },
+    body: JSON.stringify({ title: "Sums" }),
+  });
+  return {
+    agents: agents.agents.length, refused: (await refused.json()).error.code,
+    download: download.headers.get("Content-Disposition"), last: JSON.parse(events.at(-1).slice(6)).type,
+    first: first.data.content, renamed: renamed.status,
+  };
+}"""
+
+ATTEMPTS = {
+    "fetch": "(address) => fetch(`${address}/healthz`).then(() => 'read', () => 'refused')",
+    "preflight": "(address) => fetch(`${address}/api/agents`, { headers: { Authorization: 'x' } })"
+    ".then(() => 'read', () => 'refused')",
+    "import": "(address) => import(`${address}/page/client.js`).then(() => 'read', () => 'refused')",
+    "with credentials": "(address) => fetch(`${address}/healthz`, { credentials: 'include' })"
+    ".then(() => 'read', () => 'refused')",
+}
+
+
+def play(page: Page, server: Server, allowed: str, other: str) -> None:
+    """What the allowed page may, and the other may not."""
+    problems: list[str] = []
+    watched(page, problems)
+    page.goto(allowed)
+    assert page.evaluate(CLIENT, server.address) == "15% of 80 = 12"
+    found = page.evaluate(FETCH, server.address)
+    assert found["agents"] > 1
+    assert found["refused"] == "not_found", "a refusal can be read"
+    assert "small.csv" in found["download"], "and so can a header that is of use"
+    assert (found["last"], found["first"], found["renamed"]) == ("RUN_FINISHED", "What is 6 * 7?", 200)
+    assert attempts(page, server) == dict.fromkeys(ATTEMPTS, "read") | {"with credentials": "refused"}
+    page.goto(f"{allowed}/isolated")
+    assert page.evaluate(CLIENT, server.address) == "15% of 80 = 12"
+    page.goto(other)
+    assert attempts(page, server) == dict.fromkeys(ATTEMPTS, "refused")
+    assert not problems, problems
+
+
+def attempts(page: Page, server: Server) -> dict[str, str]:
+    """What becomes of each."""
+    return {name: page.evaluate(attempt, server.address) for name, attempt in ATTEMPTS.items()}
+
+
+def main(folder: str) -> None:
+    """Play it with data of its own."""
+    with elsewhere() as allowed, elsewhere() as other:
+        server = Server(Path(folder) / "data", UNDERSTUDY_WORDS_PER_S="500", UNDERSTUDY_ALLOWED_ORIGINS=allowed)
+        try:
+            with chromium() as browser:
+                play(browser.new_page(), server, allowed, other)
+        finally:
+            server.stop(signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,90 @@
+"""The end of a session in a real Chromium: nothing of it stays in the browser. Run by `test_story.py`.
+
+python tests/browser/session_story.py FOLDER
+"""
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import jwt
+from playwright.sync_api import Page, expect
+from served import Server, chromium, watched
+
+SECRET = "a secret of more than thirty-two bytes"
+MARKER = "zebra"
+
+
+def token_of(session: str) -> str:
+    """A token as a sign-in of the operator's own makes it."""
+    now = int(time.time())
+    claims = {"sub": "ada", "sid": session, "iat": now, "exp": now + 3600}
+    return jwt.encode(claims, SECRET, algorithm="HS256")
+
+
+def stored(page: Page) -> dict[str, str]:
+    """All that the page has put into the browser's storage."""
+    found: dict[str, str] = page.evaluate("({ ...localStorage })")
+    return found
+
+
+def signed_in(page: Page, address: str, session: str) -> None:
+    """As a sign-in page of the same origin hands a token over."""
+    page.goto(f"{address}/page/icon.svg")
+    handed = json.dumps({"session_token": token_of(session)})
+    page.evaluate("(handed) => localStorage.setItem('understudy.session', handed)", handed)
+    page.goto(address)
+    page.get_by_role("textbox", name="Message").wait_for()
+
+
+def sign_out_everywhere(address: str) -> None:
+    """From somewhere else, as a user does who has lost a machine."""
+    request = Request(
+        f"{address}/api/me/sessions", method="DELETE", headers={"Authorization": f"Bearer {token_of('phone')}"}
+    )
+    with urlopen(request) as answer:
+        assert answer.status == 204
+
+
+def main(folder: Path) -> None:
+    """Two tabs with a conversation, a draft and a theme; then the user is signed out elsewhere."""
+    server = Server(folder / "data", UNDERSTUDY_SECRET=SECRET)
+    try:
+        with chromium() as browser:
+            context = browser.new_context()
+            page, other = context.new_page(), context.new_page()
+            problems: list[str] = []
+            watched(page, problems)
+            watched(other, problems)
+            signed_in(page, server.address, "s1")
+            page.evaluate("localStorage.setItem('understudy.theme', 'dark')")
+            box = page.get_by_role("textbox", name="Message")
+            box.fill(f"Repeat the word {MARKER}")
+            box.press("Enter")
+            expect(page.locator(".turn .prose").first).to_contain_text(MARKER)
+            other.goto(page.url)
+            expect(other.locator(".turn .prose").first).to_contain_text(MARKER)
+            box.fill(f"a draft about a {MARKER}")
+            page.wait_for_function("(word) => JSON.stringify(localStorage).includes('draft about')", arg=MARKER)
+            time.sleep(1.1)  # tokens of the same second as a sign-out are refused with it: these are whole seconds
+            sign_out_everywhere(server.address)
+            for tab in (page, other):
+                tab.get_by_role("dialog").wait_for()
+                assert MARKER not in tab.content()
+                assert MARKER not in tab.url
+            assert stored(page) == {"understudy.theme": "dark"}, stored(page)
+            page.goto(f"{server.address}/#%")  # no code: it throws nothing, and is a thread like any other
+            page.reload()
+            page.get_by_role("dialog").wait_for()
+            refused = "() => { try { document.body.innerHTML = '<b>x</b>'; return false } catch { return true } }"
+            assert page.evaluate(refused), "markup gets in past the one policy"
+            assert [each for each in problems if "TrustedHTML" not in each] == []
+    finally:
+        server.stop(signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
