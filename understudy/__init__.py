@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from understudy.agents.agent import Agent as Agent
 from understudy.serving import serve as serve
+from understudy.tools.response import chat_response as chat_response
 from understudy.tools.tool import Param as Param
 from understudy.tools.tool import Tool as Tool
 from understudy.tools.tool import ToolContext as ToolContext
@@ -21,4 +22,15 @@ from understudy.tools.tool import tool as tool
 
 __version__ = version("understudy")
 
-__all__ = ["Agent", "Param", "Tool", "ToolContext", "ToolError", "ToolResult", "__version__", "serve", "tool"]
+__all__ = [
+    "Agent",
+    "Param",
+    "Tool",
+    "ToolContext",
+    "ToolError",
+    "ToolResult",
+    "__version__",
+    "chat_response",
+    "serve",
+    "tool",
+]

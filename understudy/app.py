@@ -9,6 +9,7 @@ system (one_for_one)
 """
 
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from actors import Event as ActorEvent
 from sanitization import Detector
 from transport.connection import ConnectionLimits
 from transport.heartbeat import Heartbeat
+from transport.peers import Proxies
 from transport.socket import SocketLimits
 from transport.tls import server_context
 from transport.websocket import DoorLimits, serve_door
@@ -32,6 +34,7 @@ from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
 from understudy.backends import (
     RESTING,
+    cipher_of,
     cluster_of,
     database_of,
     ended_of,
@@ -48,14 +51,17 @@ from understudy.chat.memories import AgentMemory
 from understudy.chat.offer import offer
 from understudy.chat.patience import Patience
 from understudy.chat.recovery import Moved, Recovery
+from understudy.chat.rendered import warm_up
 from understudy.chat.services import Services, nobody_else
 from understudy.chat.slots import Slots
+from understudy.chat.waits import WaitWatch
 from understudy.config import Settings
-from understudy.ended import EndedSessions
+from understudy.descriptors import connections_within
 from understudy.erasure import Eraser
 from understudy.export import Exporter
 from understudy.gate import Gate
 from understudy.leaving import leave
+from understudy.listening import listen
 from understudy.models.registry import Models
 from understudy.observe.breakers import Breakers
 from understudy.observe.health import Check, Status
@@ -65,24 +71,31 @@ from understudy.observe.observatory import Observatory
 from understudy.observe.server import Server
 from understudy.observe.tree_log import log_event
 from understudy.presence import Presence
+from understudy.quotas import BoundedFiles, Quotas
 from understudy.rest import Rest, build
 from understudy.retention import Kept, Retention, in_charge
+from understudy.rights import Whose, everybody, rights_of
+from understudy.sandbox.spawner import warn_if_open
 from understudy.scrubbing.guard import Guard
 from understudy.scrubbing.policies import policy_of
 from understudy.scrubbing.sealed import open_sealer
-from understudy.sessions import ENDED, Sessions, open_sessions
+from understudy.sessions import Sessions, open_sessions
 from understudy.storage.archive import Archive
 from understudy.storage.cache import CachedReads
 from understudy.storage.database import Database
+from understudy.storage.errors import StorageUnavailable
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 from understudy.streams import Streams
+from understudy.tools.table_process import share_places
 
 if TYPE_CHECKING:
     from understudy.storage.redis import RedisLink
 
 log = logging.getLogger(__name__)
 
+HEAD_S = 5.0
+"""How long a client may take for the head of its first request. One that comes later is no user who waits."""
 MANY = 10_000
 """Restarts in 5 s before a supervisor of many independent children gives up. Each child's backoff keeps it far below
 that: one conversation that cannot start must never be the end of the others."""
@@ -114,21 +127,31 @@ async def serve_house(
     settings: Settings,
     agents: Sequence[Agent] = (),
     detectors: Sequence[Detector] = (),
+    sockets: Sequence[socket.socket] = (),
     *,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; `started` gives what is running, once it answers.
 
+    `sockets`: those that listen already (`understudy.listening`).
+
     Raises:
         DatabaseUnusable, OSError, ValueError: It cannot start; the text says why.
     """
+    for name in settings.weak_secrets:
+        log.warning(
+            "settings.weak_secret", extra={"setting": name, "hint": "`openssl rand -hex 32` makes a strong one"}
+        )
     certificate, key = settings.tls_certificate, settings.tls_key
     tls = server_context(certificate, key) if certificate is not None and key is not None else None
     async with open_house(settings, agents, detectors) as house, trio.open_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
+        listeners = await listen(settings, sockets)
         port = listeners[0].socket.getsockname()[1]
+        connections = connections_within(settings.limits.connections_total)
         limits = DoorLimits(
-            connections=settings.limits.connections_total,
+            head_s=HEAD_S,
+            connections=connections,
+            connections_per_peer=settings.limits.connections_per_peer,
             grace_s=settings.grace_s / 8,
             socket=SocketLimits(
                 message_bytes=settings.limits.frame_bytes,
@@ -136,8 +159,13 @@ async def serve_house(
                 compression_from_bytes=settings.compression_from_bytes,
             ),
         )
-        serve = partial(serve_door, listeners, asgi_app=house.web, on_upgrade=house.gate, limits=limits, tls=tls)
+        proxies = Proxies(settings.trusted_proxies)
+        serve = partial(
+            serve_door, listeners, asgi_app=house.web, on_upgrade=house.gate, limits=limits, tls=tls, proxies=proxies
+        )
         await nursery.start(serve)
+        nursery.start_soon(warn_if_open)
+        nursery.start_soon(warm_up)
         task_status.started(Running(settings.at(port), house.system, house.store, partial(_stop, house)))
 
 
@@ -150,11 +178,13 @@ async def open_house(
     Raises:
         DatabaseUnusable, OSError, ValueError: A part cannot be opened; the text says why.
     """
-    sessions = open_sessions(settings)
+    sessions, cipher = open_sessions(settings), cipher_of(settings)
+    share_places(settings.limits.processes_per_user)
     metrics, incidents = Metrics(lambda: system.tree()), Incidents(time.time)
     breakers = Breakers(metrics)
     known, models = all_agents(agents), Models(settings, breakers.changed)
     for agent in known.values():
+        agent.works_s(settings.limits.run_s)
         # Now, not at its first message: making a client takes a third of a second, and may fail.
         models.of(agent)
     policy = await trio.to_thread.run_sync(policy_of, settings.scrub_policy)
@@ -166,9 +196,6 @@ async def open_house(
     tree = _tree(settings, database, redis, metrics, others)
     system = ActorSystem("system", tree, intensity=MANY, on_event=_tell(metrics, incidents))
     try:
-        if not settings.on_postgresql:
-            alone = sessions.ended = EndedSessions(settings.data_dir / ENDED, time.time)
-            await trio.to_thread.run_sync(alone.load)
         async with system:
             find = partial(_find, system)
             writer = partial(system.find, "/system/storage/writer")
@@ -177,18 +204,21 @@ async def open_house(
                 breakers.add(breaker.name)
             begin = partial(_begin, find, others)
             node = await node_of(settings, database, store, find, begin)
-            cluster = cluster_of(redis, node)
+            cluster = cluster_of(redis, node, cipher, metrics)
             metrics.look_at(lambda: store.reads()["reads_waiting"], lambda: 0 if node is None else node.lapses)
             files, keepers = files_of(settings, database, store)
             await trio.to_thread.run_sync(files.sweep)
-            shelf, shelvers = shelf_of(redis)
+            quotas = Quotas(store, settings.limits, tenants=bool(settings.tenant_claim))
+            bounded = BoundedFiles(files, quotas)
+            shelf, shelvers = shelf_of(redis, cipher)
             reads = CachedReads(store, shelf, time.time, metrics)
             store.on_write = reads.written
             presence = Presence(settings.limits.connections_per_user)
-            keepers += await ended_of(settings, sessions, store, partial(presence.dismiss_all, find=system.find))
-            limits = settings.limits
-            slots: Slots[ActorRef] = Slots(limits.runs_per_user, limits.runs_total, limits.runs_waiting)
-            server = Server(system, lambda: _counts(presence, slots), __version__, partial(_beside, breakers, redis))
+            dismiss = partial(presence.dismiss_all, lambda who: who in sessions.ended, system.find)
+            keepers += await ended_of(settings, sessions, store, lambda _: dismiss())
+            slots = _slots(settings)
+            counts = partial(_counts, presence, slots)
+            server = Server(system, counts, __version__, partial(_beside, database, breakers, redis))
             services = Services(
                 store=store,
                 agents=known,
@@ -196,8 +226,8 @@ async def open_house(
                 guard=guard,
                 limits=settings.limits,
                 slots=slots,
-                attachments=lambda owner: Attachments(owner, store, files, guard),
-                server=server,
+                attachments=lambda owner: Attachments(owner, store, bounded, guard),
+                server=lambda owner, roles: server.seen_by(rights_of(owner, roles, tenants=sessions.tenants)),
                 outboxes=presence.outboxes,
                 observer=metrics,
                 clock=time.time,
@@ -207,6 +237,7 @@ async def open_house(
                 patience=Patience(store, settings.storage_wait_s, settings.storage_waiting)
                 if settings.storage_wait_s
                 else None,
+                quotas=quotas,
                 memory=lambda owner, agent: AgentMemory(owner, agent, store, reads, guard, time.time),
             )
             desk = Desk(services, partial(find, "/system/conversations"), node, cluster)
@@ -220,16 +251,14 @@ async def open_house(
                 settings, sessions, store, desk, presence, metrics, connections, _limits(settings), ledger, elsewhere
             )
             streams = Streams(gate.ports, desk, presence, connections, _limits(settings), lambda: gate.closing)
-            observatory = Observatory(
-                system, incidents, lambda: _counts(presence, slots) | store.reads(), settings.observer_kill
-            )
+            observatory = Observatory(system, incidents, lambda: counts() | store.reads(), settings.observer_kill)
             archive = Archive(database)
-            eraser = Eraser(store, archive, files, desk.delete)
+            eraser = Eraser(store, archive, files, desk.delete, sessions.end_for_erasure)
             rest = Rest(
                 settings,
                 sessions,
                 store,
-                files,
+                bounded,
                 known,
                 models.of,
                 metrics,
@@ -241,6 +270,8 @@ async def open_house(
                 archive,
                 Exporter(archive, guard.vault, sealer, time.time),
                 eraser,
+                counts,
+                quotas,
                 ledger=ledger,
             )
             recovery = ChildSpec("recovery", partial(Recovery, store, desk.threads, node), backoff=RESTING)
@@ -248,9 +279,12 @@ async def open_house(
             retention = partial(Retention, kept, store, archive, eraser, partial(in_charge, store, node), metrics)
             keepers += [ChildSpec("retention", retention, backoff=RESTING)]
             forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=RESTING)
+            watch = ChildSpec("waits", partial(WaitWatch, services.waits), backoff=RESTING)
             sessions.on_end.append(lambda who: presence.dismiss(who, system.find))
             await system.spawn(
-                _house_part("observe", [recovery, *_keepers(sessions), *keepers, *shelvers, *sharers, forgetting])
+                _house_part(
+                    "observe", [recovery, *_keepers(sessions), *keepers, *shelvers, *sharers, forgetting, watch]
+                )
             )
             yield House(settings, system, store, gate, build(rest), presence)
     finally:
@@ -259,9 +293,13 @@ async def open_house(
         database.close()
 
 
-def _beside(breakers: Breakers, redis: "RedisLink | None") -> dict[str, Check]:
-    """The checks of what is on the other side of a breaker."""
+def _beside(database: Database, breakers: Breakers, redis: "RedisLink | None") -> dict[str, Check]:
+    """The checks of what is not in the tree: the database, and what else is on the other side of a breaker."""
     checks = dict(breakers.checks())
+    try:
+        database.check()  # a look at the file's name, so that it is known before anything is written
+    except StorageUnavailable as gone:
+        checks["database"] = Check(Status.FAILED, gone.reason)
     if redis is not None:
         away = Check(Status.DEGRADED, "Redis does not answer", time.time() - redis.since, essential=False)
         checks["redis"] = Check() if redis.up else away
@@ -327,6 +365,14 @@ def _moved(system: ActorSystem, desk: Desk, owner: str, thread_id: str, ending: 
     offer(system.find("/system/observe/recovery"), Moved())
 
 
+def _slots(settings: Settings) -> "Slots[ActorRef]":
+    """The permits for runs; shared out among tenants if the server has some."""
+    limits = settings.limits
+    of_tenant = limits.runs_per_tenant or (limits.runs_total + 1) // 2
+    per_tenant = of_tenant if settings.tenant_claim else None
+    return Slots(limits.runs_per_user, limits.runs_total, limits.runs_waiting, per_tenant)
+
+
 def _find(system: ActorSystem, path: str) -> ActorRef:
     ref = system.find(path)
     if ref is None:
@@ -334,8 +380,8 @@ def _find(system: ActorSystem, path: str) -> ActorRef:
     return ref
 
 
-def _counts(presence: Presence, slots: "Slots[ActorRef]") -> dict[str, int]:
-    return {"connections": len(presence), "runs": slots.running, "runs_waiting": slots.waiting}
+def _counts(presence: Presence, slots: "Slots[ActorRef]", whose: Whose = everybody) -> dict[str, int]:
+    return {"connections": presence.count(whose), **slots.counts(whose)}
 
 
 def _tell(metrics: Metrics, incidents: Incidents) -> Callable[[ActorEvent], None]:

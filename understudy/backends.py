@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
+import trio
+
 from actors import ActorRef, Backoff, ChildSpec
 from transport.limits import Ledger
 from understudy.config import Settings
+from understudy.ended import EndedSessions
 from understudy.ended_everywhere import EndedEverywhere, EndedWatch
 from understudy.observe.metrics import Metrics
 from understudy.sessions import ENDED, Sessions
@@ -28,7 +31,12 @@ if TYPE_CHECKING:
     from understudy.shared_connections import SharedConnections
     from understudy.storage.postgresql import PostgresDatabase
     from understudy.storage.redis import RedisLink
+    from understudy.storage.redis_cipher import Cipher
 
+NO_COMMON_KEY: Final = (
+    "redis_url needs a secret (UNDERSTUDY_SECRET), the same for all servers: what they put into Redis is encrypted "
+    "with a key that is derived from it (`openssl rand -hex 32` makes one)"
+)
 RESTING: Final = Backoff(min_s=0.05, max_s=30.0)
 """How long what works for a server rests after it broke."""
 
@@ -69,13 +77,24 @@ def shared_limits(
     return rates.ledger, connections, keepers
 
 
-def shelf_of(redis: "RedisLink | None") -> tuple[Shelf, list[ChildSpec]]:
+def cipher_of(settings: Settings) -> "Cipher | None":
+    """What encrypts what nodes put into Redis; None where there is no Redis. Raises ValueError without a secret."""
+    if not settings.redis_url:
+        return None
+    if not settings.secret:
+        raise ValueError(NO_COMMON_KEY)
+    from understudy.storage.redis_cipher import Cipher
+
+    return Cipher(str(settings.secret))
+
+
+def shelf_of(redis: "RedisLink | None", cipher: "Cipher | None") -> tuple[Shelf, list[ChildSpec]]:
     """Where reads are kept for when the database is away, with what works for it."""
-    if redis is None:
+    if redis is None or cipher is None:
         return LocalShelf(), []
     from understudy.storage.redis_cache import RedisShelf, Shelver
 
-    shelf = RedisShelf(redis)
+    shelf = RedisShelf(redis, cipher)
     return shelf, [ChildSpec("shelver", lambda: Shelver(shelf), backoff=RESTING)]
 
 
@@ -114,21 +133,32 @@ async def node_of(
     return node
 
 
-def cluster_of(redis: "RedisLink | None", node: "Node | None") -> "Cluster | None":
+def cluster_of(
+    redis: "RedisLink | None", node: "Node | None", cipher: "Cipher | None", metrics: Metrics
+) -> "Cluster | None":
     """The way to other servers; None where this one works alone."""
-    if redis is None or node is None:
+    if redis is None or node is None or cipher is None:
         return None
     from understudy.cluster.cluster import Cluster
 
-    return Cluster(redis, node)
+    return Cluster(redis, node, cipher, metrics)
 
 
 async def ended_of(
     settings: Settings, sessions: Sessions, store: Store, dismiss: Callable[[Collection[str]], object]
 ) -> list[ChildSpec]:
-    """Have sessions end on all servers that share the database, where they may."""
-    if not settings.on_postgresql:
-        return []
-    ended = sessions.ended = EndedEverywhere(settings.data_dir / ENDED, time.time, store, on_news=dismiss)
-    await ended.load()
+    """Read which sessions have ended. Return the actor that looks for those that other processes end.
+
+    Raises:
+        StorageUnavailable, OSError, ValueError: That cannot be read; the text says why.
+    """
+    path = settings.data_dir / ENDED
+    ended: EndedSessions | EndedEverywhere
+    if settings.on_postgresql:
+        ended = EndedEverywhere(path, time.time, store, on_news=dismiss)
+        await ended.load()
+    else:
+        ended = EndedSessions(path, time.time, on_news=dismiss)
+        await trio.to_thread.run_sync(ended.load)
+    sessions.ended = ended
     return [ChildSpec("ended", partial(EndedWatch, ended), backoff=RESTING)]

@@ -15,6 +15,7 @@ import click
 from understudy import __version__
 from understudy.cli_data import threads, users
 from understudy.config import DATABASE_URL_FORMS, BadSettings, Settings, load
+from understudy.listening import starting
 from understudy.refusals import words_of
 
 if TYPE_CHECKING:
@@ -80,15 +81,16 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
     Each MODULE:ATTR is an Agent of yours, or a list of them; modules are also found in the current folder. Whatever
     is not given is read from UNDERSTUDY_* variables and understudy.toml.
     """
-    from understudy.loading import CannotLoad, load_agents
-    from understudy.process import run
-
     settings = load_settings(**given)
-    try:
-        found = load_agents(agents)
-    except CannotLoad as error:
-        raise _Mendable(str(error)) from error
-    sys.exit(run(settings, found))
+    with starting(settings) as sockets:
+        from understudy.loading import CannotLoad, load_agents
+        from understudy.process import run
+
+        try:
+            found = load_agents(agents)
+        except CannotLoad as error:
+            raise _Mendable(str(error)) from error
+        sys.exit(run(settings, found, sockets=sockets))
 
 
 @main.command()

@@ -109,6 +109,23 @@ def delete_users(
     sys.exit(0 if all(each.whole for each in done) else 1)
 
 
+@users.command("sign-out")
+@click.argument("owner")
+@TENANT
+@DATA_DIR
+@DATABASE_URL
+def sign_out_users(owner: str, tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
+    """End all sessions of OWNER, beside running servers: every token issued until now is refused within a second."""
+    from understudy.cli import load_settings, told
+    from understudy.user_data import sign_out
+
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss is told in sentences
+    with told():
+        sign_out(settings, owner, tenant)
+    click.echo(f"signed {owner} out everywhere")
+
+
 def _need(owner: str | None, tenant: str | None) -> None:
     if owner is None and tenant is None:
         raise click.UsageError("name the user, or with --tenant all users of a tenant")

@@ -38,6 +38,9 @@ DATABASE_URL_FORMS: Final = (
 TAKEN_CLAIMS: Final = frozenset({"sub", "sid", "exp", "nbf", "iat", "iss", "aud", "roles"})
 """Claims that say something else than of which tenant somebody is."""
 
+MIN_LETTERS: Final = 8
+"""Different letters in a secret. 32 random hexadecimal digits have fewer in one case of a hundred million."""
+
 PRESETS: Final = ("standard", "strict", "off")
 """The policies of `scrub_policy` that have names; told here too, as most commands do not need what scrubs."""
 
@@ -53,6 +56,7 @@ class BadSettings(ValueError):
 class Settings:
     """What an operator can decide. Sizes are in bytes, times in seconds unless the name says otherwise.
 
+    `session_max_s` is how long after signing in tokens of a session are renewed.
     `refresh_grace_s` is how long after its end an anonymous user's token can still be renewed; as long as it was
     valid (`token_ttl_s`) unless set, and 0 for not at all. `jwks` is a file or an address with the public keys of an
     identity provider; `jwt_issuer` and `jwt_audience`, unless empty, must stand in its tokens. `scrub_policy` is the
@@ -76,6 +80,7 @@ class Settings:
     jwt_audience: str = ""
     tenant_claim: str = ""
     token_ttl_s: int = field(default=7 * 24 * 3600, validator=gt(0))
+    session_max_s: int = field(default=30 * 24 * 3600, validator=gt(0))
     refresh_grace_s: int | None = field(default=None, validator=optional(ge(0)))
     allowed_origins: list[str] = field(factory=list)
     trusted_proxies: list[str] = field(factory=list)
@@ -122,6 +127,12 @@ class Settings:
     def anonymous(self) -> bool:
         """Whether users without a token are given a session: on a loopback address, without a secret or a JWKS."""
         return is_loopback(self.host) and not self.secret and not self.jwks
+
+    @property
+    def weak_secrets(self) -> list[str]:
+        """The settings whose secret is long enough, and made of so few different letters that it can be guessed."""
+        given = {"secret": str(self.secret), "raw_key": str(self.raw_key)}
+        return [name for name, value in given.items() if value and len(set(value)) < MIN_LETTERS]
 
     @property
     def signs(self) -> bool:
@@ -188,9 +199,14 @@ def check(settings: Settings) -> None:
                 f"allowed_origins must be like https://example.org or http://localhost:3000, not {origin!r}"
             )
     try:
-        Proxies(settings.trusted_proxies)
+        proxies = Proxies(settings.trusted_proxies)
     except ValueError as error:
         raise BadSettings(f"trusted_proxies must be addresses or networks such as 10.0.0.0/8: {error}") from error
+    if proxies.everybody:
+        raise BadSettings(
+            "trusted_proxies (UNDERSTUDY_TRUSTED_PROXIES) is every address there is, so anybody could say to come from "
+            "any other: name your proxies' addresses or networks"
+        )
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise BadSettings("tls_certificate and tls_key belong together: one of them is set, the other is not")
     if settings.database_url:
@@ -205,6 +221,11 @@ def _check_provider(settings: Settings) -> None:
         raise BadSettings("jwks (UNDERSTUDY_JWKS) must be a file, or an address with http or https and without a user")
     if settings.tenant_claim in TAKEN_CLAIMS:
         raise BadSettings(f"tenant_claim (UNDERSTUDY_TENANT_CLAIM) cannot be {settings.tenant_claim}: it has a meaning")
+    if settings.jwks and not settings.jwt_audience:
+        raise BadSettings(
+            "jwks needs jwt_audience (UNDERSTUDY_JWT_AUDIENCE): an identity provider signs tokens for many "
+            "applications with the same keys, and without it a token for any of them would open this server"
+        )
     for name in ("jwt_issuer", "jwt_audience"):
         if getattr(settings, name) and not settings.jwks:
             raise BadSettings(

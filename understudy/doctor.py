@@ -30,6 +30,7 @@ from transport.tokens import load_or_create_secret
 from understudy.config import DATABASE_FILE, FILE, BadSettings, Settings, files, load
 from understudy.finding import Finding, schema_words
 from understudy.refusals import words_of
+from understudy.sandbox.spawner import probe
 from understudy.scrubbing.policies import policy_of
 from understudy.sessions import read_keys
 from understudy.storage.errors import DatabaseUnusable
@@ -68,7 +69,7 @@ def look(data_dir: Path | None = None) -> Iterator[Finding]:
         return
     yield _settings()
     checks: tuple[Callable[[Settings], Finding], ...] = (
-        _policy, _secret, _clock, _port, _model, _charts,
+        _policy, _secret, _clock, _port, _model, _charts, _sandbox,
     )  # fmt: skip
     yield _data_dir(settings)
     yield _space(settings)
@@ -78,6 +79,9 @@ def look(data_dir: Path | None = None) -> Iterator[Finding]:
         yield _database(settings)
     for check in checks:
         yield check(settings)
+    for name in settings.weak_secrets:
+        text = f"{name} has few different letters and can be guessed: `openssl rand -hex 32` makes a strong one"
+        yield Finding("strength", "note", text)
     if settings.jwks:
         yield _keys(settings)
 
@@ -162,6 +166,9 @@ def _database(settings: Settings) -> Finding:
 def _secret(settings: Settings) -> Finding:
     if settings.secret:
         return Finding("secret", "ok", "from the settings; anonymous sessions are off")
+    if settings.redis_url:
+        text = "none in the settings: nodes need the same one, as they encrypt what they put into Redis with it; "
+        return Finding("secret", "mend", f"{text}set UNDERSTUDY_SECRET on all of them")
     if not settings.signs:
         return Finding("secret", "ok", "none: only the tokens of the identity provider count")
     try:
@@ -169,9 +176,6 @@ def _secret(settings: Settings) -> Finding:
             load_or_create_secret(settings.secret_file)
     except (OSError, ValueError) as error:
         return Finding("secret", "mend", words_of(error))
-    if settings.redis_url:
-        text = "the server's own: nodes that share a database need the same one, set UNDERSTUDY_SECRET on all of them"
-        return Finding("secret", "mend", text)
     given = "anybody there gets a session" if settings.anonymous else "for `understudy token`; nobody gets a session"
     return Finding("secret", "note", f"the server's own, for {settings.host} only; {given}")
 
@@ -183,10 +187,6 @@ def _keys(settings: Settings) -> Finding:
     except (FetchFailed, KeySetInvalid, OSError) as error:
         return Finding("identity provider", "mend", f"no keys from {settings.jwks}: {error}")
     found = f"{len(keys.keys)} keys" + (f", {keys.left_out} of no use here" if keys.left_out else "")
-    if not settings.jwt_audience:
-        return Finding(
-            "identity provider", "note", f"{found}; set jwt_audience, or tokens for other services count too"
-        )
     if settings.jwks.startswith("http://") and not is_loopback(urlsplit(settings.jwks).hostname or ""):
         return Finding("identity provider", "note", f"{found}; whoever is on the way can put in one: use https")
     return Finding("identity provider", "ok", found)
@@ -259,3 +259,12 @@ def _charts(_: Settings) -> Finding:
     if missing:
         return Finding("tables and charts", "mend", f"missing: {', '.join(missing)}; reinstall understudy")
     return Finding("tables and charts", "ok", "DuckDB and Vega-Lite are installed; no browser is needed")
+
+
+def _sandbox(_: Settings) -> Finding:
+    """Let a process for foreign text try to get out, and report what would hold none on this machine."""
+    missing = trio.run(probe).missing
+    if missing:
+        text = f"processes for tables, charts and answers run without {missing}: see docs/explanation/security.md"
+        return Finding("sandbox", "note", text)
+    return Finding("sandbox", "ok", "processes for tables, charts and answers have no network and no other files")

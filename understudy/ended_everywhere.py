@@ -1,7 +1,7 @@
 """Sessions that were ended on any server that shares the database: each looks for new ones twice a second."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -9,22 +9,21 @@ import trio
 from attrs import define, field
 
 from actors import Actor, Context
-from transport.auth import Identity
 from transport.errors import CommandRejected
-from understudy.ended import MAX_ENDED, Ended, EndedSessions, name_of
+from understudy.ended import LOOK_S, MAX_ENDED, Ended, EndedSessions
 from understudy.storage.endings import PAGE, SETTLED_S, EndSession
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-EVERY_S: Final = 0.5
+EVERY_S: Final = LOOK_S
 """A token that was ended elsewhere counts here no longer than this, and the time of a read."""
 
 
 @define
 class EndedEverywhere(Ended):
-    """Which sessions have ended, in memory and in the database. `on_news` is told the names of new ones.
+    """As `Ended`, in memory and in the database.
 
     The database has it before anybody is told that the session has ended, and so has every other server soon. Of what a
     server on its own kept in the file `path`, the database is told at the start.
@@ -34,7 +33,6 @@ class EndedEverywhere(Ended):
     clock: Callable[[], float]
     store: Store
     cap: int = MAX_ENDED
-    on_news: Callable[[Collection[str]], object] = field(default=len, repr=False)
     _seen_to: float = field(default=0.0, init=False)
 
     async def load(self) -> None:
@@ -54,15 +52,18 @@ class EndedEverywhere(Ended):
     def _unlink(self) -> None:
         self.path.unlink(missing_ok=True)
 
-    async def add(self, who: Identity, until: float) -> None:
-        """As `EndedSessions.add`."""
+    async def write(self, name: str, until: float) -> None:
+        """As `EndedSessions.write`."""
         if len(self) >= self.cap:
             self.forget_past()
         if len(self) >= self.cap:
             raise CommandRejected("busy", retry_after=60.0)
-        name = name_of(who)
         await self.store.end_session(EndSession(name, until, self.clock()))
         self.keep({name: until})
+
+    async def settled(self) -> None:
+        """As `Ended.settled`: the others look every EVERY_S, and a read takes less than that."""
+        await trio.sleep(2 * EVERY_S)
 
     async def look(self) -> None:
         """Take over what is new. Raises StorageUnavailable.
@@ -82,8 +83,7 @@ class EndedEverywhere(Ended):
         self._seen_to = newest
         if len(self) > self.cap:
             self.forget_past()
-        if news := self.keep(found):
-            self.on_news(news)
+        self.learn(found)
 
     async def watch(self) -> NoReturn:
         """Look again and again."""
@@ -98,7 +98,7 @@ class EndedEverywhere(Ended):
 class EndedWatch(Actor):
     """Keeps what is known of ended sessions fresh."""
 
-    def __init__(self, ended: EndedEverywhere) -> None:
+    def __init__(self, ended: EndedSessions | EndedEverywhere) -> None:
         self.ended = ended
 
     async def on_start(self, context: Context) -> None:

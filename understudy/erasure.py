@@ -5,6 +5,7 @@ Nothing of another user is touched.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import trio
@@ -39,9 +40,13 @@ class DeleteThread(Protocol):
         """Do it."""
 
 
+async def nothing_to_sign_out(_: str) -> None:
+    """End no sessions: there are none."""
+
+
 @define
 class Eraser:
-    """Erases users.
+    """Erases users. `sign_out` ends all sessions of a user, and returns once no server takes one of their tokens.
 
     Its methods raise StorageUnavailable when something could not be removed; what was removed until then is gone.
     """
@@ -50,17 +55,27 @@ class Eraser:
     archive: Archive
     files: FileStore
     delete_thread: DeleteThread
+    sign_out: Callable[[str], Awaitable[None]] = nothing_to_sign_out
 
     async def user(self, owner: str) -> Erased:
-        """Erase all that is stored of a user."""
+        """Erase all that is stored of a user, and end their sessions: no token that they have counts any more.
+
+        The sessions end last, so that the user can ask once more if something could not be removed.
+        """
         threads = files = 0
         whole = False
         for _ in range(ROUNDS):
+            removed = await self._threads(owner), await self._files(owner)
+            threads, files = threads + removed[0], files + removed[1]
+            whole = await self.store.remove_user(owner) or await self.archive.user(owner) is None
+            if whole:
+                break
+        if whole:
+            await self.sign_out(owner)
+            # What was said in between. Now there is no token left with which more could be said.
             threads += await self._threads(owner)
             files += await self._files(owner)
-            if await self.store.remove_user(owner) or await self.archive.user(owner) is None:
-                whole = True
-                break
+            await self.store.remove_user(owner)
         await self.forget()
         log.info("user.erased", extra={"threads": threads, "files": files, "whole": whole})
         return Erased(threads, files, whole)

@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from understudy.storage.schema import HEAD
+from understudy.storage.schema import HEAD, is_behind
 
 
 @frozen
@@ -18,4 +18,6 @@ def schema_words(version: str | None) -> str:
     """How far the schema of a database is, None for one without tables."""
     if version is None:
         return "no tables yet; the first start makes them"
-    return "schema up to date" if version == HEAD else "an older schema, which the next start brings up to date"
+    if is_behind(version):
+        return "an older schema, which the next start brings up to date"
+    return "schema up to date" if version == HEAD else "the schema of a later release, which this one can use"

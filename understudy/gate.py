@@ -18,12 +18,13 @@ from transport.auth import Identity, find_token
 from transport.codes import ERRORS
 from transport.commands import Command
 from transport.connection import Connection, ConnectionLimits, Ports
-from transport.dialects import Choice, choose, endpoint_of
+from transport.connection_limiter import Permit
+from transport.dialects import Choice, choose, deprecation_of, endpoint_of
 from transport.encoder import Encoder
 from transport.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.events import Welcome
 from transport.http import error_body
-from transport.limits import CommandLimits, Counter, Ledger, RequestLimits
+from transport.limits import CommandLimits, Ledger, RequestLimits
 from transport.outbox import LogPage
 from transport.peers import Proxies
 from transport.websocket import Upgrade
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 
 VERSION = "understudy.v1"
 TOO_MANY = "Too many requests in a short time; wait a moment."
+TOO_MANY_CONNECTIONS = "There are too many connections from your address; close one first."
 CAPABILITIES = ("batch", "chunk", "gzip", "html")
 
 
@@ -71,14 +73,13 @@ class Gate:
     ports: Ports = field(init=False)
     _rates: CommandLimits = field(init=False)
     _handshakes: RequestLimits = field(init=False)
-    _sockets: Counter = field(init=False)
+    _unproven: dict[str, Permit] = field(factory=dict, init=False)
     _proxies: Proxies = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         limits = self.settings.limits
         self._rates = CommandLimits(limits, self.ledger)
         self._handshakes = RequestLimits(limits.requests_per_minute, self.ledger, "handshakes")
-        self._sockets = Counter(limits.connections_per_peer)
         self._proxies = Proxies(self.settings.trusted_proxies)
         self.ports = Ports(
             join=self._join,
@@ -111,17 +112,12 @@ class Gate:
         except CommandRejected as refused:
             await self._refuse(upgrade, refused.code, refused.message, refused.retry_after)
         else:
-            connection = None
-            try:
-                connection = await self._let_in(upgrade, choice, session, identity)
-            finally:
-                if connection is None:
-                    self._sockets.leave(peer)
+            connection = await self._let_in(upgrade, choice, session, identity)
             if connection is not None:
                 upgrade.then(partial(self._attend, connection, peer, upgrade.headers.get("origin")))
 
     def _enter(self, upgrade: Upgrade, who: Identity | None) -> str:
-        """Count a socket in, and give the address it is counted for.
+        """Count the connection for the address it comes from, and give that.
 
         Raises CommandRejected when that address, or the user, asks too often or has too many.
         """
@@ -129,8 +125,8 @@ class Gate:
         retry_after = self._handshakes.take(None if who is None else who.user, peer, time.monotonic())
         if retry_after > 0:
             raise CommandRejected("rate_limited", TOO_MANY, retry_after)
-        if not self._sockets.enter(peer):
-            raise CommandRejected("rate_limited", "There are too many connections from your address; close one first.")
+        if not upgrade.permit.claim(peer):
+            raise CommandRejected("rate_limited", TOO_MANY_CONNECTIONS)
         return peer
 
     def _peer(self, upgrade: Upgrade) -> str:
@@ -144,7 +140,7 @@ class Gate:
         try:
             await connection.read()
         finally:
-            self._sockets.leave(peer)
+            self._unproven.pop(connection.connection_id, None)
             who = connection.identity
             log.info("connection.closed", extra=names | {"user": None if who is None else who.user})
 
@@ -163,7 +159,9 @@ class Gate:
         log.info("handshake.refused", extra=extra)
         status = ERRORS[code].http_status
         again = status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
-        headers = {"Retry-After": str(math.ceil(retry_after or 1))} if again else None
+        headers = dict(deprecation_of(upgrade.path))
+        if again:
+            headers["Retry-After"] = str(math.ceil(retry_after or 1))
         await upgrade.refuse(status, error_body(code, message, error_id), headers)
 
     async def _who(self, upgrade: Upgrade) -> tuple[Session | None, Identity | None]:
@@ -180,12 +178,12 @@ class Gate:
         self, upgrade: Upgrade, choice: Choice, session: Session | None, identity: Identity | None
     ) -> Connection | None:
         """Complete the handshake and start the connection's actor; None when that could not be done."""
-        headers = {}
         if choice.default_agent is not None:
-            headers["Deprecation"] = "true"
             log.warning("endpoint.deprecated", extra={"endpoint": endpoint_of(upgrade.path), "peer": upgrade.peer})
             self.metrics.deprecated(choice.default_agent[0])
-        socket = await upgrade.accept(choice.subprotocol, headers)
+        socket = await upgrade.accept(
+            choice.subprotocol, deprecation_of(upgrade.path), authenticated=identity is not None
+        )
         connection = Connection(
             socket,
             self.ports,
@@ -195,11 +193,14 @@ class Gate:
             default_agent=choice.default_agent,
             limits=self.limits,
         )
+        if identity is None:
+            self._unproven[connection.connection_id] = upgrade.permit
         spec = ChildSpec(connection.connection_id, lambda: connection, restart=Restart.TEMPORARY)
         try:
             await self.connections().ask(StartChild(spec))
         except ActorError as error:
             log.warning("connection.not_started", extra={"reason": str(error)})
+            self._unproven.pop(connection.connection_id, None)
             await socket.close(1013, "try again later")
             return None
         return connection
@@ -211,7 +212,9 @@ class Gate:
             log.warning("welcome.without_threads", extra={"reason": str(error)})
             threads = {}
         cap = self.settings.limits.connections_per_user
-        too_many = CommandRejected("rate_limited", f"You have {cap} connections already; close one first.")
+        too_many = CommandRejected(
+            "rate_limited", f"You have {cap} connections already (connections_per_user); close one first."
+        )
         if self.elsewhere is not None and not await self.elsewhere.enter(who.user, connection_id):
             raise too_many
         try:
@@ -223,6 +226,8 @@ class Gate:
         if not self.presence.arrive(who, connection_id, outbox):
             self._leave(connection_id)
             raise too_many
+        if connection_id in self._unproven:
+            self._unproven.pop(connection_id).authenticate()
         limits = self.settings.limits
         return Welcome(
             connection_id=connection_id,

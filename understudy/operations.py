@@ -7,7 +7,7 @@ from attrs import frozen
 from understudy.config import Settings
 from understudy.storage.backup import BackupError, Copied, back_up, restore
 from understudy.storage.inspection import inspect_database
-from understudy.storage.schema import HEAD
+from understudy.storage.schema import HEAD, is_behind
 from understudy.storage.sqlite import FILES, open_database
 
 
@@ -29,8 +29,8 @@ def migrated(settings: Settings) -> Outcome:
     else:
         before = inspect_database(settings.database_folder)
         open_database(settings.database_folder).close()
-    if before == HEAD:
-        return Outcome(f"the database has the newest schema already ({HEAD})")
+    if not is_behind(before):
+        return Outcome(f"the database has the newest schema already ({before})")
     return Outcome(f"the database has schema {HEAD} now; it had {'none' if before is None else before}")
 
 

@@ -234,7 +234,7 @@ def _told(report: Report, *, counts: bool) -> Iterator[str]:
         flagged = [each.kind for each in report.places if each.action is Action.FLAG]
         taken = [each.kind for each in report.places if each.action is not Action.FLAG]
         yield "; ".join(
-            f"{words} {', '.join(f'{kind} ({number})' for kind, number in Counter(kinds).most_common())}"
+            f"{words} {', '.join(f'{kind} ({number})' for kind, number in _by_number(kinds))}"
             for words, kinds in (("taken out:", taken), ("left in:", flagged))
             if kinds
         )
@@ -304,3 +304,8 @@ def _write(descriptor: int, data: bytes) -> None:
             raise
         except OSError as error:
             raise CannotScrub(f"nothing can be written: {error.strerror or error}") from error
+
+
+def _by_number(kinds: Iterable[str]) -> list[tuple[str, int]]:
+    """The kinds with their numbers, the most frequent first, then by name: not by when a stream gave them out."""
+    return sorted(Counter(kinds).items(), key=lambda each: (-each[1], each[0]))

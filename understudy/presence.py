@@ -1,13 +1,13 @@
 """Which connections each user has right now: a table, not a process."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from attrs import define, evolve, field, frozen
 
 from actors import ActorRef, Lane
 from transport.auth import Identity
 from transport.connection import Close
-from understudy.ended import name_of
+from understudy.rights import Whose, everybody
 
 
 @frozen
@@ -60,9 +60,15 @@ class Presence:
         places = self._places.get(user, {}).values()
         return tuple(place.outbox for place in places if place.thread_id in (None, thread_id))
 
-    def everyone(self) -> tuple[ActorRef, ...]:
-        """Give the outboxes of all connections."""
-        return tuple(place.outbox for places in self._places.values() for place in places.values())
+    def everyone(self, whose: Whose = everybody) -> tuple[ActorRef, ...]:
+        """Return the outboxes of the connections of the users meant."""
+        return tuple(
+            place.outbox for owner, places in self._places.items() if whose(owner) for place in places.values()
+        )
+
+    def count(self, whose: Whose) -> int:
+        """Return how many connections the users meant have."""
+        return sum(len(places) for owner, places in self._places.items() if whose(owner))
 
     def of_session(self, who: Identity) -> tuple[ActorRef, ...]:
         """Give the outboxes of the connections of this user's session, whatever token each came with."""
@@ -79,11 +85,11 @@ class Presence:
                 closed += 1
         return closed
 
-    def dismiss_all(self, names: Collection[str], *, find: Callable[[str], ActorRef | None]) -> None:
-        """Close every connection of the sessions with these digests, as `dismiss` does."""
-        here = {place.who for places in self._places.values() for place in places.values()}
+    def dismiss_all(self, ended: Callable[[Identity], bool], find: Callable[[str], ActorRef | None]) -> None:
+        """Close every connection whose session has `ended`, as `dismiss` does."""
+        here = [place.who for places in self._places.values() for place in places.values()]
         for who in here:
-            if name_of(who) in names:
+            if ended(who):
                 self.dismiss(who, find)
 
     def __len__(self) -> int:

@@ -3,7 +3,9 @@
 import errno
 import gc
 import logging
+import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -21,15 +23,21 @@ from understudy.storage.errors import DatabaseUnusable
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, agents: Sequence[Agent] = (), detectors: Sequence[Detector] = ()) -> int:
+def run(
+    settings: Settings,
+    agents: Sequence[Agent] = (),
+    detectors: Sequence[Detector] = (),
+    sockets: Sequence[socket.socket] = (),
+) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Prints one line with the address when ready.
 
-    `detectors` are one's own, beside those that the scrubber has.
+    `detectors` are one's own, beside those that the scrubber has. `sockets`: those that listen already.
     """
     configure(settings.log_level, settings.log_format)
+    os.umask(0o077)  # whatever is written, by libraries too, is for this user alone
     failures: list[Exception] = []
     try:
-        trio.run(_until_told, settings, agents, detectors)
+        trio.run(_until_told, settings, agents, detectors, sockets)
     except* (DatabaseUnusable, OSError, ValueError, ImportError) as group:
         log.debug("server.failed", exc_info=group)
         failures = _leaves(group)
@@ -51,13 +59,19 @@ def spare_collector() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 50, 100)
 
 
-async def _until_told(settings: Settings, agents: Sequence[Agent], detectors: Sequence[Detector]) -> None:
+async def _until_told(
+    settings: Settings,
+    agents: Sequence[Agent],
+    detectors: Sequence[Detector],
+    sockets: Sequence[socket.socket],
+) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            running = await nursery.start(partial(serve_house, settings, agents, detectors))
+            running = await nursery.start(partial(serve_house, settings, agents, detectors, sockets))
             spare_collector()
             print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
             async for number in signals:

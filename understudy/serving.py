@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.agents.agent import Agent
 from understudy.config import load
+from understudy.listening import starting
 
 if TYPE_CHECKING:
     from sanitization import Detector
@@ -20,6 +21,8 @@ def serve(*agents: Agent, detectors: "Sequence[Detector]" = (), **settings: Any)
     Raises:
         BadSettings: A setting is missing or wrong.
     """
-    from understudy.process import run  # the whole server, which who only writes tools need not load
+    found = load(**settings)
+    with starting(found) as sockets:
+        from understudy.process import run  # the whole server, which who only writes tools need not load
 
-    return run(load(**settings), list(agents), detectors)
+        return run(found, list(agents), detectors, sockets)

@@ -1,6 +1,7 @@
 """Sessions of users: whose token counts, new anonymous ones where that is allowed, renewing, and ending them."""
 
 import errno
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -20,13 +21,16 @@ from transport.limits import RateLimit
 from transport.proven import Proven
 from transport.tokens import ALGORITHM, TENANT, Tokens, load_or_create_secret, read_head
 from understudy.config import Settings
-from understudy.ended import Ended
+from understudy.ended import Ended, user_name
 from understudy.owners import name_of, owner_of
+from understudy.private_files import keep_private
 
 ENDED: Final = "ended-sessions"
 """The file of sessions that were ended, in the data folder."""
 ANONYMOUS: Final = "anon-"
 """What the names of users begin with who came without a token."""
+ANONYMOUS_LONGEST_S: Final = 400 * 24 * 3600.0
+"""How long an anonymous user's session can be renewed: as long as browsers keep a cookie (RFC 6265bis)."""
 KEYS_BYTES: Final = 256 * 1024
 """The largest set of keys that is read: a hundred of the longest have half of it."""
 KEYS_S: Final = 5.0
@@ -94,6 +98,7 @@ class Sessions:
     `anonymous` allows users who bring no token; tokens live `ttl_s` seconds. `provider` None: only tokens under the
     secret count. `on_end` is told who signed out. `rate` bounds new sessions from one address. With `tenants` the
     `user` of an identity is the name of `understudy.owners`: those of two tenants are two, whatever they are called.
+    `longest_s` is how long after signing in a session can be renewed.
     """
 
     tokens: LastingTokens
@@ -104,6 +109,7 @@ class Sessions:
     rate: RateLimit | None = None
     on_end: list[Callable[[Identity], object]] = field(factory=list, repr=False)
     tenants: bool = False
+    longest_s: float = 30 * 24 * 3600.0
     _proven: Proven = field(factory=Proven, init=False, repr=False)
 
     def new(self, peer: str | None = None) -> Session:
@@ -119,7 +125,9 @@ class Sessions:
             retry_after = self.rate.take(peer, time.monotonic())
             if retry_after > 0:
                 raise CommandRejected("rate_limited", "Too many new sessions; wait a moment.", retry_after)
-        return self._issue(Identity(user=f"{ANONYMOUS}{secrets.token_hex(8)}", session=secrets.token_hex(8)))
+        return self._issue(
+            Identity(user=f"{ANONYMOUS}{secrets.token_hex(8)}", session=secrets.token_hex(8)), self.ttl_s
+        )
 
     def verify(self, token: str) -> Identity:
         """Give who a token speaks for; HS256 is proven by the secret, RS256 and ES256 by a key of the provider.
@@ -137,6 +145,8 @@ class Sessions:
             who = self._placed(who)
             self._proven.keep(token, keys, who)
         self.check(who)
+        if self.ended.replaced(who):
+            raise Unauthenticated("unauthenticated")
         return who
 
     def check(self, who: Identity) -> None:
@@ -165,20 +175,62 @@ class Sessions:
         return self.verify(token)
 
     def renew(self, token: str) -> Session:
-        """Give a later token for the same user and session.
+        """Sign a later token for the same user and session, which lasts as long as this one did, and `ttl_s` at most.
+
+        It has no roles: whether the user still has them is known to whoever gave them, and they come with a token from
+        there. `longest_s` after signing in there is no later token. One that has lasted for less than a tenth of its
+        time is given back as it is.
 
         An anonymous user has nothing but the token to come back with, and would be a stranger to their own threads
         without it. Where anonymous users are let in, theirs may therefore have run out, no longer than
         `refresh_grace_s` of the settings ago. That token opens nothing else, and nobody else's is renewed late.
 
         Raises:
-            Unauthenticated: The token is not valid any more, or never was.
-            CommandRejected: It is one of the provider's, who alone decides how long it lasts (`forbidden`).
+            Unauthenticated: The token is not valid any more, or never was, or its session has lasted as long as it may.
+            CommandRejected: Only its issuer can tell how long it may last: it is one of the provider's, or does not say
+                when it was issued (`forbidden`).
         """
         who = self._late(token)
         if read_head(token).algorithm != ALGORITHM:
             raise CommandRejected("forbidden", "That token is renewed where it came from.")
-        return self._issue(who)
+        if who.issued_at is None:
+            raise CommandRejected("forbidden", "That token does not say when it was issued (iat), and is not renewed.")
+        now, anonymous = self.tokens.clock(), who.user.startswith(ANONYMOUS)
+        life_s = self.ttl_s if anonymous else min(self.ttl_s, max(1.0, math.floor(who.expires_at - who.issued_at)))
+        if now < min(who.issued_at + life_s / 10, who.expires_at):
+            return Session(who, token)
+        began = who.issued_at if who.signed_in_at is None else who.signed_in_at
+        left_s = began + (ANONYMOUS_LONGEST_S if anonymous else self.longest_s) - now
+        if left_s <= 0:
+            raise Unauthenticated("token_expired", "This session has lasted as long as it may; sign in again.")
+        return self._issue(evolve(who, roles=(), signed_in_at=began), min(life_s, left_s))
+
+    async def replace(self, token: str) -> Session:
+        """Renew a token, after which it counts for a moment longer and then no more.
+
+        Raises:
+            Unauthenticated, CommandRejected: As `renew`; or no more can be kept right now (`busy`).
+            StorageUnavailable: It cannot be written down; the token goes on to count.
+        """
+        session = self.renew(token)
+        if session.token != token:
+            await self.ended.replace(self._late(token))
+        return session
+
+    async def end_all(self, user: str) -> None:
+        """End all sessions of a user, without a token of theirs: what was issued until now is refused.
+
+        Raises:
+            CommandRejected: No more ended sessions can be kept right now (`busy`).
+            StorageUnavailable: It cannot be written down; the sessions go on.
+        """
+        await self.ended.add_user(user)
+        self.ended.on_news([user_name(user)])
+
+    async def end_for_erasure(self, user: str) -> None:
+        """As `end_all`, and return once no server takes a token of the user any more."""
+        await self.end_all(user)
+        await self.ended.settled()
 
     async def end(self, token: str) -> Identity:
         """End the session of a token, once and for all: every token of it is refused, and its sockets are closed.
@@ -213,9 +265,12 @@ class Sessions:
         """Somebody under the name that is theirs alone."""
         return evolve(who, user=owner_of(who.user, who.tenant)) if self.tenants else who
 
-    def _issue(self, who: Identity) -> Session:
-        token = self.tokens.issue(name_of(who.user), who.session, roles=who.roles, tenant=who.tenant, ttl_s=self.ttl_s)
-        return Session(evolve(who, expires_at=self.tokens.verify(token).expires_at), token)
+    def _issue(self, who: Identity, ttl_s: float) -> Session:
+        name, began = name_of(who.user), who.signed_in_at
+        token = self.tokens.issue(
+            name, who.session, roles=who.roles, tenant=who.tenant, ttl_s=ttl_s, signed_in_at=began
+        )
+        return Session(evolve(self.tokens.verify(token), user=who.user), token)
 
 
 def check_place(settings: Settings, origin: str | None, host: str | None) -> None:
@@ -240,6 +295,7 @@ def open_sessions(settings: Settings, clock: Callable[[], float] = time.time) ->
         OSError, ValueError: As `open_tokens`, or a JWKS that is a file cannot be read or used.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keep_private(settings.data_dir)
     if settings.signs:
         tokens = open_tokens(settings)
     else:
@@ -254,6 +310,7 @@ def open_sessions(settings: Settings, clock: Callable[[], float] = time.time) ->
         _provider(settings, clock) if settings.jwks else None,
         RateLimit(per_minute, per_minute),
         tenants=bool(settings.tenant_claim),
+        longest_s=settings.session_max_s,
     )
 
 

@@ -35,8 +35,6 @@ from transport.events import (
 )
 from understudy.screen import Screen, neutral, one_line
 
-RETRIES: Final = 5
-"""How often a message is offered again that the server could not take just then."""
 NOTE_CHARS: Final = 1000
 """What a server takes of the reason for a decision."""
 HELP: Final = (
@@ -76,11 +74,8 @@ _DECIDED: Final[Mapping[ApprovalDecision, str]] = {
 class Asked:
     """A message that has no answer yet. `shown` is the part of the answer that is on the screen."""
 
-    content: str
-    fields: dict[str, Any]
     run_id: str | None = None
     shown: str = ""
-    tries: int = 0
     unwanted: bool = False
 
 
@@ -100,7 +95,6 @@ class Chat:
     screen: Screen
     agents: Sequence[Mapping[str, Any]]
     agent: Mapping[str, Any]
-    nursery: trio.Nursery
     thread_id: str = field(factory=lambda: uuid.uuid4().hex)
     asked: dict[str, Asked] = field(factory=dict)
     questions: dict[str, Question] = field(factory=dict)
@@ -122,7 +116,7 @@ class Chat:
         if self.agent.get("pillar") is not None:
             fields["pillar"] = self.agent["pillar"]
         message_id = uuid.uuid4().hex
-        self.asked[message_id] = Asked(content, fields)
+        self.asked[message_id] = Asked()
         self._answered = trio.Event()
         try:
             await self.client.say(content, message_id=message_id, **fields)
@@ -178,10 +172,12 @@ class Chat:
             return False
         self.leaving = True
         self.screen.note("stopping; Ctrl-C again leaves", "yellow")
-        for each in self.asked.values():
+        for message_id, each in list(self.asked.items()):
             each.unwanted = True
             if each.run_id is not None:
                 await self.client.cancel(each.run_id)
+            else:
+                await self.client.withdraw(message_id)
         return True
 
     async def take(self, received: Received) -> None:
@@ -200,7 +196,7 @@ class Chat:
             case Drain():
                 self.screen.note("! the server goes away for a moment", "yellow")
             case Error() as error if asked is not None:
-                self._fault(message_id, asked, error, refused=received.refusal)
+                self._fault(message_id, error, repeated=received.repeated)
             case Error(code="not_found") if self._deciding and received.refusal and not message_id:
                 self.screen.note("that was decided already", "yellow")
             case Error() as error if not message_id and received.thread_id is None:
@@ -298,19 +294,13 @@ class Chat:
         self.screen.write(whole[len(asked.shown) :])
         self.screen.end_line()
 
-    def _fault(self, message_id: str, asked: Asked, error: Error, *, refused: bool) -> None:
-        """`refused`: it was not taken in, as opposed to a run that failed."""
-        if refused and asked.tries < RETRIES and not asked.unwanted and error.retryable:
-            asked.tries += 1
-            self.nursery.start_soon(self._again, message_id, asked, error.retry_after or 1.0)
+    def _fault(self, message_id: str, error: Error, *, repeated: bool) -> None:
+        """`repeated`: the message was refused for the moment, and is sent again."""
+        if repeated:
             self._show_fault(error, " Trying again.")
             return
         self._show_fault(error)
         self._end(message_id, failed=True)
-
-    async def _again(self, message_id: str, asked: Asked, after_s: float) -> None:
-        await trio.sleep(after_s)
-        await self.client.say(asked.content, message_id=message_id, **asked.fields)
 
     def _show_fault(self, error: Error, more: str = "") -> None:
         name = f" [{one_line(error.error_id)}]" if error.error_id else ""

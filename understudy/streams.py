@@ -10,7 +10,7 @@ from attrs import define
 
 from actors import ActorError, ActorRef, ChildSpec, Lane, MailboxFull, Restart, StartChild
 from transport.auth import Identity
-from transport.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Say, UserTyping
+from transport.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
 from transport.connection import ConnectionLimits
 from transport.dialects import Dialect
 from transport.encoder import Dress
@@ -22,6 +22,7 @@ from transport.ports import Ports
 from transport.stream_connection import StreamConnection, WhichOutbox
 from understudy.chat.desk import Accepted, Desk
 from understudy.presence import Presence
+from understudy.rights import Whose
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,8 @@ class Streams:
             self.presence.keep_to(connection_id, thread_id)
             if welcome:
                 outbox.tell(Deliver(self._welcome(greeting)))
+            if isinstance(command, Resume) and command.returns:
+                self.ports.observer.on_returned()
             await self.ports.dispatch(who, command, outbox)
         except BaseException as error:
             await stream.aclose()
@@ -135,12 +138,12 @@ class Streams:
         if self.closing():
             raise CommandRejected("busy", "The server is going away; come back in a moment.", 1.0)
 
-    def alert(self, message: str) -> int:
-        """Tell something to every connection at once, ahead of what is queued; gives their number."""
+    def alert(self, message: str, whose: Whose) -> int:
+        """Send an alert to the connections of the users meant, ahead of what is queued. Return their number."""
         envelope = Envelope(Alert(message), self.ports.clock(), message=message)
         message_to_all = Deliver(envelope, shared=True)
         told = 0
-        for outbox in self.presence.everyone():
+        for outbox in self.presence.everyone(whose):
             try:
                 outbox.tell(message_to_all, lane=Lane.ALERT)
                 told += 1

@@ -130,7 +130,7 @@ async def converse(url: str, token: str | None, agent: str, screen: Screen, sour
         open_client(server.socket, token=session.renewed, reconnect=reconnect) as client,
         trio.open_nursery() as nursery,
     ):
-        chat = Chat(client, screen, agents, chosen, nursery)
+        chat = Chat(client, screen, agents, chosen)
         nursery.start_soon(_hear, chat, failure, nursery.cancel_scope)
         nursery.start_soon(_follow, chat)
         nursery.start_soon(_interrupts, chat, nursery.cancel_scope)

@@ -17,15 +17,18 @@ import trio
 
 from actors import ActorSystem, ChildSpec
 from understudy.config import Settings
+from understudy.ended import LASTS_S, EndedSessions, user_name
 from understudy.erasure import Erased, Eraser
 from understudy.export import Exporter, What
 from understudy.export.exporter import Pieces
-from understudy.owners import owner_of
+from understudy.owners import name_of, owner_of
 from understudy.scrubbing.sealed import Sealer, open_sealer
 from understudy.scrubbing.vault import Vault
+from understudy.sessions import ENDED
 from understudy.storage.archive import Archive, User
 from understudy.storage.cache import drop_changed
 from understudy.storage.database import Database
+from understudy.storage.endings import EndSession
 from understudy.storage.errors import NotStored, StorageError
 from understudy.storage.files import FileStore
 from understudy.storage.files_in_folder import FolderFiles
@@ -134,6 +137,41 @@ def erase(
     return trio.run(run)
 
 
+def sign_out(settings: Settings, user: str, tenant: str | None) -> None:
+    """End all sessions of a user, beside running servers, which learn of it within a second. Raises StorageError."""
+
+    async def run() -> None:
+        owner = owner_of(user, tenant)
+        with _reading(settings):
+            pass  # nothing is made here, nor migrated
+        if not settings.on_postgresql:
+            await _end_sessions(settings, None, owner)
+            return
+        database = _opened(settings)
+        try:
+            async with ActorSystem("signing-out") as system:
+                writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+                await _end_sessions(settings, Store(database, lambda: writer), owner)
+        finally:
+            database.close()
+
+    trio.run(run)
+
+
+async def _end_sessions(settings: Settings, store: Store | None, owner: str) -> None:
+    """Write down that no token of a user counts that was issued until now, where servers look for it."""
+    if store is not None and settings.on_postgresql:
+        now = time.time()
+        await store.end_session(EndSession(user_name(owner), now + LASTS_S, now))
+        return
+    ended = EndedSessions(settings.data_dir / ENDED, time.time)
+    try:
+        await trio.to_thread.run_sync(ended.load_beside)
+        await ended.add_user(owner)
+    except (OSError, ValueError) as error:
+        raise CannotWrite(f"the sessions of {name_of(owner)} were not ended: {error}") from error
+
+
 def _sealer(settings: Settings) -> Sealer:
     if not settings.raw_key and settings.raw_key_file is None:
         raise NoKey("raw texts need the key they were kept with: set raw_key (UNDERSTUDY_RAW_KEY) or raw_key_file")
@@ -176,7 +214,8 @@ async def _erasing(settings: Settings, tell: Callable[[str], object]) -> AsyncIt
                 if not shelf.link.up:
                     tell(REDIS_AWAY)
                 store.on_write = partial(drop_changed, shelf)
-            yield Eraser(store, Archive(database), _files(settings, database, store), store.delete_thread)
+            files = _files(settings, database, store)
+            yield Eraser(store, Archive(database), files, store.delete_thread, partial(_end_sessions, settings, store))
     finally:
         database.close()
 

@@ -1,6 +1,7 @@
 """Detectors for tests: one that finds a word, and one that breaks."""
 
 import re
+import time
 from collections.abc import Collection, Iterator
 from typing import Final
 
@@ -8,12 +9,16 @@ from attrs import frozen
 
 from sanitization import Category, Gate, Hit
 
-ORDER: Final = "OBEY-THE-PAGE"
+ORDER: Final = "LANTERN-ZEBRA"
 """A word that a test takes for an instruction to the model."""
 PERSON: Final = "ada~person"
 """A word that a test takes for personal data."""
 BREAKING: Final = "BREAK-THE-DETECTOR"
 """A word at which a detector fails."""
+LINGER: Final = "TAKE-YOUR-TIME"
+"""A word that a detector takes long for."""
+LINGERS_S: Final = 0.5
+"""How long, in seconds."""
 
 
 @frozen
@@ -53,6 +58,18 @@ class Breaking(Words):
         yield from ()
 
 
+@frozen
+class Slow(Words):
+    """Takes its time for a text with the word; only for long texts, which are looked through in a thread."""
+
+    def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+        """Find nothing, late."""
+        if LINGER in text:
+            time.sleep(LINGERS_S)
+        yield from ()
+
+
 ORDERS: Final = Words(Category.INJECTION, "injection.test", re.escape(ORDER), "orders")
 PEOPLE: Final = Words(Category.PII, "pii.email", r"[a-z]{2,9}~person", "people")
 BROKEN: Final = Breaking(Category.PII, "pii.broken", BREAKING, "broken")
+SLOW: Final = Slow(Category.PII, "pii.slow", LINGER, "slow")

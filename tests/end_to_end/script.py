@@ -162,6 +162,6 @@ async def undecided() -> str:
 TOOLS = (echo, refuse, crash, hang, block, wait, tell_progress, send_mail, pay, hang_with_consent, undecided)
 
 
-def scripted(*turns: Say | Call | Hand | Raise, name: str = "script", timeout_s: float = 30.0) -> Agent:
+def scripted(*turns: Say | Call | Hand | Raise, name: str = "script", timeout_s: float | None = None) -> Agent:
     """An agent that plays these turns and has all the tools above."""
     return Agent(name, tools=TOOLS, model=Script(*turns), timeout_s=timeout_s)

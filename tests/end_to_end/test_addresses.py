@@ -119,7 +119,7 @@ async def test_a_server_whose_database_and_redis_fail_tells_no_password(
                     await trio.sleep(0.05)
                 heard.append(json.dumps(await peer.read()))
         for path in ("/healthz", "/readyz", "/metrics"):
-            heard.append(str(await request(server.address, "GET", path)))
+            heard.append(str(await request(server.address, "GET", path, token=token_of(roles=["metrics"]))))
         command = await trio.Path(f"/proc/{server.process.pid}/cmdline").read_text()
         await server.terminate()
     assert clean(log.read_text(), command, *heard)

@@ -2,15 +2,20 @@
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from tests.docs.served import served
 from tests.end_to_end.http import request
 from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, scripted
 from tests.end_to_end.sse import Stream, streaming
 from tests.end_to_end.test_stream import gone, say, session
+from tests.end_to_end.two import token_of, two_servers
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
 from tests.transport.agui_checker import Checker, check_run
 from transport.agui import ANSWER
 from transport.limits import Limits
@@ -35,6 +40,13 @@ async def whole(stream: Stream) -> Checker:
     assert stream.status == 200, stream.body
     await stream.until_end()
     return check_run([event.body for event in stream.seen])
+
+
+async def refused(stream: Stream) -> dict[str, Any]:
+    """Read a run that was not begun: its one event."""
+    await whole(stream)
+    assert [event.body["type"] for event in stream.seen] == ["RUN_ERROR"]
+    return last(stream)
 
 
 def last(stream: Stream) -> dict[str, Any]:
@@ -105,6 +117,71 @@ async def test_the_same_message_again_is_the_same_run(serve: Any) -> None:
     assert texts == ["one two "] * 3
     names = {stream.seen[0].body["metadata"]["understudy"]["run_id"] for stream in (first, second, third)}
     assert len(names) == 1
+
+
+def of_tools(stream: Stream) -> list[tuple[str, str]]:
+    """The events of tool calls: their types and the calls they are of."""
+    return [(each.body["type"], each.body["toolCallId"]) for each in stream.seen if "toolCallId" in each.body]
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_a_run_that_is_joined_after_its_conversation_rested_is_told_whole(tmp_path: Path) -> None:
+    """Its conversation begins again for this, and lets all connections of its user follow from where it stands."""
+    script, given = scripted(Call([("echo", {"text": "hi"}), ("refuse", {})]), Say("one two")), run_input(message="m")
+    async with served(tmp_path, [script]) as running:
+        token = await session(running)
+        async with asked(running, token, given) as stream:
+            await whole(stream)
+            before = of_tools(stream)
+    async with served(tmp_path, [script]) as running, asked(running, token, given) as stream:
+        assert (await whole(stream)).text == "one two "
+        assert of_tools(stream) == before
+    assert len(before) == 8
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_a_run_that_is_joined_after_its_server_died_is_told_whole(tmp_path: Path) -> None:
+    """What was done before is told, then it goes on."""
+    calls = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "anna@example.org"})]), Say("one two")
+    script, given = scripted(*calls), run_input(message="m")
+    async with served(tmp_path, [script]) as running:
+        token = await session(running)
+        async with asked(running, token, given) as stream:
+            await until_asked(stream)
+            before = of_tools(stream)
+    async with served(tmp_path, [script]) as running, asked(running, token, given) as stream:
+        call_id = await until_asked(stream)
+        assert of_tools(stream) == before
+        answer = json.dumps({"type": "approve", "payload": {"call_id": call_id, "decision": "allow"}}).encode()
+        assert (await request(running.address, "POST", "/api/commands", token=token, body=answer))[0] == 202
+        assert (await whole(stream)).text == "one two "
+    assert [kind for kind, _ in of_tools(stream)].count("TOOL_CALL_RESULT") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.promise("wire.agui-repeat")
+async def test_a_run_that_is_joined_on_another_server_is_told_whole(
+    serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
+) -> None:
+    """After its end, while the first server still has the conversation."""
+    redis.flush()
+    script = scripted(Call([("echo", {"text": "hi"})]), Say("one two"))
+    two = await two_servers(serve, tmp_path, postgres.create(), redis.url, script)
+    token, given = token_of(), run_input(message="m")
+    told = []
+    for running in (two.a, two.b, two.b):
+        async with asked(running, token, given) as stream:
+            assert (await whole(stream)).text == "one two "
+            told.append(of_tools(stream))
+    assert told == [told[0]] * 3
+    assert len(told[0]) == 4
+
+
+async def until_asked(stream: Stream) -> str:
+    """Read up to a question for consent; the call that it is about."""
+    while (event := (await stream.read()).body).get("name") != "approval_required":
+        assert event["type"] != "RUN_FINISHED"
+    return str(event["value"]["call_id"])
 
 
 async def test_the_agent_is_chosen_by_the_application(serve: Any) -> None:
@@ -208,39 +285,41 @@ async def test_texts_in_parts_are_one_text(serve: Any) -> None:
     assert history["messages"][0]["content"] == "one\ntwo"
     image = {"type": "image", "source": {"type": "url", "value": "https://example.org/a.png", "mimeType": "image/png"}}
     async with asked(running, token, run_input([*parts, image])) as stream:
-        assert (stream.status, stream.body["error"]["code"]) == (400, "invalid_command")
-        assert "/api/files" in stream.body["error"]["message"]
+        assert (await refused(stream))["code"] == "invalid_command"
+        assert "/api/files" in last(stream)["message"]
 
 
 @pytest.mark.promise("wire.agui-refused")
 @pytest.mark.parametrize(
-    ("given", "query", "status", "code"),
+    ("given", "query", "code"),
     [
-        (b"{", "", 400, "bad_json"),
-        (b"", "", 400, "bad_json"),
-        ({}, "", 400, "invalid_command"),
-        ([], "", 400, "invalid_command"),
-        (run_input() | {"messages": []}, "", 400, "empty_message"),
-        (run_input(" "), "", 400, "empty_message"),
-        (run_input(thread="a/b"), "", 400, "invalid_command"),
-        (run_input(message="answer-1"), "", 400, "invalid_command"),
-        (run_input() | {"messages": [{"id": "m", "role": "user"}]}, "", 400, "invalid_command"),
-        (run_input() | {"forwardedProps": {"agent_type": "nobody"}}, "", 404, "unknown_agent_type"),
-        (run_input() | {"forwardedProps": {"agent_type": "liaison"}}, "", 400, "pillar_required"),
-        (run_input() | {"forwardedProps": {"references": ["none"]}}, "", 404, "not_found"),
-        (run_input(), "?agent=nobody", 404, "unknown_agent_type"),
-        (run_input() | {"resume": [{"interruptId": "c", "status": "resolved"}]}, "", 400, "invalid_command"),
-        (run_input("x" * 9_000_000), "", 413, "message_too_large"),
+        (b"{", "", "bad_json"),
+        (b"", "", "bad_json"),
+        ({}, "", "invalid_command"),
+        ([], "", "invalid_command"),
+        (run_input() | {"messages": []}, "", "empty_message"),
+        (run_input(" "), "", "empty_message"),
+        (run_input(thread="a/b"), "", "invalid_command"),
+        (run_input(message="answer-1"), "", "invalid_command"),
+        (run_input() | {"messages": [{"id": "m", "role": "user"}]}, "", "invalid_command"),
+        (run_input() | {"forwardedProps": {"agent_type": "nobody"}}, "", "unknown_agent_type"),
+        (run_input() | {"forwardedProps": {"agent_type": "liaison"}}, "", "pillar_required"),
+        (run_input() | {"forwardedProps": {"references": ["none"]}}, "", "not_found"),
+        (run_input(), "?agent=nobody", "unknown_agent_type"),
+        (run_input() | {"resume": [{"interruptId": "c", "status": "resolved"}]}, "", "invalid_command"),
+        (run_input("x" * 9_000_000), "", "message_too_large"),
     ],
     ids=lambda value: str(value)[:30],
 )
-async def test_what_is_refused_is_refused_before_a_stream_begins(
-    serve: Any, given: Any, query: str, status: int, code: str
-) -> None:
-    """With the registry's answer, which names no word of what was sent; and nothing stays behind."""
+async def test_what_is_refused_is_a_run_that_failed(serve: Any, given: Any, query: str, code: str) -> None:
+    """With the registry's code and sentence, which names no word of what was sent; and nothing stays behind."""
     running = await serve(scripted(Say("one")))
     async with asked(running, await session(running), given, query) as stream:
-        assert (stream.status, stream.body["error"]["code"]) == (status, code)
+        told = await refused(stream)
+        assert told["code"] == code
+        about = told["metadata"]["understudy"]
+        assert about["retryable"] is False
+        assert int(about["error_id"], 16)
     await gone(running)
 
 
@@ -270,8 +349,9 @@ async def test_runs_are_counted_with_other_messages(serve: Any) -> None:
     async with asked(running, token, run_input()) as stream:
         await whole(stream)
     async with asked(running, token, run_input()) as stream:
-        assert (stream.status, stream.body["error"]["code"]) == (429, "rate_limited")
-        assert int(stream.headers["retry-after"]) > 0
+        told = await refused(stream)
+        assert told["code"] == "rate_limited"
+        assert told["metadata"]["understudy"]["retry_after"] > 0
 
 
 @pytest.mark.promise("wire.no-way-round")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.http import request
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, scripted
 from transport.limits import Limits
@@ -92,6 +93,19 @@ async def test_a_tool_that_misbehaves_is_a_result_and_the_run_goes_on(
     assert completed(events)["status"] == status
     assert words in completed(events)["result_summary"]
     assert events[-1]["data"]["message"] == "That did not work "
+
+
+async def test_a_tool_that_the_model_made_up_is_no_label_of_a_metric(serve: Any) -> None:
+    """Its name is the model's own words: the call counts under `other`, that of a real tool under its name."""
+    agent = scripted(Call([("invented-by-the-model", {}), ("echo", {"text": "a"})]), Say("Hm"))
+    running = await serve(agent)
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type=agent.name)
+        await peer.until_end()
+    _, _, metrics = await request(running.address, "GET", "/metrics")
+    assert "invented" not in metrics
+    assert 'understudy_tool_calls_total{status="failed",tool="other"} 1.0' in metrics
+    assert 'understudy_tool_calls_total{status="ok",tool="echo"} 1.0' in metrics
 
 
 @pytest.mark.promise("wire.error-no-insides", "owasp.errors")
@@ -222,7 +236,7 @@ async def test_a_long_run_is_no_silent_client(serve: Any) -> None:
         assert (await peer.read())["type"] == "pong"
 
 
-@pytest.mark.promise("wire.cancel", "wire.arc-tools-paired")
+@pytest.mark.promise("wire.cancel", "wire.arc-tools-paired", "wire.error-run-cancelled")
 async def test_cancel_stops_a_tool_and_keeps_what_was_said(serve: Any) -> None:
     """The run ends at once in final_response `cancelled`, its tool completed as cancelled."""
     running = await serve(scripted(Call([("wait", {})])))
@@ -235,6 +249,8 @@ async def test_cancel_stops_a_tool_and_keeps_what_was_said(serve: Any) -> None:
         check_arc(peer.durable())
     assert (final["type"], final["data"]["status"]) == ("final_response", "cancelled")
     assert completed(peer.seen)["status"] == "cancelled"
+    stopped = {"code": "run_cancelled", "message": "Stopped before it was finished."}
+    assert completed(peer.seen)["result"] == {"error": stopped}
 
 
 @pytest.mark.promise("wire.event-final-response")

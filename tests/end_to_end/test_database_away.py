@@ -8,8 +8,10 @@ import pytest
 import trio
 
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import connected
+from tests.end_to_end.peer import Peer, connected
+from tests.end_to_end.script import Call, Gate, Say, scripted
 from tests.end_to_end.test_rest import session
+from tests.end_to_end.two import SECRET, token_of
 from tests.servers.postgresql import Postgres
 
 
@@ -83,3 +85,79 @@ async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_
     _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
     assert [each["role"] for each in history["messages"]] == ["user", "assistant"] * 2
     lock.close()
+
+
+async def sign_within(peer: Peer, seconds: float) -> dict[str, Any]:
+    """The next sign that something waits for the database; a test that gets none in time fails."""
+    with trio.fail_after(seconds):
+        while True:
+            event = await peer.read()
+            if event["type"] == "agent_progress" and event["data"]["note"] == "Waiting for the database":
+                return event
+
+
+@pytest.mark.promise("wire.database-away")
+@pytest.mark.slow
+@pytest.mark.parametrize("gone", ["locked", "stopped"])
+async def test_a_database_that_is_gone_is_told_within_a_second(
+    serve: Any, gone: str, own_postgres: Postgres, tmp_path: Path
+) -> None:
+    """To who waits for an answer, and to who says something; both go on when it is back."""
+    gate = Gate(open_after=1)
+    url = own_postgres.create() if gone == "stopped" else ""
+    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two", gate)), database_url=url)
+    token = await session(running)
+    async with connected(running.address, token) as peer:
+        await peer.say("go", agent_type="script", thread_id="t", message_id="m1")
+        await gate.reached.wait()
+        if gone == "stopped":
+            await trio.to_thread.run_sync(own_postgres.stop)
+        else:
+            lock = sqlite3.connect(tmp_path / "data" / "understudy.db", isolation_level=None, check_same_thread=False)
+            lock.execute("BEGIN IMMEDIATE")
+        await peer.say("go", agent_type="script", thread_id="t2", message_id="m2")
+        said = await sign_within(peer, 1.0)
+        assert (said["thread_id"], said["message_id"], said["agent_type"]) == ("t2", "m2", "script")
+        assert "run_id" not in said
+        gate.opened.set()
+        worked = await sign_within(peer, 1.0)
+        assert (worked["thread_id"], worked["message_id"]) == ("t", "m1")
+        if gone == "stopped":
+            await trio.to_thread.run_sync(own_postgres.start)
+        else:
+            lock.execute("ROLLBACK")
+            lock.close()
+        final = await peer.until("final_response")
+        assert final["thread_id"] in {"t", "t2"}
+
+
+@pytest.mark.promise("wire.database-away")
+async def test_no_sign_is_given_where_the_database_answers(serve: Any) -> None:
+    """However often it is written to."""
+    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type="script")
+        await peer.until_end()
+    assert "agent_progress" not in {event["type"] for event in peer.seen}
+
+
+async def test_a_database_file_that_is_gone_is_told_at_once(serve: Any, tmp_path: Path) -> None:
+    """Though a moment ago all was well: not ready, and `/healthz` names the database, to strangers its failure."""
+    running = await serve(secret=SECRET)
+    file = tmp_path / "data" / "understudy.db"
+    token = token_of("p", roles=["metrics"])
+
+    async def look() -> tuple[int, Any, Any]:
+        ready, _, _ = await request(running.address, "GET", "/readyz")
+        _, _, told = await request(running.address, "GET", "/healthz")
+        _, _, whole = await request(running.address, "GET", "/healthz", token=token)
+        return ready, told["status"], whole["checks"]["database"]
+
+    assert await look() == (200, "ok", {"status": "ok"})
+    file.rename(tmp_path / "elsewhere.db")
+    gone = {"status": "failed", "note": "the database file was removed or replaced"}
+    assert await look() == (503, "failed", gone)
+    file.write_bytes((tmp_path / "elsewhere.db").read_bytes())
+    assert await look() == (503, "failed", gone), "another file of that name is not the one that is written to"
+    (tmp_path / "elsewhere.db").replace(file)
+    assert (await look())[2] == {"status": "ok"}

@@ -14,7 +14,7 @@ from understudy.models.model import ChatMessage
 
 @pytest.mark.promise("wire.limit-history")
 async def test_a_long_conversation_is_cut_and_that_is_said(serve: Any) -> None:
-    """To the model before its instructions, to the user as the first thought; the last messages are shown in order."""
+    """To the model behind its instructions, to the user as the first thought; the last messages are shown in order."""
     witness = Witness()
     running = await serve(witness.agent(), limits=Limits(history_messages=4))
     async with connected(running.address) as peer:
@@ -22,10 +22,12 @@ async def test_a_long_conversation_is_cut_and_that_is_said(serve: Any) -> None:
             await peer.say(f"m{number}", agent_type="script", thread_id="t")
             accepted = await ended(peer)
         assert witness.told(2) == ["m1", "answer 1", "m2", "answer 2", "m3"]
-        assert witness.turns[2].instructions == ""
+        assert "left out" not in witness.turns[2].instructions
         assert witness.told() == ["m2", "answer 2", "m3", "answer 3", "m4"]
-        assert witness.turns[-1].instructions == "2 earlier messages of this conversation were left out.\n\n"
-        thoughts = [each for each in peer.seen if each["type"] == "agent_thinking"]
+        assert witness.turns[-1].instructions == (
+            f"{witness.turns[2].instructions}\n\n2 earlier messages of this conversation were left out."
+        )
+        thoughts = [each for each in peer.seen if each["type"] == "agent_thinking" and "left out" in each["message"]]
         assert [each["data"]["thought"] for each in thoughts] == [
             "Only the last 4 messages of this conversation were read; 2 older ones were left out."
         ]

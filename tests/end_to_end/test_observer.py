@@ -292,14 +292,15 @@ async def test_a_stream_ends_with_its_token_its_session_and_its_server(serve: An
         assert await stream.until("end") == {"reason": "closing"}
 
 
-async def test_a_head_request_opens_no_stream(serve: Any) -> None:
-    """It is answered with the headers."""
+async def test_a_head_request_opens_no_stream(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """It is answered with the headers, and nothing fails behind it."""
     running = await serve(secret=SECRET)
     async with streaming(running.address, "/api/observer/changes", OPERATOR, method="HEAD") as stream:
         assert (stream.status, stream.headers["content-type"]) == (200, "text/event-stream")
         with trio.fail_after(5), pytest.raises(EOFError):
             await stream.some()
         assert (await counts(running))["watchers"] == 0
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_nobody_is_killed_where_the_settings_do_not_allow_it(serve: Any) -> None:

@@ -225,7 +225,7 @@ async def test_a_bomb_of_compression_is_1009(serve: Any) -> None:
 
 @pytest.mark.promise("wire.bad-gzip", "owasp.compression")
 async def test_gzip_is_for_what_the_server_sends(serve: Any) -> None:
-    """A compressed frame of a client is no JSON, whatever it would become; no extension is agreed to by default."""
+    """A compressed frame of a client is no text, whatever it would become; no extension is agreed to by default."""
     running = await serve()
     async with raw_peer(port_of(running), "/ws", offers=["permessage-deflate"]) as raw:
         assert raw.extensions == ""
@@ -233,6 +233,18 @@ async def test_gzip_is_for_what_the_server_sends(serve: Any) -> None:
         await raw.send(frame(TEXT, b'{"type":"hello","payload":{"gzip":true}}'))
         await raw.send(frame(BINARY, gzip.compress(PONG_ASKED + b" " * 100_000)))
         assert json.loads((await raw.frame()).payload)["data"]["code"] == "bad_json"
+
+
+@pytest.mark.promise("wire.close-1003")
+@pytest.mark.parametrize("data", [b"\x1f\x8b\x08\x00", b"\x89PNG\r\n", b'{"type": "ping", "nonce": "\xff"}'])
+async def test_binary_data_that_is_no_text_is_1003(serve: Any, data: bytes) -> None:
+    """No such frame can ever be a command; the client is told so first."""
+    running = await serve()
+    async with connected(running.address) as peer:
+        await peer.socket.send_message(data)
+        assert await peer.until_closed() == 1003
+        assert peer.seen[-1]["data"]["code"] == "bad_json"
+        assert "UTF-8" in peer.seen[-1]["message"]
 
 
 @pytest.mark.promise("wire.bad-parts")

@@ -48,7 +48,7 @@ async def test_each_type_of_say_takes_its_fields_in_either_place(serve: Any, kin
                 "message_id": f"m{number}",
                 "conversation_id": "mine",
                 "context": {"page": 1},
-                "settings": {"tone": "dry"},
+                "settings": {"max_turns": 2},
                 "metadata": {},
                 "references": [],
                 "pillar": None,

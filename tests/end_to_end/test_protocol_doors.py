@@ -27,6 +27,7 @@ MEMBERS = {
     "flat": {"type", "pillar", "priority", "timestamp", "message", "code", "retryable", "error_id"},
     "agent_response": {"agent_type", "pillar", "message", "conversation_id", "type", "data", "visualization"},
 }
+SUNSET = [b"Fri, 31 Dec 2027 23:59:59 GMT", b'</api/ws/agent>; rel="successor-version"']
 PATHS = {
     "/ws": "canonical",
     "/api/ws/agent": "agent_response",
@@ -70,7 +71,8 @@ async def dialect_of(peer: Peer) -> str:
     """What a socket speaks, as a refusal shows it."""
     await peer.send({"type": "dance"})
     error = await peer.read()
-    return next(name for name, members in MEMBERS.items() if set(error) == members)
+    agent = {"agent_type"}  # where the path fixes one, a refusal names it
+    return next(name for name, members in MEMBERS.items() if set(error) - agent == members - agent)
 
 
 @pytest.mark.promise(
@@ -109,7 +111,8 @@ async def test_each_use_of_a_deprecated_endpoint_is_counted_logged_and_said(
         for path in PATHS:
             async with connected(running.address, path=path, welcome=path == "/ws") as peer:
                 headers = {name.lower(): value for name, value in peer.socket.handshake_headers}
-                assert headers.get(b"deprecation") == (b"true" if path in list(PATHS)[2:] else None)
+                told = [headers.get(name) for name in (b"deprecation", b"sunset", b"link")]
+                assert told == ([b"@1795132800", *SUNSET] if path in list(PATHS)[2:] else [None] * 3)
         async with connected(running.address, path="/api/ws/guide", welcome=False) as peer:
             await peer.send({"agent_type": "oracle", "message": "What can you do?"})
             assert (await peer.read())["agent_type"] == "guide"
@@ -117,6 +120,26 @@ async def test_each_use_of_a_deprecated_endpoint_is_counted_logged_and_said(
     assert told == ["/api/ws/guide", "/api/ws/liaison/{pillar}", "/api/ws/guide"]
     for agent, uses in (("guide", 2), ("liaison", 1)):
         assert await metric(running.address, f'understudy_deprecated_endpoint_uses_total{{endpoint="{agent}"}}') == uses
+
+
+@pytest.mark.promise("wire.deprecated")
+async def test_a_deprecated_endpoint_says_so_also_when_it_refuses(serve: Any) -> None:
+    """A client that is turned away is one whose makers should know."""
+    running = await serve(secret=SECRET)
+    upgrade = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
+    refused: dict[str, dict[str, str]] = {
+        "/api/ws/guide": {"Authorization": "Bearer no"},
+        "/api/ws/liaison/insights": {"Origin": "null"},
+    }
+    for path, headers in refused.items():
+        status, told, _ = await request(running.address, "GET", path, headers=upgrade | headers)
+        assert status in (401, 403)
+        assert [told["deprecation"], told["sunset"].encode(), told["link"].encode()] == ["@1795132800", *SUNSET]
+    status, told, _ = await request(running.address, "GET", "/ws", headers=upgrade | {"Authorization": "Bearer no"})
+    assert (status, "sunset" in told) == (401, False)
 
 
 @pytest.mark.promise("wire.endpoint-unknown")
@@ -306,21 +329,27 @@ async def test_there_is_no_way_round(serve: Any) -> None:
 
 @pytest.mark.promise("wire.token-renewed", "wire.error-forbidden", "owasp.token-refresh")
 async def test_only_the_same_session_renews_in_place(serve: Any) -> None:
-    """Another user's, session's or tenant's token is forbidden, a bad one unauthenticated; the socket goes on."""
+    """Another session's token is forbidden, a bad one unauthenticated; the socket goes on."""
     running = await serve(secret=SECRET)
     async with connected(running.address, token_of("ada", "s1", tenant="t1")) as peer:
-        for token, code in (
-            (token_of("bob", "s1", tenant="t1"), "forbidden"),
-            (token_of("ada", "s2", tenant="t1"), "forbidden"),
-            (token_of("ada", "s1", tenant="t2"), "forbidden"),
-            (token_of("ada", "s1"), "forbidden"),
-            ("garbage", "unauthenticated"),
-        ):
+        for token, code in ((token_of("ada", "s2", tenant="t1"), "forbidden"), ("garbage", "unauthenticated")):
             await peer.send({"type": "refresh", "payload": {"session_token": token}})
             assert (await peer.read())["data"]["code"] == code
         await peer.send({"type": "refresh", "payload": {"session_token": token_of("ada", "s1", 900, tenant="t1")}})
         await peer.send({"type": "ping", "payload": {"nonce": "on"}})
         assert (await peer.read())["data"] == {"nonce": "on"}
+
+
+@pytest.mark.promise("wire.close-4403")
+@pytest.mark.parametrize("other", [("bob", "t1"), ("ada", "t2"), ("ada", None)])
+async def test_a_token_of_another_user_ends_the_connection_with_4403(serve: Any, other: tuple[str, str | None]) -> None:
+    """Its client speaks for somebody else now, who must not be shown this user's events."""
+    running = await serve(secret=SECRET)
+    async with connected(running.address, token_of("ada", "s1", tenant="t1")) as peer:
+        user, tenant = other
+        await peer.send({"type": "refresh", "payload": {"session_token": token_of(user, "s1", tenant=tenant)}})
+        assert await peer.until_closed() == 4403
+        assert peer.seen[-1]["data"]["code"] == "forbidden"
 
 
 @pytest.mark.promise("wire.anonymous-secret")

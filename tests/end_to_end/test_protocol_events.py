@@ -27,7 +27,7 @@ from understudy.models.model import ModelUnavailable
 ROWS = {code(row["type"])[0]: row for row in table("reference/protocol.md", "Events")}
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 ENVELOPE = {"type", "seq", "thread_id", "run_id", "message_id", "conversation_id", "agent_type", "pillar", "priority"}
-ENVELOPE |= {"timestamp", "message", "data"}
+ENVELOPE |= {"timestamp", "message", "data", "asked_agent"}
 
 
 def agents() -> tuple[Agent, ...]:
@@ -209,8 +209,11 @@ async def test_one_run_is_told_alike_in_every_dialect(serve: Any) -> None:
     assert set(shown) == {event["seq"] for event in payload.durable()}
     for event in payload.durable():
         data = {"details" if name == "data" else name: value for name, value in event["payload"].items()}
-        data.pop("timestamp", None)
+        for name in ("timestamp", "agent_name", "tool_args", "agent_response"):
+            data.pop(name, None)
         envelope = {name: value for name, value in event.items() if name != "payload"}
+        if event["type"] == "agent_completed":
+            envelope["message"] = data["result"]
         assert shown[event["seq"]] == envelope | data
     assert list(answer) == ["agent_type", "pillar", "message", "conversation_id", "type", "data", "visualization"]
     assert (answer["message"], answer["type"]) == ("one two ", "message")

@@ -255,7 +255,7 @@ async def test_a_model_is_shown_100_messages(serve: Any) -> None:
         for number in range(52):
             await peer.say(f"m{number}", agent_type="script", thread_id="t")
             accepted = await ended(peer)
-    thoughts = [event for event in peer.seen if event["type"] == "agent_thinking"]
+    thoughts = [each for each in peer.seen if each["type"] == "agent_thinking" and "left out" in each["message"]]
     assert [(event["data"]["thought"], event["run_id"]) for event in thoughts] == [
         (
             "Only the last 100 messages of this conversation were read; 2 older ones were left out.",

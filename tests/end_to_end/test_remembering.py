@@ -9,7 +9,7 @@ from tests.end_to_end.http import request
 from tests.end_to_end.peer import connected
 from tests.end_to_end.test_rest import session
 from understudy import Agent, ToolContext, tool
-from understudy.models.model import Emit, Reply, TextDelta, ToolCall, Turn
+from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, ToolCall, Turn
 
 
 @tool
@@ -62,10 +62,11 @@ async def test_a_tool_remembers_over_conversations_and_its_model_is_told(serve: 
 
     assert "None before" in await say("painter", "one", token)
     assert sorted(await say("painter", "two", token)) == ["green", "green before"]
-    assert model.instructions[0] == "Paint."
+    assert model.instructions[0] == f"Paint.\n\n{FENCE_NOTE}"
     assert '{"favourite":"green"}' in model.instructions[2]
-    assert model.instructions[2].endswith("</data-" + model.instructions[2].split("<data-")[1][:24] + ">\n\nPaint.")
+    assert model.instructions[2].startswith(model.instructions[0])
+    assert model.instructions[2].endswith('\n<untrusted-data>\n{"favourite":"green"}\n</untrusted-data>')
     assert "None before" in await say("silent", "three", token)
-    assert set(silent.instructions) == {"Rest."}
+    assert set(silent.instructions) == {f"Rest.\n\n{FENCE_NOTE}"}
     assert "None before" in await say("painter", "one", await session(running))
     assert (await request(running.address, "GET", "/healthz"))[2]["status"] == "ok"

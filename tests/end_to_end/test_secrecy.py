@@ -93,8 +93,9 @@ async def test_no_token_is_written_anywhere(tmp_path: Path) -> None:
             async with trio.open_nursery() as nursery:
                 for token in brought:
                     nursery.start_soon(drive, server.address, token)
-            _, _, metrics = await request(server.address, "GET", "/metrics")
-            _, _, health = await request(server.address, "GET", "/healthz")
+            collector = Tokens(SECRET, time.time).issue("prometheus", "s", roles=["metrics"], ttl_s=600)
+            _, _, metrics = await request(server.address, "GET", "/metrics", token=collector)
+            _, _, health = await request(server.address, "GET", "/healthz", token=collector)
             await request(server.address, "DELETE", "/api/sessions", token=brought[0])
         await server.terminate()
         written = await trio.Path(log).read_text() + metrics + json.dumps(health)

@@ -101,6 +101,8 @@ async def test_a_client_that_comes_back_gets_what_came_after(serve: Any) -> None
         async with opened(running, token, query=query, **headers) as stream:
             await until_ends(stream)
             assert stream.numbers() == list(range(4, last + 1))
+    _, _, metrics = await request(running.address, "GET", "/metrics")
+    assert "understudy_reconnects_total 2.0" in metrics, "the first one was new"
 
 
 @pytest.mark.promise("wire.stream")

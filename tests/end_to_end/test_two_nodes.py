@@ -15,6 +15,7 @@ from tests.end_to_end.two import Two, post, resume, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent
+from understudy.chat.rendered import Kept
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 Begin = Callable[..., Awaitable[Two]]
@@ -74,6 +75,34 @@ async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) 
         await on_b.until_end()
         await on_a.until_end()
     assert on_b.durable() == on_a.durable()
+
+
+async def test_an_answer_comes_rendered_from_a_server_that_did_not_make_it(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one renders it before it is sent: nothing is rendered while an event is encoded.
+
+    The two share a process here, so the one that makes the answer is kept from having its HTML at hand for both.
+    """
+
+    async def not_ready(*_: Any) -> None:
+        pass
+
+    monkeypatch.setattr("understudy.chat.rendered._kept", Kept())
+    monkeypatch.setattr("understudy.chat.answer.keep", lambda *_: None)
+    monkeypatch.setattr("understudy.chat.thread_log.ready", not_ready)
+    gate = Gate(open_after=1)
+    two = await begin(scripted(Say("*one* two", gate)))
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        await on_b.send({"type": "hello", "payload": {"html": True}})
+        await said(on_a)
+        await gate.reached.wait()
+        await resume(on_b)
+        while "one" not in str(await on_b.read()):
+            pass
+        gate.opened.set()
+        end = await on_b.until_end()
+    assert end["data"]["html"] == "<p><em>one</em> two</p>\n"
 
 
 async def test_what_begins_on_one_is_told_on_the_other_to_its_user_only(begin: Begin) -> None:
@@ -185,10 +214,10 @@ async def test_an_event_stream_and_commands_over_http_work_on_either(begin: Begi
     assert (await post(two.a, token, "user_message", content="go", thread_id="t", agent_type="script"))[0] == 202
     async with streaming(two.b.address, "/api/threads/t/stream?after=0", token) as stream:
         await stream.until("final_response")
-        assert stream.numbers() == [1, 2, 3, 4]
+        assert stream.numbers() == [1, 2, 3, 4, 5]
         assert (await post(two.b, token, "user_message", content="go", thread_id="t", agent_type="script"))[0] == 202
         await stream.until("final_response")
-        assert stream.numbers() == list(range(1, 9))
+        assert stream.numbers() == list(range(1, 11))
 
 
 async def test_a_server_that_leaves_hands_its_threads_over(begin: Begin, serve: Any, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent
 from understudy.app import Running
+from understudy.cluster import stream
 
 Begin = Callable[..., Awaitable[Two]]
 pytestmark = pytest.mark.slow
@@ -75,14 +76,26 @@ async def test_placeholders_of_what_was_erased_mean_nothing_any_more(begin: Begi
         await on_a.until_end()
         known = await placeholders(two.a)
         running = getattr(two, asked)
-        assert await (erase(running) if how == "user" else delete(running)) in (200, 204)
-        for peer, other in ((on_a, on_b), (on_b, on_a)):
-            end = await talk(peer, f"Who am I? {known}")
-            assert await other.until_end() == end
-            assert PERSON not in str(peer.durable(end["run_id"]) + other.durable(end["run_id"]))
-            for each in two.both:
-                _, _, history = await request(each.address, "GET", "/api/threads/t/messages", token=token_of())
-                assert PERSON not in str(history)
+        if how == "thread":
+            assert await delete(running) == 204
+            await nobody_known(two, on_a, on_b, known)
+            return
+        assert await erase(running) == 200
+        for peer in (on_a, on_b):  # whoever is erased is signed out, and comes back as somebody new
+            assert await peer.until_closed() == 4401
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        await nobody_known(two, on_a, on_b, known)
+
+
+async def nobody_known(two: Two, on_a: Peer, on_b: Peer, known: str) -> None:
+    """What stood behind the placeholders is shown by neither server."""
+    for peer, other in ((on_a, on_b), (on_b, on_a)):
+        end = await talk(peer, f"Who am I? {known}")
+        assert await other.until_end() == end
+        assert PERSON not in str(peer.durable(end["run_id"]) + other.durable(end["run_id"]))
+        for each in two.both:
+            _, _, history = await request(each.address, "GET", "/api/threads/t/messages", token=token_of())
+            assert PERSON not in str(history)
 
 
 async def test_erased_while_redis_is_away(serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis) -> None:
@@ -102,7 +115,7 @@ async def test_erased_while_redis_is_away(serve: Any, tmp_path: Path, postgres: 
         on_b.seen.clear()
         await talk(on_b, f"Who am I? {known}")
         assert PERSON not in str(on_b.durable())
-        assert [event["seq"] for event in on_b.durable()] == [1, 2, 3, 4]
+        assert [event["seq"] for event in on_b.durable()] == [1, 2, 3, 4, 5]
         await trio.to_thread.run_sync(own_redis.start)
 
 
@@ -171,7 +184,8 @@ async def test_a_thread_of_another_server_is_removed_by_age_only_while_nothing_g
 
 
 async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) -> None:
-    """Neither in what was kept of reads, for when the database is away, nor in what was on its way."""
+    """Neither in what was kept of reads, for when the database is away, nor in what was on its way. No word was there
+    to be read before, either: what is there is encrypted."""
     two = await begin(scripted(Say("A word of kumquatology.")))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         await talk(on_a, "Tell me of kumquatology")
@@ -179,9 +193,12 @@ async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) ->
         for each in two.both:
             for path in ("/api/threads", "/api/threads/t/messages", "/api/threads/t/events"):
                 assert "kumquatology" in str((await request(each.address, "GET", path, token=token_of()))[2])
-        await eventually(lambda: b"kumquatology" in redis.dump())
-        assert await erase(two.b) == 200
+        await eventually(lambda: b":answers" in redis.dump())
         assert b"kumquatology" not in redis.dump()
+        assert await erase(two.b) == 200
+        assert b":answers" not in redis.dump()
+        for node in await two.a.store.live_nodes():
+            await eventually(lambda node=node: redis.command("XLEN", stream.name_of(node)) == ":0")
 
 
 async def test_what_is_said_on_one_while_the_other_deletes_is_answered_or_refused(begin: Begin) -> None:
@@ -242,5 +259,8 @@ async def test_erasing_what_another_server_has_waits_for_redis(
         assert status == 200
         for each in two.both:
             assert (await request(each.address, "GET", "/api/threads/t", token=token_of()))[0] == 404
+        assert await on_b.until_closed() == 4401
+    async with connected(two.b.address, token_of()) as on_b:
         assert (await talk(on_b, "anew"))["type"] == "final_response"
-        assert [event["seq"] for event in on_b.durable()][-4:] == [1, 2, 3, 4]
+        numbers = [event["seq"] for event in on_b.durable()]
+        assert numbers == list(range(1, len(numbers) + 1))

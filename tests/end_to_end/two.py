@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ SECRET = "two-servers-with-one-secret-of-32-bytes"
 SOON_S = 10.0
 
 
-def token_of(user: str = "ada", session: str = "s1") -> str:
+def token_of(user: str = "ada", session: str = "s1", roles: Sequence[str] = ()) -> str:
     """A token that both servers take."""
-    return Tokens(SECRET, time.time).issue(user, session, ttl_s=600)
+    return Tokens(SECRET, time.time).issue(user, session, roles=roles, ttl_s=600)
 
 
 @define

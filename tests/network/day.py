@@ -37,7 +37,8 @@ MEMORY_MB = 100
 class Day:
     """`clients` tabs talk for `seconds` over a network and with a server that are as bad as `seed` says.
 
-    A tab says something every `pause_s` seconds, unless `patience` messages of its are yet to be accepted. A server
+    A tab says something every `pause_s` seconds, unless `patience` messages of its are yet to be accepted, or all are
+    `silent`. A user has `threads_per_user` threads, from so many to so many. A server
     lives for about `life_s`. Everybody has caught up `within_s` after the network has become good.
     """
 
@@ -50,6 +51,8 @@ class Day:
     within_s: float = 120.0
     ledger: Ledger = field(factory=Ledger)
     patience: int = 1000
+    threads_per_user: tuple[int, int] = (1, 3)
+    silent: bool = False
     kinds: Sequence[Any] = KINDS
     faults: list[str] = field(factory=list)
     counts: Counter[str] = field(factory=Counter)
@@ -113,7 +116,9 @@ class Day:
         chance = Random(f"{self.seed}/people")
         tokens = Tokens(SECRET, time.time)
         users = max(1, int(self.clients / TABS_PER_USER))
-        threads = {user: tuple(f"t{n}-{user}" for n in range(chance.randint(1, 3))) for user in range(users)}
+        threads = {
+            user: tuple(f"t{n}-{user}" for n in range(chance.randint(*self.threads_per_user))) for user in range(users)
+        }
         for number in range(self.clients):
             user = number % users
             kind = self.kinds[number % len(self.kinds)]
@@ -136,7 +141,7 @@ class Day:
             if trio.current_time() >= until:
                 return
             what = chance.random()
-            if len(tab.waiting) >= self.patience:
+            if self.silent or len(tab.waiting) >= self.patience:
                 continue
             if what < 0.65 or not self.ledger.said:
                 number += 1

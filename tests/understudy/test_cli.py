@@ -88,6 +88,7 @@ def test_without_a_secret_there_is_no_token(folder: Path, monkeypatch: pytest.Mo
     assert "UNDERSTUDY_SECRET" in result.stderr
     assert not (folder / "here").exists()
     monkeypatch.setenv("UNDERSTUDY_JWKS", "keys.json")
+    monkeypatch.setenv("UNDERSTUDY_JWT_AUDIENCE", "chat")
     monkeypatch.setenv("UNDERSTUDY_HOST", "0.0.0.0")
     result = run("token", "--user", "ada")
     assert (result.exit_code, result.stdout) == (2, "")

@@ -217,11 +217,16 @@ def test_an_address_is_one_a_browser_takes() -> None:
 
 def test_the_world_may_come_with_tokens_of_a_provider() -> None:
     """Then no secret is needed: nobody gets a session for nothing, and nobody else's tokens count."""
-    settings = load(host="0.0.0.0", jwks="https://id.example.org/keys")
+    settings = load(host="0.0.0.0", jwks="https://id.example.org/keys", jwt_audience="chat")
     assert not settings.anonymous
     assert not settings.signs
-    assert not load(jwks="keys.json").anonymous
-    assert load(jwks="keys.json").signs
+    assert not load(jwks="keys.json", jwt_audience="chat").anonymous
+    assert load(jwks="keys.json", jwt_audience="chat").signs
+
+
+def test_a_provider_without_an_audience_is_refused() -> None:
+    """A token that it signed for any other application would open this server."""
+    assert "UNDERSTUDY_JWT_AUDIENCE" in refused(jwks="keys.json", jwt_issuer="https://id.example.org")
 
 
 @pytest.mark.parametrize(
@@ -238,16 +243,16 @@ def test_keys_come_from_a_file_or_a_plain_address(jwks: str) -> None:
 def test_what_has_no_effect_is_said(name: str) -> None:
     """Whoever sets it believes that it guards something."""
     assert "has no effect without jwks" in refused(**{name: "x"})
-    load(**{name: "x", "jwks": "keys.json"})
+    load(**{"jwt_audience": "x", name: "x", "jwks": "keys.json"})
 
 
 def test_a_file_of_keys_is_seen_from_the_file_that_names_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As folders are; an address is left as it is."""
     (folder / "etc").mkdir()
     monkeypatch.setenv("UNDERSTUDY_SETTINGS", "etc/more.toml")
-    (folder / "etc/more.toml").write_text('[understudy]\njwks = "keys.json"\n')
+    (folder / "etc/more.toml").write_text('[understudy]\njwks = "keys.json"\njwt_audience = "chat"\n')
     assert load().jwks == "etc/keys.json"
-    (folder / "etc/more.toml").write_text('[understudy]\njwks = "https://id.example.org/keys"\n')
+    (folder / "etc/more.toml").write_text('[understudy]\njwks = "https://id.example.org/keys"\njwt_audience = "chat"\n')
     assert load().jwks == "https://id.example.org/keys"
 
 

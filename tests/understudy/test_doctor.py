@@ -24,6 +24,7 @@ from tests.understudy.storage.test_postgresql import execute
 from understudy.app import serve_house
 from understudy.config import Settings
 from understudy.doctor import Finding, examine, look
+from understudy.sandbox.spawner import Report
 from understudy.storage.postgresql import connect_database
 
 Look = Callable[[], dict[str, Finding]]
@@ -71,7 +72,20 @@ def test_a_fresh_folder_needs_no_mending_and_stays_as_it_was(found: Look, tmp_pa
     assert "the first start makes it" in findings["data folder"].text
     assert "the first start makes it" in findings["database"].text
     assert "no browser is needed" in findings["tables and charts"].text
+    assert findings["sandbox"].state == "ok"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_that_nothing_confines_are_pointed_out(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a kernel without Landlock and seccomp; the server works there all the same."""
+
+    async def nothing() -> Report:
+        return Report()
+
+    monkeypatch.setattr(doctor, "probe", nothing)
+    assert found()["sandbox"].state == "note"
+    assert "Landlock" in found()["sandbox"].text
+    assert "seccomp" in found()["sandbox"].text
 
 
 def test_the_settings_file_that_is_read_is_named(found: Look, tmp_path: Path) -> None:
@@ -252,16 +266,17 @@ def test_models(found: Look, monkeypatch: pytest.MonkeyPatch, model: str, key: s
 
 
 def test_the_keys_of_a_provider(found: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are looked at as the server will get them; that other services' tokens count is said."""
+    """They are looked at as the server will get them; without an audience no server starts."""
     assert "identity provider" not in found()
     path = tmp_path / "keys.json"
     monkeypatch.setenv("UNDERSTUDY_JWKS", str(path))
+    assert (found()["settings"].state, "jwt_audience" in found()["settings"].text) == ("mend", True)
+    monkeypatch.setenv("UNDERSTUDY_JWT_AUDIENCE", "chat")
     finding = found()["identity provider"]
     assert finding.state == "mend"
     assert "keys.json" in finding.text
     path.write_bytes(key_set(published(ec_key(), "e"), {"kty": "oct"}))
-    assert found()["identity provider"].text.startswith("1 keys, 1 of no use here; set jwt_audience")
-    monkeypatch.setenv("UNDERSTUDY_JWT_AUDIENCE", "chat")
+    assert found()["identity provider"].text.startswith("1 keys, 1 of no use here")
     assert found()["identity provider"].state == "ok"
     assert "nobody gets a session" in found()["secret"].text
     monkeypatch.setenv("UNDERSTUDY_HOST", "0.0.0.0")
@@ -271,4 +286,5 @@ def test_the_keys_of_a_provider(found: Look, tmp_path: Path, monkeypatch: pytest
 def test_a_provider_that_is_away(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tokens would be refused."""
     monkeypatch.setenv("UNDERSTUDY_JWKS", "http://127.0.0.1:1/keys")
+    monkeypatch.setenv("UNDERSTUDY_JWT_AUDIENCE", "chat")
     assert found()["identity provider"].state == "mend"

@@ -178,6 +178,7 @@ def test_what_is_no_backup_is_not_restored(folder: Path, tmp_path: Path) -> None
     newer = Path(shutil.copytree(folder, tmp_path / "newer"))
     with sqlite3.connect(newer / FILE_NAME) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE compatibility SET oldest_revision = '9999'")
     connection.close()
     for name, word in (("empty", "no backup"), ("text", "not a database"), ("newer", "9999"), ("nowhere", "no backup")):
         done = understudy("restore", tmp_path / name, "--data-dir", tmp_path / "other")

@@ -17,6 +17,7 @@ from transport.outbox import Deliver
 from transport.ports import Ports
 from understudy.chat.desk import Accepted
 from understudy.presence import Presence
+from understudy.rights import everybody
 from understudy.streams import Streams
 
 ADA = Identity("ada", "s", expires_at=math.inf)
@@ -178,7 +179,7 @@ async def test_an_alert_overtakes_what_is_queued() -> None:
             built.presence.arrive(Identity(f"user{number}", "s"), f"c{number}", ref)
             ref.tell("queued")
             ref.tell("high", lane=Lane.HIGH)
-        assert built.streams.alert("Maintenance at noon.") == 2
+        assert built.streams.alert("Maintenance at noon.", everybody) == 2
         for ref in refs:
             await ref.stop(mode=StopMode.AFTER_DRAIN)
     assert [hearer.heard for hearer in hearers] == [["alert", "high", "queued"]] * 2

@@ -202,11 +202,21 @@ async def test_an_error_is_a_sentence_with_its_id(serve: Any) -> None:
 
 @pytest.mark.slow
 async def test_a_run_ends_with_the_server_s_limit(serve: Any) -> None:
-    """`limits.run_s` bounds every agent, whatever its own limit."""
-    house = await serve(scripted(Call([("wait", {})]), timeout_s=600), limits=Limits(run_s=0.3))
+    """`limits.run_s` bounds every agent that has no limit of its own."""
+    house = await serve(scripted(Call([("wait", {})])), limits=Limits(run_s=0.3))
     sitter = await asked(house.running.address, "go", agent="script")
     assert "did not finish within 0.3 s" in sitter.notes.getvalue()
     assert sitter.code == 1
+
+
+@pytest.mark.slow
+async def test_a_message_that_comes_too_soon_is_sent_again(serve: Any) -> None:
+    """The refusal is shown, and that it is no end; every line is answered, in order."""
+    house = await serve(limits=Limits(messages_per_minute=40))
+    sitter = await asked(house.running.address, *["What is 1+1?"] * 40, "What is 2+2?", "What is 3+3?")
+    assert [line[-3:] for line in sitter.answers.getvalue().splitlines()] == ["= 2"] * 40 + ["= 4", "= 6"]
+    assert "wait a moment. Trying again." in sitter.notes.getvalue()
+    assert sitter.code == 0
 
 
 async def test_commands(serve: Any) -> None:

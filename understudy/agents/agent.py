@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from attrs import Attribute, field, frozen
+from attrs.validators import optional
 
 from understudy.models.model import AgentCard, Model, ToolCard
 from understudy.tools.tool import Tool
@@ -53,8 +54,9 @@ class Agent:
 
     `instructions` are for the model; `title`, `description` and `starters` (example requests) are for people and
     for colleagues who hand over. `colleagues` are names of agents this one may hand a run over to. `timeout_s` is
-    the time one of its runs may work. `model` is a model, the name of a configured one, or None for the default.
-    `remembers`: its model is told, as data, what its tools remembered of the user.
+    the time in seconds that one of its runs may work, None for as long as the server lets every run (`limits.run_s`).
+    `model` is a model, the name of a configured one, or None for the default. `remembers`: its model is told, as data,
+    what its tools remembered of the user.
 
     Raises ValueError for a bad name, a non-positive `timeout_s`, or two tools of one name; TypeError for a tool
     that is none.
@@ -68,7 +70,7 @@ class Agent:
     pillar: str | None = field(default=None)
     colleagues: tuple[str, ...] = field(default=(), converter=_texts)
     starters: tuple[str, ...] = field(default=(), converter=_texts, repr=False)
-    timeout_s: float = field(default=30.0, validator=_positive)
+    timeout_s: float | None = field(default=None, validator=optional(_positive))
     model: "str | Model | None" = None
     remembers: bool = False
 
@@ -97,3 +99,17 @@ class Agent:
         """The agent as a model sees it."""
         cards = tuple(ToolCard(each.name, each.description, each.parameters) for each in self.tools)
         return AgentCard(self.name, self.display_title, self.description, cards)
+
+    def works_s(self, run_s: float) -> float:
+        """Return how many seconds one of its runs may work on a server that lets every run work for `run_s`.
+
+        Raises ValueError if its own limit is longer: the server would cut it without a word.
+        """
+        if self.timeout_s is None:
+            return run_s
+        if self.timeout_s > run_s:
+            raise ValueError(
+                f"agent {self.name!r} is given timeout_s={self.timeout_s:g}, but limits.run_s ends every run after "
+                f"{run_s:g} s: raise limits.run_s, or lower the agent's timeout_s"
+            )
+        return self.timeout_s

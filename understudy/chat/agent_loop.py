@@ -5,7 +5,6 @@
 2. What the model says is shown by `understudy.chat.speech`.
 """
 
-import secrets
 import uuid
 from collections import deque
 from collections.abc import Sequence
@@ -29,12 +28,13 @@ from understudy.agents.agent import Agent
 from understudy.chat.history import read_past
 from understudy.chat.messages import Job
 from understudy.chat.recorder import Recorder
-from understudy.chat.replay import Replay, Wanted, reply_kept
+from understudy.chat.replay import SEPARATOR, Replay, Wanted, reply_kept
 from understudy.chat.services import Services
 from understudy.chat.speech import Speech
 from understudy.chat.tool_call import Outcome
 from understudy.chat.tool_round import ToolRound
 from understudy.models.model import (
+    FENCE_NOTE,
     AgentCard,
     ChatMessage,
     FileCard,
@@ -44,14 +44,13 @@ from understudy.models.model import (
     Thought,
     ToolCall,
     Turn,
+    fenced,
     tool_message,
 )
 from understudy.storage.rows import Step
 
 TURNS = 8
 """Turns a model may take in one run; in the last it is offered no tools, so that it ends in words."""
-RESULT_SHOWN = 500
-"""Characters of an answer that `agent_completed` repeats."""
 
 
 @define
@@ -69,7 +68,6 @@ class AgentLoop:
     preface: str = field(default="", init=False, repr=False)
     done: list[Outcome] = field(factory=list, init=False)
     usage: Usage = field(factory=Usage, init=False)
-    fence: str = field(factory=lambda: secrets.token_hex(12), init=False, repr=False)
     _turns: int = field(default=0, init=False)
     _thoughts: int = field(default=0, init=False)
     _told: deque[str] = field(init=False, repr=False)  # thoughts of this turn that the log has
@@ -100,14 +98,18 @@ class AgentLoop:
         await self._start(*([] if self.job.found is None else [self.job.found]))
         messages = await self._history()
         files = await self.services.attachments(self.job.owner).cards(self.job.references)
-        for turn in range(TURNS):
+        turns = min(TURNS, self.job.settings.max_turns or TURNS)
+        for turn in range(turns):
             self._turns = turn
-            reply, wanted = await self._reply(messages, files, last=turn == TURNS - 1)
+            reply, wanted = await self._reply(messages, files, last=turn == turns - 1)
             if reply.handoff is not None and reply.handoff.to in self.agent.colleagues:
                 await self._hand_over(reply.handoff.to, reply.handoff.reason)
             elif wanted:
                 outcomes = await self.tools.call(wanted, self.agent, self.agent_id, context)
                 self.done += outcomes
+                if answers := [each.answer for each in outcomes if each.answer]:
+                    await self.speech.hear(SEPARATOR.join(answers))
+                    break
                 messages.append(ChatMessage("assistant", reply.text, reply.calls))
                 messages += [self._result(each) for each in outcomes]
             else:
@@ -164,7 +166,7 @@ class AgentLoop:
         turn = Turn(
             agent=card,
             messages=tuple(messages),
-            instructions=self.preface + await self._remembered() + self.agent.instructions,
+            instructions=await self._instructions(),
             tools=() if last else card.tools,
             files=files,
             colleagues=() if last else self._colleagues(),
@@ -173,6 +175,7 @@ class AgentLoop:
         self.speech.begin_turn(step, begun)
         reply = await model.respond(turn, self._hear)
         said = await self.speech.end_turn()
+        await self._think_at_least()
         if begun:
             reply = evolve(reply, text=said)
         call_ids = [uuid.uuid4().hex for _ in reply.calls]
@@ -197,15 +200,31 @@ class AgentLoop:
         return ToolCall(kept["id"], name, kept["arguments"], kept["description"])
 
     def _result(self, outcome: Outcome) -> ChatMessage:
-        """How a tool call ended, as the model is told it: marked as data where it looks like instructions."""
-        fence = self.fence if outcome.suspect else None
-        return tool_message(outcome.call, outcome.status.value, outcome.value, outcome.told, fence=fence)
+        """Build the message that tells the model how a tool call ended."""
+        status, note = outcome.status.value, outcome.note
+        return tool_message(outcome.call, status, outcome.value, outcome.summary, note=note, suspect=outcome.suspect)
+
+    async def _instructions(self) -> str:
+        """Join the agent's instructions, the meaning of the fence, and what differs from run to run.
+
+        The last part stands at the end, so that the beginning is the same in every run of the agent.
+        """
+        card = self.agent.card()
+        own = self.agent.instructions or f"You are {card.title or card.name}. {card.description}".strip()
+        parts = (own, FENCE_NOTE, await self._remembered(), self._context(), self.preface)
+        return "\n\n".join(part for part in parts if part)
+
+    def _context(self) -> str:
+        """Return the data that came with the message, fenced; empty if it came with none."""
+        if not self.job.context:
+            return ""
+        return f"The program that the user writes in sent this data with the message:\n{fenced(self.job.context)}"
 
     async def _remembered(self) -> str:
-        """What the agent remembers of the user, as its model is told it; empty unless it is to be told."""
+        """Return what the agent remembers of the user, fenced; empty unless the agent asks for it."""
         if not self.agent.remembers or self.services.memory is None:
             return ""
-        return await self.services.memory(self.job.owner, self.agent.name).told(self.fence)
+        return await self.services.memory(self.job.owner, self.agent.name).told()
 
     def _colleagues(self) -> tuple[AgentCard, ...]:
         agents = self.services.agents
@@ -217,7 +236,13 @@ class AgentLoop:
                 await self._think(await self.services.guard.written(text))
             case TextDelta(text):
                 self.recorder.doing = "writing"
+                await self._think_at_least()
                 await self.speech.hear(text)
+
+    async def _think_at_least(self) -> None:
+        """Tell of a thought if the run has told of none: its model says nothing of what it does."""
+        if not self._thoughts:
+            await self._think(f"{self.agent.display_title} is working out an answer")
 
     async def _think(self, thought: str) -> None:
         """Tell of a thought, unless the log has it."""
@@ -232,9 +257,7 @@ class AgentLoop:
         events: list[Event] = [] if summary is None else [summary]
         charts = [each.visualization for each in self.done if each.visualization]
         data: dict[str, Any] = {}
-        if results := [
-            {"tool_name": each.call.name, "result": each.value} for each in self.done if each.status is ToolStatus.OK
-        ]:
+        if results := [_result_shown(each) for each in self.done if each.status is ToolStatus.OK]:
             data["results"] = results
         if len(charts) > 1:
             data["visualizations"] = charts
@@ -245,5 +268,10 @@ class AgentLoop:
         await self.recorder.record(*events)
 
     def _completed(self, result: str) -> AgentCompleted:
-        shown = result if len(result) <= RESULT_SHOWN else result[:RESULT_SHOWN] + "…"
-        return AgentCompleted(self.agent_id, shown, RunStatus.SUCCESS, self.usage, self.services.clock())
+        return AgentCompleted(self.agent_id, result, RunStatus.SUCCESS, self.usage, self.services.clock())
+
+
+def _result_shown(outcome: Outcome) -> dict[str, Any]:
+    """What a tool gave, as the answer has it: with its kind, if it is of one."""
+    shown = {"tool_name": outcome.call.name, "result": outcome.value}
+    return shown | {"kind": outcome.kind} if outcome.kind else shown

@@ -1,16 +1,18 @@
 """The answer of a run while it is written: scrubbed as it streams, and cut into rendered blocks as they close.
 
-What takes long is done in a worker thread: parsing and rendering always, scrubbing when a piece is long.
+What takes long is done elsewhere: parsing and rendering always (`understudy.chat.rendered`), scrubbing in a worker
+thread when a piece is long.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from sanitization import Failure, Finding, Placeholders, StreamScrubber
 from transport.events import Block
-from understudy.chat.markdown import BlockRenderer, RenderedBlock, render
-from understudy.chat.rendered import aside, keep
+from understudy.chat.markdown import BlockRenderer, RenderedBlock
+from understudy.chat.rendered import aside, cut, keep, rendered
 from understudy.chat.replay import SEPARATOR
 from understudy.scrubbing.texts import INLINE, weight
 from understudy.scrubbing.vault import Restoring
@@ -32,11 +34,13 @@ class Answer:
 
     What has come out so far is `text`; nothing of it is ever taken back. One call at a time; after one that was
     cancelled there is no other. With `placeholders` those of the thread are turned back in what is shown, and stay in
-    what is stored. `seconds` is how long it has been looked through, `length` that of `text`.
+    what is stored. `owner` is the user whose answer it is. `seconds` is how long it has been looked through, `length`
+    that of `text`.
     """
 
-    def __init__(self, stream: StreamScrubber, placeholders: Placeholders | None = None) -> None:
+    def __init__(self, stream: StreamScrubber, placeholders: Placeholders | None = None, owner: str = "") -> None:
         self.seconds = 0.0
+        self._owner = owner
         self._stream = stream
         self._restoring = None if placeholders is None else Restoring(placeholders)
         self._blocks = BlockRenderer()
@@ -53,8 +57,8 @@ class Answer:
             text, self._pending = self._pending + text, ""
         self._spoken = self._spoken or bool(text)
         if weight(text) > INLINE:
-            return await aside(self._feed, text)
-        return await self._let_out(self._scrub(text))
+            return await self._let_out(*await aside(self._scrub, text))
+        return await self._let_out(*self._scrub(text))
 
     async def resume(self, text: str) -> Piece:
         """Take in what was shown of the answer before; returns as much of it as the rules let out without more."""
@@ -65,17 +69,11 @@ class Answer:
 
     async def release(self) -> Piece:
         """Nothing has come for a while: let out what can be shown of what is held back."""
-        began = time.perf_counter()
-        kept = self._stream.pause()
-        self.seconds += time.perf_counter() - began
-        self._keep(kept)
-        return await self._let_out(kept)
+        return await self._let_out(*self._taken(self._stream.pause))
 
-    async def _let_out(self, kept: str) -> Piece:
-        shown = self._restored(kept)
-        if not shown or not self._blocks.take(shown):
-            return self._piece(shown, (), kept)
-        return self._piece(shown, self._given(await aside(self._blocks.closed)), kept)
+    async def _let_out(self, kept: str, shown: str) -> Piece:
+        blocks = await self._cut() if shown and self._blocks.take(shown) else ()
+        return self._piece(kept, shown, blocks)
 
     def pause(self) -> None:
         """A turn of the model has ended; what follows is a paragraph of its own."""
@@ -84,7 +82,15 @@ class Answer:
 
     async def finish(self) -> Piece:
         """Everything is in: returns the tail that was held back. The HTML of the whole is kept for whoever sends it."""
-        return await aside(self._finish)
+        piece = await self._let_out(*await aside(self._flush))
+        await self._cut(last=True)
+        self._given(self._blocks.rest())
+        text = "".join(self._shown)
+        if self._blocks.exact:
+            keep(text, "".join(self._html), self._owner)
+        else:
+            await rendered(text, self._owner)
+        return piece
 
     @property
     def text(self) -> str:
@@ -116,49 +122,37 @@ class Answer:
         """Whether nothing more of it may be shown."""
         return self._stream.blocked
 
-    def _scrub(self, text: str) -> str:
-        began = time.perf_counter()
-        kept = self._stream.feed(text)
-        self.seconds += time.perf_counter() - began
-        self._keep(kept)
-        return kept
+    def _scrub(self, text: str) -> tuple[str, str]:
+        return self._taken(partial(self._stream.feed, text))
 
-    def _keep(self, kept: str) -> None:
+    def _flush(self) -> tuple[str, str]:
+        kept, shown = self._taken(self._stream.flush)
+        if self._restoring is not None and (rest := self._restoring.flush()):
+            self._shown.append(rest)
+            shown += rest
+        return kept, shown
+
+    def _taken(self, scrub: Callable[[], str]) -> tuple[str, str]:
+        """Return what the scrubber lets out, as it is stored and as it is shown."""
+        began = time.perf_counter()
+        kept = scrub()
+        self.seconds += time.perf_counter() - began
         if kept:
             self._pieces.append(kept)
             self.length += len(kept)
-
-    def _restored(self, kept: str) -> str:
         shown = kept if self._restoring is None else self._restoring.feed(kept)
         if shown:
             self._shown.append(shown)
-        return shown
+        return kept, shown
 
-    def _piece(self, shown: str, blocks: tuple[Block, ...], kept: str) -> Piece:
+    def _piece(self, kept: str, shown: str, blocks: tuple[Block, ...]) -> Piece:
         if self._restoring is None:
             return Piece(shown, blocks) if shown else NOTHING
         return Piece(shown, blocks, kept)
 
-    def _feed(self, text: str) -> Piece:
-        return self._out(self._scrub(text))
-
-    def _out(self, kept: str, *, last: bool = False) -> Piece:
-        shown = self._restored(kept)
-        if last and self._restoring is not None and (rest := self._restoring.flush()):
-            self._shown.append(rest)
-            shown += rest
-        return self._piece(shown, self._given(self._blocks.feed(shown)) if shown else (), kept)
-
-    def _finish(self) -> Piece:
-        began = time.perf_counter()
-        kept = self._stream.flush()
-        self.seconds += time.perf_counter() - began
-        self._keep(kept)
-        piece = self._out(kept, last=True)
-        self._given(self._blocks.finish())
-        text = "".join(self._shown)
-        keep(text, "".join(self._html) if self._blocks.exact else render(text))
-        return piece
+    async def _cut(self, *, last: bool = False) -> tuple[Block, ...]:
+        part = self._blocks.part(last=last)
+        return () if part is None else self._given(self._blocks.put(part, await cut(part, self._owner)))
 
     def _given(self, blocks: Sequence[RenderedBlock]) -> tuple[Block, ...]:
         self._html += [block.html for block in blocks]

@@ -9,6 +9,7 @@
 """
 
 import enum
+from typing import Final
 
 from attrs import define, evolve, field, frozen
 
@@ -49,6 +50,8 @@ class Ending(enum.Enum):
     BLOCKED = "content_blocked"
 
 
+CANCELLED: Final = "run_cancelled"
+"""The error code of calls that were cut as their user stopped the run, which itself ends without an error."""
 _AGENT_STATUS = {Ending.CANCELLED: RunStatus.CANCELLED, Ending.INTERRUPTED: RunStatus.INTERRUPTED}
 _CALL_STATUS = {
     Ending.CANCELLED: ToolStatus.CANCELLED,
@@ -192,11 +195,12 @@ class Arc:
 
 def _close_call(call: OpenCall, ending: Ending, now: float) -> ToolCompleted:
     status = _CALL_STATUS.get(ending, ToolStatus.FAILED)
+    fault = {"code": ending.value or CANCELLED, "message": _CALL_TEXT[status]}
     return ToolCompleted(
         agent_id=call.agent_id,
         call_id=call.call_id,
         tool_name=call.tool_name,
-        result=None,
+        result={"error": fault},
         result_summary=_CALL_TEXT[status],
         status=status,
         duration_ms=0.0 if call.waits else max(0.0, now - call.since) * 1000,

@@ -1,9 +1,10 @@
 """The files of one user, as tools read them and as a model is told of them."""
 
 import csv
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from transport.errors import CommandRejected
 from understudy.models.model import FileCard
 from understudy.scrubbing.guard import Guard
 from understudy.scrubbing.told import is_suspect
@@ -11,6 +12,7 @@ from understudy.storage.errors import NotStored
 from understudy.storage.files import FileStore
 from understudy.storage.rows import File
 from understudy.storage.store import Store
+from understudy.tools.errors import ToolError
 from understudy.tools.tool import StoredFile
 
 LEFT_OUT = "(left out)"
@@ -46,12 +48,19 @@ class Attachments:
 
         Raises:
             FileTooLarge: It is larger than the server accepts.
-            CommandRejected: It may not be stored.
+            ToolError: There is no room for it (``quota_exceeded``).
+            CommandRejected: Its name may not be stored.
             StorageUnavailable: It could not be stored; nothing is left of it.
         """
         name = str(await self._guard.kept(name) or LEFT_OUT)
-        async with aclosing(self._guard.passing(self._guard.passage(), _once(content))) as passing:
-            row = await self._files.save(self._owner, name, media_type, passing)
+        async with (
+            aclosing(_once(content)) as whole,
+            aclosing(self._guard.passing(self._guard.passage(), whole)) as passing,
+        ):
+            try:
+                row = await self._files.save(self._owner, name, media_type, passing)
+            except CommandRejected as refused:
+                raise ToolError(refused.code, refused.message) from refused
         return await self._here(row)
 
     async def _here(self, row: File) -> StoredFile:
@@ -91,7 +100,7 @@ class Attachments:
         return shown
 
 
-async def _once(content: bytes) -> AsyncIterator[bytes]:
+async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
     yield content
 
 

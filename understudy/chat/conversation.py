@@ -24,7 +24,7 @@ from transport.outbox import Deliver, Reply
 from understudy.chat.envelope import wrap
 from understudy.chat.followers import Followers
 from understudy.chat.intake import Intake
-from understudy.chat.line import AWAY, Line, LostRun, Rested, Retry, StillWaiting
+from understudy.chat.line import Line, LostRun, Rested, Retry, StillWaiting
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import (
     Accept,
@@ -214,12 +214,14 @@ class Conversation(Actor):
             ask.fail(LookupError(f"run {ask.run_id} has ended"))
             return
         live.speak(*ask.speaker)
-        if live.keeping is not None:
-            await live.keeping.wait()  # for the store's limit at most: else an older step would replace a newer one
         try:
-            self.followers.publish(await self.log.write(live, ask.events, steps=ask.steps), self.log.head, context)
+            with self.services.waits.told(partial(self.line.tell_away, live)):
+                if live.keeping is not None:
+                    await live.keeping.wait()  # at most the store's limit: an older step must not replace a newer one
+                envelopes = await self.log.write(live, ask.events, steps=ask.steps)
+            self.followers.publish(envelopes, self.log.head, context)
         except StorageUnavailable as error:
-            self.followers.show(live, AgentProgress(0, AWAY))  # before anything else here waits for storage as long
+            self.line.tell_away(live)  # before anything else here waits for storage as long
             ask.fail(error)
         else:
             ask.reply(None)
@@ -252,7 +254,7 @@ class Conversation(Actor):
         if since is not None and not deleted:
             ask.reply(False)
             return
-        self.services.guard.vault.forget(self.log.owner, self.log.thread_id)
+        self.services.forget(self.log.owner, self.log.thread_id)
         self.followers.dismiss()
         ask.reply(True)
         context.stop()
@@ -298,7 +300,8 @@ class Conversation(Actor):
                 offer(outbox, Deliver(wrap(text, live.around, now=self.services.clock())))
 
     def _rest(self, context: Context) -> None:
-        if self.line.runs or self.followers:
+        # Connections of this server lose nothing: the thread's next conversation finds them when it starts.
+        if self.line.runs or self.followers.elsewhere():
             context.set_timer("idle", self.services.idle_s, _Idle())
         else:
             context.stop()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
+import msgspec
 import trio
 from attrs import evolve, frozen
 
@@ -20,11 +21,14 @@ from actors import (
     MailboxFull,
     StartFailed,
 )
+from transport.arrival import arrived_at
 from transport.auth import Identity
 from transport.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
 from transport.errors import CommandRejected
-from transport.events import ApprovalDecision, Envelope, Typing
+from transport.events import AgentProgress, ApprovalDecision, Envelope, Typing
 from transport.outbox import Deliver, Unfollow
+from understudy.chat import rendered
+from understudy.chat.agent_loop import TURNS
 from understudy.chat.consent import check_note
 from understudy.chat.messages import (
     Accept,
@@ -40,7 +44,9 @@ from understudy.chat.messages import (
 )
 from understudy.chat.offer import offer
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
+from understudy.chat.run_settings import check_settings
 from understudy.chat.services import Services
+from understudy.chat.waits import AWAY
 from understudy.chat.whereabouts import ENDS_S, OtherNodes, Whereabouts
 from understudy.cluster.membership import Node
 from understudy.cluster.messages import Active, Deleted, News, TypingIn
@@ -48,6 +54,10 @@ from understudy.scrubbing.vault import Vault
 from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
 from understudy.storage.rows import Message
 
+TOLD = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
+"""The names of a command that a sign that it waits for the database has."""
+CONTEXT_BYTES = 32 * 1024
+"""Bytes of JSON that the context of a message may have; every turn of the model is told all of it."""
 MAX_RESUMED = 100
 """Threads that one `resume` may name."""
 RESUMED_TOGETHER = 8
@@ -105,6 +115,7 @@ class Desk:
         return await patience.through(lambda: self._do(who, named, outbox))
 
     async def _do(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+        tell_away = partial(self._tell_away, command, outbox)
         try:
             match command:
                 case Say():
@@ -112,15 +123,20 @@ class Desk:
                 case Edit():
                     return await self._edit(who, command, outbox)
                 case Regenerate():
-                    return await self._regenerate(who, command, outbox)
+                    with self._services.waits.told(tell_away):
+                        return await self._regenerate(who, command, outbox)
                 case Feedback():
-                    await self._feedback(who.user, command, outbox)
+                    with self._services.waits.told(tell_away):
+                        await self._feedback(who.user, command, outbox)
                 case Resume(threads=threads) if outbox is not None:
-                    await self._resume(who.user, threads, outbox)
+                    with self._services.waits.told(tell_away):
+                        await self._resume(who.user, threads, outbox)
                 case Cancel(run_id=run_id):
-                    await self._cancel(who.user, run_id)
+                    with self._services.waits.told(tell_away):
+                        await self._cancel(who.user, run_id)
                 case Approve():
-                    await self._approve(who.user, command)
+                    with self._services.waits.told(tell_away):
+                        await self._approve(who.user, command)
                 case UserTyping(thread_id=thread_id):
                     self._show_typing(who.user, thread_id, outbox)
                 case _:
@@ -131,28 +147,31 @@ class Desk:
 
     async def _say(self, who: Identity, say: Say, outbox: ActorRef | None) -> Accepted:
         way = route(say, who.session, {name: agent.pillar for name, agent in self._services.agents.items()})
-        owner, attachments = who.user, self._services.attachments(who.user)
-        for file_id in say.references:
-            if not await attachments.has(file_id):
-                raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
+        attachments = self._services.attachments(who.user)
+        with self._services.waits.told(partial(self._tell_away, say, outbox)):
+            missing = [file_id for file_id in say.references if not await attachments.has(file_id)]
+        if missing:
+            raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
+        agent, limits = self._services.agents[way.agent], self._services.limits
+        settings = check_settings(say.settings, timeout_s=agent.works_s(limits.run_s), max_turns=TURNS)
+        if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
+            raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
         message_id = say.message_id or uuid.uuid4().hex
         run_id = uuid.uuid4().hex
-        return await self._take_in(owner, say, way, (run_id, message_id), outbox)
+        return await self._take_in(who, evolve(say, settings=settings), way, (run_id, message_id), outbox)
 
     async def _edit(self, who: Identity, edit: Edit, outbox: ActorRef | None) -> Accepted:
-        edited = await self._message(who.user, edit.message_id, "user")
         check_id("new_message_id", edit.new_message_id)
-        way, run_id, message_id = (
-            await self._way(who, edited),
-            uuid.uuid4().hex,
-            edit.new_message_id or uuid.uuid4().hex,
-        )
+        run_id, message_id = uuid.uuid4().hex, edit.new_message_id or uuid.uuid4().hex
+        with self._services.waits.told(partial(self._tell_away, edit, outbox)):
+            edited = await self._message(who.user, edit.message_id, "user")
+            way = await self._way(who, edited)
         say = Say(edit.content, way.thread_id, parent_id=edited.parent_id, references=edited.references)
-        return await self._take_in(who.user, say, way, (run_id, message_id), outbox, edited.id)
+        return await self._take_in(who, say, way, (run_id, message_id), outbox, edited.id)
 
     async def _take_in(
         self,
-        owner: str,
+        who: Identity,
         say: Say,
         way: Route,
         ids: tuple[str, str],
@@ -163,14 +182,48 @@ class Desk:
 
         Looked through here, so that nobody waits for it but who said it.
         """
-        guard, thread_id, (run_id, message_id) = self._services.guard, way.thread_id, ids
+        guard, owner, thread_id, (run_id, message_id) = self._services.guard, who.user, way.thread_id, ids
+        await self._check_room(owner, say.content)
         placeholders = await guard.placeholders(owner, thread_id, partial(self._is_new, owner, thread_id))
         clean = await guard.message(owner, say.content, placeholders)
-        raw = say.content if guard.sealer is not None and clean.text != say.content else None
-        said = evolve(say, content=clean.text)  # from here on nobody has the rest
-        return await self._take(
-            owner, thread_id, message_id, lambda: Accept(said, clean, way, run_id, message_id, outbox, branch_of, raw)
-        )
+        beside = await guard.context(say.context)
+        raw = None
+        if guard.sealer is not None and clean.text != say.content:
+            raw = guard.sealer.seal(owner, message_id, say.content)  # here: another node may have the conversation
+        # From here on nobody has the rest.
+        said = evolve(say, content=clean.text, context=beside.value, metadata={}, session_token=None)
+        # Named as it was said: a client knows its message by that.
+        sent = evolve(say, thread_id=thread_id, message_id=message_id, agent_type=way.agent_type, pillar=way.pillar)
+        with self._services.waits.told(partial(self._tell_away, sent, outbox)):
+            return await self._take(
+                owner,
+                thread_id,
+                message_id,
+                lambda: Accept(
+                    said,
+                    clean,
+                    way,
+                    run_id,
+                    message_id,
+                    outbox,
+                    branch_of,
+                    raw,
+                    who.roles,
+                    beside.findings,
+                    arrived_at.get(),
+                ),
+            )
+
+    def _tell_away(self, command: Command, outbox: ActorRef | None) -> None:
+        """Tell who sent a command that it waits for the database."""
+        names = {name: value for name in TOLD if (value := getattr(command, name, None)) is not None}
+        progress = Envelope(AgentProgress(0, AWAY), self._services.clock(), message=AWAY).but(**names)
+        offer(outbox, Deliver(progress))
+
+    async def _check_room(self, owner: str, content: str) -> None:
+        """Refuse a message that finds no room among what its user has stored."""
+        if self._services.quotas is not None:
+            await self._services.quotas.check_message(owner, content)
 
     async def _is_new(self, owner: str, thread_id: str) -> bool:
         """Whether nothing was said in a thread yet."""
@@ -184,8 +237,12 @@ class Desk:
             message_id = run.message_id if run is not None and run.owner == who.user else ""
         message = await self._message(who.user, message_id, "user")
         way, run_id = await self._way(who, message), uuid.uuid4().hex
+        await self._check_room(who.user, message.content)
         return await self._take(
-            who.user, way.thread_id, message_id, lambda: AnswerAgain(message, way, run_id, command.request_id, outbox)
+            who.user,
+            way.thread_id,
+            message_id,
+            lambda: AnswerAgain(message, way, run_id, command.request_id, outbox, who.roles, arrived_at.get()),
         )
 
     async def _take(
@@ -238,6 +295,7 @@ class Desk:
         """See to what another server says: the user's connections here are to know of it. None: some was missed."""
         match news:
             case None:
+                rendered.forget_all()  # some of it may have been deleted
                 with suppress(StorageUnavailable):  # they stay until they are heard of, or make room
                     await self._forget_deleted()
             case Active(owner, thread_id, after) if self._services.outboxes(owner, thread_id):
@@ -248,7 +306,7 @@ class Desk:
                 for outbox in self._services.outboxes(owner, thread_id):
                     offer(outbox, typing)
             case Deleted(owner, thread_id):
-                self.vault.forget(owner, thread_id)
+                self._services.forget(owner, thread_id)
                 for outbox in self._services.outboxes(owner, thread_id):
                     offer(outbox, Unfollow(thread_id))
 
@@ -258,7 +316,7 @@ class Desk:
             for first in range(0, len(ids), MAX_RESUMED):
                 for thread_id in await self._unknown(owner, ids[first : first + MAX_RESUMED]):
                     if self.threads.known(owner, thread_id) is None:  # else it begins at this moment
-                        self.vault.forget(owner, thread_id)
+                        self._services.forget(owner, thread_id)
 
     def _tell_all(self, news: News) -> None:
         if self._others is not None:
@@ -351,7 +409,7 @@ class Desk:
                 return False
         except (ActorError, trio.WouldBlock, RedisUnavailable) as error:
             raise StorageUnavailable(str(error)) from error
-        self.vault.forget(owner, thread_id)  # another server may have had the conversation
+        self._services.forget(owner, thread_id)  # another server may have had the conversation
         self._tell_all(Deleted(owner, thread_id))
         return True
 

@@ -7,6 +7,7 @@ from transport.events import (
     AgentProgress,
     AgentStarted,
     AgentThinking,
+    Alert,
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
@@ -42,8 +43,8 @@ def line(event: Event) -> str:
     match event:
         case MessageAccepted():
             return "Message received"
-        case AgentStarted(message=message) | AgentError(message=message) | Error(message=message):
-            return message
+        case AgentStarted() | AgentError() | Error() | Alert():
+            return event.message
         case AgentThinking(thought=thought):
             return thought
         case AgentHandoff(to_agent=to_agent, reason=reason):
@@ -69,7 +70,7 @@ def line(event: Event) -> str:
 
 def _found(event: SanitizationSummary) -> str:
     stayed = sum(each.get("action") == "flag" for each in event.findings)
-    gone = sum(event.counts.values()) + (event.omitted or 0) - stayed
+    gone = len(event.findings) + (event.omitted or 0) - stayed
     words = [f"{gone} {'find was' if gone == 1 else 'finds were'} taken out"] if gone else []
     words += [f"{stayed} {'find was' if stayed == 1 else 'finds were'} pointed out"] if stayed else []
     return ", ".join(words)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
-from actors import ActorRef, Context
-from transport.events import TERMINAL, Envelope, Error, Event, FinalResponse, MessageAccepted
+from actors import ActorRef, Context, Lane
+from transport.events import TERMINAL, Alert, Envelope, Error, Event, FinalResponse, MessageAccepted
 from transport.outbox import Deliver, Follow, Reply, Unfollow
 from understudy.chat.envelope import about, wrap
 from understudy.chat.live import LiveRun
@@ -40,17 +40,38 @@ class Followers:
         `unasked`: its client has not spoken of the thread (see `transport.outbox.Follow`). None, the outbox of a
         client without a connection, does not follow.
         """
-        if outbox is None:
-            return
+        if outbox is not None:
+            self._enter(outbox, context)
+            offer(outbox, Follow(self.thread_id, after, head, unasked))
+
+    def _enter(self, outbox: ActorRef, context: Context) -> None:
         if outbox not in self._outboxes:
             self._outboxes[outbox] = None
-            context.watch(outbox)
-        offer(outbox, Follow(self.thread_id, after, head, unasked))
+            context.watch(outbox, urgent=True)  # nothing more is sent to it, however much waits to be
 
     def add_all(self, head: int, context: Context, *, after: int | None = None) -> None:
         """Let all connections of the user follow, unasked."""
         for outbox in self.services.outboxes(self.owner, self.thread_id):
             self.add(outbox, head, context, after=after, unasked=True)
+
+    def add_others(self, head: int, context: Context, *, after: int) -> None:
+        """Subscribe the user's connections that do not follow yet, unasked, to what comes after the event `after`."""
+        for outbox in self.services.outboxes(self.owner, self.thread_id):
+            if outbox not in self._outboxes:
+                self.add(outbox, head, context, after=after, unasked=True)
+
+    def show_again(self, outbox: ActorRef | None, accepted: Envelope, head: int, context: Context) -> None:
+        """Send the stored acceptance of a message that was sent again, and all that came after it.
+
+        A connection that was sent these events already gets the acceptance alone. An acceptance without a number (the
+        log was trimmed) says nothing about where its run began: the connection then follows from `head` on.
+        """
+        if outbox is None:
+            return
+        if accepted.seq is None and outbox not in self._outboxes:
+            self.add(outbox, head, context)
+        self._enter(outbox, context)
+        offer(outbox, Reply(self.shown(accepted), head))
 
     def catch_up(self, head: int) -> None:
         """Have every follower read what it lacks of the log, which reaches to `head`."""
@@ -63,6 +84,10 @@ class Followers:
             return False
         del self._outboxes[ref]
         return True
+
+    def elsewhere(self) -> bool:
+        """Whether another server's clients follow: what forwards to them ends with the conversation."""
+        return not self._outboxes.keys() <= set(self.services.outboxes(self.owner, self.thread_id))
 
     def dismiss(self) -> None:
         """Tell all that there is no more of this thread: one that begins later under its name is another."""
@@ -89,6 +114,12 @@ class Followers:
         """Send an event of a run that is not logged; whoever misses it is none the worse."""
         self.deliver(wrap(event, live.around, now=self.services.clock()))
 
+    def alert(self, live: LiveRun, event: Alert) -> None:
+        """Send an alert about a run to every follower and all the user's connections here, ahead of what is queued."""
+        message = Deliver(wrap(event, live.around, now=self.services.clock()), shared=True)
+        for outbox in dict.fromkeys((*self._outboxes, *self.services.outboxes(self.owner, self.thread_id))):
+            offer(outbox, message, Lane.ALERT)
+
     def shown(self, envelope: Envelope) -> Envelope:
         """A stored event as its user is shown it."""
         return self.services.guard.vault.envelope(self.owner, envelope)
@@ -99,21 +130,24 @@ class Followers:
         self.deliver(told, but=sender)
         offer(sender, Reply(told))
 
-    def publish(self, envelopes: Sequence[Envelope], head: int, context: Context) -> None:
-        """Send committed events to every follower; where there is none, all the user's connections follow from here.
+    def publish(
+        self, envelopes: Sequence[Envelope], head: int, context: Context, *, arrived_at: float | None = None
+    ) -> None:
+        """Send committed events to every follower.
 
-        `head` is the number of the thread's last event.
+        With each message, and if there is no follower, all the user's connections follow from here on. So a connection
+        that came while a thread began, and could not know of it, hears of the thread at its next message at the
+        latest. `head` is the number of the thread's last event, `arrived_at` when the message came that they accept.
         """
         if not envelopes:
             return
-        before = (envelopes[0].seq or 1) - 1
         if not self._outboxes or isinstance(envelopes[0].event, MessageAccepted):
+            before = (envelopes[0].seq or 1) - 1
             self.services.announce(self.owner, self.thread_id, before)
-        if not self._outboxes:
-            self.add_all(head, context, after=before)
+            self.add_others(head, context, after=before)
         self.deliver(*map(self.shown, envelopes))
         for envelope in envelopes:
-            self.services.observer.event(envelope)
+            self.services.observer.event(envelope, arrived_at)
             if isinstance(envelope.event, (MessageAccepted, *TERMINAL)):
                 _log_run(envelope, context.ref.path)
 

@@ -16,10 +16,10 @@ class Past:
 
     @property
     def for_model(self) -> str:
-        """The line that tells a model what it is not shown, to stand before its instructions; empty for nothing."""
+        """The line of a model's instructions that says how many messages it is not shown; empty for none."""
         if not self.left_out:
             return ""
-        return f"{self.left_out:,} earlier messages of this conversation were left out.\n\n"
+        return f"{self.left_out:,} earlier messages of this conversation were left out."
 
     @property
     def for_user(self) -> str:

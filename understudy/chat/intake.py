@@ -4,22 +4,22 @@
 2. What is refused has changed nothing.
 """
 
-from attrs import define
+from attrs import define, evolve
 
-from actors import ActorRef, Context
-from transport.errors import CommandRejected
+from actors import Context
+from transport.commands import JsonObject
+from transport.errors import CommandRejected, UnreadableEvent
 from transport.events import Envelope, MessageAccepted, Typing
-from transport.outbox import Reply
 from understudy.chat.arc import Arc
 from understudy.chat.followers import Followers
 from understudy.chat.line import RETRY_S, Line
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import Accept, AnswerAgain, Job, SaidElsewhere
-from understudy.chat.offer import offer
 from understudy.chat.routing import ANSWER
+from understudy.chat.run_settings import settings_of
 from understudy.chat.services import Services
 from understudy.chat.thread_log import ThreadLog
-from understudy.scrubbing.told import summary_of
+from understudy.scrubbing.told import alert_of, summary_of
 from understudy.scrubbing.vault import alike
 from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
 from understudy.storage.rows import Message, RawText
@@ -76,18 +76,9 @@ class Intake:
         if prior is None or run_id is None:
             return False
         await self.line.look_for(run_id)
-        again = self.followers.shown(await self.log.acceptance(prior, run_id))
-        self._show_again(ask.outbox, again, context)
+        self.followers.show_again(ask.outbox, await self.log.acceptance(prior, run_id), self.log.head, context)
         ask.reply(run_id)
         return True
-
-    def _show_again(self, outbox: ActorRef | None, again: Envelope, context: Context) -> None:
-        if outbox not in self.followers:
-            if again.seq is not None:
-                self.followers.add(outbox, self.log.head, context, after=again.seq - 1)
-                return
-            self.followers.add(outbox, self.log.head, context)
-        offer(outbox, Reply(again))
 
     async def _said(self, ask: Accept) -> Message | None:
         """The message that came before under this id, None if none did. Raises when that was another one."""
@@ -131,24 +122,42 @@ class Intake:
             parent, branch_of = ask.message.parent_id, ask.message.id
         if branch_of is not None and not self.log.exists:  # deleted at this moment
             raise CommandRejected("not_found", "There is no message of that name.")
+        context_given, settings_given = await self._given(ask)
         live = self._live(ask)
-        job = live.job
-        if not self.log.exists:  # it begins: the user's other tabs could not have asked for it
-            self.followers.add_all(self.log.head, context, after=self.log.head)
+        live.job = job = evolve(live.job, context=context_given, settings=settings_of(settings_given))
         self.followers.add(ask.outbox, self.log.head, context)
-        accepted = MessageAccepted(job.message_id, job.run_id, job.content, job.references, parent, branch_of)
+        names = (job.message_id, job.run_id, job.content, job.references, parent, branch_of)
+        accepted = MessageAccepted(*names, context_given or None, settings_given or None)
         envelopes = await self.log.write(live, [accepted], opening=True, raw=self._raw(ask))
-        self.followers.publish(envelopes, self.log.head, context)
+        self.followers.publish(envelopes, self.log.head, context, arrived_at=ask.arrived_at)
+        if isinstance(ask, Accept) and (alert := alert_of((*ask.clean.findings, *ask.beside))) is not None:
+            self.followers.alert(live, alert)
         ask.reply(job.run_id)
         return live
 
+    async def _given(self, ask: Accept | AnswerAgain) -> tuple[JsonObject, JsonObject]:
+        """The context and the settings of a message: its own, or of the message that it is an edit of, from the log."""
+        if isinstance(ask, AnswerAgain):
+            earlier: Message | None = ask.message
+        elif ask.branch_of is not None:
+            earlier = await self.services.store.message(self.log.owner, ask.branch_of)
+        else:
+            return ask.say.context, ask.say.settings
+        if earlier is None or earlier.run_id is None:
+            return {}, {}
+        try:
+            accepted = (await self.log.acceptance(earlier, earlier.run_id)).event
+        except UnreadableEvent:  # the message itself can be read, and is answered without what came with it
+            return {}, {}
+        if not isinstance(accepted, MessageAccepted):
+            return {}, {}
+        return accepted.context or {}, accepted.settings or {}
+
     def _raw(self, ask: Accept | AnswerAgain) -> RawText | None:
         """The message as it was sent, sealed, where that is kept."""
-        sealer = self.services.guard.sealer
-        if sealer is None or not isinstance(ask, Accept) or ask.raw is None:
+        if not isinstance(ask, Accept) or ask.raw is None:
             return None
-        owner = self.log.owner
-        return RawText(owner, ask.message_id, self.log.thread_id, sealer.seal(owner, ask.message_id, ask.raw))
+        return RawText(self.log.owner, ask.message_id, self.log.thread_id, ask.raw)
 
     async def _parent(self, ask: Accept) -> str | None:
         """The answer that a message follows. Raises when it names none of this thread."""
@@ -168,11 +177,12 @@ class Intake:
         if isinstance(ask, Accept):
             message_id, content, references = ask.message_id, ask.clean.text, ask.say.references
             threshold = self.services.summary_from
-            found = summary_of("inbound", ask.clean.findings, threshold, omitted=ask.clean.omitted)
+            clean = ask.clean
+            found = summary_of("inbound", clean.findings, threshold, omitted=clean.omitted, beside=ask.beside)
         else:
             message_id, content, references = ask.message.id, ask.message.content, ask.message.references
         owner, thread_id = self.log.owner, self.log.thread_id
-        job = Job(ask.run_id, owner, thread_id, message_id, content, references, ask.route.agent, found)
+        job = Job(ask.run_id, owner, thread_id, message_id, content, references, ask.route.agent, found, ask.roles)
         around = Envelope(
             event=Typing(),
             timestamp=0.0,

@@ -13,18 +13,19 @@ from functools import partial
 
 from attrs import define, evolve, field, frozen
 
-from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Restart
+from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Restart, StopMode
 from transport.errors import CommandRejected
 from transport.events import AgentProgress
 from understudy.chat.arc import Ending
 from understudy.chat.followers import Followers
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import Close, Decide, Stop
-from understudy.chat.places import give_back
+from understudy.chat.places import give_back, waiting_note
 from understudy.chat.run import Run
 from understudy.chat.services import Services
 from understudy.chat.taken import ATTEMPTS, Taken
 from understudy.chat.thread_log import ThreadLog
+from understudy.chat.waits import AWAY
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
 
@@ -36,7 +37,7 @@ BUSY_S = 5.0
 """After how long it makes sense to try again where too many wait."""
 RETRY_S = 1.0
 """How long to wait before an ending that could not be stored is tried again."""
-AWAY = "Waiting for the database"
+OF_TENANT = "Too many messages of your organisation wait for an answer; try again in a moment."
 
 
 class LostRun(RuntimeError):
@@ -78,7 +79,10 @@ class Line:
         """
         if len(self._line) > QUEUE:
             raise CommandRejected("busy", f"{QUEUE} messages wait in this conversation already.", BUSY_S)
-        if not self.services.slots.admit(run_id, self.log.owner, behind=bool(self._line)):
+        slots, owner = self.services.slots, self.log.owner
+        if not slots.admit(run_id, owner, behind=bool(self._line)):
+            if slots.tenant_fills_line(owner):
+                raise CommandRejected("busy", OF_TENANT, BUSY_S)
             raise CommandRejected("busy", retry_after=BUSY_S)
 
     def give_up(self, run_id: str) -> None:
@@ -122,10 +126,11 @@ class Line:
         before = None
         if live.taken is not None:
             try:
-                await self._take_up(live, live.taken)
+                with self.services.waits.told(partial(self.tell_away, live)):
+                    await self._take_up(live, live.taken)
             except StorageUnavailable:
                 log.warning("run.not_taken_up", extra={"run_id": run_id})
-                self.followers.show(live, AgentProgress(0, AWAY))
+                self.tell_away(live)
                 self._free_slot(live)
                 context.set_timer(f"rested {run_id}", RETRY_S, Rested(run_id))
                 return
@@ -169,9 +174,13 @@ class Line:
 
     def tell_place(self, run_id: str) -> None:
         """Tell a run that waits for a place of the server how many stand before it."""
-        live, place = self.runs.get(run_id), self.services.slots.place(run_id)
-        if live is not None and place:
-            self.followers.show(live, AgentProgress(0, f"Waiting for a free place: number {place} in line"))
+        live, note = self.runs.get(run_id), waiting_note(self.services.slots, run_id)
+        if live is not None and note:
+            self.followers.show(live, AgentProgress(0, note))
+
+    def tell_away(self, live: LiveRun) -> None:
+        """Show that a run waits for the database."""
+        self.followers.show(live, AgentProgress(0, AWAY))
 
     def decide(self, ask: Decide) -> None:
         """Give a decision to the run whose call waits for it, or keep it until that run goes on."""
@@ -211,10 +220,12 @@ class Line:
             retry_after=close.retry_after_s,
         )
         try:
-            self.followers.publish(await self.log.write(live, events), self.log.head, context)
+            with self.services.waits.told(partial(self.tell_away, live)):
+                envelopes = await self.log.write(live, events)
+            self.followers.publish(envelopes, self.log.head, context)
         except StorageUnavailable:
             log.warning("run.end_not_stored", extra={"run_id": close.run_id})
-            self.followers.show(live, AgentProgress(0, AWAY))  # nothing else of it gives a sign of life any more
+            self.tell_away(live)  # nothing else of it gives a sign of life any more
             self.unclosed[close.run_id] = close
             context.set_timer("retry", RETRY_S, Retry())
             return
@@ -243,7 +254,7 @@ class Line:
             live.stopped = True
         for live in list(self.runs.values()):
             if live.ref is not None:
-                await live.ref.stop()
+                await live.ref.stop(StopMode.NOW)
             await self.end(Close(live.job.run_id, Ending.CANCELLED), context)
         for live in reversed(list(self._line)):  # the last first: none of them begins now
             if live.ref is None:

@@ -4,7 +4,7 @@ import trio
 from attrs import define, field
 
 from actors import ActorRef
-from transport.events import Block, Envelope, Event, PartialResult
+from transport.events import AskedAgent, Block, Envelope, Event, PartialResult
 from understudy.chat.arc import Arc
 from understudy.chat.messages import Decide, Job
 from understudy.chat.taken import Taken
@@ -16,7 +16,7 @@ class LiveRun:
 
     `again`: it answers a message once more; `request_id` is the client's name for the request to do so. `taken` is
     set of a run that lost its server, and is taken up. `keeping` is set while a step of it is being kept that is not
-    finished. `decisions` of its user are not answered yet.
+    finished. `decisions` of its user are not answered yet. `asked` is the agent that the message was addressed to.
     """
 
     job: Job
@@ -29,10 +29,14 @@ class LiveRun:
     taken: Taken | None = None
     keeping: trio.Event | None = None
     decisions: list[Decide] = field(factory=list)
+    asked: AskedAgent = field(init=False)
     _pieces: list[str] = field(factory=list, init=False, repr=False)
     _blocks: list[Block] = field(factory=list, init=False, repr=False)
     _shown: list[str] = field(factory=list, init=False, repr=False)
     _length: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.asked = self.around.asked_agent or AskedAgent(self.around.agent_type or "", self.around.pillar)
 
     @property
     def text(self) -> str:
@@ -41,7 +45,8 @@ class LiveRun:
 
     def speak(self, agent_type: str, pillar: str | None) -> None:
         """From now on the events come from this agent."""
-        self.around = self.around.but(agent_type=agent_type, pillar=pillar)
+        asked = None if (agent_type, pillar) == (self.asked.agent_type, self.asked.pillar) else self.asked
+        self.around = self.around.but(agent_type=agent_type, pillar=pillar, asked_agent=asked)
 
     def add(self, text: str, blocks: tuple[Block, ...], kept: str | None = None) -> PartialResult:
         """Take in the next piece of the answer and give the event that shows it; `kept` is how it is stored."""

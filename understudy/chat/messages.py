@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from attrs import define, field, frozen
 
 from actors import ActorRef, Ask
-from sanitization import Scrubbed
-from transport.commands import Say
+from sanitization import Finding, Scrubbed
+from transport.commands import JsonObject, Say
 from transport.events import ApprovalDecision, Block, Event, SanitizationSummary
 from understudy.chat.arc import Ending
 from understudy.chat.routing import Route
+from understudy.chat.run_settings import RunSettings
 from understudy.storage.rows import Message, Step
 
 
@@ -17,10 +18,12 @@ from understudy.storage.rows import Message, Step
 class Accept(Ask[str]):
     """To a conversation: take this message in. The answer is the id of its run.
 
-    `clean` is its text without what must not be stored; `raw` the text as it was sent, where that is kept. `outbox`
-    None: it came without a connection. `branch_of` is the message that this is an edit of: it then follows
-    `say.parent_id`, also when that is None. Fails with `CommandRejected` (`busy`, `storage_unavailable`, `not_found`,
-    `message_id_reused`) or `SaidElsewhere`: nothing was stored then.
+    `clean` is its text without what must not be stored; `raw` the text as it was sent, sealed, where that is kept.
+    `outbox` None: it came without a connection. `branch_of` is the message that this is an edit of: it then follows
+    `say.parent_id`, also when that is None. `roles` are those of the token it was sent with. `beside` are the findings
+    in its context, which was scrubbed too. `arrived_at` is when it came to this node (Unix seconds). Fails with
+    `CommandRejected` (`busy`, `storage_unavailable`, `not_found`, `message_id_reused`) or `SaidElsewhere`: nothing was
+    stored then.
     """
 
     must_finish = True
@@ -32,7 +35,10 @@ class Accept(Ask[str]):
     message_id: str
     outbox: ActorRef | None
     branch_of: str | None = None
-    raw: str | None = field(default=None, repr=False)
+    raw: bytes | None = field(default=None, repr=False)
+    roles: tuple[str, ...] = ()
+    beside: tuple[Finding, ...] = ()
+    arrived_at: float | None = None
 
 
 class SaidElsewhere(LookupError):
@@ -47,7 +53,8 @@ class SaidElsewhere(LookupError):
 class AnswerAgain(Ask[str]):
     """To a conversation: answer this message once more. The answer is the id of the run that does.
 
-    The same `request_id` again is the same run. Fails as `Accept` does.
+    The same `request_id` again is the same run. `arrived_at` is when the request came to this node.
+    Fails as `Accept` does.
     """
 
     must_finish = True
@@ -57,6 +64,8 @@ class AnswerAgain(Ask[str]):
     run_id: str
     request_id: str | None
     outbox: ActorRef | None
+    roles: tuple[str, ...] = ()
+    arrived_at: float | None = None
 
 
 @define(eq=False)
@@ -229,7 +238,9 @@ class Stop:
 class Job:
     """All that a run needs to begin: the message it answers and who is to answer it.
 
-    `found` tells what was found in the message, None where there is nothing to tell of.
+    `found` tells what was found in the message, None where there is nothing to tell of. `roles` are those of the token
+    that asked: the run's tools have its rights. They are not stored, so a run that goes on after a crash has none.
+    `context` and `settings` are those of the message; they are in the log.
     """
 
     run_id: str
@@ -240,3 +251,6 @@ class Job:
     references: tuple[str, ...]
     agent: str
     found: SanitizationSummary | None = None
+    roles: tuple[str, ...] = ()
+    context: JsonObject = field(factory=dict, repr=False)
+    settings: RunSettings = field(factory=RunSettings)

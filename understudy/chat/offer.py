@@ -2,12 +2,12 @@
 
 import logging
 
-from actors import ActorRef, MailboxFull
+from actors import ActorRef, Lane, MailboxFull
 
 log = logging.getLogger(__name__)
 
 
-def offer(ref: ActorRef | None, message: object) -> None:
+def offer(ref: ActorRef | None, message: object, lane: Lane = Lane.NORMAL) -> None:
     """Tell an actor something, unless its mailbox is full; nothing when there is none to tell.
 
     For what can be had again: durable events, which an outbox reads from the log when it drains, and signs of life.
@@ -15,6 +15,6 @@ def offer(ref: ActorRef | None, message: object) -> None:
     if ref is None:
         return
     try:
-        ref.tell(message)
+        ref.tell(message, lane=lane)
     except MailboxFull:
         log.debug("offer.declined", extra={"path": ref.path, "message_type": type(message).__name__})

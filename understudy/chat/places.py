@@ -10,6 +10,16 @@ NEAR = 10
 life. A place given back must not cost as much as the line is long."""
 
 
+def waiting_note(slots: Slots[ActorRef], run_id: str) -> str:
+    """Return the sentence that a waiting run's user is shown; empty if it does not stand in line."""
+    place = slots.place(run_id)
+    if not place:
+        return ""
+    if slots.tenant_holds_all(run_id):
+        return f"Your organisation has as many answers at work as it may; number {place} in line"
+    return f"Waiting for a free place: number {place} in line"
+
+
 def give_back(slots: Slots[ActorRef], run_id: str, *, resting: bool = False) -> None:
     """Give back the place of a run, or its place in line; with `resting` only until it asks for one again."""
     ahead = slots.front(NEAR)

@@ -74,8 +74,8 @@ class Recovery(Actor):
                 context.set_timer("look", GATHER_S, _Look())
             if trio.current_time() >= self.looked_at + EVERY_S:
                 self.looked_at = trio.current_time()
-                await self._in_portions(self._begin_again, await self.threads.lost())
                 await self._in_portions(self._wake, await self._unfinished())
+                await self._in_portions(self._begin_again, await self.threads.lost())
         except StorageError as error:
             log.warning("recovery.postponed", extra={"reason": str(error)})
 

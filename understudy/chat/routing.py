@@ -7,9 +7,8 @@ from attrs import frozen
 
 from transport.commands import Say
 from transport.errors import CommandRejected
+from transport.forms import LIAISON, addressee
 
-GUIDE: Final = "guide"
-LIAISON: Final = "liaison"
 MAX_ID: Final = 128
 """Characters in an id that a client chooses; a UUID has 36, our own `liaison:business_outcomes_<uuid>` 62."""
 
@@ -35,8 +34,7 @@ def find_agent(agent_type: str | None, pillar: str | None, agents: Mapping[str, 
         CommandRejected: `pillar_required`, `unknown_pillar` or `unknown_agent_type`. Two published clients match
             the texts of the first and the last letter by letter.
     """
-    if agent_type is None:
-        agent_type = LIAISON if pillar else GUIDE
+    agent_type = addressee(agent_type, pillar)
     if agent_type == LIAISON:
         if not pillar:
             raise CommandRejected("pillar_required")

@@ -7,6 +7,7 @@
 
 import functools
 import logging
+import math
 
 import trio
 
@@ -35,7 +36,7 @@ class Run(Actor):
     def __init__(self, job: Job, conversation: ActorRef, services: Services, before: Replay | None = None) -> None:
         agent, before = services.agents[job.agent], before or Replay()
         self.job = job
-        self.limit_s = min(agent.timeout_s, services.limits.run_s)
+        self.limit_s = min(agent.works_s(services.limits.run_s), job.settings.timeout_s or math.inf)
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
         self.worktime = Worktime(job.run_id, job.owner, services.slots, self.recorder.sign)
@@ -60,7 +61,7 @@ class Run(Actor):
             case SlotFree():
                 self.worktime.placed()
             case PlaceMoved():
-                if self.worktime.in_line:
+                if self.worktime.waiting_note:
                     self.recorder.sign()
             case Terminated(ref, reason):
                 self.tools.ended(ref, reason)

@@ -1,6 +1,6 @@
 """What the actors of a chat are given to work with; put together in `understudy.app` and nowhere else."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from attrs import define, field
@@ -9,11 +9,14 @@ from actors import ActorRef
 from transport.events import Envelope
 from transport.limits import Limits
 from understudy.agents.agent import Agent
+from understudy.chat import rendered
 from understudy.chat.attachments import Attachments
 from understudy.chat.memories import AgentMemory
 from understudy.chat.patience import Patience
 from understudy.chat.slots import Slots
+from understudy.chat.waits import Waits
 from understudy.models.model import Model
+from understudy.quotas import Quotas
 from understudy.scrubbing.guard import Guard
 from understudy.storage.store import Store
 from understudy.tools.tool import ServerView
@@ -22,8 +25,8 @@ from understudy.tools.tool import ServerView
 class Observer(Protocol):
     """Whoever counts what happens to runs."""
 
-    def event(self, envelope: Envelope) -> None:
-        """A durable event of a run was committed."""
+    def event(self, envelope: Envelope, arrived_at: float | None = None) -> None:
+        """A durable event of a run was committed; `arrived_at`: when the message came that it accepts, if known."""
 
     def feedback(self, rating: str | None) -> None:
         """A user rated an answer, or took that back."""
@@ -31,8 +34,8 @@ class Observer(Protocol):
     def taken_up(self, what: str) -> None:
         """A run that lost its server goes on (`resumed`), or cannot, and why."""
 
-    def tool_ended(self, tool: str, status: str, seconds: float) -> None:
-        """A tool call ended."""
+    def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
+        """A tool call ended; `tool` None: the model asked for a tool that its agent does not have."""
 
 
 def nobody_else(owner: str, thread_id: str, after: int) -> None:
@@ -44,14 +47,17 @@ class Services:
     """The parts of the house that conversations and runs use.
 
     `outboxes(owner, thread_id)` gives the outboxes of the user's live connections that may be told of a thread;
-    `attachments(owner)` the user's files. `clock` gives Unix seconds. `guard` looks through every text. `summary_from`
+    `attachments(owner)` the user's files; `server(owner, roles)` what the user may see of the server, by the roles they
+    asked with. `clock` gives Unix seconds. `guard` looks through every text. `summary_from`
     is the number of findings from which the user is told what was taken out; `silence_s` after how long without an
-    event a run gives a sign of life; `idle_s` after how long without runs and followers a conversation ends.
-    `memory(owner, agent)` is what an agent remembers of a user, `patience` lets messages wait for a database that is
-    away.
+    event a run gives a sign of life; `idle_s` after how long without runs, and without followers on
+    other servers, a conversation ends.
+    `quotas` bounds what users store, None for no bounds. `memory(owner, agent)` is what an agent remembers of a user,
+    `patience` lets messages wait for a database that is away.
     `moved(owner, thread_id, conversation)` is told when a conversation is ending whose followers are to go on with what
     is found of the thread then: another server has it, or it begins anew. `announce(owner, thread_id, after)` tells
-    other servers that something happens in a thread after its event of that number.
+    other servers that something happens in a thread after its event of that number. `waits` has what waits for the
+    database, so that clients are given a sign.
     """
 
     store: Store
@@ -61,7 +67,7 @@ class Services:
     limits: Limits
     slots: Slots[ActorRef]
     attachments: Callable[[str], Attachments]
-    server: ServerView
+    server: Callable[[str, Collection[str]], ServerView]
     outboxes: Callable[[str, str], tuple[ActorRef, ...]]
     observer: Observer
     clock: Callable[[], float]
@@ -72,3 +78,10 @@ class Services:
     announce: Callable[[str, str, int], None] = nobody_else
     memory: Callable[[str, str], AgentMemory] | None = None
     patience: Patience | None = None
+    quotas: Quotas | None = None
+    waits: Waits = field(factory=Waits)
+
+    def forget(self, owner: str, thread_id: str) -> None:
+        """Drop what this process remembers of a deleted thread: its placeholders, and the HTML of its answers."""
+        self.guard.vault.forget(owner, thread_id)
+        rendered.forget(owner)

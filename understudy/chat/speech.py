@@ -127,7 +127,7 @@ class Speech:
 
     def _new_answer(self) -> Answer:
         guard, job = self.services.guard, self.job
-        return Answer(guard.stream(), guard.vault.get(job.owner, job.thread_id))
+        return Answer(guard.stream(), guard.vault.get(job.owner, job.thread_id), job.owner)
 
     async def _write(self, fresh: Fresh) -> None:
         """Show the next piece of the answer. One at a time: a release that has begun comes first."""

@@ -26,9 +26,10 @@ from understudy.chat.arc import Arc, ArcBroken
 from understudy.chat.envelope import wrap
 from understudy.chat.live import LiveRun
 from understudy.chat.messages import Job
-from understudy.chat.rendered import aside, rendered
+from understudy.chat.rendered import READY_S, aside, ready, rendered
 from understudy.chat.replay import Unreadable, replay
 from understudy.chat.routing import ANSWER
+from understudy.chat.run_settings import settings_of
 from understudy.chat.taken import Taken
 from understudy.storage.changes import Change, Fence, RunEnd, TakenUp
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict
@@ -43,8 +44,6 @@ PAGE_ANSWERS: Final = 200_000
 """Characters of answers after which a page of the log ends, so that rendering them does not keep a client waiting."""
 READ_INLINE: Final = 8 * 1024
 """Bytes of events read on the spot, in a fraction of a millisecond; a trip to a thread takes as long."""
-RENDER_S: Final = 2.0
-"""Longest time that the end of a run waits for its HTML; beyond, whoever encodes it makes it."""
 
 
 @define
@@ -144,7 +143,7 @@ class ThreadLog:
             raw=raw,
             fence=self.fence,
         )
-        await self._prepare(events)
+        await ready([self.shown(each.message) for each in events if isinstance(each, FinalResponse)], self.owner)
         await self.store.commit(change)
         live.arc = arc
         self.head += len(envelopes)
@@ -195,6 +194,7 @@ class ThreadLog:
         found = None if run.found is None else msgspec.json.decode(run.found, type=SanitizationSummary)
         content, references = accepted.content, tuple(accepted.references)
         job = Job(run.id, self.owner, self.thread_id, run.message_id, content, references, run.agent_type, found)
+        job = evolve(job, context=accepted.context or {}, settings=settings_of(accepted.settings))
         before = None
         try:
             before = None if why else replay(events, await self.store.steps(run.id))
@@ -202,7 +202,11 @@ class ThreadLog:
             why = error
         if why is not None:
             log.warning("run.unreadable", extra={"run_id": run.id, "reason": str(why)})
-        around = told[-1] if told else Envelope(accepted, 0.0, None, self.thread_id, run.id, run.message_id)
+        if told:
+            around = told[-1]
+        else:
+            names = (self.thread_id, run.id, run.message_id, run.conversation_id, run.agent_type, run.pillar)
+            around = Envelope(accepted, 0.0, None, *names)
         again = accepted.branch_of == run.message_id
         live = LiveRun(job, arc, around, again=again, taken=Taken.up(run, before))
         if before is not None:
@@ -224,13 +228,6 @@ class ThreadLog:
                 arc.accepted = True  # it was, whatever can be read of that
                 why = error
         return arc, told, why
-
-    async def _prepare(self, events: Sequence[Event]) -> None:
-        """Have the HTML of an answer made before it is sent: encoding an event must not take long."""
-        for event in events:
-            if isinstance(event, FinalResponse):
-                with trio.move_on_after(RENDER_S):
-                    await rendered(self.shown(event.message))
 
     def _thread_row(self, live: LiveRun, now: float) -> Thread:
         words = live.job.content.split(maxsplit=TITLE)[:TITLE]  # no more of them can be seen in a title
@@ -302,17 +299,17 @@ async def read_page(
     head, rows = await store.log_page(owner, thread_id, after, limit)
     small = sum(len(row.body) for row in rows) < READ_INLINE
     envelopes = [shown(each) for each in (_envelopes(rows) if small else await aside(_envelopes, rows))]
-    together = await _ready(envelopes) if html else len(envelopes)
+    together = await _ready(envelopes, owner) if html else len(envelopes)
     return LogPage(envelopes[:together], after if head is None else head)
 
 
-async def _ready(envelopes: Sequence[Envelope]) -> int:
+async def _ready(envelopes: Sequence[Envelope], owner: str) -> int:
     """How many of these are shown together: those whose HTML is at hand soon, one at least."""
     room, number = PAGE_ANSWERS, 0
-    with trio.move_on_after(RENDER_S):
+    with trio.move_on_after(READY_S):
         for number, envelope in enumerate(envelopes, 1):
             if isinstance(envelope.event, FinalResponse):
-                await rendered(envelope.event.message)
+                await rendered(envelope.event.message, owner)
                 room -= len(envelope.event.message)
                 if room < 0:
                     return number

@@ -22,7 +22,7 @@ class Outcome:
 
     `call_id` is our own: what a model calls its calls need not be unique. `note` is what the user said when they
     allowed it. `findings` are what was found in what it gave, and `omitted` how many more; `suspected` says so of a
-    call that another server finished.
+    call that another server finished. `answer` ends the run, as what it says.
     """
 
     call: Call
@@ -31,6 +31,8 @@ class Outcome:
     value: Any = field(default=None, repr=False)
     summary: str = "Was interrupted before it was finished."
     visualization: dict[str, Any] | None = field(default=None, repr=False)
+    kind: str = ""
+    answer: str = field(default="", repr=False)
     note: str = field(default="", repr=False)
     findings: tuple[Finding, ...] = ()
     omitted: int = 0
@@ -38,13 +40,8 @@ class Outcome:
     ended: trio.Event = field(factory=trio.Event, repr=False)
 
     @property
-    def told(self) -> str:
-        """The summary as a model is told it."""
-        return f"{self.summary} (The user allowed this and said: {self.note})" if self.note else self.summary
-
-    @property
     def suspect(self) -> bool:
-        """Whether what it gave holds what looks like instructions: a model must take it for data."""
+        """Whether what it gave holds what looks like instructions: a model is warned of it besides the fence."""
         return self.suspected or is_suspect(self.findings)
 
     @property
@@ -54,6 +51,8 @@ class Outcome:
             "value": self.value,
             "summary": self.summary,
             "visualization": self.visualization,
+            "kind": self.kind,
+            "answer": self.answer,
             "note": self.note,
             "suspect": self.suspect,
         }
@@ -67,6 +66,8 @@ class Outcome:
         result = step.result
         outcome.status, outcome.value = ToolStatus(step.status), result["value"]
         outcome.summary, outcome.visualization = result["summary"], result["visualization"]
+        # The release before this one did not write these.
+        outcome.kind, outcome.answer = result.get("kind", ""), result.get("answer", "")
         outcome.note, outcome.suspected = result["note"], result["suspect"]
         return outcome
 
@@ -74,10 +75,11 @@ class Outcome:
         """Take over what the tool gave."""
         self.status = ToolStatus.OK
         self.value, self.summary, self.visualization = result.value, result.summary, result.visualization
+        self.kind, self.answer = result.kind, result.answer
 
     def fail(self, status: ToolStatus, code: str, sentence: str) -> None:
         """Take over why it gave nothing, as a result that a client and a model can read."""
-        self.status, self.summary = status, sentence
+        self.status, self.summary, self.kind, self.answer = status, sentence, "", ""
         self.value = {"error": {"code": code, "message": sentence}}
 
 

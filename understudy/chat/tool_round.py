@@ -7,7 +7,7 @@ from typing import Any
 import trio
 from attrs import define, evolve, field
 
-from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Restart
+from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Restart, StopMode
 from transport.events import (
     ApprovalDecided,
     ApprovalDecision,
@@ -103,8 +103,8 @@ class ToolRound:
 
     def waits_for(self) -> str:
         """Say what the run waits for, in a line; empty when it does not wait."""
-        if place := self.worktime.in_line:
-            return f"Waiting for a free place: number {place} in line"
+        if note := self.worktime.waiting_note:
+            return note
         asked = [name for call_id, name in self.waiting.items() if self._consent(call_id).decision is None]
         return f"{WAITING} {', '.join(asked)}" if asked else ""
 
@@ -114,7 +114,7 @@ class ToolRound:
     async def stop(self) -> None:
         """Stop the calls that are still at work; returns when none is."""
         for ref in list(self.alive):
-            await ref.stop()
+            await ref.stop(StopMode.NOW)
 
     async def _call(
         self, wanted: Wanted, outcome: Outcome, refused: bool, agent: Agent, agent_id: str, context: Context
@@ -124,7 +124,7 @@ class ToolRound:
             step, waited_s = await self._begin(outcome, refused, agent, agent_id, context)
         else:
             step, waited_s = wanted.step, await self._begin_again(wanted, outcome, refused, agent, context)
-        await self._complete(outcome, step, agent_id, began + waited_s)
+        await self._complete(outcome, step, agent, agent_id, began + waited_s)
 
     async def _begin(
         self, outcome: Outcome, refused: bool, agent: Agent, agent_id: str, context: Context
@@ -192,11 +192,12 @@ class ToolRound:
             outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
         return tool
 
-    async def _complete(self, outcome: Outcome, step: Step, agent_id: str, worked_from: float) -> None:
+    async def _complete(self, outcome: Outcome, step: Step, agent: Agent, agent_id: str, worked_from: float) -> None:
         """Tell how a call ended, once; `worked_from` is when it began to work, in Unix seconds."""
         now = self.services.clock()
         worked_s = max(0.0, now - worked_from)
-        self.services.observer.tool_ended(step.name, outcome.status.value, worked_s)
+        tool = agent.tool(outcome.call.name)  # a name that the agent does not know is the model's own words: no label
+        self.services.observer.tool_ended(None if tool is None else tool.name, outcome.status.value, worked_s)
         await self._clean(outcome)
         completed = ToolCompleted(
             agent_id=agent_id,
@@ -239,6 +240,10 @@ class ToolRound:
         """Take out of what a call gave what must not pass: nobody has it before."""
         guard = self.services.guard
         clean, summary = await guard.result(outcome.value, outcome.summary)
+        if outcome.answer:
+            answer = await guard.value(outcome.answer, guard.tool)
+            outcome.answer = str(answer.value)
+            clean.texts += answer.texts
         outcome.findings, outcome.omitted = clean.findings, clean.omitted
         if clean.blocked:
             blocked = guard.blocked("The tool's result is not let pass", clean.texts)
@@ -331,9 +336,11 @@ class ToolRound:
             call_id=call_id,
             references=job.references,
             files=self.services.attachments(job.owner),
-            server=self.services.server,
+            server=self.services.server(job.owner, job.roles),
+            roles=job.roles,
             progress=self._progress,
             memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),
+            found=job.found,
         )
 
     def _progress(self, done: float, total: float | None, note: str) -> None:

@@ -5,14 +5,14 @@
    works under the claim before.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 import trio
-from attrs import define, field, frozen
+from attrs import frozen
 
 from actors import (
     Actor,
@@ -28,6 +28,7 @@ from actors import (
     Restart,
     StartChild,
 )
+from transport.outbox import Follow
 from understudy.chat.conversation import Conversation
 from understudy.chat.messages import Quiet, StandDown, Wake
 from understudy.chat.offer import offer
@@ -35,8 +36,10 @@ from understudy.chat.services import Services
 from understudy.cluster.membership import Node
 from understudy.cluster.messages import News, name_of
 from understudy.cluster.wire import Moved
+from understudy.keyed_lock import KeyedLock
 from understudy.storage.changes import Fence
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.store import LARGEST_PAGE
 
 ACCEPT_S: Final = 10.0
 """Longest time from a command to its acceptance; then its sender is told that storage is not available."""
@@ -73,12 +76,6 @@ class Place:
     relayed: bool = False
 
 
-@define(eq=False)
-class _Turn:
-    lock: trio.Lock = field(factory=trio.Lock)
-    users: int = 0
-
-
 class Whereabouts:
     """The actors of the threads that somebody here has to do with, and the way to ask them."""
 
@@ -94,9 +91,8 @@ class Whereabouts:
         self._node = node
         self._others = others
         self._places: dict[Key, Place] = {}
-        self._turns: dict[Key, _Turn] = {}
+        self._locks = KeyedLock[Key]()
         self._moving: dict[Key, ActorRef] = {}
-        self._sweep_at = 64
 
     async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]]) -> T:
         """Ask a thread's conversation, wherever it is; `request` makes the same request each time.
@@ -156,19 +152,46 @@ class Whereabouts:
         return place.ref if place is not None and place.ref.alive else None
 
     async def lost(self) -> list[Key]:
-        """The threads whose actor here was killed, or gave up, while connections of their user are here.
+        """Return the threads whose proxy here was killed, or gave up, while connections of their user are here.
 
-        These may follow it, and wait: without an actor nothing comes to them any more.
+        These may follow it, and wait: without an actor nothing comes to them any more. If it was the conversation
+        itself, they are told how far its log reaches, and read what they lack: the conversation may have died between
+        a commit and its publication. Whatever happens in the thread next starts the conversation, and that finds its
+        followers by itself. Threads whose actor ended in order, or that no connection can follow, are forgotten.
+        Nothing else may forget a thread: its followers would wait in silence.
+
+        Raises:
+            StorageError: The logs cannot be read now. The threads are lost still.
         """
-        lost = []
+        proxies: list[Key] = []
+        conversations: dict[str, list[str]] = {}
         for key, place in list(self._places.items()):
             if place.ref.alive:
                 continue
-            if not isinstance(await place.ref.wait_stopped(), Normal) and self._services.outboxes(*key):
-                lost.append(key)
-            elif self._places.get(key) is place:
-                del self._places[key]
-        return lost
+            if isinstance(await place.ref.wait_stopped(), Normal) or not self._services.outboxes(*key):
+                self._forget(key, place)
+            elif place.relayed:
+                proxies.append(key)
+            else:
+                conversations.setdefault(key[0], []).append(key[1])
+        for owner, ids in conversations.items():
+            for first in range(0, len(ids), LARGEST_PAGE):
+                await self._catch_up(owner, ids[first : first + LARGEST_PAGE])
+        return proxies
+
+    async def _catch_up(self, owner: str, ids: Sequence[str]) -> None:
+        """Have the user's connections read what they lack of these threads, and forget the ones that are dead."""
+        places = {thread_id: self._places.get((owner, thread_id)) for thread_id in ids}
+        for thread_id, head in (await self._services.store.last_seqs(owner, ids)).items():
+            for outbox in self._services.outboxes(owner, thread_id):
+                offer(outbox, Follow(thread_id, None, head, unasked=True))
+        for thread_id, place in places.items():
+            if place is not None and not place.ref.alive:
+                self._forget((owner, thread_id), place)
+
+    def _forget(self, key: Key, place: Place) -> None:
+        if self._places.get(key) is place:
+            del self._places[key]
 
     def moved(self, owner: str, thread_id: str, ending: ActorRef) -> None:
         """What a thread has here is ending, and somebody here follows it: see `moving`."""
@@ -211,7 +234,7 @@ class Whereabouts:
         key = (owner, thread_id)
         if (place := self._places.get(key)) is not None and place.ref.alive:
             return place
-        async with self._turn(key):
+        async with self._locks.hold(key):
             if (place := self._places.get(key)) is not None and place.ref.alive:
                 return place
             held = await self._claim(owner, thread_id)
@@ -221,23 +244,10 @@ class Whereabouts:
                 place = None if elsewhere is None else await elsewhere(held)
             if place is not None:
                 self._places[key] = place
-        self._sweep()
         return place
 
     def _here(self) -> list[ActorRef]:
         return [place.ref for place in self._places.values() if place.ref.alive]
-
-    @asynccontextmanager
-    async def _turn(self, key: Key) -> AsyncIterator[None]:
-        turn = self._turns.setdefault(key, _Turn())
-        turn.users += 1
-        try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.users -= 1
-            if not turn.users:
-                del self._turns[key]
 
     async def _converse(self, owner: str, thread_id: str, held: Fence | None) -> Place:
         make = partial(Conversation, owner, thread_id, self._services, held)
@@ -265,9 +275,3 @@ class Whereabouts:
             return await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)
         except AlreadyStarted as already:
             return already.ref
-
-    def _sweep(self) -> None:
-        """Forget those that have ended, now and then."""
-        if len(self._places) >= self._sweep_at:
-            self._places = {key: place for key, place in self._places.items() if place.ref.alive}
-            self._sweep_at = 2 * len(self._places) + 64

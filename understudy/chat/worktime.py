@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 
 from actors import ActorRef
-from understudy.chat.places import give_back
+from understudy.chat.places import give_back, waiting_note
 from understudy.chat.slots import Slots
 
 
@@ -40,9 +40,9 @@ class Worktime:
         return self._left_s is not None
 
     @property
-    def in_line(self) -> int:
-        """The run's place in line, from 1; 0 when it does not stand in line."""
-        return self.slots.place(self.run_id) if self._placed is not None else 0
+    def waiting_note(self) -> str:
+        """Where the run stands in line, in a sentence; empty when it does not."""
+        return waiting_note(self.slots, self.run_id) if self._placed is not None else ""
 
     def rest(self) -> None:
         """Stop the clock and give the place back; nothing when it rests already."""

@@ -246,7 +246,7 @@ async def _finish(turn: Turn, answer: _Answer, emit: Emit) -> Reply:
 def _tool_call(call: _Call) -> ToolCall:
     try:
         arguments = msgspec.json.decode(call.arguments or "{}")
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
         # No tool has this parameter: it will refuse the call in words, from which the model learns.

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from understudy.models.model import AgentCard, ChatMessage, FileCard, ToolCall, ToolCard, Turn
+from understudy.models.model import AgentCard, ChatMessage, FileCard, ToolCall, ToolCard, Turn, fenced
 
 HAND_OVER: Final = "hand_over"
 _GO_ON: Final = (
@@ -48,7 +48,7 @@ def system_text(turn: Turn) -> str:
     """The instructions, the files at hand, the colleagues."""
     parts = [turn.instructions or f"You are {turn.agent.title or turn.agent.name}. {turn.agent.description}".strip()]
     if turn.files:
-        parts.append("Files attached by the user:\n" + "\n".join(_file(each) for each in turn.files))
+        parts.append("Files attached by the user:\n" + fenced([_file(each) for each in turn.files]))
     if turn.colleagues:
         listed = "\n".join(f"- {each.name}: {each.title}. {each.description}" for each in turn.colleagues)
         parts.append(f"Colleagues you may hand the request over to:\n{listed}")
@@ -118,10 +118,16 @@ def _hand_over(name: str, colleagues: Sequence[AgentCard]) -> dict[str, Any]:
     )
 
 
-def _file(card: FileCard) -> str:
-    columns = ""
+def _file(card: FileCard) -> dict[str, Any]:
+    """Describe a file. Names and columns were written by others: the description belongs into a fence."""
+    described: dict[str, Any] = {
+        "id": card.id,
+        "name": card.name,
+        "type": card.media_type or "unknown",
+        "bytes": card.size,
+    }
     if card.columns is not None:
-        shown = ", ".join(card.columns[:_MAX_COLUMNS])
-        more = f" and {len(card.columns) - _MAX_COLUMNS} more" if len(card.columns) > _MAX_COLUMNS else ""
-        columns = f"; columns: {shown}{more}"
-    return f"- id {card.id}: {card.name} ({card.media_type or 'unknown type'}, {card.size} bytes{columns})"
+        described["columns"] = list(card.columns[:_MAX_COLUMNS])
+        if len(card.columns) > _MAX_COLUMNS:
+            described["more_columns"] = len(card.columns) - _MAX_COLUMNS
+    return described

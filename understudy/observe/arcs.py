@@ -19,6 +19,7 @@ _ENDING: Final = frozenset(event.type for event in TERMINAL)
 
 @define
 class _Open:
+    arrived: float
     since: float
     last: float
     first: float | None = None
@@ -35,7 +36,10 @@ class Overdue:
 
 @frozen
 class Noted:
-    """What an event meant to its run: seconds to its first event, or from accepted to its end; else None."""
+    """What an event meant to its run, in seconds; None if nothing.
+
+    `first_s`: from the message's arrival to the run's first event. `ended_s`: from its acceptance to its end.
+    """
 
     first_s: float | None = None
     ended_s: float | None = None
@@ -65,10 +69,13 @@ class ArcLedger:
     def __contains__(self, run_id: str) -> bool:
         return run_id in self._open
 
-    def note(self, run_id: str, event_type: str, now: float) -> Noted:
-        """An event of a run happened. The same `message_accepted` twice is one; order is otherwise not judged."""
+    def note(self, run_id: str, event_type: str, now: float, arrived_at: float | None = None) -> Noted:
+        """An event of a run happened. The same `message_accepted` twice is one; order is otherwise not judged.
+
+        `arrived_at`: when the message came that is accepted; None: at its acceptance, as far as is known.
+        """
         if event_type == _OPENING:
-            self._begin(run_id, now)
+            self._begin(run_id, now, now if arrived_at is None else arrived_at)
             return Noted()
         arc = self._open.get(run_id)
         if arc is None:
@@ -77,7 +84,7 @@ class ArcLedger:
         arc.last = now
         first_s = None
         if arc.first is None:
-            arc.first, first_s = now, now - arc.since
+            arc.first, first_s = now, now - arc.arrived
         if event_type not in _ENDING:
             return Noted(first_s)
         self._end(run_id)
@@ -91,10 +98,10 @@ class ArcLedger:
                 found.append(Overdue(run_id, now - arc.since, now - arc.last))
         return found
 
-    def _begin(self, run_id: str, now: float) -> None:
+    def _begin(self, run_id: str, now: float, arrived: float) -> None:
         if run_id in self._open or run_id in self._ended:
             return
-        self._open[run_id] = _Open(now, now)
+        self._open[run_id] = _Open(arrived, now, now)
         if len(self._open) > self._open_max:
             self._open.popitem(last=False)
             self.forgotten += 1

@@ -1,7 +1,7 @@
 """Logs: an event name and key-values, as JSON lines, or readable on a terminal. One chain for all loggers.
 
 Lines of the standard library's loggers (the actors', the transport's, the HTTP server's) go through the same
-chain, with their `extra` as key-values. Redaction comes first.
+chain, with their `extra` as key-values. Redaction comes first. Lines that clients can cause at will are summed up.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import structlog
 from structlog.typing import Processor
 
 from understudy.observe.redaction import redact, redact_exception
+from understudy.observe.summing import Summing
 
 QUIET: Final = ("alembic", "hypercorn", "sqlalchemy", "websockets", "httpx")  # others' news; their warnings are ours
 ERROR_ID_BYTES: Final = 8  # 64 bits: no two errors of a server's lifetime share one
@@ -52,7 +53,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(out)
+    handler = Handler(out)
     handler.setFormatter(_formatter(readable))
     handler.set_name("understudy")
     root = logging.getLogger()
@@ -63,6 +64,28 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     for name in QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     return handler
+
+
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes lines, those that clients can cause at will summed up; what was left out is written when it closes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._summing = Summing(self._write)
+        self.addFilter(self._summing)
+
+    def close(self) -> None:
+        """Write what was left out, and close."""
+        self._summing.flush()
+        super().close()
+
+    def _write(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(ValueError):  # the stream was closed before logging was
+            self.acquire()
+            try:
+                self.emit(record)
+            finally:
+                self.release()
 
 
 def _shared() -> list[Processor]:

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from actors.records import ActorLingers, ActorRestarting, DeadLetter, LoopHeld
 from sanitization import Finding
-from transport.codes import CLOSES
+from transport.codes import CLOSES, ERRORS
 from transport.events import Envelope, Error, FinalResponse
 from understudy.observe.arcs import ArcLedger
 from understudy.observe.histogram import BatchHistogram
@@ -67,12 +67,13 @@ class Metrics:
         r = self.registry
         self._connections = Gauge("understudy_connections", "Open connections.", ["dialect"], registry=r)
         self._closed = Counter("understudy_connections_closed", "Closed sockets, by close code.", ["code"], registry=r)
-        self._reconnects = Counter("understudy_reconnects", "Connections that resumed a thread.", registry=r)
+        self._reconnects = Counter("understudy_reconnects", "Connections of clients that came back.", registry=r)
         self._messages = Counter("understudy_messages", "Commands received.", ["type"], registry=r)
         self._ignored = Counter(
             "understudy_messages_ignored", "Commands beyond their limit, not taken.", ["type"], registry=r
         )
         self._sent = Counter("understudy_events_sent", "Events handed to sockets.", ["type"], registry=r)
+        self._replayed = Counter("understudy_events_replayed", "Older events sent from the log.", registry=r)
         self._dropped = Counter("understudy_events_dropped", "Events dropped for slow readers.", ["type"], registry=r)
         self._delivery = BatchHistogram(
             "understudy_delivery_latency_seconds", "From an event to its socket.", DELIVERY_S, r
@@ -90,7 +91,10 @@ class Metrics:
         r = self.registry
         self._events = Counter("understudy_events_committed", "Events of runs, logged.", ["type"], registry=r)
         self._first = Histogram(
-            "understudy_time_to_first_event_seconds", "From accepted to a run's first event.", buckets=RUN_S, registry=r
+            "understudy_time_to_first_event_seconds",
+            "From a message to its run's first event.",
+            buckets=RUN_S,
+            registry=r,
         )
         self._runs = Counter("understudy_runs", "Ended runs.", ["outcome"], registry=r)
         self._run_s = Histogram(
@@ -145,6 +149,9 @@ class Metrics:
         self._lapses = Gauge("understudy_node_lapses", "How often others took this node for dead.", registry=r)
         self._redis = Gauge("understudy_redis_up", "Whether Redis answers, where there is one.", registry=r)
         self._redis_calls = Counter("understudy_redis_calls", "Calls of Redis.", ["outcome"], registry=r)
+        self._dropped_mail = Counter(
+            "understudy_node_messages_dropped", "What came from Redis and was not heard.", ["reason"], registry=r
+        )
         self._redis_s = Histogram(
             "understudy_redis_call_seconds", "Calls of Redis that it answered.", buckets=DELIVERY_S, registry=r
         )
@@ -162,18 +169,23 @@ class Metrics:
     def on_received(self, command_type: str) -> None:
         """A command came in."""
         self._labelled(self._messages, command_type).inc()
-        if command_type == "resume":
-            self._reconnects.inc()
+
+    def on_returned(self) -> None:
+        """A client has come back."""
+        self._reconnects.inc()
 
     def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
-        """Events were handed to their socket, each so long after it happened; clocks may differ a little."""
+        """Events were handed to their socket; those with a time were not replayed. Clocks may differ a little."""
         first = event_types[0]
         if event_types.count(first) == len(event_types):  # a burst is mostly of one kind
             self._labelled(self._sent, first).inc(len(event_types))
         else:
             for event_type, count in Tally(event_types).items():
                 self._labelled(self._sent, event_type).inc(count)
-        self._delivery.observe_since(times, now)
+        if len(times) < len(event_types):
+            self._replayed.inc(len(event_types) - len(times))
+        if times:
+            self._delivery.observe_since(times, now)
 
     def on_ponged(self, rtt_s: float) -> None:
         """A client answered a ping."""
@@ -185,7 +197,7 @@ class Metrics:
 
     def on_error(self, code: str) -> None:
         """A client was told of an error."""
-        self._labelled(self._errors, code).inc()
+        self._labelled(self._errors, _known(code)).inc()
 
     def on_ignored(self, command_type: str) -> None:
         """A command beyond its limit was not taken."""
@@ -207,13 +219,13 @@ class Metrics:
 
     # runs (the chat's Observer)
 
-    def event(self, envelope: Envelope) -> None:
-        """A durable event was committed."""
+    def event(self, envelope: Envelope, arrived_at: float | None = None) -> None:
+        """A durable event was committed; `arrived_at`: when the message came that it accepts (Unix seconds)."""
         kind = envelope.event.type
         self._labelled(self._events, kind).inc()
         if envelope.run_id is None:
             return
-        noted = self.arcs.note(envelope.run_id, kind, envelope.timestamp)
+        noted = self.arcs.note(envelope.run_id, kind, envelope.timestamp, arrived_at)
         if noted.first_s is not None:
             self._first.observe(max(0.0, noted.first_s))
         if noted.ended_s is not None:
@@ -233,9 +245,9 @@ class Metrics:
         """A run that lost its server goes on (`resumed`), or cannot, and why."""
         self._labelled(self._taken_up, what).inc()
 
-    def tool_ended(self, tool: str, status: str, seconds: float) -> None:
-        """A tool call ended."""
-        tool = _capped(tool, self._tools, TOOLS_MAX)
+    def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
+        """A tool call ended; `tool` None: the model asked for a tool that its agent does not have."""
+        tool = OTHER if tool is None else _capped(tool, self._tools, TOOLS_MAX)
         self._labelled(self._calls, tool, status).inc()
         self._labelled(self._call_s, tool).observe(max(0.0, seconds))
 
@@ -265,7 +277,7 @@ class Metrics:
             case DeadLetter():
                 self._labelled(self._letters, event.why).inc()
             case LoopHeld():
-                self._labelled(self._held, self._paths.label(event.path)).inc()
+                self._labelled(self._held, self._paths.label(event.path or "other")).inc()
             case ActorLingers():
                 self._labelled(self._lingering, self._paths.label(event.path)).inc()
 
@@ -281,6 +293,10 @@ class Metrics:
     def redis_up(self, up: bool) -> None:
         """Redis answers, or does no more (the RedisObserver of storage)."""
         self._redis.set(up)
+
+    def node_message_dropped(self, reason: str) -> None:
+        """Something in Redis was not heard: it was `not_authentic`, `replayed` or `unreadable`."""
+        self._labelled(self._dropped_mail, reason).inc()
 
     def redis_called(self, outcome: str, seconds: float) -> None:
         """A call of Redis was `answered`, `refused` by it, `failed`, or not made as it is `away`."""
@@ -356,12 +372,17 @@ def _capped(name: str, known: set[str], limit: int) -> str:
     return name
 
 
+def _known(code: str) -> str:
+    """Return a registered error code as it is, any other one as `other`: it may come from another release's log."""
+    return code if code in ERRORS else OTHER
+
+
 def _outcome(envelope: Envelope) -> str:
     """A status for an answer, the error's code for an error."""
     match envelope.event:
         case FinalResponse(status=status):
             return status.value
         case Error(code=code):
-            return code
+            return _known(code)
         case _:
             return OTHER

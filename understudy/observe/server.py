@@ -1,14 +1,20 @@
-"""This server as its own tools and `/healthz` see it: health, and the supervision tree as plain data."""
+"""This server as its own tools and `/healthz` see it: health, and the supervision tree as plain data.
+
+A tool has the rights of the user it runs for: `Server.seen_by` gives what they may see.
+"""
 
 import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from actors import ActorSystem, State, TreeNode
+from transport.errors import CommandRejected
 from understudy.observe.health import Check, Status, combine
+from understudy.rights import Rights, Whose, everybody
+from understudy.tools.errors import ToolError
 
 WELL = (State.RUNNING, State.STOPPED)
 """States that are no trouble: an actor answers, or has ended as it should."""
@@ -16,11 +22,11 @@ WELL = (State.RUNNING, State.STOPPED)
 
 @define
 class Server:
-    """A view of one running server. `counts` gives numbers worth showing, such as connections and runs; `beside`
-    checks of what is not in the tree."""
+    """A view of one running server. `counts` gives the numbers of the users meant, such as connections and runs;
+    `beside` checks of what is not in the tree."""
 
     system: ActorSystem
-    counts: Callable[[], Mapping[str, int]]
+    counts: Callable[[Whose], Mapping[str, int]]
     version: str
     beside: Callable[[], Mapping[str, Check]] = dict
     _since: float = field(factory=time.monotonic, init=False)
@@ -37,12 +43,40 @@ class Server:
             "restarts": sum(node.restarts for node in root.walk()),
             "dead_letters": self.system.dead_letters.count,
             "memory_mb": round(_resident_bytes() / 1e6, 1),
-            **self.counts(),
+            **self.counts(everybody),
         }
 
     def tree(self) -> dict[str, Any]:
         """Give the tree from its root: path, type, state, depth, restarts, age_s, last_error, children."""
         return _node(self.system.tree())
+
+    def seen_by(self, rights: Rights) -> "SeenServer":
+        """Return what somebody with these rights may see."""
+        return SeenServer(self, rights)
+
+
+@frozen
+class SeenServer:
+    """The `ServerView` of tools that run for somebody with these rights."""
+
+    server: Server
+    rights: Rights
+
+    def health(self) -> dict[str, Any]:
+        """Return all of it to an operator of the server; the status to everybody; to an operator also their counts."""
+        health = self.server.health()
+        if self.rights.server:
+            return health
+        counts = self.server.counts(self.rights.whose()) if self.rights.users else {}
+        return {"status": health["status"], **counts}
+
+    def tree(self) -> dict[str, Any]:
+        """Return the tree. Raises ToolError (`forbidden`) for anybody but an operator of the server."""
+        try:
+            self.rights.check_server()
+        except CommandRejected as refused:
+            raise ToolError(refused.code, refused.message) from refused
+        return self.server.tree()
 
 
 def _check(part: TreeNode) -> Check:

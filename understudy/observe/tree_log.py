@@ -49,7 +49,7 @@ def log_event(event: Event, error_id: str | None = None) -> None:
             log.warning("actor.unhandled", extra={"path": event.path, "message_type": event.message_type})
         case LoopHeld():
             extra = {"path": event.path, "message_type": event.message_type, "held_ms": round(event.held_s * 1000)}
-            log.warning("actor.loop_held", extra=extra)
+            log.warning("actor.loop_held", extra={**extra, "task": event.task, "stack": event.stack})
         case ActorLingers():
             log.warning("actor.lingers", extra={"path": event.path, "after_s": event.after_s})
         case ShutdownTaskFailed():

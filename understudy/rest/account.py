@@ -15,7 +15,7 @@ from understudy.export import What
 from understudy.export.exporter import FORMS, Pieces
 from understudy.owners import name_of, owner_of
 from understudy.rest.commands import whole_body
-from understudy.rest.parts import identity, parts, require_role
+from understudy.rest.parts import identity, parts, rights
 
 blueprint = Blueprint("account", __name__, url_prefix="/api")
 
@@ -25,7 +25,6 @@ EXPORTS_TOTAL: Final = 32
 EXPORT_S: Final = 600.0
 """How long one may take."""
 CONFIRM_BYTES: Final = 4 * 1024
-OPERATOR: Final = "operator"
 _TYPES: Final = {"json": ("application/json", "json"), "markdown": ("text/markdown; charset=utf-8", "md")}
 ALL: Final = ""
 """What all exports together are counted under: no user is called so."""
@@ -52,12 +51,24 @@ async def erase() -> dict[str, Any]:
 @blueprint.delete("/users/<user>")
 async def erase_user(user: str) -> dict[str, Any]:
     """Erase all that a user has, for operators; `tenant` says of which tenant they are."""
-    operator = require_role(OPERATOR)
-    tenant = request.args.get("tenant") if operator.tenant is None else operator.tenant
-    owner = owner_of(user, tenant)
+    owner = owner_of(user, rights().reach(request.args.get("tenant") or None))
     if await parts().archive.user(owner) is None:
         raise CommandRejected("not_found", "Nothing is stored of a user of that name.")
     return _told(await parts().eraser.user(owner))
+
+
+@blueprint.delete("/me/sessions")
+async def sign_out() -> tuple[str, int]:
+    """End all sessions of the caller, this one too: whatever token was issued until now is refused."""
+    await parts().sessions.end_all(identity().user)
+    return "", 204
+
+
+@blueprint.delete("/users/<user>/sessions")
+async def sign_out_user(user: str) -> tuple[str, int]:
+    """End all sessions of a user, for operators; `tenant` says of which tenant they are."""
+    await parts().sessions.end_all(owner_of(user, rights().reach(request.args.get("tenant") or None)))
+    return "", 204
 
 
 def wanted() -> What:

@@ -4,16 +4,19 @@ import contextlib
 import time
 from typing import Final
 
-from quart import current_app, g, request
+from quart import Response, current_app, g, request
 
+from transport.auth import origin_listed
 from transport.errors import CommandRejected, Unauthenticated
 from transport.limits import Ledger, RequestLimits
 from transport.peers import Proxies
 from understudy.config import Settings
-from understudy.rest.parts import bearer, parts
+from understudy.gate import TOO_MANY_CONNECTIONS
+from understudy.rest import cross_origin
+from understudy.rest.parts import bearer, parts, permit
 from understudy.sessions import check_place
 
-UNCOUNTED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+UNCOUNTED: Final = frozenset({"/healthz", "/readyz"})
 """What a supervisor asks all the time, and must be answered while others ask too much."""
 
 
@@ -27,24 +30,33 @@ class Admission:
         self._proxies = Proxies(settings.trusted_proxies)
         self._requests = RequestLimits(settings.limits.requests_per_minute, ledger)
 
-    async def judge(self) -> None:
-        """Look at the current request. A token that does not count is refused where one is needed, not here.
+    async def judge(self) -> Response | None:
+        """Judge the current request. Return the answer to a preflight, None for a request that is to be served.
+
+        An invalid token is refused where one is needed, not here.
 
         Raises:
             OriginRefused: It comes from a page of another origin.
             CommandRejected: Too many requests (`rate_limited`).
         """
         origins, hosts = (request.headers.getlist(name) for name in ("Origin", "Host"))
-        check_place(parts().settings, _joined(origins), _joined(hosts))
+        settings, origin = parts().settings, _joined(origins)
+        check_place(settings, origin, _joined(hosts))
+        if origin is not None and origin_listed(origin, settings.allowed_origins):
+            cross_origin.admit(origin)
         if request.path in UNCOUNTED:
-            return
+            return None
+        if not permit().claim(self.peer()):
+            raise CommandRejected("rate_limited", TOO_MANY_CONNECTIONS, 1.0)
         user = None
         with contextlib.suppress(Unauthenticated):
             g.identity = await parts().sessions.admit(bearer())
+            permit().authenticate()
             user = g.identity.user
         retry_after = self._requests.take(user, self.peer(), time.monotonic())
         if retry_after > 0:
             raise CommandRejected("rate_limited", "Too many requests in a short time; wait a moment.", retry_after)
+        return cross_origin.preflight()
 
     def peer(self) -> str:
         """Give the address that limits are counted for."""

@@ -1,17 +1,16 @@
 """`POST /api/agui`: the AG-UI protocol. A run's input comes in, its events go out as server-sent events."""
 
-from typing import Any, Final
+import time
+from typing import TYPE_CHECKING, Final
 
-from ag_ui.core import RunAgentInput, TextPart, UserMessage
-from pydantic import ValidationError
 from quart import Blueprint, Response, request
 
-from transport.agui import Translator
+from transport.agui import Translator, run_error
 from transport.agui_stream import AguiStream, as_logged
+from transport.arrival import arrived_at
 from transport.commands import Say
-from transport.errors import CommandRejected
-from transport.forms import command_of
-from transport.strict_json import decode
+from transport.events import Error
+from transport.eventstream import CONTENT_TYPE, HEADERS, as_json, block
 from understudy.agents.agent import Agent
 from understudy.chat.rendered import aside
 from understudy.rest.commands import whole_body
@@ -19,24 +18,24 @@ from understudy.rest.parts import identity, parts
 from understudy.rest.stream import as_answer
 from understudy.streams import WRITE_S
 
+if TYPE_CHECKING:
+    from ag_ui.core import RunAgentInput
+
 blueprint = Blueprint("agui", __name__, url_prefix="/api/agui")
 
 LABEL: Final = "agui"
 """What these streams are counted under, beside the dialects."""
-MAX_VALUES: Final = 100_000
-"""JSON values in a run's input: a client sends all that was said each time."""
-FORWARDED: Final = ("agent_type", "pillar", "references", "parent_id")
-"""What an application may say of a message in `forwardedProps`, by the names of our own command."""
 
 
 @blueprint.post("")
 async def agui() -> Response:
     """Have the last message of the user answered, or join where that goes on already; the events are AG-UI's."""
-    who = identity()
     streams = parts().streams
+    arrived_at.set(streams.ports.clock())
+    who = identity()
     streams.check(who, Say(""))  # before anything is read
-    given = await aside(_input, await whole_body(parts().settings.limits.chunks_bytes))
-    say = _say(given, request.args.get("agent"), parts().agents)
+    body_bytes = await whole_body(parts().settings.limits.chunks_bytes)
+    given, say = await aside(_read, body_bytes, request.args.get("agent"), parts().agents)
     thread_id, message_id = say.thread_id or "", say.message_id or ""
     translator = Translator(given.thread_id, given.run_id, message_id, given.parent_run_id)
     body = AguiStream(translator, beat_s=streams.beat_s, write_s=WRITE_S)
@@ -44,61 +43,21 @@ async def agui() -> Response:
     return as_answer(body)
 
 
-def _input(body: bytes) -> RunAgentInput:
-    """What is used of a run's input. The history is ours to know: of the messages only the user's last one is read.
-
-    Judged value by value, the history of a stranger could hold the interpreter for seconds.
-    """
-    given = decode(body, MAX_VALUES)
-    if not isinstance(given, dict):
-        raise CommandRejected("invalid_command", "A run's input must be a JSON object.")
-    messages = given.get("messages")
-    if isinstance(messages, list):
-        said = [each for each in messages if isinstance(each, dict) and each.get("role") == "user"]
-        given = {**given, "messages": said[-1:]}
-    try:
-        return RunAgentInput.model_validate({**given, "tools": [], "context": [], "state": None})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])[:80]
-        raise CommandRejected("invalid_command", f"The field `{where}` is missing or of the wrong type.") from None
+async def as_run_error(refused: Response) -> Response:
+    """Make of a refusal the stream that AG-UI clients expect: of an HTTP error they show the status alone."""
+    said = (await refused.get_json())["error"]
+    waits = refused.headers.get("Retry-After")
+    error = Error(
+        said["code"], said["message"], said["retryable"], said["error_id"], None if waits is None else float(waits)
+    )
+    event = block(as_json(run_error(error, round(time.time() * 1000))))
+    return Response(event, content_type=CONTENT_TYPE, headers=HEADERS)
 
 
-def _say(given: RunAgentInput, agent: str | None, agents: dict[str, Agent]) -> Say:
-    """The message that a run's input stands for.
+def _read(body: bytes, agent: str | None, agents: dict[str, Agent]) -> "tuple[RunAgentInput, Say]":
+    """Return a run's input and the message it stands for. Raises CommandRejected."""
+    # Only now: AG-UI's types and pydantic are slow to import, and the start of a server does not wait for them.
+    from understudy.rest.agui_input import input_of, say_of
 
-    Raises:
-        CommandRejected: There is none, it has parts that are no text, or names what is not there.
-    """
-    if given.resume:
-        raise CommandRejected("invalid_command", "Runs are not interrupted here; send approvals to /api/commands.")
-    said = next((message for message in reversed(given.messages) if isinstance(message, UserMessage)), None)
-    if said is None:
-        raise CommandRejected("empty_message", "There is no message of the user.")
-    fields = _forwarded(given.forwarded_props) | _agent(agent, agents)
-    fields |= {"content": _text(said), "thread_id": given.thread_id, "message_id": said.id}
-    command = command_of({"type": "user_message", "payload": fields}, None)
-    if not isinstance(command, Say):
-        raise TypeError("a message is a Say")
-    return command
-
-
-def _text(said: UserMessage) -> str:
-    if isinstance(said.content, str):
-        return said.content
-    texts = [part.text for part in said.content if isinstance(part, TextPart)]
-    if len(texts) != len(said.content):
-        raise CommandRejected("invalid_command", "Upload files to /api/files, and name them in `references`.")
-    return "\n".join(texts)
-
-
-def _forwarded(props: Any) -> dict[str, Any]:
-    return {name: props[name] for name in FORWARDED if name in props} if isinstance(props, dict) else {}
-
-
-def _agent(name: str | None, agents: dict[str, Agent]) -> dict[str, Any]:
-    if name is None:
-        return {}
-    if name not in agents:
-        raise CommandRejected("unknown_agent_type", f"Unknown agent_type: {name[:40]}")
-    return {"agent_type": agents[name].agent_type, "pillar": agents[name].pillar}
+    given = input_of(body)
+    return given, say_of(given, agent, agents)

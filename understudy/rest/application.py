@@ -3,18 +3,19 @@
 import logging
 from typing import Final
 
-import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from transport.errors import CommandRejected, OriginRefused, Unauthenticated
+from transport.guards import HSTS
 from understudy.rest import (
     account,
     agents,
     agui,
     alerts,
     commands,
+    cross_origin,
     files,
     observer,
     operations,
@@ -26,7 +27,8 @@ from understudy.rest import (
     threads,
 )
 from understudy.rest.admission import Admission
-from understudy.rest.parts import Rest, parts, refusal
+from understudy.rest.part_heads import bound_part_heads
+from understudy.rest.parts import Rest, hear_out, parts, refusal
 from understudy.storage.errors import (
     FileTooLarge,
     InvalidCursor,
@@ -40,23 +42,27 @@ log = logging.getLogger(__name__)
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; font-src 'self'; "
-        "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types understudy"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": (
+        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), "
+        "payment=(), usb=(), browsing-topics=()"
+    ),
 }
 """OWASP's secure headers for a page that loads everything from its own origin."""
 
-HEAR_OUT_S: Final = 10.0
-"""How long a client may go on sending what is too large; 20 MiB take that long at 17 Mbit/s."""
-STATUS_CODES: Final = {404: "not_found", 413: "file_too_large", 400: "invalid_command"}
+STATUS_CODES: Final = {404: "not_found", 413: "file_too_large", 431: "message_too_large", 400: "invalid_command"}
 
 
 def build(rest: Rest) -> QuartTrio:
     """Make the application around the parts it is given."""
     app = QuartTrio("understudy", static_folder=None)
+    bound_part_heads()
     app.config["MAX_CONTENT_LENGTH"] = rest.settings.max_file_bytes + 64 * 1024  # the multipart frame around a file
     app.config["BODY_TIMEOUT"] = 120
     app.url_map.merge_slashes = False  # a path that is not there is not there: no page of werkzeug's own says otherwise
@@ -67,6 +73,7 @@ def build(rest: Rest) -> QuartTrio:
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(rest.settings, rest.ledger)
+    app.extensions["glances"] = operations.Glances(rest)
     app.before_request(admission.judge)
     app.after_request(_secure)
     app.register_error_handler(Exception, _failed)
@@ -74,20 +81,14 @@ def build(rest: Rest) -> QuartTrio:
 
 
 async def _secure(answer: Response) -> Response:
+    cross_origin.share(answer)
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
+    if parts().settings.tls_certificate is not None:  # a proxy that speaks TLS answers for its own name
+        answer.headers.setdefault(*HSTS)
     if request.path.startswith("/api/"):
         answer.headers.setdefault("Cache-Control", "no-store")
     return answer
-
-
-async def _hear_out() -> None:
-    """Let a client that sends too much finish, for a while: cut off in the middle, it would never read the answer.
-
-    What it sends is thrown away as it comes; quart has no public name for the end of that.
-    """
-    with trio.move_on_after(HEAR_OUT_S):
-        await request.body._complete.wait()
 
 
 def _not_allowed(error: MethodNotAllowed) -> Response:
@@ -99,6 +100,14 @@ def _not_allowed(error: MethodNotAllowed) -> Response:
 
 
 async def _failed(error: Exception) -> Response:
+    """Turn any error into a refusal in the form that the client of the path expects."""
+    answer = await _refused(error)
+    if request.blueprint != agui.blueprint.name or isinstance(error, Unauthenticated | OriginRefused):
+        return answer
+    return await agui.as_run_error(answer)
+
+
+async def _refused(error: Exception) -> Response:
     """Turn any error into the registry's JSON; nothing of a traceback, a path or a query gets out."""
     match error:
         case Unauthenticated() | CommandRejected():
@@ -115,8 +124,8 @@ async def _failed(error: Exception) -> Response:
         case MethodNotAllowed():
             return _not_allowed(error)
         case HTTPException(code=int(status)) if status < 500:
-            if status == 413:
-                await _hear_out()
+            if status in (413, 431):
+                await hear_out()
             return refusal(STATUS_CODES.get(status, "invalid_command"))
     answer = refusal("internal")
     body = await answer.get_json()

@@ -8,6 +8,7 @@ from attrs import asdict
 from quart import Blueprint, request
 from werkzeug.exceptions import RequestTimeout
 
+from transport.arrival import arrived_at
 from transport.codec import parse
 from transport.errors import CommandRejected
 from understudy.rest.parts import identity, parts
@@ -19,6 +20,7 @@ blueprint = Blueprint("commands", __name__, url_prefix="/api/commands")
 @blueprint.post("")
 async def command() -> tuple[dict[str, Any], int]:
     """Do what one command asks, in any form that a socket accepts; what comes of it is in the thread's events."""
+    arrived_at.set(parts().streams.ports.clock())
     who = identity()
     given = parse(await whole_body(), max_bytes=parts().settings.limits.frame_bytes)
     if not isinstance(given, TAKEN):

@@ -9,7 +9,7 @@ from quart import Blueprint, Response, request
 from werkzeug.datastructures import FileStorage
 
 from transport.errors import CommandRejected
-from understudy.rest.parts import identity, parts
+from understudy.rest.parts import hear_out, identity, parts
 from understudy.scrubbing.told import by_kind
 from understudy.storage.errors import NotStored
 
@@ -25,6 +25,11 @@ CHUNK = 256 * 1024
 async def upload() -> tuple[dict[str, Any], int]:
     """Take in the multipart field `file`; answers with the id that a message's `references` name."""
     owner = identity().user
+    try:
+        await parts().quotas.check_files(owner, min(request.content_length or 1, parts().settings.max_file_bytes))
+    except CommandRejected:
+        await hear_out()
+        raise
     given = (await request.files).get("file")
     if given is None or not given.filename:
         raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")

@@ -1,4 +1,7 @@
-"""`/api/observer`: the live supervision tree, for operators. Nothing here shows what a user wrote."""
+"""`/api/observer`: the live supervision tree, for operators of the server, and counts of users, for every operator.
+
+Nothing here shows what a user wrote.
+"""
 
 import time
 from collections.abc import Callable
@@ -12,9 +15,8 @@ from actors import State
 from transport.auth import Identity
 from transport.errors import CommandRejected
 from transport.eventstream import CONTENT_TYPE, HEADERS
-from understudy.rest.alerts import OPERATOR
 from understudy.rest.commands import whole_body
-from understudy.rest.parts import Rest, parts, require_role
+from understudy.rest.parts import Rest, identity, parts, rights
 from understudy.rest.query import whole_number
 
 blueprint = Blueprint("observer", __name__, url_prefix="/api/observer")
@@ -27,7 +29,7 @@ MAX_TEXT: Final = 200
 @blueprint.get("/tree")
 async def tree() -> Response:
     """Give some levels of the tree below `path`, or, with `text` or `state`, the actors there that fit."""
-    require_role(OPERATOR)
+    rights().check_server()
     view = parts().observatory.tree
     path, text, state = request.args.get("path", ROOT), request.args.get("text", "").strip(), _state()
     limit, offset = whole_number("limit", 50, 1, 500), whole_number("offset", 0, 0, 10**6)
@@ -48,7 +50,7 @@ async def tree() -> Response:
 @blueprint.get("/incidents")
 async def incidents() -> dict[str, Any]:
     """Give the last abnormal ends of actors, the oldest first, and the counts."""
-    require_role(OPERATOR)
+    rights().check_server()
     observatory = parts().observatory
     return {
         "incidents": [asdict(incident) for incident in observatory.incidents.after()],
@@ -56,13 +58,19 @@ async def incidents() -> dict[str, Any]:
     }
 
 
+@blueprint.get("/counts")
+async def counts() -> dict[str, int]:
+    """Return how many users, connections and runs there are on this node: of a tenant, or of all if the asker may."""
+    return dict(parts().counts(rights().whose(request.args.get("tenant") or None)))
+
+
 @blueprint.get("/changes")
 async def changes() -> Response:
     """Give what changes in the tree as server-sent events, for as long as the token counts and the client stays."""
-    who = require_role(OPERATOR)
-    rest = parts()
+    rights().check_server()
+    who, rest = identity(), parts()
     if request.method == "HEAD":
-        return Response(content_type=CONTENT_TYPE, headers=HEADERS)
+        return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
     body = rest.observatory.watch(_ended(rest, who), rest.streams.beat_s)
     answer = Response(body, content_type=CONTENT_TYPE, headers=HEADERS)
     answer.timeout = None
@@ -72,7 +80,7 @@ async def changes() -> Response:
 @blueprint.post("/kill")
 async def kill() -> tuple[dict[str, Any], int]:
     """Kill the actor at `{"path": "…"}`, where the settings allow it, to see what happens then."""
-    require_role(OPERATOR)
+    rights().check_server()
     path, part = _target(await whole_body())
     return {"path": parts().observatory.kill(path, part=part)}, 202
 

@@ -1,15 +1,16 @@
 """What the HTTP door works with: the parts of the house, who is asking, and how a refusal looks."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import trio
 from attrs import define, field
 from quart import Response, current_app, g, jsonify, request
 
-from transport import auth
 from transport.auth import Identity, find_token
 from transport.codes import ERRORS
+from transport.connection_limiter import Permit
 from transport.errors import Unauthenticated
 from transport.http import error_body
 from transport.limits import Counter, Ledger
@@ -21,6 +22,8 @@ from understudy.models.model import Model
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
 from understudy.observe.observatory import Observatory
+from understudy.quotas import Quotas
+from understudy.rights import Rights, Whose, rights_of
 from understudy.scrubbing.guard import Guard
 from understudy.sessions import Sessions
 from understudy.storage.archive import Archive
@@ -32,6 +35,8 @@ from understudy.streams import Streams
 log = logging.getLogger(__name__)
 
 
+HEAR_OUT_S: Final = 10.0
+"""How long a client may go on sending what is too large; 20 MiB take that long at 17 Mbit/s."""
 MANY: Final = 1_000_000
 """More exports than are ever under way."""
 
@@ -55,14 +60,31 @@ class Rest:
     archive: Archive
     exporter: Exporter
     eraser: Eraser
+    counts: Callable[[Whose], Mapping[str, int]]
+    quotas: Quotas
     exports: Counter = field(factory=lambda: Counter(MANY))
     ledger: Ledger | None = None
+
+
+async def hear_out() -> None:
+    """Let a client that sends too much finish, for a while: cut off in the middle, it would never read the answer.
+
+    What it sends is thrown away as it comes; quart has no public name for the end of that.
+    """
+    with trio.move_on_after(HEAR_OUT_S):
+        await request.body._complete.wait()
 
 
 def parts() -> Rest:
     """Give the parts the current request may use."""
     rest: Rest = current_app.extensions["rest"]
     return rest
+
+
+def permit() -> Permit:
+    """Give the permit of the current request's connection."""
+    held: Permit = request.scope["state"]["permit"]
+    return held
 
 
 def bearer(*, in_query: bool = False) -> str:
@@ -86,18 +108,19 @@ def identity(*, in_query: bool = False) -> Identity:
     """
     if "identity" not in g:
         g.identity = parts().sessions.verify(bearer(in_query=in_query))
+        permit().authenticate()
     who: Identity = g.identity
     return who
 
 
-def require_role(role: str) -> Identity:
-    """Give who makes the current request, when the token's roles name this one.
+def rights() -> Rights:
+    """Return what the roles of the current request's token allow.
 
     Raises:
         Unauthenticated: There is no valid token.
-        CommandRejected: The user has not that role (`forbidden`).
     """
-    return auth.require_role(identity(), role)
+    who = identity()
+    return rights_of(who.user, who.roles, tenants=parts().sessions.tenants)
 
 
 def refusal(code: str, message: str | None = None, retry_after: float | None = None) -> Response:
@@ -111,5 +134,6 @@ def refusal(code: str, message: str | None = None, retry_after: float | None = N
         answer.headers["WWW-Authenticate"] = "Bearer"
     parts().metrics.error(code)
     path = "(unknown)" if request.url_rule is None else request.url_rule.rule  # what stands in it is the client's
-    log.info("request.refused", extra={"code": code, "path": path, "error_id": error_id})
+    extra = {"code": code, "path": path, "error_id": error_id, "peer": current_app.extensions["admission"].peer()}
+    log.info("request.refused", extra=extra)
     return answer

@@ -37,7 +37,7 @@ async def sanitize() -> dict[str, Any]:
 def _asked(body: bytes) -> Asked:
     try:
         asked = msgspec.json.decode(body, type=Asked)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CommandRejected("invalid_command", 'The body must be {"text": "…", "direction"?, "policy"?}.') from error
     if asked.direction not in list(Direction):
         raise CommandRejected("invalid_command", f"direction must be one of {', '.join(Direction)}.")

@@ -19,7 +19,7 @@ async def create() -> tuple[dict[str, Any], int]:
 @blueprint.post("/refresh")
 async def refresh() -> dict[str, Any]:
     """Give a later token for the session of the bearer's token."""
-    return parts().sessions.renew(bearer()).as_json()
+    return (await parts().sessions.replace(bearer())).as_json()
 
 
 @blueprint.delete("")

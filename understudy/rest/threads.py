@@ -52,7 +52,7 @@ async def messages(thread_id: str) -> Response:
     read = await parts().reads.messages(owner, thread_id, cursor, limit)
     found = _there(read.value)
     rows = _shown(parts(), owner, found.messages.items, found.runs)
-    html = iter(await all_rendered([row["content"] for row in rows if row["role"] == "assistant"]))
+    html = iter(await all_rendered([row["content"] for row in rows if row["role"] == "assistant"], owner))
     shown = [row | {"html": next(html) if row["role"] == "assistant" else None} for row in rows]
     whole = {"messages": shown, "newest": forms.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
     return await _answer(whole, read)
@@ -131,7 +131,7 @@ def _title(body: str | bytes) -> str:
     try:
         given = msgspec.json.decode(body)
         title = " ".join(given["title"].split())
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CommandRejected("invalid_command", 'The body must be {"title": "…"}.') from error
     if not 0 < len(title) <= MAX_TITLE:
         raise CommandRejected("invalid_command", f"A title has 1 to {MAX_TITLE} characters.")

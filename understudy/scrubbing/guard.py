@@ -147,6 +147,17 @@ class Guard:
             raise CommandRejected("content_blocked", self.blocked("That was not taken", [found]).message)
         return found
 
+    async def context(self, value: Mapping[str, Any]) -> Cleaned:
+        """Scrub the data that came with a user's message.
+
+        Raises:
+            CommandRejected: `content_blocked`: the policy does not let it pass.
+        """
+        clean = await self.value(dict(value), self.inbound)
+        if clean.blocked:
+            raise CommandRejected("content_blocked", self.blocked("That was not taken", clean.texts).message)
+        return clean
+
     async def note(self, owner: str, text: str) -> str:
         """What is stored of something else that a user wrote: a title, a file's name, the reason for a decision.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from sanitization import Action, Category, Finding
-from transport.events import SanitizationSummary
+from transport.events import Alert, SanitizationSummary
 
 LISTED: Final = 200
 """Findings of one text that an event lists; the rest are counted."""
@@ -43,14 +43,22 @@ def is_suspect(findings: Iterable[Finding]) -> bool:
 
 
 def summary_of(
-    direction: str, findings: Sequence[Finding], threshold: int, *, omitted: int = 0, call_id: str | None = None
+    direction: str,
+    findings: Sequence[Finding],
+    threshold: int,
+    *,
+    omitted: int = 0,
+    call_id: str | None = None,
+    beside: Sequence[Finding] = (),
 ) -> SanitizationSummary | None:
     """The event that tells of these finds; None when there are none to tell of, or fewer than the threshold.
 
-    `findings` may hold some that nobody is told of. `omitted` more were found and not listed.
+    `findings` may hold some that nobody is told of. `omitted` more were found and not listed. Findings `beside` the
+    text, in the context of a message, are counted if they changed it, and not listed: their places are not in the text.
     """
     listed = told(findings)
-    if not listed or len(listed) + omitted < threshold:
+    every = (*listed, *(each for each in beside if each.action is not Action.FLAG))
+    if not every or len(every) + omitted < threshold:
         return None
     rows = [
         {"kind": each.kind, "start": each.start, "end": each.end, "action": each.action.value}
@@ -58,13 +66,25 @@ def summary_of(
     ]
     return SanitizationSummary(
         direction=direction,
-        counts=dict(Counter(each.category.value for each in listed)),
+        counts=dict(Counter(each.category.value for each in every)),
         findings=rows,
         threshold=threshold,
-        kinds=dict(sorted(Counter(each.kind for each in listed).items())),
-        omitted=len(listed) - len(rows) + omitted or None,
+        kinds=dict(sorted(Counter(each.kind for each in every).items())),
+        omitted=len(every) - len(rows) + omitted or None,
         call_id=call_id,
     )
+
+
+def alert_of(findings: Iterable[Finding]) -> Alert | None:
+    """The alert for the secrets that a user's message held; None if it held none. It names kinds, never the text."""
+    secrets = [each for each in findings if each.category is Category.SECRET and not is_unread(each)]
+    if not secrets:
+        return None
+    kinds = dict(sorted(Counter(each.kind for each in secrets).items()))
+    gone = all(each.action is not Action.FLAG for each in secrets)
+    done = "It was taken out before anything was stored" if gone else "It was left in, as this server's policy says"
+    named = ", ".join(kinds)
+    return Alert(f"Your message held a secret ({named}). {done}; if it is in use, replace it.", kinds)
 
 
 def by_kind(findings: Iterable[Finding]) -> list[dict[str, Any]]:

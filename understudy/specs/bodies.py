@@ -86,7 +86,7 @@ FILE: Final = _all(
 )
 UPLOAD: Final = _all({"file": {"type": "string", "contentMediaType": "application/octet-stream"}})
 TITLE: Final = _all({"title": {"type": "string", "minLength": 1}})
-ALERT: Final = _all({"message": {"type": "string", "minLength": 1}})
+ALERT: Final = object_of({"message": {"type": "string", "minLength": 1}, "tenant": TEXT}, ["message"])
 HEALTH: Final = _all(
     {
         "status": TEXT,
@@ -223,6 +223,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "ObservedTree": _all({"tree": _ref("Observed"), "found": or_null(COUNT), "more": FLAG}),
     "Incidents": _all({"incidents": array_of(schema_of_fields(Incident)), "counts": COUNTS}),
     "Kill": KILL,
+    "Counts": _all({"connections": COUNT, "runs": COUNT, "runs_waiting": COUNT}),
     "Killed": _all({"path": TEXT}),
     "Health": HEALTH,
     "Ready": _all({"status": TEXT, "storage": TEXT}),

@@ -38,7 +38,8 @@ FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
         "rating": {"type": "string", "enum": [each.value for each in Rating]},
         "note": _NOTE,
         "references": array_of(_REFERENCE, maxItems=forms.MAX_REFERENCES),
-        **dict.fromkeys(("context", "settings", "metadata"), OBJECT),
+        **dict.fromkeys(("context", "settings"), OBJECT),
+        "metadata": object_of({"file_id": or_null(_ID)}),
         "session_token": _TOKEN,
         "threads": {
             "type": "object", "propertyNames": _ID, "additionalProperties": COUNT, "maxProperties": forms.MAX_THREADS,
@@ -127,7 +128,7 @@ def response_form_schema() -> Schema:
     fields = fields_schema(Say)
     properties = {"message" if name == "content" else name: schema for name, schema in fields["properties"].items()}
     properties["type"] = {"type": "null"}
-    return fields | {"properties": properties, "required": ["agent_type", "message"]}
+    return fields | {"properties": properties, "required": ["message"]}
 
 
 def example_of(name: str) -> dict[str, Any]:

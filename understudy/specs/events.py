@@ -7,12 +7,14 @@ from typing import Any, Final
 import attrs
 
 from transport.codes import ERRORS
-from transport.dialects import WIRE_NAMES, Dialect
+from transport.dialects import ALIASES, ANSWER_KINDS, INSIDE, WIRE_NAMES, Dialect
 from transport.events import EVENTS, AgentError, Error, Event, FinalResponse, PartialResult
 from understudy.specs.shapes import COUNT, ISO_TIME, TEXT, Schema, members_of, object_of, or_null
 
 NAMES: Final = ("thread_id", "run_id", "message_id", "conversation_id", "agent_type")
 """The members of an envelope that are left out where they do not apply."""
+AGENT: Final = object_of({"agent_type": TEXT, "pillar": or_null(TEXT)}, ["agent_type", "pillar"])
+"""An agent by its names on the wire."""
 OF_RUN: Final = ("thread_id", "run_id")
 """Those that every event of a run has."""
 
@@ -55,6 +57,7 @@ def head_members(kind: type[Event]) -> tuple[dict[str, Schema], list[str]]:
             required += ["seq", *OF_RUN]
     members |= dict.fromkeys(NAMES, TEXT)
     members["pillar"] = or_null(TEXT)
+    members["asked_agent"] = AGENT
     members["priority"] = {"type": "string", "const": kind.priority.value}
     members["timestamp"] = ISO_TIME
     members["message"] = TEXT
@@ -68,6 +71,10 @@ def frame_schema(kind: type[Event], dialect: Dialect) -> Schema:
     match dialect:
         case Dialect.CANONICAL | Dialect.PAYLOAD:
             name = "data" if dialect is Dialect.CANONICAL else "payload"
+            if dialect is Dialect.PAYLOAD:
+                more = {each: members[each] for each in INSIDE} | {"agent_name": TEXT}
+                aliases = {alias: data["properties"][field] for field, alias in ALIASES.get(kind, {}).items()}
+                data = data | {"properties": more | aliases | data["properties"]}
             return object_of(members | {name: data}, [*required, name], description=about(kind))
         case Dialect.FLAT:
             own = {name: schema for name, schema in data["properties"].items() if name not in ("timestamp", "data")}
@@ -84,13 +91,16 @@ def about(kind: Any) -> str:
 
 
 def response_schema() -> Schema:
-    """A frame of the agent response dialect: the same seven members always."""
+    """A frame of the agent response dialect: the same seven members always, and one more for a delegate's answer."""
     members: Mapping[str, Schema] = {
         "agent_type": or_null(TEXT),
         "pillar": or_null(TEXT),
         "message": TEXT,
         "conversation_id": or_null(TEXT),
-        "type": {"type": "string", "enum": ["message", "error", "visualization", "analysis"]},
+        "type": {
+            "type": "string",
+            "enum": ["message", "error", "visualization", *ANSWER_KINDS, "sanitization_summary", "alert"],
+        },
         "data": {"type": ["object", "null"]},
         "visualization": {"type": ["object", "null"]},
     }
@@ -100,7 +110,8 @@ def response_schema() -> Schema:
         ["code", "retryable", "error_id"],
     )  # fmt: skip
     failed = {"if": {"properties": {"type": {"const": "error"}}}, "then": {"properties": {"data": refused}}}
-    return object_of(members, list(members), description="An answer, or an error.") | failed
+    about_answers = "An answer, an error, an alert, or what was taken out."
+    return object_of({**members, "answered_by": AGENT}, list(members), description=about_answers) | failed
 
 
 def chunk_schema() -> Schema:

@@ -50,15 +50,15 @@ _THREAD: Final = ("invalid_command", "not_found", *_STORED)
 _SAID: Final = (
     "bad_json", "invalid_command", "unknown_type", "empty_message", "pillar_required", "unknown_pillar",
     "unknown_agent_type", "message_id_reused", "content_blocked", "message_too_large", "not_found", "rate_limited",
-    "busy", *_STORED,
+    "busy", "quota_exceeded", *_STORED,
 )  # fmt: skip
 _EXPORT: Final = {"format": {"type": "string", "enum": list(FORMS)}, "raw": TEXT, "events": TEXT}
 _DIALECT: Final = {"type": "string", "enum": ["canonical", "flat", "payload", "agent_response"]}
 
 ROUTES: Final[Mapping[str, Told]] = {
     "sessions.create": Told((201, "Session"), token=False, errors=("unauthenticated", "rate_limited", "internal")),
-    "sessions.refresh": Told((200, "Session"), errors=("rate_limited", "internal")),
-    "sessions.end": Told((204, ""), errors=_STORED),
+    "sessions.refresh": Told((200, "Session"), errors=("busy", *_STORED)),
+    "sessions.end": Told((204, ""), errors=("busy", *_STORED)),
     "agents.agents": Told((200, "Agents"), errors=("internal",)),
     "agents.tools": Told((200, "Tools"), errors=("internal",)),
     "threads.listing": Told((200, "Threads"), query={"query": TEXT, **_PAGE}, errors=("invalid_command", *_STORED)),
@@ -81,7 +81,7 @@ ROUTES: Final[Mapping[str, Told]] = {
         errors=(*_THREAD, "rate_limited", "busy"),
     ),
     "commands.command": Told((202, "Accepted"), body="Command", errors=_SAID),
-    "agui.agui": Told((200, "text/event-stream"), body="RunAgentInput", query={"agent": TEXT}, errors=_SAID),
+    "agui.agui": Told((200, "text/event-stream"), body="RunAgentInput", query={"agent": TEXT}),
     "alerts.alert": Told((202, "Alerted"), body="Alert", errors=("invalid_command", "message_too_large", "internal")),
     "account.export": Told(
         (200, "UserExport"), query=_EXPORT, errors=(*_THREAD, "busy"), or_text="text/markdown"
@@ -90,13 +90,15 @@ ROUTES: Final[Mapping[str, Told]] = {
         (200, "Erased"), body="Confirm", errors=("invalid_command", "message_too_large", "busy", *_STORED)
     ),
     "account.erase_user": Told((200, "Erased"), query={"tenant": TEXT}, errors=("not_found", "busy", *_STORED)),
+    "account.sign_out": Told((204, ""), errors=("busy", *_STORED)),
+    "account.sign_out_user": Told((204, ""), query={"tenant": TEXT}, errors=("busy", *_STORED)),
     "sanitize.sanitize": Told(
         (200, "Sanitized"), body="Sanitize",
         errors=("invalid_command", "message_too_large", "rate_limited", "busy", "internal"),
     ),
     "files.upload": Told(
         (201, "File"), body="Upload", media_type="multipart/form-data",
-        errors=("invalid_file", "invalid_command", "file_too_large", "content_blocked", *_STORED),
+        errors=("invalid_file", "invalid_command", "file_too_large", "quota_exceeded", "content_blocked", *_STORED),
     ),
     "files.download": Told((200, "application/octet-stream"), errors=("not_found", "invalid_command", *_STORED)),
     "page.index": Told((200, "text/html"), token=False, errors=("not_found",)),
@@ -117,6 +119,7 @@ ROUTES: Final[Mapping[str, Told]] = {
         errors=("invalid_command", "not_found", "rate_limited", "internal"),
     ),
     "observer.incidents": Told((200, "Incidents"), errors=("rate_limited", "internal")),
+    "observer.counts": Told((200, "Counts"), query={"tenant": TEXT}, errors=("rate_limited", "internal")),
     "observer.changes": Told((200, "text/event-stream"), errors=("busy", "rate_limited", "internal")),
     "observer.kill": Told(
         (202, "Killed"), body="Kill",

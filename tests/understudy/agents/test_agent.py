@@ -1,11 +1,15 @@
 """`Agent`: what may be declared, and how it looks to the wire and to a model."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from transport.limits import Limits
 from understudy.agents import Agent, business_outcomes, content, guide, insights, operations
+from understudy.app import serve_house
+from understudy.config import Settings
 from understudy.models.model import AgentCard, ToolCard
 from understudy.tools.tool import tool
 
@@ -19,7 +23,7 @@ def lookup(order_id: str) -> str:
 def test_an_agent_needs_only_a_name() -> None:
     """Everything else has a default."""
     agent = Agent("order-desk")
-    assert (agent.tools, agent.colleagues, agent.starters, agent.timeout_s) == ((), (), (), 30.0)
+    assert (agent.tools, agent.colleagues, agent.starters, agent.timeout_s) == ((), (), (), None)
     assert agent.display_title == "Order desk"
     assert agent.model is None
 
@@ -109,3 +113,17 @@ def test_a_liaison_is_complete(make: Any) -> None:
     assert agent.description
     assert agent.instructions
     assert len(agent.starters) == 3
+
+
+def test_an_agent_works_as_long_as_it_says_or_the_server_lets_it() -> None:
+    """Its own limit may be shorter than the server's."""
+    assert Agent("a").works_s(40.0) == 40.0
+    assert Agent("a", timeout_s=12.5).works_s(40.0) == 12.5
+    assert Agent("a", timeout_s=40).works_s(40.0) == 40
+
+
+async def test_a_server_does_not_start_with_an_agent_whose_limit_it_would_cut(tmp_path: Path) -> None:
+    """The sentence names the agent and both limits."""
+    settings = Settings(port=0, data_dir=tmp_path, limits=Limits(run_s=30.0))
+    with pytest.raises(ValueError, match=r"'slow' is given timeout_s=120, but limits\.run_s ends every run after 30 s"):
+        await serve_house(settings, [Agent("slow", timeout_s=120)])

@@ -174,6 +174,23 @@ def test_a_run_that_no_agent_began_has_one_that_failed() -> None:
     assert [type(event) for event in events] == [AgentStarted, AgentError, AgentCompleted, Error]
 
 
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        (Ending.CANCELLED, "run_cancelled"),
+        (Ending.TIMED_OUT, "agent_timeout"),
+        (Ending.INTERRUPTED, "run_interrupted"),
+        (Ending.FAILED, "agent_failed"),
+    ],
+)
+def test_the_result_of_a_call_that_is_cut_says_why(ending: Ending, code: str) -> None:
+    """As that of any call with a fault: a code and a sentence."""
+    (call,) = [
+        each for each in arc(ACCEPTED, STARTED, CALLING).closing(ending, now=9.0) if isinstance(each, ToolCompleted)
+    ]
+    assert call.result == {"error": {"code": code, "message": call.result_summary}}
+
+
 def test_a_call_that_waits_has_taken_no_time() -> None:
     """When it is cut off, its duration is none: it never ran."""
     call = arc(ACCEPTED, STARTED, CALLING, ASKED).closing(Ending.INTERRUPTED, now=5.0)[0]

@@ -18,6 +18,7 @@ from transport.events import (
     AgentCompleted,
     AgentProgress,
     AgentStarted,
+    AgentThinking,
     Envelope,
     FinalResponse,
     MessageAccepted,
@@ -92,7 +93,7 @@ class Rig:
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    """One agent that passes a gate before each word, one place for runs in all, and short times."""
+    """One agent that passes a gate before each word, one place for runs in all, and frequent signs of life."""
     database = await trio.to_thread.run_sync(open_database, tmp_path)
     told: list[Envelope] = []
     dismissed: list[tuple[str, int]] = []
@@ -117,12 +118,12 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             limits=Limits(),
             slots=Slots(per_user=1, in_all=1),
             attachments=lambda owner: Attachments(owner, store, FolderFiles(tmp_path / "files", store.add_file), guard),
-            server=NoServer(),
+            server=lambda owner, roles: NoServer(),
             outboxes=lambda owner, thread_id: (outbox,),
             observer=metrics,
             clock=time.time,
             silence_s=0.05,
-            idle_s=0.1,
+            idle_s=60.0,  # longer than any test: a conversation ends only in tests that shorten it
         )
         yield Rig(Desk(services, lambda: conversations), services, system, outbox, told, dismissed)
     database.close()
@@ -182,21 +183,29 @@ async def test_what_was_found_in_a_message_is_told_by_whoever_begins_to_work_on_
     second = next(each.run_id for each in reversed(events) if each.type == MessageAccepted.type)
     kinds = [each.type for each in events if each.run_id == second]
     assert kinds == [
-        each.type for each in (MessageAccepted, AgentStarted, SanitizationSummary, AgentCompleted, FinalResponse)
+        each.type
+        for each in (
+            MessageAccepted,
+            AgentStarted,
+            SanitizationSummary,
+            AgentThinking,
+            AgentCompleted,
+            FinalResponse,
+        )
     ]
     told = [each.event for each in rig.told if isinstance(each.event, SanitizationSummary)]
     assert [(each.direction, dict(each.counts)) for each in told] == [("inbound", {"secret": 1})]
 
 
-async def test_a_conversation_ends_when_nothing_runs_and_nobody_follows(rig: Rig) -> None:
-    """Not before: its follower keeps it. Afterwards it begins anew with the next message."""
-    gate = rig.services.agents["script"].model.turns[0].gate  # type: ignore[union-attr]
-    gate.opened.set()
+async def test_a_conversation_ends_when_nothing_runs(rig: Rig) -> None:
+    """Its followers do not keep it in memory: they are told of the next message, with which it begins anew."""
+    rig.services.idle_s = 0.1
     await rig.desk(ADA, say("hello", "t"), rig.outbox)
-    await rig.until(FinalResponse)
+    await rig.until(AgentStarted)
     (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
-    await trio.sleep(3 * rig.services.idle_s)  # three times it asks itself whether to go on
-    assert conversation.alive
-    await rig.outbox.stop()
+    rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+    await rig.until(FinalResponse)
     with trio.fail_after(5):
         assert isinstance(await conversation.wait_stopped(), Normal)
+    await rig.desk(ADA, say("again", "t"), None)
+    await rig.until(FinalResponse, 2)

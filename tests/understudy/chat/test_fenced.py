@@ -217,13 +217,13 @@ async def test_one_that_begins_too_late_ends(shared: Shared) -> None:
 
 
 async def test_a_thread_at_rest_is_let_go_of(shared: Shared) -> None:
-    """Whoever is asked next may have it."""
-    shared.open_gate()
-    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
-    await shared.rig.until(FinalResponse)
+    """Its conversation holds it while a run is at work; once that has ended, any server may claim the thread."""
+    shared.rig.services.idle_s = 0.1
+    await shared.at_work()
     conversation = shared.conversation
     assert await shared.store.holder("ada", "t") == shared.node.id
-    await shared.rig.outbox.stop()
+    shared.open_gate()
+    await shared.rig.until(FinalResponse)
     with trio.fail_after(5):
         await conversation.wait_stopped()
     assert await shared.store.holder("ada", "t") is None

@@ -1,13 +1,27 @@
 """Answers become safe HTML; block by block gives what the whole gives, at a cost that grows with the text."""
 
+import re
 import time
+from html import unescape
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pygments.lexers import get_all_lexers
 
 from sanitization import STANDARD
-from understudy.chat.markdown import CODE_CLASSES, CODE_MAX, BlockRenderer, RenderedBlock, Renderer, render
+from understudy.chat.markdown import (
+    CODE_CLASSES,
+    CODE_MAX,
+    LANGUAGES,
+    REFERENCES_MAX,
+    BlockRenderer,
+    Cut,
+    Part,
+    RenderedBlock,
+    Renderer,
+    render,
+)
 
 LINES = [
     "", " ", "text", "more *text* and `code`", "# heading", "#", "===", "---", "***", "- item", "  - nested",
@@ -22,9 +36,34 @@ documents = st.lists(st.tuples(st.sampled_from(LINES), st.sampled_from(ENDS)), m
 )
 
 
-def streamed(chunks: list[str], renderer: Renderer | None = None) -> tuple[BlockRenderer, list[RenderedBlock]]:
+class Blocks(BlockRenderer):
+    """An answer's blocks, rendered on the spot."""
+
+    def __init__(self, renderer: Renderer | None = None) -> None:
+        super().__init__()
+        self.renderer = renderer or Renderer()
+
+    def feed(self, delta: str) -> list[RenderedBlock]:
+        """Take a piece; give the blocks that it closed."""
+        return self.closed() if self.take(delta) else []
+
+    def closed(self, *, last: bool = False) -> list[RenderedBlock]:
+        """Give the blocks that are closed by now."""
+        part = self.part(last=last)
+        if part is None:
+            return []
+        cut = self.renderer.cut(part)
+        assert cut.fits(part)
+        return self.put(part, cut)
+
+    def finish(self) -> list[RenderedBlock]:
+        """Give all that is left."""
+        return self.closed(last=True) + self.rest()
+
+
+def streamed(chunks: list[str], renderer: Renderer | None = None) -> tuple[Blocks, list[RenderedBlock]]:
     """The blocks of a text that comes in these pieces."""
-    blocks = BlockRenderer(renderer)
+    blocks = Blocks(renderer)
     return blocks, [block for chunk in chunks for block in blocks.feed(chunk)] + blocks.finish()
 
 
@@ -56,7 +95,7 @@ def test_blocks_do_not_depend_on_the_cut(text: str, data: st.DataObject) -> None
 
 def test_a_block_comes_as_soon_as_it_is_closed() -> None:
     """A blank line closes a paragraph, a fence its code, a heading itself; a list waits for what is no item."""
-    blocks = BlockRenderer()
+    blocks = Blocks()
     fed = [
         (line, [block.html.split(">")[0] for block in blocks.feed(line)])
         for line in ("# t\n", "para\n", "\n", "- a\n", "\n", "- b\n", "\n", "after\n", "```\n", "x\n", "```\n", "end")
@@ -70,7 +109,7 @@ def test_a_block_comes_as_soon_as_it_is_closed() -> None:
 
 def test_taking_a_piece_says_when_it_is_time_to_look() -> None:
     """Only the end of a line can close anything; a carriage return at the very end may be half of one."""
-    blocks = BlockRenderer()
+    blocks = Blocks()
     assert [blocks.take(piece) for piece in ("# ti", "", "tle", "\r")] == [False, False, False, True]
     assert blocks.closed() == []
     assert blocks.take("\n")
@@ -157,9 +196,58 @@ def test_other_code_is_plain(info: str) -> None:
     assert render(f"```{info}\na < b\n```") == '<div class="highlight"><pre><code>a &lt; b\n</code></pre></div>\n'
 
 
+LEXERS = {alias for _, aliases, _, _ in get_all_lexers() for alias in aliases}
+NAMES = sorted(LEXERS | LANGUAGES | {"csv", "jsonl", "é", "c c", "0", "-", "\\", "<", "../x", "python;", "PYTHON"})
+"""Every name that can stand behind a fence: those of all lexers there are, those we colour, and some of no lexer."""
+
+
+def test_every_name_of_a_language_gives_the_code() -> None:
+    """Coloured or plain, by a lexer that exists or not: a reader sees each character of the code."""
+    code = 'a,b\n{"c": [1, null]}\n<d> & "e"\n'
+    for name in NAMES:
+        html = render(f"```{name}\n{code}```")
+        assert unescape(re.sub(r"<[^>]*>", "", html)) == code + "\n", name
+
+
+def test_every_language_that_is_coloured_has_a_lexer() -> None:
+    """A name without one in the list would be a promise that is not kept."""
+    assert set() == LANGUAGES - LEXERS
+
+
 def test_long_code_is_not_coloured() -> None:
     """Above the bound code is shown plain."""
     assert "<span" not in render("```python\n" + "x = 1\n" * (CODE_MAX // 6 + 1) + "```")
+
+
+def test_an_answer_that_cannot_be_cut_is_shown_as_it_was_written() -> None:
+    """From the block on at which that was found; what came before stays as it was shown."""
+    blocks = Blocks()
+    assert [block.html for block in blocks.feed("*a*\n\n")] == ["<p><em>a</em></p>\n"]
+    assert blocks.take("- *b*\n")
+    part = blocks.part()
+    assert part is not None
+    assert blocks.put(part, None) == []
+    assert not blocks.take("\n*c* <d>\n\n")
+    assert blocks.finish() == [RenderedBlock(4, 21, "<pre>- *b*\n\n*c* &lt;d&gt;</pre>\n")]
+    assert blocks.exact
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [Cut([(3, "<p>")]), Cut([(0, "<p>")]), Cut([(-1, ""), (2, "")]), Cut([], closing="(a+)+$"), Cut([], closing="`~")],
+)
+def test_what_another_process_says_of_a_part_is_checked(cut: Cut) -> None:
+    """Lengths that are those of the part, and signs that are known: nothing from there is a regular expression."""
+    assert not cut.fits(Part("ab"))
+    assert Cut([(2, "<p>")], closing="```").fits(Part("ab"))
+
+
+def test_only_so_many_references_go_on_to_later_blocks() -> None:
+    """All of them are sent with every part; the finished answer has all again."""
+    text = "".join(f"[{number}]: /url\n" for number in range(REFERENCES_MAX + 1))
+    cut = Renderer().cut(Part(text, last=True))
+    assert len(cut.references) == REFERENCES_MAX
+    assert not cut.exact
 
 
 LONG = {

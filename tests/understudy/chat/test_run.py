@@ -4,7 +4,7 @@ No model speaks here: text is worked on in threads, and virtual time does not wa
 """
 
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -33,7 +33,7 @@ from understudy.chat.arc import Arc, Ending
 from understudy.chat.messages import Close, Decide, Delta, Job, Progress, Record, SlotFree, Stop
 from understudy.chat.run import Run
 from understudy.chat.slots import Slots
-from understudy.models.model import Model
+from understudy.models.model import Model, fenced
 from understudy.observe.metrics import Metrics
 from understudy.scrubbing.guard import Guard
 from understudy.storage.rows import History
@@ -70,7 +70,7 @@ class House:
     store: NoHistory = field(factory=NoHistory)
     guard: Guard = field(factory=lambda: Guard(STANDARD, Metrics()))
     observer: Metrics = field(factory=Metrics)
-    server: None = None
+    server: Callable[..., None] = field(default=lambda *_: None)
     memory: None = None
     summary_from: int = 1
     silence_s: float = 10.0
@@ -256,7 +256,8 @@ async def test_the_model_is_told_what_the_user_said(autojump_clock: trio.testing
             await told.until(ToolExecuting, 2)
     assert heard == [
         '{"status":"denied","error":"Not allowed: Ask her first."}',
-        '{"summary":"sent to anna (The user allowed this and said: Only this once.)","value":"sent to anna"}',
+        fenced({"summary": "sent to anna", "value": "sent to anna"})
+        + "\nThe user allowed this call and said: Only this once.",
     ]
 
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.chat.slots import Slots
+from understudy.owners import owner_of, tenant_of
 
 
 def test_a_run_waits_when_its_user_has_all_places_and_others_do_not() -> None:
@@ -152,3 +153,60 @@ def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: lis
             assert sum(owners[each] == owner for each in running) <= 2
         for each in waiting:
             assert len(running) == 3 or sum(owners[n] == owners[each] for n in running) == 2
+
+
+def test_a_tenant_holds_no_more_than_its_places() -> None:
+    """Its third user waits for one of its own, and is told so; another tenant's user begins at once."""
+    slots: Slots[str] = Slots(per_user=2, in_all=4, per_tenant=2)
+    ada, cem, dee, bob = (owner_of(*who) for who in (("ada", "a"), ("cem", "a"), ("dee", "a"), ("bob", "b")))
+    assert slots.ask("ada1", ada, "A")
+    assert slots.ask("cem1", cem, "C")
+    assert not slots.ask("dee1", dee, "D")
+    assert slots.tenant_holds_all("dee1")
+    assert slots.ask("bob1", bob, "B")
+    assert slots.counts(lambda owner: tenant_of(owner) == "a") == {"runs": 2, "runs_waiting": 1}
+    assert slots.counts(lambda owner: True) == {"runs": 3, "runs_waiting": 1}
+    assert slots.free("bob1") == []
+    assert slots.free("ada1") == [("dee1", "D")]
+    assert not slots.tenant_holds_all("dee1")
+
+
+def test_tenants_take_turns_in_line() -> None:
+    """Many that wait of one tenant do not stand before the first one of another."""
+    slots: Slots[str] = Slots(per_user=9, in_all=1, per_tenant=9)
+    ada, bob, cem = owner_of("ada", "a"), owner_of("bob", "b"), owner_of("cem")
+    slots.ask("a0", ada, "")
+    for run, owner in (("a1", ada), ("a2", ada), ("b1", bob), ("b2", bob), ("c1", cem)):
+        assert not slots.ask(run, owner, "")
+    assert [slots.place(run) for run in ("b1", "c1", "a1", "b2", "a2")] == [1, 2, 3, 4, 5]
+    begun: list[str] = []
+    run = "a0"
+    while freed := slots.free(run):
+        run = freed[0][0]
+        begun.append(run)
+    assert begun == ["b1", "c1", "a1", "b2", "a2"]
+
+
+def test_one_tenant_fills_half_of_the_line() -> None:
+    """Its users are refused beyond that; others are not. Without tenants nothing of the kind is asked."""
+    slots: Slots[str] = Slots(per_user=1, in_all=1, in_line=4, per_tenant=1)
+    users = [owner_of(f"user-{number}", "a") for number in range(5)]
+    assert [slots.admit(user, user) for user in users] == [True, True, True, True, False]
+    assert slots.tenant_fills_line(users[0])
+    bob = owner_of("bob", "b")
+    assert not slots.tenant_fills_line(bob)
+    assert slots.admit("bob", bob)
+    assert not slots.admit("cem", owner_of("cem", "b"))
+    alone: Slots[str] = Slots(per_user=1, in_all=1, in_line=4)
+    assert [alone.admit(user, user) for user in users] == [True] * 5
+    assert not alone.tenant_fills_line(users[0])
+
+
+def test_nothing_is_kept_of_owners_that_have_no_runs() -> None:
+    """Or a server would grow with every user it ever had."""
+    slots: Slots[str] = Slots(per_user=1, in_all=1, per_tenant=1)
+    for number in range(3):
+        slots.ask(f"r{number}", owner_of(f"u{number}", f"t{number}"), "")
+    for number in range(3):
+        slots.free(f"r{number}")
+    assert not any((slots._runs, slots._held, slots._runs_of_tenant, slots._held_by_tenant, slots._turn_of))

@@ -127,7 +127,7 @@ async def test_a_thread_that_was_deleted_after_all_begins_anew(rig: Rig, away: A
     await rig.desk(ADA, say("second", "t"), rig.outbox)
     await rig.until(FinalResponse, 2)
     events = await rig.services.store.events("ada", "t", 0)
-    assert [each.seq for each in events] == [1, 2, 3, 4]
+    assert [each.seq for each in events] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("seq", [1, 2])

@@ -57,7 +57,7 @@ async def test_standing_in_line_again_is_not_work_either(autojump_clock: trio.te
     told: list[int] = []
     async with ActorSystem("s", [ChildSpec("w", lambda: Waiter([]))]) as system:
         run = system.root.children()[0]
-        work = Worktime("r", "ada", slots, lambda: told.append(work.in_line))
+        work = Worktime("r", "ada", slots, lambda: told.append(work.waiting_note))
         slots.ask("r", "ada", run)
         run.tell(work)
         began = trio.current_time()
@@ -68,9 +68,9 @@ async def test_standing_in_line_again_is_not_work_either(autojump_clock: trio.te
             nursery.start_soon(work.go_on, run)
             nursery.start_soon(work.go_on, run)
             await trio.sleep(100)
-            assert (told, work.in_line, work.resting) == ([1], 1, True)
+            assert (told, work.resting) == (["Waiting for a free place: number 1 in line"], True)
             give_back(slots, "other")
-        assert (work.in_line, work.resting) == (0, False)
+        assert (work.waiting_note, work.resting) == ("", False)
         assert work.scope.deadline - began == 130
 
 

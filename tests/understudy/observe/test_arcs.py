@@ -17,6 +17,14 @@ def test_a_run_is_open_from_accepted_to_its_terminal_event() -> None:
     assert len(ledger) == 0
 
 
+def test_the_first_event_is_counted_from_the_arrival_of_the_message() -> None:
+    """What was done before it was accepted is part of the wait; the run itself began with the acceptance."""
+    ledger = ArcLedger()
+    ledger.note("r", "message_accepted", 10.0, 7.0)
+    assert ledger.note("r", "agent_started", 10.5) == Noted(first_s=3.5)
+    assert ledger.note("r", "final_response", 13.0) == Noted(ended_s=3.0)
+
+
 def test_an_error_ends_a_run_too() -> None:
     """Even as its first event."""
     ledger = ArcLedger()

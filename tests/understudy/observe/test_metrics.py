@@ -50,10 +50,11 @@ def test_connections_by_dialect() -> None:
 
 
 def test_commands_and_events_by_type() -> None:
-    """What came in, what went out and how late, what was dropped; a resume is a reconnect."""
+    """What came in, what went out and how late, what was dropped; a command alone is no reconnect."""
     metrics = Metrics()
     metrics.on_received("say")
     metrics.on_received("resume")
+    metrics.on_returned()
     metrics.on_sent(["final_response", "error", "final_response"], [99.98, 99.995, 100.5], 100.0)
     metrics.on_sent(["typing"] * 3, [99.95, 99.96, 99.97], 100.0)
     metrics.on_sent(["final_response"], [40.0], 100.0)
@@ -113,6 +114,39 @@ def test_tool_calls_by_tool_and_status() -> None:
     assert value(metrics, "understudy_tool_calls_total", tool="tool0", status="failed") == 1
     assert value(metrics, "understudy_tool_calls_total", tool="other", status="ok") == 5
     assert value(metrics, "understudy_tool_call_duration_seconds_count", tool="tool0") == 2
+
+
+def test_replays_are_counted_apart_from_deliveries() -> None:
+    """What has no time was replayed: it is sent, and says nothing of how late events are delivered."""
+    metrics = Metrics()
+    metrics.on_sent(["error", "error", "typing"], [99.0], 100.0)
+    metrics.on_sent(["error"], [], 100.0)
+    assert value(metrics, "understudy_events_sent_total", type="error") == 3
+    assert value(metrics, "understudy_events_replayed_total") == 3
+    assert value(metrics, "understudy_delivery_latency_seconds_count") == 1
+    assert value(metrics, "understudy_delivery_latency_seconds_sum") == 1.0
+
+
+def test_a_call_of_no_known_tool_is_labelled_other() -> None:
+    """A model makes up names without end; none of them takes a place of the tools'."""
+    metrics = Metrics()
+    for _ in range(3):
+        metrics.tool_ended(None, "failed", 0.1)
+    metrics.tool_ended("echo", "ok", 0.1)
+    assert value(metrics, "understudy_tool_calls_total", tool="other", status="failed") == 3
+    assert value(metrics, "understudy_tool_calls_total", tool="echo", status="ok") == 1
+    assert value(metrics, "understudy_tool_call_duration_seconds_count", tool="other") == 3
+
+
+def test_a_run_that_ends_with_an_unknown_code_is_labelled_other() -> None:
+    """A label is a code of the registry; another release's log may hold codes that are not in it."""
+    metrics = Metrics()
+    tell(metrics, MessageAccepted("m", "r", "hello"), 100.0)
+    tell(metrics, Error("made_up_by_somebody", "x", True, "e"), 101.0)
+    metrics.on_error("made_up_by_somebody")
+    assert value(metrics, "understudy_runs_total", outcome="other") == 1
+    assert value(metrics, "understudy_errors_total", code="other") == 1
+    assert "made_up" not in metrics.render().decode()
 
 
 def test_actors_that_hold_the_loop_or_do_not_end() -> None:

@@ -161,7 +161,12 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     name = await ask("POST", "/api/sessions/refresh", token)
     await ask("DELETE", "/api/me", token, body=json.dumps({"confirm": name["user"]}).encode())
     await ask("GET", "/api/me/export", token)
-    for path in ("tree", "incidents", "changes"):
+    token = (await ask("POST", "/api/sessions"))["session_token"]
+    await ask("DELETE", "/api/users/{user}/sessions", token)
+    await ask("DELETE", "/api/me/sessions", token)
+    await ask("DELETE", "/api/me/sessions", token)
+    token = (await ask("POST", "/api/sessions"))["session_token"]
+    for path in ("tree", "incidents", "counts", "changes"):
         await ask("GET", f"/api/observer/{path}", token)
         await ask("GET", f"/api/observer/{path}")
     await ask("POST", "/api/observer/kill", token, body=b'{"path": "/system"}')

@@ -133,7 +133,7 @@ def _content(content: str) -> tuple[Any, str]:
     """Value and summary of a tool message; any text that is not what `tool_message` writes is its own value."""
     try:
         body = msgspec.json.decode(unfenced(content))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return content, ""
     if isinstance(body, dict) and "summary" in body and "value" in body:
         return body["value"], str(body["summary"])

@@ -138,6 +138,6 @@ def json_object(text: str) -> dict[str, Any]:
         return {}
     try:
         value = msgspec.json.decode(text[start : end + 1])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

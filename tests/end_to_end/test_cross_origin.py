@@ -1,0 +1,156 @@
+"""Pages of allowed origins may read every answer of every HTTP door (the Fetch standard's CORS protocol)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.http import request
+from tests.end_to_end.script import Say, scripted
+from tests.end_to_end.sse import streaming
+from tests.end_to_end.test_agui import run_input
+from tests.end_to_end.test_stream import say, session
+from transport.limits import Limits
+
+LISTED = "https://app.example.org"
+OTHER = "https://evil.example"
+OF_CORS = "access-control-"
+
+
+def preflight(method: str, *headers: str, origin: str = LISTED) -> dict[str, str]:
+    """What a browser asks before a request that a form could not make."""
+    asked = {"Origin": origin, "Access-Control-Request-Method": method}
+    return asked | ({"Access-Control-Request-Headers": ",".join(headers)} if headers else {})
+
+
+def listed(value: str) -> set[str]:
+    """The members of a header that is a list, in lower case."""
+    return {member.strip().lower() for member in value.split(",")}
+
+
+def readable(headers: dict[str, str]) -> None:
+    """Demand an answer that a page of the listed origin may read, and that no cache gives to another origin."""
+    assert headers["access-control-allow-origin"] == LISTED
+    assert headers["cross-origin-resource-policy"] == "cross-origin"
+    assert {"retry-after", "content-disposition", "etag", "age"} <= listed(headers["access-control-expose-headers"])
+    assert "access-control-allow-credentials" not in headers
+    assert "origin" in listed(headers["vary"])
+
+
+def unreadable(headers: dict[str, str]) -> None:
+    """Demand an answer that says nothing of CORS, but that it depends on the origin."""
+    assert [name for name in headers if name.startswith(OF_CORS)] == []
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert "origin" in listed(headers["vary"])
+
+
+ANSWERS = [
+    ("GET", "/api/agents", 200),
+    ("GET", "/api/threads/t/events", 200),
+    ("GET", "/api/threads/none", 404),
+    ("GET", "/api/nothing-is-here", 404),
+    ("PUT", "/api/agents", 405),
+    ("POST", "/api/commands", 400),
+    ("GET", "/page/client.js", 200),
+    ("GET", "/page/none.js", 404),
+    ("GET", "/openapi.json", 200),
+]
+
+
+@pytest.mark.promise("wire.cors")
+@pytest.mark.parametrize(("method", "path", "status"), ANSWERS)
+async def test_an_allowed_origin_may_read_every_answer(serve: Any, method: str, path: str, status: int) -> None:
+    """Answers and refusals alike; a page that is not allowed reads none, and is told nothing of who may."""
+    running = await serve(scripted(Say("one")), allowed_origins=[LISTED])
+    token = await session(running)
+    await say(running, token)
+    found, headers, _ = await request(running.address, method, path, token=token, headers={"Origin": LISTED})
+    assert found == status
+    readable(headers)
+    found, headers, _ = await request(running.address, method, path, token=token, headers={"Origin": OTHER})
+    assert found == 403
+    unreadable(headers)
+    found, headers, _ = await request(running.address, method, path, token=token)
+    assert found == status
+    unreadable(headers)
+
+
+@pytest.mark.promise("wire.cors")
+@pytest.mark.parametrize(
+    ("path", "method", "body"),
+    [("/api/threads/t/stream", "GET", b""), ("/api/agui", "POST", json.dumps(run_input()).encode())],
+)
+async def test_an_allowed_origin_may_read_a_stream(serve: Any, path: str, method: str, body: bytes) -> None:
+    """Event streams and runs by AG-UI."""
+    running = await serve(scripted(Say("one")), allowed_origins=[LISTED])
+    token = await session(running)
+    await say(running, token)
+    async with streaming(running.address, path, token, method=method, body=body, headers={"Origin": LISTED}) as stream:
+        assert stream.status == 200
+        readable(stream.headers)
+        assert (await stream.read()).data
+
+
+async def test_a_copy_that_is_still_good_may_be_read(serve: Any) -> None:
+    """A 304 has the headers too: the browser judges the copy that it has by them."""
+    running = await serve(allowed_origins=[LISTED])
+    _, headers, _ = await request(running.address, "GET", "/page/client.js", headers={"Origin": LISTED})
+    again = {"Origin": LISTED, "If-None-Match": headers["etag"]}
+    status, headers, _ = await request(running.address, "GET", "/page/client.js", headers=again)
+    assert status == 304
+    readable(headers)
+
+
+async def test_too_many_requests_are_told_to_the_page(serve: Any) -> None:
+    """With the time to wait, which the page may read."""
+    running = await serve(allowed_origins=[LISTED], limits=Limits(requests_per_minute=1))
+    await request(running.address, "GET", "/api/agents", headers={"Origin": LISTED})
+    status, headers, _ = await request(running.address, "GET", "/api/agents", headers={"Origin": LISTED})
+    assert (status, int(headers["retry-after"]) > 0) == (429, True)
+    readable(headers)
+
+
+@pytest.mark.promise("wire.cors")
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/api/agents", "GET"),
+        ("/api/threads/t", "PATCH"),
+        ("/api/threads/t", "DELETE"),
+        ("/api/threads/t/stream", "GET"),
+        ("/api/agui", "POST"),
+        ("/api/sessions/refresh", "POST"),
+        ("/page/client.js", "GET"),
+        ("/api/nothing-is-here", "GET"),  # so that the page reads the 404
+    ],
+)
+async def test_a_preflight_is_answered_without_a_token(serve: Any, path: str, method: str) -> None:
+    """Browsers send none with it. What the page may send is named; the answer is good for two hours."""
+    running = await serve(secret="a secret of more than thirty-two bytes", allowed_origins=[LISTED])
+    asked = preflight(method, "authorization", "content-type", "last-event-id")
+    status, headers, body = await request(running.address, "OPTIONS", path, headers=asked)
+    assert (status, body) == (204, "")
+    readable(headers)
+    assert method in headers["access-control-allow-methods"].split(", ")
+    assert {"authorization", "content-type", "last-event-id"} <= listed(headers["access-control-allow-headers"])
+    assert headers["access-control-max-age"] == "7200"
+    assert {"access-control-request-method", "access-control-request-headers"} <= listed(headers["vary"])
+    status, headers, _ = await request(running.address, "OPTIONS", path, headers=asked | {"Origin": OTHER})
+    assert status == 403
+    unreadable(headers)
+
+
+async def test_a_preflight_is_counted(serve: Any) -> None:
+    """For its address, as it brings no token."""
+    running = await serve(allowed_origins=[LISTED], limits=Limits(requests_per_minute=1))
+    await request(running.address, "OPTIONS", "/api/agents", headers=preflight("GET"))
+    status, _, _ = await request(running.address, "OPTIONS", "/api/agents", headers=preflight("GET"))
+    assert status == 429
+
+
+async def test_the_own_page_is_told_nothing_new(serve: Any) -> None:
+    """Its requests are of one origin, whatever stands in the list."""
+    running = await serve(allowed_origins=[LISTED])
+    status, headers, _ = await request(running.address, "GET", "/api/tools", headers={"Origin": running.address})
+    assert status == 401
+    unreadable(headers)

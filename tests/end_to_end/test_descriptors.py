@@ -1,0 +1,85 @@
+"""A process that may open few files: it says at its start what it cannot hold, and keeps what its other parts need."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.http import multipart, request
+from tests.end_to_end.peer import connected
+from tests.end_to_end.process import started
+from tests.end_to_end.test_floods import SECRET, token_of
+from tests.end_to_end.test_strangers import flooded
+
+FITTED = """
+import logging, resource, sys
+from understudy.descriptors import connections_within
+logging.basicConfig(format="%(message)s %(hint)s")
+soft, hard, wanted = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+print(connections_within(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted", "held", "raised"),
+    [
+        (1024, 1024, 10_000, 824, 1024),
+        (1024, 4096, 10_000, 3896, 4096),
+        (1024, 20_000, 10_000, 10_000, 10_200),
+        (1024, 4096, 500, 500, 1024),
+        (128, 128, 10_000, 64, 128),
+    ],
+)
+def test_the_soft_limit_is_raised_and_what_does_not_fit_is_said(
+    soft: int, hard: int, wanted: int, held: int, raised: int
+) -> None:
+    """As far as the hard limit allows; then fewer connections are served, and the log says what to do."""
+    done = subprocess.run(
+        [sys.executable, "-c", FITTED, *map(str, (soft, hard, wanted))], capture_output=True, text=True, check=True
+    )
+    assert [int(each) for each in done.stdout.split()] == [held, raised]
+    assert ("server.too_few_descriptors" in done.stderr) == (held < wanted)
+    if held < wanted:
+        assert f"to {wanted + 200}" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.promise("owasp.connections")
+async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,100 silent connections; a user signs in, uploads and is answered, and the log says what cannot be held."""
+    log = tmp_path / "log"
+    ours = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, ours[1]), ours[1]))
+    monkeypatch.setattr(sys, "executable", str(_limited(tmp_path)))
+    try:
+        async with (
+            started(tmp_path / "data", log=log, UNDERSTUDY_SECRET=SECRET) as server,
+            flooded(server.address, 1100, b""),
+        ):
+            body, content_type = multipart("sales.csv", b"a,b\n" * 200_000)
+            status, _, _ = await request(
+                server.address, "POST", "/api/files", token=token_of("ada"), body=body, content_type=content_type
+            )
+            assert status == 201
+            async with connected(server.address, token_of("ada")) as ada:
+                await ada.say("What is 2 + 2?")
+                assert (await ada.until_end())["type"] == "final_response"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, ours)
+    written = log.read_text()
+    assert written.count("server.too_few_descriptors") == 1
+    assert "door.no_descriptors" not in written
+
+
+def _limited(folder: Path) -> Path:
+    """A Python whose processes may open 1,024 files, and no more."""
+    script = folder / "python"
+    script.write_text(f'#!/bin/sh\nulimit -n 1024\nexec {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    return script

@@ -1,0 +1,247 @@
+"""What strangers are told, what answers carry, and who may read what is on the disk."""
+
+import json
+import os
+import ssl
+import stat
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import trio
+import trustme
+
+from tests.end_to_end.http import handshake, multipart, request
+from tests.end_to_end.peer import connected
+from tests.end_to_end.process import refused, started
+from tests.end_to_end.test_floods import SECRET, token_of
+from tests.end_to_end.test_origins import UPGRADE
+from transport.limits import Limits
+from understudy.app import Running
+
+EVERYWHERE = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+async def raw(running: Running, head: str) -> tuple[int, dict[str, str]]:
+    """Send a request as it is; the status and the headers of the answer."""
+    where = urlsplit(running.address)
+    with trio.fail_after(10):
+        stream: Any = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
+        if where.scheme == "https":
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            stream = trio.SSLStream(stream, context, https_compatible=True)
+        async with stream:
+            await stream.send_all(head.encode("latin-1"))
+            received = b""
+            while b"\r\n\r\n" not in received:
+                piece = await stream.receive_some()
+                assert piece, received
+                received += piece
+    first, *lines = received.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    fields = (line.partition(": ") for line in lines)
+    return int(first.split()[1]), {name.lower(): value for name, _, value in fields}
+
+
+@pytest.mark.promise("owasp.errors")
+async def test_metrics_are_for_who_has_a_role(serve: Any) -> None:
+    """Not for strangers, nor for users; each request is counted as any other."""
+    running = await serve(secret=SECRET, limits=Limits(requests_per_minute=4))
+    for token, wanted in (
+        (None, 401),
+        (token_of("ada"), 403),
+        (token_of("prometheus", roles=["metrics"]), 200),
+        (token_of("op", roles=["operator"]), 200),
+    ):
+        status, _, text = await request(running.address, "GET", "/metrics", token=token)
+        assert status == wanted
+        assert ("understudy_connections" in str(text)) == (wanted == 200)
+    statuses = [(await request(running.address, "GET", "/metrics"))[0] for _ in range(5)]
+    assert statuses == [401] * 3 + [429] * 2
+
+
+async def test_strangers_hear_whether_the_server_is_well_and_nothing_else(serve: Any) -> None:
+    """Memory, versions, counts and parts are for who has a role."""
+    running = await serve(secret=SECRET)
+    for token in (None, token_of("ada"), "forged"):
+        assert (await request(running.address, "GET", "/healthz", token=token))[2] == {"status": "ok"}
+    _, _, whole = await request(running.address, "GET", "/healthz", token=token_of("p", roles=["metrics"]))
+    assert {"status", "checks", "version", "memory_mb", "connections"} <= whole.keys()
+
+
+async def test_on_a_server_of_ones_own_machine_nobody_is_a_stranger(serve: Any) -> None:
+    """Where whoever reaches the loopback address is given a session."""
+    running = await serve()
+    assert (await request(running.address, "GET", "/metrics"))[0] == 200
+    assert "version" in (await request(running.address, "GET", "/healthz"))[2]
+
+
+async def test_readiness_is_looked_at_once_a_second(serve: Any) -> None:
+    """However often it is asked: it writes to the database."""
+    running = await serve(secret=SECRET)
+    operator = token_of("op", roles=["operator"])
+
+    async def commits() -> float:
+        _, _, text = await request(running.address, "GET", "/metrics", token=operator)
+        lines = text.splitlines()
+        return float(
+            next(line for line in lines if line.startswith("understudy_store_commit_seconds_count")).split()[1]
+        )
+
+    before, began = await commits(), trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for _ in range(60):
+            nursery.start_soon(request, running.address, "GET", "/readyz")
+    assert 1 <= await commits() - before <= 2 + trio.current_time() - began
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for this machine, and its key."""
+    issued = trustme.CA().issue_cert("localhost", "127.0.0.1")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    issued.private_key_pem.write_to_path(str(key))
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    return certificate, key
+
+
+async def test_a_folder_that_was_open_is_closed_with_all_that_is_in_it(serve: Any, tmp_path: Path) -> None:
+    """0700, and 0600 for the database and its log, also those that were there, and for uploads."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    data.chmod(0o755)
+    (data / "understudy.db").touch(mode=0o644)
+    before = os.umask(0o022)
+    try:
+        running = await serve(secret=SECRET)
+        body, content_type = multipart("s.csv", b"a,b\n1,2\n")
+        sent = await request(
+            running.address, "POST", "/api/files", token=token_of("ada"), body=body, content_type=content_type
+        )
+        assert sent[0] == 201
+        async with connected(running.address, token_of("ada")) as peer:
+            await peer.say("hello")
+            await peer.until_end()
+        assert (await request(running.address, "DELETE", "/api/sessions", token=token_of("ada", "s9")))[0] == 204
+    finally:
+        os.umask(before)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (data, *data.rglob("*"))}
+    assert {path.name: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
+    assert {"understudy.db", "understudy.db-wal", "ended-sessions"} <= {path.name for path in modes}
+
+
+HEADS = {
+    400: "GET / HTTP/1.1\r\nHost: here\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+    401: f"GET /ws?session_token=bad HTTP/1.1\r\nHost: {{host}}\r\n{UPGRADE}\r\n",
+    403: f"GET /ws HTTP/1.1\r\nHost: {{host}}\r\nOrigin: https://evil.example\r\n{UPGRADE}\r\n",
+    404: f"GET /nowhere HTTP/1.1\r\nHost: {{host}}\r\n{UPGRADE}\r\n",
+    405: f"POST /ws HTTP/1.1\r\nHost: {{host}}\r\n{UPGRADE}\r\n",
+    431: "GET / HTTP/1.1\r\nHost: here\r\nX: " + "x" * 20_000 + "\r\n\r\n",
+    501: "BREW / HTTP/1.1\r\nHost: here\r\n\r\n",
+    505: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_answers_of_the_door_are_as_guarded_as_those_of_the_application(
+    serve: Any, tmp_path: Path, secure: bool
+) -> None:
+    """With HSTS where the server speaks TLS itself, and nowhere else: a proxy answers for its own name."""
+    certificate, key = self_signed(tmp_path) if secure else (None, None)
+    running = await serve(secret=SECRET, tls_certificate=certificate, tls_key=key)
+    host = urlsplit(running.address).netloc
+    for status, head in HEADS.items():
+        answered, headers = await raw(running, head.replace("{host}", host))
+        assert answered == status
+        assert headers.items() >= EVERYWHERE.items(), status
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store"
+        assert ("strict-transport-security" in headers) is secure
+    for path in ("/", "/api/agents", "/nowhere"):
+        _, headers = await raw(running, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")
+        assert ("strict-transport-security" in headers) is secure
+        assert headers.items() >= EVERYWHERE.items()
+    again = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\nBREW / HTTP/1.1\r\nHost: {host}\r\n\r\n"
+    assert (await raw(running, again))[0] == 200
+
+
+async def test_the_page_may_do_little(serve: Any) -> None:
+    """Trusted types with the page's one policy, no images from elsewhere or of `data:`, no devices."""
+    running = await serve()
+    _, headers, _ = await request(running.address, "GET", "/")
+    policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert policy["trusted-types"] == "understudy"
+    assert policy["img-src"] == "'self' blob:"
+    for feature in ("camera", "microphone", "geolocation", "payment", "usb"):
+        assert f"{feature}=()" in headers["permissions-policy"]
+
+
+@pytest.mark.promise("owasp.origin")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Host: [::ffff:7f00:1].evil",
+        "Host: [::1].evil:80",
+        "Host: [127.0.0.1]",
+        "Host: [::1",
+        "Host: 127.0.0.1@evil",
+        "Host: localhost/evil",
+        "Host: localhost?evil",
+        "Host: localhost#evil",
+        "Host: {host}\r\nOrigin: http://{host} ",
+        "Host: {host}\r\nOrigin: http://{host}\t",
+        "Host: {host}\r\nOrigin: http://[::ffff:7f00:1].evil",
+    ],
+)
+async def test_hosts_and_origins_that_only_look_right_are_refused(serve: Any, lines: str) -> None:
+    """By both doors, on a server that trusts whoever reaches it by a name of this machine."""
+    running = await serve()
+    named = lines.replace("{host}", urlsplit(running.address).netloc)
+    for path, more in (("/ws", UPGRADE), ("/", "")):
+        status, _ = await raw(running, f"GET {path} HTTP/1.1\r\n{named}\r\n{more}\r\n")
+        assert status in (400, 403), path
+
+
+@pytest.mark.promise("owasp.crash")
+@pytest.mark.parametrize("where", ["head", "preamble", "unended"])
+async def test_the_head_of_an_uploads_part_is_bounded(serve: Any, where: str) -> None:
+    """100 KiB are refused in a sentence; a name of ordinary length is taken."""
+    running = await serve(secret=SECRET)
+    body, content_type = multipart("s.csv", b"a,b\n1,2\n")
+    filling = b"x" * 100 * 1024
+    if where == "head":
+        long = body.replace(b"Content-Type:", b"X-Long: " + filling + b"\r\nContent-Type:")
+    elif where == "preamble":
+        long = filling + b"\r\n" + body
+    else:
+        long = body.partition(b"\r\n\r\n")[0] + filling
+    for sent, wanted in ((long, (413, "message_too_large")), (body, (201, None))):
+        status, _, told = await request(
+            running.address, "POST", "/api/files", token=token_of("ada"), body=sent, content_type=content_type
+        )
+        assert (status, told.get("error", {}).get("code")) == wanted
+
+
+@pytest.mark.parametrize("proxies", ["0.0.0.0/0", "::/0", "0.0.0.0/1,128.0.0.0/1", "10.0.0.1,0.0.0.0/0"])
+def test_not_everybody_is_a_trusted_proxy(proxies: str) -> None:
+    """Anybody could name any address then, and limits for an address would hold for nobody."""
+    done = refused(UNDERSTUDY_TRUSTED_PROXIES=proxies)
+    assert done.returncode == 2
+    assert "trusted_proxies" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("secret", "weak"), [("x" * 32, True), ("ab" * 20, True), ("0123456789abcdef" * 2, False)])
+async def test_a_secret_that_is_easily_guessed_is_warned_of(tmp_path: Path, secret: str, weak: bool) -> None:
+    """At the start, without a letter of it."""
+    log = tmp_path / "log"
+    async with started(tmp_path / "data", log=log, UNDERSTUDY_SECRET=secret, UNDERSTUDY_LOG_FORMAT="json") as server:
+        assert (await handshake(server.address, "/ws?session_token=bad"))[0] == 401
+        await server.terminate()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert bool([line for line in lines if line["event"] == "settings.weak_secret"]) is weak
+    assert secret not in log.read_text()

@@ -1,0 +1,49 @@
+"""Answers that take a lexer or a parser seconds: their own user sees the text, and nobody else notices."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import connected
+from tests.end_to_end.script import Say, scripted
+from tests.end_to_end.test_rest import session
+from understudy.chat import rendered
+from understudy.chat.rendered import Kept, warm_up
+
+pytestmark = pytest.mark.slow
+
+CODE = "\n" * 8_000
+ANSWER = f"Look:\n\n```java\n{CODE}```\n\n```csv\na,b\n```\n\n```jsonl\n{{}}\n```\n\n*done*"
+OWN_S = 2.0
+"""Processor time for a run and two reads in this process. The code alone takes longer than that to colour."""
+
+
+async def test_one_answer_freezes_nobody(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live, from the log, and read again by a server that has nothing of it at hand any more."""
+    await warm_up()
+    running = await serve(scripted(Say(ANSWER)))
+    token = await session(running)
+    began = time.process_time()
+    async with connected(running.address, token) as peer:
+        await peer.send({"type": "hello", "payload": {"html": True}})
+        await peer.say("go", agent_type="script", thread_id="t")
+        final = await peer.until_end()
+    assert final["type"] == "final_response"
+    html = final["data"]["html"]
+    assert html.startswith('<p>Look:</p>\n<div class="highlight"><pre><code>\n\n')
+    assert html.endswith("<p><em>done</em></p>\n")
+    assert json.dumps(CODE) not in html
+    assert CODE in html
+    monkeypatch.setattr(rendered, "_kept", Kept())
+    _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token, body=b"")
+    assert history["messages"][1]["html"] == html
+    monkeypatch.setattr(rendered, "_kept", Kept())
+    async with connected(running.address, token) as peer:
+        await peer.send({"type": "hello", "payload": {"html": True}})
+        await peer.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+        again = await peer.until_end()
+    assert again["data"]["html"] == html
+    assert time.process_time() - began < OWN_S

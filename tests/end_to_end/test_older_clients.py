@@ -1,0 +1,248 @@
+"""What clients of older servers read: agent responses, the payload and the flat dialect."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.peer import Peer, connected
+from tests.end_to_end.script import Call, Gate, Hand, Say, scripted
+from tests.end_to_end.test_branches import new_token
+from tests.end_to_end.test_user_data import upload
+from understudy import Agent
+
+KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
+ANSWERS = "/api/ws/agent"
+
+
+REFUSED: list[tuple[dict[str, Any], tuple[str, str | None]]] = [
+    ({"agent_type": "oracle", "message": "hi"}, ("oracle", None)),
+    ({"agent_type": "liaison", "message": "hi"}, ("liaison", None)),
+    ({"agent_type": "liaison", "pillar": "astrology", "message": "hi"}, ("liaison", "astrology")),
+    ({"agent_type": "guide", "message": "  "}, ("guide", None)),
+    ({"agent_type": "guide", "message": {"no": "text"}}, ("guide", None)),
+    ({"pillar": "insights", "message": "  "}, ("liaison", "insights")),
+    ({"message": "hi", "conversation_id": "a/b"}, ("guide", None)),
+    ({"type": "user_message", "payload": {"content": "hi", "agent_type": "oracle"}}, ("oracle", None)),
+]
+
+
+def delegating() -> tuple[Agent, Agent]:
+    """One agent that hands over to a liaison, and that liaison."""
+    liaison = scripted(Say("one two"), name="ledger")
+    liaison = Agent("ledger", model=liaison.model, pillar="finance")
+    return Agent("front", model=scripted(Hand("ledger")).model, colleagues=("ledger",)), liaison
+
+
+@pytest.mark.promise("wire.delegated")
+async def test_a_delegated_answer_is_one_of_the_agent_that_was_asked(serve: Any) -> None:
+    """A client that keeps only the answers of the agent it addressed is shown it; who gave it stands beside."""
+    running = await serve(*delegating())
+    async with connected(running.address, path=ANSWERS, welcome=False) as peer:
+        await peer.send({"agent_type": "front", "message": "go", "conversation_id": "c"})
+        frame = await peer.read()
+    assert (frame["agent_type"], frame["pillar"], frame["conversation_id"]) == ("front", None, "c")
+    assert frame["answered_by"] == {"agent_type": "liaison", "pillar": "finance"}
+    assert frame["message"].strip() == "one two"
+
+
+@pytest.mark.promise("wire.delegated")
+@pytest.mark.parametrize("dialect", ["canonical", "flat", "payload"])
+async def test_every_event_of_a_delegate_names_the_agent_that_was_asked(serve: Any, dialect: str) -> None:
+    """Live and read again from the log; the events of the agent itself do not."""
+    running = await serve(*delegating())
+    token = await new_token(running)
+    async with connected(running.address, token, path=f"/ws?dialect={dialect}") as peer:
+        await peer.say("go", agent_type="front", thread_id="t")
+        await peer.until_end()
+        live = [event for event in peer.seen if "run_id" in event]
+    async with connected(running.address, token, path=f"/ws?dialect={dialect}") as peer:
+        await peer.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+        await peer.until_end()
+        again = [event for event in peer.seen if "run_id" in event]
+    for events in (live, again):
+        theirs = [event for event in events if event["agent_type"] == "liaison"]
+        assert {"agent_started", "agent_completed", "final_response"} <= {event["type"] for event in theirs}
+        assert all(event["asked_agent"] == {"agent_type": "front", "pillar": None} for event in theirs)
+        assert all("asked_agent" not in event for event in events if event not in theirs)
+
+
+@pytest.mark.promise("wire.refused-agent")
+@pytest.mark.parametrize("path", [ANSWERS, "/ws", "/ws?dialect=flat", "/ws?dialect=payload"])
+async def test_a_refusal_names_the_agent_that_was_asked(serve: Any, path: str) -> None:
+    """So that a client knows which of its conversations was refused; the agent it gets where it names none."""
+    running = await serve()
+    async with connected(running.address, path=path, welcome=path != ANSWERS) as peer:
+        for said, named in REFUSED:
+            await peer.send(said)
+            refused = await peer.read()
+            assert refused["type"] == "error"
+            assert (refused["agent_type"], refused["pillar"]) == named, said
+
+
+@pytest.mark.promise("wire.refused-agent")
+async def test_a_refusal_on_a_door_of_one_agent_names_that_agent(serve: Any) -> None:
+    """Also of a frame that cannot be read at all."""
+    running = await serve()
+    async with connected(running.address, path="/api/ws/liaison/insights", welcome=False) as peer:
+        for said in ({"message": " "}, "{"):
+            await peer.send(said)
+            refused = await peer.read()
+            assert (refused["type"], refused["agent_type"], refused["pillar"]) == ("error", "liaison", "insights")
+
+
+@pytest.mark.promise("wire.say-untyped")
+@pytest.mark.parametrize("path", [ANSWERS, "/ws"])
+async def test_a_message_without_an_agent_type_goes_to_the_guide(serve: Any, path: str) -> None:
+    """Or to the liaison of the pillar it names."""
+    running = await serve()
+    async with connected(running.address, path=path, welcome=path == "/ws") as peer:
+        for said, named in (
+            ({"message": "What is 2 + 2?"}, ("guide", None)),
+            ({"message": "What is 2 + 2?", "pillar": "content"}, ("liaison", "content")),
+        ):
+            await peer.send(said)
+            answer = await peer.until_end() if path == "/ws" else await peer.read()
+            assert answer["type"] in ("final_response", "message")
+            assert (answer["agent_type"], answer["pillar"]) == named
+
+
+@pytest.mark.promise("wire.answer-kinds")
+@pytest.mark.parametrize(
+    ("pillar", "question", "kind"),
+    [
+        ("insights", "Profile the attached table", "analysis"),
+        ("insights", "How many rows are in the attached table?", "analysis"),
+        ("insights", "Show the first 3 rows of the attached table", "drill_down"),
+        ("insights", "Chart total sales by region from the attached table", "visualization"),
+        ("business_outcomes", "Compare scenarios at 8%: Build: -1000, 400, 900; Buy: -700, 300, 600", "analysis"),
+        ("content", "What is 2 + 2?", "message"),
+    ],
+)
+@pytest.mark.slow
+async def test_an_answer_says_what_it_is_by_what_its_tools_gave(
+    serve: Any, csv_of_sales: Path, pillar: str, question: str, kind: str
+) -> None:
+    """Figures worked out are an analysis, the rows behind them a drill-down, a chart a visualization."""
+    running = await serve()
+    token = await new_token(running)
+    content = await trio.Path(csv_of_sales).read_bytes()
+    file_id = await upload(running, token, "sales.csv", content)
+    async with connected(running.address, token, path=ANSWERS, welcome=False) as peer:
+        message = {"type": "chat", "content": question, "agent_type": "liaison", "pillar": pillar}
+        await peer.send(message | {"references": [file_id]})
+        frame = await peer.read()
+    assert frame["type"] == kind, frame["message"]
+
+
+@pytest.mark.promise("wire.event-agent-completed")
+async def test_what_an_agent_gave_comes_whole(serve: Any) -> None:
+    """However long the answer."""
+    text = "word " * 400
+    running = await serve(scripted(Say(text.strip())))
+    async with connected(running.address) as peer:
+        await peer.say("go", agent_type="script")
+        final = await peer.until_end()
+    completed = next(event for event in peer.seen if event["type"] == "agent_completed")
+    assert completed["data"]["result"] == final["data"]["message"] == text
+
+
+@pytest.mark.promise("wire.dialect-agent-response")
+async def test_agent_responses_tell_what_was_taken_out(serve: Any) -> None:
+    """Of the message and of the answer, before the answer; never the secret itself."""
+    running = await serve(scripted(Say(f"The key is {KEY}.")))
+    async with connected(running.address, path=ANSWERS, welcome=False) as peer:
+        await peer.send({"agent_type": "script", "message": f"Keep {KEY} safe", "conversation_id": "c"})
+        while (await peer.read())["type"] != "message":
+            pass
+    told = [frame for frame in peer.seen if frame["type"] == "sanitization_summary"]
+    assert [frame["data"]["direction"] for frame in told] == ["inbound", "outbound"]
+    for frame in told:
+        assert list(frame)[:7] == list(peer.seen[-1])[:7]
+        assert (frame["agent_type"], frame["conversation_id"]) == ("script", "c")
+        assert frame["data"]["counts"] == {"secret": 1}
+        assert frame["message"] == "1 find was taken out"
+    assert KEY not in str(peer.seen)
+
+
+@pytest.mark.promise("wire.secret-alert")
+@pytest.mark.parametrize("path", [ANSWERS, "/ws", "/ws?dialect=flat", "/ws?dialect=payload"])
+async def test_a_secret_in_a_message_raises_an_alert(serve: Any, path: str) -> None:
+    """On the lane that overtakes all that is queued, to every tab of the user, once, and without the secret."""
+    running = await serve(scripted(Say("one two")))
+    token = await new_token(running)
+    async with connected(running.address, token) as other:
+        async with connected(running.address, token, path=path, welcome=path != ANSWERS) as peer:
+            said = {"type": "chat", "content": f"Keep {KEY} safe", "agent_type": "script", "message_id": "m"}
+            for _ in range(2):  # the second time it is the same message
+                await peer.send(said)
+            while (await peer.read())["type"] not in ("final_response", "message"):
+                pass
+            with trio.move_on_after(0.2):
+                while True:
+                    await peer.read()
+        await other.until_end()
+    for seen in (peer.seen, other.seen):
+        alerts = [event for event in seen if event["type"] == "alert"]
+        assert len(alerts) == 1
+        assert "secret" in alerts[0]["message"]
+        assert "seq" not in alerts[0]
+    assert next(event for event in other.seen if event["type"] == "alert")["priority"] == "alert"
+    assert KEY not in str([peer.seen, other.seen])
+
+
+@pytest.mark.promise("wire.secret-alert")
+async def test_a_message_without_a_secret_raises_no_alert(serve: Any) -> None:
+    """Also where something else was found in it."""
+    running = await serve(scripted(Say("one two")), scrub_policy="strict")
+    async with connected(running.address) as peer:
+        await peer.say("Write to ada@example.org", agent_type="script")
+        await peer.until_end()
+    assert "sanitization_summary" in {event["type"] for event in peer.seen}
+    assert "alert" not in {event["type"] for event in peer.seen}
+
+
+@pytest.mark.promise("wire.dialect-payload")
+async def test_the_payload_dialect_has_the_names_that_its_clients_read(serve: Any) -> None:
+    """The names of the thread, the message and the agent inside, and three members under two names."""
+    running = await serve(scripted(Call([("send_mail", {"to": "ada"})]), Say("one two")))
+    async with connected(running.address, subprotocols=["understudy.payload"]) as peer:
+        await peer.say("go", agent_type="script", thread_id="t", message_id="m")
+        asked = await _until(peer, "approval_required")
+        approve = {"call_id": asked["payload"]["call_id"], "decision": "allow"}
+        await peer.send({"type": "approve", "payload": approve})
+        await _until(peer, "final_response")
+    events = {event["type"]: event for event in peer.seen}
+    for event in peer.seen[1:]:
+        inside = event["payload"]
+        assert (inside["thread_id"], inside["message_id"], inside["run_id"]) == ("t", "m", event["run_id"])
+        assert (event["thread_id"], event["message_id"]) == ("t", "m")
+        assert (inside["agent_type"], inside["agent_name"]) == ("script", "script")
+    for kind in ("tool_executing", "approval_required"):
+        assert events[kind]["payload"]["tool_args"] == events[kind]["payload"]["parameters"] == {"to": "ada"}
+    done, final = events["agent_completed"]["payload"], events["final_response"]["payload"]
+    assert done["agent_response"] == done["result"] == final["agent_response"] == final["message"] == "one two "
+    assert "thread_id" not in events["welcome"]["payload"]
+
+
+async def _until(peer: Peer, kind: str) -> dict[str, Any]:
+    while (event := await peer.read())["type"] != kind:
+        pass
+    return event
+
+
+@pytest.mark.promise("wire.dialect-flat")
+async def test_the_flat_completion_of_an_agent_says_what_it_gave(serve: Any) -> None:
+    """`message` is its result; one that gave nothing, as it was stopped, says that."""
+    running = await serve(scripted(Say("one two")), scripted(Say("never", Gate()), name="slow"))
+    async with connected(running.address, path="/ws?dialect=flat") as peer:
+        await peer.say("go", agent_type="script")
+        await peer.until_end()
+        completed = next(event for event in peer.seen if event["type"] == "agent_completed")
+        assert completed["message"] == completed["result"] == "one two "
+        await peer.say("go", agent_type="slow")
+        started = await _until(peer, "agent_started")
+        await peer.send({"type": "cancel", "run_id": started["run_id"]})
+        await peer.until_end()
+        assert [e["message"] for e in peer.seen if e["type"] == "agent_completed"] == ["one two ", "Stopped"]

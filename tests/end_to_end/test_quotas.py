@@ -1,0 +1,135 @@
+"""What one user, and the users of one tenant, can fill: bounded in bytes, and refused in a sentence."""
+
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import connected
+from tests.end_to_end.script import Call, Say, Script, scripted
+from transport.limits import Limits
+from understudy import Agent, ToolContext, tool
+from understudy.app import Running
+
+SECRET = "a secret of more than 32 characters, for tests"
+MIB = 1 << 20
+
+
+def token(user: str, tenant: str | None = None) -> str:
+    """A token of a user, of a tenant if one is named."""
+    claims: dict[str, Any] = {"sub": user, "sid": "s", "exp": time.time() + 600}
+    return jwt.encode(claims | ({} if tenant is None else {"org": tenant}), SECRET, "HS256")
+
+
+async def upload(running: Running, who: str, size: int) -> tuple[int, Any]:
+    """Upload a file of so many bytes; gives the status and the answer."""
+    boundary = "b0undary"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'.encode()
+    body = head + b"\0" * size + f"\r\n--{boundary}--\r\n".encode()
+    kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    status, _, answer = await request(running.address, "POST", "/api/files", token=who, body=body, headers=kind)
+    return status, answer
+
+
+async def say(running: Running, who: str, content: str, thread: str = "t") -> tuple[int, Any]:
+    """Say something over HTTP; gives the status and the answer."""
+    payload = {"content": content, "thread_id": thread, "agent_type": "script"}
+    body = json.dumps({"type": "user_message", "payload": payload}).encode()
+    status, _, answer = await request(running.address, "POST", "/api/commands", token=who, body=body)
+    return status, answer
+
+
+async def test_uploads_are_bounded_for_each_user(serve: Any) -> None:
+    """What does not fit is refused with the reason and leaves nothing; another user has room of their own."""
+    running = await serve(scripted(Say("hm")), secret=SECRET, limits=Limits(files_bytes_per_user=MIB))
+    ada, bob = token("ada"), token("bob")
+    assert (await upload(running, ada, 700_000))[0] == 201
+    status, answer = await upload(running, ada, 700_000)
+    assert (status, answer["error"]["code"]) == (403, "quota_exceeded")
+    assert "Your files take all the space that you have here (1 MiB)" in answer["error"]["message"]
+    assert (await upload(running, ada, 200_000))[0] == 201
+    assert (await upload(running, bob, 700_000))[0] == 201
+    assert await running.store.bytes_used("files", user="ada") == 900_000
+
+
+async def test_uploads_at_once_do_not_pass_the_bound_together(serve: Any) -> None:
+    """What is on its way counts."""
+    running = await serve(scripted(Say("hm")), secret=SECRET, limits=Limits(files_bytes_per_user=MIB))
+    statuses: list[int] = []
+
+    async def one() -> None:
+        statuses.append((await upload(running, token("ada"), 400_000))[0])
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(one)
+    assert sorted(statuses) == [201, 201, 403, 403, 403, 403]
+    assert await running.store.bytes_used("files", user="ada") == 800_000
+
+
+@pytest.mark.promise("wire.error-quota-exceeded")
+async def test_messages_are_bounded_for_each_user(serve: Any) -> None:
+    """Over a socket and over HTTP; a thread that is deleted makes room."""
+    running = await serve(scripted(Say("hm")), secret=SECRET, limits=Limits(threads_bytes_per_user=MIB))
+    ada = token("ada")
+    async with connected(running.address, ada) as peer:
+        for thread in "ab":
+            await peer.say("x" * 200_000, thread_id=thread, agent_type="script")
+            await peer.until_end()
+        await peer.say("x" * 200_000, thread_id="c", agent_type="script", message_id="m3")
+        refused = await peer.until("error")
+        assert (refused["data"]["code"], refused["data"]["retryable"]) == ("quota_exceeded", False)
+        assert "Your conversations take all the space" in refused["data"]["message"]
+        assert refused["message_id"] == "m3"
+        assert (await say(running, ada, "y" * 200_000))[1]["error"]["code"] == "quota_exceeded"
+        assert await running.store.thread("ada", "c") is None
+        assert (await request(running.address, "DELETE", "/api/threads/a", token=ada))[0] == 204
+        status = 0
+        deadline = time.monotonic() + 5
+        while status != 202 and time.monotonic() < deadline:
+            status, _ = await say(running, ada, "z" * 200_000, "d")
+        assert status == 202
+
+
+async def test_the_users_of_a_tenant_have_a_bound_together(serve: Any) -> None:
+    """However many they are; another tenant's users are not concerned."""
+    limits = Limits(files_bytes_per_tenant=MIB, threads_bytes_per_tenant=MIB)
+    running = await serve(scripted(Say("hm")), secret=SECRET, tenant_claim="org", limits=limits)
+    ada, cem, bob = token("ada", "acme"), token("cem", "acme"), token("bob", "other")
+    assert (await upload(running, ada, 700_000))[0] == 201
+    status, answer = await upload(running, cem, 700_000)
+    assert (status, answer["error"]["code"]) == (403, "quota_exceeded")
+    assert "Your organisation's files" in answer["error"]["message"]
+    assert (await upload(running, bob, 700_000))[0] == 201
+    for number in range(2):
+        assert (await say(running, ada, "x" * 200_000, f"t{number}"))[0] == 202
+    status, answer = await say(running, cem, "x" * 200_000)
+    assert (status, "Your organisation's conversations" in answer["error"]["message"]) == (403, True)
+    assert (await say(running, bob, "x" * 200_000))[0] == 202
+
+
+async def test_what_a_tool_saves_counts_too(serve: Any) -> None:
+    """It ends as failed with the same sentence."""
+
+    @tool
+    async def keep(size: int, context: ToolContext) -> str:
+        """Save a file."""
+        await context.files.save("a.bin", "application/octet-stream", b"\0" * size)
+        return "kept"
+
+    agent = Agent(
+        "script",
+        tools=(keep,),
+        model=Script(Call([("keep", {"size": 600_000})]), Call([("keep", {"size": 600_000})]), Say("done")),
+    )
+    running = await serve(agent, secret=SECRET, limits=Limits(files_bytes_per_user=MIB))
+    async with connected(running.address, token("ada")) as peer:
+        await peer.say("go", thread_id="t", agent_type="script")
+        await peer.until_end()
+        first, second = [event["data"] for event in peer.seen if event["type"] == "tool_completed"]
+    assert (first["status"], second["status"]) == ("ok", "failed")
+    assert second["result"]["error"]["code"] == "quota_exceeded"

@@ -1,0 +1,174 @@
+"""How long a session lasts: renewal keeps the issuer's bounds, and sessions are ended without holding their tokens."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import trio
+from click.testing import CliRunner
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import connected
+from tests.end_to_end.process import started
+from tests.end_to_end.test_floods import SECRET, token_of
+from tests.end_to_end.test_signing_out import closed_with
+from tests.servers.postgresql import Postgres
+from understudy.app import Running
+from understudy.cli import main
+from understudy.ended import OVERLAP_S
+
+DAY_S = 24 * 3600
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What a token says."""
+    return dict(jwt.decode(token, options={"verify_signature": False}))
+
+
+def signed(**claims: Any) -> str:
+    """A token as another program signs it."""
+    return jwt.encode({"sub": "ada", "sid": "s1", **claims}, SECRET, algorithm="HS256")
+
+
+async def renewed(running: Running, token: str) -> tuple[int, dict[str, Any]]:
+    """Ask for a later token: the status, and the body."""
+    status, _, body = await request(running.address, "POST", "/api/sessions/refresh", token=token)
+    return status, body
+
+
+async def counts(address: str, token: str) -> bool:
+    """Whether a token opens anything."""
+    status, _, _ = await request(address, "GET", "/api/agents", token=token)
+    assert status in (200, 401)
+    return status == 200
+
+
+@pytest.mark.promise("wire.renewal-bounds")
+async def test_a_token_for_twenty_seconds_is_renewed_for_twenty_seconds_without_its_roles(serve: Any) -> None:
+    """Whatever `token_ttl_s` says; the session's beginning and tenant stay."""
+    running = await serve(secret=SECRET)
+    now = int(time.time())
+    before = signed(iat=now - 5, exp=now + 15, roles=["operator"], tenant="acme")
+    status, body = await renewed(running, before)
+    claims = claims_of(body["session_token"])
+    assert status == 200
+    assert claims["exp"] <= time.time() + 21
+    assert (claims["auth_time"], claims.get("tenant")) == (now - 5, "acme")
+    assert "roles" not in claims
+    later = signed(**{**claims, "iat": claims["iat"] - 5, "exp": claims["exp"]})
+    claims = claims_of((await renewed(running, later))[1]["session_token"])
+    assert claims["exp"] <= time.time() + 26
+    assert claims["auth_time"] == now - 5
+
+
+@pytest.mark.promise("wire.renewal-bounds")
+async def test_a_session_is_not_renewed_beyond_its_absolute_end(serve: Any) -> None:
+    """`session_max_s` after signing in; the last token ends there, and then a new sign-in is needed."""
+    running = await serve(secret=SECRET, session_max_s=DAY_S)
+    now = int(time.time())
+    last = signed(iat=now - 3000, exp=now + 600, auth_time=now - DAY_S + 60)
+    assert claims_of((await renewed(running, last))[1]["session_token"])["exp"] <= now + 62
+    over = signed(iat=now - 3000, exp=now + 600, auth_time=now - DAY_S - 1)
+    status, body = await renewed(running, over)
+    assert (status, body["error"]["code"]) == (401, "token_expired")
+    assert "sign in again" in body["error"]["message"]
+
+
+async def test_a_token_that_does_not_say_when_it_was_issued_is_not_renewed(serve: Any) -> None:
+    """Nobody could tell how long it may last."""
+    running = await serve(secret=SECRET)
+    status, body = await renewed(running, signed(exp=int(time.time()) + 100))
+    assert (status, body["error"]["code"]) == (403, "forbidden")
+
+
+@pytest.mark.promise("wire.renewal-retires")
+async def test_a_renewed_token_counts_for_a_moment_and_then_no_more(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tabs that renew at once both go on; the socket that came with the old token goes on too."""
+    real, now, ahead_s = time.time, int(time.time()), [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + ahead_s[0])
+    running = await serve(secret=SECRET)
+    before = signed(iat=now - 500, exp=now + 500, jti="first")
+    async with connected(running.address, before) as peer:
+        one, two = [(await renewed(running, before))[1]["session_token"] for _ in range(2)]
+        assert one != two
+        assert await counts(running.address, before)
+        ahead_s[0] = OVERLAP_S + 1
+        for token, good in ((before, False), (one, True), (two, True)):
+            assert await counts(running.address, token) is good
+        assert (await renewed(running, before))[0] == 401
+        await peer.send({"type": "ping"})
+        await peer.until("pong")
+
+
+@pytest.mark.promise("wire.sign-out-everywhere", "owasp.logout")
+async def test_a_user_ends_all_of_their_sessions(serve: Any) -> None:
+    """With any token: the others are refused and their sockets closed; who signs in afterwards is let in."""
+    running = await serve(secret=SECRET)
+    tokens = [token_of("ada", f"s{number}") for number in range(3)]
+    async with connected(running.address, tokens[0]) as one, connected(running.address, token_of("bob")) as bob:
+        assert (await request(running.address, "DELETE", "/api/me/sessions", token=tokens[1]))[0] == 204
+        assert await closed_with(one) == (4401, "signed out")
+        assert [await counts(running.address, token) for token in tokens] == [False] * 3
+        assert await counts(running.address, token_of("ada", "s4"))
+        await bob.send({"type": "ping"})
+        await bob.until("pong")
+
+
+@pytest.mark.promise("wire.sign-out-everywhere")
+async def test_operators_end_the_sessions_of_others(serve: Any) -> None:
+    """Without a token of theirs; who is no operator may not."""
+    running = await serve(secret=SECRET)
+    ada = token_of("ada")
+    path = "/api/users/ada/sessions"
+    assert (await request(running.address, "DELETE", path, token=token_of("bob")))[0] == 403
+    assert await counts(running.address, ada)
+    assert (await request(running.address, "DELETE", path, token=token_of("op", roles=["operator"])))[0] == 204
+    assert not await counts(running.address, ada)
+
+
+@pytest.mark.promise("wire.sign-out-everywhere")
+async def test_the_tokens_of_who_was_erased_do_not_count(serve: Any) -> None:
+    """Neither after erasing oneself nor after an operator did; sockets are closed."""
+    running = await serve(secret=SECRET)
+    operator = token_of("op", roles=["operator"])
+    for user, method, path, token, body in (
+        ("ada", "DELETE", "/api/me", None, json.dumps({"confirm": "ada"}).encode()),
+        ("bob", "DELETE", "/api/users/bob", operator, b""),
+    ):
+        own = token_of(user)
+        async with connected(running.address, own) as peer:
+            await peer.say("hello", thread_id="t")
+            await peer.until_end()
+            assert (await request(running.address, method, path, token=token or own, body=body))[0] == 200
+            assert await closed_with(peer) == (4401, "signed out")
+        assert not await counts(running.address, own)
+        assert await counts(running.address, token_of(user))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.promise("wire.sign-out-everywhere")
+async def test_an_operator_ends_sessions_from_a_shell(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Beside the running server, which refuses the tokens within a second and closes sockets; also after a restart."""
+    where = ["--data-dir", str(tmp_path / "data")]
+    if kind == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        where += ["--database-url", postgres.create()]
+    token = token_of("ada")
+    async with started(tmp_path / "data", *where[2:], UNDERSTUDY_SECRET=SECRET) as server:
+        async with connected(server.address, token) as peer:
+            done = await trio.to_thread.run_sync(CliRunner().invoke, main, ["users", "sign-out", "ada", *where])
+            assert (done.exit_code, done.output) == (0, "signed ada out everywhere\n")
+            assert (await closed_with(peer))[0] == 4401
+        assert not await counts(server.address, token)
+        assert await counts(server.address, token_of("ada"))
+        await server.terminate()
+    async with started(tmp_path / "data", *where[2:], UNDERSTUDY_SECRET=SECRET) as server:
+        assert not await counts(server.address, token)

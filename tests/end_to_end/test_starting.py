@@ -1,0 +1,122 @@
+"""A server that starts: it listens at once, loads only what it needs, and answers go on soon after `kill -9`."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.end_to_end.process import READY, started
+from transport.client import Arc, Status, open_client
+from understudy.storage.inspection import FILE_NAME
+
+AGENT = "tests.end_to_end.mortal:agent"
+BEFORE_LISTENING = {"sqlalchemy", "quart", "flask", "hypercorn", "sanitization", "structlog", "prometheus_client"}
+BEFORE_READY = {
+    "ag_ui", "alembic", "altair", "coredis", "duckdb", "httpx", "numpy", "openai", "pandas", "presidio_analyzer",
+    "psycopg", "pyarrow", "schemathesis", "spacy", "vl_convert",
+}  # fmt: skip
+PROGRAM = """
+import json, sys
+found = []
+sys.addaudithook(lambda event, _: event == "socket.bind" and not found and found.append(sorted(sys.modules)))
+from understudy.cli import main
+try:
+    main()
+finally:
+    print(json.dumps([*found, sorted(sys.modules)]))
+"""
+"""`understudy`, which prints what was imported when it first bound a socket, and when it has ended."""
+
+
+def free_port() -> int:
+    """Return a port that is free for now."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_a_server_listens_before_it_loads_the_rest_and_loads_nothing_it_does_not_need(tmp_path: Path) -> None:
+    """A new folder needs Alembic, once; so the second start counts."""
+    for _ in range(2):
+        command = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", "--data-dir", str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(READY)
+            process.send_signal(signal.SIGTERM)
+            listening, ended = json.loads(process.communicate(timeout=30)[0])
+    assert {name.partition(".")[0] for name in listening} & (BEFORE_LISTENING | BEFORE_READY) == set()
+    assert {name.partition(".")[0] for name in ended} & BEFORE_READY == set()
+
+
+@pytest.mark.slow
+async def test_a_client_that_connects_while_the_server_starts_waits_and_is_served(tmp_path: Path) -> None:
+    """The port takes the connection before the server says that it is ready, and answers on it then."""
+    port = free_port()
+    command = [sys.executable, "-m", "understudy", "serve", "--port", str(port), "--data-dir", str(tmp_path)]
+    with trio.fail_after(60):
+        process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            stream = await _connected_to(port)
+            assert not (tmp_path / FILE_NAME).exists(), "it opened the database before it listened"
+            async with stream:
+                await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+            assert process.stdout is not None
+            assert (await process.stdout.receive_some()).startswith(READY.encode())
+        finally:
+            process.kill()
+            await process.wait()
+
+
+async def _connected_to(port: int) -> trio.SocketStream:
+    while True:
+        try:
+            return await trio.open_tcp_stream("127.0.0.1", port)
+        except OSError:
+            await trio.sleep(0.005)
+
+
+@pytest.mark.slow
+async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_seconds(tmp_path: Path) -> None:
+    """The client adds next to nothing to the start. The start itself takes processor time, so a machine that does other
+    work gets three times the three seconds."""
+    port = free_port()
+    async with (
+        started(tmp_path, AGENT, port=port) as server,
+        open_client(f"ws://127.0.0.1:{port}/ws") as client,
+    ):
+        message = await client.say("hello", agent_type="mortal", thread_id="t")
+        arc = client.of(message)
+        with trio.fail_after(10):
+            while len(client.text(message)) < 100:
+                await anext(arc)
+        await server.kill()
+        killed = time.monotonic()
+        async for state in client.states():
+            if state.status is not Status.ONLINE:
+                break
+        await _read_all(arc)  # what was under way from the server that was killed
+        async with started(tmp_path, AGENT, port=port):
+            ready = time.monotonic()
+            with trio.fail_after(10):
+                await anext(arc)
+            resumed = time.monotonic()
+    assert resumed - killed < (3 if os.getloadavg()[0] < 1 else 9)
+    assert resumed - ready < 1
+
+
+async def _read_all(arc: Arc) -> None:
+    """Read what has come already."""
+    while True:
+        with trio.move_on_after(0.05) as waited:
+            await anext(arc)
+        if waited.cancelled_caught:
+            return

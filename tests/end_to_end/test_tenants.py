@@ -1,0 +1,222 @@
+"""Tenants on one server: what the operators of one, of the server, and ordinary users may do, and who gets a place."""
+
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import Peer, connected
+from tests.end_to_end.script import Call, Gate, Say, Script, scripted
+from transport.limits import Limits
+from understudy import Agent
+from understudy.app import Running
+from understudy.tools.server import supervision_tree, system_health
+
+SECRET = "a secret of more than 32 characters, for tests"
+
+
+def token(user: str, tenant: str | None = None, *roles: str) -> str:
+    """A token of a user, of a tenant if one is named, with these roles."""
+    claims: dict[str, Any] = {"sub": user, "sid": f"s-{user}", "exp": time.time() + 600, "roles": list(roles)}
+    return jwt.encode(claims | ({} if tenant is None else {"org": tenant}), SECRET, "HS256")
+
+
+ADA, BOB = token("ada", "acme"), token("bob", "other")
+ACME_OPERATOR, SERVER_OPERATOR = token("op", "acme", "operator"), token("root", None, "server_operator")
+PLAIN_OPERATOR = token("plain", None, "operator")
+
+
+async def of_tenants(serve: Any, *agents: Agent, **settings: Any) -> Running:
+    """Start a server whose users have tenants."""
+    running: Running = await serve(*agents, secret=SECRET, tenant_claim="org", **settings)
+    return running
+
+
+async def alert(running: Running, who: str, **body: str) -> tuple[int, Any]:
+    """Send an alert; gives the status, and how many connections it reached."""
+    given = json.dumps({"message": "Hello", **body}).encode()
+    status, _, answer = await request(running.address, "POST", "/api/alerts", token=who, body=given)
+    return status, answer.get("connections")
+
+
+async def results(peer: Peer, content: str = "look") -> list[dict[str, Any]]:
+    """Ask the scripted agent, and give how its tool calls ended."""
+    await peer.say(content, agent_type="script", thread_id="t")
+    await peer.until_end()
+    ended = {event["data"]["tool_name"]: event["data"] for event in peer.seen if event["type"] == "tool_completed"}
+    return [ended["system_health"], ended["supervision_tree"]]
+
+
+def looking() -> Agent:
+    """An agent that looks at the server by both of its tools."""
+    return Agent(
+        "script",
+        tools=(system_health, supervision_tree),
+        model=Script(Call([("system_health", {}), ("supervision_tree", {})]), Say("done")),
+    )
+
+
+@pytest.mark.promise("owasp.authorisation")
+async def test_an_operator_of_a_tenant_alerts_its_users_only(serve: Any) -> None:
+    """The server's operators reach everybody, or one tenant; an operator without a tenant users without one."""
+    running = await of_tenants(serve, scripted(Say("one")))
+    async with connected(running.address, ADA) as ada, connected(running.address, BOB) as bob:
+        assert await alert(running, ACME_OPERATOR, message="For us") == (202, 1)
+        assert await alert(running, ACME_OPERATOR, tenant="acme") == (202, 1)
+        assert (await alert(running, ACME_OPERATOR, tenant="other"))[0] == 403
+        assert await alert(running, PLAIN_OPERATOR) == (202, 0)
+        assert await alert(running, SERVER_OPERATOR, tenant="other", message="For you") == (202, 1)
+        assert await alert(running, SERVER_OPERATOR, message="For all") == (202, 2)
+        assert (await ada.until("alert"))["data"]["message"] == "For us"
+        assert (await bob.until("alert"))["data"]["message"] == "For you"
+        assert (await bob.until("alert"))["data"]["message"] == "For all"
+
+
+@pytest.mark.promise("owasp.authorisation")
+async def test_only_operators_of_the_server_see_its_tree_where_there_are_tenants(serve: Any) -> None:
+    """The role `operator` stands for the users of a tenant there, and for no more."""
+    running = await of_tenants(serve, scripted(Say("one")), observer_kill=True)
+    kill = b'{"path": "/system/storage", "part": true}'
+    for method, path, body in (
+        ("GET", "/api/observer/tree", b""),
+        ("GET", "/api/observer/incidents", b""),
+        ("GET", "/api/observer/changes", b""),
+        ("POST", "/api/observer/kill", kill),
+    ):
+        for who in (ADA, ACME_OPERATOR, PLAIN_OPERATOR):
+            status, _, answer = await request(running.address, method, path, token=who, body=body)
+            assert (status, answer["error"]["code"]) == (403, "forbidden"), path
+            assert "server_operator" in answer["error"]["message"]
+    assert (await request(running.address, "GET", "/api/observer/tree", token=SERVER_OPERATOR))[0] == 200
+
+
+async def test_counts_are_those_of_the_operators_tenant(serve: Any) -> None:
+    """The server's operators see all of them, or those of the tenant they name."""
+    gate = Gate()
+    running = await of_tenants(serve, scripted(Say("one", gate)))
+
+    async def counts(who: str, query: str = "") -> Any:
+        return await request(running.address, "GET", f"/api/observer/counts{query}", token=who)
+
+    async with connected(running.address, ADA) as ada, connected(running.address, BOB):
+        await ada.say("go", agent_type="script", thread_id="t")
+        await gate.reached.wait()
+        status, _, answer = await counts(ACME_OPERATOR)
+        assert (status, answer) == (200, {"connections": 1, "runs": 1, "runs_waiting": 0})
+        assert (await counts(ACME_OPERATOR, "?tenant=other"))[0] == 403
+        assert (await counts(ADA))[0] == 403
+        assert (await counts(SERVER_OPERATOR))[2]["connections"] == 2
+        assert (await counts(SERVER_OPERATOR, "?tenant=other"))[2] == {
+            "connections": 1, "runs": 0, "runs_waiting": 0
+        }  # fmt: skip
+        gate.opened.set()
+        await ada.until_end()
+
+
+@pytest.mark.promise("owasp.authorisation")
+async def test_operators_erase_users_of_their_tenant_only(serve: Any) -> None:
+    """One without a tenant cannot name another's; the server's operators can."""
+    running = await of_tenants(serve, scripted(Say("one")))
+    for who in (ADA, BOB):
+        async with connected(running.address, who) as peer:
+            await peer.say("hello", agent_type="script", thread_id="t")
+            await peer.until_end()
+
+    async def erase(path: str, who: str) -> int:
+        status, _, _ = await request(running.address, "DELETE", f"/api/users/{path}", token=who)
+        return int(status)
+
+    assert await erase("bob", ACME_OPERATOR) == 404
+    assert await erase("bob?tenant=other", ACME_OPERATOR) == 403
+    assert await erase("bob?tenant=other", PLAIN_OPERATOR) == 403
+    assert await erase("ada", ACME_OPERATOR) == 200
+    assert await erase("bob?tenant=other", SERVER_OPERATOR) == 200
+
+
+@pytest.mark.promise("owasp.authorisation")
+async def test_an_agent_sees_of_the_server_what_its_user_may_see(serve: Any) -> None:
+    """An ordinary user's agent is told whether the server is well and is refused the rest, with the reason."""
+    running = await of_tenants(serve, looking())
+    async with connected(running.address, ADA) as peer:
+        health, tree = await results(peer)
+        assert health["status"] == "ok"
+        assert health["result"] == {"status": "ok"}
+        assert tree["status"] == "failed"
+        assert tree["result"]["error"]["code"] == "forbidden"
+        assert "server_operator" in tree["result"]["error"]["message"]
+    async with connected(running.address, ACME_OPERATOR) as peer:
+        health, tree = await results(peer)
+        assert health["result"] == {"status": "ok", "connections": 1, "runs": 1, "runs_waiting": 0}
+        assert tree["result"]["error"]["code"] == "forbidden"
+    async with connected(running.address, SERVER_OPERATOR) as peer:
+        health, tree = await results(peer)
+        assert health["result"]["memory_mb"] > 0
+        assert (tree["status"], tree["result"]["actors"] > 5) == ("ok", True)
+
+
+@pytest.mark.promise("owasp.authorisation")
+async def test_without_tenants_an_operators_agent_sees_all_and_a_users_does_not(serve: Any) -> None:
+    """A server for one organisation needs the one role that it always had."""
+    running = await serve(looking(), secret=SECRET)
+    async with connected(running.address, token("op", None, "operator")) as peer:
+        health, tree = await results(peer)
+        assert health["result"]["actors"] > 5
+        assert tree["status"] == "ok"
+    async with connected(running.address, token("ada")) as peer:
+        health, tree = await results(peer)
+        assert health["result"] == {"status": "ok"}
+        assert "the role operator" in tree["result"]["error"]["message"]
+
+
+@pytest.mark.promise("wire.limit-runs")
+async def test_the_users_of_one_tenant_do_not_hold_all_places_for_runs(serve: Any) -> None:
+    """Two users have all places of their tenant, half of the server's; another tenant's user begins at once."""
+    gate = Gate()
+    running = await of_tenants(serve, scripted(Say("word", gate)), limits=Limits(runs_total=4, runs_per_user=2))
+    cem = token("cem", "acme")
+    async with (
+        connected(running.address, ADA) as ada,
+        connected(running.address, cem) as other,
+        connected(running.address, BOB) as bob,
+    ):
+        for peer in (ada, other):
+            for thread in "ab":
+                await peer.say("go", agent_type="script", thread_id=thread)
+                await peer.until("message_accepted")
+        note = "Your organisation has as many answers at work as it may; number 1 in line"
+        await other.until("agent_progress", note=note)
+        await bob.say("go", agent_type="script", thread_id="t")
+        await bob.until("agent_started")
+        gate.opened.set()
+        await bob.until_end()
+        for peer in (ada, other):
+            await peer.until_end()
+            await peer.until_end()
+
+
+@pytest.mark.promise("wire.limit-runs")
+async def test_one_tenant_does_not_hold_the_whole_line(serve: Any) -> None:
+    """Beyond half of the line its users are refused, with the reason; another tenant's user is taken in."""
+    gate = Gate()
+    limits = Limits(runs_total=1, runs_per_user=1, runs_waiting=3)
+    running = await of_tenants(serve, scripted(Say("word", gate)), limits=limits)
+    async with (
+        connected(running.address, ADA) as ada,
+        connected(running.address, token("cem", "acme")) as cem,
+        connected(running.address, token("dee", "acme")) as dee,
+        connected(running.address, BOB) as bob,
+    ):
+        for peer, thread in ((ada, "a"), (ada, "b"), (cem, "a")):
+            await peer.say("go", agent_type="script", thread_id=thread)
+            await peer.until("message_accepted")
+        await dee.say("go", agent_type="script", thread_id="a")
+        refused = await dee.until("error")
+        assert refused["data"]["code"] == "busy"
+        assert "organisation" in refused["data"]["message"]
+        await bob.say("go", agent_type="script", thread_id="t")
+        await bob.until("message_accepted")
+        gate.opened.set()
+        await bob.until_end()

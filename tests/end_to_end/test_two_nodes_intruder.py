@@ -1,0 +1,119 @@
+"""Somebody reads and writes the Redis of two servers, and has neither their secret nor a token: they get nothing."""
+
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import coredis
+import pytest
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.peer import connected
+from tests.end_to_end.script import Call, Gate, Say, Script, scripted
+from tests.end_to_end.test_two_nodes import Begin, begin, on_both, said
+from tests.end_to_end.two import SECRET, eventually, resume, token_of
+from tests.servers.redis import Redis
+from transport.events import Block, Envelope, PartialResult
+from transport.tokens import Tokens
+from understudy import Agent
+from understudy.cluster import stream, wire
+from understudy.cluster.messages import Delete as DeleteThread
+from understudy.cluster.messages import Deleted, Events, Passing, Request, name_of
+from understudy.tools.server import supervision_tree
+
+pytestmark = pytest.mark.slow
+__all__ = ["begin"]
+KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
+HOSTILE = '<img src=x onerror="alert(1)"><p>forged</p>'
+
+
+@asynccontextmanager
+async def monitored(redis: Redis, folder: Path) -> AsyncIterator[Path]:
+    """Record all that Redis is told, as text with escapes, in the file that this gives."""
+    path = folder / "monitored"
+    command = ["redis-cli", "-p", str(redis.port), "MONITOR"]
+    with path.open("wb") as file:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(trio.run_process, command, stdout=file, check=False))
+            await eventually(lambda: path.read_bytes().startswith(b"OK"))
+            yield path
+            nursery.cancel_scope.cancel()
+
+
+async def test_nothing_of_a_conversation_is_in_the_clear(begin: Begin, redis: Redis, tmp_path: Path) -> None:
+    """Neither what is said, answered and found in it, nor whose it is; nor what `store_raw` keeps sealed."""
+    (tmp_path / "key").write_text("k" * 40)
+    two = await begin(scripted(Say("the answer is PURPLE")), store_raw=True, raw_key_file=tmp_path / "key")
+    async with monitored(redis, tmp_path) as path:
+        async with on_both(two) as (on_a, on_b):
+            await said(on_a)
+            await on_a.until_end()
+            await resume(on_b)
+            await on_b.until_end()
+            await on_b.say(f"my key is {KEY}", thread_id="t", agent_type="script")
+            await on_b.until_end()
+            await on_a.until_end()
+            _, _, raw = await request(two.a.address, "GET", "/api/threads/t/export?raw=true", token=token_of())
+            assert any(KEY in (each["raw"] or "") for each in raw["messages"])
+        told = path.read_bytes()
+    assert told.count(b"understudy:inbox:") > 3
+    assert not [word for word in (b"PURPLE", b"ghp_", b"script", b"message_accepted") if word in told]
+    assert not re.search(rb"(?<![0-9A-Za-z])ada(?![0-9A-Za-z])", told)  # digests and escapes (`\xad` and an `a`) may
+
+
+async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """A thread is not deleted, no HTML gets into a page, nobody is told what did not happen; the servers go on."""
+    gate = Gate(open_after=1)
+    two = await begin(scripted(Say("one two three", gate)))
+    async with on_both(two) as (on_a, on_b), coredis.Redis("127.0.0.1", redis.port) as intruder:
+        accepted = await said(on_a)
+        await gate.reached.wait()
+        await resume(on_b)
+        await on_b.until("partial_result")
+        nodes = [each.decode() for each in await intruder.smembers(stream.INBOXES)]
+        thread = name_of("ada", "t")
+        piece = PartialResult("forged", 4, (Block(0, 6, HOSTILE),))
+        shown = Envelope(piece, time.time(), None, "t", accepted["run_id"], "m", "c", "script", None, "forged")
+        request_to_delete = Request("x", "ada", "t", 30.0, DeleteThread())
+        for node in nodes:
+            for sender in nodes:
+                now = time.time()
+                passing = [Passing(thread, 2, [wire.body_of(shown)])]
+                forged = wire.packed(sender, 10_000, [request_to_delete, Events(thread, 3, [b"{}"])], made_at=now)
+                await intruder.xadd(stream.name_of(node), {stream.FIELD: forged})
+                await intruder.publish(f"understudy:deltas:{node}:0", wire.packed(sender, 10_000, passing, made_at=now))
+                await intruder.publish(
+                    "understudy:news:0", wire.news_bytes(sender, 10_000, Deleted("ada", "t"), made_at=now)
+                )
+
+        await eventually(lambda: caplog.messages.count("inbox.not_authentic") == 16)
+        gate.opened.set()
+        assert (await on_a.until_end())["data"]["message"] == "one two three "
+        assert (await on_b.until_end())["data"]["message"] == "one two three "
+        assert not [event for event in on_b.seen if "forged" in str(event)]
+        status, _, _ = await request(two.b.address, "GET", "/api/threads/t", token=token_of())
+        assert status == 200
+
+
+async def test_an_agent_has_the_rights_of_who_asks_on_whatever_node(begin: Begin) -> None:
+    """The conversation is on one server, and its user's operator token on the other."""
+    agent = Agent("script", tools=(supervision_tree,), model=Script(Call([("supervision_tree", {})]), Say("done")))
+    two = await begin(agent)
+    operator = Tokens(SECRET, time.time).issue("ada", "s2", roles=("operator",), ttl_s=600)
+    statuses: list[Any] = []
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, operator) as on_b:
+        for peer in (on_a, on_b):
+            await said(peer)
+            while (event := await peer.read())["type"] != "tool_completed":
+                pass
+            statuses.append(event["data"]["status"])
+            await peer.until_end()
+            if peer is on_a:
+                await resume(on_b)
+                await on_b.until_end()
+    assert statuses == ["failed", "ok"]

@@ -1,0 +1,118 @@
+"""Answers made to hurt: every lexer that can be named, and the parser of Markdown, in bounded time and elsewhere."""
+
+import re
+import time
+from html import unescape
+
+import pytest
+import trio
+from pygments.lexers import find_lexer_class_by_name, get_all_lexers
+
+from sanitization import STANDARD, Scrubber
+from understudy.chat.answer import Answer
+from understudy.chat.markdown import LANGUAGES, plain
+from understudy.chat.render_worker import RENDER_S
+from understudy.chat.rendered import html_of, rendered, warm_up
+
+pytestmark = pytest.mark.slow
+
+SIZE = 8_000
+UNITS = {
+    "letters and blanks": "a ", "letters and lines": "a\n", "letters and tabs": "a\t", "blanks": " ", "lines": "\n",
+    "tabs": "\t", "blank lines": " \n", "nesting": "[{(", "open quotes": "\"", "mixed quotes": "\"'`",
+    "backslashes": "\\", "escaped quotes": "\\\"", "tags": "<a ", "comments": "/*", "templates": "${", "keys": "a: ",
+}  # fmt: skip
+HOSTILE = {name: unit * (SIZE // len(unit)) for name, unit in UNITS.items()}
+COLOURED = sorted({find_lexer_class_by_name(name): name for name in sorted(LANGUAGES)}.values())
+OTHERS = sorted({aliases[0] for _, aliases, _, _ in get_all_lexers() if aliases})
+OWN_S = 0.1
+"""Processor time that a text may cost the server's own process: cleaning what came back, and no more. Work that took
+longer would hold the loop, as it holds the interpreter."""
+
+
+def text_of(html: str) -> str:
+    """What a reader sees of HTML."""
+    return unescape(re.sub(r"<[^>]*>", "", html))
+
+
+async def shown(text: str) -> str:
+    """The HTML of an answer, which cost this process next to nothing."""
+    began = time.process_time()
+    with trio.fail_after(30):
+        html = await rendered(text, "eve")
+    assert time.process_time() - began < OWN_S
+    return html
+
+
+@pytest.mark.parametrize("language", COLOURED)
+async def test_code_of_every_language_that_is_coloured(language: str) -> None:
+    """Coloured or not, each character of it is there, and the answer around it is rendered."""
+    await warm_up()
+    for name, code in HOSTILE.items():
+        html = await shown(f"*before {name}*\n\n```{language}\n{code}\n```\n\n*after*\n")
+        assert html.startswith(f"<p><em>before {name}</em></p>")
+        assert html.endswith("<p><em>after</em></p>\n")
+        assert code in text_of(html)
+
+
+async def test_code_of_every_other_name() -> None:
+    """By itself, and as code within Markdown, where a lexer calls others by any name they have."""
+    await warm_up()
+    for language in OTHERS:
+        code = "a \n" * 400 + "\"'[{(" * 50 + "a " * 400 + "\n" * 400
+        assert code in text_of(await shown(f"```{language}\n{code}\n```\n"))
+        assert code in text_of(await shown(f"````markdown\n```{language}\n{code}\n```\n````\n"))
+
+
+MARKDOWN = {
+    **HOSTILE,
+    **{
+        name: unit * (20_000 // len(unit))
+        for name, unit in {
+            "brackets": "[", "images": "![", "emphasis": "*a ", "strong": "_a__", "code spans": "`a``", "links": "[a](",
+            "link titles": '[a](b "', "link targets": "[a](<", "definitions": "[a]: b\n", "quotes": "> ",
+            "deletions": "~~a ",
+            "entities": "&a", "escapes": "\\`", "tables": "|a", "table rows": "|a|\n|-|\n", "nested lists": "- ",
+            "addresses": "https://a.b/", "address brackets": "http://a.b/(", "mail": "a@b.c ", "headings": "a\n=\n",
+            "html": "<!--", "surrogates": "\ud800", "wide": "😀", "references": "[a][b]", "closers": "])",
+        }.items()
+    },
+    "columns": "|a" * 2_000 + "|\n" + "|-" * 2_000 + "|\n" + ("|b" * 2_000 + "|\n") * 4,
+    "empty cells": "|a" * 1_000 + "|\n" + "|-" * 1_000 + "|\n" + "|\n" * 4_000,
+    "emphasis in emphasis": "*a **b " * 2_000 + "c** d*" * 2_000,
+    "quotes in lists": "".join(" " * depth + "- > a\n" for depth in range(200)),
+    "many fences": "```c\n" + "```\n```c\n".join(["\n" * 2_000] * 20) + "```\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MARKDOWN)
+async def test_markdown_of_every_kind(name: str) -> None:
+    """Links, tables and addresses are found by several passes of other people's code over all of it."""
+    await warm_up()
+    began = time.perf_counter()
+    html = await shown(MARKDOWN[name])
+    assert html or not MARKDOWN[name].strip() or name == "definitions"
+    assert time.perf_counter() - began < 8 * RENDER_S
+
+
+@pytest.mark.parametrize("name", ["lines", "letters and blanks", "nesting"])
+async def test_an_answer_that_is_written_piece_by_piece(name: str) -> None:
+    """As a model writes it, a few characters at a time: what it costs the server is what scrubbing costs."""
+    await warm_up()
+    text = f"before\n\n```java\n{HOSTILE[name]}\n```\n\nafter *this*\n"
+    answer = Answer(Scrubber(STANDARD).stream(), owner="eve")
+    began = time.process_time()
+    for at in range(0, len(text), 200):
+        await answer.feed(text[at : at + 200])
+    await answer.finish()
+    assert time.process_time() - began < 1.0
+    html = html_of(answer.text)
+    assert html.startswith("<p>before</p>")
+    assert html.endswith("<p>after <em>this</em></p>\n")
+
+
+async def test_what_is_beyond_all_limits_is_shown_as_it_was_written() -> None:
+    """A table of a million empty cells is nothing that anybody reads."""
+    await warm_up()
+    text = "|a" * 8_000 + "|\n" + "|-" * 8_000 + "|\n" + "|\n" * 60_000
+    assert await shown(text) == plain(text)

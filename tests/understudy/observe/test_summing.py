@@ -1,0 +1,109 @@
+"""Log lines of one kind and peer: the first at once, then one a minute with the number of the others."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from understudy.observe import summing
+from understudy.observe.logs import configure
+from understudy.observe.summing import KINDS
+
+BEGAN = 1_000_000.0
+
+
+class Log:
+    """Writes lines at times that the test names, and reads what came out."""
+
+    def __init__(self, out: io.StringIO, handler: logging.Handler) -> None:
+        self.out = out
+        self.handler = handler
+
+    def write(self, event: str, after_s: float = 0.0, level: int = logging.INFO, **fields: Any) -> None:
+        """Have a line written that was made so long after the first."""
+        record = {"name": "t", "msg": event, "levelno": level, "levelname": logging.getLevelName(level)}
+        self.handler.handle(logging.makeLogRecord({**record, "created": BEGAN + after_s, **fields}))
+
+    def lines(self) -> list[tuple[str, str | None, int | None]]:
+        """What came out since the last time: the event, the peer, and how many others a line stands for."""
+        told = [json.loads(line) for line in self.out.getvalue().splitlines()]
+        self.out.truncate(0)
+        self.out.seek(0)
+        return [(line["event"], line.get("peer"), line.get("summed_up")) for line in told]
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """The log of a server; the process's logging is put back afterwards."""
+    root, out = logging.getLogger(), io.StringIO()
+    level = root.level
+    handler = configure("info", "json", out)
+    yield Log(out, handler)
+    root.removeHandler(handler)
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_refusals_of_one_client_are_summed_up(log: Log) -> None:
+    """Six thousand a minute are a line at once, and one a minute."""
+    for number in range(12_000):
+        log.write("request.refused", number / 100, code="rate_limited", peer="a", error_id=str(number))
+    log.write("server.other", 121)
+    told = log.lines()
+    assert told[0] == ("request.refused", "a", None)
+    assert [each[0] for each in told] == ["request.refused"] * 3 + ["server.other"]
+    assert sum(each[2] or 0 for each in told) + 1 == 12_000
+
+
+def test_another_peer_or_code_has_lines_of_its_own(log: Log) -> None:
+    """What is told apart by its fields is not lost among the others."""
+    for peer, code in (("a", "rate_limited"), ("a", "rate_limited"), ("b", "rate_limited"), ("a", "not_found")):
+        log.write("request.refused", code=code, peer=peer)
+    assert log.lines() == [
+        ("request.refused", "a", None),
+        ("request.refused", "b", None),
+        ("request.refused", "a", None),
+    ]
+
+
+def test_what_was_left_out_is_told_when_logging_ends(log: Log) -> None:
+    """A flood that stops is not forgotten."""
+    for _ in range(5):
+        log.write("handshake.refused", code="forbidden", peer="a")
+    log.handler.close()
+    assert log.lines() == [("handshake.refused", "a", None), ("handshake.refused", "a", 4)]
+
+
+def test_after_a_quiet_minute_a_line_comes_at_once_again(log: Log) -> None:
+    """Nothing was left out before it; what was is told first, and stands for the minute that begins."""
+    for after_s in (0, 100, 101, 200, 201, 270):
+        log.write("command.refused", after_s, code="busy")
+    assert [each[2] for each in log.lines()] == [None, None, 1, 2]
+
+
+def test_clients_that_come_and_go_have_a_line_each_until_they_are_many(log: Log) -> None:
+    """One that connects in a circle is summed up too."""
+    for _ in range(100):
+        log.write("connection.opened", peer="a")
+    assert len(log.lines()) == 60
+
+
+def test_errors_and_other_events_are_never_summed_up(log: Log) -> None:
+    """Each of them may be the one that matters."""
+    for _ in range(50):
+        log.write("rest.request_failed", level=logging.ERROR)
+        log.write("run.closing")
+        log.write("request.refused", level=logging.ERROR, code="x", peer="a")
+    assert len(log.lines()) == 150
+
+
+def test_a_flood_of_peers_is_bounded(log: Log) -> None:
+    """One that asks from many addresses fills no memory."""
+    for number in range(KINDS + 500):
+        log.write("request.refused", code="x", peer=f"{number}")
+    (filter_,) = [each for each in log.handler.filters if isinstance(each, summing.Summing)]
+    assert len(filter_._minutes) <= KINDS + 1

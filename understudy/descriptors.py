@@ -1,0 +1,40 @@
+"""File descriptors: whether the process may open as many as its limits need, said when the server starts."""
+
+import logging
+import resource
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+RESERVE: Final = 200
+"""Descriptors kept for what is no connection of a client: the database's files or connections, Redis, uploads, models,
+the pipes of child processes, and clients that are being refused."""
+SMALLEST: Final = 16
+"""Connections that are served however few descriptors there are."""
+
+
+def connections_within(wanted: int) -> int:
+    """Give how many connections can be open at once, `wanted` at most, and raise the soft limit as far as needed.
+
+    Logs `server.too_few_descriptors` when that is less than what is wanted.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + RESERVE
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        soft = raised
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    held = max(SMALLEST, soft - min(RESERVE, soft // 2))
+    log.warning(
+        "server.too_few_descriptors",
+        extra={
+            "open_files": soft,
+            "connections_total": wanted,
+            "connections_held": held,
+            "reserve": soft - held,
+            "hint": f"raise the limit of open files (ulimit -n, LimitNOFILE) to {needed}, or lower connections_total",
+        },
+    )
+    return held

@@ -1,0 +1,35 @@
+"""A bound for the heads of a multipart body's parts: werkzeug's decoder has none, and would keep all of the body."""
+
+from typing import Any, Final
+
+from quart import formparser
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import RequestHeaderFieldsTooLarge
+from werkzeug.sansio.multipart import Event, MultipartDecoder, NeedData, Preamble, State
+
+HEAD_BYTES: Final = 16 * 1024
+"""As much as a request's own head may have."""
+
+
+class BoundedDecoder(MultipartDecoder):
+    """Raises RequestHeaderFieldsTooLarge for the head of a part, or what comes before the first, beyond HEAD_BYTES."""
+
+    def next_event(self) -> Event:
+        """Decode on; what is kept while the end of a head is awaited is bounded."""
+        event = super().next_event()
+        awaited = isinstance(event, NeedData) and self.state in (State.PREAMBLE, State.PART)
+        kept = self.buffer if awaited else event.data if isinstance(event, Preamble) else b""
+        if len(kept) > HEAD_BYTES:
+            raise RequestHeaderFieldsTooLarge
+        return event
+
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        if len(data) > HEAD_BYTES:
+            raise RequestHeaderFieldsTooLarge
+        return super()._parse_headers(data)
+
+
+def bound_part_heads() -> None:
+    """Have quart's form parser use the bounded decoder: it names the class in its module and nowhere else."""
+    module: Any = formparser
+    module.MultipartDecoder = BoundedDecoder
