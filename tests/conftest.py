@@ -12,9 +12,9 @@ from actors import incarnation
 
 pytest_plugins = ["tests.servers.fixtures"]
 
-LONGEST_S = 0.1
-"""The bound is about a millisecond; this is far enough from it that only a fault of the code gets there, on a slow
-machine too."""
+LONGEST_S = 0.25
+"""Most CPU seconds of one step. The product aims at a millisecond; a virtual machine counts what its host took from it
+as CPU time of the step, so a shorter limit fails on a busy host."""
 
 
 @pytest.fixture

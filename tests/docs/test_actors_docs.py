@@ -255,7 +255,13 @@ def test_fields_are_listed_with_their_defaults(kind: Any) -> None:
     """Of specs, in their order."""
     heading = "Supervision" if kind is actors.Supervision else f"`{kind.__name__}`"
     listed = [(code(row[0])[0], row[1]) for row in rows(under(heading), "field")]
-    assert listed == [(field.name, shown(field.default)) for field in attrs.fields(kind)]
+    made = {field.name: shown(getattr(kind(), field.name)) for field in attrs.fields(kind) if computed(field)}
+    assert listed == [(field.name, made.get(field.name) or shown(field.default)) for field in attrs.fields(kind)]
+
+
+def computed(field: Any) -> bool:
+    """Whether a field's default depends on other fields."""
+    return getattr(field.default, "takes_self", False)
 
 
 def test_arguments_of_a_system_are_listed_with_their_defaults() -> None:
@@ -353,3 +359,25 @@ def test_the_delivery_guarantee_names_every_reason_of_a_dead_letter() -> None:
     reasons = set(re.findall(r"`([a-z]+)`\s\(", inspect.getdoc(actors.DeadLetter) or ""))
     assert reasons >= {"dead", "stopped", "overflow", "poison"}
     assert reasons <= {reason for row in rows(under("Delivery"), "what happened") for reason in code(row[1])}
+
+
+@pytest.mark.slow
+def test_its_code_looks_no_actor_up_that_may_be_none(tmp_path: Path) -> None:
+    """A reader who copies a page's code and runs `mypy --strict` is not told of references that may be None."""
+    for page in PAGES:
+        folder = tmp_path / page.removesuffix(".md").replace("/", "_").replace("-", "_")
+        folder.mkdir()
+        (folder / "__init__.py").touch()
+        script = "\n\n".join(block.text for block in blocks(page) if block.script)
+        (folder / "page.py").write_text(script)
+    options = ["--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache"), "--allow-redefinition"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert re.search(r"^(Found|Success)", ran.stdout, re.MULTILINE), ran.stdout + ran.stderr
+    assert [line for line in ran.stdout.splitlines() if "ActorRef | None" in line] == []

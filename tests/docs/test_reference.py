@@ -13,6 +13,7 @@ from understudy.agents.registry import all_agents
 from understudy.config import Settings
 from understudy.observe.metrics import Metrics
 from understudy.rest import Rest, build
+from understudy.tools.response import chat_response
 from understudy.tools.tool import ToolContext, tool
 
 AGENTS = "reference/agents-and-tools.md"
@@ -61,8 +62,9 @@ def test_every_built_in_agent_is_listed_with_its_tools() -> None:
 
 
 def test_every_built_in_tool_is_listed_with_its_parameters() -> None:
-    """Tools and parameters are those that the built-in agents have."""
+    """Tools and parameters are those that the built-in agents have, and the one that is for agents of one's own."""
     tools = {each.name: each for agent in all_agents().values() for each in agent.tools}
+    tools[chat_response.name] = chat_response
     listed = {code(row["tool"])[0]: code(row["parameters"]) for row in table(AGENTS, "Built-in tools")}
     assert listed == {name: list(each.parameters["properties"]) for name, each in tools.items()}
 

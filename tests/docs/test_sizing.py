@@ -6,7 +6,7 @@ from tests.docs.tables import DOCS
 from understudy.config import Settings
 from understudy.storage.copies import COPIES_BYTES
 from understudy.storage.survey import NODE_CONNECTIONS
-from understudy.tools.table_process import LIMIT_S, MEMORY
+from understudy.tools.table_process import LIMIT_S, TABLE
 
 
 def test_numbers_are_those_of_the_code() -> None:
@@ -16,7 +16,7 @@ def test_numbers_are_those_of_the_code() -> None:
     assert f"a node opens {words[NODE_CONNECTIONS]} at most" in text
     limits = Settings().limits
     assert f"`runs_total = {limits.runs_total}` and `connections_total = {limits.connections_total}`" in text
-    assert MEMORY == COPIES_BYTES == 1 << 30
+    assert TABLE.memory == COPIES_BYTES == 1 << 30
     assert f"a process of up to 1 GiB for up to {LIMIT_S:g} s" in text
     assert re.search(r"at most 1 GiB on the disk", text)
     assert f"{words[NODE_CONNECTIONS]} at most" in (DOCS / "how-to/store-in-postgresql.md").read_text()

@@ -11,8 +11,11 @@ import trio
 
 from tests.docs.served import served, socket_url
 from tests.docs.tables import DOCS, ROOT
+from tests.end_to_end.http import request
+from tests.end_to_end.two import post
 from tests.examples.cutting import cutting
 from transport.codes import CLOSES
+from transport.limits import Limits
 from understudy.app import Running
 
 pytestmark = pytest.mark.slow
@@ -84,6 +87,18 @@ async def test_a_lost_acceptance_is_one_message(tmp_path: Path, command: list[st
     assert done.returncode == 0, done.stderr
     assert arc(done) == ARC
     assert runs in metrics.stdout
+
+
+@clients
+async def test_what_is_refused_for_the_moment_is_said_again(tmp_path: Path, command: list[str]) -> None:
+    """When the server said that there is room again."""
+    async with served(tmp_path, limits=Limits(messages_per_minute=10)) as running:
+        _, _, session = await request(running.address, "POST", "/api/sessions")
+        for _ in range(10):  # each counts, though there is no such agent
+            await post(running, session["session_token"], "user_message", content="hi", agent_type="nobody")
+        done = await run(command, f"{socket_url(running)}?session_token={session['session_token']}")
+    assert done.returncode == 0, done.stderr
+    assert arc(done) == ARC
 
 
 @clients

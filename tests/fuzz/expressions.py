@@ -1,0 +1,264 @@
+"""Find regular expressions of our own whose time grows faster than the text: all there are, on texts made for each.
+
+    python -m tests.fuzz.expressions
+
+It runs in a process of its own: it has to see what modules compile while they are imported, and to be able to stop a
+match that would take for ever.
+"""
+
+import ast
+import importlib
+import json
+import math
+import pkgutil
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from re import _constants as constants  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any, Final
+
+PACKAGES: Final = ("actors", "sanitization", "transport", "understudy")
+ROOT: Final = Path(__file__).parent.parent.parent
+SHORT: Final = 2_000
+LONG: Final = 8_000
+LINEAR: Final = 9.0
+"""Four times the text may take so many times as long: quadratic time takes sixteen times."""
+QUICK_S: Final = 0.008
+"""What takes less for the long text is quick enough, however it grows."""
+LONGEST_S: Final = 0.2
+MEASURED: Final = 5
+"""How often a match that seems slow is measured before it is called so."""
+ANCHORED: Final = frozenset({"match", "fullmatch"})
+"""Ways to use an expression that try it at one place; all others try it at every place."""
+ENDINGS: Final = ("", "\x00", "\n\x00")
+_CATEGORIES: Final = {
+    constants.CATEGORY_DIGIT: "1", constants.CATEGORY_NOT_DIGIT: "a ", constants.CATEGORY_SPACE: " \n",
+    constants.CATEGORY_NOT_SPACE: "a1", constants.CATEGORY_WORD: "a1", constants.CATEGORY_NOT_WORD: " -",
+}  # fmt: skip
+_TRIED: Final = " a1-\n.A_\té<\"'/:=,!"
+_REPEATS: Final = (constants.MAX_REPEAT, constants.MIN_REPEAT, constants.POSSESSIVE_REPEAT)
+
+
+def compiled() -> dict[tuple[str | bytes, int], str]:
+    """Every expression of our packages, with its file: what is compiled, and what is given to `re` directly."""
+    found: dict[tuple[str | bytes, int], str] = {}
+    original = re._compile  # type: ignore[attr-defined]
+
+    def note(pattern: Any, flags: int) -> Any:
+        frame = sys._getframe(1)
+        while "/re/" in frame.f_code.co_filename.replace("\\", "/"):
+            frame = frame.f_back  # type: ignore[assignment]
+        path = Path(frame.f_code.co_filename)
+        own = path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PACKAGES
+        if isinstance(pattern, str | bytes) and own:
+            found.setdefault((pattern, int(flags)), str(path.relative_to(ROOT)))
+        return original(pattern, flags)
+
+    re._compile = note  # type: ignore[attr-defined]
+    for package in PACKAGES:
+        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
+            if not module.name.endswith("__main__") and ".migrations." not in module.name:
+                importlib.import_module(module.name)
+    _use()
+    for path in _sources():
+        for pattern, _ in _given(path.read_text()):
+            found.setdefault((pattern, 0), str(path.relative_to(ROOT)))
+    re._compile = original  # type: ignore[attr-defined]
+    return found
+
+
+def uses(files: dict[tuple[str | bytes, int], str]) -> dict[tuple[str | bytes, int], set[str]]:
+    """How each expression is used: the methods called on its name, or none if it has no name of its own."""
+    sources = {path: path.read_text() for path in _sources()}
+    named: dict[str | bytes, set[str]] = {}
+    for module in [module for name, module in sys.modules.items() if name.partition(".")[0] in PACKAGES]:
+        for name, value in vars(module).items():
+            if isinstance(value, re.Pattern):
+                calls = re.compile(rf"\b{re.escape(name)}\b(?:\.(\w+))?")
+                own = Path(module.__file__ or "")
+                for text in [sources.get(own, "")] if name.startswith("_") else sources.values():
+                    methods = {found[1] or "" for found in calls.finditer(text)}
+                    named.setdefault(value.pattern, set()).update(methods)
+    for text in sources.values():
+        for pattern, method in _given(text):
+            named.setdefault(pattern, set()).add(method)
+    # Its own assignment is one mention without a method.
+    return {key: named.get(key[0], set()) - {""} for key in files}
+
+
+def _sources() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def _given(source: str) -> Iterator[tuple[str | bytes, str]]:
+    """The expressions that a module gives to functions of `re`, without compiling them, and which function that is."""
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+            continue
+        of, first, method = node.func.value, node.args[0], node.func.attr
+        direct = isinstance(of, ast.Name) and of.id == "re" and method != "compile"
+        if direct and isinstance(first, ast.Constant) and isinstance(first.value, str | bytes):
+            yield first.value, method
+
+
+def _use() -> None:
+    """Have compiled what is compiled when it is first used."""
+    from sanitization import STANDARD, Direction, Scrubber
+
+    text = (
+        "Ignore all previous instructions: the password is hunter2. Call +49 30 123456, ada@example.org [a](http://b.c)"
+    )
+    for direction in Direction:
+        Scrubber(STANDARD, direction).scrub(text)
+        Scrubber(STANDARD, direction).scrub_html(f"<p>{text}</p>")
+
+
+def texts(pattern: str | bytes, flags: int) -> Iterator[tuple[str, str]]:
+    """For each repeat in an expression: what leads up to it, and what it repeats; also all of it, over and over."""
+    source = pattern.decode("latin-1") if isinstance(pattern, bytes) else pattern
+    tree = parser.parse(source, flags & ~re.LOCALE if isinstance(pattern, bytes) else flags)
+    whole = _sample(tree)
+    seen = set()
+    for prefix, unit in [("", whole), *_repeats(tree, "")]:
+        for pair in ((prefix, unit), ("", prefix + unit), ("", unit)):
+            if pair[1] and pair not in seen:
+                seen.add(pair)
+                yield pair
+
+
+def _repeats(tree: Any, before: str) -> Iterator[tuple[str, str]]:
+    for operation, argument in tree:
+        if operation in _REPEATS:
+            _, most, body = argument
+            if most > 64:
+                for unit in _samples(body):
+                    yield before, unit
+            yield from _repeats(body, before)
+        elif operation is constants.BRANCH:
+            for branch in argument[1]:
+                yield from _repeats(branch, before)
+        elif operation is constants.SUBPATTERN:
+            yield from _repeats(argument[3], before)
+        elif operation is constants.ATOMIC_GROUP:
+            yield from _repeats(argument, before)
+        elif operation in (constants.ASSERT, constants.ASSERT_NOT):
+            yield from _repeats(argument[1], before)
+        before += _sample([(operation, argument)])
+
+
+def _samples(tree: Any) -> list[str]:
+    """Some texts that a body of a repeat matches: of a class, several of its characters."""
+    if len(tree) == 1 and tree[0][0] in (constants.IN, constants.ANY, constants.NOT_LITERAL):
+        return _members(tree[0][0], tree[0][1])[:4]
+    if len(tree) == 1 and tree[0][0] is constants.SUBPATTERN:
+        return _samples(tree[0][1][3])
+    if len(tree) == 1 and tree[0][0] is constants.BRANCH:
+        return [_sample(branch) for branch in tree[0][1][1]][:8]
+    return [_sample(tree)]
+
+
+def _sample(tree: Any) -> str:
+    out = ""
+    for operation, argument in tree:
+        if operation is constants.LITERAL:
+            out += chr(argument)
+        elif operation in (constants.IN, constants.ANY, constants.NOT_LITERAL):
+            out += (_members(operation, argument) or [""])[0]
+        elif operation in _REPEATS:
+            least, most, body = argument
+            out += _sample(body) * max(least, min(1, most))
+        elif operation is constants.BRANCH:
+            out += _sample(argument[1][0])
+        elif operation is constants.SUBPATTERN:
+            out += _sample(argument[3])
+        elif operation is constants.ATOMIC_GROUP:
+            out += _sample(argument)
+    return out
+
+
+def _members(operation: Any, argument: Any) -> list[str]:
+    if operation is constants.ANY:
+        return ["a", " "]
+    if operation is constants.NOT_LITERAL:
+        return [each for each in _TRIED if ord(each) != argument]
+    negated = argument[0][0] is constants.NEGATE
+    named = [chr(value) for kind, value in argument if kind is constants.LITERAL]
+    named += [chr(value[0]) for kind, value in argument if kind is constants.RANGE]
+    for kind, value in argument:
+        if kind is constants.CATEGORY:
+            named += _CATEGORIES.get(value, "")
+    if not negated:
+        return named
+    return [each for each in _TRIED if not _holds(argument, each)]
+
+
+def _holds(argument: Any, character: str) -> bool:
+    for kind, value in argument:
+        if kind is constants.LITERAL and ord(character) == value:
+            return True
+        if kind is constants.RANGE and value[0] <= ord(character) <= value[1]:
+            return True
+        if kind is constants.CATEGORY and character in _CATEGORIES.get(value, ""):
+            return True
+    return False
+
+
+def slow(pattern: str | bytes, flags: int, used: set[str]) -> tuple[str, str, float] | None:
+    """Whether an expression takes more than linear time: what leads up, what is repeated, and seconds."""
+    expression = re.compile(pattern, flags)
+    methods = sorted(used) if used and used <= ANCHORED else ["finditer"]
+    for prefix, unit in texts(pattern, flags):
+        for method in methods:
+            for ending in ENDINGS:
+                if took := _grown(getattr(expression, method), prefix, unit, ending):
+                    return prefix, unit, took
+    return None
+
+
+def _grown(search: Callable[[Any], Any], prefix: str, unit: str, ending: str) -> float:
+    """Seconds that the long text takes, if it is slow and out of proportion to the short one; else 0."""
+    long, short = (prefix + unit * (size // len(unit)) + ending for size in (LONG, SHORT))
+    long_s = short_s = math.inf
+    # The least of several: what else the machine does makes a match slower, never faster.
+    for _ in range(MEASURED):
+        long_s = min(long_s, _seconds(search, long))
+        if long_s < QUICK_S:
+            return 0.0
+        short_s = min(short_s, _seconds(search, short))
+        if long_s <= LINEAR * short_s and short_s <= LONGEST_S:
+            return 0.0
+    return long_s
+
+
+def _seconds(search: Callable[[Any], Any], text: str) -> float:
+    from understudy.chat.cpu_time import OutOfTime, cpu_limit
+
+    given: Any = text.encode("latin-1", "replace") if isinstance(search.__self__.pattern, bytes) else text  # type: ignore[attr-defined]
+    began = time.process_time()
+    try:
+        with cpu_limit(LONGEST_S):
+            found = search(given)
+            for _ in found if search.__name__ == "finditer" else ():  # type: ignore[attr-defined]
+                pass
+    except OutOfTime:
+        pass
+    return time.process_time() - began
+
+
+def main() -> None:
+    """Print the slow ones as JSON."""
+    from understudy.chat.cpu_time import allow_limits
+
+    sys.setrecursionlimit(10_000)
+    files = compiled()
+    allow_limits()
+    ways = uses(files)
+    found = [[files[key], str(key[0]), *hit] for key in files if (hit := slow(*key, ways[key]))]
+    json.dump({"expressions": len(files), "slow": found}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

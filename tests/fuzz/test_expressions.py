@@ -1,0 +1,52 @@
+"""No regular expression of our own takes more than linear time on a text that somebody else wrote."""
+
+import json
+import subprocess
+import sys
+from typing import Final
+
+import pytest
+
+from sanitization import STANDARD, Direction, Scrubber
+from sanitization.detectors.secret_values import JUDGED, is_code, is_name, is_password, is_random, is_strong
+from tests.fuzz import expressions
+
+BOUNDED: Final = {
+    "sanitization/detectors/pii_mail.py": "of the 80 characters before an address",
+    "sanitization/detectors/secret_flags.py": "of the last characters before an argument",
+    "sanitization/detectors/secret_forms.py": "every repeat in it is bounded, so it grows until that bound only",
+    "sanitization/detectors/injection_rules.py": "of a window of bounded length around what opened a gate",
+    "transport/tls.py": "of the certificate that the operator has configured",
+    "understudy/tools/docstring.py": "of the documentation of a tool, which is code",
+}
+"""Files with expressions that grow faster than their text, and why that text is short or nobody else's."""
+
+
+@pytest.mark.slow
+def test_every_expression_takes_linear_time() -> None:
+    """All there are are found where they are compiled, and are tried on texts made for each of their repeats."""
+    ran = subprocess.run([sys.executable, "-m", expressions.__name__], capture_output=True, check=True, timeout=400)
+    found = json.loads(ran.stdout)
+    assert found["expressions"] > 300
+    assert [each for each in found["slow"] if each[0] not in BOUNDED] == []
+
+
+@pytest.mark.slow
+def test_an_expression_that_grows_is_seen() -> None:
+    """By squares and by powers; and one that does not is none."""
+    code = "from tests.fuzz.expressions import slow; from understudy.chat.cpu_time import allow_limits; allow_limits();"
+    code += r"tried = (r'(?:a+)+b', r'\s+x', r'(?<!\s)\s++x', r'a{1,9}b', r'\w+');"
+    code += "print([bool(slow(each, 0, set())) for each in tried])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+    assert ran.stdout == b"[True, True, False, False, False]\n"
+
+
+@pytest.mark.parametrize("unit", ["A", "a", "Aa", "Aaa", "AA1", "AAAaaa", "a1", "a-", "a.", "_a", "A_", "::a", "$a"])
+@pytest.mark.parametrize("end", ["", "!", "_", "1", "\x00"])
+def test_a_value_is_judged_in_no_time(unit: str, end: str) -> None:
+    """Forty capitals and an underscore took seven seconds, sixty would have taken years."""
+    value = (unit * JUDGED)[: JUDGED - 1] + end
+    for judge in (is_name, is_code, is_random, is_strong, lambda value: is_password(value, prose=True)):
+        judge(value)
+    for words in ("api_key='{}'", "password: {}", "the password is {}", "TOKEN={}", "https://a:{}@b.example"):
+        assert Scrubber(STANDARD, Direction.OUTBOUND).scrub(words.format(value)).failures == ()

@@ -1,0 +1,75 @@
+"""Every reader of JSON and of tables' headers that strangers or models write for: refused in words, in no time."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from transport.errors import CommandRejected
+from transport.strict_json import decode
+from understudy.chat.attachments import _columns
+from understudy.models.offline.request import _content
+from understudy.models.offline.scan import json_object
+from understudy.models.openai import _Call, _tool_call
+from understudy.rest.account import _confirmed
+from understudy.rest.alerts import _alert
+from understudy.rest.observer import _target
+from understudy.rest.sanitize import _asked
+from understudy.rest.threads import _title
+
+SIZE = 200_000
+BODIES = {
+    "nested lists": b"[" * SIZE,
+    "nested objects": b'{"a":' * (SIZE // 5),
+    "closed lists": b"[" * (SIZE // 2) + b"]" * (SIZE // 2),
+    "a nested field": b'{"title":' + b"[" * (SIZE // 2) + b"]" * (SIZE // 2) + b"}",
+    "a large integer": b"9" * SIZE,
+    "a large field": b'{"title":' + b"9" * SIZE + b"}",
+    "a large exponent": b'{"title":1e' + b"9" * SIZE + b"}",
+    "a long fraction": b'{"title":0.' + b"1" * SIZE + b"}",
+    "backslashes": b'{"title":"' + b"\\" * SIZE,
+    "escapes": b'{"title":"' + b"\\ud800" * (SIZE // 6) + b'"}',
+    "quotes": b'"' * SIZE,
+    "blanks": b" " * SIZE,
+    "line ends": b"\n" * SIZE,
+    "separators": b"," * SIZE,
+    "names": b'{"a":1,' * (SIZE // 7),
+    "bytes that are no text": b"{"
+    + b",".join(b'"%s":"\xff\xfe"' % name for name in (b"title", b"text", b"message", b"path", b"confirm"))
+    + b"}",
+    "half a character": b'{"title":"\xc3',
+    "nulls": b"\0" * SIZE,
+    "dates": b'{"title":"' + b"2024-13-45T99:99:99+99:99" * (SIZE // 25) + b'"}',
+    "nothing": b"",
+}
+
+
+def text(read: Callable[[str], Any]) -> Callable[[bytes], Any]:
+    """A reader of text, given bytes; those that are no text become halves of characters, as a model's JSON may have."""
+    return lambda body: read(body.decode("utf-8", "surrogateescape"))
+
+
+READERS: dict[str, Callable[[bytes], Any]] = {
+    "command": decode,
+    "title": _title,
+    "policy": _asked,
+    "actor": _target,
+    "alert": _alert,
+    "erasure": _confirmed,
+    "columns": _columns,
+    "tool's result": text(_content),
+    "object in a text": text(json_object),
+    "tool's arguments": text(lambda arguments: _tool_call(_Call("c", "tool", arguments))),
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("reader", READERS)
+def test_a_body_made_to_hurt_is_read_or_refused_in_no_time(reader: str, body: str) -> None:
+    """With an error that is the caller's fault, and no other."""
+    began = time.process_time()
+    with contextlib.suppress(CommandRejected):
+        READERS[reader](BODIES[body])
+    assert time.process_time() - began < 0.2
