@@ -35,7 +35,10 @@ function converse(url, thread, payload, state, again, show) {
     socket.onmessage = (frame) => {
       const { type, seq, data, message } = JSON.parse(frame.data);
       if (type === "welcome") state.token = data.session_token ?? state.token;
-      if (type === "error" && seq === undefined) reject(new Error(data.message));
+      if (type === "error" && seq === undefined) {
+        if (!data.retryable) reject(new Error(data.message));
+        else setTimeout(() => send("user_message", payload), (data.retry_after ?? 3) * 1000);
+      }
       if (seq === undefined || seq <= state.lastSeq) return;
       state.lastSeq = seq;
       show(seq, type, message);

@@ -39,7 +39,10 @@ def ask(url: str, content: str, token: str | None = None) -> dict:
                     if event["type"] == "welcome":
                         token = data.get("session_token", token)
                     if event["type"] == "error" and seq is None:
-                        raise SystemExit(data["message"])
+                        if not data["retryable"]:
+                            raise SystemExit(data["message"])
+                        time.sleep(data.get("retry_after", 3))
+                        send(socket, "user_message", payload)
                     if seq is None or seq <= last_seq:
                         continue
                     last_seq = seq

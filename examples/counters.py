@@ -42,7 +42,7 @@ async def main() -> list[int]:
     """The sums of both counters before the crash of the first, and after it."""
     counters = Supervisor([ChildSpec("apples", Counter), ChildSpec("pears", Counter)], intensity=3, period_s=5.0)
     async with open_system("shop", [ChildSpec("counters", lambda: counters)]) as system:
-        apples, pears = system.find("/shop/counters/apples"), system.find("/shop/counters/pears")
+        apples, pears = system.get("/shop/counters/apples"), system.get("/shop/counters/pears")
         for counter in (apples, pears):
             counter.tell(Add(3))
         before = [await apples.ask(Read()), await pears.ask(Read())]

@@ -50,6 +50,8 @@ UNITS: Final = {
     "plus signs": "+49 (0) ",
     "dates": "1999-12-31 born ",
     "orders": "ignore all previous ",
+    "telling words": "assistant prompt password ",
+    "telling sentences": "My assistant. A prompt. ",
     "orders in capitals": "IGNORE PREVIOUS INSTRUCTIONS! ",
     "chat tokens": "<|im_start|>",
     "almost chat tokens": "<|",
