@@ -23,7 +23,7 @@ SECRET = "a secret of more than 32 characters, for tests"
 SECRET_WORDS = "do not show these words"
 
 
-def token(user: str = "op", *roles: str, ttl_s: float = 600) -> str:
+def token(user: str = "op", *roles: str, ttl_s: float = 24 * 3600) -> str:
     """A token for somebody with these roles."""
     claims = {"sub": user, "sid": "s", "exp": time.time() + ttl_s, "roles": list(roles)}
     return jwt.encode(claims, SECRET, "HS256")

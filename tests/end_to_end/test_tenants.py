@@ -16,11 +16,13 @@ from understudy.app import Running
 from understudy.tools.server import supervision_tree, system_health
 
 SECRET = "a secret of more than 32 characters, for tests"
+TTL_S = 24 * 3600
+"""Tokens are made when tests are collected, and a run of all tests takes a while."""
 
 
 def token(user: str, tenant: str | None = None, *roles: str) -> str:
     """A token of a user, of a tenant if one is named, with these roles."""
-    claims: dict[str, Any] = {"sub": user, "sid": f"s-{user}", "exp": time.time() + 600, "roles": list(roles)}
+    claims: dict[str, Any] = {"sub": user, "sid": f"s-{user}", "exp": time.time() + TTL_S, "roles": list(roles)}
     return jwt.encode(claims | ({} if tenant is None else {"org": tenant}), SECRET, "HS256")
 
 
