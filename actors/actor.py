@@ -10,12 +10,12 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import ending
+from . import termination
 from . import watch as watching
 from .ask import Ask
-from .carrying import Values
+from .context_propagation import Values
 from .errors import ActorDied, InvalidActor, NotSupervising, UnhandledMessage
-from .exits import NORMAL, Exit
+from .exit_reasons import NORMAL, Exit
 from .hooks import check_async, check_hooks
 from .lifecycle import StopMode
 from .mailbox import MailboxSpec
@@ -26,7 +26,7 @@ from .timers import Timer
 
 if TYPE_CHECKING:
     from .cell import Cell
-    from .family import Family
+    from .children import Family
     from .system import ActorSystem
 
 
@@ -235,7 +235,7 @@ class Context:
     def stop(self) -> None:
         """End after the current message, with reason `Normal`. A permanent child is restarted even so."""
         self._check_life()
-        ending.order_stop(self._cell, StopMode.AFTER_MESSAGE, final=False, reason=NORMAL)
+        termination.order_stop(self._cell, StopMode.AFTER_MESSAGE, final=False, reason=NORMAL)
 
     def healthy(self) -> None:
         """Say that all is well: the next backoff starts from its minimum."""

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from . import incarnation, letters
+from . import dead_letters, incarnation
 from .actor import Actor, Context, take
 from .ask import Ask
 from .errors import InvalidSpec, StartDeclined, StartFailed, text_of
-from .exits import KILLED, NORMAL, Crashed, Exit
+from .events import ActorStarted, ActorStopped
+from .exit_reasons import KILLED, NORMAL, Crashed, Exit
 from .lifecycle import State, Step, StopMode, after
 from .mailbox import Mailbox, MailboxSpec
-from .records import ActorStarted, ActorStopped
 from .ref import ActorRef
 from .spec import ChildSpec, Restart, Supervision
 from .stash import bury_kept, keep_for_next, kept_by, take_out
@@ -32,9 +32,9 @@ from .watch import notify_restart, notify_watchers, unwatch_all
 if TYPE_CHECKING:
     from .actor import ActorTimer
     from .ask import Call
-    from .family import Family
-    from .history import Incident
+    from .children import Family
     from .host import Host
+    from .incidents import Incident
     from .stash import Kept, Returning, Stash
     from .system import ActorSystem
     from .tasks import OwnedTasks
@@ -289,9 +289,9 @@ class Cell:
             unwatch_all(self)
         if self.stashes is not None:
             keep_for_next(self)
-        letters.fail_calls_in_work(self, reason)
+        dead_letters.fail_calls_in_work(self, reason)
         if self.spec.redeliver and reason.abnormal:
-            letters.keep_for_redelivery(self, reason)
+            dead_letters.keep_for_redelivery(self, reason)
         if self.again is not None:
             self.again.in_work = None
 
@@ -302,8 +302,8 @@ class Cell:
         if self.again is not None:
             bury_kept(self)
         self.control = None
-        self.mailbox.close(partial(letters.bury_message, self))
-        letters.fail_calls(self, self.calls or (), reason)
+        self.mailbox.close(partial(dead_letters.bury_message, self))
+        dead_letters.fail_calls(self, self.calls or (), reason)
         self.system.ended(self, reason)
         self.system.emit(ActorStopped(self.path, reason, self.message_type))
         self._call_waiters("start_waiters")

@@ -40,7 +40,7 @@ import trio
 from attrs import define
 
 if TYPE_CHECKING:
-    from .exits import Exit
+    from .exit_reasons import Exit
     from .ref import ActorRef
 
 

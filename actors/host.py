@@ -8,7 +8,7 @@ import trio
 
 if TYPE_CHECKING:
     from .cell import Cell
-    from .exits import Exit
+    from .exit_reasons import Exit
 
 
 class Host(Protocol):

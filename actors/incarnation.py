@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from . import ending
+from . import termination
 from .actor import Actor, ActorTimer
-from .carrying import Values
+from .children import Family, FamilyRequest
+from .context_propagation import Values
 from .errors import Ignore, StartTimeout, unwrap
-from .exits import KILLED, Exit
-from .family import Family, FamilyRequest
+from .events import ActorLingers
+from .exit_reasons import KILLED, Exit
 from .lifecycle import State
 from .mailbox import EMPTY
-from .records import ActorLingers
 from .spec import Directive
 from .watch import VitalEnd, check_pact
 
@@ -42,9 +42,9 @@ BATCH_S = 0.001
 async def never_live(cell: Cell, error: BaseException) -> None:
     """The task of an incarnation whose factory failed: there is no actor to run."""
     try:
-        ending.take_error(cell, error)
+        termination.take_error(cell, error)
     finally:
-        ending.leave(cell)
+        termination.leave(cell)
         cell.ended()
 
 
@@ -69,11 +69,11 @@ async def live(cell: Cell, actor: Actor, context: Context) -> None:
                 await _start(cell, actor, context)
             if not cell.declined:
                 await _serve(cell, actor, context)
-        while ending.goes_on(cell):
+        while termination.goes_on(cell):
             with cell.scope:
                 await _serve(cell, actor, context)
     except BaseException as error:
-        ending.take_error(cell, error)
+        termination.take_error(cell, error)
     finally:
         try:
             await _close_down(cell, actor, context)
@@ -111,7 +111,7 @@ async def live_within(cell: Cell, actor: Actor, context: Context) -> None:
         if isinstance(error, Ignore) and not entered:
             cell.declined = True
         else:
-            ending.take_error(cell, error)
+            termination.take_error(cell, error)
     finally:
         try:
             if not entered:
@@ -131,19 +131,19 @@ async def _live_inside(cell: Cell, actor: Actor, context: Context, life: trio.Ca
                 await _start(cell, actor, context, deadline)
                 if not cell.declined:
                     await _serve(cell, actor, context)
-            while ending.goes_on(cell):
+            while termination.goes_on(cell):
                 with cell.scope:
                     await _serve(cell, actor, context)
     except BaseException as error:
-        passing, fault = ending.part(error)
+        passing, fault = termination.part(error)
         if fault is not None:
-            ending.note_fault(cell, ending.as_fault(cell, fault))
+            termination.note_fault(cell, termination.as_fault(cell, fault))
         if passing is not None:
             if _cancelled_within(life):
                 reason = KILLED  # the error that cancelled the lifespan is known when that is left
             else:
                 cell.final = True
-                ending.kill(cell)
+                termination.kill(cell)
         raise
     finally:
         await _close_down(cell, actor, context, reason)
@@ -164,8 +164,8 @@ def _cancelled_within(life: trio.CancelScope) -> bool:
 @contextmanager
 def _naming_if_it_lingers(cell: Cell) -> Iterator[None]:
     """Tell if a start does not end though its time is over."""
-    record = ActorLingers(cell.path, ending.LINGER_S)
-    after_s = cell.spec.start_timeout_s + ending.LINGER_S
+    record = ActorLingers(cell.path, termination.LINGER_S)
+    after_s = cell.spec.start_timeout_s + termination.LINGER_S
 
     def tell() -> None:
         if cell.state is State.STARTING:
@@ -216,7 +216,7 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
                 version = interceptors.version
                 receive = _receive(cell, actor)
             await _serve_first(cell, receive, context)
-            if cell.skipping or ending.must_leave(cell):
+            if cell.skipping or termination.must_leave(cell):
                 return
             if cell.control:
                 mailbox.interrupt = True
@@ -259,7 +259,7 @@ def _resuming(cell: Cell, actor: Actor) -> Receive:
         except Exception as error:
             if cell.spec.directive(unwrap(error)) is not Directive.RESUME:
                 raise
-            ending.resume(cell, unwrap(error))
+            termination.resume(cell, unwrap(error))
 
     return receive
 
@@ -334,7 +334,7 @@ async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
         return
     cell.on_control = True
     end = perf_counter() + BATCH_S
-    while cell.control and not (cell.skipping or ending.must_leave(cell)):
+    while cell.control and not (cell.skipping or termination.must_leave(cell)):
         cell.kept_now = None
         await _serve_control(cell, receive, context, cell.control.popleft())
         if perf_counter() > end:
@@ -370,14 +370,14 @@ async def _serve_control(cell: Cell, receive: Receive, context: Context, item: A
 
 async def _close_down(cell: Cell, actor: Actor, context: Context, reason: Exit | None = None) -> None:
     """End the own tasks, then the children in reverse, then run the stop hook, with `reason` unless that is None."""
-    ending.leave(cell)
+    termination.leave(cell)
     if cell.tasks is not None or cell.family is not None:
         with trio.CancelScope(shield=True):
             if cell.tasks is not None:
                 await cell.tasks.close()
             if cell.family is not None:
                 await cell.family.close()
-                ending.children_ended(cell)
+                termination.children_ended(cell)
     if type(actor).on_stop is Actor.on_stop:
         return
     try:
@@ -386,4 +386,4 @@ async def _close_down(cell: Cell, actor: Actor, context: Context, reason: Exit |
                 cell.scope.cancel()
             await actor.on_stop(context, cell.verdict() if reason is None else reason)
     except BaseException as error:
-        ending.take_error(cell, error)
+        termination.take_error(cell, error)

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from .callbacks import Callbacks
+from .events import log
 from .hooks import check_plain
-from .records import log
 
 if TYPE_CHECKING:
     from .actor import Context

@@ -20,7 +20,7 @@ from .ask import call_of
 from .errors import InvalidSpec
 
 if TYPE_CHECKING:
-    from .carrying import Carrier
+    from .context_propagation import Carrier
 
 
 class Lane(IntEnum):

@@ -17,7 +17,7 @@ from typing import Any
 import trio
 from attrs import field, frozen
 
-from .carrying import Carrier
+from .context_propagation import Carrier
 from .errors import InvalidSpec, WrongLoop
 from .lanes import Conflate, Lane, LaneQueue, LaneStatistics, Overflow, Policy, make_queue
 

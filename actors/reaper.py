@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from . import ending
+from . import termination
 from .lifecycle import State, StopMode
 
 if TYPE_CHECKING:
     from .cell import Cell
-    from .family import Family
+    from .children import Family
     from .system import ActorSystem
 
 AT_ONCE = 32
@@ -58,7 +58,7 @@ class Reaper:
             cell = doomed.popleft()
             cell.final = True
             if cell.state not in (State.STOPPED, State.BACKING_OFF):
-                ending.condemn(cell)
+                termination.condemn(cell)
                 if cell.family is not None:
                     doomed.extend(cell.family.doom())
-            ending.order_stop(cell, StopMode.NOW)
+            termination.order_stop(cell, StopMode.NOW)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import trio
 
-from . import ending, letters
+from . import dead_letters, termination
 from .ask import Ask, Call, StartWait, closed_circle
 from .channels import ActorChannel
 from .errors import ActorUnavailable, AskCycle, MailboxFull, SelfCall, WrongLoop
-from .exits import Exit
+from .exit_reasons import Exit
 from .handle import Handle
 from .lanes import Lane, LaneStatistics, Overflow
 from .lifecycle import State, StopMode
@@ -85,7 +85,7 @@ class ActorRef(Handle):
         if isinstance(message, Notice):
             raise TypeError("notices such as Terminated come from the runtime only")
         if depth >= queue.capacity:
-            letters.overflow(self._cell, queue, message)
+            dead_letters.overflow(self._cell, queue, message)
             return
         if mailbox.parked is not None:
             mailbox.wake()  # before the message is in: it refuses a caller on another loop
@@ -183,13 +183,13 @@ class ActorRef(Handle):
         self._mailbox.check_loop()
         if trio.lowlevel.current_task() is cell.task:
             raise SelfCall(cell.path, "stop and await")
-        ending.order_stop(cell, mode)
+        termination.order_stop(cell, mode)
         return await cell.wait_dead()
 
     def kill(self) -> None:
         """Cancel the actor and all below it, hard, with reason `Killed`; its restart type decides what follows."""
         self._mailbox.check_loop()
-        ending.kill(self._cell)
+        termination.kill(self._cell)
 
     async def wait_stopped(self) -> Exit:
         """Wait until the actor ended for good; return why. Raises `SelfCall` from the actor's own task."""

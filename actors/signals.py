@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from .errors import ActorError
-from .records import log
+from .events import log
 
 if TYPE_CHECKING:
     from .system import ActorSystem

@@ -23,7 +23,7 @@ from attrs import define
 
 from .ask import call_of
 from .errors import ActorDied, ActorError, InvalidSpec
-from .records import DeadLetter
+from .events import DeadLetter
 
 if TYPE_CHECKING:
     from .actor import Context

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from .exits import Crashed, Exit
+from .exit_reasons import Crashed, Exit
 from .spec import AutoShutdown, ChildSpec, Directive, Restart, Strategy
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from . import ending
+from . import termination
 from .actor import Actor
+from .children import Family, FamilyRequest
 from .errors import ActorError, AlreadyStarted, NoSuchChild, StartFailed
-from .exits import NORMAL, Exit
-from .family import Family, FamilyRequest
+from .exit_reasons import NORMAL, Exit
 from .lifecycle import State, StopMode
 from .ref import ActorRef
 from .spec import AutoShutdown, ChildSpec, Strategy, Supervision, check_children
@@ -149,7 +149,7 @@ class StopChild(FamilyRequest[Exit]):
         if cell is None:
             self.fail(NoSuchChild(family.owner_path, self.id))
             return
-        ending.order_stop(cell, self.mode)
+        termination.order_stop(cell, self.mode)
         cell.when_dead(lambda: self.reply(cell.exit or NORMAL))
 
 
@@ -170,7 +170,7 @@ def _start(family: Family, spec: ChildSpec, request: FamilyRequest[ActorRef]) ->
         over = True
         error: StartFailed | None = cell.start_error
         if not request.waiting:
-            ending.order_stop(cell, StopMode.NOW)
+            termination.order_stop(cell, StopMode.NOW)
         elif error is None:
             request.reply(cell.ref)
         else:
@@ -179,7 +179,7 @@ def _start(family: Family, spec: ChildSpec, request: FamilyRequest[ActorRef]) ->
 
     def call_off() -> None:
         if not over:
-            ending.order_stop(cell, StopMode.NOW)
+            termination.order_stop(cell, StopMode.NOW)
 
     cell.when_started(answer)
     request.when_ended(call_off)

@@ -14,11 +14,11 @@ from typing import Any
 import trio
 from attrs import evolve
 
-from . import ending, letters
+from . import dead_letters, termination
 from .backoff import is_number
-from .carrying import Carrier
 from .cell import Cell
-from .changes import TreeStream, change_of
+from .context_propagation import Carrier
+from .coordinated_shutdown import PHASES, STOP_ACTORS, Phase, Phases
 from .errors import (
     ActorError,
     InvalidSpec,
@@ -31,19 +31,19 @@ from .errors import (
     text_of,
     unwrap,
 )
-from .exits import KILLED, Crashed, Exit
-from .history import Explanation, explain
+from .event_sink import Journal
+from .events import Event, MessageUnhandled, ShutdownTaskFailed
+from .exit_reasons import KILLED, Crashed, Exit
+from .incidents import Explanation, explain
 from .interception import Interceptor, Interceptors
-from .journal import Journal
 from .lifecycle import StopMode
-from .phases import PHASES, STOP_ACTORS, Phase, Phases
 from .reaper import Reaper
-from .records import Event, MessageUnhandled, ShutdownTaskFailed
 from .ref import ActorRef
 from .spec import ChildSpec, Restart, Strategy, check_children
 from .supervisor import Supervisor
 from .timers import Timers
 from .tree import TreeNode, snapshot
+from .tree_stream import TreeStream, change_of
 from .watchdog import watch_over
 
 YIELD_EVERY = 16
@@ -66,7 +66,7 @@ class ActorSystem(Journal):
     Leaving the block stops the tree in order, each actor within its grace; a cancelled block kills it.
 
     `children` start with the system; the root tolerates `intensity` restarts of each in `period_s` s. `on_event` is
-    called with each record of `actors.records`; it must be quick, and when it raises, that is counted and logged.
+    called with each record of `actors.events`; it must be quick, and when it raises, that is counted and logged.
     `dead_letter_capacity` dead letters are kept. `seed` makes the jitter of backoffs repeatable. `carry` names context
     variables whose values travel with messages. `redact` takes the text of an error, a traceback or a state and returns
     what may be shown of it. A task that keeps the loop for longer than `held_s` s is reported.
@@ -231,7 +231,7 @@ class ActorSystem(Journal):
         """Start a child of the root and wait until it runs; raises what `Context.spawn` raises."""
         family = self._checked_root().family
         if family is None:
-            raise letters.death(self._root)
+            raise dead_letters.death(self._root)
         return await family.spawn(spec)
 
     async def stop(self, grace_s: float | None = None) -> None:
@@ -279,8 +279,8 @@ class ActorSystem(Journal):
 
     def _kill_tree(self) -> None:
         self._root.final = True
-        ending.kill(self._root)
-        ending.order_stop(self._root, StopMode.NOW)
+        termination.kill(self._root)
+        termination.order_stop(self._root, StopMode.NOW)
 
     async def _shut_down(self) -> None:
         try:
@@ -293,7 +293,7 @@ class ActorSystem(Journal):
         self.emit(evolve(record, problem=self.redacted(record.problem)))
 
     async def _stop_tree(self) -> None:
-        ending.order_stop(self._root, StopMode.AFTER_MESSAGE)
+        termination.order_stop(self._root, StopMode.AFTER_MESSAGE)
         await self._root.wait_dead()
 
     def tree(self) -> TreeNode:

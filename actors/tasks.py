@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from . import ending
+from . import termination
 from .hooks import awaitable
 from .watchdog import owned_by
 
@@ -42,9 +42,9 @@ class OwnedTasks:
             with scope:
                 await call()
         except BaseException as error:
-            passing, fault = ending.part(error)
+            passing, fault = termination.part(error)
             if fault is not None:
-                ending.fail(self.cell, ending.as_fault(self.cell, fault))
+                termination.fail(self.cell, termination.as_fault(self.cell, fault))
             if passing is not None:
                 raise passing from None
         finally:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from .errors import DeathPact
-from .exits import NORMAL, Exit
+from .exit_reasons import NORMAL, Exit
 from .lifecycle import State
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import trio
 from attrs import define, evolve
 
-from .records import LoopHeld, log
+from .events import LoopHeld, log
 
 if TYPE_CHECKING:
     from .cell import Cell

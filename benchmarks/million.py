@@ -24,8 +24,8 @@ from typing import Any, Final
 import psycopg
 from attrs import frozen
 
-from transport.codec import to_log
-from transport.events import (
+from transport.wire.codec import to_log
+from transport.wire.events import (
     AgentCompleted,
     AgentStarted,
     AgentThinking,
@@ -39,9 +39,9 @@ from transport.events import (
     ToolStatus,
     Usage,
 )
+from understudy.storage.fulltext import searchable
 from understudy.storage.postgresql import connect_database
 from understudy.storage.sqlite import FILE_NAME, open_database
-from understudy.storage.words import searchable
 
 EVENTS_OF_RUN: Final = 25
 EVENTS_OF_THREAD: Final = 1_000

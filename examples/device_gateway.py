@@ -28,7 +28,7 @@ from actors import (
     open_system,
 )
 from actors.behaviours import DynamicSupervisor, Machine, Resource, StartFromTemplate, StateTimeout
-from actors.foreign import ThreadActor, ThreadContext, ThreadSpec
+from actors.interop import ThreadActor, ThreadContext, ThreadSpec
 
 LAST, SILENCE_S = 40, 0.2  # devices count up to 40, a step each 20 ms; to hear nothing for 0.2 s is an alarm
 

@@ -14,7 +14,6 @@ from .findings import Hit as Hit
 from .findings import Scrubbed as Scrubbed
 from .findings import Summary as Summary
 from .findings import summary as summary
-from .gates import Gate as Gate
 from .kinds import Kind as Kind
 from .masking import Placeholders as Placeholders
 from .offsets import utf16 as utf16
@@ -30,5 +29,6 @@ from .policy import Rules as Rules
 from .policy import everywhere as everywhere
 from .policy_file import PolicyError as PolicyError
 from .policy_file import policy_from_toml as policy_from_toml
+from .prefilter import Gate as Gate
 from .scrubber import Scrubber as Scrubber
 from .stream import StreamScrubber as StreamScrubber

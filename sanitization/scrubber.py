@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from .detectors.detector import Detector
-from .detectors.markup import Markup
+from .detectors.markup.markup import Markup
 from .findings import Scrubbed
 from .masking import Placeholders
 from .policy import STANDARD, Direction, Policy

@@ -8,11 +8,11 @@ from attrs import evolve
 from .detectors import CONTENT, DISGUISES
 from .detectors.detector import Detector
 from .findings import Category, Failure, Finding, Scrubbed
-from .gates import Live, opener
-from .judge import Judge
 from .masking import Placeholders
+from .pipeline import Bounds, Numbered, Stage, bounds_of
 from .policy import STANDARD, Direction, Policy
-from .stage import Bounds, Numbered, Stage, bounds_of
+from .policy_engine import Judge
+from .prefilter import Live, opener
 
 PIECE: Final = 4_096
 """Characters looked at in one go: a longer piece is taken in parts."""

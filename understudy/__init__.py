@@ -11,7 +11,7 @@ serve(Agent("support", instructions="…", tools=[lookup]))
 from importlib.metadata import version
 
 from understudy.agents.agent import Agent as Agent
-from understudy.serving import serve as serve
+from understudy.app.serve import serve as serve
 from understudy.tools.response import chat_response as chat_response
 from understudy.tools.tool import Param as Param
 from understudy.tools.tool import Tool as Tool

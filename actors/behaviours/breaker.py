@@ -21,7 +21,7 @@ from attrs import define, frozen
 from actors.errors import ActorError
 
 from .circuit import Circuit, CircuitSpec, CircuitState, Permit
-from .kinds import leaves
+from .exception_filter import leaves
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -20,7 +20,7 @@ from attrs import Attribute, define, field, frozen
 from actors.backoff import Backoff
 from actors.errors import InvalidSpec
 
-from .kinds import Kinds, concerns
+from .exception_filter import Kinds, concerns
 
 SLICES = 10
 """A window of time is kept in this many slices: bounded memory, and a tenth of the window as its precision."""

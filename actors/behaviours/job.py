@@ -20,17 +20,17 @@ from attrs import define, field, frozen
 from actors.actor import Actor, Context
 from actors.ask import Ask
 from actors.errors import ActorError, unwrap
-from actors.exits import Exit
+from actors.exit_reasons import Exit
 from actors.handle import Handle
 from actors.lifecycle import StopMode
 from actors.ref import ActorRef
 from actors.spec import ChildSpec, Restart
 from actors.system import ActorSystem
 
-from .course import Course, JobState, JobStep
-from .parent import Parent, start_under, system_of
+from .job_state import Course, JobState, JobStep
 from .progress import Progress, Updates
 from .retry import ONCE, Retry
+from .start import Parent, start_under, system_of
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -20,9 +20,9 @@ from actors.actor import Actor, Context
 from actors.ask import Ask
 from actors.backoff import Backoff
 from actors.errors import ActorError, InvalidSpec, MailboxFull
-from actors.exits import Exit
+from actors.events import DeadLetter
+from actors.exit_reasons import Exit
 from actors.lifecycle import StopMode
-from actors.records import DeadLetter
 from actors.spec import ChildSpec, Supervision
 
 from .pool_ref import NoWorkers as NoWorkers

@@ -13,9 +13,9 @@ from attrs import define, frozen
 from actors.actor import Context
 from actors.ask import Ask
 from actors.errors import ActorDied, ActorError, InvalidSpec, MailboxFull
+from actors.events import ActorRestarting, ActorStarted, ActorStopped, DeadLetter, Event
 from actors.handle import Handle
 from actors.lanes import Lane
-from actors.records import ActorRestarting, ActorStarted, ActorStopped, DeadLetter, Event
 from actors.ref import ASK_TIMEOUT_S, ActorRef
 
 from .routing import Broadcast, RoundRobin, Routing

@@ -13,8 +13,8 @@ import trio
 from attrs import Factory, define, field, frozen
 
 from actors.errors import ActorDied, ActorError
+from actors.events import ActorStopped, DeadLetter, Event
 from actors.lanes import Lane
-from actors.records import ActorStopped, DeadLetter, Event
 from actors.ref import ActorRef
 from actors.system import ActorSystem
 

@@ -11,11 +11,11 @@ from actors.lanes import Lane
 from actors.ref import ASK_TIMEOUT_S, ActorRef
 from actors.spec import ChildSpec
 
-from .kinds import Kinds
-from .loans import Borrow, Loan, ResourceLost
-from .owner import BROKEN_BY, Broken, ReadResource, ResourceOwner, ResourceStatus, Source
-from .parent import Parent, start_under
-from .upkeep import UPKEEP, Upkeep
+from .exception_filter import Kinds
+from .leases import Borrow, Loan, ResourceLost
+from .resource_actor import BROKEN_BY, Broken, ReadResource, ResourceOwner, ResourceStatus, Source
+from .resource_options import UPKEEP, Upkeep
+from .start import Parent, start_under
 
 R = TypeVar("R")
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from attrs import Attribute, field, frozen
 from actors.backoff import Backoff
 from actors.errors import InvalidSpec
 
-from .kinds import Kinds, concerns, leaves
+from .exception_filter import Kinds, concerns, leaves
 
 DELAYS: Backoff = Backoff()
 """The delays between attempts unless told otherwise: from a tenth of a second to half a minute."""

@@ -20,12 +20,12 @@ from actors.ask import Ask
 from actors.stash import Stash
 from actors.watch import Notice
 
-from .duties import NO_REPLY as NO_REPLY
-from .duties import Duty, duties_of, duty_for
-from .duties import InvalidServer as InvalidServer
-from .duties import NoReply as NoReply
-from .duties import call as call
-from .duties import cast as cast
+from .dispatch import NO_REPLY as NO_REPLY
+from .dispatch import Duty, duties_of, duty_for
+from .dispatch import InvalidServer as InvalidServer
+from .dispatch import NoReply as NoReply
+from .dispatch import call as call
+from .dispatch import cast as cast
 from .receive_timeout import ReceiveTimeout as ReceiveTimeout
 from .receive_timeout import SilenceTimer, stop_counting
 

@@ -22,14 +22,14 @@ from attrs import define, field, frozen
 from actors.actor import Actor, Context
 from actors.ask import Ask
 from actors.errors import InvalidSpec, MailboxFull
+from actors.events import DeadLetter
 from actors.lanes import Overflow
 from actors.lifecycle import StopMode
-from actors.records import DeadLetter
 from actors.stash import Kept, Stash
 
 from .backlog import Backlog
 from .bucket import Buckets
-from .errands import scope_of
+from .forwarding import scope_of
 
 Work = Callable[[Any], Awaitable[Any]]
 """What is done with a message; its result answers a request."""

@@ -19,8 +19,8 @@ from attrs import Factory, define, frozen
 from actors.actor import Actor, Context
 from actors.ask import Ask
 from actors.errors import InvalidSpec
+from actors.events import DeadLetter
 from actors.lanes import Lane
-from actors.records import DeadLetter
 from actors.ref import ActorRef
 from actors.watch import Notice, Terminated
 

@@ -3,7 +3,7 @@
 The fixtures are in `actors.testing.plugin`, the stress harness in `actors.testing.stress`.
 """
 
-from .catch import Catch as Catch
+from .capture import Catch as Catch
 from .chaos import Storm as Storm
 from .chaos import chaos as chaos
 from .chaos import replay as replay
@@ -11,6 +11,7 @@ from .clock import advance as advance
 from .clock import eventually as eventually
 from .clock import settle as settle
 from .clock import virtual_time as virtual_time
+from .dead_letters import DeadLetterProbe as DeadLetterProbe
 from .effects import Asked as Asked
 from .effects import Effect as Effect
 from .effects import KillOrdered as KillOrdered
@@ -28,22 +29,21 @@ from .effects import Told as Told
 from .effects import Unhandled as Unhandled
 from .effects import Unwatched as Unwatched
 from .effects import Watched as Watched
+from .events import LogProbe as LogProbe
+from .fakes import StandIn as StandIn
 from .faults import ChaosFault as ChaosFault
 from .faults import Fault as Fault
 from .faults import FaultKind as FaultKind
 from .faults import Rates as Rates
 from .faults import dump_faults as dump_faults
 from .faults import load_faults as load_faults
-from .letters import DeadLetterProbe as DeadLetterProbe
 from .probe import Probe as Probe
 from .probe import ProbeFailure as ProbeFailure
 from .recorder import Recorder as Recorder
 from .recorder import WouldWait as WouldWait
-from .records import LogProbe as LogProbe
 from .simulation import SimulationFailed as SimulationFailed
 from .simulation import SimulationStuck as SimulationStuck
 from .simulation import Trace as Trace
 from .simulation import seeded as seeded
 from .simulation import simulate as simulate
 from .simulation import simulate_many as simulate_many
-from .standins import StandIn as StandIn

@@ -20,10 +20,10 @@ import trio.testing
 
 from actors.system import ActorSystem
 from actors.testing import clock
-from actors.testing.catch import ProbeFailure
-from actors.testing.letters import DeadLetterProbe
+from actors.testing.capture import ProbeFailure
+from actors.testing.dead_letters import DeadLetterProbe
+from actors.testing.events import LogProbe, describe
 from actors.testing.probe import Probe
-from actors.testing.records import LogProbe, describe
 from actors.testing.simulation import seeded, simulate
 
 T = TypeVar("T")

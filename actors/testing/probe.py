@@ -12,8 +12,8 @@ from actors.ask import Ask
 from actors.ref import ActorRef
 from actors.spec import ChildSpec, Restart
 from actors.system import ActorSystem
-from actors.testing.catch import Catch
-from actors.testing.catch import ProbeFailure as ProbeFailure
+from actors.testing.capture import Catch
+from actors.testing.capture import ProbeFailure as ProbeFailure
 from actors.watch import Restarted, Terminated
 
 T = TypeVar("T")

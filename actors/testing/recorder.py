@@ -16,12 +16,12 @@ import trio
 from actors.actor import Actor
 from actors.ask import Ask
 from actors.errors import ActorDied, ActorError, DeathPact
-from actors.exits import NORMAL, SHUTDOWN, Crashed, Exit
+from actors.exit_reasons import NORMAL, SHUTDOWN, Crashed, Exit
 from actors.ref import ActorRef
 from actors.system import ActorSystem
-from actors.testing.catch import ProbeFailure
+from actors.testing.capture import ProbeFailure
 from actors.testing.effects import Effect, TimerSet
-from actors.testing.standins import RecordedCall, RecordedCell, RecordedContext, StandIn, outcome
+from actors.testing.fakes import RecordedCall, RecordedCell, RecordedContext, StandIn, outcome
 from actors.watch import Terminated
 
 T = TypeVar("T")

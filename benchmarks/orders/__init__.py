@@ -22,8 +22,8 @@ from typing import Final
 from attrs import frozen
 
 from benchmarks.figure import Figure
-from sanitization.detectors.injection import Injection
-from sanitization.detectors.injection_classifier import BUCKETS, Classifier, classifier
+from sanitization.detectors.injection.classifier import BUCKETS, Classifier, classifier
+from sanitization.detectors.injection.detector import Injection
 
 from . import english, english_harmless, languages
 from .making import SEED, Text, texts

@@ -18,8 +18,8 @@ from typing import Final
 
 from attrs import frozen
 
-from sanitization.detectors import injection_classifier
-from sanitization.detectors.injection_classifier import (
+from sanitization.detectors.injection import classifier
+from sanitization.detectors.injection.classifier import (
     BUCKETS,
     PAIR,
     Classifier,
@@ -33,7 +33,7 @@ from sanitization.detectors.injection_classifier import (
     window,
     words,
 )
-from sanitization.normal import folded
+from sanitization.normalization import folded
 
 from .making import SEED, Text, texts
 
@@ -43,7 +43,7 @@ DECAY: Final = 2e-6
 """L2 penalty for a weight each time it is used."""
 SURE: Final = 0.02
 """An example that is right to within so much teaches nothing more."""
-WEIGHTS: Final = Path(injection_classifier.__file__).with_name("injection_classifier.txt")
+WEIGHTS: Final = Path(classifier.__file__).with_name("classifier.txt")
 
 
 @frozen

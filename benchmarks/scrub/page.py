@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from benchmarks.inert import inert
 from sanitization import STANDARD, Scrubber
-from understudy.chat.markdown import Renderer
+from understudy.chat.answer.markdown import Renderer
 
 SCRUBBER: Final = Scrubber(STANDARD)
 RENDERER: Final = Renderer(STANDARD)

@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
-from sanitization import Action, Category, Direction, Scrubber, StreamScrubber, everywhere, gates
+from sanitization import Action, Category, Direction, Scrubber, StreamScrubber, everywhere, prefilter
 
 PIECE: Final = 12
 """Characters of a streamed piece: three tokens of a model or so."""
@@ -52,13 +52,13 @@ def _seconds(work: Callable[[str], object], text: str) -> float:
 @contextmanager
 def standard_library() -> Iterator[None]:
     """As if RE2 were not installed."""
-    kept, gates.re2 = gates.re2, None
-    gates.opener.cache_clear()
+    kept, prefilter.re2 = prefilter.re2, None
+    prefilter.opener.cache_clear()
     try:
         yield
     finally:
-        gates.re2 = kept
-        gates.opener.cache_clear()
+        prefilter.re2 = kept
+        prefilter.opener.cache_clear()
 
 
 def delta(text: str, before: str) -> Delta:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import trio
 
-from transport.codec import to_log
-from transport.events import AgentThinking, Envelope
-from understudy.storage.changes import Change
-from understudy.storage.group import commit_group
+from transport.wire.codec import to_log
+from transport.wire.events import AgentThinking, Envelope
+from understudy.storage.group_commit import commit_group
 from understudy.storage.rows import Thread
 from understudy.storage.sqlite import open_database
+from understudy.storage.writes import Change
 
 from .durable import THOUGHT, Rate
 

@@ -15,17 +15,17 @@ import trio
 from attrs import define, frozen
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context
-from transport.auth import Identity
-from transport.commands import Say
-from transport.events import AgentStarted, AgentThinking, Envelope, MessageAccepted
-from transport.limits import Limits
-from transport.messages import Deliver
+from transport.auth.identity import Identity
+from transport.connection.limits import Limits
+from transport.wire.commands import Say
+from transport.wire.events import AgentStarted, AgentThinking, Envelope, MessageAccepted
+from transport.wire.messages import Deliver
 from understudy import Agent
-from understudy.app import House, open_house
+from understudy.app.build import House, open_house
+from understudy.app.process import spare_collector
+from understudy.app.settings import Settings
 from understudy.chat.messages import Record
-from understudy.config import Settings
 from understudy.models.model import Emit, Reply, Turn
-from understudy.process import spare_collector
 
 THOUGHT: Final = "The second of the three tables has the figures for the quarter; the others can wait. " * 2
 _USERS: Final = 50

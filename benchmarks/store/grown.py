@@ -18,7 +18,7 @@ from attrs import frozen
 from benchmarks.million import OWNER, Built, build
 from benchmarks.wire.client import Client, command, request
 from benchmarks.wire.server import ServerFailed
-from transport.tokens import Tokens
+from transport.auth.tokens import Tokens
 
 from .servers import SECRET, Node
 

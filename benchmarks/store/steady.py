@@ -10,10 +10,10 @@ from pathlib import Path
 import trio
 
 from benchmarks.million import OWNER, build
-from understudy.app import open_house
-from understudy.config import Settings
-from understudy.storage.changes import Change
+from understudy.app.build import open_house
+from understudy.app.settings import Settings
 from understudy.storage.rows import LoggedEvent, Thread
+from understudy.storage.writes import Change
 
 from .grown import Times
 

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from benchmarks.wire.client import command, request
 from benchmarks.wire.server import ServerFailed
-from transport.tokens import Tokens
+from transport.auth.tokens import Tokens
 
 from .servers import SECRET, Node
 

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from transport.events import AgentThinking, Envelope
+from transport.wire.events import AgentThinking, Envelope
 
 BURST = 100
 MARK = "<end>"

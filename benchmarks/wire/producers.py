@@ -9,8 +9,8 @@ import trio
 from attrs import define, frozen
 
 from actors import ActorRef
-from transport.events import Envelope, PartialResult
-from transport.outbox import Deliver, Follow
+from transport.outbox.outbox import Deliver, Follow
+from transport.wire.events import Envelope, PartialResult
 
 from .events import STAMP, envelope
 

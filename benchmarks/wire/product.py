@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 from attrs import field, frozen
 
-from transport.codec import to_log
-from transport.tokens import Tokens
+from transport.auth.tokens import Tokens
+from transport.wire.codec import to_log
 
 from .events import envelope
 from .server import Server, module
@@ -59,10 +59,10 @@ def product(users: int = 0, events: int = 0) -> Iterator[Product]:
 
 def _write_threads(folder: Path, users: int, events: int) -> None:
     """Fill the database before the server opens it."""
-    from understudy.storage.changes import Change
-    from understudy.storage.group import commit_group
+    from understudy.storage.group_commit import commit_group
     from understudy.storage.rows import LoggedEvent, Thread
     from understudy.storage.sqlite import open_database
+    from understudy.storage.writes import Change
 
     now = time.time()
     database = open_database(folder)

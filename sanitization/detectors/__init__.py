@@ -3,15 +3,15 @@
 from typing import Final
 
 from .detector import Detector as Detector
-from .homoglyphs import Homoglyphs as Homoglyphs
-from .injection import Injection as Injection
-from .invisible import Invisible as Invisible
-from .links import Links as Links
+from .injection.detector import Injection as Injection
+from .injection.unseen_orders import UnseenOrders as UnseenOrders
+from .markup.links import Links as Links
 from .pattern import Pattern as Pattern
-from .pii import Pii as Pii
-from .secrets import Secrets as Secrets
+from .pii.detector import Pii as Pii
+from .secrets.detector import Secrets as Secrets
 from .terminal import Terminal as Terminal
-from .unseen_orders import UnseenOrders as UnseenOrders
+from .unicode.homoglyphs import Homoglyphs as Homoglyphs
+from .unicode.invisible import Invisible as Invisible
 
 DISGUISES: Final[tuple[Detector, ...]] = (Terminal(), UnseenOrders(), Invisible(), Homoglyphs())
 """In the order of work: each reads what the one before it left."""

@@ -27,8 +27,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from sanitization.findings import Category, Hit
-from sanitization.gates import Named
 from sanitization.kinds import Kind
+from sanitization.prefilter import Named
 
 
 class Detector(Protocol):

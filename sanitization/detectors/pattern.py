@@ -7,7 +7,7 @@ from typing import Final
 from attrs import field, frozen
 
 from sanitization.findings import Category, Hit
-from sanitization.gates import Gate, Named
+from sanitization.prefilter import Gate, Named
 
 REACH: Final = 256
 CONTEXT: Final = 64

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from sanitization.findings import Category, Hit
-from sanitization.gates import Gate, Named
+from sanitization.prefilter import Gate, Named
 
 REACH: Final = 256
 CONTEXT: Final = 64

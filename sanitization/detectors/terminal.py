@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from sanitization.findings import Category, Hit, hit_of
-from sanitization.gates import Gate
 from sanitization.kinds import Kind
+from sanitization.prefilter import Gate
 
 # xterm sets no bound on a string sequence; an inline image may be long, a hold-back may not. Images, clipboards and
 # links have no blanks in them.

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import trio
 
-from actors import Actor, ActorDied, Ask, AskCycle, AskTimeout, ChildSpec, Restart, SelfCall, StopMode, ending
+from actors import Actor, ActorDied, Ask, AskCycle, AskTimeout, ChildSpec, Restart, SelfCall, StopMode, termination
 from tests.actors.troupe import Player, Read, Run, player, settled, sleeping
 
 
@@ -419,7 +419,7 @@ async def test_a_condemned_actor_handles_no_further_message(autojump_clock, syst
             if message == 0 and end == "kill":
                 context.ref.kill()
             elif message == 0:
-                ending.fail(context._cell, ValueError("an own task failed"))
+                termination.fail(context._cell, ValueError("an own task failed"))
 
     ref = await system.spawn(ChildSpec("a", Doomed))
     for number in range(4):

@@ -4,16 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from actors import (
-    ActorRestarting,
-    Backoff,
-    ChildSpec,
-    Lane,
-    MailboxFull,
-    MailboxSpec,
-    Overflow,
-    State,
-)
+from actors import ActorRestarting, Backoff, ChildSpec, Lane, MailboxFull, MailboxSpec, Overflow, State
 from tests.actors.groups import end, supervisor_of
 from tests.actors.troupe import Boom, Player, Read, player, settled
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from actors import Strategy, cell, family, letters, watch
+from actors import Strategy, cell, children, dead_letters, watch
 from actors.lanes import LaneQueue
 from actors.testing.stress import play
 from actors.testing.stress.command import main, play_many
@@ -62,15 +62,15 @@ def overtake(watcher, notice, _):
 
 
 PLANTED = {
-    "queued messages of the dead are lost": (letters, "bury_message", lambda _: lose),
-    "dropped messages are lost": (letters, "_lose", lambda _: lose),
-    "callers of the dead wait": (letters, "fail_calls", lambda _: lose),
+    "queued messages of the dead are lost": (dead_letters, "bury_message", lambda _: lose),
+    "dropped messages are lost": (dead_letters, "_lose", lambda _: lose),
+    "callers of the dead wait": (dead_letters, "fail_calls", lambda _: lose),
     "watchers hear nothing": (cell, "notify_watchers", lambda _: lose),
     "watchers hear all twice": (watch, "_tell_end", twice),
     "notices overtake messages": (watch, "_put", lambda _: overtake),
     "watches outlive the watcher": (cell, "unwatch_all", lambda _: lose),
     "one strategy for all": (
-        family,
+        children,
         "affected",
         lambda affected: lambda _, ids, failed: affected(STRATEGY, ids, failed),
     ),
@@ -101,7 +101,7 @@ def test_the_command_sums_up(capsys):
 @pytest.mark.slow
 def test_the_command_names_the_seed_that_failed_and_replays_it(capsys, monkeypatch):
     """With everything that happened in it."""
-    monkeypatch.setattr(letters, "bury_message", lose)
+    monkeypatch.setattr(dead_letters, "bury_message", lose)
     assert main(["--rounds", "30"]) == 1
     printed = capsys.readouterr().out
     seeds = re.findall(r"python -m actors.testing.stress --replay (\d+)", printed)

@@ -13,7 +13,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 from served import Server, chromium, picture, watched
 
-from transport.tokens import Tokens
+from transport.auth.tokens import Tokens
 
 SECRET = "0123456789abcdef" * 3
 

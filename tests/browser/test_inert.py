@@ -6,7 +6,7 @@ from benchmarks.inert import inert, shown
 from sanitization import STANDARD, Scrubber
 from tests.browser.attacks import MARKDOWN, MARKUP
 from tests.servers.needed import program
-from understudy.chat.markdown import Renderer
+from understudy.chat.answer.markdown import Renderer
 
 pytestmark = pytest.mark.slow
 SCRUBBER = Scrubber(STANDARD)

@@ -8,9 +8,9 @@ import pytest
 
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Call, Say, scripted
-from understudy.app import Running
-from understudy.storage.changes import Change
+from understudy.app.build import Running
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.writes import Change
 
 
 def lose_answer(running: Running, kind: str) -> None:

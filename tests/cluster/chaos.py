@@ -34,7 +34,7 @@ from tests.network.streams import StreamTab
 from tests.network.tab import ProductTab, Tab
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
-from transport.tokens import Tokens
+from transport.auth.tokens import Tokens
 
 KINDS = (ProductTab, ProductTab, ProductTab, PlainTab, StreamTab)
 PACE_S = (0.1, 8.0)

@@ -1,8 +1,8 @@
 """Conformance to RFC 6455, case by case, by a client of its own over real sockets.
 
 The numbers are those of the Autobahn test suite (https://github.com/crossbario/autobahn-testsuite), which needs
-Python 2.7: `pip install autobahntestsuite` there, start `python -m transport.echo --port 9001 --deflate`, and point
-`wstest -m fuzzingclient` to it, to have the cases judged by their authors.
+Python 2.7: `pip install autobahntestsuite` there, start `python -m transport.server.echo --port 9001 --deflate`, and
+point `wstest -m fuzzingclient` to it, to have the cases judged by their authors.
 """
 
 import pytest
@@ -11,7 +11,7 @@ import trio
 from tests.conformance.cases import Answer, Case, Pause, every
 from tests.conformance.peer import CLOSE, Peer, Received, close, peer
 from tests.transport.door import open_door
-from transport.echo import LIMITS, echo
+from transport.server.echo import LIMITS, echo
 
 CASES = list(every())
 

@@ -9,9 +9,9 @@ import trio
 
 from tests.conformance.peer import BINARY, CONT, TEXT, Peer, close, frame, peer
 from tests.transport.door import open_door
-from transport.deflate import MOST_BYTES
-from transport.echo import LIMITS, echo
-from transport.socket import SocketLimits
+from transport.server.echo import LIMITS, echo
+from transport.server.socket import SocketLimits
+from transport.server.websocket.deflate import MOST_BYTES
 
 MESSAGES = 12
 OFFER = "permessage-deflate"

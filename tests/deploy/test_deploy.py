@@ -13,10 +13,10 @@ import yaml
 from quart import Quart
 
 from tests.docs.tables import ROOT
-from understudy.cli import main
-from understudy.config import FILES_VARIABLE, Settings, load, variable_of
+from understudy.app.settings import FILES_VARIABLE, Settings, load, variable_of
+from understudy.cli.main import main
 from understudy.observe.metrics import Metrics
-from understudy.rest.operations import blueprint
+from understudy.web.api.operations import blueprint
 
 DEPLOY = ROOT / "deploy"
 NODES = ("node-a", "node-b")

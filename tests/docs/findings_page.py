@@ -11,7 +11,7 @@ from typing import Final
 
 from sanitization import Category, Direction, Finding, Kind, Scrubber, everywhere
 from sanitization.detectors import CONTENT, DISGUISES
-from sanitization.detectors.markup import Markup
+from sanitization.detectors.markup.markup import Markup
 from sanitization.findings import Action
 from tests.docs.tables import DOCS
 

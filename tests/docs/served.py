@@ -13,8 +13,8 @@ from attrs import define, field
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from understudy.agents.agent import Agent
-from understudy.app import Running, serve_house
-from understudy.config import Settings
+from understudy.app.build import Running, serve_house
+from understudy.app.settings import Settings
 
 TERMINAL = ("final_response", "error")
 

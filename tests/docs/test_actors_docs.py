@@ -23,7 +23,7 @@ import trio.testing
 
 import actors
 import actors.behaviours
-import actors.foreign
+import actors.interop
 import actors.testing
 from actors.lifecycle import TRANSITIONS, State, Step
 from actors.mailbox import DEFAULT_CAPACITY
@@ -324,7 +324,7 @@ def defined(module: ModuleType) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(("heading", "package"), [("Behaviours", actors.behaviours), ("Foreign code", actors.foreign)])
+@pytest.mark.parametrize(("heading", "package"), [("Behaviours", actors.behaviours), ("Foreign code", actors.interop)])
 def test_every_name_of_the_modules_is_listed_once(heading: str, package: ModuleType) -> None:
     """With the module it is imported from; what the package itself offers is among them."""
     text = (DOCS / REFERENCE).read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]

@@ -3,18 +3,18 @@
 import attrs
 
 from tests.docs.tables import code, table
-from transport.codes import CLOSES, ERRORS
-from transport.commands import Say
-from transport.dialects import SUBPROTOCOLS, WIRE_NAMES, Dialect, choose
-from transport.events import EVENTS
-from transport.forms import COMMANDS
-from transport.limits import Limits
+from transport.connection.limits import Limits
+from transport.wire.codes import CLOSES, ERRORS
+from transport.wire.command_parser import COMMANDS
+from transport.wire.commands import Say
+from transport.wire.dialects import SUBPROTOCOLS, WIRE_NAMES, Dialect, choose
+from transport.wire.events import EVENTS
 
 PAGE = "reference/protocol.md"
 
 
 def test_every_event_is_listed_with_its_fields() -> None:
-    """Names, required and optional fields, and durability are those of transport/events.py."""
+    """Names, required and optional fields, and durability are those of transport/wire/events.py."""
     rows = {code(row["type"])[0]: row for row in table(PAGE, "Events")}
     assert list(rows) == list(EVENTS)
     for name, kind in EVENTS.items():
@@ -29,7 +29,7 @@ def test_every_event_is_listed_with_its_fields() -> None:
 
 
 def test_every_error_code_is_listed_word_for_word() -> None:
-    """Names, texts, retryability and HTTP statuses are those of transport/codes.py."""
+    """Names, texts, retryability and HTTP statuses are those of transport/wire/codes.py."""
     rows = [
         (code(r["code"])[0], r["text"], r["retryable"] == "yes", int(r["HTTP"])) for r in table(PAGE, "Error codes")
     ]
@@ -37,7 +37,7 @@ def test_every_error_code_is_listed_word_for_word() -> None:
 
 
 def test_every_close_code_is_listed_word_for_word() -> None:
-    """Numbers, reasons, and whether a client may come back are those of transport/codes.py."""
+    """Numbers, reasons, and whether a client may come back are those of transport/wire/codes.py."""
     rows = [(int(r["code"]), r["reason"], r["may come back"] == "yes") for r in table(PAGE, "Close codes")]
     assert rows == [(each.number, each.reason, each.reconnect) for each in CLOSES.values()]
 

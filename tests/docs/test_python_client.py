@@ -13,7 +13,7 @@ import transport.client
 from tests.docs.served import served, socket_url
 from tests.docs.tables import DOCS, code, table
 from transport.client import Client, FileOutbox, Status, open_client
-from transport.errors import Unauthenticated
+from transport.wire.errors import Unauthenticated
 
 PAGE = "how-to/use-the-python-client.md"
 TEXT = (DOCS / PAGE).read_text()

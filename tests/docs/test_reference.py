@@ -10,11 +10,12 @@ import pytest
 from tests.docs.tables import DOCS, ROOT, code, table
 from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
-from understudy.config import Settings
+from understudy.app.settings import Settings
 from understudy.observe.metrics import Metrics
-from understudy.rest import Rest, build
 from understudy.tools.response import chat_response
 from understudy.tools.tool import ToolContext, tool
+from understudy.web.application import build
+from understudy.web.context import Rest
 
 AGENTS = "reference/agents-and-tools.md"
 

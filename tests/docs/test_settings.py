@@ -10,9 +10,9 @@ import click
 import pytest
 
 from tests.docs.tables import DOCS, code, table
-from transport.limits import Limits
-from understudy.cli import main
-from understudy.config import Settings, load
+from transport.connection.limits import Limits
+from understudy.app.settings import Settings, load
+from understudy.cli.main import main
 
 PAGE = "reference/settings.md"
 

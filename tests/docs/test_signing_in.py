@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from tests.docs.served import connected, served
 from tests.docs.tables import DOCS
-from understudy.app import Running
-from understudy.cli import main
-from understudy.config import load
+from understudy.app.build import Running
+from understudy.app.settings import load
+from understudy.cli.main import main
 
 TEXT = (DOCS / "how-to/sign-users-in.md").read_text()
 SECRET = "a secret of more than thirty-two bytes"

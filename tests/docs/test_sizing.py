@@ -3,9 +3,9 @@
 import re
 
 from tests.docs.tables import DOCS
-from understudy.config import Settings
-from understudy.storage.copies import COPIES_BYTES
-from understudy.storage.survey import NODE_CONNECTIONS
+from understudy.app.settings import Settings
+from understudy.storage.cluster_check import NODE_CONNECTIONS
+from understudy.storage.file_cache import COPIES_BYTES
 from understudy.tools.table_process import LIMIT_S, TABLE
 
 

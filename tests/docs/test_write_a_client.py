@@ -14,8 +14,8 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 
 from tests.docs.served import served
 from tests.docs.tables import DOCS, code, table
-from transport.codes import CLOSES
-from understudy.app import Running
+from transport.wire.codes import CLOSES
+from understudy.app.build import Running
 
 PAGE = "how-to/write-a-client.md"
 TRACES = re.findall(r"^### (Trace \d+: .+)$", (DOCS / PAGE).read_text(), re.MULTILINE)

@@ -11,8 +11,8 @@ import trio.testing
 
 from sanitization import Detector
 from understudy.agents.agent import Agent
-from understudy.app import Running, serve_house
-from understudy.config import Settings
+from understudy.app.build import Running, serve_house
+from understudy.app.settings import Settings
 
 Serve = Callable[..., Awaitable[Running]]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import trio
 from attrs import define, field
 
-from transport.events import Usage
+from transport.wire.events import Usage
 from understudy import Agent, ToolContext, ToolError, tool
 from understudy.models.model import Emit, Handoff, Reply, TextDelta, Thought, ToolCall, Turn
 

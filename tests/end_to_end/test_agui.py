@@ -17,9 +17,9 @@ from tests.end_to_end.two import token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from tests.transport.agui_checker import Checker, check_run
-from transport.agui import ANSWER
-from transport.limits import Limits
-from understudy.app import Running
+from transport.agui.events import ANSWER
+from transport.connection.limits import Limits
+from understudy.app.build import Running
 from understudy.chat import routing
 
 

@@ -8,7 +8,7 @@ import trio
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, scripted
-from transport.limits import Limits
+from transport.connection.limits import Limits
 from understudy import Agent
 from understudy.models.model import ModelUnavailable
 

@@ -11,8 +11,8 @@ from tests.end_to_end.http import request
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Call, Gate, Say, scripted
 from tests.end_to_end.test_stream import opened, say, session
-from transport.limits import Limits
-from understudy.app import Running
+from transport.connection.limits import Limits
+from understudy.app.build import Running
 
 ASK = "What is 17 * 23? Use your calculator."
 FORMS = [

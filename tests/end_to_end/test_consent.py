@@ -8,9 +8,9 @@ import trio
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Call, Say, scripted
-from transport.limits import Limits
+from transport.connection.limits import Limits
 from understudy import Agent
-from understudy.app import Running
+from understudy.app.build import Running
 
 MAIL = {"to": "anna@example.org", "text": "x" * 5000}
 

@@ -10,7 +10,7 @@ from tests.end_to_end.script import Say, scripted
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_agui import run_input
 from tests.end_to_end.test_stream import say, session
-from transport.limits import Limits
+from transport.connection.limits import Limits
 
 LISTED = "https://app.example.org"
 OTHER = "https://evil.example"

@@ -14,7 +14,7 @@ import trio_websocket
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Gate, Say, scripted
-from transport.limits import Limits
+from transport.connection.limits import Limits
 
 ASK = "What is 17 * 23? Use your calculator."
 FORMS = [

@@ -10,8 +10,8 @@ import trio.testing
 
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import Peer, connected
-from transport.limits import Limits
-from transport.tokens import Tokens
+from transport.auth.tokens import Tokens
+from transport.connection.limits import Limits
 
 SECRET = "a secret of more than thirty-two bytes"
 

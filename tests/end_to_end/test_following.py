@@ -9,12 +9,12 @@ from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.test_branches import ended, new_token, send
 from tests.end_to_end.witness import Witness
-from transport.codec import from_log, to_log
-from transport.events import AgentThinking
-from transport.limits import Limits
-from understudy.app import Running
-from understudy.storage.changes import Change
+from transport.connection.limits import Limits
+from transport.wire.codec import from_log, to_log
+from transport.wire.events import AgentThinking
+from understudy.app.build import Running
 from understudy.storage.rows import LoggedEvent
+from understudy.storage.writes import Change
 
 THREADS = 63
 """One less than a table of conversations used to hold before those that had ended were dropped from it."""

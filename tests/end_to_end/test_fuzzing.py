@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from tests.end_to_end.http import request
-from transport.limits import Limits
+from transport.connection.limits import Limits
 
 SECRET = "a secret of more than 32 characters, for tests"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"

@@ -17,8 +17,8 @@ from tests.end_to_end.peer import connected
 from tests.end_to_end.process import refused, started
 from tests.end_to_end.test_floods import SECRET, token_of
 from tests.end_to_end.test_origins import UPGRADE
-from transport.limits import Limits
-from understudy.app import Running
+from transport.connection.limits import Limits
+from understudy.app.build import Running
 
 EVERYWHERE = {
     "x-content-type-options": "nosniff",

@@ -7,8 +7,8 @@ import pytest
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.test_branches import ended
 from tests.end_to_end.witness import Witness
-from transport.limits import Limits
-from understudy.chat.history import Past
+from transport.connection.limits import Limits
+from understudy.chat.run.history import Past
 from understudy.models.model import ChatMessage
 
 

@@ -10,8 +10,8 @@ from tests.end_to_end.http import request
 from tests.end_to_end.peer import connected
 from tests.end_to_end.script import Say, scripted
 from tests.end_to_end.test_rest import session
-from understudy.chat import rendered
-from understudy.chat.rendered import Kept, warm_up
+from understudy.chat.answer import html as rendered
+from understudy.chat.answer.html import Kept, warm_up
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ from tests.end_to_end.http import request
 from tests.end_to_end.peer import connected
 from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.sse import Stream, streaming
-from understudy.app import Running
+from understudy.app.build import Running
 from understudy.observe.observatory import MAX_WATCHES
-from understudy.observe.watch import MAX_TOUCHED
+from understudy.observe.tree_events import MAX_TOUCHED
 
 SECRET = "a secret of more than 32 characters, for tests"
 SECRET_WORDS = "do not show these words"

@@ -8,10 +8,10 @@ import trio
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Call, Gate, Say, scripted
-from transport.limits import Limits
+from transport.connection.limits import Limits
 from understudy import Agent
-from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.writes import Change
 
 
 def gated() -> tuple[Agent, Gate]:

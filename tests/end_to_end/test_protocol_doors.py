@@ -18,8 +18,8 @@ from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Say, scripted
 from tests.end_to_end.test_floods import SECRET, metric, token_of
-from understudy.app import Running, serve_house
-from understudy.config import Settings
+from understudy.app.build import Running, serve_house
+from understudy.app.settings import Settings
 
 MEMBERS = {
     "canonical": {"type", "pillar", "priority", "timestamp", "message", "data"},
@@ -107,7 +107,7 @@ async def test_each_use_of_a_deprecated_endpoint_is_counted_logged_and_said(
 ) -> None:
     """And of those only: by a header, a line that names it, and a metric by agent; the path's agent answers."""
     running = await serve()
-    with caplog.at_level(logging.WARNING, "understudy.gate"):
+    with caplog.at_level(logging.WARNING, "understudy.web.websocket"):
         for path in PATHS:
             async with connected(running.address, path=path, welcome=path == "/ws") as peer:
                 headers = {name.lower(): value for name, value in peer.socket.handshake_headers}

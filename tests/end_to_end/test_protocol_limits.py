@@ -21,7 +21,7 @@ from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Call, Gate, Say, scripted
 from tests.end_to_end.test_branches import ended
 from tests.end_to_end.witness import Witness
-from transport.limits import Limits
+from transport.connection.limits import Limits
 
 KIB = 1024
 SOON_S = 1.5

@@ -13,8 +13,8 @@ import trio
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import connected
 from tests.transport.provider import ec_key, key_set, published, publishing, rsa_key, signed
-from understudy.app import Running, serve_house
-from understudy.config import Settings
+from understudy.app.build import Running, serve_house
+from understudy.app.settings import Settings
 
 FIRST = key_set(published(rsa_key(), "first"), published(ec_key(), "curve"))
 ROTATED = key_set(published(rsa_key(1), "second"))

@@ -11,9 +11,9 @@ import trio
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import connected
 from tests.end_to_end.script import Call, Say, Script, scripted
-from transport.limits import Limits
+from transport.connection.limits import Limits
 from understudy import Agent, ToolContext, tool
-from understudy.app import Running
+from understudy.app.build import Running
 
 SECRET = "a secret of more than 32 characters, for tests"
 MIB = 1 << 20

@@ -20,8 +20,8 @@ from tests.end_to_end.process import refused, started
 from tests.end_to_end.script import TOOLS, Call, Gate, Say, Script, scripted
 from tests.end_to_end.test_consent import approve, new_token
 from understudy import Agent, ToolContext, ToolError, ToolResult, tool
-from understudy.app import Running, serve_house
-from understudy.config import Settings
+from understudy.app.build import Running, serve_house
+from understudy.app.settings import Settings
 from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, Turn, unfenced
 
 SECRET = "ghp_" + "a1B2c3D4" * 4 + "e5F6"

@@ -14,7 +14,7 @@ from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import connected
 from tests.end_to_end.process import started
 from tests.transport.provider import ec_key, signed
-from transport.tokens import Tokens
+from transport.auth.tokens import Tokens
 
 SECRET = "a secret of more than thirty-two bytes"
 

@@ -11,9 +11,9 @@ import trio
 
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import Peer, connected
-from transport.tokens import Tokens
-from understudy.app import Running, serve_house
-from understudy.config import Settings
+from transport.auth.tokens import Tokens
+from understudy.app.build import Running, serve_house
+from understudy.app.settings import Settings
 
 SECRET = "a secret of more than thirty-two bytes"
 

@@ -13,7 +13,7 @@ from tests.end_to_end.process import started
 from tests.end_to_end.screen import Screen
 from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.test_branches import send
-from transport.codec import from_log
+from transport.wire.codec import from_log
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 

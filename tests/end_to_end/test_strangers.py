@@ -12,7 +12,7 @@ import trio
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import connected
 from tests.end_to_end.test_floods import SECRET, token_of
-from transport.limits import Limits
+from transport.connection.limits import Limits
 
 HELD_BACK = {
     "nothing": b"",

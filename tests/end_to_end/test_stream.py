@@ -16,9 +16,9 @@ from tests.end_to_end.http import request
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Call, Gate, Say, scripted
 from tests.end_to_end.sse import Parser, Stream, streaming
-from transport.limits import Limits
+from transport.connection.limits import Limits
 from understudy import Agent, tool
-from understudy.app import Running
+from understudy.app.build import Running
 
 SECRET = "a secret of more than 32 characters, for tests"
 

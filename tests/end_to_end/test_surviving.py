@@ -19,9 +19,9 @@ from tests.end_to_end.mortal import CALLS, OTHER, SPOKEN, agent
 from tests.end_to_end.peer import TERMINAL, Peer, check_arc, connected
 from tests.end_to_end.process import started
 from tests.end_to_end.screen import Screen
-from transport.limits import Limits
-from understudy.app import Running
-from understudy.storage.changes import Change, TakenUp
+from transport.connection.limits import Limits
+from understudy.app.build import Running
+from understudy.storage.writes import Change, TakenUp
 
 AGENT = "tests.end_to_end.mortal:agent"
 Moment = Callable[["Watcher"], bool]

@@ -15,7 +15,7 @@ from tests.end_to_end.two import Two, post, resume, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent
-from understudy.chat.rendered import Kept
+from understudy.chat.answer.html import Kept
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 Begin = Callable[..., Awaitable[Two]]
@@ -88,9 +88,9 @@ async def test_an_answer_comes_rendered_from_a_server_that_did_not_make_it(
     async def not_ready(*_: Any) -> None:
         pass
 
-    monkeypatch.setattr("understudy.chat.rendered._kept", Kept())
-    monkeypatch.setattr("understudy.chat.answer.keep", lambda *_: None)
-    monkeypatch.setattr("understudy.chat.thread_log.ready", not_ready)
+    monkeypatch.setattr("understudy.chat.answer.html._kept", Kept())
+    monkeypatch.setattr("understudy.chat.answer.scrubbed.keep", lambda *_: None)
+    monkeypatch.setattr("understudy.chat.conversation.event_log.ready", not_ready)
     gate = Gate(open_after=1)
     two = await begin(scripted(Say("*one* two", gate)))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:

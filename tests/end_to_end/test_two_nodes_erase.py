@@ -18,8 +18,8 @@ from tests.end_to_end.two import Two, eventually, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent
-from understudy.app import Running
-from understudy.cluster import stream
+from understudy.app.build import Running
+from understudy.cluster import redis_stream
 
 Begin = Callable[..., Awaitable[Two]]
 pytestmark = pytest.mark.slow
@@ -198,7 +198,7 @@ async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) ->
         assert await erase(two.b) == 200
         assert b":answers" not in redis.dump()
         for node in await two.a.store.live_nodes():
-            await eventually(lambda node=node: redis.command("XLEN", stream.name_of(node)) == ":0")
+            await eventually(lambda node=node: redis.command("XLEN", redis_stream.name_of(node)) == ":0")
 
 
 async def test_what_is_said_on_one_while_the_other_deletes_is_answered_or_refused(begin: Begin) -> None:

@@ -15,9 +15,9 @@ from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.two import eventually, places, post, resume, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
-from understudy.app import Running
-from understudy.storage.changes import LEASE_S
+from understudy.app.build import Running
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.writes import LEASE_S
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(14))

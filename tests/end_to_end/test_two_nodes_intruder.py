@@ -18,10 +18,10 @@ from tests.end_to_end.script import Call, Gate, Say, Script, scripted
 from tests.end_to_end.test_two_nodes import Begin, begin, on_both, said
 from tests.end_to_end.two import SECRET, eventually, resume, token_of
 from tests.servers.redis import Redis
-from transport.events import Block, Envelope, PartialResult
-from transport.tokens import Tokens
+from transport.auth.tokens import Tokens
+from transport.wire.events import Block, Envelope, PartialResult
 from understudy import Agent
-from understudy.cluster import stream, wire
+from understudy.cluster import codec, redis_stream
 from understudy.cluster.messages import Delete as DeleteThread
 from understudy.cluster.messages import Deleted, Events, Passing, Request, name_of
 from understudy.tools.server import supervision_tree
@@ -75,7 +75,7 @@ async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog
         await gate.reached.wait()
         await resume(on_b)
         await on_b.until("partial_result")
-        nodes = [each.decode() for each in await intruder.smembers(stream.INBOXES)]
+        nodes = [each.decode() for each in await intruder.smembers(redis_stream.INBOXES)]
         thread = name_of("ada", "t")
         piece = PartialResult("forged", 4, (Block(0, 6, HOSTILE),))
         shown = Envelope(piece, time.time(), None, "t", accepted["run_id"], "m", "c", "script", None, "forged")
@@ -83,12 +83,14 @@ async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog
         for node in nodes:
             for sender in nodes:
                 now = time.time()
-                passing = [Passing(thread, 2, [wire.body_of(shown)])]
-                forged = wire.packed(sender, 10_000, [request_to_delete, Events(thread, 3, [b"{}"])], made_at=now)
-                await intruder.xadd(stream.name_of(node), {stream.FIELD: forged})
-                await intruder.publish(f"understudy:deltas:{node}:0", wire.packed(sender, 10_000, passing, made_at=now))
+                passing = [Passing(thread, 2, [codec.body_of(shown)])]
+                forged = codec.packed(sender, 10_000, [request_to_delete, Events(thread, 3, [b"{}"])], made_at=now)
+                await intruder.xadd(redis_stream.name_of(node), {redis_stream.FIELD: forged})
                 await intruder.publish(
-                    "understudy:news:0", wire.news_bytes(sender, 10_000, Deleted("ada", "t"), made_at=now)
+                    f"understudy:deltas:{node}:0", codec.packed(sender, 10_000, passing, made_at=now)
+                )
+                await intruder.publish(
+                    "understudy:news:0", codec.news_bytes(sender, 10_000, Deleted("ada", "t"), made_at=now)
                 )
 
         await eventually(lambda: caplog.messages.count("inbox.not_authentic") == 16)

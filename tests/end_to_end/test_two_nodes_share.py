@@ -12,7 +12,7 @@ from tests.end_to_end.peer import Peer, connected
 from tests.end_to_end.two import Two, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
-from transport.limits import Limits
+from transport.connection.limits import Limits
 
 Begin = Callable[..., Awaitable[Two]]
 pytestmark = pytest.mark.slow

@@ -16,11 +16,11 @@ from tests.end_to_end.http import multipart, request
 from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Call, Say, scripted
 from tests.servers.postgresql import Postgres
-from understudy.app import Running
-from understudy.chat.rendered import html_of
-from understudy.export.forms import FORMAT, VERSION
+from understudy.app.build import Running
+from understudy.chat.answer.html import html_of
+from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage import schema
-from understudy.storage.contexts import Remember
+from understudy.storage.agent_memory import Remember
 
 MARKER = "kumquatology"
 SECRET = "a secret of more than 32 characters, for tests"

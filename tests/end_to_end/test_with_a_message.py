@@ -17,8 +17,8 @@ from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_user_data import upload
 from tests.end_to_end.witness import Witness
 from understudy import Agent, chat_response
-from understudy.app import Running, serve_house
-from understudy.config import Settings
+from understudy.app.build import Running, serve_house
+from understudy.app.settings import Settings
 from understudy.models.model import fenced
 
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"

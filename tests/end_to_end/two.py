@@ -13,9 +13,9 @@ from tests.end_to_end.http import request
 from tests.end_to_end.peer import Peer
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
-from transport.tokens import Tokens
+from transport.auth.tokens import Tokens
 from understudy import Agent
-from understudy.app import Running
+from understudy.app.build import Running
 
 SECRET = "two-servers-with-one-secret-of-32-bytes"
 SOON_S = 10.0

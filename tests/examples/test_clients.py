@@ -14,9 +14,9 @@ from tests.docs.tables import DOCS, ROOT
 from tests.end_to_end.http import request
 from tests.end_to_end.two import post
 from tests.examples.cutting import cutting
-from transport.codes import CLOSES
-from transport.limits import Limits
-from understudy.app import Running
+from transport.connection.limits import Limits
+from transport.wire.codes import CLOSES
+from understudy.app.build import Running
 
 pytestmark = pytest.mark.slow
 

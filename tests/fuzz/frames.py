@@ -14,8 +14,8 @@ from websockets.protocol import State
 
 from tests.conformance.peer import fragments, frame
 from tests.fuzz.oracle import TOO_LARGE, Verdict, judge
-from transport.errors import CommandRejected
-from transport.protocol import FRAMES_A_TURN, Protocol
+from transport.server.websocket.protocol import FRAMES_A_TURN, Protocol
+from transport.wire.errors import CommandRejected
 
 MESSAGE_BYTES, BOUND_BYTES, MOST_BYTES = 300, 1000, 5000
 LENGTHS = (0, 1, 2, 3, 4, 8, 124, 125, 126, 127, 299, 300, 301, 999, 1000, 1001)

@@ -8,15 +8,15 @@ from typing import Final
 import pytest
 
 from sanitization import STANDARD, Direction, Scrubber
-from sanitization.detectors.secret_values import JUDGED, is_code, is_name, is_password, is_random, is_strong
+from sanitization.detectors.secrets.values import JUDGED, is_code, is_name, is_password, is_random, is_strong
 from tests.fuzz import expressions
 
 BOUNDED: Final = {
-    "sanitization/detectors/pii_mail.py": "of the 80 characters before an address",
-    "sanitization/detectors/secret_flags.py": "of the last characters before an argument",
-    "sanitization/detectors/secret_forms.py": "every repeat in it is bounded, so it grows until that bound only",
-    "sanitization/detectors/injection_rules.py": "of a window of bounded length around what opened a gate",
-    "transport/tls.py": "of the certificate that the operator has configured",
+    "sanitization/detectors/pii/mail.py": "of the 80 characters before an address",
+    "sanitization/detectors/secrets/flags.py": "of the last characters before an argument",
+    "sanitization/detectors/secrets/forms.py": "every repeat in it is bounded, so it grows until that bound only",
+    "sanitization/detectors/injection/rules.py": "of a window of bounded length around what opened a gate",
+    "transport/server/tls.py": "of the certificate that the operator has configured",
     "understudy/tools/docstring.py": "of the documentation of a tool, which is code",
 }
 """Files with expressions that grow faster than their text, and why that text is short or nobody else's."""
@@ -34,8 +34,8 @@ def test_every_expression_takes_linear_time() -> None:
 @pytest.mark.slow
 def test_an_expression_that_grows_is_seen() -> None:
     """By squares and by powers; and one that does not is none."""
-    code = "from tests.fuzz.expressions import slow; from understudy.chat.cpu_time import allow_limits; allow_limits();"
-    code += r"tried = (r'(?:a+)+b', r'\s+x', r'(?<!\s)\s++x', r'a{1,9}b', r'\w+');"
+    code = "from tests.fuzz.expressions import slow; from understudy.chat.answer.cpu_time import allow_limits;"
+    code += r"allow_limits(); tried = (r'(?:a+)+b', r'\s+x', r'(?<!\s)\s++x', r'a{1,9}b', r'\w+');"
     code += "print([bool(slow(each, 0, set())) for each in tried])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
     assert ran.stdout == b"[True, True, False, False, False]\n"

@@ -5,8 +5,8 @@ import pytest
 from tests.conformance.peer import CLOSE, CONT, PING, TEXT, frame
 from tests.fuzz import frames
 from tests.fuzz.oracle import TOO_LARGE, Verdict, judge
-from transport.assembly import Assembly
-from transport.protocol import Protocol
+from transport.server.websocket.assembler import Assembly
+from transport.server.websocket.protocol import Protocol
 
 SEEDS = 400
 

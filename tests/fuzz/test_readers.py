@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from transport.errors import CommandRejected
-from transport.strict_json import decode
+from transport.wire.errors import CommandRejected
+from transport.wire.strict_json import decode
 from understudy.chat.attachments import _columns
 from understudy.models.offline.request import _content
 from understudy.models.offline.scan import json_object
 from understudy.models.openai import _Call, _tool_call
-from understudy.rest.account import _confirmed
-from understudy.rest.alerts import _alert
-from understudy.rest.observer import _target
-from understudy.rest.sanitize import _asked
-from understudy.rest.threads import _title
+from understudy.web.api.account import _confirmed
+from understudy.web.api.alerts import _alert
+from understudy.web.api.observer import _target
+from understudy.web.api.sanitize import _asked
+from understudy.web.api.threads import _title
 
 SIZE = 200_000
 BODIES = {

@@ -33,10 +33,10 @@ from actors import ActorRef
 from tests.network.held import TERMINAL
 from tests.network.house import SECRET
 from tests.network.teller import AGENTS
-from transport.limits import Limits
-from transport.tokens import Tokens
-from understudy.app import Running, serve_house
-from understudy.config import Settings
+from transport.auth.tokens import Tokens
+from transport.connection.limits import Limits
+from understudy.app.build import Running, serve_house
+from understudy.app.settings import Settings
 
 USERS: Final = 24
 WITHIN_S: Final = 25.0

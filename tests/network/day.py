@@ -24,7 +24,7 @@ from tests.network.plain import PlainTab
 from tests.network.proxy import Proxy
 from tests.network.streams import StreamTab
 from tests.network.tab import ProductTab, Tab
-from transport.tokens import Tokens
+from transport.auth.tokens import Tokens
 
 TABS_PER_USER = 2.5
 KINDS: tuple[Any, ...] = (ProductTab, ProductTab, PageTab if NODE else ProductTab, PlainTab, PlainTab, StreamTab)

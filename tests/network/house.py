@@ -15,7 +15,7 @@ from attrs import define, field
 from tests.end_to_end.http import request
 from tests.end_to_end.process import Process, started
 from tests.servers.needed import free_port
-from transport.tokens import Tokens
+from transport.auth.tokens import Tokens
 
 SECRET = "a secret for a day of a bad network"
 HEARTBEAT_S = 2.0

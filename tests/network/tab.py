@@ -10,8 +10,8 @@ from attrs import define, field
 
 from tests.network.held import Held, JsonObject, Ledger, Said
 from transport.client import Client, Received, Reconnect, open_client
-from transport.errors import TransportError
-from transport.events import PartialResult, Resync
+from transport.wire.errors import TransportError
+from transport.wire.events import PartialResult, Resync
 
 BACK = Reconnect(first_s=0.3, max_s=3.0, attempts=10**6, connect_s=5.0, ping_s=4.0, resume_s=2.0)
 

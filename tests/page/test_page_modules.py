@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.needed import program
-from transport.codes import CLOSES
+from transport.wire.codes import CLOSES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "understudy" / "page"

@@ -10,7 +10,7 @@ from benchmarks.scrub import hostile
 from benchmarks.scrub.rates import standard_library
 from sanitization import Action, Category, Direction, Policy, Scrubber, StreamScrubber, everywhere
 from sanitization.detectors import CONTENT, DISGUISES
-from sanitization.stage import WORD_MAX
+from sanitization.pipeline import WORD_MAX
 from tests.sanitization.samples import FRAGMENTS
 
 REMOVE = everywhere(dict.fromkeys(Category, Action.REMOVE))

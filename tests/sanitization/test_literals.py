@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanitization.detectors import CONTENT, DISGUISES
-from sanitization.gates import Gate, opener
 from sanitization.literals import ORDINARY, Literals, unusual, words_of
+from sanitization.prefilter import Gate, opener
 from tests.sanitization.samples import texts
 
 SOME = (

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from sanitization import OFF, Action, Category, Gate, Pattern, Placeholders, Scrubber, StreamScrubber
 from sanitization.detectors import CONTENT, DISGUISES, Detector
-from sanitization.gates import opener
-from sanitization.judge import Judge
+from sanitization.pipeline import FOREIGN_MAX, WORD_MAX, Numbered, Stage
 from sanitization.policy import Direction, Policy, everywhere
-from sanitization.stage import FOREIGN_MAX, WORD_MAX, Numbered, Stage
+from sanitization.policy_engine import Judge
+from sanitization.prefilter import opener
 from tests.sanitization.samples import FRAGMENTS, PASSWORD, PRIVATE_KEY, SECRETS, body, cut_texts, join, texts
 
 DETECTORS = (*DISGUISES, *CONTENT)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from sanitization import Action, Category, Kind, Scrubber, StreamScrubber
 from sanitization.detectors.terminal import Terminal
-from sanitization.gates import opener
 from sanitization.policy import everywhere
+from sanitization.prefilter import opener
 
 PAYLOAD = "QUJD" * 1024  # what kitty and iTerm2 send in one piece
 

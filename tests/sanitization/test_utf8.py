@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sanitization.gates import Gate, opener
+from sanitization.prefilter import Gate, opener
 from sanitization.utf8 import expression
 
 codes = st.integers(0, 0x10FFFF)

@@ -86,7 +86,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) ->
     names = [PurePosixPath(name) for name in wheel.namelist()]
     held = {str(name) for name in names if name.parts[0] == "sanitization"}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "sanitization").rglob("*.py")}
-    assert held == modules | {"sanitization/py.typed", "sanitization/detectors/injection_classifier.txt"}
+    assert held == modules | {"sanitization/py.typed", "sanitization/detectors/injection/classifier.txt"}
     rest = [name for name in names if name.parts[0] != "sanitization"]
     assert all(name.parts[0].endswith(".dist-info") for name in rest)
     assert sorted(name.name for name in rest) == ["LICENSE", "METADATA", "RECORD", "WHEEL"]

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from transport.agui import AguiEvent, Translator
-from transport.events import (
+from transport.agui.events import AguiEvent, Translator
+from transport.wire.events import (
     AgentCompleted,
     AgentError,
     AgentHandoff,

@@ -13,7 +13,7 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame
 from websockets.uri import parse_uri
 
-from transport.websocket import DoorLimits, OnUpgrade, Upgrade, serve_door
+from transport.server.listener import DoorLimits, OnUpgrade, Upgrade, serve_door
 
 
 async def hello_app(scope: Any, receive: Any, send: Any) -> None:

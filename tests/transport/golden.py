@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from tests.transport.samples import SAMPLES
-from transport.codec import encode
-from transport.dialects import Dialect
+from transport.wire.codec import encode
+from transport.wire.dialects import Dialect
 
 FOLDER = Path(__file__).parent / "golden"
 

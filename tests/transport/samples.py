@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from transport.events import (
+from transport.wire.events import (
     AgentCompleted,
     AgentError,
     AgentHandoff,

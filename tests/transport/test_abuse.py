@@ -11,10 +11,10 @@ import trio
 
 from tests.conformance.peer import CLOSE, CONT, PING, PONG, TEXT, Peer, close, frame, peer
 from tests.transport.door import UPGRADE, exchange, open_door, status_and_body
-from transport.echo import echo
-from transport.errors import CommandRejected
-from transport.socket import SocketLimits
-from transport.websocket import Upgrade
+from transport.server.echo import echo
+from transport.server.listener import Upgrade
+from transport.server.socket import SocketLimits
+from transport.wire.errors import CommandRejected
 
 MIB = 1024 * 1024
 

@@ -3,9 +3,9 @@
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.transport.test_outbox import Rig, open_rig, text, thought
-from transport.events import AgentProgress, Alert, Envelope, Error, Pong
-from transport.outbox import Follow, Unfollow
+from tests.transport.outbox.test_outbox import Rig, open_rig, text, thought
+from transport.outbox.outbox import Follow, Unfollow
+from transport.wire.events import AgentProgress, Alert, Envelope, Error, Pong
 
 
 async def crowd(rig: Rig) -> None:

@@ -8,12 +8,12 @@ import pytest
 import trio
 from websockets.frames import Opcode
 
-from tests.transport.test_connection import Rig, open_rig
-from transport.chunks import split
-from transport.commands import Ack, Say
-from transport.connection import ConnectionLimits
-from transport.events import AgentThinking, Drain, Envelope
-from transport.outbox import Deliver, Follow
+from tests.transport.connection.test_websocket import Rig, open_rig
+from transport.connection.websocket import ConnectionLimits
+from transport.outbox.outbox import Deliver, Follow
+from transport.wire.chunks import split
+from transport.wire.commands import Ack, Say
+from transport.wire.events import AgentThinking, Drain, Envelope
 
 
 async def said(rig: Rig, text: str) -> None:

@@ -12,13 +12,13 @@ from actors import ActorSystem, ChildSpec
 from sanitization import STANDARD, Action, Category
 from tests.clock import Clock
 from understudy import ToolError
-from understudy.chat.forgetting import Forgetting
-from understudy.chat.memories import TOLD_BYTES, AgentMemory, told
+from understudy.chat.memory import TOLD_BYTES, AgentMemory, told
+from understudy.chat.memory_expiry import Forgetting
+from understudy.content.filter import Guard
 from understudy.observe.metrics import Metrics
-from understudy.scrubbing.guard import Guard
 from understudy.storage import Change, StorageUnavailable, Store, StoreWriter, Thread, open_database
+from understudy.storage.agent_memory import Remembered
 from understudy.storage.cache import CachedReads, LocalShelf
-from understudy.storage.contexts import Remembered
 from understudy.tools.memory import DAY_S, LONGEST_S, VALUES, Memory, Notebook
 
 TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"

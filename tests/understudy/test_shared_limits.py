@@ -9,11 +9,11 @@ from attrs import frozen
 
 from actors import ActorSystem, ChildSpec
 from tests.servers.redis import Redis
-from transport.limits import RateLimit
-from understudy import shared_connections
-from understudy.shared_connections import ConnectionsKeeper, SharedConnections
-from understudy.shared_connections import _key as key_of
-from understudy.shared_rates import RateKeeper, SharedRates
+from transport.connection.limits import RateLimit
+from understudy.cluster import connection_counts
+from understudy.cluster.connection_counts import ConnectionsKeeper, SharedConnections
+from understudy.cluster.connection_counts import _key as key_of
+from understudy.cluster.rate_limits import RateKeeper, SharedRates
 from understudy.storage.redis import RedisLink
 
 
@@ -59,9 +59,9 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture
 async def pair(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Node, Node]]:
     """Two nodes on one Redis, which is empty; who is refused does not wait for long."""
-    monkeypatch.setattr(shared_connections, "PATIENCE_S", 0.4)
-    monkeypatch.setattr(shared_connections, "HERE_S", 0.1)
-    monkeypatch.setattr(shared_connections, "AGAIN_S", 0.1)
+    monkeypatch.setattr(connection_counts, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(connection_counts, "HERE_S", 0.1)
+    monkeypatch.setattr(connection_counts, "AGAIN_S", 0.1)
     redis.flush()
     async with started(redis) as one, started(redis) as other:
         yield one, other
@@ -110,9 +110,9 @@ async def test_what_is_taken_while_redis_is_told_is_not_lost(pair: tuple[Node, N
 
 async def test_many_users_are_told_of_in_several_calls(pair: tuple[Node, Node], monkeypatch) -> None:
     """None is left out."""
-    from understudy import shared_rates
+    from understudy.cluster import rate_limits
 
-    monkeypatch.setattr(shared_rates, "TOGETHER", 3)
+    monkeypatch.setattr(rate_limits, "TOGETHER", 3)
     one, other = pair
     for number in range(10):
         assert one.take(f"u{number}", 59) == 59

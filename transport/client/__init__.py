@@ -8,25 +8,25 @@
                 case FinalResponse(message=text):
                     print(text)
 
-Events come as objects of `transport.events` in their envelopes, in order within each thread, without gaps and without
-repeats, across reconnections. Where the server's log does not reach back far enough, a `Resync` says so. A message
-that was neither accepted nor refused when a connection broke is sent again on the next, under the same `message_id`,
-which makes it one message for the server. A refusal is an `Error` whose envelope names the `message_id`.
+Events come as objects of `transport.wire.events` in their envelopes, in order within each thread, without gaps and
+without repeats, across reconnections. Where the server's log does not reach back far enough, a `Resync` says so. A
+message that was neither accepted nor refused when a connection broke is sent again on the next, under the same
+`message_id`, which makes it one message for the server. A refusal is an `Error` whose envelope names the `message_id`.
 """
 
-from transport.client.arc import Arc as Arc
 from transport.client.client import Client as Client
 from transport.client.client import open_client as open_client
 from transport.client.credentials import TokenSource as TokenSource
-from transport.client.received import Received as Received
-from transport.client.received import Unknown as Unknown
+from transport.client.decoder import Received as Received
+from transport.client.decoder import Unknown as Unknown
+from transport.client.exchange import Arc as Arc
 from transport.client.reconnect import Reconnect as Reconnect
 from transport.client.state import State as State
 from transport.client.state import States as States
 from transport.client.state import Status as Status
 from transport.client.store import FileOutbox as FileOutbox
 from transport.client.store import OutboxStore as OutboxStore
-from transport.errors import RunFailed as RunFailed
+from transport.wire.errors import RunFailed as RunFailed
 
 __all__ = [
     "Arc",

@@ -9,19 +9,19 @@ from typing import Any, TypeAlias
 
 import trio
 
-from transport.client.arc import Arc
-from transport.client.connecting import Connecting
 from transport.client.credentials import Credentials, TokenSource
+from transport.client.decoder import Received, read_event
 from transport.client.delivery import Delivery, resumes
 from transport.client.dial import Address
-from transport.client.received import Received, read_event
+from transport.client.exchange import Arc
 from transport.client.reconnect import Reconnect
+from transport.client.reconnector import Connecting
 from transport.client.state import State, States
 from transport.client.store import OutboxStore
-from transport.client.unsent import SMALL_BYTES, Unsent, framed
-from transport.codec import parse
-from transport.commands import Decision, Rating
-from transport.events import FinalResponse
+from transport.client.unacked import SMALL_BYTES, Unsent, framed
+from transport.wire.codec import parse
+from transport.wire.commands import Decision, Rating
+from transport.wire.events import FinalResponse
 
 JsonObject: TypeAlias = Mapping[str, Any]
 

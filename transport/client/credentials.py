@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import jwt
 import trio
 
-from transport.errors import Unauthenticated
+from transport.wire.errors import Unauthenticated
 
 TokenSource: TypeAlias = Callable[[], str | Awaitable[str]]
 

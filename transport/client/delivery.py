@@ -7,14 +7,14 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import trio
 
-from transport.client.arc import Arc
+from transport.client.cursors import Cursors, Judgement
+from transport.client.decoder import Received
+from transport.client.exchange import Arc
 from transport.client.inbox import Inbox
-from transport.client.received import Received
-from transport.client.texts import Texts
-from transport.client.unsent import Unsent, Unsettled
-from transport.cursors import Cursors, Judgement
-from transport.errors import TransportError
-from transport.events import Error, FinalResponse, MessageAccepted, PartialResult, Resync
+from transport.client.text_assembly import Texts
+from transport.client.unacked import Unsent, Unsettled
+from transport.wire.errors import TransportError
+from transport.wire.events import Error, FinalResponse, MessageAccepted, PartialResult, Resync
 
 JsonObject: TypeAlias = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ import trio
 from attrs import define, field, frozen
 from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_stream
 
-from transport.client.received import MAX_FRAME_BYTES
+from transport.client.decoder import MAX_FRAME_BYTES
 from transport.client.reconnect import Ending, refused
 
 SUBPROTOCOL: Final = "understudy.v1"

@@ -5,7 +5,7 @@ from typing import Final
 
 import trio
 
-from transport.client.received import Received
+from transport.client.decoder import Received
 
 MAX_EVENTS: Final = 1000
 MAX_BYTES: Final = 32 * 1024 * 1024

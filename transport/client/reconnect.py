@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from transport.codes import CLOSES
-from transport.errors import SocketClosed, TransportError, Unauthenticated
+from transport.wire.codes import CLOSES
+from transport.wire.errors import SocketClosed, TransportError, Unauthenticated
 
 MAX_RETRY_AFTER_S: Final = 3600.0
 """A server's wish to be left alone is heeded up to this."""

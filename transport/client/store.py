@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 import trio
 
-from transport.client.unsent import MAX_BYTES
+from transport.client.unacked import MAX_BYTES
 
 JsonObject: TypeAlias = Mapping[str, Any]
 

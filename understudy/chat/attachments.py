@@ -4,10 +4,10 @@ import csv
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from transport.errors import CommandRejected
+from transport.wire.errors import CommandRejected
+from understudy.content.filter import Guard
+from understudy.content.summary import is_suspect
 from understudy.models.model import FileCard
-from understudy.scrubbing.guard import Guard
-from understudy.scrubbing.told import is_suspect
 from understudy.storage.errors import NotStored
 from understudy.storage.files import FileStore
 from understudy.storage.rows import File

@@ -1,6 +1,6 @@
 """The line a human reads beside each event, and the envelope around it. Pure."""
 
-from transport.events import (
+from transport.wire.events import (
     AgentCompleted,
     AgentError,
     AgentHandoff,

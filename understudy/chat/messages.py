@@ -6,11 +6,11 @@ from attrs import define, field, frozen
 
 from actors import ActorRef, Ask
 from sanitization import Finding, Scrubbed
-from transport.commands import JsonObject, Say
-from transport.events import ApprovalDecision, Block, Event, SanitizationSummary
-from understudy.chat.arc import Ending
+from transport.wire.commands import JsonObject, Say
+from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary
 from understudy.chat.routing import Route
-from understudy.chat.run_settings import RunSettings
+from understudy.chat.run.run_settings import RunSettings
+from understudy.chat.run_protocol import Ending
 from understudy.storage.rows import Message, Step
 
 

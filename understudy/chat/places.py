@@ -1,9 +1,9 @@
-"""Giving places for runs back, and telling those who wait what that means for them. See `understudy.chat.slots`."""
+"""Release permits of the run limiter, and send those who wait what that means for them."""
 
 from actors import ActorRef
 from understudy.chat.messages import PlaceMoved, SlotFree
 from understudy.chat.offer import offer
-from understudy.chat.slots import Slots
+from understudy.chat.run_limiter import Slots
 
 NEAR = 10
 """How many at the front of the line are told at once that they moved up; the others learn it with their next sign of

@@ -5,9 +5,9 @@ from typing import Final
 
 from attrs import frozen
 
-from transport.commands import Say
-from transport.errors import CommandRejected
-from transport.forms import LIAISON, addressee
+from transport.wire.command_parser import LIAISON, addressee
+from transport.wire.commands import Say
+from transport.wire.errors import CommandRejected
 
 MAX_ID: Final = 128
 """Characters in an id that a client chooses; a UUID has 36, our own `liaison:business_outcomes_<uuid>` 62."""

@@ -1,4 +1,4 @@
-"""What the actors of a chat are given to work with; put together in `understudy.app` and nowhere else."""
+"""What the actors of a chat are given to work with; put together in `understudy.app.build` and nowhere else."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
@@ -6,18 +6,18 @@ from typing import Protocol
 from attrs import define, field
 
 from actors import ActorRef
-from transport.events import Envelope
-from transport.limits import Limits
+from transport.connection.limits import Limits
+from transport.wire.events import Envelope
 from understudy.agents.agent import Agent
-from understudy.chat import rendered
+from understudy.chat.answer import html
 from understudy.chat.attachments import Attachments
-from understudy.chat.memories import AgentMemory
-from understudy.chat.patience import Patience
-from understudy.chat.slots import Slots
-from understudy.chat.waits import Waits
+from understudy.chat.memory import AgentMemory
+from understudy.chat.run_limiter import Slots
+from understudy.chat.storage_retry import Patience
+from understudy.chat.storage_waits import Waits
+from understudy.content.filter import Guard
 from understudy.models.model import Model
-from understudy.quotas import Quotas
-from understudy.scrubbing.guard import Guard
+from understudy.storage.quotas import Quotas
 from understudy.storage.store import Store
 from understudy.tools.tool import ServerView
 
@@ -84,4 +84,4 @@ class Services:
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop what this process remembers of a deleted thread: its placeholders, and the HTML of its answers."""
         self.guard.vault.forget(owner, thread_id)
-        rendered.forget(owner)
+        html.forget(owner)

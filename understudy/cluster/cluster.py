@@ -16,17 +16,17 @@ import trio
 from attrs import define, field
 
 from actors import Actor, ActorRef, Backoff, ChildSpec, Supervisor
-from understudy.chat.desk import Desk
+from understudy.chat.commands import Desk
 from understudy.chat.services import Services
-from understudy.cluster.inbox import Inbox
+from understudy.cluster.bus import Post
+from understudy.cluster.bus_receiver import Inbox
+from understudy.cluster.conversation_proxy import Relay
 from understudy.cluster.membership import Node
 from understudy.cluster.messages import Active, News
-from understudy.cluster.office import Office
-from understudy.cluster.peers import Peers
-from understudy.cluster.post import Post
-from understudy.cluster.receiver import Receiver, ReceiverObserver
-from understudy.cluster.relay import Relay
-from understudy.cluster.relays import Relays
+from understudy.cluster.packet_reader import Receiver, ReceiverObserver
+from understudy.cluster.peer_monitor import Peers
+from understudy.cluster.proxies import Relays
+from understudy.cluster.rpc_server import Office
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher
 

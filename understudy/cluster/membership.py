@@ -19,10 +19,10 @@ from attrs import define, field
 
 from actors import Actor, ActorRef, Context, Exit, MailboxFull, Shutdown
 from understudy.chat.messages import StandDown
-from understudy.storage.changes import LEASE_S
 from understudy.storage.errors import AlreadyServed, StorageError, StorageUnavailable
 from understudy.storage.nodes import ALONE
 from understudy.storage.store import Store
+from understudy.storage.writes import LEASE_S
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import TypeAlias
 import msgspec
 
 from sanitization import Finding, Scrubbed
-from transport.commands import Say
-from transport.events import ApprovalDecision, AskedAgent, Block
+from transport.wire.commands import Say
+from transport.wire.events import ApprovalDecision, AskedAgent, Block
 from understudy.chat.routing import Route
 from understudy.storage.rows import Message
 

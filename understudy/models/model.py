@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 import msgspec
 from attrs import field, frozen
 
-from transport.events import Usage as Usage
+from transport.wire.events import Usage as Usage
 
 Role: TypeAlias = Literal["user", "assistant", "tool"]
 
@@ -93,7 +93,7 @@ class ChatMessage:
     """One message of the conversation.
 
     An assistant's message may carry the `calls` it made. A tool's message answers one of them: `call_id` and
-    `tool_name` say which, `status` how it ended (a value of `transport.events.ToolStatus`), and `content` is
+    `tool_name` say which, `status` how it ended (a value of `transport.wire.events.ToolStatus`), and `content` is
     the JSON text `tool_message` makes.
     """
 
@@ -111,7 +111,7 @@ class Turn:
 
     `begun` is what the user has been shown already of the answer to this very turn: the server that asked for it first
     died in the middle. What a model gives then comes after it; one that begins again, or repeats the end of it, is
-    heard all the same (see `understudy.chat.continuation`).
+    heard all the same (see `understudy.chat.answer.resume`).
     """
 
     agent: AgentCard

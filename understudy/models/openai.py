@@ -14,7 +14,7 @@ import msgspec
 import trio
 from attrs import define, field
 
-from transport.events import Usage
+from transport.wire.events import Usage
 from understudy.models.model import (
     Emit,
     Handoff,

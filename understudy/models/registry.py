@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from actors.behaviours import Breaker, CircuitChange
 from understudy.agents.agent import Agent
-from understudy.config import Settings
+from understudy.app.settings import Settings
 from understudy.models.guarded import GuardedModel
 from understudy.models.model import Model
 from understudy.models.offline import OfflineModel

@@ -9,8 +9,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from actors.exits import Crashed
-from actors.records import ActorCrashed
+from actors.events import ActorCrashed
+from actors.exit_reasons import Crashed
 from actors.strategy import Decision
 from understudy.observe.logs import new_error_id
 

@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from actors.records import ActorLingers, ActorRestarting, DeadLetter, LoopHeld
+from actors.events import ActorLingers, ActorRestarting, DeadLetter, LoopHeld
 from sanitization import Finding
-from transport.codes import CLOSES, ERRORS
-from transport.events import Envelope, Error, FinalResponse
-from understudy.observe.arcs import ArcLedger
+from transport.wire.codes import CLOSES, ERRORS
+from transport.wire.events import Envelope, Error, FinalResponse
 from understudy.observe.histogram import BatchHistogram
 from understudy.observe.paths import OTHER, PathLabels
+from understudy.observe.run_watchdog import ArcLedger
 
 KINDS_MAX: Final = 200  # kinds of finds; those of detectors of one's own beyond count under `other`
 TOOLS_MAX: Final = 200  # tools a server may register; beyond, their calls count under `other`
@@ -282,7 +282,7 @@ class Metrics:
                 self._labelled(self._lingering, self._paths.label(event.path)).inc()
 
     def removed(self, what: str, count: int) -> None:
-        """Threads, events or files were removed because of their age; see `understudy.retention`."""
+        """Threads, events or files were removed because of their age; see `understudy.privacy.retention`."""
         self._labelled(self._removed, what).inc(count)
 
     def committed(self, events: int, seconds: float) -> None:

@@ -10,7 +10,7 @@ import trio
 from attrs import frozen
 
 from actors import ActorRef, ActorSystem, State
-from understudy.observe.resting import Resting
+from understudy.observe.backoffs import Resting
 
 Node: TypeAlias = dict[str, Any]
 """path, type, state, incarnation, restarts, age_s, depth (by lane), child_count, resting_below, children."""

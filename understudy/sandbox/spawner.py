@@ -1,7 +1,7 @@
 """Start processes that handle foreign text: bounded, confined, with an empty environment, and only so many of them.
 
 1. All such processes of a server together have at most `PROCESSES` places and `memory_for_all` bytes. A call waits in
-   order of arrival until its process fits; users take turns before that (`understudy.tools.turns`).
+   order of arrival until its process fits; users take turns before that (`understudy.tools.fair_limiter`).
 2. A process gets nothing of the server's environment, its open files or its terminal. What it may do beyond is set by
    `child` in the process itself, before it reads anything foreign.
 3. A call that is cancelled kills its process, and returns after it has ended.
@@ -30,7 +30,7 @@ MIB: Final = 1024 * 1024
 LARGEST: Final = 1024 * MIB
 """Bytes of the largest program; there is room for one of them on every machine."""
 PROCESSES: Final = 6
-"""Processes at a time: four of tables (`understudy.tools.turns`), and two of charts beside them."""
+"""Processes at a time: four of tables (`understudy.tools.fair_limiter`), and two of charts beside them."""
 
 
 def memory_for_all() -> int:

@@ -1,8 +1,5 @@
 """Durable storage: one writer with group commit over SQLite, many readers, and a folder of uploaded files."""
 
-from .changes import Change as Change
-from .changes import Fence as Fence
-from .changes import RunEnd as RunEnd
 from .database import Database as Database
 from .errors import AlreadyOpen as AlreadyOpen
 from .errors import AlreadyServed as AlreadyServed
@@ -41,3 +38,6 @@ from .sqlite import SqliteDatabase as SqliteDatabase
 from .sqlite import open_database as open_database
 from .store import Store as Store
 from .writer import StoreWriter as StoreWriter
+from .writes import Change as Change
+from .writes import Fence as Fence
+from .writes import RunEnd as RunEnd

@@ -18,12 +18,12 @@ import msgspec
 import trio
 from attrs import define, field, frozen
 
-from .changes import DeleteThread, GiveFeedback, RenameThread, TrimLog, Work
-from .contexts import Forget, Remember, Remembered
+from .agent_memory import Forget, Remember, Remembered
+from .deletion import RemoveUser
 from .errors import StorageUnavailable
-from .removal import RemoveUser
 from .rows import EventPage, Page, Thread, ThreadPage
 from .store import Store
+from .writes import DeleteThread, GiveFeedback, RenameThread, TrimLog, Work
 
 T = TypeVar("T")
 

@@ -18,15 +18,15 @@ from attrs import define
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 
 from . import schema
-from .apply import apply
-from .changes import AddFile
-from .copies import Copies
 from .database import DriverErrors
 from .errors import NotStored, StorageUnavailable, Unstorable, driver_words
+from .file_cache import Copies
 from .files import CHUNK_BYTES, MIB, display_name
 from .postgresql import FILE_TRANSFERS, PostgresDatabase
 from .rows import File
 from .upload import Disk, Upload, is_file_id, new_file_id
+from .write_statements import apply
+from .writes import AddFile
 
 T = TypeVar("T")
 DEADLINE_S: Final = 5.0

@@ -25,9 +25,9 @@ from sqlalchemy import (
 )
 
 from . import schema
-from .changes import ClaimThread, JoinNodes, LeaveNodes, OfNodes, ReleaseThread, RenewNode
 from .clock import Now
 from .rows import UNFINISHED, Run, Step
+from .writes import ClaimThread, JoinNodes, LeaveNodes, OfNodes, ReleaseThread, RenewNode
 
 _t = schema.threads.c
 _n = schema.nodes.c

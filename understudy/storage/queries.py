@@ -10,9 +10,9 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindpar
 
 from . import schema
 from .errors import InvalidCursor
+from .fulltext import for_fts5, for_tsquery
 from .prepared import Prepared
 from .rows import UNFINISHED, EventPage, File, History, LoggedEvent, Message, Page, Run, Step, Thread, ThreadPage
-from .words import for_fts5, for_tsquery
 
 _t = schema.threads.c
 _m = schema.messages.c

@@ -7,7 +7,7 @@
    many there are. Random nonces would allow 2**32 messages under one key, a few weeks of a busy installation.
 3. Data is bound to the place it is for (a node's stream, a channel, a cached question): moved elsewhere it is not
    authentic. That a message is not heard twice in its own place is for its reader to see
-   (`understudy.cluster.receiver`).
+   (`understudy.cluster.packet_reader`).
 
 Layout: a version byte, the 16 bytes of the process, the 12 bytes of the nonce, then ciphertext and tag of AES-256-GCM.
 """

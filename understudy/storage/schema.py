@@ -154,7 +154,7 @@ raw_texts = Table(
     Index(None, "owner", "thread_id"),
 )
 
-# What messages say, as words to be searched: see `understudy.storage.words`. SQLite's index over it is a table of
+# What messages say, as words to be searched: see `understudy.storage.fulltext`. SQLite's index over it is a table of
 # its own, which triggers fill; PostgreSQL's is an index as others are.
 words = Table(
     "words",

@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-from understudy.private_files import keep_private
+from understudy.storage.private_files import keep_private
 
 from . import schema
 from .errors import CannotOpen, StorageUnavailable, driver_words

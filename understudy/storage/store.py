@@ -10,8 +10,17 @@ import trio
 from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
-from . import contexts, endings, nodes, queries
-from .changes import (
+from . import agent_memory, nodes, queries, revocations
+from .agent_memory import Forget, ForgetExpired, Remember, Remembered
+from .database import Database
+from .deletion import GONE, MORE, RemoveFiles, RemoveUser, TidyWords
+from .errors import StorageUnavailable
+from .read_pool import Reader
+from .revocations import Ending, EndSession
+from .rows import EventPage, File, History, LoggedEvent, Message, Page, Run, Step, Thread, ThreadPage
+from .sqlite import READERS
+from .writer import Write
+from .writes import (
     LEASE_S,
     AddFile,
     Change,
@@ -28,15 +37,6 @@ from .changes import (
     TrimLog,
     Work,
 )
-from .contexts import Forget, ForgetExpired, Remember, Remembered
-from .database import Database
-from .endings import Ending, EndSession
-from .errors import StorageUnavailable
-from .reader import Reader
-from .removal import GONE, MORE, RemoveFiles, RemoveUser, TidyWords
-from .rows import EventPage, File, History, LoggedEvent, Message, Page, Run, Step, Thread, ThreadPage
-from .sqlite import READERS
-from .writer import Write
 
 T = TypeVar("T")
 COMMIT_DEADLINE_S: Final = 5.0
@@ -147,8 +147,8 @@ class Store:
         await self._write(ending)
 
     async def endings(self, since: float, after: str, now: float) -> list[Ending]:
-        """The sessions that were ended since a time by the database's clock: see `understudy.storage.endings`."""
-        return await self._read(endings.endings, since, after, now)
+        """The sessions that were ended since a time by the database's clock: see `understudy.storage.revocations`."""
+        return await self._read(revocations.endings, since, after, now)
 
     async def remember(self, value: Remember) -> bool:
         """Keep a value of an agent; False when it remembers as many of this user as it may. Raises NotStored."""
@@ -169,7 +169,7 @@ class Store:
 
     async def remembered(self, owner: str, agent: str, now: float) -> list[Remembered]:
         """What an agent remembers of a user, the latest first, without what has expired."""
-        return await self._read(contexts.remembered, owner, agent, now)
+        return await self._read(agent_memory.remembered, owner, agent, now)
 
     # nodes, where several servers share the database
 

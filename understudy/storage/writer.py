@@ -19,10 +19,10 @@ from sqlalchemy import Connection
 
 from actors import Actor, Ask, Context, Exit, MailboxSpec
 
-from .changes import Change, Work
 from .database import Database, DriverErrors
 from .errors import ChangeRefused, StorageUnavailable, driver_words
-from .group import Outcome, commit_group, is_conflict
+from .group_commit import Outcome, commit_group, is_conflict
+from .writes import Change, Work
 
 log = logging.getLogger(__name__)
 LARGEST_GROUP: Final = 512

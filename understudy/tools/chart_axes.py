@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from understudy.tools.duck import Column, Table
+from understudy.tools.duckdb_session import Column, Table
 from understudy.tools.queries import no_such_column
 
 _GRAINS: Final = ("hour", "day", "week", "month", "quarter", "year")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from understudy.tools.chart_axes import find, find_x
-from understudy.tools.duck import Column, Table
+from understudy.tools.duckdb_session import Column, Table
 from understudy.tools.errors import ToolError
 from understudy.tools.queries import no_such_column
 

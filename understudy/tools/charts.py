@@ -20,7 +20,7 @@ from understudy.tools.tool import ToolContext, tool
 log: Final = logging.getLogger(__name__)
 
 DRAWING: Final = Program(
-    "understudy.tools.draw",
+    "understudy.tools.render_svg",
     # V8 asks for 512 MiB for code at once, of which it uses little. 200 MiB as measured for 5,000 points.
     memory=1024 * MIB,
     address_space=None,  # V8 reserves far more than it asks for
@@ -165,9 +165,9 @@ _ACTIVE: Final = re.compile(r"<\s*(script|foreignObject|image|a|iframe|use|anima
 async def render(spec: dict[str, Any], owner: str) -> str:
     """The SVG of a specification; text in it is escaped, and there is nothing but shapes and text in it.
 
-    Drawn by `understudy.tools.draw` in a process of its own, which takes a third of a second, when it is `owner`'s
-    turn. Raises `ToolError`: ``busy`` when too many calls of `owner` wait, ``tool_timeout`` after `DRAWING_S` seconds,
-    ``tool_failed`` when it cannot be drawn.
+    Drawn by `understudy.tools.render_svg` in a process of its own, which takes a third of a second, when it is
+    `owner`'s turn. Raises `ToolError`: ``busy`` when too many calls of `owner` wait, ``tool_timeout`` after `DRAWING_S`
+    seconds, ``tool_failed`` when it cannot be drawn.
     """
     async with turns().place(owner), spawner.places().place(DRAWING.memory):
         with trio.move_on_after(DRAWING_S) as waited:

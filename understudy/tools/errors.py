@@ -4,7 +4,7 @@
 class ToolError(Exception):
     """A tool could not do what it was asked.
 
-    `code` is a name of `transport.codes.ERRORS`, `message` a sentence for the user. Both are positional, so the
+    `code` is a name of `transport.wire.codes.ERRORS`, `message` a sentence for the user. Both are positional, so the
     error survives pickling.
     """
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from understudy.tools.duck import Column, Table
+from understudy.tools.duckdb_session import Column, Table
 
 # Above this many rows distinct values are estimated (DuckDB's HyperLogLog, a few per cent off), and said to be so.
 EXACT_ROWS: Final = 1_000_000

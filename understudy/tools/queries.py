@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from understudy.tools.duck import Column, Table, quote
+from understudy.tools.duckdb_session import Column, Table, quote
 from understudy.tools.errors import ToolError
-from understudy.tools.sql_gate import admit
+from understudy.tools.sql_policy import admit
 
 if TYPE_CHECKING:
     import duckdb

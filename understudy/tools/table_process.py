@@ -26,10 +26,10 @@ import trio
 from understudy.sandbox import spawner
 from understudy.sandbox.spawner import MIB, Program
 from understudy.tools import table_worker
-from understudy.tools.duck import THREADS
+from understudy.tools.duckdb_session import THREADS
 from understudy.tools.errors import ToolError
+from understudy.tools.fair_limiter import Turns
 from understudy.tools.tool import StoredFile, ToolContext
-from understudy.tools.turns import Turns
 
 T = TypeVar("T")
 

@@ -30,7 +30,7 @@ def prepare() -> None:
 
 def answer(request: dict[str, Any]) -> Any:
     """Load the file, do the operation. Raises `ToolError`, MemoryError and whatever else goes wrong in DuckDB."""
-    from understudy.tools import chart_data, duck, profiling, queries
+    from understudy.tools import chart_data, duckdb_session, profiling, queries
     from understudy.tools.table_file import TableFile
 
     operations: dict[str, Callable[..., Any]] = {
@@ -40,7 +40,7 @@ def answer(request: dict[str, Any]) -> Any:
     }
     # By a plain name in this folder: in a path DuckDB would take `[` for a pattern, and list folders it may not read.
     os.chdir(request["folder"])
-    table = duck.open_table(TableFile(request["name"], Path(GIVEN)), Path())
+    table = duckdb_session.open_table(TableFile(request["name"], Path(GIVEN)), Path())
     return operations[request["operation"]](table, *request["arguments"])
 
 

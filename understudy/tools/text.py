@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Scrubber
-from sanitization.detectors.secrets import REPLACEMENT
-from transport.events import SanitizationSummary
+from sanitization.detectors.secrets.detector import REPLACEMENT
+from transport.wire.events import SanitizationSummary
 from understudy.tools.errors import ToolError
 from understudy.tools.extract import choose, keywords, split_sentences
 from understudy.tools.result import ToolResult

@@ -19,12 +19,12 @@ from typing import Any, Final, Protocol, TypeAlias, overload
 import trio
 from attrs import evolve, field, frozen
 
-from transport.events import SanitizationSummary
-from understudy.limiters import own_limiter
+from transport.wire.events import SanitizationSummary
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import TTL_S, Memory, Notebook
 from understudy.tools.result import ToolResult, is_small, to_result
 from understudy.tools.signature import Param, Parameters, read_parameters
+from understudy.tools.threads import own_limiter
 
 __all__ = ["Files", "Param", "ServerView", "StoredFile", "Tool", "ToolContext", "ToolError", "ToolResult", "tool"]
 

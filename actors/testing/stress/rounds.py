@@ -12,7 +12,8 @@ from actors.errors import StartFailed, SystemFailed
 from actors.spec import ChildSpec
 from actors.system import ActorSystem
 from actors.testing.simulation import Trace, simulate
-from actors.testing.stress.audit import (
+from actors.testing.stress.fault_injection import Mischief
+from actors.testing.stress.invariants import (
     REST_S,
     audit_end,
     audit_group,
@@ -21,10 +22,9 @@ from actors.testing.stress.audit import (
     audit_watches,
     families,
 )
-from actors.testing.stress.ledger import Ledger
-from actors.testing.stress.member import spec_of
-from actors.testing.stress.mischief import Mischief
 from actors.testing.stress.plan import End, Plan, make_plan
+from actors.testing.stress.random_actor import spec_of
+from actors.testing.stress.trace import Ledger
 from actors.tree import TreeNode
 
 LIMIT_S = 100_000.0

@@ -1,7 +1,7 @@
 """Our own commands as everybody runs them, but pinned, and with their port and memory told as those of the others.
 
 `product FOLDER` is `understudy serve` with its data there and settings from `UNDERSTUDY_*`; `echo` is
-`python -m transport.echo`.
+`python -m transport.server.echo`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def main(kind: str, *arguments: str) -> int:
     pin()
     relay()
     if kind == "echo":
-        from transport.echo import main as echo
+        from transport.server.echo import main as echo
 
         return echo(["--port", "0"])
-    from understudy.config import load
-    from understudy.process import run
+    from understudy.app.process import run
+    from understudy.app.settings import load
 
     return run(load(port=0, data_dir=Path(arguments[0])))
 

@@ -18,15 +18,15 @@ from benchmarks.wire.events import BURST, burst, envelope, thought
 from benchmarks.wire.paces import Paces
 from benchmarks.wire.producers import Producers
 from benchmarks.wire.servers.control import announce, freeze, listen, pin
-from transport.auth import Identity
-from transport.commands import Command, Say
-from transport.connection import Connection
-from transport.dialects import Dialect
-from transport.encoder import Encoder
-from transport.events import Envelope, Welcome
-from transport.outbox import Deliver, Follow, LogPage
-from transport.ports import Ports
-from transport.websocket import Upgrade, serve_door
+from transport.auth.identity import Identity
+from transport.connection.callbacks import Ports
+from transport.connection.websocket import Connection
+from transport.outbox.outbox import Deliver, Follow, LogPage
+from transport.server.listener import Upgrade, serve_door
+from transport.wire.commands import Command, Say
+from transport.wire.dialects import Dialect
+from transport.wire.encoder import Encoder
+from transport.wire.events import Envelope, Welcome
 from understudy.observe.metrics import Metrics
 
 

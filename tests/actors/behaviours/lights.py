@@ -4,7 +4,7 @@ import trio
 from attrs import frozen
 
 from actors import Ask, ChildSpec
-from actors.behaviours.machine import Entered, EventTimeout, Machine, StateTimeout, on_entry
+from actors.behaviours.state_machine import Entered, EventTimeout, Machine, StateTimeout, on_entry
 from tests.actors.troupe import settled
 
 

@@ -26,8 +26,8 @@ from actors import (
 )
 from actors.behaviours.breaker import Breaker
 from actors.behaviours.circuit import CircuitSpec, FailureCount
-from actors.behaviours.course import JobState
 from actors.behaviours.job import AttemptTimeout, GetJob, Job, JobCancelled, JobFailed, JobTimedOut, job
+from actors.behaviours.job_state import JobState
 from actors.behaviours.progress import report
 from actors.behaviours.retry import Retry
 from actors.testing import Probe

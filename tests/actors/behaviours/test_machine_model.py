@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import ActorSystem, ChildSpec
-from actors.behaviours.machine import Machine
+from actors.behaviours.state_machine import Machine
 from tests.actors.troupe import settled
 
 STATES = ("red", "green", "dark")

@@ -5,7 +5,7 @@ import math
 import pytest
 import trio
 
-from actors.behaviours.machine import Entered, EventTimeout, StateTimeout, on_entry
+from actors.behaviours.state_machine import Entered, EventTimeout, StateTimeout, on_entry
 from tests.actors.behaviours.lights import Light, Note, doing, start, to
 from tests.actors.troupe import settled
 

@@ -5,7 +5,7 @@ import trio
 from attrs import frozen
 
 from actors import ActorCrashed, ActorDied, Ask, AskTimeout, Directive, Restart, StopMode
-from actors.behaviours.machine import Entered, StateTimeout, on_entry
+from actors.behaviours.state_machine import Entered, StateTimeout, on_entry
 from actors.stash import StashFull
 from tests.actors.behaviours.lights import Light, Note, Query, doing, start, to
 from tests.actors.troupe import settled

@@ -23,10 +23,10 @@ from actors import (
     Supervisor,
     UnhandledMessage,
 )
-from actors.behaviours.loans import ResourceLost, ResourceUnavailable
-from actors.behaviours.owner import CheckTimeout, OpenTimeout, ResourceEnded, ResourceOwner
+from actors.behaviours.leases import ResourceLost, ResourceUnavailable
 from actors.behaviours.resource import Resource, resource
-from actors.behaviours.upkeep import Upkeep
+from actors.behaviours.resource_actor import CheckTimeout, OpenTimeout, ResourceEnded, ResourceOwner
+from actors.behaviours.resource_options import Upkeep
 from tests.actors.troupe import Read, settled
 
 UPKEEP = Upkeep(backoff=Backoff(min_s=1.0, max_s=8.0, jitter=0.0))

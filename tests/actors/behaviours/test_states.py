@@ -6,8 +6,8 @@ from typing import ClassVar
 import pytest
 
 from actors import Crashed, InvalidSpec, Restart, StartFailed
-from actors.behaviours.becoming import TooManyBehaviours
-from actors.behaviours.machine import OutOfTurn, TransitionRefused
+from actors.behaviours.become import TooManyBehaviours
+from actors.behaviours.state_machine import OutOfTurn, TransitionRefused
 from actors.behaviours.states import check_table, check_transition
 from tests.actors.behaviours.lights import Light, Note, start, to
 

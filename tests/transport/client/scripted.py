@@ -10,7 +10,7 @@ from attrs import define, field
 
 from tests.transport.door import open_door
 from transport.client import Arc, Client, Received, Reconnect, open_client
-from transport.websocket import Socket, Upgrade
+from transport.server.listener import Socket, Upgrade
 
 QUICK = Reconnect(first_s=0.01, max_s=0.02, attempts=5, connect_s=2.0, ping_s=5.0)
 WAIT_S = 10.0

@@ -9,9 +9,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.transport.client.scripted import event, hear, kinds, next_events, of_run, stay, talking
 from transport.client import RunFailed, Unknown
-from transport.errors import SocketClosed
-from transport.events import FinalResponse, PartialResult
-from transport.websocket import Socket
+from transport.server.listener import Socket
+from transport.wire.errors import SocketClosed
+from transport.wire.events import FinalResponse, PartialResult
 
 
 def answering(*ends: bytes) -> Any:

@@ -14,10 +14,10 @@ from trio.testing import MockClock
 
 from tests.transport.client.scripted import QUICK, event, hear, kinds, next_events, stay, talking
 from transport.client import Reconnect, Status, open_client
-from transport.client.received import MAX_FRAME_BYTES
-from transport.errors import SocketClosed
-from transport.frames import Binary
-from transport.websocket import Socket
+from transport.client.decoder import MAX_FRAME_BYTES
+from transport.server.listener import Socket
+from transport.server.websocket.frames import Binary
+from transport.wire.errors import SocketClosed
 
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
 BRIEF = Reconnect(first_s=0.01, max_s=0.01, attempts=2, connect_s=0.3)

@@ -10,9 +10,9 @@ import trio
 from tests.transport.client.scripted import QUICK, Script, event, hear, next_events
 from tests.transport.door import open_door
 from transport.client import open_client
-from transport.errors import SocketClosed, Unauthenticated
-from transport.http import error_body
-from transport.websocket import Socket, Upgrade
+from transport.server.http import error_body
+from transport.server.listener import Socket, Upgrade
+from transport.wire.errors import SocketClosed, Unauthenticated
 
 
 async def test_commands_are_as_the_protocol_has_them() -> None:

@@ -11,10 +11,10 @@ import trio
 
 from tests.transport.client.scripted import event, hear, kinds, of_run, stay, talking
 from transport.client import FileOutbox, Reconnect, RunFailed, open_client
-from transport.client.received import read_event
-from transport.client.unsent import MAX_BYTES, MAX_COMMANDS, TRIES, Unsent, framed
-from transport.commands import Rating
-from transport.websocket import Socket
+from transport.client.decoder import read_event
+from transport.client.unacked import MAX_BYTES, MAX_COMMANDS, TRIES, Unsent, framed
+from transport.server.listener import Socket
+from transport.wire.commands import Rating
 
 NOWHERE = "ws://127.0.0.1:9/ws"  # nobody listens there
 PATIENT = Reconnect(first_s=1.0)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from transport.client import Reconnect
 from transport.client.reconnect import MAX_RETRY_AFTER_S, closed, refused
-from transport.codes import CLOSES
-from transport.errors import SocketClosed, Unauthenticated
+from transport.wire.codes import CLOSES
+from transport.wire.errors import SocketClosed, Unauthenticated
 
 NOON = 1795176000.0  # 2026-11-20T12:00:00Z
 

@@ -12,11 +12,11 @@ from tests.docs.served import served, socket_url
 from tests.end_to_end.script import Call, Say, scripted
 from tests.examples.cutting import cutting
 from transport.client import FileOutbox, Reconnect, RunFailed, Status, open_client
-from transport.errors import CommandRejected
-from transport.limits import Limits
-from understudy.app import Running, serve_house
-from understudy.config import Settings
-from understudy.sessions import open_tokens
+from transport.connection.limits import Limits
+from transport.wire.errors import CommandRejected
+from understudy.app.build import Running, serve_house
+from understudy.app.settings import Settings
+from understudy.auth.sessions import open_tokens
 
 pytestmark = pytest.mark.slow
 

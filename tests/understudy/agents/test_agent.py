@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from transport.limits import Limits
+from transport.connection.limits import Limits
 from understudy.agents import Agent, business_outcomes, content, guide, insights, operations
-from understudy.app import serve_house
-from understudy.config import Settings
+from understudy.app.build import serve_house
+from understudy.app.settings import Settings
 from understudy.models.model import AgentCard, ToolCard
 from understudy.tools.tool import tool
 

@@ -7,18 +7,18 @@ import trio
 from attrs import define, field
 
 from actors import ActorRef, ChildSpec, Normal, Restart, StartChild
-from transport.commands import Resume
-from transport.errors import CommandRejected
-from transport.events import AgentStarted, FinalResponse, Resync
-from understudy.chat.conversation import Conversation
-from understudy.chat.desk import Desk
+from transport.wire.commands import Resume
+from transport.wire.errors import CommandRejected
+from transport.wire.events import AgentStarted, FinalResponse, Resync
+from understudy.chat.commands import Desk
+from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import StandDown
+from understudy.cluster.codec import Moved
 from understudy.cluster.membership import Node, join
-from understudy.cluster.wire import Moved
 from understudy.storage import Change, Fence, LoggedEvent
 
-from .test_conversation import ADA, Follower, Rig, say
-from .test_conversation import rig as rig
+from .conversation.test_conversation import ADA, Follower, Rig, say
+from .conversation.test_conversation import rig as rig
 
 
 @define

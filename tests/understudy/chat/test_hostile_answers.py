@@ -9,10 +9,10 @@ import trio
 from pygments.lexers import find_lexer_class_by_name, get_all_lexers
 
 from sanitization import STANDARD, Scrubber
-from understudy.chat.answer import Answer
-from understudy.chat.markdown import LANGUAGES, plain
-from understudy.chat.render_worker import RENDER_S
-from understudy.chat.rendered import html_of, rendered, warm_up
+from understudy.chat.answer.html import html_of, rendered, warm_up
+from understudy.chat.answer.markdown import LANGUAGES, plain
+from understudy.chat.answer.render_worker import RENDER_S
+from understudy.chat.answer.scrubbed import Answer
 
 pytestmark = pytest.mark.slow
 

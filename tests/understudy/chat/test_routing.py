@@ -2,8 +2,8 @@
 
 import pytest
 
-from transport.commands import Say
-from transport.errors import CommandRejected
+from transport.wire.commands import Say
+from transport.wire.errors import CommandRejected
 from understudy.chat.routing import Route, route
 
 AGENTS = {"guide": None, "insights": "insights", "numbers": "figures", "support": None}

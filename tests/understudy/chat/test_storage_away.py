@@ -8,17 +8,17 @@ import trio
 from attrs import define, evolve, field
 from sqlalchemy import update
 
-from transport.commands import Cancel
-from transport.errors import CommandRejected
-from transport.events import AgentProgress, AgentStarted, Error, FinalResponse, RunStatus
+from transport.wire.commands import Cancel
+from transport.wire.errors import CommandRejected
+from transport.wire.events import AgentProgress, AgentStarted, Error, FinalResponse, RunStatus
 from understudy.chat.messages import StandDown, Wake
 from understudy.storage import schema
-from understudy.storage.changes import Change, Fence
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.store import Store
+from understudy.storage.writes import Change, Fence
 
-from .test_conversation import ADA, Rig, say
-from .test_conversation import rig as rig
+from .conversation.test_conversation import ADA, Rig, say
+from .conversation.test_conversation import rig as rig
 
 
 @define
@@ -60,7 +60,7 @@ class Away:
 @pytest.fixture
 def away(rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Any:
     """The store of the rig. Whatever it does, nothing crashes."""
-    monkeypatch.setattr("understudy.chat.line.RETRY_S", 0.1)
+    monkeypatch.setattr("understudy.chat.conversation.run_queue.RETRY_S", 0.1)
     yield Away(rig.services.store).watch(monkeypatch)
     assert [each.getMessage() for each in caplog.get_records("call") if each.levelno >= logging.ERROR] == []
 

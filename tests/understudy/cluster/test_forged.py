@@ -7,9 +7,9 @@ import trio
 
 from tests.end_to_end.two import eventually
 from tests.servers.redis import Redis
-from tests.understudy.cluster.test_post import SECRET, House, ask, house, two
-from transport.events import Block, Envelope, PartialResult
-from understudy.cluster import stream, wire
+from tests.understudy.cluster.test_bus import SECRET, House, ask, house, two
+from transport.wire.events import Block, Envelope, PartialResult
+from understudy.cluster import codec, redis_stream
 from understudy.cluster.messages import Active, Delete, Events, Passing, Request
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis_cipher import Cipher
@@ -20,7 +20,7 @@ FORGED = Request("forged", "ann", "t", 30.0, Delete())
 
 async def add(house: House, node: str, data: bytes) -> None:
     """Put an entry into a node's stream, as anybody can who may write to Redis."""
-    await house.link.call(lambda redis: redis.xadd(stream.name_of(node), {stream.FIELD: data}))
+    await house.link.call(lambda redis: redis.xadd(redis_stream.name_of(node), {redis_stream.FIELD: data}))
 
 
 async def publish(house: House, channel: str, data: bytes) -> None:
@@ -30,7 +30,7 @@ async def publish(house: House, channel: str, data: bytes) -> None:
 
 async def dealt_with(house: House) -> None:
     """Wait until nothing is left in a node's stream."""
-    name = stream.name_of(house.node.id)
+    name = redis_stream.name_of(house.node.id)
     with trio.fail_after(5):
         while await house.link.call(lambda redis: redis.xlen(name)):  # noqa: ASYNC110 - Redis tells nobody
             await trio.sleep(0.01)
@@ -38,7 +38,7 @@ async def dealt_with(house: House) -> None:
 
 def forgeries(sender: str, place: str) -> list[bytes]:
     """A request to delete a thread in another node's name: in the clear, and under a secret that is not theirs."""
-    plain = wire.packed(sender, 1, [FORGED])
+    plain = codec.packed(sender, 1, [FORGED])
     return [plain, Cipher("a guess of more than thirty-two bytes").encrypt(plain, place), b"", b"\x01" * 64]
 
 
@@ -47,7 +47,7 @@ async def test_a_forged_request_is_not_carried_out(redis: Redis, caplog: pytest.
     async with two(redis) as (a, b):
         assert await ask(a, b) == "CancelRun"
         before = len(b.asked)
-        for data in forgeries(a.node.id, stream.name_of(b.node.id)):
+        for data in forgeries(a.node.id, redis_stream.name_of(b.node.id)):
             await add(a, b.node.id, data)
         await dealt_with(b)
         assert await ask(a, b) == "CancelRun"
@@ -60,8 +60,8 @@ async def test_forged_text_and_news_are_not_shown(redis: Redis) -> None:
     """HTML in an answer, and a thread that was deleted by nobody."""
     async with two(redis) as (a, b):
         await b.relay(a.node.id)
-        await publish(a, a.post.channel_of(b.node.id), wire.packed(a.node.id, 1, [Passing("thread", 0, [b"{}"])]))
-        await publish(a, a.post.news_channel, wire.news_bytes(a.node.id, 1, Active("ann", "t", 1)))
+        await publish(a, a.post.channel_of(b.node.id), codec.packed(a.node.id, 1, [Passing("thread", 0, [b"{}"])]))
+        await publish(a, a.post.news_channel, codec.news_bytes(a.node.id, 1, Active("ann", "t", 1)))
         await eventually(lambda: b.refused == {"not_authentic": 2})
         assert not b.told
         assert not b.heard
@@ -78,8 +78,8 @@ async def test_no_text_is_in_the_clear(redis: Redis) -> None:
         channels = [a.post.channel_of(b.node.id), a.post.news_channel]
         nursery.start_soon(a.link.listen, channels, lambda _, data: heard.append(data), joined.set)
         await joined.wait()
-        name = stream.name_of(b.node.id)
-        await a.link.call(lambda redis: redis.xgroup_create(name, stream.GROUP, "0", mkstream=True))
+        name = redis_stream.name_of(b.node.id)
+        await a.link.call(lambda redis: redis.xgroup_create(name, redis_stream.GROUP, "0", mkstream=True))
         a.post.send(b.node.id, Events("thread", 1, [b'{"message": "my divorce"}']))
         a.post.tell_all(Active("ann@example.org", "my divorce", 1))
         await eventually(lambda: heard)
@@ -103,7 +103,7 @@ async def test_what_was_said_once_counts_once(redis: Redis) -> None:
         async def recorded(fill: Any, **options: Any) -> Any:
             class Pipe:
                 def xadd(self, name: str, fields: dict[bytes, bytes], **rest: Any) -> None:
-                    said.append((name, fields[stream.FIELD]))
+                    said.append((name, fields[redis_stream.FIELD]))
                     self.pipe.xadd(name, fields, **rest)  # type: ignore[arg-type]
 
                 def publish(self, name: str, data: bytes) -> None:
@@ -131,14 +131,14 @@ async def test_what_was_said_once_counts_once(redis: Redis) -> None:
         for name, data in said:
             if name in channels:
                 await publish(c, name, data)
-            elif name == stream.name_of(b.node.id):
+            elif name == redis_stream.name_of(b.node.id):
                 await add(c, b.node.id, data)
         await eventually(lambda: b.refused == {"replayed": 3})
         await dealt_with(b)
         assert (len(b.asked), len(b.told), len(b.heard)) == (asked, told, news)
         await c.read()
         for name, data in said:
-            if name == stream.name_of(b.node.id):
+            if name == redis_stream.name_of(b.node.id):
                 await add(a, c.node.id, data)
         await dealt_with(c)
         assert not c.asked
@@ -181,14 +181,14 @@ async def test_a_packet_that_was_read_and_not_done_is_done_when_the_inbox_is_bac
 def test_html_of_another_process_passes_the_cleaner() -> None:
     """A node that was taken over has the key; the page is safe all the same."""
     hostile = '<p onclick="x()">ab</p><script>x()</script><img src="https://example.org/x.png">'
-    body = wire.body_of(Envelope(PartialResult("ab", 0, (Block(0, 2, hostile),)), 1.5, None, "t", "r", "m"))
-    event = wire.envelope_of(body).event
+    body = codec.body_of(Envelope(PartialResult("ab", 0, (Block(0, 2, hostile),)), 1.5, None, "t", "r", "m"))
+    event = codec.envelope_of(body).event
     assert isinstance(event, PartialResult)
     (block,) = event.blocks
     assert (block.start, block.end) == (0, 2)
     assert "<p>ab</p>" in block.html
     assert not any(word in block.html for word in ("onclick", "script", "example.org"))
-    assert wire.envelope_of(wire.body_of(PIECE)) == PIECE
+    assert codec.envelope_of(codec.body_of(PIECE)) == PIECE
 
 
 def test_what_is_encrypted_opens_with_the_same_secret_in_its_place_only() -> None:

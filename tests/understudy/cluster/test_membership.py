@@ -29,9 +29,9 @@ from actors import (
     Supervisor,
 )
 from tests.servers.postgresql import Postgres
+from understudy.chat.conversation.recovery import TOGETHER, Moved, Recovery
 from understudy.chat.messages import StandDown
-from understudy.chat.recovery import TOGETHER, Moved, Recovery
-from understudy.chat.whereabouts import Whereabouts
+from understudy.chat.registry import Whereabouts
 from understudy.cluster.membership import Membership, Node, join, stand_down
 from understudy.storage import (
     AlreadyServed,

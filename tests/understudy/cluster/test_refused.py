@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Postgres
-from understudy.app import open_house
-from understudy.config import Settings
+from understudy.app.build import open_house
+from understudy.app.settings import Settings
 from understudy.storage import AlreadyServed
 
 

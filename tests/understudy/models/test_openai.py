@@ -10,15 +10,7 @@ import openai  # noqa: F401 - half a second that belongs to no test
 import pytest
 import trio
 
-from tests.understudy.models.provider import (
-    KEY,
-    Provider,
-    Script,
-    call_chunk,
-    end_chunk,
-    text_chunk,
-    usage_chunk,
-)
+from tests.understudy.models.provider import KEY, Provider, Script, call_chunk, end_chunk, text_chunk, usage_chunk
 from understudy.models.model import (
     AgentCard,
     ChatMessage,

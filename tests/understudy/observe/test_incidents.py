@@ -4,11 +4,11 @@ import logging
 
 import pytest
 
-from actors.exits import KILLED, NORMAL, Crashed, Exit
-from actors.records import ActorCrashed, ActorRestarting, ActorStarted, ActorStopped
+from actors.events import ActorCrashed, ActorRestarting, ActorStarted, ActorStopped
+from actors.exit_reasons import KILLED, NORMAL, Crashed, Exit
 from actors.strategy import Decision
+from understudy.observe.backoffs import Resting
 from understudy.observe.incidents import CASCADE, KEPT, Incidents
-from understudy.observe.resting import Resting
 from understudy.observe.tree_log import log_event
 
 WORDS = "words of a user"

@@ -6,9 +6,9 @@ import pytest
 from attrs import frozen
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.records import ActorLingers, ActorRestarting, DeadLetter, LoopHeld
+from actors.events import ActorLingers, ActorRestarting, DeadLetter, LoopHeld
 from sanitization import Action, Category, Finding
-from transport.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted, RunStatus, Usage
+from transport.wire.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted, RunStatus, Usage
 from understudy.observe.metrics import TOOLS_MAX, Metrics
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import trio
 
 from actors import ActorSystem, ChildSpec
-from understudy.owners import owner_of
+from understudy.auth.tenancy import owner_of
 from understudy.storage import File, Store, StoreWriter
 
 

@@ -12,13 +12,13 @@ from tests.servers.redis import Redis
 from tests.understudy.storage.test_store import opened
 from understudy.storage import StorageUnavailable, Store, redis_cache
 from understudy.storage import cache as caching
+from understudy.storage.agent_memory import Remember
 from understudy.storage.cache import CachedReads, LocalShelf, Shelf
-from understudy.storage.contexts import Remember
+from understudy.storage.deletion import RemoveUser
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cache import RedisShelf, Shelver, join_shelf
 from understudy.storage.redis_cipher import Cipher
-from understudy.storage.removal import RemoveUser
 
 SECRET = "the secret of all nodes, of 32 bytes or more"
 

@@ -17,7 +17,7 @@ from alembic import command
 from tests.servers.postgresql import Postgres
 from understudy.storage import LoggedEvent, StorageUnavailable, open_database, queries, schema
 from understudy.storage.errors import CannotConnect, SchemaTooNew
-from understudy.storage.group import commit_group
+from understudy.storage.group_commit import commit_group
 from understudy.storage.migrations import configuration
 from understudy.storage.postgresql import connect_database
 

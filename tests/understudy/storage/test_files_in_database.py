@@ -11,11 +11,11 @@ from attrs import evolve
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
 from understudy.storage import NotStored, StorageUnavailable, files_in_database
-from understudy.storage.apply import apply
-from understudy.storage.changes import AddFile
-from understudy.storage.copies import Copies
+from understudy.storage.file_cache import Copies
 from understudy.storage.files_in_database import DatabaseFiles
 from understudy.storage.postgresql import PostgresDatabase, connect_database
+from understudy.storage.write_statements import apply
+from understudy.storage.writes import AddFile
 
 from .test_postgresql import execute
 from .test_storage_files import stream, whole

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from understudy.storage import CannotOpen, Damaged, inspect_database, inspection, open_database, schema
-from understudy.storage.group import commit_group
+from understudy.storage.group_commit import commit_group
 from understudy.storage.sqlite import FILE_NAME
 
 

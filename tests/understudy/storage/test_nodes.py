@@ -21,7 +21,8 @@ from understudy.storage import (
     queries,
     schema,
 )
-from understudy.storage.changes import (
+from understudy.storage.group_commit import commit_group
+from understudy.storage.writes import (
     ClaimThread,
     DeleteThread,
     JoinNodes,
@@ -31,7 +32,6 @@ from understudy.storage.changes import (
     TrimLog,
     Work,
 )
-from understudy.storage.group import commit_group
 
 
 class Book:

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, event
 
 from benchmarks.million import OWNER, Built, build
 from tests.servers.postgresql import Postgres
-from understudy.storage import ageing, queries
-from understudy.storage.archive import PAGE, _contexts, _files, _steps, _threads, _users
+from understudy.storage import queries, retention_queries
+from understudy.storage.export_queries import PAGE, _contexts, _files, _steps, _threads, _users
 from understudy.storage.postgresql import connect_database
 from understudy.storage.sqlite import open_database
 
@@ -93,7 +93,7 @@ def questions(built: Built) -> dict[str, Any]:
         "archive.steps": lambda c: _steps(c, [f"{0:032x}"]),
         "archive.files": lambda c: _files(c, OWNER, ""),
         "archive.contexts": lambda c: _contexts(c, OWNER, ("", "")),
-        "ageing.threads": lambda c: ageing.old_threads(c, ("", ""), 0.0, 2e9),
+        "ageing.threads": lambda c: retention_queries.old_threads(c, ("", ""), 0.0, 2e9),
     }
 
 
@@ -144,7 +144,7 @@ def test_a_page_is_bounded_by_the_database(filled: Any, monkeypatch: pytest.Monk
 
 def test_the_builder_makes_what_a_server_would(filled: Any) -> None:
     """As many events as it says, gapless, each of them readable; words for every message."""
-    from transport.codec import from_log
+    from transport.wire.codec import from_log
 
     database, built = filled
     with database.reading.connect() as connection, connection.begin():

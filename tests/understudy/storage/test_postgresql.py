@@ -8,10 +8,10 @@ import trio
 
 from tests.servers.postgresql import Postgres
 from understudy.storage import Database, StorageUnavailable, Unstorable, queries, schema, writer
-from understudy.storage.changes import Probe
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew
-from understudy.storage.group import commit_group
+from understudy.storage.group_commit import commit_group
 from understudy.storage.postgresql import connect_database, inspect_server
+from understudy.storage.writes import Probe
 
 from .conftest import differences
 from .test_writer import running

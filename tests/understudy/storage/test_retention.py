@@ -8,11 +8,11 @@ import pytest
 import trio
 
 from actors import ActorSystem, ChildSpec
-from understudy import retention
-from understudy.erasure import Eraser
-from understudy.retention import Kept, Retention, in_charge
-from understudy.storage import Store, StoreWriter, ageing, apply
-from understudy.storage.archive import Archive
+from understudy.privacy import retention
+from understudy.privacy.erasure import Eraser
+from understudy.privacy.retention import Kept, Retention, in_charge
+from understudy.storage import Store, StoreWriter, retention_queries, write_statements
+from understudy.storage.export_queries import Archive
 from understudy.storage.files_in_folder import FolderFiles
 
 DAY = 24 * 3600.0
@@ -104,7 +104,7 @@ async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(
     database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its long log goes first, which takes minutes: what is said meanwhile stays, with all that was said before."""
-    monkeypatch.setattr(apply, "TRIMMED", 10)
+    monkeypatch.setattr(write_statements, "TRIMMED", 10)
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
         await talk(store, make, "ann", "old", "r1", NOW - 20 * DAY, events=35)
         trim = store.trim
@@ -127,8 +127,8 @@ async def test_a_log_is_trimmed_up_to_its_first_run_that_is_not_old(
     database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Messages, runs and the numbers stay; whoever resumes before that is told that the log begins later."""
-    monkeypatch.setattr(apply, "TRIMMED", 4)
-    monkeypatch.setattr(ageing, "THREADS", 1)
+    monkeypatch.setattr(write_statements, "TRIMMED", 4)
+    monkeypatch.setattr(retention_queries, "THREADS", 1)
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
         await talk(store, make, "ann", "t1", "r1", NOW - 9 * DAY, events=10)
         message = make.message("ann", "t1", "m2", created_at=NOW - 2 * DAY)
@@ -150,7 +150,7 @@ async def test_files_that_nothing_names_go_after_a_day(
     database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A message, a text or the result of a tool may name one; another user's message does not count."""
-    monkeypatch.setattr(ageing, "FILES", 2)
+    monkeypatch.setattr(retention_queries, "FILES", 2)
     folder = tmp_path_factory.mktemp("files")
     async with house(database, folder) as (system, store, archive, eraser):
         names = {

@@ -18,7 +18,7 @@ from understudy.storage import (
     display_name,
     schema,
 )
-from understudy.storage.copies import Copies
+from understudy.storage.file_cache import Copies
 from understudy.storage.files_in_database import DatabaseFiles
 
 from .test_writer import running

@@ -21,9 +21,9 @@ from understudy.storage import (
     open_database,
     writer,
 )
-from understudy.storage.changes import Probe
 from understudy.storage.sqlite import FILE_NAME
 from understudy.storage.writer import LARGEST_GROUP, ReadStatistics, Write
+from understudy.storage.writes import Probe
 
 
 @contextlib.asynccontextmanager

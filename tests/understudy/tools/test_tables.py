@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from understudy.tools import StoredFile, ToolContext, ToolError
-from understudy.tools.duck import open_table
+from understudy.tools.duckdb_session import open_table
 from understudy.tools.table_file import TableFile
 from understudy.tools.tables import profile_table, query_table
 

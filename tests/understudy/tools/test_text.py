@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from transport.events import SanitizationSummary
+from transport.wire.events import SanitizationSummary
 from understudy.tools import ToolContext, ToolError
 from understudy.tools.extract import split_sentences
 from understudy.tools.text import sanitize_content, summarise_text

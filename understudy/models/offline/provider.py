@@ -11,7 +11,7 @@ from typing import Final
 import trio
 from attrs import evolve
 
-from transport.events import Usage
+from transport.wire.events import Usage
 from understudy.models.model import ChatMessage, Emit, Handoff, Reply, TextDelta, Thought, ToolCall, Turn
 from understudy.models.offline import wording
 from understudy.models.offline.fitting import Pool

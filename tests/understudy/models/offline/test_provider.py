@@ -7,16 +7,7 @@ import pytest
 import trio
 from attrs import evolve
 
-from understudy.models.model import (
-    AgentCard,
-    ChatMessage,
-    FileCard,
-    Handoff,
-    Reply,
-    ToolCard,
-    Turn,
-    tool_message,
-)
+from understudy.models.model import AgentCard, ChatMessage, FileCard, Handoff, Reply, ToolCard, Turn, tool_message
 from understudy.models.offline import OfflineModel
 from understudy.tools.tool import Param, tool
 

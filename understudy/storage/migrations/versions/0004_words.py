@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from understudy.storage.words import searchable
+from understudy.storage.fulltext import searchable
 
 revision = "0004"
 down_revision = "0003"

@@ -1,0 +1,101 @@
+"""A supervisor whose children are all made from one template, and come and go at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import count
+from types import MappingProxyType
+
+import trio
+from attrs import evolve
+
+from actors.actor import Context
+from actors.ask import Ask
+from actors.errors import ActorError, InvalidSpec
+from actors.ref import ActorRef
+from actors.spec import ChildSpec, Strategy
+from actors.supervisor import Supervisor
+
+from .forwarding import scope_of
+
+Template = Callable[..., ChildSpec]
+"""Makes the spec of a child from the arguments of a `StartFromTemplate`."""
+
+
+class StartFromTemplate(Ask[ActorRef]):
+    """Ask a `DynamicSupervisor` to start one more child; the answer, its reference, comes when it runs.
+
+    The arguments are the template's. Fails with what the template raises, `InvalidSpec` when it makes no spec, or
+    with what `Context.spawn` raises. The supervisor serves others meanwhile. When the caller leaves, or its time is up,
+    the child is stopped again: nobody would know of it.
+    """
+
+    def __init__(self, *args: object, **named: object) -> None:
+        self.args: tuple[object, ...] = args
+        self.named: Mapping[str, object] = MappingProxyType(named)
+
+    def __repr__(self) -> str:
+        return f"StartFromTemplate({len(self.args) + len(self.named)} arguments)"  # their values are their owner's
+
+
+class DynamicSupervisor(Supervisor):
+    """Starts children from `template` as it is asked to, one for one, and keeps each alive with its own arguments.
+
+    `template` makes a spec from arguments; or it is a spec, of which each child gets a copy. With `numbered`, or of a
+    spec, the children have a number behind their id: 1 for the first, and none twice. At most `max_children` live at a
+    time, those that start or back off included; None leaves them unbounded. The other arguments are those of
+    `Supervision`. A child is stopped through its reference or with `StopChild`, and counted with `CountChildren`. When
+    the supervisor ends, its children are told to stop all at once; when it restarts, they do not come back. Raises
+    `InvalidSpec` for a template that is neither.
+    """
+
+    def __init__(
+        self,
+        template: ChildSpec | Template,
+        max_children: int | None = None,
+        *,
+        numbered: bool = False,
+        intensity: int = 1,
+        period_s: float = 5.0,
+    ) -> None:
+        super().__init__((), Strategy.ONE_FOR_ONE, intensity, period_s, max_children, stop_together=True)
+        self._numbers = count(1) if numbered or isinstance(template, ChildSpec) else None
+        self._make: Template = (lambda: template) if isinstance(template, ChildSpec) else template
+        if not callable(self._make):
+            raise InvalidSpec("template", "must be a ChildSpec, or callable and return one")
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Begin to start a child."""
+        match message:
+            case StartFromTemplate() as request:
+                self._begin(request, context)
+            case _:
+                await super().receive(message, context)
+
+    def _begin(self, request: StartFromTemplate, context: Context) -> None:
+        try:
+            spec = self._make(*request.args, **request.named)
+            if not isinstance(spec, ChildSpec):
+                raise InvalidSpec("template", f"made a {type(spec).__name__}, not a ChildSpec")
+            if self._numbers is not None:
+                spec = evolve(spec, id=f"{spec.id}-{next(self._numbers)}")
+        except Exception as error:  # the arguments are the caller's, and so is what is wrong with them
+            request.fail(error)
+        else:
+            told = not request.waiting
+            scope = trio.CancelScope() if told else scope_of(request)
+            context.start_soon(_start, spec, request, scope, told, context)
+
+
+async def _start(
+    spec: ChildSpec, request: StartFromTemplate, scope: trio.CancelScope, told: bool, context: Context
+) -> None:
+    try:
+        with scope:
+            ref = await context.spawn(spec)
+            if told or request.waiting:
+                request.reply(ref)
+            else:
+                await ref.stop()  # its caller left in the very moment in which it came up
+    except ActorError as error:
+        request.fail(error)

@@ -1,0 +1,158 @@
+"""Who uses a resource, and who waits for it.
+
+1. At most `limit` use it at once; those who wait get it in the order in which they asked.
+2. A loan ends with its user's block or with the opening it is of, whichever comes first.
+3. What is signalled about an opening that is over changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import trio
+from attrs import define, frozen
+
+from actors.ask import Ask
+from actors.errors import ActorError, InvalidSpec
+
+from .exception_filter import Kinds, concerns
+
+R = TypeVar("R")
+
+
+@define
+class ResourceUnavailable(ActorError, trio.BusyResourceError):
+    """A resource is away since `since` (seconds on trio's clock); it will be opened again in `retry_in_s` seconds.
+
+    Nothing was done with it. The cause is why it is away, if that is known.
+    """
+
+    path: str
+    since: float
+    retry_in_s: float
+
+    def __str__(self) -> str:
+        return f"{self.path} is away, it will be opened again in {self.retry_in_s:.3g} s"
+
+
+@define
+class ResourceLost(ActorError, trio.BrokenResourceError):
+    """A resource went away while it was used, and the use was cancelled. It may have had its effect, or not."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.path} went away while it was used"
+
+
+class Loan(Generic[R]):
+    """The right to use a resource, until `end`, in `scope`, which is cancelled when it goes away before."""
+
+    __slots__ = ("_loans", "resource", "scope")
+
+    def __init__(self, resource: R, loans: Loans[R]) -> None:
+        self.resource: R = resource
+        self.scope: trio.CancelScope = trio.CancelScope()
+        self._loans = loans
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Give it back; `error` is what its use raised, and may mean that the resource is broken."""
+        self._loans.give_back(self, error)
+
+
+@frozen(eq=False)
+class Borrow(Ask[Loan[Any]]):
+    """Ask an owner for its resource; answered when it is there and it is the caller's turn.
+
+    With `fail_fast`, fails with `ResourceUnavailable` when it is away. Every loan must be ended: see `Resource.borrow`.
+    """
+
+    fail_fast: bool = False
+
+
+class Loans(Generic[R]):
+    """The loans of one resource, over all its openings.
+
+    At most `bound` users may wait. `on_broken` is told of an error of the kinds `broken_by` in a use of the present
+    opening. Raises `InvalidSpec` for numbers that make no sense.
+    """
+
+    def __init__(self, limit: float, bound: int, broken_by: Kinds, on_broken: Callable[[BaseException], None]) -> None:
+        if not (limit >= 1 and bound >= 1):
+            raise InvalidSpec("limit" if bound >= 1 else "waiting", "must be at least 1")
+        self._limit = limit
+        self._bound = bound
+        self._broken_by = broken_by
+        self._on_broken = on_broken
+        self._opening: tuple[R] | None = None
+        self._lent: set[Loan[R]] = set()
+        self._waiting: deque[Borrow] = deque()
+
+    @property
+    def lent(self) -> int:
+        """How many use it now."""
+        return len(self._lent)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for it."""
+        return sum(1 for request in self._waiting if request.waiting)
+
+    def is_of(self, resource: object) -> bool:
+        """Whether this is the resource that is open now."""
+        return self._opening is not None and self._opening[0] is resource
+
+    def has_room(self) -> bool:
+        """Whether one more may wait."""
+        if len(self._waiting) >= self._bound:
+            self._waiting = deque(request for request in self._waiting if request.waiting)
+        return len(self._waiting) < self._bound
+
+    def request(self, request: Borrow) -> None:
+        """Let somebody have it, now or when it is their turn."""
+        self._waiting.append(request)
+        self._serve()
+
+    def take_if_idle(self) -> Loan[R] | None:
+        """A loan for the owner itself, if nobody else has to wait for that."""
+        return self._lend() if self._free() and not self.waiting else None
+
+    def open(self, resource: R) -> None:
+        """It is there: serve those who wait."""
+        self._opening = (resource,)
+        self._serve()
+
+    def close(self) -> None:
+        """It goes away: cancel every use of it."""
+        self._opening = None
+        lent, self._lent = self._lent, set()
+        for loan in lent:
+            loan.scope.cancel()
+
+    def give_back(self, loan: Loan[R], error: BaseException | None) -> None:
+        """A use is over."""
+        if loan in self._lent:
+            self._lent.remove(loan)
+            if error is not None and concerns(error, self._broken_by, but=(ActorError,)):
+                self._on_broken(error)
+            else:
+                self._serve()
+
+    def _free(self) -> bool:
+        return self._opening is not None and len(self._lent) < self._limit
+
+    def _lend(self) -> Loan[R] | None:
+        if self._opening is None:
+            return None
+        loan = Loan(self._opening[0], self)
+        self._lent.add(loan)
+        return loan
+
+    def _serve(self) -> None:
+        while self._waiting and self._free():
+            request = self._waiting.popleft()
+            loan = self._lend() if request.waiting else None
+            if loan is not None:
+                request.reply(loan)

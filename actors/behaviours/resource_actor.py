@@ -1,0 +1,258 @@
+"""The owner of a resource: it opens an async context manager, keeps it open, and opens it again when it breaks.
+
+1. The context manager is entered, held and left in one task, inside one cancel scope: nurseries and scopes within it
+   work, and what fails in them is seen there.
+2. What was entered is left, whatever ends it, and has `exit_timeout_s` for that. The end of the actor is kept out of
+   the task by a shield, and told to it instead.
+3. There is no time at which the resource is lent and closed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Generic, TypeVar
+
+import trio
+from attrs import define, field, frozen
+
+from actors.actor import Actor, Context
+from actors.ask import Ask
+from actors.errors import ActorError, MailboxFull, unwrap
+from actors.lanes import Lane, Overflow
+from actors.mailbox import MailboxSpec
+
+from .exception_filter import Kinds
+from .leases import Borrow, Loans, ResourceUnavailable
+from .reopen_policy import Reopening
+from .resource_options import UPKEEP, Upkeep
+
+R = TypeVar("R")
+
+Source = Callable[[], AbstractAsyncContextManager[R] | Awaitable[AbstractAsyncContextManager[R]]]
+"""Makes what is to be entered, at once or in a while."""
+BROKEN_BY: Kinds = (trio.BrokenResourceError, trio.ClosedResourceError)
+"""What trio's streams and channels raise when they are of no more use."""
+
+log: logging.Logger = logging.getLogger("actors")
+
+
+@define
+class OpenTimeout(ActorError, trio.TooSlowError):
+    """A resource was not open in time."""
+
+    path: str
+    timeout_s: float
+
+    def __str__(self) -> str:
+        return f"{self.path} was not open within {self.timeout_s:g} s"
+
+
+@define
+class CheckTimeout(ActorError, trio.TooSlowError):
+    """A resource's check was not over in time."""
+
+    path: str
+    timeout_s: float
+
+    def __str__(self) -> str:
+        return f"the check of {self.path} took longer than {self.timeout_s:g} s"
+
+
+@define
+class ResourceEnded(ActorError, trio.BrokenResourceError):
+    """A resource ended by itself, without an error, or a user said that it is broken."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.path} is of no more use"
+
+
+@frozen
+class ResourceStatus:
+    """A resource, and its users: `since` is on trio's clock, `last_error` names the type of what it last broke by."""
+
+    open: bool
+    since: float
+    failures: int
+    last_error: str | None
+    retry_in_s: float
+    lent: int
+    waiting: int
+
+
+class ReadResource(Ask[ResourceStatus]):
+    """Ask an owner for the status of its resource; answered at once."""
+
+
+@frozen(eq=False)
+class Broken:
+    """Tell an owner that this resource is of no more use; one that it does not have any more changes nothing."""
+
+    resource: object = field(repr=False)
+
+
+class ResourceOwner(Actor, Generic[R]):
+    """Owns what `source()` makes, and lends what that gives: see `Resource`.
+
+    `source` returns an async context manager, as a function with `@asynccontextmanager` does, or is an async function
+    that returns one, as `trio.open_tcp_stream` is: a stream of trio is entered and left like a file.
+
+    At most `limit` users have it at once (infinite for a client that can be shared), and `waiting` more may wait.
+    `check` is called with it every so often; when it raises, or a use of it raises one of `broken_by`, the resource is
+    left and opened again. Put `trio.Cancelled` among these for a protocol that a use cut off in its middle leaves
+    unusable. Raises `InvalidSpec` for numbers that make no sense.
+    """
+
+    mailbox: MailboxSpec = MailboxSpec(overflow={Lane.ALERT: Overflow.DROP_NEWEST})
+
+    def __init__(
+        self,
+        source: Source[R],
+        *,
+        check: Callable[[R], Awaitable[object]] | None = None,
+        upkeep: Upkeep = UPKEEP,
+        limit: float = 1,
+        waiting: int = 1024,
+        broken_by: Kinds = BROKEN_BY,
+    ) -> None:
+        self._source = source
+        self._check = check
+        self._upkeep = upkeep
+        self._bound = waiting
+        self._loans: Loans[R] = Loans(limit, waiting, broken_by, self._found_broken)
+        self._reopening = Reopening(upkeep.backoff, trio.current_time())
+        self._scope = trio.CancelScope()
+        self._stir = trio.Event()
+        self._fault: Exception | None = None
+        self._ending = False
+        self._exit_by = math.inf
+
+    async def on_start(self, context: Context) -> None:
+        """Begin to open it; nobody waits for that here."""
+        context.start_soon(self._keep, context, name=f"{context.path} (resource)")
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Lend it, tell of it, or give it up."""
+        match message:
+            case Borrow():
+                self._borrow(message, context)
+            case Broken(resource):
+                if self._loans.is_of(resource):
+                    self._found_broken(ResourceEnded(context.path))
+            case ReadResource():
+                message.reply(self._status())
+            case _:
+                context.unhandled(message)
+
+    def _borrow(self, request: Borrow, context: Context) -> None:
+        if request.fail_fast and not self._reopening.open:
+            retry_in_s = self._reopening.retry_in_s(trio.current_time())
+            error = ResourceUnavailable(context.path, self._reopening.since, retry_in_s)
+            error.__cause__ = self._reopening.last_error
+            request.fail(error)
+        elif self._loans.has_room():
+            self._loans.request(request)
+        else:
+            request.fail(MailboxFull(context.path, "borrowers", self._bound))
+
+    def _status(self) -> ResourceStatus:
+        kept = self._reopening
+        error = None if kept.last_error is None else type(kept.last_error).__name__
+        retry_in_s = kept.retry_in_s(trio.current_time())
+        lent, waiting = self._loans.lent, self._loans.waiting
+        return ResourceStatus(kept.open, kept.since, kept.failures, error, retry_in_s, lent, waiting)
+
+    def _found_broken(self, error: BaseException) -> None:
+        """Leave the present opening."""
+        if self._fault is None and isinstance(error, Exception):
+            self._fault = error
+        self._withdraw()
+        self._stir.set()
+
+    def _withdraw(self) -> None:
+        """Let nobody use the present opening any more."""
+        self._loans.close()
+        self._reopening.lost(trio.current_time())
+
+    # In the resource's own task
+
+    async def _keep(self, context: Context) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._openings, context)
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._end()
+
+    def _end(self) -> None:
+        """Let the present opening be the last."""
+        self._ending = True
+        self._exit_by = trio.current_time() + self._upkeep.exit_timeout_s
+        self._scope.deadline = min(self._scope.deadline, self._exit_by)
+        self._withdraw()
+        self._stir.set()
+
+    async def _openings(self, context: Context) -> None:
+        with trio.CancelScope(shield=True):
+            while not self._ending:
+                self._fault, self._stir = None, trio.Event()
+                error = await self._open_once(context)
+                if not self._ending:
+                    delay_s = self._reopening.failed(error, trio.current_time(), context.system.random.random())
+                    log.warning("resource.away path=%s error=%s", context.path, type(error).__name__)
+                    self._stir = trio.Event()
+                    with trio.move_on_after(delay_s):
+                        await self._stir.wait()
+
+    async def _open_once(self, context: Context) -> Exception:
+        """Open it, serve its users until it breaks or is to be left, and leave it; return why."""
+        opened = False
+        timeout_s = self._upkeep.open_timeout_s
+        try:
+            with trio.CancelScope(deadline=min(trio.current_time() + timeout_s, self._exit_by)) as self._scope:
+                made = self._source()
+                async with made if isinstance(made, AbstractAsyncContextManager) else await made as resource:
+                    opened = True
+                    self._scope.deadline = math.inf
+                    try:
+                        await self._serve(resource, context)
+                    finally:
+                        self._withdraw()
+                        self._scope.deadline = min(trio.current_time() + self._upkeep.exit_timeout_s, self._exit_by)
+        except Exception as error:
+            self._fault = self._fault or unwrap(error)
+        if self._scope.cancelled_caught and opened:
+            log.warning("resource.exit_overrun path=%s", context.path)
+        return self._fault or (ResourceEnded(context.path) if opened else OpenTimeout(context.path, timeout_s))
+
+    async def _serve(self, resource: R, context: Context) -> None:
+        if self._ending:
+            return
+        self._reopening.opened(trio.current_time())
+        self._loans.open(resource)
+        every_s = math.inf if self._check is None else self._upkeep.check_every_s
+        while not self._stir.is_set():
+            with trio.move_on_after(every_s):
+                await self._stir.wait()
+            if not self._stir.is_set():
+                await self._look_at(resource, context)
+
+    async def _look_at(self, resource: R, context: Context) -> None:
+        """Make the check, unless somebody uses the resource: that is a check too."""
+        loan = self._loans.take_if_idle()
+        if loan is None or self._check is None:
+            return
+        timeout_s = self._upkeep.check_timeout_s
+        try:
+            with loan.scope, trio.move_on_after(timeout_s) as scope:  # it gives way to the end of the opening
+                await self._check(resource)
+            if scope.cancelled_caught:
+                raise CheckTimeout(context.path, timeout_s)
+        except Exception as error:
+            self._found_broken(unwrap(error))
+        finally:
+            loan.end()

@@ -1,0 +1,81 @@
+"""What happens in a tree of actors, told to whoever wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from logging import DEBUG
+
+from .callbacks import Callbacks
+from .events import DeadLetter, DeadLetters, Event, log, log_event
+from .hooks import check_plain
+
+
+class Journal:
+    """Tells `on_event`, then each listener, of every record; keeps the last dead letters; shows no text unredacted."""
+
+    def __init__(
+        self,
+        on_event: Callable[[Event], None] | None,
+        dead_letter_capacity: int,
+        redact: Callable[[str], str] | None,
+    ) -> None:
+        check_plain("on_event", on_event)
+        check_plain("redact", redact)
+        self.on_event: Callable[[Event], None] | None = on_event
+        self._first = log_event if on_event is None else on_event
+        self.dead_letters: DeadLetters = DeadLetters(dead_letter_capacity)
+        """The last messages that reached nobody, and how many there were in all."""
+        self.event_errors: int = 0
+        """How often `on_event` or a listener raised."""
+        self._redact = redact
+        self._listeners: Callbacks[Callable[[Event], None]] = Callbacks()
+        self._telling = False
+
+    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `listener` with each record from now on, after `on_event`; call the result to end that."""
+        check_plain("listener", listener)
+        return self._listeners.add(listener)
+
+    def emit(self, event: Event) -> None:
+        """Tell `on_event` and the listeners; what one raises is counted and logged, and harms no actor."""
+        before, self._telling = self._telling, True
+        try:
+            self._tell(self._first, event)
+            for listener in self._listeners:
+                self._tell(listener, event)
+        finally:
+            self._telling = before
+
+    def _tell(self, listener: Callable[[Event], None], event: Event) -> None:
+        try:
+            listener(event)
+        except Exception:
+            self.event_errors += 1
+            log.exception("a listener to the records of the actors raised")
+
+    def heard(self) -> bool:
+        """Whether anybody listens to what is no trouble, so that it is worth a record."""
+        return self.on_event is not None or bool(self._listeners) or log.isEnabledFor(DEBUG)
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """Keep, count and tell a message that reached nobody.
+
+        One that a listener lost while it was told of something is kept and counted only: else it would be told to the
+        same listener, which would lose another.
+        """
+        quietly, self._telling = self._telling, True
+        try:
+            self.dead_letters.add(letter, quietly=quietly)
+        finally:
+            self._telling = quietly
+        if not quietly:
+            self.emit(letter)
+
+    def redacted(self, text: str) -> str:
+        """What may be shown of a text; nothing of it when `redact` raises."""
+        if self._redact is None:
+            return text
+        try:
+            return self._redact(text)
+        except Exception as error:
+            return f"redact raised {type(error).__name__}"

@@ -1,0 +1,95 @@
+"""Why an actor is where it is: the last times one of its incarnations ended, kept with the actor."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from .errors import text_of
+from .exit_reasons import Crashed, Exit
+from .lifecycle import State
+from .strategy import Decision
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+KEPT = 8
+"""Incidents that are remembered for each actor, the latest ones."""
+
+
+@frozen
+class Incident:
+    """One end of an incarnation, at `at_s` on trio's clock, and what was decided.
+
+    `reason` is text, redacted; `message_type` names the message in work, or is None; `delay_s` the wait before the next
+    incarnation; `because_of` the path of the sibling whose failure this is the consequence of, or None.
+    """
+
+    at_s: float
+    incarnation: int
+    reason: str
+    message_type: str | None
+    decision: Decision
+    delay_s: float = 0.0
+    because_of: str | None = None
+
+    def text(self, now: float) -> str:
+        """The incident as one line; `now` is on trio's clock."""
+        line = f"{max(0.0, now - self.at_s):.1f} s ago: incarnation {self.incarnation} ended, {self.reason}"
+        if self.message_type is not None:
+            line += f", at work on {self.message_type}"
+        if self.because_of is not None:
+            line += f", because {self.because_of} failed"
+        line += f"; decision: {self.decision.value.replace('_', ' ')}"
+        return f"{line} {self.delay_s:.2g} s" if self.delay_s else line
+
+
+@frozen
+class Explanation:
+    """What is known of an actor: where it is in its life, and the last ends of its incarnations, oldest first."""
+
+    path: str
+    type: str
+    state: State
+    incarnation: int
+    restarts: int
+    for_s: float
+    """Seconds since this incarnation started, or, if it does not run, since it last did or began to back off."""
+    now_s: float = field(repr=False)
+    incidents: tuple[Incident, ...] = ()
+
+    def text(self) -> str:
+        """The explanation as lines to read, the latest incident first."""
+        what = "restarting" if self.state is State.BACKING_OFF else self.state.value
+        head = f"{self.path} ({self.type}) is {what} since {self.for_s:.1f} s: incarnation {self.incarnation}"
+        lines = [f"{head}, {self.restarts} restarts"]
+        lines += [f"  {incident.text(self.now_s)}" for incident in reversed(self.incidents)]
+        return "\n".join(lines if self.incidents else [*lines, "  none of its incarnations has ended"])
+
+
+def note_incident(cell: Cell, reason: Exit, decision: Decision, delay_s: float, because_of: str | None) -> None:
+    """Remember an end of one of the actor's incarnations."""
+    text = str(reason)
+    if isinstance(reason, Crashed):
+        text = cell.system.redacted(f"crashed: {text_of(reason.error)}")
+    if cell.history is None:
+        cell.history = deque(maxlen=KEPT)
+    now = cell.system.timers.now()
+    cell.history.append(Incident(now, cell.incarnation, text, cell.message_type, decision, delay_s, because_of))
+
+
+def explain(cell: Cell) -> Explanation:
+    """Say what is known of the actor in `cell`."""
+    now = cell.system.timers.now()
+    return Explanation(
+        path=cell.path,
+        type=cell.kind.__name__,
+        state=cell.state,
+        incarnation=cell.incarnation,
+        restarts=cell.restarts,
+        for_s=max(0.0, now - cell.since),
+        now_s=now,
+        incidents=tuple(cell.history or ()),
+    )

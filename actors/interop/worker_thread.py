@@ -1,0 +1,129 @@
+"""A thread that makes all calls of one actor, one after the other, and waits with each for the task that wants it.
+
+1. The calls are made in the order in which they were begun, in this thread and no other.
+2. What a call wants from the loop runs in the task that waits for the call, with its scopes and its cancellation.
+3. The thread is never left behind: its end is waited for.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import trio
+
+if TYPE_CHECKING:
+    from .threads import Work
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class OwnThread:
+    """A thread that makes one call after the other until it is told to end."""
+
+    def __init__(self, name: str) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._calls: queue.SimpleQueue[OwnCall[Any] | None] = queue.SimpleQueue()
+        self._one_at_a_time = trio.Lock()
+        self._ended = trio.Event()
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    async def make(self, work: Work[T], timeout_s: float, *, surely: bool) -> T:
+        """Make the call, as soon as those before it have ended; `surely` even if the task is cancelled already."""
+
+        async def foreign() -> T:
+            with trio.CancelScope(shield=surely) as start:
+                await self._one_at_a_time.acquire()
+                start.shield = False
+                try:
+                    own = OwnCall(work)
+                    self._calls.put(own)
+                    return await own.answer()
+                finally:
+                    self._one_at_a_time.release()
+            raise AssertionError("nobody cancels this scope")
+
+        return await work.call.wait(foreign, timeout_s)
+
+    async def end(self) -> None:
+        """Let the thread end, and wait for it."""
+        self._calls.put(None)
+        with trio.CancelScope(shield=True):
+            await self._ended.wait()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while (own := self._calls.get()) is not None:
+            own.run_here()
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._ended.set)
+
+
+class OwnCall(Generic[T]):
+    """A call on its way through a dedicated thread, and that thread's bridge to the task that waits for it."""
+
+    def __init__(self, work: Work[T]) -> None:
+        self._work = work
+        self._task = trio.lowlevel.current_task()
+        self._token = trio.lowlevel.current_trio_token()
+        self._context = contextvars.copy_context()
+        self._errand: Callable[[], Awaitable[None]] | None = None
+        self._raise_cancel: Callable[[], object] | None = None
+        self._value: list[T] = []
+        self._error: BaseException | None = None
+
+    async def answer(self) -> T:
+        """Wait for the call, and run on the loop what its thread wants to have run there."""
+        while True:
+            await trio.lowlevel.wait_task_rescheduled(self._cancel)
+            errand, self._errand = self._errand, None
+            if errand is None:
+                break
+            await errand()
+        if self._error is not None:
+            raise self._error
+        return self._value[0]
+
+    def _cancel(self, raise_cancel: Callable[[], object]) -> trio.lowlevel.Abort:
+        self._raise_cancel = raise_cancel
+        return trio.lowlevel.Abort.FAILED
+
+    def run_here(self) -> None:
+        """In the thread: make the call, and wake the task."""
+        try:
+            self._value.append(self._context.run(self._work.run, self))
+        except BaseException as error:  # raised again in the task
+            self._error = error
+        self._wake()
+
+    def run(self, afn: Callable[..., Awaitable[R]], *args: Any) -> R:
+        """In the thread: run it in the waiting task."""
+        answers: queue.SimpleQueue[tuple[list[R], BaseException | None]] = queue.SimpleQueue()
+
+        async def errand() -> None:
+            try:
+                answers.put(([await afn(*args)], None))
+            except BaseException as error:  # raised again in the thread, and at its end here
+                answers.put(([], error))
+
+        self._errand = errand
+        self._wake()
+        values, error = answers.get()
+        if error is not None:
+            raise error
+        return values[0]
+
+    def check_cancelled(self) -> None:
+        """In the thread: raise `trio.Cancelled` if the waiting task was cancelled."""
+        if self._raise_cancel is not None:
+            self._raise_cancel()
+
+    def _wake(self) -> None:
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(trio.lowlevel.reschedule, self._task)

@@ -1,0 +1,325 @@
+"""What stands for the tree around an actor that runs alone: references, calls and a context that write down their use.
+
+A suite of scripts runs over these and over a real system, and must see the same: see `tests/actors/testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+
+from actors.actor import Context
+from actors.ask import Ask, Call, _set_call, call_of
+from actors.cell import Cell
+from actors.errors import ActorDied, ActorError, AlreadyStarted, AskTimeout, NotSupervising, SelfCall, TooManyChildren
+from actors.exit_reasons import SHUTDOWN, Exit
+from actors.lanes import Lane, LaneStatistics
+from actors.lifecycle import StopMode
+from actors.mailbox import Mailbox, MailboxSpec
+from actors.ref import ASK_TIMEOUT_S, ActorRef
+from actors.spec import ChildSpec
+from actors.stash import Kept, Returning, Stash
+from actors.testing.effects import (
+    Asked,
+    KillOrdered,
+    Outlived,
+    Refused,
+    Replied,
+    SaidHealthy,
+    Spawned,
+    StopOrdered,
+    Stopped,
+    TaskStarted,
+    TimerCancelled,
+    TimerSet,
+    Told,
+    Unhandled,
+    Unwatched,
+    Watched,
+)
+from actors.watch import Notice
+
+if TYPE_CHECKING:
+    from actors.system import ActorSystem
+    from actors.testing.recorder import Recorder
+
+T = TypeVar("T")
+
+
+class StandIn(ActorRef):
+    """Stands for an actor that is not there: what is done to it is recorded. `Recorder.actor` makes one."""
+
+    __slots__ = ("_ended", "_path", "_recorder")
+
+    def __init__(self, recorder: Recorder, path: str) -> None:
+        self._recorder = recorder
+        self._path = path
+        self._ended: Exit | None = None
+        self._mailbox = Mailbox(MailboxSpec())  # empty for ever: a channel looks there for room
+
+    def __repr__(self) -> str:
+        return f"<StandIn {self._path}{'' if self.alive else ' dead'}>"
+
+    @property
+    def path(self) -> str:
+        """The path it was made with."""
+        return self._path
+
+    @property
+    def alive(self) -> bool:
+        """Whether `Recorder.end` has not ended it."""
+        return self._ended is None
+
+    def children(self) -> list[ActorRef]:
+        """Those of the recorded actor for its own reference; none for others."""
+        return self._recorder.context.children() if self is self._recorder.ref else []
+
+    def statistics(self) -> dict[Lane, LaneStatistics]:
+        """Nothing: there is no mailbox."""
+        return {}
+
+    def tell(self, message: object, *, lane: Lane = Lane.NORMAL) -> None:
+        """Record it; raise `TypeError` for a notice, as a real reference does."""
+        if isinstance(message, Notice):
+            raise TypeError("notices such as Terminated come from the runtime only")
+        self._recorder.note(Told(self._path, message, lane))
+
+    async def send(self, message: object, *, lane: Lane = Lane.NORMAL, timeout_s: float = 5.0) -> None:
+        """Record it: there is always room."""
+        self.tell(message, lane=lane)
+
+    async def ask(
+        self,
+        request: Ask[T],
+        *,
+        timeout_s: float = ASK_TIMEOUT_S,
+        lane: Lane = Lane.NORMAL,
+        fail_fast: bool = False,
+    ) -> T:
+        """Record it, and wait for the answer that `Recorder.answer` prepared, or that `request.reply` gives."""
+        if self is self._recorder.ref:
+            raise SelfCall(self._path, "ask")
+        call = RecordedCall(request, timeout_s)
+        self._recorder.note(Asked(self._path, request, timeout_s))
+        if self._ended is not None:
+            raise ActorDied(self._path, self._ended)
+        self._recorder.give_answer(request)
+        if not call.settled:
+            with trio.move_on_after(timeout_s):
+                await call.wait()
+        if not call.settled:
+            call.settle(None, AskTimeout(self._path, type(request).__name__, timeout_s))
+        answer: T = call.result()
+        return answer
+
+    async def stop(self, mode: StopMode = StopMode.AFTER_MESSAGE) -> Exit:
+        """Record it; the stand-in is dead from now on."""
+        if self is self._recorder.ref:
+            raise SelfCall(self._path, "stop and await")
+        self._recorder.note(StopOrdered(self._path, mode))
+        if self._ended is None:
+            self.end(SHUTDOWN)
+        return self._ended or SHUTDOWN
+
+    def kill(self) -> None:
+        """Record it; what its parent would do about it is not known."""
+        self._recorder.note(KillOrdered(self._path))
+
+    async def wait_stopped(self) -> Exit:
+        """Wait until `Recorder.end` ends it."""
+        if self is self._recorder.ref:
+            raise SelfCall(self._path, "await the end of")
+        while self._ended is None:
+            await self._recorder.ends.wait()
+        return self._ended
+
+    def end(self, reason: Exit) -> None:
+        """It is dead."""
+        self._ended = reason
+        self._recorder.ended(self)
+
+
+class RecordedCall(Call):
+    """An ask to or from an actor that runs alone. Ends once; `tell` is called with how."""
+
+    __slots__ = ("_asked", "_over", "_tell")
+
+    def __init__(
+        self,
+        request: Ask[Any],
+        timeout_s: float,
+        tell: Callable[[Ask[Any], Any, Exception | None], None] | None = None,
+    ) -> None:
+        if call_of(request) is not None:
+            raise ActorError(f"this {type(request).__name__} was asked before: make a new one for each ask")
+        _set_call(request, self)
+        self._asked: Ask[Any] = request
+        self.timeout_s: float = timeout_s
+        self.on_end: list[Callable[[], None]] | None = None
+        self.settled: bool = False
+        self.value: Any = None
+        self.error: Exception | None = None
+        self._tell = tell
+        self._over = trio.Event()
+
+    def settle(self, value: Any, error: Exception | None) -> None:
+        """End the call; a second answer is dropped."""
+        if self.settled:
+            return
+        self.settled = True
+        self.value = value
+        self.error = error
+        self._over.set()
+        for act in self.on_end or ():
+            act()
+        if self._tell is not None:
+            self._tell(self._asked, value, error)
+
+    async def wait(self) -> None:
+        """Wait for the end."""
+        await self._over.wait()
+
+    def result(self) -> Any:
+        """The answer, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class RecordedCell(Cell):
+    """What a `Stash` needs to know of its actor's place."""
+
+    __slots__ = ()
+
+    def __init__(self, path: str, system: ActorSystem) -> None:
+        self.path: str = path
+        self.system: ActorSystem = system
+        self.mailbox: Mailbox = Mailbox(MailboxSpec())
+        self.context: Context | None = None
+        self.current: object = None
+        self.on_control: bool = False
+        self.stashes: list[Stash] | None = None
+        self.again: Returning | None = None
+        self.exit: Exit | None = None
+
+    def next_again(self) -> Kept | None:
+        """What comes back next out of a stash."""
+        return self.again.popleft() if self.again else None
+
+
+class RecordedContext(Context):
+    """A context without a tree: what is done with it is recorded."""
+
+    __slots__ = ("_children", "_recorder")
+
+    def __init__(self, recorder: Recorder, incarnation: int) -> None:
+        self._recorder = recorder
+        self._children: dict[str, StandIn] = {}
+        self._cell = recorder.cell
+        self.incarnation = incarnation
+
+    @property
+    def ref(self) -> ActorRef:
+        """The recorded actor's own reference."""
+        return self._recorder.ref
+
+    @property
+    def path(self) -> str:
+        """The path the recorder was made with."""
+        return self._recorder.ref.path
+
+    @property
+    def system(self) -> ActorSystem:
+        """A system that was never opened: it has a `random`, counts and dead letters, and no actors."""
+        return self._recorder.system
+
+    @property
+    def parent(self) -> ActorRef | None:
+        """A stand-in for the supervisor."""
+        return self._recorder.parent
+
+    @property
+    def stopping(self) -> StopMode | None:
+        """`AFTER_MESSAGE` once it stopped itself, or `Recorder.stop` was called."""
+        return StopMode.AFTER_MESSAGE if self._recorder.stopped else None
+
+    async def spawn(self, spec: ChildSpec) -> ActorRef:
+        """Record it, and return a stand-in; or raise what `Recorder.refuse` prepared."""
+        self._recorder.check_alive()
+        supervision = self._recorder.actor.supervision
+        if supervision is None:
+            raise NotSupervising(self.path)
+        if spec.id in self._children:
+            raise AlreadyStarted(self._children[spec.id])
+        if supervision.max_children is not None and len(self._children) >= supervision.max_children:
+            raise TooManyChildren(self.path, supervision.max_children)
+        self._recorder.note(Spawned(spec))
+        self._recorder.check_spawn(spec.id)
+        self._children[spec.id] = self._recorder.actor_at(f"{self.path}/{spec.id}")
+        return self._children[spec.id]
+
+    def children(self) -> list[ActorRef]:
+        """The stand-ins of the children that were not ended."""
+        return list(self._children.values())
+
+    def child(self, id: str) -> ActorRef | None:  # noqa: A002 - the spec's word
+        """The stand-in of the child with this id."""
+        return self._children.get(id)
+
+    def lose(self, ref: StandIn) -> None:
+        """A child ended: its name is free."""
+        self._children = {name: child for name, child in self._children.items() if child is not ref}
+
+    def watch(self, ref: ActorRef, *, vital: bool = False, restarts: bool = False, urgent: bool = False) -> None:
+        """Record it."""
+        self._recorder.note(Watched(ref.path, vital, restarts, urgent))
+        self._recorder.watching[ref] = vital
+
+    def outlive(self, ref: ActorRef) -> None:
+        """Record it."""
+        self._recorder.note(Outlived(ref.path))
+        if ref in self._recorder.watching:
+            self._recorder.watching[ref] = False
+
+    def unwatch(self, ref: ActorRef) -> None:
+        """Record it."""
+        self._recorder.note(Unwatched(ref.path))
+        self._recorder.watching.pop(ref, None)
+
+    def start_soon(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: str | None = None) -> None:
+        """Record it; the task does not run."""
+        self._recorder.check_alive()
+        self._recorder.note(TaskStarted(async_fn, args, name))
+
+    def set_timer(self, key: Hashable, delay_s: float, message: object) -> None:
+        """Record it; `Recorder.fire` lets it fire."""
+        self._recorder.check_alive()
+        timer = TimerSet(key, delay_s, message)
+        self._recorder.note(timer)
+        self._recorder.timers[key] = timer
+
+    def cancel_timer(self, key: Hashable) -> None:
+        """Record it."""
+        self._recorder.note(TimerCancelled(key))
+        self._recorder.timers.pop(key, None)
+
+    def stop(self) -> None:
+        """Record it; no message is taken after the one in work."""
+        self._recorder.note(Stopped())
+        self._recorder.stopped = True
+
+    def healthy(self) -> None:
+        """Record it."""
+        self._recorder.note(SaidHealthy())
+
+    def unhandled(self, message: object) -> None:
+        """Record it; a request fails with `UnhandledMessage`, as in a real system."""
+        self._recorder.note(Unhandled(message))
+        super().unhandled(message)
+
+
+def outcome(request: Ask[Any], value: Any, error: Exception | None) -> Replied | Refused:
+    """What the end of a request to the actor is, as an effect."""
+    return Replied(request, value) if error is None else Refused(request, error)

@@ -1,0 +1,491 @@
+"""Finds orders to a model in text that should hold none: by rules, each of which adds to a score, and says why.
+
+How a text is read: the gates that are open name the rules that may find something. Each looks for the first words of
+an order in a view of the text (`normal`), weighs what follows, and what stands around it (`injection_window`). Weak
+signs of several kinds near each other add up. What is written in another way is decoded (`injection_encodings`), and
+the result is read by the same rules.
+
+Two views of this file's own, beside the detector's five invariants: an order begins at its first telling word, never
+before; and a first word in disguise opens the gate of disguises by itself.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache, lru_cache
+from typing import Final
+
+from sanitization.findings import Category, Hit
+from sanitization.kinds import Kind
+from sanitization.normalization import Normal, folded, normal
+from sanitization.prefilter import Named
+
+from . import encodings as encodings
+from .classifier import BACK, Classifier, Window, classifier, places, window
+from .foreign import Places, Weak
+from .gates import (
+    ALL_ORDERS,
+    BY_NAME,
+    DISGUISED,
+    FOREIGN,
+    LEET,
+    LIKELY,
+    RULES,
+    TOKEN_RUNS,
+    leet_rules,
+    looked,
+    searched,
+    tails,
+)
+from .kinds import KINDS
+from .reader import BEFORE, Reader
+from .rules import Late, Rule
+from .spelling import respelt
+from .window import AHEAD, BEHIND, THEMES, Around, dampers
+
+REPLACEMENT: Final = "[instruction removed]"
+COUNTS: Final = 0.5
+"""The least score of a find; what is below is not told."""
+SPAN_MAX: Final = 300
+NEAR: Final = 200
+"""Another weak sign so many characters on adds to the first."""
+LEAST: Final = 0.15
+"""The least weight that others can add to."""
+OTHER_LEAST: Final = 0.2
+"""The least weight of what adds to another."""
+SHARE: Final = 0.6
+"""How much of its weight it adds."""
+LIKELY_LEAST: Final = 0.6
+"""The least score of the classifier that counts."""
+UNLIKELY: Final = 0.004
+"""A score below which the classifier is so sure of no order that a weak find of a rule does not count either."""
+FORMAL: Final = ("injection.token", "injection.system", "injection.encoded")
+"""Kinds that are known by their form, which the classifier does not see."""
+WEAK: Final = 0.75
+"""Finds of rules with this score or more need no second opinion."""
+_LIKELY: Final = ("its words go together as in an order to a model",)
+DECODED_LEAST: Final = 12
+WORD_MAX: Final = 64
+STEM_MAX: Final = 32
+"""Characters of the longest first word, in a view."""
+START: Final = 3
+"""So many of its first letters tell which rules it may belong to."""
+
+_WORDS: Final = Late("[a-z0-9]")
+_END: Final = Late(r"[.!?\u2026]+(?=[\s\"')\]<}]|$)|[\u3002\uff01\uff1f\u0964\n]|</|-->")
+_CLOSED: Final = Late(r"[.!?][\s\"'][^.!?\n]|[\u3002\uff01\uff1f\u0964\n].")
+# Letters put together again may have lost what was between the words.
+_RUN_TOGETHER: Final = Late(
+    r"(?:ignor(?:e|ing)|disregard|forget|override|bypass)(?:all|any|the|of|your|my|previous|prior|earlier|above|every|"
+    r"these|those|system|safety|preceding|and){0,6}(?:instructions?|prompts?|rules|directives?|guidelines?|"
+    r"everything|commands?|"
+    r"orders|restrictions?|filters?)|"
+    r"(?:reveal|print|show|leak|repeat|output|display|giveme|tellme)(?:me|the|your|"
+    r"all|its|full|secret|hidden|"
+    r"initial){0,5}(?:systemprompt|prompt|instructions|secrets?|passwords?|apikeys?)|youarenow|jailbreak|doanythingnow"
+)
+
+
+class Injection:
+    """Finds `injection.*`: orders that a text gives to the model that reads it.
+
+    Its gates are its own: rows of common words, which in one set with those of other detectors would multiply with
+    them into more states than RE2 keeps. So it looks itself, at small sets, whether a text concerns it.
+    """
+
+    name = "injection"
+    category = Category.INJECTION
+    gates: tuple[Named, ...] = ()
+    kinds: tuple[Kind, ...] = KINDS
+    context = max(encodings.RUN_MAX, BEHIND + 400)
+    reach = encodings.READ_MAX + 64
+
+    def __init__(self, model: Callable[[], Classifier] = classifier) -> None:
+        self._model = model
+
+    def concerns(self, text: str) -> bool:
+        """Whether there may be anything in a text for this detector: asked before it is."""
+        return any(looked(text))
+
+    def find(self, text: str, start: int = 0, live: Collection[str] = ()) -> Iterator[Hit]:
+        """The orders, each from its first telling word to the end of its sentence."""
+        live = live or looked(text[start:]).whole
+        if not live:
+            return
+        encoded = sorted(_encoded(text, start, live, self._model), key=lambda hit: (hit.anchor, -hit.score))
+        second = _Opinion(self._model(), text, start) if LIKELY in live else None
+        found: list[Hit] = []
+        for hit in _orders(text, start, live, encoded, second):
+            if not found or hit.anchor >= found[-1].end:
+                found.append(hit)
+        yield from found if second is None else second.added(found)
+
+    def settled(self, text: str, start: int = 0, live: Collection[str] = ()) -> int:
+        """Everything but what may be the beginning of an order whose end is not known."""
+        end = len(text)
+        names = live or looked(text[start:]).ends
+        for name in names:
+            match name:
+                case "likely":
+                    continue
+                case "tail":
+                    end = min(end, _tail(text, start))
+                case "run":
+                    end = min(end, encodings.run_settled(text, start))
+                case "escape":
+                    end = min(end, encodings.escapes_settled(text, start))
+                case "turned" | "rotated":
+                    end = min(end, encodings.line_settled(text, start, name == "turned"))
+                case _ if name in TOKEN_RUNS:
+                    end = min(end, encodings.tokens_settled(text, start, name))
+                case _:
+                    end = min(end, _pending(text, start, name))
+        if LIKELY in names:
+            end = _likely_settled(text, start, end)
+        return max(start, end)
+
+
+def _tail(text: str, start: int) -> int:
+    """Where a word of another script begins that may become the first of an order."""
+    known, longest = tails()
+    lowered = "".join(each.lower() if each.isascii() else each for each in text[max(start, len(text) - longest) :])
+    for length in range(len(lowered), 0, -1):
+        if lowered[-length:] in known:
+            return len(text) - length
+    return len(text)
+
+
+def _pending(text: str, start: int, name: str) -> int:
+    """Where the first word of an order stands that more text could still make one."""
+    search = searched(name)
+    position = max(start, len(text) - AHEAD)
+    while match := search.search(text, position):
+        at = match.start()
+        if name in ("leet", "disguise"):
+            word = text[max(start, at - WORD_MAX) : at]
+            at -= len(word.rpartition(" ")[2].rpartition("\n")[2])
+        if name in ("leet", "disguise") or not _ruled_out(text, at, name):
+            return at
+        position = match.start() + 1
+    return len(text)
+
+
+def _ruled_out(text: str, at: int, name: str) -> bool:
+    """Whether the sentence has ended that a first word stands in, and no rule makes anything of it."""
+    rule = BY_NAME.get(name)
+    if rule is None or not _CLOSED.search(text, at, at + AHEAD - 60):
+        return False
+    first = max(0, at - BEFORE)
+    view = normal(text[first:])
+    begin, reader = at - first, Reader(view.text)
+    return next(_by_rule(reader, rule, view, text, first, (begin, begin + 24), plain=True), None) is None
+
+
+# --- orders in plain text -----------------------------------------------------------------------------------------
+
+
+def _orders(
+    text: str, start: int, live: Collection[str], encoded: Sequence[Hit] = (), second: "_Opinion | None" = None
+) -> Iterator[Hit]:
+    """The hits of the rules for what stands there as it is, and of those `encoded` what these do not cover.
+
+    A hit that the second opinion doubts is none.
+    """
+    if not ALL_ORDERS.isdisjoint(live):
+        names: Collection[str] = live
+    elif "disguise" in live:
+        names = ()
+    else:
+        yield from encoded
+        return
+    disguised = "disguise" in live
+    first = max(0, start - BEHIND - WORD_MAX)
+    text, start = text[first:], start - first
+    view = normal(text)
+    begin = bisect_left(view.places, start)
+    within = (begin, len(view.text))
+    reader = Reader(view.text)
+    weak: list[Weak] = []
+    hidden = _disguises(view, text, begin) if disguised else []
+    for rule in RULES:
+        if rule.name in names:
+            weak += _by_rule(reader, rule, view, text, 0, within, plain=True, disguised=disguised)
+    for part in hidden:
+        for rule in _beginning_in(view.text, part):
+            if rule.name not in names:
+                weak += _by_rule(reader, rule, view, text, 0, part, plain=False, disguised=True)
+    if "leet" in names:
+        for rule, pattern in leet_rules():
+            weak += _by_leet(reader, rule, pattern, view, text, begin)
+    foreign = [FOREIGN[name] for name in names if name in FOREIGN]
+    places = Places(view.text, begin)
+    for grammar in foreign:
+        for each in grammar.weak(places):
+            if grammar.full.match(text, view.places[each.start]):
+                weak.append(each._replace(foreign=True))
+    if not weak:
+        yield from encoded
+        return
+    coded = [hit._replace(start=hit.start - first, end=hit.end - first, anchor=hit.anchor - first) for hit in encoded]
+    for hit in _weighed(view, sorted(weak), coded, first, second):
+        yield hit._replace(start=hit.start + first, end=hit.end + first, anchor=hit.anchor + first)
+
+
+def _disguises(view: Normal, text: str, begin: int) -> list[tuple[int, int]]:
+    """The parts of a view in which a first word in disguise may begin, from `begin` on."""
+    spots: list[tuple[int, int]] = []
+    for match in DISGUISED.finditer(text):
+        if spots and match.start() - spots[-1][1] <= STEM_MAX:
+            spots[-1] = (spots[-1][0], match.end())
+        else:
+            spots.append(match.span())
+    found: list[tuple[int, int]] = []
+    for first, last in spots:
+        low = max(begin, bisect_left(view.places, first) - STEM_MAX)
+        high = bisect_left(view.places, last) + 1
+        if found and low <= found[-1][1]:
+            low, _ = found.pop()
+        if low < high:
+            found.append((low, high))
+    return found
+
+
+@cache
+def _starts() -> dict[str, set[int]]:
+    """The first letters of all first words, with the rules (by their place in `RULES`) that have such words."""
+    found: dict[str, set[int]] = {}
+    for number, rule in enumerate(RULES):
+        for stem in rule.begins:
+            found.setdefault(stem[:START], set()).add(number)
+    return found
+
+
+def _beginning_in(view: str, within: tuple[int, int]) -> list[Rule]:
+    """The rules a first word of which may begin in a part of the view."""
+    starts, found = _starts(), set[int]()
+    begin, end = within
+    for at in range(begin, end):
+        for size in range(1, START + 1):
+            if numbers := starts.get(view[at : at + size]):
+                found |= numbers
+    return [RULES[number] for number in sorted(found)]
+
+
+def _by_rule(
+    reader: Reader,
+    rule: Rule,
+    view: Normal,
+    text: str,
+    offset: int,
+    within: tuple[int, int],
+    *,
+    plain: bool,
+    disguised: bool = False,
+) -> Iterator[Weak]:
+    """What a rule makes of what begins `within` a part of the view, which is of `text[offset:]`."""
+    seen = set()
+    begin, end = within
+    for stem in rule.begins:
+        at = view.text.find(stem, begin, end + len(stem))
+        while 0 <= at < end:
+            if at not in seen and not (stem[0].isalnum() and at and _WORDS.match(view.text, at - 1)):
+                first, last = offset + view.places[at], offset + view.places[at + len(stem)]
+                if _opens(rule, text, first, last, plain, disguised):
+                    seen.add(at)
+                    if weak := reader.weak(rule, at):
+                        yield weak
+            at = view.text.find(stem, at + 1, end + len(stem))
+
+
+def _opens(rule: Rule, text: str, at: int, end: int, plain: bool, disguised: bool) -> bool:
+    """Whether the text at a place opens a gate by itself, so that a stream sees it as the whole does."""
+    if disguised and DISGUISED.search(text, at, end + 1):
+        return True
+    if not plain:
+        return False
+    if rule.full:
+        return bool(rule.full.match(text, at))
+    return text[at:end].isascii() and end - at <= WORD_MAX
+
+
+def _by_leet(reader: Reader, rule: Rule, pattern: Late, view: Normal, text: str, begin: int) -> Iterator[Weak]:
+    for first in pattern.finditer(view.text, begin):
+        if first[0].isalpha() or not LEET.search(text, view.places[first.start()], view.places[first.end()]):
+            continue
+        if weak := reader.weak(rule, first.start()):
+            yield weak
+
+
+def _weighed(
+    view: Normal, weak: list[Weak], encoded: list[Hit], first: int, second: "_Opinion | None"
+) -> Iterator[Hit]:
+    """Hits for what is strong enough by itself or with what stands near it, and those `encoded`, in turn.
+
+    The view is of the text from `first` on.
+    """
+    # Which signals count is the order's own affair: what else a text holds may be out of sight in a stream.
+    around = {foreign: Around(view.text, foreign=foreign) for foreign in {each.foreign for each in weak}}
+    covered, turn = -1, 0  # in the text
+    kinds = {each.kind for each in weak if each.weight >= OTHER_LEAST}
+    for index, each in enumerate(weak):
+        at = view.places[each.start]
+        while turn < len(encoded) and encoded[turn].anchor <= at:
+            if encoded[turn].anchor >= covered:
+                yield encoded[turn]
+                covered = encoded[turn].end
+            turn += 1
+        if at < covered or each.weight < LEAST:
+            continue
+        reasons = {each.reason: each.weight}
+        for other in weak[index + 1 : index + 40] if kinds - {each.kind} else ():
+            if other.start > each.start + NEAR:
+                break
+            if other.kind != each.kind and other.weight >= OTHER_LEAST and other.reason not in reasons:
+                reasons[other.reason] = SHARE * other.weight
+        own = _OWN.get(each.reason, each.kind)
+        for theme, add in around[each.foreign].themes((each.start, each.end), own).items():
+            reasons.setdefault(THEMES[theme][1], add)
+        if sum(reasons.values()) >= COUNTS:
+            reasons.update({reason: add for add, reason in dampers(view.text, each.start, each.end)})
+        score = round(min(1.0, sum(reasons.values())), 2)
+        if score >= COUNTS:
+            hit = Hit(at, view.places[_end(view.text, each)], each.kind, score, REPLACEMENT, at, tuple(reasons))
+            if second is not None and second.doubts(hit._replace(start=at + first, end=hit.end + first)):
+                continue
+            covered = hit.end
+            yield hit
+    yield from encoded[turn:]
+
+
+def _end(view: str, weak: Weak) -> int:
+    """The end of the sentence, or of what can be told of it."""
+    most = weak.start + SPAN_MAX
+    stop = _END.search(view, min(weak.end, most), most)
+    if not stop:
+        return min(most, len(view))
+    return stop.start() if stop[0][0] in "<-\n" else stop.end()
+
+
+# --- what no rule words -------------------------------------------------------------------------------------------
+
+
+class _Opinion:
+    """What the classifier says of a text from a place on."""
+
+    def __init__(self, model: Classifier, text: str, start: int) -> None:
+        self._model, self._text, self._start = model, text, start
+        self._places = list(places(text, start))
+        self._seen: dict[int, tuple[Window, float]] = {}
+
+    def doubts(self, hit: Hit) -> bool:
+        """Whether a find of a rule that is weak only looks like an order: each telling word in it says so."""
+        if hit.score >= WEAK or hit.kind in FORMAL:
+            return False
+        inside = self._places[bisect_left(self._places, hit.start) : bisect_left(self._places, hit.end)]
+        return bool(inside) and all(self._at(at)[1] < UNLIKELY for at in inside)
+
+    def added(self, found: Sequence[Hit]) -> Iterator[Hit]:
+        """The finds of the rules, and between them what only the classifier takes for an order."""
+        covered, turn = self._start, 0
+        for at in self._places:
+            while turn < len(found) and found[turn].anchor <= at:
+                yield found[turn]
+                covered = max(covered, found[turn].end)
+                turn += 1
+            if at < covered:
+                continue
+            seen, score = self._at(at)
+            free = turn == len(found) or seen.end <= found[turn].anchor
+            if free and score >= LIKELY_LEAST and not _talked_of(self._text, seen):
+                covered = seen.end
+                yield Hit(at, covered, "injection.likely", round(score, 2), REPLACEMENT, at, _LIKELY)
+        yield from found[turn:]
+
+    def _at(self, at: int) -> tuple[Window, float]:
+        if at not in self._seen:
+            seen = window(self._text, at)
+            score = max(self._model.likely(self._text, seen), _misspelt(self._text[seen.start : seen.end]))
+            self._seen[at] = seen, score
+        return self._seen[at]
+
+
+@lru_cache(maxsize=512)  # a stream asks for the same sentence with every piece
+def _misspelt(sentence: str) -> float:
+    """The score that rules give a sentence once its misspelt words are put right; 0 if there are none."""
+    said = respelt(sentence)
+    if said is None:
+        return 0.0
+    return max((hit.score for hit in _orders(said, 0, looked(said).whole)), default=0.0)
+
+
+def _talked_of(text: str, seen: Window) -> bool:
+    """Whether a likely order is quoted as an example, or its text is about such orders."""
+    before, order = folded(text[max(0, seen.at - BACK) : seen.at]), folded(text[seen.at : seen.end])
+    view = before + order + folded(text[seen.end : seen.next_end])
+    return any(True for _ in dampers(view, len(before), len(before) + len(order)))
+
+
+def _likely_settled(text: str, start: int, end: int) -> int:
+    """A place, `end` at most, before which no text that may follow changes what the classifier finds.
+
+    What the rules have not settled may yet take the place of a likely order, so that is not settled either; and a find
+    of a rule, which has `SPAN_MAX` characters at most, may yet be judged to be none.
+    """
+    for at in places(text, max(start, min(end, len(text)) - AHEAD)):
+        if at >= end:
+            break
+        seen = window(text, at)
+        if not seen.whole or seen.end > end:
+            return max(start, at - SPAN_MAX)
+    return end
+
+
+# --- orders in another writing ------------------------------------------------------------------------------------
+
+_OWN: Final = {BY_NAME[name].reason: name for name in ("dan", "human")}
+_DECODERS: Final[dict[str, Callable[[str, int], Iterator[encodings.Decoded]]]] = {
+    "run": encodings.runs,
+    "escape": encodings.escapes,
+    "turned": encodings.turned,
+    "rotated": encodings.rotated,
+}
+
+
+def _encoded(text: str, start: int, live: Collection[str], model: Callable[[], Classifier]) -> Iterator[Hit]:
+    for name in live:
+        if name in _DECODERS:
+            decoded = _DECODERS[name](text, start)
+        elif name in TOKEN_RUNS:
+            decoded = encodings.tokens(text, start, name)
+        else:
+            continue
+        for each in decoded:
+            score, reasons = judged(each.text, each.how, model)
+            if score:
+                yield Hit(each.start, each.end, "injection.encoded", score, REPLACEMENT, each.start, reasons)
+
+
+_KEYS: Final = (
+    "ignor", "disreg", "forget", "overrid", "instruct", "prompt", "bypass", "system", "you ", "reveal", "mode", "rules",
+    "[inst",
+    "<", "user", "secret", "send", "1n5", "pr0", "assistant", "jailb", "restrict",
+)  # fmt: skip
+
+
+def judged(said: str, how: str, model: Callable[[], Classifier] = classifier) -> tuple[float, tuple[str, ...]]:
+    """Score a text that was decoded from the writing `how`. Return the score and its reasons; 0 if it is no order."""
+    score, reasons = _read(said, model) if len(said) >= DECODED_LEAST else (0.0, ())
+    return (score, (f"written in {how}", *reasons)) if score >= COUNTS else (0.0, ())
+
+
+def _read(said: str, model: Callable[[], Classifier]) -> tuple[float, tuple[str, ...]]:
+    """What the rules say of a decoded text: the highest score, and its reasons."""
+    lowered = said.lower()
+    if said.isascii() and not any(key in lowered for key in _KEYS):
+        return 0.0, ()
+    if _RUN_TOGETHER.search(lowered.replace(" ", "")):
+        return 0.8, ("tells to ignore earlier instructions",)
+    names = looked(said).whole
+    hits = list(_orders(said, 0, names))
+    judged = _Opinion(model(), said, 0).added(hits) if LIKELY in names else hits
+    best = max(judged, key=lambda hit: hit.score, default=None)
+    return (best.score, best.reasons) if best else (0.0, ())

@@ -1,0 +1,412 @@
+"""Orders in another writing: base64, base32, hexadecimal, rot13, reversed, Morse, numbers, escapes, letters set apart.
+
+Each way is found by its form alone, read a bounded way on, and given back as plain text for the rules to judge.
+"""
+
+# ruff: noqa: SIM905 - listings are easier to read than lists
+
+import base64
+import binascii
+import codecs
+import html
+import re
+import string
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from attrs import frozen
+
+from sanitization.prefilter import Gate, classed
+
+from .rules import Late
+
+READ_MAX: Final = 512
+"""Characters of one encoded run that are read, from where it begins."""
+BLOCK: Final = 384
+"""A run without blanks that goes on is read in blocks of so many, each with a part of the one before it."""
+OVERLAP: Final = 128
+RUN_MAX: Final = 4_096
+"""Characters of a run that are read at all."""
+RUN_LEAST: Final = 20
+ROW: Final = 6
+"""Signs standing apart in a row, from which on it is looked at whether they are letters."""
+ROW_END: Final = 96
+"""Characters of a shorter row, at most, at the end of a text."""
+PRINTED: Final = 0.9
+"""The least part of letters, digits and blanks in what is taken for text."""
+
+
+class Decoded(NamedTuple):
+    """A piece of a text (`start` to `end`) and what it says; `how` is the name of the writing."""
+
+    start: int
+    end: int
+    text: str
+    how: str
+
+
+# --- runs without blanks ----------------------------------------------------------------------------------------
+
+_RUN: Final = Late(rf"[A-Za-z0-9+/_-]{{{RUN_LEAST},{RUN_MAX}}}={{0,6}}")
+_ALPHABET: Final = string.ascii_letters + string.digits + "+/_-="
+_HEX: Final = Late(r"(?:0[xX])?((?:[0-9A-Fa-f]{2})+)")
+_BASE32: Final = Late("[A-Z2-7]+=*|[a-z2-7]+=*")
+_BINARY: Final = Late("[01]+")
+
+
+_READABLE: Final = " \n\t.,:;!?'\"-_()<>[]{}|/#*=&@$+%"
+_HIGH: Final = bytes(range(0x80, 0x100))
+_FINE: Final = _HIGH + b"\x00" + (string.ascii_letters + string.digits + _READABLE).encode()
+
+
+def _text(raw: bytes) -> str:
+    """The bytes as text; empty if they are not text."""
+    # A quick look: in bytes at random so much is no text that the rest need not be read.
+    low = len(raw.translate(None, _HIGH))
+    if len(raw.translate(None, _FINE)) > (1 - PRINTED) * (low + (len(raw) - low) / 2) + 1:
+        return ""
+    text = raw.decode("utf-8", "ignore")
+    if len(text) < 0.8 * len(raw) and b"\x00" in raw:
+        text = raw.replace(b"\x00", b"").decode("utf-8", "ignore")
+    readable = sum([each.isalnum() or each in _READABLE for each in text])
+    return text if text and readable >= PRINTED * max(len(text), len(raw) // 4) else ""
+
+
+def _unrun(run: str) -> Iterator[tuple[str, str]]:
+    """What a run may say, with the way it is written."""
+    hexadecimal = _HEX.compiled.fullmatch(run)
+    if hexadecimal:
+        yield _text(bytes.fromhex(hexadecimal[1])), "hexadecimal"
+    if len(run) >= 48 and _BINARY.compiled.fullmatch(run):
+        yield _text(bytes(int(run[at : at + 8], 2) for at in range(0, len(run) - 7, 8))), "binary"
+    if _BASE32.compiled.fullmatch(run):
+        bare = run.rstrip("=").upper()
+        bare = bare[: len(bare) - len(bare) % 8 + (0, 0, 2, 2, 4, 5, 5, 7)[len(bare) % 8]]
+        yield _quiet(base64.b32decode, bare + "=" * (-len(bare) % 8)), "base32"
+    bare = run.rstrip("=").replace("-", "+").replace("_", "/")
+    if len(bare) % 4 == 1:
+        bare = bare[:-1]
+    yield _quiet(base64.b64decode, bare + "=" * (-len(bare) % 4)), "base64"
+
+
+def _quiet(decode: Callable[[str], bytes], run: str) -> str:
+    try:
+        return _text(decode(run))
+    except (binascii.Error, ValueError):
+        return ""
+
+
+_IN_RUN: Final = classed("A-Za-z0-9+/_-")
+_LEAST: Final = b"1" * RUN_LEAST
+
+
+def _ascii(text: str) -> bytes:
+    """A byte for each character; a question mark for those that are not ASCII."""
+    return text.encode("ascii", "replace")
+
+
+def runs(text: str, start: int) -> Iterator[Decoded]:
+    """Long words that are text in base64, base32, hexadecimal or binary."""
+    behind = text[max(0, start - RUN_MAX) : start]
+    position = start - len(behind) + len(behind.rstrip(_ALPHABET))
+    marked = _ascii(text[position:]).translate(_IN_RUN)
+    place = marked.find(_LEAST)
+    while place >= 0:
+        match = _RUN.match(text, position + place)
+        if not match:
+            return
+        yield from _blocks(match, start)
+        place = marked.find(_LEAST, match.end() - position)
+
+
+def _blocks(match: re.Match[str], start: int) -> Iterator[Decoded]:
+    begin, run = match.start(), match[0]
+    for at in range(0, len(run), BLOCK):
+        block = run[max(0, at - OVERLAP) : at + BLOCK]
+        if begin + at < start or len(block) < RUN_LEAST:
+            continue
+        for said, how in _unrun(block):
+            if said:
+                yield Decoded(begin + at, min(begin + at + BLOCK, match.end()), said, how)
+
+
+def has_run(text: str) -> bool:
+    """Whether a run is in a text."""
+    return _LEAST in _ascii(text).translate(_IN_RUN)
+
+
+def run_settled(text: str, start: int) -> int:
+    """Where the block begins that the end of the text is in, if it ends in a run."""
+    behind = text[max(0, len(text) - RUN_MAX) :]
+    begin = len(text) - len(behind) + len(behind.rstrip(_ALPHABET))
+    return max(start, begin + (len(text) - begin) // BLOCK * BLOCK)
+
+
+# --- tokens with something between them --------------------------------------------------------------------------
+
+_MORSE: Final = dict(
+    zip(
+        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
+        "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----.".split(),
+        "abcdefghijklmnopqrstuvwxyz0123456789",
+        strict=True,
+    )
+)
+
+
+@frozen
+class Tokens:
+    """A writing whose letters stand apart: each a `token`, with `between` in between, at least `least` of them."""
+
+    how: str
+    token: str
+    between: str
+    least: int
+    read: Callable[[str], str]
+    begun: str = ""
+    """What is less than a token, and may become one."""
+
+    @property
+    def pattern(self) -> Late:
+        """A whole run."""
+        return Late(
+            f"(?<![^\\W_])(?:{self.token})(?:(?:{self.between})(?:{self.token})){{{self.least - 1},{READ_MAX}}}"
+        )
+
+    @property
+    def preceded(self) -> Late:
+        """What shows that a token is not the first of its run."""
+        return Late(f"(?<![^\\W_])(?:{self.token})(?:{self.between})$")
+
+    @property
+    def unfinished(self) -> Late:
+        """A run that goes on to the end of a text."""
+        return Late(
+            f"(?<![^\\W_])(?:{self.token})(?:(?:{self.between})(?:{self.token})){{0,{READ_MAX}}}"
+            f"(?:(?:{self.between})[^\\s]{{0,8}})?$"
+        )
+
+    @property
+    def gate(self) -> Gate:
+        """Some tokens in a row."""
+        more = f"(?:(?:{self.between})(?:{self.token})){{{min(self.least, ROW) - 1}}}"
+        return Gate(pattern=f"(?:^|[^A-Za-z0-9])(?:{self.token}){more}")
+
+    @property
+    def ends(self) -> Gate:
+        """The same, or fewer at the end of a text: at least one, and what is between it and the next."""
+        row = f"(?:{self.token})"
+        for number in range(min(self.least, ROW) - 1, 0, -1):
+            more = f"(?:{self.between})(?:{self.begun}$|{row})"
+            row = f"(?:{self.token})" + (f"(?:$|{more})" if number > 1 else more)
+        return Gate(pattern=f"(?:^|[^A-Za-z0-9]){row}")
+
+
+def _morse(run: str) -> str:
+    words = re.split(r" {0,2}[/|\n] {0,2}| {2,}", run)
+    return " ".join("".join(_MORSE.get(sign, "") for sign in word.split()) for word in words)
+
+
+def _numbers(base: int) -> Callable[[str], str]:
+    def read(run: str) -> str:
+        numbers = [int(each, base) for each in re.findall("[0-9A-Fa-f]+", run.replace("0x", " ").replace("\\x", " "))]
+        return _text(bytes(number for number in numbers if number < 256))
+
+    return read
+
+
+def _letters(run: str) -> str:
+    """Letters set apart, put together. What is between words is wider than, or other than, what is between letters."""
+    signs = re.findall("[^A-Za-z0-9@$!]+", run)
+    usual = max(set(signs), key=signs.count) if signs else " "
+    parts = re.split("([^A-Za-z0-9@$!]+)", run)
+    return "".join(part if at % 2 == 0 else "" if part == usual else " " for at, part in enumerate(parts))
+
+
+TOKENS: Final[tuple[Tokens, ...]] = (
+    Tokens("Morse", r"[.-]{1,5}", r" {1,3}(?:[/|] {0,3})?| {0,2}[/|\n] {0,2}", 12, _morse),
+    Tokens("binary", r"[01]{7,8}", r"[ ,\n]{1,2}", 6, _numbers(2), "[01]{0,6}"),
+    Tokens("numbers", r"(?:[3-9][0-9]|1[0-2][0-9])", r"[ ,;\n]{1,2}", 10, _numbers(10), "[0-9]{0,2}"),
+    Tokens("hexadecimal", r"(?:0x|\\x)?[2-7][0-9A-Fa-f]", r"[ ,:;-]{1,2}", 10, _numbers(16), r"[0\\]?x?[2-7]?"),
+    Tokens("letters apart", r"[A-Za-z0134578@$!]", r"[ .\-_*~|/]{1,5}", 8, _letters),
+)
+_QUICK: Final = {
+    "Morse": (r".\-/|\n ", 11),
+    "binary": (r"01 ,\n", 47),
+    "numbers": (r"0-9 ,;\n", 17),
+    "hexadecimal": (r"0-9A-Fa-fx\\ ,:;-", 17),
+}
+"""The characters of a row and how many of them it has at least: seen sooner than the row itself."""
+_SET_APART: Final = bytes(
+    ord("a" if chr(code) in f"{string.ascii_letters}0134578@$!" else " " if chr(code) in " .-_*~|/" else "x")
+    for code in range(256)
+)
+_FOUR_APART: Final = re.compile(b" a  {0,4}a  {0,4}a  {0,4}a ")
+
+
+def quick(how: str, gate: Gate) -> Callable[[str, str], object]:
+    """What looks for the gate of some tokens by the standard library."""
+    pattern = Late(gate.expression, re.ASCII)
+    if how not in _QUICK:
+        return lambda text, _: _FOUR_APART.search(_ascii(text).translate(_SET_APART)) and pattern.search(text)
+    letters, least = _QUICK[how]
+    table, row = classed(letters), b"1" * least
+
+    def matches(text: str, _lowered: str) -> bool:
+        marked = _ascii(text).translate(table)
+        at = marked.find(row)
+        while at >= 0:
+            end = marked.find(b"0", at)
+            end = end if end > at else len(text)
+            if pattern.search(text, max(0, at - 1), end):
+                return True
+            at = marked.find(row, end)
+        return False
+
+    return matches
+
+
+_BY_NAME: Final = {each.how: (each.read, each.pattern, each.preceded, each.unfinished) for each in TOKENS}
+
+
+def tokens(text: str, start: int, how: str) -> Iterator[Decoded]:
+    """Runs of single signs, each a letter."""
+    read, pattern, preceded, _ = _BY_NAME[how]
+    position = start
+    while match := pattern.search(text, position):
+        begin, position = match.start(), match.end()
+        if preceded.search(text, max(0, begin - 16), begin):
+            continue
+        near = pattern.match(text, begin, begin + READ_MAX)
+        said = read(near[0]) if near else ""
+        if near and said.strip():
+            yield Decoded(begin, near.end(), said, how)
+
+
+def tokens_settled(text: str, start: int, how: str) -> int:
+    """Where a run begins that the end of the text may still be in."""
+    unfinished = _BY_NAME[how][3].search(text, max(start, len(text) - READ_MAX))
+    return unfinished.start() if unfinished else len(text)
+
+
+# --- escapes ------------------------------------------------------------------------------------------------------
+
+_ESCAPE: Final = (
+    r"(?:\\u\{?[0-9A-Fa-f]{2,6}\}?|\\x[0-9A-Fa-f]{2}|%[0-9A-Fa-f]{2}|"
+    r"&#[xX]?[0-9A-Fa-f]{1,6};?|\\[0-7]{3}|U\+[0-9A-Fa-f]{4,5})"
+)
+_ESCAPES: Final = Late(rf"[A-Za-z0-9]{{0,24}}{_ESCAPE}(?:[^\n]{{0,6}}?{_ESCAPE}){{2,160}}[A-Za-z]{{0,24}}")
+_FIRST: Final = Late(_ESCAPE)
+_PRECEDED: Final = Late(rf"{_ESCAPE}[^\n]{{0,6}}$")
+_ONE: Final = Late(r"(?:\\u\{?|U\+)([0-9A-Fa-f]{2,6})\}?|\\x([0-9A-Fa-f]{2})|\\([0-7]{3})")
+ESCAPE_GATE: Final = Gate(
+    literals=("%", "\\", "&#", "u+"),
+    pattern=r"(?:%[0-9a-f]{2}|\\u\{?[0-9a-f]{2}|\\x[0-9a-f]{2}|&#[x0-9]|\\[0-7]{3}|u\+[0-9a-f]{4})",
+    ignore_case=True,
+)
+_WORD: Final = Late("[A-Za-z0-9]{0,24}$")
+_KINDS: Final = tuple(
+    (sign, Late(pattern))
+    for sign, pattern in (
+        ("%", "%[0-9a-f]{2}"),
+        ("\\", r"\\(?:u\{?[0-9a-f]{2}|x[0-9a-f]{2}|[0-7]{3})"),
+        ("&#", "&#[x0-9]"),
+        ("u+", r"u\+[0-9a-f]{4}"),
+    )
+)
+
+
+def has_escape(lowered: str) -> bool:
+    """Whether the gate of escapes is open for a text with small letters."""
+    return any(sign in lowered and pattern.search(lowered) for sign, pattern in _KINDS)
+
+
+def _begin(text: str, at: int) -> int:
+    """Where the word begins that an escape stands in."""
+    word = _WORD.search(text, max(0, at - 24), at)
+    return word.start() if word else at
+
+
+def escapes(text: str, start: int) -> Iterator[Decoded]:
+    """Text whose letters are escaped as in addresses, markup or source."""
+    position = start
+    while first := _FIRST.search(text, position):
+        at, position = first.start(), first.end()
+        begin = _begin(text, at)
+        if begin < start or _PRECEDED.search(text, max(0, at - 18), at):
+            continue
+        match = _ESCAPES.match(text, begin, begin + READ_MAX)
+        if match:
+            position = max(position, match.end())
+            said = unquote(html.unescape(_ONE.compiled.sub(_character, match[0])))
+            yield Decoded(begin, match.end(), said, "escapes")
+
+
+def escapes_settled(text: str, start: int) -> int:
+    """Where a run of escapes begins that the end of the text may still be in."""
+    position = max(start, len(text) - READ_MAX)
+    while first := _FIRST.search(text, position):
+        at, position = first.start(), first.end()
+        if _PRECEDED.search(text, max(0, at - 18), at):
+            continue
+        match = _ESCAPES.match(text, at, at + READ_MAX)
+        if (match.end() if match else first.end()) + 40 > len(text):
+            return max(start, _begin(text, at))
+    return len(text)
+
+
+def _character(match: re.Match[str]) -> str:
+    code = int(match[1] or match[2], 16) if not match[3] else int(match[3], 8)
+    return chr(code) if code < 0x110000 else ""
+
+
+# --- words turned ---------------------------------------------------------------------------------------------------
+
+_TURNED_WORDS: Final = (
+    "ignore disregard forget override bypass previous instructions instruction prompt system directives guidelines "
+    "restrictions reveal jailbreak unrestricted"
+)
+REVERSED: Final = tuple(sorted(word[::-1] for word in _TURNED_WORDS.split()))
+ROT13: Final = tuple(
+    codecs.encode(word, "rot13")
+    for word in "ignore disregard forget overrid bypass overlook reveal unrestrict jailbr".split()
+)
+_TURNED: Final = Late("|".join(REVERSED), re.IGNORECASE)
+_ROTATED: Final = Late("|".join(ROT13), re.IGNORECASE)
+SENTENCE_MAX: Final = 240
+_LINE: Final = Late(rf"[^\n]{{1,{SENTENCE_MAX}}}")
+
+
+def turned(text: str, start: int) -> Iterator[Decoded]:
+    """Sentences written backwards: from the first word that is one the other way round."""
+    for at, end in _lines(text, start, _TURNED):
+        yield Decoded(at, end, text[at:end][::-1], "reversed")
+
+
+def rotated(text: str, start: int) -> Iterator[Decoded]:
+    """Sentences in rot13."""
+    for at, end in _lines(text, start, _ROTATED):
+        yield Decoded(at, end, codecs.encode(text[at:end], "rot13"), "rot13")
+
+
+def _lines(text: str, start: int, words: Late) -> Iterator[tuple[int, int]]:
+    """From the first of the words to the end of the line; not from a second one near it."""
+    position = start
+    while match := words.search(text, position):
+        at, position = match.start(), match.end()
+        if not words.search(text, max(0, at - SENTENCE_MAX), at):
+            line = _LINE.match(text, at)
+            yield at, line.end() if line else position
+
+
+def line_settled(text: str, start: int, turned_round: bool) -> int:
+    """Where such a sentence begins whose end is not known."""
+    words = _TURNED if turned_round else _ROTATED
+    for match in words.finditer(text, max(start, len(text) - SENTENCE_MAX)):
+        if "\n" not in text[match.start() : match.start() + SENTENCE_MAX]:
+            return match.start()
+    return len(text)
+
+
+RUN_GATE: Final = Gate(pattern=rf"[A-Za-z0-9+/_-]{{{RUN_LEAST}}}")

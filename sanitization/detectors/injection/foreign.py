@@ -1,0 +1,303 @@
+"""Reads orders in other languages by the words of `injection_languages`: which of them stand together in a sentence?"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from functools import cache, cached_property
+from typing import Final, NamedTuple
+
+from attrs import evolve, frozen
+
+from sanitization.normalization import folded
+from sanitization.prefilter import Gate
+
+from .languages import LANGUAGES, Language
+from .rules import Late, row, trie
+
+BACK: Final = 60
+"""Characters before a verb in which its object is looked for: many languages set it first."""
+ON: Final = 120
+"""Characters from the verb on."""
+PLAIN_LEAST: Final = 6
+"""A stem without its accents has so many letters: shorter ones are in words of other languages."""
+SHORT: Final = 4
+"""A stem of so many Latin letters is a whole word."""
+
+_SENTENCE: Final = re.compile("[.!?\n\u3002\uff01\uff1f\u0964\u061f]")
+
+
+class Weak(NamedTuple):
+    """What may be an order: where it begins in the view, how far it goes, its kind, weight and reason; and whether it
+    is in another language, of which the signals around it may be too.
+    """
+
+    start: int
+    end: int
+    kind: str
+    weight: float
+    reason: str
+    foreign: bool = False
+
+
+@cache
+def variants(stem: str) -> tuple[str, ...]:
+    """How a stem may stand in a text: lower, capital or large, with or without accents; ASCII letters in lower case."""
+    if stem.isascii():
+        return (stem.lower(),)
+    found = {form.translate(_LOWER) for form in (stem, stem.upper(), stem.capitalize(), stem.title())}
+    plain = folded(stem)
+    if plain.isascii() and len(plain) >= PLAIN_LEAST:
+        found.add(plain)
+    return tuple(sorted(found))
+
+
+_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+def split(listing: str) -> list[str]:
+    """The stems of a listing, with their blanks."""
+    return [word.replace("_", " ").strip() for word in listing.split()]
+
+
+def raw_pattern(stems: Iterable[str], *, open_end: bool) -> str:
+    """The gate's pattern for stems as they stand in a text; those with blanks may end early at the end of a text."""
+    rows = set()
+    for stem in stems:
+        parts = [sorted(set(variants(word))) for word in stem.split()]
+        rows.add(row(parts, open_end=open_end))
+    return "|".join(sorted(rows))
+
+
+def beginnings(stems: Iterable[str]) -> frozenset[str]:
+    """What a stem with foreign letters in it looks like while it is being written."""
+    found = {
+        form[:length]
+        for stem in stems
+        for form in variants(stem)
+        if not form.isascii()
+        for length in range(1, len(form) + 1)
+    }
+    return frozenset(each for each in found if not each.isascii())
+
+
+def _view(words: Iterable[str], *, spaced: bool) -> re.Pattern[str]:
+    """A pattern for stems in a view."""
+    each = {folded(word) for word in words}
+    short = {word for word in each if spaced and word[0].isascii() and len(word) <= SHORT}
+    patterns = [trie(sorted(each - short), open_end=False, spell=_spell)] if each - short else []
+    if short:
+        patterns.append(f"(?:{trie(sorted(short), open_end=False, spell=_spell)})(?![^\\W_])")
+    pattern = "|".join(patterns) or "(?!)"
+    return re.compile((r"(?<![^\W_])" if spaced else "") + f"(?:{pattern})")
+
+
+def _spell(character: str) -> str:
+    return r"\s{1,3}" if character == " " else re.escape(character)
+
+
+class Places:
+    """Where literals stand in a view, from a place on. Languages share some: each is looked for once."""
+
+    def __init__(self, view: str, begin: int) -> None:
+        self.view, self._begin = view, begin
+        self._found: dict[str, list[int]] = {}
+
+    def of(self, literal: str) -> list[int]:
+        """The places of one, in order."""
+        found = self._found.get(literal)
+        if found is None:
+            found = self._found[literal] = []
+            at = self.view.find(literal, self._begin)
+            while at >= 0:
+                found.append(at)
+                at = self.view.find(literal, at + 1)
+        return found
+
+
+@frozen
+class Grammar:
+    """A language, ready to be looked for."""
+
+    language: Language
+
+    @property
+    def name(self) -> str:
+        """The name of its gate."""
+        return f"lang.{self.language.name.lower().replace(' ', '_')}"
+
+    @property
+    def gate(self) -> Gate:
+        """What is to be seen in a text as it stands."""
+        first = {part for stem in self.stems for part in variants(stem.split()[0])}
+        return Gate(tuple(sorted(first)), raw_pattern(self.stems, open_end=False), ignore_case=True)
+
+    @property
+    def ends(self) -> Gate:
+        """The same, or a beginning of it at the end of a text."""
+        return evolve(self.gate, pattern=raw_pattern(self.stems, open_end=True))
+
+    @cached_property
+    def full(self) -> re.Pattern[str]:
+        """The words a find begins with, in a text as it stands."""
+        return re.compile(raw_pattern(self.stems, open_end=False), re.IGNORECASE | re.ASCII)
+
+    @cached_property
+    def quick(self) -> tuple[str, ...]:
+        """The first of these words, in a view."""
+        return tuple(sorted({folded(stem.split()[0]) for stem in self.stems}))
+
+    @cached_property
+    def verbs(self) -> re.Pattern[str]:
+        """What is ordered, in a view; so are the others."""
+        return self._view(self.language.ignore)
+
+    @cached_property
+    def told(self) -> re.Pattern[str]:
+        """What the model has been told."""
+        return self._view(self.language.told)
+
+    @cached_property
+    def earlier(self) -> re.Pattern[str]:
+        """What points to all of it."""
+        return self._view(self.language.earlier)
+
+    @cached_property
+    def said(self) -> re.Pattern[str]:
+        """What may stand for it."""
+        return self._view(self.language.said)
+
+    @cached_property
+    def reveal(self) -> re.Pattern[str]:
+        """How it is asked for."""
+        return self._view(self.language.reveal)
+
+    @cached_property
+    def prompt(self) -> re.Pattern[str]:
+        """What only a model has."""
+        return _view([*split(self.language.prompt), *_PROMPTS], spaced=False)
+
+    def _view(self, listing: str) -> re.Pattern[str]:
+        return _view(split(listing), spaced=self.language.spaced)
+
+    @property
+    def stems(self) -> list[str]:
+        """The words a find begins with."""
+        return [*split(self.language.ignore), *split(self.language.prompt), *_PROMPTS]
+
+    @property
+    def prompts(self) -> frozenset[str]:
+        """Words of those stems that may also stand within other words."""
+        stems = self.stems if not self.language.spaced else [*split(self.language.prompt), *_PROMPTS]
+        return frozenset(word for stem in stems for word in stem.split())
+
+    def weak(self, places: Places) -> Iterator[Weak]:
+        """What may be an order in this language, with its weight."""
+        view = places.view
+        spots = sorted({at for literal in self.quick for at in places.of(literal)})
+        begun = next((number for number, at in enumerate(spots) if self._begins(view, at)), -1)
+        if begun < 0:
+            return
+        where = _Where(view, self, max(0, spots[begun] - BACK))
+        for at in spots[begun:]:
+            if verb := self.verbs.match(view, at):
+                if (where.told or where.said) and not _ENGLISH.match(view, at):
+                    yield from self._ignored(where, at, verb.end())
+            elif where.reveal and (noun := self.prompt.match(view, at)):
+                yield from self._revealed(where, at, noun.end())
+
+    def _begins(self, view: str, at: int) -> bool:
+        if self.verbs.match(view, at):
+            return not _ENGLISH.match(view, at)
+        return bool(self.prompt.match(view, at))
+
+    def _ignored(self, where: "_Where", start: int, end: int) -> Iterator[Weak]:
+        low, high = where.sentence(start, end)
+        told, said = (_between(each, low, start, end, high) for each in (where.told, where.said))
+        weight = 0.6 if said >= 0 else 0.3 if told >= 0 else 0.0
+        if told >= 0 and _between(where.earlier, low, start, end, high) >= 0:
+            weight = 0.65
+        if weight:
+            reason = f"tells to ignore earlier instructions ({self.language.name})"
+            yield Weak(start, max(end, told + 1, said + 1), "injection.override", weight, reason)
+
+    def _revealed(self, where: "_Where", start: int, end: int) -> Iterator[Weak]:
+        low, high = where.sentence(start, end)
+        asked = _QUESTION.match(where.view, low)
+        if not asked and _between(where.reveal, low, start, end, min(high, end + 40)) >= 0:
+            reason = f"asks for the assistant's own instructions ({self.language.name})"
+            yield Weak(start, end, "injection.extraction", 0.55, reason)
+
+
+class _Where:
+    """Where in a view the words of a language begin, in order, from a place on."""
+
+    def __init__(self, view: str, grammar: Grammar, first: int) -> None:
+        self.view, self._grammar, self._first = view, grammar, first
+
+    @cached_property
+    def told(self) -> list[int]:
+        """What the model has been told."""
+        return _all(self._grammar.told, self.view, self._first)
+
+    @cached_property
+    def said(self) -> list[int]:
+        """What may stand for it."""
+        return _all(self._grammar.said, self.view, self._first)
+
+    @cached_property
+    def earlier(self) -> list[int]:
+        """What points to all of it."""
+        return _all(self._grammar.earlier, self.view, self._first)
+
+    @cached_property
+    def reveal(self) -> list[int]:
+        """How it is asked for."""
+        return _all(self._grammar.reveal, self.view, self._first)
+
+    @cached_property
+    def stops(self) -> list[int]:
+        """The ends of sentences."""
+        return _all(_SENTENCE, self.view, self._first)
+
+    def sentence(self, start: int, end: int) -> tuple[int, int]:
+        """The sentence around a word, bounded."""
+        before = bisect_left(self.stops, start)
+        after = bisect_left(self.stops, end)
+        low = max(0, start - BACK, self.stops[before - 1] + 1 if before else 0)
+        high = self.stops[after] if after < len(self.stops) else start + ON
+        return low, min(high, start + ON)
+
+
+def _all(pattern: re.Pattern[str], view: str, first: int) -> list[int]:
+    """Where a pattern matches, also within other matches of its own."""
+    found = []
+    match = pattern.search(view, first)
+    while match:
+        found.append(match.start())
+        match = pattern.search(view, match.start() + 1)
+    return found
+
+
+def _between(places: list[int], low: int, start: int, end: int, high: int) -> int:
+    """A place from `end` to `high`, or else from `low` to `start`; -1 if there is none."""
+    after = bisect_left(places, end)
+    if after < len(places) and places[after] < high:
+        return places[after]
+    before = bisect_left(places, low)
+    return places[before] if before < len(places) and places[before] < start else -1
+
+
+# What English has in common with its neighbours, unless one of their words follows.
+_ENGLISH: Final = Late(
+    r"(?:ignor|omit|annul)(?:e|ed|es|ing|ance|ant|able|ored|ted|ting|s)?\b(?! (?:las?|los|le|les|toutes?|tous|todas?|"
+    r"todos|tutt\w|os|as|o|tus?|sus?|tes|vos|ces|mes|alla|alle|al|suas|seus|estas|estos|lo|il|gli|i|cualquier|"
+    r"quaisquer|qualquer|cada|ogni|quello|quanto|qualsiasi|det|den|samtliga|tidigare|tout|votre|consignes)\b)"
+)
+_QUESTION: Final = Late(
+    r"[\s\"'¿]{0,4}(?:wie|was|warum|como|comment|qu'est|pourquoi|que es|por que|come|cos|hoe|wat|vad|hur|hvad|hvordan|"
+    r"hva|jak|co |что|как|почему|як|що)(?![^\W_])"
+)
+_PROMPTS: Final = ("systemprompt", "system-prompt")
+
+
+GRAMMARS: Final = tuple(Grammar(language) for language in LANGUAGES)

@@ -1,0 +1,41 @@
+"""Reads what begins at a place by a rule: is it an order, how far does it go, how much does it weigh?"""
+
+from typing import Final
+
+from .foreign import Weak
+from .rules import Rule
+from .window import AHEAD
+
+BEFORE: Final = 96
+"""Characters before a first word in which a rule's `before` is looked for."""
+
+
+class Reader:
+    """Reads orders in one view. A text that says the same over and over is read once: as far as a rule looks, it is."""
+
+    def __init__(self, view: str) -> None:
+        self._view = view
+        self._known: dict[tuple[str, int, str], tuple[int, float] | None] = {}
+
+    def weak(self, rule: Rule, at: int) -> Weak | None:
+        """What a rule makes of what begins at a place."""
+        first = max(0, at - BEFORE - 1)
+        window = self._view[first : at + AHEAD]
+        key = (rule.name, at - first, window)
+        if key not in self._known:
+            self._known[key] = self._judged(rule, window, at - first)
+        known = self._known[key]
+        return Weak(at, at + known[0], rule.kind, known[1], rule.reason) if known else None
+
+    @staticmethod
+    def _judged(rule: Rule, window: str, at: int) -> tuple[int, float] | None:
+        """How far the order goes, and its weight."""
+        match = rule.pattern.match(window, at)
+        if not match:
+            return None
+        taking_part = match.groupdict()
+        weight = sum(add for group, add in rule.weights.items() if not group or taking_part.get(group))
+        for pattern, add in rule.before:
+            if pattern.search(window, max(0, at - BEFORE), at):
+                weight += add
+        return match.end() - at, weight

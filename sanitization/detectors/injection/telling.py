@@ -1,0 +1,137 @@
+"""Words of which one is in nearly every order to a model: only near one of them a sentence is classified. Data.
+
+Stems; a word that begins with one is telling. Words that are common in all texts are left out: what is judged costs
+time. A stem with `|` at its end is a whole word.
+"""
+
+import re
+from functools import cache, lru_cache
+from typing import Final
+
+from sanitization.prefilter import Gate
+
+from .foreign import variants
+from .rules import trie
+
+_ENGLISH: Final = (
+    "ignor ignr ingor disreg dissreg forget foget frget forgot overlook overrid overrul discard bypass neglect "
+    "suspend instr intruc isntr directive guideline promp prmpt pormpt restrict unrestrict uncensor unfilter "
+    "jailbr filters| rules| programming constraint secret sercet scret passw passphrase pasword credential "
+    "balances| confidential private developer creator administrator admin| supervisor mode| system| assis "
+    "asist chatbot llm llms| ai| ais| gpt chatgpt openai anthropic claude gemini copilot dan| persona| pretend "
+    "roleplay role| character exfiltrat webhook verbatim reveal obey comply refus without| silent secretly "
+    "hidden user| users| reader task| agents| bots| confirmation approv authoris authoriz verified permission "
+    "granted evil attacker candidate above| previous prior earlier limits| morals| delete forward transfer "
+    "summar url| id_rsa immediately henceforth god| root| override unlock activated enabled access| tool| "
+    "tools| send| recommend api_key apikey token| conversation"
+)
+_OTHERS: Final = (
+    # German to Finnish
+    "anweisung instruktion vorgabe systemprompt passwort kennwort kontost vergiss missacht wartungsmodus ki| ki- "
+    "entwickler regeln| modus| schlüssel zugangsdaten systemprüfung "
+    "consigne directive règles oublie ignore mot| mode| développeur ia| clé| secrète solde| créateur "
+    "instruccion contraseña olvid directric reglas clave| saldo modo| desarrollador creador ignor "
+    "instruç esqueç desconsider diretriz regras| senha chave| desenvolvedor "
+    "istruzion dimentic trascur regole| chiave modalità sviluppatore saldo| direttiv "
+    "instructie negeer vergeet wachtwoord regels| sleutel ontwikkelaar "
+    "instruktion ignorera glöm anvisning regler lösenord nyckel utvecklare läge| "
+    "glem| anvisning adgangskode nøgle udvikler tilstand "
+    "instrukcj zignoruj zapomnij polece zasad| hasło klucz tryb programist "
+    "pokyn| pokyny| ignoruj zapomeň heslo klíč režim vývojář instrukce "
+    "инструкц игнор забуд указани правил пароль ключ режим разработчик промпт ии| ассистент баланс команд приказ "
+    "інструкц ігнор вказівк парол розробник шi| ші| "
+    "instrucțiun ignoră parola regulile cheia modul| dezvoltator "
+    "talimat yönerge istem| şifre parola anahtar mod| modu| geliştirici yapay görevin kuralla komutla "
+    "οδηγίες οδηγι αγνόησε ξέχνα κωδικό κλειδί κανόνες λειτουργία προγραμματιστής τν| "
+    "تعليمات التعليمات تجاهل الأوامر القواعد مفتاح كلمة وضع مطور المطور موجه الذكاء ذكاء مهمتك التوجيهات رصيد "
+    "הוראות ההוראות התעלם סיסמה הסיסמה מפתח המפתח הנחיות הנחיית כללים מצב בינה שכח "
+    "دستور نادیده رمز کلید حالت قوانین هوش توسعه پیام "
+    "निर्देश अनदेखा पासवर्ड कुंजी मोड नियम डेवलपर एआई आदेश सिस्टम बैलेंस भूल "
+    "নির্দেশ উপেক্ষা পাসওয়ার্ড চাবি মোড নিয়ম ডেভেলপার এআই আদেশ সিস্টেম "
+    "指令 指示 说明 說明 忽略 忘记 忘記 无视 密码 密碼 密钥 规则 規則 模式 开发者 人工智能 提示词 系统 系統 "
+    "助手 任务 余额 "
+    "指示 命令 無視 忘れ パスワード 秘密 ルール モード 開発者 プロンプト システム アシスタント 残高 タスク "
+    "지시 명령 무시 비밀 규칙 모드 개발자 프롬프트 시스템 어시스턴트 잔액 인공지능 "
+    "hướng chỉ quên mật khóa chế quy nhắc "
+    "คำสั่ง คําสั่ง คำแนะนำ คําแนะนํา รหัสผ่าน คีย์ โหมด กฎ นักพัฒนา ผู้ช่วย "
+    "instruksi perintah abaikan lupakan sandi kunci pengembang aturan petunjuk arahan "
+    "tagubilin kalimutan pansinin utos patakaran lihim "
+    "ohje ohita unohda salasana avain kehittäjä tekoäly säännö "
+    "utasítás felejtsd jelszó kulcs fejleszt szabály mi- "
+)
+
+
+def _listed() -> tuple[list[str], list[str], list[str]]:
+    """Stems that begin with an ASCII letter, whole words that do, and stems that do not."""
+    stems, whole = set[str](), set[str]()
+    for each in (*_ENGLISH.split(), *_OTHERS.split()):
+        (whole if each.endswith("|") else stems).update(variants(each.rstrip("|")))
+    latin = sorted(each for each in stems if each[0].isascii())
+    others = sorted(each for each in stems | whole if not each[0].isascii())
+    return latin, sorted(each for each in whole - stems if each[0].isascii()), others
+
+
+def _any_of(listed: list[str]) -> str:
+    return trie(listed, open_end=False, spell=re.escape)
+
+
+@cache
+def gate() -> Gate:
+    """What is to be seen in a text that contains a telling word."""
+    latin, whole, others = _listed()
+    pattern = f"(?:^|[^A-Za-z])(?:{_any_of(latin)}|(?:{_any_of(whole)})(?:[^A-Za-z]|$))|{_any_of(others)}"
+    return Gate(pattern=pattern, ignore_case=True)
+
+
+@cache
+def telling_words() -> tuple[str, ...]:
+    """All telling words, as they stand in a text whose ASCII letters are small."""
+    latin, whole, others = _listed()
+    return tuple(dict.fromkeys((*latin, *whole, *others)))
+
+
+class _Words:
+    """Tells telling words from others: of ASCII letters by their beginning, others by an expression."""
+
+    def __init__(self) -> None:
+        latin, whole, others = _listed()
+        self._begins = tuple(each for each in latin if each.isascii())
+        self._whole = frozenset(each for each in whole if each.isascii())
+        mixed = [each for each in (*latin, *whole) if not each.isascii()]
+        self.others = re.compile(f"(?<![A-Za-z])(?:{_any_of(mixed)})|{_any_of(others)}", re.IGNORECASE | re.ASCII)
+        self.tells = lru_cache(maxsize=KNOWN_MAX)(self._tells)
+
+    def _tells(self, word: str) -> bool:
+        return word in self._whole or word.startswith(self._begins)
+
+
+_words: Final = cache(_Words)
+
+
+def telling(text: str, start: int) -> list[int]:
+    """The places of the telling words that begin at `start` or later, in order."""
+    words = _words()
+    lowered = text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+    found = set[int]()
+    # Each word of a text is looked up once, however often it stands there.
+    for word in filter(words.tells, set(_LATIN.findall(lowered, start))):
+        at = lowered.find(word, start)
+        while at >= 0:
+            end = at + len(word)
+            if not (_is_latin(lowered, at - 1) or _is_latin(lowered, end)):
+                found.add(at)
+            at = lowered.find(word, end)
+    if not text.isascii():
+        for run in _FOREIGN.finditer(text, start):
+            found.update(match.start() for match in words.others.finditer(text, run.start(), run.end()))
+    return sorted(found)
+
+
+def _is_latin(text: str, at: int) -> bool:
+    return 0 <= at < len(text) and text[at].isascii() and text[at].isalpha()
+
+
+KNOWN_MAX: Final = 20_000
+"""Words of which is remembered whether they tell anything."""
+_LATIN: Final = re.compile("[a-z]{2,}")
+_FOREIGN: Final = re.compile(r"(?<![A-Za-z])[A-Za-z]*[^\x00-\x7f]\S*")  # a run of letters is looked at once

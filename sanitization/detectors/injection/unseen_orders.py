@@ -1,0 +1,79 @@
+"""Orders in characters that nobody sees: tags, each of which spells one of ASCII, and variation selectors, one a byte.
+
+`Invisible` takes such characters out of the text, and no later detector reads them. So this one reads them before: it
+decodes them, has the text judged by the rules for orders, and says what it was.
+
+A run of hidden characters is read from its first one, which is one behind a character that is seen. So where a stream
+is cut does not matter.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
+
+from sanitization import code_points
+from sanitization.code_points import char_class
+from sanitization.findings import Category, Hit
+from sanitization.kinds import Kind
+from sanitization.prefilter import Gate, Named
+
+from .detector import DECODED_LEAST, REPLACEMENT, judged
+
+READ_MAX: Final = 2_048
+"""Characters of a run that are read. A longer one goes as any hidden character does, but is not read on."""
+
+_TAG: Final = 0xE0000
+_FIRST_SELECTORS: Final = 0xFE00
+_MORE_SELECTORS: Final = 0xE0100
+_HIDDEN: Final = char_class(code_points.HIDDEN)
+_RUN: Final = re.compile(f"(?<![{_HIDDEN}])[{_HIDDEN}]{{{DECODED_LEAST},{READ_MAX}}}")
+_END: Final = re.compile(f"(?<![{_HIDDEN}])[{_HIDDEN}]{{1,{READ_MAX}}}\\Z")
+_TAGS: Final = re.compile("[\U000e0020-\U000e007e]")
+_SELECTORS: Final = re.compile(f"[{char_class(code_points.SELECTORS)}]")
+
+
+class UnseenOrders:
+    """Finds `injection.encoded` in runs of hidden characters."""
+
+    name = "unseen_orders"
+    category = Category.INJECTION
+    gates: tuple[Named, ...] = (("unseen", Gate(ranges=code_points.HIDDEN)),)
+    kinds: tuple[Kind, ...] = ()
+    covers: Mapping[Category, Sequence[str]] = {Category.INVISIBLE: ("invisible.tag", "invisible.variation")}
+    """What the characters are for the stage behind this one: where that takes them out, this one leaves them to it."""
+    context = 1
+    reach = READ_MAX
+
+    def find(self, text: str, start: int = 0, _live: Collection[str] = ()) -> Iterator[Hit]:
+        """Each run that says an order, as a whole."""
+        for run in _RUN.finditer(text, start):
+            best, reasons = 0.0, tuple[str, ...]()
+            for said, how in _read(run[0]):
+                score, why = judged(said, how)
+                if score > best:
+                    best, reasons = score, why
+            if best:
+                yield Hit(run.start(), run.end(), "injection.encoded", best, REPLACEMENT, run.start(), reasons)
+
+    def settled(self, text: str, start: int = 0, _live: Collection[str] = ()) -> int:
+        """Everything but a run at the end that may go on."""
+        run = _END.search(text, max(start, len(text) - READ_MAX))
+        return run.start() if run and run.end() - run.start() < READ_MAX else len(text)
+
+
+def _read(run: str) -> Iterator[tuple[str, str]]:
+    """What a run may say, with the way it is written."""
+    tags = "".join([chr(ord(each) - _TAG) for each in _TAGS.findall(run)])
+    if len(tags) >= DECODED_LEAST:
+        yield tags, "tag characters"
+    codes = [ord(each) for each in _SELECTORS.findall(run)]
+    if len(codes) >= DECODED_LEAST:
+        for said in (_bytes_of(codes, 16), _bytes_of(codes, 0)):
+            if len(said) >= DECODED_LEAST:
+                yield said, "variation selectors"
+
+
+def _bytes_of(codes: list[int], first: int) -> str:
+    """The text whose bytes are in some selectors; `first` is the byte of the first one beyond the sixteen."""
+    numbers = [code - _FIRST_SELECTORS if code < _MORE_SELECTORS else code - _MORE_SELECTORS + first for code in codes]
+    return bytes([number for number in numbers if number < 256]).decode("utf-8", "ignore")

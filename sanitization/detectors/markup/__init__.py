@@ -1,0 +1,1 @@
+"""Active markup and dangerous addresses in text."""

@@ -1,0 +1,139 @@
+"""HTML in running text: what of it would act, were it put into a page as it stands.
+
+People and agents talk about markup all the time, in fences, between backticks, indented: that is left alone. Elsewhere
+a tag is a find only when its purpose shows: an address that runs, or takes somebody's words along; a handler that needs
+nobody's hand and calls what attacks call; a script that reads what is stored and sends it.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from .markdown import BEHIND
+from .tags import HANDLERS, Tag, tag_at
+from .urls import SCRIPTING, Addresses, carries, host, scheme, tells
+
+TAG_MAX: Final = 400
+SCRIPT_MAX: Final = 400
+LABEL_MAX: Final = 120
+
+_LINKS: Final = frozenset({"a", "area"})
+_FETCHING: Final = frozenset({"img", "image", "video", "audio", "source", "track", "input", "embed", "picture"})
+_ADDRESSED: Final = frozenset(
+    {"href", "xlink:href", "src", "action", "formaction", "poster", "background", "data", "srcset", "from", "to"}
+)
+_BY_ITSELF: Final = re.compile(
+    r"on(?:error|load\w*|focus\w*|mouse(?:over|enter|move)|pointer(?:over|enter|move|rawupdate)|animation\w+"
+    r"|transition\w+|toggle|beforetoggle|begin|start|page(?:show|hide)|scroll\w*|wheel|can\s?play\w*|play\w*|hashchange"
+    r"|unload|beforeunload|resize|message|popstate|propertychange|readystatechange|contentvisibilityautostatechange)"
+)
+_CALLS: Final = re.compile(
+    r"\b(?:alert|confirm|prompt|eval|fetch|atob|Function|import|setTimeout|sendBeacon|fromCharCode|XMLHttpRequest)"
+    r"\s{0,4}[(`]|document\s{0,4}[.\[]|\blocation\b|\bcookie\b|\btop\[|\bself\[|\bwindow\[|\bnew\s{1,4}Image\b",
+    re.ASCII,
+)
+_STEALS: Final = re.compile(
+    r"document\.cookie|(?:local|session)Storage|sendBeacon|XMLHttpRequest|\bfetch\s{0,4}\(|\beval\s{0,4}\(|\batob\s{0,4}\("
+    r"|fromCharCode|\bnew\s{1,4}Image\b|\.location\b|\blocation\s{0,4}=|\bimport\s{0,4}\("
+)
+_SCRIPT_END: Final = re.compile(r"</script[^<>]{0,20}>", re.IGNORECASE)
+_FENCE: Final = re.compile(r"^[ >]{0,8}(?:```+|~~~+)[ \t]*([^\s`]*)", re.MULTILINE)
+
+OPENING: Final = (
+    r"<(?:a|area|img|image|video|audio|source|track|embed|iframe|frame|object|input|button|form|script|svg|body|div|p"
+    r"|span|table|details|marquee|select|textarea|style|math|animate|set|use|link|meta|base|b|i|x)"
+)
+"""What a tag that is looked at begins with."""
+# A tag without any value does nothing, but for a script: one is looked at that has a sign for it, or may yet get one.
+ANCHOR: Final = (
+    f"<(?i:{OPENING[1:]})(?=[\\t\\n\\f\\r />])(?:(?<=<[sS][cC][rR][iI][pP][tT])|(?=[^<>=]{{0,{TAG_MAX}}}(?:=|\\Z)))"
+)
+_NAMES: Final = frozenset(re.findall(r"[a-z]+", OPENING))
+
+
+class Snippet(NamedTuple):
+    """What a tag would do: its kind, what may stand in its place, where it ends; and the edge of the look."""
+
+    kind: str | None
+    replacement: str
+    end: int
+    edge: int
+
+
+def snippet(text: str, start: int, addresses: Addresses) -> Snippet | None:
+    """The tag at `start`, judged; None where there is none."""
+    limit = start + TAG_MAX
+    tag = tag_at(text, start, limit)
+    if tag is None or tag.closing or tag.name not in _NAMES:
+        edge = start + 20 if len(text) - start < 20 else start + 1
+        return Snippet(None, "", start, edge)
+    # A quote that is not closed yet may still be, and then the tag goes on behind what seemed to be its end.
+    open_quote = any(each.name.startswith("=") for each in tag.attributes(text))
+    ended = tag.whole or text[tag.end : tag.end + 1] == "<"
+    edge = tag.end + 1 if ended and not open_quote else limit
+    # Something must stand there: a `!` before it and a link behind it would else be an image.
+    kind, end, replacement = None, tag.end, f"<{tag.name}>"
+    if tag.name == "script" and tag.whole:
+        close = _SCRIPT_END.search(text, tag.end, tag.end + SCRIPT_MAX)
+        edge = max(edge, close.end() if close else tag.end + SCRIPT_MAX)
+        if close and _STEALS.search(text, tag.end, close.start()):
+            kind, end, replacement = "markup.html.script", close.end(), "<script></script>"
+    elif tag.name in _LINKS and tag.whole:
+        label = text.find("<", tag.end, tag.end + LABEL_MAX)
+        edge = max(edge, label + 1 if label >= 0 else tag.end + LABEL_MAX)
+    kind = kind or _wrong(text, tag, addresses)
+    if kind and not tag.whole and tag.end < limit:
+        kind = None  # another tag begins in it, or the text ends: this is none
+    elif kind and not tag.whole:
+        end, replacement = _cut(text, tag), f"<{tag.name}>"
+    if kind and in_code(text, start):
+        kind = None
+    return Snippet(kind, replacement, end, edge)
+
+
+def _wrong(text: str, tag: Tag, addresses: Addresses) -> str | None:
+    for each in tag.attributes(text):
+        if each.name in _ADDRESSED:
+            kind = _leads(text, tag, each.name, each.value, addresses)
+            if kind:
+                return kind
+        elif HANDLERS.fullmatch(each.name) and _BY_ITSELF.fullmatch(each.name) and _CALLS.search(each.value):
+            return "markup.html.handler"
+    return None
+
+
+def _leads(text: str, tag: Tag, name: str, value: str, addresses: Addresses) -> str | None:
+    by = scheme(value)
+    if by in SCRIPTING:
+        return addresses.link(value)
+    if by == "data":
+        return "markup.link.data" if re.match(r"\s*data:\s*(?:text/html|application/x)", value, re.IGNORECASE) else None
+    at = host(value)
+    if not at or name in ("from", "to"):
+        return None
+    if tag.name in _LINKS and name == "href":
+        end = text.find("<", tag.end, tag.end + LABEL_MAX) if tag.whole else -1
+        return addresses.link(value, text[tag.end : end] if end >= 0 else "")
+    if tag.name in _FETCHING and at not in addresses.images and (tells(value) or "@" in at):
+        return "markup.image.host"
+    return "markup.link.exfiltration" if at not in addresses.links | addresses.images and carries(value) else None
+
+
+def _cut(text: str, tag: Tag) -> int:
+    """Where the first address of a tag that is too long to be read has named its host."""
+    found = re.compile(r"//[^/\\?#\s\"'<>]{0,255}").search(text, tag.start, tag.end)
+    return found.end() if found else tag.body
+
+
+def in_code(text: str, place: int) -> bool:
+    """Whether this stands in code, as far as can be seen: between backticks, indented, or in a fence."""
+    least = max(0, place - BEHIND)
+    begin = text.rfind("\n", least, place) + 1
+    line = text[max(begin, least) : place]
+    if line.count("`") % 2 or line.startswith(("    ", "\t")):
+        return True
+    inside = False
+    if text.find("```", least, begin) < 0 and text.find("~~~", least, begin) < 0:
+        return False
+    for fence in _FENCE.finditer(text, least, max(begin, least)):
+        inside = True if fence[1] else not inside
+    return inside

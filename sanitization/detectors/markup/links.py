@@ -1,0 +1,282 @@
+"""Links, images and tags in running text that run something, or tell a foreign host what was said.
+
+Text mode: what comes out is text again, for a reader, a model or a renderer of Markdown. Nothing is escaped; only what
+acts is changed, and its words stay: of `![a chart](https://…)` and of `[here](javascript:…)` the label. An image is a
+request by itself, so any host that is not in the policy's `image_hosts` is one too many. A link waits for a hand, and
+passes unless it runs, hides its host, or takes somebody's words along to a host that is not in `link_hosts`.
+
+Code is text like any other here, for who can say from a piece of a stream what a renderer takes for code? HTML is the
+exception: it is shown, not obeyed, wherever this text goes, and people talk of it in code (see `snippets`). Images and
+links are two finds each, before and behind the label, so that other detectors read the label.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from sanitization.findings import Category, Hit
+from sanitization.kinds import Kind
+from sanitization.policy import Policy
+from sanitization.prefilter import Gate
+
+from . import html_in_text, markdown
+from .html_in_text import snippet
+from .markdown import ADDRESS_MAX, BEHIND, Label, Target
+from .urls import Addresses, bare, carries, is_harmless, is_inline_image
+
+GONE: Final = "{link removed}"
+"""Stands for an address that has no words of its own. No brackets: with what stands around it they would be a link."""
+DEFINED_WITHIN: Final = 300
+"""Characters after an image within which the definition it refers to is looked for."""
+REACH: Final = 2 * markdown.LABEL_MAX + ADDRESS_MAX + DEFINED_WITHIN
+
+_IN_ADDRESS: Final = r"[!#-&*-;=?-Z^_a-z~]"  # printable ASCII without quotes, brackets, bars and backslashes
+_IDLE: Final = rf"\([^:&%\\\"'`<>/]{{{ADDRESS_MAX}}}"  # as much as is read, and no address in it but a harmless one
+_ANCHORS: Final = {
+    # Most brackets hold an index, a number or a note, others that hold others, or have an address behind them in which
+    # nothing can be wrong: nothing that matters is behind them.
+    "bracket": rf"\[(?![^\[\]\\\n]{{0,99}}\[[^\[\]\\\n]{{0,99}}\[)(?![^\[\]\\\n]{{0,99}}\]{_IDLE})"
+    r"(?:(?<!!\[)(?![^\[\]\\\n]{0,99}\][^(:])"
+    r"|(?<=!\[)(?![^\[\]\\\n]{0,99}\](?:[^(\[:]|\[[^\[\]\n]{0,99}[\[\n])))",
+    "close": rf"\](?=[(\[])(?!\[[^\[\]\n]{{0,99}}[\[\n])(?!\([^:&%\\\"'`<>/()\n]{{0,99}}\))(?!{_IDLE})",
+    "angle": r"<(?=[A-Za-z][A-Za-z0-9+.-]{1,31}:)",
+    "tag": html_in_text.ANCHOR,
+    "address": rf"h(?<!{_IN_ADDRESS}h)ttps?(?=://)",
+    "style": r"u(?i:rl)(?=\()|U(?i:rl)(?=\()",
+}
+"""By gate. Each begins with a letter as it is: so `re` goes quickly from one place where any may begin to the next."""
+_AUTOLINK: Final = re.compile(rf"<([A-Za-z][A-Za-z0-9+.-]{{1,31}}:[^\s<>]{{0,{ADDRESS_MAX}}})>?")
+_ADDRESS: Final = re.compile(rf"https?://{_IN_ADDRESS}{{1,{ADDRESS_MAX}}}")
+_HOST: Final = re.compile(r"https?://[^/?#\s]{1,255}")
+_STYLE: Final = re.compile(rf"url\([ \t]{{0,4}}[\"']?([^\s\"'()]{{0,{ADDRESS_MAX}}})", re.IGNORECASE)
+_PICTURE: Final = re.compile(r"[^?#]*\.(?:png|jpe?g|gif|webp|svg|bmp|ico|avif|tiff?)(?:[?#]|\Z)", re.IGNORECASE)
+_OPAQUE: Final = r"[:/?&#=.](?:[A-Za-z0-9+_%-]{14}|//[A-Za-z0-9_%+.~-]{1,64}@)"
+
+KINDS: Final = (
+    Kind("markup.link.script", "A link that runs a script.", "[here](javascript:run())"),
+    Kind("markup.link.data", "A link to a document that it brings along.", "[here](data:text/html,hello)"),
+    Kind("markup.link.scheme", "A link into the reader's own machine or browser.", "[here](file:///etc/hosts)"),
+    Kind("markup.link.breakout", "An address that would become a handler.", '[here](x"onclick="run())'),
+    Kind("markup.link.credentials", "A name before the host.", "[here](https://bank.example@other.example/)"),
+    Kind("markup.link.deceptive", "Words that name another host.", "[https://bank.example](https://other.example/)"),
+    Kind("markup.link.exfiltration", "A link that takes words along.", "[here](https://x.example/?leak=the+talk)"),
+    Kind("markup.image.host", "An image of a host that may not know.", "![chart](https://other.example/c.png)"),
+    Kind("markup.image.script", "An image that is a script.", "![chart](javascript:run())"),
+    Kind("markup.image.data", "An inline image that is a document.", "![chart](data:image/svg+xml,hello)"),
+    Kind("markup.image.reference", "An image whose address stands elsewhere.", "![chart][1]"),
+    Kind("markup.html.handler", "A handler that calls by itself.", "<img src=x onerror=alert(1)>"),
+    Kind("markup.html.script", "A script that reads and sends.", "<script>fetch('/?'+document.cookie)</script>"),
+    Kind("markup.css", "A style whose address runs or tells.", "a { background: url(javascript:run()) }"),
+)
+
+
+class _Reading(NamedTuple):
+    """What is to be seen at an anchor: a find, or none; and how far the look went."""
+
+    hit: Hit | None
+    edge: int
+
+
+class Links:
+    """Finds `markup.link.*`, `markup.image.*`, `markup.html.*` and `markup.css` in text."""
+
+    name = "links"
+    category = Category.MARKUP
+    kinds = KINDS
+    gates = (
+        ("bracket", Gate(literals=("[",))),
+        ("close", Gate(literals=("](", "]["))),
+        ("angle", Gate(literals=("<",), pattern=r"<[A-Za-z][A-Za-z0-9+.-]{1,31}:", near=40)),
+        ("tag", Gate(literals=("<",), pattern=f"(?i:{html_in_text.OPENING})", near=16)),
+        ("address", Gate(literals=("://",), pattern=_OPAQUE)),
+        ("style", Gate(literals=("url(",), ignore_case=True)),
+    )
+    context = BEHIND + markdown.LABEL_MAX
+    reach = REACH
+
+    def __init__(self, addresses: Addresses | None = None) -> None:
+        self._addresses = addresses or Addresses()
+
+    def of(self, policy: Policy) -> "Links":
+        """The detector that knows the hosts of a policy."""
+        return _knowing(policy.link_hosts, policy.image_hosts)
+
+    def find(self, text: str, start: int = 0, live: Collection[str] = ()) -> Iterator[Hit]:
+        """The brackets and addresses to be taken out, and tags as a whole."""
+        anchors, position = _anchors(frozenset(live)), start
+        while anchor := anchors.search(text, position):
+            hit = self._read(text, anchor.start()).hit
+            if hit and hit.anchor >= start:
+                yield hit
+                position = hit.end
+            else:
+                position = anchor.start() + 1
+
+    def settled(self, text: str, start: int = 0, live: Collection[str] = ()) -> int:
+        """Everything before the first thing whose end has not been seen."""
+        for anchor in _anchors(frozenset(live)).finditer(text, max(start, len(text) - REACH)):
+            place = anchor.start()
+            if self._read(text, place).edge > len(text):
+                return max(start, place - (text[place - 1 : place] == "!"))
+        return len(text)
+
+    def _read(self, text: str, place: int) -> _Reading:
+        match text[place]:
+            case "[":
+                return self._opening(text, place)
+            case "]":
+                return self._closing(text, place)
+            case "<":
+                return self._angle(text, place)
+            case "h":
+                return _standing(text, place, self._addresses)
+            case _:
+                return self._style(text, place)
+
+    def _opening(self, text: str, place: int) -> _Reading:
+        """The bracket before a label: it goes when what stands behind the label goes."""
+        if markdown.is_escaped(text, place):
+            return _Reading(None, place + 1)
+        end, edge = markdown.label_end(text, place)
+        if end < 0:
+            return _Reading(None, edge)
+        label = Label(place + 1, end, text[max(0, place - 1) : place] == "!")
+        after = text[end + 1 : end + 2]
+        if after == ":" and not label.image:
+            return self._definition(text, label)
+        kind, target = self._target(text, label)
+        if kind is None:
+            return _Reading(None, max(end + 2, target.edge if target else 0))
+        begin = place - label.image
+        left = _apart(text, place + 1)
+        return _Reading(Hit(begin, place + 1, kind, 1.0, left, begin), target.edge if target else end + 2)
+
+    def _closing(self, text: str, place: int) -> _Reading:
+        """The bracket behind a label, with the address or reference after it."""
+        after = text[place + 1 : place + 2]
+        if after == "(":
+            target: Target | None = markdown.inline(text, place)
+            if target is None or is_harmless(target.address):
+                return _Reading(None, target.edge if target else place + 2)
+        elif after != "[" or text.find("![", max(0, place - markdown.LABEL_MAX - 2), place) < 0:
+            return _Reading(None, place + 2)
+        label = markdown.label_before(text, place)
+        if label is None:
+            if after == "[":
+                return _Reading(None, place + 2)
+            label = Label(place, place, markdown.may_be_image(text, place))
+        kind, target = self._target(text, label)
+        if target is None:
+            return _Reading(None, place + 2)
+        if kind is None:
+            return _Reading(None, target.edge)
+        hit = Hit(place, target.end, kind, 1.0, _apart(text, target.end), place)
+        return _Reading(hit, max(target.edge, target.end + 1))
+
+    def _target(self, text: str, label: Label) -> tuple[str | None, Target | None]:
+        """What is wrong with the target of a label, and what says where it leads."""
+        after = text[label.end + 1 : label.end + 2]
+        if after == "(":
+            target = markdown.inline(text, label.end)
+            address = target.address
+            if is_harmless(address):
+                return None, target
+            return self._addresses.image(address) if label.image else self._linked(address, text, label), target
+        if after == "[" and label.image:
+            name = markdown.reference(text, label.end)
+            if name is None:
+                return None, Target("", label.end, label.end + 104)
+            edge = name.end() + DEFINED_WITHIN
+            shown = self._is_shown(text, name[1] or text[label.start : label.end], name.end(), edge)
+            return None if shown else "markup.image.reference", Target("", name.end(), edge)
+        return None, None
+
+    def _linked(self, address: str, text: str, label: Label) -> str | None:
+        return self._addresses.link(address, text[label.start : label.end])
+
+    def _is_shown(self, text: str, name: str, start: int, end: int) -> bool:
+        """Whether the definition of this name follows at once, and leads to an image that may be shown."""
+        place = start
+        for _ in range(markdown.OPENERS):
+            place = text.find("]:", place, end)
+            if place < 0:
+                return False
+            label = markdown.label_before(text, place)
+            if label and label.start > start and text[label.start : label.end].casefold() == name.casefold():
+                target = markdown.definition(text[:end], label)
+                if target is not None:
+                    return self._addresses.image(target.address) is None
+            place += 2
+        return False
+
+    def _definition(self, text: str, label: Label) -> _Reading:
+        """`[label]: address`, which serves links and images alike, before and behind it."""
+        target = markdown.definition(text, label)
+        if target is None:
+            return _Reading(None, label.end + 20)
+        address, place = target.address, label.start - 1
+        kind = None if is_inline_image(address) else self._addresses.link(address)
+        if kind is None:
+            wrong = self._addresses.image(address)
+            shows = _PICTURE.match(address) or carries(address)
+            if wrong and (shows or markdown.uses_as_image(text, place, text[label.start : label.end])):
+                kind = wrong
+        hit = Hit(place, target.end, kind, 1.0, "", place) if kind else None
+        return _Reading(hit, target.edge)
+
+    def _angle(self, text: str, place: int) -> _Reading:
+        link = _AUTOLINK.match(text, place)
+        if link:
+            end, cut = link.end(), len(link[1]) > ADDRESS_MAX
+            edge = end if text[end - 1] == ">" else end + 1
+            kind = self._addresses.link(link[1]) if text[end - 1] == ">" or cut else None
+            return _Reading(Hit(place, end, kind, 1.0, GONE, place) if kind else None, edge)
+        seen = snippet(text, place, self._addresses)
+        if seen is None:
+            return _Reading(None, place + 1)
+        hit = Hit(place, seen.end, seen.kind, 0.9, seen.replacement, place) if seen.kind else None
+        return _Reading(hit, seen.edge)
+
+    def _style(self, text: str, place: int) -> _Reading:
+        style = _STYLE.match(text, place)
+        if style is None:
+            return _Reading(None, place + 4)
+        kind = "markup.css" if style[1] and self._addresses.link(style[1]) not in (None, "markup.link.data") else None
+        hit = Hit(style.start(1), style.end(1), kind, 1.0, "", place) if kind else None
+        return _Reading(hit, style.end() + 1)
+
+
+def _apart(text: str, place: int) -> str:
+    """A blank, where what stands before a find and what stands behind it at `place` would make a link together."""
+    return " " if text[place : place + 1] in ("(", "[", ":") else ""
+
+
+def _standing(text: str, place: int, addresses: Addresses) -> _Reading:
+    """An address without a label."""
+    found = _ADDRESS.match(text, place)
+    if found is None:
+        return _Reading(None, place + 9)
+    address, edge = found[0], found.end() + 1
+    if len(address) >= ADDRESS_MAX:
+        head = _HOST.match(text, place)
+        end = head.end() if head else found.end()
+    else:
+        address = address.rstrip(".,;:!?*_")
+        end = place + len(address)
+    at = _HOST.match(address)
+    known = at is not None and at[0].rpartition("/")[2].lower() in addresses.links
+    kind = None if known else bare(address)
+    return _Reading(Hit(place, end, kind, 0.9, GONE, place) if kind else None, edge)
+
+
+@lru_cache(maxsize=64)
+def _anchors(live: frozenset[str]) -> re.Pattern[str]:
+    """Where finds may begin, given the gates that are open; all of them when none is named."""
+    names = [name for name in _ANCHORS if name in live] or list(_ANCHORS)
+    return re.compile("|".join(_ANCHORS[name] for name in names))
+
+
+@lru_cache(maxsize=64)
+def _knowing(links: frozenset[str], images: frozenset[str]) -> Links:
+    return Links(Addresses(links, images))

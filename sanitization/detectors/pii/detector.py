@@ -1,0 +1,72 @@
+"""Finds personal data: addresses of mail and machines, telephone and payment numbers, what states number people by.
+
+Each form has a part of its own, with its gates. The parts are asked side by side for their next hit; the one that
+begins first is given out, and where two begin at the same place, the part that stands earlier in the list has it.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from sanitization.findings import Category, Hit
+
+from .births import Births
+from .context import Said
+from .digits import Digits
+from .hosts import Colons, Hardware, Ipv4
+from .kinds import KINDS
+from .labelled import Labelled
+from .mail import Mail
+from .part import CONTEXT, REACH, Part
+from .places import Germanic, NumberFirst, Romance
+from .wallets import Wallets
+
+PARTS: Final[tuple[Part, ...]] = (
+    Mail(),
+    Births(),
+    Labelled(),
+    Wallets(),
+    Colons(),
+    Ipv4(),
+    Hardware(),
+    Digits(),
+    NumberFirst(),
+    Germanic(),
+    Romance(),
+)
+_BY_GATE: Final = {name: number for number, part in enumerate(PARTS) for name, _ in part.gates}
+
+
+class Pii:
+    """Finds `pii.*`."""
+
+    name = "pii"
+    category = Category.PII
+    gates = tuple(gate for part in PARTS for gate in part.gates)
+    kinds = KINDS
+    context = CONTEXT
+    reach = REACH
+
+    def find(self, text: str, start: int = 0, live: Collection[str] = tuple(_BY_GATE)) -> Iterator[Hit]:
+        """The hits of all parts whose gates are open."""
+        following: list[tuple[int, int, Hit]] = []
+        said = Said(text)
+        numbers = sorted({_BY_GATE[name] for name in live})
+        for number in numbers:
+            if found := PARTS[number].first(text, start, said):
+                following.append((found.anchor, number, found))
+        while following:
+            _, _, best = min(following)
+            yield best
+            again, following = following, []
+            for entry in again:
+                found = entry[2] if entry[0] >= best.end else PARTS[entry[1]].first(text, best.end, said)
+                if found:
+                    following.append((found.anchor, entry[1], found))
+
+    def settled(self, text: str, start: int = 0, live: Collection[str] = tuple(_BY_GATE)) -> int:
+        """Everything but what a part may yet find in more text."""
+        return (
+            min(PARTS[number].pending(text, start) for number in {_BY_GATE[name] for name in live})
+            if live
+            else len(text)
+        )

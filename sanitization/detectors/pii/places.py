@@ -1,0 +1,218 @@
+"""Finds postal addresses where their pattern is sound: a street with its number, and the town where it is given.
+
+The forms are those of the postal services (UPU S42 templates): number first in English and French, street first in
+most of Europe. A kind of street that is a common word too (`Drive`, `Way`, `Platz`) needs the town with its code.
+"""
+
+import re
+from typing import Final
+
+from sanitization.findings import Hit
+from sanitization.prefilter import Gate
+
+from .context import Said
+from .part import Told, hit
+
+SPAN: Final = 160  # characters of an address
+
+_UPPER: Final = "A-Z\u00c0-\u00d6\u00d8-\u00de\u0141\u015a\u017b"
+_LETTERS: Final = r"A-Za-z\u00c0-\u024f'\u2019.-"
+_NAME: Final = rf"[{_UPPER}][{_LETTERS}]{{0,24}}"
+_TOWN_NAME: Final = rf"[{_UPPER}](?:[{_LETTERS}]{{0,23}}[A-Za-z\u00c0-\u024f])?"
+_ORDINAL: Final = "[0-9]{1,3}(?:st|nd|rd|th)"
+_POINT: Final = r"(?:(?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\.? )?"
+
+# United States, United Kingdom, Canada, Australia, New Zealand, Ireland, India.
+_STREETS: Final = "Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln"
+_MAYBE_STREETS: Final = (
+    "Drive|Dr|Court|Ct|Way|Place|Pl|Terrace|Ter|Circle|Cir|Highway|Hwy|Parkway|Pkwy|Square|Sq|Trail|Trl|Crescent"
+    "|Close|Gardens|Grove|Mews|Hill|Row|Walk|Loop|Pike|Plaza|Broadway|Alley|Parade|Quay|Green|Park"
+)
+_UNIT: Final = (
+    r"(?:\.?,? (?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Fl|Room|Rm)\.? ?#?[A-Za-z0-9-]{1,6}|,? #[A-Za-z0-9-]{1,6})?"
+)
+_STATE: Final = (
+    "(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]"
+    "|W[AIVY])"
+)
+_CODES: Final = (
+    rf"(?:,? {_STATE},? [0-9]{{5}}(?:-[0-9]{{4}})?"
+    r"|,? [A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2}"
+    r"|,? (?:AB|BC|MB|NB|NL|NS|ON|PE|QC|SK|YT),? [A-Z][0-9][A-Z] ?[0-9][A-Z][0-9]"
+    r"|,? (?:NSW|VIC|QLD|SA|WA|TAS|ACT|NT),? [0-9]{4})(?![0-9A-Za-z])"
+)
+_TOWN: Final = rf"(?:\.?,? {_NAME}(?:,? {_NAME}){{0,3}}?)?"
+_ENGLISH: Final = re.compile(
+    rf"[0-9]{{1,5}}[A-Za-z]?,? {_POINT}(?:(?:{_NAME}|{_ORDINAL}) ){{1,4}}?"
+    rf"(?:(?:{_STREETS})(?![A-Za-z]){_UNIT}(?:{_TOWN}{_CODES})?"
+    rf"|(?:{_MAYBE_STREETS})(?![A-Za-z]){_UNIT}{_TOWN}{_CODES})"
+)
+# France, Belgium, Switzerland, Quebec.
+_FRENCH_STREETS: Final = (
+    "rue|avenue|av\\.|boulevard|bd|place|allée|allées|impasse|chemin|quai|cours|route|square|passage|faubourg|ruelle"
+)
+_FRENCH: Final = re.compile(
+    rf"[0-9]{{1,4}}(?: ?(?:bis|ter|quater|[A-D]))?,? (?:{_FRENCH_STREETS}) "
+    rf"(?:(?:de l'|de|du|des|la|le|les|l'|d') ?){{0,3}}{_TOWN_NAME}"
+    rf"(?: (?:{_TOWN_NAME}|(?:de|du|des|la|le|les)(?= ))){{0,4}}"
+    rf"(?:,? (?:[A-Z]{{1,2}}-)?[0-9]{{4,5}} {_TOWN_NAME}(?: {_TOWN_NAME}){{0,2}})?"
+)
+# Germany, Austria, Switzerland; the Netherlands, Belgium; Scandinavia.
+_ENDINGS: Final = "straße|strasse|str\\.|gasse|allee|straat|laan|gracht|plein"
+_MAYBE_ENDINGS: Final = "weg|platz|damm|ufer|ring|steig|chaussee|kade|singel|dijk|gatan|vägen|gade|vej|veien|gata|katu"
+_GERMANIC_TOWN: Final = (
+    r"(?:,? |, ?)(?:(?:DK|CH|NL|FI|D|A|B|S|N)-)?(?:[0-9]{4} ?[A-Z]{2}|[0-9]{3} ?[0-9]{2}|[0-9]{4})"
+    rf" {_TOWN_NAME}(?: {_TOWN_NAME})?"
+)
+_HOUSE: Final = r" [0-9]{1,4}(?: ?[a-hA-H])?(?![0-9A-Za-z]|\.[0-9])"
+_STEM: Final = rf"[{_UPPER}][{_LETTERS}]{{0,30}}?"
+_GERMANIC: Final = re.compile(
+    rf"(?:{_STEM}(?:{_ENDINGS})|Straße|Strasse|Str\.){_HOUSE}(?:{_GERMANIC_TOWN})?"
+    rf"|{_STEM}(?:{_MAYBE_ENDINGS}){_HOUSE}{_GERMANIC_TOWN}"
+)
+_ENDING: Final = re.compile(rf"(?:{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str\.) [0-9]")
+# Italy, Spain, Portugal, Latin America, Poland.
+_ROMANCE_STREETS: Final = "Viale|Piazza|Piazzale|Vicolo|Calle|Avenida|Avda\\.|Carrer|Travessa|Praça|ulica|ul\\."
+_MAYBE_ROMANCE: Final = "Via|Corso|Largo|Av\\.|Plaza|Paseo|Ronda|Rua|aleja|al\\."
+_ROMANCE_NAME: Final = (
+    rf" (?:(?:dell'|della|dei|delle|del|de|di|da|dos|das|do|las|los|la|el|d') ?){{0,3}}{_NAME}"
+    rf"(?: (?:{_NAME}|dei|della|del|de|di|da|do|dos|y|e|las|los|la)){{0,4}}"
+)
+_ROMANCE_HOUSE: Final = r"(?:n[.º°]{0,2} ?|nº ?)?[0-9]{1,4}(?:/[0-9A-Za-z]{1,3}| ?[A-D](?![0-9A-Za-z]))?(?![0-9])"
+_ROMANCE_TOWN: Final = (
+    r"(?:,? [0-9]{1,2}[ºª°] ?[A-Z]?)?,? (?:[0-9]{5}|[0-9]{4}-[0-9]{3}|[0-9]{2}-[0-9]{3})"
+    rf" {_TOWN_NAME}(?: {_TOWN_NAME})?(?: \([A-Z]{{2}}\))?"
+)
+_ROMANCE: Final = re.compile(
+    rf"(?:{_ROMANCE_STREETS}){_ROMANCE_NAME},? {_ROMANCE_HOUSE}(?:{_ROMANCE_TOWN})?"
+    rf"|(?:{_MAYBE_ROMANCE}){_ROMANCE_NAME}(?:, {_ROMANCE_HOUSE}(?:{_ROMANCE_TOWN})?| {_ROMANCE_HOUSE}{_ROMANCE_TOWN})"
+)
+_ROMANCE_AT: Final = re.compile(rf"(?<![^\W_])(?:{_ROMANCE_STREETS}|{_MAYBE_ROMANCE}) ")
+_NUMBER_AT: Final = re.compile(
+    r"[0-9](?<![0-9A-Za-z.,/:$€£#%_-].)(?=[0-9]{0,4}(?: ?(?:bis|ter|quater|[A-Za-z]))?,? [A-Z0-9a-z])"
+)
+
+# How an address that is not whole yet goes on: words with capitals or digits, and the small words of names.
+_SMALL: Final = (
+    f"{_FRENCH_STREETS}|de|du|des|la|le|les|l'|d'|bis|ter|quater|del|della|dei|delle|di|da|do|dos|das|las|los|el|y|e|nº"
+)
+_OPENING: Final = re.compile(
+    r"[0-9](?<![0-9A-Za-z.,/:$€£#%_-].)[0-9]{0,4}[A-Za-z]?,?(?= |\Z)"
+    rf"|(?<![^\W_])(?:{_ROMANCE_STREETS}|{_MAYBE_ROMANCE})(?= |\Z)"
+    rf"|(?<![^\W_])(?:{_STEM}(?:{_ENDINGS}|{_MAYBE_ENDINGS})|Straße|Strasse|Str\.)(?= |\Z)"
+)
+_TAIL: Final = re.compile(
+    rf"(?: (?:[{_UPPER}0-9#(][^ \n]{{0,24}}+|(?:{_SMALL})(?![^\W_])[^ \n]{{0,24}}+)){{0,14}}+(?: [a-zé.']{{0,10}}+)?+\Z"
+)
+
+# Words with a capital or of other scripts. Without a bound, since RE2 would have to count each from every place.
+_WORD: Final = r"[^\x00-@\[-\x7f][^\x00-&(-,/-@\[-`{-\x7f]*"
+_WORDS_SO_FAR: Final = rf"(?:(?:{_WORD}|{_ORDINAL}) ){{0,5}}"
+
+
+_SO_FAR: Final = rf"[0-9][A-Za-z]?(?: ?(?:bis|ter|quater))?,?(?: {_WORDS_SO_FAR}[^\x00-\x20]*)?$"
+
+
+class NumberFirst:
+    """`10 Example Street, Town`, `10 rue de l'Exemple`."""
+
+    gates = (
+        (
+            "street",
+            Gate(
+                literals=tuple(f"{_STREETS}|{_MAYBE_STREETS}".split("|")),
+                pattern=rf"[0-9][A-Za-z]?,? {_WORDS_SO_FAR}(?:{_STREETS}|{_MAYBE_STREETS})(?:[^A-Za-z]|$)",
+            ),
+        ),
+        (
+            "rue",
+            Gate(
+                literals=tuple(_FRENCH_STREETS.replace("\\", "").split("|")),
+                pattern=rf"[0-9](?: ?(?:bis|ter|quater|[A-D]))?,? (?:{_FRENCH_STREETS})(?: |$)",
+                near=32,
+            ),
+        ),
+        # A number at the end of a text, and the words after it so far.
+        (
+            "street_number",
+            Told(pattern=_SO_FAR, ends=re.compile(_SO_FAR, re.ASCII), end=SPAN),
+        ),
+    )
+
+    def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
+        """The first such address at `position` or later."""
+        for number in _NUMBER_AT.finditer(text, position):
+            start = number.start()
+            found = _ENGLISH.match(text, start) or _FRENCH.match(text, start)
+            if found and found.end() - start <= SPAN:
+                return hit(start, found.end(), "address", 0.7)
+        return None
+
+    def pending(self, text: str, start: int) -> int:
+        """A number, or the first words of a street, that an address may go on from."""
+        return _open_address(text, start)
+
+
+class Germanic:
+    """`Beispielstraße 10, 12345 Ort`."""
+
+    gates = (
+        (
+            "strasse",
+            Gate(
+                literals=tuple(f"{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str.".replace("\\", "").split("|")),
+                pattern=rf"(?:{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str\.)(?: [0-9]| ?$)",
+                near=32,
+            ),
+        ),
+    )
+
+    def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
+        """The first such address at `position` or later."""
+        for ending in _ENDING.finditer(text, position):
+            start = ending.start()
+            low = max(0, start - 31)
+            while start > low and (text[start - 1].isalpha() or text[start - 1] in "'\u2019.-"):
+                start -= 1
+            if start < position or (start and text[start - 1].isalnum()):
+                continue
+            if found := _GERMANIC.match(text, start):
+                return hit(start, found.end(), "address", 0.7)
+        return None
+
+    def pending(self, text: str, start: int) -> int:
+        """The first words of a street that an address may go on from."""
+        return _open_address(text, start)
+
+
+class Romance:
+    """`Calle Ejemplo 10, 12345 Ciudad`."""
+
+    gates = (
+        (
+            "via",
+            Gate(
+                literals=tuple(f"{_ROMANCE_STREETS}|{_MAYBE_ROMANCE}".replace("\\", "").split("|")),
+                pattern=rf"(?:^|[^A-Za-z])(?:{_ROMANCE_STREETS}|{_MAYBE_ROMANCE})(?: |$)",
+                near=32,
+            ),
+        ),
+    )
+
+    def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
+        """The first such address at `position` or later."""
+        for street in _ROMANCE_AT.finditer(text, position):
+            if found := _ROMANCE.match(text, street.start()):
+                return hit(street.start(), found.end(), "address", 0.65)
+        return None
+
+    def pending(self, text: str, start: int) -> int:
+        """The first words of a street that an address may go on from."""
+        return _open_address(text, start)
+
+
+def _open_address(text: str, start: int) -> int:
+    for opening in _OPENING.finditer(text, max(start, len(text) - SPAN)):
+        if _TAIL.match(text, opening.end()):
+            return opening.start()
+    return len(text)

@@ -1,0 +1,174 @@
+"""Private keys in blocks of text: PEM (RFC 7468) of every label, OpenSSH, OpenPGP, SSH.com, PuTTY.
+
+A block may be cut off, stand on one line, be indented, quoted, or be the value of a string with `\\n` in it.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from sanitization.findings import Hit
+from sanitization.kinds import Kind
+from sanitization.prefilter import Gate
+
+from .rules import REPLACEMENT, Anchor, places
+
+BLOCK_MAX: Final = 16_000
+BLOCK_LEAST: Final = 24  # base64 characters; less is talk about keys
+LINE_LEAST: Final = 16  # of a line that is no word
+
+_LABEL: Final = r"[A-Za-z0-9 _.-]{0,60}?"  # ends with the first dashes, whatever follows those
+_HEAD: Final = re.compile(rf"-{{4,5}} ?BEGIN {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
+_BETWEEN: Final = r"(?:\s|\\{1,2}[nrt]|[\"'`+>|,;#*.\\(){}\[\]]|<br ?/?>|&#(?:10|13|x[aAdD]);|&quot;){0,64}"
+_FIELD: Final = r"(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset|MessageID|Subject)\\?: [^\n\\]{0,200}"
+_LINE: Final = re.compile(rf"{_BETWEEN}(?:(?P<field>{_FIELD})|(?P<line>[A-Za-z0-9+/=]{{1,16000}}))")
+_WORD: Final = re.compile(r"[A-Za-z]?[a-z]*|[A-Z]*|.{1,7}")
+_TAIL: Final = re.compile(rf"{_BETWEEN}-{{4,5}} ?END {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
+_HEAD_SO_FAR: Final = re.compile(r"-{4,5} ?(?:B|BE|BEG|BEGI|BEGIN|BEGIN [A-Za-z0-9 _.-]{0,80}-{0,4})?\Z", re.IGNORECASE)
+_END: Final = r"<[br /]{0,4}|&[#\w]{0,5}|-{1,5} ?(?:E|EN|END|END [A-Za-z0-9 _.-]{0,80}-{0,4})?"
+_END_SO_FAR: Final = re.compile(rf"{_BETWEEN}(?:{_END})?\Z", re.IGNORECASE)
+_TAIL_SO_FAR: Final = re.compile(
+    rf"{_BETWEEN}(?:{_END}|[A-Z][A-Za-z-]{{0,9}}(?:\\?: ?[^\n\\]{{0,200}})?)?\Z", re.IGNORECASE
+)
+
+_PUTTY: Final = re.compile(r"Private-Lines: ?(?P<lines>\d{1,3})[ \t]*(?=\s|\\)")
+_PUTTY_SO_FAR: Final = re.compile(r"Private-Lines:? ?\d{0,3}[ \t]*\Z")
+
+
+class Blocks:
+    """Private keys between `BEGIN` and `END`, and those of PuTTY."""
+
+    name = "block"
+    gate = Gate(literals=("----", "Private-Lines:"))
+    kinds = (
+        Kind(
+            "secret.private_key",
+            "private key",
+            "-----BEGIN PRIV" + "ATE KEY-----\n" + "MIIb9Qx2" * 8 + "\n-----END PRIV" + "ATE KEY-----",
+        ),
+    )
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """Where blocks begin."""
+        for place in places(lowered, "begin ", start):
+            at = _dashes(text, place)
+            if at >= start:
+                yield Anchor(at, 0, _block)
+        for place in places(text, "Private-Lines:", start):
+            yield Anchor(place, 0, _putty)
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """Up to a block that is still open: its end may come."""
+        end = len(text)
+        tail = max(start, end - 12)
+        for place in range(tail, end):  # the dashes alone, and those with a blank behind them
+            if text[place] == "-" and _HEAD_SO_FAR.match(text, place):
+                end = place
+                break
+        first = end
+        for place in places(lowered, "begin", max(start, len(text) - BLOCK_MAX)):
+            at = _dashes(text, place)
+            if start <= at < first and _is_open(text, at):
+                first = at
+        for place in places(text, "Private-Lines:", max(start, len(text) - BLOCK_MAX)):
+            if place < first and _putty_is_open(text, place):
+                first = place
+        return first
+
+
+def _dashes(text: str, place: int) -> int:
+    """Where the dashes before a BEGIN begin: five, or four and a blank; -1 if there are none."""
+    for dashes in ("-----", "---- "):
+        if text.startswith(dashes, place - 5) and place >= 5:
+            return place - 5
+    return -1
+
+
+def _lines(text: str, place: int, limit: int) -> tuple[int, int, bool]:
+    """Where the lines of a key that begin at `place` end, how many characters they have, and whether the last may go
+    on: it is short, and the text ends with it.
+    """
+    read = 0
+    while match := _LINE.match(text, place, limit):
+        line = match["line"]
+        if line is not None:
+            short = len(line) < LINE_LEAST
+            if short and match.end() == len(text):
+                return place, read, True
+            if short and not (read >= LINE_LEAST and _is_rest(text, match)):
+                break
+            read += len(line)
+        place = match.end()
+    return place, read, False
+
+
+def _is_rest(text: str, match: re.Match[str]) -> bool:
+    """Whether a short line is the last one of a key: not a word, or the end follows."""
+    line = match["line"]
+    return (
+        line.endswith("=")
+        or line.startswith("=")
+        or any(map(str.isdigit, line))
+        or "+" in line
+        or "/" in line
+        or bool(_TAIL.match(text, match.end()))
+    )
+
+
+def _block(text: str, start: int) -> Hit | None:
+    """A block up to its end line; of a block that was cut off, the lines that are there."""
+    head = _HEAD.match(text, start)
+    if head is None:
+        return None
+    limit = start + BLOCK_MAX
+    place, read, rest = _lines(text, head.end(), limit)
+    if rest:
+        match = _LINE.match(text, place, limit)
+        if match is not None and (read >= LINE_LEAST or not _WORD.fullmatch(match["line"])):
+            place, read = match.end(), read + BLOCK_LEAST
+    if read < (LINE_LEAST if place == len(text) else BLOCK_LEAST):
+        return None
+    tail = _TAIL.match(text, place, limit + 100)
+    return Hit(start, tail.end() if tail else place, "secret.private_key", 1.0, REPLACEMENT, start)
+
+
+def _is_open(text: str, start: int) -> bool:
+    head = _HEAD.match(text, start)
+    if head is None:
+        return bool(_HEAD_SO_FAR.match(text, start))
+    place, read, rest = _lines(text, head.end(), start + BLOCK_MAX)
+    if rest or place == len(text) or _TAIL_SO_FAR.match(text, place):
+        return True
+    # A word is the last line of a key if the end follows it, which may be still to come.
+    last = _LINE.match(text, place, start + BLOCK_MAX) if read >= LINE_LEAST else None
+    return last is not None and bool(_END_SO_FAR.match(text, last.end()))
+
+
+def _putty_lines(text: str, start: int) -> tuple[int, int] | None:
+    """Where the private lines of a PuTTY key begin and end."""
+    head = _PUTTY.match(text, start)
+    if head is None:
+        return None
+    begin = place = head.end()
+    for _ in range(int(head["lines"])):
+        match = _LINE.match(text, place, start + BLOCK_MAX)
+        if match is None or match["line"] is None:
+            break
+        place = match.end()
+    return begin, place
+
+
+def _putty(text: str, start: int) -> Hit | None:
+    span = _putty_lines(text, start)
+    if span is None or span[1] - span[0] < BLOCK_LEAST:
+        return None
+    first = _LINE.match(text, span[0])
+    begin = first.start("line") if first else span[0]
+    return Hit(begin, span[1], "secret.private_key", 1.0, REPLACEMENT, start)
+
+
+def _putty_is_open(text: str, start: int) -> bool:
+    span = _putty_lines(text, start)
+    if span is None:
+        return bool(_PUTTY_SO_FAR.match(text, start))
+    return bool(_END_SO_FAR.match(text, span[1]))

@@ -1,0 +1,110 @@
+"""Finds keys, tokens and passwords by the rules beside it (`secret_*`).
+
+Each group of rules stands behind a gate of its own and is asked only where that is open; it names the places where
+one of its rules may hit, and the rules are tried there in the order of the text. No rule reads a character twice but
+for bounded looks; the cost is linear.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from operator import itemgetter
+from typing import Final
+
+from sanitization.findings import Category, Hit
+from sanitization.kinds import Kind
+
+from . import groups, rules
+from .addresses import Addresses, PgPass
+from .blocks import Blocks
+from .fields import KINDS
+from .flags import Flags
+from .phrases import Phrases
+from .rules import REPLACEMENT as REPLACEMENT
+from .rules import Anchor, Group
+from .words import ORDER, WORDS
+
+PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
+_IN_ORDER: Final = itemgetter(0, 1)
+INNER_MAX: Final = 4  # tokens looked for within a value
+
+_GROUPS: Final[tuple[Group, ...]] = (
+    Blocks(),
+    *groups.GROUPS,
+    Addresses(),
+    PgPass(),
+    Flags(),
+    Phrases(),
+    *WORDS,
+)
+_BY_NAME: Final = {group.name: group for group in _GROUPS}
+# What may be left of a value when the token within it is taken out: the name of a field, quotes.
+_LEFT: Final = re.compile(r"[\w.-]{0,40}[=:]?\W{0,4}|.{0,7}", re.DOTALL)
+
+
+class Secrets:
+    """Finds `secret.*`: tokens of known form, private keys, passwords in addresses and beside their names."""
+
+    name = "secrets"
+    category = Category.SECRET
+    gates = tuple((group.name, group.gate) for group in _GROUPS)
+    context = rules.CONTEXT
+    reach = rules.REACH
+    kinds: tuple[Kind, ...] = tuple(
+        {kind.name: kind for kind in (*(kind for group in _GROUPS for kind in group.kinds), *KINDS)}.values()
+    )
+
+    def find(self, text: str, start: int = 0, live: Collection[str] = tuple(_BY_NAME)) -> Iterator[Hit]:
+        """The secret parts only: of `password = …` the value, of `scheme://user:…@host` the password."""
+        lowered = _lowered(text)
+        anchors: list[Anchor] = []
+        for name in live:
+            anchors += _BY_NAME[name].anchors(text, lowered, start)
+        anchors.sort(key=_IN_ORDER)
+        end = start
+        outer, until = start, start  # an assignment given up for what is within it, and where that ends
+        for index, anchor in enumerate(anchors):
+            if anchor.place < end:
+                continue
+            hit = anchor.attempt(text, anchor.place)
+            if hit is None:
+                continue
+            if anchor.order == ORDER and (within := _within(text, hit, anchors, index)) is not None:
+                if anchor.place >= until:
+                    outer = anchor.place
+                until = max(until, within.end)
+                continue
+            # Whether the assignment is given up hangs on what is within it: neither is settled without the other.
+            yield hit._replace(anchor=min(hit.anchor, outer)) if anchor.place < until else hit
+            end = hit.end
+
+    def settled(self, text: str, start: int = 0, live: Collection[str] = tuple(_BY_NAME)) -> int:
+        """Everything but the last word, an assignment whose value may still come, and an open private key."""
+        lowered = _lowered(text)
+        word = max(start, len(text.rstrip(PRINTABLE)))
+        return min([len(text), *(_BY_NAME[name].settled(text, lowered, start, word) for name in live)])
+
+
+def _lowered(text: str) -> str:
+    """The text with ASCII in lower case, place for place."""
+    if text.isascii():
+        return text.lower()
+    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+
+
+def _within(text: str, outer: Hit, anchors: list[Anchor], index: int) -> Hit | None:
+    """What the value of an assignment is, but for a name, if that is a secret that is better known by itself."""
+    tried = 0
+    for anchor in anchors[index + 1 :]:
+        if anchor.place >= outer.end or tried == INNER_MAX:
+            return None
+        if anchor.place < outer.start:
+            continue
+        tried += 1
+        hit = anchor.attempt(text, anchor.place)
+        if (
+            hit is not None
+            and _LEFT.fullmatch(text, outer.start, hit.start)
+            and (hit.end >= outer.end or _LEFT.fullmatch(text, hit.end, outer.end))
+        ):
+            return hit
+    return None

@@ -1,0 +1,272 @@
+"""What stands beside a name: is it a secret? The stronger the name, the less is asked of the value."""
+
+import re
+from typing import Final, NamedTuple
+
+from sanitization.findings import Hit
+from sanitization.kinds import Kind
+
+from .forms import GROUPS, MORE, READ_MAX, SPACED_MAX
+from .phrases import is_phrase
+from .rules import CONTEXT, REPLACEMENT
+from .values import (
+    is_basic,
+    is_code,
+    is_complex,
+    is_gibberish,
+    is_name,
+    is_password,
+    is_random,
+    is_stand_in,
+    is_strong,
+    is_uuid,
+)
+from .vendors import vendor
+
+KINDS: Final = (
+    Kind("secret.password", "password beside its name", 'password = "' + "kR7!" * 3 + 'w9"'),
+    Kind("secret.assigned", "key or token beside its name", "api_key = " + "q8Zt3" * 3 + "Lw5x"),
+    Kind("secret.authorization", "credentials of an HTTP header", "Authorization: Bearer " + "q8Zt3" * 3 + "Lw5x"),
+)
+
+_NOT_THE_VALUE: Final = re.compile(
+    r"(?:^|[_.-])(?:ids?|names?|types?|urls?|uris?|paths?|files?|filename|expir\w*|counts?|len(?:gth)?|limits?|hash(?:es|ed)?"
+    r"|refs?|arn|prefix|suffix|fields?|labels?|placeholder|hint|policy|min|max|endpoint|versions?|usage|budget|size"
+    r"|index|error|required|valid\w*|format|rotation|manager|strength|at|in|on|ttl|age|algorithm|alg|provider|store"
+    r"|ring|pair|space|map|set|page|column|header|param\w*|regex|pattern|confirm\w*|mode|enabled|visible|text|title"
+    r"|message|link|fingerprint|checksum|digest|sha\d*|md5|input|output|generator|location|changed|updated|created)s?$"
+)
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_KEY_OF_WORDS: Final = (
+    "api access account secret private priv sign signing encrypt encryption decrypt encoded master auth"
+    " authentication client service shared admin license licence subscription deploy deployment ssh storage"
+    " session root hmac consumer app application integration ingest ingestion write rest developer dev security"
+    " server webhook bot db database personal crypto wallet aes jwt cookie data user prod production live test"
+    " sandbox staging customer partner merchant vault validation verification instrumentation host preshared"
+    " pre-shared my your the our symmetric flask django rails base pg"
+)
+_KEY_OF: Final = tuple(_KEY_OF_WORDS.split())
+_NO_KEY_WORDS: Final = (
+    "public pub publishable primary foreign sort cache partition object s3 idempotency dedup deduplication"
+    " index unique composite row lookup translation i18n natural surrogate hash range group shard routing"
+    " message event item dict map json yaml query search state blob bucket job issue ticket project redis kv"
+    " metric site anon ecdsa ed25519 authorized known any hot arrow shift enter escape space function turn"
+)
+_NO_KEY: Final = frozenset(_NO_KEY_WORDS.split())
+_NOT_OF: Final = (
+    "next prev previous page pagination continuation continue sync resume cursor csrf xsrf cancel cancellation"
+    " special eos bos pad unk mask stop max min num total prompt completion input output first last idempotency"
+    " request design erc20 change fencing"
+)
+_NO_TOKEN: Final = frozenset(_NOT_OF.split())
+_HASHES: Final = ("sha1", "sha2", "sha3", "sha5", "sha-", "md5", "digest", "checksum", "etag", "commit", "integrity",
+                  "fingerprint", "revision", "uuid")  # fmt: skip
+_HEADER: Final = re.compile(r"(?:-H|--header)[ =]{0,4}[\"'][A-Za-z-]{0,40}\Z")
+_LINE: Final = re.compile(r"[ \t]*(?:(?:export|set|setx|ENV|ARG|-e|--env|-)[ \t]+|\$env:)?[\w.-]*")
+_GIVEN: Final = re.compile(r"(?:\blogin[ \t]+\S+[ \t]+|^[ \t]*(?:ENV|ARG)[ \t][\w.-]*)\Z")
+_COMPARED: Final = ("==", "===", "!=", "!==")
+_DASHES: Final = ("|", "-", "–", "—")  # noqa: RUF001 - as people write them
+_COPULAS: Final = tuple("是为は는은")
+_ALNUM: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_CUT: Final = re.compile(r"[,;&<>(){}\[\]|\\](?:(?<![\\&])|(?<=&)[\w.-]{1,40}=|(?<=\\)[nr])")
+_CUT_LINE: Final = re.compile(r"[,;&<\\](?:(?<=[,;&])[\w.-]{1,40}[=:]|(?<=[,;])\Z|(?<=<)/|(?<=\\)[nr])")
+_CUT_QUERY: Final = re.compile(r"[&#;,<>(){}\[\]|\\](?:(?<!\\)|[nru])")
+_TEMPLATE: Final = re.compile(r"\{[\w.:!]*\}")
+
+
+class Field(NamedTuple):
+    """A name: its telling word, the rest of it, what stands before it, and how the value is put beside it."""
+
+    word: str  # in lower case
+    tail: str
+    lead: str
+    form: str  # of `secret_forms`: `=`, `line`, `pair`, `prose`, `blank`
+    is_password: bool
+
+
+class _Value(NamedTuple):
+    text: str
+    quoted: bool
+    scheme: str
+
+
+def judged(text: str, place: int, match: re.Match[str], field: Field) -> Hit | None:
+    """The find in a value that one of the forms matched, if it is one."""
+    group = next(name for name in GROUPS if match[name] is not None)
+    begin, end = match.span(group)
+    quoted = group != "bare"
+    if quoted:
+        while end > begin and text[end - 1] == "\\":
+            end -= 1
+    else:
+        end = _trimmed(text, place, begin, end, prose=field.form in ("prose", "blank", "line"))
+    value = text[begin:end]
+    sign = match.groupdict().get("sign", "")
+    if len(value) < 4 or (not quoted and value.isidentifier() and sign in _COMPARED):
+        return None
+    if sign in _DASHES:
+        field = field._replace(form="cell")
+    elif sign in _COPULAS:
+        field = field._replace(form="prose")
+    tail = _CAMEL.sub("_", field.word[-1] + field.tail)[1:].lower().strip("._-") if field.tail else ""
+    if tail and _NOT_THE_VALUE.search(tail):
+        return None
+    told = _Value(value, quoted, (match["scheme"] or "").strip().lower())
+    found = _password(field, tail, told) if field.is_password else _key(field, tail, told)
+    if found is None or is_stand_in(value):
+        return None
+    kind, score, why = found
+    if end - begin == READ_MAX:
+        more = MORE.match(text, end)
+        end = more.end() if more else end
+    return Hit(begin, end, kind, score, REPLACEMENT, place, (why,) if why else ())
+
+
+def _trimmed(text: str, place: int, begin: int, end: int, *, prose: bool) -> int:
+    """Where a value without quotes ends: in code and in addresses at the next delimiter, in prose before its stop."""
+    before = text[max(0, place - CONTEXT) : place]
+    if before.rstrip(_ALNUM + "_.-").endswith(("?", "&")):
+        cut = _CUT_QUERY
+    elif prose or _begins_line(before):
+        cut = _CUT_LINE
+    else:
+        cut = _CUT
+    found = cut.search(text, begin, end)
+    if found:
+        end = found.start()
+    while end > begin and text[end - 1] in ".,;:?)":
+        end -= 1
+    return end
+
+
+def _begins_line(before: str) -> bool:
+    """Whether nothing stands before a name but what may stand before one in a file of settings."""
+    escaped = before.rfind("\\n")
+    line = max(before.rfind("\n") + 1, escaped + 2 if escaped >= 0 else 0)
+    return (line > 0 or len(before) < CONTEXT) and bool(_LINE.fullmatch(before, line))
+
+
+def is_flag(lead: str) -> bool:
+    """Whether the name is that of a command's option."""
+    return lead[len(lead.rstrip(_ALNUM + "-")) :].startswith("-")
+
+
+def _last(lead: str) -> str:
+    """The word before a name's telling one."""
+    lead = lead.rstrip("-_. ")
+    return _CAMEL.split(lead[len(lead.rstrip(_ALNUM)) :])[-1].lower()
+
+
+Found = tuple[str, float, str] | None
+
+
+def _password(field: Field, tail: str, told: _Value) -> Found:
+    value, sign = told.text, field.form
+    if " " in value or "\t" in value:
+        spoken = len(value) <= SPACED_MAX and told.quoted and sign == "="
+        good = any(map(is_strong, value.split())) or (field.word == "passphrase" and is_phrase(value, 4))
+        return ("secret.password", 0.7, "") if spoken and good else None
+    if "{" in value and _TEMPLATE.search(value):
+        return None
+    if sign in ("blank", "cell"):
+        if field.word == "pass" or "://" in value or "](" in value:
+            return None  # a verb; a link
+        flag = bool(is_flag(field.lead) or _GIVEN.search(field.lead)) and is_password(
+            value, prose=False, quoted=told.quoted
+        )
+        if not (flag or (not tail and is_strong(value))):
+            return None
+    elif sign in ("prose", "line"):
+        if not is_password(value, prose=True):
+            return None
+    elif sign == "pair":
+        if not is_password(value, prose=False, quoted=True) or is_name(value):
+            return None
+    elif field.word in ("pw", "pass", "clave", "sandi", "passe", "auth"):
+        if not is_password(value, prose=True, quoted=told.quoted):
+            return None
+    elif not is_password(value, prose=False, quoted=told.quoted):
+        return None
+    return "secret.password", 0.6 if sign in ("prose", "blank", "line") else 0.8, ""
+
+
+def _key(field: Field, tail: str, told: _Value) -> Found:
+    value, sign, name, lead = told.text, field.form, field.word, field.lead.lower()
+    if " " in value or "\t" in value or "://" in value or is_code(value, quoted=told.quoted):
+        return None
+    if "{" in value and _TEMPLATE.search(value):
+        return None
+    if told.scheme or name in ("auth", "authorization", "bearer"):
+        return _authorization(field, told)
+    if sign == "line" or (sign in ("blank", "cell") and not is_flag(field.lead)):
+        return None
+    if "-" in lead and len(value) >= 8 and not is_name(value) and _HEADER.search(field.lead):
+        return "secret.authorization", 0.8, "header"
+    if any(word in lead or word in tail for word in _HASHES):
+        return None
+    near = lead + name + tail
+    if name in ("signature", "sig"):
+        if name == "signature" and "amz" not in lead and not lead.endswith(("?", "&", "goog-")):
+            return None
+        return ("secret.assigned", 0.7, "") if len(value) >= 20 and is_random(value) else None
+    if name == "token" and _last(field.lead) in _NO_TOKEN:
+        return None
+    strong = True
+    if name.startswith("key"):
+        if _last(field.lead) in _NO_KEY:
+            return None
+        strong = lead.rstrip("-_. ").endswith(_KEY_OF) or tail.startswith(("secret", "token"))
+    issuer = None
+    if is_uuid(value):
+        issuer = vendor(near)
+        sure = issuer or (strong and sign == "=" and (name.startswith("key") or name == "secret" or _OWN.search(lead)))
+        return ("secret.assigned", 0.7, issuer or "") if sure else None
+    if is_random(value, 10 if sign == "=" else 16) and (strong or _mixed(value)):
+        return "secret.assigned", 0.8 if sign == "=" else 0.6, ""
+    if len(value) >= 12 and strong and (is_strong(value) or is_complex(value)):
+        return "secret.assigned", 0.7, ""
+    if sign == "=" and not is_name(value) and _is_issued(value):
+        issuer = vendor(near)
+        if issuer:
+            return "secret.assigned", 0.7, issuer
+    return (
+        ("secret.assigned", 0.6, "")
+        if strong and sign == "=" and len(value) >= 20 and value.islower() and is_gibberish(value)
+        else None
+    )
+
+
+_OWN: Final = re.compile(r"(?:access|auth|api|bearer|refresh|server|account|service|deploy)[-_. ]?\Z")
+
+
+def _is_issued(value: str) -> bool:
+    """Whether a value may be a key when it stands beside an issuer's name."""
+    return (
+        is_random(value)
+        or is_gibberish(value)
+        or (value.isalnum() and len(value) >= 15 and (value.isdigit() or _digits(value)))
+    )
+
+
+def _digits(value: str) -> bool:
+    return any(map(str.isdigit, value))
+
+
+def _mixed(value: str) -> bool:
+    """For a bare `key`, which may be the key of anything: long, in both cases, with digits."""
+    return len(value) >= 20 and _digits(value) and any(map(str.islower, value)) and any(map(str.isupper, value))
+
+
+def _authorization(field: Field, told: _Value) -> Found:
+    value = told.text
+    if told.scheme == "basic":
+        good = is_basic(value) or (len(value) >= 16 and is_random(value, 16))
+    elif told.scheme:
+        good = is_random(value, 16) or is_uuid(value) or (is_strong(value) and len(value) >= 16)
+    elif field.word == "bearer":
+        good = field.form in ("blank", "=") and is_random(value, 16)
+    else:
+        good = (field.form != "blank" and is_random(value, 16)) or (
+            field.form in ("=", "pair") and is_basic(value) and len(value) >= 12
+        )
+    return ("secret.authorization", 0.8, "") if good else None

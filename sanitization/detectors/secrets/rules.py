@@ -1,0 +1,382 @@
+"""What rules about secrets are made of. The rules themselves stand in `secret_tokens` and beside it."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Final, NamedTuple, Protocol
+
+from attrs import frozen
+
+from sanitization.findings import Hit
+from sanitization.kinds import Kind
+from sanitization.prefilter import Gate
+
+from .shapes import Shape, example, shape
+from .values import is_random, is_stand_in
+
+REPLACEMENT: Final = "[redacted]"
+CONTEXT: Final = 128
+"""Code points before an anchor that a rule may look at."""
+REACH: Final = 16_384
+"""Code points after an anchor: the private key of an OpenPGP key pair with some subkeys has up to 12,000."""
+
+# A token does not begin within a word, unless what stands before is an escape: `%3D`, a literal `\n`, `\u003d`.
+BOUNDARY: Final = r"(?:(?<![A-Za-z0-9_-])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
+LOOSE: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
+LONGEST: Final = 1_000  # rules there may be
+HELD: Final = 512
+NEAR: Final = 64  # characters of the longest opening of a gate
+"""Characters of a last word that are held back by who asks (`stage.WORD_MAX`)."""
+
+
+class Anchor(NamedTuple):
+    """A place where a rule is to be tried: in order of place, then of preference."""
+
+    place: int
+    order: int
+    attempt: Callable[[str, int], Hit | None]
+
+
+class Group(Protocol):
+    """Rules behind one gate."""
+
+    @property
+    def name(self) -> str:
+        """The gate's name."""
+
+    @property
+    def gate(self) -> Gate:
+        """What is to be seen where one of these rules finds something."""
+
+    @property
+    def kinds(self) -> Iterable[Kind]:
+        """What they find."""
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """The places, `start` or later, at which one of the rules may hit. `lowered` has ASCII in lower case."""
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """A place before which no text that may follow changes anything. `word` is where the last word begins."""
+
+
+def places(text: str, literal: str, start: int) -> Iterator[int]:
+    """Where a literal stands, `start` or later."""
+    place = text.find(literal, start)
+    while place >= 0:
+        yield place
+        place = text.find(literal, place + 1)
+
+
+Check = Callable[[str], bool]
+
+
+@frozen(eq=False)
+class TokenRule:
+    """A token that is known by what it begins with, or has within it.
+
+    `anchors` are those literals; `before` and `after` are the forms (`secret_shapes`) of what stands around them.
+    `random` asks for a mixed body where the literal alone says little, `check` for more than a form.
+    """
+
+    kind: str
+    meaning: str
+    anchors: tuple[str, ...]
+    after: str
+    before: str = ""
+    random: bool = False
+    check: Check | None = None
+    score: float = 1.0
+    given: str = ""
+    dotted: bool = False
+    exact: bool = True
+    boundary: str = BOUNDARY
+    behind: int = 0  # the most code points before the anchor
+    ahead: int = 0  # and after its begin
+
+    # There are many rules, and few are ever tried: an expression is made at its first use.
+
+    @property
+    def _starts(self) -> str:
+        return f"(?:{'|'.join(map(re.escape, self.anchors))})"
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The token, its body `body`."""
+        first, rest = shape(self.before).pattern, shape(self.after).pattern
+        named = f"(?P<body>{first}{self._starts}{rest})" if first else f"{self._starts}(?P<body>{rest})"
+        end = "(?![A-Za-z0-9])" if self.exact else ""
+        return re.compile(f"{self.boundary}{named}{end}", re.ASCII)
+
+    @cached_property
+    def back(self) -> re.Pattern[str] | None:
+        """What stands before the anchor, if anything."""
+        return re.compile(rf"{self.boundary}{shape(self.before).pattern}\Z", re.ASCII) if self.before else None
+
+    @cached_property
+    def begun(self) -> re.Pattern[str]:
+        """A token that may go on."""
+        boundary = "" if self.before else self.boundary
+        return re.compile(rf"{boundary}{self._starts}{_any(shape(self.after))}\Z", re.ASCII)
+
+    def attempt(self, text: str, place: int) -> Hit | None:
+        """The token whose anchor stands at `place`."""
+        begin = place
+        if self.back is not None:
+            first = self.back.search(text, max(0, place - self.behind), place)
+            if first is None:
+                return None
+            begin = first.start()
+        match = self.pattern.match(text, begin)
+        if match is None or match.end() <= place:
+            return None
+        body = match["body"]
+        if is_stand_in(body) or (self.random and not is_random(body)) or (self.check and not self.check(match[0])):
+            return None
+        end = match.end()
+        if not self.dotted and text[end : end + 1].strip() == "":
+            while text[end - 1] == ".":  # the stop of a sentence
+                end -= 1
+        return Hit(begin, end, self.kind, self.score, REPLACEMENT, begin)
+
+    @property
+    def opening(self) -> str:
+        """The part of the gate that is this rule's."""
+        before, after = shape(self.before).finish, shape(self.after).start
+        return "|".join(f"{before}{re.escape(literal)}{after}" for literal in self.anchors)
+
+    @property
+    def sample(self) -> str:
+        """An example, made up."""
+        return self.given or example(self.before, self.kind) + self.anchors[0] + example(self.after, self.kind)
+
+
+def token(
+    kind: str,
+    meaning: str,
+    anchors: str,
+    after: str = "",
+    *,
+    before: str = "",
+    random: bool = False,
+    loose: bool = False,
+    exact: bool = True,
+    check: Check | None = None,
+    score: float = 1.0,
+    sample: str = "",
+    dotted: bool = False,
+) -> TokenRule:
+    """A rule. `loose` lets the token follow `_` or `-`; unless `exact`, more letters may follow it."""
+    names = tuple(anchors.split())
+    return TokenRule(
+        f"secret.{kind}",
+        meaning,
+        names,
+        after,
+        before,
+        random,
+        check,
+        score,
+        sample,
+        dotted,
+        exact,
+        LOOSE if loose else BOUNDARY,
+        shape(before).longest,
+        max(map(len, names)) + shape(after).longest,
+    )
+
+
+def _any(form: Shape) -> str:
+    return f"[{form.letters}]{{0,{form.longest}}}" if form.letters else ""
+
+
+class Tokens:
+    """Tokens of one field: a gate, and rules in order of preference."""
+
+    def __init__(self, name: str, rules: Iterable[TokenRule], first: int = 0) -> None:
+        self.name = name
+        self.rules = tuple(rules)
+        self.kinds = tuple(Kind(rule.kind, rule.meaning, rule.sample) for rule in self.rules)
+        # The longer of two literals comes first, then the rule that stands first.
+        self._tried = [
+            (rule, literal, order + LONGEST * (64 - len(literal)))
+            for order, rule in enumerate(self.rules, first)
+            for literal in rule.anchors
+        ]
+        self.gate = self._gate()
+
+    def _gate(self) -> Gate:
+        literals = tuple(dict.fromkeys(literal for _, literal, _ in self._tried))
+        return Gate(literals=stems(literals), pattern="|".join(rule.opening for rule in self.rules), near=NEAR)
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """Of a rule with something before its literal the place is where that begins."""
+        for rule, literal, order in self._tried:
+            for place in places(text, literal, start):
+                if not rule.before:
+                    if place == 0 or not text[place - 1].isalnum() or _BEGIN.match(text, place):
+                        yield Anchor(place, order, rule.attempt)
+                    continue
+                hit = rule.attempt(text, place)
+                if hit is not None and hit.start >= start:
+                    yield Anchor(hit.start, order, _given(hit))
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """The last word, as far back as a token in it may have begun."""
+        first = end = len(text)
+        if end - word <= HELD:
+            return end
+        for rule in self.rules:
+            # A body is as long as it may be when it cannot grow any more: a character more decides on its end.
+            from_ = max(start, word, end - rule.ahead - 1)
+            for literal in rule.anchors:
+                for place in places(text, literal, from_):
+                    if place - rule.behind >= first:
+                        break
+                    if rule.begun.match(text, place):
+                        first = max(start, word, place - rule.behind)
+                        break
+        return first
+
+
+class Underscored(Tokens):
+    """Tokens whose literals have a `_` in them, which is rare in prose: the rules are looked up at each of those."""
+
+    def __init__(self, name: str, rules: Iterable[TokenRule], first: int = 0) -> None:
+        super().__init__(name, rules, first)
+        self._by_stem: dict[str, list[tuple[TokenRule, str, int]]] = {}
+        for tried in self._tried:
+            literal = tried[1]
+            self._by_stem.setdefault(literal[: literal.index("_") + 1], []).append(tried)
+        self._sizes = sorted({len(stem) for stem in self._by_stem})
+
+    def _gate(self) -> Gate:
+        opening = trie([(literal, shape(rule.after).start) for rule, literal, _ in self._tried])
+        return Gate(literals=("_",), pattern=opening, near=NEAR)
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """Where the literals stand."""
+        by_stem, sizes = self._by_stem, self._sizes
+        for place in places(text, "_", start):
+            for size in sizes:
+                begin = place + 1 - size
+                if begin < start:
+                    break
+                for rule, literal, order in by_stem.get(text[begin : place + 1], ()):
+                    if text.startswith(literal, begin):
+                        yield Anchor(begin, order, rule.attempt)
+
+
+def stems(literals: Sequence[str]) -> tuple[str, ...]:
+    """The literals, many of one beginning replaced by that, where it does not stand in words."""
+    found: dict[str, list[str]] = {}
+    for literal in literals:
+        found.setdefault(literal[:3], []).append(literal)
+    return tuple(
+        stem
+        for alike in found.values()
+        for stem in ([_common(alike)] if len(alike) > 2 and not alike[0][:3].islower() else alike)
+    )
+
+
+def _common(alike: Sequence[str]) -> str:
+    first, last = min(alike), max(alike)
+    return first[: next(at for at in range(len(first) + 1) if first[: at + 1] != last[: at + 1] or at == len(first))]
+
+
+def trie(rows: Iterable[tuple[str, str]]) -> str:
+    """An expression for literals and what follows each, in which no letter is looked at twice."""
+    branches: dict[str, list[tuple[str, str]]] = {}
+    for literal, after in rows:
+        branches.setdefault(literal[:1], []).append((literal[1:], after))
+    ends = list(dict.fromkeys(after for _, after in branches.pop("", ())))
+    options = [re.escape(letter) + trie(rest) for letter, rest in branches.items()] + ends
+    return options[0] if len(options) == 1 else f"(?:{'|'.join(options)})"
+
+
+class Searched:
+    """One form that has no literal to look for. `pattern` may name the secret part `value`."""
+
+    def __init__(
+        self,
+        kind: str,
+        meaning: str,
+        pattern: str,
+        gate: Gate,
+        sample: str,
+        *,
+        random: bool = False,
+        longest: int = HELD,
+    ) -> None:
+        self.name = kind
+        self.gate = gate
+        self.kinds = (Kind(f"secret.{kind}", meaning, sample),)
+        self._source = pattern
+        self._kind = f"secret.{kind}"
+        self._random = random
+        self._longest = longest
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(self._source, re.ASCII)
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """The places where the pattern matches."""
+        match = self._pattern.search(text, start)
+        while match:
+            value = match[0]
+            if _BEGIN.match(text, match.start()) and not is_stand_in(value) and (not self._random or is_random(value)):
+                begin, end = match.span()
+                yield Anchor(begin, 0, _given(Hit(begin, end, self._kind, 1.0, REPLACEMENT, begin)))
+            match = self._pattern.search(text, match.start() + 1)
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """The last word, as far back as it matters."""
+        return max(word, len(text) - self._longest) if len(text) - word > HELD else len(text)
+
+
+class Named:
+    """Keys of one form beside the name of who issued them, without any word for a key. `names` in lower case."""
+
+    def __init__(self, kind: str, meaning: str, names: str, form: str, *, given: str = "") -> None:
+        self.name = kind
+        self._names = tuple(names.split())
+        self.gate = Gate(literals=self._names, ignore_case=True)
+        self.kinds = (Kind(f"secret.{kind}", meaning, f"{self._names[0]}: {given or example(form, kind)}"),)
+        self._kind = f"secret.{kind}"
+        self._form = form
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(
+            rf"(?ai:{'|'.join(map(re.escape, self._names))})[A-Za-z0-9_. -]{{0,20}}[\s\"']{{0,3}}"
+            rf"(?::{{1,3}}=|\|\||=>|\?=|[=>:,])[`'\"\s=]{{0,5}}(?P<value>{shape(self._form).pattern})(?![A-Za-z0-9_-])"
+        )
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """Where the names stand."""
+        for literal in self._names:
+            for place in places(lowered, literal, start):
+                yield Anchor(place, 0, self._attempt)
+
+    def _attempt(self, text: str, place: int) -> Hit | None:
+        match = self._pattern.match(text, place)
+        if match is None or is_stand_in(match["value"]) or not is_random(match["value"]):
+            return None
+        return Hit(*match.span("value"), self._kind, 0.8, REPLACEMENT, place)
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """Where a name begins after which a value may still come."""
+        first = len(text)
+        for literal in self._names:
+            for place in places(lowered, literal, max(start, len(text) - HELD // 2)):
+                if place < first and _NAME_SO_FAR.match(text, place + len(literal)):
+                    first = place
+        return first
+
+
+_BEGIN: Final = re.compile(BOUNDARY)
+_NAME_SO_FAR: Final = re.compile(r"[A-Za-z0-9_. -]{0,20}[\s\"'=:>|?,`]{0,16}[A-Za-z0-9_=-]{0,64}\Z")
+
+
+def _given(hit: Hit) -> Callable[[str, int], Hit | None]:
+    return lambda _text, _place: hit

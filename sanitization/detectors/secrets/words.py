@@ -1,0 +1,249 @@
+"""Values beside a telling name: `password = …`, `"api_key": "…"`, `Authorization: Bearer …`, `mot de passe : …`.
+
+The name is known by a word in it; what follows must have the form of an assignment (`secret_forms`), and the value
+must look like a secret (`secret_fields`).
+"""
+# ruff: noqa: RUF001 - signs as people write them
+
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Final
+
+from sanitization.findings import Hit
+from sanitization.kinds import Kind
+from sanitization.prefilter import Gate
+
+from . import forms as forms
+from .fields import Field, is_flag, judged
+from .rules import Anchor, places
+
+ORDER: Final = 1_000_000
+"""Of the anchors here: behind those of every token."""
+LEAD: Final = 48  # characters before a word that may belong to the name
+FORM_MAX: Final = 768  # characters from a word to the last blank before its value's end
+_BACK: Final = forms.VALUE_MAX + FORM_MAX
+_BOLD: Final = ("=", "pair")  # the forms in which a word may be a value
+_SIGNS: Final = frozenset("=!:?|~-：＝–—是为は는은")
+_PAIRS: Final = frozenset(">,(\\\"'vV\r\n")
+
+
+class Words:
+    """Names with one of some words in them."""
+
+    kinds: tuple[Kind, ...] = ()
+
+    def __init__(self, name: str, literals: str, pattern: str = "") -> None:
+        self.name = name
+        self._literals = tuple(literals.split())
+        self.gate = Gate(literals=self._literals, pattern=pattern, ignore_case=True, near=64)
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """Where the words stand."""
+        for literal in self._literals:
+            for place in places(lowered, literal, start):
+                yield Anchor(place, ORDER, _attempt)
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """Up to a word whose value may still come or go on."""
+        first = len(text)
+        for literal in self._literals:
+            for place in places(lowered, literal, _earliest(text, start)):
+                if place >= first:
+                    break
+                if _is_open(text, place):
+                    first = place
+                    break
+        return first
+
+
+class Foreign:
+    """Passwords beside their name in other scripts.
+
+    What is beyond ASCII leaves a stream at once, so a word is looked for by its last such letter.
+    """
+
+    name = "foreign"
+    kinds: tuple[Kind, ...] = ()
+
+    def __init__(self, words: str) -> None:
+        self._by_letter: dict[str, list[tuple[str, str]]] = {}
+        for word in words.split():
+            at = 1 + max(place for place, letter in enumerate(word) if not letter.isascii())
+            self._by_letter.setdefault(word[at - 1], []).append((word[:at], word[at:]))
+        self.gate = Gate(literals=tuple(self._by_letter))
+
+    def _ends(self, text: str, start: int) -> Iterator[tuple[int, str]]:
+        for letter, words in self._by_letter.items():
+            if letter not in text:
+                continue
+            for head, tail in words:
+                size = len(head)
+                place = text.find(head, max(0, start - size + 1))
+                while place >= 0:
+                    yield place + size, tail
+                    place = text.find(head, place + 1)
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """Where the last letter beyond ASCII of a word stands."""
+        for at, tail in self._ends(text, start):
+            if text.startswith(tail, at):
+                yield Anchor(at - 1, ORDER, _foreign(len(tail)))
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """Up to a word whose value may still come or go on."""
+        first = len(text)
+        for at, tail in self._ends(text, _earliest(text, start)):
+            rest = text[at : at + len(tail)]
+            name = forms.REST.match(text, at + len(tail)) if rest == tail else None
+            if at <= first and (_rest_is_open(text, name.end(), "password", "") if name else tail.startswith(rest)):
+                first = at - 1
+        return first
+
+
+def _earliest(text: str, start: int) -> int:
+    """Before where no name stands whose value may still come or go on: all forms are short but for the value."""
+    blank = max(text.rfind(" "), text.rfind("\n"), text.rfind("\t"), text.rfind("\r"))
+    return max(start, len(text) - _BACK, blank - FORM_MAX)
+
+
+def _attempt(text: str, place: int) -> Hit | None:
+    name = forms.NAME.match(text, place)
+    if name is None:
+        return None
+    word = name["password"]
+    tail = name["tail"]
+    return _valued(text, place, name.end(), (word or name["secret"]).lower(), tail, is_password=word is not None)
+
+
+@lru_cache
+def _foreign(length: int) -> Callable[[str, int], Hit | None]:
+    def attempt(text: str, place: int) -> Hit | None:
+        rest = forms.REST.match(text, place + 1 + length)
+        if rest is None:
+            return None
+        return _valued(text, place, rest.end(), "password", rest["tail"], is_password=True)
+
+    return attempt
+
+
+def _valued(text: str, place: int, end: int, word: str, tail: str, *, is_password: bool) -> Hit | None:
+    """The value of the name that ends at `end`, in the first form that fits."""
+    begin, letter = end, text[end : end + 1]
+    if letter in (" ", "\t"):
+        begin = _after_blanks(text, end)
+        letter = text[begin : begin + 1]
+    if letter in _SIGNS and forms.NESTED.match(text, end):
+        return None
+    lead = text[max(0, place - LEAD) : place].rpartition("\n")[2]
+    tried: list[tuple[str, re.Pattern[str], int]] = []
+    if letter in _SIGNS:
+        tried.append(("=", forms.EQUALS, end))
+        if letter == ":" and is_password:
+            tried.append(("line", forms.LINE, end))
+    else:
+        # A call of a method on the password gives another value: `password.encode("…")`.
+        if letter in _PAIRS and not (letter == "(" and "." in tail):
+            tried.append(("pair", forms.PAIR, end))
+        if begin > end and letter:
+            tried += [("prose", forms.SAID, at) for at in _said(text, end)[0]]
+            if is_password or word == "bearer" or is_flag(lead):
+                tried.append(("blank", forms.BLANK, end))
+    for form, pattern, at in tried:
+        if form not in _BOLD and not forms.WORTH.match(text, at) and "-" not in lead:
+            continue
+        match = pattern.match(text, at)
+        if match is not None:
+            hit = judged(text, place, match, Field(word, tail, lead, form, is_password))
+            if hit is not None:
+                return hit
+    return None
+
+
+def _after_blanks(text: str, place: int) -> int:
+    end = place + 8
+    while place < end and text[place : place + 1] in (" ", "\t"):
+        place += 1
+    return place
+
+
+def _said(text: str, place: int) -> tuple[list[int], bool]:
+    """Where a value may stand after the words of a sentence (`for the server is`), and whether they may go on."""
+    found: list[int] = []
+    spoken = False
+    for step in range(forms.STEPS):
+        match = forms.STEP.match(text, place)
+        if match is None:
+            return found, len(text) - place <= 4 and not text[place:].strip(" \t,")
+        word = match[1].lower()
+        place = match.end()
+        if place == len(text):
+            return found, True
+        if spoken:
+            if word in forms.NOW:
+                found[-1] = place
+                continue
+            if word not in forms.DONE:
+                return found, False
+            spoken = False
+        elif word in forms.BE:
+            found.append(place)
+            if len(found) == 2:
+                return found, False
+            spoken = word not in forms.WHOSE
+        elif step == 0 and word not in forms.WHOSE and word not in forms.DONE:
+            return found, False
+    return found, False
+
+
+def _is_open(text: str, place: int) -> bool:
+    name = forms.NAME.match(text, place)
+    if name is None:
+        return False  # if ever, within the last word
+    word = "password" if name["password"] is not None else name["secret"].lower()
+    return _rest_is_open(text, name.end(), word, text[max(0, place - LEAD) : place])
+
+
+def _rest_is_open(text: str, end: int, word: str, lead: str) -> bool:
+    """Whether a value may come, or go on, after a name that ends at `end`."""
+    begin = _after_blanks(text, end)
+    letter = text[begin : begin + 1]
+    if not letter:
+        return True
+    if letter in _SIGNS:
+        if len(text) - end > forms.VALUE_MAX + 64:
+            return False
+        return bool(forms.EQUALS_BEGUN.match(text, end) or (letter == ":" and forms.LINE_BEGUN.match(text, end)))
+    if letter in _PAIRS and forms.PAIR_BEGUN.match(text, end):
+        return True
+    if begin == end:
+        return False
+    said, goes_on = _said(text, end)
+    if goes_on or any(forms.SAID_BEGUN.match(text, at) for at in said):
+        return True
+    spaced = word in ("password", "bearer") or is_flag(lead.rpartition("\n")[2])
+    return bool(spaced and forms.BLANK_BEGUN.match(text, end))
+
+
+WORDS: Final = (
+    Words("password", "pass pwd"),
+    Words(
+        "tongues",
+        "psw mdp pw clave sandi kennwort wachtwoord contrasena senha heslo salasana parola adgangskode jelszo losenord"
+        " haslo sifre lozinka",
+        "(?:^|[^a-z])(?:psw|mdp|pw|clave|sandi)(?:[^a-z]|$)|kennwort|wachtwoord|contrasena|senha|heslo|salasana|parola"
+        "|adgangskode|jelszo|losenord|haslo|sifre|lozinka",
+    ),
+    Words("secret", "secret"),
+    Words("token", "token"),
+    Words("key", "key", "key(?-i:[^a-rt-z]|$)"),
+    Words(
+        "authorization", "auth bearer cred", "auth(?:orization)?(?-i:[^a-z]|$)|bearer|creds?(?-i:[^a-z]|$)|credential"
+    ),
+    Words("signature", "signature sig="),
+    Foreign(
+        "contraseña hasło Hasło lösenord Lösenord parolă şifre Şifre jelszó пароль Пароль ПАРОЛЬ лозинка парола Парола"
+        " κωδικός συνθηματικό 密码 密碼 口令 暗証番号 パスワード 合言葉 비밀번호 암호 패스워드"
+        " المرور السر گذرواژه סיסמה รหัสผ่าน khẩu पासवर्ड পাসওয়ার্ড"
+    ),
+)

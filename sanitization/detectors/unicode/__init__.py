@@ -1,0 +1,1 @@
+"""Invisible and confusable characters in text."""

@@ -1,0 +1,234 @@
+"""Characters that are read by machines and not seen by people: tags, bidi controls, zero-width ones, selectors.
+
+Each also has honest work, and keeps it: flags of England, Scotland and Wales are tag sequences (UTS #51), joiners
+make family emoji and shape Arabic, Persian and Indic words (Unicode chapters 9, 12 and 23; UAX #31), a zero-width
+space divides Khmer and Thai words, a variation selector picks an ideograph's form, isolates set a name in another
+direction apart (UAX #9). What is left is taken out, as are code points that are no characters (UTS #39, #55).
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from sanitization import code_points
+from sanitization.code_points import char_class, is_in, members
+from sanitization.findings import Category, Hit, hit_of
+from sanitization.kinds import Kind
+from sanitization.prefilter import Gate
+
+from .legitimate_invisibles import BRAILLE_NEARBY, BREAK_NEARBY, NEARBY, PAIR_MAX, honest
+from .soft_hyphens import WORDS_MAX, divides
+
+RUN_MAX: Final = 4_096
+LONG: Final = 64  # hidden characters in a row; no text needs as many
+STACK_MAX: Final = 4  # marks on a letter; with more, they cover its neighbours (UTS #39, 5.4)
+SCRIPT_STACK_MAX: Final = 7  # a Hebrew letter may bear a point, a dot, a vowel and two accents
+TALL: Final = 3  # marks on each of three letters in a row: no orthography has that
+
+_HIDDEN: Final = char_class(code_points.HIDDEN)
+_MARK: Final = char_class(code_points.MARKS)
+_EMBRACING: Final = char_class(code_points.EMBRACING)
+_ALONE: Final = char_class(code_points.UNASSIGNED)
+_PRIVATE: Final = char_class(code_points.PRIVATE)
+_JOINS: Final = char_class(code_points.JOINS)
+_EMOJI: Final = char_class(code_points.EMOJI)
+
+# Begins with one set of characters, for `re` to run through what is not in it. What follows passes over the most
+# frequent honest ones: a joiner within a word or an emoji, an emoji's form, one mark or two.
+_ALL: Final = code_points.merged(
+    code_points.HIDDEN,
+    code_points.MARKS,
+    code_points.UNASSIGNED,
+    code_points.PRIVATE,
+    code_points.SEPARATORS,
+    code_points.SURROGATES,
+    ((0xAD, 0xAD),),
+)
+_SUSPECT: Final = re.compile(
+    f"[{char_class(_ALL)}]"
+    f"(?<!(?:[{_JOINS}][\u200c\u200d]|[{_EMOJI}]\ufe0f)(?![{_HIDDEN}]))"
+    f"(?<![{_EMOJI}]\u200d(?=[{_EMOJI}]))"
+    f"(?<![{_MARK}](?![{_MARK}]{{2}}))"
+)
+_WHAT: Final = re.compile(
+    rf"""
+      (?P<run>        [{_HIDDEN}]{{1,{RUN_MAX}}} )
+    | (?P<stack>      [{_MARK}]{{1,{RUN_MAX}}} )
+    | (?P<hyphen>     \xad{{1,{RUN_MAX}}} )
+    | (?P<separator>  [\x85\u2028\u2029]{{1,{RUN_MAX}}} )
+    | (?P<pair>       [\ud800-\udbff][\udc00-\udfff] )
+    | (?P<half>       [\ud800-\udfff] )
+    | (?P<private>    [{_PRIVATE}]{{1,{RUN_MAX}}} )
+    | (?P<unassigned> [{_ALONE}]{{1,{RUN_MAX}}} )
+    """,
+    re.VERBOSE,
+)
+_PARTS: Final = re.compile(
+    f"(?P<tag>[{char_class(code_points.TAGS)}]+)|(?P<variation>[{char_class(code_points.SELECTORS)}]+)"
+    f"|(?P<bidi>[{char_class(code_points.BIDI)}]+)"
+    f"|(?P<zero_width>[{char_class(code_points.DIRECTION_MARKS, code_points.ZERO_WIDTH, code_points.EMBRACING)}]+)"
+)
+_KINDS: Final = {
+    **dict.fromkeys(members(code_points.TAGS), "invisible.tag"),
+    **dict.fromkeys(members(code_points.SELECTORS), "invisible.variation"),
+    **dict.fromkeys(members(code_points.BIDI), "invisible.bidi"),
+    **dict.fromkeys(
+        members((*code_points.DIRECTION_MARKS, *code_points.ZERO_WIDTH, *code_points.EMBRACING)), "invisible.zero_width"
+    ),
+}
+_RUNS: Final = members(code_points.HIDDEN) | members(code_points.MARKS) | {"\xad"}
+_ANY_MARKS: Final = members(code_points.ANY_MARKS)
+# What is judged by what stands some way behind it, and how far.
+_BY_LATER: Final = re.compile(f"[\u2066-\u2069\u202a-\u202c\u200e\u200f\u061c\u200b\u2800\xad{_EMBRACING}{_MARK}]")
+_LATER: Final = re.compile(
+    f"(?:[\u2066-\u2068\u202a\u202b][^\n]{{0,{PAIR_MAX + NEARBY}}}"
+    f"|[\u200e\u200f\u061c\u2069\u202c{_EMBRACING}][^\n]{{0,{NEARBY}}}"
+    f"|\u200b[^\n]{{0,{BREAK_NEARBY}}}"
+    f"|\u2800[^{char_class(code_points.BRAILLE)}]{{0,{BRAILLE_NEARBY}}}"
+    f"|\xad\\S{{0,{WORDS_MAX}}}"
+    f"|[{_MARK}]{{3}}[^\n]{{0,{2 * (STACK_MAX + 2)}}})\\Z"
+)
+_LATER_MAX: Final = max(PAIR_MAX + NEARBY, WORDS_MAX, BRAILLE_NEARBY) + 2
+
+
+class Invisible:
+    """Finds `invisible.tag`, `.variation`, `.bidi`, `.zero_width`, `.separator`, `.private`, `.unassigned` and
+    `.marks`."""
+
+    name = "invisible"
+    category = Category.INVISIBLE
+    gates = (("hidden", Gate(ranges=_ALL)),)
+    kinds = (
+        Kind(
+            "invisible.tag",
+            "Tag characters, which spell ASCII unseen, outside the flags they are for.",
+            "hi" + "".join(chr(0xE0000 + ord(letter)) for letter in "obey"),
+        ),
+        Kind("invisible.variation", "Variation selectors behind what has no variants, or in a row.", "a\U000e0141b"),
+        Kind("invisible.bidi", "Controls that show text in another order than it is read in.", "a\u202etxt.exe"),
+        Kind("invisible.zero_width", "Characters without width where no script needs them.", "pass\u200bword"),
+        Kind("invisible.separator", "Line ends that most programs do not show: NEL, U+2028, U+2029.", "a\u2028b"),
+        Kind("invisible.private", "Private-use characters, which mean nothing, or whatever was agreed.", "a\ue000b"),
+        Kind("invisible.unassigned", "Code points that are no characters, and halves of surrogate pairs.", "a\ufffeb"),
+        Kind("invisible.marks", "So many marks on a letter that they cover its neighbours.", "Z" + "\u0317\u0334" * 4),
+    )
+    context = RUN_MAX + WORDS_MAX + PAIR_MAX + BRAILLE_NEARBY + 2
+    reach = RUN_MAX + WORDS_MAX + PAIR_MAX + BRAILLE_NEARBY + 2
+
+    def find(self, text: str, start: int = 0, _live: Collection[str] = ()) -> Iterator[Hit]:
+        """Runs of hidden characters without what is honest in them, one hit for each kind in a row."""
+        # A run is judged from its beginning, also when `start` is in the middle of it.
+        position = start
+        while position > 0 and start - position < RUN_MAX and text[position - 1] in _RUNS:
+            position -= 1
+        while found := _SUSPECT.search(text, position):
+            what = _WHAT.match(text, found.start())
+            if what is None or what.lastgroup is None:  # not reached: each suspect is one of these
+                return
+            begin, position = what.span()
+            if position - begin == 1 and what.lastgroup == "run":  # most of them: a character by itself
+                if begin >= start and not honest(text, begin, position):
+                    yield hit_of((begin, position, _KINDS[text[begin]], 1.0, "", begin, (), None))
+                continue
+            for hit in _JUDGES[what.lastgroup](text, begin, position):
+                if hit.anchor >= start:
+                    yield hit
+
+    def settled(self, text: str, start: int = 0, _live: Collection[str] = ()) -> int:
+        """Everything but hidden characters at the end, and what is judged by what stands some way behind it."""
+        end = len(text)
+        while end > start and _WHAT.match(text, end - 1, end):
+            end -= 1
+        for place in _BY_LATER.finditer(text, max(start, len(text) - _LATER_MAX), end):
+            if _LATER.match(text, place.start()):
+                return place.start()
+        return end
+
+
+def _run(text: str, begin: int, end: int) -> Iterator[Hit]:
+    """A run of hidden characters: what is honest in it stays; in a long one that is what belongs to the character
+    before it."""
+    index = begin
+    if end - begin > LONG:
+        for part in _PARTS.finditer(text, begin + honest(text, begin, end), end):
+            yield Hit(part.start(), part.end(), f"invisible.{part.lastgroup}", 1.0, "", part.start())
+        return
+    while index < end:
+        works = honest(text, index, end)
+        if works:
+            index += works
+            continue
+        kind, first = _KINDS[text[index]], index
+        index += 1
+        while index < end and _KINDS[text[index]] == kind and not honest(text, index, end):
+            index += 1
+        yield hit_of((first, index, kind, 1.0, "", first, (), None))
+
+
+def _stack(text: str, begin: int, end: int) -> Iterator[Hit]:
+    size = end - begin
+    excess = size > SCRIPT_STACK_MAX or (size > STACK_MAX and _ANY_MARKS.issuperset(text[begin:end]))
+    if excess or len(set(text[begin:end])) < size - 1 or _tall(text, begin, end):
+        yield Hit(begin, end, "invisible.marks", 1.0, "", begin)
+
+
+def _tall(text: str, begin: int, end: int) -> bool:
+    """Whether three letters in a row, this one among them, bear three marks or more each."""
+    if not _ANY_MARKS.issuperset(text[begin:end]):
+        return False
+    letters, place = 1, begin - 1
+    for _ in range(2):
+        marks = place
+        while marks > 0 and place - marks <= STACK_MAX and text[marks - 1] in _ANY_MARKS:
+            marks -= 1
+        if place - marks < TALL:
+            break
+        letters, place = letters + 1, marks - 1
+    place = end + 1
+    for _ in range(2):
+        marks = place
+        while marks < len(text) and marks - place <= STACK_MAX and text[marks] in _ANY_MARKS:
+            marks += 1
+        if marks - place < TALL:
+            break
+        letters, place = letters + 1, marks + 1
+    return letters > 2
+
+
+def _hyphen(text: str, begin: int, end: int) -> Iterator[Hit]:
+    if not divides(text, begin):
+        yield Hit(begin, end, "invisible.zero_width", 1.0, "", begin)
+
+
+def _separator(_text: str, begin: int, end: int) -> Iterator[Hit]:
+    yield hit_of((begin, end, "invisible.separator", 1.0, "\n" * (end - begin), begin, (), None))
+
+
+def _pair(text: str, begin: int, end: int) -> Iterator[Hit]:
+    """What reads the text as UTF-16 would put the halves together: that must not bring back what is taken out."""
+    whole = text[begin:end].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    yield Hit(begin, end, "invisible.unassigned", 1.0, "" if is_in(whole, _ALL) else whole, begin)
+
+
+def _half(_text: str, begin: int, end: int) -> Iterator[Hit]:
+    yield hit_of((begin, end, "invisible.unassigned", 1.0, "\ufffd", begin, (), None))
+
+
+def _private(_text: str, begin: int, end: int) -> Iterator[Hit]:
+    yield Hit(begin, end, "invisible.private", 1.0, "", begin)
+
+
+def _unassigned(_text: str, begin: int, end: int) -> Iterator[Hit]:
+    yield Hit(begin, end, "invisible.unassigned", 1.0, "", begin)
+
+
+_JUDGES: Final[dict[str, Callable[[str, int, int], Iterator[Hit]]]] = {
+    "run": _run,
+    "stack": _stack,
+    "hyphen": _hyphen,
+    "separator": _separator,
+    "pair": _pair,
+    "half": _half,
+    "private": _private,
+    "unassigned": _unassigned,
+}

@@ -1,0 +1,379 @@
+"""One pass over a text that arrives in pieces, by one detector or by several side by side.
+
+It holds back what its detectors call unsettled: usually the word that is being written. However long that gets, little
+more than twice the detectors' reach is held, because a hit ends within that reach.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from .detectors.detector import Detector
+from .findings import Action, Category, Finding, Hit
+from .offsets import Edits
+from .policy_engine import Judge, finding
+from .prefilter import Live
+
+PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
+WORD_MAX: Final = 512
+"""Characters of a last word that are held back while no gate is open; no gate lies further behind an anchor."""
+FOREIGN_MAX: Final = 32
+"""Characters of it that are not ASCII: scripts that set no blanks would else wait for the end of the paragraph."""
+PATIENT: Final = 64
+"""Held characters beyond which the held text is not read again with every piece."""
+PATIENCE: Final = 8
+"""It is read again when it has grown by one part in so many."""
+SHOWN_MAX: Final = 7
+"""Letters of a word that a pause may show: eight of a secret would be too many."""
+
+EDITS_BEHIND: Final = 64 * 1024
+"""Characters behind the last listed find for which edits are kept. No find of a later stage that is listed too, since
+it begins before that one, goes further; without this bound memory would grow with the text."""
+
+# What a word consists of, besides printable ASCII: no blanks, and no marks that end a clause. Joiners are part of it.
+_FOREIGN: Final = (
+    r"[^\x00-\x7f\s\u00a0-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u060c\u061b\u061f\u0964\u0965\u2000-\u200a\u2010-\u206f\u3000-\u303f\uff00-\uff0f"
+    r"\uff1a-\uff20]"
+)
+_DROW: Final = re.compile(rf"[!-~]*(?:{_FOREIGN}[!-~]*){{0,{FOREIGN_MAX}}}")  # a word read backwards
+
+
+class Numbered(NamedTuple):
+    """A detector and the number under which the gates know it. The order is that of preference."""
+
+    number: int
+    detector: Detector
+
+
+class Bounds(NamedTuple):
+    """How far the detectors of a stage look back and ahead, at most."""
+
+    context: int
+    reach: int
+
+
+def bounds_of(detectors: Sequence[Numbered]) -> Bounds:
+    """The bounds of these together."""
+    return Bounds(
+        max((each.detector.context for each in detectors), default=0),
+        max((each.detector.reach for each in detectors), default=0),
+    )
+
+
+_END_OF: Final = attrgetter("end")
+_SPAN_OF: Final = attrgetter("anchor", "end")
+_Claim = tuple[Hit, Detector]
+_Finds = tuple[list[Hit], Detector]  # of one detector, in order
+
+
+class Stage:
+    """Some detectors at work on one stream. `words` holds back the last word, which may yet become anything.
+
+    With `leaves` the finds are recorded with their action, and the characters are left to a later stage that takes them
+    out: so both account for them.
+    """
+
+    def __init__(
+        self,
+        detectors: Sequence[Numbered],
+        judge: Judge,
+        *,
+        words: bool,
+        bounds: Bounds | None = None,
+        leaves: bool = False,
+    ) -> None:
+        self.edits = Edits()
+        self.findings: list[Finding] = []  # the first `policy.max_findings`, with places in this stage's own input
+        self.found = 0
+        self._detectors = list(detectors)
+        self._judge = judge
+        self._words = words
+        self._leaves = leaves
+        self._context, self._reach = bounds or bounds_of(detectors)
+        self._text = ""  # context, then what is held back
+        self._from = 0  # where in it the held part begins
+        self._before = 0  # characters of the stream before `_text`
+        self._again = 0  # length of the held part from which on it is read again
+        self._shown = 0  # characters of the held part that a pause gave out
+        self._listed = 0  # where the last find began that is listed
+
+    @property
+    def held(self) -> str:
+        """What came in and has not gone out."""
+        return self._text[self._from :]
+
+    @property
+    def holds(self) -> int:
+        """Its length."""
+        return len(self._text) - self._from
+
+    @property
+    def shown(self) -> int:
+        """How many of the held characters a pause has shown."""
+        return self._shown
+
+    def waits(self, chunk: str) -> bool:
+        """Whether this piece is too little for another look at what is held: then `keep` it."""
+        return len(self._text) - self._from + len(chunk) < self._again
+
+    def keep(self, chunk: str) -> None:
+        """Takes a piece without a look at it."""
+        self._text += chunk
+
+    def feed(self, chunk: str, live: Live) -> str:
+        """Takes the next piece. `live` is what the gates say of `held` and this piece together."""
+        text = self._text = self._text + chunk
+        start, end = self._from, len(text)
+        if end - start < self._again:
+            return ""
+        upto = self._settled(text, start, live)
+        if end - upto > 2 * self._reach:
+            upto = max(upto, end - self._reach)
+        if upto <= start:
+            out = ""
+        elif live or self._shown:
+            out = self._emit(upto, live)
+        else:
+            out = text[start:upto]
+            self._let_go(upto)
+        held = len(self._text) - self._from
+        self._again = held * (PATIENCE + 1) // PATIENCE if held > PATIENT else 0
+        return out
+
+    def skip(self, chunk: str) -> None:
+        """A piece in which this stage has nothing to find, while it holds nothing: it is only context from now on."""
+        self._text += chunk
+        self._let_go(len(self._text))
+
+    def flush(self, live: Live) -> str:
+        """Gives out all that is held: nothing follows."""
+        return self._emit(len(self._text), live)
+
+    def pause(self, live: Live) -> str:
+        """Gives out what can be given while nothing comes, and shows the beginning of a last word that is harmless.
+
+        What is shown stays held: it is read again with what follows it, so that nothing is found less for the pause.
+        """
+        self._again = 0
+        out = self.feed("", live)
+        if live or self._judge.blocked:
+            return out
+        word = self.held
+        most = _harmless(word)
+        if most > self._shown:
+            out += word[self._shown : most]
+            self._shown = most
+        return out
+
+    def _settled(self, text: str, start: int, live: Live) -> int:
+        upto = end = len(text)
+        if self._words:
+            upto = _last_word(text, max(start, end - WORD_MAX))
+        if live:
+            for number, detector in self._detectors:
+                if number in live:
+                    try:
+                        upto = min(upto, max(start, detector.settled(text, start, live[number])))
+                    except Exception as error:
+                        self._fail(detector, error)
+        return upto
+
+    def _emit(self, upto: int, live: Live) -> str:
+        text, start = self._text, self._from
+        if live:
+            found, whole = self._finds(text, start, live)
+            # What reaches beyond the settled part waits until all of it is settled.
+            upto = _clear(whole, upto)
+            out = self._apply(_in_order(found, upto), upto) if found else self._passed(upto)
+        else:
+            out = self._passed(upto)
+        self._shown = max(0, self._shown - (upto - start))
+        self._let_go(upto)
+        return "" if self._judge.blocked else out
+
+    def _let_go(self, upto: int) -> None:
+        """What stands before `upto` is only context from now on."""
+        # Cut seldom: the context may be longer than a piece by far.
+        keep = upto - self._context if upto > 2 * self._context else 0
+        if keep:
+            self._text, self._before = self._text[keep:], self._before + keep
+        self._from = upto - keep
+
+    def _passed(self, upto: int) -> str:
+        start = self._from
+        return self._text[start + min(self._shown, upto - start) : upto]
+
+    def _finds(self, text: str, start: int, live: Live) -> tuple[list[_Finds], list[Hit]]:
+        """What becomes claims, by detector, and all hits: the text must not be cut within any of them.
+
+        Every detector reads as if it were alone. Where two finds overlap, the detector that comes first has the place,
+        and what lies outside of it is the other's: all that any find covers is acted on. What is only flagged takes no
+        place from others, nor they from it: a pointed-out link must not shield the secret in it.
+        """
+        found, whole = list[_Finds](), list[Hit]()
+        for number, detector in list(self._detectors):
+            if number not in live:
+                continue
+            try:
+                hits = self._hits(detector, text, start, live[number], whole)
+            except Exception as error:
+                self._fail(detector, error)
+                continue
+            if hits:
+                whole += hits
+                if found:
+                    hits = self._outside(hits, detector.category, found)
+                found.append((hits, detector))
+        return found, whole
+
+    def _hits(self, detector: Detector, text: str, start: int, names: Sequence[str], whole: list[Hit]) -> list[Hit]:
+        """The hits of a detector that count; the others are added to `whole`."""
+        judge, category, size, hits = self._judge, detector.category, len(text), list[Hit]()
+        threshold, choosy = judge.policy.threshold, judge.choosy
+        position, least = start, 0
+        while position >= 0:
+            asked, position = position, -1
+            for hit in detector.find(text, asked, names):
+                begin, end, _kind, score, _replacement, anchor, _reasons, _told = hit
+                if not asked <= anchor <= begin < end <= size:
+                    raise ValueError(f"a hit from {begin} to {end} anchored at {anchor}, sought from {asked}")
+                if begin < least:
+                    continue
+                if score >= threshold and not (choosy and not judge.counts(category, hit, text)):
+                    hits.append(hit)
+                else:
+                    whole.append(hit)
+                    if begin > anchor:
+                        # Another find may stand there, which does count: in `token = …` a token known by its form.
+                        position = begin
+                        break
+                least = end
+        return hits
+
+    def _outside(self, hits: list[Hit], category: Category, found: Sequence[_Finds]) -> list[Hit]:
+        """What of these hits is in no earlier claim; those that are only flagged stay as they are.
+
+        The first part of a hit has its replacement, and nothing stands for the others.
+        """
+        acts = self._judge.acts
+        taken = [
+            (hit.start, hit.end) for earlier, detector in found for hit in earlier if acts(detector.category, hit.kind)
+        ]
+        taken.sort()
+        parts, index = list[Hit](), 0
+        for hit in hits:
+            position, end = hit.start, hit.end
+            while index < len(taken) and taken[index][1] <= position:
+                index += 1
+            if index == len(taken) or taken[index][0] >= end or not acts(category, hit.kind):
+                parts.append(hit)
+                continue
+            replacement, place = hit.replacement, index
+            while position < end:
+                first, last = taken[place] if place < len(taken) else (end, end)
+                if position < first:
+                    told = hit.told if position == hit.start else None
+                    parts.append(hit._replace(start=position, end=min(first, end), replacement=replacement, told=told))
+                    replacement = ""
+                position, place = last, place + 1
+        return parts
+
+    def _apply(self, claims: Iterable[_Claim], upto: int) -> str:
+        text, position, before, judge = self._text, self._from, self._before, self._judge
+        visible, room, count = position + self._shown, judge.policy.max_findings - len(self.findings), 0
+        edited = self._listed + EDITS_BEHIND - before
+        last: Detector | None = None
+        category, removes, leaves = Category.MARKUP, False, self._leaves
+        out: list[str] = []
+        for hit, detector in claims:
+            if detector is not last:
+                last, category = detector, detector.category
+                removes = judge.removes(category)
+            start, end, _kind, _score, replacement, _anchor, _reasons, told = hit
+            action = Action.REMOVE
+            if not removes:
+                action, replacement = judge.verdict(category, hit, text)
+            if leaves:
+                replacement = ""
+            edits = action is not Action.FLAG and not leaves
+            if edits:
+                if start > position:
+                    out.append(text[position if position >= visible else max(position, visible) : start])
+                if start < visible and action is Action.MASK:  # as long as the find
+                    out.append(replacement[visible - start :])
+                elif replacement:
+                    out.append(replacement)
+                position = end
+            count += 1
+            if room > 0:
+                room -= 1
+                self._listed = start + before
+                edited = start + EDITS_BEHIND
+                since = start if told is None else max(0, min(told, start))
+                shown = text[since:start] + replacement
+                placed = hit._replace(start=since + before, end=end + before, replacement=shown)
+                self.findings.append(finding(placed, category, detector.name, action))
+            if start <= edited and edits:
+                self.edits.add(start + before, end + before, len(replacement))
+            if judge.blocked:
+                self.found += count
+                return ""
+        self.found += count
+        out.append(text[max(position, visible) : upto])
+        return "".join(out)
+
+    def _fail(self, detector: Detector, error: Exception) -> None:
+        """This detector reads no more of this text: what it did not read is blocked or marked, and told."""
+        self._judge.failed(detector.name, error)
+        self._detectors = [each for each in self._detectors if each.detector is not detector]
+        start = self._before + self._from
+        kind = f"{detector.category.value}.unread"
+        self.found += 1
+        self.findings.append(
+            Finding(kind, Category(detector.category), start, start, 1.0, "", detector.name, Action.FLAG)
+        )
+
+
+def _clear(whole: Sequence[Hit], upto: int) -> int:
+    """A place in no hit: `upto`, or where the hit begins that goes beyond it, and before that all that overlap."""
+    if max(map(_END_OF, whole), default=0) <= upto:
+        return upto
+    begin = end = 0
+    for first, last in sorted(map(_SPAN_OF, whole)):
+        if first >= upto:
+            break
+        if first >= end:
+            begin = first
+        end = max(end, last)
+    return begin if end > upto else upto
+
+
+def _in_order(found: Sequence[_Finds], upto: int) -> Iterable[_Claim]:
+    """The finds that end in time, each with its detector."""
+    if len(found) == 1:
+        hits, detector = found[0]
+        if hits[-1].end > upto:
+            hits = [hit for hit in hits if hit.end <= upto]
+        return zip(hits, repeat(detector), strict=False)
+    claims = [(hit, detector) for hits, detector in found for hit in hits if hit.end <= upto]
+    claims.sort(key=lambda each: each[0].start)
+    return claims
+
+
+def _last_word(text: str, start: int) -> int:
+    """Where the last word begins, `start` at the earliest: what stands there may become part of anything."""
+    tail = text[start:]
+    if tail.isascii():
+        return start + len(tail.rstrip(PRINTABLE))
+    word = _DROW.match(tail[::-1])
+    return len(text) - (word.end() if word else 0)
+
+
+def _harmless(word: str) -> int:
+    """How many characters of a word may be shown while it may yet become anything: no eight that keys are made of."""
+    if not word.isalpha():
+        return 0
+    places = [place for place, letter in enumerate(word) if letter.isascii()]
+    return len(word) if len(places) <= SHOWN_MAX else places[SHOWN_MAX]

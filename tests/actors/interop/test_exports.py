@@ -1,0 +1,28 @@
+"""The names that the package around foreign code has."""
+
+import subprocess
+import sys
+import types
+
+from actors import interop
+
+
+def test_the_public_names_are_these():
+    """A name that comes or goes is a change to think about; each is documented."""
+    public = {
+        name: value
+        for name, value in vars(interop).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert sorted(public) == [
+        "AsyncioActor", "AsyncioCancelled", "ExtraMissing", "ForeignTimeout", "LateCall", "ThreadActor",
+        "ThreadContext", "ThreadSpec", "TooManyLeftBehind", "in_trio", "late_calls", "run_asyncio", "run_in_thread",
+        "thread_child",
+    ]  # fmt: skip
+    assert [name for name, value in public.items() if not value.__doc__] == []
+
+
+def test_nothing_of_asyncio_is_touched_by_the_import():
+    """Not before the first coroutine runs."""
+    program = "import sys, actors.interop; assert 'trio_asyncio' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

@@ -1,0 +1,867 @@
+import contextvars
+import logging
+import math
+import socket
+import sqlite3
+import threading
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+from attrs import field, frozen
+
+from actors import (
+    ActorDied,
+    ActorLingers,
+    ActorSystem,
+    Ask,
+    AskCycle,
+    AskTimeout,
+    ChildSpec,
+    Crashed,
+    InvalidSpec,
+    Killed,
+    Lane,
+    MailboxSpec,
+    MessageUnhandled,
+    Restart,
+    SelfCall,
+    Shutdown,
+    StartFailed,
+    StopMode,
+    UnhandledMessage,
+)
+from actors.interop import foreign_call as foreign_calls
+from actors.interop.foreign_call import ForeignTimeout, TooManyLeftBehind, late_calls
+from actors.interop.threads import ThreadActor, ThreadContext, ThreadSpec, run_in_thread, thread_child
+from tests.actors.troupe import Read, Run, player, settled
+
+PATIENCE_S = 10.0
+DEDICATED = ThreadSpec(dedicated=True)
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+@frozen(eq=False)
+class Do(Ask):
+    """Call `act` with the actor and its thread, in the thread, and answer with the result."""
+
+    act: object
+
+
+class Finish(Do):
+    """The same, whether or not the caller still waits."""
+
+    must_finish = True
+
+
+class Worker(ThreadActor):
+    """Does what it is asked in its thread, and notes which threads its hooks ran in."""
+
+    def __init__(self, thread=ThreadSpec(), diary=None):  # noqa: B008 - frozen
+        self.thread = thread
+        self.diary = diary if diary is not None else []
+        self.threads = set()
+
+    def start_in_thread(self, thread):
+        self.threads.add(threading.get_ident())
+        self.diary.append("start")
+
+    def handle(self, message, thread):
+        self.threads.add(threading.get_ident())
+        if isinstance(message, Do):
+            return message.act(self, thread)
+        if isinstance(message, str):
+            self.diary.append(message)
+            return None
+        return NotImplemented
+
+    def stop_in_thread(self, thread, reason):
+        self.threads.add(threading.get_ident())
+        self.diary.append(f"stop ({reason})")
+
+
+@frozen(eq=False)
+class Stuck:
+    """Blocking code that nothing ends but `release`."""
+
+    began: threading.Event = field(factory=threading.Event)
+    let_go: threading.Event = field(factory=threading.Event)
+
+    def __call__(self, *_):
+        self.began.set()
+        assert self.let_go.wait(PATIENCE_S)
+        return "done"
+
+    async def begun(self):
+        assert await trio.to_thread.run_sync(self.began.wait, PATIENCE_S)
+
+    def release(self):
+        self.let_go.set()
+
+
+@pytest.fixture
+async def system(events):
+    """A system in real time: virtual time would run away while a thread works."""
+    async with ActorSystem("test", intensity=3, on_event=events.append) as system:
+        with trio.fail_after(PATIENCE_S):
+            yield system
+
+
+@pytest.fixture(params=[ThreadSpec(), DEDICATED], ids=["pooled", "dedicated"])
+def spec(request):
+    """Both ways to have threads."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left():
+    """No test leaves a call behind for good."""
+    yield
+    assert late_calls() == ()
+
+
+def worker(spec=ThreadSpec(), diary=None, **options):  # noqa: B008 - frozen
+    """The spec of a worker."""
+    return ChildSpec("worker", partial(Worker, spec, diary), **options)
+
+
+async def threads_ended():
+    """Wait until no thread runs that was left behind."""
+    await trio.testing.wait_all_threads_completed()
+    while late_calls():
+        await trio.lowlevel.checkpoint()
+
+
+# Single calls
+
+
+async def test_a_call_returns_or_raises_what_the_code_does():
+    """Arguments go through."""
+    assert await run_in_thread(divmod, 7, 2, timeout_s=5) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await run_in_thread(divmod, 7, 0, timeout_s=5)
+
+
+async def test_the_loop_goes_on_while_a_thread_works():
+    """And the code runs in another thread than the loop."""
+    stuck, idents = Stuck(), []
+
+    async def call():
+        idents.append(await run_in_thread(lambda: (stuck(), threading.get_ident())[1], timeout_s=5))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+        await stuck.begun()
+        for _ in range(10):
+            await trio.lowlevel.checkpoint()
+        stuck.release()
+    assert idents != [threading.get_ident()]
+
+
+async def test_calls_at_once_are_bounded():
+    """By a limiter that is not the one of trio's own files and name look-ups."""
+    stucks = [Stuck(), Stuck(), Stuck()]
+    limiter = trio.CapacityLimiter(2)
+    async with trio.open_nursery() as nursery:
+        for stuck in stucks[:2]:
+            nursery.start_soon(partial(run_in_thread, stuck, timeout_s=5, limiter=limiter))
+            await stuck.begun()
+        nursery.start_soon(partial(run_in_thread, stucks[2], timeout_s=5, limiter=limiter))
+        await settled()
+        assert (limiter.borrowed_tokens, limiter.statistics().tasks_waiting) == (2, 1)
+        assert trio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+        stucks[0].release()
+        await stucks[2].begun()
+        stucks[1].release()
+        stucks[2].release()
+
+
+async def test_a_cancelled_call_is_told_and_ends():
+    """Code that looks whether it was cancelled needs nothing else."""
+    began = threading.Event()
+
+    def polls():
+        began.set()
+        while True:
+            ThreadContext.current().check_cancelled()
+            trio.from_thread.check_cancelled()
+
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(run_in_thread, polls, timeout_s=5))
+            await trio.to_thread.run_sync(began.wait)
+            scope.cancel()
+    assert scope.cancelled_caught
+
+
+async def test_a_cancelled_call_is_interrupted_and_ends():
+    """Here, a socket that is shut down; the error this makes in the code gives way to the cancellation."""
+    ours, theirs = socket.socketpair()
+    began = threading.Event()
+
+    def receives():
+        began.set()
+        if not ours.recv(1):
+            raise ConnectionError("shut down")
+
+    with ours, theirs, trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                partial(run_in_thread, receives, timeout_s=5, interrupt=partial(ours.shutdown, socket.SHUT_RDWR))
+            )
+            await trio.to_thread.run_sync(began.wait)
+            scope.cancel()
+    assert scope.cancelled_caught
+
+
+async def test_an_error_of_code_that_was_not_interrupted_is_not_hidden_by_the_cancellation():
+    """It is no way to end, but a fault."""
+    stuck = Stuck()
+
+    def fails():
+        stuck()
+        raise ValueError("mine")
+
+    with pytest.RaisesGroup(ValueError), trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(run_in_thread, fails, timeout_s=5))
+            await stuck.begun()
+            scope.cancel()
+            stuck.release()
+
+
+async def test_an_interrupt_comes_again_until_the_call_ends(mock_clock):
+    """The first may find nothing to interrupt yet. One that raises is logged, and does not end the wait."""
+    stuck, interrupts = Stuck(), []
+
+    def interrupt():
+        interrupts.append(trio.current_time())
+        if len(interrupts) == 1:
+            raise OSError("too early")
+        stuck.release()
+
+    start = trio.current_time()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(run_in_thread, stuck, timeout_s=5, interrupt=interrupt))
+            await stuck.begun()
+            scope.cancel()
+            with trio.CancelScope(shield=True):
+                await settled()
+                mock_clock.jump(foreign_calls.INSIST_S)
+    assert [at - start for at in interrupts] == [0, foreign_calls.INSIST_S]
+
+
+async def test_a_call_that_did_not_begin_is_not_interrupted():
+    """It might hit another that shares the interrupt. Which task learns first of a cancellation is a matter of luck."""
+    stuck, interrupts = Stuck(), []
+    limiter = trio.CapacityLimiter(1)
+    waits = partial(run_in_thread, print, timeout_s=5, limiter=limiter, interrupt=lambda: interrupts.append(1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(run_in_thread, stuck, timeout_s=5, limiter=limiter))
+        await stuck.begun()
+        async with trio.open_nursery() as waiting:
+            for _ in range(20):
+                waiting.start_soon(waits)
+            await settled()
+            waiting.cancel_scope.cancel()
+        stuck.release()
+    assert interrupts == []
+
+
+async def test_a_call_in_time_ends_and_one_over_its_time_is_a_timeout(mock_clock):
+    """The error names the call and the time."""
+    stuck = Stuck()
+
+    async def too_long():
+        with pytest.raises(ForeignTimeout) as caught:
+            await run_in_thread(stuck, timeout_s=3, abandon=True)
+        assert str(caught.value) == "Stuck took longer than 3 s"
+        stuck.release()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(too_long)
+        await stuck.begun()
+        mock_clock.jump(3)
+    await threads_ended()
+
+
+async def test_a_value_that_comes_late_is_a_value(mock_clock):
+    """The work was done: to say that it failed would be false."""
+    stuck, values = Stuck(), []
+
+    async def late():
+        values.append(await run_in_thread(stuck, timeout_s=3))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(late)
+        await stuck.begun()
+        mock_clock.jump(4)
+        await settled()
+        assert values == []
+        stuck.release()
+    assert values == ["done"]
+
+
+async def test_a_call_that_does_not_end_is_waited_for_and_named(mock_clock, caplog):
+    """At once in `late_calls`; in the log after a second, once."""
+    stuck = Stuck()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(run_in_thread, stuck, timeout_s=math.inf), name="who")
+            await stuck.begun()
+            scope.cancel()
+            with trio.CancelScope(shield=True):
+                await settled()
+                (late,) = late_calls()
+                for _ in range(30):
+                    mock_clock.jump(foreign_calls.INSIST_S)
+                    await settled()
+                stuck.release()
+    assert (late.call, late.left_behind) == ("Stuck", False)
+    assert late.who == "who"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"foreign.late who=who call=Stuck since={late.since.isoformat()}"
+    ]
+
+
+# Left behind
+
+
+async def test_a_call_may_be_left_behind_named_and_counted(caplog):
+    """Its caller goes on at once; when the thread ends, it is forgotten."""
+    stuck = Stuck()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(run_in_thread, stuck, timeout_s=5, abandon=True))
+            await stuck.begun()
+            scope.cancel()
+    (late,) = late_calls()
+    assert (late.call, late.left_behind) == ("Stuck", True)
+    assert "foreign.left_behind" in caplog.text
+    assert "left_behind=1" in caplog.text
+    stuck.release()
+    await threads_ended()
+
+
+async def test_calls_left_behind_are_bounded_in_number():
+    """No further one is made that could be left behind too; those that are waited for go on."""
+    stucks = [Stuck() for _ in range(foreign_calls.MOST_LEFT_BEHIND)]
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            for stuck in stucks:
+                nursery.start_soon(partial(run_in_thread, stuck, timeout_s=5, abandon=True))
+            for stuck in stucks:
+                await stuck.begun()
+            scope.cancel()
+    with pytest.raises(TooManyLeftBehind) as caught:
+        await run_in_thread(divmod, 7, 2, timeout_s=5, abandon=True)
+    assert (caught.value.call, caught.value.left_behind) == ("divmod", len(stucks))
+    assert await run_in_thread(divmod, 7, 2, timeout_s=5) == (3, 1)
+    for stuck in stucks:
+        stuck.release()
+    await threads_ended()
+    assert await run_in_thread(divmod, 7, 2, timeout_s=5, abandon=True) == (3, 1)
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_nothing_a_call_does_reaches_the_loop_after_it_was_left_behind(system):
+    """Neither a message, nor what it waited for: the thread is told that it was cancelled instead."""
+    ref = await system.spawn(player("a"))
+    stuck, ended, asked = Stuck(), [], trio.Event()
+
+    async def hangs(_):
+        asked.set()
+        await trio.sleep_forever()
+
+    def tells():
+        thread = ThreadContext.current()
+        thread.tell(ref, "before")
+        stuck()
+        try:
+            thread.tell(ref, "after")
+        except trio.Cancelled:
+            ended.append("cancelled")
+            raise
+
+    def asks():
+        try:
+            ThreadContext.current().ask(ref, Run(hangs), timeout_s=1000)
+        except trio.Cancelled:
+            ended.append("cancelled")
+            raise
+
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(run_in_thread, tells, timeout_s=5, abandon=True))
+            await stuck.begun()
+            nursery.start_soon(partial(run_in_thread, asks, timeout_s=5, abandon=True))
+            await asked.wait()
+            scope.cancel()
+    stuck.release()
+    await threads_ended()
+    assert ended == ["cancelled", "cancelled"]
+    assert await ref.ask(Read()) == ["before"]
+
+
+async def test_a_call_on_its_way_to_the_loop_when_it_is_left_behind_does_nothing_there(system):
+    """It saw no cancellation when it set out."""
+    ref = await system.spawn(player("a"))
+    stuck, ended = Stuck(), []
+
+    class LongWay:
+        check_cancelled = staticmethod(trio.from_thread.check_cancelled)
+
+        def run(self, afn, *args):
+            stuck()
+            return trio.from_thread.run(afn, *args)
+
+    def tells():
+        thread = ThreadContext.current()
+        thread._bridge = LongWay()
+        try:
+            thread.tell(ref, "too late")
+        except trio.Cancelled:
+            ended.append("cancelled")
+            raise
+
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(run_in_thread, tells, timeout_s=5, abandon=True))
+            await stuck.begun()
+            scope.cancel()
+    stuck.release()
+    await threads_ended()
+    assert ended == ["cancelled"]
+    assert await ref.ask(Read()) == []
+
+
+async def test_a_call_that_is_left_while_its_thread_begins_is_counted_or_not_made():
+    """Whichever comes first: never both, never neither."""
+    for _ in range(100):
+        stuck = Stuck()
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(run_in_thread, stuck, timeout_s=5, abandon=True))
+                await settled()
+                scope.cancel()
+        counted = len(late_calls())
+        stuck.release()
+        await threads_ended()
+        assert stuck.began.is_set() == bool(counted)
+
+
+# Actors
+
+
+async def test_a_thread_actor_answers_with_what_handle_returns(system, spec):
+    """In the order of its messages; hooks run off the loop."""
+    diary = []
+    ref = await system.spawn(worker(spec, diary))
+    ref.tell("one")
+    ref.tell("two")
+    assert await ref.ask(Do(lambda actor, _: list(actor.diary))) == ["start", "one", "two"]
+    assert await ref.stop() == Shutdown()
+    assert diary == ["start", "one", "two", "stop (shutdown)"]
+
+
+async def test_one_message_at_a_time_while_the_loop_goes_on(system, spec):
+    """The next one waits; other actors do not."""
+    ref, other = await system.spawn(worker(spec)), await system.spawn(player("other"))
+    stuck = Stuck()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ref.ask, Do(stuck))
+        await stuck.begun()
+        ref.tell("next")
+        assert await other.ask(Read()) == []
+        assert ref.statistics()[Lane.NORMAL].depth == 1
+        stuck.release()
+    assert await ref.ask(Do(lambda actor, _: actor.diary[-1])) == "next"
+
+
+async def test_a_message_it_does_not_know_is_unhandled(system, events, spec):
+    """As with any actor: reported, and a request among them fails."""
+    ref = await system.spawn(worker(spec))
+    ref.tell(object())
+    with pytest.raises(UnhandledMessage):
+        await ref.ask(Read())
+    assert [event.message_type for event in events if isinstance(event, MessageUnhandled)] == ["object", "Read"]
+
+
+async def test_an_error_in_the_thread_is_a_crash_and_the_next_incarnation_starts_afresh(system, spec):
+    """With the stop hook in between; the caller learns of it at once."""
+    diary = []
+    ref = await system.spawn(worker(spec, diary))
+    with pytest.raises(ActorDied) as caught:
+        await ref.ask(Do(lambda *_: 1 / 0), timeout_s=math.inf)
+    assert isinstance(caught.value.reason, Crashed)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert await ref.ask(Do(lambda actor, _: actor.diary)) == [
+        "start",
+        "stop (crashed: ZeroDivisionError)",
+        "start",
+    ]
+
+
+async def test_a_start_that_fails_in_the_thread_reaches_who_starts(system, spec):
+    """With the cause; a dedicated thread does not stay."""
+
+    class Unable(Worker):
+        def start_in_thread(self, thread):
+            raise OSError("no")
+
+    before = threading.active_count()
+    with pytest.raises(StartFailed) as caught:
+        await system.spawn(ChildSpec("unable", partial(Unable, DEDICATED)))
+    assert isinstance(caught.value.cause, OSError)
+    assert threading.active_count() == before
+
+
+async def test_a_dedicated_thread_is_one_for_all_hooks_and_ends_with_its_actor(system):
+    """It bears the actor's path as its name."""
+    seen = []
+    ref = await system.spawn(worker(DEDICATED))
+    seen = await ref.ask(Do(lambda actor, _: actor.threads))
+    name = await ref.ask(Do(lambda *_: threading.current_thread().name))
+    assert name == "/test/worker"
+    await ref.stop()
+    assert len(seen) == 1
+    assert seen.isdisjoint({threading.get_ident()})
+    assert all(thread.name != name for thread in threading.enumerate())
+
+
+class Database(ThreadActor):
+    """An SQLite connection, which SQLite's module allows in one thread only."""
+
+    thread = DEDICATED
+
+    def start_in_thread(self, thread):
+        self.connection = sqlite3.connect(":memory:")
+        self.connection.execute("CREATE TABLE t (x)")
+        self.connection.set_progress_handler(self.began, 1000)
+
+    def began(self):
+        running.set()
+
+    def handle(self, message, thread):
+        return self.connection.execute(message.act).fetchall()
+
+    def stop_in_thread(self, thread, reason):
+        self.connection.close()
+
+    def interrupt(self):
+        self.connection.interrupt()
+
+
+running = threading.Event()
+
+
+async def test_an_sqlite_connection_lives_in_a_dedicated_thread(system):
+    """Its module raises if another thread as much as closes it."""
+    ref = await system.spawn(ChildSpec("database", Database))
+    await ref.ask(Do("INSERT INTO t VALUES (1), (2)"))
+    assert await ref.ask(Do("SELECT sum(x) FROM t")) == [(3,)]
+    assert await ref.stop() == Shutdown()
+
+
+async def test_a_query_that_hangs_is_interrupted_when_its_actor_is_stopped(system):
+    """And that is no crash."""
+    running.clear()
+    ref = await system.spawn(ChildSpec("database", Database))
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def asks():
+            with pytest.raises(ActorDied):
+                await ref.ask(Do(ENDLESS), timeout_s=math.inf)
+
+        assert await trio.to_thread.run_sync(running.wait, PATIENCE_S)
+        assert await ref.stop(StopMode.NOW) == Shutdown()
+
+
+@pytest.mark.promise("bitten.cancelled-ask")
+async def test_a_query_nobody_waits_for_any_more_is_interrupted_and_the_actor_lives_on(system):
+    """With its connection, and what is in it."""
+    running.clear()
+    ref = await system.spawn(ChildSpec("database", Database))
+    await ref.ask(Do("INSERT INTO t VALUES (1), (2)"))
+    with pytest.raises(AskTimeout):
+        await ref.ask(Do(ENDLESS), timeout_s=0.02)
+    assert await ref.ask(Do("SELECT sum(x) FROM t")) == [(3,)]
+
+
+async def test_a_thread_that_cannot_be_stopped_delays_the_end_of_its_actor_and_that_is_told(mock_clock, events, caplog):
+    """By the log and `late_calls` first, by the runtime after the grace; then the end comes in order."""
+    stuck = Stuck()
+    async with ActorSystem("test", on_event=events.append) as system:
+        ref = await system.spawn(worker())
+        ref.tell(Do(stuck))
+        await stuck.begun()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ref.stop, StopMode.NOW)
+            await settled()
+            (late,) = late_calls()
+            assert (late.who, late.call, late.left_behind) == ("/test/worker", "handle Do", False)
+            for _ in range(12):
+                mock_clock.jump(1)
+                await settled()
+            assert ref.alive
+            assert [event.path for event in events if isinstance(event, ActorLingers)] == ["/test/worker"]
+            stuck.release()
+        assert await ref.wait_stopped() == Killed()
+    assert caplog.text.count("foreign.late who=/test/worker call=handle Do") == 1
+
+
+async def test_without_an_interrupt_an_error_after_the_stop_is_a_crash(system, spec):
+    """It is a fault of the code then, and no way to end."""
+    stuck = Stuck()
+
+    def fails(*_):
+        stuck()
+        raise ValueError("mine")
+
+    ref = await system.spawn(worker(spec))
+    ref.tell(Do(fails))
+    await stuck.begun()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ref.stop, StopMode.NOW)
+        await settled()
+        stuck.release()
+    reason = await ref.wait_stopped()
+    assert isinstance(reason, Crashed)
+    assert str(reason.error) == "mine"
+
+
+async def test_an_actor_may_leave_its_call_behind(system):
+    """Then it ends at once, and its next incarnation has other threads."""
+    stuck, diary = Stuck(), []
+    ref = await system.spawn(worker(ThreadSpec(abandon=True), diary))
+    ref.tell(Do(stuck))
+    await stuck.begun()
+    assert await ref.stop(StopMode.NOW) == Shutdown()
+    (late,) = late_calls()
+    assert (late.who, late.call, late.left_behind) == ("/test/worker", "handle Do", True)
+    stuck.release()
+    await threads_ended()
+    assert diary == ["start", "stop (shutdown)"]
+
+
+@pytest.mark.promise("peers.stop-hooks-on-cancel", "stop.hook-once")
+async def test_the_stop_hook_runs_once_in_the_thread_also_when_killed(system, spec):
+    """It is told that it has no time left."""
+    told = []
+
+    class Tidy(Worker):
+        def stop_in_thread(self, thread, reason):
+            super().stop_in_thread(thread, reason)
+            try:
+                while True:
+                    thread.check_cancelled()
+            except trio.Cancelled:
+                told.append(reason)
+                raise
+
+    diary = []
+    ref = await system.spawn(ChildSpec("tidy", partial(Tidy, spec, diary), restart=Restart.TEMPORARY))
+    ref.kill()
+    assert await ref.wait_stopped() == Killed()
+    assert diary == ["start", "stop (killed)"]
+    assert told == [Killed()]
+
+
+async def test_a_thread_reaches_other_actors(system, spec):
+    """It tells, asks, and runs what belongs on the loop; errors come back to it."""
+    other = await system.spawn(player("other"))
+
+    def reaches(_, thread):
+        thread.tell(other, "told", lane=Lane.HIGH)
+        assert thread.call(trio.lowlevel.current_task) is not None
+        with pytest.raises(ZeroDivisionError):
+            thread.call(divmod, 1, 0)
+        return thread.ask(other, Read())
+
+    ref = await system.spawn(worker(spec))
+    assert await ref.ask(Do(reaches)) == ["told"]
+
+
+@pytest.mark.promise("ask.self", "peers.ask-self")
+async def test_a_thread_cannot_ask_the_actor_that_waits_for_it(system, spec):
+    """Not even when it may be left behind."""
+    for kind in (spec, ThreadSpec(abandon=True)):
+        ref = await system.spawn(worker(kind))
+
+        def asks_itself(_, thread, ref=ref):
+            with pytest.raises(SelfCall):
+                thread.ask(ref, Do(None), timeout_s=1000)
+
+        await ref.ask(Do(asks_itself))
+        await ref.stop()
+
+
+@pytest.mark.promise("bad.cycle")
+async def test_a_circle_of_asks_through_a_thread_is_noticed(system, spec):
+    """The actor's own task asks for its thread."""
+    ref, other = await system.spawn(worker(spec)), await system.spawn(player("other"))
+
+    async def back(_):
+        with pytest.raises(AskCycle):
+            await ref.ask(Do(lambda *_: None), timeout_s=1000)
+        return "noticed"
+
+    assert await ref.ask(Do(lambda _, thread: thread.ask(other, Run(back), timeout_s=1000))) == "noticed"
+
+
+async def test_what_a_thread_asks_is_cancelled_with_its_call(system, spec):
+    """The actor it asked works on it no longer."""
+    other = await system.spawn(player("other"))
+    ref = await system.spawn(worker(spec))
+    entered, left = trio.Event(), []
+
+    async def hangs(_):
+        entered.set()
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            left.append("cancelled")
+            raise
+
+    ref.tell(Do(lambda _, thread: thread.ask(other, Run(hangs), timeout_s=1000)))
+    await entered.wait()
+    assert await ref.stop(StopMode.NOW) == Shutdown()
+    await settled()
+    assert left == ["cancelled"]
+
+
+async def test_a_request_that_must_finish_is_not_cut_off(system, spec):
+    """Its caller may go, its thread stays."""
+    stuck = Stuck()
+    ref = await system.spawn(worker(spec))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ref.ask, Finish(lambda actor, thread: actor.diary.append(stuck())))
+        await stuck.begun()
+        nursery.cancel_scope.cancel()
+    await settled()
+    assert late_calls() == ()
+    stuck.release()
+    assert (await ref.ask(Do(lambda actor, _: list(actor.diary))))[-1] == "done"
+
+
+async def test_a_call_over_its_time_crashes_the_actor(mock_clock):
+    """With the error that names it."""
+    stuck = Stuck()
+    async with ActorSystem("test", on_event=lambda _: None) as system:
+        ref = await system.spawn(worker(ThreadSpec(timeout_s=3, abandon=True), restart=Restart.TEMPORARY))
+        ref.tell(Do(stuck))
+        await stuck.begun()
+        mock_clock.jump(3)
+        reason = await ref.wait_stopped()
+        assert isinstance(reason, Crashed)
+        assert str(reason.error) == "handle Do took longer than 3 s"
+        stuck.release()
+        await threads_ended()
+
+
+async def test_own_tasks_take_turns_in_a_dedicated_thread(system):
+    """In the order they came; one that gives up its turn interrupts nobody."""
+    stuck, interrupts, order = Stuck(), [], []
+
+    class Busy(Worker):
+        def interrupt(self):
+            interrupts.append(1)
+
+        async def receive(self, message, context):
+            if message != "go":
+                await super().receive(message, context)
+                return
+            for step in (stuck, partial(order.append, "second"), partial(order.append, "third")):
+                context.start_soon(self.in_thread, step)
+                await settled()
+            with trio.move_on_after(0):
+                await self.in_thread(order.append, "never")
+
+    ref = await system.spawn(ChildSpec("busy", partial(Busy, DEDICATED)))
+    ref.tell("go")
+    await stuck.begun()
+    await settled()
+    assert (order, interrupts) == ([], [])
+    stuck.release()
+    await ref.ask(Do(lambda *_: None))
+    assert (order, interrupts) == (["second", "third"], [])
+
+
+async def test_context_variables_are_those_of_the_task(system, spec):
+    """In both kinds of thread; what the thread sets stays there."""
+    color = contextvars.ContextVar("color")
+
+    class Colored(Worker):
+        async def receive(self, message, context):
+            color.set("red")
+            await super().receive(message, context)
+            assert color.get() == "red"
+
+    def paint(*_):
+        seen = color.get()
+        color.set("blue")
+        return seen
+
+    ref = await system.spawn(ChildSpec("colored", partial(Colored, spec)))
+    assert await ref.ask(Do(paint)) == "red"
+
+
+@pytest.mark.promise("restart.never-swallowed")
+async def test_a_system_exit_in_a_thread_is_no_crash(spec):
+    """It goes all the way up."""
+
+    def leave(*_):
+        raise SystemExit(3)
+
+    async def run():
+        async with ActorSystem("test", on_event=lambda _: None) as system:
+            ref = await system.spawn(worker(spec))
+            ref.tell(Do(leave))
+            await trio.sleep_forever()
+
+    with pytest.raises(SystemExit):
+        await run()
+
+
+async def test_a_function_makes_a_child(system):
+    """Its options are those of any child."""
+
+    def handle(message, thread):
+        return (message.act, threading.get_ident())
+
+    ref = await system.spawn(thread_child("child", handle, restart=Restart.TEMPORARY))
+    answer, ident = await ref.ask(Do("x"))
+    assert answer == "x"
+    assert ident != threading.get_ident()
+    own = await system.spawn(thread_child("own", handle, DEDICATED, mailbox=MailboxSpec(2)))
+    own.tell(Do(lambda *_: None))
+    assert {lane.capacity for lane in own.statistics().values()} == {2}
+    assert (await own.ask(Do("x")))[1] == (await own.ask(Do("y")))[1]
+
+
+def test_wrong_threads_are_refused():
+    """Each with its field."""
+    limiter = trio.CapacityLimiter(1)
+    for field_name, options in (
+        ("abandon", {"dedicated": True, "abandon": True}),
+        ("limiter", {"dedicated": True, "limiter": limiter}),
+        ("timeout_s", {"timeout_s": 0}),
+        ("timeout_s", {"timeout_s": math.nan}),
+    ):
+        with pytest.raises(InvalidSpec) as caught:
+            ThreadSpec(**options)
+        assert caught.value.field == field_name
+
+
+def test_there_is_no_thread_context_outside_of_a_call():
+    """The error is a LookupError."""
+    with pytest.raises(LookupError):
+        ThreadContext.current()
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog):
+    caplog.set_level(logging.WARNING, "actors")

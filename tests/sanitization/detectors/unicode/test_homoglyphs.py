@@ -1,0 +1,230 @@
+"""Words that only look Latin become Latin; words of other scripts, units, formulas and sounds stay as they are."""
+
+import random
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sanitization import Action, Category, Kind, Scrubber, StreamScrubber
+from sanitization.detectors.unicode.confusable_data import LOOKS
+from sanitization.detectors.unicode.homoglyphs import Homoglyphs
+from sanitization.policy import everywhere
+from sanitization.prefilter import opener
+
+# ruff: noqa: RUF001 - look-alikes are what this file is about
+
+POLICY = everywhere({Category.INVISIBLE: Action.REMOVE})
+
+DISGUISED = [
+    # Letters of another script among Latin ones.
+    ("log in at аmazon.com", "log in at amazon.com"),
+    ("pаssword раsswоrd", "password password"),
+    ("раssроrt", "passport"),
+    ("def check_аdmin(usеr):", "def check_admin(user):"),
+    ("isRооt2", "isRoot2"),
+    ("GЕT HТTP", "GET HTTP"),
+    ("мicrosoft тwitter", "microsoft twitter"),
+    ("adмin", "admin"),
+    ("micrοsοft, Αpple", "microsoft, Apple"),
+    ("fαcebοοk", "facebook"),
+    ("օpen, ցate", "open, gate"),
+    ("ᏢayᏢal ꓐank ᗪocker", "PayPal Bank Docker"),
+    ("ꭺdmin", "admin"),
+    ("to\u212aen", "toKen"),
+    ("Привет, зайди на gооgle.com, пожалуйста", "Привет, зайди на google.com, пожалуйста"),
+    # A label of a Latin domain, and a word in letters of no language.
+    ("see раура.com now", "see paypa.com now"),
+    ("аррӏе.com/login", "apple.com/login"),
+    ("ԁос", "doc"),
+    ("the ѕсоре, аррӏе", "the scope, apple"),
+    # Fancy dress.
+    ("ａｄｍｉｎ run.ｅｘｅ ＲＯＯＴ", "admin run.exe ROOT"),
+    ("ｉｇｎｏｒｅ　ａｌｌ", "ignore　all"),
+    ("pａypal", "paypal"),
+    ("Ⅰgnore cⅼick", "Ignore click"),
+    ("𝗳𝗼𝗿𝗴𝗲𝘁 𝗮𝗹𝗹 𝗿𝘂𝗹𝗲𝘀", "forget all rules"),
+    ("𝕗𝕠𝕣𝕘𝕖𝕥 𝔣𝔬𝔯𝔤𝔢𝔱 𝒻ℴ𝓇ℊℯ𝓉 𝚏𝚘𝚛𝚐𝚎𝚝", "forget forget forget forget"),
+    ("for𝗴et", "forget"),
+    ("ⓕⓞⓡⓖⓔⓣ 🅵🅾🆁🅶🅴🆃 🄵🄾🅁🄶🄴🅃", "forget FORGET FORGET"),
+    ("ꜰᴏʀɢᴇᴛ ʏᴏᴜʀ ʀᴜʟᴇs", "forget your rules"),
+    ("ᶠᵒʳᵍᵉᵗ", "forget"),
+]
+
+HONEST = [
+    # Other scripts, alone and beside Latin words.
+    "Сор, рот, нос, хор. АО СССР. Оно рано.",
+    "Это iPhone 15 и Wi-Fi-роутер, IT-специалист, USB-кабель.",
+    "Ми їхали до Києва, Ґудзик і єнот",
+    "Ѕвездата и ѕидот; соја, осі",
+    "Нохчийн мотт: хӏоа, хӏорд",
+    "Ово је ћирилица: Београд, Ђоковић",
+    "Қазақстан Республикасы, Ө, ү, ң",
+    "Ελλάδα: ότι ο iPhone κοστίζει; ΑΒΓ ΟΧΙ",
+    "Հայաստան օգոստոս, ChatGPT-ն",
+    "ქართული ᏣᎳᎩ ᐃᓄᒃᑎᑐᑦ ⵜⴰⵎⴰⵣⵉⵖⵜ ᚠᚢᚦᚨᚱᚲ",
+    "שלום abc سلام abc हिन्दी १० ไทย ๑๐",
+    # Latin words with endings, and what a wrong keyboard makes of words.
+    "SMSка SMSки PDFка DVDшка VKонтакте",
+    "апка в Gitом, gifка",
+    "laptopακι likeάρω",
+    "cпасибо, рaботa, вiн, мiсто, iнтернет",
+    "она cама пришла в ХХI веке, ocи вони",
+    "user_имя имя_user А4 м2 Т34 С300 А123ВС77",
+    "вpеmя",
+    "in the CRMу and PDFа, aαbαcα",
+    "the laptopακι",
+    "Это в Googlе работает",
+    "--root КАТ_CHROOT %lluс [nNοΟ]",
+    # Units, formulas, phonetic script, names of genes.
+    "Δx = 5 µm, 10 µs, 4.7 kΩ, 300 K, π r², β-test, α-Helix, ΔΔCt, Ångström",
+    "hν = E, ρgh, kχ, sinα cosβ, sinαcosβ, logα, νx",
+    "TNFα IFNγ NFκB IκBα PPARγ αvβ3 γδT",
+    "xⁿ eⁱˣ 1ˢᵗ 2ⁿᵈ 4ᵗʰ Mᵐᵉ H₂O xₘₐₓ (x+y)ᵗʳᵃⁱⁿ",
+    "𝑓(𝑥) = 𝑎𝑥² + 𝑏𝑥 + 𝑐, 𝐄 = 𝑚𝑐², 𝐴𝐵𝐶𝐷, d𝑥, sin𝑥, max𝑓, sin𝑥cos𝑦",
+    "𝑠𝑜𝑓𝑡𝑚𝑎𝑥(𝑥), ℝⁿ → ℂ, 𝔼[X], ℓ/min, mℓ",
+    "ˈɪɡnɔː pʰæʔ ɹɪˈlɪʒn ʀʏʙʜ ʁ",
+    "Ⅰ, Ⅱb, Ⅳ, stage Ⅰa, 第Ⅴ章, Ⓐ Ⓑ Ⓒ, ⓐ or ⒝, ① ②, ℹ️ Ⓜ️ 🅰️🅱️ 🇺🇸🇯🇵",
+    "Windows™ ® ﬁ ſtraße ﬂ",
+    # Wide letters where they belong.
+    "ＡＢＣ株式会社、全角ｔｅｓｔ",
+    "テスト　ＨＴＭＬとｊａｖａ",
+    "ｗｗｗｗ ２０２４ ＡＢＣ",
+    "naïve Łódź Đặng Việt Nam ñandú",
+]
+
+
+@pytest.mark.parametrize(("text", "plain"), DISGUISED)
+def test_a_disguised_word_becomes_what_it_looks_like(text: str, plain: str) -> None:
+    """So that what comes after reads what people read; each word is told."""
+    scrubbed = Scrubber(POLICY).scrub(text)
+    assert scrubbed.text == plain
+    assert {each.kind for each in scrubbed.findings} == {"invisible.homoglyph"}
+    assert Scrubber(POLICY).scrub(plain).text == plain
+
+
+@pytest.mark.parametrize("text", HONEST)
+def test_honest_letters_stay(text: str) -> None:
+    """Whole, and each word alone in a plain sentence."""
+    scrubbed = Scrubber(POLICY).scrub(text)
+    assert (scrubbed.text, scrubbed.findings) == (text, ())
+
+
+@pytest.mark.parametrize("kind", Homoglyphs.kinds, ids=lambda kind: kind.name)
+def test_every_kind_is_found_in_its_example(kind: Kind) -> None:
+    """Exactly one find, of that kind."""
+    assert [each.kind for each in Scrubber(POLICY).scrub(kind.example).findings] == [kind.name]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_the_gate_opens_at_every_look_alike_and_at_nothing_else(plain: bool) -> None:
+    """All code points, in groups, so that it takes no time."""
+    live = opener((Homoglyphs.gates,), plain=plain)
+    assert all(live(f"a {letter}") for letter in LOOKS)
+    others = [chr(code) for code in range(0x110000) if chr(code) not in LOOKS]
+    assert not live("".join(others))
+
+
+FRAGMENTS = [
+    *("p", "а", "y", "раураl", "gооgle", "Ме", "кот", "м", "ка", "SMS", "к", "жизнь", "ο", "α", "micr", "_", "2", "é"),
+    *(
+        ".com",
+        ".",
+        " ",
+        " ",
+        "\n",
+        "ａ",
+        "ｄmin",
+        "全角",
+        "𝗳𝗼",
+        "𝗿",
+        "𝑥",
+        "(",
+        "ᴛᴇ",
+        "ꜱᴛ",
+        "ʀ",
+        "s",
+        "ᵗʰᵉ",
+        "ⓕⓞ",
+        "Ⅰ",
+        "ԁ",
+    ),
+    "a" * 70,
+    "а" * 63,
+]
+words = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.sampled_from(sorted(LOOKS))), max_size=16)
+
+
+@given(words, st.booleans())
+@settings(max_examples=400, deadline=None)
+@example(["раура", ".", "com", " ж"], True)
+@example(["раура", ".", "com"], True)
+@example(["раураl", " " * 31, "жизнь"], True)
+@example(["ａｄｍｉｎ", " " * 31, "全"], True)
+def test_any_cut_gives_what_the_whole_gives(chunks: list[str], letters: bool) -> None:
+    """Also letter by letter: what comes later, and decides, is waited for."""
+    text = "".join(chunks)
+    whole = Scrubber(POLICY).scrub(text)
+    stream = StreamScrubber(POLICY)
+    assert "".join([*map(stream.feed, text if letters else chunks), stream.flush()]) == whole.text
+    assert stream.findings == whole.findings
+
+
+@given(words.map("".join))
+@settings(max_examples=200, deadline=None)
+def test_the_detector_has_no_memory(text: str) -> None:
+    """Beginning anew outside a hit finds the same."""
+    detector = Homoglyphs()
+    hits = list(detector.find(text, 0))
+    for place in range(len(text) + 1):
+        if not any(hit.anchor < place < hit.end for hit in hits):
+            assert list(detector.find(text, place)) == [hit for hit in hits if hit.anchor >= place]
+
+
+@given(words.map("".join))
+def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
+    """A word that was put right disguises nothing, and makes nothing else a disguise."""
+    once = Scrubber(POLICY).scrub(text)
+    again = Scrubber(POLICY).scrub(once.text)
+    assert len(again.findings) <= len(once.findings)
+
+
+def test_what_is_held_back_is_little() -> None:
+    """Words of another script wait for their end, and flow."""
+    stream, held = StreamScrubber(POLICY), 0
+    for letter in "Привет, как дела сегодня? Думаю, что всё хорошо. ΕΛΛΑΔΑ ο καιρός " * 20 + "раураl " * 50:
+        stream.feed(letter)
+        held = max(held, stream.held)
+    assert held <= 110
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "unit", ["аb", "а", "аb ", "а.com ", "ａ", "𝗮 𝗯", "aо" * 30 + " ", "аa_", "ԁ", "𝑥a", "раураl "]
+)
+def test_a_hostile_text_takes_linear_time(unit: str) -> None:
+    """What would be quadratic takes a minute here."""
+    text = unit * (250_000 // len(unit.encode()))
+    began = time.process_time()
+    Scrubber(POLICY).scrub(text)
+    assert time.process_time() - began < 4
+
+
+def test_random_text_of_other_scripts_is_left_alone() -> None:
+    """Words of one script, whatever their letters, without Latin ones among them."""
+    chance = random.Random(5)
+    alphabets = ["абвгдежзийклмнопрстуфхцчшщъыьэюя", "αβγδεζηθικλμνξοπρστυφχψω", "աբգդեզէըթժիլխծկհձղճմ", "асеорху"]
+    for alphabet in alphabets:
+        text = " ".join("".join(chance.choices(alphabet, k=chance.randint(1, 9))) for _ in range(500))
+        assert Scrubber(POLICY).scrub(text).text == text
+
+
+def test_a_word_is_told_of_as_a_whole() -> None:
+    """Though a stream has passed on its honest beginning; what stands there instead is the whole word."""
+    text = "go to my_pаypal2.com"
+    whole = Scrubber(POLICY).scrub(text)
+    assert [(each.start, each.end, each.replacement) for each in whole.findings] == [(6, 16, "my_paypal2")]
+    stream = StreamScrubber(POLICY)
+    assert [stream.feed(text[:10]), stream.feed(text[10:]) + stream.flush()] == ["go to my_p", "aypal2.com"]
+    assert stream.findings == whole.findings

@@ -1,0 +1,408 @@
+"""Several detectors at work on one text: who has what, what waits, and what becomes of those that fail."""
+
+import random
+from collections.abc import Collection, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from attrs import evolve, field, frozen
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sanitization import (
+    Action,
+    Category,
+    Direction,
+    Failing,
+    Failure,
+    Gate,
+    Hit,
+    Pattern,
+    Placeholders,
+    Policy,
+    Scrubber,
+    StreamScrubber,
+    everywhere,
+)
+from sanitization.pipeline import PATIENT, WORD_MAX, Numbered, Stage
+from sanitization.policy_engine import Judge
+from sanitization.prefilter import Named
+from tests.sanitization.samples import SECRETS
+
+PII = everywhere({Category.PII: Action.REMOVE})
+TOKEN = SECRETS["secret.aws.access_key"]
+
+
+def marks(kind: str, regex: str, **more: Any) -> Pattern:
+    """A detector that puts the last word of its kind in brackets."""
+    return Pattern(kind, Category.PII, f"pii.{kind}", regex, replacement=f"<{kind}>", reach=16, **more)
+
+
+FIRST, SECOND = marks("a", "ab+c"), marks("b", "b+cd{0,3}")
+NAMED = marks("v", "key=(?P<value>[abcd ]{2,6})")
+
+
+@pytest.mark.parametrize(
+    ("more", "text", "clean"),
+    [
+        ([FIRST, SECOND], "abbc bcd", "<a> <b>"),
+        ([SECOND, FIRST], "abbc bcd", "<a><b> <b>"),
+        ([FIRST, SECOND], "abbcdd", "<a><b>"),
+        ([FIRST, SECOND], "bcabc", "<b><a>"),
+        ([NAMED, FIRST], "key=abc", "key=<v>"),
+        ([FIRST, NAMED], "key=abc", "key=<a>"),
+        ([marks("k", "key"), NAMED], "key=abc", "<k>=<v>"),
+        ([FIRST, marks("l", "c.{0,9}z"), marks("s", "x")], "abc x z", "<a><l>"),
+        ([FIRST, marks("s", "x"), marks("l", "c.{0,9}z")], "abc x z", "<a><l><s>"),
+        ([FIRST, marks("l", "[bc].{0,9}z"), marks("s", "x")], "abc c x z", "<a><l>"),
+        ([marks("x", "d"), marks("l", "q.{0,9}z")], "qdqz", "<l><x>"),
+        ([marks("x", "d"), marks("l", "q.{0,9}z")], "qddqdz d", "<l><x><x><x> <x>"),
+        ([marks("x", "d"), marks("l", "q.{0,9}z"), marks("w", ".{1,16}")], "qdz--d", "<l><x><w><x>"),
+        ([marks("l", "q.{0,9}z"), marks("x", "d")], "qdqz", "<l>"),
+    ],
+)
+def test_where_two_overlap_the_first_detector_has_the_place(more: list[Pattern], text: str, clean: str) -> None:
+    """The other one has what lies outside of it: nothing of the text that any of them found is left."""
+    assert Scrubber(PII, more=more).scrub(text).text == clean
+
+
+@pytest.mark.parametrize(
+    ("action", "clean"),
+    [
+        (Action.REMOVE, "say <l><x>!"),
+        (Action.MASK, "say •• ••<x> •••!"),
+        (Action.TOKENISE, "say [l-1]<x>[l-2]!"),
+        (Action.FLAG, "say ab cd<x> efg!"),
+    ],
+)
+def test_each_part_of_a_find_that_lies_around_another_is_told(action: Action, clean: str) -> None:
+    """With its own place, so that the findings account for every change; what is only pointed out is not parted."""
+    more = [marks("x", "1+"), marks("l", "ab.{0,12}g")]
+    policy, text = evolve(PII, kinds={"pii.l": action}), "say ab cd11 efg!"
+    placeholders = Placeholders()
+    scrubbed = Scrubber(policy, more=more).scrub(text, placeholders)
+    assert scrubbed.text == clean
+    places = [(each.kind, each.start, each.end) for each in scrubbed.findings]
+    if action is Action.FLAG:
+        assert places == [("pii.l", 4, 15), ("pii.x", 9, 11)]
+    else:
+        assert places == [("pii.l", 4, 9), ("pii.x", 9, 11), ("pii.l", 11, 15)]
+        assert {each.detector for each in scrubbed.findings if each.kind == "pii.l"} == {"l"}
+    if action is Action.TOKENISE:
+        assert placeholders.restore(scrubbed.text) == "say ab cd<x> efg!"
+
+
+def test_a_part_of_a_find_blocks_as_the_whole_does() -> None:
+    """An address within an order does not save it from being refused."""
+    more = [marks("x", "1+"), marks("l", "ab.{0,12}g")]
+    scrubbed = Scrubber(evolve(PII, kinds={"pii.l": Action.BLOCK}), more=more).scrub("say 1 ab cd11 efg!")
+    assert (scrubbed.text, scrubbed.blocked) == ("", True)
+    assert [(each.kind, each.action) for each in scrubbed.findings] == [
+        ("pii.x", Action.REMOVE),
+        ("pii.l", Action.BLOCK),
+    ]
+
+
+def test_finds_that_overlap_go_out_in_one_piece() -> None:
+    """However many there are in a row, none is cut, also when what follows decides who has the place."""
+    more = [marks("d", "d.d"), marks("x", "x"), marks("l", "q.{0,9}z|d")]
+    text = "qdxz dad q dqd--z" + " " * 60
+    whole = Scrubber(PII, more=more).scrub(text).text
+    for size in range(1, 20):
+        stream = StreamScrubber(PII, more=more)
+        pieces = [text[place : place + size] for place in range(0, len(text), size)]
+        assert "".join(map(stream.feed, pieces)) + stream.flush() == whole
+
+
+FAKES = [FIRST, SECOND, NAMED, marks("w", "(?<![a-d])[a-d]+1"), marks("l", "[1x].{0,11}[1x]")]
+LETTERS = st.text(st.sampled_from("abcd =x1."), max_size=30)
+ACTIONS = st.sampled_from([Action.REMOVE, Action.MASK, Action.FLAG, Action.TOKENISE])
+
+
+@pytest.mark.slow
+@given(
+    text=st.lists(st.one_of(LETTERS, st.sampled_from(["key=", "abc", "bcd"])), max_size=8).map("".join),
+    cuts=st.lists(st.integers(0, 60), max_size=8),
+    kinds=st.dictionaries(st.sampled_from(["pii.a", "pii.b", "pii.v", "pii.w"]), st.one_of(st.none(), ACTIONS)),
+    allow=st.frozensets(st.sampled_from(["abc", "bc", "bcd", "ab"]), max_size=2),
+    order=st.permutations(range(5)),
+)
+@settings(max_examples=600, deadline=None)
+@example("key=abcd bcd", [8], {"pii.v": None}, frozenset(), [2, 0, 1, 3, 4])
+@example("abcddabcd", [3, 5], {"pii.a": None}, frozenset(), [0, 1, 2, 3, 4])
+@example("d1 abc x key=ab1", [5, 9], {}, frozenset(), [0, 4, 2, 3, 1])
+def test_any_cut_of_any_overlap_gives_the_whole(
+    text: str,
+    cuts: list[int],
+    kinds: dict[str, Action | None],
+    allow: frozenset[str],
+    order: list[int],
+) -> None:
+    """Whichever detectors overlap, whatever their finds are turned into or let pass."""
+    more = [FAKES[place] for place in order]
+    policy = evolve(PII, kinds=kinds, allow=allow)
+    whole = Scrubber(policy, more=more).scrub(text, Placeholders())
+    stream = StreamScrubber(policy, placeholders=Placeholders(), more=more)
+    places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    out = "".join(stream.feed(text[a:b]) for a, b in pairwise(places)) + stream.flush()
+    assert out == whole.text
+    assert stream.findings == whole.findings
+
+
+@given(
+    text=st.lists(st.one_of(LETTERS, st.sampled_from(["key=", "abc", "bcd", "1"])), max_size=8).map("".join),
+    order=st.permutations(range(5)),
+)
+@settings(max_examples=200, deadline=None)
+@example("d1 abc x", [0, 4, 2, 3, 1])
+def test_all_that_any_detector_covers_is_acted_on(text: str, order: list[int]) -> None:
+    """What each finds by itself is found with the others beside it, each character once."""
+    more = [FAKES[place] for place in order]
+    alone = [Scrubber(PII, more=[each]).scrub(text).findings for each in more]
+    covered = [place for found in alone for each in found for place in range(each.start, each.end)]
+    together = [
+        place for each in Scrubber(PII, more=more).scrub(text).findings for place in range(each.start, each.end)
+    ]
+    assert sorted(together) == sorted(set(covered))
+
+
+@frozen
+class Breaks:
+    """A detector that finds `x`, and raises an error where it is told to."""
+
+    at: str
+    category: Category = Category.PII
+    gates: tuple[Named, ...] = (("x", Gate(literals=("x", "!"))),)
+    context: int = 0
+    reach: int = 8
+    name: str = "breaks"
+    calls: list[str] = field(factory=list)
+
+    def _come(self, place: str, text: str) -> None:
+        self.calls.append(place)
+        if place == self.at and "!" in text:
+            raise RuntimeError(f"cannot read {text}")
+
+    def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+        self._come("find", text)
+        for place in range(start, len(text)):
+            if text[place] == "x":
+                yield Hit(place, place + 1, "pii.x", 1.0, "#", place)
+                self._come("next", text)
+
+    def settled(self, text: str, start: int, live: Collection[str]) -> int:
+        self._come("settled", text)
+        return len(text)
+
+
+@pytest.mark.parametrize("at", ["find", "next", "settled"])
+@pytest.mark.parametrize("cut", [1, 3, 100])
+def test_a_detector_that_fails_blocks_the_text(at: str, cut: int) -> None:
+    """From there on nothing comes out, though others could go on; the failure is told without the text."""
+    text = f"x one two x {TOKEN} ! x three {TOKEN} x"
+    policy = everywhere({Category.PII: Action.REMOVE, Category.SECRET: Action.REMOVE})
+    stream = StreamScrubber(policy, more=[Breaks(at)])
+    out = [stream.feed(text[place : place + cut]) for place in range(0, len(text), cut)]
+    assert stream.blocked
+    assert stream.flush() == ""
+    assert stream.feed("more") == ""
+    assert stream.pause() == ""
+    assert stream.failures == (Failure("breaks", "RuntimeError"),)
+    assert "# one two # [redacted] ! ".startswith("".join(out))
+    assert stream.scrubbed("".join(out)).text == ""
+    assert "pii.unread" in {each.kind for each in stream.findings}
+
+
+@pytest.mark.parametrize("at", ["find", "next", "settled"])
+@pytest.mark.parametrize("cut", [1, 3, 100])
+def test_a_detector_that_fails_may_only_mark_the_text(at: str, cut: int) -> None:
+    """The others go on; a finding says from where on it was not read; it is not asked again."""
+    text = f"x one {TOKEN} ! x three {TOKEN} x"
+    policy = evolve(everywhere({Category.PII: Action.REMOVE, Category.SECRET: Action.REMOVE}), failing=Failing.MARK)
+    broken = Breaks(at)
+    stream = StreamScrubber(policy, more=[broken])
+    out = "".join(stream.feed(text[place : place + cut]) for place in range(0, len(text), cut)) + stream.flush()
+    assert out[1:] == " one [redacted] ! x three [redacted] x"
+    assert out[0] in "x#"
+    (unread,) = [each for each in stream.findings if each.kind == "pii.unread"]
+    assert (unread.action, unread.start, unread.detector) == (Action.FLAG, unread.end, "breaks")
+    assert unread.start <= text.index("x three")
+    assert stream.failures == (Failure("breaks", "RuntimeError"),)
+    asked = len(broken.calls)
+    stream.feed("x x x ")
+    assert len(broken.calls) == asked
+
+
+def test_a_disguise_that_fails_blocks_too() -> None:
+    """An early stage is no exception: what it did not read never reaches the next."""
+    judge = Judge(PII, Direction.OUTBOUND, None)
+    stage = Stage([Numbered(0, Breaks("find"))], judge, words=False)
+    assert stage.feed("secret !", {0: ["x"]}) == ""
+    assert judge.blocked
+
+
+@pytest.mark.parametrize(
+    "span",
+    [(0, 0, 0), (2, 1, 1), (0, 99, 0), (-1, 2, -1), (3, 4, 5), (1, 2, -4)],
+    ids=["empty", "backwards", "beyond", "before", "anchor behind", "anchor before"],
+)
+def test_a_hit_outside_the_text_is_a_failure(span: tuple[int, int, int]) -> None:
+    """A detector with a mistake in it must not pass text on, nor take other text away."""
+
+    class Wrong(Breaks):
+        def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+            yield Hit(span[0], span[1], "pii.x", 1.0, "#", span[2])
+
+    scrubbed = Scrubber(PII, more=[Wrong("")]).scrub("axb")
+    assert (scrubbed.text, scrubbed.failures) == ("", (Failure("breaks", "ValueError"),))
+
+
+def test_hits_of_one_detector_that_overlap_are_not_both_replaced() -> None:
+    """The first one stands."""
+
+    class Wrong(Breaks):
+        def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+            for place in range(start, 3):
+                yield Hit(place, place + 2, "pii.x", 1.0, "#", place)
+
+    assert Scrubber(PII, more=[Wrong("")]).scrub("xabcd").text == "##d"
+
+
+@pytest.mark.parametrize("settled", [-5, 0, 10_000])
+def test_a_settled_place_outside_the_text_harms_nothing(settled: int) -> None:
+    """It is taken as far as there is text."""
+
+    class Wrong(Breaks):
+        def settled(self, text: str, start: int, live: Collection[str]) -> int:
+            return settled
+
+    stream = StreamScrubber(PII, more=[Wrong("")])
+    assert "".join(map(stream.feed, "x one two x three ")) + stream.flush() == "# one two # three "
+
+
+def test_blocking_tells_up_to_the_find_that_blocked() -> None:
+    """What came before has been shown and stays shown; nothing from its anchor on is."""
+    text = "bcd then key=ab abc and bcd"
+    policy = evolve(PII, kinds={"pii.v": Action.BLOCK})
+    whole = Scrubber(policy, more=[NAMED, FIRST, SECOND]).scrub(text)
+    assert (whole.text, whole.blocked) == ("", True)
+    for cut in range(1, len(text)):
+        stream = StreamScrubber(policy, more=[NAMED, FIRST, SECOND])
+        out = "".join(stream.feed(text[place : place + cut]) for place in range(0, len(text), cut)) + stream.flush()
+        assert stream.blocked
+        assert "<b> then ".startswith(out)
+        assert [each.kind for each in stream.findings] == ["pii.b", "pii.v"]
+        assert stream.findings[-1].action is Action.BLOCK
+
+
+def test_a_find_may_be_told_of_as_part_of_more() -> None:
+    """The word it is in, though its beginning has gone out; what stands instead is told for as much."""
+
+    class Whole(Breaks):
+        def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+            for hit in super().find(text, start, live):
+                yield hit._replace(told=text.rfind(" ", 0, hit.start) + 1)
+
+    for size in (1, 2, 3, 99):
+        stage = Stage([Numbered(0, evolve(Whole(""), context=9))], Judge(PII, Direction.OUTBOUND, None), words=False)
+        text = "an index of boxes"
+        out = "".join(stage.feed(text[at : at + size], {0: ["x"]}) for at in range(0, len(text), size))
+        assert out + stage.flush({0: ["x"]}) == "an inde# of bo#es"
+        assert [(each.start, each.end, each.replacement) for each in stage.findings] == [
+            (3, 8, "inde#"),
+            (12, 15, "bo#"),
+        ]
+        assert len(stage.edits) == 2
+
+
+def test_findings_keep_their_places_through_every_disguise() -> None:
+    """Sequences and hidden characters before, within and behind; places are those of the original."""
+    chance = random.Random(5)
+    noise = ["\x1b[31m", "\u200b", "\x00", "\x1b]0;t\x07", "\U000e0041", "word ", "é", "👩 ", " "]
+    for _ in range(50):
+        parts, expected, place = [], [], 0
+        for _ in range(40):
+            if chance.random() < 0.2:
+                middle = chance.choice(["\u200b", "\x1b[0m", "\u200b\x00", ""])
+                part = f" {TOKEN[:9]}{middle}{TOKEN[9:]} "
+                expected.append((place + 1, place + len(part) - 1))
+            else:
+                part = chance.choice(noise)
+            parts.append(part)
+            place += len(part)
+        policy = everywhere(dict.fromkeys((Category.TERMINAL, Category.INVISIBLE, Category.SECRET), Action.REMOVE))
+        stream = StreamScrubber(policy)
+        size = chance.randint(1, 60)
+        text = "".join(parts)
+        for start in range(0, len(text), size):
+            stream.feed(text[start : start + size])
+        stream.flush()
+        found = [(each.start, each.end) for each in stream.findings if each.category is Category.SECRET]
+        assert found == expected
+
+
+def test_the_account_is_bounded_and_an_unread_text_is_told_in_it() -> None:
+    """However many finds there are."""
+    policy = evolve(PII, max_findings=3, failing=Failing.MARK)
+    stream = StreamScrubber(policy, more=[Breaks("settled")])
+    out = stream.feed("x " * 10) + stream.feed("! x") + stream.flush()
+    assert out == "# " * 10 + "! x"
+    assert len(stream.findings) == 3
+    assert stream.found == 11
+    assert stream.failures
+
+
+def test_a_long_candidate_is_not_read_again_with_every_piece() -> None:
+    """The work grows with the text, not with the number of pieces times what is held."""
+    seen = []
+
+    class Patient(Breaks):
+        def settled(self, text: str, start: int, live: Collection[str]) -> int:
+            seen.append(len(text) - start)
+            return start
+
+    judge = Judge(PII, Direction.OUTBOUND, None)
+    stage = Stage([Numbered(0, evolve(Patient(""), reach=4_000))], judge, words=True)
+    stage.feed("x", {0: ["x"]})
+    for _ in range(4_000):
+        if stage.waits("y"):
+            stage.keep("y")
+        else:
+            stage.feed("y", {0: ["x"]})
+    assert sum(seen) < 20 * 4_000
+    assert max(b - a for a, b in pairwise(seen) if b < PATIENT) == 1
+
+
+def test_what_is_held_is_bounded_by_the_reach() -> None:
+    """Though a detector never calls anything settled."""
+
+    class Never(Breaks):
+        def settled(self, text: str, start: int, live: Collection[str]) -> int:
+            return start
+
+    # Of its own category there is no other detector whose reach would count.
+    policy = everywhere({Category.TERMINAL: Action.REMOVE})
+    for reach in (8, 600, 3_000):
+        stream = StreamScrubber(policy, more=[evolve(Never(""), category=Category.TERMINAL, reach=reach)])
+        out = ""
+        for _ in range(3_000):
+            out += stream.feed("x y ")
+            assert stream.held <= 3 * reach + WORD_MAX
+        assert out + stream.flush() == "# y " * 3_000
+
+
+def test_a_skipped_stage_remembers_the_context() -> None:
+    """A look behind reaches into what was passed on without a look."""
+    stage = Stage([Numbered(0, marks("a", "(?<=q)x", context=1))], Judge(PII, Direction.OUTBOUND, None), words=False)
+    for text in ("some q", "q" * 400, "more q"):
+        stage.skip(text)
+        assert stage.holds == 0
+    assert stage.feed("x", {0: ()}) + stage.flush({0: ()}) == "<a>"
+    assert stage.findings[0].start == 412
+
+
+def test_an_empty_policy_needs_no_detectors() -> None:
+    """Nothing is held, nothing is found."""
+    stream = StreamScrubber(Policy(), more=[FIRST])
+    assert (stream.feed("abc"), stream.pause(), stream.flush(), stream.findings) == ("abc", "", "", ())

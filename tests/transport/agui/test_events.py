@@ -1,0 +1,185 @@
+"""Our events as AG-UI's: golden files, and whole runs whatever comes."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import ag_ui.core
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.transport.agui_checker import Broken, check_run
+from tests.transport.agui_golden import ACCEPTED, ARCS, RUN, STARTED, WHEN, golden_path, golden_text, translated
+from transport.agui.events import PROTOCOL_VERSION, Translator
+from transport.wire.codes import ERRORS
+from transport.wire.events import (
+    AgentCompleted,
+    AgentHandoff,
+    AgentProgress,
+    AgentStarted,
+    AgentThinking,
+    Alert,
+    ApprovalRequired,
+    Drain,
+    Envelope,
+    Error,
+    Event,
+    FinalResponse,
+    PartialResult,
+    Ping,
+    Resync,
+    RunStatus,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+    Typing,
+    Usage,
+)
+
+names = st.sampled_from(["a", "b", "c"])
+texts = st.text(max_size=5)
+EVENTS = st.one_of(
+    st.just(ACCEPTED),
+    st.builds(AgentStarted, names, texts, st.just(WHEN)),
+    st.builds(AgentThinking, names, texts, st.just(WHEN)),
+    st.builds(AgentHandoff, names, names, texts),
+    st.builds(ToolExecuting, names, names, texts, st.dictionaries(texts, texts, max_size=2), texts, st.just(WHEN)),
+    st.builds(
+        ToolCompleted, names, names, texts, texts | st.none(), texts, st.sampled_from(ToolStatus), st.floats(0, 9),
+        st.just(WHEN),
+    ),
+    st.builds(ApprovalRequired, names, names, texts, st.just({}), st.just(WHEN)),
+    st.builds(AgentProgress, st.floats(0, 9), texts),
+    st.builds(PartialResult, texts, st.integers(0, 9)),
+    st.builds(AgentCompleted, names, texts, st.sampled_from(RunStatus), st.just(Usage()), st.just(WHEN)),
+    st.builds(FinalResponse, texts, st.sampled_from([RunStatus.SUCCESS, RunStatus.CANCELLED]), st.just(Usage())),
+    st.builds(Error, st.sampled_from(sorted(ERRORS)), texts, st.booleans(), texts),
+)  # fmt: skip
+APART = st.sampled_from(
+    [Alert("news"), Drain(2.0), Ping(), Typing(), Resync(9), Error("token_expired", "x", False, "e")]
+)
+ENVELOPES = st.one_of(
+    EVENTS.map(lambda event: RUN.but(event=event)),
+    EVENTS.map(lambda event: RUN.but(event=event, run_id="another", message_id="n")),
+    APART.map(lambda event: Envelope(event, WHEN, message="why")),
+)
+
+
+def of(*events: Event) -> list[dict[str, Any]]:
+    """What a client is told of an arc."""
+    return translated(events)
+
+
+def kinds(events: Sequence[dict[str, Any]]) -> list[str]:
+    """Their types."""
+    return [event["type"] for event in events]
+
+
+@pytest.mark.parametrize("name", ARCS)
+def test_each_arc_looks_like_its_golden_file(name: str) -> None:
+    """Members, names and order, letter by letter."""
+    assert golden_text(name) == golden_path(name).read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ARCS)
+def test_each_golden_file_is_a_run_that_a_consumer_takes(name: str) -> None:
+    """The checker and the package's own models find nothing wrong."""
+    check_run(json.loads(golden_path(name).read_text("utf-8")))
+
+
+@pytest.mark.parametrize("name", ARCS)
+def test_the_checker_misses_nothing(name: str) -> None:
+    """A golden run from which any one start, end or result was taken, or in which it comes twice, is refused."""
+    events = json.loads(golden_path(name).read_text("utf-8"))
+    for place, event in enumerate(events):
+        if event["type"].endswith(("_START", "_STARTED", "_END", "_FINISHED", "RUN_ERROR")):
+            for broken in ([*events[:place], *events[place + 1 :]], [*events[: place + 1], *events[place:]]):
+                with pytest.raises(Broken):
+                    check_run(broken)
+
+
+@given(st.lists(ENVELOPES, max_size=25))
+def test_whatever_comes_a_whole_run_goes_out(envelopes: list[Envelope]) -> None:
+    """Retries, repeats, broken arcs, other runs, ends in the middle: what opens is closed, and there is one end."""
+    translator = Translator("thread", "run", "m")
+    told = [event for envelope in envelopes for event in translator.translate(envelope)]
+    told += translator.closing("internal")
+    told += [event for envelope in envelopes for event in translator.translate(envelope)]
+    check_run(told)
+    json.dumps(told)
+
+
+@pytest.mark.parametrize("name", ARCS)
+def test_a_run_that_breaks_off_is_ended_wherever_it_stands(name: str) -> None:
+    """After each event of each arc the stream may be closed."""
+    for length in range(len(ARCS[name]) + 1):
+        check_run(translated(ARCS[name][:length]))
+
+
+def test_the_answer_is_told_once_and_whole() -> None:
+    """Pieces that overlap, a snapshot from offset 0 and the final text add up to the answer's own text."""
+    told = of(
+        ACCEPTED, STARTED, PartialResult("One ", 0), PartialResult("One two ", 0), PartialResult("wo three", 5),
+        FinalResponse("One two three.", RunStatus.SUCCESS, Usage()),
+    )  # fmt: skip
+    assert check_run(told).text == "One two three."
+
+
+def test_an_answer_that_became_another_one_is_not_told_mixed() -> None:
+    """What went on after its server died: alike, it continues; otherwise the rest is in the result only."""
+    for rest, text in (("two three.", "One two three."), ("and other words.", "One two")):
+        told = of(
+            ACCEPTED, STARTED, PartialResult("One two", 0), PartialResult("One ", 0), PartialResult(rest, 4),
+            PartialResult("", 4 + len(rest)), FinalResponse(f"One {rest}", RunStatus.SUCCESS, Usage()),
+        )  # fmt: skip
+        assert check_run(told).text == text
+
+
+def test_what_the_client_is_told_of_how_a_run_ended() -> None:
+    """Cancelled is an outcome, a failure an error with its code, and neither is the other."""
+    cancelled = of(*ARCS["cancelled"])[-1]
+    assert (cancelled["type"], cancelled["outcome"]) == ("RUN_FINISHED", {"type": "cancelled"})
+    failed = of(*ARCS["failed"])[-1]
+    assert (failed["type"], failed["code"]) == ("RUN_ERROR", "model_unavailable")
+
+
+def test_the_end_of_a_stream_says_why() -> None:
+    """A token that ran out, a server that goes away, and anything else."""
+    expired = Error("token_expired", "The session token has run out; renew it.", False, "e")
+    for event, code in ((expired, "token_expired"), (Drain(5.0), "busy"), (Ping(), "internal")):
+        translator = Translator("thread", "run", "m")
+        translator.translate(RUN.but(event=ACCEPTED))
+        translator.translate(Envelope(event, WHEN, message="why"))
+        assert translator.closing("internal")[-1]["code"] == code
+
+
+def test_our_names_go_along_and_the_clients_own_are_given_back() -> None:
+    """The client's thread and run in the protocol's members, our run in the metadata; the version is declared."""
+    told = of(ACCEPTED)[0]
+    assert (told["threadId"], told["runId"], told["protocolVersion"]) == ("thread", "run", "1.0")
+    assert told["metadata"] == {"understudy": {"run_id": "our-run", "message_id": "m"}}
+    assert ag_ui.core.PROTOCOL_VERSION == PROTOCOL_VERSION
+    parent = Translator("thread", "run", "m", "parent")
+    assert parent.translate(RUN.but(event=ACCEPTED))[0]["parentRunId"] == "parent"
+
+
+def test_agents_of_one_kind_have_steps_of_their_own() -> None:
+    """Two open at once do not share a name."""
+    told = of(ACCEPTED, STARTED, evolve(STARTED, agent_id="guide-2"))
+    assert [event["stepName"] for event in told if event["type"] == "STEP_STARTED"] == ["guide", "guide-2"]
+    check_run(told)
+
+
+def test_a_log_that_was_trimmed_ends_the_run_at_once() -> None:
+    """Nothing more would come of it."""
+    translator = Translator("thread", "run", "m")
+    told = translator.translate(Envelope(Resync(9), WHEN, thread_id="t"))
+    assert (kinds(told), told[0]["code"]) == (["RUN_ERROR"], "not_found")
+
+
+def test_a_run_that_was_trimmed_from_the_log_ends_at_once() -> None:
+    """Its message is known and was answered: the acceptance has no number, and nothing follows it."""
+    told = Translator("thread", "run", "m").translate(RUN.but(event=ACCEPTED, seq=None))
+    assert (kinds(told), told[0]["code"]) == (["RUN_ERROR"], "not_found")

@@ -1,0 +1,346 @@
+"""How a client comes back: waiting, tokens, silence, and what it says of itself."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import jwt
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tests.transport.client.scripted import QUICK, Script, event, hear, kinds, next_events, stay, talking
+from tests.transport.door import open_door
+from transport.client import Reconnect, State, Status, open_client
+from transport.server.http import error_body
+from transport.server.listener import Socket, Upgrade
+from transport.wire.errors import SocketClosed, Unauthenticated
+
+SLOW = Reconnect(first_s=8.0, max_s=60.0, connect_s=5.0, ping_s=1000.0)
+
+
+def closing(code: int, *frames: bytes, after_s: float = 0.0) -> Callable[[Socket], Awaitable[None]]:
+    """A connection that says this, and is closed after a time."""
+
+    async def step(socket: Socket) -> None:
+        await socket.write([event("welcome", thread_id=None), *frames])
+        await trio.sleep(after_s)
+        await socket.close(code, "so it is")
+
+    return step
+
+
+async def comings(*steps: Callable[[Socket], Awaitable[None]], count: int, **options: Any) -> list[float]:
+    """When the connections of a client came, counted from the first."""
+    with trio.fail_after(100_000):
+        async with talking(*steps, **{"reconnect": SLOW, "chance": lambda: 1.0} | options) as (client, script):
+            async for _ in client:
+                if len(script.came) == count:
+                    return [round(when - script.came[0]) for when in script.came]
+    raise AssertionError("it ended")
+
+
+async def test_it_comes_back_when_the_server_said_and_not_sooner(autojump_clock: MockClock) -> None:
+    """After a `drain`, counted from the connection's end, without any backoff, for a connection that stood a while."""
+
+    async def drain(socket: Socket) -> None:
+        await socket.write([event("welcome", thread_id=None)])
+        await trio.sleep(10)
+        await socket.write([event("drain", thread_id=None, reconnect_after_s=40.0, closes_in_s=7.0)])
+        await trio.sleep(7)
+        await socket.close(1001)
+
+    assert await comings(drain, drain, stay_after_welcome, count=3) == [0, 57, 114]
+
+
+async def stay_after_welcome(socket: Socket) -> None:
+    """A connection as it should be."""
+    await socket.write([event("welcome", thread_id=None)])
+    await stay(socket)
+
+
+async def test_a_server_that_drains_at_once_each_time_is_backed_off_from(autojump_clock: MockClock) -> None:
+    """It may say zero seconds as often as it likes."""
+    drain = closing(1001, event("drain", thread_id=None, reconnect_after_s=0.0))
+    assert await comings(drain, count=5) == [0, 8, 24, 56, 116]
+
+
+async def test_going_away_without_drain_is_backed_off_from(autojump_clock: MockClock) -> None:
+    """Doubled each time, up to the longest, for as long as no connection stands."""
+    assert await comings(closing(1001), count=6) == [0, 8, 24, 56, 116, 176]
+
+
+async def test_a_connection_that_stood_begins_the_count_anew(autojump_clock: MockClock) -> None:
+    """Two that did not, then one that did."""
+    steps = [closing(1011), closing(1013), closing(1011, after_s=10), closing(1011)]
+    assert await comings(*steps, count=5) == [0, 8, 24, 42, 50]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_server_that_is_full_is_left_alone_as_long_as_it_says(status: int, autojump_clock: MockClock) -> None:
+    """`Retry-After`, or the backoff where that is longer."""
+    came: list[float] = []
+
+    async def serve(upgrade: Upgrade) -> None:
+        came.append(trio.current_time())
+        if len(came) < 3:
+            headers = {"Retry-After": "100" if len(came) == 1 else "1"}
+            await upgrade.refuse(status, error_body("busy"), headers)
+        else:
+            await stay_after_welcome(await upgrade.accept("understudy.v1"))
+
+    async with open_door(serve) as port:
+        url = f"ws://127.0.0.1:{port}/ws"
+        async with open_client(url, reconnect=SLOW, chance=lambda: 1.0) as client:
+            with trio.fail_after(1000):
+                await anext(client)
+    assert [round(when - came[0]) for when in came] == [0, 100, 116]
+
+
+async def test_a_server_that_closes_at_once_is_given_up(autojump_clock: MockClock) -> None:
+    """A welcome is no success: each of these connections is a failure, and there are only so many."""
+    with trio.fail_after(1000):
+        async with talking(closing(1011)) as (client, script):
+            with pytest.raises(SocketClosed, match="cannot be reached: closed with 1011: so it is"):
+                async for _ in client:
+                    pass
+            assert len(script.came) == QUICK.attempts
+
+
+async def test_states_are_told(autojump_clock: MockClock) -> None:
+    """Connecting, online, offline with the reason and the time, up to the last; late ones get that alone."""
+    seen: list[State] = []
+
+    async def follow(client: Any) -> None:
+        async for state in client.states():
+            seen.append(state)
+
+    async with trio.open_nursery() as nursery:
+        async with talking(closing(1013, after_s=10), closing(4403), reconnect=SLOW, chance=lambda: 0.5) as (client, _):
+            nursery.start_soon(follow, client)
+            with trio.fail_after(100), pytest.raises(SocketClosed):
+                async for _event in client:
+                    pass
+            late = [state async for state in client.states()]
+        assert client.state.status is Status.REFUSED
+    assert [each.status for each in seen] == ["connecting", "online", "offline", "connecting", "online", "refused"]
+    assert seen[2].reason == "closed with 1013: so it is"
+    assert seen[2].retry_at == pytest.approx(trio.current_time(), abs=2)
+    assert late == [seen[-1]] == [State(Status.REFUSED, "closed with 4403: so it is")]
+
+
+async def test_the_end_of_the_block_is_a_state() -> None:
+    """Nothing follows it, and nothing can be said."""
+    async with talking(stay_after_welcome) as (client, _):
+        await next_events(client, 1)
+        assert client.state == State(Status.ONLINE)
+    assert [state async for state in client.states()] == [State(Status.CLOSED)]
+    for say in (client.say("hi"), client.cancel("r"), client.answer("hi")):
+        with pytest.raises(trio.ClosedResourceError):
+            await say
+
+
+# Silence
+
+
+async def test_a_half_open_connection_is_found(autojump_clock: MockClock) -> None:
+    """Within `ping_s`, though TCP says nothing; the state says why."""
+    how = Reconnect(first_s=0.01, max_s=0.01, ping_s=20.0)
+
+    async def hang(socket: Socket) -> None:
+        await socket.write([event("welcome", thread_id=None)])
+        await trio.sleep_forever()
+
+    with trio.fail_after(1000):
+        async with talking(hang, stay_after_welcome, reconnect=how) as (client, script):
+            states = client.states()
+            while (state := await anext(states)).status is not Status.OFFLINE:
+                pass
+            assert state.reason == "the server does not answer any more"
+            assert trio.current_time() - script.came[0] <= 20.5
+            await next_events(client, 2)
+
+
+async def test_a_caller_who_takes_nothing_is_no_silence(autojump_clock: MockClock) -> None:
+    """The connection stands for as long as the server bears it, and then everything is there, once."""
+    many = [event("agent_thinking", seq) for seq in range(1, 1201)]
+
+    async def flood(socket: Socket) -> None:
+        await socket.write(many)
+        await stay(socket)
+
+    with trio.fail_after(1000):
+        async with talking(flood, reconnect=Reconnect(ping_s=4.0)) as (client, script):
+            await trio.sleep(100)
+            assert [(await anext(client)).seq for _ in many] == list(range(1, 1201))
+            await trio.sleep(10)
+    assert len(script.came) == 1
+
+
+async def test_the_time_there_and_back_is_known() -> None:
+    """Of the last ping."""
+    async with talking(stay_after_welcome, reconnect=Reconnect(ping_s=0.02)) as (client, _):
+        assert client.rtt_s is None
+        with trio.fail_after(5):
+            while client.rtt_s is None:
+                await trio.lowlevel.checkpoint()
+        assert 0 < client.rtt_s < 1
+
+
+# Tokens
+
+
+def token(name: str, left_s: float) -> str:
+    """A token that runs out."""
+    return jwt.encode({"sub": name, "exp": time.time() + left_s}, "k" * 32, "HS256")
+
+
+async def test_a_source_gives_a_token_for_each_connection() -> None:
+    """An async function, or one that is not; the server sees what it gave last."""
+    given: list[str] = []
+
+    def source() -> str:
+        given.append(f"token-{len(given)}")
+        return given[-1]
+
+    async def later() -> str:
+        await trio.lowlevel.checkpoint()
+        return source()
+
+    for each in (source, later):
+        given.clear()
+        async with talking(closing(1011), closing(1011), stay_after_welcome, token=each) as (client, script):
+            await next_events(client, 3)
+            assert client.token == "token-2"
+        assert [upgrade.headers["authorization"] for upgrade in script.upgrades] == [f"Bearer {one}" for one in given]
+
+
+async def test_a_token_is_renewed_before_it_runs_out(autojump_clock: MockClock) -> None:
+    """At four fifths of its life, in place; one that is no later is not shown, and not asked for at once again."""
+    tokens = [token("first", 100), token("second", 1000)]
+    asked: list[float] = []
+
+    def source() -> str:
+        asked.append(trio.current_time())
+        return tokens[min(len(asked), len(tokens)) - 1]
+
+    async def step(socket: Socket) -> None:
+        await socket.write([event("welcome", thread_id=None)])
+        refresh = await hear(socket)
+        assert refresh == {"type": "refresh", "payload": {"session_token": tokens[1]}}
+        await socket.write([event("pong", thread_id=None)])
+        await stay(socket)
+
+    with trio.fail_after(5000):
+        async with talking(step, token=source, reconnect=SLOW) as (client, _):
+            assert [(await anext(client)).type for _ in range(2)] == ["welcome", "pong"]
+            assert asked[1] - asked[0] == pytest.approx(80, abs=3)
+            await trio.sleep(120)
+    assert len(asked) == 2
+
+
+async def test_a_message_that_came_too_late_for_its_token_is_said_again(autojump_clock: MockClock) -> None:
+    """The server wants a new token; the caller hears nothing of it, but the answer."""
+    heard: list[Any] = []
+    count = iter(range(100))
+
+    async def step(socket: Socket) -> None:
+        heard.append(await hear(socket))
+        refused = event("error", code="token_expired", message_id=None)
+        await socket.write([refused.replace(b'"type"', b'"message_id": "mine", "type"')])
+        heard.extend([await hear(socket), await hear(socket)])
+        await socket.write([event("message_accepted", 1)])
+        await stay(socket)
+
+    def source() -> str:
+        return f"token-{next(count)}"
+
+    async with talking(step, token=source, reconnect=SLOW) as (client, _):
+        await trio.sleep(60)
+        await client.say("hi", message_id="mine")
+        assert await kinds(client, 1) == ["message_accepted"]
+    assert [each["type"] for each in heard] == ["user_message", "refresh", "user_message"]
+    assert heard[1]["payload"] == {"session_token": "token-1"}
+
+
+@pytest.mark.parametrize("way", ["handshake", "close"])
+async def test_a_refused_token_is_asked_for_once_more(way: str) -> None:
+    """A source may have a better one; two refusals in a row are the end. A token that stays gets one."""
+    asked: list[int] = []
+
+    async def serve(upgrade: Upgrade) -> None:
+        if way == "handshake":
+            await upgrade.refuse(401, error_body("unauthenticated"))
+        else:
+            await (await upgrade.accept("understudy.v1")).close(4401)
+
+    def source() -> str:
+        asked.append(1)
+        return "stale"
+
+    async with open_door(serve) as port:
+        for given in (source, "stale"):
+            script = Script([])
+            async with open_client(f"ws://127.0.0.1:{port}/ws", token=given, reconnect=QUICK) as client:
+                with trio.fail_after(5), pytest.raises(Unauthenticated if way == "handshake" else SocketClosed):
+                    await anext(client)
+            assert script.came == []
+    assert len(asked) == 2
+
+
+async def test_a_source_that_fails_is_tried_again_and_one_that_hangs_is_left(autojump_clock: MockClock) -> None:
+    """As a server that cannot be reached; what it says of the token itself is final, other faults are passed on."""
+    faults: list[Any] = [OSError("no way"), trio.TooSlowError(), "hang", None]
+
+    async def source() -> str:
+        fault = faults.pop(0)
+        if fault == "hang":
+            await trio.sleep_forever()
+        elif fault is not None:
+            raise fault
+        return "token"
+
+    with trio.fail_after(1000):
+        async with talking(stay_after_welcome, token=source) as (client, _):
+            assert await kinds(client, 1) == ["welcome"]
+    assert faults == []
+
+    for fault, error in ((Unauthenticated("unauthenticated"), Unauthenticated), ("hang", None)):
+        faults[:] = [fault] * 10
+        async with talking(stay_after_welcome, token=source) as (client, script):
+            with trio.fail_after(1000), pytest.raises(error or SocketClosed):
+                await anext(client)
+        assert script.came == []
+
+    faults[:] = [KeyError("a bug")]
+    with pytest.raises(ExceptionGroup) as group:
+        async with talking(stay_after_welcome, token=source) as (client, _):
+            await anext(client)
+    assert group.group_contains(KeyError)
+
+
+@pytest.mark.parametrize("given", ["", "a b\n", "é", "a\r\nX-Admin: 1"])
+async def test_what_cannot_be_a_token_is_not_sent(given: str) -> None:
+    """It would break out of its header."""
+    async with talking(stay_after_welcome, token=given) as (client, script):
+        with trio.fail_after(5), pytest.raises(Unauthenticated):
+            await anext(client)
+    assert script.came == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "http://h/ws", "ws://", "ws://u:p@h/", "ws://h:0/", "ws://h:99999/", "ws://h/\n", "ws://h/ä", "ws://h/a b"],
+)
+async def test_what_is_no_address_is_refused_at_once(url: str) -> None:
+    """Before anything is done."""
+    with pytest.raises(ValueError, match=r"address|[Pp]ort"):
+        async with open_client(url):
+            pass
+
+
+async def test_the_caller_s_own_error_is_passed_on_as_it_is() -> None:
+    """Not in a group."""
+    with pytest.raises(KeyError, match="mine"):
+        async with open_client("ws://127.0.0.1:9/ws"):
+            raise KeyError("mine")

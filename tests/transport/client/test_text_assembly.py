@@ -1,0 +1,86 @@
+"""The text of an answer from its pieces."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transport.client.text_assembly import Texts
+from transport.wire.events import Block, PartialResult
+
+
+def played(pieces: list[PartialResult], texts: Texts | None = None) -> list[PartialResult]:
+    """What is given on of these pieces of one answer."""
+    texts = texts or Texts()
+    return [news for each in pieces if (news := texts.take("r", each)) is not None]
+
+
+@given(st.text(max_size=60), st.lists(st.tuples(st.integers(0, 70), st.integers(0, 30)), max_size=40))
+def test_pieces_of_a_text_make_a_beginning_of_it(whole: str, cuts: list[tuple[int, int]]) -> None:
+    """Cut anywhere, overlapping, repeated, with holes: what is known is a beginning, and news make up the same."""
+    texts, mine = Texts(), ""
+    for start, length in cuts:
+        known = texts.get("r")
+        news = texts.take("r", PartialResult(whole[start : start + length], start))
+        if news is not None:
+            mine = mine[: news.offset] + news.text
+        assert whole.startswith(texts.get("r"))
+        assert mine == texts.get("r")
+        if 0 < start <= len(known):
+            assert len(texts.get("r")) == max(len(known), min(start + length, len(whole)))
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.integers(0, 30))
+def test_a_piece_replaces_the_text_from_its_offset(first: str, second: str, offset: int) -> None:
+    """Whatever the two are; beyond the end of the text it is left out."""
+    texts = Texts()
+    texts.take("r", PartialResult(first, 0))
+    news = texts.take("r", PartialResult(second, offset))
+    if offset > len(first):
+        assert news is None
+        assert texts.get("r") == first
+    elif offset and first.startswith(second, offset):
+        assert texts.get("r") == first
+    else:
+        assert texts.get("r") == first[:offset] + second
+    if news is not None:
+        assert first[: news.offset] + news.text == texts.get("r")
+
+
+def test_a_snapshot_replaces_and_only_what_is_new_is_told() -> None:
+    """The whole text again, a longer one, a shorter one, another one."""
+    texts = Texts()
+    news = played([PartialResult(text, 0) for text in ("abc", "abc", "abcde", "ab", "xy", "")], texts)
+    assert [(each.offset, each.text) for each in news] == [(0, "abc"), (3, "de"), (2, ""), (0, "xy"), (0, "")]
+    assert texts.get("r") == ""
+
+
+def test_blocks_are_told_with_nothing_new_beside_them() -> None:
+    """A closed block comes after its text."""
+    block = Block(0, 3, "<p>abc</p>")
+    news = played([PartialResult("abc", 0), PartialResult("", 3, (block,)), PartialResult("bc", 1, (block,))])
+    assert [(each.offset, each.text, each.blocks) for each in news[1:]] == [(3, "", (block,)), (3, "", (block,))]
+
+
+def test_the_oldest_go() -> None:
+    """Too many texts, or too long ones in all, cost the one that was touched the longest ago."""
+    texts = Texts(max_texts=2, max_characters=10)
+    for name in ("a", "b"):
+        texts.put(name, name * 4)
+    texts.take("a", PartialResult("c", 4))
+    texts.put("d", "d")
+    assert [texts.get(name) for name in "abd"] == ["aaaac", "", "d"]
+    texts.put("e", "e" * 8)
+    assert [texts.get(name) for name in "ade"] == ["", "d", "e" * 8]
+    texts.put("f", "f" * 11)
+    assert texts.get("f") == ""
+    texts.put("g", "g" * 10)
+    assert texts.get("g") == "g" * 10
+
+
+def test_nothing_comes_after_the_end() -> None:
+    """A piece that was on its way when the answer came changes nothing."""
+    texts = Texts()
+    texts.take("r", PartialResult("abc", 0))
+    texts.end("r", "abc def")
+    assert texts.take("r", PartialResult("ab", 0)) is None
+    assert texts.take("r", PartialResult("more", 7)) is None
+    assert texts.get("r") == "abc def"

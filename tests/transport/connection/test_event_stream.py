@@ -1,0 +1,197 @@
+"""The actor of an event stream: its ends, whatever they come from, and what it counts."""
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, field
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors import ActorRef, ActorSystem, ChildSpec, Restart
+from tests.end_to_end.sse import Parser
+from transport.auth.identity import Identity
+from transport.connection.callbacks import Ports
+from transport.connection.event_stream import BEGIN_S, StreamConnection, WhichOutbox
+from transport.connection.websocket import Close
+from transport.outbox.outbox import Deliver, Follow, LogPage, Reply
+from transport.server.eventstream import EventStream, comment, framed
+from transport.wire.dialects import Dialect
+from transport.wire.events import AgentProgress, AgentThinking, Alert, Drain, Envelope, Welcome
+
+NOW = 1_795_154_400.0
+
+
+@define
+class Counted:
+    """An observer that remembers."""
+
+    connections: list[tuple[int, str]] = field(factory=list)
+    closed: list[int] = field(factory=list)
+
+    def on_connection(self, change: int, dialect: str) -> None:
+        self.connections.append((change, dialect))
+
+    def on_closed(self, code: int) -> None:
+        self.closed.append(code)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+def thought(seq: int, thread_id: str = "t") -> Envelope:
+    """A durable event."""
+    return Envelope(AgentThinking("a", "hm", 1.0), NOW, seq=seq, thread_id=thread_id, run_id="r", message_id="m")
+
+
+@define
+class Watched:
+    """A stream connection that runs, with what it wrote and counted."""
+
+    ref: ActorRef
+    stream: EventStream
+    counted: Counted
+    left: list[str]
+    parser: Parser = field(factory=Parser)
+
+    async def outbox(self) -> ActorRef:
+        """The outbox that it is written by."""
+        return await self.ref.ask(WhichOutbox())
+
+    async def kinds(self) -> list[str]:
+        """The kinds of all events up to the end."""
+        events = [event async for piece in self.stream for event in self.parser.feed(piece)]
+        await self.stream.aclose()
+        return [event.kind for event in events]
+
+
+@asynccontextmanager
+async def watched(*, log: list[Envelope] | None = None, expires_at: float = math.inf) -> AsyncIterator[Watched]:
+    """A stream of the thread `t`."""
+    stream = EventStream(lambda: comment("beat"), beat_s=3600.0, write_s=60.0)
+    counted, left = Counted(), []
+
+    async def read_log(_: Identity, thread_id: str, after: int, limit: int, __: bool) -> LogPage:
+        if log is None:
+            raise OSError("the disk is gone")
+        mine = [event for event in log if event.thread_id == thread_id]
+        return LogPage([event for event in mine if (event.seq or 0) > after][:limit], len(mine))
+
+    async def join(*_: object) -> Welcome:
+        raise AssertionError("whoever opens the stream does that")
+
+    ports: Any = Ports(
+        join=join, leave=left.append, dispatch=join, allow=lambda *_: 0.0, verify=join, read_log=read_log,
+        want_snapshot=lambda *_: None, observer=counted, clock=lambda: NOW + trio.current_time(),
+    )  # fmt: skip
+    identity = Identity("ada", "s", expires_at=expires_at)
+
+    def make() -> StreamConnection:
+        return StreamConnection(
+            stream, ports, identity, "t", dialect=Dialect.CANONICAL, dress=framed, label="canonical", connection_id="c"
+        )
+
+    async with ActorSystem("system") as system:
+        ref = await system.spawn(ChildSpec("c", make, restart=Restart.TEMPORARY))
+        yield Watched(ref, stream, counted, left)
+        await ref.stop()
+        assert left == ["c"]
+        assert counted.connections == [(1, "canonical"), (-1, "canonical")]
+        assert len(counted.closed) == 1
+
+
+async def test_only_its_own_thread_and_what_is_of_none_goes_out() -> None:
+    """Whatever else it is told: live events, replies, threads to follow."""
+    log = [thought(1), thought(2), thought(3), thought(1, "other")]
+    progress = Envelope(AgentProgress(1.0, "step 1"), NOW, thread_id="other", run_id="r", message_id="m")
+    async with watched(log=log) as connection, trio.open_nursery() as nursery:
+        kinds: list[str] = []
+        nursery.start_soon(collect, connection, kinds)
+        outbox = await connection.outbox()
+        for message in (
+            Follow("other", 0, 1), Follow("t", 0, 2), Deliver(thought(1, "other")), Reply(thought(1, "other")),
+            Deliver(), Deliver(progress), Deliver(Envelope(Alert("news"), NOW)), Deliver(thought(3)),
+        ):  # fmt: skip
+            outbox.tell(message)
+        await wait_all_tasks_blocked()
+        connection.ref.tell(Close(1001))
+        await connection.ref.wait_stopped()
+        assert sorted(kinds) == ["agent_thinking"] * 3 + ["alert"]
+        assert connection.parser.last_id == "3"
+
+
+async def collect(connection: Watched, kinds: list[str]) -> None:
+    """Read to the end."""
+    kinds.extend(await connection.kinds())
+
+
+async def test_a_reader_that_never_begins_is_not_waited_for(autojump_clock: MockClock) -> None:
+    """Its client was gone before the answer; nothing else would tell."""
+    async with watched(log=[]) as connection:
+        began = trio.current_time()
+        await connection.ref.wait_stopped()
+        assert trio.current_time() - began == pytest.approx(BEGIN_S)
+
+
+async def test_a_reader_that_has_begun_may_stay(autojump_clock: MockClock) -> None:
+    """As long as it likes."""
+    async with watched(log=[]) as connection, trio.open_nursery() as nursery:
+        nursery.start_soon(connection.kinds)
+        await trio.sleep(10 * BEGIN_S)
+        assert connection.ref.alive
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_token_that_runs_out_is_told_once(autojump_clock: MockClock) -> None:
+    """At the second it does; then the stream ends with 4401."""
+    async with watched(log=[], expires_at=NOW + 300.0) as connection:
+        assert await connection.kinds() == ["error"]
+        assert 300.0 <= trio.current_time() < 302.5
+        assert connection.stream.code == 4401
+
+
+async def test_a_drain_leaves_time_for_what_is_at_work(autojump_clock: MockClock) -> None:
+    """It is told at once, and the stream ends when it says."""
+    async with watched(log=[]) as connection, trio.open_nursery() as nursery:
+        (await connection.outbox()).tell(Follow("t", 0, 0))
+        connection.ref.tell(Drain(2.0, 5.0))
+        kinds: list[str] = []
+        nursery.start_soon(collect, connection, kinds)
+        await trio.sleep(4.0)
+        (await connection.outbox()).tell(Deliver(thought(1)))
+        await connection.ref.wait_stopped()
+        assert trio.current_time() == pytest.approx(5.0, abs=0.1)
+        assert kinds == ["drain", "agent_thinking"]
+        assert connection.stream.code == 1001
+
+
+async def test_a_log_that_cannot_be_read_ends_the_stream() -> None:
+    """The client comes back later, with the number it has."""
+    async with watched(log=None) as connection:
+        (await connection.outbox()).tell(Follow("t", 0, 5))
+        assert await connection.kinds() == []
+        assert connection.stream.code == 1013
+
+
+async def test_an_outbox_that_breaks_ends_the_stream_with_an_error_id(caplog: pytest.LogCaptureFixture) -> None:
+    """Which the log has too, with the rest."""
+    async with watched(log=[]) as connection:
+        outbox = await connection.outbox()
+        outbox.tell(Deliver("not an event"))  # type: ignore[arg-type]
+        await connection.ref.wait_stopped()
+        assert connection.stream.code == 1011
+        (record,) = [record for record in caplog.records if record.message == "connection.failed"]
+        assert connection.stream.reason == f"internal error {record.__dict__['error_id']}"
+
+
+async def test_one_that_is_killed_is_counted_out_and_ends_its_stream() -> None:
+    """Hard, in the middle; its reader is not left waiting."""
+    async with watched(log=[]) as connection:
+        await connection.outbox()
+        connection.ref.kill()
+        await connection.ref.wait_stopped()
+        assert connection.left == ["c"]
+        assert await connection.kinds() == []
+        assert connection.stream.code == 1001

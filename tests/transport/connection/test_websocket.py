@@ -1,0 +1,501 @@
+"""The actor of a socket: what a client's frames do, and what becomes of the connection."""
+
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, evolve, field
+from trio.testing import wait_all_tasks_blocked
+from websockets.frames import Opcode
+
+from actors import ActorRef, ActorSystem, ChildSpec, Restart
+from tests.transport.door import RawSocket, open_door, raw_socket
+from tests.transport.outbox.test_outbox import Counts
+from transport.auth.identity import Identity
+from transport.auth.tokens import Tokens
+from transport.connection.heartbeat import Heartbeat
+from transport.connection.websocket import Close, Connection, ConnectionLimits, Ports
+from transport.outbox.outbox import Deliver, Follow, LogPage
+from transport.server.listener import Upgrade
+from transport.wire.chunks import Room
+from transport.wire.commands import Cancel, Command, Say
+from transport.wire.dialects import Dialect
+from transport.wire.errors import CommandRejected
+from transport.wire.events import AgentThinking, Drain, Envelope, Welcome
+
+ANN = Identity("ann", "s1")
+
+
+@define
+class Server:
+    """Everything behind a connection, on a clock that follows trio's."""
+
+    tokens: Tokens = field(init=False)
+    counts: Counts = field(factory=Counts)
+    commands: list[tuple[str, Command]] = field(factory=list)
+    joined: list[str] = field(factory=list)
+    connection_ids: list[str] = field(factory=list)
+    left: list[str] = field(factory=list)
+    retry_after: float = 0.0
+    limited: tuple[type, ...] = (Say,)
+    chunk_room: Room = field(factory=Room)
+    refusal: str | None = None
+    fault: Exception | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.tokens = Tokens("s" * 32, self.now)
+
+    def now(self) -> float:
+        """Unix seconds that move with trio's clock, so that tokens run out in virtual time."""
+        return 1_700_000_000.0 + trio.current_time() % 1_000_000
+
+    def ports(self) -> Ports:
+        """What the connection is handed."""
+        return Ports(
+            join=self._join,
+            leave=self.left.append,
+            dispatch=self._dispatch,
+            allow=lambda identity, command: self.retry_after if isinstance(command, self.limited) else 0.0,
+            verify=self._verify,
+            read_log=self._read_log,
+            want_snapshot=lambda identity, thread_id, outbox: None,
+            observer=self.counts,
+            clock=self.now,
+            chunk_room=self.chunk_room,
+        )
+
+    async def _verify(self, token: str) -> Identity:
+        return self.tokens.verify(token)
+
+    async def _join(self, identity: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
+        if self.refusal is not None:
+            raise CommandRejected(self.refusal, "Not now.")
+        self.joined.append(identity.user)
+        self.connection_ids.append(connection_id)
+        return Welcome(connection_id, identity.user, identity.session, "0", {}, 25.0, {}, ())
+
+    async def _dispatch(self, identity: Identity, command: Command, outbox: ActorRef) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.commands.append((identity.user, command))
+        if isinstance(command, Say):
+            outbox.tell(Follow("t", 0, 0))
+            outbox.tell(Deliver(Envelope(AgentThinking("a", command.content, 1.0), 1.0, seq=1, thread_id="t")))
+
+    async def _read_log(self, identity: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+        return LogPage((), after)
+
+
+@define
+class Rig:
+    """A connection and its client."""
+
+    server: Server
+    connection: ActorRef
+    client: RawSocket
+
+    async def send(self, *frames: Any) -> None:
+        """Send frames: JSON values, or text as it is."""
+        for frame in frames:
+            self.client.protocol.send_text((frame if isinstance(frame, str) else json.dumps(frame)).encode())
+        await self.client.flush()
+
+    async def event(self) -> Any:
+        """The next event."""
+        with trio.fail_after(400):
+            while (frame := await self.client.frame()).opcode is Opcode.PING:
+                await self.client.flush()
+        assert frame.opcode is Opcode.TEXT, self.client.protocol.close_rcvd
+        return json.loads(bytes(frame.data))
+
+    async def events(self, count: int) -> list[str]:
+        """The types of the next events."""
+        return [(await self.event())["type"] for _ in range(count)]
+
+    async def closed(self) -> tuple[int, str]:
+        """The close frame, which must be next."""
+        with trio.fail_after(200):
+            while (frame := await self.client.frame()).opcode is Opcode.PING:
+                await self.client.flush()
+            assert frame.opcode is Opcode.CLOSE, frame
+            await self.client.flush()
+            await self.connection.wait_stopped()
+        assert self.client.protocol.close_rcvd is not None
+        return int(self.client.protocol.close_rcvd.code), self.client.protocol.close_rcvd.reason
+
+
+@asynccontextmanager
+async def open_rig(
+    identity: Identity | None = ANN, dialect: Dialect = Dialect.CANONICAL, server: Server | None = None, **how: Any
+) -> AsyncIterator[Rig]:
+    """A server with one connection, and the raw client of that."""
+    server = server or Server()
+    refs: list[ActorRef] = []
+    async with ActorSystem("test") as system:
+
+        async def serve(upgrade: Upgrade) -> None:
+            socket = await upgrade.accept()
+
+            connection = Connection(socket, server.ports(), dialect, identity=identity, **how)
+            refs.append(await system.spawn(ChildSpec("c", lambda: connection, restart=Restart.TEMPORARY)))
+            upgrade.then(connection.read)
+
+        async with open_door(serve) as port, raw_socket(port) as client:
+            await wait_all_tasks_blocked()
+            yield Rig(server, refs[0], client)
+
+
+async def test_welcome_comes_first_and_a_message_goes_through() -> None:
+    """The whole path of a message: welcome, say, the first event of the answer."""
+    async with open_rig() as rig:
+        welcome = await rig.event()
+        assert (welcome["type"], welcome["data"]["user"]) == ("welcome", "ann")
+        await rig.send({"type": "user_message", "payload": {"content": "hi", "thread_id": "t"}})
+        assert (await rig.event())["data"]["thought"] == "hi"
+        await rig.send({"type": "cancel", "payload": {"run_id": "r"}})
+        await wait_all_tasks_blocked()
+        assert [(user, type(command)) for user, command in rig.server.commands] == [("ann", Say), ("ann", Cancel)]
+        assert rig.server.counts.received == ["say", "cancel"]
+        assert rig.server.counts.connections == [1]
+
+
+@pytest.mark.promise("wire.dialect-agent-response")
+async def test_the_agent_response_dialect_has_no_welcome() -> None:
+    """Its clients expect answers only."""
+    async with open_rig(dialect=Dialect.AGENT_RESPONSE) as rig:
+        await rig.send({"agent_type": "liaison", "message": "hi"})
+        error = await rig.event()
+        assert (error["type"], error["message"]) == ("error", "pillar is required for liaison agent")
+
+
+async def test_the_path_can_fix_the_agent() -> None:
+    """On a deprecated endpoint the agent is the path's."""
+    async with open_rig(default_agent=("liaison", "insights")) as rig:
+        await rig.send({"type": "message", "content": "hi"})
+        assert await rig.events(2) == ["welcome", "agent_thinking"]
+        ((_, say),) = rig.server.commands
+        assert isinstance(say, Say)
+        assert (say.agent_type, say.pillar) == ("liaison", "insights")
+
+
+async def test_faulty_frames_are_answered_and_the_connection_lives_on() -> None:
+    """Every refusal has a code, a sentence and an error_id; the next good frame works."""
+    async with open_rig() as rig:
+        await rig.event()
+        await rig.send("{", [], {"type": "nonsense"}, {"type": "message", "content": " "}, '"' + "x" * 270_000 + '"')
+        errors = [(await rig.event())["data"] for _ in range(5)]
+        assert [error["code"] for error in errors] == [
+            "bad_json",
+            "invalid_command",
+            "unknown_type",
+            "empty_message",
+            "message_too_large",
+        ]
+        assert all(error["error_id"] and error["message"] and error["retryable"] is False for error in errors)
+        assert rig.server.counts.errors == [error["code"] for error in errors]
+        await rig.send({"type": "ping", "nonce": "n"})
+        assert (await rig.event())["data"] == {"nonce": "n"}
+
+
+@pytest.mark.promise("wire.error-no-insides", "owasp.logging")
+async def test_a_refusal_can_be_found_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """By the error_id that the client was told: once, with the code, and without a word of what the client sent."""
+    caplog.set_level(logging.INFO, "transport.connection.websocket")
+    async with open_rig() as rig:
+        await rig.event()
+        await rig.send("my secret {")
+        told = [(await rig.event())["data"]]
+        for code in ("busy", "storage_unavailable", "not_found"):
+            rig.server.fault = CommandRejected(code, "No.")
+            await rig.send({"type": "message", "content": "my secret"})
+            told.append((await rig.event())["data"])
+        connection = rig.server.connection_ids[0]
+    lines = [record for record in caplog.records if record.name == "transport.connection.websocket"]
+    assert [record.getMessage() for record in lines] == ["command.refused"] * 4
+    assert [(record.__dict__["code"], record.__dict__["error_id"]) for record in lines] == [
+        (data["code"], data["error_id"]) for data in told
+    ]
+    assert {record.__dict__["connection_id"] for record in lines} == {connection}
+    assert [record.levelname for record in lines] == ["INFO", "WARNING", "WARNING", "INFO"]
+    assert "secret" not in str([record.__dict__ for record in lines])
+
+
+async def test_a_client_that_sends_only_faults_is_closed() -> None:
+    """More refused frames in a minute than it may send are 1008, whatever good ones come between."""
+    async with open_rig(limits=ConnectionLimits(faults_per_min=3)) as rig:
+        await rig.send("{", "{", {"type": "ping"}, "{", "{", "{")
+        assert await rig.events(6) == ["welcome", "error", "error", "pong", "error", "error"]
+        assert (await rig.closed())[0] == 1008
+
+
+async def test_what_is_asked_for_can_be_refused() -> None:
+    """A dispatch that rejects, and a rate limit, are errors of that command alone."""
+    async with open_rig() as rig:
+        await rig.event()
+        rig.server.fault = CommandRejected("unknown_agent_type", "Unknown agent_type: X")
+        await rig.send({"type": "message", "content": "hi"})
+        assert (await rig.event())["message"] == "Unknown agent_type: X"
+        rig.server.fault, rig.server.retry_after = None, 4.5
+        await rig.send({"type": "message", "content": "hi"}, {"type": "ping"})
+        error = (await rig.event())["data"]
+        assert (error["code"], error["retryable"], error["retry_after"]) == ("rate_limited", True, 4.5)
+        assert await rig.events(1) == ["pong"]
+
+
+@pytest.mark.promise("wire.refused-by-name")
+async def test_a_refusal_names_the_message_it_is_about() -> None:
+    """By the client's own names for it, as far as they can be read; the refusal of anything else names nothing."""
+    names = {"message_id": "m", "thread_id": "t", "conversation_id": "c"}
+    async with open_rig() as rig:
+        await rig.event()
+        for payload in ({"message_id": "m"}, names, {}):
+            rig.server.fault = CommandRejected("busy", "Wait.", 1.0)
+            await rig.send({"type": "user_message", "payload": {"content": "hi", **payload}})
+            assert {name: value for name, value in (await rig.event()).items() if name in names} == payload
+        await rig.send({"type": "cancel", "payload": {"run_id": "r"}})
+        assert names.keys().isdisjoint(await rig.event())
+        for bad in (
+            {"content": "", **names},
+            {**names, "message_id": "m", "content": 7},
+            {"content": "x", "pillar": 1, **names},
+        ):
+            await rig.send({"type": "user_message", "payload": bad})
+            assert {name: value for name, value in (await rig.event()).items() if name in names} == names
+        await rig.send({"type": "user_message", "payload": {"content": "", "message_id": 7, "thread_id": " "}})
+        assert names.keys().isdisjoint(await rig.event())
+        rig.server.fault = CommandRejected("not_found", "There is no message of that name.")
+        await rig.send({"type": "edit", "payload": {"message_id": "m", "content": "x", "new_message_id": "n"}})
+        assert (await rig.event())["message_id"] == "n"
+        await rig.send({"type": "regenerate", "payload": {"message_id": "m"}})
+        assert (await rig.event())["message_id"] == "m"
+        rig.server.retry_after, rig.server.fault = 4.5, None
+        await rig.send({"type": "user_message", "payload": {"content": "hi", **names}})
+        limited = await rig.event()
+        assert (limited["data"]["code"], limited["message_id"], limited["thread_id"]) == ("rate_limited", "m", "t")
+
+
+@pytest.mark.promise("wire.close-1011", "wire.error-internal", "wire.error-no-insides", "owasp.errors")
+async def test_a_fault_of_the_server_is_1011_with_an_error_id(caplog: pytest.LogCaptureFixture) -> None:
+    """The client gets an id and no more; the log record with the same id has the traceback."""
+    async with open_rig() as rig:
+        await rig.event()
+        rig.server.fault = RuntimeError("a secret")
+        await rig.send({"type": "message", "content": "hi"})
+        error = await rig.event()
+        assert error["data"]["code"] == "internal"
+        assert "secret" not in json.dumps(error)
+        code, reason = await rig.closed()
+        assert code == 1011
+        assert error["data"]["error_id"] in reason
+        assert rig.server.counts.closed == [1011]
+        assert rig.server.counts.connections == [1, -1]
+    (record,) = [record for record in caplog.records if record.getMessage() == "connection.failed"]
+    assert record.__dict__["error_id"] == error["data"]["error_id"]
+    assert record.exc_info is not None
+
+
+async def test_the_death_of_the_outbox_closes_the_socket(caplog: pytest.LogCaptureFixture) -> None:
+    """A connection without its outbox would be deaf: 1011."""
+    async with open_rig() as rig:
+        await rig.event()
+        rig.connection.children()[0].kill()
+        assert (await rig.closed())[0] == 1011
+
+
+async def test_a_client_that_leaves_ends_the_connection() -> None:
+    """Its close code is counted, and nothing of it stays."""
+    async with open_rig() as rig:
+        rig.client.protocol.send_close(4001, "bye")
+        await rig.client.flush()
+        with trio.fail_after(5):
+            await rig.connection.wait_stopped()
+        assert rig.server.counts.closed == [4001]
+
+
+@pytest.mark.promise("wire.drain")
+async def test_drain_is_told_before_the_end() -> None:
+    """A drain event with a hint, then 1001."""
+    async with open_rig() as rig:
+        await rig.event()
+        rig.connection.tell(Drain(reconnect_after_s=3.0))
+        drain = await rig.event()
+        assert (drain["type"], drain["priority"], drain["data"]) == (
+            "drain",
+            "alert",
+            {"reconnect_after_s": 3.0, "closes_in_s": 0.0},
+        )
+        assert (await rig.closed())[0] == 1001
+
+
+async def test_stopping_the_actor_is_1001_and_close_is_what_it_says() -> None:
+    """The end of the tree reaches the client as a close code."""
+    async with open_rig() as rig, trio.open_nursery() as nursery:
+        await rig.event()
+        nursery.start_soon(rig.connection.stop)
+        assert (await rig.closed())[0] == 1001
+    async with open_rig() as rig:
+        await rig.event()
+        rig.connection.tell(Close(4403))
+        assert await rig.closed() == (4403, "forbidden")
+
+
+@pytest.mark.promise("wire.close-4403")
+async def test_a_user_can_be_turned_away() -> None:
+    """A refused join is an error and the close code that fits it."""
+    for refusal, code in (("rate_limited", 4429), ("forbidden", 4403), ("storage_unavailable", 1013)):
+        server = Server()
+        server.refusal = refusal
+        async with open_rig(server=server) as rig:
+            assert (await rig.event())["data"]["code"] == refusal
+            assert (await rig.closed())[0] == code
+
+
+@pytest.mark.promise("wire.token-message")
+async def test_the_first_message_can_bring_the_token() -> None:
+    """Nothing is said before; then welcome, and the message itself is done."""
+    async with open_rig(None) as rig:
+        token = rig.server.tokens.issue("bob", "s2", ttl_s=600)
+        await rig.send({"agent_type": "guide", "message": "hi", "session_token": token})
+        assert await rig.events(2) == ["welcome", "agent_thinking"]
+        assert rig.server.joined == ["bob"]
+        assert rig.server.commands[0][0] == "bob"
+
+
+@pytest.mark.promise("wire.token-bad-message", "wire.close-4400")
+@pytest.mark.parametrize(
+    ("first", "error", "code"),
+    [
+        ("{", "bad_json", 4400),
+        ({"type": "message", "content": "hi"}, "unauthenticated", 4401),
+        ({"type": "message", "content": "hi", "session_token": "no"}, "unauthenticated", 4401),
+    ],
+)
+async def test_a_bad_first_message_is_the_end(first: Any, error: str, code: int) -> None:
+    """A socket without identity gets one try."""
+    async with open_rig(None) as rig:
+        await rig.send(first, {"type": "ping"})
+        assert (await rig.event())["data"]["code"] == error
+        assert (await rig.closed())[0] == code
+        assert rig.server.joined == []
+
+
+async def test_a_first_message_that_does_not_come_is_4408(autojump_clock: trio.testing.MockClock) -> None:
+    """A socket without identity does not wait for ever."""
+    async with open_rig(None) as rig:
+        started = trio.current_time()
+        assert (await rig.closed())[0] == 4408
+        assert trio.current_time() - started == pytest.approx(10, abs=1)
+
+
+async def test_a_provisional_identity_gives_way_to_a_token() -> None:
+    """Anonymous until the first message says who it is; later tokens change nothing; a bad one is the end."""
+    async with open_rig(ANN, given_token="given") as rig:
+        token = rig.server.tokens.issue("bob", "s2", ttl_s=600)
+        other = rig.server.tokens.issue("eve", "s3", ttl_s=600)
+        await rig.send({"type": "message", "content": "1", "session_token": token})
+        assert await rig.events(3) == ["welcome", "welcome", "agent_thinking"]
+        await rig.send({"type": "message", "content": "2", "session_token": other}, {"type": "ping"})
+        assert sorted(await rig.events(2)) == ["agent_thinking", "pong"]
+        assert (rig.server.joined, {user for user, _ in rig.server.commands}) == (["ann", "bob"], {"bob"})
+    async with open_rig(ANN, given_token="given") as rig:
+        await rig.send({"type": "message", "content": "1", "session_token": "bad"})
+        assert await rig.events(2) == ["welcome", "error"]
+        assert (await rig.closed())[0] == 4401
+
+
+@pytest.mark.promise("wire.token-renewed", "wire.token-expired", "owasp.session-expiry")
+async def test_a_token_can_be_renewed_in_place(autojump_clock: trio.testing.MockClock) -> None:
+    """It runs out: told, commands refused, renewed in time: all is well. Not renewed: 4401 after a minute."""
+    server = Server()
+    soon = evolve(ANN, expires_at=server.now() + 100)
+    async with open_rig(soon, server=server) as rig:
+        await rig.event()
+        started = trio.current_time()
+        assert (await rig.event())["data"]["code"] == "token_expired"
+        assert trio.current_time() - started == pytest.approx(100, abs=1)
+        await rig.send({"type": "message", "content": "hi"})
+        assert (await rig.event())["data"]["code"] == "token_expired"
+        another = server.tokens.issue("ann", "s9", ttl_s=600)
+        await rig.send({"type": "refresh", "payload": {"session_token": another}})
+        assert (await rig.event())["data"]["code"] == "forbidden"
+        await rig.send({"type": "refresh", "payload": {"session_token": "bad"}})
+        assert (await rig.event())["data"]["code"] == "unauthenticated"
+        fresh = server.tokens.issue("ann", "s1", ttl_s=200)
+        await rig.send({"type": "refresh", "payload": {"session_token": fresh}}, {"type": "message", "content": "hi"})
+        assert await rig.events(1) == ["agent_thinking"]
+        assert (await rig.event())["data"]["code"] == "token_expired"
+        started = trio.current_time()
+        assert await rig.closed() == (4401, "token expired")
+        assert trio.current_time() - started == pytest.approx(60, abs=1)
+
+
+@pytest.mark.promise("wire.hello-batch")
+async def test_hello_changes_how_events_come() -> None:
+    """With `batch`, events that wait together come in one frame."""
+    async with open_rig() as rig:
+        await rig.event()
+        await rig.send({"type": "hello", "payload": {"batch": True}}, {"type": "ping"}, {"type": "ping"})
+        await wait_all_tasks_blocked()
+        told = []
+        while len(told) < 2:
+            event = await rig.event()
+            told += event if isinstance(event, list) else [event]
+        assert [event["type"] for event in told] == ["pong", "pong"]
+
+
+@pytest.mark.promise("wire.limit-heartbeat")
+async def test_only_a_silent_client_times_out(autojump_clock: trio.testing.MockClock) -> None:
+    """One that answers pings may idle for ever; one that does not is closed with 4408."""
+    async with open_rig(limits=ConnectionLimits(heartbeat=Heartbeat(25.0, 60.0))) as rig:
+        await rig.event()
+        started = trio.current_time()
+        for _ in range(8):
+            frame = await rig.client.frame()
+            assert frame.opcode is Opcode.PING
+            await rig.client.flush()
+        alive_s = trio.current_time() - started
+        assert alive_s > 180
+        while (await rig.client.frame()).opcode is Opcode.PING:
+            pass  # and no pong
+        assert rig.client.protocol.close_rcvd is not None
+        assert rig.client.protocol.close_rcvd.code == 4408
+        assert trio.current_time() - started - alive_s == pytest.approx(60, abs=2)
+
+
+@pytest.mark.promise("wire.bad-flood", "owasp.backpressure")
+async def test_a_flood_of_frames_does_not_hold_up_others() -> None:
+    """A client that sends thousands of frames at once is served in turn with another one."""
+    async with open_rig() as busy, open_rig() as calm:
+        await busy.event()
+        await calm.event()
+        await busy.send(*({"type": "ping"} for _ in range(2000)))
+        await calm.send({"type": "ping"})
+        started = time.perf_counter()
+        assert await calm.events(1) == ["pong"]
+        assert time.perf_counter() - started < 1.0
+
+
+def resume(threads: dict[str, int]) -> dict[str, Any]:
+    """The command of a client that says where it stands."""
+    return {"type": "resume", "payload": {"threads": threads}}
+
+
+async def test_a_connection_comes_back_once_however_many_threads_it_resumes() -> None:
+    """The first `resume` of a connection decides: one without a position is a new client's that opens a thread."""
+    async with open_rig() as rig:
+        await rig.event()
+        await rig.send(resume({"t": 3}), resume({"u": 4, "v": 0}))
+        await wait_all_tasks_blocked()
+        assert len(rig.server.commands) == 2
+        assert rig.server.counts.returned == 1
+    async with open_rig() as rig:
+        await rig.event()
+        await rig.send(resume({"t": 0}), resume({"u": 4}))
+        await wait_all_tasks_blocked()
+        assert len(rig.server.commands) == 2
+        assert rig.server.counts.returned == 0

@@ -1,0 +1,619 @@
+"""The outbox over a real socket: order, loss, slow readers, batches and ends."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, field
+from trio.testing import wait_all_tasks_blocked
+from websockets.frames import Opcode
+
+from actors import ActorRef, ActorSystem, ChildSpec, Lane, Restart
+from tests.transport.door import RawSocket, open_door, raw_socket
+from transport.outbox.outbox import Deliver, Finish, Follow, LogPage, Outbox, OutboxLimits, Reply, Speak, Unfollow
+from transport.server.listener import SocketLimits, Upgrade
+from transport.wire.codec import encode
+from transport.wire.dialects import Dialect
+from transport.wire.encoder import Encoder
+from transport.wire.events import (
+    AgentProgress,
+    AgentThinking,
+    Alert,
+    Envelope,
+    Error,
+    FinalResponse,
+    PartialResult,
+    Pong,
+    RunStatus,
+    Usage,
+)
+
+
+def thought(seq: int, thread_id: str = "t", text: str = "hm") -> Envelope:
+    """A durable event."""
+    return Envelope(AgentThinking("a", text, 1.0), 1.0, seq=seq, thread_id=thread_id, run_id="r", message_id="m")
+
+
+def text(offset: int, words: str, thread_id: str = "t", message_id: str = "m") -> Envelope:
+    """A piece of an answer."""
+    return Envelope(PartialResult(words, offset), 1.0, thread_id=thread_id, run_id="r", message_id=message_id)
+
+
+def answer(seq: int) -> Envelope:
+    """The end of a run."""
+    event = FinalResponse("done", RunStatus.SUCCESS, Usage())
+    return Envelope(event, 1.0, seq=seq, thread_id="t", run_id="r", message_id="m")
+
+
+@define
+class Log:
+    """A log in memory, as the storage would page through it."""
+
+    events: list[Envelope] = field(factory=list)
+    reads: list[tuple[str, int, int]] = field(factory=list)
+    html: list[bool] = field(factory=list)
+    trimmed: int = 0
+    broken: bool = False
+    gate: trio.Event | None = None
+
+    async def read(self, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+        """Events of a thread after a seq."""
+        self.html.append(html)
+        self.reads.append((thread_id, after, limit))
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.broken:
+            raise OSError("the disk is gone")
+        mine = [event for event in self.events if event.thread_id == thread_id]
+        head = max((event.seq or 0 for event in mine), default=0)
+        later = [event for event in mine if (event.seq or 0) > max(after, self.trimmed)]
+        await trio.lowlevel.checkpoint()
+        return LogPage(later[:limit], head)
+
+
+@define
+class Counts:
+    """An observer that remembers."""
+
+    sent: list[str] = field(factory=list)
+    lags: list[float] = field(factory=list)
+    dropped: list[str] = field(factory=list)
+    errors: list[str] = field(factory=list)
+    received: list[str] = field(factory=list)
+    returned: int = 0
+    connections: list[int] = field(factory=list)
+    closed: list[int] = field(factory=list)
+    ignored: list[str] = field(factory=list)
+    rendered: list[int] = field(factory=list)
+    rtts: list[float] = field(factory=list)
+
+    def on_ignored(self, command_type: str) -> None:
+        self.ignored.append(command_type)
+
+    def on_rendered(self, behind: int) -> None:
+        self.rendered.append(behind)
+
+    def on_ponged(self, rtt_s: float) -> None:
+        self.rtts.append(rtt_s)
+
+    def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
+        self.sent += event_types
+        self.lags += [now - time for time in times]
+
+    def on_dropped(self, event_type: str) -> None:
+        self.dropped.append(event_type)
+
+    def on_error(self, code: str) -> None:
+        self.errors.append(code)
+
+    def on_received(self, command_type: str) -> None:
+        self.received.append(command_type)
+
+    def on_returned(self) -> None:
+        self.returned += 1
+
+    def on_connection(self, change: int, dialect: str) -> None:
+        self.connections.append(change)
+
+    def on_closed(self, code: int) -> None:
+        self.closed.append(code)
+
+
+@define
+class Rig:
+    """An outbox, its client, and what is behind it."""
+
+    outbox: ActorRef
+    client: RawSocket
+    log: Log
+    counts: Counts
+    snapshots: list[str]
+    encoder: Encoder
+
+    def tell(self, *envelopes: Envelope) -> None:
+        """Deliver events, all in one message: between two the outbox may write, on a machine that is held up."""
+        self.outbox.tell(Deliver(*envelopes))
+
+    async def frames(self, count: int) -> list[Any]:
+        """The next frames, as JSON."""
+        with trio.fail_after(10):
+            return [json.loads(bytes((await self.client.frame()).data)) for _ in range(count)]
+
+    async def seqs(self, count: int) -> list[int]:
+        """The seqs of the next frames."""
+        return [frame["seq"] for frame in await self.frames(count)]
+
+    async def close_code(self) -> int:
+        """Read to the close frame."""
+        with trio.fail_after(10):
+            while (await self.client.frame()).opcode is not Opcode.CLOSE:
+                pass
+        await self.client.flush()
+        assert self.client.protocol.close_rcvd is not None
+        return int(self.client.protocol.close_rcvd.code)
+
+
+@asynccontextmanager
+async def open_rig(dialect: Dialect = Dialect.CANONICAL, **limits: Any) -> AsyncIterator[Rig]:
+    """An outbox behind a door, and a raw client before it."""
+    log, counts, snapshots, encoder = Log(), Counts(), [], Encoder(lambda words: f"<p>{words}</p>")
+    refs: list[ActorRef] = []
+    async with ActorSystem("test") as system:
+
+        async def serve(upgrade: Upgrade) -> None:
+            socket = await upgrade.accept()
+
+            def new_outbox() -> Outbox:
+                return Outbox(
+                    socket,
+                    dialect,
+                    encoder=encoder,
+                    read_log=log.read,
+                    want_snapshot=snapshots.append,
+                    observer=counts,
+                    limits=OutboxLimits(**limits),
+                    clock=lambda: 3.5,
+                )
+
+            refs.append(await system.spawn(ChildSpec("outbox", new_outbox, restart=Restart.TEMPORARY)))
+            await refs[0].wait_stopped()
+
+        async with (
+            open_door(serve, socket=SocketLimits(send_buffer_bytes=4096)) as port,
+            raw_socket(port) as client,
+        ):
+            await wait_all_tasks_blocked()
+            yield Rig(refs[0], client, log, counts, snapshots, encoder)
+
+
+async def test_events_go_out_as_they_come() -> None:
+    """In order, encoded for the dialect, and each is counted with its lag."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1), text(0, "Hello"), answer(2))
+        frames = await rig.frames(3)
+        assert [frame["type"] for frame in frames] == ["agent_thinking", "partial_result", "final_response"]
+        assert frames[0] == json.loads(encode(thought(1), Dialect.CANONICAL) or b"")
+        await wait_all_tasks_blocked()
+        assert rig.counts.sent == ["agent_thinking", "partial_result", "final_response"]
+        assert rig.counts.lags == [2.5, 2.5, 2.5]
+        assert rig.log.reads == []
+
+
+async def test_a_burst_is_one_write() -> None:
+    """What waits together arrives together."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(*(thought(seq) for seq in range(1, 9)))
+        await wait_all_tasks_blocked()
+        data = await rig.client.stream.receive_some(65536)
+        assert data.count(b'"agent_thinking"') == 8
+
+
+@pytest.mark.promise("wire.resume-no-gap")
+async def test_resuming_replays_the_log_and_goes_on_live() -> None:
+    """Pages of the log, then live events: no gap and no repeat at the join. Then the running text is asked for."""
+    async with open_rig(page_events=3) as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 9)]
+        rig.log.gate = trio.Event()
+        rig.outbox.tell(Follow("t", 2, 8))
+        await wait_all_tasks_blocked()
+        for seq in (9, 10):
+            rig.log.events.append(thought(seq))
+            rig.tell(thought(seq))
+        rig.log.gate.set()
+        assert await rig.seqs(8) == list(range(3, 11))
+        rig.tell(thought(11))
+        assert await rig.seqs(1) == [11]
+        await wait_all_tasks_blocked()
+        assert rig.snapshots == ["t"]
+        rig.tell(text(0, "So far"))
+        assert (await rig.frames(1))[0]["data"] == {"text": "So far", "offset": 0}
+
+
+async def test_what_is_replayed_is_no_delivery() -> None:
+    """Events older than the connection's wish for them are counted as sent, and have no lag."""
+    async with open_rig(page_events=3) as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 9)]
+        rig.outbox.tell(Follow("t", 2, 8))
+        assert await rig.seqs(6) == list(range(3, 9))
+        rig.outbox.tell(Reply(thought(8)))
+        assert await rig.seqs(1) == [8]
+        await wait_all_tasks_blocked()
+        assert (len(rig.counts.sent), rig.counts.lags) == (7, [])
+        rig.tell(thought(9), thought(10))
+        assert await rig.seqs(2) == [9, 10]
+        await wait_all_tasks_blocked()
+        assert (len(rig.counts.sent), rig.counts.lags) == (9, [2.5, 2.5])
+
+
+async def test_what_is_late_is_a_delivery_though_it_is_read_from_the_log() -> None:
+    """An event that happened after the connection asked for it counts with its lag, whichever way it takes."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 4)]
+        rig.log.gate = trio.Event()
+        rig.outbox.tell(Follow("t", 0, 3))
+        await wait_all_tasks_blocked()
+        for seq in (4, 5):  # while the log is read
+            rig.log.events.append(thought(seq))
+            rig.tell(thought(seq))
+        rig.log.gate.set()
+        assert await rig.seqs(5) == [1, 2, 3, 4, 5]
+        await wait_all_tasks_blocked()
+        assert (len(rig.counts.sent), rig.counts.lags) == (5, [2.5, 2.5])
+
+
+async def test_a_log_is_read_for_html_where_the_client_takes_it() -> None:
+    """Nobody else waits for answers to be rendered."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(1), thought(2)]
+        rig.outbox.tell(Follow("t", 0, 2))
+        assert await rig.seqs(2) == [1, 2]
+        rig.outbox.tell(Speak(html=True))
+        rig.outbox.tell(Follow("t", 1, 2))
+        assert await rig.seqs(1) == [2]
+        assert rig.log.html == [False, True]
+
+
+@pytest.mark.promise("wire.outbox-bounded")
+async def test_a_lost_event_is_read_from_the_log() -> None:
+    """A hole in the live events is filled from the log, and duplicates are dropped."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.log.events = [thought(seq) for seq in range(1, 6)]
+        rig.tell(thought(1), thought(1), thought(4))
+        assert await rig.seqs(5) == [1, 2, 3, 4, 5]
+        rig.tell(thought(5), thought(6))
+        assert await rig.seqs(1) == [6]
+
+
+@pytest.mark.promise("wire.resume-trimmed")
+async def test_a_trimmed_log_is_a_resync() -> None:
+    """Where the log does not reach back far enough the client is told to read the history, and goes on from there."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 9)]
+        rig.log.trimmed = 5
+        rig.outbox.tell(Follow("t", 2, 8))
+        (frame,) = await rig.frames(1)
+        assert (frame["type"], frame["thread_id"], frame["data"]) == ("resync", "t", {"last_seq": 8})
+        rig.tell(thought(9))
+        assert await rig.seqs(1) == [9]
+
+
+@pytest.mark.promise("wire.close-1013")
+async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(caplog: pytest.LogCaptureFixture) -> None:
+    """The client may come back and resume; what was wrong is in our log."""
+    async with open_rig() as rig:
+        rig.log.broken = True
+        rig.outbox.tell(Follow("t", 0, 3))
+        assert await rig.close_code() == 1013
+        await rig.outbox.wait_stopped()
+    assert [record.getMessage() for record in caplog.records if record.name == "transport.outbox.outbox"] == [
+        "outbox.log_unreadable"
+    ]
+
+
+@pytest.mark.promise("wire.order", "wire.outbox-bounded")
+async def test_a_slow_reader_costs_a_bounded_queue_and_loses_nothing() -> None:
+    """Events beyond the bound are not kept: they are read from the log when the client reads again."""
+    async with open_rig(queue_events=20, queue_bytes=40_000, write_bytes=8_000) as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        for seq in range(1, 401):
+            event = thought(seq, text="x" * 2_000)
+            rig.log.events.append(event)
+            rig.tell(event)
+            if seq % 50 == 0:
+                await wait_all_tasks_blocked()
+        assert await rig.seqs(400) == list(range(1, 401))
+        assert rig.log.reads
+        rig.log.events.append(thought(401))
+        rig.tell(thought(401))
+        assert await rig.seqs(1) == [401]
+
+
+@pytest.mark.promise("wire.merge")
+async def test_text_is_merged_while_the_socket_is_busy() -> None:
+    """Neighbouring pieces leave as one; an overlap is trimmed; a hole asks for a snapshot."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(text(0, "abc"), text(3, "def"), text(4, "efgh"), thought(1), text(8, "i"))
+        frames = await rig.frames(3)
+        assert [frame["data"].get("text") for frame in frames] == ["abcdefgh", None, "i"]
+        await wait_all_tasks_blocked()
+        rig.snapshots.clear()
+        rig.tell(text(12, "mno"))
+        await wait_all_tasks_blocked()
+        assert rig.snapshots == ["t"]
+        rig.tell(text(0, "abcdefghijklmno"))
+        assert (await rig.frames(1))[0]["data"] == {"text": "jklmno", "offset": 9}
+
+
+async def test_text_waits_until_its_thread_has_caught_up() -> None:
+    """Text of a thread that is behind would overtake the events before it: it is asked for afterwards."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(1), thought(2)]
+        rig.log.gate = trio.Event()
+        rig.outbox.tell(Follow("t", 0, 2))
+        rig.tell(text(0, "early"))
+        await wait_all_tasks_blocked()
+        assert rig.snapshots == []
+        rig.log.gate.set()
+        assert await rig.seqs(2) == [1, 2]
+        await wait_all_tasks_blocked()
+        assert rig.snapshots == ["t"]
+
+
+@pytest.mark.parametrize("behind", [False, True])
+async def test_an_answer_that_begins_anew_is_told_from_its_beginning(behind: bool) -> None:
+    """Its text so far, which may be less than was told; also to a client whose thread is behind at that moment."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(text(0, "abcdef"))
+        assert (await rig.frames(1))[0]["data"] == {"text": "abcdef", "offset": 0}
+        await wait_all_tasks_blocked()
+        rig.snapshots.clear()
+        if behind:
+            rig.log.gate = trio.Event()
+            rig.log.events = [thought(1)]
+            rig.outbox.tell(Follow("t", None, 1, unasked=True))
+        rig.tell(text(0, ""), text(0, "abc"), text(3, "xyz"))
+        if behind:
+            await wait_all_tasks_blocked()
+            assert rig.log.gate is not None
+            rig.log.gate.set()
+            assert await rig.seqs(1) == [1]
+            await wait_all_tasks_blocked()
+            assert rig.snapshots == ["t"]
+            rig.tell(text(0, "abcxyz"))
+        assert (await rig.frames(1))[0]["data"] == {"text": "abcxyz", "offset": 0}
+
+
+@pytest.mark.promise("wire.priority", "wire.alert")
+async def test_lanes() -> None:
+    """Alerts overtake everything, answers to the client come next, progress last; a thread's story keeps its order."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        failed = Envelope(Error("agent_failed", "No.", True, "e"), 1.0, seq=2, thread_id="t")
+        rig.tell(
+            Envelope(AgentProgress(1, "going on"), 1.0, thread_id="t"),
+            thought(1),
+            failed,
+            Envelope(Pong("n"), 1.0),
+            Envelope(Alert("fire"), 1.0),
+        )
+        kinds = [frame["type"] for frame in await rig.frames(5)]
+        assert kinds == ["alert", "pong", "agent_thinking", "error", "agent_progress"]
+
+
+@pytest.mark.promise("wire.merge")
+async def test_events_without_seq_are_dropped_when_there_is_no_room() -> None:
+    """A flood of progress is bounded and counted."""
+    async with open_rig(queue_events=5) as rig:
+        rig.tell(*(Envelope(AgentProgress(done, "…"), 1.0) for done in range(9)))
+        assert [frame["data"]["done"] for frame in await rig.frames(5)] == [0, 1, 2, 3, 4]
+        assert rig.counts.dropped == ["agent_progress"] * 4
+
+
+@pytest.mark.usefixtures("one_batch")
+async def test_what_is_not_followed_is_not_sent() -> None:
+    """Threads nobody asked for stay away, also after unfollow with events queued."""
+    async with open_rig() as rig:
+        rig.tell(thought(1), text(0, "no"))
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1))
+        rig.outbox.tell(Unfollow("t"))
+        rig.tell(thought(2), Envelope(Pong("end"), 1.0))
+        assert [frame["type"] for frame in await rig.frames(1)] == ["pong"]
+
+
+@pytest.mark.usefixtures("one_batch")
+async def test_following_again_starts_where_the_client_says() -> None:
+    """A second resume goes back; what was queued is not told twice. Joining without a place changes nothing."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 5)]
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1), thought(2))
+        rig.outbox.tell(Follow("t", 0, 4))
+        assert await rig.seqs(4) == [1, 2, 3, 4]
+        rig.outbox.tell(Follow("t", None, 4))
+        rig.outbox.tell(Follow("u", None, 7))
+        rig.tell(thought(5), thought(8, "u"))
+        assert await rig.seqs(2) == [5, 8]
+
+
+@pytest.mark.promise("wire.resume-no-gap")
+async def test_a_resume_gets_exactly_what_follows_it_whenever_it_comes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A thread joined unasked, its live events and the client's resume, in every order and from every place."""
+    steps = range(5)  # joined unasked at 5, then 6, 7, 8, and the resume before the first, the second …
+    cases = {f"{at}-{after}": (at, after) for at in steps for after in range(9)}
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq, name) for name in cases for seq in range(1, 9)]
+        orders: list[list[Any]] = []
+        for name, (at, after) in cases.items():
+            head = max(5, 4 + at)
+            told: list[Any] = [Follow(name, None, 5, unasked=True), *(Deliver(thought(s, name)) for s in (6, 7, 8))]
+            orders.append([*told[:at], Follow(name, min(after, head), head), *told[at:]])
+        for messages in zip(*orders, strict=True):
+            for message in messages:
+                rig.outbox.tell(message)
+            await wait_all_tasks_blocked()  # what may be written is written now
+        expected = {name: list(range(min(after, max(5, 4 + at)) + 1, 9)) for name, (at, after) in cases.items()}
+        frames = await rig.frames(sum(map(len, expected.values())))
+        await trio.sleep(5)
+        rig.tell(Envelope(Pong("end"), 1.0))
+        assert [frame["type"] for frame in await rig.frames(1)] == ["pong"]
+    got: dict[str, list[int]] = {name: [] for name in cases}
+    for frame in frames:
+        got[frame["thread_id"]].append(frame["seq"])
+    assert got == expected
+
+
+async def test_a_client_that_never_resumes_gets_its_events_a_little_later(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What was joined unasked is told from where it was joined; text is asked for; later threads are told at once."""
+    async with open_rig() as rig:
+        started = trio.current_time()
+        rig.log.events = [thought(seq) for seq in range(1, 8)]
+        rig.outbox.tell(Follow("t", 4, 5, unasked=True))
+        rig.outbox.tell(Follow("t", None, 6, unasked=True))
+        rig.tell(thought(6), text(0, "early"), thought(7))
+        assert await rig.seqs(3) == [5, 6, 7]
+        assert trio.current_time() - started == pytest.approx(OutboxLimits().settle_s, abs=0.5)
+        rig.tell(thought(8))
+        assert await rig.seqs(1) == [8]
+        assert rig.snapshots == ["t"]
+        rig.outbox.tell(Follow("u", 2, 2, unasked=True))
+        rig.tell(thought(3, "u"))
+        started = trio.current_time()
+        assert await rig.seqs(1) == [3]
+        assert trio.current_time() == pytest.approx(started, abs=0.1)
+
+
+async def test_speaking_in_a_thread_that_is_held_back_lets_it_go() -> None:
+    """From where it was joined, at once; leaving it forgets it."""
+    async with open_rig(settle_s=1000) as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 8)]
+        rig.outbox.tell(Follow("t", 4, 4, unasked=True))
+        rig.tell(thought(5), thought(6))
+        rig.outbox.tell(Follow("t", None, 6))
+        rig.tell(thought(7))
+        assert await rig.seqs(3) == [5, 6, 7]
+        rig.outbox.tell(Follow("u", 0, 3, unasked=True))
+        rig.outbox.tell(Unfollow("u"))
+        rig.tell(thought(1, "u"), Envelope(Pong("end"), 1.0))
+        assert [frame["type"] for frame in await rig.frames(1)] == ["pong"]
+
+
+async def test_a_late_resume_goes_where_the_client_says(autojump_clock: trio.testing.MockClock) -> None:
+    """Back to what was told unasked already, as it may have been lost on the way."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 8)]
+        rig.outbox.tell(Follow("t", 5, 5, unasked=True))
+        rig.tell(thought(6), thought(7))
+        assert await rig.seqs(2) == [6, 7]
+        rig.outbox.tell(Follow("t", 3, 7))
+        assert await rig.seqs(4) == [4, 5, 6, 7]
+
+
+async def test_joining_unasked_moves_nothing_that_is_followed() -> None:
+    """Neither back nor forward; what is missing is read from the log."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 4)]
+        rig.outbox.tell(Follow("t", 0, 1))
+        rig.outbox.tell(Follow("t", 3, 3, unasked=True))
+        assert await rig.seqs(3) == [1, 2, 3]
+
+
+async def test_batches_and_rendered_answers_are_the_clients_choice() -> None:
+    """After `hello` several events come in one frame, and answers with safe HTML."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Speak(batch=True, html=True))
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1), answer(2))
+        ((first, second),) = await rig.frames(1)
+        assert (first["seq"], second["data"]["html"]) == (1, "<p>done</p>")
+        rig.tell(thought(3))
+        assert await rig.seqs(1) == [3]
+
+
+async def test_a_dialect_shows_what_it_shows() -> None:
+    """The agent response dialect sends answers only, and the cursor moves on all the same."""
+    async with open_rig(Dialect.AGENT_RESPONSE) as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1), text(0, "do"), answer(2))
+        (frame,) = await rig.frames(1)
+        assert (frame["type"], frame["message"]) == ("message", "done")
+        await wait_all_tasks_blocked()
+        assert rig.log.reads == []
+
+
+async def test_an_event_that_cannot_be_shown_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged and left out."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(Envelope(FinalResponse("x", RunStatus.SUCCESS, Usage(), {"bad": object()}), 1.0, 1, "t"), thought(2))
+        assert await rig.seqs(1) == [2]
+    assert [record.getMessage() for record in caplog.records if record.name == "transport.outbox.outbox"] == [
+        "outbox.unencodable"
+    ]
+
+
+async def test_finish_sends_what_is_queued_and_nothing_later() -> None:
+    """The close frame follows the last event; the outbox ends."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        rig.tell(thought(1))
+        rig.outbox.tell(Finish(4403, "enough"))
+        rig.tell(thought(2))
+        rig.outbox.tell(Finish(1000, "twice"))
+        assert await rig.seqs(1) == [1]
+        frame = await rig.client.frame()
+        await rig.client.flush()
+        assert (frame.opcode, bytes(frame.data)[2:]) == (Opcode.CLOSE, b"enough")
+        with trio.fail_after(5):
+            await rig.outbox.wait_stopped()
+
+
+@pytest.mark.promise("wire.blocked")
+async def test_a_client_that_never_reads_is_closed_with_1013(autojump_clock: trio.testing.MockClock) -> None:
+    """Its outbox ends after the write limit, and has never held more than its queue."""
+    async with open_rig() as rig:
+        rig.outbox.tell(Follow("t", 0, 0))
+        started = trio.current_time()
+        for seq in range(1, 2001):
+            rig.log.events.append(thought(seq, text="x" * 4_000))
+            rig.outbox.tell(Deliver(rig.log.events[-1]), lane=Lane.NORMAL)
+            if seq % 500 == 0:
+                await trio.lowlevel.checkpoint()
+        await rig.outbox.wait_stopped()
+        assert trio.current_time() - started == pytest.approx(20, abs=1)
+        assert await rig.close_code() == 1013
+
+
+def test_an_event_is_encoded_once_for_all() -> None:
+    """However many outboxes get the same message: once for each dialect and rendering. One that is not shared is not
+    remembered."""
+    rendered: list[str] = []
+
+    def html(words: str) -> str:
+        rendered.append(words)
+        return words
+
+    encoder = Encoder(html)
+    plain, rich = (encoder.shape(Dialect.CANONICAL, html=html) for html in (False, True))
+    message = Deliver(thought(1), answer(2), shared=True)
+    frames = [message.frames(rich)[1] for _ in range(3)]
+    assert frames[0] is frames[1] is frames[2]
+    assert rendered == ["done"]
+    assert message.frames(plain)[1] != frames[0]
+    assert json.loads(message.frames(plain)[0] or b"")["type"] == "agent_thinking"
+    assert encoder.shape(Dialect.AGENT_RESPONSE)(thought(1)) is None
+    alone = Deliver(answer(2))
+    assert alone.frames(rich) == alone.frames(rich) == [frames[0]]
+    assert rendered == ["done", "done", "done"]

@@ -1,0 +1,119 @@
+"""Permits for connections: what is counted, and which one gives way."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transport.server.connection_limiter import ConnectionLimiter, Full, Permit
+
+
+class Clients:
+    """Clients of one limiter; `closed` has the names of those that were closed for others, in order."""
+
+    def __init__(self, *given: Any) -> None:
+        self.limiter = ConnectionLimiter(*given)
+        self.closed: list[str] = []
+
+    def come(self, name: str, peer: str | None) -> Permit:
+        """Let one in, who must be let in."""
+        permit = self.limiter.enter(peer, lambda: self.closed.append(name))
+        assert isinstance(permit, Permit)
+        return permit
+
+    def refused(self, peer: str | None) -> Full:
+        """Why one is not let in."""
+        full = self.limiter.enter(peer, lambda: None)
+        assert isinstance(full, Full)
+        return full
+
+
+def test_the_longest_waiting_of_the_largest_address_gives_way() -> None:
+    """Not the one who came first of all."""
+    clients = Clients(100, 50, 4)
+    clients.come("first", "a")
+    for number in range(3):
+        clients.come(f"b{number}", "b")
+    clients.come("c", "c")
+    assert clients.closed == ["b0"]
+    clients.come("d", "d")
+    assert clients.closed == ["b0", "b1"]
+
+
+def test_who_is_at_work_or_has_authenticated_stays() -> None:
+    """Then a newcomer is refused, by the bound it met."""
+    clients = Clients(3, 2, 2)
+    user, busy = clients.come("user", "a"), clients.come("busy", "a")
+    user.authenticate()
+    busy.waiting = False
+    assert clients.refused("a") is Full.PEER
+    other = clients.come("other", "b")
+    other.waiting = False
+    assert clients.refused("c") is Full.TOTAL
+    other.waiting = True
+    clients.come("c", "c")
+    assert clients.closed == ["other"]
+    user.release()
+    user.release()
+    assert len(clients.limiter) == 2
+
+
+def test_all_places_of_users_can_be_taken() -> None:
+    """The bound of strangers is none of users."""
+    clients = Clients(4, 10, 1)
+    for number in range(4):
+        clients.come(str(number), "a").authenticate()
+    assert clients.closed == []
+    assert clients.refused("b") is Full.TOTAL
+
+
+def test_a_connection_of_a_proxy_counts_for_the_client_it_names() -> None:
+    """Until then for no address; and the next request may be another client's."""
+    clients = Clients(100, 1)
+    one, two = clients.come("one", None), clients.come("two", None)
+    assert one.claim("x")
+    one.authenticate()
+    assert not two.claim("x")
+    assert two.claim("y")
+    one.release()
+    assert two.claim("x")
+    three = clients.come("three", None)
+    assert three.claim("y")
+    assert three.claim("x")
+    assert clients.closed == ["two"]
+
+
+PEERS = st.sampled_from([None, "a", "b", "c"])
+STEPS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), PEERS), max_size=200)
+
+
+@given(STEPS, st.integers(1, 8), st.integers(1, 5), st.integers(1, 8))
+def test_no_bound_is_ever_passed(steps: list[tuple[int, int, str | None]], total: int, peer: int, few: int) -> None:
+    """Whatever happens in whatever order; a closed one holds nothing, and users are never closed."""
+    limiter = ConnectionLimiter(total, peer, few)
+    open_: list[Permit] = []
+    for action, which, address in steps:
+        if action == 0 or not open_:
+            permit = limiter.enter(address, lambda: None)
+            if isinstance(permit, Permit):
+                open_.append(permit)
+            continue
+        chosen = open_[which % len(open_)]
+        users = [each for each in open_ if each.authenticated and each.held]
+        match action:
+            case 1:
+                chosen.waiting = not chosen.waiting
+            case 2:
+                chosen.authenticate()
+            case 3:
+                chosen.release()
+                users = [each for each in users if each is not chosen]
+            case 4 | 5 if address is not None:
+                chosen.claim(address)
+        assert all(each.held for each in users)
+        held = [each for each in open_ if each.held]
+        assert len(held) == len(limiter) <= total
+        assert sum(not each.authenticated for each in held) <= few
+        for name in "abc":
+            assert sum(each.peer == name for each in held) <= peer
+        open_ = held

@@ -1,0 +1,241 @@
+"""Event streams: the format, the sink that is read as an answer's body, and its way through the HTTP door."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.end_to_end.sse import Parser, streaming
+from tests.transport.door import echo
+from tests.transport.samples import SAMPLES
+from transport.server.eventstream import EventStream, as_json, block, comment, framed, start_after
+from transport.server.http import HttpConfig
+from transport.server.listener import serve_door
+from transport.wire.codec import encode
+from transport.wire.dialects import Dialect
+from transport.wire.errors import CommandRejected, SocketClosed
+
+
+def a_stream(beat_s: float = 60.0, write_s: float = 60.0, head: bytes = b"") -> EventStream:
+    """A stream that beats with a comment."""
+    return EventStream(lambda: comment("beat"), beat_s=beat_s, write_s=write_s, head=head)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_event_comes_out_as_it_went_in(name: str) -> None:
+    """Type, data and, for durable events, the seq as id: as a parser after the standard reads them."""
+    envelope = SAMPLES[name]
+    frame = encode(envelope, Dialect.CANONICAL)
+    assert frame is not None
+    parser = Parser(last_id="7")
+    (event,) = parser.feed(framed(envelope, frame))
+    assert (event.kind, json.loads(event.data)) == (envelope.event.type, json.loads(frame))
+    assert event.last_id == ("7" if envelope.seq is None else str(envelope.seq))
+
+
+def test_a_drain_says_when_to_come_back_in_the_formats_own_words() -> None:
+    """Browsers come back by themselves, so they are told how long to wait; never sooner than meant."""
+    parser = Parser()
+    parser.feed(framed(SAMPLES["drain"], b"{}"))
+    assert parser.retry_ms == 5000
+    parser.feed(block(b"{}", retry_s=0.0001))
+    assert parser.retry_ms == 1
+
+
+@pytest.mark.parametrize("data", [b"a\nb", b"a\rb", b"\n"])
+def test_data_with_a_line_break_is_refused(data: bytes) -> None:
+    """It would be two lines, and the second a field of its own."""
+    with pytest.raises(ValueError, match="one line"):
+        block(data)
+
+
+def test_json_stays_in_one_line_whatever_it_holds() -> None:
+    """Line breaks of all kinds, and half a surrogate pair."""
+    value = {"a": "one\r\ntwo\u2028\x85", "b": "\ud800"}
+    (event,) = Parser().feed(block(as_json(value)))
+    assert json.loads(event.data) == value | {"b": "?"}
+
+
+@pytest.mark.parametrize(
+    ("header", "after", "place"),
+    [(None, None, 0), ("", "", 0), (None, "7", 7), ("8", "7", 8), ("0", "7", 0), ("", "7", 7)],
+)
+def test_where_a_stream_starts(header: str | None, after: str | None, place: int) -> None:
+    """The header before the query, and from the first event when neither names a place."""
+    assert start_after(header, after) == place
+
+
+@pytest.mark.parametrize("given", ["-1", "1.5", "x", "²", "9" * 17, " 1", "1e3"])
+def test_a_place_that_is_no_number_is_refused(given: str) -> None:
+    """In the header and in the query, each by its name."""
+    for header, after, name in ((given, None, "Last-Event-ID"), (None, given, "after")):
+        with pytest.raises(CommandRejected, match=name) as refused:
+            start_after(header, after)
+        assert refused.value.code == "invalid_command"
+
+
+async def test_what_is_written_is_read_once_and_in_order() -> None:
+    """The head first, then everything; what is written while the reader is away comes in one piece."""
+    stream = a_stream(head=b"h")
+    assert not stream.write_now([b"1"])  # the head was not taken yet
+    assert await anext(stream) == b"h1"
+    assert stream.write_now([b"2", b"3"])
+    assert not stream.write_now([b"4"])
+    assert await anext(stream) == b"234"
+
+
+async def test_a_write_waits_until_the_reader_has_it() -> None:
+    """So what waits is bounded by what is written at once."""
+    stream = a_stream()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stream.write, [b"1"])
+        await wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        assert await anext(stream) == b"1"
+        await wait_all_tasks_blocked()
+        assert not nursery.child_tasks
+
+
+async def test_a_reader_that_takes_nothing_is_given_up(autojump_clock: MockClock) -> None:
+    """After `write_s`, with 1013; from then on nothing can be written."""
+    stream = a_stream(write_s=20.0)
+    began = trio.current_time()
+    with pytest.raises(SocketClosed) as closed:
+        await stream.write([b"1"])
+    assert (closed.value.code, trio.current_time() - began) == (1013, 20.0)
+    with pytest.raises(SocketClosed):
+        stream.write_now([b"2"])
+    assert not stream.open
+
+
+async def test_a_quiet_stream_beats(autojump_clock: MockClock) -> None:
+    """Every `beat_s` without a write, and not sooner after one."""
+    stream = a_stream(beat_s=25.0)
+    for _ in range(2):
+        began = trio.current_time()
+        assert await anext(stream) == b": beat\n\n"
+        assert trio.current_time() - began == 25.0
+    stream.write_now([b"1"])
+    assert await anext(stream) == b"1"
+
+
+async def test_an_end_lets_the_reader_have_what_waits(autojump_clock: MockClock) -> None:
+    """Then the iteration ends; a second end changes nothing."""
+    stream = a_stream()
+    stream.write_now([b"1"])
+    await stream.close(1001, "bye")
+    await stream.close(1011)
+    assert (stream.code, stream.reason) == (1001, "bye")
+    assert [piece async for piece in stream] == [b"1"]
+
+
+async def test_an_end_waits_for_a_reader_that_has_begun_for_a_while_only(autojump_clock: MockClock) -> None:
+    """Until it has left, at most `within_s`."""
+    stream = a_stream()
+    stream.write_now([b"1"])
+    await anext(stream)
+    began = trio.current_time()
+    await stream.close(1001, within_s=2.0)
+    assert trio.current_time() - began == 2.0
+
+
+async def test_a_reader_that_leaves_ends_the_stream() -> None:
+    """Whoever writes is told, at once, also in the middle of a write; whoever waits for the end too."""
+    stream = a_stream()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stream.wait_closed)
+        nursery.start_soon(_lost, stream.write, [b"1"])
+        await wait_all_tasks_blocked()
+        await stream.aclose()
+    assert stream.code == 1006
+
+
+async def _lost(write: Callable[..., Any], payloads: list[bytes]) -> None:
+    with pytest.raises(SocketClosed) as closed:
+        await write(payloads)
+    assert closed.value.code == 1006
+
+
+@asynccontextmanager
+async def served(stream: EventStream, config: HttpConfig) -> AsyncIterator[str]:
+    """A door whose every answer is this stream; gives its address."""
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        await nursery.start(partial(serve_door, listeners, asgi_app=body_of(stream), on_upgrade=echo, http=config))
+        yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()
+
+
+def body_of(stream: EventStream) -> Any:
+    """An ASGI application that answers with a stream, as quart does."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_until_gone, receive, nursery.cancel_scope)
+            try:
+                async for piece in stream:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            finally:
+                await stream.aclose()
+            nursery.cancel_scope.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return app
+
+
+async def _until_gone(receive: Any, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def test_the_door_does_not_cut_a_quiet_stream() -> None:
+    """It may be quiet for longer than a connection may idle between requests."""
+    stream = a_stream(head=b": hello\n\n")
+    config = HttpConfig(keep_alive_s=0.05)
+    async with served(stream, config) as address, streaming(address, "/") as client:
+        await client.some()
+        with trio.move_on_after(0.3) as quiet:
+            await client.some()
+        assert quiet.cancelled_caught
+        stream.write_now([block(b"1")])
+        assert (await client.read()).data == "1"
+
+
+async def test_a_client_that_reads_nothing_is_dropped_by_the_door() -> None:
+    """Its stream ends while the writer waits: a bounded time after the kernel's buffers are full."""
+    stream = a_stream(head=b": hello\n\n")
+    config = HttpConfig(write_s=0.2)
+    async with served(stream, config) as address, streaming(address, "/"), trio.open_nursery() as nursery:
+        nursery.start_soon(_fill, stream)
+        with trio.fail_after(10):
+            await stream.wait_closed()
+        nursery.cancel_scope.cancel()
+    assert stream.code == 1006
+
+
+async def _fill(stream: EventStream) -> None:
+    while stream.open:
+        try:
+            await stream.write([b"x" * 1024 * 1024])
+        except SocketClosed:
+            return
+
+
+async def test_a_client_that_leaves_ends_the_stream() -> None:
+    """Also one that is quiet, and nobody writes."""
+    stream = a_stream(head=b": hello\n\n")
+    async with served(stream, HttpConfig()) as address:
+        async with streaming(address, "/") as client:
+            await client.some()
+        with trio.fail_after(5):
+            await stream.wait_closed()
+    assert stream.code == 1006

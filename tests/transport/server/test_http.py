@@ -1,0 +1,393 @@
+"""The HTTP side of the door: hypercorn behind a replaying stream."""
+
+import http.client
+import json
+import logging
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.transport.door import UPGRADE, echo, exchange, get, hello_app, open_door, raw_socket, status_and_body
+from transport.server.http import HttpConfig, ReplayStream, answer, error_body
+from transport.server.listener import DoorLimits, serve_door
+from transport.wire.codes import ERRORS
+
+
+async def mirror(scope: Any, receive: Any, send: Any) -> None:
+    """An ASGI application that answers with what it was sent."""
+    if scope["type"] == "lifespan":
+        return
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    told = json.dumps({"method": scope["method"], "path": scope["path"], "bytes": len(body)}).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(told))]})
+    await send({"type": "http.response.body", "body": told})
+
+
+async def test_requests_of_one_connection_follow_each_other() -> None:
+    """The head that was read early is replayed once; bodies, and later requests on the connection, arrive whole."""
+
+    def talk(port: int) -> list[Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        told = []
+        for method, body in (("POST", b"x" * 300_000), ("GET", None), ("PUT", b"abc")):
+            connection.request(method, "/a%20b?q=1", body=body)
+            told.append(json.loads(connection.getresponse().read()))
+        connection.close()
+        return told
+
+    async with open_door(app=mirror) as port:
+        told = await trio.to_thread.run_sync(talk, port)
+    assert [(item["method"], item["path"], item["bytes"]) for item in told] == [
+        ("POST", "/a b", 300_000),
+        ("GET", "/a b", 0),
+        ("PUT", "/a b", 3),
+    ]
+
+
+@pytest.mark.promise("wire.late-upgrade", "owasp.proxies")
+async def test_a_late_upgrade_is_sent_to_a_connection_of_its_own() -> None:
+    """A connection that carried HTTP does not become hypercorn's WebSocket: 421, in JSON, and it is closed."""
+    first = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+    async with open_door(app=mirror) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(first)
+        received = b""
+        while not received.endswith(b"}"):
+            received += await stream.receive_some()
+        assert received.startswith(b"HTTP/1.1 200")
+        await stream.send_all(UPGRADE)
+        received = b""
+        while chunk := await stream.receive_some():
+            received += chunk
+    status, body = status_and_body(received)
+    assert (status, body["error"]["code"]) == (421, "invalid_command")
+
+
+async def test_a_fault_of_the_application_costs_one_answer(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The client sees 500, the log has the traceback, nothing is printed, and the door goes on."""
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == "/broken":
+            raise RuntimeError("a secret")
+        await mirror(scope, receive, send)
+
+    async with open_door(app=broken) as port:
+        status, body, headers = await trio.to_thread.run_sync(get, port, "/broken")
+        assert (status, body) == (500, b"")
+        assert headers["Server"] is None
+        assert (await trio.to_thread.run_sync(get, port))[0] == 200
+    assert any(record.name == "transport.server.http" and record.levelno == logging.ERROR for record in caplog.records)
+    assert capsys.readouterr() == ("", "")
+
+
+async def test_the_lifespan_surrounds_the_serving() -> None:
+    """Startup comes before the first request; shutdown after the last, also when the door is cancelled."""
+    story: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            story.append("request")
+            await mirror(scope, receive, send)
+            return
+        while True:
+            message = await receive()
+            story.append(message["type"])
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    async with open_door(app=app) as port:
+        await trio.to_thread.run_sync(get, port)
+    assert story == ["lifespan.startup", "request", "lifespan.shutdown"]
+
+
+async def _serve(app: Any, grace_s: float, nursery: trio.Nursery) -> int:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    limits = DoorLimits(grace_s=grace_s)
+    await nursery.start(partial(serve_door, asgi_app=app, on_upgrade=echo, limits=limits), listeners)
+    return int(listeners[0].socket.getsockname()[1])
+
+
+async def test_a_running_request_finishes_within_the_grace(autojump_clock: trio.testing.MockClock) -> None:
+    """Cancelling the door closes idle connections at once; a request in work still gets its answer."""
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await trio.sleep(3)
+            await mirror(scope, receive, send)
+
+    async with trio.open_nursery() as outer, trio.open_nursery() as nursery:
+        port = await _serve(slow, 5.0, nursery)
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+        outer.start_soon(_expect_answer, stream)
+
+
+async def test_an_idle_connection_does_not_hold_up_the_end(autojump_clock: trio.testing.MockClock) -> None:
+    """A connection between two requests is closed at once when the door is cancelled."""
+    async with trio.open_nursery() as nursery:
+        port = await _serve(mirror, 60.0, nursery)
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+        await trio.sleep(1)
+        started = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - started < 0.1
+    await trio.aclose_forcefully(stream)
+
+
+async def _expect_answer(stream: trio.SocketStream) -> None:
+    received = b""
+    while chunk := await stream.receive_some():
+        received += chunk
+    assert received.startswith(b"HTTP/1.1 200")
+    await stream.aclose()
+
+
+async def test_the_grace_ends(autojump_clock: trio.testing.MockClock) -> None:
+    """An application that never answers, and a client that never reads, both are left behind when the grace is over."""
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return
+        if scope["path"] == "/silent":
+            await trio.sleep_forever()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+
+    started = 0.0
+    async with trio.open_nursery() as nursery:
+        port = await _serve(endless, 5.0, nursery)
+        streams = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(2)]
+        for stream, path in zip(streams, (b"/silent", b"/flood"), strict=True):
+            await stream.send_all(b"GET %s HTTP/1.1\r\nHost: here\r\n\r\n" % path)
+        await trio.sleep(1)
+        started = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - started == pytest.approx(5, abs=0.5)
+    for stream in streams:
+        await trio.aclose_forcefully(stream)
+
+
+async def test_a_client_that_does_not_read_its_answer_is_dropped(autojump_clock: trio.testing.MockClock) -> None:
+    """The write ends after its limit; the application's later sends do not raise, and starve nobody."""
+    sends = 0
+    done = trio.Event()
+
+    async def flood(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal sends
+        if scope["type"] == "lifespan":
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        started = trio.current_time()
+        while trio.current_time() - started < 30:
+            sends += 1
+            with trio.move_on_after(0.5):
+                await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+            await trio.sleep(0.5)
+        done.set()
+
+    async with open_door(app=flood) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        with trio.fail_after(100):
+            await done.wait()
+        async with raw_socket(port) as other:
+            other.protocol.send_text(b"alive")
+            await other.flush()
+            assert (await other.frame()).data == b"alive"
+    assert sends > 2
+
+
+async def test_an_idle_connection_is_closed(autojump_clock: trio.testing.MockClock) -> None:
+    """After an answer, a connection without a new request is closed; half a request does not keep it open."""
+    async with open_door(app=mirror) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+        await stream.send_all(b"GET / HT")
+        started = trio.current_time()
+        with trio.fail_after(60):
+            while await stream.receive_some():
+                pass
+        assert trio.current_time() - started <= HttpConfig().keep_alive_s + 1
+
+
+async def polite(scope: Any, receive: Any, send: Any) -> None:
+    """An application that cancels the request when it is told that it is over, as frameworks do."""
+    if scope["type"] == "lifespan":
+        return
+
+    async def leave(scope: trio.CancelScope) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leave, nursery.cancel_scope)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"hello", "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        nursery.cancel_scope.cancel()
+
+
+GET = b"GET / HTTP/1.1\r\nHost: here\r\n"
+
+
+@pytest.mark.parametrize("app", [mirror, polite])
+@pytest.mark.parametrize("request_", [GET + b"Connection: close\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n"])
+async def test_a_connection_that_serves_once_is_closed_after_the_answer(
+    app: Any, request_: bytes, autojump_clock: trio.testing.MockClock
+) -> None:
+    """At once, not after the time a connection may idle; also when the application cancels itself at the end."""
+    async with open_door(app=app) as port:
+        started = trio.current_time()
+        with trio.fail_after(60):
+            assert (await exchange(port, request_)).startswith(b"HTTP/1.1 200")
+        assert trio.current_time() - started < 1
+
+
+@pytest.mark.parametrize("app", [mirror, polite])
+async def test_a_connection_that_idles_is_closed(app: Any, autojump_clock: trio.testing.MockClock) -> None:
+    """After the time it may be kept alive, counted from its last answer; the requests before it are served."""
+    keep_alive_s = HttpConfig().keep_alive_s
+    async with open_door(app=app) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        for _ in range(3):
+            started = trio.current_time()
+            await stream.send_all(GET + b"\r\n")
+            received = await stream.receive_some()
+            while not received.endswith((b"hello", b"}")):
+                received += await stream.receive_some()
+            assert received.startswith(b"HTTP/1.1 200")
+            await trio.sleep(keep_alive_s - 1)
+        with trio.fail_after(60):
+            assert await stream.receive_some() == b""
+        assert trio.current_time() - started == pytest.approx(keep_alive_s, abs=0.5)
+
+
+async def test_a_body_that_nobody_reads_does_not_keep_the_connection(autojump_clock: trio.testing.MockClock) -> None:
+    """The application answers without a look at what it is sent: the answer comes, and the connection ends."""
+
+    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await trio.sleep(1)
+            await hello_app(scope, receive, send)
+
+    body = b"".join(b"1\r\nx\r\n" for _ in range(50))
+    request = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + body
+    async with open_door(app=deaf) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(request + b"0\r\n\r\n")
+        received = b""
+        with trio.fail_after(60):
+            while chunk := await stream.receive_some():
+                received += chunk
+        assert received.endswith(b"hello")
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+TWO_ENDS = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+
+
+async def test_http2_is_not_spoken(autojump_clock: trio.testing.MockClock) -> None:
+    """A request for h2c is answered in HTTP/1.1 alone; the preface is refused, first or later on a connection."""
+    async with open_door(app=mirror) as port:
+        upgraded = await exchange(port, GET + H2C)
+        assert upgraded.startswith(b"HTTP/1.1 200")
+        assert upgraded.count(b"HTTP/") == 1
+        status, body = status_and_body(await exchange(port, PREFACE))
+        assert (status, body["error"]["code"]) == (505, "invalid_command")
+        later = await exchange(port, GET + b"\r\n" + PREFACE)
+        assert later.startswith(b"HTTP/1.1 200")
+        assert b"}HTTP/1.1 505" in later
+
+
+@pytest.mark.parametrize("name", [b"Content-Length", b"cOnTeNt-LeNgTh"])
+async def test_a_body_with_two_ends_is_refused(name: bytes) -> None:
+    """400 and the end of the connection, for the first request of a connection and for a later one."""
+    request = TWO_ENDS.replace(b"Content-Length", name)
+    async with open_door(app=mirror) as port:
+        status, body = status_and_body(await exchange(port, request))
+        assert (status, body["error"]["code"]) == (400, "invalid_command")
+        later = await exchange(port, GET + b"\r\n" + request + GET + b"\r\n")
+        assert later.startswith(b"HTTP/1.1 200")
+        assert b"}HTTP/1.1 400" in later
+        assert later.count(b"HTTP/1.1 ") == 2
+
+
+@pytest.mark.parametrize("method", [b"BREW", b"get", b"CONNECT", b"TRACE"])
+async def test_a_method_that_nothing_implements_is_refused(method: bytes) -> None:
+    """501, in JSON for the first request of a connection, and for a later one; methods are case-sensitive."""
+    request = GET.replace(b"GET", method) + b"\r\n"
+    async with open_door(app=mirror) as port:
+        status, body = status_and_body(await exchange(port, request))
+        assert (status, body["error"]["code"]) == (501, "invalid_command")
+        later = await exchange(port, GET + b"\r\n" + request + GET + b"\r\n")
+        assert later.startswith(b"HTTP/1.1 200")
+        assert b"}HTTP/1.1 501" in later
+        assert later.count(b"HTTP/1.1 ") == 2
+
+
+async def test_a_request_that_is_not_http_is_refused() -> None:
+    """Garbage with the shape of a head is answered with 400 by hypercorn."""
+    async with open_door(app=mirror) as port:
+        assert (await exchange(port, b"hello there\r\n\r\n")).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_replayed_stream_gives_the_head_first() -> None:
+    """The head once, then what the peer sends, then the end; what is sent goes to the peer."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    client = await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1])
+    server = await listeners[0].accept()
+    replay = ReplayStream(server, b"head", write_s=1.0)
+    await client.send_all(b"tail")
+    assert [await replay.receive_some(), await replay.receive_some(100)] == [b"head", b"tail"]
+    await replay.send_all(b"answer")
+    await replay.send_eof()
+    assert [await client.receive_some(), await client.receive_some()] == [b"answer", b""]
+    await client.aclose()
+    assert await replay.receive_some() == b""
+    await replay.aclose()
+    await listeners[0].aclose()
+    await wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize("code", sorted(ERRORS))
+def test_every_error_has_a_body(code: str) -> None:
+    """Code, sentence and whether to try again come from the registry."""
+    assert error_body(code) == {
+        "error": {"code": code, "message": ERRORS[code].text, "retryable": ERRORS[code].retryable}
+    }
+    assert error_body(code, "Other words.")["error"]["message"] == "Other words."
+
+
+def test_an_answer_is_a_whole_response() -> None:
+    """Length and type fit; nothing may frame or keep it; 401 names a way to authenticate; a header smuggles no line."""
+    response = answer(401, {"ü": 1}, {"X-Extra": "yes"})
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert head.split(b"\r\n") == [
+        b"HTTP/1.1 401 Unauthorized",
+        b"Content-Type: application/json",
+        b"Content-Length: 9",
+        b"Connection: close",
+        b"Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
+        b"X-Content-Type-Options: nosniff",
+        b"Referrer-Policy: no-referrer",
+        b"Cache-Control: no-store",
+        b"WWW-Authenticate: Bearer",
+        b"X-Extra: yes",
+    ]
+    assert json.loads(body) == {"ü": 1}
+    with pytest.raises(ValueError, match="line break"):
+        answer(200, {}, {"X": "a\r\nSet-Cookie: b"})

@@ -1,0 +1,589 @@
+"""The door and its sockets: what a client sees, over real connections."""
+
+import asyncio
+import logging
+import struct
+from contextlib import suppress
+from functools import partial
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+from websockets.asyncio.client import connect as connect_asyncio
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Opcode
+from websockets.sync.client import connect
+
+from tests.transport.door import UPGRADE, RawSocket, echo, exchange, get, open_door, raw_socket, status_and_body
+from transport.server.http import error_body
+from transport.server.listener import Upgrade, serve_door
+from transport.server.socket import SocketLimits
+from transport.wire.errors import CommandRejected, SocketClosed
+
+
+async def test_a_stock_client_gets_its_messages_back() -> None:
+    """Text and bytes, small and large, through the synchronous client of `websockets`."""
+
+    def talk(port: int) -> list[str | bytes]:
+        with connect(f"ws://127.0.0.1:{port}/") as client:
+            answers: list[str | bytes] = []
+            for message in ("ünïcode", b"\x00bytes", "x" * 200_000):
+                client.send(message)
+                answers.append(client.recv(timeout=5))
+            return answers
+
+    async with open_door() as port:
+        answers = await trio.to_thread.run_sync(talk, port)
+    assert answers == ["ünïcode".encode().decode(), "\x00bytes", "x" * 200_000]
+
+
+@pytest.mark.promise("wire.one-port")
+async def test_http_and_websockets_share_the_port() -> None:
+    """A plain request on the same port goes to the application."""
+    async with open_door() as port, raw_socket(port) as client:
+        status, body, _ = await trio.to_thread.run_sync(get, port)
+        assert (status, body) == (200, b"hello")
+        client.protocol.send_text(b"still here")
+        await client.flush()
+        assert (await client.frame()).data == b"still here"
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "unauthenticated"), (403, "forbidden"), (404, "not_found")])
+async def test_an_upgrade_can_be_refused_with_a_real_answer(status: int, code: str) -> None:
+    """The client of a refused upgrade sees the HTTP status and the JSON body."""
+
+    async def refuse(upgrade: Upgrade) -> None:
+        await upgrade.refuse(status, error_body(code), {"Retry-After": "7"})
+
+    def knock(port: int) -> InvalidStatus:
+        with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{port}/ws"):
+            pass
+        return refused.value
+
+    async with open_door(refuse) as port:
+        refused = await trio.to_thread.run_sync(knock, port)
+    assert refused.response.status_code == status
+    assert refused.response.headers["Retry-After"] == "7"
+    assert f'"code": "{code}"'.encode() in refused.response.body
+
+
+async def test_the_upgrade_shows_what_was_asked() -> None:
+    """Path, query, headers, subprotocols and peer reach the judge; the selected subprotocol reaches the client."""
+    seen: list[Upgrade] = []
+
+    async def judge(upgrade: Upgrade) -> None:
+        seen.append(upgrade)
+        with pytest.raises(ValueError, match="did not offer"):
+            await upgrade.accept("understudy.v9")
+        await upgrade.accept("understudy.v1", {"Deprecation": "true"})
+
+    async with (
+        open_door(judge) as port,
+        raw_socket(port, "/api/ws/liaison/a%2Fb?x=1&x=2&y=", Sec_WebSocket_Protocol="jwt.t, understudy.v1") as client,
+    ):
+        assert (await client.frame()).opcode is Opcode.CLOSE
+    (upgrade,) = seen
+    assert upgrade.path == "/api/ws/liaison/a%2Fb"
+    assert upgrade.query == {"x": "1", "y": ""}
+    assert upgrade.subprotocols == ("jwt.t", "understudy.v1")
+    assert upgrade.headers["upgrade"] == "websocket"
+    assert upgrade.peer == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status"),
+    [
+        (b"Version: 13", b"Version: 8", 400),
+        (b"GET", b"POST", 405),
+        (b"Connection: Upgrade", b"Connection: close", 426),
+        (b"dGhlIHNhbXBsZSBub25jZQ==", b"short", 400),
+        (b"HTTP/1.1", b"HTTP/1.0", 505),
+        (b"Host: here", b"Host here", 400),
+    ],
+)
+async def test_a_broken_handshake_is_refused_in_json(old: bytes, new: bytes, status: int) -> None:
+    """No judge is asked about a request that cannot become a WebSocket."""
+    async with open_door() as port:
+        answer = await exchange(port, UPGRADE.replace(old, new))
+    assert status_and_body(answer)[0] == status
+    assert status_and_body(answer)[1]["error"]["code"] == "invalid_command"
+
+
+async def test_the_heads_size_is_bounded() -> None:
+    """A head over the limit is answered with 431, with or without its end."""
+    async with open_door() as port:
+        for end in (b"\r\n\r\n", b""):
+            answer = await exchange(port, b"GET / HTTP/1.1\r\nX: " + b"x" * 17_000 + end)
+            assert status_and_body(answer)[0] == 431
+
+
+@pytest.mark.promise("owasp.slow")
+async def test_a_slow_head_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
+    """A client that dribbles its head gets 408 after ten seconds; one that says nothing is just closed."""
+    async with open_door() as port:
+        started = trio.current_time()
+        answer = await exchange(port, b"GET / HTTP/1.1\r\n")
+        assert status_and_body(answer)[0] == 408
+        assert trio.current_time() - started == pytest.approx(10, abs=1)
+        assert await exchange(port, b"\x16\x03\x01") == b""
+        async with await trio.open_tcp_stream("127.0.0.1", port) as silent:
+            assert await silent.receive_some() == b""
+
+
+async def test_frames_that_came_with_the_head_are_not_lost() -> None:
+    """A client that sends its first frame along with the handshake is heard."""
+    async with open_door() as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(UPGRADE + b"\x81\x82\x00\x00\x00\x00hi")
+        received = b""
+        while not received.endswith(b"\x81\x02hi"):
+            received += await stream.receive_some()
+
+
+async def test_the_clients_close_code_is_delivered() -> None:
+    """What the client closes with is what `receive` raises, and the client gets it echoed."""
+    seen: list[SocketClosed] = []
+
+    async def note(upgrade: Upgrade) -> None:
+        try:
+            await echo(upgrade)
+        except SocketClosed as closed:
+            seen.append(closed)
+            raise
+
+    def talk(port: int) -> int | None:
+        with connect(f"ws://127.0.0.1:{port}/") as client:
+            client.close(4001, "enough")
+        return client.protocol.close_code
+
+    async with open_door(note) as port:
+        assert await trio.to_thread.run_sync(talk, port) == 4001
+    assert [(closed.code, closed.reason) for closed in seen] == [(4001, "enough")]
+
+
+async def test_the_servers_close_code_is_delivered() -> None:
+    """A close with a reason that is too long keeps its code; the reason is cut at a character."""
+
+    async def close(upgrade: Upgrade) -> None:
+        await (await upgrade.accept()).close(4429, "ü" * 100)
+
+    async with open_door(close) as port, raw_socket(port) as client:
+        assert (await client.frame()).opcode is Opcode.CLOSE
+        assert client.protocol.close_rcvd is not None
+        assert (client.protocol.close_rcvd.code, client.protocol.close_rcvd.reason) == (4429, "ü" * 61)
+
+
+async def test_a_lost_connection_is_1006() -> None:
+    """A client that vanishes without a close frame ends the socket with 1006."""
+    seen: list[int] = []
+
+    async def note(upgrade: Upgrade) -> None:
+        try:
+            await echo(upgrade)
+        except SocketClosed as closed:
+            seen.append(closed.code)
+
+    async with open_door(note) as port:
+        async with raw_socket(port):
+            pass
+        await wait_all_tasks_blocked()
+    assert seen == [1006]
+
+
+async def test_an_exception_ends_its_own_socket_only(caplog: pytest.LogCaptureFixture) -> None:
+    """One judge raises, also out of a nursery: that client sees 1011, the log has an error_id, the others live on."""
+
+    async def judge(upgrade: Upgrade) -> None:
+        if upgrade.path == "/fail":
+            socket = await upgrade.accept()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                await socket.receive()
+                raise RuntimeError("a secret")
+        elif upgrade.path == "/early":
+            raise RuntimeError("a secret")
+        await echo(upgrade)
+
+    async with open_door(judge) as port, raw_socket(port) as other:
+        async with raw_socket(port, "/fail") as client:
+            client.protocol.send_text(b"now")
+            await client.flush()
+            await client.frame()
+            assert client.protocol.close_rcvd is not None
+            assert client.protocol.close_rcvd.code == 1011
+            assert "secret" not in client.protocol.close_rcvd.reason
+        assert status_and_body(await exchange(port, UPGRADE.replace(b"/ws", b"/early")))[0] == 500
+        other.protocol.send_text(b"alive")
+        await other.flush()
+        assert (await other.frame()).data == b"alive"
+    failures = [record for record in caplog.records if record.getMessage() == "door.connection_failed"]
+    assert len(failures) == 2
+    assert all(len(record.__dict__["error_id"]) == 12 for record in failures)
+
+
+async def test_a_cancelled_door_says_goodbye_to_everybody() -> None:
+    """Each open socket gets 1001 and no task is left, also when one client does not answer."""
+    with trio.fail_after(5):
+        async with trio.open_nursery() as clients, trio.open_nursery() as nursery:
+            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            serve = partial(serve_door, asgi_app=_no_app, on_upgrade=echo)
+            await nursery.start(serve, listeners)
+            port = listeners[0].socket.getsockname()[1]
+            codes: list[int] = []
+            for _ in range(3):
+                await clients.start(_read_close, port, codes)
+            nursery.cancel_scope.cancel()
+    assert codes == [1001, 1001, 1001]
+
+
+async def _no_app(scope: object, receive: object, send: object) -> None:
+    """No application."""
+
+
+async def _read_close(port: int, codes: list[int], task_status: trio.TaskStatus[None]) -> None:
+    async with raw_socket(port) as client:
+        task_status.started()
+        assert (await client.frame()).opcode is Opcode.CLOSE
+        assert client.protocol.close_rcvd is not None
+        codes.append(int(client.protocol.close_rcvd.code))
+        await client.flush()
+
+
+@pytest.mark.promise("wire.limit-frame")
+async def test_a_message_over_the_limit_is_refused_and_the_socket_lives_on() -> None:
+    """Between the limit and the bound: CommandRejected, whole or in fragments; then the next message comes."""
+    rejected: list[str] = []
+
+    async def judge(upgrade: Upgrade) -> None:
+        socket = await upgrade.accept()
+        while True:
+            try:
+                message = await socket.receive()
+            except CommandRejected as error:
+                rejected.append(error.code)
+            else:
+                await socket.write([str(message).encode()])
+
+    async with open_door(judge) as port, raw_socket(port) as client:
+        client.protocol.send_text(b"x" * (256 * 1024 + 1))
+        client.protocol.send_text(b"y" * 200_000, fin=False)
+        client.protocol.send_continuation(b"y" * 200_000, fin=True)
+        client.protocol.send_text(b"small")
+        await client.flush()
+        assert (await client.frame()).data == b"small"
+    assert rejected == ["message_too_large", "message_too_large"]
+
+
+@pytest.mark.promise("wire.limit-transport")
+async def test_a_message_over_the_bound_ends_the_socket_with_1009() -> None:
+    """A stock client that sends five megabytes reads 1009."""
+
+    def talk(port: int) -> int | None:
+        with connect(f"ws://127.0.0.1:{port}/") as client, suppress(ConnectionClosed):
+            client.send("x" * 5_000_000)
+            client.recv(timeout=5)
+        return client.protocol.close_code
+
+    async with open_door() as port:
+        assert await trio.to_thread.run_sync(talk, port) == 1009
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (b"\x81\x82\x00\x00\x00\x00\xff\xfe", 1007),  # text that is not UTF-8
+        (b"\x81\x02hi", 1002),  # unmasked
+        (b"\x83\x80\x00\x00\x00\x00", 1002),  # reserved opcode
+        (b"\x88\x82\x00\x00\x00\x00" + struct.pack("!H", 999), 1002),  # a close code nobody may send
+        (b"\xc1\x80\x00\x00\x00\x00", 1002),  # compressed, which was not agreed on
+    ],
+)
+async def test_what_the_protocol_forbids_ends_the_socket(payload: bytes, code: int) -> None:
+    """The code says what was wrong, and the messages before it were delivered."""
+    async with open_door() as port, raw_socket(port) as client:
+        client.protocol.send_text(b"before")
+        await client.flush()
+        assert (await client.frame()).data == b"before"
+        await client.stream.send_all(payload)
+        assert (await client.frame()).opcode is Opcode.CLOSE
+        assert client.protocol.close_rcvd is not None
+        assert client.protocol.close_rcvd.code == code
+
+
+FAULTS = [
+    (b"\x81\xff" + (5_000_000).to_bytes(8, "big") + b"\0\0\0\0", 1009),  # the head of five megabytes
+    (b"\x81\x82\x00\x00\x00\x00\xff\xfe", 1007),
+    (b"\x81\x02hi", 1002),
+    (b"\x81\x84\x00\x00\x00\x00hi", 1008),  # never finished
+]
+
+
+@pytest.mark.parametrize(("fault", "code"), FAULTS)
+async def test_a_client_at_fault_is_heard_out(fault: bytes, code: int, autojump_clock: trio.testing.MockClock) -> None:
+    """As long as it goes on writing it sees neither an end nor a reset; the end comes when it falls silent."""
+    ends: list[float] = []
+
+    async def read_end(client: RawSocket) -> None:
+        assert await client.stream.receive_some() == b""
+        ends.append(trio.current_time())
+
+    async with open_door() as port, raw_socket(port) as client, trio.open_nursery() as nursery:
+        await client.stream.send_all(fault)
+        assert (await client.frame()).opcode is Opcode.CLOSE
+        assert client.protocol.close_rcvd is not None
+        assert client.protocol.close_rcvd.code == code
+        nursery.start_soon(read_end, client)
+        for _ in range(20):
+            await trio.sleep(0.2)
+            await client.stream.send_all(b"x" * 100_000)
+        silent = trio.current_time()
+        assert ends == []
+        await trio.sleep(1)
+        assert ends == [pytest.approx(silent + 0.25, abs=0.1)]
+
+
+async def write_on(client: RawSocket, pause_s: float) -> None:
+    """A hundred megabytes, in pieces."""
+    for _ in range(1000):
+        await client.stream.send_all(b"x" * 100_000)
+        await trio.sleep(pause_s)
+
+
+async def test_a_client_at_fault_is_not_heard_for_ever(autojump_clock: trio.testing.MockClock) -> None:
+    """It is cut off after the time a closing handshake may take, and after so many bytes."""
+    for pause_s, least_s, most_s in ((0.2, 4.9, 5.5), (0.0, 0.0, 1.0)):
+        async with open_door(socket=SocketLimits(discard_bytes=4_000_000)) as port, raw_socket(port) as client:
+            await client.stream.send_all(FAULTS[2][0])
+            assert (await client.frame()).opcode is Opcode.CLOSE
+            started = trio.current_time()
+            with pytest.raises(trio.BrokenResourceError):
+                await write_on(client, pause_s)
+            assert least_s <= trio.current_time() - started <= most_s
+
+
+async def test_a_client_at_fault_that_ends_the_stream_is_let_go(autojump_clock: trio.testing.MockClock) -> None:
+    """Nothing is left to wait for."""
+    async with open_door() as port, raw_socket(port) as client:
+        await client.stream.send_all(FAULTS[2][0])
+        assert (await client.frame()).opcode is Opcode.CLOSE
+        started = trio.current_time()
+        await client.stream.send_eof()
+        with pytest.raises(EOFError):
+            await client.frame()
+        assert trio.current_time() - started < 0.2
+
+
+async def test_a_stock_asyncio_client_survives_its_own_large_message() -> None:
+    """It reads 1009, each time, and its event loop has nothing to complain about."""
+
+    async def talk(port: int) -> int | None:
+        complaints: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        async with connect_asyncio(f"ws://127.0.0.1:{port}/") as client:
+            with suppress(ConnectionClosed):
+                await client.send("x" * 5_000_000)
+                await client.recv()
+        assert complaints == []
+        return client.close_code
+
+    async with open_door() as port:
+        for _ in range(5):
+            assert await trio.to_thread.run_sync(lambda: asyncio.run(talk(port))) == 1009
+
+
+@pytest.mark.promise("owasp.compression")
+async def test_compression_is_declined() -> None:
+    """permessage-deflate is not agreed to, whatever the client offers."""
+
+    def talk(port: int) -> str | None:
+        with connect(f"ws://127.0.0.1:{port}/", compression="deflate") as client:
+            assert client.response is not None
+            return client.response.headers.get("Sec-WebSocket-Extensions")
+
+    async with open_door() as port:
+        assert await trio.to_thread.run_sync(talk, port) is None
+
+
+async def test_a_message_must_be_finished_in_time(autojump_clock: trio.testing.MockClock) -> None:
+    """A fragmented message, or half a frame, left open ends the socket with 1008 after thirty seconds."""
+    async with open_door() as port:
+        for begun in (b"\x01\x82\x00\x00\x00\x00hi", b"\x81\x84\x00\x00\x00\x00hi"):
+            async with raw_socket(port) as client:
+                started = trio.current_time()
+                await client.stream.send_all(begun)
+                assert (await client.frame()).opcode is Opcode.CLOSE
+                assert client.protocol.close_rcvd is not None
+                assert client.protocol.close_rcvd.code == 1008
+                assert trio.current_time() - started == pytest.approx(30, abs=1)
+
+
+async def test_after_the_close_frame_nothing_follows() -> None:
+    """Pings that arrive after the server decided to close are not answered; a write raises."""
+    done = trio.Event()
+
+    async def judge(upgrade: Upgrade) -> None:
+        socket = await upgrade.accept()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(socket.close, 4000, "first")
+            await wait_all_tasks_blocked()
+            nursery.start_soon(socket.close, 4001, "second")
+            with pytest.raises(SocketClosed):
+                await socket.write([b"late"])
+            socket.ping()
+        assert (socket.code, socket.reason, socket.open) == (4000, "first", False)
+        done.set()
+
+    async with open_door(judge) as port, raw_socket(port) as client:
+        await client.stream.send_all(b"\x89\x80\x00\x00\x00\x00")
+        assert (await client.frame()).opcode is Opcode.CLOSE
+        await client.stream.send_all(b"\x89\x80\x00\x00\x00\x00")
+        await client.flush()
+        with pytest.raises(EOFError):
+            await client.frame()
+        with trio.fail_after(5):
+            await done.wait()
+
+
+async def test_what_came_before_a_close_of_ours_is_not_read_after_it() -> None:
+    """A message that waits unread when we close is dropped: `receive` raises, in whatever order things came."""
+    done = trio.Event()
+
+    async def judge(upgrade: Upgrade) -> None:
+        socket = await upgrade.accept()
+        assert await socket.receive() == "one"
+        await socket.close(4000)
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+        assert closed.value.code == 4000
+        done.set()
+
+    async with open_door(judge) as port, raw_socket(port) as client:
+        client.protocol.send_text(b"one")
+        client.protocol.send_text(b"two")
+        await client.flush()
+        assert (await client.frame()).opcode is Opcode.CLOSE
+        await client.flush()
+        with trio.fail_after(5):
+            await done.wait()
+
+
+async def test_a_burst_of_messages_leaves_turns_to_others() -> None:
+    """Messages that came in one read are received one a turn of the scheduler, also when each is answered."""
+    turns: list[int] = []
+
+    async def judge(upgrade: Upgrade) -> None:
+        socket = await upgrade.accept()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_count_turns, turns)
+            await socket.receive()
+            before = len(turns)
+            for _ in range(99):
+                await socket.write([str(await socket.receive()).encode()])
+            turns[:] = [len(turns) - before]
+            nursery.cancel_scope.cancel()
+
+    async with open_door(judge) as port, raw_socket(port) as client:
+        for _ in range(100):
+            client.protocol.send_text(b"x")
+        await client.flush()
+        for _ in range(99):
+            await client.frame()
+    assert turns[0] >= 98
+
+
+async def _count_turns(turns: list[int]) -> None:
+    while True:
+        await trio.lowlevel.checkpoint()
+        turns.append(1)
+
+
+async def test_payloads_written_together_leave_together() -> None:
+    """A hundred payloads are one send: the first read of the client finds all of them."""
+
+    async def judge(upgrade: Upgrade) -> None:
+        await (await upgrade.accept()).write([b"%03d" % number for number in range(100)])
+        await trio.sleep_forever()
+
+    async with open_door(judge) as port, raw_socket(port) as client:
+        await wait_all_tasks_blocked()
+        data = await client.stream.receive_some(65536)
+        assert data == b"".join(b"\x81\x03%03d" % number for number in range(100))
+
+
+@pytest.mark.promise("wire.bad-not-reading")
+async def test_a_client_that_does_not_read_is_closed_with_1013(autojump_clock: trio.testing.MockClock) -> None:
+    """Its write ends after twenty seconds, others go on meanwhile, and when it reads at last it finds whole frames."""
+    ended: list[int | None] = []
+
+    async def judge(upgrade: Upgrade) -> None:
+        if upgrade.path == "/other":
+            await echo(upgrade)
+        socket = await upgrade.accept()
+        with suppress(SocketClosed):
+            while True:
+                await socket.write([b"x" * 50_000])
+        ended.append(socket.code)
+
+    async with open_door(judge) as port:
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
+        async with stream:
+            client = RawSocket(stream)
+            await client.handshake()
+            async with raw_socket(port, "/other") as other:
+                for number in range(4):
+                    await trio.sleep(5.5)
+                    other.protocol.send_text(b"%d" % number)
+                    await other.flush()
+                    assert (await other.frame()).data == b"%d" % number
+            assert ended == [1013]
+            while (frame := await client.frame()).opcode is Opcode.TEXT:
+                assert frame.data == b"x" * 50_000
+            assert client.protocol.close_rcvd is not None
+            assert client.protocol.close_rcvd.code == 1013
+
+
+async def test_a_cancelled_write_never_leaves_half_a_frame() -> None:
+    """A write cancelled in the middle of a frame is finished by the next thing that is sent: here the close frame."""
+
+    async def judge(upgrade: Upgrade) -> None:
+        socket = await upgrade.accept()
+        with trio.move_on_after(0.05):
+            while True:
+                await socket.write([b"y" * 300_000])
+        await socket.close(4002)
+
+    async with open_door(judge) as port, raw_socket(port) as client:
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        while (frame := await client.frame()).opcode is Opcode.TEXT:
+            assert frame.data == b"y" * 300_000
+        assert client.protocol.close_rcvd is not None
+        assert client.protocol.close_rcvd.code == 4002
+
+
+@pytest.mark.promise("wire.limit-connections-total", "owasp.connections")
+async def test_connections_are_counted() -> None:
+    """Above the bound a new connection is answered with 503; when one leaves there is room again."""
+    async with open_door(connections=1) as port:
+        async with raw_socket(port):
+            status, body = status_and_body(await exchange(port, b"GET / HTTP/1.1\r\n\r\n"))
+            assert (status, body["error"]["code"], body["error"]["retryable"]) == (503, "busy", True)
+        await wait_all_tasks_blocked()
+        async with raw_socket(port):
+            pass
+
+
+async def test_an_upgrade_nobody_answers_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    """A judge that returns without an answer leaves the client with 500, and two answers are a mistake."""
+
+    async def judge(upgrade: Upgrade) -> None:
+        if upgrade.path == "/twice":
+            await upgrade.refuse(404, error_body("not_found"))
+            await upgrade.accept()
+
+    async with open_door(judge) as port:
+        assert status_and_body(await exchange(port, UPGRADE))[0] == 500
+        assert status_and_body(await exchange(port, UPGRADE.replace(b"/ws", b"/twice")))[0] == 404
+        await wait_all_tasks_blocked()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
+        "door.connection_failed"
+    ]

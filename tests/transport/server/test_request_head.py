@@ -1,0 +1,76 @@
+"""The head of a request, by itself."""
+
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import memory_stream_one_way_pair
+
+from transport.server.request_head import Head, Unreadable, read_head
+
+LINES = st.lists(st.binary(max_size=30).filter(lambda line: line.strip(b"\r\n") == line and b"\n" not in line))
+
+
+async def read(data: bytes, sizes: list[int], max_bytes: int = 500) -> Head | Unreadable:
+    """Read a head that comes in pieces of these sizes, in turn."""
+    sender, receiver = memory_stream_one_way_pair()
+
+    async def send() -> None:
+        at, turn = 0, 0
+        while at < len(data):
+            size = sizes[turn % len(sizes)]
+            await sender.send_all(data[at : at + size])
+            await trio.lowlevel.checkpoint()
+            at, turn = at + size, turn + 1
+        await sender.aclose()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        head = await read_head(receiver, max_bytes, 10)  # type: ignore[arg-type]
+        nursery.cancel_scope.cancel()
+    return head
+
+
+@given(st.binary(max_size=120), LINES, st.binary(max_size=20), st.lists(st.integers(1, 50), min_size=1))
+async def test_the_pieces_it_comes_in_do_not_matter(
+    first: bytes, lines: list[bytes], rest: bytes, sizes: list[int]
+) -> None:
+    """Whole, byte by byte, in any pieces: the same head, or the same refusal; what follows it is not lost."""
+    data = b"\r\n".join([b"GET " + first.replace(b"\n", b""), *lines, b"", rest])
+    whole, bytewise, pieces = [await read(data, sizes) for sizes in ([len(data)], [1], sizes)]
+    if isinstance(whole, Head):
+        assert whole.raw + whole.rest == data
+        assert isinstance(bytewise, Head)
+        assert isinstance(pieces, Head)
+        assert bytewise.raw == pieces.raw == whole.raw
+    else:
+        assert bytewise == pieces == whole
+
+
+@given(st.binary(max_size=200))
+async def test_any_bytes_have_an_answer(data: bytes) -> None:
+    """A head, or a refusal with a status that is one; nothing escapes."""
+    head = await read(data, [7], max_bytes=100)
+    if isinstance(head, Head):
+        assert len(head.raw) <= 100
+        assert {type(value) for value in (head.upgrade, head.http2, head.ambiguous, head.unheard_of)} == {bool}
+    else:
+        assert head.status in (None, 431)
+
+
+def told(raw: bytes) -> tuple[bool, bool, bool, bool]:
+    """What is told of a head."""
+    head = Head(raw, b"")
+    return head.upgrade, head.http2, head.ambiguous, head.unheard_of
+
+
+def test_heads_are_told_apart() -> None:
+    """Upgrade, the preface of HTTP/2, two ends of a body, a method that nothing implements."""
+    get = b"GET / HTTP/1.1\r\n"
+    assert told(get + b"\r\n") == (False, False, False, False)
+    assert told(get + b"uPGRADE:websocket \r\n\r\n") == (True, False, False, False)
+    assert told(get + b"X-Upgrade: websocket\r\n\r\n") == (False, False, False, False)
+    assert told(b"PRI * HTTP/2.0\r\n\r\n")[1]
+    assert told(get + b"transfer-encoding: chunked\r\nContent-Length : 3\r\n\r\n")[2]
+    assert told(b"BREW /pot HTTP/1.1\r\n\r\n")[3]
+    assert told(b"get / HTTP/1.1\r\n\r\n")[3]
+    assert not told(b"hello there\r\n\r\n")[3]

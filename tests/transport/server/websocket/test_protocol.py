@@ -1,0 +1,148 @@
+"""What is read from a client, by itself: turns, and when a fault is found."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.protocol import State
+
+from tests.conformance.peer import BINARY, CONT, PING, PONG, TEXT, close, frame
+from transport.server.websocket.assembler import Message
+from transport.server.websocket.protocol import FRAMES_A_TURN, Protocol
+from transport.wire.errors import CommandRejected
+
+
+def drained(protocol: Protocol, data: bytes) -> list[Message | CommandRejected]:
+    """All messages of the turns that this is worth."""
+    found = [protocol.turn(data)]
+    while protocol.waiting:
+        found.append(protocol.turn())
+    return [message for message in found if message is not None]
+
+
+def code(protocol: Protocol) -> int | None:
+    """The code of the close frame that was sent; None while the socket is open."""
+    assert (protocol.close_sent is None) == (protocol.state is State.OPEN)
+    return None if protocol.close_sent is None else int(protocol.close_sent.code)
+
+
+def test_a_turn_ends_with_a_message() -> None:
+    """What is behind it waits, and is judged when it is asked for."""
+    protocol = Protocol(100, 1000)
+    assert protocol.turn(frame(TEXT, b"one") + frame(PING, b"p") + frame(BINARY, b"two") + frame(3)) == "one"
+    assert protocol.waiting
+    assert not protocol.begun
+    assert protocol.data_to_send() == []
+    assert protocol.turn() == b"two"
+    assert protocol.data_to_send() == [b"\x8a\x01p"]
+    assert code(protocol) is None
+    assert protocol.turn() is None
+    assert not protocol.waiting
+    assert code(protocol) == 1002
+
+
+@pytest.mark.parametrize("one", [frame(PING), frame(PONG), frame(CONT, b"", fin=False)], ids=["ping", "pong", "part"])
+def test_a_turn_has_so_many_frames(one: bytes) -> None:
+    """A burst without a message is read in parts."""
+    protocol = Protocol(100, 1000)
+    protocol.turn(frame(TEXT, b"", fin=False))
+    assert protocol.turn(one * (2 * FRAMES_A_TURN)) is None
+    assert len(protocol.reader.buffer) == FRAMES_A_TURN * len(one)
+    assert len(protocol.data_to_send()) in (0, FRAMES_A_TURN)
+    assert protocol.waiting
+    protocol.turn()
+    assert not protocol.reader.buffer
+    assert not protocol.waiting
+    assert FRAMES_A_TURN <= 100, "ten microseconds a frame, and a millisecond for a turn"
+
+
+def test_what_was_begun() -> None:
+    """Any part of a frame counts, also a head that came to its very end; a whole message does not."""
+    for size in range(1, len(frame(TEXT, b"hello"))):
+        protocol = Protocol(100, 1000)
+        assert not protocol.begun
+        protocol.turn(frame(TEXT, b"hello")[:size])
+        assert protocol.begun
+    protocol = Protocol(100, 1000)
+    protocol.turn(frame(TEXT, b"hello"))
+    assert not protocol.begun
+    protocol.turn(frame(TEXT, b"", fin=False))
+    assert protocol.begun
+
+
+def test_what_came_with_the_handshake_waits() -> None:
+    """It is read in the first turn."""
+    protocol = Protocol(100, 1000, rest=frame(TEXT, b"early"))
+    assert protocol.waiting
+    assert protocol.turn() == "early"
+
+
+def test_text_fails_with_the_byte_that_makes_it_so() -> None:
+    """In the middle of a frame, across masks and fragments; not a byte sooner."""
+    for head in (b"", "ünï".encode(), b"xy"):
+        protocol = Protocol(100, 1000)
+        protocol.turn(frame(TEXT, head + b"\xf4", fin=False))
+        whole = frame(CONT, b"\x8f\xbf\xbf" + head + b"\xf4\x90more", mask=b"abcd")
+        fatal = len(whole) - len(b"\x90more")
+        for at in range(fatal):
+            protocol.turn(whole[at : at + 1])
+            assert code(protocol) is None
+        protocol.turn(whole[fatal : fatal + 1])
+        assert code(protocol) == 1007
+
+
+def test_a_large_text_is_not_looked_at() -> None:
+    """What is refused for its size is not read: it is refused at its end, whatever it holds."""
+    protocol = Protocol(10, 1000)
+    (rejected,) = drained(protocol, frame(TEXT, b"\xff" * 11)[:-1]) + drained(protocol, b"\xff")
+    assert isinstance(rejected, CommandRejected)
+    assert code(protocol) is None
+
+
+def test_a_close_between_fragments_is_a_close() -> None:
+    """Its code is echoed, and the message is forgotten."""
+    protocol = Protocol(100, 1000)
+    assert drained(protocol, frame(TEXT, b"one", fin=False) + close(4001) + frame(CONT, b"two")) == []
+    assert code(protocol) == 4001
+
+
+def test_fragments_cost_what_they_hold() -> None:
+    """A hundred thousand empty ones, and one byte each: no more is kept than the bytes."""
+    protocol = Protocol(1000, 2000)
+    drained(protocol, frame(TEXT, b"", fin=False))
+    for _ in range(100):
+        drained(protocol, frame(CONT, b"", fin=False, mask=b"abcd") * 1000)
+    drained(protocol, frame(CONT, b"x", fin=False) * 900)
+    kept = protocol._assembly._kept
+    assert kept is not None
+    assert kept.__sizeof__() < 3000
+    assert drained(protocol, frame(CONT)) == ["x" * 900]
+
+
+PIECES = st.one_of(
+    st.builds(lambda text: frame(TEXT, text.encode()), st.text(max_size=40)),
+    st.builds(lambda data: frame(BINARY, data), st.binary(max_size=300)),
+    st.builds(lambda data: frame(PING, data), st.binary(max_size=125)),
+    st.builds(
+        lambda parts: b"".join(
+            frame(CONT if number else TEXT, part.encode(), fin=number == len(parts) - 1)
+            for number, part in enumerate(parts)
+        ),
+        st.lists(st.text(max_size=8), min_size=1, max_size=5),
+    ),
+)
+
+
+@given(st.lists(PIECES, max_size=6), st.lists(st.integers(1, 60), min_size=1))
+def test_the_pieces_it_comes_in_do_not_matter(pieces: list[bytes], sizes: list[int]) -> None:
+    """The same messages and pongs, whether the bytes come at once, one by one, or in pieces of any size."""
+    data = b"".join(pieces)
+    results = []
+    for cuts in ([len(data) + 1], [1], sizes):
+        protocol, found, at, turn = Protocol(200, 1000), [], 0, 0
+        while at < len(data):
+            size = cuts[turn % len(cuts)]
+            found += drained(protocol, data[at : at + size])
+            at, turn = at + size, turn + 1
+        results.append(([m if isinstance(m, str | bytes) else m.code for m in found], protocol.data_to_send()))
+    assert results[0] == results[1] == results[2]
+    assert code(protocol) is None

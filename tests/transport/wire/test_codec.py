@@ -1,0 +1,263 @@
+import json
+import time
+import tracemalloc
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.transport.samples import SAMPLES, WHEN
+from transport.wire import command_parser, strict_json
+from transport.wire.codec import encode, from_log, parse, to_log
+from transport.wire.codes import ERRORS
+from transport.wire.commands import Say
+from transport.wire.dialects import Dialect
+from transport.wire.errors import CommandRejected, UnreadableEvent
+from transport.wire.events import Envelope, ToolCompleted, ToolStatus
+
+
+def in_context(text: str) -> str:
+    """A message that is good but for the JSON text in its context."""
+    return f'{{"type":"message","content":"x","context":{{"a":{text}}}}}'
+
+
+BAD = {
+    "not json": ("{", "bad_json"),
+    "nothing": ("", "bad_json"),
+    "bad utf-8": (b'{"type":"\xff"}', "bad_json"),
+    "half a character": ('{"type":"\ud800"}', "bad_json"),
+    "half a character, escaped": ('{"type":"message","content":"\\ud800"}', "bad_json"),
+    "not a number": ('{"type":"message","content":NaN}', "bad_json"),
+    "infinite number": ('{"type":"message","content":"x","context":{"a":1e999}}', "bad_json"),
+    "huge integer": (in_context(f"1{'0' * 30}"), "bad_json"),
+    "endless integer": (in_context("9" * 6000), "bad_json"),
+    "name twice": ('{"type":"message","content":"a","content":"b"}', "bad_json"),
+    "name twice, deep": ('{"type":"message","content":"a","context":{"b":[{"c":1,"\\u0063":2}]}}', "bad_json"),
+    "deep": ('{"type":"message","content":' + "[" * 5000 + "]" * 5000 + "}", "bad_json"),
+    "deeper than any stack": ("[" * 200_000, "bad_json"),
+    "deep, but not for the parser": (in_context("[" * 70 + "]" * 70), "bad_json"),
+    "table": (in_context(f"[{','.join('0' * 20_000)}]"), "invalid_command"),
+    "array": ("[1,2]", "invalid_command"),
+    "number": ("5", "invalid_command"),
+    "null": ("null", "invalid_command"),
+    "empty object": ("{}", "invalid_command"),
+    "type null": ('{"type":null}', "invalid_command"),
+    "type not text": ('{"type":["message"]}', "invalid_command"),
+    "unknown type": ('{"type":"dance"}', "unknown_type"),
+    "empty": ('{"type":"message","content":""}', "empty_message"),
+    "blank": ('{"type":"message","content":"  \\n"}', "empty_message"),
+    "blank, by agent": ('{"agent_type":"guide","message":" "}', "empty_message"),
+    "payload null": ('{"type":"user_message","payload":null}', "invalid_command"),
+    "liaison without pillar": ('{"agent_type":"liaison","message":"hi"}', "pillar_required"),
+    "liaison with null pillar": ('{"agent_type":"liaison","pillar":null,"message":"hi"}', "pillar_required"),
+    "liaison with empty pillar": ('{"agent_type":"liaison","pillar":"","message":"hi"}', "pillar_required"),
+    "liaison in a payload": (
+        '{"type":"user_message","payload":{"content":"x","agent_type":"liaison"}}',
+        "pillar_required",
+    ),
+}
+
+
+@pytest.mark.parametrize(("frame", "code"), BAD.values(), ids=BAD)
+def test_bad_frames_get_their_code(frame, code) -> None:
+    """A frame that is no command is refused with the code a client can act on, and a plain sentence."""
+    with pytest.raises(CommandRejected) as caught:
+        parse(frame)
+    assert caught.value.code == code
+    assert caught.value.code in ERRORS
+    assert "Traceback" not in caught.value.message
+    assert len(caught.value.message) < 200
+
+
+def test_a_frame_has_a_bound_in_bytes() -> None:
+    """`max_bytes` counts bytes, not characters, and is judged before anything is read."""
+    frame = json.dumps({"type": "message", "content": "é" * 10}, ensure_ascii=False)
+    size = len(frame.encode())
+    assert isinstance(parse(frame, max_bytes=size), Say)
+    with pytest.raises(CommandRejected) as caught:
+        parse(frame, max_bytes=size - 1)
+    assert caught.value.code == "message_too_large"
+    with pytest.raises(CommandRejected):
+        parse("{" * 100, max_bytes=99)
+
+
+def test_long_text_with_quotes_is_one_message() -> None:
+    """Colons, commas and quotes inside text are text."""
+    content = 'say: "a, b", {c: [d]} \\" ' * 5_000
+    assert parse(json.dumps({"type": "message", "content": content})) == Say(content)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+FIELD_NAMES = st.sampled_from([*sorted(command_parser.KNOWN_FIELDS), "type", "payload", "message"])
+FRAMES = st.dictionaries(
+    FIELD_NAMES,
+    JSON | st.sampled_from(sorted(command_parser.COMMANDS)) | st.dictionaries(FIELD_NAMES, JSON),
+    max_size=6,
+)
+
+
+def outcome(frame: str | bytes) -> object:
+    """The command, or why there is none; anything else that is raised is a failure."""
+    try:
+        return parse(frame)
+    except CommandRejected as rejected:
+        return rejected
+
+
+@pytest.mark.slow
+@given(FRAMES)
+def test_any_object_is_a_command_or_is_refused(frame) -> None:
+    """No JSON object makes the parser fail in any other way than CommandRejected with a known code."""
+    result = outcome(json.dumps(frame))
+    if isinstance(result, CommandRejected):
+        assert result.code in ERRORS
+        assert result.message
+    else:
+        assert type(result) in command_parser.COMMANDS.values()
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60))
+@example('{"a":1,"a":{}}')
+def test_any_bytes_are_a_command_or_are_refused(frame) -> None:
+    """No bytes and no text make the parser fail in any other way."""
+    result = outcome(frame)
+    assert isinstance(result, CommandRejected)
+    assert result.code in ERRORS
+
+
+@pytest.mark.slow
+@given(st.dictionaries(st.text(), JSON, max_size=5))
+def test_names_are_counted_exactly(context) -> None:
+    """An object in which every name stands once is never taken for one with a repeated name."""
+    frame = json.dumps({"type": "message", "content": "x", "context": context})
+    result = outcome(frame)
+    if isinstance(result, CommandRejected):
+        assert result.message == "A number in that JSON is too large."
+    else:
+        assert result == Say("x", context=context)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_log_gives_back_what_it_took(name) -> None:
+    """An envelope comes back from the log equal, and is shown the same as when it was live."""
+    envelope = SAMPLES[name]
+    again = from_log(to_log(envelope))
+    assert again == envelope
+    for field in again.event.__attrs_attrs__:
+        assert type(getattr(again.event, field.name)) is type(getattr(envelope.event, field.name))
+    for dialect in Dialect:
+        assert encode(again, dialect, html=str.upper) == encode(envelope, dialect, html=str.upper)
+
+
+@given(st.floats(0, 4e9), JSON, st.text(), st.integers(1, 2**53))
+def test_the_log_is_exact(timestamp, result, line, seq) -> None:
+    """Times keep their last bit, results and texts every character."""
+    event = ToolCompleted("a", "c", "t", result, line, ToolStatus.KILLED, 0.1 + 0.2, timestamp)
+    envelope = Envelope(event, timestamp, seq, "t", message=line)
+    assert from_log(to_log(envelope)) == envelope
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"type":"dance","timestamp":1,"message":"","data":{}}',
+        b'{"type":"alert","timestamp":1,"message":"","data":{}}',
+        b'{"type":"alert","timestamp":1,"message":"","data":null}',
+        b'{"type":["alert"],"timestamp":1,"message":"","data":{}}',
+        b"\xff",
+        b'{"type":"agent_completed","timestamp":1,"message":"","data":{"agent_id":"a","result":"","status":"odd","usage":{},"timestamp":1}}',
+    ],
+)
+def test_a_damaged_log_is_one_error(body) -> None:
+    """A stored event that cannot be read is UnreadableEvent, whatever is wrong with it."""
+    with pytest.raises(UnreadableEvent):
+        from_log(body)
+
+
+def test_half_a_character_does_not_stop_an_event() -> None:
+    """Text that a model cut inside a character is shown with a replacement mark, and the log takes it."""
+    event = ToolCompleted("a", "c", "t", {"x\ud83d": ["ok \ud83d", 5]}, "\udc00", ToolStatus.OK, 1.0, WHEN)
+    envelope = Envelope(event, WHEN, 1, "t")
+    data = json.loads(encode(envelope, Dialect.CANONICAL) or b"")["data"]
+    assert (data["result"], data["result_summary"], data["status"]) == ({"x�": ["ok �", 5]}, "�", "ok")
+    assert from_log(to_log(envelope)).event.result == {"x�": ["ok �", 5]}
+
+
+def test_half_a_character_beside_attrs_values() -> None:
+    """The replacement reaches through nested values of every kind."""
+    envelope = SAMPLES["partial_result"]
+    broken = type(envelope.event)("cut \ud83d", 0, envelope.event.blocks)
+    frame = encode(Envelope(broken, WHEN), Dialect.CANONICAL, html=str)
+    assert json.loads(frame or b"")["data"] == {
+        "text": "cut �",
+        "offset": 0,
+        "blocks": [{"start": 0, "end": 10, "html": "<p>There are</p>"}],
+    }
+
+
+def test_what_json_cannot_hold_is_refused() -> None:
+    """A tool's result that is no JSON is the tool's fault, and said so before anything is stored."""
+    event = ToolCompleted("a", "c", "t", object(), "", ToolStatus.OK, 1.0, WHEN)
+    with pytest.raises(TypeError, match="cannot hold a object"):
+        to_log(Envelope(event, WHEN))
+
+
+def test_frames_are_compact_json() -> None:
+    """A frame has no line breaks and no spaces between members."""
+    frame = encode(SAMPLES["tool_executing"], Dialect.CANONICAL)
+    assert frame == msgspec.json.encode(msgspec.json.decode(frame or b""))
+
+
+def test_nesting_is_taken_up_to_the_bound() -> None:
+    """Exactly as deep as the bound is taken, one level more is not."""
+    inside = strict_json.MAX_DEPTH - 2
+    assert isinstance(outcome(in_context("[" * inside + "]" * inside)), Say)
+    assert isinstance(outcome(in_context("[" * (inside + 1) + "]" * (inside + 1))), CommandRejected)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"[" + b"[]," * 600_000 + b"[]]",
+        b"[" + b'"a",' * 500_000 + b'"a"]',
+        b'{"a":[' + b"{}," * 600_000 + b"{}]}",
+        b'"' * 2_000_000,
+    ],
+    ids=["lists", "strings", "objects", "quotes"],
+)
+def test_too_many_values_are_refused_before_they_are_made(bomb) -> None:
+    """Nothing of the size of what they would become is ever held."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(CommandRejected) as refused:
+            parse(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert refused.value.code == "invalid_command"
+    assert peak < 3 * len(bomb) + 8_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'"' + b'\\"' * 100_000 + b"\\", b'\\"' * 100_000 + b"\\", b'"' + b"\\" * 200_001],
+    ids=["in a string", "outside", "backslashes"],
+)
+def test_text_without_an_end_takes_linear_time(text) -> None:
+    """What cannot be JSON is looked at once; a pattern that went back would take minutes here."""
+    started = time.process_time()
+    with pytest.raises(CommandRejected):
+        parse(text)
+    assert time.process_time() - started < 2.0

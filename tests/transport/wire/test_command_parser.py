@@ -1,0 +1,266 @@
+import json
+
+import pytest
+
+from transport.wire import command_parser
+from transport.wire.codec import parse
+from transport.wire.commands import (
+    Ack,
+    Approve,
+    Cancel,
+    ClientPing,
+    Decision,
+    Edit,
+    Feedback,
+    Hello,
+    Rating,
+    Refresh,
+    Regenerate,
+    Resume,
+    Say,
+    UserTyping,
+)
+from transport.wire.errors import CommandRejected
+
+FORMS = [
+    ({"type": "message", "content": "hi"}, Say("hi")),
+    ({"type": "chat", "content": "hi"}, Say("hi")),
+    ({"type": "agent_message", "content": "hi", "thread_id": "t"}, Say("hi", thread_id="t")),
+    ({"type": "user_message", "payload": {"content": "hi"}}, Say("hi")),
+    ({"type": "user_message", "content": "hi"}, Say("hi")),
+    (
+        {"type": "start_agent", "payload": {"content": "hi", "settings": {}, "context": {}, "references": []}},
+        Say("hi"),
+    ),
+    (
+        {
+            "type": "user_message",
+            "payload": {
+                "content": "hi",
+                "thread_id": "t",
+                "message_id": "m",
+                "context": {"page": 3},
+                "settings": {"tone": "dry"},
+                "references": ["a", {"file_id": "b"}, {"id": "c"}, "a"],
+                "agent_type": "liaison",
+                "pillar": "insights",
+            },
+        },
+        Say(
+            "hi",
+            thread_id="t",
+            message_id="m",
+            agent_type="liaison",
+            pillar="insights",
+            references=("a", "b", "c"),
+            context={"page": 3},
+            settings={"tone": "dry"},
+        ),
+    ),
+    ({"agent_type": "guide", "message": "hi"}, Say("hi", agent_type="guide")),
+    (
+        {
+            "agent_type": "liaison",
+            "pillar": "insights",
+            "message": "hi",
+            "conversation_id": "c",
+            "session_token": "s",
+            "metadata": {"a": 1},
+        },
+        Say(
+            "hi",
+            conversation_id="c",
+            agent_type="liaison",
+            pillar="insights",
+            metadata={"a": 1},
+            session_token="s",
+        ),
+    ),
+    ({"agent_type": "oracle", "message": "hi"}, Say("hi", agent_type="oracle")),
+    ({"message": "hi"}, Say("hi")),
+    ({"message": "hi", "pillar": "insights", "agent_type": None}, Say("hi", pillar="insights")),
+    (
+        {"agent_type": "liaison", "pillar": "astrology", "message": "hi"},
+        Say("hi", None, None, None, "liaison", "astrology"),
+    ),
+    ({"type": "resume", "payload": {"threads": {"t": 3, "u": 0}}}, Resume({"t": 3, "u": 0})),
+    ({"type": "cancel", "payload": {"run_id": "r"}}, Cancel("r")),
+    (
+        {"type": "hello", "payload": {"batch": True, "html": True, "chunk": True, "gzip": False}},
+        Hello(True, True, html=True),
+    ),
+    ({"type": "hello"}, Hello()),
+    ({"type": "approve", "payload": {"call_id": "c", "decision": "allow"}}, Approve("c", Decision.ALLOW)),
+    ({"type": "approve", "call_id": "c", "decision": "deny", "note": "no"}, Approve("c", Decision.DENY, "no")),
+    ({"type": "edit", "payload": {"message_id": "m", "content": "hi"}}, Edit("m", "hi")),
+    ({"type": "edit", "message_id": "m", "content": "hi", "new_message_id": "n"}, Edit("m", "hi", "n")),
+    ({"type": "regenerate", "payload": {"message_id": "m", "request_id": "r"}}, Regenerate("m", "r")),
+    (
+        {"type": "feedback", "payload": {"message_id": "m", "rating": "up", "note": "yes"}},
+        Feedback("m", Rating.UP, "yes"),
+    ),
+    ({"type": "feedback", "payload": {"message_id": "m", "rating": None}}, Feedback("m")),
+    ({"type": "hello", "session_token": "s", "payload": {"batch": True}}, Hello(True, session_token="s")),
+    ({"type": "ack", "payload": {"thread_id": "t", "seq": 4}}, Ack("t", 4)),
+    ({"type": "refresh", "payload": {"session_token": "s"}}, Refresh("s")),
+    ({"type": "refresh", "session_token": "s"}, Refresh("s")),
+    ({"type": "typing", "payload": {"thread_id": "t"}}, UserTyping("t")),
+    ({"type": "ping", "payload": {"nonce": "n"}}, ClientPing("n")),
+    ({"type": "ping", "session_token": "s"}, ClientPing(session_token="s")),
+]
+
+
+@pytest.mark.parametrize(
+    ("frame", "command"), FORMS, ids=lambda value: json.dumps(value) if isinstance(value, dict) else ""
+)
+def test_each_form_is_one_command(frame, command) -> None:
+    """Every accepted form, as text and as bytes, is the one command it stands for."""
+    assert parse(json.dumps(frame)) == command
+    assert parse(json.dumps(frame).encode()) == command
+
+
+SENTENCES = [
+    ({"type": "message"}, "The field `content` is missing."),
+    ({"type": "message", "content": None}, "The field `content` is missing."),
+    ({"type": "message", "content": {"a": 1}}, "The field `content` must be text."),
+    ({"type": "message", "content": 5}, "The field `content` must be text."),
+    ({"content": "hi"}, "The field `type` is missing."),
+    ({"message": 5}, "The field `message` must be text."),
+    ({"agent_type": "guide"}, "The field `message` is missing."),
+    ({"agent_type": "guide", "message": ["hi"]}, "The field `message` must be text."),
+    ({"agent_type": None, "message": 1}, "The field `message` must be text."),
+    ({"type": "user_message", "payload": 7}, "The field `payload` must be an object."),
+    ({"type": "user_message", "payload": {}}, "The field `payload.content` is missing."),
+    (
+        {"type": "user_message", "payload": {"content": "x", "context": []}},
+        "The field `payload.context` must be an object.",
+    ),
+    (
+        {"type": "user_message", "payload": {"content": "x", "references": "a"}},
+        "The field `payload.references` must be a list.",
+    ),
+    (
+        {"type": "user_message", "payload": {"content": "x", "references": ["a", 1]}},
+        "The field `payload.references[1]` must be text.",
+    ),
+    (
+        {"type": "user_message", "payload": {"content": "x", "references": [{"file_id": 3}]}},
+        "The field `payload.references[0].file_id` must be text.",
+    ),
+    (
+        {"type": "user_message", "payload": {"content": "x", "references": [{"name": "a"}]}},
+        "The field `payload.references[0]` must have a `file_id` or an `id`.",
+    ),
+    (
+        {"type": "user_message", "payload": {"content": "x", "references": ["a"] * 101}},
+        "The field `payload.references` may have at most 100 entries.",
+    ),
+    (
+        {"type": "user_message", "payload": {"content": "x", "thread_id": "t" * 201}},
+        "The field `payload.thread_id` may have at most 200 characters.",
+    ),
+    ({"type": "message", "content": "x", "thread_id": " "}, "The field `thread_id` must not be blank."),
+    (
+        {"type": "message", "content": "x", "message_id": "a\x00b"},
+        "The field `message_id` must not contain control characters.",
+    ),
+    (
+        {"type": "message", "content": "x", "session_token": "s" * 9000},
+        "The field `session_token` may have at most 8192 characters.",
+    ),
+    (
+        {"type": "user_message", "session_token": 5, "payload": {"content": "x"}},
+        "The field `session_token` must be text.",
+    ),
+    (
+        {"type": "resume", "payload": {"threads": {"t": "3"}}},
+        "The field `payload.threads.t` must be a whole number, 0 or more.",
+    ),
+    (
+        {"type": "resume", "payload": {"threads": {"t": -1}}},
+        "The field `payload.threads.t` must be a whole number, 0 or more.",
+    ),
+    (
+        {"type": "resume", "payload": {"threads": {"t": True}}},
+        "The field `payload.threads.t` must be a whole number, 0 or more.",
+    ),
+    (
+        {"type": "resume", "payload": {"threads": {"t": 1.0}}},
+        "The field `payload.threads.t` must be a whole number, 0 or more.",
+    ),
+    ({"type": "resume", "payload": {"threads": {"": 1}}}, "The field `payload.threads` must not be blank."),
+    ({"type": "resume", "payload": {"threads": ["t"]}}, "The field `payload.threads` must be an object."),
+    (
+        {"type": "resume", "payload": {"threads": {f"t{n}": 0 for n in range(1001)}}},
+        "The field `payload.threads` may name at most 1000 threads.",
+    ),
+    ({"type": "resume"}, "The field `threads` is missing."),
+    ({"type": "cancel", "payload": {"run_id": 1}}, "The field `payload.run_id` must be text."),
+    ({"type": "hello", "payload": {"batch": "yes"}}, "The field `payload.batch` must be true or false."),
+    ({"type": "ack", "payload": {"thread_id": "t"}}, "The field `payload.seq` is missing."),
+    ({"type": "refresh"}, "The field `session_token` is missing."),
+    ({"type": "approve", "call_id": "c"}, "The field `decision` is missing."),
+    ({"type": "approve", "call_id": "c", "decision": "maybe"}, "The field `decision` must be one of allow, deny."),
+    ({"type": "approve", "call_id": "c", "decision": True}, "The field `decision` must be text."),
+    ({"type": "feedback", "message_id": "m", "rating": "+1"}, "The field `rating` must be one of up, down."),
+    (
+        {"type": "feedback", "payload": {"message_id": "m", "note": "n" * 2001}},
+        "The field `payload.note` may have at most 2000 characters.",
+    ),
+    ({"type": 5}, "The field `type` must be text."),
+]
+
+
+@pytest.mark.parametrize(("frame", "sentence"), SENTENCES, ids=[sentence for _, sentence in SENTENCES])
+def test_the_sentence_names_the_field(frame, sentence) -> None:
+    """What is wrong with a command is said with the field's place in what the client sent."""
+    with pytest.raises(CommandRejected) as caught:
+        parse(json.dumps(frame))
+    assert (caught.value.code, caught.value.message) == ("invalid_command", sentence)
+
+
+def test_the_pillar_sentence_is_exact() -> None:
+    """Published clients compare this sentence."""
+    with pytest.raises(CommandRejected) as caught:
+        parse('{"agent_type":"liaison","message":"hi"}')
+    assert caught.value.message == "pillar is required for liaison agent"
+
+
+def test_an_edit_needs_words() -> None:
+    """An edited message is a message."""
+    with pytest.raises(CommandRejected) as caught:
+        parse('{"type":"edit","payload":{"message_id":"m","content":" "}}')
+    assert caught.value.code == "empty_message"
+
+
+def test_an_unknown_type_is_repeated_harmlessly() -> None:
+    """The sentence repeats the client's word, shortened and without control characters."""
+    with pytest.raises(CommandRejected) as caught:
+        parse(json.dumps({"type": "da\x1b[2Jnce" + "!" * 500}))
+    assert caught.value.message == "Unknown type: da?[2Jnce" + "!" * 31
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"message": "hi"},
+        {"agent_type": "guide", "message": "hi"},
+        {"type": "message", "content": "hi"},
+        {"type": "user_message", "payload": {"content": "hi", "agent_type": "liaison"}},
+    ],
+)
+def test_the_path_fixes_the_agent(frame) -> None:
+    """On a deprecated endpoint the agent is the path's, whatever the frame says or leaves out."""
+    say = parse(json.dumps(frame), default_agent=("liaison", "insights"))
+    assert say == Say("hi", agent_type="liaison", pillar="insights")
+
+
+def test_other_commands_do_not_care_about_the_path() -> None:
+    """The path's agent is only for messages."""
+    assert parse('{"type":"ping"}', default_agent=("guide", None)) == ClientPing()
+
+
+def test_every_field_of_every_command_is_checked() -> None:
+    """A new field of a command needs its check, or the module does not load; a check without a field is dead."""
+    used = {field.name for kind in command_parser.COMMANDS.values() for field in kind.__attrs_attrs__}
+    assert used == command_parser.KNOWN_FIELDS

@@ -1,0 +1,279 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.transport.golden import frames, golden_path, golden_text, rendered
+from tests.transport.samples import SAMPLES, WHEN
+from transport.wire.codec import encode, from_log, to_log
+from transport.wire.dialects import Choice, Dialect, choose, iso
+from transport.wire.errors import UnknownEndpoint
+from transport.wire.events import (
+    AgentCompleted,
+    AgentHandoff,
+    Alert,
+    ApprovalRequired,
+    AskedAgent,
+    Envelope,
+    Error,
+    FinalResponse,
+    PartialResult,
+    RunStatus,
+    SanitizationSummary,
+    ToolExecuting,
+    Usage,
+)
+
+C, F, P, A = Dialect.CANONICAL, Dialect.FLAT, Dialect.PAYLOAD, Dialect.AGENT_RESPONSE
+
+
+ANSWERS = (FinalResponse, Error, Alert, SanitizationSummary)
+
+
+def result(kind: str) -> dict:
+    """A tool's result as a run writes it."""
+    return {"tool_name": "t", "result": 1, "kind": kind}
+
+
+def shown(envelope: Envelope, dialect: Dialect) -> dict:
+    """What a client of the dialect reads."""
+    return json.loads(encode(envelope, dialect) or b"null")
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_golden(dialect) -> None:
+    """Every sample looks as its golden file says, member by member in the same order.
+
+    After a wanted change: `python -m tests.transport.golden --write`, and read the difference.
+    """
+    assert golden_text(dialect) == golden_path(dialect).read_text("utf-8")
+
+
+def test_the_canonical_event_is_the_published_example() -> None:
+    """The published example, to the byte."""
+    event = ToolExecuting("guide-1", "c-1", "query_table", {"table": "orders"}, "Counts", 1795154400.123)
+    envelope = Envelope(event, 1795154400.123, 7, "t", "r", "m", "guide_s", "guide", None, "Counting rows")
+    assert encode(envelope, C) == (
+        b'{"type":"tool_executing","seq":7,"thread_id":"t","run_id":"r","message_id":"m",'
+        b'"conversation_id":"guide_s","agent_type":"guide","pillar":null,"priority":"normal",'
+        b'"timestamp":"2026-11-20T06:00:00.123Z","message":"Counting rows","data":{"agent_id":"guide-1",'
+        b'"call_id":"c-1","description":"Counts","parameters":{"table":"orders"},"timestamp":1795154400.123,'
+        b'"tool_name":"query_table"}}'
+    )
+
+
+def test_absent_fields_are_left_out_but_pillar() -> None:
+    """An event outside any thread has no null members but `pillar`."""
+    frame = shown(SAMPLES["alert"], C)
+    assert list(frame) == ["type", "pillar", "priority", "timestamp", "message", "data"]
+    assert frame["pillar"] is None
+
+
+def test_a_required_field_is_shown_even_when_null() -> None:
+    """A tool that returned nothing has a `result`, null."""
+    assert shown(SAMPLES["tool_completed without result"], C)["data"]["result"] is None
+
+
+@pytest.mark.parametrize("dialect", [C, F, P])
+def test_a_handoff_says_from_and_to(dialect) -> None:
+    """On the wire the fields are `from` and `to`."""
+    frame = shown(Envelope(AgentHandoff("a", "b", "why"), WHEN), dialect)
+    body = frame if dialect is F else frame["data" if dialect is C else "payload"]
+    assert (body["from"], body["to"], body["reason"]) == ("a", "b", "why")
+    assert "from_agent" not in json.dumps(frame)
+
+
+def names_inside(envelope: Envelope) -> dict:
+    """The members of `payload` that are not the event's: names of its envelope, and fields under a second name."""
+    event = envelope.event
+    named = {each: getattr(envelope, each) for each in ("thread_id", "run_id", "message_id", "agent_type")}
+    named["agent_name"] = envelope.pillar or envelope.agent_type
+    match event:
+        case ToolExecuting() | ApprovalRequired():
+            named["tool_args"] = event.parameters
+        case AgentCompleted(result=text) | FinalResponse(message=text):
+            named["agent_response"] = text
+    return {name: value for name, value in named.items() if value is not None and not hasattr(event, name)}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_dialects_tell_the_same(name) -> None:
+    """Payload is canonical under another name, with more names in it; flat has every field, and no member `data`."""
+    canonical, payload, flat = (shown(SAMPLES[name], dialect) for dialect in (C, P, F))
+    data = canonical.pop("data")
+    inside = payload.pop("payload")
+    assert {name: inside[name] for name in data} == data
+    assert {name: inside[name] for name in inside.keys() - data.keys()} == names_inside(SAMPLES[name])
+    assert payload == canonical
+    if "data" in data:
+        data["details"] = data.pop("data")
+    data.pop("timestamp", None)
+    if name == "agent_completed":
+        data["message"] = data["result"]
+    assert flat == {**canonical, **data}
+    assert "data" not in flat
+
+
+def test_rendered_answers_are_for_those_who_asked() -> None:
+    """`html` and `blocks` come only with a renderer."""
+    final, partial = SAMPLES["final_response"], SAMPLES["partial_result"]
+    for dialect, member in ((C, "data"), (P, "payload")):
+        rich = [json.loads(encode(envelope, dialect, html=rendered) or b"")[member] for envelope in (final, partial)]
+        assert rich[0]["html"] == "<p>There are **12** rows.</p>"
+        assert rich[1]["blocks"] == [{"start": 0, "end": 10, "html": "<p>There are</p>"}]
+        plain = [shown(envelope, dialect)[member] for envelope in (final, partial)]
+        assert "html" not in plain[0]
+        assert "blocks" not in plain[1]
+
+
+def test_encoding_changes_no_event() -> None:
+    """What one connection is shown does not leak into what the next is."""
+    before = [encode(SAMPLES["partial_result"], C), encode(SAMPLES["final_response"], C)]
+    encode(SAMPLES["partial_result"], C, html=rendered)
+    encode(SAMPLES["final_response"], C, html=rendered)
+    assert [encode(SAMPLES["partial_result"], C), encode(SAMPLES["final_response"], C)] == before
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_agent_response_shows_answers_and_what_concerns_them_only(name) -> None:
+    """One object each, with the same seven members always; anything else is not sent at all."""
+    frame = encode(SAMPLES[name], A)
+    if not isinstance(SAMPLES[name].event, ANSWERS):
+        assert frame is None
+        return
+    delegated = ["answered_by"] if SAMPLES[name].asked_agent is not None else []
+    assert list(json.loads(frame or b"")) == [
+        "agent_type",
+        "pillar",
+        "message",
+        "conversation_id",
+        "type",
+        "data",
+        "visualization",
+        *delegated,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "visualization", "kind"),
+    [
+        (None, None, "message"),
+        ({}, None, "message"),
+        ({"note": "x"}, None, "message"),
+        ({"results": []}, None, "message"),
+        ({"results": [{"tool_name": "t", "result": 1}]}, None, "message"),
+        ({"results": [result("analysis")]}, None, "analysis"),
+        ({"results": [{"tool_name": "t", "result": 1}, result("analysis")]}, None, "analysis"),
+        ({"results": [result("analysis"), result("drill_down")]}, None, "drill_down"),
+        (None, {"spec": {}}, "visualization"),
+        ({"results": [result("drill_down")]}, {"spec": {}}, "visualization"),
+    ],
+)
+def test_the_kind_of_an_answer(data, visualization, kind) -> None:
+    """A chart makes an answer a visualization; else a result of a kind gives it that kind, details before figures."""
+    event = FinalResponse("m", RunStatus.SUCCESS, Usage(), data, visualization)
+    frame = shown(Envelope(event, WHEN, agent_type="liaison", pillar="insights", conversation_id="c"), A)
+    assert frame == {
+        "agent_type": "liaison",
+        "pillar": "insights",
+        "message": "m",
+        "conversation_id": "c",
+        "type": kind,
+        "data": data,
+        "visualization": visualization,
+    }
+
+
+def test_an_agent_response_error_says_what_to_do() -> None:
+    """The sentence stands in `message`, the code for programs in `data`; also outside a run."""
+    envelope = Envelope(Error("rate_limited", "Wait a moment.", True, "e-1", 0.5), WHEN)
+    assert shown(envelope, A) == {
+        "agent_type": None,
+        "pillar": None,
+        "message": "Wait a moment.",
+        "conversation_id": None,
+        "type": "error",
+        "data": {"code": "rate_limited", "retryable": True, "error_id": "e-1", "retry_after": 0.5},
+        "visualization": None,
+    }
+
+
+def test_partial_results_are_not_answers() -> None:
+    """A client of agent responses is not sent pieces."""
+    assert encode(Envelope(PartialResult("x", 0), WHEN), A, html=rendered) is None
+    assert set(frames(A)) == {name for name, e in SAMPLES.items() if isinstance(e.event, ANSWERS)}
+
+
+def test_an_answer_of_another_agent_is_under_the_name_of_the_one_that_was_asked() -> None:
+    """In agent responses with `answered_by` beside; elsewhere the speaker is named, and `asked_agent` beside."""
+    event = FinalResponse("m", RunStatus.SUCCESS, Usage())
+    envelope = Envelope(event, WHEN, agent_type="liaison", pillar="insights", asked_agent=AskedAgent("guide"))
+    guide, insights = {"agent_type": "guide", "pillar": None}, {"agent_type": "liaison", "pillar": "insights"}
+    frame = shown(envelope, A)
+    assert ({name: frame[name] for name in guide}, frame["answered_by"]) == (guide, insights)
+    for dialect in (C, P, F):
+        frame = shown(envelope, dialect)
+        assert ({name: frame[name] for name in guide}, frame["asked_agent"]) == (insights, guide)
+    assert from_log(to_log(envelope)) == envelope
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "text"),
+    [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1795154400.123, "2026-11-20T06:00:00.123Z"),
+        (1795154400.9994, "2026-11-20T06:00:00.999Z"),
+        (1795154400.9996, "2026-11-20T06:00:01.000Z"),
+        (1795154459.9999, "2026-11-20T06:01:00.000Z"),
+    ],
+)
+def test_times_are_utc_with_milliseconds(timestamp, text) -> None:
+    """A time is rounded to the nearest millisecond, and carries over."""
+    assert iso(timestamp) == text
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_times_keep_their_millisecond(thousandths) -> None:
+    """No millisecond is lost to binary fractions."""
+    assert iso(thousandths / 1000).endswith(f".{thousandths % 1000:03d}Z")
+
+
+CHOICES = [
+    ("/ws", [], {}, Choice(C)),
+    ("/ws/", [], {}, Choice(C)),
+    ("/api/ws/agent", [], {}, Choice(A)),
+    ("/api/ws/guide", [], {}, Choice(A, None, ("guide", None), True)),
+    ("/api/ws/liaison/insights", [], {}, Choice(A, None, ("liaison", "insights"), True)),
+    ("/api/ws/liaison/business%5Foutcomes", [], {}, Choice(A, None, ("liaison", "business_outcomes"), True)),
+    ("/ws", [], {"dialect": "flat"}, Choice(F)),
+    ("/ws", [], {"dialect": "payload"}, Choice(P)),
+    ("/api/ws/agent", [], {"dialect": "canonical"}, Choice(C)),
+    ("/ws", [], {"dialect": "agent_response"}, Choice(A)),
+    ("/ws", [], {"dialect": "klingon"}, Choice(C)),
+    ("/ws", ["understudy.flat"], {}, Choice(F, "understudy.flat")),
+    ("/ws", ["understudy.flat"], {"dialect": "payload"}, Choice(F, "understudy.flat")),
+    ("/api/ws/agent", ["understudy.v1"], {}, Choice(C, "understudy.v1")),
+    ("/api/ws/guide", ["understudy.v1"], {}, Choice(C, "understudy.v1", ("guide", None), True)),
+    ("/ws", ["chat", "understudy.payload", "understudy.v1"], {}, Choice(P, "understudy.payload")),
+    ("/ws", ["chat"], {}, Choice(C)),
+    ("/ws", ["jwt.a.b.c"], {}, Choice(C, "jwt.a.b.c")),
+    ("/api/ws/agent", ["jwt.a.b.c"], {"dialect": "flat"}, Choice(F, "jwt.a.b.c")),
+    ("/ws", ["jwt.a.b.c", "understudy.v1"], {}, Choice(C, "understudy.v1")),
+    ("/ws", ["understudy.v1", "jwt.a.b.c"], {}, Choice(C, "understudy.v1")),
+]
+
+
+@pytest.mark.parametrize(("path", "subprotocols", "query", "choice"), CHOICES)
+def test_choice(path, subprotocols, query, choice) -> None:
+    """Path, subprotocols and query settle the dialect, and what is selected."""
+    assert choose(path, subprotocols, query) == choice
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "/wsx", "/api/ws", "/api/ws/oracle", "/api/ws/liaison", "/api/ws/liaison/a/b", "ws"]
+)
+def test_no_socket_elsewhere(path) -> None:
+    """Any other path has no socket."""
+    with pytest.raises(UnknownEndpoint):
+        choose(path, [], {})

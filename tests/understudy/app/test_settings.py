@@ -1,0 +1,269 @@
+"""Settings: where they come from, which wins, and what is said of a wrong one."""
+
+from pathlib import Path
+
+import pytest
+
+from understudy.app.settings import FILE, BadSettings, Settings, check, files, load, variable_of
+from understudy.storage.sqlite import FILE_NAME
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder without settings."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(**given: object) -> str:
+    """What is said of settings that are refused."""
+    with pytest.raises(BadSettings) as caught:
+        load(**given)
+    return str(caught.value)
+
+
+def test_the_later_source_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Default, file, named file, environment, what is given: each covers the one before."""
+    (folder / FILE).write_text('[understudy]\nport = 1\nmodel = "a"\nhost = "::1"\nwords_per_s = 5\n')
+    (folder / "more.toml").write_text('[understudy]\nport = 2\nmodel = "b"\nhost = "localhost"\n')
+    monkeypatch.setenv("UNDERSTUDY_SETTINGS", "more.toml")
+    monkeypatch.setenv("UNDERSTUDY_PORT", "3")
+    monkeypatch.setenv("UNDERSTUDY_MODEL", "c")
+    settings = load(port=4, data_dir=None)
+    assert (settings.port, settings.model, settings.host, settings.words_per_s) == (4, "c", "localhost", 5.0)
+    assert files() == [Path(FILE), Path("more.toml")]
+
+
+def test_limits_have_a_section_and_variables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`[understudy.limits]`, and `UNDERSTUDY_LIMITS_…` over it."""
+    (folder / FILE).write_text("[understudy.limits]\nrun_s = 7\nruns_total = 8\n")
+    monkeypatch.setenv(variable_of("limits.run_s"), "2.5")
+    assert variable_of("limits.run_s") == "UNDERSTUDY_LIMITS_RUN_S"
+    assert (load().limits.run_s, load().limits.runs_total, load().limits.runs_per_user) == (2.5, 8, 10)
+
+
+def test_origins_keep_their_colons_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list is cut at commas."""
+    monkeypatch.setenv("UNDERSTUDY_ALLOWED_ORIGINS", "https://a.example:8443, https://b.example")
+    assert load().allowed_origins == ["https://a.example:8443", "https://b.example"]
+
+
+def test_a_path_in_a_file_is_seen_from_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`data_dir` of a file elsewhere is beside that file."""
+    (folder / "etc").mkdir()
+    (folder / "etc" / "u.toml").write_text('[understudy]\ndata_dir = "here"\n')
+    monkeypatch.setenv("UNDERSTUDY_SETTINGS", "etc/u.toml")
+    assert load().data_dir.absolute() == folder / "etc" / "here"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('port = "many"', f"port must be a whole number, at least 0 and at most 65535, but is 'many' in {FILE}"),
+        ("port = 70000", f"port must be a whole number, at least 0 and at most 65535, but is 70000 in {FILE}"),
+        ("port = true", f"port must be a whole number, at least 0 and at most 65535, but is True in {FILE}"),
+        ("token_ttl_s = 1.5", f"token_ttl_s must be a whole number of seconds, above 0, but is 1.5 in {FILE}"),
+        ("refresh_grace_s = -1", f"refresh_grace_s must be a whole number of seconds, at least 0, but is -1 in {FILE}"),
+        (
+            "compression_from_bytes = -1",
+            f"compression_from_bytes must be a whole number, at least 0, but is -1 in {FILE}",
+        ),
+        ("tls_key = 5", f"tls_key must be a path, but is 5 in {FILE}"),
+        ('log_level = "loud"', f"log_level must be one of debug, info, warning, error, but is 'loud' in {FILE}"),
+        ('allowed_origins = "x"', f"allowed_origins must be a list of texts, but is 'x' in {FILE}"),
+        ("secret = 5", f"secret must be a text, but is not shown here in {FILE}"),
+        ("limits.run_s = 0", f"limits.run_s must be a number of seconds, above 0, but is 0 in {FILE}"),
+        ("limits.run_s = nan", f"limits.run_s must be a number of seconds, above 0, but is nan in {FILE}"),
+        ("limits = 3", f"limits in {FILE} must be a table: [understudy.limits]"),
+        ("prot = 1", f"unknown setting prot in {FILE}"),
+        ("limits.run_x = 1", f"unknown setting limits.run_x in {FILE}"),
+        ("[other]", f"unknown section or setting other in {FILE}: all settings belong under [understudy]"),
+    ],
+)
+def test_a_fault_is_one_sentence_with_name_source_and_form(folder: Path, line: str, sentence: str) -> None:
+    """Whoever reads it knows what to change, where, and to what."""
+    (folder / FILE).write_text(f"[understudy]\n{line}\n")
+    assert refused() == sentence
+
+
+def test_a_certificate_and_its_key_belong_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without the other is refused; both make the address https, and are seen from the file's folder."""
+    assert "belong together" in refused(tls_key=Path("k.pem"))
+    assert load(tls_certificate=Path("c.pem"), tls_key=Path("k.pem")).at(9) == "https://127.0.0.1:9"
+    assert load().at(9) == "http://127.0.0.1:9"
+    (folder / "etc").mkdir()
+    (folder / "etc" / "u.toml").write_text('[understudy]\ntls_certificate = "c.pem"\ntls_key = "/k.pem"\n')
+    monkeypatch.setenv("UNDERSTUDY_SETTINGS", "etc/u.toml")
+    assert (load().tls_certificate, load().tls_key) == (folder / "etc" / "c.pem", Path("/k.pem"))
+
+
+def test_every_fault_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run is enough to mend them all; a variable is named as such."""
+    (folder / FILE).write_text("[understudy]\nprot = 1\n")
+    monkeypatch.setenv("UNDERSTUDY_PORT", "many")
+    monkeypatch.setenv("UNDERSTUDY_LIMITS_RUNS_TOTAL", "0")
+    told = refused().split("; ")
+    assert [each.rpartition(" in ")[2] for each in told] == [FILE, "UNDERSTUDY_PORT", "UNDERSTUDY_LIMITS_RUNS_TOTAL"]
+
+
+def test_files_that_cannot_be_read_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A named file that is not there, and one that is no TOML."""
+    (folder / FILE).write_text("[understudy\n")
+    monkeypatch.setenv("UNDERSTUDY_SETTINGS", "gone.toml")
+    told = refused()
+    assert f"{FILE} is not valid TOML" in told
+    assert "gone.toml cannot be read" in told
+
+
+def test_what_is_given_is_judged_too() -> None:
+    """Names and values of the call."""
+    assert refused(prot=1) == "there is no setting called prot"
+    assert "port must be a whole number" in refused(port=-1)
+    assert "the command or the call" in refused(port=-1)
+
+
+@pytest.mark.parametrize(
+    ("url", "folder_of_it"),
+    [
+        ("", "data"),
+        ("sqlite:///store", "store"),
+        ("sqlite:////var/store", "/var/store"),
+        ("sqlite:////var/store/understudy.db", "/var/store"),
+        ("sqlite:///understudy.db", "."),
+    ],
+)
+def test_a_database_url_names_a_folder(url: str, folder_of_it: str) -> None:
+    """Also by the name of the file that is in it."""
+    assert Settings(database_url=url).database_folder == Path(folder_of_it)
+    check(Settings(database_url=url))
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////a/other.db", "sqlite:///x.sqlite3", "sqlite:///", "sqlite:///:memory:", "sqlite:///a?mode=ro"]
+)
+def test_other_files_are_refused_with_what_is_accepted(url: str) -> None:
+    """The sentence names the forms."""
+    told = refused(database_url=url)
+    assert "sqlite:///FOLDER" in told
+    assert "understudy.db" in told
+
+
+def test_a_plain_file_is_no_database_folder(folder: Path) -> None:
+    """Whatever its name."""
+    (folder / "notes").write_text("x")
+    assert "is the name of a file" in refused(database_url="sqlite:///notes")
+
+
+def test_other_databases_are_refused_without_their_password() -> None:
+    """Only the scheme is shown."""
+    told = refused(database_url="postgres://me:hunter2@db/x")
+    assert "'postgres'" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis:localhost",
+        "http://:hunter2@cache/0",
+        "redis://:hunter2@cache:port",
+        "redis://:hunter2@cache/x",
+        "redis://",
+    ],
+)
+def test_an_address_that_is_no_redis_is_refused_without_its_password(url: str) -> None:
+    """The sentence names the form."""
+    told = refused(redis_url=url, database_url="postgresql://me@db/x")
+    assert "redis://HOST:PORT" in told
+    assert "hunter2" not in told
+
+
+def test_redis_is_for_servers_over_postgresql() -> None:
+    """A server alone with SQLite needs none, and is told so; the address is never shown."""
+    told = refused(redis_url="redis://:hunter2@cache")
+    assert "postgresql://USER@HOST/NAME" in told
+    assert "hunter2" not in told
+    settings = load(redis_url="redis://:hunter2@cache", database_url="postgresql://me@db/x")
+    assert "hunter2" not in repr(settings)
+
+
+def test_the_world_needs_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 32 bytes or more, and it is never shown."""
+    assert "UNDERSTUDY_SECRET" in refused(host="0.0.0.0")
+    monkeypatch.setenv("UNDERSTUDY_SECRET", "hunter2")
+    told = refused(host="0.0.0.0")
+    assert "too short" in told
+    assert "hunter2" not in told
+    monkeypatch.setenv("UNDERSTUDY_SECRET", "x" * 32)
+    assert not load(host="0.0.0.0").anonymous
+    assert "xxx" not in repr(load())
+
+
+def test_the_grace_of_a_refresh_is_as_long_as_a_token_lives() -> None:
+    """Unless it is set."""
+    assert Settings(token_ttl_s=60).grace_of_refresh_s == 60
+    assert Settings(token_ttl_s=60, refresh_grace_s=0).grace_of_refresh_s == 0
+
+
+def test_the_name_of_the_database_is_storages() -> None:
+    """It is told twice, and must be one."""
+    assert load(database_url=f"sqlite:///a/{FILE_NAME}").database_folder.name == "a"
+
+
+def test_an_address_is_one_a_browser_takes() -> None:
+    """IPv6 in brackets."""
+    assert Settings(host="::1").at(1) == "http://[::1]:1"
+
+
+def test_the_world_may_come_with_tokens_of_a_provider() -> None:
+    """Then no secret is needed: nobody gets a session for nothing, and nobody else's tokens count."""
+    settings = load(host="0.0.0.0", jwks="https://id.example.org/keys", jwt_audience="chat")
+    assert not settings.anonymous
+    assert not settings.signs
+    assert not load(jwks="keys.json", jwt_audience="chat").anonymous
+    assert load(jwks="keys.json", jwt_audience="chat").signs
+
+
+def test_a_provider_without_an_audience_is_refused() -> None:
+    """A token that it signed for any other application would open this server."""
+    assert "UNDERSTUDY_JWT_AUDIENCE" in refused(jwks="keys.json", jwt_issuer="https://id.example.org")
+
+
+@pytest.mark.parametrize(
+    "jwks", ["ftp://id.example.org/keys", "https://me:hunter2@id.example.org/keys", "http:///keys"]
+)
+def test_keys_come_from_a_file_or_a_plain_address(jwks: str) -> None:
+    """A password in it would be logged, and is not shown here."""
+    told = refused(jwks=jwks)
+    assert "UNDERSTUDY_JWKS" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("name", ["jwt_issuer", "jwt_audience"])
+def test_what_has_no_effect_is_said(name: str) -> None:
+    """Whoever sets it believes that it guards something."""
+    assert "has no effect without jwks" in refused(**{name: "x"})
+    load(**{"jwt_audience": "x", name: "x", "jwks": "keys.json"})
+
+
+def test_a_file_of_keys_is_seen_from_the_file_that_names_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As folders are; an address is left as it is."""
+    (folder / "etc").mkdir()
+    monkeypatch.setenv("UNDERSTUDY_SETTINGS", "etc/more.toml")
+    (folder / "etc/more.toml").write_text('[understudy]\njwks = "keys.json"\njwt_audience = "chat"\n')
+    assert load().jwks == "etc/keys.json"
+    (folder / "etc/more.toml").write_text('[understudy]\njwks = "https://id.example.org/keys"\njwt_audience = "chat"\n')
+    assert load().jwks == "https://id.example.org/keys"
+
+
+def test_an_origin_that_no_page_has_is_refused() -> None:
+    """Patterns and bare names would let nobody in."""
+    for origin in ("*", "example.org", "https://*.example.org", "https://example.org/page"):
+        assert "allowed_origins" in refused(allowed_origins=[origin])
+    load(allowed_origins=["https://example.org", "http://localhost:3000"])
+
+
+def test_a_trusted_proxy_is_an_address_or_a_network() -> None:
+    """Names are not looked up."""
+    assert "trusted_proxies" in refused(trusted_proxies=["proxy.example.org"])
+    load(trusted_proxies=["127.0.0.1", "10.0.0.0/8", "fd00::/8"])

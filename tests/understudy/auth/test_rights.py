@@ -1,0 +1,52 @@
+"""What roles allow: over the users of a tenant, or over the whole server."""
+
+import pytest
+
+from transport.wire.errors import CommandRejected
+from understudy.auth.rights import rights_of
+from understudy.auth.tenancy import owner_of
+
+ADA, BOB, PLAIN = owner_of("ada", "acme"), owner_of("bob", "other"), owner_of("ada")
+USERS = (ADA, BOB, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("owner", "roles", "tenants", "reached"),
+    [
+        (ADA, ["operator"], True, {ADA}),
+        (PLAIN, ["operator"], True, {PLAIN}),
+        (PLAIN, ["operator"], False, set(USERS)),
+        (ADA, ["server_operator"], True, set(USERS)),
+        (PLAIN, ["server_operator"], False, set(USERS)),
+    ],
+)
+def test_a_role_reaches_these_users(owner: str, roles: list[str], tenants: bool, reached: set[str]) -> None:
+    """Those of its tenant, or all; users without a tenant are one tenant."""
+    rights = rights_of(owner, roles, tenants=tenants)
+    rights.check_users()
+    assert {each for each in USERS if rights.whose()(each)} == reached
+
+
+@pytest.mark.parametrize("roles", [[], ["Operator", "operators", "reader"]])
+@pytest.mark.parametrize("tenants", [True, False])
+def test_other_roles_reach_nobody(roles: list[str], tenants: bool) -> None:
+    """Roles are known by their exact names."""
+    rights = rights_of(ADA, roles, tenants=tenants)
+    for refused in (rights.check_users, rights.check_server, rights.whose, lambda: rights.reach("acme")):
+        with pytest.raises(CommandRejected) as caught:
+            refused()
+        assert caught.value.code == "forbidden"
+
+
+def test_only_an_operator_of_the_server_reaches_another_tenant() -> None:
+    """The refusal names the role that is needed."""
+    of_tenant = rights_of(ADA, ["operator"], tenants=True)
+    assert (of_tenant.reach(None), of_tenant.reach("acme")) == ("acme", "acme")
+    with pytest.raises(CommandRejected, match="server_operator"):
+        of_tenant.reach("other")
+    with pytest.raises(CommandRejected, match="the role server_operator"):
+        of_tenant.check_server()
+    of_server = rights_of(PLAIN, ["server_operator"], tenants=True)
+    of_server.check_server()
+    assert (of_server.reach(None), of_server.reach("other")) == (None, "other")
+    assert [of_server.whose("other")(each) for each in USERS] == [False, True, False]

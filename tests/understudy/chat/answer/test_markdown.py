@@ -1,0 +1,286 @@
+"""Answers become safe HTML; block by block gives what the whole gives, at a cost that grows with the text."""
+
+import re
+import time
+from html import unescape
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pygments.lexers import get_all_lexers
+
+from sanitization import STANDARD
+from understudy.chat.answer.markdown import (
+    CODE_CLASSES,
+    CODE_MAX,
+    LANGUAGES,
+    REFERENCES_MAX,
+    BlockRenderer,
+    Cut,
+    Part,
+    RenderedBlock,
+    Renderer,
+    render,
+)
+
+LINES = [
+    "", " ", "text", "more *text* and `code`", "# heading", "#", "===", "---", "***", "- item", "  - nested",
+    "  continued", "* star", "1. one", "2. two", "3) three", "> quote", ">", "> - in quote", "```python", "```",
+    "~~~", "    indented", "|a|b|", "|-|:-:|", "|1|2|", "a|b", "-|-", "[x]", "[x]: /url", "[x]:", "/url",
+    "'title'", "[x][y]", "![i](/a.png)", "<b>bold</b>", "https://example.org/a", "x \\", "x  ", "\ttab",
+    "~~gone~~", "&amp; <", "**open", "10. ten", "-", "`` ` ``",
+]  # fmt: skip
+ENDS = ["\n", "\n", "\n", "\n\n", "\r\n", "\r", ""]
+documents = st.lists(st.tuples(st.sampled_from(LINES), st.sampled_from(ENDS)), max_size=14).map(
+    lambda lines: "".join(line + end for line, end in lines)
+)
+
+
+class Blocks(BlockRenderer):
+    """An answer's blocks, rendered on the spot."""
+
+    def __init__(self, renderer: Renderer | None = None) -> None:
+        super().__init__()
+        self.renderer = renderer or Renderer()
+
+    def feed(self, delta: str) -> list[RenderedBlock]:
+        """Take a piece; give the blocks that it closed."""
+        return self.closed() if self.take(delta) else []
+
+    def closed(self, *, last: bool = False) -> list[RenderedBlock]:
+        """Give the blocks that are closed by now."""
+        part = self.part(last=last)
+        if part is None:
+            return []
+        cut = self.renderer.cut(part)
+        assert cut.fits(part)
+        return self.put(part, cut)
+
+    def finish(self) -> list[RenderedBlock]:
+        """Give all that is left."""
+        return self.closed(last=True) + self.rest()
+
+
+def streamed(chunks: list[str], renderer: Renderer | None = None) -> tuple[Blocks, list[RenderedBlock]]:
+    """The blocks of a text that comes in these pieces."""
+    blocks = Blocks(renderer)
+    return blocks, [block for chunk in chunks for block in blocks.feed(chunk)] + blocks.finish()
+
+
+@pytest.mark.slow
+@given(documents, st.integers(1, 9))
+@settings(max_examples=400, deadline=None)
+@example("[x]\n\n[x]: /url\n", 1)
+@example("- a\n\n\n- b\n\nc\n", 3)
+@example("para\n#hash\n", 6)
+@example("a\r\nb\r\n\r\nc", 2)
+def test_blocks_joined_are_the_whole(text: str, size: int) -> None:
+    """Unless a reference is defined below its use, the joined blocks are the whole text's HTML; they tile the text."""
+    blocks, found = streamed([text[at : at + size] for at in range(0, len(text), size)])
+    if blocks.exact:
+        assert "".join(block.html for block in found) == render(text)
+    assert [block.start for block in found] == [0, *(block.end for block in found)][: len(found)]
+    assert not text[found[-1].end if found else 0 :].strip()
+
+
+@pytest.mark.slow
+@given(documents, st.data())
+@settings(max_examples=200, deadline=None)
+def test_blocks_do_not_depend_on_the_cut(text: str, data: st.DataObject) -> None:
+    """Whatever pieces the text comes in, what is shown for it in the end is the same."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=5)))
+    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert streamed(pieces)[1] == streamed(list(text))[1]
+
+
+def test_a_block_comes_as_soon_as_it_is_closed() -> None:
+    """A blank line closes a paragraph, a fence its code, a heading itself; a list waits for what is no item."""
+    blocks = Blocks()
+    fed = [
+        (line, [block.html.split(">")[0] for block in blocks.feed(line)])
+        for line in ("# t\n", "para\n", "\n", "- a\n", "\n", "- b\n", "\n", "after\n", "```\n", "x\n", "```\n", "end")
+    ]
+    assert fed == [
+        ("# t\n", ["<h1"]), ("para\n", []), ("\n", ["<p"]), ("- a\n", []), ("\n", []), ("- b\n", []), ("\n", []),
+        ("after\n", ["<ul"]), ("```\n", ["<p"]), ("x\n", []), ("```\n", ['<div class="highlight"']), ("end", []),
+    ]  # fmt: skip
+    assert blocks.finish() == [RenderedBlock(36, 39, "<p>end</p>\n")]
+
+
+def test_taking_a_piece_says_when_it_is_time_to_look() -> None:
+    """Only the end of a line can close anything; a carriage return at the very end may be half of one."""
+    blocks = Blocks()
+    assert [blocks.take(piece) for piece in ("# ti", "", "tle", "\r")] == [False, False, False, True]
+    assert blocks.closed() == []
+    assert blocks.take("\n")
+    assert blocks.closed() == [RenderedBlock(0, 9, "<h1>title</h1>\n")]
+    assert blocks.closed() == []
+    assert blocks.take("# a\r")
+    assert blocks.closed() == []
+    assert blocks.take("x")
+    assert blocks.closed() == [RenderedBlock(9, 13, "<h1>a</h1>\n")]
+    assert blocks.finish() == [RenderedBlock(13, 14, "<p>x</p>\n")]
+
+
+def test_offsets_tile_the_text() -> None:
+    """A block's characters are its own and the blank lines before it."""
+    _, found = streamed(["a\n\nb\n\n# c\n"])
+    assert [(block.start, block.end) for block in found] == [(0, 2), (2, 5), (5, 10)]
+
+
+def test_references_work_when_they_are_defined_above() -> None:
+    """A definition in an earlier block serves later ones."""
+    blocks, found = streamed(["[x]: https://example.org\n\nsee [x]\n"])
+    assert blocks.exact
+    assert 'href="https://example.org"' in found[-1].html
+
+
+def test_a_reference_defined_below_its_use_is_owned_up_to() -> None:
+    """The block stays as it was shown, `exact` says so, and rendering the whole shows the link."""
+    text = "see [x]\n\n[x]: https://example.org\n"
+    blocks, found = streamed([text])
+    assert not blocks.exact
+    assert found[0].html == "<p>see [x]</p>\n"
+    assert 'href="https://example.org"' in render(text)
+
+
+def test_raw_html_is_shown_as_text() -> None:
+    """What looks like HTML in an answer is what the reader sees."""
+    assert render("a <b>x</b> <script>y</script>") == "<p>a &lt;b&gt;x&lt;/b&gt; &lt;script&gt;y&lt;/script&gt;</p>\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[x](javascript:alert(1))", "[x](data:text/html,y)", "<javascript:x>", "[x](vbscript:y)", "![x](javascript:y)",
+     "[x]\n\n[x]: javascript:y", "![a](https://evil.org/pixel.png)", "![a](//evil.org/p)", "[x](\u2028javascript:y)"],
+)  # fmt: skip
+def test_nothing_in_an_answer_runs_or_calls_home(text: str) -> None:
+    """No scripting address and no image of a foreign host gets through."""
+    html = render(text)
+    assert "href=" not in html
+    assert "src=" not in html
+
+
+def test_a_policy_names_hosts_whose_images_are_shown() -> None:
+    """Own images always; others by policy."""
+    assert 'src="/files/a.png"' in render("![a](/files/a.png)")
+    assert 'src="https://img.org/a.png"' in Renderer(STANDARD.with_image_hosts("img.org")).render(
+        "![a](https://img.org/a.png)"
+    )
+
+
+def test_bare_links_need_a_scheme() -> None:
+    """An address becomes a link; a file's name with a country's ending does not."""
+    html = render("https://example.org/a_b and main.py, setup.sh, a@b.org")
+    assert html.count("<a ") == 1
+    assert 'rel="noopener noreferrer nofollow"' in html
+
+
+def test_tables_keep_their_alignment() -> None:
+    """As an attribute, since styles do not pass."""
+    assert render("|a|b|\n|:-:|-:|\n|1|2|\n").count('align="center"') == 2
+
+
+def test_code_is_coloured_by_class() -> None:
+    """Classes of the fixed set, no style; the text within is the code, escaped."""
+    html = render("```python\ndef f(x): return x < 1  # é\n```\n")
+    assert html.startswith('<div class="highlight"><pre><code><span class="k">def</span>')
+    assert "style=" not in html
+    assert "&lt;" in html
+    assert {part.split('"')[0] for part in html.split('<span class="')[1:]} <= CODE_CLASSES
+
+
+@pytest.mark.parametrize("info", ["", "nosuchlanguage", "text", "<script>", "python" + "x" * 50])
+def test_other_code_is_plain(info: str) -> None:
+    """Unknown languages are shown without colours."""
+    assert render(f"```{info}\na < b\n```") == '<div class="highlight"><pre><code>a &lt; b\n</code></pre></div>\n'
+
+
+LEXERS = {alias for _, aliases, _, _ in get_all_lexers() for alias in aliases}
+NAMES = sorted(LEXERS | LANGUAGES | {"csv", "jsonl", "é", "c c", "0", "-", "\\", "<", "../x", "python;", "PYTHON"})
+"""Every name that can stand behind a fence: those of all lexers there are, those we colour, and some of no lexer."""
+
+
+def test_every_name_of_a_language_gives_the_code() -> None:
+    """Coloured or plain, by a lexer that exists or not: a reader sees each character of the code."""
+    code = 'a,b\n{"c": [1, null]}\n<d> & "e"\n'
+    for name in NAMES:
+        html = render(f"```{name}\n{code}```")
+        assert unescape(re.sub(r"<[^>]*>", "", html)) == code + "\n", name
+
+
+def test_every_language_that_is_coloured_has_a_lexer() -> None:
+    """A name without one in the list would be a promise that is not kept."""
+    assert set() == LANGUAGES - LEXERS
+
+
+def test_long_code_is_not_coloured() -> None:
+    """Above the bound code is shown plain."""
+    assert "<span" not in render("```python\n" + "x = 1\n" * (CODE_MAX // 6 + 1) + "```")
+
+
+def test_an_answer_that_cannot_be_cut_is_shown_as_it_was_written() -> None:
+    """From the block on at which that was found; what came before stays as it was shown."""
+    blocks = Blocks()
+    assert [block.html for block in blocks.feed("*a*\n\n")] == ["<p><em>a</em></p>\n"]
+    assert blocks.take("- *b*\n")
+    part = blocks.part()
+    assert part is not None
+    assert blocks.put(part, None) == []
+    assert not blocks.take("\n*c* <d>\n\n")
+    assert blocks.finish() == [RenderedBlock(4, 21, "<pre>- *b*\n\n*c* &lt;d&gt;</pre>\n")]
+    assert blocks.exact
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [Cut([(3, "<p>")]), Cut([(0, "<p>")]), Cut([(-1, ""), (2, "")]), Cut([], closing="(a+)+$"), Cut([], closing="`~")],
+)
+def test_what_another_process_says_of_a_part_is_checked(cut: Cut) -> None:
+    """Lengths that are those of the part, and signs that are known: nothing from there is a regular expression."""
+    assert not cut.fits(Part("ab"))
+    assert Cut([(2, "<p>")], closing="```").fits(Part("ab"))
+
+
+def test_only_so_many_references_go_on_to_later_blocks() -> None:
+    """All of them are sent with every part; the finished answer has all again."""
+    text = "".join(f"[{number}]: /url\n" for number in range(REFERENCES_MAX + 1))
+    cut = Renderer().cut(Part(text, last=True))
+    assert len(cut.references) == REFERENCES_MAX
+    assert not cut.exact
+
+
+LONG = {
+    "prose": "Hello *world*, this is `code` and text.\n\n" * 2_500,
+    "list": "- item one two three\n" * 5_000,
+    "loose list": "- item\n\n" * 4_000,
+    "code": "```python\n" + "x = 1\n" * 16_000 + "```\n",
+    "unclosed code": "```\n" + "x = 1\n" * 16_000,
+    "paragraph": "word word\n" * 10_000,
+    "table": "|a|b|\n|-|-|\n" + "|1|2|\n" * 4_000,
+    "quote": "> a b\n" * 8_000,
+    "one line": "word " * 20_000,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LONG)
+def test_streaming_a_long_answer_costs_little_more_than_rendering_it(name: str) -> None:
+    """24 to 100 KB in words of five letters: were each word to parse all before it, this would take minutes."""
+    text = LONG[name]
+    began = time.process_time()
+    whole = render(text)
+    at_once = time.process_time() - began
+    began = time.process_time()
+    _, found = streamed([text[at : at + 5] for at in range(0, len(text), 5)])
+    assert time.process_time() - began < 10 * at_once + 2
+    assert "".join(block.html for block in found) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["[", "![", "*a ", "_a__", "http://", "`", "](", ">", "~~a ", "<", "&", "\\", "|a"])
+def test_hostile_answers_take_bounded_time(unit: str) -> None:
+    """50 KB of anything is rendered in a bounded time."""
+    began = time.process_time()
+    render(unit * (50_000 // len(unit)))
+    assert time.process_time() - began < 5

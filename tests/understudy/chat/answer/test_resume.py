@@ -1,0 +1,106 @@
+"""The text of a turn that was cut: whatever the model does with it, the screen shows one text, and nothing twice."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understudy.chat.answer.resume import ALIKE, ALIKE_NEXT, OVERLAP, Continuation
+
+TEXT = "The cat sat on the mat, and the dog lay by the door all day long."
+
+
+def screen(begun: str, pieces: Sequence[str]) -> tuple[str, bool]:
+    """What a screen shows in the end that showed `begun`, and whether it was shown anew."""
+    continuation, shown, anew = Continuation(begun), begun, False
+    for fresh in [*map(continuation.feed, pieces), continuation.finish()]:
+        shown = fresh.text if fresh.anew else shown + fresh.text
+        anew = anew or fresh.anew
+    assert continuation.text == shown
+    return shown, anew
+
+
+def cut(text: str, places: Sequence[int]) -> list[str]:
+    """A text in pieces."""
+    at = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
+    return [text[start:end] for start, end in pairwise(at)]
+
+
+PLACES = st.lists(st.integers(0, 200), max_size=12)
+WORDS = st.text("ab ", max_size=60)
+
+
+@given(WORDS, WORDS, PLACES)
+def test_a_model_that_begins_again_repeats_nothing_on_the_screen(begun: str, rest: str, places: list[int]) -> None:
+    """However it is cut into pieces, and whatever the text repeats within itself."""
+    if begun:
+        assert screen(begun, cut(begun + rest, places)) == (begun + rest, False)
+
+
+@given(st.integers(OVERLAP, len(TEXT)), st.integers(1, len(TEXT)), PLACES)
+def test_a_model_that_repeats_the_end_only(overlap: int, shown: int, places: list[int]) -> None:
+    """What it repeats of the end is dropped."""
+    begun = TEXT[:shown]
+    if overlap <= shown:
+        assert screen(begun, cut(begun[-overlap:] + TEXT[shown:], places)) == (TEXT, False)
+
+
+@given(st.integers(1, len(TEXT)), PLACES)
+def test_a_model_that_just_goes_on(shown: int, places: list[int]) -> None:
+    """Is taken by its word."""
+    assert screen(TEXT[:shown], cut(TEXT[shown:], places)) == (TEXT, False)
+
+
+@given(st.integers(ALIKE, len(TEXT) - 2), PLACES)
+def test_a_model_that_begins_again_and_says_something_else(alike: int, places: list[int]) -> None:
+    """Its text takes the place of what was shown."""
+    begun, other = TEXT.rstrip("."), TEXT[:alike] + "# something quite different"
+    assert screen(begun, cut(other, places)) == (other, True)
+    assert screen(TEXT, cut(other, places)) == ((other, True) if alike >= ALIKE_NEXT else (TEXT + other, False))
+
+
+@given(st.integers(1, 10), st.integers(0, 40), PLACES)
+def test_a_list_whose_items_begin_alike_loses_none(items: int, into: int, places: list[int]) -> None:
+    """Wherever it was cut."""
+    text = "".join(f"- **The item number {number}** of the list: it is so.\n" for number in range(12))
+    shown = text.index(f"number {items}") + into
+    assert screen(text[:shown], cut(text[shown:], places)) == (text, False)
+
+
+@given(WORDS, WORDS, PLACES)
+def test_how_the_text_is_cut_into_pieces_makes_no_difference(begun: str, said: str, places: list[int]) -> None:
+    """One whole piece, or many."""
+    assert screen(begun, cut(said, places)) == screen(begun, [said])
+
+
+@pytest.mark.parametrize(
+    ("begun", "said", "shown"),
+    [
+        ("", "Hello", "Hello"),
+        ("Hello", "", "Hello"),
+        ("Hello wor", "Hello there", "Hello there"),
+        ("The result is", " 6, the end.", "The result is 6, the end."),
+        ("It is a cat. ", "It was seen.", "It is a cat. It was seen."),
+        ("a banana", "nanas", "a bananananas"),
+        (TEXT[:-1], TEXT[:30], TEXT[:30]),
+        (TEXT, TEXT[-20:], TEXT),
+    ],
+)
+def test_examples(begun: str, said: str, shown: str) -> None:
+    """Short and odd ones; what is alike by chance is no repetition."""
+    assert screen(begun, list(said))[0] == shown
+
+
+def test_what_cannot_be_a_repetition_is_shown_at_once() -> None:
+    """The first letter that stands nowhere in the text decides; after that nothing is held back."""
+    continuation = Continuation(TEXT)
+    assert continuation.feed("#").text == "#"
+    assert continuation.feed("The cat sat").text == "The cat sat"
+
+
+def test_long_texts_take_no_longer_per_letter() -> None:
+    """A megabyte that comes again word by word, in a few tenths of a second."""
+    begun = "ab " * 50_000
+    assert screen(begun, [*["ab "] * 50_000, "the end"]) == (begun + "the end", False)

@@ -1,0 +1,74 @@
+"""The answer as it streams: safe, whole, in blocks that add up to its HTML, and never at the cost of the loop."""
+
+import pytest
+
+from sanitization import STANDARD, Scrubber
+from transport.wire.events import Block
+from understudy.chat.answer.html import html_of
+from understudy.chat.answer.markdown import render
+from understudy.chat.answer.scrubbed import Answer
+from understudy.content.texts import INLINE
+
+SCRUBBER = Scrubber(STANDARD)
+SECRET = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vX7zB9dF1hJ3kL5"
+TABLE = "|name|value|\n|-|-:|\n" + "|a *row*|17|\n" * 2_000
+TEXTS = {
+    "nothing": "",
+    "words": "Hello *world*",
+    "blocks": "# Title\n\nSome `text`.\n\n- one\n- two\n\n```python\nx = 1\n```\n\n|a|b|\n|-|-|\n|1|2|\n\nend\r\n",
+    "a secret": f"The token is {SECRET} and\n\nthat was it.\n",
+    "a secret at the end": f"The token is {SECRET}",
+    "a reference defined below": "see [x]\n\n[x]: https://example.org\n",
+    "a long list": "- item one two three\n" * 200 + "\nend",
+}
+
+
+async def streamed(text: str, size: int) -> tuple[Answer, str, list[Block]]:
+    """The answer that came in pieces of this size, all that it showed, and its blocks."""
+    answer, shown, blocks = Answer(SCRUBBER.stream()), "", []
+    for at in range(0, len(text), size):
+        piece, closed, _ = await answer.feed(text[at : at + size])
+        shown, blocks = shown + piece, [*blocks, *closed]
+    piece, closed, _ = await answer.finish()
+    return answer, shown + piece, [*blocks, *closed]
+
+
+@pytest.mark.parametrize("size", [1, 7, INLINE + 1])
+@pytest.mark.parametrize("name", TEXTS)
+async def test_what_is_shown_is_the_scrubbed_text_whatever_the_pieces(name: str, size: int) -> None:
+    """Words come out at once and long pieces by way of a worker thread; together they are the same."""
+    answer, shown, _ = await streamed(TEXTS[name], size)
+    assert answer.text == shown == SCRUBBER.scrub(TEXTS[name]).text
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize("size", [1, 7, INLINE + 1])
+@pytest.mark.parametrize("name", TEXTS)
+async def test_the_blocks_and_the_kept_html_are_those_of_the_whole(name: str, size: int) -> None:
+    """Blocks tile the beginning of the text, and what is kept for the end of the run is the HTML of all of it."""
+    answer, shown, blocks = await streamed(TEXTS[name], size)
+    assert [block.start for block in blocks] == [0, *(block.end for block in blocks)][: len(blocks)]
+    assert html_of(answer.text) == render(answer.text)
+    if name != "a reference defined below":
+        rest = shown[blocks[-1].end if blocks else 0 :]
+        assert "".join(block.html for block in blocks) + render(rest) == render(shown)
+
+
+async def test_turns_of_the_model_are_paragraphs_of_their_own() -> None:
+    """A pause with nothing before it, or nothing after it, adds nothing."""
+    answer = Answer(SCRUBBER.stream())
+    answer.pause()
+    for text in ("one", "two"):
+        await answer.feed(text)
+        answer.pause()
+    await answer.finish()
+    assert answer.text == "one\n\ntwo"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "end", "closed"), [(4, "\nend\n\n", 3), (10_000, "\nend\n\n", 3), (4, "", 1)])
+async def test_a_long_table_does_not_hold_the_loop(size: int, end: str, closed: int) -> None:
+    """26 KB in one block take some 100 ms to render; the fixture of every test fails this one when a step does it."""
+    answer, _, blocks = await streamed("A table:\n\n" + TABLE + end, size)
+    assert len(blocks) == closed
+    assert html_of(answer.text).count("<tr>") == 2_001

@@ -1,0 +1,93 @@
+"""The clock of a run: it stands still while the run rests or stands in line, in virtual time."""
+
+import trio
+import trio.testing
+
+from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context
+from understudy.chat.messages import PlaceMoved, SlotFree
+from understudy.chat.places import NEAR, give_back
+from understudy.chat.run.deadline import Worktime
+from understudy.chat.run_limiter import Slots
+
+
+class Waiter(Actor):
+    """Stands for a run: it hears of places, and writes down what it hears."""
+
+    def __init__(self, heard: list[object]) -> None:
+        self.heard = heard
+        self.worktime: Worktime | None = None
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Take the place."""
+        match message:
+            case Worktime():
+                self.worktime = message
+            case SlotFree() if self.worktime is not None:
+                self.worktime.placed()
+            case _:
+                self.heard.append(message)
+
+
+async def test_the_clock_stands_still_while_the_run_rests(autojump_clock: trio.testing.MockClock) -> None:
+    """5 s of work, a long rest, and the other 25 s of the limit."""
+    slots: Slots[ActorRef] = Slots(1, 1)
+    async with ActorSystem("s", [ChildSpec("w", lambda: Waiter([]))]) as system:
+        run = system.root.children()[0]
+        work = Worktime("r", "ada", slots, lambda: None)
+        slots.ask("r", "ada", run)
+        began = trio.current_time()
+        work.begin(30)
+        with work.scope:
+            await trio.sleep(5)
+            work.rest()
+            work.rest()
+            assert (slots.running, work.resting) == (0, True)
+            await trio.sleep(1000)
+            await work.go_on(run)
+            await work.go_on(run)
+            assert (slots.running, work.resting) == (1, False)
+            await trio.sleep_forever()
+        assert work.scope.cancelled_caught
+        assert trio.current_time() - began == 1030
+
+
+async def test_standing_in_line_again_is_not_work_either(autojump_clock: trio.testing.MockClock) -> None:
+    """The place is taken meanwhile: the run waits for it without its clock, and says that it does."""
+    slots: Slots[ActorRef] = Slots(1, 1)
+    told: list[int] = []
+    async with ActorSystem("s", [ChildSpec("w", lambda: Waiter([]))]) as system:
+        run = system.root.children()[0]
+        work = Worktime("r", "ada", slots, lambda: told.append(work.waiting_note))
+        slots.ask("r", "ada", run)
+        run.tell(work)
+        began = trio.current_time()
+        work.begin(30)
+        work.rest()
+        slots.ask("other", "ada", run)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(work.go_on, run)
+            nursery.start_soon(work.go_on, run)
+            await trio.sleep(100)
+            assert (told, work.resting) == (["Waiting for a free place: number 1 in line"], True)
+            give_back(slots, "other")
+        assert (work.waiting_note, work.resting) == ("", False)
+        assert work.scope.deadline - began == 130
+
+
+async def test_those_near_the_front_are_told_when_they_move_up(autojump_clock: trio.testing.MockClock) -> None:
+    """Each of them once, with no word to those who did not move or stand far behind."""
+    heard: list[object] = []
+    slots: Slots[ActorRef] = Slots(100, 1)
+    async with ActorSystem("s", [ChildSpec("w", lambda: Waiter(heard))]) as system:
+        run = system.root.children()[0]
+        for number in range(NEAR + 5):
+            slots.ask(str(number), "ada", run)
+        give_back(slots, "2")
+        await trio.testing.wait_all_tasks_blocked()
+        moved = [each.run_id for each in heard if isinstance(each, PlaceMoved)]
+        assert moved == [str(number) for number in range(3, NEAR + 2)]
+        heard.clear()
+        give_back(slots, "never")
+        give_back(slots, str(NEAR + 4))
+        await trio.testing.wait_all_tasks_blocked()
+        assert not heard

@@ -1,0 +1,62 @@
+"""A run's way to its conversation, in virtual time."""
+
+import trio
+import trio.testing
+
+from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context
+from understudy.agents.agent import Agent
+from understudy.chat.messages import Progress
+from understudy.chat.run.recorder import Recorder
+
+
+class Listener(Actor):
+    """A conversation that only listens."""
+
+    def __init__(self, heard: list[tuple[float, object]]) -> None:
+        self.heard = heard
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Write it down with the time."""
+        self.heard.append((trio.current_time(), message))
+
+
+class Quiet:
+    """As much of the services as the recorder looks at."""
+
+    silence_s = 10.0
+
+
+def recorder(conversation: ActorRef) -> Recorder:
+    """A recorder of one run."""
+    return Recorder("r", conversation, Quiet(), Agent("support"))  # type: ignore[arg-type]
+
+
+async def test_nobody_is_left_looking_at_silence(autojump_clock: trio.testing.MockClock) -> None:
+    """Every 10 s without an event, and not sooner, a sign of life says what the run is doing."""
+    heard: list[tuple[float, object]] = []
+    async with ActorSystem("s", [ChildSpec("c", lambda: Listener(heard))]) as system:
+        run = recorder(system.root.children()[0])
+        run.doing = "running query_table"
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run.signs_of_life)
+            await trio.sleep(25)
+            await run.piece("some text", ())
+            await trio.sleep(9)
+            assert len(heard) == 3
+            await trio.sleep(2)
+            nursery.cancel_scope.cancel()
+    signs = [(at - began, message) for at, message in heard if isinstance(message, Progress)]
+    assert [round(at) for at, _ in signs] == [10, 20, 35]
+    assert all(message.note == "Still running query_table" for _, message in signs)
+
+
+async def test_steps_are_numbered_from_one(autojump_clock: trio.testing.MockClock) -> None:
+    """In the order they begin."""
+    async with ActorSystem("s", [ChildSpec("c", lambda: Listener([]))]) as system:
+        run = recorder(system.root.children()[0])
+        steps = [run.step("model", "offline", None, None, 1.0), run.step("tool", "echo", "c", {}, 2.0)]
+    assert [(step.number, step.kind, step.status) for step in steps] == [
+        (1, "model", "started"),
+        (2, "tool", "started"),
+    ]

@@ -1,0 +1,335 @@
+"""A run that is cut at any moment goes on from what was recorded, to the same end, and does nothing twice."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from attrs import define, evolve, field
+
+from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec, Restart
+from sanitization import STANDARD
+from tests.end_to_end.script import Call, Hand, Say, Script
+from tests.understudy.chat.run.test_run import House
+from transport.connection.limits import Limits
+from transport.wire.events import (
+    AgentStarted,
+    AgentThinking,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    Event,
+    MessageAccepted,
+    ToolExecuting,
+)
+from understudy.agents.agent import Agent
+from understudy.chat.answer import stream
+from understudy.chat.messages import Checkpoint, Close, Decide, Delta, Job, Record
+from understudy.chat.run.replay import Replay, Unreadable, replay
+from understudy.chat.run.run import Run
+from understudy.chat.run_limiter import Slots
+from understudy.chat.run_protocol import Arc
+from understudy.content.filter import Guard
+from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolCall, Turn
+from understudy.observe.metrics import Metrics
+from understudy.storage.rows import Step
+from understudy.tools.tool import ToolContext, tool
+
+GUARD = Guard(STANDARD, Metrics())
+ASKED = MessageAccepted("m", "r", "go")
+
+
+@define
+class Cut:
+    """One commit of a run: what was stored, and what the screen had shown by then."""
+
+    events: tuple[Event, ...]
+    steps: tuple[Step, ...]
+    screen: str
+
+
+class Recording(Actor):
+    """A conversation that commits in no time, allows every call that waits, and keeps everything."""
+
+    mailbox = MailboxSpec(capacity=1000)
+
+    def __init__(self, house: "Recorded", arc: Arc) -> None:
+        self.house = house
+        self.arc = arc
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Keep it, and hold events against the arc."""
+        house = self.house
+        match message:
+            case Record(events=events, steps=steps):
+                for event in events:
+                    self.arc.note(event)
+                house.cuts.append(Cut(tuple(events), tuple(steps), house.screen))
+                message.reply(None)
+                for event in events:
+                    if isinstance(event, ApprovalRequired):
+                        assert house.run is not None
+                        house.run.tell(Decide(event.call_id, ApprovalDecision.ALLOW, "fine"))
+            case Checkpoint(step=step):
+                house.cuts.append(Cut((), (step,), house.screen))
+            case Delta(text=text, anew=anew):
+                house.screen = text if anew else house.screen + text
+            case Close():
+                house.closed.append(message)
+                message.reply(None)
+
+
+@define
+class Recorded:
+    """A house in which one run works, and what became of it."""
+
+    house: House
+    cuts: list[Cut] = field(factory=list)
+    closed: list[Close] = field(factory=list)
+    screen: str = ""
+    run: ActorRef | None = None
+
+    @property
+    def events(self) -> list[Event]:
+        """All that was committed."""
+        return [event for cut in self.cuts for event in cut.events]
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps as a store has them: the last of each number."""
+        return list({step.number: step for cut in self.cuts for step in cut.steps}.values())
+
+
+async def played(agents: Sequence[Agent], before: Sequence[Cut] = ()) -> Recorded:
+    """Have a run work to its end, from the beginning or from what was recorded."""
+    house = House({agent.name: agent for agent in agents}, Limits(), Slots(1, 1), guard=GUARD)
+    recorded, arc = Recorded(house, list(before)), Arc("r")
+    for event in (ASKED, *recorded.events):
+        arc.note(event)
+    where = replay([ASKED, *recorded.events], recorded.steps)
+    waits = [call_id for call_id, call in arc.calls.items() if call.waits]
+    job = Job("r", "ada", "t", "m", "go", (), agents[0].name)
+    conversation = ChildSpec("conversation", lambda: Recording(recorded, arc), restart=Restart.TEMPORARY)
+    async with ActorSystem("s", [conversation]) as system:
+        ref = system.find("/s/conversation")
+        assert ref is not None
+        house.slots.ask("r", "ada", ref)
+        make = lambda: Run(job, ref, house, where)  # type: ignore[arg-type]  # noqa: E731
+        run = recorded.run = await system.spawn(ChildSpec("run", make, restart=Restart.TEMPORARY))
+        with trio.fail_after(10):
+            for call_id in waits:  # before their calls are here again
+                run.tell(Decide(call_id, ApprovalDecision.ALLOW, "fine"))
+            await run.wait_stopped()
+    assert not recorded.closed
+    assert arc.ended
+    return recorded
+
+
+def told(events: Sequence[Event]) -> list[tuple[str, Any]]:
+    """What users are told, without the names that are drawn and the times; calls of one turn end in any order."""
+    plain = []
+    for event in events:
+        words = [
+            getattr(event, name, None) for name in ("thought", "tool_name", "result", "to_agent", "message", "counts")
+        ]
+        plain.append((event.type, tuple(map(str, words))))
+    return sorted(plain)
+
+
+CALLED: Counter[str] = Counter()
+
+
+@tool
+async def once(text: str, context: ToolContext) -> str:
+    """Do something that must not be done twice."""
+    CALLED[context.call_id] += 1
+    return text
+
+
+@tool(retry_safe=True)
+async def again(text: str, context: ToolContext) -> str:
+    """Do something that may be done twice."""
+    CALLED[context.call_id] += 1
+    return text
+
+
+@tool(retry_safe=True, approval=True)
+async def ask(text: str, context: ToolContext) -> str:
+    """Do something with the user's consent."""
+    CALLED[context.call_id] += 1
+    return text
+
+
+class Thinking(Script):
+    """A script that thinks before it speaks, and goes on where it was cut."""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Think, then play the turn behind what was shown of it."""
+        await emit(Thought(f"turn {sum(1 for each in turn.messages if each.calls)}"))
+        step = self.turns[min(sum(1 for each in turn.messages if each.calls), len(self.turns) - 1)]
+        if isinstance(step, Say):
+            rest = step.text.removeprefix(turn.begun)
+            for word in rest.split(" "):
+                await emit(TextDelta(word + " "))
+                await trio.lowlevel.checkpoint()
+            return Reply(rest + " ")
+        return await super().respond(turn, emit)
+
+
+TOOLS = (once, again, ask)
+WORDS = "one two three four"
+STORIES: dict[str, list[Agent]] = {
+    "words": [Agent("a", tools=TOOLS, model=Thinking(Say(WORDS)))],
+    "a secret": [
+        Agent("a", model=Thinking(Say("the key is AKIAQ3EGRZXVRU7PKL2M and more words follow it, here and there")))
+    ],
+    "tools": [
+        Agent(
+            "a",
+            tools=TOOLS,
+            model=Thinking(
+                Call([("once", {"text": "x"}), ("again", {"text": "y"})]), Call([("again", {"text": "z"})]), Say(WORDS)
+            ),
+        )
+    ],
+    "consent": [Agent("a", tools=TOOLS, model=Thinking(Call([("ask", {"text": "x"})]), Say(WORDS)))],
+    "handoff": [
+        Agent("a", colleagues=["b"], model=Thinking(Hand("b"))),
+        Agent("b", tools=TOOLS, model=Thinking(Call([("again", {"text": "x"})]), Say(WORDS))),
+    ],
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+async def test_a_run_that_is_cut_at_any_commit_goes_on_to_the_same_end(
+    story: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every moment: the same is told as if nothing had been, the screen has the answer, no call is made again."""
+    monkeypatch.setattr(stream, "KEEP_S", 0.0)
+    agents = STORIES[story]
+    whole = await played(agents)
+    unknown = 0
+    assert any(step.status == "started" and step.kind == "model" for cut in whole.cuts for step in cut.steps)
+    for number in range(len(whole.cuts)):
+        before = whole.cuts[:number]
+        where = replay([ASKED, *(e for cut in before for e in cut.events)], Recorded(whole.house, before).steps)
+        speaker = next((agent for agent in agents if agent.name == where.speaker), None)
+        if where.unknown(speaker):
+            assert where.unknown(speaker) == ("once",)
+            unknown += 1
+            continue
+        finished = {step.call_id for step in Recorded(whole.house, before).steps if step.ended_at is not None}
+        CALLED.clear()
+        resumed = await played(agents, before)
+        assert told(resumed.events) == told(whole.events)
+        assert resumed.screen == whole.screen
+        assert not finished & CALLED.keys()
+        assert set(CALLED.values()) <= {1}
+        assert [step.number for step in resumed.steps] == list(range(1, len(whole.steps) + 1))
+    assert (unknown > 0) == (story == "tools")
+
+
+async def test_what_the_model_is_told_after_a_cut_is_what_it_would_have_been_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same messages, and what was shown of the text."""
+    monkeypatch.setattr(stream, "KEEP_S", 0.0)
+    heard: list[Turn] = []
+
+    class Hearing(Thinking):
+        async def respond(self, turn: Turn, emit: Emit) -> Reply:
+            heard.append(turn)
+            return await super().respond(turn, emit)
+
+    model = Hearing(Call([("once", {"text": "x"}), ("again", {"text": "y"})]), Say(WORDS))
+    agents = [Agent("a", tools=TOOLS, model=model)]
+    whole = await played(agents)
+    cut = next(number for number, each in enumerate(whole.cuts) if each.steps and each.steps[0].number == 4)
+    first, last = heard
+    heard.clear()
+    await played(agents, whole.cuts[: cut + 2])
+    assert [turn.messages for turn in heard] == [last.messages]
+    assert WORDS.startswith(heard[0].begun.strip())
+    assert (first.begun, last.begun, bool(heard[0].begun)) == ("", "", True)
+
+
+def steps_of(*, whole: bool = True, calls: int = 1, ended: bool = False) -> list[Step]:
+    """The step of a turn that wants calls, and perhaps that of the first."""
+    wanted = [
+        {"id": f"c{number}", "call_id": f"x{number}", "name": "again", "arguments": {"text": "x"}, "whole": whole}
+        for number in range(calls)
+    ]
+    usage = {"input": 1, "output": 2, "turns": 1}
+    said = {"text": "Let me see.", "calls": wanted, "handoff": None, "usage": usage, "thoughts": 1}
+    model = Step("r", 1, "model", "script", None, None, said, "ok", 1.0, 2.0)
+    call = Step("r", 2, "tool", "again", "x0", {"text": "x"}, None, "started", 3.0)
+    kept = {"value": "x", "summary": "x", "visualization": None, "note": "", "suspect": True}
+    return [model, evolve(call, result=kept, status="ok", ended_at=4.0) if ended else call]
+
+
+BEGUN: tuple[Event, ...] = (ASKED, AgentStarted("a-12345678", "…", 1.0), AgentThinking("a-12345678", "hm", 1.0))
+EXECUTING = ToolExecuting("a-12345678", "x0", "again", {"text": "x"}, "…", 3.0)
+AGENT = Agent("a", tools=TOOLS)
+
+
+def test_an_empty_log_is_a_run_that_has_not_begun() -> None:
+    """Only its message was accepted."""
+    assert replay([ASKED], []) == Replay()
+
+
+def test_where_a_recorded_turn_stands() -> None:
+    """Its text, its cost, its calls; who speaks, and what was thought."""
+    where = replay([*BEGUN, EXECUTING], steps_of())
+    assert (where.text, where.said, where.begun, where.cut) == ("Let me see.", "Let me see.", "", None)
+    assert (where.started, where.speaker) == ((("a-12345678", "a"),), "a")
+    assert (where.usage.input, where.usage.output, where.last_step, where.finished) == (1, 2, 2, 1)
+    assert (where.thoughts, where.all_thoughts) == ((), 1)
+    (call,) = where.turns[0].calls
+    assert (call.call, call.call_id) == (ToolCall("c0", "again", {"text": "x"}), "x0")
+    assert (call.done, call.in_doubt, where.unknown(AGENT)) == (False, True, ())
+
+
+def test_a_call_in_doubt_is_only_made_again_if_its_tool_allows_it_and_all_of_it_is_known() -> None:
+    """Not what something was taken out of, not of another tool, not without its agent; one that ended never."""
+    events = [*BEGUN, EXECUTING]
+    assert replay(events, steps_of(whole=False)).unknown(AGENT) == ("again",)
+    assert replay(events, steps_of()).unknown(Agent("a", tools=[once])) == ("again",)
+    assert replay(events, steps_of()).unknown(None) == ("again",)
+    assert replay(events, steps_of(ended=True)).unknown(None) == ()
+
+
+def test_a_call_that_waits_for_its_user_is_in_no_doubt_and_one_that_was_allowed_is() -> None:
+    """What is shown is what runs: what was taken out of its arguments does not matter."""
+    asked = ApprovalRequired("a-12345678", "x0", "again", {"text": "x"}, 300.0)
+    for decision, doubt in ((None, False), (ApprovalDecision.ALLOW, True), (ApprovalDecision.DENY, False)):
+        decided = [] if decision is None else [ApprovalDecided("x0", decision, None)]
+        where = replay([*BEGUN, EXECUTING, asked, *decided], steps_of(whole=False))
+        assert where.turns[0].calls[0].in_doubt is doubt
+        assert where.unknown(AGENT) == ()
+        assert where.unknown(Agent("a", tools=[once])) == (("again",) if doubt else ())
+
+
+def test_a_turn_whose_calls_cannot_be_made_is_asked_again() -> None:
+    """If none began: with its text, and with its thoughts, which are not told twice."""
+    where = replay(BEGUN, steps_of(whole=False, calls=2)[:1])
+    assert (where.turns, where.begun, where.thoughts) == ((), "Let me see.", ("hm",))
+    assert where.cut is not None
+    assert (where.cut.number, where.cut.status, where.cut.ended_at, where.finished) == (1, "started", None, 1)
+    begun = replay([*BEGUN, EXECUTING], steps_of(whole=False, calls=2, ended=True))
+    assert len(begun.turns[0].calls) == 2
+
+
+def test_a_call_that_no_turn_knows_of_is_named() -> None:
+    """As the steps of another version leave it."""
+    assert replay([*BEGUN, EXECUTING], []).unknown(AGENT) == ("again",)
+
+
+@pytest.mark.parametrize("result", [None, {"text": "x"}, "text", {"text": 1, "calls": []}])
+def test_steps_that_cannot_be_read_are_refused(result: Any) -> None:
+    """Those of another version, or damaged ones."""
+    with pytest.raises(Unreadable):
+        replay(BEGUN, [evolve(steps_of()[0], result=result)])
+    with pytest.raises(Unreadable):
+        replay([*BEGUN, EXECUTING], [steps_of()[0], evolve(steps_of(ended=True)[1], result=result)])

@@ -1,0 +1,234 @@
+"""The arc of a run, as data: what fits, what breaks it, and how it is ended from any point."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transport.wire.events import (
+    AgentCompleted,
+    AgentError,
+    AgentStarted,
+    AgentThinking,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    Error,
+    Event,
+    FinalResponse,
+    MessageAccepted,
+    RunStatus,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+    Usage,
+)
+from understudy.chat.run_protocol import Arc, ArcBroken, Ending
+
+ACCEPTED = MessageAccepted("m", "r", "hello")
+STARTED = AgentStarted("a", "on it", 1.0)
+THINKING = AgentThinking("a", "hm", 1.0)
+CALLING = ToolExecuting("a", "c", "echo", {}, "", 2.0)
+CALLED = ToolCompleted("a", "c", "echo", 1, "", ToolStatus.OK, 1.0, 3.0)
+DONE = AgentCompleted("a", "", RunStatus.SUCCESS, Usage(1, 2, 1), 4.0)
+ANSWER = FinalResponse("hi", RunStatus.SUCCESS, Usage())
+FAULT = Error("internal", "no", True, "e")
+ASKED = ApprovalRequired("a", "c", "echo", {}, 300.0)
+ALLOWED, REFUSED, EXPIRED = (ApprovalDecided("c", each) for each in ApprovalDecision)
+DENIED = ToolCompleted("a", "c", "echo", None, "", ToolStatus.DENIED, 0.0, 3.0)
+BROKEN = ToolCompleted("a", "c", "echo", None, "", ToolStatus.FAILED, 1.0, 3.0)
+FAILED = AgentError("a", "internal", "no", True, "e")
+
+
+def arc(*events: Event) -> Arc:
+    """An arc that has seen these events."""
+    made = Arc("r")
+    for event in events:
+        made.note(event)
+    return made
+
+
+def test_a_whole_arc_fits() -> None:
+    """Accepted, started, thinking, a call and its end, completed, answered."""
+    whole = arc(ACCEPTED, STARTED, THINKING, CALLING, CALLED, DONE, ANSWER)
+    assert whole.ended
+    assert whole.usage == Usage(1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "event"),
+    [
+        ((), STARTED),
+        ((ACCEPTED,), ACCEPTED),
+        ((ACCEPTED,), THINKING),
+        ((ACCEPTED,), CALLING),
+        ((ACCEPTED,), ANSWER),
+        ((ACCEPTED, STARTED), STARTED),
+        ((ACCEPTED, STARTED), CALLED),
+        ((ACCEPTED, STARTED), ANSWER),
+        ((ACCEPTED, STARTED, CALLING), CALLING),
+        ((ACCEPTED, STARTED, CALLING, DONE), ANSWER),
+        ((ACCEPTED, STARTED, DONE), DONE),
+        ((ACCEPTED, STARTED, DONE, ANSWER), ANSWER),
+        ((ACCEPTED, STARTED, DONE, FAULT), THINKING),
+        ((ACCEPTED, STARTED), ASKED),
+        ((ACCEPTED, STARTED, CALLING), ALLOWED),
+        ((ACCEPTED, STARTED, CALLING), DENIED),
+        ((ACCEPTED, STARTED, CALLING, ASKED), ASKED),
+        ((ACCEPTED, STARTED, CALLING, ASKED), CALLED),
+        ((ACCEPTED, STARTED, CALLING, ASKED), DENIED),
+        ((ACCEPTED, STARTED, CALLING, ASKED, ALLOWED), REFUSED),
+        ((ACCEPTED, STARTED, CALLING, ASKED, ALLOWED), DENIED),
+        ((ACCEPTED, STARTED, CALLING, ASKED, REFUSED), CALLED),
+        ((ACCEPTED, STARTED, CALLING, ASKED, EXPIRED), CALLED),
+        ((ACCEPTED, STARTED, CALLING, ASKED, ALLOWED, CALLED), ALLOWED),
+        ((ACCEPTED,), FAILED),
+        ((ACCEPTED, STARTED, FAILED), FAILED),
+        ((ACCEPTED, STARTED, DONE), FAILED),
+        ((ACCEPTED, STARTED, FAILED), FAULT),
+    ],
+)
+def test_what_breaks_the_promise_is_refused(before: tuple[Event, ...], event: Event) -> None:
+    """Work before its start, an end without a beginning, anything twice, after the end, or against a decision."""
+    state = arc(*before)
+    with pytest.raises(ArcBroken):
+        state.note(event)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (ASKED, ALLOWED, CALLED),
+        (ASKED, ALLOWED, BROKEN),
+        (ASKED, REFUSED, DENIED),
+        (ASKED, EXPIRED, DENIED),
+        (ASKED, REFUSED, BROKEN),
+        (ASKED, BROKEN),
+        (BROKEN,),
+    ],
+)
+def test_a_call_that_asks_ends_as_its_user_decided(events: tuple[Event, ...]) -> None:
+    """Allowed calls end in any way, refused ones as denied, waiting and refused ones also when they are cut off."""
+    whole = arc(ACCEPTED, STARTED, CALLING, *events, DONE, ANSWER)
+    assert whole.ended
+
+
+@pytest.mark.parametrize("ending", Ending)
+@pytest.mark.parametrize(
+    "before",
+    [
+        (ACCEPTED,),
+        (ACCEPTED, STARTED),
+        (ACCEPTED, STARTED, CALLING),
+        (ACCEPTED, STARTED, CALLING, CALLED),
+        (ACCEPTED, STARTED, CALLING, ASKED),
+        (ACCEPTED, STARTED, CALLING, ASKED, ALLOWED),
+        (ACCEPTED, STARTED, CALLING, ASKED, REFUSED),
+        (ACCEPTED, STARTED, FAILED),
+        (ACCEPTED, STARTED, DONE),
+    ],
+)
+def test_from_any_point_an_arc_can_be_closed(before: tuple[Event, ...], ending: Ending) -> None:
+    """Open calls and agents are completed, and there is exactly one terminal event, the last."""
+    state = arc(*before)
+    events = state.closing(ending, now=9.0, text="so far", error_id="e1")
+    for event in events:
+        state.note(event)
+    assert state.ended
+    last = events[-1]
+    if ending is Ending.CANCELLED:
+        assert isinstance(last, FinalResponse)
+        assert (last.status, last.message) == (RunStatus.CANCELLED, "so far")
+    else:
+        assert isinstance(last, Error)
+        assert (last.code, last.error_id) == (ending.value, "e1")
+    assert state.closing(ending, now=9.0) == []
+
+
+@pytest.mark.parametrize("ending", Ending)
+def test_an_agent_that_could_not_go_on_says_why_before_it_ends(ending: Ending) -> None:
+    """Its error has the words of the final one; a run that was cancelled or interrupted has none."""
+    events = arc(ACCEPTED, STARTED, CALLING).closing(ending, now=9.0, sentence="Too bad.", error_id="e1")
+    kinds = [type(event) for event in events]
+    if ending in (Ending.CANCELLED, Ending.INTERRUPTED):
+        assert AgentError not in kinds
+        return
+    assert kinds == [ToolCompleted, AgentError, AgentCompleted, Error]
+    told, ended, last = events[1:]
+    assert isinstance(told, AgentError)
+    assert isinstance(last, Error)
+    assert isinstance(ended, AgentCompleted)
+    assert (told.agent_id, ended.agent_id, ended.status) == ("a", "a", RunStatus.FAILED)
+    assert (told.code, told.message, told.retryable, told.error_id) == (
+        last.code,
+        "Too bad.",
+        last.retryable,
+        last.error_id,
+    )
+
+
+def test_a_run_that_no_agent_began_has_one_that_failed() -> None:
+    """It starts, fails and completes, so that whoever draws agents has something to draw."""
+    events = arc(ACCEPTED).closing(Ending.NO_STORAGE, now=9.0, error_id="e1")
+    assert [type(event) for event in events] == [AgentStarted, AgentError, AgentCompleted, Error]
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        (Ending.CANCELLED, "run_cancelled"),
+        (Ending.TIMED_OUT, "agent_timeout"),
+        (Ending.INTERRUPTED, "run_interrupted"),
+        (Ending.FAILED, "agent_failed"),
+    ],
+)
+def test_the_result_of_a_call_that_is_cut_says_why(ending: Ending, code: str) -> None:
+    """As that of any call with a fault: a code and a sentence."""
+    (call,) = [
+        each for each in arc(ACCEPTED, STARTED, CALLING).closing(ending, now=9.0) if isinstance(each, ToolCompleted)
+    ]
+    assert call.result == {"error": {"code": code, "message": call.result_summary}}
+
+
+def test_a_call_that_waits_has_taken_no_time() -> None:
+    """When it is cut off, its duration is none: it never ran."""
+    call = arc(ACCEPTED, STARTED, CALLING, ASKED).closing(Ending.INTERRUPTED, now=5.0)[0]
+    assert isinstance(call, ToolCompleted)
+    assert (call.status, call.duration_ms) == (ToolStatus.KILLED, 0.0)
+
+
+def test_an_interrupted_call_says_so() -> None:
+    """Its status is `killed`, its duration is what has passed."""
+    call = arc(ACCEPTED, STARTED, CALLING).closing(Ending.INTERRUPTED, now=5.0)[0]
+    assert isinstance(call, ToolCompleted)
+    assert (call.status, call.duration_ms) == (ToolStatus.KILLED, 3000.0)
+
+
+@given(st.integers(), st.integers(min_value=0, max_value=30), st.sampled_from(Ending))
+def test_however_a_run_went_it_can_be_closed(seed: int, steps: int, ending: Ending) -> None:
+    """Any sequence of events that fits can be ended so that the whole still fits."""
+    chance = random.Random(seed)
+    state = arc(ACCEPTED)
+    for number in range(steps):
+        agents, calls = [*state.agents, "none"], [*state.calls, "none"]
+        choices: list[Event] = [
+            AgentStarted(f"a{number}", "", 0.0),
+            ToolExecuting(agents[0], f"c{number}", "t", {}, "", 0.0),
+            ToolCompleted("a", chance.choice(calls), "t", None, "", chance.choice([*ToolStatus]), 0.0, 0.0),
+            ApprovalRequired("a", chance.choice(calls), "t", {}, 0.0),
+            ApprovalDecided(chance.choice(calls), chance.choice([*ApprovalDecision])),
+            AgentError(chance.choice(agents), "internal", "", True, "e"),
+            AgentCompleted(chance.choice(agents), "", RunStatus.SUCCESS, Usage(), 0.0),
+        ]
+        try:
+            state.note(chance.choice(choices))
+        except ArcBroken:
+            continue
+    closing = state.closing(ending, now=1.0)
+    for event in closing:
+        state.note(event)
+    assert state.ended
+    assert sum(isinstance(event, FinalResponse | Error) for event in closing) == 1
+    assert not state.calls
+    assert not state.agents

@@ -1,0 +1,620 @@
+"""`understudy chat` against a real server: through pipes, and in a pseudo-terminal as a person sits at one."""
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, field
+from rich.console import Console
+
+from tests.end_to_end.http import request
+from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, Script, scripted
+from transport.client import open_client
+from transport.connection.limits import Limits
+from transport.wire.events import ApprovalRequired
+from understudy import Agent
+from understudy.app.build import Running, serve_house
+from understudy.app.settings import Settings
+from understudy.auth.sessions import open_tokens
+from understudy.cli.chat.command import CannotTalk, Server, converse
+from understudy.cli.chat.console import Screen, neutral, one_line
+
+SECRET = "s" * 32
+WAIT_S = 20.0
+BOLD = "\x1b[1;36m"
+
+
+@define
+class House:
+    """A server that can be stopped and started again at the same place with the same data."""
+
+    settings: Settings
+    agents: tuple[Agent, ...]
+    nursery: trio.Nursery
+    running: Running = field(init=False)
+    _over: trio.CancelScope = field(init=False)
+
+    async def start(self) -> None:
+        """Serve."""
+        self._over = trio.CancelScope()
+        self.running = await self.nursery.start(self._serve)
+
+    async def _serve(self, task_status: trio.TaskStatus[Running]) -> None:
+        with self._over:
+            await serve_house(self.settings, self.agents, task_status=task_status)
+
+    async def stop(self) -> None:
+        """Stop as on SIGTERM; its port is free then."""
+        await self.running.stop()
+        self._over.cancel()
+
+
+@pytest.fixture
+async def serve(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Callable[..., Awaitable[House]]]:
+    """Start a server with these agents and settings."""
+    houses: list[House] = []
+
+    async def start(*agents: Agent, **settings: Any) -> House:
+        listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+        port = listener.socket.getsockname()[1]
+        await listener.aclose()
+        given = {"port": port, "data_dir": tmp_path / "data", "words_per_s": 5000.0} | settings
+        houses.append(House(Settings(**given), agents, nursery))
+        await houses[-1].start()
+        return houses[-1]
+
+    yield start
+    for house in houses:
+        await house.stop()
+
+
+class Heard(io.StringIO):
+    """What was written, and waiting for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = trio.Event()
+
+    def write(self, text: str) -> int:
+        """Take it in."""
+        self.more.set()
+        return super().write(text)
+
+    async def until(self, text: str) -> None:
+        """Wait for a text; a test that waits too long fails and shows what was written."""
+        with trio.move_on_after(WAIT_S):
+            while text not in self.getvalue():
+                self.more = trio.Event()
+                await self.more.wait()
+        assert text in self.getvalue()
+
+
+@define
+class Sitter:
+    """Somebody at the client: types lines into a pipe and reads what is shown."""
+
+    pen: int
+    answers: Heard = field(factory=Heard)
+    notes: Heard = field(factory=Heard)
+    code: int | None = None
+    refused: str = ""
+
+    def type(self, *lines: str) -> None:
+        """Enter lines."""
+        os.write(self.pen, "".join(f"{line}\n" for line in lines).encode())
+
+
+@asynccontextmanager
+async def sitting(
+    address: str, *, token: str | None = None, agent: str = "guide", interactive: bool = False
+) -> AsyncIterator[Sitter]:
+    """A client in this process whose input is a pipe; it is waited for at the end of the block."""
+    source, pen = os.pipe()
+    sitter = Sitter(pen)
+    consoles = [Console(file=each, force_terminal=False, width=100) for each in (sitter.answers, sitter.notes)]
+    screen = Screen(*consoles, prompts=interactive)
+
+    async def run() -> None:
+        try:
+            sitter.code = await converse(address, token, agent, screen, source)
+        except CannotTalk as error:
+            sitter.refused = str(error)
+
+    try:
+        with trio.fail_after(WAIT_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run)
+                yield sitter
+                os.close(pen)
+    finally:
+        os.close(source)
+
+
+async def asked(address: str, *lines: str, **options: Any) -> Sitter:
+    """The sitter, after these lines were read to their end."""
+    async with sitting(address, **options) as sitter:
+        sitter.type(*lines)
+    return sitter
+
+
+async def test_a_question_through_a_pipe_is_answered(serve: Any) -> None:
+    """The answer alone is on the output, the work beside it; 0 at the end."""
+    house = await serve()
+    sitter = await asked(house.running.address, "What is 17 * 23?")
+    assert sitter.code == 0
+    assert sitter.answers.getvalue() == "17 * 23 = 391\n"
+    assert "calculate running" in sitter.notes.getvalue()
+    assert "✓ calculate" in sitter.notes.getvalue()
+    assert "ms" in sitter.notes.getvalue()
+
+
+async def test_lines_of_a_pipe_are_asked_one_after_the_other(serve: Any) -> None:
+    """In one conversation; empty ones are left out, the last needs no end."""
+    house = await serve()
+    async with sitting(house.running.address) as sitter:
+        os.write(sitter.pen, b"What is 1+1?\n\n  \r\nWhat is 2+2?")
+    assert [line[-3:] for line in sitter.answers.getvalue().splitlines()] == ["= 2", "= 4"]
+    assert sitter.code == 0
+
+
+async def test_the_work_is_shown(serve: Any) -> None:
+    """Thinking, tools that go well and badly, a handoff."""
+    first = Agent("first", model=Script(Hand("second")), colleagues=("second",))
+    turns = Call([("echo", {"text": "x"})]), Call([("refuse", {})]), Say("Here you are.")
+    house = await serve(first, scripted(*turns, name="second"))
+    sitter = await asked(house.running.address, "go", agent="first")
+    notes = sitter.notes.getvalue()
+    for line in ("→ second: the script says so", "Calling echo", "… echo running", "✓ echo ", "✗ refuse "):
+        assert line in notes
+    assert notes.index("… refuse running") < notes.index("✗ refuse ")
+    assert "The oven is cold." in notes
+    assert sitter.answers.getvalue() == "Here you are. \n"
+
+
+async def test_what_was_taken_out_is_told(serve: Any) -> None:
+    """By kind and number, for the message and for the answer."""
+    key = "sk-proj-" + "a1B2c3D4e5F6" * 4
+    house = await serve(scripted(Say(f"It was {key} then.")))
+    sitter = await asked(house.running.address, f"My key is {key}.", agent="script")
+    assert "taken out of your message: 1 " in sitter.notes.getvalue()
+    assert "taken out of the answer: 1 " in sitter.notes.getvalue()
+    assert key not in sitter.answers.getvalue()
+
+
+async def test_an_error_is_a_sentence_with_its_id(serve: Any) -> None:
+    """And exit code 1; nothing of the code's own is shown."""
+    house = await serve(scripted(Raise(RuntimeError("secret-detail"))))
+    sitter = await asked(house.running.address, "go", agent="script")
+    assert sitter.code == 1
+    assert "✗ " in sitter.notes.getvalue()
+    assert sitter.notes.getvalue().rstrip().endswith("]")
+    assert "secret-detail" not in sitter.notes.getvalue() + sitter.answers.getvalue()
+
+
+@pytest.mark.slow
+async def test_a_run_ends_with_the_server_s_limit(serve: Any) -> None:
+    """`limits.run_s` bounds every agent that has no limit of its own."""
+    house = await serve(scripted(Call([("wait", {})])), limits=Limits(run_s=0.3))
+    sitter = await asked(house.running.address, "go", agent="script")
+    assert "did not finish within 0.3 s" in sitter.notes.getvalue()
+    assert sitter.code == 1
+
+
+@pytest.mark.slow
+async def test_a_message_that_comes_too_soon_is_sent_again(serve: Any) -> None:
+    """The refusal is shown, and that it is no end; every line is answered, in order."""
+    house = await serve(limits=Limits(messages_per_minute=40))
+    sitter = await asked(house.running.address, *["What is 1+1?"] * 40, "What is 2+2?", "What is 3+3?")
+    assert [line[-3:] for line in sitter.answers.getvalue().splitlines()] == ["= 2"] * 40 + ["= 4", "= 6"]
+    assert "wait a moment. Trying again." in sitter.notes.getvalue()
+    assert sitter.code == 0
+
+
+async def test_commands(serve: Any) -> None:
+    """Another agent, a new conversation, help; a wrong name or command is told, and nothing of it is sent."""
+    house = await serve(scripted(Say("From the script."), name="mine"))
+    sitter = await asked(
+        house.running.address, "/agent mine", "hi", "/new", "/agent nobody", "/sing", "/help", "/quit", "no"
+    )
+    assert sitter.answers.getvalue() == "From the script. \n"
+    notes = sitter.notes.getvalue()
+    for words in (
+        "now talking to mine",
+        "a new conversation",
+        "there is no agent 'nobody'",
+        "no command /sing",
+        "Ctrl-C",
+    ):
+        assert words in notes
+
+
+async def test_new_begins_another_thread(serve: Any) -> None:
+    """The server has two then, of one user."""
+    house = await serve(secret=SECRET)
+    token = open_tokens(house.settings).issue("ada", "s", ttl_s=600)
+    sitter = await asked(house.running.address, "What is 1+1?", "/new", "What is 2+2?", token=token)
+    _, _, body = await request(house.running.address, "GET", "/api/threads", token=token)
+    assert len(body["threads"]) == 2
+    assert token not in sitter.notes.getvalue() + sitter.answers.getvalue()
+
+
+async def test_no_answer_can_move_the_cursor(serve: Any) -> None:
+    """Control characters are made visible, markup is text, in the answer and in what a tool says."""
+    nasty = "\x1b[2J[red]x[/red]\x07\u202eevil\x9b31m\rguide> "
+    turns = Call([("echo", {"text": nasty})]), Say(nasty)
+    house = await serve(scripted(*turns))
+    sitter = await asked(house.running.address, "go", agent="script")
+    shown = sitter.answers.getvalue() + sitter.notes.getvalue()
+    assert not set(shown) & set("\x1b\x07\r\u202e\x9b")
+    assert "[red]x[/red]" in sitter.answers.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"agent": "nobody"}, "there is no agent 'nobody' here; there are guide, content, insights"),
+        ({"token": "wrong"}, "understudy token --user"),
+    ],
+)
+async def test_a_refusal_is_a_sentence(serve: Any, options: dict[str, str], words: str) -> None:
+    """Before anything is asked."""
+    house = await serve()
+    sitter = await asked(house.running.address, "hi", **options)
+    assert words in sitter.refused
+    assert (sitter.code, sitter.answers.getvalue()) == (None, "")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "ftp://x", "http://", "http://a:b", "http://u:p@x", "http://x:99999", "http://x\ny"]
+)
+def test_what_is_no_address(url: str) -> None:
+    """It is told so, with an example."""
+    with pytest.raises(CannotTalk, match="is not an address"):
+        Server.at(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "socket"),
+    [
+        ("localhost:8002", "ws://localhost:8002/ws"),
+        ("http://[::1]:8002/", "ws://[::1]:8002/ws"),
+        ("https://x.example/chat", "wss://x.example/chat/ws"),
+        ("ws://x:1/ws", "ws://x:1/ws"),
+    ],
+)
+def test_addresses(url: str, socket: str) -> None:
+    """With or without a scheme, that of the page or that of the socket."""
+    assert Server.at(url).socket == socket
+
+
+@pytest.mark.slow
+async def test_lines_typed_while_the_server_is_gone_are_sent_once(serve: Any) -> None:
+    """The loss and the return are told; what was typed in between is answered, and stored once."""
+    house = await serve(secret=SECRET)
+    token = open_tokens(house.settings).issue("ada", "s", ttl_s=600)
+    async with sitting(house.running.address, token=token, interactive=True) as sitter:
+        sitter.type("What is 1+1?")
+        await sitter.answers.until("= 2")
+        await house.stop()
+        await sitter.notes.until("the connection is lost")
+        sitter.type("What is 20+3?", "What is 30+4?")
+        await sitter.notes.until("kept; it is sent when the server is back")
+        await house.start()
+        await sitter.notes.until("connected again")
+        await sitter.answers.until("= 23")
+        await sitter.answers.until("= 34")
+        sitter.type("/quit")
+    assert sitter.code == 0
+    _, _, body = await request(house.running.address, "GET", "/api/threads", token=token)
+    path = f"/api/threads/{body['threads'][0]['id']}/messages"
+    _, _, body = await request(house.running.address, "GET", path, token=token)
+    said = [message["content"] for message in body["messages"] if message["role"] == "user"]
+    assert sorted(said) == ["What is 1+1?", "What is 20+3?", "What is 30+4?"]
+
+
+@pytest.mark.slow
+async def test_an_answer_goes_on_after_a_restart(serve: Any) -> None:
+    """A run that the server's end cut off says the rest here too, after the return."""
+    gate = Gate(open_after=1)
+    house = await serve(scripted(Say("one two three", gate)))
+    async with sitting(house.running.address, agent="script", interactive=True) as sitter:
+        sitter.type("go")
+        await sitter.answers.until("one")
+        await house.stop()
+        await house.start()
+        gate.opened.set()
+        await sitter.answers.until("three")
+        sitter.type("/quit")
+    assert sitter.code == 0
+
+
+@pytest.mark.slow
+async def test_a_session_is_renewed_before_it_ends(serve: Any) -> None:
+    """A token of two seconds is replaced while it is good, and the later one is used."""
+    house = await serve(secret=SECRET)
+    token = open_tokens(house.settings).issue("ada", "s", ttl_s=2)
+    async with sitting(house.running.address, token=token, interactive=True) as sitter:
+        with trio.fail_after(10):
+            while True:
+                status, _, _ = await request(house.running.address, "GET", "/api/agents", token=token)
+                if status == 401:
+                    break
+        sitter.type("What is 1+1?")
+        await sitter.answers.until("= 2")
+        sitter.type("/quit")
+    assert sitter.code == 0
+
+
+MAIL = {"to": "anna@example.org", "text": "x" * 900 + " and the end"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "status", "decision"),
+    [
+        ("y", "✓ send_mail", "allowed"),
+        ("no, not to her", "✗ send_mail", "not to her"),
+        ("N", "✗ send_mail", "not allowed"),
+    ],
+)
+async def test_a_tool_that_needs_consent_asks_for_it(serve: Any, line: str, status: str, decision: str) -> None:
+    """What it would be called with is shown whole; y lets it, n does not, with a reason for the agent."""
+    house = await serve(scripted(Call([("send_mail", MAIL)]), Say("That was it.")))
+    async with sitting(house.running.address, agent="script", interactive=True) as sitter:
+        sitter.type("go")
+        await sitter.notes.until("allow send_mail, y or n> ")
+        assert "and the end" in sitter.notes.getvalue()
+        sitter.type("what?", "")
+        await sitter.notes.until("please answer y or n")
+        sitter.type(line)
+        await sitter.answers.until("That was it.")
+        sitter.type("/quit")
+    assert sitter.code == 0
+    assert status in sitter.notes.getvalue()
+    assert decision in sitter.notes.getvalue()
+
+
+@pytest.mark.slow
+async def test_where_nobody_can_be_asked_the_answer_is_no(serve: Any) -> None:
+    """A pipe does not wait for five minutes; the agent goes on without."""
+    house = await serve(scripted(Call([("send_mail", MAIL)]), Say("Without it, then.")))
+    sitter = await asked(house.running.address, "go", agent="script")
+    assert "not allowed, as nobody can be asked" in sitter.notes.getvalue()
+    assert "✗ send_mail" in sitter.notes.getvalue()
+    assert sitter.answers.getvalue() == "Without it, then. \n"
+
+
+@pytest.mark.slow
+async def test_a_question_that_is_decided_elsewhere_is_asked_no_more(serve: Any) -> None:
+    """By another window of the same user; the next line is a message again."""
+    house = await serve(scripted(Call([("send_mail", MAIL)]), Say("That was it.")), secret=SECRET)
+    token = open_tokens(house.settings).issue("ada", "s", ttl_s=600)
+    async with sitting(house.running.address, token=token, agent="script", interactive=True) as sitter:
+        sitter.type("go")
+        await sitter.notes.until("allow send_mail, y or n> ")
+        _, _, body = await request(house.running.address, "GET", "/api/threads", token=token)
+        url = house.running.address.replace("http", "ws", 1) + "/ws"
+        async with open_client(url, token=token, threads={body["threads"][0]["id"]: 0}) as other:
+            async for event in other:
+                if isinstance(event.event, ApprovalRequired):
+                    await other.approve(event.event.call_id)
+                    break
+            await sitter.answers.until("That was it.")
+        await sitter.notes.until("✓ send_mail")
+        sitter.notes.seek(0)
+        sitter.notes.truncate()
+        sitter.type("y")
+        await sitter.notes.until("allow send_mail, y or n> ")
+        sitter.type("n")
+        await sitter.notes.until("✗ send_mail")
+        sitter.type("/quit")
+
+
+# What is shown
+
+
+def shown(*pieces: str, width: int = 40) -> str:
+    """How a terminal of this width gets an answer that comes in these pieces."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, color_system=None, width=width)
+    screen = Screen(console, console)
+    for piece in pieces:
+        screen.write(piece)
+    return out.getvalue()
+
+
+def test_an_answer_is_wrapped_and_indented() -> None:
+    """By words, whatever the pieces; what is longer than a line is cut; wide characters take two places."""
+    lines = shown("one two three ", "four five six seven", " eight nine ten\n\nend").split("\n")
+    assert lines == ["  one two three four five six seven ", "  eight nine ten", "", "  end"]
+    assert shown("x" * 80).split("\n") == ["  " + "x" * 37, "  " + "x" * 37, "  " + "x" * 6]
+    assert shown("漢" * 20).split("\n") == ["  " + "漢" * 18, "  漢漢"]
+
+
+HOSTILE = [chr(code) for code in (*range(32), 127, *range(0x80, 0xA0), 0x202E, 0x2028, 0x2066, 0xFEFF, 0xD800)]
+
+
+@pytest.mark.parametrize(
+    "character", [each for each in HOSTILE if each not in "\n\t"], ids=lambda each: f"{ord(each):x}"
+)
+def test_no_character_reaches_the_terminal_that_could_move_its_cursor(character: str) -> None:
+    """Not in an answer, not in a note, also not cut in two."""
+    assert character not in shown(f"a{character}[2J", f"{character}") + neutral(character) + one_line(character)
+
+
+def test_markup_is_text() -> None:
+    """Brackets in notes and answers stand for themselves."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, color_system=None, width=80)
+    Screen(console, console).note(one_line("[red]x[/red] [link=file:///x]y[/link]"))
+    assert out.getvalue() == "  [red]x[/red] [link=file:///x]y[/link]\n"
+
+
+def test_a_line_that_is_no_answer_is_short() -> None:
+    """And is one line."""
+    assert one_line(" a\n\tb ") == "a b"
+    assert len(one_line("x" * 10_000)) == 400
+
+
+# In a pseudo-terminal
+
+
+@define
+class Terminal:
+    """A pseudo-terminal with a client in it."""
+
+    process: trio.Process
+    master: int
+    seen: str = ""
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        os.write(self.master, text.encode())
+
+    async def until(self, text: str) -> str:
+        """Read up to the end of a text, and forget all that; gives what came before the text."""
+        with trio.fail_after(WAIT_S):
+            while text not in self.seen:
+                await trio.lowlevel.wait_readable(self.master)
+                try:
+                    piece = os.read(self.master, 65536)
+                except OSError:  # nobody is at the other end any more
+                    piece = b""
+                assert piece, f"it ended before {text!r}: {self.seen!r}"
+                self.seen += piece.decode(errors="replace")
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    async def ended(self) -> int:
+        """Its exit code."""
+        with trio.fail_after(WAIT_S):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def terminal(address: str, *options: str) -> AsyncIterator[Terminal]:
+    """`understudy chat` in a terminal of its own."""
+    master, slave = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "80", "LANG": "C.UTF-8"}
+    command = [sys.executable, "-m", "understudy", "chat", "--url", address, *options]
+    run = partial(
+        trio.run_process, command, stdin=slave, stdout=slave, stderr=slave, env=environment, check=False,
+        start_new_session=True, preexec_fn=partial(_controlled_by, slave),
+    )  # fmt: skip
+    try:
+        async with trio.open_nursery() as nursery:
+            process: trio.Process = await nursery.start(run)
+            os.close(slave)
+            try:
+                yield Terminal(process, master)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+    finally:
+        os.close(master)
+
+
+def _controlled_by(slave: int) -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+
+@pytest.mark.slow
+async def test_a_sitting_at_a_terminal(serve: Any) -> None:
+    """A prompt, the work, the answer, indented; the next prompt; Ctrl-D leaves."""
+    house = await serve()
+    async with terminal(house.running.address) as screen:
+        await screen.until("guide> ")
+        screen.type("What is 17 * 23?\r")
+        await screen.until("calculate running")
+        await screen.until("✓ calculate")
+        await screen.until("\n  17 * 23 = 391\r\n")
+        await screen.until("guide> ")
+        screen.type("\x04")
+        assert await screen.ended() == 0
+
+
+@pytest.mark.slow
+async def test_ctrl_c_stops_the_answer_and_then_leaves(serve: Any) -> None:
+    """The first while something runs cancels it; one at the prompt ends the sitting."""
+    gate = Gate(open_after=2)
+    house = await serve(scripted(Say("one two three four", gate)))
+    async with terminal(house.running.address, "--agent", "script") as screen:
+        await screen.until("script> ")
+        screen.type("go\r")
+        await screen.until("two")
+        screen.type("\x03")
+        await screen.until("stopping")
+        await screen.until("stopped")
+        await screen.until("script> ")
+        screen.type("\x03")
+        assert await screen.ended() == 0
+
+
+@pytest.mark.slow
+async def test_an_answer_cannot_fake_the_prompt(serve: Any) -> None:
+    """No line of it begins where the prompt does, also where it is wrapped, and none has the prompt's colour."""
+    house = await serve(scripted(Say("script> \n" + "script> " * 30)))
+    async with terminal(house.running.address, "--agent", "script") as screen:
+        await screen.until(f"{BOLD}script> ")
+        screen.type("go\r")
+        await screen.until("go\r\n")
+        answer = await screen.until(f"{BOLD}script> ")
+        assert answer.count("script>") == 31
+        assert all(line.startswith("  ") for line in answer.split("\r\n") if "script>" in line)
+        assert "\x1b" not in answer[answer.index("script>") :]
+        screen.type("\x04")
+        assert await screen.ended() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["nowhere", "elsewhere"])
+async def test_a_process_that_reaches_no_server_says_so(place: str) -> None:
+    """One sentence on the error stream, exit code 1."""
+    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+    port = listener.socket.getsockname()[1]
+
+    async def stranger(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(b"SSH-2.0-not-a-web-server\r\n")
+
+    async with trio.open_nursery() as nursery:
+        if place == "elsewhere":
+            nursery.start_soon(trio.serve_listeners, stranger, [listener])
+        else:
+            await listener.aclose()
+        command = [sys.executable, "-m", "understudy", "chat", "--url", f"http://127.0.0.1:{port}"]
+        with trio.fail_after(WAIT_S):
+            ended = await trio.run_process(
+                command, stdin=b"hi\n", capture_stdout=True, capture_stderr=True, check=False
+            )
+        nursery.cancel_scope.cancel()
+    assert ended.returncode == 1
+    words = "there is no server" if place == "nowhere" else "is not an understudy server"
+    assert words in bytes(ended.stderr).decode()
+    assert len(bytes(ended.stderr).splitlines()) == 1
+    assert ended.stdout == b""
+
+
+@pytest.mark.slow
+async def test_a_pipe_through_the_process(serve: Any) -> None:
+    """`echo … | understudy chat`: the answer, no control sequence even where colours are forced, exit code 0."""
+    house = await serve()
+    command = [sys.executable, "-m", "understudy", "chat", "--url", house.running.address]
+    run = partial(trio.run_process, command, stdin=b"What is 2+2?\n", env=os.environ | {"FORCE_COLOR": "1"})
+    with trio.fail_after(WAIT_S):
+        ended: subprocess.CompletedProcess[bytes] = await run(capture_stdout=True, capture_stderr=True)
+    assert b"= 4\n" in ended.stdout
+    assert b"\x1b" not in ended.stdout + ended.stderr

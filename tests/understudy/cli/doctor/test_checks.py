@@ -1,0 +1,290 @@
+"""What `understudy doctor` finds, on folders, ports and clocks that are really so."""
+
+import http.server
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import trio
+from rich.console import Console
+
+import understudy.cli.doctor.checks as doctor
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+from tests.transport.provider import ec_key, key_set, published
+from tests.understudy.storage.test_postgresql import execute
+from understudy.app.build import serve_house
+from understudy.app.settings import Settings
+from understudy.cli.doctor.checks import Finding, examine, look
+from understudy.sandbox.spawner import Report
+from understudy.storage.postgresql import connect_database
+
+Look = Callable[[], dict[str, Finding]]
+
+
+@pytest.fixture
+def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
+    """Look around in an empty working folder; gives the findings by what they are about."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNDERSTUDY_PORT", "0")
+    return lambda: {finding.what: finding for finding in look()}
+
+
+@contextmanager
+def listening(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
+    """A web server that is none of ours; gives its port."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """Answers everything with the same page."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<h1>hello</h1>")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Say nothing."""
+
+
+def test_a_fresh_folder_needs_no_mending_and_stays_as_it_was(found: Look, tmp_path: Path) -> None:
+    """Nothing is made: that is the server's own to do."""
+    findings = found()
+    assert {each.state for each in findings.values()} == {"ok", "note"}
+    assert "defaults" in findings["settings"].text
+    assert "the first start makes it" in findings["data folder"].text
+    assert "the first start makes it" in findings["database"].text
+    assert "no browser is needed" in findings["tables and charts"].text
+    assert findings["sandbox"].state == "ok"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_that_nothing_confines_are_pointed_out(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a kernel without Landlock and seccomp; the server works there all the same."""
+
+    async def nothing() -> Report:
+        return Report()
+
+    monkeypatch.setattr(doctor, "probe", nothing)
+    assert found()["sandbox"].state == "note"
+    assert "Landlock" in found()["sandbox"].text
+    assert "seccomp" in found()["sandbox"].text
+
+
+def test_the_settings_file_that_is_read_is_named(found: Look, tmp_path: Path) -> None:
+    """With its whole path."""
+    (tmp_path / "understudy.toml").write_text("[understudy]\nport = 0\n")
+    assert found()["settings"] == Finding("settings", "ok", str(tmp_path / "understudy.toml"))
+
+
+def test_wrong_settings_are_the_last_finding(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else makes sense then; the text is that of the settings."""
+    monkeypatch.setenv("UNDERSTUDY_PORT", "[many]")
+    findings = found()
+    assert list(findings) == ["Python", "settings"]
+    assert findings["settings"].state == "mend"
+    out = StringIO()
+    assert examine(None, Console(file=out, width=200)) == 1
+    assert "'[many]' in UNDERSTUDY_PORT" in out.getvalue()
+
+
+def test_text_with_brackets_is_shown_whole(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No part of a sentence is taken for markup, and the exit code says that something is to be mended."""
+    monkeypatch.setenv("UNDERSTUDY_MODEL", "[bold]x[/]")
+    out = StringIO()
+    assert examine(None, Console(file=out, width=200)) == 1
+    assert "there is no model '[bold]x[/]'" in out.getvalue()
+    assert "openai:NAME" in out.getvalue()
+
+
+def test_the_exit_code_is_0_when_nothing_is_to_be_mended(found: Look) -> None:
+    """Notes are no faults."""
+    assert examine(None, Console(file=StringIO())) == 0
+
+
+def test_a_file_in_the_place_of_the_data_folder(found: Look, tmp_path: Path) -> None:
+    """It cannot be written, and the way out is named."""
+    (tmp_path / "data").write_text("x")
+    finding = found()["data folder"]
+    assert finding.state == "mend"
+    assert "UNDERSTUDY_DATA_DIR" in finding.text
+
+
+def test_a_full_disk(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less than is asked for is to be mended: here more is asked for than there is."""
+    assert found()["disk space"].state == "ok"
+    monkeypatch.setattr(doctor, "MIN_FREE_BYTES", shutil.disk_usage("/").total * 1000)
+    assert found()["disk space"].state == "mend"
+
+
+def test_a_damaged_database_and_an_open_secret(found: Look, tmp_path: Path) -> None:
+    """Each is found where it is, with what to do."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "understudy.db").write_bytes(b"no database " * 100)
+    (tmp_path / "data" / "secret").write_text("s" * 40)
+    (tmp_path / "data" / "secret").chmod(0o644)
+    findings = found()
+    assert findings["database"].state == "mend"
+    assert findings["secret"].state == "mend"
+    assert "chmod 600" in findings["secret"].text
+
+
+def test_a_database_of_postgresql(found: Look, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which server and schema it has; nobody there is something to be mended. The password is not told."""
+    address = postgres.create()
+    monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", address)
+    assert found()["database"].text.endswith("no tables yet; the first start makes them")
+    connect_database(address).close()
+    assert found()["database"].state == "ok"
+    assert "PostgreSQL" in found()["database"].text
+    assert "up to date" in found()["database"].text
+    monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/chat")
+    assert found()["database"].state == "mend"
+    assert "hunter2" not in found()["database"].text
+
+
+def test_a_database_that_takes_no_writes(found: Look, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server would start, and refuse every message."""
+    address = postgres.create()
+    connect_database(address).close()
+    name = address.rpartition("/")[2]
+    execute(address, f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
+    monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", address)
+    assert found()["database"].state == "mend"
+    assert "takes no writes" in found()["database"].text
+
+
+def test_the_clock_of_a_database_and_its_room(found: Look, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is elsewhere is worth a note; a server that takes no node more is to be mended."""
+    monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", postgres.create())
+    findings = found()
+    assert findings["database clock"].state == "ok"
+    assert findings["database connections"].state == "ok"
+    right = time.time
+    monkeypatch.setattr("understudy.storage.cluster_check.time.time", lambda: right() - 90)
+    assert "90.0 s behind the database's" in found()["database clock"].text
+    assert found()["database clock"].state == "note"
+    monkeypatch.setattr("understudy.cli.doctor.cluster.NODE_CONNECTIONS", 10_000)
+    assert found()["database connections"].state == "mend"
+    assert "max_connections" in found()["database connections"].text
+
+
+def test_a_redis(found: Look, postgres: Postgres, own_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which one it is, what it does when it is full, and one that is not there. The password is not told."""
+    assert "redis" not in found()
+    monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", postgres.create())
+    monkeypatch.setenv("UNDERSTUDY_REDIS_URL", own_redis.url)
+    assert found()["redis"].state == "ok"
+    assert "the same one" in found()["secret"].text
+    assert f"at 127.0.0.1:{own_redis.port}" in found()["redis"].text
+    own_redis.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    assert found()["redis"].state == "note"
+    monkeypatch.setattr("understudy.cli.doctor.cluster.REDIS_S", 0.2)
+    monkeypatch.setenv("UNDERSTUDY_REDIS_URL", "redis://:hunter2@127.0.0.1:1")
+    assert found()["redis"].state == "mend"
+    assert "hunter2" not in found()["redis"].text
+
+
+def test_a_clock_that_went_back(found: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data from the future, and a clock from before this program."""
+    assert found()["clock"].state == "ok"
+    (tmp_path / "data").mkdir()
+    secret = tmp_path / "data" / "secret"
+    secret.write_text("s" * 40)
+    os.utime(secret, (time.time() + 10 * 86_400,) * 2)
+    assert "set the clock" in found()["clock"].text
+    monkeypatch.setattr(doctor, "EARLIEST_S", time.time() + 1000)
+    assert found()["clock"].state == "mend"
+
+
+def test_a_port_taken_by_somebody_else(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web server that is not ours, and one that says nothing at all."""
+    monkeypatch.setattr(doctor, "ANSWER_S", 0.1)
+    with listening(Stranger) as port:
+        monkeypatch.setenv("UNDERSTUDY_PORT", str(port))
+        finding = found()["port"]
+        assert finding.state == "mend"
+        assert "another program" in finding.text
+    assert "is free" in found()["port"].text
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("UNDERSTUDY_PORT", str(silent.getsockname()[1]))
+        assert "another program" in found()["port"].text
+
+
+def test_an_address_of_another_machine(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be listened on; 192.0.2.0/24 is nobody's (RFC 5737)."""
+    monkeypatch.setenv("UNDERSTUDY_PORT", "8002")
+    monkeypatch.setenv("UNDERSTUDY_HOST", "192.0.2.1")
+    monkeypatch.setenv("UNDERSTUDY_SECRET", "s" * 32)
+    findings = found()
+    assert findings["port"].state == "mend"
+    assert "UNDERSTUDY_HOST" in findings["port"].text
+    assert findings["secret"].state == "ok"
+
+
+async def test_a_server_that_runs_already(
+    found: Look, tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is recognised by its health, and is no fault; its data is looked at and left alone."""
+    running = await nursery.start(partial(serve_house, Settings(port=0, data_dir=tmp_path / "data")))
+    monkeypatch.setenv("UNDERSTUDY_PORT", running.address.rpartition(":")[2])
+    findings = await trio.to_thread.run_sync(found)
+    assert findings["port"].state == "note"
+    assert "already answers" in findings["port"].text
+    assert findings["database"].state == "ok"
+    assert findings["database"].state == "ok"
+    assert findings["data folder"].state == "ok"
+    await running.stop()
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "state"),
+    [("offline", "", "note"), ("openai:x", "", "mend"), ("openai:x", "k", "ok"), ("openai:", "k", "mend")],
+)
+def test_models(found: Look, monkeypatch: pytest.MonkeyPatch, model: str, key: str, state: str) -> None:
+    """A model needs its key, and must be one there is."""
+    monkeypatch.setenv("UNDERSTUDY_MODEL", model)
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    assert found()["model"].state == state
+
+
+def test_the_keys_of_a_provider(found: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are looked at as the server will get them; without an audience no server starts."""
+    assert "identity provider" not in found()
+    path = tmp_path / "keys.json"
+    monkeypatch.setenv("UNDERSTUDY_JWKS", str(path))
+    assert (found()["settings"].state, "jwt_audience" in found()["settings"].text) == ("mend", True)
+    monkeypatch.setenv("UNDERSTUDY_JWT_AUDIENCE", "chat")
+    finding = found()["identity provider"]
+    assert finding.state == "mend"
+    assert "keys.json" in finding.text
+    path.write_bytes(key_set(published(ec_key(), "e"), {"kty": "oct"}))
+    assert found()["identity provider"].text.startswith("1 keys, 1 of no use here")
+    assert found()["identity provider"].state == "ok"
+    assert "nobody gets a session" in found()["secret"].text
+    monkeypatch.setenv("UNDERSTUDY_HOST", "0.0.0.0")
+    assert "only the tokens of the identity provider count" in found()["secret"].text
+
+
+def test_a_provider_that_is_away(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tokens would be refused."""
+    monkeypatch.setenv("UNDERSTUDY_JWKS", "http://127.0.0.1:1/keys")
+    monkeypatch.setenv("UNDERSTUDY_JWT_AUDIENCE", "chat")
+    assert found()["identity provider"].state == "mend"

@@ -1,0 +1,185 @@
+"""The command `understudy`: what it makes of its options, and its exit codes."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from understudy import __version__
+from understudy.app.settings import Settings
+from understudy.auth.sessions import open_tokens
+from understudy.cli.main import main
+from understudy.storage import open_database
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and no variables of the outer world's."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("UNDERSTUDY_TOKEN", "UNDERSTUDY_SECRET", "UNDERSTUDY_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    """Call it."""
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sing"], "No such command"),
+        (["serve", "--port", "many"], "not a valid integer"),
+        (["serve", "--port", "65536"], "0<=x<=65535"),
+        (["serve", "nonsense"], "MODULE:ATTR"),
+        (["serve", "--host", "0.0.0.0"], "UNDERSTUDY_SECRET"),
+        (["serve", "--database-url", "sqlite:///x.db"], "sqlite:///FOLDER"),
+        (["serve", "--database-url", "postgres://x"], "SQLite"),
+        (["users", "list", "--database-url", "hunter2@db/chat"], "; only SQLite"),
+        (["token"], "--user"),
+        (["token", "--user", ""], "--user"),
+        (["token", "--user", "a\nb"], "printable"),
+        (["token", "--user", "ada", "--role", ""], "--role"),
+        (["token", "--user", "ada", "--ttl-s", "0"], "x>=1"),
+        (["chat", "--url"], "requires an argument"),
+        (["doctor", "extra"], "extra"),
+    ],
+)
+def test_wrong_usage_is_told_with_exit_code_2(arguments: list[str], words: str) -> None:
+    """A sentence that names what is wrong, on the error stream, and no traceback."""
+    open_tokens(Settings(data_dir=Path("data")))
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stdout == ""
+
+
+def test_wrong_settings_have_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command that reads them says so."""
+    monkeypatch.setenv("UNDERSTUDY_PORT", "many")
+    for command in (["serve"], ["token", "--user", "ada"], ["chat"]):
+        result = run(*command)
+        assert result.exit_code == 2
+        assert "UNDERSTUDY_PORT" in result.stderr
+
+
+def test_a_token_is_one_that_the_server_takes(folder: Path) -> None:
+    """It is on the output, and nothing else."""
+    tokens = open_tokens(Settings(data_dir=folder / "here"))
+    result = run(
+        "token", "--user", "ada", "--role", "operator", "--role", "reader", "--ttl-s", "60", "--data-dir", "here"
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    who = tokens.verify(result.stdout.strip())
+    assert (who.user, who.roles) == ("ada", ("operator", "reader"))
+    assert 55 < who.expires_at - time.time() < 65
+
+
+def test_without_a_secret_there_is_no_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server would take one that is signed with a new secret; none is made, and the way out is told."""
+    result = run("token", "--user", "ada", "--data-dir", "here")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert str(folder / "here") in result.stderr
+    assert "UNDERSTUDY_SECRET" in result.stderr
+    assert not (folder / "here").exists()
+    monkeypatch.setenv("UNDERSTUDY_JWKS", "keys.json")
+    monkeypatch.setenv("UNDERSTUDY_JWT_AUDIENCE", "chat")
+    monkeypatch.setenv("UNDERSTUDY_HOST", "0.0.0.0")
+    result = run("token", "--user", "ada")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "identity provider" in result.stderr
+
+
+def test_a_secret_that_others_may_read_is_refused(folder: Path) -> None:
+    """With what to do."""
+    (folder / "secret").write_text("s" * 40)
+    (folder / "secret").chmod(0o644)
+    result = run("token", "--user", "ada", "--data-dir", ".")
+    assert result.exit_code == 2
+    assert "chmod 600" in result.stderr
+
+
+def test_doctor_exits_with_1_when_something_is_to_be_mended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with 0 otherwise."""
+    monkeypatch.setenv("UNDERSTUDY_PORT", "0")
+    assert run("doctor").exit_code == 0
+    (folder / "data").write_text("in the way")
+    assert run("doctor").exit_code == 1
+
+
+LONG = "a" * 300
+"""No file system takes such a name."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["migrate", "--data-dir", LONG],
+        ["backup", "saved", "--data-dir", LONG],
+        ["backup", LONG, "--data-dir", "here"],
+        ["restore", LONG, "--data-dir", "here"],
+        ["doctor", "--data-dir", LONG],
+        ["users", "list", "--data-dir", LONG],
+        ["users", "export", "ann", "--data-dir", "here", "--output", "."],
+        ["users", "export", "ann", "--data-dir", "here", "--output", LONG],
+        ["users", "delete", "ann", "--yes", "--data-dir", LONG],
+        ["threads", "export", "--owner", "ann", "--data-dir", LONG],
+        ["token", "--user", "ada", "--data-dir", LONG],
+        ["serve", "--port", "0", "--data-dir", LONG],
+    ],
+)
+def test_what_the_system_refuses_is_told(folder: Path, arguments: list[str]) -> None:
+    """In a sentence, with exit code 1, and nothing is left behind."""
+    open_database(folder / "here").close()
+    before = sorted(folder.rglob("*"))
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), "no traceback"
+    assert any(word in result.output for word in ("File name too long", "is a folder"))
+    assert "[Errno" not in result.output
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["migrate"], ["users", "list"], ["users", "export", "ann"], ["doctor"]])
+def test_an_output_that_is_full_is_told(folder: Path, command: list[str]) -> None:
+    """Once, and not again when the process ends."""
+    database = open_database(folder / "here")
+    with database.writing.connect() as connection, connection.begin():
+        connection.exec_driver_sql("INSERT INTO users (id, created_at) VALUES ('ann', 1.0)")
+    database.close()
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "understudy", *command, "--data-dir", "here"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
+
+
+def test_chat_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Port 0 of the settings is none."""
+    monkeypatch.setenv("UNDERSTUDY_PORT", "0")
+    result = run("chat")
+    assert result.exit_code == 2
+    assert "--url" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "chat", "token", "scrub", "doctor"])
+def test_each_command_has_help(command: str) -> None:
+    """Every option has a sentence."""
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert all(option.help for option in main.commands[command].params if isinstance(option, click.Option))
+
+
+def test_the_version() -> None:
+    """As installed."""
+    assert run("--version").output == f"understudy, version {__version__}\n"

@@ -1,0 +1,182 @@
+"""What an operator does with users' data from a shell, on either database, beside a running server and without one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import trio
+from click.testing import CliRunner, Result
+
+from actors import ActorSystem, ChildSpec
+from tests.end_to_end.peer import connected
+from tests.end_to_end.process import started
+from tests.servers.postgresql import Postgres
+from tests.understudy.storage.conftest import Make
+from understudy.auth.tenancy import owner_of
+from understudy.cli.main import main
+from understudy.storage import Database, Store, StoreWriter, open_database
+from understudy.storage.postgresql import connect_database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """The options that name a database with three users: two of one name in two tenants, and one without."""
+    options = ["--data-dir", str(tmp_path / "data")]
+    if request.param == "sqlite":
+        database: Database = open_database(tmp_path / "data")
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create()
+        options += ["--database-url", url]
+        database = connect_database(url)
+    trio.run(fill, database)
+    database.close()
+    return options
+
+
+async def fill(database: Database) -> None:
+    """Ann of acme has two threads; the others have one each."""
+    make = Make()
+    async with ActorSystem("test") as system:
+        writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+        store = Store(database, lambda: writer)
+        for number, (tenant, thread) in enumerate((("acme", "t1"), ("acme", "t2"), ("globex", "t1"), (None, "t1"))):
+            owner, run = owner_of("ann", tenant), f"r{number}"
+            await store.commit(make.opening(owner, thread, run))
+            said = make.message(owner, thread, f"m{number}", run_id=run, content=f"# of {tenant}\n```\n{thread}")
+            ended = make.ending(run)
+            change = make.change(owner, thread, messages=[said], steps=[make.step(1, run)], run_end=ended)
+            await store.commit(change)
+
+
+def understudy(*arguments: str) -> Result:
+    """Run the command to its end, in this process."""
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_users_are_listed_exported_and_erased_by_tenant(address: list[str], tmp_path: Path) -> None:
+    """Each reaches whom it names, and nobody of the same name elsewhere."""
+    listed = [line.split("\t") for line in understudy("users", "list", *address).stdout.splitlines()]
+    assert sorted(line[:3] for line in listed) == [["ann", "", "1"], ["ann", "acme", "2"], ["ann", "globex", "1"]]
+    assert len(understudy("users", "list", "--tenant", "acme", *address).stdout.splitlines()) == 1
+    whole = json.loads(understudy("users", "export", "ann", "--tenant", "acme", *address).stdout)
+    assert (whole["user"], whole["tenant"], len(whole["threads"])) == ("ann", "acme", 2)
+    assert all("of acme" in json.dumps(thread) for thread in whole["threads"])
+    output = tmp_path / "acme.json"
+    assert understudy("users", "export", "--tenant", "acme", "--output", str(output), *address).exit_code == 0
+    assert [each["user"] for each in json.loads(output.read_text())["users"]] == ["ann"]
+    assert output.stat().st_mode & 0o777 == 0o600
+    refused = understudy("users", "delete", "ann", "--tenant", "acme", *address)
+    assert (refused.exit_code, "--yes" in refused.stderr) == (2, True)
+    done = understudy("users", "delete", "ann", "--tenant", "acme", "--yes", *address)
+    assert (done.exit_code, done.stdout) == (0, "erased 1 user with 2 threads and 0 files\n")
+    gone = understudy("users", "delete", "ann", "--tenant", "acme", "--yes", *address)
+    assert (gone.exit_code, "there is no user" in gone.stderr) == (1, True)
+    assert len(understudy("users", "list", *address).stdout.splitlines()) == 2
+    assert "of globex" in understudy("users", "export", "ann", "--tenant", "globex", *address).stdout
+    done = understudy("users", "delete", "--tenant", "globex", "--yes", *address)
+    assert done.stdout == "erased 1 user with 1 threads and 0 files\n"
+    (left,) = understudy("users", "list", *address).stdout.splitlines()
+    assert left.split("\t")[:2] == ["ann", ""]
+
+
+def test_a_thread_is_exported_in_both_forms(address: list[str]) -> None:
+    """What is not there is said, and so is what is missing from the command."""
+    one = json.loads(understudy("threads", "export", "--owner", "ann", "--thread", "t1", *address).stdout)
+    assert (one["thread"]["id"], len(one["messages"])) == ("t1", 2)
+    assert one["messages"][1]["runs"] == []
+    assert [step["number"] for step in one["messages"][0]["runs"][0]["steps"]] == [1]
+    text = understudy("threads", "export", "--owner", "ann", "--format", "markdown", *address).stdout
+    assert "````text\n# of None\n```\nt1\n````\n" in text
+    none = understudy("threads", "export", "--owner", "ann", "--thread", "t9", *address)
+    assert (none.exit_code, none.stdout, "there is no thread 't9'" in none.stderr) == (1, "", True)
+    assert understudy("users", "export", *address).exit_code == 2
+
+
+def test_where_there_is_nothing_nothing_is_made(tmp_path: Path) -> None:
+    """No database, no file of an export that failed."""
+    data, output = tmp_path / "data", tmp_path / "out.json"
+    for command in (["list"], ["export", "ann", "--output", str(output)], ["delete", "ann", "--yes"]):
+        done = understudy("users", *command, "--data-dir", str(data))
+        assert (done.exit_code, "there is no database" in done.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+    done = understudy("users", "export", "ann", "--data-dir", str(data), "--output", str(tmp_path / "no" / "x"))
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+
+
+def test_whoever_is_not_there_is_said_not_to_be(address: list[str], tmp_path: Path) -> None:
+    """A tenant whose name was mistyped too: nobody takes it for erased, or for one that had nothing."""
+    output = tmp_path / "out"
+    for command in (["delete", "--yes"], ["export", "--output", str(output)]):
+        done = understudy("users", *command, "--tenant", "amce", *address)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "there is no user of the tenant 'amce'" in done.stderr
+    assert not output.exists()
+    assert len(understudy("users", "list", *address).stdout.splitlines()) == 3
+
+
+def test_raw_texts_need_their_key(address: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export without them would look as if there were none."""
+    (tmp_path / "short").write_text("short")
+    for key_file, word in ((None, "set raw_key"), ("nowhere", "cannot be read"), ("short", "too short")):
+        if key_file is not None:
+            monkeypatch.setenv("UNDERSTUDY_RAW_KEY_FILE", str(tmp_path / key_file))
+        done = understudy("users", "export", "ann", "--raw", *address)
+        assert (done.exit_code, done.stdout, word in done.stderr) == (1, "", True)
+        assert isinstance(done.exception, SystemExit)
+
+
+def test_a_redis_that_is_away_is_told_of(postgres: Postgres, tmp_path: Path) -> None:
+    """What it keeps is not dropped then; an address that cannot be one is refused before anything is erased."""
+    url = postgres.create()
+    database = connect_database(url)
+    trio.run(fill, database)
+    database.close()
+    options = ["--data-dir", str(tmp_path), "--database-url", url]
+    erase = ["users", "delete", "ann", "--yes", *options]
+    wrong = "rediss://:hunter2@127.0.0.1:1?ssl_ca_certs=/nowhere"
+    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_REDIS_URL": wrong})
+    assert (done.exit_code, "/nowhere" in done.stderr, "hunter2" in done.output) == (1, True, False)
+    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_REDIS_URL": "redis://:hunter2@127.0.0.1:1"})
+    assert (done.exit_code, "erased 1 user" in done.stdout) == (0, True)
+    assert "Redis does not answer" in done.stderr
+    assert "hunter2" not in done.output
+
+
+def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, tmp_path: Path) -> None:
+    """It would go on with what it knows; the command says who has to do it."""
+
+    async def live(database: Database) -> None:
+        await fill(database)
+        async with ActorSystem("test") as system:
+            writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+            assert await Store(database, lambda: writer).join("somebody", lease_s=60.0)
+
+    url = postgres.create()
+    database = connect_database(url)
+    trio.run(live, database)
+    database.close()
+    options = ["--data-dir", str(tmp_path), "--database-url", url]
+    done = understudy("users", "delete", "ann", "--yes", *options)
+    assert (done.exit_code, "DELETE /api/users" in done.stderr) == (1, True)
+    assert len(understudy("users", "list", *options).stdout.splitlines()) == 3
+
+
+@pytest.mark.slow
+async def test_beside_a_running_server_it_is_read_and_not_erased(tmp_path: Path) -> None:
+    """The export has what was said a moment ago; erasing says who has to do it."""
+    async with started(tmp_path / "data") as server, connected(server.address) as peer:
+        await peer.say("What is 2 + 2?", thread_id="sums")
+        await peer.until_end()
+        options = ["--data-dir", str(tmp_path / "data")]
+        listed = await trio.to_thread.run_sync(understudy, "users", "list", *options)
+        (name, *_) = listed.stdout.split("\t")
+        told = await trio.to_thread.run_sync(understudy, "threads", "export", "--owner", name, "--events", *options)
+        (thread,) = json.loads(told.stdout)["threads"]
+        assert [message["role"] for message in thread["messages"]] == ["user", "assistant"]
+        assert thread["events"][-1]["type"] == "final_response"
+        done = await trio.to_thread.run_sync(understudy, "users", "delete", name, "--yes", *options)
+        assert (done.exit_code, "another understudy" in done.stderr) == (1, True)
+        await peer.say("What is 3 + 3?", thread_id="sums")
+        assert (await peer.until_end())["type"] == "final_response"

@@ -1,0 +1,479 @@
+"""Post between nodes over a real Redis: asked and answered, lost and noticed, taken over from the dead."""
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+from attrs import define, field
+from coredis.tokens import PureToken
+
+from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, open_system
+from tests.end_to_end.two import eventually
+from tests.servers.redis import Redis
+from transport.wire.errors import CommandRejected
+from understudy.cluster import codec, redis_stream
+from understudy.cluster.bus import ROOM_BYTES, Post
+from understudy.cluster.bus_receiver import Inbox
+from understudy.cluster.codec import Moved
+from understudy.cluster.membership import Node
+from understudy.cluster.messages import (
+    Active,
+    Answer,
+    Attend,
+    CancelRun,
+    Deleted,
+    Ended,
+    Events,
+    News,
+    Passing,
+    Request,
+)
+from understudy.cluster.packet_reader import Receiver
+from understudy.cluster.peer_monitor import Peers
+from understudy.cluster.proxies import Check, HolderGone, Relays
+from understudy.storage.errors import RedisUnavailable
+from understudy.storage.redis import RedisLink
+from understudy.storage.redis_cipher import Cipher
+
+SECRET = "two-nodes-with-one-secret-of-32-bytes"
+Serve = Callable[["House", str, Request], Awaitable[None]]
+
+
+class Standing(Actor):
+    """In a relay's place: keeps what it is told."""
+
+    def __init__(self, told: list[object]) -> None:
+        self.told = told
+
+    async def receive(self, message: object, context: Context) -> None:
+        self.told.append(message)
+
+
+@define
+class Refused:
+    """Counts what is dropped, by the reason."""
+
+    reasons: Counter[str] = field(factory=Counter)
+
+    def node_message_dropped(self, reason: str) -> None:
+        self.reasons[reason] += 1
+
+
+@define(eq=False)
+class House:
+    """A node with its post; `asked` is what it was asked, `heard` the news, `told` what its relay was told.
+
+    `refused` counts by their reasons what it dropped.
+    """
+
+    link: RedisLink
+    node: Node
+    post: Post
+    relays: Relays
+    receiver: Receiver
+    system: ActorSystem
+    asked: list[Request] = field(factory=list)
+    heard: list[News] = field(factory=list)
+    told: list[object] = field(factory=list)
+    refused: Counter[str] = field(factory=Counter)
+    inbox: ActorRef | None = None
+
+    async def serve(self, sender: str, request: Request) -> None:
+        """Answer with the name of what was asked."""
+        self.asked.append(request)
+        self.post.send(sender, Answer(request.id, type(request.command).__name__))
+
+    async def hear(self, news: News) -> None:
+        """Keep it."""
+        self.heard.append(news)
+
+    async def relay(self, holder: str) -> None:
+        """Have something stand for a thread called `thread`."""
+        ref = await self.system.spawn(ChildSpec("relay", lambda: Standing(self.told)))
+        self.relays.enter("thread", ref, holder)
+
+    async def read(self, serve: Any = None) -> None:
+        """Begin to read what is sent here."""
+        parts = (self.link, self.node, self.post, self.relays, self.receiver)
+        listening = trio.Event()
+        make = ChildSpec("inbox", lambda: Inbox(*parts, serve or self.serve, self.hear, listening))
+        self.inbox = await self.system.spawn(make)
+        with trio.fail_after(5):
+            await listening.wait()
+            await trio.sleep(0.05)
+
+
+@asynccontextmanager
+async def house(redis: Redis, number: int = 9, secret: str = SECRET) -> AsyncIterator[House]:
+    """A node that reads nothing yet."""
+    link, node, cipher = RedisLink(f"{redis.url}/{number}"), Node(), Cipher(secret)
+    node.joined = True
+    post, refused = Post(link, node, cipher), Refused()
+    async with open_system("system", [link.keeper(), post.carrier()]) as system:
+        with trio.fail_after(5):
+            await link.wait_up()
+        yield House(link, node, post, Relays(), Receiver(cipher, refused), system, refused=refused.reasons)
+
+
+@asynccontextmanager
+async def two(redis: Redis) -> AsyncIterator[tuple[House, House]]:
+    """Two nodes that read."""
+    async with house(redis) as a, house(redis) as b:
+        await a.read()
+        await b.read()
+        yield a, b
+
+
+async def ask(a: House, b: House, timeout_s: float = 5.0) -> Any:
+    """Have one ask the other to cancel something."""
+    return await a.post.ask(b.node.id, "ann", "t", CancelRun("r1"), timeout_s=timeout_s)
+
+
+async def test_what_is_asked_is_answered_and_signed_for(redis: Redis) -> None:
+    """Many at a time, in few packets; afterwards nothing is left in the streams."""
+    async with two(redis) as (a, b):
+        answers: list[Any] = []
+
+        async def one() -> None:
+            answers.append(await ask(a, b))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(300):
+                nursery.start_soon(one)
+        assert answers == ["CancelRun"] * 300
+        assert len(b.asked) == 300
+        for each in (a, b):
+            name = redis_stream.name_of(each.node.id)
+            with trio.fail_after(5):
+                while await each.link.call(lambda client, name=name: client.xlen(name)):  # noqa: ASYNC110
+                    await trio.sleep(0.01)
+
+
+async def test_errors_come_back_as_they_were(redis: Redis) -> None:
+    """With code and sentence."""
+    async with house(redis) as a, house(redis) as b:
+
+        async def refuse(sender: str, request: Request) -> None:
+            b.post.send(sender, Answer(request.id, fault=codec.fault_of(CommandRejected("busy", "Wait.", 5.0))))
+
+        await a.read()
+        await b.read(refuse)
+        with pytest.raises(CommandRejected, match=r"Wait\.") as refused:
+            await ask(a, b)
+        assert refused.value.retry_after == 5.0
+
+
+async def test_events_reach_the_relay_and_news_everybody_else(redis: Redis) -> None:
+    """Whoever tells news does not hear them."""
+    async with two(redis) as (a, b):
+        await b.relay(a.node.id)
+        a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
+        a.post.show(b.node.id, Passing("thread", 1, [b"{}"]))
+        a.post.tell_all(Active("ann", "t", 0))
+        b.post.tell_all(Deleted("ann", "t"))
+        await eventually(lambda: {type(each) for each in b.told} >= {Events, Passing})
+        await eventually(lambda: (a.heard, b.heard) == ([Deleted("ann", "t")], [Active("ann", "t", 0)]))
+
+
+async def test_who_had_a_thread_before_has_nothing_to_say_of_it(redis: Redis) -> None:
+    """It was held, and does not know yet: neither its text nor its end reaches those who follow the new one."""
+    async with two(redis) as (a, b), house(redis) as stale:
+        await b.relay(a.node.id)
+        for item in (Events("thread", 2, [b"{}"]), Ended("thread"), Events("thread", 3, [b"{}"])):
+            stale.post.send(b.node.id, item)
+        stale.post.show(b.node.id, Passing("thread", 1, [b"{}"]))
+        with pytest.raises(RedisUnavailable):  # nobody reads for it; what it sent before has arrived by then
+            await ask(stale, b, timeout_s=0.5)
+        assert b.asked
+        a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
+        await eventually(lambda: b.told)
+        assert b.told == [Events("thread", 1, [b"{}"])]
+
+
+@pytest.mark.parametrize("when", ["before", "in the middle"])
+async def test_post_goes_out_though_its_carrier_is_killed(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """What waits goes with the next one. Of what was on its way nobody knows: who asks is told so at once, and the
+    other node sees that something may lack."""
+    async with two(redis) as (a, b):
+        await b.relay(a.node.id)
+        reached, away = trio.Event(), True
+        name = "wait_up" if when == "before" else "batch"
+        real = getattr(a.link, name)
+
+        async def never(*args: Any, **options: Any) -> Any:
+            if away:
+                reached.set()
+                await trio.sleep_forever()
+            return await real(*args, **options)
+
+        monkeypatch.setattr(a.link, name, never)
+        carrier = a.system.find("/system/post")
+        assert carrier is not None
+
+        async def kill() -> None:
+            nonlocal away
+            await reached.wait()
+            away = False
+            carrier.kill()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kill)
+            with trio.fail_after(3):
+                if when == "before":
+                    assert await ask(a, b) == "CancelRun"
+                else:
+                    with pytest.raises(RedisUnavailable, match="was killed"):
+                        await ask(a, b)
+        if when != "before":
+            await eventually(lambda: any(isinstance(each, Check) for each in b.told), 3.0)
+
+
+async def test_a_node_that_nobody_knows_is_asked_in_vain_and_at_once(redis: Redis) -> None:
+    """It has no stream, and none is made for it."""
+    async with house(redis) as a, house(redis) as b:
+        await a.read()
+        began = trio.current_time()
+        with pytest.raises(RedisUnavailable):
+            await ask(a, b)
+        assert trio.current_time() - began < 2
+        name = redis_stream.name_of(b.node.id)
+        assert not await a.link.call(lambda client: client.exists([name]))
+
+
+async def test_who_waits_for_a_node_that_is_gone_is_told(redis: Redis) -> None:
+    """They find out who has the thread now."""
+    async with house(redis) as a, house(redis) as b:
+
+        async def ignore(sender: str, request: Request) -> None:
+            a.post.lose(b.node.id)
+
+        await a.read()
+        await b.read(ignore)
+        with pytest.raises(Moved):
+            await ask(a, b)
+
+
+@pytest.mark.parametrize("grown", [False, True])
+async def test_an_inbox_that_was_killed_goes_on_with_what_it_had_begun(redis: Redis, grown: bool) -> None:
+    """Not with what is not there any more, as the stream had grown too long; nor does that keep it from the rest."""
+    async with house(redis) as a, house(redis) as b:
+        started: list[Request] = []
+
+        async def first(sender: str, request: Request) -> None:
+            started.append(request)
+            if len(started) == 1:
+                await trio.sleep_forever()
+            await b.serve(sender, request)
+
+        await a.read()
+        await b.read(first)
+        a.post.send(b.node.id, Request("begun", "ann", "t", 30.0, CancelRun("begun")))
+        await eventually(lambda: started)
+        if grown:
+            name = redis_stream.name_of(b.node.id)
+            assert await a.link.call(lambda client: client.xtrim(name, PureToken.MAXLEN, 0)) == 1
+        assert b.inbox is not None
+        b.inbox.kill()
+        assert await ask(a, b) == "CancelRun"
+        assert [each.id for each in started].count("begun") == (1 if grown else 2)
+
+
+async def test_nobody_waits_for_ever(redis: Redis) -> None:
+    """A node that is there and does not answer."""
+    async with house(redis) as a, house(redis) as b:
+
+        async def ignore(sender: str, request: Request) -> None:
+            pass
+
+        await a.read()
+        await b.read(ignore)
+        with pytest.raises(RedisUnavailable, match=r"within 0\.2 s"):
+            await ask(a, b, timeout_s=0.2)
+        assert not a.post._asks
+
+
+async def test_a_node_of_another_release_refuses_politely(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked is told at once; its events are read from the log, as if they had been lost."""
+    async with two(redis) as (a, b):
+        real = codec.packed
+
+        def packed(sender: str, *rest: Any, **more: Any) -> bytes:
+            data = real(sender, *rest, **more)
+            if sender != a.node.id:
+                return data
+            packet = codec.unpacked(data)
+            later = msgspec.structs.replace(packet, version=99, body=b"\xc1")
+            return codec._ENCODER.encode(later)
+
+        monkeypatch.setattr("understudy.cluster.bus.packed", packed)
+        with pytest.raises(RedisUnavailable, match="another release"):
+            await ask(a, b)
+        assert not b.asked
+
+
+@pytest.mark.slow
+async def test_what_is_lost_on_the_way_is_noticed(own_redis: Redis) -> None:
+    """By the number of the next packet, or as the stream is made again: relays look for what they lack."""
+    async with two(own_redis) as (a, b):
+        await b.relay(a.node.id)
+        a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
+        await eventually(lambda: b.told)
+        b.told.clear()
+        assert not a.post.send(b.node.id, Events("thread", 2, [b"x" * (ROOM_BYTES + 1)]))
+        await eventually(lambda: any(isinstance(each, Check) for each in b.told))
+        b.told.clear()
+        await trio.to_thread.run_sync(own_redis.flush)
+        await eventually(lambda: any(isinstance(each, Check) for each in b.told))
+        assert await ask(b, a) == "CancelRun"
+        assert await ask(a, b) == "CancelRun"
+
+
+@pytest.mark.slow
+async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """Requests fail at once; when it is back all goes on, under the same numbers."""
+    async with two(own_redis) as (a, b):
+        with caplog.at_level(logging.WARNING):
+            await trio.to_thread.run_sync(own_redis.kill)
+            await eventually(lambda: not a.link.up)
+            for _ in range(20):
+                began = trio.current_time()
+                with pytest.raises(RedisUnavailable):
+                    await ask(a, b)
+                assert trio.current_time() - began < 0.2
+            assert not a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
+            await trio.to_thread.run_sync(own_redis.start)
+            await eventually(lambda: a.link.up and b.link.up)
+            with trio.fail_after(5):
+                while True:
+                    try:
+                        assert await ask(a, b) == "CancelRun"
+                        break
+                    except RedisUnavailable:
+                        await trio.sleep(0.05)
+
+
+@pytest.mark.slow
+async def test_a_redis_that_comes_back_with_all_it_had_is_heard_again(own_redis: Redis) -> None:
+    """It was held, or the network was: what was there to be read still is, and is read on."""
+    async with two(own_redis) as (a, b):
+        assert await ask(a, b) == "CancelRun"
+        await trio.to_thread.run_sync(own_redis.pause)
+        await eventually(lambda: not a.link.up and not b.link.up)
+        await trio.to_thread.run_sync(own_redis.resume)
+        await eventually(lambda: a.link.up and b.link.up)
+        with trio.fail_after(10):
+            for one, other in ((a, b), (b, a)):
+                while True:
+                    try:
+                        assert await ask(one, other) == "CancelRun"
+                        break
+                    except RedisUnavailable:
+                        await trio.sleep(0.05)
+
+
+class Registry:
+    """In the store's place: who is alive."""
+
+    def __init__(self, *alive: str) -> None:
+        self.alive = list(alive)
+
+    async def live_nodes(self) -> list[str]:
+        return self.alive
+
+
+@pytest.mark.slow
+async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> None:
+    """What a dead node was asked by another dead one and had not done, read or not; what nobody waits for any more is
+    not done, nor what somebody alive will ask again. Then nothing is left of it."""
+    async with house(redis, 8) as dead, house(redis, 8) as asker, two_of(redis, 8) as (a, b):
+        started: list[Request] = []
+
+        async def never(sender: str, request: Request) -> None:
+            started.append(request)
+            await trio.sleep_forever()
+
+        await dead.read(never)
+        asker.post.send(dead.node.id, Request("begun", "ann", "t", 30.0, CancelRun("begun")))
+        await eventually(lambda: started)
+        assert dead.inbox is not None
+        await dead.inbox.stop()
+        late = Request("late", "ann", "t", -10.0, CancelRun("late"))
+        for request in (late, Request("unread", "ann", "t", 30.0, CancelRun("unread"))):
+            asker.post.send(dead.node.id, request)
+        a.post.send(dead.node.id, Request("alive", "ann", "t", 30.0, Attend()))
+        registry = Registry(a.node.id, b.node.id)
+        for each in (a, b):
+            await each.relay(dead.node.id)
+            parts = (each.link, each.node, each.post, each.relays, each.receiver, each.serve)
+            await each.system.spawn(ChildSpec("peers", lambda parts=parts: Peers(registry, *parts)))  # type: ignore[arg-type]
+        await eventually(lambda: len(a.asked) + len(b.asked) == 2)
+        name = redis_stream.name_of(dead.node.id)
+        with trio.fail_after(15):
+            while await a.link.call(lambda client: client.exists([name])):  # noqa: ASYNC110
+                await trio.sleep(0.1)
+        assert sorted(request.id for request in [*a.asked, *b.asked]) == ["begun", "unread"]
+
+
+@pytest.mark.slow
+async def test_the_relays_from_a_node_that_goes_are_told(redis: Redis) -> None:
+    """At once, and its unanswered requests end."""
+    async with house(redis) as a:
+        registry = Registry(a.node.id, "other")
+        parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
+        await a.relay("other")
+        await a.system.spawn(ChildSpec("peers", lambda: Peers(registry, *parts)))  # type: ignore[arg-type]
+        await trio.sleep(0.1)
+        registry.alive.remove("other")
+        await eventually(lambda: any(isinstance(each, HolderGone) for each in a.told))
+
+
+@pytest.mark.slow
+async def test_a_node_that_died_while_nobody_looked_is_missed(redis: Redis) -> None:
+    """Whoever looks after nodes was killed at that moment: what stands for threads of the dead one is told."""
+    async with house(redis) as a:
+        parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
+        await a.relay("other")
+        await a.system.spawn(ChildSpec("peers", lambda: Peers(Registry(a.node.id), *parts)))  # type: ignore[arg-type]
+        await eventually(lambda: any(isinstance(each, HolderGone) for each in a.told))
+
+
+@pytest.mark.slow
+async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> None:
+    """It was not there yet when others looked who is alive."""
+    async with house(redis, 7) as a, house(redis, 7) as old:
+        registry, born = Registry(a.node.id), redis_stream.name_of("0-born")
+        await a.link.batch(
+            lambda pipe: (
+                pipe.sadd(redis_stream.INBOXES, ["0-born", old.node.id]),
+                pipe.xgroup_create(born, redis_stream.GROUP, "0", mkstream=True),
+                pipe.xgroup_create(redis_stream.name_of(old.node.id), redis_stream.GROUP, "0", mkstream=True),
+            )
+        )
+
+        async def live_nodes() -> list[str]:
+            alive = list(registry.alive)
+            registry.alive[:] = [a.node.id, "0-born"]
+            return alive
+
+        registry.live_nodes = live_nodes  # type: ignore[method-assign]
+        parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
+        await a.system.spawn(ChildSpec("peers", lambda: Peers(registry, *parts)))  # type: ignore[arg-type]
+        with trio.fail_after(10):
+            while await a.link.call(lambda client: client.sismember(redis_stream.INBOXES, old.node.id)):  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        assert await a.link.call(lambda client: client.exists([born]))
+        await redis_stream.remove(a.link, "0-born")
+
+
+@asynccontextmanager
+async def two_of(redis: Redis, number: int) -> AsyncIterator[tuple[House, House]]:
+    """Two nodes that read nothing."""
+    async with house(redis, number) as a, house(redis, number) as b:
+        yield a, b

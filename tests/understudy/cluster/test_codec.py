@@ -1,0 +1,168 @@
+"""What nodes say to each other, as bytes and back; and how those of another release are answered."""
+
+import hashlib
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from sanitization import Action, Category, Failure, Finding, Scrubbed
+from transport.wire.commands import Say
+from transport.wire.errors import CommandRejected
+from transport.wire.events import AgentProgress, ApprovalDecision, Block, Envelope, PartialResult
+from understudy.chat.messages import SaidElsewhere
+from understudy.chat.routing import Route
+from understudy.cluster import codec
+from understudy.cluster.codec import Moved, Unreadable
+from understudy.cluster.messages import (
+    Accept,
+    Active,
+    Answer,
+    AnswerAgain,
+    Attend,
+    CancelRun,
+    Decide,
+    Delete,
+    Deleted,
+    Ended,
+    Events,
+    Fault,
+    Item,
+    Leave,
+    News,
+    Passing,
+    Rate,
+    Request,
+    Snapshot,
+    TypingIn,
+    Wake,
+)
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.rows import Message
+
+FINDING = Finding("pii.email", Category.PII, 3, 9, 0.9, "[email-1]", "email", Action.TOKENISE, ("its form",))
+SCRUBBED = Scrubbed("hello [email-1]", (FINDING,), 2, False, (Failure("own", "KeyError"),))
+ROUTE = Route("guide", "guide", None, "t", "guide_s1")
+MESSAGE = Message("ann", "m1", "t", "r1", "user", "Hello", "guide", None, "accepted", 1.5, ("f1",), {"mark": "bar"})
+SAY = Say("hello [email-1]", "t", references=("f1",), context={"a": [1, None]}, session_token="never told")
+PIECE = Envelope(
+    PartialResult("ab", 7, (Block(0, 2, "<p>ab</p>"),)), 1.5, None, "t", "r", "m", "c", "liaison", "content", "x"
+)
+PROGRESS = Envelope(AgentProgress(1.0, "half", 2.0), 2.5, None, "t", "r", "m", "c", "guide", None, "half")
+COMMANDS = [
+    Accept(SAY, SCRUBBED, ROUTE, "r1", "m1", "m0", b"sealed", ("operator",)),
+    AnswerAgain(MESSAGE, ROUTE, "r2", "again", ("operator",)),
+    Rate(MESSAGE, "up", "well said"),
+    CancelRun("r1"),
+    Decide("c1", ApprovalDecision.DENY, "too dear"),
+    Delete(),
+    Delete(12.5),
+    Wake("r1"),
+    Attend(),
+    Snapshot(),
+    Leave(),
+]
+ITEMS: list[Item] = [
+    *(Request(f"q{number}", "ann", "t", 9.0, command) for number, command in enumerate(COMMANDS)),
+    Answer("q1", "r1"),
+    Answer("q2", fault=Fault("rejected", "Wait.", "busy", 5.0, {"message_id": "m1"})),
+    Events("5f2c", 7, [b"{}", b"[]"]),
+    Passing("5f2c", 8, [b"{}", codec.body_of(PIECE), codec.body_of(PROGRESS)]),
+    Ended("5f2c", deleted=True),
+]
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: type(getattr(item, "command", item)).__name__)
+def test_each_item_comes_back_as_it_was(item: Item) -> None:
+    """Also what it is made of: rows, commands of clients, the account of what was found."""
+    packet = codec.unpacked(codec.packed("a", 3, [item]))
+    assert codec.items_of(packet) == [item]
+    assert (packet.sender, packet.number) == ("a", 3)
+
+
+@pytest.mark.parametrize("envelope", [PIECE, PROGRESS])
+def test_passing_events_come_back_as_they_were(envelope: Envelope) -> None:
+    """Pieces of text in a form of their own."""
+    assert codec.envelope_of(codec.body_of(envelope)) == envelope
+
+
+@pytest.mark.parametrize("news", [Active("ann", "t", 4), TypingIn("ann", "t"), Deleted("ann", "t")])
+def test_news_come_back_as_they_were(news: News) -> None:
+    """With whoever sent them."""
+    packet = codec.unpacked(codec.news_bytes("a", 3, news, made_at=1.5))
+    assert codec.news_of(packet) == news
+    assert (packet.sender, packet.number, packet.made_at) == ("a", 3, 1.5)
+
+
+def test_no_text_of_a_user_is_in_what_is_shown_of_a_message() -> None:
+    """It may stand in a log."""
+    shown = repr(ITEMS)
+    assert "hello" not in shown.lower()
+    assert "well said" not in shown
+
+
+def test_a_packet_of_another_version_is_refused_by_its_head() -> None:
+    """Which requests want an answer can be read of every version."""
+    packet = codec.unpacked(codec.packed("a", 1, ITEMS))
+    later = msgspec.structs.replace(packet, version=codec.VERSION + 1, body=b"\xc1 what nobody knows")
+    read = codec.unpacked(msgspec.msgpack.encode(later))
+    assert read.asks == [f"q{number}" for number in range(len(COMMANDS))]
+    with pytest.raises(Unreadable, match=f"version {codec.VERSION + 1}"):
+        codec.items_of(read)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"{}", msgspec.msgpack.encode([1, "a"]), msgspec.msgpack.encode("x")])
+def test_what_is_no_packet_is_refused(data: bytes) -> None:
+    """Whatever it is."""
+    with pytest.raises(Unreadable):
+        codec.unpacked(data)
+    packet = codec.unpacked(codec.packed("a", 1, []))
+    with pytest.raises(Unreadable):
+        codec.news_of(msgspec.structs.replace(packet, body=data))
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    """Nothing is guessed: a number is no text."""
+    packet = codec.unpacked(codec.packed("a", 1, [Answer("q1", "r1")]))
+    body = packet.body.replace(b"\xa2q1", b"\x07")
+    with pytest.raises(Unreadable):
+        codec.items_of(msgspec.structs.replace(packet, body=body))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CommandRejected("busy", "Too many wait.", 5.0, names={"message_id": "m1"}),
+        CommandRejected("message_id_reused"),
+        SaidElsewhere("another thread"),
+        Moved("the thread is another server's"),
+        StorageUnavailable("the disk is full"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_are_told_as_they_are(error: Exception) -> None:
+    """To whoever asked there it makes no difference that it was here."""
+    told = codec.error_of(codec.fault_of(error))
+    assert type(told) is type(error)
+    for name in ("code", "message", "retry_after", "names", "thread_id"):
+        assert getattr(told, name, None) == getattr(error, name, None)
+
+
+def test_what_nobody_foresaw_is_told_by_its_kind_only() -> None:
+    """Its words may hold anything."""
+    assert "secret" not in str(codec.error_of(codec.fault_of(RuntimeError("a secret"))))
+
+
+def test_the_version_is_raised_with_every_change_of_what_is_said() -> None:
+    """Another shape has another sum: then raise `wire.VERSION`, and put the new sum here."""
+    shapes = bare(msgspec.json.schema_components([Item, News]))
+    sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
+    assert (codec.VERSION, sum_of_shapes) == (3, "775b331402e8b6f8")
+
+
+def bare(shape: Any) -> Any:
+    """A schema without its words."""
+    if isinstance(shape, dict):
+        return {name: bare(each) for name, each in shape.items() if name != "description"}
+    return [bare(each) for each in shape] if isinstance(shape, list | tuple) else shape

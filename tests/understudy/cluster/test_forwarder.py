@@ -1,0 +1,252 @@
+"""What a courier makes of what a conversation tells its followers."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from actors import (
+    Actor,
+    ActorRef,
+    ActorSystem,
+    ChildSpec,
+    Context,
+    MailboxFull,
+    MailboxSpec,
+    Restart,
+    Supervisor,
+    open_system,
+)
+from actors.testing import settle, virtual_time
+from transport.outbox.outbox import Deliver, Follow, Unfollow
+from transport.wire.codec import from_log
+from transport.wire.events import AgentProgress, AgentThinking, Block, Envelope, FeedbackGiven, PartialResult
+from understudy.chat.messages import FollowThread
+from understudy.cluster.codec import envelope_of
+from understudy.cluster.forwarder import PATIENCE_S, Courier, Unwanted, Wanted
+from understudy.cluster.messages import Attend, Ended, Events, Passing, Request
+from understudy.cluster.rpc_server import Office
+
+
+class Bag:
+    """In the post's place: keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, node: str, item: Any) -> bool:
+        self.sent.append(item)
+        return True
+
+    def show(self, node: str, item: Any) -> None:
+        self.sent.append(item)
+
+
+class Talk(Actor):
+    """In a conversation's place: does what it is told."""
+
+    async def receive(self, message: object, context: Context) -> None:
+        if isinstance(message, Exception):
+            raise message
+        context.stop()
+
+
+def thought(seq: int) -> Envelope:
+    """An event of this number."""
+    return Envelope(AgentThinking("a", f"{seq}", 0.0), 1.5, seq, "t", "r", "m", "c", "guide", None, "thinks")
+
+
+def passing(event: Any) -> Envelope:
+    """An event without a number."""
+    return Envelope(event, 2.5, None, "t", "r", "m", "c", "guide", None, "")
+
+
+def in_virtual_time(test: Any) -> None:
+    """Run a test whose time jumps."""
+    trio.run(test, clock=virtual_time())
+
+
+class Threads:
+    """In the place of what the threads have here: one conversation."""
+
+    def __init__(self, conversation: ActorRef) -> None:
+        self.conversation = conversation
+
+    async def own(self, owner: str, thread_id: str) -> ActorRef:
+        return self.conversation
+
+
+class Busy(Actor):
+    """A conversation that has room for one message, and takes none before it is told so."""
+
+    mailbox = MailboxSpec(capacity=1)
+
+    def __init__(self, opened: trio.Event, followers: list[ActorRef]) -> None:
+        self.opened = opened
+        self.followers = followers
+
+    async def receive(self, message: object, context: Context) -> None:
+        await self.opened.wait()
+        if isinstance(message, FollowThread):
+            self.followers.append(message.outbox)
+            message.reply(None)
+
+
+async def test_a_courier_that_could_not_follow_is_not_taken_for_one_that_does(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The conversation had no room for one more: it is asked again, and then events come."""
+    opened, followers, bag = trio.Event(), list[ActorRef](), Bag()
+    async with open_system("s", [ChildSpec("couriers", Supervisor)]) as system:
+        busy = await system.spawn(ChildSpec("talk", lambda: Busy(opened, followers)))
+        with suppress(MailboxFull):
+            while True:
+                busy.tell("more")
+        couriers = system.find("/s/couriers")
+        assert couriers is not None
+        office = Office(Threads(busy), bag, lambda: couriers)  # type: ignore[arg-type]
+        await office.serve("b", Request("1", "ann", "t", 2.0, Attend()))
+        opened.set()
+        await settle()
+        await office.serve("b", Request("2", "ann", "t", 2.0, Attend()))
+        assert [(each.id, each.fault) for each in bag.sent] == [("2", None)]
+        assert couriers.children() == followers
+
+
+async def begun(system: ActorSystem, bag: Bag) -> tuple[ActorRef, ActorRef]:
+    """A conversation, and its courier."""
+    talk = await system.spawn(ChildSpec("talk", Talk, restart=Restart.TRANSIENT))
+    make = ChildSpec("courier", lambda: Courier("5f2c", "b", talk, bag), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
+    return talk, await system.spawn(make)
+
+
+def test_what_waits_goes_out_together_in_its_order() -> None:
+    """Numbered events in one piece, running text merged; each passing event says what it came after."""
+
+    async def story() -> None:
+        bag = Bag()
+        async with open_system("s", []) as system:
+            _, courier = await begun(system, bag)
+            courier.tell(Follow("t", 0, 6))
+            courier.tell(Deliver(thought(7), thought(8)))
+            block = Block(0, 2, "<p>ab</p>")
+            courier.tell(Deliver(passing(PartialResult("ab", 0, (block,)))))
+            courier.tell(Deliver(passing(PartialResult("cd", 2))))
+            courier.tell(Deliver(passing(AgentProgress(1.0, "half", 2.0)), passing(FeedbackGiven("m", None))))
+            courier.tell(Deliver(thought(9)))
+            assert await courier.ask(Wanted()) == 9
+        numbers = [(item.first, len(item.bodies)) for item in bag.sent if isinstance(item, Events)]
+        assert numbers == [(7, 2), (9, 1)]
+        shown = bag.sent[1]
+        assert isinstance(shown, Passing)
+        assert shown.head == 8
+        assert [envelope_of(body) for body in shown.bodies] == [
+            passing(PartialResult("abcd", 0, (block,))),
+            passing(AgentProgress(1.0, "half", 2.0)),
+            passing(FeedbackGiven("m", None)),
+        ]
+        assert from_log(bag.sent[0].bodies[0]) == thought(7)
+
+    in_virtual_time(story)
+
+
+def test_one_that_is_killed_says_so_and_one_that_is_not_wanted_does_not() -> None:
+    """The other node then asks at once, in place of when it asks again anyway."""
+
+    async def story(kill: bool) -> None:
+        bag = Bag()
+        async with open_system("s", []) as system:
+            _, courier = await begun(system, bag)
+            if kill:
+                courier.kill()
+            else:
+                courier.tell(Unwanted())
+            await courier.wait_stopped()
+        assert bag.sent == ([Ended("5f2c")] if kill else [])
+
+    for kill in (True, False):
+        trio.run(story, kill, clock=virtual_time())
+
+
+def test_a_hole_is_left_a_hole() -> None:
+    """Where its mailbox was too full for some: what follows keeps its numbers."""
+
+    async def story() -> None:
+        bag = Bag()
+        async with open_system("s", []) as system:
+            _, courier = await begun(system, bag)
+            courier.tell(Deliver(thought(1)))
+            courier.tell(Deliver(thought(4), thought(5)))
+            await courier.ask(Wanted())
+        assert [(item.first, len(item.bodies)) for item in bag.sent[:-1]] == [(1, 1), (4, 2)]
+        assert bag.sent[-1] == Ended("5f2c"), "its server stops"
+
+    in_virtual_time(story)
+
+
+@pytest.mark.parametrize(
+    ("how", "deleted"), [("stops", False), ("crashes", False), ("deletes", True)], ids=lambda value: str(value)
+)
+def test_it_ends_with_its_conversation_and_says_so(how: str, deleted: bool) -> None:
+    """Also when that begins anew: then it knows none of its followers."""
+
+    async def story() -> None:
+        bag = Bag()
+        async with open_system("s", [], intensity=10) as system:
+            talk, courier = await begun(system, bag)
+            courier.tell(Deliver(thought(1)))
+            await settle()
+            match how:
+                case "stops":
+                    talk.tell(None)
+                case "crashes":
+                    talk.tell(RuntimeError("on purpose"))
+                case "deletes":
+                    courier.tell(Unfollow("t"))
+            await courier.wait_stopped()
+        assert isinstance(bag.sent[0], Events)
+        assert bag.sent[1:] == [Ended("5f2c", deleted)]
+
+    in_virtual_time(story)
+
+
+def test_the_last_events_of_a_conversation_that_ends_are_sent_before_its_end() -> None:
+    """It tells them and ends in one step, so that the courier finds both in its mailbox at once."""
+
+    class Parting(Actor):
+        async def receive(self, message: object, context: Context) -> None:
+            assert isinstance(message, ActorRef)
+            message.tell(Deliver(thought(1), thought(2)))
+            context.stop()
+
+    async def story() -> None:
+        bag = Bag()
+        async with open_system("s", []) as system:
+            talk = await system.spawn(ChildSpec("talk", Parting, restart=Restart.TEMPORARY))
+            make = ChildSpec("courier", lambda: Courier("5f2c", "b", talk, bag), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
+            courier = await system.spawn(make)
+            await settle()
+            talk.tell(courier)
+            await courier.wait_stopped()
+        assert [(type(item), getattr(item, "first", None)) for item in bag.sent] == [(Events, 1), (Ended, None)]
+
+    in_virtual_time(story)
+
+
+def test_it_ends_when_its_node_says_nothing_for_long() -> None:
+    """And not before."""
+
+    async def story() -> None:
+        bag = Bag()
+        async with open_system("s", []) as system:
+            _, courier = await begun(system, bag)
+            for _ in range(3):
+                await trio.sleep(PATIENCE_S - 1)
+                await courier.ask(Wanted())
+            await courier.wait_stopped()
+            assert trio.current_time() == pytest.approx(3 * (PATIENCE_S - 1) + PATIENCE_S)
+        assert bag.sent == []
+
+    in_virtual_time(story)

@@ -1,0 +1,178 @@
+"""Two ways into one: whatever order, loss and repetition, each client gets every numbered event once and in order."""
+
+from collections.abc import Sequence
+
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transport.outbox.delivery import SNAPSHOT_NEEDED, Piece, Session, Verdict
+from transport.wire.events import AgentThinking, Envelope, PartialResult
+from understudy.cluster.reorder import HELD, Joining
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def numbered(seq: int) -> Envelope:
+    """The event of this number."""
+    return Envelope(AgentThinking("a", f"{seq}", 0.0), 0.0, seq, "t", "r")
+
+
+def piece(offset: int, text: str) -> Envelope:
+    """A piece of the running text."""
+    return Envelope(PartialResult(text, offset), 0.0, None, "t", "r")
+
+
+def numbers(envelopes: Sequence[Envelope]) -> list[int]:
+    """The numbers of those that have one."""
+    return [envelope.seq for envelope in envelopes if envelope.seq is not None]
+
+
+def test_what_comes_in_order_goes_on_at_once() -> None:
+    """Numbered and passing events, one behind the other."""
+    joining = Joining(3)
+    assert numbers(joining.numbered(4, [numbered(4), numbered(5)])) == [4, 5]
+    assert joining.passing(5, [piece(0, "a")]) == [piece(0, "a")]
+    assert joining.head == 5
+
+
+def test_a_passing_event_waits_for_those_before_it() -> None:
+    """And comes out between them and those behind it."""
+    joining = Joining(3)
+    assert joining.passing(5, [piece(0, "a")]) == []
+    assert joining.passing(4, [piece(1, "b")]) == []  # not before the one that came first
+    shown = joining.numbered(4, [numbered(4), numbered(5), numbered(6)])
+    assert shown == [numbered(4), numbered(5), piece(0, "a"), piece(1, "b"), numbered(6)]
+    assert not joining
+
+
+def test_nothing_waits_for_long() -> None:
+    """When told so it comes out; and the waiting room is bounded: the oldest give way."""
+    joining = Joining(0)
+    for offset in range(HELD + 10):
+        joining.passing(1, [piece(offset, "x")])
+    assert len(joining) == HELD
+    assert joining.release()[0] == piece(10, "x")
+
+
+def test_what_came_before_is_not_shown_again() -> None:
+    """A packet that comes twice, or overlaps."""
+    joining = Joining(0)
+    joining.numbered(1, [numbered(1), numbered(2)])
+    assert joining.numbered(1, [numbered(1), numbered(2)]) == []
+    assert numbers(joining.numbered(2, [numbered(2), numbered(3)])) == [3]
+
+
+def test_a_hole_is_not_waited_for() -> None:
+    """Whoever is shown the later ones reads it from the log."""
+    joining = Joining(0)
+    assert numbers(joining.numbered(4, [numbered(4)])) == [4]
+    assert not joining.note(3)
+    assert joining.note(6)
+
+
+@define
+class Client:
+    """What an outbox makes of what it is shown, with the log to read from: `got` is what its client saw, in order."""
+
+    log: list[Envelope]
+    session: Session = field(factory=Session)
+    got: list[Envelope] = field(factory=list)
+    text: str = ""
+    wants: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.session.follow("t", 0, 0)
+
+    def shown(self, envelopes: Sequence[Envelope]) -> None:
+        """Take what the relay shows."""
+        for envelope in envelopes:
+            if isinstance(envelope.event, PartialResult):
+                self._text(envelope.event)
+            elif self.session.offer("t", envelope.seq or 0) is Verdict.SEND:
+                self.got.append(envelope)
+        self.read()
+
+    def _text(self, event: PartialResult) -> None:
+        part = self.session.offer_text("t", "r", event.offset, event.text)
+        if isinstance(part, Piece):
+            assert part.offset == len(self.text)
+            self.text += part.text
+            self.got.append(piece(part.offset, part.text))
+        self.wants |= part is SNAPSHOT_NEEDED
+
+    def read(self, head: int = 0) -> None:
+        """Read from the log what lacks."""
+        self.session.note_head("t", head)
+        while self.session.is_behind("t"):
+            envelope = self.log[self.session.cursor("t") or 0]
+            assert self.session.replayed("t", envelope.seq or 0) is Verdict.SEND
+            self.got.append(envelope)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[Envelope]:
+    """What happens in a thread: numbered events, and pieces of one text between them."""
+    kinds = draw(st.lists(st.booleans(), min_size=1, max_size=20))
+    story, seq, offset = [], 0, 0
+    for is_piece in kinds:
+        if is_piece and offset < len(LETTERS):
+            story.append(piece(offset, LETTERS[offset]))
+            offset += 1
+        else:
+            seq += 1
+            story.append(numbered(seq))
+    return story
+
+
+@given(story=stories(), data=st.data())
+def test_whatever_happens_on_the_way_each_client_gets_the_story(story: list[Envelope], data: st.DataObject) -> None:
+    """Two ways, each in order, but late against each other, with losses and repetitions; the rest is in the log."""
+    streamed: list[Envelope] = [each for each in story if each.seq is not None]
+    passing: list[tuple[int, Envelope]] = []
+    head = 0
+    for each in story:
+        head = each.seq or head
+        if each.seq is None:
+            passing.append((head, each))
+    client, joining = Client(streamed), Joining(0)
+    ways = [list(streamed), list(passing)]
+    while ways[0] or ways[1]:
+        way = data.draw(st.sampled_from([number for number, rest in enumerate(ways) if rest]))
+        fate = data.draw(st.sampled_from(["arrives", "arrives", "arrives", "twice", "lost"]))
+        if way == 0:
+            together = data.draw(st.integers(1, len(ways[0])))
+            batch, ways[0] = ways[0][:together], ways[0][together:]
+            for _ in range({"lost": 0, "arrives": 1, "twice": 2}[fate]):
+                client.shown(joining.numbered(batch[0].seq or 0, batch))
+        else:
+            after, event = ways[1].pop(0)
+            for _ in range({"lost": 0, "arrives": 1, "twice": 2}[fate]):
+                client.shown(joining.passing(after, [event]))
+        assert joining.head <= len(streamed)
+    if joining.note(len(streamed)):
+        client.read(len(streamed))
+    client.shown(joining.release())
+    assert numbers(client.got) == list(range(1, len(streamed) + 1))
+    whole = LETTERS[: len(passing)]
+    assert whole.startswith(client.text)
+    if client.text != whole:
+        client.shown(joining.passing(joining.head, [piece(0, whole)]))  # the snapshot that it asked for
+        assert client.text == whole
+
+
+@given(story=stories())
+def test_without_losses_no_piece_comes_before_what_it_came_after(story: list[Envelope]) -> None:
+    """However far the stream is behind the pieces."""
+    joining, shown, head = Joining(0), [], 0
+    for each in story:
+        head = each.seq or head
+        if each.seq is None:
+            shown += joining.passing(head, [each])
+    for each in story:
+        if each.seq is not None:
+            shown += joining.numbered(each.seq, [each])
+    assert [each for each in shown if each.seq is not None] == [each for each in story if each.seq is not None]
+    assert [each for each in shown if each.seq is None] == [each for each in story if each.seq is None]
+    if len([each for each in story if each.seq is None]) <= HELD:
+        assert shown == story

@@ -1,0 +1,76 @@
+"""Files on their way to the disk: secrets go, every other byte stays, however they are cut."""
+
+import random
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+import trio
+
+from sanitization import STANDARD, Action, Category, Direction, Policy, Scrubber
+from transport.wire.errors import CommandRejected
+from understudy.content import files
+from understudy.content.files import Passage, is_text
+
+SECRET = b"ghp_" + b"a1B2c3D4" * 4 + b"e5F6"
+SCRUBBER = Scrubber(Policy(inbound={Category.SECRET: Action.REMOVE}), Direction.INBOUND)
+
+
+async def passed(content: bytes, size: int = 1000, scrubber: Scrubber = SCRUBBER) -> tuple[bytes, Passage]:
+    """What comes out of a file that comes in pieces of this size."""
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for at in range(0, len(content), size):
+            yield content[at : at + size]
+
+    passage = Passage(scrubber, trio.CapacityLimiter(1))
+    async with aclosing(pieces()) as source, aclosing(passage.chunks(source)) as out:
+        return b"".join([each async for each in out]), passage
+
+
+@pytest.mark.parametrize("size", [7, 41, 100_000])
+async def test_a_secret_goes_wherever_the_file_is_cut(size: int) -> None:
+    """And is told of; the bytes around it stay."""
+    before, after = "é,b\r\n".encode() * 50, "\ufeff\x0c\u202ez\r".encode()
+    out, passage = await passed(before + SECRET + after, size)
+    assert out == before + b"[redacted]" + after
+    assert [each.category for each in passage.found.findings] == [Category.SECRET]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        "caf\xe9;na\xefve\r\n".encode("latin-1") * 100,
+        "\ufeffa,b\n1,2\n".encode(),
+        "name\tälter\n日本語 \U0001f600\u200d\n".encode() * 50,
+        b"half a character \xe2\x82",
+        b"PK\x03\x04" + random.Random(5).randbytes(5000),
+        "text in UTF-16".encode("utf-16"),
+        b"\x89PNG\r\n\x1a\n\x00" + SECRET,
+    ],
+    ids=["nothing", "latin-1", "mark", "unicode", "cut", "zip", "utf-16", "image"],
+)
+@pytest.mark.parametrize("size", [3, 100_000])
+async def test_every_other_byte_stays(content: bytes, size: int) -> None:
+    """Whatever the encoding; what is no text is not looked into."""
+    if size < 100 and not is_text(content):
+        size = 16
+    assert (await passed(content, size))[0] == content
+
+
+async def test_nothing_comes_behind_what_is_blocked() -> None:
+    """The rest is not even read."""
+    blocking = Scrubber(Policy(inbound={Category.SECRET: Action.BLOCK}), Direction.INBOUND)
+    out, passage = await passed(b"fine\n" * 100 + SECRET + b" more\n" * 1000, 50, blocking)
+    assert passage.found.blocked
+    assert b"more" not in out
+    assert SECRET[:8] not in out
+
+
+async def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's upload keeps a thread for minutes."""
+    monkeypatch.setattr(files, "LONGEST_S", 0.0)
+    with pytest.raises(CommandRejected) as refused:
+        await passed(b"words " * 10_000, scrubber=Scrubber(STANDARD, Direction.INBOUND))
+    assert refused.value.code == "file_too_large"

@@ -1,0 +1,88 @@
+"""What is told of what was found."""
+
+import pytest
+
+from sanitization import Action, Category, Finding
+from understudy.chat.envelope import line
+from understudy.content.policies import BadPolicy, policy_of
+from understudy.content.summary import LISTED, by_kind, is_suspect, summary_of, what_blocked
+
+
+def found(kind: str, action: Action, start: int = 0) -> Finding:
+    """One find."""
+    return Finding(kind, Category(kind.partition(".")[0]), start, start + 4, 1.0, "", "d", action)
+
+
+GONE = found("secret.github", Action.REMOVE)
+FLAGGED = found("pii.email", Action.FLAG)
+ORDER = found("injection.override", Action.FLAG, 9)
+UNREAD = found("pii.unread", Action.FLAG)
+
+
+def test_a_summary_tells_what_changed_the_text_or_gives_orders() -> None:
+    """Personal data that stayed is not told of; a part that was not read is."""
+    event = summary_of("inbound", [GONE, FLAGGED, ORDER, UNREAD], 1)
+    assert event is not None
+    assert event.counts == {"secret": 1, "injection": 1, "pii": 1}
+    assert event.kinds == {"secret.github": 1, "injection.override": 1, "pii.unread": 1}
+    assert [each["kind"] for each in event.findings] == ["secret.github", "injection.override", "pii.unread"]
+    assert event.findings[1] == {"kind": "injection.override", "start": 9, "end": 13, "action": "flag"}
+    assert (event.omitted, event.call_id) == (None, None)
+    assert line(event) == "1 find was taken out, 2 finds were pointed out"
+
+
+@pytest.mark.parametrize(
+    ("findings", "omitted", "threshold", "told"),
+    [
+        ([], 0, 1, False),
+        ([FLAGGED] * 5, 7, 1, False),
+        ([GONE], 0, 1, True),
+        ([GONE, FLAGGED], 0, 2, False),
+        ([GONE, ORDER], 0, 2, True),
+        ([GONE], 1, 2, True),
+    ],
+)
+def test_from_the_threshold_on(findings: list[Finding], omitted: int, threshold: int, told: bool) -> None:
+    """And only where there is something to tell of."""
+    assert (summary_of("tool", findings, threshold, omitted=omitted) is not None) is told
+
+
+def test_many_finds_are_counted_and_some_listed() -> None:
+    """An event stays small."""
+    event = summary_of("tool", [GONE] * (LISTED + 50), 1, omitted=3, call_id="c")
+    assert event is not None
+    assert (len(event.findings), event.omitted, event.counts, event.call_id) == (LISTED, 53, {"secret": 250}, "c")
+
+
+def test_by_kind_and_action() -> None:
+    """As a tool's card shows it."""
+    rows = by_kind([GONE, GONE, found("secret.github", Action.MASK), FLAGGED])
+    assert rows == [
+        {"category": "secret", "kind": "secret.github", "action": "mask", "count": 1},
+        {"category": "secret", "kind": "secret.github", "action": "remove", "count": 2},
+    ]
+
+
+def test_what_a_model_must_take_for_data() -> None:
+    """What stayed and looks like instructions, or was not read."""
+    assert [is_suspect([each]) for each in (GONE, FLAGGED, ORDER, UNREAD)] == [False, False, True, True]
+    assert not is_suspect([found("injection.override", Action.REMOVE)])
+
+
+def test_why_something_is_blocked_is_said_in_words() -> None:
+    """Each reason once."""
+    block = [found(kind, Action.BLOCK) for kind in ("secret.github", "secret.aws", "pii.email")]
+    assert what_blocked([*block, ORDER]) == "a secret and personal data"
+    assert "not let pass" in what_blocked([])
+
+
+def test_a_policy_that_cannot_be_had_is_told_with_its_setting(tmp_path) -> None:
+    """No such file, no text, no policy."""
+    binary, wrong = tmp_path / "a.toml", tmp_path / "b.toml"
+    binary.write_bytes(b"\xff\xfe")
+    wrong.write_text("[inbound]\nsecrets = 'remove'\n")
+    for name, words in (("none", "standard, strict or off"), (str(binary), "UTF-8"), (str(wrong), "inbound.secrets")):
+        with pytest.raises(BadPolicy, match=words) as error:
+            policy_of(name)
+        assert "UNDERSTUDY_SCRUB_POLICY" in str(error.value)
+    assert policy_of("off").inbound == {}

@@ -1,0 +1,57 @@
+"""Taking out of a message what must not be stored: in pieces, in a thread, in time."""
+
+import pytest
+import trio
+
+from sanitization import Scrubber
+from transport.wire.errors import CommandRejected
+from understudy.content.texts import PIECE, scrubbed, weight
+from understudy.content.values import weight_of
+
+SECRET = "ghp_" + "a1B2c3D4e5F6" * 3
+
+
+async def test_a_long_text_is_scrubbed_as_a_short_one() -> None:
+    """Also where a piece ends in the middle of a secret: the same text and the same findings."""
+    scrubber = Scrubber()
+    for shift in (0, 5, 20, 39):
+        text = "w " * ((PIECE - shift) // 2) + SECRET + " and on" * PIECE
+        clean = await scrubbed(text, scrubber)
+        assert SECRET not in clean.text
+        assert clean == scrubber.scrub(text)
+
+
+async def test_a_text_that_takes_too_long_is_refused() -> None:
+    """Before anything is stored, with a sentence that says what to do."""
+    with pytest.raises(CommandRejected) as refused:
+        await scrubbed("w " * (4 * PIECE), Scrubber(), longest_s=0.0)
+    assert refused.value.code == "message_too_large"
+
+
+async def test_the_loop_goes_on_meanwhile() -> None:
+    """The thread gives the interpreter back between pieces."""
+    longest_s = 0.0
+
+    async def watch() -> None:
+        nonlocal longest_s
+        while True:
+            before = trio.current_time()
+            await trio.sleep(0.002)
+            longest_s = max(longest_s, trio.current_time() - before)
+
+    text = "w " * (40 * PIECE)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            started = trio.current_time()
+            await scrubbed(text, Scrubber())
+            took_s = trio.current_time() - started
+            nursery.cancel_scope.cancel()
+    assert longest_s < max(0.2, took_s / 2)
+
+
+def test_what_may_take_longer_weighs_more() -> None:
+    """A text of hidden characters is not looked through on the loop as soon as one of letters."""
+    assert weight("a" * 100) == 100
+    assert weight("a" * 99 + "\u200b") == 400
+    assert weight_of({"a": ["bc", "\u200b", 5, None], "é": True}) == 1 + 4 + 2 * 2 + 4 + 2 + 4

@@ -1,0 +1,125 @@
+"""Placeholders of threads: whose they are, how long they last, and how they are turned back in pieces."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sanitization import Placeholders
+from transport.wire.events import (
+    AgentCompleted,
+    AgentThinking,
+    Envelope,
+    FinalResponse,
+    MessageAccepted,
+    RunStatus,
+    Usage,
+)
+from understudy.content.vault import EACH, Restoring, Vault, alike
+
+ADA = "ada@example.org"
+
+
+def with_ada(vault: Vault, owner: str = "ada", thread: str = "t") -> str:
+    """The placeholder of an address, which is a thread's first."""
+    name = vault.of(owner, thread, is_new=True).name("pii.email", ADA)
+    assert name is not None
+    return name
+
+
+def test_a_placeholder_means_something_in_its_own_thread_only() -> None:
+    """Not in another thread, not in another user's of the same name."""
+    vault = Vault()
+    assert with_ada(vault) == "[email-1]"
+    vault.of("bob", "t", is_new=True)
+    assert vault.text("ada", "t", "to [email-1], [email-2]") == f"to {ADA}, [email-2]"
+    for owner, thread in (("bob", "t"), ("ada", "u")):
+        assert vault.text(owner, thread, "to [email-1]") == "to [email-1]"
+    vault.forget("ada", "t")
+    assert vault.text("ada", "t", "to [email-1]") == "to [email-1]"
+
+
+def test_in_a_thread_that_is_not_new_numbers_are_new() -> None:
+    """Its old placeholders are not known any more, and must not come to mean something else."""
+    name = Vault().of("ada", "t", is_new=False).name("pii.email", ADA)
+    assert name is not None
+    assert int(name.strip("[]").partition("-")[2]) > 1_000_000
+
+
+def test_the_threads_not_used_for_the_longest_make_room() -> None:
+    """And one thread has room for so many."""
+    vault = Vault(limit=2)
+    with_ada(vault, thread="a")
+    with_ada(vault, thread="b")
+    vault.of("ada", "a", is_new=False)
+    with_ada(vault, thread="c")
+    assert len(vault) == 2
+    assert [vault.has("ada", thread) for thread in "abc"] == [True, False, True]
+    names = [vault.of("ada", "a", is_new=False).name("pii.email", str(number)) for number in range(EACH + 1)]
+    assert sum(name is None for name in names) == 2  # with the address, so many are `EACH`
+
+
+def test_events_show_their_user_the_words_and_no_others() -> None:
+    """Their own message and the answer; what an agent thinks stays as it was stored."""
+    vault, usage = Vault(), Usage()
+    with_ada(vault)
+    around = Envelope(FinalResponse("", RunStatus.SUCCESS, usage), 0.0, 1, "t")
+    shown = {
+        MessageAccepted("m", "r", "[email-1]"): ADA,
+        FinalResponse("[email-1]", RunStatus.SUCCESS, usage): ADA,
+        AgentCompleted("a", "[email-1]", RunStatus.SUCCESS, usage, 0.0): ADA,
+        AgentThinking("a", "[email-1]", 0.0): "[email-1]",
+    }
+    for event, text in shown.items():
+        told = vault.envelope("ada", around.but(event=event)).event
+        assert text in (getattr(told, name, None) for name in ("content", "message", "result", "thought"))
+        assert vault.envelope("bob", around.but(event=event)).event is event
+        assert vault.envelope("ada", around.but(event=event, thread_id=None)).event is event
+
+
+PIECES = [
+    "[email-1]",
+    "[email-",
+    "[",
+    "]",
+    "[[email-1]",
+    "e",
+    "[phone-12]",
+    "[email-1",
+    " ",
+    "[x]",
+    "[email_x-3]",
+    "\n",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8), st.integers(1, 7))
+def test_however_it_is_cut_the_same_is_restored(parts: list[str], size: int) -> None:
+    """In pieces as in one."""
+    known = Placeholders()
+    known.name("pii.email", ADA)
+    text, restoring = "".join(parts), Restoring(known)
+    out = "".join(restoring.feed(text[at : at + size]) for at in range(0, len(text), size)) + restoring.flush()
+    assert out == known.restore(text)
+
+
+def test_what_cannot_become_a_placeholder_does_not_wait() -> None:
+    """Only the beginning of one is held back."""
+    restoring = Restoring(Placeholders())
+    assert restoring.feed("a [link") == "a "
+    assert restoring.feed("](x) and [No") == "[link](x) and [No"
+    assert restoring.feed("[" + "a" * 41) == "[" + "a" * 41
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("a", "a", True),
+        ("a", "b", False),
+        ("to [email-1]", "to [email-1000001]", True),
+        ("to [email-1]", "to [phone-1]", False),
+        ("to [email-1] now", "to [email-2] then", False),
+    ],
+)
+def test_texts_are_alike_but_for_the_numbers(one: str, other: str, same: bool) -> None:
+    """A message that is sent again after a restart is the same message."""
+    assert alike(one, other) is same

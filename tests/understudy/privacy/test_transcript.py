@@ -1,0 +1,116 @@
+"""Transcripts: whatever a text holds, it stays in its place, and everything around it is ours."""
+
+import re
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from understudy.privacy.transcript import Transcript, attachments, fenced, inline, moment, opening
+from understudy.storage.export_queries import User
+from understudy.storage.rows import File, Message, Run, Thread
+
+FENCES = ["```", "````\n", "~~~\n", "`"]
+BLOCKS = ["# x\n", "---\n", "> ", "- ", "1. ", "    ", "| a |\n| - |\n", "[a]: http://x\n"]
+MARKUP = ["<script>", "<!--", "</pre>", "&lt;", "\\"]
+BREAKS = ["\n\n", "\r", "\r\n", "\u2028", "\x85", "\x00", "\x1b[2J", "\ud800"]
+nasty = st.text() | st.lists(st.sampled_from([*FENCES, *BLOCKS, *MARKUP, *BREAKS])).map("".join)
+
+
+def parse(text: str) -> list[Any]:
+    """The blocks of a document, as CommonMark and its tables have them."""
+    return MarkdownIt("commonmark").enable("table").parse(text)
+
+
+@given(nasty, st.sampled_from(["text", "markdown"]))
+@example("```\n# out\n```", "text")
+@example("", "text")
+def test_a_text_is_one_fence_whatever_is_in_it(text: str, language: str) -> None:
+    """And it is all there, but for line breaks and characters that nobody can see."""
+    tokens = parse(f"# Before\n\n{fenced(text, language)}\n# After\n")
+    assert [token.type for token in tokens] == [
+        "heading_open", "inline", "heading_close", "fence", "heading_open", "inline", "heading_close",
+    ]  # fmt: skip
+    shown = tokens[3].content
+    assert "\x1b" not in shown
+    lines = re.split("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text)
+    assert [len(line) for line in shown.split("\n")] == [*map(len, lines), 0]
+
+
+@given(nasty)
+@example("*bold* [link](http://x) <b> `code` &amp; # x | y ~~z~~ http://x")
+def test_a_name_is_words_in_one_line(name: str) -> None:
+    """No markup, no line of its own."""
+    tokens = parse(f"# Title {inline(name)} end\n\nnext\n")
+    assert [token.type for token in tokens][:3] == ["heading_open", "inline", "heading_close"]
+    assert len(tokens) == 6
+    kinds = {child.type for child in tokens[1].children}
+    assert kinds <= {"text", "text_special"}
+
+
+def test_times_are_told_in_utc() -> None:
+    """Also such as no calendar has."""
+    assert moment(0) == "1970-01-01 00:00:00 UTC"
+    assert moment(1e18) == "1000000000000000000 s"
+
+
+THREAD = Thread("ann", "t1", "Sums *and* more\n# x", "guide", None, 0.0, 60.0)
+SAID = Message("ann", "m1", "t1", "r1", "user", "What?", "guide", None, "accepted", 1.0)
+ANSWER = Message("ann", "answer-r1", "t1", "r1", "assistant", "That.", "guide", None, "success", 2.0, parent_id="m1")
+
+
+def told(*messages: Message, **beside: Any) -> list[str]:
+    """The headings of a transcript of these messages."""
+    transcript = Transcript(THREAD, str)
+    text = transcript.opening() + "".join(transcript.message(row, [], None) for row in messages)
+    return [line for line in text.splitlines() if line.startswith("#")]
+
+
+def test_branches_are_marked_where_they_leave() -> None:
+    """A message that simply follows has no mark."""
+    after = evolve(SAID, id="m2", parent_id="answer-r1")
+    edit = evolve(SAID, id="m3", branch_of="m1")
+    again = evolve(ANSWER, id="answer-r4", branch_of="m1")
+    lost = evolve(SAID, id="m5", parent_id="answer-lost")
+    assert told(SAID, ANSWER, after, edit, again, lost) == [
+        "# Sums \\*and\\* more \\# x",
+        "## 1. You, 1970-01-01 00:00:01 UTC",
+        "## 2. guide, 1970-01-01 00:00:02 UTC",
+        "## 3. You, 1970-01-01 00:00:01 UTC",
+        "## 4. You, 1970-01-01 00:00:01 UTC (branch: instead of 1, from the beginning)",
+        "## 5. guide, 1970-01-01 00:00:02 UTC (branch: another answer to 1, follows 1)",
+        "## 6. You, 1970-01-01 00:00:01 UTC (branch: follows answer\\-lost)",
+    ]
+
+
+def test_all_that_belongs_to_a_message_is_told() -> None:
+    """Files, a chart, how it ended, a run that left no answer, feedback, and what was sent in its place."""
+    run = Run("r9", "ann", "t1", "m1", None, "guide", None, "failed", 1.0, 2.0)
+    transcript = Transcript(THREAD, str.upper)
+    asked = transcript.message(evolve(SAID, references=("f" * 32,)), [run], "raw `x`")
+    for part in ("```text\nWHAT?\n```", "As it was sent:\n\n```text\nraw `x`\n```", "f" * 32, "Run r9: failed."):
+        assert part in asked
+    answered = evolve(ANSWER, status="cancelled", visualization={"a": 1}, rating="up", note="```\nok")
+    said = transcript.message(answered, [], None)
+    for part in (
+        "```markdown\nTHAT.\n```",
+        "With a chart.",
+        "This answer is cancelled.",
+        "Rated up.",
+        "````text\n```\nok",
+    ):
+        assert part in said
+
+
+@pytest.mark.parametrize(("tenant", "of"), [(None, ""), ("a_b", " of a\\_b")])
+def test_whose_it_is_stands_above(tenant: str | None, of: str) -> None:
+    """With the form and its version."""
+    user = User("ann", tenant, 0.0)
+    assert opening(user, "ann", 0.0) == (
+        f"# Conversations of ann{of}\n\nExported 1970-01-01 00:00:00 UTC, understudy-export 1.\n"
+    )
+    file = File("ann", "f" * 32, "a*b.csv", "text/csv", 5, "ab", 1.0)
+    assert attachments([file]) == f"- a\\*b\\.csv, text\\/csv, 5 bytes, id {'f' * 32}\n"

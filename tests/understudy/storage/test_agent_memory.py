@@ -1,0 +1,96 @@
+"""What agents remember, on both databases."""
+
+import pytest
+import trio
+
+from tests.understudy.storage.test_store import opened
+from understudy.storage import NotStored, agent_memory
+from understudy.storage.agent_memory import Forget, ForgetExpired, Remember
+
+
+@pytest.fixture
+async def store(database, make):
+    """A store that knows of two users."""
+    with trio.fail_after(20):
+        async with opened(database) as store:
+            await store.commit(make.opening())
+            await store.commit(make.opening("bob", "t2", "r2"))
+            yield store
+
+
+def note(name: str = "plan", value: object = "A", **fields: object) -> Remember:
+    """What the guide remembers of ann from 100 to 200, unless a test says otherwise."""
+    given = {"owner": "ann", "agent": "guide", "now": 100.0, "expires_at": 200.0} | fields
+    return Remember(name=name, value=value, **given)
+
+
+async def names(store, owner: str = "ann", agent: str = "guide", now: float = 150.0) -> list[str]:
+    """The names of what is remembered at a time."""
+    return [each.name for each in await store.remembered(owner, agent, now)]
+
+
+async def test_values_are_of_one_user_and_one_agent(store) -> None:
+    """The same name of another user or agent is another value."""
+    value = {"days": [1, 2], "quiet": True, "none": None}
+    assert await store.remember(note(value=value))
+    assert await store.remember(note(owner="bob", value="B"))
+    assert await store.remember(note(agent="finance", value="C"))
+    assert [each.value for each in await store.remembered("ann", "guide", 150.0)] == [value]
+    assert [each.value for each in await store.remembered("bob", "guide", 150.0)] == ["B"]
+    assert await store.forget(Forget("ann", "guide", "plan", 150.0))
+    assert await names(store) == []
+    assert await names(store, "bob") == await names(store, agent="finance") == ["plan"]
+    assert not await store.forget(Forget("ann", "guide", "plan", 150.0))
+
+
+async def test_the_later_value_replaces_the_earlier_with_its_time(store) -> None:
+    """Both the value and its end are the later ones; the latest stands first."""
+    await store.remember(note())
+    await store.remember(note("other", now=101.0))
+    await store.remember(note(value="B", now=102.0, expires_at=300.0))
+    found = await store.remembered("ann", "guide", 250.0)
+    assert [(each.name, each.value) for each in found] == [("plan", "B")]
+    assert await names(store) == ["plan", "other"]
+
+
+async def test_what_has_expired_is_not_there_and_is_removed(store, database, monkeypatch) -> None:
+    """It is not seen from the moment on, takes no room, and its rows go, in pieces; what lasts stays."""
+    monkeypatch.setattr(agent_memory, "FORGOTTEN", 2)
+    for number in range(5):
+        await store.remember(note(f"n{number}"))
+    await store.remember(note("later", expires_at=300.0))
+    assert await names(store, now=200.0) == ["later"]
+    assert not await store.forget(Forget("ann", "guide", "n0", 200.0)), "it was there no more"
+    await store.forget_expired(200.0)
+    assert await names(store, now=0.0) == ["later"]
+
+
+async def test_one_value_too_many_is_refused(store, monkeypatch) -> None:
+    """What is there can still be replaced; what has expired makes room."""
+    monkeypatch.setattr(agent_memory, "KEPT", 2)
+    assert await store.remember(note("a"))
+    assert await store.remember(note("b", expires_at=300.0))
+    assert not await store.remember(note("c"))
+    assert await store.remember(note("a", "again"))
+    assert await store.remember(note("c", owner="bob"))
+    assert await store.remember(note("c", now=200.0, expires_at=300.0))
+    assert await names(store, now=200.0) == ["c", "b"]
+
+
+async def test_a_user_that_is_gone_is_not_made_anew(store) -> None:
+    """A tool that still runs for a user who was deleted leaves nothing behind."""
+    with pytest.raises(NotStored):
+        await store.remember(note(owner="carl"))
+    assert await names(store, "carl") == []
+
+
+async def test_a_group_keeps_its_other_works(store, make) -> None:
+    """What agents remember is stored in the same transactions as events."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.commit, make.change(events=make.events(2, 2)))
+        nursery.start_soon(store.remember, note())
+        nursery.start_soon(store.commit, make.change("bob", "t2", events=make.events(2, 3, "r2")))
+        nursery.start_soon(store.forget_expired, 10.0)
+    assert await names(store) == ["plan"]
+    assert await store.live_threads("bob") == {"t2": 3}
+    assert ForgetExpired(1.0) == ForgetExpired(1.0)

@@ -1,0 +1,132 @@
+"""Removing in pieces: all of what is meant, nothing else, and going on where it was cut off."""
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from understudy.storage import deletion, schema
+from understudy.storage.agent_memory import Remember
+from understudy.storage.deletion import GONE, MORE, RemoveFiles, RemoveUser, TidyWords
+from understudy.storage.group_commit import commit_group
+from understudy.storage.rows import RawText
+from understudy.storage.writes import AddFile, DeleteThread
+
+TABLES = ("threads", "messages", "raw_texts", "words", "runs", "steps", "events", "files", "contexts", "users")
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """The rows of each table that has any."""
+    found = {
+        name: connection.execute(select(func.count()).select_from(schema.metadata.tables[name])) for name in TABLES
+    }
+    rows = {name: result.scalar_one() for name, result in found.items()}
+    connection.rollback()
+    return {name: number for name, number in rows.items() if number}
+
+
+def fill(connection: Connection, make, owner: str, thread_id: str, run_id: str) -> None:
+    """A thread of every kind of row: 12 events, 5 messages, 3 steps, and a file and a memory of the user's."""
+    messages = tuple(make.message(owner, thread_id, f"{run_id}-{n}") for n in range(4))
+    raw = RawText(owner, f"m-{thread_id}", thread_id, b"sealed")
+    outcomes = commit_group(
+        connection,
+        [
+            make.opening(owner, thread_id, run_id),
+            make.change(owner, thread_id, events=make.events(2, 12, run_id), messages=messages, raw=raw),
+            make.change(owner, thread_id, steps=[make.step(n, run_id) for n in range(1, 4)]),
+            AddFile(make.file(owner, f"{len(run_id):032x}")),
+            Remember(owner, "guide", "likes", "tea", 1.0, 2.0),
+        ],
+    )
+    assert all(outcome is True for outcome in outcomes)
+
+
+ONE = {
+    "threads": 1, "messages": 5, "raw_texts": 1, "words": 5, "runs": 1, "steps": 3, "events": 12, "files": 1,
+    "contexts": 1, "users": 1,
+}  # fmt: skip
+
+
+def test_a_small_thread_goes_at_once_and_nothing_else_does(database, make) -> None:
+    """Of the same user and of another one with the same names."""
+    with database.writing.connect() as connection:
+        fill(connection, make, "ann", "t1", "r1")
+        fill(connection, make, "bob", "t1", "r02")
+        assert commit_group(connection, [DeleteThread("ann", "t1"), DeleteThread("ann", "t1")]) == [GONE, 0]
+        assert counts(connection) == ONE | {"files": 2, "contexts": 2, "users": 2}
+
+
+@pytest.mark.parametrize(("events", "messages"), [(5, 100), (1000, 2), (4, 2)])
+def test_a_long_thread_goes_in_pieces(
+    database, make, monkeypatch: pytest.MonkeyPatch, events: int, messages: int
+) -> None:
+    """Each transaction removes a bounded number of rows, and what names others goes first."""
+    monkeypatch.setattr(deletion, "EVENTS", events)
+    monkeypatch.setattr(deletion, "MESSAGES", messages)
+    with database.writing.connect() as connection:
+        fill(connection, make, "ann", "t1", "r1")
+        before, pieces = counts(connection), 0
+        while (left := commit_group(connection, [DeleteThread("ann", "t1")])) == [MORE]:
+            now, pieces = counts(connection), pieces + 1
+            for name in ("events", "steps", "messages", "runs"):
+                assert before.get(name, 0) - now.get(name, 0) <= (messages if name == "messages" else events)
+            assert now.get("words") == now.get("messages")
+            before = now
+        assert left == [GONE]
+        assert pieces >= 2
+        assert counts(connection) == {"files": 1, "contexts": 1, "users": 1}
+
+
+def test_a_user_goes_last(database, make) -> None:
+    """Not while there are threads or files, which the database would remove with the row."""
+    with database.writing.connect() as connection:
+        fill(connection, make, "ann", "t1", "r1")
+        fill(connection, make, "bob", "t2", "r02")
+        assert commit_group(connection, [RemoveUser("ann"), RemoveUser("nobody")]) == [0, 0]
+        assert commit_group(connection, [DeleteThread("ann", "t1"), RemoveUser("ann")]) == [GONE, 0]
+        ids = (f"{2:032x}", "0" * 32)
+        assert commit_group(connection, [RemoveFiles("ann", ids), RemoveFiles("ann", ids)]) == [1, 0]
+        assert commit_group(connection, [RemoveUser("ann"), RemoveUser("ann")]) == [GONE, 0]
+        assert counts(connection) == ONE
+
+
+def test_what_agents_remember_goes_in_pieces(database, make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's row stays until the last of it is gone."""
+    monkeypatch.setattr(deletion, "EVENTS", 2)
+    with database.writing.connect() as connection:
+        commit_group(connection, [AddFile(make.file("ann")), RemoveFiles("ann", ("0" * 32,))])
+        commit_group(connection, [Remember("ann", "guide", f"n{n}", n, 1.0, 2.0) for n in range(5)])
+        outcomes = [commit_group(connection, [RemoveUser("ann")])[0] for _ in range(4)]
+        assert outcomes == [MORE, MORE, GONE, 0]
+        assert counts(connection) == {}
+
+
+def test_the_file_forgets_what_was_removed(folder, database, make) -> None:
+    """Text and words: neither the tables nor the index of words nor the log beside the file have them any more."""
+    with database.writing.connect() as connection:
+        for number in range(40):
+            said = make.message("ann", "t1", f"m{number}", content=f"chatter {number} " + "kumquat " * (number % 3))
+            note = f"kumquat {number} " + "x" * 5000
+            commit_group(
+                connection,
+                [
+                    make.opening("ann", "t1"),
+                    make.change("ann", "t1", messages=[said], events=make.events(number + 2, number + 2, note=note)),
+                    make.opening("bob", "t2", "r2"),
+                    make.change(
+                        "bob", "t2", messages=[make.message("bob", "t2", f"m{number}", content=f"papaya {number}")]
+                    ),
+                ],
+            )
+        assert any(b"kumquat" in path.read_bytes() for path in folder.iterdir())
+        while commit_group(connection, [DeleteThread("ann", "t1")]) == [MORE]:
+            pass
+        outcome = commit_group(connection, [TidyWords(begin=True)])
+        while outcome == [True]:
+            outcome = commit_group(connection, [TidyWords()])
+        assert connection.exec_driver_sql("PRAGMA secure_delete").scalar_one() == 1
+        connection.rollback()
+        database.forget()  # while the writer has the file open: else whoever closes it last empties its log
+        for path in folder.iterdir():
+            assert b"kumquat" not in path.read_bytes(), path.name
+        assert b"papaya" in (folder / "understudy.db").read_bytes()
+        connection.exec_driver_sql("INSERT INTO words_index (words_index) VALUES ('integrity-check')")

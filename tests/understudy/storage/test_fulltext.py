@@ -1,0 +1,171 @@
+"""Search: by words, in any alphabet, the same in both databases, and never in somebody else's messages."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import create_engine
+
+from understudy.storage import Database, migrations, open_database, queries, schema
+from understudy.storage.fulltext import LONGEST_WORD, MOST_ASKED, for_fts5, for_tsquery, mark, searchable
+from understudy.storage.sqlite import FILE_NAME
+from understudy.storage.writes import DeleteThread
+
+from .conftest import Make
+from .test_write_statements import Book
+
+SAID = {
+    "german": "Die Straße war überflutet, viel ÄRGER im Büro",
+    "code": "call order_total(a, b) in utils.py; x = 100%",
+    "japanese": "東京都の天気は晴れです",
+    "korean": "오늘 날씨가 좋습니다",
+    "russian": "Ёлка стоит в углу",
+    "hindi": "नमस्ते दुनिया",
+    "thai": "สวัสดีครับ",
+    "quotes": "it's \"quoted\" AND (parenthesised) NOT near* ^up -minus :colon 'single' \\ back",
+    "emoji": "great 🎉 party",
+}
+
+
+ASKED = {
+    "strasse": {"german"},
+    "STRASSE": {"german"},
+    "arger": {"german"},
+    "Ärger buro": {"german"},
+    "überfl": {"german"},  # the beginning of a word
+    "flutet": set(),  # not its end
+    "Ärger weather": set(),  # all the words
+    "order total": {"code"},
+    "order_total": {"code"},
+    "utils.py": {"code"},
+    "100": {"code"},
+    "天気": {"japanese"},
+    "京都": {"japanese"},
+    "晴": {"japanese"},
+    "東都": set(),
+    "날씨": {"korean"},
+    "елка": {"russian"},
+    "ЁЛКА углу": {"russian"},
+    "नमस्ते": {"hindi"},
+    "สวัสดี": {"thai"},
+    "it's": {"quotes"},
+    '"quoted" AND (paren': {"quotes"},
+    "near* ^up -minus :colon": {"quotes"},
+    "'single' \\": {"quotes"},
+    "party 🎉": {"emoji"},
+    "🎉": set(),  # nothing in it is a word, and no title has it
+    "'": set(),
+    '"': set(),
+    "*": set(),
+    "a" * 5000: set(),
+    "hello": set(SAID),  # what every thread was opened with
+}
+
+
+@pytest.fixture
+def book(database: Database, make: Make) -> Iterator[Book]:
+    """A thread for each of the texts, titled alike."""
+    book = Book(database)
+    for number, (name, text) in enumerate(SAID.items()):
+        said = make.message("ann", name, f"said-{name}", content=text)
+        opening = make.opening("ann", name, f"r{number}", title="-")
+        assert book.write(opening, make.change("ann", name, messages=(said,))) == [True, True]
+    yield book
+    book.connection.close()
+
+
+def found(book: Book, query: str, owner: str = "ann") -> set[str]:
+    """The threads that a search gives."""
+    return {thread.id for thread in book.read(queries.threads, owner, query, None, 50).items}
+
+
+def test_words_are_found(book: Book) -> None:
+    """Whatever is typed is words; case, accents and signs make no difference."""
+    assert {query: found(book, query) for query in ASKED} == ASKED
+
+
+def test_nobody_finds_what_others_said(book: Book, make: Make) -> None:
+    """Not by the word that marks the owner either."""
+    assert book.write(make.opening("bob", "t1", "rb")) == [True]
+    assert found(book, "strasse", owner="bob") == set()
+    assert found(book, "hello", owner="bob") == {"t1"}
+    for typed in (mark("ann"), f"{mark('ann')} strasse", f'" OR text:{mark("ann")}'):
+        assert found(book, typed, owner="bob") == set()
+
+
+def test_what_was_deleted_is_not_found(book: Book, make: Make) -> None:
+    """Nor does it stay in the index; the same thread made again is found by what it says then."""
+    assert book.write(DeleteThread("ann", "german")) == [True]
+    assert found(book, "strasse") == set()
+    again = make.message("ann", "german", "said-again", content="ganz anders")
+    assert book.write(make.opening("ann", "german", "rx", title="-"), make.change("ann", "german", messages=(again,)))
+    assert (found(book, "strasse"), found(book, "anders")) == (set(), {"german"})
+
+
+def test_a_message_stored_twice_is_found_once(book: Book, make: Make) -> None:
+    """As a client may send it twice."""
+    said = make.message("ann", "german", "said-german", content=SAID["german"])
+    assert book.write(make.change("ann", "german", messages=(said,))) == [True]
+    with book.reading.begin() as connection:
+        counted = connection.exec_driver_sql("SELECT count(*) FROM words WHERE message_id = 'said-german'")
+        assert counted.scalar_one() == 1
+
+
+def test_the_index_is_used(book: Book, kind: str) -> None:
+    """A search does not read all that everybody said."""
+    with book.reading.begin() as connection:
+        if kind == "sqlite":
+            asked = "SELECT rowid FROM words_index WHERE words_index MATCH 'x'"
+            plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}").all())
+            assert "VIRTUAL TABLE INDEX" in plan
+        else:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            asked = "SELECT 1 FROM words WHERE array_to_tsvector(string_to_array(text, ' ')) @@ CAST('x' AS tsquery)"
+            assert "words_index" in str(connection.exec_driver_sql(f"EXPLAIN {asked}").all())
+
+
+def test_messages_from_before_the_index_are_found(tmp_path: Path) -> None:
+    """The migration puts their words in, also of more than it reads at a time."""
+    engine = create_engine(f"sqlite:///{tmp_path / FILE_NAME}")
+    with engine.begin() as connection:
+        command.upgrade(migrations.configuration(connection), "0003")
+        connection.exec_driver_sql("INSERT INTO users VALUES ('ann', 1.0)")
+        connection.exec_driver_sql(
+            "INSERT INTO threads VALUES ('ann', 't1', '-', 'guide', NULL, 1.0, 2.0, 0, NULL), "
+            "('ann', 't2', '-', 'guide', NULL, 1.0, 2.0, 0, NULL)"
+        )
+        columns = "(number, owner, id, thread_id, role, content, agent_type, status, created_at, 'references')"
+        row = "(?, 'ann', ?, ?, 'user', ?, 'guide', 'accepted', 1.0, '[]')"
+        many = [(number, f"m{number}", "t1", f"number{number} said") for number in range(1201)]
+        for each in [*many, (5000, "last", "t2", "Grüße")]:
+            connection.exec_driver_sql(f"INSERT INTO messages {columns.replace(chr(39), chr(34))} VALUES {row}", each)
+    engine.dispose()
+    database = open_database(tmp_path)
+    with database.reading.begin() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == schema.HEAD
+        for query, thread in (("number0", "t1"), ("number1200", "t1"), ("grusse", "t2")):
+            assert [row.id for row in queries.threads(connection, "ann", query, None, 9).items] == [thread]
+    database.close()
+
+
+@given(st.text(), st.text())
+def test_whatever_is_typed_makes_a_question(owner: str, typed: str) -> None:
+    """Of letters, digits and what holds them together, and not of more words than there may be."""
+    for made, around in ((for_fts5(owner, typed), '"* AND'), (for_tsquery(owner, typed), "':*& ")):
+        if made is not None:
+            assert all(letter.isalnum() or letter in around or not letter.isascii() for letter in made)
+            assert made.count("AND") + made.count("&") <= MOST_ASKED
+
+
+@given(st.text(min_size=1))
+def test_what_was_said_is_found_by_saying_it(said: str) -> None:
+    """Every word asked for is a word that is stored, or begins one."""
+    stored = searchable("ann", said).split(" ")
+    asked = for_tsquery("ann", said)
+    for part in (asked or "").split(" & "):
+        word = part.split("'")[1] if part else ""
+        assert any(each.startswith(word) for each in stored)
+        assert len(word) <= LONGEST_WORD

@@ -1,0 +1,173 @@
+"""Grouping is for speed alone: however changes are grouped, the outcome is that of one after another."""
+
+import itertools
+import sqlite3
+
+import pytest
+from attrs import evolve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event
+
+from understudy.storage import Change, Fence, Fenced, LoggedEvent, Thread, Unstorable, open_database, queries
+from understudy.storage.group_commit import commit_group
+from understudy.storage.sqlite import FILE_NAME
+from understudy.storage.writes import DeleteThread, Probe, RenameThread
+
+THREADS = ("t1", "t2")
+
+
+def events(first: int, count: int, note: str) -> tuple[LoggedEvent, ...]:
+    """Events of which the same number may have different bodies."""
+    return tuple(LoggedEvent(first + n, "note", None, note.encode()) for n in range(count))
+
+
+def works() -> st.SearchStrategy:
+    """Any work on one of two threads; many do not fit."""
+    thread_id = st.sampled_from(THREADS)
+    appended = st.builds(events, st.integers(1, 5), st.integers(1, 2), st.sampled_from("ab"))
+    threads = {name: Thread("ann", name, "Title", "guide", None, 1.0, 1.0) for name in THREADS}
+    return st.one_of(
+        st.builds(lambda name, these: Change("ann", name, these), thread_id, appended),
+        st.builds(lambda name, these: Change("ann", name, these), thread_id, appended),
+        st.builds(lambda name, these: Change("ann", name, these, thread=threads[name]), thread_id, appended),
+        st.builds(lambda name: Change("ann", name, thread=threads[name]), thread_id),
+        st.builds(lambda name: RenameThread("ann", name, "New"), thread_id),
+        st.builds(lambda name: DeleteThread("ann", name), thread_id),
+        st.just(Probe()),
+    )
+
+
+def state(path):
+    """All that is stored, read past storage's code."""
+    connection = sqlite3.connect(path)
+    rows = [connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall() for table in ("threads", "events")]
+    connection.close()
+    return rows
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(todo=st.lists(works(), max_size=14), cuts=st.sets(st.integers(1, 13)))
+def test_grouping_makes_no_difference(migrated, tmp_path_factory, todo, cuts) -> None:
+    """The same works in groups and one by one: equal outcomes, equal tables."""
+    places = [0, *sorted(cut for cut in cuts if cut < len(todo)), len(todo)]
+    ways = {
+        "groups": [todo[start:end] for start, end in itertools.pairwise(places)],
+        "singles": [[work] for work in todo],
+    }
+    seen = {}
+    for way, groups in ways.items():
+        folder = tmp_path_factory.mktemp(way)
+        (folder / FILE_NAME).write_bytes((migrated / FILE_NAME).read_bytes())
+        database = open_database(folder)
+        with database.writing.connect() as connection:
+            outcomes = [outcome for group in groups for outcome in commit_group(connection, group)]
+        database.close()
+        seen[way] = ([repr(outcome) for outcome in outcomes], state(folder / FILE_NAME))
+    assert seen["groups"] == seen["singles"]
+
+
+def test_appends_of_a_group_cost_as_many_statements_as_one(database, kind, make) -> None:
+    """A hundred changes that only append are two statements, on PostgreSQL one: it would parse each row's anew."""
+    statements = []
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", f"t{number}", f"r{number}") for number in range(100)])
+        event.listen(database.writing, "before_cursor_execute", lambda *args: statements.append(args[2]))
+        appends = [make.change("ann", f"t{number}", events=make.events(2, 3)) for number in range(100)]
+        assert commit_group(connection, appends) == [True] * 100
+    wanted = {"sqlite": ["BEGIN", "UPDATE", "INSERT"], "postgresql": ["BEGIN;", "WITH"]}
+    assert [statement.split()[0] for statement in statements] == wanted[kind]
+
+
+def test_steps_go_along_with_the_appends_of_a_group(database, kind, make) -> None:
+    """In one statement more, in place of what has their number; one whose run is not there is refused alone."""
+    names = [f"t{number}" for number in range(50)]
+
+    def ended(seq: int, run_ids: dict[str, str]) -> list[Change]:
+        return [
+            make.change("ann", name, events=make.events(seq, seq, name), steps=[make.step(1, run_id, result=seq)])
+            for name, run_id in run_ids.items()
+        ]
+
+    own = dict(zip(names, names, strict=True))
+    statements = []
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", name, name) for name in names])
+        assert commit_group(connection, ended(2, own)) == [True] * 50
+        event.listen(database.writing, "before_cursor_execute", lambda *args: statements.append(args[2]))
+        assert commit_group(connection, ended(3, own)) == [True] * 50
+        wanted = {"sqlite": ["BEGIN", "UPDATE", "INSERT", "INSERT"], "postgresql": ["BEGIN;", "WITH", "INSERT"]}
+        assert [statement.split()[0] for statement in statements] == wanted[kind]
+        outcomes = commit_group(connection, ended(4, {"t1": "t1", "t2": "nobody", "t3": "t3"}))
+        assert [type(outcome) for outcome in outcomes] == [bool, Unstorable, bool]
+    with database.reading.begin() as connection:
+        assert [queries.steps(connection, name)[0].result for name in ("t1", "t2", "t3", "t4")] == [4, 3, 4, 3]
+        assert queries.last_seqs(connection, "ann", ["t1", "t2"]) == {"t1": 4, "t2": 3}
+
+
+def test_appends_under_fences_and_without_are_one_group(database, make) -> None:
+    """Each finds its thread under its own fence only; one that needs none is not held against any."""
+    held = {name: Fence("a", number) for number, name in enumerate(("t1", "t2", "t3"), 1)}
+    with database.writing.connect() as connection:
+        commit_group(connection, [evolve(make.opening("ann", name, name), fence=held[name]) for name in held])
+        fences = {"t1": held["t1"], "t2": None, "t3": held["t3"]}
+        appends = [make.change("ann", name, events=make.events(2, 3, None), fence=fences[name]) for name in fences]
+        statements: list[str] = []
+        event.listen(database.writing, "before_cursor_execute", lambda *args: statements.append(args[2]))
+        assert commit_group(connection, appends) == [True] * 3
+        assert len(statements) <= 3
+        stale = {"t1": held["t1"], "t2": Fence("a", 1), "t3": Fence("b", 3)}
+        appends = [make.change("ann", name, events=make.events(4, 4), fence=stale[name]) for name in stale]
+        outcomes = [commit_group(connection, [append])[0] for append in appends]
+        assert [type(outcome) for outcome in outcomes] == [bool, Fenced, Fenced]
+    with database.reading.begin() as connection:
+        assert queries.last_seqs(connection, "ann", list(held)) == {"t1": 4, "t2": 3, "t3": 3}
+        assert queries.events(connection, "ann", "t3", 0, 9) == [*make.events(1, 1, "t3"), *make.events(2, 3, None)]
+
+
+@pytest.mark.parametrize("logged", [LoggedEvent(2, "\ud800", None, b""), LoggedEvent(2**70, "note", None, b"")])
+def test_what_no_database_can_hold_is_refused_alone(database, make, logged: LoggedEvent) -> None:
+    """The driver does not take it; what was to be appended beside it is."""
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2", "t3")])
+        appends = [make.change("ann", name, events=make.events(2, 2)) for name in ("t1", "t2", "t3")]
+        appends[1] = make.change("ann", "t2", events=[logged])
+        outcomes = commit_group(connection, appends)
+    assert [type(outcome) for outcome in outcomes] == [bool, Unstorable, bool]
+    with database.reading.begin() as connection:
+        assert queries.last_seqs(connection, "ann", ["t1", "t2", "t3"]) == {"t1": 2, "t2": 1, "t3": 2}
+
+
+def test_two_appends_of_a_thread_are_stored_in_their_order(database, make) -> None:
+    """Also where all of a group are one statement; the same change twice is stored once."""
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2")])
+        first, second = (make.change("ann", "t1", events=make.events(seq, seq)) for seq in (2, 3))
+        other = make.change("ann", "t2", events=make.events(2, 2))
+        assert commit_group(connection, [first, other, second, first]) == [True] * 4
+    with database.reading.begin() as connection:
+        assert [each.seq for each in queries.events(connection, "ann", "t1", 0, 9)] == [1, 2, 3]
+
+
+def test_one_misfit_among_appends_is_refused_alone(database, folder, make) -> None:
+    """What was written together is taken back, and each is tried on its own."""
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", f"t{number}", f"r{number}") for number in range(5)])
+        appends = [make.change("ann", f"t{number}", events=make.events(2, 2)) for number in range(5)]
+        appends[2] = make.change("ann", "t2", events=make.events(7, 7))
+        appends[3] = make.change("ann", "t3", events=[LoggedEvent(2, "type", "\ud800", b"")])
+        outcomes = commit_group(connection, appends)
+        again = commit_group(connection, appends[:2])
+    assert [outcome is True for outcome in outcomes] == [True, True, False, False, True]
+    assert again == [True, True]
+    assert [row[7] for row in state(folder / FILE_NAME)[0]] == [2, 2, 1, 1, 2]
+
+
+def test_changes_of_one_thread_keep_their_order(database, make) -> None:
+    """Appends do not overtake what else happens to their thread in the group."""
+    with database.writing.connect() as connection:
+        commit_group(connection, [make.opening("ann", f"t{number}", f"r{number}") for number in range(3)])
+        appends = [make.change("ann", f"t{number}", events=make.events(2, 2)) for number in range(3)]
+        outcomes = commit_group(connection, [DeleteThread("ann", "t0"), *appends])
+    assert [str(outcome) for outcome in outcomes] == ["1", "there is no thread 't0'", "True", "True"]

@@ -1,0 +1,350 @@
+"""Reads that wait go together: in one thread, one transaction, and none of them for another's fault."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import trio
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.pool import StaticPool
+
+from actors import Backoff
+from actors.behaviours import Breaker, CircuitSpec, CircuitState, FailureCount
+from understudy.storage.errors import InvalidCursor, StorageUnavailable, Unstorable
+from understudy.storage.read_pool import BUSY_S, TOGETHER, Reader
+
+
+def busy(caplog: pytest.LogCaptureFixture) -> list[tuple[int, int, int]]:
+    """What the log says of reads that waited for long, as (threads, at work, waiting)."""
+    told = [record for record in caplog.records if record.message == "storage.readers_busy"]
+    return [(record.threads, record.at_work, record.waiting) for record in told]
+
+
+@pytest.mark.slow
+async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """Those asked for behind a slow one, when they begin; and who waits for long is in the log, once a second."""
+    waits: list[float] = []
+    reader = Reader(engine, 1, 5.0, on_begin=lambda times, now: waits.extend(now - time for time in times))
+    gate = Gate()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader.read, gate)
+        await trio.to_thread.run_sync(gate.entered.wait)
+        assert len(waits) == 1
+        for _ in range(TOGETHER + 5):
+            nursery.start_soon(reader.read, number)
+        await trio.sleep(1.2 * BUSY_S)
+        gate.open.set()
+    assert len(waits) == 1 + TOGETHER + 5
+    assert waits[0] < BUSY_S < min(waits[1:])
+    assert busy(caplog) == [(1, 1, 5)]
+
+
+@pytest.mark.slow
+async def test_threads_that_do_not_come_back_are_told_of(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """The reads that wait for one give up, and the log says why."""
+    reader, gate = Reader(engine, 1, 2 * BUSY_S), Gate()
+    async with trio.open_nursery() as nursery:
+
+        async def hold() -> None:
+            with pytest.raises(StorageUnavailable):
+                await reader.read(gate)
+
+        nursery.start_soon(hold)
+        await trio.to_thread.run_sync(gate.entered.wait)
+        with pytest.raises(StorageUnavailable):
+            await reader.read(number)
+        assert busy(caplog) == [(1, 1, 0)]
+    gate.open.set()
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """A database of one table with one number."""
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE numbers (number INTEGER)"))
+        connection.execute(text("INSERT INTO numbers VALUES (7)"))
+    yield engine
+    engine.dispose()
+
+
+class Gate:
+    """A query that holds its thread until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.open = threading.Event()
+
+    def __call__(self, connection: Connection) -> str:
+        """Wait for `open`."""
+        self.entered.set()
+        assert self.open.wait(10)
+        return "gate"
+
+
+def number(connection: Connection, plus: int = 0) -> tuple[int, int]:
+    """The number, and in which thread it was read."""
+    found = connection.execute(text("SELECT number FROM numbers")).scalar_one()
+    return found + plus, threading.get_ident()
+
+
+async def test_a_read_alone_is_answered(engine: Engine) -> None:
+    """With what its query returns."""
+    reader = Reader(engine, 1, 5.0)
+    assert (await reader.read(number, 3))[0] == 10
+
+
+async def test_what_waits_for_a_thread_goes_together(engine: Engine) -> None:
+    """While the only thread is busy, others queue up; the next trip takes all of them, and more than fit take two."""
+    reader, gate = Reader(engine, 1, 5.0), Gate()
+    answers: list[tuple[int, int]] = []
+    begun: list[int] = []
+
+    async def ask(plus: int) -> None:
+        answers.append(await reader.read(counted, plus))
+
+    def counted(connection: Connection, plus: int) -> tuple[int, int]:
+        begun.append(id(connection))
+        return number(connection, plus)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader.read, gate)
+        await trio.to_thread.run_sync(gate.entered.wait)
+        for plus in range(TOGETHER + 1):
+            nursery.start_soon(ask, plus)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.open.set()
+    assert sorted(found for found, _ in answers) == list(range(7, 7 + TOGETHER + 1))
+    assert len(set(begun)) <= 2
+    assert begun[:TOGETHER] == begun[:1] * TOGETHER
+
+
+async def test_what_is_asked_in_one_pass_of_the_loop_goes_together(engine: Engine) -> None:
+    """Clients that come back at once share a trip, though there is a thread for each; nobody is waited for."""
+    reader = Reader(engine, 4, 5.0)
+    begun: list[Connection] = []
+    event.listen(engine, "begin", begun.append)
+    async with trio.open_nursery() as nursery:
+        for plus in range(TOGETHER):
+            nursery.start_soon(reader.read, number, plus)
+    assert len(begun) == 1
+    assert (await reader.read(number))[0] == 7
+    assert (reader.at_work, reader.waiting) == (0, 0)
+
+
+async def test_each_has_its_own_fault(engine: Engine) -> None:
+    """A query that fails, one that is given what no database holds, and one of a caller's own: only they are told."""
+    reader, gate = Reader(engine, 1, 5.0), Gate()
+    told: dict[str, object] = {}
+
+    async def ask(name: str, query: object) -> None:
+        try:
+            told[name] = await reader.read(query)  # type: ignore[arg-type]
+        except Exception as error:
+            told[name] = type(error)
+
+    def broken(connection: Connection) -> None:
+        connection.execute(text("SELECT * FROM nowhere"))
+
+    def overflow(connection: Connection) -> None:
+        raise OverflowError("too large")
+
+    def refused(connection: Connection) -> None:
+        raise LookupError("not a cursor")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader.read, gate)
+        await trio.to_thread.run_sync(gate.entered.wait)
+        for name, query in {"broken": broken, "overflow": overflow, "refused": refused, "well": number}.items():
+            nursery.start_soon(ask, name, query)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.open.set()
+    assert told["broken"] is StorageUnavailable
+    assert told["overflow"] is Unstorable
+    assert told["refused"] is LookupError
+    assert isinstance(told["well"], tuple)
+
+
+async def test_who_is_cancelled_keeps_nobody_waiting(engine: Engine) -> None:
+    """Also when it was the one whose trip the others share, or who was to make the next one."""
+    reader, gate = Reader(engine, 1, 5.0), Gate()
+    answers: list[int] = []
+
+    async def ask(scope: trio.CancelScope) -> None:
+        with scope:
+            answers.append((await reader.read(number))[0])
+
+    scopes = [trio.CancelScope() for _ in range(4)]
+    leader = trio.CancelScope()
+
+    async def lead() -> None:
+        with leader:
+            await reader.read(gate)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lead)
+        await trio.to_thread.run_sync(gate.entered.wait)
+        for scope in scopes:
+            nursery.start_soon(ask, scope)
+        await trio.testing.wait_all_tasks_blocked()
+        leader.cancel()
+        scopes[0].cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        gate.open.set()
+    assert answers == [7, 7, 7]
+
+
+async def test_reads_of_tasks_that_are_cancelled_take_no_thread_away(engine: Engine) -> None:
+    """Whether they were cancelled before they began, or in the same step: afterwards all threads are there."""
+    reader = Reader(engine, 2, 5.0)
+    for _ in range(5):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await reader.read(number)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reader.read, number)
+            nursery.cancel_scope.cancel()
+    with trio.fail_after(5):
+        answers = [(await reader.read(number))[0] for _ in range(4)]
+        while reader.at_work:
+            await reader.read(number)
+    assert answers == [7] * 4
+    assert (reader.at_work, reader.waiting) == (0, 0)
+
+
+async def test_whatever_a_thread_meets_its_place_comes_back(engine: Engine) -> None:
+    """An engine that fails in a way of its own fails the reads, and no more."""
+
+    class Broken:
+        dialect = engine.dialect
+
+        def begin(self) -> None:
+            raise ValueError("not an engine")
+
+    reader = Reader(Broken(), 1, 5.0)  # type: ignore[arg-type]
+    for _ in range(3):
+        with pytest.raises(ValueError, match="not an engine"):
+            await reader.read(number)
+
+
+async def test_a_database_that_does_not_answer_is_not_waited_for(engine: Engine) -> None:
+    """The deadline holds for the wait for a thread too; when the thread is back, so are the reads."""
+    reader, gate = Reader(engine, 1, 0.05), Gate()
+    with pytest.raises(StorageUnavailable):
+        await reader.read(gate)
+    with pytest.raises(StorageUnavailable):
+        await reader.read(number)
+    gate.open.set()
+    with trio.fail_after(5):
+        while True:
+            try:
+                assert (await reader.read(number))[0] == 7
+                break
+            except StorageUnavailable:
+                continue
+
+
+@pytest.fixture
+def breaker() -> Breaker:
+    """One that opens after two failures, for a tenth of a second."""
+    spec = CircuitSpec(trip=FailureCount(2), reset=Backoff(0.1, 0.1, jitter=0), counts=(StorageUnavailable,))
+    return Breaker("database", spec)
+
+
+def broken(connection: Connection) -> None:
+    """A read that the database does not answer."""
+    connection.execute(text("SELECT 1 FROM nothing"))
+
+
+async def test_reads_are_refused_at_once_after_failures_in_a_row(engine: Engine, breaker: Breaker) -> None:
+    """No thread is asked then; when its time is over one read finds out, and the others wait for that."""
+    reader, entered = Reader(engine, 1, 5.0, breaker), []
+
+    def seen(connection: Connection) -> str:
+        entered.append(1)
+        return "seen"
+
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable, match="nothing"):
+            await reader.read(broken)
+    with pytest.raises(StorageUnavailable, match="lately"):
+        await reader.read(seen)
+    assert entered == []
+    await trio.sleep(0.11)
+    gate, answers = Gate(), []
+
+    async def ask(query: Callable[[Connection], str]) -> None:
+        answers.append(await reader.read(query))
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, gate)
+            while not gate.entered.is_set():  # noqa: ASYNC110 - of a thread
+                await trio.sleep(0.01)
+            nursery.start_soon(ask, seen)
+            await trio.sleep(0.06)
+            assert entered == [], "one at a time"
+            gate.open.set()
+    assert answers == ["gate", "seen"]
+    assert breaker.state is CircuitState.CLOSED
+
+
+async def test_what_a_read_is_refused_for_its_own_sake_opens_nothing(engine: Engine, breaker: Breaker) -> None:
+    """A cursor of no list, a value that cannot be stored: the database has answered."""
+
+    def judged(connection: Connection) -> None:
+        raise InvalidCursor("x")
+
+    reader = Reader(engine, 1, 5.0, breaker)
+    for _ in range(5):
+        with pytest.raises(InvalidCursor):
+            await reader.read(judged)
+        with pytest.raises(StorageUnavailable):
+            await reader.read(broken)
+    assert breaker.state is CircuitState.CLOSED
+
+
+async def test_reads_that_fail_together_are_one_failure(engine: Engine, breaker: Breaker) -> None:
+    """A connection that breaks takes all reads with it that shared it; that is no trend."""
+    reader = Reader(engine, 1, 5.0, breaker)
+    failures: list[StorageUnavailable] = []
+
+    async def ask() -> None:
+        try:
+            await reader.read(broken)
+        except StorageUnavailable as error:
+            failures.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(ask)
+    assert len(failures) == 10
+    assert breaker.state is CircuitState.CLOSED
+
+
+async def test_a_read_that_fails_beside_one_that_does_not_is_no_failure(engine: Engine, breaker: Breaker) -> None:
+    """They shared a transaction: the database has answered."""
+    reader = Reader(engine, 1, 5.0, breaker)
+
+    async def fail() -> None:
+        with pytest.raises(StorageUnavailable):
+            await reader.read(broken)
+
+    for _ in range(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+            nursery.start_soon(reader.read, number)
+    assert breaker.state is CircuitState.CLOSED
+
+
+async def test_reads_that_hang_count(engine: Engine, breaker: Breaker) -> None:
+    """Who waits in vain is a failure too; after two nobody waits."""
+    reader, gate = Reader(engine, 1, 0.05, breaker), Gate()
+    try:
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable, match="no answer"):
+                await reader.read(gate)
+        with pytest.raises(StorageUnavailable, match="lately"):
+            await reader.read(gate)
+    finally:
+        gate.open.set()

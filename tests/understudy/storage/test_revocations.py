@@ -1,0 +1,154 @@
+"""Sessions that were ended, as every server on a database learns of them."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from actors import ActorSystem, ChildSpec
+from tests.clock import Clock
+from tests.understudy.storage.test_store import opened
+from transport.auth.identity import Identity
+from transport.wire.errors import CommandRejected
+from understudy.auth import shared_revocation
+from understudy.auth.revocation import EndedSessions, name_of
+from understudy.auth.shared_revocation import EndedEverywhere, EndedWatch
+from understudy.storage import StorageUnavailable, Store, revocations
+from understudy.storage.revocations import EndSession
+
+ADA, BOB = Identity("ada", "s1"), Identity("bob", "s1")
+
+
+@pytest.fixture
+async def store(database) -> AsyncIterator[Store]:
+    """A store with its writer running."""
+    with trio.fail_after(20):
+        async with opened(database) as store:
+            yield store
+
+
+@pytest.fixture
+def server(store, tmp_path_factory) -> EndedEverywhere:
+    """Makes what one server knows."""
+
+    def make(**more: object) -> EndedEverywhere:
+        path = more.pop("path", tmp_path_factory.mktemp("data") / "ended-sessions")
+        return EndedEverywhere(path, Clock(1000.0), store, **more)
+
+    return make
+
+
+async def test_a_session_that_ends_on_one_server_ends_on_all(server) -> None:
+    """The other learns of it when it looks, once; one that starts later knows it from the start."""
+    news: list[str] = []
+    one, other = server(), server(on_news=news.extend)
+    await other.load()
+    await one.add(ADA, 2000.0)
+    assert ADA in one
+    assert ADA not in other
+    await other.look()
+    await other.look()
+    assert ADA in other
+    assert BOB not in other
+    assert news == [name_of(ADA)]
+    later = server()
+    await later.load()
+    assert ADA in later
+    other.clock.now = 2000.0
+    assert ADA not in other
+
+
+async def test_what_was_written_earlier_and_committed_later_is_seen(server, store, monkeypatch) -> None:
+    """Another server's transaction may take a while: its time is before what is known already."""
+    one, other = server(), server()
+    await one.add(ADA, 2000.0)
+    await other.look()
+    await store.end_session(EndSession(name_of(BOB), 2000.0, 1000.0))
+    other._seen_to += 10.0  # as if something later had been seen before
+    await other.look()
+    assert BOB in other
+
+
+async def test_many_are_read_in_pages(server, store, monkeypatch) -> None:
+    """Also when several have the same time."""
+    for module in (revocations, shared_revocation):
+        monkeypatch.setattr(module, "PAGE", 2)
+    async with trio.open_nursery() as nursery:
+        for number in range(7):
+            nursery.start_soon(store.end_session, EndSession(f"n{number}", 2000.0, 1000.0))
+    one = server()
+    await one.load()
+    assert sorted(name for name, _ in one.kept()) == [f"n{number}" for number in range(7)]
+
+
+async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
+    """A repeat takes nothing back; what no token comes back from is removed with the next."""
+    one = server()
+    await one.add(ADA, 2000.0)
+    await one.add(ADA, 1500.0)
+    await one.add(BOB, 1100.0)
+    other = server()
+    await other.load()
+    assert dict(other.kept()) == {name_of(ADA): 2000.0, name_of(BOB): 1100.0}
+    await store.end_session(EndSession("later", 5000.0, 1200.0))
+    assert {each.name for each in await store.endings(0.0, "", 0.0)} == {name_of(ADA), "later"}
+
+
+async def test_what_cannot_be_written_has_not_happened(on_sqlite, server, monkeypatch) -> None:
+    """Nobody is told that a session ended that another server would take."""
+    one = server()
+
+    async def away(*_: object) -> None:
+        raise StorageUnavailable("away")
+
+    monkeypatch.setattr(one.store, "end_session", away)
+    with pytest.raises(StorageUnavailable):
+        await one.add(ADA, 2000.0)
+    assert ADA not in one
+
+
+async def test_only_so_many_are_kept(on_sqlite, server) -> None:
+    """One more is refused, until others are past."""
+    one = server(cap=1)
+    await one.add(ADA, 1100.0)
+    with pytest.raises(CommandRejected, match="busy"):
+        await one.add(BOB, 1200.0)
+    one.clock.now = 1100.0
+    await one.add(BOB, 1200.0)
+    assert len(one) == 1
+
+
+async def test_the_file_of_a_server_alone_is_taken_over(on_sqlite, server, tmp_path_factory) -> None:
+    """Who moves to PostgreSQL forgets nobody who has signed out."""
+    path: Path = tmp_path_factory.mktemp("old") / "ended-sessions"
+    await EndedSessions(path, Clock(1000.0)).add(ADA, 2000.0)
+    one = server(path=path)
+    await one.load()
+    assert ADA in one
+    assert not await trio.Path(path).exists()
+    other = server()
+    await other.load()
+    assert ADA in other
+
+
+async def test_it_is_looked_for_twice_a_second_and_again_after_a_fault(on_sqlite, server, monkeypatch) -> None:
+    """A read that fails is no reason to stop."""
+    monkeypatch.setattr(shared_revocation, "EVERY_S", 0.01)
+    one, other = server(), server()
+    read, failures = other.store.endings, iter([StorageUnavailable("away")] * 2)
+
+    async def sometimes(*asked: object) -> object:
+        for failure in failures:
+            raise failure
+        return await read(*asked)
+
+    with contextlib.suppress(StopIteration):
+        monkeypatch.setattr(other.store, "endings", sometimes)
+    async with ActorSystem("s", [ChildSpec("ended", lambda: EndedWatch(other))]):
+        await one.add(ADA, 2000.0)
+        while ADA not in other:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+    assert next(failures, None) is None

@@ -1,0 +1,283 @@
+"""Sessions: who gets one, and who may come back after it has run out."""
+
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.clock import Clock
+from tests.end_to_end.http import request
+from tests.transport.provider import ec_key, key_set, published, rsa_key, signed
+from transport.auth.identity import Identity
+from transport.auth.jwks import read_key_set
+from transport.connection.limits import RateLimit
+from transport.wire.errors import CommandRejected, Unauthenticated
+from understudy.app.build import serve_house
+from understudy.app.settings import Settings
+from understudy.auth.revocation import EndedSessions
+from understudy.auth.sessions import LastingTokens, Sessions, open_sessions, open_tokens
+
+SECRET = "s" * 32
+
+
+def sessions(clock: Clock, *, anonymous: bool = True, grace_s: float = 50.0) -> Sessions:
+    """Sessions of 100 s."""
+    ended = EndedSessions(Path("nowhere"), clock)
+    return Sessions(LastingTokens(SECRET, clock, grace_s), anonymous, 100.0, ended, rate=RateLimit(60, 3))
+
+
+def of_provider(document: bytes, **more: Any) -> Sessions:
+    """Sessions of a server with a secret and these keys in a file."""
+    path = Path(tempfile.mkdtemp()) / "keys.json"
+    path.write_bytes(document)
+    return open_sessions(Settings(data_dir=path.parent / "data", jwks=str(path), **more))
+
+
+def unverified(sessions: Sessions, token: str) -> str:
+    """The code with which a token is not taken."""
+    with pytest.raises(Unauthenticated) as caught:
+        sessions.verify(token)
+    return str(caught.value.code)
+
+
+def refused(sessions: Sessions, token: str) -> str:
+    """The code with which a token is not renewed."""
+    with pytest.raises(Unauthenticated) as caught:
+        sessions.renew(token)
+    return str(caught.value.code)
+
+
+def test_a_new_session_is_a_new_anonymous_user() -> None:
+    """Each has names of its own, and a token that proves them."""
+    given = sessions(Clock())
+    one, other = given.new(), given.new()
+    assert one.identity.user != other.identity.user
+    assert one.identity.user.startswith("anon-")
+    assert given.tokens.verify(one.token) == one.identity
+    assert one.as_json()["expires_at"] == 1_000_100
+    with pytest.raises(Unauthenticated):
+        sessions(Clock(), anonymous=False).new()
+
+
+def test_a_good_token_is_renewed_for_the_same_user_and_session() -> None:
+    """For as long as it was signed for, and without its roles, which may have been taken back; the tenant stays."""
+    clock = Clock()
+    given = sessions(clock, anonymous=False)
+    token = given.tokens.issue("ada", "s1", roles=["operator"], tenant="t", ttl_s=10)
+    clock.now += 5
+    who = given.renew(token).identity
+    assert (who.user, who.session, who.roles, who.tenant) == ("ada", "s1", (), "t")
+    assert who.expires_at == clock.now + 10
+
+
+def test_an_anonymous_user_who_was_away_is_no_stranger() -> None:
+    """The token has run out, within the grace: the same user goes on. It opens nothing else meanwhile."""
+    clock = Clock()
+    given = sessions(clock)
+    before = given.new()
+    clock.now += 149
+    with pytest.raises(Unauthenticated):
+        given.tokens.verify(before.token)
+    after = given.renew(before.token)
+    assert (after.identity.user, after.identity.session) == (before.identity.user, before.identity.session)
+    assert given.tokens.verify(after.token).expires_at == clock.now + 100
+
+
+def test_the_grace_ends() -> None:
+    """After it, the token is as good as none; without one there is none."""
+    clock = Clock()
+    token = sessions(clock).new().token
+    clock.now += 150
+    assert refused(sessions(clock), token) == "token_expired"
+    clock.now -= 50
+    assert refused(sessions(clock, grace_s=0.0), token) == "token_expired"
+
+
+def test_the_grace_is_for_anonymous_users_of_open_servers_only() -> None:
+    """Not for users with a name, and not where anonymous users are not let in."""
+    clock = Clock()
+    given = sessions(clock)
+    named, unnamed = given.tokens.issue("ada", "s", ttl_s=100), given.new().token
+    clock.now += 120
+    assert refused(given, named) == "token_expired"
+    assert refused(sessions(clock, anonymous=False), unnamed) == "token_expired"
+
+
+def test_a_forged_token_has_no_grace() -> None:
+    """An expired token that somebody else signed, or nonsense, is refused as ever."""
+    clock = Clock()
+    forged = LastingTokens("f" * 32, clock, 50.0).issue("anon-1", "s", ttl_s=10)
+    clock.now += 20
+    assert refused(sessions(clock), forged) == "unauthenticated"
+    assert refused(sessions(clock), "nonsense") == "unauthenticated"
+
+
+def test_the_servers_own_secret_is_kept(tmp_path: Path) -> None:
+    """Two openings of one data folder take each other's tokens; the settings' secret comes first."""
+    settings = Settings(data_dir=tmp_path / "data")
+    token = open_tokens(settings).issue("ada", "s", ttl_s=10)
+    assert open_tokens(settings).verify(token).user == "ada"
+    assert settings.secret_file.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(Unauthenticated):
+        open_tokens(Settings(data_dir=tmp_path / "data", secret=SECRET)).verify(token)
+
+
+async def test_the_door_of_refresh_takes_a_lapsed_anonymous_token(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Over HTTP, with the settings' own grace; the token opens nothing but this door."""
+    settings = Settings(port=0, data_dir=tmp_path / "data", token_ttl_s=60)
+    running = await nursery.start(partial(serve_house, settings))
+    tokens = open_tokens(settings)
+    lapsed, old = (tokens.issue("anon-7", "s7", ttl_s=-age) for age in (30, 90))
+    status, _, body = await request(running.address, "POST", "/api/sessions/refresh", token=lapsed)
+    assert (status, body["user"], body["session"]) == (200, "anon-7", "s7")
+    assert tokens.verify(body["session_token"]).user == "anon-7"
+    for method, path, token in (("POST", "/api/sessions/refresh", old), ("GET", "/api/agents", lapsed)):
+        status, _, body = await request(running.address, method, path, token=token)
+        assert (status, body["error"]["code"]) == (401, "token_expired")
+    await running.stop()
+
+
+def test_an_address_begins_only_so_many_sessions() -> None:
+    """In a minute; another address is not held up, and the refusal says how long to wait."""
+    given = sessions(Clock())
+    for _ in range(3):
+        given.new("203.0.113.9")
+    with pytest.raises(CommandRejected) as caught:
+        given.new("203.0.113.9")
+    assert (caught.value.code, caught.value.retry_after) == ("rate_limited", pytest.approx(1.0, abs=0.1))
+    given.new("203.0.113.10")
+
+
+def test_a_token_does_not_show() -> None:
+    """In the text of a session, and of what holds tokens."""
+    given = sessions(Clock())
+    session = given.new()
+    assert session.token not in repr(session)
+    assert SECRET not in repr(given)
+
+
+def claims(**more: Any) -> dict[str, Any]:
+    """Claims that count now."""
+    return {"sub": "ada", "sid": "s1", "exp": time.time() + 60, **more}
+
+
+BOTH = key_set(published(rsa_key(), "r"), published(ec_key(), "e"))
+
+
+def test_with_a_provider_its_tokens_count_beside_those_of_the_secret() -> None:
+    """Each is proven in its own way; anonymous sessions are none, on whatever address."""
+    given = of_provider(BOTH, secret=SECRET)
+    own = LastingTokens(SECRET, time.time, 0.0).issue("bob", "s2", ttl_s=60)
+    for token, user in (
+        (signed(rsa_key(), claims(), "r"), "ada"),
+        (signed(ec_key(), claims(), "e"), "ada"),
+        (own, "bob"),
+    ):
+        assert given.verify(token).user == user
+    assert unverified(given, signed(rsa_key(1), claims(), "r")) == "unauthenticated"
+    assert unverified(given, LastingTokens("f" * 32, time.time, 0.0).issue("bob", "s2", ttl_s=60)) == "unauthenticated"
+    with pytest.raises(Unauthenticated):
+        given.new()
+
+
+def test_without_a_secret_only_the_providers_tokens_count_on_an_open_address() -> None:
+    """There is no key with which any other could be signed; `understudy token` says so."""
+    given = of_provider(BOTH, host="0.0.0.0")
+    assert given.verify(signed(ec_key(), claims(), "e")).user == "ada"
+    for secret in (SECRET, "x" * 32, published(rsa_key())["n"]):
+        token = LastingTokens(secret, time.time, 0.0).issue("ada", "s1", ttl_s=60)
+        assert unverified(given, token) == "unauthenticated"
+    with pytest.raises(ValueError, match="identity provider only"):
+        open_tokens(Settings(host="0.0.0.0", jwks="keys.json"))
+
+
+def test_on_a_loopback_address_the_servers_own_secret_stays() -> None:
+    """So that whoever may read the data folder can make a token, of an operator for instance."""
+    given = of_provider(BOTH)
+    token = given.tokens.issue("root", "s", roles=["operator"], ttl_s=60)
+    assert given.verify(token).roles == ("operator",)
+
+
+def test_issuer_and_audience_are_those_of_the_settings() -> None:
+    """For the provider's tokens, and no others."""
+    given = of_provider(BOTH, secret=SECRET, jwt_issuer="https://idp", jwt_audience="chat")
+    assert given.verify(signed(ec_key(), claims(iss="https://idp", aud="chat"), "e")).user == "ada"
+    assert unverified(given, signed(ec_key(), claims(iss="https://idp"), "e")) == "unauthenticated"
+    assert unverified(given, signed(ec_key(), claims(aud="chat"), "e")) == "unauthenticated"
+    assert given.verify(LastingTokens(SECRET, time.time, 0.0).issue("bob", "s", ttl_s=60)).user == "bob"
+
+
+def test_a_providers_token_is_not_made_to_last_longer_here() -> None:
+    """Whoever signed it decides when it ends."""
+    given = of_provider(BOTH, secret=SECRET)
+    with pytest.raises(CommandRejected, match="renewed where it came from") as caught:
+        given.renew(signed(ec_key(), claims(), "e"))
+    assert caught.value.code == "forbidden"
+
+
+@pytest.mark.parametrize("document", [b"{}", b"x" * 300_000, b""])
+def test_a_file_without_keys_stops_the_start(document: bytes) -> None:
+    """And says why; so does one that is not there."""
+    with pytest.raises(ValueError, match="cannot be used as jwks"):
+        of_provider(document)
+    with pytest.raises(OSError, match="UNDERSTUDY_JWKS"):
+        open_sessions(Settings(data_dir=Path(tempfile.mkdtemp()), jwks="/nowhere/keys.json"))
+
+
+async def test_an_ended_session_is_over(tmp_path: Path) -> None:
+    """For every token of it, to verify, to renew, and to be let in; other sessions of the user go on."""
+    clock = Clock()
+    given, told = sessions(clock), list[Identity]()
+    given.ended = EndedSessions(tmp_path / "ended", clock)
+    given.on_end.append(told.append)
+    token, other = (given.tokens.issue("ada", name, ttl_s=100) for name in ("s1", "s2"))
+    later = given.renew(token).token
+    who = await given.end(token)
+    assert told == [who]
+    for each in (token, later):
+        assert unverified(given, each) == refused(given, each) == "unauthenticated"
+        with pytest.raises(Unauthenticated):
+            await given.admit(each)
+    assert given.verify(other).session == "s2"
+
+
+async def test_a_lapsed_anonymous_session_can_be_ended(tmp_path: Path) -> None:
+    """It could be renewed else; after that it can not, however long its grace is."""
+    clock = Clock()
+    given = sessions(clock)
+    given.ended = EndedSessions(tmp_path / "ended", clock)
+    token = given.new().token
+    clock.now += 120
+    await given.end(token)
+    assert refused(given, token) == "unauthenticated"
+    clock.now += 20
+    assert refused(given, token) == "unauthenticated"
+
+
+async def test_a_token_that_was_taken_before_is_taken_only_as_long_as_it_counts(tmp_path) -> None:
+    """It is not verified again; but its end, and the end of its session, are looked at each time."""
+    clock = Clock()
+    ended = EndedSessions(tmp_path / "ended", clock)
+    given = Sessions(LastingTokens(SECRET, clock, 50.0), False, 100.0, ended)
+    one, other = (given.tokens.issue("ada", session, ttl_s=10) for session in ("s1", "s2"))
+    who = given.verify(one)
+    assert given.verify(one) is who
+    given.verify(other)
+    await given.end(other)
+    assert unverified(given, other) == "unauthenticated"
+    clock.now += 10
+    assert unverified(given, one) == "token_expired"
+
+
+def test_newer_keys_of_a_provider_are_asked_about_every_token() -> None:
+    """A key that the provider withdrew proves nothing any more, not even what it has proven before."""
+    given = of_provider(key_set(published(rsa_key(), "k1")))
+    token = signed(rsa_key(), {"sub": "ada", "sid": "s1", "exp": time.time() + 60}, "k1")
+    assert given.verify(token) is given.verify(token)
+    assert given.provider is not None
+    given.provider.keyring.replace(read_key_set(key_set(published(rsa_key(1), "k1"))))
+    assert unverified(given, token) == "unauthenticated"

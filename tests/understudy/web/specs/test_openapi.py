@@ -1,0 +1,182 @@
+"""The OpenAPI document: whole, valid, and what a real server answers."""
+
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import trio
+from openapi_spec_validator import validate
+
+from tests.docs.served import connected, served
+from tests.end_to_end.http import multipart, request
+from transport.wire.codes import ERRORS
+from transport.wire.command_parser import COMMANDS
+from understudy.app.build import Running
+from understudy.app.settings import Settings
+from understudy.web.api.references import routes_of
+from understudy.web.application import build
+from understudy.web.context import Rest
+from understudy.web.specs.bodies import OVER_HTTP
+from understudy.web.specs.openapi import ROUTES, openapi
+from understudy.web.sse import TAKEN
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The application, without the house around it."""
+    nothing: Any = None
+    fields = len(Rest.__attrs_attrs__) - 1
+    return build(Rest(Settings(data_dir=tmp_path_factory.mktemp("data")), *[nothing] * fields))
+
+
+@pytest.fixture(scope="module")
+def document(app: Any) -> dict[str, Any]:
+    """The document of that application's routes."""
+    return openapi("1.0", routes_of(app))
+
+
+def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
+    """By the official schema of 3.1, and as JSON."""
+    validate(document)
+    assert document["openapi"] == "3.1.0"
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_every_route_is_told_and_none_that_is_not_there(app: Any, document: dict[str, Any]) -> None:
+    """The paths and methods are those of the application's own table, letter by letter."""
+    methods = {
+        (str(rule.rule).replace("<", "{").replace(">", "}"), method.lower())
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert {(path, method) for path, item in document["paths"].items() for method in item} == methods
+    assert set(ROUTES) == {rule.endpoint for rule in app.url_map.iter_rules()}
+    for item in document["paths"].values():
+        assert all(operation["summary"] for operation in item.values())
+
+
+def test_errors_are_told_with_the_statuses_of_the_registry(document: dict[str, Any]) -> None:
+    """Each refusal's description names the codes that have its status."""
+    for item in document["paths"].values():
+        for operation in item.values():
+            for status, answer in operation["responses"].items():
+                named = [code for code in ERRORS if f"`{code}`" in answer["description"]]
+                assert all(ERRORS[code].http_status == int(status) for code in named)
+                assert named or int(status) < HTTPStatus.BAD_REQUEST or status == "503"
+
+
+def test_the_commands_over_http_are_those_the_server_takes() -> None:
+    """None that is about a connection, and all others."""
+    assert {COMMANDS[name] for name in OVER_HTTP} == set(TAKEN)
+
+
+def checker(document: dict[str, Any]) -> Callable[[str, str, int, Any], None]:
+    """Compares an answer with what the document says of it."""
+
+    def check(method: str, path: str, status: int, body: Any) -> None:
+        answers = document["paths"][path][method.lower()]["responses"]
+        assert str(status) in answers, (method, path, status, body)
+        if status >= HTTPStatus.BAD_REQUEST and "error" in body:
+            assert f"`{body['error']['code']}`" in answers[str(status)]["description"], (method, path, body)
+        content = answers[str(status)].get("content", {})
+        if "application/json" in content:
+            schema = content["application/json"]["schema"] | {"components": document["components"]}
+            jsonschema.validate(body, schema, jsonschema.Draft202012Validator)
+
+    return check
+
+
+@pytest.mark.promise("wire.endpoint-machines")
+@pytest.mark.slow
+async def test_a_real_server_answers_what_its_document_says(tmp_path: Path) -> None:
+    """Every route, asked once in a way that works, and most once in a way that does not."""
+    async with served(tmp_path) as running:
+        status, _, document = await request(running.address, "GET", "/openapi.json")
+        assert status == HTTPStatus.OK
+        await trio.to_thread.run_sync(validate, document)
+        await _ask_all(running, document)
+
+
+_REFUSED = (
+    b"{", b"{}", b'{"type": "dance"}', b'{"type": "chat", "content": ""}',
+    b'{"agent_type": "liaison", "message": "hi"}',
+    b'{"agent_type": "liaison", "pillar": "none", "message": "hi"}', b'{"agent_type": "nobody", "message": "hi"}',
+    b'{"type": "cancel", "run_id": "none"}', b'{"type": "chat", "content": "other", "message_id": "m2"}',
+)  # fmt: skip
+
+
+async def _ask_all(running: Running, document: dict[str, Any]) -> None:
+    check, asked = checker(document), set()
+
+    async def ask(method: str, path: str, token: str | None = None, **more: Any) -> Any:
+        filled = path.replace("{thread_id}", "t").replace("{name}", "page.css")
+        filled = filled.replace("{file_id}", more.pop("file_id", "none")) + more.pop("query", "")
+        status, _, body = await request(running.address, method, filled, token=token, **more)
+        await trio.to_thread.run_sync(check, method, path, status, body)
+        asked.add((path, method.lower()))
+        return body
+
+    token = (await ask("POST", "/api/sessions"))["session_token"]
+    async with connected(running, token) as peer:
+        peer.thread_id = "t"
+        await peer.ask("What is 15% of 80?")
+    said = json.dumps({"type": "chat", "content": "And 16%?", "thread_id": "t", "message_id": "m2"}).encode()
+    agui = {"threadId": "a", "runId": "r", "messages": [{"id": "m3", "role": "user", "content": "What is 2 + 2?"}]}
+    await ask("POST", "/api/commands", token, body=said)
+    for refused in _REFUSED:
+        await ask("POST", "/api/commands", token, body=refused)
+    await ask("POST", "/api/commands", token, body=b"x" * 300_000)
+    await ask("POST", "/api/agui", token, body=json.dumps(agui).encode())
+    await ask("POST", "/api/agui", token, body=b"{}")
+    await ask("POST", "/api/alerts", token, body=b'{"message": "hello"}')
+    for path in ("/api/agents", "/api/tools", "/api/threads", "/api/threads/{thread_id}"):
+        await ask("GET", path, token)
+        await ask("GET", path)
+    await ask("GET", "/api/threads", token, query="?limit=0")
+    await ask("GET", "/api/threads/{thread_id}/export", token)
+    for path in ("/api/threads/{thread_id}/messages", "/api/threads/{thread_id}/events"):
+        await ask("GET", path, token)
+        await ask("GET", path, token, query="?limit=none")
+    await ask("GET", "/api/threads/{thread_id}/stream", token, query="?after=none")
+    await ask("PATCH", "/api/threads/{thread_id}", token, body=b'{"title": "Sums"}')
+    await ask("PATCH", "/api/threads/{thread_id}", token, body=b"")
+    await ask("GET", "/api/threads/{thread_id}/export", token, query="?raw=true")
+    await ask("POST", "/api/sanitize", token, body=b'{"text": "\\u202ehidden", "direction": "tool"}')
+    await ask("POST", "/api/sanitize", token, body=b'{"text": 1}')
+    await ask("POST", "/api/sanitize", body=b'{"text": ""}')
+    body, kind = multipart("s.csv", b"a,b\n1,2\n")
+    kept = await ask("POST", "/api/files", token, body=body, content_type=kind)
+    await ask("POST", "/api/files", token)
+    await ask("GET", "/api/files/{file_id}", token, file_id=kept["id"])
+    await ask("GET", "/api/files/{file_id}", token)
+    await ask("GET", "/api/me/export", token, query="?events=true")
+    await ask("GET", "/api/me/export", token, query="?format=none")
+    await ask("DELETE", "/api/threads/{thread_id}", token)
+    await ask("DELETE", "/api/threads/{thread_id}", token)
+    await ask("DELETE", "/api/me", token, body=b'{"confirm": "somebody"}')
+    await ask("DELETE", "/api/users/{user}", token)
+    name = await ask("POST", "/api/sessions/refresh", token)
+    await ask("DELETE", "/api/me", token, body=json.dumps({"confirm": name["user"]}).encode())
+    await ask("GET", "/api/me/export", token)
+    token = (await ask("POST", "/api/sessions"))["session_token"]
+    await ask("DELETE", "/api/users/{user}/sessions", token)
+    await ask("DELETE", "/api/me/sessions", token)
+    await ask("DELETE", "/api/me/sessions", token)
+    token = (await ask("POST", "/api/sessions"))["session_token"]
+    for path in ("tree", "incidents", "counts", "changes"):
+        await ask("GET", f"/api/observer/{path}", token)
+        await ask("GET", f"/api/observer/{path}")
+    await ask("POST", "/api/observer/kill", token, body=b'{"path": "/system"}')
+    await ask("GET", "/observer")
+    await ask("GET", "/page/observer/{name}")
+    for path in ("/", "/favicon.ico", "/page/{name}", "/healthz", "/readyz", "/metrics", "/openapi.json"):
+        await ask("GET", path)
+    await ask("GET", "/asyncapi.json")
+    await ask("POST", "/api/sessions/refresh", token)
+    await ask("DELETE", "/api/sessions", token)
+    await ask("POST", "/api/sessions/refresh", token)
+    assert asked == {(path, method) for path, item in document["paths"].items() for method in item}

@@ -1,0 +1,111 @@
+"""Which connections each user has."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio.testing
+
+from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Supervision
+from transport.auth.identity import Identity
+from transport.connection.websocket import Close
+from understudy.web.presence import Presence
+
+ADA, BOB = Identity("ada", "s-1"), Identity("bob", "s-1")
+
+
+@pytest.fixture
+async def outboxes() -> AsyncIterator[list[ActorRef]]:
+    """References of three actors."""
+    async with ActorSystem("test") as system:
+        yield [await system.spawn(ChildSpec(name, Actor)) for name in ("a", "b", "c")]
+
+
+async def test_each_user_has_as_many_as_are_allowed(outboxes: list[ActorRef]) -> None:
+    """One more is refused and changes nothing; one that leaves makes room."""
+    presence, (a, b, c) = Presence(2), outboxes
+    assert presence.arrive(ADA, "1", a)
+    assert presence.arrive(ADA, "2", b)
+    assert not presence.arrive(ADA, "3", c)
+    assert presence.outboxes("ada", "t") == (a, b)
+    assert presence.arrive(BOB, "4", c)
+    presence.leave("1")
+    assert presence.arrive(ADA, "3", c)
+    assert presence.outboxes("ada", "t") == (b, c)
+    assert len(presence) == 3
+
+
+async def test_a_connection_that_arrives_again_is_one(outboxes: list[ActorRef]) -> None:
+    """Under the same user it takes no second place; under another it has left the first."""
+    presence, (a, b, _) = Presence(1), outboxes
+    assert presence.arrive(Identity("anon-1", "s"), "1", a)
+    assert presence.arrive(Identity("anon-1", "s"), "1", a)
+    assert presence.arrive(ADA, "1", a)
+    assert presence.outboxes("anon-1", "t") == ()
+    assert presence.outboxes("ada", "t") == (a,)
+    assert not presence.arrive(ADA, "2", b)
+    assert len(presence) == 1
+
+
+async def test_one_for_a_single_thread_is_told_of_no_other(outboxes: list[ActorRef]) -> None:
+    """An event stream has a place among its user's connections, but not for other threads."""
+    presence, (a, b, _) = Presence(3), outboxes
+    presence.arrive(ADA, "1", a)
+    presence.arrive(ADA, "2", b)
+    presence.keep_to("2", "t")
+    presence.keep_to("nobody", "t")
+    assert presence.outboxes("ada", "t") == (a, b)
+    assert presence.outboxes("ada", "u") == (a,)
+    assert presence.everyone() == (a, b)
+
+
+async def test_leaving_twice_or_without_coming_is_harmless(outboxes: list[ActorRef]) -> None:
+    """Whoever is not here can leave."""
+    presence = Presence(1)
+    presence.arrive(ADA, "1", outboxes[0])
+    for name in ("1", "1", "never"):
+        presence.leave(name)
+    assert (len(presence), presence.outboxes("ada", "t")) == (0, ())
+
+
+class Sentry(Actor):
+    """Stands for a connection: it has an outbox, and keeps what it is told."""
+
+    supervision = Supervision()
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    async def on_start(self, context: Context) -> None:
+        """Start the outbox."""
+        self.outbox = await context.spawn(ChildSpec("outbox", Actor))
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Keep it."""
+        self.heard.append(message)
+
+
+async def test_only_the_connections_of_that_session_are_dismissed() -> None:
+    """Not those of the user's other session, nor of another user's session of the same name."""
+    presence, sentries = Presence(5), [Sentry() for _ in range(3)]
+    async with ActorSystem("system") as system:
+        for sentry, who in zip(sentries, (ADA, Identity("ada", "s-2"), BOB), strict=True):
+            await system.spawn(ChildSpec(who.user + who.session, lambda sentry=sentry: sentry))
+            presence.arrive(who, f"{who.user}-{who.session}", sentry.outbox)
+        assert presence.dismiss(ADA, system.find) == 1
+        await trio.testing.wait_all_tasks_blocked()
+    assert [sentry.heard for sentry in sentries] == [[Close(4401, "signed out")], [], []]
+
+
+async def test_a_connection_that_is_gone_cannot_be_dismissed(outboxes: list[ActorRef]) -> None:
+    """Whoever left in the meantime is no fault."""
+    presence = Presence(5)
+    presence.arrive(ADA, "1", outboxes[0])
+    assert presence.dismiss(ADA, lambda _: None) == 0
+
+
+async def test_everyone_is_every_connection(outboxes: list[ActorRef]) -> None:
+    """Of all users."""
+    presence, (a, b, c) = Presence(2), outboxes
+    for who, name, outbox in ((ADA, "1", a), (ADA, "2", b), (BOB, "3", c)):
+        presence.arrive(who, name, outbox)
+    assert presence.everyone() == (a, b, c)

@@ -1,0 +1,186 @@
+"""Event streams and commands over HTTP: what is begun, what is refused, and who is told."""
+
+import math
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from actors import Actor, ActorDied, ActorRef, ActorSystem, ChildSpec, Context, Lane, StopMode, Supervisor
+from transport.auth.identity import Identity
+from transport.connection.callbacks import Ports
+from transport.connection.websocket import ConnectionLimits
+from transport.outbox.outbox import Deliver
+from transport.server.eventstream import EventStream, comment, framed
+from transport.wire.commands import Cancel, Command, Edit, Resume, Say
+from transport.wire.errors import CommandRejected
+from transport.wire.events import Alert, Welcome
+from understudy.auth.rights import everybody
+from understudy.chat.commands import Accepted
+from understudy.web.presence import Presence
+from understudy.web.sse import Streams
+
+ADA = Identity("ada", "s", expires_at=math.inf)
+
+
+@define
+class Desk:
+    """Takes every command, or refuses it."""
+
+    refuse: bool = False
+    taken: list[tuple[Command, ActorRef | None]] = field(factory=list)
+
+    async def __call__(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+        if self.refuse:
+            raise CommandRejected("not_found")
+        self.taken.append((command, outbox))
+        return Accepted("m", "r", "t") if isinstance(command, Say) else None
+
+
+@define
+class House:
+    """What streams are wired to."""
+
+    streams: Streams
+    desk: Desk
+    presence: Presence
+    closing: bool = False
+    retry_after: float = 0.0
+
+
+def house(connections: ActorRef | None) -> House:
+    """Streams around a desk that is told of every command."""
+    desk, presence = Desk(), Presence(2)
+
+    async def join(who: Identity, name: str, outbox: ActorRef) -> Welcome:
+        if not presence.arrive(who, name, outbox):
+            raise CommandRejected("rate_limited")
+        return Welcome(name, who.user, who.session, "1", {}, 25.0, {}, ())
+
+    async def nothing(*_: object) -> Any:
+        raise AssertionError("not needed here")
+
+    def find() -> ActorRef:
+        if connections is None:
+            raise ActorDied("/system/connections")
+        return connections
+
+    ports = Ports(
+        join=join, leave=presence.leave, dispatch=desk, allow=lambda *_: built.retry_after, verify=nothing,
+        read_log=nothing, want_snapshot=lambda *_: None,
+    )  # fmt: skip
+    given: Any = desk
+    built = House(Streams(ports, given, presence, find, ConnectionLimits(), lambda: built.closing), desk, presence)
+    return built
+
+
+def a_stream() -> EventStream:
+    """A stream that beats with a comment."""
+    return EventStream(lambda: comment("beat"), beat_s=60.0, write_s=60.0)
+
+
+async def opened(built: House, stream: EventStream) -> None:
+    """Open it for the thread `t`."""
+    await built.streams.open(ADA, "t", stream, Resume({"t": 0}), dress=framed, label="canonical", welcome=True)
+
+
+@pytest.fixture
+async def connections(nursery: Any) -> Any:
+    """A supervisor of connections."""
+    async with ActorSystem("system") as system:
+        yield await system.spawn(ChildSpec("connections", Supervisor))
+
+
+async def test_a_stream_begins_with_its_welcome_and_its_command(connections: ActorRef) -> None:
+    """The command is dispatched for the stream's own outbox, which is counted in."""
+    built, stream = house(connections), a_stream()
+    await opened(built, stream)
+    assert b"event: welcome" in await anext(stream)
+    ((command, outbox),) = built.desk.taken
+    assert command == Resume({"t": 0})
+    assert built.presence.outboxes("ada", "t") == (outbox,)
+    await stream.aclose()
+    for connection in connections.children():
+        await connection.wait_stopped()
+    assert built.presence.outboxes("ada", "t") == ()
+
+
+async def test_what_is_refused_leaves_nothing_behind(connections: ActorRef) -> None:
+    """Neither an actor nor a place in the count: too many connections, and a command that is refused."""
+    built = house(connections)
+    built.desk.refuse = True
+    with pytest.raises(CommandRejected) as refused:
+        await opened(built, stream := a_stream())
+    assert (refused.value.code, stream.open) == ("not_found", False)
+    for connection in connections.children():
+        await connection.wait_stopped()
+    assert built.presence.outboxes("ada", "t") == ()
+    built.desk.refuse = False
+    streams = [a_stream() for _ in range(3)]
+    for each in streams[:2]:
+        await opened(built, each)
+    with pytest.raises(CommandRejected) as refused:
+        await opened(built, streams[2])
+    assert refused.value.code == "rate_limited"
+    assert [each.open for each in streams] == [True, True, False]
+
+
+async def test_a_server_that_cannot_take_it_says_so() -> None:
+    """While its supervisor is away: come back in a moment."""
+    with pytest.raises(CommandRejected) as refused:
+        await opened(house(None), stream := a_stream())
+    assert (refused.value.code, refused.value.retry_after, stream.open) == ("busy", 1.0, False)
+
+
+async def test_a_server_that_goes_away_begins_nothing(connections: ActorRef) -> None:
+    """No stream, no run; what begins none is still done."""
+    built = house(connections)
+    built.closing = True
+    for refused_one in (
+        opened(built, a_stream()),
+        built.streams.do(ADA, Say("hi")),
+        built.streams.do(ADA, Edit("m", "x")),
+    ):
+        with pytest.raises(CommandRejected) as refused:
+            await refused_one
+        assert refused.value.code == "busy"
+    assert await built.streams.do(ADA, Cancel("r")) is None
+    assert built.desk.taken == [(Cancel("r"), None)]
+
+
+async def test_a_command_is_counted_before_it_is_done() -> None:
+    """One that comes too soon is not done, and told how long to wait."""
+    built = house(None)
+    assert await built.streams.do(ADA, Say("hi")) == Accepted("m", "r", "t")
+    built.retry_after = 2.5
+    with pytest.raises(CommandRejected) as refused:
+        await built.streams.do(ADA, Say("hi"))
+    assert (refused.value.code, refused.value.retry_after) == ("rate_limited", 2.5)
+    assert len(built.desk.taken) == 1
+
+
+class Hearing(Actor):
+    """Remembers what it is told, in the order it hears it."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Remember it."""
+        self.heard.append("alert" if isinstance(message, Deliver) else str(message))
+
+
+async def test_an_alert_overtakes_what_is_queued() -> None:
+    """For every connection; the number of those told is given."""
+    built, hearers = house(None), [Hearing(), Hearing()]
+    async with ActorSystem("system") as system:
+        refs = [await system.spawn(ChildSpec(f"h{n}", lambda n=n: hearers[n])) for n in range(2)]  # type: ignore[misc]
+        for number, ref in enumerate(refs):
+            built.presence.arrive(Identity(f"user{number}", "s"), f"c{number}", ref)
+            ref.tell("queued")
+            ref.tell("high", lane=Lane.HIGH)
+        assert built.streams.alert("Maintenance at noon.", everybody) == 2
+        for ref in refs:
+            await ref.stop(mode=StopMode.AFTER_DRAIN)
+    assert [hearer.heard for hearer in hearers] == [["alert", "high", "queued"]] * 2
+    assert Alert("x").priority.value == "alert"

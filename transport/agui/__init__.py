@@ -1,0 +1,1 @@
+"""The AG-UI protocol as one more encoding of the same events."""

@@ -1,0 +1,284 @@
+"""Our events as those of AG-UI 1.0 (docs.ag-ui.com), one run after the other. Pure.
+
+Whatever comes, and wherever it breaks off, what goes out is a whole AG-UI run: it opens with RUN_STARTED, what is
+opened is closed, and RUN_FINISHED or RUN_ERROR comes once, and last.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from attrs import define, field
+
+from transport.wire.codes import ERRORS
+from transport.wire.dialects import data_of
+from transport.wire.events import (
+    AgentCompleted,
+    AgentError,
+    AgentHandoff,
+    AgentProgress,
+    AgentStarted,
+    AgentThinking,
+    Alert,
+    ApprovalDecided,
+    ApprovalRequired,
+    Drain,
+    Envelope,
+    Error,
+    Event,
+    FinalResponse,
+    MessageAccepted,
+    PartialResult,
+    Resync,
+    RunStatus,
+    SanitizationSummary,
+    ToolCompleted,
+    ToolExecuting,
+)
+
+PROTOCOL_VERSION: Final = "1.0"
+ANSWER: Final = "answer-"
+"""How the id of an answer begins; the rest is the run's. The history knows answers by the same id."""
+OURS: Final = "understudy"
+"""The key of our own words in an event's `metadata`."""
+
+_CUSTOM: Final = (
+    AgentHandoff,
+    ApprovalRequired,
+    ApprovalDecided,
+    AgentProgress,
+    SanitizationSummary,
+    AgentError,
+    Alert,
+)
+
+AguiEvent: TypeAlias = dict[str, Any]
+
+
+@define
+class Translator:
+    """Turns the events that a client follows into those of the one run it asked for.
+
+    `thread_id` and `run_id` are the client's names; our run is the first one seen that answers `message_id`.
+    """
+
+    thread_id: str
+    run_id: str
+    message_id: str
+    parent_run_id: str | None = None
+    ended: bool = field(default=False, init=False)
+    _ours: str | None = field(default=None, init=False)
+    _steps: dict[str, str] = field(factory=dict, init=False)
+    _calls: dict[str, bool] = field(factory=dict, init=False)
+    _thoughts: int = field(default=0, init=False)
+    _text: str | None = field(default=None, init=False, repr=False)
+    _parting: tuple[str, str] | None = field(default=None, init=False)
+    _at: int = field(default=0, init=False)
+
+    def translate(self, envelope: Envelope) -> list[AguiEvent]:
+        """The AG-UI events that an event becomes, often none; none at all after the end."""
+        if self.ended:
+            return []
+        self._at = round(envelope.timestamp * 1000)
+        if envelope.run_id is None:
+            return self._apart(envelope)
+        if isinstance(envelope.event, MessageAccepted) and envelope.seq is None and self._ours is None:
+            return self._trimmed()
+        if self._ours is None and envelope.message_id == self.message_id:
+            self._ours = envelope.run_id
+            return [self._run_started(), *self._translated(envelope)]
+        return self._translated(envelope) if envelope.run_id == self._ours else []
+
+    def closing(self, code: str, message: str | None = None) -> list[AguiEvent]:
+        """The events that end the run for its client while it goes on, or is lost, on the server.
+
+        `code` is one of `transport.wire.codes.ERRORS`, and gives way to what the server said last of why it goes.
+        """
+        if self.ended:
+            return []
+        if self._parting is not None:
+            code, message = self._parting
+        known = ERRORS[code]
+        return self._failed(Error(code, message or known.text, known.retryable, ""))
+
+    def _apart(self, envelope: Envelope) -> list[AguiEvent]:
+        """Events of no run: news for everybody, and reasons for an end that is near."""
+        match envelope.event:
+            case Alert() as alert if self._ours is not None:
+                return [self._custom(alert)]
+            case Drain():
+                self._parting = ("busy", envelope.message or ERRORS["busy"].text)
+            case Error(code=code, message=message):
+                self._parting = (code, message)
+            case Resync():
+                return self._trimmed()
+        return []
+
+    def _trimmed(self) -> list[AguiEvent]:
+        """The run ended long ago, and the log holds its events no more: nothing else would come."""
+        return self.closing("not_found", "The log does not hold that run any more.")
+
+    def _translated(self, envelope: Envelope) -> list[AguiEvent]:
+        match envelope.event:
+            case MessageAccepted():
+                return []
+            case AgentStarted(agent_id=agent_id):
+                return self._step_started(agent_id, envelope)
+            case AgentCompleted(agent_id=agent_id):
+                return self._step_finished(agent_id)
+            case AgentThinking(thought=thought):
+                return self._reasoning(thought)
+            case ToolExecuting() as call:
+                return self._tool_call(call)
+            case ToolCompleted() as call:
+                return self._tool_result(call)
+            case PartialResult(text=text, offset=offset):
+                return self._more_text(text, offset)
+            case FinalResponse() as answer:
+                return self._finished(answer)
+            case Error() as error:
+                return self._failed(error)
+            case event if isinstance(event, _CUSTOM):
+                return [self._custom(event)]
+        return []
+
+    # One kind of event each
+
+    def _event(self, kind: str, **members: Any) -> AguiEvent:
+        return {"type": kind, "timestamp": self._at} | members
+
+    def _custom(self, event: Event) -> AguiEvent:
+        return self._event("CUSTOM", name=event.type, value=_plain(data_of(event)))
+
+    def _run_started(self) -> AguiEvent:
+        event = self._event("RUN_STARTED", threadId=self.thread_id, runId=self.run_id, protocolVersion=PROTOCOL_VERSION)
+        if self.parent_run_id is not None:
+            event["parentRunId"] = self.parent_run_id
+        return event | {"metadata": {OURS: {"run_id": self._ours, "message_id": self.message_id}}}
+
+    def _step_started(self, agent_id: str, envelope: Envelope) -> list[AguiEvent]:
+        if agent_id in self._steps:
+            return []
+        name = "/".join(part for part in (envelope.agent_type, envelope.pillar) if part)
+        if not name or name in self._steps.values():
+            name = agent_id
+        self._steps[agent_id] = name
+        return [self._event("STEP_STARTED", stepName=name)]
+
+    def _step_finished(self, agent_id: str) -> list[AguiEvent]:
+        name = self._steps.pop(agent_id, None)
+        return [] if name is None else [self._event("STEP_FINISHED", stepName=name)]
+
+    def _reasoning(self, thought: str) -> list[AguiEvent]:
+        self._thoughts += 1
+        name = f"thought-{self._ours}-{self._thoughts}"
+        return [
+            self._event("REASONING_START", messageId=name),
+            self._event("REASONING_MESSAGE_START", messageId=name, role="reasoning"),
+            self._event("REASONING_MESSAGE_CONTENT", messageId=name, delta=thought),
+            self._event("REASONING_MESSAGE_END", messageId=name),
+            self._event("REASONING_END", messageId=name),
+        ]
+
+    def _tool_call(self, call: ToolExecuting) -> list[AguiEvent]:
+        if call.call_id in self._calls:
+            return []
+        self._calls[call.call_id] = False
+        about = {OURS: {"description": call.description}}
+        return [
+            self._event("TOOL_CALL_START", toolCallId=call.call_id, toolCallName=call.tool_name, metadata=about),
+            self._event("TOOL_CALL_ARGS", toolCallId=call.call_id, delta=_json(call.parameters)),
+            self._event("TOOL_CALL_END", toolCallId=call.call_id),
+        ]
+
+    def _tool_result(self, call: ToolCompleted) -> list[AguiEvent]:
+        if self._calls.get(call.call_id) is not False:
+            return []
+        self._calls[call.call_id] = True
+        told = call.result_summary if call.result is None else _json(call.result)
+        about = {"status": call.status.value, "summary": call.result_summary, "duration_ms": call.duration_ms}
+        return [self._result(call.call_id, told, about)]
+
+    def _result(self, call_id: str, content: str, about: Mapping[str, Any]) -> AguiEvent:
+        return self._event(
+            "TOOL_CALL_RESULT",
+            messageId=f"result-{call_id}",
+            toolCallId=call_id,
+            content=content,
+            role="tool",
+            metadata={OURS: dict(about)},
+        )
+
+    def _more_text(self, text: str, offset: int) -> list[AguiEvent]:
+        told = self._text or ""
+        known, fresh = text[: len(told) - offset], text[len(told) - offset :]
+        # What was told cannot be taken back: of an answer that became another one, the rest is in the result only.
+        if offset > len(told) or not told.startswith(known, offset) or not fresh:
+            return []
+        return [*self._text_opened(), self._text_piece(fresh)]
+
+    def _text_opened(self) -> list[AguiEvent]:
+        if self._text is not None:
+            return []
+        self._text = ""
+        return [self._event("TEXT_MESSAGE_START", messageId=f"{ANSWER}{self._ours}", role="assistant")]
+
+    def _text_piece(self, text: str) -> AguiEvent:
+        self._text = (self._text or "") + text
+        return self._event("TEXT_MESSAGE_CONTENT", messageId=f"{ANSWER}{self._ours}", delta=text)
+
+    # Ends
+
+    def _finished(self, answer: FinalResponse) -> list[AguiEvent]:
+        told = self._text or ""
+        events: list[AguiEvent] = []
+        if len(answer.message) > len(told) and answer.message.startswith(told):
+            events += [*self._text_opened(), self._text_piece(answer.message[len(told) :])]
+        result = _plain(data_of(answer))
+        outcome = "cancelled" if answer.status is RunStatus.CANCELLED else "success"
+        events += self._closed_up()
+        events.append(
+            self._event(
+                "RUN_FINISHED",
+                threadId=self.thread_id,
+                runId=self.run_id,
+                result=result,
+                outcome={"type": outcome},
+            )
+        )
+        return events
+
+    def _failed(self, error: Error) -> list[AguiEvent]:
+        return [*self._closed_up(), run_error(error, self._at)]
+
+    def _closed_up(self) -> list[AguiEvent]:
+        """Close what is open. A call without a result would look like one that the client has to make."""
+        self.ended = True
+        events: list[AguiEvent] = []
+        if self._text is not None:
+            events.append(self._event("TEXT_MESSAGE_END", messageId=f"{ANSWER}{self._ours}"))
+        unanswered = [call_id for call_id, answered in self._calls.items() if not answered]
+        events += [self._result(call_id, "", {"status": "unknown"}) for call_id in unanswered]
+        for agent_id in list(reversed(self._steps)):
+            events += self._step_finished(agent_id)
+        return events
+
+
+def run_error(error: Error, at_ms: int) -> AguiEvent:
+    """Make the event that ends a run for its client, or, as the only one, refuses to begin it."""
+    about = {name: value for name, value in data_of(error).items() if name not in ("code", "message") and value != ""}
+    return {
+        "type": "RUN_ERROR",
+        "timestamp": at_ms,
+        "message": error.message,
+        "code": error.code,
+        "metadata": {OURS: about},
+    }
+
+
+def _plain(value: object) -> Any:
+    return msgspec.to_builtins(value, enc_hook=dict)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value, enc_hook=dict).decode()

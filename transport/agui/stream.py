@@ -1,0 +1,44 @@
+"""An event stream that tells one run in AG-UI's words, and ends with it."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from transport.agui.events import AguiEvent, Translator
+from transport.server.eventstream import EventStream, as_json, block, comment
+from transport.wire.codec import from_log, to_log
+from transport.wire.events import Envelope
+
+_CODE_FOR: Final = {1000: "busy", 1001: "busy", 1013: "busy", 4401: "unauthenticated", 4403: "forbidden"}
+LOST: Final = 1006
+
+
+def as_logged(envelope: Envelope, _: bytes) -> bytes:
+    """The `dress` of an outbox that writes to an `AguiStream`: the events themselves, as the log holds them."""
+    return to_log(envelope)
+
+
+class AguiStream(EventStream):
+    """Takes events as `as_logged` makes them. What was begun for its reader is brought to an end however it ends."""
+
+    # Translated here and not where events are encoded, as only here they are in the order in which they go out.
+
+    def __init__(self, translator: Translator, **options: Any) -> None:
+        super().__init__(lambda: comment("ping"), **options)
+        self._translator = translator
+
+    def write_now(self, payloads: Sequence[bytes]) -> bool:
+        """Take events; whether the reader has had all that came before. Raises SocketClosed when it has ended."""
+        told = [event for payload in payloads for event in self._translator.translate(from_log(payload))]
+        in_step = super().write_now(_blocks(told))
+        if self._translator.ended:
+            self._end(1000, "the run has ended")
+        return in_step
+
+    def _end(self, code: int, reason: str) -> None:
+        if self.code is None and code != LOST:
+            self._waiting += _blocks(self._translator.closing(_CODE_FOR.get(code, "internal")))
+        super()._end(code, reason)
+
+
+def _blocks(events: Sequence[AguiEvent]) -> list[bytes]:
+    return [block(as_json(event)) for event in events]

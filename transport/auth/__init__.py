@@ -1,0 +1,4 @@
+"""Who connects: tokens, keys, cached verifications, addresses behind proxies.
+
+No user database stands here.
+"""

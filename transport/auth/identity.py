@@ -1,0 +1,142 @@
+"""Who is connecting: identities, where a token is carried, and which pages and hosts are trusted."""
+
+import base64
+import binascii
+import ipaddress
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from attrs import field, frozen
+
+from transport.wire.dialects import JWT_PREFIX
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+# RFC 6454 section 7: scheme, host and perhaps a port. No user, path or query, no blank that a parser would drop.
+_ORIGIN: Final = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?", re.IGNORECASE | re.ASCII)
+# RFC 9110 section 7.2: a name or an address, and perhaps a port; nothing that another parser would cut off.
+_HOST: Final = re.compile(r"(?:([a-z0-9._-]+)|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+
+
+@frozen
+class Identity:
+    """Who a token speaks for, until `expires_at` (Unix seconds).
+
+    `token_id` tells tokens of one session apart. `issued_at` and `signed_in_at` (Unix seconds) are None where the token
+    does not say; a session begins when its user signs in, and may have many tokens.
+    """
+
+    user: str
+    session: str
+    tenant: str | None = None
+    roles: tuple[str, ...] = ()
+    expires_at: float = field(default=math.inf)
+    token_id: str = field(default="", eq=False)
+    issued_at: float | None = field(default=None, eq=False)
+    signed_in_at: float | None = field(default=None, eq=False)
+
+
+def find_token(headers: Mapping[str, str], query: Mapping[str, str], subprotocols: Sequence[str]) -> str | None:
+    """The token of a handshake, from the first carrier that is present; None when none is.
+
+    Carriers in order: subprotocol `jwt.<token>` (the JWT, or its base64url form), `Authorization: Bearer`,
+    `session_token` in the query. What the first one holds is returned as it is, be it empty or damaged: it is
+    refused then, and no other carrier is tried.
+    """
+    for offered in subprotocols:
+        if offered.startswith(JWT_PREFIX):
+            return _unwrapped(offered.removeprefix(JWT_PREFIX))
+    for name in headers:
+        if name.lower() == "authorization":
+            scheme, _, credentials = headers[name].strip().partition(" ")
+            if scheme.lower() == "bearer":
+                return credentials.strip()
+    return query.get("session_token")
+
+
+def _unwrapped(carried: str) -> str:
+    if carried.count(".") == 2:
+        return carried
+    try:
+        return base64.urlsafe_b64decode(carried + "=" * (-len(carried) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        return carried
+
+
+def origin_allowed(
+    origin: str | None, host: str | None, allow_list: Collection[str], *, loopback: bool = False
+) -> bool:
+    """Whether a page of `origin` may connect to the server that it called `host` (the two headers).
+
+    A client that sends no Origin is no browser, and allowed. Else the origin must be the server's own, or stand on
+    the allow-list as `https://example.org[:port]`. Several headers of one name, joined with commas, are no origin.
+    Set `loopback` on a server that trusts whoever reaches its loopback address: then `host` must itself be a loopback
+    name, or a page could reach it by pointing a name of its own at 127.0.0.1.
+    """
+    if origin is None:
+        return True
+    here = _place(origin)
+    if here is None:
+        return False
+    if origin_listed(origin, allow_list):
+        return True
+    if host is None or (loopback and not is_loopback(host)):
+        return False
+    return _place(f"{here[0]}://{host}") == here
+
+
+def origin_listed(origin: str, allow_list: Collection[str]) -> bool:
+    """Whether an origin stands on the allow-list."""
+    here = _place(origin)
+    return here is not None and any(_place(_ascii(entry)) == here for entry in allow_list)
+
+
+def is_origin(entry: str) -> bool:
+    """Whether an entry of an allow-list can ever be the origin of a page."""
+    return _place(_ascii(entry)) is not None
+
+
+def _place(origin: str) -> tuple[str, str, int] | None:
+    """(scheme, host, port) of an origin; None for what is not one, such as `null`."""
+    match = _ORIGIN.fullmatch(origin)
+    if match is None:
+        return None
+    scheme, host, port = match[1].lower(), match[2].lower(), match[3]
+    if host.startswith("[") and not _is_ipv6(host[1:-1]):
+        return None
+    number = _DEFAULT_PORTS[scheme] if port is None else int(port)
+    return (scheme, host, number) if 0 < number < 65536 else None
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _ascii(entry: str) -> str:
+    """An entry of an allow-list as a browser sends it: names with other letters in their ASCII form."""
+    if entry.isascii():
+        return entry
+    scheme, separator, rest = entry.partition("://")
+    host, colon, port = rest.partition(":")
+    try:
+        return f"{scheme}{separator}{host.rstrip('/').encode('idna').decode('ascii')}{colon}{port}"
+    except UnicodeError:
+        return entry
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, with or without a port, can only mean this machine: `localhost`, 127.0.0.0/8 or ::1."""
+    match = _HOST.fullmatch(host)
+    name = host if match is None else match[1] or match[2]
+    try:
+        if match is not None and match[1] is not None:
+            return name.lower() == "localhost" or ipaddress.IPv4Address(name).is_loopback
+        address = ipaddress.IPv6Address(name)  # in brackets, or alone and without a port
+    except ValueError:
+        return False
+    return bool((address.ipv4_mapped or address).is_loopback)

@@ -1,0 +1,134 @@
+"""The public keys of an identity provider (RFC 7517), and the tokens that they vouch for: RS256 and ES256. Pure."""
+
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+import jwt
+from attrs import frozen
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from transport.auth.identity import Identity
+from transport.auth.tokens import MAX_CLAIM, TENANT, Head, identity_of, read_head, refuse, signed_claims
+from transport.wire.errors import KeySetInvalid, UnknownKey
+
+ALGORITHMS: Final = ("RS256", "ES256")
+MAX_KEYS: Final = 100
+# RFC 7518 section 3.3 wants 2048 bits; beyond 4096 a check of one signature takes longer than a step of the loop may.
+MIN_RSA_BITS: Final = 2048
+MAX_RSA_BITS: Final = 4096
+MAX_EXPONENT: Final = 2**32
+SKEW_S: Final = 10.0
+"""How far the clock of a provider may be ahead of ours: its `nbf` is mostly the moment at which it signed."""
+
+PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey
+
+
+@frozen
+class KeySet:
+    """Public keys by algorithm and `kid` (None for one without a name). `left_out` counts those of no use here."""
+
+    keys: Mapping[tuple[str, str | None], PublicKey]
+    left_out: int = 0
+
+    def find(self, head: Head) -> PublicKey | None:
+        """The key that a token names; of a token that names none, the only key of its algorithm. None: there is none.
+
+        A key is found under the algorithm of its own kind only, whatever a token says.
+        """
+        if head.key_id is not None:
+            return self.keys.get((head.algorithm, head.key_id))
+        fitting = [key for (algorithm, _), key in self.keys.items() if algorithm == head.algorithm]
+        return fitting[0] if len(fitting) == 1 else None
+
+
+def read_key_set(document: bytes) -> KeySet:
+    """The keys of a JWKS document that can prove RS256 or ES256 signatures.
+
+    Left out: shared secrets, private keys, keys for encryption or another algorithm, weak or huge ones, and those
+    whose `kid` is no text or stands there already.
+
+    Raises:
+        KeySetInvalid: It is no JWKS, has more than `MAX_KEYS` keys, or none that could be used.
+    """
+    try:
+        listed = json.loads(document)["keys"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        raise KeySetInvalid("it is not a JSON object with a list of keys") from None
+    if not isinstance(listed, list) or len(listed) > MAX_KEYS:
+        raise KeySetInvalid(f"its keys are not a list of at most {MAX_KEYS}")
+    found: dict[tuple[str, str | None], PublicKey] = {}
+    for entry in listed:
+        named = _read_key(entry)
+        if named is not None and named[0] not in found:
+            found[named[0]] = named[1]
+    if not found:
+        raise KeySetInvalid("it holds no public key for RS256 (2048 bits or more) or ES256")
+    return KeySet(MappingProxyType(found), len(listed) - len(found))
+
+
+def _read_key(entry: Any) -> tuple[tuple[str, str | None], PublicKey] | None:
+    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
+        return None
+    key_id, operations = entry.get("kid"), entry.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        return None
+    if key_id is not None and not (isinstance(key_id, str) and 0 < len(key_id) <= MAX_CLAIM):
+        return None
+    algorithm = {"RSA": "RS256", "EC": "ES256"}.get(str(entry.get("kty")))
+    if algorithm is None or entry.get("alg", algorithm) != algorithm:
+        return None
+    try:
+        key = RSAAlgorithm.from_jwk(entry) if algorithm == "RS256" else ECAlgorithm.from_jwk(entry)
+    except (jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError):
+        return None
+    if isinstance(key, RSAPublicKey):
+        strong = MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS and key.public_numbers().e < MAX_EXPONENT
+        return ((algorithm, key_id), key) if strong else None
+    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        return (algorithm, key_id), key
+    return None
+
+
+@frozen
+class ProviderTokens:
+    """Verifies tokens of an identity provider.
+
+    `find` gives the key for a token's head, None when it is not known. `issuer` and `audience`, unless None, must
+    stand in the token's `iss` and `aud`. `clock` gives Unix seconds. `tenant_claim` names the claim that says of which
+    tenant somebody is.
+    """
+
+    find: Callable[[Head], PublicKey | None]
+    clock: Callable[[], float]
+    issuer: str | None = None
+    audience: str | None = None
+    tenant_claim: str = TENANT
+
+    def verify(self, token: str) -> Identity:
+        """The identity a token speaks for.
+
+        Raises:
+            UnknownKey: It names a key that is not known, perhaps not yet.
+            Unauthenticated: As `Tokens.verify`.
+        """
+        head = read_head(token)
+        if head.algorithm not in ALGORITHMS:
+            refuse()
+        key = self.find(head)
+        if key is None:
+            raise UnknownKey("unauthenticated")
+        claims = signed_claims(token, key, head.algorithm)
+        if self.issuer is not None and claims.get("iss") != self.issuer:
+            refuse()
+        if self.audience is not None and not _names(claims.get("aud"), self.audience):
+            refuse()
+        return identity_of(claims, self.clock(), skew_s=SKEW_S, tenant_claim=self.tenant_claim)
+
+
+def _names(claim: Any, audience: str) -> bool:
+    """Whether an `aud`, which is a text or a list of them, names this audience (RFC 7519 section 4.1.3)."""
+    return claim == audience or (isinstance(claim, list) and audience in claim)

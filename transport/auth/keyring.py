@@ -1,0 +1,162 @@
+"""The keys in force, and the actor that brings newer ones.
+
+Verification looks keys up and never waits. A key that is not known is asked for at once, but only once in
+`cool_down_s`, however many tokens name one: a flood of forged tokens is not passed on to the identity provider.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
+
+import trio
+from attrs import frozen
+
+from actors import Actor, ActorRef, Context
+from transport.auth.jwks import KeySet, PublicKey
+from transport.auth.tokens import Head
+from transport.wire.errors import FetchFailed, KeySetInvalid
+
+MAX_WAITERS: Final = 100
+
+log: Final = logging.getLogger("transport.keys")
+
+
+@frozen
+class KeyTimes:
+    """When keys are fetched, in seconds.
+
+    `refresh_s`: after the last time it went well; a key that its provider withdrew is taken for so long at most.
+    `retry_s`, doubled up to `max_retry_s`: after a failure. `cool_down_s`: between two fetches for keys that are not
+    known. `stale_s`: how long keys count while none can be fetched.
+    """
+
+    refresh_s: float = 300.0
+    retry_s: float = 1.0
+    max_retry_s: float = 60.0
+    cool_down_s: float = 10.0
+    stale_s: float = 86_400.0
+
+
+class Keyring:
+    """The keys in force. `clock` gives seconds that never step."""
+
+    def __init__(self, times: KeyTimes | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.times = times or KeyTimes()
+        self._clock = clock
+        self._keys: KeySet | None = None
+        self._fresh_at = 0.0
+        self._asked_at = -self.times.cool_down_s
+        self._keeper: ActorRef | None = None
+        self._under_way: trio.Event | None = None
+        self._waiters = 0
+
+    def __repr__(self) -> str:
+        return f"Keyring(keys={0 if self._keys is None else len(self._keys.keys)})"
+
+    @property
+    def stale(self) -> bool:
+        """Whether no keys count: none were ever fetched, or too long ago."""
+        return self._keys is None or self._clock() - self._fresh_at >= self.times.stale_s
+
+    @property
+    def current(self) -> KeySet | None:
+        """The keys that count now, if any do."""
+        return None if self.stale else self._keys
+
+    def find(self, head: Head) -> PublicKey | None:
+        """The key for a token, None when it is not known; then newer ones are asked for."""
+        keys = self.current
+        key = None if keys is None else keys.find(head)
+        if key is None:
+            self._ask()
+        return key
+
+    def replace(self, keys: KeySet) -> None:
+        """Take newer keys in place of the former ones."""
+        self._keys, self._fresh_at = keys, self._clock()
+
+    def attach(self, keeper: ActorRef) -> None:
+        """Say who fetches, and begins to now."""
+        self._keeper = keeper
+        self._begun()
+
+    @contextlib.contextmanager
+    def fetching(self) -> Iterator[None]:
+        """While newer keys are fetched; whoever waits for them goes on at the end, however it ends."""
+        under_way = self._begun()
+        try:
+            yield
+        finally:
+            under_way.set()
+            if self._under_way is under_way:
+                self._under_way = None
+
+    async def settled(self, within_s: float) -> None:
+        """Wait for the end of the fetch that is under way, for `within_s` seconds at most; at once when none is.
+
+        So many wait at a time; the others are not held up.
+        """
+        if self._under_way is None or self._waiters >= MAX_WAITERS:
+            return
+        self._waiters += 1
+        try:
+            with trio.move_on_after(within_s):
+                await self._under_way.wait()
+        finally:
+            self._waiters -= 1
+
+    def _ask(self) -> None:
+        if self._keeper is None or self._under_way is not None:
+            return  # what is being fetched may well hold it
+        if self._clock() - self._asked_at < self.times.cool_down_s:
+            return
+        self._asked_at = self._clock()
+        self._begun()
+        self._keeper.tell(_Fetch())
+
+    def _begun(self) -> trio.Event:
+        """The end of the fetch that begins now, or that somebody asked for already."""
+        if self._under_way is None:
+            self._under_way = trio.Event()
+        return self._under_way
+
+
+@frozen
+class _Fetch:
+    """Fetch the keys now."""
+
+
+class KeyKeeper(Actor):
+    """Fetches the keys at its start, from time to time, and when it is asked to.
+
+    `fetch` gives them, or raises FetchFailed, KeySetInvalid or OSError.
+    """
+
+    def __init__(self, keyring: Keyring, fetch: Callable[[], Awaitable[KeySet]]) -> None:
+        self._keyring = keyring
+        self._fetch = fetch
+        self._failures = 0
+
+    async def on_start(self, context: Context) -> None:
+        """Begin at once; nobody waits for it."""
+        self._keyring.attach(context.ref)
+        context.ref.tell(_Fetch())
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Fetch; what fails is tried again, after ever longer times."""
+        times = self._keyring.times
+        with self._keyring.fetching():
+            try:
+                keys = await self._fetch()
+            except (FetchFailed, KeySetInvalid, OSError) as error:
+                self._failures += 1
+                extra = {"reason": str(error), "failures": self._failures, "stale": self._keyring.stale}
+                log.warning("keys.not_fetched", extra=extra)
+            else:
+                self._failures = 0
+                self._keyring.replace(keys)
+                log.info("keys.fetched", extra={"keys": len(keys.keys), "left_out": keys.left_out})
+        again_s = min(times.max_retry_s, times.retry_s * 2.0 ** min(self._failures - 1, 20))
+        context.set_timer("fetch", again_s if self._failures else times.refresh_s, _Fetch())

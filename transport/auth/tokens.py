@@ -1,0 +1,233 @@
+"""Session tokens: JWTs under a shared secret (HS256), or signed by an identity provider (RS256, ES256).
+
+The header's `alg` chooses between the two, and each takes keys of its own kind only: a public key is never a secret.
+Every other member of a header is ignored or refused; none says where a key is to be had.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import secrets
+import stat
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import jwt
+from attrs import frozen
+from jwt.api_jws import PyJWS
+
+from transport.auth.identity import Identity
+from transport.wire.errors import Unauthenticated
+
+ALGORITHM: Final = "HS256"
+# RFC 7518 section 3.2: a key for HS256 has at least as many bits as the hash.
+MIN_SECRET_BYTES: Final = 32
+MAX_TOKEN: Final = 8192
+TENANT: Final = "tenant"
+"""The claim that names a tenant, unless another one is said to."""
+MAX_CLAIM: Final = 200
+MAX_ROLES: Final = 100
+_SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+_JWS: Final = PyJWS()
+
+
+@frozen
+class Head:
+    """What a token says of its own signature: nothing of it is proven. `key_id` is its `kid`, if it names one."""
+
+    algorithm: str
+    key_id: str | None
+
+
+class Tokens:
+    """Issues and verifies session tokens: JWTs signed with HS256 and one shared secret.
+
+    `secret` has at least 32 bytes, else ValueError is raised. `clock` gives Unix seconds. `tenant_claim` names the
+    claim that says of which tenant somebody is.
+    """
+
+    def __init__(self, secret: str | bytes, clock: Callable[[], float], tenant_claim: str = TENANT) -> None:
+        key = secret.encode() if isinstance(secret, str) else secret
+        if len(key) < MIN_SECRET_BYTES:
+            raise ValueError(f"the secret must have at least {MIN_SECRET_BYTES} bytes")
+        self._key = key
+        self._clock = clock
+        self._tenant_claim = tenant_claim
+
+    def __repr__(self) -> str:
+        return "Tokens(secret=…)"
+
+    def issue(
+        self,
+        user: str,
+        session: str,
+        *,
+        roles: Sequence[str] = (),
+        tenant: str | None = None,
+        ttl_s: float,
+        signed_in_at: float | None = None,
+    ) -> str:
+        """A token for this user and session, valid for `ttl_s` seconds from now.
+
+        `signed_in_at` (Unix seconds) is when the session began: now, unless given.
+        """
+        now = self._clock()
+        claims: dict[str, Any] = {
+            "sub": user,
+            "sid": session,
+            "jti": secrets.token_hex(8),
+            # Not in whole seconds: a token may be issued in the second in which those before it are revoked.
+            "iat": round(now, 3),
+            "auth_time": int(now if signed_in_at is None else signed_in_at),
+            "exp": math.ceil(now + ttl_s),
+        }
+        if tenant is not None:
+            claims[self._tenant_claim] = tenant
+        if roles:
+            claims["roles"] = list(roles)
+        return jwt.encode(claims, self._key, algorithm=ALGORITHM)
+
+    def verify(self, token: str) -> Identity:
+        """The identity a token speaks for.
+
+        Raises Unauthenticated: `token_expired` when it was good once, `unauthenticated` for everything else.
+        The message never says which check failed: that helps nobody but a forger.
+        """
+        if read_head(token).algorithm != ALGORITHM:
+            refuse()
+        claims = signed_claims(token, self._key, ALGORITHM)
+        return identity_of(claims, self._clock(), tenant_claim=self._tenant_claim)
+
+
+def refuse() -> NoReturn:
+    """Refuse a token without a word about why."""
+    raise Unauthenticated("unauthenticated") from None
+
+
+def read_head(token: str) -> Head:
+    """What an unproven token says of its signature. Raises Unauthenticated for what is no token."""
+    if len(token) > MAX_TOKEN or _SHAPE.fullmatch(token) is None:
+        refuse()
+    try:
+        head = _read(jwt.utils.base64url_decode(token.partition(".")[0]))
+    except (ValueError, RecursionError):
+        refuse()
+    algorithm, key_id = head.get("alg"), head.get("kid")
+    # RFC 7515 section 4.1.11: what must be understood and is not makes a token invalid. Here nothing is understood.
+    if not isinstance(algorithm, str) or "crit" in head or head.get("b64", True) is not True:
+        refuse()
+    return Head(algorithm, None if key_id is None else _word(key_id))
+
+
+def signed_claims(token: str, key: Any, algorithm: str) -> Mapping[str, Any]:
+    """The claims of a token that this key signed by this algorithm, else Unauthenticated; no claim is checked yet."""
+    try:
+        # The library is left with the signature: times and types are checked here, and no name may stand twice.
+        return _read(_JWS.decode(token, key, algorithms=[algorithm]))
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        refuse()
+
+
+def identity_of(claims: Mapping[str, Any], now: float, *, skew_s: float = 0.0, tenant_claim: str = TENANT) -> Identity:
+    """The identity in proven claims, if they count at `now`; `nbf` may be `skew_s` seconds ahead of this clock.
+
+    Raises Unauthenticated: `token_expired`, or `unauthenticated` for claims that are early, missing or of wrong types.
+    """
+    roles = claims.get("roles", [])
+    if not isinstance(roles, list) or len(roles) > MAX_ROLES:
+        refuse()
+    tenant = claims.get(tenant_claim)
+    issued_at, name = _time_or_none(claims.get("iat")), claims.get("jti")
+    who = Identity(
+        user=_word(claims.get("sub")),
+        session=_word(claims.get("sid")),
+        tenant=None if tenant is None else _word(tenant),
+        roles=tuple(_word(role) for role in roles),
+        expires_at=_time(claims.get("exp")),
+        # RFC 7519 section 4.1.7: no two tokens of an issuer have the same jti. The signature is no name, as its last
+        # letter can be written in several ways.
+        token_id=name if isinstance(name, str) else f"{issued_at}/{claims.get('exp')}",
+        issued_at=issued_at,
+        signed_in_at=_time_or_none(claims.get("auth_time")),
+    )
+    if now + skew_s < _time(claims.get("nbf", 0)):
+        refuse()
+    if now >= who.expires_at:
+        raise Unauthenticated("token_expired")
+    return who
+
+
+def _read(text: bytes) -> dict[str, Any]:
+    """A JSON object in which no name stands twice and numbers are finite. Raises ValueError."""
+    value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    if not isinstance(value, dict):
+        raise ValueError("no object")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_CLAIM or not value.isprintable():
+        refuse()
+    return value
+
+
+def _time(value: Any) -> float:
+    time = _time_or_none(value)
+    if time is None:
+        refuse()
+    return time
+
+
+def _time_or_none(value: Any) -> float | None:
+    """A time that a token need not have: one that is none counts as missing."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
+        return None
+    return float(value)
+
+
+def load_or_create_secret(path: Path) -> bytes:
+    """The secret in the file `path`; made, readable by its owner alone, when there is no such file.
+
+    Several processes may call this at once and all get the same secret. Raises PermissionError when others than
+    the owner may read the file, ValueError when it is too short to be a secret.
+    """
+    try:
+        return _read_secret(path)
+    except FileNotFoundError:
+        pass
+    # Written aside and linked into place, so that nobody ever reads half a secret and the first one wins.
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    finally:
+        os.unlink(aside)
+    return _read_secret(path)
+
+
+def _read_secret(path: Path) -> bytes:
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise PermissionError(f"{path} may be read by others than its owner: chmod 600 {path.name}")
+    secret = path.read_bytes().strip()
+    if len(secret) < MIN_SECRET_BYTES:
+        raise ValueError(f"{path} holds fewer than {MIN_SECRET_BYTES} bytes: remove it to have a new one made")
+    return secret

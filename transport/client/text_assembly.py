@@ -1,0 +1,71 @@
+"""The text of running answers, put together from their pieces. Pure.
+
+A piece stands at its offset: it goes on where the text ends, or replaces the text from there. One at offset 0 is the
+whole text so far. One beyond the end of the text is left out; a later snapshot, or the answer itself, has it.
+"""
+
+from typing import Final
+
+from attrs import define, evolve, field
+
+from transport.wire.events import PartialResult
+
+MAX_TEXTS: Final = 256
+MAX_CHARACTERS: Final = 8 * 1024 * 1024
+
+
+@define
+class Texts:
+    """Running texts by name, the latest touched last; the oldest go when there are too many, or too much in all."""
+
+    max_texts: int = MAX_TEXTS
+    max_characters: int = MAX_CHARACTERS
+    _texts: dict[str, str] = field(factory=dict, init=False)
+    _characters: int = field(default=0, init=False)
+    _ended: set[str] = field(factory=set, init=False)
+
+    def get(self, name: str) -> str:
+        """The text so far; empty for a name that is not known."""
+        return self._texts.get(name, "")
+
+    def put(self, name: str, text: str) -> None:
+        """This is the whole text."""
+        self._characters += len(text) - len(self._texts.pop(name, ""))
+        self._texts[name] = text
+        while len(self._texts) > self.max_texts or self._characters > self.max_characters:
+            oldest = next(iter(self._texts))
+            self._characters -= len(self._texts.pop(oldest))
+            self._ended.discard(oldest)
+
+    def end(self, name: str, text: str) -> None:
+        """This is the whole text, and no piece that comes late changes it."""
+        self._ended.add(name)
+        self.put(name, text)
+
+    def take(self, name: str, piece: PartialResult) -> PartialResult | None:
+        """Put a piece in its place; what of it is new: `text[:offset] + piece` is the text then. None: nothing is."""
+        known, start = self.get(name), piece.offset
+        if name in self._ended or not 0 <= start <= len(known):
+            return None
+        same = _alike(known, start, piece.text)
+        if start and same == len(piece.text):
+            return evolve(piece, text="", offset=len(known)) if piece.blocks else None
+        whole = known[: start + same] + piece.text[same:]
+        if whole == known and not piece.blocks:
+            return None
+        self.put(name, whole)
+        return evolve(piece, text=piece.text[same:], offset=start + same)
+
+
+def _alike(known: str, start: int, text: str) -> int:
+    """How many characters of `text` stand in `known` from `start` on already."""
+    if known.startswith(text, start):
+        return len(text)
+    low, high = 0, min(len(text), len(known) - start)
+    while low < high:  # by halves: comparing slices is far quicker than one character at a time
+        middle = (low + high + 1) // 2
+        if known.startswith(text[low:middle], start + low):
+            low = middle
+        else:
+            high = middle - 1
+    return low

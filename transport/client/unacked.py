@@ -1,0 +1,214 @@
+"""What was said and is not settled: sent again on each connection until the server has taken or refused it. Pure.
+
+A message (say, edit, regenerate) is settled by its acceptance or a refusal that names it. Other commands do no harm
+twice and are settled by what they bring about; one of which nothing comes is given up after TRIES connections. What
+was refused for the moment only is put off: it is due again later, and so are the later messages of its thread.
+"""
+
+import math
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from attrs import define, field
+
+from transport.client.decoder import Received
+from transport.wire.events import ApprovalDecided, FeedbackGiven, MessageAccepted, ToolCompleted
+
+JsonObject: TypeAlias = Mapping[str, Any]
+
+MAX_COMMANDS: Final = 100
+MAX_BYTES: Final = 8 * 1024 * 1024
+SMALL_BYTES: Final = 8 * 1024
+"""Frames up to this are read and checked at once, larger ones in a thread."""
+TRIES: Final = 3
+ANSWER: Final = "answer-"
+"""With what the names of answers begin."""
+MESSAGES: Final = frozenset({"user_message", "edit", "regenerate"})
+_KEY: Final[Mapping[str, str]] = {
+    "user_message": "message_id",
+    "edit": "new_message_id",
+    "regenerate": "request_id",
+    "approve": "call_id",
+    "cancel": "run_id",
+    "feedback": "message_id",
+}
+
+
+@define(eq=False)
+class Unsettled:
+    """A command and its frame of JSON. `tries` is how many times it was sent.
+
+    `refusals` in a row for the moment only, the first of them at `refused_at`; it is not sent again before `due_at`.
+    """
+
+    command: JsonObject = field(repr=False)
+    frame: bytes = field(repr=False)
+    tries: int = 0
+    refusals: int = 0
+    refused_at: float = math.inf
+    due_at: float = -math.inf
+
+    @property
+    def kind(self) -> str:
+        """The command's type."""
+        return str(self.command["type"])
+
+    @property
+    def payload(self) -> JsonObject:
+        """The command's fields."""
+        payload: JsonObject = self.command["payload"]
+        return payload
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is known by: a second one of the same key takes the place of the first."""
+        group = "message" if self.kind in MESSAGES else self.kind
+        return group, str(self.payload[_KEY[self.kind]])
+
+    @property
+    def message_id(self) -> str:
+        """The name by which a refusal calls it; of a message only."""
+        return self.key[1] if self.kind in MESSAGES else ""
+
+    @property
+    def thread_id(self) -> str | None:
+        """The thread that it names; of those that name none, the server may put any two into one thread."""
+        return self.payload.get("thread_id")
+
+    def refused_by(self, event: Received) -> bool:
+        """Whether this refusal is, or may be, about it. One of a command that is no message may have no name."""
+        if self.kind in MESSAGES:
+            return self.settled_by(event)
+        named = self.kind == "feedback" and event.message_id == self.payload["message_id"]
+        return event.refusal and (named or (event.message_id is None and event.thread_id is None))
+
+    def put_off(self, now: float, wait_s: float) -> None:
+        """Send it again in `wait_s` seconds."""
+        self.refusals += 1
+        self.refused_at = min(self.refused_at, now)
+        self.due_at = now + wait_s
+
+    def settled_by(self, event: Received) -> bool:
+        """Whether this event says what became of it."""
+        payload = self.payload
+        if event.refusal:
+            return bool(self.message_id) and event.message_id in (self.message_id, payload.get("message_id"))
+        match event.event:
+            case MessageAccepted(message_id=message_id, branch_of=branch_of):
+                if self.kind == "regenerate":  # an answer's name does not say which message it answers
+                    named = str(payload["message_id"])
+                    return branch_of == message_id and (named == message_id or named.startswith(ANSWER))
+                return self.kind in MESSAGES and message_id == self.message_id
+            case ApprovalDecided(call_id=call_id) | ToolCompleted(call_id=call_id):
+                return self.kind == "approve" and call_id == payload["call_id"]
+            case FeedbackGiven(message_id=message_id):
+                return self.kind == "feedback" and message_id == payload["message_id"]
+        return self.kind == "cancel" and event.terminal and event.run_id == payload["run_id"]
+
+
+def framed(command: JsonObject) -> bytes:
+    """A command as a frame. Half characters (lone surrogates), which have no UTF-8, become question marks.
+
+    Raises TypeError where it holds what JSON has not.
+    """
+    try:
+        return msgspec.json.encode(command)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_whole(command))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_whole(name): _whole(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(member) for member in value]
+    return value
+
+
+class Unsent:
+    """The commands in the order in which they were given. At most MAX_COMMANDS, and MAX_BYTES in all."""
+
+    def __init__(self) -> None:
+        self._commands: dict[tuple[str, str], Unsettled] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+    @property
+    def commands(self) -> Sequence[JsonObject]:
+        """All of them, oldest first."""
+        return [each.command for each in self._commands.values()]
+
+    @property
+    def messages(self) -> Sequence[Unsettled]:
+        """Those that are messages, oldest first."""
+        return [each for each in self._commands.values() if each.kind in MESSAGES]
+
+    def fits(self, frame: bytes) -> bool:
+        """Whether there is room for one more. Raises ValueError where there never is."""
+        if len(frame) > MAX_BYTES:
+            raise ValueError(f"a command may have at most {MAX_BYTES} bytes")
+        return len(self._commands) < MAX_COMMANDS and self._bytes + len(frame) <= MAX_BYTES
+
+    def add(self, command: JsonObject, frame: bytes) -> Unsettled:
+        """Keep a command, as the last one."""
+        new = Unsettled(command, frame)
+        self.drop(new.key)
+        self._commands[new.key] = new
+        self._bytes += len(frame)
+        return new
+
+    def drop(self, key: tuple[str, str]) -> Unsettled | None:
+        """Keep it no longer; gives it where there was one."""
+        gone = self._commands.pop(key, None)
+        if gone is not None:
+            self._bytes -= len(gone.frame)
+        return gone
+
+    def get(self, key: tuple[str, str]) -> Unsettled | None:
+        """The command of this key."""
+        return self._commands.get(key)
+
+    def settle(self, event: Received) -> list[Unsettled]:
+        """Drop what this event settles."""
+        settled = [each for each in self._commands.values() if each.settled_by(event)]
+        again = [each for each in settled if each.kind == "regenerate"]
+        for each in again[1:]:  # a branch begins for one request
+            settled.remove(each)
+        for each in settled:
+            self.drop(each.key)
+        return settled
+
+    def next(self, taken: Container[Unsettled], now: float, *, messages: bool = True) -> Unsettled | None:
+        """The first that is due and not among those a connection has taken along; `messages` False: none of those.
+
+        A message that was put off holds back the later ones of its thread.
+        """
+        held: set[str | None] = set()
+        for each in self._commands.values():
+            if each in taken or (each.kind in MESSAGES and (not messages or each.thread_id in held)):
+                continue
+            if each.due_at <= now:
+                return each
+            if each.kind in MESSAGES:
+                held.add(each.thread_id)
+        return None
+
+    def due_at(self, now: float) -> float:
+        """When the next of those that were put off is due; infinity when there is none."""
+        return min((each.due_at for each in self._commands.values() if each.due_at > now), default=math.inf)
+
+    def refused(self, event: Received) -> list[Unsettled]:
+        """The commands that a refusal is, or may be, about."""
+        return [each for each in self._commands.values() if each.refused_by(event)]
+
+    def reconnected(self) -> None:
+        """Begin anew on another connection, without the commands of which nothing came on as many as they may have."""
+        for each in list(self._commands.values()):
+            each.refusals, each.refused_at, each.due_at = 0, math.inf, -math.inf
+            if each.kind not in MESSAGES and each.tries >= TRIES:
+                self.drop(each.key)

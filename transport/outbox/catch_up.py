@@ -1,0 +1,115 @@
+"""Threads of which a connection lacks events: read from the log in turn, a page at a time."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+import trio
+from attrs import frozen
+
+from transport.outbox.delivery import Session, Verdict
+from transport.wire.events import Envelope
+
+
+@frozen
+class LogPage:
+    """A page of a thread's log, in order, and the last seq the log holds."""
+
+    envelopes: Sequence[Envelope]
+    head: int
+
+
+ReadLog: TypeAlias = Callable[[str, int, int, bool], Awaitable[LogPage]]
+
+
+class LogUnreadable(Exception):
+    """A page could not be read; the cause says why."""
+
+    def __init__(self, thread_id: str, after: int) -> None:
+        super().__init__(f"the log of {thread_id} cannot be read after {after}")
+        self.thread_id = thread_id
+        self.after = after
+
+
+@frozen
+class Portion:
+    """What is to be sent next of a thread. `resync`: the log does not reach back so far, and goes on after this seq."""
+
+    thread_id: str
+    envelopes: Sequence[Envelope] = ()
+    resync: int | None = None
+
+
+class Backlog:
+    """The threads of a session that are to be read, the next one first; one that is being read is among them.
+
+    `page_s` is the deadline of a page.
+    """
+
+    def __init__(self, session: Session, read_log: ReadLog, page_events: int, page_s: float) -> None:
+        self._session = session
+        self._read_log = read_log
+        self._page_events = page_events
+        self._page_s = page_s
+        self._threads: dict[str, None] = {}
+        self._reading: str | None = None
+
+    def __len__(self) -> int:
+        return len(self._threads)
+
+    def __contains__(self, thread_id: object) -> bool:
+        return thread_id in self._threads or (thread_id is not None and thread_id == self._reading)
+
+    def add(self, thread_id: str, head: int | None = None) -> None:
+        """Read this thread, which reaches at least to `head`; nothing for one that is not followed or stands there."""
+        if head is not None:
+            self._session.note_head(thread_id, head)
+        if self._session.is_behind(thread_id):
+            self._threads[thread_id] = None
+
+    def forget(self, thread_id: str) -> None:
+        """Do not read this thread."""
+        self._threads.pop(thread_id, None)
+
+    async def read(self, *, html: bool) -> Portion:
+        """The next page of the next thread, which then stands last again if there is more; `html`: see `Outbox`.
+
+        Raises LogUnreadable.
+        """
+        thread_id = next(iter(self._threads))
+        del self._threads[thread_id]
+        after = self._session.cursor(thread_id)
+        if after is None:
+            return Portion(thread_id)
+        following = self._session.following(thread_id)
+        self._reading = thread_id
+        try:
+            with trio.fail_after(self._page_s):
+                page = await self._read_log(thread_id, after, self._page_events, html)
+        except Exception as error:
+            raise LogUnreadable(thread_id, after) from error
+        finally:
+            self._reading = None
+        if self._session.following(thread_id) != following:
+            self.add(thread_id)  # followed anew meanwhile, from elsewhere, or another thread of the same name
+            return Portion(thread_id)
+        self._session.note_head(thread_id, page.head)
+        fresh = self._fresh(thread_id, page.envelopes)
+        if self._session.cursor(thread_id) == after:
+            return self._skip(thread_id, after, page.head)
+        self.add(thread_id)
+        return Portion(thread_id, fresh)
+
+    def _fresh(self, thread_id: str, envelopes: Sequence[Envelope]) -> list[Envelope]:
+        fresh = []
+        for envelope in envelopes:
+            match self._session.replayed(thread_id, envelope.seq or 0):
+                case Verdict.SEND:
+                    fresh.append(envelope)
+                case Verdict.BEHIND | Verdict.UNFOLLOWED:
+                    break
+        return fresh
+
+    def _skip(self, thread_id: str, after: int, head: int) -> Portion:
+        """The page did not bring the event after the cursor: the log was trimmed, or never reached so far."""
+        self._session.jump(thread_id, max(after, head))
+        return Portion(thread_id, resync=head if head > after else None)

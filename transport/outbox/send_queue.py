@@ -1,0 +1,210 @@
+"""What waits for a client: four lanes, bounded in bytes and count, with a high and a low water mark. Pure."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeAlias
+
+from attrs import Factory, define
+
+from transport.outbox.delivery import merged
+from transport.wire.events import Envelope, PartialResult, Priority
+
+# What a frame of text has besides the text, roughly.
+_FRAME_OVERHEAD: Final = 300
+# Once the story is full there is room again when so little of it is left: a client that has just begun to read again
+# gets what it missed from the log in pages, not one event each time it has read one.
+_LOW_SHARE: Final = 4
+
+_ORDER: Final = tuple(Priority)
+_URGENT: Final = (Priority.ALERT, Priority.HIGH)
+_STORY: Final = Priority.NORMAL
+
+Encode: TypeAlias = Callable[[Envelope], bytes | None]
+
+
+@define
+class Frames:
+    """Frames in order, for each the type of its event, and when the live ones happened (Unix seconds).
+
+    A replayed event has no time in `times`, as its age is not how late it is delivered. A run of frames that is queued
+    is live or replayed as a whole, so moving a part of it keeps both lists in step.
+
+    The events themselves are not kept: a client that does not read would cost their text twice.
+    """
+
+    thread_id: str | None = None
+    frames: list[bytes] = Factory(list)
+    types: list[str] = Factory(list)
+    times: list[float] = Factory(list)
+
+    def extend(self, frames: Iterable[bytes], envelopes: Sequence[Envelope], *, live: bool = True) -> None:
+        """Add the frames of these events."""
+        self.frames += frames
+        self.types += [envelope.event.type for envelope in envelopes]
+        if live:
+            self.times += [envelope.timestamp for envelope in envelopes]
+
+    def move(self, room: int, other: "Frames") -> int:
+        """Move frames to the end of `other` until they have `room` bytes, one at least; how many bytes they have."""
+        size = sum(map(len, self.frames))
+        count = len(self.frames)
+        if size > room:
+            count, size = 0, 0
+            while not count or (count < len(self.frames) and size < room):
+                size += len(self.frames[count])
+                count += 1
+        other.frames += self.frames[:count]
+        other.types += self.types[:count]
+        other.times += self.times[:count]
+        del self.frames[:count], self.types[:count], self.times[:count]
+        return size
+
+
+# Frames; or a piece of text, encoded as late as possible so that neighbours can be merged.
+Entry: TypeAlias = Frames | Envelope
+
+
+class Pending:
+    """Events in the order in which they go out: lane before lane, and in each lane as they came.
+
+    Events with `seq`, and text, are `story`: they share the normal lane, so that a thread's story is told in order.
+    `max_bytes` and `max_events` bound that lane; each other one holds at most twice as much. `story_full` says whether
+    there is no room for story: from the bound on, until a quarter of it is left. `bytes` is what waits, roughly.
+    """
+
+    __slots__ = ("_counts", "_lanes", "_max_bytes", "_max_events", "bytes", "story_full")
+
+    def __init__(self, max_bytes: int, max_events: int) -> None:
+        self._max_bytes = max_bytes
+        self._max_events = max_events
+        self.bytes = 0
+        self.story_full = False
+        # The empty lanes are not there: an idle client costs nothing.
+        self._lanes: dict[Priority, deque[Entry]] = {}
+        self._counts: dict[Priority, int] = {}
+
+    def __len__(self) -> int:
+        return sum(self._counts.values())
+
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
+    def full(self, priority: Priority) -> bool:
+        """Whether there is no room for other events of this priority.
+
+        Low ones have none as soon as much of anything waits. The others have a lane's worth of their own, however long
+        the story is: an alert is for those in particular who have much to read.
+        """
+        if priority is Priority.LOW:
+            return self.bytes >= self._max_bytes // _LOW_SHARE or self._counts.get(priority, 0) >= self._max_events
+        lane = self._lanes.get(priority, ())
+        if self._counts.get(priority, 0) >= 2 * self._max_events:
+            return True
+        return sum(map(_size, lane)) >= 2 * self._max_bytes
+
+    def add_story(
+        self, thread_id: str | None, frames: Sequence[bytes], envelopes: Sequence[Envelope], *, live: bool = True
+    ) -> None:
+        """Queue events with `seq` of one thread. The caller has asked `story_full`.
+
+        `live` False: they are replayed, and had happened before the client asked for them.
+        """
+        run = Frames(thread_id)
+        run.extend(frames, envelopes, live=live)
+        self._add(_STORY, run, len(frames), sum(map(len, frames)))
+
+    def add_text(self, envelope: Envelope) -> None:
+        """Queue a piece of text. The caller has asked `story_full`."""
+        self._add(_STORY, envelope, 1, _weight(envelope))
+
+    def add(self, envelope: Envelope, frame: bytes) -> None:
+        """Queue another event in the lane of its priority. The caller has asked `full`."""
+        run = Frames(envelope.thread_id)
+        run.extend([frame], [envelope])
+        self._add(envelope.event.priority, run, 1, len(frame))
+
+    def _add(self, priority: Priority, entry: Entry, count: int, size: int) -> None:
+        lane = self._lanes.get(priority)
+        if lane is None:
+            lane = self._lanes[priority] = deque()
+            self._counts[priority] = 0
+        lane.append(entry)
+        self._counts[priority] += count
+        self.bytes += size
+        if self.bytes >= self._max_bytes or (priority is _STORY and self._counts[priority] >= self._max_events):
+            self.story_full = True
+
+    def forget(self, thread_id: str) -> list[Envelope]:
+        """Take out a thread's story, which is to be told from elsewhere, and return the text that was in it."""
+        story = self._lanes.get(_STORY, ())
+        gone = [entry for entry in story if entry.thread_id == thread_id]
+        kept = deque(entry for entry in story if entry.thread_id != thread_id)
+        for entry in gone:
+            self._shrink(_STORY, len(entry.frames) if isinstance(entry, Frames) else 1, _size(entry))
+        if gone:
+            self._keep(_STORY, kept)
+        return [entry for entry in gone if isinstance(entry, Envelope)]
+
+    def take(self, max_bytes: int, encode: Encode) -> Frames:
+        """Take what goes out next: about `max_bytes` of it, and at least one event when there is one."""
+        return self._take(_ORDER, max_bytes, encode)
+
+    def take_urgent(self, max_bytes: int, encode: Encode) -> Frames:
+        """Take what overtakes even an event that has gone out in part."""
+        return self._take(_URGENT, max_bytes, encode)
+
+    def _take(self, order: Sequence[Priority], max_bytes: int, encode: Encode) -> Frames:
+        taken = Frames()
+        texts: list[Envelope] = []
+        room = max_bytes
+        for priority in order if len(self._lanes) > 1 else [each for each in self._lanes if each in order]:
+            lane = self._lanes.get(priority)
+            while lane and room > 0:
+                entry = lane[0]
+                if isinstance(entry, Envelope):
+                    texts.append(entry)
+                    size, count = _weight(entry), 1
+                    lane.popleft()
+                else:
+                    texts = _put(texts, taken, encode)
+                    count = len(entry.frames)
+                    size = entry.move(room, taken)
+                    count -= len(entry.frames)
+                    if not entry.frames:
+                        lane.popleft()
+                room -= size
+                self._shrink(priority, count, size)
+            if lane is not None:
+                self._keep(priority, lane)
+        _put(texts, taken, encode)
+        return taken
+
+    def _shrink(self, priority: Priority, count: int, size: int) -> None:
+        self._counts[priority] -= count
+        self.bytes -= size
+        if self.story_full and self.bytes <= self._max_bytes // _LOW_SHARE:
+            self.story_full = self._counts.get(_STORY, 0) > self._max_events // _LOW_SHARE
+
+    def _keep(self, priority: Priority, lane: deque[Entry]) -> None:
+        if lane:
+            self._lanes[priority] = lane
+        else:
+            del self._lanes[priority], self._counts[priority]
+
+
+def _size(entry: Entry) -> int:
+    return sum(map(len, entry.frames)) if isinstance(entry, Frames) else _weight(entry)
+
+
+def _weight(text: Envelope) -> int:
+    return _FRAME_OVERHEAD + (len(text.event.text) if isinstance(text.event, PartialResult) else 0)
+
+
+def _put(texts: list[Envelope], taken: Frames, encode: Encode) -> list[Envelope]:
+    """Encode the texts, each run of neighbours as one; what is left of them: none."""
+    if texts:
+        for envelope in merged(texts) if len(texts) > 1 else texts:
+            frame = encode(envelope)
+            if frame is not None:
+                taken.extend([frame], [envelope])
+    return []

@@ -1,0 +1,251 @@
+"""The door for HTTP: hypercorn's server for HTTP/1.1 over a stream whose head was already read, and answers of our own.
+
+hypercorn never serves a WebSocket here. The first request of a connection decides which door it goes through; a
+later request on the same connection that asks for a WebSocket is answered with 421 (RFC 9110 section 15.5.20: the
+client may come back over another connection), as no browser and no client library sends one.
+"""
+
+import json
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+
+import trio
+from attrs import frozen
+from hypercorn.config import Config
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper
+
+from transport.server.connection_limiter import Permit
+from transport.server.http1 import Http1Server
+from transport.server.response_headers import GUARDS, guards
+from transport.server.tls import Stream, TlsStream
+from transport.wire.codes import ERRORS
+
+AsgiApp: TypeAlias = Callable[..., Awaitable[None]]
+_Send: TypeAlias = Callable[[Any], Awaitable[None]]
+_Receive: TypeAlias = Callable[[], Awaitable[Any]]
+
+log: Final = logging.getLogger("transport.server.http")
+
+
+@frozen
+class HttpConfig:
+    """Bounds of the HTTP door, in seconds and bytes.
+
+    `keep_alive_s`: how long a connection may stay without a request. `write_s`: how long a client may take none of
+    an answer before its connection is dropped. `head_bytes`: the size of a request's head.
+    """
+
+    keep_alive_s: float = 5.0
+    write_s: float = 20.0
+    head_bytes: int = 16 * 1024
+
+
+def error_body(code: str, message: str | None = None, error_id: str | None = None) -> dict[str, Any]:
+    """The JSON body of a refusal: `{"error": {"code", "message", "retryable", "error_id"?}}`.
+
+    The text is the code's own unless another is given; a log line has the rest under the id.
+    """
+    known = ERRORS[code]
+    error = {"code": code, "message": message or known.text, "retryable": known.retryable}
+    return {"error": error if error_id is None else error | {"error_id": error_id}}
+
+
+def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bytes:
+    """A whole HTTP/1.1 response with a JSON body, after which the connection is closed.
+
+    Raises ValueError when a header holds a line break.
+    """
+    payload = json.dumps(body, ensure_ascii=False).encode()
+    fields = {"Content-Type": "application/json", "Content-Length": str(len(payload)), "Connection": "close", **GUARDS}
+    if status == HTTPStatus.UNAUTHORIZED:  # RFC 9110 section 15.5.2: must name a way to authenticate
+        fields["WWW-Authenticate"] = "Bearer"
+    fields.update(headers or {})
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in fields.items())]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a header holds a line break")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + payload
+
+
+class ReplayStream:
+    """A TCP or TLS stream that first gives again what was already read from it, and whose writes have a deadline.
+
+    hypercorn shields its writes from cancellation, so one client that does not read could hold up a shutdown for
+    ever: here a write ends after `write_s` without progress, and at `deadline` in any case.
+    """
+
+    def __init__(self, stream: Stream, head: bytes, write_s: float) -> None:
+        self.socket = stream.socket  # hypercorn asks it for the addresses
+        self.secure = isinstance(stream, TlsStream)
+        self.deadline = math.inf
+        self._stream = stream
+        self._send_some = stream.send_some if isinstance(stream, TlsStream) else stream.socket.send
+        self._head = head
+        self._write_s = write_s
+        self._write: trio.CancelScope | None = None
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The head at first, then what comes from the stream."""
+        if self._head:
+            head, self._head = self._head, b""
+            await trio.lowlevel.checkpoint()
+            return head
+        return bytes(await self._stream.receive_some(max_bytes))
+
+    async def send_all(self, data: bytes) -> None:
+        """Send; raises BrokenResourceError when the client takes nothing for `write_s`, or the deadline passes."""
+        view = memoryview(data)
+        while view or self._backlog:
+            deadline = min(self.deadline, trio.current_time() + self._write_s)
+            with trio.CancelScope(deadline=deadline) as self._write:
+                try:
+                    view = view[await self._send_some(view) :]
+                except OSError as error:
+                    raise trio.BrokenResourceError("the client is gone") from error
+            if self._write.cancelled_caught:
+                self.socket.close()
+                raise trio.BrokenResourceError("the client does not read")
+
+    @property
+    def _backlog(self) -> bool:
+        return isinstance(self._stream, TlsStream) and self._stream.backlog
+
+    async def send_eof(self) -> None:
+        """Tell the client that no more comes."""
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self._stream.aclose()
+
+    def finish_by(self, deadline: float) -> None:
+        """From now on nothing takes longer than until `deadline`, on trio's clock."""
+        self.deadline = deadline
+        if self._write is not None:
+            self._write.deadline = min(self._write.deadline, deadline)
+
+
+class HttpDoor:
+    """Serves an ASGI application to connections whose first head was already read."""
+
+    def __init__(self, app: AsgiApp, config: HttpConfig, grace_s: float) -> None:
+        self._app = _http_only(app)
+        self._config = config
+        self._grace_s = grace_s
+        self._state: dict[str, Any] = {}
+        self._context = WorkerContext(None)
+        self._hypercorn = _hypercorn_config(config)
+        self._live: dict[ReplayStream, trio.CancelScope] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The application's lifespan. Raises what hypercorn raises when the application refuses to start."""
+        lifespan = Lifespan(self._app, self._hypercorn, self._state)
+        async with trio.open_nursery() as nursery:
+            scope = trio.CancelScope(shield=True)
+            await nursery.start(_within, scope, lifespan.handle_lifespan)
+            try:
+                await _told(lifespan.wait_for_startup)
+                yield
+            finally:
+                with trio.move_on_after(self._grace_s, shield=True):
+                    await _told(lifespan.wait_for_shutdown)
+                scope.cancel()
+
+    async def serve(self, stream: Stream, head: bytes, permit: Permit) -> None:
+        """Serve one connection. Cancelling it does not interrupt the request that is running: `drain` bounds that."""
+        replay = ReplayStream(stream, head, self._config.write_s)
+        with trio.CancelScope(shield=True) as scope:
+            self._live[replay] = scope
+            try:
+                # A ReplayStream has all that hypercorn uses of a stream.
+                state = {**self._state, "permit": permit}
+                server = Http1Server(self._app, self._hypercorn, self._context, state, replay, permit)
+                await server.run()
+            finally:
+                del self._live[replay]
+
+    async def drain(self) -> None:
+        """Close what idles at once, and give what is running the grace."""
+        deadline = trio.current_time() + self._grace_s
+        await self._context.terminated.set()
+        for stream, scope in self._live.items():
+            scope.deadline = deadline
+            stream.finish_by(deadline)
+
+
+async def _within(
+    scope: trio.CancelScope, run: Callable[[], Awaitable[None]], task_status: trio.TaskStatus[None]
+) -> None:
+    with scope:
+        task_status.started()
+        await run()
+
+
+async def _told(wait: Callable[[], Awaitable[None]]) -> None:
+    # An application that returns at once from its lifespan has closed the channel: there is nobody to tell.
+    with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
+        await wait()
+
+
+def _hypercorn_config(ours: HttpConfig) -> Config:
+    config = Config()
+    config.errorlog = log
+    config.accesslog = None
+    config.include_server_header = False
+    config.keep_alive_timeout = ours.keep_alive_s
+    config.h11_max_incomplete_size = ours.head_bytes
+    return config
+
+
+def _http_only(app: AsgiApp) -> AppWrapper:
+    """The application without WebSockets, as hypercorn calls it; a send is always a checkpoint.
+
+    In the send of a response's last part hypercorn tells the application that the request is over, and then decides
+    whether the connection is closed or may idle. The application may well cancel itself when it is told so: that must
+    not reach the decision, or the connection would stay open for ever.
+    """
+
+    # hypercorn's two last arguments are for synchronous applications.
+    async def guarded(scope: Any, receive: Any, send: _Send, sync_spawn: Any, call_soon: Any) -> None:  # noqa: ARG001
+        async def send_and_yield(message: Any) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                await _send_last(message, receive, send)
+            else:
+                await send(message)
+            await trio.lowlevel.checkpoint()  # hypercorn's send to a client that has left returns at once
+
+        if scope["type"] == "websocket":
+            await _misdirected(send, secure=scope["scheme"] == "wss")
+        else:
+            await app(scope, receive, send_and_yield)
+
+    return guarded
+
+
+async def _send_last(message: Any, receive: _Receive, send: _Send) -> None:
+    # A body that nobody reads would keep hypercorn from telling the application anything. How long the send may take
+    # is the stream's to say.
+    with trio.CancelScope(shield=True):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_discard, receive)
+            await send(message)
+            nursery.cancel_scope.cancel()
+
+
+async def _discard(receive: _Receive) -> None:
+    while True:
+        await receive()
+
+
+async def _misdirected(send: _Send, *, secure: bool) -> None:
+    body = json.dumps(error_body("invalid_command", "Open a new connection for a WebSocket.")).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(b"connection", b"close"), *guards(secure=secure)]
+    await send({"type": "websocket.http.response.start", "status": 421, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,246 @@
+"""TLS from certificate files: what must be true of the files, and one connection's encryption over its socket.
+
+trio's own SSLStream can only be awaited. A socket of ours writes without waiting where the kernel takes it, so the
+same is offered here over OpenSSL's memory buffers: `write_now`, `send_some` and `receive_some` stand where `os.write`,
+the kernel's `send` and `os.read` stand for a plain connection, which knows nothing of this file.
+"""
+
+import os
+import re
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from transport.wire.errors import UnusableCertificate
+
+_READ_BYTES: Final = 16 * 1024
+# What is encrypted in one go: enough to use the kernel's buffer well, and little enough to be kept when it is full.
+_STEP_BYTES: Final = 64 * 1024
+_FIRST: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """What a server needs for TLS 1.2 and 1.3, and HTTP/1.1 alone, from two PEM files.
+
+    `certificate` holds the server's own certificate first, then what leads to its authority; `key` its private key,
+    not encrypted. Raises UnusableCertificate when a file cannot be read or is not PEM, when they do not belong
+    together, and when clients would refuse the certificate for its dates.
+    """
+    own = _FIRST.search(_content(certificate))
+    if own is None:
+        raise UnusableCertificate(f"the certificate file {certificate} holds no certificate in PEM form")
+    if b"PRIVATE KEY-----" not in _content(key):
+        raise UnusableCertificate(f"the key file {key} holds no private key in PEM form")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key, password=_refuse_password(key))
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise UnusableCertificate(f"the key in {key} is not that of the certificate in {certificate}") from error
+        raise UnusableCertificate(f"OpenSSL cannot use {certificate} with {key} ({error.reason})") from error
+    _try_out(context, own[0].decode("ascii", "replace"), certificate)
+    return context
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnusableCertificate(f"the file {path} cannot be read ({error.strerror})") from error
+
+
+def _refuse_password(key: Path) -> Callable[[], str]:
+    def refuse() -> str:  # without it OpenSSL would ask on the terminal
+        raise UnusableCertificate(f"the key in {key} is encrypted; this server needs one without a password")
+
+    return refuse
+
+
+def _try_out(context: ssl.SSLContext, own: str, certificate: Path) -> None:
+    """A handshake in memory, with a client that trusts just this certificate and so finds fault with its dates only."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        trusting.load_verify_locations(cadata=own)
+        client = trusting.wrap_bio(to_client, to_server)
+        server = context.wrap_bio(to_server, to_client, server_side=True)
+        for side in (client, server, client, server):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        raise UnusableCertificate(f"clients would refuse {certificate}: {error.verify_message}") from error
+    except ssl.SSLError as error:
+        raise UnusableCertificate(f"no handshake is possible with {certificate} ({error.reason})") from error
+
+
+class PlainRequest(Exception):
+    """A client spoke HTTP without TLS where TLS is spoken."""
+
+
+class TlsStream:
+    """The server's side of one TLS connection, over a socket that is its own from now on.
+
+    One task may be in `receive_some`. What is encrypted and not yet in the kernel (`backlog`) goes out before anything
+    else does.
+    """
+
+    __slots__ = ("_incoming", "_outgoing", "_tls", "_unsent", "socket")
+
+    def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext) -> None:
+        self.socket = stream.socket
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._unsent = b""
+
+    @property
+    def backlog(self) -> bool:
+        """Whether something that was encrypted still has to go out."""
+        return bool(self._unsent) or self._outgoing.pending > 0
+
+    async def handshake(self) -> None:
+        """Agree on keys.
+
+        Raises PlainRequest when the client speaks HTTP without TLS, BrokenResourceError when it left or speaks
+        neither; then it has been told so, where TLS has a word for it.
+        """
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._push_all()
+                if not await self._more():
+                    raise trio.BrokenResourceError("the client left during the handshake") from None
+            except ssl.SSLError as error:
+                if error.reason == "HTTP_REQUEST":
+                    self._outgoing.read()  # an alert the client could not read
+                    raise PlainRequest from error
+                await self._push_all()
+                raise trio.BrokenResourceError("no TLS handshake") from error
+            else:
+                await self._push_all()
+                return
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """What has come, decrypted; b"" at the end, also one without TLS's own farewell.
+
+        Raises BrokenResourceError when what came cannot be decrypted, or the connection is lost.
+        """
+        if self._incoming.pending or self._tls.pending():  # many small records in one packet must not hold up others
+            await trio.lowlevel.checkpoint()
+        while True:
+            try:
+                return self._tls.read(max_bytes or _READ_BYTES)
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLError as error:
+                raise trio.BrokenResourceError("not what the keys say") from error
+            with suppress(BlockingIOError):  # what TLS itself has to answer
+                self._push()
+            if not await self._more():
+                return b""
+
+    async def _more(self) -> bool:
+        """Wait for bytes of the client. False at their end."""
+        while True:
+            try:
+                await trio.lowlevel.wait_readable(self.socket)
+                data = os.read(self.socket.fileno(), _READ_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError("the connection is lost") from error
+            self._incoming.write(data)
+            return bool(data)
+
+    def write_now(self, data: bytes | memoryview) -> int:
+        """Encrypt and send as far as the kernel takes it; how much of `data` was encrypted.
+
+        Raises BlockingIOError when the kernel has no room for what was encrypted before, OSError when it is lost.
+        """
+        if self.backlog:
+            self._push()
+        if not data:
+            return 0
+        try:
+            taken = self._tls.write(data[:_STEP_BYTES])
+        except ssl.SSLError as error:
+            raise BrokenPipeError from error
+        with suppress(BlockingIOError):
+            self._push()
+        return taken
+
+    async def send_some(self, data: bytes | memoryview) -> int:
+        """`write_now` once the kernel has room. 0 when that was taken by what was encrypted before."""
+        await trio.lowlevel.wait_writable(self.socket)
+        try:
+            return self.write_now(data)
+        except BlockingIOError:
+            return 0
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of it. Raises BrokenResourceError when the connection is lost."""
+        view = memoryview(data)
+        try:
+            while view or self.backlog:
+                view = view[await self.send_some(view) :]
+        except OSError as error:
+            raise trio.BrokenResourceError("the connection is lost") from error
+
+    async def _push_all(self) -> None:
+        await trio.lowlevel.checkpoint()
+        await self.send_all(b"")
+
+    def _push(self) -> None:
+        """Give the kernel what is encrypted. Raises BlockingIOError when it does not take all."""
+        while self.backlog:
+            self._unsent = self._unsent or self._outgoing.read()
+            self._unsent = self._unsent[os.write(self.socket.fileno(), self._unsent) :]
+
+    def end(self) -> None:
+        """Say farewell as TLS does, as far as the kernel takes it, and end the way out. The way in stays open."""
+        with suppress(OSError, ssl.SSLError):  # BlockingIOError too: then the client sees an end without farewell
+            with suppress(ssl.SSLWantReadError):
+                self._tls.unwrap()
+            self._push()
+        with suppress(OSError):
+            self.socket.shutdown(trio.socket.SHUT_WR)
+
+    async def send_eof(self) -> None:
+        """`end`, as an awaitable."""
+        self.end()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """`end`, and close the socket."""
+        if self.socket.fileno() >= 0:
+            self.end()
+            self.socket.close()
+
+    async def aclose(self) -> None:
+        """`close`, as an awaitable."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+
+Stream = trio.SocketStream | TlsStream
+"""What a connection's bytes go over."""
+
+
+def close_now(stream: Stream) -> None:
+    """Close without waiting; what the kernel has taken is still delivered."""
+    if isinstance(stream, TlsStream):
+        stream.close()
+    else:
+        stream.socket.close()

@@ -1,0 +1,126 @@
+"""Large frames in parts, both ways: other frames may go between them, and no part meets a wall. Pure.
+
+A part is a frame `{"type":"chunk","id":"7","index":0,"count":3,"data":"…"}`. The `data` of all parts of one `id`, put
+together in the order of `index`, is the JSON text of one frame.
+"""
+
+from typing import Final
+
+import msgspec
+from attrs import define, field
+
+from transport.wire.commands import Chunk
+from transport.wire.errors import CommandRejected
+
+# Larger frames are cut. Proxies and client libraries that have a limit have it at 16 KiB or above, some at 64.
+PIECE_BYTES: Final = 12 * 1024
+MAX_OPEN: Final = 4
+"""Frames that one client may have begun and not finished."""
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def split(frame: bytes, name: str, piece_bytes: int = PIECE_BYTES) -> list[bytes]:
+    """The parts of a frame of UTF-8 JSON; each holds at most `piece_bytes` of it, cut between characters."""
+    pieces: list[str] = []
+    start = 0
+    while start < len(frame):
+        end = min(start + piece_bytes, len(frame))
+        while end < len(frame) and frame[end] & 0xC0 == 0x80:  # inside a character
+            end -= 1
+        pieces.append(frame[start:end].decode())
+        start = end
+    return [
+        _encoder.encode({"type": "chunk", "id": name, "index": index, "count": len(pieces), "data": piece})
+        for index, piece in enumerate(pieces)
+    ]
+
+
+@define
+class Room:
+    """How many bytes all clients together may have begun and not finished."""
+
+    max_bytes: int = 256 * 1024 * 1024
+    used: int = field(default=0, init=False)
+
+    def take(self, size: int) -> bool:
+        """Whether there is room for so many more; they are counted then."""
+        if self.used + size > self.max_bytes:
+            return False
+        self.used += size
+        return True
+
+
+@define
+class _Open:
+    count: int
+    touched: float
+    size: int = 0
+    pieces: list[str] = field(factory=list)
+
+
+@define
+class Assembler:
+    """Puts a client's parts together: at most `max_bytes` of them at a time, within the `room` that all share.
+
+    Each part comes within `within_s` seconds of the one before. Call `expire` now and then, and `close` at the end.
+    """
+
+    max_bytes: int = 8 * 1024 * 1024
+    within_s: float = 30.0
+    room: Room = field(factory=Room)
+    _open: dict[str, _Open] = field(factory=dict, init=False)
+    _size: int = field(default=0, init=False)
+
+    def add(self, chunk: Chunk, now: float) -> str | None:
+        """Take a part, at `now` (seconds of any clock that does not step); the whole text when it was the last one.
+
+        Raises CommandRejected: `invalid_command` for a part that does not follow the one before it, `message_too_large`
+        and `busy` when there is too much of this client, or of all. The frame it belongs to is forgotten then.
+        """
+        self.expire(now)
+        known = self._open.get(chunk.id)
+        if known is None:
+            known = self._begin(chunk, now)
+        if chunk.index != len(known.pieces) or chunk.count != known.count:
+            self._forget(chunk.id)
+            raise CommandRejected("invalid_command", "A chunk does not follow the one before it; send them all again.")
+        size = len(chunk.data.encode())
+        if self._size + size > self.max_bytes:
+            self._forget(chunk.id)
+            raise CommandRejected("message_too_large", f"Chunks may have at most {self.max_bytes} bytes together.")
+        if not self.room.take(size):
+            self._forget(chunk.id)
+            raise CommandRejected("busy", "Too many large messages are on their way; try again in a moment.", 5.0)
+        known.pieces.append(chunk.data)
+        known.size += size
+        known.touched = now
+        self._size += size
+        if len(known.pieces) < known.count:
+            return None
+        self._forget(chunk.id)
+        return "".join(known.pieces)
+
+    def expire(self, now: float) -> None:
+        """Forget what was begun and not gone on with in time."""
+        for name in [name for name, begun in self._open.items() if now - begun.touched > self.within_s]:
+            self._forget(name)
+
+    def close(self) -> None:
+        """Forget everything."""
+        for name in list(self._open):
+            self._forget(name)
+
+    def _begin(self, chunk: Chunk, now: float) -> _Open:
+        if chunk.index != 0:
+            raise CommandRejected("invalid_command", "The first chunk is missing, or too old; send them all again.")
+        if len(self._open) >= MAX_OPEN:
+            raise CommandRejected("invalid_command", f"At most {MAX_OPEN} messages may be sent in chunks at a time.")
+        self._open[chunk.id] = begun = _Open(chunk.count, now)
+        return begun
+
+    def _forget(self, name: str) -> None:
+        gone = self._open.pop(name, None)
+        if gone is not None:
+            self._size -= gone.size
+            self.room.used -= gone.size

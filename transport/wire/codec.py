@@ -1,0 +1,175 @@
+"""Bytes to vocabulary and back: frames to commands, envelopes to frames, envelopes to the log and from it. Pure."""
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import cattrs
+import msgspec
+from cattrs.gen import make_dict_structure_fn, override
+
+from transport.wire.command_parser import agent_in, command_of, names_in
+from transport.wire.commands import Command
+from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, Head, Html, logged
+from transport.wire.errors import CommandRejected, UnreadableEvent, UnsupportedData
+from transport.wire.events import EVENTS, AskedAgent, Envelope, Event
+from transport.wire.strict_json import decode
+
+
+def parse(
+    frame: str | bytes, *, default_agent: tuple[str, str | None] | None = None, max_bytes: int | None = None
+) -> Command:
+    """The command that a client's frame stands for, in any of the accepted forms.
+
+    `default_agent` is (agent_type, pillar) where the path fixes the agent, whatever the frame says. Raises
+    CommandRejected: `message_too_large` (over `max_bytes`), `bad_json`, `invalid_command` (naming the field),
+    `unknown_type`, `empty_message`, `pillar_required`; and UnsupportedData for bytes that are not UTF-8.
+    """
+    try:
+        body = frame.encode() if isinstance(frame, str) else frame
+    except UnicodeEncodeError:
+        raise CommandRejected("bad_json", "That was not valid UTF-8.") from None
+    value: Any = None
+    try:
+        if max_bytes is not None and len(body) > max_bytes:
+            raise CommandRejected("message_too_large", f"A message may have at most {max_bytes} bytes.")
+        value = decode(body)
+        if not isinstance(value, dict):
+            raise CommandRejected("invalid_command", "A command must be a JSON object.")
+        return command_of(value, default_agent)
+    except CommandRejected as rejected:
+        if rejected.code == "bad_json" and isinstance(frame, bytes) and not _is_text(frame):
+            raise UnsupportedData from None
+        given = value if isinstance(value, dict) else {}
+        rejected.names = {**names_in(given), **agent_in(given, default_agent)}
+        raise
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def encode(envelope: Envelope, dialect: Dialect, *, html: Html | None = None) -> bytes | None:
+    """The frame that shows an event in a dialect; None where the dialect does not show it.
+
+    `html`, given for a connection that takes rendered answers, turns an answer's text into safe HTML. Raises
+    TypeError when an event holds what JSON cannot.
+    """
+    return encoder_of(dialect, html)(envelope)
+
+
+def encoder_of(dialect: Dialect, html: Html | None = None) -> Callable[[Envelope], bytes | None]:
+    """`encode` for one dialect: a function of the event alone."""
+    render, write = RENDER[dialect], _ENCODER.encode
+
+    def encode_event(envelope: Envelope) -> bytes | None:
+        frame = render(envelope, html)
+        if frame is None:
+            return None
+        try:
+            return write(frame)
+        except UnicodeEncodeError:
+            return _dump(frame)
+
+    return encode_event
+
+
+def to_log(envelope: Envelope) -> bytes:
+    """An envelope as JSON for the log: the canonical form, but with the exact `timestamp` in Unix seconds.
+
+    `from_log` gives an equal envelope. Raises TypeError when the event holds what JSON cannot.
+    """
+    return _dump(logged(envelope))
+
+
+def from_log(body: bytes) -> Envelope:
+    """The envelope that `to_log` wrote. Raises UnreadableEvent when it is damaged or of an unknown type."""
+    try:
+        frame = _FRAMES.decode(body)
+        return Envelope(
+            _EVENT_OF[frame.type](frame.data),
+            frame.timestamp,
+            frame.seq,
+            frame.thread_id,
+            frame.run_id,
+            frame.message_id,
+            frame.conversation_id,
+            frame.agent_type,
+            frame.pillar,
+            frame.message,
+            frame.asked_agent,
+        )
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UnreadableEvent(f"a stored event cannot be read: {type(error).__name__}") from error
+
+
+def _plain(value: Any) -> Any:
+    """What msgspec does not know by itself: read-only mappings, which events may hold."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"an event cannot hold a {type(value).__name__}")
+
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)
+
+
+def _dump(frame: Head | dict[str, Any]) -> bytes:
+    try:
+        return _ENCODER.encode(frame)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, as a model or a tool may cut it. It has no UTF-8; the rest of the event has.
+        return _ENCODER.encode(_whole(frame))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, Mapping):
+        return {_whole(name): _whole(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(member) for member in value]
+    if isinstance(value, msgspec.Struct):
+        members = msgspec.structs.asdict(value).items()
+        return {name: _whole(member) for name, member in members if member is not msgspec.UNSET}
+    if hasattr(type(value), "__attrs_attrs__"):
+        return _whole({field.name: getattr(value, field.name) for field in type(value).__attrs_attrs__})
+    return value
+
+
+class _LoggedFrame(msgspec.Struct, gc=False):
+    """What `to_log` writes."""
+
+    type: str
+    timestamp: int | float
+    message: str
+    data: dict[str, Any]
+    seq: int | None = None
+    thread_id: str | None = None
+    run_id: str | None = None
+    message_id: str | None = None
+    conversation_id: str | None = None
+    agent_type: str | None = None
+    pillar: str | None = None
+    asked_agent: AskedAgent | None = None
+
+
+def _event_readers() -> dict[str, Callable[[dict[str, Any]], Event]]:
+    """What makes an event of the `data` of its frame, by its type."""
+    converter = cattrs.Converter(detailed_validation=False)
+    # The log holds what was sent: nothing is converted, 5 stays 5. By identity, as the enums are subclasses of str.
+    converter.register_structure_hook_func(lambda kind: kind in (str, int, float), lambda value, _: value)
+    readers: dict[str, Callable[[dict[str, Any]], Event]] = {}
+    for kind in EVENTS.values():
+        names = {attribute: override(rename=name) for attribute, name in WIRE_NAMES.get(kind, {}).items()}
+        readers[kind.type] = make_dict_structure_fn(kind, converter, **names)  # type: ignore[arg-type]
+    return readers
+
+
+_EVENT_OF: Final = _event_readers()
+_FRAMES: Final = msgspec.json.Decoder(_LoggedFrame)

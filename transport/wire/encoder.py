@@ -1,0 +1,41 @@
+"""Events to frames: one function for each way to show them."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from transport.wire.codec import encoder_of
+from transport.wire.dialects import Dialect, Html
+from transport.wire.events import Envelope
+
+Encode: TypeAlias = Callable[[Envelope], bytes | None]
+Dress: TypeAlias = Callable[[Envelope, bytes], bytes]
+
+
+class Encoder:
+    """`codec.encode` for each dialect, with rendered answers and without. Share one between all connections.
+
+    `html` renders answers for connections that asked for it.
+    """
+
+    def __init__(self, html: Html | None = None) -> None:
+        self._shapes: dict[tuple[Dialect, bool], Encode] = {
+            (dialect, rendered): encoder_of(dialect, html if rendered else None)
+            for dialect in Dialect
+            for rendered in (False, True)
+        }
+
+    def shape(self, dialect: Dialect, *, html: bool = False) -> Encode:
+        """What encodes for a dialect: always the same object, so that its frames can be remembered by it."""
+        return self._shapes[dialect, html]
+
+
+def dressed(encode: Encode, dress: Dress | None) -> Encode:
+    """Encode an event, and give what `dress` makes of it and its frame; `encode` itself without one."""
+    if dress is None:
+        return encode
+
+    def dressed_frame(envelope: Envelope) -> bytes | None:
+        frame = encode(envelope)
+        return None if frame is None else dress(envelope, frame)
+
+    return dressed_frame

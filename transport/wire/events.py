@@ -1,0 +1,418 @@
+"""The vocabulary of events (server to client): the contract of the whole system.
+
+An event says what happened; its `Envelope` says to which thread, run and agent, when, and in which place of
+the thread's log. Fields are named as they stand on the wire; times are Unix seconds unless a name says
+otherwise.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, TypeAlias
+
+import msgspec
+from attrs import field, frozen
+from attrs.converters import optional
+
+from transport.wire.values import ApprovalDecision as ApprovalDecision
+from transport.wire.values import Block as Block
+from transport.wire.values import Priority as Priority
+from transport.wire.values import RunStatus as RunStatus
+from transport.wire.values import ToolStatus as ToolStatus
+from transport.wire.values import Usage as Usage
+
+JsonObject: TypeAlias = Mapping[str, Any]
+
+
+# Sequences become tuples, so that an event is frozen all through. One converter a type: mypy does not take `tuple`.
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+def _objects(values: Iterable[JsonObject]) -> tuple[JsonObject, ...]:
+    return tuple(values)
+
+
+@frozen
+class Event:
+    """Something that happened. `durable` events are committed to the log and numbered before they are sent."""
+
+    type: ClassVar[str]
+    durable: ClassVar[bool] = True
+    priority: ClassVar[Priority] = Priority.NORMAL
+
+
+@frozen
+class MessageAccepted(Event):
+    """A user's message was stored and its run begins; the first event of every arc.
+
+    `parent_id` is the answer that it follows. `branch_of` is set where a new branch begins: the message that was
+    edited, or, when a message is answered once more, that message itself. `context` and `settings` are those that came
+    with the message, None if it had none.
+    """
+
+    type: ClassVar[str] = "message_accepted"
+    message_id: str
+    run_id: str
+    content: str = field(repr=False)
+    references: Sequence[str] = field(default=(), converter=_texts)
+    parent_id: str | None = None
+    branch_of: str | None = None
+    context: JsonObject | None = field(default=None, repr=False)
+    settings: JsonObject | None = None
+
+
+@frozen
+class AgentStarted(Event):
+    """An agent has taken up the run; comes before any of its work."""
+
+    type: ClassVar[str] = "agent_started"
+    agent_id: str
+    message: str
+    timestamp: float
+
+
+@frozen
+class AgentThinking(Event):
+    """What the agent is about to do, in a sentence."""
+
+    type: ClassVar[str] = "agent_thinking"
+    agent_id: str
+    thought: str = field(repr=False)
+    timestamp: float
+
+
+@frozen
+class AgentHandoff(Event):
+    """One agent hands the run to another."""
+
+    type: ClassVar[str] = "agent_handoff"
+    from_agent: str
+    to_agent: str
+    reason: str = field(repr=False)
+
+
+@frozen
+class ToolExecuting(Event):
+    """A tool call begins; a `ToolCompleted` with the same `call_id` follows whatever becomes of the tool."""
+
+    type: ClassVar[str] = "tool_executing"
+    agent_id: str
+    call_id: str
+    tool_name: str
+    parameters: JsonObject = field(repr=False)
+    description: str = field(repr=False)
+    timestamp: float
+
+
+@frozen
+class ToolCompleted(Event):
+    """A tool call ended; sent once for every `ToolExecuting`, whatever became of the tool.
+
+    `findings` say what of its result was taken out, or looks like an instruction to the model: kind, category, action
+    and count of each; never the text itself.
+    """
+
+    type: ClassVar[str] = "tool_completed"
+    agent_id: str
+    call_id: str
+    tool_name: str
+    result: Any = field(repr=False)
+    result_summary: str = field(repr=False)
+    status: ToolStatus
+    duration_ms: float
+    timestamp: float
+    findings: Sequence[JsonObject] | None = field(default=None, converter=optional(_objects))
+
+
+@frozen
+class ApprovalRequired(Event):
+    """A tool call that has begun waits for its user's consent, until `expires_at` (Unix seconds)."""
+
+    type: ClassVar[str] = "approval_required"
+    priority: ClassVar[Priority] = Priority.HIGH
+    agent_id: str
+    call_id: str
+    tool_name: str
+    parameters: JsonObject = field(repr=False)
+    expires_at: float
+
+
+@frozen
+class ApprovalDecided(Event):
+    """Nobody is asked any more: the user allowed or denied the call, or (`expired`) did not answer in time."""
+
+    type: ClassVar[str] = "approval_decided"
+    call_id: str
+    decision: ApprovalDecision
+    note: str | None = field(default=None, repr=False)
+
+
+@frozen
+class AgentProgress(Event):
+    """A sign of life: how far the work is, or that it still goes on."""
+
+    type: ClassVar[str] = "agent_progress"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.LOW
+    done: float
+    note: str
+    total: float | None = None
+
+
+def _blocks(values: Iterable[Block]) -> tuple[Block, ...]:
+    return tuple(values)
+
+
+@frozen
+class PartialResult(Event):
+    """The next piece of a streamed answer; `offset` is the number of characters before it.
+
+    `blocks` are closed blocks as safe HTML, sent only to connections that said `html` in their `hello`.
+    """
+
+    type: ClassVar[str] = "partial_result"
+    durable: ClassVar[bool] = False
+    text: str = field(repr=False)
+    offset: int
+    blocks: Sequence[Block] = field(default=(), converter=_blocks, repr=False)
+
+
+@frozen
+class SanitizationSummary(Event):
+    """What was taken out of a message, a tool's result or an answer: kinds and positions, never the text itself.
+
+    `direction` is `inbound`, `tool` or `outbound`. `counts` are by category, `kinds` by kind. `findings` have kind,
+    start, end (code points of the text as it was), and action; `omitted` more are counted and not listed. `call_id` is
+    the tool call's whose result it was.
+    """
+
+    type: ClassVar[str] = "sanitization_summary"
+    direction: str
+    counts: Mapping[str, int]
+    findings: Sequence[JsonObject] = field(converter=_objects)
+    threshold: int
+    kinds: Mapping[str, int] | None = None
+    omitted: int | None = None
+    call_id: str | None = None
+
+
+@frozen
+class AgentCompleted(Event):
+    """An agent has ended its part of the run; sent once for every `AgentStarted`."""
+
+    type: ClassVar[str] = "agent_completed"
+    agent_id: str
+    result: str = field(repr=False)
+    status: RunStatus
+    usage: Usage
+    timestamp: float
+
+
+@frozen
+class FinalResponse(Event):
+    """The answer: the terminal event of a run that was not ended by an `Error`."""
+
+    type: ClassVar[str] = "final_response"
+    message: str = field(repr=False)
+    status: RunStatus
+    usage: Usage
+    data: JsonObject | None = field(default=None, repr=False)
+    visualization: JsonObject | None = field(default=None, repr=False)
+
+
+@frozen
+class Error(Event):
+    """A fault, in a sentence a user understands. With a run it is durable and terminal; without one it is neither.
+
+    `code` is a name of `transport.wire.codes.ERRORS`; the log line with the same `error_id` has the rest.
+    `retry_after` is in seconds.
+    """
+
+    type: ClassVar[str] = "error"
+    priority: ClassVar[Priority] = Priority.HIGH
+    code: str
+    message: str
+    retryable: bool
+    error_id: str
+    retry_after: float | None = None
+
+
+@frozen
+class AgentError(Event):
+    """An agent could not go on. Never terminal: its `AgentCompleted` and the end of the run follow.
+
+    The fields are those of `Error`.
+    """
+
+    type: ClassVar[str] = "agent_error"
+    priority: ClassVar[Priority] = Priority.HIGH
+    agent_id: str
+    code: str
+    message: str
+    retryable: bool
+    error_id: str
+    retry_after: float | None = None
+
+
+@frozen
+class Welcome(Event):
+    """The first frame of a connection. `threads` maps the user's live threads to their last `seq`."""
+
+    type: ClassVar[str] = "welcome"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.HIGH
+    connection_id: str
+    user: str
+    session: str
+    version: str
+    limits: JsonObject
+    heartbeat_s: float
+    threads: Mapping[str, int]
+    capabilities: Sequence[str] = field(converter=_texts)
+    session_token: str | None = field(default=None, repr=False)
+
+
+@frozen
+class Typing(Event):
+    """The user is typing on another of their connections."""
+
+    type: ClassVar[str] = "typing"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.LOW
+
+
+@frozen
+class FeedbackGiven(Event):
+    """The user's thumbs on an answer have changed, on whichever connection; `rating` None: taken back."""
+
+    type: ClassVar[str] = "feedback"
+    durable: ClassVar[bool] = False
+    message_id: str
+    rating: str | None
+
+
+@frozen
+class Alert(Event):
+    """Something that a user, or every user, should know at once; overtakes all that is queued.
+
+    `kinds` counts the secrets that a message held, by kind; None for an operator's alert.
+    """
+
+    type: ClassVar[str] = "alert"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.ALERT
+    message: str
+    kinds: Mapping[str, int] | None = None
+
+
+@frozen
+class Drain(Event):
+    """The server is about to go away, and closes this connection with 1001 within `closes_in_s` seconds.
+
+    `reconnect_after_s` is this connection's own: the server spreads them, so that not all come back at once.
+    """
+
+    type: ClassVar[str] = "drain"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.ALERT
+    reconnect_after_s: float
+    closes_in_s: float = 0.0
+
+
+@frozen
+class Ping(Event):
+    """An application-level sign of life, for clients that cannot see WebSocket pings."""
+
+    type: ClassVar[str] = "ping"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.HIGH
+
+
+@frozen
+class Pong(Event):
+    """The answer to a client's `ping`, with its `nonce`."""
+
+    type: ClassVar[str] = "pong"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.HIGH
+    nonce: str | None = None
+
+
+@frozen
+class Resync(Event):
+    """The log no longer reaches back to where the client stands; read the history and go on from `seq`."""
+
+    type: ClassVar[str] = "resync"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.HIGH
+    last_seq: int
+
+
+class AskedAgent(msgspec.Struct, frozen=True, gc=False):
+    """The agent that a user's message was addressed to, by its names on the wire."""
+
+    agent_type: str
+    pillar: str | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """An event with everything around it, as the canonical dialect shows it.
+
+    `seq` is the event's number in its thread's log (durable events only). `timestamp` is when it was emitted.
+    `message` is one line for a human reader. `agent_type` and `pillar` name the agent the event comes from;
+    `asked_agent` is set if the user's message was addressed to another one, which handed over. Every event gets an
+    envelope, so this is a Struct: a frozen attrs class of as many fields takes seven times as long to make.
+    """
+
+    event: Event
+    timestamp: float
+    seq: int | None = None
+    thread_id: str | None = None
+    run_id: str | None = None
+    message_id: str | None = None
+    conversation_id: str | None = None
+    agent_type: str | None = None
+    pillar: str | None = None
+    message: str = ""
+    asked_agent: AskedAgent | None = None
+
+    def but(self, **changes: Any) -> "Envelope":
+        """The same with these fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
+    def __repr__(self) -> str:
+        return f"Envelope({self.event!r}, seq={self.seq}, thread_id={self.thread_id!r}, run_id={self.run_id!r})"
+
+
+TERMINAL: Final[tuple[type[Event], ...]] = (FinalResponse, Error)
+
+EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
+    {
+        kind.type: kind
+        for kind in (
+            MessageAccepted,
+            AgentStarted,
+            AgentThinking,
+            AgentHandoff,
+            ToolExecuting,
+            ToolCompleted,
+            ApprovalRequired,
+            ApprovalDecided,
+            AgentProgress,
+            PartialResult,
+            SanitizationSummary,
+            AgentCompleted,
+            FinalResponse,
+            Error,
+            AgentError,
+            Welcome,
+            Typing,
+            FeedbackGiven,
+            Alert,
+            Drain,
+            Ping,
+            Pong,
+            Resync,
+        )
+    }
+)

@@ -1,0 +1,395 @@
+"""The composition root: everything is wired here, and nothing else happens here.
+
+system (one_for_one)
+├── storage ─ writer, redis (where there is one)
+├── cluster         (with PostgreSQL) membership; with Redis post, couriers, inbox, peers
+├── conversations   (dynamic) one per live thread ─ runs ─ tool calls; or a relay to another server's
+├── connections     (dynamic) one per socket ─ outbox
+└── observe ─ recovery, keys
+"""
+
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import frozen
+from quart_trio import QuartTrio
+
+from actors import ActorDied, ActorRef, ActorSystem, ChildSpec, StartChild, Supervisor
+from actors import Event as ActorEvent
+from sanitization import Detector
+from transport.auth.forwarded import Proxies
+from transport.connection.heartbeat import Heartbeat
+from transport.connection.websocket import ConnectionLimits
+from transport.server.listener import DoorLimits, serve_door
+from transport.server.socket import SocketLimits
+from transport.server.tls import server_context
+from understudy import __version__
+from understudy.agents.agent import Agent
+from understudy.agents.registry import all_agents
+from understudy.app.backends import (
+    RESTING,
+    cipher_of,
+    cluster_of,
+    database_of,
+    ended_of,
+    files_of,
+    node_of,
+    redis_of,
+    shared_limits,
+    shelf_of,
+)
+from understudy.app.descriptors import connections_within
+from understudy.app.drain import leave
+from understudy.app.listening import listen
+from understudy.app.settings import Settings
+from understudy.auth.rights import Whose, everybody, rights_of
+from understudy.auth.sessions import Sessions, open_sessions
+from understudy.chat.answer.html import warm_up
+from understudy.chat.attachments import Attachments
+from understudy.chat.commands import Desk
+from understudy.chat.conversation.recovery import Moved, Recovery
+from understudy.chat.memory import AgentMemory
+from understudy.chat.memory_expiry import Forgetting
+from understudy.chat.offer import offer
+from understudy.chat.run_limiter import Slots
+from understudy.chat.services import Services, nobody_else
+from understudy.chat.storage_retry import Patience
+from understudy.chat.storage_waits import WaitWatch
+from understudy.content.encryption import open_sealer
+from understudy.content.filter import Guard
+from understudy.content.policies import policy_of
+from understudy.models.registry import Models
+from understudy.observe.breakers import Breakers
+from understudy.observe.health import Check, Status
+from understudy.observe.incidents import Incidents
+from understudy.observe.metrics import Metrics
+from understudy.observe.status import Server
+from understudy.observe.tree_api import Observatory
+from understudy.observe.tree_log import log_event
+from understudy.privacy.erasure import Eraser
+from understudy.privacy.export import Exporter
+from understudy.privacy.retention import Kept, Retention, in_charge
+from understudy.sandbox.spawner import warn_if_open
+from understudy.storage.cache import CachedReads
+from understudy.storage.database import Database
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.export_queries import Archive
+from understudy.storage.quotas import BoundedFiles, Quotas
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
+from understudy.tools.table_process import share_places
+from understudy.web.application import build
+from understudy.web.context import Rest
+from understudy.web.presence import Presence
+from understudy.web.sse import Streams
+from understudy.web.websocket import Gate
+
+if TYPE_CHECKING:
+    from understudy.storage.redis import RedisLink
+
+log = logging.getLogger(__name__)
+
+HEAD_S = 5.0
+"""How long a client may take for the head of its first request. One that comes later is no user who waits."""
+MANY = 10_000
+"""Restarts in 5 s before a supervisor of many independent children gives up. Each child's backoff keeps it far below
+that: one conversation that cannot start must never be the end of the others."""
+
+
+@frozen
+class Running:
+    """A server that answers: its address, its tree of actors, its store, and how to stop it, clients told first."""
+
+    address: str
+    system: ActorSystem
+    store: Store
+    stop: Callable[[], Awaitable[None]]
+
+
+@frozen
+class House:
+    """All parts of one server, wired together."""
+
+    settings: Settings
+    system: ActorSystem
+    store: Store
+    gate: Gate
+    web: QuartTrio
+    presence: Presence
+
+
+async def serve_house(
+    settings: Settings,
+    agents: Sequence[Agent] = (),
+    detectors: Sequence[Detector] = (),
+    sockets: Sequence[socket.socket] = (),
+    *,
+    task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled; `started` gives what is running, once it answers.
+
+    `sockets`: those that listen already (`understudy.app.listening`).
+
+    Raises:
+        DatabaseUnusable, OSError, ValueError: It cannot start; the text says why.
+    """
+    for name in settings.weak_secrets:
+        log.warning(
+            "settings.weak_secret", extra={"setting": name, "hint": "`openssl rand -hex 32` makes a strong one"}
+        )
+    certificate, key = settings.tls_certificate, settings.tls_key
+    tls = server_context(certificate, key) if certificate is not None and key is not None else None
+    async with open_house(settings, agents, detectors) as house, trio.open_nursery() as nursery:
+        listeners = await listen(settings, sockets)
+        port = listeners[0].socket.getsockname()[1]
+        connections = connections_within(settings.limits.connections_total)
+        limits = DoorLimits(
+            head_s=HEAD_S,
+            connections=connections,
+            connections_per_peer=settings.limits.connections_per_peer,
+            grace_s=settings.grace_s / 8,
+            socket=SocketLimits(
+                message_bytes=settings.limits.frame_bytes,
+                bound_bytes=settings.limits.transport_bytes,
+                compression_from_bytes=settings.compression_from_bytes,
+            ),
+        )
+        proxies = Proxies(settings.trusted_proxies)
+        serve = partial(
+            serve_door, listeners, asgi_app=house.web, on_upgrade=house.gate, limits=limits, tls=tls, proxies=proxies
+        )
+        await nursery.start(serve)
+        nursery.start_soon(warn_if_open)
+        nursery.start_soon(warm_up)
+        task_status.started(Running(settings.at(port), house.system, house.store, partial(_stop, house)))
+
+
+@asynccontextmanager
+async def open_house(
+    settings: Settings, agents: Sequence[Agent] = (), detectors: Sequence[Detector] = ()
+) -> AsyncIterator[House]:
+    """Wire all parts together around a running tree of actors; everything is closed on the way out.
+
+    Raises:
+        DatabaseUnusable, OSError, ValueError: A part cannot be opened; the text says why.
+    """
+    sessions, cipher = open_sessions(settings), cipher_of(settings)
+    share_places(settings.limits.processes_per_user)
+    metrics, incidents = Metrics(lambda: system.tree()), Incidents(time.time)
+    breakers = Breakers(metrics)
+    known, models = all_agents(agents), Models(settings, breakers.changed)
+    for agent in known.values():
+        agent.works_s(settings.limits.run_s)
+        # Now, not at its first message: making a client takes a third of a second, and may fail.
+        models.of(agent)
+    policy = await trio.to_thread.run_sync(policy_of, settings.scrub_policy)
+    sealer = open_sealer(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
+    database = await trio.to_thread.run_sync(database_of, settings)
+    redis = await trio.to_thread.run_sync(redis_of, settings, metrics)
+    guard = await trio.to_thread.run_sync(Guard, policy, metrics, detectors, sealer)
+    others: list[ChildSpec] = []  # what works with other servers
+    tree = _tree(settings, database, redis, metrics, others)
+    system = ActorSystem("system", tree, intensity=MANY, on_event=_tell(metrics, incidents))
+    try:
+        async with system:
+            find = partial(_find, system)
+            writer = partial(system.find, "/system/storage/writer")
+            store = Store(database, writer, on_circuit=breakers.changed, on_reads=metrics.reads_began)
+            for breaker in (store.breaker, *models.breakers()):
+                breakers.add(breaker.name)
+            begin = partial(_begin, find, others)
+            node = await node_of(settings, database, store, find, begin)
+            cluster = cluster_of(redis, node, cipher, metrics)
+            metrics.look_at(lambda: store.reads()["reads_waiting"], lambda: 0 if node is None else node.lapses)
+            files, keepers = files_of(settings, database, store)
+            await trio.to_thread.run_sync(files.sweep)
+            quotas = Quotas(store, settings.limits, tenants=bool(settings.tenant_claim))
+            bounded = BoundedFiles(files, quotas)
+            shelf, shelvers = shelf_of(redis, cipher)
+            reads = CachedReads(store, shelf, time.time, metrics)
+            store.on_write = reads.written
+            presence = Presence(settings.limits.connections_per_user)
+            dismiss = partial(presence.dismiss_all, lambda who: who in sessions.ended, system.find)
+            keepers += await ended_of(settings, sessions, store, lambda _: dismiss())
+            slots = _slots(settings)
+            counts = partial(_counts, presence, slots)
+            server = Server(system, counts, __version__, partial(_beside, database, breakers, redis))
+            services = Services(
+                store=store,
+                agents=known,
+                model_of=models.of,
+                guard=guard,
+                limits=settings.limits,
+                slots=slots,
+                attachments=lambda owner: Attachments(owner, store, bounded, guard),
+                server=lambda owner, roles: server.seen_by(rights_of(owner, roles, tenants=sessions.tenants)),
+                outboxes=presence.outboxes,
+                observer=metrics,
+                clock=time.time,
+                summary_from=settings.summary_from,
+                moved=lambda *moved: _moved(system, desk, *moved),
+                announce=nobody_else if cluster is None else cluster.announce,
+                patience=Patience(store, settings.storage_wait_s, settings.storage_waiting)
+                if settings.storage_wait_s
+                else None,
+                quotas=quotas,
+                memory=lambda owner, agent: AgentMemory(owner, agent, store, reads, guard, time.time),
+            )
+            desk = Desk(services, partial(find, "/system/conversations"), node, cluster)
+            if cluster is not None:
+                for child in cluster.children(services, desk, partial(find, "/system/cluster/couriers")):
+                    await begin(child)
+                await cluster.ready()
+            connections = partial(find, "/system/connections")
+            ledger, elsewhere, sharers = shared_limits(redis, settings)
+            gate = Gate(
+                settings, sessions, store, desk, presence, metrics, connections, _limits(settings), ledger, elsewhere
+            )
+            streams = Streams(gate.ports, desk, presence, connections, _limits(settings), lambda: gate.closing)
+            observatory = Observatory(system, incidents, lambda: counts() | store.reads(), settings.observer_kill)
+            archive = Archive(database)
+            eraser = Eraser(store, archive, files, desk.delete, sessions.end_for_erasure)
+            rest = Rest(
+                settings,
+                sessions,
+                store,
+                bounded,
+                known,
+                models.of,
+                metrics,
+                server.health,
+                streams,
+                observatory,
+                guard,
+                reads,
+                archive,
+                Exporter(archive, guard.vault, sealer, time.time),
+                eraser,
+                counts,
+                quotas,
+                ledger=ledger,
+            )
+            recovery = ChildSpec("recovery", partial(Recovery, store, desk.threads, node), backoff=RESTING)
+            kept = Kept(settings.keep_threads_days, settings.keep_events_days)
+            retention = partial(Retention, kept, store, archive, eraser, partial(in_charge, store, node), metrics)
+            keepers += [ChildSpec("retention", retention, backoff=RESTING)]
+            forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=RESTING)
+            watch = ChildSpec("waits", partial(WaitWatch, services.waits), backoff=RESTING)
+            sessions.on_end.append(lambda who: presence.dismiss(who, system.find))
+            await system.spawn(
+                _house_part(
+                    "observe", [recovery, *_keepers(sessions), *keepers, *shelvers, *sharers, forgetting, watch]
+                )
+            )
+            yield House(settings, system, store, gate, build(rest), presence)
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
+            await models.aclose()
+        database.close()
+
+
+def _beside(database: Database, breakers: Breakers, redis: "RedisLink | None") -> dict[str, Check]:
+    """The checks of what is not in the tree: the database, and what else is on the other side of a breaker."""
+    checks = dict(breakers.checks())
+    try:
+        database.check()  # a look at the file's name, so that it is known before anything is written
+    except StorageUnavailable as gone:
+        checks["database"] = Check(Status.FAILED, gone.reason)
+    if redis is not None:
+        away = Check(Status.DEGRADED, "Redis does not answer", time.time() - redis.since, essential=False)
+        checks["redis"] = Check() if redis.up else away
+    return checks
+
+
+async def _begin(find: Callable[[str], ActorRef], others: list[ChildSpec], child: ChildSpec) -> None:
+    """Have one of those begin that work with other servers, now and whenever their part of the house does."""
+    others.append(child)
+    await find("/system/cluster").ask(StartChild(child))
+
+
+def _tree(
+    settings: Settings, database: Database, redis: "RedisLink | None", metrics: Metrics, others: list[ChildSpec]
+) -> list[ChildSpec]:
+    """The part of the tree that stands before anything is wired to it; `others` comes to have more children of one."""
+    links = [] if redis is None else [redis.keeper()]
+    writer = ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=RESTING)
+    return [
+        _house_part("storage", [writer, *links]),
+        *([_house_part("cluster", others)] if settings.on_postgresql else []),
+        _house_part("conversations"),
+        _house_part("connections"),
+    ]
+
+
+def _keepers(sessions: Sessions) -> list[ChildSpec]:
+    """What keeps an identity provider's keys fresh, where there is one."""
+    return [] if sessions.provider is None else [ChildSpec("keys", sessions.provider.keeper, backoff=RESTING)]
+
+
+def _house_part(name: str, children: Sequence[ChildSpec] | None = None) -> ChildSpec:
+    """A supervisor under the root: whatever happens below it, it comes back, with what `children` has by then.
+
+    One without children of its own has many of a kind, which need no order when they stop.
+    """
+    make = partial(Supervisor, () if children is None else children, intensity=MANY, stop_together=children is None)
+    return ChildSpec(name, make, backoff=RESTING)
+
+
+def _limits(settings: Settings) -> ConnectionLimits:
+    beat = settings.limits.heartbeat_s
+    return ConnectionLimits(
+        renewal_s=settings.limits.renewal_s,
+        drain_s=settings.grace_s / 4,
+        chunks_bytes=settings.limits.chunks_bytes,
+        chunk_s=settings.limits.chunk_s,
+        heartbeat=Heartbeat(beat, 2.4 * beat),
+    )
+
+
+async def _stop(house: House) -> None:
+    """Take leave of every client, then stop the tree in order; what the door and the application take is the rest."""
+    house.gate.closing = True
+    grace_s = house.settings.grace_s
+    connections = house.system.find("/system/connections")
+    await leave(connections.children() if connections else [], house.gate.desk.threads, grace_s * 5 / 8)
+    await house.system.stop(grace_s=grace_s / 8)
+
+
+def _moved(system: ActorSystem, desk: Desk, owner: str, thread_id: str, ending: ActorRef) -> None:
+    desk.threads.moved(owner, thread_id, ending)
+    offer(system.find("/system/observe/recovery"), Moved())
+
+
+def _slots(settings: Settings) -> "Slots[ActorRef]":
+    """The permits for runs; shared out among tenants if the server has some."""
+    limits = settings.limits
+    of_tenant = limits.runs_per_tenant or (limits.runs_total + 1) // 2
+    per_tenant = of_tenant if settings.tenant_claim else None
+    return Slots(limits.runs_per_user, limits.runs_total, limits.runs_waiting, per_tenant)
+
+
+def _find(system: ActorSystem, path: str) -> ActorRef:
+    ref = system.find(path)
+    if ref is None:
+        raise ActorDied(path)
+    return ref
+
+
+def _counts(presence: Presence, slots: "Slots[ActorRef]", whose: Whose = everybody) -> dict[str, int]:
+    return {"connections": presence.count(whose), **slots.counts(whose)}
+
+
+def _tell(metrics: Metrics, incidents: Incidents) -> Callable[[ActorEvent], None]:
+    """What happens in the tree is counted and logged."""
+
+    def both(event: ActorEvent) -> None:
+        metrics.record(event)
+        log_event(event, incidents.record(event))
+
+    return both

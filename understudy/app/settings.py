@@ -1,0 +1,420 @@
+"""Every setting of the server, with its default and unit: from `understudy.toml`, the environment, the command line.
+
+The later wins: defaults, then the file (or the ones named by `UNDERSTUDY_SETTINGS`), then `UNDERSTUDY_*` variables,
+then options of the command. Values are judged one by one, so that a fault can say which one it is and where it stands.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias, get_args
+from urllib.parse import urlsplit
+
+import attrs
+import typed_settings
+from attrs import evolve, field, frozen
+from attrs.validators import ge, gt, in_, le, optional
+from typed_settings.loaders import DictLoader
+
+from transport.auth.fetch import is_fetchable
+from transport.auth.forwarded import Proxies
+from transport.auth.identity import is_loopback, is_origin
+from transport.auth.tokens import MIN_SECRET_BYTES
+from transport.connection.limits import Limits
+
+APP: Final = "understudy"
+FILE: Final = "understudy.toml"
+FILES_VARIABLE: Final = "UNDERSTUDY_SETTINGS"
+DATABASE_FILE: Final = "understudy.db"
+"""What storage calls its file; told here too, as storage takes long to import and most commands do not need it."""
+POSTGRESQL: Final = "postgresql://"
+REDIS_SCHEMES: Final = ("redis", "rediss")
+DATABASE_URL_FORMS: Final = (
+    "postgresql://USER@HOST/NAME, sqlite:///FOLDER, sqlite:////ABSOLUTE/FOLDER, "
+    f"or either of these two with /{DATABASE_FILE} at its end"
+)
+
+TAKEN_CLAIMS: Final = frozenset({"sub", "sid", "exp", "nbf", "iat", "iss", "aud", "roles"})
+"""Claims that say something else than of which tenant somebody is."""
+
+MIN_LETTERS: Final = 8
+"""Different letters in a secret. 32 random hexadecimal digits have fewer in one case of a hundred million."""
+
+PRESETS: Final = ("standard", "strict", "off")
+"""The policies of `scrub_policy` that have names; told here too, as most commands do not need what scrubs."""
+
+Found: TypeAlias = dict[str, tuple[Any, str]]
+"""Values by the dotted names of their settings, each with the words that say where it stands."""
+
+
+class BadSettings(ValueError):
+    """A setting is missing or wrong; the text says which one and how to mend it."""
+
+
+@frozen
+class Settings:
+    """What an operator can decide. Sizes are in bytes, times in seconds unless the name says otherwise.
+
+    `session_max_s` is how long after signing in tokens of a session are renewed.
+    `refresh_grace_s` is how long after its end an anonymous user's token can still be renewed; as long as it was
+    valid (`token_ttl_s`) unless set, and 0 for not at all. `jwks` is a file or an address with the public keys of an
+    identity provider; `jwt_issuer` and `jwt_audience`, unless empty, must stand in its tokens. `scrub_policy` is the
+    name of a preset, or a TOML file. `raw_key`, or what stands in `raw_key_file`, encrypts what `store_raw` has kept.
+    `storage_wait_s` is how long a message waits for a database that is away, and `storage_waiting` how many may.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = field(default=8002, validator=[ge(0), le(65535)])
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    data_dir: Path = Path("data")
+    database_url: str = field(default="", repr=False)
+    redis_url: str = field(default="", repr=False)
+    storage_wait_s: float = field(default=0.0, validator=[ge(0), le(30)])
+    storage_waiting: int = field(default=100, validator=gt(0))
+    model: str = "offline"
+    secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
+    jwks: str = ""
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    tenant_claim: str = ""
+    token_ttl_s: int = field(default=7 * 24 * 3600, validator=gt(0))
+    session_max_s: int = field(default=30 * 24 * 3600, validator=gt(0))
+    refresh_grace_s: int | None = field(default=None, validator=optional(ge(0)))
+    allowed_origins: list[str] = field(factory=list)
+    trusted_proxies: list[str] = field(factory=list)
+    keep_threads_days: float = field(default=0.0, validator=ge(0))
+    keep_events_days: float = field(default=0.0, validator=ge(0))
+    max_file_bytes: int = field(default=20 * 1024 * 1024, validator=gt(0))
+    compression_from_bytes: int | None = field(default=None, validator=optional(ge(0)))
+    limits: Limits = field(factory=Limits)
+    scrub_policy: str = "standard"
+    summary_from: int = field(default=1, validator=gt(0))
+    store_raw: bool = False
+    raw_key: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
+    raw_key_file: Path | None = None
+    words_per_s: float = field(default=50.0, validator=gt(0))
+    log_level: str = field(default="info", validator=in_(("debug", "info", "warning", "error")))
+    log_format: str = field(default="auto", validator=in_(("auto", "json", "console")))
+    grace_s: float = field(default=4.0, validator=gt(0))
+    observer_kill: bool = False
+
+    def at(self, port: int) -> str:
+        """The server's address as a browser takes it, on this port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self.tls_certificate is None else 'https'}://{host}:{port}"
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether `database_url` names a PostgreSQL database."""
+        return self.database_url.startswith(POSTGRESQL)
+
+    @property
+    def database_folder(self) -> Path:
+        """The folder that holds the database of SQLite: that of `database_url`, or the data folder."""
+        if not self.database_url:
+            return self.data_dir
+        path = Path(self.database_url.removeprefix("sqlite:///"))
+        return path.parent if path.name == DATABASE_FILE else path
+
+    @property
+    def secret_file(self) -> Path:
+        """Where the server keeps the secret it made for itself, when it may."""
+        return self.data_dir / "secret"
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether users without a token are given a session: on a loopback address, without a secret or a JWKS."""
+        return is_loopback(self.host) and not self.secret and not self.jwks
+
+    @property
+    def weak_secrets(self) -> list[str]:
+        """The settings whose secret is long enough, and made of so few different letters that it can be guessed."""
+        given = {"secret": str(self.secret), "raw_key": str(self.raw_key)}
+        return [name for name, value in given.items() if value and len(set(value)) < MIN_LETTERS]
+
+    @property
+    def signs(self) -> bool:
+        """Whether there is a secret to sign tokens with: one in the settings, or on a loopback address its own."""
+        return bool(self.secret) or is_loopback(self.host)
+
+    @property
+    def grace_of_refresh_s(self) -> int:
+        """How long after its end an anonymous user's token can still be renewed, in seconds."""
+        return self.token_ttl_s if self.refresh_grace_s is None else self.refresh_grace_s
+
+
+def load(**given: Any) -> Settings:
+    """Read the settings; `given` (None means not given) comes last and wins.
+
+    Raises:
+        BadSettings: A value is of the wrong type or out of range, a setting is unknown, a file cannot be read, or
+            the server would be open to others without a secret. Of several faults all are told.
+    """
+    faults: list[str] = []
+    found: Found = {}
+    for path in files():
+        found |= _in_file(path, faults)
+    found |= _in_environment()
+    settings = None if faults else _all_built(found)
+    if settings is None:
+        for name, (value, source) in found.items():
+            faults += _faults(name, value, source)
+        if faults:
+            raise BadSettings("; ".join(faults))
+        settings = _built({name: value for name, (value, _) in found.items()})
+    try:
+        settings = evolve(settings, **{name: value for name, value in given.items() if value is not None})
+    except (ValueError, TypeError) as error:
+        raise BadSettings("; ".join(_given_faults(given)) or str(error)) from error
+    check(settings)
+    return settings
+
+
+def files() -> list[Path]:
+    """The settings files that are read: `understudy.toml` of the working folder if it is there, then the named ones."""
+    named = [Path(name.removeprefix("!")) for name in os.environ.get(FILES_VARIABLE, "").split(":") if name]
+    return [*(path for path in [Path(FILE)] if path.is_file()), *named]
+
+
+def check(settings: Settings) -> None:
+    """Refuse settings that are dangerous or cannot work.
+
+    Raises:
+        BadSettings: See `load`.
+    """
+    secret = settings.secret
+    if not secret and not settings.jwks and not is_loopback(settings.host):
+        raise BadSettings(
+            f"listening on {settings.host} needs a secret, or anybody could sign in as anybody: "
+            "set UNDERSTUDY_SECRET to 32 or more random bytes (`openssl rand -hex 32` makes some)"
+        )
+    if secret and len(secret.encode()) < MIN_SECRET_BYTES:
+        raise BadSettings(f"secret (UNDERSTUDY_SECRET) is too short: it needs {MIN_SECRET_BYTES} bytes or more")
+    _check_provider(settings)
+    for origin in settings.allowed_origins:
+        if not is_origin(origin):
+            raise BadSettings(
+                f"allowed_origins must be like https://example.org or http://localhost:3000, not {origin!r}"
+            )
+    try:
+        proxies = Proxies(settings.trusted_proxies)
+    except ValueError as error:
+        raise BadSettings(f"trusted_proxies must be addresses or networks such as 10.0.0.0/8: {error}") from error
+    if proxies.everybody:
+        raise BadSettings(
+            "trusted_proxies (UNDERSTUDY_TRUSTED_PROXIES) is every address there is, so anybody could say to come from "
+            "any other: name your proxies' addresses or networks"
+        )
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise BadSettings("tls_certificate and tls_key belong together: one of them is set, the other is not")
+    if settings.database_url:
+        _check_database_url(settings.database_url)
+    if settings.redis_url:
+        _check_redis_url(settings)
+    _check_raw_texts(settings)
+
+
+def _check_provider(settings: Settings) -> None:
+    if "://" in settings.jwks and not is_fetchable(settings.jwks):
+        raise BadSettings("jwks (UNDERSTUDY_JWKS) must be a file, or an address with http or https and without a user")
+    if settings.tenant_claim in TAKEN_CLAIMS:
+        raise BadSettings(f"tenant_claim (UNDERSTUDY_TENANT_CLAIM) cannot be {settings.tenant_claim}: it has a meaning")
+    if settings.jwks and not settings.jwt_audience:
+        raise BadSettings(
+            "jwks needs jwt_audience (UNDERSTUDY_JWT_AUDIENCE): an identity provider signs tokens for many "
+            "applications with the same keys, and without it a token for any of them would open this server"
+        )
+    for name in ("jwt_issuer", "jwt_audience"):
+        if getattr(settings, name) and not settings.jwks:
+            raise BadSettings(
+                f"{name} (UNDERSTUDY_{name.upper()}) has no effect without jwks: it is for its tokens only"
+            )
+
+
+def _check_raw_texts(settings: Settings) -> None:
+    if settings.store_raw and not settings.raw_key and settings.raw_key_file is None:
+        raise BadSettings(
+            "store_raw needs a key, as raw texts are kept encrypted only: set raw_key (UNDERSTUDY_RAW_KEY) or "
+            "raw_key_file to 32 or more random bytes (`openssl rand -hex 32` makes some)"
+        )
+    if settings.raw_key and settings.raw_key_file is not None:
+        raise BadSettings("raw_key and raw_key_file are both set: one of them must go")
+    if settings.raw_key and len(settings.raw_key.encode()) < MIN_SECRET_BYTES:
+        raise BadSettings(f"raw_key (UNDERSTUDY_RAW_KEY) is too short: it needs {MIN_SECRET_BYTES} bytes or more")
+
+
+def _check_database_url(url: str) -> None:
+    """The scheme is all that is shown of a URL for another database: it may hold a password."""
+    accepted = f"database_url (UNDERSTUDY_DATABASE_URL) must be {DATABASE_URL_FORMS}"
+    if url.startswith(POSTGRESQL):
+        return
+    if not url.startswith("sqlite:///"):
+        scheme, separator, _ = url.partition("://")
+        named = f"it names {scheme!r}, and " if separator else ""
+        raise BadSettings(f"{accepted}; {named}only SQLite and PostgreSQL are known")
+    path = Path(url.removeprefix("sqlite:///"))
+    if not path.name or ":" in path.name or "?" in path.name:
+        raise BadSettings(f"{accepted}; {url!r} names no folder")
+    if path.name != DATABASE_FILE and (path.is_file() or path.suffix.lower() in {".db", ".db3", ".sqlite", ".sqlite3"}):
+        raise BadSettings(f"{accepted}; {path.name!r} is the name of a file, and the file is always {DATABASE_FILE}")
+
+
+def _check_redis_url(settings: Settings) -> None:
+    """Nothing of the address is shown but its scheme: it may hold a password."""
+    accepted = "redis_url (UNDERSTUDY_REDIS_URL) must be redis://HOST:PORT or rediss://HOST:PORT (with TLS)"
+    scheme, separator, _ = settings.redis_url.partition("://")
+    if not separator or scheme not in REDIS_SCHEMES:
+        raise BadSettings(f"{accepted}; it begins with {scheme[:20]!r}" if separator else accepted)
+    try:
+        parts = urlsplit(settings.redis_url)
+        whole = bool(parts.hostname) and parts.port != 0 and (parts.path.strip("/") or "0").isdecimal()
+    except ValueError:
+        whole = False
+    if not whole:
+        raise BadSettings(f"{accepted}, with /NUMBER at its end for another of its databases than 0")
+    if not settings.on_postgresql:
+        raise BadSettings(
+            "redis_url (UNDERSTUDY_REDIS_URL) is for several servers over one PostgreSQL: set database_url to "
+            "postgresql://USER@HOST/NAME, or leave redis_url out; a server alone needs no Redis"
+        )
+
+
+# Where values stand
+
+
+def _in_file(path: Path, faults: list[str]) -> Found:
+    try:
+        read = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        faults.append(f"the settings file {path} cannot be read ({error.strerror})")
+        return {}
+    except ValueError as error:
+        faults.append(f"the settings file {path} is not valid TOML: {error}")
+        return {}
+    section = read.pop(APP, {})
+    faults += [f"unknown section or setting {name} in {path}: all settings belong under [{APP}]" for name in read]
+    if not isinstance(section, dict):
+        faults.append(f"{APP} in {path} must be a table: [{APP}]")
+        return {}
+    if not isinstance(limits := section.pop("limits", {}), dict):
+        faults.append(f"limits in {path} must be a table: [{APP}.limits]")
+        limits = {}
+    values = section | {f"limits.{name}": value for name, value in limits.items()}
+    known = _fields()
+    faults += [f"unknown setting {name} in {path}" for name in values if name not in known]
+    return {name: (_from_here(known[name], value, path), str(path)) for name, value in values.items() if name in known}
+
+
+def _from_here(attribute: "attrs.Attribute[Any]", value: Any, file: Path) -> Any:
+    """A path in a file is seen from the file's folder."""
+    is_path = Path in (attribute.type, *get_args(attribute.type)) or (
+        attribute.name == "jwks" and value and "://" not in str(value)
+    )
+    is_path |= attribute.name == "scrub_policy" and value not in PRESETS
+    return str(file.parent / value) if is_path and isinstance(value, str) else value
+
+
+def _in_environment() -> Found:
+    found: Found = {}
+    for name, attribute in _fields().items():
+        variable = variable_of(name)
+        if (text := os.environ.get(variable)) is not None:
+            # Commas, as an origin has colons of its own.
+            is_list = attribute.type == list[str]
+            found[name] = ([each.strip() for each in text.split(",") if each.strip()] if is_list else text, variable)
+    return found
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting: `limits.run_s` is `UNDERSTUDY_LIMITS_RUN_S`."""
+    return f"{APP}_{name.replace('.', '_')}".upper()
+
+
+def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
+    own = {each.name: each for each in attrs.fields(Settings) if each.name != "limits"}
+    return own | {f"limits.{each.name}": each for each in attrs.fields(Limits)}
+
+
+# What is wrong with a value
+
+_UNFIT: Final = (typed_settings.exceptions.TsError, ValueError, TypeError)
+
+
+def _all_built(found: Found) -> Settings | None:
+    """The settings where nothing is wrong with any of them: to look at each by itself takes a quarter of a second."""
+    try:
+        if not any(_wrong(_fields()[name], value) for name, (value, _) in found.items()):
+            return _built({name: value for name, (value, _) in found.items()})
+    except _UNFIT:
+        pass  # which of them it is shows when each is tried alone
+    return None
+
+
+def _wrong(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
+    """Whether a value is of a kind that the library would bend into shape."""
+    kind = next(iter(get_args(attribute.type)), attribute.type) if attribute.type != list[str] else list
+    wrong = (kind is list) != isinstance(value, list) or isinstance(value, dict)
+    wrong |= not isinstance(value, bool | str) if kind is bool else isinstance(value, bool)
+    wrong |= kind is int and isinstance(value, float)
+    wrong |= kind not in (int, float, bool, list) and not isinstance(value, str)
+    if kind is list and isinstance(value, list):
+        wrong |= not all(isinstance(each, str) for each in value)
+    return wrong
+
+
+def _faults(name: str, value: Any, source: str) -> Iterator[str]:
+    attribute = _fields()[name]
+    try:
+        if not _wrong(attribute, value):
+            _built({name: value})
+            return
+    except _UNFIT:
+        pass  # which form is expected says more than what the library says
+    shown = f"is {value!r}" if attribute.repr else "is not shown here"
+    yield f"{name} must be {form(attribute)}, but {shown} in {source}"
+
+
+def _given_faults(given: Mapping[str, Any]) -> Iterator[str]:
+    known = _fields()
+    for name, value in given.items():
+        if name in known and value is not None:
+            yield from _faults(name, str(value) if isinstance(value, Path) else value, "the command or the call")
+        elif name not in known and name != "limits":
+            yield f"there is no setting called {name}"
+
+
+def _built(values: Mapping[str, Any]) -> Settings:
+    nested: dict[str, Any] = {name: value for name, value in values.items() if "." not in name}
+    if limits := {name.partition(".")[2]: value for name, value in values.items() if "." in name}:
+        nested["limits"] = limits
+    return typed_settings.load_settings(Settings, [DictLoader(nested)])
+
+
+def form(attribute: "attrs.Attribute[Any]") -> str:
+    """The expected form of a setting in words, from its type and its validators."""
+    bounds: list[str] = []
+    choices: tuple[str, ...] = ()
+    for validator in _leaves(attribute.validator):
+        if (compare := getattr(validator, "compare_op", None)) is not None:
+            words = {">=": "at least", ">": "above", "<=": "at most"}[compare]
+            bounds.append(f"{words} {validator.bound:g}")
+        choices = getattr(validator, "options", choices)
+    if choices:
+        return f"one of {', '.join(choices)}"
+    kind = next(iter(get_args(attribute.type)), attribute.type)
+    words_of: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+    word = "a list of texts" if attribute.type == list[str] else words_of.get(kind, "a text")
+    unit = " of seconds" if attribute.name.endswith("_s") and not attribute.name.endswith("per_s") else ""
+    return f"{word}{unit}{', ' if bounds else ''}{' and '.join(bounds)}"
+
+
+def _leaves(validator: Any) -> Iterator[Any]:
+    if inner := getattr(validator, "_validators", None):
+        for each in inner:
+            yield from _leaves(each)
+    elif (wrapped := getattr(validator, "validator", None)) is not None:
+        yield from _leaves(wrapped)
+    elif validator is not None:
+        yield validator

@@ -1,0 +1,106 @@
+"""Sessions that were ended on any server that shares the database: each looks for new ones twice a second."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NoReturn
+
+import trio
+from attrs import define, field
+
+from actors import Actor, Context
+from transport.wire.errors import CommandRejected
+from understudy.auth.revocation import LOOK_S, MAX_ENDED, Ended, EndedSessions
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.revocations import PAGE, SETTLED_S, EndSession
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = LOOK_S
+"""A token that was ended elsewhere counts here no longer than this, and the time of a read."""
+
+
+@define
+class EndedEverywhere(Ended):
+    """As `Ended`, in memory and in the database.
+
+    The database has it before anybody is told that the session has ended, and so has every other server soon. Of what a
+    server on its own kept in the file `path`, the database is told at the start.
+    """
+
+    path: Path
+    clock: Callable[[], float]
+    store: Store
+    cap: int = MAX_ENDED
+    _seen_to: float = field(default=0.0, init=False)
+
+    async def load(self) -> None:
+        """Read all of it.
+
+        Raises:
+            StorageUnavailable: The database does not answer.
+            OSError, ValueError: As `EndedSessions.load`.
+        """
+        alone = EndedSessions(self.path, self.clock)
+        await trio.to_thread.run_sync(alone.load)
+        for name, until in alone.kept():
+            await self.store.end_session(EndSession(name, until, self.clock()))
+        await trio.to_thread.run_sync(self._unlink)
+        await self.look()
+
+    def _unlink(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    async def write(self, name: str, until: float) -> None:
+        """As `EndedSessions.write`."""
+        if len(self) >= self.cap:
+            self.forget_past()
+        if len(self) >= self.cap:
+            raise CommandRejected("busy", retry_after=60.0)
+        await self.store.end_session(EndSession(name, until, self.clock()))
+        self.keep({name: until})
+
+    async def settled(self) -> None:
+        """As `Ended.settled`: the others look every EVERY_S, and a read takes less than that."""
+        await trio.sleep(2 * EVERY_S)
+
+    async def look(self) -> None:
+        """Take over what is new. Raises StorageUnavailable.
+
+        From a while before the last that is known: what was written then may have been committed since.
+        """
+        since, after, newest = self._seen_to - SETTLED_S, "", self._seen_to
+        found: dict[str, float] = {}
+        while True:
+            page = await self.store.endings(since, after, self.clock())
+            found |= {each.name: each.until for each in page}
+            if page:
+                since, after = page[-1].ended_at, page[-1].name
+                newest = max(newest, since)
+            if len(page) < PAGE:
+                break
+        self._seen_to = newest
+        if len(self) > self.cap:
+            self.forget_past()
+        self.learn(found)
+
+    async def watch(self) -> NoReturn:
+        """Look again and again."""
+        while True:
+            try:
+                await self.look()
+            except StorageUnavailable as error:  # nobody can sign out anywhere meanwhile
+                log.debug("ended_sessions.not_read", extra={"reason": error.reason})
+            await trio.sleep(EVERY_S)
+
+
+class EndedWatch(Actor):
+    """Keeps what is known of ended sessions fresh."""
+
+    def __init__(self, ended: EndedSessions | EndedEverywhere) -> None:
+        self.ended = ended
+
+    async def on_start(self, context: Context) -> None:
+        """Begin."""
+        context.start_soon(self.ended.watch, name="watch")

@@ -1,0 +1,375 @@
+"""Answers as safe HTML. (`blocks` renders an answer while it is still being written.)
+
+CommonMark with tables, strikethrough and bare links; raw HTML is shown as text. Code is coloured by class names,
+never by style. Whatever the renderer made passes through the scrubber before anyone sees it.
+
+Rendering is pure and takes one to four milliseconds for a thousand characters, but for some texts, hostile or by
+chance, minutes: lexers and the parser of Markdown are other people's regular expressions. So a server renders in
+processes that can be stopped (`understudy.chat.answer.html`), with limits that this module is given.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from html import escape
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from pygments import highlight  # type: ignore[import-untyped]
+from pygments.formatters.html import HtmlFormatter  # type: ignore[import-untyped]
+from pygments.lexer import Lexer  # type: ignore[import-untyped]
+from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
+from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
+from pygments.util import ClassNotFound  # type: ignore[import-untyped]
+
+from sanitization import STANDARD, Policy, Scrubber
+from understudy.chat.answer.cpu_time import OutOfTime
+
+# Languages that are coloured, by the names people write after a fence. Others are shown plain: each lexer is a
+# set of regular expressions that somebody else's text runs through.
+# fmt: off
+LANGUAGES: Final = frozenset((
+    "bash", "c", "c++", "console", "cpp", "cs", "csharp", "css", "diff", "docker", "dockerfile", "go",
+    "graphql", "haskell", "html", "http", "ini", "java", "javascript", "js", "json", "jsx", "julia",
+    "kotlin", "lua", "make", "makefile", "markdown", "md", "nginx", "perl", "php", "powershell", "proto",
+    "python", "py", "py3", "r", "rb", "ruby", "rs", "rust", "scala", "sh", "shell", "sql", "swift", "tex",
+    "toml", "ts", "tsx", "typescript", "xml", "yaml", "yml", "zsh",
+))
+# fmt: on
+CODE_MAX: Final = 50_000
+"""Characters of code that are coloured at most; a longer piece is shown without colours."""
+COLOURING_S: Final = 0.4
+"""Processor time for colouring all code of one call; what comes after is shown without. Normal code takes 3 ms for a
+thousand characters."""
+BLOCK_S: Final = 0.5
+"""Processor time for one block, where blocks are rendered one by one; beyond, it is shown as it was written."""
+REFERENCES_MAX: Final = 200
+"""Link references that later blocks of a streamed answer know; the finished answer is rendered with all of them."""
+
+Limit: TypeAlias = Callable[[float], AbstractContextManager[None]]
+"""Ends a block of code with `OutOfTime` once it has used so many seconds of processor time."""
+
+CODE_CLASSES: Final = frozenset(name for name in STANDARD_TYPES.values() if name)
+"""The class names that may occur on `span` within `.highlight`: Pygments' short names."""
+
+# Whole lines up to this length are parsed again with each line; beyond, when they have grown by a quarter.
+PARSED_AGAIN: Final = 1_024
+
+_LINE_END: Final = re.compile(r"\r\n?|\n")
+_BLANK: Final = re.compile(r"^[ \t]*[\r\n]", re.MULTILINE)
+_AFTER_BLANK: Final = re.compile(r"^[ \t]*(?:\r\n|\r|\n)[^\s\d*+-]", re.MULTILINE)
+
+_CLOSINGS: Final = {"blank": _BLANK, "after": _AFTER_BLANK}
+
+_CLASSES: Final = {"span": CODE_CLASSES, "div": frozenset({"highlight"})}
+
+
+def _unlimited(_seconds: float) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+class _Colours:
+    """Colours code, for one call, within `COLOURING_S`."""
+
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
+        self._left_s = COLOURING_S
+
+    def html(self, code: str, language: str) -> str:
+        """Return the code as HTML: coloured if the language is known and there is time, else escaped."""
+        if language in LANGUAGES and len(code) <= CODE_MAX and self._left_s > 0:
+            began = time.process_time()
+            try:
+                with self._limit(self._left_s):
+                    if (lexer := _lexer(language)) is not None:
+                        coloured: str = highlight(code, lexer, HtmlFormatter(nowrap=True))
+                        return coloured
+            except (OutOfTime, RecursionError):
+                pass
+            finally:
+                self._left_s -= time.process_time() - began
+        return escape(code, quote=False)
+
+
+def plain(text: str) -> str:
+    """Return the HTML of a text that is shown as it was written, line by line."""
+    body = escape(text.strip("\r\n"), quote=False)
+    return f"<pre>{body}</pre>\n" if body.strip() else ""
+
+
+@cache
+def _lexer(language: str) -> Lexer | None:
+    """Return the lexer of a language, or None if the installed Pygments has none of that name."""
+    try:
+        return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    except ClassNotFound:
+        return None
+
+
+def _fence(_self: RendererHTML, tokens: Sequence[Token], index: int, _options: OptionsDict, env: EnvType) -> str:
+    words = tokens[index].info.split()
+    body = env["colours"].html(tokens[index].content, words[0].lower() if words else "")
+    return f'<div class="highlight"><pre><code>{body}</code></pre></div>\n'
+
+
+def _cell(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+    """A table's cell says its alignment as an attribute: styles do not pass the scrubber."""
+    token = tokens[index]
+    style = token.attrs.pop("style", None)
+    if isinstance(style, str):
+        token.attrs["align"] = style.removeprefix("text-align:")
+    return self.renderToken(tokens, index, options, env)
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": True}).enable(["table", "strikethrough", "linkify"])
+    if parser.linkify is not None:
+        # Only what names its scheme: `main.py` and `setup.sh` are files here, not hosts of Paraguay and St Helena.
+        parser.linkify.set({"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
+    parser.add_render_rule("fence", _fence)
+    parser.add_render_rule("code_block", _fence)
+    parser.add_render_rule("th_open", _cell)
+    parser.add_render_rule("td_open", _cell)
+    return parser
+
+
+_PARSER: Final = _parser()
+
+
+class Part(NamedTuple):
+    """The open end of an answer that is being written, with what its earlier blocks left behind.
+
+    `last`: nothing more will come. `references` are those defined above; `linking`: an earlier block may use one.
+    """
+
+    text: str
+    last: bool = False
+    linking: bool = False
+    references: Mapping[str, Any] = MappingProxyType({})
+
+
+class Cut(NamedTuple):
+    """What a part of an answer was cut into: its closed `blocks`, each with its length in characters and its HTML.
+
+    `closing` says what will close the block that is open at the end: ``blank`` or ``after`` (a blank line, and what
+    follows it), the marker of a fence, or nothing, if parsing again is the only way to tell. `exact`: no block was
+    given out that a reference below would have changed.
+    """
+
+    blocks: list[tuple[int, str]]
+    closing: str = ""
+    linking: bool = False
+    exact: bool = True
+    references: Mapping[str, Any] = MappingProxyType({})
+
+    def fits(self, part: Part) -> bool:
+        """Whether this can be what `Renderer.cut` made of a part: to be asked of what another process says."""
+        lengths = [length for length, _ in self.blocks]
+        closing = self.closing in ("", *_CLOSINGS) or set(self.closing) in ({"`"}, {"~"})
+        return closing and sum(lengths) <= len(part.text) and all(length > 0 for length in lengths)
+
+
+class Renderer:
+    """Markdown to safe HTML under a scrubbing policy (which hosts' images may be shown). Stateless."""
+
+    def __init__(self, policy: Policy = STANDARD, limit: Limit = _unlimited) -> None:
+        self._scrubber = Scrubber(policy.with_classes(_CLASSES))
+        self._limit = limit
+
+    def render(self, text: str) -> str:
+        """Return the HTML of a whole text."""
+        return self._html(text, {}, _Colours(self._limit))
+
+    def blocks(self, text: str) -> str:
+        """Return the HTML of a whole text block by block: those that take too long are shown as they were written."""
+        return "".join(html for _, html in self.cut(Part(text, last=True)).blocks)
+
+    def cut(self, part: Part) -> Cut:
+        """Render the blocks of an open answer that are closed."""
+        text, references, colours = part.text, dict(part.references), _Colours(self._limit)
+        ends, closing = self._ends(text, last=part.last)
+        if part.last and text[ends[-1] if ends else 0 :].strip():
+            ends.append(len(text))
+        blocks, linking, exact, given = list[tuple[int, str]](), part.linking, True, 0
+        for end in ends:
+            source, known = text[given:end], len(references)
+            try:
+                with self._limit(BLOCK_S):
+                    html = self._html(source, references, colours)
+            except OutOfTime:
+                html = plain(source)
+            exact = exact and not (linking and len(references) > known)
+            linking = linking or "[" in source
+            blocks.append((end - given, html))
+            given = end
+        if len(references) > REFERENCES_MAX:
+            exact, references = False, dict(list(references.items())[:REFERENCES_MAX])
+        return Cut(blocks, closing, linking, exact, references)
+
+    def clean(self, html: str) -> str:
+        """Return HTML that another process rendered, with nothing in it that this renderer would not make."""
+        return self._scrubber.scrub_html(html).text
+
+    def restrict(self, html: str) -> str:
+        """Return HTML that a process of this server rendered, by the same list as `clean`, but not read twice.
+
+        That is faster. What it does not see is a link whose words name another host than it leads to.
+        """
+        return self._scrubber.restrict_html(html)
+
+    def _html(self, text: str, references: MutableMapping[str, Any], colours: _Colours) -> str:
+        env = {"references": references, "colours": colours}
+        return self._scrubber.scrub_html(_PARSER.render(text, env)).text
+
+    def _ends(self, text: str, *, last: bool) -> tuple[list[int], str]:
+        """Return where the closed blocks of a text end, and what will close the next one."""
+        lines = [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)]
+        outline = self._outline(text)
+        ends = list[int]()
+        for index, (kind, first, after, marker) in enumerate(outline):
+            end = lines[min(after, len(lines) - 1)]
+            if not last and index == len(outline) - 1:
+                closed, closing = _closing(kind, marker, text[lines[first] : end], text[end:])
+                return [*ends, *([end] if closed else [])], closing
+            ends.append(end)
+        return ends, ""
+
+    def _outline(self, text: str) -> list[tuple[str, int, int, str]]:
+        """The top-level blocks: type of token, first line, line after the last, marker. Much cheaper than rendering."""
+        tokens: list[Token] = []
+        _PARSER.block.parse(_LINE_END.sub("\n", text).replace("\0", "\ufffd"), _PARSER, {}, tokens)
+        return [
+            (token.type, token.map[0], token.map[1], token.markup)
+            for token in tokens
+            if token.level == 0 and token.nesting >= 0 and token.map
+        ]
+
+
+@cache
+def _standard() -> Renderer:
+    return Renderer()
+
+
+def render(text: str) -> str:
+    """Safe HTML of a whole answer, with images of no foreign host; in this process and without a limit."""
+    return _standard().render(text)
+
+
+def cleaned(html: str) -> str:
+    """Return HTML that another process made of an answer, as safe as `render` makes it; what is safe stays as it is."""
+    return _standard().clean(html)
+
+
+class RenderedBlock(NamedTuple):
+    """A closed block of an answer: its characters `start` to `end` (exclusive) look like `html` and will not change."""
+
+    start: int
+    end: int
+    html: str
+
+
+class BlockRenderer:
+    """The blocks of an answer as it is written. It does not render itself: `Renderer.cut` does, perhaps elsewhere.
+
+    The blocks tile the text: each begins where the one before ended, with the blank lines between them. Their
+    `html`, joined, is `render` of the whole text, with one exception that lies in the language: a link reference
+    that is defined below its use. Such a use stays as it was written, and `exact` becomes false; `render` of the
+    finished answer then shows the link. What comes out depends on the text, not on how it was cut into pieces.
+    """
+
+    def __init__(self) -> None:
+        self.exact = True
+        self._references: Mapping[str, Any] = {}
+        self._linking = False  # whether a block that was given out may hold a use of a reference
+        self._line: list[str] = []  # the last pieces, with no line's end in them yet
+        self._text = ""  # what came before those and is not yet given out
+        self._start = 0  # where it begins in the whole text
+        self._looked = 0  # whole lines up to here (in `_text`) are known not to close anything
+        self._parsed = 0  # how long the whole lines were when they were last parsed
+        self._closing: re.Pattern[str] | None = None  # what closes the block that is open at the end, when long
+        self._plain = False
+
+    def take(self, delta: str) -> bool:
+        """Take the next piece of the text; return whether it is time to have `part` cut."""
+        self._line.append(delta)
+        if self._plain or ("\n" not in delta and "\r" not in delta and not self._text.endswith("\r")):
+            return False
+        self._gather()
+        return self._may_close(self._whole_lines())
+
+    def part(self, *, last: bool = False) -> Part | None:
+        """Return what is to be cut now, None if there is nothing; `last`: no more text will come."""
+        if last:
+            self._gather()
+        text = self._text if last else self._text[: self._whole_lines()]
+        return Part(text, last, self._linking, self._references) if text and not self._plain else None
+
+    def put(self, part: Part, cut: Cut | None) -> list[RenderedBlock]:
+        """Take what a part was cut into; return the blocks that it closed, often none.
+
+        None: it could not be cut, or not in time. From there on the answer is one block, shown as it was written.
+        """
+        if cut is None:
+            self._plain = True
+            return []
+        blocks = [self._give(length, html) for length, html in cut.blocks]
+        self.exact, self._linking, self._references = self.exact and cut.exact, cut.linking, cut.references
+        self._closing = _pattern(cut.closing)
+        self._parsed = len(part.text) - sum(length for length, _ in cut.blocks)
+        self._looked = max(0, self._text.rfind("\n", 0, max(self._parsed - 1, 0)) + 1)
+        return blocks
+
+    def rest(self) -> list[RenderedBlock]:
+        """Return what is left when all was cut: one block as it was written, or nothing."""
+        return [self._give(len(self._text), plain(self._text))] if self._text.strip() else []
+
+    def _whole_lines(self) -> int:
+        # A carriage return at the very end may be half of a line's end.
+        return max(self._text.rfind("\n"), self._text.rfind("\r", 0, -1)) + 1
+
+    def _gather(self) -> None:
+        self._text += "".join(self._line)
+        self._line.clear()
+
+    def _may_close(self, whole: int) -> bool:
+        """Whether parsing is worth its while: always when cheap; else when a line closes, or much has been added."""
+        if self._closing and self._closing.search(self._text, self._looked, whole):
+            return True
+        cheap = whole <= PARSED_AGAIN and not (self._closing and self._closing not in (_BLANK, _AFTER_BLANK))
+        if cheap or whole >= self._parsed * 5 // 4:
+            return True
+        # The last line may be the blank one that gives the next line its meaning.
+        self._looked = self._text.rfind("\n", 0, max(whole - 1, 0)) + 1
+        return False
+
+    def _give(self, length: int, html: str) -> RenderedBlock:
+        start, self._start, self._text = self._start, self._start + length, self._text[length:]
+        return RenderedBlock(start, self._start, html)
+
+
+def _pattern(closing: str) -> re.Pattern[str] | None:
+    """Return what `Cut.closing` stands for."""
+    if not closing:
+        return None
+    if closing in _CLOSINGS:
+        return _CLOSINGS[closing]
+    return re.compile(rf"^ {{0,3}}{re.escape(closing)}{re.escape(closing[0])}*[ \t]*$", re.MULTILINE)
+
+
+def _closing(kind: str, marker: str, source: str, rest: str) -> tuple[bool, str]:
+    """Whether the last block of a text is closed, and if not, what in later lines will surely close it."""
+    if kind in ("heading_open", "hr"):
+        return True, ""
+    if kind == "fence":
+        body = _LINE_END.sub("\n", source).rstrip("\n").partition("\n")[2]
+        closer = _pattern(marker)
+        return closer is not None and bool(closer.fullmatch(body.rpartition("\n")[2])), marker
+    if kind in ("paragraph_open", "table_open", "blockquote_open"):
+        return bool(_BLANK.match(rest)), "blank"
+    return False, "after"

@@ -1,0 +1,70 @@
+"""Renders answers in a process of its own: a program of `understudy.sandbox` that serves until its input ends.
+
+A request is a frame of JSON, and so is its reply (`understudy.sandbox.worker`): `["render", [text, …]]` gives a list
+with the HTML of each text, null for one that took too long; `["cut", part]` gives a `Cut` as a list, or null.
+
+Each call has a limit of processor time. What it does not end, because no signal reaches it, the system ends, and with
+it the process.
+"""
+
+import contextlib
+import math
+import resource
+import time
+from typing import Any, Final
+
+from understudy.chat.answer.cpu_time import OutOfTime, allow_limits, cpu_limit
+from understudy.chat.answer.markdown import Part, Renderer
+from understudy.sandbox.confine import Confined
+from understudy.sandbox.worker import serve
+
+RENDER_S: Final = 1.5
+"""Processor time for one text, and once more to render it block by block if that was not enough."""
+KILL_S: Final = 5
+"""Processor time after which the system ends a process that one call has kept for so long."""
+
+confined = Confined()
+"""What is in force; set by the sandbox before `main`."""
+
+_renderer: Final = Renderer(limit=cpu_limit)
+
+
+def prepare() -> None:
+    """Render once, so that what is loaded late is there before the first answer is."""
+    allow_limits()
+    _renderer.render("# a\n\n- *b* [c](https://example.org) `d`\n\n|e|\n|-|\n|f|\n\n```python\ng = 1\n```\n")
+
+
+def main() -> int:
+    """Answer requests until there are no more."""
+    serve(answer)
+    return 0
+
+
+def answer(request: Any) -> Any:
+    """Return the reply to one request."""
+    operation, given = request
+    _bound()
+    if operation == "cut":
+        return _cut(Part(*given))
+    return [_html(text) for text in given]
+
+
+def _html(text: str) -> str | None:
+    for render in (_renderer.render, _renderer.blocks):
+        with contextlib.suppress(OutOfTime), cpu_limit(RENDER_S):
+            return render(text)
+    return None
+
+
+def _cut(part: Part) -> Any:
+    with contextlib.suppress(OutOfTime), cpu_limit(RENDER_S):
+        return _renderer.cut(part)
+    return None
+
+
+def _bound() -> None:
+    """Let the system end this process if a call takes longer than any limit allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    until = math.ceil(time.process_time()) + KILL_S
+    resource.setrlimit(resource.RLIMIT_CPU, (until if most == resource.RLIM_INFINITY else min(until, most), most))

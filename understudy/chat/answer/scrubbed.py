@@ -1,0 +1,159 @@
+"""The answer of a run while it is written: scrubbed as it streams, and cut into rendered blocks as they close.
+
+What takes long is done elsewhere: parsing and rendering always (`understudy.chat.answer.html`), scrubbing in a worker
+thread when a piece is long.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+from sanitization import Failure, Finding, Placeholders, StreamScrubber
+from transport.wire.events import Block
+from understudy.chat.answer.html import aside, cut, keep, rendered
+from understudy.chat.answer.markdown import BlockRenderer, RenderedBlock
+from understudy.chat.run.replay import SEPARATOR
+from understudy.content.texts import INLINE, weight
+from understudy.content.vault import Restoring
+
+
+class Piece(NamedTuple):
+    """What comes out of an answer: the text to show, the blocks it closed, and the text to store, where it differs."""
+
+    text: str
+    blocks: tuple[Block, ...] = ()
+    kept: str | None = None
+
+
+NOTHING: Final = Piece("")
+
+
+class Answer:
+    """Text goes in as the model streams it; safe text and closed blocks come out.
+
+    What has come out so far is `text`; nothing of it is ever taken back. One call at a time; after one that was
+    cancelled there is no other. With `placeholders` those of the thread are turned back in what is shown, and stay in
+    what is stored. `owner` is the user whose answer it is. `seconds` is how long it has been looked through, `length`
+    that of `text`.
+    """
+
+    def __init__(self, stream: StreamScrubber, placeholders: Placeholders | None = None, owner: str = "") -> None:
+        self.seconds = 0.0
+        self._owner = owner
+        self._stream = stream
+        self._restoring = None if placeholders is None else Restoring(placeholders)
+        self._blocks = BlockRenderer()
+        self.length = 0
+        self._pieces: list[str] = []
+        self._shown: list[str] = []
+        self._html: list[str] = []
+        self._spoken = False
+        self._pending = ""
+
+    async def feed(self, text: str) -> Piece:
+        """Take in the next piece; returns what may be shown now (it may be nothing) and the blocks it closed."""
+        if self._pending and text:
+            text, self._pending = self._pending + text, ""
+        self._spoken = self._spoken or bool(text)
+        if weight(text) > INLINE:
+            return await self._let_out(*await aside(self._scrub, text))
+        return await self._let_out(*self._scrub(text))
+
+    async def resume(self, text: str) -> Piece:
+        """Take in what was shown of the answer before; returns as much of it as the rules let out without more."""
+        piece = await self.feed(text)
+        rest = await self.release()
+        kept = None if piece.kept is None and rest.kept is None else (piece.kept or "") + (rest.kept or "")
+        return Piece(piece.text + rest.text, (*piece.blocks, *rest.blocks), kept)
+
+    async def release(self) -> Piece:
+        """Nothing has come for a while: let out what can be shown of what is held back."""
+        return await self._let_out(*self._taken(self._stream.pause))
+
+    async def _let_out(self, kept: str, shown: str) -> Piece:
+        blocks = await self._cut() if shown and self._blocks.take(shown) else ()
+        return self._piece(kept, shown, blocks)
+
+    def pause(self) -> None:
+        """A turn of the model has ended; what follows is a paragraph of its own."""
+        if self._spoken:
+            self._pending = SEPARATOR
+
+    async def finish(self) -> Piece:
+        """Everything is in: returns the tail that was held back. The HTML of the whole is kept for whoever sends it."""
+        piece = await self._let_out(*await aside(self._flush))
+        await self._cut(last=True)
+        self._given(self._blocks.rest())
+        text = "".join(self._shown)
+        if self._blocks.exact:
+            keep(text, "".join(self._html), self._owner)
+        else:
+            await rendered(text, self._owner)
+        return piece
+
+    @property
+    def text(self) -> str:
+        """All that has come out, as it is stored."""
+        return "".join(self._pieces)
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything that came has not come out."""
+        return self._stream.held > 0
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found in the answer."""
+        return self._stream.findings
+
+    @property
+    def omitted(self) -> int:
+        """How much more was found than is listed."""
+        return self._stream.found - len(self._stream.findings)
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The detectors that could not do their work."""
+        return self._stream.failures
+
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing more of it may be shown."""
+        return self._stream.blocked
+
+    def _scrub(self, text: str) -> tuple[str, str]:
+        return self._taken(partial(self._stream.feed, text))
+
+    def _flush(self) -> tuple[str, str]:
+        kept, shown = self._taken(self._stream.flush)
+        if self._restoring is not None and (rest := self._restoring.flush()):
+            self._shown.append(rest)
+            shown += rest
+        return kept, shown
+
+    def _taken(self, scrub: Callable[[], str]) -> tuple[str, str]:
+        """Return what the scrubber lets out, as it is stored and as it is shown."""
+        began = time.perf_counter()
+        kept = scrub()
+        self.seconds += time.perf_counter() - began
+        if kept:
+            self._pieces.append(kept)
+            self.length += len(kept)
+        shown = kept if self._restoring is None else self._restoring.feed(kept)
+        if shown:
+            self._shown.append(shown)
+        return kept, shown
+
+    def _piece(self, kept: str, shown: str, blocks: tuple[Block, ...]) -> Piece:
+        if self._restoring is None:
+            return Piece(shown, blocks) if shown else NOTHING
+        return Piece(shown, blocks, kept)
+
+    async def _cut(self, *, last: bool = False) -> tuple[Block, ...]:
+        part = self._blocks.part(last=last)
+        return () if part is None else self._given(self._blocks.put(part, await cut(part, self._owner)))
+
+    def _given(self, blocks: Sequence[RenderedBlock]) -> tuple[Block, ...]:
+        self._html += [block.html for block in blocks]
+        return tuple(Block(start, end, html) for start, end, html in blocks)

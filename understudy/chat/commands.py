@@ -1,0 +1,419 @@
+"""Where a connection's commands go: a look-up and an ask, no process of its own that could fail for everybody.
+
+Where several servers share the database, a thread's conversation is on one of them, and a relay to it on others that
+have to do with the thread. To whoever asks it makes no difference which of the two is here.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+import msgspec
+import trio
+from attrs import evolve, frozen
+
+from actors import ActorDied, ActorError, ActorRef, AskTimeout, MailboxFull, StartFailed
+from transport.auth.identity import Identity
+from transport.outbox.outbox import Deliver, Unfollow
+from transport.server.arrival import arrived_at
+from transport.wire.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
+from transport.wire.errors import CommandRejected
+from transport.wire.events import AgentProgress, ApprovalDecision, Envelope, Typing
+from understudy.chat.answer import html
+from understudy.chat.messages import (
+    Accept,
+    AnswerAgain,
+    CancelRun,
+    Decide,
+    Delete,
+    FollowThread,
+    Rate,
+    SaidElsewhere,
+    StandDown,
+    WantSnapshot,
+)
+from understudy.chat.offer import offer
+from understudy.chat.registry import ENDS_S, OtherNodes, Whereabouts
+from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
+from understudy.chat.run.agent_loop import TURNS
+from understudy.chat.run.approval import check_note
+from understudy.chat.run.run_settings import check_settings
+from understudy.chat.services import Services
+from understudy.chat.storage_waits import AWAY
+from understudy.cluster.membership import Node
+from understudy.cluster.messages import Active, Deleted, News, TypingIn
+from understudy.content.vault import Vault
+from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
+from understudy.storage.rows import Message
+
+TOLD = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
+"""The names of a command that a sign that it waits for the database has."""
+CONTEXT_BYTES = 32 * 1024
+"""Bytes of JSON that the context of a message may have; every turn of the model is told all of it."""
+MAX_RESUMED = 100
+"""Threads that one `resume` may name."""
+RESUMED_TOGETHER = 8
+"""How many of them are seen to at a time."""
+_AWAY = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
+"""A conversation cannot be had now; it may be soon."""
+
+
+@frozen
+class Accepted:
+    """The names of a message that was accepted; of one that was said before, those of the first time."""
+
+    message_id: str
+    run_id: str
+    thread_id: str
+
+
+class Desk:
+    """Takes the commands that concern conversations, and starts the conversations that are not alive.
+
+    `conversations` gives the supervisor whose dynamic children they are. `node` is this server among those that share
+    the database, None where it is the only one; `others` the way to them, None where there is none. `threads` is where
+    the conversations are.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        conversations: Callable[[], ActorRef],
+        node: Node | None = None,
+        others: OtherNodes | None = None,
+    ) -> None:
+        self._services = services
+        self._shared = node is not None
+        self._others = others
+        self.threads = Whereabouts(services, conversations, node, others)
+
+    @property
+    def vault(self) -> Vault:
+        """What the placeholders of the users' threads stand for."""
+        return self._services.guard.vault
+
+    async def __call__(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+        """Carry out one command of a user; gives the names of what it began, if it began a run.
+
+        `outbox` is that of the connection it came by; None: it came without one.
+
+        Raises:
+            CommandRejected: With the code and the sentence the sender is to see; nothing was changed.
+        """
+        patience = self._services.patience
+        if patience is None or not isinstance(command, Say | Edit | Regenerate):
+            return await self._do(who, command, outbox)
+        named = _named(command)
+        return await patience.through(lambda: self._do(who, named, outbox))
+
+    async def _do(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+        tell_away = partial(self._tell_away, command, outbox)
+        try:
+            match command:
+                case Say():
+                    return await self._say(who, command, outbox)
+                case Edit():
+                    return await self._edit(who, command, outbox)
+                case Regenerate():
+                    with self._services.waits.told(tell_away):
+                        return await self._regenerate(who, command, outbox)
+                case Feedback():
+                    with self._services.waits.told(tell_away):
+                        await self._feedback(who.user, command, outbox)
+                case Resume(threads=threads) if outbox is not None:
+                    with self._services.waits.told(tell_away):
+                        await self._resume(who.user, threads, outbox)
+                case Cancel(run_id=run_id):
+                    with self._services.waits.told(tell_away):
+                        await self._cancel(who.user, run_id)
+                case Approve():
+                    with self._services.waits.told(tell_away):
+                        await self._approve(who.user, command)
+                case UserTyping(thread_id=thread_id):
+                    self._show_typing(who.user, thread_id, outbox)
+                case _:
+                    raise CommandRejected("unknown_type")
+        except _AWAY as error:
+            raise CommandRejected("storage_unavailable", retry_after=1.0) from error
+        return None
+
+    async def _say(self, who: Identity, say: Say, outbox: ActorRef | None) -> Accepted:
+        way = route(say, who.session, {name: agent.pillar for name, agent in self._services.agents.items()})
+        attachments = self._services.attachments(who.user)
+        with self._services.waits.told(partial(self._tell_away, say, outbox)):
+            missing = [file_id for file_id in say.references if not await attachments.has(file_id)]
+        if missing:
+            raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
+        agent, limits = self._services.agents[way.agent], self._services.limits
+        settings = check_settings(say.settings, timeout_s=agent.works_s(limits.run_s), max_turns=TURNS)
+        if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
+            raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
+        message_id = say.message_id or uuid.uuid4().hex
+        run_id = uuid.uuid4().hex
+        return await self._take_in(who, evolve(say, settings=settings), way, (run_id, message_id), outbox)
+
+    async def _edit(self, who: Identity, edit: Edit, outbox: ActorRef | None) -> Accepted:
+        check_id("new_message_id", edit.new_message_id)
+        run_id, message_id = uuid.uuid4().hex, edit.new_message_id or uuid.uuid4().hex
+        with self._services.waits.told(partial(self._tell_away, edit, outbox)):
+            edited = await self._message(who.user, edit.message_id, "user")
+            way = await self._way(who, edited)
+        say = Say(edit.content, way.thread_id, parent_id=edited.parent_id, references=edited.references)
+        return await self._take_in(who, say, way, (run_id, message_id), outbox, edited.id)
+
+    async def _take_in(
+        self,
+        who: Identity,
+        say: Say,
+        way: Route,
+        ids: tuple[str, str],
+        outbox: ActorRef | None,
+        branch_of: str | None = None,
+    ) -> Accepted:
+        """Look through a message, and have its conversation take it in. `ids` are those of its run and its own.
+
+        Looked through here, so that nobody waits for it but who said it.
+        """
+        guard, owner, thread_id, (run_id, message_id) = self._services.guard, who.user, way.thread_id, ids
+        await self._check_room(owner, say.content)
+        placeholders = await guard.placeholders(owner, thread_id, partial(self._is_new, owner, thread_id))
+        clean = await guard.message(owner, say.content, placeholders)
+        beside = await guard.context(say.context)
+        raw = None
+        if guard.sealer is not None and clean.text != say.content:
+            raw = guard.sealer.seal(owner, message_id, say.content)  # here: another node may have the conversation
+        # From here on nobody has the rest.
+        said = evolve(say, content=clean.text, context=beside.value, metadata={}, session_token=None)
+        # Named as it was said: a client knows its message by that.
+        sent = evolve(say, thread_id=thread_id, message_id=message_id, agent_type=way.agent_type, pillar=way.pillar)
+        with self._services.waits.told(partial(self._tell_away, sent, outbox)):
+            return await self._take(
+                owner,
+                thread_id,
+                message_id,
+                lambda: Accept(
+                    said,
+                    clean,
+                    way,
+                    run_id,
+                    message_id,
+                    outbox,
+                    branch_of,
+                    raw,
+                    who.roles,
+                    beside.findings,
+                    arrived_at.get(),
+                ),
+            )
+
+    def _tell_away(self, command: Command, outbox: ActorRef | None) -> None:
+        """Tell who sent a command that it waits for the database."""
+        names = {name: value for name in TOLD if (value := getattr(command, name, None)) is not None}
+        progress = Envelope(AgentProgress(0, AWAY), self._services.clock(), message=AWAY).but(**names)
+        offer(outbox, Deliver(progress))
+
+    async def _check_room(self, owner: str, content: str) -> None:
+        """Refuse a message that finds no room among what its user has stored."""
+        if self._services.quotas is not None:
+            await self._services.quotas.check_message(owner, content)
+
+    async def _is_new(self, owner: str, thread_id: str) -> bool:
+        """Whether nothing was said in a thread yet."""
+        return not await self._services.store.last_seqs(owner, [thread_id])
+
+    async def _regenerate(self, who: Identity, command: Regenerate, outbox: ActorRef | None) -> Accepted:
+        check_id("request_id", command.request_id)
+        message_id = command.message_id
+        if message_id.startswith(ANSWER):
+            run = await self._services.store.run(message_id.removeprefix(ANSWER))
+            message_id = run.message_id if run is not None and run.owner == who.user else ""
+        message = await self._message(who.user, message_id, "user")
+        way, run_id = await self._way(who, message), uuid.uuid4().hex
+        await self._check_room(who.user, message.content)
+        return await self._take(
+            who.user,
+            way.thread_id,
+            message_id,
+            lambda: AnswerAgain(message, way, run_id, command.request_id, outbox, who.roles, arrived_at.get()),
+        )
+
+    async def _take(
+        self, owner: str, thread_id: str, message_id: str, request: Callable[[], Accept | AnswerAgain]
+    ) -> Accepted:
+        """Have a conversation take something in; `request` makes the same request each time."""
+        try:
+            return Accepted(message_id, await self.threads.ask(owner, thread_id, request), thread_id)
+        except SaidElsewhere as elsewhere:
+            thread_id = elsewhere.thread_id
+        try:
+            return Accepted(message_id, await self.threads.ask(owner, thread_id, request), thread_id)
+        except SaidElsewhere as elsewhere:
+            raise CommandRejected("message_id_reused") from elsewhere
+
+    async def _message(self, owner: str, message_id: str, role: str) -> Message:
+        message = await self._services.store.message(owner, message_id) if message_id else None
+        if message is None or message.role != role:
+            what = "answer" if role == "assistant" else "message of yours"
+            raise CommandRejected("not_found", f"There is no {what} of that name.")
+        return message
+
+    async def _way(self, who: Identity, message: Message) -> Route:
+        """Where a message went: to the same agent, in the same thread and conversation, goes what comes of it later."""
+        agents = {name: agent.pillar for name, agent in self._services.agents.items()}
+        agent = find_agent(message.agent_type, message.pillar, agents)
+        run = await self._services.store.run(message.run_id or "")
+        conversation_id = (run.conversation_id if run is not None else None) or f"{agent}_{who.session}"
+        return Route(agent, message.agent_type, message.pillar, message.thread_id, conversation_id)
+
+    async def _feedback(self, owner: str, given: Feedback, outbox: ActorRef | None) -> None:
+        answer = await self._message(owner, given.message_id, "assistant")
+        note = None
+        if given.note is not None:
+            note = await self._services.guard.note(owner, given.note)
+        rating = given.rating.value if given.rating is not None else None
+        await self.threads.ask(owner, answer.thread_id, lambda: Rate(answer, rating, note, outbox))
+
+    def _show_typing(self, owner: str, thread_id: str, outbox: ActorRef | None) -> None:
+        """To all other connections of the user: whether they follow the thread, which need not exist yet, or not."""
+        check_id("thread_id", thread_id)
+        typing = Envelope(Typing(), self._services.clock(), thread_id=thread_id)
+        message = Deliver(typing, shared=True)
+        for other in self._services.outboxes(owner, thread_id):
+            if other != outbox:
+                offer(other, message)
+        self._tell_all(TypingIn(owner, thread_id))
+
+    async def hear(self, news: News | None) -> None:
+        """See to what another server says: the user's connections here are to know of it. None: some was missed."""
+        match news:
+            case None:
+                html.forget_all()  # some of it may have been deleted
+                with suppress(StorageUnavailable):  # they stay until they are heard of, or make room
+                    await self._forget_deleted()
+            case Active(owner, thread_id, after) if self._services.outboxes(owner, thread_id):
+                with suppress(*_AWAY):  # as if it had not been heard; whoever asks for the thread finds it
+                    await self.threads.find(owner, thread_id, after)
+            case TypingIn(owner, thread_id):
+                typing = Deliver(Envelope(Typing(), self._services.clock(), thread_id=thread_id), shared=True)
+                for outbox in self._services.outboxes(owner, thread_id):
+                    offer(outbox, typing)
+            case Deleted(owner, thread_id):
+                self._services.forget(owner, thread_id)
+                for outbox in self._services.outboxes(owner, thread_id):
+                    offer(outbox, Unfollow(thread_id))
+
+    async def _forget_deleted(self) -> None:
+        """Have the placeholders of threads mean nothing that are not there any more."""
+        for owner, ids in self.vault.threads().items():
+            for first in range(0, len(ids), MAX_RESUMED):
+                for thread_id in await self._unknown(owner, ids[first : first + MAX_RESUMED]):
+                    if self.threads.known(owner, thread_id) is None:  # else it begins at this moment
+                        self._services.forget(owner, thread_id)
+
+    def _tell_all(self, news: News) -> None:
+        if self._others is not None:
+            self._others.tell_all(news)
+
+    async def _resume(self, owner: str, threads: Mapping[str, int], outbox: ActorRef) -> None:
+        if len(threads) > MAX_RESUMED:
+            raise CommandRejected("invalid_command", f"At most {MAX_RESUMED} threads can be resumed at once.")
+        for thread_id in threads:
+            check_id("thread_id", thread_id)
+        # What has a conversation here knows by itself whether there is such a thread.
+        unknown = await self._unknown(owner, [each for each in threads if self.threads.known(owner, each) is None])
+        errors: list[Exception] = []
+        left = iter([thread_id for thread_id in threads if thread_id not in unknown])
+
+        async def follow_some() -> None:
+            for thread_id in left:
+                try:
+                    await self._follow(owner, thread_id, threads[thread_id], outbox)
+                except CommandRejected:  # it was deleted, or its first message was never stored
+                    unknown.add(thread_id)
+                except _AWAY as error:
+                    errors.append(error)
+
+        if len(threads) == 1:
+            await follow_some()
+        else:
+            # Together: each that begins now reads its log first.
+            async with trio.open_nursery() as nursery:
+                for _ in range(min(len(threads), RESUMED_TOGETHER)):
+                    nursery.start_soon(follow_some)
+        if errors:
+            raise errors[0]
+        if unknown:
+            missing = [thread_id for thread_id in threads if thread_id in unknown]
+            names = {"thread_id": missing[0]} if len(missing) == 1 else {}
+            raise CommandRejected("not_found", f"There is no conversation called {', '.join(missing)}.", names=names)
+
+    async def _follow(self, owner: str, thread_id: str, after: int, outbox: ActorRef) -> None:
+        try:
+            await self.threads.ask(owner, thread_id, partial(FollowThread, outbox, after))
+        except CommandRejected:
+            # One that waits here for a thread's first message may not know that it came by another server.
+            if not self._shared or not await self._services.store.last_seqs(owner, [thread_id]):
+                raise
+            stale = (await self.threads.find(owner, thread_id)).ref
+            offer(stale, StandDown())
+            with trio.move_on_after(ENDS_S):
+                await stale.wait_stopped()
+            await self.threads.ask(owner, thread_id, partial(FollowThread, outbox, after))
+
+    async def _unknown(self, owner: str, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that are no thread of the owner's: no conversation is begun for them."""
+        return set(ids).difference(await self._services.store.last_seqs(owner, ids)) if ids else set()
+
+    async def _cancel(self, owner: str, run_id: str) -> None:
+        run = await self._services.store.run(run_id)
+        if run is None or run.owner != owner:
+            raise CommandRejected("not_found", "There is no run of that name.")
+        if run.ended_at is None:
+            await self.threads.ask(owner, run.thread_id, partial(CancelRun, run_id))
+
+    async def _approve(self, owner: str, approve: Approve) -> None:
+        note = await self._services.guard.note(owner, check_note(approve.note or ""))
+        decision = ApprovalDecision(approve.decision.value)
+        found = await self._services.store.call_of(approve.call_id)
+        run = None if found is None else found[1]
+        if (
+            run is None
+            or run.owner != owner
+            or run.ended_at is not None
+            or not await self.threads.ask(owner, run.thread_id, partial(Decide, approve.call_id, decision, note))
+        ):
+            raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
+
+    def want_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
+        """Have the running answer of a thread sent again to an outbox that has a hole in it."""
+        offer(self.threads.known(who.user, thread_id), WantSnapshot(outbox))
+
+    async def delete(self, owner: str, thread_id: str, *, unless_since: float | None = None) -> bool:
+        """Delete a thread and end its conversation, with whatever runs in it.
+
+        `unless_since`: not if something was said in it since that time (Unix seconds), or runs; False then.
+
+        Raises:
+            StorageUnavailable: It could not be deleted.
+        """
+        try:
+            if not await self.threads.ask(owner, thread_id, lambda: Delete(unless_since)):
+                return False
+        except (ActorError, trio.WouldBlock, RedisUnavailable) as error:
+            raise StorageUnavailable(str(error)) from error
+        self._services.forget(owner, thread_id)  # another server may have had the conversation
+        self._tell_all(Deleted(owner, thread_id))
+        return True
+
+
+def _named(command: Say | Edit | Regenerate) -> Say | Edit | Regenerate:
+    """The same under a name of its own: tried again, it is the same message."""
+    match command:
+        case Say() if not command.message_id:
+            return evolve(command, message_id=uuid.uuid4().hex)
+        case Edit() if not command.new_message_id:
+            return evolve(command, new_message_id=uuid.uuid4().hex)
+        case Regenerate() if not command.request_id:
+            return evolve(command, request_id=uuid.uuid4().hex)
+    return command

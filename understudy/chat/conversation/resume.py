@@ -1,0 +1,89 @@
+"""A run that lost its server and is taken up: how often that may be, and after how long. Pure."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import define, field
+
+from transport.wire.errors import CommandRejected
+from understudy.agents.agent import Agent
+from understudy.chat.routing import find_agent
+from understudy.chat.run.replay import Replay
+from understudy.storage.rows import Run
+
+ATTEMPTS: Final = 5
+"""How often work on a run is taken up that gets no further; then it is set aside, for it may be what kills servers."""
+FIRST_S: Final = 1.0
+TIMES: Final = 4.0
+LONGEST_S: Final = 16.0
+"""The first attempt is made at once, the second after this time, each later one after so many times that, and so on."""
+JITTER: Final = 0.25
+"""Of the rest before an attempt: all runs of a server lose it at the same moment."""
+BROKE_OFF: Final = "The work on this message was interrupted"
+
+
+@define(eq=False)
+class Taken:
+    """One run's attempts. `number` is the one that is to be made now, from 1; `rested` says that it may begin.
+
+    `progress` is how many steps are finished, `replay` None where the steps cannot be read. `agent_type` and `pillar`
+    are those that the message went to.
+    """
+
+    number: int
+    progress: int
+    replay: Replay | None = field(repr=False)
+    agent_type: str
+    pillar: str | None = None
+    rested: bool = field(init=False)
+    begun: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.rested = self.number <= 1
+
+    @classmethod
+    def up(cls, run: Run, replay: Replay | None) -> "Taken":
+        """The next attempt at a run; steps that it finished since the last one begin the count again."""
+        progress = run.progress if replay is None else replay.finished
+        number = 1 if progress > run.progress else run.attempts + 1
+        return cls(number, progress, replay, run.agent_type, run.pillar)
+
+    def agent(self, agents: Mapping[str, Agent]) -> str | None:
+        """The name of the run's first agent; None where there is no such agent any more."""
+        if self.replay is not None and self.replay.started:
+            name = self.replay.started[0][1]
+            return name if name in agents else None
+        try:
+            return find_agent(self.agent_type, self.pillar, {name: agent.pillar for name, agent in agents.items()})
+        except CommandRejected:
+            return None
+
+    def rest_s(self, chance: random.Random) -> float:
+        """How long to wait before this attempt."""
+        if self.rested:
+            return 0.0
+        rest_s = min(FIRST_S * TIMES ** (self.number - 2), LONGEST_S)
+        return rest_s * chance.uniform(1 - JITTER, 1 + JITTER)
+
+    def hopeless(self, agents: Mapping[str, Agent]) -> tuple[str, str] | None:
+        """Why it cannot go on, in a word for the log and a sentence for the user; None when it can."""
+        replay = self.replay
+        if self.number > ATTEMPTS:
+            return "set_aside", f"The work on this message was given up: it did not get on in {ATTEMPTS} attempts."
+        if replay is None:
+            return "unreadable", f"{BROKE_OFF}, and what was done of it cannot be read any more."
+        if self.agent(agents) is None or any(name not in agents for _, name in replay.started):
+            return "no_agent", f"{BROKE_OFF}, and the agent that was at work is not here any more."
+        if unknown := replay.unknown(agents.get(replay.speaker or "")):
+            return "unknown", f"{BROKE_OFF} while {_named(unknown)} at work: whether {_it(unknown)} effect is unknown."
+        return None
+
+
+def _named(tools: Sequence[str]) -> str:
+    names = list(dict.fromkeys(tools))
+    return f"{', '.join(names)} {'was' if len(tools) == 1 else 'were'}"
+
+
+def _it(tools: Sequence[str]) -> str:
+    return "it took" if len(tools) == 1 else "they took"

@@ -1,0 +1,104 @@
+"""What an agent remembers of a user: looked through before it is kept, and told to a model as data.
+
+The database is asked first, also where another node answers the next run; the cache answers while it is away.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from attrs import define
+
+from understudy.content.filter import Guard
+from understudy.models.model import fenced
+from understudy.storage.agent_memory import Forget, Remember, Remembered
+from understudy.storage.cache import CachedReads
+from understudy.storage.errors import NotStored, StorageUnavailable, Unstorable
+from understudy.storage.store import Store
+from understudy.tools.errors import ToolError
+from understudy.tools.memory import TTL_S, check_name, checked, no_room
+
+TOLD_BYTES: Final = 16 * 1024
+"""Of JSON that a model is told of what is remembered, the latest first."""
+
+
+@define
+class AgentMemory:
+    """What one agent remembers of one user. `clock` gives Unix seconds."""
+
+    owner: str
+    agent: str
+    store: Store
+    reads: CachedReads
+    guard: Guard
+    clock: Callable[[], float]
+
+    async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
+        """As `understudy.tools.memory.Memory.remember`."""
+        note = checked(name, value, ttl_s)
+        clean = await self.guard.value(note.value, self.guard.tool)
+        if clean.blocked:
+            blocked = self.guard.blocked(f"{name} is not remembered", clean.texts)
+            raise ToolError("content_blocked", blocked.message)
+        checked(name, clean.value, ttl_s)  # what is put in place of a secret may be longer than it
+        now = self.clock()
+        try:
+            kept = await self.store.remember(Remember(self.owner, self.agent, name, clean.value, now, now + ttl_s))
+        except StorageUnavailable:
+            raise _away() from None
+        except (NotStored, Unstorable):
+            raise ToolError("tool_failed", f"{name} cannot be stored.") from None
+        if not kept:
+            raise no_room()
+
+    async def recall(self, name: str) -> Any:
+        """As `understudy.tools.memory.Memory.recall`."""
+        check_name(name)
+        return next((each.value for each in await self._all() if each.name == name), None)
+
+    async def forget(self, name: str) -> bool:
+        """As `understudy.tools.memory.Memory.forget`."""
+        check_name(name)
+        try:
+            return await self.store.forget(Forget(self.owner, self.agent, name, self.clock()))
+        except StorageUnavailable:
+            raise _away() from None
+
+    async def told(self) -> str:
+        """Return what a model's instructions say of the memory, fenced; empty if nothing is remembered.
+
+        While the database is away it may be a little old; where nothing of it is known, it is left out.
+        """
+        try:
+            known = await self._all()
+        except ToolError:
+            return ""
+        return told(known)
+
+    async def _all(self) -> Sequence[Remembered]:
+        now = self.clock()
+        try:
+            found = await self.reads.remembered(self.owner, self.agent, now)
+        except StorageUnavailable:
+            raise _away() from None
+        return [each for each in found.value if each.expires_at > now]
+
+
+def told(known: Sequence[Remembered]) -> str:
+    """Describe the remembered values for a model, in a fence that they cannot end."""
+    shown: dict[str, Any] = {}
+    room = TOLD_BYTES
+    for each in known:
+        room -= len(msgspec.json.encode({each.name: each.value}))
+        if room < 0:
+            break
+        shown[each.name] = each.value
+    if not shown:
+        return ""
+    left_out = len(known) - len(shown)
+    more = f" {left_out} older values are left out." if left_out else ""
+    return f"Remembered of this user from earlier conversations:{more}\n{fenced(shown)}"
+
+
+def _away() -> ToolError:
+    return ToolError("storage_unavailable", "What is remembered cannot be reached right now; try again in a moment.")

@@ -1,0 +1,75 @@
+"""How long a run may still work. Its clock stands still while it rests, and it holds no place for running then.
+
+A run rests while at least one of its tool calls waits for its user's consent and nothing else of it is at work. It goes
+on once somebody decided, or nobody did in time, and it has a place again: standing in line for one is not work either.
+"""
+
+import math
+from collections.abc import Callable
+
+import trio
+from attrs import define, field
+
+from actors import ActorRef
+from understudy.chat.places import give_back, waiting_note
+from understudy.chat.run_limiter import Slots
+
+
+@define(eq=False)
+class Worktime:
+    """The limit of one run: `scope` is the cancel scope of its work, which holds a place in `slots` when it begins.
+
+    `must_wait` is called when the run has to stand in line for a place once more.
+    """
+
+    run_id: str
+    owner: str
+    slots: Slots[ActorRef]
+    must_wait: Callable[[], None]
+    scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _left_s: float | None = field(default=None, init=False)
+    _placed: trio.Event | None = field(default=None, init=False)
+
+    def begin(self, limit_s: float) -> None:
+        """The work begins now and may take `limit_s` seconds."""
+        self.scope.deadline = trio.current_time() + limit_s
+
+    @property
+    def resting(self) -> bool:
+        """Whether the clock stands still."""
+        return self._left_s is not None
+
+    @property
+    def waiting_note(self) -> str:
+        """Where the run stands in line, in a sentence; empty when it does not."""
+        return waiting_note(self.slots, self.run_id) if self._placed is not None else ""
+
+    def rest(self) -> None:
+        """Stop the clock and give the place back; nothing when it rests already."""
+        if self._left_s is None:
+            self._left_s = self.scope.deadline - trio.current_time()
+            self.scope.deadline = math.inf
+            give_back(self.slots, self.run_id, resting=True)
+
+    async def go_on(self, run: ActorRef) -> None:
+        """Return when the run has a place again and the clock goes on; at once if it does not rest.
+
+        While it waits, the actor `run` hears `SlotFree`, and calls `placed`.
+        """
+        while self._left_s is not None:
+            if self._placed is None:
+                self._placed = trio.Event()
+                if self.slots.ask(self.run_id, self.owner, run):
+                    self.placed()
+                    return
+                self.must_wait()
+            await self._placed.wait()
+
+    def placed(self) -> None:
+        """The run has its place: the clock goes on."""
+        if self._left_s is None or self._placed is None:
+            return
+        self.scope.deadline = trio.current_time() + self._left_s
+        self._left_s = None
+        self._placed.set()
+        self._placed = None

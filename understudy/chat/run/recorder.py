@@ -1,0 +1,87 @@
+"""How a run tells its conversation what happens: durable events and steps, pieces of the answer, signs of life."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import trio
+from attrs import define
+
+from actors import ActorRef
+from transport.wire.events import Block, Event
+from understudy.agents.agent import Agent
+from understudy.chat.messages import Checkpoint, Delta, Progress, Record
+from understudy.chat.offer import offer
+from understudy.chat.services import Services
+from understudy.storage.rows import Step
+
+RECORD_S = 15.0
+"""Longest time one recording may take; above the store's own limit for a commit."""
+
+
+@define
+class Recorder:
+    """One run's way to its conversation. `last_sign` is when anything was last told, on trio's clock.
+
+    `last_step` is the number of the run's last step that was recorded before. `waiting` gives a line that says what the
+    run waits for, empty when it does not wait.
+    """
+
+    run_id: str
+    conversation: ActorRef
+    services: Services
+    speaker: Agent
+    doing: str = "thinking"
+    waiting: Callable[[], str] = str
+    last_sign: float = -math.inf
+    last_step: int = 0
+
+    async def record(self, *events: Event, steps: tuple[Step, ...] = ()) -> None:
+        """Have events and steps committed; returns when they are.
+
+        Cancelling takes them back as long as they wait; what is being committed is committed. Either way the
+        conversation knows what the log says, and closes what is open.
+
+        Raises:
+            StorageUnavailable: They could not be stored.
+        """
+        request = Record(self.run_id, events, (self.speaker.agent_type, self.speaker.pillar), steps)
+        await self.conversation.ask(request, timeout_s=RECORD_S)
+        self.last_sign = trio.current_time()
+
+    async def piece(self, text: str, blocks: tuple[Block, ...], kept: str | None = None, *, anew: bool = False) -> None:
+        """Show the next piece of the answer; waits for room, so that a model is not faster than its conversation.
+
+        `kept` is the piece as it is stored, where that differs; `anew`: it takes the place of all that was shown.
+        """
+        if text or kept or anew:
+            self.last_sign = trio.current_time()
+            await self.conversation.send(Delta(self.run_id, text, blocks, kept, anew), timeout_s=RECORD_S)
+
+    def checkpoint(self, step: Step) -> None:
+        """Have a step kept that is not finished; nobody waits for it, and it is left out when there is no room."""
+        offer(self.conversation, Checkpoint(self.run_id, step))
+
+    def progress(self, done: float, total: float | None, note: str) -> None:
+        """Show a sign of life; dropped when the conversation has no room for it."""
+        self.last_sign = trio.current_time()
+        offer(self.conversation, Progress(self.run_id, note, done, total))
+
+    def sign(self) -> None:
+        """Say what the run waits for, or is doing."""
+        self.progress(0, None, self.waiting() or f"Still {self.doing}")
+
+    async def signs_of_life(self) -> None:
+        """Nobody is left looking at silence: after `silence_s` without an event, say what the run is doing."""
+        self.last_sign = trio.current_time()
+        while True:
+            quiet = trio.current_time() - self.last_sign
+            if quiet < self.services.silence_s:
+                await trio.sleep(self.services.silence_s - quiet)
+            else:
+                self.sign()
+
+    def step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> Step:
+        """Begin the run's next step; `began` is in Unix seconds."""
+        self.last_step += 1
+        return Step(self.run_id, self.last_step, kind, name, call_id, arguments, None, "started", began)

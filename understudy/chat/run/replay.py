@@ -1,0 +1,295 @@
+"""Where the work on a run stands that lost its server, from what the log and its steps say. Pure.
+
+1. A turn of the model whose reply was recorded is not asked again, but for one: whose calls did not begin, where what
+   was taken out of them is needed to make them.
+2. A tool call that ended has its outcome from its step. Of one that began and did not end nobody knows what it did: it
+   is made again only where its tool says that this is safe, and its arguments are known to the last letter.
+3. What the log has is not told again: who began, what was thought, what was asked of the user and what they said.
+4. A turn that was cut goes on behind what was shown of it. If something was taken out of that, no model could: then it
+   is asked from its beginning.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from attrs import evolve, field, frozen
+
+from sanitization import Action, Finding
+from transport.wire.events import (
+    AgentHandoff,
+    AgentStarted,
+    AgentThinking,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    Event,
+    ToolCompleted,
+    ToolExecuting,
+    Usage,
+)
+from understudy.agents.agent import Agent
+from understudy.models.model import Handoff, Reply, ToolCall
+from understudy.storage.rows import Step
+
+SEPARATOR: Final = "\n\n"
+"""Between the texts of two turns of the model."""
+
+
+class Unreadable(ValueError):
+    """The steps of a run are not of this version, or damaged."""
+
+
+@frozen
+class Wanted:
+    """A tool call that a model wants, and what is known of it. `call_id` is our own.
+
+    `whole`: the arguments are those that the model wrote, nothing was taken out of them. `step` is None for a call that
+    never began; `asked` and `decided` are about its user's consent.
+    """
+
+    call: ToolCall
+    call_id: str
+    whole: bool = True
+    step: Step | None = field(default=None, repr=False)
+    asked: ApprovalRequired | None = field(default=None, repr=False)
+    decided: ApprovalDecided | None = field(default=None, repr=False)
+
+    @property
+    def done(self) -> bool:
+        """Whether it ended."""
+        return self.step is not None and self.step.ended_at is not None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it may have been at work, and nobody knows what came of it."""
+        if self.step is None or self.done:
+            return False
+        return self.asked is None or (self.decided is not None and self.decided.decision is ApprovalDecision.ALLOW)
+
+
+@frozen
+class PastTurn:
+    """A turn of the model that was recorded: its reply, and the calls that it wants made."""
+
+    reply: Reply
+    calls: tuple[Wanted, ...] = ()
+
+
+@frozen
+class Replay:
+    """All that is known of a run; an empty one is a run that has not begun.
+
+    `started` are the (agent_id, name) of the agents that were told of, in order, `handed_over` how many handoffs were.
+    `thoughts` are those of the turn that was cut, `all_thoughts` how many there are in all. `begun` is what was shown
+    of the text of the turn that was cut, `cut` its step, if it has one. `found` is what was found in the text of the
+    recorded turns, `found_since` in that of the one that was cut. `lost` are the names of tools at work that no
+    turn knows of.
+    """
+
+    started: tuple[tuple[str, str], ...] = ()
+    handed_over: int = 0
+    turns: tuple[PastTurn, ...] = ()
+    begun: str = field(default="", repr=False)
+    cut: Step | None = field(default=None, repr=False)
+    found: tuple[Finding, ...] = ()
+    found_since: tuple[Finding, ...] = ()
+    thoughts: tuple[str, ...] = field(default=(), repr=False)
+    all_thoughts: int = 0
+    last_step: int = 0
+    finished: int = 0
+    lost: tuple[str, ...] = ()
+
+    @property
+    def speaker(self) -> str | None:
+        """The name of the agent that is at work; None when none is."""
+        return self.started[-1][1] if self.started else None
+
+    @property
+    def usage(self) -> Usage:
+        """What the recorded turns cost."""
+        return sum((turn.reply.usage for turn in self.turns), Usage())
+
+    @property
+    def said(self) -> str:
+        """The text of the recorded turns."""
+        return SEPARATOR.join(turn.reply.text for turn in self.turns if turn.reply.text)
+
+    @property
+    def text(self) -> str:
+        """All that was shown of the answer, as far as it was kept."""
+        return SEPARATOR.join(part for part in (self.said, self.begun) if part)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the turn that was cut goes on behind what was shown of it."""
+        return bool(self.begun) and all(each.action is Action.FLAG for each in self.found_since)
+
+    def unknown(self, agent: Agent | None) -> tuple[str, ...]:
+        """The names of the tools of whose calls nobody knows what came of them, and which must not be made again."""
+        names = list(self.lost)
+        for wanted in self.turns[-1].calls if self.turns else ():
+            tool = None if agent is None else agent.tool(wanted.call.name)
+            safe = tool is not None and tool.retry_safe and (wanted.whole or wanted.asked is not None)
+            if wanted.in_doubt and not safe:
+                names.append(wanted.call.name)
+        return tuple(names)
+
+
+@frozen
+class _Call:
+    """A tool call in the step of its turn."""
+
+    id: str
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+    whole: bool
+    description: str = ""
+
+
+@frozen
+class _Said:
+    """The result of a turn's step."""
+
+    text: str
+    calls: tuple[_Call, ...]
+    handoff: Handoff | None
+    usage: Usage
+    thoughts: int
+    found: tuple[Finding, ...] = ()
+
+
+@frozen
+class _Begun:
+    """The result of a turn's step while it lasts."""
+
+    text: str
+    found: tuple[Finding, ...] = ()
+
+
+def begun_kept(text: str, found: Sequence[Finding]) -> dict[str, Any]:
+    """The result of a turn's step while it lasts: so much of its text was shown, and this found in it and before."""
+    built: dict[str, Any] = msgspec.to_builtins(_Begun(text, tuple(found)))
+    return built
+
+
+def reply_kept(
+    reply: Reply,
+    call_ids: Sequence[str],
+    text: str,
+    calls: Sequence[ToolCall | None],
+    thoughts: int,
+    found: Sequence[Finding] = (),
+) -> dict[str, Any]:
+    """The result of a turn's step: all that `replay` needs.
+
+    `text` and `calls` are what may be stored of the reply's; None for a call of which nothing may be. `thoughts` is how
+    many the run has told of so far, `found` what was found in its text so far.
+    """
+    kept = []
+    for given, call_id, call in zip(reply.calls, call_ids, calls, strict=True):
+        shown = call or ToolCall(given.id, given.name, {})
+        whole = call is not None and shown.arguments == given.arguments
+        kept.append(_Call(shown.id, call_id, shown.name, dict(shown.arguments), whole, shown.description))
+    said = _Said(text, tuple(kept), reply.handoff, reply.usage, thoughts, tuple(found))
+    built: dict[str, Any] = msgspec.to_builtins(said)
+    return built
+
+
+def replay(events: Sequence[Event], steps: Sequence[Step]) -> Replay:
+    """Read where a run stands from its events and its steps, each in order.
+
+    Raises:
+        Unreadable: The steps do not tell it.
+    """
+    tools = {step.call_id: step for step in steps if step.kind == "tool"}
+    models = [step for step in steps if step.kind == "model"]
+    asked = {each.call_id: each for each in events if isinstance(each, ApprovalRequired)}
+    decided = {each.call_id: each for each in events if isinstance(each, ApprovalDecided)}
+    turns, cut = [], None
+    for step in models:
+        if step.ended_at is None:
+            cut = step
+            continue
+        said = _read(step, _Said)
+        calls = tuple(_wanted(call, tools, asked, decided) for call in said.calls)
+        turns.append((step, said, PastTurn(_reply(said), calls)))
+    begun = _Begun("") if cut is None else _read(cut, _Begun)
+    if cut is None and turns and _must_ask_again(turns[-1][2]):
+        ended, said, _ = turns.pop()
+        begun, cut = _Begun(said.text, said.found), evolve(ended, result=None, status="started", ended_at=None)
+    known = {wanted.call_id for *_, turn in turns for wanted in turn.calls}
+    found = turns[-1][1].found if turns else ()
+    thoughts = [each.thought for each in events if isinstance(each, AgentThinking)]
+    return Replay(
+        started=_started(events),
+        handed_over=sum(isinstance(event, AgentHandoff) for event in events),
+        turns=tuple(turn for *_, turn in turns),
+        begun=begun.text,
+        cut=cut,
+        found=found,
+        found_since=begun.found[len(found) :],
+        thoughts=tuple(thoughts[turns[-1][1].thoughts if turns else 0 :]),
+        all_thoughts=len(thoughts),
+        last_step=max((step.number for step in steps), default=0),
+        finished=sum(step.ended_at is not None for step in steps),
+        lost=tuple(name for call_id, name in _open_calls(events).items() if call_id not in known),
+    )
+
+
+def _must_ask_again(turn: PastTurn) -> bool:
+    """Whether a turn's calls did not begin, and cannot."""
+    return any(not each.whole for each in turn.calls) and all(each.step is None for each in turn.calls)
+
+
+def _read(step: Step, shape: Any) -> Any:
+    try:
+        return msgspec.convert(step.result, shape)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise Unreadable(f"step {step.number} of run {step.run_id}") from error
+
+
+def _reply(said: _Said) -> Reply:
+    calls = tuple(ToolCall(each.id, each.name, each.arguments, each.description) for each in said.calls)
+    return Reply(said.text, calls, said.handoff, said.usage)
+
+
+@frozen
+class _Gave:
+    """The result of a call's step."""
+
+    value: Any
+    summary: str
+    visualization: dict[str, Any] | None
+    note: str
+    suspect: bool
+
+
+def _wanted(
+    call: _Call,
+    tools: Mapping[str | None, Step],
+    asked: Mapping[str, ApprovalRequired],
+    decided: Mapping[str, ApprovalDecided],
+) -> Wanted:
+    wish, name = ToolCall(call.id, call.name, call.arguments, call.description), call.call_id
+    step = tools.get(name)
+    if step is not None and step.ended_at is not None:
+        _read(step, _Gave)
+    return Wanted(wish, name, call.whole, step, asked.get(name), decided.get(name))
+
+
+def _started(events: Sequence[Event]) -> tuple[tuple[str, str], ...]:
+    ids = [event.agent_id for event in events if isinstance(event, AgentStarted)]
+    return tuple((agent_id, agent_id.rpartition("-")[0]) for agent_id in ids)
+
+
+def _open_calls(events: Sequence[Event]) -> dict[str, str]:
+    calls: dict[str, str] = {}
+    for event in events:
+        match event:
+            case ToolExecuting(call_id=call_id, tool_name=name):
+                calls[call_id] = name
+            case ToolCompleted(call_id=call_id):
+                calls.pop(call_id, None)
+    return calls

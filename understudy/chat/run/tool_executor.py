@@ -1,0 +1,353 @@
+"""The tool calls of one turn of a model: side by side, each by an actor of its own, each with its pair of events."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import trio
+from attrs import define, evolve, field
+
+from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Restart, StopMode
+from transport.wire.events import (
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    Event,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+)
+from understudy.agents.agent import Agent
+from understudy.chat.messages import Decide, Job
+from understudy.chat.run.approval import Consent, needed, plain_copy
+from understudy.chat.run.deadline import Worktime
+from understudy.chat.run.recorder import Recorder
+from understudy.chat.run.replay import Wanted
+from understudy.chat.run.tool_call import Outcome, ToolCall, broke
+from understudy.chat.services import Services
+from understudy.content.filter import Blocked
+from understudy.content.summary import by_kind, summary_of
+from understudy.observe.logs import new_error_id
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.rows import Step
+from understudy.tools.errors import ToolError
+from understudy.tools.memory import Notebook
+from understudy.tools.tool import Tool, ToolContext
+
+log = logging.getLogger(__name__)
+
+CALLS = 8
+"""Tool calls of one turn that are made; more are refused, so that a model cannot flood the server."""
+GRACE_S = 2.0
+"""What a tool call gets beyond its own limit before its actor is killed and the run goes on without it."""
+SHOWN = 2000
+"""Characters of a parameter that an event shows; the step keeps it whole."""
+NAME = 64
+"""Characters of the name of a tool that there is not: names of tools have no more."""
+WAITING = "Waiting for your consent to"
+
+
+@define
+class ToolRound:
+    """Makes the calls of a run. `alive` maps the actors at work to the outcomes they write.
+
+    `open` are the calls of the turn that have not ended, `waiting` those of them that wait for their user's consent,
+    or for a place after it, with the names of their tools: when these are all, the run rests. `consents` has those that
+    are decided about, by their ids; a decision may come before its call is here again, after a restart.
+    """
+
+    job: Job
+    services: Services
+    recorder: Recorder
+    worktime: Worktime
+    alive: dict[ActorRef, Outcome] = field(factory=dict, init=False)
+    open: set[str] = field(factory=set, init=False)
+    waiting: dict[str, str] = field(factory=dict, init=False)
+    consents: dict[str, Consent] = field(factory=dict, init=False)
+
+    async def call(self, calls: Sequence[Wanted], agent: Agent, agent_id: str, context: Context) -> list[Outcome]:
+        """Make all calls that have not ended, and return how each ended, in the order they were asked for.
+
+        Of those that began before a restart none is in doubt (see `understudy.chat.run.replay`), or it is made again.
+
+        Raises:
+            StorageUnavailable: A call could not be recorded; the calls still running were stopped.
+        """
+        self.recorder.doing = "running " + ", ".join(each.call.name for each in calls[:CALLS])
+        outcomes = [Outcome.of(each) for each in calls]
+        self.open = {each.call_id for each in calls if not each.done}
+        unavailable: StorageUnavailable | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                for number, (wanted, outcome) in enumerate(zip(calls, outcomes, strict=True)):
+                    if not wanted.done:
+                        nursery.start_soon(self._call, wanted, outcome, number >= CALLS, agent, agent_id, context)
+        except* StorageUnavailable as group:
+            unavailable = StorageUnavailable(str(group.exceptions[0]))
+        if unavailable is not None:
+            raise unavailable
+        return outcomes
+
+    def ended(self, ref: ActorRef, reason: Exit) -> None:
+        """A tool call's actor is gone; `reason` says whether the tool's code broke."""
+        outcome = self.alive.pop(ref, None)
+        if outcome is None:
+            return
+        if isinstance(reason, Crashed):
+            self._broke(outcome, reason.error)
+        outcome.ended.set()
+
+    def decide(self, ask: Decide) -> None:
+        """Take the user's decision about a call of which the log says that it waits; the first one counts."""
+        self._consent(ask.call_id).take(ask)
+
+    def waits_for(self) -> str:
+        """Say what the run waits for, in a line; empty when it does not wait."""
+        if note := self.worktime.waiting_note:
+            return note
+        asked = [name for call_id, name in self.waiting.items() if self._consent(call_id).decision is None]
+        return f"{WAITING} {', '.join(asked)}" if asked else ""
+
+    def _consent(self, call_id: str) -> Consent:
+        return self.consents.setdefault(call_id, Consent())
+
+    async def stop(self) -> None:
+        """Stop the calls that are still at work; returns when none is."""
+        for ref in list(self.alive):
+            await ref.stop(StopMode.NOW)
+
+    async def _call(
+        self, wanted: Wanted, outcome: Outcome, refused: bool, agent: Agent, agent_id: str, context: Context
+    ) -> None:
+        began = self.services.clock()
+        if wanted.step is None:
+            step, waited_s = await self._begin(outcome, refused, agent, agent_id, context)
+        else:
+            step, waited_s = wanted.step, await self._begin_again(wanted, outcome, refused, agent, context)
+        await self._complete(outcome, step, agent, agent_id, began + waited_s)
+
+    async def _begin(
+        self, outcome: Outcome, refused: bool, agent: Agent, agent_id: str, context: Context
+    ) -> tuple[Step, float]:
+        """Make a call, if it may be; returns its step and for how many seconds it waited for consent."""
+        call, began = outcome.call, self.services.clock()
+        tool = agent.tool(call.name)
+        said = await self._said(outcome, tool)
+        name, arguments = said["name"], dict(call.arguments)
+        shown = {key: _shown(value) for key, value in said["arguments"].items()}
+        step = self.recorder.step("tool", name, outcome.call_id, said["arguments"], began)
+        executing = ToolExecuting(agent_id, outcome.call_id, name, shown, said["description"][:SHOWN], began)
+        asked = None
+        if outcome.status is not ToolStatus.KILLED:  # it is not to be made
+            tool = None
+        elif (tool := self._allotted(tool, outcome, refused, name)) is not None:
+            try:
+                # What is shown is what runs: of a call that is asked about, what was taken out does not run either.
+                asked = None if needed(tool, arguments) is None else plain_copy(said["arguments"])
+            except ToolError as error:
+                outcome.fail(ToolStatus.FAILED, error.code, error.message)
+                tool = None
+            except Exception as error:  # of the tool's own `approval`: whether it may run, nobody knows
+                self._broke(outcome, error)
+                tool = None
+        if tool is None or asked is None:
+            await self.recorder.record(executing, steps=(step,))
+            if tool is not None:
+                await self._run(tool, arguments, outcome, context)
+            return step, 0.0
+        expires_at = self.services.clock() + self.services.limits.approval_s
+        required = ApprovalRequired(agent_id, outcome.call_id, name, asked, expires_at)
+        if await self._allowed(required, outcome, context, executing, required, steps=(step,)):
+            waited_s = self.services.clock() - began
+            await self._run(tool, asked, outcome, context)
+            return step, waited_s
+        return step, self.services.clock() - began
+
+    async def _begin_again(
+        self, wanted: Wanted, outcome: Outcome, refused: bool, agent: Agent, context: Context
+    ) -> float:
+        """Go on with a call that was told of before; returns for how many seconds it waited for consent since."""
+        began = self.services.clock()
+        tool = self._allotted(agent.tool(wanted.call.name), outcome, refused, wanted.call.name)
+        if tool is None:
+            return 0.0
+        if wanted.asked is None:
+            await self._run(tool, dict(wanted.call.arguments), outcome, context)
+            return 0.0
+        if wanted.decided is None:
+            allowed = await self._allowed(wanted.asked, outcome, context)
+        else:
+            allowed = self._judged(wanted.decided.decision, wanted.decided.note or "", outcome)
+        waited_s = self.services.clock() - began
+        if allowed:
+            await self._run(tool, dict(wanted.asked.parameters), outcome, context)
+        return waited_s
+
+    def _allotted(self, tool: Tool | None, outcome: Outcome, refused: bool, name: str) -> Tool | None:
+        """The tool of a call; None when it is not made, and the outcome says why."""
+        if refused:
+            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"{CALLS} calls at a time are the limit.")
+            return None
+        if tool is None:
+            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
+        return tool
+
+    async def _complete(self, outcome: Outcome, step: Step, agent: Agent, agent_id: str, worked_from: float) -> None:
+        """Tell how a call ended, once; `worked_from` is when it began to work, in Unix seconds."""
+        now = self.services.clock()
+        worked_s = max(0.0, now - worked_from)
+        tool = agent.tool(outcome.call.name)  # a name that the agent does not know is the model's own words: no label
+        self.services.observer.tool_ended(None if tool is None else tool.name, outcome.status.value, worked_s)
+        await self._clean(outcome)
+        completed = ToolCompleted(
+            agent_id=agent_id,
+            call_id=outcome.call_id,
+            tool_name=step.name,
+            result=outcome.value,
+            result_summary=outcome.summary,
+            status=outcome.status,
+            duration_ms=worked_s * 1000,
+            timestamp=now,
+            findings=by_kind(outcome.findings) or None,
+        )
+        told = summary_of(
+            "tool", outcome.findings, self.services.summary_from, omitted=outcome.omitted, call_id=outcome.call_id
+        )
+        await self.recorder.record(
+            completed,
+            *([] if told is None else [told]),
+            steps=(evolve(step, result=outcome.kept, status=outcome.status.value, ended_at=now),),
+        )
+        self.open.discard(outcome.call_id)
+        self._rest_if_all_wait()
+
+    async def _said(self, outcome: Outcome, tool: Tool | None) -> dict[str, Any]:
+        """What the model wrote for a call, as it is shown and stored; a call of which nothing may be is not made."""
+        call = outcome.call
+        words = {} if tool is not None else {"name": call.name[:NAME]}
+        if call.description:
+            words["description"] = call.description
+        try:
+            said: dict[str, Any] = await self.services.guard.written({"arguments": dict(call.arguments), **words})
+        except Blocked as blocked:
+            outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
+            said = {"name": "(not shown)", "description": "A call that is not let pass", "arguments": {}}
+        if tool is not None:
+            return {"description": tool.description, **said, "name": tool.name}
+        return {"description": f"Calling {said['name']}", **said}
+
+    async def _clean(self, outcome: Outcome) -> None:
+        """Take out of what a call gave what must not pass: nobody has it before."""
+        guard = self.services.guard
+        clean, summary = await guard.result(outcome.value, outcome.summary)
+        if outcome.answer:
+            answer = await guard.value(outcome.answer, guard.tool)
+            outcome.answer = str(answer.value)
+            clean.texts += answer.texts
+        outcome.findings, outcome.omitted = clean.findings, clean.omitted
+        if clean.blocked:
+            blocked = guard.blocked("The tool's result is not let pass", clean.texts)
+            outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
+            outcome.visualization = None
+            return
+        outcome.value, outcome.summary = clean.value, summary
+        if outcome.visualization is not None and not await guard.may_be_drawn(outcome.visualization):
+            outcome.visualization = None
+            outcome.summary += " (the chart is left out: it shows what must not be shown)"
+
+    async def _allowed(
+        self,
+        required: ApprovalRequired,
+        outcome: Outcome,
+        context: Context,
+        *events: Event,
+        steps: tuple[Step, ...] = (),
+    ) -> bool:
+        """Ask the user about a call, and say whether it may run; if not, the outcome says why.
+
+        `events` and `steps` are recorded with the question; none if it was asked already, and still waits.
+        """
+        call_id, left_s = outcome.call_id, required.expires_at - self.services.clock()
+        deadline = trio.current_time() + min(max(0.0, left_s), self.services.limits.approval_s)
+        consent = self._consent(call_id)
+        self.waiting[call_id] = required.tool_name
+        try:
+            if events:
+                await self.recorder.record(*events, steps=steps)
+            self._rest_if_all_wait()
+            decision = await consent.wait(deadline)
+            try:
+                await self.recorder.record(ApprovalDecided(call_id, decision, consent.note or None))
+            except StorageUnavailable as error:
+                consent.not_stored(error)
+                raise
+            consent.stored()
+            await self.worktime.go_on(context.ref)
+        finally:
+            del self.waiting[call_id]
+        return self._judged(decision, consent.note, outcome)
+
+    def _judged(self, decision: ApprovalDecision, note: str, outcome: Outcome) -> bool:
+        """Whether a call may run that was decided about; if not, the outcome says why."""
+        if decision is ApprovalDecision.ALLOW:
+            outcome.note = note
+            return True
+        sentence = f"Not allowed: {note}" if note else "Not allowed."
+        if decision is ApprovalDecision.EXPIRED:
+            sentence = f"Nobody allowed it within {self.services.limits.approval_s:g} s."
+        outcome.fail(ToolStatus.DENIED, "forbidden", sentence)
+        return False
+
+    def _rest_if_all_wait(self) -> None:
+        if self.waiting and self.open <= self.waiting.keys():
+            self.worktime.rest()
+
+    def _broke(self, outcome: Outcome, error: BaseException) -> None:
+        error_id = new_error_id()
+        extra = {"tool": outcome.call.name, "error_id": error_id, "run_id": self.job.run_id}
+        log.error("tool.crashed", extra=extra, exc_info=error)
+        broke(outcome, error_id)
+
+    async def _run(self, tool: Tool, arguments: dict[str, Any], outcome: Outcome, context: Context) -> None:
+        """Have the call made by an actor of its own; whatever becomes of that one, the outcome is known afterwards."""
+        about = self._about(outcome.call_id)
+        spec = ChildSpec(
+            outcome.call_id,
+            lambda: ToolCall(tool, arguments, about, outcome),
+            restart=Restart.TEMPORARY,
+            shutdown_s=GRACE_S,
+        )
+        ref = await context.spawn(spec)
+        self.alive[ref] = outcome
+        context.watch(ref)
+        with trio.move_on_after(tool.timeout_s + GRACE_S) as limit:
+            await outcome.ended.wait()
+        if limit.cancelled_caught:
+            self.alive.pop(ref, None)
+            ref.kill()
+            outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} did not stop when its time was up.")
+
+    def _about(self, call_id: str) -> ToolContext:
+        job, memory = self.job, self.services.memory
+        return ToolContext(
+            owner=job.owner,
+            thread_id=job.thread_id,
+            run_id=job.run_id,
+            call_id=call_id,
+            references=job.references,
+            files=self.services.attachments(job.owner),
+            server=self.services.server(job.owner, job.roles),
+            roles=job.roles,
+            progress=self._progress,
+            memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),
+            found=job.found,
+        )
+
+    def _progress(self, done: float, total: float | None, note: str) -> None:
+        self.recorder.progress(done, total, self.services.guard.sign(str(note)))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > SHOWN:
+        return f"{value[:SHOWN]}… ({len(value) - SHOWN:,} more characters)"
+    return value

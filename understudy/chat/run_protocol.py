@@ -1,0 +1,208 @@
+"""The arc of a run, as a pure state: what has begun, what must still end, and how to end it whatever died.
+
+1. A run is accepted once, and ends in exactly one `final_response` or `error`; nothing comes after it.
+2. An agent starts before any other work; every agent that started completes. One that could not go on says why
+   before that, once.
+3. Every tool call that began is completed, under the same `call_id`. One that asked for consent succeeds only if its
+   user allowed it, and is `denied` only if not.
+4. `closing` gives the events that keep 1 to 3 when the work itself can no longer do so.
+"""
+
+import enum
+from typing import Final
+
+from attrs import define, evolve, field, frozen
+
+from transport.wire.codes import ERRORS
+from transport.wire.events import (
+    TERMINAL,
+    AgentCompleted,
+    AgentError,
+    AgentStarted,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    Error,
+    Event,
+    FinalResponse,
+    MessageAccepted,
+    RunStatus,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+    Usage,
+)
+
+
+class ArcBroken(ValueError):
+    """An event does not fit the arc of its run: it came twice, too early, or after the end."""
+
+
+class Ending(enum.Enum):
+    """Why a run ends without an answer, with the error code its user sees (None: not an error)."""
+
+    CANCELLED = None
+    TIMED_OUT = "agent_timeout"
+    FAILED = "agent_failed"
+    INTERRUPTED = "run_interrupted"
+    NO_MODEL = "model_unavailable"
+    NO_STORAGE = "storage_unavailable"
+    BLOCKED = "content_blocked"
+
+
+CANCELLED: Final = "run_cancelled"
+"""The error code of calls that were cut as their user stopped the run, which itself ends without an error."""
+_AGENT_STATUS = {Ending.CANCELLED: RunStatus.CANCELLED, Ending.INTERRUPTED: RunStatus.INTERRUPTED}
+_CALL_STATUS = {
+    Ending.CANCELLED: ToolStatus.CANCELLED,
+    Ending.TIMED_OUT: ToolStatus.TIMED_OUT,
+    Ending.INTERRUPTED: ToolStatus.KILLED,
+}
+_CALL_TEXT = {
+    ToolStatus.CANCELLED: "Stopped before it was finished.",
+    ToolStatus.TIMED_OUT: "Took longer than it is allowed to.",
+    ToolStatus.KILLED: "Was interrupted before it was finished.",
+    ToolStatus.FAILED: "Failed.",
+}
+
+
+@frozen
+class OpenCall:
+    """A tool call that has begun and not ended; `since` is in Unix seconds.
+
+    `asked` says that its user's consent was asked for; `decision` is None until that was answered.
+    """
+
+    agent_id: str
+    call_id: str
+    tool_name: str
+    since: float
+    asked: bool = False
+    decision: ApprovalDecision | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether its user is still to decide about it."""
+        return self.asked and self.decision is None
+
+    def may_end(self, status: ToolStatus) -> bool:
+        """Whether it can end like this: what was not allowed did nothing, and nothing else is `denied`."""
+        refused = self.decision in (ApprovalDecision.DENY, ApprovalDecision.EXPIRED)
+        if status is ToolStatus.DENIED:
+            return refused
+        return status is not ToolStatus.OK or not (refused or self.waits)
+
+
+@define
+class Arc:
+    """Where one run stands in its promise. Built by `note`-ing the run's durable events in order."""
+
+    run_id: str
+    accepted: bool = False
+    ended: bool = False
+    any_agent: bool = False
+    agents: dict[str, float] = field(factory=dict)
+    calls: dict[str, OpenCall] = field(factory=dict)
+    failed: frozenset[str] = frozenset()
+    usage: Usage = field(factory=Usage)
+
+    def note(self, event: Event) -> None:
+        """Take one durable event of the run into account.
+
+        Raises:
+            ArcBroken: The event breaks the promise; the state is unchanged.
+        """
+        if self.ended:
+            raise ArcBroken(f"{event.type} after the end of run {self.run_id}")
+        if self.accepted == isinstance(event, MessageAccepted):
+            raise ArcBroken(f"{event.type} {'twice' if self.accepted else 'before message_accepted'}")
+        match event:
+            case MessageAccepted():
+                self.accepted = True
+            case AgentStarted(agent_id=agent_id, timestamp=at):
+                if agent_id in self.agents:
+                    raise ArcBroken(f"agent {agent_id} started twice")
+                self.agents[agent_id] = at
+                self.any_agent = True
+            case AgentCompleted(agent_id=agent_id, usage=usage):
+                if self.agents.pop(agent_id, None) is None:
+                    raise ArcBroken(f"agent {agent_id} completed without a start")
+                self.usage = self.usage + usage
+            case ToolExecuting(agent_id=agent_id, call_id=call_id, tool_name=name, timestamp=at):
+                if call_id in self.calls or not self.any_agent:
+                    raise ArcBroken(f"tool call {call_id} began twice or before an agent")
+                self.calls[call_id] = OpenCall(agent_id, call_id, name, at)
+            case ApprovalRequired(call_id=call_id):
+                if (call := self.calls.get(call_id)) is None or call.asked:
+                    raise ArcBroken(f"consent to tool call {call_id} was asked for twice or without a start")
+                self.calls[call_id] = evolve(call, asked=True)
+            case ApprovalDecided(call_id=call_id, decision=decision):
+                if (call := self.calls.get(call_id)) is None or not call.waits:
+                    raise ArcBroken(f"tool call {call_id} was decided about without a question")
+                self.calls[call_id] = evolve(call, decision=decision)
+            case ToolCompleted(call_id=call_id, status=status):
+                if (call := self.calls.get(call_id)) is None:
+                    raise ArcBroken(f"tool call {call_id} completed without a start")
+                if not call.may_end(status):
+                    raise ArcBroken(f"tool call {call_id} ended as {status} against its user's decision")
+                del self.calls[call_id]
+            case AgentError(agent_id=agent_id):
+                if agent_id not in self.agents or agent_id in self.failed:
+                    raise ArcBroken(f"agent {agent_id} failed twice, or was not at work")
+                self.failed |= {agent_id}
+            case _ if isinstance(event, TERMINAL):
+                if self.calls or self.agents or not self.any_agent:
+                    raise ArcBroken(f"{event.type} while calls or agents are open")
+                self.ended = True
+            case _ if not self.any_agent:
+                raise ArcBroken(f"{event.type} before agent_started")
+
+    def closing(
+        self,
+        ending: Ending,
+        *,
+        now: float,
+        text: str = "",
+        sentence: str = "",
+        error_id: str = "",
+        retry_after: float | None = None,
+    ) -> list[Event]:
+        """Give the events that end the run from here, in order; an empty list when it has ended.
+
+        An agent that could not go on has an `AgentError` before its end, with the words and the `error_id` of the
+        final `Error`; one that was cancelled or interrupted has none. `now` is in Unix seconds, `text` the answer
+        streamed so far, which no later event has after an error; `sentence` replaces the error code's own text,
+        and `retry_after` is in seconds.
+        """
+        if self.ended:
+            return []
+        status, error = _AGENT_STATUS.get(ending, RunStatus.FAILED), None
+        if ending.value is not None:
+            code = ERRORS[ending.value]
+            error = Error(code.name, sentence or code.text, code.retryable, error_id, retry_after)
+        events: list[Event] = [_close_call(call, ending, now) for call in reversed(self.calls.values())]
+        agents = list(self.agents)
+        if not self.any_agent:
+            agents = [f"none-{self.run_id}"]
+            events.append(AgentStarted(agents[0], "No agent could begin", now))
+        for agent_id in reversed(agents):
+            if error is not None and status is RunStatus.FAILED and agent_id not in self.failed:
+                events.append(AgentError(agent_id, error.code, error.message, error.retryable, error.error_id))
+            events.append(AgentCompleted(agent_id, text if error is not None else "", status, Usage(), now))
+        events.append(error or FinalResponse(text, RunStatus.CANCELLED, self.usage))
+        return events
+
+
+def _close_call(call: OpenCall, ending: Ending, now: float) -> ToolCompleted:
+    status = _CALL_STATUS.get(ending, ToolStatus.FAILED)
+    fault = {"code": ending.value or CANCELLED, "message": _CALL_TEXT[status]}
+    return ToolCompleted(
+        agent_id=call.agent_id,
+        call_id=call.call_id,
+        tool_name=call.tool_name,
+        result={"error": fault},
+        result_summary=_CALL_TEXT[status],
+        status=status,
+        duration_ms=0.0 if call.waits else max(0.0, now - call.since) * 1000,
+        timestamp=now,
+    )

@@ -1,0 +1,322 @@
+"""One sitting of `understudy chat`: what was asked, and what is shown of what comes back.
+
+A message is offered under one id until the server has accepted it, so it is one message however often the line drops.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import trio
+from attrs import define, field, frozen
+
+from transport.client import Client, Received
+from transport.wire.errors import CommandRejected
+from transport.wire.events import (
+    AgentHandoff,
+    AgentProgress,
+    AgentThinking,
+    Alert,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    Drain,
+    Error,
+    FinalResponse,
+    MessageAccepted,
+    PartialResult,
+    RunStatus,
+    SanitizationSummary,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+    Welcome,
+)
+from understudy.cli.chat.console import Screen, neutral, one_line
+
+NOTE_CHARS: Final = 1000
+"""What a server takes of the reason for a decision."""
+HELP: Final = (
+    "/agent NAME  talk to another agent",
+    "/new         start a new conversation",
+    "/quit        leave, as Ctrl-D does",
+    "When a tool asks for your consent: y, or n, or n and why.",
+    "Ctrl-C stops the answer that is being written, and leaves when there is none.",
+)
+
+
+class NoSuchAgent(LookupError):
+    """The server has no agent of that name; the text names those it has."""
+
+
+def choose(agents: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """The agent of this name, or of this pillar.
+
+    Raises:
+        NoSuchAgent: There is none.
+    """
+    for agent in agents:
+        if name and name in (agent.get("name"), agent.get("pillar")):
+            return agent
+    known = ", ".join(one_line(agent.get("pillar") or agent.get("name")) for agent in agents)
+    raise NoSuchAgent(f"there is no agent {one_line(name)!r} here; there are {known}")
+
+
+_DECIDED: Final[Mapping[ApprovalDecision, str]] = {
+    ApprovalDecision.ALLOW: "allowed",
+    ApprovalDecision.DENY: "not allowed",
+    ApprovalDecision.EXPIRED: "nobody answered in time",
+}
+
+
+@define(eq=False)
+class Asked:
+    """A message that has no answer yet. `shown` is the part of the answer that is on the screen."""
+
+    run_id: str | None = None
+    shown: str = ""
+    unwanted: bool = False
+
+
+@frozen
+class Question:
+    """A tool call of a message's run that waits for consent."""
+
+    tool_name: str
+    message_id: str
+
+
+@define(eq=False)
+class Chat:
+    """One sitting: what was asked, and what is shown of what comes back."""
+
+    client: Client
+    screen: Screen
+    agents: Sequence[Mapping[str, Any]]
+    agent: Mapping[str, Any]
+    thread_id: str = field(factory=lambda: uuid.uuid4().hex)
+    asked: dict[str, Asked] = field(factory=dict)
+    questions: dict[str, Question] = field(factory=dict)
+    failed: bool = False
+    online: bool = False
+    ever_online: bool = False
+    leaving: bool = False
+    _deciding: bool = False
+    _answered: trio.Event = field(factory=trio.Event)
+
+    @property
+    def name(self) -> str:
+        """The present agent's name, fit for the prompt."""
+        return one_line(self.agent.get("pillar") or self.agent.get("name"))[:40]
+
+    async def say(self, content: str) -> None:
+        """Ask the present agent, in the present conversation."""
+        fields = {"thread_id": self.thread_id, "agent_type": self.agent["agent_type"]}
+        if self.agent.get("pillar") is not None:
+            fields["pillar"] = self.agent["pillar"]
+        message_id = uuid.uuid4().hex
+        self.asked[message_id] = Asked()
+        self._answered = trio.Event()
+        try:
+            await self.client.say(content, message_id=message_id, **fields)
+        except trio.WouldBlock:
+            self.screen.note("✗ too many messages wait for the server already", "red")
+            self._end(message_id, failed=True)
+            return
+        except CommandRejected as error:
+            self.screen.note(f"✗ {one_line(error)}", "red")
+            self._end(message_id, failed=True)
+            return
+        if not self.online and self.ever_online:
+            self.screen.note("kept; it is sent when the server is back", "yellow")
+            self.screen.prompt(self.name)
+
+    async def answered(self) -> None:
+        """Wait until nothing is unanswered."""
+        while self.asked:
+            await self._answered.wait()
+
+    async def obey(self, line: str) -> bool:
+        """Carry out a line that begins with a slash; whether it was not the last."""
+        word, _, rest = line.partition(" ")
+        if word == "/quit":
+            return False
+        if word == "/new":
+            self.thread_id = uuid.uuid4().hex
+            self.screen.note("a new conversation")
+        elif word == "/agent":
+            try:
+                self.agent = choose(self.agents, rest.strip())
+                self.screen.note(f"now talking to {self.name}")
+            except NoSuchAgent as error:
+                self.screen.note(str(error), "red")
+        elif word == "/help":
+            for each in HELP:
+                self.screen.note(each)
+        else:
+            self.screen.note(f"there is no command {one_line(word)}; /help shows them", "red")
+        self.screen.prompt(self.name)
+        return True
+
+    def dropped(self) -> None:
+        """The connection ended, or could not be made; another is tried soon."""
+        if self.online:
+            self.screen.note("the connection is lost; trying again. You can go on writing.", "yellow")
+            self.screen.prompt(self.name)
+        self.online = False
+
+    async def interrupt(self) -> bool:
+        """Ctrl-C: stop what runs. Whether there was anything to stop that was not being stopped already."""
+        if not self.asked or self.leaving:
+            return False
+        self.leaving = True
+        self.screen.note("stopping; Ctrl-C again leaves", "yellow")
+        for message_id, each in list(self.asked.items()):
+            each.unwanted = True
+            if each.run_id is not None:
+                await self.client.cancel(each.run_id)
+            else:
+                await self.client.withdraw(message_id)
+        return True
+
+    async def take(self, received: Received) -> None:
+        """Show one event of the server's."""
+        message_id = received.message_id or ""
+        asked = self.asked.get(message_id)
+        match received.event:
+            case Welcome():
+                if self.ever_online and not self.online:
+                    self.screen.note("connected again", "green")
+                    self._prompt()
+                self.online = self.ever_online = True
+            case Alert(message=message):
+                self.screen.note(f"! {one_line(message)}", "yellow")
+                self._prompt()
+            case Drain():
+                self.screen.note("! the server goes away for a moment", "yellow")
+            case Error() as error if asked is not None:
+                self._fault(message_id, error, repeated=received.repeated)
+            case Error(code="not_found") if self._deciding and received.refusal and not message_id:
+                self.screen.note("that was decided already", "yellow")
+            case Error() as error if not message_id and received.thread_id is None:
+                self._show_fault(error)
+            case _ if asked is not None:
+                await self._work(message_id, asked, received)
+
+    async def _work(self, message_id: str, asked: Asked, received: Received) -> None:
+        note = self.screen.note
+        match received.event:
+            case MessageAccepted(run_id=run_id):
+                asked.run_id = run_id
+                if asked.unwanted:
+                    await self.client.cancel(run_id)
+            case AgentThinking(thought=thought):
+                note(one_line(thought))
+            case AgentHandoff(to_agent=to_agent, reason=reason):
+                note(f"→ {one_line(to_agent)}: {one_line(reason)}", "magenta")
+            case ToolExecuting(tool_name=tool_name, description=description):
+                note(f"… {one_line(tool_name)} running  {one_line(description)}".rstrip())
+            case ApprovalRequired() as question:
+                await self._ask(message_id, question)
+            case ApprovalDecided(call_id=call_id, decision=decision):
+                note(_DECIDED[decision])
+                self._settle(call_id)
+            case ToolCompleted(call_id=call_id) as ended:
+                good = ended.status is ToolStatus.OK
+                told = f"{one_line(ended.tool_name)} {_elapsed(ended.duration_ms)}  {one_line(ended.result_summary)}"
+                note(f"{'✓' if good else '✗'} {told.rstrip()}", "green" if good else "red")
+                self._settle(call_id)
+            case AgentProgress(note=words) if not self.questions:
+                note(one_line(words))
+            case SanitizationSummary(direction=direction, counts=by_kind):
+                counts = ", ".join(f"{count} {one_line(name)}" for name, count in by_kind.items())
+                where = {"inbound": "your message", "outbound": "the answer"}.get(direction, "it")
+                note(f"! taken out of {where}: {counts}", "yellow")
+            case PartialResult(text=text, offset=offset):
+                self._show(asked, text, offset)
+            case FinalResponse(message=message, status=status):
+                self._finish(asked, message)
+                if status is RunStatus.CANCELLED:
+                    note("stopped", "yellow")
+                self._end(message_id)
+
+    # Consent
+
+    async def _ask(self, message_id: str, question: ApprovalRequired) -> None:
+        """Show what a tool would be called with, all of it, and ask; where nobody can be asked, the answer is no."""
+        self.screen.note(f"? {one_line(question.tool_name)} asks for your consent, to be called with", "yellow")
+        shown = json.dumps(dict(question.parameters), ensure_ascii=False, indent=2, default=str)
+        for line in shown.split("\n"):
+            self.screen.note(neutral(line))
+        if not self.screen.prompts:
+            self.screen.note("not allowed, as nobody can be asked", "yellow")
+            await self.client.approve(question.call_id, False, note="Nobody was there to be asked.")
+            return
+        self.questions[question.call_id] = Question(question.tool_name, message_id)
+        self._prompt()
+
+    async def decide(self, line: str) -> None:
+        """Take a line as the answer to the question that was asked first."""
+        word, _, why = line.partition(" ")
+        word = word.rstrip(",.:;!").lower()
+        if word in ("y", "yes", "n", "no"):
+            call_id = next(iter(self.questions))
+            del self.questions[call_id]
+            self._deciding = True
+            await self.client.approve(call_id, word in ("y", "yes"), note=why.strip()[:NOTE_CHARS] or None)
+        elif line:
+            self.screen.note("please answer y or n first", "yellow")
+        self._prompt()
+
+    def _settle(self, call_id: str) -> None:
+        if self.questions.pop(call_id, None) is not None:
+            self._prompt()
+
+    def _prompt(self) -> None:
+        """Ask for consent where that is waited for, else for the next message when nothing is being answered."""
+        if self.questions:
+            tool_name = next(iter(self.questions.values())).tool_name
+            self.screen.prompt(f"allow {one_line(tool_name)[:40]}, y or n")
+        elif not self.asked:
+            self.screen.prompt(self.name)
+
+    def _show(self, asked: Asked, text: str, offset: int) -> None:
+        """A piece of the answer; what is on the screen already is left out, a hole waits for the end."""
+        piece = text[len(asked.shown) - offset :] if offset <= len(asked.shown) else ""
+        asked.shown += piece
+        self.screen.write(piece)
+
+    def _finish(self, asked: Asked, whole: str) -> None:
+        if not whole.startswith(asked.shown):
+            self.screen.end_line()
+            asked.shown = ""
+        self.screen.write(whole[len(asked.shown) :])
+        self.screen.end_line()
+
+    def _fault(self, message_id: str, error: Error, *, repeated: bool) -> None:
+        """`repeated`: the message was refused for the moment, and is sent again."""
+        if repeated:
+            self._show_fault(error, " Trying again.")
+            return
+        self._show_fault(error)
+        self._end(message_id, failed=True)
+
+    def _show_fault(self, error: Error, more: str = "") -> None:
+        name = f" [{one_line(error.error_id)}]" if error.error_id else ""
+        self.screen.note(f"✗ {one_line(error.message)}{more}{name}", "red")
+
+    def _end(self, message_id: str, *, failed: bool = False) -> None:
+        del self.asked[message_id]
+        for call_id in [name for name, each in self.questions.items() if each.message_id == message_id]:
+            del self.questions[call_id]
+        self.failed |= failed
+        if not self.asked:
+            self.leaving = False
+            self._answered.set()
+            self._deciding = False
+        self._prompt()
+
+
+def _elapsed(ms: float) -> str:
+    return f"{ms / 1000:.1f} s" if ms >= 1000 else f"{ms:.0f} ms"

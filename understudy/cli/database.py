@@ -1,0 +1,62 @@
+"""What an operator does to stored data from a shell: migrate it, back it up, put a backup back."""
+
+from pathlib import Path
+
+from attrs import frozen
+
+from understudy.app.settings import Settings
+from understudy.storage.backup import BackupError, Copied, back_up, restore
+from understudy.storage.inspection import inspect_database
+from understudy.storage.schema import HEAD, is_behind
+from understudy.storage.sqlite import FILES, open_database
+
+
+@frozen
+class Outcome:
+    """What came of it, in a sentence, and whether all of it could be done."""
+
+    text: str
+    whole: bool = True
+
+
+def migrated(settings: Settings) -> Outcome:
+    """Bring the database to the newest schema. Raises DatabaseUnusable."""
+    if settings.on_postgresql:
+        from understudy.storage.postgresql import connect_database, inspect_server
+
+        before = inspect_server(settings.database_url)[1]
+        connect_database(settings.database_url).close()
+    else:
+        before = inspect_database(settings.database_folder)
+        open_database(settings.database_folder).close()
+    if not is_behind(before):
+        return Outcome(f"the database has the newest schema already ({before})")
+    return Outcome(f"the database has schema {HEAD} now; it had {'none' if before is None else before}")
+
+
+def backed_up(settings: Settings, target: Path) -> Outcome:
+    """Make a backup. Raises StorageError."""
+    _only_sqlite(settings)
+    copied = back_up(settings.database_folder, settings.data_dir / FILES, target)
+    return _account(copied, target)
+
+
+def restored(settings: Settings, source: Path) -> Outcome:
+    """Put a backup back. Raises StorageError."""
+    _only_sqlite(settings)
+    copied = restore(source, settings.database_folder, settings.data_dir / FILES)
+    return _account(copied, settings.data_dir)
+
+
+def _only_sqlite(settings: Settings) -> None:
+    if settings.on_postgresql:
+        raise BackupError(
+            "the database is PostgreSQL's: pg_dump and pg_restore copy it, and the uploaded files with it"
+        )
+
+
+def _account(copied: Copied, where: Path) -> Outcome:
+    said = f"{where.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {copied.files} files"
+    if not copied.damaged:
+        return Outcome(said)
+    return Outcome(f"{said}; missing or damaged, and so before: {', '.join(copied.damaged)}", whole=False)

@@ -1,0 +1,269 @@
+"""The command `understudy`: serve, chat, token, scrub, threads, users, migrate, backup, restore, doctor.
+
+Exit codes: 0 well, 1 it could not be done (or `scrub --check` found something), 2 wrong usage.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from understudy import __version__
+from understudy.app.listening import starting
+from understudy.app.settings import DATABASE_URL_FORMS, BadSettings, Settings, load
+from understudy.cli.errors import words_of
+from understudy.cli.threads import threads, users
+
+if TYPE_CHECKING:
+    from sanitization import Policy
+    from understudy.cli.database import Outcome
+
+
+class _Mendable(click.ClickException):
+    """An error whose text says how to mend it; exit code 2, as for wrong usage."""
+
+    exit_code = 2
+
+
+def load_settings(**given: Any) -> Settings:
+    """The settings, or an error that says how to mend them."""
+    try:
+        return load(**given)
+    except BadSettings as error:
+        raise _Mendable(str(error)) from error
+
+
+class _Commands(click.Group):
+    """Commands of which what the system refuses (a folder, a full disk) is an error in a sentence; exit code 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(context)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):  # whoever reads has enough: click ends without a word
+                raise
+            _let_go_of_output()
+            raise click.ClickException(words_of(error)) from error
+
+
+def _let_go_of_output() -> None:
+    """What could not be written to the standard output is not tried once more when the process ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+@click.group(cls=_Commands)
+@click.version_option(__version__, prog_name="understudy")
+def main() -> None:
+    """A chat server for agents in which whatever dies, nobody is left in silence."""
+
+
+@main.command()
+@click.argument("agents", nargs=-1, metavar="[MODULE:ATTR …]")
+@click.option("--host", help="Address to listen on [127.0.0.1]; any but a loopback address needs UNDERSTUDY_SECRET.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port for everything [8002]; 0 takes a free one.")
+@click.option("--tls-certificate", type=click.Path(path_type=Path), help="PEM file: the certificate and its chain.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="PEM file: the key; with it the port speaks TLS.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for the database and files [data].")
+@click.option("--database-url", help=f"Where the database is, if not in the data folder: {DATABASE_URL_FORMS}.")
+@click.option("--model", help="offline, or openai:NAME [offline].")
+def serve(agents: tuple[str, ...], **given: Any) -> None:
+    """Serve the chat page, REST and WebSocket until SIGTERM or Ctrl-C.
+
+    Each MODULE:ATTR is an Agent of yours, or a list of them; modules are also found in the current folder. Whatever
+    is not given is read from UNDERSTUDY_* variables and understudy.toml.
+    """
+    settings = load_settings(**given)
+    with starting(settings) as sockets:
+        from understudy.app.process import run
+        from understudy.cli.load_agents import CannotLoad, load_agents
+
+        try:
+            found = load_agents(agents)
+        except CannotLoad as error:
+            raise _Mendable(str(error)) from error
+        sys.exit(run(settings, found, sockets=sockets))
+
+
+@main.command()
+@click.option("--user", required=True, help="Who the token is for.")
+@click.option("--role", "roles", multiple=True, help="A role of theirs; may be given several times.")
+@click.option("--tenant", help="Of which tenant they are, where the setting tenant_claim names a claim for it.")
+@click.option("--ttl-s", type=click.IntRange(min=1), help="How long it is valid, in seconds [token_ttl_s].")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
+def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | None, data_dir: Path | None) -> None:
+    """Print a session token that the server accepts which has the same secret.
+
+    That is the one in UNDERSTUDY_SECRET, or else the one that the server made in its data folder.
+    """
+    import secrets
+
+    from transport.wire.errors import Unauthenticated
+    from understudy.auth.sessions import open_tokens
+
+    settings = load_settings(data_dir=data_dir)
+    if tenant is not None and not settings.tenant_claim:
+        raise _Mendable("there are no tenants here: set tenant_claim (UNDERSTUDY_TENANT_CLAIM) to the claim for them")
+    if settings.signs and not settings.secret and not settings.secret_file.exists():
+        raise _Mendable(
+            f"there is no secret in {settings.data_dir.absolute()}: name the server's data folder with --data-dir, "
+            "start the server there once, or set UNDERSTUDY_SECRET"
+        )
+    try:
+        tokens = open_tokens(settings)
+    except (OSError, ValueError) as error:
+        raise _Mendable(f"the server's secret cannot be used: {words_of(error)}") from error
+    issued = tokens.issue(user, secrets.token_hex(8), roles=roles, tenant=tenant, ttl_s=ttl_s or settings.token_ttl_s)
+    try:
+        tokens.verify(issued)
+    except Unauthenticated as refused:
+        raise _Mendable(
+            "no server would take it: --user and --role must be short, printable and not empty"
+        ) from refused
+    click.echo(issued)
+
+
+@main.command()
+@click.option("--url", help="Address of the server [http://127.0.0.1:8002].")
+@click.option("--token", "session_token", envvar="UNDERSTUDY_TOKEN", help="A session token; also UNDERSTUDY_TOKEN.")
+@click.option("--agent", default="guide", show_default=True, help="Who to talk to: guide, a pillar, or your agent.")
+def chat(url: str | None, session_token: str | None, agent: str) -> None:
+    """Talk to a running server in the terminal; Ctrl-C stops a run, Ctrl-D leaves, /help says more.
+
+    Lines from a pipe are asked one after the other; then only the answers go to the standard output.
+    """
+    from understudy.cli.chat.command import talk
+
+    if url is None:
+        settings = load_settings()
+        if settings.port == 0:
+            raise _Mendable("the server's port is any free one: name its address with --url")
+        url = settings.at(settings.port)
+    sys.exit(talk(url, session_token, agent))
+
+
+def _policy(_context: click.Context, _option: click.Parameter, name: str) -> "Policy":
+    from sanitization import PRESETS, PolicyError, policy_from_toml
+
+    if name in PRESETS:
+        return PRESETS[name]
+    try:
+        return policy_from_toml(Path(name).read_text(encoding="utf-8"))
+    except PolicyError as error:
+        raise _Mendable(f"{click.format_filename(name)}: {error}") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise _Mendable(
+            f"--policy takes {', '.join(PRESETS)}, or a file of TOML; {click.format_filename(name)!r}: {why}"
+        ) from error
+
+
+@main.command()
+@click.argument("files", nargs=-1, metavar="[FILE …]", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--policy",
+    metavar="NAME|FILE",
+    default="standard",
+    show_default=True,
+    callback=_policy,
+    help="strict, standard, off, or a TOML file.",
+)
+@click.option(
+    "--direction",
+    type=click.Choice(["inbound", "tool", "outbound"]),
+    default="tool",
+    show_default=True,
+    help="Whose rules of the policy: those for users' text, for files and tools, or for answers.",
+)
+@click.option("--check", is_flag=True, help="Write where something was found, not the text; exit code 1 if anything.")
+@click.option("--json", "as_json", is_flag=True, help="Tell findings as JSON, one object a line.")
+@click.option("--html", is_flag=True, help="Make markup safe to put into a page, and leave text alone.")
+def scrub(files: tuple[str, ...], policy: "Policy", direction: str, **options: bool) -> None:
+    """Take secrets, hidden characters and active markup out of files or a pipe.
+
+    The text goes to the standard output as it comes in; what was found goes to the standard error. Without a FILE, or
+    where it is -, the standard input is read.
+    """
+    from sanitization import Direction
+    from understudy.cli.scrub import STDIN, Pipe
+
+    sys.exit(Pipe(policy, Direction(direction), **options).run(files or (STDIN,)))
+
+
+@main.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
+@click.option("--database-url", help=f"Where the database is, if not in the data folder: {DATABASE_URL_FORMS}.")
+def migrate(data_dir: Path | None, database_url: str | None) -> None:
+    """Bring the database to the newest schema, making it when it is not there; `serve` does the same at its start.
+
+    While a server uses the database nothing is changed.
+    """
+    from understudy.cli.database import migrated
+
+    _operate(migrated, load_settings(data_dir=data_dir, database_url=database_url))
+
+
+@main.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
+def backup(target: Path, data_dir: Path | None) -> None:
+    """Copy the database and the uploaded files into the new folder TARGET; the server may be running.
+
+    The server's secret is not in it: keep that elsewhere, or everybody has to sign in again.
+    """
+    from understudy.cli.database import backed_up
+
+    _operate(backed_up, load_settings(data_dir=data_dir), target)
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to restore into [data].")
+def restore(source: Path, data_dir: Path | None) -> None:
+    """Put the backup SOURCE into a data folder that has no database."""
+    from understudy.cli.database import restored
+
+    _operate(restored, load_settings(data_dir=data_dir), source)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What storage raises is the command's error; exit code 1."""
+    from understudy.storage.errors import StorageError
+
+    try:
+        yield
+    except* StorageError as group:
+        error: Exception = group
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        raise click.ClickException(str(error)) from error
+
+
+def _operate(operation: "Callable[..., Outcome]", *arguments: object) -> None:
+    """Do it and say what came of it; exit code 1 when it could not be done, or not all of it."""
+    with told():
+        done = operation(*arguments)
+    click.echo(done.text)
+    sys.exit(0 if done.whole else 1)
+
+
+@main.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to look at [data].")
+def doctor(data_dir: Path | None) -> None:
+    """Say what is configured, reachable and missing, and how to mend it; exit code 1 when something must be mended."""
+    from understudy.cli.doctor.checks import examine
+
+    sys.exit(examine(data_dir))
+
+
+main.add_command(threads)
+main.add_command(users)

@@ -1,0 +1,311 @@
+"""`understudy scrub`: bytes of a file or a pipe go through the scrubber as they come; what was found is told beside.
+
+Memory does not grow with the length of the input or of its lines. Bytes that are no UTF-8 pass as they are.
+"""
+
+import codecs
+import json
+import os
+import re
+import sys
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from attrs import define, evolve, field
+
+from sanitization import Action, Direction, Failure, Finding, Placeholders, Policy, Scrubber, StreamScrubber
+from understudy.cli.chat.console import one_line
+
+CHUNK: Final = 64 * 1024
+"""Bytes read in one go: what a pipe of Linux holds."""
+PAGE_MAX: Final = 32 * 1024 * 1024
+"""Bytes of markup that are taken: it is parsed as a whole."""
+WINDOW: Final = 4 * CHUNK
+"""Characters behind the last one in which a find may still begin: more than any detector holds back, and a chunk."""
+STDIN: Final = "-"
+SIGPIPE_STATUS: Final = 141
+"""What a shell shows of a program whose reader went away: 128 and the number of SIGPIPE."""
+SIGINT_STATUS: Final = 130
+"""What a shell shows of a program that Ctrl-C ended."""
+
+_BOM: Final = "\ufeff"
+_BYTES: Final = "".join(map(chr, range(0xDC80, 0xDD00)))  # those that are no UTF-8, as `surrogateescape` has them
+_ESCAPED: Final = re.compile(f"[{_BYTES}]+")
+_JOINS_AFTER: Final = 3  # bytes that may lack their last one: no character has more than four
+
+
+class CannotScrub(Exception):
+    """A file cannot be read, or what comes out cannot be written; the text says which and why."""
+
+
+class Lines:
+    """Line and column, from 1, of places in a text that goes by; those in its last `window` characters are known."""
+
+    def __init__(self, window: int = WINDOW) -> None:
+        self._window = window
+        self._starts = [0]
+        self._before = 0  # lines that are forgotten
+        self._length = 0
+
+    def feed(self, text: str) -> None:
+        """The next piece."""
+        starts, length = self._starts, self._length
+        place = text.find("\n") + 1
+        while place:
+            starts.append(length + place)
+            place = text.find("\n", place) + 1
+        self._length += len(text)
+        old = bisect_right(starts, self._length - self._window) - 1
+        if old > 0:
+            del starts[:old]
+            self._before += old
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """Where the character at `offset` stands."""
+        row = max(0, bisect_right(self._starts, offset) - 1)
+        return self._before + row + 1, offset - self._starts[row] + 1
+
+
+class Encoder:
+    """Text to bytes again. Bytes that are no UTF-8 come out as they came in, and never as parts of a character.
+
+    What stood between two such bytes may have been taken out; then the two could be a character that nobody looked
+    at. They become U+FFFD instead.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def encode(self, text: str, *, final: bool = False) -> bytes:
+        """All but the last bytes that may yet be joined to others, and with `final` these too."""
+        text, self._held = self._held + text, ""
+        if text.isascii():
+            return text.encode()
+        text = _ESCAPED.sub(_apart, text)
+        if not final:
+            cut = max(len(text.rstrip(_BYTES)), len(text) - _JOINS_AFTER)
+            text, self._held = text[:cut], text[cut:]
+        return text.encode("utf-8", "surrogateescape")
+
+
+def _apart(run: re.Match[str]) -> str:
+    joined = run[0].encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    if joined == run[0]:
+        return joined
+    return "".join(each if each in _BYTES else "\ufffd" * len(each.encode()) for each in joined)
+
+
+@define
+class Report:
+    """What was found in one file: each find with its line and column, and how many there were in all."""
+
+    name: str
+    places: dict[Finding, tuple[int, int]] = field(factory=dict)
+    found: int = 0
+    blocked: bool = False
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The file's name, harmless for a terminal."""
+        return one_line(self.name)
+
+    @property
+    def omitted(self) -> int:
+        """Finds beyond the policy's bound on findings."""
+        return self.found - len(self.places)
+
+    def take(self, findings: Iterable[Finding], lines: Lines) -> None:
+        """Keep those that are new, with their places."""
+        for each in findings:
+            if each not in self.places:
+                self.places[each] = lines.place(each.start)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The findings as plain data, in the order of the text, without any of it."""
+        for each in sorted(self.places, key=lambda finding: (finding.start, finding.end)):
+            line, column = self.places[each]
+            yield {
+                "file": self.name, "line": line, "column": column, "start": each.start, "end": each.end,
+                "kind": each.kind, "category": each.category.value, "action": each.action.value,
+                "score": each.score, "detector": each.detector, "reasons": list(each.reasons),
+            }  # fmt: skip
+
+
+@define
+class Pipe:
+    """One run of the command. `check` writes where something was found instead of the text."""
+
+    policy: Policy
+    direction: Direction
+    check: bool = False
+    as_json: bool = False
+    html: bool = False
+    _placeholders: Placeholders = field(factory=Placeholders, init=False)
+
+    def run(self, names: Sequence[str]) -> int:
+        """Take the files one after the other; `-` is the standard input. Returns the exit code.
+
+        0: done (with `check`: and nothing was found). 1: something was found (with `check`), or was blocked by the
+        policy, which it is too where a detector fails. 2: a file cannot be read, or nothing can be written.
+        """
+        status = 0
+        try:
+            for name in names:
+                report = self._page(name) if self.html else self._text(name)
+                self._tell(report)
+                if report.blocked or (self.check and report.found):
+                    status = 1
+        except BrokenPipeError:
+            return SIGPIPE_STATUS
+        except KeyboardInterrupt:
+            return SIGINT_STATUS
+        except CannotScrub as error:
+            _say(str(error))
+            return 2
+        return status
+
+    def _text(self, name: str) -> Report:
+        report, lines, encoder = Report(name), Lines(), Encoder()
+        # In other texts halves of surrogate pairs are finds; here they are bytes, which pass as they are.
+        policy = evolve(self.policy, allow=self.policy.allow | set(_BYTES))
+        stream = Scrubber(policy, self.direction).stream(self._placeholders)
+        with _reading(name) as read:
+            for number, text in enumerate(_decoded(read)):
+                if number == 0 and text == _BOM:  # it says that this is UTF-8, and hides nothing
+                    self._pass(_BOM.encode())
+                    continue
+                lines.feed(text)
+                self._pass(encoder.encode(stream.feed(text)))
+                self._account(report, stream, lines)
+        self._pass(encoder.encode(stream.flush(), final=True))
+        self._account(report, stream, lines)
+        report.blocked, report.failures = stream.blocked, stream.failures
+        return report
+
+    def _account(self, report: Report, stream: StreamScrubber, lines: Lines) -> None:
+        if stream.found > report.found:
+            report.found = stream.found
+            if len(report.places) < self.policy.max_findings:
+                report.take(stream.findings, lines)
+
+    def _page(self, name: str) -> Report:
+        with _reading(name) as read:
+            chunks, size = [read()], 0
+            while chunks[-1]:
+                size += len(chunks[-1])
+                if size > PAGE_MAX:
+                    raise CannotScrub(f"{one_line(name)} is too large for --html, which takes {PAGE_MAX >> 20} MiB")
+                chunks.append(read())
+        html = b"".join(chunks).decode("utf-8", "replace")
+        page = Scrubber(self.policy, self.direction).scrub_html(html)
+        self._pass(page.text.encode("utf-8", "replace"))
+        report = Report(name, {}, len(page.findings) + page.omitted, page.blocked, page.failures)
+        lines = Lines(window=len(html))
+        lines.feed(html)
+        report.take(page.findings, lines)
+        return report
+
+    def _pass(self, data: bytes) -> None:
+        if not self.check:
+            _write(1, data)
+
+    def _tell(self, report: Report) -> None:
+        """What was found: to the standard output for `check`, whose result it is, else beside the text."""
+        if self.as_json:
+            rows = [*report.rows()]
+            if report.omitted or report.blocked:
+                rows.append({"file": report.name, "omitted": report.omitted, "blocked": report.blocked})
+            _write(1 if self.check else 2, "".join(json.dumps(row) + "\n" for row in rows).encode())
+            return
+        if self.check:
+            places = [f"{report.shown}:{row['line']}:{row['column']}: {row['kind']}\n" for row in report.rows()]
+            _write(1, "".join(places).encode("utf-8", "replace"))
+        for sentence in _told(report, counts=not self.check):
+            _say(sentence if report.name == STDIN else f"{report.shown}: {sentence}")
+
+
+def _told(report: Report, *, counts: bool) -> Iterator[str]:
+    """What is to be said of a file: how many of each kind were taken out or left where they stood, and what failed."""
+    if counts and report.places:
+        flagged = [each.kind for each in report.places if each.action is Action.FLAG]
+        taken = [each.kind for each in report.places if each.action is not Action.FLAG]
+        yield "; ".join(
+            f"{words} {', '.join(f'{kind} ({number})' for kind, number in _by_number(kinds))}"
+            for words, kinds in (("taken out:", taken), ("left in:", flagged))
+            if kinds
+        )
+    if report.omitted:
+        yield f"{report.omitted} more found, not listed"
+    for failure in report.failures:
+        yield f"the detector {failure.detector!r} failed with {failure.error}"
+    if report.blocked:
+        yield "nothing passes from there on"
+
+
+def _say(sentence: str) -> None:
+    """To the standard error; where nobody listens any more, nothing."""
+    with suppress(BrokenPipeError, CannotScrub):
+        _write(2, f"understudy scrub: {sentence}\n".encode("utf-8", "replace"))
+
+
+def _decoded(read: Callable[[], bytes]) -> Iterator[str]:
+    """The pieces of a text; a byte order mark at its start is a piece of its own."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    first = True
+    while chunk := read():
+        text = decoder.decode(chunk)
+        if first and text.startswith(_BOM):
+            yield _BOM
+            text, first = text[1:], False
+        if text:
+            first = False
+            yield text
+    yield decoder.decode(b"", final=True)
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[Callable[[], bytes]]:
+    """A function that gives the next bytes, and none at the end."""
+    shown = "the standard input" if name == STDIN else one_line(name)
+
+    def read() -> bytes:
+        try:
+            return os.read(source, CHUNK)
+        except OSError as error:
+            raise CannotScrub(f"{shown} cannot be read: {error.strerror or error}") from error
+
+    if name == STDIN:
+        if sys.stdin is None:
+            raise CannotScrub("the standard input is closed")
+        source = sys.stdin.fileno()
+        yield read
+        return
+    try:
+        source = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CannotScrub(f"{shown} cannot be read: {error.strerror or error}") from error
+    try:
+        yield read
+    finally:
+        os.close(source)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """All of it, past Python's buffers: nothing is left to be written when the reader goes away."""
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise CannotScrub(f"nothing can be written: {error.strerror or error}") from error
+
+
+def _by_number(kinds: Iterable[str]) -> list[tuple[str, int]]:
+    """The kinds with their numbers, the most frequent first, then by name: not by when a stream gave them out."""
+    return sorted(Counter(kinds).items(), key=lambda each: (-each[1], each[0]))

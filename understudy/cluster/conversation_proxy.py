@@ -1,0 +1,353 @@
+"""The relay actor: stands here for a conversation that another node has. To commands and followers it is one.
+
+1. What is asked of it is asked of that node, and answered as that node answers; it begins nothing itself.
+2. Followers get the thread's events in order. What is lost on the way is seen by its number, and read from the log by
+   each follower; while there is no way, the log is looked at every second.
+3. Where the node is gone or has the thread no more, the relay ends, and those who wait for an answer ask again: the
+   desk finds out where. Where there is no such thread any more, its followers are told so, whoever deleted it.
+"""
+
+import logging
+import random
+from collections.abc import Sequence
+from typing import Any, Final
+
+import trio
+from attrs import evolve
+
+from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
+from transport.outbox.outbox import Reply
+from transport.wire.errors import CommandRejected, UnreadableEvent
+from transport.wire.events import Envelope, FeedbackGiven, FinalResponse, Resync
+from understudy.chat import messages as chat
+from understudy.chat.answer.html import aside, ready
+from understudy.chat.conversation.conversation import RESYNC
+from understudy.chat.conversation.event_log import ThreadLog
+from understudy.chat.conversation.subscribers import Followers
+from understudy.chat.envelope import about
+from understudy.chat.offer import offer
+from understudy.chat.services import Services
+from understudy.cluster import messages
+from understudy.cluster.bus import Post
+from understudy.cluster.codec import Moved, envelope_of, html_length
+from understudy.cluster.messages import Attend, Ended, Events, Leave, Passing, Snapshot
+from understudy.cluster.proxies import Check, HolderGone, Relays
+from understudy.cluster.reorder import Joining
+from understudy.storage.errors import RedisUnavailable, StorageError
+from understudy.storage.rows import Message
+
+log = logging.getLogger(__name__)
+
+ANSWER_S: Final = 9.0
+"""How long the other node may take: within the time that whoever asked here waits."""
+ATTEND_S: Final = 2.0
+RENEW_S: Final = 10.0
+"""How often the other node is told that events are still wanted; it forgets a node that says nothing for longer."""
+POLL_S: Final = 1.0
+"""How often the log is looked at while events do not come by themselves."""
+HOLD_S: Final = 0.5
+"""How long a passing event waits for those before it."""
+SNAPSHOT_S: Final = 0.5
+"""After how long a snapshot that did not come may be asked for again: many followers lack the same one."""
+
+
+ON_THE_LOOP: Final = 1_500
+"""Characters of HTML that are cleaned at once, which takes a millisecond; more go to a worker thread."""
+
+
+class _Idle:
+    """Nothing has happened for a while."""
+
+
+class _Lacking:
+    """A running text is not whole here, as far as is known."""
+
+
+class _Release:
+    """Passing events have waited long enough."""
+
+
+class Relay(Actor):
+    """Stands for one thread of one user, which the node `holder` has. Begun by `understudy.chat.registry`.
+
+    `after`: something happened after that event of the thread, and the user's connections here are to be told of it.
+    """
+
+    mailbox = MailboxSpec(capacity=4096)
+
+    def __init__(
+        self,
+        owner: str,
+        thread_id: str,
+        holder: str,
+        services: Services,
+        post: Post,
+        relays: Relays,
+        after: int | None = None,
+    ) -> None:
+        self.owner = owner
+        self.thread_id = thread_id
+        self.name = messages.name_of(owner, thread_id)
+        self.holder = holder
+        self.services = services
+        self.post = post
+        self.relays = relays
+        self.after = after
+        self.followers = Followers(owner, thread_id, services)
+        self.joining = Joining(0)
+        self.exists = False
+        self.looks = trio.Event()
+        self.waiting = 0
+        self.snapshot_asked_at = -SNAPSHOT_S
+        self.over = False
+
+    async def on_start(self, context: Context) -> None:
+        """Find the end of the log, let the user's connections follow, and have events sent here."""
+        self.relays.enter(self.name, context.ref, self.holder)
+        await self._look_at_log()
+        if self.exists:
+            after = None if self.after is None else min(self.after, self.joining.head)
+            self.followers.add_all(self.joining.head, context, after=after)
+        context.start_soon(self._attend, context, name="attend")
+        context.set_timer("idle", self.services.idle_s, _Idle())
+
+    async def on_stop(self, context: Context, reason: Exit) -> None:
+        """Have no more sent here."""
+        self.relays.leave(self.name, context.ref)
+        if not self.over:
+            self.post.send(self.holder, messages.Request("", self.owner, self.thread_id, 0.0, Leave()))
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Serve one message; `understudy.chat.messages` and `understudy.cluster.messages` say what each means."""
+        match message:
+            case Events():
+                await self._take(message)
+            case Passing(head=after, bodies=bodies):
+                self._deliver(self.joining.passing(after, await _read(bodies)))
+                if self.joining:
+                    context.set_timer("release", HOLD_S, _Release())
+            case Ended(deleted=deleted):
+                self._end(context, deleted=deleted)
+            case HolderGone():
+                self._end(context)
+            case Check() | chat.StandDown():  # the latter: this node has another name now, to which nothing comes yet
+                self.looks.set()
+            case chat.FollowThread():
+                await self._follow(message, context)
+            case chat.Accept() | chat.AnswerAgain() | chat.Rate() | chat.CancelRun() | chat.Delete() | chat.Decide():
+                self.waiting += 1
+                context.start_soon(self._pass_on, message, context, name="pass_on")
+            case chat.Wake(run_id):
+                self.post.send(
+                    self.holder,
+                    messages.Request("", self.owner, self.thread_id, ANSWER_S, messages.Wake(run_id)),
+                )
+            case chat.WantSnapshot():
+                self._want_snapshot(context)
+            case chat.Quiet():
+                message.reply(None)
+            case Terminated(ref):
+                self.followers.remove(ref)
+            case _Lacking():
+                self._want_snapshot(context)
+            case _Release():
+                self._deliver(self.joining.release())
+                self.looks.set()
+            case _Idle():
+                self._rest(context)
+
+    # events
+
+    async def _take(self, events: Events) -> None:
+        self.exists = True
+        envelopes = await _read(events.bodies)
+        shown = [self.followers.shown(each).event for each in envelopes]
+        await ready([each.message for each in shown if isinstance(each, FinalResponse)], self.owner)
+        self._deliver(self.joining.numbered(events.first, envelopes))
+
+    def _deliver(self, envelopes: Sequence[Envelope]) -> None:
+        """Show events to all followers: those with numbers together, which is the short way through an outbox."""
+        together: list[Envelope] = []
+        for envelope in map(self.followers.shown, envelopes):
+            if together and (envelope.seq is None) != (together[-1].seq is None):
+                self.followers.deliver(*together)
+                together = []
+            together.append(envelope)
+        if together:
+            self.followers.deliver(*together)
+
+    def _note(self, head: int) -> None:
+        """The log reaches so far: whoever lacks something reads it there."""
+        if self.joining.note(head):
+            self.exists = True
+            self.followers.catch_up(head)
+            self._deliver(self.joining.release())
+
+    async def _look_at_log(self) -> bool:
+        """Find out where the log ends; whether there is one."""
+        heads = await self.services.store.last_seqs(self.owner, [self.thread_id])
+        if (head := heads.get(self.thread_id)) is not None:
+            self.exists = True
+            self._note(head)
+        return head is not None
+
+    async def _attend(self, context: Context) -> None:
+        """Have events sent here, and look for what was lost: now and then, and whenever something says so."""
+        attended = False
+        while True:
+            self.looks = trio.Event()
+            try:
+                head = await self.post.ask(self.holder, self.owner, self.thread_id, Attend(), timeout_s=ATTEND_S)
+                wait_s = RENEW_S
+            except Moved:
+                context.ref.tell(HolderGone())
+                return
+            except CommandRejected:  # that node knows of no such thread: it was deleted, or came by a third one
+                if await self._look_elsewhere(context):
+                    context.ref.tell(HolderGone())
+                return
+            except (RedisUnavailable, StorageError):
+                attended = False
+                wait_s = POLL_S * (0.75 + random.random() / 2)  # noqa: S311 - so that not all look at once
+                if not await self._look_elsewhere(context):
+                    return
+            else:
+                if isinstance(head, int):
+                    self._note(head)
+                if not attended:
+                    context.ref.tell(_Lacking())  # what was shown before was not sent here
+                attended = True
+            with trio.move_on_after(wait_s):
+                await self.looks.wait()
+                await trio.sleep(random.random() * HOLD_S / 5)  # noqa: S311
+
+    async def _look_elsewhere(self, context: Context) -> bool:
+        """Look at the log, as the node does not answer; False when that node does not have the thread any more."""
+        try:
+            if not await self._look_at_log() and self.exists:  # nobody could say so
+                context.ref.tell(Ended(self.name, deleted=True))
+                return False
+            holder = await self.services.store.holder(self.owner, self.thread_id)
+        except StorageError:
+            return True
+        if holder != self.holder:
+            context.ref.tell(HolderGone())
+            return False
+        return True
+
+    # commands
+
+    async def _pass_on(self, ask: Ask[Any], context: Context) -> None:
+        """Have the thread's node do what is asked."""
+        try:
+            answer = await self.post.ask(self.holder, self.owner, self.thread_id, _told(ask), timeout_s=ANSWER_S)
+            await self._show_outcome(ask, answer, context)
+        except Moved:
+            context.ref.tell(HolderGone())  # the request ends with this actor, and whoever asked asks again
+        except (CommandRejected, chat.SaidElsewhere, StorageError) as error:
+            ask.fail(error)
+        else:
+            ask.reply(answer)
+        finally:
+            self.waiting -= 1
+
+    async def _show_outcome(self, ask: Ask[Any], answer: object, context: Context) -> None:
+        """What the node would have shown to the connection that asked, if that were one of its own."""
+        match ask:
+            case chat.Accept(outbox=outbox) if outbox is not None:
+                if answer != ask.run_id or outbox not in self.followers:  # sent before, or not shown by following
+                    message = await self.services.store.message(self.owner, ask.message_id)
+                    await self._show_acceptance(outbox, message, str(answer), context)
+            case chat.AnswerAgain(outbox=outbox) if outbox is not None:
+                if answer != ask.run_id or outbox not in self.followers:  # sent before, or not shown by following
+                    await self._show_acceptance(outbox, ask.message, str(answer), context)
+            case chat.Rate(outbox=outbox) if outbox is not None and outbox not in self.followers:
+                told = FeedbackGiven(ask.answer.id, ask.rating)
+                offer(outbox, Reply(about(ask.answer, told, now=self.services.clock())))
+
+    async def _show_acceptance(self, outbox: ActorRef, message: Message | None, run_id: str, context: Context) -> None:
+        if message is None:
+            return
+        log_of_thread = ThreadLog(self.owner, self.thread_id, self.services.store, self.services.clock)
+        accepted = await log_of_thread.acceptance(message, run_id)
+        self.followers.show_again(outbox, accepted, max(self.joining.head, accepted.seq or 0), context)
+
+    def _want_snapshot(self, context: Context) -> None:
+        now = trio.current_time()
+        if now >= self.snapshot_asked_at + SNAPSHOT_S:
+            self.snapshot_asked_at = now
+            request = messages.Request("", self.owner, self.thread_id, ANSWER_S, Snapshot())
+            self.post.send(self.holder, request)
+        else:
+            context.set_timer("snapshot", self.snapshot_asked_at + SNAPSHOT_S - now, _Lacking())
+
+    # followers
+
+    async def _follow(self, ask: chat.FollowThread, context: Context) -> None:
+        if ask.after > self.joining.head or not self.exists:
+            try:
+                await self._look_at_log()
+            except StorageError as error:
+                ask.fail(error)
+                return
+        head = self.joining.head
+        if not self.exists:
+            ask.fail(CommandRejected("not_found", "There is no conversation of that name."))
+            return
+        self.followers.add(ask.outbox, head, context, after=min(ask.after, head))
+        if ask.after > head:
+            told = Envelope(Resync(head), self.services.clock(), thread_id=self.thread_id, message=RESYNC)
+            offer(ask.outbox, Reply(told))
+        ask.reply(None)
+
+    # the end
+
+    def _end(self, context: Context, *, deleted: bool = False) -> None:
+        """The node has the thread no more: end, and have its followers find out who has."""
+        self.over = True
+        if deleted:
+            self.services.forget(self.owner, self.thread_id)
+            self.followers.dismiss()
+        elif self.followers:
+            self.services.moved(self.owner, self.thread_id, context.ref)
+        context.stop()
+
+    def _rest(self, context: Context) -> None:
+        if self.followers or self.waiting:
+            context.set_timer("idle", self.services.idle_s, _Idle())
+        else:
+            context.stop()
+
+
+async def _read(bodies: Sequence[messages.Piece | bytes]) -> list[Envelope]:
+    """The events, with their HTML cleaned; what cannot be read is left to the log, which says so."""
+    try:
+        if sum(map(html_length, bodies)) > ON_THE_LOOP:
+            return await aside(_read_all, bodies)
+        return _read_all(bodies)
+    except UnreadableEvent:
+        log.exception("relay.unreadable")
+        return []
+
+
+def _read_all(bodies: Sequence[messages.Piece | bytes]) -> list[Envelope]:
+    return [envelope_of(body) for body in bodies]
+
+
+def _told(ask: Ask[Any]) -> messages.Command:
+    """What is asked, as another node is told it: connections are not its business."""
+    match ask:
+        case chat.Accept(say, clean, route, run_id, message_id, _, branch_of, raw, roles, beside):
+            say = evolve(say, session_token=None)
+            return messages.Accept(say, clean, route, run_id, message_id, branch_of, raw, roles, beside)
+        case chat.AnswerAgain(message, route, run_id, request_id, _, roles):
+            return messages.AnswerAgain(message, route, run_id, request_id, roles)
+        case chat.Rate(answer, rating, note, _):
+            return messages.Rate(answer, rating, note)
+        case chat.CancelRun(run_id):
+            return messages.CancelRun(run_id)
+        case chat.Decide(call_id, decision, note):
+            return messages.Decide(call_id, decision, note)
+        case chat.Delete(unless_since):
+            return messages.Delete(unless_since)
+    raise TypeError(type(ask).__name__)

@@ -1,0 +1,100 @@
+"""Rates that nodes share: each takes from its own buckets at once, and tells Redis what was taken, ten times a second.
+
+1. No command waits for Redis. A user can overdraw by what fits into that time, and pays it back: what all share goes
+   below zero, by as much as one burst, and refills from there.
+2. Nothing is told twice: what Redis may not have heard is forgotten, in the user's favour.
+3. While Redis is away each node counts alone.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn
+
+import trio
+from attrs import define, field
+
+from actors import Actor, Context
+from transport.connection.limits import Ledger, RateLimit
+from understudy.storage.errors import RedisUnavailable
+from understudy.storage.redis import RedisLink
+
+EVERY_S: Final = 0.1
+TOGETHER: Final = 500
+"""Buckets of one call, of a few microseconds each, in which Redis does nothing else."""
+
+# KEYS: a bucket each. ARGV, for each: its rate in a minute, its burst, how many were taken. Gives what is left in
+# thousandths.
+_TAKE: Final = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local left = {}
+for i, key in ipairs(KEYS) do
+  local rate, burst, taken = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
+  local had = redis.call('HMGET', key, 'left', 'at')
+  local tokens = burst
+  if had[1] then tokens = math.min(burst, had[1] + math.max(0, now - had[2]) * rate / 60) end
+  tokens = math.max(-burst, tokens - taken)
+  redis.call('HSET', key, 'left', tostring(tokens), 'at', string.format('%.6f', now))
+  redis.call('PEXPIRE', key, math.ceil((burst - tokens) * 60000 / rate) + 1000)
+  left[i] = math.floor(tokens * 1000)
+end
+return left
+"""
+
+Taken = Sequence[tuple[RateLimit, str, int]]
+
+
+@define(eq=False)
+class SharedRates:
+    """Tells Redis what is in the ledger, and has the buckets here lowered by what the other nodes' users took.
+
+    `clock` is the one that the buckets are asked with.
+    """
+
+    link: RedisLink
+    ledger: Ledger = field(factory=Ledger)
+    clock: Callable[[], float] = time.monotonic
+
+    async def keep(self) -> NoReturn:
+        """Do so again and again."""
+        news = trio.Event()
+        self.ledger.on_entry = lambda: news.set()
+        while True:
+            await self.link.wait_up()
+            self.ledger.open = True
+            await news.wait()
+            news = trio.Event()
+            await trio.sleep(EVERY_S)
+            try:
+                while len(taken := self.ledger.tell(TOGETHER)) == TOGETHER:
+                    await self._tell(taken)
+                await self._tell(taken)
+            except RedisUnavailable:
+                self.ledger.open = False  # until it is back; each counts alone
+
+    async def _tell(self, taken: Taken) -> None:
+        if not taken:
+            return
+        keys = [_key(rate.name, user) for rate, user, _ in taken]
+        numbers = [number for rate, _, count in taken for number in (rate.rate_per_min, rate.burst, count)]
+        lefts = await self.link.call(lambda redis: redis.eval(_TAKE, keys, tuple(numbers)))
+        now = self.clock()
+        for (rate, user, _), left in zip(taken, lefts, strict=True):  # type: ignore[arg-type]
+            rate.lower(user, left / 1000 - self.ledger.noted(rate, user), now)
+
+
+class RateKeeper(Actor):
+    """Does it in the background."""
+
+    def __init__(self, rates: SharedRates) -> None:
+        self.rates = rates
+
+    async def on_start(self, context: Context) -> None:
+        """Begin; the house need not wait for Redis."""
+        context.start_soon(self.rates.keep, name="keep")
+
+
+def _key(name: str, user: str) -> str:
+    """Names of users are their own, and keys are shown to operators."""
+    return f"understudy:rate:{name}:{hashlib.blake2b(user.encode(errors='surrogatepass'), digest_size=16).hexdigest()}"

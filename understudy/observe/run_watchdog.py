@@ -1,0 +1,119 @@
+"""The ledger of arcs: every accepted run, until the one event that ends it.
+
+Pure: `now` is an argument, in seconds of any one clock. The ledger watches the promise; it does not keep it.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from attrs import define, frozen
+
+from transport.wire.events import TERMINAL, MessageAccepted
+
+OPEN_MAX: Final = 10_000  # ten times the runs a server starts at once by default
+ENDED_MAX: Final = 10_000  # how many ended runs are remembered, to tell a second end from an unknown run
+
+_OPENING: Final = MessageAccepted.type
+_ENDING: Final = frozenset(event.type for event in TERMINAL)
+
+
+@define
+class _Open:
+    arrived: float
+    since: float
+    last: float
+    first: float | None = None
+
+
+@frozen
+class Overdue:
+    """A run without an end: `open_s` seconds since it was accepted, `silent_s` since its last event."""
+
+    run_id: str
+    open_s: float
+    silent_s: float
+
+
+@frozen
+class Noted:
+    """What an event meant to its run, in seconds; None if nothing.
+
+    `first_s`: from the message's arrival to the run's first event. `ended_s`: from its acceptance to its end.
+    """
+
+    first_s: float | None = None
+    ended_s: float | None = None
+
+
+class ArcLedger:
+    """Tracks runs from `message_accepted` to their terminal event.
+
+    Bounded: beyond `open_max` the oldest open run is forgotten and counted in `forgotten`; of ended runs only the
+    last `ended_max` ids are kept. `double_ends` counts terminal events of runs that had ended, `strays` events of
+    runs that were never seen to begin (after a restart of the process, for one).
+    """
+
+    def __init__(self, *, open_max: int = OPEN_MAX, ended_max: int = ENDED_MAX) -> None:
+        self.double_ends = 0
+        self.strays = 0
+        self.forgotten = 0
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._open_max = open_max
+        self._ended_max = ended_max
+
+    def __len__(self) -> int:
+        """How many runs are open."""
+        return len(self._open)
+
+    def __contains__(self, run_id: str) -> bool:
+        return run_id in self._open
+
+    def note(self, run_id: str, event_type: str, now: float, arrived_at: float | None = None) -> Noted:
+        """An event of a run happened. The same `message_accepted` twice is one; order is otherwise not judged.
+
+        `arrived_at`: when the message came that is accepted; None: at its acceptance, as far as is known.
+        """
+        if event_type == _OPENING:
+            self._begin(run_id, now, now if arrived_at is None else arrived_at)
+            return Noted()
+        arc = self._open.get(run_id)
+        if arc is None:
+            self._count_unexpected(run_id, event_type)
+            return Noted()
+        arc.last = now
+        first_s = None
+        if arc.first is None:
+            arc.first, first_s = now, now - arc.arrived
+        if event_type not in _ENDING:
+            return Noted(first_s)
+        self._end(run_id)
+        return Noted(first_s, now - arc.since)
+
+    def overdue(self, now: float, limit_s: float) -> list[Overdue]:
+        """Runs that were accepted more than `limit_s` seconds ago and have no end, the oldest first."""
+        found = []
+        for run_id, arc in self._open.items():
+            if now - arc.since > limit_s:
+                found.append(Overdue(run_id, now - arc.since, now - arc.last))
+        return found
+
+    def _begin(self, run_id: str, now: float, arrived: float) -> None:
+        if run_id in self._open or run_id in self._ended:
+            return
+        self._open[run_id] = _Open(arrived, now, now)
+        if len(self._open) > self._open_max:
+            self._open.popitem(last=False)
+            self.forgotten += 1
+
+    def _end(self, run_id: str) -> None:
+        del self._open[run_id]
+        self._ended[run_id] = None
+        if len(self._ended) > self._ended_max:
+            self._ended.popitem(last=False)
+
+    def _count_unexpected(self, run_id: str, event_type: str) -> None:
+        if run_id not in self._ended:
+            self.strays += 1
+        elif event_type in _ENDING:
+            self.double_ends += 1

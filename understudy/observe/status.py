@@ -1,0 +1,107 @@
+"""This server as its own tools and `/healthz` see it: health, and the supervision tree as plain data.
+
+A tool has the rights of the user it runs for: `Server.seen_by` gives what they may see.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import define, field, frozen
+
+from actors import ActorSystem, State, TreeNode
+from transport.wire.errors import CommandRejected
+from understudy.auth.rights import Rights, Whose, everybody
+from understudy.observe.health import Check, Status, combine
+from understudy.tools.errors import ToolError
+
+WELL = (State.RUNNING, State.STOPPED)
+"""States that are no trouble: an actor answers, or has ended as it should."""
+
+
+@define
+class Server:
+    """A view of one running server. `counts` gives the numbers of the users meant, such as connections and runs;
+    `beside` checks of what is not in the tree."""
+
+    system: ActorSystem
+    counts: Callable[[Whose], Mapping[str, int]]
+    version: str
+    beside: Callable[[], Mapping[str, Check]] = dict
+    _since: float = field(factory=time.monotonic, init=False)
+
+    def health(self) -> dict[str, Any]:
+        """Give `status`, a check for each part of the house, uptime, counts and memory; a restarting part says so."""
+        root = self.system.tree()
+        checks = {child.path.rpartition("/")[2]: _check(child) for child in root.children} | dict(self.beside())
+        return {
+            **combine(checks),
+            "version": self.version,
+            "uptime_s": round(time.monotonic() - self._since, 1),
+            "actors": sum(1 for _ in root.walk()),
+            "restarts": sum(node.restarts for node in root.walk()),
+            "dead_letters": self.system.dead_letters.count,
+            "memory_mb": round(_resident_bytes() / 1e6, 1),
+            **self.counts(everybody),
+        }
+
+    def tree(self) -> dict[str, Any]:
+        """Give the tree from its root: path, type, state, depth, restarts, age_s, last_error, children."""
+        return _node(self.system.tree())
+
+    def seen_by(self, rights: Rights) -> "SeenServer":
+        """Return what somebody with these rights may see."""
+        return SeenServer(self, rights)
+
+
+@frozen
+class SeenServer:
+    """The `ServerView` of tools that run for somebody with these rights."""
+
+    server: Server
+    rights: Rights
+
+    def health(self) -> dict[str, Any]:
+        """Return all of it to an operator of the server; the status to everybody; to an operator also their counts."""
+        health = self.server.health()
+        if self.rights.server:
+            return health
+        counts = self.server.counts(self.rights.whose()) if self.rights.users else {}
+        return {"status": health["status"], **counts}
+
+    def tree(self) -> dict[str, Any]:
+        """Return the tree. Raises ToolError (`forbidden`) for anybody but an operator of the server."""
+        try:
+            self.rights.check_server()
+        except CommandRejected as refused:
+            raise ToolError(refused.code, refused.message) from refused
+        return self.server.tree()
+
+
+def _check(part: TreeNode) -> Check:
+    """A part is as well as it and its children are; what is deeper comes and goes."""
+    for node in (part, *part.children):
+        if node.state not in WELL:
+            note = f"{node.path} is {node.state.value} after {node.restarts} restarts"
+            return Check(Status.DEGRADED, note, node.age_s)
+    return Check()
+
+
+def _node(node: TreeNode) -> dict[str, Any]:
+    return {
+        "path": node.path,
+        "type": node.type,
+        "state": node.state.value,
+        "depth": node.depth,
+        "restarts": node.restarts,
+        "age_s": round(node.age_s, 3),
+        "last_error": node.last_error,
+        "children": [_node(child) for child in node.children],
+    }
+
+
+def _resident_bytes() -> int:
+    """Read the process's memory from the kernel (proc(5), statm: the second field, in pages)."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

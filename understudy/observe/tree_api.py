@@ -1,0 +1,100 @@
+"""What operators see of a running server: its tree, what changes in it, what went wrong, and a few numbers."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from attrs import define, field
+
+from actors import ActorSystem
+from actors import Event as ActorEvent
+from transport.wire.errors import CommandRejected
+from understudy.observe.backoffs import Resting
+from understudy.observe.incidents import Incidents
+from understudy.observe.tree_events import Watch
+from understudy.observe.tree_view import TreeView
+
+log = logging.getLogger(__name__)
+
+MAX_WATCHES: Final = 16
+"""How many may watch at once; each costs a look at what changed, four times a second at most."""
+TO_PART: Final = 2
+"""Slashes in the path of a part of the house, such as /system/storage."""
+
+
+@define(eq=False)
+class Observatory:
+    """Follows the tree of `system` for whoever watches. `counts` gives numbers worth showing.
+
+    `may_kill`: whether actors may be killed from here, to see what happens then.
+    """
+
+    system: ActorSystem
+    incidents: Incidents
+    counts: Callable[[], Mapping[str, int]]
+    may_kill: bool = False
+    tree: TreeView = field(init=False)
+    _resting: Resting = field(factory=Resting, init=False)
+    _watches: set[Watch] = field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.tree = TreeView(self.system, self._resting)
+        self.system.listen(self._heard)
+
+    def watch(self, ended: Callable[[], str | None], beat_s: float) -> Watch:
+        """Open a stream of changes. `ended()` gives the reason to end it, or None; `beat_s` as in `Watch`.
+
+        Raises:
+            CommandRejected: There are `MAX_WATCHES` already (`busy`).
+        """
+        if len(self._watches) >= MAX_WATCHES:
+            raise CommandRejected("busy", f"{MAX_WATCHES} watch already; close one of them first.", 5.0)
+        leave = self._watches.discard
+        return Watch(self.tree, self.incidents, self.numbers, self.may_kill, ended, self._join, leave, beat_s)
+
+    def _join(self, watch: Watch) -> bool:
+        """Count a watch in once it is read from: whoever goes away before that leaves nothing behind."""
+        if len(self._watches) >= MAX_WATCHES:
+            return False
+        self._watches.add(watch)
+        return True
+
+    def numbers(self) -> dict[str, int]:
+        """The counts, with those of the tree itself."""
+        conversations = self.system.find("/system/conversations")
+        writer = self.system.find("/system/storage/writer")
+        return {
+            **self.counts(),
+            "conversations": 0 if conversations is None else len(conversations.children()),
+            "writes_waiting": 0 if writer is None else sum(each.depth for each in writer.statistics().values()),
+            "dead_letters": self.system.dead_letters.count,
+            "incidents": self.incidents.count,
+            "watchers": len(self._watches),
+        }
+
+    def kill(self, path: str, *, part: bool = False) -> str:
+        """Kill the actor at this path, with all below it; gives its path. Its supervisor decides what comes then.
+
+        Raises:
+            CommandRejected: `forbidden` where the settings do not allow it, for the root, and for a part of the house
+                unless `part` says that it is meant; `not_found` without such an actor.
+        """
+        if not self.may_kill:
+            raise CommandRejected("forbidden", "This server lets nobody kill actors: observer_kill is off.")
+        ref = self.system.find(path)
+        if ref is None:
+            raise CommandRejected("not_found", "There is no actor at that path.")
+        if ref.path.count("/") < TO_PART:
+            raise CommandRejected("forbidden", "The root cannot be killed: that would be the end of the server.")
+        if ref.path.count("/") == TO_PART and not part:
+            raise CommandRejected("forbidden", 'That is a whole part of the house; add "part": true if you mean it.')
+        log.warning("observer.kill", extra={"path": ref.path})
+        ref.kill()
+        return ref.path
+
+    def _heard(self, event: ActorEvent) -> None:
+        self._resting.record(event)
+        path = getattr(event, "path", None)
+        if path is not None:
+            for watch in self._watches:
+                watch.touch(path)

@@ -1,0 +1,149 @@
+"""One reader's stream of what changes in the tree, as server-sent events. A slow reader gets less, not later.
+
+What changed is noted by its path only, and looked at when the reader takes it: an actor that restarted ten times
+meanwhile is told of once, as it is then. When too many paths wait, the reader is told to look at the tree anew.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any, Final
+
+import trio
+from attrs import asdict
+
+from transport.server.eventstream import RETRY_S, as_json, block, comment
+from understudy.observe.backoffs import above_of
+from understudy.observe.incidents import Incidents
+from understudy.observe.tree_view import TreeView
+
+MAX_TOUCHED: Final = 1000
+"""Changed actors that wait for a reader; beyond, it has to look at the tree itself."""
+IN_ONE: Final = 50
+"""Changes that go out in one event: looking at them takes about half a millisecond."""
+GATHER_S: Final = 0.25
+"""Between two looks: what changes meanwhile goes together."""
+COUNTS_S: Final = 1.0
+"""Between two looks at the counts."""
+_SHOWN: Final = ("path", "type", "state", "incarnation", "restarts", "child_count")
+
+
+class Watch:
+    """Iterate over it for the bytes of the stream; `aclose` ends it. `ended()` gives the reason to end it, or None.
+
+    The events are `hello`, `changes`, `resync`, `incident`, `counts` and, at last, `end`. After `beat_s` seconds
+    without any, a comment is given.
+    """
+
+    def __init__(
+        self,
+        tree: TreeView,
+        incidents: Incidents,
+        numbers: Callable[[], Mapping[str, int]],
+        may_kill: bool,
+        ended: Callable[[], str | None],
+        join: Callable[["Watch"], bool],
+        leave: Callable[["Watch"], object],
+        beat_s: float,
+    ) -> None:
+        self._tree = tree
+        self._incidents = incidents
+        self._numbers = numbers
+        self._may_kill = may_kill
+        self._ended = ended
+        self._join = join
+        self._leave = leave
+        self._beat_s = beat_s
+        self._touched: dict[str, None] = {}
+        self._news = trio.Event()
+        self._behind = self._begun = self._over = False
+        self._told = 0  # the number of the last incident that was told
+        self._counts: Mapping[str, int] = {}
+        self._counted_at = 0.0
+
+    def touch(self, path: str) -> None:
+        """Something happened to the actor at this path; costs next to nothing, and a bounded amount of memory."""
+        if self._behind or path in self._touched:
+            return
+        if len(self._touched) >= MAX_TOUCHED:
+            self._touched.clear()
+            self._behind = True
+        else:
+            self._touched[path] = None
+        self._news.set()
+
+    def __aiter__(self) -> "Watch":
+        return self
+
+    async def __anext__(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if self._over:
+            raise StopAsyncIteration
+        if not self._begun:
+            self._begun = True
+            return self._hello() if self._join(self) else self._end("busy")
+        beat_at = trio.current_time() + self._beat_s
+        while True:
+            with trio.move_on_after(COUNTS_S):
+                await self._news.wait()
+            await trio.sleep(GATHER_S)
+            if (reason := self._ended()) is not None:
+                return self._end(reason)
+            if piece := self._piece():
+                return piece
+            if trio.current_time() >= beat_at:
+                return comment("ping")
+
+    async def aclose(self) -> None:
+        """The reader takes no more. Waits for nothing."""
+        self._over = True
+        self._leave(self)
+
+    def _end(self, reason: str) -> bytes:
+        self._over = True
+        return block(as_json({"reason": reason}), event="end")
+
+    def _hello(self) -> bytes:
+        self._counts, self._counted_at = self._numbers(), trio.current_time()
+        incidents = self._incidents.after()
+        self._told = self._incidents.count
+        shown = {
+            "may_kill": self._may_kill,
+            "counts": self._counts,
+            "incidents": [asdict(incident) for incident in incidents],
+        }
+        return block(as_json(shown), event="hello", retry_s=RETRY_S)
+
+    def _piece(self) -> bytes:
+        """All there is to tell now; empty for nothing. More changes than go together stay for the next time."""
+        found: list[bytes] = []
+        if self._behind:
+            self._behind = False
+            found.append(block(b"{}", event="resync"))
+        elif self._touched:
+            found.append(block(as_json(self._changes()), event="changes"))
+        if not self._touched:
+            self._news = trio.Event()
+        for incident in self._incidents.after(self._told):
+            self._told = incident.number
+            found.append(block(as_json(asdict(incident)), event="incident"))
+        if trio.current_time() >= self._counted_at + COUNTS_S:
+            self._counted_at = trio.current_time()
+            counts = self._numbers()
+            if counts != self._counts:
+                self._counts = counts
+                found.append(block(as_json(counts), event="counts"))
+        return b"".join(found)
+
+    def _changes(self) -> dict[str, Any]:
+        shown = []
+        parents: dict[str, int] = {}
+        rests: dict[str, int] = {}
+        for path in list(islice(self._touched, IN_ONE)):
+            del self._touched[path]
+            node = self._tree.node(path)
+            shown.append({"path": path, "gone": True} if node is None else {name: node[name] for name in _SHOWN})
+            parent = path.rpartition("/")[0]
+            if parent not in parents and (ref := self._tree.system.find(parent)) is not None:
+                parents[parent] = len(ref.children())
+            rests |= {above: self._tree.resting.below(above) for above in above_of(path) if above not in rests}
+        return {"changes": shown, "child_counts": parents, "resting_below": rests}

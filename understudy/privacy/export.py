@@ -1,0 +1,258 @@
+"""Reads what a user has and gives it piece by piece, so that not even a long conversation is ever held whole."""
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from attrs import define, frozen
+
+from transport.wire.codec import encode, from_log
+from transport.wire.dialects import Dialect
+from transport.wire.errors import UnreadableEvent
+from transport.wire.events import Envelope
+from understudy.auth.tenancy import name_of
+from understudy.chat.answer.html import aside
+from understudy.content.encryption import Sealer, Unopenable
+from understudy.content.vault import Vault
+from understudy.privacy import records
+from understudy.privacy.transcript import Transcript, attachments, opening
+from understudy.storage.export_queries import Archive, User
+from understudy.storage.rows import LoggedEvent, Message, Run, Step, Thread
+
+log = logging.getLogger(__name__)
+
+FORMS: Final = ("json", "markdown")
+FILES_TOGETHER: Final = 500
+PIECE_BYTES: Final = 64 * 1024
+"""An export is given in pieces of about this size."""
+
+Pieces = AsyncGenerator[bytes, None]
+
+
+@frozen
+class What:
+    """What is wanted: the form; with `raw`, messages also as they were sent; with `events`, the log (JSON only)."""
+
+    form: str = "json"
+    raw: bool = False
+    events: bool = False
+
+
+@define
+class Exporter:
+    """Takes out what users have. `vault` knows their placeholders, `sealer` opens raw texts where there is a key.
+
+    What its generators raise: StorageUnavailable, when the database cannot be read on.
+    """
+
+    archive: Archive
+    vault: Vault
+    sealer: Sealer | None
+    clock: Callable[[], float]
+
+    def thread(self, row: Thread, what: What) -> Pieces:
+        """One thread as a document of its own."""
+        return gathered(self._whole_thread(row, what))
+
+    def user(self, row: User, what: What) -> Pieces:
+        """All that a user has, as one document."""
+        return gathered(self._whole_user(row, what))
+
+    def tenant(self, tenant: str, what: What) -> Pieces:
+        """All users of a tenant, as one document."""
+        return gathered(self._whole_tenant(tenant, what))
+
+    async def _whole_thread(self, row: Thread, what: What) -> Pieces:
+        if what.form == "markdown":
+            async with aclosing(self._transcript(row, what, 1)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        yield _members(records.head(self.clock())) + b","
+        async with aclosing(self._thread(row, what)) as pieces:
+            async for piece in pieces:
+                yield piece
+        yield b"}\n"
+
+    async def _whole_user(self, row: User, what: What) -> Pieces:
+        markdown, at = what.form == "markdown", self.clock()
+        if markdown:
+            yield opening(row, name_of(row.id), at).encode()
+        else:
+            yield _members(records.head(at)) + b","
+        async with aclosing(self._user(row, what)) as pieces:
+            async for piece in pieces:
+                yield piece
+        if not markdown:
+            yield b"}\n"
+
+    async def _whole_tenant(self, tenant: str, what: What) -> Pieces:
+        at, after, edge = self.clock(), "", b""
+        markdown = what.form == "markdown"
+        if not markdown:
+            yield _members(records.head(at) | {"tenant": tenant}) + b',"users":['
+        while users := await self.archive.users(after, tenant):
+            for row in users:
+                yield (opening(row, name_of(row.id), at).encode() + b"\n") if markdown else edge + b"{"
+                async with aclosing(self._user(row, what)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                yield b"" if markdown else b"}"
+                edge = b",\n"
+            after = users[-1].id
+        if not markdown:
+            yield b"]}\n"
+
+    # JSON: members without the braces around them, as they stand in documents of several kinds
+
+    async def _user(self, row: User, what: What) -> Pieces:
+        if what.form == "markdown":
+            async for thread in self._threads(row.id):
+                async for piece in self._transcript(thread, what, 2):
+                    yield piece
+            return
+        yield _members(records.user_of(row, name_of(row.id)))[1:]
+        yield b',"files":['
+        after, edge = "", b""
+        while files := await self.archive.files(row.id, after):
+            yield edge + _items(map(records.file_of, files))
+            after, edge = files[-1].id, b","
+        yield b'],"contexts":['
+        place, edge = ("", ""), b""
+        while contexts := await self.archive.contexts(row.id, place):
+            yield edge + _items(map(records.context_of, contexts))
+            place, edge = (contexts[-1].agent, contexts[-1].name), b","
+        yield b'],"threads":['
+        edge = b""
+        async for thread in self._threads(row.id):
+            yield edge + b"{"
+            async for piece in self._thread(thread, what):
+                yield piece
+            yield b"}"
+            edge = b",\n"
+        yield b"]"
+
+    async def _thread(self, row: Thread, what: What) -> Pieces:
+        shown = partial(self.vault.text, row.owner, row.id)
+        newest = await self.archive.run(row.newest_run) if row.newest_run is not None else None
+        yield _members({"thread": records.thread_of(row, shown), "newest": records.newest_of(newest)})[1:]
+        yield b',"messages":['
+        edge, names = b"", dict[str, None]()
+        async for message, runs, raw in self._messages(row, what):
+            names |= dict.fromkeys(message.references)
+            whole = records.message_of(message, [records.run_of(*each) for each in runs], shown)
+            if what.raw:
+                whole["raw"] = raw
+            yield edge + msgspec.json.encode(whole)
+            edge = b",\n"
+        yield b'],"files":['
+        edge, ids = b"", list(names)
+        for first in range(0, len(ids), FILES_TOGETHER):
+            files = await self.archive.files_of(row.owner, ids[first : first + FILES_TOGETHER])
+            if files:
+                yield edge + _items(map(records.file_of, files))
+                edge = b","
+        yield b"]"
+        if what.events:
+            yield b',"events":['
+            edge, after = b"", 0
+            while events := await self.archive.events(row.owner, row.id, after):
+                if frames := await aside(encoded, events, partial(self.vault.envelope, row.owner)):
+                    yield edge + frames
+                    edge = b",\n"
+                after = events[-1].seq
+            yield b"]"
+
+    async def _transcript(self, row: Thread, what: What, level: int) -> Pieces:
+        shown = partial(self.vault.text, row.owner, row.id)
+        transcript, names = Transcript(row, shown, level), dict[str, None]()
+        yield transcript.opening().encode()
+        async for message, runs, raw in self._messages(row, what, steps=False):
+            names |= dict.fromkeys(message.references)
+            yield transcript.message(message, [run for run, _ in runs], raw).encode("utf-8", "replace")
+        ids = list(names)
+        if ids:
+            yield f"\n{'#' * (level + 1)} Files\n\n".encode()
+        for first in range(0, len(ids), FILES_TOGETHER):
+            yield attachments(await self.archive.files_of(row.owner, ids[first : first + FILES_TOGETHER])).encode()
+
+    # Rows
+
+    async def _threads(self, owner: str) -> AsyncGenerator[Thread, None]:
+        after = ""
+        while threads := await self.archive.threads(owner, after):
+            for thread in threads:
+                yield thread
+            after = threads[-1].id
+
+    async def _messages(
+        self, row: Thread, what: What, *, steps: bool = True
+    ) -> AsyncGenerator[tuple[Message, list[tuple[Run, list[Step]]], str | None], None]:
+        """Every message with the runs that answered it, and as it was sent where that is wanted and kept."""
+        cursor, more = None, True
+        while more:
+            page = await self.archive.messages(row.owner, row.id, cursor)
+            said = [message.id for message in page.items if message.role == "user"]
+            raw = await self._raw(row.owner, said) if what.raw else {}
+            runs: dict[str, list[Run]] = {}
+            for run in await self.archive.runs_of(row.owner, said):
+                runs.setdefault(run.message_id, []).append(run)
+            left = [run.id for name in said for run in runs.get(name, [])] if steps else []
+            read: dict[str, list[Step]] = {}
+            for message in page.items:
+                own = runs.get(message.id, [])
+                found = []
+                for run in own:
+                    if steps and run.id not in read:
+                        read = await self.archive.steps(left[left.index(run.id) :])
+                    found.append((run, read.get(run.id, [])))
+                yield message, found, raw.get(message.id)
+            cursor, more = page.next_cursor, page.next_cursor is not None
+
+    async def _raw(self, owner: str, message_ids: Sequence[str]) -> dict[str, str]:
+        opened: dict[str, str] = {}
+        if self.sealer is not None:
+            for message_id, sealed in (await self.archive.raw_texts(owner, message_ids)).items():
+                try:
+                    opened[message_id] = self.sealer.open(owner, message_id, sealed)
+                except Unopenable:
+                    log.warning("raw_text.unopenable")
+        return opened
+
+
+async def gathered(pieces: Pieces) -> Pieces:
+    """The same in larger pieces: each costs a turn of whoever sends it."""
+    waiting = bytearray()
+    async with aclosing(pieces):
+        async for piece in pieces:
+            waiting += piece
+            if len(waiting) >= PIECE_BYTES:
+                yield bytes(waiting)
+                waiting.clear()
+    if waiting:
+        yield bytes(waiting)
+
+
+def encoded(rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope]) -> bytes:
+    """Events as the canonical dialect shows them, with commas between; one that is damaged is named in its place."""
+    frames = []
+    for row in rows:
+        try:
+            frame = encode(shown(from_log(row.body)), Dialect.CANONICAL)
+        except UnreadableEvent:
+            frame = msgspec.json.encode({"type": row.type, "seq": row.seq, "unreadable": True})
+        frames.append(frame)
+    return b",".join(frame for frame in frames if frame)
+
+
+def _members(values: dict[str, Any]) -> bytes:
+    """An object without its end."""
+    return msgspec.json.encode(values)[:-1]
+
+
+def _items(values: Iterable[Any]) -> bytes:
+    """A list without its brackets."""
+    return msgspec.json.encode(list(values))[1:-1]

@@ -1,0 +1,78 @@
+"""The plain values that rows are shown as, over HTTP and in exports. Pure.
+
+An export is `{"format", "version", …}`: members may be added within a version, and none is removed or changed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import asdict
+
+from understudy.storage.export_queries import Context, User
+from understudy.storage.rows import File, Message, Run, Step, Thread
+
+FORMAT: Final = "understudy-export"
+VERSION: Final = 1
+_OURS: Final = frozenset({"owner", "node", "fence"})
+"""Of a thread: whose it is goes without saying, and which server has it is nobody's business outside."""
+
+Shown = Callable[[str], str]
+"""Gives a stored text as its user is shown it."""
+
+
+def head(exported_at: float) -> dict[str, Any]:
+    """What every export begins with; `exported_at` is in Unix seconds."""
+    return {"format": FORMAT, "version": VERSION, "exported_at": exported_at}
+
+
+def thread_of(row: Thread, shown: Shown) -> dict[str, Any]:
+    """A thread."""
+    return asdict(row, filter=lambda attribute, _: attribute.name not in _OURS) | {"title": shown(row.title)}
+
+
+def newest_of(run: Run | None) -> dict[str, str] | None:
+    """Where the newest branch of a thread ends: a user's message, and the run that answers or answered it."""
+    return None if run is None else {"message_id": run.message_id, "run_id": run.id}
+
+
+def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) -> dict[str, Any]:
+    """A message with its place in the tree, and, where it is a user's, the runs that answered it."""
+    own = asdict(row, recurse=False, filter=lambda attribute, _: attribute.name not in ("owner", "rating", "note"))
+    given = {"rating": row.rating, "note": row.note}
+    return own | {
+        "content": shown(row.content),
+        "feedback": given if any(given.values()) else None,
+        "runs": list(runs),
+    }
+
+
+def short_run_of(run: Run) -> dict[str, str]:
+    """A run as the history of a thread names it."""
+    return {"run_id": run.id, "status": run.status}
+
+
+def run_of(run: Run, steps: Sequence[Step]) -> dict[str, Any]:
+    """A run with all that was recorded of it."""
+    return short_run_of(run) | {
+        "agent_type": run.agent_type,
+        "pillar": run.pillar,
+        "conversation_id": run.conversation_id,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "steps": [asdict(step, recurse=False, filter=lambda each, _: each.name != "run_id") for step in steps],
+    }
+
+
+def file_of(row: File) -> dict[str, Any]:
+    """What is known of an uploaded file; its bytes are had by its id."""
+    return asdict(row, filter=lambda attribute, _: attribute.name != "owner")
+
+
+def context_of(row: Context) -> dict[str, Any]:
+    """What an agent remembers of the user."""
+    return asdict(row, recurse=False)
+
+
+def user_of(row: User, name: str) -> dict[str, Any]:
+    """The user, by the name that their token has for them."""
+    return {"user": name, "tenant": row.tenant, "created_at": row.created_at}

@@ -1,0 +1,193 @@
+"""The actor that removes what is too old: threads, the events of old runs, and files that nothing names any more.
+
+1. It works in small pieces and rests after each, longer than the piece took: whoever writes meanwhile hardly waits.
+2. Where several servers share the database, the one that has been alive the longest does it. Two that both take
+   themselves for it do no harm: each piece can be done twice.
+3. A thread is removed by its conversation, as when its user deletes it; none in which a run is unfinished, and none
+   in which something is said while its long log is being removed.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+import trio
+from attrs import define
+
+from actors import Actor, ActorError, Context
+from understudy.privacy.erasure import Eraser
+from understudy.storage.errors import StorageError
+from understudy.storage.export_queries import Archive
+from understudy.storage.files_in_folder import FolderFiles
+from understudy.storage.store import Store
+
+if TYPE_CHECKING:
+    from understudy.cluster.membership import Node
+
+log = logging.getLogger(__name__)
+
+FIRST_S: Final = 120.0
+"""How long after its start a server looks for the first time: it has more to do just then."""
+EVERY_S: Final = 3600.0
+FILES_EVERY: Final = 6
+"""Of so many rounds one looks for files, which takes longer."""
+FILE_AGE_S: Final = 24 * 3600.0
+"""A file that is named by nothing is kept for so long: its message may still be being written."""
+TOGETHER: Final = 200
+"""Files of the folder that are looked at together."""
+DAY_S: Final = 24 * 3600.0
+RESTS: Final = 19.0
+"""How much longer it rests than the piece before took: a twentieth of the time is its own."""
+
+
+class RemovalObserver(Protocol):
+    """Who counts what was removed."""
+
+    def removed(self, what: str, count: int) -> None:
+        """So many `threads`, `events` or `files` were removed because of their age."""
+
+
+@define
+class Kept:
+    """How long things are kept, in days; 0 is for ever."""
+
+    threads_days: float = 0.0
+    events_days: float = 0.0
+
+
+class _Look:
+    """It is time to look."""
+
+
+class Retention(Actor):
+    """Looks once an hour, never at the same moment as others that were started together.
+
+    `in_charge` says whether it is for this server to do. `clock` gives Unix seconds.
+    """
+
+    def __init__(
+        self,
+        kept: Kept,
+        store: Store,
+        archive: Archive,
+        eraser: Eraser,
+        in_charge: Callable[[], Awaitable[bool]],
+        observer: RemovalObserver,
+        *,
+        clock: Callable[[], float] = time.time,
+        first_s: float = FIRST_S,
+        every_s: float = EVERY_S,
+    ) -> None:
+        self.kept = kept
+        self.store = store
+        self.archive = archive
+        self.eraser = eraser
+        self.in_charge = in_charge
+        self.observer = observer
+        self.clock = clock
+        self.first_s = first_s
+        self.every_s = every_s
+        self.rounds = 0
+        self.removed: dict[str, int] = {}
+
+    async def on_start(self, context: Context) -> None:
+        """Look after a while."""
+        context.set_timer("look", _about(self.first_s), _Look())
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Remove what is too old; while the database is away it stays."""
+        match message:
+            case _Look():
+                began, self.removed = trio.current_time(), {}
+                try:
+                    if await self.in_charge():
+                        await self._round()
+                except (StorageError, ActorError) as error:
+                    log.warning("retention.postponed", extra={"reason": str(error)})
+                if self.removed:
+                    log.info("retention.removed", extra=self.removed | {"seconds": trio.current_time() - began})
+                context.set_timer("look", _about(self.every_s), _Look())
+            case _:
+                context.unhandled(message)
+
+    async def _round(self) -> None:
+        if self.kept.threads_days or self.kept.events_days:
+            await self._threads()
+        if self.rounds % FILES_EVERY == 0:
+            await self._files()
+        self.rounds += 1
+        if self.removed.get("threads"):
+            await self.eraser.forget()
+
+    async def _threads(self) -> None:
+        now = self.clock()
+        threads_before = now - self.kept.threads_days * DAY_S if self.kept.threads_days else 0.0
+        events_before = now - self.kept.events_days * DAY_S if self.kept.events_days else 0.0
+        last: tuple[str, str] | None = ("", "")
+        while last is not None and await self.in_charge():
+            began = trio.current_time()
+            old = await self.archive.old_threads(last, threads_before, events_before)
+            last = old.last
+            await _rest(began)
+            for owner, thread_id in old.expired:
+                began = trio.current_time()
+                if await self.archive.still_old(owner, thread_id, threads_before) and await self.eraser.thread(
+                    owner, thread_id, rests=RESTS, unless_since=threads_before
+                ):
+                    self._count("threads", 1)
+                await _rest(began)
+            for owner, thread_id, first, before in old.trims:
+                await self.store.trim(owner, thread_id, before, rests=RESTS)
+                self._count("events", before - first)
+
+    async def _files(self) -> None:
+        before = self.clock() - FILE_AGE_S
+        last: tuple[str, str] | None = ("", "")
+        while last is not None and await self.in_charge():
+            began = trio.current_time()
+            last, orphans = await self.archive.old_files(last, before)
+            await _rest(began)
+            for owner, file_id in orphans:
+                began = trio.current_time()
+                await self.eraser.files.remove(owner, [file_id])
+                await self.store.remove_files(owner, [file_id])
+                self._count("files", 1)
+                await _rest(began)
+        if isinstance(self.eraser.files, FolderFiles):
+            await self._strays(self.eraser.files, before)
+
+    async def _strays(self, files: FolderFiles, before: float) -> None:
+        """Bytes in the folder that are no file of anybody: their server died before it could record them."""
+        names = await files.older_than(before)
+        for first in range(0, len(names), TOGETHER):
+            began, some = trio.current_time(), names[first : first + TOGETHER]
+            known = await self.archive.known_files(some)
+            strays = [name for name in some if name not in known]
+            await files.remove("", strays)
+            if strays:
+                self._count("files", len(strays))
+            await _rest(began)
+
+    def _count(self, what: str, count: int) -> None:
+        self.removed[what] = self.removed.get(what, 0) + count
+        self.observer.removed(what, count)
+
+
+async def in_charge(store: Store, node: "Node | None") -> bool:
+    """Whether this server has been alive the longest; one that knows of no others has.
+
+    Raises:
+        StorageUnavailable: It cannot be known now.
+    """
+    return node is None or (await store.live_nodes())[:1] == [node.id]
+
+
+async def _rest(began: float) -> None:
+    await trio.sleep(RESTS * (trio.current_time() - began))
+
+
+def _about(seconds: float) -> float:
+    """As long, or half as long again, or anything between."""
+    return seconds * (1 + secrets.randbelow(1000) / 2000)

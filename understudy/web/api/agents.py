@@ -1,0 +1,47 @@
+"""`GET /api/agents` and `GET /api/tools`: what can be asked, and which model answers."""
+
+from typing import Any
+
+from quart import Blueprint
+
+from understudy.web.context import identity, parts
+
+blueprint = Blueprint("agents", __name__, url_prefix="/api")
+
+
+@blueprint.get("/agents")
+async def agents() -> dict[str, Any]:
+    """Give every agent with its wire names, and the model that answers for the first of them."""
+    identity()
+    rest = parts()
+    listed = [
+        {
+            "name": agent.name,
+            "agent_type": agent.agent_type,
+            "pillar": agent.pillar,
+            "title": agent.display_title,
+            "description": agent.description,
+            "tools": [tool.name for tool in agent.tools],
+            "starters": list(agent.starters),
+        }
+        for agent in rest.agents.values()
+    ]
+    model = rest.model_of(next(iter(rest.agents.values())))
+    return {"agents": listed, "model": {"name": model.name, "notice": model.notice}}
+
+
+@blueprint.get("/tools")
+async def tools() -> dict[str, Any]:
+    """Give every tool with its description, the JSON schema of its parameters, and whether it asks for consent."""
+    identity()
+    known = {tool.name: tool for agent in parts().agents.values() for tool in agent.tools}
+    listed = [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": dict(tool.parameters),
+            "approval": tool.asks,
+        }
+        for tool in known.values()
+    ]
+    return {"tools": listed}

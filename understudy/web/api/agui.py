@@ -1,0 +1,63 @@
+"""`POST /api/agui`: the AG-UI protocol. A run's input comes in, its events go out as server-sent events."""
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from quart import Blueprint, Response, request
+
+from transport.agui.events import Translator, run_error
+from transport.agui.stream import AguiStream, as_logged
+from transport.server.arrival import arrived_at
+from transport.server.eventstream import CONTENT_TYPE, HEADERS, as_json, block
+from transport.wire.commands import Say
+from transport.wire.events import Error
+from understudy.agents.agent import Agent
+from understudy.chat.answer.html import aside
+from understudy.web.api.commands import whole_body
+from understudy.web.api.stream import as_answer
+from understudy.web.context import identity, parts
+from understudy.web.sse import WRITE_S
+
+if TYPE_CHECKING:
+    from ag_ui.core import RunAgentInput
+
+blueprint = Blueprint("agui", __name__, url_prefix="/api/agui")
+
+LABEL: Final = "agui"
+"""What these streams are counted under, beside the dialects."""
+
+
+@blueprint.post("")
+async def agui() -> Response:
+    """Have the last message of the user answered, or join where that goes on already; the events are AG-UI's."""
+    streams = parts().streams
+    arrived_at.set(streams.ports.clock())
+    who = identity()
+    streams.check(who, Say(""))  # before anything is read
+    body_bytes = await whole_body(parts().settings.limits.chunks_bytes)
+    given, say = await aside(_read, body_bytes, request.args.get("agent"), parts().agents)
+    thread_id, message_id = say.thread_id or "", say.message_id or ""
+    translator = Translator(given.thread_id, given.run_id, message_id, given.parent_run_id)
+    body = AguiStream(translator, beat_s=streams.beat_s, write_s=WRITE_S)
+    await streams.open(who, thread_id, body, say, dress=as_logged, label=LABEL, welcome=False)
+    return as_answer(body)
+
+
+async def as_run_error(refused: Response) -> Response:
+    """Make of a refusal the stream that AG-UI clients expect: of an HTTP error they show the status alone."""
+    said = (await refused.get_json())["error"]
+    waits = refused.headers.get("Retry-After")
+    error = Error(
+        said["code"], said["message"], said["retryable"], said["error_id"], None if waits is None else float(waits)
+    )
+    event = block(as_json(run_error(error, round(time.time() * 1000))))
+    return Response(event, content_type=CONTENT_TYPE, headers=HEADERS)
+
+
+def _read(body: bytes, agent: str | None, agents: dict[str, Agent]) -> "tuple[RunAgentInput, Say]":
+    """Return a run's input and the message it stands for. Raises CommandRejected."""
+    # Only now: AG-UI's types and pydantic are slow to import, and the start of a server does not wait for them.
+    from understudy.web.api.agui_input import input_of, say_of
+
+    given = input_of(body)
+    return given, say_of(given, agent, agents)

@@ -1,0 +1,77 @@
+"""The input of an AG-UI run, and the message it stands for. Imported when the first one comes: it needs pydantic."""
+
+from typing import Any, Final
+
+from ag_ui.core import RunAgentInput, TextPart, UserMessage
+from pydantic import ValidationError
+
+from transport.wire.command_parser import command_of
+from transport.wire.commands import Say
+from transport.wire.errors import CommandRejected
+from transport.wire.strict_json import decode
+from understudy.agents.agent import Agent
+
+MAX_VALUES: Final = 100_000
+"""JSON values in a run's input: a client sends all that was said each time."""
+FORWARDED: Final = ("agent_type", "pillar", "references", "parent_id")
+"""What an application may say of a message in `forwardedProps`, by the names of our own command."""
+
+
+def input_of(body: bytes) -> RunAgentInput:
+    """What is used of a run's input. The history is ours to know: of the messages only the user's last one is read.
+
+    Judged value by value, the history of a stranger could hold the interpreter for seconds.
+    """
+    given = decode(body, MAX_VALUES)
+    if not isinstance(given, dict):
+        raise CommandRejected("invalid_command", "A run's input must be a JSON object.")
+    messages = given.get("messages")
+    if isinstance(messages, list):
+        said = [each for each in messages if isinstance(each, dict) and each.get("role") == "user"]
+        given = {**given, "messages": said[-1:]}
+    try:
+        return RunAgentInput.model_validate({**given, "tools": [], "context": [], "state": None})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])[:80]
+        raise CommandRejected("invalid_command", f"The field `{where}` is missing or of the wrong type.") from None
+
+
+def say_of(given: RunAgentInput, agent: str | None, agents: dict[str, Agent]) -> Say:
+    """The message that a run's input stands for.
+
+    Raises:
+        CommandRejected: There is none, it has parts that are no text, or names what is not there.
+    """
+    if given.resume:
+        raise CommandRejected("invalid_command", "Runs are not interrupted here; send approvals to /api/commands.")
+    said = next((message for message in reversed(given.messages) if isinstance(message, UserMessage)), None)
+    if said is None:
+        raise CommandRejected("empty_message", "There is no message of the user.")
+    fields = _forwarded(given.forwarded_props) | _agent(agent, agents)
+    fields |= {"content": _text(said), "thread_id": given.thread_id, "message_id": said.id}
+    command = command_of({"type": "user_message", "payload": fields}, None)
+    if not isinstance(command, Say):
+        raise TypeError("a message is a Say")
+    return command
+
+
+def _text(said: UserMessage) -> str:
+    if isinstance(said.content, str):
+        return said.content
+    texts = [part.text for part in said.content if isinstance(part, TextPart)]
+    if len(texts) != len(said.content):
+        raise CommandRejected("invalid_command", "Upload files to /api/files, and name them in `references`.")
+    return "\n".join(texts)
+
+
+def _forwarded(props: Any) -> dict[str, Any]:
+    return {name: props[name] for name in FORWARDED if name in props} if isinstance(props, dict) else {}
+
+
+def _agent(name: str | None, agents: dict[str, Agent]) -> dict[str, Any]:
+    if name is None:
+        return {}
+    if name not in agents:
+        raise CommandRejected("unknown_agent_type", f"Unknown agent_type: {name[:40]}")
+    return {"agent_type": agents[name].agent_type, "pillar": agents[name].pillar}

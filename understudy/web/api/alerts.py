@@ -1,0 +1,41 @@
+"""`POST /api/alerts`: what an operator has to tell all users of a tenant, or of the server, at once."""
+
+from typing import Any, Final
+
+import msgspec
+from quart import Blueprint
+
+from transport.wire.errors import CommandRejected
+from understudy.web.api.commands import whole_body
+from understudy.web.context import parts, rights
+
+blueprint = Blueprint("alerts", __name__, url_prefix="/api/alerts")
+
+MAX_ALERT: Final = 500
+"""Characters of an alert."""
+
+
+@blueprint.post("")
+async def alert() -> tuple[dict[str, Any], int]:
+    """Send `{"message": "…"}` to every connection that the asker's role reaches, ahead of all that is queued.
+
+    With `"tenant": "…"` an operator of the server reaches the users of that tenant only.
+    """
+    may = rights()
+    may.check_users()
+    message, tenant = _alert(await whole_body())
+    return {"connections": parts().streams.alert(message, may.whose(tenant))}, 202
+
+
+def _alert(body: bytes) -> tuple[str, str | None]:
+    """Return the sentence, and the tenant if one is named."""
+    try:
+        given = msgspec.json.decode(body)
+        message, tenant = " ".join(given["message"].split()), given.get("tenant")
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CommandRejected("invalid_command", 'The body must be {"message": "…"}.') from error
+    if not 0 < len(message) <= MAX_ALERT:
+        raise CommandRejected("invalid_command", f"An alert has 1 to {MAX_ALERT} characters.")
+    if not (tenant is None or isinstance(tenant, str)):
+        raise CommandRejected("invalid_command", "tenant must be a text.")
+    return message, tenant or None

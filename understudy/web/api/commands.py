@@ -1,0 +1,51 @@
+"""`POST /api/commands`: one command, for clients that have no socket."""
+
+import math
+from typing import Any
+
+import trio
+from attrs import asdict
+from quart import Blueprint, request
+from werkzeug.exceptions import RequestTimeout
+
+from transport.server.arrival import arrived_at
+from transport.wire.codec import parse
+from transport.wire.errors import CommandRejected
+from understudy.web.context import identity, parts
+from understudy.web.sse import TAKEN
+
+blueprint = Blueprint("commands", __name__, url_prefix="/api/commands")
+
+
+@blueprint.post("")
+async def command() -> tuple[dict[str, Any], int]:
+    """Do what one command asks, in any form that a socket accepts; what comes of it is in the thread's events."""
+    arrived_at.set(parts().streams.ports.clock())
+    who = identity()
+    given = parse(await whole_body(), max_bytes=parts().settings.limits.frame_bytes)
+    if not isinstance(given, TAKEN):
+        raise CommandRejected("invalid_command", "That command is about a connection; it is of no use over HTTP.")
+    accepted = await parts().streams.do(who, given)
+    return ({} if accepted is None else asdict(accepted)), 202
+
+
+async def whole_body(max_bytes: int | None = None) -> bytes:
+    """The body of the current request, at most `max_bytes` of it, or as much as a frame may have.
+
+    Raises:
+        CommandRejected: `message_too_large`. The rest was heard out and thrown away: a client that is cut off in the
+            middle would never read the answer.
+        RequestTimeout: It took longer than a body may.
+    """
+    limit = parts().settings.limits.frame_bytes if max_bytes is None else max_bytes
+    body = bytearray()
+    try:
+        with trio.fail_after(request.body_timeout or math.inf):
+            async for piece in request.body:
+                if len(body) <= limit:
+                    body += piece
+    except trio.TooSlowError:
+        raise RequestTimeout from None
+    if len(body) > limit:
+        raise CommandRejected("message_too_large", f"A message may have at most {limit} bytes.")
+    return bytes(body)

@@ -1,0 +1,71 @@
+"""`POST /api/files` and `GET /api/files/{id}`: what users attach to their messages."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import trio
+from quart import Blueprint, Response, request
+from werkzeug.datastructures import FileStorage
+
+from transport.wire.errors import CommandRejected
+from understudy.content.summary import by_kind
+from understudy.storage.errors import NotStored
+from understudy.web.context import hear_out, identity, parts
+
+blueprint = Blueprint("files", __name__, url_prefix="/api/files")
+
+UNNAMED = "file"
+"""What a file is called of whose name nothing may be shown."""
+CHUNK = 256 * 1024
+"""Bytes read at a time."""
+
+
+@blueprint.post("")
+async def upload() -> tuple[dict[str, Any], int]:
+    """Take in the multipart field `file`; answers with the id that a message's `references` name."""
+    owner = identity().user
+    try:
+        await parts().quotas.check_files(owner, min(request.content_length or 1, parts().settings.max_file_bytes))
+    except CommandRejected:
+        await hear_out()
+        raise
+    given = (await request.files).get("file")
+    if given is None or not given.filename:
+        raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")
+    name = await parts().guard.note(owner, given.filename) or UNNAMED
+    media_type = await parts().guard.note(owner, given.mimetype) or "application/octet-stream"
+    passage = parts().guard.passage()
+    async with aclosing(_chunks(given)) as chunks, aclosing(parts().guard.passing(passage, chunks)) as passing:
+        row = await parts().files.save(owner, name, media_type, passing)
+    told = {"findings": rows} if (rows := by_kind(passage.found.findings)) else {}
+    return {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size} | told, 201
+
+
+@blueprint.get("/<file_id>")
+async def download(file_id: str) -> Response:
+    """Give the file back, always as a download: nothing a user uploaded is shown as a page of this origin."""
+    row = await parts().store.file(identity().user, file_id)
+    if row is None:
+        raise CommandRejected("not_found", "There is no file of that name.")
+    content = parts().files.read(row)
+    try:
+        first = await anext(content, b"")  # before the answer begins: it may still be a refusal
+    except NotStored:
+        raise CommandRejected("not_found", "That file is there no more.") from None
+    answer = Response(_whole(first, content), content_type="application/octet-stream")
+    answer.headers["Content-Length"] = str(row.size)
+    answer.headers.set("Content-Disposition", "attachment", filename=row.name.encode("ascii", "replace").decode())
+    return answer
+
+
+async def _chunks(given: FileStorage) -> AsyncGenerator[bytes, None]:
+    while chunk := await trio.to_thread.run_sync(given.stream.read, CHUNK):
+        yield chunk
+
+
+async def _whole(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for chunk in rest:
+            yield chunk

@@ -1,0 +1,124 @@
+"""`/api/observer`: the live supervision tree, for operators of the server, and counts of users, for every operator.
+
+Nothing here shows what a user wrote.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from attrs import asdict
+from quart import Blueprint, Response, request
+
+from actors import State
+from transport.auth.identity import Identity
+from transport.server.eventstream import CONTENT_TYPE, HEADERS
+from transport.wire.errors import CommandRejected
+from understudy.web.api.commands import whole_body
+from understudy.web.context import Rest, identity, parts, rights
+from understudy.web.params import whole_number
+
+blueprint = Blueprint("observer", __name__, url_prefix="/api/observer")
+
+ROOT: Final = "/system"
+MAX_TEXT: Final = 200
+"""Characters of what is looked for in paths, and of a path."""
+
+
+@blueprint.get("/tree")
+async def tree() -> Response:
+    """Give some levels of the tree below `path`, or, with `text` or `state`, the actors there that fit."""
+    rights().check_server()
+    view = parts().observatory.tree
+    path, text, state = request.args.get("path", ROOT), request.args.get("text", "").strip(), _state()
+    limit, offset = whole_number("limit", 50, 1, 500), whole_number("offset", 0, 0, 10**6)
+    levels = whole_number("levels", 1, 0, 8)
+    if len(path) > MAX_TEXT or len(text) > MAX_TEXT:
+        raise CommandRejected("invalid_command", f"path and text have at most {MAX_TEXT} characters.")
+    if text or state is not None:
+        node, found, more = await view.found(path, text, state, limit)
+        answer = {"tree": node, "found": found, "more": more}
+    else:
+        node = await view.page(path, levels, limit, offset)
+        answer = {"tree": node, "found": None, "more": False}
+    if node is None:
+        raise _no_actor()
+    return Response(msgspec.json.encode(answer), content_type="application/json")
+
+
+@blueprint.get("/incidents")
+async def incidents() -> dict[str, Any]:
+    """Give the last abnormal ends of actors, the oldest first, and the counts."""
+    rights().check_server()
+    observatory = parts().observatory
+    return {
+        "incidents": [asdict(incident) for incident in observatory.incidents.after()],
+        "counts": observatory.numbers(),
+    }
+
+
+@blueprint.get("/counts")
+async def counts() -> dict[str, int]:
+    """Return how many users, connections and runs there are on this node: of a tenant, or of all if the asker may."""
+    return dict(parts().counts(rights().whose(request.args.get("tenant") or None)))
+
+
+@blueprint.get("/changes")
+async def changes() -> Response:
+    """Give what changes in the tree as server-sent events, for as long as the token counts and the client stays."""
+    rights().check_server()
+    who, rest = identity(), parts()
+    if request.method == "HEAD":
+        return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
+    body = rest.observatory.watch(_ended(rest, who), rest.streams.beat_s)
+    answer = Response(body, content_type=CONTENT_TYPE, headers=HEADERS)
+    answer.timeout = None
+    return answer
+
+
+@blueprint.post("/kill")
+async def kill() -> tuple[dict[str, Any], int]:
+    """Kill the actor at `{"path": "…"}`, where the settings allow it, to see what happens then."""
+    rights().check_server()
+    path, part = _target(await whole_body())
+    return {"path": parts().observatory.kill(path, part=part)}, 202
+
+
+def _ended(rest: Rest, who: Identity) -> Callable[[], str | None]:
+    """What says why somebody's stream ends, if it does."""
+
+    def ended() -> str | None:
+        if rest.streams.closing():
+            return "closing"
+        if who in rest.sessions.ended:
+            return "signed_out"
+        return "token_expired" if time.time() >= who.expires_at else None
+
+    return ended
+
+
+def _state() -> State | None:
+    asked = request.args.get("state", "")
+    if not asked:
+        return None
+    try:
+        return State(asked)
+    except ValueError:
+        known = ", ".join(state.value for state in State)
+        raise CommandRejected("invalid_command", f"state must be one of {known}.") from None
+
+
+def _target(body: bytes) -> tuple[str, bool]:
+    try:
+        given = msgspec.json.decode(body)
+        path, part = given["path"], given.get("part", False)
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CommandRejected("invalid_command", 'The body must be {"path": "…"}.') from error
+    if not isinstance(path, str) or not isinstance(part, bool):
+        raise CommandRejected("invalid_command", "path must be a text, and part true or false.")
+    return path, part
+
+
+def _no_actor() -> CommandRejected:
+    return CommandRejected("not_found", "There is no actor at that path.")

@@ -1,0 +1,55 @@
+"""`/openapi.json` and `/asyncapi.json`: what this server takes and gives, for machines."""
+
+import functools
+import inspect
+from typing import Any, Final
+
+import msgspec
+from quart import Blueprint, Quart, Response, current_app, request
+
+from transport.connection.limits import Limits
+from understudy import __version__
+from understudy.chat.answer.html import aside
+from understudy.web.context import parts
+from understudy.web.specs.asyncapi import asyncapi
+from understudy.web.specs.openapi import Route, openapi
+
+blueprint = Blueprint("references", __name__)
+
+BY_ITSELF: Final = frozenset({"HEAD", "OPTIONS"})
+"""Methods that quart answers for every route."""
+
+
+@blueprint.get("/openapi.json")
+async def openapi_json() -> Response:
+    """Give the OpenAPI document of these routes."""
+    return await _served(openapi(__version__, routes_of(current_app), "/"))
+
+
+@blueprint.get("/asyncapi.json")
+async def asyncapi_json() -> Response:
+    """Give the AsyncAPI document of the sockets and event streams."""
+    document = await aside(_asyncapi, parts().settings.limits)
+    servers = {name: server | {"host": request.host} for name, server in document["servers"].items()}
+    return await _served(document | {"servers": servers})
+
+
+def routes_of(app: Quart) -> list[Route]:
+    """Every route of an application, with the first line of what its view says of itself."""
+    found = []
+    for rule in app.url_map.iter_rules():
+        said = (inspect.getdoc(app.view_functions[rule.endpoint]) or "").partition("\n")[0]
+        found += [
+            Route(method, rule.rule, rule.endpoint, said) for method in sorted((rule.methods or set()) - BY_ITSELF)
+        ]
+    return found
+
+
+@functools.lru_cache(maxsize=8)
+def _asyncapi(limits: Limits) -> dict[str, Any]:
+    return asyncapi(__version__, limits)
+
+
+async def _served(document: dict[str, Any]) -> Response:
+    body = await aside(msgspec.json.encode, document)
+    return Response(body, content_type="application/json", headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,78 @@
+"""`POST /api/sanitize`: what would be taken out of a text, and what of it would pass."""
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+from attrs import frozen
+from quart import Blueprint
+
+from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Scrubbed, utf16
+from transport.wire.errors import CommandRejected
+from understudy.web.api.commands import whole_body
+from understudy.web.context import identity, parts
+
+blueprint = Blueprint("sanitize", __name__, url_prefix="/api/sanitize")
+
+
+@frozen
+class Asked:
+    """The body of a request. `policy` is the name of a preset; the server's own policy unless given."""
+
+    text: str
+    direction: str = Direction.INBOUND.value
+    policy: str | None = None
+
+
+@blueprint.post("")
+async def sanitize() -> dict[str, Any]:
+    """Look through a text as the server looks through what it is sent, is returned or sends; nothing is stored."""
+    who, guard = identity(), parts().guard
+    asked = _asked(await whole_body())
+    scrubber = await guard.scrubber(Direction(asked.direction), asked.policy)
+    found = await guard.sift(who.user, asked.text, scrubber, Placeholders())
+    return _told(asked.text, found)
+
+
+def _asked(body: bytes) -> Asked:
+    try:
+        asked = msgspec.json.decode(body, type=Asked)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CommandRejected("invalid_command", 'The body must be {"text": "…", "direction"?, "policy"?}.') from error
+    if asked.direction not in list(Direction):
+        raise CommandRejected("invalid_command", f"direction must be one of {', '.join(Direction)}.")
+    if asked.policy is not None and asked.policy not in PRESETS:
+        raise CommandRejected("invalid_command", f"policy must be one of {', '.join(PRESETS)}.")
+    return asked
+
+
+def _told(text: str, found: Scrubbed) -> dict[str, Any]:
+    return {
+        "text": found.text,
+        "changed": found.blocked or found.text != text,
+        "blocked": found.blocked,
+        "counts": dict(Counter(each.category.value for each in found.findings)),
+        "kinds": dict(sorted(Counter(each.kind for each in found.findings).items())),
+        "findings": [
+            _finding(each, units) for each, units in zip(found.findings, utf16(text, found.findings), strict=True)
+        ],
+        "omitted": found.omitted,
+        "failed": [each.detector for each in found.failures],
+    }
+
+
+def _finding(each: Finding, units: tuple[int, int]) -> dict[str, Any]:
+    """`units` is where it begins and ends as browsers count."""
+    return {
+        "kind": each.kind,
+        "category": each.category.value,
+        "action": each.action.value,
+        "start": each.start,
+        "end": each.end,
+        "start_utf16": units[0],
+        "end_utf16": units[1],
+        "score": each.score,
+        "replacement": each.replacement if each.action is not Action.FLAG else None,
+        "detector": each.detector,
+        "reasons": list(each.reasons),
+    }

@@ -1,0 +1,58 @@
+"""`GET /api/threads/{id}/stream`: a thread's events as server-sent events, for whom no WebSocket gets through."""
+
+from quart import Blueprint, Response, request
+
+from transport.server.eventstream import CONTENT_TYPE, HEADERS, RETRY_S, EventStream, comment, framed, start_after
+from transport.wire.commands import Resume
+from transport.wire.dialects import Dialect
+from transport.wire.errors import CommandRejected
+from transport.wire.events import Envelope, Ping
+from understudy.web.context import identity, parts
+from understudy.web.sse import WRITE_S, Streams
+
+blueprint = Blueprint("stream", __name__, url_prefix="/api/threads")
+
+
+@blueprint.get("/<thread_id>/stream")
+async def stream(thread_id: str) -> Response:
+    """Give the events after `Last-Event-ID`, or else `after`, then every new one, for as long as the client stays."""
+    who = identity(in_query=True)  # a browser's EventSource can set no header
+    streams = parts().streams
+    after = start_after(request.headers.get("Last-Event-ID"), request.args.get("after"))
+    asked = request.args.get("dialect")
+    dialect = next((known for known in Dialect if known.value == asked), Dialect.CANONICAL)
+    if request.method == "HEAD":
+        if await parts().store.thread(who.user, thread_id) is None:
+            raise CommandRejected("not_found", "There is no conversation of that name.")
+        return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
+    body = EventStream(
+        lambda: _beat(streams, dialect),
+        beat_s=streams.beat_s,
+        write_s=WRITE_S,
+        head=b"retry: %d\n\n" % (RETRY_S * 1000),
+    )
+    await streams.open(
+        who,
+        thread_id,
+        body,
+        Resume({thread_id: after}),
+        dialect=dialect,
+        dress=framed,
+        label=dialect.value,
+        welcome=True,
+    )
+    return as_answer(body)
+
+
+def as_answer(body: EventStream) -> Response:
+    """An answer that lasts as long as its stream."""
+    answer = Response(body, content_type=CONTENT_TYPE, headers=HEADERS)
+    answer.timeout = None
+    return answer
+
+
+def _beat(streams: Streams, dialect: Dialect) -> bytes:
+    ports = streams.ports
+    envelope = Envelope(Ping(), ports.clock(), message="")
+    frame = ports.encoder.shape(dialect)(envelope)
+    return comment("ping") if frame is None else framed(envelope, frame)

@@ -1,0 +1,156 @@
+"""`/api/threads`: list, search, rename, delete, history, export and event log. All of it is the caller's own."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+from quart import Blueprint, Response, request
+
+from transport.wire.codec import encode, from_log
+from transport.wire.dialects import Dialect
+from transport.wire.errors import CommandRejected
+from transport.wire.events import Envelope
+from understudy.chat.answer.html import all_rendered, aside
+from understudy.chat.routing import check_id
+from understudy.privacy import records
+from understudy.storage.cache import Read
+from understudy.storage.rows import LoggedEvent, Message, Run, Thread
+from understudy.web.api.account import download, wanted
+from understudy.web.api.commands import whole_body
+from understudy.web.context import Rest, identity, parts
+from understudy.web.params import whole_number
+
+T = TypeVar("T")
+
+blueprint = Blueprint("threads", __name__, url_prefix="/api/threads")
+
+MAX_TITLE = 200
+"""Characters of a thread's title."""
+UNTITLED = "New conversation"
+"""What a thread is called of whose title nothing may be shown."""
+TITLE_BYTES = 16 * 1024
+"""Of a body that holds one."""
+
+
+@blueprint.get("")
+async def listing() -> Response:
+    """Give the caller's threads, newest first; `query` searches titles and messages, `cursor` goes on."""
+    owner = identity().user
+    read = await parts().reads.threads(
+        owner, request.args.get("query", ""), request.args.get("cursor"), whole_number("limit", 50, 1, 200)
+    )
+    page = read.value
+    return await _answer({"threads": [_thread(row) for row in page.items], "next_cursor": page.next_cursor}, read)
+
+
+@blueprint.get("/<thread_id>/messages")
+async def messages(thread_id: str) -> Response:
+    """Give a thread's messages of all branches, oldest first, the latest page first; answers also as safe HTML."""
+    check_id("thread_id", thread_id)
+    owner, cursor, limit = identity().user, request.args.get("cursor"), whole_number("limit", 100, 1, 200)
+    read = await parts().reads.messages(owner, thread_id, cursor, limit)
+    found = _there(read.value)
+    rows = _shown(parts(), owner, found.messages.items, found.runs)
+    html = iter(await all_rendered([row["content"] for row in rows if row["role"] == "assistant"], owner))
+    shown = [row | {"html": next(html) if row["role"] == "assistant" else None} for row in rows]
+    whole = {"messages": shown, "newest": records.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
+    return await _answer(whole, read)
+
+
+@blueprint.get("/<thread_id>/export")
+async def export(thread_id: str) -> Response:
+    """Give a whole thread to keep: `format` is json or markdown; also `raw` texts and `events`, where asked for."""
+    thread, what = (await _existing(thread_id)).value, wanted()
+    return download(parts().exporter.thread(thread, what), "conversation", what)
+
+
+@blueprint.get("/<thread_id>/events")
+async def events(thread_id: str) -> Response:
+    """Give a thread's events after the sequence number `after`, as they were sent."""
+    check_id("thread_id", thread_id)
+    owner, after, limit = identity().user, whole_number("after", 0, 0, 2**53), whole_number("limit", 500, 1, 1000)
+    read = await parts().reads.events(owner, thread_id, after, limit)
+    found = _there(read.value)
+    shown = partial(parts().guard.vault.envelope, owner)
+    mark = b',"stale":true' if read.stale else b""
+    body = b'{"events":[%s],"last_seq":%d%s}' % (await aside(_events, found.events, shown), found.thread.last_seq, mark)
+    return _dated(Response(body, content_type="application/json"), read)
+
+
+@blueprint.get("/<thread_id>")
+async def one(thread_id: str) -> Response:
+    """Give one thread."""
+    read = await _existing(thread_id)
+    return await _answer(_thread(read.value), read)
+
+
+@blueprint.patch("/<thread_id>")
+async def rename(thread_id: str) -> dict[str, Any]:
+    """Give a thread another title: `{"title": "…"}`."""
+    await _existing(thread_id)
+    title = await parts().guard.note(identity().user, _title(await whole_body(TITLE_BYTES)))
+    await parts().store.rename_thread(identity().user, thread_id, " ".join(title.split()) or UNTITLED)
+    return _thread((await _existing(thread_id)).value)
+
+
+@blueprint.delete("/<thread_id>")
+async def delete(thread_id: str) -> tuple[str, int]:
+    """Delete a thread with all its messages and events."""
+    await _existing(thread_id)
+    await parts().eraser.thread(identity().user, thread_id)
+    return "", 204
+
+
+async def _existing(thread_id: str) -> Read[Thread]:
+    check_id("thread_id", thread_id)
+    read = await parts().reads.thread(identity().user, thread_id)
+    return Read(_there(read.value), read.age_s)
+
+
+def _there(found: T | None) -> T:
+    if found is None:
+        raise CommandRejected("not_found", "There is no conversation of that name.")
+    return found
+
+
+async def _answer(body: dict[str, Any], read: Read[Any]) -> Response:
+    """A read as JSON; one that the database did not answer says so, and how old it is (RFC 9111, 5.1 and 5.5)."""
+    whole = body | {"stale": True} if read.stale else body
+    return _dated(Response(await aside(msgspec.json.encode, whole), content_type="application/json"), read)
+
+
+def _dated(answer: Response, read: Read[Any]) -> Response:
+    if read.age_s is not None:
+        answer.headers["Age"] = str(int(read.age_s))
+        answer.headers["Warning"] = '110 understudy "Response is Stale"'
+    return answer
+
+
+def _title(body: str | bytes) -> str:
+    try:
+        given = msgspec.json.decode(body)
+        title = " ".join(given["title"].split())
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CommandRejected("invalid_command", 'The body must be {"title": "…"}.') from error
+    if not 0 < len(title) <= MAX_TITLE:
+        raise CommandRejected("invalid_command", f"A title has 1 to {MAX_TITLE} characters.")
+    return title
+
+
+def _thread(row: Thread) -> dict[str, Any]:
+    return records.thread_of(row, partial(parts().guard.vault.text, row.owner, row.id))
+
+
+def _shown(rest: Rest, owner: str, rows: Sequence[Message], answers: Sequence[Run]) -> list[dict[str, Any]]:
+    """Messages as they are shown; each of the user's with all the runs that answered it, oldest first."""
+    runs: dict[str, list[dict[str, str]]] = {row.id: [] for row in rows if row.role == "user"}
+    for run in answers:
+        runs[run.message_id].append(records.short_run_of(run))
+    text = rest.guard.vault.text
+    return [records.message_of(row, runs.get(row.id, []), partial(text, owner, row.thread_id)) for row in rows]
+
+
+def _events(rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope]) -> bytes:
+    encoded = [encode(shown(from_log(row.body)), Dialect.CANONICAL) for row in rows]
+    return b",".join(each for each in encoded if each)

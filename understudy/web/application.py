@@ -1,0 +1,128 @@
+"""The quart-trio application: blueprints, errors as JSON, and the headers every answer carries."""
+
+import logging
+from typing import Final
+
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from transport.server.response_headers import HSTS
+from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated
+from understudy.storage.errors import FileTooLarge, InvalidCursor, StorageError, StorageUnavailable, Unstorable
+from understudy.web import cross_origin
+from understudy.web.admission import Admission
+from understudy.web.api import (
+    account,
+    agents,
+    agui,
+    alerts,
+    commands,
+    files,
+    observer,
+    operations,
+    page,
+    references,
+    sanitize,
+    sessions,
+    stream,
+    threads,
+)
+from understudy.web.context import Rest, hear_out, parts, refusal
+from understudy.web.part_headers import bound_part_heads
+
+log = logging.getLogger(__name__)
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; font-src 'self'; "
+        "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types understudy"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": (
+        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), "
+        "payment=(), usb=(), browsing-topics=()"
+    ),
+}
+"""OWASP's secure headers for a page that loads everything from its own origin."""
+
+STATUS_CODES: Final = {404: "not_found", 413: "file_too_large", 431: "message_too_large", 400: "invalid_command"}
+
+
+def build(rest: Rest) -> QuartTrio:
+    """Make the application around the parts it is given."""
+    app = QuartTrio("understudy", static_folder=None)
+    bound_part_heads()
+    app.config["MAX_CONTENT_LENGTH"] = rest.settings.max_file_bytes + 64 * 1024  # the multipart frame around a file
+    app.config["BODY_TIMEOUT"] = 120
+    app.url_map.merge_slashes = False  # a path that is not there is not there: no page of werkzeug's own says otherwise
+    app.extensions["rest"] = rest
+    for part in (
+        account, agents, agui, alerts, commands, files, observer, operations, page, references, sanitize, sessions,
+        stream, threads,
+    ):  # fmt: skip
+        app.register_blueprint(part.blueprint)
+    admission = app.extensions["admission"] = Admission(rest.settings, rest.ledger)
+    app.extensions["glances"] = operations.Glances(rest)
+    app.before_request(admission.judge)
+    app.after_request(_secure)
+    app.register_error_handler(Exception, _failed)
+    return app
+
+
+async def _secure(answer: Response) -> Response:
+    cross_origin.share(answer)
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    if parts().settings.tls_certificate is not None:  # a proxy that speaks TLS answers for its own name
+        answer.headers.setdefault(*HSTS)
+    if request.path.startswith("/api/"):
+        answer.headers.setdefault("Cache-Control", "no-store")
+    return answer
+
+
+def _not_allowed(error: MethodNotAllowed) -> Response:
+    """RFC 9110 section 15.5.6: 405 says which methods there are."""
+    answer = refusal("invalid_command", "That address does not take this method.")
+    answer.status_code = 405
+    answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+    return answer
+
+
+async def _failed(error: Exception) -> Response:
+    """Turn any error into a refusal in the form that the client of the path expects."""
+    answer = await _refused(error)
+    if request.blueprint != agui.blueprint.name or isinstance(error, Unauthenticated | OriginRefused):
+        return answer
+    return await agui.as_run_error(answer)
+
+
+async def _refused(error: Exception) -> Response:
+    """Turn any error into the registry's JSON; nothing of a traceback, a path or a query gets out."""
+    match error:
+        case Unauthenticated() | CommandRejected():
+            return refusal(error.code, error.message, getattr(error, "retry_after", None))
+        case OriginRefused():
+            return refusal("forbidden", error.message)
+        case FileTooLarge():
+            limit = parts().settings.max_file_bytes // (1024 * 1024)
+            return refusal("file_too_large", f"Files of up to {limit} MiB can be attached.")
+        case InvalidCursor() | Unstorable():
+            return refusal("invalid_command", "That cursor or value is not valid here.")
+        case StorageUnavailable():
+            return refusal("storage_unavailable", retry_after=1.0)
+        case MethodNotAllowed():
+            return _not_allowed(error)
+        case HTTPException(code=int(status)) if status < 500:
+            if status in (413, 431):
+                await hear_out()
+            return refusal(STATUS_CODES.get(status, "invalid_command"))
+    answer = refusal("internal")
+    body = await answer.get_json()
+    kind = "storage" if isinstance(error, StorageError) else "rest"
+    log.error(f"{kind}.request_failed", exc_info=error, extra={"error_id": body["error"]["error_id"]})
+    return answer
