@@ -16,7 +16,7 @@ from tests.end_to_end.peer import connected
 from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.sse import Stream, streaming
 from understudy.app.build import Running
-from understudy.observe.observatory import MAX_WATCHES
+from understudy.observe.tree_api import MAX_WATCHES
 from understudy.observe.tree_events import MAX_TOUCHED
 
 SECRET = "a secret of more than 32 characters, for tests"
@@ -330,7 +330,7 @@ async def test_what_may_be_killed_and_what_not(serve: Any, caplog: pytest.LogCap
 
 def test_the_setting_is_a_yes_or_a_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a file as true or false, from the environment as its word; anything else stops the start."""
-    from understudy.config import BadSettings, load
+    from understudy.app.settings import BadSettings, load
 
     monkeypatch.chdir(tmp_path)
     assert load().observer_kill is False

@@ -10,7 +10,7 @@ import pytest
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import Peer, connected
 from tests.end_to_end.script import Call, Gate, Say, Script, scripted
-from transport.limits import Limits
+from transport.connection.limits import Limits
 from understudy import Agent
 from understudy.app.build import Running
 from understudy.tools.server import supervision_tree, system_health

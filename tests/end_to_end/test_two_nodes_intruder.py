@@ -21,9 +21,10 @@ from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 from transport.wire.events import Block, Envelope, PartialResult
 from understudy import Agent
+from understudy.chat.placement import Deleted, name_of
 from understudy.cluster import codec, redis_stream
 from understudy.cluster.messages import Delete as DeleteThread
-from understudy.cluster.messages import Deleted, Events, Passing, Request, name_of
+from understudy.cluster.messages import Events, Passing, Request
 from understudy.tools.server import supervision_tree
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ from attrs import field, frozen
 from actors import ActorRef
 from transport.auth.identity import Identity
 from transport.connection.heartbeat import Heartbeat
-from transport.connection.observer import Observer, Unobserved
 from transport.outbox.catch_up import LogPage
+from transport.outbox.metrics import Observer, Unobserved
 from transport.outbox.outbox import OutboxLimits
 from transport.wire.chunks import Room
 from transport.wire.commands import Command

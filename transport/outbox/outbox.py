@@ -16,11 +16,11 @@ import trio
 from attrs import define, evolve, frozen
 
 from actors import Actor, Context, Lane, MailboxSpec, Overflow
-from transport.connection.observer import Observer, Unobserved
-from transport.connection.sink import Sink
 from transport.outbox.catch_up import Backlog, LogPage, LogUnreadable, ReadLog
 from transport.outbox.delivery import Piece, Session, Verdict
+from transport.outbox.metrics import Observer, Unobserved
 from transport.outbox.send_queue import Pending
+from transport.outbox.sink import Sink
 from transport.outbox.writer import Outlet
 from transport.wire.codes import ERRORS
 from transport.wire.dialects import Dialect

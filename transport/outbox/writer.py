@@ -8,9 +8,9 @@ from typing import Final
 
 import trio
 
-from transport.connection.observer import Observer
-from transport.connection.sink import Sink
+from transport.outbox.metrics import Observer
 from transport.outbox.send_queue import Pending
+from transport.outbox.sink import Sink
 from transport.wire.chunks import PIECE_BYTES, split
 from transport.wire.encoder import Encode
 from transport.wire.payloads import Speak, pack

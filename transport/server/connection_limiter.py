@@ -12,7 +12,35 @@ import enum
 from collections import OrderedDict
 from collections.abc import Callable
 
-from transport.connection.limits import Counter
+
+class Counter:
+    """How many of something each user has at the moment, at most `cap`. Users who have none are not kept."""
+
+    def __init__(self, cap: int) -> None:
+        self.cap = cap
+        self._held: dict[str, int] = {}
+
+    def enter(self, user: str) -> bool:
+        """Count one more for this user; False when the user has `cap` already, and then nothing is counted."""
+        held = self._held.get(user, 0)
+        if held >= self.cap:
+            return False
+        self._held[user] = held + 1
+        return True
+
+    def leave(self, user: str) -> None:
+        """Count one less, once for each `enter` that returned True. Raises ValueError when the user has none."""
+        held = self._held.get(user, 0)
+        if held == 0:
+            raise ValueError("left more often than entered")
+        if held == 1:
+            del self._held[user]
+        else:
+            self._held[user] = held - 1
+
+    def held(self, user: str) -> int:
+        """How many this user has."""
+        return self._held.get(user, 0)
 
 
 class Full(enum.Enum):

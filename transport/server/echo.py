@@ -20,8 +20,8 @@ from attrs import evolve
 from transport.server.listener import DoorLimits, Upgrade, serve_door
 from transport.server.socket import Socket, SocketLimits
 from transport.server.tls import server_context
-from transport.server.websocket.frames import Binary
 from transport.wire.errors import UnusableCertificate
+from transport.wire.payloads import Binary
 
 MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """The largest message that comes back: conformance suites go up to 16 MiB, and one of ours a little further."""

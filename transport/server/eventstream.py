@@ -75,7 +75,7 @@ def as_json(value: object) -> bytes:
 
 
 class EventStream:
-    """A `transport.connection.sink.Sink` whose payloads are read as the body of an HTTP answer: iterate it, then
+    """A `transport.outbox.sink.Sink` whose payloads are read as the body of an HTTP answer: iterate it, then
     `aclose`.
 
     What was written is given out whole at the next step of the iteration, so a writer is never more than two writes

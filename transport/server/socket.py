@@ -23,10 +23,11 @@ from websockets.protocol import State
 from transport.server.tls import Stream, TlsStream, close_now
 from transport.server.websocket.assembler import Message
 from transport.server.websocket.deflate import agreed
-from transport.server.websocket.frames import Binary, binary_head, deflated_head, text_head
+from transport.server.websocket.frames import binary_head, deflated_head, text_head
 from transport.server.websocket.protocol import Protocol
 from transport.server.write_buffer import Broken, Outflow
 from transport.wire.errors import CommandRejected, SocketClosed
+from transport.wire.payloads import Binary
 
 _PING: Final = b"?"  # told from the pongs that nobody asked for
 _READ_BYTES: Final = 16 * 1024

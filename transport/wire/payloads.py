@@ -6,8 +6,12 @@ from typing import Final
 
 from attrs import frozen
 
-from transport.server.websocket.frames import Binary
 from transport.wire.chunks import PIECE_BYTES
+
+
+class Binary(bytes):
+    """A payload that goes out in a binary frame; any other is text."""
+
 
 # Below this a frame fits into one packet, and compressing it costs more than it saves.
 GZIP_BYTES: Final = 1024

@@ -26,9 +26,9 @@ from understudy.storage.sqlite import FILES, open_database
 from understudy.storage.store import Store
 
 if TYPE_CHECKING:
+    from understudy.chat.placement import Node
     from understudy.cluster.cluster import Cluster
     from understudy.cluster.connection_counts import SharedConnections
-    from understudy.cluster.membership import Node
     from understudy.storage.postgresql import PostgresDatabase
     from understudy.storage.redis import RedisLink
     from understudy.storage.redis_cipher import Cipher
@@ -124,7 +124,8 @@ async def node_of(
     """
     if not settings.on_postgresql:
         return None
-    from understudy.cluster.membership import Membership, Node, join, stand_down
+    from understudy.chat.placement import Node
+    from understudy.cluster.membership import Membership, join, stand_down
 
     node = Node(alone=not settings.redis_url)
     await join(store, node, database.where)

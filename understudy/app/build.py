@@ -183,11 +183,11 @@ async def open_house(
     share_places(settings.limits.processes_per_user)
     metrics, incidents = Metrics(lambda: system.tree()), Incidents(time.time)
     breakers = Breakers(metrics)
-    known, models = all_agents(agents), Models(settings, breakers.changed)
+    known, models = all_agents(agents), Models(settings.model, settings.words_per_s, breakers.changed)
     for agent in known.values():
         agent.works_s(settings.limits.run_s)
         # Now, not at its first message: making a client takes a third of a second, and may fail.
-        models.of(agent)
+        models.of(agent.model)
     policy = await trio.to_thread.run_sync(policy_of, settings.scrub_policy)
     sealer = open_sealer(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
     database = await trio.to_thread.run_sync(database_of, settings)
@@ -223,7 +223,7 @@ async def open_house(
             services = Services(
                 store=store,
                 agents=known,
-                model_of=models.of,
+                model_of=lambda agent: models.of(agent.model),
                 guard=guard,
                 limits=settings.limits,
                 slots=slots,
@@ -261,7 +261,7 @@ async def open_house(
                 store,
                 bounded,
                 known,
-                models.of,
+                lambda agent: models.of(agent.model),
                 metrics,
                 server.health,
                 streams,

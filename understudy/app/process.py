@@ -15,8 +15,8 @@ import trio
 from sanitization import Detector
 from understudy.agents.agent import Agent
 from understudy.app.build import serve_house
+from understudy.app.os_errors import words_of
 from understudy.app.settings import Settings
-from understudy.cli.errors import words_of
 from understudy.observe.logs import configure
 from understudy.storage.errors import DatabaseUnusable
 

@@ -11,13 +11,13 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from transport.wire.errors import CommandRejected
-from understudy.auth.tenancy import tenant_of
+from understudy.storage.tenancy import tenant_of
 
 OPERATOR: Final = "operator"
 SERVER_OPERATOR: Final = "server_operator"
 
 Whose: TypeAlias = Callable[[str], bool]
-"""Says of an owner (`understudy.auth.tenancy`) whether they are meant."""
+"""Says of an owner (`understudy.storage.tenancy`) whether they are meant."""
 
 
 def everybody(_owner: str) -> bool:

@@ -20,10 +20,10 @@ from transport.auth.token_cache import Proven
 from transport.auth.tokens import ALGORITHM, TENANT, Tokens, load_or_create_secret, read_head
 from transport.connection.limits import RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
-from understudy.app.settings import Settings
 from understudy.auth.revocation import Ended, user_name
-from understudy.auth.tenancy import name_of, owner_of
+from understudy.auth.settings import AuthSettings
 from understudy.storage.private_files import keep_private
+from understudy.storage.tenancy import name_of, owner_of
 
 ENDED: Final = "ended-sessions"
 """The file of sessions that were ended, in the data folder."""
@@ -97,7 +97,7 @@ class Sessions:
 
     `anonymous` allows users who bring no token; tokens live `ttl_s` seconds. `provider` None: only tokens under the
     secret count. `on_end` is told who signed out. `rate` bounds new sessions from one address. With `tenants` the
-    `user` of an identity is the name of `understudy.auth.tenancy`: those of two tenants are two, whatever they are
+    `user` of an identity is the name of `understudy.storage.tenancy`: those of two tenants are two, whatever they are
     called. `longest_s` is how long after signing in a session can be renewed.
     """
 
@@ -273,7 +273,7 @@ class Sessions:
         return Session(evolve(self.tokens.verify(token), user=who.user), token)
 
 
-def check_place(settings: Settings, origin: str | None, host: str | None) -> None:
+def check_place(settings: AuthSettings, origin: str | None, host: str | None) -> None:
     """Refuse pages of other origins, and, where whoever is on this machine is trusted, requests that name another.
 
     The second keeps out a page whose own name was pointed at 127.0.0.1, and a proxy that would open a server without
@@ -288,7 +288,7 @@ def check_place(settings: Settings, origin: str | None, host: str | None) -> Non
         raise OriginRefused(origin or "")
 
 
-def open_sessions(settings: Settings, clock: Callable[[], float] = time.time) -> Sessions:
+def open_sessions(settings: AuthSettings, clock: Callable[[], float] = time.time) -> Sessions:
     """Give what decides about tokens, as the settings say. Which sessions have ended is still to be said.
 
     Raises:
@@ -314,7 +314,7 @@ def open_sessions(settings: Settings, clock: Callable[[], float] = time.time) ->
     )
 
 
-def _provider(settings: Settings, clock: Callable[[], float]) -> Provider:
+def _provider(settings: AuthSettings, clock: Callable[[], float]) -> Provider:
     keyring = Keyring()
     issuer, audience = settings.jwt_issuer or None, settings.jwt_audience or None
     tokens = ProviderTokens(keyring.find, clock, issuer, audience, _claim(settings))
@@ -350,7 +350,7 @@ def _read_file(path: Path) -> KeySet:
     return read_key_set(document)
 
 
-def open_tokens(settings: Settings) -> LastingTokens:
+def open_tokens(settings: AuthSettings) -> LastingTokens:
     """Give what signs and checks this server's tokens: with the secret of the settings, or the one it keeps itself.
 
     Raises:
@@ -366,5 +366,5 @@ def open_tokens(settings: Settings) -> LastingTokens:
     return LastingTokens(secret, time.time, settings.grace_of_refresh_s, _claim(settings))
 
 
-def _claim(settings: Settings) -> str:
+def _claim(settings: AuthSettings) -> str:
     return settings.tenant_claim or TENANT

@@ -34,15 +34,14 @@ from understudy.chat.messages import (
     WantSnapshot,
 )
 from understudy.chat.offer import offer
-from understudy.chat.registry import ENDS_S, OtherNodes, Whereabouts
+from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, TypingIn
+from understudy.chat.registry import ENDS_S, Whereabouts
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
 from understudy.chat.run.agent_loop import TURNS
 from understudy.chat.run.approval import check_note
 from understudy.chat.run.run_settings import check_settings
 from understudy.chat.services import Services
 from understudy.chat.storage_waits import AWAY
-from understudy.cluster.membership import Node
-from understudy.cluster.messages import Active, Deleted, News, TypingIn
 from understudy.content.vault import Vault
 from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
 from understudy.storage.rows import Message

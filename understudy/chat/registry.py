@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import trio
 from attrs import frozen
@@ -32,10 +32,8 @@ from transport.outbox.outbox import Follow
 from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import Quiet, StandDown, Wake
 from understudy.chat.offer import offer
+from understudy.chat.placement import Moved, Node, OtherNodes, name_of
 from understudy.chat.services import Services
-from understudy.cluster.codec import Moved
-from understudy.cluster.membership import Node
-from understudy.cluster.messages import News, name_of
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.keyed_lock import KeyedLock
 from understudy.storage.store import LARGEST_PAGE
@@ -53,19 +51,6 @@ RESTING: Final = Backoff(min_s=0.02, max_s=5.0)
 
 Key: TypeAlias = tuple[str, str]
 T = TypeVar("T")
-
-
-class OtherNodes(Protocol):
-    """The way to the other servers, where there are some."""
-
-    def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
-        """Make what stands here for the conversation of a thread that the node `holder` has.
-
-        `after` is the number of the event after which the user's connections here are to be told what happens.
-        """
-
-    def tell_all(self, news: News) -> None:
-        """Tell every other server something, if that can be."""
 
 
 @frozen

@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
-from understudy.auth.tenancy import tenant_of
+from understudy.storage.tenancy import tenant_of
 
 WaiterT = TypeVar("WaiterT")
 KeyT = TypeVar("KeyT", bound=Hashable)

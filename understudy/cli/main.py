@@ -14,8 +14,8 @@ import click
 
 from understudy import __version__
 from understudy.app.listening import starting
+from understudy.app.os_errors import words_of
 from understudy.app.settings import DATABASE_URL_FORMS, BadSettings, Settings, load
-from understudy.cli.errors import words_of
 from understudy.cli.threads import threads, users
 
 if TYPE_CHECKING:

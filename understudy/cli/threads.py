@@ -54,11 +54,11 @@ def users() -> None:
 @DATABASE_URL
 def list_users(tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
     """Print a line for each user: name, tenant, number of threads, when the last was touched; tabs between."""
-    from understudy.auth.tenancy import name_of
     from understudy.cli.chat.console import one_line
     from understudy.cli.main import load_settings, told
     from understudy.cli.users import everybody
     from understudy.privacy.transcript import moment
+    from understudy.storage.tenancy import name_of
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     with told():

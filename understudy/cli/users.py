@@ -19,7 +19,6 @@ from actors import ActorSystem, ChildSpec
 from understudy.app.settings import Settings
 from understudy.auth.revocation import LASTS_S, EndedSessions, user_name
 from understudy.auth.sessions import ENDED
-from understudy.auth.tenancy import name_of, owner_of
 from understudy.content.encryption import Sealer, open_sealer
 from understudy.content.vault import Vault
 from understudy.privacy.erasure import Erased, Eraser
@@ -34,6 +33,7 @@ from understudy.storage.reading import ReadDatabase, read_folder, read_server
 from understudy.storage.revocations import EndSession
 from understudy.storage.sqlite import FILES, open_database
 from understudy.storage.store import Store
+from understudy.storage.tenancy import name_of, owner_of
 from understudy.storage.writer import StoreWriter
 
 PART: Final = ".part"

@@ -22,10 +22,10 @@ from coredis.patterns.pipeline import Pipeline
 from coredis.tokens import PureToken
 
 from actors import Actor, ChildSpec, Context
+from understudy.chat.placement import Moved, News, Node
 from understudy.cluster import redis_stream
-from understudy.cluster.codec import Moved, news_bytes, packed, value_of
-from understudy.cluster.membership import Node
-from understudy.cluster.messages import Accept, Answer, Command, Events, Item, News, Passing, Request
+from understudy.cluster.codec import news_bytes, packed, value_of
+from understudy.cluster.messages import Accept, Answer, Command, Events, Item, Passing, Request
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher

@@ -16,11 +16,11 @@ import trio
 
 from actors import Actor, Context
 from understudy.chat.offer import offer
+from understudy.chat.placement import News, Node
 from understudy.cluster import redis_stream
 from understudy.cluster.bus import Post
 from understudy.cluster.codec import Unreadable, items_of, news_of
-from understudy.cluster.membership import Node
-from understudy.cluster.messages import Answer, Ended, Events, Item, News, Passing, Request
+from understudy.cluster.messages import Answer, Ended, Events, Item, Passing, Request
 from understudy.cluster.packet_reader import Receiver
 from understudy.cluster.proxies import Relays
 from understudy.storage.errors import RedisRefused, RedisUnavailable

@@ -17,12 +17,11 @@ from attrs import define, field
 
 from actors import Actor, ActorRef, Backoff, ChildSpec, Supervisor
 from understudy.chat.commands import Desk
+from understudy.chat.placement import Active, News, Node
 from understudy.chat.services import Services
 from understudy.cluster.bus import Post
 from understudy.cluster.bus_receiver import Inbox
 from understudy.cluster.conversation_proxy import Relay
-from understudy.cluster.membership import Node
-from understudy.cluster.messages import Active, News
 from understudy.cluster.packet_reader import Receiver, ReceiverObserver
 from understudy.cluster.peer_monitor import Peers
 from understudy.cluster.proxies import Relays

@@ -17,7 +17,8 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope, PartialResult
 from understudy.chat.answer.markdown import cleaned
 from understudy.chat.messages import SaidElsewhere
-from understudy.cluster.messages import Answer, Fault, Item, News, Piece, Request
+from understudy.chat.placement import Moved, News
+from understudy.cluster.messages import Answer, Fault, Item, Piece, Request
 from understudy.storage.errors import StorageUnavailable
 
 T = TypeVar("T")
@@ -28,10 +29,6 @@ VERSION: Final = 3
 
 class Unreadable(ValueError):
     """These bytes are no packet, or not one of this version."""
-
-
-class Moved(LookupError):
-    """The node that was asked does not have the thread."""
 
 
 class Packet(msgspec.Struct, frozen=True, array_like=True):

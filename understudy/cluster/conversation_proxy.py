@@ -26,10 +26,11 @@ from understudy.chat.conversation.event_log import ThreadLog
 from understudy.chat.conversation.subscribers import Followers
 from understudy.chat.envelope import about
 from understudy.chat.offer import offer
+from understudy.chat.placement import Moved, name_of
 from understudy.chat.services import Services
 from understudy.cluster import messages
 from understudy.cluster.bus import Post
-from understudy.cluster.codec import Moved, envelope_of, html_length
+from understudy.cluster.codec import envelope_of, html_length
 from understudy.cluster.messages import Attend, Ended, Events, Leave, Passing, Snapshot
 from understudy.cluster.proxies import Check, HolderGone, Relays
 from understudy.cluster.reorder import Joining
@@ -87,7 +88,7 @@ class Relay(Actor):
     ) -> None:
         self.owner = owner
         self.thread_id = thread_id
-        self.name = messages.name_of(owner, thread_id)
+        self.name = name_of(owner, thread_id)
         self.holder = holder
         self.services = services
         self.post = post

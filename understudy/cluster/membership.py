@@ -9,18 +9,15 @@
 """
 
 import logging
-import math
-import uuid
 from collections.abc import Callable
 from typing import Final
 
 import trio
-from attrs import define, field
 
 from actors import Actor, ActorRef, Context, Exit, MailboxFull, Shutdown
 from understudy.chat.messages import StandDown
+from understudy.chat.placement import Node
 from understudy.storage.errors import AlreadyServed, StorageError, StorageUnavailable
-from understudy.storage.nodes import ALONE
 from understudy.storage.store import Store
 from understudy.storage.writes import LEASE_S
 
@@ -33,28 +30,6 @@ TRY_S: Final = 1.0
 LEAVE_S: Final = 1.0
 AGAIN_S: Final = 0.1
 """Before another try to join, while another server stands against it."""
-
-
-@define(eq=False)
-class Node:
-    """This server among those that share its database; `id` is another one after the server was taken for dead.
-
-    `alone`: it knows nothing of others, so there must be none. `renewed_at` is when it was last said to be alive, in
-    trio's time; `lapses` counts how often it was taken for dead.
-    """
-
-    alone: bool = False
-    id: str = field(init=False)
-    joined: bool = field(default=False, init=False)
-    renewed_at: float = field(default=-math.inf, init=False)
-    lapses: int = field(default=0, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.rename()
-
-    def rename(self) -> None:
-        """Take a new id."""
-        self.id = (ALONE if self.alone else "") + uuid.uuid4().hex
 
 
 async def join(store: Store, node: Node, where: str, *, lease_s: float = LEASE_S) -> None:

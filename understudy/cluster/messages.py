@@ -4,7 +4,6 @@ Requests are answered, events of a thread follow it, news are for whoever it con
 cluster.wire` makes bytes of them. A change of anything here, or of what it is made of, needs another `wire.VERSION`.
 """
 
-import uuid
 from typing import TypeAlias
 
 import msgspec
@@ -14,12 +13,6 @@ from transport.wire.commands import Say
 from transport.wire.events import ApprovalDecision, AskedAgent, Block
 from understudy.chat.routing import Route
 from understudy.storage.rows import Message
-
-
-def name_of(owner: str, thread_id: str) -> str:
-    """The name of a thread's actor. A hash: paths are logged and shown, and these ids are the user's own words."""
-    return uuid.uuid5(uuid.NAMESPACE_OID, f"{owner}\0{thread_id}").hex
-
 
 # Requests to the node that has a thread
 
@@ -194,31 +187,3 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
 
 
 Item: TypeAlias = Request | Answer | Events | Ended | Passing
-
-
-# News, to all nodes
-
-
-class Active(msgspec.Struct, frozen=True, tag=True):
-    """Something happens in a thread, after its event of number `after`: its user's connections may follow."""
-
-    owner: str
-    thread_id: str
-    after: int
-
-
-class TypingIn(msgspec.Struct, frozen=True, tag=True):
-    """A user is typing in a thread."""
-
-    owner: str
-    thread_id: str
-
-
-class Deleted(msgspec.Struct, frozen=True, tag=True):
-    """A thread was deleted: what begins later under its name is another."""
-
-    owner: str
-    thread_id: str
-
-
-News: TypeAlias = Active | TypingIn | Deleted

@@ -14,11 +14,11 @@ from typing import Final
 import trio
 
 from actors import Actor, Context
+from understudy.chat.placement import Node
 from understudy.cluster import redis_stream
 from understudy.cluster.bus import Post
 from understudy.cluster.bus_receiver import in_time
 from understudy.cluster.codec import Unreadable, items_of
-from understudy.cluster.membership import Node
 from understudy.cluster.messages import Request
 from understudy.cluster.packet_reader import Receiver
 from understudy.cluster.proxies import Relays

@@ -19,10 +19,11 @@ from actors import ActorError, ActorRef, Ask, ChildSpec, Restart, StartChild
 from transport.wire.errors import CommandRejected
 from understudy.chat import messages as chat
 from understudy.chat.offer import offer
+from understudy.chat.placement import Moved, name_of
 from understudy.chat.registry import Whereabouts
 from understudy.cluster import messages
 from understudy.cluster.bus import Post, Value
-from understudy.cluster.codec import Moved, fault_of
+from understudy.cluster.codec import fault_of
 from understudy.cluster.forwarder import Courier, Unwanted, Wanted
 from understudy.cluster.messages import Answer, Fault, Request
 from understudy.storage.errors import StorageError
@@ -80,7 +81,7 @@ class Office:
 
     async def _done(self, sender: str, request: Request) -> Value:
         owner, thread_id, within_s = request.owner, request.thread_id, request.within_s
-        thread = messages.name_of(owner, thread_id)
+        thread = name_of(owner, thread_id)
         match request.command:
             case messages.Leave():
                 if (sent := self._couriers.get((thread, sender))) is not None:

@@ -30,7 +30,7 @@ from sanitization import (
     Scrubber,
     StreamScrubber,
 )
-from transport.connection.limits import Counter
+from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
 from understudy.content.encryption import Sealer
 from understudy.content.files import Passage

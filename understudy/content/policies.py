@@ -4,7 +4,6 @@ from pathlib import Path
 
 from sanitization import PRESETS, Policy
 from sanitization.policy_file import PolicyError, policy_from_toml
-from understudy.app.settings import PRESETS as NAMES
 
 
 class BadPolicy(ValueError):
@@ -23,9 +22,10 @@ def policy_of(name: str) -> Policy:
     try:
         text = Path(name).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
+        names = list(PRESETS)
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise BadPolicy(
-            f"{setting} must be {', '.join(NAMES[:-1])} or {NAMES[-1]}, or a file that can be read; "
+            f"{setting} must be {', '.join(names[:-1])} or {names[-1]}, or a file that can be read; "
             f"{name!r} cannot ({why})"
         ) from error
     try:

@@ -7,8 +7,6 @@ as it is.
 from collections.abc import Callable, Sequence
 
 from actors.behaviours import Breaker, CircuitChange
-from understudy.agents.agent import Agent
-from understudy.app.settings import Settings
 from understudy.models.guarded import GuardedModel
 from understudy.models.model import Model
 from understudy.models.offline import OfflineModel
@@ -25,28 +23,31 @@ class UnknownModel(ValueError):
 class Models:
     """The models of a server, each made once; close it when the server ends.
 
-    `on_change` is told when the breaker of one opens or closes.
+    `default` names the model of agents that name none; the offline model writes `words_per_s`. `on_change` is told
+    when the breaker of one opens or closes.
 
     Raises:
         UnknownModel: The default model of the settings is of no known provider.
         OpenAINotInstalled: It needs the extra `openai`, which is not installed.
     """
 
-    def __init__(self, settings: Settings, on_change: Callable[[CircuitChange], None] | None = None) -> None:
+    def __init__(
+        self, default: str, words_per_s: float, on_change: Callable[[CircuitChange], None] | None = None
+    ) -> None:
         self._on_change = on_change
-        self._words_per_s = settings.words_per_s
+        self._words_per_s = words_per_s
         self._made: dict[str, Model] = {}
-        self._default = self._named(settings.model)
+        self._default = self._named(default)
 
-    def of(self, agent: Agent) -> Model:
-        """Give the agent's own model, or the server's.
+    def of(self, wanted: str | Model | None) -> Model:
+        """Give the model that an agent brings or names; for None, the default.
 
         Raises:
             UnknownModel, OpenAINotInstalled: As for the server's.
         """
-        if agent.model is None:
+        if wanted is None:
             return self._default
-        return self._named(agent.model) if isinstance(agent.model, str) else agent.model
+        return self._named(wanted) if isinstance(wanted, str) else wanted
 
     def breakers(self) -> Sequence[Breaker]:
         """Those that providers are asked through."""

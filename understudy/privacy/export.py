@@ -13,7 +13,6 @@ from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Envelope
-from understudy.auth.tenancy import name_of
 from understudy.chat.answer.html import aside
 from understudy.content.encryption import Sealer, Unopenable
 from understudy.content.vault import Vault
@@ -21,6 +20,7 @@ from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
 from understudy.storage.export_queries import Archive, User
 from understudy.storage.rows import LoggedEvent, Message, Run, Step, Thread
+from understudy.storage.tenancy import name_of
 
 log = logging.getLogger(__name__)
 

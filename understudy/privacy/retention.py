@@ -24,7 +24,7 @@ from understudy.storage.files_in_folder import FolderFiles
 from understudy.storage.store import Store
 
 if TYPE_CHECKING:
-    from understudy.cluster.membership import Node
+    from understudy.chat.placement import Node
 
 log = logging.getLogger(__name__)
 

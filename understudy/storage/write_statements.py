@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from understudy.auth.tenancy import tenant_of
+from understudy.storage.tenancy import tenant_of
 
 from . import agent_memory, deletion, nodes, queries, retention_queries, revocations, schema
 from .agent_memory import Forget, ForgetExpired, Remember

@@ -8,7 +8,7 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from understudy.auth.tenancy import tenant_of
+from understudy.storage.tenancy import tenant_of
 from understudy.tools.errors import ToolError
 
 PLACES: Final = 4

@@ -10,10 +10,10 @@ from transport.auth.forwarded import Proxies
 from transport.auth.identity import origin_listed
 from transport.connection.limits import Ledger, RequestLimits
 from transport.wire.errors import CommandRejected, Unauthenticated
-from understudy.app.settings import Settings
 from understudy.auth.sessions import check_place
 from understudy.web import cross_origin
 from understudy.web.context import bearer, parts, permit
+from understudy.web.settings import WebSettings
 from understudy.web.websocket import TOO_MANY_CONNECTIONS
 
 UNCOUNTED: Final = frozenset({"/healthz", "/readyz"})
@@ -26,7 +26,7 @@ class Admission:
     `ledger` is told of them where nodes share their limits.
     """
 
-    def __init__(self, settings: Settings, ledger: Ledger | None = None) -> None:
+    def __init__(self, settings: WebSettings, ledger: Ledger | None = None) -> None:
         self._proxies = Proxies(settings.trusted_proxies)
         self._requests = RequestLimits(settings.limits.requests_per_minute, ledger)
 

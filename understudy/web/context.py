@@ -9,13 +9,12 @@ from attrs import define, field
 from quart import Response, current_app, g, jsonify, request
 
 from transport.auth.identity import Identity, find_token
-from transport.connection.limits import Counter, Ledger
-from transport.server.connection_limiter import Permit
+from transport.connection.limits import Ledger
+from transport.server.connection_limiter import Counter, Permit
 from transport.server.http import error_body
 from transport.wire.codes import ERRORS
 from transport.wire.errors import Unauthenticated
 from understudy.agents.agent import Agent
-from understudy.app.settings import Settings
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
 from understudy.content.filter import Guard
@@ -30,6 +29,7 @@ from understudy.storage.export_queries import Archive
 from understudy.storage.files import FileStore
 from understudy.storage.quotas import Quotas
 from understudy.storage.store import Store
+from understudy.web.settings import WebSettings
 from understudy.web.sse import Streams
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ MANY: Final = 1_000_000
 class Rest:
     """The parts of the house that HTTP requests use."""
 
-    settings: Settings
+    settings: WebSettings
     sessions: Sessions
     store: Store
     files: FileStore

@@ -28,9 +28,7 @@ from transport.wire.dialects import Choice, choose, deprecation_of, endpoint_of
 from transport.wire.encoder import Encoder
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.wire.events import Welcome
-from understudy.app.settings import Settings
 from understudy.auth.sessions import Session, Sessions, check_place
-from understudy.auth.tenancy import name_of
 from understudy.chat.answer.html import html_of
 from understudy.chat.commands import Desk
 from understudy.chat.conversation.event_log import read_page
@@ -38,7 +36,9 @@ from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
 from understudy.storage.errors import StorageError
 from understudy.storage.store import Store
+from understudy.storage.tenancy import name_of
 from understudy.web.presence import Presence
+from understudy.web.settings import WebSettings
 
 if TYPE_CHECKING:
     from understudy.cluster.connection_counts import SharedConnections
@@ -59,7 +59,7 @@ class Gate:
     `ledger` is told what users take from theirs, and `elsewhere` knows of their connections to all nodes.
     """
 
-    settings: Settings
+    settings: WebSettings
     sessions: Sessions
     store: Store
     desk: Desk

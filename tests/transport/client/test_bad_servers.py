@@ -16,8 +16,8 @@ from tests.transport.client.scripted import QUICK, event, hear, kinds, next_even
 from transport.client import Reconnect, Status, open_client
 from transport.client.decoder import MAX_FRAME_BYTES
 from transport.server.listener import Socket
-from transport.server.websocket.frames import Binary
 from transport.wire.errors import SocketClosed
+from transport.wire.payloads import Binary
 
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
 BRIEF = Reconnect(first_s=0.01, max_s=0.01, attempts=2, connect_s=0.3)

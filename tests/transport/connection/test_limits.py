@@ -9,13 +9,13 @@ from transport.connection.limits import (
     SIGNALS,
     UNTOLD,
     CommandLimits,
-    Counter,
     Ledger,
     Limits,
     RateLimit,
     RequestLimits,
     TokenBucket,
 )
+from transport.server.connection_limiter import Counter
 from transport.wire.commands import (
     Ack,
     Approve,

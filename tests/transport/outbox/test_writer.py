@@ -7,7 +7,7 @@ import pytest
 import trio
 from attrs import define, field
 
-from transport.connection.observer import Unobserved
+from transport.outbox.metrics import Unobserved
 from transport.outbox.send_queue import Pending
 from transport.outbox.writer import Outlet
 from transport.wire.chunks import PIECE_BYTES

@@ -2,9 +2,8 @@
 
 import gzip
 
-from transport.server.websocket.frames import Binary
 from transport.wire.chunks import PIECE_BYTES
-from transport.wire.payloads import GZIP_BYTES, Speak, pack
+from transport.wire.payloads import GZIP_BYTES, Binary, Speak, pack
 
 SMALL = [b'{"a":1}', b'{"b":2}']
 

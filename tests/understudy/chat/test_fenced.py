@@ -13,8 +13,8 @@ from transport.wire.events import AgentStarted, FinalResponse, Resync
 from understudy.chat.commands import Desk
 from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import StandDown
-from understudy.cluster.codec import Moved
-from understudy.cluster.membership import Node, join
+from understudy.chat.placement import Moved, Node
+from understudy.cluster.membership import join
 from understudy.storage import Change, Fence, LoggedEvent
 
 from .conversation.test_conversation import ADA, Follower, Rig, say

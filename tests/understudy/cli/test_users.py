@@ -12,10 +12,10 @@ from tests.end_to_end.peer import connected
 from tests.end_to_end.process import started
 from tests.servers.postgresql import Postgres
 from tests.understudy.storage.conftest import Make
-from understudy.auth.tenancy import owner_of
 from understudy.cli.main import main
 from understudy.storage import Database, Store, StoreWriter, open_database
 from understudy.storage.postgresql import connect_database
+from understudy.storage.tenancy import owner_of
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

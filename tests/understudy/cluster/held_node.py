@@ -11,7 +11,8 @@ import trio
 
 from actors import Actor, ActorSystem, ChildSpec, Context, Supervisor
 from understudy.chat.messages import StandDown
-from understudy.cluster.membership import Membership, Node, join, stand_down
+from understudy.chat.placement import Node
+from understudy.cluster.membership import Membership, join, stand_down
 from understudy.storage import Change, Fence, Fenced, LoggedEvent, Store, StoreWriter, Thread
 from understudy.storage.postgresql import connect_database
 

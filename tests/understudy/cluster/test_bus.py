@@ -16,23 +16,11 @@ from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, open_system
 from tests.end_to_end.two import eventually
 from tests.servers.redis import Redis
 from transport.wire.errors import CommandRejected
+from understudy.chat.placement import Active, Deleted, Moved, News, Node
 from understudy.cluster import codec, redis_stream
 from understudy.cluster.bus import ROOM_BYTES, Post
 from understudy.cluster.bus_receiver import Inbox
-from understudy.cluster.codec import Moved
-from understudy.cluster.membership import Node
-from understudy.cluster.messages import (
-    Active,
-    Answer,
-    Attend,
-    CancelRun,
-    Deleted,
-    Ended,
-    Events,
-    News,
-    Passing,
-    Request,
-)
+from understudy.cluster.messages import Answer, Attend, CancelRun, Ended, Events, Passing, Request
 from understudy.cluster.packet_reader import Receiver
 from understudy.cluster.peer_monitor import Peers
 from understudy.cluster.proxies import Check, HolderGone, Relays

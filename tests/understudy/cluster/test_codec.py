@@ -12,30 +12,27 @@ from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Block, Envelope, PartialResult
 from understudy.chat.messages import SaidElsewhere
+from understudy.chat.placement import Active, Deleted, Moved, News, TypingIn
 from understudy.chat.routing import Route
 from understudy.cluster import codec
-from understudy.cluster.codec import Moved, Unreadable
+from understudy.cluster.codec import Unreadable
 from understudy.cluster.messages import (
     Accept,
-    Active,
     Answer,
     AnswerAgain,
     Attend,
     CancelRun,
     Decide,
     Delete,
-    Deleted,
     Ended,
     Events,
     Fault,
     Item,
     Leave,
-    News,
     Passing,
     Rate,
     Request,
     Snapshot,
-    TypingIn,
     Wake,
 )
 from understudy.storage.errors import StorageUnavailable

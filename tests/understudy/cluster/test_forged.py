@@ -9,8 +9,9 @@ from tests.end_to_end.two import eventually
 from tests.servers.redis import Redis
 from tests.understudy.cluster.test_bus import SECRET, House, ask, house, two
 from transport.wire.events import Block, Envelope, PartialResult
+from understudy.chat.placement import Active
 from understudy.cluster import codec, redis_stream
-from understudy.cluster.messages import Active, Delete, Events, Passing, Request
+from understudy.cluster.messages import Delete, Events, Passing, Request
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis_cipher import Cipher
 

@@ -31,8 +31,9 @@ from actors import (
 from tests.servers.postgresql import Postgres
 from understudy.chat.conversation.recovery import TOGETHER, Moved, Recovery
 from understudy.chat.messages import StandDown
+from understudy.chat.placement import Node
 from understudy.chat.registry import Whereabouts
-from understudy.cluster.membership import Membership, Node, join, stand_down
+from understudy.cluster.membership import Membership, join, stand_down
 from understudy.storage import (
     AlreadyServed,
     Change,

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import trio
 
 from actors import ActorSystem, ChildSpec
-from understudy.auth.tenancy import owner_of
 from understudy.storage import File, Store, StoreWriter
+from understudy.storage.tenancy import owner_of
 
 
 @contextlib.asynccontextmanager

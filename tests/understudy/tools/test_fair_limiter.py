@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from understudy.auth.tenancy import owner_of
+from understudy.storage.tenancy import owner_of
 from understudy.tools import ToolError
 from understudy.tools.fair_limiter import Turns
 

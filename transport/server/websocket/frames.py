@@ -8,10 +8,6 @@ _BINARY: Final = 0x82
 _DEFLATED: Final = _TEXT | 0x40
 
 
-class Binary(bytes):
-    """A payload that goes out in a binary frame; any other is text."""
-
-
 @lru_cache(maxsize=4096)
 def text_head(length: int) -> bytes:
     """The head of an unmasked, unfragmented text frame with `length` bytes of payload."""

@@ -16,8 +16,8 @@ from typing import Final, TypeVar
 import trio
 
 from actors import Actor, ActorError, ActorRef, Context
+from understudy.chat.placement import Node
 from understudy.chat.registry import Key, Whereabouts
-from understudy.cluster.membership import Node
 from understudy.storage.errors import StorageError
 from understudy.storage.rows import Run
 from understudy.storage.store import Store

@@ -27,10 +27,10 @@ from rich.text import Text
 from transport.auth.identity import is_loopback
 from transport.auth.tokens import load_or_create_secret
 from transport.wire.errors import FetchFailed, KeySetInvalid
+from understudy.app.os_errors import words_of
 from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, files, load
 from understudy.auth.sessions import read_keys
 from understudy.cli.doctor.result import Finding, schema_words
-from understudy.cli.errors import words_of
 from understudy.content.policies import policy_of
 from understudy.sandbox.spawner import probe
 from understudy.storage.errors import DatabaseUnusable

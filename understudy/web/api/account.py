@@ -8,11 +8,11 @@ import msgspec
 from attrs import asdict
 from quart import Blueprint, Response, request
 
-from transport.connection.limits import Counter
+from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
-from understudy.auth.tenancy import name_of, owner_of
 from understudy.privacy.erasure import Erased
 from understudy.privacy.export import FORMS, Pieces, What
+from understudy.storage.tenancy import name_of, owner_of
 from understudy.web.api.commands import whole_body
 from understudy.web.context import identity, parts, rights
 

@@ -2,13 +2,13 @@
 
 import functools
 import inspect
+from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
 from quart import Blueprint, Quart, Response, current_app, request
 
 from transport.connection.limits import Limits
-from understudy import __version__
 from understudy.chat.answer.html import aside
 from understudy.web.context import parts
 from understudy.web.specs.asyncapi import asyncapi
@@ -23,7 +23,7 @@ BY_ITSELF: Final = frozenset({"HEAD", "OPTIONS"})
 @blueprint.get("/openapi.json")
 async def openapi_json() -> Response:
     """Give the OpenAPI document of these routes."""
-    return await _served(openapi(__version__, routes_of(current_app), "/"))
+    return await _served(openapi(version("understudy"), routes_of(current_app), "/"))
 
 
 @blueprint.get("/asyncapi.json")
@@ -47,7 +47,7 @@ def routes_of(app: Quart) -> list[Route]:
 
 @functools.lru_cache(maxsize=8)
 def _asyncapi(limits: Limits) -> dict[str, Any]:
-    return asyncapi(__version__, limits)
+    return asyncapi(version("understudy"), limits)
 
 
 async def _served(document: dict[str, Any]) -> Response:
