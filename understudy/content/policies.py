@@ -22,11 +22,9 @@ def policy_of(name: str) -> Policy:
     try:
         text = Path(name).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        names = list(PRESETS)
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise BadPolicy(
-            f"{setting} must be {', '.join(names[:-1])} or {names[-1]}, or a file that can be read; "
-            f"{name!r} cannot ({why})"
+            f"{setting} must be standard, strict or off, or a file that can be read; {name!r} cannot ({why})"
         ) from error
     try:
         return policy_from_toml(text)
