@@ -17,8 +17,8 @@ from understudy.storage.postgresql import PostgresDatabase, connect_database
 from understudy.storage.write_statements import apply
 from understudy.storage.writes import AddFile
 
+from .test_files import stream, whole
 from .test_postgresql import execute
-from .test_storage_files import stream, whole
 
 
 @pytest.fixture
