@@ -1,4 +1,8 @@
-"""Supervised actors on trio: mailboxes with lanes, trees that heal, asks that always end."""
+"""Supervised actors on trio: mailboxes with lanes, trees that heal, asks that always end.
+
+Only the runtime stands in this folder: nothing of chats, sockets or storage, and no library but trio and attrs.
+Ready-made kinds of actors stand in `behaviours`, tools for tests in `testing`, code that is not trio's in `interop`.
+"""
 
 from .actor import Actor as Actor
 from .actor import Context as Context

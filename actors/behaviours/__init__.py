@@ -1,4 +1,7 @@
-"""What actors are often for, ready-made: each is an actor, or made of actors, and usable without the others."""
+"""Ready-made kinds of actors, each usable without the others: servers, state machines, pools, topics, breakers.
+
+A module here uses only the public names of `actors`. What the runtime itself needs stands one folder up.
+"""
 
 from .become import Becoming as Becoming
 from .become import TooManyBehaviours as TooManyBehaviours

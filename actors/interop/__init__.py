@@ -1,4 +1,7 @@
-"""Actors around code that is not trio's: blocking calls in threads, coroutines of asyncio."""
+"""Actors around code that is not trio's: blocking calls in threads, coroutines of asyncio.
+
+No other module of `actors` runs a user's code outside trio.
+"""
 
 from .asyncio_ import AsyncioActor as AsyncioActor
 from .asyncio_ import AsyncioCancelled as AsyncioCancelled

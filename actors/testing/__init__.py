@@ -1,6 +1,7 @@
 """Tools for tests of actors: probes, virtual time, one actor alone, seeded chaos, and whole systems simulated.
 
-The fixtures are in `actors.testing.plugin`, the stress harness in `actors.testing.stress`.
+The fixtures are in `actors.testing.plugin`, the stress harness in `actors.testing.stress`. The runtime imports nothing
+from here.
 """
 
 from .capture import Catch as Catch

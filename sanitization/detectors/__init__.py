@@ -1,4 +1,7 @@
-"""One detector a file. What hides is removed before what is hidden is sought."""
+"""Detectors, one a module, or a folder where one needs several modules. Each finds spans of text and changes nothing.
+
+The order in which they run is set here; what is done with a finding is decided one folder up.
+"""
 
 from typing import Final
 

@@ -1,4 +1,7 @@
-"""Agents: who answers. `Agent` is the declaration; the guide and the liaisons come with the server."""
+"""Agents: the declaration `Agent`, and the guide and the liaisons that come with the server.
+
+How an agent's run goes on stands in `chat.run`, and how a model is called in `models`.
+"""
 
 from understudy.agents.agent import Agent as Agent
 from understudy.agents.guide import guide as guide

@@ -1,4 +1,7 @@
-"""Models: what answers. One provider a file; all speak the vocabulary of `model`."""
+"""Models and their providers, one provider a module; all speak the vocabulary of `model`.
+
+Agents, conversations and tools are unknown here: a model gets a request and streams a turn.
+"""
 
 from understudy.models.model import AgentCard as AgentCard
 from understudy.models.model import ChatMessage as ChatMessage

@@ -1,4 +1,8 @@
-"""Durable storage: one writer with group commit over SQLite, many readers, and a folder of uploaded files."""
+"""Durable storage: one writer with group commit over SQLite or PostgreSQL, many readers, uploaded files, the cache.
+
+SQL for the server's database stands in this room only. It knows records and blobs, and no actor, command or event of
+a chat by its meaning.
+"""
 
 from .database import Database as Database
 from .errors import AlreadyOpen as AlreadyOpen

@@ -1,4 +1,7 @@
-"""Tools: what agents can do. `tool` makes one of a function."""
+"""Tools that agents call, the decorator `tool` that makes one of a function, and how their arguments are read.
+
+When a tool is called, approved or cut off is decided in `chat.run`, not here.
+"""
 
 from understudy.tools.errors import ToolError as ToolError
 from understudy.tools.result import ToolResult as ToolResult

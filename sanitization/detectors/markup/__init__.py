@@ -1,1 +1,4 @@
-"""Active markup and dangerous addresses in text."""
+"""Detectors of active markup and dangerous addresses, and the HTML cleaner they share.
+
+Rendering of answers stands in the chat server, not here.
+"""

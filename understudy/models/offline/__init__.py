@@ -1,3 +1,6 @@
-"""The offline model: rules in place of a language model."""
+"""The offline model: rules in place of a language model, for a first start, for tests and for benchmarks.
+
+It sees only what a provider sees, and calls nothing over a network.
+"""
 
 from understudy.models.offline.provider import OfflineModel as OfflineModel

@@ -1,4 +1,7 @@
-"""The history of the schema, and the way to its newest revision."""
+"""The history of the schema, and the upgrade to its newest revision.
+
+A revision in `versions` is never changed after its release; it imports nothing of today's schema.
+"""
 
 from pathlib import Path
 

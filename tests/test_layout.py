@@ -1,0 +1,83 @@
+"""Where modules stand: in rooms that say what belongs in them, each with a test module under the same path."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("actors", "transport", "sanitization", "understudy")
+ROOTS = {
+    "actors": {
+        "__init__", "actor", "ask", "backoff", "callbacks", "cell", "channels", "children", "context_propagation",
+        "coordinated_shutdown", "crash_reports", "dead_letters", "errors", "event_sink", "events", "exit_reasons",
+        "handle", "hooks", "host", "incarnation", "incidents", "intensity", "interception", "lanes", "lifecycle",
+        "mailbox", "reaper", "ref", "signals", "spec", "stash", "strategy", "supervisor", "system", "tasks",
+        "termination", "timers", "tree", "tree_stream", "watch", "watchdog",
+    },
+    "transport": {"__init__"},
+    "sanitization": {
+        "__init__", "code_points", "confusables", "findings", "kinds", "literals", "masking", "normalization",
+        "offsets", "pipeline", "policy", "policy_engine", "policy_file", "prefilter", "scrubber", "stream", "utf8",
+    },
+    "understudy": {"__init__", "__main__"},
+}  # fmt: skip
+"""Modules that may stand in the root of each package. Any other belongs in one of its folders."""
+TABLE = "covered_elsewhere.toml"
+"""Under `tests/`: modules without a test module of their own name, each with the test module that runs it."""
+
+
+def modules() -> list[Path]:
+    """Every product module by its path in the repository, without packages' `__init__` and the schema's revisions."""
+    found = (path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return sorted(path for path in found if path.name != "__init__.py" and "migrations" not in path.parts)
+
+
+def folders() -> list[Path]:
+    """Every folder with modules in it."""
+    return sorted({path.parent for package in PACKAGES for path in (ROOT / package).rglob("*.py")})
+
+
+def own_test(module: Path) -> Path:
+    """The path of the module's own test module."""
+    return Path("tests") / module.parent / f"test_{module.name}"
+
+
+def table() -> dict[str, list[str]]:
+    """The table: module → test path and reason."""
+    return tomllib.loads((ROOT / "tests" / TABLE).read_text())
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_stands_outside_a_room(package: str) -> None:
+    loose = {path.stem for path in (ROOT / package).glob("*.py")}
+    assert loose - ROOTS[package] == set(), "these belong in a folder"
+    assert ROOTS[package] - loose == set(), "these are gone: take them off the list"
+
+
+@pytest.mark.parametrize("folder", folders(), ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_a_folder_says_what_may_stand_in_it(folder: Path) -> None:
+    if folder.name == "versions":
+        return  # Alembic's revisions: the folder above describes them, and they are loaded by path
+    doc = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    assert len(re.findall(r"\w[`)»\"']?[.:](?=\s|$)", doc)) >= 2, (
+        "say in two sentences what may stand here and what not"
+    )
+
+
+def test_every_module_has_tests_of_its_own_name_or_a_line_in_the_table() -> None:
+    without = {str(path) for path in modules() if not (ROOT / own_test(path)).exists()}
+    lines = table().keys()
+    assert without - lines == set(), f"write the test module, or a line in tests/{TABLE}"
+    assert lines - without == set(), f"these have a test module or are gone: take them out of tests/{TABLE}"
+
+
+def test_what_the_table_names_exists_and_is_sorted() -> None:
+    text = (ROOT / "tests" / TABLE).read_text()
+    named = [line.split(" = ")[0] for line in text.splitlines() if line.startswith('"')]
+    assert named == sorted(named), "one line a module, sorted"
+    for module, (test, why) in table().items():
+        assert (ROOT / "tests" / test).is_file(), f"{module}: no tests/{test}"
+        assert len(why.split()) >= 2, f"{module}: say why"
