@@ -26,7 +26,7 @@ from .timers import Timer
 
 if TYPE_CHECKING:
     from .cell import Cell
-    from .children import Family
+    from .children import Children
     from .system import ActorSystem
 
 
@@ -94,7 +94,7 @@ class Actor:
 _set_taken = vars(Actor)["_taken"].__set__  # the slot itself: an actor may be a frozen class
 
 
-def take(actor: Actor, path: str) -> None:
+def claim(actor: Actor, path: str) -> None:
     """Note that an actor is one incarnation's own. Raises `InvalidActor` if it was another one's before."""
     if getattr(actor, "_taken", False):
         again = "as in `ChildSpec(id, lambda: Kind(...))`"
@@ -155,7 +155,7 @@ class Context:
     @property
     def stopping(self) -> StopMode | None:
         """How the actor was told to end; None as long as it was not."""
-        return self._cell.mode
+        return self._cell.stop_mode
 
     async def spawn(self, spec: ChildSpec) -> ActorRef:
         """Start a child and wait until it runs.
@@ -163,16 +163,16 @@ class Context:
         Raises `StartFailed` (with the cause), `StartDeclined`, `AlreadyStarted` when the id is taken,
         `TooManyChildren`, or `NotSupervising`. When the wait is cancelled, the child is stopped again.
         """
-        return await self._family().spawn(spec)
+        return await self._children().spawn(spec)
 
     def children(self) -> list[ActorRef]:
         """The live children in start order, those that back off included."""
-        family = self._cell.family
+        family = self._cell.children
         return [] if family is None else [cell.ref for cell in family.living()]
 
     def child(self, id: str) -> ActorRef | None:  # noqa: A002 - the spec's word
         """The live child with this id."""
-        cell = self._cell.family.children.get(id) if self._cell.family is not None else None
+        cell = self._cell.children.by_id.get(id) if self._cell.children is not None else None
         return None if cell is None or cell.buried else cell.ref
 
     def watch(self, ref: ActorRef, *, vital: bool = False, restarts: bool = False, urgent: bool = False) -> None:
@@ -203,7 +203,7 @@ class Context:
         check_async("start_soon", async_fn)
         cell = self._cell
         self._check_life()
-        if cell.leaving:
+        if cell.stopping:
             raise ActorDied(cell.path, cell.exit)
         if cell.tasks is None:
             cell.tasks = OwnedTasks(cell)
@@ -218,9 +218,9 @@ class Context:
         self._check_life()
         hash(key)
         self.cancel_timer(key)
-        carrier = cell.mailbox.carrier
-        timer = ActorTimer(key, message, () if carrier is None else carrier.keep(stamped=False))
-        timer.entry = cell.system.timers.after(delay_s, partial(cell.control_message, timer))
+        carrier = cell.mailbox.propagator
+        timer = ActorTimer(key, message, () if carrier is None else carrier.current_values(stamped=False))
+        timer.entry = cell.system.timers.after(delay_s, partial(cell.put_control, timer))
         if cell.timers is None:
             cell.timers = {}
         cell.timers[key] = timer
@@ -239,7 +239,7 @@ class Context:
 
     def healthy(self) -> None:
         """Say that all is well: the next backoff starts from its minimum."""
-        self._cell.failures = 0
+        self._cell.failures_in_row = 0
 
     def unhandled(self, message: object) -> None:
         """Report a message this actor does not know; a request among them fails with `UnhandledMessage`."""
@@ -253,8 +253,8 @@ class Context:
         if self._cell.context is not self:
             raise ActorDied(self._cell.path, self._cell.exit)
 
-    def _family(self) -> Family:
+    def _children(self) -> Children:
         self._check_life()
-        if self._cell.family is None:
+        if self._cell.children is None:
             raise NotSupervising(self._cell.path)
-        return self._cell.family
+        return self._cell.children

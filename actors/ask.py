@@ -186,7 +186,7 @@ class Call(Handle):
             return
         self.target.withdraw(request)
         if self.target.current is request and not request.must_finish:
-            self.target.skip(request)
+            self.target.cancel_current(request)
 
 
 class StartWait:
@@ -199,7 +199,7 @@ class StartWait:
         self.serves: bool = serves
 
 
-def closed_circle(target: Cell, request: Ask[Any], task: trio.lowlevel.Task) -> tuple[str, ...] | None:
+def find_cycle(target: Cell, request: Ask[Any], task: trio.lowlevel.Task) -> tuple[str, ...] | None:
     """The paths of actors that each wait for the next, if `task`, asking `target`, would close the circle; else None.
 
     An actor waits when its own task does: what its other tasks wait for holds up no message. It waits for an answer, or

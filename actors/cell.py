@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from . import dead_letters, incarnation
-from .actor import Actor, Context, take
+from .actor import Actor, Context, claim
 from .ask import Ask
 from .errors import InvalidSpec, StartDeclined, StartFailed, text_of
 from .events import ActorStarted, ActorStopped
 from .exit_reasons import KILLED, NORMAL, Crashed, Exit
-from .lifecycle import State, Step, StopMode, after
+from .lifecycle import State, Step, StopMode, next_state
 from .mailbox import Mailbox, MailboxSpec
 from .ref import ActorRef
 from .spec import ChildSpec, Restart, Supervision
-from .stash import bury_kept, keep_for_next, kept_by, take_out
+from .stash import bury_entries, carry_over, discard, entries_of
 from .watch import notify_restart, notify_watchers, unwatch_all
 
 if TYPE_CHECKING:
     from .actor import ActorTimer
     from .ask import Call
-    from .children import Family
+    from .children import Children
     from .host import Host
     from .incidents import Incident
-    from .stash import Kept, Returning, Stash
+    from .stash import RedeliveryQueue, Stash, StashEntry
     from .system import ActorSystem
     from .tasks import OwnedTasks
     from .timers import Timer
@@ -51,12 +51,59 @@ class Cell:
     """One actor as the runtime sees it."""
 
     __slots__ = (
-        "actor", "again", "born", "buried", "calls", "context", "control", "current", "dead", "dead_waiters",
-        "declined", "down_waiters", "exit", "failures", "family", "fault", "final", "grace", "grouped", "history",
-        "host", "incarnation", "kept_now", "killed", "killed_first", "kind", "last_error", "leaving", "mailbox",
-        "mode", "on_control", "pact", "path", "ref", "restarts", "retry", "scope", "since", "skipping", "spec",
-        "start_error", "start_waiters", "stashes", "state", "static", "stop_reason", "system", "task", "tasks",
-        "timers", "up", "watchers", "watching",
+        "actor",
+        "buried",
+        "calls",
+        "cancelling_current",
+        "children",
+        "context",
+        "control",
+        "current",
+        "current_is_control",
+        "dead_event",
+        "dead_waiters",
+        "declined",
+        "down_waiters",
+        "ever_started",
+        "exit",
+        "failure",
+        "failures_in_row",
+        "grace_timer",
+        "host",
+        "in_group_restart",
+        "incarnation",
+        "incidents",
+        "killed",
+        "killed_before_failure",
+        "kind",
+        "last_error",
+        "mailbox",
+        "no_restart",
+        "path",
+        "redeliveries",
+        "ref",
+        "restart_timer",
+        "restarts",
+        "scope",
+        "since",
+        "spec",
+        "start_error",
+        "start_waiters",
+        "started",
+        "stashed_current",
+        "stashes",
+        "state",
+        "static",
+        "stop_mode",
+        "stop_reason",
+        "stopping",
+        "system",
+        "task",
+        "tasks",
+        "timers",
+        "vital_watch",
+        "watchers",
+        "watching",
     )  # fmt: skip
 
     # Lasting
@@ -71,59 +118,59 @@ class Cell:
     kind: type[Actor]
     incarnation: int
     restarts: int
-    failures: int
+    failures_in_row: int
     """Failures in a row, as the backoff counts them."""
     since: float
     """When the incarnation started, or the wait for the next one began."""
-    born: bool
+    ever_started: bool
     buried: bool
-    grouped: bool
+    in_group_restart: bool
     exit: Exit | None
     last_error: str | None
-    history: deque[Incident] | None
-    again: Returning | None
+    incidents: deque[Incident] | None
+    redeliveries: RedeliveryQueue | None
     """What comes back now, before what waits in the mailbox: it was set aside, or an incarnation crashed on it."""
     calls: dict[Call, None] | None
     watchers: dict[Cell, Watch] | None
     start_waiters: Waiters
     down_waiters: Waiters
     dead_waiters: Waiters
-    dead: trio.Event | None
+    dead_event: trio.Event | None
     start_error: StartFailed | None
-    retry: Timer | None
+    restart_timer: Timer | None
 
     # Of one incarnation
     actor: Actor | None
     context: Context | None
     task: trio.lowlevel.Task | None
     tasks: OwnedTasks | None
-    family: Family | None
+    children: Children | None
     scope: trio.CancelScope
     control: deque[Any] | None
     watching: dict[Cell, Watch] | None
     timers: dict[Hashable, ActorTimer] | None
     stashes: list[Stash] | None
-    grace: Timer | None
+    grace_timer: Timer | None
     current: object
     """The message in work, or None."""
-    kept_now: Kept | None
+    stashed_current: StashEntry | None
     """What the message in work was set aside as, if it was."""
-    on_control: bool
+    current_is_control: bool
     """Whether the message in work came before all lanes."""
-    pact: ActorRef | None
+    vital_watch: ActorRef | None
     """Whose end the actor is hearing of, as long as it has not said that it can live with that."""
-    skipping: bool
+    cancelling_current: bool
     """Whether the message in work was cancelled because nobody waits for it any more."""
-    fault: Exception | None
-    mode: StopMode | None
+    failure: Exception | None
+    stop_mode: StopMode | None
     stop_reason: Exit
-    up: bool
+    started: bool
     killed: bool
-    killed_first: bool
+    killed_before_failure: bool
     """Whether the fault, if there is one, came after a kill."""
     declined: bool
-    leaving: bool
-    final: bool
+    stopping: bool
+    no_restart: bool
 
     def __init__(self, system: ActorSystem, host: Host, spec: ChildSpec, *, static: bool = False) -> None:
         self.system = system
@@ -131,33 +178,33 @@ class Cell:
         self.spec = spec
         self.static = static
         self.path = f"{host.owner.path if host.owner else ''}/{spec.id}"
-        self.mailbox = Mailbox(DEFAULT_MAILBOX, system.carrier())
+        self.mailbox = Mailbox(DEFAULT_MAILBOX, system.new_propagator())
         self.ref = ActorRef(self)
         self.state = State.STOPPED
         self.kind = Actor
-        self.incarnation = self.restarts = self.failures = 0
+        self.incarnation = self.restarts = self.failures_in_row = 0
         self.since = system.timers.now()
-        self.born = self.buried = self.grouped = False
-        self.exit = self.last_error = self.history = self.again = self.calls = self.watchers = None
-        self.start_waiters = self.down_waiters = self.dead_waiters = self.dead = None
-        self.start_error = self.retry = self.control = None
+        self.ever_started = self.buried = self.in_group_restart = False
+        self.exit = self.last_error = self.incidents = self.redeliveries = self.calls = self.watchers = None
+        self.start_waiters = self.down_waiters = self.dead_waiters = self.dead_event = None
+        self.start_error = self.restart_timer = self.control = None
         self._reset()
 
     def _reset(self) -> None:
         """Forget what belongs to one incarnation."""
-        self.actor = self.context = self.task = self.tasks = self.family = None
-        self.watching = self.timers = self.stashes = self.grace = None
-        self.current = self.kept_now = self.pact = self.fault = self.mode = None
+        self.actor = self.context = self.task = self.tasks = self.children = None
+        self.watching = self.timers = self.stashes = self.grace_timer = None
+        self.current = self.stashed_current = self.vital_watch = self.failure = self.stop_mode = None
         self.mailbox.barriers = None
         self.scope = trio.CancelScope()
         self.stop_reason = NORMAL
-        self.up = self.killed = self.killed_first = self.declined = self.leaving = self.final = self.on_control = (
-            self.skipping
-        ) = False
+        self.started = self.killed = self.killed_before_failure = self.declined = self.stopping = self.no_restart = (
+            self.current_is_control
+        ) = self.cancelling_current = False
 
     def step(self, step: Step) -> None:
         """Come into the next state, and tell who follows the tree."""
-        before, self.state = self.state, after(self.state, step)
+        before, self.state = self.state, next_state(self.state, step)
         if self.system.streams and self.state is not before:
             self.system.changed(self)
 
@@ -169,38 +216,38 @@ class Cell:
     @property
     def ending(self) -> bool:
         """Whether this incarnation has ended, or will: by an order, a kill, or a fault."""
-        return self.buried or self.leaving or self.killed or self.fault is not None or self.mode is not None
+        return self.buried or self.stopping or self.killed or self.failure is not None or self.stop_mode is not None
 
     # Beginning
 
-    def begin(self) -> None:
+    def start_incarnation(self) -> None:
         """Start the next incarnation in the host's nursery."""
         if self.incarnation:
             self._reset()
         self.control = self._lasting_requests()
         self.incarnation += 1
         self.step(Step.START)
-        self.retry = None
+        self.restart_timer = None
         self.start_error = None
         context = self.context = Context(self)
         nursery, start_soon = self.host.nursery, self.system.start_soon
         try:
             actor = self._make_actor()
         except BaseException as error:
-            start_soon(nursery, self.path, incarnation.never_live, self, error)
+            start_soon(nursery, self.path, incarnation.fail_start, self, error)
             return
         if actor.supervision is not None:
-            start_soon(nursery, self.path, incarnation.live_with_children, self, actor, context, actor.supervision)
+            start_soon(nursery, self.path, incarnation.run_with_children, self, actor, context, actor.supervision)
             return
-        start_soon(nursery, self.path, incarnation.way_of(actor), self, actor, context)
+        start_soon(nursery, self.path, incarnation.runner_of(actor), self, actor, context)
         if self.kind.on_start is Actor.on_start and self.kind.lifespan is Actor.lifespan:
-            self.started()
+            self.mark_started()
 
     def _make_actor(self) -> Actor:
         actor = self.spec.factory()
         if not isinstance(actor, Actor):
             raise TypeError(f"the factory of {self.path} made a {type(actor).__name__}, not an Actor")
-        take(actor, self.path)
+        claim(actor, self.path)
         if not isinstance(actor.mailbox, MailboxSpec):
             raise InvalidSpec("mailbox", f"must be a MailboxSpec, not {actor.mailbox!r}")
         if not isinstance(actor.supervision, Supervision | None):
@@ -213,14 +260,14 @@ class Cell:
             self.mailbox.configure(actor.mailbox)
         return actor
 
-    def started(self) -> None:
+    def mark_started(self) -> None:
         """The start hook returned."""
         if self.state is not State.STARTING:
             return
         self.step(Step.STARTED)
-        self.up = self.born = True
+        self.started = self.ever_started = True
         self.since = self.system.timers.now()
-        if self.system.heard():
+        if self.system.has_listeners():
             self.system.emit(ActorStarted(self.path, self.incarnation))
         if self.start_waiters is not None:
             self._call_waiters("start_waiters")
@@ -231,9 +278,9 @@ class Cell:
         """Begin again after a delay, or at once when it is zero."""
         if delay_s > 0:
             self.back_off()
-            self.retry = self.system.timers.after(delay_s, self.begin)
+            self.restart_timer = self.system.timers.after(delay_s, self.start_incarnation)
         else:
-            self.begin()
+            self.start_incarnation()
 
     def back_off(self) -> None:
         """Wait for a delay that is measured elsewhere."""
@@ -245,30 +292,32 @@ class Cell:
         backoff = self.spec.backoff
         if backoff is None:
             return 0.0
-        if self.up and backoff.forgets(self.system.timers.now() - self.since):
-            self.failures = 0
-        self.failures += 1
-        return backoff.delay(self.failures - 1, self.system.random.random())
+        if self.started and backoff.forgets(self.system.timers.now() - self.since):
+            self.failures_in_row = 0
+        self.failures_in_row += 1
+        return backoff.delay(self.failures_in_row - 1, self.system.random.random())
 
     # Ending
 
-    def verdict(self) -> Exit:
+    def exit_reason(self) -> Exit:
         """Why this incarnation ends, as known by now."""
-        if self.fault is not None and not self.killed_first:
-            return Crashed(self.fault)
+        if self.failure is not None and not self.killed_before_failure:
+            return Crashed(self.failure)
         return KILLED if self.killed else self.stop_reason
 
-    def ended(self) -> None:
+    def finish_incarnation(self) -> None:
         """The incarnation is over: release what it had, and let the host decide."""
-        reason = self.exit = self.verdict()
+        reason = self.exit = self.exit_reason()
         self.step(Step.ENDED)
         if isinstance(reason, Crashed):
             self.last_error = self.system.redacted(text_of(reason.error))
         self._release(reason)
         waiting: list[Callable[[], None]] = []
-        if not self.up:
-            self.start_error = (StartDeclined if self.declined else StartFailed)(self.path, self.fault)
-            if self.final or not self.grouped:  # else it starts again with its group, and its starter waits on
+        if not self.started:
+            self.start_error = (StartDeclined if self.declined else StartFailed)(self.path, self.failure)
+            if (
+                self.no_restart or not self.in_group_restart
+            ):  # else it starts again with its group, and its starter waits on
                 waiting, self.start_waiters = self.start_waiters or waiting, None
         if self.down_waiters is not None:
             waiting, self.down_waiters = [*waiting, *self.down_waiters], None
@@ -280,27 +329,27 @@ class Cell:
             waiter()
 
     def _release(self, reason: Exit) -> None:
-        if self.grace is not None:
-            self.grace.cancel()
+        if self.grace_timer is not None:
+            self.grace_timer.cancel()
         if self.timers:
             for timer in tuple(self.timers.values()):
                 timer.cancel()
         if self.watching:
             unwatch_all(self)
         if self.stashes is not None:
-            keep_for_next(self)
+            carry_over(self)
         dead_letters.fail_calls_in_work(self, reason)
         if self.spec.redeliver and reason.abnormal:
-            dead_letters.keep_for_redelivery(self, reason)
-        if self.again is not None:
-            self.again.in_work = None
+            dead_letters.redeliver_crashed(self, reason)
+        if self.redeliveries is not None:
+            self.redeliveries.current = None
 
     def bury(self, reason: Exit) -> None:
         """End for good. The host has freed the name already."""
         self.buried = True
         self.exit = reason
-        if self.again is not None:
-            bury_kept(self)
+        if self.redeliveries is not None:
+            bury_entries(self)
         self.control = None
         self.mailbox.close(partial(dead_letters.bury_message, self))
         dead_letters.fail_calls(self, self.calls or (), reason)
@@ -313,7 +362,7 @@ class Cell:
 
     # Messages
 
-    def control_message(self, item: object) -> None:
+    def put_control(self, item: object) -> None:
         """Queue something that goes before all lanes and is never refused.
 
         Timers and notices of urgent watches belong to an incarnation; a request waits for the next one, as those in the
@@ -339,27 +388,27 @@ class Cell:
         while rest:
             cell = rest.pop()
             yield cell
-            if cell.family is not None:
-                rest.extend(reversed(cell.family.children.values()))
+            if cell.children is not None:
+                rest.extend(reversed(cell.children.by_id.values()))
 
     def withdraw(self, request: object) -> None:
         """Take back a request that was not taken yet."""
         if self.control:
             self.control = deque(item for item in self.control if item is not request)
         self.mailbox.remove(request)
-        if self.stashes is not None or self.again is not None:
-            take_out(self, request)
+        if self.stashes is not None or self.redeliveries is not None:
+            discard(self, request)
 
     def holds(self, request: object) -> bool:
         """Whether the request is in work, or waits to be."""
         if self.current is request or self.mailbox.holds(request):
             return True
-        return any(item is request for item in (*(self.control or ()), *(entry.message for entry in kept_by(self))))
+        return any(item is request for item in (*(self.control or ()), *(entry.message for entry in entries_of(self))))
 
-    def skip(self, request: object) -> None:
+    def cancel_current(self, request: object) -> None:
         """Cancel the handling of a request nobody waits for; the actor goes on with its next message."""
-        if self.current is request and self.up and not (self.leaving or self.killed):
-            self.skipping = True
+        if self.current is request and self.started and not (self.stopping or self.killed):
+            self.cancelling_current = True
             self.mailbox.interrupt = True
             self.scope.cancel()
 
@@ -367,7 +416,7 @@ class Cell:
 
     def when_started(self, act: Callable[[], None]) -> None:
         """Call `act` when this start is over, well or not; `start_error` tells. At once when it is over already."""
-        if self.up:
+        if self.started:
             act()
         else:
             waiters = self.start_waiters = self.start_waiters or []
@@ -391,10 +440,10 @@ class Cell:
 
     async def wait_dead(self) -> Exit:
         """Wait until the actor is buried; return its exit."""
-        if self.dead is None:  # one for all who wait: those who give up leave nothing behind
-            self.dead = trio.Event()
-            self.when_dead(self.dead.set)
-        await self.dead.wait()
+        if self.dead_event is None:  # one for all who wait: those who give up leave nothing behind
+            self.dead_event = trio.Event()
+            self.when_dead(self.dead_event.set)
+        await self.dead_event.wait()
         return self.exit or NORMAL
 
     def _call_waiters(self, name: str) -> None:

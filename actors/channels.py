@@ -106,7 +106,7 @@ class ActorChannel(trio.abc.SendChannel[Any]):
             raise trio.BrokenResourceError(f"{self._ref.path} is dead")
 
 
-class DeadLetterSink(Protocol):
+class OnLost(Protocol):
     """What is called with each message that a mailbox without an actor loses."""
 
     def __call__(self, message: object, lane: Lane, /) -> None:
@@ -116,7 +116,7 @@ class DeadLetterSink(Protocol):
 class MailboxSender(trio.abc.SendChannel[Any]):
     """The end of a mailbox that takes messages, on any lane."""
 
-    def __init__(self, mailbox: Mailbox, lose: DeadLetterSink | None) -> None:
+    def __init__(self, mailbox: Mailbox, lose: OnLost | None) -> None:
         self._mailbox = mailbox
         self._lose = lose
         self._line = _Line()
@@ -179,7 +179,7 @@ class MailboxSender(trio.abc.SendChannel[Any]):
 class MailboxReceiver(trio.abc.ReceiveChannel[Any]):
     """The end of a mailbox that gives messages, in fair order. One task may receive at a time."""
 
-    def __init__(self, mailbox: Mailbox, sender: MailboxSender, lose: DeadLetterSink | None) -> None:
+    def __init__(self, mailbox: Mailbox, sender: MailboxSender, lose: OnLost | None) -> None:
         self._mailbox = mailbox
         self._sender = sender
         self._lose = lose
@@ -239,7 +239,7 @@ class MailboxReceiver(trio.abc.ReceiveChannel[Any]):
 
 
 def open_mailbox(
-    spec: MailboxSpec | None = None, *, on_lost: DeadLetterSink | None = None
+    spec: MailboxSpec | None = None, *, on_lost: OnLost | None = None
 ) -> tuple[MailboxSender, MailboxReceiver]:
     """Make a mailbox that belongs to no actor; return the end to send to and the end to receive from.
 

@@ -25,7 +25,7 @@ Name it in `ActorSystem(carry=[enqueued_at])`. None for timers, notices, conflat
 """
 
 
-class Carrier:
+class ContextPropagator:
     """What one mailbox needs to carry variables: which, and what it set for the message before."""
 
     __slots__ = ("_stamps", "_tokens", "_variables")
@@ -35,18 +35,18 @@ class Carrier:
         self._stamps = enqueued_at in self._variables
         self._tokens: list[tuple[ContextVar[Any], Token[Any]]] = []
 
-    def queue(self) -> CarryingItems:
+    def queue(self) -> PropagatingQueue:
         """A queue for one lane."""
-        return CarryingItems(self)
+        return PropagatingQueue(self)
 
     def capture(self) -> Values:
         """The values in the sender's context, and the time."""
         if not self._stamps:
-            return self.keep()
+            return self.current_values()
         now = trio.current_time()
         return tuple(now if variable is enqueued_at else variable.get(_ABSENT) for variable in self._variables)
 
-    def keep(self, *, stamped: bool = True) -> Values:
+    def current_values(self, *, stamped: bool = True) -> Values:
         """The values in the current context: of the message in work, with or without its time."""
         return tuple(
             variable.get(_ABSENT) if stamped or variable is not enqueued_at else _ABSENT for variable in self._variables
@@ -61,17 +61,17 @@ class Carrier:
             if value is not _ABSENT:
                 self._tokens.append((variable, variable.set(value)))
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """A new incarnation has a new context, in which nothing is set."""
         self._tokens.clear()
 
 
-class CarryingItems:
+class PropagatingQueue:
     """A queue of messages with the values that came with each. Looks like a deque of the messages."""
 
     __slots__ = ("_carrier", "_items")
 
-    def __init__(self, carrier: Carrier) -> None:
+    def __init__(self, carrier: ContextPropagator) -> None:
         self._carrier = carrier
         self._items: deque[tuple[Any, Values]] = deque()
 

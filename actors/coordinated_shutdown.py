@@ -23,7 +23,7 @@ from attrs import define, field, frozen
 from .backoff import is_number
 from .errors import ActorError, InvalidSpec, SelfCall, text_of, unwrap
 from .events import ShutdownTaskFailed, log_event
-from .hooks import awaitable
+from .hooks import call_async
 
 UNWIND_S = 1.0
 """How long a phase waits for its late tasks once it has cancelled them."""
@@ -101,10 +101,10 @@ class _Entry:
     late: bool = False
 
 
-_inside: ContextVar[Phases | None] = ContextVar("actors.coordinated_shutdown", default=None)
+_inside: ContextVar[CoordinatedShutdown | None] = ContextVar("actors.coordinated_shutdown", default=None)
 
 
-class Phases:
+class CoordinatedShutdown:
     """The phases of one shutdown, and what is to be done at each.
 
     `report` is called once for each task that fails or is late; it must be quick and must not raise. Raises
@@ -126,7 +126,7 @@ class Phases:
         self._ended = trio.Event()
         self._failed: list[ShutdownTaskFailed] = []
 
-    def at(self, phase: str, task: Task, name: str) -> Callable[[], None]:
+    def add_task(self, phase: str, task: Task, name: str) -> Callable[[], None]:
         """Run `task` at this phase; call the result to take that back, which has no effect once the phase has begun.
 
         `name` tells in reports who it was. May be called while earlier phases run. Raises `InvalidSpec` for a phase
@@ -149,7 +149,7 @@ class Phases:
         for itself.
         """
         first = 0 if from_phase is None else self._index(from_phase)
-        self.check_outside()
+        self.check_not_in_task()
         if self._running:
             await self._ended.wait()
             return tuple(self._failed)
@@ -174,7 +174,7 @@ class Phases:
         if self._begun <= self._hurried:
             self._wait.cancel()
 
-    def check_outside(self) -> None:
+    def check_not_in_task(self) -> None:
         """Raise `SelfCall` in a task of one of these phases."""
         if _inside.get() is self:
             raise SelfCall("the shutdown", "wait for")
@@ -212,7 +212,7 @@ class Phases:
         _inside.set(self)
         try:
             with entry.scope:
-                await awaitable(entry.task)
+                await call_async(entry.task)
         except Exception as error:
             if not entry.late:
                 fault = unwrap(error)

@@ -19,7 +19,7 @@ STATE_CHARACTERS = 2_000
 
 def crash_report(cell: Cell, reason: Exit, decision: Decision) -> ActorCrashed:
     """The record of an abnormal end of the incarnation that `cell` holds."""
-    error = reason.error if isinstance(reason, Crashed) else cell.fault
+    error = reason.error if isinstance(reason, Crashed) else cell.failure
     text = "" if error is None else traceback_text(error)
     redacted = cell.system.redacted
     state = redacted(_state(cell.actor)) if cell.actor is not None else ""

@@ -16,29 +16,29 @@ from .errors import ActorDied, MailboxFull
 from .events import DeadLetter
 from .exit_reasons import Crashed, Exit
 from .lanes import Lane, LaneQueue, Overflow
-from .stash import Kept, bring_back, in_work, kept_by
+from .stash import StashEntry, current_entry, entries_of, redeliver
 
 if TYPE_CHECKING:
     from .cell import Cell
 
 
-def keep_for_redelivery(cell: Cell, reason: Exit) -> None:
+def redeliver_crashed(cell: Cell, reason: Exit) -> None:
     """The incarnation ended over a message: the next one gets it again, unless too many have tried.
 
     What came before all lanes, and what somebody was waiting for, is not given again.
     """
     message = cell.current
-    if message is None or cell.on_control or call_of(message) is not None:
+    if message is None or cell.current_is_control or call_of(message) is not None:
         return
-    entry = in_work(cell, message) or Kept(cell, message)
+    entry = current_entry(cell, message) or StashEntry(cell, message)
     entry.history = (*entry.history, cell.last_error or str(reason))
     if len(entry.history) > cell.spec.redeliver:
         cell.system.dead_letter(DeadLetter(cell.path, "again", message, "poison", entry.history))
     else:
-        bring_back(cell, [entry])
+        redeliver(cell, [entry])
 
 
-def overflow(cell: Cell, queue: LaneQueue, message: object) -> None:
+def handle_overflow(cell: Cell, queue: LaneQueue, message: object) -> None:
     """One more message for a full or a conflating lane, or for an actor that drains or is dead.
 
     Raises `MailboxFull` when the policy keeps what it has, and `WrongLoop`.
@@ -46,7 +46,7 @@ def overflow(cell: Cell, queue: LaneQueue, message: object) -> None:
     cell.mailbox.check_loop()
     lane = queue.lane.name.lower()
     if cell.mailbox.closed:
-        _lose(cell, lane, message, "dead" if cell.buried else "stopping", death(cell))
+        _lose(cell, lane, message, "dead" if cell.buried else "stopping", death_error(cell))
     elif queue.replace(message):
         cell.mailbox.wake()
     elif queue.overflow in (Overflow.WAIT, Overflow.REJECT):
@@ -59,10 +59,10 @@ def overflow(cell: Cell, queue: LaneQueue, message: object) -> None:
 
 def bury_message(cell: Cell, message: object, lane: Lane) -> None:
     """A message that waited when its actor ended for good."""
-    _lose(cell, lane.name.lower(), message, "stopped", death(cell))
+    _lose(cell, lane.name.lower(), message, "stopped", death_error(cell))
 
 
-def refuse(request: object, error: Exception) -> None:
+def fail_request(request: object, error: Exception) -> None:
     """Fail the call of a request, if this is one that was asked and is not answered."""
     call = call_of(request)
     if call is not None and not call.settled:
@@ -73,7 +73,7 @@ def fail_calls_in_work(cell: Cell, reason: Exit) -> None:
     """An incarnation ended: fail the calls it took; those that still wait in the mailbox go on waiting."""
     if cell.calls:
         queued = {id(message) for message in cell.mailbox.waiting()} | {id(item) for item in cell.control or ()}
-        queued |= {id(entry.message) for entry in kept_by(cell)}
+        queued |= {id(entry.message) for entry in entries_of(cell)}
         fail_calls(cell, [call for call in cell.calls if id(call.request) not in queued], reason)
 
 
@@ -83,7 +83,7 @@ def fail_calls(cell: Cell, calls: Iterable[Call], reason: Exit) -> None:
         call.settle(None, _died(cell.path, reason))
 
 
-def death(cell: Cell) -> ActorDied:
+def death_error(cell: Cell) -> ActorDied:
     """The error for somebody who asks an actor that is dead, or will be when it has drained."""
     drains = cell.mailbox.closed and not cell.buried
     return _died(cell.path, cell.stop_reason if drains else cell.exit)
@@ -91,7 +91,7 @@ def death(cell: Cell) -> ActorDied:
 
 def _lose(cell: Cell, lane: str, message: object, why: str, error: Exception) -> None:
     if call_of(message) is not None:
-        refuse(message, error)
+        fail_request(message, error)
     else:
         cell.system.dead_letter(DeadLetter(cell.path, lane, message, why))
 

@@ -10,7 +10,7 @@ from .events import DeadLetter, DeadLetters, Event, log, log_event
 from .hooks import check_plain
 
 
-class Journal:
+class EventSink:
     """Tells `on_event`, then each listener, of every record; keeps the last dead letters; shows no text unredacted."""
 
     def __init__(
@@ -22,14 +22,14 @@ class Journal:
         check_plain("on_event", on_event)
         check_plain("redact", redact)
         self.on_event: Callable[[Event], None] | None = on_event
-        self._first = log_event if on_event is None else on_event
+        self._on_event = log_event if on_event is None else on_event
         self.dead_letters: DeadLetters = DeadLetters(dead_letter_capacity)
         """The last messages that reached nobody, and how many there were in all."""
         self.event_errors: int = 0
         """How often `on_event` or a listener raised."""
         self._redact = redact
         self._listeners: Callbacks[Callable[[Event], None]] = Callbacks()
-        self._telling = False
+        self._emitting = False
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each record from now on, after `on_event`; call the result to end that."""
@@ -38,22 +38,22 @@ class Journal:
 
     def emit(self, event: Event) -> None:
         """Tell `on_event` and the listeners; what one raises is counted and logged, and harms no actor."""
-        before, self._telling = self._telling, True
+        before, self._emitting = self._emitting, True
         try:
-            self._tell(self._first, event)
+            self._call_listener(self._on_event, event)
             for listener in self._listeners:
-                self._tell(listener, event)
+                self._call_listener(listener, event)
         finally:
-            self._telling = before
+            self._emitting = before
 
-    def _tell(self, listener: Callable[[Event], None], event: Event) -> None:
+    def _call_listener(self, listener: Callable[[Event], None], event: Event) -> None:
         try:
             listener(event)
         except Exception:
             self.event_errors += 1
             log.exception("a listener to the records of the actors raised")
 
-    def heard(self) -> bool:
+    def has_listeners(self) -> bool:
         """Whether anybody listens to what is no trouble, so that it is worth a record."""
         return self.on_event is not None or bool(self._listeners) or log.isEnabledFor(DEBUG)
 
@@ -63,11 +63,11 @@ class Journal:
         One that a listener lost while it was told of something is kept and counted only: else it would be told to the
         same listener, which would lose another.
         """
-        quietly, self._telling = self._telling, True
+        quietly, self._emitting = self._emitting, True
         try:
             self.dead_letters.add(letter, quietly=quietly)
         finally:
-            self._telling = quietly
+            self._emitting = quietly
         if not quietly:
             self.emit(letter)
 

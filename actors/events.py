@@ -71,7 +71,7 @@ class DeadLetter:
     `why` is `dead` (told to a dead actor), `stopping` (told to an actor that drains), `stopped` (the actor ended before
     it was handled), `overflow` (no room), `no workers` (a pool had nobody to give it to), `cleared` (the actor gave up
     what it had set aside), or `poison` (too many incarnations crashed on it: `history` has each error). `lane` is
-    `stash` for what was set aside, and `again` for a message that an incarnation had crashed on.
+    `stash` for what was set aside, and `copy_request` for a message that an incarnation had crashed on.
     """
 
     path: str
@@ -90,7 +90,7 @@ class MessageUnhandled:
 
 
 @frozen
-class LoopHeld:
+class SlowHandler:
     """A task kept the loop for about `held_s` seconds, in which nothing else ran; blocking work belongs into a thread.
 
     `path` is the actor in whose hook or task that was, or whose task had started it; None for a task that no actor
@@ -106,7 +106,7 @@ class LoopHeld:
 
 
 @frozen
-class ActorLingers:
+class ShutdownOverdue:
     """An actor was killed and has not ended `after_s` s later: it swallows its cancellation, or keeps a thread."""
 
     path: str
@@ -127,9 +127,9 @@ Event = (
     | ActorCrashed
     | ActorRestarting
     | ActorStopped
-    | ActorLingers
+    | ShutdownOverdue
     | DeadLetter
-    | LoopHeld
+    | SlowHandler
     | MessageUnhandled
     | ShutdownTaskFailed
 )
@@ -177,10 +177,10 @@ def log_event(event: Event) -> None:
             log.debug("actor.dead_letter path=%s type=%s why=%s", event.path, type(event.message).__name__, event.why)
         case MessageUnhandled():
             log.warning("actor.unhandled path=%s type=%s", event.path, event.message_type)
-        case LoopHeld():
+        case SlowHandler():
             what = (event.path or "-", event.message_type or "-", event.task, event.held_s, event.stack)
             log.warning("actor.loop_held path=%s type=%s task=%s s=%.3f\n%s", *what)
-        case ActorLingers():
+        case ShutdownOverdue():
             log.warning("actor.lingers path=%s after_s=%g", event.path, event.after_s)
         case ShutdownTaskFailed():
             log.error("shutdown.failed phase=%s task=%s problem=%s", event.phase, event.task, event.problem)

@@ -9,20 +9,20 @@ from typing import Any
 
 from .errors import InvalidActor, InvalidSpec
 
-AWAITED: tuple[str, ...] = ("on_start", "receive", "on_idle", "on_stop")
+ASYNC_HOOKS: tuple[str, ...] = ("on_start", "receive", "on_idle", "on_stop")
 """Hooks that are awaited."""
-CALLED: tuple[str, ...] = ("report_state", "static_children")
+PLAIN_HOOKS: tuple[str, ...] = ("report_state", "static_children")
 """Hooks that are called."""
 
 
 def check_hooks(kind: type) -> None:
     """Check the hooks that this class of actors defines itself. Raises `InvalidActor`."""
-    for name in AWAITED:
+    for name in ASYNC_HOOKS:
         hook = _written(kind, name)
         if hook is not None and not inspect.iscoroutinefunction(hook):
             what = "a generator: it must not yield" if _yields(hook) else "a plain function"
             raise InvalidActor(kind.__name__, f"{name} is {what}; write `async def {name}`")
-    for name in CALLED:
+    for name in PLAIN_HOOKS:
         if inspect.iscoroutinefunction(_written(kind, name)):
             raise InvalidActor(kind.__name__, f"{name} is async; write `def {name}`")
     lifespan = vars(kind).get("lifespan")
@@ -45,7 +45,7 @@ def check_async(where: str, function: object) -> None:
         raise TypeError(f"{where} takes an async function that returns, not {function!r}")
 
 
-def awaitable(function: Callable[..., Awaitable[object]], *args: Any) -> Awaitable[object]:
+def call_async(function: Callable[..., Awaitable[object]], *args: Any) -> Awaitable[object]:
     """Call an async function; raise `TypeError` if it turns out to be a plain one."""
     result: object = function(*args)
     if not isinstance(result, Awaitable):

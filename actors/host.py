@@ -23,5 +23,5 @@ class Host(Protocol):
     def resumed(self, cell: Cell, error: Exception) -> None:
         """The cell goes on after an error."""
 
-    def give_up(self, cell: Cell, reason: Exit) -> None:
+    def retire(self, cell: Cell, reason: Exit) -> None:
         """The cell will have no further incarnation: forget its name and bury it."""

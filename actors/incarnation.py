@@ -19,15 +19,15 @@ import trio
 
 from . import termination
 from .actor import Actor, ActorTimer
-from .children import Family, FamilyRequest
+from .children import Children, ChildrenRequest
 from .context_propagation import Values
 from .errors import Ignore, StartTimeout, unwrap
-from .events import ActorLingers
+from .events import ShutdownOverdue
 from .exit_reasons import KILLED, Exit
 from .lifecycle import State
 from .mailbox import EMPTY
 from .spec import Directive
-from .watch import VitalEnd, check_pact
+from .watch import VitalTerminated, check_vital_watch
 
 if TYPE_CHECKING:
     from .actor import Context
@@ -39,89 +39,91 @@ BATCH_S = 0.001
 """How long a batch may keep the loop before it yields: one step of about a millisecond."""
 
 
-async def never_live(cell: Cell, error: BaseException) -> None:
+async def fail_start(cell: Cell, error: BaseException) -> None:
     """The task of an incarnation whose factory failed: there is no actor to run."""
     try:
-        termination.take_error(cell, error)
+        termination.handle_error(cell, error)
     finally:
-        termination.leave(cell)
-        cell.ended()
+        termination.begin_stopping(cell)
+        cell.finish_incarnation()
 
 
-async def live_with_children(cell: Cell, actor: Actor, context: Context, supervision: Supervision) -> None:
+async def run_with_children(cell: Cell, actor: Actor, context: Context, supervision: Supervision) -> None:
     """The task of one incarnation of an actor that has children: they live in its nursery."""
     try:
         async with trio.open_nursery() as nursery:
-            cell.family = Family(cell, supervision, nursery)
-            await way_of(actor)(cell, actor, context)
+            cell.children = Children(cell, supervision, nursery)
+            await runner_of(actor)(cell, actor, context)
     finally:
-        cell.ended()
+        cell.finish_incarnation()
 
 
-async def live(cell: Cell, actor: Actor, context: Context) -> None:
+async def run(cell: Cell, actor: Actor, context: Context) -> None:
     """The task of one incarnation, from its start hook to its stop hook."""
     cell.task = trio.lowlevel.current_task()
-    if cell.mailbox.carrier is not None:
-        cell.mailbox.carrier.forget()
+    if cell.mailbox.propagator is not None:
+        cell.mailbox.propagator.reset()
     try:
         with cell.scope:
-            if not cell.up:
+            if not cell.started:
                 await _start(cell, actor, context)
             if not cell.declined:
                 await _serve(cell, actor, context)
-        while termination.goes_on(cell):
+        while termination.renew_scope(cell):
             with cell.scope:
                 await _serve(cell, actor, context)
     except BaseException as error:
-        termination.take_error(cell, error)
+        termination.handle_error(cell, error)
     finally:
         try:
             await _close_down(cell, actor, context)
         finally:
-            if cell.family is None:
-                cell.ended()
+            if cell.children is None:
+                cell.finish_incarnation()
 
 
-def way_of(actor: Actor) -> Callable[[Cell, Actor, Context], Awaitable[None]]:
+def runner_of(actor: Actor) -> Callable[[Cell, Actor, Context], Awaitable[None]]:
     """What runs an incarnation of this actor; a lifespan costs a frame more, which only those with one pay."""
-    return live if type(actor).lifespan is Actor.lifespan else live_within
+    return run if type(actor).lifespan is Actor.lifespan else run_in_lifespan
 
 
-async def live_within(cell: Cell, actor: Actor, context: Context) -> None:
+async def run_in_lifespan(cell: Cell, actor: Actor, context: Context) -> None:
     """As `live`, within the actor's lifespan.
 
     `life`, the scope around it, is what ends the actor while it enters and while it leaves; in between, the scopes of
     `live` do. All are entered and left in one task and in order, as what the lifespan opens is.
     """
     cell.task = trio.lowlevel.current_task()
-    if cell.mailbox.carrier is not None:
-        cell.mailbox.carrier.forget()
+    if cell.mailbox.propagator is not None:
+        cell.mailbox.propagator.reset()
     life = cell.scope
     deadline = life.deadline = trio.current_time() + cell.spec.start_timeout_s
     entered = False
     try:
-        with life, _naming_if_it_lingers(cell):
+        with life, _report_if_overdue(cell):
             async with actor.lifespan(context):
                 entered = True
                 life.deadline = math.inf
-                await _live_inside(cell, actor, context, life, deadline)
-        if not entered and life.cancelled_caught and not cell.killed and cell.mode is None:
+                await _run_inside_lifespan(cell, actor, context, life, deadline)
+        if not entered and life.cancelled_caught and not cell.killed and cell.stop_mode is None:
             raise StartTimeout(cell.path, cell.spec.start_timeout_s)
     except BaseException as error:
         if isinstance(error, Ignore) and not entered:
             cell.declined = True
         else:
-            termination.take_error(cell, error)
+            termination.handle_error(cell, error)
     finally:
         try:
             if not entered:
                 await _close_down(cell, actor, context)
         finally:
-            if cell.family is None:
-                cell.ended()
+            if cell.children is None:
+                cell.finish_incarnation()
 
 
-async def _live_inside(cell: Cell, actor: Actor, context: Context, life: trio.CancelScope, deadline: float) -> None:
+async def _run_inside_lifespan(
+    cell: Cell, actor: Actor, context: Context, life: trio.CancelScope, deadline: float
+) -> None:
     """Start, serve and close down inside of the lifespan, which sees what is raised."""
     reason: Exit | None = None
     try:
@@ -131,18 +133,18 @@ async def _live_inside(cell: Cell, actor: Actor, context: Context, life: trio.Ca
                 await _start(cell, actor, context, deadline)
                 if not cell.declined:
                     await _serve(cell, actor, context)
-            while termination.goes_on(cell):
+            while termination.renew_scope(cell):
                 with cell.scope:
                     await _serve(cell, actor, context)
     except BaseException as error:
-        passing, fault = termination.part(error)
+        passing, fault = termination.split_error(error)
         if fault is not None:
-            termination.note_fault(cell, termination.as_fault(cell, fault))
+            termination.record_failure(cell, termination.as_exception(cell, fault))
         if passing is not None:
             if _cancelled_within(life):
                 reason = KILLED  # the error that cancelled the lifespan is known when that is left
             else:
-                cell.final = True
+                cell.no_restart = True
                 termination.kill(cell)
         raise
     finally:
@@ -162,10 +164,10 @@ def _cancelled_within(life: trio.CancelScope) -> bool:
 
 
 @contextmanager
-def _naming_if_it_lingers(cell: Cell) -> Iterator[None]:
+def _report_if_overdue(cell: Cell) -> Iterator[None]:
     """Tell if a start does not end though its time is over."""
-    record = ActorLingers(cell.path, termination.LINGER_S)
-    after_s = cell.spec.start_timeout_s + termination.LINGER_S
+    record = ShutdownOverdue(cell.path, termination.OVERDUE_S)
+    after_s = cell.spec.start_timeout_s + termination.OVERDUE_S
 
     def tell() -> None:
         if cell.state is State.STARTING:
@@ -185,17 +187,17 @@ async def _start(cell: Cell, actor: Actor, context: Context, deadline: float | N
         named = deadline is not None
         deadline = trio.current_time() + timeout_s if deadline is None else deadline
         try:
-            with nullcontext() if named else _naming_if_it_lingers(cell), trio.CancelScope(deadline=deadline) as scope:
+            with nullcontext() if named else _report_if_overdue(cell), trio.CancelScope(deadline=deadline) as scope:
                 await actor.on_start(context)
         except Ignore:
             cell.declined = True
             return
         if scope.cancelled_caught:
             raise StartTimeout(cell.path, timeout_s)
-    if cell.family is not None:
+    if cell.children is not None:
         for spec in actor.static_children():
-            await cell.family.start_static(spec)
-    cell.started()
+            await cell.children.spawn_static(spec)
+    cell.mark_started()
 
 
 async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
@@ -215,30 +217,30 @@ async def _serve(cell: Cell, actor: Actor, context: Context) -> None:
             if version != interceptors.version:
                 version = interceptors.version
                 receive = _receive(cell, actor)
-            await _serve_first(cell, receive, context)
-            if cell.skipping or termination.must_leave(cell):
+            await _drain_control(cell, receive, context)
+            if cell.cancelling_current or termination.must_stop(cell):
                 return
             if cell.control:
                 mailbox.interrupt = True
                 await trio.lowlevel.checkpoint()
                 continue
-        if cell.again:
-            await _take_again(cell, receive, context)
+        if cell.redeliveries:
+            await _drain_redeliveries(cell, receive, context)
         elif mailbox.barriers is not None:
-            await _drain_to_notices(cell, receive, context)
+            await _drain_with_notices(cell, receive, context)
         elif len(mailbox.open_lanes) == 1:
             await _drain_lane(cell, receive, context)
         else:
             await _drain_lanes(cell, receive, context)
-        if cell.skipping:
+        if cell.cancelling_current:
             return
-        cell.current = cell.kept_now = None
+        cell.current = cell.stashed_current = None
         if idle is not None:
             await idle(context)
-        if cell.again or mailbox.has_messages():
+        if cell.redeliveries or mailbox.has_messages():
             await trio.lowlevel.checkpoint()
         elif not mailbox.interrupt:
-            if cell.mode is not None:
+            if cell.stop_mode is not None:
                 return
             mailbox.parked = task
             await wait_task_rescheduled(mailbox.unpark)
@@ -259,24 +261,24 @@ def _resuming(cell: Cell, actor: Actor) -> Receive:
         except Exception as error:
             if cell.spec.directive(unwrap(error)) is not Directive.RESUME:
                 raise
-            termination.resume(cell, unwrap(error))
+            termination.resume_after(cell, unwrap(error))
 
     return receive
 
 
-async def _take_again(cell: Cell, receive: Receive, context: Context) -> None:
+async def _drain_redeliveries(cell: Cell, receive: Receive, context: Context) -> None:
     """One batch of what comes back."""
     mailbox = cell.mailbox
     end = perf_counter() + BATCH_S
-    while cell.again and not mailbox.interrupt:
-        entry = cell.again.take()
-        if mailbox.carrier is not None:
-            mailbox.carrier.restore(entry.values)
-        cell.on_control = not entry.lasting
+    while cell.redeliveries and not mailbox.interrupt:
+        entry = cell.redeliveries.take_oldest()
+        if mailbox.propagator is not None:
+            mailbox.propagator.restore(entry.values)
+        cell.current_is_control = not entry.lasting
         cell.current = entry.message
         await receive(entry.message, context)
-        cell.on_control = False
-        cell.again.in_work = None
+        cell.current_is_control = False
+        cell.redeliveries.current = None
         if perf_counter() > end:
             return
 
@@ -311,16 +313,16 @@ async def _drain_lanes(cell: Cell, receive: Receive, context: Context) -> None:
             return
 
 
-async def _drain_to_notices(cell: Cell, receive: Receive, context: Context) -> None:
+async def _drain_with_notices(cell: Cell, receive: Receive, context: Context) -> None:
     """One batch of messages in fair turns, with each notice when what it stands behind is done."""
     mailbox = cell.mailbox
     end = perf_counter() + BATCH_S
     while mailbox.barriers is not None and not mailbox.interrupt:
-        notice = mailbox.take_due()
+        notice = mailbox.take_due_notice()
         if notice is not EMPTY:
-            cell.on_control = True
+            cell.current_is_control = True
             await _serve_control(cell, receive, context, notice)
-            cell.on_control = False
+            cell.current_is_control = False
         else:
             cell.current = message = mailbox.take()
             await receive(message, context)
@@ -328,27 +330,27 @@ async def _drain_to_notices(cell: Cell, receive: Receive, context: Context) -> N
             return
 
 
-async def _serve_first(cell: Cell, receive: Receive, context: Context) -> None:
+async def _drain_control(cell: Cell, receive: Receive, context: Context) -> None:
     """Serve what goes before all lanes: timers, requests to a supervisor, and notices of urgent watches."""
     if not cell.control:
         return
-    cell.on_control = True
+    cell.current_is_control = True
     end = perf_counter() + BATCH_S
-    while cell.control and not (cell.skipping or termination.must_leave(cell)):
-        cell.kept_now = None
+    while cell.control and not (cell.cancelling_current or termination.must_stop(cell)):
+        cell.stashed_current = None
         await _serve_control(cell, receive, context, cell.control.popleft())
         if perf_counter() > end:
             break
     if not cell.control:
         cell.control = None  # an empty queue is as large as an actor's cell
-    if not cell.skipping:
+    if not cell.cancelling_current:
         cell.current = None
-    cell.on_control = False
+    cell.current_is_control = False
 
 
 async def _serve_control(cell: Cell, receive: Receive, context: Context, item: Any) -> None:
-    if isinstance(item, FamilyRequest):
-        item.carry_out(cell)
+    if isinstance(item, ChildrenRequest):
+        item.execute(cell)
         return
     values: Values = ()
     if isinstance(item, ActorTimer):
@@ -356,13 +358,13 @@ async def _serve_control(cell: Cell, receive: Receive, context: Context, item: A
             return
         del cell.timers[item.key]
         item, values = item.message, item.values
-    if cell.mailbox.carrier is not None:
-        cell.mailbox.carrier.restore(values)
-    if isinstance(item, VitalEnd):
+    if cell.mailbox.propagator is not None:
+        cell.mailbox.propagator.restore(values)
+    if isinstance(item, VitalTerminated):
         notice = cell.current = item.notice
-        cell.pact = notice.ref
+        cell.vital_watch = notice.ref
         await receive(notice, context)
-        check_pact(cell, notice)
+        check_vital_watch(cell, notice)
         return
     cell.current = item
     await receive(item, context)
@@ -370,20 +372,20 @@ async def _serve_control(cell: Cell, receive: Receive, context: Context, item: A
 
 async def _close_down(cell: Cell, actor: Actor, context: Context, reason: Exit | None = None) -> None:
     """End the own tasks, then the children in reverse, then run the stop hook, with `reason` unless that is None."""
-    termination.leave(cell)
-    if cell.tasks is not None or cell.family is not None:
+    termination.begin_stopping(cell)
+    if cell.tasks is not None or cell.children is not None:
         with trio.CancelScope(shield=True):
             if cell.tasks is not None:
                 await cell.tasks.close()
-            if cell.family is not None:
-                await cell.family.close()
-                termination.children_ended(cell)
+            if cell.children is not None:
+                await cell.children.close()
+                termination.arm_stop_hook_grace(cell)
     if type(actor).on_stop is Actor.on_stop:
         return
     try:
         with trio.CancelScope(shield=True) as cell.scope:
             if cell.killed:
                 cell.scope.cancel()
-            await actor.on_stop(context, cell.verdict() if reason is None else reason)
+            await actor.on_stop(context, cell.exit_reason() if reason is None else reason)
     except BaseException as error:
-        termination.take_error(cell, error)
+        termination.handle_error(cell, error)

@@ -15,7 +15,7 @@ from .strategy import Decision
 if TYPE_CHECKING:
     from .cell import Cell
 
-KEPT = 8
+MAX_INCIDENTS = 8
 """Incidents that are remembered for each actor, the latest ones."""
 
 
@@ -69,15 +69,15 @@ class Explanation:
         return "\n".join(lines if self.incidents else [*lines, "  none of its incarnations has ended"])
 
 
-def note_incident(cell: Cell, reason: Exit, decision: Decision, delay_s: float, because_of: str | None) -> None:
+def record_incident(cell: Cell, reason: Exit, decision: Decision, delay_s: float, because_of: str | None) -> None:
     """Remember an end of one of the actor's incarnations."""
     text = str(reason)
     if isinstance(reason, Crashed):
         text = cell.system.redacted(f"crashed: {text_of(reason.error)}")
-    if cell.history is None:
-        cell.history = deque(maxlen=KEPT)
+    if cell.incidents is None:
+        cell.incidents = deque(maxlen=MAX_INCIDENTS)
     now = cell.system.timers.now()
-    cell.history.append(Incident(now, cell.incarnation, text, cell.message_type, decision, delay_s, because_of))
+    cell.incidents.append(Incident(now, cell.incarnation, text, cell.message_type, decision, delay_s, because_of))
 
 
 def explain(cell: Cell) -> Explanation:
@@ -91,5 +91,5 @@ def explain(cell: Cell) -> Explanation:
         restarts=cell.restarts,
         for_s=max(0.0, now - cell.since),
         now_s=now,
-        incidents=tuple(cell.history or ()),
+        incidents=tuple(cell.incidents or ()),
     )

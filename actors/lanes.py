@@ -20,7 +20,7 @@ from .ask import call_of
 from .errors import InvalidSpec
 
 if TYPE_CHECKING:
-    from .context_propagation import Carrier
+    from .context_propagation import ContextPropagator
 
 
 class Lane(IntEnum):
@@ -122,7 +122,7 @@ class LaneQueue:
     rejected: int
     skipped: int
 
-    def __init__(self, lane: Lane, bound: int, policy: Policy, carrier: Carrier | None = None) -> None:
+    def __init__(self, lane: Lane, bound: int, policy: Policy, carrier: ContextPropagator | None = None) -> None:
         self.lane: Lane = lane
         self.items: Any = deque() if carrier is None else carrier.queue()
         self.waiters: deque[Waiter] | None = None
@@ -196,7 +196,7 @@ class KeyedItems:
 
     __slots__ = ("_carrier", "_entries", "_key")
 
-    def __init__(self, key: Callable[[Any], Hashable], carrier: Carrier | None = None) -> None:
+    def __init__(self, key: Callable[[Any], Hashable], carrier: ContextPropagator | None = None) -> None:
         self._key = key
         self._carrier = carrier
         self._entries: OrderedDict[Hashable, Any] = OrderedDict()
@@ -246,7 +246,7 @@ class ConflatingQueue(LaneQueue):
     __slots__ = ()
     items: KeyedItems
 
-    def __init__(self, lane: Lane, bound: int, policy: Conflate, carrier: Carrier | None = None) -> None:
+    def __init__(self, lane: Lane, bound: int, policy: Conflate, carrier: ContextPropagator | None = None) -> None:
         super().__init__(lane, bound, policy)
         self.items = KeyedItems(policy.key, carrier)
 
@@ -267,7 +267,7 @@ class ConflatingQueue(LaneQueue):
         return True
 
 
-def make_queue(lane: Lane, bound: int, policy: Policy, carrier: Carrier | None) -> LaneQueue:
+def make_queue(lane: Lane, bound: int, policy: Policy, carrier: ContextPropagator | None) -> LaneQueue:
     """The queue that a policy asks for."""
     if isinstance(policy, Conflate):
         return ConflatingQueue(lane, bound, policy, carrier)

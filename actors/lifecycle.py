@@ -78,7 +78,7 @@ class InvalidTransition(LookupError):
         return f"{self.step.value} cannot happen while {self.state.value}"
 
 
-def after(state: State, step: Step) -> State:
+def next_state(state: State, step: Step) -> State:
     """Return the state after `step`; raise `InvalidTransition` when the table does not know the pair."""
     try:
         return TRANSITIONS[state, step]

@@ -17,7 +17,7 @@ from typing import Any
 import trio
 from attrs import field, frozen
 
-from .context_propagation import Carrier
+from .context_propagation import ContextPropagator
 from .errors import InvalidSpec, WrongLoop
 from .lanes import Conflate, Lane, LaneQueue, LaneStatistics, Overflow, Policy, make_queue
 
@@ -87,11 +87,11 @@ class Mailbox:
     While there are `barriers`, which belong to one incarnation, messages are taken by `take` only, since it counts.
     """
 
-    __slots__ = ("barriers", "carrier", "interrupt", "lanes", "open_lanes", "parked", "spec", "thread")
+    __slots__ = ("barriers", "interrupt", "lanes", "open_lanes", "parked", "propagator", "spec", "thread")
 
-    def __init__(self, spec: MailboxSpec, carrier: Carrier | None = None) -> None:
+    def __init__(self, spec: MailboxSpec, carrier: ContextPropagator | None = None) -> None:
         self.spec: MailboxSpec = spec
-        self.carrier: Carrier | None = carrier
+        self.propagator: ContextPropagator | None = carrier
         self.lanes: list[LaneQueue | None] = _UNUSED
         self.open_lanes: tuple[LaneQueue, ...] = ()
         self.parked: trio.lowlevel.Task | None = None
@@ -128,7 +128,7 @@ class Mailbox:
         lane = lane if type(lane) is Lane else Lane(lane)
         if self.lanes is _UNUSED:
             self.lanes = list(_UNUSED)
-        queue = self.lanes[lane] = make_queue(lane, self.spec.capacity[lane], self.spec.overflow[lane], self.carrier)
+        queue = self.lanes[lane] = make_queue(lane, self.spec.capacity[lane], self.spec.overflow[lane], self.propagator)
         self.open_lanes = tuple([known for known in self.lanes if known is not None])
         self.interrupt = True
         return queue
@@ -172,7 +172,7 @@ class Mailbox:
             chosen.admit()
         return message
 
-    def put_behind(self, notice: object) -> None:
+    def add_notice(self, notice: object) -> None:
         """Let a notice be due when all that waits now is gone. Notices with no message between them share a barrier."""
         behind = [0] * len(Lane)
         for queue in self.open_lanes:
@@ -186,7 +186,7 @@ class Mailbox:
         self.interrupt = True
         self.wake()
 
-    def take_due(self) -> Any:
+    def take_due_notice(self) -> Any:
         """Remove and return the first notice if nothing that it stands behind is left, else `EMPTY`."""
         if self.barriers is None:
             return EMPTY
@@ -200,7 +200,7 @@ class Mailbox:
             self.barriers = self.barriers or None
         return notice
 
-    def take_back(self, unwanted: Callable[[Any], bool]) -> None:
+    def remove_notices(self, unwanted: Callable[[Any], bool]) -> None:
         """Remove the notices of which `unwanted` is true."""
         for barrier in self.barriers or ():
             barrier.notices = deque(notice for notice in barrier.notices if not unwanted(notice))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import trio
 
 from . import dead_letters, termination
-from .ask import Ask, Call, StartWait, closed_circle
+from .ask import Ask, Call, StartWait, find_cycle
 from .channels import ActorChannel
 from .errors import ActorUnavailable, AskCycle, MailboxFull, SelfCall, WrongLoop
 from .exit_reasons import Exit
@@ -59,7 +59,7 @@ class ActorRef(Handle):
 
     def children(self) -> list[ActorRef]:
         """The actor's live children in start order, those that back off included."""
-        family = self._cell.family
+        family = self._cell.children
         return [] if family is None else [cell.ref for cell in family.living()]
 
     def statistics(self) -> dict[Lane, LaneStatistics]:
@@ -85,7 +85,7 @@ class ActorRef(Handle):
         if isinstance(message, Notice):
             raise TypeError("notices such as Terminated come from the runtime only")
         if depth >= queue.capacity:
-            dead_letters.overflow(self._cell, queue, message)
+            dead_letters.handle_overflow(self._cell, queue, message)
             return
         if mailbox.parked is not None:
             mailbox.wake()  # before the message is in: it refuses a caller on another loop
@@ -152,12 +152,12 @@ class ActorRef(Handle):
             raise ActorUnavailable(cell.path, cell.state.value)
         asleep = cell.task
         if asleep is not None and type(asleep.custom_sleep_data) in _WAITS:
-            circle = closed_circle(cell, request, task)
+            circle = find_cycle(cell, request, task)
             if circle is not None:
                 raise AskCycle(circle)
         call: Call = Call(request, cell, task, timeout_s)
         if request._control and not cell.mailbox.closed:
-            cell.control_message(request)
+            cell.put_control(request)
         else:
             self.tell(request, lane=lane)
         if call.settled:

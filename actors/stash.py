@@ -59,7 +59,7 @@ _ages = count()
 _age = attrgetter("age")
 
 
-class Kept:
+class StashEntry:
     """A message to be had again, and what came with it; `lasting` if the next incarnation is to have it.
 
     `history` has the errors of the incarnations that crashed on it.
@@ -71,24 +71,24 @@ class Kept:
         self.message: object = message
         self.age: int = next(_ages)
         """Its place in line: the lower, the sooner."""
-        self.lasting: bool = lasting and not (cell.on_control and cell.current is message)
+        self.lasting: bool = lasting and not (cell.current_is_control and cell.current is message)
         self.history: tuple[str, ...] = ()
         self.stash: Stash | None = None
         """The stash that holds it or that it comes back from; None when that belongs to an earlier incarnation."""
-        carrier = cell.mailbox.carrier
-        self.values: tuple[Any, ...] = () if carrier is None else carrier.keep()
+        carrier = cell.mailbox.propagator
+        self.values: tuple[Any, ...] = () if carrier is None else carrier.current_values()
 
 
-class Returning(deque[Kept]):
+class RedeliveryQueue(deque[StashEntry]):
     """What comes back to an actor, the oldest first."""
 
-    in_work: Kept | None = None
+    current: StashEntry | None = None
     """What came back last, as long as it is in work."""
 
-    def take(self) -> Kept:
+    def take_oldest(self) -> StashEntry:
         """Remove and return the oldest: it is in work from now on."""
-        self.in_work = self.popleft()
-        return self.in_work
+        self.current = self.popleft()
+        return self.current
 
 
 class Stash:
@@ -98,14 +98,14 @@ class Stash:
     `InvalidSpec` for a capacity below 1, and `ActorDied` when the incarnation is over.
     """
 
-    __slots__ = ("_cell", "_context", "capacity", "kept")
+    __slots__ = ("_cell", "_context", "capacity", "entries")
 
     def __init__(self, context: Context, capacity: int = STASH_CAPACITY) -> None:
         if type(capacity) is not int or capacity < 1:
             raise InvalidSpec("capacity", "must be a whole number above zero")
         self.capacity: int = capacity
         """How many messages there is room for."""
-        self.kept: deque[Kept] = deque()
+        self.entries: deque[StashEntry] = deque()
         """What is set aside, for the runtime."""
         self._context = context
         self._cell = context._cell
@@ -113,27 +113,27 @@ class Stash:
         self._cell.stashes = [*(self._cell.stashes or ()), self]
 
     def __len__(self) -> int:
-        return len(self.kept)
+        return len(self.entries)
 
     def __iter__(self) -> Iterator[object]:
-        return iter([kept.message for kept in self.kept])
+        return iter([kept.message for kept in self.entries])
 
     @property
     def is_full(self) -> bool:
         """Whether one more message would raise `StashFull`."""
-        return len(self.kept) >= self.capacity
+        return len(self.entries) >= self.capacity
 
     @property
     def head(self) -> object:
         """The message that would come back first. Raises `IndexError` when there is none."""
-        if not self.kept:
+        if not self.entries:
             raise IndexError("the stash is empty")
-        return self.kept[0].message
+        return self.entries[0].message
 
     @property
     def returning(self) -> int:
         """How many messages come back to the actor just now, out of this stash or another."""
-        return len(self._cell.again or ())
+        return len(self._cell.redeliveries or ())
 
     def check_room(self) -> None:
         """Raise `StashFull` when one more message would."""
@@ -147,22 +147,22 @@ class Stash:
         """
         self._check_life()
         self.check_room()
-        entry = in_work(self._cell, message) or Kept(self._cell, message, lasting=lasting)
+        entry = current_entry(self._cell, message) or StashEntry(self._cell, message, lasting=lasting)
         entry.stash = self
-        _put(self.kept, [entry])
+        _put(self.entries, [entry])
         if self._cell.current is message:
-            self._cell.kept_now = entry
+            self._cell.stashed_current = entry
         self._cell.mailbox.interrupt = True  # ends the batch, and with it the time in which this is the message in work
 
     def unstash_all(self) -> None:
         """Have all messages again, oldest first, after the one in work and before what waits in the mailbox."""
-        self.unstash(len(self.kept))
+        self.unstash(len(self.entries))
 
     def unstash(self, count: int) -> None:
         """As `unstash_all`, the `count` oldest messages only."""
-        taken = [self.kept.popleft() for _ in range(min(count, len(self.kept)))]
+        taken = [self.entries.popleft() for _ in range(min(count, len(self.entries)))]
         if taken:
-            bring_back(self._cell, taken)
+            redeliver(self._cell, taken)
             self._cell.mailbox.interrupt = True
             self._cell.mailbox.wake()
 
@@ -172,11 +172,11 @@ class Stash:
         Requests fail with `StashCleared`, others become dead letters, `cleared`. What an earlier incarnation had set
         aside is given up too; what other stashes give back, and a message that is redelivered after a crash, is not.
         """
-        returning = [entry for entry in self._cell.again or () if self._may_give_up(entry)]
+        returning = [entry for entry in self._cell.redeliveries or () if self._may_clear(entry)]
         for entry in returning:
-            take_out(self._cell, entry.message)
-        given_up = sorted((*self.kept, *returning), key=_age)
-        self.kept.clear()
+            discard(self._cell, entry.message)
+        given_up = sorted((*self.entries, *returning), key=_age)
+        self.entries.clear()
         for entry in given_up:
             message = entry.message
             call = call_of(message)
@@ -185,7 +185,7 @@ class Stash:
             elif not call.settled:
                 call.settle(None, StashCleared(self._cell.path, type(message).__name__))
 
-    def _may_give_up(self, entry: Kept) -> bool:
+    def _may_clear(self, entry: StashEntry) -> bool:
         return entry.stash is self or (entry.stash is None and not entry.history)
 
     def _check_life(self) -> None:
@@ -193,77 +193,77 @@ class Stash:
             raise ActorDied(self._cell.path, self._cell.exit)
 
 
-def in_work(cell: Cell, message: object) -> Kept | None:
+def current_entry(cell: Cell, message: object) -> StashEntry | None:
     """What this very message was kept as, if it is in work because it came back."""
-    entry = None if cell.again is None else cell.again.in_work
+    entry = None if cell.redeliveries is None else cell.redeliveries.current
     return entry if entry is not None and entry.message is message else None
 
 
-def bring_back(cell: Cell, entries: Sequence[Kept]) -> None:
+def redeliver(cell: Cell, entries: Sequence[StashEntry]) -> None:
     """Have these entries, which are in order and at least one, come back where their age says."""
-    if cell.again is None:
-        cell.again = Returning()
-    _put(cell.again, entries)
+    if cell.redeliveries is None:
+        cell.redeliveries = RedeliveryQueue()
+    _put(cell.redeliveries, entries)
 
 
-def kept_by(cell: Cell) -> list[Kept]:
+def entries_of(cell: Cell) -> list[StashEntry]:
     """Everything the actor has set aside, and what comes back already, the oldest first."""
-    queues = (stash.kept for stash in cell.stashes or ())
-    return sorted((*chain.from_iterable(queues), *(cell.again or ())), key=_age)
+    queues = (stash.entries for stash in cell.stashes or ())
+    return sorted((*chain.from_iterable(queues), *(cell.redeliveries or ())), key=_age)
 
 
-def take_out(cell: Cell, message: object) -> None:
+def discard(cell: Cell, message: object) -> None:
     """Let a message, found by identity, not come back."""
-    queues = [stash.kept for stash in cell.stashes or ()]
-    if cell.again is not None:
-        queues.append(cell.again)
+    queues = [stash.entries for stash in cell.stashes or ()]
+    if cell.redeliveries is not None:
+        queues.append(cell.redeliveries)
     for queue in queues:
         for entry in tuple(queue):
             if entry.message is message:
                 queue.remove(entry)
 
 
-def take_out_failed(cell: Cell) -> None:
+def discard_failed(cell: Cell) -> None:
     """The handling of the message in work failed: let it not come back, if it was set aside meanwhile.
 
     Others of the same object, such as a constant that is told again and again, were told by themselves and stay.
     """
-    entry, cell.kept_now = cell.kept_now, None
+    entry, cell.stashed_current = cell.stashed_current, None
     if entry is None:
         return
     for stash in cell.stashes or ():
-        if entry in stash.kept:
-            stash.kept.remove(entry)
-    if cell.again is not None and entry in cell.again:
-        cell.again.remove(entry)
+        if entry in stash.entries:
+            stash.entries.remove(entry)
+    if cell.redeliveries is not None and entry in cell.redeliveries:
+        cell.redeliveries.remove(entry)
 
 
-def keep_for_next(cell: Cell) -> None:
+def carry_over(cell: Cell) -> None:
     """The incarnation is over: the next one is to have what lasts, without the message that this one failed on."""
     if cell.exit is not None and cell.exit.abnormal:
-        take_out_failed(cell)
-    lasting = [entry for entry in kept_by(cell) if entry.lasting]
+        discard_failed(cell)
+    lasting = [entry for entry in entries_of(cell) if entry.lasting]
     for entry in lasting:
         entry.stash = None
     for stash in cell.stashes or ():
-        stash.kept.clear()
+        stash.entries.clear()
     cell.stashes = None
-    if cell.again is not None:
-        cell.again.clear()
+    if cell.redeliveries is not None:
+        cell.redeliveries.clear()
     if lasting:
-        bring_back(cell, lasting)
+        redeliver(cell, lasting)
 
 
-def bury_kept(cell: Cell) -> None:
+def bury_entries(cell: Cell) -> None:
     """The actor ended for good: what it had set aside is lost. The callers among it are told by who buries it."""
-    entries, cell.again = cell.again, None
+    entries, cell.redeliveries = cell.redeliveries, None
     for entry in entries or ():
         if call_of(entry.message) is None:
             lane = "again" if entry.history else "stash"
             cell.system.dead_letter(DeadLetter(cell.path, lane, entry.message, "stopped", entry.history))
 
 
-def _put(queue: deque[Kept], entries: Sequence[Kept]) -> None:
+def _put(queue: deque[StashEntry], entries: Sequence[StashEntry]) -> None:
     """Put entries, which are in order and at least one, where their age says."""
     if queue and entries[0].age < queue[-1].age:
         entries = sorted((*queue, *entries), key=_age)

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from . import termination
 from .actor import Actor
-from .children import Family, FamilyRequest
+from .children import Children, ChildrenRequest
 from .errors import ActorError, AlreadyStarted, NoSuchChild, StartFailed
 from .exit_reasons import NORMAL, Exit
 from .lifecycle import State, StopMode
@@ -44,7 +44,7 @@ class Supervisor(Actor):
 
 
 @frozen
-class StartChild(FamilyRequest[ActorRef]):
+class StartChild(ChildrenRequest[ActorRef]):
     """Ask a supervising actor to start a child; the answer, its reference, comes when it runs.
 
     Fails with what `Context.spawn` raises. The supervisor serves others meanwhile. When the caller leaves or its time
@@ -53,13 +53,13 @@ class StartChild(FamilyRequest[ActorRef]):
 
     spec: ChildSpec
 
-    def act(self, family: Family) -> None:
+    def act(self, family: Children) -> None:
         """Begin to start the child, and answer when that is over."""
         _start(family, self.spec, self)
 
 
 @frozen
-class RestartChild(FamilyRequest[ActorRef]):
+class RestartChild(ChildrenRequest[ActorRef]):
     """Ask a supervising actor to start a stopped child of its own spec again, by id.
 
     Fails with `NoSuchChild`, with `AlreadyStarted` when it lives, or with what `Context.spawn` raises.
@@ -67,9 +67,9 @@ class RestartChild(FamilyRequest[ActorRef]):
 
     id: str
 
-    def act(self, family: Family) -> None:
+    def act(self, family: Children) -> None:
         """Begin to start it from its spec."""
-        known = family.children.get(self.id)
+        known = family.by_id.get(self.id)
         if known is None:
             self.fail(NoSuchChild(family.owner_path, self.id))
         else:
@@ -77,7 +77,7 @@ class RestartChild(FamilyRequest[ActorRef]):
 
 
 @frozen
-class ForgetChild(FamilyRequest[None]):
+class ForgetChild(ChildrenRequest[None]):
     """Ask a supervising actor to forget the spec of a stopped child, so that it can never be started again by its id.
 
     Fails with `NoSuchChild`, and with `AlreadyStarted` when it lives: stop it first.
@@ -85,15 +85,15 @@ class ForgetChild(FamilyRequest[None]):
 
     id: str
 
-    def act(self, family: Family) -> None:
+    def act(self, family: Children) -> None:
         """Forget it."""
-        known = family.children.get(self.id)
+        known = family.by_id.get(self.id)
         if known is None:
             self.fail(NoSuchChild(family.owner_path, self.id))
         elif not known.buried:
             self.fail(AlreadyStarted(known.ref))
         else:
-            del family.children[self.id]
+            del family.by_id[self.id]
             self.reply(None)
 
 
@@ -110,30 +110,30 @@ class ChildCount:
     workers: int
 
 
-class CountChildren(FamilyRequest[ChildCount]):
+class CountChildren(ChildrenRequest[ChildCount]):
     """Ask a supervising actor how many children it has."""
 
-    def act(self, family: Family) -> None:
+    def act(self, family: Children) -> None:
         """Count them."""
         living = family.living()
-        supervisors = sum(1 for cell in living if cell.family is not None or issubclass(cell.kind, Supervisor))
+        supervisors = sum(1 for cell in living if cell.children is not None or issubclass(cell.kind, Supervisor))
         active = sum(1 for cell in living if cell.state is State.RUNNING)
-        self.reply(ChildCount(len(family.children), active, supervisors, len(living) - supervisors))
+        self.reply(ChildCount(len(family.by_id), active, supervisors, len(living) - supervisors))
 
 
-class ListSpecs(FamilyRequest[tuple[ChildSpec, ...]]):
+class ListSpecs(ChildrenRequest[tuple[ChildSpec, ...]]):
     """Ask a supervising actor for the specs of its children in start order, those of stopped static ones included.
 
     The spec of a temporary child comes without its factory, which was let go when the child began.
     """
 
-    def act(self, family: Family) -> None:
+    def act(self, family: Children) -> None:
         """List them."""
-        self.reply(tuple(cell.spec for cell in family.children.values()))
+        self.reply(tuple(cell.spec for cell in family.by_id.values()))
 
 
 @frozen
-class StopChild(FamilyRequest[Exit]):
+class StopChild(ChildrenRequest[Exit]):
     """Ask a supervising actor to stop a child for good, as `ActorRef.stop` does; the answer, its exit, comes when it is
     dead.
 
@@ -143,9 +143,9 @@ class StopChild(FamilyRequest[Exit]):
     id: str
     mode: StopMode = StopMode.AFTER_MESSAGE
 
-    def act(self, family: Family) -> None:
+    def act(self, family: Children) -> None:
         """Tell the child, and answer when it is dead."""
-        cell = family.children.get(self.id)
+        cell = family.by_id.get(self.id)
         if cell is None:
             self.fail(NoSuchChild(family.owner_path, self.id))
             return
@@ -153,13 +153,13 @@ class StopChild(FamilyRequest[Exit]):
         cell.when_dead(lambda: self.reply(cell.exit or NORMAL))
 
 
-def _start(family: Family, spec: ChildSpec, request: FamilyRequest[ActorRef]) -> None:
-    going = family.given_up(spec)
+def _start(family: Children, spec: ChildSpec, request: ChildrenRequest[ActorRef]) -> None:
+    going = family.cancelled_start(spec)
     if going is not None:
         going.when_dead(lambda: request.act(family) if request.waiting else None)
         return
     try:
-        cell = family.admit(spec)
+        cell = family.start_child(spec)
     except ActorError as error:
         request.fail(error)
         return

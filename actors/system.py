@@ -17,8 +17,8 @@ from attrs import evolve
 from . import dead_letters, termination
 from .backoff import is_number
 from .cell import Cell
-from .context_propagation import Carrier
-from .coordinated_shutdown import PHASES, STOP_ACTORS, Phase, Phases
+from .context_propagation import ContextPropagator
+from .coordinated_shutdown import PHASES, STOP_ACTORS, CoordinatedShutdown, Phase
 from .errors import (
     ActorError,
     InvalidSpec,
@@ -31,7 +31,7 @@ from .errors import (
     text_of,
     unwrap,
 )
-from .event_sink import Journal
+from .event_sink import EventSink
 from .events import Event, MessageUnhandled, ShutdownTaskFailed
 from .exit_reasons import KILLED, Crashed, Exit
 from .incidents import Explanation, explain
@@ -44,14 +44,14 @@ from .supervisor import Supervisor
 from .timers import Timers
 from .tree import TreeNode, snapshot
 from .tree_stream import TreeStream, change_of
-from .watchdog import watch_over
+from .watchdog import watch_loop
 
 YIELD_EVERY = 16
 """Starts with nothing to wait for until one yields to other tasks: about a third of a millisecond. Each that yields
 costs a quarter more."""
-HELD_S = 0.05
-"""Default of `held_s`. Half of what asyncio's debug mode reports; on a shared machine, less is often somebody else's
-doing, or the garbage collector's."""
+SLOW_HANDLER_S = 0.05
+"""Default of `slow_handler_s`. Half of what asyncio's debug mode reports; on a shared machine, less is often somebody
+else's doing, or the garbage collector's."""
 ROOT_INTENSITY = 5
 """Default of `intensity`: restarts of each child of the root within 5 s. What is started there has nothing to do with
 each other, so children are counted apart; and more than two bad messages in a row should pass, while a child that
@@ -60,7 +60,7 @@ OBITUARIES = 100
 """Actors that ended abnormally and for good, and are remembered for `ActorSystem.explain`."""
 
 
-class ActorSystem(Journal):
+class ActorSystem(EventSink):
     """A tree of actors under one root supervisor (one for one), for the length of an `async with` block.
 
     Leaving the block stops the tree in order, each actor within its grace; a cancelled block kills it.
@@ -69,7 +69,7 @@ class ActorSystem(Journal):
     called with each record of `actors.events`; it must be quick, and when it raises, that is counted and logged.
     `dead_letter_capacity` dead letters are kept. `seed` makes the jitter of backoffs repeatable. `carry` names context
     variables whose values travel with messages. `redact` takes the text of an error, a traceback or a state and returns
-    what may be shown of it. A task that keeps the loop for longer than `held_s` s is reported.
+    what may be shown of it. A task that keeps the loop for longer than `slow_handler_s` s is reported.
     `phases` are those of the ordered shutdown; the tree stops in the one named `stop_actors`.
 
     Raises `InvalidSpec` for its arguments, `StartFailed` on entry when a child does not start, and `SystemFailed` on
@@ -88,14 +88,14 @@ class ActorSystem(Journal):
         seed: int | None = None,
         carry: Sequence[contextvars.ContextVar[Any]] = (),
         redact: Callable[[str], str] | None = None,
-        held_s: float = HELD_S,
+        slow_handler_s: float = SLOW_HANDLER_S,
         phases: Sequence[Phase] = PHASES,
     ) -> None:
-        if not (is_number(held_s) and held_s > 0):
-            raise InvalidSpec("held_s", "must be above zero; infinite to watch for nothing")
+        if not (is_number(slow_handler_s) and slow_handler_s > 0):
+            raise InvalidSpec("slow_handler_s", "must be above zero; infinite to watch for nothing")
         super().__init__(on_event, dead_letter_capacity, redact)
         self.name = name
-        self.interceptors: Interceptors = Interceptors(self._look_up)
+        self.interceptors: Interceptors = Interceptors(self._interceptors_changed)
         self.streams: list[TreeStream] = []
         self.late_replies: int = 0
         """Answers that came when nobody waited any more."""
@@ -108,16 +108,16 @@ class ActorSystem(Journal):
         self._cell: Cell | None = None
         self._stopping = False
         self._stopped = trio.Event()
-        self._hurry = trio.CancelScope()
+        self._shutdown_scope = trio.CancelScope()
         self._carry = tuple(carry)
-        self.held_s: float = held_s
-        """A task that keeps the loop for longer than this is reported as `LoopHeld`."""
+        self.slow_handler_s: float = slow_handler_s
+        """A task that keeps the loop for longer than this is reported as `SlowHandler`."""
         self._obituaries: OrderedDict[str, Explanation] = OrderedDict()
         self._context = contextvars.Context()
         self._failure: Exception | None = None
-        self.shutdown: Phases = Phases(phases, report=self._report_late)
-        """What is done when the system stops, and when: `system.shutdown.at(phase, async_fn, name)`."""
-        self.shutdown.at(STOP_ACTORS, self._stop_tree, f"the tree of {name}")
+        self.shutdown: CoordinatedShutdown = CoordinatedShutdown(phases, report=self._report_shutdown_failure)
+        """What is done when the system stops, and when: `system.shutdown.add_task(phase, async_fn, name)`."""
+        self.shutdown.add_task(STOP_ACTORS, self._stop_tree, f"the tree of {name}")
         specs = check_children(children)
 
         def make_root() -> Supervisor:
@@ -133,7 +133,7 @@ class ActorSystem(Journal):
         self.token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
         self._outer = trio.open_nursery()
         self.nursery: trio.Nursery = await self._outer.__aenter__()
-        self._unwatch_loop = watch_over(self)
+        self._unwatch_loop = watch_loop(self)
         self.start_soon(self.nursery, f"{self.name} (timers)", self.timers.run)
         self._cell = Cell(self, self, self._root_spec)
         try:
@@ -147,7 +147,7 @@ class ActorSystem(Journal):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         cancelled, rest = split_cancelled(error)
-        lost = self._root.killed and not self._root.final
+        lost = self._root.killed and not self._root.no_restart
         leaving, interruption = (cancelled, None) if cancelled is not None else await self._leave()
         self.nursery.cancel_scope.cancel()
         caught = False
@@ -185,7 +185,7 @@ class ActorSystem(Journal):
         The block of a tree that falls often raises a consequence of that: an ask ends with `ActorDied` before the block
         can be cancelled. What ends the program goes first, as does the failed start of a root that never ran.
         """
-        return error is None or (isinstance(error, Exception) and self._root.born)
+        return error is None or (isinstance(error, Exception) and self._root.ever_started)
 
     async def _leave(self) -> tuple[BaseException | None, BaseException | None]:
         """Stop in order; return what cut that short, if anything did: a cancellation by a failed root or from above."""
@@ -205,7 +205,7 @@ class ActorSystem(Journal):
     async def _start_root(self) -> None:
         started = trio.Event()
         self._root.when_started(started.set)
-        self._root.begin()
+        self._root.start_incarnation()
         await started.wait()
         if self._root.start_error is not None:
             cause = self._root.start_error.cause
@@ -229,9 +229,9 @@ class ActorSystem(Journal):
 
     async def spawn(self, spec: ChildSpec) -> ActorRef:
         """Start a child of the root and wait until it runs; raises what `Context.spawn` raises."""
-        family = self._checked_root().family
+        family = self._checked_root().children
         if family is None:
-            raise dead_letters.death(self._root)
+            raise dead_letters.death_error(self._root)
         return await family.spawn(spec)
 
     async def stop(self, grace_s: float | None = None) -> None:
@@ -244,7 +244,7 @@ class ActorSystem(Journal):
         own end, and in a task of a phase: use `request_stop` there.
         """
         self._checked_root()
-        self.shutdown.check_outside()
+        self.shutdown.check_not_in_task()
         task = trio.lowlevel.current_task()
         for cell in () if self._stopped.is_set() else self._root.walk():
             if cell.task is task:
@@ -275,21 +275,21 @@ class ActorSystem(Journal):
         self._kill_tree()
         self.request_stop()
         self.shutdown.skip_to(None)
-        self._hurry.cancel()
+        self._shutdown_scope.cancel()
 
     def _kill_tree(self) -> None:
-        self._root.final = True
+        self._root.no_restart = True
         termination.kill(self._root)
         termination.order_stop(self._root, StopMode.NOW)
 
     async def _shut_down(self) -> None:
         try:
-            with self._hurry:
+            with self._shutdown_scope:
                 await self.shutdown.run()
         finally:
             self._stopped.set()
 
-    def _report_late(self, record: ShutdownTaskFailed) -> None:
+    def _report_shutdown_failure(self, record: ShutdownTaskFailed) -> None:
         self.emit(evolve(record, problem=self.redacted(record.problem)))
 
     async def _stop_tree(self) -> None:
@@ -354,19 +354,19 @@ class ActorSystem(Journal):
         names = path.strip("/").split("/")
         cell: Cell | None = self._cell if names[0] == self.name else None
         for name in names[1:]:
-            cell = cell.family.children.get(name) if cell is not None and cell.family is not None else None
+            cell = cell.children.by_id.get(name) if cell is not None and cell.children is not None else None
         return cell
 
-    async def yield_now_and_then(self) -> None:
+    async def yield_regularly(self) -> None:
         """Let others run once in `YIELD_EVERY` calls: a loop over starts that wait for nothing starves nobody."""
         self._unyielded += 1
         if self._unyielded >= YIELD_EVERY:
             self._unyielded = 0
             await trio.lowlevel.cancel_shielded_checkpoint()
 
-    def carrier(self) -> Carrier | None:
+    def new_propagator(self) -> ContextPropagator | None:
         """What a mailbox needs to carry context variables; None when there are none to carry."""
-        return Carrier(self._carry) if self._carry else None
+        return ContextPropagator(self._carry) if self._carry else None
 
     def changed(self, cell: Cell) -> None:
         """Tell the streams of a new state."""
@@ -387,7 +387,7 @@ class ActorSystem(Journal):
                 for stream in self.streams:
                     stream.close()
 
-    def _look_up(self) -> None:
+    def _interceptors_changed(self) -> None:
         """The interceptors changed: let every actor see that before its next message."""
         for cell in () if self._cell is None else self._cell.walk():
             cell.mailbox.interrupt = True
@@ -400,17 +400,17 @@ class ActorSystem(Journal):
 
     def child_ended(self, cell: Cell, reason: Exit) -> None:
         """The root is over, and with it the tree."""
-        if isinstance(reason, Crashed) and cell.born:
+        if isinstance(reason, Crashed) and cell.ever_started:
             self._failure = reason.error
             self.nursery.cancel_scope.cancel()
-        elif reason is KILLED and not cell.final:
+        elif reason is KILLED and not cell.no_restart:
             self.nursery.cancel_scope.cancel()
         cell.bury(reason)
 
     def resumed(self, cell: Cell, error: Exception) -> None:
         """The root never resumes: its spec has no directives."""
 
-    def give_up(self, cell: Cell, reason: Exit) -> None:
+    def retire(self, cell: Cell, reason: Exit) -> None:
         """Bury the root."""
         cell.bury(reason)
 

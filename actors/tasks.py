@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from . import termination
-from .hooks import awaitable
+from .hooks import call_async
 from .watchdog import owned_by
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class OwnedTasks:
         scope = trio.CancelScope()
         self._scopes[scope] = None
         name = name or getattr(function, "__qualname__", None)
-        self.cell.host.nursery.start_soon(self._run, scope, partial(awaitable, function, *args), name=name)
+        self.cell.host.nursery.start_soon(self._run, scope, partial(call_async, function, *args), name=name)
 
     async def _run(self, scope: trio.CancelScope, call: Callable[[], Awaitable[object]]) -> None:
         owned_by.set(self)
@@ -42,9 +42,9 @@ class OwnedTasks:
             with scope:
                 await call()
         except BaseException as error:
-            passing, fault = termination.part(error)
+            passing, fault = termination.split_error(error)
             if fault is not None:
-                termination.fail(self.cell, termination.as_fault(self.cell, fault))
+                termination.fail(self.cell, termination.as_exception(self.cell, fault))
             if passing is not None:
                 raise passing from None
         finally:

@@ -63,7 +63,7 @@ def snapshot(cell: Cell, now: float) -> TreeNode:
     """Read the cell and all below, the leaves first: a tree may be deeper than Python's stack."""
     nodes: dict[Cell, TreeNode] = {}
     for each in reversed(list(cell.walk())):
-        family = each.family
+        family = each.children
         nodes[each] = TreeNode(
             path=each.path,
             type=each.kind.__name__,
@@ -72,6 +72,6 @@ def snapshot(cell: Cell, now: float) -> TreeNode:
             restarts=each.restarts,
             age_s=max(0.0, now - each.since),
             last_error=each.last_error,
-            children=() if family is None else tuple([nodes.pop(child) for child in family.children.values()]),
+            children=() if family is None else tuple([nodes.pop(child) for child in family.by_id.values()]),
         )
     return nodes[cell]

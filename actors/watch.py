@@ -45,7 +45,7 @@ class Restarted(Notice):
     reason: Exit
 
 
-class VitalEnd:
+class VitalTerminated:
     """The end of an actor that the watcher said it cannot live without."""
 
     __slots__ = ("notice",)
@@ -91,16 +91,16 @@ def watch(watcher: Cell, target: Cell, *, vital: bool = False, restarts: bool = 
 
 def outlive(watcher: Cell, target: Cell) -> None:
     """Note that the watcher can live without the target after all."""
-    if watcher.pact is target.ref:
-        watcher.pact = None
+    if watcher.vital_watch is target.ref:
+        watcher.vital_watch = None
     if watcher.watching is not None and target in watcher.watching:
         watcher.watching[target].vital = False
 
 
-def check_pact(watcher: Cell, notice: Terminated) -> None:
+def check_vital_watch(watcher: Cell, notice: Terminated) -> None:
     """The watcher has heard of the end: raise `DeathPact` unless it said that it can live with that."""
-    if watcher.pact is not None:
-        watcher.pact = None
+    if watcher.vital_watch is not None:
+        watcher.vital_watch = None
         raise DeathPact(watcher.path, notice.ref.path, str(notice.reason))
 
 
@@ -112,7 +112,7 @@ def unwatch(watcher: Cell, target: Cell) -> None:
         watcher.watching.pop(target, None)
 
     def unwanted(item: object) -> bool:
-        notice = item.notice if isinstance(item, VitalEnd) else item
+        notice = item.notice if isinstance(item, VitalTerminated) else item
         return isinstance(notice, Terminated | Restarted) and notice.ref is target.ref
 
     if watcher.control:
@@ -120,7 +120,7 @@ def unwatch(watcher: Cell, target: Cell) -> None:
             if unwanted(item):
                 watcher.control.remove(item)
     if watcher.mailbox.barriers is not None:
-        watcher.mailbox.take_back(unwanted)
+        watcher.mailbox.remove_notices(unwanted)
 
 
 def unwatch_all(watcher: Cell) -> None:
@@ -150,11 +150,11 @@ def notify_watchers(target: Cell, reason: Exit) -> None:
 
 def _tell_end(watcher: Cell, target: Cell, wishes: Watch, reason: Exit) -> None:
     notice = Terminated(target.ref, reason)
-    _put(watcher, VitalEnd(notice) if wishes.vital else notice, wishes)
+    _put(watcher, VitalTerminated(notice) if wishes.vital else notice, wishes)
 
 
-def _put(watcher: Cell, notice: Notice | VitalEnd, wishes: Watch) -> None:
+def _put(watcher: Cell, notice: Notice | VitalTerminated, wishes: Watch) -> None:
     if wishes.urgent:
-        watcher.control_message(notice)
+        watcher.put_control(notice)
     elif watcher.state not in (State.STOPPED, State.BACKING_OFF):  # else no incarnation is there to hear it
-        watcher.mailbox.put_behind(notice)
+        watcher.mailbox.add_notice(notice)

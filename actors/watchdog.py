@@ -2,12 +2,13 @@
 
 1. Nothing is done at a step: the thread reads which task runs, and how often that has yielded. If both are the same
    some time later, the task has not let go of the loop since.
-2. The thread looks four times in `held_s`. What holds the loop for half as long again is certain to be seen; what holds
-   it for less than `held_s` is never reported.
+2. The thread looks four times in `slow_handler_s`. What holds the loop for half as long again is certain to be seen;
+   what holds it for less than `slow_handler_s` is never reported.
 3. A record is given out on the loop, once, when the hold is over; what does not end is logged from the thread.
 4. The thread measures real time, so virtual clocks make no false alarm. It ends with the last system of its loop.
 5. Code that also keeps the interpreter to itself (one call into C) is noticed by the thread's own delay, if the loop's
-   thread used the processor for five times `held_s` meanwhile: a machine that stands still is not the loop's fault.
+   thread used the processor for five times `slow_handler_s` meanwhile: a machine that stands still is not the loop's
+   fault.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import trio
 from attrs import define, evolve
 
-from .events import LoopHeld, log
+from .events import SlowHandler, log
 
 if TYPE_CHECKING:
     from .cell import Cell
     from .tasks import OwnedTasks
 
-LOOKS = 4
-"""Looks at the loop in `held_s`: every 12.5 ms by default, each some 10 µs."""
-LEAST_S = 0.001
+SAMPLES = 4
+"""Looks at the loop in `slow_handler_s`: every 12.5 ms by default, each some 10 µs."""
+MIN_INTERVAL_S = 0.001
 """The thread looks no more often than this."""
-LOCKED = 5
-"""One call into C is blamed if this thread is that many `held_s` late: a busy machine makes it a little late."""
+C_CALL_FACTOR = 5
+"""One call into C is blamed if this thread is that many `slow_handler_s` late: a busy machine delays it a little."""
 HANGS_S = 5.0
 """A loop that is held for so long is logged at once: it may never end."""
 FRAMES = 20
@@ -44,16 +45,16 @@ FRAMES = 20
 Step = tuple[trio.lowlevel.Task, int]
 """One step of the loop: the task that runs, and a number that is another one at its next step."""
 
-asleep: ContextVar[bool] = ContextVar("actors.watchdog.asleep", default=False)
+disabled: ContextVar[bool] = ContextVar("actors.watchdog.asleep", default=False)
 """Set where a loop must take the same steps each time: a record that comes when real time says so would be one more."""
 owned_by: ContextVar[OwnedTasks | None] = ContextVar("actors.watchdog.owned_by", default=None)
 """Of which actor a task and those it starts are."""
 
 
-class Watched(Protocol):
+class WatchedSystem(Protocol):
     """A system as the watchdog sees it."""
 
-    held_s: float
+    slow_handler_s: float
 
     def cell_at(self, path: str) -> Cell | None:
         """The actor at this path."""
@@ -61,7 +62,7 @@ class Watched(Protocol):
     def redacted(self, text: str) -> str:
         """What may be shown of a text."""
 
-    def emit(self, event: LoopHeld) -> None:
+    def emit(self, event: SlowHandler) -> None:
         """Tell of a hold."""
 
 
@@ -69,8 +70,8 @@ class Watched(Protocol):
 class _Hold:
     """A step that takes too long, as seen so far."""
 
-    record: LoopHeld
-    system: Watched | None
+    record: SlowHandler
+    system: WatchedSystem | None
     """The system of the actor whose task it is; None for a task of nobody's, which is told to all."""
     logged: bool = False
 
@@ -79,7 +80,7 @@ class Watchdog:
     """The thread that watches one loop for all systems on it. Used on that loop, except for what the thread does."""
 
     def __init__(self) -> None:
-        self._systems: dict[Watched, None] = {}
+        self._systems: dict[WatchedSystem, None] = {}
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -88,26 +89,26 @@ class Watchdog:
         self._step_now, self._release = _steps()
         self._interval_s = self._least_s = 0.0
         self._step: Step | None = None
-        self._since = self._looked = self._used_s = 0.0
+        self._since = self._sampled_at = self._used_s = 0.0
         self._hold: _Hold | None = None
         self._held: list[_Hold] = []
 
-    def add(self, system: Watched) -> None:
+    def add(self, system: WatchedSystem) -> None:
         """Watch for this system, too."""
         with self._lock:
             self._systems[system] = None
             self._adjust()
         if self._thread is None:
             self._over = threading.Event()
-            self._looked, self._used_s = time.perf_counter(), self._processor_s()
+            self._sampled_at, self._used_s = time.perf_counter(), self._processor_s()
             self._thread = threading.Thread(target=self._watch, name="actors.watchdog", daemon=True)
             self._thread.start()
 
-    def remove(self, system: Watched) -> None:
+    def remove(self, system: WatchedSystem) -> None:
         """Tell what is known, and watch for this system no more. The thread of the last one ends."""
         with self._lock:
             self._end_hold()
-        self._tell()
+        self._report()
         with self._lock:
             del self._systems[system]
             self._adjust()
@@ -119,27 +120,27 @@ class Watchdog:
             _watchdog.set(None)
 
     def _adjust(self) -> None:
-        self._least_s = min((system.held_s for system in self._systems), default=1.0)
-        self._interval_s = max(self._least_s / LOOKS, LEAST_S)
+        self._least_s = min((system.slow_handler_s for system in self._systems), default=1.0)
+        self._interval_s = max(self._least_s / SAMPLES, MIN_INTERVAL_S)
 
     # In the thread
 
     def _watch(self) -> None:
         while not self._over.wait(self._interval_s):
             with self._lock:
-                self._look(time.perf_counter())
+                self._sample(time.perf_counter())
 
-    def _look(self, now: float) -> None:
+    def _sample(self, now: float) -> None:
         """Compare the step in work with that of the last look."""
         step = self._step_now()
-        late_s = now - self._looked - self._interval_s
+        late_s = now - self._sampled_at - self._interval_s
         used_s = self._processor_s()
         if step != self._step:
             self._end_hold()
             self._step, self._since = step, now
-            if min(late_s, used_s - self._used_s) > LOCKED * self._least_s:
+            if min(late_s, used_s - self._used_s) > C_CALL_FACTOR * self._least_s:
                 self._since = now - late_s  # code in Python lets this thread in after 5 ms: this was one call into C
-        self._looked, self._used_s = now, used_s
+        self._sampled_at, self._used_s = now, used_s
         if step is None:
             return
         held_s = now - self._since
@@ -157,11 +158,11 @@ class Watchdog:
         stack = "" if frame is None else _stack(frame)
         cell, system = self._owner(task)
         path = None if cell is None else cell.path
-        at_work = cell is not None and cell.task is task and not cell.leaving
+        at_work = cell is not None and cell.task is task and not cell.stopping
         message_type = cell.message_type if cell is not None and at_work else None
-        return _Hold(LoopHeld(path, message_type, 0.0, task.name, stack), system)
+        return _Hold(SlowHandler(path, message_type, 0.0, task.name, stack), system)
 
-    def _owner(self, task: trio.lowlevel.Task) -> tuple[Cell | None, Watched | None]:
+    def _owner(self, task: trio.lowlevel.Task) -> tuple[Cell | None, WatchedSystem | None]:
         """The actor whose task this is, or whose task started it, directly or not, and its system."""
         at: trio.lowlevel.Task | None = task
         while at is not None:
@@ -179,7 +180,7 @@ class Watchdog:
         if hold is not None:
             self._held.append(hold)
             try:
-                self._token.run_sync_soon(self._tell, idempotent=True)
+                self._token.run_sync_soon(self._report, idempotent=True)
             except trio.RunFinishedError:
                 log.warning("actor.loop_held path=%s task=%s s=%.3f\n%s", *_named(hold.record))
 
@@ -191,20 +192,20 @@ class Watchdog:
 
     # On the loop
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         held, self._held = self._held, []
         for hold in held:
             for system in tuple(self._systems):
-                if hold.system in (system, None) and hold.record.held_s >= system.held_s:
+                if hold.system in (system, None) and hold.record.held_s >= system.slow_handler_s:
                     system.emit(evolve(hold.record, stack=system.redacted(hold.record.stack)))
 
 
 _watchdog: trio.lowlevel.RunVar[Watchdog | None] = trio.lowlevel.RunVar("actors.watchdog", None)
 
 
-def watch_over(system: Watched) -> Callable[[], None]:
+def watch_loop(system: WatchedSystem) -> Callable[[], None]:
     """Report to `system` what holds the loop this is called on; call the result to end that."""
-    if asleep.get() or system.held_s == float("inf"):
+    if disabled.get() or system.slow_handler_s == float("inf"):
         return lambda: None
     watchdog = _watchdog.get()
     if watchdog is None:
@@ -214,7 +215,7 @@ def watch_over(system: Watched) -> Callable[[], None]:
     return lambda: watchdog.remove(system)
 
 
-def _named(record: LoopHeld) -> tuple[str, str, float, str]:
+def _named(record: SlowHandler) -> tuple[str, str, float, str]:
     return record.path or "-", record.task, record.held_s, record.stack
 
 

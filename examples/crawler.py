@@ -18,6 +18,7 @@ from attrs import frozen
 
 from actors import Actor, ActorError, ActorRef, ActorStopped, Ask, Backoff, ChildSpec, Context, open_system
 from actors.behaviours import (
+    AcquirePermit,
     Breaker,
     Buckets,
     CircuitSpec,
@@ -30,7 +31,6 @@ from actors.behaviours import (
     Rate,
     Retry,
     Throttle,
-    Turn,
 )
 
 RATE = Rate(per_s=25)
@@ -104,7 +104,7 @@ class Fetcher(Actor):
                 context.unhandled(message)
 
     async def get_in_turn(self, url: str) -> Page:
-        await self.throttle.ask(Turn(urlsplit(url).netloc))
+        await self.throttle.ask(AcquirePermit(urlsplit(url).netloc))
         return await get(url)
 
 

@@ -27,7 +27,7 @@ from actors import (
     conflate,
     open_system,
 )
-from actors.behaviours import DynamicSupervisor, Machine, Resource, StartFromTemplate, StateTimeout
+from actors.behaviours import DynamicSupervisor, Resource, StartFromTemplate, StateMachine, StateTimeout
 from actors.interop import ThreadActor, ThreadContext, ThreadSpec
 
 LAST, SILENCE_S = 40, 0.2  # devices count up to 40, a step each 20 ms; to hear nothing for 0.2 s is an alarm
@@ -50,7 +50,7 @@ class Meter:
             await stream.send_all(f"{self.name}.heat {LAST}\n{self.name}.flow {LAST}\nover\n".encode())
 
 
-class Device(Machine):
+class Device(StateMachine):
     """What is known of a device. Its events: the lines that the device sends, and "down" for a lost connection."""
 
     supervision = Supervision()

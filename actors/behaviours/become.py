@@ -8,7 +8,7 @@ from actors.actor import Actor, Context
 from actors.errors import ActorError
 from actors.interception import Receive
 
-MOST_KEPT = 100
+MAX_KEPT = 100
 """Behaviours that may lie on top of each other: more is a `become` without its `unbecome`."""
 
 
@@ -38,8 +38,8 @@ class Becoming(Actor):
         Raises `TooManyBehaviours` when there would be more than a hundred to return to.
         """
         below = self._behaviours if keep else self._behaviours[:-1]
-        if len(below) >= MOST_KEPT:
-            raise TooManyBehaviours(context.path, MOST_KEPT)
+        if len(below) >= MAX_KEPT:
+            raise TooManyBehaviours(context.path, MAX_KEPT)
         self._behaviours = (*below, behaviour)
 
     def unbecome(self) -> None:

@@ -21,7 +21,7 @@ from attrs import define, frozen
 from actors.errors import ActorError
 
 from .circuit import Circuit, CircuitSpec, CircuitState, Permit
-from .exception_filter import leaves
+from .exception_filter import leaf_errors
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -183,7 +183,7 @@ class Breaker:
 
     def _verdict(self, error: BaseException) -> bool | None:
         """Whether the error is a failure; None when the call was cut off and says nothing of the other side."""
-        if all(isinstance(leaf, Exception) for leaf in leaves(error)):
+        if all(isinstance(leaf, Exception) for leaf in leaf_errors(error)):
             return self._circuit.spec.is_failure(error)
         return None
 
@@ -213,7 +213,7 @@ class Breaker:
     def _note(self, *, failed: bool) -> None:
         now = trio.current_time()
         self._look(now)
-        self._circuit.note(failed, now, self._random.random())
+        self._circuit.record(failed, now, self._random.random())
         self._look(now)
 
     def _look(self, now: float) -> None:

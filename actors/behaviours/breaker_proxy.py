@@ -15,15 +15,15 @@ from actors.events import DeadLetter
 from actors.ref import ActorRef
 
 from .breaker import Breaker
-from .forwarding import again, scope_of
+from .forwarding import copy_request, scope_of
 
 T = TypeVar("T")
 
-GUARD_TIMEOUT_S = 4.0
+PROXY_TIMEOUT_S = 4.0
 """How long a guard waits for an answer: less than the 5 s of an ask, so that it learns what its callers would."""
 
 
-class Guard(Actor):
+class BreakerProxy(Actor):
     """Stands before another actor: requests pass through a breaker, or fail at once with `CircuitOpen`.
 
     An answer is awaited for at most `timeout_s` seconds; its lack is a failure, as is the target's death. Keep that
@@ -32,7 +32,7 @@ class Guard(Actor):
     Give the same breaker to every incarnation. Everything in work is cancelled when the guard ends.
     """
 
-    def __init__(self, target: ActorRef, breaker: Breaker, *, timeout_s: float = GUARD_TIMEOUT_S) -> None:
+    def __init__(self, target: ActorRef, breaker: Breaker, *, timeout_s: float = PROXY_TIMEOUT_S) -> None:
         self.target: ActorRef = target
         self.breaker: Breaker = breaker
         self.timeout_s: float = timeout_s
@@ -52,7 +52,7 @@ class Guard(Actor):
             request.fail(error)
 
     async def _ask(self, request: Ask[T]) -> T:
-        return await self.target.ask(again(request), timeout_s=self.timeout_s)
+        return await self.target.ask(copy_request(request), timeout_s=self.timeout_s)
 
     def _pass_told(self, message: object, context: Context) -> None:
         try:

@@ -20,7 +20,7 @@ from attrs import Attribute, define, field, frozen
 from actors.backoff import Backoff
 from actors.errors import InvalidSpec
 
-from .exception_filter import Kinds, concerns
+from .exception_filter import Kinds, matches
 
 SLICES = 10
 """A window of time is kept in this many slices: bounded memory, and a tenth of the window as its precision."""
@@ -40,23 +40,23 @@ class CircuitState(Enum):
     """A few, on trial."""
 
 
-class Turn(Enum):
+class CircuitEvent(Enum):
     """What can happen to a circuit."""
 
     TRIP = "trip"
     """Too many calls failed, or a trial did."""
-    REST = "rest"
+    RESET = "rest"
     """The reset timeout is over."""
-    MEND = "mend"
+    RECOVER = "mend"
     """Enough trials went well."""
 
 
-TRANSITIONS: Mapping[tuple[CircuitState, Turn], CircuitState] = MappingProxyType(
+TRANSITIONS: Mapping[tuple[CircuitState, CircuitEvent], CircuitState] = MappingProxyType(
     {
-        (CircuitState.CLOSED, Turn.TRIP): CircuitState.OPEN,
-        (CircuitState.OPEN, Turn.REST): CircuitState.HALF_OPEN,
-        (CircuitState.HALF_OPEN, Turn.TRIP): CircuitState.OPEN,
-        (CircuitState.HALF_OPEN, Turn.MEND): CircuitState.CLOSED,
+        (CircuitState.CLOSED, CircuitEvent.TRIP): CircuitState.OPEN,
+        (CircuitState.OPEN, CircuitEvent.RESET): CircuitState.HALF_OPEN,
+        (CircuitState.HALF_OPEN, CircuitEvent.TRIP): CircuitState.OPEN,
+        (CircuitState.HALF_OPEN, CircuitEvent.RECOVER): CircuitState.CLOSED,
     }
 )
 """The whole life: (state, turn) -> next state."""
@@ -126,18 +126,18 @@ class CircuitSpec:
 
     def is_failure(self, error: BaseException) -> bool:
         """Whether this error speaks against the other side; of a group, whether one in it does."""
-        return concerns(error, self.counts, self.excuses)
+        return matches(error, self.counts, self.excuses)
 
 
 @define
-class InvalidTurn(LookupError):
+class InvalidCircuitEvent(LookupError):
     """This turn cannot happen in this state: a bug of the circuit, not of its user."""
 
     state: CircuitState
-    turn: Turn
+    event: CircuitEvent
 
     def __str__(self) -> str:
-        return f"{self.turn.value} cannot happen while {self.state.value}"
+        return f"{self.event.value} cannot happen while {self.state.value}"
 
 
 @frozen
@@ -207,12 +207,12 @@ class Circuit:
         self._trips = 0
         self._reopens_at = 0.0
         self._in_flight = 0
-        self._mended = 0
+        self._succeeded = 0
 
     def state(self, now: float) -> CircuitState:
         """Where the circuit is at `now`: it is half-open as soon as the reset timeout is over."""
         if self._state is CircuitState.OPEN and now >= self._reopens_at:
-            self._take(Turn.REST)
+            self._apply(CircuitEvent.RESET)
         return self._state
 
     def failures(self, now: float) -> int:
@@ -229,7 +229,7 @@ class Circuit:
         if state is CircuitState.OPEN:
             return None
         if state is CircuitState.HALF_OPEN:
-            if self._in_flight + self._mended >= self.spec.trials:
+            if self._in_flight + self._succeeded >= self.spec.trials:
                 return None
             self._in_flight += 1
         return Permit(self._period, now)
@@ -237,7 +237,7 @@ class Circuit:
     def settle(self, permit: Permit, failed: bool, now: float, chance: float) -> None:
         """A call ended at `now`, well or not; one that was slow failed. `chance`, from 0 to 1, is for the jitter."""
         if self.drop(permit):
-            self.note(failed or self.slow(permit, now), now, chance)
+            self.record(failed or self.slow(permit, now), now, chance)
 
     def drop(self, permit: Permit) -> bool:
         """A call was cancelled: give its place back. Returns whether the permit is of this period at all."""
@@ -251,7 +251,7 @@ class Circuit:
         """Whether a call that ends at `now` took too long."""
         return now - permit.since_s > self.spec.slow_call_s
 
-    def note(self, failed: bool, now: float, chance: float) -> None:
+    def record(self, failed: bool, now: float, chance: float) -> None:
         """Something was learnt of the other side, in a call or otherwise; while open it changes nothing."""
         match self.state(now):
             case CircuitState.CLOSED:
@@ -260,25 +260,25 @@ class Circuit:
             case CircuitState.HALF_OPEN if failed:
                 self._trip(now, chance)
             case CircuitState.HALF_OPEN:
-                self._mended += 1
-                if self._mended >= self.spec.trials:
+                self._succeeded += 1
+                if self._succeeded >= self.spec.trials:
                     self._trips = 0
-                    self._take(Turn.MEND)
+                    self._apply(CircuitEvent.RECOVER)
 
     def _trip(self, now: float, chance: float) -> None:
-        self._take(Turn.TRIP)
+        self._apply(CircuitEvent.TRIP)
         self._reopens_at = now + self.spec.reset.delay(self._trips, chance)
         self._trips += 1
 
-    def _take(self, turn: Turn) -> None:
+    def _apply(self, turn: CircuitEvent) -> None:
         """Begin a new period, in the next state."""
         try:
             self._state = TRANSITIONS[self._state, turn]
         except KeyError:
-            raise InvalidTurn(self._state, turn) from None
+            raise InvalidCircuitEvent(self._state, turn) from None
         self._period += 1
         self._tally = self._new_tally()
-        self._in_flight = self._mended = 0
+        self._in_flight = self._succeeded = 0
 
     def _new_tally(self) -> _Count | _Rate:
         trip = self.spec.trip

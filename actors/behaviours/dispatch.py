@@ -46,7 +46,7 @@ NO_REPLY: NoReply = NoReply()
 
 
 @frozen
-class Duty:
+class DispatchEntry:
     """A method, and whether what it returns is the answer."""
 
     method: Callable[[Any, Any, Context], Awaitable[Any]]
@@ -71,9 +71,9 @@ def cast(method: Callable[[S, M, Context], Awaitable[None]]) -> Callable[[S, M, 
     return method
 
 
-def duties_of(server: type) -> dict[type, Duty]:
+def dispatch_table(server: type) -> dict[type, DispatchEntry]:
     """The methods of a server by exact message type. Raises `InvalidServer`."""
-    duties: dict[type, Duty] = {}
+    duties: dict[type, DispatchEntry] = {}
     for name, declared in _marked(server).items():
         replies, method = getattr(declared, _MARK), getattr(server, name)
         _check_form(server, name, method)
@@ -81,11 +81,11 @@ def duties_of(server: type) -> dict[type, Duty]:
             _check_types(server, name, declared, kind, replies)
             if kind in duties:
                 raise InvalidServer(server.__name__, name, f"takes {kind.__name__}, which another method takes already")
-            duties[kind] = Duty(method, replies)
+            duties[kind] = DispatchEntry(method, replies)
     return duties
 
 
-def duty_for(declared: Mapping[type, Duty], kind: type, otherwise: Duty) -> Duty:
+def find_entry(declared: Mapping[type, DispatchEntry], kind: type, otherwise: DispatchEntry) -> DispatchEntry:
     """The duty of the nearest class in the ancestry of `kind`, else `otherwise`. A request goes to a call only."""
     asked = issubclass(kind, Ask)
     known = (declared[ancestor] for ancestor in kind.__mro__ if ancestor in declared)

@@ -8,15 +8,15 @@ Kinds = tuple[type[BaseException], ...]
 """Exception classes, as `isinstance` takes them."""
 
 
-def leaves(error: BaseException) -> Iterator[BaseException]:
+def leaf_errors(error: BaseException) -> Iterator[BaseException]:
     """The errors inside a group, however nested; else the error itself."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from leaves(inner)
+            yield from leaf_errors(inner)
     else:
         yield error
 
 
-def concerns(error: BaseException, kinds: Kinds, but: Kinds = ()) -> bool:
+def matches(error: BaseException, kinds: Kinds, but: Kinds = ()) -> bool:
     """Whether the error, or one of a group, is of these kinds and of none of those in `but`."""
-    return any(isinstance(leaf, kinds) and not isinstance(leaf, but) for leaf in leaves(error))
+    return any(isinstance(leaf, kinds) and not isinstance(leaf, but) for leaf in leaf_errors(error))

@@ -24,10 +24,10 @@ def scope_of(request: Ask[Any]) -> trio.CancelScope:
     return scope
 
 
-def again(request: A) -> A:
+def copy_request(request: A) -> A:
     """A copy of a request that was asked, to ask it of somebody else: same fields, no call of its own yet.
 
-    As in `await target.ask(again(request))`: one request can be asked once.
+    As in `await target.ask(copy_request(request))`: one request can be asked once.
     """
     twin: A = object.__new__(type(request))
     for name in _slots(type(request)):

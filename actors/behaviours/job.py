@@ -27,7 +27,7 @@ from actors.ref import ActorRef
 from actors.spec import ChildSpec, Restart
 from actors.system import ActorSystem
 
-from .job_state import Course, JobState, JobStep
+from .job_state import JobLifecycle, JobState, JobStep
 from .progress import Progress, Updates
 from .retry import ONCE, Retry
 from .start import Parent, start_under, system_of
@@ -115,7 +115,7 @@ class Job(Handle, Generic[T]):
     def __init__(self, order: _Order[T], *, stays: bool = False) -> None:
         self._order = order
         self._stays = stays
-        self._course: Course[T] = Course()
+        self._lifecycle: JobLifecycle[T] = JobLifecycle()
         self._exit: Exit | None = None
         self._over = trio.Event()
         self._progress = Progress()
@@ -144,12 +144,12 @@ class Job(Handle, Generic[T]):
     @property
     def state(self) -> JobState:
         """Where it is."""
-        return self._course.state
+        return self._lifecycle.state
 
     @property
     def attempt(self) -> int:
         """The number of the attempt in work, or of the last one; 0 before the first."""
-        return self._course.attempt
+        return self._lifecycle.attempt
 
     async def result(self) -> T:
         """Wait for the end and return what the function did, at any time and any number of times.
@@ -158,10 +158,10 @@ class Job(Handle, Generic[T]):
         `JobTimedOut` or `JobCancelled`: a new instance for each caller, with the last attempt's error as its cause.
         """
         await self._over.wait()
-        if not (self._stays and self._course.state is JobState.DONE):
+        if not (self._stays and self._lifecycle.state is JobState.DONE):
             await self.ref.wait_stopped()
-        if self._course.state is JobState.DONE:
-            return self._course.value
+        if self._lifecycle.state is JobState.DONE:
+            return self._lifecycle.value
         raise self._error() from self._cause()
 
     async def cancel(self) -> None:
@@ -185,19 +185,19 @@ class Job(Handle, Generic[T]):
         with trio.CancelScope(deadline=trio.current_time() + self._order.timeout_s) as scope:
             await self._try(path, chance)
         if scope.cancelled_caught:
-            self._course.end(JobStep.TIME_UP)
+            self._lifecycle.end(JobStep.TIME_UP)
         self._close()
-        if self._course.state is not JobState.DONE:
+        if self._lifecycle.state is not JobState.DONE:
             raise self._error() from self._cause()
 
     def stopped(self, reason: Exit) -> None:
         """The actor ends: if the job has not ended before, this ends it."""
-        if self._course.end(JobStep.CANCEL):
+        if self._lifecycle.end(JobStep.CANCEL):
             self._exit = reason
         self._close()
 
     async def _try(self, path: str, chance: Callable[[], float]) -> None:
-        course, retry = self._course, self._order.retry
+        course, retry = self._lifecycle, self._order.retry
         while not course.ended:
             course.begin()
             try:
@@ -220,15 +220,15 @@ class Job(Handle, Generic[T]):
 
     def _error(self) -> ActorError:
         """A new error for how it ended."""
-        causes = tuple(self._course.causes)
+        causes = tuple(self._lifecycle.causes)
         if self._exit is not None:
             return JobCancelled(self.ref.path, self._exit)
-        if self._course.state is JobState.TIMED_OUT:
+        if self._lifecycle.state is JobState.TIMED_OUT:
             return JobTimedOut(self.ref.path, self._order.timeout_s, causes)
         return JobFailed(self.ref.path, causes)
 
     def _cause(self) -> Exception | None:
-        return self._course.causes[-1] if self._course.causes else None
+        return self._lifecycle.causes[-1] if self._lifecycle.causes else None
 
 
 def _free_name(parent: Parent) -> str:

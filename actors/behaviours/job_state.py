@@ -76,7 +76,7 @@ class InvalidStep(LookupError):
         return f"{self.step.value} cannot happen while {self.state.value}"
 
 
-class Course(Generic[T]):
+class JobLifecycle(Generic[T]):
     """One job from its beginning to its end."""
 
     value: T
@@ -95,27 +95,27 @@ class Course(Generic[T]):
 
     def begin(self) -> None:
         """An attempt begins."""
-        self._take(JobStep.BEGIN)
+        self._apply(JobStep.BEGIN)
         self.attempt += 1
 
     def fail(self, cause: Exception, *, again: bool) -> None:
-        """The attempt failed; `again`: there will be another."""
+        """The attempt failed; `copy_request`: there will be another."""
         self.causes.append(cause)
-        self._take(JobStep.RETRY if again else JobStep.GIVE_UP)
+        self._apply(JobStep.RETRY if again else JobStep.GIVE_UP)
 
     def finish(self, value: T) -> None:
         """The attempt went well."""
-        self._take(JobStep.FINISH)
+        self._apply(JobStep.FINISH)
         self.value = value
 
     def end(self, step: JobStep) -> bool:
         """End it from outside, by `TIME_UP` or `CANCEL`; returns False when it has ended already."""
         if self.ended:
             return False
-        self._take(step)
+        self._apply(step)
         return True
 
-    def _take(self, step: JobStep) -> None:
+    def _apply(self, step: JobStep) -> None:
         try:
             self.state = TRANSITIONS[self.state, step]
         except KeyError:

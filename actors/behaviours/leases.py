@@ -17,7 +17,7 @@ from attrs import define, frozen
 from actors.ask import Ask
 from actors.errors import ActorError, InvalidSpec
 
-from .exception_filter import Kinds, concerns
+from .exception_filter import Kinds, matches
 
 R = TypeVar("R")
 
@@ -47,23 +47,23 @@ class ResourceLost(ActorError, trio.BrokenResourceError):
         return f"{self.path} went away while it was used"
 
 
-class Loan(Generic[R]):
+class Lease(Generic[R]):
     """The right to use a resource, until `end`, in `scope`, which is cancelled when it goes away before."""
 
     __slots__ = ("_loans", "resource", "scope")
 
-    def __init__(self, resource: R, loans: Loans[R]) -> None:
+    def __init__(self, resource: R, loans: LeaseTable[R]) -> None:
         self.resource: R = resource
         self.scope: trio.CancelScope = trio.CancelScope()
         self._loans = loans
 
-    def end(self, error: BaseException | None = None) -> None:
+    def release(self, error: BaseException | None = None) -> None:
         """Give it back; `error` is what its use raised, and may mean that the resource is broken."""
-        self._loans.give_back(self, error)
+        self._loans.release(self, error)
 
 
 @frozen(eq=False)
-class Borrow(Ask[Loan[Any]]):
+class AcquireLease(Ask[Lease[Any]]):
     """Ask an owner for its resource; answered when it is there and it is the caller's turn.
 
     With `fail_fast`, fails with `ResourceUnavailable` when it is away. Every loan must be ended: see `Resource.borrow`.
@@ -72,7 +72,7 @@ class Borrow(Ask[Loan[Any]]):
     fail_fast: bool = False
 
 
-class Loans(Generic[R]):
+class LeaseTable(Generic[R]):
     """The loans of one resource, over all its openings.
 
     At most `bound` users may wait. `on_broken` is told of an error of the kinds `broken_by` in a use of the present
@@ -87,20 +87,20 @@ class Loans(Generic[R]):
         self._broken_by = broken_by
         self._on_broken = on_broken
         self._opening: tuple[R] | None = None
-        self._lent: set[Loan[R]] = set()
-        self._waiting: deque[Borrow] = deque()
+        self._leased: set[Lease[R]] = set()
+        self._waiting: deque[AcquireLease] = deque()
 
     @property
-    def lent(self) -> int:
+    def leased(self) -> int:
         """How many use it now."""
-        return len(self._lent)
+        return len(self._leased)
 
     @property
     def waiting(self) -> int:
         """How many wait for it."""
         return sum(1 for request in self._waiting if request.waiting)
 
-    def is_of(self, resource: object) -> bool:
+    def is_current(self, resource: object) -> bool:
         """Whether this is the resource that is open now."""
         return self._opening is not None and self._opening[0] is resource
 
@@ -110,14 +110,14 @@ class Loans(Generic[R]):
             self._waiting = deque(request for request in self._waiting if request.waiting)
         return len(self._waiting) < self._bound
 
-    def request(self, request: Borrow) -> None:
+    def request(self, request: AcquireLease) -> None:
         """Let somebody have it, now or when it is their turn."""
         self._waiting.append(request)
         self._serve()
 
-    def take_if_idle(self) -> Loan[R] | None:
+    def lease_if_idle(self) -> Lease[R] | None:
         """A loan for the owner itself, if nobody else has to wait for that."""
-        return self._lend() if self._free() and not self.waiting else None
+        return self._lease() if self._can_lease() and not self.waiting else None
 
     def open(self, resource: R) -> None:
         """It is there: serve those who wait."""
@@ -127,32 +127,32 @@ class Loans(Generic[R]):
     def close(self) -> None:
         """It goes away: cancel every use of it."""
         self._opening = None
-        lent, self._lent = self._lent, set()
+        lent, self._leased = self._leased, set()
         for loan in lent:
             loan.scope.cancel()
 
-    def give_back(self, loan: Loan[R], error: BaseException | None) -> None:
+    def release(self, loan: Lease[R], error: BaseException | None) -> None:
         """A use is over."""
-        if loan in self._lent:
-            self._lent.remove(loan)
-            if error is not None and concerns(error, self._broken_by, but=(ActorError,)):
+        if loan in self._leased:
+            self._leased.remove(loan)
+            if error is not None and matches(error, self._broken_by, but=(ActorError,)):
                 self._on_broken(error)
             else:
                 self._serve()
 
-    def _free(self) -> bool:
-        return self._opening is not None and len(self._lent) < self._limit
+    def _can_lease(self) -> bool:
+        return self._opening is not None and len(self._leased) < self._limit
 
-    def _lend(self) -> Loan[R] | None:
+    def _lease(self) -> Lease[R] | None:
         if self._opening is None:
             return None
-        loan = Loan(self._opening[0], self)
-        self._lent.add(loan)
+        loan = Lease(self._opening[0], self)
+        self._leased.add(loan)
         return loan
 
     def _serve(self) -> None:
-        while self._waiting and self._free():
+        while self._waiting and self._can_lease():
             request = self._waiting.popleft()
-            loan = self._lend() if request.waiting else None
+            loan = self._lease() if request.waiting else None
             if loan is not None:
                 request.reply(loan)

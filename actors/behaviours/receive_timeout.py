@@ -18,7 +18,7 @@ class ReceiveTimeout:
     timeout_s: float
 
 
-class SilenceTimer:
+class IdleTimer:
     """Counts from the end of the last message; a timer of the actor, and gone with it."""
 
     __slots__ = ("_first", "_handled", "_since", "notice")
@@ -57,6 +57,6 @@ class SilenceTimer:
         return False
 
 
-def stop_counting(context: Context) -> None:
+def cancel_idle_timer(context: Context) -> None:
     """Let the actor's silence pass without a notice."""
     context.cancel_timer(ReceiveTimeout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from actors.backoff import Backoff
 
 
-class Reopening:
+class ReopenPolicy:
     """Counts the failures in a row of one thing that is opened again and again. All times are on one monotonic clock.
 
     A failure is an opening that did not succeed, or an end that nobody wanted. The delays are those of the backoff,

@@ -12,9 +12,9 @@ from actors.ref import ASK_TIMEOUT_S, ActorRef
 from actors.spec import ChildSpec
 
 from .exception_filter import Kinds
-from .leases import Borrow, Loan, ResourceLost
-from .resource_actor import BROKEN_BY, Broken, ReadResource, ResourceOwner, ResourceStatus, Source
-from .resource_options import UPKEEP, Upkeep
+from .leases import AcquireLease, Lease, ResourceLost
+from .resource_actor import BROKEN_BY, MarkBroken, ReadResource, ResourceActor, ResourceStatus, Source
+from .resource_options import DEFAULT_RESOURCE_OPTIONS, ResourceOptions
 from .start import Parent, start_under
 
 R = TypeVar("R")
@@ -26,7 +26,7 @@ class Resource(Handle, Generic[R]):
 
     def __init__(self, ref: ActorRef) -> None:
         self.ref: ActorRef = ref
-        """The actor that owns it: a `ResourceOwner`."""
+        """The actor that owns it: a `ResourceActor`."""
 
     @staticmethod
     async def start(
@@ -35,12 +35,12 @@ class Resource(Handle, Generic[R]):
         source: Source[R],
         *,
         check: Callable[[R], Awaitable[object]] | None = None,
-        upkeep: Upkeep = UPKEEP,
+        options: ResourceOptions = DEFAULT_RESOURCE_OPTIONS,
         limit: float = 1,
         broken_by: Kinds = BROKEN_BY,
     ) -> Resource[R]:
         """Start an owner as a child of `parent`, without waiting for the resource; see `start_under` for the errors."""
-        spec = resource(name, source, check=check, upkeep=upkeep, limit=limit, broken_by=broken_by)
+        spec = resource(name, source, check=check, options=options, limit=limit, broken_by=broken_by)
         return Resource(await start_under(parent, spec))
 
     @asynccontextmanager
@@ -52,7 +52,7 @@ class Resource(Handle, Generic[R]):
         goes away during the block, which is cancelled then. What the block raises goes out of it; if it is one of the
         owner's `broken_by`, the resource is opened again.
         """
-        loan: Loan[R] = await self.ref.ask(Borrow(fail_fast), timeout_s=timeout_s, fail_fast=fail_fast)
+        loan: Lease[R] = await self.ref.ask(AcquireLease(fail_fast), timeout_s=timeout_s, fail_fast=fail_fast)
         error: BaseException | None = None
         try:
             with loan.scope:
@@ -61,7 +61,7 @@ class Resource(Handle, Generic[R]):
             error = raised
             raise
         finally:
-            loan.end(error)
+            loan.release(error)
         if loan.scope.cancelled_caught:
             raise ResourceLost(self.ref.path)
 
@@ -74,7 +74,7 @@ class Resource(Handle, Generic[R]):
 
     def broken(self, borrowed: R) -> None:
         """Say that what was borrowed is of no more use, so that it is opened again; harmless when it has been."""
-        self.ref.tell(Broken(borrowed), lane=Lane.ALERT)
+        self.ref.tell(MarkBroken(borrowed), lane=Lane.ALERT)
 
     async def status(self) -> ResourceStatus:
         """How it is; raises what `ask` does."""
@@ -86,16 +86,16 @@ def resource(
     source: Source[R],
     *,
     check: Callable[[R], Awaitable[object]] | None = None,
-    upkeep: Upkeep = UPKEEP,
+    options: ResourceOptions = DEFAULT_RESOURCE_OPTIONS,
     limit: float = 1,
     broken_by: Kinds = BROKEN_BY,
 ) -> ChildSpec:
-    """The spec of a resource, for a supervisor's children; the arguments are those of `ResourceOwner`.
+    """The spec of a resource, for a supervisor's children; the arguments are those of `ResourceActor`.
 
     Its grace is a second longer than the resource has for its exit.
     """
 
-    def owner() -> ResourceOwner[R]:
-        return ResourceOwner(source, check=check, upkeep=upkeep, limit=limit, broken_by=broken_by)
+    def owner() -> ResourceActor[R]:
+        return ResourceActor(source, check=check, options=options, limit=limit, broken_by=broken_by)
 
-    return ChildSpec(name, owner, shutdown_s=upkeep.exit_timeout_s + 1)
+    return ChildSpec(name, owner, shutdown_s=options.exit_timeout_s + 1)

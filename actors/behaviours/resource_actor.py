@@ -25,9 +25,9 @@ from actors.lanes import Lane, Overflow
 from actors.mailbox import MailboxSpec
 
 from .exception_filter import Kinds
-from .leases import Borrow, Loans, ResourceUnavailable
-from .reopen_policy import Reopening
-from .resource_options import UPKEEP, Upkeep
+from .leases import AcquireLease, LeaseTable, ResourceUnavailable
+from .reopen_policy import ReopenPolicy
+from .resource_options import DEFAULT_RESOURCE_OPTIONS, ResourceOptions
 
 R = TypeVar("R")
 
@@ -80,7 +80,7 @@ class ResourceStatus:
     failures: int
     last_error: str | None
     retry_in_s: float
-    lent: int
+    leased: int
     waiting: int
 
 
@@ -89,13 +89,13 @@ class ReadResource(Ask[ResourceStatus]):
 
 
 @frozen(eq=False)
-class Broken:
+class MarkBroken:
     """Tell an owner that this resource is of no more use; one that it does not have any more changes nothing."""
 
     resource: object = field(repr=False)
 
 
-class ResourceOwner(Actor, Generic[R]):
+class ResourceActor(Actor, Generic[R]):
     """Owns what `source()` makes, and lends what that gives: see `Resource`.
 
     `source` returns an async context manager, as a function with `@asynccontextmanager` does, or is an async function
@@ -114,73 +114,73 @@ class ResourceOwner(Actor, Generic[R]):
         source: Source[R],
         *,
         check: Callable[[R], Awaitable[object]] | None = None,
-        upkeep: Upkeep = UPKEEP,
+        options: ResourceOptions = DEFAULT_RESOURCE_OPTIONS,
         limit: float = 1,
         waiting: int = 1024,
         broken_by: Kinds = BROKEN_BY,
     ) -> None:
         self._source = source
         self._check = check
-        self._upkeep = upkeep
+        self._options = options
         self._bound = waiting
-        self._loans: Loans[R] = Loans(limit, waiting, broken_by, self._found_broken)
-        self._reopening = Reopening(upkeep.backoff, trio.current_time())
+        self._leases: LeaseTable[R] = LeaseTable(limit, waiting, broken_by, self._found_broken)
+        self._reopen = ReopenPolicy(options.backoff, trio.current_time())
         self._scope = trio.CancelScope()
-        self._stir = trio.Event()
+        self._wake = trio.Event()
         self._fault: Exception | None = None
         self._ending = False
         self._exit_by = math.inf
 
     async def on_start(self, context: Context) -> None:
         """Begin to open it; nobody waits for that here."""
-        context.start_soon(self._keep, context, name=f"{context.path} (resource)")
+        context.start_soon(self._run, context, name=f"{context.path} (resource)")
 
     async def receive(self, message: object, context: Context) -> None:
         """Lend it, tell of it, or give it up."""
         match message:
-            case Borrow():
-                self._borrow(message, context)
-            case Broken(resource):
-                if self._loans.is_of(resource):
+            case AcquireLease():
+                self._lease(message, context)
+            case MarkBroken(resource):
+                if self._leases.is_current(resource):
                     self._found_broken(ResourceEnded(context.path))
             case ReadResource():
                 message.reply(self._status())
             case _:
                 context.unhandled(message)
 
-    def _borrow(self, request: Borrow, context: Context) -> None:
-        if request.fail_fast and not self._reopening.open:
-            retry_in_s = self._reopening.retry_in_s(trio.current_time())
-            error = ResourceUnavailable(context.path, self._reopening.since, retry_in_s)
-            error.__cause__ = self._reopening.last_error
+    def _lease(self, request: AcquireLease, context: Context) -> None:
+        if request.fail_fast and not self._reopen.open:
+            retry_in_s = self._reopen.retry_in_s(trio.current_time())
+            error = ResourceUnavailable(context.path, self._reopen.since, retry_in_s)
+            error.__cause__ = self._reopen.last_error
             request.fail(error)
-        elif self._loans.has_room():
-            self._loans.request(request)
+        elif self._leases.has_room():
+            self._leases.request(request)
         else:
             request.fail(MailboxFull(context.path, "borrowers", self._bound))
 
     def _status(self) -> ResourceStatus:
-        kept = self._reopening
+        kept = self._reopen
         error = None if kept.last_error is None else type(kept.last_error).__name__
         retry_in_s = kept.retry_in_s(trio.current_time())
-        lent, waiting = self._loans.lent, self._loans.waiting
+        lent, waiting = self._leases.leased, self._leases.waiting
         return ResourceStatus(kept.open, kept.since, kept.failures, error, retry_in_s, lent, waiting)
 
     def _found_broken(self, error: BaseException) -> None:
         """Leave the present opening."""
         if self._fault is None and isinstance(error, Exception):
             self._fault = error
-        self._withdraw()
-        self._stir.set()
+        self._revoke_leases()
+        self._wake.set()
 
-    def _withdraw(self) -> None:
+    def _revoke_leases(self) -> None:
         """Let nobody use the present opening any more."""
-        self._loans.close()
-        self._reopening.lost(trio.current_time())
+        self._leases.close()
+        self._reopen.lost(trio.current_time())
 
     # In the resource's own task
 
-    async def _keep(self, context: Context) -> None:
+    async def _run(self, context: Context) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._openings, context)
             try:
@@ -191,27 +191,27 @@ class ResourceOwner(Actor, Generic[R]):
     def _end(self) -> None:
         """Let the present opening be the last."""
         self._ending = True
-        self._exit_by = trio.current_time() + self._upkeep.exit_timeout_s
+        self._exit_by = trio.current_time() + self._options.exit_timeout_s
         self._scope.deadline = min(self._scope.deadline, self._exit_by)
-        self._withdraw()
-        self._stir.set()
+        self._revoke_leases()
+        self._wake.set()
 
     async def _openings(self, context: Context) -> None:
         with trio.CancelScope(shield=True):
             while not self._ending:
-                self._fault, self._stir = None, trio.Event()
+                self._fault, self._wake = None, trio.Event()
                 error = await self._open_once(context)
                 if not self._ending:
-                    delay_s = self._reopening.failed(error, trio.current_time(), context.system.random.random())
+                    delay_s = self._reopen.failed(error, trio.current_time(), context.system.random.random())
                     log.warning("resource.away path=%s error=%s", context.path, type(error).__name__)
-                    self._stir = trio.Event()
+                    self._wake = trio.Event()
                     with trio.move_on_after(delay_s):
-                        await self._stir.wait()
+                        await self._wake.wait()
 
     async def _open_once(self, context: Context) -> Exception:
         """Open it, serve its users until it breaks or is to be left, and leave it; return why."""
         opened = False
-        timeout_s = self._upkeep.open_timeout_s
+        timeout_s = self._options.open_timeout_s
         try:
             with trio.CancelScope(deadline=min(trio.current_time() + timeout_s, self._exit_by)) as self._scope:
                 made = self._source()
@@ -221,8 +221,8 @@ class ResourceOwner(Actor, Generic[R]):
                     try:
                         await self._serve(resource, context)
                     finally:
-                        self._withdraw()
-                        self._scope.deadline = min(trio.current_time() + self._upkeep.exit_timeout_s, self._exit_by)
+                        self._revoke_leases()
+                        self._scope.deadline = min(trio.current_time() + self._options.exit_timeout_s, self._exit_by)
         except Exception as error:
             self._fault = self._fault or unwrap(error)
         if self._scope.cancelled_caught and opened:
@@ -232,21 +232,21 @@ class ResourceOwner(Actor, Generic[R]):
     async def _serve(self, resource: R, context: Context) -> None:
         if self._ending:
             return
-        self._reopening.opened(trio.current_time())
-        self._loans.open(resource)
-        every_s = math.inf if self._check is None else self._upkeep.check_every_s
-        while not self._stir.is_set():
+        self._reopen.opened(trio.current_time())
+        self._leases.open(resource)
+        every_s = math.inf if self._check is None else self._options.check_every_s
+        while not self._wake.is_set():
             with trio.move_on_after(every_s):
-                await self._stir.wait()
-            if not self._stir.is_set():
-                await self._look_at(resource, context)
+                await self._wake.wait()
+            if not self._wake.is_set():
+                await self._run_check(resource, context)
 
-    async def _look_at(self, resource: R, context: Context) -> None:
+    async def _run_check(self, resource: R, context: Context) -> None:
         """Make the check, unless somebody uses the resource: that is a check too."""
-        loan = self._loans.take_if_idle()
+        loan = self._leases.lease_if_idle()
         if loan is None or self._check is None:
             return
-        timeout_s = self._upkeep.check_timeout_s
+        timeout_s = self._options.check_timeout_s
         try:
             with loan.scope, trio.move_on_after(timeout_s) as scope:  # it gives way to the end of the opening
                 await self._check(resource)
@@ -255,4 +255,4 @@ class ResourceOwner(Actor, Generic[R]):
         except Exception as error:
             self._found_broken(unwrap(error))
         finally:
-            loan.end()
+            loan.release()

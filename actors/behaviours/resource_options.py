@@ -17,7 +17,7 @@ def _above_zero(_: object, attribute: Attribute[float], value: float) -> None:
 
 
 @frozen
-class Upkeep:
+class ResourceOptions:
     """How a resource is looked after; all times in seconds.
 
     `open_timeout_s` and `exit_timeout_s` bound its opening and its leaving, `backoff` delays the next opening after it
@@ -32,5 +32,5 @@ class Upkeep:
     check_timeout_s: float = field(default=5.0, validator=_above_zero)
 
 
-UPKEEP: Upkeep = Upkeep()
+DEFAULT_RESOURCE_OPTIONS: ResourceOptions = ResourceOptions()
 """Times for a connection to something in the same house."""

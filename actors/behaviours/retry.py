@@ -9,7 +9,7 @@ from attrs import Attribute, field, frozen
 from actors.backoff import Backoff
 from actors.errors import InvalidSpec
 
-from .exception_filter import Kinds, concerns, leaves
+from .exception_filter import Kinds, leaf_errors, matches
 
 DELAYS: Backoff = Backoff()
 """The delays between attempts unless told otherwise: from a tenth of a second to half a minute."""
@@ -39,9 +39,9 @@ class Retry:
 
         `chance`, from 0 to 1, is for the jitter.
         """
-        if attempt >= self.attempts or not all(concerns(leaf, self.on, self.never) for leaf in leaves(error)):
+        if attempt >= self.attempts or not all(matches(leaf, self.on, self.never) for leaf in leaf_errors(error)):
             return None
-        wished_s = max(_wish_s(leaf) for leaf in leaves(error))
+        wished_s = max(_wish_s(leaf) for leaf in leaf_errors(error))
         return max(self.backoff.delay(attempt - 1, chance), wished_s)
 
 

@@ -21,13 +21,13 @@ from actors.stash import Stash
 from actors.watch import Notice
 
 from .dispatch import NO_REPLY as NO_REPLY
-from .dispatch import Duty, duties_of, duty_for
+from .dispatch import DispatchEntry, dispatch_table, find_entry
 from .dispatch import InvalidServer as InvalidServer
 from .dispatch import NoReply as NoReply
 from .dispatch import call as call
 from .dispatch import cast as cast
+from .receive_timeout import IdleTimer, cancel_idle_timer
 from .receive_timeout import ReceiveTimeout as ReceiveTimeout
-from .receive_timeout import SilenceTimer, stop_counting
 
 Work = Callable[[Context], Awaitable[object]]
 """Follow-up work: called with the actor's context."""
@@ -46,17 +46,17 @@ class Server(Actor):
 
     background: ClassVar[tuple[type, ...]] = ()
     """Types of messages that leave the receive timeout running, such as a server's own ticks."""
-    _declared: ClassVar[Mapping[type, Duty]] = {}
-    _duties: ClassVar[dict[type, Duty]] = {}
+    _declared: ClassVar[Mapping[type, DispatchEntry]] = {}
+    _duties: ClassVar[dict[type, DispatchEntry]] = {}
     _work: deque[Work] | None = None
     _aside: Stash | None = None
     _inside: bool = False
-    _silence: SilenceTimer | None = None
+    _silence: IdleTimer | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls._declared = duties_of(cls)
-        cls._duties = {**cls._declared, _GoOn: Duty(Server._rest, replies=False)}
+        cls._declared = dispatch_table(cls)
+        cls._duties = {**cls._declared, _GoOn: DispatchEntry(Server._rest, replies=False)}
 
     async def on_idle(self, context: Context) -> None:
         """Do the work that follows no message. A subclass that overrides it has to call it."""
@@ -84,8 +84,8 @@ class Server(Actor):
 
         Counts from now, and from the end of each message that is not of a `background` type.
         """
-        stop_counting(context)
-        self._silence = None if timeout_s is None else SilenceTimer(context, timeout_s)
+        cancel_idle_timer(context)
+        self._silence = None if timeout_s is None else IdleTimer(context, timeout_s)
 
     async def receive(self, message: object, context: Context) -> None:
         """Hand the message to the method for its type, then do the work that follows."""
@@ -111,9 +111,9 @@ class Server(Actor):
             if self._silence is not None:
                 self._count_silence(self._silence, message, context)
 
-    def _look_up(self, kind: type) -> Duty:
+    def _look_up(self, kind: type) -> DispatchEntry:
         """Find the duty for a type that comes for the first time, and remember it for the class."""
-        duty = self._duties[kind] = duty_for(self._declared, kind, Duty(Server._unknown, replies=False))
+        duty = self._duties[kind] = find_entry(self._declared, kind, DispatchEntry(Server._unknown, replies=False))
         return duty
 
     async def _unknown(self, message: object, context: Context) -> None:
@@ -147,7 +147,7 @@ class Server(Actor):
             if self._work:
                 await trio.lowlevel.checkpoint()
 
-    def _count_silence(self, silence: SilenceTimer, message: object, context: Context) -> None:
+    def _count_silence(self, silence: IdleTimer, message: object, context: Context) -> None:
         if isinstance(message, ReceiveTimeout):
             silence.start(context)
         else:

@@ -25,7 +25,7 @@ from actors.stash import STASH_CAPACITY, Stash
 
 from .states import Entered as Entered
 from .states import EventTimeout as EventTimeout
-from .states import OutOfTurn as OutOfTurn
+from .states import OutsideHandler as OutsideHandler
 from .states import StateTimeout as StateTimeout
 from .states import TransitionRefused as TransitionRefused
 from .states import Transitions as Transitions
@@ -33,7 +33,7 @@ from .states import check_table, check_transition, state_name, wants_entry
 from .states import on_entry as on_entry
 
 
-class _Turn(Enum):
+class _Phase(Enum):
     """What the machine is doing."""
 
     NOTHING = "nothing"
@@ -42,7 +42,7 @@ class _Turn(Enum):
     ENTRY = "entry"
 
 
-class Machine(Actor):
+class StateMachine(Actor):
     """States are methods, functions or objects, called as `await state(event, context)`; `initial` says the first.
 
     What a state does not know belongs into `context.unhandled`. Named timeouts, which outlast changes of state, are the
@@ -58,7 +58,7 @@ class Machine(Actor):
     """The events that wait for another state."""
     _state: Receive | None = None
     _next: Receive | None = None
-    _turn: _Turn = _Turn.NOTHING
+    _phase: _Phase = _Phase.NOTHING
     _postponing: bool = False
     _silence: EventTimeout | None = None
     _inserted: deque[object]
@@ -88,9 +88,9 @@ class Machine(Actor):
         """Change to this state when the event in work is done; the last one named counts.
 
         The same state is no change, unless it is to be left and entered again with `reenter`. Raises
-        `TransitionRefused`, and `OutOfTurn` elsewhere than in the handling of an event.
+        `TransitionRefused`, and `OutsideHandler` elsewhere than in the handling of an event.
         """
-        self._check_turn("become", _Turn.EVENT)
+        self._check_phase("become", _Phase.EVENT)
         if state == self._state and not reenter:
             self._next = None
             return
@@ -101,15 +101,15 @@ class Machine(Actor):
     def postpone(self) -> None:
         """Have the event in work again after the next change of state.
 
-        Raises `StashFull` when `postponed_capacity` events wait, and `OutOfTurn` as `become` does.
+        Raises `StashFull` when `postponed_capacity` events wait, and `OutsideHandler` as `become` does.
         """
-        self._check_turn("postpone", _Turn.EVENT)
+        self._check_phase("postpone", _Phase.EVENT)
         self.postponed.check_room()
         self._postponing = True
 
     def next_event(self, event: object) -> None:
         """Insert an event of the machine's own: it comes before all others; several come in their order."""
-        self._check_turn("next_event", *_IN_TURN)
+        self._check_phase("next_event", *_ACTIVE)
         self._inserted.append(event)
 
     def state_timeout(self, delay_s: float, content: object = None) -> None:
@@ -117,17 +117,17 @@ class Machine(Actor):
 
         Replaces the one before; an infinite delay takes it back.
         """
-        self._check_turn("state_timeout", *_IN_TURN)
+        self._check_phase("state_timeout", *_ACTIVE)
         self._timeouts[StateTimeout] = (delay_s, StateTimeout(content))
 
     def event_timeout(self, delay_s: float, content: object = None) -> None:
         """Receive `EventTimeout(content)` after `delay_s` seconds without any event, from the end of this one on."""
-        self._check_turn("event_timeout", *_IN_TURN)
+        self._check_phase("event_timeout", *_ACTIVE)
         self._timeouts[EventTimeout] = (delay_s, EventTimeout(content))
 
-    def _check_turn(self, verb: str, *turns: _Turn) -> None:
-        if self._turn not in turns:
-            raise OutOfTurn(verb)
+    def _check_phase(self, verb: str, *turns: _Phase) -> None:
+        if self._phase not in turns:
+            raise OutsideHandler(verb)
 
     # What the machine does
 
@@ -136,39 +136,39 @@ class Machine(Actor):
         self.postponed = Stash(context, self.postponed_capacity)
         self._inserted = deque()
         self._timeouts = {}
-        self._turn = _Turn.START
+        self._phase = _Phase.START
         first = await self.initial(context)
-        self._turn = _Turn.NOTHING
+        self._phase = _Phase.NOTHING
         if self.transitions is not None and state_name(first) not in self.transitions:
             raise InvalidSpec("transitions", f"has no row for {state_name(first)}, the initial state")
         await self._enter(first, None, context)
-        await self._take_inserted(context)
+        await self._handle_inserted(context)
 
     async def receive(self, message: object, context: Context) -> None:
         """Give the message to the current state, as an event, and do what follows from it."""
         if self._silence is not None and message is self._silence and self._events_wait(context):
             return
         self._inserted = deque()
-        await self._offer(message, context)
-        await self._take_inserted(context)
+        await self._handle(message, context)
+        await self._handle_inserted(context)
 
-    async def _take_inserted(self, context: Context) -> None:
+    async def _handle_inserted(self, context: Context) -> None:
         while self._inserted:
             event = self._inserted.popleft()
             later, self._inserted = self._inserted, deque()
-            await self._offer(event, context, lasting=False)
+            await self._handle(event, context, lasting=False)
             self._inserted.extend(later)
 
-    async def _offer(self, event: object, context: Context, *, lasting: bool = True) -> None:
+    async def _handle(self, event: object, context: Context, *, lasting: bool = True) -> None:
         """Let the current state handle one event, and change the state if it says so."""
         if self._state is None:  # `on_start` was overridden
-            raise OutOfTurn("receive")
+            raise OutsideHandler("receive")
         if self._silence is not None:
             context.cancel_timer(EventTimeout)
             self._silence = None
         self._timeouts.clear()
         self._next, self._postponing = None, False
-        await self._run(self._state, event, context, _Turn.EVENT)
+        await self._run(self._state, event, context, _Phase.EVENT)
         if self._postponing:
             self.postponed.stash(event, lasting=lasting)
         if self._next is None:
@@ -182,16 +182,16 @@ class Machine(Actor):
         self._state = state
         try:
             if wants_entry(state):
-                await self._run(state, Entered(previous), context, _Turn.ENTRY)
+                await self._run(state, Entered(previous), context, _Phase.ENTRY)
         finally:
             self._set_timeouts(context)
 
-    async def _run(self, state: Receive, event: object, context: Context, turn: _Turn) -> None:
-        self._turn = turn
+    async def _run(self, state: Receive, event: object, context: Context, turn: _Phase) -> None:
+        self._phase = turn
         try:
             await state(event, context)
         finally:
-            self._turn = _Turn.NOTHING
+            self._phase = _Phase.NOTHING
 
     def _set_timeouts(self, context: Context) -> None:
         for kind, (delay_s, event) in self._timeouts.items():
@@ -208,4 +208,4 @@ class Machine(Actor):
         return self.postponed.returning > 0 or any(lane.depth for lane in context.ref.statistics().values())
 
 
-_IN_TURN = (_Turn.START, _Turn.EVENT, _Turn.ENTRY)
+_ACTIVE = (_Phase.START, _Phase.EVENT, _Phase.ENTRY)

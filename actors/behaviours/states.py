@@ -26,14 +26,14 @@ class Entered:
 
 @frozen
 class StateTimeout:
-    """The state was not left for as long as `Machine.state_timeout` said; `content` is what was given there."""
+    """The state was not left for as long as `StateMachine.state_timeout` said; `content` is what was given there."""
 
     content: Any = field(default=None, repr=False)
 
 
 @frozen
 class EventTimeout:
-    """No event came for as long as `Machine.event_timeout` said; `content` is what was given there."""
+    """No event came for as long as `StateMachine.event_timeout` said; `content` is what was given there."""
 
     content: Any = field(default=None, repr=False)
 
@@ -50,7 +50,7 @@ class TransitionRefused(ActorError, LookupError):
 
 
 @define
-class OutOfTurn(ActorError, RuntimeError):
+class OutsideHandler(ActorError, RuntimeError):
     """Something that belongs into a state's handling of an event was done elsewhere: on entry, or in another task."""
 
     verb: str

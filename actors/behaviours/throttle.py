@@ -25,7 +25,7 @@ from actors.errors import InvalidSpec, MailboxFull
 from actors.events import DeadLetter
 from actors.lanes import Overflow
 from actors.lifecycle import StopMode
-from actors.stash import Kept, Stash
+from actors.stash import Stash, StashEntry
 
 from .backlog import Backlog
 from .bucket import Buckets
@@ -53,11 +53,11 @@ class ReadThrottle(Ask[ThrottleStatistics]):
 
 
 @frozen
-class Turn(Ask[None]):
+class AcquirePermit(Ask[None]):
     """Ask a throttle for leave to do one thing for `key` now: answered as soon as the rate of that allows it.
 
-    For who keeps a rate right before the effect: `await throttle.ask(Turn(host))`. Takes a token and no place. One that
-    nobody waits for any more takes neither.
+    For who keeps a rate right before the effect: `await throttle.ask(AcquirePermit(host))`. Takes a token and no place.
+    One that nobody waits for any more takes neither.
     """
 
     key: Hashable = None
@@ -71,7 +71,7 @@ class _Entry:
     asked: bool
     values: contextvars.Context
     """What the message brought along, for its work."""
-    kept: Kept
+    kept: StashEntry
     """Its place in the stash."""
     started: bool = False
 
@@ -83,8 +83,8 @@ class Throttle(Actor):
     """Calls `work(message)` for each message, told or asked, at the rate of `buckets`, `at_once` of them at a time.
 
     What `work` returns is the answer to a request, what it raises its failure; an error over a told message crashes the
-    actor. Without `work` it gives turns only: see `Turn`, which every throttle serves. To pass requests on to another
-    actor, let `work` be `lambda request: target.ask(again(request))`.
+    actor. Without `work` it gives permits only: see `AcquirePermit`, which every throttle serves. To pass requests on
+    to another actor, let `work` be `lambda request: target.ask(copy_request(request))`.
 
     `key` says whose rate a message counts for; without it there is one for all. A request's time goes on while
     it waits: one that nobody waits for any more takes no token, and one in work is cancelled. `backlog` messages may
@@ -135,7 +135,7 @@ class Throttle(Actor):
             self._forget_gone()
             in_work, keys = len(self._running), len(self._buckets)
             message.reply(ThrottleStatistics(len(self._backlog), in_work, keys, self._started, self._refused))
-        elif self._work is None and not isinstance(message, Turn):
+        elif self._work is None and not isinstance(message, AcquirePermit):
             context.unhandled(message)
         else:
             self._accept(message, context)
@@ -146,7 +146,7 @@ class Throttle(Actor):
             await self._news.wait()
 
     def _accept(self, message: object, context: Context) -> None:
-        key = message.key if isinstance(message, Turn) else self._key(message)
+        key = message.key if isinstance(message, AcquirePermit) else self._key(message)
         if self._backlog.full:
             self._forget_gone()
         if self._backlog.full:
@@ -158,7 +158,7 @@ class Throttle(Actor):
             self._refuse(oldest.message, context)
         self._stash.stash(message)
         asked = isinstance(message, Ask) and message.waiting
-        entry = _Entry(message, asked, contextvars.copy_context(), self._stash.kept[-1])
+        entry = _Entry(message, asked, contextvars.copy_context(), self._stash.entries[-1])
         self._backlog.add(key, entry)
         if isinstance(message, Ask) and asked:
             message.when_ended(partial(self._leave, entry))
@@ -178,7 +178,7 @@ class Throttle(Actor):
     def _take_out(self, entry: _Entry) -> None:
         entry.started = True
         with suppress(ValueError):  # the runtime takes out those whose caller left
-            self._stash.kept.remove(entry.kept)
+            self._stash.entries.remove(entry.kept)
 
     def _refuse(self, message: object, context: Context) -> None:
         self._refused += 1
@@ -200,7 +200,7 @@ class Throttle(Actor):
                         break
                     self._take_out(entry)
                     self._started += 1
-                    if isinstance(entry.message, Turn):
+                    if isinstance(entry.message, AcquirePermit):
                         entry.message.reply(None)
                     elif self._work is not None:
                         await self._start(self._work, entry, context)

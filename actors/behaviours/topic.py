@@ -89,7 +89,7 @@ class Subscription:
 
 
 @define
-class Audience:
+class SubscriberTable:
     """What outlives an incarnation of a topic: the subscribers, and the last publications."""
 
     retained: deque[object]
@@ -99,10 +99,10 @@ class Audience:
 class Topic(Actor):
     """Use it by way of `topic`, which lets the incarnations of a topic share its audience."""
 
-    def __init__(self, audiences: MutableMapping[ActorRef, Audience], retain: int = 0) -> None:
+    def __init__(self, audiences: MutableMapping[ActorRef, SubscriberTable], retain: int = 0) -> None:
         self._audiences = audiences
         self._retain = retain
-        self._audience = Audience(deque(maxlen=retain))
+        self._audience = SubscriberTable(deque(maxlen=retain))
         self._published = 0
 
     async def on_start(self, context: Context) -> None:
@@ -162,7 +162,7 @@ def topic(retain: int = 0) -> Callable[[], Topic]:
     """
     if type(retain) is not int or retain < 0:
         raise InvalidSpec("retain", "must be a whole number, zero or more")
-    audiences: WeakKeyDictionary[ActorRef, Audience] = WeakKeyDictionary()
+    audiences: WeakKeyDictionary[ActorRef, SubscriberTable] = WeakKeyDictionary()
     return lambda: Topic(audiences, retain)
 
 

@@ -10,7 +10,7 @@ from .asyncio_ import in_trio as in_trio
 from .asyncio_ import run_asyncio as run_asyncio
 from .foreign_call import ForeignTimeout as ForeignTimeout
 from .foreign_call import LateCall as LateCall
-from .foreign_call import TooManyLeftBehind as TooManyLeftBehind
+from .foreign_call import TooManyAbandoned as TooManyAbandoned
 from .foreign_call import late_calls as late_calls
 from .threads import ThreadActor as ThreadActor
 from .threads import ThreadContext as ThreadContext

@@ -69,7 +69,7 @@ async def run_asyncio(function: Callable[[*Ts], Coroutine[Any, Any, T]], *args: 
 async def _run_once(call: ForeignCall, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     await trio.lowlevel.checkpoint_if_cancelled()
     unless_fault = trio.CancelScope()
-    held = _HeldLoop(unless_fault.cancel)
+    held = _LoopTask(unless_fault.cancel)
     values: list[T] = []
     try:
         async with trio.open_nursery() as nursery:
@@ -100,7 +100,7 @@ async def in_trio(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
     return value
 
 
-class _HeldLoop:
+class _LoopTask:
     """An asyncio loop, held open by a task until `close`, whatever is cancelled around it."""
 
     def __init__(self, on_fault: Callable[[], object]) -> None:
@@ -187,7 +187,7 @@ class _HeldLoop:
         call.over = self._closed
         self._end.set()
         with trio.CancelScope(shield=True):
-            await call.insist()
+            await call.interrupt_until_over()
 
 
 class AsyncioActor(Actor):
@@ -198,7 +198,7 @@ class AsyncioActor(Actor):
     looks at crashes the actor when asyncio notices. The hooks must not stop the loop.
     """
 
-    _held: _HeldLoop | None = None
+    _held: _LoopTask | None = None
 
     async def start_in_asyncio(self, context: Context) -> None:
         """Runs before the first message of each incarnation."""
@@ -213,7 +213,7 @@ class AsyncioActor(Actor):
     async def on_start(self, context: Context) -> None:
         """Opens the loop and runs the start hook. Raises `ExtraMissing`."""
         failed = trio.Event()
-        held = self._held = _HeldLoop(failed.set)
+        held = self._held = _LoopTask(failed.set)
         nursery = context._cell.host.nursery  # where the actor is: its own tasks end before its stop hook
         context.system.start_soon(nursery, f"{context.path} (asyncio)", held.hold)
         await held.opened.wait()

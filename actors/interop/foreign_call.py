@@ -3,7 +3,7 @@
 1. A call that was cancelled and has not ended is in `late_calls`, with who waits for it and since when; after a second
    it is logged, once.
 2. It is interrupted again and again until it has ended, where something can interrupt it.
-3. At most `MOST_LEFT_BEHIND` calls of a process run that nobody waits for any more.
+3. At most `MAX_ABANDONED` calls of a process run that nobody waits for any more.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from actors.events import log
 
 T = TypeVar("T")
 
-MOST_LEFT_BEHIND = 16
+MAX_ABANDONED = 16
 """While so many calls of this process are left behind, no call is made that could be left behind too."""
 LATE_S = 1.0
 """A cancelled call that has not ended after this time is logged."""
-INSIST_S = 0.1
+INTERRUPT_EVERY_S = 0.1
 """Time between two interrupts of a call that does not end: the first may have come too early to be noticed."""
 
 _late: dict[ForeignCall, LateCall] = {}  # changed from any thread, by single operations only
@@ -43,14 +43,14 @@ class ForeignTimeout(ActorError, trio.TooSlowError):
 
 
 @define
-class TooManyLeftBehind(ActorError, trio.WouldBlock):
+class TooManyAbandoned(ActorError, trio.WouldBlock):
     """A call was refused because so many that were left behind still run."""
 
     call: str
-    left_behind: int
+    abandoned: int
 
     def __str__(self) -> str:
-        return f"{self.call} was not made: {self.left_behind} calls that were left behind still run"
+        return f"{self.call} was not made: {self.abandoned} calls that were left behind still run"
 
 
 @frozen
@@ -63,7 +63,7 @@ class LateCall:
     who: str
     call: str
     since: datetime
-    left_behind: bool
+    abandoned: bool
 
 
 def late_calls() -> tuple[LateCall, ...]:
@@ -85,7 +85,7 @@ class ForeignCall:
         """Around what the foreign code waits for on the loop."""
         self._interrupt = interrupt
         self._since: datetime | None = None
-        self._left_behind = False
+        self._abandoned = False
 
     async def wait(self, foreign: Callable[[], Awaitable[T]], timeout_s: float = math.inf) -> T:
         """Wait for `foreign`, and return or raise what it does; cancel it after `timeout_s` with `ForeignTimeout`.
@@ -120,32 +120,32 @@ class ForeignCall:
             await self.over.wait()
         except trio.Cancelled:  # `foreign` is in the same scopes: it raises this too, or ends in its own way
             with trio.CancelScope(shield=True):
-                await self.insist()
+                await self.interrupt_until_over()
 
-    async def insist(self) -> None:
+    async def interrupt_until_over(self) -> None:
         """Interrupt the call again and again until it is over, and tell once that it is late."""
         late_at = trio.current_time() + LATE_S
         while not self.over.is_set():
             since = self._note_late()
-            with trio.move_on_after(INSIST_S):
+            with trio.move_on_after(INTERRUPT_EVERY_S):
                 await self.over.wait()
             if trio.current_time() >= late_at and not self.over.is_set():
                 late_at = math.inf
                 log.warning("foreign.late who=%s call=%s since=%s", self.who, self.call, since.isoformat())
-        if not self._left_behind:
+        if not self._abandoned:
             self.ended()
 
-    def leave_behind(self) -> None:
+    def abandon(self) -> None:
         """Wait no more for the call, though it still runs. Its thread says `ended` at its end."""
-        self._left_behind = True
+        self._abandoned = True
         self._note_late()
-        log.warning("foreign.left_behind who=%s call=%s left_behind=%d", self.who, self.call, _count_left_behind())
+        log.warning("foreign.left_behind who=%s call=%s left_behind=%d", self.who, self.call, _count_abandoned())
 
-    def check_left_behind(self) -> None:
-        """Raise `TooManyLeftBehind` when this call had better not be made, because it may be left behind too."""
-        left_behind = _count_left_behind()
-        if left_behind >= MOST_LEFT_BEHIND:
-            raise TooManyLeftBehind(self.call, left_behind)
+    def check_abandoned(self) -> None:
+        """Raise `TooManyAbandoned` when this call had better not be made, because it may be left behind too."""
+        left_behind = _count_abandoned()
+        if left_behind >= MAX_ABANDONED:
+            raise TooManyAbandoned(self.call, left_behind)
 
     def ended(self) -> None:
         """The call is late no more. May be called from any thread."""
@@ -153,7 +153,7 @@ class ForeignCall:
 
     def _note_late(self) -> datetime:
         self._since = self._since or datetime.now(UTC)
-        _late[self] = LateCall(self.who, self.call, self._since, self._left_behind)
+        _late[self] = LateCall(self.who, self.call, self._since, self._abandoned)
         try:
             if self.begun and self._interrupt is not None:
                 self._interrupt()
@@ -164,8 +164,8 @@ class ForeignCall:
         return self._since
 
 
-def _count_left_behind() -> int:
-    return sum(call.left_behind for call in late_calls())
+def _count_abandoned() -> int:
+    return sum(call.abandoned for call in late_calls())
 
 
 def name_of(function: Callable[..., object]) -> str:

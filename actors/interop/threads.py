@@ -29,7 +29,7 @@ from actors.ref import ASK_TIMEOUT_S, ActorRef
 from actors.spec import ChildSpec
 
 from .foreign_call import ForeignCall, name_of
-from .worker_thread import OwnThread
+from .worker_thread import WorkerThread
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -142,7 +142,7 @@ async def run_in_thread(
     When the caller is cancelled, or after `timeout_s` seconds, which raises `ForeignTimeout`, the code is told
     (`ThreadContext.current().check_cancelled()`), and `interrupt` is called on the loop until the code ends: it must be
     quick, and harmless again. The call waits for that end, however long it takes; a value that comes so late is
-    returned. With `abandon` it does not wait, and raises `TooManyLeftBehind` when too many were left before.
+    returned. With `abandon` it does not wait, and raises `TooManyAbandoned` when too many were left before.
     """
     call = ForeignCall(name_of(blocking), interrupt)
     spec = ThreadSpec(abandon=abandon, timeout_s=timeout_s, limiter=limiter)
@@ -160,8 +160,8 @@ class Work(Generic[T]):
     async def in_pool(self, spec: ThreadSpec, *, surely: bool = False) -> T:
         """Make the call in one of trio's threads; `surely` even if the task is cancelled already."""
         if spec.abandon:
-            self.call.check_left_behind()
-        limiter = trio.CapacityLimiter(1) if surely else spec.limiter or _own_limiter()
+            self.call.check_abandoned()
+        limiter = trio.CapacityLimiter(1) if surely else spec.limiter or _default_limiter()
 
         async def foreign() -> T:
             with trio.CancelScope(shield=surely) as start:
@@ -197,12 +197,12 @@ class Work(Generic[T]):
         """The task was cancelled: if the thread goes on, it is left behind."""
         self._left = True
         if self.call.begun and not self._ended:
-            self.call.leave_behind()
+            self.call.abandon()
             if self._ended:
                 self.call.ended()
 
 
-def _own_limiter() -> trio.CapacityLimiter:
+def _default_limiter() -> trio.CapacityLimiter:
     """That of this run of trio: apart from trio's, so that stuck calls hold up no name look-ups and no files."""
     try:
         return _limiter.get()
@@ -219,7 +219,7 @@ class ThreadActor(Actor):
     """
 
     thread: ThreadSpec = ThreadSpec()
-    _own: OwnThread | None = None
+    _own: WorkerThread | None = None
 
     def start_in_thread(self, thread: ThreadContext) -> None:
         """Runs before the first message of each incarnation."""
@@ -244,7 +244,7 @@ class ThreadActor(Actor):
     async def on_start(self, context: Context) -> None:
         """Starts a dedicated thread, and runs the start hook."""
         if self.thread.dedicated:
-            self._own = OwnThread(context.path)
+            self._own = WorkerThread(context.path)
         await self._make("start_in_thread", lambda: self.start_in_thread(ThreadContext.current()))
 
     async def receive(self, message: object, context: Context) -> None:
@@ -273,7 +273,7 @@ class ThreadActor(Actor):
         return await work.in_pool(self.thread, surely=surely)
 
 
-class _Around(ThreadActor):
+class _FunctionActor(ThreadActor):
     """An actor around a plain function."""
 
     def __init__(
@@ -296,4 +296,4 @@ def thread_child(
     **options: Any,
 ) -> ChildSpec:
     """The spec of a child that handles messages by a blocking function; `options` are those of `ChildSpec`."""
-    return ChildSpec(id, lambda: _Around(handle, thread, mailbox), **options)
+    return ChildSpec(id, lambda: _FunctionActor(handle, thread, mailbox), **options)

@@ -23,12 +23,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class OwnThread:
+class WorkerThread:
     """A thread that makes one call after the other until it is told to end."""
 
     def __init__(self, name: str) -> None:
         self._token = trio.lowlevel.current_trio_token()
-        self._calls: queue.SimpleQueue[OwnCall[Any] | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[WorkerCall[Any] | None] = queue.SimpleQueue()
         self._one_at_a_time = trio.Lock()
         self._ended = trio.Event()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
@@ -42,7 +42,7 @@ class OwnThread:
                 await self._one_at_a_time.acquire()
                 start.shield = False
                 try:
-                    own = OwnCall(work)
+                    own = WorkerCall(work)
                     self._calls.put(own)
                     return await own.answer()
                 finally:
@@ -65,7 +65,7 @@ class OwnThread:
             self._token.run_sync_soon(self._ended.set)
 
 
-class OwnCall(Generic[T]):
+class WorkerCall(Generic[T]):
     """A call on its way through a dedicated thread, and that thread's bridge to the task that waits for it."""
 
     def __init__(self, work: Work[T]) -> None:

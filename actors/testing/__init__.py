@@ -4,8 +4,8 @@ The fixtures are in `actors.testing.plugin`, the stress harness in `actors.testi
 from here.
 """
 
-from .capture import Catch as Catch
-from .chaos import Storm as Storm
+from .capture import Capture as Capture
+from .chaos import ChaosRun as ChaosRun
 from .chaos import chaos as chaos
 from .chaos import replay as replay
 from .clock import advance as advance
@@ -30,8 +30,8 @@ from .effects import Told as Told
 from .effects import Unhandled as Unhandled
 from .effects import Unwatched as Unwatched
 from .effects import Watched as Watched
-from .events import LogProbe as LogProbe
-from .fakes import StandIn as StandIn
+from .events import EventProbe as EventProbe
+from .fakes import FakeRef as FakeRef
 from .faults import ChaosFault as ChaosFault
 from .faults import Fault as Fault
 from .faults import FaultKind as FaultKind

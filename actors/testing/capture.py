@@ -33,7 +33,7 @@ class ProbeFailure(AssertionError):
         return self.problem
 
 
-class Catch(Generic[T]):
+class Capture(Generic[T]):
     """Things heard, and expectations about them. All waits are on trio's clock."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ from actors.testing.paths import below, inside
 from actors.watch import Notice
 
 
-class _Weather(Protocol):
+class _FaultSource(Protocol):
     """Where the faults come from."""
 
     def at_message(self, path: str, number: int) -> tuple[FaultKind, float] | None:
@@ -41,7 +41,7 @@ class _Weather(Protocol):
         """Whom to kill among these."""
 
 
-class _Dice:
+class _RandomFaults:
     """Faults by chance."""
 
     def __init__(self, seed: int, rates: Rates) -> None:
@@ -66,7 +66,7 @@ class _Dice:
         return self._kills.choice(paths)
 
 
-class _Script:
+class _RecordedFaults:
     """Faults from a log."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
@@ -85,10 +85,10 @@ class _Script:
         return paths[0]
 
 
-class Storm:
+class ChaosRun:
     """Chaos in a system, for the length of an `async with` block. `chaos` and `replay` make one."""
 
-    def __init__(self, system: ActorSystem, weather: _Weather, subtree: str) -> None:
+    def __init__(self, system: ActorSystem, weather: _FaultSource, subtree: str) -> None:
         self._system = system
         self._weather = weather
         self._subtree = subtree
@@ -98,7 +98,7 @@ class Storm:
         self.log: list[Fault] = []
         """Every fault so far, in order."""
 
-    async def __aenter__(self) -> Storm:
+    async def __aenter__(self) -> ChaosRun:
         await trio.lowlevel.checkpoint()
         self._began = self._system.timers.now()
         self._ends = [self._system.intercept(self._around)]
@@ -139,7 +139,7 @@ class Storm:
                 await trio.sleep(seconds)
                 await receive(message, context)
             else:
-                await _strike(ref, kind, message, ChaosFault(path, number))
+                await _inject(ref, kind, message, ChaosFault(path, number))
 
         return stormy
 
@@ -164,7 +164,7 @@ class Storm:
         self._await_kill()
 
 
-async def _strike(ref: ActorRef, kind: FaultKind, message: object, fault: ChaosFault) -> None:
+async def _inject(ref: ActorRef, kind: FaultKind, message: object, fault: ChaosFault) -> None:
     """Do what keeps the message from being handled."""
     if kind is FaultKind.FAIL:
         raise fault
@@ -183,15 +183,15 @@ def _forget(_: object) -> None:
     """The call of a request that was dropped is over."""
 
 
-def chaos(system: ActorSystem, *, seed: int, rates: Rates, subtree: str = "/") -> Storm:
+def chaos(system: ActorSystem, *, seed: int, rates: Rates, subtree: str = "/") -> ChaosRun:
     """Let faults befall the actors at and below the path `subtree`, at these rates; `seed` decides which.
 
-    Use it as `async with chaos(...) as storm`, then read `storm.log` or keep `storm.json()` for `replay`. Probes are
+    Use it as `async with chaos(...) as run`, then read `run.log` or keep `run.json()` for `replay`. Probes are
     actors too: choose a subtree without them.
     """
-    return Storm(system, _Dice(seed, rates), subtree)
+    return ChaosRun(system, _RandomFaults(seed, rates), subtree)
 
 
-def replay(system: ActorSystem, faults: Iterable[Fault]) -> Storm:
+def replay(system: ActorSystem, faults: Iterable[Fault]) -> ChaosRun:
     """Let exactly these faults happen again, at the same messages, and kills between messages at the same times."""
-    return Storm(system, _Script(list(faults)), "/")
+    return ChaosRun(system, _RecordedFaults(list(faults)), "/")

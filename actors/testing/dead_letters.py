@@ -7,11 +7,11 @@ from types import TracebackType
 from actors.events import DeadLetter
 from actors.ref import ActorRef
 from actors.system import ActorSystem
-from actors.testing.capture import Catch, ProbeFailure
+from actors.testing.capture import Capture, ProbeFailure
 from actors.testing.paths import fits, path_of
 
 
-class DeadLetterProbe(Catch[DeadLetter]):
+class DeadLetterProbe(Capture[DeadLetter]):
     """Hears the dead letters of a system from now until `close`, or the end of a `with` block."""
 
     def __init__(self, system: ActorSystem) -> None:

@@ -10,11 +10,11 @@ from actors.events import ActorCrashed, Event
 from actors.exit_reasons import Crashed
 from actors.ref import ActorRef
 from actors.system import ActorSystem
-from actors.testing.capture import Catch, ProbeFailure
+from actors.testing.capture import Capture, ProbeFailure
 from actors.testing.paths import fits, path_of
 
 
-class LogProbe(Catch[Event]):
+class EventProbe(Capture[Event]):
     """Hears every record of a system from now until `close`, or the end of a `with` block.
 
     Without a system, hand `probe.heard` to whoever calls it with records, as to `ActorSystem(on_event=...)`.
@@ -26,7 +26,7 @@ class LogProbe(Catch[Event]):
         self._expected: list[ActorCrashed] = []
         self._allowed: tuple[type[Exception], ...] = ()
 
-    def __enter__(self) -> LogProbe:
+    def __enter__(self) -> EventProbe:
         return self
 
     def __exit__(

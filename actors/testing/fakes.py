@@ -20,7 +20,7 @@ from actors.lifecycle import StopMode
 from actors.mailbox import Mailbox, MailboxSpec
 from actors.ref import ASK_TIMEOUT_S, ActorRef
 from actors.spec import ChildSpec
-from actors.stash import Kept, Returning, Stash
+from actors.stash import RedeliveryQueue, Stash, StashEntry
 from actors.testing.effects import (
     Asked,
     KillOrdered,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class StandIn(ActorRef):
+class FakeRef(ActorRef):
     """Stands for an actor that is not there: what is done to it is recorded. `Recorder.actor` makes one."""
 
     __slots__ = ("_ended", "_path", "_recorder")
@@ -60,7 +60,7 @@ class StandIn(ActorRef):
         self._mailbox = Mailbox(MailboxSpec())  # empty for ever: a channel looks there for room
 
     def __repr__(self) -> str:
-        return f"<StandIn {self._path}{'' if self.alive else ' dead'}>"
+        return f"<FakeRef {self._path}{'' if self.alive else ' dead'}>"
 
     @property
     def path(self) -> str:
@@ -115,7 +115,7 @@ class StandIn(ActorRef):
         return answer
 
     async def stop(self, mode: StopMode = StopMode.AFTER_MESSAGE) -> Exit:
-        """Record it; the stand-in is dead from now on."""
+        """Record it; The fake reference is dead from now on."""
         if self is self._recorder.ref:
             raise SelfCall(self._path, "stop and await")
         self._recorder.note(StopOrdered(self._path, mode))
@@ -132,7 +132,7 @@ class StandIn(ActorRef):
         if self is self._recorder.ref:
             raise SelfCall(self._path, "await the end of")
         while self._ended is None:
-            await self._recorder.ends.wait()
+            await self._recorder.changed.wait()
         return self._ended
 
     def end(self, reason: Exit) -> None:
@@ -199,24 +199,24 @@ class RecordedCell(Cell):
         self.mailbox: Mailbox = Mailbox(MailboxSpec())
         self.context: Context | None = None
         self.current: object = None
-        self.on_control: bool = False
+        self.current_is_control: bool = False
         self.stashes: list[Stash] | None = None
-        self.again: Returning | None = None
+        self.redeliveries: RedeliveryQueue | None = None
         self.exit: Exit | None = None
 
-    def next_again(self) -> Kept | None:
+    def next_redelivery(self) -> StashEntry | None:
         """What comes back next out of a stash."""
-        return self.again.popleft() if self.again else None
+        return self.redeliveries.popleft() if self.redeliveries else None
 
 
 class RecordedContext(Context):
     """A context without a tree: what is done with it is recorded."""
 
-    __slots__ = ("_children", "_recorder")
+    __slots__ = ("_fakes", "_recorder")
 
     def __init__(self, recorder: Recorder, incarnation: int) -> None:
         self._recorder = recorder
-        self._children: dict[str, StandIn] = {}
+        self._fakes: dict[str, FakeRef] = {}
         self._cell = recorder.cell
         self.incarnation = incarnation
 
@@ -237,7 +237,7 @@ class RecordedContext(Context):
 
     @property
     def parent(self) -> ActorRef | None:
-        """A stand-in for the supervisor."""
+        """A fake reference for the supervisor."""
         return self._recorder.parent
 
     @property
@@ -246,31 +246,31 @@ class RecordedContext(Context):
         return StopMode.AFTER_MESSAGE if self._recorder.stopped else None
 
     async def spawn(self, spec: ChildSpec) -> ActorRef:
-        """Record it, and return a stand-in; or raise what `Recorder.refuse` prepared."""
+        """Record it, and return a fake reference; or raise what `Recorder.refuse` prepared."""
         self._recorder.check_alive()
         supervision = self._recorder.actor.supervision
         if supervision is None:
             raise NotSupervising(self.path)
-        if spec.id in self._children:
-            raise AlreadyStarted(self._children[spec.id])
-        if supervision.max_children is not None and len(self._children) >= supervision.max_children:
+        if spec.id in self._fakes:
+            raise AlreadyStarted(self._fakes[spec.id])
+        if supervision.max_children is not None and len(self._fakes) >= supervision.max_children:
             raise TooManyChildren(self.path, supervision.max_children)
         self._recorder.note(Spawned(spec))
         self._recorder.check_spawn(spec.id)
-        self._children[spec.id] = self._recorder.actor_at(f"{self.path}/{spec.id}")
-        return self._children[spec.id]
+        self._fakes[spec.id] = self._recorder.actor_at(f"{self.path}/{spec.id}")
+        return self._fakes[spec.id]
 
     def children(self) -> list[ActorRef]:
-        """The stand-ins of the children that were not ended."""
-        return list(self._children.values())
+        """The fakes of the children that were not ended."""
+        return list(self._fakes.values())
 
     def child(self, id: str) -> ActorRef | None:  # noqa: A002 - the spec's word
-        """The stand-in of the child with this id."""
-        return self._children.get(id)
+        """The fake reference of the child with this id."""
+        return self._fakes.get(id)
 
-    def lose(self, ref: StandIn) -> None:
+    def lose(self, ref: FakeRef) -> None:
         """A child ended: its name is free."""
-        self._children = {name: child for name, child in self._children.items() if child is not ref}
+        self._fakes = {name: child for name, child in self._fakes.items() if child is not ref}
 
     def watch(self, ref: ActorRef, *, vital: bool = False, restarts: bool = False, urgent: bool = False) -> None:
         """Record it."""

@@ -22,7 +22,7 @@ from actors.system import ActorSystem
 from actors.testing import clock
 from actors.testing.capture import ProbeFailure
 from actors.testing.dead_letters import DeadLetterProbe
-from actors.testing.events import LogProbe, describe
+from actors.testing.events import EventProbe, describe
 from actors.testing.probe import Probe
 from actors.testing.simulation import seeded, simulate
 
@@ -79,13 +79,13 @@ def chaos_seed(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def crashes(request: pytest.FixtureRequest) -> Iterator[LogProbe]:
+def crashes(request: pytest.FixtureRequest) -> Iterator[EventProbe]:
     """What `actor_system` tells of itself. `await crashes.expect_crash(...)` for each crash that is meant to be.
 
     Any other crash fails the test, unless it is marked `allow_crashes(by=...)`. Kills are no crashes. For a system of
     your own, hand it over as `on_event=crashes.heard`.
     """
-    probe = LogProbe()
+    probe = EventProbe()
     for marker in request.node.iter_markers("allow_crashes"):
         probe.allow(marker.kwargs.get("by", Exception))
     yield probe
@@ -95,7 +95,7 @@ def crashes(request: pytest.FixtureRequest) -> Iterator[LogProbe]:
 @pytest.fixture
 async def actor_system(
     virtual_time: trio.testing.MockClock | None,  # noqa: ARG001 - what runs the test looks for it
-    crashes: LogProbe,
+    crashes: EventProbe,
     chaos_seed: int,
 ) -> AsyncIterator[ActorSystem]:
     """A system in virtual time. Its root tolerates any number of restarts."""
@@ -136,7 +136,7 @@ def _run_on(
         return run(main, clock=clock or chosen, instruments=instruments)
 
 
-def _check(probe: LogProbe) -> None:
+def _check(probe: EventProbe) -> None:
     """Fail on a crash nobody expected, once."""
     unexpected = probe.unexpected
     if unexpected:

@@ -12,7 +12,7 @@ from actors.ask import Ask
 from actors.ref import ActorRef
 from actors.spec import ChildSpec, Restart
 from actors.system import ActorSystem
-from actors.testing.capture import Catch
+from actors.testing.capture import Capture
 from actors.testing.capture import ProbeFailure as ProbeFailure
 from actors.watch import Restarted, Terminated
 
@@ -30,7 +30,7 @@ class _Unwatch(Ask[None]):
     ref: ActorRef
 
 
-class _Ear(Actor):
+class _ProbeActor(Actor):
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
 
@@ -46,7 +46,7 @@ class _Ear(Actor):
                 self.probe.heard(message)
 
 
-class Probe(Catch[object]):
+class Probe(Capture[object]):
     """Open one with `await Probe.open(system)`, give `probe.ref` to the actors under test, and expect things.
 
     All waits are on trio's clock: in virtual time they take no time.
@@ -62,7 +62,7 @@ class Probe(Catch[object]):
     async def open(cls, system: ActorSystem, name: str = "probe") -> Probe:
         """Start a probe as a child of the root; raises what `ActorSystem.spawn` raises."""
         probe = cls()
-        probe.ref = await system.spawn(ChildSpec(name, lambda: _Ear(probe), restart=Restart.TEMPORARY))
+        probe.ref = await system.spawn(ChildSpec(name, lambda: _ProbeActor(probe), restart=Restart.TEMPORARY))
         return probe
 
     def heard(self, item: object) -> None:

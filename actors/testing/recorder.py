@@ -21,7 +21,7 @@ from actors.ref import ActorRef
 from actors.system import ActorSystem
 from actors.testing.capture import ProbeFailure
 from actors.testing.effects import Effect, TimerSet
-from actors.testing.fakes import RecordedCall, RecordedCell, RecordedContext, StandIn, outcome
+from actors.testing.fakes import FakeRef, RecordedCall, RecordedCell, RecordedContext, outcome
 from actors.watch import Terminated
 
 T = TypeVar("T")
@@ -55,22 +55,22 @@ class Recorder:
         self._lifespan: AbstractAsyncContextManager[object] = nullcontext()
         self.exit: Exit | None = None
         """Why it is over, once it is."""
-        self.ref: StandIn = StandIn(self, path)
+        self.ref: FakeRef = FakeRef(self, path)
         """The actor's own reference, as it sees it."""
-        self.parent: StandIn = StandIn(self, path.rpartition("/")[0] or "/")
+        self.parent: FakeRef = FakeRef(self, path.rpartition("/")[0] or "/")
         self.system: ActorSystem = ActorSystem("recorded", on_event=_ignore)
         self.cell: RecordedCell = RecordedCell(path, self.system)
         self.context: RecordedContext = RecordedContext(self, incarnation)
         self.cell.context = self.context
-        self.ends: trio.Event = trio.Event()
+        self.changed: trio.Event = trio.Event()
         self._answers: list[tuple[type[Ask[Any]], Callable[[Any], Any]]] = []
         self._refusals: dict[str, Exception] = {}
 
     # Preparing
 
-    def actor_at(self, path: str) -> StandIn:
-        """A stand-in for another actor, to hand to this one: what is done to it is recorded."""
-        return StandIn(self, path)
+    def actor_at(self, path: str) -> FakeRef:
+        """A fake reference for another actor, to hand to this one: what is done to it is recorded."""
+        return FakeRef(self, path)
 
     def answer(self, kind: type[Ask[T]], answer: Callable[[Any], T]) -> None:
         """Answer each request of that kind that the actor asks anybody with `answer(request)`, or with what it raises.
@@ -85,12 +85,12 @@ class Recorder:
 
     # Reading
 
-    def take(self) -> list[Effect]:
+    def take_effects(self) -> list[Effect]:
         """Return the effects so far, and forget them."""
         taken, self.effects = self.effects, []
         return taken
 
-    def of(self, kind: type[E]) -> list[E]:
+    def effects_of(self, kind: type[E]) -> list[E]:
         """The effects of one kind so far."""
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
@@ -113,7 +113,7 @@ class Recorder:
         """
         self.check_alive()
         await self._handle(message)
-        while not self.stopped and (kept := self.cell.next_again()) is not None:
+        while not self.stopped and (kept := self.cell.next_redelivery()) is not None:
             await self._handle(kept.message)
         if self.stopped:
             self._over(NORMAL)
@@ -148,8 +148,8 @@ class Recorder:
 
         Raises `DeathPact` when the actor cannot live without the other and does not say otherwise.
         """
-        if not isinstance(ref, StandIn):
-            raise TypeError(f"{ref!r} is no stand-in of this recorder")
+        if not isinstance(ref, FakeRef):
+            raise TypeError(f"{ref!r} is no fake reference of this recorder")
         ref.end(reason)
         if ref in self.watching:
             notice = Terminated(ref, reason)
@@ -195,7 +195,7 @@ class Recorder:
         """`stop` without waiting; raises `WouldWait`."""
         self._now(self.stop(reason))
 
-    # For the stand-ins
+    # For the fakes
 
     def note(self, effect: Effect) -> None:
         """Write down an effect."""
@@ -221,11 +221,11 @@ class Recorder:
         if self.exit is not None:
             raise ActorDied(self.ref.path, self.exit)
 
-    def ended(self, ref: StandIn) -> None:
-        """A stand-in is dead."""
+    def ended(self, ref: FakeRef) -> None:
+        """A fake reference is dead."""
         self.context.lose(ref)
-        self.ends.set()
-        self.ends = trio.Event()
+        self.changed.set()
+        self.changed = trio.Event()
 
     def _now(self, step: Coroutine[Any, Any, T]) -> T:
         try:

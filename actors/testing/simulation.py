@@ -24,7 +24,7 @@ from attrs import define
 from actors import incarnation
 from actors.errors import ActorError
 from actors.testing.clock import virtual_time
-from actors.watchdog import asleep
+from actors.watchdog import disabled
 
 T = TypeVar("T")
 
@@ -204,11 +204,11 @@ def seeded(seed: int) -> Iterator[None]:
     order.seed(seed)
     random.seed(seed)
     vars(incarnation)["perf_counter"] = _BatchClock()
-    watching = asleep.set(True)
+    watching = disabled.set(True)
     try:
         yield
     finally:
-        asleep.reset(watching)
+        disabled.reset(watching)
         vars(incarnation)["perf_counter"] = batch_clock
         random.setstate(numbers_before)
         order.setstate(order_before)

@@ -10,17 +10,17 @@ import trio.testing
 from actors import (
     Actor,
     ActorCrashed,
-    ActorLingers,
     ActorSystem,
     ChildSpec,
     Killed,
     Lane,
-    LoopHeld,
     MailboxFull,
     MailboxSpec,
     RaisedBaseException,
     Restart,
     Shutdown,
+    ShutdownOverdue,
+    SlowHandler,
     State,
     StopMode,
     Strategy,
@@ -44,7 +44,7 @@ async def test_a_handler_that_blocks_the_loop_is_named(autojump_clock, events, w
                 time.sleep(0.2)  # noqa: ASYNC251 - the fault under test
             await super().receive(message, context)
 
-    async with ActorSystem("test", on_event=events.append, held_s=0.05) as system:
+    async with ActorSystem("test", on_event=events.append, slow_handler_s=0.05) as system:
         ref = await system.spawn(ChildSpec("a", Blocking))
         if way == "timer":
             await ref.ask(Run(lambda context: context.set_timer("t", 1, "message")))
@@ -55,7 +55,7 @@ async def test_a_handler_that_blocks_the_loop_is_named(autojump_clock, events, w
         else:
             ref.tell("message", lane=Lane.ALERT if way == "alert beside others" else Lane.NORMAL)
         await trio.sleep(2)
-    (held,) = told(events, LoopHeld)
+    (held,) = told(events, SlowHandler)
     assert (held.path, held.message_type) == ("/test/a", "Terminated" if way == "notice" else "str")
     assert 0.05 <= held.held_s < 1
     assert "time.sleep(0.2)" in held.stack
@@ -66,7 +66,7 @@ async def test_a_handler_that_waits_holds_nobody_up(autojump_clock, system, even
     """However long it takes: a wait is no blocking."""
     ref = await system.spawn(player("a"))
     await ref.ask(Run(sleeping(3600)), timeout_s=7200)
-    assert told(events, LoopHeld) == []
+    assert told(events, SlowHandler) == []
 
 
 @pytest.mark.promise("bad.spawn-for-ever")
@@ -319,9 +319,9 @@ async def test_a_handler_that_swallows_every_cancellation_is_named_and_ends_when
         else:
             nursery.start_soon(ref.stop)
         await trio.sleep(4 if how == "kill" else 9)
-        assert told(events, ActorLingers) == []
+        assert told(events, ShutdownOverdue) == []
         await trio.sleep(100)
-        assert told(events, ActorLingers) == [ActorLingers("/test/a", 5.0)]
+        assert told(events, ShutdownOverdue) == [ShutdownOverdue("/test/a", 5.0)]
         assert (ref.alive, system.tree().children[1].state) == (
             True,
             State.RUNNING if how == "kill" else State.STOPPING,
@@ -345,7 +345,7 @@ async def test_nobody_of_a_group_starts_while_one_of_the_old_will_not_end(autoju
     a.kill()
     await trio.sleep(100)
     assert diary == ["stop a (killed)"]
-    assert told(events, ActorLingers) == [ActorLingers("/test/sup/b", 5.0)]
+    assert told(events, ShutdownOverdue) == [ShutdownOverdue("/test/sup/b", 5.0)]
     release.set()
     assert await b.ask(Read()) == []
     assert diary == ["stop a (killed)", "stop b (killed)", "start a", "start b"]

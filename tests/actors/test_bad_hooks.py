@@ -9,7 +9,6 @@ import trio.testing
 
 from actors import (
     ActorCrashed,
-    ActorLingers,
     ActorSystem,
     ChildSpec,
     Crashed,
@@ -18,6 +17,7 @@ from actors import (
     Killed,
     RaisedBaseException,
     Shutdown,
+    ShutdownOverdue,
     StartChild,
     StartFailed,
     StopMode,
@@ -151,9 +151,9 @@ async def test_a_start_hook_that_swallows_its_timeout_is_named(autojump_clock, s
         spec = player("a", starting=stubborn(release), start_timeout_s=2.0)
         nursery.start_soon(lambda: ref.ask(StartChild(spec), timeout_s=1000))
         await trio.sleep(6)
-        assert told(events, ActorLingers) == []
+        assert told(events, ShutdownOverdue) == []
         await trio.sleep(2)
-        assert told(events, ActorLingers) == [ActorLingers("/test/sup/a", 5.0)]
+        assert told(events, ShutdownOverdue) == [ShutdownOverdue("/test/sup/a", 5.0)]
         assert (await ref.ask(StartChild(player("b")))).alive
         release.set()
 
@@ -223,9 +223,9 @@ async def test_a_stop_hook_that_swallows_its_kill_is_named(autojump_clock, syste
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ref.stop)
         await trio.sleep(9)
-        assert told(events, ActorLingers) == []
+        assert told(events, ShutdownOverdue) == []
         await trio.sleep(2)
-        assert told(events, ActorLingers) == [ActorLingers("/test/a", 5.0)]
+        assert told(events, ShutdownOverdue) == [ShutdownOverdue("/test/a", 5.0)]
         release.set()
     assert await ref.wait_stopped() == Killed()
 

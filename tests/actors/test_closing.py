@@ -127,12 +127,12 @@ async def test_the_end_of_a_child_costs_the_same_among_many(autojump_clock):
 
     async with ActorSystem("s", on_event=lambda _: None) as system:
         ref = await system.spawn(ChildSpec("sup", lambda: Counting(stop_together=True, intensity=10**6)))
-        family = ref._cell.family
+        family = ref._cell.children
         living = family.living
         family.living = lambda: counted.append(1) or living()
         for number in range(50):
             await ref.ask(StartChild(player(f"{number}")))
-        for child in list(family.children.values()):
+        for child in list(family.by_id.values()):
             await child.ref.stop()
     assert counted == []
     assert math.isfinite(trio.current_time())

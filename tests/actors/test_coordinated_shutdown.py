@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from actors import InvalidSpec, ShutdownTaskFailed
-from actors.coordinated_shutdown import PHASES, UNWIND_S, Phase, PhaseOver, Phases, check_phases
+from actors.coordinated_shutdown import PHASES, UNWIND_S, CoordinatedShutdown, Phase, PhaseOver, check_phases
 
 A, B, C = Phase("a", 10.0), Phase("b", 10.0), Phase("c", 10.0)
 
@@ -25,7 +25,7 @@ def reports():
 @pytest.fixture
 def phases(reports):
     """Three phases of 10 s."""
-    return Phases([A, B, C], report=reports.append)
+    return CoordinatedShutdown([A, B, C], report=reports.append)
 
 
 def note(diary, name, after_s=0.0, error=None):
@@ -42,10 +42,10 @@ def note(diary, name, after_s=0.0, error=None):
 
 async def test_phases_run_in_order_and_wait_for_all_their_tasks(autojump_clock, phases, diary):
     """The tasks of one phase run together: this takes as long as the slowest of each."""
-    phases.at("c", note(diary, "c1"), "c1")
-    phases.at("a", note(diary, "a1", 2), "a1")
-    phases.at("a", note(diary, "a2", 1), "a2")
-    phases.at("b", note(diary, "b1", 3), "b1")
+    phases.add_task("c", note(diary, "c1"), "c1")
+    phases.add_task("a", note(diary, "a1", 2), "a1")
+    phases.add_task("a", note(diary, "a2", 1), "a2")
+    phases.add_task("b", note(diary, "b1", 3), "b1")
     start = trio.current_time()
     assert await phases.run() == ()
     assert diary == ["a2", "a1", "b1", "c1"]
@@ -54,7 +54,7 @@ async def test_phases_run_in_order_and_wait_for_all_their_tasks(autojump_clock, 
 
 async def test_a_task_may_be_taken_back(autojump_clock, phases, diary):
     """One of several of the same name alone; twice is harmless."""
-    undos = [phases.at("a", note(diary, name), "same") for name in "xyz"]
+    undos = [phases.add_task("a", note(diary, name), "same") for name in "xyz"]
     undos[1]()
     undos[1]()
     await phases.run()
@@ -66,25 +66,25 @@ async def test_a_task_may_add_and_take_back_tasks_of_later_phases(autojump_clock
 
     async def first():
         undo_later()
-        phases.at("b", note(diary, "added"), "added")
+        phases.add_task("b", note(diary, "added"), "added")
         with pytest.raises(PhaseOver, match="the rest comes too late for the phase a"):
-            phases.at("a", note(diary, "never"), "the rest")
+            phases.add_task("a", note(diary, "never"), "the rest")
         undo_first()
         diary.append("first")
 
-    undo_first = phases.at("a", first, "first")
-    undo_later = phases.at("b", note(diary, "taken back"), "later")
+    undo_first = phases.add_task("a", first, "first")
+    undo_later = phases.add_task("b", note(diary, "taken back"), "later")
     assert await phases.run() == ()
     assert diary == ["first", "added"]
     with pytest.raises(PhaseOver):
-        phases.at("c", first, "first")
+        phases.add_task("c", first, "first")
 
 
 async def test_a_task_that_fails_is_reported_and_the_rest_goes_on(autojump_clock, phases, diary, reports):
     """With its phase, its name and where it failed; its phase still waits for the others."""
-    phases.at("a", note(diary, "bad", error=ValueError("boom")), "bad one")
-    phases.at("a", note(diary, "good", 1), "good one")
-    phases.at("b", note(diary, "b"), "b")
+    phases.add_task("a", note(diary, "bad", error=ValueError("boom")), "bad one")
+    phases.add_task("a", note(diary, "good", 1), "good one")
+    phases.add_task("b", note(diary, "b"), "b")
     failed = await phases.run()
     assert diary == ["bad", "good", "b"]
     assert list(failed) == reports
@@ -105,9 +105,9 @@ async def test_a_task_that_is_late_is_reported_cancelled_and_the_next_phase_begi
         finally:
             diary.append("cancelled")
 
-    phases.at("a", late, "hangs")
-    phases.at("a", note(diary, "in time", 9), "in time")
-    phases.at("b", note(diary, "b"), "b")
+    phases.add_task("a", late, "hangs")
+    phases.add_task("a", note(diary, "in time", 9), "in time")
+    phases.add_task("b", note(diary, "b"), "b")
     start = trio.current_time()
     assert await phases.run() == (ShutdownTaskFailed("a", "hangs", "not done within 10 s"),)
     assert reports == [ShutdownTaskFailed("a", "hangs", "not done within 10 s")]
@@ -124,7 +124,7 @@ async def test_a_late_task_that_fails_too_is_reported_once(autojump_clock, phase
         finally:
             raise ValueError
 
-    phases.at("a", bad, "bad")
+    phases.add_task("a", bad, "bad")
     await phases.run()
     assert [record.problem for record in reports] == ["not done within 10 s"]
 
@@ -140,8 +140,8 @@ async def test_a_late_task_that_does_not_end_holds_up_no_phase_but_the_end(autoj
     async def at_b():
         diary.append(f"b at {trio.current_time() - start:g}")
 
-    phases.at("a", stubborn, "stubborn")
-    phases.at("b", at_b, "b")
+    phases.add_task("a", stubborn, "stubborn")
+    phases.add_task("b", at_b, "b")
     start = trio.current_time()
     await phases.run()
     assert diary == [f"b at {10 + UNWIND_S:g}", "stubborn at 100"]
@@ -158,15 +158,15 @@ async def test_a_late_task_has_a_moment_to_clean_up_before_the_next_phase(autoju
                 await trio.sleep(UNWIND_S / 2)
             diary.append("let go")
 
-    phases.at("a", late, "late")
-    phases.at("b", note(diary, "b"), "b")
+    phases.add_task("a", late, "late")
+    phases.add_task("b", note(diary, "b"), "b")
     await phases.run()
     assert diary == ["let go", "b"]
 
 
 async def test_phases_run_once_and_later_callers_wait_for_the_same_end(autojump_clock, phases, diary):
     """Those who come when it is over return at once, with the same."""
-    phases.at("a", note(diary, "a", 3, ValueError()), "a")
+    phases.add_task("a", note(diary, "a", 3, ValueError()), "a")
     ends = []
 
     async def ask(after_s):
@@ -184,7 +184,7 @@ async def test_phases_run_once_and_later_callers_wait_for_the_same_end(autojump_
 
 async def test_a_later_caller_may_give_up_waiting(autojump_clock, phases, diary):
     """The run goes on without it."""
-    phases.at("a", note(diary, "a", 3), "a")
+    phases.add_task("a", note(diary, "a", 3), "a")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(phases.run)
         await trio.testing.wait_all_tasks_blocked()
@@ -199,11 +199,11 @@ async def test_a_later_caller_may_give_up_waiting(autojump_clock, phases, diary)
 async def test_a_run_may_begin_at_a_later_phase(autojump_clock, phases, diary):
     """Those before are over then."""
     for name in "abc":
-        phases.at(name, note(diary, name), name)
+        phases.add_task(name, note(diary, name), name)
     await phases.run(from_phase="b")
     assert diary == ["b", "c"]
     with pytest.raises(PhaseOver):
-        phases.at("a", note(diary, "a"), "a")
+        phases.add_task("a", note(diary, "a"), "a")
 
 
 async def test_a_cancelled_run_gives_every_task_a_go_in_order(autojump_clock, phases, diary):
@@ -215,7 +215,7 @@ async def test_a_cancelled_run_gives_every_task_a_go_in_order(autojump_clock, ph
         diary.append(f"{name} ends")
 
     for name in "abc":
-        phases.at(name, lambda name=name: task(name), name)
+        phases.add_task(name, lambda name=name: task(name), name)
     waiting = []
 
     async def wait():
@@ -235,10 +235,10 @@ async def test_a_task_cannot_wait_for_the_run_it_belongs_to(autojump_clock, phas
     """It learns at once, not when its time is over; another shutdown is another matter."""
 
     async def asks():
-        await Phases([A]).run()
+        await CoordinatedShutdown([A]).run()
         await phases.run()
 
-    phases.at("a", asks, "asks")
+    phases.add_task("a", asks, "asks")
     start = trio.current_time()
     await phases.run()
     assert trio.current_time() == start
@@ -256,9 +256,9 @@ async def test_a_system_exit_in_a_task_comes_out(autojump_clock, phases, diary):
         diary.append("c")
         await trio.sleep(5)
 
-    phases.at("a", leave, "leave")
-    phases.at("b", note(diary, "b", 5), "b")
-    phases.at("c", begin, "c")
+    phases.add_task("a", leave, "leave")
+    phases.add_task("b", note(diary, "b", 5), "b")
+    phases.add_task("c", begin, "c")
     with pytest.RaisesGroup(SystemExit):
         await phases.run()
     assert diary == ["c"]
@@ -266,23 +266,28 @@ async def test_a_system_exit_in_a_task_comes_out(autojump_clock, phases, diary):
 
 async def test_a_phase_may_have_all_the_time(autojump_clock, diary, reports):
     """For tasks that have times of their own."""
-    phases = Phases([Phase("a", math.inf)], report=reports.append)
-    phases.at("a", note(diary, "a", 1e6), "a")
+    phases = CoordinatedShutdown([Phase("a", math.inf)], report=reports.append)
+    phases.add_task("a", note(diary, "a", 1e6), "a")
     await phases.run()
     assert (diary, reports) == (["a"], [])
 
 
 async def test_without_a_report_the_log_tells(autojump_clock, caplog):
     """As for a system without `on_event`."""
-    phases = Phases()
-    phases.at("release", note([], "x", error=OSError("no")), "the files")
+    phases = CoordinatedShutdown()
+    phases.add_task("release", note([], "x", error=OSError("no")), "the files")
     await phases.run()
     assert "shutdown.failed phase=release task=the files problem=OSError: no" in caplog.text
 
 
 def test_the_default_phases():
     """Doors, work under way, the tree, what it used."""
-    assert [phase.name for phase in Phases().phases] == ["stop_accepting", "drain", "stop_actors", "release"]
+    assert [phase.name for phase in CoordinatedShutdown().phases] == [
+        "stop_accepting",
+        "drain",
+        "stop_actors",
+        "release",
+    ]
     assert [phase.timeout_s for phase in PHASES] == [5.0, 10.0, math.inf, 5.0]
 
 
@@ -299,11 +304,11 @@ def test_the_default_phases():
         (lambda: Phase("a", "5"), "timeout_s"),
         (lambda: check_phases([A, B, A]), "phases"),
         (lambda: check_phases(["a"]), "phases"),
-        (lambda: Phases([]), "phases"),
-        (lambda: Phases().at("nowhere", trio.sleep_forever, "x"), "phase"),
-        (lambda: Phases().at("drain", trio.sleep_forever, ""), "name"),
-        (lambda: Phases().at("drain", None, "x"), "task"),
-        (lambda: Phases().run("nowhere").send(None), "phase"),
+        (lambda: CoordinatedShutdown([]), "phases"),
+        (lambda: CoordinatedShutdown().add_task("nowhere", trio.sleep_forever, "x"), "phase"),
+        (lambda: CoordinatedShutdown().add_task("drain", trio.sleep_forever, ""), "name"),
+        (lambda: CoordinatedShutdown().add_task("drain", None, "x"), "task"),
+        (lambda: CoordinatedShutdown().run("nowhere").send(None), "phase"),
     ],
 )
 def test_what_is_wrong_is_refused_by_its_name(wrong, field):

@@ -2,17 +2,17 @@ import itertools
 
 import pytest
 
-from actors.lifecycle import TRANSITIONS, InvalidTransition, State, Step, after
+from actors.lifecycle import TRANSITIONS, InvalidTransition, State, Step, next_state
 
 
 @pytest.mark.parametrize(("state", "step"), list(itertools.product(State, Step)))
 def test_every_pair_is_in_the_table_or_an_error(state, step):
     """No pair of state and step falls between."""
     if (state, step) in TRANSITIONS:
-        assert after(state, step) is TRANSITIONS[state, step]
+        assert next_state(state, step) is TRANSITIONS[state, step]
     else:
         with pytest.raises(InvalidTransition) as caught:
-            after(state, step)
+            next_state(state, step)
         assert str(caught.value) == f"{step.value} cannot happen while {state.value}"
 
 
@@ -20,7 +20,7 @@ def test_every_pair_is_in_the_table_or_an_error(state, step):
 @pytest.mark.parametrize("state", list(State))
 def test_every_state_can_be_told_to_end(state):
     """A child is stoppable whatever it does just now."""
-    assert after(state, Step.END) in (State.STOPPING, State.STOPPED)
+    assert next_state(state, Step.END) in (State.STOPPING, State.STOPPED)
 
 
 def test_every_state_can_be_reached_and_left():
@@ -48,7 +48,7 @@ def test_a_life_with_a_crash_and_a_wait():
         Step.END,
         Step.ENDED,
     ):
-        state = after(state, step)
+        state = next_state(state, step)
         seen.append(state.value)
     assert seen == [
         "starting", "running", "stopping", "stopped", "backing_off", "starting", "running", "stopping", "stopped",

@@ -5,7 +5,7 @@ from functools import wraps
 
 import pytest
 
-from actors import Actor, ActorCrashed, ActorSystem, ChildSpec, InvalidActor, InvalidSpec, Phases
+from actors import Actor, ActorCrashed, ActorSystem, ChildSpec, CoordinatedShutdown, InvalidActor, InvalidSpec
 from tests.actors.troupe import Player, Read, Run, player, settled
 
 
@@ -103,8 +103,8 @@ async def test_a_plain_function_as_a_task_crashes_its_actor_by_name(autojump_clo
 async def test_a_plain_function_as_a_task_of_a_phase_fails_by_name():
     """The shutdown goes on."""
     failed = []
-    phases = Phases(report=failed.append)
-    phases.at("drain", lambda: None, "note")
+    phases = CoordinatedShutdown(report=failed.append)
+    phases.add_task("drain", lambda: None, "note")
     await phases.run()
     assert "must be an async function" in failed[0].problem
 

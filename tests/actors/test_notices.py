@@ -200,7 +200,7 @@ async def test_nothing_outlives_an_actor(autojump_clock, system, how):
         await ref.wait_stopped()
     await settled()
     cell = ref._cell
-    held = (cell.watching, cell.timers, cell.calls, cell.control, cell.family, cell.tasks, cell.actor, cell.current)
+    held = (cell.watching, cell.timers, cell.calls, cell.control, cell.children, cell.tasks, cell.actor, cell.current)
     assert not any((*held, cell.mailbox.barriers))
     assert not target._cell.watchers
     assert ref.statistics() == {}
@@ -214,7 +214,7 @@ async def boom():
 
 def count_tasks(system):
     """The tasks that live in the tree."""
-    return sum(len(nursery.child_tasks) for nursery in (system.nursery, system.root._cell.family.nursery))
+    return sum(len(nursery.child_tasks) for nursery in (system.nursery, system.root._cell.children.nursery))
 
 
 @pytest.mark.promise("watch.tables-empty")

@@ -85,7 +85,7 @@ async def test_nobody_waits_on_another_loop_for_an_actor(autojump_clock):
 
         await trio.to_thread.run_sync(trio.run, main)
         assert refused == list(calls)
-        assert ref._cell.mode is None
+        assert ref._cell.stop_mode is None
         assert [child.path for child in system.root.children()] == ["/s/a"]
         ref.kill()
         await settled()

@@ -33,7 +33,7 @@ def noting(diary, line, seconds=0.0):
 def with_phases(system, diary):
     """Note each of the default phases."""
     for phase in ("stop_accepting", "drain", "release"):
-        system.shutdown.at(phase, noting(diary, phase), "note")
+        system.shutdown.add_task(phase, noting(diary, phase), "note")
 
 
 async def test_leaving_the_block_runs_the_phases_in_order(autojump_clock):
@@ -68,8 +68,8 @@ async def test_a_phase_that_takes_too_long_or_fails_holds_up_nobody(autojump_clo
 
     async with ActorSystem("s", on_event=events.append) as system:
         with_phases(system, diary)
-        system.shutdown.at("drain", trio.sleep_forever, "forever")
-        system.shutdown.at("stop_accepting", fails, "fails")
+        system.shutdown.add_task("drain", trio.sleep_forever, "forever")
+        system.shutdown.add_task("stop_accepting", fails, "fails")
     assert trio.current_time() == 10
     assert diary == ["stop_accepting", "drain", "release"]
     failed = [event for event in events if isinstance(event, ShutdownTaskFailed)]
@@ -113,7 +113,7 @@ async def test_a_cancelled_block_gives_its_release_no_time(autojump_clock):
     with trio.move_on_after(1):
         async with ActorSystem("s", on_event=lambda _: None) as system:
             with_phases(system, diary)
-            system.shutdown.at("release", quick, "quick")
+            system.shutdown.add_task("release", quick, "quick")
             await trio.sleep_forever()
     assert diary == ["quick"]
     assert trio.current_time() == 1
@@ -125,7 +125,7 @@ async def test_a_system_may_have_phases_of_its_own(autojump_clock):
     phases = [Phase("stop_actors", float("inf")), Phase("flush")]
     async with ActorSystem("s", phases=phases) as system:
         await system.spawn(player("a", diary))
-        system.shutdown.at("flush", noting(diary, "flush"), "flush")
+        system.shutdown.add_task("flush", noting(diary, "flush"), "flush")
     assert diary == ["start a", "stop a (shutdown)", "flush"]
     with pytest.raises(InvalidSpec, match="stop_actors"):
         ActorSystem("s", phases=[Phase("flush")])
@@ -147,7 +147,7 @@ async def test_a_stop_whose_caller_leaves_goes_on(autojump_clock):
     diary = []
     async with ActorSystem("s") as system:
         with_phases(system, diary)
-        system.shutdown.at("drain", noting(diary, "slow drain", 3), "slow")
+        system.shutdown.add_task("drain", noting(diary, "slow drain", 3), "slow")
         ref = await system.spawn(player("a", diary, stopping=sleeping(2)))
         with trio.move_on_after(1):
             await system.stop()
@@ -266,7 +266,7 @@ async def test_a_drain_leaves_half_of_the_grace_to_the_tree(autojump_clock):
     """It is cut short then, and the actors stop in order."""
     diary, events = [], []
     async with ActorSystem("s", on_event=events.append) as system:
-        system.shutdown.at("drain", noting(diary, "drain", 3), "drain")
+        system.shutdown.add_task("drain", noting(diary, "drain", 3), "drain")
         ref = await system.spawn(player("a", diary, stopping=sleeping(0.25)))
         await system.stop(grace_s=1)
         assert not ref.alive
@@ -279,7 +279,7 @@ async def test_the_grace_of_a_stop_bounds_all_of_it(autojump_clock):
     """Tasks of every phase, and actors that would take longer: 2 s are 2 s."""
     async with ActorSystem("s", on_event=lambda _: None) as system:
         for phase in ("stop_accepting", "drain", "release"):
-            system.shutdown.at(phase, trio.sleep_forever, phase)
+            system.shutdown.add_task(phase, trio.sleep_forever, phase)
         ref = await system.spawn(player("a", stopping=sleeping(), shutdown_s=1000))
         await system.stop(grace_s=2)
         assert not ref.alive
@@ -291,7 +291,7 @@ async def test_killing_a_system_hurries_through_its_shutdown(autojump_clock):
     diary = []
     async with ActorSystem("s", on_event=lambda _: None) as system:
         with_phases(system, diary)
-        system.shutdown.at("drain", trio.sleep_forever, "forever")
+        system.shutdown.add_task("drain", trio.sleep_forever, "forever")
         ref = await system.spawn(player("a", diary, stopping=sleeping()))
         system.request_stop()
         await trio.sleep(1)
@@ -326,7 +326,7 @@ async def test_a_task_of_a_phase_cannot_wait_for_the_shutdown(autojump_clock):
     """It would wait for itself; that is told at once, and the phase goes on."""
     events = []
     async with ActorSystem("s", on_event=events.append) as system:
-        system.shutdown.at("drain", system.stop, "stops again")
+        system.shutdown.add_task("drain", system.stop, "stops again")
     (failed,) = [event for event in events if isinstance(event, ShutdownTaskFailed)]
     assert "SelfCall" in failed.problem
     assert trio.current_time() == 0
@@ -374,7 +374,7 @@ def test_an_interrupt_while_the_block_is_left_ends_the_system_cleanly():
 
     async def main():
         async with ActorSystem("s", on_event=lambda _: None) as system:
-            system.shutdown.at("drain", interrupted, "interrupted")
+            system.shutdown.add_task("drain", interrupted, "interrupted")
             await system.spawn(player("a", diary))
 
     with pytest.raises(KeyboardInterrupt):

@@ -468,7 +468,7 @@ def test_a_notice_is_due_exactly_when_all_that_waited_before_it_is_gone(operatio
             told.append(message := f"message {number}")
             tell(message, detail)
         elif what == "notice":
-            mailbox.put_behind(f"notice {number}")
+            mailbox.add_notice(f"notice {number}")
             notices.append((f"notice {number}", set(waiting)))
         elif what == "remove" and told:
             message = told[detail % len(told)]
@@ -476,6 +476,6 @@ def test_a_notice_is_due_exactly_when_all_that_waited_before_it_is_gone(operatio
         elif what == "take" and (message := mailbox.take()) is not EMPTY:
             del waiting[message]
         while notices and not notices[0][1] & set(waiting):
-            assert mailbox.take_due() == notices.pop(0)[0]
-        assert mailbox.take_due() is EMPTY
+            assert mailbox.take_due_notice() == notices.pop(0)[0]
+        assert mailbox.take_due_notice() is EMPTY
         assert (mailbox.barriers is not None) == bool(notices)

@@ -58,7 +58,7 @@ def twice(function):
 
 def overtake(watcher, notice, _):
     """Let a notice go before all lanes."""
-    watcher.control_message(notice)
+    watcher.put_control(notice)
 
 
 PLANTED = {

@@ -282,24 +282,20 @@ def test_the_public_names_are_these():
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
     assert sorted(public) == [
-        "Actor", "ActorCrashed", "ActorDied", "ActorError", "ActorLingers", "ActorRef", "ActorRestarting",
-        "ActorStarted", "ActorStopped", "ActorSystem", "ActorUnavailable", "AlreadyStarted", "Ask", "AskCycle",
-        "AskTimeout", "AutoShutdown", "Backoff", "ChildCount", "ChildSpec", "Conflate", "Context", "CountChildren",
-        "Crashed", "DeadLetter", "DeadLetters", "DeathPact", "Decision", "Directive", "Escalated", "Event", "Exit",
-        "Explanation", "ForgetChild", "Ignore", "Incident", "IntensityExceeded", "Interceptor", "InvalidActor",
-        "InvalidSpec",
-        "Killed", "Lane", "LaneStatistics", "ListSpecs", "LoopHeld", "MailboxFull", "MailboxReceiver",
-        "MailboxSender", "MailboxSpec", "MessageUnhandled", "NoSuchActor", "NoSuchChild", "Normal", "NotAnAsk",
-        "NotEntered",
-        "NotMainThread",
-        "NotSupervising", "Notice", "Overflow", "PHASES", "Phase", "PhaseOver", "Phases", "RaisedBaseException",
-        "Receive", "Restart", "RestartChild", "Restarted", "SelfCall", "Shutdown", "ShutdownTaskFailed", "SpentSpec",
-        "StartChild",
+        "Actor", "ActorCrashed", "ActorDied", "ActorError", "ActorRef", "ActorRestarting", "ActorStarted",
+        "ActorStopped", "ActorSystem", "ActorUnavailable", "AlreadyStarted", "Ask", "AskCycle", "AskTimeout",
+        "AutoShutdown", "Backoff", "ChildCount", "ChildSpec", "Conflate", "Context", "CoordinatedShutdown",
+        "CountChildren", "Crashed", "DeadLetter", "DeadLetters", "DeathPact", "Decision", "Directive", "Escalated",
+        "Event", "Exit", "Explanation", "ForgetChild", "Ignore", "Incident", "IntensityExceeded", "Interceptor",
+        "InvalidActor", "InvalidSpec", "Killed", "Lane", "LaneStatistics", "ListSpecs", "MailboxFull",
+        "MailboxReceiver", "MailboxSender", "MailboxSpec", "MessageUnhandled", "NoSuchActor", "NoSuchChild",
+        "Normal", "NotAnAsk", "NotEntered", "NotMainThread", "NotSupervising", "Notice", "Overflow", "PHASES",
+        "Phase", "PhaseOver", "RaisedBaseException", "Receive", "Restart", "RestartChild", "Restarted", "SelfCall",
+        "Shutdown", "ShutdownOverdue", "ShutdownTaskFailed", "SlowHandler", "SpentSpec", "StartChild",
         "StartDeclined", "StartFailed", "StartTimeout", "Stash", "StashCleared", "StashFull", "State", "StopChild",
         "StopMode", "Strategy", "Supervision", "Supervisor", "SystemFailed", "Terminated", "TooManyChildren",
-        "TreeChange", "TreeNode", "TreeStream", "Unanswered", "UnhandledMessage", "WrongLoop",
-        "conflate", "enqueued_at", "open_mailbox",
-        "open_system", "stop_on_signals", "wait_for_signal",
+        "TreeChange", "TreeNode", "TreeStream", "Unanswered", "UnhandledMessage", "WrongLoop", "conflate",
+        "enqueued_at", "open_mailbox", "open_system", "stop_on_signals", "wait_for_signal",
     ]  # fmt: skip
     aliases = {"Interceptor", "Receive", "enqueued_at"}  # they have no place for a docstring of their own
     assert [name for name, value in public.items() if not value.__doc__ and name not in aliases] == []

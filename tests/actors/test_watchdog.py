@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from actors import ActorSystem, InvalidSpec, LoopHeld, watchdog
+from actors import ActorSystem, InvalidSpec, SlowHandler, watchdog
 from tests.actors.troupe import Run, player, settled
 
 pytestmark = [pytest.mark.slow, pytest.mark.blocking("it is the fault under test")]
@@ -32,7 +32,7 @@ async def waiting(context):
 
 def told(events):
     """Holds that were told."""
-    return [event for event in events if isinstance(event, LoopHeld)]
+    return [event for event in events if isinstance(event, SlowHandler)]
 
 
 WHERE = {
@@ -96,7 +96,7 @@ async def hog():
 async def test_many_short_steps_and_long_waits_are_no_hold(autojump_clock):
     """However busy the loop is, in virtual and in real time."""
     events = []
-    async with ActorSystem("s", on_event=events.append, held_s=0.2) as system:
+    async with ActorSystem("s", on_event=events.append, slow_handler_s=0.2) as system:
         ref = await system.spawn(player("a"))
         await ref.ask(Run(waiting), timeout_s=7200)
         end = time.perf_counter() + 1
@@ -153,8 +153,8 @@ async def test_systems_of_one_loop_share_a_thread_that_ends_with_the_last(autoju
     assert [held.path for held in told(second)] == [None]
 
 
-@pytest.mark.parametrize("held_s", [0, -1, float("nan"), None])
-def test_a_time_that_cannot_be_is_refused(held_s):
+@pytest.mark.parametrize("slow_handler_s", [0, -1, float("nan"), None])
+def test_a_time_that_cannot_be_is_refused(slow_handler_s):
     """By name."""
-    with pytest.raises(InvalidSpec, match="held_s"):
-        ActorSystem("s", held_s=held_s)
+    with pytest.raises(InvalidSpec, match="slow_handler_s"):
+        ActorSystem("s", slow_handler_s=slow_handler_s)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from actors.events import ActorLingers, ActorRestarting, DeadLetter, LoopHeld
+from actors.events import ActorRestarting, DeadLetter, ShutdownOverdue, SlowHandler
 from sanitization import Finding
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.events import Envelope, Error, FinalResponse
@@ -276,9 +276,9 @@ class Metrics:
                 self._labelled(self._restarts, self._paths.label(event.path)).inc()
             case DeadLetter():
                 self._labelled(self._letters, event.why).inc()
-            case LoopHeld():
+            case SlowHandler():
                 self._labelled(self._held, self._paths.label(event.path or "other")).inc()
-            case ActorLingers():
+            case ShutdownOverdue():
                 self._labelled(self._lingering, self._paths.label(event.path)).inc()
 
     def removed(self, what: str, count: int) -> None:

@@ -4,14 +4,14 @@ import logging
 
 from actors import (
     ActorCrashed,
-    ActorLingers,
     DeadLetter,
     Decision,
     Event,
     Killed,
-    LoopHeld,
     MessageUnhandled,
+    ShutdownOverdue,
     ShutdownTaskFailed,
+    SlowHandler,
 )
 
 log = logging.getLogger("understudy.tree")
@@ -47,10 +47,10 @@ def log_event(event: Event, error_id: str | None = None) -> None:
             log.debug("actor.dead_letter", extra=extra)
         case MessageUnhandled():
             log.warning("actor.unhandled", extra={"path": event.path, "message_type": event.message_type})
-        case LoopHeld():
+        case SlowHandler():
             extra = {"path": event.path, "message_type": event.message_type, "held_ms": round(event.held_s * 1000)}
             log.warning("actor.loop_held", extra={**extra, "task": event.task, "stack": event.stack})
-        case ActorLingers():
+        case ShutdownOverdue():
             log.warning("actor.lingers", extra={"path": event.path, "after_s": event.after_s})
         case ShutdownTaskFailed():
             log.error("shutdown.failed", extra={"phase": event.phase, "task": event.task, "problem": event.problem})

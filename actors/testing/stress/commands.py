@@ -26,7 +26,7 @@ class Slow:
     seconds: float
 
 
-class Quit:
+class StopSelf:
     """Stop yourself."""
 
 
@@ -89,7 +89,7 @@ class Echo(Ask[int]):
 
 
 @frozen(eq=False)
-class Sure(Echo):
+class MustFinishEcho(Echo):
     """Must be handled to its end, even when nobody waits for the answer any more."""
 
     must_finish: ClassVar[bool] = True
@@ -104,7 +104,7 @@ class Relay(Ask[int]):
 
 
 @frozen(eq=False)
-class Mute(Ask[int]):
+class NeverAnswer(Ask[int]):
     """Never answer."""
 
     value: int = field(default=0)

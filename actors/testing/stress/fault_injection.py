@@ -11,7 +11,7 @@ from attrs import define
 
 from actors.ask import Ask
 from actors.behaviours.pool import NoWorkers, PoolRef
-from actors.children import FamilyRequest
+from actors.children import ChildrenRequest
 from actors.errors import ActorDied, ActorError, MailboxFull
 from actors.lanes import Lane
 from actors.lifecycle import StopMode
@@ -23,21 +23,21 @@ from actors.testing.stress.commands import (
     Background,
     Echo,
     Hang,
-    Mute,
-    Quit,
+    MustFinishEcho,
+    NeverAnswer,
     Relay,
     SetTimer,
     Shut,
     Slow,
     Spawn,
-    Sure,
+    StopSelf,
     Unwatch,
     Watch,
 )
-from actors.testing.stress.lifetime import Life
+from actors.testing.stress.lifetime import Lifetime
 from actors.testing.stress.plan import Act, Fault, Traits
 from actors.testing.stress.random_actor import spec_of
-from actors.testing.stress.trace import Ledger, parent_of
+from actors.testing.stress.trace import RoundTrace, parent_of
 
 T = TypeVar("T")
 
@@ -53,11 +53,11 @@ def pick(items: Sequence[T], chance: float) -> T:
 
 
 @define
-class Mischief:
+class FaultInjector:
     """Does the acts of one plan, one after the other; what takes time runs in `nursery`."""
 
     system: ActorSystem
-    ledger: Ledger
+    ledger: RoundTrace
     nursery: trio.Nursery
 
     def do(self, act: Act) -> None:
@@ -67,7 +67,7 @@ class Mischief:
             return
         life = pick(lives, act.who)
         assert life.ref is not None  # noqa: S101 - chosen so
-        self.ledger.tell(f"--- {act.fault.value} {life.path}")
+        self.ledger.log(f"--- {act.fault.value} {life.path}")
         ref = life.ref
         if act.fault is Fault.KILL:
             ref.kill()
@@ -92,18 +92,18 @@ class Mischief:
 
     def tell(self, ref: ActorRef, lane: Lane) -> None:
         """Tell a note whose fate is followed."""
-        note = self.ledger.note(ref, lane)
+        note = self.ledger.new_note(ref, lane)
         try:
             ref.tell(note, lane=lane)
         except MailboxFull:
             self.ledger.refused.add(note.number)
 
     def _crash(self, ref: ActorRef, error: Exception) -> None:
-        crash = self.ledger.crash(error)
+        crash = self.ledger.new_crash(error)
         try:
             ref.tell(crash)
         except MailboxFull:
-            self.ledger.fuses[crash.number].letters = 1
+            self.ledger.crash_fates[crash.number].letters = 1
 
     def _send_word(self, ref: ActorRef, word: object) -> None:
         try:
@@ -111,7 +111,7 @@ class Mischief:
         except MailboxFull:
             return
 
-    def _word(self, act: Act, life: Life) -> object:
+    def _word(self, act: Act, life: Lifetime) -> object:
         """The message that makes an actor do this to itself."""
         how = act.how
         others = list(self.ledger.refs)
@@ -121,7 +121,7 @@ class Mischief:
             case Fault.SLOW:
                 return Slow(how * 3)
             case Fault.QUIT:
-                return Quit()
+                return StopSelf()
             case Fault.TASK:
                 return Background(how, RuntimeError("in the background") if how > 0.6 else None)
             case Fault.TIMER:
@@ -145,7 +145,7 @@ class Mischief:
             slow_start_s=0.3 if act.who > 0.7 else 0.0,
         )
 
-    def _do_slowly(self, act: Act, life: Life, ref: ActorRef) -> None:
+    def _do_slowly(self, act: Act, life: Lifetime, ref: ActorRef) -> None:
         how = act.how
         start_soon = self.nursery.start_soon
         if act.fault is Fault.STOP:
@@ -163,9 +163,9 @@ class Mischief:
             bosses = [other for other in self.ledger.latest.values() if other.traits.supervision is not None]
             boss = life if life in bosses or not bosses or how > 0.9 else pick(bosses, act.who)
             if boss.ref is not None:
-                start_soon(self.ask, boss.ref, self._family_request(act, boss), pick([20.0, math.inf], how), math.inf)
+                start_soon(self.ask, boss.ref, self._children_request(act, boss), pick([20.0, math.inf], how), math.inf)
 
-    def _family_request(self, act: Act, boss: Life) -> FamilyRequest[Any]:
+    def _children_request(self, act: Act, boss: Lifetime) -> ChildrenRequest[Any]:
         known = [child.id for child in boss.traits.children] + ["new", "newer", "nobody"]
         name = pick(known, act.how)
         if act.fault is Fault.START_CHILD:
@@ -203,12 +203,12 @@ class Mischief:
         await ref.stop(mode)
         life = self.ledger.alive.get(ref.path)
         if ref.alive or (life is not None and life.ref is ref):
-            self.ledger.blame(f"{ref.path}: alive after its stop returned")
+            self.ledger.violation(f"{ref.path}: alive after its stop returned")
         self.ledger.confirmed[ref] = None
 
     async def send(self, ref: ActorRef, lane: Lane, how: float) -> None:
         """Send a note, waiting for room for some time, if it is not cancelled before."""
-        note = self.ledger.note(ref, lane)
+        note = self.ledger.new_note(ref, lane)
         self.ledger.sent.add(note.number)
         delivered = False
         try:
@@ -216,7 +216,7 @@ class Mischief:
                 await ref.send(note, lane=lane, timeout_s=1.0 + how)
                 delivered = True
         except MailboxFull:
-            self.ledger.tell(f"note {note.number} found no room")
+            self.ledger.log(f"note {note.number} found no room")
         finally:
             if not delivered:
                 self.ledger.refused.add(note.number)
@@ -228,12 +228,14 @@ class Mischief:
         timeout_s = pick([math.inf, 0.2, 1.0, 5.0], chance)
         request: Ask[int]
         if how < 0.1:
-            request, timeout_s = Mute(value), min(timeout_s, 5.0)
+            request, timeout_s = NeverAnswer(value), min(timeout_s, 5.0)
         elif how < 0.3:
             refs = list(self.ledger.refs)
             request = Relay(value, tuple(self.ledger.random.choices(refs, k=self.ledger.random.randint(1, 3))))
         else:
-            request = pick([Echo, Echo, Sure], how)(value, pick([0.0, 0.0, 0.1, 1.0], chance), own_task=how > 0.8)
+            request = pick([Echo, Echo, MustFinishEcho], how)(
+                value, pick([0.0, 0.0, 0.1, 1.0], chance), own_task=how > 0.8
+            )
         patience_s = pick([math.inf, math.inf, 0.0, 0.15, 1.0], self.ledger.random.random())
         await self.ask(ref, request, timeout_s, patience_s, fail_fast=how > 0.95)
 
@@ -252,10 +254,10 @@ class Mischief:
                 value = next(self.ledger.numbers)
                 await self.ask(pool, Echo(value, pick([0.0, 0.1, 1.0], act.who)), pick([math.inf, 5.0], how), math.inf)
         except (ActorError, NoWorkers) as error:
-            self.ledger.tell(error)
+            self.ledger.log(error)
 
     def _tell_pool(self) -> None:
-        note = self.ledger.note(None, Lane.NORMAL)
+        note = self.ledger.new_note(None, Lane.NORMAL)
         try:
             self.ledger.pool.tell(note)
         except (MailboxFull, NoWorkers):
@@ -277,24 +279,24 @@ class Mischief:
         try:
             with trio.move_on_after(patience_s):
                 answer = await ref.ask(request, timeout_s=timeout_s, fail_fast=fail_fast)
-                if isinstance(request, Echo | Relay | Mute) and answer != request.value:
-                    ledger.blame(f"{name}: got the answer of somebody else")
+                if isinstance(request, Echo | Relay | NeverAnswer) and answer != request.value:
+                    ledger.violation(f"{name}: got the answer of somebody else")
         except ActorError as error:
-            ledger.tell(f"{name}: {error!r}")
+            ledger.log(f"{name}: {error!r}")
             if isinstance(error, ActorDied) and self._was_queued(request):
                 target = self.system.find(error.path)
                 if target is ref and not ref._cell.mailbox.closed:  # else it drains, and takes no more
-                    ledger.blame(f"{name}: failed in the queue of an actor that goes on")
+                    ledger.violation(f"{name}: failed in the queue of an actor that goes on")
         finally:
             ledger.ended_asks += 1
             ledger.abandoned[request] = trio.current_time()
         took_s = trio.current_time() - began
         allowed_s = min(timeout_s + max(LATE_S, LATE_SHARE * timeout_s), patience_s + LATE_S)
         if took_s > allowed_s or (dead and took_s > 0):
-            ledger.blame(f"{name}: took {took_s:g} s, had {timeout_s:g} s, target {'dead' if dead else 'alive'}")
+            ledger.violation(f"{name}: took {took_s:g} s, had {timeout_s:g} s, target {'dead' if dead else 'alive'}")
 
     def _was_queued(self, request: Ask[Any]) -> bool:
-        return not isinstance(request, FamilyRequest) and request not in self.ledger.taken
+        return not isinstance(request, ChildrenRequest) and request not in self.ledger.taken
 
 
 _REQUESTS = {

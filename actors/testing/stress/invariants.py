@@ -14,9 +14,9 @@ from actors.spec import Restart, Strategy
 from actors.system import ActorSystem
 from actors.testing.paths import below
 from actors.testing.stress.commands import Echo
-from actors.testing.stress.lifetime import Life
-from actors.testing.stress.random_actor import Member
-from actors.testing.stress.trace import Ledger, parent_of
+from actors.testing.stress.lifetime import Lifetime
+from actors.testing.stress.random_actor import RandomActor
+from actors.testing.stress.trace import RoundTrace, parent_of
 
 if TYPE_CHECKING:
     from actors.cell import Cell
@@ -25,104 +25,104 @@ REST_S = 600.0
 """Virtual time after which a tree is at rest: longer than every backoff, grace and timeout of a round together."""
 
 
-async def audit_rest(system: ActorSystem, ledger: Ledger) -> None:
+async def check_rest(system: ActorSystem, ledger: RoundTrace) -> None:
     """Nothing misbehaves for a while: everybody who should be there is, nothing is left in a table, all answer."""
     everybody = below(system.root)
-    refs = [ref for ref in everybody if ref._cell.kind is Member]
+    refs = [ref for ref in everybody if ref._cell.kind is RandomActor]
     if len(system.timers):
-        ledger.blame(f"{len(system.timers)} timers are left")
+        ledger.violation(f"{len(system.timers)} timers are left")
     if ledger.begun_asks != ledger.ended_asks:
-        ledger.blame(f"{ledger.begun_asks - ledger.ended_asks} asks did not end")
+        ledger.violation(f"{ledger.begun_asks - ledger.ended_asks} asks did not end")
     if {ref.path for ref in refs} != set(ledger.alive):
-        ledger.blame(f"tree {sorted(ref.path for ref in refs)} is not what lives: {sorted(ledger.alive)}")
-    audit_fates(ledger)
+        ledger.violation(f"tree {sorted(ref.path for ref in refs)} is not what lives: {sorted(ledger.alive)}")
+    check_fates(ledger)
     for ref in everybody:
-        audit_tables(ref._cell, ledger)
+        check_tables(ref._cell, ledger)
     for life in ledger.alive.values():
-        audit_watches(life, ledger)
-        audit_children(system, life, ledger)
+        check_watches(life, ledger)
+        check_children(system, life, ledger)
     if ledger.known:
-        audit_stream(everybody, ledger)
-    audit_pool(ledger)
+        check_stream(everybody, ledger)
+    check_pool(ledger)
     for number, ref in enumerate(refs):
         began = trio.current_time()
         try:
             if await ref.ask(Echo(number), timeout_s=60.0) != number or trio.current_time() > began:
-                ledger.blame(f"{ref.path} answered wrong or late")
+                ledger.violation(f"{ref.path} answered wrong or late")
         except ActorError as error:
-            ledger.blame(f"{ref.path} does not answer: {error!r}")
+            ledger.violation(f"{ref.path} does not answer: {error!r}")
 
 
-def audit_pool(ledger: Ledger) -> None:
+def check_pool(ledger: RoundTrace) -> None:
     """The pool's callers see its live workers, and none of them owes an answer."""
     pool = ledger.pool.ref
     children = [] if pool is None else pool.children()
     if {*ledger.pool.workers} != {*children}:
-        ledger.blame(f"the pool shows {ledger.pool.workers}, its children are {children}")
+        ledger.violation(f"the pool shows {ledger.pool.workers}, its children are {children}")
     for worker in ledger.pool.statistics().workers:
         if worker.unanswered or not worker.running:
-            ledger.blame(f"a worker of the pool at rest: {worker}")
+            ledger.violation(f"a worker of the pool at rest: {worker}")
 
 
-def audit_stream(everybody: list[ActorRef], ledger: Ledger) -> None:
+def check_stream(everybody: list[ActorRef], ledger: RoundTrace) -> None:
     """The stream of changes told the same as the tree shows."""
     told = {path for path, state in ledger.known.items() if state is State.RUNNING and path.count("/") > 1}
     if told != {ref.path for ref in everybody}:
-        ledger.blame(f"the stream of changes says {sorted(told)}, alive are {sorted(ledger.alive)}")
+        ledger.violation(f"the stream of changes says {sorted(told)}, alive are {sorted(ledger.alive)}")
 
 
-def audit_fates(ledger: Ledger) -> None:
+def check_fates(ledger: RoundTrace) -> None:
     """Each note was handled once, or became one dead letter, or was refused to its sender."""
     for number, times in enumerate(ledger.fates):
         wanted = 0 if number in ledger.refused else 1
         if times != wanted:
-            ledger.blame(f"note {number} came to {times} ends, not {wanted}")
-    for number, fuse in enumerate(ledger.fuses):
+            ledger.violation(f"note {number} came to {times} ends, not {wanted}")
+    for number, fuse in enumerate(ledger.crash_fates):
         if not fuse.tries and fuse.letters != 1:
-            ledger.blame(f"crash {number} was never handled, and lost {fuse.letters} times")
+            ledger.violation(f"crash {number} was never handled, and lost {fuse.letters} times")
         if fuse.letters > 1:
-            ledger.blame(f"crash {number} was lost {fuse.letters} times")
+            ledger.violation(f"crash {number} was lost {fuse.letters} times")
 
 
-def audit_tables(cell: Cell, ledger: Ledger) -> None:
+def check_tables(cell: Cell, ledger: RoundTrace) -> None:
     """A live actor at rest has no call, timer or control message, and is watched by the living only."""
     if cell.state is not State.RUNNING:
-        ledger.blame(f"{cell.path} is {cell.state.value}")
+        ledger.violation(f"{cell.path} is {cell.state.value}")
     for name in ("calls", "timers", "control", "start_waiters", "down_waiters", "dead_waiters"):
         if getattr(cell, name):
-            ledger.blame(f"{cell.path}: {name} holds {getattr(cell, name)!r}")
-    if cell.again or any(len(stash) for stash in cell.stashes or ()):
-        ledger.blame(f"{cell.path}: something is set aside")
+            ledger.violation(f"{cell.path}: {name} holds {getattr(cell, name)!r}")
+    if cell.redeliveries or any(len(stash) for stash in cell.stashes or ()):
+        ledger.violation(f"{cell.path}: something is set aside")
     if cell.mailbox.has_messages():
-        ledger.blame(f"{cell.path}: {cell.mailbox.depths()} messages wait")
+        ledger.violation(f"{cell.path}: {cell.mailbox.depths()} messages wait")
     for watcher in cell.watchers or ():
         if watcher.buried or cell not in (watcher.watching or ()):
-            ledger.blame(f"{cell.path}: still watched by {watcher.path}")
+            ledger.violation(f"{cell.path}: still watched by {watcher.path}")
     for target in cell.watching or ():
         if target.buried or cell not in (target.watchers or ()):
-            ledger.blame(f"{cell.path}: still watches {target.path}")
+            ledger.violation(f"{cell.path}: still watches {target.path}")
 
 
-def audit_watches(life: Life, ledger: Ledger) -> None:
+def check_watches(life: Lifetime, ledger: RoundTrace) -> None:
     """A watcher got one notice of each that is dead, and none of the others."""
     for ref, notices in life.watched.items():
         if notices != (0 if ref.alive else 1):
-            ledger.blame(f"{life.path}: {notices} notices of {ref!r}")
+            ledger.violation(f"{life.path}: {notices} notices of {ref!r}")
     for ref, heard in life.restarts.items():
         if ref.alive and max(heard, life.since[ref]) != ref._cell.incarnation:
-            ledger.blame(f"{life.path}: heard of incarnation {heard} of {ref!r}, it is in {ref._cell.incarnation}")
+            ledger.violation(f"{life.path}: heard of incarnation {heard} of {ref!r}, it is in {ref._cell.incarnation}")
 
 
-def audit_children(system: ActorSystem, life: Life, ledger: Ledger) -> None:
+def check_children(system: ActorSystem, life: Lifetime, ledger: RoundTrace) -> None:
     """The permanent children of a supervisor run, but for those that were stopped for good or may decline."""
     for traits in life.traits.children:
         path = f"{life.path}/{traits.id}"
         excused = traits.restart is not Restart.PERMANENT or traits.declines or traits.directives is not None
         if not excused and (life.path, traits.id) not in ledger.dismissed and system.find(path) is None:
-            ledger.blame(f"{path} is gone")
+            ledger.violation(f"{path} is gone")
 
 
-async def audit_group(ledger: Ledger) -> None:
+async def check_group(ledger: RoundTrace) -> None:
     """Kill one child of one supervisor, and see that exactly those of its strategy were replaced, in order."""
     bosses = [life for life in ledger.alive.values() if life.traits.supervision and life.traits.supervision.intensity]
     bosses = [life for life in bosses if ledger.alive_below[life.path]]
@@ -132,7 +132,7 @@ async def audit_group(ledger: Ledger) -> None:
     supervision = boss.traits.supervision
     before = [ledger.alive[child.path] for child in boss.ref.children()] if boss.ref is not None else []
     victim = ledger.random.choice(before)
-    ledger.tell(f"--- the victim is {victim.path}")
+    ledger.log(f"--- the victim is {victim.path}")
     if victim.ref is None or supervision is None or victim.traits.significant:
         return
     mark = len(ledger.lives)
@@ -152,27 +152,27 @@ async def audit_group(ledger: Ledger) -> None:
     _compare(ledger, boss, "stopped", [life.path for life in stopped], [life.path for life in reverse])
     for life in group:
         if life.traits.restart is not Restart.TEMPORARY and (life.ref is None or not life.ref.alive):
-            ledger.blame(f"{life.path} did not come back")
+            ledger.violation(f"{life.path} did not come back")
 
 
-def _compare(ledger: Ledger, boss: Life, verb: str, seen: list[str], expected: list[str]) -> None:
+def _compare(ledger: RoundTrace, boss: Lifetime, verb: str, seen: list[str], expected: list[str]) -> None:
     mine = [path for path in seen if parent_of(path) == boss.path]
     if mine != expected:
-        ledger.blame(f"{boss.path} {verb} {mine}, not {expected}")
+        ledger.violation(f"{boss.path} {verb} {mine}, not {expected}")
 
 
-def audit_stop_order(ledger: Ledger, families: list[tuple[Life, list[Life]]]) -> None:
+def check_stop_order(ledger: RoundTrace, families: list[tuple[Lifetime, list[Lifetime]]]) -> None:
     """Of a system that was stopped at rest: children ended in reverse, each before the one above it began to."""
     for parent, children in families:
         order = [*children[::-1], parent]
         for earlier, later in pairwise(order):
             if not earlier.ended_as < later.ends_as:
-                ledger.blame(f"{later.path} began to stop before {earlier.path} had ended")
+                ledger.violation(f"{later.path} began to stop before {earlier.path} had ended")
 
 
-def families(ledger: Ledger, top: ActorRef) -> list[tuple[Life, list[Life]]]:
+def families(ledger: RoundTrace, top: ActorRef) -> list[tuple[Lifetime, list[Lifetime]]]:
     """Each live parent with its live children in start order; without those killed at once, as their grace is zero."""
-    found: list[tuple[Life, list[Life]]] = []
+    found: list[tuple[Lifetime, list[Lifetime]]] = []
     for ref in top.children():
         life = ledger.alive.get(ref.path)
         if life is not None and life.traits.shutdown_s != 0:
@@ -189,20 +189,20 @@ TABLES = (
 """What a dead actor must not hold any more."""
 
 
-def audit_end(ledger: Ledger) -> None:
+def check_end(ledger: RoundTrace) -> None:
     """Nobody is left, each incarnation ran its stop hook once, and no table holds anything."""
     if ledger.alive:
-        ledger.blame(f"still alive: {sorted(ledger.alive)}")
+        ledger.violation(f"still alive: {sorted(ledger.alive)}")
     if ledger.begun_asks != ledger.ended_asks:
-        ledger.blame(f"{ledger.begun_asks - ledger.ended_asks} asks did not end")
-    audit_fates(ledger)
+        ledger.violation(f"{ledger.begun_asks - ledger.ended_asks} asks did not end")
+    check_fates(ledger)
     for life in ledger.lives:
         if life.stops != 1 or not life.over:
-            ledger.blame(f"{life.path or life.traits.id} #{life.incarnation}: {life.stops} stop hooks")
+            ledger.violation(f"{life.path or life.traits.id} #{life.incarnation}: {life.stops} stop hooks")
     for ref in ledger.refs:
         cell = ref._cell
         for name in TABLES:
             if getattr(cell, name, None):
-                ledger.blame(f"{cell.path}: {name} is left")
+                ledger.violation(f"{cell.path}: {name} is left")
         if ref.alive:
-            ledger.blame(f"{ref.path} says it is alive")
+            ledger.violation(f"{ref.path} says it is alive")

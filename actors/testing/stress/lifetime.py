@@ -30,7 +30,7 @@ class Crash:
 
 
 @define
-class Fuse:
+class CrashFate:
     """What became of a `Crash`: how often it was handled, resumed from, and lost."""
 
     tries: int = 0
@@ -42,13 +42,13 @@ class Fuse:
 class Tick:
     """What a timer brings: to the incarnation that set it, and only if it was not set again."""
 
-    life: Life
+    life: Lifetime
     key: str
     generation: int
 
 
 @define(eq=False)
-class Life:
+class Lifetime:
     """One incarnation."""
 
     traits: Traits

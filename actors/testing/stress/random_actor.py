@@ -18,27 +18,27 @@ from actors.testing.stress.commands import (
     Background,
     Echo,
     Hang,
-    Mute,
-    Quit,
+    NeverAnswer,
     Relay,
     SetTimer,
     Shut,
     Slow,
     Spawn,
+    StopSelf,
     Unwatch,
     Watch,
 )
-from actors.testing.stress.lifetime import Crash, Life, Note, Tick
+from actors.testing.stress.lifetime import Crash, Lifetime, Note, Tick
 from actors.testing.stress.plan import Traits
-from actors.testing.stress.trace import Ledger
+from actors.testing.stress.trace import RoundTrace
 from actors.watch import Restarted, Terminated
 
 
-def spec_of(traits: Traits, ledger: Ledger) -> ChildSpec:
+def spec_of(traits: Traits, ledger: RoundTrace) -> ChildSpec:
     """The spec of an actor with these traits."""
     return ChildSpec(
         id=traits.id,
-        factory=partial(Member, traits, ledger),
+        factory=partial(RandomActor, traits, ledger),
         restart=traits.restart,
         shutdown_s=traits.shutdown_s,
         start_timeout_s=traits.start_timeout_s,
@@ -49,13 +49,13 @@ def spec_of(traits: Traits, ledger: Ledger) -> ChildSpec:
     )
 
 
-class Member(Actor):
+class RandomActor(Actor):
     """One actor of a random tree."""
 
-    def __init__(self, traits: Traits, ledger: Ledger) -> None:
+    def __init__(self, traits: Traits, ledger: RoundTrace) -> None:
         self.traits: Traits = traits
-        self.ledger: Ledger = ledger
-        self.kept: list[Mute] = []
+        self.ledger: RoundTrace = ledger
+        self.kept: list[NeverAnswer] = []
         self.shut: bool = False
         self.stash: Stash
         self.supervision: Supervision | None = traits.supervision
@@ -63,11 +63,11 @@ class Member(Actor):
             self.mailbox: MailboxSpec = traits.mailbox
         if not ledger.calm and ledger.random.random() < traits.flaky / 2:
             raise OSError("the factory fails")
-        self.life: Life = ledger.made(traits)
+        self.life: Lifetime = ledger.made(traits)
 
     async def on_start(self, context: Context) -> None:
         """Start well, late, never or not at all."""
-        self.ledger.begins(self.life, context)
+        self.ledger.start_hook_began(self.life, context)
         if not self.ledger.calm:
             await self._start_badly()
         self.life.running = True
@@ -89,7 +89,7 @@ class Member(Actor):
     async def receive(self, message: object, context: Context) -> None:
         """Write it down, and do it."""
         life = self.life
-        self.ledger.takes(life, message)
+        self.ledger.message_taken(life, message)
         life.busy = True
         try:
             await self._act(message, context)
@@ -99,7 +99,7 @@ class Member(Actor):
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """End well, late or badly."""
         ledger, traits = self.ledger, self.traits
-        ledger.ends(self.life, reason)
+        ledger.stop_hook_began(self.life, reason)
         try:
             if not ledger.calm:
                 if traits.slow_stop_s:
@@ -107,18 +107,18 @@ class Member(Actor):
                 if ledger.random.random() < traits.broken_stop:
                     raise RuntimeError("the stop hook fails")
         finally:
-            ledger.ended(self.life)
+            ledger.stop_hook_ended(self.life)
 
     async def _act(self, message: object, context: Context) -> None:
         match message:
             case Note() | Echo() if self.shut:
                 self.stash.stash(message)
             case Note():
-                self.ledger.handled(self.life, message)
+                self.ledger.note_handled(self.life, message)
             case Echo():
                 await self._echo(message, context)
             case Crash():
-                self.ledger.explodes(self.life, message)
+                self.ledger.crash_handled(self.life, message)
                 raise message.error
             case Tick():
                 self.ledger.ticked(self.life, message)
@@ -133,14 +133,14 @@ class Member(Actor):
                 await self.ledger.calmed.wait()
             case Slow(seconds):
                 await trio.sleep(seconds)
-            case Mute():
+            case NeverAnswer():
                 self.kept.append(message)
             case _:
                 await self._act_on_others(message, context)
 
     async def _act_on_others(self, message: object, context: Context) -> None:
         match message:
-            case Quit():
+            case StopSelf():
                 context.stop()
             case Watch(ref) if ref not in self.life.watched:
                 self._watch(message, context)
@@ -218,7 +218,7 @@ class Member(Actor):
             raise
         ended_at_s = self.ledger.abandoned.get(message, trio.current_time())
         if ended_at_s < trio.current_time() and not message.must_finish:
-            self.ledger.blame(f"{self.life.path}: went on with a request nobody waits for since {ended_at_s:g} s")
+            self.ledger.violation(f"{self.life.path}: went on with a request nobody waits for since {ended_at_s:g} s")
 
     async def _answer_later(self, message: Echo) -> None:
         self.life.tasks += 1

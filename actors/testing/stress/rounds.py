@@ -12,19 +12,19 @@ from actors.errors import StartFailed, SystemFailed
 from actors.spec import ChildSpec
 from actors.system import ActorSystem
 from actors.testing.simulation import Trace, simulate
-from actors.testing.stress.fault_injection import Mischief
+from actors.testing.stress.fault_injection import FaultInjector
 from actors.testing.stress.invariants import (
     REST_S,
-    audit_end,
-    audit_group,
-    audit_rest,
-    audit_stop_order,
-    audit_watches,
+    check_end,
+    check_group,
+    check_rest,
+    check_stop_order,
+    check_watches,
     families,
 )
 from actors.testing.stress.plan import End, Plan, make_plan
 from actors.testing.stress.random_actor import spec_of
-from actors.testing.stress.trace import Ledger
+from actors.testing.stress.trace import RoundTrace
 from actors.tree import TreeNode
 
 LIMIT_S = 100_000.0
@@ -67,16 +67,16 @@ def play(seed: int, trace: Trace | None = None) -> Report:
 
 async def _play(report: Report) -> None:
     plan = report.plan
-    ledger = Ledger(plan.seed)
-    report.faults, report.story = ledger.faults, ledger.story
-    system = ActorSystem("s", intensity=100_000, on_event=ledger.hear)
+    ledger = RoundTrace(plan.seed)
+    report.faults, report.story = ledger.faults, ledger.log_lines
+    system = ActorSystem("s", intensity=100_000, on_event=ledger.record_event)
     try:
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery, system:
-                system.dead_letters.subscribe(ledger.lost)
+                system.dead_letters.subscribe(ledger.dead_letter)
                 if plan.seed % FOLLOW_EVERY == 0:
                     nursery.start_soon(_follow, system, ledger)
-                mischief = Mischief(system, ledger, nursery)
+                mischief = FaultInjector(system, ledger, nursery)
                 await _do_all(plan, mischief)
                 if plan.end is End.CANCELLED:
                     scope.cancel()
@@ -86,11 +86,11 @@ async def _play(report: Report) -> None:
     except SystemFailed:
         if plan.end is not End.CANCELLED:
             raise
-    audit_end(ledger)
+    check_end(ledger)
     report.incarnations = len(ledger.lives)
 
 
-async def _follow(system: ActorSystem, ledger: Ledger) -> None:
+async def _follow(system: ActorSystem, ledger: RoundTrace) -> None:
     """Build the tree from the stream of its changes."""
     async with system.changes(capacity=16) as stream:
         async for item in stream:
@@ -102,7 +102,7 @@ async def _follow(system: ActorSystem, ledger: Ledger) -> None:
                 ledger.known[item.path] = item.state
 
 
-async def _do_all(plan: Plan, mischief: Mischief) -> None:
+async def _do_all(plan: Plan, mischief: FaultInjector) -> None:
     ledger = mischief.ledger
     specs = [spec_of(traits, ledger) for traits in plan.tree]
     if plan.worker is not None:
@@ -112,7 +112,7 @@ async def _do_all(plan: Plan, mischief: Mischief) -> None:
         try:
             await mischief.system.spawn(spec)
         except StartFailed as error:
-            ledger.tell(error)
+            ledger.log(error)
     for act in plan.acts:
         mischief.do(act)
         if act.pause_s:
@@ -121,19 +121,19 @@ async def _do_all(plan: Plan, mischief: Mischief) -> None:
             await trio.lowlevel.checkpoint()
 
 
-async def _rest(system: ActorSystem, mischief: Mischief) -> None:
+async def _rest(system: ActorSystem, mischief: FaultInjector) -> None:
     """Let the tree come to rest, look at it, disturb it once more, and stop it."""
     ledger = mischief.ledger
-    ledger.calm_down()
+    ledger.stop_faults()
     await trio.sleep(REST_S)
-    await audit_rest(system, ledger)
+    await check_rest(system, ledger)
     mischief.call_off_pacts()
     await trio.sleep(REST_S)
     await mischief.stop_a_watched_one()
     await trio.sleep(REST_S)
     for life in ledger.alive.values():
-        audit_watches(life, ledger)
-    await audit_group(ledger)
+        check_watches(life, ledger)
+    await check_group(ledger)
     last = families(ledger, system.root)
     await system.stop()
-    audit_stop_order(ledger, last)
+    check_stop_order(ledger, last)

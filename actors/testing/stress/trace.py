@@ -1,7 +1,7 @@
 """What happened in a round, written down as it happens, and every rule that can be checked on the spot.
 
 1. Writing never waits and never raises: what breaks a rule becomes a line of `faults`.
-2. One `Life` stands for one incarnation, from the moment its actor was made.
+2. One `Lifetime` stands for one incarnation, from the moment its actor was made.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from actors.lifecycle import State
 from actors.ref import ActorRef
 from actors.spec import Restart, Strategy
 from actors.strategy import Decision
-from actors.testing.stress.lifetime import Crash, Fuse, Life, Note, Tick
+from actors.testing.stress.lifetime import Crash, CrashFate, Lifetime, Note, Tick
 from actors.testing.stress.plan import Traits
 from actors.watch import Restarted, Terminated
 
@@ -34,7 +34,7 @@ EARLY_S = 1e-6
 """How much too early something may be before it counts: rounding."""
 
 
-class Ledger:
+class RoundTrace:
     """The book of one round."""
 
     def __init__(self, seed: int) -> None:
@@ -42,11 +42,11 @@ class Ledger:
         self.calm: bool = False
         self.calmed: trio.Event = trio.Event()
         self.faults: list[str] = []
-        self.story: list[tuple[float, object]] = []
+        self.log_lines: list[tuple[float, object]] = []
         """When what happened: a line, or a record of the system."""
-        self.lives: list[Life] = []
-        self.alive: dict[str, Life] = {}
-        self.latest: dict[str, Life] = {}
+        self.lives: list[Lifetime] = []
+        self.alive: dict[str, Lifetime] = {}
+        self.latest: dict[str, Lifetime] = {}
         """The last life at each path, alive or not."""
         self.alive_below: Counter[str] = Counter()
         self.refs: dict[ActorRef, None] = {}
@@ -63,7 +63,7 @@ class Ledger:
         self.refused: set[int] = set()
         self.sent: set[int] = set()
         """The notes that may have waited for room after they were made."""
-        self.fuses: list[Fuse] = []
+        self.crash_fates: list[CrashFate] = []
         self.taken: set[Ask[Any]] = set()
         """The requests that reached their actor."""
         self.abandoned: dict[Ask[Any], float] = {}
@@ -77,60 +77,60 @@ class Ledger:
         self._crashed: set[tuple[str, int]] = set()
         self._due: dict[str, float] = {}
 
-    def blame(self, what: str) -> None:
+    def violation(self, what: str) -> None:
         """A rule was broken."""
         self.faults.append(f"at {trio.current_time():.3f} s: {what}")
 
-    def tell(self, what: object) -> None:
+    def log(self, what: object) -> None:
         """Something happened."""
-        self.story.append((trio.current_time(), what))
+        self.log_lines.append((trio.current_time(), what))
 
-    def calm_down(self) -> None:
+    def stop_faults(self) -> None:
         """From now on nothing misbehaves, and what hung goes on."""
-        self.tell("calm")
+        self.log("calm")
         self.calm = True
         self.calmed.set()
 
     # Lives
 
-    def made(self, traits: Traits) -> Life:
+    def made(self, traits: Traits) -> Lifetime:
         """A factory made an actor."""
-        life = Life(traits)
+        life = Lifetime(traits)
         self.lives.append(life)
         return life
 
-    def begins(self, life: Life, context: Context) -> None:
+    def start_hook_began(self, life: Lifetime, context: Context) -> None:
         """A start hook begins."""
         life.path, life.ref, life.incarnation = context.path, context.ref, context.incarnation
-        self.tell(f"{life.path} #{life.incarnation} begins")
+        self.log(f"{life.path} #{life.incarnation} begins")
         if life.began:
-            self.blame(f"{life.path}: a second start hook of one incarnation")
+            self.violation(f"{life.path}: a second start hook of one incarnation")
         if life.path in self.alive:
-            self.blame(f"{life.path}: two incarnations alive at once")
+            self.violation(f"{life.path}: two incarnations alive at once")
         self._check_restart(life)
         if life.ref in self.confirmed:
-            self.blame(f"{life.path}: began after its stop was confirmed")
+            self.violation(f"{life.path}: began after its stop was confirmed")
         life.began = True
         self.alive[life.path] = self.latest[life.path] = life
         self.alive_below[parent_of(life.path)] += 1
         self.refs[life.ref] = None
 
-    def _check_restart(self, life: Life) -> None:
+    def _check_restart(self, life: Lifetime) -> None:
         """Whether this incarnation may begin, and now."""
         path, traits = life.path, life.traits
         if trio.current_time() < self._due.pop(path, 0.0) - EARLY_S:
-            self.blame(f"{path}: began before its delay was over")
+            self.violation(f"{path}: began before its delay was over")
         if life.incarnation > 1 and traits.restart is Restart.TEMPORARY:
-            self.blame(f"{path}: a temporary actor was restarted")
+            self.violation(f"{path}: a temporary actor was restarted")
         parent = self.alive.get(parent_of(path))
         supervision = None if parent is None else parent.traits.supervision
         if supervision is None:
             return
         if supervision.max_children is not None and self.alive_below[parent_of(path)] >= supervision.max_children:
-            self.blame(f"{path}: one more than {supervision.max_children} children")
+            self.violation(f"{path}: one more than {supervision.max_children} children")
         alone = life.incarnation > 1 and supervision.strategy is Strategy.ONE_FOR_ONE
         if traits.restart is Restart.TRANSIENT and alone and (path, life.incarnation - 1) not in self._crashed:
-            self.blame(f"{path}: a transient actor was restarted after a normal end")
+            self.violation(f"{path}: a transient actor was restarted after a normal end")
 
     def _check_intensity(self, event: ActorRestarting) -> None:
         """Whether its supervisor may restart one more child."""
@@ -142,130 +142,134 @@ class Ledger:
             return
         parent.restarted_at = [at for at in parent.restarted_at if at >= now - supervision.period_s] + [now]
         if len(parent.restarted_at) > supervision.intensity:
-            self.blame(f"{parent.path}: {len(parent.restarted_at)} restarts in {supervision.period_s:g} s")
+            self.violation(f"{parent.path}: {len(parent.restarted_at)} restarts in {supervision.period_s:g} s")
 
-    def ends(self, life: Life, reason: Exit) -> None:
+    def stop_hook_began(self, life: Lifetime, reason: Exit) -> None:
         """A stop hook begins."""
-        self.tell(f"{life.path} #{life.incarnation} ends: {reason}")
+        self.log(f"{life.path} #{life.incarnation} ends: {reason}")
         life.killed_at_s = trio.current_time() if reason == KILLED else math.inf
         life.stops += 1
         life.ends_as = next(self.numbers)
         life.running = False
         if life.stops > 1:
-            self.blame(f"{life.path}: a second stop hook of one incarnation")
+            self.violation(f"{life.path}: a second stop hook of one incarnation")
         if life.busy:
-            self.blame(f"{life.path}: stop hook while a message is in work")
+            self.violation(f"{life.path}: stop hook while a message is in work")
         if life.tasks:
-            self.blame(f"{life.path}: stop hook while its own tasks run")
+            self.violation(f"{life.path}: stop hook while its own tasks run")
         if self.alive_below[life.path]:
-            self.blame(f"{life.path}: stop hook before its children ended")
+            self.violation(f"{life.path}: stop hook before its children ended")
 
-    def ended(self, life: Life) -> None:
+    def stop_hook_ended(self, life: Lifetime) -> None:
         """A stop hook ended."""
-        self.tell(f"{life.path} #{life.incarnation} ended")
+        self.log(f"{life.path} #{life.incarnation} ended")
         if trio.current_time() > life.killed_at_s:
-            self.blame(f"{life.path}: its stop hook took time though it was killed")
+            self.violation(f"{life.path}: its stop hook took time though it was killed")
         life.over = True
         life.ended_as = next(self.numbers)
         if self.alive.get(life.path) is life:
             del self.alive[life.path]
             self.alive_below[parent_of(life.path)] -= 1
 
-    def takes(self, life: Life, message: object) -> None:
+    def message_taken(self, life: Lifetime, message: object) -> None:
         """A message comes in."""
         if life.busy or not life.running:
-            self.blame(f"{life.path}: got {type(message).__name__} {'twice at once' if life.busy else 'out of time'}")
+            self.violation(
+                f"{life.path}: got {type(message).__name__} {'twice at once' if life.busy else 'out of time'}"
+            )
         if isinstance(message, Ask):
             self.taken.add(message)
         if life.doomed:
-            self.blame(f"{life.path}: got {type(message).__name__} though {life.doomed}")
+            self.violation(f"{life.path}: got {type(message).__name__} though {life.doomed}")
         if life.ref in self.confirmed:
-            self.blame(f"{life.path}: got {type(message).__name__} after its stop was confirmed")
+            self.violation(f"{life.path}: got {type(message).__name__} after its stop was confirmed")
 
     # Messages
 
-    def note(self, to: ActorRef | None, lane: Lane) -> Note:
+    def new_note(self, to: ActorRef | None, lane: Lane) -> Note:
         """A new note, about to be told."""
         self.fates.append(0)
         return Note(len(self.fates) - 1, to, lane)
 
-    def handled(self, life: Life, note: Note) -> None:
+    def note_handled(self, life: Lifetime, note: Note) -> None:
         """A note arrived."""
         self.fates[note.number] += 1
         if note.to is not life.ref and note.to is not None:
-            self.blame(f"{life.path}: got a note to {note.to.path}")
+            self.violation(f"{life.path}: got a note to {note.to.path}")
         before = self._handled.get((life.ref, note.lane), -1)
         if note.number <= before:
-            self.blame(f"{life.path}: note {note.number} came after {before} in lane {note.lane.name}")
+            self.violation(f"{life.path}: note {note.number} came after {before} in lane {note.lane.name}")
         self._handled[life.ref, note.lane] = note.number
 
-    def crash(self, error: Exception) -> Crash:
+    def new_crash(self, error: Exception) -> Crash:
         """A new message to crash on, about to be told."""
-        self.fuses.append(Fuse())
-        return Crash(len(self.fuses) - 1, error)
+        self.crash_fates.append(CrashFate())
+        return Crash(len(self.crash_fates) - 1, error)
 
-    def explodes(self, life: Life, crash: Crash) -> None:
+    def crash_handled(self, life: Lifetime, crash: Crash) -> None:
         """It arrived."""
-        fuse = self.fuses[crash.number]
+        fuse = self.crash_fates[crash.number]
         fuse.tries += 1
         fuse.redeliver = life.traits.redeliver
         if fuse.tries > fuse.redeliver + 1 or fuse.letters:
-            self.blame(f"{life.path}: crash {crash.number} came {fuse.tries} times, {fuse.letters} letters before")
+            self.violation(f"{life.path}: crash {crash.number} came {fuse.tries} times, {fuse.letters} letters before")
 
-    def lost(self, letter: DeadLetter) -> None:
+    def dead_letter(self, letter: DeadLetter) -> None:
         """A dead letter."""
         match letter.message:
             case Note(number):
                 self.fates[number] += 1
             case Crash(number):
-                fuse = self.fuses[number]
+                fuse = self.crash_fates[number]
                 fuse.letters += 1
                 tried = fuse.redeliver + 1 if letter.why == "poison" else fuse.tries
                 if len(letter.history) != fuse.tries or fuse.tries != tried:
-                    self.blame(f"{letter.path}: crash {number} lost after {fuse.tries} tries: {letter!r}")
+                    self.violation(f"{letter.path}: crash {number} lost after {fuse.tries} tries: {letter!r}")
 
-    def ticked(self, life: Life, tick: Tick) -> None:
+    def ticked(self, life: Lifetime, tick: Tick) -> None:
         """A timer fired."""
         if tick.life is not life:
-            self.blame(f"{life.path}: a timer of an earlier incarnation fired")
+            self.violation(f"{life.path}: a timer of an earlier incarnation fired")
         if life.ticks.pop(tick.key, None) != tick.generation:
-            self.blame(f"{life.path}: timer {tick.key} fired though it was set again")
+            self.violation(f"{life.path}: timer {tick.key} fired though it was set again")
 
-    def noticed(self, life: Life, notice: Terminated) -> None:
+    def noticed(self, life: Lifetime, notice: Terminated) -> None:
         """A notice of an end."""
         if notice.ref not in life.watched:
-            self.blame(f"{life.path}: a notice of {notice.ref.path}, which it does not watch")
+            self.violation(f"{life.path}: a notice of {notice.ref.path}, which it does not watch")
             return
         life.watched[notice.ref] += 1
         if life.watched[notice.ref] > 1:
-            self.blame(f"{life.path}: a second notice of {notice.ref.path}")
+            self.violation(f"{life.path}: a second notice of {notice.ref.path}")
         if notice.ref.alive:
-            self.blame(f"{life.path}: a notice of {notice.ref.path}, which is alive")
+            self.violation(f"{life.path}: a notice of {notice.ref.path}, which is alive")
         if life.ref is not None and notice.ref not in life.urgent:
             for note in life.ref._cell.mailbox.waiting():
                 early = isinstance(note, Note) and note.number < self.ended_after.get(notice.ref, 0)
                 if early and note.number not in self.sent:
-                    self.blame(f"{life.path}: a notice of {notice.ref.path} overtook note {note.number}")
+                    self.violation(f"{life.path}: a notice of {notice.ref.path} overtook note {note.number}")
 
-    def heard_restart(self, life: Life, notice: Restarted) -> None:
+    def heard_restart(self, life: Lifetime, notice: Restarted) -> None:
         """A notice of a restart."""
         last = life.restarts.get(notice.ref)
         if last is None or notice.incarnation <= last:
-            self.blame(f"{life.path}: a notice of incarnation {notice.incarnation} of {notice.ref.path} after {last}")
+            self.violation(
+                f"{life.path}: a notice of incarnation {notice.incarnation} of {notice.ref.path} after {last}"
+            )
         life.restarts[notice.ref] = notice.incarnation
 
-    def hear(self, event: Event) -> None:
+    def record_event(self, event: Event) -> None:
         """A record of the system."""
-        self.tell(event)
+        self.log(event)
         match event:
             case ActorCrashed() if event.decision is not Decision.RESUME:
                 key = (event.path, event.incarnation)
                 if key in self._crashed:
-                    self.blame(f"{event.path}: crash of incarnation {event.incarnation} reported twice")
+                    self.violation(f"{event.path}: crash of incarnation {event.incarnation} reported twice")
                 self._crashed.add(key)
                 error = event.reason.error if isinstance(event.reason, Crashed) else None
                 if isinstance(error, DeathPact) and not self.latest[event.path].doomed:
-                    self.blame(f"{event.path}: failed by a pact that it took back, or never made")
+                    self.violation(f"{event.path}: failed by a pact that it took back, or never made")
             case ActorRestarting():
                 self._check_intensity(event)
             case ActorStopped():

@@ -4,7 +4,7 @@ import trio
 from attrs import frozen
 
 from actors import Ask, ChildSpec
-from actors.behaviours.state_machine import Entered, EventTimeout, Machine, StateTimeout, on_entry
+from actors.behaviours.state_machine import Entered, EventTimeout, StateMachine, StateTimeout, on_entry
 from tests.actors.troupe import settled
 
 
@@ -30,7 +30,7 @@ class Query(Ask[str]):
     """Answered in the state `green` only, put off in the others."""
 
 
-class Light(Machine):
+class Light(StateMachine):
     """Three states that write down what they hear, and do what they are told."""
 
     def __init__(self, diary=None, first="red"):

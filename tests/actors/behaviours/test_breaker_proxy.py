@@ -7,7 +7,7 @@ from attrs import define, frozen
 
 from actors import Actor, ActorDied, Ask, AskTimeout, Backoff, ChildSpec, Lane, MailboxSpec
 from actors.behaviours.breaker import Breaker, CircuitOpen
-from actors.behaviours.breaker_proxy import Guard
+from actors.behaviours.breaker_proxy import BreakerProxy
 from actors.behaviours.circuit import CircuitSpec, CircuitState, FailureCount
 from tests.actors.troupe import Read, Run, player, settled, sleeping
 
@@ -76,7 +76,7 @@ class Bookkeeper(Actor):
 async def guarded(system, breaker, **options):
     """A bookkeeper and the guard before it."""
     target = await system.spawn(ChildSpec("books", Bookkeeper))
-    return target, await system.spawn(ChildSpec("guard", lambda: Guard(target, breaker, **options)))
+    return target, await system.spawn(ChildSpec("guard", lambda: BreakerProxy(target, breaker, **options)))
 
 
 @pytest.mark.parametrize("request_", [Roomy("hi"), Plain("hi")])
@@ -223,7 +223,7 @@ async def test_a_guard_that_restarts_keeps_its_breaker(autojump_clock, system):
     """What was learnt of the target is not forgotten."""
     breaker = make()
     target = await system.spawn(player("a"))
-    guard = await system.spawn(ChildSpec("guard", lambda: Guard(target, breaker)))
+    guard = await system.spawn(ChildSpec("guard", lambda: BreakerProxy(target, breaker)))
     breaker.fail()
     guard.kill()
     with pytest.raises(CircuitOpen):

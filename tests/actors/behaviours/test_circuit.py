@@ -9,12 +9,12 @@ from actors import Backoff, InvalidSpec
 from actors.behaviours.circuit import (
     TRANSITIONS,
     Circuit,
+    CircuitEvent,
     CircuitSpec,
     CircuitState,
     FailureCount,
     FailureRate,
-    InvalidTurn,
-    Turn,
+    InvalidCircuitEvent,
 )
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
@@ -91,8 +91,8 @@ def test_what_is_noted_while_open_changes_nothing():
     """Neither good nor bad."""
     target = circuit(limit=1)
     fail(target, 0.0)
-    target.note(False, 1.0, EVEN)
-    target.note(True, 1.0, EVEN)
+    target.record(False, 1.0, EVEN)
+    target.record(True, 1.0, EVEN)
     assert target.state(1.0) is OPEN
     assert target.retry_after_s(1.0) == 9.0
 
@@ -198,7 +198,7 @@ def test_what_is_noted_decides_a_half_open_circuit(failed, state):
     """As a trial would."""
     target = circuit(limit=1)
     fail(target, 0.0)
-    target.note(failed, 10.0, EVEN)
+    target.record(failed, 10.0, EVEN)
     assert target.state(10.0) is state
 
 
@@ -275,8 +275,8 @@ def test_a_spec_that_makes_no_sense_is_refused(make, wrong):
 def test_every_turn_the_circuit_takes_is_in_the_table():
     """And a turn that is not is an error."""
     assert set(TRANSITIONS.values()) == set(CircuitState)
-    with pytest.raises(InvalidTurn, match="mend cannot happen while closed"):
-        circuit()._take(Turn.MEND)
+    with pytest.raises(InvalidCircuitEvent, match="mend cannot happen while closed"):
+        circuit()._apply(CircuitEvent.RECOVER)
 
 
 class AnyHistory(RuleBasedStateMachine):
@@ -314,7 +314,7 @@ class AnyHistory(RuleBasedStateMachine):
         if self.target.state(self.now) is HALF_OPEN:
             mine = [permit for permit in self.open if permit.period == self.target._period]
             assert len(mine) == self.target._in_flight
-            assert len(mine) + self.target._mended <= 2
+            assert len(mine) + self.target._succeeded <= 2
 
     @invariant()
     def it_never_stays_shut(self):

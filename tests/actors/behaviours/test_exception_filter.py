@@ -1,15 +1,15 @@
 import pytest
 
-from actors.behaviours.exception_filter import concerns, leaves
+from actors.behaviours.exception_filter import leaf_errors, matches
 
 GROUP = ExceptionGroup("g", [ValueError("a"), ExceptionGroup("h", [KeyError("b"), OSError("c")])])
 
 
 def test_leaves_are_the_errors_inside_a_group_or_the_error_itself():
     """However nested."""
-    assert [type(leaf) for leaf in leaves(GROUP)] == [ValueError, KeyError, OSError]
+    assert [type(leaf) for leaf in leaf_errors(GROUP)] == [ValueError, KeyError, OSError]
     error = ValueError("alone")
-    assert list(leaves(error)) == [error]
+    assert list(leaf_errors(error)) == [error]
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ def test_leaves_are_the_errors_inside_a_group_or_the_error_itself():
 )
 def test_a_rule_is_about_kinds_but_for_some_of_them(error, kinds, but, concerned):
     """Of a group, one that is meant is enough."""
-    assert concerns(error, kinds, but) is concerned
+    assert matches(error, kinds, but) is concerned

@@ -13,18 +13,19 @@ def test_the_public_names_are_these():
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
     assert sorted(public) == [
-        "AskedPool", "AtRandom", "AttemptTimeout", "Becoming", "Breaker", "BreakerStatistics", "Broadcast", "Broken",
-        "Buckets", "CallTimeout", "CheckTimeout", "CircuitChange", "CircuitOpen", "CircuitSpec", "CircuitState",
-        "ConsistentHash", "DynamicSupervisor", "Entered", "EventTimeout", "FailureCount", "FailureRate", "GetJob",
-        "Guard", "InspectTopic", "InvalidServer", "Job", "JobCancelled", "JobFailed", "JobState", "JobTimedOut",
-        "LeastLoaded", "Listing", "Machine", "NO_REPLY", "NameTaken", "NoReply", "NoWorkers", "NotRegistered", "ONCE",
-        "OpenTimeout", "OutOfTurn", "Pool", "PoolRef", "PoolStatistics", "Progress", "Publish", "Rate",
-        "ReadResource", "ReadThrottle", "ReceiveTimeout", "Registry", "RegistryStatistics", "Replies", "Resource",
-        "ResourceEnded", "ResourceLost", "ResourceOwner", "ResourceStatus", "ResourceUnavailable", "Retry",
-        "RoundRobin", "Routing", "Server", "SmallestFirst", "StartFromTemplate", "StateTimeout", "Subscribe",
+        "AcquirePermit", "AskedPool", "AtRandom", "AttemptTimeout", "Becoming", "Breaker", "BreakerProxy",
+        "BreakerStatistics", "Broadcast", "Buckets", "CallTimeout", "CheckTimeout", "CircuitChange", "CircuitOpen",
+        "CircuitSpec", "CircuitState", "ConsistentHash", "DEFAULT_RESOURCE_OPTIONS", "DynamicSupervisor", "Entered",
+        "EventTimeout", "FailureCount", "FailureRate", "GetJob", "InspectTopic", "InvalidServer", "Job",
+        "JobCancelled", "JobFailed", "JobState", "JobTimedOut", "LeastLoaded", "Listing", "MarkBroken", "NO_REPLY",
+        "NameTaken", "NoReply", "NoWorkers", "NotRegistered", "ONCE", "OpenTimeout", "OutsideHandler", "Pool",
+        "PoolRef", "PoolStatistics", "Progress", "Publish", "Rate", "ReadResource", "ReadThrottle",
+        "ReceiveTimeout", "Registry", "RegistryStatistics", "Replies", "Resource", "ResourceActor", "ResourceEnded",
+        "ResourceLost", "ResourceOptions", "ResourceStatus", "ResourceUnavailable", "Retry", "RoundRobin",
+        "Routing", "Server", "SmallestFirst", "StartFromTemplate", "StateMachine", "StateTimeout", "Subscribe",
         "SubscriberStatistics", "Throttle", "ThrottleStatistics", "TooManyBehaviours", "TopicStatistics",
-        "TransitionRefused", "Transitions", "Turn", "UPKEEP", "Unsubscribe", "Upkeep", "WorkerStatistics", "again",
-        "ask_all", "call", "cast", "job", "on_entry", "report", "resource", "start_under", "topic",
+        "TransitionRefused", "Transitions", "Unsubscribe", "WorkerStatistics", "ask_all", "call", "cast",
+        "copy_request", "job", "on_entry", "report", "resource", "start_under", "topic",
     ]  # fmt: skip
     aliases = {"Transitions"}  # of types: they have no place for a docstring
     assert [name for name, value in public.items() if not value.__doc__ and name not in aliases] == []

@@ -3,7 +3,7 @@ import trio
 from attrs import define, frozen
 
 from actors import Actor, Ask, ChildSpec, Unanswered
-from actors.behaviours.forwarding import again, scope_of
+from actors.behaviours.forwarding import copy_request, scope_of
 
 
 @frozen
@@ -46,15 +46,15 @@ class Doubler(Actor):
 async def test_a_request_can_be_asked_anew_whatever_its_class_is_made_of(autojump_clock, system):
     """The copy has its fields and no call of its own; what was asked stays as it is."""
     ref = await system.spawn(ChildSpec("doubler", Doubler))
-    for request in (Frozen(1), Roomy(1), Plain(1), Slotted(1), again(Slotted(1))):
+    for request in (Frozen(1), Roomy(1), Plain(1), Slotted(1), copy_request(Slotted(1))):
         assert await ref.ask(request) == 2
-        copy = again(request)
+        copy = copy_request(request)
         assert type(copy) is type(request)
         assert not copy.waiting
         assert await ref.ask(copy) == 2
-    assert again(Frozen(3, "x")) == Frozen(3, "x")
-    assert again(Slotted(4)).hidden() == 4
-    assert not hasattr(again(Slotted(4)), "unset")
+    assert copy_request(Frozen(3, "x")) == Frozen(3, "x")
+    assert copy_request(Slotted(4)).hidden() == 4
+    assert not hasattr(copy_request(Slotted(4)), "unset")
 
 
 async def test_work_for_those_who_have_gone_is_cancelled_and_no_other(autojump_clock, system):

@@ -1,11 +1,11 @@
 import pytest
 
-from actors.behaviours.job_state import ENDS, TRANSITIONS, Course, InvalidStep, JobState, JobStep
+from actors.behaviours.job_state import ENDS, TRANSITIONS, InvalidStep, JobLifecycle, JobState, JobStep
 
 
 def test_a_course_from_retries_to_its_end():
     """Each attempt is counted, each cause kept."""
-    course, errors = Course(), [OSError("1"), OSError("2")]
+    course, errors = JobLifecycle(), [OSError("1"), OSError("2")]
     states = [course.state]
     for error in errors:
         course.begin()
@@ -22,7 +22,7 @@ def test_a_course_from_retries_to_its_end():
 
 def test_giving_up_is_the_end():
     """With the last cause too."""
-    course, error = Course(), ValueError()
+    course, error = JobLifecycle(), ValueError()
     course.begin()
     course.fail(error, again=False)
     assert (course.state, course.ended, course.causes) == (JobState.FAILED, True, [error])
@@ -33,11 +33,11 @@ def test_giving_up_is_the_end():
 )
 def test_an_end_from_outside_comes_in_time_or_changes_nothing(step, state):
     """It says which."""
-    course = Course()
+    course = JobLifecycle()
     course.begin()
     assert course.end(step)
     assert course.state is state
-    done = Course()
+    done = JobLifecycle()
     done.begin()
     done.finish(1)
     assert not done.end(step)
@@ -47,6 +47,6 @@ def test_an_end_from_outside_comes_in_time_or_changes_nothing(step, state):
 def test_a_step_that_is_not_in_the_table_is_an_error():
     """And nothing follows an end."""
     with pytest.raises(InvalidStep, match="finish cannot happen while pending"):
-        Course().finish(1)
+        JobLifecycle().finish(1)
     assert {state for state, _ in TRANSITIONS} == set(JobState) - ENDS
     assert set(TRANSITIONS.values()) | {JobState.PENDING} == set(JobState)

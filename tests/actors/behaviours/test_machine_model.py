@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import ActorSystem, ChildSpec
-from actors.behaviours.state_machine import Machine
+from actors.behaviours.state_machine import StateMachine
 from tests.actors.troupe import settled
 
 STATES = ("red", "green", "dark")
@@ -38,7 +38,7 @@ def event_strategy(inserts):
 EVENTS = st.lists(event_strategy(st.lists(event_strategy(st.builds(list)), max_size=2)), max_size=12)
 
 
-class Signal(Machine):
+class Signal(StateMachine):
     """Does what its events say, and writes down what it got in which state."""
 
     def __init__(self, diary):

@@ -1,12 +1,12 @@
 from actors import Backoff
-from actors.behaviours.reopen_policy import Reopening
+from actors.behaviours.reopen_policy import ReopenPolicy
 
 STEADY = Backoff(min_s=1.0, max_s=10.0, jitter=0.0)
 
 
 def test_openings_that_fail_wait_longer_and_longer():
     """It has been away since the beginning."""
-    kept = Reopening(STEADY, 5.0)
+    kept = ReopenPolicy(STEADY, 5.0)
     assert [kept.failed(OSError(), at, 0.5) for at in (5.0, 6.0, 8.0)] == [1.0, 2.0, 4.0]
     assert (kept.open, kept.since, kept.failures) == (False, 5.0, 3)
     assert [kept.retry_in_s(at) for at in (8.0, 11.0, 13.0)] == [4.0, 1.0, 0.0]
@@ -14,7 +14,7 @@ def test_openings_that_fail_wait_longer_and_longer():
 
 def test_what_was_open_for_long_starts_from_the_minimum_again():
     """What was not goes on where it was: it may only seem to open."""
-    kept = Reopening(STEADY, 0.0)
+    kept = ReopenPolicy(STEADY, 0.0)
     kept.failed(OSError(), 0.0, 0.5)
     kept.opened(1.0)
     assert (kept.open, kept.since, kept.retry_in_s(1.0)) == (True, 1.0, 0.0)
@@ -25,7 +25,7 @@ def test_what_was_open_for_long_starts_from_the_minimum_again():
 
 def test_it_is_away_from_the_moment_it_is_lost():
     """Not from the end of its exit, which may take a while."""
-    kept, error = Reopening(STEADY, 0.0), OSError()
+    kept, error = ReopenPolicy(STEADY, 0.0), OSError()
     kept.opened(0.0)
     kept.lost(20.0)
     kept.lost(21.0)
@@ -36,5 +36,7 @@ def test_it_is_away_from_the_moment_it_is_lost():
 
 def test_the_delays_have_jitter():
     """By the chance handed in."""
-    delays = [Reopening(Backoff(min_s=1.0, max_s=9.0, jitter=0.5), 0.0).failed(OSError(), 0.0, c) for c in (0.0, 1.0)]
+    delays = [
+        ReopenPolicy(Backoff(min_s=1.0, max_s=9.0, jitter=0.5), 0.0).failed(OSError(), 0.0, c) for c in (0.0, 1.0)
+    ]
     assert delays == [0.5, 1.5]

@@ -25,11 +25,11 @@ from actors import (
 )
 from actors.behaviours.leases import ResourceLost, ResourceUnavailable
 from actors.behaviours.resource import Resource, resource
-from actors.behaviours.resource_actor import CheckTimeout, OpenTimeout, ResourceEnded, ResourceOwner
-from actors.behaviours.resource_options import Upkeep
+from actors.behaviours.resource_actor import CheckTimeout, OpenTimeout, ResourceActor, ResourceEnded
+from actors.behaviours.resource_options import ResourceOptions
 from tests.actors.troupe import Read, settled
 
-UPKEEP = Upkeep(backoff=Backoff(min_s=1.0, max_s=8.0, jitter=0.0))
+OPTIONS = ResourceOptions(backoff=Backoff(min_s=1.0, max_s=8.0, jitter=0.0))
 
 
 class Wire:
@@ -112,9 +112,9 @@ async def checkpoint(_):
     await trio.lowlevel.checkpoint()
 
 
-async def start(system, exchange, *, upkeep=UPKEEP, **options):
+async def start(system, exchange, *, options=OPTIONS, **kwargs):
     """A resource, opened if it can be."""
-    started = await Resource.start(system, "wire", exchange.source, upkeep=upkeep, **options)
+    started = await Resource.start(system, "wire", exchange.source, options=options, **kwargs)
     await settled()
     return started
 
@@ -213,7 +213,7 @@ async def test_one_that_ends_by_itself_without_an_error_is_opened_again(autojump
             scopes.append(scope)
             yield "wire"
 
-    wire = await Resource.start(system, "wire", source, upkeep=UPKEEP)
+    wire = await Resource.start(system, "wire", source, options=OPTIONS)
     await settled()
     scopes[0].cancel()
     await settled()
@@ -310,9 +310,9 @@ async def test_users_take_turns_in_the_order_in_which_they_asked(autojump_clock,
             nursery.start_soon(use, name, 1.0 if name == "c" else 60.0)
             await settled()
         status = await wire.status()
-        assert (status.lent, status.waiting) == (2, 3)
+        assert (status.leased, status.waiting) == (2, 3)
     assert diary == [("a", 0.0), ("b", 0.0), ("d", 2.0), ("e", 3.0)]
-    assert (await wire.status()).lent == 0
+    assert (await wire.status()).leased == 0
 
 
 @pytest.mark.promise("bitten.cancelled-ask")
@@ -332,14 +332,14 @@ async def test_a_user_that_is_cancelled_gives_it_back(autojump_clock, system, ex
             await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
     status = await wire.status()
-    assert (status.lent, status.waiting, exchange.opened) == (0, 0, 1)
+    assert (status.leased, status.waiting, exchange.opened) == (0, 0, 1)
     assert await wire.use(lambda opened: opened.send("hello")) == "hello by 1"
 
 
 @pytest.mark.promise("mailbox.policies")
 async def test_no_more_may_wait_than_there_is_room_for(autojump_clock, system, exchange):
     """One too many is told at once; those that gave up make room."""
-    spec = ChildSpec("wire", lambda: ResourceOwner(exchange.source, waiting=2))
+    spec = ChildSpec("wire", lambda: ResourceActor(exchange.source, waiting=2))
     wire = Resource(await system.spawn(spec))
     async with trio.open_nursery() as nursery:
         for _ in range(3):
@@ -353,7 +353,7 @@ async def test_no_more_may_wait_than_there_is_room_for(autojump_clock, system, e
 
 async def test_those_who_gave_up_waiting_make_room(autojump_clock, system, exchange):
     """Also while it is used."""
-    wire = Resource(await system.spawn(ChildSpec("wire", lambda: ResourceOwner(exchange.source, waiting=1))))
+    wire = Resource(await system.spawn(ChildSpec("wire", lambda: ResourceActor(exchange.source, waiting=1))))
     async with wire.borrow():
         for _ in range(3):
             with trio.move_on_after(1):
@@ -501,7 +501,7 @@ async def test_its_exit_runs_when_its_actor_is_killed_or_its_system_cancelled(au
     """With the same time."""
     exchange.exit_s = 2.0
     async with ActorSystem("s") as system:
-        spec = resource("wire", exchange.source, upkeep=UPKEEP)
+        spec = resource("wire", exchange.source, options=OPTIONS)
         wire = Resource(await system.spawn(ChildSpec("wire", spec.factory, restart=Restart.TEMPORARY)))
         await settled()
         wire.ref.kill()
@@ -564,7 +564,7 @@ async def test_its_actor_may_restart(autojump_clock, system, exchange):
 
 async def test_a_resource_of_a_spec_lives_in_a_tree(autojump_clock, system, exchange):
     """Whoever finds its owner can use it; the owner knows nothing else."""
-    spec = resource("wire", exchange.source, upkeep=UPKEEP)
+    spec = resource("wire", exchange.source, options=OPTIONS)
     assert spec.shutdown_s == 4.0
     sup = await system.spawn(ChildSpec("sup", lambda: Supervisor([spec])))
     wire = Resource(system.find("/test/sup/wire"))
@@ -596,11 +596,11 @@ async def test_nothing_is_left_behind(autojump_clock, system, exchange):
 @pytest.mark.parametrize(
     ("make", "wrong"),
     [
-        (lambda: Upkeep(open_timeout_s=0), "open_timeout_s"),
-        (lambda: Upkeep(exit_timeout_s=-1), "exit_timeout_s"),
-        (lambda: Upkeep(check_every_s=math.nan), "check_every_s"),
-        (lambda: ResourceOwner(Exchange().source, limit=0), "limit"),
-        (lambda: ResourceOwner(Exchange().source, waiting=0), "waiting"),
+        (lambda: ResourceOptions(open_timeout_s=0), "open_timeout_s"),
+        (lambda: ResourceOptions(exit_timeout_s=-1), "exit_timeout_s"),
+        (lambda: ResourceOptions(check_every_s=math.nan), "check_every_s"),
+        (lambda: ResourceActor(Exchange().source, limit=0), "limit"),
+        (lambda: ResourceActor(Exchange().source, waiting=0), "waiting"),
     ],
 )
 async def test_numbers_that_make_no_sense_are_refused(make, wrong):
@@ -682,11 +682,11 @@ async def test_a_real_connection_is_opened_again_when_its_server_comes_back():
             await stream.send_all(b"bye")
             nursery.cancel_scope.cancel()
 
-    upkeep = Upkeep(backoff=Backoff(min_s=0.02, max_s=0.05))
+    options = ResourceOptions(backoff=Backoff(min_s=0.02, max_s=0.05))
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery, ActorSystem("s", on_event=lambda _: None) as system:
             alive = await nursery.start(server.serve)
-            wire = await Resource.start(system, "wire", connect, upkeep=upkeep)
+            wire = await Resource.start(system, "wire", connect, options=options)
             assert await wire.use(lambda client: client.echo(b"one")) == b"one"
             alive.cancel()
             while (await wire.status()).failures < 2:  # noqa: ASYNC110 - the kernel tells when it likes
@@ -728,11 +728,11 @@ async def test_an_async_function_may_open_it(autojump_clock, system):
         await trio.sleep(takes_s)
         return Line(diary)
 
-    slow = await Resource.start(system, "slow", partial(open_line, 11.0), upkeep=UPKEEP)
+    slow = await Resource.start(system, "slow", partial(open_line, 11.0), options=OPTIONS)
     await trio.sleep(0.5)
     await slow.ref.stop()
     assert diary == [("open", 0.0)]
-    line = await Resource.start(system, "line", partial(open_line, 2.0), upkeep=UPKEEP)
+    line = await Resource.start(system, "line", partial(open_line, 2.0), options=OPTIONS)
     async with line.borrow() as borrowed:
         assert isinstance(borrowed, Line)
         assert trio.current_time() == 2.5

@@ -5,7 +5,7 @@ import trio
 from attrs import frozen
 
 from actors import Actor, Ask, ChildSpec, Crashed, MessageUnhandled, Restart, StartFailed, UnhandledMessage
-from actors.behaviours.state_machine import Entered, Machine, OutOfTurn, on_entry
+from actors.behaviours.state_machine import Entered, OutsideHandler, StateMachine, on_entry
 from actors.behaviours.states import state_name
 from tests.actors.behaviours.lights import Do, Light, Note, Query, doing, start, to
 from tests.actors.troupe import settled
@@ -144,7 +144,7 @@ async def test_a_state_that_is_entered_changes_nothing_yet(autojump_clock, syste
 
     with pytest.raises(StartFailed) as caught:
         await start(system, Hasty)
-    assert isinstance(caught.value.cause, OutOfTurn)
+    assert isinstance(caught.value.cause, OutsideHandler)
     assert str(caught.value.cause) == f"{verb} is for a state that handles an event"
 
 
@@ -160,7 +160,7 @@ async def test_a_task_of_the_machine_does_not_change_its_state(autojump_clock, l
             lambda: machine.state_timeout(1),
             lambda: machine.event_timeout(1),
         ):
-            with pytest.raises(OutOfTurn) as caught:
+            with pytest.raises(OutsideHandler) as caught:
                 act()
             errors.append(caught.value.verb)
 
@@ -187,7 +187,7 @@ async def test_a_machine_that_has_started_is_in_no_event(autojump_clock, system)
 
         async def later(self):
             await trio.sleep(1)
-            with pytest.raises(OutOfTurn) as caught:
+            with pytest.raises(OutsideHandler) as caught:
                 self.next_event("x")
             errors.append(caught.value)
 
@@ -208,13 +208,13 @@ async def test_a_machine_whose_start_hook_was_overridden_says_so(autojump_clock,
     ref.tell("x")
     exit_ = await ref.wait_stopped()
     assert isinstance(exit_, Crashed)
-    assert isinstance(exit_.error, OutOfTurn)
+    assert isinstance(exit_.error, OutsideHandler)
 
 
 async def test_a_machine_without_an_initial_state_does_not_start(autojump_clock, system):
     """It says what is missing."""
 
-    class Nowhere(Machine):
+    class Nowhere(StateMachine):
         """No state at all."""
 
     with pytest.raises(StartFailed, match="Nowhere has no initial state"):
@@ -273,5 +273,5 @@ async def test_events_inserted_on_entry_and_at_the_start_are_served(autojump_clo
 
 def test_a_machine_is_a_plain_actor():
     """And can be started, watched and supervised as one."""
-    assert issubclass(Machine, Actor)
+    assert issubclass(StateMachine, Actor)
     assert Light().state == ""

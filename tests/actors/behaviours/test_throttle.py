@@ -25,7 +25,7 @@ from actors import (
     UnhandledMessage,
 )
 from actors.behaviours.bucket import Buckets, Rate
-from actors.behaviours.throttle import ReadThrottle, Throttle, ThrottleStatistics, Turn
+from actors.behaviours.throttle import AcquirePermit, ReadThrottle, Throttle, ThrottleStatistics
 from tests.actors.troupe import settled
 
 
@@ -574,7 +574,7 @@ async def test_turns_are_given_at_the_rate_of_each_key(autojump_clock, system):
     ref, times = await turns(system, Rate(1.0)), []
 
     async def visit(key):
-        await ref.ask(Turn(key))
+        await ref.ask(AcquirePermit(key))
         times.append((key, trio.current_time()))
         await trio.sleep(10)
 
@@ -589,10 +589,10 @@ async def test_turns_are_given_at_the_rate_of_each_key(autojump_clock, system):
 async def test_a_turn_that_is_given_up_takes_no_token(autojump_clock, system):
     """The next one has it."""
     ref = await turns(system, Rate(1.0))
-    await ref.ask(Turn())
+    await ref.ask(AcquirePermit())
     with trio.move_on_after(0.5):
-        await ref.ask(Turn())
-    await ref.ask(Turn())
+        await ref.ask(AcquirePermit())
+    await ref.ask(AcquirePermit())
     assert trio.current_time() == 1.0
 
 
@@ -607,7 +607,7 @@ async def test_who_gives_turns_only_does_no_work(autojump_clock, system):
 async def test_turns_and_work_have_one_rate(autojump_clock, system, post):
     """For the same key."""
     ref = await spawn(system, post)
-    await ref.ask(Turn())
+    await ref.ask(AcquirePermit())
     assert await ref.ask(Send("a")) == "A"
-    await ref.ask(Turn())
+    await ref.ask(AcquirePermit())
     assert trio.current_time() == 2.0

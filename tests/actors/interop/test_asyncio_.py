@@ -17,7 +17,6 @@ from attrs import frozen
 from actors import (
     Actor,
     ActorDied,
-    ActorLingers,
     ActorSystem,
     Ask,
     AskTimeout,
@@ -27,6 +26,7 @@ from actors import (
     MessageUnhandled,
     Restart,
     Shutdown,
+    ShutdownOverdue,
     StartFailed,
     StopMode,
 )
@@ -236,7 +236,7 @@ async def test_a_coroutine_that_swallows_its_cancellation_is_waited_for_and_name
         await trio.sleep(5)
         (late,) = late_calls()
         stubborn.let_go = True
-    assert (late.call, late.left_behind, stubborn.swallowed) == ("Stubborn", False, 1)
+    assert (late.call, late.abandoned, stubborn.swallowed) == ("Stubborn", False, 1)
     assert late.who.endswith("call")
     assert caplog.text.count("foreign.late") == 1
 
@@ -584,7 +584,7 @@ async def test_a_handler_that_swallows_its_cancellation_is_named(autojump_clock,
         stubborn.let_go = True
     assert (late.who, late.call) == ("/test/worker", "handle Do")
     assert "foreign.late who=/test/worker call=handle Do" in caplog.text
-    assert [event.path for event in events if isinstance(event, ActorLingers)] == ["/test/worker"]
+    assert [event.path for event in events if isinstance(event, ShutdownOverdue)] == ["/test/worker"]
     assert await ref.wait_stopped() == Killed()
 
 
@@ -605,7 +605,7 @@ async def test_a_background_task_that_swallows_its_cancellation_is_named(autojum
         nursery.start_soon(ref.stop)
         await trio.sleep(3)
         (late,) = late_calls()
-        assert (late.who, late.left_behind) == ("/test/worker", False)
+        assert (late.who, late.abandoned) == ("/test/worker", False)
         assert late.call.startswith("the asyncio tasks ")
         assert late.call.endswith("keep_going")
         stubborn.let_go = True

@@ -13,7 +13,6 @@ from attrs import field, frozen
 
 from actors import (
     ActorDied,
-    ActorLingers,
     ActorSystem,
     Ask,
     AskCycle,
@@ -28,12 +27,13 @@ from actors import (
     Restart,
     SelfCall,
     Shutdown,
+    ShutdownOverdue,
     StartFailed,
     StopMode,
     UnhandledMessage,
 )
 from actors.interop import foreign_call as foreign_calls
-from actors.interop.foreign_call import ForeignTimeout, TooManyLeftBehind, late_calls
+from actors.interop.foreign_call import ForeignTimeout, TooManyAbandoned, late_calls
 from actors.interop.threads import ThreadActor, ThreadContext, ThreadSpec, run_in_thread, thread_child
 from tests.actors.troupe import Read, Run, player, settled
 
@@ -249,8 +249,8 @@ async def test_an_interrupt_comes_again_until_the_call_ends(mock_clock):
             scope.cancel()
             with trio.CancelScope(shield=True):
                 await settled()
-                mock_clock.jump(foreign_calls.INSIST_S)
-    assert [at - start for at in interrupts] == [0, foreign_calls.INSIST_S]
+                mock_clock.jump(foreign_calls.INTERRUPT_EVERY_S)
+    assert [at - start for at in interrupts] == [0, foreign_calls.INTERRUPT_EVERY_S]
 
 
 async def test_a_call_that_did_not_begin_is_not_interrupted():
@@ -316,10 +316,10 @@ async def test_a_call_that_does_not_end_is_waited_for_and_named(mock_clock, capl
                 await settled()
                 (late,) = late_calls()
                 for _ in range(30):
-                    mock_clock.jump(foreign_calls.INSIST_S)
+                    mock_clock.jump(foreign_calls.INTERRUPT_EVERY_S)
                     await settled()
                 stuck.release()
-    assert (late.call, late.left_behind) == ("Stuck", False)
+    assert (late.call, late.abandoned) == ("Stuck", False)
     assert late.who == "who"
     assert [record.getMessage() for record in caplog.records] == [
         f"foreign.late who=who call=Stuck since={late.since.isoformat()}"
@@ -338,7 +338,7 @@ async def test_a_call_may_be_left_behind_named_and_counted(caplog):
             await stuck.begun()
             scope.cancel()
     (late,) = late_calls()
-    assert (late.call, late.left_behind) == ("Stuck", True)
+    assert (late.call, late.abandoned) == ("Stuck", True)
     assert "foreign.left_behind" in caplog.text
     assert "left_behind=1" in caplog.text
     stuck.release()
@@ -347,7 +347,7 @@ async def test_a_call_may_be_left_behind_named_and_counted(caplog):
 
 async def test_calls_left_behind_are_bounded_in_number():
     """No further one is made that could be left behind too; those that are waited for go on."""
-    stucks = [Stuck() for _ in range(foreign_calls.MOST_LEFT_BEHIND)]
+    stucks = [Stuck() for _ in range(foreign_calls.MAX_ABANDONED)]
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             for stuck in stucks:
@@ -355,9 +355,9 @@ async def test_calls_left_behind_are_bounded_in_number():
             for stuck in stucks:
                 await stuck.begun()
             scope.cancel()
-    with pytest.raises(TooManyLeftBehind) as caught:
+    with pytest.raises(TooManyAbandoned) as caught:
         await run_in_thread(divmod, 7, 2, timeout_s=5, abandon=True)
-    assert (caught.value.call, caught.value.left_behind) == ("divmod", len(stucks))
+    assert (caught.value.call, caught.value.abandoned) == ("divmod", len(stucks))
     assert await run_in_thread(divmod, 7, 2, timeout_s=5) == (3, 1)
     for stuck in stucks:
         stuck.release()
@@ -602,12 +602,12 @@ async def test_a_thread_that_cannot_be_stopped_delays_the_end_of_its_actor_and_t
             nursery.start_soon(ref.stop, StopMode.NOW)
             await settled()
             (late,) = late_calls()
-            assert (late.who, late.call, late.left_behind) == ("/test/worker", "handle Do", False)
+            assert (late.who, late.call, late.abandoned) == ("/test/worker", "handle Do", False)
             for _ in range(12):
                 mock_clock.jump(1)
                 await settled()
             assert ref.alive
-            assert [event.path for event in events if isinstance(event, ActorLingers)] == ["/test/worker"]
+            assert [event.path for event in events if isinstance(event, ShutdownOverdue)] == ["/test/worker"]
             stuck.release()
         assert await ref.wait_stopped() == Killed()
     assert caplog.text.count("foreign.late who=/test/worker call=handle Do") == 1
@@ -641,7 +641,7 @@ async def test_an_actor_may_leave_its_call_behind(system):
     await stuck.begun()
     assert await ref.stop(StopMode.NOW) == Shutdown()
     (late,) = late_calls()
-    assert (late.who, late.call, late.left_behind) == ("/test/worker", "handle Do", True)
+    assert (late.who, late.call, late.abandoned) == ("/test/worker", "handle Do", True)
     stuck.release()
     await threads_ended()
     assert diary == ["start", "stop (shutdown)"]

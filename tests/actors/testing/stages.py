@@ -141,7 +141,7 @@ class RecordedStage:
         await self.recorder.stop()
 
     async def _follow(self) -> None:
-        while effects := self.recorder.take():
+        while effects := self.recorder.take_effects():
             self.seen += effects
             for effect in effects:
                 if isinstance(effect, Told) and effect.to == PATH:

@@ -26,7 +26,7 @@ from actors import (
     UnhandledMessage,
 )
 from actors.ref import ActorRef
-from actors.testing.fakes import RecordedContext, StandIn
+from actors.testing.fakes import FakeRef, RecordedContext
 from tests.actors.testing.stages import PATH, Crash, RealStage, RecordedStage
 from tests.actors.troupe import Player, Read, Run, player
 
@@ -438,4 +438,4 @@ def test_nothing_public_reaches_the_tree_past_the_stand_ins():
         return {name for name in vars(kind) if not name.startswith("_")}
 
     assert public(Context) - public(RecordedContext) == {"incarnation"}
-    assert public(ActorRef) - public(StandIn) == {"channel"}
+    assert public(ActorRef) - public(FakeRef) == {"channel"}

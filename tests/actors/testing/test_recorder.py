@@ -84,14 +84,14 @@ def test_a_handler_can_be_run_without_any_loop(shop):
     """Asks get the answers prepared; what it did is a list of plain data."""
     shop.answer(Stock, lambda request: 5)
     shop.receive_nowait(Order(3))
-    asked, told = shop.take()
+    asked, told = shop.take_effects()
     assert isinstance(asked, Asked)
     assert (asked.to, type(asked.request), asked.timeout_s) == ("/system/store", Stock, 3.0)
     assert told == Told("/system/till", ("sold", 3), Lane.HIGH)
-    assert shop.take() == []
+    assert shop.take_effects() == []
     assert not shop.stopped
     shop.receive_nowait(Order(9))
-    assert shop.of(Told) == [Told("/system/till", ("sold", 5), Lane.HIGH)]
+    assert shop.effects_of(Told) == [Told("/system/till", ("sold", 5), Lane.HIGH)]
     assert shop.effects[-1] == Stopped()
     assert shop.stopped
     with pytest.raises(ActorDied):
@@ -125,15 +125,15 @@ async def test_an_answer_can_be_given_later(autojump_clock, shop):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shop.receive, Order(3))
         await settle()
-        (asked,) = shop.take()
+        (asked,) = shop.take_effects()
         asked.request.reply(2)
-    assert shop.take() == [Told("/system/till", ("sold", 2), Lane.HIGH), Stopped()]
+    assert shop.take_effects() == [Told("/system/till", ("sold", 2), Lane.HIGH), Stopped()]
 
 
 def test_timers_children_and_watches_are_read_as_data(shop):
     """And a timer fires when the test says so."""
     shop.receive_nowait("open")
-    timer, spawned, watched = shop.take()
+    timer, spawned, watched = shop.take_effects()
     assert timer == TimerSet("close", 8 * 3600.0, "close")
     assert shop.timers == {"close": timer}
     assert isinstance(spawned, Spawned)
@@ -149,9 +149,9 @@ def test_a_late_answer_of_the_actor_is_an_effect(shop):
     request = Stock()
     with pytest.raises(ProbeFailure, match="Stock was not answered yet"):
         shop.ask_nowait(request)
-    assert shop.take() == []
+    assert shop.take_effects() == []
     shop.receive_nowait("close")
-    assert shop.take() == [Replied(request, 0)]
+    assert shop.take_effects() == [Replied(request, 0)]
 
 
 def test_an_error_comes_through_and_ends_it(shop):
@@ -199,7 +199,7 @@ def test_everything_an_actor_does_with_its_context_is_recorded():
     request = Run(act)
     stage.start_nowait()
     stage.ask_nowait(request)
-    assert stage.take() == [
+    assert stage.take_effects() == [
         SaidHealthy(),
         Watched("/system/other", restarts=True),
         Outlived("/system/other"),
@@ -221,7 +221,7 @@ def test_a_refusal_is_recorded_too():
     request = Stock()
     with pytest.raises(TypeError):
         stage.ask_nowait(request)
-    unhandled, refused = stage.take()
+    unhandled, refused = stage.take_effects()
     assert unhandled == Unhandled(request)
     assert isinstance(refused, Refused)
 
@@ -251,5 +251,5 @@ def test_hooks_run_when_the_test_says_so():
 async def test_only_stand_ins_can_be_ended(autojump_clock, system):
     """A real actor is none of the recorder's."""
     real = await system.spawn(ChildSpec("a", Actor))
-    with pytest.raises(TypeError, match="no stand-in"):
+    with pytest.raises(TypeError, match="no fake reference"):
         await Recorder(Actor()).end(real)

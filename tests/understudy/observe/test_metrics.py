@@ -6,7 +6,7 @@ import pytest
 from attrs import frozen
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.events import ActorLingers, ActorRestarting, DeadLetter, LoopHeld
+from actors.events import ActorRestarting, DeadLetter, ShutdownOverdue, SlowHandler
 from sanitization import Action, Category, Finding
 from transport.wire.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted, RunStatus, Usage
 from understudy.observe.metrics import TOOLS_MAX, Metrics
@@ -152,8 +152,8 @@ def test_a_run_that_ends_with_an_unknown_code_is_labelled_other() -> None:
 def test_actors_that_hold_the_loop_or_do_not_end() -> None:
     """By pattern of their path, as restarts are."""
     metrics = Metrics()
-    metrics.record(LoopHeld("/system/conversations/t1/run-1", "Go", 0.2))
-    metrics.record(ActorLingers("/system/conversations/t1", 5.0))
+    metrics.record(SlowHandler("/system/conversations/t1/run-1", "Go", 0.2))
+    metrics.record(ShutdownOverdue("/system/conversations/t1", 5.0))
     assert value(metrics, "understudy_loop_held_total", path="/system/conversations/*/*") == 1
     assert value(metrics, "understudy_actors_lingering_total", path="/system/conversations/*") == 1
 
