@@ -21,8 +21,8 @@ from transport.wire.commands import Say
 from transport.wire.events import AgentStarted, AgentThinking, Envelope, MessageAccepted
 from transport.wire.messages import Deliver
 from understudy import Agent
-from understudy.app.build import House, open_house
-from understudy.app.process import spare_collector
+from understudy.app.build import App, build_app
+from understudy.app.process import tune_garbage_collector
 from understudy.app.settings import Settings
 from understudy.chat.messages import Record
 from understudy.models.model import Emit, Reply, Turn
@@ -121,10 +121,10 @@ async def _measured(settings: Settings, producers: int, seconds: float) -> Rate:
     count = Count()
     agents = [Agent("idle", model=Idle(), timeout_s=_LONG_S)]
     with trio.move_on_after(_LONG_S):
-        async with open_house(settings, agents) as house:
+        async with build_app(settings, agents) as house:
             makers = [await _begun(house, number, count) for number in range(producers)]
             await count.reach(2 * producers)
-            spare_collector()
+            tune_garbage_collector()
             before = count.durable
             cpu, began = time.process_time(), time.perf_counter()
             async with trio.open_nursery() as nursery:
@@ -141,12 +141,12 @@ async def _measured(settings: Settings, producers: int, seconds: float) -> Rate:
     raise Wrong(f"not done within {_LONG_S:g} s")
 
 
-async def _begun(house: House, number: int, count: Count) -> Producer:
+async def _begun(house: App, number: int, count: Count) -> Producer:
     """A thread of its own for a producer, with a run that does nothing."""
     system: ActorSystem = house.system
     outbox = await system.spawn(ChildSpec(f"follower-{number}", lambda: Follower(count)))
     who = Identity(f"user-{number % _USERS}", f"session-{number}", frozenset(), time.time() + _LONG_S)
-    accepted = await house.gate.desk(who, Say("go", f"thread-{number}", agent_type="idle"), outbox)
+    accepted = await house.endpoint.dispatcher(who, Say("go", f"thread-{number}", agent_type="idle"), outbox)
     assert accepted is not None
     with trio.fail_after(30):
         while True:

@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from benchmarks.million import OWNER, build
-from understudy.app.build import open_house
+from understudy.app.build import build_app
 from understudy.app.settings import Settings
 from understudy.storage.rows import LoggedEvent, Thread
 from understudy.storage.writes import Change
@@ -39,8 +39,8 @@ async def _measured(folder: Path, events: int, commits: int) -> tuple[Times, Tim
     built = build(folder / "full", events)
     new = Thread(OWNER, "new", "A thread", "guide", None, time.time(), time.time())
     async with (
-        open_house(Settings(data_dir=folder / "empty", log_level="error")) as empty,
-        open_house(Settings(data_dir=folder / "full", log_level="error")) as full,
+        build_app(Settings(data_dir=folder / "empty", log_level="error")) as empty,
+        build_app(Settings(data_dir=folder / "full", log_level="error")) as full,
     ):
         await empty.store.commit(Change(OWNER, new.id, thread=new))
         last = {"full": dict.fromkeys(built.threads, 0), "empty": {new.id: 0}}

@@ -13,7 +13,7 @@ from attrs import define, field
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from understudy.agents.agent import Agent
-from understudy.app.build import Running, serve_house
+from understudy.app.build import Running, serve_app
 from understudy.app.settings import Settings
 
 TERMINAL = ("final_response", "error")
@@ -24,7 +24,7 @@ async def served(data_dir: Path, agents: Sequence[Agent] = (), **settings: Any) 
     """Serve until the block ends; the offline model writes as fast as it can."""
     settings = {"words_per_s": 10_000.0, "grace_s": 1.0, **settings}
     async with trio.open_nursery() as nursery:
-        yield await nursery.start(partial(serve_house, Settings(port=0, data_dir=data_dir, **settings), agents))
+        yield await nursery.start(partial(serve_app, Settings(port=0, data_dir=data_dir, **settings), agents))
         nursery.cancel_scope.cancel()
 
 

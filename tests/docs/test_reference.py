@@ -14,8 +14,8 @@ from understudy.app.settings import Settings
 from understudy.observe.metrics import Metrics
 from understudy.tools.response import chat_response
 from understudy.tools.tool import ToolContext, tool
-from understudy.web.application import build
-from understudy.web.context import Rest
+from understudy.web.application import build_http_app
+from understudy.web.context import WebContext
 
 AGENTS = "reference/agents-and-tools.md"
 
@@ -28,7 +28,7 @@ def shown(rule: str) -> str:
 def test_every_endpoint_is_listed(tmp_path: Any) -> None:
     """The table of requests is the application's own table of routes."""
     nothing: Any = None
-    app = build(Rest(Settings(data_dir=tmp_path), *[nothing] * (len(attrs.fields(Rest)) - 1)))
+    app = build_http_app(WebContext(Settings(data_dir=tmp_path), *[nothing] * (len(attrs.fields(WebContext)) - 1)))
     served = {
         f"{method} {shown(rule.rule)}"
         for rule in app.url_map.iter_rules()

@@ -11,7 +11,7 @@ import trio.testing
 
 from sanitization import Detector
 from understudy.agents.agent import Agent
-from understudy.app.build import Running, serve_house
+from understudy.app.build import Running, serve_app
 from understudy.app.settings import Settings
 
 Serve = Callable[..., Awaitable[Running]]
@@ -23,7 +23,7 @@ async def serve(tmp_path: Path, nursery: trio.Nursery) -> Serve:
 
     async def start(*agents: Agent, detectors: Sequence[Detector] = (), **settings: Any) -> Running:
         given = Settings(**{"port": 0, "data_dir": tmp_path / "data", "words_per_s": 5000.0} | settings)
-        running: Running = await nursery.start(partial(serve_house, given, agents, detectors))
+        running: Running = await nursery.start(partial(serve_app, given, agents, detectors))
         return running
 
     return start

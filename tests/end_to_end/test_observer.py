@@ -16,8 +16,8 @@ from tests.end_to_end.peer import connected
 from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.sse import Stream, streaming
 from understudy.app.build import Running
-from understudy.observe.tree_api import MAX_WATCHES
-from understudy.observe.tree_events import MAX_TOUCHED
+from understudy.observe.tree_api import MAX_STREAMS
+from understudy.observe.tree_events import MAX_PENDING
 
 SECRET = "a secret of more than 32 characters, for tests"
 SECRET_WORDS = "do not show these words"
@@ -236,12 +236,12 @@ async def test_who_does_not_read_costs_a_bounded_amount(serve: Any) -> None:
     running = await serve(secret=SECRET)
     async with watching(running) as stream:
         await stream.until("hello")
-        await crowd(running, MAX_TOUCHED + 200)
+        await crowd(running, MAX_PENDING + 200)
         await stream.until("resync")
         await crowd(running, 120, prefix="late")
         assert (await until_change(stream, "/system/connections/late00119"))["state"] == "running"
         seen = next(event.body for event in reversed(stream.seen) if event.kind == "changes")
-        assert seen["child_counts"]["/system/connections"] == MAX_TOUCHED + 320
+        assert seen["child_counts"]["/system/connections"] == MAX_PENDING + 320
         assert all(len(event.body["changes"]) <= 50 for event in stream.seen if event.kind == "changes")
 
 
@@ -264,7 +264,7 @@ async def test_a_stream_that_was_left_is_forgotten_and_too_many_are_refused(serv
                 task_status.started()
                 await trio.sleep_forever()
 
-        for _ in range(MAX_WATCHES):
+        for _ in range(MAX_STREAMS):
             await nursery.start(hold)
         async with watching(running) as stream:
             assert (stream.status, stream.body["error"]["code"]) == (503, "busy")

@@ -18,7 +18,7 @@ from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Say, scripted
 from tests.end_to_end.test_floods import SECRET, metric, token_of
-from understudy.app.build import Running, serve_house
+from understudy.app.build import Running, serve_app
 from understudy.app.settings import Settings
 
 MEMBERS = {
@@ -358,7 +358,7 @@ async def test_an_anonymous_user_comes_back_after_a_restart(tmp_path: Path) -> N
     settings, users, token = Settings(port=0, data_dir=tmp_path / "data"), [], None
     for _ in range(2):
         async with trio.open_nursery() as nursery:
-            running: Running = await nursery.start(partial(serve_house, settings))
+            running: Running = await nursery.start(partial(serve_app, settings))
             async with connected(running.address, token) as peer:
                 users.append(peer.seen[0]["data"]["user"])
                 token = peer.seen[0]["data"].get("session_token", token)

@@ -13,7 +13,7 @@ import trio
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import connected
 from tests.transport.provider import ec_key, key_set, published, publishing, rsa_key, signed
-from understudy.app.build import Running, serve_house
+from understudy.app.build import Running, serve_app
 from understudy.app.settings import Settings
 
 FIRST = key_set(published(rsa_key(), "first"), published(ec_key(), "curve"))
@@ -40,7 +40,7 @@ async def served(data_dir: Path, jwks: str, **settings: Any) -> AsyncIterator[Ru
     """A server whose users come from that provider."""
     given = Settings(port=0, data_dir=data_dir / "data", jwks=jwks, **settings)
     async with trio.open_nursery() as nursery:
-        running = await nursery.start(partial(serve_house, given))
+        running = await nursery.start(partial(serve_app, given))
         yield running
         nursery.cancel_scope.cancel()
 

@@ -20,7 +20,7 @@ from tests.end_to_end.process import refused, started
 from tests.end_to_end.script import TOOLS, Call, Gate, Say, Script, scripted
 from tests.end_to_end.test_consent import approve, new_token
 from understudy import Agent, ToolContext, ToolError, ToolResult, tool
-from understudy.app.build import Running, serve_house
+from understudy.app.build import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, Turn, unfenced
 
@@ -779,7 +779,7 @@ async def test_after_a_restart_placeholders_stay_and_mean_nothing_else(serve: An
     said = {"agent_type": "script", "thread_id": "t", "message_id": "m1"}
     async with trio.open_nursery() as first:
         settings = Settings(port=0, data_dir=tmp_path / "data", scrub_policy=given)
-        running = await first.start(partial(serve_house, settings, [model.agent()], PEOPLE_ONLY))
+        running = await first.start(partial(serve_app, settings, [model.agent()], PEOPLE_ONLY))
         token = await new_token(running)
         async with connected(running.address, token) as peer:
             await peer.say(f"I am {PERSON}", **said)

@@ -12,7 +12,7 @@ import trio
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import Peer, connected
 from transport.auth.tokens import Tokens
-from understudy.app.build import Running, serve_house
+from understudy.app.build import Running, serve_app
 from understudy.app.settings import Settings
 
 SECRET = "a secret of more than thirty-two bytes"
@@ -120,7 +120,7 @@ async def test_a_restart_does_not_forget(tmp_path: Path) -> None:
     token, other = token_of("ada", "s1"), token_of("ada", "s2")
     for again in (False, True):
         async with trio.open_nursery() as nursery:
-            running = await nursery.start(partial(serve_house, settings))
+            running = await nursery.start(partial(serve_app, settings))
             status, _, _ = await request(running.address, "GET", "/api/agents", token=token)
             assert status == (401 if again else 200)
             assert (await request(running.address, "GET", "/api/agents", token=other))[0] == 200

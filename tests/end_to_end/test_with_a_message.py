@@ -17,7 +17,7 @@ from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_user_data import upload
 from tests.end_to_end.witness import Witness
 from understudy import Agent, chat_response
-from understudy.app.build import Running, serve_house
+from understudy.app.build import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.models.model import fenced
 
@@ -28,7 +28,7 @@ KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 async def serving(folder: Path, agent: Agent) -> AsyncIterator[Running]:
     """A server with this agent, stopped in order at the end of the block."""
     async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(partial(serve_house, Settings(port=0, data_dir=folder), [agent]))
+        running: Running = await nursery.start(partial(serve_app, Settings(port=0, data_dir=folder), [agent]))
         yield running
         await running.stop()
         nursery.cancel_scope.cancel()

@@ -35,7 +35,7 @@ from tests.network.house import SECRET
 from tests.network.teller import AGENTS
 from transport.auth.tokens import Tokens
 from transport.connection.limits import Limits
-from understudy.app.build import Running, serve_house
+from understudy.app.build import Running, serve_app
 from understudy.app.settings import Settings
 
 USERS: Final = 24
@@ -216,7 +216,7 @@ class Attached:
         settings = Settings(port=0, data_dir=data_dir, secret=secret, limits=limits)
         self._left = self.rounds
         async with trio.open_nursery() as nursery:
-            running: Running = await nursery.start(partial(serve_house, settings, AGENTS))
+            running: Running = await nursery.start(partial(serve_app, settings, AGENTS))
             tokens = Tokens(SECRET, time.time)
             async with trio.open_nursery() as users:
                 for number in range(USERS):

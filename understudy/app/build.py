@@ -33,19 +33,19 @@ from understudy import __version__
 from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
 from understudy.app.backends import (
-    RESTING,
-    cipher_of,
-    cluster_of,
-    database_of,
-    ended_of,
-    files_of,
-    node_of,
-    redis_of,
-    shared_limits,
-    shelf_of,
+    BACKOFF,
+    build_cache,
+    build_cipher,
+    build_cluster,
+    build_redis,
+    build_shared_limits,
+    join_nodes,
+    open_database,
+    open_files,
+    open_revocations,
 )
-from understudy.app.descriptors import connections_within
-from understudy.app.drain import leave
+from understudy.app.descriptors import fit_connection_limit
+from understudy.app.drain import drain
 from understudy.app.listening import listen
 from understudy.app.settings import Settings
 from understudy.auth.rights import Whose, everybody, rights_of
@@ -66,11 +66,11 @@ from understudy.content.filter import Guard
 from understudy.content.policies import policy_of
 from understudy.models.registry import Models
 from understudy.observe.breakers import Breakers
-from understudy.observe.health import Check, Status
+from understudy.observe.health import HealthCheck, HealthStatus
 from understudy.observe.incidents import Incidents
 from understudy.observe.metrics import Metrics
-from understudy.observe.status import Server
-from understudy.observe.tree_api import Observatory
+from understudy.observe.status import ServerStatus
+from understudy.observe.tree_api import TreeApi
 from understudy.observe.tree_log import log_event
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.export import Exporter
@@ -84,11 +84,11 @@ from understudy.storage.quotas import BoundedFiles, Quotas
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 from understudy.tools.table_process import share_places
-from understudy.web.application import build
-from understudy.web.context import Rest
+from understudy.web.application import build_http_app
+from understudy.web.context import WebContext
 from understudy.web.presence import Presence
-from understudy.web.sse import Streams
-from understudy.web.websocket import Gate
+from understudy.web.sse import EventStreams
+from understudy.web.websocket import WebSocketEndpoint
 
 if TYPE_CHECKING:
     from understudy.storage.redis import RedisLink
@@ -113,18 +113,18 @@ class Running:
 
 
 @frozen
-class House:
+class App:
     """All parts of one server, wired together."""
 
     settings: Settings
     system: ActorSystem
     store: Store
-    gate: Gate
-    web: QuartTrio
+    endpoint: WebSocketEndpoint
+    http_app: QuartTrio
     presence: Presence
 
 
-async def serve_house(
+async def serve_app(
     settings: Settings,
     agents: Sequence[Agent] = (),
     detectors: Sequence[Detector] = (),
@@ -145,10 +145,10 @@ async def serve_house(
         )
     certificate, key = settings.tls_certificate, settings.tls_key
     tls = server_context(certificate, key) if certificate is not None and key is not None else None
-    async with open_house(settings, agents, detectors) as house, trio.open_nursery() as nursery:
+    async with build_app(settings, agents, detectors) as app, trio.open_nursery() as nursery:
         listeners = await listen(settings, sockets)
         port = listeners[0].socket.getsockname()[1]
-        connections = connections_within(settings.limits.connections_total)
+        connections = fit_connection_limit(settings.limits.connections_total)
         limits = DoorLimits(
             head_s=HEAD_S,
             connections=connections,
@@ -162,36 +162,42 @@ async def serve_house(
         )
         proxies = Proxies(settings.trusted_proxies)
         serve = partial(
-            serve_door, listeners, asgi_app=house.web, on_upgrade=house.gate, limits=limits, tls=tls, proxies=proxies
+            serve_door,
+            listeners,
+            asgi_app=app.http_app,
+            on_upgrade=app.endpoint,
+            limits=limits,
+            tls=tls,
+            proxies=proxies,
         )
         await nursery.start(serve)
         nursery.start_soon(warn_if_open)
         nursery.start_soon(warm_up)
-        task_status.started(Running(settings.at(port), house.system, house.store, partial(_stop, house)))
+        task_status.started(Running(settings.url_at(port), app.system, app.store, partial(_stop, app)))
 
 
 @asynccontextmanager
-async def open_house(
+async def build_app(
     settings: Settings, agents: Sequence[Agent] = (), detectors: Sequence[Detector] = ()
-) -> AsyncIterator[House]:
+) -> AsyncIterator[App]:
     """Wire all parts together around a running tree of actors; everything is closed on the way out.
 
     Raises:
         DatabaseUnusable, OSError, ValueError: A part cannot be opened; the text says why.
     """
-    sessions, cipher = open_sessions(settings), cipher_of(settings)
+    sessions, cipher = open_sessions(settings), build_cipher(settings)
     share_places(settings.limits.processes_per_user)
     metrics, incidents = Metrics(lambda: system.tree()), Incidents(time.time)
     breakers = Breakers(metrics)
-    known, models = all_agents(agents), Models(settings.model, settings.words_per_s, breakers.changed)
+    known, models = all_agents(agents), Models(settings.model, settings.words_per_s, breakers.record_change)
     for agent in known.values():
         agent.works_s(settings.limits.run_s)
         # Now, not at its first message: making a client takes a third of a second, and may fail.
         models.of(agent.model)
     policy = await trio.to_thread.run_sync(policy_of, settings.scrub_policy)
     sealer = open_sealer(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
-    database = await trio.to_thread.run_sync(database_of, settings)
-    redis = await trio.to_thread.run_sync(redis_of, settings, metrics)
+    database = await trio.to_thread.run_sync(open_database, settings)
+    redis = await trio.to_thread.run_sync(build_redis, settings, metrics)
     guard = await trio.to_thread.run_sync(Guard, policy, metrics, detectors, sealer)
     others: list[ChildSpec] = []  # what works with other servers
     tree = _tree(settings, database, redis, metrics, others)
@@ -200,26 +206,26 @@ async def open_house(
         async with system:
             find = partial(_find, system)
             writer = partial(system.find, "/system/storage/writer")
-            store = Store(database, writer, on_circuit=breakers.changed, on_reads=metrics.reads_began)
+            store = Store(database, writer, on_circuit=breakers.record_change, on_reads=metrics.reads_began)
             for breaker in (store.breaker, *models.breakers()):
                 breakers.add(breaker.name)
             begin = partial(_begin, find, others)
-            node = await node_of(settings, database, store, find, begin)
-            cluster = cluster_of(redis, node, cipher, metrics)
-            metrics.look_at(lambda: store.reads()["reads_waiting"], lambda: 0 if node is None else node.lapses)
-            files, keepers = files_of(settings, database, store)
+            node = await join_nodes(settings, database, store, find, begin)
+            cluster = build_cluster(redis, node, cipher, metrics)
+            metrics.observe_storage(lambda: store.reads()["reads_waiting"], lambda: 0 if node is None else node.lapses)
+            files, keepers = open_files(settings, database, store)
             await trio.to_thread.run_sync(files.sweep)
             quotas = Quotas(store, settings.limits, tenants=bool(settings.tenant_claim))
             bounded = BoundedFiles(files, quotas)
-            shelf, shelvers = shelf_of(redis, cipher)
+            shelf, shelvers = build_cache(redis, cipher)
             reads = CachedReads(store, shelf, time.time, metrics)
             store.on_write = reads.written
             presence = Presence(settings.limits.connections_per_user)
-            dismiss = partial(presence.dismiss_all, lambda who: who in sessions.ended, system.find)
-            keepers += await ended_of(settings, sessions, store, lambda _: dismiss())
+            dismiss = partial(presence.close_revoked, lambda who: who in sessions.revoked, system.find)
+            keepers += await open_revocations(settings, sessions, store, lambda _: dismiss())
             slots = _slots(settings)
             counts = partial(_counts, presence, slots)
-            server = Server(system, counts, __version__, partial(_beside, database, breakers, redis))
+            server = ServerStatus(system, counts, __version__, partial(_beside, database, breakers, redis))
             services = Services(
                 store=store,
                 agents=known,
@@ -228,7 +234,7 @@ async def open_house(
                 limits=settings.limits,
                 slots=slots,
                 attachments=lambda owner: Attachments(owner, store, bounded, guard),
-                server=lambda owner, roles: server.seen_by(rights_of(owner, roles, tenants=sessions.tenants)),
+                server=lambda owner, roles: server.visible_to(rights_of(owner, roles, tenants=sessions.tenants)),
                 outboxes=presence.outboxes,
                 observer=metrics,
                 clock=time.time,
@@ -247,15 +253,17 @@ async def open_house(
                     await begin(child)
                 await cluster.ready()
             connections = partial(find, "/system/connections")
-            ledger, elsewhere, sharers = shared_limits(redis, settings)
-            gate = Gate(
+            ledger, elsewhere, sharers = build_shared_limits(redis, settings)
+            endpoint = WebSocketEndpoint(
                 settings, sessions, store, desk, presence, metrics, connections, _limits(settings), ledger, elsewhere
             )
-            streams = Streams(gate.ports, desk, presence, connections, _limits(settings), lambda: gate.closing)
-            observatory = Observatory(system, incidents, lambda: counts() | store.reads(), settings.observer_kill)
+            streams = EventStreams(
+                endpoint.callbacks, desk, presence, connections, _limits(settings), lambda: endpoint.draining
+            )
+            tree_api = TreeApi(system, incidents, lambda: counts() | store.reads(), settings.observer_kill)
             archive = Archive(database)
             eraser = Eraser(store, archive, files, desk.delete, sessions.end_for_erasure)
-            rest = Rest(
+            rest = WebContext(
                 settings,
                 sessions,
                 store,
@@ -265,7 +273,7 @@ async def open_house(
                 metrics,
                 server.health,
                 streams,
-                observatory,
+                tree_api,
                 guard,
                 reads,
                 archive,
@@ -275,35 +283,35 @@ async def open_house(
                 quotas,
                 ledger=ledger,
             )
-            recovery = ChildSpec("recovery", partial(Recovery, store, desk.threads, node), backoff=RESTING)
+            recovery = ChildSpec("recovery", partial(Recovery, store, desk.threads, node), backoff=BACKOFF)
             kept = Kept(settings.keep_threads_days, settings.keep_events_days)
             retention = partial(Retention, kept, store, archive, eraser, partial(in_charge, store, node), metrics)
-            keepers += [ChildSpec("retention", retention, backoff=RESTING)]
-            forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=RESTING)
-            watch = ChildSpec("waits", partial(WaitWatch, services.waits), backoff=RESTING)
-            sessions.on_end.append(lambda who: presence.dismiss(who, system.find))
+            keepers += [ChildSpec("retention", retention, backoff=BACKOFF)]
+            forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=BACKOFF)
+            watch = ChildSpec("waits", partial(WaitWatch, services.waits), backoff=BACKOFF)
+            sessions.on_end.append(lambda who: presence.close_session(who, system.find))
             await system.spawn(
-                _house_part(
+                _supervisor(
                     "observe", [recovery, *_keepers(sessions), *keepers, *shelvers, *sharers, forgetting, watch]
                 )
             )
-            yield House(settings, system, store, gate, build(rest), presence)
+            yield App(settings, system, store, endpoint, build_http_app(rest), presence)
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
             await models.aclose()
         database.close()
 
 
-def _beside(database: Database, breakers: Breakers, redis: "RedisLink | None") -> dict[str, Check]:
+def _beside(database: Database, breakers: Breakers, redis: "RedisLink | None") -> dict[str, HealthCheck]:
     """The checks of what is not in the tree: the database, and what else is on the other side of a breaker."""
     checks = dict(breakers.checks())
     try:
         database.check()  # a look at the file's name, so that it is known before anything is written
     except StorageUnavailable as gone:
-        checks["database"] = Check(Status.FAILED, gone.reason)
+        checks["database"] = HealthCheck(HealthStatus.FAILED, gone.reason)
     if redis is not None:
-        away = Check(Status.DEGRADED, "Redis does not answer", time.time() - redis.since, essential=False)
-        checks["redis"] = Check() if redis.up else away
+        away = HealthCheck(HealthStatus.DEGRADED, "Redis does not answer", time.time() - redis.since, essential=False)
+        checks["redis"] = HealthCheck() if redis.up else away
     return checks
 
 
@@ -318,27 +326,27 @@ def _tree(
 ) -> list[ChildSpec]:
     """The part of the tree that stands before anything is wired to it; `others` comes to have more children of one."""
     links = [] if redis is None else [redis.keeper()]
-    writer = ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=RESTING)
+    writer = ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=BACKOFF)
     return [
-        _house_part("storage", [writer, *links]),
-        *([_house_part("cluster", others)] if settings.on_postgresql else []),
-        _house_part("conversations"),
-        _house_part("connections"),
+        _supervisor("storage", [writer, *links]),
+        *([_supervisor("cluster", others)] if settings.on_postgresql else []),
+        _supervisor("conversations"),
+        _supervisor("connections"),
     ]
 
 
 def _keepers(sessions: Sessions) -> list[ChildSpec]:
     """What keeps an identity provider's keys fresh, where there is one."""
-    return [] if sessions.provider is None else [ChildSpec("keys", sessions.provider.keeper, backoff=RESTING)]
+    return [] if sessions.provider is None else [ChildSpec("keys", sessions.provider.keeper, backoff=BACKOFF)]
 
 
-def _house_part(name: str, children: Sequence[ChildSpec] | None = None) -> ChildSpec:
+def _supervisor(name: str, children: Sequence[ChildSpec] | None = None) -> ChildSpec:
     """A supervisor under the root: whatever happens below it, it comes back, with what `children` has by then.
 
     One without children of its own has many of a kind, which need no order when they stop.
     """
     make = partial(Supervisor, () if children is None else children, intensity=MANY, stop_together=children is None)
-    return ChildSpec(name, make, backoff=RESTING)
+    return ChildSpec(name, make, backoff=BACKOFF)
 
 
 def _limits(settings: Settings) -> ConnectionLimits:
@@ -352,13 +360,13 @@ def _limits(settings: Settings) -> ConnectionLimits:
     )
 
 
-async def _stop(house: House) -> None:
+async def _stop(app: App) -> None:
     """Take leave of every client, then stop the tree in order; what the door and the application take is the rest."""
-    house.gate.closing = True
-    grace_s = house.settings.grace_s
-    connections = house.system.find("/system/connections")
-    await leave(connections.children() if connections else [], house.gate.desk.threads, grace_s * 5 / 8)
-    await house.system.stop(grace_s=grace_s / 8)
+    app.endpoint.draining = True
+    grace_s = app.settings.grace_s
+    connections = app.system.find("/system/connections")
+    await drain(connections.children() if connections else [], app.endpoint.dispatcher.threads, grace_s * 5 / 8)
+    await app.system.stop(grace_s=grace_s / 8)
 
 
 def _moved(system: ActorSystem, desk: Desk, owner: str, thread_id: str, ending: ActorRef) -> None:

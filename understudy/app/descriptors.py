@@ -6,27 +6,27 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-RESERVE: Final = 200
+RESERVED: Final = 200
 """Descriptors kept for what is no connection of a client: the database's files or connections, Redis, uploads, models,
 the pipes of child processes, and clients that are being refused."""
-SMALLEST: Final = 16
+MIN_CONNECTIONS: Final = 16
 """Connections that are served however few descriptors there are."""
 
 
-def connections_within(wanted: int) -> int:
+def fit_connection_limit(wanted: int) -> int:
     """Give how many connections can be open at once, `wanted` at most, and raise the soft limit as far as needed.
 
     Logs `server.too_few_descriptors` when that is less than what is wanted.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + RESERVE
+    needed = wanted + RESERVED
     if soft != resource.RLIM_INFINITY and soft < needed:
         raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
         soft = raised
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return wanted
-    held = max(SMALLEST, soft - min(RESERVE, soft // 2))
+    held = max(MIN_CONNECTIONS, soft - min(RESERVED, soft // 2))
     log.warning(
         "server.too_few_descriptors",
         extra={

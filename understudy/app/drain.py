@@ -20,24 +20,24 @@ from understudy.chat.registry import Whereabouts
 
 log = logging.getLogger(__name__)
 
-BACK_IN_S: Final = 2.0
+RECONNECT_AFTER_S: Final = 2.0
 """What a client waits at least: the time that a restart takes."""
-COMING_BACK_PER_S: Final = 500.0
+RECONNECTS_PER_S: Final = 500.0
 """How many come back in a second: each one costs a handshake, a look at its threads and what it missed."""
-SPREAD_S: Final = 30.0
+MAX_SPREAD_S: Final = 30.0
 """Longest time over which they are spread."""
 WAVES: Final = 10
 """In so many steps all connections are closed; fewer than `WAVE_AT_LEAST` go together."""
-WAVE_AT_LEAST: Final = 25
+MIN_WAVE: Final = 25
 
 
-async def leave(
+async def drain(
     connections: Sequence[ActorRef], threads: Whereabouts, within_s: float, chance: Callable[[], float] = random.random
 ) -> None:
     """Take leave of all connections, in `within_s` seconds at most. `chance` gives 0 to 1."""
-    spread_s = min(SPREAD_S, len(connections) / COMING_BACK_PER_S)
+    spread_s = min(MAX_SPREAD_S, len(connections) / RECONNECTS_PER_S)
     for connection in connections:
-        connection.tell(Drain(round(BACK_IN_S + spread_s * chance(), 3), within_s), lane=Lane.ALERT)
+        connection.tell(Drain(round(RECONNECT_AFTER_S + spread_s * chance(), 3), within_s), lane=Lane.ALERT)
     if not await threads.quiet(within_s * 3 / 5):
         log.info("server.leaving_runs", extra={"within_s": within_s})
     with trio.move_on_after(within_s * 2 / 5):
@@ -45,7 +45,7 @@ async def leave(
 
 
 async def _close(connections: Sequence[ActorRef], pause_s: float) -> None:
-    size = max(WAVE_AT_LEAST, -(-len(connections) // WAVES))
+    size = max(MIN_WAVE, -(-len(connections) // WAVES))
     for start in range(0, len(connections), size):
         for connection in connections[start : start + size]:
             connection.tell(Close(1001), lane=Lane.ALERT)

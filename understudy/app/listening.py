@@ -27,13 +27,13 @@ async def listen(settings: Settings, early: Sequence[socket.socket] = ()) -> lis
 
 
 @contextmanager
-def starting(settings: Settings) -> Iterator[list[socket.socket]]:
+def listening_early(settings: Settings) -> Iterator[list[socket.socket]]:
     """Listen early, and have the server loaded inside without the garbage collector, which takes a quarter of the time.
 
-    `understudy.app.process.spare_collector` turns the collector on once the server is ready. The sockets are closed at
+    `understudy.app.process.tune_garbage_collector` turns the collector on once the server is ready. The sockets are closed at
     the end. Blocks; call it outside any event loop.
     """
-    sockets = _early(settings)
+    sockets = _open_early(settings)
     gc.disable()
     try:
         yield sockets
@@ -43,7 +43,7 @@ def starting(settings: Settings) -> Iterator[list[socket.socket]]:
             each.close()
 
 
-def _early(settings: Settings) -> list[socket.socket]:
+def _open_early(settings: Settings) -> list[socket.socket]:
     """Listen at once. Return no socket if that should, or must, wait.
 
     A server that shares its database has others beside it, to which a balancer turns if this one refuses. An address

@@ -3,7 +3,7 @@
 import os
 
 
-def words_of(error: Exception) -> str:
+def explain_os_error(error: Exception) -> str:
     """What is amiss, and with what; of errors that have words of their own, these."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)

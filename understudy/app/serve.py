@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from understudy.agents.agent import Agent
-from understudy.app.listening import starting
+from understudy.app.listening import listening_early
 from understudy.app.settings import load
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def serve(*agents: Agent, detectors: "Sequence[Detector]" = (), **settings: Any)
         BadSettings: A setting is missing or wrong.
     """
     found = load(**settings)
-    with starting(found) as sockets:
+    with listening_early(found) as sockets:
         from understudy.app.process import run  # the whole server, which who only writes tools need not load
 
         return run(found, list(agents), detectors, sockets)

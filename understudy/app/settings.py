@@ -35,10 +35,10 @@ DATABASE_URL_FORMS: Final = (
     f"or either of these two with /{DATABASE_FILE} at its end"
 )
 
-TAKEN_CLAIMS: Final = frozenset({"sub", "sid", "exp", "nbf", "iat", "iss", "aud", "roles"})
+RESERVED_CLAIMS: Final = frozenset({"sub", "sid", "exp", "nbf", "iat", "iss", "aud", "roles"})
 """Claims that say something else than of which tenant somebody is."""
 
-MIN_LETTERS: Final = 8
+MIN_DISTINCT_CHARACTERS: Final = 8
 """Different letters in a secret. 32 random hexadecimal digits have fewer in one case of a hundred million."""
 
 PRESETS: Final = ("standard", "strict", "off")
@@ -100,7 +100,7 @@ class Settings:
     grace_s: float = field(default=4.0, validator=gt(0))
     observer_kill: bool = False
 
-    def at(self, port: int) -> str:
+    def url_at(self, port: int) -> str:
         """The server's address as a browser takes it, on this port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'http' if self.tls_certificate is None else 'https'}://{host}:{port}"
@@ -132,7 +132,7 @@ class Settings:
     def weak_secrets(self) -> list[str]:
         """The settings whose secret is long enough, and made of so few different letters that it can be guessed."""
         given = {"secret": str(self.secret), "raw_key": str(self.raw_key)}
-        return [name for name, value in given.items() if value and len(set(value)) < MIN_LETTERS]
+        return [name for name, value in given.items() if value and len(set(value)) < MIN_DISTINCT_CHARACTERS]
 
     @property
     def signs(self) -> bool:
@@ -154,31 +154,31 @@ def load(**given: Any) -> Settings:
     """
     faults: list[str] = []
     found: Found = {}
-    for path in files():
-        found |= _in_file(path, faults)
-    found |= _in_environment()
-    settings = None if faults else _all_built(found)
+    for path in settings_files():
+        found |= _read_file(path, faults)
+    found |= _read_environment()
+    settings = None if faults else _structure_if_valid(found)
     if settings is None:
         for name, (value, source) in found.items():
-            faults += _faults(name, value, source)
+            faults += _explain_faults(name, value, source)
         if faults:
             raise BadSettings("; ".join(faults))
-        settings = _built({name: value for name, (value, _) in found.items()})
+        settings = _structure({name: value for name, (value, _) in found.items()})
     try:
         settings = evolve(settings, **{name: value for name, value in given.items() if value is not None})
     except (ValueError, TypeError) as error:
-        raise BadSettings("; ".join(_given_faults(given)) or str(error)) from error
-    check(settings)
+        raise BadSettings("; ".join(_explain_given_faults(given)) or str(error)) from error
+    check_settings(settings)
     return settings
 
 
-def files() -> list[Path]:
+def settings_files() -> list[Path]:
     """The settings files that are read: `understudy.toml` of the working folder if it is there, then the named ones."""
     named = [Path(name.removeprefix("!")) for name in os.environ.get(FILES_VARIABLE, "").split(":") if name]
     return [*(path for path in [Path(FILE)] if path.is_file()), *named]
 
 
-def check(settings: Settings) -> None:
+def check_settings(settings: Settings) -> None:
     """Refuse settings that are dangerous or cannot work.
 
     Raises:
@@ -219,7 +219,7 @@ def check(settings: Settings) -> None:
 def _check_provider(settings: Settings) -> None:
     if "://" in settings.jwks and not is_fetchable(settings.jwks):
         raise BadSettings("jwks (UNDERSTUDY_JWKS) must be a file, or an address with http or https and without a user")
-    if settings.tenant_claim in TAKEN_CLAIMS:
+    if settings.tenant_claim in RESERVED_CLAIMS:
         raise BadSettings(f"tenant_claim (UNDERSTUDY_TENANT_CLAIM) cannot be {settings.tenant_claim}: it has a meaning")
     if settings.jwks and not settings.jwt_audience:
         raise BadSettings(
@@ -284,7 +284,7 @@ def _check_redis_url(settings: Settings) -> None:
 # Where values stand
 
 
-def _in_file(path: Path, faults: list[str]) -> Found:
+def _read_file(path: Path, faults: list[str]) -> Found:
     try:
         read = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -304,10 +304,12 @@ def _in_file(path: Path, faults: list[str]) -> Found:
     values = section | {f"limits.{name}": value for name, value in limits.items()}
     known = _fields()
     faults += [f"unknown setting {name} in {path}" for name in values if name not in known]
-    return {name: (_from_here(known[name], value, path), str(path)) for name, value in values.items() if name in known}
+    return {
+        name: (_resolve_path(known[name], value, path), str(path)) for name, value in values.items() if name in known
+    }
 
 
-def _from_here(attribute: "attrs.Attribute[Any]", value: Any, file: Path) -> Any:
+def _resolve_path(attribute: "attrs.Attribute[Any]", value: Any, file: Path) -> Any:
     """A path in a file is seen from the file's folder."""
     is_path = Path in (attribute.type, *get_args(attribute.type)) or (
         attribute.name == "jwks" and value and "://" not in str(value)
@@ -316,7 +318,7 @@ def _from_here(attribute: "attrs.Attribute[Any]", value: Any, file: Path) -> Any
     return str(file.parent / value) if is_path and isinstance(value, str) else value
 
 
-def _in_environment() -> Found:
+def _read_environment() -> Found:
     found: Found = {}
     for name, attribute in _fields().items():
         variable = variable_of(name)
@@ -339,20 +341,20 @@ def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
 
 # What is wrong with a value
 
-_UNFIT: Final = (typed_settings.exceptions.TsError, ValueError, TypeError)
+_STRUCTURE_ERRORS: Final = (typed_settings.exceptions.TsError, ValueError, TypeError)
 
 
-def _all_built(found: Found) -> Settings | None:
+def _structure_if_valid(found: Found) -> Settings | None:
     """The settings where nothing is wrong with any of them: to look at each by itself takes a quarter of a second."""
     try:
-        if not any(_wrong(_fields()[name], value) for name, (value, _) in found.items()):
-            return _built({name: value for name, (value, _) in found.items()})
-    except _UNFIT:
+        if not any(_has_wrong_type(_fields()[name], value) for name, (value, _) in found.items()):
+            return _structure({name: value for name, (value, _) in found.items()})
+    except _STRUCTURE_ERRORS:
         pass  # which of them it is shows when each is tried alone
     return None
 
 
-def _wrong(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
+def _has_wrong_type(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
     """Whether a value is of a kind that the library would bend into shape."""
     kind = next(iter(get_args(attribute.type)), attribute.type) if attribute.type != list[str] else list
     wrong = (kind is list) != isinstance(value, list) or isinstance(value, dict)
@@ -364,39 +366,41 @@ def _wrong(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
     return wrong
 
 
-def _faults(name: str, value: Any, source: str) -> Iterator[str]:
+def _explain_faults(name: str, value: Any, source: str) -> Iterator[str]:
     attribute = _fields()[name]
     try:
-        if not _wrong(attribute, value):
-            _built({name: value})
+        if not _has_wrong_type(attribute, value):
+            _structure({name: value})
             return
-    except _UNFIT:
+    except _STRUCTURE_ERRORS:
         pass  # which form is expected says more than what the library says
     shown = f"is {value!r}" if attribute.repr else "is not shown here"
-    yield f"{name} must be {form(attribute)}, but {shown} in {source}"
+    yield f"{name} must be {describe_form(attribute)}, but {shown} in {source}"
 
 
-def _given_faults(given: Mapping[str, Any]) -> Iterator[str]:
+def _explain_given_faults(given: Mapping[str, Any]) -> Iterator[str]:
     known = _fields()
     for name, value in given.items():
         if name in known and value is not None:
-            yield from _faults(name, str(value) if isinstance(value, Path) else value, "the command or the call")
+            yield from _explain_faults(
+                name, str(value) if isinstance(value, Path) else value, "the command or the call"
+            )
         elif name not in known and name != "limits":
             yield f"there is no setting called {name}"
 
 
-def _built(values: Mapping[str, Any]) -> Settings:
+def _structure(values: Mapping[str, Any]) -> Settings:
     nested: dict[str, Any] = {name: value for name, value in values.items() if "." not in name}
     if limits := {name.partition(".")[2]: value for name, value in values.items() if "." in name}:
         nested["limits"] = limits
     return typed_settings.load_settings(Settings, [DictLoader(nested)])
 
 
-def form(attribute: "attrs.Attribute[Any]") -> str:
+def describe_form(attribute: "attrs.Attribute[Any]") -> str:
     """The expected form of a setting in words, from its type and its validators."""
     bounds: list[str] = []
     choices: tuple[str, ...] = ()
-    for validator in _leaves(attribute.validator):
+    for validator in _flatten_validators(attribute.validator):
         if (compare := getattr(validator, "compare_op", None)) is not None:
             words = {">=": "at least", ">": "above", "<=": "at most"}[compare]
             bounds.append(f"{words} {validator.bound:g}")
@@ -410,11 +414,11 @@ def form(attribute: "attrs.Attribute[Any]") -> str:
     return f"{word}{unit}{', ' if bounds else ''}{' and '.join(bounds)}"
 
 
-def _leaves(validator: Any) -> Iterator[Any]:
+def _flatten_validators(validator: Any) -> Iterator[Any]:
     if inner := getattr(validator, "_validators", None):
         for each in inner:
-            yield from _leaves(each)
+            yield from _flatten_validators(each)
     elif (wrapped := getattr(validator, "validator", None)) is not None:
-        yield from _leaves(wrapped)
+        yield from _flatten_validators(wrapped)
     elif validator is not None:
         yield validator

@@ -22,25 +22,25 @@ from understudy.storage.errors import StorageUnavailable
 
 log = logging.getLogger(__name__)
 
-MAX_ENDED: Final = 100_000
+MAX_REVOCATIONS: Final = 100_000
 """Entries that are kept at once, of some 150 bytes each. They are never forgotten early: one more is refused."""
-SLACK: Final = 1_000
+COMPACT_SLACK: Final = 1_000
 """Lines of the file that may be past before it is written anew."""
 
 
-LASTS_S: Final = 400 * 24 * 3600.0
+USER_REVOCATION_S: Final = 400 * 24 * 3600.0
 """How long it is kept that a user was signed out everywhere. A token that is valid for longer than that would count
 again afterwards."""
-_REPLACED: Final = "token-"
+_RENEWED: Final = "token-"
 _USER: Final = "user-"
 OVERLAP_S: Final = 30.0
 """How long a token that was renewed still counts: for requests on their way, and for two tabs that renew at once."""
-LOOK_S: Final = 0.5
+POLL_S: Final = 0.5
 """How often it is looked for what other processes have written."""
 
 
 @define
-class Ended:
+class RevokedSessions:
     """Which sessions have ended, which tokens were renewed, and which users were signed out everywhere.
 
     All of it is one table of names, each with the time (Unix seconds) from which the entry has no effect any more:
@@ -53,77 +53,77 @@ class Ended:
     """
 
     clock: Callable[[], float]
-    on_news: Callable[[Collection[str]], object] = field(default=len, kw_only=True, repr=False)
+    on_revoked: Callable[[Collection[str]], object] = field(default=len, kw_only=True, repr=False)
     _until: dict[str, float] = field(factory=dict, init=False, repr=False)
     _overlaps: dict[str, float] = field(factory=dict, init=False, repr=False)
 
     def __contains__(self, who: Identity) -> bool:
         if not self._until:
             return False
-        if self._until.get(name_of(who), 0.0) > self.clock():
+        if self._until.get(session_key(who), 0.0) > self.clock():
             return True
-        signed_out = self._until.get(user_name(who.user), 0.0)
-        return signed_out > self.clock() and (who.issued_at or 0.0) < signed_out - LASTS_S
+        signed_out = self._until.get(user_key(who.user), 0.0)
+        return signed_out > self.clock() and (who.issued_at or 0.0) < signed_out - USER_REVOCATION_S
 
     def __len__(self) -> int:
         return len(self._until)
 
-    def replaced(self, who: Identity) -> bool:
+    def is_replaced(self, who: Identity) -> bool:
         """Whether the token of this identity was renewed, and the overlap is over."""
-        name = token_name(who)
+        name = token_key(who)
         return self._until.get(name, 0.0) > self.clock() and self._overlaps.get(name, 0.0) <= self.clock()
 
-    def kept(self) -> list[tuple[str, float]]:
+    def entries(self) -> list[tuple[str, float]]:
         """All that is known, past or not."""
         return list(self._until.items())
 
-    def keep(self, found: Mapping[str, float]) -> list[str]:
+    def merge(self, found: Mapping[str, float]) -> list[str]:
         """Know of these too; gives the names of those that were not known."""
         news = [name for name, until in found.items() if until > self._until.get(name, 0.0)]
         self._until.update({name: found[name] for name in news})
         now = self.clock()
-        self._overlaps.update({name: now + OVERLAP_S for name in news if name.startswith(_REPLACED)})
+        self._overlaps.update({name: now + OVERLAP_S for name in news if name.startswith(_RENEWED)})
         return news
 
-    def learn(self, found: Mapping[str, float]) -> None:
+    def merge_remote(self, found: Mapping[str, float]) -> None:
         """Know of what another process has written, and tell `on_news` who was signed out."""
-        if news := [name for name in self.keep(found) if not name.startswith(_REPLACED)]:
-            self.on_news(news)
+        if news := [name for name in self.merge(found) if not name.startswith(_RENEWED)]:
+            self.on_revoked(news)
 
-    def forget_past(self) -> None:
+    def drop_expired(self) -> None:
         """Let go of what no token can come back from."""
         now = self.clock()
         self._until = {name: until for name, until in self._until.items() if until > now}
         self._overlaps = {name: until for name, until in self._overlaps.items() if until > now}
 
-    async def add(self, who: Identity, until: float) -> None:
+    async def revoke_session(self, who: Identity, until: float) -> None:
         """End a session; it may be forgotten at `until` (Unix seconds).
 
         Raises:
             CommandRejected: So many sessions are ended already that one more cannot be kept (`busy`).
             StorageUnavailable: It cannot be written; the session goes on.
         """
-        await self.write(name_of(who), until)
+        await self.persist(session_key(who), until)
 
-    async def add_user(self, user: str) -> None:
+    async def revoke_user(self, user: str) -> None:
         """End all sessions of a user: no token counts that was issued before now. Raises as `add`."""
-        await self.write(user_name(user), self.clock() + LASTS_S)
+        await self.persist(user_key(user), self.clock() + USER_REVOCATION_S)
 
-    async def replace(self, who: Identity) -> None:
+    async def revoke_token(self, who: Identity) -> None:
         """Have a token count no longer than the overlap. Raises as `add`; then it goes on to count."""
-        if token_name(who) not in self._until:
-            await self.write(token_name(who), who.expires_at)
+        if token_key(who) not in self._until:
+            await self.persist(token_key(who), who.expires_at)
 
-    async def write(self, name: str, until: float) -> None:
+    async def persist(self, name: str, until: float) -> None:
         """Keep an entry, durably. Raises as `add`."""
         raise NotImplementedError
 
-    async def settled(self) -> None:
+    async def wait_propagated(self) -> None:
         """Wait until every server has learned of what was written before; here there is one."""
 
 
 @define
-class EndedSessions(Ended):
+class RevocationFile(RevokedSessions):
     """As `Ended`, in memory and in the file `path`. `clock` gives Unix seconds.
 
     The file has a line of JSON for each entry, appended and synced before anybody is told that the session has ended.
@@ -132,10 +132,10 @@ class EndedSessions(Ended):
 
     path: Path
     clock: Callable[[], float]
-    cap: int = MAX_ENDED
+    cap: int = MAX_REVOCATIONS
     _lines: int = field(default=0, init=False)
     _seen: tuple[int, int] = field(default=(0, 0), init=False)
-    _turn: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
+    _lock: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
 
     def load(self) -> None:
         """Read the file; blocks. One that is not there is empty, and half a line at its end was never acknowledged.
@@ -145,23 +145,23 @@ class EndedSessions(Ended):
             ValueError: It is damaged; the text says what to do.
         """
         with contextlib.suppress(FileNotFoundError):
-            self._until = self._content()
+            self._until = self._read_entries()
             self._rewrite()
 
-    def load_beside(self) -> None:
+    def load_read_only(self) -> None:
         """As `load`, and write nothing: a server may be using the file."""
         with contextlib.suppress(FileNotFoundError):
-            self._until = self._content()
+            self._until = self._read_entries()
 
-    def _content(self) -> dict[str, float]:
+    def _read_entries(self) -> dict[str, float]:
         """Read what stands in the file. A name that stands there twice counts until the later time."""
         lines, found = self.path.read_bytes().split(b"\n"), dict[str, float]()
         for number, line in enumerate(lines[:-1], 1):
-            name, until = self._read(number, line)
+            name, until = self._parse_line(number, line)
             found[name] = max(until, found.get(name, 0.0))
         return found
 
-    def _read(self, number: int, line: bytes) -> tuple[str, float]:
+    def _parse_line(self, number: int, line: bytes) -> tuple[str, float]:
         try:
             name, until = json.loads(line)
             return str(name), float(until)
@@ -172,45 +172,45 @@ class EndedSessions(Ended):
 
     async def write(self, name: str, until: float) -> None:
         """As `Ended.write`; on the disk before here."""
-        async with self._turn:
+        async with self._lock:
             if len(self._until) >= self.cap:
-                self.forget_past()
+                self.drop_expired()
             if len(self._until) >= self.cap:
                 raise CommandRejected("busy", retry_after=60.0)
             try:
                 await trio.to_thread.run_sync(self.append, json.dumps([name, until]).encode() + b"\n")
             except OSError as error:
                 raise StorageUnavailable(f"{self.path.name} cannot be written: {error.strerror}") from error
-            self.keep({name: until})
-            if self._lines > 2 * len(self._until) + SLACK:
-                await self._tidy()
+            self.merge({name: until})
+            if self._lines > 2 * len(self._until) + COMPACT_SLACK:
+                await self._compact()
 
-    async def _tidy(self) -> None:
-        self.forget_past()
+    async def _compact(self) -> None:
+        self.drop_expired()
         try:
             await trio.to_thread.run_sync(self._rewrite)
         except OSError as error:  # the lines that are past do no harm, and the next end of a session tries again
             log.warning("ended_sessions.not_tidied", extra={"reason": error.strerror})
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Take over what another process has written, and tell `on_news`. Raises OSError and ValueError as `load`."""
-        if self._place() == self._seen:
+        if self._file_identity() == self._seen:
             return
-        async with self._turn:
-            found = await trio.to_thread.run_sync(self._content)
-            self.learn(found)
-            self._seen = self._place()
+        async with self._lock:
+            found = await trio.to_thread.run_sync(self._read_entries)
+            self.merge_remote(found)
+            self._seen = self._file_identity()
 
-    async def watch(self) -> NoReturn:
+    async def poll_forever(self) -> NoReturn:
         """Look again and again."""
         while True:
             try:
-                await self.look()
+                await self.poll()
             except (OSError, ValueError) as error:
                 log.warning("ended_sessions.not_read", extra={"reason": str(error)})
-            await trio.sleep(LOOK_S)
+            await trio.sleep(POLL_S)
 
-    def _place(self) -> tuple[int, int]:
+    def _file_identity(self) -> tuple[int, int]:
         """Which file it is, and how large: either changes when another process writes."""
         try:
             found = self.path.stat()
@@ -221,10 +221,10 @@ class EndedSessions(Ended):
     def append(self, line: bytes) -> None:
         """Write a line at the end, durably; blocks. Raises OSError, and nothing is changed then."""
         with self._locked():
-            known = self._place() == self._seen
+            known = self._file_identity() == self._seen
             self._append(line)
             if known:  # else another process has written something that is still to be read
-                self._seen = self._place()
+                self._seen = self._file_identity()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -256,12 +256,12 @@ class EndedSessions(Ended):
     def _rewrite(self) -> None:
         """Write what still counts into a new file, and put that in the old one's place."""
         with self._locked():
-            self._rewrite_alone()
-            self._seen = self._place()
+            self._rewrite_locked()
+            self._seen = self._file_identity()
 
-    def _rewrite_alone(self) -> None:
+    def _rewrite_locked(self) -> None:
         now, kept = self.clock(), dict(self._until)
-        for name, until in self._content().items():  # what another process wrote a moment ago
+        for name, until in self._read_entries().items():  # what another process wrote a moment ago
             kept[name] = max(until, kept.get(name, 0.0))
         lines = [json.dumps([name, until]) + "\n" for name, until in kept.items() if until > now]
         handle, aside = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
@@ -287,17 +287,17 @@ class EndedSessions(Ended):
             os.close(folder)
 
 
-def name_of(who: Identity) -> str:
+def session_key(who: Identity) -> str:
     """A user's session: the same name of another user is another session. Claims hold no control characters."""
     return _digest(f"{who.user}\0{who.session}")
 
 
-def token_name(who: Identity) -> str:
+def token_key(who: Identity) -> str:
     """The name of the token that an identity came from."""
-    return _REPLACED + _digest(f"{who.user}\0{who.session}\0{who.token_id}")
+    return _RENEWED + _digest(f"{who.user}\0{who.session}\0{who.token_id}")
 
 
-def user_name(user: str) -> str:
+def user_key(user: str) -> str:
     """The name under which it is kept that a user was signed out everywhere."""
     return _USER + _digest(user)
 

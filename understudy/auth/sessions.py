@@ -20,26 +20,26 @@ from transport.auth.token_cache import Proven
 from transport.auth.tokens import ALGORITHM, TENANT, Tokens, load_or_create_secret, read_head
 from transport.connection.limits import RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
-from understudy.auth.revocation import Ended, user_name
+from understudy.auth.revocation import RevokedSessions, user_key
 from understudy.auth.settings import AuthSettings
 from understudy.storage.private_files import keep_private
 from understudy.storage.tenancy import name_of, owner_of
 
-ENDED: Final = "ended-sessions"
+REVOCATIONS_FILE: Final = "ended-sessions"
 """The file of sessions that were ended, in the data folder."""
 ANONYMOUS: Final = "anon-"
 """What the names of users begin with who came without a token."""
-ANONYMOUS_LONGEST_S: Final = 400 * 24 * 3600.0
+ANONYMOUS_MAX_S: Final = 400 * 24 * 3600.0
 """How long an anonymous user's session can be renewed: as long as browsers keep a cookie (RFC 6265bis)."""
-KEYS_BYTES: Final = 256 * 1024
+MAX_KEYS_BYTES: Final = 256 * 1024
 """The largest set of keys that is read: a hundred of the longest have half of it."""
-KEYS_S: Final = 5.0
+KEYS_TIMEOUT_S: Final = 5.0
 """How long an address may take to give them."""
-SETTLE_S: Final = 2.0
+KEY_WAIT_S: Final = 2.0
 """How long whoever brings a token waits for the key that it names, while keys are being fetched."""
 
 
-class LastingTokens(Tokens):
+class RenewableTokens(Tokens):
     """Tokens that are still recognised, not accepted, for `grace_s` seconds after their end."""
 
     def __init__(
@@ -51,7 +51,7 @@ class LastingTokens(Tokens):
         # The same checks by a clock that is late by the grace, so that none of them can be forgotten.
         self._late = Tokens(secret, lambda: clock() - grace_s, tenant_claim)
 
-    def recognise(self, token: str) -> Identity:
+    def verify_expired(self, token: str) -> Identity:
         """Give who a token spoke for that has run out no longer than the grace ago.
 
         Raises:
@@ -61,7 +61,7 @@ class LastingTokens(Tokens):
 
 
 @frozen
-class Session:
+class IssuedSession:
     """A session that was just given out, with the token that proves it."""
 
     identity: Identity
@@ -79,7 +79,7 @@ class Session:
 
 
 @frozen
-class Provider:
+class IdentityProvider:
     """An identity provider: the tokens it signs, its keys, and how they are fetched."""
 
     tokens: ProviderTokens
@@ -101,18 +101,18 @@ class Sessions:
     called. `longest_s` is how long after signing in a session can be renewed.
     """
 
-    tokens: LastingTokens
+    tokens: RenewableTokens
     anonymous: bool
     ttl_s: float
-    ended: Ended
-    provider: Provider | None = None
+    revoked: RevokedSessions
+    provider: IdentityProvider | None = None
     rate: RateLimit | None = None
     on_end: list[Callable[[Identity], object]] = field(factory=list, repr=False)
     tenants: bool = False
     longest_s: float = 30 * 24 * 3600.0
     _proven: Proven = field(factory=Proven, init=False, repr=False)
 
-    def new(self, peer: str | None = None) -> Session:
+    def issue_anonymous(self, peer: str | None = None) -> IssuedSession:
         """Begin an anonymous user's session, for somebody at this address.
 
         Raises:
@@ -142,39 +142,39 @@ class Sessions:
                 who = self.tokens.verify(token)
             else:
                 who = self.provider.tokens.verify(token)
-            who = self._placed(who)
+            who = self._with_owner(who)
             self._proven.keep(token, keys, who)
-        self.check(who)
-        if self.ended.replaced(who):
+        self.check_not_revoked(who)
+        if self.revoked.is_replaced(who):
             raise Unauthenticated("unauthenticated")
         return who
 
-    def check(self, who: Identity) -> None:
+    def check_not_revoked(self, who: Identity) -> None:
         """Refuse somebody whose session was ended meanwhile.
 
         Raises:
             Unauthenticated: It was.
         """
-        if who in self.ended:
+        if who in self.revoked:
             raise Unauthenticated("unauthenticated")
 
-    async def admit(self, token: str) -> Identity:
+    async def verify_awaiting_keys(self, token: str) -> Identity:
         """As `verify`, and wait a moment for a key that may have come into use just now.
 
         Raises:
             Unauthenticated: As `verify`.
         """
         if self.provider is not None:
-            with trio.move_on_after(SETTLE_S):
+            with trio.move_on_after(KEY_WAIT_S):
                 # Twice, as a fetch that was under way already may have begun before the key was published.
                 for _ in range(2):
                     try:
                         return self.verify(token)
                     except UnknownKey:
-                        await self.provider.keyring.settled(SETTLE_S)
+                        await self.provider.keyring.settled(KEY_WAIT_S)
         return self.verify(token)
 
-    def renew(self, token: str) -> Session:
+    def renew(self, token: str) -> IssuedSession:
         """Sign a later token for the same user and session, which lasts as long as this one did, and `ttl_s` at most.
 
         It has no roles: whether the user still has them is known to whoever gave them, and they come with a token from
@@ -190,7 +190,7 @@ class Sessions:
             CommandRejected: Only its issuer can tell how long it may last: it is one of the provider's, or does not say
                 when it was issued (`forbidden`).
         """
-        who = self._late(token)
+        who = self._verify_late(token)
         if read_head(token).algorithm != ALGORITHM:
             raise CommandRejected("forbidden", "That token is renewed where it came from.")
         if who.issued_at is None:
@@ -198,14 +198,14 @@ class Sessions:
         now, anonymous = self.tokens.clock(), who.user.startswith(ANONYMOUS)
         life_s = self.ttl_s if anonymous else min(self.ttl_s, max(1.0, math.floor(who.expires_at - who.issued_at)))
         if now < min(who.issued_at + life_s / 10, who.expires_at):
-            return Session(who, token)
+            return IssuedSession(who, token)
         began = who.issued_at if who.signed_in_at is None else who.signed_in_at
-        left_s = began + (ANONYMOUS_LONGEST_S if anonymous else self.longest_s) - now
+        left_s = began + (ANONYMOUS_MAX_S if anonymous else self.longest_s) - now
         if left_s <= 0:
             raise Unauthenticated("token_expired", "This session has lasted as long as it may; sign in again.")
         return self._issue(evolve(who, roles=(), signed_in_at=began), min(life_s, left_s))
 
-    async def replace(self, token: str) -> Session:
+    async def renew_and_revoke(self, token: str) -> IssuedSession:
         """Renew a token, after which it counts for a moment longer and then no more.
 
         Raises:
@@ -214,25 +214,25 @@ class Sessions:
         """
         session = self.renew(token)
         if session.token != token:
-            await self.ended.replace(self._late(token))
+            await self.revoked.revoke_token(self._verify_late(token))
         return session
 
-    async def end_all(self, user: str) -> None:
+    async def end_all_sessions(self, user: str) -> None:
         """End all sessions of a user, without a token of theirs: what was issued until now is refused.
 
         Raises:
             CommandRejected: No more ended sessions can be kept right now (`busy`).
             StorageUnavailable: It cannot be written down; the sessions go on.
         """
-        await self.ended.add_user(user)
-        self.ended.on_news([user_name(user)])
+        await self.revoked.revoke_user(user)
+        self.revoked.on_revoked([user_key(user)])
 
     async def end_for_erasure(self, user: str) -> None:
         """As `end_all`, and return once no server takes a token of the user any more."""
-        await self.end_all(user)
-        await self.ended.settled()
+        await self.end_all_sessions(user)
+        await self.revoked.wait_propagated()
 
-    async def end(self, token: str) -> Identity:
+    async def end_session(self, token: str) -> Identity:
         """End the session of a token, once and for all: every token of it is refused, and its sockets are closed.
 
         Raises:
@@ -240,40 +240,40 @@ class Sessions:
             CommandRejected: No more ended sessions can be kept right now (`busy`).
             StorageUnavailable: It cannot be written down; the session goes on.
         """
-        who = self._late(token)
+        who = self._verify_late(token)
         # No token of the session that this server gave out lasts longer, nor is renewed after that.
-        longest_s = max(who.expires_at, self.ended.clock() + self.ttl_s) + self.tokens.grace_s
-        await self.ended.add(who, longest_s)
+        longest_s = max(who.expires_at, self.revoked.clock() + self.ttl_s) + self.tokens.grace_s
+        await self.revoked.revoke_session(who, longest_s)
         for told in self.on_end:
             told(who)
         return who
 
-    def _late(self, token: str) -> Identity:
+    def _verify_late(self, token: str) -> Identity:
         """Who a token speaks for, or for an anonymous user spoke for."""
         try:
             return self.verify(token)
         except Unauthenticated as refused:
             if refused.code != "token_expired" or not self.anonymous:
                 raise
-            who = self._placed(self.tokens.recognise(token))
+            who = self._with_owner(self.tokens.verify_expired(token))
             if not who.user.startswith(ANONYMOUS):
                 raise
-        self.check(who)
+        self.check_not_revoked(who)
         return who
 
-    def _placed(self, who: Identity) -> Identity:
+    def _with_owner(self, who: Identity) -> Identity:
         """Somebody under the name that is theirs alone."""
         return evolve(who, user=owner_of(who.user, who.tenant)) if self.tenants else who
 
-    def _issue(self, who: Identity, ttl_s: float) -> Session:
+    def _issue(self, who: Identity, ttl_s: float) -> IssuedSession:
         name, began = name_of(who.user), who.signed_in_at
         token = self.tokens.issue(
             name, who.session, roles=who.roles, tenant=who.tenant, ttl_s=ttl_s, signed_in_at=began
         )
-        return Session(evolve(self.tokens.verify(token), user=who.user), token)
+        return IssuedSession(evolve(self.tokens.verify(token), user=who.user), token)
 
 
-def check_place(settings: AuthSettings, origin: str | None, host: str | None) -> None:
+def check_origin(settings: AuthSettings, origin: str | None, host: str | None) -> None:
     """Refuse pages of other origins, and, where whoever is on this machine is trusted, requests that name another.
 
     The second keeps out a page whose own name was pointed at 127.0.0.1, and a proxy that would open a server without
@@ -300,13 +300,13 @@ def open_sessions(settings: AuthSettings, clock: Callable[[], float] = time.time
         tokens = open_tokens(settings)
     else:
         # Nobody ever learns this secret: tokens of the provider are the only ones.
-        tokens = LastingTokens(secrets.token_bytes(32), clock, settings.grace_of_refresh_s, _claim(settings))
+        tokens = RenewableTokens(secrets.token_bytes(32), clock, settings.grace_of_refresh_s, _claim(settings))
     per_minute = settings.limits.sessions_per_minute
     return Sessions(
         tokens,
         settings.anonymous,
         settings.token_ttl_s,
-        Ended(clock),
+        RevokedSessions(clock),
         _provider(settings, clock) if settings.jwks else None,
         RateLimit(per_minute, per_minute),
         tenants=bool(settings.tenant_claim),
@@ -314,7 +314,7 @@ def open_sessions(settings: AuthSettings, clock: Callable[[], float] = time.time
     )
 
 
-def _provider(settings: AuthSettings, clock: Callable[[], float]) -> Provider:
+def _provider(settings: AuthSettings, clock: Callable[[], float]) -> IdentityProvider:
     keyring = Keyring()
     issuer, audience = settings.jwt_issuer or None, settings.jwt_audience or None
     tokens = ProviderTokens(keyring.find, clock, issuer, audience, _claim(settings))
@@ -324,7 +324,7 @@ def _provider(settings: AuthSettings, clock: Callable[[], float]) -> Provider:
             keyring.replace(_read_file(Path(settings.jwks)))
         except KeySetInvalid as error:
             raise ValueError(f"{settings.jwks} cannot be used as jwks: {error}") from error
-    return Provider(tokens, keyring, partial(read_keys, settings.jwks))
+    return IdentityProvider(tokens, keyring, partial(read_keys, settings.jwks))
 
 
 async def read_keys(jwks: str) -> KeySet:
@@ -336,7 +336,7 @@ async def read_keys(jwks: str) -> KeySet:
     # In a thread: a hundred keys take some milliseconds.
     if "://" not in jwks:
         return await trio.to_thread.run_sync(_read_file, Path(jwks))
-    document = await fetch(jwks, max_bytes=KEYS_BYTES, within_s=KEYS_S)
+    document = await fetch(jwks, max_bytes=MAX_KEYS_BYTES, within_s=KEYS_TIMEOUT_S)
     return await trio.to_thread.run_sync(read_key_set, document)
 
 
@@ -344,13 +344,13 @@ def _read_file(path: Path) -> KeySet:
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, f"there is no file {path}, which jwks (UNDERSTUDY_JWKS) names")
     with path.open("rb") as file:
-        document = file.read(KEYS_BYTES + 1)
-    if len(document) > KEYS_BYTES:
-        raise KeySetInvalid(f"it has more than {KEYS_BYTES} bytes")
+        document = file.read(MAX_KEYS_BYTES + 1)
+    if len(document) > MAX_KEYS_BYTES:
+        raise KeySetInvalid(f"it has more than {MAX_KEYS_BYTES} bytes")
     return read_key_set(document)
 
 
-def open_tokens(settings: AuthSettings) -> LastingTokens:
+def open_tokens(settings: AuthSettings) -> RenewableTokens:
     """Give what signs and checks this server's tokens: with the secret of the settings, or the one it keeps itself.
 
     Raises:
@@ -363,7 +363,7 @@ def open_tokens(settings: AuthSettings) -> LastingTokens:
     if not secret:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         secret = load_or_create_secret(settings.secret_file)
-    return LastingTokens(secret, time.time, settings.grace_of_refresh_s, _claim(settings))
+    return RenewableTokens(secret, time.time, settings.grace_of_refresh_s, _claim(settings))
 
 
 def _claim(settings: AuthSettings) -> str:

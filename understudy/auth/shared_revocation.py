@@ -10,19 +10,19 @@ from attrs import define, field
 
 from actors import Actor, Context
 from transport.wire.errors import CommandRejected
-from understudy.auth.revocation import LOOK_S, MAX_ENDED, Ended, EndedSessions
+from understudy.auth.revocation import MAX_REVOCATIONS, POLL_S, RevocationFile, RevokedSessions
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.revocations import PAGE, SETTLED_S, EndSession
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-EVERY_S: Final = LOOK_S
+POLL_INTERVAL_S: Final = POLL_S
 """A token that was ended elsewhere counts here no longer than this, and the time of a read."""
 
 
 @define
-class EndedEverywhere(Ended):
+class SharedRevocations(RevokedSessions):
     """As `Ended`, in memory and in the database.
 
     The database has it before anybody is told that the session has ended, and so has every other server soon. Of what a
@@ -32,7 +32,7 @@ class EndedEverywhere(Ended):
     path: Path
     clock: Callable[[], float]
     store: Store
-    cap: int = MAX_ENDED
+    cap: int = MAX_REVOCATIONS
     _seen_to: float = field(default=0.0, init=False)
 
     async def load(self) -> None:
@@ -42,12 +42,12 @@ class EndedEverywhere(Ended):
             StorageUnavailable: The database does not answer.
             OSError, ValueError: As `EndedSessions.load`.
         """
-        alone = EndedSessions(self.path, self.clock)
+        alone = RevocationFile(self.path, self.clock)
         await trio.to_thread.run_sync(alone.load)
-        for name, until in alone.kept():
+        for name, until in alone.entries():
             await self.store.end_session(EndSession(name, until, self.clock()))
         await trio.to_thread.run_sync(self._unlink)
-        await self.look()
+        await self.poll()
 
     def _unlink(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -55,17 +55,17 @@ class EndedEverywhere(Ended):
     async def write(self, name: str, until: float) -> None:
         """As `EndedSessions.write`."""
         if len(self) >= self.cap:
-            self.forget_past()
+            self.drop_expired()
         if len(self) >= self.cap:
             raise CommandRejected("busy", retry_after=60.0)
         await self.store.end_session(EndSession(name, until, self.clock()))
-        self.keep({name: until})
+        self.merge({name: until})
 
     async def settled(self) -> None:
         """As `Ended.settled`: the others look every EVERY_S, and a read takes less than that."""
-        await trio.sleep(2 * EVERY_S)
+        await trio.sleep(2 * POLL_INTERVAL_S)
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Take over what is new. Raises StorageUnavailable.
 
         From a while before the last that is known: what was written then may have been committed since.
@@ -82,25 +82,25 @@ class EndedEverywhere(Ended):
                 break
         self._seen_to = newest
         if len(self) > self.cap:
-            self.forget_past()
-        self.learn(found)
+            self.drop_expired()
+        self.merge_remote(found)
 
-    async def watch(self) -> NoReturn:
+    async def poll_forever(self) -> NoReturn:
         """Look again and again."""
         while True:
             try:
-                await self.look()
+                await self.poll()
             except StorageUnavailable as error:  # nobody can sign out anywhere meanwhile
                 log.debug("ended_sessions.not_read", extra={"reason": error.reason})
-            await trio.sleep(EVERY_S)
+            await trio.sleep(POLL_INTERVAL_S)
 
 
-class EndedWatch(Actor):
+class RevocationPoller(Actor):
     """Keeps what is known of ended sessions fresh."""
 
-    def __init__(self, ended: EndedSessions | EndedEverywhere) -> None:
+    def __init__(self, ended: RevocationFile | SharedRevocations) -> None:
         self.ended = ended
 
     async def on_start(self, context: Context) -> None:
         """Begin."""
-        context.start_soon(self.ended.watch, name="watch")
+        context.start_soon(self.ended.poll_forever, name="watch")

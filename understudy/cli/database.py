@@ -12,14 +12,14 @@ from understudy.storage.sqlite import FILES, open_database
 
 
 @frozen
-class Outcome:
+class OperationResult:
     """What came of it, in a sentence, and whether all of it could be done."""
 
     text: str
-    whole: bool = True
+    complete: bool = True
 
 
-def migrated(settings: Settings) -> Outcome:
+def migrate_database(settings: Settings) -> OperationResult:
     """Bring the database to the newest schema. Raises DatabaseUnusable."""
     if settings.on_postgresql:
         from understudy.storage.postgresql import connect_database, inspect_server
@@ -30,22 +30,22 @@ def migrated(settings: Settings) -> Outcome:
         before = inspect_database(settings.database_folder)
         open_database(settings.database_folder).close()
     if not is_behind(before):
-        return Outcome(f"the database has the newest schema already ({before})")
-    return Outcome(f"the database has schema {HEAD} now; it had {'none' if before is None else before}")
+        return OperationResult(f"the database has the newest schema already ({before})")
+    return OperationResult(f"the database has schema {HEAD} now; it had {'none' if before is None else before}")
 
 
-def backed_up(settings: Settings, target: Path) -> Outcome:
+def back_up_data(settings: Settings, target: Path) -> OperationResult:
     """Make a backup. Raises StorageError."""
     _only_sqlite(settings)
     copied = back_up(settings.database_folder, settings.data_dir / FILES, target)
-    return _account(copied, target)
+    return _describe_copy(copied, target)
 
 
-def restored(settings: Settings, source: Path) -> Outcome:
+def restore_backup(settings: Settings, source: Path) -> OperationResult:
     """Put a backup back. Raises StorageError."""
     _only_sqlite(settings)
     copied = restore(source, settings.database_folder, settings.data_dir / FILES)
-    return _account(copied, settings.data_dir)
+    return _describe_copy(copied, settings.data_dir)
 
 
 def _only_sqlite(settings: Settings) -> None:
@@ -55,8 +55,8 @@ def _only_sqlite(settings: Settings) -> None:
         )
 
 
-def _account(copied: Copied, where: Path) -> Outcome:
+def _describe_copy(copied: Copied, where: Path) -> OperationResult:
     said = f"{where.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {copied.files} files"
     if not copied.damaged:
-        return Outcome(said)
-    return Outcome(f"{said}; missing or damaged, and so before: {', '.join(copied.damaged)}", whole=False)
+        return OperationResult(said)
+    return OperationResult(f"{said}; missing or damaged, and so before: {', '.join(copied.damaged)}", complete=False)

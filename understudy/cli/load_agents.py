@@ -31,7 +31,7 @@ def _load(name: str) -> list[Agent]:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a module of the user's, in which anything can go wrong
-        raise CannotLoad(f"cannot import {module_name!r}: {type(error).__name__}: {error}{_place(error)}") from error
+        raise CannotLoad(f"cannot import {module_name!r}: {type(error).__name__}: {error}{_location(error)}") from error
     try:
         found = getattr(module, attribute)
     except AttributeError as error:
@@ -45,7 +45,7 @@ def _load(name: str) -> list[Agent]:
     return agents
 
 
-def _place(error: Exception) -> str:
+def _location(error: Exception) -> str:
     """Where in the user's code it went wrong, as ` (FILE, line N)`; empty when no file of theirs was reached."""
     if isinstance(error, SyntaxError):
         return ""  # its own text says where

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from understudy import __version__
-from understudy.app.listening import starting
-from understudy.app.os_errors import words_of
+from understudy.app.listening import listening_early
+from understudy.app.os_errors import explain_os_error
 from understudy.app.settings import DATABASE_URL_FORMS, BadSettings, Settings, load
 from understudy.cli.threads import threads, users
 
 if TYPE_CHECKING:
     from sanitization import Policy
-    from understudy.cli.database import Outcome
+    from understudy.cli.database import OperationResult
 
 
-class _Mendable(click.ClickException):
+class _FixableError(click.ClickException):
     """An error whose text says how to mend it; exit code 2, as for wrong usage."""
 
     exit_code = 2
@@ -34,7 +34,7 @@ def load_settings(**given: Any) -> Settings:
     try:
         return load(**given)
     except BadSettings as error:
-        raise _Mendable(str(error)) from error
+        raise _FixableError(str(error)) from error
 
 
 class _Commands(click.Group):
@@ -47,11 +47,11 @@ class _Commands(click.Group):
         except OSError as error:
             if isinstance(error, BrokenPipeError):  # whoever reads has enough: click ends without a word
                 raise
-            _let_go_of_output()
-            raise click.ClickException(words_of(error)) from error
+            _discard_output()
+            raise click.ClickException(explain_os_error(error)) from error
 
 
-def _let_go_of_output() -> None:
+def _discard_output() -> None:
     """What could not be written to the standard output is not tried once more when the process ends."""
     try:
         sys.stdout.flush()
@@ -82,14 +82,14 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
     is not given is read from UNDERSTUDY_* variables and understudy.toml.
     """
     settings = load_settings(**given)
-    with starting(settings) as sockets:
+    with listening_early(settings) as sockets:
         from understudy.app.process import run
         from understudy.cli.load_agents import CannotLoad, load_agents
 
         try:
             found = load_agents(agents)
         except CannotLoad as error:
-            raise _Mendable(str(error)) from error
+            raise _FixableError(str(error)) from error
         sys.exit(run(settings, found, sockets=sockets))
 
 
@@ -111,21 +111,23 @@ def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | No
 
     settings = load_settings(data_dir=data_dir)
     if tenant is not None and not settings.tenant_claim:
-        raise _Mendable("there are no tenants here: set tenant_claim (UNDERSTUDY_TENANT_CLAIM) to the claim for them")
+        raise _FixableError(
+            "there are no tenants here: set tenant_claim (UNDERSTUDY_TENANT_CLAIM) to the claim for them"
+        )
     if settings.signs and not settings.secret and not settings.secret_file.exists():
-        raise _Mendable(
+        raise _FixableError(
             f"there is no secret in {settings.data_dir.absolute()}: name the server's data folder with --data-dir, "
             "start the server there once, or set UNDERSTUDY_SECRET"
         )
     try:
         tokens = open_tokens(settings)
     except (OSError, ValueError) as error:
-        raise _Mendable(f"the server's secret cannot be used: {words_of(error)}") from error
+        raise _FixableError(f"the server's secret cannot be used: {explain_os_error(error)}") from error
     issued = tokens.issue(user, secrets.token_hex(8), roles=roles, tenant=tenant, ttl_s=ttl_s or settings.token_ttl_s)
     try:
         tokens.verify(issued)
     except Unauthenticated as refused:
-        raise _Mendable(
+        raise _FixableError(
             "no server would take it: --user and --role must be short, printable and not empty"
         ) from refused
     click.echo(issued)
@@ -140,14 +142,14 @@ def chat(url: str | None, session_token: str | None, agent: str) -> None:
 
     Lines from a pipe are asked one after the other; then only the answers go to the standard output.
     """
-    from understudy.cli.chat.command import talk
+    from understudy.cli.chat.command import run_chat
 
     if url is None:
         settings = load_settings()
         if settings.port == 0:
-            raise _Mendable("the server's port is any free one: name its address with --url")
-        url = settings.at(settings.port)
-    sys.exit(talk(url, session_token, agent))
+            raise _FixableError("the server's port is any free one: name its address with --url")
+        url = settings.url_at(settings.port)
+    sys.exit(run_chat(url, session_token, agent))
 
 
 def _policy(_context: click.Context, _option: click.Parameter, name: str) -> "Policy":
@@ -158,10 +160,10 @@ def _policy(_context: click.Context, _option: click.Parameter, name: str) -> "Po
     try:
         return policy_from_toml(Path(name).read_text(encoding="utf-8"))
     except PolicyError as error:
-        raise _Mendable(f"{click.format_filename(name)}: {error}") from error
+        raise _FixableError(f"{click.format_filename(name)}: {error}") from error
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise _Mendable(
+        raise _FixableError(
             f"--policy takes {', '.join(PRESETS)}, or a file of TOML; {click.format_filename(name)!r}: {why}"
         ) from error
 
@@ -193,9 +195,9 @@ def scrub(files: tuple[str, ...], policy: "Policy", direction: str, **options: b
     where it is -, the standard input is read.
     """
     from sanitization import Direction
-    from understudy.cli.scrub import STDIN, Pipe
+    from understudy.cli.scrub import STDIN, ScrubCommand
 
-    sys.exit(Pipe(policy, Direction(direction), **options).run(files or (STDIN,)))
+    sys.exit(ScrubCommand(policy, Direction(direction), **options).run(files or (STDIN,)))
 
 
 @main.command()
@@ -206,9 +208,9 @@ def migrate(data_dir: Path | None, database_url: str | None) -> None:
 
     While a server uses the database nothing is changed.
     """
-    from understudy.cli.database import migrated
+    from understudy.cli.database import migrate_database
 
-    _operate(migrated, load_settings(data_dir=data_dir, database_url=database_url))
+    _run_operation(migrate_database, load_settings(data_dir=data_dir, database_url=database_url))
 
 
 @main.command()
@@ -219,9 +221,9 @@ def backup(target: Path, data_dir: Path | None) -> None:
 
     The server's secret is not in it: keep that elsewhere, or everybody has to sign in again.
     """
-    from understudy.cli.database import backed_up
+    from understudy.cli.database import back_up_data
 
-    _operate(backed_up, load_settings(data_dir=data_dir), target)
+    _run_operation(back_up_data, load_settings(data_dir=data_dir), target)
 
 
 @main.command()
@@ -229,13 +231,13 @@ def backup(target: Path, data_dir: Path | None) -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to restore into [data].")
 def restore(source: Path, data_dir: Path | None) -> None:
     """Put the backup SOURCE into a data folder that has no database."""
-    from understudy.cli.database import restored
+    from understudy.cli.database import restore_backup
 
-    _operate(restored, load_settings(data_dir=data_dir), source)
+    _run_operation(restore_backup, load_settings(data_dir=data_dir), source)
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def storage_errors_shown() -> Iterator[None]:
     """What storage raises is the command's error; exit code 1."""
     from understudy.storage.errors import StorageError
 
@@ -248,21 +250,21 @@ def told() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-def _operate(operation: "Callable[..., Outcome]", *arguments: object) -> None:
+def _run_operation(operation: "Callable[..., OperationResult]", *arguments: object) -> None:
     """Do it and say what came of it; exit code 1 when it could not be done, or not all of it."""
-    with told():
+    with storage_errors_shown():
         done = operation(*arguments)
     click.echo(done.text)
-    sys.exit(0 if done.whole else 1)
+    sys.exit(0 if done.complete else 1)
 
 
 @main.command()
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to look at [data].")
 def doctor(data_dir: Path | None) -> None:
     """Say what is configured, reachable and missing, and how to mend it; exit code 1 when something must be mended."""
-    from understudy.cli.doctor.checks import examine
+    from understudy.cli.doctor.checks import run_doctor
 
-    sys.exit(examine(data_dir))
+    sys.exit(run_doctor(data_dir))
 
 
 main.add_command(threads)

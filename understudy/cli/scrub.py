@@ -21,7 +21,7 @@ from understudy.cli.chat.console import one_line
 
 CHUNK: Final = 64 * 1024
 """Bytes read in one go: what a pipe of Linux holds."""
-PAGE_MAX: Final = 32 * 1024 * 1024
+MAX_HTML: Final = 32 * 1024 * 1024
 """Bytes of markup that are taken: it is parsed as a whole."""
 WINDOW: Final = 4 * CHUNK
 """Characters behind the last one in which a find may still begin: more than any detector holds back, and a chunk."""
@@ -41,7 +41,7 @@ class CannotScrub(Exception):
     """A file cannot be read, or what comes out cannot be written; the text says which and why."""
 
 
-class Lines:
+class LineIndex:
     """Line and column, from 1, of places in a text that goes by; those in its last `window` characters are known."""
 
     def __init__(self, window: int = WINDOW) -> None:
@@ -63,13 +63,13 @@ class Lines:
             del starts[:old]
             self._before += old
 
-    def place(self, offset: int) -> tuple[int, int]:
+    def position(self, offset: int) -> tuple[int, int]:
         """Where the character at `offset` stands."""
         row = max(0, bisect_right(self._starts, offset) - 1)
         return self._before + row + 1, offset - self._starts[row] + 1
 
 
-class Encoder:
+class PassthroughEncoder:
     """Text to bytes again. Bytes that are no UTF-8 come out as they came in, and never as parts of a character.
 
     What stood between two such bytes may have been taken out; then the two could be a character that nobody looked
@@ -84,14 +84,14 @@ class Encoder:
         text, self._held = self._held + text, ""
         if text.isascii():
             return text.encode()
-        text = _ESCAPED.sub(_apart, text)
+        text = _ESCAPED.sub(_replace_joined, text)
         if not final:
             cut = max(len(text.rstrip(_BYTES)), len(text) - _JOINS_AFTER)
             text, self._held = text[:cut], text[cut:]
         return text.encode("utf-8", "surrogateescape")
 
 
-def _apart(run: re.Match[str]) -> str:
+def _replace_joined(run: re.Match[str]) -> str:
     joined = run[0].encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     if joined == run[0]:
         return joined
@@ -99,11 +99,11 @@ def _apart(run: re.Match[str]) -> str:
 
 
 @define
-class Report:
+class FileReport:
     """What was found in one file: each find with its line and column, and how many there were in all."""
 
     name: str
-    places: dict[Finding, tuple[int, int]] = field(factory=dict)
+    positions: dict[Finding, tuple[int, int]] = field(factory=dict)
     found: int = 0
     blocked: bool = False
     failures: tuple[Failure, ...] = ()
@@ -116,18 +116,18 @@ class Report:
     @property
     def omitted(self) -> int:
         """Finds beyond the policy's bound on findings."""
-        return self.found - len(self.places)
+        return self.found - len(self.positions)
 
-    def take(self, findings: Iterable[Finding], lines: Lines) -> None:
+    def add_findings(self, findings: Iterable[Finding], lines: LineIndex) -> None:
         """Keep those that are new, with their places."""
         for each in findings:
-            if each not in self.places:
-                self.places[each] = lines.place(each.start)
+            if each not in self.positions:
+                self.positions[each] = lines.position(each.start)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The findings as plain data, in the order of the text, without any of it."""
-        for each in sorted(self.places, key=lambda finding: (finding.start, finding.end)):
-            line, column = self.places[each]
+        for each in sorted(self.positions, key=lambda finding: (finding.start, finding.end)):
+            line, column = self.positions[each]
             yield {
                 "file": self.name, "line": line, "column": column, "start": each.start, "end": each.end,
                 "kind": each.kind, "category": each.category.value, "action": each.action.value,
@@ -136,7 +136,7 @@ class Report:
 
 
 @define
-class Pipe:
+class ScrubCommand:
     """One run of the command. `check` writes where something was found instead of the text."""
 
     policy: Policy
@@ -155,8 +155,8 @@ class Pipe:
         status = 0
         try:
             for name in names:
-                report = self._page(name) if self.html else self._text(name)
-                self._tell(report)
+                report = self._scrub_html(name) if self.html else self._scrub_text(name)
+                self._report(report)
                 if report.blocked or (self.check and report.found):
                     status = 1
         except BrokenPipeError:
@@ -164,56 +164,56 @@ class Pipe:
         except KeyboardInterrupt:
             return SIGINT_STATUS
         except CannotScrub as error:
-            _say(str(error))
+            _print_error(str(error))
             return 2
         return status
 
-    def _text(self, name: str) -> Report:
-        report, lines, encoder = Report(name), Lines(), Encoder()
+    def _scrub_text(self, name: str) -> FileReport:
+        report, lines, encoder = FileReport(name), LineIndex(), PassthroughEncoder()
         # In other texts halves of surrogate pairs are finds; here they are bytes, which pass as they are.
         policy = evolve(self.policy, allow=self.policy.allow | set(_BYTES))
         stream = Scrubber(policy, self.direction).stream(self._placeholders)
-        with _reading(name) as read:
-            for number, text in enumerate(_decoded(read)):
+        with _open_input(name) as read:
+            for number, text in enumerate(_decode(read)):
                 if number == 0 and text == _BOM:  # it says that this is UTF-8, and hides nothing
-                    self._pass(_BOM.encode())
+                    self._write_text(_BOM.encode())
                     continue
                 lines.feed(text)
-                self._pass(encoder.encode(stream.feed(text)))
-                self._account(report, stream, lines)
-        self._pass(encoder.encode(stream.flush(), final=True))
-        self._account(report, stream, lines)
+                self._write_text(encoder.encode(stream.feed(text)))
+                self._update_report(report, stream, lines)
+        self._write_text(encoder.encode(stream.flush(), final=True))
+        self._update_report(report, stream, lines)
         report.blocked, report.failures = stream.blocked, stream.failures
         return report
 
-    def _account(self, report: Report, stream: StreamScrubber, lines: Lines) -> None:
+    def _update_report(self, report: FileReport, stream: StreamScrubber, lines: LineIndex) -> None:
         if stream.found > report.found:
             report.found = stream.found
-            if len(report.places) < self.policy.max_findings:
-                report.take(stream.findings, lines)
+            if len(report.positions) < self.policy.max_findings:
+                report.add_findings(stream.findings, lines)
 
-    def _page(self, name: str) -> Report:
-        with _reading(name) as read:
+    def _scrub_html(self, name: str) -> FileReport:
+        with _open_input(name) as read:
             chunks, size = [read()], 0
             while chunks[-1]:
                 size += len(chunks[-1])
-                if size > PAGE_MAX:
-                    raise CannotScrub(f"{one_line(name)} is too large for --html, which takes {PAGE_MAX >> 20} MiB")
+                if size > MAX_HTML:
+                    raise CannotScrub(f"{one_line(name)} is too large for --html, which takes {MAX_HTML >> 20} MiB")
                 chunks.append(read())
         html = b"".join(chunks).decode("utf-8", "replace")
         page = Scrubber(self.policy, self.direction).scrub_html(html)
-        self._pass(page.text.encode("utf-8", "replace"))
-        report = Report(name, {}, len(page.findings) + page.omitted, page.blocked, page.failures)
-        lines = Lines(window=len(html))
+        self._write_text(page.text.encode("utf-8", "replace"))
+        report = FileReport(name, {}, len(page.findings) + page.omitted, page.blocked, page.failures)
+        lines = LineIndex(window=len(html))
         lines.feed(html)
-        report.take(page.findings, lines)
+        report.add_findings(page.findings, lines)
         return report
 
-    def _pass(self, data: bytes) -> None:
+    def _write_text(self, data: bytes) -> None:
         if not self.check:
             _write(1, data)
 
-    def _tell(self, report: Report) -> None:
+    def _report(self, report: FileReport) -> None:
         """What was found: to the standard output for `check`, whose result it is, else beside the text."""
         if self.as_json:
             rows = [*report.rows()]
@@ -224,15 +224,15 @@ class Pipe:
         if self.check:
             places = [f"{report.shown}:{row['line']}:{row['column']}: {row['kind']}\n" for row in report.rows()]
             _write(1, "".join(places).encode("utf-8", "replace"))
-        for sentence in _told(report, counts=not self.check):
-            _say(sentence if report.name == STDIN else f"{report.shown}: {sentence}")
+        for sentence in _summarise(report, counts=not self.check):
+            _print_error(sentence if report.name == STDIN else f"{report.shown}: {sentence}")
 
 
-def _told(report: Report, *, counts: bool) -> Iterator[str]:
+def _summarise(report: FileReport, *, counts: bool) -> Iterator[str]:
     """What is to be said of a file: how many of each kind were taken out or left where they stood, and what failed."""
-    if counts and report.places:
-        flagged = [each.kind for each in report.places if each.action is Action.FLAG]
-        taken = [each.kind for each in report.places if each.action is not Action.FLAG]
+    if counts and report.positions:
+        flagged = [each.kind for each in report.positions if each.action is Action.FLAG]
+        taken = [each.kind for each in report.positions if each.action is not Action.FLAG]
         yield "; ".join(
             f"{words} {', '.join(f'{kind} ({number})' for kind, number in _by_number(kinds))}"
             for words, kinds in (("taken out:", taken), ("left in:", flagged))
@@ -246,13 +246,13 @@ def _told(report: Report, *, counts: bool) -> Iterator[str]:
         yield "nothing passes from there on"
 
 
-def _say(sentence: str) -> None:
+def _print_error(sentence: str) -> None:
     """To the standard error; where nobody listens any more, nothing."""
     with suppress(BrokenPipeError, CannotScrub):
         _write(2, f"understudy scrub: {sentence}\n".encode("utf-8", "replace"))
 
 
-def _decoded(read: Callable[[], bytes]) -> Iterator[str]:
+def _decode(read: Callable[[], bytes]) -> Iterator[str]:
     """The pieces of a text; a byte order mark at its start is a piece of its own."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     first = True
@@ -268,7 +268,7 @@ def _decoded(read: Callable[[], bytes]) -> Iterator[str]:
 
 
 @contextmanager
-def _reading(name: str) -> Iterator[Callable[[], bytes]]:
+def _open_input(name: str) -> Iterator[Callable[[], bytes]]:
     """A function that gives the next bytes, and none at the end."""
     shown = "the standard input" if name == STDIN else one_line(name)
 

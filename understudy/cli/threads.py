@@ -55,14 +55,14 @@ def users() -> None:
 def list_users(tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
     """Print a line for each user: name, tenant, number of threads, when the last was touched; tabs between."""
     from understudy.cli.chat.console import one_line
-    from understudy.cli.main import load_settings, told
-    from understudy.cli.users import everybody
+    from understudy.cli.main import load_settings, storage_errors_shown
+    from understudy.cli.users import list_users
     from understudy.privacy.transcript import moment
     from understudy.storage.tenancy import name_of
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
-    with told():
-        for page in everybody(settings, tenant):
+    with storage_errors_shown():
+        for page in list_users(settings, tenant):
             for user in page:
                 touched = "" if user.updated_at is None else moment(user.updated_at)
                 fields = (name_of(user.id), user.tenant or "", str(user.threads), touched)
@@ -94,16 +94,16 @@ def delete_users(
     owner: str | None, tenant: str | None, yes: bool, data_dir: Path | None, database_url: str | None
 ) -> None:
     """Erase all that OWNER has, or without OWNER all that the users of a tenant have; while no server runs."""
-    from understudy.cli.main import load_settings, told
-    from understudy.cli.users import erase
+    from understudy.cli.main import load_settings, storage_errors_shown
+    from understudy.cli.users import erase_users
 
     _need(owner, tenant)
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     if not yes:
         raise click.UsageError("this cannot be undone: say --yes if you mean it")
     logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss is told in sentences
-    with told():
-        done = erase(settings, owner, tenant, lambda note: click.echo(f"Note: {note}", err=True))
+    with storage_errors_shown():
+        done = erase_users(settings, owner, tenant, lambda note: click.echo(f"Note: {note}", err=True))
     count, threads, files = len(done), sum(each.threads for each in done), sum(each.files for each in done)
     click.echo(f"erased {count} {'user' if count == 1 else 'users'} with {threads} threads and {files} files")
     sys.exit(0 if all(each.whole for each in done) else 1)
@@ -116,12 +116,12 @@ def delete_users(
 @DATABASE_URL
 def sign_out_users(owner: str, tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
     """End all sessions of OWNER, beside running servers: every token issued until now is refused within a second."""
-    from understudy.cli.main import load_settings, told
+    from understudy.cli.main import load_settings, storage_errors_shown
     from understudy.cli.users import sign_out
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss is told in sentences
-    with told():
+    with storage_errors_shown():
         sign_out(settings, owner, tenant)
     click.echo(f"signed {owner} out everywhere")
 
@@ -143,10 +143,10 @@ def _export(
     data_dir: Path | None,
     database_url: str | None,
 ) -> None:
-    from understudy.cli.main import load_settings, told
-    from understudy.cli.users import export
+    from understudy.cli.main import load_settings, storage_errors_shown
+    from understudy.cli.users import export_data
     from understudy.privacy.export import What
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
-    with told():
-        export(settings, What(form, raw, events), output, owner, tenant, thread)
+    with storage_errors_shown():
+        export_data(settings, What(form, raw, events), output, owner, tenant, thread)

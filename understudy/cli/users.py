@@ -17,8 +17,8 @@ import trio
 
 from actors import ActorSystem, ChildSpec
 from understudy.app.settings import Settings
-from understudy.auth.revocation import LASTS_S, EndedSessions, user_name
-from understudy.auth.sessions import ENDED
+from understudy.auth.revocation import USER_REVOCATION_S, RevocationFile, user_key
+from understudy.auth.sessions import REVOCATIONS_FILE
 from understudy.content.encryption import Sealer, open_sealer
 from understudy.content.vault import Vault
 from understudy.privacy.erasure import Erased, Eraser
@@ -36,50 +36,50 @@ from understudy.storage.store import Store
 from understudy.storage.tenancy import name_of, owner_of
 from understudy.storage.writer import StoreWriter
 
-PART: Final = ".part"
+PART_SUFFIX: Final = ".part"
 REDIS_AWAY: Final = (
     "Redis does not answer: what servers kept there of what was read lately stays until its hour is over, for when the "
     "database is away"
 )
 
 
-class InUse(StorageError):
+class DatabaseInUse(StorageError):
     """A server uses the database, so nothing is erased from here. The text is for the operator."""
 
 
-class CannotWrite(StorageError, OSError):
+class OutputUnwritable(StorageError, OSError):
     """The file that was named cannot be written; nothing is left of it."""
 
 
-class WrongRedis(StorageError, ValueError):
+class RedisUrlInvalid(StorageError, ValueError):
     """The address of Redis cannot be used, so nothing was erased. The text is for the operator."""
 
 
-class NoKey(StorageError):
+class RawKeyMissing(StorageError):
     """Raw texts are wanted, and there is no key that opens them. The text is for the operator."""
 
 
-def export(
+def export_data(
     settings: Settings, what: What, output: Path | None, owner: str | None, tenant: str | None, thread: str | None
 ) -> None:
     """Write an export to a file, or to the standard output: of a thread, of a user, or of a whole tenant.
 
     Raises StorageError, NotStored when there is no such thing.
     """
-    sealer = _sealer(settings) if what.raw else None
+    sealer = _open_sealer(settings) if what.raw else None
 
     async def run() -> None:
-        with _target(output) as file, _reading(settings) as database:
+        with _open_output(output) as file, _open_read_only(settings) as database:
             archive = Archive(database)
             exporter = Exporter(archive, Vault(), sealer, time.time)
-            async with aclosing(await _pieces(archive, exporter, what, owner, tenant, thread)) as pieces:
+            async with aclosing(await _export_pieces(archive, exporter, what, owner, tenant, thread)) as pieces:
                 async for piece in pieces:
                     await trio.to_thread.run_sync(file.write, piece)
 
     trio.run(run)
 
 
-async def _pieces(
+async def _export_pieces(
     archive: Archive, exporter: Exporter, what: What, owner: str | None, tenant: str | None, thread: str | None
 ) -> Pieces:
     if owner is None:
@@ -98,9 +98,9 @@ async def _pieces(
     return exporter.user(user, what)
 
 
-def everybody(settings: Settings, tenant: str | None) -> Iterator[Sequence[User]]:
+def list_users(settings: Settings, tenant: str | None) -> Iterator[Sequence[User]]:
     """Who has something here, some at a time. Raises StorageError."""
-    with _reading(settings) as database:
+    with _open_read_only(settings) as database:
         after = ""
 
         async def page() -> list[User]:
@@ -111,7 +111,7 @@ def everybody(settings: Settings, tenant: str | None) -> Iterator[Sequence[User]
             after = users[-1].id
 
 
-def erase(
+def erase_users(
     settings: Settings, owner: str | None, tenant: str | None, tell: Callable[[str], object] = lambda _: None
 ) -> list[Erased]:
     """Erase a user, or all of a tenant. Raises StorageError; what was removed until then is gone.
@@ -120,7 +120,7 @@ def erase(
     """
 
     async def run() -> list[Erased]:
-        async with _erasing(settings, tell) as eraser:
+        async with _open_eraser(settings, tell) as eraser:
             if owner is not None:
                 name = owner_of(owner, tenant)
                 if await eraser.archive.user(name) is None:
@@ -141,47 +141,49 @@ def sign_out(settings: Settings, user: str, tenant: str | None) -> None:
 
     async def run() -> None:
         owner = owner_of(user, tenant)
-        with _reading(settings):
+        with _open_read_only(settings):
             pass  # nothing is made here, nor migrated
         if not settings.on_postgresql:
-            await _end_sessions(settings, None, owner)
+            await _revoke_user(settings, None, owner)
             return
-        database = _opened(settings)
+        database = _open_database(settings)
         try:
             async with ActorSystem("signing-out") as system:
                 writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
-                await _end_sessions(settings, Store(database, lambda: writer), owner)
+                await _revoke_user(settings, Store(database, lambda: writer), owner)
         finally:
             database.close()
 
     trio.run(run)
 
 
-async def _end_sessions(settings: Settings, store: Store | None, owner: str) -> None:
+async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> None:
     """Write down that no token of a user counts that was issued until now, where servers look for it."""
     if store is not None and settings.on_postgresql:
         now = time.time()
-        await store.end_session(EndSession(user_name(owner), now + LASTS_S, now))
+        await store.end_session(EndSession(user_key(owner), now + USER_REVOCATION_S, now))
         return
-    ended = EndedSessions(settings.data_dir / ENDED, time.time)
+    ended = RevocationFile(settings.data_dir / REVOCATIONS_FILE, time.time)
     try:
-        await trio.to_thread.run_sync(ended.load_beside)
-        await ended.add_user(owner)
+        await trio.to_thread.run_sync(ended.load_read_only)
+        await ended.revoke_user(owner)
     except (OSError, ValueError) as error:
-        raise CannotWrite(f"the sessions of {name_of(owner)} were not ended: {error}") from error
+        raise OutputUnwritable(f"the sessions of {name_of(owner)} were not ended: {error}") from error
 
 
-def _sealer(settings: Settings) -> Sealer:
+def _open_sealer(settings: Settings) -> Sealer:
     if not settings.raw_key and settings.raw_key_file is None:
-        raise NoKey("raw texts need the key they were kept with: set raw_key (UNDERSTUDY_RAW_KEY) or raw_key_file")
+        raise RawKeyMissing(
+            "raw texts need the key they were kept with: set raw_key (UNDERSTUDY_RAW_KEY) or raw_key_file"
+        )
     try:
         return open_sealer(str(settings.raw_key), settings.raw_key_file)
     except (OSError, ValueError) as error:
-        raise NoKey(str(error)) from error
+        raise RawKeyMissing(str(error)) from error
 
 
 @contextmanager
-def _reading(settings: Settings) -> Iterator[ReadDatabase]:
+def _open_read_only(settings: Settings) -> Iterator[ReadDatabase]:
     database = read_server(settings.database_url) if settings.on_postgresql else read_folder(settings.database_folder)
     try:
         yield database
@@ -190,17 +192,17 @@ def _reading(settings: Settings) -> Iterator[ReadDatabase]:
 
 
 @asynccontextmanager
-async def _erasing(settings: Settings, tell: Callable[[str], object]) -> AsyncIterator[Eraser]:
+async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> AsyncIterator[Eraser]:
     """What erases, with a writer of its own, where no server is."""
-    with _reading(settings):
+    with _open_read_only(settings):
         pass  # nothing is made here, nor migrated
-    database = _opened(settings)
+    database = _open_database(settings)
     try:
         async with ActorSystem("erasing") as system:
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
             store = Store(database, lambda: writer)
             if settings.on_postgresql and await store.live_nodes():
-                raise InUse(
+                raise DatabaseInUse(
                     "a server uses the database: have it erase them, by DELETE /api/users/NAME with an operator's token"
                 )
             if settings.redis_url:
@@ -209,17 +211,17 @@ async def _erasing(settings: Settings, tell: Callable[[str], object]) -> AsyncIt
                 try:
                     shelf = await join_shelf(system, settings.redis_url)
                 except ValueError as error:
-                    raise WrongRedis(str(error)) from error
+                    raise RedisUrlInvalid(str(error)) from error
                 if not shelf.link.up:
                     tell(REDIS_AWAY)
                 store.on_write = partial(drop_changed, shelf)
-            files = _files(settings, database, store)
-            yield Eraser(store, Archive(database), files, store.delete_thread, partial(_end_sessions, settings, store))
+            files = _open_files(settings, database, store)
+            yield Eraser(store, Archive(database), files, store.delete_thread, partial(_revoke_user, settings, store))
     finally:
         database.close()
 
 
-def _opened(settings: Settings) -> Database:
+def _open_database(settings: Settings) -> Database:
     if not settings.on_postgresql:
         return open_database(settings.database_folder)
     from understudy.storage.postgresql import connect_database
@@ -227,7 +229,7 @@ def _opened(settings: Settings) -> Database:
     return connect_database(settings.database_url)
 
 
-def _files(settings: Settings, database: Database, store: Store) -> FileStore:
+def _open_files(settings: Settings, database: Database, store: Store) -> FileStore:
     if not settings.on_postgresql:
         return FolderFiles(settings.data_dir / FILES, store.add_file)
     from understudy.storage.file_cache import COPIES, COPIES_BYTES, Copies
@@ -240,15 +242,15 @@ def _files(settings: Settings, database: Database, store: Store) -> FileStore:
 
 
 @contextmanager
-def _target(output: Path | None) -> Iterator[BinaryIO]:
+def _open_output(output: Path | None) -> Iterator[BinaryIO]:
     """The file under another name until all is in it; for its owner's eyes only."""
     if output is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     if output.is_dir():
-        raise CannotWrite(f"{output} is a folder: name a file")
-    part = output.with_name(output.name + PART)
+        raise OutputUnwritable(f"{output} is a folder: name a file")
+    part = output.with_name(output.name + PART_SUFFIX)
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             yield file
@@ -256,5 +258,5 @@ def _target(output: Path | None) -> Iterator[BinaryIO]:
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, StorageError):
-            raise CannotWrite(f"{output} cannot be written: {error.strerror}") from error
+            raise OutputUnwritable(f"{output} cannot be written: {error.strerror}") from error
         raise

@@ -9,7 +9,7 @@ from actors.events import ActorRestarting, ActorStarted, ActorStopped
 
 
 @define
-class Resting:
+class Backoffs:
     """Follows the events of a tree; asking it costs the same for ten actors and for ten thousand."""
 
     _paths: set[str] = field(factory=set, init=False)
@@ -19,28 +19,28 @@ class Resting:
         """Something happened in the tree."""
         match event:
             case ActorRestarting(path=path, delay_s=delay_s) if delay_s > 0:
-                self._put(path)
+                self._add(path)
             case ActorStarted(path=path) | ActorStopped(path=path) if path in self._paths:
-                self._take(path)
+                self._remove(path)
 
-    def below(self, path: str) -> int:
+    def count_below(self, path: str) -> int:
         """How many rest below the actor at this path."""
         return self._below[path]
 
-    def _put(self, path: str) -> None:
+    def _add(self, path: str) -> None:
         if path not in self._paths:
             self._paths.add(path)
-            self._below.update(above_of(path))
+            self._below.update(ancestors(path))
 
-    def _take(self, path: str) -> None:
+    def _remove(self, path: str) -> None:
         self._paths.discard(path)
-        for above in above_of(path):
+        for above in ancestors(path):
             self._below[above] -= 1
             if not self._below[above]:
                 del self._below[above]
 
 
-def above_of(path: str) -> Iterator[str]:
+def ancestors(path: str) -> Iterator[str]:
     """The paths of its parent, of that one's parent, and so on."""
     while path := path.rpartition("/")[0]:
         yield path

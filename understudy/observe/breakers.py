@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from attrs import define, field
 
 from actors.behaviours import CircuitChange, CircuitState
-from understudy.observe.health import Check, Status
+from understudy.observe.health import HealthCheck, HealthStatus
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ _NOTES: Final = {
 }
 
 
-class BreakerObserver(Protocol):
+class BreakerMetrics(Protocol):
     """Who keeps the numbers."""
 
     def breaker_changed(self, name: str, state: str) -> None:
@@ -29,19 +29,19 @@ class BreakerObserver(Protocol):
 class Breakers:
     """The last known state of each. `clock` gives seconds; may be read from any thread."""
 
-    observer: BreakerObserver
+    metrics: BreakerMetrics
     clock: Callable[[], float] = time.monotonic
     _states: dict[str, tuple[CircuitState, float]] = field(factory=dict, init=False)
 
     def add(self, name: str) -> None:
         """There is a breaker of that name, and it is closed."""
         self._states[name] = CircuitState.CLOSED, self.clock()
-        self.observer.breaker_changed(name, CircuitState.CLOSED.value)
+        self.metrics.breaker_changed(name, CircuitState.CLOSED.value)
 
-    def changed(self, change: CircuitChange) -> None:
+    def record_change(self, change: CircuitChange) -> None:
         """Take over what a breaker tells: it is its `on_change`."""
         self._states[change.name] = change.new, self.clock()
-        self.observer.breaker_changed(change.name, change.new.value)
+        self.metrics.breaker_changed(change.name, change.new.value)
         if change.new is CircuitState.OPEN:
             log.warning(
                 "breaker.opened", extra={"breaker": change.name, "retry_after_s": round(change.retry_after_s, 3)}
@@ -49,12 +49,12 @@ class Breakers:
         elif change.new is CircuitState.CLOSED:
             log.info("breaker.closed", extra={"breaker": change.name})
 
-    def checks(self) -> Mapping[str, Check]:
+    def checks(self) -> Mapping[str, HealthCheck]:
         """One for each, by its name. What is on the other side of a breaker is not the server's own health."""
         now = self.clock()
         return {
-            name: Check()
+            name: HealthCheck()
             if state is CircuitState.CLOSED
-            else Check(Status.DEGRADED, _NOTES[state], now - since, essential=False)
+            else HealthCheck(HealthStatus.DEGRADED, _NOTES[state], now - since, essential=False)
             for name, (state, since) in self._states.items()
         }

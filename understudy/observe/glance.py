@@ -5,23 +5,23 @@ from typing import Final, Generic, TypeVar
 
 import trio
 
-EVERY_S: Final = 1.0
+MAX_AGE_S: Final = 1.0
 """A balancer that asks every second sees each change with its next question."""
 
 _T = TypeVar("_T")
 
 
-class Glance(Generic[_T]):
+class CachedCheck(Generic[_T]):
     """What `look` found last. It is called again when that is older than a second, for all that ask meanwhile."""
 
     def __init__(self, look: Callable[[], Awaitable[_T]]) -> None:
-        self._look = look
-        self._turn = trio.Lock()
-        self._found: tuple[_T, float] | None = None
+        self._check = look
+        self._lock = trio.Lock()
+        self._cached: tuple[_T, float] | None = None
 
-    async def now(self) -> _T:
+    async def result(self) -> _T:
         """Give what was found, a second ago at most."""
-        async with self._turn:
-            if self._found is None or trio.current_time() - self._found[1] >= EVERY_S:
-                self._found = await self._look(), trio.current_time()
-            return self._found[0]
+        async with self._lock:
+            if self._cached is None or trio.current_time() - self._cached[1] >= MAX_AGE_S:
+                self._cached = await self._check(), trio.current_time()
+            return self._cached[0]

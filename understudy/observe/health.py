@@ -7,7 +7,7 @@ from typing import Any
 from attrs import frozen
 
 
-class Status(enum.StrEnum):
+class HealthStatus(enum.StrEnum):
     """From well to unwell; a whole is as well as its worst part."""
 
     OK = "ok"
@@ -15,39 +15,39 @@ class Status(enum.StrEnum):
     FAILED = "failed"
 
 
-_ORDER = (Status.OK, Status.DEGRADED, Status.FAILED)
+_ORDER = (HealthStatus.OK, HealthStatus.DEGRADED, HealthStatus.FAILED)
 
 
 @frozen
-class Check:
+class HealthCheck:
     """What one part says of itself. `note` is a sentence for an operator, `since_s` how long it has been so.
 
     A part that is not `essential` makes the whole degraded at worst.
     """
 
-    status: Status = Status.OK
+    status: HealthStatus = HealthStatus.OK
     note: str = ""
     since_s: float | None = None
     essential: bool = True
 
 
-def combine(checks: Mapping[str, Check]) -> dict[str, Any]:
+def combine(checks: Mapping[str, HealthCheck]) -> dict[str, Any]:
     """`{"status": …, "checks": {name: {"status", "note"?, "since_s"?}}}`; without checks all is well."""
     worst = max((_weight(check) for check in checks.values()), default=0)
-    return {"status": _ORDER[worst].value, "checks": {name: _shown(check) for name, check in checks.items()}}
+    return {"status": _ORDER[worst].value, "checks": {name: _as_json(check) for name, check in checks.items()}}
 
 
 def http_status(health: Mapping[str, Any]) -> int:
     """The answer of `/readyz` for a combined status: 200, or 503 when it failed. Degraded still serves."""
-    return 503 if health["status"] == Status.FAILED else 200
+    return 503 if health["status"] == HealthStatus.FAILED else 200
 
 
-def _weight(check: Check) -> int:
+def _weight(check: HealthCheck) -> int:
     weight = _ORDER.index(check.status)
-    return weight if check.essential else min(weight, _ORDER.index(Status.DEGRADED))
+    return weight if check.essential else min(weight, _ORDER.index(HealthStatus.DEGRADED))
 
 
-def _shown(check: Check) -> dict[str, Any]:
+def _as_json(check: HealthCheck) -> dict[str, Any]:
     shown: dict[str, Any] = {"status": check.status.value}
     if check.note:
         shown["note"] = check.note

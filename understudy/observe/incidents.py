@@ -14,7 +14,7 @@ from actors.exit_reasons import Crashed
 from actors.strategy import Decision
 from understudy.observe.logs import new_error_id
 
-KEPT: Final = 100
+MAX_INCIDENTS: Final = 100
 """Incidents that are remembered, the latest ones."""
 CASCADE: Final = 10
 """Of actors that were killed and not started again, so many are remembered in a second: with a supervisor die all below
@@ -47,7 +47,7 @@ class Incidents:
     clock: Callable[[], float]
     count: int = field(default=0, init=False)
     _cascade: deque[float] = field(factory=lambda: deque(maxlen=CASCADE), init=False, repr=False)
-    _kept: deque[Incident] = field(factory=lambda: deque(maxlen=KEPT), init=False, repr=False)
+    _latest: deque[Incident] = field(factory=lambda: deque(maxlen=MAX_INCIDENTS), init=False, repr=False)
 
     def record(self, event: object) -> str | None:
         """Remember an event of the tree if it is an incident; its error id, for the log line that tells the rest."""
@@ -57,15 +57,15 @@ class Incidents:
         now = self.clock()
         if isinstance(event.reason, Crashed):
             error = type(event.reason.error).__name__
-        elif event.decision is Decision.STOP and self._one_of_many(now):
+        elif event.decision is Decision.STOP and self._in_cascade(now):
             return None
         else:
             error = KILLED
         decision, error_id = event.decision.value, new_error_id()
-        self._kept.append(Incident(self.count, now, event.path, error, event.message_type, decision, error_id))
+        self._latest.append(Incident(self.count, now, event.path, error, event.message_type, decision, error_id))
         return error_id
 
-    def _one_of_many(self, now: float) -> bool:
+    def _in_cascade(self, now: float) -> bool:
         if len(self._cascade) == CASCADE and now - self._cascade[0] < 1.0:
             return True
         self._cascade.append(now)
@@ -73,4 +73,4 @@ class Incidents:
 
     def after(self, number: int = 0) -> list[Incident]:
         """Those after this one that are still remembered, the oldest first."""
-        return [incident for incident in self._kept if incident.number > number]
+        return [incident for incident in self._latest if incident.number > number]

@@ -15,9 +15,15 @@ import structlog
 from structlog.typing import Processor
 
 from understudy.observe.redaction import redact, redact_exception
-from understudy.observe.summing import Summing
+from understudy.observe.summing import SummaryFilter
 
-QUIET: Final = ("alembic", "hypercorn", "sqlalchemy", "websockets", "httpx")  # others' news; their warnings are ours
+WARNINGS_ONLY: Final = (
+    "alembic",
+    "hypercorn",
+    "sqlalchemy",
+    "websockets",
+    "httpx",
+)  # others' news; their warnings are ours
 ERROR_ID_BYTES: Final = 8  # 64 bits: no two errors of a server's lifetime share one
 
 
@@ -27,14 +33,16 @@ def new_error_id() -> str:
 
 
 @contextlib.contextmanager
-def bound(*, thread_id: str | None = None, run_id: str | None = None, error_id: str | None = None) -> Iterator[None]:
+def log_context(
+    *, thread_id: str | None = None, run_id: str | None = None, error_id: str | None = None
+) -> Iterator[None]:
     """Lines logged inside carry these ids; a task started inside inherits them."""
     ids = {"thread_id": thread_id, "run_id": run_id, "error_id": error_id}
     with structlog.contextvars.bound_contextvars(**{name: value for name, value in ids.items() if value is not None}):
         yield
 
 
-def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> logging.Handler:
+def configure_logging(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> logging.Handler:
     """Sends every log line of the process through the chain, to `stream` (standard error by default).
 
     `form` is `json`, `console`, or `auto`: console on a terminal, JSON elsewhere. Calling it again replaces the
@@ -53,7 +61,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = Handler(out)
+    handler = SummingHandler(out)
     handler.setFormatter(_formatter(readable))
     handler.set_name("understudy")
     root = logging.getLogger()
@@ -61,17 +69,17 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(number)
-    for name in QUIET:
+    for name in WARNINGS_ONLY:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     return handler
 
 
-class Handler(logging.StreamHandler[TextIO]):
+class SummingHandler(logging.StreamHandler[TextIO]):
     """Writes lines, those that clients can cause at will summed up; what was left out is written when it closes."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._summing = Summing(self._write)
+        self._summing = SummaryFilter(self._write)
         self.addFilter(self._summing)
 
     def close(self) -> None:

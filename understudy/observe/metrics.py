@@ -18,7 +18,7 @@ from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.events import Envelope, Error, FinalResponse
 from understudy.observe.histogram import BatchHistogram
 from understudy.observe.paths import OTHER, PathLabels
-from understudy.observe.run_watchdog import ArcLedger
+from understudy.observe.run_watchdog import RunWatchdog
 
 KINDS_MAX: Final = 200  # kinds of finds; those of detectors of one's own beyond count under `other`
 TOOLS_MAX: Final = 200  # tools a server may register; beyond, their calls count under `other`
@@ -51,7 +51,7 @@ class Metrics:
 
     def __init__(self, tree: Callable[[], TreeNode | None] | None = None) -> None:
         self.registry = CollectorRegistry()
-        self.arcs = ArcLedger()
+        self.watchdog = RunWatchdog()
         self._paths = PathLabels()
         self._tools: set[str] = set()
         self._kinds: set[str] = set()
@@ -59,7 +59,7 @@ class Metrics:
         self._children: dict[tuple[int, str, str], Any] = {}
         self._declare_wire()
         self._declare_runs()
-        self._declare_house()
+        self._declare_server()
         if tree is not None:
             self.registry.register(MailboxDepths(tree))
 
@@ -121,13 +121,13 @@ class Metrics:
         )
         self._feedback = Counter("understudy_feedback", "Ratings of answers.", ["rating"], registry=r)
         Gauge("understudy_runs_without_end", "Accepted runs that have not ended.", registry=r).set_function(
-            lambda: len(self.arcs)
+            lambda: len(self.watchdog)
         )
         Gauge("understudy_runs_ended_twice", "Terminal events of runs that had ended.", registry=r).set_function(
-            lambda: self.arcs.double_ends
+            lambda: self.watchdog.double_ends
         )
 
-    def _declare_house(self) -> None:
+    def _declare_server(self) -> None:
         r = self.registry
         self._restarts = Counter("understudy_actor_restarts", "Restarts of actors.", ["path"], registry=r)
         self._letters = Counter("understudy_dead_letters", "Messages that reached nobody.", ["why"], registry=r)
@@ -209,11 +209,11 @@ class Metrics:
 
     # HTTP
 
-    def error(self, code: str) -> None:
+    def count_error(self, code: str) -> None:
         """A request was answered with an error."""
         self.on_error(code)
 
-    def deprecated(self, endpoint: str) -> None:
+    def count_deprecated_use(self, endpoint: str) -> None:
         """A deprecated endpoint was used; `endpoint` is the agent type its path fixes, not a name a client chose."""
         self._labelled(self._deprecated, endpoint).inc()
 
@@ -225,7 +225,7 @@ class Metrics:
         self._labelled(self._events, kind).inc()
         if envelope.run_id is None:
             return
-        noted = self.arcs.note(envelope.run_id, kind, envelope.timestamp, arrived_at)
+        noted = self.watchdog.record_event(envelope.run_id, kind, envelope.timestamp, arrived_at)
         if noted.first_s is not None:
             self._first.observe(max(0.0, noted.first_s))
         if noted.ended_s is not None:
@@ -236,7 +236,7 @@ class Metrics:
         """A user rated an answer, or took that back."""
         self._labelled(self._feedback, rating or "none").inc()
 
-    def look_at(self, reads_waiting: Callable[[], int], lapses: Callable[[], int]) -> None:
+    def observe_storage(self, reads_waiting: Callable[[], int], lapses: Callable[[], int]) -> None:
         """Where to look, at each scrape, for what nobody tells."""
         self._reads.set_function(reads_waiting)
         self._lapses.set_function(lapses)

@@ -13,7 +13,7 @@ _NAME: Final = re.compile(r"[a-z][a-z_-]{0,31}")
 _DYNAMIC: Final = frozenset({"conversations", "connections", "runs", "tool_calls", "tool-calls", "calls", "models"})
 
 
-def normalised(path: str) -> str:
+def path_pattern(path: str) -> str:
     """`/system/conversations/t-17/run-9` → `/system/conversations/*/*`."""
     parts = path.split("/")
     shown: list[str] = []
@@ -32,7 +32,7 @@ class PathLabels:
 
     def label(self, path: str) -> str:
         """The pattern of the path, or `other` when too many patterns were seen before this new one."""
-        pattern = normalised(path)
+        pattern = path_pattern(path)
         if pattern in self._seen:
             return pattern
         if len(self._seen) >= self._limit:

@@ -18,7 +18,7 @@ _ENDING: Final = frozenset(event.type for event in TERMINAL)
 
 
 @define
-class _Open:
+class _OpenRun:
     arrived: float
     since: float
     last: float
@@ -35,7 +35,7 @@ class Overdue:
 
 
 @frozen
-class Noted:
+class RunTimes:
     """What an event meant to its run, in seconds; None if nothing.
 
     `first_s`: from the message's arrival to the run's first event. `ended_s`: from its acceptance to its end.
@@ -45,7 +45,7 @@ class Noted:
     ended_s: float | None = None
 
 
-class ArcLedger:
+class RunWatchdog:
     """Tracks runs from `message_accepted` to their terminal event.
 
     Bounded: beyond `open_max` the oldest open run is forgotten and counted in `forgotten`; of ended runs only the
@@ -57,7 +57,7 @@ class ArcLedger:
         self.double_ends = 0
         self.strays = 0
         self.forgotten = 0
-        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._open: OrderedDict[str, _OpenRun] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._open_max = open_max
         self._ended_max = ended_max
@@ -69,26 +69,26 @@ class ArcLedger:
     def __contains__(self, run_id: str) -> bool:
         return run_id in self._open
 
-    def note(self, run_id: str, event_type: str, now: float, arrived_at: float | None = None) -> Noted:
+    def record_event(self, run_id: str, event_type: str, now: float, arrived_at: float | None = None) -> RunTimes:
         """An event of a run happened. The same `message_accepted` twice is one; order is otherwise not judged.
 
         `arrived_at`: when the message came that is accepted; None: at its acceptance, as far as is known.
         """
         if event_type == _OPENING:
             self._begin(run_id, now, now if arrived_at is None else arrived_at)
-            return Noted()
+            return RunTimes()
         arc = self._open.get(run_id)
         if arc is None:
             self._count_unexpected(run_id, event_type)
-            return Noted()
+            return RunTimes()
         arc.last = now
         first_s = None
         if arc.first is None:
             arc.first, first_s = now, now - arc.arrived
         if event_type not in _ENDING:
-            return Noted(first_s)
+            return RunTimes(first_s)
         self._end(run_id)
-        return Noted(first_s, now - arc.since)
+        return RunTimes(first_s, now - arc.since)
 
     def overdue(self, now: float, limit_s: float) -> list[Overdue]:
         """Runs that were accepted more than `limit_s` seconds ago and have no end, the oldest first."""
@@ -101,7 +101,7 @@ class ArcLedger:
     def _begin(self, run_id: str, now: float, arrived: float) -> None:
         if run_id in self._open or run_id in self._ended:
             return
-        self._open[run_id] = _Open(arrived, now, now)
+        self._open[run_id] = _OpenRun(arrived, now, now)
         if len(self._open) > self._open_max:
             self._open.popitem(last=False)
             self.forgotten += 1

@@ -13,28 +13,28 @@ from attrs import define, field, frozen
 from actors import ActorSystem, State, TreeNode
 from transport.wire.errors import CommandRejected
 from understudy.auth.rights import Rights, Whose, everybody
-from understudy.observe.health import Check, Status, combine
+from understudy.observe.health import HealthCheck, HealthStatus, combine
 from understudy.tools.errors import ToolError
 
-WELL = (State.RUNNING, State.STOPPED)
+HEALTHY = (State.RUNNING, State.STOPPED)
 """States that are no trouble: an actor answers, or has ended as it should."""
 
 
 @define
-class Server:
+class ServerStatus:
     """A view of one running server. `counts` gives the numbers of the users meant, such as connections and runs;
     `beside` checks of what is not in the tree."""
 
     system: ActorSystem
     counts: Callable[[Whose], Mapping[str, int]]
     version: str
-    beside: Callable[[], Mapping[str, Check]] = dict
+    extra_checks: Callable[[], Mapping[str, HealthCheck]] = dict
     _since: float = field(factory=time.monotonic, init=False)
 
     def health(self) -> dict[str, Any]:
         """Give `status`, a check for each part of the house, uptime, counts and memory; a restarting part says so."""
         root = self.system.tree()
-        checks = {child.path.rpartition("/")[2]: _check(child) for child in root.children} | dict(self.beside())
+        checks = {child.path.rpartition("/")[2]: _check(child) for child in root.children} | dict(self.extra_checks())
         return {
             **combine(checks),
             "version": self.version,
@@ -50,16 +50,16 @@ class Server:
         """Give the tree from its root: path, type, state, depth, restarts, age_s, last_error, children."""
         return _node(self.system.tree())
 
-    def seen_by(self, rights: Rights) -> "SeenServer":
+    def visible_to(self, rights: Rights) -> "RestrictedStatus":
         """Return what somebody with these rights may see."""
-        return SeenServer(self, rights)
+        return RestrictedStatus(self, rights)
 
 
 @frozen
-class SeenServer:
+class RestrictedStatus:
     """The `ServerView` of tools that run for somebody with these rights."""
 
-    server: Server
+    server: ServerStatus
     rights: Rights
 
     def health(self) -> dict[str, Any]:
@@ -79,13 +79,13 @@ class SeenServer:
         return self.server.tree()
 
 
-def _check(part: TreeNode) -> Check:
+def _check(part: TreeNode) -> HealthCheck:
     """A part is as well as it and its children are; what is deeper comes and goes."""
     for node in (part, *part.children):
-        if node.state not in WELL:
+        if node.state not in HEALTHY:
             note = f"{node.path} is {node.state.value} after {node.restarts} restarts"
-            return Check(Status.DEGRADED, note, node.age_s)
-    return Check()
+            return HealthCheck(HealthStatus.DEGRADED, note, node.age_s)
+    return HealthCheck()
 
 
 def _node(node: TreeNode) -> dict[str, Any]:

@@ -14,38 +14,38 @@ from typing import Final
 from attrs import define, frozen
 
 EVERY_S: Final = 60.0
-KINDS: Final = 4_096
+MAX_GROUPS: Final = 4_096
 """Kinds of lines that are kept apart; beyond, the oldest is summed up early."""
 
 
 @frozen
-class Kind:
+class Grouping:
     """Which fields of an event tell its lines apart, and how many a minute are written before the rest is summed up."""
 
     fields: tuple[str, ...]
     first: int = 1
 
 
-SUMMED: Final[Mapping[str, Kind]] = {
-    "request.refused": Kind(("code", "peer")),
-    "handshake.refused": Kind(("code", "peer")),
-    "command.refused": Kind(("code",)),
-    "endpoint.deprecated": Kind(("endpoint", "peer")),
+SUMMED: Final[Mapping[str, Grouping]] = {
+    "request.refused": Grouping(("code", "peer")),
+    "handshake.refused": Grouping(("code", "peer")),
+    "command.refused": Grouping(("code",)),
+    "endpoint.deprecated": Grouping(("endpoint", "peer")),
     # Of clients that behave, each line is worth something.
-    "connection.opened": Kind(("peer",), first=60),
-    "connection.closed": Kind(("peer",), first=60),
-    "inbox.not_authentic": Kind(("place",)),
-    "inbox.replayed": Kind(("place",)),
-    "inbox.unreadable": Kind(("place",)),
-    "cache.not_authentic": Kind(()),
-    "alert.declined": Kind(()),
+    "connection.opened": Grouping(("peer",), first=60),
+    "connection.closed": Grouping(("peer",), first=60),
+    "inbox.not_authentic": Grouping(("place",)),
+    "inbox.replayed": Grouping(("place",)),
+    "inbox.unreadable": Grouping(("place",)),
+    "cache.not_authentic": Grouping(()),
+    "alert.declined": Grouping(()),
 }
 """Events that somebody outside can cause as often as they like. What the server does by itself is not among them, nor
 are errors: each of those is worth its line."""
 
 
 @define
-class _Minute:
+class _Group:
     """One kind of line: how many were written since `began`, and the last of those that were not."""
 
     began: float
@@ -54,13 +54,13 @@ class _Minute:
     last: logging.LogRecord | None = None
 
 
-class Summing(logging.Filter):
+class SummaryFilter(logging.Filter):
     """A filter for a handler; `write` writes a line that stands for others, and has it pass no filter. Thread-safe."""
 
     def __init__(self, write: Callable[[logging.LogRecord], object]) -> None:
         super().__init__()
         self._write = write
-        self._minutes: OrderedDict[tuple[object, ...], _Minute] = OrderedDict()
+        self._minutes: OrderedDict[tuple[object, ...], _Group] = OrderedDict()
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -81,9 +81,9 @@ class Summing(logging.Filter):
         for each in due:
             self._write(each)
 
-    def _count(self, event: str, kind: Kind, record: logging.LogRecord) -> bool:
+    def _count(self, event: str, kind: Grouping, record: logging.LogRecord) -> bool:
         key = (event, *(getattr(record, name, None) for name in kind.fields))
-        minute = self._minutes.setdefault(key, _Minute(record.created))
+        minute = self._minutes.setdefault(key, _Group(record.created))
         if minute.written < kind.first:
             minute.written += 1
             return True
@@ -95,11 +95,11 @@ class Summing(logging.Filter):
         due = []
         while self._minutes:
             key, minute = next(iter(self._minutes.items()))
-            if minute.began + EVERY_S > now and len(self._minutes) <= KINDS:
+            if minute.began + EVERY_S > now and len(self._minutes) <= MAX_GROUPS:
                 break
             del self._minutes[key]
             if minute.last is not None:
                 due.append(logging.makeLogRecord({**vars(minute.last), "summed_up": minute.left_out}))
                 if minute.began + EVERY_S <= now < float("inf"):
-                    self._minutes[key] = _Minute(now, written=SUMMED[str(key[0])].first)
+                    self._minutes[key] = _Group(now, written=SUMMED[str(key[0])].first)
         return due

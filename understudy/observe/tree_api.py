@@ -9,21 +9,21 @@ from attrs import define, field
 from actors import ActorSystem
 from actors import Event as ActorEvent
 from transport.wire.errors import CommandRejected
-from understudy.observe.backoffs import Resting
+from understudy.observe.backoffs import Backoffs
 from understudy.observe.incidents import Incidents
-from understudy.observe.tree_events import Watch
+from understudy.observe.tree_events import TreeEventStream
 from understudy.observe.tree_view import TreeView
 
 log = logging.getLogger(__name__)
 
-MAX_WATCHES: Final = 16
+MAX_STREAMS: Final = 16
 """How many may watch at once; each costs a look at what changed, four times a second at most."""
-TO_PART: Final = 2
+SUBSYSTEM_DEPTH: Final = 2
 """Slashes in the path of a part of the house, such as /system/storage."""
 
 
 @define(eq=False)
-class Observatory:
+class TreeApi:
     """Follows the tree of `system` for whoever watches. `counts` gives numbers worth showing.
 
     `may_kill`: whether actors may be killed from here, to see what happens then.
@@ -34,29 +34,29 @@ class Observatory:
     counts: Callable[[], Mapping[str, int]]
     may_kill: bool = False
     tree: TreeView = field(init=False)
-    _resting: Resting = field(factory=Resting, init=False)
-    _watches: set[Watch] = field(factory=set, init=False)
+    _backoffs: Backoffs = field(factory=Backoffs, init=False)
+    _streams: set[TreeEventStream] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.tree = TreeView(self.system, self._resting)
-        self.system.listen(self._heard)
+        self.tree = TreeView(self.system, self._backoffs)
+        self.system.listen(self._record_event)
 
-    def watch(self, ended: Callable[[], str | None], beat_s: float) -> Watch:
+    def open_stream(self, ended: Callable[[], str | None], beat_s: float) -> TreeEventStream:
         """Open a stream of changes. `ended()` gives the reason to end it, or None; `beat_s` as in `Watch`.
 
         Raises:
             CommandRejected: There are `MAX_WATCHES` already (`busy`).
         """
-        if len(self._watches) >= MAX_WATCHES:
-            raise CommandRejected("busy", f"{MAX_WATCHES} watch already; close one of them first.", 5.0)
-        leave = self._watches.discard
-        return Watch(self.tree, self.incidents, self.numbers, self.may_kill, ended, self._join, leave, beat_s)
+        if len(self._streams) >= MAX_STREAMS:
+            raise CommandRejected("busy", f"{MAX_STREAMS} watch already; close one of them first.", 5.0)
+        leave = self._streams.discard
+        return TreeEventStream(self.tree, self.incidents, self.numbers, self.may_kill, ended, self._join, leave, beat_s)
 
-    def _join(self, watch: Watch) -> bool:
+    def _join(self, watch: TreeEventStream) -> bool:
         """Count a watch in once it is read from: whoever goes away before that leaves nothing behind."""
-        if len(self._watches) >= MAX_WATCHES:
+        if len(self._streams) >= MAX_STREAMS:
             return False
-        self._watches.add(watch)
+        self._streams.add(watch)
         return True
 
     def numbers(self) -> dict[str, int]:
@@ -69,7 +69,7 @@ class Observatory:
             "writes_waiting": 0 if writer is None else sum(each.depth for each in writer.statistics().values()),
             "dead_letters": self.system.dead_letters.count,
             "incidents": self.incidents.count,
-            "watchers": len(self._watches),
+            "watchers": len(self._streams),
         }
 
     def kill(self, path: str, *, part: bool = False) -> str:
@@ -84,17 +84,17 @@ class Observatory:
         ref = self.system.find(path)
         if ref is None:
             raise CommandRejected("not_found", "There is no actor at that path.")
-        if ref.path.count("/") < TO_PART:
+        if ref.path.count("/") < SUBSYSTEM_DEPTH:
             raise CommandRejected("forbidden", "The root cannot be killed: that would be the end of the server.")
-        if ref.path.count("/") == TO_PART and not part:
+        if ref.path.count("/") == SUBSYSTEM_DEPTH and not part:
             raise CommandRejected("forbidden", 'That is a whole part of the house; add "part": true if you mean it.')
         log.warning("observer.kill", extra={"path": ref.path})
         ref.kill()
         return ref.path
 
-    def _heard(self, event: ActorEvent) -> None:
-        self._resting.record(event)
+    def _record_event(self, event: ActorEvent) -> None:
+        self._backoffs.record(event)
         path = getattr(event, "path", None)
         if path is not None:
-            for watch in self._watches:
-                watch.touch(path)
+            for watch in self._streams:
+                watch.mark_changed(path)

@@ -12,13 +12,13 @@ import trio
 from attrs import asdict
 
 from transport.server.eventstream import RETRY_S, as_json, block, comment
-from understudy.observe.backoffs import above_of
+from understudy.observe.backoffs import ancestors
 from understudy.observe.incidents import Incidents
 from understudy.observe.tree_view import TreeView
 
-MAX_TOUCHED: Final = 1000
+MAX_PENDING: Final = 1000
 """Changed actors that wait for a reader; beyond, it has to look at the tree itself."""
-IN_ONE: Final = 50
+MAX_CHANGES: Final = 50
 """Changes that go out in one event: looking at them takes about half a millisecond."""
 GATHER_S: Final = 0.25
 """Between two looks: what changes meanwhile goes together."""
@@ -27,7 +27,7 @@ COUNTS_S: Final = 1.0
 _SHOWN: Final = ("path", "type", "state", "incarnation", "restarts", "child_count")
 
 
-class Watch:
+class TreeEventStream:
     """Iterate over it for the bytes of the stream; `aclose` ends it. `ended()` gives the reason to end it, or None.
 
     The events are `hello`, `changes`, `resync`, `incident`, `counts` and, at last, `end`. After `beat_s` seconds
@@ -41,8 +41,8 @@ class Watch:
         numbers: Callable[[], Mapping[str, int]],
         may_kill: bool,
         ended: Callable[[], str | None],
-        join: Callable[["Watch"], bool],
-        leave: Callable[["Watch"], object],
+        join: Callable[["TreeEventStream"], bool],
+        leave: Callable[["TreeEventStream"], object],
         beat_s: float,
     ) -> None:
         self._tree = tree
@@ -53,25 +53,25 @@ class Watch:
         self._join = join
         self._leave = leave
         self._beat_s = beat_s
-        self._touched: dict[str, None] = {}
+        self._changed_paths: dict[str, None] = {}
         self._news = trio.Event()
         self._behind = self._begun = self._over = False
-        self._told = 0  # the number of the last incident that was told
+        self._last_incident = 0  # the number of the last incident that was told
         self._counts: Mapping[str, int] = {}
         self._counted_at = 0.0
 
-    def touch(self, path: str) -> None:
+    def mark_changed(self, path: str) -> None:
         """Something happened to the actor at this path; costs next to nothing, and a bounded amount of memory."""
-        if self._behind or path in self._touched:
+        if self._behind or path in self._changed_paths:
             return
-        if len(self._touched) >= MAX_TOUCHED:
-            self._touched.clear()
+        if len(self._changed_paths) >= MAX_PENDING:
+            self._changed_paths.clear()
             self._behind = True
         else:
-            self._touched[path] = None
+            self._changed_paths[path] = None
         self._news.set()
 
-    def __aiter__(self) -> "Watch":
+    def __aiter__(self) -> "TreeEventStream":
         return self
 
     async def __anext__(self) -> bytes:
@@ -88,7 +88,7 @@ class Watch:
             await trio.sleep(GATHER_S)
             if (reason := self._ended()) is not None:
                 return self._end(reason)
-            if piece := self._piece():
+            if piece := self._pending_blocks():
                 return piece
             if trio.current_time() >= beat_at:
                 return comment("ping")
@@ -105,7 +105,7 @@ class Watch:
     def _hello(self) -> bytes:
         self._counts, self._counted_at = self._numbers(), trio.current_time()
         incidents = self._incidents.after()
-        self._told = self._incidents.count
+        self._last_incident = self._incidents.count
         shown = {
             "may_kill": self._may_kill,
             "counts": self._counts,
@@ -113,18 +113,18 @@ class Watch:
         }
         return block(as_json(shown), event="hello", retry_s=RETRY_S)
 
-    def _piece(self) -> bytes:
+    def _pending_blocks(self) -> bytes:
         """All there is to tell now; empty for nothing. More changes than go together stay for the next time."""
         found: list[bytes] = []
         if self._behind:
             self._behind = False
             found.append(block(b"{}", event="resync"))
-        elif self._touched:
+        elif self._changed_paths:
             found.append(block(as_json(self._changes()), event="changes"))
-        if not self._touched:
+        if not self._changed_paths:
             self._news = trio.Event()
-        for incident in self._incidents.after(self._told):
-            self._told = incident.number
+        for incident in self._incidents.after(self._last_incident):
+            self._last_incident = incident.number
             found.append(block(as_json(asdict(incident)), event="incident"))
         if trio.current_time() >= self._counted_at + COUNTS_S:
             self._counted_at = trio.current_time()
@@ -138,12 +138,12 @@ class Watch:
         shown = []
         parents: dict[str, int] = {}
         rests: dict[str, int] = {}
-        for path in list(islice(self._touched, IN_ONE)):
-            del self._touched[path]
+        for path in list(islice(self._changed_paths, MAX_CHANGES)):
+            del self._changed_paths[path]
             node = self._tree.node(path)
             shown.append({"path": path, "gone": True} if node is None else {name: node[name] for name in _SHOWN})
             parent = path.rpartition("/")[0]
             if parent not in parents and (ref := self._tree.system.find(parent)) is not None:
                 parents[parent] = len(ref.children())
-            rests |= {above: self._tree.resting.below(above) for above in above_of(path) if above not in rests}
+            rests |= {above: self._tree.backoffs.count_below(above) for above in ancestors(path) if above not in rests}
         return {"changes": shown, "child_counts": parents, "resting_below": rests}

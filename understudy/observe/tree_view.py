@@ -10,16 +10,16 @@ import trio
 from attrs import frozen
 
 from actors import ActorRef, ActorSystem, State
-from understudy.observe.backoffs import Resting
+from understudy.observe.backoffs import Backoffs
 
 Node: TypeAlias = dict[str, Any]
 """path, type, state, incarnation, restarts, age_s, depth (by lane), child_count, resting_below, children."""
 
 MAX_NODES: Final = 1000
 """Actors in one answer, some 250 bytes each."""
-AT_ONCE: Final = 50
+NODES_PER_STEP: Final = 50
 """Actors that are looked at until others get their turn: about half a millisecond."""
-WALKED_AT_ONCE: Final = 200
+PATHS_PER_STEP: Final = 200
 """The same for those of which only the path is looked at."""
 
 
@@ -28,7 +28,7 @@ class TreeView:
     """Shows parts of the tree of `system`."""
 
     system: ActorSystem
-    resting: Resting
+    backoffs: Backoffs
 
     def node(self, path: str) -> Node | None:
         """One actor, without its children; None when there is none at this path."""
@@ -44,7 +44,7 @@ class TreeView:
             "age_s": round(known.for_s, 3),
             "depth": {lane.name.lower(): each.depth for lane, each in ref.statistics().items()},
             "child_count": len(ref.children()),
-            "resting_below": self.resting.below(ref.path),
+            "resting_below": self.backoffs.count_below(ref.path),
             "children": [],
         }
 
@@ -69,7 +69,7 @@ class TreeView:
             level = following
         return top
 
-    async def found(self, path: str, text: str, state: State | None, limit: int) -> tuple[Node | None, int, bool]:
+    async def search(self, path: str, text: str, state: State | None, limit: int) -> tuple[Node | None, int, bool]:
         """The subtree of `path` with only those whose path below it holds `text` and that are in `state`, and who leads
         there; how many those are, `limit` at most; and whether there are more.
         """
@@ -80,18 +80,18 @@ class TreeView:
         waiting = self._children(path)[::-1]
         while waiting:
             looked_at += 1
-            if looked_at % (WALKED_AT_ONCE if state is None else AT_ONCE) == 0:
+            if looked_at % (PATHS_PER_STEP if state is None else NODES_PER_STEP) == 0:
                 await trio.lowlevel.checkpoint()
             ref = waiting.pop()
-            if self._fits(ref, len(top["path"]), text, state):
+            if self._matches(ref, len(top["path"]), text, state):
                 if found == limit:
                     return top, found, True
-                found += self._show(ref.path, shown)
+                found += self._attach(ref.path, shown)
             waiting += ref.children()[::-1]
         await trio.lowlevel.checkpoint()
         return top, found, False
 
-    def _fits(self, ref: ActorRef, below: int, text: str, state: State | None) -> bool:
+    def _matches(self, ref: ActorRef, below: int, text: str, state: State | None) -> bool:
         if text not in ref.path[below:].lower():
             return False
         if state is None:
@@ -99,12 +99,12 @@ class TreeView:
         known = self.system.explain(ref.path)
         return known is not None and known.state is state
 
-    def _show(self, path: str, shown: dict[str, Node]) -> bool:
+    def _attach(self, path: str, shown: dict[str, Node]) -> bool:
         """Put an actor, and those above it, in their places; False if one of them is gone by now."""
         if path in shown:
             return True
         above = path.rpartition("/")[0]
-        if not self._show(above, shown) or (node := self.node(path)) is None:
+        if not self._attach(above, shown) or (node := self.node(path)) is None:
             return False
         shown[path] = node
         shown[above]["children"].append(node)
@@ -117,7 +117,7 @@ class TreeView:
     async def _nodes(self, refs: list[ActorRef]) -> list[Node]:
         nodes = []
         for number, ref in enumerate(refs):
-            if number % AT_ONCE == 0:
+            if number % NODES_PER_STEP == 0:
                 await trio.lowlevel.checkpoint()
             if (node := self.node(ref.path)) is not None:
                 nodes.append(node)

@@ -10,13 +10,13 @@ from transport.auth.forwarded import Proxies
 from transport.auth.identity import origin_listed
 from transport.connection.limits import Ledger, RequestLimits
 from transport.wire.errors import CommandRejected, Unauthenticated
-from understudy.auth.sessions import check_place
+from understudy.auth.sessions import check_origin
 from understudy.web import cross_origin
-from understudy.web.context import bearer, parts, permit
+from understudy.web.context import bearer, connection_permit, web_context
 from understudy.web.settings import WebSettings
 from understudy.web.websocket import TOO_MANY_CONNECTIONS
 
-UNCOUNTED: Final = frozenset({"/healthz", "/readyz"})
+UNLIMITED_PATHS: Final = frozenset({"/healthz", "/readyz"})
 """What a supervisor asks all the time, and must be answered while others ask too much."""
 
 
@@ -30,7 +30,7 @@ class Admission:
         self._proxies = Proxies(settings.trusted_proxies)
         self._requests = RequestLimits(settings.limits.requests_per_minute, ledger)
 
-    async def judge(self) -> Response | None:
+    async def admit_request(self) -> Response | None:
         """Judge the current request. Return the answer to a preflight, None for a request that is to be served.
 
         An invalid token is refused where one is needed, not here.
@@ -40,18 +40,18 @@ class Admission:
             CommandRejected: Too many requests (`rate_limited`).
         """
         origins, hosts = (request.headers.getlist(name) for name in ("Origin", "Host"))
-        settings, origin = parts().settings, _joined(origins)
-        check_place(settings, origin, _joined(hosts))
+        settings, origin = web_context().settings, _joined(origins)
+        check_origin(settings, origin, _joined(hosts))
         if origin is not None and origin_listed(origin, settings.allowed_origins):
-            cross_origin.admit(origin)
-        if request.path in UNCOUNTED:
+            cross_origin.allow_origin(origin)
+        if request.path in UNLIMITED_PATHS:
             return None
-        if not permit().claim(self.peer()):
+        if not connection_permit().claim(self.peer()):
             raise CommandRejected("rate_limited", TOO_MANY_CONNECTIONS, 1.0)
         user = None
         with contextlib.suppress(Unauthenticated):
-            g.identity = await parts().sessions.admit(bearer())
-            permit().authenticate()
+            g.identity = await web_context().sessions.verify_awaiting_keys(bearer())
+            connection_permit().authenticate()
             user = g.identity.user
         retry_after = self._requests.take(user, self.peer(), time.monotonic())
         if retry_after > 0:

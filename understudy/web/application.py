@@ -28,8 +28,8 @@ from understudy.web.api import (
     stream,
     threads,
 )
-from understudy.web.context import Rest, hear_out, parts, refusal
-from understudy.web.part_headers import bound_part_heads
+from understudy.web.context import WebContext, drain_body, error_response, web_context
+from understudy.web.part_headers import limit_part_headers
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +53,10 @@ HEADERS: Final = {
 STATUS_CODES: Final = {404: "not_found", 413: "file_too_large", 431: "message_too_large", 400: "invalid_command"}
 
 
-def build(rest: Rest) -> QuartTrio:
+def build_http_app(rest: WebContext) -> QuartTrio:
     """Make the application around the parts it is given."""
     app = QuartTrio("understudy", static_folder=None)
-    bound_part_heads()
+    limit_part_headers()
     app.config["MAX_CONTENT_LENGTH"] = rest.settings.max_file_bytes + 64 * 1024  # the multipart frame around a file
     app.config["BODY_TIMEOUT"] = 120
     app.url_map.merge_slashes = False  # a path that is not there is not there: no page of werkzeug's own says otherwise
@@ -67,18 +67,18 @@ def build(rest: Rest) -> QuartTrio:
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(rest.settings, rest.ledger)
-    app.extensions["glances"] = operations.Glances(rest)
-    app.before_request(admission.judge)
-    app.after_request(_secure)
-    app.register_error_handler(Exception, _failed)
+    app.extensions["glances"] = operations.HealthProbes(rest)
+    app.before_request(admission.admit_request)
+    app.after_request(_add_headers)
+    app.register_error_handler(Exception, _handle_error)
     return app
 
 
-async def _secure(answer: Response) -> Response:
-    cross_origin.share(answer)
+async def _add_headers(answer: Response) -> Response:
+    cross_origin.add_headers(answer)
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
-    if parts().settings.tls_certificate is not None:  # a proxy that speaks TLS answers for its own name
+    if web_context().settings.tls_certificate is not None:  # a proxy that speaks TLS answers for its own name
         answer.headers.setdefault(*HSTS)
     if request.path.startswith("/api/"):
         answer.headers.setdefault("Cache-Control", "no-store")
@@ -87,41 +87,41 @@ async def _secure(answer: Response) -> Response:
 
 def _not_allowed(error: MethodNotAllowed) -> Response:
     """RFC 9110 section 15.5.6: 405 says which methods there are."""
-    answer = refusal("invalid_command", "That address does not take this method.")
+    answer = error_response("invalid_command", "That address does not take this method.")
     answer.status_code = 405
     answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
     return answer
 
 
-async def _failed(error: Exception) -> Response:
+async def _handle_error(error: Exception) -> Response:
     """Turn any error into a refusal in the form that the client of the path expects."""
-    answer = await _refused(error)
+    answer = await _error_response(error)
     if request.blueprint != agui.blueprint.name or isinstance(error, Unauthenticated | OriginRefused):
         return answer
     return await agui.as_run_error(answer)
 
 
-async def _refused(error: Exception) -> Response:
+async def _error_response(error: Exception) -> Response:
     """Turn any error into the registry's JSON; nothing of a traceback, a path or a query gets out."""
     match error:
         case Unauthenticated() | CommandRejected():
-            return refusal(error.code, error.message, getattr(error, "retry_after", None))
+            return error_response(error.code, error.message, getattr(error, "retry_after", None))
         case OriginRefused():
-            return refusal("forbidden", error.message)
+            return error_response("forbidden", error.message)
         case FileTooLarge():
-            limit = parts().settings.max_file_bytes // (1024 * 1024)
-            return refusal("file_too_large", f"Files of up to {limit} MiB can be attached.")
+            limit = web_context().settings.max_file_bytes // (1024 * 1024)
+            return error_response("file_too_large", f"Files of up to {limit} MiB can be attached.")
         case InvalidCursor() | Unstorable():
-            return refusal("invalid_command", "That cursor or value is not valid here.")
+            return error_response("invalid_command", "That cursor or value is not valid here.")
         case StorageUnavailable():
-            return refusal("storage_unavailable", retry_after=1.0)
+            return error_response("storage_unavailable", retry_after=1.0)
         case MethodNotAllowed():
             return _not_allowed(error)
         case HTTPException(code=int(status)) if status < 500:
             if status in (413, 431):
-                await hear_out()
-            return refusal(STATUS_CODES.get(status, "invalid_command"))
-    answer = refusal("internal")
+                await drain_body()
+            return error_response(STATUS_CODES.get(status, "invalid_command"))
+    answer = error_response("internal")
     body = await answer.get_json()
     kind = "storage" if isinstance(error, StorageError) else "rest"
     log.error(f"{kind}.request_failed", exc_info=error, extra={"error_id": body["error"]["error_id"]})

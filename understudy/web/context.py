@@ -21,7 +21,7 @@ from understudy.content.filter import Guard
 from understudy.models.model import Model
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
-from understudy.observe.tree_api import Observatory
+from understudy.observe.tree_api import TreeApi
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.export import Exporter
 from understudy.storage.cache import CachedReads
@@ -30,19 +30,19 @@ from understudy.storage.files import FileStore
 from understudy.storage.quotas import Quotas
 from understudy.storage.store import Store
 from understudy.web.settings import WebSettings
-from understudy.web.sse import Streams
+from understudy.web.sse import EventStreams
 
 log = logging.getLogger(__name__)
 
 
-HEAR_OUT_S: Final = 10.0
+DRAIN_BODY_S: Final = 10.0
 """How long a client may go on sending what is too large; 20 MiB take that long at 17 Mbit/s."""
-MANY: Final = 1_000_000
+MAX_EXPORTS: Final = 1_000_000
 """More exports than are ever under way."""
 
 
 @define
-class Rest:
+class WebContext:
     """The parts of the house that HTTP requests use."""
 
     settings: WebSettings
@@ -53,8 +53,8 @@ class Rest:
     model_of: Callable[[Agent], Model]
     metrics: Metrics
     health: Callable[[], dict[str, Any]]
-    streams: Streams
-    observatory: Observatory
+    streams: EventStreams
+    tree_api: TreeApi
     guard: Guard
     reads: CachedReads
     archive: Archive
@@ -62,26 +62,26 @@ class Rest:
     eraser: Eraser
     counts: Callable[[Whose], Mapping[str, int]]
     quotas: Quotas
-    exports: Counter = field(factory=lambda: Counter(MANY))
+    exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None
 
 
-async def hear_out() -> None:
+async def drain_body() -> None:
     """Let a client that sends too much finish, for a while: cut off in the middle, it would never read the answer.
 
     What it sends is thrown away as it comes; quart has no public name for the end of that.
     """
-    with trio.move_on_after(HEAR_OUT_S):
+    with trio.move_on_after(DRAIN_BODY_S):
         await request.body._complete.wait()
 
 
-def parts() -> Rest:
+def web_context() -> WebContext:
     """Give the parts the current request may use."""
-    rest: Rest = current_app.extensions["rest"]
+    rest: WebContext = current_app.extensions["rest"]
     return rest
 
 
-def permit() -> Permit:
+def connection_permit() -> Permit:
     """Give the permit of the current request's connection."""
     held: Permit = request.scope["state"]["permit"]
     return held
@@ -107,8 +107,8 @@ def identity(*, in_query: bool = False) -> Identity:
         Unauthenticated: There is no valid token.
     """
     if "identity" not in g:
-        g.identity = parts().sessions.verify(bearer(in_query=in_query))
-        permit().authenticate()
+        g.identity = web_context().sessions.verify(bearer(in_query=in_query))
+        connection_permit().authenticate()
     who: Identity = g.identity
     return who
 
@@ -120,10 +120,10 @@ def rights() -> Rights:
         Unauthenticated: There is no valid token.
     """
     who = identity()
-    return rights_of(who.user, who.roles, tenants=parts().sessions.tenants)
+    return rights_of(who.user, who.roles, tenants=web_context().sessions.tenants)
 
 
-def refusal(code: str, message: str | None = None, retry_after: float | None = None) -> Response:
+def error_response(code: str, message: str | None = None, retry_after: float | None = None) -> Response:
     """Make the answer for an error of the registry; what else is known stands in the log under its id."""
     error_id = new_error_id()
     answer: Response = jsonify(error_body(code, message, error_id))
@@ -132,7 +132,7 @@ def refusal(code: str, message: str | None = None, retry_after: float | None = N
         answer.headers["Retry-After"] = str(max(1, round(retry_after)))
     if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
-    parts().metrics.error(code)
+    web_context().metrics.count_error(code)
     path = "(unknown)" if request.url_rule is None else request.url_rule.rule  # what stands in it is the client's
     extra = {"code": code, "path": path, "error_id": error_id, "peer": current_app.extensions["admission"].peer()}
     log.info("request.refused", extra=extra)

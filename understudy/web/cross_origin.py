@@ -1,7 +1,7 @@
 """Cross-origin resource sharing: lets pages of allowed origins read the answers, by the Fetch standard's CORS protocol.
 
 Credentials are never allowed, as no cookie speaks for anybody here: a page brings its user's token in a header. Whether
-an origin is allowed is decided in one place for sockets and HTTP (`understudy.auth.sessions.check_place`), so there is
+an origin is allowed is decided in one place for sockets and HTTP (`understudy.auth.sessions.check_origin`), so there is
 no second list, as a CORS library would need.
 """
 
@@ -19,7 +19,7 @@ PREFLIGHT_S: Final = 7200
 """How long a browser may keep the answer to a preflight, in seconds: the most that Chromium does."""
 
 
-def admit(origin: str) -> None:
+def allow_origin(origin: str) -> None:
     """Note that the current request is from a page of this origin, which is another than ours and is allowed."""
     g.cross_origin = origin
 
@@ -39,7 +39,7 @@ def preflight() -> Response | None:
     return answer
 
 
-def share(answer: Response) -> None:
+def add_headers(answer: Response) -> None:
     """Let the page that the current request was admitted from read the answer."""
     answer.vary.add("Origin")  # on every answer, lest a cache gives one page what was meant for another
     if "cross_origin" not in g:

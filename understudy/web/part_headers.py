@@ -7,11 +7,11 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestHeaderFieldsTooLarge
 from werkzeug.sansio.multipart import Event, MultipartDecoder, NeedData, Preamble, State
 
-HEAD_BYTES: Final = 16 * 1024
+MAX_HEADER_BYTES: Final = 16 * 1024
 """As much as a request's own head may have."""
 
 
-class BoundedDecoder(MultipartDecoder):
+class LimitedDecoder(MultipartDecoder):
     """Raises RequestHeaderFieldsTooLarge for the head of a part, or what comes before the first, beyond HEAD_BYTES."""
 
     def next_event(self) -> Event:
@@ -19,17 +19,17 @@ class BoundedDecoder(MultipartDecoder):
         event = super().next_event()
         awaited = isinstance(event, NeedData) and self.state in (State.PREAMBLE, State.PART)
         kept = self.buffer if awaited else event.data if isinstance(event, Preamble) else b""
-        if len(kept) > HEAD_BYTES:
+        if len(kept) > MAX_HEADER_BYTES:
             raise RequestHeaderFieldsTooLarge
         return event
 
     def _parse_headers(self, data: bytes | bytearray) -> Headers:
-        if len(data) > HEAD_BYTES:
+        if len(data) > MAX_HEADER_BYTES:
             raise RequestHeaderFieldsTooLarge
         return super()._parse_headers(data)
 
 
-def bound_part_heads() -> None:
+def limit_part_headers() -> None:
     """Have quart's form parser use the bounded decoder: it names the class in its module and nowhere else."""
     module: Any = formparser
-    module.MultipartDecoder = BoundedDecoder
+    module.MultipartDecoder = LimitedDecoder

@@ -11,7 +11,7 @@ from understudy.auth.rights import Whose, everybody
 
 
 @frozen
-class _Place:
+class _Entry:
     """A connection that is here: whose, where events for it go, and of which thread (None: of all)."""
 
     who: Identity
@@ -24,73 +24,73 @@ class Presence:
     """The live connections of all users, at most `cap` for each."""
 
     cap: int
-    _places: dict[str, dict[str, _Place]] = field(factory=dict, init=False)
+    _entries: dict[str, dict[str, _Entry]] = field(factory=dict, init=False)
     _users: dict[str, str] = field(factory=dict, init=False)
 
-    def arrive(self, who: Identity, connection_id: str, outbox: ActorRef) -> bool:
+    def register(self, who: Identity, connection_id: str, outbox: ActorRef) -> bool:
         """Count a connection in; False when its user has as many as are allowed, and nothing is changed then.
 
         A connection that arrives again, for another user, has left the first one.
         """
-        if len(self._places.get(who.user, {}).keys() - {connection_id}) >= self.cap:
+        if len(self._entries.get(who.user, {}).keys() - {connection_id}) >= self.cap:
             return False
-        self.leave(connection_id)
-        self._places.setdefault(who.user, {})[connection_id] = _Place(who, outbox)
+        self.unregister(connection_id)
+        self._entries.setdefault(who.user, {})[connection_id] = _Entry(who, outbox)
         self._users[connection_id] = who.user
         return True
 
-    def keep_to(self, connection_id: str, thread_id: str) -> None:
+    def restrict_to_thread(self, connection_id: str, thread_id: str) -> None:
         """A connection is for one thread alone, as an event stream is; harmless for one that is not here."""
         user = self._users.get(connection_id)
         if user is not None:
-            place = self._places[user][connection_id]
-            self._places[user][connection_id] = evolve(place, thread_id=thread_id)
+            place = self._entries[user][connection_id]
+            self._entries[user][connection_id] = evolve(place, thread_id=thread_id)
 
-    def leave(self, connection_id: str) -> None:
+    def unregister(self, connection_id: str) -> None:
         """Count a connection out; harmless for one that never arrived."""
         user = self._users.pop(connection_id, None)
         if user is None:
             return
-        del self._places[user][connection_id]
-        if not self._places[user]:
-            del self._places[user]
+        del self._entries[user][connection_id]
+        if not self._entries[user]:
+            del self._entries[user]
 
     def outboxes(self, user: str, thread_id: str) -> tuple[ActorRef, ...]:
         """Give the outboxes of a user's connections, without those that are for another thread."""
-        places = self._places.get(user, {}).values()
+        places = self._entries.get(user, {}).values()
         return tuple(place.outbox for place in places if place.thread_id in (None, thread_id))
 
-    def everyone(self, whose: Whose = everybody) -> tuple[ActorRef, ...]:
+    def outboxes_of(self, whose: Whose = everybody) -> tuple[ActorRef, ...]:
         """Return the outboxes of the connections of the users meant."""
         return tuple(
-            place.outbox for owner, places in self._places.items() if whose(owner) for place in places.values()
+            place.outbox for owner, places in self._entries.items() if whose(owner) for place in places.values()
         )
 
     def count(self, whose: Whose) -> int:
         """Return how many connections the users meant have."""
-        return sum(len(places) for owner, places in self._places.items() if whose(owner))
+        return sum(len(places) for owner, places in self._entries.items() if whose(owner))
 
-    def of_session(self, who: Identity) -> tuple[ActorRef, ...]:
+    def session_outboxes(self, who: Identity) -> tuple[ActorRef, ...]:
         """Give the outboxes of the connections of this user's session, whatever token each came with."""
-        places = self._places.get(who.user, {}).values()
+        places = self._entries.get(who.user, {}).values()
         return tuple(place.outbox for place in places if place.who.session == who.session)
 
-    def dismiss(self, who: Identity, find: Callable[[str], ActorRef | None]) -> int:
+    def close_session(self, who: Identity, find: Callable[[str], ActorRef | None]) -> int:
         """Close every connection of a session with 4401, and say how many; `find` gives the actor at a path."""
         closed = 0
-        for outbox in self.of_session(who):
+        for outbox in self.session_outboxes(who):
             connection = find(outbox.path.rpartition("/")[0])  # its parent
             if connection is not None:
                 connection.tell(Close(4401, "signed out"), lane=Lane.ALERT)
                 closed += 1
         return closed
 
-    def dismiss_all(self, ended: Callable[[Identity], bool], find: Callable[[str], ActorRef | None]) -> None:
+    def close_revoked(self, ended: Callable[[Identity], bool], find: Callable[[str], ActorRef | None]) -> None:
         """Close every connection whose session has `ended`, as `dismiss` does."""
-        here = [place.who for places in self._places.values() for place in places.values()]
+        here = [place.who for places in self._entries.values() for place in places.values()]
         for who in here:
             if ended(who):
-                self.dismiss(who, find)
+                self.close_session(who, find)
 
     def __len__(self) -> int:
         return len(self._users)

@@ -26,30 +26,30 @@ from understudy.web.presence import Presence
 
 log = logging.getLogger(__name__)
 
-TAKEN: Final = (Say, Cancel, Approve, Edit, Regenerate, Feedback, UserTyping)
+CONNECTIONLESS: Final = (Say, Cancel, Approve, Edit, Regenerate, Feedback, UserTyping)
 """The commands that need no connection; the others are about one."""
-BEGINS_WORK: Final = (Say, Edit, Regenerate)
+STARTS_RUN: Final = (Say, Edit, Regenerate)
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
-WRITE_S: Final = 60.0
+WRITE_TIMEOUT_S: Final = 60.0
 """How long a client may take for one write of about 64 KiB; one that takes nothing at all is dropped much earlier."""
 
 
 @define
-class Streams:
+class EventStreams:
     """Opens event streams. `connections` gives the supervisor whose temporary children they are.
 
     `closing` says whether the server is going away: nothing is begun then.
     """
 
-    ports: Ports
-    desk: Desk
+    callbacks: Ports
+    dispatcher: Desk
     presence: Presence
     connections: Callable[[], ActorRef]
     limits: ConnectionLimits
-    closing: Callable[[], bool]
+    draining: Callable[[], bool]
 
     @property
-    def beat_s(self) -> float:
+    def heartbeat_s(self) -> float:
         """After how long without an event a stream gives a sign of life, in seconds."""
         return self.limits.heartbeat.interval_s
 
@@ -72,13 +72,13 @@ class Streams:
         Raises:
             CommandRejected: There are too many connections, or the command is refused; the stream is closed then.
         """
-        self._stay()
+        self._refuse_if_draining()
         connection_id = uuid.uuid4().hex
         spec = ChildSpec(
             connection_id,
             lambda: StreamConnection(
                 stream,
-                self.ports,
+                self.callbacks,
                 who,
                 thread_id,
                 dialect=dialect,
@@ -92,16 +92,16 @@ class Streams:
         try:
             connection = await self.connections().ask(StartChild(spec))
             outbox = await connection.ask(WhichOutbox())
-            greeting = await self.ports.join(who, connection_id, outbox)
+            greeting = await self.callbacks.join(who, connection_id, outbox)
             if not (stream.open and connection.alive):  # it has ended meanwhile, and was counted out before it was in
-                self.ports.leave(connection_id)
+                self.callbacks.leave(connection_id)
                 raise CommandRejected("busy", retry_after=1.0)
-            self.presence.keep_to(connection_id, thread_id)
+            self.presence.restrict_to_thread(connection_id, thread_id)
             if welcome:
                 outbox.tell(Deliver(self._welcome(greeting)))
             if isinstance(command, Resume) and command.returns:
-                self.ports.observer.on_returned()
-            await self.ports.dispatch(who, command, outbox)
+                self.callbacks.observer.on_returned()
+            await self.callbacks.dispatch(who, command, outbox)
         except BaseException as error:
             await stream.aclose()
             if isinstance(error, ActorError):
@@ -110,40 +110,40 @@ class Streams:
             raise
 
     def _welcome(self, greeting: Welcome) -> Envelope:
-        return Envelope(greeting, self.ports.clock(), message=f"Connected as {greeting.user}.")
+        return Envelope(greeting, self.callbacks.clock(), message=f"Connected as {greeting.user}.")
 
-    def check(self, who: Identity, command: Command) -> None:
+    def check_rate(self, who: Identity, command: Command) -> None:
         """Count a command against its user's limits.
 
         Raises:
             CommandRejected: `rate_limited`, with the time to wait.
         """
-        retry_after = self.ports.allow(who, command)
+        retry_after = self.callbacks.allow(who, command)
         if retry_after > 0:
             raise CommandRejected("rate_limited", retry_after=retry_after)
 
-    async def do(self, who: Identity, command: Command) -> Accepted | None:
+    async def run_command(self, who: Identity, command: Command) -> Accepted | None:
         """Have a command done that came by itself; gives the names of the run it began, if it began one.
 
         Raises:
             CommandRejected: It is refused, or comes too soon.
         """
-        self.ports.observer.on_received(_WORD.sub("_", type(command).__name__).lower())
-        self.check(who, command)
-        if isinstance(command, BEGINS_WORK):
-            self._stay()
-        return await self.desk(who, command, None)
+        self.callbacks.observer.on_received(_WORD.sub("_", type(command).__name__).lower())
+        self.check_rate(who, command)
+        if isinstance(command, STARTS_RUN):
+            self._refuse_if_draining()
+        return await self.dispatcher(who, command, None)
 
-    def _stay(self) -> None:
-        if self.closing():
+    def _refuse_if_draining(self) -> None:
+        if self.draining():
             raise CommandRejected("busy", "The server is going away; come back in a moment.", 1.0)
 
-    def alert(self, message: str, whose: Whose) -> int:
+    def send_alert(self, message: str, whose: Whose) -> int:
         """Send an alert to the connections of the users meant, ahead of what is queued. Return their number."""
-        envelope = Envelope(Alert(message), self.ports.clock(), message=message)
+        envelope = Envelope(Alert(message), self.callbacks.clock(), message=message)
         message_to_all = Deliver(envelope, shared=True)
         told = 0
-        for outbox in self.presence.everyone(whose):
+        for outbox in self.presence.outboxes_of(whose):
             try:
                 outbox.tell(message_to_all, lane=Lane.ALERT)
                 told += 1

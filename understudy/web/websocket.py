@@ -28,7 +28,7 @@ from transport.wire.dialects import Choice, choose, deprecation_of, endpoint_of
 from transport.wire.encoder import Encoder
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.wire.events import Welcome
-from understudy.auth.sessions import Session, Sessions, check_place
+from understudy.auth.sessions import IssuedSession, Sessions, check_origin
 from understudy.chat.answer.html import html_of
 from understudy.chat.commands import Desk
 from understudy.chat.conversation.event_log import read_page
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION = "understudy.v1"
-TOO_MANY = "Too many requests in a short time; wait a moment."
+TOO_MANY_REQUESTS = "Too many requests in a short time; wait a moment."
 TOO_MANY_CONNECTIONS = "There are too many connections from your address; close one first."
 CAPABILITIES = ("batch", "chunk", "gzip", "html")
 
 
 @define
-class Gate:
+class WebSocketEndpoint:
     """Lets sockets in. `connections` gives the supervisor whose temporary children the connections are.
 
     `closing`: nobody is let in any more. `ports` is what every connection is handed. Where nodes share their limits,
@@ -62,61 +62,61 @@ class Gate:
     settings: WebSettings
     sessions: Sessions
     store: Store
-    desk: Desk
+    dispatcher: Desk
     presence: Presence
     metrics: Metrics
     connections: Callable[[], ActorRef]
     limits: ConnectionLimits
     ledger: Ledger | None = None
-    elsewhere: "SharedConnections | None" = None
-    closing: bool = field(default=False, init=False)
-    ports: Ports = field(init=False)
-    _rates: CommandLimits = field(init=False)
+    shared_connections: "SharedConnections | None" = None
+    draining: bool = field(default=False, init=False)
+    callbacks: Ports = field(init=False)
+    _command_limits: CommandLimits = field(init=False)
     _handshakes: RequestLimits = field(init=False)
-    _unproven: dict[str, Permit] = field(factory=dict, init=False)
+    _unauthenticated: dict[str, Permit] = field(factory=dict, init=False)
     _proxies: Proxies = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         limits = self.settings.limits
-        self._rates = CommandLimits(limits, self.ledger)
+        self._command_limits = CommandLimits(limits, self.ledger)
         self._handshakes = RequestLimits(limits.requests_per_minute, self.ledger, "handshakes")
         self._proxies = Proxies(self.settings.trusted_proxies)
-        self.ports = Ports(
+        self.callbacks = Ports(
             join=self._join,
             leave=self._leave,
-            dispatch=self.desk,
+            dispatch=self.dispatcher,
             allow=self._allow,
-            verify=self.sessions.admit,
+            verify=self.sessions.verify_awaiting_keys,
             read_log=self._read_log,
-            want_snapshot=self.desk.want_snapshot,
+            want_snapshot=self.dispatcher.want_snapshot,
             encoder=Encoder(html_of),
             observer=self.metrics,
         )
 
     async def __call__(self, upgrade: Upgrade) -> None:
         """Judge one request for a WebSocket; if it is let in, it has an actor of its own from here on."""
-        if self.closing:
+        if self.draining:
             await self._refuse(upgrade, "busy", "This server is going away; come back in a moment.")
             return
         try:
             choice = choose(upgrade.path, upgrade.subprotocols, upgrade.query)
-            check_place(self.settings, upgrade.headers.get("origin"), upgrade.headers.get("host"))
-            session, identity = await self._who(upgrade)
-            peer = self._enter(upgrade, None if session is not None else identity)
+            check_origin(self.settings, upgrade.headers.get("origin"), upgrade.headers.get("host"))
+            session, identity = await self._authenticate(upgrade)
+            peer = self._count_handshake(upgrade, None if session is not None else identity)
         except UnknownEndpoint as unknown:
-            await self._turn_away(upgrade, "not_found", unknown.message)
+            await self._refuse_counted(upgrade, "not_found", unknown.message)
         except OriginRefused as refused:
-            await self._turn_away(upgrade, "forbidden", refused.message)
+            await self._refuse_counted(upgrade, "forbidden", refused.message)
         except Unauthenticated as refused:
-            await self._turn_away(upgrade, refused.code, refused.message)
+            await self._refuse_counted(upgrade, refused.code, refused.message)
         except CommandRejected as refused:
             await self._refuse(upgrade, refused.code, refused.message, refused.retry_after)
         else:
-            connection = await self._let_in(upgrade, choice, session, identity)
+            connection = await self._accept(upgrade, choice, session, identity)
             if connection is not None:
-                upgrade.then(partial(self._attend, connection, peer, upgrade.headers.get("origin")))
+                upgrade.then(partial(self._serve_connection, connection, peer, upgrade.headers.get("origin")))
 
-    def _enter(self, upgrade: Upgrade, who: Identity | None) -> str:
+    def _count_handshake(self, upgrade: Upgrade, who: Identity | None) -> str:
         """Count the connection for the address it comes from, and give that.
 
         Raises CommandRejected when that address, or the user, asks too often or has too many.
@@ -124,7 +124,7 @@ class Gate:
         peer = self._peer(upgrade)
         retry_after = self._handshakes.take(None if who is None else who.user, peer, time.monotonic())
         if retry_after > 0:
-            raise CommandRejected("rate_limited", TOO_MANY, retry_after)
+            raise CommandRejected("rate_limited", TOO_MANY_REQUESTS, retry_after)
         if not upgrade.permit.claim(peer):
             raise CommandRejected("rate_limited", TOO_MANY_CONNECTIONS)
         return peer
@@ -133,28 +133,28 @@ class Gate:
         """The address that limits are counted for."""
         return self._proxies.client_of(upgrade.peer, upgrade.headers.get("x-forwarded-for"))
 
-    async def _attend(self, connection: Connection, peer: str, origin: str | None) -> None:
+    async def _serve_connection(self, connection: Connection, peer: str, origin: str | None) -> None:
         """Let the connection read, as long as it lives. Who came, from where, and when they left is in the log."""
         names = {"connection_id": connection.connection_id, "peer": peer}
         log.info("connection.opened", extra=names | {"origin": origin})
         try:
             await connection.read()
         finally:
-            self._unproven.pop(connection.connection_id, None)
+            self._unauthenticated.pop(connection.connection_id, None)
             who = connection.identity
             log.info("connection.closed", extra=names | {"user": None if who is None else who.user})
 
-    async def _turn_away(self, upgrade: Upgrade, code: str, message: str) -> None:
+    async def _refuse_counted(self, upgrade: Upgrade, code: str, message: str) -> None:
         """Refuse a request that nobody has a token for. It is counted for its address, which is told of too many."""
         retry_after = self._handshakes.take(None, self._peer(upgrade), time.monotonic())
         if retry_after > 0:
-            code, message = "rate_limited", TOO_MANY
+            code, message = "rate_limited", TOO_MANY_REQUESTS
         await self._refuse(upgrade, code, message, retry_after)
 
     async def _refuse(self, upgrade: Upgrade, code: str, message: str, retry_after: float | None = None) -> None:
         """Answer with the code's HTTP status and an error id; the log line with the same id says who asked for what."""
         error_id = new_error_id()
-        self.metrics.error(code)
+        self.metrics.count_error(code)
         extra = {"code": code, "endpoint": endpoint_of(upgrade.path), "peer": upgrade.peer, "error_id": error_id}
         log.info("handshake.refused", extra=extra)
         status = ERRORS[code].http_status
@@ -164,29 +164,29 @@ class Gate:
             headers["Retry-After"] = str(math.ceil(retry_after or 1))
         await upgrade.refuse(status, error_body(code, message, error_id), headers)
 
-    async def _who(self, upgrade: Upgrade) -> tuple[Session | None, Identity | None]:
+    async def _authenticate(self, upgrade: Upgrade) -> tuple[IssuedSession | None, Identity | None]:
         """The first carrier that is present decides. None, None: a token must come with the first message."""
         token = find_token(upgrade.headers, upgrade.query, upgrade.subprotocols)
         if token is not None:
-            return None, await self.sessions.admit(token)
+            return None, await self.sessions.verify_awaiting_keys(token)
         if self.sessions.anonymous:
-            session = self.sessions.new(self._peer(upgrade))
+            session = self.sessions.issue_anonymous(self._peer(upgrade))
             return session, session.identity
         return None, None
 
-    async def _let_in(
-        self, upgrade: Upgrade, choice: Choice, session: Session | None, identity: Identity | None
+    async def _accept(
+        self, upgrade: Upgrade, choice: Choice, session: IssuedSession | None, identity: Identity | None
     ) -> Connection | None:
         """Complete the handshake and start the connection's actor; None when that could not be done."""
         if choice.default_agent is not None:
             log.warning("endpoint.deprecated", extra={"endpoint": endpoint_of(upgrade.path), "peer": upgrade.peer})
-            self.metrics.deprecated(choice.default_agent[0])
+            self.metrics.count_deprecated_use(choice.default_agent[0])
         socket = await upgrade.accept(
             choice.subprotocol, deprecation_of(upgrade.path), authenticated=identity is not None
         )
         connection = Connection(
             socket,
-            self.ports,
+            self.callbacks,
             choice.dialect,
             identity=identity,
             given_token=None if session is None else session.token,
@@ -194,13 +194,13 @@ class Gate:
             limits=self.limits,
         )
         if identity is None:
-            self._unproven[connection.connection_id] = upgrade.permit
+            self._unauthenticated[connection.connection_id] = upgrade.permit
         spec = ChildSpec(connection.connection_id, lambda: connection, restart=Restart.TEMPORARY)
         try:
             await self.connections().ask(StartChild(spec))
         except ActorError as error:
             log.warning("connection.not_started", extra={"reason": str(error)})
-            self._unproven.pop(connection.connection_id, None)
+            self._unauthenticated.pop(connection.connection_id, None)
             await socket.close(1013, "try again later")
             return None
         return connection
@@ -215,19 +215,19 @@ class Gate:
         too_many = CommandRejected(
             "rate_limited", f"You have {cap} connections already (connections_per_user); close one first."
         )
-        if self.elsewhere is not None and not await self.elsewhere.enter(who.user, connection_id):
+        if self.shared_connections is not None and not await self.shared_connections.enter(who.user, connection_id):
             raise too_many
         try:
-            self._check(who)
+            self._check_not_revoked(who)
         except CommandRejected:
             self._leave(connection_id)
             raise
         # Only now, so that no event comes before the welcome.
-        if not self.presence.arrive(who, connection_id, outbox):
+        if not self.presence.register(who, connection_id, outbox):
             self._leave(connection_id)
             raise too_many
-        if connection_id in self._unproven:
-            self._unproven.pop(connection_id).authenticate()
+        if connection_id in self._unauthenticated:
+            self._unauthenticated.pop(connection_id).authenticate()
         limits = self.settings.limits
         return Welcome(
             connection_id=connection_id,
@@ -245,19 +245,19 @@ class Gate:
         )
 
     def _leave(self, connection_id: str) -> None:
-        self.presence.leave(connection_id)
-        if self.elsewhere is not None:
-            self.elsewhere.leave(connection_id)
+        self.presence.unregister(connection_id)
+        if self.shared_connections is not None:
+            self.shared_connections.leave(connection_id)
 
-    def _check(self, who: Identity) -> None:
+    def _check_not_revoked(self, who: Identity) -> None:
         """Turn somebody away who signed out after the token was looked at."""
-        if who in self.sessions.ended:
+        if who in self.sessions.revoked:
             raise CommandRejected("unauthenticated")
 
     def _allow(self, who: Identity, command: Command) -> float:
-        self._check(who)
-        return self._rates.take(who.user, command, time.monotonic())
+        self._check_not_revoked(who)
+        return self._command_limits.take(who.user, command, time.monotonic())
 
     async def _read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
-        shown = partial(self.desk.vault.envelope, who.user)
+        shown = partial(self.dispatcher.vault.envelope, who.user)
         return await read_page(self.store, who.user, thread_id, after, limit, shown, html=html)

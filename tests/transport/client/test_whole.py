@@ -14,7 +14,7 @@ from tests.examples.cutting import cutting
 from transport.client import FileOutbox, Reconnect, RunFailed, Status, open_client
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
-from understudy.app.build import Running, serve_house
+from understudy.app.build import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.auth.sessions import open_tokens
 
@@ -76,7 +76,7 @@ async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     settings = Settings(port=0, data_dir=tmp_path / "data", secret="s" * 32, words_per_s=10_000.0, grace_s=1.0)
     token = open_tokens(settings).issue("ada", "s", ttl_s=600)
     async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(serve_house, settings)
+        running: Running = await nursery.start(serve_app, settings)
         url = socket_url(running)
         async with open_client(url, token=token, store=store, reconnect=QUICK) as client:
             assert await client.answer("What is 1 + 1?", thread_id="t") == "1 + 1 = 2"
@@ -88,7 +88,7 @@ async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
                 await client.say("What is 20 + 3?", thread_id="t", message_id="later")
         nursery.cancel_scope.cancel()
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve_house, evolve(settings, port=urlsplit(url).port))
+        await nursery.start(serve_app, evolve(settings, port=urlsplit(url).port))
         async with open_client(url, token=token, store=store, threads={"t": 0}) as client:
             assert client.unaccepted == ["later"]
             with trio.fail_after(10):

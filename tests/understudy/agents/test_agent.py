@@ -8,7 +8,7 @@ import pytest
 
 from transport.connection.limits import Limits
 from understudy.agents import Agent, business_outcomes, content, guide, insights, operations
-from understudy.app.build import serve_house
+from understudy.app.build import serve_app
 from understudy.app.settings import Settings
 from understudy.models.model import AgentCard, ToolCard
 from understudy.tools.tool import tool
@@ -126,4 +126,4 @@ async def test_a_server_does_not_start_with_an_agent_whose_limit_it_would_cut(tm
     """The sentence names the agent and both limits."""
     settings = Settings(port=0, data_dir=tmp_path, limits=Limits(run_s=30.0))
     with pytest.raises(ValueError, match=r"'slow' is given timeout_s=120, but limits\.run_s ends every run after 30 s"):
-        await serve_house(settings, [Agent("slow", timeout_s=120)])
+        await serve_app(settings, [Agent("slow", timeout_s=120)])

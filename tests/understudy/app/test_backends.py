@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Postgres
-from understudy.app.build import open_house
+from understudy.app.build import build_app
 from understudy.app.settings import Settings
 from understudy.storage import AlreadyServed
 
@@ -19,14 +19,14 @@ async def test_a_second_server_does_not_start(postgres: Postgres, tmp_path: Path
     address = postgres.create()
     first, second = (Settings(data_dir=tmp_path / name, database_url=address) for name in ("one", "two"))
     with trio.fail_after(60):
-        async with open_house(first) as house:
+        async with build_app(first) as house:
             membership = house.system.find("/system/cluster/membership")
             assert membership is not None
             (node,) = await house.store.live_nodes()
             with pytest.raises(AlreadyServed, match="the same --redis-url"):
                 await _start(second)
             assert await house.store.live_nodes() == [node]
-        async with open_house(second) as house:
+        async with build_app(second) as house:
             assert node not in await house.store.live_nodes()
 
 
@@ -38,5 +38,5 @@ async def test_a_server_with_redis_and_without_a_secret_does_not_start(tmp_path:
 
 
 async def _start(settings: Settings) -> None:
-    async with open_house(settings):
+    async with build_app(settings):
         pytest.fail("it is not to start")

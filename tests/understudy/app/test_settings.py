@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from understudy.app.settings import FILE, BadSettings, Settings, check, files, load, variable_of
+from understudy.app.settings import FILE, BadSettings, Settings, check_settings, load, settings_files, variable_of
 from understudy.storage.sqlite import FILE_NAME
 
 
@@ -31,7 +31,7 @@ def test_the_later_source_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("UNDERSTUDY_MODEL", "c")
     settings = load(port=4, data_dir=None)
     assert (settings.port, settings.model, settings.host, settings.words_per_s) == (4, "c", "localhost", 5.0)
-    assert files() == [Path(FILE), Path("more.toml")]
+    assert settings_files() == [Path(FILE), Path("more.toml")]
 
 
 def test_limits_have_a_section_and_variables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,8 +89,8 @@ def test_a_fault_is_one_sentence_with_name_source_and_form(folder: Path, line: s
 def test_a_certificate_and_its_key_belong_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One without the other is refused; both make the address https, and are seen from the file's folder."""
     assert "belong together" in refused(tls_key=Path("k.pem"))
-    assert load(tls_certificate=Path("c.pem"), tls_key=Path("k.pem")).at(9) == "https://127.0.0.1:9"
-    assert load().at(9) == "http://127.0.0.1:9"
+    assert load(tls_certificate=Path("c.pem"), tls_key=Path("k.pem")).url_at(9) == "https://127.0.0.1:9"
+    assert load().url_at(9) == "http://127.0.0.1:9"
     (folder / "etc").mkdir()
     (folder / "etc" / "u.toml").write_text('[understudy]\ntls_certificate = "c.pem"\ntls_key = "/k.pem"\n')
     monkeypatch.setenv("UNDERSTUDY_SETTINGS", "etc/u.toml")
@@ -135,7 +135,7 @@ def test_what_is_given_is_judged_too() -> None:
 def test_a_database_url_names_a_folder(url: str, folder_of_it: str) -> None:
     """Also by the name of the file that is in it."""
     assert Settings(database_url=url).database_folder == Path(folder_of_it)
-    check(Settings(database_url=url))
+    check_settings(Settings(database_url=url))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_the_name_of_the_database_is_storages() -> None:
 
 def test_an_address_is_one_a_browser_takes() -> None:
     """IPv6 in brackets."""
-    assert Settings(host="::1").at(1) == "http://[::1]:1"
+    assert Settings(host="::1").url_at(1) == "http://[::1]:1"
 
 
 def test_the_world_may_come_with_tokens_of_a_provider() -> None:

@@ -9,7 +9,7 @@ import trio
 from tests.clock import Clock
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
-from understudy.auth.revocation import SLACK, EndedSessions
+from understudy.auth.revocation import COMPACT_SLACK, RevocationFile
 from understudy.storage.errors import StorageUnavailable
 
 ADA = Identity("ada", "s1")
@@ -27,9 +27,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ended-sessions"
 
 
-def loaded(path: Path, clock: Clock, cap: int = 100) -> EndedSessions:
+def loaded(path: Path, clock: Clock, cap: int = 100) -> RevocationFile:
     """What the next server knows."""
-    ended = EndedSessions(path, clock, cap)
+    ended = RevocationFile(path, clock, cap)
     ended.load()
     return ended
 
@@ -46,14 +46,14 @@ def is_private(path: Path) -> bool:
 
 def fill(path: Path) -> None:
     """Write as many lines as may be past."""
-    path.write_text('["abc", 1001]\n' * SLACK)
+    path.write_text('["abc", 1001]\n' * COMPACT_SLACK)
 
 
 async def test_a_session_has_ended_until_its_tokens_have(path: Path, clock: Clock) -> None:
     """Of that user; a session of the same name of another is another, however the names are put together."""
-    ended = EndedSessions(path, clock)
+    ended = RevocationFile(path, clock)
     assert ADA not in ended
-    await ended.add(ADA, 1100.0)
+    await ended.revoke_session(ADA, 1100.0)
     assert ADA in ended
     assert Identity("ada", "s1", tenant="t", roles=("r",), expires_at=5.0) in ended
     for other in (Identity("ada", "s2"), Identity("bob", "s1"), Identity("adas", "1"), Identity("", "adas1")):
@@ -64,9 +64,9 @@ async def test_a_session_has_ended_until_its_tokens_have(path: Path, clock: Cloc
 
 async def test_the_next_server_knows(path: Path, clock: Clock) -> None:
     """From a file for its owner alone, that holds no names; what is past is gone from it."""
-    ended = EndedSessions(path, clock)
-    await ended.add(ADA, 1100.0)
-    await ended.add(Identity("bob", "s1"), 1200.0)
+    ended = RevocationFile(path, clock)
+    await ended.revoke_session(ADA, 1100.0)
+    await ended.revoke_session(Identity("bob", "s1"), 1200.0)
     assert is_private(path)
     assert not any(b"bob" in line for line in lines(path))
     clock.now = 1150.0
@@ -85,12 +85,12 @@ def test_no_file_is_no_session(path: Path, clock: Clock) -> None:
 
 async def test_half_a_line_at_the_end_was_never_told(path: Path, clock: Clock) -> None:
     """The server was killed while it wrote; the next line is not joined to it."""
-    await EndedSessions(path, clock).add(ADA, 1100.0)
+    await RevocationFile(path, clock).revoke_session(ADA, 1100.0)
     with path.open("ab") as file:
         file.write(b'["abc", 11')
     ended = loaded(path, clock)
     assert len(ended) == 1
-    await ended.add(Identity("bob", "s1"), 1100.0)
+    await ended.revoke_session(Identity("bob", "s1"), 1100.0)
     again = loaded(path, clock)
     assert ADA in again
     assert Identity("bob", "s1") in again
@@ -108,50 +108,50 @@ def test_a_damaged_file_stops_the_start(path: Path, clock: Clock, line: bytes) -
 async def test_what_cannot_be_written_has_not_happened(path: Path, clock: Clock) -> None:
     """Nobody is told that a session ended that the next server would take."""
     os.mkdir(path)
-    ended = EndedSessions(path, clock)
+    ended = RevocationFile(path, clock)
     with pytest.raises(StorageUnavailable):
-        await ended.add(ADA, 1100.0)
+        await ended.revoke_session(ADA, 1100.0)
     assert ADA not in ended
     os.rmdir(path)
-    await ended.add(ADA, 1100.0)
+    await ended.revoke_session(ADA, 1100.0)
     assert ADA in loaded(path, clock)
 
 
 async def test_only_so_many_are_kept_and_none_is_forgotten_early(path: Path, clock: Clock) -> None:
     """One more is refused, until others are past."""
-    ended = EndedSessions(path, clock, cap=2)
+    ended = RevocationFile(path, clock, cap=2)
     for name in ("s1", "s2"):
-        await ended.add(Identity("ada", name), 1100.0)
+        await ended.revoke_session(Identity("ada", name), 1100.0)
     with pytest.raises(CommandRejected) as caught:
-        await ended.add(Identity("ada", "s3"), 1200.0)
+        await ended.revoke_session(Identity("ada", "s3"), 1200.0)
     assert caught.value.code == "busy"
     assert ADA in ended
     clock.now = 1100.0
-    await ended.add(Identity("ada", "s3"), 1200.0)
+    await ended.revoke_session(Identity("ada", "s3"), 1200.0)
     assert len(ended) == 1
 
 
 async def test_the_file_does_not_grow_for_ever(path: Path, clock: Clock) -> None:
     """Lines that are past are taken out of it."""
-    ended = EndedSessions(path, clock)
+    ended = RevocationFile(path, clock)
     fill(path)
-    ended._lines = SLACK
+    ended._lines = COMPACT_SLACK
     for number in range(3):
-        await ended.add(Identity("bob", f"s{number}"), 1010.0)
-    assert len(lines(path)) == SLACK + 3
+        await ended.revoke_session(Identity("bob", f"s{number}"), 1010.0)
+    assert len(lines(path)) == COMPACT_SLACK + 3
     clock.now = 1050.0
     for _ in range(10):
-        await ended.add(ADA, 1100.0)
+        await ended.revoke_session(ADA, 1100.0)
     assert len(lines(path)) < 10
     assert ADA in loaded(path, clock)
 
 
 async def test_many_at_once_are_all_kept(path: Path, clock: Clock) -> None:
     """They take turns at the file."""
-    ended = EndedSessions(path, clock)
+    ended = RevocationFile(path, clock)
     names = [Identity("ada", f"s{number}") for number in range(50)]
     async with trio.open_nursery() as nursery:
         for who in names:
-            nursery.start_soon(ended.add, who, 1100.0)
+            nursery.start_soon(ended.revoke_session, who, 1100.0)
     again = loaded(path, clock)
     assert all(who in again for who in names)

@@ -16,18 +16,18 @@ from transport.auth.identity import Identity
 from transport.auth.jwks import read_key_set
 from transport.connection.limits import RateLimit
 from transport.wire.errors import CommandRejected, Unauthenticated
-from understudy.app.build import serve_house
+from understudy.app.build import serve_app
 from understudy.app.settings import Settings
-from understudy.auth.revocation import EndedSessions
-from understudy.auth.sessions import LastingTokens, Sessions, open_sessions, open_tokens
+from understudy.auth.revocation import RevocationFile
+from understudy.auth.sessions import RenewableTokens, Sessions, open_sessions, open_tokens
 
 SECRET = "s" * 32
 
 
 def sessions(clock: Clock, *, anonymous: bool = True, grace_s: float = 50.0) -> Sessions:
     """Sessions of 100 s."""
-    ended = EndedSessions(Path("nowhere"), clock)
-    return Sessions(LastingTokens(SECRET, clock, grace_s), anonymous, 100.0, ended, rate=RateLimit(60, 3))
+    ended = RevocationFile(Path("nowhere"), clock)
+    return Sessions(RenewableTokens(SECRET, clock, grace_s), anonymous, 100.0, ended, rate=RateLimit(60, 3))
 
 
 def of_provider(document: bytes, **more: Any) -> Sessions:
@@ -54,13 +54,13 @@ def refused(sessions: Sessions, token: str) -> str:
 def test_a_new_session_is_a_new_anonymous_user() -> None:
     """Each has names of its own, and a token that proves them."""
     given = sessions(Clock())
-    one, other = given.new(), given.new()
+    one, other = given.issue_anonymous(), given.issue_anonymous()
     assert one.identity.user != other.identity.user
     assert one.identity.user.startswith("anon-")
     assert given.tokens.verify(one.token) == one.identity
     assert one.as_json()["expires_at"] == 1_000_100
     with pytest.raises(Unauthenticated):
-        sessions(Clock(), anonymous=False).new()
+        sessions(Clock(), anonymous=False).issue_anonymous()
 
 
 def test_a_good_token_is_renewed_for_the_same_user_and_session() -> None:
@@ -78,7 +78,7 @@ def test_an_anonymous_user_who_was_away_is_no_stranger() -> None:
     """The token has run out, within the grace: the same user goes on. It opens nothing else meanwhile."""
     clock = Clock()
     given = sessions(clock)
-    before = given.new()
+    before = given.issue_anonymous()
     clock.now += 149
     with pytest.raises(Unauthenticated):
         given.tokens.verify(before.token)
@@ -90,7 +90,7 @@ def test_an_anonymous_user_who_was_away_is_no_stranger() -> None:
 def test_the_grace_ends() -> None:
     """After it, the token is as good as none; without one there is none."""
     clock = Clock()
-    token = sessions(clock).new().token
+    token = sessions(clock).issue_anonymous().token
     clock.now += 150
     assert refused(sessions(clock), token) == "token_expired"
     clock.now -= 50
@@ -101,7 +101,7 @@ def test_the_grace_is_for_anonymous_users_of_open_servers_only() -> None:
     """Not for users with a name, and not where anonymous users are not let in."""
     clock = Clock()
     given = sessions(clock)
-    named, unnamed = given.tokens.issue("ada", "s", ttl_s=100), given.new().token
+    named, unnamed = given.tokens.issue("ada", "s", ttl_s=100), given.issue_anonymous().token
     clock.now += 120
     assert refused(given, named) == "token_expired"
     assert refused(sessions(clock, anonymous=False), unnamed) == "token_expired"
@@ -110,7 +110,7 @@ def test_the_grace_is_for_anonymous_users_of_open_servers_only() -> None:
 def test_a_forged_token_has_no_grace() -> None:
     """An expired token that somebody else signed, or nonsense, is refused as ever."""
     clock = Clock()
-    forged = LastingTokens("f" * 32, clock, 50.0).issue("anon-1", "s", ttl_s=10)
+    forged = RenewableTokens("f" * 32, clock, 50.0).issue("anon-1", "s", ttl_s=10)
     clock.now += 20
     assert refused(sessions(clock), forged) == "unauthenticated"
     assert refused(sessions(clock), "nonsense") == "unauthenticated"
@@ -129,7 +129,7 @@ def test_the_servers_own_secret_is_kept(tmp_path: Path) -> None:
 async def test_the_door_of_refresh_takes_a_lapsed_anonymous_token(tmp_path: Path, nursery: trio.Nursery) -> None:
     """Over HTTP, with the settings' own grace; the token opens nothing but this door."""
     settings = Settings(port=0, data_dir=tmp_path / "data", token_ttl_s=60)
-    running = await nursery.start(partial(serve_house, settings))
+    running = await nursery.start(partial(serve_app, settings))
     tokens = open_tokens(settings)
     lapsed, old = (tokens.issue("anon-7", "s7", ttl_s=-age) for age in (30, 90))
     status, _, body = await request(running.address, "POST", "/api/sessions/refresh", token=lapsed)
@@ -145,17 +145,17 @@ def test_an_address_begins_only_so_many_sessions() -> None:
     """In a minute; another address is not held up, and the refusal says how long to wait."""
     given = sessions(Clock())
     for _ in range(3):
-        given.new("203.0.113.9")
+        given.issue_anonymous("203.0.113.9")
     with pytest.raises(CommandRejected) as caught:
-        given.new("203.0.113.9")
+        given.issue_anonymous("203.0.113.9")
     assert (caught.value.code, caught.value.retry_after) == ("rate_limited", pytest.approx(1.0, abs=0.1))
-    given.new("203.0.113.10")
+    given.issue_anonymous("203.0.113.10")
 
 
 def test_a_token_does_not_show() -> None:
     """In the text of a session, and of what holds tokens."""
     given = sessions(Clock())
-    session = given.new()
+    session = given.issue_anonymous()
     assert session.token not in repr(session)
     assert SECRET not in repr(given)
 
@@ -171,7 +171,7 @@ BOTH = key_set(published(rsa_key(), "r"), published(ec_key(), "e"))
 def test_with_a_provider_its_tokens_count_beside_those_of_the_secret() -> None:
     """Each is proven in its own way; anonymous sessions are none, on whatever address."""
     given = of_provider(BOTH, secret=SECRET)
-    own = LastingTokens(SECRET, time.time, 0.0).issue("bob", "s2", ttl_s=60)
+    own = RenewableTokens(SECRET, time.time, 0.0).issue("bob", "s2", ttl_s=60)
     for token, user in (
         (signed(rsa_key(), claims(), "r"), "ada"),
         (signed(ec_key(), claims(), "e"), "ada"),
@@ -179,9 +179,11 @@ def test_with_a_provider_its_tokens_count_beside_those_of_the_secret() -> None:
     ):
         assert given.verify(token).user == user
     assert unverified(given, signed(rsa_key(1), claims(), "r")) == "unauthenticated"
-    assert unverified(given, LastingTokens("f" * 32, time.time, 0.0).issue("bob", "s2", ttl_s=60)) == "unauthenticated"
+    assert (
+        unverified(given, RenewableTokens("f" * 32, time.time, 0.0).issue("bob", "s2", ttl_s=60)) == "unauthenticated"
+    )
     with pytest.raises(Unauthenticated):
-        given.new()
+        given.issue_anonymous()
 
 
 def test_without_a_secret_only_the_providers_tokens_count_on_an_open_address() -> None:
@@ -189,7 +191,7 @@ def test_without_a_secret_only_the_providers_tokens_count_on_an_open_address() -
     given = of_provider(BOTH, host="0.0.0.0")
     assert given.verify(signed(ec_key(), claims(), "e")).user == "ada"
     for secret in (SECRET, "x" * 32, published(rsa_key())["n"]):
-        token = LastingTokens(secret, time.time, 0.0).issue("ada", "s1", ttl_s=60)
+        token = RenewableTokens(secret, time.time, 0.0).issue("ada", "s1", ttl_s=60)
         assert unverified(given, token) == "unauthenticated"
     with pytest.raises(ValueError, match="identity provider only"):
         open_tokens(Settings(host="0.0.0.0", jwks="keys.json"))
@@ -208,7 +210,7 @@ def test_issuer_and_audience_are_those_of_the_settings() -> None:
     assert given.verify(signed(ec_key(), claims(iss="https://idp", aud="chat"), "e")).user == "ada"
     assert unverified(given, signed(ec_key(), claims(iss="https://idp"), "e")) == "unauthenticated"
     assert unverified(given, signed(ec_key(), claims(aud="chat"), "e")) == "unauthenticated"
-    assert given.verify(LastingTokens(SECRET, time.time, 0.0).issue("bob", "s", ttl_s=60)).user == "bob"
+    assert given.verify(RenewableTokens(SECRET, time.time, 0.0).issue("bob", "s", ttl_s=60)).user == "bob"
 
 
 def test_a_providers_token_is_not_made_to_last_longer_here() -> None:
@@ -232,16 +234,16 @@ async def test_an_ended_session_is_over(tmp_path: Path) -> None:
     """For every token of it, to verify, to renew, and to be let in; other sessions of the user go on."""
     clock = Clock()
     given, told = sessions(clock), list[Identity]()
-    given.ended = EndedSessions(tmp_path / "ended", clock)
+    given.revoked = RevocationFile(tmp_path / "ended", clock)
     given.on_end.append(told.append)
     token, other = (given.tokens.issue("ada", name, ttl_s=100) for name in ("s1", "s2"))
     later = given.renew(token).token
-    who = await given.end(token)
+    who = await given.end_session(token)
     assert told == [who]
     for each in (token, later):
         assert unverified(given, each) == refused(given, each) == "unauthenticated"
         with pytest.raises(Unauthenticated):
-            await given.admit(each)
+            await given.verify_awaiting_keys(each)
     assert given.verify(other).session == "s2"
 
 
@@ -249,10 +251,10 @@ async def test_a_lapsed_anonymous_session_can_be_ended(tmp_path: Path) -> None:
     """It could be renewed else; after that it can not, however long its grace is."""
     clock = Clock()
     given = sessions(clock)
-    given.ended = EndedSessions(tmp_path / "ended", clock)
-    token = given.new().token
+    given.revoked = RevocationFile(tmp_path / "ended", clock)
+    token = given.issue_anonymous().token
     clock.now += 120
-    await given.end(token)
+    await given.end_session(token)
     assert refused(given, token) == "unauthenticated"
     clock.now += 20
     assert refused(given, token) == "unauthenticated"
@@ -261,13 +263,13 @@ async def test_a_lapsed_anonymous_session_can_be_ended(tmp_path: Path) -> None:
 async def test_a_token_that_was_taken_before_is_taken_only_as_long_as_it_counts(tmp_path) -> None:
     """It is not verified again; but its end, and the end of its session, are looked at each time."""
     clock = Clock()
-    ended = EndedSessions(tmp_path / "ended", clock)
-    given = Sessions(LastingTokens(SECRET, clock, 50.0), False, 100.0, ended)
+    ended = RevocationFile(tmp_path / "ended", clock)
+    given = Sessions(RenewableTokens(SECRET, clock, 50.0), False, 100.0, ended)
     one, other = (given.tokens.issue("ada", session, ttl_s=10) for session in ("s1", "s2"))
     who = given.verify(one)
     assert given.verify(one) is who
     given.verify(other)
-    await given.end(other)
+    await given.end_session(other)
     assert unverified(given, other) == "unauthenticated"
     clock.now += 10
     assert unverified(given, one) == "token_expired"

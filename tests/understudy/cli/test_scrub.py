@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sanitization import STANDARD, Action, Category, Direction, Scrubber, everywhere
 from tests.sanitization.samples import SECRETS
 from understudy.cli import scrub as pipe
-from understudy.cli.scrub import CHUNK, WINDOW, Encoder, Lines, Pipe
+from understudy.cli.scrub import CHUNK, WINDOW, LineIndex, PassthroughEncoder, ScrubCommand
 
 SECRET = SECRETS["secret.github.token"]
 COMMAND = [sys.executable, "-m", "understudy", "scrub"]
@@ -196,7 +196,7 @@ def test_a_page_beyond_the_bound_is_refused(
     path = tmp_path / "page"
     path.write_bytes(b"x" * (CHUNK + 1))
     monkeypatch.setattr(pipe, "PAGE_MAX", CHUNK)
-    assert Pipe(STANDARD, Direction.TOOL, html=True).run([str(path)]) == 2
+    assert ScrubCommand(STANDARD, Direction.TOOL, html=True).run([str(path)]) == 2
     out, errors = capfd.readouterr()
     assert out == ""
     assert "is too large for --html" in errors
@@ -258,7 +258,7 @@ def run_in_process(tmp_path: Path, given: bytes, policy: object = STANDARD, **op
     """One run on a file, without a process of its own."""
     path = tmp_path / "given"
     path.write_bytes(given)
-    return Pipe(policy, Direction.TOOL, **options).run([str(path)])  # type: ignore[arg-type]
+    return ScrubCommand(policy, Direction.TOOL, **options).run([str(path)])  # type: ignore[arg-type]
 
 
 def test_a_detector_that_fails_is_told(
@@ -308,7 +308,7 @@ def test_a_files_name_cannot_drive_the_terminal(tmp_path: Path, capfd: pytest.Ca
     path = tmp_path / "a\x1b[2J\nb"
     path.write_bytes(b"\0")
     for check in (True, False):
-        Pipe(STANDARD, Direction.TOOL, check=check).run([str(path)])
+        ScrubCommand(STANDARD, Direction.TOOL, check=check).run([str(path)])
     out, errors = capfd.readouterr()
     assert "\x1b" not in out + errors
     assert len(out.splitlines()) == len(errors.splitlines()) == 1
@@ -340,13 +340,13 @@ def test_lines_and_columns_are_those_of_the_file(
 @given(st.lists(st.text(alphabet="ab\n", max_size=8), max_size=8), st.integers(1, 20))
 def test_lines_forget_only_what_is_behind_the_window(pieces: list[str], window: int) -> None:
     """Every place in the window is known."""
-    lines, text = Lines(window), ""
+    lines, text = LineIndex(window), ""
     for piece in pieces:
         lines.feed(piece)
         text += piece
         for place in range(max(0, len(text) - window), len(text)):
             before = text[:place]
-            assert lines.place(place) == (before.count("\n") + 1, place - before.rfind("\n"))
+            assert lines.position(place) == (before.count("\n") + 1, place - before.rfind("\n"))
     assert len(lines._starts) <= window + 1
 
 
@@ -360,7 +360,7 @@ def test_the_window_is_wider_than_what_a_stream_holds_back() -> None:
 @given(st.lists(st.binary(max_size=6), max_size=6))
 def test_bytes_come_out_as_they_came_in(pieces: list[bytes]) -> None:
     """Whatever is no UTF-8, and wherever it is cut."""
-    encoder = Encoder()
+    encoder = PassthroughEncoder()
     text = b"".join(pieces).decode("utf-8", "surrogateescape")
     cuts = [sum(map(len, pieces[:number])) for number in range(len(pieces) + 1)]
     parts = [text[start:end] for start, end in pairwise(cuts)] + [text[cuts[-1] :]]

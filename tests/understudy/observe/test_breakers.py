@@ -18,16 +18,16 @@ def test_a_change_is_logged_counted_and_shown(caplog: pytest.LogCaptureFixture) 
     for name in ("database", "model openai:x"):
         breakers.add(name)
     assert combine(breakers.checks())["status"] == "ok"
-    breakers.changed(CircuitChange("database", CircuitState.CLOSED, CircuitState.OPEN, 1.0, 0.5))
+    breakers.record_change(CircuitChange("database", CircuitState.CLOSED, CircuitState.OPEN, 1.0, 0.5))
     now[0] = 103.0
     health = combine(breakers.checks())
     assert (health["status"], health["checks"]["database"]["since_s"]) == ("degraded", 3.0)
     assert health["checks"]["model openai:x"] == {"status": "ok"}
     assert b'understudy_breaker_state{breaker="database"} 2.0' in metrics.render()
-    breakers.changed(CircuitChange("database", CircuitState.OPEN, CircuitState.HALF_OPEN, 1.0, 0.0))
+    breakers.record_change(CircuitChange("database", CircuitState.OPEN, CircuitState.HALF_OPEN, 1.0, 0.0))
     assert combine(breakers.checks())["status"] == "degraded"
     assert b'understudy_breaker_state{breaker="database"} 1.0' in metrics.render()
-    breakers.changed(CircuitChange("database", CircuitState.HALF_OPEN, CircuitState.CLOSED, 1.0, 0.0))
+    breakers.record_change(CircuitChange("database", CircuitState.HALF_OPEN, CircuitState.CLOSED, 1.0, 0.0))
     assert combine(breakers.checks())["status"] == "ok"
     assert b'understudy_breaker_state{breaker="database"} 0.0' in metrics.render()
     assert [record.getMessage() for record in caplog.records] == ["breaker.opened", "breaker.closed"]

@@ -7,8 +7,8 @@ import pytest
 from actors.events import ActorCrashed, ActorRestarting, ActorStarted, ActorStopped
 from actors.exit_reasons import KILLED, NORMAL, Crashed, Exit
 from actors.strategy import Decision
-from understudy.observe.backoffs import Resting
-from understudy.observe.incidents import CASCADE, KEPT, Incidents
+from understudy.observe.backoffs import Backoffs
+from understudy.observe.incidents import CASCADE, MAX_INCIDENTS, Incidents
 from understudy.observe.tree_log import log_event
 
 WORDS = "words of a user"
@@ -45,10 +45,10 @@ def test_what_is_no_incident_is_not_remembered() -> None:
 def test_the_oldest_are_forgotten_and_all_are_counted() -> None:
     """Who has seen some gets those after them."""
     incidents = Incidents(lambda: 5.0)
-    for _ in range(KEPT + 5):
+    for _ in range(MAX_INCIDENTS + 5):
         incidents.record(crash())
-    assert [each.number for each in incidents.after()] == list(range(6, KEPT + 6))
-    assert [each.number for each in incidents.after(KEPT + 3)] == [KEPT + 4, KEPT + 5]
+    assert [each.number for each in incidents.after()] == list(range(6, MAX_INCIDENTS + 6))
+    assert [each.number for each in incidents.after(MAX_INCIDENTS + 3)] == [MAX_INCIDENTS + 4, MAX_INCIDENTS + 5]
 
 
 def test_those_that_die_with_their_supervisor_do_not_push_out_what_matters() -> None:
@@ -77,13 +77,13 @@ def test_the_log_line_has_the_id_of_the_incident(reason: Exit | None, caplog: py
 
 def test_who_rests_is_counted_for_all_above() -> None:
     """Until it runs again, or has ended; who comes back at once never rested."""
-    resting = Resting()
+    resting = Backoffs()
     for path in ("/s/a/1", "/s/a/2", "/s/a/2"):
         resting.record(ActorRestarting(path, 1, 0.5))
     resting.record(ActorRestarting("/s/b", 1, 0.0))
-    assert [resting.below(path) for path in ("/s", "/s/a", "/s/a/1", "/s/b")] == [2, 2, 0, 0]
+    assert [resting.count_below(path) for path in ("/s", "/s/a", "/s/a/1", "/s/b")] == [2, 2, 0, 0]
     resting.record(ActorStarted("/s/a/1", 2))
     resting.record(ActorStarted("/s/a/1", 2))
-    assert (resting.below("/s"), resting.below("/s/a")) == (1, 1)
+    assert (resting.count_below("/s"), resting.count_below("/s/a")) == (1, 1)
     resting.record(ActorStopped("/s/a/2", KILLED))
-    assert (resting.below("/s"), resting.below("/s/a")) == (0, 0)
+    assert (resting.count_below("/s"), resting.count_below("/s/a")) == (0, 0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from understudy.observe.logs import bound, configure, new_error_id
+from understudy.observe.logs import configure_logging, log_context, new_error_id
 from understudy.observe.redaction import REDACTED, VALUE_MAX, is_private, redact_text
 
 JWT = ".".join(("ey" + "J" + "hbGciOiJIUzI1NiJ9", "ey" + "J" + "zdWIiOiJhIn0xyz", "c2lnbmF0dXJl"))
@@ -21,7 +21,7 @@ def log() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     level = root.level
     out = io.StringIO()
-    handler = configure("debug", "json", out)
+    handler = configure_logging("debug", "json", out)
     yield out
     root.removeHandler(handler)
     root.setLevel(level)
@@ -104,7 +104,7 @@ def test_log_lines_cannot_drive_a_terminal() -> None:
 
 def test_ids_follow_a_task(log: io.StringIO) -> None:
     """Lines inside the block carry the ids, lines after it do not."""
-    with bound(thread_id="t1", run_id="r1"):
+    with log_context(thread_id="t1", run_id="r1"):
         structlog.get_logger("a").info("inside")
         logging.getLogger("b").info("inside")
     structlog.get_logger("a").info("outside")
@@ -115,7 +115,7 @@ def test_ids_follow_a_task(log: io.StringIO) -> None:
 
 def test_the_level_holds_for_all_loggers(log: io.StringIO) -> None:
     """Below it nothing is written."""
-    configure("warning", "json", log)
+    configure_logging("warning", "json", log)
     structlog.get_logger("a").info("x")
     logging.getLogger("b").info("x")
     assert log.getvalue() == ""
@@ -123,14 +123,14 @@ def test_the_level_holds_for_all_loggers(log: io.StringIO) -> None:
 
 def test_configuring_again_replaces_the_former(log: io.StringIO) -> None:
     """One line stays one line."""
-    configure("info", "json", log)
+    configure_logging("info", "json", log)
     logging.getLogger("b").info("x")
     assert len(lines(log)) == 1
 
 
 def test_a_terminal_gets_a_readable_form(log: io.StringIO) -> None:
     """No JSON, the same redaction."""
-    configure("info", "console", log)
+    configure_logging("info", "console", log)
     structlog.get_logger("a").info("run.finished", run_id="r1", content="private words")
     assert "run.finished" in log.getvalue()
     assert "run_id=r1" in log.getvalue()
@@ -142,7 +142,7 @@ def test_a_terminal_gets_a_readable_form(log: io.StringIO) -> None:
 def test_unknown_settings_are_refused(level: str, form: str) -> None:
     """By name."""
     with pytest.raises(ValueError, match=r"loud|xml"):
-        configure(level, form)
+        configure_logging(level, form)
 
 
 def test_error_ids_are_unique_and_short() -> None:

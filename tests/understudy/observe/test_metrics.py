@@ -102,7 +102,7 @@ def test_events_outside_runs_open_no_arc() -> None:
     metrics = Metrics()
     tell(metrics, Error("internal", "x", True, "e"), 0.0, run_id=None)
     assert value(metrics, "understudy_events_committed_total", type="error") == 1
-    assert metrics.arcs.strays == 0
+    assert metrics.watchdog.strays == 0
 
 
 def test_tool_calls_by_tool_and_status() -> None:
@@ -189,9 +189,9 @@ def test_commits_errors_and_deprecated_endpoints() -> None:
     """The rest of the house."""
     metrics = Metrics()
     metrics.committed(40, 0.003)
-    metrics.error("not_found")
+    metrics.count_error("not_found")
     metrics.on_error("not_found")
-    metrics.deprecated("liaison")
+    metrics.count_deprecated_use("liaison")
     assert value(metrics, "understudy_store_commit_events_sum") == 40
     assert value(metrics, "understudy_store_commit_seconds_sum") == 0.003
     assert value(metrics, "understudy_errors_total", code="not_found") == 2

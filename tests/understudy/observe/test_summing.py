@@ -10,8 +10,8 @@ import pytest
 import structlog
 
 from understudy.observe import summing
-from understudy.observe.logs import configure
-from understudy.observe.summing import KINDS
+from understudy.observe.logs import configure_logging
+from understudy.observe.summing import MAX_GROUPS
 
 BEGAN = 1_000_000.0
 
@@ -41,7 +41,7 @@ def log() -> Iterator[Log]:
     """The log of a server; the process's logging is put back afterwards."""
     root, out = logging.getLogger(), io.StringIO()
     level = root.level
-    handler = configure("info", "json", out)
+    handler = configure_logging("info", "json", out)
     yield Log(out, handler)
     root.removeHandler(handler)
     root.setLevel(level)
@@ -103,7 +103,7 @@ def test_errors_and_other_events_are_never_summed_up(log: Log) -> None:
 
 def test_a_flood_of_peers_is_bounded(log: Log) -> None:
     """One that asks from many addresses fills no memory."""
-    for number in range(KINDS + 500):
+    for number in range(MAX_GROUPS + 500):
         log.write("request.refused", code="x", peer=f"{number}")
-    (filter_,) = [each for each in log.handler.filters if isinstance(each, summing.Summing)]
-    assert len(filter_._minutes) <= KINDS + 1
+    (filter_,) = [each for each in log.handler.filters if isinstance(each, summing.SummaryFilter)]
+    assert len(filter_._minutes) <= MAX_GROUPS + 1

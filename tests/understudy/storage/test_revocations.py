@@ -14,8 +14,8 @@ from tests.understudy.storage.test_store import opened
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 from understudy.auth import shared_revocation
-from understudy.auth.revocation import EndedSessions, name_of
-from understudy.auth.shared_revocation import EndedEverywhere, EndedWatch
+from understudy.auth.revocation import RevocationFile, session_key
+from understudy.auth.shared_revocation import RevocationPoller, SharedRevocations
 from understudy.storage import StorageUnavailable, Store, revocations
 from understudy.storage.revocations import EndSession
 
@@ -31,12 +31,12 @@ async def store(database) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def server(store, tmp_path_factory) -> EndedEverywhere:
+def server(store, tmp_path_factory) -> SharedRevocations:
     """Makes what one server knows."""
 
-    def make(**more: object) -> EndedEverywhere:
+    def make(**more: object) -> SharedRevocations:
         path = more.pop("path", tmp_path_factory.mktemp("data") / "ended-sessions")
-        return EndedEverywhere(path, Clock(1000.0), store, **more)
+        return SharedRevocations(path, Clock(1000.0), store, **more)
 
     return make
 
@@ -53,7 +53,7 @@ async def test_a_session_that_ends_on_one_server_ends_on_all(server) -> None:
     await other.look()
     assert ADA in other
     assert BOB not in other
-    assert news == [name_of(ADA)]
+    assert news == [session_key(ADA)]
     later = server()
     await later.load()
     assert ADA in later
@@ -66,7 +66,7 @@ async def test_what_was_written_earlier_and_committed_later_is_seen(server, stor
     one, other = server(), server()
     await one.add(ADA, 2000.0)
     await other.look()
-    await store.end_session(EndSession(name_of(BOB), 2000.0, 1000.0))
+    await store.end_session(EndSession(session_key(BOB), 2000.0, 1000.0))
     other._seen_to += 10.0  # as if something later had been seen before
     await other.look()
     assert BOB in other
@@ -92,9 +92,9 @@ async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
     await one.add(BOB, 1100.0)
     other = server()
     await other.load()
-    assert dict(other.kept()) == {name_of(ADA): 2000.0, name_of(BOB): 1100.0}
+    assert dict(other.kept()) == {session_key(ADA): 2000.0, session_key(BOB): 1100.0}
     await store.end_session(EndSession("later", 5000.0, 1200.0))
-    assert {each.name for each in await store.endings(0.0, "", 0.0)} == {name_of(ADA), "later"}
+    assert {each.name for each in await store.endings(0.0, "", 0.0)} == {session_key(ADA), "later"}
 
 
 async def test_what_cannot_be_written_has_not_happened(on_sqlite, server, monkeypatch) -> None:
@@ -124,7 +124,7 @@ async def test_only_so_many_are_kept(on_sqlite, server) -> None:
 async def test_the_file_of_a_server_alone_is_taken_over(on_sqlite, server, tmp_path_factory) -> None:
     """Who moves to PostgreSQL forgets nobody who has signed out."""
     path: Path = tmp_path_factory.mktemp("old") / "ended-sessions"
-    await EndedSessions(path, Clock(1000.0)).add(ADA, 2000.0)
+    await RevocationFile(path, Clock(1000.0)).revoke_session(ADA, 2000.0)
     one = server(path=path)
     await one.load()
     assert ADA in one
@@ -147,7 +147,7 @@ async def test_it_is_looked_for_twice_a_second_and_again_after_a_fault(on_sqlite
 
     with contextlib.suppress(StopIteration):
         monkeypatch.setattr(other.store, "endings", sometimes)
-    async with ActorSystem("s", [ChildSpec("ended", lambda: EndedWatch(other))]):
+    async with ActorSystem("s", [ChildSpec("ended", lambda: RevocationPoller(other))]):
         await one.add(ADA, 2000.0)
         while ADA not in other:  # noqa: ASYNC110
             await trio.sleep(0.01)

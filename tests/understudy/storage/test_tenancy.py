@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from transport.auth.tokens import Tokens
 from transport.wire.errors import Unauthenticated
-from understudy.app.settings import BadSettings, Settings, check
+from understudy.app.settings import BadSettings, Settings, check_settings
 from understudy.auth.sessions import Sessions, open_sessions
 from understudy.storage.tenancy import name_of, owner_of, tenant_of
 
@@ -64,4 +64,4 @@ def test_without_the_setting_there_are_no_tenants(tmp_path) -> None:
 def test_a_claim_that_means_something_else_is_refused(claim: str) -> None:
     """With a sentence that names the setting."""
     with pytest.raises(BadSettings, match="tenant_claim"):
-        check(Settings(secret=SECRET, tenant_claim=claim))
+        check_settings(Settings(secret=SECRET, tenant_claim=claim))

@@ -23,13 +23,13 @@ async def outboxes() -> AsyncIterator[list[ActorRef]]:
 async def test_each_user_has_as_many_as_are_allowed(outboxes: list[ActorRef]) -> None:
     """One more is refused and changes nothing; one that leaves makes room."""
     presence, (a, b, c) = Presence(2), outboxes
-    assert presence.arrive(ADA, "1", a)
-    assert presence.arrive(ADA, "2", b)
-    assert not presence.arrive(ADA, "3", c)
+    assert presence.register(ADA, "1", a)
+    assert presence.register(ADA, "2", b)
+    assert not presence.register(ADA, "3", c)
     assert presence.outboxes("ada", "t") == (a, b)
-    assert presence.arrive(BOB, "4", c)
-    presence.leave("1")
-    assert presence.arrive(ADA, "3", c)
+    assert presence.register(BOB, "4", c)
+    presence.unregister("1")
+    assert presence.register(ADA, "3", c)
     assert presence.outboxes("ada", "t") == (b, c)
     assert len(presence) == 3
 
@@ -37,33 +37,33 @@ async def test_each_user_has_as_many_as_are_allowed(outboxes: list[ActorRef]) ->
 async def test_a_connection_that_arrives_again_is_one(outboxes: list[ActorRef]) -> None:
     """Under the same user it takes no second place; under another it has left the first."""
     presence, (a, b, _) = Presence(1), outboxes
-    assert presence.arrive(Identity("anon-1", "s"), "1", a)
-    assert presence.arrive(Identity("anon-1", "s"), "1", a)
-    assert presence.arrive(ADA, "1", a)
+    assert presence.register(Identity("anon-1", "s"), "1", a)
+    assert presence.register(Identity("anon-1", "s"), "1", a)
+    assert presence.register(ADA, "1", a)
     assert presence.outboxes("anon-1", "t") == ()
     assert presence.outboxes("ada", "t") == (a,)
-    assert not presence.arrive(ADA, "2", b)
+    assert not presence.register(ADA, "2", b)
     assert len(presence) == 1
 
 
 async def test_one_for_a_single_thread_is_told_of_no_other(outboxes: list[ActorRef]) -> None:
     """An event stream has a place among its user's connections, but not for other threads."""
     presence, (a, b, _) = Presence(3), outboxes
-    presence.arrive(ADA, "1", a)
-    presence.arrive(ADA, "2", b)
-    presence.keep_to("2", "t")
-    presence.keep_to("nobody", "t")
+    presence.register(ADA, "1", a)
+    presence.register(ADA, "2", b)
+    presence.restrict_to_thread("2", "t")
+    presence.restrict_to_thread("nobody", "t")
     assert presence.outboxes("ada", "t") == (a, b)
     assert presence.outboxes("ada", "u") == (a,)
-    assert presence.everyone() == (a, b)
+    assert presence.outboxes_of() == (a, b)
 
 
 async def test_leaving_twice_or_without_coming_is_harmless(outboxes: list[ActorRef]) -> None:
     """Whoever is not here can leave."""
     presence = Presence(1)
-    presence.arrive(ADA, "1", outboxes[0])
+    presence.register(ADA, "1", outboxes[0])
     for name in ("1", "1", "never"):
-        presence.leave(name)
+        presence.unregister(name)
     assert (len(presence), presence.outboxes("ada", "t")) == (0, ())
 
 
@@ -90,8 +90,8 @@ async def test_only_the_connections_of_that_session_are_dismissed() -> None:
     async with ActorSystem("system") as system:
         for sentry, who in zip(sentries, (ADA, Identity("ada", "s-2"), BOB), strict=True):
             await system.spawn(ChildSpec(who.user + who.session, lambda sentry=sentry: sentry))
-            presence.arrive(who, f"{who.user}-{who.session}", sentry.outbox)
-        assert presence.dismiss(ADA, system.find) == 1
+            presence.register(who, f"{who.user}-{who.session}", sentry.outbox)
+        assert presence.close_session(ADA, system.find) == 1
         await trio.testing.wait_all_tasks_blocked()
     assert [sentry.heard for sentry in sentries] == [[Close(4401, "signed out")], [], []]
 
@@ -99,13 +99,13 @@ async def test_only_the_connections_of_that_session_are_dismissed() -> None:
 async def test_a_connection_that_is_gone_cannot_be_dismissed(outboxes: list[ActorRef]) -> None:
     """Whoever left in the meantime is no fault."""
     presence = Presence(5)
-    presence.arrive(ADA, "1", outboxes[0])
-    assert presence.dismiss(ADA, lambda _: None) == 0
+    presence.register(ADA, "1", outboxes[0])
+    assert presence.close_session(ADA, lambda _: None) == 0
 
 
 async def test_everyone_is_every_connection(outboxes: list[ActorRef]) -> None:
     """Of all users."""
     presence, (a, b, c) = Presence(2), outboxes
     for who, name, outbox in ((ADA, "1", a), (ADA, "2", b), (BOB, "3", c)):
-        presence.arrive(who, name, outbox)
-    assert presence.everyone() == (a, b, c)
+        presence.register(who, name, outbox)
+    assert presence.outboxes_of() == (a, b, c)

@@ -18,7 +18,7 @@ from transport.wire.events import Alert, Welcome
 from understudy.auth.rights import everybody
 from understudy.chat.commands import Accepted
 from understudy.web.presence import Presence
-from understudy.web.sse import Streams
+from understudy.web.sse import EventStreams
 
 ADA = Identity("ada", "s", expires_at=math.inf)
 
@@ -41,7 +41,7 @@ class Desk:
 class House:
     """What streams are wired to."""
 
-    streams: Streams
+    streams: EventStreams
     desk: Desk
     presence: Presence
     closing: bool = False
@@ -53,7 +53,7 @@ def house(connections: ActorRef | None) -> House:
     desk, presence = Desk(), Presence(2)
 
     async def join(who: Identity, name: str, outbox: ActorRef) -> Welcome:
-        if not presence.arrive(who, name, outbox):
+        if not presence.register(who, name, outbox):
             raise CommandRejected("rate_limited")
         return Welcome(name, who.user, who.session, "1", {}, 25.0, {}, ())
 
@@ -66,11 +66,11 @@ def house(connections: ActorRef | None) -> House:
         return connections
 
     ports = Ports(
-        join=join, leave=presence.leave, dispatch=desk, allow=lambda *_: built.retry_after, verify=nothing,
+        join=join, leave=presence.unregister, dispatch=desk, allow=lambda *_: built.retry_after, verify=nothing,
         read_log=nothing, want_snapshot=lambda *_: None,
     )  # fmt: skip
     given: Any = desk
-    built = House(Streams(ports, given, presence, find, ConnectionLimits(), lambda: built.closing), desk, presence)
+    built = House(EventStreams(ports, given, presence, find, ConnectionLimits(), lambda: built.closing), desk, presence)
     return built
 
 
@@ -138,23 +138,23 @@ async def test_a_server_that_goes_away_begins_nothing(connections: ActorRef) -> 
     built.closing = True
     for refused_one in (
         opened(built, a_stream()),
-        built.streams.do(ADA, Say("hi")),
-        built.streams.do(ADA, Edit("m", "x")),
+        built.streams.run_command(ADA, Say("hi")),
+        built.streams.run_command(ADA, Edit("m", "x")),
     ):
         with pytest.raises(CommandRejected) as refused:
             await refused_one
         assert refused.value.code == "busy"
-    assert await built.streams.do(ADA, Cancel("r")) is None
+    assert await built.streams.run_command(ADA, Cancel("r")) is None
     assert built.desk.taken == [(Cancel("r"), None)]
 
 
 async def test_a_command_is_counted_before_it_is_done() -> None:
     """One that comes too soon is not done, and told how long to wait."""
     built = house(None)
-    assert await built.streams.do(ADA, Say("hi")) == Accepted("m", "r", "t")
+    assert await built.streams.run_command(ADA, Say("hi")) == Accepted("m", "r", "t")
     built.retry_after = 2.5
     with pytest.raises(CommandRejected) as refused:
-        await built.streams.do(ADA, Say("hi"))
+        await built.streams.run_command(ADA, Say("hi"))
     assert (refused.value.code, refused.value.retry_after) == ("rate_limited", 2.5)
     assert len(built.desk.taken) == 1
 
@@ -176,10 +176,10 @@ async def test_an_alert_overtakes_what_is_queued() -> None:
     async with ActorSystem("system") as system:
         refs = [await system.spawn(ChildSpec(f"h{n}", lambda n=n: hearers[n])) for n in range(2)]  # type: ignore[misc]
         for number, ref in enumerate(refs):
-            built.presence.arrive(Identity(f"user{number}", "s"), f"c{number}", ref)
+            built.presence.register(Identity(f"user{number}", "s"), f"c{number}", ref)
             ref.tell("queued")
             ref.tell("high", lane=Lane.HIGH)
-        assert built.streams.alert("Maintenance at noon.", everybody) == 2
+        assert built.streams.send_alert("Maintenance at noon.", everybody) == 2
         for ref in refs:
             await ref.stop(mode=StopMode.AFTER_DRAIN)
     assert [hearer.heard for hearer in hearers] == [["alert", "high", "queued"]] * 2

@@ -16,22 +16,22 @@ from attrs import define, frozen
 
 from transport.client import Reconnect, Status, open_client
 from transport.wire.errors import TransportError
-from understudy.cli.chat.console import Screen, one_line
-from understudy.cli.chat.session import Chat, NoSuchAgent, choose
+from understudy.cli.chat.console import ChatConsole, one_line
+from understudy.cli.chat.session import ChatSession, UnknownAgent, find_agent
 
-ANSWER_S: Final = 10.0
+REQUEST_TIMEOUT_S: Final = 10.0
 """Longest time for one answer over HTTP."""
 LINE_BYTES: Final = 64 * 1024
-STAY: Final = Reconnect(max_s=10.0, attempts=1_000_000)
+INTERACTIVE_RECONNECT: Final = Reconnect(max_s=10.0, attempts=1_000_000)
 """Somebody who sits there decides when it is enough; a pipe gives up with the client's own patience."""
 
 
-class CannotTalk(Exception):
+class ChatFailed(Exception):
     """There is no talking to this server; the text says why and what to do."""
 
 
 @frozen
-class Server:
+class ServerAddress:
     """Where the server is, and what is asked of it over HTTP."""
 
     secure: bool
@@ -39,7 +39,7 @@ class Server:
     folder: str
 
     @classmethod
-    def at(cls, url: str) -> "Server":
+    def parse(cls, url: str) -> "ServerAddress":
         """Read an address: `http://host:port`, with or without the scheme; ws and wss are taken too.
 
         Raises:
@@ -51,7 +51,7 @@ class Server:
         except ValueError:
             known = None
         if not known or "@" in parts.netloc or not url.isprintable():
-            raise CannotTalk(f"{one_line(url)!r} is not an address; http://127.0.0.1:8002 is one")
+            raise ChatFailed(f"{one_line(url)!r} is not an address; http://127.0.0.1:8002 is one")
         return cls(parts.scheme in ("https", "wss"), parts.netloc, parts.path.rstrip("/").removesuffix("/ws"))
 
     @property
@@ -70,7 +70,7 @@ class Server:
     def _ask(self, method: str, path: str, token: str | None) -> dict[str, Any]:
         kind = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
         headers = {"Content-Length": "0"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        connection = kind(self.place, timeout=ANSWER_S)
+        connection = kind(self.place, timeout=REQUEST_TIMEOUT_S)
         try:
             connection.request(method, self.folder + path, headers=headers)
             answer = connection.getresponse()
@@ -78,113 +78,113 @@ class Server:
             if not isinstance(body, dict):
                 raise ValueError
         except OSError as error:
-            self._no(f"there is no server at {self.place} ({error.strerror or error}); `understudy serve` starts one")
+            self._fail(f"there is no server at {self.place} ({error.strerror or error}); `understudy serve` starts one")
         except (http.client.HTTPException, ValueError):
-            self._no(f"what answers at {self.place} is not an understudy server")
+            self._fail(f"what answers at {self.place} is not an understudy server")
         finally:
             connection.close()
         if answer.status == 401:
-            self._no("the server wants a valid session token: `understudy token --user NAME` makes one for --token")
+            self._fail("the server wants a valid session token: `understudy token --user NAME` makes one for --token")
         if answer.status >= 400:
             refusal = body.get("error")
             words = refusal.get("message", "") if isinstance(refusal, dict) else ""
-            self._no(f"the server refused with {answer.status}: {one_line(words)}")
+            self._fail(f"the server refused with {answer.status}: {one_line(words)}")
         return body
 
-    def _no(self, sentence: str) -> NoReturn:
-        raise CannotTalk(sentence) from None
+    def _fail(self, sentence: str) -> NoReturn:
+        raise ChatFailed(sentence) from None
 
 
-def talk(url: str, session_token: str | None, agent: str) -> int:
+def run_chat(url: str, session_token: str | None, agent: str) -> int:
     """Talk to the server at `url` as this process's streams allow; returns the exit code.
 
     Without a token an anonymous session is asked for. 1: the server cannot be reached, refuses, has no such agent, or
     (when lines come from a pipe) a question ended in an error.
     """
     source = sys.stdin.fileno() if sys.stdin is not None else os.open(os.devnull, os.O_RDONLY)
-    screen = Screen.of_process()
+    screen = ChatConsole.of_process()
     try:
-        return trio.run(converse, url, session_token, agent, screen, source)
-    except CannotTalk as error:
+        return trio.run(chat_session, url, session_token, agent, screen, source)
+    except ChatFailed as error:
         screen.note(str(error), "red")
         return 1
 
 
-async def converse(url: str, token: str | None, agent: str, screen: Screen, source: int) -> int:
+async def chat_session(url: str, token: str | None, agent: str, screen: ChatConsole, source: int) -> int:
     """One sitting: lines are read from the file descriptor `source`; returns the exit code.
 
     Raises:
         CannotTalk: There is no server, it refuses, or it has no such agent.
     """
-    server = Server.at(url)
+    server = ServerAddress.parse(url)
     token = token or str((await server.ask("POST", "/api/sessions"))["session_token"])
     agents = (await server.ask("GET", "/api/agents", token))["agents"]
     try:
-        chosen = choose(agents, agent)
-    except NoSuchAgent as error:
-        raise CannotTalk(str(error)) from error
+        chosen = find_agent(agents, agent)
+    except UnknownAgent as error:
+        raise ChatFailed(str(error)) from error
     failure: list[TransportError] = []
-    reconnect = STAY if screen.prompts else Reconnect()
-    session = Session(server, token)
+    reconnect = INTERACTIVE_RECONNECT if screen.prompts else Reconnect()
+    session = RenewingSession(server, token)
     async with (
-        open_client(server.socket, token=session.renewed, reconnect=reconnect) as client,
+        open_client(server.socket, token=session.renew_token, reconnect=reconnect) as client,
         trio.open_nursery() as nursery,
     ):
-        chat = Chat(client, screen, agents, chosen)
-        nursery.start_soon(_hear, chat, failure, nursery.cancel_scope)
-        nursery.start_soon(_follow, chat)
-        nursery.start_soon(_interrupts, chat, nursery.cancel_scope)
-        await _read(chat, source)
+        chat = ChatSession(client, screen, agents, chosen)
+        nursery.start_soon(_show_events, chat, failure, nursery.cancel_scope)
+        nursery.start_soon(_watch_connection, chat)
+        nursery.start_soon(_handle_interrupts, chat, nursery.cancel_scope)
+        await _read_input(chat, source)
         nursery.cancel_scope.cancel()
     screen.end_line()
     if failure:
-        raise CannotTalk(f"the server cannot be talked to any more: {one_line(failure[0])}")
+        raise ChatFailed(f"the server cannot be talked to any more: {one_line(failure[0])}")
     return 1 if chat.failed and not screen.prompts else 0
 
 
-async def _hear(chat: Chat, failure: list[TransportError], over: trio.CancelScope) -> None:
+async def _show_events(chat: ChatSession, failure: list[TransportError], over: trio.CancelScope) -> None:
     try:
         async for event in chat.client:
-            await chat.take(event)
+            await chat.show_event(event)
     except TransportError as error:
         failure.append(error)
     over.cancel()
 
 
-async def _follow(chat: Chat) -> None:
+async def _watch_connection(chat: ChatSession) -> None:
     async for state in chat.client.states():
         if state.status is Status.OFFLINE:
-            chat.dropped()
+            chat.show_disconnected()
 
 
-async def _interrupts(chat: Chat, over: trio.CancelScope) -> None:
+async def _handle_interrupts(chat: ChatSession, over: trio.CancelScope) -> None:
     with trio.open_signal_receiver(signal.SIGINT) as signals:
         async for _ in signals:
-            if not await chat.interrupt():
+            if not await chat.cancel_pending():
                 over.cancel()
                 return
 
 
-async def _read(chat: Chat, source: int) -> None:
+async def _read_input(chat: ChatSession, source: int) -> None:
     """Ask for what is typed, as it is typed; for what comes through a pipe, one line after the other."""
     chat.screen.prompt(chat.name)
-    async with aclosing(_lines(source)) as lines:
+    async with aclosing(_read_lines(source)) as lines:
         async for line in lines:
-            chat.screen.typed()
-            if chat.questions and not line.startswith("/"):
+            chat.screen.end_prompt()
+            if chat.approvals and not line.startswith("/"):
                 await chat.decide(line)
             elif line.startswith("/"):
-                if not await chat.obey(line):
+                if not await chat.run_slash_command(line):
                     return
             elif line:
-                await chat.say(line)
+                await chat.send_message(line)
             else:
                 chat.screen.prompt(chat.name)
             if not chat.screen.prompts:
-                await chat.answered()
+                await chat.wait_answered()
 
 
-async def _lines(source: int) -> AsyncGenerator[str]:
+async def _read_lines(source: int) -> AsyncGenerator[str]:
     """Lines without their ends, to the end of the input. Read in a thread that nobody waits for at the end."""
     rest = b""
     while True:
@@ -200,20 +200,20 @@ async def _lines(source: int) -> AsyncGenerator[str]:
 
 
 @define
-class Session:
+class RenewingSession:
     """The session of a sitting, kept alive for as long as the server renews it."""
 
-    server: Server
+    server: ServerAddress
     token: str
     _used: bool = False
 
-    async def renewed(self) -> str:
+    async def renew_token(self) -> str:
         """A later token, from the second time on; the same one where the server gives none."""
         if self._used:
             try:
                 body = await self.server.ask("POST", "/api/sessions/refresh", self.token)
                 self.token = str(body.get("session_token") or self.token)
-            except CannotTalk:
+            except ChatFailed:
                 return self.token  # the connection that is made with it will say what is wrong
         self._used = True
         return self.token

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-NOTE_CHARS: Final = 400
+MAX_LINE: Final = 400
 """What is shown of one line of the server's that is not the answer."""
 
 _C0 = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t\r"}
@@ -25,19 +25,19 @@ _NEUTRAL: Final[Mapping[int, str]] = {
 }  # fmt: skip
 
 
-def neutral(text: object) -> str:
+def neutralise(text: object) -> str:
     """Text from elsewhere, with every character made visible that could move the cursor or turn the line around."""
     return str(text).translate(_NEUTRAL)
 
 
 def one_line(text: object) -> str:
     """The same on one line, of bounded length."""
-    line = " ".join(neutral(text).split())
-    return line if len(line) <= NOTE_CHARS else f"{line[: NOTE_CHARS - 1]}…"
+    line = " ".join(neutralise(text).split())
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
 
 
 @define
-class Screen:
+class ChatConsole:
     """Where the answers go and where everything else goes: both to a terminal, or answers alone to a pipe."""
 
     answers: Console
@@ -47,7 +47,7 @@ class Screen:
     _prompted: bool = field(default=False, init=False)
 
     @classmethod
-    def of_process(cls) -> "Screen":
+    def of_process(cls) -> "ChatConsole":
         """The standard streams of this process."""
         streams = (sys.stdout, sys.stderr)
         for stream in streams:
@@ -75,7 +75,7 @@ class Screen:
             return
         if self._prompted:
             self.end_line()
-        shown = self._laid_out(neutral(text)) if self.answers.is_terminal else neutral(text)
+        shown = self._indent(neutralise(text)) if self.answers.is_terminal else neutralise(text)
         if not self.answers.is_terminal:
             self._column = 0 if shown.endswith("\n") else 1
         self.answers.file.write(shown)
@@ -97,11 +97,11 @@ class Screen:
             self.notes.file.flush()
             self._prompted = True
 
-    def typed(self) -> None:
+    def end_prompt(self) -> None:
         """A line was entered: the terminal has ended it by itself."""
         self._prompted = False
 
-    def _laid_out(self, text: str) -> str:
+    def _indent(self, text: str) -> str:
         """Wrapped by words and indented, so that no line begins where a prompt does."""
         room = max(self.answers.width - 3, 20)
         out: list[str] = []

@@ -33,9 +33,9 @@ from transport.wire.events import (
     ToolStatus,
     Welcome,
 )
-from understudy.cli.chat.console import Screen, neutral, one_line
+from understudy.cli.chat.console import ChatConsole, neutralise, one_line
 
-NOTE_CHARS: Final = 1000
+MAX_REASON: Final = 1000
 """What a server takes of the reason for a decision."""
 HELP: Final = (
     "/agent NAME  talk to another agent",
@@ -46,11 +46,11 @@ HELP: Final = (
 )
 
 
-class NoSuchAgent(LookupError):
+class UnknownAgent(LookupError):
     """The server has no agent of that name; the text names those it has."""
 
 
-def choose(agents: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+def find_agent(agents: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     """The agent of this name, or of this pillar.
 
     Raises:
@@ -60,7 +60,7 @@ def choose(agents: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
         if name and name in (agent.get("name"), agent.get("pillar")):
             return agent
     known = ", ".join(one_line(agent.get("pillar") or agent.get("name")) for agent in agents)
-    raise NoSuchAgent(f"there is no agent {one_line(name)!r} here; there are {known}")
+    raise UnknownAgent(f"there is no agent {one_line(name)!r} here; there are {known}")
 
 
 _DECIDED: Final[Mapping[ApprovalDecision, str]] = {
@@ -71,7 +71,7 @@ _DECIDED: Final[Mapping[ApprovalDecision, str]] = {
 
 
 @define(eq=False)
-class Asked:
+class PendingMessage:
     """A message that has no answer yet. `shown` is the part of the answer that is on the screen."""
 
     run_id: str | None = None
@@ -80,7 +80,7 @@ class Asked:
 
 
 @frozen
-class Question:
+class PendingApproval:
     """A tool call of a message's run that waits for consent."""
 
     tool_name: str
@@ -88,16 +88,16 @@ class Question:
 
 
 @define(eq=False)
-class Chat:
+class ChatSession:
     """One sitting: what was asked, and what is shown of what comes back."""
 
     client: Client
-    screen: Screen
+    screen: ChatConsole
     agents: Sequence[Mapping[str, Any]]
     agent: Mapping[str, Any]
     thread_id: str = field(factory=lambda: uuid.uuid4().hex)
-    asked: dict[str, Asked] = field(factory=dict)
-    questions: dict[str, Question] = field(factory=dict)
+    pending: dict[str, PendingMessage] = field(factory=dict)
+    approvals: dict[str, PendingApproval] = field(factory=dict)
     failed: bool = False
     online: bool = False
     ever_online: bool = False
@@ -110,13 +110,13 @@ class Chat:
         """The present agent's name, fit for the prompt."""
         return one_line(self.agent.get("pillar") or self.agent.get("name"))[:40]
 
-    async def say(self, content: str) -> None:
+    async def send_message(self, content: str) -> None:
         """Ask the present agent, in the present conversation."""
         fields = {"thread_id": self.thread_id, "agent_type": self.agent["agent_type"]}
         if self.agent.get("pillar") is not None:
             fields["pillar"] = self.agent["pillar"]
         message_id = uuid.uuid4().hex
-        self.asked[message_id] = Asked()
+        self.pending[message_id] = PendingMessage()
         self._answered = trio.Event()
         try:
             await self.client.say(content, message_id=message_id, **fields)
@@ -132,12 +132,12 @@ class Chat:
             self.screen.note("kept; it is sent when the server is back", "yellow")
             self.screen.prompt(self.name)
 
-    async def answered(self) -> None:
+    async def wait_answered(self) -> None:
         """Wait until nothing is unanswered."""
-        while self.asked:
+        while self.pending:
             await self._answered.wait()
 
-    async def obey(self, line: str) -> bool:
+    async def run_slash_command(self, line: str) -> bool:
         """Carry out a line that begins with a slash; whether it was not the last."""
         word, _, rest = line.partition(" ")
         if word == "/quit":
@@ -147,9 +147,9 @@ class Chat:
             self.screen.note("a new conversation")
         elif word == "/agent":
             try:
-                self.agent = choose(self.agents, rest.strip())
+                self.agent = find_agent(self.agents, rest.strip())
                 self.screen.note(f"now talking to {self.name}")
-            except NoSuchAgent as error:
+            except UnknownAgent as error:
                 self.screen.note(str(error), "red")
         elif word == "/help":
             for each in HELP:
@@ -159,20 +159,20 @@ class Chat:
         self.screen.prompt(self.name)
         return True
 
-    def dropped(self) -> None:
+    def show_disconnected(self) -> None:
         """The connection ended, or could not be made; another is tried soon."""
         if self.online:
             self.screen.note("the connection is lost; trying again. You can go on writing.", "yellow")
             self.screen.prompt(self.name)
         self.online = False
 
-    async def interrupt(self) -> bool:
+    async def cancel_pending(self) -> bool:
         """Ctrl-C: stop what runs. Whether there was anything to stop that was not being stopped already."""
-        if not self.asked or self.leaving:
+        if not self.pending or self.leaving:
             return False
         self.leaving = True
         self.screen.note("stopping; Ctrl-C again leaves", "yellow")
-        for message_id, each in list(self.asked.items()):
+        for message_id, each in list(self.pending.items()):
             each.unwanted = True
             if each.run_id is not None:
                 await self.client.cancel(each.run_id)
@@ -180,10 +180,10 @@ class Chat:
                 await self.client.withdraw(message_id)
         return True
 
-    async def take(self, received: Received) -> None:
+    async def show_event(self, received: Received) -> None:
         """Show one event of the server's."""
         message_id = received.message_id or ""
-        asked = self.asked.get(message_id)
+        asked = self.pending.get(message_id)
         match received.event:
             case Welcome():
                 if self.ever_online and not self.online:
@@ -202,9 +202,9 @@ class Chat:
             case Error() as error if not message_id and received.thread_id is None:
                 self._show_fault(error)
             case _ if asked is not None:
-                await self._work(message_id, asked, received)
+                await self._show_run_event(message_id, asked, received)
 
-    async def _work(self, message_id: str, asked: Asked, received: Received) -> None:
+    async def _show_run_event(self, message_id: str, asked: PendingMessage, received: Received) -> None:
         note = self.screen.note
         match received.event:
             case MessageAccepted(run_id=run_id):
@@ -227,7 +227,7 @@ class Chat:
                 told = f"{one_line(ended.tool_name)} {_elapsed(ended.duration_ms)}  {one_line(ended.result_summary)}"
                 note(f"{'✓' if good else '✗'} {told.rstrip()}", "green" if good else "red")
                 self._settle(call_id)
-            case AgentProgress(note=words) if not self.questions:
+            case AgentProgress(note=words) if not self.approvals:
                 note(one_line(words))
             case SanitizationSummary(direction=direction, counts=by_kind):
                 counts = ", ".join(f"{count} {one_line(name)}" for name, count in by_kind.items())
@@ -248,12 +248,12 @@ class Chat:
         self.screen.note(f"? {one_line(question.tool_name)} asks for your consent, to be called with", "yellow")
         shown = json.dumps(dict(question.parameters), ensure_ascii=False, indent=2, default=str)
         for line in shown.split("\n"):
-            self.screen.note(neutral(line))
+            self.screen.note(neutralise(line))
         if not self.screen.prompts:
             self.screen.note("not allowed, as nobody can be asked", "yellow")
             await self.client.approve(question.call_id, False, note="Nobody was there to be asked.")
             return
-        self.questions[question.call_id] = Question(question.tool_name, message_id)
+        self.approvals[question.call_id] = PendingApproval(question.tool_name, message_id)
         self._prompt()
 
     async def decide(self, line: str) -> None:
@@ -261,33 +261,33 @@ class Chat:
         word, _, why = line.partition(" ")
         word = word.rstrip(",.:;!").lower()
         if word in ("y", "yes", "n", "no"):
-            call_id = next(iter(self.questions))
-            del self.questions[call_id]
+            call_id = next(iter(self.approvals))
+            del self.approvals[call_id]
             self._deciding = True
-            await self.client.approve(call_id, word in ("y", "yes"), note=why.strip()[:NOTE_CHARS] or None)
+            await self.client.approve(call_id, word in ("y", "yes"), note=why.strip()[:MAX_REASON] or None)
         elif line:
             self.screen.note("please answer y or n first", "yellow")
         self._prompt()
 
     def _settle(self, call_id: str) -> None:
-        if self.questions.pop(call_id, None) is not None:
+        if self.approvals.pop(call_id, None) is not None:
             self._prompt()
 
     def _prompt(self) -> None:
         """Ask for consent where that is waited for, else for the next message when nothing is being answered."""
-        if self.questions:
-            tool_name = next(iter(self.questions.values())).tool_name
+        if self.approvals:
+            tool_name = next(iter(self.approvals.values())).tool_name
             self.screen.prompt(f"allow {one_line(tool_name)[:40]}, y or n")
-        elif not self.asked:
+        elif not self.pending:
             self.screen.prompt(self.name)
 
-    def _show(self, asked: Asked, text: str, offset: int) -> None:
+    def _show(self, asked: PendingMessage, text: str, offset: int) -> None:
         """A piece of the answer; what is on the screen already is left out, a hole waits for the end."""
         piece = text[len(asked.shown) - offset :] if offset <= len(asked.shown) else ""
         asked.shown += piece
         self.screen.write(piece)
 
-    def _finish(self, asked: Asked, whole: str) -> None:
+    def _finish(self, asked: PendingMessage, whole: str) -> None:
         if not whole.startswith(asked.shown):
             self.screen.end_line()
             asked.shown = ""
@@ -307,11 +307,11 @@ class Chat:
         self.screen.note(f"✗ {one_line(error.message)}{more}{name}", "red")
 
     def _end(self, message_id: str, *, failed: bool = False) -> None:
-        del self.asked[message_id]
-        for call_id in [name for name, each in self.questions.items() if each.message_id == message_id]:
-            del self.questions[call_id]
+        del self.pending[message_id]
+        for call_id in [name for name, each in self.approvals.items() if each.message_id == message_id]:
+            del self.approvals[call_id]
         self.failed |= failed
-        if not self.asked:
+        if not self.pending:
             self.leaving = False
             self._answered.set()
             self._deciding = False

@@ -27,10 +27,10 @@ from rich.text import Text
 from transport.auth.identity import is_loopback
 from transport.auth.tokens import load_or_create_secret
 from transport.wire.errors import FetchFailed, KeySetInvalid
-from understudy.app.os_errors import words_of
-from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, files, load
+from understudy.app.os_errors import explain_os_error
+from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, load, settings_files
 from understudy.auth.sessions import read_keys
-from understudy.cli.doctor.result import Finding, schema_words
+from understudy.cli.doctor.result import CheckResult, describe_schema
 from understudy.content.policies import policy_of
 from understudy.sandbox.spawner import probe
 from understudy.storage.errors import DatabaseUnusable
@@ -47,64 +47,66 @@ EARLIEST_S: Final = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 ANSWER_S: Final = 2.0
 
 
-def examine(data_dir: Path | None, console: Console | None = None) -> int:
+def run_doctor(data_dir: Path | None, console: Console | None = None) -> int:
     """Look at everything and print it; returns the exit code: 1 when something must be mended."""
     console = console or Console()
     logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss stands in the findings
-    findings = list(look(data_dir))
+    findings = list(run_checks(data_dir))
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:
-        table.add_row(Text(finding.state, STYLES[finding.state]), finding.what, Text(finding.text, overflow="fold"))
+        table.add_row(Text(finding.state, STYLES[finding.state]), finding.name, Text(finding.text, overflow="fold"))
     console.print(table, markup=False, highlight=False)
     return 1 if any(finding.state == "mend" for finding in findings) else 0
 
 
-def look(data_dir: Path | None = None) -> Iterator[Finding]:
+def run_checks(data_dir: Path | None = None) -> Iterator[CheckResult]:
     """Give every finding, in the order in which a start would meet them."""
     yield _python()
     try:
         settings = load(data_dir=data_dir)
     except BadSettings as error:
-        yield Finding("settings", "mend", str(error))
+        yield CheckResult("settings", "mend", str(error))
         return
     yield _settings()
-    checks: tuple[Callable[[Settings], Finding], ...] = (
+    checks: tuple[Callable[[Settings], CheckResult], ...] = (
         _policy, _secret, _clock, _port, _model, _charts, _sandbox,
     )  # fmt: skip
     yield _data_dir(settings)
     yield _space(settings)
     if settings.on_postgresql:
-        yield from _shared(settings)
+        yield from _services(settings)
     else:
         yield _database(settings)
     for check in checks:
         yield check(settings)
     for name in settings.weak_secrets:
         text = f"{name} has few different letters and can be guessed: `openssl rand -hex 32` makes a strong one"
-        yield Finding("strength", "note", text)
+        yield CheckResult("strength", "note", text)
     if settings.jwks:
         yield _keys(settings)
 
 
-def _python() -> Finding:
+def _python() -> CheckResult:
     if sys.version_info < MIN_PYTHON:
         wanted = ".".join(map(str, MIN_PYTHON))
-        return Finding("Python", "mend", f"{platform.python_version()} is too old: install {wanted} or later")
-    return Finding("Python", "ok", f"{platform.python_version()}, {sys.executable}")
+        return CheckResult("Python", "mend", f"{platform.python_version()} is too old: install {wanted} or later")
+    return CheckResult("Python", "ok", f"{platform.python_version()}, {sys.executable}")
 
 
-def _settings() -> Finding:
-    read = ", ".join(str(path.absolute()) for path in files())
-    return Finding("settings", "ok", read or f"no {FILE} in this folder: defaults and UNDERSTUDY_* variables are used")
+def _settings() -> CheckResult:
+    read = ", ".join(str(path.absolute()) for path in settings_files())
+    return CheckResult(
+        "settings", "ok", read or f"no {FILE} in this folder: defaults and UNDERSTUDY_* variables are used"
+    )
 
 
-def _existing(folder: Path) -> Path:
+def _nearest_existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
     folder = folder.absolute()
-    return next(path for path in (folder, *folder.parents) if _is_there(path))
+    return next(path for path in (folder, *folder.parents) if _exists(path))
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     """Whether it is, as far as it may be looked at."""
     try:
         return path.exists()
@@ -112,91 +114,95 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _data_dir(settings: Settings) -> Finding:
+def _data_dir(settings: Settings) -> CheckResult:
     folder = settings.data_dir.absolute()
-    there = _existing(folder)
+    there = _nearest_existing(folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         text = f"{folder} cannot be written ({error.strerror}): mend its permissions, or set UNDERSTUDY_DATA_DIR"
-        return Finding("data folder", "mend", text)
+        return CheckResult("data folder", "mend", text)
     if there != folder:
-        return Finding("data folder", "note", f"{folder} is not there yet; the first start makes it")
-    return Finding("data folder", "ok", str(folder))
+        return CheckResult("data folder", "note", f"{folder} is not there yet; the first start makes it")
+    return CheckResult("data folder", "ok", str(folder))
 
 
-def _space(settings: Settings) -> Finding:
-    free = shutil.disk_usage(_existing(settings.data_dir)).free
+def _space(settings: Settings) -> CheckResult:
+    free = shutil.disk_usage(_nearest_existing(settings.data_dir)).free
     text = f"{free / 1e6:,.0f} MB free in the data folder"
     if free < MIN_FREE_BYTES:
-        return Finding("disk space", "mend", f"{text}: make room, or set UNDERSTUDY_DATA_DIR to another disk")
-    return Finding("disk space", "ok", text)
+        return CheckResult("disk space", "mend", f"{text}: make room, or set UNDERSTUDY_DATA_DIR to another disk")
+    return CheckResult("disk space", "ok", text)
 
 
-def _policy(settings: Settings) -> Finding:
+def _policy(settings: Settings) -> CheckResult:
     try:
         policy_of(settings.scrub_policy)
     except ValueError as error:
-        return Finding("scrubbing", "mend", str(error))
+        return CheckResult("scrubbing", "mend", str(error))
     raw = "; raw texts are kept, encrypted" if settings.store_raw else ""
-    return Finding("scrubbing", "ok", f"by the policy {settings.scrub_policy}{raw}")
+    return CheckResult("scrubbing", "ok", f"by the policy {settings.scrub_policy}{raw}")
 
 
-def _shared(settings: Settings) -> Iterator[Finding]:
-    from understudy.cli.doctor.cluster import about_postgresql, about_redis  # most servers need neither
+def _services(settings: Settings) -> Iterator[CheckResult]:
+    from understudy.cli.doctor.cluster import check_postgresql, check_redis  # most servers need neither
 
-    yield from about_postgresql(settings.database_url)
+    yield from check_postgresql(settings.database_url)
     if settings.redis_url:
-        yield about_redis(settings.redis_url)
+        yield check_redis(settings.redis_url)
 
 
-def _database(settings: Settings) -> Finding:
+def _database(settings: Settings) -> CheckResult:
     path = settings.database_folder / DATABASE_FILE
     try:
         version = inspect_database(settings.database_folder)
         if not path.exists():
-            return Finding("database", "note", f"{path.absolute()} is not there yet; the first start makes it")
+            return CheckResult("database", "note", f"{path.absolute()} is not there yet; the first start makes it")
     except (DatabaseUnusable, OSError) as error:
-        return Finding("database", "mend", words_of(error))
+        return CheckResult("database", "mend", explain_os_error(error))
     size = path.stat().st_size
-    return Finding("database", "ok", f"SQLite {sqlite3.sqlite_version}, {size / 1e6:.1f} MB, {schema_words(version)}")
+    return CheckResult(
+        "database", "ok", f"SQLite {sqlite3.sqlite_version}, {size / 1e6:.1f} MB, {describe_schema(version)}"
+    )
 
 
-def _secret(settings: Settings) -> Finding:
+def _secret(settings: Settings) -> CheckResult:
     if settings.secret:
-        return Finding("secret", "ok", "from the settings; anonymous sessions are off")
+        return CheckResult("secret", "ok", "from the settings; anonymous sessions are off")
     if settings.redis_url:
         text = "none in the settings: nodes need the same one, as they encrypt what they put into Redis with it; "
-        return Finding("secret", "mend", f"{text}set UNDERSTUDY_SECRET on all of them")
+        return CheckResult("secret", "mend", f"{text}set UNDERSTUDY_SECRET on all of them")
     if not settings.signs:
-        return Finding("secret", "ok", "none: only the tokens of the identity provider count")
+        return CheckResult("secret", "ok", "none: only the tokens of the identity provider count")
     try:
         if settings.secret_file.exists():
             load_or_create_secret(settings.secret_file)
     except (OSError, ValueError) as error:
-        return Finding("secret", "mend", words_of(error))
+        return CheckResult("secret", "mend", explain_os_error(error))
     given = "anybody there gets a session" if settings.anonymous else "for `understudy token`; nobody gets a session"
-    return Finding("secret", "note", f"the server's own, for {settings.host} only; {given}")
+    return CheckResult("secret", "note", f"the server's own, for {settings.host} only; {given}")
 
 
-def _keys(settings: Settings) -> Finding:
+def _keys(settings: Settings) -> CheckResult:
     """The keys as the server will get them, now."""
     try:
         keys = trio.run(read_keys, settings.jwks)
     except (FetchFailed, KeySetInvalid, OSError) as error:
-        return Finding("identity provider", "mend", f"no keys from {settings.jwks}: {error}")
+        return CheckResult("identity provider", "mend", f"no keys from {settings.jwks}: {error}")
     found = f"{len(keys.keys)} keys" + (f", {keys.left_out} of no use here" if keys.left_out else "")
     if settings.jwks.startswith("http://") and not is_loopback(urlsplit(settings.jwks).hostname or ""):
-        return Finding("identity provider", "note", f"{found}; whoever is on the way can put in one: use https")
-    return Finding("identity provider", "ok", found)
+        return CheckResult("identity provider", "note", f"{found}; whoever is on the way can put in one: use https")
+    return CheckResult("identity provider", "ok", found)
 
 
-def _clock(settings: Settings) -> Finding:
+def _clock(settings: Settings) -> CheckResult:
     now = time.time()
     shown = f"it says {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC"
     if now < EARLIEST_S:
-        return Finding("clock", "mend", f"{shown}, which is past: set the clock, or session tokens fail when it is set")
+        return CheckResult(
+            "clock", "mend", f"{shown}, which is past: set the clock, or session tokens fail when it is set"
+        )
     known = (settings.database_folder / DATABASE_FILE, settings.secret_file)
     try:
         written = max((path.stat().st_mtime for path in known if path.exists()), default=now)
@@ -204,14 +210,14 @@ def _clock(settings: Settings) -> Finding:
         written = now  # what cannot be looked at is told by the findings before this one
     if written > now + CLOCK_SLACK_S:
         later = f"{datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M}"
-        return Finding("clock", "mend", f"{shown}, but the data was written at {later}: set the clock")
-    return Finding("clock", "ok", shown)
+        return CheckResult("clock", "mend", f"{shown}, but the data was written at {later}: set the clock")
+    return CheckResult("clock", "ok", shown)
 
 
-def _port(settings: Settings) -> Finding:
+def _port(settings: Settings) -> CheckResult:
     place = f"{settings.host}:{settings.port}"
     if settings.port == 0:
-        return Finding("port", "note", "any free one; the server prints it when it is ready")
+        return CheckResult("port", "note", "any free one; the server prints it when it is ready")
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -219,13 +225,13 @@ def _port(settings: Settings) -> Finding:
             trial.bind((settings.host, settings.port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return _neighbour(settings, place)
+                return _identify_listener(settings, place)
             text = f"{place} cannot be listened on ({error.strerror}): choose with UNDERSTUDY_HOST and UNDERSTUDY_PORT"
-            return Finding("port", "mend", text)
-    return Finding("port", "ok", f"{place} is free; no server runs there")
+            return CheckResult("port", "mend", text)
+    return CheckResult("port", "ok", f"{place} is free; no server runs there")
 
 
-def _neighbour(settings: Settings, place: str) -> Finding:
+def _identify_listener(settings: Settings, place: str) -> CheckResult:
     """Who has the port: a server of ours answers `/healthz`."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not bound, only named
     connection = http.client.HTTPConnection(host, settings.port, timeout=ANSWER_S)
@@ -234,37 +240,37 @@ def _neighbour(settings: Settings, place: str) -> Finding:
         status = json.loads(connection.getresponse().read(65_536))["status"]
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
         text = f"{place} is taken by another program: end that, or choose another with --port or UNDERSTUDY_PORT"
-        return Finding("port", "mend", text)
+        return CheckResult("port", "mend", text)
     finally:
         connection.close()
-    return Finding("port", "note", f"a server already answers on {place} (/healthz says {str(status)[:40]!r})")
+    return CheckResult("port", "note", f"a server already answers on {place} (/healthz says {str(status)[:40]!r})")
 
 
-def _model(settings: Settings) -> Finding:
+def _model(settings: Settings) -> CheckResult:
     if settings.model == "offline":
         text = "offline: a rule-based stand-in, not a language model; --model openai:NAME for one"
-        return Finding("model", "note", text)
+        return CheckResult("model", "note", text)
     if not settings.model.startswith("openai:") or settings.model == "openai:":
         text = f"there is no model {settings.model!r}: set UNDERSTUDY_MODEL to offline or openai:NAME"
-        return Finding("model", "mend", text)
+        return CheckResult("model", "mend", text)
     if importlib.util.find_spec("openai") is None:
-        return Finding("model", "mend", f"{settings.model} needs the extra: pip install 'understudy[openai]'")
+        return CheckResult("model", "mend", f"{settings.model} needs the extra: pip install 'understudy[openai]'")
     if not os.environ.get("OPENAI_API_KEY"):
-        return Finding("model", "mend", f"{settings.model} needs OPENAI_API_KEY in the environment")
-    return Finding("model", "ok", settings.model)
+        return CheckResult("model", "mend", f"{settings.model} needs OPENAI_API_KEY in the environment")
+    return CheckResult("model", "ok", settings.model)
 
 
-def _charts(_: Settings) -> Finding:
+def _charts(_: Settings) -> CheckResult:
     missing = [name for name in ("duckdb", "vl_convert") if importlib.util.find_spec(name) is None]
     if missing:
-        return Finding("tables and charts", "mend", f"missing: {', '.join(missing)}; reinstall understudy")
-    return Finding("tables and charts", "ok", "DuckDB and Vega-Lite are installed; no browser is needed")
+        return CheckResult("tables and charts", "mend", f"missing: {', '.join(missing)}; reinstall understudy")
+    return CheckResult("tables and charts", "ok", "DuckDB and Vega-Lite are installed; no browser is needed")
 
 
-def _sandbox(_: Settings) -> Finding:
+def _sandbox(_: Settings) -> CheckResult:
     """Let a process for foreign text try to get out, and report what would hold none on this machine."""
     missing = trio.run(probe).missing
     if missing:
         text = f"processes for tables, charts and answers run without {missing}: see docs/explanation/security.md"
-        return Finding("sandbox", "note", text)
-    return Finding("sandbox", "ok", "processes for tables, charts and answers have no network and no other files")
+        return CheckResult("sandbox", "note", text)
+    return CheckResult("sandbox", "ok", "processes for tables, charts and answers have no network and no other files")

@@ -6,15 +6,15 @@ from understudy.storage.schema import HEAD, is_behind
 
 
 @frozen
-class Finding:
+class CheckResult:
     """One thing that was looked at. `state` is `ok`, `note` (works, worth knowing) or `mend`."""
 
-    what: str
+    name: str
     state: str
     text: str
 
 
-def schema_words(version: str | None) -> str:
+def describe_schema(version: str | None) -> str:
     """How far the schema of a database is, None for one without tables."""
     if version is None:
         return "no tables yet; the first start makes them"

@@ -4,7 +4,7 @@ from typing import Any
 
 from quart import Blueprint
 
-from understudy.web.context import identity, parts
+from understudy.web.context import identity, web_context
 
 blueprint = Blueprint("agents", __name__, url_prefix="/api")
 
@@ -13,7 +13,7 @@ blueprint = Blueprint("agents", __name__, url_prefix="/api")
 async def agents() -> dict[str, Any]:
     """Give every agent with its wire names, and the model that answers for the first of them."""
     identity()
-    rest = parts()
+    rest = web_context()
     listed = [
         {
             "name": agent.name,
@@ -34,7 +34,7 @@ async def agents() -> dict[str, Any]:
 async def tools() -> dict[str, Any]:
     """Give every tool with its description, the JSON schema of its parameters, and whether it asks for consent."""
     identity()
-    known = {tool.name: tool for agent in parts().agents.values() for tool in agent.tools}
+    known = {tool.name: tool for agent in web_context().agents.values() for tool in agent.tools}
     listed = [
         {
             "name": tool.name,

@@ -13,10 +13,10 @@ from transport.wire.commands import Say
 from transport.wire.events import Error
 from understudy.agents.agent import Agent
 from understudy.chat.answer.html import aside
-from understudy.web.api.commands import whole_body
+from understudy.web.api.commands import read_body
 from understudy.web.api.stream import as_answer
-from understudy.web.context import identity, parts
-from understudy.web.sse import WRITE_S
+from understudy.web.context import identity, web_context
+from understudy.web.sse import WRITE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from ag_ui.core import RunAgentInput
@@ -30,15 +30,15 @@ LABEL: Final = "agui"
 @blueprint.post("")
 async def agui() -> Response:
     """Have the last message of the user answered, or join where that goes on already; the events are AG-UI's."""
-    streams = parts().streams
-    arrived_at.set(streams.ports.clock())
+    streams = web_context().streams
+    arrived_at.set(streams.callbacks.clock())
     who = identity()
-    streams.check(who, Say(""))  # before anything is read
-    body_bytes = await whole_body(parts().settings.limits.chunks_bytes)
-    given, say = await aside(_read, body_bytes, request.args.get("agent"), parts().agents)
+    streams.check_rate(who, Say(""))  # before anything is read
+    body_bytes = await read_body(web_context().settings.limits.chunks_bytes)
+    given, say = await aside(_read, body_bytes, request.args.get("agent"), web_context().agents)
     thread_id, message_id = say.thread_id or "", say.message_id or ""
     translator = Translator(given.thread_id, given.run_id, message_id, given.parent_run_id)
-    body = AguiStream(translator, beat_s=streams.beat_s, write_s=WRITE_S)
+    body = AguiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
     await streams.open(who, thread_id, body, say, dress=as_logged, label=LABEL, welcome=False)
     return as_answer(body)
 

@@ -6,8 +6,8 @@ import msgspec
 from quart import Blueprint
 
 from transport.wire.errors import CommandRejected
-from understudy.web.api.commands import whole_body
-from understudy.web.context import parts, rights
+from understudy.web.api.commands import read_body
+from understudy.web.context import rights, web_context
 
 blueprint = Blueprint("alerts", __name__, url_prefix="/api/alerts")
 
@@ -23,8 +23,8 @@ async def alert() -> tuple[dict[str, Any], int]:
     """
     may = rights()
     may.check_users()
-    message, tenant = _alert(await whole_body())
-    return {"connections": parts().streams.alert(message, may.whose(tenant))}, 202
+    message, tenant = _alert(await read_body())
+    return {"connections": web_context().streams.send_alert(message, may.whose(tenant))}, 202
 
 
 def _alert(body: bytes) -> tuple[str, str | None]:

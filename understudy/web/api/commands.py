@@ -11,8 +11,8 @@ from werkzeug.exceptions import RequestTimeout
 from transport.server.arrival import arrived_at
 from transport.wire.codec import parse
 from transport.wire.errors import CommandRejected
-from understudy.web.context import identity, parts
-from understudy.web.sse import TAKEN
+from understudy.web.context import identity, web_context
+from understudy.web.sse import CONNECTIONLESS
 
 blueprint = Blueprint("commands", __name__, url_prefix="/api/commands")
 
@@ -20,16 +20,16 @@ blueprint = Blueprint("commands", __name__, url_prefix="/api/commands")
 @blueprint.post("")
 async def command() -> tuple[dict[str, Any], int]:
     """Do what one command asks, in any form that a socket accepts; what comes of it is in the thread's events."""
-    arrived_at.set(parts().streams.ports.clock())
+    arrived_at.set(web_context().streams.callbacks.clock())
     who = identity()
-    given = parse(await whole_body(), max_bytes=parts().settings.limits.frame_bytes)
-    if not isinstance(given, TAKEN):
+    given = parse(await read_body(), max_bytes=web_context().settings.limits.frame_bytes)
+    if not isinstance(given, CONNECTIONLESS):
         raise CommandRejected("invalid_command", "That command is about a connection; it is of no use over HTTP.")
-    accepted = await parts().streams.do(who, given)
+    accepted = await web_context().streams.run_command(who, given)
     return ({} if accepted is None else asdict(accepted)), 202
 
 
-async def whole_body(max_bytes: int | None = None) -> bytes:
+async def read_body(max_bytes: int | None = None) -> bytes:
     """The body of the current request, at most `max_bytes` of it, or as much as a frame may have.
 
     Raises:
@@ -37,7 +37,7 @@ async def whole_body(max_bytes: int | None = None) -> bytes:
             middle would never read the answer.
         RequestTimeout: It took longer than a body may.
     """
-    limit = parts().settings.limits.frame_bytes if max_bytes is None else max_bytes
+    limit = web_context().settings.limits.frame_bytes if max_bytes is None else max_bytes
     body = bytearray()
     try:
         with trio.fail_after(request.body_timeout or math.inf):

@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage
 from transport.wire.errors import CommandRejected
 from understudy.content.summary import by_kind
 from understudy.storage.errors import NotStored
-from understudy.web.context import hear_out, identity, parts
+from understudy.web.context import drain_body, identity, web_context
 
 blueprint = Blueprint("files", __name__, url_prefix="/api/files")
 
@@ -26,18 +26,20 @@ async def upload() -> tuple[dict[str, Any], int]:
     """Take in the multipart field `file`; answers with the id that a message's `references` name."""
     owner = identity().user
     try:
-        await parts().quotas.check_files(owner, min(request.content_length or 1, parts().settings.max_file_bytes))
+        await web_context().quotas.check_files(
+            owner, min(request.content_length or 1, web_context().settings.max_file_bytes)
+        )
     except CommandRejected:
-        await hear_out()
+        await drain_body()
         raise
     given = (await request.files).get("file")
     if given is None or not given.filename:
         raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")
-    name = await parts().guard.note(owner, given.filename) or UNNAMED
-    media_type = await parts().guard.note(owner, given.mimetype) or "application/octet-stream"
-    passage = parts().guard.passage()
-    async with aclosing(_chunks(given)) as chunks, aclosing(parts().guard.passing(passage, chunks)) as passing:
-        row = await parts().files.save(owner, name, media_type, passing)
+    name = await web_context().guard.note(owner, given.filename) or UNNAMED
+    media_type = await web_context().guard.note(owner, given.mimetype) or "application/octet-stream"
+    passage = web_context().guard.passage()
+    async with aclosing(_chunks(given)) as chunks, aclosing(web_context().guard.passing(passage, chunks)) as passing:
+        row = await web_context().files.save(owner, name, media_type, passing)
     told = {"findings": rows} if (rows := by_kind(passage.found.findings)) else {}
     return {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size} | told, 201
 
@@ -45,10 +47,10 @@ async def upload() -> tuple[dict[str, Any], int]:
 @blueprint.get("/<file_id>")
 async def download(file_id: str) -> Response:
     """Give the file back, always as a download: nothing a user uploaded is shown as a page of this origin."""
-    row = await parts().store.file(identity().user, file_id)
+    row = await web_context().store.file(identity().user, file_id)
     if row is None:
         raise CommandRejected("not_found", "There is no file of that name.")
-    content = parts().files.read(row)
+    content = web_context().files.read(row)
     try:
         first = await anext(content, b"")  # before the answer begins: it may still be a refusal
     except NotStored:

@@ -15,8 +15,8 @@ from actors import State
 from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, HEADERS
 from transport.wire.errors import CommandRejected
-from understudy.web.api.commands import whole_body
-from understudy.web.context import Rest, identity, parts, rights
+from understudy.web.api.commands import read_body
+from understudy.web.context import WebContext, identity, rights, web_context
 from understudy.web.params import whole_number
 
 blueprint = Blueprint("observer", __name__, url_prefix="/api/observer")
@@ -30,14 +30,14 @@ MAX_TEXT: Final = 200
 async def tree() -> Response:
     """Give some levels of the tree below `path`, or, with `text` or `state`, the actors there that fit."""
     rights().check_server()
-    view = parts().observatory.tree
+    view = web_context().tree_api.tree
     path, text, state = request.args.get("path", ROOT), request.args.get("text", "").strip(), _state()
     limit, offset = whole_number("limit", 50, 1, 500), whole_number("offset", 0, 0, 10**6)
     levels = whole_number("levels", 1, 0, 8)
     if len(path) > MAX_TEXT or len(text) > MAX_TEXT:
         raise CommandRejected("invalid_command", f"path and text have at most {MAX_TEXT} characters.")
     if text or state is not None:
-        node, found, more = await view.found(path, text, state, limit)
+        node, found, more = await view.search(path, text, state, limit)
         answer = {"tree": node, "found": found, "more": more}
     else:
         node = await view.page(path, levels, limit, offset)
@@ -51,7 +51,7 @@ async def tree() -> Response:
 async def incidents() -> dict[str, Any]:
     """Give the last abnormal ends of actors, the oldest first, and the counts."""
     rights().check_server()
-    observatory = parts().observatory
+    observatory = web_context().tree_api
     return {
         "incidents": [asdict(incident) for incident in observatory.incidents.after()],
         "counts": observatory.numbers(),
@@ -61,17 +61,17 @@ async def incidents() -> dict[str, Any]:
 @blueprint.get("/counts")
 async def counts() -> dict[str, int]:
     """Return how many users, connections and runs there are on this node: of a tenant, or of all if the asker may."""
-    return dict(parts().counts(rights().whose(request.args.get("tenant") or None)))
+    return dict(web_context().counts(rights().whose(request.args.get("tenant") or None)))
 
 
 @blueprint.get("/changes")
 async def changes() -> Response:
     """Give what changes in the tree as server-sent events, for as long as the token counts and the client stays."""
     rights().check_server()
-    who, rest = identity(), parts()
+    who, rest = identity(), web_context()
     if request.method == "HEAD":
         return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
-    body = rest.observatory.watch(_ended(rest, who), rest.streams.beat_s)
+    body = rest.tree_api.open_stream(_end_reason(rest, who), rest.streams.heartbeat_s)
     answer = Response(body, content_type=CONTENT_TYPE, headers=HEADERS)
     answer.timeout = None
     return answer
@@ -81,17 +81,17 @@ async def changes() -> Response:
 async def kill() -> tuple[dict[str, Any], int]:
     """Kill the actor at `{"path": "…"}`, where the settings allow it, to see what happens then."""
     rights().check_server()
-    path, part = _target(await whole_body())
-    return {"path": parts().observatory.kill(path, part=part)}, 202
+    path, part = _target(await read_body())
+    return {"path": web_context().tree_api.kill(path, part=part)}, 202
 
 
-def _ended(rest: Rest, who: Identity) -> Callable[[], str | None]:
+def _end_reason(rest: WebContext, who: Identity) -> Callable[[], str | None]:
     """What says why somebody's stream ends, if it does."""
 
     def ended() -> str | None:
-        if rest.streams.closing():
+        if rest.streams.draining():
             return "closing"
-        if who in rest.sessions.ended:
+        if who in rest.sessions.revoked:
             return "signed_out"
         return "token_expired" if time.time() >= who.expires_at else None
 

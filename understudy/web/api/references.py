@@ -10,7 +10,7 @@ from quart import Blueprint, Quart, Response, current_app, request
 
 from transport.connection.limits import Limits
 from understudy.chat.answer.html import aside
-from understudy.web.context import parts
+from understudy.web.context import web_context
 from understudy.web.specs.asyncapi import asyncapi
 from understudy.web.specs.openapi import Route, openapi
 
@@ -29,7 +29,7 @@ async def openapi_json() -> Response:
 @blueprint.get("/asyncapi.json")
 async def asyncapi_json() -> Response:
     """Give the AsyncAPI document of the sockets and event streams."""
-    document = await aside(_asyncapi, parts().settings.limits)
+    document = await aside(_asyncapi, web_context().settings.limits)
     servers = {name: server | {"host": request.host} for name, server in document["servers"].items()}
     return await _served(document | {"servers": servers})
 

@@ -9,8 +9,8 @@ from quart import Blueprint
 
 from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Scrubbed, utf16
 from transport.wire.errors import CommandRejected
-from understudy.web.api.commands import whole_body
-from understudy.web.context import identity, parts
+from understudy.web.api.commands import read_body
+from understudy.web.context import identity, web_context
 
 blueprint = Blueprint("sanitize", __name__, url_prefix="/api/sanitize")
 
@@ -27,8 +27,8 @@ class Asked:
 @blueprint.post("")
 async def sanitize() -> dict[str, Any]:
     """Look through a text as the server looks through what it is sent, is returned or sends; nothing is stored."""
-    who, guard = identity(), parts().guard
-    asked = _asked(await whole_body())
+    who, guard = identity(), web_context().guard
+    asked = _asked(await read_body())
     scrubber = await guard.scrubber(Direction(asked.direction), asked.policy)
     found = await guard.sift(who.user, asked.text, scrubber, Placeholders())
     return _told(asked.text, found)

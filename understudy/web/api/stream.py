@@ -7,8 +7,8 @@ from transport.wire.commands import Resume
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope, Ping
-from understudy.web.context import identity, parts
-from understudy.web.sse import WRITE_S, Streams
+from understudy.web.context import identity, web_context
+from understudy.web.sse import WRITE_TIMEOUT_S, EventStreams
 
 blueprint = Blueprint("stream", __name__, url_prefix="/api/threads")
 
@@ -17,18 +17,18 @@ blueprint = Blueprint("stream", __name__, url_prefix="/api/threads")
 async def stream(thread_id: str) -> Response:
     """Give the events after `Last-Event-ID`, or else `after`, then every new one, for as long as the client stays."""
     who = identity(in_query=True)  # a browser's EventSource can set no header
-    streams = parts().streams
+    streams = web_context().streams
     after = start_after(request.headers.get("Last-Event-ID"), request.args.get("after"))
     asked = request.args.get("dialect")
     dialect = next((known for known in Dialect if known.value == asked), Dialect.CANONICAL)
     if request.method == "HEAD":
-        if await parts().store.thread(who.user, thread_id) is None:
+        if await web_context().store.thread(who.user, thread_id) is None:
             raise CommandRejected("not_found", "There is no conversation of that name.")
         return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
     body = EventStream(
         lambda: _beat(streams, dialect),
-        beat_s=streams.beat_s,
-        write_s=WRITE_S,
+        beat_s=streams.heartbeat_s,
+        write_s=WRITE_TIMEOUT_S,
         head=b"retry: %d\n\n" % (RETRY_S * 1000),
     )
     await streams.open(
@@ -51,8 +51,8 @@ def as_answer(body: EventStream) -> Response:
     return answer
 
 
-def _beat(streams: Streams, dialect: Dialect) -> bytes:
-    ports = streams.ports
+def _beat(streams: EventStreams, dialect: Dialect) -> bytes:
+    ports = streams.callbacks
     envelope = Envelope(Ping(), ports.clock(), message="")
     frame = ports.encoder.shape(dialect)(envelope)
     return comment("ping") if frame is None else framed(envelope, frame)

@@ -16,9 +16,9 @@ from understudy.chat.routing import check_id
 from understudy.privacy import records
 from understudy.storage.cache import Read
 from understudy.storage.rows import LoggedEvent, Message, Run, Thread
-from understudy.web.api.account import download, wanted
-from understudy.web.api.commands import whole_body
-from understudy.web.context import Rest, identity, parts
+from understudy.web.api.account import download, requested_export
+from understudy.web.api.commands import read_body
+from understudy.web.context import WebContext, identity, web_context
 from understudy.web.params import whole_number
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ TITLE_BYTES = 16 * 1024
 async def listing() -> Response:
     """Give the caller's threads, newest first; `query` searches titles and messages, `cursor` goes on."""
     owner = identity().user
-    read = await parts().reads.threads(
+    read = await web_context().reads.threads(
         owner, request.args.get("query", ""), request.args.get("cursor"), whole_number("limit", 50, 1, 200)
     )
     page = read.value
@@ -49,9 +49,9 @@ async def messages(thread_id: str) -> Response:
     """Give a thread's messages of all branches, oldest first, the latest page first; answers also as safe HTML."""
     check_id("thread_id", thread_id)
     owner, cursor, limit = identity().user, request.args.get("cursor"), whole_number("limit", 100, 1, 200)
-    read = await parts().reads.messages(owner, thread_id, cursor, limit)
+    read = await web_context().reads.messages(owner, thread_id, cursor, limit)
     found = _there(read.value)
-    rows = _shown(parts(), owner, found.messages.items, found.runs)
+    rows = _shown(web_context(), owner, found.messages.items, found.runs)
     html = iter(await all_rendered([row["content"] for row in rows if row["role"] == "assistant"], owner))
     shown = [row | {"html": next(html) if row["role"] == "assistant" else None} for row in rows]
     whole = {"messages": shown, "newest": records.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
@@ -61,8 +61,8 @@ async def messages(thread_id: str) -> Response:
 @blueprint.get("/<thread_id>/export")
 async def export(thread_id: str) -> Response:
     """Give a whole thread to keep: `format` is json or markdown; also `raw` texts and `events`, where asked for."""
-    thread, what = (await _existing(thread_id)).value, wanted()
-    return download(parts().exporter.thread(thread, what), "conversation", what)
+    thread, what = (await _existing(thread_id)).value, requested_export()
+    return download(web_context().exporter.thread(thread, what), "conversation", what)
 
 
 @blueprint.get("/<thread_id>/events")
@@ -70,9 +70,9 @@ async def events(thread_id: str) -> Response:
     """Give a thread's events after the sequence number `after`, as they were sent."""
     check_id("thread_id", thread_id)
     owner, after, limit = identity().user, whole_number("after", 0, 0, 2**53), whole_number("limit", 500, 1, 1000)
-    read = await parts().reads.events(owner, thread_id, after, limit)
+    read = await web_context().reads.events(owner, thread_id, after, limit)
     found = _there(read.value)
-    shown = partial(parts().guard.vault.envelope, owner)
+    shown = partial(web_context().guard.vault.envelope, owner)
     mark = b',"stale":true' if read.stale else b""
     body = b'{"events":[%s],"last_seq":%d%s}' % (await aside(_events, found.events, shown), found.thread.last_seq, mark)
     return _dated(Response(body, content_type="application/json"), read)
@@ -89,8 +89,8 @@ async def one(thread_id: str) -> Response:
 async def rename(thread_id: str) -> dict[str, Any]:
     """Give a thread another title: `{"title": "…"}`."""
     await _existing(thread_id)
-    title = await parts().guard.note(identity().user, _title(await whole_body(TITLE_BYTES)))
-    await parts().store.rename_thread(identity().user, thread_id, " ".join(title.split()) or UNTITLED)
+    title = await web_context().guard.note(identity().user, _title(await read_body(TITLE_BYTES)))
+    await web_context().store.rename_thread(identity().user, thread_id, " ".join(title.split()) or UNTITLED)
     return _thread((await _existing(thread_id)).value)
 
 
@@ -98,13 +98,13 @@ async def rename(thread_id: str) -> dict[str, Any]:
 async def delete(thread_id: str) -> tuple[str, int]:
     """Delete a thread with all its messages and events."""
     await _existing(thread_id)
-    await parts().eraser.thread(identity().user, thread_id)
+    await web_context().eraser.thread(identity().user, thread_id)
     return "", 204
 
 
 async def _existing(thread_id: str) -> Read[Thread]:
     check_id("thread_id", thread_id)
-    read = await parts().reads.thread(identity().user, thread_id)
+    read = await web_context().reads.thread(identity().user, thread_id)
     return Read(_there(read.value), read.age_s)
 
 
@@ -139,10 +139,10 @@ def _title(body: str | bytes) -> str:
 
 
 def _thread(row: Thread) -> dict[str, Any]:
-    return records.thread_of(row, partial(parts().guard.vault.text, row.owner, row.id))
+    return records.thread_of(row, partial(web_context().guard.vault.text, row.owner, row.id))
 
 
-def _shown(rest: Rest, owner: str, rows: Sequence[Message], answers: Sequence[Run]) -> list[dict[str, Any]]:
+def _shown(rest: WebContext, owner: str, rows: Sequence[Message], answers: Sequence[Run]) -> list[dict[str, Any]]:
     """Messages as they are shown; each of the user's with all the runs that answered it, oldest first."""
     runs: dict[str, list[dict[str, str]]] = {row.id: [] for row in rows if row.role == "user"}
     for run in answers:

@@ -28,9 +28,9 @@ from understudy.web.specs.shapes import (
     or_null,
     schema_of_fields,
 )
-from understudy.web.sse import TAKEN
+from understudy.web.sse import CONNECTIONLESS
 
-OVER_HTTP: Final = tuple(name for name, kind in COMMANDS.items() if kind in TAKEN)
+OVER_HTTP: Final = tuple(name for name, kind in COMMANDS.items() if kind in CONNECTIONLESS)
 """The types of commands that `POST /api/commands` takes."""
 
 

@@ -22,11 +22,11 @@ from transport.client import open_client
 from transport.connection.limits import Limits
 from transport.wire.events import ApprovalRequired
 from understudy import Agent
-from understudy.app.build import Running, serve_house
+from understudy.app.build import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.auth.sessions import open_tokens
-from understudy.cli.chat.command import CannotTalk, Server, converse
-from understudy.cli.chat.console import Screen, neutral, one_line
+from understudy.cli.chat.command import ChatFailed, ServerAddress, chat_session
+from understudy.cli.chat.console import ChatConsole, neutralise, one_line
 
 SECRET = "s" * 32
 WAIT_S = 20.0
@@ -50,7 +50,7 @@ class House:
 
     async def _serve(self, task_status: trio.TaskStatus[Running]) -> None:
         with self._over:
-            await serve_house(self.settings, self.agents, task_status=task_status)
+            await serve_app(self.settings, self.agents, task_status=task_status)
 
     async def stop(self) -> None:
         """Stop as on SIGTERM; its port is free then."""
@@ -121,12 +121,12 @@ async def sitting(
     source, pen = os.pipe()
     sitter = Sitter(pen)
     consoles = [Console(file=each, force_terminal=False, width=100) for each in (sitter.answers, sitter.notes)]
-    screen = Screen(*consoles, prompts=interactive)
+    screen = ChatConsole(*consoles, prompts=interactive)
 
     async def run() -> None:
         try:
-            sitter.code = await converse(address, token, agent, screen, source)
-        except CannotTalk as error:
+            sitter.code = await chat_session(address, token, agent, screen, source)
+        except ChatFailed as error:
             sitter.refused = str(error)
 
     try:
@@ -278,8 +278,8 @@ async def test_a_refusal_is_a_sentence(serve: Any, options: dict[str, str], word
 )
 def test_what_is_no_address(url: str) -> None:
     """It is told so, with an example."""
-    with pytest.raises(CannotTalk, match="is not an address"):
-        Server.at(url)
+    with pytest.raises(ChatFailed, match="is not an address"):
+        ServerAddress.parse(url)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_what_is_no_address(url: str) -> None:
 )
 def test_addresses(url: str, socket: str) -> None:
     """With or without a scheme, that of the page or that of the socket."""
-    assert Server.at(url).socket == socket
+    assert ServerAddress.parse(url).socket == socket
 
 
 @pytest.mark.slow
@@ -426,7 +426,7 @@ def shown(*pieces: str, width: int = 40) -> str:
     """How a terminal of this width gets an answer that comes in these pieces."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, color_system=None, width=width)
-    screen = Screen(console, console)
+    screen = ChatConsole(console, console)
     for piece in pieces:
         screen.write(piece)
     return out.getvalue()
@@ -448,14 +448,14 @@ HOSTILE = [chr(code) for code in (*range(32), 127, *range(0x80, 0xA0), 0x202E, 0
 )
 def test_no_character_reaches_the_terminal_that_could_move_its_cursor(character: str) -> None:
     """Not in an answer, not in a note, also not cut in two."""
-    assert character not in shown(f"a{character}[2J", f"{character}") + neutral(character) + one_line(character)
+    assert character not in shown(f"a{character}[2J", f"{character}") + neutralise(character) + one_line(character)
 
 
 def test_markup_is_text() -> None:
     """Brackets in notes and answers stand for themselves."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, color_system=None, width=80)
-    Screen(console, console).note(one_line("[red]x[/red] [link=file:///x]y[/link]"))
+    ChatConsole(console, console).note(one_line("[red]x[/red] [link=file:///x]y[/link]"))
     assert out.getvalue() == "  [red]x[/red] [link=file:///x]y[/link]\n"
 
 

@@ -21,13 +21,13 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from tests.transport.provider import ec_key, key_set, published
 from tests.understudy.storage.test_postgresql import execute
-from understudy.app.build import serve_house
+from understudy.app.build import serve_app
 from understudy.app.settings import Settings
-from understudy.cli.doctor.checks import Finding, examine, look
+from understudy.cli.doctor.checks import CheckResult, run_checks, run_doctor
 from understudy.sandbox.spawner import Report
 from understudy.storage.postgresql import connect_database
 
-Look = Callable[[], dict[str, Finding]]
+Look = Callable[[], dict[str, CheckResult]]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
     """Look around in an empty working folder; gives the findings by what they are about."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNDERSTUDY_PORT", "0")
-    return lambda: {finding.what: finding for finding in look()}
+    return lambda: {finding.name: finding for finding in run_checks()}
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def test_processes_that_nothing_confines_are_pointed_out(found: Look, monkeypatc
 def test_the_settings_file_that_is_read_is_named(found: Look, tmp_path: Path) -> None:
     """With its whole path."""
     (tmp_path / "understudy.toml").write_text("[understudy]\nport = 0\n")
-    assert found()["settings"] == Finding("settings", "ok", str(tmp_path / "understudy.toml"))
+    assert found()["settings"] == CheckResult("settings", "ok", str(tmp_path / "understudy.toml"))
 
 
 def test_wrong_settings_are_the_last_finding(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_wrong_settings_are_the_last_finding(found: Look, monkeypatch: pytest.Mo
     assert list(findings) == ["Python", "settings"]
     assert findings["settings"].state == "mend"
     out = StringIO()
-    assert examine(None, Console(file=out, width=200)) == 1
+    assert run_doctor(None, Console(file=out, width=200)) == 1
     assert "'[many]' in UNDERSTUDY_PORT" in out.getvalue()
 
 
@@ -109,14 +109,14 @@ def test_text_with_brackets_is_shown_whole(found: Look, monkeypatch: pytest.Monk
     """No part of a sentence is taken for markup, and the exit code says that something is to be mended."""
     monkeypatch.setenv("UNDERSTUDY_MODEL", "[bold]x[/]")
     out = StringIO()
-    assert examine(None, Console(file=out, width=200)) == 1
+    assert run_doctor(None, Console(file=out, width=200)) == 1
     assert "there is no model '[bold]x[/]'" in out.getvalue()
     assert "openai:NAME" in out.getvalue()
 
 
 def test_the_exit_code_is_0_when_nothing_is_to_be_mended(found: Look) -> None:
     """Notes are no faults."""
-    assert examine(None, Console(file=StringIO())) == 0
+    assert run_doctor(None, Console(file=StringIO())) == 0
 
 
 def test_a_file_in_the_place_of_the_data_folder(found: Look, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_redis(found: Look, postgres: Postgres, own_redis: Redis, monkeypatch:
     assert f"at 127.0.0.1:{own_redis.port}" in found()["redis"].text
     own_redis.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     assert found()["redis"].state == "note"
-    monkeypatch.setattr("understudy.cli.doctor.cluster.REDIS_S", 0.2)
+    monkeypatch.setattr("understudy.cli.doctor.cluster.REDIS_TIMEOUT_S", 0.2)
     monkeypatch.setenv("UNDERSTUDY_REDIS_URL", "redis://:hunter2@127.0.0.1:1")
     assert found()["redis"].state == "mend"
     assert "hunter2" not in found()["redis"].text
@@ -243,7 +243,7 @@ async def test_a_server_that_runs_already(
     found: Look, tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is recognised by its health, and is no fault; its data is looked at and left alone."""
-    running = await nursery.start(partial(serve_house, Settings(port=0, data_dir=tmp_path / "data")))
+    running = await nursery.start(partial(serve_app, Settings(port=0, data_dir=tmp_path / "data")))
     monkeypatch.setenv("UNDERSTUDY_PORT", running.address.rpartition(":")[2])
     findings = await trio.to_thread.run_sync(found)
     assert findings["port"].state == "note"

@@ -18,19 +18,19 @@ from transport.wire.command_parser import COMMANDS
 from understudy.app.build import Running
 from understudy.app.settings import Settings
 from understudy.web.api.references import routes_of
-from understudy.web.application import build
-from understudy.web.context import Rest
+from understudy.web.application import build_http_app
+from understudy.web.context import WebContext
 from understudy.web.specs.bodies import OVER_HTTP
 from understudy.web.specs.openapi import ROUTES, openapi
-from understudy.web.sse import TAKEN
+from understudy.web.sse import CONNECTIONLESS
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The application, without the house around it."""
     nothing: Any = None
-    fields = len(Rest.__attrs_attrs__) - 1
-    return build(Rest(Settings(data_dir=tmp_path_factory.mktemp("data")), *[nothing] * fields))
+    fields = len(WebContext.__attrs_attrs__) - 1
+    return build_http_app(WebContext(Settings(data_dir=tmp_path_factory.mktemp("data")), *[nothing] * fields))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_errors_are_told_with_the_statuses_of_the_registry(document: dict[str, A
 
 def test_the_commands_over_http_are_those_the_server_takes() -> None:
     """None that is about a connection, and all others."""
-    assert {COMMANDS[name] for name in OVER_HTTP} == set(TAKEN)
+    assert {COMMANDS[name] for name in OVER_HTTP} == set(CONNECTIONLESS)
 
 
 def checker(document: dict[str, Any]) -> Callable[[str, str, int, Any], None]:
