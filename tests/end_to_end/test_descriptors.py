@@ -15,11 +15,11 @@ from tests.end_to_end.test_strangers import flooded
 
 FITTED = """
 import logging, resource, sys
-from understudy.descriptors import connections_within
+from understudy.app.descriptors import fit_connection_limit
 logging.basicConfig(format="%(message)s %(hint)s")
 soft, hard, wanted = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-print(connections_within(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+print(fit_connection_limit(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 
 

@@ -5,8 +5,7 @@ Exit codes: 0 well, 1 it could not be done (or `scrub --check` found something),
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,26 +14,14 @@ import click
 from understudy import __version__
 from understudy.app.listening import listening_early
 from understudy.app.os_errors import explain_os_error
-from understudy.app.settings import DATABASE_URL_FORMS, BadSettings, Settings, load
-from understudy.cli.threads import threads, users
+from understudy.app.settings import DATABASE_URL_FORMS
+from understudy.cli.options import DATA_DIR, FixableError, load_settings, storage_errors_shown
+from understudy.cli.threads import threads
+from understudy.cli.users import users
 
 if TYPE_CHECKING:
     from sanitization import Policy
     from understudy.cli.database import OperationResult
-
-
-class _FixableError(click.ClickException):
-    """An error whose text says how to mend it; exit code 2, as for wrong usage."""
-
-    exit_code = 2
-
-
-def load_settings(**given: Any) -> Settings:
-    """The settings, or an error that says how to mend them."""
-    try:
-        return load(**given)
-    except BadSettings as error:
-        raise _FixableError(str(error)) from error
 
 
 class _Commands(click.Group):
@@ -63,7 +50,7 @@ def _discard_output() -> None:
 @click.group(cls=_Commands)
 @click.version_option(__version__, prog_name="understudy")
 def main() -> None:
-    """A chat server for agents in which whatever dies, nobody is left in silence."""
+    """A fault-tolerant chat server for agents."""
 
 
 @main.command()
@@ -89,7 +76,7 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
         try:
             found = load_agents(agents)
         except CannotLoad as error:
-            raise _FixableError(str(error)) from error
+            raise FixableError(str(error)) from error
         sys.exit(run(settings, found, sockets=sockets))
 
 
@@ -98,11 +85,11 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
 @click.option("--role", "roles", multiple=True, help="A role of theirs; may be given several times.")
 @click.option("--tenant", help="Of which tenant they are, where the setting tenant_claim names a claim for it.")
 @click.option("--ttl-s", type=click.IntRange(min=1), help="How long it is valid, in seconds [token_ttl_s].")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
+@DATA_DIR
 def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | None, data_dir: Path | None) -> None:
-    """Print a session token that the server accepts which has the same secret.
+    """Print a session token. Any server configured with the same secret accepts it.
 
-    That is the one in UNDERSTUDY_SECRET, or else the one that the server made in its data folder.
+    The secret is UNDERSTUDY_SECRET or, if that is not set, the one the server made in its data folder.
     """
     import secrets
 
@@ -111,23 +98,23 @@ def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | No
 
     settings = load_settings(data_dir=data_dir)
     if tenant is not None and not settings.tenant_claim:
-        raise _FixableError(
+        raise FixableError(
             "there are no tenants here: set tenant_claim (UNDERSTUDY_TENANT_CLAIM) to the claim for them"
         )
     if settings.signs and not settings.secret and not settings.secret_file.exists():
-        raise _FixableError(
+        raise FixableError(
             f"there is no secret in {settings.data_dir.absolute()}: name the server's data folder with --data-dir, "
             "start the server there once, or set UNDERSTUDY_SECRET"
         )
     try:
         tokens = open_tokens(settings)
     except (OSError, ValueError) as error:
-        raise _FixableError(f"the server's secret cannot be used: {explain_os_error(error)}") from error
+        raise FixableError(f"the server's secret cannot be used: {explain_os_error(error)}") from error
     issued = tokens.issue(user, secrets.token_hex(8), roles=roles, tenant=tenant, ttl_s=ttl_s or settings.token_ttl_s)
     try:
         tokens.verify(issued)
     except Unauthenticated as refused:
-        raise _FixableError(
+        raise FixableError(
             "no server would take it: --user and --role must be short, printable and not empty"
         ) from refused
     click.echo(issued)
@@ -147,7 +134,7 @@ def chat(url: str | None, session_token: str | None, agent: str) -> None:
     if url is None:
         settings = load_settings()
         if settings.port == 0:
-            raise _FixableError("the server's port is any free one: name its address with --url")
+            raise FixableError("the server's port is any free one: name its address with --url")
         url = settings.url_at(settings.port)
     sys.exit(run_chat(url, session_token, agent))
 
@@ -160,10 +147,10 @@ def _policy(_context: click.Context, _option: click.Parameter, name: str) -> "Po
     try:
         return policy_from_toml(Path(name).read_text(encoding="utf-8"))
     except PolicyError as error:
-        raise _FixableError(f"{click.format_filename(name)}: {error}") from error
+        raise FixableError(f"{click.format_filename(name)}: {error}") from error
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise _FixableError(
+        raise FixableError(
             f"--policy takes {', '.join(PRESETS)}, or a file of TOML; {click.format_filename(name)!r}: {why}"
         ) from error
 
@@ -201,7 +188,7 @@ def scrub(files: tuple[str, ...], policy: "Policy", direction: str, **options: b
 
 
 @main.command()
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
+@DATA_DIR
 @click.option("--database-url", help=f"Where the database is, if not in the data folder: {DATABASE_URL_FORMS}.")
 def migrate(data_dir: Path | None, database_url: str | None) -> None:
     """Bring the database to the newest schema, making it when it is not there; `serve` does the same at its start.
@@ -215,7 +202,7 @@ def migrate(data_dir: Path | None, database_url: str | None) -> None:
 
 @main.command()
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
+@DATA_DIR
 def backup(target: Path, data_dir: Path | None) -> None:
     """Copy the database and the uploaded files into the new folder TARGET; the server may be running.
 
@@ -234,20 +221,6 @@ def restore(source: Path, data_dir: Path | None) -> None:
     from understudy.cli.database import restore_backup
 
     _run_operation(restore_backup, load_settings(data_dir=data_dir), source)
-
-
-@contextmanager
-def storage_errors_shown() -> Iterator[None]:
-    """What storage raises is the command's error; exit code 1."""
-    from understudy.storage.errors import StorageError
-
-    try:
-        yield
-    except* StorageError as group:
-        error: Exception = group
-        while isinstance(error, ExceptionGroup):
-            error = error.exceptions[0]
-        raise click.ClickException(str(error)) from error
 
 
 def _run_operation(operation: "Callable[..., OperationResult]", *arguments: object) -> None:

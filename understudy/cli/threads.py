@@ -1,26 +1,11 @@
-"""The commands `understudy threads` and `understudy users`: what users have, listed, taken out, erased."""
+"""The command `understudy threads`: export conversations."""
 
-import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-FORM = click.option(
-    "--format",
-    "form",
-    type=click.Choice(["json", "markdown"]),
-    default="json",
-    show_default=True,
-    help="In which form.",
-)
-OUTPUT = click.option("--output", type=click.Path(path_type=Path), help="File to write to [the standard output].")
-EVENTS = click.option("--events", is_flag=True, help="With the log of events (JSON only).")
-RAW = click.option("--raw", is_flag=True, help="With messages as they were sent, where that is kept; needs the key.")
-DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
-DATABASE_URL = click.option("--database-url", help="Where the database is, if not in the data folder.")
-TENANT = click.option("--tenant", help="Of which tenant they are.")
+from understudy.cli.options import TENANT, export_options, load_settings, storage_errors_shown
 
 
 @click.group()
@@ -32,106 +17,13 @@ def threads() -> None:
 @click.option("--owner", required=True, help="Whose it is.")
 @TENANT
 @click.option("--thread", help="Which one [all that the owner has].")
-@FORM
-@EVENTS
-@RAW
-@OUTPUT
-@DATA_DIR
-@DATABASE_URL
+@export_options
 def export_threads(owner: str, tenant: str | None, thread: str | None, **options: Any) -> None:
     """Write one conversation, or all of a user's, as JSON or Markdown."""
-    _export(owner, tenant, thread, **options)
+    export(owner, tenant, thread, **options)
 
 
-@click.group()
-def users() -> None:
-    """List users of whom something is stored, take out what they have, erase them."""
-
-
-@users.command("list")
-@TENANT
-@DATA_DIR
-@DATABASE_URL
-def list_users(tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
-    """Print a line for each user: name, tenant, number of threads, when the last was touched; tabs between."""
-    from understudy.cli.chat.console import one_line
-    from understudy.cli.main import load_settings, storage_errors_shown
-    from understudy.cli.users import list_users
-    from understudy.privacy.transcript import moment
-    from understudy.storage.tenancy import name_of
-
-    settings = load_settings(data_dir=data_dir, database_url=database_url)
-    with storage_errors_shown():
-        for page in list_users(settings, tenant):
-            for user in page:
-                touched = "" if user.updated_at is None else moment(user.updated_at)
-                fields = (name_of(user.id), user.tenant or "", str(user.threads), touched)
-                click.echo("\t".join(map(one_line, fields)))
-
-
-@users.command("export")
-@click.argument("owner", required=False)
-@TENANT
-@FORM
-@EVENTS
-@RAW
-@OUTPUT
-@DATA_DIR
-@DATABASE_URL
-def export_users(owner: str | None, tenant: str | None, **options: Any) -> None:
-    """Write all that OWNER has, or without OWNER all that the users of a tenant have."""
-    _need(owner, tenant)
-    _export(owner, tenant, None, **options)
-
-
-@users.command("delete")
-@click.argument("owner", required=False)
-@TENANT
-@click.option("--yes", is_flag=True, help="Do it; there is no way back.")
-@DATA_DIR
-@DATABASE_URL
-def delete_users(
-    owner: str | None, tenant: str | None, yes: bool, data_dir: Path | None, database_url: str | None
-) -> None:
-    """Erase all that OWNER has, or without OWNER all that the users of a tenant have; while no server runs."""
-    from understudy.cli.main import load_settings, storage_errors_shown
-    from understudy.cli.users import erase_users
-
-    _need(owner, tenant)
-    settings = load_settings(data_dir=data_dir, database_url=database_url)
-    if not yes:
-        raise click.UsageError("this cannot be undone: say --yes if you mean it")
-    logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss is told in sentences
-    with storage_errors_shown():
-        done = erase_users(settings, owner, tenant, lambda note: click.echo(f"Note: {note}", err=True))
-    count, threads, files = len(done), sum(each.threads for each in done), sum(each.files for each in done)
-    click.echo(f"erased {count} {'user' if count == 1 else 'users'} with {threads} threads and {files} files")
-    sys.exit(0 if all(each.whole for each in done) else 1)
-
-
-@users.command("sign-out")
-@click.argument("owner")
-@TENANT
-@DATA_DIR
-@DATABASE_URL
-def sign_out_users(owner: str, tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
-    """End all sessions of OWNER, beside running servers: every token issued until now is refused within a second."""
-    from understudy.cli.main import load_settings, storage_errors_shown
-    from understudy.cli.users import sign_out
-
-    settings = load_settings(data_dir=data_dir, database_url=database_url)
-    logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss is told in sentences
-    with storage_errors_shown():
-        sign_out(settings, owner, tenant)
-    click.echo(f"signed {owner} out everywhere")
-
-
-def _need(owner: str | None, tenant: str | None) -> None:
-    if owner is None and tenant is None:
-        raise click.UsageError("name the user, or with --tenant all users of a tenant")
-
-
-def _export(
+def export(
     owner: str | None,
     tenant: str | None,
     thread: str | None,
@@ -143,8 +35,8 @@ def _export(
     data_dir: Path | None,
     database_url: str | None,
 ) -> None:
-    from understudy.cli.main import load_settings, storage_errors_shown
-    from understudy.cli.users import export_data
+    """Export a thread, a user or a whole tenant, as the options say."""
+    from understudy.cli.user_data import export_data
     from understudy.privacy.export import What
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)

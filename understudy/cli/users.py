@@ -1,262 +1,98 @@
-"""What an operator does with users' data from a shell: lists who is there, takes out what they have, erases them.
+"""The command `understudy users`: list users, export their data, erase it, sign them out."""
 
-Reading needs nothing but the database, beside a running server. Erasing from here needs that there is none: a server
-would go on with what it knows of a conversation. While one runs it erases by itself, over HTTP.
-"""
-
-import os
+import logging
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any
 
-import trio
+import click
 
-from actors import ActorSystem, ChildSpec
-from understudy.app.settings import Settings
-from understudy.auth.revocation import USER_REVOCATION_S, RevocationFile, user_key
-from understudy.auth.sessions import REVOCATIONS_FILE
-from understudy.content.encryption import Sealer, open_sealer
-from understudy.content.vault import Vault
-from understudy.privacy.erasure import Erased, Eraser
-from understudy.privacy.export import Exporter, Pieces, What
-from understudy.storage.cache import drop_changed
-from understudy.storage.database import Database
-from understudy.storage.errors import NotStored, StorageError
-from understudy.storage.export_queries import Archive, User
-from understudy.storage.files import FileStore
-from understudy.storage.files_in_folder import FolderFiles
-from understudy.storage.reading import ReadDatabase, read_folder, read_server
-from understudy.storage.revocations import EndSession
-from understudy.storage.sqlite import FILES, open_database
-from understudy.storage.store import Store
-from understudy.storage.tenancy import name_of, owner_of
-from understudy.storage.writer import StoreWriter
-
-PART_SUFFIX: Final = ".part"
-REDIS_AWAY: Final = (
-    "Redis does not answer: what servers kept there of what was read lately stays until its hour is over, for when the "
-    "database is away"
+from understudy.cli.options import (
+    DATA_DIR,
+    DATABASE_URL,
+    TENANT,
+    export_options,
+    load_settings,
+    storage_errors_shown,
 )
+from understudy.cli.threads import export
 
 
-class DatabaseInUse(StorageError):
-    """A server uses the database, so nothing is erased from here. The text is for the operator."""
+@click.group()
+def users() -> None:
+    """List users of whom something is stored, take out what they have, erase them."""
 
 
-class OutputUnwritable(StorageError, OSError):
-    """The file that was named cannot be written; nothing is left of it."""
+@users.command("list")
+@TENANT
+@DATA_DIR
+@DATABASE_URL
+def list_users(tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
+    """Print a line for each user: name, tenant, number of threads, when the last was touched; tabs between."""
+    from understudy.cli.chat.console import one_line
+    from understudy.cli.user_data import users_with_data
+    from understudy.privacy.transcript import moment
+    from understudy.storage.tenancy import name_of
+
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    with storage_errors_shown():
+        for page in users_with_data(settings, tenant):
+            for user in page:
+                touched = "" if user.updated_at is None else moment(user.updated_at)
+                fields = (name_of(user.id), user.tenant or "", str(user.threads), touched)
+                click.echo("\t".join(map(one_line, fields)))
 
 
-class RedisUrlInvalid(StorageError, ValueError):
-    """The address of Redis cannot be used, so nothing was erased. The text is for the operator."""
+@users.command("export")
+@click.argument("owner", required=False)
+@TENANT
+@export_options
+def export_users(owner: str | None, tenant: str | None, **options: Any) -> None:
+    """Write all that OWNER has, or without OWNER all that the users of a tenant have."""
+    _need(owner, tenant)
+    export(owner, tenant, None, **options)
 
 
-class RawKeyMissing(StorageError):
-    """Raw texts are wanted, and there is no key that opens them. The text is for the operator."""
-
-
-def export_data(
-    settings: Settings, what: What, output: Path | None, owner: str | None, tenant: str | None, thread: str | None
+@users.command("delete")
+@click.argument("owner", required=False)
+@TENANT
+@click.option("--yes", is_flag=True, help="Do it; there is no way back.")
+@DATA_DIR
+@DATABASE_URL
+def delete_users(
+    owner: str | None, tenant: str | None, yes: bool, data_dir: Path | None, database_url: str | None
 ) -> None:
-    """Write an export to a file, or to the standard output: of a thread, of a user, or of a whole tenant.
+    """Erase all that OWNER has, or without OWNER all that the users of a tenant have; while no server runs."""
+    from understudy.cli.user_data import erase_users
 
-    Raises StorageError, NotStored when there is no such thing.
-    """
-    sealer = _open_sealer(settings) if what.raw else None
-
-    async def run() -> None:
-        with _open_output(output) as file, _open_read_only(settings) as database:
-            archive = Archive(database)
-            exporter = Exporter(archive, Vault(), sealer, time.time)
-            async with aclosing(await _export_pieces(archive, exporter, what, owner, tenant, thread)) as pieces:
-                async for piece in pieces:
-                    await trio.to_thread.run_sync(file.write, piece)
-
-    trio.run(run)
+    _need(owner, tenant)
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    if not yes:
+        raise click.UsageError("this cannot be undone: say --yes if you mean it")
+    logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss is told in sentences
+    with storage_errors_shown():
+        done = erase_users(settings, owner, tenant, lambda note: click.echo(f"Note: {note}", err=True))
+    count, threads, files = len(done), sum(each.threads for each in done), sum(each.files for each in done)
+    click.echo(f"erased {count} {'user' if count == 1 else 'users'} with {threads} threads and {files} files")
+    sys.exit(0 if all(each.whole for each in done) else 1)
 
 
-async def _export_pieces(
-    archive: Archive, exporter: Exporter, what: What, owner: str | None, tenant: str | None, thread: str | None
-) -> Pieces:
-    if owner is None:
-        if not await archive.users("", tenant or ""):
-            raise NotStored("user of the tenant", tenant or "")
-        return exporter.tenant(tenant or "", what)
-    name = owner_of(owner, tenant)
-    if thread is not None:
-        row = await archive.thread(name, thread)
-        if row is None:
-            raise NotStored("thread", thread)
-        return exporter.thread(row, what)
-    user = await archive.user(name)
-    if user is None:
-        raise NotStored("user", owner)
-    return exporter.user(user, what)
+@users.command("sign-out")
+@click.argument("owner")
+@TENANT
+@DATA_DIR
+@DATABASE_URL
+def sign_out_users(owner: str, tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
+    """End all sessions of OWNER, beside running servers: every token issued until now is refused within a second."""
+    from understudy.cli.user_data import sign_out
+
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss is told in sentences
+    with storage_errors_shown():
+        sign_out(settings, owner, tenant)
+    click.echo(f"signed {owner} out everywhere")
 
 
-def list_users(settings: Settings, tenant: str | None) -> Iterator[Sequence[User]]:
-    """Who has something here, some at a time. Raises StorageError."""
-    with _open_read_only(settings) as database:
-        after = ""
-
-        async def page() -> list[User]:
-            return await Archive(database).users(after, tenant)
-
-        while users := trio.run(page):
-            yield users
-            after = users[-1].id
-
-
-def erase_users(
-    settings: Settings, owner: str | None, tenant: str | None, tell: Callable[[str], object] = lambda _: None
-) -> list[Erased]:
-    """Erase a user, or all of a tenant. Raises StorageError; what was removed until then is gone.
-
-    `tell` is given what the operator should know besides.
-    """
-
-    async def run() -> list[Erased]:
-        async with _open_eraser(settings, tell) as eraser:
-            if owner is not None:
-                name = owner_of(owner, tenant)
-                if await eraser.archive.user(name) is None:
-                    raise NotStored("user", owner)
-                return [await eraser.user(name)]
-            done: list[Erased] = []
-            while all(each.whole for each in done) and (users := await eraser.archive.users("", tenant)):
-                done += [await eraser.user(user.id) for user in users]
-            if not done:
-                raise NotStored("user of the tenant", tenant or "")
-            return done
-
-    return trio.run(run)
-
-
-def sign_out(settings: Settings, user: str, tenant: str | None) -> None:
-    """End all sessions of a user, beside running servers, which learn of it within a second. Raises StorageError."""
-
-    async def run() -> None:
-        owner = owner_of(user, tenant)
-        with _open_read_only(settings):
-            pass  # nothing is made here, nor migrated
-        if not settings.on_postgresql:
-            await _revoke_user(settings, None, owner)
-            return
-        database = _open_database(settings)
-        try:
-            async with ActorSystem("signing-out") as system:
-                writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
-                await _revoke_user(settings, Store(database, lambda: writer), owner)
-        finally:
-            database.close()
-
-    trio.run(run)
-
-
-async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> None:
-    """Write down that no token of a user counts that was issued until now, where servers look for it."""
-    if store is not None and settings.on_postgresql:
-        now = time.time()
-        await store.end_session(EndSession(user_key(owner), now + USER_REVOCATION_S, now))
-        return
-    ended = RevocationFile(settings.data_dir / REVOCATIONS_FILE, time.time)
-    try:
-        await trio.to_thread.run_sync(ended.load_read_only)
-        await ended.revoke_user(owner)
-    except (OSError, ValueError) as error:
-        raise OutputUnwritable(f"the sessions of {name_of(owner)} were not ended: {error}") from error
-
-
-def _open_sealer(settings: Settings) -> Sealer:
-    if not settings.raw_key and settings.raw_key_file is None:
-        raise RawKeyMissing(
-            "raw texts need the key they were kept with: set raw_key (UNDERSTUDY_RAW_KEY) or raw_key_file"
-        )
-    try:
-        return open_sealer(str(settings.raw_key), settings.raw_key_file)
-    except (OSError, ValueError) as error:
-        raise RawKeyMissing(str(error)) from error
-
-
-@contextmanager
-def _open_read_only(settings: Settings) -> Iterator[ReadDatabase]:
-    database = read_server(settings.database_url) if settings.on_postgresql else read_folder(settings.database_folder)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-@asynccontextmanager
-async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> AsyncIterator[Eraser]:
-    """What erases, with a writer of its own, where no server is."""
-    with _open_read_only(settings):
-        pass  # nothing is made here, nor migrated
-    database = _open_database(settings)
-    try:
-        async with ActorSystem("erasing") as system:
-            writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
-            store = Store(database, lambda: writer)
-            if settings.on_postgresql and await store.live_nodes():
-                raise DatabaseInUse(
-                    "a server uses the database: have it erase them, by DELETE /api/users/NAME with an operator's token"
-                )
-            if settings.redis_url:
-                from understudy.storage.redis_cache import join_shelf  # most have none
-
-                try:
-                    shelf = await join_shelf(system, settings.redis_url)
-                except ValueError as error:
-                    raise RedisUrlInvalid(str(error)) from error
-                if not shelf.link.up:
-                    tell(REDIS_AWAY)
-                store.on_write = partial(drop_changed, shelf)
-            files = _open_files(settings, database, store)
-            yield Eraser(store, Archive(database), files, store.delete_thread, partial(_revoke_user, settings, store))
-    finally:
-        database.close()
-
-
-def _open_database(settings: Settings) -> Database:
-    if not settings.on_postgresql:
-        return open_database(settings.database_folder)
-    from understudy.storage.postgresql import connect_database
-
-    return connect_database(settings.database_url)
-
-
-def _open_files(settings: Settings, database: Database, store: Store) -> FileStore:
-    if not settings.on_postgresql:
-        return FolderFiles(settings.data_dir / FILES, store.add_file)
-    from understudy.storage.file_cache import COPIES, COPIES_BYTES, Copies
-    from understudy.storage.files_in_database import DatabaseFiles
-    from understudy.storage.postgresql import PostgresDatabase
-
-    if not isinstance(database, PostgresDatabase):
-        raise TypeError("files of PostgreSQL are in PostgreSQL")
-    return DatabaseFiles(database, Copies(settings.data_dir / COPIES, limit_bytes=COPIES_BYTES))
-
-
-@contextmanager
-def _open_output(output: Path | None) -> Iterator[BinaryIO]:
-    """The file under another name until all is in it; for its owner's eyes only."""
-    if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    if output.is_dir():
-        raise OutputUnwritable(f"{output} is a folder: name a file")
-    part = output.with_name(output.name + PART_SUFFIX)
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            yield file
-        part.replace(output)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and not isinstance(error, StorageError):
-            raise OutputUnwritable(f"{output} cannot be written: {error.strerror}") from error
-        raise
+def _need(owner: str | None, tenant: str | None) -> None:
+    if owner is None and tenant is None:
+        raise click.UsageError("name the user, or with --tenant all users of a tenant")
