@@ -124,7 +124,7 @@ class RevokedSessions:
 
 @define
 class RevocationFile(RevokedSessions):
-    """As `Ended`, in memory and in the file `path`. `clock` gives Unix seconds.
+    """As `RevokedSessions`, in memory and in the file `path`. `clock` gives Unix seconds.
 
     The file has a line of JSON for each entry, appended and synced before anybody is told that the session has ended.
     Other processes may append to it too: commands of an operator. A lock on the folder keeps them apart.
@@ -170,8 +170,8 @@ class RevocationFile(RevokedSessions):
                 f"{self.path} is damaged in line {number}: restore it, or remove it to forget which sessions have ended"
             ) from None
 
-    async def write(self, name: str, until: float) -> None:
-        """As `Ended.write`; on the disk before here."""
+    async def persist(self, name: str, until: float) -> None:
+        """As `RevokedSessions.persist`; on the disk before here."""
         async with self._lock:
             if len(self._until) >= self.cap:
                 self.drop_expired()

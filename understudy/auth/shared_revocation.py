@@ -23,7 +23,7 @@ POLL_INTERVAL_S: Final = POLL_S
 
 @define
 class SharedRevocations(RevokedSessions):
-    """As `Ended`, in memory and in the database.
+    """As `RevokedSessions`, in memory and in the database.
 
     The database has it before anybody is told that the session has ended, and so has every other server soon. Of what a
     server on its own kept in the file `path`, the database is told at the start.
@@ -40,7 +40,7 @@ class SharedRevocations(RevokedSessions):
 
         Raises:
             StorageUnavailable: The database does not answer.
-            OSError, ValueError: As `EndedSessions.load`.
+            OSError, ValueError: As `RevocationFile.load`.
         """
         alone = RevocationFile(self.path, self.clock)
         await trio.to_thread.run_sync(alone.load)
@@ -52,8 +52,8 @@ class SharedRevocations(RevokedSessions):
     def _unlink(self) -> None:
         self.path.unlink(missing_ok=True)
 
-    async def write(self, name: str, until: float) -> None:
-        """As `EndedSessions.write`."""
+    async def persist(self, name: str, until: float) -> None:
+        """As `RevocationFile.persist`."""
         if len(self) >= self.cap:
             self.drop_expired()
         if len(self) >= self.cap:
@@ -61,8 +61,8 @@ class SharedRevocations(RevokedSessions):
         await self.store.end_session(EndSession(name, until, self.clock()))
         self.merge({name: until})
 
-    async def settled(self) -> None:
-        """As `Ended.settled`: the others look every EVERY_S, and a read takes less than that."""
+    async def wait_propagated(self) -> None:
+        """As `RevokedSessions.wait_propagated`: the others look every EVERY_S, and a read takes less than that."""
         await trio.sleep(2 * POLL_INTERVAL_S)
 
     async def poll(self) -> None:

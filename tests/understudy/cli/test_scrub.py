@@ -195,7 +195,7 @@ def test_a_page_beyond_the_bound_is_refused(
     """It would be parsed as a whole."""
     path = tmp_path / "page"
     path.write_bytes(b"x" * (CHUNK + 1))
-    monkeypatch.setattr(pipe, "PAGE_MAX", CHUNK)
+    monkeypatch.setattr(pipe, "MAX_HTML", CHUNK)
     assert ScrubCommand(STANDARD, Direction.TOOL, html=True).run([str(path)]) == 2
     out, errors = capfd.readouterr()
     assert out == ""

@@ -44,13 +44,13 @@ def server(store, tmp_path_factory) -> SharedRevocations:
 async def test_a_session_that_ends_on_one_server_ends_on_all(server) -> None:
     """The other learns of it when it looks, once; one that starts later knows it from the start."""
     news: list[str] = []
-    one, other = server(), server(on_news=news.extend)
+    one, other = server(), server(on_revoked=news.extend)
     await other.load()
-    await one.add(ADA, 2000.0)
+    await one.revoke_session(ADA, 2000.0)
     assert ADA in one
     assert ADA not in other
-    await other.look()
-    await other.look()
+    await other.poll()
+    await other.poll()
     assert ADA in other
     assert BOB not in other
     assert news == [session_key(ADA)]
@@ -64,11 +64,11 @@ async def test_a_session_that_ends_on_one_server_ends_on_all(server) -> None:
 async def test_what_was_written_earlier_and_committed_later_is_seen(server, store, monkeypatch) -> None:
     """Another server's transaction may take a while: its time is before what is known already."""
     one, other = server(), server()
-    await one.add(ADA, 2000.0)
-    await other.look()
+    await one.revoke_session(ADA, 2000.0)
+    await other.poll()
     await store.end_session(EndSession(session_key(BOB), 2000.0, 1000.0))
     other._seen_to += 10.0  # as if something later had been seen before
-    await other.look()
+    await other.poll()
     assert BOB in other
 
 
@@ -81,18 +81,18 @@ async def test_many_are_read_in_pages(server, store, monkeypatch) -> None:
             nursery.start_soon(store.end_session, EndSession(f"n{number}", 2000.0, 1000.0))
     one = server()
     await one.load()
-    assert sorted(name for name, _ in one.kept()) == [f"n{number}" for number in range(7)]
+    assert sorted(name for name, _ in one.entries()) == [f"n{number}" for number in range(7)]
 
 
 async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
     """A repeat takes nothing back; what no token comes back from is removed with the next."""
     one = server()
-    await one.add(ADA, 2000.0)
-    await one.add(ADA, 1500.0)
-    await one.add(BOB, 1100.0)
+    await one.revoke_session(ADA, 2000.0)
+    await one.revoke_session(ADA, 1500.0)
+    await one.revoke_session(BOB, 1100.0)
     other = server()
     await other.load()
-    assert dict(other.kept()) == {session_key(ADA): 2000.0, session_key(BOB): 1100.0}
+    assert dict(other.entries()) == {session_key(ADA): 2000.0, session_key(BOB): 1100.0}
     await store.end_session(EndSession("later", 5000.0, 1200.0))
     assert {each.name for each in await store.endings(0.0, "", 0.0)} == {session_key(ADA), "later"}
 
@@ -106,18 +106,18 @@ async def test_what_cannot_be_written_has_not_happened(on_sqlite, server, monkey
 
     monkeypatch.setattr(one.store, "end_session", away)
     with pytest.raises(StorageUnavailable):
-        await one.add(ADA, 2000.0)
+        await one.revoke_session(ADA, 2000.0)
     assert ADA not in one
 
 
 async def test_only_so_many_are_kept(on_sqlite, server) -> None:
     """One more is refused, until others are past."""
     one = server(cap=1)
-    await one.add(ADA, 1100.0)
+    await one.revoke_session(ADA, 1100.0)
     with pytest.raises(CommandRejected, match="busy"):
-        await one.add(BOB, 1200.0)
+        await one.revoke_session(BOB, 1200.0)
     one.clock.now = 1100.0
-    await one.add(BOB, 1200.0)
+    await one.revoke_session(BOB, 1200.0)
     assert len(one) == 1
 
 
@@ -136,7 +136,7 @@ async def test_the_file_of_a_server_alone_is_taken_over(on_sqlite, server, tmp_p
 
 async def test_it_is_looked_for_twice_a_second_and_again_after_a_fault(on_sqlite, server, monkeypatch) -> None:
     """A read that fails is no reason to stop."""
-    monkeypatch.setattr(shared_revocation, "EVERY_S", 0.01)
+    monkeypatch.setattr(shared_revocation, "POLL_INTERVAL_S", 0.01)
     one, other = server(), server()
     read, failures = other.store.endings, iter([StorageUnavailable("away")] * 2)
 
@@ -148,7 +148,7 @@ async def test_it_is_looked_for_twice_a_second_and_again_after_a_fault(on_sqlite
     with contextlib.suppress(StopIteration):
         monkeypatch.setattr(other.store, "endings", sometimes)
     async with ActorSystem("s", [ChildSpec("ended", lambda: RevocationPoller(other))]):
-        await one.add(ADA, 2000.0)
+        await one.revoke_session(ADA, 2000.0)
         while ADA not in other:  # noqa: ASYNC110
             await trio.sleep(0.01)
     assert next(failures, None) is None
