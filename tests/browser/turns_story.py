@@ -38,7 +38,7 @@ def turn(page: Page, said: str) -> Locator:
     return page.locator(".turn").filter(has=page.locator(".bubble", has_text=said))
 
 
-def consent(page: Page, other: Page, shots: Path | None) -> None:
+def approval(page: Page, other: Page, shots: Path | None) -> None:
     """The question shows all that the tool is given, in both tabs, and one answer settles it in both."""
     ask(page, "Save a note: buy milk")
     for tab in (page, other):
@@ -46,20 +46,20 @@ def consent(page: Page, other: Page, shots: Path | None) -> None:
         expect(card).to_be_visible()
         expect(card.locator("pre").get_by_text("buy milk").first).to_be_visible()
         expect(card.get_by_text(re.compile(r"\d:\d\d left"))).to_be_visible()
-    picture(page, shots, "consent")
+    picture(page, shots, "approval")
     page.set_viewport_size(NARROW)
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
-    picture(page, shots, "consent-phone")
+    picture(page, shots, "approval-phone")
     page.set_viewport_size(WIDE)
     page.emulate_media(color_scheme="dark")
-    picture(page, shots, "consent-dark")
+    picture(page, shots, "approval-dark")
     page.emulate_media(color_scheme="light")
     other.get_by_label("Note for the agent").fill("fine with me")
     other.get_by_role("button", name="Allow").click()
     for tab in (page, other):
         expect(tab.get_by_text("Allowed: save_note")).to_be_visible()
         expect(tab.get_by_role("button", name="Deny")).to_have_count(0)
-        expect(tab.locator(".consent-said", has_text="fine with me")).to_be_visible()
+        expect(tab.locator(".approval-said", has_text="fine with me")).to_be_visible()
 
     ask(page, "Save a note: sell the house")
     card = page.get_by_role("region", name=re.compile("Allow save_note"))
@@ -278,7 +278,7 @@ def main(folder: Path, shots: Path | None) -> None:
             other = watched(context.new_page(), problems)
             other.goto(page.url)
             answer(other, "12")
-            consent(page, other, shots)
+            approval(page, other, shots)
             branches(page, other, shots)
             thumbs(page, other, shots, problems)
             offline(page, context)

@@ -30,7 +30,7 @@ function open({ tab, url, token, threads }) {
   });
   client.on("notice", ({ code, message }) => tell({ tab, notice: { code, message } }));
   threads.forEach((threadId) => client.open(threadId));
-  tell({ tab, began: Object.fromEntries(threads.map((threadId) => [threadId, client.feed.seq(threadId)])) });
+  tell({ tab, began: Object.fromEntries(threads.map((threadId) => [threadId, client.subscriptions.seq(threadId)])) });
   client.start();
 }
 
@@ -38,7 +38,7 @@ const orders = {
   open,
   close: ({ tab }) => tabs.get(tab).client.stop(),
   say: ({ tab, said }) => tabs.get(tab).client.say(said),
-  follow: ({ tab, thread_id: threadId }) => tabs.get(tab).client.feed.resync(threadId),
+  follow: ({ tab, thread_id: threadId }) => tabs.get(tab).client.subscriptions.resync(threadId),
   cancel: ({ tab, run_id: runId }) => tabs.get(tab).client.cancel({ runId }),
 };
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { beside, nextParent, visible } from "../../understudy/page/branches.js";
-import { emptyConversation, reduce } from "../../understudy/page/conversation.js";
-import { pastTurns } from "../../understudy/page/past.js";
+import { beside, nextParent, visible } from "../../understudy/page/client/branches.js";
+import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
+import { historyTurns } from "../../understudy/page/client/history_turns.js";
 
 let counted = 0;
 const accepted = (id, run, more = {}) => ({
@@ -88,7 +88,7 @@ test("the history of REST is the same tree", () => {
   const messages = [
     user("m1", "r1", null), answer("r1", "m1"), user("m2", "r2", "answer-r1"), user("m3", "r3", "answer-r1", "m2"), answer("r3", "m3"), answer("r4", "m3", "m3"),
   ];
-  const state = { ...emptyConversation("t"), turns: pastTurns(messages) };
+  const state = { ...emptyConversation("t"), turns: historyTurns(messages) };
   assert.deepEqual(shown(state), ["r1", "r4"]);
   assert.deepEqual(state.turns.map((turn) => [turn.messageId, turn.sentAt]), [["m1", 5000], ["m2", 5000], ["m3", 5000], ["m3", 5000]]);
   assert.deepEqual(shown(reduce(state, pick("m2"))), ["r1", "r2"]);
@@ -99,5 +99,5 @@ test("the history of a server that knows no branches is one branch", () => {
   const messages = ["1", "2"].flatMap((n) => [
     { id: `m${n}`, role: "user", content: "x", run_id: `r${n}`, created_at: 1 }, { id: `answer-r${n}`, role: "assistant", content: "y", run_id: `r${n}`, created_at: 2 },
   ]);
-  assert.deepEqual(shown({ ...emptyConversation("t"), turns: pastTurns(messages) }), ["r1", "r2"]);
+  assert.deepEqual(shown({ ...emptyConversation("t"), turns: historyTurns(messages) }), ["r1", "r2"]);
 });

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Client } from "../../understudy/page/client.js";
-import { afterClose, backoff, subprotocols } from "../../understudy/page/closing.js";
-import { Outbox } from "../../understudy/page/outbox.js";
+import { afterClose, backoff, subprotocols } from "../../understudy/page/client/close_codes.js";
+import { Outbox } from "../../understudy/page/client/outbox.js";
 import { FakeClock, FakeStorage, sessionServer, settle, socketClass } from "./fakes.mjs";
 
 async function setUp({ storage = new FakeStorage(), plan = [], isOnline, clock = new FakeClock(), start = true, token = null, window = null } = {}) {
@@ -59,7 +59,7 @@ test("only when renewal is refused a new session is made", async () => {
 test("every event of a thread arrives once, in order, whatever is repeated or lost", async () => {
   const { client, Socket, seen } = await setUp();
   Socket.last.open();
-  client.feed.follow("t", 0);
+  client.subscriptions.follow("t", 0);
   Socket.last.say(durable(1), durable(2));
   Socket.last.say(durable(2));
   Socket.last.say(durable(5));
@@ -72,7 +72,7 @@ test("every event of a thread arrives once, in order, whatever is repeated or lo
 test("a reconnect backs off, resumes from the last seq and starts counting anew after a welcome", async () => {
   const { client, Socket, clock, states } = await setUp();
   Socket.last.open();
-  client.feed.follow("t", 0);
+  client.subscriptions.follow("t", 0);
   Socket.last.say(durable(1), durable(2));
   Socket.last.die(1006);
   assert.equal(client.current.phase, "offline");
@@ -98,7 +98,7 @@ test("a message said while offline waits, is stored, survives a reload and is se
   assert.equal(client.current.waiting, 1);
   Socket.last.open();
   assert.deepEqual(Socket.last.commands("user_message"), [message()]);
-  client.feed.follow("t", 0);
+  client.subscriptions.follow("t", 0);
   Socket.last.say(acceptance(1, "m1"));
   assert.equal(client.current.waiting, 0);
   assert.equal(new Outbox(before.storage).size, 0);
@@ -313,7 +313,7 @@ test("rubbish frames, pings and threads of other tabs disturb nothing", async ()
 test("a gap noticed on a lost connection is asked for again on the next one", async () => {
   const { client, Socket, clock } = await setUp();
   Socket.last.open();
-  client.feed.follow("t", 0);
+  client.subscriptions.follow("t", 0);
   Socket.last.say(durable(3));
   Socket.last.die();
   await clock.advance(1000);
@@ -350,7 +350,7 @@ test("backoff doubles, is capped and jittered; close codes say whether to return
 
 test("many threads are resumed in parts, as many at once as the server takes", async () => {
   const { client, Socket } = await setUp();
-  for (let n = 0; n < 230; n += 1) client.feed.follow(`t${n}`, n);
+  for (let n = 0; n < 230; n += 1) client.subscriptions.follow(`t${n}`, n);
   Socket.last.open();
   const resumed = Socket.last.commands("resume").map((one) => Object.keys(one.threads));
   assert.deepEqual(resumed.map((part) => part.length), [100, 100, 30]);
@@ -374,7 +374,7 @@ test("a command larger than a frame goes in parts, where the server takes them",
 test("what is shown is told at most once a second, and only when it moved", async () => {
   const { client, Socket, clock } = await setUp();
   Socket.last.open();
-  client.feed.follow("t", 0);
+  client.subscriptions.follow("t", 0);
   client.ack("t", 9); // from storage: this connection has not carried it
   assert.deepEqual(Socket.last.commands("ack"), []);
   Socket.last.say(...[1, 2, 3, 4, 5, 6].map((seq) => durable(seq)));
@@ -391,7 +391,7 @@ test("what is shown is told at most once a second, and only when it moved", asyn
   assert.deepEqual(acks(), [1, 5, 6]);
 });
 
-test("consent and thumbs are said again on each new connection until the server has taken them", async () => {
+test("approvals and thumbs are sent again on each new connection until the server has taken them", async () => {
   const { client, Socket, clock, seen } = await setUp();
   client.approve("c1", "deny", "not now");
   client.feedback("answer-r", "up");
@@ -404,10 +404,10 @@ test("consent and thumbs are said again on each new connection until the server 
   await clock.advance(1000);
   Socket.last.open();
   assert.deepEqual(sent(), [[{ call_id: "c1", decision: "deny", note: "not now" }], []]);
-  client.feed.follow("t", 0);
+  client.subscriptions.follow("t", 0);
   Socket.last.say({ ...durable(1), type: "approval_decided", data: { call_id: "c1", decision: "allow" } });
   assert.equal(seen.at(-1).data.decision, "allow");
-  assert.equal(client.errands.open.size, 0);
+  assert.equal(client.reliable.open.size, 0);
 });
 
 test("an edit and another answer wait, are sent once more, and end with what the server accepts", async () => {
@@ -611,7 +611,7 @@ test("the handshake's secret is kept out of addresses, and typing is told every 
 test("a command without a name that was refused for now is said again; no message is blamed for it", async () => {
   const { client, Socket, clock } = await setUp();
   Socket.last.open();
-  client.feed.follow("t", 4);
+  client.subscriptions.follow("t", 4);
   client.approve("c1", "allow");
   client.say(message("m1"));
   Socket.last.say({ type: "error", data: { code: "rate_limited", message: "Wait.", retryable: true, retry_after: 5, error_id: "e" } });
@@ -653,7 +653,7 @@ test("a very long session keeps the end of its threads, and few threads", async 
   assert.deepEqual([cut, turns.at(-1).messageId, turns.length <= 1000], [true, "m1100", true]);
   for (let n = 0; n < 40; n += 1) client.open(`t${n}`, { fresh: true });
   assert.equal(client.threads.states.size, 12);
-  assert.equal(client.feed.cursors.places.size, 12);
+  assert.equal(client.subscriptions.cursors.places.size, 12);
   assert.equal(client.open("t").turns.at(-1).messageId, "m1100"); // from what was kept
 });
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { emptyConversation, hasHole, liveTurn, provisionalTitle, reduce } from "../../understudy/page/conversation.js";
-import { openTail } from "../../understudy/page/stream.js";
+import { emptyConversation, hasHole, liveTurn, provisionalTitle, reduce } from "../../understudy/page/client/conversation.js";
+import { openTail } from "../../understudy/page/client/stream.js";
 
 const AT = 1_795_154_400;
 const iso = (seconds) => new Date(seconds * 1000).toISOString();
@@ -195,7 +195,7 @@ test("a run that is being stopped says so until it has ended", () => {
 const QUESTION = event(5, "approval_required", { agent_id: "guide-1", call_id: "c1", tool_name: "query_table", parameters: { sql: "select 1" }, expires_at: AT + 300 });
 const asked = (state) => state.turns[0].steps[2].approval;
 
-test("a call that asks for consent is open until it is decided, and says how", () => {
+test("a call that asks for approval is open until it is decided, and says how", () => {
   const open = play(...ARC.slice(0, 4), QUESTION);
   assert.deepEqual(asked(open), { state: "open", parameters: { sql: "select 1" }, expiresAt: (AT + 300) * 1000, decision: null, note: "", deciding: null });
   const deciding = reduce(open, { type: "local.deciding", run_id: "r1", data: { call_id: "c1", decision: "allow" } });

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { decoded } from "../../understudy/page/address.js";
-import { csv } from "../../understudy/page/value.js";
+import { decoded } from "../../understudy/page/client/address.js";
+import { csv } from "../../understudy/page/views/value.js";
 
 test("a cell that a spreadsheet would take for a formula is text", () => {
   for (const [cell, written] of [

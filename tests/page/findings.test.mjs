@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { emptyConversation, reduce } from "../../understudy/page/conversation.js";
-import { directionOf, explained, nameOf, rowsOfResult, rowsOfSummary, sentences, suspicious } from "../../understudy/page/findings.js";
-import { pieces, spotsOf, titleOf } from "../../understudy/page/spots.js";
+import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
+import { directionOf, explained, nameOf, rowsOfResult, rowsOfSummary, sentences, suspicious } from "../../understudy/page/client/findings.js";
+import { pieces, spotsOf, titleOf } from "../../understudy/page/views/redaction_marks.js";
 
 const row = (kind, action = "remove", count = 1) => ({ category: kind.split(".")[0], kind, action, count });
 const said = (direction, ...rows) => sentences(rows, direction).map(({ text }) => text);

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 
-import { Chunks, inChunks } from "../../understudy/page/chunks.js";
-import { gunzip } from "../../understudy/page/gunzip.js";
-import { Intake } from "../../understudy/page/intake.js";
+import { Chunks, inChunks } from "../../understudy/page/client/chunks.js";
+import { gunzip } from "../../understudy/page/client/gunzip.js";
+import { FrameReader } from "../../understudy/page/client/frame_reader.js";
 import { settle } from "./fakes.mjs";
 
 const chunk = (id, index, count, data) => ({ type: "chunk", id, index, count, data });
@@ -58,7 +58,7 @@ test("a command is cut into frames that each fit, and never within a character",
 
 function intake() {
   const events = [];
-  const one = new Intake({ onEvents: (list) => events.push(...list.map(({ n }) => n)), onBroken: () => events.push("broken") });
+  const one = new FrameReader({ onEvents: (list) => events.push(...list.map(({ n }) => n)), onBroken: () => events.push("broken") });
   const event = (n) => ({ type: "x", n });
   return { one, events, event, text: (...list) => one.take(JSON.stringify(list.length === 1 ? event(list[0]) : list.map(event))) };
 }

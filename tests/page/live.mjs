@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 
-import { answerId, beside, visible } from "../../understudy/page/branches.js";
+import { answerId, beside, visible } from "../../understudy/page/client/branches.js";
 import { Client } from "../../understudy/page/client.js";
 import { FakeStorage } from "./fakes.mjs";
 import { Server, Wire } from "./server.mjs";
@@ -171,7 +171,7 @@ test("what the server takes out of a message is taken out of what was shown; a r
   assert.equal(client.threads.find("nobody"), null);
 });
 
-test("an edit and another answer are branches; thumbs and consent come back from the server", async (context) => {
+test("an edit and another answer are branches; thumbs and approval come back from the server", async (context) => {
   const { client, answered, until } = peer(context);
   const { threadId } = await client.switchAgent("guide");
   const first = await answered(client.say("What is 6 * 7?"));
@@ -190,7 +190,7 @@ test("an edit and another answer are branches; thumbs and consent come back from
   assert.equal(client.current.waiting, 0);
 
   client.feedback(answerId(again.runId), "up", "quick");
-  await until("thumbs", () => client.errands.open.size === 0);
+  await until("thumbs", () => client.reliable.open.size === 0);
   assert.equal(client.state(threadId).ratings[answerId(again.runId)], "up");
 
   const asking = client.say("Save a note: buy milk");

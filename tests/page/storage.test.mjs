@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { emptyConversation, reduce } from "../../understudy/page/conversation.js";
-import { Histories } from "../../understudy/page/histories.js";
-import { keep } from "../../understudy/page/keep.js";
-import { Outbox } from "../../understudy/page/outbox.js";
-import { Rooms } from "../../understudy/page/rooms.js";
+import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
+import { HistoryCache } from "../../understudy/page/client/history_cache.js";
+import { safeStorage } from "../../understudy/page/client/safe_storage.js";
+import { Outbox } from "../../understudy/page/client/outbox.js";
+import { CurrentThreads } from "../../understudy/page/client/current_threads.js";
 import { FakeStorage } from "./fakes.mjs";
 
 /** A storage with room for so many characters, as a browser's. */
@@ -34,7 +34,7 @@ function thread(threadId, turns, size = 100) {
 
 function histories(storage, limits = {}) {
   let time = 0;
-  return new Histories(keep(storage), { now: () => (time += 1), ...limits });
+  return new HistoryCache(safeStorage(storage), { now: () => (time += 1), ...limits });
 }
 
 test("a conversation comes back as it was, without what was only waiting", () => {
@@ -65,8 +65,8 @@ test("all together are bounded: what was kept longest ago goes", () => {
 
 test("a full disk gives up history for what cannot be read again", () => {
   const storage = new SmallStorage(6000);
-  const kept = keep(storage);
-  const past = new Histories(kept, { now: () => 1 });
+  const kept = safeStorage(storage);
+  const past = new HistoryCache(kept, { now: () => 1 });
   past.write(thread("t", 2, 1500));
   assert.ok(past.read("t"));
   kept.setItem("understudy.outbox.m1", "y".repeat(4000));
@@ -84,7 +84,7 @@ test("what another version or nobody has written is not read", () => {
 });
 
 test("a browser that forbids storage costs only what a reload would show", () => {
-  const none = keep(null);
+  const none = safeStorage(null);
   none.setItem("a", "1");
   assert.deepEqual([none.getItem("a"), none.length, none.keys("a")], ["1", 1, ["a"]]);
   none.removeItem("a");
@@ -93,14 +93,14 @@ test("a browser that forbids storage costs only what a reload would show", () =>
 
 test("each agent has its room, the last one is entered again after a reload", () => {
   const storage = new FakeStorage();
-  const rooms = new Rooms(storage);
+  const rooms = new CurrentThreads(storage);
   rooms.enter("guide", "t1");
   rooms.enter("liaison/insights", "t2");
-  const again = new Rooms(storage);
+  const again = new CurrentThreads(storage);
   assert.deepEqual([again.current, again.thread(), again.thread("guide"), again.roomWith("t1"), again.thread("nobody")], ["liaison/insights", "t2", "t1", "guide", null]);
   again.leave("t1");
-  assert.equal(new Rooms(storage).thread("guide"), null);
-  assert.equal(new Rooms(new FakeStorage({ "understudy.rooms": "{" })).current, null);
+  assert.equal(new CurrentThreads(storage).thread("guide"), null);
+  assert.equal(new CurrentThreads(new FakeStorage({ "understudy.rooms": "{" })).current, null);
   for (let n = 0; n < 80; n += 1) rooms.enter(`agent-${n}`, `t${n}`);
   assert.equal(rooms.threads.size, 64);
 });

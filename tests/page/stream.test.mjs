@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { appendPiece, countPoints, EMPTY_STREAM, openTail } from "../../understudy/page/stream.js";
+import { appendPiece, countPoints, EMPTY_STREAM, openTail } from "../../understudy/page/client/stream.js";
 
 const build = (...pieces) => pieces.reduce(appendPiece, EMPTY_STREAM);
 

@@ -40,7 +40,7 @@ def test_everything_it_names_is_there() -> None:
     assert {file for file in FILES if file.suffix != ".html"} <= named
     for module in MODULES:
         text = module.read_text(encoding="utf-8")
-        for names, target in re.findall(r"import \{([^}]+)\} from \"(\.\.?/[\w.]+)\"", text):
+        for names, target in re.findall(r"import \{([^}]+)\} from \"(\.\.?/[\w./]+)\"", text):
             file = (OURS / target).resolve()
             assert file in named, f"{module.name} imports {target}, which is not preloaded"
             exported = set(
@@ -58,6 +58,8 @@ GROUNDS = ("--paper", "--hover", "--accent-soft", "--danger-soft")
 @pytest.mark.parametrize("ink", ["--ink", "--ink-3", "--danger", "--warn"])
 def test_a_line_of_the_tree_has_contrast(theme: str, ground: str, ink: str) -> None:
     """At least 4.5 to 1 (WCAG 2.2, 1.4.3)."""
-    block = (PAGE / "tokens.css").read_text(encoding="utf-8").split(':root[data-theme="dark"]')[theme == "dark"]
+    block = (
+        (PAGE / "styles" / "tokens.css").read_text(encoding="utf-8").split(':root[data-theme="dark"]')[theme == "dark"]
+    )
     colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", block.split("@media")[0]))
     assert _contrast(colours[ink], colours[ground]) >= 4.5

@@ -11,10 +11,11 @@ from transport.wire.codes import CLOSES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "understudy" / "page"
-MODULES = sorted(PAGE.glob("*.js"))
-STYLES = sorted(PAGE.glob("*.css"))
+MODULES = sorted(path for path in PAGE.rglob("*.js") if path.parent.name != "observer")
+STYLES = sorted((PAGE / "styles").glob("*.css"))
 FILES = [*MODULES, *STYLES, PAGE / "index.html", PAGE / "icon.svg"]
 SETTER = "safe_html.js"
+FACE = PAGE / "branches.js"  # documented for embedders; the page itself does not load it
 XML_NAMESPACES = {"http://www.w3.org/2000/svg"}  # names, never fetched
 MARKUP_SINKS = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|parseFromString|setHTMLUnsafe|document\.write"
@@ -77,17 +78,19 @@ def test_styles_are_set_by_property_only() -> None:
 def test_everything_the_page_names_is_there() -> None:
     """Each stylesheet, script and import exists, and each module but the entry points is preloaded."""
     html = (PAGE / "index.html").read_text(encoding="utf-8")
-    named = set(re.findall(r"/page/([\w.]+)", html))
-    assert named <= {file.name for file in PAGE.iterdir()}
-    assert {file.name for file in [*MODULES, *STYLES]} <= named
+    named = {PAGE / name for name in re.findall(r"/page/([\w./]+)", html)}
+    assert {file for file in named if not file.is_file()} == set()
+    assert {*MODULES, *STYLES} - {FACE} <= named
     for module in MODULES:
-        for target in re.findall(r"from \"\./([\w.]+)\"", module.read_text(encoding="utf-8")):
-            assert (PAGE / target).is_file(), f"{module.name} imports {target}"
+        for target in re.findall(r"from \"(\.\.?/[\w./]+)\"", module.read_text(encoding="utf-8")):
+            assert (module.parent / target).is_file(), f"{module.name} imports {target}"
 
 
 def test_close_codes_are_those_of_the_registry() -> None:
     """The page comes back after the codes that allow it, and after those that only a browser gives."""
-    (codes,) = re.findall(r"COME_BACK = new Set\(\[([^]]+)\]", (PAGE / "closing.js").read_text(encoding="utf-8"))
+    (codes,) = re.findall(
+        r"COME_BACK = new Set\(\[([^]]+)\]", (PAGE / "client" / "close_codes.js").read_text(encoding="utf-8")
+    )
     ours = {number for number, each in CLOSES.items() if each.reconnect}
     assert {int(code) for code in codes.split(",")} == ours | {1005, 1006, 1012}
 
@@ -95,10 +98,12 @@ def test_close_codes_are_those_of_the_registry() -> None:
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
 def test_every_imported_name_is_exported(module: Path) -> None:
     """A name that its module does not export would keep the whole page from starting."""
-    for names, target in re.findall(r"import \{([^}]+)\} from \"\./([\w.]+)\"", module.read_text(encoding="utf-8")):
+    for names, target in re.findall(r"import \{([^}]+)\} from \"(\.\.?/[\w./]+)\"", module.read_text(encoding="utf-8")):
         exported = set(
             re.findall(
-                r"^export (?:async )?(?:const|function|class) (\w+)", (PAGE / target).read_text(encoding="utf-8"), re.M
+                r"^export (?:async )?(?:const|function|class) (\w+)",
+                (module.parent / target).read_text(encoding="utf-8"),
+                re.M,
             )
         )
         assert {name.strip() for name in names.split(",")} <= exported, f"{module.name} imports from {target}"
@@ -112,7 +117,7 @@ def test_modules_stay_small(file: Path) -> None:
 
 def test_both_dark_themes_are_one() -> None:
     """The dark colours of the switch and those of the system's preference are the same."""
-    text = (PAGE / "tokens.css").read_text(encoding="utf-8")
+    text = (PAGE / "styles" / "tokens.css").read_text(encoding="utf-8")
     blocks = [re.findall(r"(--[\w-]+): ([^;]+);", block) for block in re.findall(r"color-scheme: dark;([^}]+)}", text)]
     assert len(blocks) == 2
     assert blocks[0] == blocks[1]
@@ -145,9 +150,11 @@ TEXT_ON = {
 def test_code_has_contrast(theme: str, at: int) -> None:
     """Each colour of code has at least 4.5 to 1 on the ground that the page gives code."""
     ground = dict(
-        re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", (PAGE / "tokens.css").read_text().split("[data-theme")[at])
+        re.findall(
+            r"(--[\w-]+): (#[0-9a-f]{6});", (PAGE / "styles" / "tokens.css").read_text().split("[data-theme")[at]
+        )
     )
-    block = re.findall(r"\.highlight \{([^}]+)}", (PAGE / "highlight.css").read_text(encoding="utf-8"))[at]
+    block = re.findall(r"\.highlight \{([^}]+)}", (PAGE / "styles" / "highlight.css").read_text(encoding="utf-8"))[at]
     colours = re.findall(r"--code-(?!background|deleted|inserted)\w+: (#[0-9a-f]{6});", block)
     assert len(colours) == 8, theme
     assert min(_contrast(colour, ground["--sunken"]) for colour in colours) >= 4.5
@@ -157,7 +164,7 @@ def test_code_has_contrast(theme: str, at: int) -> None:
 @pytest.mark.parametrize(("ink", "ground"), [(ink, ground) for ink, grounds in TEXT_ON.items() for ground in grounds])
 def test_text_has_contrast(theme: str, ink: str, ground: str) -> None:
     """Each colour of text has at least 4.5 to 1 on each ground it stands on (WCAG 2.2, 1.4.3)."""
-    text = (PAGE / "tokens.css").read_text(encoding="utf-8")
+    text = (PAGE / "styles" / "tokens.css").read_text(encoding="utf-8")
     block = text.split(':root[data-theme="dark"]')[0 if theme == "light" else 1]
     colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", block.split("@media")[0]))
     assert _contrast(colours[ink], colours[ground]) >= 4.5

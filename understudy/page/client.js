@@ -9,30 +9,31 @@
  *     await client.switchAgent("guide");
  *     client.say("What is 15% of 80?");
  *
- * It is made of small parts, one a module: `connection.js` stays connected, `line.js` is one socket, `intake.js` reads its
- * frames, `feed.js` and `cursors.js` know where each thread stands, `outbox.js` and `delivery.js` get messages accepted,
- * `threads.js` and `conversation.js` hold what happened, `histories.js` keeps it across reloads.
+ * Its parts stand in `client/`: `connection.js` reconnects, `frame_reader.js` decodes, `subscriptions.js` orders events,
+ * `outbox.js` and `delivery.js` get messages accepted, `threads.js` holds states, `history_cache.js` persists them.
  */
 
-import { Acks } from "./acks.js";
-import { ownSocket, restBase } from "./address.js";
-import { Api } from "./api.js";
-import { Connection } from "./connection.js";
-import { Delivery, isRefusal, local } from "./delivery.js";
-import { forgetAtEnd, USER } from "./ending.js";
-import { Errands } from "./errands.js";
-import { Feed } from "./feed.js";
-import { Histories } from "./histories.js";
-import { randomId } from "./ids.js";
-import { browserStorage, keep } from "./keep.js";
-import { Listeners } from "./listeners.js";
-import { againOrder, editOrder, sayOrder, shownAs } from "./orders.js";
-import { Outbox } from "./outbox.js";
-import { roomOf, Rooms } from "./rooms.js";
-import { Session } from "./session.js";
-import { Tabs } from "./tabs.js";
-import { Threads } from "./threads.js";
-import { REAL_TIMERS, Waits } from "./waits.js";
+import { Acks } from "./client/acks.js";
+import { ownSocket, restBase } from "./client/address.js";
+import { Api } from "./client/api.js";
+import { Connection } from "./client/connection.js";
+import { Delivery, isRefusal, local } from "./client/delivery.js";
+import { forgetAtSessionEnd, USER } from "./client/session_end.js";
+import { ReliableCommands } from "./client/reliable_commands.js";
+import { Subscriptions } from "./client/subscriptions.js";
+import { HistoryCache } from "./client/history_cache.js";
+import { randomId } from "./client/ids.js";
+import { browserStorage, safeStorage } from "./client/safe_storage.js";
+import { Listeners } from "./client/listeners.js";
+import { regenerateCommand, editCommand, messageCommand, shownAs } from "./client/outgoing_commands.js";
+import { Outbox } from "./client/outbox.js";
+import { roomOf, CurrentThreads } from "./client/current_threads.js";
+import { Session } from "./client/session.js";
+import { Tabs } from "./client/tabs.js";
+import { Threads } from "./client/threads.js";
+import { REAL_TIMERS, Timers } from "./client/timers.js";
+
+export { beside, visible } from "./client/branches.js";
 
 const TYPING_MS = 3_000;
 const AGAIN_S = 3;
@@ -74,34 +75,34 @@ export class Client {
   } = {}) {
     Object.assign(this, { window, now });
     const base = restBase(url, window?.location);
-    this.storage = keep(storage);
+    this.storage = safeStorage(storage);
     this.session = new Session({ fetch, storage: this.storage, now, base, token });
     const parts = () => [this.threads, this.rooms, this.outbox];
-    forgetAtEnd({ session: this.session, storage: this.storage, window, parts, told: () => this.#emit("over", null) });
+    forgetAtSessionEnd({ session: this.session, storage: this.storage, window, parts, told: () => this.#emit("over", null) });
     this.api = new Api(this.session, { fetch, base });
     this.listeners = new Listeners();
     this.cancelOnAccept = new Set();
-    this.waits = new Waits(timers); // of one connection; `late` ones outlive it
-    this.late = new Waits(timers);
-    this.rooms = new Rooms(this.storage);
+    this.waits = new Timers(timers); // of one connection; `late` ones outlive it
+    this.late = new Timers(timers);
+    this.rooms = new CurrentThreads(this.storage);
     this.outbox = new Outbox(this.storage, { window, now });
     this.connection = new Connection({
       url, session: this.session, WebSocket, timers, now, random, isOnline, watched: window,
-      onOpen: () => this.feed.opened(), onEvents: (events) => this.feed.take(events), onLost: () => this.delivery.interrupted(), onStatus: () => this.#count(),
+      onOpen: () => this.subscriptions.opened(), onEvents: (events) => this.subscriptions.take(events), onLost: () => this.delivery.interrupted(), onStatus: () => this.#count(),
     });
-    this.feed = new Feed({
+    this.subscriptions = new Subscriptions({
       send: (command) => this.connection.send(command), onForeign: (event) => this.#emit("foreign", event),
       onEvent: (event, fresh) => this.#heed(event, event.data ?? {}, fresh), onEvents: (events) => this.#show(events),
     });
     const send = (command) => this.connection.online && this.connection.send(command);
-    this.errands = new Errands(send);
+    this.reliable = new ReliableCommands(send);
     this.acks = new Acks({ send, waits: this.waits });
     this.delivery = new Delivery({
       outbox: this.outbox, waits: this.waits, show: (events) => this.#show(events),
       send: (command) => !this.connection.status.draining && send(command),
     });
     this.threads = new Threads({
-      feed: this.feed, histories: new Histories(this.storage, { now }), waits: this.late, readPast: (threadId) => this.api.history(threadId),
+      subscriptions: this.subscriptions, history: new HistoryCache(this.storage, { now }), waits: this.late, readPast: (threadId) => this.api.history(threadId),
       readLatest: (threadId) => this.api.latest(threadId),
       waiting: (threadId) => this.outbox.waiting(threadId).map(shownAs), onRelease: (threadId) => this.acks.forget(threadId),
       onChange: (threadId, state, events) => this.#emit("change", { threadId, agent: this.rooms.roomWith(threadId), state, events }),
@@ -215,9 +216,9 @@ export class Client {
     const room = given.agent_type ? roomOf(given.agent_type, given.pillar) : this.rooms.current ?? FIRST_ROOM;
     const known = given.thread_id ? null : this.rooms.thread(room);
     const threadId = given.thread_id ?? known ?? randomId();
-    if (!this.feed.has(threadId)) this.open(threadId, { fresh: known === null });
+    if (!this.subscriptions.has(threadId)) this.open(threadId, { fresh: known === null });
     if (!given.thread_id) this.rooms.enter(room, threadId, { stay: this.rooms.current !== null });
-    return this.#queue(sayOrder(given, { room, state: this.threads.state(threadId), id: randomId(), threadId }));
+    return this.#queue(messageCommand(given, { room, state: this.threads.state(threadId), id: randomId(), threadId }));
   }
 
   /**
@@ -228,7 +229,7 @@ export class Client {
    */
   edit(messageId, content) {
     const found = this.threads.find(messageId);
-    return found && this.#queue(editOrder(found, content, randomId()));
+    return found && this.#queue(editCommand(found, content, randomId()));
   }
 
   /**
@@ -238,7 +239,7 @@ export class Client {
    */
   regenerate(messageId) {
     const found = this.threads.find(messageId);
-    return found && this.#queue(againOrder(found, randomId(), this.feed.seq(found.state.threadId)));
+    return found && this.#queue(regenerateCommand(found, randomId(), this.subscriptions.seq(found.state.threadId)));
   }
 
   /**
@@ -254,7 +255,7 @@ export class Client {
       this.#show([{ type: "local.deciding", thread_id: state.threadId, run_id: turn.runId, data: { call_id: callId, decision } }]);
     }
     const payload = { call_id: callId, decision, ...(note && { note }) };
-    this.errands.add(`call ${callId}`, { type: "approve", payload });
+    this.reliable.add(`call ${callId}`, { type: "approve", payload });
   }
 
   /**
@@ -268,19 +269,19 @@ export class Client {
       if ((ratings[answerId] ?? null) === rating || !turns.some((turn) => `answer-${turn.runId}` === answerId)) continue;
       this.#show([{ type: "local.feedback", thread_id: threadId, data: { message_id: answerId, rating } }]);
     }
-    this.errands.add(`answer ${answerId}`, { type: "feedback", payload: { message_id: answerId, rating, ...(note && { note }) } });
+    this.reliable.add(`answer ${answerId}`, { type: "feedback", payload: { message_id: answerId, rating, ...(note && { note }) } });
   }
 
   /** Tells the user's other connections that they are typing, every three seconds at most. @param {string} threadId */
   typing(threadId) {
-    if (this.waits.has("typing") || !this.connection.online || !this.feed.has(threadId)) return;
+    if (this.waits.has("typing") || !this.connection.online || !this.subscriptions.has(threadId)) return;
     this.connection.send({ type: "typing", payload: { thread_id: threadId } });
     this.waits.set("typing", TYPING_MS, () => {});
   }
 
   /** Notes that everything up to `seq` is on the screen; told once a second at most. @param {string} threadId @param {number} seq */
   ack(threadId, seq) {
-    this.acks.shown(threadId, Math.min(seq, this.feed.carried(threadId)));
+    this.acks.shown(threadId, Math.min(seq, this.subscriptions.carried(threadId)));
   }
 
   /**
@@ -319,8 +320,8 @@ export class Client {
   /** What this client itself does about an event; gives the event to show, or null. */
   #heed(event, data, fresh) {
     if (event.type === "message_accepted") this.#accepted(event, data);
-    if (event.type === "approval_decided" || event.type === "tool_completed") this.errands.done(`call ${data.call_id}`);
-    if (event.type === "feedback") this.errands.done(`answer ${data.message_id}`);
+    if (event.type === "approval_decided" || event.type === "tool_completed") this.reliable.done(`call ${data.call_id}`);
+    if (event.type === "feedback") this.reliable.done(`answer ${data.message_id}`);
     if (!fresh) return null;
     if (this.connection.take(event, data)) return null;
     switch (event.type) {
@@ -348,7 +349,7 @@ export class Client {
     }
     this.#count();
     this.#emit("welcome", event);
-    this.errands.again();
+    this.reliable.again();
     this.delivery.pump();
     this.threads.readRatings();
     return null;
@@ -368,15 +369,15 @@ export class Client {
   #accepted(event, data) {
     const entry = this.delivery.accepted(event, data);
     // Sent twice: the first may have arrived on a connection whose later events we never saw.
-    this.feed.exists(event.thread_id, { doubtful: entry?.attempts > 1 });
+    this.subscriptions.exists(event.thread_id, { doubtful: entry?.attempts > 1 });
     if (this.cancelOnAccept.delete(entry?.message_id ?? data.message_id)) this.cancel({ runId: data.run_id ?? event.run_id });
     if (entry) this.#count();
   }
 
   /** Something of ours that has no name was refused for now: whatever must be known or taken is asked for again. */
   #again() {
-    this.feed.again();
-    this.errands.again();
+    this.subscriptions.again();
+    this.reliable.again();
   }
 
   #show(events) {

@@ -1,25 +1,25 @@
 /** The composition root of the page: everything is wired here and nothing else happens. */
 
-import { decoded } from "./address.js";
-import { Agents } from "./agents.js";
-import { Alerts } from "./alerts.js";
-import { answerId } from "./branches.js";
+import { decoded } from "./client/address.js";
+import { Agents } from "./views/agents.js";
+import { Alerts } from "./views/alerts.js";
+import { answerId } from "./client/branches.js";
 import { Client } from "./client.js";
-import { Clock } from "./clock.js";
-import { Composer } from "./composer.js";
-import { provisionalTitle, runningTurn } from "./conversation.js";
-import { asked, Toasts } from "./dialog.js";
-import { el, setText } from "./dom.js";
-import { Drafts } from "./drafts.js";
-import { emptyChat } from "./empty.js";
-import { Files } from "./files.js";
-import { icon } from "./icons.js";
-import { randomId } from "./ids.js";
-import { Sidebar } from "./sidebar.js";
-import { Status } from "./status.js";
-import { themeSwitch } from "./theme.js";
-import { Transcript } from "./transcript.js";
-import { moment } from "./words.js";
+import { Clock } from "./views/clock.js";
+import { Composer } from "./views/composer.js";
+import { provisionalTitle, runningTurn } from "./client/conversation.js";
+import { asked, Toasts } from "./views/dialog.js";
+import { el, setText } from "./views/dom.js";
+import { Drafts } from "./views/drafts.js";
+import { emptyChat } from "./views/empty.js";
+import { Files } from "./views/files.js";
+import { icon } from "./views/icons.js";
+import { randomId } from "./client/ids.js";
+import { Sidebar } from "./views/sidebar.js";
+import { Status } from "./views/status.js";
+import { themeSwitch } from "./views/theme.js";
+import { Transcript } from "./views/transcript.js";
+import { moment } from "./client/format.js";
 
 const LOADING_MS = 4000; // a thread that says nothing for so long is shown as empty
 const LISTED = new Set(["message_accepted", "final_response", "error"]);

@@ -1,14 +1,14 @@
 /** The tree, the numbers and the incidents of one server, kept up to date by its stream of changes. */
 
-import { Toasts } from "../dialog.js";
-import { el, setText } from "../dom.js";
-import { icon } from "../icons.js";
-import { themeSwitch } from "../theme.js";
+import { Toasts } from "../views/dialog.js";
+import { el, setText } from "../views/dom.js";
+import { icon } from "../views/icons.js";
+import { themeSwitch } from "../views/theme.js";
 import { Counters } from "./counters.js";
 import { Details } from "./details.js";
 import { Forest } from "./forest.js";
 import { Incidents } from "./incidents.js";
-import { STATES, above } from "./said.js";
+import { STATES, above } from "./labels.js";
 import { Tree } from "./tree.js";
 
 const LOOK_MS = 4000; // ages, mailboxes and what no change tells of are looked at so often

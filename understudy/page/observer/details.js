@@ -1,8 +1,8 @@
 /** The picked actor in full, and where the server allows it, the way to kill it. */
 
-import { confirmed } from "../dialog.js";
-import { el } from "../dom.js";
-import { queued, STATES } from "./said.js";
+import { confirmed } from "../views/dialog.js";
+import { el } from "../views/dom.js";
+import { queued, STATES } from "./labels.js";
 
 export class Details {
   /** `onKill(path, part)` kills it. */

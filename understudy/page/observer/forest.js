@@ -4,7 +4,7 @@
  * A node is what the server gives, with `children` as paths and `since` (ms, when this incarnation began).
  */
 
-import { above } from "./said.js";
+import { above } from "./labels.js";
 
 export const FEW = 50; // children that are shown at first
 export const STEP = 150;

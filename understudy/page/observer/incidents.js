@@ -1,7 +1,7 @@
 /** What went wrong lately, the latest first: who, of what kind of error, and the id that finds it in the log. */
 
-import { el, setText } from "../dom.js";
-import { DECISIONS, nameOf } from "./said.js";
+import { el, setText } from "../views/dom.js";
+import { DECISIONS, nameOf } from "./labels.js";
 
 const SHOWN = 100;
 

@@ -1,8 +1,8 @@
 /** The composition root of the operators' page. */
 
-import { browserStorage, keep } from "../keep.js";
+import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { Board } from "./board.js";
-import { Door } from "./door.js";
+import { ObserverApi } from "./api.js";
 import { SignIn, TOKEN } from "./sign_in.js";
 
 /** sessionStorage where the page may use it: the token goes with the tab. */
@@ -16,8 +16,8 @@ function tabStorage() {
 
 class Page {
   constructor() {
-    this.tab = keep(tabStorage());
-    this.storage = keep(browserStorage());
+    this.tab = safeStorage(tabStorage());
+    this.storage = safeStorage(browserStorage());
     this.signIn = new SignIn((token) => this.open(token));
     this.board = null;
   }
@@ -39,7 +39,7 @@ class Page {
 
   open(token) {
     this.tab.setItem(TOKEN, token);
-    const board = new Board(new Door(token), this.storage, (sentence) => board === this.board && this.ask(sentence));
+    const board = new Board(new ObserverApi(token), this.storage, (sentence) => board === this.board && this.ask(sentence));
     this.board = board;
     document.body.replaceChildren(board.element);
     board.start();

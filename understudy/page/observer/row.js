@@ -1,9 +1,9 @@
 /** One line of the tree. */
 
-import { el, setText } from "../dom.js";
-import { icon } from "../icons.js";
-import { count } from "../words.js";
-import { age, nameOf, queued, STATES } from "./said.js";
+import { el, setText } from "../views/dom.js";
+import { icon } from "../views/icons.js";
+import { count } from "../client/format.js";
+import { age, nameOf, queued, STATES } from "./labels.js";
 
 const FLASH_MS = 2600;
 

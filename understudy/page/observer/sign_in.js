@@ -1,6 +1,6 @@
 /** Asks for an operator's token, and says how to get one. It is kept for this tab only. */
 
-import { el, freshId, setText } from "../dom.js";
+import { el, freshId, setText } from "../views/dom.js";
 
 export const TOKEN = "understudy.observer"; // its name in sessionStorage
 

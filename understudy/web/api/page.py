@@ -1,4 +1,4 @@
-"""`/`, `/observer` and `/page/…`: the pages, plain files that a browser may keep but asks about each time."""
+"""`/`, `/observer` and `/page/…`: the pages as plain files. Browsers may cache them, and revalidate on each use."""
 
 import functools
 import hashlib
@@ -27,7 +27,7 @@ async def index() -> Response:
 
 @blueprint.get("/favicon.ico")
 async def favicon() -> Response:
-    """Give the page's icon to browsers that ask without being told to."""
+    """Give the page's icon to browsers that ask for it unbidden."""
     return await _serve("icon.svg")
 
 
@@ -37,15 +37,9 @@ async def observer() -> Response:
     return await _serve("observer/index.html")
 
 
-@blueprint.get("/page/observer/<name>")
-async def observer_asset(name: str) -> Response:
-    """Give one file of the operators' page."""
-    return await _serve(f"observer/{name}")
-
-
-@blueprint.get("/page/<name>")
+@blueprint.get("/page/<path:name>")
 async def asset(name: str) -> Response:
-    """Give one file of the page."""
+    """Give one file of the pages."""
     return await _serve(name)
 
 
@@ -62,13 +56,16 @@ async def _serve(name: str) -> Response:
 
 @functools.cache
 def _files() -> dict[str, tuple[bytes, str, str]]:
-    """Read all files of the page once; a name that is not among them cannot be asked for."""
+    """Read all files of the pages once. Only their names, with folders, can be asked for."""
     found = {}
-    page = resources.files("understudy").joinpath("page")
-    for folder, prefix in ((page, ""), (page.joinpath("observer"), "observer/")):
+    folders = [(resources.files("understudy").joinpath("page"), "")]
+    while folders:
+        folder, prefix = folders.pop()
         for file in folder.iterdir():
-            ending = file.name.rpartition(".")[2]
-            if file.is_file() and ending in TYPES:
+            name, ending = prefix + file.name, file.name.rpartition(".")[2]
+            if file.is_dir():
+                folders.append((file, f"{name}/"))
+            elif ending in TYPES:
                 body = file.read_bytes()
-                found[prefix + file.name] = (body, hashlib.sha256(body).hexdigest()[:16], TYPES[ending])
+                found[name] = (body, hashlib.sha256(body).hexdigest()[:16], TYPES[ending])
     return found

@@ -105,7 +105,6 @@ ROUTES: Final[Mapping[str, Told]] = {
     "page.favicon": Told((200, "image/svg+xml"), token=False, errors=("not_found",)),
     "page.asset": Told((200, "*/*"), token=False, errors=("not_found",)),
     "page.observer": Told((200, "text/html"), token=False, errors=("not_found",)),
-    "page.observer_asset": Told((200, "*/*"), token=False, errors=("not_found",)),
     "observer.tree": Told(
         (200, "ObservedTree"),
         query={

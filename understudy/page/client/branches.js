@@ -1,0 +1,75 @@
+/**
+ * The tree of a thread: which of its turns are on the screen, and which stand beside them. Pure.
+ *
+ * A turn is a message with one answer. It follows its `parentId`, the answer before it ("answer-" and a run's id; null
+ * at the beginning). Turns with one parent are siblings: a message that was edited, or one answered once more.
+ * `state.leaf` is the key of the turn at which the shown branch ends; null: the newest branch, which ends with the turn
+ * accepted last. A message that waits and names no parent will follow the newest branch, and stands behind it.
+ */
+
+const trees = new WeakMap(); // state -> {path, siblings}
+
+/** The id by which the answer of a run is named. */
+export function answerId(runId) {
+  return runId ? `answer-${runId}` : null;
+}
+
+/** The turns of the branch that is shown, in order. */
+export function visible(state) {
+  return treeOf(state).path;
+}
+
+/**
+ * What stands beside a turn: {messages, message, answers, answer}. `messages` are turns, the latest of each message
+ * with the same parent; `answers` are the turns of this very message; the numbers are this turn's places, from 0.
+ */
+export function beside(state, turn) {
+  const siblings = treeOf(state).siblings.get(turn.parentId) ?? [turn];
+  const latest = new Map();
+  for (const one of siblings) latest.set(one.messageId, one); // the place of the first, the turn of the last
+  const messages = [...latest.values()];
+  const answers = siblings.filter((one) => one.messageId === turn.messageId);
+  return {
+    messages, message: messages.findIndex((one) => one.messageId === turn.messageId), answers, answer: answers.indexOf(turn),
+  };
+}
+
+function treeOf(state) {
+  if (!trees.has(state)) trees.set(state, grow(state));
+  return trees.get(state);
+}
+
+function grow({ turns, leaf }) {
+  const anchored = turns.filter((turn) => turn.parentId !== undefined);
+  const siblings = new Map();
+  for (const turn of anchored) {
+    if (!siblings.has(turn.parentId)) siblings.set(turn.parentId, []);
+    siblings.get(turn.parentId).push(turn);
+  }
+  const byAnswer = new Map(anchored.filter((turn) => turn.runId).map((turn) => [answerId(turn.runId), turn]));
+  const path = new Set();
+  let turn = anchored.find((one) => one.key === leaf) ?? anchored.at(-1) ?? null;
+  while (turn && !path.has(turn)) {
+    path.add(turn);
+    turn = byAnswer.get(turn.parentId) ?? null;
+  }
+  const waiting = leaf === null ? turns.filter((one) => one.parentId === undefined) : [];
+  return { path: [...[...path].reverse(), ...waiting], siblings };
+}
+
+/** The state that shows the branch through `turn`, down to what was accepted last in it. */
+export function showing(state, turn) {
+  const answers = new Set([answerId(turn.runId)]);
+  let last = turn;
+  for (const one of state.turns) { // a parent stands before its children
+    if (!one.parentId || !answers.has(one.parentId)) continue;
+    answers.add(answerId(one.runId));
+    last = one;
+  }
+  return { ...state, leaf: last === state.turns.findLast((one) => one.parentId !== undefined) ? null : last.key };
+}
+
+/** What the next message follows: an answer's id, or null where that is the newest anyway, or not known yet. */
+export function nextParent(state) {
+  return state.leaf === null ? null : answerId(visible(state).at(-1)?.runId);
+}

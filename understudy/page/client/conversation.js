@@ -1,0 +1,301 @@
+/**
+ * A thread's whole screen as a function of its events: `reduce(state, event) -> state`, pure and total.
+ *
+ * Invariants: (1) a state is never changed, only replaced, and parts that did not change keep their identity;
+ * (2) accepted turns stand in the order of the log, turns the server has not accepted yet stand after them;
+ * (3) a turn has one `key` for ever, so an optimistic turn and its `message_accepted` are one turn;
+ * (4) an event that is unknown, or names nothing known, changes nothing.
+ *
+ * A turn is a message with one answer: a message that is answered once more is another turn of the same `messageId`.
+ * `branches.js` says which turns are shown. Events of the wire keep their names; what the page itself does is called
+ * `local.…`.
+ */
+
+import { answerId, showing } from "./branches.js";
+import { directionOf, rowsOfResult, rowsOfSummary } from "./findings.js";
+import { historyTurns, ratingsIn } from "./history_turns.js";
+import { appendPiece, EMPTY_STREAM } from "./stream.js";
+import { newTurn } from "./turns.js";
+
+/** Turn statuses in which the user still waits for something. */
+export const LIVE = new Set(["waiting", "sent", "accepted", "running"]);
+
+/** A thread of which nothing is known yet. */
+export function emptyConversation(threadId) {
+  return { threadId, seq: 0, turns: [], resync: null, leaf: null, cut: false, ratings: {} };
+}
+
+/** The state after one more event. A durable event at or before `state.seq` changes nothing. */
+export function reduce(state, event) {
+  if (Number.isInteger(event.seq) && event.seq <= state.seq) return state;
+  const rule = Object.hasOwn(RULES, event.type) ? RULES[event.type] : null;
+  const next = rule ? rule(state, event, event.data ?? {}) : state;
+  return Number.isInteger(event.seq) ? { ...next, seq: event.seq } : next;
+}
+
+/** The last turn that is still being worked on, or null. */
+export function liveTurn(state) {
+  return state.turns.findLast((turn) => LIVE.has(turn.status)) ?? null;
+}
+
+/** The last turn that the server may be working on, and that can be stopped, or null. */
+export function runningTurn(state) {
+  return state.turns.findLast((turn) => LIVE.has(turn.status) && turn.status !== "waiting") ?? null;
+}
+
+/** True when a piece of streamed text is missing, so that the thread must be resumed. */
+export function hasHole(state) {
+  return state.turns.some((turn) => turn.stream.hole && LIVE.has(turn.status));
+}
+
+/** What to call the thread before the server has given it a title. */
+export function provisionalTitle(state) {
+  const content = state.turns[0]?.content.trim().split("\n")[0] ?? "";
+  return content.length > 60 ? `${content.slice(0, 59).trimEnd()}…` : content;
+}
+
+function when(event, data) {
+  if (typeof data?.timestamp === "number") return data.timestamp * 1000;
+  const parsed = Date.parse(event.timestamp ?? "");
+  return Number.isNaN(parsed) ? null : parsed;
+}
+
+function replaceAt(list, index, value) {
+  const copy = list.slice();
+  copy[index] = value;
+  return copy;
+}
+
+function change(state, index, patch) {
+  if (index < 0) return state;
+  const turn = state.turns[index];
+  const changed = typeof patch === "function" ? patch(turn) : { ...turn, ...patch };
+  return changed === turn ? state : { ...state, turns: replaceAt(state.turns, index, changed) };
+}
+
+const byKey = (state, key) => (key ? state.turns.findLastIndex((turn) => turn.key === key) : -1);
+const byRun = (state, id) => (id ? state.turns.findLastIndex((turn) => turn.runId === id) : -1);
+
+/** Whether the server has not accepted a turn's message. */
+export const isPending = (turn) => turn.status === "waiting" || turn.status === "sent" || turn.status === "rejected";
+
+function placeAccepted(state, turn, instead = null) {
+  const rest = state.turns.filter((other) => other !== instead);
+  const firstPending = rest.findIndex(isPending);
+  const at = firstPending < 0 ? rest.length : firstPending;
+  return { ...state, turns: [...rest.slice(0, at), turn, ...rest.slice(at)] };
+}
+
+function accepted(state, event, data) {
+  const runId = data.run_id ?? event.run_id;
+  const again = data.branch_of != null && data.branch_of === data.message_id;
+  const known = state.turns[byRun(state, runId)] ?? state.turns.find((turn) => (
+    isPending(turn) && turn.messageId === data.message_id && turn.again === again
+  )) ?? null;
+  if (known && known.runId === runId && known.messageId === data.message_id) return state;
+  const turn = {
+    ...(known ?? newTurn({ key: again ? `run:${runId}` : data.message_id })), messageId: data.message_id, runId, again,
+    content: data.content ?? known?.content ?? "", references: data.references ?? known?.references ?? [],
+    agentType: event.agent_type ?? known?.agentType ?? null, pillar: event.agent_type ? event.pillar ?? null : known?.pillar ?? null,
+    parentId: data.parent_id ?? (data.branch_of ? null : lastAnswer(state)),
+    sentAt: when(event) ?? known?.sentAt ?? null, startedAt: when(event), error: null, progress: null,
+    status: known && !isPending(known) ? known.status : "accepted",
+  };
+  const placed = placeAccepted(state, turn, known);
+  const follows = state.leaf !== null && turn.parentId === answerId(state.turns[byKey(state, state.leaf)]?.runId);
+  return follows ? showing(placed, turn) : placed;
+}
+
+/** The answer that a message follows when it does not say: that of the message accepted last. */
+function lastAnswer(state) {
+  return answerId(state.turns.findLast((turn) => !isPending(turn))?.runId);
+}
+
+/** Applies `patch` to the event's turn; a run whose beginning is not in the log gets a turn without a question. */
+function inRun(state, event, patch) {
+  if (!event.run_id) return state;
+  const index = byRun(state, event.run_id);
+  if (index >= 0) return change(state, index, patch);
+  const turn = newTurn({
+    key: `run:${event.run_id}`, messageId: event.message_id ?? `run:${event.run_id}`, runId: event.run_id, status: "running",
+    startedAt: when(event), agentType: event.agent_type ?? null, pillar: event.pillar ?? null, parentId: lastAnswer(state),
+  });
+  const placed = placeAccepted(state, turn);
+  return change(placed, byRun(placed, event.run_id), patch);
+}
+
+function step(state, event, fields) {
+  return inRun(state, event, (turn) => ({
+    ...turn, status: LIVE.has(turn.status) ? "running" : turn.status, progress: null,
+    steps: [...turn.steps, { key: `${fields.kind}:${event.seq ?? turn.steps.length}`, at: when(event, event.data), ...fields }],
+  }));
+}
+
+function endStep(state, event, matches, fields) {
+  return inRun(state, event, (turn) => {
+    const index = turn.steps.findLastIndex((one) => one.status === "running" && matches(one));
+    if (index < 0) return turn;
+    const ended = settled({ ...turn.steps[index], endedAt: when(event, event.data), ...fields });
+    return { ...turn, progress: null, steps: replaceAt(turn.steps, index, ended) };
+  });
+}
+
+/** A step that has ended asks for nothing any more. */
+function settled(step) {
+  return step.approval?.state === "open" ? { ...step, approval: { ...step.approval, state: "over" } } : step;
+}
+
+/** Changes what the call with this id asks its user. */
+function approval(state, event, data, patch) {
+  return inRun(state, event, (turn) => {
+    const index = turn.steps.findLastIndex((one) => one.callId === data.call_id);
+    if (index < 0) return turn;
+    const step = turn.steps[index];
+    if (step.approval && Object.keys(patch).every((name) => step.approval[name] === patch[name])) return turn;
+    return { ...turn, progress: null, steps: replaceAt(turn.steps, index, { ...step, approval: { ...step.approval, ...patch } }) };
+  });
+}
+
+function closeTurn(turn, event, fields) {
+  const endedAt = when(event, event.data);
+  const steps = turn.steps.some((one) => one.status === "running")
+    ? turn.steps.map((one) => (one.status === "running" ? settled({ ...one, status: "cancelled", endedAt }) : one))
+    : turn.steps;
+  return { ...turn, steps, endedAt, progress: null, stopping: false, ...fields };
+}
+
+function finished(state, event, data) {
+  const { html = null, ...rest } = data.data ?? {};
+  const final = {
+    message: data.message ?? event.message ?? "", html: data.html ?? html, data: Object.keys(rest).length > 0 ? rest : null,
+    visualization: data.visualization ?? null, usage: data.usage ?? null, at: when(event, data),
+  };
+  const status = data.status === "success" || data.status === undefined ? "done" : data.status;
+  return inRun(state, event, (turn) => closeTurn(turn, event, { status, final, error: null }));
+}
+
+function failed(state, event, data) {
+  const error = {
+    code: data.code, message: data.message || event.message || "Something went wrong.", errorId: data.error_id ?? null,
+    retryable: Boolean(data.retryable), retryAfter: data.retry_after ?? null,
+  };
+  if (event.run_id) {
+    const status = data.code === "run_cancelled" ? "cancelled" : "failed";
+    return inRun(state, event, (turn) => closeTurn(turn, event, { status, error }));
+  }
+  const index = byKey(state, event.message_id ?? data.message_id);
+  return index >= 0 && isPending(state.turns[index]) ? change(state, index, { status: "rejected", error }) : state;
+}
+
+function said(state, event, data) {
+  const again = data.kind === "regenerate";
+  const of = data.of ? state.turns.find((turn) => turn.messageId === data.of) ?? null : null;
+  if (byKey(state, data.key) >= 0) return state;
+  const turn = newTurn({
+    key: data.key, messageId: again ? data.of : data.key, again, sentAt: data.at ?? null,
+    content: data.content ?? of?.content ?? "", references: data.references ?? of?.references ?? [],
+    agentType: data.agent_type ?? of?.agentType ?? null, pillar: data.pillar ?? of?.pillar ?? null,
+    parentId: of ? of.parentId : data.parent_id ?? undefined,
+  });
+  return { ...state, turns: [...state.turns, turn], leaf: null };
+}
+
+/** Of a run, or, without one, of a message that is sent and not accepted. */
+function progressed(state, event, data) {
+  const progress = { done: data.done, total: data.total ?? null, note: data.note ?? "" };
+  if (!event.run_id) {
+    return change(state, byKey(state, event.message_id), (turn) => (turn.status === "sent" ? { ...turn, progress } : turn));
+  }
+  return inRun(state, event, (turn) => (LIVE.has(turn.status) ? { ...turn, progress } : turn));
+}
+
+function delivery(status) {
+  return (state, event, data) => change(state, byKey(state, data.key), (turn) => (
+    isPending(turn) && turn.status !== status ? { ...turn, status, error: null, progress: null } : turn
+  ));
+}
+
+function withdrawn(state, event, data) {
+  const turns = state.turns.filter((turn) => !(turn.key === data.key && isPending(turn)));
+  return turns.length === state.turns.length ? state : { ...state, turns };
+}
+
+/** The history of a thread whose log no longer reaches back: finished turns, then what was not accepted yet. */
+function history(state, event, data) {
+  const turns = historyTurns(data.messages);
+  const known = new Set(turns.map((turn) => turn.key));
+  const pending = state.turns.filter((turn) => isPending(turn) && !known.has(turn.key));
+  return { ...state, seq: data.last_seq, resync: null, cut: false, leaf: null, ratings: ratingsIn(data.messages), turns: [...turns, ...pending] };
+}
+
+/** Thumbs on an answer; null takes them back. */
+function rated(state, event, { message_id: answer, rating = null }) {
+  if ((state.ratings[answer] ?? null) === rating) return state;
+  const { [answer]: before, ...rest } = state.ratings;
+  return { ...state, ratings: rating === null ? rest : { ...rest, [answer]: rating } };
+}
+
+/** What was found in a tool's result stands at its call; the rest is a step of its own. */
+function sanitized(state, event, data) {
+  const found = rowsOfSummary(data);
+  const of = data.call_id ? state.turns[byRun(state, event.run_id)]?.steps.findLastIndex((one) => one.callId === data.call_id) ?? -1 : -1;
+  if (of < 0) return step(state, event, { kind: "sanitized", direction: directionOf(data.direction), found });
+  return inRun(state, event, (turn) => ({ ...turn, steps: replaceAt(turn.steps, of, { ...turn.steps[of], found }) }));
+}
+
+const RULES = Object.freeze({
+  message_accepted: accepted,
+  agent_started: (state, event, data) => step(state, event, {
+    kind: "agent", status: "running", agentId: data.agent_id, agentType: event.agent_type ?? null,
+    pillar: event.pillar ?? null, text: data.message ?? "",
+  }),
+  agent_thinking: (state, event, data) => step(state, event, { kind: "thinking", text: data.thought ?? "" }),
+  agent_handoff: (state, event, data) => step(state, event, {
+    kind: "handoff", from: data.from ?? "", to: data.to ?? "", text: data.reason ?? "",
+  }),
+  tool_executing: (state, event, data) => step(state, event, {
+    kind: "tool", key: `tool:${data.call_id}`, status: "running", callId: data.call_id, tool: data.tool_name,
+    parameters: data.parameters ?? {}, text: data.description ?? "",
+  }),
+  tool_completed: (state, event, data) => endStep(state, event, (one) => one.callId === data.call_id, {
+    status: data.status ?? "ok", result: data.result, summary: data.result_summary ?? "", durationMs: data.duration_ms ?? null,
+    ...(Array.isArray(data.findings) && { found: rowsOfResult(data.findings) }),
+  }),
+  approval_required: (state, event, data) => approval(state, event, data, {
+    state: "open", parameters: data.parameters ?? {}, expiresAt: data.expires_at * 1000, decision: null, note: "", deciding: null,
+  }),
+  approval_decided: (state, event, data) => approval(state, event, data, {
+    state: "decided", decision: data.decision, note: data.note ?? "", deciding: null,
+  }),
+  feedback: rated,
+  agent_completed: (state, event, data) => endStep(state, event, (one) => one.agentId === data.agent_id, {
+    status: data.status ?? "success", usage: data.usage ?? null,
+  }),
+  agent_progress: progressed,
+  partial_result: (state, event, data) => inRun(state, event, (turn) => {
+    if (!LIVE.has(turn.status)) return turn;
+    const stream = appendPiece(turn.stream, data);
+    return stream === turn.stream ? turn : { ...turn, status: "running", stream, progress: null };
+  }),
+  sanitization_summary: sanitized,
+  final_response: finished,
+  error: failed, // an agent_error is told again by the error that ends its run
+  resync: (state, event, data) => ({ ...state, resync: data.last_seq ?? 0 }),
+  "local.said": said,
+  "local.waiting": delivery("waiting"),
+  "local.sent": delivery("sent"),
+  "local.rejected": (state, event, data) => failed(state, { ...event, message_id: data.key }, data),
+  "local.stopping": (state, event, data) => change(state, byKey(state, data.key), (turn) => (
+    LIVE.has(turn.status) && !turn.stopping ? { ...turn, stopping: true } : turn
+  )),
+  "local.withdrawn": withdrawn,
+  "local.history": history,
+  "local.ratings": (state, event, data) => ({ ...state, ratings: data.ratings }),
+  "local.feedback": rated,
+  "local.deciding": (state, event, data) => approval(state, event, data, { deciding: data.decision }),
+  "local.picked": (state, event, data) => {
+    const turn = state.turns[byKey(state, data.key)];
+    const shown = turn ? showing(state, turn) : state;
+    return shown.leaf === state.leaf ? state : shown;
+  },
+});

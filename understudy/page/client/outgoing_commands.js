@@ -1,0 +1,30 @@
+/** What a user wants done with a thread, as entries of the outbox, and as the events that show it at once. Pure. */
+
+import { nextParent } from "./branches.js";
+import { local } from "./delivery.js";
+
+/** A new message. `room` is the current agent's, `state` the thread's or null. */
+export function messageCommand(given, { room, state, id, threadId }) {
+  const [agentType, pillar = null] = room?.split("/") ?? [];
+  const agent = given.agent_type || !agentType ? {} : { agent_type: agentType, pillar };
+  const parent = given.parent_id ?? (state ? nextParent(state) : null);
+  const payload = { ...agent, ...given, thread_id: threadId, message_id: given.message_id ?? id, ...(parent && { parent_id: parent }) };
+  return { type: "user_message", message_id: payload.message_id, thread_id: threadId, payload };
+}
+
+/** A message in other words. */
+export function editCommand({ state, turn }, content, id) {
+  const payload = { message_id: turn.messageId, content, new_message_id: id };
+  return { type: "edit", message_id: id, thread_id: state.threadId, payload };
+}
+
+/** A message answered once more; `after` is the thread's last seq, by which earlier such answers are told apart. */
+export function regenerateCommand({ state, turn }, id, after) {
+  return { type: "regenerate", message_id: id, thread_id: state.threadId, payload: { message_id: turn.messageId, request_id: id }, after };
+}
+
+/** The event that shows what waits. */
+export function shownAs({ type, message_id: key, thread_id: threadId, payload, at }) {
+  const kind = type === "user_message" ? "say" : type;
+  return local("said", { thread_id: threadId }, { ...payload, key, kind, of: kind === "say" ? null : payload.message_id, at });
+}

@@ -1,0 +1,61 @@
+/** One socket from its handshake to its end: frames in, commands out, and the certainty that it still lives. */
+
+import { inChunks } from "./chunks.js";
+import { subprotocols } from "./close_codes.js";
+import { FrameReader } from "./frame_reader.js";
+import { Timers } from "./timers.js";
+
+const OPEN = 1;
+const LOST = 1006;
+const WELCOME_MS = 10_000; // a handshake or first frame slower than this counts as lost
+const PROBE_MS = 6_000; // an answer to an application ping slower than this means a dead line
+
+export class Socket {
+  /** `onOpen()`, `onEvents(list)` and `onLost(closeCode)` are called until `drop()`; `onLost` at most once. */
+  constructor({ url, token, WebSocket, timers, now, heartbeatMs, onOpen, onEvents, onLost }) {
+    Object.assign(this, { now, heartbeatMs, onLost, resumed: new Set(), opened: false, chunkBytes: Infinity, sent: 0 });
+    this.waits = new Timers(timers);
+    this.reader = new FrameReader({ onEvents, onBroken: () => this.#end(LOST) });
+    this.socket = new WebSocket(url, subprotocols(token));
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onopen = () => {
+      this.opened = true;
+      onOpen();
+    };
+    this.socket.onmessage = ({ data }) => {
+      this.waits.set("alive", this.heartbeatMs, () => this.ping());
+      this.reader.take(data);
+    };
+    this.socket.onclose = ({ code }) => this.#end(code);
+    this.socket.onerror = () => {}; // a close follows every error
+    this.waits.set("alive", WELCOME_MS, () => this.#end(LOST));
+  }
+
+  /** True when the command was handed to an open socket, in one frame or, beyond `chunkBytes`, in several. */
+  send(command) {
+    if (this.socket.readyState !== OPEN) return false;
+    this.sent += 1;
+    for (const frame of inChunks(JSON.stringify(command), `c${this.sent}`, this.chunkBytes)) this.socket.send(frame);
+    return true;
+  }
+
+  /** Asks for a sign of life; without one the line is lost. */
+  ping() {
+    this.waits.set("alive", PROBE_MS, () => this.#end(LOST));
+    this.send({ type: "ping", payload: { nonce: String(this.now()) } });
+  }
+
+  /** Lets go of the socket without a word to anyone. */
+  drop() {
+    this.waits.clearAll();
+    this.reader.close();
+    const { socket } = this;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  #end(code) {
+    this.drop();
+    this.onLost(code);
+  }
+}

@@ -1,0 +1,93 @@
+/** The threads that are followed, over however many connections: each event once, in order, and gaps asked for again. */
+
+import { Cursors } from "./cursors.js";
+import { isRefusal } from "./delivery.js";
+
+const RESUMED_AT_ONCE = 100; // threads the server takes in one `resume`
+
+export class Subscriptions {
+  /**
+   * `send(command)` is true when it left. `onEvent(event)` does what is to be done about one and gives what is to be
+   * shown, or null; `onEvents(list)` shows; `onForeign(event)` gets those of threads that are not followed.
+   */
+  constructor({ send, onEvent, onEvents, onForeign }) {
+    Object.assign(this, { send, onEvent, onEvents, onForeign, cursors: new Cursors(), resumed: new Set(), heard: new Map() });
+  }
+
+  /** There is a new connection: everything goes on where it was. */
+  opened() {
+    this.cursors.reconnected();
+    this.resumed.clear();
+    this.heard.clear();
+    this.again();
+  }
+
+  /** Asks for everything once more: a `resume` was refused for now. */
+  again() {
+    this.#resume(this.cursors.resumable());
+  }
+
+  /** The last `seq` of a thread that this connection has carried, 0 when there is none. */
+  carried(threadId) {
+    return this.heard.get(threadId) ?? 0;
+  }
+
+  has(threadId) {
+    return this.cursors.has(threadId);
+  }
+
+  /** The last `seq` of a thread, 0 when there is none. */
+  seq(threadId) {
+    return this.cursors.seq(threadId);
+  }
+
+  /** Follows a thread from the event after `seq`. `fresh`: a thread the server cannot know yet. */
+  follow(threadId, seq = 0, { fresh = false } = {}) {
+    this.cursors.follow(threadId, seq, !fresh);
+    if (!fresh) this.#resume({ [threadId]: seq });
+  }
+
+  unfollow(threadId) {
+    this.cursors.unfollow(threadId);
+  }
+
+  /** Asks again for everything after what is known; streamed text comes again from its beginning. */
+  resync(threadId) {
+    this.#resume({ [threadId]: this.cursors.seq(threadId) });
+  }
+
+  /** Goes on after `seq`: the history up to it was read in another way. */
+  jump(threadId, seq) {
+    this.heard.delete(threadId);
+    this.cursors.jump(threadId, seq);
+  }
+
+  /** The server has the thread. Where it was not resumed on this connection, what came between may be missing. */
+  exists(threadId, { doubtful = false } = {}) {
+    this.cursors.exists(threadId);
+    if (doubtful && !this.resumed.has(threadId)) this.resync(threadId);
+  }
+
+  take(events) {
+    const shown = [];
+    for (const event of events) {
+      // A refusal answers this connection alone: it counts also for a thread that is not followed.
+      const verdict = isRefusal(event) ? "take" : this.cursors.judge(event);
+      if (Number.isInteger(event.seq)) this.heard.set(event.thread_id, event.seq);
+      if (verdict === "gap") this.resync(event.thread_id);
+      if (verdict === "foreign") this.onForeign(event);
+      const one = this.onEvent(event, verdict === "take");
+      if (one && verdict === "take") shown.push(one);
+    }
+    if (shown.length > 0) this.onEvents(shown);
+  }
+
+  #resume(threads) {
+    const all = Object.entries(threads);
+    for (let at = 0; at < all.length; at += RESUMED_AT_ONCE) {
+      const part = all.slice(at, at + RESUMED_AT_ONCE);
+      if (!this.send({ type: "resume", payload: { threads: Object.fromEntries(part) } })) return;
+      for (const [threadId] of part) this.resumed.add(threadId);
+    }
+  }
+}

@@ -1,0 +1,185 @@
+/** The threads this client holds in memory, each a `conversation` state. */
+
+import { emptyConversation, hasHole, liveTurn, reduce } from "./conversation.js";
+import { ratingsIn } from "./history_turns.js";
+
+const HELD = 12; // more are let go of, and read again when they are opened
+const MAX_TURNS = 1_000; // of one thread in memory; beyond that the oldest fifth goes, and `cut` says so
+const KEEP_MS = 1_000; // what changed is stored so much later, with all that changes meanwhile
+
+export class Threads {
+  /**
+   * `subscriptions` follows threads, `history` keeps them, `waiting(threadId)` gives what waits there as events;
+   * `onChange(threadId, state, events)` is called once a thread and frame, `onRelease(threadId)` when one is let go of;
+   * `readPast(threadId)` resolves to its messages, `readLatest(threadId)` to the last of them, and `onFault(error)`
+   * hears that the past could not be read.
+   */
+  constructor({ subscriptions, history, waits, waiting, readPast, readLatest, onChange, onRelease, onFault }) {
+    Object.assign(this, { subscriptions, history, waits, waiting, readPast, readLatest, onChange, onRelease, onFault });
+    this.states = new Map(); // least recently opened first
+    this.behind = new Map(); // thread id -> what the log has told so far, where only the end of a thread was kept
+    this.healing = new Set(); // threads whose streamed text was asked for again
+    this.reading = new Set(); // threads whose history is being read
+    this.unrated = new Set(); // threads whose thumbs, which no log has, are still to be read
+    this.dirty = new Set();
+    this.current = null;
+  }
+
+  state(threadId) {
+    return this.states.get(threadId) ?? null;
+  }
+
+  /** Opens a thread: from memory, from what was kept, or from its first event on. `fresh`: one the server cannot know. */
+  open(threadId, { fresh = false } = {}) {
+    this.current = threadId;
+    const held = this.states.get(threadId);
+    if (held) {
+      this.states.delete(threadId);
+      this.states.set(threadId, held);
+      return held;
+    }
+    const kept = fresh ? null : this.history.read(threadId);
+    const state = this.#withWaiting(kept ?? emptyConversation(threadId));
+    this.states.set(threadId, state);
+    if (kept?.cut) this.behind.set(threadId, this.#withWaiting(emptyConversation(threadId)));
+    this.subscriptions.follow(threadId, kept && !kept.cut ? kept.seq : 0, { fresh });
+    if (!fresh) this.unrated.add(threadId);
+    this.#letGo();
+    return state;
+  }
+
+  /** Reads the thumbs that are still to be read: there is a connection. */
+  async readRatings() {
+    for (const threadId of [...this.unrated]) {
+      this.unrated.delete(threadId);
+      try {
+        const ratings = ratingsIn(await this.readLatest(threadId));
+        this.apply([{ type: "local.ratings", thread_id: threadId, data: { ratings } }]);
+      } catch {
+        this.unrated.add(threadId); // with the next connection
+      }
+    }
+  }
+
+  /** {state, turn, approval} of the call with this id while it asks for approval; null when it does not. */
+  asking(callId) {
+    for (const state of this.states.values()) {
+      for (const turn of state.turns) {
+        const step = turn.steps.find((one) => one.callId === callId && one.approval?.state === "open");
+        if (step) return { state, turn, approval: step.approval };
+      }
+    }
+    return null;
+  }
+
+  /** The state and the turn with this key, run or message; null when it is not held. */
+  find(name) {
+    for (const state of this.states.values()) {
+      const turn = state.turns.find((one) => one.key === name || one.runId === name) ?? state.turns.findLast((one) => one.messageId === name);
+      if (turn) return { state, turn };
+    }
+    return null;
+  }
+
+  forget(threadId) {
+    this.#release(threadId);
+    this.history.forget(threadId);
+  }
+
+  /** Forgets everything: another user has come. */
+  clear() {
+    for (const threadId of [...this.states.keys()]) this.forget(threadId);
+    this.history.clear();
+  }
+
+  apply(events) {
+    const changed = new Map();
+    for (const event of events) {
+      const { thread_id: threadId } = event;
+      const before = this.states.get(threadId);
+      if (!before) continue;
+      const after = this.#reduced(threadId, before, event);
+      if (after === before && event.type.startsWith("local.")) continue; // a listener that did it at each change would go on for ever
+      this.states.set(threadId, after);
+      if (Number.isInteger(event.seq)) this.dirty.add(threadId);
+      if (!changed.has(threadId)) changed.set(threadId, []);
+      changed.get(threadId).push(event);
+    }
+    for (const [threadId, news] of changed) {
+      const state = this.states.get(threadId);
+      this.#heal(threadId, state);
+      this.onChange(threadId, state, news);
+    }
+    if (this.dirty.size > 0 && !this.waits.has("keep")) this.waits.set("keep", KEEP_MS, () => this.keep());
+  }
+
+  /** Stores what changed since the last time. */
+  keep() {
+    for (const threadId of this.dirty) {
+      if (this.states.has(threadId) && !this.behind.has(threadId)) this.history.write(this.states.get(threadId));
+    }
+    this.dirty.clear();
+  }
+
+  #reduced(threadId, before, event) {
+    const behind = this.behind.get(threadId);
+    if (!behind) return shortened(reduce(before, event));
+    const caughtUp = reduce(behind, event);
+    const state = reduce(before, event);
+    if (caughtUp.seq < before.seq) {
+      this.behind.set(threadId, caughtUp);
+      return state;
+    }
+    this.behind.delete(threadId);
+    return shortened(caughtUp);
+  }
+
+  #withWaiting(state) {
+    return this.waiting(state.threadId).reduce(reduce, state);
+  }
+
+  /** A hole in streamed text is filled by a snapshot; a trimmed log is replaced by the history. */
+  #heal(threadId, state) {
+    if (state.resync !== null) this.#readHistory(threadId, state.resync);
+    const holed = hasHole(state);
+    if (holed && !this.healing.has(threadId)) this.subscriptions.resync(threadId);
+    if (holed) this.healing.add(threadId);
+    else this.healing.delete(threadId);
+  }
+
+  async #readHistory(threadId, lastSeq) {
+    if (this.reading.has(threadId)) return;
+    this.reading.add(threadId);
+    try {
+      const messages = await this.readPast(threadId);
+      this.subscriptions.jump(threadId, lastSeq);
+      this.behind.delete(threadId);
+      this.apply([{ type: "local.history", thread_id: threadId, data: { messages, last_seq: lastSeq } }]);
+      this.subscriptions.resync(threadId);
+    } catch (fault) {
+      this.onFault(fault);
+    } finally {
+      this.reading.delete(threadId);
+    }
+  }
+
+  #letGo() {
+    for (const [threadId, state] of this.states) {
+      if (this.states.size <= HELD) return;
+      if (threadId === this.current || liveTurn(state)) continue;
+      this.keep();
+      this.#release(threadId);
+    }
+  }
+
+  #release(threadId) {
+    for (const held of [this.states, this.behind, this.healing, this.dirty, this.unrated]) held.delete(threadId);
+    this.subscriptions.unfollow(threadId);
+    this.onRelease(threadId);
+  }
+}
+
+function shortened(state) {
+  if (state.turns.length <= MAX_TURNS) return state;
+  return { ...state, turns: state.turns.slice(Math.ceil(MAX_TURNS / 5)), cut: true };
+}

@@ -1,0 +1,48 @@
+/** What the operators' page asks of the server. The token goes in a header only: addresses end up in logs. */
+
+import { EventParser } from "./events.js";
+
+/** A refusal: {status, message}; status 0 when the server could not be reached. */
+export class Refused extends Error {
+  constructor(status, message = "The server cannot be reached right now.") {
+    super(message);
+    this.status = status;
+  }
+}
+
+export class ObserverApi {
+  constructor(token, { fetch = globalThis.fetch.bind(globalThis) } = {}) {
+    Object.assign(this, { token, fetch });
+  }
+
+  /** {tree, found, more} for a query of `GET /api/observer/tree`. */
+  async tree(query) {
+    return (await this.#ask("GET", `tree?${new URLSearchParams(query)}`)).json();
+  }
+
+  /** `part`: that it is a whole part of the house is known. */
+  async kill(path, part) {
+    return (await this.#ask("POST", "kill", { body: JSON.stringify(part ? { path, part } : { path }) })).json();
+  }
+
+  /** Calls `onEvent({kind, data})` until the stream ends; then resolves. */
+  async follow(onEvent, signal) {
+    const answer = await this.#ask("GET", "changes", { signal });
+    const parser = new EventParser();
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (;;) {
+      const { done, value } = await reader.read().catch(() => ({ done: true }));
+      if (done) return;
+      parser.feed(value).forEach(onEvent);
+    }
+  }
+
+  async #ask(method, what, more = {}) {
+    const headers = { Authorization: `Bearer ${this.token}` };
+    if (more.body) headers["Content-Type"] = "application/json";
+    const answer = await this.fetch(`/api/observer/${what}`, { method, headers, ...more }).catch(() => { throw new Refused(0); });
+    if (answer.ok) return answer;
+    const told = await answer.json().catch(() => null);
+    throw new Refused(answer.status, told?.error?.message);
+  }
+}

@@ -1,0 +1,131 @@
+/** Who can be asked: the catalogue of agents, and the switch in the composer. */
+
+import { el, freshId, setText } from "./dom.js";
+import { icon } from "./icons.js";
+import { humanised } from "../client/format.js";
+
+const KEY = "understudy.agents";
+const GUIDE = Object.freeze({
+  name: "guide", agent_type: "guide", pillar: null, title: "Guide", description: "Finds the right agent for you.", tools: [], starters: [],
+});
+
+/** The agents and the model, as GET /api/agents tells them; the last answer is kept for times without a network. */
+export class Agents {
+  constructor(storage) {
+    this.storage = storage;
+    this.list = [GUIDE];
+    this.model = null;
+    this.take(parse(storage.getItem(KEY)));
+  }
+
+  /** Takes an answer of GET /api/agents. */
+  take(answer) {
+    if (!Array.isArray(answer?.agents) || answer.agents.length === 0) return;
+    this.list = answer.agents;
+    this.model = answer.model ?? null;
+    this.storage.setItem(KEY, JSON.stringify(answer));
+  }
+
+  find(agentType, pillar) {
+    return this.list.find((agent) => agent.agent_type === agentType && (agent.pillar ?? null) === (pillar ?? null)) ?? null;
+  }
+
+  /** The agent called `name` on the wire of a handoff: its name or its pillar. */
+  named(name) {
+    return this.list.find((agent) => agent.name === name) ?? this.list.find((agent) => agent.pillar === name) ?? null;
+  }
+
+  title(agentType, pillar) {
+    return this.find(agentType, pillar)?.title || humanised(pillar ?? agentType ?? "agent");
+  }
+
+  get first() {
+    return this.list.find((agent) => agent.agent_type === "guide") ?? this.list[0];
+  }
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+/** A monogram in the agent's own hue. */
+export function monogram(title, agentType, pillar) {
+  const hue = [...`${agentType}/${pillar ?? ""}`].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 6, 0);
+  return el(`span.monogram.hue-${agentType === "guide" ? "guide" : hue}`, { "aria-hidden": "true" }, title.charAt(0).toUpperCase());
+}
+
+/** The switch: a button that names the agent, and a menu of all of them. */
+export class AgentPicker {
+  constructor(agents, onPick) {
+    this.agents = agents;
+    this.onPick = onPick;
+    this.picked = agents.first;
+    this.label = el("span");
+    const id = freshId("agents");
+    this.menu = el("div.menu.agent-menu", { id, role: "listbox", "aria-label": "Which agent answers", hidden: true, tabIndex: -1 });
+    this.button = el("button.quiet.agent-button", {
+      type: "button", "aria-haspopup": "listbox", "aria-expanded": "false", "aria-controls": id, onclick: () => this.toggle(),
+    }, this.label, icon("chevron"));
+    this.element = el("div.agent-picker", {}, this.button, this.menu);
+    this.menu.addEventListener("keydown", (event) => this.#key(event));
+    this.element.addEventListener("focusout", (event) => {
+      if (!this.element.contains(event.relatedTarget)) this.close(false);
+    });
+    this.show();
+  }
+
+  /** Chooses without telling anyone. */
+  show(agent = this.picked) {
+    this.picked = agent;
+    setText(this.label, agent.title || humanised(agent.name));
+    this.button.setAttribute("aria-label", `Agent: ${agent.title}. Change`);
+  }
+
+  toggle() {
+    if (this.menu.hidden) this.open();
+    else this.close();
+  }
+
+  open() {
+    this.menu.replaceChildren(...this.agents.list.map((agent) => this.#option(agent)));
+    this.menu.hidden = false;
+    this.button.setAttribute("aria-expanded", "true");
+    (this.menu.querySelector('[aria-selected="true"]') ?? this.menu.firstElementChild)?.focus();
+  }
+
+  close(refocus = true) {
+    if (this.menu.hidden) return;
+    this.menu.hidden = true;
+    this.button.setAttribute("aria-expanded", "false");
+    if (refocus) this.button.focus();
+  }
+
+  #option(agent) {
+    const selected = agent.name === this.picked.name;
+    return el("button.menu-item.agent-option", {
+      type: "button", role: "option", "aria-selected": String(selected), tabIndex: -1,
+      onclick: () => {
+        this.show(agent);
+        this.close(false);
+        this.onPick(agent);
+      },
+    }, monogram(agent.title, agent.agent_type, agent.pillar), el("span.agent-text", {},
+      el("span.agent-title", {}, agent.title || humanised(agent.name)), el("span.agent-about", {}, agent.description ?? "")),
+    selected && icon("check"));
+  }
+
+  #key(event) {
+    const options = [...this.menu.children];
+    const at = options.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: options.length - 1 }[event.key];
+    if (to !== undefined) options[(to + options.length) % options.length].focus();
+    else if (event.key === "Escape") this.close();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}

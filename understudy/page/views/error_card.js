@@ -1,0 +1,16 @@
+/** A fault as a sentence, with a way on: try again, and the error_id for whoever runs the server. */
+
+import { copyButton } from "./copy.js";
+import { el } from "./dom.js";
+import { icon } from "./icons.js";
+
+/** `error` is {message, errorId, retryable, code}; `onRetry` sends the message again. */
+export function errorCard(error, onRetry) {
+  return el("div.fault", { role: "alert" },
+    icon("warning"),
+    el("div.fault-body", {},
+      el("p", {}, error.message),
+      el("div.fault-actions", {},
+        el("button.secondary", { type: "button", onclick: onRetry }, icon("retry"), error.retryable ? "Try again" : "Send again"),
+        error.errorId && el("span.fault-id", {}, el("span", {}, "Error id "), el("code", {}, error.errorId), copyButton(() => error.errorId, "Copy error id")))));
+}

@@ -1,0 +1,61 @@
+/** Places in a text where something stood that was taken out: `[redacted]`, `[email]`, `[email-1]`, `••••`. */
+
+import { el } from "./dom.js";
+
+const ALWAYS = ["redacted"];
+const COVERED = "•+(?:[ .@+_:/()-]{1,2}•+)*(?:[ .-]?[0-9]{4}(?![0-9]))?";
+
+/**
+ * What to look for in a turn's texts, by what was found in it; null when there is nothing to look for.
+ *
+ * Only words of kinds that were found: `[step-1]` in an answer is just that.
+ */
+export function spotsOf(rows) {
+  const words = new Set(ALWAYS);
+  let covered = false;
+  for (const { kind, action } of rows) {
+    if (action === "flag") continue;
+    covered ||= action === "mask";
+    for (const word of kind.split(".")) if (/^[a-z0-9_]+$/.test(word)) words.add(word);
+  }
+  return new RegExp(`\\[(?:${[...words].join("|")})(?:-[0-9]{1,9})?\\]${covered ? `|•{2}${COVERED}` : ""}`, "g");
+}
+
+/** A text as pieces: [{text, spot}]. */
+export function pieces(text, spots) {
+  const found = [];
+  let at = 0;
+  for (const match of text.matchAll(spots)) {
+    if (match.index > at) found.push({ text: text.slice(at, match.index), spot: false });
+    found.push({ text: match[0], spot: true });
+    at = match.index + match[0].length;
+  }
+  if (at < text.length) found.push({ text: text.slice(at), spot: false });
+  return found;
+}
+
+/** What a spot says of itself. */
+export function titleOf(spot) {
+  if (spot.startsWith("•")) return "Covered: what stood here is not shown";
+  return /-[0-9]+\]$/.test(spot) ? "A placeholder: the same one stands for the same text each time" : "Taken out: what stood here is not kept";
+}
+
+/** A text as nodes, its spots marked. */
+export function nodesOf(text, spots) {
+  return pieces(text, spots).map((piece) => (piece.spot ? spotOf(piece.text) : document.createTextNode(piece.text)));
+}
+
+/** Marks the spots in the text nodes of an element. */
+export function markRedactions(element, spots) {
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (node.data.search(spots) >= 0 && !node.parentElement.closest(".spot")) found.push(node);
+  }
+  for (const node of found) node.replaceWith(...nodesOf(node.data, spots));
+}
+
+function spotOf(text) {
+  return el("span.spot", { title: titleOf(text) }, text);
+}

@@ -1,0 +1,112 @@
+/** What the agents of a run did: live while they work, one line that unfolds when they are done. */
+
+import { LIVE } from "../client/conversation.js";
+import { arrange, el, freshId, setText } from "./dom.js";
+import { suspicious } from "../client/findings.js";
+import { icon } from "./icons.js";
+import { stepRow } from "./step.js";
+import { count, duration, humanised } from "../client/format.js";
+
+export class RunStepsView {
+  /** `page` is {agents, clock}. */
+  constructor(page) {
+    this.page = page;
+    this.rows = new Map(); // step key -> {step, until, element}
+    this.unfolded = null; // what the user chose; null: open while live
+    const id = freshId("steps");
+    this.mark = el("span.work-mark");
+    this.now = el("span.work-now");
+    this.time = el("span.work-time");
+    this.head = el("button.work-head", { type: "button", "aria-controls": id, onclick: () => this.#toggle() },
+      this.mark, this.now, this.time, icon("chevron"));
+    this.list = el("ol.steps", { id });
+    this.element = el("section.work", { "aria-label": "Work" }, this.head, this.list);
+  }
+
+  update(turn) {
+    const live = LIVE.has(turn.status);
+    const steps = turn.steps.filter((step) => step.kind !== "sanitized");
+    const telling = steps.some((step) => step.kind !== "agent");
+    this.element.hidden = live ? turn.startedAt === null : !telling;
+    if (this.element.hidden) return;
+    this.live = live;
+    this.element.dataset.state = live ? "live" : "done";
+    this.#summarise(turn, steps, live);
+    this.#unfold(this.unfolded ?? live);
+    if (!this.list.hidden) this.#showSteps(steps, turn, live);
+    this.pending = { steps, turn, live };
+  }
+
+  #toggle() {
+    this.unfolded = this.list.hidden;
+    this.#unfold(this.unfolded);
+    if (this.unfolded) this.#showSteps(this.pending.steps, this.pending.turn, this.pending.live);
+  }
+
+  #unfold(open) {
+    this.list.hidden = !open;
+    this.head.setAttribute("aria-expanded", String(open));
+  }
+
+  #summarise(turn, steps, live) {
+    const text = live ? activity(turn, steps) : past(turn, steps, this.page.agents);
+    setText(this.now, text);
+    if (live) {
+      if (!this.mark.firstChild?.classList?.contains("spinner")) this.mark.replaceChildren(el("span.spinner"));
+      if (!this.counting) this.page.clock.count(this.time, turn.startedAt);
+      this.counting = true;
+    } else {
+      this.page.clock.stop(this.time);
+      this.mark.replaceChildren();
+      setText(this.time, turn.startedAt && turn.endedAt ? duration(turn.endedAt - turn.startedAt) : "");
+    }
+  }
+
+  #showSteps(steps, turn, live) {
+    const wanted = steps.map((step, index) => {
+      const until = endOf(step, steps[index + 1], turn, live);
+      const known = this.rows.get(step.key);
+      if (known && known.step === step && known.until === until) return known.element;
+      const element = stepRow(step, until, this.page);
+      const open = known?.element.querySelector("details")?.open;
+      if (open) element.querySelector("details").open = true;
+      if (known?.element.contains(document.activeElement)) queueMicrotask(() => element.querySelector("summary")?.focus());
+      if (known) known.element.replaceWith(element);
+      this.rows.set(step.key, { step, until, element });
+      return element;
+    });
+    arrange(this.list, wanted);
+  }
+}
+
+/** When a step ended, in server ms; null while it goes on. A thought lasts until the next step. */
+function endOf(step, next, turn, live) {
+  if (step.status === "running") return live ? null : turn.endedAt;
+  if (step.endedAt) return step.endedAt;
+  if (next) return next.at;
+  return live && turn.stream.text === "" ? null : turn.endedAt ?? step.at;
+}
+
+function activity(turn, steps) {
+  if (turn.stopping) return "Stopping";
+  if (turn.progress?.note) {
+    const { done, total, note } = turn.progress;
+    return total > 0 ? `${note} · ${Math.min(Math.round((done / total) * 100), 100)} %` : note;
+  }
+  const tools = steps.filter((step) => step.kind === "tool" && step.status === "running");
+  if (tools.some((step) => step.approval?.state === "open")) return "Waiting for your approval";
+  if (tools.length > 1) return `Running ${tools.length} tools`;
+  if (tools.length === 1) return tools[0].text || humanised(tools[0].tool);
+  if (turn.stream.text !== "") return "Writing the answer";
+  const last = steps.findLast((step) => step.kind === "thinking" || step.kind === "handoff");
+  return last?.kind === "thinking" && last.text ? last.text : "Working";
+}
+
+function past(turn, steps, agents) {
+  const tools = steps.filter((step) => step.kind === "tool").length;
+  const names = [...new Set(steps.filter((step) => step.kind === "agent").map((step) => agents.title(step.agentType, step.pillar)))];
+  const did = tools > 0 ? `Used ${count(tools, "tool")}` : "Thought about it";
+  const warned = steps.some((step) => suspicious(step.found ?? [])) ? " · suspicious result" : "";
+  const stopped = turn.status === "cancelled" ? "Stopped · " : "";
+  return stopped + did + (names.length > 1 ? ` · ${names.join(" → ")}` : "") + warned;
+}

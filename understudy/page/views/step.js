@@ -1,0 +1,73 @@
+/** One step of a run as a row: an agent at work, a thought, a tool call, a handoff. */
+
+import { el } from "./dom.js";
+import { sentences } from "../client/findings.js";
+import { icon } from "./icons.js";
+import { kindsFound } from "./notices.js";
+import { showJson, showValue } from "./value.js";
+import { monogram } from "./agents.js";
+import { duration, humanised } from "../client/format.js";
+
+const TOOL_ENDS = Object.freeze({
+  ok: "", failed: "failed", timed_out: "timed out", cancelled: "stopped", killed: "was stopped by the server", denied: "was not allowed",
+});
+
+const ENDED = Object.freeze({ ok: "check", denied: "refused" });
+
+/**
+ * A row for `step`. `until` is when it ended (server ms) or null while it goes on; `page` is {agents, clock}.
+ */
+export function stepRow(step, until, page) {
+  const time = el("span.step-time");
+  if (until === null && step.at) page.clock.count(time, step.at);
+  else if (step.at && until) time.textContent = duration(step.durationMs ?? until - step.at);
+  return el(`li.step.step-${step.kind}`, { "data-status": until === null ? "running" : step.status ?? "done" }, ROWS[step.kind](step, time, page));
+}
+
+function row(mark, title, note, time, told = []) {
+  return el("div.step-row", {}, el("span.step-mark", {}, mark),
+    el("span.step-text", {}, el("span.step-title", {}, title), note && el("span.step-note", {}, note), told), time);
+}
+
+function agentRow(step, time, { agents }) {
+  const title = agents.title(step.agentType, step.pillar);
+  return row(monogram(title, step.agentType, step.pillar), title, step.text, time);
+}
+
+function toolRow(step, time) {
+  const running = step.status === "running";
+  const asking = running && step.approval?.state === "open";
+  const ended = TOOL_ENDS[step.status] ?? "";
+  const bad = !running && step.status !== "ok";
+  const note = asking ? "Waiting for your approval" : running ? null : step.summary || (bad ? `The tool ${ended}.` : null);
+  const told = sentences(step.found ?? [], "tool").map(({ text, warns }) => (
+    el(warns ? "span.step-note.warns" : "span.step-note", {}, warns && icon("warning"), text)
+  ));
+  const title = [step.text || humanised(step.tool), el("code.tool-name", {}, step.tool)];
+  const details = el("details.tool", {}, el("summary", {},
+    row(asking ? icon("shield") : running ? el("span.spinner") : icon(ENDED[step.status] ?? "warning"), title, note, time, told), icon("chevron")));
+  details.addEventListener("toggle", () => {
+    if (details.open && details.childElementCount === 1) details.append(toolBody(step, running));
+  });
+  return details;
+}
+
+function toolBody(step, running) {
+  const empty = Object.keys(step.parameters).length === 0;
+  return el("div.tool-body", {},
+    el("h4", {}, "Parameters"), empty ? el("p.hint", {}, "None.") : showJson(step.parameters),
+    el("h4", {}, "Result"), running ? el("p.hint", {}, "Still running.") : showValue(step.result ?? null),
+    step.found?.length > 0 && [el("h4", {}, "Found in it"), kindsFound(step.found)]);
+}
+
+function handoffRow(step, time, { agents }) {
+  const name = (agent) => agents.named(agent)?.title ?? humanised(agent);
+  return row(icon("handoff"), [name(step.from), el("span.arrow", { "aria-label": "hands over to" }, " → "), name(step.to)], step.text, null);
+}
+
+const ROWS = Object.freeze({
+  agent: agentRow,
+  thinking: (step, time) => row(icon("thought"), step.text, null, time),
+  tool: toolRow,
+  handoff: handoffRow,
+});

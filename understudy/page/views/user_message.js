@@ -1,0 +1,97 @@
+/** What the user said: the bubble, its files, how far it got, and the ways to say it again in other words. */
+
+import { el } from "./dom.js";
+import { errorCard } from "./error_card.js";
+import { icon } from "./icons.js";
+import { NoticesView } from "./notices.js";
+import { nodesOf, spotsOf } from "./redaction_marks.js";
+import { Versions } from "./versions.js";
+
+const NOT_YET = new Set(["waiting", "sent", "rejected"]);
+
+export class UserMessageView {
+  /** `page` is {files, onRetry(turn), onWithdraw(turn), onEdit(turn, content), onPick(turn, by, what)}. */
+  constructor(page) {
+    this.page = page;
+    this.versions = new Versions("version of this message", (turn, by) => page.onPick(turn, by, "said"));
+    this.pencil = el("button.quiet.icon-button", { type: "button", title: "Edit", "aria-label": "Edit this message", onclick: () => this.#edit() }, icon("pencil"));
+    this.notices = new NoticesView();
+    this.foot = el("div.said-foot", {}, this.versions.element, this.pencil);
+    this.element = el("div.said");
+  }
+
+  /** `around` is what stands beside the turn (`branches.beside`). */
+  update(turn, around) {
+    const before = this.turn;
+    this.turn = turn;
+    this.versions.show(around.messages, around.message);
+    this.pencil.hidden = turn.runId === null || turn.content === "";
+    const same = before && key(turn) === key(before) && turn.error === before.error && turn.steps === before.steps;
+    if (!same && !this.form) this.#show(turn);
+  }
+
+  #show(turn) {
+    const focused = [this.foot, this.notices.element].some((part) => part.contains(document.activeElement)) ? document.activeElement : null;
+    const files = turn.references.map((reference) => this.page.files.chip(reference));
+    const told = turn.steps.filter((step) => step.kind === "sanitized" && step.direction === "inbound");
+    this.notices.update(told);
+    this.element.hidden = turn.content === "" && files.length === 0;
+    this.element.replaceChildren(
+      files.length > 0 ? el("div.said-files", {}, files) : "",
+      el(`div.bubble.is-${turn.status}`, { dir: "auto" }, nodesOf(turn.content, spotsOf(told.flatMap((step) => step.found)))),
+      this.#delivery(turn) ?? "",
+      this.notices.element,
+      this.foot,
+    );
+    focused?.focus();
+  }
+
+  #delivery(turn) {
+    if (turn.status === "waiting") {
+      return el("p.delivery", {}, icon("clock"), "Waiting to be sent",
+        el("button.link", { type: "button", onclick: () => this.page.onWithdraw(turn) }, "Take back"));
+    }
+    if (turn.status === "sent") return el("p.delivery.is-sent", {}, turn.progress?.note || "Sending");
+    return turn.status === "rejected" ? errorCard(turn.error, () => this.page.onRetry(turn)) : null;
+  }
+
+  /** The bubble becomes a box to write in; Enter sends, Escape leaves everything as it was. */
+  #edit() {
+    const { turn } = this;
+    const text = el("textarea.edit-text", { value: turn.content, rows: 1, "aria-label": "Edit this message", dir: "auto" });
+    const fit = () => {
+      text.style.height = "auto";
+      text.style.height = `${text.scrollHeight}px`;
+    };
+    const finish = (send) => {
+      const content = text.value.trim();
+      if (send && content === "") return;
+      this.form = null;
+      this.#show(this.turn);
+      this.pencil.focus();
+      if (send && content !== turn.content) this.page.onEdit(turn, content);
+    };
+    text.addEventListener("input", fit);
+    text.addEventListener("keydown", (event) => {
+      const send = event.key === "Enter" && !event.shiftKey && !event.isComposing;
+      if (!send && event.key !== "Escape") return;
+      event.preventDefault();
+      event.stopPropagation();
+      finish(send);
+    });
+    this.form = el("form.edit", { onsubmit: (event) => {
+      event.preventDefault();
+      finish(true);
+    } }, text, el("p.hint", {}, "The message and its answer stay; this begins another branch."), el("div.edit-actions", {},
+      el("button.secondary", { type: "button", onclick: () => finish(false) }, "Cancel"), el("button.primary", { type: "submit" }, "Send")));
+    this.element.replaceChildren(this.form);
+    fit();
+    text.focus();
+    text.setSelectionRange(text.value.length, text.value.length);
+  }
+}
+
+function key(turn) {
+  const waits = turn.status === "sent" ? turn.progress?.note ?? "" : "";
+  return `${NOT_YET.has(turn.status) ? turn.status : "accepted"} ${waits} ${turn.content}`;
+}
