@@ -93,6 +93,18 @@ class ActorRef(Handle):
         if depth >= queue.high_water:
             queue.high_water = depth + 1
 
+    def try_tell(self, message: object, *, lane: Lane = Lane.NORMAL) -> bool:
+        """Put a message into the mailbox; return False, without an error, if the lane is full and keeps what it holds.
+
+        For messages that may be dropped. Otherwise like `tell`: to an actor that is dead or drains the message becomes
+        a dead letter, and the result is True.
+        """
+        try:
+            self.tell(message, lane=lane)
+        except MailboxFull:
+            return False
+        return True
+
     async def send(self, message: object, *, lane: Lane = Lane.NORMAL, timeout_s: float = 5.0) -> None:
         """Like `tell`, but wait for room when the lane's policy is `WAIT`.
 

@@ -19,6 +19,8 @@ from actors import (
     ChildSpec,
     Crashed,
     Killed,
+    MailboxSpec,
+    Overflow,
     Restart,
     SelfCall,
     Shutdown,
@@ -438,3 +440,25 @@ async def test_a_reference_that_is_to_leave_its_process_says_what_to_do(autojump
     ref = await system.spawn(player("a"))
     with pytest.raises(TypeError, match="cannot leave its process: send the path"):
         pickle.dumps(ref)
+
+
+@pytest.mark.parametrize("policy", [Overflow.WAIT, Overflow.REJECT])
+async def test_try_tell_returns_false_if_the_lane_is_full(system, policy):
+    """The message is dropped, is no dead letter, and is counted as rejected."""
+
+    class Small(Doubler):
+        mailbox = MailboxSpec(capacity=1, overflow=policy)
+
+    ref = await system.spawn(ChildSpec("small", Small))
+    assert ref.try_tell("first")
+    assert not ref.try_tell("second")
+    (lane,) = ref.statistics().values()
+    assert (lane.depth, lane.rejected, list(system.dead_letters)) == (1, 1, [])
+
+
+async def test_try_tell_to_a_dead_actor_leaves_a_dead_letter(system):
+    """As `tell` does: the result is True, since the mailbox was not full."""
+    ref = await system.spawn(player("a"))
+    await ref.stop()
+    assert ref.try_tell("late")
+    assert [letter.message for letter in system.dead_letters] == ["late"]

@@ -56,7 +56,6 @@ from understudy.chat.commands import Desk
 from understudy.chat.conversation.recovery import Moved, Recovery
 from understudy.chat.memory import AgentMemory
 from understudy.chat.memory_expiry import Forgetting
-from understudy.chat.offer import offer
 from understudy.chat.run_limiter import Slots
 from understudy.chat.services import Services, nobody_else
 from understudy.chat.storage_retry import Patience
@@ -371,7 +370,8 @@ async def _stop(app: App) -> None:
 
 def _moved(system: ActorSystem, desk: Desk, owner: str, thread_id: str, ending: ActorRef) -> None:
     desk.threads.moved(owner, thread_id, ending)
-    offer(system.find("/system/observe/recovery"), Moved())
+    if (recovery := system.find("/system/observe/recovery")) is not None:
+        recovery.try_tell(Moved())
 
 
 def _slots(settings: Settings) -> "Slots[ActorRef]":

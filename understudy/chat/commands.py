@@ -33,7 +33,6 @@ from understudy.chat.messages import (
     StandDown,
     WantSnapshot,
 )
-from understudy.chat.offer import offer
 from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, TypingIn
 from understudy.chat.registry import ENDS_S, Whereabouts
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
@@ -208,9 +207,11 @@ class Desk:
 
     def _tell_away(self, command: Command, outbox: ActorRef | None) -> None:
         """Tell who sent a command that it waits for the database."""
+        if outbox is None:
+            return
         names = {name: value for name in TOLD if (value := getattr(command, name, None)) is not None}
         progress = Envelope(AgentProgress(0, AWAY), self._services.clock(), message=AWAY).but(**names)
-        offer(outbox, Deliver(progress))
+        outbox.try_tell(Deliver(progress))
 
     async def _check_room(self, owner: str, content: str) -> None:
         """Refuse a message that finds no room among what its user has stored."""
@@ -280,7 +281,7 @@ class Desk:
         message = Deliver(typing, shared=True)
         for other in self._services.outboxes(owner, thread_id):
             if other != outbox:
-                offer(other, message)
+                other.try_tell(message)
         self._tell_all(TypingIn(owner, thread_id))
 
     async def hear(self, news: News | None) -> None:
@@ -296,11 +297,11 @@ class Desk:
             case TypingIn(owner, thread_id):
                 typing = Deliver(Envelope(Typing(), self._services.clock(), thread_id=thread_id), shared=True)
                 for outbox in self._services.outboxes(owner, thread_id):
-                    offer(outbox, typing)
+                    outbox.try_tell(typing)
             case Deleted(owner, thread_id):
                 self._services.forget(owner, thread_id)
                 for outbox in self._services.outboxes(owner, thread_id):
-                    offer(outbox, Unfollow(thread_id))
+                    outbox.try_tell(Unfollow(thread_id))
 
     async def _forget_deleted(self) -> None:
         """Have the placeholders of threads mean nothing that are not there any more."""
@@ -355,7 +356,7 @@ class Desk:
             if not self._shared or not await self._services.store.last_seqs(owner, [thread_id]):
                 raise
             stale = (await self.threads.find(owner, thread_id)).ref
-            offer(stale, StandDown())
+            stale.try_tell(StandDown())
             with trio.move_on_after(ENDS_S):
                 await stale.wait_stopped()
             await self.threads.ask(owner, thread_id, partial(FollowThread, outbox, after))
@@ -386,7 +387,8 @@ class Desk:
 
     def want_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Have the running answer of a thread sent again to an outbox that has a hole in it."""
-        offer(self.threads.known(who.user, thread_id), WantSnapshot(outbox))
+        if (conversation := self.threads.known(who.user, thread_id)) is not None:
+            conversation.try_tell(WantSnapshot(outbox))
 
     async def delete(self, owner: str, thread_id: str, *, unless_since: float | None = None) -> bool:
         """Delete a thread and end its conversation, with whatever runs in it.

@@ -2,7 +2,6 @@
 
 from actors import ActorRef
 from understudy.chat.messages import PlaceMoved, SlotFree
-from understudy.chat.offer import offer
 from understudy.chat.run_limiter import Slots
 
 NEAR = 10
@@ -28,4 +27,4 @@ def give_back(slots: Slots[ActorRef], run_id: str, *, resting: bool = False) -> 
     was = [waiting for waiting, _ in ahead]
     for number, (waiting, waiter) in enumerate(slots.front(NEAR)):
         if number >= len(was) or was[number] != waiting:
-            offer(waiter, PlaceMoved(waiting))
+            waiter.try_tell(PlaceMoved(waiting))

@@ -31,7 +31,6 @@ from actors import (
 from transport.outbox.outbox import Follow
 from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import Quiet, StandDown, Wake
-from understudy.chat.offer import offer
 from understudy.chat.placement import Moved, Node, OtherNodes, name_of
 from understudy.chat.services import Services
 from understudy.storage.errors import StorageUnavailable
@@ -106,7 +105,7 @@ class Whereabouts:
             StorageError, ActorError: The thread's conversation cannot be started now.
         """
         if (place := await self._look(owner, thread_id)) is not None:
-            offer(place.ref, Wake(run_id))
+            place.ref.try_tell(Wake(run_id))
 
     async def own(self, owner: str, thread_id: str) -> ActorRef:
         """The conversation of a thread that this server has, for another server that asks.
@@ -169,7 +168,7 @@ class Whereabouts:
         places = {thread_id: self._places.get((owner, thread_id)) for thread_id in ids}
         for thread_id, head in (await self._services.store.last_seqs(owner, ids)).items():
             for outbox in self._services.outboxes(owner, thread_id):
-                offer(outbox, Follow(thread_id, None, head, unasked=True))
+                outbox.try_tell(Follow(thread_id, None, head, unasked=True))
         for thread_id, place in places.items():
             if place is not None and not place.ref.alive:
                 self._forget((owner, thread_id), place)
@@ -238,7 +237,7 @@ class Whereabouts:
         make = partial(Conversation, owner, thread_id, self._services, held)
         ref = await self._start(owner, thread_id, make)
         if held is not None and self._node is not None and held.node != self._node.id:
-            offer(ref, StandDown())  # it was not there yet when all were told that this server has another name
+            ref.try_tell(StandDown())  # it was not there yet when all were told that this server has another name
         return Place(ref)
 
     async def _relay(self, owner: str, thread_id: str, after: int | None, holder: str) -> Place | None:

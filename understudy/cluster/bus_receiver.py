@@ -15,7 +15,6 @@ from typing import Final, NoReturn
 import trio
 
 from actors import Actor, Context
-from understudy.chat.offer import offer
 from understudy.chat.placement import News, Node
 from understudy.cluster import redis_stream
 from understudy.cluster.bus import Post
@@ -159,7 +158,8 @@ class Inbox(Actor):
             case Answer():
                 self.post.take(item)
             case Events(thread=thread) | Passing(thread=thread) | Ended(thread=thread):
-                offer(self.relays.find(thread, sender), item)
+                if (relay := self.relays.find(thread, sender)) is not None:
+                    relay.try_tell(item)
 
     async def _carry_out(self, name: str, entry: bytes, requests: list[tuple[str, Request]]) -> None:
         try:

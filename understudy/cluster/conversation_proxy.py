@@ -25,7 +25,6 @@ from understudy.chat.conversation.conversation import RESYNC
 from understudy.chat.conversation.event_log import ThreadLog
 from understudy.chat.conversation.subscribers import Followers
 from understudy.chat.envelope import about
-from understudy.chat.offer import offer
 from understudy.chat.placement import Moved, name_of
 from understudy.chat.services import Services
 from understudy.cluster import messages
@@ -264,7 +263,7 @@ class Relay(Actor):
                     await self._show_acceptance(outbox, ask.message, str(answer), context)
             case chat.Rate(outbox=outbox) if outbox is not None and outbox not in self.followers:
                 told = FeedbackGiven(ask.answer.id, ask.rating)
-                offer(outbox, Reply(about(ask.answer, told, now=self.services.clock())))
+                outbox.try_tell(Reply(about(ask.answer, told, now=self.services.clock())))
 
     async def _show_acceptance(self, outbox: ActorRef, message: Message | None, run_id: str, context: Context) -> None:
         if message is None:
@@ -298,7 +297,7 @@ class Relay(Actor):
         self.followers.add(ask.outbox, head, context, after=min(ask.after, head))
         if ask.after > head:
             told = Envelope(Resync(head), self.services.clock(), thread_id=self.thread_id, message=RESYNC)
-            offer(ask.outbox, Reply(told))
+            ask.outbox.try_tell(Reply(told))
         ask.reply(None)
 
     # the end

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from actors import Actor, ActorRef, Context, Exit, MailboxFull, Shutdown
+from actors import Actor, ActorRef, Context, Exit, Shutdown
 from understudy.chat.messages import StandDown
 from understudy.chat.placement import Node
 from understudy.storage.errors import AlreadyServed, StorageError, StorageUnavailable
@@ -60,9 +60,7 @@ async def _joined(store: Store, node: Node, lease_s: float) -> bool:
 def stand_down(conversations: ActorRef) -> None:
     """Have all conversations end, and whatever stands for another server's: each is claimed again when it is needed."""
     for each in conversations.children():
-        try:
-            each.tell(StandDown())
-        except MailboxFull:
+        if not each.try_tell(StandDown()):
             each.kill()
 
 

@@ -3,7 +3,6 @@
 from attrs import define, field, frozen
 
 from actors import ActorRef
-from understudy.chat.offer import offer
 
 
 @frozen
@@ -54,10 +53,10 @@ class Relays:
         """Have the relays from a node, or all of them, look for what they lack."""
         for relayed in self._relays.values():
             if holder in (None, relayed.holder):
-                offer(relayed.ref, Check())
+                relayed.ref.try_tell(Check())
 
     def lose(self, holder: str) -> None:
         """A node is gone: its relays are of no use."""
         for relayed in list(self._relays.values()):
             if relayed.holder == holder:
-                offer(relayed.ref, HolderGone())
+                relayed.ref.try_tell(HolderGone())

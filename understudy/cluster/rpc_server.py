@@ -18,7 +18,6 @@ from attrs import define, field, frozen
 from actors import ActorError, ActorRef, Ask, ChildSpec, Restart, StartChild
 from transport.wire.errors import CommandRejected
 from understudy.chat import messages as chat
-from understudy.chat.offer import offer
 from understudy.chat.placement import Moved, name_of
 from understudy.chat.registry import Whereabouts
 from understudy.cluster import messages
@@ -85,14 +84,14 @@ class Office:
         match request.command:
             case messages.Leave():
                 if (sent := self._couriers.get((thread, sender))) is not None:
-                    offer(sent.courier, Unwanted())
+                    sent.courier.try_tell(Unwanted())
                 return None
             case messages.Snapshot():
                 if (sent := self._couriers.get((thread, sender))) is not None:
-                    offer(sent.conversation, chat.WantSnapshot(sent.courier))
+                    sent.conversation.try_tell(chat.WantSnapshot(sent.courier))
                 return None
             case messages.Wake(run_id):
-                offer(await self.threads.own(owner, thread_id), chat.Wake(run_id))
+                (await self.threads.own(owner, thread_id)).try_tell(chat.Wake(run_id))
                 return None
             case messages.Attend():
                 conversation = await self.threads.own(owner, thread_id)
@@ -117,7 +116,7 @@ class Office:
             await conversation.ask(chat.FollowThread(courier, 0))
         except BaseException:  # or the time is over: it may follow nothing, and the next one that is begun shall
             self._couriers.pop((thread, node), None)
-            offer(courier, Unwanted())
+            courier.try_tell(Unwanted())
             raise
         return courier
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import define
 
-from actors import ActorError, ActorRef, ChildSpec, Lane, MailboxFull, Restart, StartChild
+from actors import ActorError, ActorRef, ChildSpec, Lane, Restart, StartChild
 from transport.auth.identity import Identity
 from transport.connection.callbacks import Ports
 from transport.connection.event_stream import StreamConnection, WhichOutbox
@@ -144,9 +144,8 @@ class EventStreams:
         message_to_all = Deliver(envelope, shared=True)
         told = 0
         for outbox in self.presence.outboxes_of(whose):
-            try:
-                outbox.tell(message_to_all, lane=Lane.ALERT)
+            if outbox.try_tell(message_to_all, lane=Lane.ALERT):
                 told += 1
-            except MailboxFull:
+            else:
                 log.warning("alert.declined", extra={"path": outbox.path})
         return told

@@ -88,28 +88,18 @@ class FaultInjector:
         elif act.fault is Fault.CRASH:
             self._crash(ref, pick([RuntimeError, OSError, ValueError, KeyError], act.how)("told to"))
         else:
-            self._send_word(ref, self._word(act, life))
+            ref.try_tell(self._word(act, life))
 
     def tell(self, ref: ActorRef, lane: Lane) -> None:
         """Tell a note whose fate is followed."""
         note = self.ledger.new_note(ref, lane)
-        try:
-            ref.tell(note, lane=lane)
-        except MailboxFull:
+        if not ref.try_tell(note, lane=lane):
             self.ledger.refused.add(note.number)
 
     def _crash(self, ref: ActorRef, error: Exception) -> None:
         crash = self.ledger.new_crash(error)
-        try:
-            ref.tell(crash)
-        except MailboxFull:
+        if not ref.try_tell(crash):
             self.ledger.crash_fates[crash.number].letters = 1
-
-    def _send_word(self, ref: ActorRef, word: object) -> None:
-        try:
-            ref.tell(word)
-        except MailboxFull:
-            return
 
     def _word(self, act: Act, life: Lifetime) -> object:
         """The message that makes an actor do this to itself."""
@@ -152,7 +142,7 @@ class FaultInjector:
             start_soon(self.stop, ref, pick(list(StopMode), how))
         elif act.fault is Fault.SEND:
             if how > 0.3:
-                self._send_word(ref, Slow(0.5))
+                ref.try_tell(Slow(0.5))
             for _ in range(1 + int(how * 10)):
                 start_soon(self.send, ref, pick(list(Lane), act.who), how)
         elif act.fault is Fault.ASK:

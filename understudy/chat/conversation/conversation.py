@@ -47,7 +47,6 @@ from understudy.chat.messages import (
     Wake,
     WantSnapshot,
 )
-from understudy.chat.offer import offer
 from understudy.chat.services import Services
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError, StorageUnavailable
 from understudy.storage.rows import Step
@@ -290,14 +289,14 @@ class Conversation(Actor):
         if ask.after > head:
             # The client has seen what this log does not have, as after a restore: it must read the history again.
             told = Envelope(Resync(head), self.services.clock(), thread_id=self.log.thread_id, message=RESYNC)
-            offer(ask.outbox, Reply(told))
+            ask.outbox.try_tell(Reply(told))
         ask.reply(None)
 
     def _snapshots(self, outbox: ActorRef) -> None:
         for live in self.line.runs.values():
             text = live.snapshot()
             if text is not None and not live.arc.ended:
-                offer(outbox, Deliver(wrap(text, live.around, now=self.services.clock())))
+                outbox.try_tell(Deliver(wrap(text, live.around, now=self.services.clock())))
 
     def _rest(self, context: Context) -> None:
         # Connections of this server lose nothing: the thread's next conversation finds them when it starts.

@@ -10,7 +10,6 @@ from transport.outbox.outbox import Deliver, Follow, Reply, Unfollow
 from transport.wire.events import TERMINAL, Alert, Envelope, Error, Event, FinalResponse, MessageAccepted
 from understudy.chat.conversation.active_run import LiveRun
 from understudy.chat.envelope import about, wrap
-from understudy.chat.offer import offer
 from understudy.chat.services import Services
 from understudy.storage.rows import Message
 
@@ -42,7 +41,7 @@ class Followers:
         """
         if outbox is not None:
             self._enter(outbox, context)
-            offer(outbox, Follow(self.thread_id, after, head, unasked))
+            outbox.try_tell(Follow(self.thread_id, after, head, unasked))
 
     def _enter(self, outbox: ActorRef, context: Context) -> None:
         if outbox not in self._outboxes:
@@ -71,12 +70,12 @@ class Followers:
         if accepted.seq is None and outbox not in self._outboxes:
             self.add(outbox, head, context)
         self._enter(outbox, context)
-        offer(outbox, Reply(self.shown(accepted), head))
+        outbox.try_tell(Reply(self.shown(accepted), head))
 
     def catch_up(self, head: int) -> None:
         """Have every follower read what it lacks of the log, which reaches to `head`."""
         for outbox in self._outboxes:
-            offer(outbox, Follow(self.thread_id, None, head, unasked=True))
+            outbox.try_tell(Follow(self.thread_id, None, head, unasked=True))
 
     def remove(self, ref: ActorRef) -> bool:
         """Forget one that has ended; False when `ref` was none of them."""
@@ -92,7 +91,7 @@ class Followers:
     def dismiss(self) -> None:
         """Tell all that there is no more of this thread: one that begins later under its name is another."""
         for outbox in self._outboxes:
-            offer(outbox, Unfollow(self.thread_id))
+            outbox.try_tell(Unfollow(self.thread_id))
         self._outboxes.clear()
 
     def begin_anew(self) -> None:
@@ -101,14 +100,14 @@ class Followers:
         They may not have been told, where another server deleted it and died, or could not be heard.
         """
         for outbox in self.services.outboxes(self.owner, self.thread_id):
-            offer(outbox, Unfollow(self.thread_id))
+            outbox.try_tell(Unfollow(self.thread_id))
 
     def deliver(self, *envelopes: Envelope, but: ActorRef | None = None) -> None:
         """Hand events to every follower, or to all `but` one."""
         message = Deliver(*envelopes, shared=len(self._outboxes) > 1)
         for outbox in self._outboxes:
             if outbox != but:
-                offer(outbox, message)
+                outbox.try_tell(message)
 
     def show(self, live: LiveRun, event: Event) -> None:
         """Send an event of a run that is not logged; whoever misses it is none the worse."""
@@ -118,7 +117,7 @@ class Followers:
         """Send an alert about a run to every follower and all the user's connections here, ahead of what is queued."""
         message = Deliver(wrap(event, live.around, now=self.services.clock()), shared=True)
         for outbox in dict.fromkeys((*self._outboxes, *self.services.outboxes(self.owner, self.thread_id))):
-            offer(outbox, message, Lane.ALERT)
+            outbox.try_tell(message, lane=Lane.ALERT)
 
     def shown(self, envelope: Envelope) -> Envelope:
         """A stored event as its user is shown it."""
@@ -128,7 +127,8 @@ class Followers:
         """Send an event about an answer that is not logged, to every follower, and to its sender in any case."""
         told = about(answer, event, now=self.services.clock())
         self.deliver(told, but=sender)
-        offer(sender, Reply(told))
+        if sender is not None:
+            sender.try_tell(Reply(told))
 
     def publish(
         self, envelopes: Sequence[Envelope], head: int, context: Context, *, arrived_at: float | None = None

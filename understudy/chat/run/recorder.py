@@ -11,7 +11,6 @@ from actors import ActorRef
 from transport.wire.events import Block, Event
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Checkpoint, Delta, Progress, Record
-from understudy.chat.offer import offer
 from understudy.chat.services import Services
 from understudy.storage.rows import Step
 
@@ -60,12 +59,12 @@ class Recorder:
 
     def checkpoint(self, step: Step) -> None:
         """Have a step kept that is not finished; nobody waits for it, and it is left out when there is no room."""
-        offer(self.conversation, Checkpoint(self.run_id, step))
+        self.conversation.try_tell(Checkpoint(self.run_id, step))
 
     def progress(self, done: float, total: float | None, note: str) -> None:
         """Show a sign of life; dropped when the conversation has no room for it."""
         self.last_sign = trio.current_time()
-        offer(self.conversation, Progress(self.run_id, note, done, total))
+        self.conversation.try_tell(Progress(self.run_id, note, done, total))
 
     def sign(self) -> None:
         """Say what the run waits for, or is doing."""
