@@ -12,7 +12,7 @@ from tests.docs.served import Peer, connected, served
 from tests.docs.tables import table
 from understudy import Agent, tool
 from understudy.app.build import Running
-from understudy.models.model import Reply, TextDelta, ToolCall, Turn
+from understudy.models.model import Reply, TextDelta, ToolRequest, Turn
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ class Obedient:
         if told.content == "fail":
             raise RuntimeError("a model that breaks")
         if told.role == "user":
-            return Reply("", (ToolCall("1", told.content, {}, ""),))
+            return Reply("", (ToolRequest("1", told.content, {}, ""),))
         await emit(TextDelta("That is over."))  # type: ignore[operator]
         return Reply("That is over.")
 

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from understudy import Agent, ToolContext, tool
-from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolCall, Turn
+from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
 
 SPOKEN: Final = " ".join(f"This is sentence number {number} of it, and it says so." for number in range(1, 13))
 OTHER: Final = SPOKEN[:120] + "but here it is another text. " * 3
@@ -64,8 +64,8 @@ class Mortal:
         played = sum(1 for each in turn.messages if each.calls)
         if played < len(tools):
             await emit(Thought(f"next is {tools[played]}"))
-            return Reply(calls=(ToolCall(f"c{played}", tools[played], {}),))
-        text = said_by(words[-1], turn.begun)
+            return Reply(calls=(ToolRequest(f"c{played}", tools[played], {}),))
+        text = said_by(words[-1], turn.partial_text)
         for start in range(0, len(text), 6):
             await emit(TextDelta(text[start : start + 6]))
             await trio.sleep(PACE_S)

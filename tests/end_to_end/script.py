@@ -8,7 +8,7 @@ from attrs import define, field
 
 from transport.wire.events import Usage
 from understudy import Agent, ToolContext, ToolError, tool
-from understudy.models.model import Emit, Handoff, Reply, TextDelta, Thought, ToolCall, Turn
+from understudy.models.model import Emit, Handoff, Reply, TextDelta, Thought, ToolRequest, Turn
 
 
 @define
@@ -77,7 +77,7 @@ class Script:
                 return Reply(handoff=Handoff(to, "the script says so"))
             case Call(tools):
                 await emit(Thought(f"Calling {', '.join(name for name, _ in tools)}"))
-                return Reply(calls=tuple(ToolCall(f"c{n}", name, args) for n, (name, args) in enumerate(tools)))
+                return Reply(calls=tuple(ToolRequest(f"c{n}", name, args) for n, (name, args) in enumerate(tools)))
             case Say(text, gate):
                 for word in text.split(" "):
                     if gate is not None:

@@ -8,7 +8,7 @@ from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.test_branches import ended
 from tests.end_to_end.witness import Witness
 from transport.connection.limits import Limits
-from understudy.chat.run.history import Past
+from understudy.chat.run.history import History
 from understudy.models.model import ChatMessage
 
 
@@ -56,11 +56,11 @@ async def test_what_waits_in_line_is_no_history_of_what_is_before_it(serve: Any)
 )
 def test_one_and_many_are_said_differently(left_out: int, words: str) -> None:
     """In plain words."""
-    past = Past((ChatMessage("user", "hello"),) * 100, left_out)
-    assert past.for_user.startswith("Only the last 100 messages of this conversation were read; ")
-    assert words in past.for_user
+    past = History((ChatMessage("user", "hello"),) * 100, left_out)
+    assert past.user_note.startswith("Only the last 100 messages of this conversation were read; ")
+    assert words in past.user_note
 
 
 def test_nothing_is_said_where_nothing_is_left_out() -> None:
     """The instructions are the agent's own then."""
-    assert Past(()).for_model == ""
+    assert History(()).model_note == ""

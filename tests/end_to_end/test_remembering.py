@@ -9,7 +9,7 @@ from tests.end_to_end.http import request
 from tests.end_to_end.peer import connected
 from tests.end_to_end.test_rest import session
 from understudy import Agent, ToolContext, tool
-from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, ToolCall, Turn
+from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, ToolRequest, Turn
 
 
 @tool
@@ -39,7 +39,7 @@ class Told:
         self.instructions.append(turn.instructions)
         if turn.messages[-1].role == "user":
             calls = (("note_favourite", {"colour": "green"}), ("in_a_thread", {}))
-            return Reply(calls=tuple(ToolCall(f"c{n}", name, args) for n, (name, args) in enumerate(calls)))
+            return Reply(calls=tuple(ToolRequest(f"c{n}", name, args) for n, (name, args) in enumerate(calls)))
         await emit(TextDelta("Done."))
         return Reply("Done.")
 

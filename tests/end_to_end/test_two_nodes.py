@@ -89,7 +89,7 @@ async def test_an_answer_comes_rendered_from_a_server_that_did_not_make_it(
         pass
 
     monkeypatch.setattr("understudy.chat.answer.html._kept", Kept())
-    monkeypatch.setattr("understudy.chat.answer.scrubbed.keep", lambda *_: None)
+    monkeypatch.setattr("understudy.chat.answer.sanitized.keep", lambda *_: None)
     monkeypatch.setattr("understudy.chat.conversation.event_log.ready", not_ready)
     gate = Gate(open_after=1)
     two = await begin(scripted(Say("*one* two", gate)))

@@ -234,7 +234,7 @@ def _grown(search: Callable[[Any], Any], prefix: str, unit: str, ending: str) ->
 
 
 def _seconds(search: Callable[[Any], Any], text: str) -> float:
-    from understudy.chat.answer.cpu_time import OutOfTime, cpu_limit
+    from understudy.chat.answer.cpu_time import CpuTimeExceeded, cpu_limit
 
     given: Any = text.encode("latin-1", "replace") if isinstance(search.__self__.pattern, bytes) else text  # type: ignore[attr-defined]
     began = time.process_time()
@@ -243,18 +243,18 @@ def _seconds(search: Callable[[Any], Any], text: str) -> float:
             found = search(given)
             for _ in found if search.__name__ == "finditer" else ():  # type: ignore[attr-defined]
                 pass
-    except OutOfTime:
+    except CpuTimeExceeded:
         pass
     return time.process_time() - began
 
 
 def main() -> None:
     """Print the slow ones as JSON."""
-    from understudy.chat.answer.cpu_time import allow_limits
+    from understudy.chat.answer.cpu_time import install_handler
 
     sys.setrecursionlimit(10_000)
     files = compiled()
-    allow_limits()
+    install_handler()
     ways = uses(files)
     found = [[files[key], str(key[0]), *hit] for key in files if (hit := slow(*key, ways[key]))]
     json.dump({"expressions": len(files), "slow": found}, sys.stdout)

@@ -9,7 +9,7 @@ import os
 import trio
 
 from understudy import Agent, ToolContext, tool
-from understudy.models.model import Emit, ModelUnavailable, Reply, TextDelta, Thought, ToolCall, Turn
+from understudy.models.model import Emit, ModelUnavailable, Reply, TextDelta, Thought, ToolRequest, Turn
 
 _WORDS = ("the", "rain", "fell", "🎭", "on", "Straße", "and", "日本", "stayed", "e\u0301tude")
 
@@ -58,7 +58,7 @@ class Teller:
         if plan["tool"] != "0" and len(turn.messages) == last + 1:
             await emit(Thought(f"Looking at {plan['name']}"))
             name, given = ("look", "at") if plan["tool"] == "1" else ("note", "what")
-            return Reply(calls=(ToolCall("c", name, {given: plan["name"]}),))
+            return Reply(calls=(ToolRequest("c", name, {given: plan["name"]}),))
         text = answer_to(content)
         words = text.split(" ")
         at_once = max(1, int(plan["pace"]) // 20)

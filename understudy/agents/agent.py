@@ -100,7 +100,7 @@ class Agent:
         cards = tuple(ToolCard(each.name, each.description, each.parameters) for each in self.tools)
         return AgentCard(self.name, self.display_title, self.description, cards)
 
-    def works_s(self, run_s: float) -> float:
+    def run_limit_s(self, run_s: float) -> float:
         """Return how many seconds one of its runs may work on a server that lets every run work for `run_s`.
 
         Raises ValueError if its own limit is longer: the server would cut it without a word.

@@ -82,7 +82,7 @@ from understudy.storage.export_queries import Archive
 from understudy.storage.quotas import BoundedFiles, Quotas
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
-from understudy.tools.table_process import share_places
+from understudy.tools.table_process import set_table_limits
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
 from understudy.web.presence import Presence
@@ -185,12 +185,12 @@ async def build_app(
         DatabaseUnusable, OSError, ValueError: A part cannot be opened; the text says why.
     """
     sessions, cipher = open_sessions(settings), build_cipher(settings)
-    share_places(settings.limits.processes_per_user)
+    set_table_limits(settings.limits.processes_per_user)
     metrics, incidents = Metrics(lambda: system.tree()), Incidents(time.time)
     breakers = Breakers(metrics)
     known, models = all_agents(agents), Models(settings.model, settings.words_per_s, breakers.record_change)
     for agent in known.values():
-        agent.works_s(settings.limits.run_s)
+        agent.run_limit_s(settings.limits.run_s)
         # Now, not at its first message: making a client takes a third of a second, and may fail.
         models.of(agent.model)
     policy = await trio.to_thread.run_sync(policy_of, settings.scrub_policy)

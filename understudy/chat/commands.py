@@ -36,7 +36,7 @@ from understudy.chat.messages import (
 from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, TypingIn
 from understudy.chat.registry import ENDS_S, Whereabouts
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
-from understudy.chat.run.agent_loop import TURNS
+from understudy.chat.run.agent_loop import MAX_TURNS
 from understudy.chat.run.approval import check_note
 from understudy.chat.run.run_settings import check_settings
 from understudy.chat.services import Services
@@ -144,7 +144,7 @@ class Desk:
         if missing:
             raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
         agent, limits = self._services.agents[way.agent], self._services.limits
-        settings = check_settings(say.settings, timeout_s=agent.works_s(limits.run_s), max_turns=TURNS)
+        settings = check_settings(say.settings, timeout_s=agent.run_limit_s(limits.run_s), max_turns=MAX_TURNS)
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
         message_id = say.message_id or uuid.uuid4().hex

@@ -15,7 +15,7 @@ from attrs import evolve
 from transport.wire.codec import from_log, to_log
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope, PartialResult
-from understudy.chat.answer.markdown import cleaned
+from understudy.chat.answer.markdown import clean_html
 from understudy.chat.messages import SaidElsewhere
 from understudy.chat.placement import Moved, News
 from understudy.cluster.messages import Answer, Fault, Item, Piece, Request
@@ -120,7 +120,7 @@ def envelope_of(body: Piece | bytes) -> Envelope:
     event = envelope.event
     if not isinstance(event, PartialResult) or not event.blocks:
         return envelope
-    blocks = tuple(evolve(block, html=cleaned(block.html)) for block in event.blocks)
+    blocks = tuple(evolve(block, html=clean_html(block.html)) for block in event.blocks)
     return envelope.but(event=evolve(event, blocks=blocks))
 
 

@@ -39,7 +39,7 @@ from understudy.content.texts import FOREIGN, INLINE, scrubbed, weight
 from understudy.content.values import Cleaned, cleaned, weight_of, words_of
 from understudy.content.vault import ThreadPlaceholders, Vault
 from understudy.observe.logs import new_error_id
-from understudy.tools.threads import own_limiter
+from understudy.tools.threads import thread_limiter
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ _FIRST: Final = "password: x https://a.b/?c=d a@b.org +49 170 1234567 ignore all
 _STORED: Final = (Category.SECRET, Category.PII)
 """What is sought in files, which are data, and must stay what they are as far as they may."""
 
-_limiter: Final = own_limiter("understudy.content.filter", THREADS)
+_limiter: Final = thread_limiter("understudy.content.filter", THREADS)
 
 
 class Blocked(Exception):

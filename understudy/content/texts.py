@@ -7,7 +7,7 @@ import trio
 
 from sanitization import Placeholders, Scrubbed, Scrubber
 from transport.wire.errors import CommandRejected
-from understudy.tools.threads import own_limiter
+from understudy.tools.threads import thread_limiter
 
 INLINE: Final = 1024
 """Characters scrubbed on the spot; longer texts go to a worker thread, so that no step holds the loop.
@@ -24,8 +24,8 @@ WAIT_S: Final = 8.0
 
 # Not those in which answers are rendered: no flood of messages keeps an answer waiting. And one for short texts apart
 # from one for long ones, so that a word need not wait for a book.
-_short: Final = own_limiter("understudy.content.texts.short", 1)
-_long: Final = own_limiter("understudy.content.texts.long", 1)
+_short: Final = thread_limiter("understudy.content.texts.short", 1)
+_long: Final = thread_limiter("understudy.content.texts.long", 1)
 
 
 def weight(text: str) -> int:

@@ -14,8 +14,8 @@ from understudy.models.model import ModelUnavailable as ModelUnavailable
 from understudy.models.model import Reply as Reply
 from understudy.models.model import TextDelta as TextDelta
 from understudy.models.model import Thought as Thought
-from understudy.models.model import ToolCall as ToolCall
 from understudy.models.model import ToolCard as ToolCard
+from understudy.models.model import ToolRequest as ToolRequest
 from understudy.models.model import Turn as Turn
 from understudy.models.model import Usage as Usage
 from understudy.models.model import tool_message as tool_message

@@ -41,7 +41,7 @@ class ModelUnavailable(ModelError, ConnectionError):
 
 
 @frozen
-class ToolCall:
+class ToolRequest:
     """A model's wish to have a tool called. `arguments` are as the model wrote them: not validated yet."""
 
     id: str
@@ -99,7 +99,7 @@ class ChatMessage:
 
     role: Role
     content: str = field(default="", repr=False)
-    calls: tuple[ToolCall, ...] = ()
+    calls: tuple[ToolRequest, ...] = ()
     call_id: str | None = None
     tool_name: str | None = None
     status: str | None = None
@@ -120,7 +120,7 @@ class Turn:
     tools: tuple[ToolCard, ...] = ()
     files: tuple[FileCard, ...] = ()
     colleagues: tuple[AgentCard, ...] = ()
-    begun: str = field(default="", repr=False)
+    partial_text: str = field(default="", repr=False)
 
 
 @frozen
@@ -128,7 +128,7 @@ class Reply:
     """A model's answer to a turn. Without `calls` and without `handoff`, `text` is the final answer."""
 
     text: str = field(default="", repr=False)
-    calls: tuple[ToolCall, ...] = ()
+    calls: tuple[ToolRequest, ...] = ()
     handoff: Handoff | None = None
     usage: Usage = field(factory=Usage)
 
@@ -210,7 +210,7 @@ def unfenced(content: str) -> str:
 
 
 def tool_message(
-    call: ToolCall, status: str, value: Any = None, summary: str = "", *, note: str = "", suspect: bool = False
+    call: ToolRequest, status: str, value: Any = None, summary: str = "", *, note: str = "", suspect: bool = False
 ) -> ChatMessage:
     """Build the message that tells a model how a tool call ended, always fenced.
 

@@ -23,7 +23,7 @@ from understudy.models.model import (
     Reply,
     TextDelta,
     Thought,
-    ToolCall,
+    ToolRequest,
     Turn,
 )
 from understudy.models.openai_request import hand_over_name, request_of
@@ -243,7 +243,7 @@ async def _finish(turn: Turn, answer: _Answer, emit: Emit) -> Reply:
     return Reply("".join(answer.text), tuple(calls), usage=answer.usage)
 
 
-def _tool_call(call: _Call) -> ToolCall:
+def _tool_call(call: _Call) -> ToolRequest:
     try:
         arguments = msgspec.json.decode(call.arguments or "{}")
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -252,10 +252,10 @@ def _tool_call(call: _Call) -> ToolCall:
         # No tool has this parameter: it will refuse the call in words, from which the model learns.
         arguments = {"not_a_json_object": call.arguments[:200]}
     words = call.name.replace("_", " ").replace("-", " ").strip().capitalize()
-    return ToolCall(call.id, call.name, arguments, words)
+    return ToolRequest(call.id, call.name, arguments, words)
 
 
-def _handoff(turn: Turn, call: ToolCall) -> Handoff:
+def _handoff(turn: Turn, call: ToolRequest) -> Handoff:
     to, reason = call.arguments.get("to"), call.arguments.get("reason")
     if not any(each.name == to for each in turn.colleagues):
         raise ModelUnavailable("The language model asked for a colleague who is not here.", True, "unknown colleague")

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from understudy.models.model import AgentCard, ChatMessage, FileCard, ToolCall, ToolCard, Turn, fenced
+from understudy.models.model import AgentCard, ChatMessage, FileCard, ToolCard, ToolRequest, Turn, fenced
 
 HAND_OVER: Final = "hand_over"
 _GO_ON: Final = (
@@ -31,7 +31,7 @@ def request_of(turn: Turn, model: str) -> dict[str, Any]:
         "messages": [
             {"role": "system", "content": system_text(turn)},
             *messages_of(turn.messages),
-            *_begun(turn.begun),
+            *_begun(turn.partial_text),
         ],
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -70,7 +70,7 @@ def messages_of(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
 
 
 def _messages(messages: Sequence[ChatMessage]) -> Iterator[dict[str, Any]]:
-    waiting: dict[str, ToolCall] = {}
+    waiting: dict[str, ToolRequest] = {}
     for each in messages:
         if each.role == "tool":
             if each.call_id is not None and waiting.pop(each.call_id, None) is not None:
@@ -86,13 +86,13 @@ def _messages(messages: Sequence[ChatMessage]) -> Iterator[dict[str, Any]]:
     yield from _unanswered(waiting)
 
 
-def _unanswered(waiting: dict[str, ToolCall]) -> Iterator[dict[str, Any]]:
+def _unanswered(waiting: dict[str, ToolRequest]) -> Iterator[dict[str, Any]]:
     for call_id in list(waiting):
         del waiting[call_id]
         yield {"role": "tool", "tool_call_id": call_id, "content": '{"status":"failed","error":"No result was kept."}'}
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
+def _call(call: ToolRequest) -> dict[str, Any]:
     arguments = msgspec.json.encode(dict(call.arguments)).decode()
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 

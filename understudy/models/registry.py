@@ -7,10 +7,10 @@ as it is.
 from collections.abc import Callable, Sequence
 
 from actors.behaviours import Breaker, CircuitChange
-from understudy.models.guarded import GuardedModel
 from understudy.models.model import Model
 from understudy.models.offline import OfflineModel
 from understudy.models.openai import OpenAI
+from understudy.models.resilient import ResilientModel
 
 OFFLINE = "offline"
 OPENAI = "openai:"
@@ -51,12 +51,12 @@ class Models:
 
     def breakers(self) -> Sequence[Breaker]:
         """Those that providers are asked through."""
-        return [model.breaker for model in self._made.values() if isinstance(model, GuardedModel)]
+        return [model.breaker for model in self._made.values() if isinstance(model, ResilientModel)]
 
     async def aclose(self) -> None:
         """Close the connections of all models that hold any."""
         for model in self._made.values():
-            if isinstance(model, GuardedModel) and isinstance(model.model, OpenAI):
+            if isinstance(model, ResilientModel) and isinstance(model.model, OpenAI):
                 await model.model.aclose()
 
     def _named(self, name: str) -> Model:
@@ -68,5 +68,5 @@ class Models:
         if name == OFFLINE:
             return OfflineModel(words_per_s=self._words_per_s)
         if name.startswith(OPENAI) and name != OPENAI:
-            return GuardedModel(OpenAI(name.removeprefix(OPENAI), retries=0), f"model {name}", self._on_change)
+            return ResilientModel(OpenAI(name.removeprefix(OPENAI), retries=0), f"model {name}", self._on_change)
         raise UnknownModel(f"there is no model {name!r}; use `offline`, or `openai:` and the name of a model")

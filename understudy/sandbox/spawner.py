@@ -77,7 +77,7 @@ def environment() -> dict[str, str]:
     return {name: os.environ[name] for name in _LOADER if name in os.environ}
 
 
-def order_of(
+def encode_order(
     program: Program,
     *,
     read: Sequence[str] = (),
@@ -104,7 +104,7 @@ def order_of(
 
 
 @define(eq=False)
-class Places:
+class ProcessLimiter:
     """At most `processes` at a time, and `memory` bytes of all of them; calls are served in order of arrival."""
 
     processes: int = PROCESSES
@@ -114,7 +114,7 @@ class Places:
     _waiting: deque[tuple[int, trio.Event]] = field(factory=deque, init=False)
 
     @asynccontextmanager
-    async def place(self, memory: int) -> AsyncIterator[None]:
+    async def permit(self, memory: int) -> AsyncIterator[None]:
         """Hold a place of `memory` bytes during the block; wait until there is one.
 
         Raises:
@@ -124,7 +124,7 @@ class Places:
             raise ValueError(f"{memory} bytes are more than all processes together may use")
         entry = (memory, trio.Event())
         self._waiting.append(entry)
-        self._hand_out()
+        self._grant()
         try:
             await entry[1].wait()
             yield
@@ -134,28 +134,28 @@ class Places:
                 self._taken -= memory
             else:
                 self._waiting.remove(entry)
-            self._hand_out()
+            self._grant()
 
-    def _fits(self, memory: int) -> bool:
+    def _has_room(self, memory: int) -> bool:
         return self._running < self.processes and self._taken + memory <= self.memory
 
-    def _hand_out(self) -> None:
-        while self._waiting and self._fits(self._waiting[0][0]):
+    def _grant(self) -> None:
+        while self._waiting and self._has_room(self._waiting[0][0]):
             memory, granted = self._waiting.popleft()
             self._running += 1
             self._taken += memory
             granted.set()
 
 
-_places: Final[trio.lowlevel.RunVar[Places]] = trio.lowlevel.RunVar("understudy.sandbox.places")
+_places: Final[trio.lowlevel.RunVar[ProcessLimiter]] = trio.lowlevel.RunVar("understudy.sandbox.places")
 
 
-def places() -> Places:
+def process_limiter() -> ProcessLimiter:
     """Return the places of this run of trio, which is one server."""
     try:
         return _places.get()
     except LookupError:
-        made = Places()
+        made = ProcessLimiter()
         _places.set(made)
         return made
 
@@ -170,7 +170,7 @@ async def run(
     cpu_s: int | None = None,
 ) -> "CompletedProcess[bytes]":
     """Run a program on a request and return how it ended, with what it wrote. The caller holds a place for it."""
-    order = order_of(program, read=read, write=write, memory=memory, cpu_s=cpu_s)
+    order = encode_order(program, read=read, write=write, memory=memory, cpu_s=cpu_s)
     return await trio.run_process(
         command(),
         stdin=order + request,
@@ -189,7 +189,7 @@ async def _kill(process: trio.Process) -> None:
 
 
 @frozen
-class Report:
+class ConfinementReport:
     """What confines processes on this machine, and what one reached that tried everything (see `probe`)."""
 
     no_new_privileges: bool = False
@@ -218,7 +218,7 @@ class Report:
 
 async def probe(
     files: Sequence[str] = (OUTSIDE,), made: Sequence[str] = (), process: int | None = None, limit_s: float = 10.0
-) -> Report:
+) -> ConfinementReport:
     """Start a process that tries to get out, and return what held it. If it fails, nothing counts as confined.
 
     It tries to read `files`, to make `made` and to signal `process` (this one, if none is given).
@@ -228,14 +228,14 @@ async def probe(
     with trio.move_on_after(limit_s):
         ended = await run(PROBE, msgspec.json.encode(attempts), cpu_s=5)
     try:
-        return msgspec.json.decode(ended.stdout if ended else b"", type=Report)
+        return msgspec.json.decode(ended.stdout if ended else b"", type=ConfinementReport)
     except msgspec.MsgspecError:
         reason = ended.stderr.decode(errors="replace")[-500:] if ended else "too slow"
         log.warning("sandbox.probe_failed", extra={"reason": reason})
-        return Report()
+        return ConfinementReport()
 
 
-warned: Final[list[Report]] = []
+warned: Final[list[ConfinementReport]] = []
 """The report of this process, once `warn_if_open` has asked for it: the kernel stays the same."""
 
 
@@ -243,7 +243,7 @@ async def warn_if_open() -> None:
     """Log a warning if processes for foreign text are not confined on this machine; at the first call only."""
     if warned:
         return
-    warned.append(Report())  # a second server of this process does not ask again meanwhile
+    warned.append(ConfinementReport())  # a second server of this process does not ask again meanwhile
     warned[0] = await probe()
     if warned[0].missing:
         log.warning("sandbox.open", extra={"missing": warned[0].missing})

@@ -57,7 +57,7 @@ class Worker:
             raise TypeError("the pipes that were asked for are there")
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._in, False)
-        self._first = spawner.order_of(program)
+        self._first = spawner.encode_order(program)
 
     @property
     def pid(self) -> int:

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from understudy.tools.duckdb_session import Column, Table, quote
 from understudy.tools.errors import ToolError
-from understudy.tools.sql_policy import admit
+from understudy.tools.sql_policy import check_query
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +43,7 @@ def run(table: Table, sql: str, limit: int) -> Answer:
 
     connection = table.connection
     try:
-        admit(connection, sql)
+        check_query(connection, sql)
         relation = connection.sql(sql)
         columns = tuple(Column(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True))
         shown = ", ".join(_shown(place, column) for place, column in enumerate(columns, 1))

@@ -37,7 +37,7 @@ _GROWING: Final = frozenset(
 MAX_GROWTH: Final = 10_000
 
 
-def admit(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+def check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Let exactly one SELECT, WITH, VALUES, FROM, DESCRIBE or SUMMARIZE pass.
 
     Raises `ToolError`: ``query_refused`` for anything else, for a table other than ``data`` and for functions that
@@ -63,7 +63,7 @@ def admit(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise _refused(_ONLY_READING)
     named = {str(entry.get("key")).lower() for node in _nodes(tree) for entry in _named(node)}
     for node in _nodes(tree):
-        _judge(node, {"data", *named})
+        _check_node(node, {"data", *named})
 
 
 def _refused(why: str) -> ToolError:
@@ -88,11 +88,11 @@ def _named(node: dict[str, Any]) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
-def _judge(node: dict[str, Any], tables: set[str]) -> None:
+def _check_node(node: dict[str, Any], tables: set[str]) -> None:
     kind = str(node.get("type"))
     if re.fullmatch(r"(INSERT|UPDATE|DELETE|MERGE\w*)_QUERY_NODE", kind):
         raise _refused("Only reading is allowed: the query would change the table.")
-    if kind == "BASE_TABLE" and (str(node.get("table_name")).lower() not in tables or _elsewhere(node)):
+    if kind == "BASE_TABLE" and (str(node.get("table_name")).lower() not in tables or _in_other_schema(node)):
         name = str(node.get("table_name"))[:60]
         raise _refused(f"There is no table “{name}” to read; the table is called data.")
     if kind == "SHOW_REF" and node.get("show_type") == "SHOW_SPECIAL" and "tables" not in str(node.get("table_name")):
@@ -103,22 +103,22 @@ def _judge(node: dict[str, Any], tables: set[str]) -> None:
             raise _refused("A query may read the table and nothing else: no files, no network, no settings.")
         function["class"] = "SOURCE"  # gives rows one by one and can be interrupted, so its size does not matter
     if node.get("class") == "FUNCTION":
-        _judge_function(node)
+        _check_function(node)
 
 
-def _elsewhere(node: dict[str, Any]) -> bool:
+def _in_other_schema(node: dict[str, Any]) -> bool:
     return str(node.get("schema_name") or "main").lower() != "main" or bool(node.get("catalog_name"))
 
 
-def _judge_function(node: dict[str, Any]) -> None:
+def _check_function(node: dict[str, Any]) -> None:
     name = str(node.get("function_name")).lower()
     if name in _CLOSED:
         raise _refused(f"{name} may not be used here.")
-    if name in _GROWING and _grows(name, node):
+    if name in _GROWING and _may_grow(name, node):
         raise _refused(f"{name} may only be used with a size, written as a number, of at most {MAX_GROWTH:,}.")
 
 
-def _grows(name: str, function: dict[str, Any]) -> bool:
+def _may_grow(name: str, function: dict[str, Any]) -> bool:
     """Whether a size is large, or not written out: then how large it is would show only when it is too late."""
     given = function.get("arguments") or function.get("children") or []
     arguments = [each.get("expression", each) for each in given]

@@ -28,7 +28,7 @@ from understudy.sandbox.spawner import MIB, Program
 from understudy.tools import table_worker
 from understudy.tools.duckdb_session import THREADS
 from understudy.tools.errors import ToolError
-from understudy.tools.fair_limiter import Turns
+from understudy.tools.fair_limiter import FairLimiter
 from understudy.tools.tool import StoredFile, ToolContext
 
 T = TypeVar("T")
@@ -45,22 +45,22 @@ TABLE: Final = Program(
     file_bytes=512 * MIB,  # a table that is rewritten as UTF-8 may become three times as long
 )
 
-_turns: trio.lowlevel.RunVar[Turns] = trio.lowlevel.RunVar("understudy.table_turns")
+_turns: trio.lowlevel.RunVar[FairLimiter] = trio.lowlevel.RunVar("understudy.table_turns")
 
 
-def turns() -> Turns:
+def table_limiter() -> FairLimiter:
     """Return the places of users for processes of tables and charts, in this run of trio."""
     try:
         return _turns.get()
     except LookupError:
-        places = Turns()
+        places = FairLimiter()
         _turns.set(places)
         return places
 
 
-def share_places(each: int) -> None:
+def set_table_limits(each: int) -> None:
     """Let each user have so many processes at once, in this run of trio; for its beginning."""
-    _turns.set(Turns(each=each))
+    _turns.set(FairLimiter(per_user=each))
 
 
 async def ask_table(
@@ -80,14 +80,14 @@ async def ask_table(
     that is no table, ``query_failed`` when memory runs out, ``tool_failed`` when something else goes wrong, and
     whatever the operation raises. When it raises or is cancelled, the process has ended.
     """
-    async with turns().place(owner), _folder(file.path) as folder:
+    async with table_limiter().permit(owner), _folder(file.path) as folder:
         request = {
             "name": file.name,
             "folder": folder,
             "operation": operation,
             "arguments": list(arguments),
         }
-        async with spawner.places().place(memory):
+        async with spawner.process_limiter().permit(memory):
             with trio.move_on_after(limit_s):
                 ended = await spawner.run(
                     TABLE,

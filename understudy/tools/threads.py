@@ -5,7 +5,7 @@ from collections.abc import Callable
 import trio
 
 
-def own_limiter(name: str, threads: int) -> Callable[[], trio.CapacityLimiter]:
+def thread_limiter(name: str, threads: int) -> Callable[[], trio.CapacityLimiter]:
     """The limiter of one kind of work: `threads` at a time, in each run of trio; made when it is first asked for.
 
     `name` shows in representations only.

@@ -24,14 +24,14 @@ from understudy.tools.errors import ToolError
 from understudy.tools.memory import TTL_S, Memory, Notebook
 from understudy.tools.result import ToolResult, is_small, to_result
 from understudy.tools.signature import Param, Parameters, read_parameters
-from understudy.tools.threads import own_limiter
+from understudy.tools.threads import thread_limiter
 
 __all__ = ["Files", "Param", "ServerView", "StoredFile", "Tool", "ToolContext", "ToolError", "ToolResult", "tool"]
 
 # Worker threads that all tools share: apart from trio's default 40, so stuck tools cannot starve storage.
 THREADS: Final = 40
 
-Approval: TypeAlias = bool | Callable[[Mapping[str, Any]], object]
+ApprovalPolicy: TypeAlias = bool | Callable[[Mapping[str, Any]], object]
 """Whether calls need consent: all, none, or those for whose arguments the function gives something true. It is called
 on the server's loop, so it must be quick; it is given a copy of the arguments as JSON says them, and must not raise."""
 
@@ -132,12 +132,12 @@ class Tool:
     function: Callable[..., Any] = field(repr=False)
     timeout_s: float = 20.0
     retry_safe: bool = False
-    approval: Approval = field(default=False, repr=False)
+    approval: ApprovalPolicy = field(default=False, repr=False)
     _accepts: Parameters = field(repr=False, kw_only=True)
     _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)
 
     @property
-    def asks(self) -> str:
+    def approval_mode(self) -> str:
         """When it asks for consent, in a word: `always`, `never`, or `sometimes`."""
         return "sometimes" if not isinstance(self.approval, bool) else "always" if self.approval else "never"
 
@@ -164,7 +164,7 @@ class Tool:
         return self.function(*args, **kwargs)
 
 
-_limiter: Final = own_limiter("understudy.tool_threads", THREADS)
+_limiter: Final = thread_limiter("understudy.tool_threads", THREADS)
 
 
 def _from_thread(context: ToolContext) -> ToolContext:
@@ -251,7 +251,7 @@ def tool(
     timeout_s: float = 20.0,
     retry_safe: bool = False,
     asyncio: bool = False,
-    approval: Approval = False,
+    approval: ApprovalPolicy = False,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -261,7 +261,7 @@ def tool(
     timeout_s: float = 20.0,
     retry_safe: bool = False,
     asyncio: bool = False,
-    approval: Approval = False,
+    approval: ApprovalPolicy = False,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function, as a decorator with or without options.
 

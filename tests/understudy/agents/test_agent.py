@@ -117,9 +117,9 @@ def test_a_liaison_is_complete(make: Any) -> None:
 
 def test_an_agent_works_as_long_as_it_says_or_the_server_lets_it() -> None:
     """Its own limit may be shorter than the server's."""
-    assert Agent("a").works_s(40.0) == 40.0
-    assert Agent("a", timeout_s=12.5).works_s(40.0) == 12.5
-    assert Agent("a", timeout_s=40).works_s(40.0) == 40
+    assert Agent("a").run_limit_s(40.0) == 40.0
+    assert Agent("a", timeout_s=12.5).run_limit_s(40.0) == 12.5
+    assert Agent("a", timeout_s=40).run_limit_s(40.0) == 40
 
 
 async def test_a_server_does_not_start_with_an_agent_whose_limit_it_would_cut(tmp_path: Path) -> None:

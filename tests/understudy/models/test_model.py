@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from understudy.models import ChatMessage, Model, ModelUnavailable, OfflineModel, ToolCall, Turn, tool_message
+from understudy.models import ChatMessage, Model, ModelUnavailable, OfflineModel, ToolRequest, Turn, tool_message
 from understudy.models.model import FENCE_NOTE, AgentCard, fenced, unfenced
 
-CALL = ToolCall("c-1", "lookup", {"order_id": "A-17"}, "Look up A-17")
+CALL = ToolRequest("c-1", "lookup", {"order_id": "A-17"}, "Look up A-17")
 
 
 def test_a_result_is_told_with_its_summary() -> None:
@@ -92,7 +92,7 @@ def test_what_users_write_is_not_printed() -> None:
     turn = Turn(AgentCard("support"), (ChatMessage("user", "my secret", (CALL,)),), "my instructions")
     assert "my secret" not in repr(turn)
     assert "my instructions" not in repr(turn)
-    assert "A-17" not in repr(ToolCall("c", "lookup", {"order_id": "A-17"}))
+    assert "A-17" not in repr(ToolRequest("c", "lookup", {"order_id": "A-17"}))
 
 
 def test_the_offline_model_is_a_model() -> None:

@@ -17,8 +17,8 @@ from understudy.models.model import (
     FileCard,
     Handoff,
     ModelUnavailable,
-    ToolCall,
     ToolCard,
+    ToolRequest,
     Turn,
     Usage,
     fenced,
@@ -103,8 +103,8 @@ async def test_tool_calls_arrive_in_pieces(provider: Provider, heard: Any) -> No
     async with talking(provider) as model:
         reply = await model.respond(a_turn(tools=(LOOKUP,)), heard)
     assert reply.calls == (
-        ToolCall("c-1", "lookup", {"order_id": "A-17"}, "Lookup"),
-        ToolCall("c-2", "lookup", {"order_id": "B-2"}, "Lookup"),
+        ToolRequest("c-1", "lookup", {"order_id": "A-17"}, "Lookup"),
+        ToolRequest("c-2", "lookup", {"order_id": "B-2"}, "Lookup"),
     )
     assert heard.thoughts == ["Next: Lookup, Lookup"]
 
@@ -332,8 +332,8 @@ def test_the_handoff_tool_makes_room_for_a_real_one() -> None:
 
 def test_calls_and_answers_are_paired() -> None:
     """An answer without its call is left out, a call without its answer gets one: the API refuses both."""
-    call = ToolCall("c-1", "lookup", {"order_id": "A-17"})
-    lost = ToolCall("c-0", "lookup", {})
+    call = ToolRequest("c-1", "lookup", {"order_id": "A-17"})
+    lost = ToolRequest("c-0", "lookup", {})
     messages = messages_of(
         [
             tool_message(lost, "ok", {"n": 1}, "One."),

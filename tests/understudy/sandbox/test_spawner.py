@@ -15,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import understudy
 from understudy.sandbox import spawner
-from understudy.sandbox.spawner import LARGEST, MIB, PROBE, PROCESSES, Places, Program, Report, probe
+from understudy.sandbox.spawner import LARGEST, MIB, PROBE, PROCESSES, ConfinementReport, ProcessLimiter, Program, probe
 
 SECRET = "a-secret-of-thirty-two-characters"
 
@@ -91,26 +91,26 @@ async def test_files_that_are_handed_in_can_be_used(tmp_path: Path) -> None:
 async def test_a_probe_that_cannot_start_counts_as_not_confined(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not known is not safe."""
     monkeypatch.setattr(spawner, "command", lambda: ["/bin/false"])
-    assert await probe() == Report()
-    assert Report().missing
+    assert await probe() == ConfinementReport()
+    assert ConfinementReport().missing
 
 
 @pytest.mark.parametrize(
     ("report", "words"),
     [
-        (Report(True, files=True, calls=True), []),
-        (Report(True, files=False, calls=True), ["Landlock"]),
-        (Report(True, files=True, calls=True, read=("/etc/passwd",)), ["Landlock"]),
-        (Report(True, files=True, calls=False), ["seccomp"]),
-        (Report(), ["Landlock", "seccomp"]),
+        (ConfinementReport(True, files=True, calls=True), []),
+        (ConfinementReport(True, files=False, calls=True), ["Landlock"]),
+        (ConfinementReport(True, files=True, calls=True, read=("/etc/passwd",)), ["Landlock"]),
+        (ConfinementReport(True, files=True, calls=False), ["seccomp"]),
+        (ConfinementReport(), ["Landlock", "seccomp"]),
     ],
 )
 async def test_what_is_missing_is_logged_once(
-    report: Report, words: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    report: ConfinementReport, words: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At the first server of a process, and not when all is there."""
 
-    async def found() -> Report:
+    async def found() -> ConfinementReport:
         return report
 
     monkeypatch.setattr(spawner, "probe", found)
@@ -151,11 +151,11 @@ def test_nothing_else_of_the_server_starts_processes() -> None:
 
 async def test_only_so_many_processes_have_a_place() -> None:
     """By their number and by their bytes, in order of arrival; who is cancelled in line leaves it."""
-    places, begun = Places(processes=2, memory=10), list[int]()
+    places, begun = ProcessLimiter(processes=2, memory=10), list[int]()
     free = [trio.Event() for _ in range(5)]
 
     async def use(number: int, memory: int) -> None:
-        async with places.place(memory):
+        async with places.permit(memory):
             begun.append(number)
             await free[number].wait()
 
@@ -187,14 +187,14 @@ async def test_only_so_many_processes_have_a_place() -> None:
         assert begun[3:] == [4]
         nursery.cancel_scope.cancel()
     with pytest.raises(ValueError, match="more than all processes"):
-        async with places.place(11):
+        async with places.permit(11):
             pass
 
 
 def test_every_program_fits() -> None:
     """Also on a small machine, and a server never has more processes than it says."""
-    assert Places().processes == PROCESSES
-    assert LARGEST <= Places().memory <= PROCESSES * LARGEST
+    assert ProcessLimiter().processes == PROCESSES
+    assert LARGEST <= ProcessLimiter().memory <= PROCESSES * LARGEST
 
 
 async def test_a_cancelled_call_has_ended_its_process_when_it_returns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,13 @@ from trio.testing import wait_all_tasks_blocked
 
 from understudy.storage.tenancy import owner_of
 from understudy.tools import ToolError
-from understudy.tools.fair_limiter import Turns
+from understudy.tools.fair_limiter import FairLimiter
 
 
 class Crowd:
     """Calls that hold their place until they are told to go."""
 
-    def __init__(self, turns: Turns, nursery: trio.Nursery) -> None:
+    def __init__(self, turns: FairLimiter, nursery: trio.Nursery) -> None:
         self.turns, self.nursery = turns, nursery
         self.inside: list[str] = []
         self.doors: dict[str, trio.Event] = {}
@@ -27,7 +27,7 @@ class Crowd:
 
     async def _hold(self, name: str) -> None:
         with trio.CancelScope() as self.scopes[name]:
-            async with self.turns.place(name[0]):
+            async with self.turns.permit(name[0]):
                 self.inside.append(name)
                 try:
                     await self.doors[name].wait()
@@ -44,7 +44,7 @@ class Crowd:
 async def test_a_user_has_two_places_and_all_have_four() -> None:
     """The third call of a user waits while places are free; the fifth of all waits in any case."""
     async with trio.open_nursery() as nursery:
-        crowd = Crowd(Turns(), nursery)
+        crowd = Crowd(FairLimiter(), nursery)
         await crowd.come("a1", "a2", "a3")
         assert crowd.inside == ["a1", "a2"]
         await crowd.come("b1", "c1", "d1")
@@ -58,7 +58,7 @@ async def test_a_user_has_two_places_and_all_have_four() -> None:
 async def test_users_take_turns_and_a_users_calls_keep_their_order() -> None:
     """Ten calls of one user stand in nobody's way, however early they came."""
     async with trio.open_nursery() as nursery:
-        crowd = Crowd(Turns(places=1, each=1), nursery)
+        crowd = Crowd(FairLimiter(total=1, per_user=1), nursery)
         await crowd.come("x", "a1", "a2", "a3", "b1", "b2", "c1")
         order, last = [], "x"
         for _ in range(6):
@@ -72,7 +72,7 @@ async def test_users_take_turns_and_a_users_calls_keep_their_order() -> None:
 async def test_whoever_gives_up_leaves_no_hole(gone: str) -> None:
     """A cancelled call gives back its place, or its place in the queue."""
     async with trio.open_nursery() as nursery:
-        turns = Turns(places=1, each=1)
+        turns = FairLimiter(total=1, per_user=1)
         crowd = Crowd(turns, nursery)
         await crowd.come("a1", "a2", "b1")
         crowd.scopes[gone].cancel()
@@ -81,14 +81,14 @@ async def test_whoever_gives_up_leaves_no_hole(gone: str) -> None:
             await crowd.go(name)
         await crowd.come("c1")
         assert crowd.inside == ["c1"]
-        assert [turns.waiting(user) for user in "abc"] == [0, 0, 0]
+        assert [turns.queued(user) for user in "abc"] == [0, 0, 0]
         await crowd.go("c1")
 
 
 async def test_a_place_given_to_a_call_that_was_cancelled_meanwhile_is_not_lost() -> None:
     """The place and the cancellation may come in the same moment."""
     async with trio.open_nursery() as nursery:
-        crowd = Crowd(Turns(places=1, each=1), nursery)
+        crowd = Crowd(FairLimiter(total=1, per_user=1), nursery)
         await crowd.come("a1", "b1", "c1")
         crowd.scopes["a1"].cancel()
         crowd.scopes["b1"].cancel()
@@ -99,10 +99,10 @@ async def test_a_place_given_to_a_call_that_was_cancelled_meanwhile_is_not_lost(
 
 async def test_the_users_of_one_tenant_leave_a_place_to_others(nursery: trio.Nursery) -> None:
     """However many of them ask."""
-    turns, inside = Turns(), list[str]()
+    turns, inside = FairLimiter(), list[str]()
 
     async def hold(owner: str) -> None:
-        async with turns.place(owner):
+        async with turns.permit(owner):
             inside.append(owner)
             await trio.sleep_forever()
 
@@ -117,19 +117,19 @@ async def test_the_users_of_one_tenant_leave_a_place_to_others(nursery: trio.Nur
 
 async def test_beyond_a_bounded_line_a_user_is_refused(nursery: trio.Nursery) -> None:
     """In a sentence; another user is not."""
-    turns = Turns(line=3)
+    turns = FairLimiter(max_queued=3)
 
     async def hold(owner: str) -> None:
-        async with turns.place(owner):
+        async with turns.permit(owner):
             await trio.sleep_forever()
 
     for _ in range(5):
         nursery.start_soon(hold, "ada")
     await wait_all_tasks_blocked()
-    assert turns.waiting("ada") == 3
+    assert turns.queued("ada") == 3
     with pytest.raises(ToolError, match="too many tables and charts") as caught:
         await hold("ada")
     assert caught.value.code == "busy"
     nursery.start_soon(hold, "bob")
     await wait_all_tasks_blocked()
-    assert turns.waiting("bob") == 0
+    assert turns.queued("bob") == 0

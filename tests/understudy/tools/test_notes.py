@@ -38,4 +38,4 @@ async def test_what_is_no_note_is_refused(attach: Callable[..., ToolContext], te
 
 def test_it_never_writes_unasked() -> None:
     """Its calls need consent, whatever they are called with."""
-    assert save_note.asks == "always"
+    assert save_note.approval_mode == "always"

@@ -17,7 +17,7 @@ from trio.testing import wait_all_tasks_blocked
 from understudy.sandbox import spawner
 from understudy.tools import StoredFile, ToolContext, ToolError
 from understudy.tools.queries import Answer
-from understudy.tools.table_process import TABLE, ask_table, turns
+from understudy.tools.table_process import TABLE, ask_table, table_limiter
 from understudy.tools.table_worker import GIVEN
 
 Attach = Callable[..., ToolContext]
@@ -139,7 +139,7 @@ async def test_one_users_endless_queries_keep_nobody_else_waiting(file: StoredFi
         with trio.fail_after(5):
             answer = await query(file, "SELECT count(*) FROM data", "bob")
         assert answer.rows == [[2]]
-        assert turns().waiting("ada") == 8
+        assert table_limiter().queued("ada") == 8
         nursery.cancel_scope.cancel()
     assert len(killed) == 2
 

@@ -12,42 +12,42 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-AGAIN_S: Final = 0.05
+REPEAT_S: Final = 0.05
 """After so much more time the signal comes again, if what it raised was swallowed on its way out."""
 
 
-class OutOfTime(BaseException):
+class CpuTimeExceeded(BaseException):
     """The limit is reached. Not an `Exception`: no library's handler of errors may take it for one of its own."""
 
 
-_ends: Final[list[float]] = []  # of the open limits, on `time.process_time`; inner ones last, and never later
+_deadlines: Final[list[float]] = []  # of the open limits, on `time.process_time`; inner ones last, and never later
 
 
-def allow_limits() -> None:
+def install_handler() -> None:
     """Prepare this process for `cpu_limit`; call it once, in the main thread."""
     signal.signal(signal.SIGPROF, _on_signal)
 
 
 @contextmanager
 def cpu_limit(seconds: float) -> Iterator[None]:
-    """Raise `OutOfTime` in the block once it has used so much processor time; limits may be nested."""
-    depth = len(_ends)
-    _ends.append(min([time.process_time() + seconds, *_ends[-1:]]))
+    """Raise `CpuTimeExceeded` in the block once it has used so much processor time; limits may be nested."""
+    depth = len(_deadlines)
+    _deadlines.append(min([time.process_time() + seconds, *_deadlines[-1:]]))
     _arm()
     try:
         yield
-        if time.process_time() > _ends[depth]:
-            raise OutOfTime
+        if time.process_time() > _deadlines[depth]:
+            raise CpuTimeExceeded
     finally:
-        del _ends[depth:]
+        del _deadlines[depth:]
         _arm()
 
 
 def _arm() -> None:
-    left = max(_ends[-1] - time.process_time(), 0.000_1) if _ends else 0.0
-    signal.setitimer(signal.ITIMER_PROF, left, AGAIN_S)
+    left = max(_deadlines[-1] - time.process_time(), 0.000_1) if _deadlines else 0.0
+    signal.setitimer(signal.ITIMER_PROF, left, REPEAT_S)
 
 
 def _on_signal(_number: int, _frame: FrameType | None) -> None:
-    if _ends and time.process_time() >= _ends[-1]:
-        raise OutOfTime
+    if _deadlines and time.process_time() >= _deadlines[-1]:
+        raise CpuTimeExceeded

@@ -27,8 +27,8 @@ from understudy.chat.answer.markdown import Cut, Part, Renderer, plain
 from understudy.sandbox.spawner import MIB, Program
 from understudy.sandbox.worker import WorkerFailed, Workers
 from understudy.tools.errors import ToolError
-from understudy.tools.fair_limiter import Turns
-from understudy.tools.threads import own_limiter
+from understudy.tools.fair_limiter import FairLimiter
+from understudy.tools.threads import thread_limiter
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -64,9 +64,9 @@ FORGOTTEN_S: Final = 60.0
 KEPT: Final = 8_000_000
 """Characters of answers and their HTML that are kept: some thousand answers of a page's length."""
 
-_limiter: Final = own_limiter("understudy.chat.answer.html", THREADS)
-_rendering: Final = own_limiter("understudy.chat.answer.html.workers", WORKERS)
-_turns: Final[trio.lowlevel.RunVar[Turns]] = trio.lowlevel.RunVar("understudy.chat.answer.html.turns")
+_limiter: Final = thread_limiter("understudy.chat.answer.html", THREADS)
+_rendering: Final = thread_limiter("understudy.chat.answer.html.workers", WORKERS)
+_turns: Final[trio.lowlevel.RunVar[FairLimiter]] = trio.lowlevel.RunVar("understudy.chat.answer.html.turns")
 _workers: Final = Workers(RENDERING)
 
 
@@ -249,7 +249,7 @@ async def _in_turn(work: Callable[[], T | None], owner: str) -> T | None:
     async with AsyncExitStack() as stack:
         try:
             with trio.fail_after(TURN_S):
-                await stack.enter_async_context(_of_users().place(owner))
+                await stack.enter_async_context(_of_users().permit(owner))
         except (trio.TooSlowError, ToolError) as error:  # too many of this user's texts wait already
             log.warning("render.no_turn", extra={"reason": repr(error)})
             return None
@@ -259,11 +259,11 @@ async def _in_turn(work: Callable[[], T | None], owner: str) -> T | None:
     return job.result
 
 
-def _of_users() -> Turns:
+def _of_users() -> FairLimiter:
     try:
         return _turns.get()
     except LookupError:
-        made = Turns(WORKERS, 1)
+        made = FairLimiter(WORKERS, 1)
         _turns.set(made)
         return made
 

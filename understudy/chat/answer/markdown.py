@@ -29,7 +29,7 @@ from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
 from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
 from sanitization import STANDARD, Policy, Scrubber
-from understudy.chat.answer.cpu_time import OutOfTime
+from understudy.chat.answer.cpu_time import CpuTimeExceeded
 
 # Languages that are coloured, by the names people write after a fence. Others are shown plain: each lexer is a
 # set of regular expressions that somebody else's text runs through.
@@ -44,7 +44,7 @@ LANGUAGES: Final = frozenset((
 # fmt: on
 CODE_MAX: Final = 50_000
 """Characters of code that are coloured at most; a longer piece is shown without colours."""
-COLOURING_S: Final = 0.4
+HIGHLIGHT_S: Final = 0.4
 """Processor time for colouring all code of one call; what comes after is shown without. Normal code takes 3 ms for a
 thousand characters."""
 BLOCK_S: Final = 0.5
@@ -53,13 +53,13 @@ REFERENCES_MAX: Final = 200
 """Link references that later blocks of a streamed answer know; the finished answer is rendered with all of them."""
 
 Limit: TypeAlias = Callable[[float], AbstractContextManager[None]]
-"""Ends a block of code with `OutOfTime` once it has used so many seconds of processor time."""
+"""Ends a block of code with `CpuTimeExceeded` once it has used so many seconds of processor time."""
 
 CODE_CLASSES: Final = frozenset(name for name in STANDARD_TYPES.values() if name)
 """The class names that may occur on `span` within `.highlight`: Pygments' short names."""
 
 # Whole lines up to this length are parsed again with each line; beyond, when they have grown by a quarter.
-PARSED_AGAIN: Final = 1_024
+REPARSE_MAX: Final = 1_024
 
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 _BLANK: Final = re.compile(r"^[ \t]*[\r\n]", re.MULTILINE)
@@ -74,12 +74,12 @@ def _unlimited(_seconds: float) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-class _Colours:
+class _Highlighter:
     """Colours code, for one call, within `COLOURING_S`."""
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
-        self._left_s = COLOURING_S
+        self._left_s = HIGHLIGHT_S
 
     def html(self, code: str, language: str) -> str:
         """Return the code as HTML: coloured if the language is known and there is time, else escaped."""
@@ -90,7 +90,7 @@ class _Colours:
                     if (lexer := _lexer(language)) is not None:
                         coloured: str = highlight(code, lexer, HtmlFormatter(nowrap=True))
                         return coloured
-            except (OutOfTime, RecursionError):
+            except (CpuTimeExceeded, RecursionError):
                 pass
             finally:
                 self._left_s -= time.process_time() - began
@@ -184,15 +184,15 @@ class Renderer:
 
     def render(self, text: str) -> str:
         """Return the HTML of a whole text."""
-        return self._html(text, {}, _Colours(self._limit))
+        return self._html(text, {}, _Highlighter(self._limit))
 
-    def blocks(self, text: str) -> str:
+    def render_blocks(self, text: str) -> str:
         """Return the HTML of a whole text block by block: those that take too long are shown as they were written."""
         return "".join(html for _, html in self.cut(Part(text, last=True)).blocks)
 
     def cut(self, part: Part) -> Cut:
         """Render the blocks of an open answer that are closed."""
-        text, references, colours = part.text, dict(part.references), _Colours(self._limit)
+        text, references, colours = part.text, dict(part.references), _Highlighter(self._limit)
         ends, closing = self._ends(text, last=part.last)
         if part.last and text[ends[-1] if ends else 0 :].strip():
             ends.append(len(text))
@@ -202,7 +202,7 @@ class Renderer:
             try:
                 with self._limit(BLOCK_S):
                     html = self._html(source, references, colours)
-            except OutOfTime:
+            except CpuTimeExceeded:
                 html = plain(source)
             exact = exact and not (linking and len(references) > known)
             linking = linking or "[" in source
@@ -223,7 +223,7 @@ class Renderer:
         """
         return self._scrubber.restrict_html(html)
 
-    def _html(self, text: str, references: MutableMapping[str, Any], colours: _Colours) -> str:
+    def _html(self, text: str, references: MutableMapping[str, Any], colours: _Highlighter) -> str:
         env = {"references": references, "colours": colours}
         return self._scrubber.scrub_html(_PARSER.render(text, env)).text
 
@@ -261,7 +261,7 @@ def render(text: str) -> str:
     return _standard().render(text)
 
 
-def cleaned(html: str) -> str:
+def clean_html(html: str) -> str:
     """Return HTML that another process made of an answer, as safe as `render` makes it; what is safe stays as it is."""
     return _standard().clean(html)
 
@@ -290,12 +290,12 @@ class BlockRenderer:
         self._line: list[str] = []  # the last pieces, with no line's end in them yet
         self._text = ""  # what came before those and is not yet given out
         self._start = 0  # where it begins in the whole text
-        self._looked = 0  # whole lines up to here (in `_text`) are known not to close anything
+        self._searched = 0  # whole lines up to here (in `_text`) are known not to close anything
         self._parsed = 0  # how long the whole lines were when they were last parsed
         self._closing: re.Pattern[str] | None = None  # what closes the block that is open at the end, when long
         self._plain = False
 
-    def take(self, delta: str) -> bool:
+    def feed(self, delta: str) -> bool:
         """Take the next piece of the text; return whether it is time to have `part` cut."""
         self._line.append(delta)
         if self._plain or ("\n" not in delta and "\r" not in delta and not self._text.endswith("\r")):
@@ -303,14 +303,14 @@ class BlockRenderer:
         self._gather()
         return self._may_close(self._whole_lines())
 
-    def part(self, *, last: bool = False) -> Part | None:
+    def next_part(self, *, last: bool = False) -> Part | None:
         """Return what is to be cut now, None if there is nothing; `last`: no more text will come."""
         if last:
             self._gather()
         text = self._text if last else self._text[: self._whole_lines()]
         return Part(text, last, self._linking, self._references) if text and not self._plain else None
 
-    def put(self, part: Part, cut: Cut | None) -> list[RenderedBlock]:
+    def accept_cut(self, part: Part, cut: Cut | None) -> list[RenderedBlock]:
         """Take what a part was cut into; return the blocks that it closed, often none.
 
         None: it could not be cut, or not in time. From there on the answer is one block, shown as it was written.
@@ -318,16 +318,16 @@ class BlockRenderer:
         if cut is None:
             self._plain = True
             return []
-        blocks = [self._give(length, html) for length, html in cut.blocks]
+        blocks = [self._emit(length, html) for length, html in cut.blocks]
         self.exact, self._linking, self._references = self.exact and cut.exact, cut.linking, cut.references
         self._closing = _pattern(cut.closing)
         self._parsed = len(part.text) - sum(length for length, _ in cut.blocks)
-        self._looked = max(0, self._text.rfind("\n", 0, max(self._parsed - 1, 0)) + 1)
+        self._searched = max(0, self._text.rfind("\n", 0, max(self._parsed - 1, 0)) + 1)
         return blocks
 
-    def rest(self) -> list[RenderedBlock]:
+    def flush(self) -> list[RenderedBlock]:
         """Return what is left when all was cut: one block as it was written, or nothing."""
-        return [self._give(len(self._text), plain(self._text))] if self._text.strip() else []
+        return [self._emit(len(self._text), plain(self._text))] if self._text.strip() else []
 
     def _whole_lines(self) -> int:
         # A carriage return at the very end may be half of a line's end.
@@ -339,16 +339,16 @@ class BlockRenderer:
 
     def _may_close(self, whole: int) -> bool:
         """Whether parsing is worth its while: always when cheap; else when a line closes, or much has been added."""
-        if self._closing and self._closing.search(self._text, self._looked, whole):
+        if self._closing and self._closing.search(self._text, self._searched, whole):
             return True
-        cheap = whole <= PARSED_AGAIN and not (self._closing and self._closing not in (_BLANK, _AFTER_BLANK))
+        cheap = whole <= REPARSE_MAX and not (self._closing and self._closing not in (_BLANK, _AFTER_BLANK))
         if cheap or whole >= self._parsed * 5 // 4:
             return True
         # The last line may be the blank one that gives the next line its meaning.
-        self._looked = self._text.rfind("\n", 0, max(whole - 1, 0)) + 1
+        self._searched = self._text.rfind("\n", 0, max(whole - 1, 0)) + 1
         return False
 
-    def _give(self, length: int, html: str) -> RenderedBlock:
+    def _emit(self, length: int, html: str) -> RenderedBlock:
         start, self._start, self._text = self._start, self._start + length, self._text[length:]
         return RenderedBlock(start, self._start, html)
 

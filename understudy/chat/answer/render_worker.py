@@ -13,7 +13,7 @@ import resource
 import time
 from typing import Any, Final
 
-from understudy.chat.answer.cpu_time import OutOfTime, allow_limits, cpu_limit
+from understudy.chat.answer.cpu_time import CpuTimeExceeded, cpu_limit, install_handler
 from understudy.chat.answer.markdown import Part, Renderer
 from understudy.sandbox.confine import Confined
 from understudy.sandbox.worker import serve
@@ -31,7 +31,7 @@ _renderer: Final = Renderer(limit=cpu_limit)
 
 def prepare() -> None:
     """Render once, so that what is loaded late is there before the first answer is."""
-    allow_limits()
+    install_handler()
     _renderer.render("# a\n\n- *b* [c](https://example.org) `d`\n\n|e|\n|-|\n|f|\n\n```python\ng = 1\n```\n")
 
 
@@ -51,14 +51,14 @@ def answer(request: Any) -> Any:
 
 
 def _html(text: str) -> str | None:
-    for render in (_renderer.render, _renderer.blocks):
-        with contextlib.suppress(OutOfTime), cpu_limit(RENDER_S):
+    for render in (_renderer.render, _renderer.render_blocks):
+        with contextlib.suppress(CpuTimeExceeded), cpu_limit(RENDER_S):
             return render(text)
     return None
 
 
 def _cut(part: Part) -> Any:
-    with contextlib.suppress(OutOfTime), cpu_limit(RENDER_S):
+    with contextlib.suppress(CpuTimeExceeded), cpu_limit(RENDER_S):
         return _renderer.cut(part)
     return None
 

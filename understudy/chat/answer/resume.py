@@ -10,31 +10,31 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-OVERLAP: Final = 8
+MIN_OVERLAP: Final = 8
 """Characters of the end that a model must repeat: fewer stand at one end and the other start by chance."""
-ALIKE: Final = 16
+MIN_ALIKE: Final = 16
 """Characters alike after which a text that differs later is taken for a new beginning; of a short text, half of it."""
-ALIKE_NEXT: Final = 48
+MIN_ALIKE_AT_END: Final = 48
 """The same where the text so far ends with a sentence or a line: the next one may well begin as the first did."""
 _ENDS: Final = tuple(".!?:;…|\n")
 
 
 @frozen
-class Fresh:
+class NewText:
     """What is new. `anew`: it takes the place of the text so far, else it comes after it."""
 
     text: str = field(default="", repr=False)
-    anew: bool = False
+    restart: bool = False
 
 
-NOTHING: Final = Fresh()
+NOTHING: Final = NewText()
 
 
 @define
-class Continuation:
+class ResumedText:
     """The text of one turn, which begins with `begun`. Feed it what the model gives; `text` is the whole then."""
 
-    begun: str = field(repr=False)
+    shown: str = field(repr=False)
     _pieces: list[str] = field(init=False, repr=False)
     _held: list[str] = field(factory=list, init=False, repr=False)
     _at: int = field(default=0, init=False)  # where what is held stands in `begun`, which ends at `_end` of it
@@ -42,58 +42,58 @@ class Continuation:
     _open: bool = field(init=False)  # whether what is held may still be a repetition
 
     def __attrs_post_init__(self) -> None:
-        self._pieces = [self.begun]
-        self._open = bool(self.begun)
+        self._pieces = [self.shown]
+        self._open = bool(self.shown)
 
     @property
     def text(self) -> str:
         """The text of the turn, as far as it is known."""
         return "".join(self._pieces)
 
-    def feed(self, piece: str) -> Fresh:
+    def feed(self, piece: str) -> NewText:
         """Take the next piece of the model's text; returns what may be shown of it now."""
         if not self._open:
             self._pieces.append(piece)
-            return Fresh(piece)
+            return NewText(piece)
         self._held.append(piece)
-        if not self.begun.startswith(piece, self._end):
-            self._at = self.begun.find("".join(self._held), self._at + 1)
+        if not self.shown.startswith(piece, self._end):
+            self._at = self.shown.find("".join(self._held), self._at + 1)
             if self._at < 0:
-                return self._decided()
+                return self._decide()
             self._end = self._at + sum(map(len, self._held))
         else:
             self._end += len(piece)
         return NOTHING
 
-    def finish(self) -> Fresh:
+    def finish(self) -> NewText:
         """The model has said all; returns what was held back of it."""
-        return self._decided() if self._open else NOTHING
+        return self._decide() if self._open else NOTHING
 
-    def _decided(self) -> Fresh:
-        said, begun = "".join(self._held), self.begun
+    def _decide(self) -> NewText:
+        said, begun = "".join(self._held), self.shown
         self._open = False
         self._held.clear()
         if said.startswith(begun):
-            return self._goes_on(said[len(begun) :])
-        alike, overlap = _alike(begun, said), _overlap(begun, said)
-        if overlap >= OVERLAP and overlap >= alike:
-            return self._goes_on(said[overlap:])
-        if alike >= _enough(begun) and begun.find(said[:alike], 1) < 0:
+            return self._append(said[len(begun) :])
+        alike, overlap = _common_prefix(begun, said), _overlap(begun, said)
+        if overlap >= MIN_OVERLAP and overlap >= alike:
+            return self._append(said[overlap:])
+        if alike >= _needed_alike(begun) and begun.find(said[:alike], 1) < 0:
             self._pieces = [said]
-            return Fresh(said, anew=True)
-        return self._goes_on(said)
+            return NewText(said, restart=True)
+        return self._append(said)
 
-    def _goes_on(self, text: str) -> Fresh:
+    def _append(self, text: str) -> NewText:
         self._pieces.append(text)
-        return Fresh(text)
+        return NewText(text)
 
 
-def _enough(begun: str) -> int:
+def _needed_alike(begun: str) -> int:
     """How many characters must be alike for a new beginning."""
-    return ALIKE_NEXT if begun.rstrip(" ").endswith(_ENDS) else min(ALIKE, (len(begun) + 1) // 2)
+    return MIN_ALIKE_AT_END if begun.rstrip(" ").endswith(_ENDS) else min(MIN_ALIKE, (len(begun) + 1) // 2)
 
 
-def _alike(one: str, other: str) -> int:
+def _common_prefix(one: str, other: str) -> int:
     """How many characters two texts begin with alike."""
     length = min(len(one), len(other))
     return next((number for number in range(length) if one[number] != other[number]), length)

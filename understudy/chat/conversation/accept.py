@@ -16,7 +16,7 @@ from understudy.chat.conversation.run_queue import RETRY_S, Line
 from understudy.chat.conversation.subscribers import Followers
 from understudy.chat.messages import Accept, AnswerAgain, Job, SaidElsewhere
 from understudy.chat.routing import ANSWER
-from understudy.chat.run.run_settings import settings_of
+from understudy.chat.run.run_settings import read_settings
 from understudy.chat.run_protocol import Arc
 from understudy.chat.services import Services
 from understudy.content.summary import alert_of, summary_of
@@ -124,7 +124,7 @@ class Intake:
             raise CommandRejected("not_found", "There is no message of that name.")
         context_given, settings_given = await self._given(ask)
         live = self._live(ask)
-        live.job = job = evolve(live.job, context=context_given, settings=settings_of(settings_given))
+        live.job = job = evolve(live.job, context=context_given, settings=read_settings(settings_given))
         self.followers.add(ask.outbox, self.log.head, context)
         names = (job.message_id, job.run_id, job.content, job.references, parent, branch_of)
         accepted = MessageAccepted(*names, context_given or None, settings_given or None)

@@ -21,8 +21,8 @@ from understudy.chat.conversation.resume import Taken
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import Job
 from understudy.chat.routing import ANSWER
-from understudy.chat.run.replay import Unreadable, replay
-from understudy.chat.run.run_settings import settings_of
+from understudy.chat.run.replay import UnreadableSteps, replay
+from understudy.chat.run.run_settings import read_settings
 from understudy.chat.run_protocol import Arc, ArcBroken
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict
 from understudy.storage.rows import LoggedEvent, Message, RawText, Run, Step, Thread
@@ -187,11 +187,11 @@ class ThreadLog:
         found = None if run.found is None else msgspec.json.decode(run.found, type=SanitizationSummary)
         content, references = accepted.content, tuple(accepted.references)
         job = Job(run.id, self.owner, self.thread_id, run.message_id, content, references, run.agent_type, found)
-        job = evolve(job, context=accepted.context or {}, settings=settings_of(accepted.settings))
+        job = evolve(job, context=accepted.context or {}, settings=read_settings(accepted.settings))
         before = None
         try:
             before = None if why else replay(events, await self.store.steps(run.id))
-        except Unreadable as error:
+        except UnreadableSteps as error:
             why = error
         if why is not None:
             log.warning("run.unreadable", extra={"run_id": run.id, "reason": str(why)})
@@ -203,7 +203,7 @@ class ThreadLog:
         again = accepted.branch_of == run.message_id
         live = LiveRun(job, arc, around, again=again, taken=Taken.up(run, before))
         if before is not None:
-            live.add(self.shown(before.text), (), before.text)
+            live.add(self.shown(before.shown_text), (), before.shown_text)
         return live
 
     async def _told(self, run: Run) -> tuple[Arc, list[Envelope], Exception | None]:

@@ -45,14 +45,14 @@ class Taken:
     @classmethod
     def up(cls, run: Run, replay: Replay | None) -> "Taken":
         """The next attempt at a run; steps that it finished since the last one begin the count again."""
-        progress = run.progress if replay is None else replay.finished
+        progress = run.progress if replay is None else replay.finished_steps
         number = 1 if progress > run.progress else run.attempts + 1
         return cls(number, progress, replay, run.agent_type, run.pillar)
 
     def agent(self, agents: Mapping[str, Agent]) -> str | None:
         """The name of the run's first agent; None where there is no such agent any more."""
-        if self.replay is not None and self.replay.started:
-            name = self.replay.started[0][1]
+        if self.replay is not None and self.replay.agents:
+            name = self.replay.agents[0][1]
             return name if name in agents else None
         try:
             return find_agent(self.agent_type, self.pillar, {name: agent.pillar for name, agent in agents.items()})
@@ -73,9 +73,9 @@ class Taken:
             return "set_aside", f"The work on this message was given up: it did not get on in {ATTEMPTS} attempts."
         if replay is None:
             return "unreadable", f"{BROKE_OFF}, and what was done of it cannot be read any more."
-        if self.agent(agents) is None or any(name not in agents for _, name in replay.started):
+        if self.agent(agents) is None or any(name not in agents for _, name in replay.agents):
             return "no_agent", f"{BROKE_OFF}, and the agent that was at work is not here any more."
-        if unknown := replay.unknown(agents.get(replay.speaker or "")):
+        if unknown := replay.calls_in_doubt(agents.get(replay.speaker or "")):
             return "unknown", f"{BROKE_OFF} while {_named(unknown)} at work: whether {_it(unknown)} effect is unknown."
         return None
 

@@ -25,13 +25,13 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.answer.stream import Speech
+from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import Job
-from understudy.chat.run.history import read_past
+from understudy.chat.run.history import read_history
 from understudy.chat.run.recorder import Recorder
-from understudy.chat.run.replay import SEPARATOR, Replay, Wanted, reply_kept
-from understudy.chat.run.tool_call import Outcome
-from understudy.chat.run.tool_executor import ToolRound
+from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay, encode_reply
+from understudy.chat.run.tool_call import ToolOutcome
+from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.services import Services
 from understudy.models.model import (
     FENCE_NOTE,
@@ -42,14 +42,14 @@ from understudy.models.model import (
     Reply,
     TextDelta,
     Thought,
-    ToolCall,
+    ToolRequest,
     Turn,
     fenced,
     tool_message,
 )
 from understudy.storage.rows import Step
 
-TURNS = 8
+MAX_TURNS = 8
 """Turns a model may take in one run; in the last it is offered no tools, so that it ends in words."""
 
 
@@ -60,25 +60,25 @@ class AgentLoop:
     job: Job
     services: Services
     recorder: Recorder
-    tools: ToolRound
+    tools: ToolExecutor
     agent: Agent
-    before: Replay = field(factory=Replay)
-    speech: Speech = field(init=False)
+    replay: Replay = field(factory=Replay)
+    stream: AnswerStream = field(init=False)
     agent_id: str = field(default="", init=False)
     preface: str = field(default="", init=False, repr=False)
-    done: list[Outcome] = field(factory=list, init=False)
+    outcomes: list[ToolOutcome] = field(factory=list, init=False)
     usage: Usage = field(factory=Usage, init=False)
-    _turns: int = field(default=0, init=False)
+    _turn: int = field(default=0, init=False)
     _thoughts: int = field(default=0, init=False)
-    _told: deque[str] = field(init=False, repr=False)  # thoughts of this turn that the log has
-    _started: deque[tuple[str, str]] = field(init=False)
-    _handed_over: int = field(init=False)
+    _logged_thoughts: deque[str] = field(init=False, repr=False)  # thoughts of this turn that the log has
+    _logged_agents: deque[tuple[str, str]] = field(init=False)
+    _logged_handoffs: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        before = self.before
-        self.speech = Speech(self.job, self.services, self.recorder, before)
-        self._thoughts, self._told = before.all_thoughts, deque(before.thoughts)
-        self._started, self._handed_over = deque(before.started), before.handed_over
+        before = self.replay
+        self.stream = AnswerStream(self.job, self.services, self.recorder, before)
+        self._thoughts, self._logged_thoughts = before.thought_count, deque(before.thoughts)
+        self._logged_agents, self._logged_handoffs = deque(before.agents), before.handoffs
 
     async def run(self, context: Context) -> None:
         """Work until the answer is recorded.
@@ -89,80 +89,80 @@ class AgentLoop:
             Blocked: The answer, or what the model wrote beside it, is not let pass.
         """
         try:
-            await self._work(context)
+            await self._run_turns(context)
         finally:
-            self.speech.end()
+            self.stream.close()
 
-    async def _work(self, context: Context) -> None:
-        await self.speech.show_again()
-        await self._start(*([] if self.job.found is None else [self.job.found]))
+    async def _run_turns(self, context: Context) -> None:
+        await self.stream.restore()
+        await self._start_agent(*([] if self.job.found is None else [self.job.found]))
         messages = await self._history()
         files = await self.services.attachments(self.job.owner).cards(self.job.references)
-        turns = min(TURNS, self.job.settings.max_turns or TURNS)
+        turns = min(MAX_TURNS, self.job.settings.max_turns or MAX_TURNS)
         for turn in range(turns):
-            self._turns = turn
-            reply, wanted = await self._reply(messages, files, last=turn == turns - 1)
+            self._turn = turn
+            reply, wanted = await self._take_turn(messages, files, last=turn == turns - 1)
             if reply.handoff is not None and reply.handoff.to in self.agent.colleagues:
                 await self._hand_over(reply.handoff.to, reply.handoff.reason)
             elif wanted:
-                outcomes = await self.tools.call(wanted, self.agent, self.agent_id, context)
-                self.done += outcomes
+                outcomes = await self.tools.execute(wanted, self.agent, self.agent_id, context)
+                self.outcomes += outcomes
                 if answers := [each.answer for each in outcomes if each.answer]:
-                    await self.speech.hear(SEPARATOR.join(answers))
+                    await self.stream.feed(SEPARATOR.join(answers))
                     break
                 messages.append(ChatMessage("assistant", reply.text, reply.calls))
-                messages += [self._result(each) for each in outcomes]
+                messages += [self._result_message(each) for each in outcomes]
             else:
                 break
         await self._finish()
 
-    async def _start(self, *beside: Event) -> None:
+    async def _start_agent(self, *beside: Event) -> None:
         """Have it known that the agent begins, with `beside`, unless the log has it."""
         self.recorder.speaker = self.agent
-        if self._started:
-            self.agent_id, _ = self._started.popleft()
+        if self._logged_agents:
+            self.agent_id, _ = self._logged_agents.popleft()
             return
         self.agent_id = f"{self.agent.name}-{uuid.uuid4().hex[:8]}"
         saying = f"{self.agent.display_title} is on it"
         await self.recorder.record(AgentStarted(self.agent_id, saying, self.services.clock()), *beside)
 
     async def _hand_over(self, name: str, reason: str) -> None:
-        if self._handed_over:
-            self._handed_over -= 1
+        if self._logged_handoffs:
+            self._logged_handoffs -= 1
         else:
             completed = self._completed(f"Handed over to {name}")
             reason = await self.services.guard.written(reason)
             await self.recorder.record(AgentHandoff(self.agent.name, name, reason), completed)
         self.agent = self.services.agents[name]
-        await self._start()
+        await self._start_agent()
 
     async def _history(self) -> list[ChatMessage]:
         """Give what was said before, as far as a model is shown it, and the message to answer."""
-        past = await read_past(self.services, self.job)
-        self.preface = past.for_model
-        if past.left_out and not self.before.turns:
-            await self._think(past.for_user)
+        past = await read_history(self.services, self.job)
+        self.preface = past.model_note
+        if past.left_out and not self.replay.turns:
+            await self._publish_thought(past.user_note)
         return [*past.messages, ChatMessage("user", self.job.content)]
 
-    async def _reply(
+    async def _take_turn(
         self, messages: list[ChatMessage], files: tuple[FileCard, ...], *, last: bool
-    ) -> tuple[Reply, Sequence[Wanted]]:
+    ) -> tuple[Reply, Sequence[PendingCall]]:
         """The reply of this turn, recorded before or given now, and the calls that it wants."""
-        if self._turns < len(self.before.turns):
-            past = self.before.turns[self._turns]
+        if self._turn < len(self.replay.turns):
+            past = self.replay.turns[self._turn]
             self.usage = self.usage + past.reply.usage
-            self.speech.take(past.reply.text)
+            self.stream.add_finished_turn(past.reply.text)
             return past.reply, past.calls
-        cut = self.before.cut if self._turns == len(self.before.turns) else None
-        begun = self.before.begun if cut is not None and self.before.goes_on else ""
-        return await self._ask(messages, files, last=last, cut=cut, begun=begun)
+        cut = self.replay.interrupted_step if self._turn == len(self.replay.turns) else None
+        begun = self.replay.partial_text if cut is not None and self.replay.continues else ""
+        return await self._ask_model(messages, files, last=last, cut=cut, begun=begun)
 
-    async def _ask(
+    async def _ask_model(
         self, messages: list[ChatMessage], files: tuple[FileCard, ...], *, last: bool, cut: Step | None, begun: str
-    ) -> tuple[Reply, Sequence[Wanted]]:
+    ) -> tuple[Reply, Sequence[PendingCall]]:
         model, card, now = self.services.model_of(self.agent), self.agent.card(), self.services.clock()
-        step = cut or self.recorder.step("model", model.name, None, None, now)
-        self.recorder.doing = "thinking"
+        step = cut or self.recorder.next_step("model", model.name, None, None, now)
+        self.recorder.activity = "thinking"
         turn = Turn(
             agent=card,
             messages=tuple(messages),
@@ -170,39 +170,39 @@ class AgentLoop:
             tools=() if last else card.tools,
             files=files,
             colleagues=() if last else self._colleagues(),
-            begun=begun,
+            partial_text=begun,
         )
-        self.speech.begin_turn(step, begun)
-        reply = await model.respond(turn, self._hear)
-        said = await self.speech.end_turn()
-        await self._think_at_least()
+        self.stream.begin_turn(step, begun)
+        reply = await model.respond(turn, self._on_model_event)
+        said = await self.stream.end_turn()
+        await self._ensure_thought()
         if begun:
             reply = evolve(reply, text=said)
         call_ids = [uuid.uuid4().hex for _ in reply.calls]
         text = await self.services.guard.kept(reply.text) or ""
-        calls = [await self._call_kept(each) for each in reply.calls]
-        result = reply_kept(reply, call_ids, text, calls, self._thoughts, self.speech.found)
+        calls = [await self._storable_request(each) for each in reply.calls]
+        result = encode_reply(reply, call_ids, text, calls, self._thoughts, self.stream.findings)
         if reply.handoff is not None:
             result["handoff"]["reason"] = await self.services.guard.kept(reply.handoff.reason) or ""
         self.usage = self.usage + reply.usage
-        self.speech.take(text)
+        self.stream.add_finished_turn(text)
         await self.recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=self.services.clock()),))
-        self._told.clear()
-        return reply, [Wanted(call, call_id) for call, call_id in zip(reply.calls, call_ids, strict=True)]
+        self._logged_thoughts.clear()
+        return reply, [PendingCall(call, call_id) for call, call_id in zip(reply.calls, call_ids, strict=True)]
 
-    async def _call_kept(self, call: ToolCall) -> ToolCall | None:
+    async def _storable_request(self, call: ToolRequest) -> ToolRequest | None:
         """What may be stored of a call; None for nothing."""
         words = {"id": call.id, "name": call.name, "arguments": dict(call.arguments), "description": call.description}
         kept = await self.services.guard.kept(words)
         if kept is None:
             return None
         name = call.name if self.agent.tool(call.name) is not None else kept["name"]
-        return ToolCall(kept["id"], name, kept["arguments"], kept["description"])
+        return ToolRequest(kept["id"], name, kept["arguments"], kept["description"])
 
-    def _result(self, outcome: Outcome) -> ChatMessage:
+    def _result_message(self, outcome: ToolOutcome) -> ChatMessage:
         """Build the message that tells the model how a tool call ended."""
         status, note = outcome.status.value, outcome.note
-        return tool_message(outcome.call, status, outcome.value, outcome.summary, note=note, suspect=outcome.suspect)
+        return tool_message(outcome.request, status, outcome.value, outcome.summary, note=note, suspect=outcome.suspect)
 
     async def _instructions(self) -> str:
         """Join the agent's instructions, the meaning of the fence, and what differs from run to run.
@@ -211,16 +211,16 @@ class AgentLoop:
         """
         card = self.agent.card()
         own = self.agent.instructions or f"You are {card.title or card.name}. {card.description}".strip()
-        parts = (own, FENCE_NOTE, await self._remembered(), self._context(), self.preface)
+        parts = (own, FENCE_NOTE, await self._memory_note(), self._context_note(), self.preface)
         return "\n\n".join(part for part in parts if part)
 
-    def _context(self) -> str:
+    def _context_note(self) -> str:
         """Return the data that came with the message, fenced; empty if it came with none."""
         if not self.job.context:
             return ""
         return f"The program that the user writes in sent this data with the message:\n{fenced(self.job.context)}"
 
-    async def _remembered(self) -> str:
+    async def _memory_note(self) -> str:
         """Return what the agent remembers of the user, fenced; empty unless the agent asks for it."""
         if not self.agent.remembers or self.services.memory is None:
             return ""
@@ -230,34 +230,34 @@ class AgentLoop:
         agents = self.services.agents
         return tuple(agents[name].card() for name in self.agent.colleagues if name in agents)
 
-    async def _hear(self, event: ModelEvent) -> None:
+    async def _on_model_event(self, event: ModelEvent) -> None:
         match event:
             case Thought(text):
-                await self._think(await self.services.guard.written(text))
+                await self._publish_thought(await self.services.guard.written(text))
             case TextDelta(text):
-                self.recorder.doing = "writing"
-                await self._think_at_least()
-                await self.speech.hear(text)
+                self.recorder.activity = "writing"
+                await self._ensure_thought()
+                await self.stream.feed(text)
 
-    async def _think_at_least(self) -> None:
+    async def _ensure_thought(self) -> None:
         """Tell of a thought if the run has told of none: its model says nothing of what it does."""
         if not self._thoughts:
-            await self._think(f"{self.agent.display_title} is working out an answer")
+            await self._publish_thought(f"{self.agent.display_title} is working out an answer")
 
-    async def _think(self, thought: str) -> None:
+    async def _publish_thought(self, thought: str) -> None:
         """Tell of a thought, unless the log has it."""
-        if thought in self._told:
-            self._told.remove(thought)
+        if thought in self._logged_thoughts:
+            self._logged_thoughts.remove(thought)
             return
         self._thoughts += 1
         await self.recorder.record(AgentThinking(self.agent_id, thought, self.services.clock()))
 
     async def _finish(self) -> None:
-        text, summary = await self.speech.finish()
+        text, summary = await self.stream.finish()
         events: list[Event] = [] if summary is None else [summary]
-        charts = [each.visualization for each in self.done if each.visualization]
+        charts = [each.visualization for each in self.outcomes if each.visualization]
         data: dict[str, Any] = {}
-        if results := [_result_shown(each) for each in self.done if each.status is ToolStatus.OK]:
+        if results := [_result_shown(each) for each in self.outcomes if each.status is ToolStatus.OK]:
             data["results"] = results
         if len(charts) > 1:
             data["visualizations"] = charts
@@ -271,7 +271,7 @@ class AgentLoop:
         return AgentCompleted(self.agent_id, result, RunStatus.SUCCESS, self.usage, self.services.clock())
 
 
-def _result_shown(outcome: Outcome) -> dict[str, Any]:
+def _result_shown(outcome: ToolOutcome) -> dict[str, Any]:
     """What a tool gave, as the answer has it: with its kind, if it is of one."""
-    shown = {"tool_name": outcome.call.name, "result": outcome.value}
+    shown = {"tool_name": outcome.request.name, "result": outcome.value}
     return shown | {"kind": outcome.kind} if outcome.kind else shown

@@ -19,14 +19,14 @@ from understudy.chat.messages import Decide
 from understudy.tools.errors import ToolError
 from understudy.tools.tool import Tool
 
-SHOWN_BYTES: Final = 64 * 1024
+MAX_ARGUMENT_BYTES: Final = 64 * 1024
 """Of JSON that a user is shown to decide about; nobody reads more, and it travels to every open tab."""
-NOTE: Final = 1000
+MAX_NOTE: Final = 1000
 """Characters of the note that may come with a decision."""
 
 
 @define(eq=False)
-class Consent:
+class Approval:
     """One call's wait. `decision` is None until it is over."""
 
     decision: ApprovalDecision | None = field(default=None, init=False)
@@ -35,11 +35,11 @@ class Consent:
     _stored: bool = field(default=False, init=False, repr=False)
     _asks: list[Decide] = field(factory=list, init=False, repr=False)
 
-    def take(self, ask: Decide) -> None:
+    def accept_decision(self, ask: Decide) -> None:
         """Take a decision, which is answered by `stored`; another than the first one is refused."""
         if self.decision is None:
             self.note = ask.note
-            self._decide(ask.decision)
+            self._set_decision(ask.decision)
         if ask.decision is not self.decision:
             ask.reply(False)
         elif self._stored:
@@ -47,32 +47,32 @@ class Consent:
         else:
             self._asks.append(ask)
 
-    def stored(self) -> None:
+    def confirm_stored(self) -> None:
         """The decision is in the log."""
         self._stored = True
         for ask in self._asks:
             ask.reply(True)
 
-    def not_stored(self, error: Exception) -> None:
+    def fail_stored(self, error: Exception) -> None:
         """It is not, and the call that waited for it goes no further."""
         for ask in self._asks:
             ask.fail(error)
 
-    async def wait(self, deadline: float) -> ApprovalDecision:
+    async def wait_for_decision(self, deadline: float) -> ApprovalDecision:
         """Wait for the decision until `deadline`, on trio's clock; without one it is `expired`."""
         with trio.move_on_at(deadline):
             await self._decided.wait()
         if self.decision is None:
-            self._decide(ApprovalDecision.EXPIRED)
+            self._set_decision(ApprovalDecision.EXPIRED)
         assert self.decision is not None  # noqa: S101 - for the type checker: just decided
         return self.decision
 
-    def _decide(self, decision: ApprovalDecision) -> None:
+    def _set_decision(self, decision: ApprovalDecision) -> None:
         self.decision = decision
         self._decided.set()
 
 
-def plain_copy(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def copy_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a call's arguments as JSON says them, to be shown and to be run.
 
     Raises:
@@ -82,10 +82,10 @@ def plain_copy(arguments: Mapping[str, Any]) -> dict[str, Any]:
         encoded = msgspec.json.encode(arguments)
     except (TypeError, ValueError, RecursionError):
         raise ToolError("invalid_arguments", "The arguments are not plain JSON.") from None
-    if len(encoded) > SHOWN_BYTES:
+    if len(encoded) > MAX_ARGUMENT_BYTES:
         raise ToolError(
             "invalid_arguments",
-            f"This needs the user's consent, and more than {SHOWN_BYTES:,} bytes cannot be shown for it.",
+            f"This needs the user's consent, and more than {MAX_ARGUMENT_BYTES:,} bytes cannot be shown for it.",
         )
     copy: dict[str, Any] = msgspec.json.decode(encoded)
     return copy
@@ -97,8 +97,8 @@ def check_note(note: str) -> str:
     Raises:
         CommandRejected: `invalid_command`: it is too long, or no text that can be stored.
     """
-    if len(note) > NOTE:
-        raise CommandRejected("invalid_command", f"A note has at most {NOTE:,} characters.")
+    if len(note) > MAX_NOTE:
+        raise CommandRejected("invalid_command", f"A note has at most {MAX_NOTE:,} characters.")
     try:
         note.encode()
     except UnicodeEncodeError:
@@ -106,7 +106,7 @@ def check_note(note: str) -> str:
     return note
 
 
-def needed(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+def approval_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
     """Give the copy of the arguments that the user is to be asked about; None when the call needs no consent.
 
     Raises:
@@ -116,6 +116,6 @@ def needed(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
     if tool.approval is False:
         return None
     tool.check(arguments)
-    copy = plain_copy(arguments)
-    asked = tool.approval if isinstance(tool.approval, bool) else tool.approval(plain_copy(arguments))
+    copy = copy_arguments(arguments)
+    asked = tool.approval if isinstance(tool.approval, bool) else tool.approval(copy_arguments(arguments))
     return copy if asked else None

@@ -16,7 +16,7 @@ from understudy.chat.run_limiter import Slots
 
 
 @define(eq=False)
-class Worktime:
+class PausableDeadline:
     """The limit of one run: `scope` is the cancel scope of its work, which holds a place in `slots` when it begins.
 
     `must_wait` is called when the run has to stand in line for a place once more.
@@ -25,51 +25,51 @@ class Worktime:
     run_id: str
     owner: str
     slots: Slots[ActorRef]
-    must_wait: Callable[[], None]
+    on_queued: Callable[[], None]
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _left_s: float | None = field(default=None, init=False)
-    _placed: trio.Event | None = field(default=None, init=False)
+    _granted: trio.Event | None = field(default=None, init=False)
 
-    def begin(self, limit_s: float) -> None:
+    def start(self, limit_s: float) -> None:
         """The work begins now and may take `limit_s` seconds."""
         self.scope.deadline = trio.current_time() + limit_s
 
     @property
-    def resting(self) -> bool:
+    def paused(self) -> bool:
         """Whether the clock stands still."""
         return self._left_s is not None
 
     @property
     def waiting_note(self) -> str:
         """Where the run stands in line, in a sentence; empty when it does not."""
-        return waiting_note(self.slots, self.run_id) if self._placed is not None else ""
+        return waiting_note(self.slots, self.run_id) if self._granted is not None else ""
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         """Stop the clock and give the place back; nothing when it rests already."""
         if self._left_s is None:
             self._left_s = self.scope.deadline - trio.current_time()
             self.scope.deadline = math.inf
             give_back(self.slots, self.run_id, resting=True)
 
-    async def go_on(self, run: ActorRef) -> None:
+    async def resume(self, run: ActorRef) -> None:
         """Return when the run has a place again and the clock goes on; at once if it does not rest.
 
         While it waits, the actor `run` hears `SlotFree`, and calls `placed`.
         """
         while self._left_s is not None:
-            if self._placed is None:
-                self._placed = trio.Event()
+            if self._granted is None:
+                self._granted = trio.Event()
                 if self.slots.ask(self.run_id, self.owner, run):
-                    self.placed()
+                    self.permit_granted()
                     return
-                self.must_wait()
-            await self._placed.wait()
+                self.on_queued()
+            await self._granted.wait()
 
-    def placed(self) -> None:
+    def permit_granted(self) -> None:
         """The run has its place: the clock goes on."""
-        if self._left_s is None or self._placed is None:
+        if self._left_s is None or self._granted is None:
             return
         self.scope.deadline = trio.current_time() + self._left_s
         self._left_s = None
-        self._placed.set()
-        self._placed = None
+        self._granted.set()
+        self._granted = None

@@ -29,31 +29,31 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.models.model import Handoff, Reply, ToolCall
+from understudy.models.model import Handoff, Reply, ToolRequest
 from understudy.storage.rows import Step
 
 SEPARATOR: Final = "\n\n"
 """Between the texts of two turns of the model."""
 
 
-class Unreadable(ValueError):
+class UnreadableSteps(ValueError):
     """The steps of a run are not of this version, or damaged."""
 
 
 @frozen
-class Wanted:
+class PendingCall:
     """A tool call that a model wants, and what is known of it. `call_id` is our own.
 
     `whole`: the arguments are those that the model wrote, nothing was taken out of them. `step` is None for a call that
     never began; `asked` and `decided` are about its user's consent.
     """
 
-    call: ToolCall
+    request: ToolRequest
     call_id: str
     whole: bool = True
     step: Step | None = field(default=None, repr=False)
-    asked: ApprovalRequired | None = field(default=None, repr=False)
-    decided: ApprovalDecided | None = field(default=None, repr=False)
+    approval_event: ApprovalRequired | None = field(default=None, repr=False)
+    decision_event: ApprovalDecided | None = field(default=None, repr=False)
 
     @property
     def done(self) -> bool:
@@ -65,7 +65,9 @@ class Wanted:
         """Whether it may have been at work, and nobody knows what came of it."""
         if self.step is None or self.done:
             return False
-        return self.asked is None or (self.decided is not None and self.decided.decision is ApprovalDecision.ALLOW)
+        return self.approval_event is None or (
+            self.decision_event is not None and self.decision_event.decision is ApprovalDecision.ALLOW
+        )
 
 
 @frozen
@@ -73,7 +75,7 @@ class PastTurn:
     """A turn of the model that was recorded: its reply, and the calls that it wants made."""
 
     reply: Reply
-    calls: tuple[Wanted, ...] = ()
+    calls: tuple[PendingCall, ...] = ()
 
 
 @frozen
@@ -87,23 +89,23 @@ class Replay:
     turn knows of.
     """
 
-    started: tuple[tuple[str, str], ...] = ()
-    handed_over: int = 0
+    agents: tuple[tuple[str, str], ...] = ()
+    handoffs: int = 0
     turns: tuple[PastTurn, ...] = ()
-    begun: str = field(default="", repr=False)
-    cut: Step | None = field(default=None, repr=False)
-    found: tuple[Finding, ...] = ()
-    found_since: tuple[Finding, ...] = ()
+    partial_text: str = field(default="", repr=False)
+    interrupted_step: Step | None = field(default=None, repr=False)
+    findings: tuple[Finding, ...] = ()
+    partial_findings: tuple[Finding, ...] = ()
     thoughts: tuple[str, ...] = field(default=(), repr=False)
-    all_thoughts: int = 0
+    thought_count: int = 0
     last_step: int = 0
-    finished: int = 0
-    lost: tuple[str, ...] = ()
+    finished_steps: int = 0
+    unmatched_tools: tuple[str, ...] = ()
 
     @property
     def speaker(self) -> str | None:
         """The name of the agent that is at work; None when none is."""
-        return self.started[-1][1] if self.started else None
+        return self.agents[-1][1] if self.agents else None
 
     @property
     def usage(self) -> Usage:
@@ -111,33 +113,33 @@ class Replay:
         return sum((turn.reply.usage for turn in self.turns), Usage())
 
     @property
-    def said(self) -> str:
+    def recorded_text(self) -> str:
         """The text of the recorded turns."""
         return SEPARATOR.join(turn.reply.text for turn in self.turns if turn.reply.text)
 
     @property
-    def text(self) -> str:
+    def shown_text(self) -> str:
         """All that was shown of the answer, as far as it was kept."""
-        return SEPARATOR.join(part for part in (self.said, self.begun) if part)
+        return SEPARATOR.join(part for part in (self.recorded_text, self.partial_text) if part)
 
     @property
-    def goes_on(self) -> bool:
+    def continues(self) -> bool:
         """Whether the turn that was cut goes on behind what was shown of it."""
-        return bool(self.begun) and all(each.action is Action.FLAG for each in self.found_since)
+        return bool(self.partial_text) and all(each.action is Action.FLAG for each in self.partial_findings)
 
-    def unknown(self, agent: Agent | None) -> tuple[str, ...]:
+    def calls_in_doubt(self, agent: Agent | None) -> tuple[str, ...]:
         """The names of the tools of whose calls nobody knows what came of them, and which must not be made again."""
-        names = list(self.lost)
+        names = list(self.unmatched_tools)
         for wanted in self.turns[-1].calls if self.turns else ():
-            tool = None if agent is None else agent.tool(wanted.call.name)
-            safe = tool is not None and tool.retry_safe and (wanted.whole or wanted.asked is not None)
+            tool = None if agent is None else agent.tool(wanted.request.name)
+            safe = tool is not None and tool.retry_safe and (wanted.whole or wanted.approval_event is not None)
             if wanted.in_doubt and not safe:
-                names.append(wanted.call.name)
+                names.append(wanted.request.name)
         return tuple(names)
 
 
 @frozen
-class _Call:
+class _RecordedCall:
     """A tool call in the step of its turn."""
 
     id: str
@@ -149,11 +151,11 @@ class _Call:
 
 
 @frozen
-class _Said:
+class _RecordedReply:
     """The result of a turn's step."""
 
     text: str
-    calls: tuple[_Call, ...]
+    calls: tuple[_RecordedCall, ...]
     handoff: Handoff | None
     usage: Usage
     thoughts: int
@@ -161,24 +163,24 @@ class _Said:
 
 
 @frozen
-class _Begun:
+class _PartialReply:
     """The result of a turn's step while it lasts."""
 
     text: str
     found: tuple[Finding, ...] = ()
 
 
-def begun_kept(text: str, found: Sequence[Finding]) -> dict[str, Any]:
+def encode_partial(text: str, found: Sequence[Finding]) -> dict[str, Any]:
     """The result of a turn's step while it lasts: so much of its text was shown, and this found in it and before."""
-    built: dict[str, Any] = msgspec.to_builtins(_Begun(text, tuple(found)))
+    built: dict[str, Any] = msgspec.to_builtins(_PartialReply(text, tuple(found)))
     return built
 
 
-def reply_kept(
+def encode_reply(
     reply: Reply,
     call_ids: Sequence[str],
     text: str,
-    calls: Sequence[ToolCall | None],
+    calls: Sequence[ToolRequest | None],
     thoughts: int,
     found: Sequence[Finding] = (),
 ) -> dict[str, Any]:
@@ -189,10 +191,10 @@ def reply_kept(
     """
     kept = []
     for given, call_id, call in zip(reply.calls, call_ids, calls, strict=True):
-        shown = call or ToolCall(given.id, given.name, {})
+        shown = call or ToolRequest(given.id, given.name, {})
         whole = call is not None and shown.arguments == given.arguments
-        kept.append(_Call(shown.id, call_id, shown.name, dict(shown.arguments), whole, shown.description))
-    said = _Said(text, tuple(kept), reply.handoff, reply.usage, thoughts, tuple(found))
+        kept.append(_RecordedCall(shown.id, call_id, shown.name, dict(shown.arguments), whole, shown.description))
+    said = _RecordedReply(text, tuple(kept), reply.handoff, reply.usage, thoughts, tuple(found))
     built: dict[str, Any] = msgspec.to_builtins(said)
     return built
 
@@ -212,29 +214,29 @@ def replay(events: Sequence[Event], steps: Sequence[Step]) -> Replay:
         if step.ended_at is None:
             cut = step
             continue
-        said = _read(step, _Said)
-        calls = tuple(_wanted(call, tools, asked, decided) for call in said.calls)
+        said = _read(step, _RecordedReply)
+        calls = tuple(_pending_call(call, tools, asked, decided) for call in said.calls)
         turns.append((step, said, PastTurn(_reply(said), calls)))
-    begun = _Begun("") if cut is None else _read(cut, _Begun)
+    begun = _PartialReply("") if cut is None else _read(cut, _PartialReply)
     if cut is None and turns and _must_ask_again(turns[-1][2]):
         ended, said, _ = turns.pop()
-        begun, cut = _Begun(said.text, said.found), evolve(ended, result=None, status="started", ended_at=None)
+        begun, cut = _PartialReply(said.text, said.found), evolve(ended, result=None, status="started", ended_at=None)
     known = {wanted.call_id for *_, turn in turns for wanted in turn.calls}
     found = turns[-1][1].found if turns else ()
     thoughts = [each.thought for each in events if isinstance(each, AgentThinking)]
     return Replay(
-        started=_started(events),
-        handed_over=sum(isinstance(event, AgentHandoff) for event in events),
+        agents=_started(events),
+        handoffs=sum(isinstance(event, AgentHandoff) for event in events),
         turns=tuple(turn for *_, turn in turns),
-        begun=begun.text,
-        cut=cut,
-        found=found,
-        found_since=begun.found[len(found) :],
+        partial_text=begun.text,
+        interrupted_step=cut,
+        findings=found,
+        partial_findings=begun.found[len(found) :],
         thoughts=tuple(thoughts[turns[-1][1].thoughts if turns else 0 :]),
-        all_thoughts=len(thoughts),
+        thought_count=len(thoughts),
         last_step=max((step.number for step in steps), default=0),
-        finished=sum(step.ended_at is not None for step in steps),
-        lost=tuple(name for call_id, name in _open_calls(events).items() if call_id not in known),
+        finished_steps=sum(step.ended_at is not None for step in steps),
+        unmatched_tools=tuple(name for call_id, name in _open_calls(events).items() if call_id not in known),
     )
 
 
@@ -247,16 +249,16 @@ def _read(step: Step, shape: Any) -> Any:
     try:
         return msgspec.convert(step.result, shape)
     except (msgspec.ValidationError, TypeError) as error:
-        raise Unreadable(f"step {step.number} of run {step.run_id}") from error
+        raise UnreadableSteps(f"step {step.number} of run {step.run_id}") from error
 
 
-def _reply(said: _Said) -> Reply:
-    calls = tuple(ToolCall(each.id, each.name, each.arguments, each.description) for each in said.calls)
+def _reply(said: _RecordedReply) -> Reply:
+    calls = tuple(ToolRequest(each.id, each.name, each.arguments, each.description) for each in said.calls)
     return Reply(said.text, calls, said.handoff, said.usage)
 
 
 @frozen
-class _Gave:
+class _RecordedResult:
     """The result of a call's step."""
 
     value: Any
@@ -266,17 +268,17 @@ class _Gave:
     suspect: bool
 
 
-def _wanted(
-    call: _Call,
+def _pending_call(
+    call: _RecordedCall,
     tools: Mapping[str | None, Step],
     asked: Mapping[str, ApprovalRequired],
     decided: Mapping[str, ApprovalDecided],
-) -> Wanted:
-    wish, name = ToolCall(call.id, call.name, call.arguments, call.description), call.call_id
+) -> PendingCall:
+    wish, name = ToolRequest(call.id, call.name, call.arguments, call.description), call.call_id
     step = tools.get(name)
     if step is not None and step.ended_at is not None:
-        _read(step, _Gave)
-    return Wanted(wish, name, call.whole, step, asked.get(name), decided.get(name))
+        _read(step, _RecordedResult)
+    return PendingCall(wish, name, call.whole, step, asked.get(name), decided.get(name))
 
 
 def _started(events: Sequence[Event]) -> tuple[tuple[str, str], ...]:

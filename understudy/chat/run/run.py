@@ -14,10 +14,10 @@ import trio
 from actors import Actor, ActorRef, Context, Supervision, Terminated
 from understudy.chat.messages import Close, Decide, Job, PlaceMoved, SlotFree, Stop
 from understudy.chat.run.agent_loop import AgentLoop
-from understudy.chat.run.deadline import Worktime
+from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.recorder import RECORD_S, Recorder
 from understudy.chat.run.replay import Replay
-from understudy.chat.run.tool_executor import ToolRound
+from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run_protocol import Ending
 from understudy.chat.services import Services
 from understudy.content.filter import Blocked
@@ -36,20 +36,20 @@ class Run(Actor):
     def __init__(self, job: Job, conversation: ActorRef, services: Services, before: Replay | None = None) -> None:
         agent, before = services.agents[job.agent], before or Replay()
         self.job = job
-        self.limit_s = min(agent.works_s(services.limits.run_s), job.settings.timeout_s or math.inf)
+        self.limit_s = min(agent.run_limit_s(services.limits.run_s), job.settings.timeout_s or math.inf)
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
-        self.worktime = Worktime(job.run_id, job.owner, services.slots, self.recorder.sign)
-        self.tools = ToolRound(job, services, self.recorder, self.worktime)
-        self.recorder.waiting = self.tools.waits_for
+        self.deadline = PausableDeadline(job.run_id, job.owner, services.slots, self.recorder.send_heartbeat)
+        self.tools = ToolExecutor(job, services, self.recorder, self.deadline)
+        self.recorder.waiting_note = self.tools.waiting_note
         self.loop = AgentLoop(job, services, self.recorder, self.tools, agent, before)
         self.stopped = trio.CancelScope()
 
     async def on_start(self, context: Context) -> None:
         """Begin the work; the conversation is not kept waiting for it."""
         context.start_soon(functools.partial(self._work, context))
-        context.start_soon(self.recorder.signs_of_life)
-        context.start_soon(self.loop.speech.release_in_pauses)
+        context.start_soon(self.recorder.keep_alive)
+        context.start_soon(self.loop.stream.release_in_pauses)
 
     async def receive(self, message: object, context: Context) -> None:
         """Serve the user's wish to stop, their decisions, the end of tool calls, and news of a place to work in."""
@@ -59,15 +59,15 @@ class Run(Actor):
             case Decide():
                 self.tools.decide(message)
             case SlotFree():
-                self.worktime.placed()
+                self.deadline.permit_granted()
             case PlaceMoved():
-                if self.worktime.waiting_note:
-                    self.recorder.sign()
+                if self.deadline.waiting_note:
+                    self.recorder.send_heartbeat()
             case Terminated(ref, reason):
-                self.tools.ended(ref, reason)
+                self.tools.call_exited(ref, reason)
 
     async def _work(self, context: Context) -> None:
-        close = await self._to_its_end(context)
+        close = await self._run_to_end(context)
         if close is not None:
             extra = {"run_id": close.run_id, "why": close.ending.name.lower(), "error_id": close.error_id}
             log.info("run.closing", extra=extra)
@@ -75,12 +75,12 @@ class Run(Actor):
             await self.recorder.conversation.ask(close, timeout_s=RECORD_S)
         context.stop()
 
-    async def _to_its_end(self, context: Context) -> Close | None:
+    async def _run_to_end(self, context: Context) -> Close | None:
         """Work; returns None when the answer is recorded, else how the run is to be closed."""
         run_id = self.job.run_id
         try:
-            self.worktime.begin(self.limit_s)
-            with self.stopped, self.worktime.scope:
+            self.deadline.start(self.limit_s)
+            with self.stopped, self.deadline.scope:
                 await self.loop.run(context)
         except ModelUnavailable as error:
             return Close(run_id, Ending.NO_MODEL, error.message, new_error_id(), error.retry_after_s)
@@ -90,7 +90,7 @@ class Run(Actor):
             return Close(run_id, Ending.BLOCKED, blocked.message, blocked.error_id)
         if self.stopped.cancelled_caught:
             return Close(run_id, Ending.CANCELLED)
-        if self.worktime.scope.cancelled_caught:
+        if self.deadline.scope.cancelled_caught:
             sentence = f"{self.title} did not finish within {self.limit_s:g} s."
             return Close(run_id, Ending.TIMED_OUT, sentence, new_error_id())
         return None

@@ -54,7 +54,7 @@ def _invalid(name: str, complaint: str) -> CommandRejected:
     return CommandRejected("invalid_command", f"The field `settings.{name}` {complaint}.")
 
 
-def settings_of(logged: Mapping[str, Any] | None) -> RunSettings:
+def read_settings(logged: Mapping[str, Any] | None) -> RunSettings:
     """The settings that were logged with a message. A name that this release does not know is passed over."""
     known = logged or {}
     return RunSettings(known.get("timeout_s"), known.get("max_turns"))

@@ -10,14 +10,14 @@ from actors import Actor, Context
 from sanitization import Finding
 from transport.wire.codes import ERRORS
 from transport.wire.events import ToolStatus
-from understudy.chat.run.replay import Wanted
+from understudy.chat.run.replay import PendingCall
 from understudy.content.summary import is_suspect
-from understudy.models.model import ToolCall as Call
+from understudy.models.model import ToolRequest as Call
 from understudy.tools.tool import Tool, ToolContext, ToolError, ToolResult
 
 
 @define(eq=False)
-class Outcome:
+class ToolOutcome:
     """How a call ended. Made by the run, filled in by the call; one that stays empty means the call was killed.
 
     `call_id` is our own: what a model calls its calls need not be unique. `note` is what the user said when they
@@ -25,7 +25,7 @@ class Outcome:
     call that another server finished. `answer` ends the run, as what it says.
     """
 
-    call: Call
+    request: Call
     call_id: str
     status: ToolStatus = ToolStatus.KILLED
     value: Any = field(default=None, repr=False)
@@ -36,16 +36,16 @@ class Outcome:
     note: str = field(default="", repr=False)
     findings: tuple[Finding, ...] = ()
     omitted: int = 0
-    suspected: bool = False
+    recorded_suspect: bool = False
     ended: trio.Event = field(factory=trio.Event, repr=False)
 
     @property
     def suspect(self) -> bool:
         """Whether what it gave holds what looks like instructions: a model is warned of it besides the fence."""
-        return self.suspected or is_suspect(self.findings)
+        return self.recorded_suspect or is_suspect(self.findings)
 
     @property
-    def kept(self) -> dict[str, Any]:
+    def step_result(self) -> dict[str, Any]:
         """The result of the call's step: all that is needed to know how it ended."""
         return {
             "value": self.value,
@@ -58,9 +58,9 @@ class Outcome:
         }
 
     @classmethod
-    def of(cls, wanted: Wanted) -> "Outcome":
+    def from_step(cls, wanted: PendingCall) -> "ToolOutcome":
         """The outcome of a call: what its step says, if it has ended."""
-        outcome, step = cls(wanted.call, wanted.call_id), wanted.step
+        outcome, step = cls(wanted.request, wanted.call_id), wanted.step
         if step is None or step.ended_at is None:
             return outcome
         result = step.result
@@ -68,7 +68,7 @@ class Outcome:
         outcome.summary, outcome.visualization = result["summary"], result["visualization"]
         # The release before this one did not write these.
         outcome.kind, outcome.answer = result.get("kind", ""), result.get("answer", "")
-        outcome.note, outcome.suspected = result["note"], result["suspect"]
+        outcome.note, outcome.recorded_suspect = result["note"], result["suspect"]
         return outcome
 
     def succeed(self, result: ToolResult) -> None:
@@ -86,7 +86,7 @@ class Outcome:
 class ToolCall(Actor):
     """Calls a tool within its time limit, writes the outcome down, and ends."""
 
-    def __init__(self, tool: Tool, arguments: dict[str, Any], context: ToolContext, outcome: Outcome) -> None:
+    def __init__(self, tool: Tool, arguments: dict[str, Any], context: ToolContext, outcome: ToolOutcome) -> None:
         self.tool = tool
         self.arguments = arguments
         self.tool_context = context
@@ -111,7 +111,7 @@ class ToolCall(Actor):
         context.stop()
 
 
-def broke(outcome: Outcome, error_id: str) -> None:
+def record_crash(outcome: ToolOutcome, error_id: str) -> None:
     """Write down that the tool's own code broke; the log has the rest under `error_id`."""
     sentence = f"{ERRORS['tool_failed'].text} (error {error_id})"
     outcome.fail(ToolStatus.FAILED, "tool_failed", sentence)

@@ -19,11 +19,11 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Decide, Job
-from understudy.chat.run.approval import Consent, needed, plain_copy
-from understudy.chat.run.deadline import Worktime
+from understudy.chat.run.approval import Approval, approval_arguments, copy_arguments
+from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.recorder import Recorder
-from understudy.chat.run.replay import Wanted
-from understudy.chat.run.tool_call import Outcome, ToolCall, broke
+from understudy.chat.run.replay import PendingCall
+from understudy.chat.run.tool_call import ToolCall, ToolOutcome, record_crash
 from understudy.chat.services import Services
 from understudy.content.filter import Blocked
 from understudy.content.summary import by_kind, summary_of
@@ -36,19 +36,19 @@ from understudy.tools.tool import Tool, ToolContext
 
 log = logging.getLogger(__name__)
 
-CALLS = 8
+MAX_CALLS = 8
 """Tool calls of one turn that are made; more are refused, so that a model cannot flood the server."""
 GRACE_S = 2.0
 """What a tool call gets beyond its own limit before its actor is killed and the run goes on without it."""
-SHOWN = 2000
+MAX_SHOWN = 2000
 """Characters of a parameter that an event shows; the step keeps it whole."""
-NAME = 64
+MAX_NAME = 64
 """Characters of the name of a tool that there is not: names of tools have no more."""
-WAITING = "Waiting for your consent to"
+AWAITING_APPROVAL = "Waiting for your consent to"
 
 
 @define
-class ToolRound:
+class ToolExecutor:
     """Makes the calls of a run. `alive` maps the actors at work to the outcomes they write.
 
     `open` are the calls of the turn that have not ended, `waiting` those of them that wait for their user's consent,
@@ -59,13 +59,15 @@ class ToolRound:
     job: Job
     services: Services
     recorder: Recorder
-    worktime: Worktime
-    alive: dict[ActorRef, Outcome] = field(factory=dict, init=False)
-    open: set[str] = field(factory=set, init=False)
-    waiting: dict[str, str] = field(factory=dict, init=False)
-    consents: dict[str, Consent] = field(factory=dict, init=False)
+    deadline: PausableDeadline
+    running: dict[ActorRef, ToolOutcome] = field(factory=dict, init=False)
+    unfinished: set[str] = field(factory=set, init=False)
+    awaiting_approval: dict[str, str] = field(factory=dict, init=False)
+    approvals: dict[str, Approval] = field(factory=dict, init=False)
 
-    async def call(self, calls: Sequence[Wanted], agent: Agent, agent_id: str, context: Context) -> list[Outcome]:
+    async def execute(
+        self, calls: Sequence[PendingCall], agent: Agent, agent_id: str, context: Context
+    ) -> list[ToolOutcome]:
         """Make all calls that have not ended, and return how each ended, in the order they were asked for.
 
         Of those that began before a restart none is in doubt (see `understudy.chat.run.replay`), or it is made again.
@@ -73,82 +75,84 @@ class ToolRound:
         Raises:
             StorageUnavailable: A call could not be recorded; the calls still running were stopped.
         """
-        self.recorder.doing = "running " + ", ".join(each.call.name for each in calls[:CALLS])
-        outcomes = [Outcome.of(each) for each in calls]
-        self.open = {each.call_id for each in calls if not each.done}
+        self.recorder.activity = "running " + ", ".join(each.request.name for each in calls[:MAX_CALLS])
+        outcomes = [ToolOutcome.from_step(each) for each in calls]
+        self.unfinished = {each.call_id for each in calls if not each.done}
         unavailable: StorageUnavailable | None = None
         try:
             async with trio.open_nursery() as nursery:
                 for number, (wanted, outcome) in enumerate(zip(calls, outcomes, strict=True)):
                     if not wanted.done:
-                        nursery.start_soon(self._call, wanted, outcome, number >= CALLS, agent, agent_id, context)
+                        nursery.start_soon(
+                            self._execute_one, wanted, outcome, number >= MAX_CALLS, agent, agent_id, context
+                        )
         except* StorageUnavailable as group:
             unavailable = StorageUnavailable(str(group.exceptions[0]))
         if unavailable is not None:
             raise unavailable
         return outcomes
 
-    def ended(self, ref: ActorRef, reason: Exit) -> None:
+    def call_exited(self, ref: ActorRef, reason: Exit) -> None:
         """A tool call's actor is gone; `reason` says whether the tool's code broke."""
-        outcome = self.alive.pop(ref, None)
+        outcome = self.running.pop(ref, None)
         if outcome is None:
             return
         if isinstance(reason, Crashed):
-            self._broke(outcome, reason.error)
+            self._record_crash(outcome, reason.error)
         outcome.ended.set()
 
     def decide(self, ask: Decide) -> None:
         """Take the user's decision about a call of which the log says that it waits; the first one counts."""
-        self._consent(ask.call_id).take(ask)
+        self._approval(ask.call_id).accept_decision(ask)
 
-    def waits_for(self) -> str:
+    def waiting_note(self) -> str:
         """Say what the run waits for, in a line; empty when it does not wait."""
-        if note := self.worktime.waiting_note:
+        if note := self.deadline.waiting_note:
             return note
-        asked = [name for call_id, name in self.waiting.items() if self._consent(call_id).decision is None]
-        return f"{WAITING} {', '.join(asked)}" if asked else ""
+        asked = [name for call_id, name in self.awaiting_approval.items() if self._approval(call_id).decision is None]
+        return f"{AWAITING_APPROVAL} {', '.join(asked)}" if asked else ""
 
-    def _consent(self, call_id: str) -> Consent:
-        return self.consents.setdefault(call_id, Consent())
+    def _approval(self, call_id: str) -> Approval:
+        return self.approvals.setdefault(call_id, Approval())
 
     async def stop(self) -> None:
         """Stop the calls that are still at work; returns when none is."""
-        for ref in list(self.alive):
+        for ref in list(self.running):
             await ref.stop(StopMode.NOW)
 
-    async def _call(
-        self, wanted: Wanted, outcome: Outcome, refused: bool, agent: Agent, agent_id: str, context: Context
+    async def _execute_one(
+        self, wanted: PendingCall, outcome: ToolOutcome, refused: bool, agent: Agent, agent_id: str, context: Context
     ) -> None:
         began = self.services.clock()
         if wanted.step is None:
-            step, waited_s = await self._begin(outcome, refused, agent, agent_id, context)
+            step, waited_s = await self._start(outcome, refused, agent, agent_id, context)
         else:
-            step, waited_s = wanted.step, await self._begin_again(wanted, outcome, refused, agent, context)
+            step, waited_s = wanted.step, await self._resume(wanted, outcome, refused, agent, context)
         await self._complete(outcome, step, agent, agent_id, began + waited_s)
 
-    async def _begin(
-        self, outcome: Outcome, refused: bool, agent: Agent, agent_id: str, context: Context
+    async def _start(
+        self, outcome: ToolOutcome, refused: bool, agent: Agent, agent_id: str, context: Context
     ) -> tuple[Step, float]:
         """Make a call, if it may be; returns its step and for how many seconds it waited for consent."""
-        call, began = outcome.call, self.services.clock()
+        call, began = outcome.request, self.services.clock()
         tool = agent.tool(call.name)
-        said = await self._said(outcome, tool)
+        said = await self._sanitize_request(outcome, tool)
         name, arguments = said["name"], dict(call.arguments)
         shown = {key: _shown(value) for key, value in said["arguments"].items()}
-        step = self.recorder.step("tool", name, outcome.call_id, said["arguments"], began)
-        executing = ToolExecuting(agent_id, outcome.call_id, name, shown, said["description"][:SHOWN], began)
+        step = self.recorder.next_step("tool", name, outcome.call_id, said["arguments"], began)
+        executing = ToolExecuting(agent_id, outcome.call_id, name, shown, said["description"][:MAX_SHOWN], began)
         asked = None
         if outcome.status is not ToolStatus.KILLED:  # it is not to be made
             tool = None
-        elif (tool := self._allotted(tool, outcome, refused, name)) is not None:
+        elif (tool := self._check_limits(tool, outcome, refused, name)) is not None:
             try:
                 # What is shown is what runs: of a call that is asked about, what was taken out does not run either.
-                asked = None if needed(tool, arguments) is None else plain_copy(said["arguments"])
+                asked = None if approval_arguments(tool, arguments) is None else copy_arguments(said["arguments"])
             except ToolError as error:
                 outcome.fail(ToolStatus.FAILED, error.code, error.message)
                 tool = None
             except Exception as error:  # of the tool's own `approval`: whether it may run, nobody knows
-                self._broke(outcome, error)
+                self._record_crash(outcome, error)
                 tool = None
         if tool is None or asked is None:
             await self.recorder.record(executing, steps=(step,))
@@ -157,48 +161,52 @@ class ToolRound:
             return step, 0.0
         expires_at = self.services.clock() + self.services.limits.approval_s
         required = ApprovalRequired(agent_id, outcome.call_id, name, asked, expires_at)
-        if await self._allowed(required, outcome, context, executing, required, steps=(step,)):
+        if await self._ask_user(required, outcome, context, executing, required, steps=(step,)):
             waited_s = self.services.clock() - began
             await self._run(tool, asked, outcome, context)
             return step, waited_s
         return step, self.services.clock() - began
 
-    async def _begin_again(
-        self, wanted: Wanted, outcome: Outcome, refused: bool, agent: Agent, context: Context
+    async def _resume(
+        self, wanted: PendingCall, outcome: ToolOutcome, refused: bool, agent: Agent, context: Context
     ) -> float:
         """Go on with a call that was told of before; returns for how many seconds it waited for consent since."""
         began = self.services.clock()
-        tool = self._allotted(agent.tool(wanted.call.name), outcome, refused, wanted.call.name)
+        tool = self._check_limits(agent.tool(wanted.request.name), outcome, refused, wanted.request.name)
         if tool is None:
             return 0.0
-        if wanted.asked is None:
-            await self._run(tool, dict(wanted.call.arguments), outcome, context)
+        if wanted.approval_event is None:
+            await self._run(tool, dict(wanted.request.arguments), outcome, context)
             return 0.0
-        if wanted.decided is None:
-            allowed = await self._allowed(wanted.asked, outcome, context)
+        if wanted.decision_event is None:
+            allowed = await self._ask_user(wanted.approval_event, outcome, context)
         else:
-            allowed = self._judged(wanted.decided.decision, wanted.decided.note or "", outcome)
+            allowed = self._apply_decision(wanted.decision_event.decision, wanted.decision_event.note or "", outcome)
         waited_s = self.services.clock() - began
         if allowed:
-            await self._run(tool, dict(wanted.asked.parameters), outcome, context)
+            await self._run(tool, dict(wanted.approval_event.parameters), outcome, context)
         return waited_s
 
-    def _allotted(self, tool: Tool | None, outcome: Outcome, refused: bool, name: str) -> Tool | None:
+    def _check_limits(self, tool: Tool | None, outcome: ToolOutcome, refused: bool, name: str) -> Tool | None:
         """The tool of a call; None when it is not made, and the outcome says why."""
         if refused:
-            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"{CALLS} calls at a time are the limit.")
+            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"{MAX_CALLS} calls at a time are the limit.")
             return None
         if tool is None:
             outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
         return tool
 
-    async def _complete(self, outcome: Outcome, step: Step, agent: Agent, agent_id: str, worked_from: float) -> None:
+    async def _complete(
+        self, outcome: ToolOutcome, step: Step, agent: Agent, agent_id: str, worked_from: float
+    ) -> None:
         """Tell how a call ended, once; `worked_from` is when it began to work, in Unix seconds."""
         now = self.services.clock()
         worked_s = max(0.0, now - worked_from)
-        tool = agent.tool(outcome.call.name)  # a name that the agent does not know is the model's own words: no label
+        tool = agent.tool(
+            outcome.request.name
+        )  # a name that the agent does not know is the model's own words: no label
         self.services.observer.tool_ended(None if tool is None else tool.name, outcome.status.value, worked_s)
-        await self._clean(outcome)
+        await self._sanitize_result(outcome)
         completed = ToolCompleted(
             agent_id=agent_id,
             call_id=outcome.call_id,
@@ -216,15 +224,15 @@ class ToolRound:
         await self.recorder.record(
             completed,
             *([] if told is None else [told]),
-            steps=(evolve(step, result=outcome.kept, status=outcome.status.value, ended_at=now),),
+            steps=(evolve(step, result=outcome.step_result, status=outcome.status.value, ended_at=now),),
         )
-        self.open.discard(outcome.call_id)
-        self._rest_if_all_wait()
+        self.unfinished.discard(outcome.call_id)
+        self._pause_if_all_wait()
 
-    async def _said(self, outcome: Outcome, tool: Tool | None) -> dict[str, Any]:
+    async def _sanitize_request(self, outcome: ToolOutcome, tool: Tool | None) -> dict[str, Any]:
         """What the model wrote for a call, as it is shown and stored; a call of which nothing may be is not made."""
-        call = outcome.call
-        words = {} if tool is not None else {"name": call.name[:NAME]}
+        call = outcome.request
+        words = {} if tool is not None else {"name": call.name[:MAX_NAME]}
         if call.description:
             words["description"] = call.description
         try:
@@ -236,7 +244,7 @@ class ToolRound:
             return {"description": tool.description, **said, "name": tool.name}
         return {"description": f"Calling {said['name']}", **said}
 
-    async def _clean(self, outcome: Outcome) -> None:
+    async def _sanitize_result(self, outcome: ToolOutcome) -> None:
         """Take out of what a call gave what must not pass: nobody has it before."""
         guard = self.services.guard
         clean, summary = await guard.result(outcome.value, outcome.summary)
@@ -255,10 +263,10 @@ class ToolRound:
             outcome.visualization = None
             outcome.summary += " (the chart is left out: it shows what must not be shown)"
 
-    async def _allowed(
+    async def _ask_user(
         self,
         required: ApprovalRequired,
-        outcome: Outcome,
+        outcome: ToolOutcome,
         context: Context,
         *events: Event,
         steps: tuple[Step, ...] = (),
@@ -269,25 +277,25 @@ class ToolRound:
         """
         call_id, left_s = outcome.call_id, required.expires_at - self.services.clock()
         deadline = trio.current_time() + min(max(0.0, left_s), self.services.limits.approval_s)
-        consent = self._consent(call_id)
-        self.waiting[call_id] = required.tool_name
+        consent = self._approval(call_id)
+        self.awaiting_approval[call_id] = required.tool_name
         try:
             if events:
                 await self.recorder.record(*events, steps=steps)
-            self._rest_if_all_wait()
-            decision = await consent.wait(deadline)
+            self._pause_if_all_wait()
+            decision = await consent.wait_for_decision(deadline)
             try:
                 await self.recorder.record(ApprovalDecided(call_id, decision, consent.note or None))
             except StorageUnavailable as error:
-                consent.not_stored(error)
+                consent.fail_stored(error)
                 raise
-            consent.stored()
-            await self.worktime.go_on(context.ref)
+            consent.confirm_stored()
+            await self.deadline.resume(context.ref)
         finally:
-            del self.waiting[call_id]
-        return self._judged(decision, consent.note, outcome)
+            del self.awaiting_approval[call_id]
+        return self._apply_decision(decision, consent.note, outcome)
 
-    def _judged(self, decision: ApprovalDecision, note: str, outcome: Outcome) -> bool:
+    def _apply_decision(self, decision: ApprovalDecision, note: str, outcome: ToolOutcome) -> bool:
         """Whether a call may run that was decided about; if not, the outcome says why."""
         if decision is ApprovalDecision.ALLOW:
             outcome.note = note
@@ -298,19 +306,19 @@ class ToolRound:
         outcome.fail(ToolStatus.DENIED, "forbidden", sentence)
         return False
 
-    def _rest_if_all_wait(self) -> None:
-        if self.waiting and self.open <= self.waiting.keys():
-            self.worktime.rest()
+    def _pause_if_all_wait(self) -> None:
+        if self.awaiting_approval and self.unfinished <= self.awaiting_approval.keys():
+            self.deadline.pause()
 
-    def _broke(self, outcome: Outcome, error: BaseException) -> None:
+    def _record_crash(self, outcome: ToolOutcome, error: BaseException) -> None:
         error_id = new_error_id()
-        extra = {"tool": outcome.call.name, "error_id": error_id, "run_id": self.job.run_id}
+        extra = {"tool": outcome.request.name, "error_id": error_id, "run_id": self.job.run_id}
         log.error("tool.crashed", extra=extra, exc_info=error)
-        broke(outcome, error_id)
+        record_crash(outcome, error_id)
 
-    async def _run(self, tool: Tool, arguments: dict[str, Any], outcome: Outcome, context: Context) -> None:
+    async def _run(self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, context: Context) -> None:
         """Have the call made by an actor of its own; whatever becomes of that one, the outcome is known afterwards."""
-        about = self._about(outcome.call_id)
+        about = self._tool_context(outcome.call_id)
         spec = ChildSpec(
             outcome.call_id,
             lambda: ToolCall(tool, arguments, about, outcome),
@@ -318,16 +326,16 @@ class ToolRound:
             shutdown_s=GRACE_S,
         )
         ref = await context.spawn(spec)
-        self.alive[ref] = outcome
+        self.running[ref] = outcome
         context.watch(ref)
         with trio.move_on_after(tool.timeout_s + GRACE_S) as limit:
             await outcome.ended.wait()
         if limit.cancelled_caught:
-            self.alive.pop(ref, None)
+            self.running.pop(ref, None)
             ref.kill()
             outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} did not stop when its time was up.")
 
-    def _about(self, call_id: str) -> ToolContext:
+    def _tool_context(self, call_id: str) -> ToolContext:
         job, memory = self.job, self.services.memory
         return ToolContext(
             owner=job.owner,
@@ -344,10 +352,10 @@ class ToolRound:
         )
 
     def _progress(self, done: float, total: float | None, note: str) -> None:
-        self.recorder.progress(done, total, self.services.guard.sign(str(note)))
+        self.recorder.send_progress(done, total, self.services.guard.sign(str(note)))
 
 
 def _shown(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > SHOWN:
-        return f"{value[:SHOWN]}… ({len(value) - SHOWN:,} more characters)"
+    if isinstance(value, str) and len(value) > MAX_SHOWN:
+        return f"{value[:MAX_SHOWN]}… ({len(value) - MAX_SHOWN:,} more characters)"
     return value

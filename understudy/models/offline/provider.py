@@ -12,7 +12,7 @@ import trio
 from attrs import evolve
 
 from transport.wire.events import Usage
-from understudy.models.model import ChatMessage, Emit, Handoff, Reply, TextDelta, Thought, ToolCall, Turn
+from understudy.models.model import ChatMessage, Emit, Handoff, Reply, TextDelta, Thought, ToolRequest, Turn
 from understudy.models.offline import wording
 from understudy.models.offline.fitting import Pool
 from understudy.models.offline.planning import Plan, Planned, choose_colleague, follow_up, make_plan, offer_of
@@ -88,7 +88,7 @@ class OfflineModel:
     async def _call(self, planned: tuple[Planned, ...], request: Request, emit: Emit) -> Reply:
         await emit(Thought(wording.thought(planned)))
         calls = tuple(
-            ToolCall(self._new_id(), each.tool.name, each.arguments, wording.title(wording.describe(each)))
+            ToolRequest(self._new_id(), each.tool.name, each.arguments, wording.title(wording.describe(each)))
             for each in planned
         )
         return Reply("", calls, usage=await _usage(request, ""))
@@ -98,7 +98,7 @@ class OfflineModel:
         return Reply("", handoff=handoff, usage=await _usage(request, ""))
 
     async def _say(self, text: str, turn: Turn, request: Request, emit: Emit) -> Reply:
-        text = text.removeprefix(turn.begun)
+        text = text.removeprefix(turn.partial_text)
         words = text.count(" ") + 1
         pause_s = min(self._pause_s, PACE_S / words)
         for piece in _pieces(text):

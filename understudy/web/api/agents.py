@@ -40,7 +40,7 @@ async def tools() -> dict[str, Any]:
             "name": tool.name,
             "description": tool.description,
             "parameters": dict(tool.parameters),
-            "approval": tool.asks,
+            "approval": tool.approval_mode,
         }
         for tool in known.values()
     ]

@@ -122,7 +122,7 @@ async def test_one_user_does_not_hold_up_another(scripted: Scripted) -> None:
         await wait_all_tasks_blocked(0.01)
         nursery.start_soon(rendered, "quick", "bob")
         await wait_all_tasks_blocked(0.01)
-        assert module._of_users()._taken == {"eve": 1, "bob": 1}
+        assert module._of_users()._by_user == {"eve": 1, "bob": 1}
         scripted.free.set()
 
 
@@ -145,7 +145,7 @@ async def test_texts_of_one_user_beyond_the_line_are_shown_as_they_were_written(
     """At once: the line of each user is bounded, and a full one is no error of whoever reads."""
     scripted.free.clear()
     async with trio.open_nursery() as nursery:
-        for number in range(1 + module._of_users().line):
+        for number in range(1 + module._of_users().max_queued):
             nursery.start_soon(rendered, f"slow {number}", "eve")
         await wait_all_tasks_blocked(0.01)
         with trio.fail_after(5):
@@ -161,11 +161,11 @@ async def test_who_gives_up_leaves_the_turn_to_the_work_that_goes_on(scripted: S
         nursery.start_soon(rendered, "*late*", "ada")
         await wait_all_tasks_blocked(0.01)
         nursery.cancel_scope.cancel()
-    assert module._of_users()._taken["ada"] == 1
+    assert module._of_users()._by_user["ada"] == 1
     scripted.free.set()
     with trio.fail_after(5):
-        async with module._of_users().place("ada"):  # there is one when that work is done
-            assert module._of_users()._taken["ada"] == 1
+        async with module._of_users().permit("ada"):  # there is one when that work is done
+            assert module._of_users()._by_user["ada"] == 1
     assert html_of("*late*") == render("*late*")
 
 

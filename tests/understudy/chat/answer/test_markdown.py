@@ -45,20 +45,20 @@ class Blocks(BlockRenderer):
 
     def feed(self, delta: str) -> list[RenderedBlock]:
         """Take a piece; give the blocks that it closed."""
-        return self.closed() if self.take(delta) else []
+        return self.closed() if self.feed(delta) else []
 
     def closed(self, *, last: bool = False) -> list[RenderedBlock]:
         """Give the blocks that are closed by now."""
-        part = self.part(last=last)
+        part = self.next_part(last=last)
         if part is None:
             return []
         cut = self.renderer.cut(part)
         assert cut.fits(part)
-        return self.put(part, cut)
+        return self.accept_cut(part, cut)
 
     def finish(self) -> list[RenderedBlock]:
         """Give all that is left."""
-        return self.closed(last=True) + self.rest()
+        return self.closed(last=True) + self.flush()
 
 
 def streamed(chunks: list[str], renderer: Renderer | None = None) -> tuple[Blocks, list[RenderedBlock]]:
@@ -110,14 +110,14 @@ def test_a_block_comes_as_soon_as_it_is_closed() -> None:
 def test_taking_a_piece_says_when_it_is_time_to_look() -> None:
     """Only the end of a line can close anything; a carriage return at the very end may be half of one."""
     blocks = Blocks()
-    assert [blocks.take(piece) for piece in ("# ti", "", "tle", "\r")] == [False, False, False, True]
+    assert [blocks.feed(piece) for piece in ("# ti", "", "tle", "\r")] == [False, False, False, True]
     assert blocks.closed() == []
-    assert blocks.take("\n")
+    assert blocks.feed("\n")
     assert blocks.closed() == [RenderedBlock(0, 9, "<h1>title</h1>\n")]
     assert blocks.closed() == []
-    assert blocks.take("# a\r")
+    assert blocks.feed("# a\r")
     assert blocks.closed() == []
-    assert blocks.take("x")
+    assert blocks.feed("x")
     assert blocks.closed() == [RenderedBlock(9, 13, "<h1>a</h1>\n")]
     assert blocks.finish() == [RenderedBlock(13, 14, "<p>x</p>\n")]
 
@@ -223,11 +223,11 @@ def test_an_answer_that_cannot_be_cut_is_shown_as_it_was_written() -> None:
     """From the block on at which that was found; what came before stays as it was shown."""
     blocks = Blocks()
     assert [block.html for block in blocks.feed("*a*\n\n")] == ["<p><em>a</em></p>\n"]
-    assert blocks.take("- *b*\n")
-    part = blocks.part()
+    assert blocks.feed("- *b*\n")
+    part = blocks.next_part()
     assert part is not None
-    assert blocks.put(part, None) == []
-    assert not blocks.take("\n*c* <d>\n\n")
+    assert blocks.accept_cut(part, None) == []
+    assert not blocks.feed("\n*c* <d>\n\n")
     assert blocks.finish() == [RenderedBlock(4, 21, "<pre>- *b*\n\n*c* &lt;d&gt;</pre>\n")]
     assert blocks.exact
 

@@ -12,7 +12,7 @@ from sanitization import STANDARD, Scrubber
 from understudy.chat.answer.html import html_of, rendered, warm_up
 from understudy.chat.answer.markdown import LANGUAGES, plain
 from understudy.chat.answer.render_worker import RENDER_S
-from understudy.chat.answer.scrubbed import Answer
+from understudy.chat.answer.sanitized import SanitizedAnswer
 
 pytestmark = pytest.mark.slow
 
@@ -100,7 +100,7 @@ async def test_an_answer_that_is_written_piece_by_piece(name: str) -> None:
     """As a model writes it, a few characters at a time: what it costs the server is what scrubbing costs."""
     await warm_up()
     text = f"before\n\n```java\n{HOSTILE[name]}\n```\n\nafter *this*\n"
-    answer = Answer(Scrubber(STANDARD).stream(), owner="eve")
+    answer = SanitizedAnswer(Scrubber(STANDARD).stream(), owner="eve")
     began = time.process_time()
     for at in range(0, len(text), 200):
         await answer.feed(text[at : at + 200])

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.chat.answer.resume import ALIKE, ALIKE_NEXT, OVERLAP, Continuation
+from understudy.chat.answer.resume import MIN_ALIKE, MIN_ALIKE_AT_END, MIN_OVERLAP, ResumedText
 
 TEXT = "The cat sat on the mat, and the dog lay by the door all day long."
 
 
 def screen(begun: str, pieces: Sequence[str]) -> tuple[str, bool]:
     """What a screen shows in the end that showed `begun`, and whether it was shown anew."""
-    continuation, shown, anew = Continuation(begun), begun, False
+    continuation, shown, anew = ResumedText(begun), begun, False
     for fresh in [*map(continuation.feed, pieces), continuation.finish()]:
-        shown = fresh.text if fresh.anew else shown + fresh.text
-        anew = anew or fresh.anew
+        shown = fresh.text if fresh.restart else shown + fresh.text
+        anew = anew or fresh.restart
     assert continuation.text == shown
     return shown, anew
 
@@ -39,7 +39,7 @@ def test_a_model_that_begins_again_repeats_nothing_on_the_screen(begun: str, res
         assert screen(begun, cut(begun + rest, places)) == (begun + rest, False)
 
 
-@given(st.integers(OVERLAP, len(TEXT)), st.integers(1, len(TEXT)), PLACES)
+@given(st.integers(MIN_OVERLAP, len(TEXT)), st.integers(1, len(TEXT)), PLACES)
 def test_a_model_that_repeats_the_end_only(overlap: int, shown: int, places: list[int]) -> None:
     """What it repeats of the end is dropped."""
     begun = TEXT[:shown]
@@ -53,12 +53,12 @@ def test_a_model_that_just_goes_on(shown: int, places: list[int]) -> None:
     assert screen(TEXT[:shown], cut(TEXT[shown:], places)) == (TEXT, False)
 
 
-@given(st.integers(ALIKE, len(TEXT) - 2), PLACES)
+@given(st.integers(MIN_ALIKE, len(TEXT) - 2), PLACES)
 def test_a_model_that_begins_again_and_says_something_else(alike: int, places: list[int]) -> None:
     """Its text takes the place of what was shown."""
     begun, other = TEXT.rstrip("."), TEXT[:alike] + "# something quite different"
     assert screen(begun, cut(other, places)) == (other, True)
-    assert screen(TEXT, cut(other, places)) == ((other, True) if alike >= ALIKE_NEXT else (TEXT + other, False))
+    assert screen(TEXT, cut(other, places)) == ((other, True) if alike >= MIN_ALIKE_AT_END else (TEXT + other, False))
 
 
 @given(st.integers(1, 10), st.integers(0, 40), PLACES)
@@ -95,7 +95,7 @@ def test_examples(begun: str, said: str, shown: str) -> None:
 
 def test_what_cannot_be_a_repetition_is_shown_at_once() -> None:
     """The first letter that stands nowhere in the text decides; after that nothing is held back."""
-    continuation = Continuation(TEXT)
+    continuation = ResumedText(TEXT)
     assert continuation.feed("#").text == "#"
     assert continuation.feed("The cat sat").text == "The cat sat"
 

@@ -7,8 +7,8 @@ from attrs import evolve
 
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.resume import ATTEMPTS, JITTER, Taken
-from understudy.chat.run.replay import PastTurn, Replay, Wanted
-from understudy.models.model import Reply, ToolCall
+from understudy.chat.run.replay import PastTurn, PendingCall, Replay
+from understudy.models.model import Reply, ToolRequest
 from understudy.storage.rows import Run, Step
 from understudy.tools.tool import tool
 
@@ -25,9 +25,9 @@ async def sail() -> str:
 def test_an_attempt_counts_until_a_step_was_finished_since() -> None:
     """The first begins at one, and so does the first after each new step."""
     assert Taken.up(RUN, Replay()).number == 1
-    assert Taken.up(evolve(RUN, attempts=3, progress=2), Replay(finished=2)).number == 4
-    assert Taken.up(evolve(RUN, attempts=3, progress=2), Replay(finished=3)).number == 1
-    assert Taken.up(evolve(RUN, attempts=3, progress=2), Replay(finished=3)).progress == 3
+    assert Taken.up(evolve(RUN, attempts=3, progress=2), Replay(finished_steps=2)).number == 4
+    assert Taken.up(evolve(RUN, attempts=3, progress=2), Replay(finished_steps=3)).number == 1
+    assert Taken.up(evolve(RUN, attempts=3, progress=2), Replay(finished_steps=3)).progress == 3
     assert Taken.up(evolve(RUN, attempts=3, progress=2), None).number == 4
 
 
@@ -54,9 +54,9 @@ def test_after_five_attempts_it_is_given_up() -> None:
     [
         (Taken(1, 0, None, "guide"), "unreadable"),
         (Taken(1, 0, Replay(), "liaison", "moon"), "no_agent"),
-        (Taken(1, 0, Replay(started=(("gone-12345678", "gone"),)), "guide"), "no_agent"),
-        (Taken(1, 0, Replay(started=(("guide-12345678", "guide"), ("x-12345678", "x"))), "guide"), "no_agent"),
-        (Taken(1, 0, Replay(lost=("sail",)), "guide"), "unknown"),
+        (Taken(1, 0, Replay(agents=(("gone-12345678", "gone"),)), "guide"), "no_agent"),
+        (Taken(1, 0, Replay(agents=(("guide-12345678", "guide"), ("x-12345678", "x"))), "guide"), "no_agent"),
+        (Taken(1, 0, Replay(unmatched_tools=("sail",)), "guide"), "unknown"),
     ],
 )
 def test_what_cannot_go_on_says_why(taken: Taken, why: str) -> None:
@@ -69,7 +69,7 @@ def test_what_cannot_go_on_says_why(taken: Taken, why: str) -> None:
 def test_the_tools_in_doubt_are_named() -> None:
     """One, or several."""
     step = Step("r", 2, "tool", "sail", "x", {}, None, "started", 1.0)
-    calls = tuple(Wanted(ToolCall("c", "sail", {}), "x", step=evolve(step, number=number)) for number in (2, 3))
+    calls = tuple(PendingCall(ToolRequest("c", "sail", {}), "x", step=evolve(step, number=number)) for number in (2, 3))
     agents = {"guide": Agent("guide", tools=[sail])}
     for count, end in ((1, "sail was at work: whether it took"), (2, "sail were at work: whether they took")):
         before = Replay((("guide-12345678", "guide"),), turns=(PastTurn(Reply(), calls[:count]),))
@@ -80,4 +80,4 @@ def test_the_tools_in_doubt_are_named() -> None:
 def test_its_first_agent_is_the_one_that_began_or_that_the_message_went_to() -> None:
     """By its pillar, before it began."""
     assert Taken(1, 0, Replay(), "liaison", "sea").agent(AGENTS) == "sailor"
-    assert Taken(1, 0, Replay(started=(("guide-12345678", "guide"),)), "liaison", "sea").agent(AGENTS) == "guide"
+    assert Taken(1, 0, Replay(agents=(("guide-12345678", "guide"),)), "liaison", "sea").agent(AGENTS) == "guide"

@@ -12,7 +12,7 @@ from actors import Actor, ActorSystem, ChildSpec, Context
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ApprovalDecision
 from understudy.chat.messages import Decide
-from understudy.chat.run.approval import SHOWN_BYTES, Consent, check_note, needed, plain_copy
+from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, Approval, approval_arguments, check_note, copy_arguments
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.errors import ToolError
 from understudy.tools.tool import Tool, tool
@@ -23,19 +23,19 @@ ALLOW, DENY, EXPIRED = ApprovalDecision
 class Asked(Actor):
     """Gives every decision to one consent."""
 
-    def __init__(self, consent: Consent) -> None:
+    def __init__(self, consent: Approval) -> None:
         self.consent = consent
 
     async def receive(self, message: object, context: Context) -> None:
         """Have it taken."""
         assert isinstance(message, Decide)
-        self.consent.take(message)
+        self.consent.accept_decision(message)
 
 
 @asynccontextmanager
-async def asked() -> AsyncIterator[tuple[Consent, Callable[..., Awaitable[None]], list[object]]]:
+async def asked() -> AsyncIterator[tuple[Approval, Callable[..., Awaitable[None]], list[object]]]:
     """A call's wait, how to decide, and what those who decided were told, in that order."""
-    consent, told = Consent(), list[object]()
+    consent, told = Approval(), list[object]()
     async with (
         ActorSystem("s", [ChildSpec("asked", lambda: Asked(consent))]) as system,
         trio.open_nursery() as nursery,
@@ -73,9 +73,9 @@ async def test_the_first_decision_counts(autojump_clock: trio.testing.MockClock)
         await decide(DENY, "no")
         await decide(ALLOW, "yes")
         await decide(DENY, "never")
-        assert (await consent.wait(trio.current_time() + 1), consent.note) == (DENY, "no")
+        assert (await consent.wait_for_decision(trio.current_time() + 1), consent.note) == (DENY, "no")
         assert told == [(ALLOW, False)]
-        consent.stored()
+        consent.confirm_stored()
         await decide(DENY)
         assert told == [(ALLOW, False), (DENY, True), (DENY, True), (DENY, True)]
 
@@ -85,7 +85,7 @@ async def test_a_decision_that_is_not_stored_is_not_taken(autojump_clock: trio.t
     async with asked() as (consent, decide, told):
         await decide(ALLOW)
         error = StorageUnavailable("it is away")
-        consent.not_stored(error)
+        consent.fail_stored(error)
         await trio.testing.wait_all_tasks_blocked()
         assert told == [(ALLOW, error)]
 
@@ -96,7 +96,7 @@ async def test_a_wait_ends_when_its_time_is_up_and_no_decision_counts_then(
     """Exactly at the deadline, as expired."""
     async with asked() as (consent, decide, told):
         began = trio.current_time()
-        assert await consent.wait(began + 300) is EXPIRED
+        assert await consent.wait_for_decision(began + 300) is EXPIRED
         assert trio.current_time() - began == 300
         await decide(ALLOW)
         assert told == [(ALLOW, False)]
@@ -104,12 +104,12 @@ async def test_a_wait_ends_when_its_time_is_up_and_no_decision_counts_then(
 
 def test_a_tool_says_when_it_needs_consent() -> None:
     """Always, never, or by what it is called with."""
-    assert needed(paying(False), {"amount": 1.0}) is None
-    assert needed(paying(True), {"amount": 1.0}) == {"amount": 1.0}
+    assert approval_arguments(paying(False), {"amount": 1.0}) is None
+    assert approval_arguments(paying(True), {"amount": 1.0}) == {"amount": 1.0}
     large = paying(lambda arguments: arguments["amount"] > 100)
-    assert needed(large, {"amount": 100.0}) is None
-    assert needed(large, {"amount": 101.0}) == {"amount": 101.0}
-    assert [paying(each).asks for each in (True, False, len)] == ["always", "never", "sometimes"]
+    assert approval_arguments(large, {"amount": 100.0}) is None
+    assert approval_arguments(large, {"amount": 101.0}) == {"amount": 101.0}
+    assert [paying(each).approval_mode for each in (True, False, len)] == ["always", "never", "sometimes"]
 
 
 def test_what_is_shown_is_a_copy_that_nobody_can_change() -> None:
@@ -120,7 +120,7 @@ def test_what_is_shown_is_a_copy_that_nobody_can_change() -> None:
         return True
 
     given: dict[str, Any] = {"amount": 1.0, "to": ["anna"]}
-    shown = needed(paying(meddling), given)
+    shown = approval_arguments(paying(meddling), given)
     given["to"].append("eve")
     assert shown == {"amount": 1.0, "to": ["anna"]}
 
@@ -128,14 +128,14 @@ def test_what_is_shown_is_a_copy_that_nobody_can_change() -> None:
 def test_arguments_that_do_not_fit_are_not_asked_about() -> None:
     """The tool would refuse them after consent; the model is told at once."""
     with pytest.raises(ToolError, match="amount"):
-        needed(paying(True), {"amount": "much"})
+        approval_arguments(paying(True), {"amount": "much"})
 
 
-@pytest.mark.parametrize("arguments", [{"text": "x" * SHOWN_BYTES}, {"text": object()}, {"text": "\ud800"}])
+@pytest.mark.parametrize("arguments", [{"text": "x" * MAX_ARGUMENT_BYTES}, {"text": object()}, {"text": "\ud800"}])
 def test_what_cannot_be_shown_whole_is_refused(arguments: dict[str, Any]) -> None:
     """Too large, or not to be written as JSON."""
     with pytest.raises(ToolError) as refused:
-        plain_copy(arguments)
+        copy_arguments(arguments)
     assert refused.value.code == "invalid_arguments"
 
 

@@ -6,7 +6,7 @@ import trio.testing
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context
 from understudy.chat.messages import PlaceMoved, SlotFree
 from understudy.chat.places import NEAR, give_back
-from understudy.chat.run.deadline import Worktime
+from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run_limiter import Slots
 
 
@@ -15,15 +15,15 @@ class Waiter(Actor):
 
     def __init__(self, heard: list[object]) -> None:
         self.heard = heard
-        self.worktime: Worktime | None = None
+        self.worktime: PausableDeadline | None = None
 
     async def receive(self, message: object, context: Context) -> None:
         """Take the place."""
         match message:
-            case Worktime():
+            case PausableDeadline():
                 self.worktime = message
             case SlotFree() if self.worktime is not None:
-                self.worktime.placed()
+                self.worktime.permit_granted()
             case _:
                 self.heard.append(message)
 
@@ -33,19 +33,19 @@ async def test_the_clock_stands_still_while_the_run_rests(autojump_clock: trio.t
     slots: Slots[ActorRef] = Slots(1, 1)
     async with ActorSystem("s", [ChildSpec("w", lambda: Waiter([]))]) as system:
         run = system.root.children()[0]
-        work = Worktime("r", "ada", slots, lambda: None)
+        work = PausableDeadline("r", "ada", slots, lambda: None)
         slots.ask("r", "ada", run)
         began = trio.current_time()
-        work.begin(30)
+        work.start(30)
         with work.scope:
             await trio.sleep(5)
-            work.rest()
-            work.rest()
-            assert (slots.running, work.resting) == (0, True)
+            work.pause()
+            work.pause()
+            assert (slots.running, work.paused) == (0, True)
             await trio.sleep(1000)
-            await work.go_on(run)
-            await work.go_on(run)
-            assert (slots.running, work.resting) == (1, False)
+            await work.resume(run)
+            await work.resume(run)
+            assert (slots.running, work.paused) == (1, False)
             await trio.sleep_forever()
         assert work.scope.cancelled_caught
         assert trio.current_time() - began == 1030
@@ -57,20 +57,20 @@ async def test_standing_in_line_again_is_not_work_either(autojump_clock: trio.te
     told: list[int] = []
     async with ActorSystem("s", [ChildSpec("w", lambda: Waiter([]))]) as system:
         run = system.root.children()[0]
-        work = Worktime("r", "ada", slots, lambda: told.append(work.waiting_note))
+        work = PausableDeadline("r", "ada", slots, lambda: told.append(work.waiting_note))
         slots.ask("r", "ada", run)
         run.tell(work)
         began = trio.current_time()
-        work.begin(30)
-        work.rest()
+        work.start(30)
+        work.pause()
         slots.ask("other", "ada", run)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(work.go_on, run)
-            nursery.start_soon(work.go_on, run)
+            nursery.start_soon(work.resume, run)
+            nursery.start_soon(work.resume, run)
             await trio.sleep(100)
-            assert (told, work.resting) == (["Waiting for a free place: number 1 in line"], True)
+            assert (told, work.paused) == (["Waiting for a free place: number 1 in line"], True)
             give_back(slots, "other")
-        assert (work.waiting_note, work.resting) == ("", False)
+        assert (work.waiting_note, work.paused) == ("", False)
         assert work.scope.deadline - began == 130
 
 

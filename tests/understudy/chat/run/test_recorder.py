@@ -36,12 +36,12 @@ async def test_nobody_is_left_looking_at_silence(autojump_clock: trio.testing.Mo
     heard: list[tuple[float, object]] = []
     async with ActorSystem("s", [ChildSpec("c", lambda: Listener(heard))]) as system:
         run = recorder(system.root.children()[0])
-        run.doing = "running query_table"
+        run.activity = "running query_table"
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run.signs_of_life)
+            nursery.start_soon(run.keep_alive)
             await trio.sleep(25)
-            await run.piece("some text", ())
+            await run.send_delta("some text", ())
             await trio.sleep(9)
             assert len(heard) == 3
             await trio.sleep(2)
@@ -55,7 +55,7 @@ async def test_steps_are_numbered_from_one(autojump_clock: trio.testing.MockCloc
     """In the order they begin."""
     async with ActorSystem("s", [ChildSpec("c", lambda: Listener([]))]) as system:
         run = recorder(system.root.children()[0])
-        steps = [run.step("model", "offline", None, None, 1.0), run.step("tool", "echo", "c", {}, 2.0)]
+        steps = [run.next_step("model", "offline", None, None, 1.0), run.next_step("tool", "echo", "c", {}, 2.0)]
     assert [(step.number, step.kind, step.status) for step in steps] == [
         (1, "model", "started"),
         (2, "tool", "started"),

@@ -27,12 +27,12 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent
 from understudy.chat.answer import stream
 from understudy.chat.messages import Checkpoint, Close, Decide, Delta, Job, Record
-from understudy.chat.run.replay import Replay, Unreadable, replay
+from understudy.chat.run.replay import Replay, UnreadableSteps, replay
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import Slots
 from understudy.chat.run_protocol import Arc
 from understudy.content.filter import Guard
-from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolCall, Turn
+from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
 from understudy.observe.metrics import Metrics
 from understudy.storage.rows import Step
 from understudy.tools.tool import ToolContext, tool
@@ -170,7 +170,7 @@ class Thinking(Script):
         await emit(Thought(f"turn {sum(1 for each in turn.messages if each.calls)}"))
         step = self.turns[min(sum(1 for each in turn.messages if each.calls), len(self.turns) - 1)]
         if isinstance(step, Say):
-            rest = step.text.removeprefix(turn.begun)
+            rest = step.text.removeprefix(turn.partial_text)
             for word in rest.split(" "):
                 await emit(TextDelta(word + " "))
                 await trio.lowlevel.checkpoint()
@@ -216,8 +216,8 @@ async def test_a_run_that_is_cut_at_any_commit_goes_on_to_the_same_end(
         before = whole.cuts[:number]
         where = replay([ASKED, *(e for cut in before for e in cut.events)], Recorded(whole.house, before).steps)
         speaker = next((agent for agent in agents if agent.name == where.speaker), None)
-        if where.unknown(speaker):
-            assert where.unknown(speaker) == ("once",)
+        if where.calls_in_doubt(speaker):
+            assert where.calls_in_doubt(speaker) == ("once",)
             unknown += 1
             continue
         finished = {step.call_id for step in Recorded(whole.house, before).steps if step.ended_at is not None}
@@ -251,8 +251,8 @@ async def test_what_the_model_is_told_after_a_cut_is_what_it_would_have_been_tol
     heard.clear()
     await played(agents, whole.cuts[: cut + 2])
     assert [turn.messages for turn in heard] == [last.messages]
-    assert WORDS.startswith(heard[0].begun.strip())
-    assert (first.begun, last.begun, bool(heard[0].begun)) == ("", "", True)
+    assert WORDS.startswith(heard[0].partial_text.strip())
+    assert (first.partial_text, last.partial_text, bool(heard[0].partial_text)) == ("", "", True)
 
 
 def steps_of(*, whole: bool = True, calls: int = 1, ended: bool = False) -> list[Step]:
@@ -282,22 +282,27 @@ def test_an_empty_log_is_a_run_that_has_not_begun() -> None:
 def test_where_a_recorded_turn_stands() -> None:
     """Its text, its cost, its calls; who speaks, and what was thought."""
     where = replay([*BEGUN, EXECUTING], steps_of())
-    assert (where.text, where.said, where.begun, where.cut) == ("Let me see.", "Let me see.", "", None)
-    assert (where.started, where.speaker) == ((("a-12345678", "a"),), "a")
-    assert (where.usage.input, where.usage.output, where.last_step, where.finished) == (1, 2, 2, 1)
-    assert (where.thoughts, where.all_thoughts) == ((), 1)
+    assert (where.shown_text, where.recorded_text, where.partial_text, where.interrupted_step) == (
+        "Let me see.",
+        "Let me see.",
+        "",
+        None,
+    )
+    assert (where.agents, where.speaker) == ((("a-12345678", "a"),), "a")
+    assert (where.usage.input, where.usage.output, where.last_step, where.finished_steps) == (1, 2, 2, 1)
+    assert (where.thoughts, where.thought_count) == ((), 1)
     (call,) = where.turns[0].calls
-    assert (call.call, call.call_id) == (ToolCall("c0", "again", {"text": "x"}), "x0")
-    assert (call.done, call.in_doubt, where.unknown(AGENT)) == (False, True, ())
+    assert (call.request, call.call_id) == (ToolRequest("c0", "again", {"text": "x"}), "x0")
+    assert (call.done, call.in_doubt, where.calls_in_doubt(AGENT)) == (False, True, ())
 
 
 def test_a_call_in_doubt_is_only_made_again_if_its_tool_allows_it_and_all_of_it_is_known() -> None:
     """Not what something was taken out of, not of another tool, not without its agent; one that ended never."""
     events = [*BEGUN, EXECUTING]
-    assert replay(events, steps_of(whole=False)).unknown(AGENT) == ("again",)
-    assert replay(events, steps_of()).unknown(Agent("a", tools=[once])) == ("again",)
-    assert replay(events, steps_of()).unknown(None) == ("again",)
-    assert replay(events, steps_of(ended=True)).unknown(None) == ()
+    assert replay(events, steps_of(whole=False)).calls_in_doubt(AGENT) == ("again",)
+    assert replay(events, steps_of()).calls_in_doubt(Agent("a", tools=[once])) == ("again",)
+    assert replay(events, steps_of()).calls_in_doubt(None) == ("again",)
+    assert replay(events, steps_of(ended=True)).calls_in_doubt(None) == ()
 
 
 def test_a_call_that_waits_for_its_user_is_in_no_doubt_and_one_that_was_allowed_is() -> None:
@@ -307,29 +312,34 @@ def test_a_call_that_waits_for_its_user_is_in_no_doubt_and_one_that_was_allowed_
         decided = [] if decision is None else [ApprovalDecided("x0", decision, None)]
         where = replay([*BEGUN, EXECUTING, asked, *decided], steps_of(whole=False))
         assert where.turns[0].calls[0].in_doubt is doubt
-        assert where.unknown(AGENT) == ()
-        assert where.unknown(Agent("a", tools=[once])) == (("again",) if doubt else ())
+        assert where.calls_in_doubt(AGENT) == ()
+        assert where.calls_in_doubt(Agent("a", tools=[once])) == (("again",) if doubt else ())
 
 
 def test_a_turn_whose_calls_cannot_be_made_is_asked_again() -> None:
     """If none began: with its text, and with its thoughts, which are not told twice."""
     where = replay(BEGUN, steps_of(whole=False, calls=2)[:1])
-    assert (where.turns, where.begun, where.thoughts) == ((), "Let me see.", ("hm",))
-    assert where.cut is not None
-    assert (where.cut.number, where.cut.status, where.cut.ended_at, where.finished) == (1, "started", None, 1)
+    assert (where.turns, where.partial_text, where.thoughts) == ((), "Let me see.", ("hm",))
+    assert where.interrupted_step is not None
+    assert (
+        where.interrupted_step.number,
+        where.interrupted_step.status,
+        where.interrupted_step.ended_at,
+        where.finished_steps,
+    ) == (1, "started", None, 1)
     begun = replay([*BEGUN, EXECUTING], steps_of(whole=False, calls=2, ended=True))
     assert len(begun.turns[0].calls) == 2
 
 
 def test_a_call_that_no_turn_knows_of_is_named() -> None:
     """As the steps of another version leave it."""
-    assert replay([*BEGUN, EXECUTING], []).unknown(AGENT) == ("again",)
+    assert replay([*BEGUN, EXECUTING], []).calls_in_doubt(AGENT) == ("again",)
 
 
 @pytest.mark.parametrize("result", [None, {"text": "x"}, "text", {"text": 1, "calls": []}])
 def test_steps_that_cannot_be_read_are_refused(result: Any) -> None:
     """Those of another version, or damaged ones."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableSteps):
         replay(BEGUN, [evolve(steps_of()[0], result=result)])
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableSteps):
         replay([*BEGUN, EXECUTING], [steps_of()[0], evolve(steps_of(ended=True)[1], result=result)])

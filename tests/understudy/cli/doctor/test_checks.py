@@ -24,7 +24,7 @@ from tests.understudy.storage.test_postgresql import execute
 from understudy.app.build import serve_app
 from understudy.app.settings import Settings
 from understudy.cli.doctor.checks import CheckResult, run_checks, run_doctor
-from understudy.sandbox.spawner import Report
+from understudy.sandbox.spawner import ConfinementReport
 from understudy.storage.postgresql import connect_database
 
 Look = Callable[[], dict[str, CheckResult]]
@@ -79,8 +79,8 @@ def test_a_fresh_folder_needs_no_mending_and_stays_as_it_was(found: Look, tmp_pa
 def test_processes_that_nothing_confines_are_pointed_out(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a kernel without Landlock and seccomp; the server works there all the same."""
 
-    async def nothing() -> Report:
-        return Report()
+    async def nothing() -> ConfinementReport:
+        return ConfinementReport()
 
     monkeypatch.setattr(doctor, "probe", nothing)
     assert found()["sandbox"].state == "note"

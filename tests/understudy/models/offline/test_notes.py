@@ -4,7 +4,7 @@ import pytest
 
 from tests.understudy.models.conftest import Heard
 from understudy.agents.registry import all_agents
-from understudy.models.model import ChatMessage, ToolCall, Turn, tool_message
+from understudy.models.model import ChatMessage, ToolRequest, Turn, tool_message
 from understudy.models.offline import OfflineModel
 
 AGENTS = all_agents()
@@ -36,7 +36,7 @@ async def test_plain_words_save_a_note(heard: Heard, said: str, text: str) -> No
 
 async def test_a_note_that_was_not_allowed_is_no_failure(heard: Heard) -> None:
     """The answer says that it was not done, and why."""
-    call = ToolCall("c", "save_note", {"text": "buy milk"})
+    call = ToolRequest("c", "save_note", {"text": "buy milk"})
     denied = tool_message(call, "denied", None, "Not allowed: too early")
     said = ChatMessage("user", "Save a note: buy milk")
     reply = await OfflineModel().respond(turn(said, ChatMessage("assistant", "", (call,)), denied), heard)

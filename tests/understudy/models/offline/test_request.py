@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from understudy.models.model import AgentCard, ChatMessage, FileCard, ToolCall, Turn, tool_message
+from understudy.models.model import AgentCard, ChatMessage, FileCard, ToolRequest, Turn, tool_message
 from understudy.models.offline.request import Request, read_request
 
 
@@ -58,8 +58,8 @@ def test_a_book_is_read_at_its_ends() -> None:
 
 def test_results_are_those_after_the_last_message() -> None:
     """With the arguments of their calls; earlier runs are over."""
-    call = ToolCall("c-1", "profile_table", {"file_id": "f-1"})
-    old = tool_message(ToolCall("c-0", "lookup", {}), "ok", 1, "One.")
+    call = ToolRequest("c-1", "profile_table", {"file_id": "f-1"})
+    old = tool_message(ToolRequest("c-0", "lookup", {}), "ok", 1, "One.")
     turn = Turn(
         AgentCard("me"),
         (

@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 
 CIRCUIT: Final = CircuitSpec(trip=FailureCount(limit=5), reset=Backoff(min_s=1.0, max_s=30.0))
 """Five calls in a row that did not get through, each of them tried again before."""
-AGAIN: Final = Retry(attempts=3, backoff=Backoff(min_s=0.25, max_s=4.0), on=(ModelUnavailable,))
-PATIENCE_S: Final = 8.0
+RETRY: Final = Retry(attempts=3, backoff=Backoff(min_s=0.25, max_s=4.0), on=(ModelUnavailable,))
+MAX_WAIT_S: Final = 8.0
 """A provider that wants to be left alone for longer is not waited for: a run has 30 s."""
-AWAY: Final = "The language model cannot be reached; try again in a moment."
+UNREACHABLE: Final = "The language model cannot be reached; try again in a moment."
 
 
 @frozen
-class _Failed:
+class _FailedAttempt:
     """An attempt that failed; `reached` says whether the provider answered at all."""
 
     error: ModelUnavailable
@@ -39,7 +39,7 @@ class _Failed:
 
 
 @define
-class _Hearing:
+class _EmitProbe:
     """Hands on what a model says, and knows whether it has begun."""
 
     emit: Emit
@@ -54,14 +54,14 @@ class _Hearing:
 
 
 @define(eq=False)
-class GuardedModel:
+class ResilientModel:
     """A `Model` that asks another one through a breaker of its own. `on_change` is told when that opens or closes."""
 
     model: Model
     label: str
     on_change: Callable[[CircuitChange], None] | None = None
     breaker: Breaker = field(init=False)
-    _chance: Random = field(factory=Random, init=False, repr=False)
+    _random: Random = field(factory=Random, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         # No limit for a whole call: the client has one for each piece, and the run one for all.
@@ -69,7 +69,7 @@ class GuardedModel:
             self.label,
             CIRCUIT,
             call_timeout_s=math.inf,
-            bad_result=lambda result: isinstance(result, _Failed) and not result.reached,
+            bad_result=lambda result: isinstance(result, _FailedAttempt) and not result.reached,
             on_change=self.on_change,
         )
 
@@ -86,24 +86,24 @@ class GuardedModel:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """As `Model.respond`; raises `ModelUnavailable`, with `retry_after_s` where the time is known."""
         for attempt in count(1):
-            hearing = _Hearing(emit, self.breaker)
+            hearing = _EmitProbe(emit, self.breaker)
             try:
-                result = await self.breaker.call(self._once, turn, hearing)
+                result = await self.breaker.call(self._attempt, turn, hearing)
             except CircuitOpen as refused:
-                raise ModelUnavailable(AWAY, True, "circuit open", max(1.0, refused.retry_after_s)) from None
+                raise ModelUnavailable(UNREACHABLE, True, "circuit open", max(1.0, refused.retry_after_s)) from None
             if isinstance(result, Reply):
                 return result
             wait_s = None
             if result.error.retryable and not hearing.begun:
-                wait_s = AGAIN.delay_s(attempt, result.error, self._chance.random())
-            if wait_s is None or wait_s > PATIENCE_S:
+                wait_s = RETRY.delay_s(attempt, result.error, self._random.random())
+            if wait_s is None or wait_s > MAX_WAIT_S:
                 raise result.error
             log.info("model.asked_again", extra={"model": self.label, "detail": result.error.detail, "wait_s": wait_s})
             await trio.sleep(wait_s)
         raise AssertionError  # the count has no end
 
-    async def _once(self, turn: Turn, hearing: _Hearing) -> Reply | _Failed:
+    async def _attempt(self, turn: Turn, hearing: _EmitProbe) -> Reply | _FailedAttempt:
         try:
             return await self.model.respond(turn, hearing)
         except ModelUnavailable as error:
-            return _Failed(error, reached=hearing.begun or not error.retryable)
+            return _FailedAttempt(error, reached=hearing.begun or not error.retryable)

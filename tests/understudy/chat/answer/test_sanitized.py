@@ -6,7 +6,7 @@ from sanitization import STANDARD, Scrubber
 from transport.wire.events import Block
 from understudy.chat.answer.html import html_of
 from understudy.chat.answer.markdown import render
-from understudy.chat.answer.scrubbed import Answer
+from understudy.chat.answer.sanitized import SanitizedAnswer
 from understudy.content.texts import INLINE
 
 SCRUBBER = Scrubber(STANDARD)
@@ -23,9 +23,9 @@ TEXTS = {
 }
 
 
-async def streamed(text: str, size: int) -> tuple[Answer, str, list[Block]]:
+async def streamed(text: str, size: int) -> tuple[SanitizedAnswer, str, list[Block]]:
     """The answer that came in pieces of this size, all that it showed, and its blocks."""
-    answer, shown, blocks = Answer(SCRUBBER.stream()), "", []
+    answer, shown, blocks = SanitizedAnswer(SCRUBBER.stream()), "", []
     for at in range(0, len(text), size):
         piece, closed, _ = await answer.feed(text[at : at + size])
         shown, blocks = shown + piece, [*blocks, *closed]
@@ -56,7 +56,7 @@ async def test_the_blocks_and_the_kept_html_are_those_of_the_whole(name: str, si
 
 async def test_turns_of_the_model_are_paragraphs_of_their_own() -> None:
     """A pause with nothing before it, or nothing after it, adds nothing."""
-    answer = Answer(SCRUBBER.stream())
+    answer = SanitizedAnswer(SCRUBBER.stream())
     answer.pause()
     for text in ("one", "two"):
         await answer.feed(text)

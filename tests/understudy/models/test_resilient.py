@@ -10,10 +10,10 @@ from actors import Backoff
 from actors.behaviours import CircuitChange, CircuitState
 from tests.understudy.models.conftest import Heard
 from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk
-from understudy.models.guarded import AWAY, GuardedModel
 from understudy.models.model import AgentCard, ChatMessage, Emit, ModelUnavailable, Reply, TextDelta, Thought, Turn
 from understudy.models.openai import OpenAI
 from understudy.models.openai import _wish_s as wish_s
+from understudy.models.resilient import UNREACHABLE, ResilientModel
 
 TURN = Turn(AgentCard("guide"), (ChatMessage("user", "Hello"),))
 GONE = ModelUnavailable("The connection to the language model was lost.", True, "gone")
@@ -43,7 +43,7 @@ class Scripted:
         raise step
 
 
-async def ask(model: GuardedModel, heard: Heard) -> str:
+async def ask(model: ResilientModel, heard: Heard) -> str:
     """The text, or the detail of the error."""
     try:
         return (await model.respond(TURN, heard)).text
@@ -54,7 +54,7 @@ async def ask(model: GuardedModel, heard: Heard) -> str:
 async def test_it_is_asked_again_before_the_first_word(autojump_clock: object, heard: Heard) -> None:
     """After a pause that grows; what it says then is all that is heard."""
     scripted = Scripted(GONE, GONE, "Hello")
-    model, began = GuardedModel(scripted, "m"), trio.current_time()
+    model, began = ResilientModel(scripted, "m"), trio.current_time()
     assert await ask(model, heard) == heard.text == "Hello"
     assert 0.25 * 0.8 + 0.5 * 0.8 <= trio.current_time() - began <= 0.25 * 1.2 + 0.5 * 1.2
     assert (model.name, model.notice) == ("scripted", "A notice.")
@@ -75,14 +75,14 @@ async def test_not_everything_is_asked_again(
 ) -> None:
     """Not what fails each time, not what was begun, not a provider that wants to be left alone for longer than that."""
     scripted = Scripted(error)
-    assert await ask(GuardedModel(scripted, "m"), heard) == error.detail
+    assert await ask(ResilientModel(scripted, "m"), heard) == error.detail
     assert scripted.asked == asked
 
 
 async def test_what_a_provider_wishes_is_waited_for(autojump_clock: object, heard: Heard) -> None:
     """Its own words count more than a guess."""
     began = trio.current_time()
-    await ask(GuardedModel(Scripted(ModelUnavailable("busy", True, "busy", 3.0), "Hello"), "m"), heard)
+    await ask(ResilientModel(Scripted(ModelUnavailable("busy", True, "busy", 3.0), "Hello"), "m"), heard)
     assert trio.current_time() - began >= 3.0
 
 
@@ -90,7 +90,7 @@ async def test_one_that_cannot_be_reached_is_left_alone(autojump_clock: object, 
     """After five failures in a row others are refused at once, and told when to come again; then one is let through."""
     changes: list[CircuitChange] = []
     scripted = Scripted(GONE)
-    model = GuardedModel(scripted, "m", changes.append)
+    model = ResilientModel(scripted, "m", changes.append)
     assert await ask(model, heard) == "gone"
     assert await ask(model, heard) == "circuit open"
     assert scripted.asked == 5
@@ -98,7 +98,7 @@ async def test_one_that_cannot_be_reached_is_left_alone(autojump_clock: object, 
     began = trio.current_time()
     with pytest.raises(ModelUnavailable) as caught:
         await model.respond(TURN, heard)
-    assert (caught.value.message, caught.value.retryable) == (AWAY, True)
+    assert (caught.value.message, caught.value.retryable) == (UNREACHABLE, True)
     assert 1.0 <= (caught.value.retry_after_s or 0) <= 1.2
     assert (trio.current_time(), scripted.asked) == (began, 5)
     scripted.steps = ["Hello"]
@@ -110,7 +110,7 @@ async def test_one_that_cannot_be_reached_is_left_alone(autojump_clock: object, 
 @pytest.mark.parametrize("error", ["a refused key", "said: before it was lost"])
 async def test_a_provider_that_answers_is_not_away(autojump_clock: object, heard: Heard, error: str) -> None:
     """However often it refuses, or loses the thread: it can be reached."""
-    model = GuardedModel(Scripted(ModelUnavailable("no", ":" in error, error)), "m")
+    model = ResilientModel(Scripted(ModelUnavailable("no", ":" in error, error)), "m")
     for _ in range(10):
         assert await ask(model, heard) == error
     assert model.breaker.state is CircuitState.CLOSED
@@ -119,7 +119,7 @@ async def test_a_provider_that_answers_is_not_away(autojump_clock: object, heard
 async def test_the_first_word_is_enough_to_let_others_through(autojump_clock: object, heard: Heard) -> None:
     """An answer takes half a minute; meanwhile nobody else is refused for it."""
     scripted = Scripted(*[GONE] * 5, "Hello")
-    model = GuardedModel(scripted, "m")
+    model = ResilientModel(scripted, "m")
     await ask(model, heard)
     await ask(model, heard)
     scripted.gate = trio.Event()
@@ -134,7 +134,7 @@ async def test_the_first_word_is_enough_to_let_others_through(autojump_clock: ob
 async def test_a_cancelled_call_counts_neither_way(autojump_clock: object, heard: Heard) -> None:
     """A user who stops an answer says nothing of the provider; a trial that was stopped gives its place back."""
     scripted = Scripted(*[GONE] * 5, "Hello")
-    model = GuardedModel(scripted, "m")
+    model = ResilientModel(scripted, "m")
     await ask(model, heard)
     await ask(model, heard)
     await trio.sleep(2)
@@ -179,7 +179,7 @@ async def test_over_a_real_connection(provider: Provider, heard: Heard, monkeypa
     client = OpenAI("tiny", api_key=KEY, base_url=provider.url, retries=0)
     try:
         with trio.fail_after(10):
-            assert await ask(GuardedModel(client, "m"), heard) == "Hello"
+            assert await ask(ResilientModel(client, "m"), heard) == "Hello"
     finally:
         await client.aclose()
     assert len(provider.requests) == 3

@@ -23,13 +23,13 @@ class Piece(NamedTuple):
 
     text: str
     blocks: tuple[Block, ...] = ()
-    kept: str | None = None
+    stored: str | None = None
 
 
 NOTHING: Final = Piece("")
 
 
-class Answer:
+class SanitizedAnswer:
     """Text goes in as the model streams it; safe text and closed blocks come out.
 
     What has come out so far is `text`; nothing of it is ever taken back. One call at a time; after one that was
@@ -48,43 +48,43 @@ class Answer:
         self._pieces: list[str] = []
         self._shown: list[str] = []
         self._html: list[str] = []
-        self._spoken = False
+        self._has_text = False
         self._pending = ""
 
     async def feed(self, text: str) -> Piece:
         """Take in the next piece; returns what may be shown now (it may be nothing) and the blocks it closed."""
         if self._pending and text:
             text, self._pending = self._pending + text, ""
-        self._spoken = self._spoken or bool(text)
+        self._has_text = self._has_text or bool(text)
         if weight(text) > INLINE:
-            return await self._let_out(*await aside(self._scrub, text))
-        return await self._let_out(*self._scrub(text))
+            return await self._emit(*await aside(self._sanitize, text))
+        return await self._emit(*self._sanitize(text))
 
     async def resume(self, text: str) -> Piece:
         """Take in what was shown of the answer before; returns as much of it as the rules let out without more."""
         piece = await self.feed(text)
         rest = await self.release()
-        kept = None if piece.kept is None and rest.kept is None else (piece.kept or "") + (rest.kept or "")
+        kept = None if piece.stored is None and rest.stored is None else (piece.stored or "") + (rest.stored or "")
         return Piece(piece.text + rest.text, (*piece.blocks, *rest.blocks), kept)
 
     async def release(self) -> Piece:
         """Nothing has come for a while: let out what can be shown of what is held back."""
-        return await self._let_out(*self._taken(self._stream.pause))
+        return await self._emit(*self._collect(self._stream.pause))
 
-    async def _let_out(self, kept: str, shown: str) -> Piece:
-        blocks = await self._cut() if shown and self._blocks.take(shown) else ()
+    async def _emit(self, kept: str, shown: str) -> Piece:
+        blocks = await self._cut() if shown and self._blocks.feed(shown) else ()
         return self._piece(kept, shown, blocks)
 
     def pause(self) -> None:
         """A turn of the model has ended; what follows is a paragraph of its own."""
-        if self._spoken:
+        if self._has_text:
             self._pending = SEPARATOR
 
     async def finish(self) -> Piece:
         """Everything is in: returns the tail that was held back. The HTML of the whole is kept for whoever sends it."""
-        piece = await self._let_out(*await aside(self._flush))
+        piece = await self._emit(*await aside(self._flush))
         await self._cut(last=True)
-        self._given(self._blocks.rest())
+        self._add_blocks(self._blocks.flush())
         text = "".join(self._shown)
         if self._blocks.exact:
             keep(text, "".join(self._html), self._owner)
@@ -98,7 +98,7 @@ class Answer:
         return "".join(self._pieces)
 
     @property
-    def holds(self) -> bool:
+    def holds_text(self) -> bool:
         """Whether anything that came has not come out."""
         return self._stream.held > 0
 
@@ -122,17 +122,17 @@ class Answer:
         """Whether nothing more of it may be shown."""
         return self._stream.blocked
 
-    def _scrub(self, text: str) -> tuple[str, str]:
-        return self._taken(partial(self._stream.feed, text))
+    def _sanitize(self, text: str) -> tuple[str, str]:
+        return self._collect(partial(self._stream.feed, text))
 
     def _flush(self) -> tuple[str, str]:
-        kept, shown = self._taken(self._stream.flush)
+        kept, shown = self._collect(self._stream.flush)
         if self._restoring is not None and (rest := self._restoring.flush()):
             self._shown.append(rest)
             shown += rest
         return kept, shown
 
-    def _taken(self, scrub: Callable[[], str]) -> tuple[str, str]:
+    def _collect(self, scrub: Callable[[], str]) -> tuple[str, str]:
         """Return what the scrubber lets out, as it is stored and as it is shown."""
         began = time.perf_counter()
         kept = scrub()
@@ -151,9 +151,9 @@ class Answer:
         return Piece(shown, blocks, kept)
 
     async def _cut(self, *, last: bool = False) -> tuple[Block, ...]:
-        part = self._blocks.part(last=last)
-        return () if part is None else self._given(self._blocks.put(part, await cut(part, self._owner)))
+        part = self._blocks.next_part(last=last)
+        return () if part is None else self._add_blocks(self._blocks.accept_cut(part, await cut(part, self._owner)))
 
-    def _given(self, blocks: Sequence[RenderedBlock]) -> tuple[Block, ...]:
+    def _add_blocks(self, blocks: Sequence[RenderedBlock]) -> tuple[Block, ...]:
         self._html += [block.html for block in blocks]
         return tuple(Block(start, end, html) for start, end, html in blocks)
