@@ -77,7 +77,7 @@ async def test_an_answer_that_was_cut_is_told_to_go_on(provider: Provider, heard
     """What the user has seen stands last, as the model's own words, and behind it what to do."""
     provider.scripts = [Script([text_chunk("lo."), end_chunk("stop")])]
     async with talking(provider) as model:
-        reply = await model.respond(a_turn(begun="Hel"), heard)
+        reply = await model.respond(a_turn(partial_text="Hel"), heard)
     assert reply.text == heard.text == "lo."
     *_, asked, begun, told = provider.requests[0]["messages"]
     assert (asked["role"], begun) == ("user", {"role": "assistant", "content": "Hel"})

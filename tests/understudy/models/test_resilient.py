@@ -168,9 +168,9 @@ def test_a_wish_is_read_from_the_answer(header: str, seconds: float | None) -> N
 @pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms")
 async def test_over_a_real_connection(provider: Provider, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     """An overloaded provider is asked again, by the guard alone; what it wishes is read from its answer."""
-    from understudy.models import guarded
+    from understudy.models import resilient
 
-    monkeypatch.setattr(guarded, "AGAIN", guarded.Retry(3, Backoff(min_s=0.01, max_s=0.1), (ModelUnavailable,)))
+    monkeypatch.setattr(resilient, "RETRY", resilient.Retry(3, Backoff(min_s=0.01, max_s=0.1), (ModelUnavailable,)))
     provider.scripts = [
         Script(status=503, error={"message": "overloaded"}),
         Script(status=503, error={"message": "overloaded"}),

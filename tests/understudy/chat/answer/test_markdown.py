@@ -43,7 +43,7 @@ class Blocks(BlockRenderer):
         super().__init__()
         self.renderer = renderer or Renderer()
 
-    def feed(self, delta: str) -> list[RenderedBlock]:
+    def write(self, delta: str) -> list[RenderedBlock]:
         """Take a piece; give the blocks that it closed."""
         return self.closed() if self.feed(delta) else []
 
@@ -64,7 +64,7 @@ class Blocks(BlockRenderer):
 def streamed(chunks: list[str], renderer: Renderer | None = None) -> tuple[Blocks, list[RenderedBlock]]:
     """The blocks of a text that comes in these pieces."""
     blocks = Blocks(renderer)
-    return blocks, [block for chunk in chunks for block in blocks.feed(chunk)] + blocks.finish()
+    return blocks, [block for chunk in chunks for block in blocks.write(chunk)] + blocks.finish()
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_a_block_comes_as_soon_as_it_is_closed() -> None:
     """A blank line closes a paragraph, a fence its code, a heading itself; a list waits for what is no item."""
     blocks = Blocks()
     fed = [
-        (line, [block.html.split(">")[0] for block in blocks.feed(line)])
+        (line, [block.html.split(">")[0] for block in blocks.write(line)])
         for line in ("# t\n", "para\n", "\n", "- a\n", "\n", "- b\n", "\n", "after\n", "```\n", "x\n", "```\n", "end")
     ]
     assert fed == [
@@ -222,7 +222,7 @@ def test_long_code_is_not_coloured() -> None:
 def test_an_answer_that_cannot_be_cut_is_shown_as_it_was_written() -> None:
     """From the block on at which that was found; what came before stays as it was shown."""
     blocks = Blocks()
-    assert [block.html for block in blocks.feed("*a*\n\n")] == ["<p><em>a</em></p>\n"]
+    assert [block.html for block in blocks.write("*a*\n\n")] == ["<p><em>a</em></p>\n"]
     assert blocks.feed("- *b*\n")
     part = blocks.next_part()
     assert part is not None

@@ -207,7 +207,7 @@ async def test_a_run_that_is_cut_at_any_commit_goes_on_to_the_same_end(
     story: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At every moment: the same is told as if nothing had been, the screen has the answer, no call is made again."""
-    monkeypatch.setattr(stream, "KEEP_S", 0.0)
+    monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
     agents = STORIES[story]
     whole = await played(agents)
     unknown = 0
@@ -235,7 +235,7 @@ async def test_what_the_model_is_told_after_a_cut_is_what_it_would_have_been_tol
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same messages, and what was shown of the text."""
-    monkeypatch.setattr(stream, "KEEP_S", 0.0)
+    monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
     heard: list[Turn] = []
 
     class Hearing(Thinking):

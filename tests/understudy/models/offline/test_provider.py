@@ -425,7 +425,7 @@ async def test_a_megabyte_is_read_in_no_time(unit: str) -> None:
 async def test_an_answer_that_was_cut_goes_on_behind_what_was_shown(shown: int, heard: Any) -> None:
     """At any place; and from the first word where what was shown is not what it says."""
     whole = (await a_model().respond(a_turn("hello"), ignore)).text
-    rest = await a_model().respond(evolve(a_turn("hello"), begun=whole[:shown]), heard)
+    rest = await a_model().respond(evolve(a_turn("hello"), partial_text=whole[:shown]), heard)
     assert whole[:shown] + rest.text == whole
     assert heard.text == rest.text
-    assert (await a_model().respond(evolve(a_turn("hello"), begun="Something else"), ignore)).text == whole
+    assert (await a_model().respond(evolve(a_turn("hello"), partial_text="Something else"), ignore)).text == whole
