@@ -14,7 +14,7 @@ from tests.end_to_end.two import Two, eventually, post, resume, token_of, two_se
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
-PARTS: Final = ("post", "couriers", "inbox", "peers", "membership")
+PARTS: Final = ("bus", "forwarders", "receiver", "peers", "membership")
 ROUNDS: Final = 6
 
 

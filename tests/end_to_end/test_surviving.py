@@ -21,7 +21,7 @@ from tests.end_to_end.process import started
 from tests.end_to_end.screen import Screen
 from transport.connection.limits import Limits
 from understudy.app.build import Running
-from understudy.storage.writes import Change, TakenUp
+from understudy.storage.writes import Change, RunAttempt
 
 AGENT = "tests.end_to_end.mortal:agent"
 Moment = Callable[["Watcher"], bool]
@@ -242,7 +242,7 @@ async def test_a_call_that_waits_waits_again_for_what_is_left(serve: Any) -> Non
 async def stand(running: Running, attempts: int, progress: int = 0) -> None:
     """Have the one run of the log stand where so many attempts got no further."""
     (run,) = await running.store.unfinished_runs()
-    await running.store.commit(Change(run.owner, run.thread_id, taken=TakenUp(run.id, attempts, progress)))
+    await running.store.commit(Change(run.owner, run.thread_id, attempt=RunAttempt(run.id, attempts, progress)))
 
 
 @pytest.mark.slow

@@ -134,14 +134,14 @@ async def test_what_was_erased_while_nobody_was_here_is_forgotten_when_redis_is_
             await on_a.until_end()
     known = await placeholders(two.a)
     conversations = two.b.system.find("/system/conversations")
-    inbox = two.b.system.find("/system/cluster/inbox")
+    receiver = two.b.system.find("/system/cluster/receiver")
     assert conversations is not None
-    assert inbox is not None
+    assert receiver is not None
     conversations.kill()
     await eventually(lambda: not relays(two.b))
     await trio.to_thread.run_sync(own_redis.kill)
     assert await delete(two.a) == 204
-    vault = inbox._cell.actor.hear.__self__.vault
+    vault = receiver._cell.actor.handle_news.__self__.vault
     assert vault.has("ada", "t")
     await trio.to_thread.run_sync(own_redis.start)
     await eventually(lambda: not vault.has("ada", "t"))
@@ -198,7 +198,7 @@ async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) ->
         assert await erase(two.b) == 200
         assert b":answers" not in redis.dump()
         for node in await two.a.store.live_nodes():
-            await eventually(lambda node=node: redis.command("XLEN", redis_stream.name_of(node)) == ":0")
+            await eventually(lambda node=node: redis.command("XLEN", redis_stream.stream_name(node)) == ":0")
 
 
 async def test_what_is_said_on_one_while_the_other_deletes_is_answered_or_refused(begin: Begin) -> None:

@@ -24,7 +24,7 @@ from understudy import Agent
 from understudy.chat.placement import Deleted, name_of
 from understudy.cluster import codec, redis_stream
 from understudy.cluster.messages import Delete as DeleteThread
-from understudy.cluster.messages import Events, Passing, Request
+from understudy.cluster.messages import Ephemeral, Events, RpcRequest
 from understudy.tools.server import supervision_tree
 
 pytestmark = pytest.mark.slow
@@ -76,22 +76,24 @@ async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog
         await gate.reached.wait()
         await resume(on_b)
         await on_b.until("partial_result")
-        nodes = [each.decode() for each in await intruder.smembers(redis_stream.INBOXES)]
+        nodes = [each.decode() for each in await intruder.smembers(redis_stream.NODES_WITH_STREAM)]
         thread = name_of("ada", "t")
         piece = PartialResult("forged", 4, (Block(0, 6, HOSTILE),))
         shown = Envelope(piece, time.time(), None, "t", accepted["run_id"], "m", "c", "script", None, "forged")
-        request_to_delete = Request("x", "ada", "t", 30.0, DeleteThread())
+        request_to_delete = RpcRequest("x", "ada", "t", 30.0, DeleteThread())
         for node in nodes:
             for sender in nodes:
                 now = time.time()
-                passing = [Passing(thread, 2, [codec.body_of(shown)])]
-                forged = codec.packed(sender, 10_000, [request_to_delete, Events(thread, 3, [b"{}"])], made_at=now)
-                await intruder.xadd(redis_stream.name_of(node), {redis_stream.FIELD: forged})
+                passing = [Ephemeral(thread, 2, [codec.encode_ephemeral(shown)])]
+                forged = codec.encode_packet(
+                    sender, 10_000, [request_to_delete, Events(thread, 3, [b"{}"])], made_at=now
+                )
+                await intruder.xadd(redis_stream.stream_name(node), {redis_stream.FIELD: forged})
                 await intruder.publish(
-                    f"understudy:deltas:{node}:0", codec.packed(sender, 10_000, passing, made_at=now)
+                    f"understudy:deltas:{node}:0", codec.encode_packet(sender, 10_000, passing, made_at=now)
                 )
                 await intruder.publish(
-                    "understudy:news:0", codec.news_bytes(sender, 10_000, Deleted("ada", "t"), made_at=now)
+                    "understudy:news:0", codec.encode_news(sender, 10_000, Deleted("ada", "t"), made_at=now)
                 )
 
         await eventually(lambda: caplog.messages.count("inbox.not_authentic") == 16)

@@ -17,9 +17,9 @@ from understudy.auth.revocation import RevocationFile
 from understudy.auth.sessions import REVOCATIONS_FILE, Sessions
 from understudy.auth.shared_revocation import RevocationPoller, SharedRevocations
 from understudy.observe.metrics import Metrics
-from understudy.storage.cache import LocalShelf, Shelf
+from understudy.storage.cache import CacheBackend, LocalCache
 from understudy.storage.database import Database
-from understudy.storage.file_cache import COPIES, COPIES_BYTES, Copies, CopyKeeper
+from understudy.storage.file_cache import COPIES, COPIES_BYTES, FileCache, FileCacheSweeper
 from understudy.storage.files import FileStore
 from understudy.storage.files_in_folder import FolderFiles
 from understudy.storage.sqlite import FILES
@@ -29,7 +29,7 @@ from understudy.storage.store import Store
 if TYPE_CHECKING:
     from understudy.chat.placement import Node
     from understudy.cluster.cluster import Cluster
-    from understudy.cluster.connection_counts import SharedConnections
+    from understudy.cluster.connection_counts import ConnectionCounts
     from understudy.storage.postgresql import PostgresDatabase
     from understudy.storage.redis import RedisLink
     from understudy.storage.redis_cipher import Cipher
@@ -62,18 +62,18 @@ def build_redis(settings: Settings, metrics: Metrics) -> "RedisLink | None":
 
 def build_shared_limits(
     redis: "RedisLink | None", settings: Settings
-) -> "tuple[Ledger | None, SharedConnections | None, list[ChildSpec]]":
+) -> "tuple[Ledger | None, ConnectionCounts | None, list[ChildSpec]]":
     """What nodes share of the limits of users, with what works for it; nothing where there is one node."""
     if redis is None:
         return None, None, []
-    from understudy.cluster.connection_counts import ConnectionsKeeper, SharedConnections
-    from understudy.cluster.rate_limits import RateKeeper, SharedRates
+    from understudy.cluster.connection_counts import ConnectionCounts, ConnectionCountsSync
+    from understudy.cluster.rate_limits import RateLimitsSync, SharedRateLimits
 
-    rates = SharedRates(redis)
-    connections = SharedConnections(redis, settings.limits.connections_per_user)
+    rates = SharedRateLimits(redis)
+    connections = ConnectionCounts(redis, settings.limits.connections_per_user)
     keepers = [
-        ChildSpec("shared_rates", lambda: RateKeeper(rates), backoff=BACKOFF),
-        ChildSpec("shared_connections", lambda: ConnectionsKeeper(connections), backoff=BACKOFF),
+        ChildSpec("shared_rates", lambda: RateLimitsSync(rates), backoff=BACKOFF),
+        ChildSpec("shared_connections", lambda: ConnectionCountsSync(connections), backoff=BACKOFF),
     ]
     return rates.ledger, connections, keepers
 
@@ -89,14 +89,14 @@ def build_cipher(settings: Settings) -> "Cipher | None":
     return Cipher(str(settings.secret))
 
 
-def build_cache(redis: "RedisLink | None", cipher: "Cipher | None") -> tuple[Shelf, list[ChildSpec]]:
+def build_cache(redis: "RedisLink | None", cipher: "Cipher | None") -> tuple[CacheBackend, list[ChildSpec]]:
     """Where reads are kept for when the database is away, with what works for it."""
     if redis is None or cipher is None:
-        return LocalShelf(), []
-    from understudy.storage.redis_cache import RedisShelf, Shelver
+        return LocalCache(), []
+    from understudy.storage.redis_cache import CacheWriter, RedisCache
 
-    shelf = RedisShelf(redis, cipher)
-    return shelf, [ChildSpec("shelver", lambda: Shelver(shelf), backoff=BACKOFF)]
+    shelf = RedisCache(redis, cipher)
+    return shelf, [ChildSpec("shelver", lambda: CacheWriter(shelf), backoff=BACKOFF)]
 
 
 def open_files(settings: Settings, database: Database, store: Store) -> tuple[FileStore, list[ChildSpec]]:
@@ -107,8 +107,8 @@ def open_files(settings: Settings, database: Database, store: Store) -> tuple[Fi
     from understudy.storage.files_in_database import DatabaseFiles
 
     on_postgresql = cast("PostgresDatabase", database)
-    copies = Copies(settings.data_dir / COPIES, limit_bytes=max(COPIES_BYTES, 4 * limit))
-    keeper = ChildSpec("copies", partial(CopyKeeper, copies), backoff=BACKOFF)
+    copies = FileCache(settings.data_dir / COPIES, limit_bytes=max(COPIES_BYTES, 4 * limit))
+    keeper = ChildSpec("copies", partial(FileCacheSweeper, copies), backoff=BACKOFF)
     return DatabaseFiles(on_postgresql, copies, limit_bytes=limit, before=settings.data_dir / FILES), [keeper]
 
 
@@ -126,11 +126,11 @@ async def join_nodes(
     if not settings.on_postgresql:
         return None
     from understudy.chat.placement import Node
-    from understudy.cluster.membership import Membership, join, stand_down
+    from understudy.cluster.membership import Membership, join, stop_conversations
 
     node = Node(alone=not settings.redis_url)
     await join(store, node, database.where)
-    on_lapse = partial(stand_down, find("/system/conversations"))
+    on_lapse = partial(stop_conversations, find("/system/conversations"))
     await begin(ChildSpec("membership", partial(Membership, store, node, on_lapse), backoff=BACKOFF))
     return node
 

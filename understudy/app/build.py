@@ -73,7 +73,7 @@ from understudy.observe.tree_api import TreeApi
 from understudy.observe.tree_log import log_event
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.export import Exporter
-from understudy.privacy.retention import Kept, Retention, in_charge
+from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_node
 from understudy.sandbox.spawner import warn_if_open
 from understudy.storage.cache import CachedReads
 from understudy.storage.database import Database
@@ -211,14 +211,16 @@ async def build_app(
             begin = partial(_begin, find, others)
             node = await join_nodes(settings, database, store, find, begin)
             cluster = build_cluster(redis, node, cipher, metrics)
-            metrics.observe_storage(lambda: store.reads()["reads_waiting"], lambda: 0 if node is None else node.lapses)
+            metrics.observe_storage(
+                lambda: store.read_statistics()["reads_waiting"], lambda: 0 if node is None else node.lapses
+            )
             files, keepers = open_files(settings, database, store)
             await trio.to_thread.run_sync(files.sweep)
             quotas = Quotas(store, settings.limits, tenants=bool(settings.tenant_claim))
             bounded = BoundedFiles(files, quotas)
             shelf, shelvers = build_cache(redis, cipher)
             reads = CachedReads(store, shelf, time.time, metrics)
-            store.on_write = reads.written
+            store.on_write = reads.invalidate
             presence = Presence(settings.limits.connections_per_user)
             dismiss = partial(presence.close_revoked, lambda who: who in sessions.revoked, system.find)
             keepers += await open_revocations(settings, sessions, store, lambda _: dismiss())
@@ -248,7 +250,7 @@ async def build_app(
             )
             desk = Desk(services, partial(find, "/system/conversations"), node, cluster)
             if cluster is not None:
-                for child in cluster.children(services, desk, partial(find, "/system/cluster/couriers")):
+                for child in cluster.children(services, desk, partial(find, "/system/cluster/forwarders")):
                     await begin(child)
                 await cluster.ready()
             connections = partial(find, "/system/connections")
@@ -259,7 +261,7 @@ async def build_app(
             streams = EventStreams(
                 endpoint.callbacks, desk, presence, connections, _limits(settings), lambda: endpoint.draining
             )
-            tree_api = TreeApi(system, incidents, lambda: counts() | store.reads(), settings.observer_kill)
+            tree_api = TreeApi(system, incidents, lambda: counts() | store.read_statistics(), settings.observer_kill)
             archive = Archive(database)
             eraser = Eraser(store, archive, files, desk.delete, sessions.end_for_erasure)
             rest = WebContext(
@@ -283,8 +285,8 @@ async def build_app(
                 ledger=ledger,
             )
             recovery = ChildSpec("recovery", partial(Recovery, store, desk.threads, node), backoff=BACKOFF)
-            kept = Kept(settings.keep_threads_days, settings.keep_events_days)
-            retention = partial(Retention, kept, store, archive, eraser, partial(in_charge, store, node), metrics)
+            kept = RetentionPeriods(settings.keep_threads_days, settings.keep_events_days)
+            retention = partial(Retention, kept, store, archive, eraser, partial(is_oldest_node, store, node), metrics)
             keepers += [ChildSpec("retention", retention, backoff=BACKOFF)]
             forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=BACKOFF)
             watch = ChildSpec("waits", partial(WaitWatch, services.waits), backoff=BACKOFF)
@@ -324,7 +326,7 @@ def _tree(
     settings: Settings, database: Database, redis: "RedisLink | None", metrics: Metrics, others: list[ChildSpec]
 ) -> list[ChildSpec]:
     """The part of the tree that stands before anything is wired to it; `others` comes to have more children of one."""
-    links = [] if redis is None else [redis.keeper()]
+    links = [] if redis is None else [redis.connector_spec()]
     writer = ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=BACKOFF)
     return [
         _supervisor("storage", [writer, *links]),

@@ -12,7 +12,7 @@ from actors import Actor, Context
 from transport.wire.errors import CommandRejected
 from understudy.auth.revocation import MAX_REVOCATIONS, POLL_S, RevocationFile, RevokedSessions
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.revocations import PAGE, SETTLED_S, EndSession
+from understudy.storage.revocations import PAGE, SETTLED_S, RevokeSession
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class SharedRevocations(RevokedSessions):
         alone = RevocationFile(self.path, self.clock)
         await trio.to_thread.run_sync(alone.load)
         for name, until in alone.entries():
-            await self.store.end_session(EndSession(name, until, self.clock()))
+            await self.store.revoke_session(RevokeSession(name, until, self.clock()))
         await trio.to_thread.run_sync(self._unlink)
         await self.poll()
 
@@ -58,7 +58,7 @@ class SharedRevocations(RevokedSessions):
             self.drop_expired()
         if len(self) >= self.cap:
             raise CommandRejected("busy", retry_after=60.0)
-        await self.store.end_session(EndSession(name, until, self.clock()))
+        await self.store.revoke_session(RevokeSession(name, until, self.clock()))
         self.merge({name: until})
 
     async def wait_propagated(self) -> None:
@@ -73,7 +73,7 @@ class SharedRevocations(RevokedSessions):
         since, after, newest = self._seen_to - SETTLED_S, "", self._seen_to
         found: dict[str, float] = {}
         while True:
-            page = await self.store.endings(since, after, self.clock())
+            page = await self.store.revoked_since(since, after, self.clock())
             found |= {each.name: each.until for each in page}
             if page:
                 since, after = page[-1].ended_at, page[-1].name

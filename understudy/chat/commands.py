@@ -375,7 +375,7 @@ class Desk:
     async def _approve(self, owner: str, approve: Approve) -> None:
         note = await self._services.guard.note(owner, check_note(approve.note or ""))
         decision = ApprovalDecision(approve.decision.value)
-        found = await self._services.store.call_of(approve.call_id)
+        found = await self._services.store.step_of_call(approve.call_id)
         run = None if found is None else found[1]
         if (
             run is None

@@ -11,7 +11,7 @@ from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSu
 from understudy.chat.routing import Route
 from understudy.chat.run.run_settings import RunSettings
 from understudy.chat.run_protocol import Ending
-from understudy.storage.rows import Message, Step
+from understudy.storage.rows import Message, StepRecord
 
 
 @define(eq=False)
@@ -113,7 +113,7 @@ class Record(Ask[None]):
     run_id: str
     events: Sequence[Event] = field(repr=False)
     speaker: tuple[str, str | None]
-    steps: Sequence[Step] = field(default=(), repr=False)
+    steps: Sequence[StepRecord] = field(default=(), repr=False)
 
 
 @define(eq=False)
@@ -183,7 +183,7 @@ class Checkpoint:
     """To a conversation: keep this step of a run, which is not finished; it need not be, and nobody waits for it."""
 
     run_id: str
-    step: Step = field(repr=False)
+    step: StepRecord = field(repr=False)
 
 
 @frozen

@@ -37,8 +37,8 @@ def export(
 ) -> None:
     """Export a thread, a user or a whole tenant, as the options say."""
     from understudy.cli.user_data import export_data
-    from understudy.privacy.export import What
+    from understudy.privacy.export import ExportOptions
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     with storage_errors_shown():
-        export_data(settings, What(form, raw, events), output, owner, tenant, thread)
+        export_data(settings, ExportOptions(form, raw, events), output, owner, tenant, thread)

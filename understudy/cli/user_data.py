@@ -22,15 +22,15 @@ from understudy.auth.sessions import REVOCATIONS_FILE
 from understudy.content.encryption import Sealer, open_sealer
 from understudy.content.vault import Vault
 from understudy.privacy.erasure import Erased, Eraser
-from understudy.privacy.export import Exporter, Pieces, What
-from understudy.storage.cache import drop_changed
+from understudy.privacy.export import Exporter, ExportOptions, Pieces
+from understudy.storage.cache import drop_changed_answers
 from understudy.storage.database import Database
 from understudy.storage.errors import NotStored, StorageError
 from understudy.storage.export_queries import Archive, User
 from understudy.storage.files import FileStore
 from understudy.storage.files_in_folder import FolderFiles
 from understudy.storage.reading import ReadDatabase, read_folder, read_server
-from understudy.storage.revocations import EndSession
+from understudy.storage.revocations import RevokeSession
 from understudy.storage.sqlite import FILES, open_database
 from understudy.storage.store import Store
 from understudy.storage.tenancy import name_of, owner_of
@@ -60,7 +60,12 @@ class RawKeyMissing(StorageError):
 
 
 def export_data(
-    settings: Settings, what: What, output: Path | None, owner: str | None, tenant: str | None, thread: str | None
+    settings: Settings,
+    what: ExportOptions,
+    output: Path | None,
+    owner: str | None,
+    tenant: str | None,
+    thread: str | None,
 ) -> None:
     """Write an export to a file, or to the standard output: of a thread, of a user, or of a whole tenant.
 
@@ -80,7 +85,7 @@ def export_data(
 
 
 async def _export_pieces(
-    archive: Archive, exporter: Exporter, what: What, owner: str | None, tenant: str | None, thread: str | None
+    archive: Archive, exporter: Exporter, what: ExportOptions, owner: str | None, tenant: str | None, thread: str | None
 ) -> Pieces:
     if owner is None:
         if not await archive.users("", tenant or ""):
@@ -161,7 +166,7 @@ async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> N
     """Write down that no token of a user counts that was issued until now, where servers look for it."""
     if store is not None and settings.on_postgresql:
         now = time.time()
-        await store.end_session(EndSession(user_key(owner), now + USER_REVOCATION_S, now))
+        await store.revoke_session(RevokeSession(user_key(owner), now + USER_REVOCATION_S, now))
         return
     ended = RevocationFile(settings.data_dir / REVOCATIONS_FILE, time.time)
     try:
@@ -206,15 +211,15 @@ async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> Asy
                     "a server uses the database: have it erase them, by DELETE /api/users/NAME with an operator's token"
                 )
             if settings.redis_url:
-                from understudy.storage.redis_cache import join_shelf  # most have none
+                from understudy.storage.redis_cache import open_redis_cache  # most have none
 
                 try:
-                    shelf = await join_shelf(system, settings.redis_url)
+                    shelf = await open_redis_cache(system, settings.redis_url)
                 except ValueError as error:
                     raise RedisUrlInvalid(str(error)) from error
                 if not shelf.link.up:
                     tell(REDIS_AWAY)
-                store.on_write = partial(drop_changed, shelf)
+                store.on_write = partial(drop_changed_answers, shelf)
             files = _open_files(settings, database, store)
             yield Eraser(store, Archive(database), files, store.delete_thread, partial(_revoke_user, settings, store))
     finally:
@@ -232,13 +237,13 @@ def _open_database(settings: Settings) -> Database:
 def _open_files(settings: Settings, database: Database, store: Store) -> FileStore:
     if not settings.on_postgresql:
         return FolderFiles(settings.data_dir / FILES, store.add_file)
-    from understudy.storage.file_cache import COPIES, COPIES_BYTES, Copies
+    from understudy.storage.file_cache import COPIES, COPIES_BYTES, FileCache
     from understudy.storage.files_in_database import DatabaseFiles
     from understudy.storage.postgresql import PostgresDatabase
 
     if not isinstance(database, PostgresDatabase):
         raise TypeError("files of PostgreSQL are in PostgreSQL")
-    return DatabaseFiles(database, Copies(settings.data_dir / COPIES, limit_bytes=COPIES_BYTES))
+    return DatabaseFiles(database, FileCache(settings.data_dir / COPIES, limit_bytes=COPIES_BYTES))
 
 
 @contextmanager

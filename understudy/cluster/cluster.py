@@ -19,13 +19,13 @@ from actors import Actor, ActorRef, Backoff, ChildSpec, Supervisor
 from understudy.chat.commands import Desk
 from understudy.chat.placement import Active, News, Node
 from understudy.chat.services import Services
-from understudy.cluster.bus import Post
-from understudy.cluster.bus_receiver import Inbox
-from understudy.cluster.conversation_proxy import Relay
-from understudy.cluster.packet_reader import Receiver, ReceiverObserver
-from understudy.cluster.peer_monitor import Peers
-from understudy.cluster.proxies import Relays
-from understudy.cluster.rpc_server import Office
+from understudy.cluster.bus import MessageBus
+from understudy.cluster.bus_receiver import BusReceiver
+from understudy.cluster.conversation_proxy import ConversationProxy
+from understudy.cluster.packet_reader import BusMetrics, PacketReader
+from understudy.cluster.peer_monitor import PeerMonitor
+from understudy.cluster.proxies import ProxyTable
+from understudy.cluster.rpc_server import RpcServer
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher
 
@@ -42,30 +42,32 @@ class Cluster:
     link: RedisLink
     node: Node
     cipher: Cipher = field(repr=False)
-    observer: ReceiverObserver | None = None
-    post: Post = field(init=False)
-    relays: Relays = field(factory=Relays, init=False)
-    receiver: Receiver = field(init=False)
+    metrics: BusMetrics | None = None
+    bus: MessageBus = field(init=False)
+    proxies: ProxyTable = field(factory=ProxyTable, init=False)
+    reader: PacketReader = field(init=False)
     services: Services | None = field(default=None, init=False)
     listening: trio.Event = field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.post = Post(self.link, self.node, self.cipher)
-        self.receiver = Receiver(self.cipher, self.observer)
-        self.link.on_change.append(lambda _: self.relays.check())  # what does not come by itself is looked for at once
+        self.bus = MessageBus(self.link, self.node, self.cipher)
+        self.reader = PacketReader(self.cipher, self.metrics)
+        self.link.on_change.append(
+            lambda _: self.proxies.check_logs()
+        )  # what does not come by itself is looked for at once
 
     def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
         """What stands here for a conversation that another node has."""
         assert self.services is not None  # noqa: S101 - set by `children`, before anything is asked
-        return Relay(owner, thread_id, holder, self.services, self.post, self.relays, after)
+        return ConversationProxy(owner, thread_id, holder, self.services, self.bus, self.proxies, after)
 
     def tell_all(self, news: News) -> None:
         """Tell every other node something, if that can be."""
-        self.post.tell_all(news)
+        self.bus.broadcast(news)
 
     def announce(self, owner: str, thread_id: str, after: int) -> None:
         """Tell every other node that something happens in a thread, if that can be."""
-        self.post.tell_all(Active(owner, thread_id, after))
+        self.bus.broadcast(Active(owner, thread_id, after))
 
     async def ready(self) -> None:
         """Wait a moment until others are heard; a Redis that is away is no reason not to begin."""
@@ -75,13 +77,13 @@ class Cluster:
     def children(self, services: Services, desk: Desk, couriers: Callable[[], ActorRef]) -> list[ChildSpec]:
         """The actors of it, in the order in which they begin; `couriers` gives the supervisor that is one of them."""
         self.services = services
-        office = Office(desk.threads, self.post, couriers)
-        parts = (self.link, self.node, self.post, self.relays, self.receiver)
-        inbox = partial(Inbox, *parts, office.serve, desk.hear, self.listening)
-        peers = partial(Peers, services.store, *parts, office.serve)
+        office = RpcServer(desk.threads, self.bus, couriers)
+        parts = (self.link, self.node, self.bus, self.proxies, self.reader)
+        inbox = partial(BusReceiver, *parts, office.handle, desk.hear, self.listening)
+        peers = partial(PeerMonitor, services.store, *parts, office.handle)
         return [
-            self.post.carrier(),
-            ChildSpec("couriers", partial(Supervisor, (), intensity=MANY, stop_together=True), backoff=RESTING),
-            ChildSpec("inbox", inbox, backoff=RESTING),
+            self.bus.sender_spec(),
+            ChildSpec("forwarders", partial(Supervisor, (), intensity=MANY, stop_together=True), backoff=RESTING),
+            ChildSpec("receiver", inbox, backoff=RESTING),
             ChildSpec("peers", peers, backoff=RESTING),
         ]

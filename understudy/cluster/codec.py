@@ -18,7 +18,7 @@ from transport.wire.events import Envelope, PartialResult
 from understudy.chat.answer.markdown import clean_html
 from understudy.chat.messages import SaidElsewhere
 from understudy.chat.placement import Moved, News
-from understudy.cluster.messages import Answer, Fault, Item, Piece, Request
+from understudy.cluster.messages import Item, RpcFault, RpcReply, RpcRequest, TextPiece
 from understudy.storage.errors import StorageUnavailable
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ VERSION: Final = 3
 """Raised with every change of what is said, so that nodes of two releases do not misunderstand each other."""
 
 
-class Unreadable(ValueError):
+class UnreadablePacket(ValueError):
     """These bytes are no packet, or not one of this version."""
 
 
@@ -53,52 +53,52 @@ _ITEMS: Final = msgspec.msgpack.Decoder(list[Item])
 _NEWS: Final[msgspec.msgpack.Decoder[News]] = msgspec.msgpack.Decoder(News)
 
 
-def packed(
+def encode_packet(
     sender: str, number: int, items: Sequence[Item], refused: Sequence[str] = (), *, made_at: float = 0.0
 ) -> bytes:
     """Return a packet with these items."""
-    asks = [item.id for item in items if isinstance(item, Request)]
+    asks = [item.id for item in items if isinstance(item, RpcRequest)]
     return _ENCODER.encode(Packet(VERSION, sender, number, asks, list(refused), _ENCODER.encode(items), made_at))
 
 
-def unpacked(data: bytes) -> Packet:
+def decode_packet(data: bytes) -> Packet:
     """The packet that this is, of whatever version. Raises Unreadable."""
     try:
         return _PACKETS.decode(data)
     except msgspec.DecodeError as error:
-        raise Unreadable(str(error)) from None
+        raise UnreadablePacket(str(error)) from None
 
 
-def items_of(packet: Packet) -> list[Item]:
+def decode_items(packet: Packet) -> list[Item]:
     """What a packet holds. Raises Unreadable for one of another version."""
-    return _body(packet, _ITEMS)
+    return _decode_body(packet, _ITEMS)
 
 
-def news_bytes(sender: str, number: int, news: News, *, made_at: float = 0.0) -> bytes:
+def encode_news(sender: str, number: int, news: News, *, made_at: float = 0.0) -> bytes:
     """Return a packet with news."""
     return _ENCODER.encode(Packet(VERSION, sender, number, [], [], _ENCODER.encode(news), made_at))
 
 
-def news_of(packet: Packet) -> News:
+def decode_news(packet: Packet) -> News:
     """Return the news in a packet. Raises Unreadable for one of another version."""
-    return _body(packet, _NEWS)
+    return _decode_body(packet, _NEWS)
 
 
-def _body(packet: Packet, decoder: msgspec.msgpack.Decoder[T]) -> T:
+def _decode_body(packet: Packet, decoder: msgspec.msgpack.Decoder[T]) -> T:
     if packet.version != VERSION:
-        raise Unreadable(f"version {packet.version}, not {VERSION}")
+        raise UnreadablePacket(f"version {packet.version}, not {VERSION}")
     try:
         return decoder.decode(packet.body)
     except msgspec.DecodeError as error:
-        raise Unreadable(str(error)) from None
+        raise UnreadablePacket(str(error)) from None
 
 
-def body_of(envelope: Envelope) -> Piece | bytes:
+def encode_ephemeral(envelope: Envelope) -> TextPiece | bytes:
     """A passing event as it is sent."""
     event = envelope.event
     if not isinstance(event, PartialResult):
         return to_log(envelope)
-    return Piece(
+    return TextPiece(
         envelope.timestamp,
         envelope.thread_id,
         envelope.run_id,
@@ -114,7 +114,7 @@ def body_of(envelope: Envelope) -> Piece | bytes:
     )
 
 
-def envelope_of(body: Piece | bytes) -> Envelope:
+def decode_ephemeral(body: TextPiece | bytes) -> Envelope:
     """Return the event that was sent, with its HTML cleaned. Raises UnreadableEvent."""
     envelope = from_log(body) if isinstance(body, bytes) else _envelope_of_piece(body)
     event = envelope.event
@@ -124,12 +124,12 @@ def envelope_of(body: Piece | bytes) -> Envelope:
     return envelope.but(event=evolve(event, blocks=blocks))
 
 
-def html_length(body: Piece | bytes) -> int:
+def html_length(body: TextPiece | bytes) -> int:
     """Return how many characters of HTML a passing event brings, at most."""
     return len(body) if isinstance(body, bytes) else sum(len(block.html) for block in body.blocks)
 
 
-def _envelope_of_piece(body: Piece) -> Envelope:
+def _envelope_of_piece(body: TextPiece) -> Envelope:
     return Envelope(
         PartialResult(body.text, body.offset, body.blocks),
         body.timestamp,
@@ -144,21 +144,21 @@ def _envelope_of_piece(body: Piece) -> Envelope:
     )
 
 
-def fault_of(error: Exception) -> Fault:
+def fault_from_error(error: Exception) -> RpcFault:
     """How an error is told to the node that asked."""
     match error:
         case CommandRejected():
-            return Fault("rejected", error.message, error.code, error.retry_after, dict(error.names))
+            return RpcFault("rejected", error.message, error.code, error.retry_after, dict(error.names))
         case SaidElsewhere():
-            return Fault("elsewhere", error.thread_id)
+            return RpcFault("elsewhere", error.thread_id)
         case Moved():
-            return Fault("moved", str(error))
+            return RpcFault("moved", str(error))
         case StorageUnavailable():
-            return Fault("unavailable", error.reason)
-    return Fault("unavailable", type(error).__name__)
+            return RpcFault("unavailable", error.reason)
+    return RpcFault("unavailable", type(error).__name__)
 
 
-def error_of(fault: Fault) -> Exception:
+def error_from_fault(fault: RpcFault) -> Exception:
     """The error that was told."""
     match fault.kind:
         case "rejected":
@@ -170,8 +170,8 @@ def error_of(fault: Fault) -> Exception:
     return StorageUnavailable(f"on another server: {fault.text}")
 
 
-def value_of(answer: Answer) -> bool | int | str | None:
+def reply_value(answer: RpcReply) -> bool | int | str | None:
     """What was answered. Raises the error that was told."""
     if answer.fault is not None:
-        raise error_of(answer.fault)
+        raise error_from_fault(answer.fault)
     return answer.value

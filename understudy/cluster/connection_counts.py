@@ -61,7 +61,7 @@ _NODES: Final = "understudy:here:"
 
 
 @define(eq=False)
-class SharedConnections:
+class ConnectionCounts:
     """The connections of users, at most `cap` each on all nodes. `node` names this one."""
 
     link: RedisLink
@@ -142,10 +142,10 @@ class SharedConnections:
         return (self.node, mine, cap, _NODES, KEPT_S * 1000)
 
 
-class ConnectionsKeeper(Actor):
+class ConnectionCountsSync(Actor):
     """Does it in the background."""
 
-    def __init__(self, connections: SharedConnections) -> None:
+    def __init__(self, connections: ConnectionCounts) -> None:
         self.connections = connections
 
     async def on_start(self, context: Context) -> None:

@@ -28,19 +28,19 @@ from understudy.chat.envelope import about
 from understudy.chat.placement import Moved, name_of
 from understudy.chat.services import Services
 from understudy.cluster import messages
-from understudy.cluster.bus import Post
-from understudy.cluster.codec import envelope_of, html_length
-from understudy.cluster.messages import Attend, Ended, Events, Leave, Passing, Snapshot
-from understudy.cluster.proxies import Check, HolderGone, Relays
-from understudy.cluster.reorder import Joining
+from understudy.cluster.bus import MessageBus
+from understudy.cluster.codec import decode_ephemeral, html_length
+from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded, Snapshot, Subscribe, Unsubscribe
+from understudy.cluster.proxies import CheckLog, OwnerDown, ProxyTable
+from understudy.cluster.reorder import ReorderBuffer
 from understudy.storage.errors import RedisUnavailable, StorageError
 from understudy.storage.rows import Message
 
 log = logging.getLogger(__name__)
 
-ANSWER_S: Final = 9.0
+REPLY_TIMEOUT_S: Final = 9.0
 """How long the other node may take: within the time that whoever asked here waits."""
-ATTEND_S: Final = 2.0
+SUBSCRIBE_TIMEOUT_S: Final = 2.0
 RENEW_S: Final = 10.0
 """How often the other node is told that events are still wanted; it forgets a node that says nothing for longer."""
 POLL_S: Final = 1.0
@@ -51,23 +51,23 @@ SNAPSHOT_S: Final = 0.5
 """After how long a snapshot that did not come may be asked for again: many followers lack the same one."""
 
 
-ON_THE_LOOP: Final = 1_500
+INLINE_CHARS: Final = 1_500
 """Characters of HTML that are cleaned at once, which takes a millisecond; more go to a worker thread."""
 
 
-class _Idle:
+class _StopIfIdle:
     """Nothing has happened for a while."""
 
 
-class _Lacking:
+class _TextIncomplete:
     """A running text is not whole here, as far as is known."""
 
 
-class _Release:
+class _ReleaseHeld:
     """Passing events have waited long enough."""
 
 
-class Relay(Actor):
+class ConversationProxy(Actor):
     """Stands for one thread of one user, which the node `holder` has. Begun by `understudy.chat.registry`.
 
     `after`: something happened after that event of the thread, and the user's connections here are to be told of it.
@@ -81,89 +81,91 @@ class Relay(Actor):
         thread_id: str,
         holder: str,
         services: Services,
-        post: Post,
-        relays: Relays,
+        post: MessageBus,
+        relays: ProxyTable,
         after: int | None = None,
     ) -> None:
         self.owner = owner
         self.thread_id = thread_id
         self.name = name_of(owner, thread_id)
-        self.holder = holder
+        self.owner_node = holder
         self.services = services
-        self.post = post
-        self.relays = relays
+        self.bus = post
+        self.proxies = relays
         self.after = after
         self.followers = Followers(owner, thread_id, services)
-        self.joining = Joining(0)
+        self.reorder = ReorderBuffer(0)
         self.exists = False
-        self.looks = trio.Event()
+        self.check_now = trio.Event()
         self.waiting = 0
         self.snapshot_asked_at = -SNAPSHOT_S
-        self.over = False
+        self.ended = False
 
     async def on_start(self, context: Context) -> None:
         """Find the end of the log, let the user's connections follow, and have events sent here."""
-        self.relays.enter(self.name, context.ref, self.holder)
-        await self._look_at_log()
+        self.proxies.add(self.name, context.ref, self.owner_node)
+        await self._read_log_end()
         if self.exists:
-            after = None if self.after is None else min(self.after, self.joining.head)
-            self.followers.add_all(self.joining.head, context, after=after)
-        context.start_soon(self._attend, context, name="attend")
-        context.set_timer("idle", self.services.idle_s, _Idle())
+            after = None if self.after is None else min(self.after, self.reorder.last_seq)
+            self.followers.add_all(self.reorder.last_seq, context, after=after)
+        context.start_soon(self._stay_subscribed, context, name="attend")
+        context.set_timer("idle", self.services.idle_s, _StopIfIdle())
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """Have no more sent here."""
-        self.relays.leave(self.name, context.ref)
-        if not self.over:
-            self.post.send(self.holder, messages.Request("", self.owner, self.thread_id, 0.0, Leave()))
+        self.proxies.remove(self.name, context.ref)
+        if not self.ended:
+            self.bus.send(self.owner_node, messages.RpcRequest("", self.owner, self.thread_id, 0.0, Unsubscribe()))
 
     async def receive(self, message: object, context: Context) -> None:
         """Serve one message; `understudy.chat.messages` and `understudy.cluster.messages` say what each means."""
         match message:
             case Events():
-                await self._take(message)
-            case Passing(head=after, bodies=bodies):
-                self._deliver(self.joining.passing(after, await _read(bodies)))
-                if self.joining:
-                    context.set_timer("release", HOLD_S, _Release())
-            case Ended(deleted=deleted):
+                await self._accept_events(message)
+            case Ephemeral(head=after, bodies=bodies):
+                self._deliver(self.reorder.add_ephemeral(after, await _decode(bodies)))
+                if self.reorder:
+                    context.set_timer("release", HOLD_S, _ReleaseHeld())
+            case ForwardingEnded(deleted=deleted):
                 self._end(context, deleted=deleted)
-            case HolderGone():
+            case OwnerDown():
                 self._end(context)
-            case Check() | chat.StandDown():  # the latter: this node has another name now, to which nothing comes yet
-                self.looks.set()
+            case (
+                CheckLog() | chat.StandDown()
+            ):  # the latter: this node has another name now, to which nothing comes yet
+                self.check_now.set()
             case chat.FollowThread():
-                await self._follow(message, context)
+                await self._subscribe(message, context)
             case chat.Accept() | chat.AnswerAgain() | chat.Rate() | chat.CancelRun() | chat.Delete() | chat.Decide():
                 self.waiting += 1
-                context.start_soon(self._pass_on, message, context, name="pass_on")
+                context.start_soon(self._forward, message, context, name="pass_on")
             case chat.Wake(run_id):
-                self.post.send(
-                    self.holder,
-                    messages.Request("", self.owner, self.thread_id, ANSWER_S, messages.Wake(run_id)),
+                self.bus.send(
+                    self.owner_node,
+                    messages.RpcRequest("", self.owner, self.thread_id, REPLY_TIMEOUT_S, messages.Wake(run_id)),
                 )
             case chat.WantSnapshot():
-                self._want_snapshot(context)
+                self._request_snapshot(context)
             case chat.Quiet():
                 message.reply(None)
             case Terminated(ref):
                 self.followers.remove(ref)
-            case _Lacking():
-                self._want_snapshot(context)
-            case _Release():
-                self._deliver(self.joining.release())
-                self.looks.set()
-            case _Idle():
-                self._rest(context)
+            case _TextIncomplete():
+                self._request_snapshot(context)
+            case _ReleaseHeld():
+                self._deliver(self.reorder.release())
+                self.check_now.set()
+            case _StopIfIdle():
+                self._stop_if_idle(context)
 
     # events
 
-    async def _take(self, events: Events) -> None:
+    async def _accept_events(self, events: Events) -> None:
         self.exists = True
-        envelopes = await _read(events.bodies)
+        envelopes = await _decode(events.bodies)
         shown = [self.followers.shown(each).event for each in envelopes]
         await ready([each.message for each in shown if isinstance(each, FinalResponse)], self.owner)
-        self._deliver(self.joining.numbered(events.first, envelopes))
+        self._deliver(self.reorder.add_numbered(events.first, envelopes))
 
     def _deliver(self, envelopes: Sequence[Envelope]) -> None:
         """Show events to all followers: those with numbers together, which is the short way through an outbox."""
@@ -176,74 +178,78 @@ class Relay(Actor):
         if together:
             self.followers.deliver(*together)
 
-    def _note(self, head: int) -> None:
+    def _advance(self, head: int) -> None:
         """The log reaches so far: whoever lacks something reads it there."""
-        if self.joining.note(head):
+        if self.reorder.advance(head):
             self.exists = True
             self.followers.catch_up(head)
-            self._deliver(self.joining.release())
+            self._deliver(self.reorder.release())
 
-    async def _look_at_log(self) -> bool:
+    async def _read_log_end(self) -> bool:
         """Find out where the log ends; whether there is one."""
         heads = await self.services.store.last_seqs(self.owner, [self.thread_id])
         if (head := heads.get(self.thread_id)) is not None:
             self.exists = True
-            self._note(head)
+            self._advance(head)
         return head is not None
 
-    async def _attend(self, context: Context) -> None:
+    async def _stay_subscribed(self, context: Context) -> None:
         """Have events sent here, and look for what was lost: now and then, and whenever something says so."""
         attended = False
         while True:
-            self.looks = trio.Event()
+            self.check_now = trio.Event()
             try:
-                head = await self.post.ask(self.holder, self.owner, self.thread_id, Attend(), timeout_s=ATTEND_S)
+                head = await self.bus.ask(
+                    self.owner_node, self.owner, self.thread_id, Subscribe(), timeout_s=SUBSCRIBE_TIMEOUT_S
+                )
                 wait_s = RENEW_S
             except Moved:
-                context.ref.tell(HolderGone())
+                context.ref.tell(OwnerDown())
                 return
             except CommandRejected:  # that node knows of no such thread: it was deleted, or came by a third one
-                if await self._look_elsewhere(context):
-                    context.ref.tell(HolderGone())
+                if await self._poll_store(context):
+                    context.ref.tell(OwnerDown())
                 return
             except (RedisUnavailable, StorageError):
                 attended = False
                 wait_s = POLL_S * (0.75 + random.random() / 2)  # noqa: S311 - so that not all look at once
-                if not await self._look_elsewhere(context):
+                if not await self._poll_store(context):
                     return
             else:
                 if isinstance(head, int):
-                    self._note(head)
+                    self._advance(head)
                 if not attended:
-                    context.ref.tell(_Lacking())  # what was shown before was not sent here
+                    context.ref.tell(_TextIncomplete())  # what was shown before was not sent here
                 attended = True
             with trio.move_on_after(wait_s):
-                await self.looks.wait()
+                await self.check_now.wait()
                 await trio.sleep(random.random() * HOLD_S / 5)  # noqa: S311
 
-    async def _look_elsewhere(self, context: Context) -> bool:
+    async def _poll_store(self, context: Context) -> bool:
         """Look at the log, as the node does not answer; False when that node does not have the thread any more."""
         try:
-            if not await self._look_at_log() and self.exists:  # nobody could say so
-                context.ref.tell(Ended(self.name, deleted=True))
+            if not await self._read_log_end() and self.exists:  # nobody could say so
+                context.ref.tell(ForwardingEnded(self.name, deleted=True))
                 return False
-            holder = await self.services.store.holder(self.owner, self.thread_id)
+            holder = await self.services.store.owner_node(self.owner, self.thread_id)
         except StorageError:
             return True
-        if holder != self.holder:
-            context.ref.tell(HolderGone())
+        if holder != self.owner_node:
+            context.ref.tell(OwnerDown())
             return False
         return True
 
     # commands
 
-    async def _pass_on(self, ask: Ask[Any], context: Context) -> None:
+    async def _forward(self, ask: Ask[Any], context: Context) -> None:
         """Have the thread's node do what is asked."""
         try:
-            answer = await self.post.ask(self.holder, self.owner, self.thread_id, _told(ask), timeout_s=ANSWER_S)
-            await self._show_outcome(ask, answer, context)
+            answer = await self.bus.ask(
+                self.owner_node, self.owner, self.thread_id, _to_command(ask), timeout_s=REPLY_TIMEOUT_S
+            )
+            await self._publish_outcome(ask, answer, context)
         except Moved:
-            context.ref.tell(HolderGone())  # the request ends with this actor, and whoever asked asks again
+            context.ref.tell(OwnerDown())  # the request ends with this actor, and whoever asked asks again
         except (CommandRejected, chat.SaidElsewhere, StorageError) as error:
             ask.fail(error)
         else:
@@ -251,46 +257,48 @@ class Relay(Actor):
         finally:
             self.waiting -= 1
 
-    async def _show_outcome(self, ask: Ask[Any], answer: object, context: Context) -> None:
+    async def _publish_outcome(self, ask: Ask[Any], answer: object, context: Context) -> None:
         """What the node would have shown to the connection that asked, if that were one of its own."""
         match ask:
             case chat.Accept(outbox=outbox) if outbox is not None:
                 if answer != ask.run_id or outbox not in self.followers:  # sent before, or not shown by following
                     message = await self.services.store.message(self.owner, ask.message_id)
-                    await self._show_acceptance(outbox, message, str(answer), context)
+                    await self._publish_acceptance(outbox, message, str(answer), context)
             case chat.AnswerAgain(outbox=outbox) if outbox is not None:
                 if answer != ask.run_id or outbox not in self.followers:  # sent before, or not shown by following
-                    await self._show_acceptance(outbox, ask.message, str(answer), context)
+                    await self._publish_acceptance(outbox, ask.message, str(answer), context)
             case chat.Rate(outbox=outbox) if outbox is not None and outbox not in self.followers:
                 told = FeedbackGiven(ask.answer.id, ask.rating)
                 outbox.try_tell(Reply(about(ask.answer, told, now=self.services.clock())))
 
-    async def _show_acceptance(self, outbox: ActorRef, message: Message | None, run_id: str, context: Context) -> None:
+    async def _publish_acceptance(
+        self, outbox: ActorRef, message: Message | None, run_id: str, context: Context
+    ) -> None:
         if message is None:
             return
         log_of_thread = ThreadLog(self.owner, self.thread_id, self.services.store, self.services.clock)
         accepted = await log_of_thread.acceptance(message, run_id)
-        self.followers.show_again(outbox, accepted, max(self.joining.head, accepted.seq or 0), context)
+        self.followers.show_again(outbox, accepted, max(self.reorder.last_seq, accepted.seq or 0), context)
 
-    def _want_snapshot(self, context: Context) -> None:
+    def _request_snapshot(self, context: Context) -> None:
         now = trio.current_time()
         if now >= self.snapshot_asked_at + SNAPSHOT_S:
             self.snapshot_asked_at = now
-            request = messages.Request("", self.owner, self.thread_id, ANSWER_S, Snapshot())
-            self.post.send(self.holder, request)
+            request = messages.RpcRequest("", self.owner, self.thread_id, REPLY_TIMEOUT_S, Snapshot())
+            self.bus.send(self.owner_node, request)
         else:
-            context.set_timer("snapshot", self.snapshot_asked_at + SNAPSHOT_S - now, _Lacking())
+            context.set_timer("snapshot", self.snapshot_asked_at + SNAPSHOT_S - now, _TextIncomplete())
 
     # followers
 
-    async def _follow(self, ask: chat.FollowThread, context: Context) -> None:
-        if ask.after > self.joining.head or not self.exists:
+    async def _subscribe(self, ask: chat.FollowThread, context: Context) -> None:
+        if ask.after > self.reorder.last_seq or not self.exists:
             try:
-                await self._look_at_log()
+                await self._read_log_end()
             except StorageError as error:
                 ask.fail(error)
                 return
-        head = self.joining.head
+        head = self.reorder.last_seq
         if not self.exists:
             ask.fail(CommandRejected("not_found", "There is no conversation of that name."))
             return
@@ -304,7 +312,7 @@ class Relay(Actor):
 
     def _end(self, context: Context, *, deleted: bool = False) -> None:
         """The node has the thread no more: end, and have its followers find out who has."""
-        self.over = True
+        self.ended = True
         if deleted:
             self.services.forget(self.owner, self.thread_id)
             self.followers.dismiss()
@@ -312,29 +320,29 @@ class Relay(Actor):
             self.services.moved(self.owner, self.thread_id, context.ref)
         context.stop()
 
-    def _rest(self, context: Context) -> None:
+    def _stop_if_idle(self, context: Context) -> None:
         if self.followers or self.waiting:
-            context.set_timer("idle", self.services.idle_s, _Idle())
+            context.set_timer("idle", self.services.idle_s, _StopIfIdle())
         else:
             context.stop()
 
 
-async def _read(bodies: Sequence[messages.Piece | bytes]) -> list[Envelope]:
+async def _decode(bodies: Sequence[messages.TextPiece | bytes]) -> list[Envelope]:
     """The events, with their HTML cleaned; what cannot be read is left to the log, which says so."""
     try:
-        if sum(map(html_length, bodies)) > ON_THE_LOOP:
-            return await aside(_read_all, bodies)
-        return _read_all(bodies)
+        if sum(map(html_length, bodies)) > INLINE_CHARS:
+            return await aside(_decode_all, bodies)
+        return _decode_all(bodies)
     except UnreadableEvent:
         log.exception("relay.unreadable")
         return []
 
 
-def _read_all(bodies: Sequence[messages.Piece | bytes]) -> list[Envelope]:
-    return [envelope_of(body) for body in bodies]
+def _decode_all(bodies: Sequence[messages.TextPiece | bytes]) -> list[Envelope]:
+    return [decode_ephemeral(body) for body in bodies]
 
 
-def _told(ask: Ask[Any]) -> messages.Command:
+def _to_command(ask: Ask[Any]) -> messages.Command:
     """What is asked, as another node is told it: connections are not its business."""
     match ask:
         case chat.Accept(say, clean, route, run_id, message_id, _, branch_of, raw, roles, beside):

@@ -15,62 +15,62 @@ from transport.outbox.delivery import merged
 from transport.outbox.outbox import Deliver, Follow, Reply, Unfollow
 from transport.wire.codec import to_log
 from transport.wire.events import Envelope
-from understudy.cluster.bus import Post
-from understudy.cluster.codec import body_of
-from understudy.cluster.messages import Ended, Events, Passing
+from understudy.cluster.bus import MessageBus
+from understudy.cluster.codec import encode_ephemeral
+from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded
 
-PATIENCE_S: Final = 30.0
+LEASE_S: Final = 30.0
 """How long a node may say nothing before it is taken not to want more: it says so every ten seconds."""
 
 
 @define(eq=False)
-class Wanted(Ask[int]):
+class RenewLease(Ask[int]):
     """To a courier: its node wants more. The answer is the number of the last event that the courier has seen."""
 
 
-class Unwanted:
+class StopForwarding:
     """To a courier: its node wants no more, or has not said so for long, or the courier follows nothing."""
 
 
-class Courier(Actor):
+class EventForwarder(Actor):
     """Follows `conversation`, of the thread of this name, for `node`. `head` is the last event that it saw."""
 
     mailbox = MailboxSpec(capacity=8192, overflow=Overflow.DROP_OLDEST)
 
-    def __init__(self, thread: str, node: str, conversation: ActorRef, post: Post) -> None:
+    def __init__(self, thread: str, node: str, conversation: ActorRef, post: MessageBus) -> None:
         self.thread = thread
         self.node = node
         self.conversation = conversation
-        self.post = post
-        self.head = 0
-        self.bag: list[Envelope] = []
+        self.bus = post
+        self.last_seq = 0
+        self.buffered: list[Envelope] = []
 
     async def on_start(self, context: Context) -> None:
         """Live and die with the conversation."""
         context.watch(self.conversation, restarts=True)
-        self._hope(context)
+        self._renew_lease(context)
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """One that was killed says that it sends no more: else the other node would notice when it asks again."""
         if not isinstance(reason, Normal):
-            self.post.send(self.node, Ended(self.thread))
+            self.bus.send(self.node, ForwardingEnded(self.thread))
 
     async def receive(self, message: object, context: Context) -> None:
         """Take what an outbox takes."""
         match message:
             case Deliver():
-                self.bag += message.envelopes
+                self.buffered += message.envelopes
             case Follow(head=head):
-                self.head = max(self.head, head)
-            case Wanted():
-                self._send()
-                self._hope(context)
-                message.reply(self.head)
+                self.last_seq = max(self.last_seq, head)
+            case RenewLease():
+                self._flush()
+                self._renew_lease(context)
+                message.reply(self.last_seq)
             case Unfollow():
-                self._go(context, deleted=True)
+                self._finish(context, deleted=True)
             case Terminated() | Restarted():  # one that begins anew knows none of its followers
-                self._go(context)
-            case Unwanted():
+                self._finish(context)
+            case StopForwarding():
                 context.stop()
             case Reply():
                 pass  # for one connection, and whoever stands for those of the other node sees to it there
@@ -79,10 +79,10 @@ class Courier(Actor):
 
     async def on_idle(self, context: Context) -> None:
         """Send what has come in."""
-        self._send()
+        self._flush()
 
-    def _send(self) -> None:
-        bag, self.bag = self.bag, []
+    def _flush(self) -> None:
+        bag, self.buffered = self.buffered, []
         numbered: list[Envelope] = []
         passing: list[Envelope] = []
         for envelope in bag:
@@ -91,30 +91,32 @@ class Courier(Actor):
                 numbered = []
                 passing.append(envelope)
             else:
-                self._show(passing)
+                self._send_ephemeral(passing)
                 passing = []
                 if numbered and envelope.seq != (numbered[-1].seq or 0) + 1:  # the mailbox was too full for some
                     self._send_numbered(numbered)
                     numbered = []
                 numbered.append(envelope)
         self._send_numbered(numbered)
-        self._show(passing)
+        self._send_ephemeral(passing)
 
     def _send_numbered(self, envelopes: list[Envelope]) -> None:
         if envelopes:
             first, last = envelopes[0].seq or 0, envelopes[-1].seq or 0
-            self.post.send(self.node, Events(self.thread, first, [to_log(each) for each in envelopes]))
-            self.head = max(self.head, last)
+            self.bus.send(self.node, Events(self.thread, first, [to_log(each) for each in envelopes]))
+            self.last_seq = max(self.last_seq, last)
 
-    def _show(self, envelopes: list[Envelope]) -> None:
+    def _send_ephemeral(self, envelopes: list[Envelope]) -> None:
         if envelopes:
-            self.post.show(self.node, Passing(self.thread, self.head, [body_of(each) for each in merged(envelopes)]))
+            self.bus.send_ephemeral(
+                self.node, Ephemeral(self.thread, self.last_seq, [encode_ephemeral(each) for each in merged(envelopes)])
+            )
 
-    def _hope(self, context: Context) -> None:
-        context.set_timer("patience", PATIENCE_S, Unwanted())
+    def _renew_lease(self, context: Context) -> None:
+        context.set_timer("patience", LEASE_S, StopForwarding())
 
-    def _go(self, context: Context, *, deleted: bool = False) -> None:
+    def _finish(self, context: Context, *, deleted: bool = False) -> None:
         """The thread is gone, or its conversation is: say so after all that happened in it."""
-        self._send()
-        self.post.send(self.node, Ended(self.thread, deleted))
+        self._flush()
+        self.bus.send(self.node, ForwardingEnded(self.thread, deleted))
         context.stop()

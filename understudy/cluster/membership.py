@@ -23,12 +23,12 @@ from understudy.storage.writes import LEASE_S
 
 log = logging.getLogger(__name__)
 
-EVERY_S: Final = 0.5
+RENEW_EVERY_S: Final = 0.5
 """How often a node says that it is alive: three times may fail before its lease is over."""
-TRY_S: Final = 1.0
+RENEW_TIMEOUT_S: Final = 1.0
 """How long it tries each time."""
-LEAVE_S: Final = 1.0
-AGAIN_S: Final = 0.1
+LEAVE_TIMEOUT_S: Final = 1.0
+RETRY_S: Final = 0.1
 """Before another try to join, while another server stands against it."""
 
 
@@ -41,11 +41,11 @@ async def join(store: Store, node: Node, where: str, *, lease_s: float = LEASE_S
         AlreadyServed: Another server is alive, and one of the two knows nothing of others.
         StorageUnavailable: The database cannot be written to.
     """
-    deadline = trio.current_time() + lease_s + EVERY_S
+    deadline = trio.current_time() + lease_s + RENEW_EVERY_S
     while not await _joined(store, node, lease_s):
         if trio.current_time() >= deadline:
             raise AlreadyServed(where)
-        await trio.sleep(AGAIN_S)
+        await trio.sleep(RETRY_S)
 
 
 async def _joined(store: Store, node: Node, lease_s: float) -> bool:
@@ -57,14 +57,14 @@ async def _joined(store: Store, node: Node, lease_s: float) -> bool:
     return node.joined
 
 
-def stand_down(conversations: ActorRef) -> None:
+def stop_conversations(conversations: ActorRef) -> None:
     """Have all conversations end, and whatever stands for another server's: each is claimed again when it is needed."""
     for each in conversations.children():
         if not each.try_tell(StandDown()):
             each.kill()
 
 
-class _Renew:
+class _RenewNodeLease:
     """Say that the node is alive."""
 
 
@@ -81,7 +81,7 @@ class Membership(Actor):
         on_lapse: Callable[[], None],
         *,
         lease_s: float = LEASE_S,
-        every_s: float = EVERY_S,
+        every_s: float = RENEW_EVERY_S,
     ) -> None:
         self.store = store
         self.node = node
@@ -91,11 +91,11 @@ class Membership(Actor):
 
     async def on_start(self, context: Context) -> None:
         """Begin at once: some time may have passed."""
-        context.ref.tell(_Renew())
+        context.ref.tell(_RenewNodeLease())
 
     async def receive(self, message: object, context: Context) -> None:
         """Renew the lease, or join anew; while the database is away, that is tried again and again."""
-        if not isinstance(message, _Renew):
+        if not isinstance(message, _RenewNodeLease):
             context.unhandled(message)
             return
         context.set_timer("renew", self.every_s, message)
@@ -108,7 +108,7 @@ class Membership(Actor):
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """Where the server ends, leave; an actor that is started again goes on."""
         if isinstance(reason, Shutdown) and self.node.joined:
-            with trio.move_on_after(LEAVE_S):
+            with trio.move_on_after(LEAVE_TIMEOUT_S):
                 try:
                     await self.store.leave(self.node.id)
                 except StorageError as error:
@@ -117,7 +117,9 @@ class Membership(Actor):
     async def _lapsed(self) -> bool:
         """Renew the lease; whether this node was taken for dead."""
         began = trio.current_time()
-        if await self.store.renew(self.node.id, lease_s=self.lease_s, deadline_s=min(TRY_S, self.lease_s / 2)):
+        if await self.store.renew(
+            self.node.id, lease_s=self.lease_s, deadline_s=min(RENEW_TIMEOUT_S, self.lease_s / 2)
+        ):
             self.node.renewed_at = began
             return False
         self.node.lapses += 1

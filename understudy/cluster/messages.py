@@ -44,7 +44,7 @@ class AnswerAgain(msgspec.Struct, frozen=True, tag=True):
     roles: tuple[str, ...] = ()
 
 
-class Rate(msgspec.Struct, frozen=True, tag=True):
+class Rate(msgspec.Struct, frozen=True, tag="Rate"):
     """See `understudy.chat.messages.Rate`."""
 
     answer: Message
@@ -84,7 +84,7 @@ class Wake(msgspec.Struct, frozen=True, tag=True):
     run_id: str
 
 
-class Attend(msgspec.Struct, frozen=True, tag=True):
+class Subscribe(msgspec.Struct, frozen=True, tag="Attend"):
     """The asking node wants the thread's events from now on, for a while: said again, it goes on.
 
     The answer is the number of the thread's last event, None where there is no such thread.
@@ -95,14 +95,16 @@ class Snapshot(msgspec.Struct, frozen=True, tag=True):
     """The asking node lacks text of a running answer: send what there is of it."""
 
 
-class Leave(msgspec.Struct, frozen=True, tag=True):
+class Unsubscribe(msgspec.Struct, frozen=True, tag="Leave"):
     """The asking node wants no more of the thread."""
 
 
-Command: TypeAlias = Accept | AnswerAgain | Rate | CancelRun | Decide | Delete | Wake | Attend | Snapshot | Leave
+Command: TypeAlias = (
+    Accept | AnswerAgain | Rate | CancelRun | Decide | Delete | Wake | Subscribe | Snapshot | Unsubscribe
+)
 
 
-class Request(msgspec.Struct, frozen=True, tag=True):
+class RpcRequest(msgspec.Struct, frozen=True, tag="Request"):
     """To the node that has a thread: do this. Nobody waits for it any more `within_s` after it was sent."""
 
     id: str
@@ -112,7 +114,7 @@ class Request(msgspec.Struct, frozen=True, tag=True):
     command: Command
 
 
-class Fault(msgspec.Struct, frozen=True, tag=True):
+class RpcFault(msgspec.Struct, frozen=True, tag="Fault"):
     """Why a request was not carried out: a `CommandRejected` by its code, or a `kind` of its own.
 
     `elsewhere`: the message came before in the thread that `text` names. `moved`: another node has the thread.
@@ -126,12 +128,12 @@ class Fault(msgspec.Struct, frozen=True, tag=True):
     names: dict[str, str] = {}
 
 
-class Answer(msgspec.Struct, frozen=True, tag=True):
+class RpcReply(msgspec.Struct, frozen=True, tag="Answer"):
     """To the node that asked: what came of its request."""
 
     id: str
     value: bool | int | str | None = None
-    fault: Fault | None = None
+    fault: RpcFault | None = None
 
 
 # To the nodes that follow a thread
@@ -148,7 +150,7 @@ class Events(msgspec.Struct, frozen=True, tag=True):
         return f"Events({self.thread!r}, {self.first}, {len(self.bodies)} of them)"
 
 
-class Piece(msgspec.Struct, frozen=True, array_like=True):
+class TextPiece(msgspec.Struct, frozen=True, array_like=True):
     """A piece of running text: nine of ten events are one, and so they cost a tenth of what others do."""
 
     timestamp: float
@@ -165,7 +167,7 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     asked_agent: AskedAgent | None = None
 
 
-class Passing(msgspec.Struct, frozen=True, tag=True):
+class Ephemeral(msgspec.Struct, frozen=True, tag="Passing"):
     """Events without a number, which come after the one of number `head`. They are lost where they do not arrive.
 
     Pieces of text, and others as the log would have them.
@@ -173,17 +175,17 @@ class Passing(msgspec.Struct, frozen=True, tag=True):
 
     thread: str
     head: int
-    bodies: list[Piece | bytes]
+    bodies: list[TextPiece | bytes]
 
     def __repr__(self) -> str:
         return f"Passing({self.thread!r}, {self.head}, {len(self.bodies)} of them)"
 
 
-class Ended(msgspec.Struct, frozen=True, tag=True):
+class ForwardingEnded(msgspec.Struct, frozen=True, tag="Ended"):
     """The node that had a thread works on it no more; `deleted`: nor does anybody else."""
 
     thread: str
     deleted: bool = False
 
 
-Item: TypeAlias = Request | Answer | Events | Ended | Passing
+Item: TypeAlias = RpcRequest | RpcReply | Events | ForwardingEnded | Ephemeral

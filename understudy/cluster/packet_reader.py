@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from attrs import define, field
 
-from understudy.cluster.codec import Packet, Unreadable, unpacked
+from understudy.cluster.codec import Packet, UnreadablePacket, decode_packet
 from understudy.storage.redis_cipher import Cipher, NotAuthentic
 
 log = logging.getLogger(__name__)
@@ -26,11 +26,11 @@ ValueT = TypeVar("ValueT")
 FRESH_S: Final = 300.0
 """How far apart the clocks of two nodes may be, and how old the first packet of a sender: as Kerberos has it (RFC 4120,
 section 8.2)."""
-OPEN: Final = 20_000
+REMEMBERED: Final = 20_000
 """Entries that are remembered, of those being dealt with and of those taken over: twice as many as a stream holds."""
 
 
-class ReceiverObserver(Protocol):
+class BusMetrics(Protocol):
     """Counts what is dropped."""
 
     def node_message_dropped(self, reason: str) -> None:
@@ -38,15 +38,17 @@ class ReceiverObserver(Protocol):
 
 
 @define(eq=False)
-class Receiver:
+class PacketReader:
     """Reads packets. `clock` gives Unix seconds."""
 
     cipher: Cipher = field(repr=False)
-    observer: ReceiverObserver | None = None
+    metrics: BusMetrics | None = None
     clock: Callable[[], float] = time.time
     _numbers: dict[tuple[str, str], int] = field(factory=dict, init=False)  # the last one, by place and sender
     _open: dict[tuple[str, bytes], tuple[str, int]] = field(factory=dict, init=False)  # by place and entry
-    _taken: dict[tuple[str, str, int], bytes] = field(factory=dict, init=False)  # entries, by place, sender and number
+    _orphaned: dict[tuple[str, str, int], bytes] = field(
+        factory=dict, init=False
+    )  # entries, by place, sender and number
     _gone: deque[tuple[float, str]] = field(factory=deque, init=False)
 
     def read(self, place: str, data: bytes, entry: bytes | None = None) -> tuple[Packet, bool] | None:
@@ -54,14 +56,14 @@ class Receiver:
 
         `entry` is its id in the stream `place`, None on a channel. `done` must be told of every entry that was read.
         """
-        packet = self._authentic(place, data)
+        packet = self._decrypt(place, data)
         if packet is None:
             return None
         key = place, packet.sender
         last = self._numbers.get(key)
         if entry is not None and self._open.get((place, entry)) == (packet.sender, packet.number):
             return packet, False
-        if not (self._fresh(packet) if last is None else packet.number > last):
+        if not (self._is_fresh(packet) if last is None else packet.number > last):
             self._drop("replayed", place)
             return None
         self._numbers[key] = packet.number
@@ -69,27 +71,27 @@ class Receiver:
             _remember(self._open, (place, entry), (packet.sender, packet.number))
         return packet, packet.number != (last or 0) + 1
 
-    def take_over(self, place: str, data: bytes, entry: bytes) -> Packet | None:
+    def read_orphaned(self, place: str, data: bytes, entry: bytes) -> Packet | None:
         """Return a packet for a node that is gone, from its stream `place`; None if it is to be dropped.
 
         These are read in any order, so each number may occur in one entry.
         """
-        packet = self._authentic(place, data)
+        packet = self._decrypt(place, data)
         if packet is None:
             return None
         key = place, packet.sender, packet.number
-        if not self._fresh(packet) or self._taken.get(key, entry) != entry:
+        if not self._is_fresh(packet) or self._orphaned.get(key, entry) != entry:
             self._drop("replayed", place)
             return None
-        _remember(self._taken, key, entry)
+        _remember(self._orphaned, key, entry)
         return packet
 
-    def done(self, place: str, entries: Iterable[bytes]) -> None:
+    def mark_done(self, place: str, entries: Iterable[bytes]) -> None:
         """Note that entries of a stream have been dealt with: read again, they are replays."""
         for entry in entries:
             self._open.pop((place, entry), None)
 
-    def forget(self, node: str) -> None:
+    def forget_sender(self, node: str) -> None:
         """Forget a node that is gone, as soon as nothing that it said is fresh any more."""
         now = self.clock()
         self._gone.append((now, node))
@@ -97,26 +99,26 @@ class Receiver:
             _, past = self._gone.popleft()
             self._numbers = {key: number for key, number in self._numbers.items() if key[1] != past}
 
-    def _authentic(self, place: str, data: bytes) -> Packet | None:
+    def _decrypt(self, place: str, data: bytes) -> Packet | None:
         try:
-            return unpacked(self.cipher.decrypt(data, place))
+            return decode_packet(self.cipher.decrypt(data, place))
         except NotAuthentic:
             self._drop("not_authentic", place)
-        except Unreadable:
+        except UnreadablePacket:
             self._drop("unreadable", place)
         return None
 
-    def _fresh(self, packet: Packet) -> bool:
+    def _is_fresh(self, packet: Packet) -> bool:
         return abs(self.clock() - packet.made_at) <= FRESH_S
 
     def _drop(self, reason: str, place: str) -> None:
         log.warning(f"inbox.{reason}", extra={"place": place})
-        if self.observer is not None:
-            self.observer.node_message_dropped(reason)
+        if self.metrics is not None:
+            self.metrics.node_message_dropped(reason)
 
 
 def _remember(known: dict[KeyT, ValueT], key: KeyT, value: ValueT) -> None:
     """Keep a value; the oldest make room."""
     known[key] = value
-    if len(known) > OPEN:
+    if len(known) > REMEMBERED:
         del known[next(iter(known))]

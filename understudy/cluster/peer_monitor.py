@@ -16,12 +16,12 @@ import trio
 from actors import Actor, Context
 from understudy.chat.placement import Node
 from understudy.cluster import redis_stream
-from understudy.cluster.bus import Post
-from understudy.cluster.bus_receiver import in_time
-from understudy.cluster.codec import Unreadable, items_of
-from understudy.cluster.messages import Request
-from understudy.cluster.packet_reader import Receiver
-from understudy.cluster.proxies import Relays
+from understudy.cluster.bus import MessageBus
+from understudy.cluster.bus_receiver import unexpired
+from understudy.cluster.codec import UnreadablePacket, decode_items
+from understudy.cluster.messages import RpcRequest
+from understudy.cluster.packet_reader import PacketReader
+from understudy.cluster.proxies import ProxyTable
 from understudy.storage.errors import RedisRefused, RedisUnavailable, StorageUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.store import Store
@@ -29,19 +29,19 @@ from understudy.storage.store import Store
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 0.5
-LEFT_S: Final = 10.0
+SCAN_EVERY_S: Final = 10.0
 """How often streams are looked for whose node is gone, beside those of nodes that were seen to go."""
-AGAIN_S: Final = 1.0
+RESCAN_S: Final = 1.0
 """How soon they are looked for again where something was left: what another read and did not do must lie a while."""
 ROUNDS: Final = 200
 """Rounds of taking over, of a hundred entries each: no stream holds as much."""
 
 
-class _Look:
+class _CheckPeers:
     """See who is alive."""
 
 
-class Peers(Actor):
+class PeerMonitor(Actor):
     """Watches the other nodes for `node`. `serve` carries out a request here, whoever it was sent to."""
 
     def __init__(
@@ -49,24 +49,24 @@ class Peers(Actor):
         store: Store,
         link: RedisLink,
         node: Node,
-        post: Post,
-        relays: Relays,
-        receiver: Receiver,
-        serve: Callable[[str, Request], Awaitable[None]],
+        post: MessageBus,
+        relays: ProxyTable,
+        receiver: PacketReader,
+        serve: Callable[[str, RpcRequest], Awaitable[None]],
     ) -> None:
         self.store = store
         self.link = link
         self.node = node
-        self.post = post
-        self.relays = relays
-        self.receiver = receiver
-        self.serve = serve
+        self.bus = post
+        self.proxies = relays
+        self.reader = receiver
+        self.handle_request = serve
         self.alive: frozenset[str] = frozenset()
-        self.looked_at = -LEFT_S
+        self.scanned_at = -SCAN_EVERY_S
 
     async def on_start(self, context: Context) -> None:
         """Look at once."""
-        context.ref.tell(_Look())
+        context.ref.tell(_CheckPeers())
 
     async def receive(self, message: object, context: Context) -> None:
         """See who is gone."""
@@ -78,27 +78,27 @@ class Peers(Actor):
         if self.node.id not in alive:
             return
         # Not only those seen before: this actor may have been killed while a node died.
-        gone, self.alive = (self.alive | self.relays.holders()) - alive, alive
+        gone, self.alive = (self.alive | self.proxies.owner_nodes()) - alive, alive
         for each in gone:
             log.warning("node.gone", extra={"gone": each})
-            self.post.lose(each)
-            self.receiver.forget(each)
-            self.relays.lose(each)
+            self.bus.drop_peer(each)
+            self.reader.forget_sender(each)
+            self.proxies.owner_down(each)
         now = trio.current_time()
-        if gone or now >= self.looked_at + LEFT_S:
-            self.looked_at = now
+        if gone or now >= self.scanned_at + SCAN_EVERY_S:
+            self.scanned_at = now
             context.start_soon(self._take_over, name="take_over")
 
     async def _take_over(self) -> None:
         """Do what is left of nodes that are gone, and remove their streams."""
         try:
-            known = await self.link.call(lambda redis: redis.smembers(redis_stream.INBOXES))
+            known = await self.link.call(lambda redis: redis.smembers(redis_stream.NODES_WITH_STREAM))
             alive = await self.store.live_nodes()  # now: a node joins before it has a stream
             for each in sorted(known):
                 name = _text(each)
                 if name in alive or name == self.node.id or await self._take_over_from(name):
                     continue
-                self.looked_at = trio.current_time() - LEFT_S + AGAIN_S
+                self.scanned_at = trio.current_time() - SCAN_EVERY_S + RESCAN_S
         except (RedisUnavailable, StorageUnavailable) as error:
             log.debug("peers.not_taken_over", extra={"reason": error.reason})
 
@@ -106,37 +106,37 @@ class Peers(Actor):
         """Do what is left of one; whether that was all, and its stream is removed."""
         time = await self.link.call(lambda redis: redis.time())
         try:
-            while entries := await redis_stream.read(self.link, node, self.node.id):
-                await self._do(node, entries, time.timestamp())
+            while entries := await redis_stream.read_new(self.link, node, self.node.id):
+                await self._handle_entries(node, entries, time.timestamp())
             start = "0-0"
             for _ in range(ROUNDS):
                 start, entries = await redis_stream.claim(self.link, node, self.node.id, start)
-                await self._do(node, entries, time.timestamp())
+                await self._handle_entries(node, entries, time.timestamp())
                 if start == "0-0":
                     break
         except RedisRefused:
             pass  # another node, or whoever flushed Redis, has removed it
-        return await redis_stream.remove(self.link, node)
+        return await redis_stream.remove_if_empty(self.link, node)
 
-    async def _do(self, node: str, entries: Sequence[redis_stream.Entry], now: float) -> None:
+    async def _handle_entries(self, node: str, entries: Sequence[redis_stream.Entry], now: float) -> None:
         for entry in entries:
-            for sender, request in in_time(self._orphaned(node, entry), entry, now):
+            for sender, request in unexpired(self._orphaned(node, entry), entry, now):
                 log.info("request.taken_over", extra={"command": type(request.command).__name__})
-                await self.serve(sender, request)
-        self.post.sign(node, [entry.id for entry in entries])
+                await self.handle_request(sender, request)
+        self.bus.ack(node, [entry.id for entry in entries])
 
-    def _orphaned(self, node: str, entry: redis_stream.Entry) -> list[tuple[str, Request]]:
+    def _orphaned(self, node: str, entry: redis_stream.Entry) -> list[tuple[str, RpcRequest]]:
         """The requests in an entry whose sender is gone too; another one knows of the death, and asks again."""
-        packet = self.receiver.take_over(redis_stream.name_of(node), entry.data, entry.id)
+        packet = self.reader.read_orphaned(redis_stream.stream_name(node), entry.data, entry.id)
         if packet is None:
             return []
         try:
-            items = items_of(packet)
-        except Unreadable:
+            items = decode_items(packet)
+        except UnreadablePacket:
             return []
         if packet.sender in self.alive or packet.sender == self.node.id:
             return []
-        return [(packet.sender, item) for item in items if isinstance(item, Request)]
+        return [(packet.sender, item) for item in items if isinstance(item, RpcRequest)]
 
 
 def _text(value: str | bytes) -> str:

@@ -46,7 +46,7 @@ Taken = Sequence[tuple[RateLimit, str, int]]
 
 
 @define(eq=False)
-class SharedRates:
+class SharedRateLimits:
     """Tells Redis what is in the ledger, and has the buckets here lowered by what the other nodes' users took.
 
     `clock` is the one that the buckets are asked with.
@@ -84,10 +84,10 @@ class SharedRates:
             rate.lower(user, left / 1000 - self.ledger.noted(rate, user), now)
 
 
-class RateKeeper(Actor):
+class RateLimitsSync(Actor):
     """Does it in the background."""
 
-    def __init__(self, rates: SharedRates) -> None:
+    def __init__(self, rates: SharedRateLimits) -> None:
         self.rates = rates
 
     async def on_start(self, context: Context) -> None:

@@ -12,7 +12,7 @@ GROUP: Final = "nodes"
 """The consumer group of every stream: its node reads as one consumer, and who takes over its work as another."""
 FIELD: Final = b"p"
 """The one field of an entry, which holds a packet."""
-INBOXES: Final = "understudy:inboxes"
+NODES_WITH_STREAM: Final = "understudy:inboxes"
 """The set of the nodes that have a stream."""
 ENTRIES: Final = 100
 """Entries read at a time."""
@@ -35,17 +35,17 @@ class Entry:
         return int(self.id.partition(b"-")[0]) / 1000
 
 
-def name_of(node: str) -> str:
+def stream_name(node: str) -> str:
     """The stream in which a node is told what must not be lost."""
     return f"understudy:inbox:{node}"
 
 
-async def read(link: RedisLink, node: str, reader: str, *, wait: bool = False) -> Sequence[Entry]:
+async def read_new(link: RedisLink, node: str, reader: str, *, wait: bool = False) -> Sequence[Entry]:
     """Read of a node's stream what nobody has, as `reader`.
 
     Raises RedisRefused when there is no stream, RedisUnavailable.
     """
-    stream, block = name_of(node), int(BLOCK_S * 1000) if wait else None
+    stream, block = stream_name(node), int(BLOCK_S * 1000) if wait else None
     found = await link.call(
         lambda redis: redis.xreadgroup(GROUP, reader, {stream: ">"}, count=ENTRIES, block=block),
         timeout_s=2.5 * BLOCK_S,
@@ -63,16 +63,16 @@ async def claim(
     Raises RedisRefused when there is no stream, RedisUnavailable.
     """
     onward, entries, *_ = await link.call(
-        lambda redis: redis.xautoclaim(name_of(node), GROUP, reader, idle_ms, start, count=ENTRIES)
+        lambda redis: redis.xautoclaim(stream_name(node), GROUP, reader, idle_ms, start, count=ENTRIES)
     )
     return _text(onward), _entries(each for each in entries if isinstance(each, StreamEntry))
 
 
-async def remove(link: RedisLink, node: str) -> bool:
+async def remove_if_empty(link: RedisLink, node: str) -> bool:
     """Remove a node's stream if nothing is left in it. Raises RedisUnavailable."""
-    if await link.call(lambda redis: redis.xlen(name_of(node))):
+    if await link.call(lambda redis: redis.xlen(stream_name(node))):
         return False
-    await link.batch(lambda pipe: (pipe.delete([name_of(node)]), pipe.srem(INBOXES, [node])))
+    await link.batch(lambda pipe: (pipe.delete([stream_name(node)]), pipe.srem(NODES_WITH_STREAM, [node])))
     return True
 
 

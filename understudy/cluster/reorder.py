@@ -21,50 +21,50 @@ HELD: Final = 256
 
 
 @define
-class Joining:
+class ReorderBuffer:
     """One thread's two ways. `head` is the number of the last event that came out, or that the log is known to have."""
 
-    head: int
+    last_seq: int
     _held: deque[tuple[int, Envelope]] = field(factory=deque, init=False, repr=False)
 
     def __len__(self) -> int:
         """How many passing events wait."""
         return len(self._held)
 
-    def numbered(self, first: int, envelopes: Sequence[Envelope]) -> list[Envelope]:
+    def add_numbered(self, first: int, envelopes: Sequence[Envelope]) -> list[Envelope]:
         """Take events `first` and on; returns what is to be shown now, passing ones that waited included."""
-        fresh = list(envelopes[max(0, self.head + 1 - first) :])
+        fresh = list(envelopes[max(0, self.last_seq + 1 - first) :])
         if not fresh:
             return []
         last = first + len(envelopes) - 1
         shown: list[Envelope] = []
         for number, envelope in enumerate(fresh, last + 1 - len(fresh)):
-            shown += self._released(number - 1)
+            shown += self._pop_released(number - 1)
             shown.append(envelope)
-        self.head = last
-        return shown + self._released(last)
+        self.last_seq = last
+        return shown + self._pop_released(last)
 
-    def passing(self, after: int, envelopes: Sequence[Envelope]) -> list[Envelope]:
+    def add_ephemeral(self, after: int, envelopes: Sequence[Envelope]) -> list[Envelope]:
         """Take events without a number that came after that of number `after`; returns what is to be shown now."""
-        if after <= self.head and not self._held:
+        if after <= self.last_seq and not self._held:
             return list(envelopes)
         self._held.extend((after, envelope) for envelope in envelopes)
         while len(self._held) > HELD:
             self._held.popleft()
-        return self._released(self.head)
+        return self._pop_released(self.last_seq)
 
-    def note(self, head: int) -> bool:
+    def advance(self, head: int) -> bool:
         """The log reaches at least so far; returns whether that is news: who is shown the thread must read it then."""
-        if head <= self.head:
+        if head <= self.last_seq:
             return False
-        self.head = head
+        self.last_seq = head
         return True
 
     def release(self) -> list[Envelope]:
         """Wait no longer: what waited is to be shown now."""
-        return self._released(None)
+        return self._pop_released(None)
 
-    def _released(self, upto: int | None) -> list[Envelope]:
+    def _pop_released(self, upto: int | None) -> list[Envelope]:
         """Those at the front that come after no later event than this; all of them for None."""
         released = []
         while self._held and (upto is None or self._held[0][0] <= upto):

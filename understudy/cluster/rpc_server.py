@@ -21,113 +21,113 @@ from understudy.chat import messages as chat
 from understudy.chat.placement import Moved, name_of
 from understudy.chat.registry import Whereabouts
 from understudy.cluster import messages
-from understudy.cluster.bus import Post, Value
-from understudy.cluster.codec import fault_of
-from understudy.cluster.forwarder import Courier, Unwanted, Wanted
-from understudy.cluster.messages import Answer, Fault, Request
+from understudy.cluster.bus import MessageBus, Value
+from understudy.cluster.codec import fault_from_error
+from understudy.cluster.forwarder import EventForwarder, RenewLease, StopForwarding
+from understudy.cluster.messages import RpcFault, RpcReply, RpcRequest
 from understudy.storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
-AT_WORK: Final = 1000
+CONCURRENT_REQUESTS: Final = 1000
 """Requests that are carried out at a time."""
 
 
 @frozen
-class _Sent:
+class _Forwarding:
     """A courier, and the conversation that it follows."""
 
-    courier: ActorRef
+    forwarder: ActorRef
     conversation: ActorRef
 
 
 @define(eq=False)
-class Office:
+class RpcServer:
     """Serves other nodes. `couriers` gives the supervisor whose temporary children the couriers are."""
 
     threads: Whereabouts
-    post: Post
-    couriers: Callable[[], ActorRef]
+    bus: MessageBus
+    supervisor: Callable[[], ActorRef]
     _at_work: int = field(default=0, init=False)
-    _couriers: dict[tuple[str, str], _Sent] = field(factory=dict, init=False)  # by thread and node
+    _forwarders: dict[tuple[str, str], _Forwarding] = field(factory=dict, init=False)  # by thread and node
     _sweep_at: int = field(default=64, init=False)
 
-    async def serve(self, sender: str, request: Request) -> None:
+    async def handle(self, sender: str, request: RpcRequest) -> None:
         """Carry out a request of another node, and answer it."""
-        if self._at_work >= AT_WORK:
-            self._answer(sender, Answer(request.id, fault=Fault("unavailable", "too much is asked")))
+        if self._at_work >= CONCURRENT_REQUESTS:
+            self._reply(sender, RpcReply(request.id, fault=RpcFault("unavailable", "too much is asked")))
             return
         self._at_work += 1
         try:
             with trio.move_on_after(request.within_s):
                 answer = await self._outcome(sender, request)
-                self._answer(sender, answer)
+                self._reply(sender, answer)
         finally:
             self._at_work -= 1
 
-    def _answer(self, sender: str, answer: Answer) -> None:
+    def _reply(self, sender: str, answer: RpcReply) -> None:
         if answer.id:  # else nobody waits for it
-            self.post.send(sender, answer)
+            self.bus.send(sender, answer)
 
-    async def _outcome(self, sender: str, request: Request) -> Answer:
+    async def _outcome(self, sender: str, request: RpcRequest) -> RpcReply:
         try:
-            return Answer(request.id, await self._done(sender, request))
+            return RpcReply(request.id, await self._execute(sender, request))
         except (CommandRejected, chat.SaidElsewhere, Moved, StorageError) as error:
-            return Answer(request.id, fault=fault_of(error))
+            return RpcReply(request.id, fault=fault_from_error(error))
         except (ActorError, trio.WouldBlock, trio.TooSlowError) as error:
             log.warning("office.not_done", extra={"command": type(request.command).__name__, "reason": str(error)})
-            return Answer(request.id, fault=fault_of(error))
+            return RpcReply(request.id, fault=fault_from_error(error))
 
-    async def _done(self, sender: str, request: Request) -> Value:
+    async def _execute(self, sender: str, request: RpcRequest) -> Value:
         owner, thread_id, within_s = request.owner, request.thread_id, request.within_s
         thread = name_of(owner, thread_id)
         match request.command:
-            case messages.Leave():
-                if (sent := self._couriers.get((thread, sender))) is not None:
-                    sent.courier.try_tell(Unwanted())
+            case messages.Unsubscribe():
+                if (sent := self._forwarders.get((thread, sender))) is not None:
+                    sent.forwarder.try_tell(StopForwarding())
                 return None
             case messages.Snapshot():
-                if (sent := self._couriers.get((thread, sender))) is not None:
-                    sent.conversation.try_tell(chat.WantSnapshot(sent.courier))
+                if (sent := self._forwarders.get((thread, sender))) is not None:
+                    sent.conversation.try_tell(chat.WantSnapshot(sent.forwarder))
                 return None
             case messages.Wake(run_id):
                 (await self.threads.own(owner, thread_id)).try_tell(chat.Wake(run_id))
                 return None
-            case messages.Attend():
+            case messages.Subscribe():
                 conversation = await self.threads.own(owner, thread_id)
-                courier = await self._courier(thread, sender, conversation)
-                return await courier.ask(Wanted(), timeout_s=within_s)
+                courier = await self._get_or_start_forwarder(thread, sender, conversation)
+                return await courier.ask(RenewLease(), timeout_s=within_s)
             case command:
                 conversation = await self.threads.own(owner, thread_id)
-                outcome: Value = await conversation.ask(_asked(command), timeout_s=within_s)
+                outcome: Value = await conversation.ask(_to_ask(command), timeout_s=within_s)
                 return outcome
 
-    async def _courier(self, thread: str, node: str, conversation: ActorRef) -> ActorRef:
+    async def _get_or_start_forwarder(self, thread: str, node: str, conversation: ActorRef) -> ActorRef:
         """The courier that follows a conversation for a node; it is begun when there is none."""
-        sent = self._couriers.get((thread, node))
-        if sent is not None and sent.courier.alive and sent.conversation == conversation:
-            return sent.courier
-        make = partial(Courier, thread, node, conversation, self.post)
+        sent = self._forwarders.get((thread, node))
+        if sent is not None and sent.forwarder.alive and sent.conversation == conversation:
+            return sent.forwarder
+        make = partial(EventForwarder, thread, node, conversation, self.bus)
         spec = ChildSpec(uuid.uuid4().hex, make, restart=Restart.TEMPORARY)
-        courier = await self.couriers().ask(StartChild(spec))
-        self._couriers[thread, node] = _Sent(courier, conversation)
+        courier = await self.supervisor().ask(StartChild(spec))
+        self._forwarders[thread, node] = _Forwarding(courier, conversation)
         self._sweep()
         try:
             await conversation.ask(chat.FollowThread(courier, 0))
         except BaseException:  # or the time is over: it may follow nothing, and the next one that is begun shall
-            self._couriers.pop((thread, node), None)
-            courier.try_tell(Unwanted())
+            self._forwarders.pop((thread, node), None)
+            courier.try_tell(StopForwarding())
             raise
         return courier
 
     def _sweep(self) -> None:
         """Forget couriers that have ended, now and then."""
-        if len(self._couriers) >= self._sweep_at:
-            self._couriers = {key: sent for key, sent in self._couriers.items() if sent.courier.alive}
-            self._sweep_at = 2 * len(self._couriers) + 64
+        if len(self._forwarders) >= self._sweep_at:
+            self._forwarders = {key: sent for key, sent in self._forwarders.items() if sent.forwarder.alive}
+            self._sweep_at = 2 * len(self._forwarders) + 64
 
 
-def _asked(command: messages.Command) -> Ask[Any]:
+def _to_ask(command: messages.Command) -> Ask[Any]:
     """What another node asks, as a conversation is asked it."""
     arrived_at = time.time()
     match command:

@@ -30,7 +30,7 @@ class Erased:
     whole: bool = True
 
 
-class DeleteThread(Protocol):
+class ThreadDeleter(Protocol):
     """Ends a thread's conversation and removes it; with `unless_since` (Unix seconds) only if nothing was said since.
 
     Whether it did.
@@ -54,7 +54,7 @@ class Eraser:
     store: Store
     archive: Archive
     files: FileStore
-    delete_thread: DeleteThread
+    delete_thread: ThreadDeleter
     sign_out: Callable[[str], Awaitable[None]] = nothing_to_sign_out
 
     async def user(self, owner: str) -> Erased:
@@ -96,7 +96,7 @@ class Eraser:
     async def forget(self) -> None:
         """Take what was removed out of what the database keeps beside its tables."""
         begin, began = True, trio.current_time()
-        while await self.store.tidy_words(begin=begin):
+        while await self.store.merge_fulltext(begin=begin):
             await trio.sleep(trio.current_time() - began)  # whoever writes meanwhile has half of the time
             begin, began = False, trio.current_time()
         await trio.to_thread.run_sync(self.store.database.forget)

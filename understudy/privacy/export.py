@@ -19,7 +19,7 @@ from understudy.content.vault import Vault
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
 from understudy.storage.export_queries import Archive, User
-from understudy.storage.rows import LoggedEvent, Message, Run, Step, Thread
+from understudy.storage.rows import LoggedEvent, Message, RunRecord, StepRecord, Thread
 from understudy.storage.tenancy import name_of
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ Pieces = AsyncGenerator[bytes, None]
 
 
 @frozen
-class What:
+class ExportOptions:
     """What is wanted: the form; with `raw`, messages also as they were sent; with `events`, the log (JSON only)."""
 
     form: str = "json"
@@ -53,19 +53,19 @@ class Exporter:
     sealer: Sealer | None
     clock: Callable[[], float]
 
-    def thread(self, row: Thread, what: What) -> Pieces:
+    def thread(self, row: Thread, what: ExportOptions) -> Pieces:
         """One thread as a document of its own."""
-        return gathered(self._whole_thread(row, what))
+        return in_chunks(self._whole_thread(row, what))
 
-    def user(self, row: User, what: What) -> Pieces:
+    def user(self, row: User, what: ExportOptions) -> Pieces:
         """All that a user has, as one document."""
-        return gathered(self._whole_user(row, what))
+        return in_chunks(self._whole_user(row, what))
 
-    def tenant(self, tenant: str, what: What) -> Pieces:
+    def tenant(self, tenant: str, what: ExportOptions) -> Pieces:
         """All users of a tenant, as one document."""
-        return gathered(self._whole_tenant(tenant, what))
+        return in_chunks(self._whole_tenant(tenant, what))
 
-    async def _whole_thread(self, row: Thread, what: What) -> Pieces:
+    async def _whole_thread(self, row: Thread, what: ExportOptions) -> Pieces:
         if what.form == "markdown":
             async with aclosing(self._transcript(row, what, 1)) as pieces:
                 async for piece in pieces:
@@ -77,7 +77,7 @@ class Exporter:
                 yield piece
         yield b"}\n"
 
-    async def _whole_user(self, row: User, what: What) -> Pieces:
+    async def _whole_user(self, row: User, what: ExportOptions) -> Pieces:
         markdown, at = what.form == "markdown", self.clock()
         if markdown:
             yield opening(row, name_of(row.id), at).encode()
@@ -89,7 +89,7 @@ class Exporter:
         if not markdown:
             yield b"}\n"
 
-    async def _whole_tenant(self, tenant: str, what: What) -> Pieces:
+    async def _whole_tenant(self, tenant: str, what: ExportOptions) -> Pieces:
         at, after, edge = self.clock(), "", b""
         markdown = what.form == "markdown"
         if not markdown:
@@ -108,7 +108,7 @@ class Exporter:
 
     # JSON: members without the braces around them, as they stand in documents of several kinds
 
-    async def _user(self, row: User, what: What) -> Pieces:
+    async def _user(self, row: User, what: ExportOptions) -> Pieces:
         if what.form == "markdown":
             async for thread in self._threads(row.id):
                 async for piece in self._transcript(thread, what, 2):
@@ -135,7 +135,7 @@ class Exporter:
             edge = b",\n"
         yield b"]"
 
-    async def _thread(self, row: Thread, what: What) -> Pieces:
+    async def _thread(self, row: Thread, what: ExportOptions) -> Pieces:
         shown = partial(self.vault.text, row.owner, row.id)
         newest = await self.archive.run(row.newest_run) if row.newest_run is not None else None
         yield _members({"thread": records.thread_of(row, shown), "newest": records.newest_of(newest)})[1:]
@@ -160,13 +160,13 @@ class Exporter:
             yield b',"events":['
             edge, after = b"", 0
             while events := await self.archive.events(row.owner, row.id, after):
-                if frames := await aside(encoded, events, partial(self.vault.envelope, row.owner)):
+                if frames := await aside(encode_events, events, partial(self.vault.envelope, row.owner)):
                     yield edge + frames
                     edge = b",\n"
                 after = events[-1].seq
             yield b"]"
 
-    async def _transcript(self, row: Thread, what: What, level: int) -> Pieces:
+    async def _transcript(self, row: Thread, what: ExportOptions, level: int) -> Pieces:
         shown = partial(self.vault.text, row.owner, row.id)
         transcript, names = Transcript(row, shown, level), dict[str, None]()
         yield transcript.opening().encode()
@@ -189,19 +189,19 @@ class Exporter:
             after = threads[-1].id
 
     async def _messages(
-        self, row: Thread, what: What, *, steps: bool = True
-    ) -> AsyncGenerator[tuple[Message, list[tuple[Run, list[Step]]], str | None], None]:
+        self, row: Thread, what: ExportOptions, *, steps: bool = True
+    ) -> AsyncGenerator[tuple[Message, list[tuple[RunRecord, list[StepRecord]]], str | None], None]:
         """Every message with the runs that answered it, and as it was sent where that is wanted and kept."""
         cursor, more = None, True
         while more:
             page = await self.archive.messages(row.owner, row.id, cursor)
             said = [message.id for message in page.items if message.role == "user"]
             raw = await self._raw(row.owner, said) if what.raw else {}
-            runs: dict[str, list[Run]] = {}
+            runs: dict[str, list[RunRecord]] = {}
             for run in await self.archive.runs_of(row.owner, said):
                 runs.setdefault(run.message_id, []).append(run)
             left = [run.id for name in said for run in runs.get(name, [])] if steps else []
-            read: dict[str, list[Step]] = {}
+            read: dict[str, list[StepRecord]] = {}
             for message in page.items:
                 own = runs.get(message.id, [])
                 found = []
@@ -223,7 +223,7 @@ class Exporter:
         return opened
 
 
-async def gathered(pieces: Pieces) -> Pieces:
+async def in_chunks(pieces: Pieces) -> Pieces:
     """The same in larger pieces: each costs a turn of whoever sends it."""
     waiting = bytearray()
     async with aclosing(pieces):
@@ -236,7 +236,7 @@ async def gathered(pieces: Pieces) -> Pieces:
         yield bytes(waiting)
 
 
-def encoded(rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope]) -> bytes:
+def encode_events(rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope]) -> bytes:
     """Events as the canonical dialect shows them, with commas between; one that is damaged is named in its place."""
     frames = []
     for row in rows:

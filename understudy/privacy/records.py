@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from attrs import asdict
 
-from understudy.storage.export_queries import Context, User
-from understudy.storage.rows import File, Message, Run, Step, Thread
+from understudy.storage.export_queries import StoredMemory, User
+from understudy.storage.rows import File, Message, RunRecord, StepRecord, Thread
 
 FORMAT: Final = "understudy-export"
 VERSION: Final = 1
@@ -30,7 +30,7 @@ def thread_of(row: Thread, shown: Shown) -> dict[str, Any]:
     return asdict(row, filter=lambda attribute, _: attribute.name not in _OURS) | {"title": shown(row.title)}
 
 
-def newest_of(run: Run | None) -> dict[str, str] | None:
+def newest_of(run: RunRecord | None) -> dict[str, str] | None:
     """Where the newest branch of a thread ends: a user's message, and the run that answers or answered it."""
     return None if run is None else {"message_id": run.message_id, "run_id": run.id}
 
@@ -46,12 +46,12 @@ def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) ->
     }
 
 
-def short_run_of(run: Run) -> dict[str, str]:
+def short_run_of(run: RunRecord) -> dict[str, str]:
     """A run as the history of a thread names it."""
     return {"run_id": run.id, "status": run.status}
 
 
-def run_of(run: Run, steps: Sequence[Step]) -> dict[str, Any]:
+def run_of(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Any]:
     """A run with all that was recorded of it."""
     return short_run_of(run) | {
         "agent_type": run.agent_type,
@@ -68,7 +68,7 @@ def file_of(row: File) -> dict[str, Any]:
     return asdict(row, filter=lambda attribute, _: attribute.name != "owner")
 
 
-def context_of(row: Context) -> dict[str, Any]:
+def context_of(row: StoredMemory) -> dict[str, Any]:
     """What an agent remembers of the user."""
     return asdict(row, recurse=False)
 

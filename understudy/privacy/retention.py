@@ -42,7 +42,7 @@ RESTS: Final = 19.0
 """How much longer it rests than the piece before took: a twentieth of the time is its own."""
 
 
-class RemovalObserver(Protocol):
+class RemovalMetrics(Protocol):
     """Who counts what was removed."""
 
     def removed(self, what: str, count: int) -> None:
@@ -50,14 +50,14 @@ class RemovalObserver(Protocol):
 
 
 @define
-class Kept:
+class RetentionPeriods:
     """How long things are kept, in days; 0 is for ever."""
 
     threads_days: float = 0.0
     events_days: float = 0.0
 
 
-class _Look:
+class _RemoveExpired:
     """It is time to look."""
 
 
@@ -69,12 +69,12 @@ class Retention(Actor):
 
     def __init__(
         self,
-        kept: Kept,
+        kept: RetentionPeriods,
         store: Store,
         archive: Archive,
         eraser: Eraser,
         in_charge: Callable[[], Awaitable[bool]],
-        observer: RemovalObserver,
+        observer: RemovalMetrics,
         *,
         clock: Callable[[], float] = time.time,
         first_s: float = FIRST_S,
@@ -94,12 +94,12 @@ class Retention(Actor):
 
     async def on_start(self, context: Context) -> None:
         """Look after a while."""
-        context.set_timer("look", _about(self.first_s), _Look())
+        context.set_timer("look", _about(self.first_s), _RemoveExpired())
 
     async def receive(self, message: object, context: Context) -> None:
         """Remove what is too old; while the database is away it stays."""
         match message:
-            case _Look():
+            case _RemoveExpired():
                 began, self.removed = trio.current_time(), {}
                 try:
                     if await self.in_charge():
@@ -108,7 +108,7 @@ class Retention(Actor):
                     log.warning("retention.postponed", extra={"reason": str(error)})
                 if self.removed:
                     log.info("retention.removed", extra=self.removed | {"seconds": trio.current_time() - began})
-                context.set_timer("look", _about(self.every_s), _Look())
+                context.set_timer("look", _about(self.every_s), _RemoveExpired())
             case _:
                 context.unhandled(message)
 
@@ -175,7 +175,7 @@ class Retention(Actor):
         self.observer.removed(what, count)
 
 
-async def in_charge(store: Store, node: "Node | None") -> bool:
+async def is_oldest_node(store: Store, node: "Node | None") -> bool:
     """Whether this server has been alive the longest; one that knows of no others has.
 
     Raises:

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from understudy.privacy.records import FORMAT, VERSION, Shown
 from understudy.storage.export_queries import User
-from understudy.storage.rows import File, Message, Run, Thread
+from understudy.storage.rows import File, Message, RunRecord, Thread
 
 NAME_CHARS: Final = 200
 _BREAKS: Final = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -78,7 +78,7 @@ class Transcript:
             f"Begun {moment(row.created_at)}, last touched {moment(row.updated_at)}; with {agent}.\n"
         )
 
-    def message(self, row: Message, runs: Sequence[Run], raw: str | None) -> str:
+    def message(self, row: Message, runs: Sequence[RunRecord], raw: str | None) -> str:
         """One message under its number; where it leaves the branch of the one before it, that is said."""
         number = self._numbers[row.id] = len(self._numbers) + 1
         said_by = "You" if row.role == "user" else inline(row.pillar or row.agent_type) or "Answer"

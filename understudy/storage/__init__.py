@@ -16,11 +16,11 @@ from .errors import DatabaseUnusable as DatabaseUnusable
 from .errors import Fenced as Fenced
 from .errors import FileTooLarge as FileTooLarge
 from .errors import ForeignTables as ForeignTables
-from .errors import InUse as InUse
 from .errors import InvalidCursor as InvalidCursor
 from .errors import NotADatabase as NotADatabase
 from .errors import NotStored as NotStored
 from .errors import RunEnded as RunEnded
+from .errors import SchemaInUse as SchemaInUse
 from .errors import SchemaTooNew as SchemaTooNew
 from .errors import SequenceConflict as SequenceConflict
 from .errors import StorageError as StorageError
@@ -35,8 +35,8 @@ from .rows import History as History
 from .rows import LoggedEvent as LoggedEvent
 from .rows import Message as Message
 from .rows import Page as Page
-from .rows import Run as Run
-from .rows import Step as Step
+from .rows import RunRecord as RunRecord
+from .rows import StepRecord as StepRecord
 from .rows import Thread as Thread
 from .sqlite import SqliteDatabase as SqliteDatabase
 from .sqlite import open_database as open_database

@@ -64,10 +64,10 @@ class Remembered:
     expires_at: float
 
 
-OfContexts: TypeAlias = Remember | Forget | ForgetExpired
+MemoryWrite: TypeAlias = Remember | Forget | ForgetExpired
 
 
-def write(connection: Connection, work: OfContexts, put: Callable[[Table], Any]) -> bool:
+def write(connection: Connection, work: MemoryWrite, put: Callable[[Table], Any]) -> bool:
     """Write one piece of work; the answer is the one its class names.
 
     `put` makes the database's own insert, which knows of rows that are there. Raises NotStored when there is no such

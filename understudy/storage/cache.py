@@ -23,7 +23,7 @@ from .deletion import RemoveUser
 from .errors import StorageUnavailable
 from .rows import EventPage, Page, Thread, ThreadPage
 from .store import Store
-from .writes import DeleteThread, GiveFeedback, RenameThread, TrimLog, Work
+from .writes import DeleteThread, GiveFeedback, RenameThread, TrimLog, Write
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ RACE_S: Final = 15.0
 
 
 @frozen
-class Read(Generic[T]):
+class CachedRead(Generic[T]):
     """What was read. `age_s` is None when the database said so now, else how long ago it did."""
 
     value: T
@@ -52,7 +52,7 @@ class Read(Generic[T]):
         return self.age_s is not None
 
 
-class Shelf(Protocol):
+class CacheBackend(Protocol):
     """Where answers are kept, by owner and question. None of it raises: a cache that is away is empty."""
 
     async def get(self, owner: str, question: str) -> bytes | None:
@@ -66,7 +66,7 @@ class Shelf(Protocol):
 
 
 @define
-class LocalShelf:
+class LocalCache:
     """A shelf in the memory of this process, bounded in bytes and entries; the oldest go first."""
 
     room_bytes: int = SHELF_BYTES
@@ -125,7 +125,7 @@ class LocalShelf:
             self._dropped.popitem(last=False)
 
 
-async def drop_changed(shelf: Shelf, work: Work) -> None:
+async def drop_changed_answers(shelf: CacheBackend, work: Write) -> None:
     """Let nobody have from a shelf what a piece of work has changed, or may have; nothing for what has only grown."""
     match work:
         case Remember(owner=owner, agent=agent):
@@ -134,7 +134,7 @@ async def drop_changed(shelf: Shelf, work: Work) -> None:
             await shelf.drop(work.owner)
 
 
-class CacheObserver(Protocol):
+class CacheMetrics(Protocol):
     """Who counts the reads."""
 
     def cache_read(self, outcome: str) -> None:
@@ -149,50 +149,52 @@ class CachedReads:
     """
 
     store: Store
-    shelf: Shelf
+    backend: CacheBackend
     clock: Callable[[], float]
-    observer: CacheObserver | None = None
+    metrics: CacheMetrics | None = None
 
-    async def thread(self, owner: str, thread_id: str) -> Read[Thread | None]:
+    async def thread(self, owner: str, thread_id: str) -> CachedRead[Thread | None]:
         """As `Store.thread`. Like all of these it raises what the store does, where the cache has no answer."""
         return await self._read(
             owner, ("thread", thread_id), Thread | None, lambda: self.store.thread(owner, thread_id)
         )
 
-    async def threads(self, owner: str, query: str, cursor: str | None, limit: int) -> Read[Page[Thread]]:
+    async def threads(self, owner: str, query: str, cursor: str | None, limit: int) -> CachedRead[Page[Thread]]:
         """As `Store.threads`; what a search finds is not kept."""
         if query.strip():
-            return Read(await self.store.threads(owner, query, cursor, limit))
+            return CachedRead(await self.store.threads(owner, query, cursor, limit))
         asked = ("threads", cursor, limit)
         return await self._read(owner, asked, Page[Thread], lambda: self.store.threads(owner, query, cursor, limit))
 
-    async def messages(self, owner: str, thread_id: str, cursor: str | None, limit: int) -> Read[ThreadPage | None]:
+    async def messages(
+        self, owner: str, thread_id: str, cursor: str | None, limit: int
+    ) -> CachedRead[ThreadPage | None]:
         """As `Store.thread_page`; None when there is no such thread."""
         asked = ("messages", thread_id, cursor, limit)
         return await self._read(
             owner, asked, ThreadPage | None, lambda: self.store.thread_page(owner, thread_id, cursor, limit)
         )
 
-    async def events(self, owner: str, thread_id: str, after: int, limit: int) -> Read[EventPage | None]:
+    async def events(self, owner: str, thread_id: str, after: int, limit: int) -> CachedRead[EventPage | None]:
         """As `Store.event_page`; None when there is no such thread."""
         asked = ("events", thread_id, after, limit)
         return await self._read(
             owner, asked, EventPage | None, lambda: self.store.event_page(owner, thread_id, after, limit)
         )
 
-    async def remembered(self, owner: str, agent: str, now: float) -> Read[list[Remembered]]:
+    async def remembered(self, owner: str, agent: str, now: float) -> CachedRead[list[Remembered]]:
         """As `Store.remembered`; from the cache it may have what has expired since."""
         return await self._read(
             owner, ("remembered", agent), list[Remembered], lambda: self.store.remembered(owner, agent, now)
         )
 
-    async def written(self, work: Work) -> None:
+    async def invalidate(self, work: Write) -> None:
         """Something was stored, or may have been: what it changes is not to be had here any more."""
-        await drop_changed(self.shelf, work)
+        await drop_changed_answers(self.backend, work)
 
     async def _read(
         self, owner: str, question: tuple[Hashable, ...], kind: Any, ask: Callable[[], Awaitable[T]]
-    ) -> Read[T]:
+    ) -> CachedRead[T]:
         began, name = trio.current_time(), _named(*question)
         try:
             value = await ask()
@@ -205,12 +207,12 @@ class CachedReads:
         self._count("database")
         entry = msgspec.msgpack.encode((owner, name, self.clock(), value))
         if len(entry) <= VALUE_BYTES:
-            self.shelf.put(owner, name, entry, began)
-        return Read(value)
+            self.backend.put(owner, name, entry, began)
+        return CachedRead(value)
 
-    async def _kept(self, owner: str, name: str, kind: Any) -> Read[Any] | None:
+    async def _kept(self, owner: str, name: str, kind: Any) -> CachedRead[Any] | None:
         """What the shelf has; whose it is stands in it, so that no mistake of a shelf gives it to another."""
-        entry = await self.shelf.get(owner, name)
+        entry = await self.backend.get(owner, name)
         if entry is None:
             return None
         try:
@@ -220,11 +222,11 @@ class CachedReads:
         age_s = max(0.0, self.clock() - at)
         if (whose, asked) != (owner, name) or age_s > TTL_S:
             return None
-        return Read(value, age_s)
+        return CachedRead(value, age_s)
 
     def _count(self, outcome: str) -> None:
-        if self.observer is not None:
-            self.observer.cache_read(outcome)
+        if self.metrics is not None:
+            self.metrics.cache_read(outcome)
 
 
 def _named(*question: Hashable) -> str:

@@ -21,7 +21,7 @@ _NODES = "SELECT count(*) FROM nodes WHERE expires_at > extract(epoch FROM clock
 
 
 @frozen
-class Survey:
+class ClusterCheck:
     """`ahead_s` is how far this machine's clock is before the server's, as well as the way there lets it be known;
     `free` how many more connections the server takes; `nodes` how many nodes live. `revision` None: no tables yet.
     `writable`: it takes writes, as a standby does not.
@@ -35,7 +35,7 @@ class Survey:
     writable: bool
 
 
-def survey(address: str) -> Survey:
+def check_cluster(address: str) -> ClusterCheck:
     """Ask the server; blocks. Raises what `inspect_server` raises."""
     version, revision = inspect_server(address)
     with looking_at(address) as (connection, _):
@@ -44,7 +44,7 @@ def survey(address: str) -> Survey:
         known = revision is not None and revision >= FIRST_WITH_NODES
         nodes = int(connection.exec_driver_sql(_NODES).scalar_one()) if known else 0
         writable = bool(connection.exec_driver_sql(_WRITABLE).scalar_one())
-        return Survey(version, revision, _ahead_s(connection), free, nodes, writable)
+        return ClusterCheck(version, revision, _ahead_s(connection), free, nodes, writable)
 
 
 def _ahead_s(connection: Connection) -> float:

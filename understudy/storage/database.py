@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 
-class Readable(Protocol):
+class ReadableDatabase(Protocol):
     """An open database that can be read."""
 
     @property
@@ -15,7 +15,7 @@ class Readable(Protocol):
         """A pool that cannot write. Whatever is read in one of its transactions is the state of one moment."""
 
 
-class Database(Readable, Protocol):
+class Database(ReadableDatabase, Protocol):
     """An open database. `writing` is the writer's alone, `reading` is a pool that cannot write."""
 
     @property

@@ -51,7 +51,7 @@ class RemoveUser:
 
 
 @frozen
-class TidyWords:
+class MergeFulltext:
     """Write a piece of the index of words anew: what was removed is in it until then. `begin`: from its start.
 
     The answer is whether there is more; PostgreSQL does it by itself.
@@ -60,17 +60,17 @@ class TidyWords:
     begin: bool = False
 
 
-OfRemoval: TypeAlias = RemoveFiles | RemoveUser | TidyWords
+DeletionWrite: TypeAlias = RemoveFiles | RemoveUser | MergeFulltext
 
 
-def write(connection: Connection, work: OfRemoval) -> int:
+def write(connection: Connection, work: DeletionWrite) -> int:
     """Do one piece of work; the answer is the one its class names."""
     match work:
         case RemoveFiles(owner, ids):
             return connection.execute(delete(schema.files).where(_f.owner == owner, _f.id.in_(ids))).rowcount
         case RemoveUser(owner):
             return _remove_user(connection, owner)
-        case TidyWords(begin):
+        case MergeFulltext(begin):
             return _tidy_words(connection, begin)
 
 

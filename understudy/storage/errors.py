@@ -169,7 +169,7 @@ class SchemaTooNew(DatabaseUnusable):
 
 
 @define
-class InUse(DatabaseUnusable):
+class SchemaInUse(DatabaseUnusable):
     """Servers of an older release use the database and could not use its new schema. It was left as it is."""
 
     path: str

@@ -10,10 +10,10 @@ from attrs import field, frozen
 from sqlalchemy import Connection, Text, cast, func, select, tuple_
 
 from . import queries, retention_queries, schema
-from .database import Readable
-from .read_pool import Reader
-from .retention_queries import Old, Place
-from .rows import File, Json, LoggedEvent, Message, Page, Run, Step, Thread
+from .database import ReadableDatabase
+from .read_pool import ReadPool
+from .retention_queries import ExpiredData, Place
+from .rows import File, Json, LoggedEvent, Message, Page, RunRecord, StepRecord, Thread
 
 _u = schema.users.c
 _t = schema.threads.c
@@ -40,7 +40,7 @@ class User:
 
 
 @frozen
-class Context:
+class StoredMemory:
     """What an agent remembers of a user."""
 
     agent: str
@@ -56,8 +56,8 @@ class Archive:
     Every method raises StorageUnavailable when the database cannot be read.
     """
 
-    def __init__(self, database: Readable) -> None:
-        self._reader = Reader(database.reading, 1, READ_S)
+    def __init__(self, database: ReadableDatabase) -> None:
+        self._reader = ReadPool(database.reading, 1, READ_S)
 
     async def users(self, after: str = "", tenant: str | None = None) -> list[User]:
         """The next users after this name; those of a tenant alone, if one is named."""
@@ -79,15 +79,15 @@ class Archive:
         """The thread's next messages, in the order they were stored."""
         return await self._read(queries.messages_forward, owner, thread_id, cursor, PAGE)
 
-    async def runs_of(self, owner: str, message_ids: Sequence[str]) -> list[Run]:
+    async def runs_of(self, owner: str, message_ids: Sequence[str]) -> list[RunRecord]:
         """The runs that answered these messages, oldest first."""
         return await self._read(queries.runs_of, owner, tuple(message_ids))
 
-    async def run(self, run_id: str) -> Run | None:
+    async def run(self, run_id: str) -> RunRecord | None:
         """The run of that id."""
         return await self._read(queries.run, run_id)
 
-    async def steps(self, run_ids: Sequence[str]) -> dict[str, list[Step]]:
+    async def steps(self, run_ids: Sequence[str]) -> dict[str, list[StepRecord]]:
         """The steps of the first of these runs, of one at least: as many as make a page."""
         return await self._read(_steps, tuple(run_ids))
 
@@ -107,11 +107,11 @@ class Archive:
         """Those of the ids that are the owner's files."""
         return await self._read(queries.files, owner, tuple(ids))
 
-    async def contexts(self, owner: str, after: tuple[str, str] = ("", "")) -> list[Context]:
+    async def contexts(self, owner: str, after: tuple[str, str] = ("", "")) -> list[StoredMemory]:
         """What agents remember of the owner, after this agent and name; also what has expired and is still there."""
         return await self._read(_contexts, owner, after)
 
-    async def old_threads(self, after: Place, threads_before: float, events_before: float) -> Old:
+    async def old_threads(self, after: Place, threads_before: float, events_before: float) -> ExpiredData:
         """The next threads of all users after a place: which of them are too old, or have too old a log."""
         return await self._read(retention_queries.old_threads, after, threads_before, events_before)
 
@@ -154,12 +154,12 @@ def _threads(connection: Connection, owner: str, after: str) -> list[Thread]:
     return [Thread(*row) for row in connection.execute(wanted.order_by(_t.id).limit(PAGE))]
 
 
-def _steps(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Step]]:
+def _steps(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[StepRecord]]:
     size = func.sum(func.length(cast(_s.arguments, Text)) + func.length(cast(_s.result, Text)))
     sizes: dict[str, int] = dict(
         connection.execute(select(_s.run_id, size).where(_s.run_id.in_(run_ids)).group_by(_s.run_id)).all()
     )
-    found: dict[str, list[Step]] = {}
+    found: dict[str, list[StepRecord]] = {}
     room = queries.PAGE_BYTES
     for run_id in run_ids:
         room -= sizes.get(run_id, 0)
@@ -168,7 +168,7 @@ def _steps(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Ste
         found[run_id] = []
     wanted = select(*_s).where(_s.run_id.in_([run_id for run_id in found if run_id in sizes]))
     for row in connection.execute(wanted.order_by(_s.run_id, _s.number)):
-        found[row.run_id].append(Step(*row))
+        found[row.run_id].append(StepRecord(*row))
     return found
 
 
@@ -177,7 +177,7 @@ def _files(connection: Connection, owner: str, after: str) -> list[File]:
     return [File(*row) for row in connection.execute(wanted.order_by(_f.id).limit(PAGE))]
 
 
-def _contexts(connection: Connection, owner: str, after: tuple[str, str]) -> list[Context]:
+def _contexts(connection: Connection, owner: str, after: tuple[str, str]) -> list[StoredMemory]:
     wanted = select(_c.agent, _c.name, _c.value, _c.updated_at, _c.expires_at).where(_c.owner == owner)
     wanted = wanted.where(tuple_(_c.agent, _c.name) > tuple_(*after)).order_by(_c.agent, _c.name)
-    return [Context(*row) for row in connection.execute(wanted.limit(PAGE))]
+    return [StoredMemory(*row) for row in connection.execute(wanted.limit(PAGE))]

@@ -30,7 +30,7 @@ COPIES: Final = "copies"
 COPIES_BYTES: Final = 1 << 30
 
 
-class Copies:
+class FileCache:
     """The folder. `limit_bytes` bounds all copies together; `clock` gives Unix seconds. All of it blocks."""
 
     def __init__(
@@ -107,10 +107,10 @@ class Copies:
         return found
 
 
-class CopyKeeper(Actor):
+class FileCacheSweeper(Actor):
     """Removes copies in time, also when nobody asks for another."""
 
-    def __init__(self, copies: Copies, every_s: float = KEPT_S / 3) -> None:
+    def __init__(self, copies: FileCache, every_s: float = KEPT_S / 3) -> None:
         self.copies = copies
         self.every_s = every_s
 

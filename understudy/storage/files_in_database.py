@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 from . import schema
 from .database import DriverErrors
 from .errors import NotStored, StorageUnavailable, Unstorable, driver_words
-from .file_cache import Copies
+from .file_cache import FileCache
 from .files import CHUNK_BYTES, MIB, display_name
 from .postgresql import FILE_TRANSFERS, PostgresDatabase
 from .rows import File
@@ -49,7 +49,7 @@ class DatabaseFiles:
     def __init__(
         self,
         database: PostgresDatabase,
-        copies: Copies,
+        copies: FileCache,
         *,
         limit_bytes: int = 20 * MIB,
         clock: Callable[[], float] = time.time,

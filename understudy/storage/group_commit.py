@@ -14,11 +14,11 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, InternalError, Operati
 
 from .agent_memory import Forget, ForgetExpired, Remember
 from .bulk_append import append_all
-from .deletion import RemoveFiles, RemoveUser, TidyWords
+from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
-from .revocations import EndSession
+from .revocations import RevokeSession
 from .write_statements import add_users, apply, put_steps
-from .writes import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, Probe, RenewNode, Work
+from .writes import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, ProbeWrite, RenewNode, Write
 
 Outcome: TypeAlias = int | ChangeRefused | StorageUnavailable
 """What came of one work: its answer, which is a number for a claim and true or false for all else, or why not."""
@@ -29,13 +29,13 @@ IMPATIENT: Final = "SET LOCAL lock_timeout = '10ms'"
 CONFLICTS: Final = ("40001", "40P01")
 """PostgreSQL: the transaction and another one's could not both be; the same again may well be."""
 _OF_NO_LOG: Final = (
-    GiveFeedback, AddFile, Probe, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
-    RemoveUser, TidyWords, EndSession,
+    GiveFeedback, AddFile, ProbeWrite, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
+    RemoveUser, MergeFulltext, RevokeSession,
 )  # fmt: skip
 """Works that touch no thread's log."""
 
 
-def commit_group(connection: Connection, group: Sequence[Work]) -> list[Outcome]:
+def commit_group(connection: Connection, group: Sequence[Write]) -> list[Outcome]:
     """Store the group in one transaction, which has returned from its commit when this does.
 
     The outcome of each is what `apply` returned, or why it was refused. Raises what `DriverErrors` names when
@@ -60,7 +60,7 @@ def is_conflict(error: Exception) -> bool:
     return _state(error) in CONFLICTS
 
 
-def _add_users(connection: Connection, group: Sequence[Work]) -> None:
+def _add_users(connection: Connection, group: Sequence[Write]) -> None:
     """Add whoever is new to begin with, in the order of their names, so that two servers never wait for each other.
 
     Where one of the names cannot be stored, each is added with its change.
@@ -70,7 +70,7 @@ def _add_users(connection: Connection, group: Sequence[Work]) -> None:
         _together(connection, lambda: add_users(connection, sorted(new.items())))
 
 
-def _appends(group: Sequence[Work]) -> list[tuple[int, Change]]:
+def _appends(group: Sequence[Write]) -> list[tuple[int, Change]]:
     """The changes that only append, with their places; without those of threads that others touch too."""
     plain = [(place, work) for place, work in enumerate(group) if isinstance(work, Change) and work.only_appends]
     if len(plain) == len(group):
@@ -109,7 +109,7 @@ def _together(connection: Connection, write: Callable[[], bool]) -> bool:
     return stored  # the savepoint ends with the transaction: to end it here would be one more trip to a server
 
 
-def _attempt(connection: Connection, work: Work, *, again: bool = False) -> Outcome:
+def _attempt(connection: Connection, work: Write, *, again: bool = False) -> Outcome:
     driver = _driver(connection)
     driver.execute("SAVEPOINT change")
     try:

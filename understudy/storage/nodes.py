@@ -26,8 +26,8 @@ from sqlalchemy import (
 
 from . import schema
 from .clock import Now
-from .rows import UNFINISHED, Run, Step
-from .writes import ClaimThread, JoinNodes, LeaveNodes, OfNodes, ReleaseThread, RenewNode
+from .rows import UNFINISHED, RunRecord, StepRecord
+from .writes import ClaimThread, JoinNodes, LeaveNodes, NodeWrite, ReleaseThread, RenewNode
 
 _t = schema.threads.c
 _n = schema.nodes.c
@@ -44,7 +44,7 @@ JOINING: Final = 0x756E6465
 """The number of the lock of PostgreSQL's in which nodes join one after the other, until they commit."""
 
 
-def write(connection: Connection, work: OfNodes) -> int:
+def write(connection: Connection, work: NodeWrite) -> int:
     """Write one of these; the answer is the one its class names. Raises what SQLAlchemy raises."""
     match work:
         case ClaimThread():
@@ -130,14 +130,14 @@ def living(connection: Connection) -> list[str]:
     return list(connection.execute(select(_n.id).where(_n.expires_at > Now()).order_by(_n.started_at, _n.id)).scalars())
 
 
-def holder(connection: Connection, owner: str, thread_id: str) -> str | None:
+def owner_node(connection: Connection, owner: str, thread_id: str) -> str | None:
     """The living node that has a thread, if one has."""
     wanted = select(_t.node).where(_t.owner == owner, _t.id == thread_id, _held)
     node: str | None = connection.execute(wanted).scalar_one_or_none()
     return node
 
 
-def orphans(connection: Connection, node: str, own: bool) -> list[Run]:
+def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:
     """The runs that have not ended and whose thread no living node has; with `own` those of this node's too.
 
     Oldest first. None for a node that is not alive itself: it may be that none could say that it is.
@@ -153,10 +153,10 @@ def orphans(connection: Connection, node: str, own: bool) -> list[Run]:
         )
         .order_by(_r.started_at, _r.id)
     )
-    return [Run(*row) for row in connection.execute(wanted)]
+    return [RunRecord(*row) for row in connection.execute(wanted)]
 
 
-def call_of(connection: Connection, call_id: str) -> tuple[Step, Run] | None:
+def step_of_call(connection: Connection, call_id: str) -> tuple[StepRecord, RunRecord] | None:
     """The newest step of that tool call, with its run."""
     wanted = (
         select(*_s, *_r)
@@ -166,4 +166,4 @@ def call_of(connection: Connection, call_id: str) -> tuple[Step, Run] | None:
         .limit(1)
     )
     row = connection.execute(wanted).one_or_none()
-    return None if row is None else (Step(*row[: len(_s)]), Run(*row[len(_s) :]))
+    return None if row is None else (StepRecord(*row[: len(_s)]), RunRecord(*row[len(_s) :]))

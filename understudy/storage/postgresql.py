@@ -30,7 +30,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from . import schema
 from .clock import Now
-from .errors import CannotConnect, ForeignTables, InUse, SchemaTooNew, driver_words
+from .errors import CannotConnect, ForeignTables, SchemaInUse, SchemaTooNew, driver_words
 
 log = logging.getLogger(__name__)
 CONNECT_S: Final = 5
@@ -224,7 +224,7 @@ def _migrate(connection: Connection, where: str) -> None:
         found = _known_revision(connection, where)  # another server may have been faster
     if schema.is_behind(found):
         if found is not None and found < schema.OLDEST and (running := _running(connection)):
-            raise InUse(where, running, found, schema.HEAD)
+            raise SchemaInUse(where, running, found, schema.HEAD)
         from .migrations import upgrade  # only now: Alembic is slow to import, and most starts do not need it
 
         upgrade(connection)

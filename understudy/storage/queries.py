@@ -12,7 +12,19 @@ from . import schema
 from .errors import InvalidCursor
 from .fulltext import for_fts5, for_tsquery
 from .prepared import Prepared
-from .rows import UNFINISHED, EventPage, File, History, LoggedEvent, Message, Page, Run, Step, Thread, ThreadPage
+from .rows import (
+    UNFINISHED,
+    EventPage,
+    File,
+    History,
+    LoggedEvent,
+    Message,
+    Page,
+    RunRecord,
+    StepRecord,
+    Thread,
+    ThreadPage,
+)
 
 _t = schema.threads.c
 _m = schema.messages.c
@@ -259,12 +271,14 @@ def event_page(connection: Connection, owner: str, thread_id: str, after: int, l
     return None if this is None else EventPage(this, tuple(events(connection, owner, thread_id, after, limit)))
 
 
-def opening(connection: Connection, owner: str, thread_id: str) -> tuple[Thread, list[Run]] | None:
+def thread_with_open_runs(connection: Connection, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
     """The thread, with who holds it, and its runs that have not ended, if there is one."""
     rows = _held_thread.rows(connection, owner=owner, thread_id=thread_id)
     if not rows:
         return None
-    return Thread(*rows[0]), [Run(*row) for row in _unfinished_here.rows(connection, owner=owner, thread_id=thread_id)]
+    return Thread(*rows[0]), [
+        RunRecord(*row) for row in _unfinished_here.rows(connection, owner=owner, thread_id=thread_id)
+    ]
 
 
 def run_events(connection: Connection, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
@@ -279,36 +293,36 @@ def raw_texts(connection: Connection, owner: str, message_ids: Sequence[str]) ->
     return dict(connection.execute(wanted).all())
 
 
-def run(connection: Connection, run_id: str) -> Run | None:
+def run(connection: Connection, run_id: str) -> RunRecord | None:
     """The run of that id."""
     rows = _run.rows(connection, run_id=run_id)
-    return Run(*rows[0]) if rows else None
+    return RunRecord(*rows[0]) if rows else None
 
 
-def run_of_request(connection: Connection, owner: str, request_id: str) -> Run | None:
+def run_of_request(connection: Connection, owner: str, request_id: str) -> RunRecord | None:
     """The run that a request to answer a message once more began."""
-    return _one(connection, select(*_r).where(_r.owner == owner, _r.request_id == request_id), Run)
+    return _one(connection, select(*_r).where(_r.owner == owner, _r.request_id == request_id), RunRecord)
 
 
-def runs_of(connection: Connection, owner: str, message_ids: Sequence[str]) -> list[Run]:
+def runs_of(connection: Connection, owner: str, message_ids: Sequence[str]) -> list[RunRecord]:
     """The runs that answered these messages, oldest first."""
     rows = connection.execute(_runs_of, {"owner": owner, "ids": message_ids})
-    return [Run(*row) for row in rows]
+    return [RunRecord(*row) for row in rows]
 
 
-def unfinished_runs(connection: Connection, owner: str | None, thread_id: str | None) -> list[Run]:
+def unfinished_runs(connection: Connection, owner: str | None, thread_id: str | None) -> list[RunRecord]:
     """The runs that have not ended, oldest first."""
     wanted = select(*_r).where(_r.ended_at.is_(None), _r.status.in_(UNFINISHED))
     if owner is not None:
         wanted = wanted.where(_r.owner == owner)
     if thread_id is not None:
         wanted = wanted.where(_r.thread_id == thread_id)
-    return _all(connection, wanted.order_by(_r.started_at, _r.id), Run)
+    return _all(connection, wanted.order_by(_r.started_at, _r.id), RunRecord)
 
 
-def steps(connection: Connection, run_id: str) -> list[Step]:
+def steps(connection: Connection, run_id: str) -> list[StepRecord]:
     """The recorded steps of a run, in order."""
-    return _all(connection, select(*_s).where(_s.run_id == run_id).order_by(_s.number), Step)
+    return _all(connection, select(*_s).where(_s.run_id == run_id).order_by(_s.number), StepRecord)
 
 
 def file(connection: Connection, owner: str, file_id: str) -> File | None:

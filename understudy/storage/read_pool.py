@@ -50,7 +50,7 @@ class _Read(Generic[T]):
 _Outcome: TypeAlias = tuple[Any, Exception | None]
 
 
-class Reader:
+class ReadPool:
     """Reads through `engine`, in `threads` threads at a time; each waits at most `deadline_s` seconds in all.
 
     With a `breaker`, what fails time and again is refused at once for a while, instead of waiting to fail once more.

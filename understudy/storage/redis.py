@@ -61,7 +61,7 @@ AWAY: Final = (Unconnected, AuthenticationError, ReadOnlyError)
 """Of the errors of coredis, those that any other command would meet too."""
 
 
-class RedisObserver(Protocol):
+class RedisMetrics(Protocol):
     """Who counts what becomes of the link."""
 
     def redis_up(self, up: bool) -> None:
@@ -79,9 +79,9 @@ class RedisLink:
     """
 
     def __init__(
-        self, url: str, observer: RedisObserver | None = None, *, clock: Callable[[], float] = time.time
+        self, url: str, observer: RedisMetrics | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
-        place = _place(url)
+        place = _parse_url(url)
         self._make = place.client
         self.where = f"{place.host}:{place.port}"
         self.database = place.db
@@ -101,9 +101,9 @@ class RedisLink:
         self._change = trio.Event()
         logging.getLogger("coredis").setLevel(logging.CRITICAL)  # it tells each try; the link tells each change
 
-    def keeper(self) -> ChildSpec:
+    def connector_spec(self) -> ChildSpec:
         """The actor that holds the client."""
-        return ChildSpec("redis", lambda: RedisKeeper(self), backoff=Backoff(min_s=0.05, max_s=30.0))
+        return ChildSpec("redis", lambda: RedisConnector(self), backoff=Backoff(min_s=0.05, max_s=30.0))
 
     @property
     def up(self) -> bool:
@@ -136,7 +136,7 @@ class RedisLink:
             return pipe.results or ()
 
         results = await self._through(send, timeout_s)
-        told = tuple(_told(each) if isinstance(each, Exception) else each for each in results)
+        told = tuple(_to_unavailable(each) if isinstance(each, Exception) else each for each in results)
         for each in told:
             if isinstance(each, RedisUnavailable) and not isinstance(each, RedisRefused):
                 self._doubt.set()
@@ -255,10 +255,10 @@ async def _bounded(
     except trio.TooSlowError:
         raise RedisUnavailable(f"no answer within {timeout_s:g} s") from None
     except FAULTS as error:
-        raise _told(error) from None  # the chain may name more than an operator should read
+        raise _to_unavailable(error) from None  # the chain may name more than an operator should read
 
 
-class RedisKeeper(Actor):
+class RedisConnector(Actor):
     """Holds the link's client: its connections live in this actor's task."""
 
     def __init__(self, link: RedisLink) -> None:
@@ -270,7 +270,7 @@ class RedisKeeper(Actor):
 
 
 @frozen
-class _Place:
+class _Endpoint:
     """Where a Redis is, and how to sign in there."""
 
     host: str
@@ -297,7 +297,7 @@ class _Place:
         )
 
 
-def _place(url: str) -> _Place:
+def _parse_url(url: str) -> _Endpoint:
     parts = urlsplit(url)
     try:
         db, port = int(parts.path.strip("/") or 0), parts.port or 6379
@@ -307,7 +307,7 @@ def _place(url: str) -> _Place:
     if parts.scheme == "rediss":  # with the server's name checked, which coredis leaves out
         tls = _tls(parse_qs(parts.query).get("ssl_ca_certs", [None])[0])
     username, password = (unquote(each) if each else None for each in (parts.username, parts.password))
-    return _Place(parts.hostname or "localhost", port, db, username, password, tls)
+    return _Endpoint(parts.hostname or "localhost", port, db, username, password, tls)
 
 
 def _tls(authority: str | None) -> ssl.SSLContext:
@@ -343,7 +343,7 @@ async def _listen(
             raise others from None
 
 
-def _told(error: BaseException) -> RedisUnavailable:
+def _to_unavailable(error: BaseException) -> RedisUnavailable:
     """The error of ours for one of coredis; of what Redis answered only the kind is told, as it repeats arguments."""
     if not isinstance(error, RedisError):
         return RedisUnavailable(str(error) or type(error).__name__)

@@ -65,7 +65,7 @@ return 1
 
 
 @define(eq=False)
-class RedisShelf:
+class RedisCache:
     """A `Shelf` in Redis; the actor `Shelver` puts there what waits."""
 
     link: RedisLink
@@ -169,10 +169,10 @@ class RedisShelf:
         return value, began
 
 
-class Shelver(Actor):
+class CacheWriter(Actor):
     """Does a shelf's work in the background."""
 
-    def __init__(self, shelf: RedisShelf) -> None:
+    def __init__(self, shelf: RedisCache) -> None:
         self.shelf = shelf
 
     async def on_start(self, context: Context) -> None:
@@ -204,15 +204,15 @@ def _place(owner: str, question: str) -> str:
     return f"{_keys(owner)[0]}/{_field(question)}"
 
 
-async def join_shelf(system: ActorSystem, url: str) -> RedisShelf:
+async def open_redis_cache(system: ActorSystem, url: str) -> RedisCache:
     """The shelf of the servers, for a command that changes what they have stored while none of them runs.
 
     Without an answer of Redis within `WAIT_S` what is on it stays there until its time is over; the log says so.
     """
     link = RedisLink(url)
-    await system.spawn(link.keeper())
+    await system.spawn(link.connector_spec())
     with trio.move_on_after(WAIT_S) as waiting:
         await link.wait_up()
     if waiting.cancelled_caught:
         log.warning("cache.not_reached", extra={"server": link.where, "ttl_s": TTL_S})
-    return RedisShelf(link, Cipher(secrets.token_hex()))  # it only drops, so it needs no key that the servers have
+    return RedisCache(link, Cipher(secrets.token_hex()))  # it only drops, so it needs no key that the servers have

@@ -28,7 +28,7 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @frozen
-class Old:
+class ExpiredData:
     """A page of threads: those to be removed, and those whose log is to be trimmed before a number; `last` is None at
     the end. `first` is the number of a log's first event."""
 
@@ -37,7 +37,7 @@ class Old:
     trims: tuple[tuple[str, str, int, int], ...]
 
 
-def old_threads(connection: Connection, after: Place, threads_before: float, events_before: float) -> Old:
+def old_threads(connection: Connection, after: Place, threads_before: float, events_before: float) -> ExpiredData:
     """The next threads after a place that were last touched before a time and in which no run is unfinished, and of the
     others those whose log begins with events of runs that had ended before a time."""
     place = tuple_(_t.owner, _t.id)
@@ -54,7 +54,7 @@ def old_threads(connection: Connection, after: Place, threads_before: float, eve
             first, before = _trimmed(connection, row.owner, row.id, events_before)
             if first is not None and first < before:
                 trims.append((row.owner, row.id, first, before))
-    return Old((rows[-1].owner, rows[-1].id) if len(rows) == THREADS else None, tuple(expired), tuple(trims))
+    return ExpiredData((rows[-1].owner, rows[-1].id) if len(rows) == THREADS else None, tuple(expired), tuple(trims))
 
 
 def still_old(connection: Connection, owner: str, thread_id: str, threads_before: float) -> bool:

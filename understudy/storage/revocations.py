@@ -23,7 +23,7 @@ TIDIED: Final = 100
 
 
 @frozen
-class EndSession:
+class RevokeSession:
     """End a session, until its tokens have run out at `until` (Unix seconds). `now` tells which are past."""
 
     name: str
@@ -32,7 +32,7 @@ class EndSession:
 
 
 @frozen
-class Ending:
+class RevokedSession:
     """A session that was ended."""
 
     name: str
@@ -40,7 +40,7 @@ class Ending:
     ended_at: float
 
 
-def end(connection: Connection, work: EndSession, put: Callable[[Table], Any]) -> bool:
+def write(connection: Connection, work: RevokeSession, put: Callable[[Table], Any]) -> bool:
     """Write one ending; the same again changes nothing but its end, which may only be later."""
     past = select(_s.name).where(_s.until <= work.now, _s.name != work.name).limit(TIDIED)
     connection.execute(delete(schema.ended_sessions).where(_s.name.in_(past.scalar_subquery())))
@@ -51,7 +51,7 @@ def end(connection: Connection, work: EndSession, put: Callable[[Table], Any]) -
     return True
 
 
-def endings(connection: Connection, since: float, after: str, now: float) -> list[Ending]:
+def revoked_since(connection: Connection, since: float, after: str, now: float) -> list[RevokedSession]:
     """Those since a time by the database's clock that still count, the earliest first, at most PAGE.
 
     `after` is the name of the last one of that very time that is known.
@@ -59,4 +59,4 @@ def endings(connection: Connection, since: float, after: str, now: float) -> lis
     wanted = select(_s.name, _s.until, _s.ended_at).where(
         _s.ended_at >= since, or_(_s.ended_at > since, _s.name > after), _s.until > now
     )
-    return [Ending(*row) for row in connection.execute(wanted.order_by(_s.ended_at, _s.name).limit(PAGE))]
+    return [RevokedSession(*row) for row in connection.execute(wanted.order_by(_s.ended_at, _s.name).limit(PAGE))]

@@ -84,7 +84,7 @@ class RawText:
 
 
 @frozen
-class Run:
+class RunRecord:
     """The work on one accepted message. Its id is made by the server, so it is unique among all owners.
 
     `request_id` is the client's name for the request to answer a message once more. `attempts` counts how often work
@@ -109,7 +109,7 @@ class Run:
 
 
 @frozen
-class Step:
+class StepRecord:
     """One recorded piece of a run: a turn of the model or a tool call. `number` counts within the run."""
 
     run_id: str
@@ -171,9 +171,9 @@ class ThreadPage:
     """
 
     thread: Thread
-    newest: Run | None
+    newest: RunRecord | None
     messages: Page[Message]
-    runs: tuple[Run, ...]
+    runs: tuple[RunRecord, ...]
 
 
 @frozen

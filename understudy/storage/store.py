@@ -13,13 +13,13 @@ from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 from . import agent_memory, nodes, queries, revocations
 from .agent_memory import Forget, ForgetExpired, Remember, Remembered
 from .database import Database
-from .deletion import GONE, MORE, RemoveFiles, RemoveUser, TidyWords
+from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
 from .errors import StorageUnavailable
-from .read_pool import Reader
-from .revocations import Ending, EndSession
-from .rows import EventPage, File, History, LoggedEvent, Message, Page, Run, Step, Thread, ThreadPage
+from .read_pool import ReadPool
+from .revocations import RevokedSession, RevokeSession
+from .rows import EventPage, File, History, LoggedEvent, Message, Page, RunRecord, StepRecord, Thread, ThreadPage
 from .sqlite import READERS
-from .writer import Write
+from .writer import WriteRequest
 from .writes import (
     LEASE_S,
     AddFile,
@@ -30,12 +30,12 @@ from .writes import (
     GiveFeedback,
     JoinNodes,
     LeaveNodes,
-    Probe,
+    ProbeWrite,
     ReleaseThread,
     RenameThread,
     RenewNode,
     TrimLog,
-    Work,
+    Write,
 )
 
 T = TypeVar("T")
@@ -75,15 +75,15 @@ class Store:
     ) -> None:
         self.database = database
         self.deadline_s = deadline_s
-        self.on_write: Callable[[Work], Awaitable[None]] | None = None
+        self.on_write: Callable[[Write], Awaitable[None]] | None = None
         """Told of every work but changes, before who asked for it is answered; it must end soon, and not raise."""
         self._writer = writer
-        self._turns = trio.Semaphore(WAITING)
+        self._permits = trio.Semaphore(WAITING)
         # No limit of its own: each read has one, and of two that are over, as after a pause, the outer one would speak.
         self.breaker = Breaker("database", CIRCUIT, call_timeout_s=math.inf, on_change=on_circuit)
-        self._reader = Reader(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads)
+        self._read_pool = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads)
         # A search reads all that its user ever said: it has a thread of its own, and nobody else waits for it.
-        self._searcher = Reader(database.reading, 1, READ_DEADLINE_S)
+        self._search_pool = ReadPool(database.reading, 1, READ_DEADLINE_S)
 
     async def commit(self, change: Change) -> None:
         """Store the change; it is durable when this returns.
@@ -123,9 +123,9 @@ class Store:
             pass
         return left == GONE
 
-    async def tidy_words(self, *, begin: bool = False) -> bool:
+    async def merge_fulltext(self, *, begin: bool = False) -> bool:
         """Take what was removed out of the index of words, some at a time; whether there is more. `begin`: anew."""
-        return await self._write(TidyWords(begin))
+        return await self._write(MergeFulltext(begin))
 
     async def trim(self, owner: str, thread_id: str, before_seq: int, *, rests: float = 0.0) -> None:
         """Remove the thread's events before that number from its log, but none of a run that has not ended.
@@ -142,13 +142,13 @@ class Store:
         """Keep what the user thinks of an answer, in place of what was kept; False when there is no such answer."""
         return await self._write(GiveFeedback(owner, message_id, rating, note))
 
-    async def end_session(self, ending: EndSession) -> None:
+    async def revoke_session(self, ending: RevokeSession) -> None:
         """Have it known to every server on the database that a session has ended."""
         await self._write(ending)
 
-    async def endings(self, since: float, after: str, now: float) -> list[Ending]:
+    async def revoked_since(self, since: float, after: str, now: float) -> list[RevokedSession]:
         """The sessions that were ended since a time by the database's clock: see `understudy.storage.revocations`."""
-        return await self._read(revocations.endings, since, after, now)
+        return await self._read(revocations.revoked_since, since, after, now)
 
     async def remember(self, value: Remember) -> bool:
         """Keep a value of an agent; False when it remembers as many of this user as it may. Raises NotStored."""
@@ -196,7 +196,7 @@ class Store:
             token = await self._answer(ClaimThread(owner, thread_id, node))
             if token:
                 return Fence(node, token)
-            holder = await self.holder(owner, thread_id)
+            holder = await self.owner_node(owner, thread_id)
             if holder is not None and holder != node:
                 return holder
             if trio.current_time() >= deadline:
@@ -207,21 +207,21 @@ class Store:
         """Let go of a thread; False when it is no longer under this fence, or is gone."""
         return await self._write(ReleaseThread(owner, thread_id, fence))
 
-    async def holder(self, owner: str, thread_id: str) -> str | None:
+    async def owner_node(self, owner: str, thread_id: str) -> str | None:
         """The living node that has a thread, if one has."""
-        return await self._read(nodes.holder, owner, thread_id)
+        return await self._read(nodes.owner_node, owner, thread_id)
 
     async def live_nodes(self) -> list[str]:
         """The nodes that are alive, in the order they joined."""
         return await self._read(nodes.living)
 
-    async def orphans(self, node: str, *, own: bool = True) -> list[Run]:
+    async def orphans(self, node: str, *, own: bool = True) -> list[RunRecord]:
         """The unfinished runs whose thread no living other node has, oldest first; without `own` not this one's."""
         return await self._read(nodes.orphans, node, own)
 
-    async def call_of(self, call_id: str) -> tuple[Step, Run] | None:
+    async def step_of_call(self, call_id: str) -> tuple[StepRecord, RunRecord] | None:
         """The newest step of this tool call with its run, whoever owns it."""
-        return await self._read(nodes.call_of, call_id)
+        return await self._read(nodes.step_of_call, call_id)
 
     async def bytes_used(self, what: str, *, user: str | None = None, tenant: str | None = None) -> int:
         """Return how many bytes the `files` or the `threads` of a user, or of all users of a tenant, have."""
@@ -231,16 +231,16 @@ class Store:
         """The thread of that name, if there is one."""
         return await self._read(queries.thread, owner, thread_id)
 
-    async def opening(self, owner: str, thread_id: str) -> tuple[Thread, list[Run]] | None:
+    async def thread_with_open_runs(self, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
         """The thread of that name with its runs that have not ended, if there is one."""
-        return await self._read(queries.opening, owner, thread_id)
+        return await self._read(queries.thread_with_open_runs, owner, thread_id)
 
     async def threads(self, owner: str, query: str = "", cursor: str | None = None, limit: int = 50) -> Page[Thread]:
         """The owner's threads, the latest touched first; with `query` those with it in their title or a message.
 
         Raises InvalidCursor.
         """
-        reader = self._searcher if query.strip() else self._reader
+        reader = self._search_pool if query.strip() else self._read_pool
         return await reader.read(queries.threads, owner, query, cursor, _page(limit))
 
     async def live_threads(self, owner: str, limit: int = 50) -> dict[str, int]:
@@ -294,11 +294,11 @@ class Store:
         """All events of one run, in order."""
         return await self._read(queries.run_events, owner, thread_id, run_id)
 
-    async def run(self, run_id: str) -> Run | None:
+    async def run(self, run_id: str) -> RunRecord | None:
         """The run of that id, whoever owns it."""
         return await self._read(queries.run, run_id)
 
-    async def run_of_request(self, owner: str, request_id: str) -> Run | None:
+    async def run_of_request(self, owner: str, request_id: str) -> RunRecord | None:
         """The run that this request to answer a message once more began, if there was one."""
         return await self._read(queries.run_of_request, owner, request_id)
 
@@ -306,11 +306,11 @@ class Store:
         """Those of these messages that are kept as they were sent, sealed, by message id."""
         return await self._read(queries.raw_texts, owner, tuple(message_ids[:LARGEST_PAGE]))
 
-    async def unfinished_runs(self, owner: str | None = None, thread_id: str | None = None) -> list[Run]:
+    async def unfinished_runs(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
         """The runs that have not ended, oldest first: of everyone, of an owner, of one thread."""
         return await self._read(queries.unfinished_runs, owner, thread_id)
 
-    async def steps(self, run_id: str) -> list[Step]:
+    async def steps(self, run_id: str) -> list[StepRecord]:
         """The recorded steps of a run, in order."""
         return await self._read(queries.steps, run_id)
 
@@ -330,15 +330,15 @@ class Store:
         try:
             with trio.fail_after(PROBE_DEADLINE_S):
                 # First the writer, who knows best what is amiss; its last try is over before the second is.
-                await self._write(Probe(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
+                await self._write(ProbeWrite(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
                 await self._read(queries.alive)
         except trio.TooSlowError:
             raise StorageUnavailable(f"no answer within {PROBE_DEADLINE_S:g} s") from None
 
-    async def _write(self, work: Work, deadline_s: float | None = None) -> bool:
+    async def _write(self, work: Write, deadline_s: float | None = None) -> bool:
         return bool(await self._written(work, deadline_s))
 
-    async def _written(self, work: Work, deadline_s: float | None = None) -> int:
+    async def _written(self, work: Write, deadline_s: float | None = None) -> int:
         if self.on_write is None or isinstance(work, Change):
             return await self._answer(work, deadline_s)
         try:
@@ -347,20 +347,20 @@ class Store:
             with trio.CancelScope(shield=True):
                 await self.on_write(work)
 
-    async def _answer(self, work: Work, deadline_s: float | None = None) -> int:
+    async def _answer(self, work: Write, deadline_s: float | None = None) -> int:
         # No cancel scope where nothing is amiss: it would cost more than the ask, which has a deadline of its own.
         deadline = trio.current_time() + (self.deadline_s if deadline_s is None else deadline_s)
         await self._wait_turn(deadline)
         try:
             return await self._insist(work, deadline)
         finally:
-            self._turns.release()
+            self._permits.release()
 
-    async def _at_once(self, work: Work, deadline_s: float) -> bool:
+    async def _at_once(self, work: Write, deadline_s: float) -> bool:
         """Before all that waits its turn: a server with much to write is not dead."""
         return bool(await self._insist(work, trio.current_time() + deadline_s))
 
-    async def _insist(self, work: Work, deadline: float) -> int:
+    async def _insist(self, work: Write, deadline: float) -> int:
         why: StorageUnavailable | None = None
         while True:
             left_s = deadline - trio.current_time()
@@ -374,25 +374,25 @@ class Store:
 
     async def _wait_turn(self, deadline: float) -> None:
         try:
-            self._turns.acquire_nowait()
+            self._permits.acquire_nowait()
         except trio.WouldBlock:
             with trio.move_on_at(deadline) as scope:
-                await self._turns.acquire()
+                await self._permits.acquire()
             if scope.cancelled_caught:
                 raise StorageUnavailable("too many writes are waiting") from None
 
-    async def _ask(self, work: Work, timeout_s: float) -> int:
+    async def _ask(self, work: Write, timeout_s: float) -> int:
         writer = self._writer()
         if writer is None:
             raise StorageUnavailable("the writer is not there")
-        return await writer.ask(Write(work), timeout_s=timeout_s)
+        return await writer.ask(WriteRequest(work), timeout_s=timeout_s)
 
-    def reads(self) -> dict[str, int]:
+    def read_statistics(self) -> dict[str, int]:
         """How many threads read, and how many reads wait for one, as `readers_at_work` and `reads_waiting`."""
-        return {"readers_at_work": self._reader.at_work, "reads_waiting": self._reader.waiting}
+        return {"readers_at_work": self._read_pool.at_work, "reads_waiting": self._read_pool.waiting}
 
     async def _read(self, query: Callable[..., T], *args: object) -> T:
-        return await self._reader.read(query, *args)
+        return await self._read_pool.read(query, *args)
 
 
 def _reason(error: Exception) -> str:

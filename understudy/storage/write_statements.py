@@ -27,11 +27,11 @@ from understudy.storage.tenancy import tenant_of
 from . import agent_memory, deletion, nodes, queries, retention_queries, revocations, schema
 from .agent_memory import Forget, ForgetExpired, Remember
 from .bulk_append import event_row, moved
-from .deletion import RemoveFiles, RemoveUser, TidyWords
+from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .errors import AlreadyStored, ChangeRefused, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
-from .revocations import EndSession
-from .rows import Message, Run, Step, Thread
+from .revocations import RevokeSession
+from .rows import Message, RunRecord, StepRecord, Thread
 from .writes import (
     TRIMMED,
     AddFile,
@@ -42,13 +42,13 @@ from .writes import (
     GiveFeedback,
     JoinNodes,
     LeaveNodes,
-    Probe,
+    ProbeWrite,
     ReleaseThread,
     RenameThread,
     RenewNode,
     RunEnd,
     TrimLog,
-    Work,
+    Write,
 )
 
 _t = schema.threads.c
@@ -144,7 +144,7 @@ def _inserts_of(dialect: str) -> _Inserts:
     )
 
 
-def apply(connection: Connection, work: Work) -> int:
+def apply(connection: Connection, work: Write) -> int:
     """Write one piece of work. The answer is the one its class names, else true.
 
     Raises ChangeRefused, or what SQLAlchemy raises; the caller rolls back to before it.
@@ -167,15 +167,15 @@ def apply(connection: Connection, work: Work) -> int:
             added = connection.execute(_inserts(connection).file, asdict(file)).rowcount
             if not added and queries.file(connection, file.owner, file.id) != file:
                 raise AlreadyStored("file", file.id)
-        case Probe():
+        case ProbeWrite():
             _probe(connection)
-        case EndSession():
-            return revocations.end(connection, work, _inserts(connection).put)
+        case RevokeSession():
+            return revocations.write(connection, work, _inserts(connection).put)
         case Remember() | Forget() | ForgetExpired():
             return agent_memory.write(connection, work, _inserts(connection).put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
             return nodes.write(connection, work)
-        case RemoveFiles() | RemoveUser() | TidyWords():
+        case RemoveFiles() | RemoveUser() | MergeFulltext():
             return deletion.write(connection, work)
     return True
 
@@ -242,7 +242,7 @@ def _user_row(owner: str, created_at: float) -> dict[str, Any]:
     return {"id": owner, "created_at": created_at, "tenant": tenant_of(owner)}
 
 
-def put_steps(connection: Connection, steps: Sequence[Step]) -> None:
+def put_steps(connection: Connection, steps: Sequence[StepRecord]) -> None:
     """Write steps, each in place of the one of its number."""
     if steps:
         connection.execute(_inserts(connection).step, [asdict(step, recurse=False) for step in steps])
@@ -261,10 +261,10 @@ def _change(connection: Connection, change: Change) -> None:
     if change.raw is not None:
         connection.execute(_inserts(connection).raw, asdict(change.raw))
     put_steps(connection, change.steps)
-    if change.taken is not None:
-        taken = {"times": change.taken.attempts, "finished": change.taken.progress}
-        if not connection.execute(_take_up, {"of": change.owner, "named": change.taken.run_id} | taken).rowcount:
-            raise NotStored("run", change.taken.run_id)
+    if change.attempt is not None:
+        taken = {"times": change.attempt.attempts, "finished": change.attempt.progress}
+        if not connection.execute(_take_up, {"of": change.owner, "named": change.attempt.run_id} | taken).rowcount:
+            raise NotStored("run", change.attempt.run_id)
     if change.run_end is not None:
         _end(connection, change.owner, change.run_end)
 
@@ -342,7 +342,7 @@ def _same(stored: Message | None, message: Message) -> bool:
     return stored is not None and evolve(stored, **beside) == evolve(message, **beside)
 
 
-def _add_run(connection: Connection, run: Run) -> None:
+def _add_run(connection: Connection, run: RunRecord) -> None:
     if run.request_id is not None:
         same = queries.run_of_request(connection, run.owner, run.request_id)
         if same is not None and same.id != run.id:
@@ -353,7 +353,7 @@ def _add_run(connection: Connection, run: Run) -> None:
             raise AlreadyStored("run", run.id)
 
 
-def _identity(run: Run) -> Sequence[str]:
+def _identity(run: RunRecord) -> Sequence[str]:
     return run.owner, run.thread_id, run.message_id
 
 

@@ -22,7 +22,7 @@ from actors import Actor, Ask, Context, Exit, MailboxSpec
 from .database import Database, DriverErrors
 from .errors import ChangeRefused, StorageUnavailable, driver_words
 from .group_commit import Outcome, commit_group, is_conflict
-from .writes import Change, Work
+from .writes import Change, Write
 
 log = logging.getLogger(__name__)
 LARGEST_GROUP: Final = 512
@@ -40,12 +40,12 @@ LONGEST_S: Final = 10.0
 
 
 @define(eq=False)
-class Write(Ask[int]):
+class WriteRequest(Ask[int]):
     """Asks the writer to store something; answered when it is durable. Fails with ChangeRefused, StorageUnavailable."""
 
     must_finish = True
 
-    work: Work
+    write: Write
 
 
 @define
@@ -72,7 +72,7 @@ class StoreWriter(Actor):
         self.database = database
         self.on_commit = on_commit
         self.statistics = WriterStatistics()
-        self.waiting: list[Write] = []
+        self.waiting: list[WriteRequest] = []
         self.connection: Connection | None = None
         self.one_thread = trio.CapacityLimiter(1)
         self.failures: tuple[type[Exception], ...] = (StorageUnavailable, *DriverErrors.of(database.writing).all)
@@ -87,7 +87,7 @@ class StoreWriter(Actor):
     async def receive(self, message: object, context: Context) -> None:
         """Take a write into the next group."""
         match message:
-            case Write():
+            case WriteRequest():
                 self.waiting.append(message)
                 if len(self.waiting) >= LARGEST_GROUP:
                     await self.commit()
@@ -112,7 +112,9 @@ class StoreWriter(Actor):
         group, self.waiting = self.waiting, []
         began = self.began = trio.current_time()
         try:
-            outcomes = await trio.to_thread.run_sync(self._commit, [ask.work for ask in group], limiter=self.one_thread)
+            outcomes = await trio.to_thread.run_sync(
+                self._commit, [ask.write for ask in group], limiter=self.one_thread
+            )
         except self.failures as error:
             self._failed(group, error)
             return
@@ -120,7 +122,7 @@ class StoreWriter(Actor):
             self.began = None
         self.file_gone = False
         self.statistics.groups += 1
-        events = sum(len(ask.work.events) for ask in group if isinstance(ask.work, Change))
+        events = sum(len(ask.write.events) for ask in group if isinstance(ask.write, Change))
         self.on_commit(events, trio.current_time() - began)
         for ask, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Exception):
@@ -130,7 +132,7 @@ class StoreWriter(Actor):
                 self.statistics.changes += 1
                 ask.reply(outcome)
 
-    def _failed(self, group: Sequence[Write], error: Exception) -> None:
+    def _failed(self, group: Sequence[WriteRequest], error: Exception) -> None:
         self.statistics.failed_groups += 1
         reason = error.reason if isinstance(error, StorageUnavailable) else driver_words(error)
         for ask in group:
@@ -151,7 +153,7 @@ class StoreWriter(Actor):
             if connection is not None and since is not None and trio.current_time() > since + LONGEST_S:
                 self.database.interrupt(connection.connection.driver_connection)
 
-    def _commit(self, group: Sequence[Work]) -> list[Outcome]:
+    def _commit(self, group: Sequence[Write]) -> list[Outcome]:
         self.database.check()
         for _ in range(TRIES - 1):
             try:
@@ -162,7 +164,7 @@ class StoreWriter(Actor):
             time.sleep(random.uniform(0.0, APART_S))  # noqa: S311 - so that two servers do not meet again
         return self._try(group)
 
-    def _try(self, group: Sequence[Work]) -> list[Outcome]:
+    def _try(self, group: Sequence[Write]) -> list[Outcome]:
         if self.connection is None:
             self.connection = self.database.writing.connect()
         try:

@@ -6,10 +6,10 @@ from typing import Final, TypeAlias
 from attrs import field, frozen
 from attrs.validators import in_
 
-from .agent_memory import OfContexts
-from .deletion import OfRemoval
-from .revocations import EndSession
-from .rows import ENDED, File, LoggedEvent, Message, RawText, Run, Step, Thread
+from .agent_memory import MemoryWrite
+from .deletion import DeletionWrite
+from .revocations import RevokeSession
+from .rows import ENDED, File, LoggedEvent, Message, RawText, RunRecord, StepRecord, Thread
 
 TRIMMED: Final = 200
 """Events removed in one transaction, which all other writes wait for: some ten milliseconds."""
@@ -37,7 +37,7 @@ class RunEnd:
 
 
 @frozen
-class TakenUp:
+class RunAttempt:
     """Work on a run that lost its server is taken up: for the how-manieth time, and with how many finished steps."""
 
     run_id: str
@@ -69,10 +69,10 @@ class Change:
     events: tuple[LoggedEvent, ...] = ()
     thread: Thread | None = None
     messages: tuple[Message, ...] = ()
-    run: Run | None = None
+    run: RunRecord | None = None
     run_end: RunEnd | None = None
-    taken: TakenUp | None = None
-    steps: tuple[Step, ...] = ()
+    attempt: RunAttempt | None = None
+    steps: tuple[StepRecord, ...] = ()
     raw: RawText | None = None
     fence: Fence | None = None
 
@@ -92,7 +92,7 @@ class Change:
     @property
     def only_appends(self) -> bool:
         """Whether it appends events, maybe with steps, and does nothing else."""
-        parts = (self.thread, self.run, self.run_end, self.taken, self.raw)
+        parts = (self.thread, self.run, self.run_end, self.attempt, self.raw)
         return bool(self.events) and not self.messages and parts == (None,) * len(parts)
 
     @property
@@ -164,7 +164,7 @@ class AddFile:
 
 
 @frozen
-class Probe:
+class ProbeWrite:
     """Keep nothing, but write a page and commit: a sign that writing works."""
 
 
@@ -221,17 +221,17 @@ class LeaveNodes:
     node: str
 
 
-OfNodes: TypeAlias = ClaimThread | ReleaseThread | JoinNodes | RenewNode | LeaveNodes
-Work: TypeAlias = (
+NodeWrite: TypeAlias = ClaimThread | ReleaseThread | JoinNodes | RenewNode | LeaveNodes
+Write: TypeAlias = (
     Change
     | RenameThread
     | DeleteThread
     | TrimLog
     | GiveFeedback
     | AddFile
-    | Probe
-    | OfContexts
-    | OfNodes
-    | OfRemoval
-    | EndSession
+    | ProbeWrite
+    | MemoryWrite
+    | NodeWrite
+    | DeletionWrite
+    | RevokeSession
 )

@@ -41,7 +41,7 @@ from understudy.web.presence import Presence
 from understudy.web.settings import WebSettings
 
 if TYPE_CHECKING:
-    from understudy.cluster.connection_counts import SharedConnections
+    from understudy.cluster.connection_counts import ConnectionCounts
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class WebSocketEndpoint:
     connections: Callable[[], ActorRef]
     limits: ConnectionLimits
     ledger: Ledger | None = None
-    shared_connections: "SharedConnections | None" = None
+    shared_connections: "ConnectionCounts | None" = None
     draining: bool = field(default=False, init=False)
     callbacks: Ports = field(init=False)
     _command_limits: CommandLimits = field(init=False)

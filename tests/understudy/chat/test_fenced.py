@@ -97,7 +97,7 @@ async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog:
     assert numbered == []
     assert shared.moved == [("ada", "t", conversation)]
     assert [record.runs for record in caplog.records if record.message == "conversation.fenced"] == [1]
-    assert await shared.store.holder("ada", "t") == "other"
+    assert await shared.store.owner_node("ada", "t") == "other"
     assert not any("crashed" in record.getMessage() for record in caplog.records)
 
 
@@ -134,7 +134,7 @@ async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(s
     shared.open_gate()
     await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
-    thread, _ = await shared.store.opening("ada", "t")
+    thread, _ = await shared.store.thread_with_open_runs("ada", "t")
     seen = await shared.go_on(Fence(thread.node, thread.fence))
     await shared.desk(ADA, Resume({"t": seen}), shared.rig.outbox)
     assert not any(isinstance(each.event, Resync) for each in shared.rig.told)
@@ -179,13 +179,13 @@ async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared)
     first.tell(StandDown())
     with trio.fail_after(5):
         await first.wait_stopped()
-    assert await shared.store.holder("ada", "t") is None
+    assert await shared.store.owner_node("ada", "t") is None
     (run,) = (await shared.stored())[1]
     await shared.store.leave(shared.node.id)
     shared.node.rename()
     await join(shared.store, shared.node, "here", lease_s=60.0)
     await shared.desk.threads.wake("ada", "t", run.id)
-    assert await shared.store.holder("ada", "t") == shared.node.id
+    assert await shared.store.owner_node("ada", "t") == shared.node.id
     shared.open_gate()
     await shared.rig.until(FinalResponse)
     events, unfinished = await shared.stored()
@@ -213,7 +213,7 @@ async def test_one_that_begins_too_late_ends(shared: Shared) -> None:
     with trio.fail_after(5):
         assert isinstance(await late.wait_stopped(), Normal)
     assert await shared.stored() == before
-    assert await shared.store.holder("ada", "t") == "other"
+    assert await shared.store.owner_node("ada", "t") == "other"
 
 
 async def test_a_thread_at_rest_is_let_go_of(shared: Shared) -> None:
@@ -221,12 +221,12 @@ async def test_a_thread_at_rest_is_let_go_of(shared: Shared) -> None:
     shared.rig.services.idle_s = 0.1
     await shared.at_work()
     conversation = shared.conversation
-    assert await shared.store.holder("ada", "t") == shared.node.id
+    assert await shared.store.owner_node("ada", "t") == shared.node.id
     shared.open_gate()
     await shared.rig.until(FinalResponse)
     with trio.fail_after(5):
         await conversation.wait_stopped()
-    assert await shared.store.holder("ada", "t") is None
+    assert await shared.store.owner_node("ada", "t") is None
 
 
 async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Shared) -> None:
@@ -282,7 +282,7 @@ async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
     shared.open_gate()
     await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
-    assert await shared.store.holder("ada", "t") == names[1]
+    assert await shared.store.owner_node("ada", "t") == names[1]
 
 
 async def test_of_threads_that_moved_those_that_cannot_be_had_do_not_hold_up_the_others(shared: Shared) -> None:

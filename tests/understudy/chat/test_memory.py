@@ -18,7 +18,7 @@ from understudy.content.filter import Guard
 from understudy.observe.metrics import Metrics
 from understudy.storage import Change, StorageUnavailable, Store, StoreWriter, Thread, open_database
 from understudy.storage.agent_memory import Remembered
-from understudy.storage.cache import CachedReads, LocalShelf
+from understudy.storage.cache import CachedReads, LocalCache
 from understudy.tools.memory import DAY_S, LONGEST_S, VALUES, Memory, Notebook
 
 TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
@@ -45,8 +45,8 @@ async def house(tmp_path: Path, guard: Guard) -> AsyncIterator[AgentMemory]:
         for owner in ("ann", "bob"):
             await store.commit(Change(owner, "t", thread=Thread(owner, "t", "T", "guide", None, 1.0, 1.0)))
         clock = Clock(1000.0)
-        reads = CachedReads(store, LocalShelf(), clock)
-        store.on_write = reads.written
+        reads = CachedReads(store, LocalCache(), clock)
+        store.on_write = reads.invalidate
         yield AgentMemory("ann", "guide", store, reads, guard, clock)
     database.close()
 
@@ -166,7 +166,7 @@ async def test_while_the_database_is_away_what_was_recalled_can_be_recalled(hous
     assert await failed(house.forget("plan")) == "storage_unavailable"
     house.clock.now = 1100.0
     assert await house.recall("plan") is None
-    house.reads.shelf = LocalShelf()
+    house.reads.backend = LocalCache()
     assert await failed(house.recall("plan")) == "storage_unavailable"
     assert await house.told() == ""
 

@@ -12,7 +12,7 @@ import trio
 from actors import Actor, ActorSystem, ChildSpec, Context, Supervisor
 from understudy.chat.messages import StandDown
 from understudy.chat.placement import Node
-from understudy.cluster.membership import Membership, join, stand_down
+from understudy.cluster.membership import Membership, join, stop_conversations
 from understudy.storage import Change, Fence, Fenced, LoggedEvent, Store, StoreWriter, Thread
 from understudy.storage.postgresql import connect_database
 
@@ -66,7 +66,7 @@ async def main(address: str, lease_s: float) -> None:
 
         def on_lapse() -> None:
             talker.tell(StandDown())
-            stand_down(conversations)
+            stop_conversations(conversations)
 
         membership = partial(Membership, store, node, on_lapse, lease_s=lease_s, every_s=lease_s / 6)
         await system.spawn(ChildSpec("membership", membership))

@@ -18,18 +18,18 @@ from tests.servers.redis import Redis
 from transport.wire.errors import CommandRejected
 from understudy.chat.placement import Active, Deleted, Moved, News, Node
 from understudy.cluster import codec, redis_stream
-from understudy.cluster.bus import ROOM_BYTES, Post
-from understudy.cluster.bus_receiver import Inbox
-from understudy.cluster.messages import Answer, Attend, CancelRun, Ended, Events, Passing, Request
-from understudy.cluster.packet_reader import Receiver
-from understudy.cluster.peer_monitor import Peers
-from understudy.cluster.proxies import Check, HolderGone, Relays
+from understudy.cluster.bus import QUEUE_BYTES, MessageBus
+from understudy.cluster.bus_receiver import BusReceiver
+from understudy.cluster.messages import CancelRun, Ephemeral, Events, ForwardingEnded, RpcReply, RpcRequest, Subscribe
+from understudy.cluster.packet_reader import PacketReader
+from understudy.cluster.peer_monitor import PeerMonitor
+from understudy.cluster.proxies import CheckLog, OwnerDown, ProxyTable
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher
 
 SECRET = "two-nodes-with-one-secret-of-32-bytes"
-Serve = Callable[["House", str, Request], Awaitable[None]]
+Serve = Callable[["House", str, RpcRequest], Awaitable[None]]
 
 
 class Standing(Actor):
@@ -61,20 +61,20 @@ class House:
 
     link: RedisLink
     node: Node
-    post: Post
-    relays: Relays
-    receiver: Receiver
+    post: MessageBus
+    relays: ProxyTable
+    receiver: PacketReader
     system: ActorSystem
-    asked: list[Request] = field(factory=list)
+    asked: list[RpcRequest] = field(factory=list)
     heard: list[News] = field(factory=list)
     told: list[object] = field(factory=list)
     refused: Counter[str] = field(factory=Counter)
     inbox: ActorRef | None = None
 
-    async def serve(self, sender: str, request: Request) -> None:
+    async def serve(self, sender: str, request: RpcRequest) -> None:
         """Answer with the name of what was asked."""
         self.asked.append(request)
-        self.post.send(sender, Answer(request.id, type(request.command).__name__))
+        self.post.send(sender, RpcReply(request.id, type(request.command).__name__))
 
     async def hear(self, news: News) -> None:
         """Keep it."""
@@ -83,13 +83,13 @@ class House:
     async def relay(self, holder: str) -> None:
         """Have something stand for a thread called `thread`."""
         ref = await self.system.spawn(ChildSpec("relay", lambda: Standing(self.told)))
-        self.relays.enter("thread", ref, holder)
+        self.relays.add("thread", ref, holder)
 
     async def read(self, serve: Any = None) -> None:
         """Begin to read what is sent here."""
         parts = (self.link, self.node, self.post, self.relays, self.receiver)
         listening = trio.Event()
-        make = ChildSpec("inbox", lambda: Inbox(*parts, serve or self.serve, self.hear, listening))
+        make = ChildSpec("receiver", lambda: BusReceiver(*parts, serve or self.serve, self.hear, listening))
         self.inbox = await self.system.spawn(make)
         with trio.fail_after(5):
             await listening.wait()
@@ -101,11 +101,11 @@ async def house(redis: Redis, number: int = 9, secret: str = SECRET) -> AsyncIte
     """A node that reads nothing yet."""
     link, node, cipher = RedisLink(f"{redis.url}/{number}"), Node(), Cipher(secret)
     node.joined = True
-    post, refused = Post(link, node, cipher), Refused()
-    async with open_system("system", [link.keeper(), post.carrier()]) as system:
+    post, refused = MessageBus(link, node, cipher), Refused()
+    async with open_system("system", [link.connector_spec(), post.sender_spec()]) as system:
         with trio.fail_after(5):
             await link.wait_up()
-        yield House(link, node, post, Relays(), Receiver(cipher, refused), system, refused=refused.reasons)
+        yield House(link, node, post, ProxyTable(), PacketReader(cipher, refused), system, refused=refused.reasons)
 
 
 @asynccontextmanager
@@ -136,7 +136,7 @@ async def test_what_is_asked_is_answered_and_signed_for(redis: Redis) -> None:
         assert answers == ["CancelRun"] * 300
         assert len(b.asked) == 300
         for each in (a, b):
-            name = redis_stream.name_of(each.node.id)
+            name = redis_stream.stream_name(each.node.id)
             with trio.fail_after(5):
                 while await each.link.call(lambda client, name=name: client.xlen(name)):  # noqa: ASYNC110
                     await trio.sleep(0.01)
@@ -146,8 +146,10 @@ async def test_errors_come_back_as_they_were(redis: Redis) -> None:
     """With code and sentence."""
     async with house(redis) as a, house(redis) as b:
 
-        async def refuse(sender: str, request: Request) -> None:
-            b.post.send(sender, Answer(request.id, fault=codec.fault_of(CommandRejected("busy", "Wait.", 5.0))))
+        async def refuse(sender: str, request: RpcRequest) -> None:
+            b.post.send(
+                sender, RpcReply(request.id, fault=codec.fault_from_error(CommandRejected("busy", "Wait.", 5.0)))
+            )
 
         await a.read()
         await b.read(refuse)
@@ -161,10 +163,10 @@ async def test_events_reach_the_relay_and_news_everybody_else(redis: Redis) -> N
     async with two(redis) as (a, b):
         await b.relay(a.node.id)
         a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
-        a.post.show(b.node.id, Passing("thread", 1, [b"{}"]))
-        a.post.tell_all(Active("ann", "t", 0))
-        b.post.tell_all(Deleted("ann", "t"))
-        await eventually(lambda: {type(each) for each in b.told} >= {Events, Passing})
+        a.post.send_ephemeral(b.node.id, Ephemeral("thread", 1, [b"{}"]))
+        a.post.broadcast(Active("ann", "t", 0))
+        b.post.broadcast(Deleted("ann", "t"))
+        await eventually(lambda: {type(each) for each in b.told} >= {Events, Ephemeral})
         await eventually(lambda: (a.heard, b.heard) == ([Deleted("ann", "t")], [Active("ann", "t", 0)]))
 
 
@@ -172,9 +174,9 @@ async def test_who_had_a_thread_before_has_nothing_to_say_of_it(redis: Redis) ->
     """It was held, and does not know yet: neither its text nor its end reaches those who follow the new one."""
     async with two(redis) as (a, b), house(redis) as stale:
         await b.relay(a.node.id)
-        for item in (Events("thread", 2, [b"{}"]), Ended("thread"), Events("thread", 3, [b"{}"])):
+        for item in (Events("thread", 2, [b"{}"]), ForwardingEnded("thread"), Events("thread", 3, [b"{}"])):
             stale.post.send(b.node.id, item)
-        stale.post.show(b.node.id, Passing("thread", 1, [b"{}"]))
+        stale.post.send_ephemeral(b.node.id, Ephemeral("thread", 1, [b"{}"]))
         with pytest.raises(RedisUnavailable):  # nobody reads for it; what it sent before has arrived by then
             await ask(stale, b, timeout_s=0.5)
         assert b.asked
@@ -202,7 +204,7 @@ async def test_post_goes_out_though_its_carrier_is_killed(
             return await real(*args, **options)
 
         monkeypatch.setattr(a.link, name, never)
-        carrier = a.system.find("/system/post")
+        carrier = a.system.find("/system/bus")
         assert carrier is not None
 
         async def kill() -> None:
@@ -220,7 +222,7 @@ async def test_post_goes_out_though_its_carrier_is_killed(
                     with pytest.raises(RedisUnavailable, match="was killed"):
                         await ask(a, b)
         if when != "before":
-            await eventually(lambda: any(isinstance(each, Check) for each in b.told), 3.0)
+            await eventually(lambda: any(isinstance(each, CheckLog) for each in b.told), 3.0)
 
 
 async def test_a_node_that_nobody_knows_is_asked_in_vain_and_at_once(redis: Redis) -> None:
@@ -231,7 +233,7 @@ async def test_a_node_that_nobody_knows_is_asked_in_vain_and_at_once(redis: Redi
         with pytest.raises(RedisUnavailable):
             await ask(a, b)
         assert trio.current_time() - began < 2
-        name = redis_stream.name_of(b.node.id)
+        name = redis_stream.stream_name(b.node.id)
         assert not await a.link.call(lambda client: client.exists([name]))
 
 
@@ -239,8 +241,8 @@ async def test_who_waits_for_a_node_that_is_gone_is_told(redis: Redis) -> None:
     """They find out who has the thread now."""
     async with house(redis) as a, house(redis) as b:
 
-        async def ignore(sender: str, request: Request) -> None:
-            a.post.lose(b.node.id)
+        async def ignore(sender: str, request: RpcRequest) -> None:
+            a.post.drop_peer(b.node.id)
 
         await a.read()
         await b.read(ignore)
@@ -252,9 +254,9 @@ async def test_who_waits_for_a_node_that_is_gone_is_told(redis: Redis) -> None:
 async def test_an_inbox_that_was_killed_goes_on_with_what_it_had_begun(redis: Redis, grown: bool) -> None:
     """Not with what is not there any more, as the stream had grown too long; nor does that keep it from the rest."""
     async with house(redis) as a, house(redis) as b:
-        started: list[Request] = []
+        started: list[RpcRequest] = []
 
-        async def first(sender: str, request: Request) -> None:
+        async def first(sender: str, request: RpcRequest) -> None:
             started.append(request)
             if len(started) == 1:
                 await trio.sleep_forever()
@@ -262,10 +264,10 @@ async def test_an_inbox_that_was_killed_goes_on_with_what_it_had_begun(redis: Re
 
         await a.read()
         await b.read(first)
-        a.post.send(b.node.id, Request("begun", "ann", "t", 30.0, CancelRun("begun")))
+        a.post.send(b.node.id, RpcRequest("begun", "ann", "t", 30.0, CancelRun("begun")))
         await eventually(lambda: started)
         if grown:
-            name = redis_stream.name_of(b.node.id)
+            name = redis_stream.stream_name(b.node.id)
             assert await a.link.call(lambda client: client.xtrim(name, PureToken.MAXLEN, 0)) == 1
         assert b.inbox is not None
         b.inbox.kill()
@@ -277,30 +279,30 @@ async def test_nobody_waits_for_ever(redis: Redis) -> None:
     """A node that is there and does not answer."""
     async with house(redis) as a, house(redis) as b:
 
-        async def ignore(sender: str, request: Request) -> None:
+        async def ignore(sender: str, request: RpcRequest) -> None:
             pass
 
         await a.read()
         await b.read(ignore)
         with pytest.raises(RedisUnavailable, match=r"within 0\.2 s"):
             await ask(a, b, timeout_s=0.2)
-        assert not a.post._asks
+        assert not a.post._pending
 
 
 async def test_a_node_of_another_release_refuses_politely(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asked is told at once; its events are read from the log, as if they had been lost."""
     async with two(redis) as (a, b):
-        real = codec.packed
+        real = codec.encode_packet
 
-        def packed(sender: str, *rest: Any, **more: Any) -> bytes:
+        def encode_packet(sender: str, *rest: Any, **more: Any) -> bytes:
             data = real(sender, *rest, **more)
             if sender != a.node.id:
                 return data
-            packet = codec.unpacked(data)
+            packet = codec.decode_packet(data)
             later = msgspec.structs.replace(packet, version=99, body=b"\xc1")
             return codec._ENCODER.encode(later)
 
-        monkeypatch.setattr("understudy.cluster.bus.packed", packed)
+        monkeypatch.setattr("understudy.cluster.bus.encode_packet", encode_packet)
         with pytest.raises(RedisUnavailable, match="another release"):
             await ask(a, b)
         assert not b.asked
@@ -314,11 +316,11 @@ async def test_what_is_lost_on_the_way_is_noticed(own_redis: Redis) -> None:
         a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
         await eventually(lambda: b.told)
         b.told.clear()
-        assert not a.post.send(b.node.id, Events("thread", 2, [b"x" * (ROOM_BYTES + 1)]))
-        await eventually(lambda: any(isinstance(each, Check) for each in b.told))
+        assert not a.post.send(b.node.id, Events("thread", 2, [b"x" * (QUEUE_BYTES + 1)]))
+        await eventually(lambda: any(isinstance(each, CheckLog) for each in b.told))
         b.told.clear()
         await trio.to_thread.run_sync(own_redis.flush)
-        await eventually(lambda: any(isinstance(each, Check) for each in b.told))
+        await eventually(lambda: any(isinstance(each, CheckLog) for each in b.told))
         assert await ask(b, a) == "CancelRun"
         assert await ask(a, b) == "CancelRun"
 
@@ -381,28 +383,28 @@ async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> Non
     """What a dead node was asked by another dead one and had not done, read or not; what nobody waits for any more is
     not done, nor what somebody alive will ask again. Then nothing is left of it."""
     async with house(redis, 8) as dead, house(redis, 8) as asker, two_of(redis, 8) as (a, b):
-        started: list[Request] = []
+        started: list[RpcRequest] = []
 
-        async def never(sender: str, request: Request) -> None:
+        async def never(sender: str, request: RpcRequest) -> None:
             started.append(request)
             await trio.sleep_forever()
 
         await dead.read(never)
-        asker.post.send(dead.node.id, Request("begun", "ann", "t", 30.0, CancelRun("begun")))
+        asker.post.send(dead.node.id, RpcRequest("begun", "ann", "t", 30.0, CancelRun("begun")))
         await eventually(lambda: started)
         assert dead.inbox is not None
         await dead.inbox.stop()
-        late = Request("late", "ann", "t", -10.0, CancelRun("late"))
-        for request in (late, Request("unread", "ann", "t", 30.0, CancelRun("unread"))):
+        late = RpcRequest("late", "ann", "t", -10.0, CancelRun("late"))
+        for request in (late, RpcRequest("unread", "ann", "t", 30.0, CancelRun("unread"))):
             asker.post.send(dead.node.id, request)
-        a.post.send(dead.node.id, Request("alive", "ann", "t", 30.0, Attend()))
+        a.post.send(dead.node.id, RpcRequest("alive", "ann", "t", 30.0, Subscribe()))
         registry = Registry(a.node.id, b.node.id)
         for each in (a, b):
             await each.relay(dead.node.id)
             parts = (each.link, each.node, each.post, each.relays, each.receiver, each.serve)
-            await each.system.spawn(ChildSpec("peers", lambda parts=parts: Peers(registry, *parts)))  # type: ignore[arg-type]
+            await each.system.spawn(ChildSpec("peers", lambda parts=parts: PeerMonitor(registry, *parts)))  # type: ignore[arg-type]
         await eventually(lambda: len(a.asked) + len(b.asked) == 2)
-        name = redis_stream.name_of(dead.node.id)
+        name = redis_stream.stream_name(dead.node.id)
         with trio.fail_after(15):
             while await a.link.call(lambda client: client.exists([name])):  # noqa: ASYNC110
                 await trio.sleep(0.1)
@@ -416,10 +418,10 @@ async def test_the_relays_from_a_node_that_goes_are_told(redis: Redis) -> None:
         registry = Registry(a.node.id, "other")
         parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
-        await a.system.spawn(ChildSpec("peers", lambda: Peers(registry, *parts)))  # type: ignore[arg-type]
+        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts)))  # type: ignore[arg-type]
         await trio.sleep(0.1)
         registry.alive.remove("other")
-        await eventually(lambda: any(isinstance(each, HolderGone) for each in a.told))
+        await eventually(lambda: any(isinstance(each, OwnerDown) for each in a.told))
 
 
 @pytest.mark.slow
@@ -428,20 +430,20 @@ async def test_a_node_that_died_while_nobody_looked_is_missed(redis: Redis) -> N
     async with house(redis) as a:
         parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
-        await a.system.spawn(ChildSpec("peers", lambda: Peers(Registry(a.node.id), *parts)))  # type: ignore[arg-type]
-        await eventually(lambda: any(isinstance(each, HolderGone) for each in a.told))
+        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(Registry(a.node.id), *parts)))  # type: ignore[arg-type]
+        await eventually(lambda: any(isinstance(each, OwnerDown) for each in a.told))
 
 
 @pytest.mark.slow
 async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> None:
     """It was not there yet when others looked who is alive."""
     async with house(redis, 7) as a, house(redis, 7) as old:
-        registry, born = Registry(a.node.id), redis_stream.name_of("0-born")
+        registry, born = Registry(a.node.id), redis_stream.stream_name("0-born")
         await a.link.batch(
             lambda pipe: (
-                pipe.sadd(redis_stream.INBOXES, ["0-born", old.node.id]),
+                pipe.sadd(redis_stream.NODES_WITH_STREAM, ["0-born", old.node.id]),
                 pipe.xgroup_create(born, redis_stream.GROUP, "0", mkstream=True),
-                pipe.xgroup_create(redis_stream.name_of(old.node.id), redis_stream.GROUP, "0", mkstream=True),
+                pipe.xgroup_create(redis_stream.stream_name(old.node.id), redis_stream.GROUP, "0", mkstream=True),
             )
         )
 
@@ -452,12 +454,12 @@ async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> Non
 
         registry.live_nodes = live_nodes  # type: ignore[method-assign]
         parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
-        await a.system.spawn(ChildSpec("peers", lambda: Peers(registry, *parts)))  # type: ignore[arg-type]
+        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts)))  # type: ignore[arg-type]
         with trio.fail_after(10):
-            while await a.link.call(lambda client: client.sismember(redis_stream.INBOXES, old.node.id)):  # noqa: ASYNC110
+            while await a.link.call(lambda client: client.sismember(redis_stream.NODES_WITH_STREAM, old.node.id)):  # noqa: ASYNC110
                 await trio.sleep(0.05)
         assert await a.link.call(lambda client: client.exists([born]))
-        await redis_stream.remove(a.link, "0-born")
+        await redis_stream.remove_if_empty(a.link, "0-born")
 
 
 @asynccontextmanager

@@ -11,9 +11,9 @@ from actors import ActorSystem, ChildSpec
 from tests.servers.redis import Redis
 from transport.connection.limits import RateLimit
 from understudy.cluster import connection_counts
-from understudy.cluster.connection_counts import ConnectionsKeeper, SharedConnections
+from understudy.cluster.connection_counts import ConnectionCounts, ConnectionCountsSync
 from understudy.cluster.connection_counts import _key as key_of
-from understudy.cluster.rate_limits import RateKeeper, SharedRates
+from understudy.cluster.rate_limits import RateLimitsSync, SharedRateLimits
 from understudy.storage.redis import RedisLink
 
 
@@ -22,8 +22,8 @@ class Node:
     """What one node has of shared limits: sixty a minute, two connections for each user."""
 
     link: RedisLink
-    rates: SharedRates
-    connections: SharedConnections
+    rates: SharedRateLimits
+    connections: ConnectionCounts
     messages: RateLimit
     system: ActorSystem
 
@@ -36,11 +36,11 @@ class Node:
 async def started(redis: Redis, clock: Callable[[], float] = lambda: 0.0) -> AsyncIterator[Node]:
     """A node with all that works for its limits; its buckets do not refill unless the clock goes on."""
     link = RedisLink(redis.url)
-    rates, connections = SharedRates(link, clock=clock), SharedConnections(link, 2)
+    rates, connections = SharedRateLimits(link, clock=clock), ConnectionCounts(link, 2)
     specs = [
-        link.keeper(),
-        ChildSpec("rates", lambda: RateKeeper(rates)),
-        ChildSpec("connections", lambda: ConnectionsKeeper(connections)),
+        link.connector_spec(),
+        ChildSpec("rates", lambda: RateLimitsSync(rates)),
+        ChildSpec("connections", lambda: ConnectionCountsSync(connections)),
     ]
     async with ActorSystem("node", specs) as system:
         await link.wait_up()

@@ -11,17 +11,17 @@ from tests.understudy.cluster.test_bus import SECRET, House, ask, house, two
 from transport.wire.events import Block, Envelope, PartialResult
 from understudy.chat.placement import Active
 from understudy.cluster import codec, redis_stream
-from understudy.cluster.messages import Delete, Events, Passing, Request
+from understudy.cluster.messages import Delete, Ephemeral, Events, RpcRequest
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis_cipher import Cipher
 
 PIECE = Envelope(PartialResult("ab", 0, (Block(0, 2, "<p>ab</p>"),)), 1.5, None, "t", "r", "m")
-FORGED = Request("forged", "ann", "t", 30.0, Delete())
+FORGED = RpcRequest("forged", "ann", "t", 30.0, Delete())
 
 
 async def add(house: House, node: str, data: bytes) -> None:
     """Put an entry into a node's stream, as anybody can who may write to Redis."""
-    await house.link.call(lambda redis: redis.xadd(redis_stream.name_of(node), {redis_stream.FIELD: data}))
+    await house.link.call(lambda redis: redis.xadd(redis_stream.stream_name(node), {redis_stream.FIELD: data}))
 
 
 async def publish(house: House, channel: str, data: bytes) -> None:
@@ -31,7 +31,7 @@ async def publish(house: House, channel: str, data: bytes) -> None:
 
 async def dealt_with(house: House) -> None:
     """Wait until nothing is left in a node's stream."""
-    name = redis_stream.name_of(house.node.id)
+    name = redis_stream.stream_name(house.node.id)
     with trio.fail_after(5):
         while await house.link.call(lambda redis: redis.xlen(name)):  # noqa: ASYNC110 - Redis tells nobody
             await trio.sleep(0.01)
@@ -39,7 +39,7 @@ async def dealt_with(house: House) -> None:
 
 def forgeries(sender: str, place: str) -> list[bytes]:
     """A request to delete a thread in another node's name: in the clear, and under a secret that is not theirs."""
-    plain = codec.packed(sender, 1, [FORGED])
+    plain = codec.encode_packet(sender, 1, [FORGED])
     return [plain, Cipher("a guess of more than thirty-two bytes").encrypt(plain, place), b"", b"\x01" * 64]
 
 
@@ -48,7 +48,7 @@ async def test_a_forged_request_is_not_carried_out(redis: Redis, caplog: pytest.
     async with two(redis) as (a, b):
         assert await ask(a, b) == "CancelRun"
         before = len(b.asked)
-        for data in forgeries(a.node.id, redis_stream.name_of(b.node.id)):
+        for data in forgeries(a.node.id, redis_stream.stream_name(b.node.id)):
             await add(a, b.node.id, data)
         await dealt_with(b)
         assert await ask(a, b) == "CancelRun"
@@ -61,13 +61,15 @@ async def test_forged_text_and_news_are_not_shown(redis: Redis) -> None:
     """HTML in an answer, and a thread that was deleted by nobody."""
     async with two(redis) as (a, b):
         await b.relay(a.node.id)
-        await publish(a, a.post.channel_of(b.node.id), codec.packed(a.node.id, 1, [Passing("thread", 0, [b"{}"])]))
-        await publish(a, a.post.news_channel, codec.news_bytes(a.node.id, 1, Active("ann", "t", 1)))
+        await publish(
+            a, a.post.ephemeral_channel(b.node.id), codec.encode_packet(a.node.id, 1, [Ephemeral("thread", 0, [b"{}"])])
+        )
+        await publish(a, a.post.news_channel, codec.encode_news(a.node.id, 1, Active("ann", "t", 1)))
         await eventually(lambda: b.refused == {"not_authentic": 2})
         assert not b.told
         assert not b.heard
-        a.post.show(b.node.id, Passing("thread", 0, [b"{}"]))
-        a.post.tell_all(Active("ann", "t", 1))
+        a.post.send_ephemeral(b.node.id, Ephemeral("thread", 0, [b"{}"]))
+        a.post.broadcast(Active("ann", "t", 1))
         await eventually(lambda: b.told and b.heard)
 
 
@@ -76,15 +78,15 @@ async def test_no_text_is_in_the_clear(redis: Redis) -> None:
     heard: list[bytes] = []
     async with house(redis) as a, house(redis) as b, trio.open_nursery() as nursery:
         joined = trio.Event()
-        channels = [a.post.channel_of(b.node.id), a.post.news_channel]
+        channels = [a.post.ephemeral_channel(b.node.id), a.post.news_channel]
         nursery.start_soon(a.link.listen, channels, lambda _, data: heard.append(data), joined.set)
         await joined.wait()
-        name = redis_stream.name_of(b.node.id)
+        name = redis_stream.stream_name(b.node.id)
         await a.link.call(lambda redis: redis.xgroup_create(name, redis_stream.GROUP, "0", mkstream=True))
         a.post.send(b.node.id, Events("thread", 1, [b'{"message": "my divorce"}']))
-        a.post.tell_all(Active("ann@example.org", "my divorce", 1))
+        a.post.broadcast(Active("ann@example.org", "my divorce", 1))
         await eventually(lambda: heard)
-        a.post.show(b.node.id, Passing("thread", 0, [b'{"message": "my divorce"}']))
+        a.post.send_ephemeral(b.node.id, Ephemeral("thread", 0, [b'{"message": "my divorce"}']))
         await eventually(lambda: len(heard) == 2)
         (entry,) = await a.link.call(lambda redis: redis.xrange(name))
         heard += [bytes(each) for each in entry.field_values.values()]
@@ -98,7 +100,7 @@ async def test_what_was_said_once_counts_once(redis: Redis) -> None:
     async with house(redis) as c, two(redis) as (a, b):
         await b.relay(a.node.id)
         said: list[tuple[str, bytes]] = []
-        channels = [a.post.channel_of(b.node.id), a.post.news_channel]
+        channels = [a.post.ephemeral_channel(b.node.id), a.post.news_channel]
         real = a.link.batch
 
         async def recorded(fill: Any, **options: Any) -> Any:
@@ -124,22 +126,22 @@ async def test_what_was_said_once_counts_once(redis: Redis) -> None:
 
         a.link.batch = recorded  # type: ignore[method-assign]
         assert await ask(a, b) == "CancelRun"
-        a.post.show(b.node.id, Passing("thread", 0, [b"{}"]))
+        a.post.send_ephemeral(b.node.id, Ephemeral("thread", 0, [b"{}"]))
         await eventually(lambda: b.told)
-        a.post.tell_all(Active("ann", "t", 1))
+        a.post.broadcast(Active("ann", "t", 1))
         await eventually(lambda: b.heard)
         asked, told, news = len(b.asked), len(b.told), len(b.heard)
         for name, data in said:
             if name in channels:
                 await publish(c, name, data)
-            elif name == redis_stream.name_of(b.node.id):
+            elif name == redis_stream.stream_name(b.node.id):
                 await add(c, b.node.id, data)
         await eventually(lambda: b.refused == {"replayed": 3})
         await dealt_with(b)
         assert (len(b.asked), len(b.told), len(b.heard)) == (asked, told, news)
         await c.read()
         for name, data in said:
-            if name == redis_stream.name_of(b.node.id):
+            if name == redis_stream.stream_name(b.node.id):
                 await add(a, c.node.id, data)
         await dealt_with(c)
         assert not c.asked
@@ -161,7 +163,7 @@ async def test_a_packet_that_was_read_and_not_done_is_done_when_the_inbox_is_bac
     async with house(redis) as a, house(redis) as b:
         started: list[str] = []
 
-        async def serve(sender: str, request: Request) -> None:
+        async def serve(sender: str, request: RpcRequest) -> None:
             started.append(request.id)
             if len(started) == 1:
                 await trio.sleep_forever()
@@ -182,14 +184,14 @@ async def test_a_packet_that_was_read_and_not_done_is_done_when_the_inbox_is_bac
 def test_html_of_another_process_passes_the_cleaner() -> None:
     """A node that was taken over has the key; the page is safe all the same."""
     hostile = '<p onclick="x()">ab</p><script>x()</script><img src="https://example.org/x.png">'
-    body = codec.body_of(Envelope(PartialResult("ab", 0, (Block(0, 2, hostile),)), 1.5, None, "t", "r", "m"))
-    event = codec.envelope_of(body).event
+    body = codec.encode_ephemeral(Envelope(PartialResult("ab", 0, (Block(0, 2, hostile),)), 1.5, None, "t", "r", "m"))
+    event = codec.decode_ephemeral(body).event
     assert isinstance(event, PartialResult)
     (block,) = event.blocks
     assert (block.start, block.end) == (0, 2)
     assert "<p>ab</p>" in block.html
     assert not any(word in block.html for word in ("onclick", "script", "example.org"))
-    assert codec.envelope_of(codec.body_of(PIECE)) == PIECE
+    assert codec.decode_ephemeral(codec.encode_ephemeral(PIECE)) == PIECE
 
 
 def test_what_is_encrypted_opens_with_the_same_secret_in_its_place_only() -> None:

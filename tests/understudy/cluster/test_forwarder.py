@@ -24,14 +24,14 @@ from transport.outbox.outbox import Deliver, Follow, Unfollow
 from transport.wire.codec import from_log
 from transport.wire.events import AgentProgress, AgentThinking, Block, Envelope, FeedbackGiven, PartialResult
 from understudy.chat.messages import FollowThread
-from understudy.cluster.codec import envelope_of
-from understudy.cluster.forwarder import PATIENCE_S, Courier, Unwanted, Wanted
-from understudy.cluster.messages import Attend, Ended, Events, Passing, Request
-from understudy.cluster.rpc_server import Office
+from understudy.cluster.codec import decode_ephemeral
+from understudy.cluster.forwarder import LEASE_S, EventForwarder, RenewLease, StopForwarding
+from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded, RpcRequest, Subscribe
+from understudy.cluster.rpc_server import RpcServer
 
 
 class Bag:
-    """In the post's place: keeps what is sent."""
+    """A message bus that keeps the items sent to it."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
@@ -40,7 +40,7 @@ class Bag:
         self.sent.append(item)
         return True
 
-    def show(self, node: str, item: Any) -> None:
+    def send_ephemeral(self, node: str, item: Any) -> None:
         self.sent.append(item)
 
 
@@ -99,18 +99,18 @@ async def test_a_courier_that_could_not_follow_is_not_taken_for_one_that_does(
 ) -> None:
     """The conversation had no room for one more: it is asked again, and then events come."""
     opened, followers, bag = trio.Event(), list[ActorRef](), Bag()
-    async with open_system("s", [ChildSpec("couriers", Supervisor)]) as system:
+    async with open_system("s", [ChildSpec("forwarders", Supervisor)]) as system:
         busy = await system.spawn(ChildSpec("talk", lambda: Busy(opened, followers)))
         with suppress(MailboxFull):
             while True:
                 busy.tell("more")
-        couriers = system.find("/s/couriers")
+        couriers = system.find("/s/forwarders")
         assert couriers is not None
-        office = Office(Threads(busy), bag, lambda: couriers)  # type: ignore[arg-type]
-        await office.serve("b", Request("1", "ann", "t", 2.0, Attend()))
+        office = RpcServer(Threads(busy), bag, lambda: couriers)  # type: ignore[arg-type]
+        await office.handle("b", RpcRequest("1", "ann", "t", 2.0, Subscribe()))
         opened.set()
         await settle()
-        await office.serve("b", Request("2", "ann", "t", 2.0, Attend()))
+        await office.handle("b", RpcRequest("2", "ann", "t", 2.0, Subscribe()))
         assert [(each.id, each.fault) for each in bag.sent] == [("2", None)]
         assert couriers.children() == followers
 
@@ -118,7 +118,7 @@ async def test_a_courier_that_could_not_follow_is_not_taken_for_one_that_does(
 async def begun(system: ActorSystem, bag: Bag) -> tuple[ActorRef, ActorRef]:
     """A conversation, and its courier."""
     talk = await system.spawn(ChildSpec("talk", Talk, restart=Restart.TRANSIENT))
-    make = ChildSpec("courier", lambda: Courier("5f2c", "b", talk, bag), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
+    make = ChildSpec("courier", lambda: EventForwarder("5f2c", "b", talk, bag), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
     return talk, await system.spawn(make)
 
 
@@ -136,13 +136,13 @@ def test_what_waits_goes_out_together_in_its_order() -> None:
             courier.tell(Deliver(passing(PartialResult("cd", 2))))
             courier.tell(Deliver(passing(AgentProgress(1.0, "half", 2.0)), passing(FeedbackGiven("m", None))))
             courier.tell(Deliver(thought(9)))
-            assert await courier.ask(Wanted()) == 9
+            assert await courier.ask(RenewLease()) == 9
         numbers = [(item.first, len(item.bodies)) for item in bag.sent if isinstance(item, Events)]
         assert numbers == [(7, 2), (9, 1)]
         shown = bag.sent[1]
-        assert isinstance(shown, Passing)
+        assert isinstance(shown, Ephemeral)
         assert shown.head == 8
-        assert [envelope_of(body) for body in shown.bodies] == [
+        assert [decode_ephemeral(body) for body in shown.bodies] == [
             passing(PartialResult("abcd", 0, (block,))),
             passing(AgentProgress(1.0, "half", 2.0)),
             passing(FeedbackGiven("m", None)),
@@ -162,9 +162,9 @@ def test_one_that_is_killed_says_so_and_one_that_is_not_wanted_does_not() -> Non
             if kill:
                 courier.kill()
             else:
-                courier.tell(Unwanted())
+                courier.tell(StopForwarding())
             await courier.wait_stopped()
-        assert bag.sent == ([Ended("5f2c")] if kill else [])
+        assert bag.sent == ([ForwardingEnded("5f2c")] if kill else [])
 
     for kill in (True, False):
         trio.run(story, kill, clock=virtual_time())
@@ -179,9 +179,9 @@ def test_a_hole_is_left_a_hole() -> None:
             _, courier = await begun(system, bag)
             courier.tell(Deliver(thought(1)))
             courier.tell(Deliver(thought(4), thought(5)))
-            await courier.ask(Wanted())
+            await courier.ask(RenewLease())
         assert [(item.first, len(item.bodies)) for item in bag.sent[:-1]] == [(1, 1), (4, 2)]
-        assert bag.sent[-1] == Ended("5f2c"), "its server stops"
+        assert bag.sent[-1] == ForwardingEnded("5f2c"), "its server stops"
 
     in_virtual_time(story)
 
@@ -207,7 +207,7 @@ def test_it_ends_with_its_conversation_and_says_so(how: str, deleted: bool) -> N
                     courier.tell(Unfollow("t"))
             await courier.wait_stopped()
         assert isinstance(bag.sent[0], Events)
-        assert bag.sent[1:] == [Ended("5f2c", deleted)]
+        assert bag.sent[1:] == [ForwardingEnded("5f2c", deleted)]
 
     in_virtual_time(story)
 
@@ -225,12 +225,15 @@ def test_the_last_events_of_a_conversation_that_ends_are_sent_before_its_end() -
         bag = Bag()
         async with open_system("s", []) as system:
             talk = await system.spawn(ChildSpec("talk", Parting, restart=Restart.TEMPORARY))
-            make = ChildSpec("courier", lambda: Courier("5f2c", "b", talk, bag), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
+            make = ChildSpec("courier", lambda: EventForwarder("5f2c", "b", talk, bag), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
             courier = await system.spawn(make)
             await settle()
             talk.tell(courier)
             await courier.wait_stopped()
-        assert [(type(item), getattr(item, "first", None)) for item in bag.sent] == [(Events, 1), (Ended, None)]
+        assert [(type(item), getattr(item, "first", None)) for item in bag.sent] == [
+            (Events, 1),
+            (ForwardingEnded, None),
+        ]
 
     in_virtual_time(story)
 
@@ -243,10 +246,10 @@ def test_it_ends_when_its_node_says_nothing_for_long() -> None:
         async with open_system("s", []) as system:
             _, courier = await begun(system, bag)
             for _ in range(3):
-                await trio.sleep(PATIENCE_S - 1)
-                await courier.ask(Wanted())
+                await trio.sleep(LEASE_S - 1)
+                await courier.ask(RenewLease())
             await courier.wait_stopped()
-            assert trio.current_time() == pytest.approx(3 * (PATIENCE_S - 1) + PATIENCE_S)
+            assert trio.current_time() == pytest.approx(3 * (LEASE_S - 1) + LEASE_S)
         assert bag.sent == []
 
     in_virtual_time(story)

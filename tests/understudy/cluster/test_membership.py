@@ -33,14 +33,14 @@ from understudy.chat.conversation.recovery import TOGETHER, Moved, Recovery
 from understudy.chat.messages import StandDown
 from understudy.chat.placement import Node
 from understudy.chat.registry import Whereabouts
-from understudy.cluster.membership import Membership, join, stand_down
+from understudy.cluster.membership import Membership, join, stop_conversations
 from understudy.storage import (
     AlreadyServed,
     Change,
     Fence,
     Fenced,
     LoggedEvent,
-    Run,
+    RunRecord,
     StorageUnavailable,
     Store,
     StoreWriter,
@@ -284,7 +284,7 @@ async def test_all_conversations_stand_down() -> None:
         with suppress(MailboxFull):
             while True:
                 refs[0].tell("more")
-        stand_down(conversations)
+        stop_conversations(conversations)
         with trio.fail_after(5):
             assert [await ref.wait_stopped() for ref in refs] == [Killed(), Normal()]
 
@@ -338,11 +338,11 @@ async def _longer(store: Store, seq: int) -> bool:
 
 
 async def _free(store: Store) -> bool:
-    return await store.holder("ann", "t1") is None
+    return await store.owner_node("ann", "t1") is None
 
 
 async def _held(store: Store, node: str) -> bool:
-    return await store.holder("ann", "t1") == node
+    return await store.owner_node("ann", "t1") == node
 
 
 class Lines:
@@ -512,5 +512,5 @@ async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, made
 def _running(node: str, thread_id: str, run_id: str) -> Change:
     """A run at work in a thread that this node has."""
     thread = Thread("ann", thread_id, "Title", "guide", None, 1.0, 1.0)
-    run = Run(run_id, "ann", thread_id, "m1", None, "guide", None, "running", 1.0)
+    run = RunRecord(run_id, "ann", thread_id, "m1", None, "guide", None, "running", 1.0)
     return Change("ann", thread_id, (LoggedEvent(1, "note", run_id, b"x"),), thread, run=run, fence=Fence(node, 1))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from transport.outbox.delivery import SNAPSHOT_NEEDED, Piece, Session, Verdict
 from transport.wire.events import AgentThinking, Envelope, PartialResult
-from understudy.cluster.reorder import HELD, Joining
+from understudy.cluster.reorder import HELD, ReorderBuffer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -30,45 +30,45 @@ def numbers(envelopes: Sequence[Envelope]) -> list[int]:
 
 def test_what_comes_in_order_goes_on_at_once() -> None:
     """Numbered and passing events, one behind the other."""
-    joining = Joining(3)
-    assert numbers(joining.numbered(4, [numbered(4), numbered(5)])) == [4, 5]
-    assert joining.passing(5, [piece(0, "a")]) == [piece(0, "a")]
-    assert joining.head == 5
+    joining = ReorderBuffer(3)
+    assert numbers(joining.add_numbered(4, [numbered(4), numbered(5)])) == [4, 5]
+    assert joining.add_ephemeral(5, [piece(0, "a")]) == [piece(0, "a")]
+    assert joining.last_seq == 5
 
 
 def test_a_passing_event_waits_for_those_before_it() -> None:
     """And comes out between them and those behind it."""
-    joining = Joining(3)
-    assert joining.passing(5, [piece(0, "a")]) == []
-    assert joining.passing(4, [piece(1, "b")]) == []  # not before the one that came first
-    shown = joining.numbered(4, [numbered(4), numbered(5), numbered(6)])
+    joining = ReorderBuffer(3)
+    assert joining.add_ephemeral(5, [piece(0, "a")]) == []
+    assert joining.add_ephemeral(4, [piece(1, "b")]) == []  # not before the one that came first
+    shown = joining.add_numbered(4, [numbered(4), numbered(5), numbered(6)])
     assert shown == [numbered(4), numbered(5), piece(0, "a"), piece(1, "b"), numbered(6)]
     assert not joining
 
 
 def test_nothing_waits_for_long() -> None:
     """When told so it comes out; and the waiting room is bounded: the oldest give way."""
-    joining = Joining(0)
+    joining = ReorderBuffer(0)
     for offset in range(HELD + 10):
-        joining.passing(1, [piece(offset, "x")])
+        joining.add_ephemeral(1, [piece(offset, "x")])
     assert len(joining) == HELD
     assert joining.release()[0] == piece(10, "x")
 
 
 def test_what_came_before_is_not_shown_again() -> None:
     """A packet that comes twice, or overlaps."""
-    joining = Joining(0)
-    joining.numbered(1, [numbered(1), numbered(2)])
-    assert joining.numbered(1, [numbered(1), numbered(2)]) == []
-    assert numbers(joining.numbered(2, [numbered(2), numbered(3)])) == [3]
+    joining = ReorderBuffer(0)
+    joining.add_numbered(1, [numbered(1), numbered(2)])
+    assert joining.add_numbered(1, [numbered(1), numbered(2)]) == []
+    assert numbers(joining.add_numbered(2, [numbered(2), numbered(3)])) == [3]
 
 
 def test_a_hole_is_not_waited_for() -> None:
     """Whoever is shown the later ones reads it from the log."""
-    joining = Joining(0)
-    assert numbers(joining.numbered(4, [numbered(4)])) == [4]
-    assert not joining.note(3)
-    assert joining.note(6)
+    joining = ReorderBuffer(0)
+    assert numbers(joining.add_numbered(4, [numbered(4)])) == [4]
+    assert not joining.advance(3)
+    assert joining.advance(6)
 
 
 @define
@@ -135,7 +135,7 @@ def test_whatever_happens_on_the_way_each_client_gets_the_story(story: list[Enve
         head = each.seq or head
         if each.seq is None:
             passing.append((head, each))
-    client, joining = Client(streamed), Joining(0)
+    client, joining = Client(streamed), ReorderBuffer(0)
     ways = [list(streamed), list(passing)]
     while ways[0] or ways[1]:
         way = data.draw(st.sampled_from([number for number, rest in enumerate(ways) if rest]))
@@ -144,34 +144,34 @@ def test_whatever_happens_on_the_way_each_client_gets_the_story(story: list[Enve
             together = data.draw(st.integers(1, len(ways[0])))
             batch, ways[0] = ways[0][:together], ways[0][together:]
             for _ in range({"lost": 0, "arrives": 1, "twice": 2}[fate]):
-                client.shown(joining.numbered(batch[0].seq or 0, batch))
+                client.shown(joining.add_numbered(batch[0].seq or 0, batch))
         else:
             after, event = ways[1].pop(0)
             for _ in range({"lost": 0, "arrives": 1, "twice": 2}[fate]):
-                client.shown(joining.passing(after, [event]))
-        assert joining.head <= len(streamed)
-    if joining.note(len(streamed)):
+                client.shown(joining.add_ephemeral(after, [event]))
+        assert joining.last_seq <= len(streamed)
+    if joining.advance(len(streamed)):
         client.read(len(streamed))
     client.shown(joining.release())
     assert numbers(client.got) == list(range(1, len(streamed) + 1))
     whole = LETTERS[: len(passing)]
     assert whole.startswith(client.text)
     if client.text != whole:
-        client.shown(joining.passing(joining.head, [piece(0, whole)]))  # the snapshot that it asked for
+        client.shown(joining.add_ephemeral(joining.last_seq, [piece(0, whole)]))  # the snapshot that it asked for
         assert client.text == whole
 
 
 @given(story=stories())
 def test_without_losses_no_piece_comes_before_what_it_came_after(story: list[Envelope]) -> None:
     """However far the stream is behind the pieces."""
-    joining, shown, head = Joining(0), [], 0
+    joining, shown, head = ReorderBuffer(0), [], 0
     for each in story:
         head = each.seq or head
         if each.seq is None:
-            shown += joining.passing(head, [each])
+            shown += joining.add_ephemeral(head, [each])
     for each in story:
         if each.seq is not None:
-            shown += joining.numbered(each.seq, [each])
+            shown += joining.add_numbered(each.seq, [each])
     assert [each for each in shown if each.seq is not None] == [each for each in story if each.seq is not None]
     assert [each for each in shown if each.seq is None] == [each for each in story if each.seq is None]
     if len([each for each in story if each.seq is None]) <= HELD:

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from understudy.privacy.transcript import Transcript, attachments, fenced, inline, moment, opening
 from understudy.storage.export_queries import User
-from understudy.storage.rows import File, Message, Run, Thread
+from understudy.storage.rows import File, Message, RunRecord, Thread
 
 FENCES = ["```", "````\n", "~~~\n", "`"]
 BLOCKS = ["# x\n", "---\n", "> ", "- ", "1. ", "    ", "| a |\n| - |\n", "[a]: http://x\n"]
@@ -88,7 +88,7 @@ def test_branches_are_marked_where_they_leave() -> None:
 
 def test_all_that_belongs_to_a_message_is_told() -> None:
     """Files, a chart, how it ended, a run that left no answer, feedback, and what was sent in its place."""
-    run = Run("r9", "ann", "t1", "m1", None, "guide", None, "failed", 1.0, 2.0)
+    run = RunRecord("r9", "ann", "t1", "m1", None, "guide", None, "failed", 1.0, 2.0)
     transcript = Transcript(THREAD, str.upper)
     asked = transcript.message(evolve(SAID, references=("f" * 32,)), [run], "raw `x`")
     for part in ("```text\nWHAT?\n```", "As it was sent:\n\n```text\nraw `x`\n```", "f" * 32, "Run r9: failed."):

@@ -18,9 +18,9 @@ from understudy.storage import (
     File,
     LoggedEvent,
     Message,
-    Run,
     RunEnd,
-    Step,
+    RunRecord,
+    StepRecord,
     Thread,
     open_database,
     schema,
@@ -39,12 +39,12 @@ class Make:
         message = Message(owner, message_id, thread_id, "r1", "user", "Hello", "guide", None, "accepted", 101.0)
         return evolve(message, **fields)
 
-    def run(self, owner: str = "ann", thread_id: str = "t1", run_id: str = "r1", **fields: Any) -> Run:
-        run = Run(run_id, owner, thread_id, "m1", "guide_1", "guide", None, "running", 101.0)
+    def run(self, owner: str = "ann", thread_id: str = "t1", run_id: str = "r1", **fields: Any) -> RunRecord:
+        run = RunRecord(run_id, owner, thread_id, "m1", "guide_1", "guide", None, "running", 101.0)
         return evolve(run, **fields)
 
-    def step(self, number: int, run_id: str = "r1", **fields: Any) -> Step:
-        step = Step(run_id, number, "tool", "sum", f"c{number}", {"a": [1, 2]}, {"sum": 3}, "ok", 102.0, 103.0)
+    def step(self, number: int, run_id: str = "r1", **fields: Any) -> StepRecord:
+        step = StepRecord(run_id, number, "tool", "sum", f"c{number}", {"a": [1, 2]}, {"sum": 3}, "ok", 102.0, 103.0)
         return evolve(step, **fields)
 
     def file(self, owner: str = "ann", file_id: str = "0" * 32, **fields: Any) -> File:

@@ -13,11 +13,11 @@ from tests.understudy.storage.test_store import opened
 from understudy.storage import StorageUnavailable, Store, redis_cache
 from understudy.storage import cache as caching
 from understudy.storage.agent_memory import Remember
-from understudy.storage.cache import CachedReads, LocalShelf, Shelf
+from understudy.storage.cache import CacheBackend, CachedReads, LocalCache
 from understudy.storage.deletion import RemoveUser
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis import RedisLink
-from understudy.storage.redis_cache import RedisShelf, Shelver, join_shelf
+from understudy.storage.redis_cache import CacheWriter, RedisCache, open_redis_cache
 from understudy.storage.redis_cipher import Cipher
 
 SECRET = "the secret of all nodes, of 32 bytes or more"
@@ -63,17 +63,17 @@ async def reads(shelf, database, on_sqlite, make) -> AsyncIterator[CachedReads]:
     with trio.fail_after(20):
         async with opened(database) as store, shelved(shelf) as kept:
             reads = CachedReads(Away(store), kept, lambda: 1000.0, Tally())
-            store.on_write = reads.written
+            store.on_write = reads.invalidate
             await store.commit(make.opening())
             await store.commit(make.opening("bob", "t2", "r2"))
             yield reads
 
 
 @contextlib.asynccontextmanager
-async def shelved(shelf: str | Redis) -> AsyncIterator[Shelf]:
+async def shelved(shelf: str | Redis) -> AsyncIterator[CacheBackend]:
     """A shelf of this kind; one in Redis with all that works for it."""
     if not isinstance(shelf, Redis):
-        yield LocalShelf()
+        yield LocalCache()
         return
     shelf.flush()
     async with linked(shelf) as kept:
@@ -81,11 +81,11 @@ async def shelved(shelf: str | Redis) -> AsyncIterator[Shelf]:
 
 
 @contextlib.asynccontextmanager
-async def linked(redis: Redis) -> AsyncIterator[RedisShelf]:
+async def linked(redis: Redis) -> AsyncIterator[RedisCache]:
     """One node's shelf in a Redis."""
     link = RedisLink(redis.url)
-    kept = RedisShelf(link, Cipher(SECRET))
-    async with ActorSystem("node", [link.keeper(), ChildSpec("shelver", lambda: Shelver(kept))]):
+    kept = RedisCache(link, Cipher(SECRET))
+    async with ActorSystem("node", [link.connector_spec(), ChildSpec("shelver", lambda: CacheWriter(kept))]):
         await link.wait_up()
         yield kept
 
@@ -98,11 +98,11 @@ def shelf(request) -> str | Redis:
 
 async def settled(reads: CachedReads) -> None:
     """Until what was put is where it belongs."""
-    if isinstance(reads.shelf, RedisShelf):
-        await put(reads.shelf)
+    if isinstance(reads.backend, RedisCache):
+        await put(reads.backend)
 
 
-async def put(shelf: RedisShelf) -> None:
+async def put(shelf: RedisCache) -> None:
     """Until what was put is in Redis."""
     while shelf.waiting:  # noqa: ASYNC110 - the shelf tells nobody
         await trio.sleep(0.005)
@@ -134,7 +134,7 @@ async def test_reading_goes_on_while_the_database_is_away(reads, make) -> None:
     ]
     assert again == [evolve(each, age_s=7.0) for each in fresh]
     assert all(each.stale for each in again)
-    assert reads.observer.outcomes == ["database"] * 6 + ["stale"] * 6
+    assert reads.metrics.outcomes == ["database"] * 6 + ["stale"] * 6
 
 
 async def test_what_was_never_read_is_not_there(reads) -> None:
@@ -239,11 +239,11 @@ async def test_large_answers_and_many_are_not_kept(reads, make, monkeypatch) -> 
 async def test_an_entry_of_another_owner_is_not_given_whatever_the_shelf_says(reads) -> None:
     """Should two names ever share a place, as by a fault of the shelf, what stands in the entry decides."""
 
-    class Confused(LocalShelf):
+    class Confused(LocalCache):
         async def get(self, owner: str, question: str) -> bytes | None:
             return await super().get("ann", question)
 
-    reads.shelf = Confused()
+    reads.backend = Confused()
     await reads.thread("ann", "t1")
     reads.store.is_away = True
     assert (await reads.thread("ann", "t1")).stale
@@ -255,15 +255,15 @@ async def test_what_cannot_be_read_as_an_answer_is_none(reads) -> None:
     """Of another version of the server, or anything else."""
     await reads.thread("ann", "t1")
     reads.store.is_away = True
-    reads.shelf = LocalShelf()
-    reads.shelf.put("ann", repr(("thread", "t1")), b"\x93 nonsense", trio.current_time())
+    reads.backend = LocalCache()
+    reads.backend.put("ann", repr(("thread", "t1")), b"\x93 nonsense", trio.current_time())
     with pytest.raises(StorageUnavailable):
         await reads.thread("ann", "t1")
 
 
 async def test_a_local_shelf_has_bounds(autojump_clock) -> None:
     """In bytes and entries: the oldest go, and what they took is free again."""
-    shelf = LocalShelf(room_bytes=10, room_entries=3)
+    shelf = LocalCache(room_bytes=10, room_entries=3)
     for number in range(4):
         shelf.put(f"u{number}", "q", b"xx", trio.current_time())
     assert [await shelf.get(f"u{number}", "q") for number in range(4)] == [None, b"xx", b"xx", b"xx"]
@@ -298,11 +298,11 @@ async def test_a_command_beside_the_servers_drops_too(redis, caplog, monkeypatch
             server.put("ann", "q", b"answer", trio.current_time())
             await put(server)
             async with ActorSystem("command") as system:
-                await caching.drop_changed(await join_shelf(system, redis.url), RemoveUser("ann"))
+                await caching.drop_changed_answers(await open_redis_cache(system, redis.url), RemoveUser("ann"))
             assert await server.get("ann", "q") is None
         async with ActorSystem("command") as system:
-            away = await join_shelf(system, "redis://127.0.0.1:1")
-            await caching.drop_changed(away, RemoveUser("ann"))
+            away = await open_redis_cache(system, "redis://127.0.0.1:1")
+            await caching.drop_changed_answers(away, RemoveUser("ann"))
     assert "cache.not_reached" in caplog.messages
 
 
@@ -370,7 +370,7 @@ async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -
             while one.link.up:  # noqa: ASYNC110
                 await trio.sleep(0.01)
             await one.drop("ann")
-            idle = RedisShelf(one.link, one.cipher)  # which makes up for nothing
+            idle = RedisCache(one.link, one.cipher)  # which makes up for nothing
             monkeypatch.setattr("understudy.storage.redis_cache.UNTOLD", 0)
             await idle.drop("bob")
             monkeypatch.undo()

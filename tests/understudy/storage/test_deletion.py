@@ -5,7 +5,7 @@ from sqlalchemy import Connection, func, select
 
 from understudy.storage import deletion, schema
 from understudy.storage.agent_memory import Remember
-from understudy.storage.deletion import GONE, MORE, RemoveFiles, RemoveUser, TidyWords
+from understudy.storage.deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
 from understudy.storage.group_commit import commit_group
 from understudy.storage.rows import RawText
 from understudy.storage.writes import AddFile, DeleteThread
@@ -120,9 +120,9 @@ def test_the_file_forgets_what_was_removed(folder, database, make) -> None:
         assert any(b"kumquat" in path.read_bytes() for path in folder.iterdir())
         while commit_group(connection, [DeleteThread("ann", "t1")]) == [MORE]:
             pass
-        outcome = commit_group(connection, [TidyWords(begin=True)])
+        outcome = commit_group(connection, [MergeFulltext(begin=True)])
         while outcome == [True]:
-            outcome = commit_group(connection, [TidyWords()])
+            outcome = commit_group(connection, [MergeFulltext()])
         assert connection.exec_driver_sql("PRAGMA secure_delete").scalar_one() == 1
         connection.rollback()
         database.forget()  # while the writer has the file open: else whoever closes it last empties its log

@@ -21,7 +21,7 @@ SAMPLES = [
     errors.Damaged(Path("data/understudy.db"), "database disk image is malformed"),
     errors.NotADatabase(Path("data/understudy.db"), "file is not a database"),
     errors.SchemaTooNew(Path("data/understudy.db"), "0009", "0001"),
-    errors.InUse("db.example/chat", 2, "0008", "0010"),
+    errors.SchemaInUse("db.example/chat", 2, "0008", "0010"),
     errors.Unstorable("surrogates not allowed"),
     errors.Fenced("t1", "5f2c"),
     errors.SequenceConflict("t1", 4, 9),

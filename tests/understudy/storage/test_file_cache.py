@@ -9,7 +9,7 @@ import trio
 from actors import ActorSystem, ChildSpec
 from tests.clock import Clock
 from understudy.storage import StorageUnavailable
-from understudy.storage.file_cache import HELD_S, KEPT_S, PART_S, Copies, CopyKeeper
+from understudy.storage.file_cache import HELD_S, KEPT_S, PART_S, FileCache, FileCacheSweeper
 
 IDS = [letter * 32 for letter in "abcd"]
 
@@ -21,12 +21,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def copies(tmp_path: Path, clock: Clock) -> Copies:
+def copies(tmp_path: Path, clock: Clock) -> FileCache:
     """A folder for a hundred bytes."""
-    return Copies(tmp_path / "copies", limit_bytes=100, clock=clock)
+    return FileCache(tmp_path / "copies", limit_bytes=100, clock=clock)
 
 
-def put(copies: Copies, name: str, size: int) -> Path:
+def put(copies: FileCache, name: str, size: int) -> Path:
     """A copy that was asked for just now."""
     copies.folder.mkdir(exist_ok=True)
     path = copies.folder / name
@@ -35,12 +35,12 @@ def put(copies: Copies, name: str, size: int) -> Path:
     return path
 
 
-def names(copies: Copies) -> list[str]:
+def names(copies: FileCache) -> list[str]:
     """What is there."""
     return sorted(path.name for path in copies.folder.iterdir())
 
 
-def test_a_folder_that_is_not_there_has_no_copies(copies: Copies) -> None:
+def test_a_folder_that_is_not_there_has_no_copies(copies: FileCache) -> None:
     """It is made with the first one."""
     assert copies.find(IDS[0], 5) is None
     copies.make_room(100)
@@ -48,7 +48,7 @@ def test_a_folder_that_is_not_there_has_no_copies(copies: Copies) -> None:
     assert copies.expire() == 0
 
 
-def test_the_longest_unused_make_room(copies: Copies, clock: Clock) -> None:
+def test_the_longest_unused_make_room(copies: FileCache, clock: Clock) -> None:
     """As few as are needed; asking for one counts as using it."""
     for name in IDS[:3]:
         put(copies, name, 30)
@@ -61,7 +61,7 @@ def test_the_longest_unused_make_room(copies: Copies, clock: Clock) -> None:
     assert names(copies) == [IDS[0], IDS[2]]
 
 
-def test_what_is_held_stays(copies: Copies, clock: Clock) -> None:
+def test_what_is_held_stays(copies: FileCache, clock: Clock) -> None:
     """A copy that was just asked for is about to be opened; without room for more, more is refused."""
     put(copies, IDS[0], 60)
     clock.now += HELD_S - 1
@@ -73,7 +73,7 @@ def test_what_is_held_stays(copies: Copies, clock: Clock) -> None:
     assert names(copies) == []
 
 
-def test_a_copy_that_is_let_go_is_the_first_to_go(copies: Copies) -> None:
+def test_a_copy_that_is_let_go_is_the_first_to_go(copies: FileCache) -> None:
     """It stays as long as there is room for others."""
     held, loose = put(copies, IDS[0], 50), put(copies, IDS[1], 50)
     copies.let_go(loose)
@@ -83,7 +83,7 @@ def test_a_copy_that_is_let_go_is_the_first_to_go(copies: Copies) -> None:
     assert names(copies) == [held.name]
 
 
-def test_old_copies_go_and_halves_of_servers_that_live_do_not(copies: Copies, clock: Clock) -> None:
+def test_old_copies_go_and_halves_of_servers_that_live_do_not(copies: FileCache, clock: Clock) -> None:
     """Another server may share the folder."""
     put(copies, IDS[0], 1)
     half = put(copies, f"{IDS[1]}.00000000.part", 1)
@@ -98,18 +98,18 @@ def test_old_copies_go_and_halves_of_servers_that_live_do_not(copies: Copies, cl
 
 
 @pytest.mark.parametrize("name", ["..", "../x", "a" * 31])
-def test_only_ids_are_looked_for(copies: Copies, name: str) -> None:
+def test_only_ids_are_looked_for(copies: FileCache, name: str) -> None:
     """Nothing outside the folder is named."""
     for attempt in (lambda: copies.find(name, 1), lambda: copies.forget(name)):
         with pytest.raises(ValueError, match="not the id"):
             attempt()
 
 
-async def test_copies_go_though_nobody_asks(copies: Copies, clock: Clock) -> None:
+async def test_copies_go_though_nobody_asks(copies: FileCache, clock: Clock) -> None:
     """A keeper looks now and then."""
     path = put(copies, IDS[0], 1)
     clock.now += KEPT_S + 1
     with trio.fail_after(5):
-        async with ActorSystem("test", children=[ChildSpec("copies", lambda: CopyKeeper(copies, every_s=0.01))]):
+        async with ActorSystem("test", children=[ChildSpec("copies", lambda: FileCacheSweeper(copies, every_s=0.01))]):
             while await trio.to_thread.run_sync(path.exists):  # noqa: ASYNC110 (a folder tells nobody)
                 await trio.sleep(0.005)

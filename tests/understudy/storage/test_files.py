@@ -18,7 +18,7 @@ from understudy.storage import (
     display_name,
     schema,
 )
-from understudy.storage.file_cache import Copies
+from understudy.storage.file_cache import FileCache
 from understudy.storage.files_in_database import DatabaseFiles
 
 from .test_writer import running
@@ -58,7 +58,7 @@ def files(database, kind, store, folder_of):
     given: Any = {"limit_bytes": 1_000_000, "clock": lambda: 42.0}
     if kind == "sqlite":
         return FolderFiles(folder_of, store.add_file, **given)
-    return DatabaseFiles(database, Copies(folder_of), **given)
+    return DatabaseFiles(database, FileCache(folder_of), **given)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from attrs import evolve
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
 from understudy.storage import NotStored, StorageUnavailable, files_in_database
-from understudy.storage.file_cache import Copies
+from understudy.storage.file_cache import FileCache
 from understudy.storage.files_in_database import DatabaseFiles
 from understudy.storage.postgresql import PostgresDatabase, connect_database
 from understudy.storage.write_statements import apply
@@ -38,7 +38,7 @@ def shared(address: str) -> Any:
 @pytest.fixture
 def nodes(shared: PostgresDatabase, tmp_path) -> list[DatabaseFiles]:
     """Two servers' views of it, each with a folder of its own."""
-    return [DatabaseFiles(shared, Copies(tmp_path / name)) for name in "ab"]
+    return [DatabaseFiles(shared, FileCache(tmp_path / name)) for name in "ab"]
 
 
 async def nobody_at_work(files: DatabaseFiles) -> None:
@@ -73,7 +73,7 @@ async def test_a_half_copy_is_no_copy(nodes: list[DatabaseFiles]) -> None:
 
 async def test_uploads_take_no_more_room_than_copies_may(shared: PostgresDatabase, tmp_path) -> None:
     """However many come, one after the other; while too many are on their way at once, one more is refused."""
-    files = DatabaseFiles(shared, Copies(tmp_path / "copies", limit_bytes=2500), limit_bytes=1000)
+    files = DatabaseFiles(shared, FileCache(tmp_path / "copies", limit_bytes=2500), limit_bytes=1000)
     saved = [await files.save("ann", "a", "text/plain", stream([bytes([number]) * 1000])) for number in range(5)]
     assert sum(path.stat().st_size for path in files.copies.folder.iterdir()) <= 2500
     assert [(await whole(files, file))[0] for file in saved] == list(range(5))
@@ -140,7 +140,7 @@ async def test_what_a_server_kept_in_a_folder_is_taken_over(
     for letter, size in (("a", 300_000), ("b", 0), ("c", 4), ("d", 1)):
         (before / (letter * 32)).write_bytes(letter.encode() * size)
     (before / "notes.txt").write_text("somebody's")
-    files = DatabaseFiles(shared, Copies(tmp_path / "copies"), before=before)
+    files = DatabaseFiles(shared, FileCache(tmp_path / "copies"), before=before)
     for _ in range(2):
         await trio.to_thread.run_sync(files.sweep)
         assert sorted(path.name for path in before.iterdir()) == ["c" * 32, "d" * 32, "notes.txt"]
@@ -156,7 +156,7 @@ async def test_slow_readers_hold_no_session_of_a_pooler(
 ) -> None:
     """More of them than it has sessions are in the middle of a file, and an upload goes through all the same."""
     opened = await trio.to_thread.run_sync(connect_database, pgbouncer.address(postgres.create(template)))
-    files = DatabaseFiles(opened, Copies(tmp_path / "copies"))
+    files = DatabaseFiles(opened, FileCache(tmp_path / "copies"))
     content = bytes(range(256)) * 2000
     file = await files.save("ann", "a", "text/plain", stream([content]))
     async with AsyncExitStack() as stack:
@@ -174,7 +174,7 @@ async def test_a_database_that_says_nothing_is_not_waited_for(
 ) -> None:
     """Its processes are held: saving and reading fail in time, nothing comes later, and all goes on when they do."""
     opened = await trio.to_thread.run_sync(connect_database, own_postgres.create())
-    files = DatabaseFiles(opened, Copies(tmp_path / "copies"))
+    files = DatabaseFiles(opened, FileCache(tmp_path / "copies"))
     first = await files.save("ann", "a", "text/plain", stream([b"first"]))
     own_postgres.pause()
     files.deadline_s = 0.2
@@ -199,7 +199,7 @@ async def test_a_transfer_that_is_late_is_ended_in_its_middle(
     """The database is held while pieces go there: the thread comes back although nobody answers, its place is free, and
     nothing of the file is there when the database goes on."""
     opened = await trio.to_thread.run_sync(connect_database, own_postgres.create())
-    files = DatabaseFiles(opened, Copies(tmp_path / "copies"), deadline_s=0.3)
+    files = DatabaseFiles(opened, FileCache(tmp_path / "copies"), deadline_s=0.3)
     monkeypatch.setattr(files_in_database, "SLOWEST", 1 << 40)
     store = files_in_database._store
 
@@ -225,7 +225,7 @@ async def test_a_transfer_that_is_late_is_ended_in_its_middle(
 async def test_a_database_whose_disk_is_full(own_postgres: Postgres, tmp_path) -> None:
     """The upload is refused, and nothing of it is left there or here; what is there is read. With room it is taken."""
     opened = await trio.to_thread.run_sync(connect_database, own_postgres.create())
-    files = DatabaseFiles(opened, Copies(tmp_path / "copies"))
+    files = DatabaseFiles(opened, FileCache(tmp_path / "copies"))
     first = await files.save("ann", "a", "text/plain", stream([b"first"]))
     large = os.urandom(4 * 1024 * 1024)
     await trio.to_thread.run_sync(own_postgres.limit_files, 2 * 1024 * 1024)

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from understudy.storage import Change, Fence, Fenced, LoggedEvent, Thread, Unstorable, open_database, queries
 from understudy.storage.group_commit import commit_group
 from understudy.storage.sqlite import FILE_NAME
-from understudy.storage.writes import DeleteThread, Probe, RenameThread
+from understudy.storage.writes import DeleteThread, ProbeWrite, RenameThread
 
 THREADS = ("t1", "t2")
 
@@ -34,7 +34,7 @@ def works() -> st.SearchStrategy:
         st.builds(lambda name: Change("ann", name, thread=threads[name]), thread_id),
         st.builds(lambda name: RenameThread("ann", name, "New"), thread_id),
         st.builds(lambda name: DeleteThread("ann", name), thread_id),
-        st.just(Probe()),
+        st.just(ProbeWrite()),
     )
 
 

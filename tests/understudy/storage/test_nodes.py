@@ -16,7 +16,7 @@ from understudy.storage import (
     LoggedEvent,
     NotStored,
     SequenceConflict,
-    Step,
+    StepRecord,
     nodes,
     queries,
     schema,
@@ -30,7 +30,7 @@ from understudy.storage.writes import (
     ReleaseThread,
     RenewNode,
     TrimLog,
-    Work,
+    Write,
 )
 
 
@@ -41,12 +41,12 @@ class Book:
         self.database = database
         self.connection = database.writing.connect()
 
-    def write(self, *works: Work) -> list[Any]:
+    def write(self, *works: Write) -> list[Any]:
         """The outcomes of each, all in one transaction; refusals as their texts."""
         outcomes = commit_group(self.connection, works)
         return [str(outcome) if isinstance(outcome, Exception) else outcome for outcome in outcomes]
 
-    def does(self, work: Work) -> Any:
+    def does(self, work: Write) -> Any:
         """The outcome of one."""
         return self.write(work)[0]
 
@@ -98,9 +98,9 @@ def test_a_living_nodes_thread_is_not_claimed(book: Book, make: Any) -> None:
     """Before its lease is over; then it is, and what the first one still writes is refused: split brain."""
     book.write(under(make.opening(), "a", 1))
     assert book.does(ClaimThread("ann", "t1", "b")) == 0
-    assert book.read(nodes.holder, "ann", "t1") == "a"
+    assert book.read(nodes.owner_node, "ann", "t1") == "a"
     book.expire("a")
-    assert book.read(nodes.holder, "ann", "t1") is None
+    assert book.read(nodes.owner_node, "ann", "t1") is None
     assert book.does(ClaimThread("ann", "t1", "b")) == 2
     mine, theirs = under(make.change(events=make.events(2, 2)), "b", 2), make.change(events=make.events(2, 3, "x"))
     assert book.write(under(theirs, "a", 1), mine, under(theirs, "a", 2)) == [
@@ -170,7 +170,7 @@ def test_a_thread_is_released_by_who_has_it(book: Book, make: Any) -> None:
     assert book.does(ReleaseThread("ann", "t1", Fence("a", 1))) is True
     assert book.does(ClaimThread("ann", "t1", "b")) == 2
     assert book.does(ReleaseThread("ann", "t1", Fence("a", 1))) is False
-    assert book.read(nodes.holder, "ann", "t1") == "b"
+    assert book.read(nodes.owner_node, "ann", "t1") == "b"
 
 
 def test_a_thread_is_deleted_by_who_has_it(book: Book, make: Any) -> None:
@@ -277,10 +277,10 @@ def test_orphans_are_what_no_living_other_node_has(book: Book, make: Any) -> Non
 def test_a_call_is_found_with_its_run(book: Book, make: Any) -> None:
     """For whoever decides about it on another node: the newest step of that name."""
     book.write(make.opening(), make.change(steps=(make.step(1), make.step(2, call_id="c1", started_at=200.0))))
-    step, run = book.read(nodes.call_of, "c1")
+    step, run = book.read(nodes.step_of_call, "c1")
     assert (step.number, step.call_id, run.id, run.owner) == (2, "c1", "r1", "ann")
-    assert isinstance(step, Step)
-    assert book.read(nodes.call_of, "c9") is None
+    assert isinstance(step, StepRecord)
+    assert book.read(nodes.step_of_call, "c9") is None
 
 
 def test_trimming_does_not_reach_into_what_comes(book: Book, make: Any) -> None:

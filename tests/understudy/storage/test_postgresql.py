@@ -11,7 +11,7 @@ from understudy.storage import Database, StorageUnavailable, Unstorable, queries
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew
 from understudy.storage.group_commit import commit_group
 from understudy.storage.postgresql import connect_database, inspect_server
-from understudy.storage.writes import Probe
+from understudy.storage.writes import ProbeWrite
 
 from .conftest import differences
 from .test_writer import running
@@ -192,6 +192,6 @@ async def test_a_server_that_says_nothing_is_not_waited_for(
             own_postgres.resume()
         store.deadline_s = 10.0
         await store.commit(make.change(events=make.events(2, 2)))
-        assert await ref.ask(writer.Write(Probe()), timeout_s=10) is True
+        assert await ref.ask(writer.WriteRequest(ProbeWrite()), timeout_s=10) is True
         assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2]
     database.close()

@@ -20,7 +20,7 @@ ASKED = [
     (queries.run_of_request, "ann", "q1"),
     (queries.events, "ann", "t1", 5, 500),
     (queries.log_page, "ann", "t1", 5, 500),
-    (queries.opening, "ann", "t1"),
+    (queries.thread_with_open_runs, "ann", "t1"),
     (queries.run_events, "ann", "t1", "r1"),
     (queries.run, "r1"),
     (queries.unfinished_runs, None, None),

@@ -11,7 +11,7 @@ from sqlalchemy.pool import StaticPool
 from actors import Backoff
 from actors.behaviours import Breaker, CircuitSpec, CircuitState, FailureCount
 from understudy.storage.errors import InvalidCursor, StorageUnavailable, Unstorable
-from understudy.storage.read_pool import BUSY_S, TOGETHER, Reader
+from understudy.storage.read_pool import BUSY_S, TOGETHER, ReadPool
 
 
 def busy(caplog: pytest.LogCaptureFixture) -> list[tuple[int, int, int]]:
@@ -24,7 +24,7 @@ def busy(caplog: pytest.LogCaptureFixture) -> list[tuple[int, int, int]]:
 async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     """Those asked for behind a slow one, when they begin; and who waits for long is in the log, once a second."""
     waits: list[float] = []
-    reader = Reader(engine, 1, 5.0, on_begin=lambda times, now: waits.extend(now - time for time in times))
+    reader = ReadPool(engine, 1, 5.0, on_begin=lambda times, now: waits.extend(now - time for time in times))
     gate = Gate()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(reader.read, gate)
@@ -42,7 +42,7 @@ async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCap
 @pytest.mark.slow
 async def test_threads_that_do_not_come_back_are_told_of(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     """The reads that wait for one give up, and the log says why."""
-    reader, gate = Reader(engine, 1, 2 * BUSY_S), Gate()
+    reader, gate = ReadPool(engine, 1, 2 * BUSY_S), Gate()
     async with trio.open_nursery() as nursery:
 
         async def hold() -> None:
@@ -90,13 +90,13 @@ def number(connection: Connection, plus: int = 0) -> tuple[int, int]:
 
 async def test_a_read_alone_is_answered(engine: Engine) -> None:
     """With what its query returns."""
-    reader = Reader(engine, 1, 5.0)
+    reader = ReadPool(engine, 1, 5.0)
     assert (await reader.read(number, 3))[0] == 10
 
 
 async def test_what_waits_for_a_thread_goes_together(engine: Engine) -> None:
     """While the only thread is busy, others queue up; the next trip takes all of them, and more than fit take two."""
-    reader, gate = Reader(engine, 1, 5.0), Gate()
+    reader, gate = ReadPool(engine, 1, 5.0), Gate()
     answers: list[tuple[int, int]] = []
     begun: list[int] = []
 
@@ -121,7 +121,7 @@ async def test_what_waits_for_a_thread_goes_together(engine: Engine) -> None:
 
 async def test_what_is_asked_in_one_pass_of_the_loop_goes_together(engine: Engine) -> None:
     """Clients that come back at once share a trip, though there is a thread for each; nobody is waited for."""
-    reader = Reader(engine, 4, 5.0)
+    reader = ReadPool(engine, 4, 5.0)
     begun: list[Connection] = []
     event.listen(engine, "begin", begun.append)
     async with trio.open_nursery() as nursery:
@@ -134,7 +134,7 @@ async def test_what_is_asked_in_one_pass_of_the_loop_goes_together(engine: Engin
 
 async def test_each_has_its_own_fault(engine: Engine) -> None:
     """A query that fails, one that is given what no database holds, and one of a caller's own: only they are told."""
-    reader, gate = Reader(engine, 1, 5.0), Gate()
+    reader, gate = ReadPool(engine, 1, 5.0), Gate()
     told: dict[str, object] = {}
 
     async def ask(name: str, query: object) -> None:
@@ -167,7 +167,7 @@ async def test_each_has_its_own_fault(engine: Engine) -> None:
 
 async def test_who_is_cancelled_keeps_nobody_waiting(engine: Engine) -> None:
     """Also when it was the one whose trip the others share, or who was to make the next one."""
-    reader, gate = Reader(engine, 1, 5.0), Gate()
+    reader, gate = ReadPool(engine, 1, 5.0), Gate()
     answers: list[int] = []
 
     async def ask(scope: trio.CancelScope) -> None:
@@ -196,7 +196,7 @@ async def test_who_is_cancelled_keeps_nobody_waiting(engine: Engine) -> None:
 
 async def test_reads_of_tasks_that_are_cancelled_take_no_thread_away(engine: Engine) -> None:
     """Whether they were cancelled before they began, or in the same step: afterwards all threads are there."""
-    reader = Reader(engine, 2, 5.0)
+    reader = ReadPool(engine, 2, 5.0)
     for _ in range(5):
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -221,7 +221,7 @@ async def test_whatever_a_thread_meets_its_place_comes_back(engine: Engine) -> N
         def begin(self) -> None:
             raise ValueError("not an engine")
 
-    reader = Reader(Broken(), 1, 5.0)  # type: ignore[arg-type]
+    reader = ReadPool(Broken(), 1, 5.0)  # type: ignore[arg-type]
     for _ in range(3):
         with pytest.raises(ValueError, match="not an engine"):
             await reader.read(number)
@@ -229,7 +229,7 @@ async def test_whatever_a_thread_meets_its_place_comes_back(engine: Engine) -> N
 
 async def test_a_database_that_does_not_answer_is_not_waited_for(engine: Engine) -> None:
     """The deadline holds for the wait for a thread too; when the thread is back, so are the reads."""
-    reader, gate = Reader(engine, 1, 0.05), Gate()
+    reader, gate = ReadPool(engine, 1, 0.05), Gate()
     with pytest.raises(StorageUnavailable):
         await reader.read(gate)
     with pytest.raises(StorageUnavailable):
@@ -258,7 +258,7 @@ def broken(connection: Connection) -> None:
 
 async def test_reads_are_refused_at_once_after_failures_in_a_row(engine: Engine, breaker: Breaker) -> None:
     """No thread is asked then; when its time is over one read finds out, and the others wait for that."""
-    reader, entered = Reader(engine, 1, 5.0, breaker), []
+    reader, entered = ReadPool(engine, 1, 5.0, breaker), []
 
     def seen(connection: Connection) -> str:
         entered.append(1)
@@ -295,7 +295,7 @@ async def test_what_a_read_is_refused_for_its_own_sake_opens_nothing(engine: Eng
     def judged(connection: Connection) -> None:
         raise InvalidCursor("x")
 
-    reader = Reader(engine, 1, 5.0, breaker)
+    reader = ReadPool(engine, 1, 5.0, breaker)
     for _ in range(5):
         with pytest.raises(InvalidCursor):
             await reader.read(judged)
@@ -306,7 +306,7 @@ async def test_what_a_read_is_refused_for_its_own_sake_opens_nothing(engine: Eng
 
 async def test_reads_that_fail_together_are_one_failure(engine: Engine, breaker: Breaker) -> None:
     """A connection that breaks takes all reads with it that shared it; that is no trend."""
-    reader = Reader(engine, 1, 5.0, breaker)
+    reader = ReadPool(engine, 1, 5.0, breaker)
     failures: list[StorageUnavailable] = []
 
     async def ask() -> None:
@@ -324,7 +324,7 @@ async def test_reads_that_fail_together_are_one_failure(engine: Engine, breaker:
 
 async def test_a_read_that_fails_beside_one_that_does_not_is_no_failure(engine: Engine, breaker: Breaker) -> None:
     """They shared a transaction: the database has answered."""
-    reader = Reader(engine, 1, 5.0, breaker)
+    reader = ReadPool(engine, 1, 5.0, breaker)
 
     async def fail() -> None:
         with pytest.raises(StorageUnavailable):
@@ -339,7 +339,7 @@ async def test_a_read_that_fails_beside_one_that_does_not_is_no_failure(engine: 
 
 async def test_reads_that_hang_count(engine: Engine, breaker: Breaker) -> None:
     """Who waits in vain is a failure too; after two nobody waits."""
-    reader, gate = Reader(engine, 1, 0.05, breaker), Gate()
+    reader, gate = ReadPool(engine, 1, 0.05, breaker), Gate()
     try:
         for _ in range(2):
             with pytest.raises(StorageUnavailable, match="no answer"):

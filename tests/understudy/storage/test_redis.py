@@ -35,7 +35,7 @@ class Counts:
 async def linked(url: str, counts: Counts | None = None) -> AsyncIterator[RedisLink]:
     """A link with its keeper."""
     link = RedisLink(url, counts)
-    async with open_system("system", [link.keeper()]):
+    async with open_system("system", [link.connector_spec()]):
         yield link
 
 

@@ -10,7 +10,7 @@ import trio
 from actors import ActorSystem, ChildSpec
 from understudy.privacy import retention
 from understudy.privacy.erasure import Eraser
-from understudy.privacy.retention import Kept, Retention, in_charge
+from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_node
 from understudy.storage import Store, StoreWriter, retention_queries, write_statements
 from understudy.storage.export_queries import Archive
 from understudy.storage.files_in_folder import FolderFiles
@@ -47,7 +47,7 @@ async def house(database, folder: Path):
             yield system, store, archive, Eraser(store, archive, files, store.delete_thread)
 
 
-async def looked(system, kept: Kept, store, archive, eraser, *, charge: bool = True) -> dict[str, int]:
+async def looked(system, kept: RetentionPeriods, store, archive, eraser, *, charge: bool = True) -> dict[str, int]:
     """One round of a retention; gives what was removed."""
     counts, asked = Counts(), 0
     done = trio.Event()
@@ -92,12 +92,12 @@ async def test_only_threads_that_are_old_and_at_rest_go(database, make, tmp_path
         await talk(store, make, "ann", "open", "r2", NOW - 31 * DAY, ended=False)
         await talk(store, make, "ann", "young", "r3", NOW - 29 * DAY)
         await talk(store, make, "bob", "old", "r4", NOW - 300 * DAY)
-        assert await looked(system, Kept(), store, archive, eraser) == {}
-        assert await looked(system, Kept(threads_days=30), store, archive, eraser, charge=False) == {}
-        assert await looked(system, Kept(threads_days=30), store, archive, eraser) == {"threads": 2}
+        assert await looked(system, RetentionPeriods(), store, archive, eraser) == {}
+        assert await looked(system, RetentionPeriods(threads_days=30), store, archive, eraser, charge=False) == {}
+        assert await looked(system, RetentionPeriods(threads_days=30), store, archive, eraser) == {"threads": 2}
         left = [(user.id, [thread.id for thread in await archive.threads(user.id)]) for user in await archive.users()]
         assert left == [("ann", ["open", "young"]), ("bob", [])]
-        assert await looked(system, Kept(threads_days=30), store, archive, eraser) == {}
+        assert await looked(system, RetentionPeriods(threads_days=30), store, archive, eraser) == {}
 
 
 async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(
@@ -118,7 +118,7 @@ async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(
             await store.commit(make.change("ann", "old", events=make.events(37, 37, "r2"), run_end=make.ending("r2")))
 
         monkeypatch.setattr(store, "trim", trim_while_ann_is_back)
-        assert await looked(system, Kept(threads_days=10), store, archive, eraser) == {}
+        assert await looked(system, RetentionPeriods(threads_days=10), store, archive, eraser) == {}
         assert [each.id for each in (await store.messages("ann", "old")).items] == ["m-old", "m2"]
         assert [each.seq for each in await store.events("ann", "old", 0)] == [36, 37]
 
@@ -137,13 +137,13 @@ async def test_a_log_is_trimmed_up_to_its_first_run_that_is_not_old(
         await talk(store, make, "ann", "t2", "r3", NOW - 9 * DAY, events=10)
         await talk(store, make, "ann", "t3", "r4", NOW - 9 * DAY, events=10, ended=False)
         await talk(store, make, "ann", "t4", "r5", NOW - 6 * DAY, events=10)
-        assert await looked(system, Kept(events_days=7), store, archive, eraser) == {"events": 20}
+        assert await looked(system, RetentionPeriods(events_days=7), store, archive, eraser) == {"events": 20}
         first = [[event.seq for event in await store.events("ann", name, 0)][:1] for name in ("t1", "t2", "t3", "t4")]
         assert first == [[11], [], [1], [1]]
         assert (await store.thread("ann", "t2")).last_seq == 10
         assert len((await store.messages("ann", "t1")).items) == 2
-        assert await looked(system, Kept(events_days=7), store, archive, eraser) == {}
-        assert await looked(system, Kept(events_days=1), store, archive, eraser) == {"events": 10}
+        assert await looked(system, RetentionPeriods(events_days=7), store, archive, eraser) == {}
+        assert await looked(system, RetentionPeriods(events_days=1), store, archive, eraser) == {"events": 10}
 
 
 async def test_files_that_nothing_names_go_after_a_day(
@@ -174,7 +174,7 @@ async def test_files_that_nothing_names_go_after_a_day(
             (folder / name).write_bytes(b"stray")
             os.utime(folder / name, (NOW - days * DAY, NOW - days * DAY))
         os.utime(folder / names["said"], (0, 0))
-        assert await looked(system, Kept(), store, archive, eraser) == {"files": 3}
+        assert await looked(system, RetentionPeriods(), store, archive, eraser) == {"files": 3}
         assert [(folder / name).exists() for name in ("e" * 32, "d" * 32, "notes.txt")] == [False, True, True]
         left = {what for what, name in names.items() if (folder / name).exists()}
         assert left == {"said", "text", "made", "new"}
@@ -192,5 +192,5 @@ async def test_the_server_that_is_alive_the_longest_does_it(ids: list[str], own:
     class Own:
         id = own
 
-    assert await in_charge(Nodes(), Own()) is is_it
-    assert await in_charge(Nodes(), None) is True
+    assert await is_oldest_node(Nodes(), Own()) is is_it
+    assert await is_oldest_node(Nodes(), None) is True

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.pool import NullPool
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import InUse, SchemaTooNew, schema
+from understudy.storage import SchemaInUse, SchemaTooNew, schema
 from understudy.storage.migrations import configuration
 from understudy.storage.postgresql import MIGRATION, connect_database, inspect_server
 
@@ -91,7 +91,7 @@ def test_a_migration_that_running_servers_could_not_work_with_is_refused(
             "INSERT INTO nodes VALUES ('one', 0, extract(epoch FROM clock_timestamp()) + 60), ('dead', 0, 1)"
         )
     monkeypatch.setattr(schema, "OLDEST", "0010")
-    with pytest.raises(InUse, match="used by 1 running servers"):
+    with pytest.raises(SchemaInUse, match="used by 1 running servers"):
         connect_database(address)
     assert inspect_server(address)[1] == "0009"
     monkeypatch.setattr(schema, "OLDEST", "0008")

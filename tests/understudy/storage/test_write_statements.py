@@ -4,7 +4,7 @@ import pytest
 
 from understudy.storage import AlreadyStored, Change, NotStored, RunEnd, RunEnded, SequenceConflict, Unstorable, queries
 from understudy.storage.group_commit import commit_group
-from understudy.storage.writes import AddFile, DeleteThread, RenameThread, TakenUp
+from understudy.storage.writes import AddFile, DeleteThread, RenameThread, RunAttempt
 
 
 class Book:
@@ -160,12 +160,12 @@ def test_a_queued_run_begins_once_and_ends_once(book, make) -> None:
 
 def test_how_often_a_run_was_taken_up_is_kept_until_it_has_ended(book, make) -> None:
     """Twice is once; not of another owner's, and not beside events alone, where it would be left out."""
-    taken = make.change(taken=TakenUp("r1", 2, 5))
+    taken = make.change(taken=RunAttempt("r1", 2, 5))
     assert not make.change(events=make.events(2, 2), taken=taken.taken).only_appends
     assert book.write(make.opening(), taken, taken) == [True] * 3
     run = book.read(queries.run, "r1")
     assert (run.attempts, run.progress, run.ended_at) == (2, 5, None)
-    [refusal] = book.write(Change("bob", "t1", taken=TakenUp("r1", 9, 9)))
+    [refusal] = book.write(Change("bob", "t1", attempt=RunAttempt("r1", 9, 9)))
     assert isinstance(refusal, NotStored)
     book.write(make.change(run_end=make.ending()))
     [refusal] = book.write(taken)

@@ -22,8 +22,8 @@ from understudy.storage import (
     writer,
 )
 from understudy.storage.sqlite import FILE_NAME
-from understudy.storage.writer import LARGEST_GROUP, ReadStatistics, Write
-from understudy.storage.writes import Probe
+from understudy.storage.writer import LARGEST_GROUP, ReadStatistics, WriteRequest
+from understudy.storage.writes import ProbeWrite
 
 
 @contextlib.asynccontextmanager
@@ -69,8 +69,8 @@ async def test_a_group_has_a_largest_size(database, make) -> None:
     """The first asker of a flood does not wait for the last."""
     async with running(database) as (_, ref):
         for number in range(LARGEST_GROUP + 1):
-            ref.tell(Write(make.opening("ann", f"t{number}", f"r{number}")))
-        assert await ref.ask(Write(Probe()), timeout_s=60) is True
+            ref.tell(WriteRequest(make.opening("ann", f"t{number}", f"r{number}")))
+        assert await ref.ask(WriteRequest(ProbeWrite()), timeout_s=60) is True
         statistics = await ref.ask(ReadStatistics())
     assert (statistics.groups, statistics.changes) == (2, LARGEST_GROUP + 2)
 
@@ -168,7 +168,7 @@ async def test_a_cancelled_writer_finishes_its_commit(database, folder, make, en
     async with ActorSystem("test") as system:
         spec = ChildSpec("writer", lambda: StoreWriter(database), restart=Restart.TEMPORARY)
         ref = await system.spawn(spec)
-        ref.tell(Write(writes))
+        ref.tell(WriteRequest(writes))
         await trio.testing.wait_all_tasks_blocked()
         if end == "kill":
             ref.kill()
@@ -185,7 +185,7 @@ async def test_stopping_after_draining_stores_what_was_sent(database, folder, ma
     """An orderly end loses nothing that was in the mailbox."""
     async with running(database) as (_, ref):
         for number in range(50):
-            ref.tell(Write(make.opening("ann", f"t{number}", f"r{number}")))
+            ref.tell(WriteRequest(make.opening("ann", f"t{number}", f"r{number}")))
         await ref.stop(StopMode.AFTER_DRAIN)
         assert len(stored(folder)) == 50
 

@@ -17,7 +17,7 @@ from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import SEPARATOR, Replay, encode_partial
 from understudy.chat.services import Services
 from understudy.content.summary import summary_of
-from understudy.storage.rows import Step
+from understudy.storage.rows import StepRecord
 
 PAUSE_S = 0.5
 """After how long without a word of the model what is held back of its answer is shown as far as it can be."""
@@ -40,7 +40,7 @@ class AnswerStream:
     answer: SanitizedAnswer = field(init=False)
     _finished_text: str = field(default="", init=False, repr=False)  # the text of the turns that are over
     _continuation: ResumedText = field(factory=lambda: ResumedText(""), init=False, repr=False)
-    _step: Step | None = field(default=None, init=False, repr=False)  # of the turn that is under way
+    _step: StepRecord | None = field(default=None, init=False, repr=False)  # of the turn that is under way
     _checkpointed: tuple[float, int] = field(default=(0.0, 0), init=False)  # when, and how much of the answer
     _release_wanted: trio.Event | None = field(default=None, init=False)
     _releasing: trio.Event | None = field(default=None, init=False)
@@ -70,7 +70,7 @@ class AnswerStream:
         if not self.replay.continues:
             self.answer.pause()
 
-    def begin_turn(self, step: Step, begun: str) -> None:
+    def begin_turn(self, step: StepRecord, begun: str) -> None:
         """The model is asked; `begun` is what was shown of its answer to this turn, and `step` is where it is kept."""
         self._continuation, self._step = ResumedText(begun), step
         self._checkpointed = (trio.current_time(), len(self._finished_text) + len(begun))

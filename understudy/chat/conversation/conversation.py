@@ -49,7 +49,7 @@ from understudy.chat.messages import (
 )
 from understudy.chat.services import Services
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError, StorageUnavailable
-from understudy.storage.rows import Step
+from understudy.storage.rows import StepRecord
 from understudy.storage.writes import Fence
 
 log = logging.getLogger(__name__)
@@ -225,7 +225,7 @@ class Conversation(Actor):
         else:
             ask.reply(None)
 
-    async def _keep(self, live: LiveRun, kept: trio.Event, step: Step, conversation: ActorRef) -> None:
+    async def _keep(self, live: LiveRun, kept: trio.Event, step: StepRecord, conversation: ActorRef) -> None:
         """Keep a step that is not finished, beside the events that go on meanwhile."""
         try:
             await self.log.keep(step)

@@ -25,9 +25,9 @@ from understudy.chat.run.replay import UnreadableSteps, replay
 from understudy.chat.run.run_settings import read_settings
 from understudy.chat.run_protocol import Arc, ArcBroken
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict
-from understudy.storage.rows import LoggedEvent, Message, RawText, Run, Step, Thread
+from understudy.storage.rows import LoggedEvent, Message, RawText, RunRecord, StepRecord, Thread
 from understudy.storage.store import Store
-from understudy.storage.writes import Change, Fence, RunEnd, TakenUp
+from understudy.storage.writes import Change, Fence, RunAttempt, RunEnd
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class ThreadLog:
             StorageUnavailable: The database cannot be read.
             Fenced: Another server has claimed the thread since. Where the log ends is known all the same.
         """
-        opening = await self.store.opening(self.owner, self.thread_id)
+        opening = await self.store.thread_with_open_runs(self.owner, self.thread_id)
         if opening is None:
             return []
         thread, runs = opening
@@ -83,7 +83,7 @@ class ThreadLog:
             SequenceConflict: What could not be confirmed to be stored was.
             NotStored: The thread was deleted.
         """
-        opening = await self.store.opening(self.owner, self.thread_id)
+        opening = await self.store.thread_with_open_runs(self.owner, self.thread_id)
         if opening is None:
             if self.exists:
                 raise NotStored("thread", self.thread_id)
@@ -102,7 +102,7 @@ class ThreadLog:
         live: LiveRun,
         events: Sequence[Event],
         *,
-        steps: Sequence[Step] = (),
+        steps: Sequence[StepRecord] = (),
         opening: bool = False,
         raw: RawText | None = None,
     ) -> list[Envelope]:
@@ -145,7 +145,7 @@ class ThreadLog:
             self.newest = ANSWER + live.job.run_id
         return envelopes
 
-    async def keep(self, step: Step) -> None:
+    async def keep(self, step: StepRecord) -> None:
         """Store a step that is not finished.
 
         Raises:
@@ -159,8 +159,8 @@ class ThreadLog:
         Raises:
             StorageError: It was not stored, or that could not be confirmed; `NotStored`: the run has ended.
         """
-        taken = TakenUp(run_id, attempts, progress)
-        await self.store.commit(Change(self.owner, self.thread_id, taken=taken, fence=self.fence))
+        taken = RunAttempt(run_id, attempts, progress)
+        await self.store.commit(Change(self.owner, self.thread_id, attempt=taken, fence=self.fence))
 
     async def acceptance(self, message: Message, run_id: str) -> Envelope:
         """Give the `message_accepted` of an earlier run of this thread, without a number if the log was trimmed."""
@@ -179,7 +179,7 @@ class ThreadLog:
         around = around.but(agent_type=message.agent_type, pillar=message.pillar)
         return wrap(accepted, around, now=message.created_at)
 
-    async def _rebuild(self, run: Run) -> LiveRun:
+    async def _rebuild(self, run: RunRecord) -> LiveRun:
         arc, told, why = await self._told(run)
         events = [each.event for each in told]
         accepted = next((each for each in events if isinstance(each, MessageAccepted)), None)
@@ -206,7 +206,7 @@ class ThreadLog:
             live.add(self.shown(before.shown_text), (), before.shown_text)
         return live
 
-    async def _told(self, run: Run) -> tuple[Arc, list[Envelope], Exception | None]:
+    async def _told(self, run: RunRecord) -> tuple[Arc, list[Envelope], Exception | None]:
         """What the log tells of a run that has not ended, and why that is not all, where it is not.
 
         An event that is damaged, or of a later release, is left out: the run is to end, with what can be read of it.
@@ -228,8 +228,8 @@ class ThreadLog:
         agent_type, pillar = live.around.agent_type or "", live.around.pillar
         return Thread(self.owner, self.thread_id, title, agent_type, pillar, now, now)
 
-    def _run_row(self, live: LiveRun, now: float) -> Run:
-        return Run(
+    def _run_row(self, live: LiveRun, now: float) -> RunRecord:
+        return RunRecord(
             id=live.job.run_id,
             owner=self.owner,
             thread_id=self.thread_id,

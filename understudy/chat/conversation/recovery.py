@@ -19,7 +19,7 @@ from actors import Actor, ActorError, ActorRef, Context
 from understudy.chat.placement import Node
 from understudy.chat.registry import Key, Whereabouts
 from understudy.storage.errors import StorageError
-from understudy.storage.rows import Run
+from understudy.storage.rows import RunRecord
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Recovery(Actor):
         except StorageError as error:
             log.warning("recovery.postponed", extra={"reason": str(error)})
 
-    async def _unfinished(self) -> Sequence[Run]:
+    async def _unfinished(self) -> Sequence[RunRecord]:
         if self.node is None:
             return await self.store.unfinished_runs()
         return await self.store.orphans(self.node.id)
@@ -106,10 +106,10 @@ class Recovery(Actor):
         try:
             await see_to(one)
         except (StorageError, ActorError) as error:
-            about = {"run_id": one.id} if isinstance(one, Run) else {}
+            about = {"run_id": one.id} if isinstance(one, RunRecord) else {}
             log.warning("recovery.postponed", extra=about | {"reason": str(error)})
 
-    async def _wake(self, run: Run) -> None:
+    async def _wake(self, run: RunRecord) -> None:
         await self.threads.wake(run.owner, run.thread_id, run.id)
 
     async def _begin_again(self, lost: Key) -> None:

@@ -10,7 +10,7 @@ from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.chat.routing import find_agent
 from understudy.chat.run.replay import Replay
-from understudy.storage.rows import Run
+from understudy.storage.rows import RunRecord
 
 ATTEMPTS: Final = 5
 """How often work on a run is taken up that gets no further; then it is set aside, for it may be what kills servers."""
@@ -43,7 +43,7 @@ class Taken:
         self.rested = self.number <= 1
 
     @classmethod
-    def up(cls, run: Run, replay: Replay | None) -> "Taken":
+    def up(cls, run: RunRecord, replay: Replay | None) -> "Taken":
         """The next attempt at a run; steps that it finished since the last one begin the count again."""
         progress = run.progress if replay is None else replay.finished_steps
         number = 1 if progress > run.progress else run.attempts + 1

@@ -47,7 +47,7 @@ from understudy.models.model import (
     fenced,
     tool_message,
 )
-from understudy.storage.rows import Step
+from understudy.storage.rows import StepRecord
 
 MAX_TURNS = 8
 """Turns a model may take in one run; in the last it is offered no tools, so that it ends in words."""
@@ -158,7 +158,7 @@ class AgentLoop:
         return await self._ask_model(messages, files, last=last, cut=cut, begun=begun)
 
     async def _ask_model(
-        self, messages: list[ChatMessage], files: tuple[FileCard, ...], *, last: bool, cut: Step | None, begun: str
+        self, messages: list[ChatMessage], files: tuple[FileCard, ...], *, last: bool, cut: StepRecord | None, begun: str
     ) -> tuple[Reply, Sequence[PendingCall]]:
         model, card, now = self.services.model_of(self.agent), self.agent.card(), self.services.clock()
         step = cut or self.recorder.next_step("model", model.name, None, None, now)

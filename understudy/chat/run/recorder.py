@@ -12,7 +12,7 @@ from transport.wire.events import Block, Event
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Checkpoint, Delta, Progress, Record
 from understudy.chat.services import Services
-from understudy.storage.rows import Step
+from understudy.storage.rows import StepRecord
 
 RECORD_S = 15.0
 """Longest time one recording may take; above the store's own limit for a commit."""
@@ -35,7 +35,7 @@ class Recorder:
     last_sent_at: float = -math.inf
     last_step: int = 0
 
-    async def record(self, *events: Event, steps: tuple[Step, ...] = ()) -> None:
+    async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
         """Have events and steps committed; returns when they are.
 
         Cancelling takes them back as long as they wait; what is being committed is committed. Either way the
@@ -59,7 +59,7 @@ class Recorder:
             self.last_sent_at = trio.current_time()
             await self.conversation.send(Delta(self.run_id, text, blocks, kept, anew), timeout_s=RECORD_S)
 
-    def save_checkpoint(self, step: Step) -> None:
+    def save_checkpoint(self, step: StepRecord) -> None:
         """Have a step kept that is not finished; nobody waits for it, and it is left out when there is no room."""
         self.conversation.try_tell(Checkpoint(self.run_id, step))
 
@@ -82,7 +82,7 @@ class Recorder:
             else:
                 self.send_heartbeat()
 
-    def next_step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> Step:
+    def next_step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> StepRecord:
         """Begin the run's next step; `began` is in Unix seconds."""
         self.last_step += 1
-        return Step(self.run_id, self.last_step, kind, name, call_id, arguments, None, "started", began)
+        return StepRecord(self.run_id, self.last_step, kind, name, call_id, arguments, None, "started", began)

@@ -30,7 +30,7 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.models.model import Handoff, Reply, ToolRequest
-from understudy.storage.rows import Step
+from understudy.storage.rows import StepRecord
 
 SEPARATOR: Final = "\n\n"
 """Between the texts of two turns of the model."""
@@ -51,7 +51,7 @@ class PendingCall:
     request: ToolRequest
     call_id: str
     whole: bool = True
-    step: Step | None = field(default=None, repr=False)
+    step: StepRecord | None = field(default=None, repr=False)
     approval_event: ApprovalRequired | None = field(default=None, repr=False)
     decision_event: ApprovalDecided | None = field(default=None, repr=False)
 
@@ -93,7 +93,7 @@ class Replay:
     handoffs: int = 0
     turns: tuple[PastTurn, ...] = ()
     partial_text: str = field(default="", repr=False)
-    interrupted_step: Step | None = field(default=None, repr=False)
+    interrupted_step: StepRecord | None = field(default=None, repr=False)
     findings: tuple[Finding, ...] = ()
     partial_findings: tuple[Finding, ...] = ()
     thoughts: tuple[str, ...] = field(default=(), repr=False)
@@ -199,7 +199,7 @@ def encode_reply(
     return built
 
 
-def replay(events: Sequence[Event], steps: Sequence[Step]) -> Replay:
+def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
     """Read where a run stands from its events and its steps, each in order.
 
     Raises:
@@ -245,7 +245,7 @@ def _must_ask_again(turn: PastTurn) -> bool:
     return any(not each.whole for each in turn.calls) and all(each.step is None for each in turn.calls)
 
 
-def _read(step: Step, shape: Any) -> Any:
+def _read(step: StepRecord, shape: Any) -> Any:
     try:
         return msgspec.convert(step.result, shape)
     except (msgspec.ValidationError, TypeError) as error:
@@ -270,7 +270,7 @@ class _RecordedResult:
 
 def _pending_call(
     call: _RecordedCall,
-    tools: Mapping[str | None, Step],
+    tools: Mapping[str | None, StepRecord],
     asked: Mapping[str, ApprovalRequired],
     decided: Mapping[str, ApprovalDecided],
 ) -> PendingCall:

@@ -29,7 +29,7 @@ from understudy.content.filter import Blocked
 from understudy.content.summary import by_kind, summary_of
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.rows import Step
+from understudy.storage.rows import StepRecord
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import Notebook
 from understudy.tools.tool import Tool, ToolContext
@@ -132,7 +132,7 @@ class ToolExecutor:
 
     async def _start(
         self, outcome: ToolOutcome, refused: bool, agent: Agent, agent_id: str, context: Context
-    ) -> tuple[Step, float]:
+    ) -> tuple[StepRecord, float]:
         """Make a call, if it may be; returns its step and for how many seconds it waited for consent."""
         call, began = outcome.request, self.services.clock()
         tool = agent.tool(call.name)
@@ -197,7 +197,7 @@ class ToolExecutor:
         return tool
 
     async def _complete(
-        self, outcome: ToolOutcome, step: Step, agent: Agent, agent_id: str, worked_from: float
+        self, outcome: ToolOutcome, step: StepRecord, agent: Agent, agent_id: str, worked_from: float
     ) -> None:
         """Tell how a call ended, once; `worked_from` is when it began to work, in Unix seconds."""
         now = self.services.clock()
@@ -269,7 +269,7 @@ class ToolExecutor:
         outcome: ToolOutcome,
         context: Context,
         *events: Event,
-        steps: tuple[Step, ...] = (),
+        steps: tuple[StepRecord, ...] = (),
     ) -> bool:
         """Ask the user about a call, and say whether it may run; if not, the outcome says why.
 

@@ -7,7 +7,7 @@ import trio
 
 from actors import ActorSystem
 from understudy.cli.doctor.result import CheckResult, describe_schema
-from understudy.storage.cluster_check import NODE_CONNECTIONS, Survey, survey
+from understudy.storage.cluster_check import NODE_CONNECTIONS, ClusterCheck, check_cluster
 from understudy.storage.errors import DatabaseUnusable, RedisUnavailable
 from understudy.storage.redis import RedisLink
 
@@ -22,7 +22,7 @@ SAFE_POLICIES: Final = ("noeviction", "volatile-")
 def check_postgresql(address: str) -> Iterator[CheckResult]:
     """What is there, whether clocks agree, and whether there is room for a node."""
     try:
-        found = survey(address)
+        found = check_cluster(address)
     except DatabaseUnusable as error:
         yield CheckResult("database", "mend", str(error))
         return
@@ -38,7 +38,7 @@ def check_postgresql(address: str) -> Iterator[CheckResult]:
     yield _free_connections(found)
 
 
-def _clocks(found: Survey) -> CheckResult:
+def _clocks(found: ClusterCheck) -> CheckResult:
     if abs(found.ahead_s) < MAX_CLOCK_SKEW_S:
         return CheckResult("database clock", "ok", "agrees with this machine's")
     which = "ahead of" if found.ahead_s > 0 else "behind"
@@ -50,7 +50,7 @@ def _clocks(found: Survey) -> CheckResult:
     )
 
 
-def _free_connections(found: Survey) -> CheckResult:
+def _free_connections(found: ClusterCheck) -> CheckResult:
     text = f"{found.free} more can be opened, a node has {NODE_CONNECTIONS} at most"
     if found.free >= NODE_CONNECTIONS:
         return CheckResult("database connections", "ok", text)
@@ -79,7 +79,7 @@ def check_redis(url: str) -> CheckResult:
 
 
 async def _ask(link: RedisLink) -> dict[str, Any]:
-    async with ActorSystem("doctor", [link.keeper()]):
+    async with ActorSystem("doctor", [link.connector_spec()]):
         with trio.move_on_after(REDIS_TIMEOUT_S):
             await link.wait_up()
         return dict(await link.call(lambda redis: redis.info("server", "memory")))

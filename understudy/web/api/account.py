@@ -11,7 +11,7 @@ from quart import Blueprint, Response, request
 from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
 from understudy.privacy.erasure import Erased
-from understudy.privacy.export import FORMS, Pieces, What
+from understudy.privacy.export import FORMS, ExportOptions, Pieces
 from understudy.storage.tenancy import name_of, owner_of
 from understudy.web.api.commands import read_body
 from understudy.web.context import identity, rights, web_context
@@ -70,7 +70,7 @@ async def sign_out_user(user: str) -> tuple[str, int]:
     return "", 204
 
 
-def requested_export() -> What:
+def requested_export() -> ExportOptions:
     """What the current request asks to be exported.
 
     Raises:
@@ -80,10 +80,10 @@ def requested_export() -> What:
     if form not in FORMS:
         raise CommandRejected("invalid_command", f"format must be one of {', '.join(FORMS)}.")
     raw, events = (request.args.get(name, "").lower() in ("1", "true") for name in ("raw", "events"))
-    return What(form, raw, events)
+    return ExportOptions(form, raw, events)
 
 
-def download(pieces: Pieces, name: str, what: What) -> Response:
+def download(pieces: Pieces, name: str, what: ExportOptions) -> Response:
     """An export as the answer to the current request.
 
     Raises:

@@ -14,8 +14,8 @@ from transport.wire.events import Envelope
 from understudy.chat.answer.html import all_rendered, aside
 from understudy.chat.routing import check_id
 from understudy.privacy import records
-from understudy.storage.cache import Read
-from understudy.storage.rows import LoggedEvent, Message, Run, Thread
+from understudy.storage.cache import CachedRead
+from understudy.storage.rows import LoggedEvent, Message, RunRecord, Thread
 from understudy.web.api.account import download, requested_export
 from understudy.web.api.commands import read_body
 from understudy.web.context import WebContext, identity, web_context
@@ -102,10 +102,10 @@ async def delete(thread_id: str) -> tuple[str, int]:
     return "", 204
 
 
-async def _existing(thread_id: str) -> Read[Thread]:
+async def _existing(thread_id: str) -> CachedRead[Thread]:
     check_id("thread_id", thread_id)
     read = await web_context().reads.thread(identity().user, thread_id)
-    return Read(_there(read.value), read.age_s)
+    return CachedRead(_there(read.value), read.age_s)
 
 
 def _there(found: T | None) -> T:
@@ -114,13 +114,13 @@ def _there(found: T | None) -> T:
     return found
 
 
-async def _answer(body: dict[str, Any], read: Read[Any]) -> Response:
+async def _answer(body: dict[str, Any], read: CachedRead[Any]) -> Response:
     """A read as JSON; one that the database did not answer says so, and how old it is (RFC 9111, 5.1 and 5.5)."""
     whole = body | {"stale": True} if read.stale else body
     return _dated(Response(await aside(msgspec.json.encode, whole), content_type="application/json"), read)
 
 
-def _dated(answer: Response, read: Read[Any]) -> Response:
+def _dated(answer: Response, read: CachedRead[Any]) -> Response:
     if read.age_s is not None:
         answer.headers["Age"] = str(int(read.age_s))
         answer.headers["Warning"] = '110 understudy "Response is Stale"'
@@ -142,7 +142,7 @@ def _thread(row: Thread) -> dict[str, Any]:
     return records.thread_of(row, partial(web_context().guard.vault.text, row.owner, row.id))
 
 
-def _shown(rest: WebContext, owner: str, rows: Sequence[Message], answers: Sequence[Run]) -> list[dict[str, Any]]:
+def _shown(rest: WebContext, owner: str, rows: Sequence[Message], answers: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """Messages as they are shown; each of the user's with all the runs that answered it, oldest first."""
     runs: dict[str, list[dict[str, str]]] = {row.id: [] for row in rows if row.role == "user"}
     for run in answers:

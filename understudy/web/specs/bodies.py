@@ -11,8 +11,8 @@ from transport.wire.dialects import Dialect
 from understudy.chat.commands import Accepted
 from understudy.observe.incidents import Incident
 from understudy.privacy.records import FORMAT, VERSION
-from understudy.storage.export_queries import Context
-from understudy.storage.rows import File, Message, Step, Thread
+from understudy.storage.export_queries import StoredMemory
+from understudy.storage.rows import File, Message, StepRecord, Thread
 from understudy.web.specs.commands import form_schema, response_form_schema
 from understudy.web.specs.events import shown
 from understudy.web.specs.shapes import (
@@ -165,7 +165,7 @@ RUN: Final = _all(
         "conversation_id": or_null(TEXT),
         "started_at": NUMBER,
         "ended_at": or_null(NUMBER),
-        "steps": array_of(schema_of_fields(Step, ("run_id",))),
+        "steps": array_of(schema_of_fields(StepRecord, ("run_id",))),
     }
 )
 NEWEST: Final = or_null(_all({"message_id": TEXT, "run_id": TEXT}))
@@ -204,7 +204,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "tenant": or_null(TEXT),
             "created_at": NUMBER,
             "files": array_of(schema_of_fields(File, ("owner",))),
-            "contexts": array_of(schema_of_fields(Context)),
+            "contexts": array_of(schema_of_fields(StoredMemory)),
             "threads": array_of(_all(EXPORTED_THREAD, "events")),
         }
     ),

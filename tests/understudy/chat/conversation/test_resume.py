@@ -9,10 +9,10 @@ from understudy.agents.agent import Agent
 from understudy.chat.conversation.resume import ATTEMPTS, JITTER, Taken
 from understudy.chat.run.replay import PastTurn, PendingCall, Replay
 from understudy.models.model import Reply, ToolRequest
-from understudy.storage.rows import Run, Step
+from understudy.storage.rows import RunRecord, StepRecord
 from understudy.tools.tool import tool
 
-RUN = Run("r", "ada", "t", "m", "c", "liaison", "sea", "running", 1.0)
+RUN = RunRecord("r", "ada", "t", "m", "c", "liaison", "sea", "running", 1.0)
 AGENTS = {"guide": Agent("guide"), "sailor": Agent("sailor", pillar="sea")}
 
 
@@ -68,7 +68,7 @@ def test_what_cannot_go_on_says_why(taken: Taken, why: str) -> None:
 
 def test_the_tools_in_doubt_are_named() -> None:
     """One, or several."""
-    step = Step("r", 2, "tool", "sail", "x", {}, None, "started", 1.0)
+    step = StepRecord("r", 2, "tool", "sail", "x", {}, None, "started", 1.0)
     calls = tuple(PendingCall(ToolRequest("c", "sail", {}), "x", step=evolve(step, number=number)) for number in (2, 3))
     agents = {"guide": Agent("guide", tools=[sail])}
     for count, end in ((1, "sail was at work: whether it took"), (2, "sail were at work: whether they took")):

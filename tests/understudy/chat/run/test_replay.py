@@ -34,7 +34,7 @@ from understudy.chat.run_protocol import Arc
 from understudy.content.filter import Guard
 from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
 from understudy.observe.metrics import Metrics
-from understudy.storage.rows import Step
+from understudy.storage.rows import StepRecord
 from understudy.tools.tool import ToolContext, tool
 
 GUARD = Guard(STANDARD, Metrics())
@@ -46,7 +46,7 @@ class Cut:
     """One commit of a run: what was stored, and what the screen had shown by then."""
 
     events: tuple[Event, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[StepRecord, ...]
     screen: str
 
 
@@ -97,7 +97,7 @@ class Recorded:
         return [event for cut in self.cuts for event in cut.events]
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[StepRecord]:
         """The steps as a store has them: the last of each number."""
         return list({step.number: step for cut in self.cuts for step in cut.steps}.values())
 
@@ -255,7 +255,7 @@ async def test_what_the_model_is_told_after_a_cut_is_what_it_would_have_been_tol
     assert (first.partial_text, last.partial_text, bool(heard[0].partial_text)) == ("", "", True)
 
 
-def steps_of(*, whole: bool = True, calls: int = 1, ended: bool = False) -> list[Step]:
+def steps_of(*, whole: bool = True, calls: int = 1, ended: bool = False) -> list[StepRecord]:
     """The step of a turn that wants calls, and perhaps that of the first."""
     wanted = [
         {"id": f"c{number}", "call_id": f"x{number}", "name": "again", "arguments": {"text": "x"}, "whole": whole}
@@ -263,8 +263,8 @@ def steps_of(*, whole: bool = True, calls: int = 1, ended: bool = False) -> list
     ]
     usage = {"input": 1, "output": 2, "turns": 1}
     said = {"text": "Let me see.", "calls": wanted, "handoff": None, "usage": usage, "thoughts": 1}
-    model = Step("r", 1, "model", "script", None, None, said, "ok", 1.0, 2.0)
-    call = Step("r", 2, "tool", "again", "x0", {"text": "x"}, None, "started", 3.0)
+    model = StepRecord("r", 1, "model", "script", None, None, said, "ok", 1.0, 2.0)
+    call = StepRecord("r", 2, "tool", "again", "x0", {"text": "x"}, None, "started", 3.0)
     kept = {"value": "x", "summary": "x", "visualization": None, "note": "", "suspect": True}
     return [model, evolve(call, result=kept, status="ok", ended_at=4.0) if ended else call]
 
