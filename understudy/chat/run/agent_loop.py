@@ -158,7 +158,13 @@ class AgentLoop:
         return await self._ask_model(messages, files, last=last, cut=cut, begun=begun)
 
     async def _ask_model(
-        self, messages: list[ChatMessage], files: tuple[FileCard, ...], *, last: bool, cut: StepRecord | None, begun: str
+        self,
+        messages: list[ChatMessage],
+        files: tuple[FileCard, ...],
+        *,
+        last: bool,
+        cut: StepRecord | None,
+        begun: str,
     ) -> tuple[Reply, Sequence[PendingCall]]:
         model, card, now = self.services.model_of(self.agent), self.agent.card(), self.services.clock()
         step = cut or self.recorder.next_step("model", model.name, None, None, now)
