@@ -21,7 +21,7 @@ from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 from transport.wire.events import Block, Envelope, PartialResult
 from understudy import Agent
-from understudy.chat.placement import Deleted, name_of
+from understudy.chat.placement import Deleted, actor_name
 from understudy.cluster import codec, redis_stream
 from understudy.cluster.messages import Delete as DeleteThread
 from understudy.cluster.messages import Ephemeral, Events, RpcRequest
@@ -77,7 +77,7 @@ async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog
         await resume(on_b)
         await on_b.until("partial_result")
         nodes = [each.decode() for each in await intruder.smembers(redis_stream.NODES_WITH_STREAM)]
-        thread = name_of("ada", "t")
+        thread = actor_name("ada", "t")
         piece = PartialResult("forged", 4, (Block(0, 6, HOSTILE),))
         shown = Envelope(piece, time.time(), None, "t", accepted["run_id"], "m", "c", "script", None, "forged")
         request_to_delete = RpcRequest("x", "ada", "t", 30.0, DeleteThread())

@@ -52,14 +52,13 @@ from understudy.auth.rights import Whose, everybody, rights_of
 from understudy.auth.sessions import Sessions, open_sessions
 from understudy.chat.answer.html import warm_up
 from understudy.chat.attachments import Attachments
-from understudy.chat.commands import Desk
-from understudy.chat.conversation.recovery import Moved, Recovery
-from understudy.chat.memory import AgentMemory
-from understudy.chat.memory_expiry import Forgetting
-from understudy.chat.run_limiter import Slots
-from understudy.chat.services import Services, nobody_else
-from understudy.chat.storage_retry import Patience
-from understudy.chat.storage_waits import WaitWatch
+from understudy.chat.commands import CommandDispatcher
+from understudy.chat.conversation.recovery import CheckNow, Recovery
+from understudy.chat.memory import AgentMemory, MemoryExpiry
+from understudy.chat.run_limiter import RunLimiter
+from understudy.chat.services import Services, announce_nothing
+from understudy.chat.storage_retry import StorageRetry
+from understudy.chat.storage_waits import StorageWaitMonitor
 from understudy.content.encryption import open_sealer
 from understudy.content.filter import Guard
 from understudy.content.policies import policy_of
@@ -233,22 +232,22 @@ async def build_app(
                 model_of=lambda agent: models.of(agent.model),
                 guard=guard,
                 limits=settings.limits,
-                slots=slots,
+                limiter=slots,
                 attachments=lambda owner: Attachments(owner, store, bounded, guard),
                 server=lambda owner, roles: server.visible_to(rights_of(owner, roles, tenants=sessions.tenants)),
                 outboxes=presence.outboxes,
-                observer=metrics,
+                metrics=metrics,
                 clock=time.time,
                 summary_from=settings.summary_from,
-                moved=lambda *moved: _moved(system, desk, *moved),
-                announce=nobody_else if cluster is None else cluster.announce,
-                patience=Patience(store, settings.storage_wait_s, settings.storage_waiting)
+                on_relocated=lambda *moved: _moved(system, desk, *moved),
+                announce=announce_nothing if cluster is None else cluster.announce,
+                storage_retry=StorageRetry(store, settings.storage_wait_s, settings.storage_waiting)
                 if settings.storage_wait_s
                 else None,
                 quotas=quotas,
                 memory=lambda owner, agent: AgentMemory(owner, agent, store, reads, guard, time.time),
             )
-            desk = Desk(services, partial(find, "/system/conversations"), node, cluster)
+            desk = CommandDispatcher(services, partial(find, "/system/conversations"), node, cluster)
             if cluster is not None:
                 for child in cluster.children(services, desk, partial(find, "/system/cluster/forwarders")):
                     await begin(child)
@@ -263,7 +262,7 @@ async def build_app(
             )
             tree_api = TreeApi(system, incidents, lambda: counts() | store.read_statistics(), settings.observer_kill)
             archive = Archive(database)
-            eraser = Eraser(store, archive, files, desk.delete, sessions.end_for_erasure)
+            eraser = Eraser(store, archive, files, desk.delete_thread, sessions.end_for_erasure)
             rest = WebContext(
                 settings,
                 sessions,
@@ -284,12 +283,12 @@ async def build_app(
                 quotas,
                 ledger=ledger,
             )
-            recovery = ChildSpec("recovery", partial(Recovery, store, desk.threads, node), backoff=BACKOFF)
+            recovery = ChildSpec("recovery", partial(Recovery, store, desk.registry, node), backoff=BACKOFF)
             kept = RetentionPeriods(settings.keep_threads_days, settings.keep_events_days)
             retention = partial(Retention, kept, store, archive, eraser, partial(is_oldest_node, store, node), metrics)
             keepers += [ChildSpec("retention", retention, backoff=BACKOFF)]
-            forgetting = ChildSpec("forgetting", partial(Forgetting, store, time.time), backoff=BACKOFF)
-            watch = ChildSpec("waits", partial(WaitWatch, services.waits), backoff=BACKOFF)
+            forgetting = ChildSpec("forgetting", partial(MemoryExpiry, store, time.time), backoff=BACKOFF)
+            watch = ChildSpec("waits", partial(StorageWaitMonitor, services.storage_waits), backoff=BACKOFF)
             sessions.on_end.append(lambda who: presence.close_session(who, system.find))
             await system.spawn(
                 _supervisor(
@@ -366,22 +365,22 @@ async def _stop(app: App) -> None:
     app.endpoint.draining = True
     grace_s = app.settings.grace_s
     connections = app.system.find("/system/connections")
-    await drain(connections.children() if connections else [], app.endpoint.dispatcher.threads, grace_s * 5 / 8)
+    await drain(connections.children() if connections else [], app.endpoint.dispatcher.registry, grace_s * 5 / 8)
     await app.system.stop(grace_s=grace_s / 8)
 
 
-def _moved(system: ActorSystem, desk: Desk, owner: str, thread_id: str, ending: ActorRef) -> None:
-    desk.threads.moved(owner, thread_id, ending)
+def _moved(system: ActorSystem, desk: CommandDispatcher, owner: str, thread_id: str, ending: ActorRef) -> None:
+    desk.registry.mark_relocated(owner, thread_id, ending)
     if (recovery := system.find("/system/observe/recovery")) is not None:
-        recovery.try_tell(Moved())
+        recovery.try_tell(CheckNow())
 
 
-def _slots(settings: Settings) -> "Slots[ActorRef]":
+def _slots(settings: Settings) -> "RunLimiter[ActorRef]":
     """The permits for runs; shared out among tenants if the server has some."""
     limits = settings.limits
     of_tenant = limits.runs_per_tenant or (limits.runs_total + 1) // 2
     per_tenant = of_tenant if settings.tenant_claim else None
-    return Slots(limits.runs_per_user, limits.runs_total, limits.runs_waiting, per_tenant)
+    return RunLimiter(limits.runs_per_user, limits.runs_total, limits.runs_waiting, per_tenant)
 
 
 def _find(system: ActorSystem, path: str) -> ActorRef:
@@ -391,7 +390,7 @@ def _find(system: ActorSystem, path: str) -> ActorRef:
     return ref
 
 
-def _counts(presence: Presence, slots: "Slots[ActorRef]", whose: Whose = everybody) -> dict[str, int]:
+def _counts(presence: Presence, slots: "RunLimiter[ActorRef]", whose: Whose = everybody) -> dict[str, int]:
     return {"connections": presence.count(whose), **slots.counts(whose)}
 
 

@@ -16,7 +16,7 @@ import trio
 from actors import ActorRef, Lane
 from transport.connection.websocket import Close
 from transport.wire.events import Drain
-from understudy.chat.registry import Whereabouts
+from understudy.chat.registry import ConversationRegistry
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +32,16 @@ MIN_WAVE: Final = 25
 
 
 async def drain(
-    connections: Sequence[ActorRef], threads: Whereabouts, within_s: float, chance: Callable[[], float] = random.random
+    connections: Sequence[ActorRef],
+    threads: ConversationRegistry,
+    within_s: float,
+    chance: Callable[[], float] = random.random,
 ) -> None:
     """Take leave of all connections, in `within_s` seconds at most. `chance` gives 0 to 1."""
     spread_s = min(MAX_SPREAD_S, len(connections) / RECONNECTS_PER_S)
     for connection in connections:
         connection.tell(Drain(round(RECONNECT_AFTER_S + spread_s * chance(), 3), within_s), lane=Lane.ALERT)
-    if not await threads.quiet(within_s * 3 / 5):
+    if not await threads.wait_idle(within_s * 3 / 5):
         log.info("server.leaving_runs", extra={"within_s": within_s})
     with trio.move_on_after(within_s * 2 / 5):
         await _close(connections, within_s / 5 / WAVES)

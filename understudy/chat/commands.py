@@ -28,13 +28,13 @@ from understudy.chat.messages import (
     Decide,
     Delete,
     FollowThread,
-    Rate,
-    SaidElsewhere,
-    StandDown,
-    WantSnapshot,
+    MessageInOtherThread,
+    OwnershipLost,
+    RateAnswer,
+    RequestSnapshot,
 )
 from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, TypingIn
-from understudy.chat.registry import ENDS_S, Whereabouts
+from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
 from understudy.chat.run.agent_loop import MAX_TURNS
 from understudy.chat.run.approval import check_note
@@ -45,15 +45,15 @@ from understudy.content.vault import Vault
 from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
 from understudy.storage.rows import Message
 
-TOLD = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
+NAMES_SHOWN = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
 """The names of a command that a sign that it waits for the database has."""
 CONTEXT_BYTES = 32 * 1024
 """Bytes of JSON that the context of a message may have; every turn of the model is told all of it."""
 MAX_RESUMED = 100
 """Threads that one `resume` may name."""
-RESUMED_TOGETHER = 8
+RESUME_WORKERS = 8
 """How many of them are seen to at a time."""
-_AWAY = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
+_UNAVAILABLE = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
 """A conversation cannot be had now; it may be soon."""
 
 
@@ -66,7 +66,7 @@ class Accepted:
     thread_id: str
 
 
-class Desk:
+class CommandDispatcher:
     """Takes the commands that concern conversations, and starts the conversations that are not alive.
 
     `conversations` gives the supervisor whose dynamic children they are. `node` is this server among those that share
@@ -83,8 +83,8 @@ class Desk:
     ) -> None:
         self._services = services
         self._shared = node is not None
-        self._others = others
-        self.threads = Whereabouts(services, conversations, node, others)
+        self._nodes = others
+        self.registry = ConversationRegistry(services, conversations, node, others)
 
     @property
     def vault(self) -> Vault:
@@ -99,14 +99,14 @@ class Desk:
         Raises:
             CommandRejected: With the code and the sentence the sender is to see; nothing was changed.
         """
-        patience = self._services.patience
+        patience = self._services.storage_retry
         if patience is None or not isinstance(command, Say | Edit | Regenerate):
-            return await self._do(who, command, outbox)
-        named = _named(command)
-        return await patience.through(lambda: self._do(who, named, outbox))
+            return await self._dispatch(who, command, outbox)
+        named = _with_id(command)
+        return await patience.run(lambda: self._dispatch(who, named, outbox))
 
-    async def _do(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
-        tell_away = partial(self._tell_away, command, outbox)
+    async def _dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+        tell_away = partial(self._show_storage_wait, command, outbox)
         try:
             match command:
                 case Say():
@@ -114,32 +114,32 @@ class Desk:
                 case Edit():
                     return await self._edit(who, command, outbox)
                 case Regenerate():
-                    with self._services.waits.told(tell_away):
+                    with self._services.storage_waits.notify_if_slow(tell_away):
                         return await self._regenerate(who, command, outbox)
                 case Feedback():
-                    with self._services.waits.told(tell_away):
+                    with self._services.storage_waits.notify_if_slow(tell_away):
                         await self._feedback(who.user, command, outbox)
                 case Resume(threads=threads) if outbox is not None:
-                    with self._services.waits.told(tell_away):
+                    with self._services.storage_waits.notify_if_slow(tell_away):
                         await self._resume(who.user, threads, outbox)
                 case Cancel(run_id=run_id):
-                    with self._services.waits.told(tell_away):
+                    with self._services.storage_waits.notify_if_slow(tell_away):
                         await self._cancel(who.user, run_id)
                 case Approve():
-                    with self._services.waits.told(tell_away):
+                    with self._services.storage_waits.notify_if_slow(tell_away):
                         await self._approve(who.user, command)
                 case UserTyping(thread_id=thread_id):
                     self._show_typing(who.user, thread_id, outbox)
                 case _:
                     raise CommandRejected("unknown_type")
-        except _AWAY as error:
+        except _UNAVAILABLE as error:
             raise CommandRejected("storage_unavailable", retry_after=1.0) from error
         return None
 
     async def _say(self, who: Identity, say: Say, outbox: ActorRef | None) -> Accepted:
         way = route(say, who.session, {name: agent.pillar for name, agent in self._services.agents.items()})
         attachments = self._services.attachments(who.user)
-        with self._services.waits.told(partial(self._tell_away, say, outbox)):
+        with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, say, outbox)):
             missing = [file_id for file_id in say.references if not await attachments.has(file_id)]
         if missing:
             raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
@@ -149,18 +149,18 @@ class Desk:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
         message_id = say.message_id or uuid.uuid4().hex
         run_id = uuid.uuid4().hex
-        return await self._take_in(who, evolve(say, settings=settings), way, (run_id, message_id), outbox)
+        return await self._accept_message(who, evolve(say, settings=settings), way, (run_id, message_id), outbox)
 
     async def _edit(self, who: Identity, edit: Edit, outbox: ActorRef | None) -> Accepted:
         check_id("new_message_id", edit.new_message_id)
         run_id, message_id = uuid.uuid4().hex, edit.new_message_id or uuid.uuid4().hex
-        with self._services.waits.told(partial(self._tell_away, edit, outbox)):
+        with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, edit, outbox)):
             edited = await self._message(who.user, edit.message_id, "user")
-            way = await self._way(who, edited)
+            way = await self._route_of(who, edited)
         say = Say(edit.content, way.thread_id, parent_id=edited.parent_id, references=edited.references)
-        return await self._take_in(who, say, way, (run_id, message_id), outbox, edited.id)
+        return await self._accept_message(who, say, way, (run_id, message_id), outbox, edited.id)
 
-    async def _take_in(
+    async def _accept_message(
         self,
         who: Identity,
         say: Say,
@@ -174,7 +174,7 @@ class Desk:
         Looked through here, so that nobody waits for it but who said it.
         """
         guard, owner, thread_id, (run_id, message_id) = self._services.guard, who.user, way.thread_id, ids
-        await self._check_room(owner, say.content)
+        await self._check_quota(owner, say.content)
         placeholders = await guard.placeholders(owner, thread_id, partial(self._is_new, owner, thread_id))
         clean = await guard.message(owner, say.content, placeholders)
         beside = await guard.context(say.context)
@@ -185,8 +185,8 @@ class Desk:
         said = evolve(say, content=clean.text, context=beside.value, metadata={}, session_token=None)
         # Named as it was said: a client knows its message by that.
         sent = evolve(say, thread_id=thread_id, message_id=message_id, agent_type=way.agent_type, pillar=way.pillar)
-        with self._services.waits.told(partial(self._tell_away, sent, outbox)):
-            return await self._take(
+        with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, sent, outbox)):
+            return await self._ask_conversation(
                 owner,
                 thread_id,
                 message_id,
@@ -205,15 +205,15 @@ class Desk:
                 ),
             )
 
-    def _tell_away(self, command: Command, outbox: ActorRef | None) -> None:
+    def _show_storage_wait(self, command: Command, outbox: ActorRef | None) -> None:
         """Tell who sent a command that it waits for the database."""
         if outbox is None:
             return
-        names = {name: value for name in TOLD if (value := getattr(command, name, None)) is not None}
+        names = {name: value for name in NAMES_SHOWN if (value := getattr(command, name, None)) is not None}
         progress = Envelope(AgentProgress(0, AWAY), self._services.clock(), message=AWAY).but(**names)
         outbox.try_tell(Deliver(progress))
 
-    async def _check_room(self, owner: str, content: str) -> None:
+    async def _check_quota(self, owner: str, content: str) -> None:
         """Refuse a message that finds no room among what its user has stored."""
         if self._services.quotas is not None:
             await self._services.quotas.check_message(owner, content)
@@ -229,26 +229,26 @@ class Desk:
             run = await self._services.store.run(message_id.removeprefix(ANSWER))
             message_id = run.message_id if run is not None and run.owner == who.user else ""
         message = await self._message(who.user, message_id, "user")
-        way, run_id = await self._way(who, message), uuid.uuid4().hex
-        await self._check_room(who.user, message.content)
-        return await self._take(
+        way, run_id = await self._route_of(who, message), uuid.uuid4().hex
+        await self._check_quota(who.user, message.content)
+        return await self._ask_conversation(
             who.user,
             way.thread_id,
             message_id,
             lambda: AnswerAgain(message, way, run_id, command.request_id, outbox, who.roles, arrived_at.get()),
         )
 
-    async def _take(
+    async def _ask_conversation(
         self, owner: str, thread_id: str, message_id: str, request: Callable[[], Accept | AnswerAgain]
     ) -> Accepted:
         """Have a conversation take something in; `request` makes the same request each time."""
         try:
-            return Accepted(message_id, await self.threads.ask(owner, thread_id, request), thread_id)
-        except SaidElsewhere as elsewhere:
+            return Accepted(message_id, await self.registry.ask(owner, thread_id, request), thread_id)
+        except MessageInOtherThread as elsewhere:
             thread_id = elsewhere.thread_id
         try:
-            return Accepted(message_id, await self.threads.ask(owner, thread_id, request), thread_id)
-        except SaidElsewhere as elsewhere:
+            return Accepted(message_id, await self.registry.ask(owner, thread_id, request), thread_id)
+        except MessageInOtherThread as elsewhere:
             raise CommandRejected("message_id_reused") from elsewhere
 
     async def _message(self, owner: str, message_id: str, role: str) -> Message:
@@ -258,7 +258,7 @@ class Desk:
             raise CommandRejected("not_found", f"There is no {what} of that name.")
         return message
 
-    async def _way(self, who: Identity, message: Message) -> Route:
+    async def _route_of(self, who: Identity, message: Message) -> Route:
         """Where a message went: to the same agent, in the same thread and conversation, goes what comes of it later."""
         agents = {name: agent.pillar for name, agent in self._services.agents.items()}
         agent = find_agent(message.agent_type, message.pillar, agents)
@@ -272,7 +272,7 @@ class Desk:
         if given.note is not None:
             note = await self._services.guard.note(owner, given.note)
         rating = given.rating.value if given.rating is not None else None
-        await self.threads.ask(owner, answer.thread_id, lambda: Rate(answer, rating, note, outbox))
+        await self.registry.ask(owner, answer.thread_id, lambda: RateAnswer(answer, rating, note, outbox))
 
     def _show_typing(self, owner: str, thread_id: str, outbox: ActorRef | None) -> None:
         """To all other connections of the user: whether they follow the thread, which need not exist yet, or not."""
@@ -282,9 +282,9 @@ class Desk:
         for other in self._services.outboxes(owner, thread_id):
             if other != outbox:
                 other.try_tell(message)
-        self._tell_all(TypingIn(owner, thread_id))
+        self._broadcast(TypingIn(owner, thread_id))
 
-    async def hear(self, news: News | None) -> None:
+    async def apply_news(self, news: News | None) -> None:
         """See to what another server says: the user's connections here are to know of it. None: some was missed."""
         match news:
             case None:
@@ -292,8 +292,8 @@ class Desk:
                 with suppress(StorageUnavailable):  # they stay until they are heard of, or make room
                     await self._forget_deleted()
             case Active(owner, thread_id, after) if self._services.outboxes(owner, thread_id):
-                with suppress(*_AWAY):  # as if it had not been heard; whoever asks for the thread finds it
-                    await self.threads.find(owner, thread_id, after)
+                with suppress(*_UNAVAILABLE):  # as if it had not been heard; whoever asks for the thread finds it
+                    await self.registry.get_or_start(owner, thread_id, after)
             case TypingIn(owner, thread_id):
                 typing = Deliver(Envelope(Typing(), self._services.clock(), thread_id=thread_id), shared=True)
                 for outbox in self._services.outboxes(owner, thread_id):
@@ -307,13 +307,13 @@ class Desk:
         """Have the placeholders of threads mean nothing that are not there any more."""
         for owner, ids in self.vault.threads().items():
             for first in range(0, len(ids), MAX_RESUMED):
-                for thread_id in await self._unknown(owner, ids[first : first + MAX_RESUMED]):
-                    if self.threads.known(owner, thread_id) is None:  # else it begins at this moment
+                for thread_id in await self._missing(owner, ids[first : first + MAX_RESUMED]):
+                    if self.registry.peek(owner, thread_id) is None:  # else it begins at this moment
                         self._services.forget(owner, thread_id)
 
-    def _tell_all(self, news: News) -> None:
-        if self._others is not None:
-            self._others.tell_all(news)
+    def _broadcast(self, news: News) -> None:
+        if self._nodes is not None:
+            self._nodes.tell_all(news)
 
     async def _resume(self, owner: str, threads: Mapping[str, int], outbox: ActorRef) -> None:
         if len(threads) > MAX_RESUMED:
@@ -321,17 +321,17 @@ class Desk:
         for thread_id in threads:
             check_id("thread_id", thread_id)
         # What has a conversation here knows by itself whether there is such a thread.
-        unknown = await self._unknown(owner, [each for each in threads if self.threads.known(owner, each) is None])
+        unknown = await self._missing(owner, [each for each in threads if self.registry.peek(owner, each) is None])
         errors: list[Exception] = []
         left = iter([thread_id for thread_id in threads if thread_id not in unknown])
 
         async def follow_some() -> None:
             for thread_id in left:
                 try:
-                    await self._follow(owner, thread_id, threads[thread_id], outbox)
+                    await self._subscribe(owner, thread_id, threads[thread_id], outbox)
                 except CommandRejected:  # it was deleted, or its first message was never stored
                     unknown.add(thread_id)
-                except _AWAY as error:
+                except _UNAVAILABLE as error:
                     errors.append(error)
 
         if len(threads) == 1:
@@ -339,7 +339,7 @@ class Desk:
         else:
             # Together: each that begins now reads its log first.
             async with trio.open_nursery() as nursery:
-                for _ in range(min(len(threads), RESUMED_TOGETHER)):
+                for _ in range(min(len(threads), RESUME_WORKERS)):
                     nursery.start_soon(follow_some)
         if errors:
             raise errors[0]
@@ -348,20 +348,20 @@ class Desk:
             names = {"thread_id": missing[0]} if len(missing) == 1 else {}
             raise CommandRejected("not_found", f"There is no conversation called {', '.join(missing)}.", names=names)
 
-    async def _follow(self, owner: str, thread_id: str, after: int, outbox: ActorRef) -> None:
+    async def _subscribe(self, owner: str, thread_id: str, after: int, outbox: ActorRef) -> None:
         try:
-            await self.threads.ask(owner, thread_id, partial(FollowThread, outbox, after))
+            await self.registry.ask(owner, thread_id, partial(FollowThread, outbox, after))
         except CommandRejected:
             # One that waits here for a thread's first message may not know that it came by another server.
             if not self._shared or not await self._services.store.last_seqs(owner, [thread_id]):
                 raise
-            stale = (await self.threads.find(owner, thread_id)).ref
-            stale.try_tell(StandDown())
-            with trio.move_on_after(ENDS_S):
+            stale = (await self.registry.get_or_start(owner, thread_id)).ref
+            stale.try_tell(OwnershipLost())
+            with trio.move_on_after(STOP_WAIT_S):
                 await stale.wait_stopped()
-            await self.threads.ask(owner, thread_id, partial(FollowThread, outbox, after))
+            await self.registry.ask(owner, thread_id, partial(FollowThread, outbox, after))
 
-    async def _unknown(self, owner: str, ids: Sequence[str]) -> set[str]:
+    async def _missing(self, owner: str, ids: Sequence[str]) -> set[str]:
         """Those of the ids that are no thread of the owner's: no conversation is begun for them."""
         return set(ids).difference(await self._services.store.last_seqs(owner, ids)) if ids else set()
 
@@ -370,7 +370,7 @@ class Desk:
         if run is None or run.owner != owner:
             raise CommandRejected("not_found", "There is no run of that name.")
         if run.ended_at is None:
-            await self.threads.ask(owner, run.thread_id, partial(CancelRun, run_id))
+            await self.registry.ask(owner, run.thread_id, partial(CancelRun, run_id))
 
     async def _approve(self, owner: str, approve: Approve) -> None:
         note = await self._services.guard.note(owner, check_note(approve.note or ""))
@@ -381,16 +381,16 @@ class Desk:
             run is None
             or run.owner != owner
             or run.ended_at is not None
-            or not await self.threads.ask(owner, run.thread_id, partial(Decide, approve.call_id, decision, note))
+            or not await self.registry.ask(owner, run.thread_id, partial(Decide, approve.call_id, decision, note))
         ):
             raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
 
-    def want_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
+    def request_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Have the running answer of a thread sent again to an outbox that has a hole in it."""
-        if (conversation := self.threads.known(who.user, thread_id)) is not None:
-            conversation.try_tell(WantSnapshot(outbox))
+        if (conversation := self.registry.peek(who.user, thread_id)) is not None:
+            conversation.try_tell(RequestSnapshot(outbox))
 
-    async def delete(self, owner: str, thread_id: str, *, unless_since: float | None = None) -> bool:
+    async def delete_thread(self, owner: str, thread_id: str, *, unless_since: float | None = None) -> bool:
         """Delete a thread and end its conversation, with whatever runs in it.
 
         `unless_since`: not if something was said in it since that time (Unix seconds), or runs; False then.
@@ -399,16 +399,16 @@ class Desk:
             StorageUnavailable: It could not be deleted.
         """
         try:
-            if not await self.threads.ask(owner, thread_id, lambda: Delete(unless_since)):
+            if not await self.registry.ask(owner, thread_id, lambda: Delete(unless_since)):
                 return False
         except (ActorError, trio.WouldBlock, RedisUnavailable) as error:
             raise StorageUnavailable(str(error)) from error
         self._services.forget(owner, thread_id)  # another server may have had the conversation
-        self._tell_all(Deleted(owner, thread_id))
+        self._broadcast(Deleted(owner, thread_id))
         return True
 
 
-def _named(command: Say | Edit | Regenerate) -> Say | Edit | Regenerate:
+def _with_id(command: Say | Edit | Regenerate) -> Say | Edit | Regenerate:
     """The same under a name of its own: tried again, it is the same message."""
     match command:
         case Say() if not command.message_id:

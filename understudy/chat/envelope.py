@@ -38,7 +38,7 @@ _DECIDED = {
 }
 
 
-def line(event: Event) -> str:
+def summary_line(event: Event) -> str:
     """Say in one line what an event means; empty for events that carry their own text or none."""
     match event:
         case MessageAccepted():
@@ -62,13 +62,13 @@ def line(event: Event) -> str:
         case AgentProgress(note=note):
             return note
         case SanitizationSummary():
-            return _found(event)
+            return _redaction_line(event)
         case AgentCompleted(status=status) | FinalResponse(status=status):
             return _COMPLETED[status]
     return ""
 
 
-def _found(event: SanitizationSummary) -> str:
+def _redaction_line(event: SanitizationSummary) -> str:
     stayed = sum(each.get("action") == "flag" for each in event.findings)
     gone = len(event.findings) + (event.omitted or 0) - stayed
     words = [f"{gone} {'find was' if gone == 1 else 'finds were'} taken out"] if gone else []
@@ -76,7 +76,7 @@ def _found(event: SanitizationSummary) -> str:
     return ", ".join(words)
 
 
-def about(answer: Message, event: Event, *, now: float) -> Envelope:
+def wrap_about_answer(answer: Message, event: Event, *, now: float) -> Envelope:
     """Put an event about a stored answer, which is not logged itself, in an envelope with the answer's names."""
     return Envelope(
         event,
@@ -86,10 +86,10 @@ def about(answer: Message, event: Event, *, now: float) -> Envelope:
         message_id=answer.parent_id,
         agent_type=answer.agent_type,
         pillar=answer.pillar,
-        message=line(event),
+        message=summary_line(event),
     )
 
 
 def wrap(event: Event, around: Envelope, *, now: float, seq: int | None = None) -> Envelope:
     """Put `event` into a copy of the envelope `around` (its thread, run and agent), emitted at `now`, Unix seconds."""
-    return around.but(event=event, timestamp=now, seq=seq, message=line(event))
+    return around.but(event=event, timestamp=now, seq=seq, message=summary_line(event))

@@ -3,12 +3,14 @@
 The database is asked first, also where another node answers the next run; the cache answers while it is away.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 from attrs import define
 
+from actors import Actor, Context
 from understudy.content.filter import Guard
 from understudy.models.model import fenced
 from understudy.storage.agent_memory import Forget, Remember, Remembered
@@ -18,8 +20,12 @@ from understudy.storage.store import Store
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import TTL_S, check_name, checked, no_room
 
-TOLD_BYTES: Final = 16 * 1024
+log = logging.getLogger(__name__)
+
+FOR_MODEL_BYTES: Final = 16 * 1024
 """Of JSON that a model is told of what is remembered, the latest first."""
+EVERY_S: Final = 60.0
+"""Interval of removing expired memories."""
 
 
 @define
@@ -45,7 +51,7 @@ class AgentMemory:
         try:
             kept = await self.store.remember(Remember(self.owner, self.agent, name, clean.value, now, now + ttl_s))
         except StorageUnavailable:
-            raise _away() from None
+            raise _unavailable() from None
         except (NotStored, Unstorable):
             raise ToolError("tool_failed", f"{name} cannot be stored.") from None
         if not kept:
@@ -62,9 +68,9 @@ class AgentMemory:
         try:
             return await self.store.forget(Forget(self.owner, self.agent, name, self.clock()))
         except StorageUnavailable:
-            raise _away() from None
+            raise _unavailable() from None
 
-    async def told(self) -> str:
+    async def for_model(self) -> str:
         """Return what a model's instructions say of the memory, fenced; empty if nothing is remembered.
 
         While the database is away it may be a little old; where nothing of it is known, it is left out.
@@ -73,21 +79,21 @@ class AgentMemory:
             known = await self._all()
         except ToolError:
             return ""
-        return told(known)
+        return describe_for_model(known)
 
     async def _all(self) -> Sequence[Remembered]:
         now = self.clock()
         try:
             found = await self.reads.remembered(self.owner, self.agent, now)
         except StorageUnavailable:
-            raise _away() from None
+            raise _unavailable() from None
         return [each for each in found.value if each.expires_at > now]
 
 
-def told(known: Sequence[Remembered]) -> str:
+def describe_for_model(known: Sequence[Remembered]) -> str:
     """Describe the remembered values for a model, in a fence that they cannot end."""
     shown: dict[str, Any] = {}
-    room = TOLD_BYTES
+    room = FOR_MODEL_BYTES
     for each in known:
         room -= len(msgspec.json.encode({each.name: each.value}))
         if room < 0:
@@ -100,5 +106,34 @@ def told(known: Sequence[Remembered]) -> str:
     return f"Remembered of this user from earlier conversations:{more}\n{fenced(shown)}"
 
 
-def _away() -> ToolError:
+def _unavailable() -> ToolError:
     return ToolError("storage_unavailable", "What is remembered cannot be reached right now; try again in a moment.")
+
+
+class _Expire:
+    """It is time to look."""
+
+
+class MemoryExpiry(Actor):
+    """Looks once a minute; `clock` gives Unix seconds. With several nodes each of them does, and finds little."""
+
+    def __init__(self, store: Store, clock: Callable[[], float], every_s: float = EVERY_S) -> None:
+        self.store = store
+        self.clock = clock
+        self.every_s = every_s
+
+    async def on_start(self, context: Context) -> None:
+        """Look at once: the server may have been away for long."""
+        context.ref.tell(_Expire())
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Remove what has expired; while the database is away it stays."""
+        match message:
+            case _Expire():
+                try:
+                    await self.store.forget_expired(self.clock())
+                except StorageUnavailable as error:
+                    log.debug("contexts.not_removed", extra={"reason": error.reason})
+                context.set_timer("look", self.every_s, _Expire())
+            case _:
+                context.unhandled(message)

@@ -22,14 +22,14 @@ class Accept(Ask[str]):
     `outbox` None: it came without a connection. `branch_of` is the message that this is an edit of: it then follows
     `say.parent_id`, also when that is None. `roles` are those of the token it was sent with. `beside` are the findings
     in its context, which was scrubbed too. `arrived_at` is when it came to this node (Unix seconds). Fails with
-    `CommandRejected` (`busy`, `storage_unavailable`, `not_found`, `message_id_reused`) or `SaidElsewhere`: nothing was
-    stored then.
+    `CommandRejected` (`busy`, `storage_unavailable`, `not_found`, `message_id_reused`) or `MessageInOtherThread`:
+    nothing was stored then.
     """
 
     must_finish = True
 
     say: Say
-    clean: Scrubbed = field(repr=False)
+    filtered: Scrubbed = field(repr=False)
     route: Route
     run_id: str
     message_id: str
@@ -37,11 +37,11 @@ class Accept(Ask[str]):
     branch_of: str | None = None
     raw: bytes | None = field(default=None, repr=False)
     roles: tuple[str, ...] = ()
-    beside: tuple[Finding, ...] = ()
+    context_findings: tuple[Finding, ...] = ()
     arrived_at: float | None = None
 
 
-class SaidElsewhere(LookupError):
+class MessageInOtherThread(LookupError):
     """A message names no thread, and came before in another one: `thread_id`."""
 
     def __init__(self, thread_id: str) -> None:
@@ -69,7 +69,7 @@ class AnswerAgain(Ask[str]):
 
 
 @define(eq=False)
-class Rate(Ask[None]):
+class RateAnswer(Ask[None]):
     """To a conversation: keep what its user thinks of an answer, and tell the followers.
 
     Fails with `CommandRejected` (`not_found`) or `StorageUnavailable`.
@@ -84,7 +84,7 @@ class Rate(Ask[None]):
 
 
 @define(eq=False)
-class Quiet(Ask[None]):
+class WaitIdle(Ask[None]):
     """To a conversation: answered as soon as it has no run at work and none in line."""
 
 
@@ -117,7 +117,7 @@ class Record(Ask[None]):
 
 
 @define(eq=False)
-class Close(Ask[None]):
+class FinishRun(Ask[None]):
     """To a conversation: end this run as its arc demands; its work has stopped without an answer."""
 
     must_finish = True
@@ -174,8 +174,8 @@ class Delta:
     run_id: str
     text: str = field(repr=False)
     blocks: Sequence[Block] = field(default=(), repr=False)
-    kept: str | None = field(default=None, repr=False)
-    anew: bool = False
+    stored: str | None = field(default=None, repr=False)
+    restart: bool = False
 
 
 @frozen
@@ -197,35 +197,35 @@ class Progress:
 
 
 @frozen
-class WantSnapshot:
+class RequestSnapshot:
     """To a conversation: this outbox has a hole in a running answer; send the text from its beginning."""
 
     outbox: ActorRef
 
 
 @frozen
-class SlotFree:
+class PermitGranted:
     """To a conversation, or to a run that rested: the place the run waited for is free, and taken for it."""
 
     run_id: str
 
 
 @frozen
-class PlaceMoved:
+class PositionChanged:
     """To a conversation, or to a run that rested: the run's place in line is another now."""
 
     run_id: str
 
 
 @frozen
-class Wake:
+class EnsureRunning:
     """To a conversation: the store has this run as one without an end; see to it."""
 
     run_id: str
 
 
 @frozen
-class StandDown:
+class OwnershipLost:
     """To a conversation: this server may no longer have its thread; end, and store nothing any more."""
 
 
@@ -235,7 +235,7 @@ class Stop:
 
 
 @frozen
-class Job:
+class RunRequest:
     """All that a run needs to begin: the message it answers and who is to answer it.
 
     `found` tells what was found in the message, None where there is nothing to tell of. `roles` are those of the token
@@ -250,7 +250,7 @@ class Job:
     content: str = field(repr=False)
     references: tuple[str, ...]
     agent: str
-    found: SanitizationSummary | None = None
+    findings_summary: SanitizationSummary | None = None
     roles: tuple[str, ...] = ()
     context: JsonObject = field(factory=dict, repr=False)
     settings: RunSettings = field(factory=RunSettings)

@@ -40,7 +40,7 @@ class Moved(LookupError):
     """The node that was asked does not have the thread."""
 
 
-def name_of(owner: str, thread_id: str) -> str:
+def actor_name(owner: str, thread_id: str) -> str:
     """The name of a thread's actor. A hash: paths are logged and shown, and these ids are the user's own words."""
     return uuid.uuid5(uuid.NAMESPACE_OID, f"{owner}\0{thread_id}").hex
 

@@ -34,7 +34,7 @@ from transport.wire.events import (
 )
 
 
-class ArcBroken(ValueError):
+class RunProtocolError(ValueError):
     """An event does not fit the arc of its run: it came twice, too early, or after the end."""
 
 
@@ -94,7 +94,7 @@ class OpenCall:
 
 
 @define
-class Arc:
+class RunProtocol:
     """Where one run stands in its promise. Built by `note`-ing the run's durable events in order."""
 
     run_id: str
@@ -106,58 +106,58 @@ class Arc:
     failed: frozenset[str] = frozenset()
     usage: Usage = field(factory=Usage)
 
-    def note(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Take one durable event of the run into account.
 
         Raises:
-            ArcBroken: The event breaks the promise; the state is unchanged.
+            RunProtocolError: The event breaks the promise; the state is unchanged.
         """
         if self.ended:
-            raise ArcBroken(f"{event.type} after the end of run {self.run_id}")
+            raise RunProtocolError(f"{event.type} after the end of run {self.run_id}")
         if self.accepted == isinstance(event, MessageAccepted):
-            raise ArcBroken(f"{event.type} {'twice' if self.accepted else 'before message_accepted'}")
+            raise RunProtocolError(f"{event.type} {'twice' if self.accepted else 'before message_accepted'}")
         match event:
             case MessageAccepted():
                 self.accepted = True
             case AgentStarted(agent_id=agent_id, timestamp=at):
                 if agent_id in self.agents:
-                    raise ArcBroken(f"agent {agent_id} started twice")
+                    raise RunProtocolError(f"agent {agent_id} started twice")
                 self.agents[agent_id] = at
                 self.any_agent = True
             case AgentCompleted(agent_id=agent_id, usage=usage):
                 if self.agents.pop(agent_id, None) is None:
-                    raise ArcBroken(f"agent {agent_id} completed without a start")
+                    raise RunProtocolError(f"agent {agent_id} completed without a start")
                 self.usage = self.usage + usage
             case ToolExecuting(agent_id=agent_id, call_id=call_id, tool_name=name, timestamp=at):
                 if call_id in self.calls or not self.any_agent:
-                    raise ArcBroken(f"tool call {call_id} began twice or before an agent")
+                    raise RunProtocolError(f"tool call {call_id} began twice or before an agent")
                 self.calls[call_id] = OpenCall(agent_id, call_id, name, at)
             case ApprovalRequired(call_id=call_id):
                 if (call := self.calls.get(call_id)) is None or call.asked:
-                    raise ArcBroken(f"consent to tool call {call_id} was asked for twice or without a start")
+                    raise RunProtocolError(f"consent to tool call {call_id} was asked for twice or without a start")
                 self.calls[call_id] = evolve(call, asked=True)
             case ApprovalDecided(call_id=call_id, decision=decision):
                 if (call := self.calls.get(call_id)) is None or not call.waits:
-                    raise ArcBroken(f"tool call {call_id} was decided about without a question")
+                    raise RunProtocolError(f"tool call {call_id} was decided about without a question")
                 self.calls[call_id] = evolve(call, decision=decision)
             case ToolCompleted(call_id=call_id, status=status):
                 if (call := self.calls.get(call_id)) is None:
-                    raise ArcBroken(f"tool call {call_id} completed without a start")
+                    raise RunProtocolError(f"tool call {call_id} completed without a start")
                 if not call.may_end(status):
-                    raise ArcBroken(f"tool call {call_id} ended as {status} against its user's decision")
+                    raise RunProtocolError(f"tool call {call_id} ended as {status} against its user's decision")
                 del self.calls[call_id]
             case AgentError(agent_id=agent_id):
                 if agent_id not in self.agents or agent_id in self.failed:
-                    raise ArcBroken(f"agent {agent_id} failed twice, or was not at work")
+                    raise RunProtocolError(f"agent {agent_id} failed twice, or was not at work")
                 self.failed |= {agent_id}
             case _ if isinstance(event, TERMINAL):
                 if self.calls or self.agents or not self.any_agent:
-                    raise ArcBroken(f"{event.type} while calls or agents are open")
+                    raise RunProtocolError(f"{event.type} while calls or agents are open")
                 self.ended = True
             case _ if not self.any_agent:
-                raise ArcBroken(f"{event.type} before agent_started")
+                raise RunProtocolError(f"{event.type} before agent_started")
 
-    def closing(
+    def closing_events(
         self,
         ending: Ending,
         *,

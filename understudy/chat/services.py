@@ -12,9 +12,9 @@ from understudy.agents.agent import Agent
 from understudy.chat.answer import html
 from understudy.chat.attachments import Attachments
 from understudy.chat.memory import AgentMemory
-from understudy.chat.run_limiter import Slots
-from understudy.chat.storage_retry import Patience
-from understudy.chat.storage_waits import Waits
+from understudy.chat.run_limiter import RunLimiter
+from understudy.chat.storage_retry import StorageRetry
+from understudy.chat.storage_waits import StorageWaits
 from understudy.content.filter import Guard
 from understudy.models.model import Model
 from understudy.storage.quotas import Quotas
@@ -22,7 +22,7 @@ from understudy.storage.store import Store
 from understudy.tools.tool import ServerView
 
 
-class Observer(Protocol):
+class RunMetrics(Protocol):
     """Whoever counts what happens to runs."""
 
     def event(self, envelope: Envelope, arrived_at: float | None = None) -> None:
@@ -31,14 +31,14 @@ class Observer(Protocol):
     def feedback(self, rating: str | None) -> None:
         """A user rated an answer, or took that back."""
 
-    def taken_up(self, what: str) -> None:
+    def run_resumed(self, what: str) -> None:
         """A run that lost its server goes on (`resumed`), or cannot, and why."""
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
         """A tool call ended; `tool` None: the model asked for a tool that its agent does not have."""
 
 
-def nobody_else(owner: str, thread_id: str, after: int) -> None:
+def announce_nothing(owner: str, thread_id: str, after: int) -> None:
     """Announce nothing: there is no other server."""
 
 
@@ -65,21 +65,21 @@ class Services:
     model_of: Callable[[Agent], Model]
     guard: Guard
     limits: Limits
-    slots: Slots[ActorRef]
+    limiter: RunLimiter[ActorRef]
     attachments: Callable[[str], Attachments]
     server: Callable[[str, Collection[str]], ServerView]
     outboxes: Callable[[str, str], tuple[ActorRef, ...]]
-    observer: Observer
+    metrics: RunMetrics
     clock: Callable[[], float]
     summary_from: int = 1
     silence_s: float = 10.0
     idle_s: float = 300.0
-    moved: Callable[[str, str, ActorRef], None] = field(default=lambda *_: None)
-    announce: Callable[[str, str, int], None] = nobody_else
+    on_relocated: Callable[[str, str, ActorRef], None] = field(default=lambda *_: None)
+    announce: Callable[[str, str, int], None] = announce_nothing
     memory: Callable[[str, str], AgentMemory] | None = None
-    patience: Patience | None = None
+    storage_retry: StorageRetry | None = None
     quotas: Quotas | None = None
-    waits: Waits = field(factory=Waits)
+    storage_waits: StorageWaits = field(factory=StorageWaits)
 
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop what this process remembers of a deleted thread: its placeholders, and the HTML of its answers."""

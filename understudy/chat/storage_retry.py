@@ -17,29 +17,29 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.store import Store
 
 T = TypeVar("T")
-LOOK_S: Final = 0.2
+PROBE_S: Final = 0.2
 """How often one of those who wait looks whether the database is back."""
 
 
 @define(eq=False)
-class _Look:
+class _Probe:
     """One look at the database, for all who wait."""
 
-    over: trio.Event = field(factory=trio.Event)
-    answers: bool = False
+    done: trio.Event = field(factory=trio.Event)
+    available: bool = False
 
 
 @define(eq=False)
-class Patience:
+class StorageRetry:
     """Lets up to `places` wait up to `wait_s` seconds each; 0 is not at all."""
 
     store: Store
     wait_s: float
-    places: int
+    capacity: int
     waiting: int = field(default=0, init=False)
-    _look: _Look | None = field(default=None, init=False, repr=False)
+    _probe: _Probe | None = field(default=None, init=False, repr=False)
 
-    async def through(self, take: Callable[[], Awaitable[T]]) -> T:
+    async def run(self, take: Callable[[], Awaitable[T]]) -> T:
         """What `take()` gives, which is asked again when the database was away; it must take the same each time.
 
         Raises:
@@ -49,12 +49,12 @@ class Patience:
         try:
             return await take()
         except CommandRejected as refused:
-            if refused.code != "storage_unavailable" or self.waiting >= self.places:
+            if refused.code != "storage_unavailable" or self.waiting >= self.capacity:
                 raise
             last = refused
         self.waiting += 1
         try:
-            while await self._back(deadline):
+            while await self._wait_available(deadline):
                 try:
                     return await take()
                 except CommandRejected as refused:
@@ -65,23 +65,23 @@ class Patience:
         finally:
             self.waiting -= 1
 
-    async def _back(self, deadline: float) -> bool:
+    async def _wait_available(self, deadline: float) -> bool:
         """Wait until the database answers; False when it does not in time. One looks for all."""
         with trio.move_on_at(deadline):
             while True:
-                if (look := self._look) is not None:
-                    await look.over.wait()
+                if (look := self._probe) is not None:
+                    await look.done.wait()
                 else:
-                    look = self._look = _Look()
+                    look = self._probe = _Probe()
                     try:
-                        await trio.sleep(LOOK_S)
+                        await trio.sleep(PROBE_S)
                         await self.store.check()
-                        look.answers = True
+                        look.available = True
                     except StorageUnavailable:
                         pass  # still away: that is why we wait
                     finally:
-                        self._look = None
-                        look.over.set()
-                if look.answers:
+                        self._probe = None
+                        look.done.set()
+                if look.available:
                     return True
         return False

@@ -18,7 +18,7 @@ FIRST_S: Final = 0.7
 """After how long a wait is told, and `LOOK_S` later at the latest: within a second, and beyond any healthy commit."""
 AGAIN_S: Final = 10.0
 """After how long it is told again."""
-LOOK_S: Final = 0.1
+CHECK_S: Final = 0.1
 """How often the waits are looked at."""
 
 
@@ -26,19 +26,19 @@ LOOK_S: Final = 0.1
 class _Wait:
     """One wait; `due` is when it is told next, on trio's clock."""
 
-    tell: Callable[[], None]
+    notify: Callable[[], None]
     due: float
 
 
 @define(eq=False)
-class Waits:
+class StorageWaits:
     """All that is waiting for the database at this moment, the longest wait first."""
 
     _waits: dict[int, _Wait] = field(factory=dict, init=False)
     _next: int = field(default=0, init=False)
 
     @contextmanager
-    def told(self, tell: Callable[[], None]) -> Iterator[None]:
+    def notify_if_slow(self, tell: Callable[[], None]) -> Iterator[None]:
         """Have `tell` called whenever the block lasts too long. It must not wait, nor raise."""
         self._next += 1
         number = self._next
@@ -48,30 +48,30 @@ class Waits:
         finally:
             del self._waits[number]
 
-    def look(self) -> None:
+    def notify_overdue(self) -> None:
         """Tell of the waits that are due."""
         now = trio.current_time()
         for wait in list(self._waits.values()):
             if wait.due <= now:
                 wait.due = now + AGAIN_S
-                wait.tell()
+                wait.notify()
 
 
-class _Look:
+class _Check:
     """Look now."""
 
 
-class WaitWatch(Actor):
+class StorageWaitMonitor(Actor):
     """Looks at the waits, over and over."""
 
-    def __init__(self, waits: Waits) -> None:
+    def __init__(self, waits: StorageWaits) -> None:
         self.waits = waits
 
     async def on_start(self, context: Context) -> None:
         """Look at once."""
-        context.ref.tell(_Look())
+        context.ref.tell(_Check())
 
     async def receive(self, message: object, context: Context) -> None:
         """Tell of the waits that are due, and look again soon."""
-        context.set_timer("look", LOOK_S, _Look())
-        self.waits.look()
+        context.set_timer("look", CHECK_S, _Check())
+        self.waits.notify_overdue()

@@ -173,9 +173,9 @@ class MessageBus:
     async def ask(self, node: str, owner: str, thread_id: str, command: Command, *, timeout_s: float) -> Value:
         """Have a node do something with a thread that it has; returns what it answers.
 
-        Raises CommandRejected and SaidElsewhere as the node does; Moved when it does not have the thread, or is gone;
-        StorageUnavailable when it cannot now; RedisUnavailable when it could not be asked, or does not answer: then
-        it may or may not have been done.
+        Raises CommandRejected and MessageInOtherThread as the node does; Moved when it does not have the thread, or is
+        gone; StorageUnavailable when it cannot now; RedisUnavailable when it could not be asked, or does not answer:
+        then it may or may not have been done.
         """
         if not self._link.up:
             raise RedisUnavailable(self._link.last_error)

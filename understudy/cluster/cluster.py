@@ -16,7 +16,7 @@ import trio
 from attrs import define, field
 
 from actors import Actor, ActorRef, Backoff, ChildSpec, Supervisor
-from understudy.chat.commands import Desk
+from understudy.chat.commands import CommandDispatcher
 from understudy.chat.placement import Active, News, Node
 from understudy.chat.services import Services
 from understudy.cluster.bus import MessageBus
@@ -74,12 +74,14 @@ class Cluster:
         with trio.move_on_after(READY_S):
             await self.listening.wait()
 
-    def children(self, services: Services, desk: Desk, couriers: Callable[[], ActorRef]) -> list[ChildSpec]:
+    def children(
+        self, services: Services, desk: CommandDispatcher, couriers: Callable[[], ActorRef]
+    ) -> list[ChildSpec]:
         """The actors of it, in the order in which they begin; `couriers` gives the supervisor that is one of them."""
         self.services = services
-        office = RpcServer(desk.threads, self.bus, couriers)
+        office = RpcServer(desk.registry, self.bus, couriers)
         parts = (self.link, self.node, self.bus, self.proxies, self.reader)
-        inbox = partial(BusReceiver, *parts, office.handle, desk.hear, self.listening)
+        inbox = partial(BusReceiver, *parts, office.handle, desk.apply_news, self.listening)
         peers = partial(PeerMonitor, services.store, *parts, office.handle)
         return [
             self.bus.sender_spec(),

@@ -16,7 +16,7 @@ from transport.wire.codec import from_log, to_log
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope, PartialResult
 from understudy.chat.answer.markdown import clean_html
-from understudy.chat.messages import SaidElsewhere
+from understudy.chat.messages import MessageInOtherThread
 from understudy.chat.placement import Moved, News
 from understudy.cluster.messages import Item, RpcFault, RpcReply, RpcRequest, TextPiece
 from understudy.storage.errors import StorageUnavailable
@@ -149,7 +149,7 @@ def fault_from_error(error: Exception) -> RpcFault:
     match error:
         case CommandRejected():
             return RpcFault("rejected", error.message, error.code, error.retry_after, dict(error.names))
-        case SaidElsewhere():
+        case MessageInOtherThread():
             return RpcFault("elsewhere", error.thread_id)
         case Moved():
             return RpcFault("moved", str(error))
@@ -164,7 +164,7 @@ def error_from_fault(fault: RpcFault) -> Exception:
         case "rejected":
             return CommandRejected(fault.code, fault.text, fault.retry_after, names=fault.names)
         case "elsewhere":
-            return SaidElsewhere(fault.text)
+            return MessageInOtherThread(fault.text)
         case "moved":
             return Moved(fault.text)
     return StorageUnavailable(f"on another server: {fault.text}")

@@ -22,10 +22,10 @@ from transport.wire.events import Envelope, FeedbackGiven, FinalResponse, Resync
 from understudy.chat import messages as chat
 from understudy.chat.answer.html import aside, ready
 from understudy.chat.conversation.conversation import RESYNC
-from understudy.chat.conversation.event_log import ThreadLog
-from understudy.chat.conversation.subscribers import Followers
-from understudy.chat.envelope import about
-from understudy.chat.placement import Moved, name_of
+from understudy.chat.conversation.event_log import EventLog
+from understudy.chat.conversation.subscribers import Subscribers
+from understudy.chat.envelope import wrap_about_answer
+from understudy.chat.placement import Moved, actor_name
 from understudy.chat.services import Services
 from understudy.cluster import messages
 from understudy.cluster.bus import MessageBus
@@ -87,13 +87,13 @@ class ConversationProxy(Actor):
     ) -> None:
         self.owner = owner
         self.thread_id = thread_id
-        self.name = name_of(owner, thread_id)
+        self.name = actor_name(owner, thread_id)
         self.owner_node = holder
         self.services = services
         self.bus = post
         self.proxies = relays
         self.after = after
-        self.followers = Followers(owner, thread_id, services)
+        self.followers = Subscribers(owner, thread_id, services)
         self.reorder = ReorderBuffer(0)
         self.exists = False
         self.check_now = trio.Event()
@@ -107,7 +107,7 @@ class ConversationProxy(Actor):
         await self._read_log_end()
         if self.exists:
             after = None if self.after is None else min(self.after, self.reorder.last_seq)
-            self.followers.add_all(self.reorder.last_seq, context, after=after)
+            self.followers.subscribe_all(self.reorder.last_seq, context, after=after)
         context.start_soon(self._stay_subscribed, context, name="attend")
         context.set_timer("idle", self.services.idle_s, _StopIfIdle())
 
@@ -131,22 +131,29 @@ class ConversationProxy(Actor):
             case OwnerDown():
                 self._end(context)
             case (
-                CheckLog() | chat.StandDown()
+                CheckLog() | chat.OwnershipLost()
             ):  # the latter: this node has another name now, to which nothing comes yet
                 self.check_now.set()
             case chat.FollowThread():
                 await self._subscribe(message, context)
-            case chat.Accept() | chat.AnswerAgain() | chat.Rate() | chat.CancelRun() | chat.Delete() | chat.Decide():
+            case (
+                chat.Accept()
+                | chat.AnswerAgain()
+                | chat.RateAnswer()
+                | chat.CancelRun()
+                | chat.Delete()
+                | chat.Decide()
+            ):
                 self.waiting += 1
                 context.start_soon(self._forward, message, context, name="pass_on")
-            case chat.Wake(run_id):
+            case chat.EnsureRunning(run_id):
                 self.bus.send(
                     self.owner_node,
                     messages.RpcRequest("", self.owner, self.thread_id, REPLY_TIMEOUT_S, messages.Wake(run_id)),
                 )
-            case chat.WantSnapshot():
+            case chat.RequestSnapshot():
                 self._request_snapshot(context)
-            case chat.Quiet():
+            case chat.WaitIdle():
                 message.reply(None)
             case Terminated(ref):
                 self.followers.remove(ref)
@@ -163,14 +170,14 @@ class ConversationProxy(Actor):
     async def _accept_events(self, events: Events) -> None:
         self.exists = True
         envelopes = await _decode(events.bodies)
-        shown = [self.followers.shown(each).event for each in envelopes]
+        shown = [self.followers.restore(each).event for each in envelopes]
         await ready([each.message for each in shown if isinstance(each, FinalResponse)], self.owner)
         self._deliver(self.reorder.add_numbered(events.first, envelopes))
 
     def _deliver(self, envelopes: Sequence[Envelope]) -> None:
         """Show events to all followers: those with numbers together, which is the short way through an outbox."""
         together: list[Envelope] = []
-        for envelope in map(self.followers.shown, envelopes):
+        for envelope in map(self.followers.restore, envelopes):
             if together and (envelope.seq is None) != (together[-1].seq is None):
                 self.followers.deliver(*together)
                 together = []
@@ -250,7 +257,7 @@ class ConversationProxy(Actor):
             await self._publish_outcome(ask, answer, context)
         except Moved:
             context.ref.tell(OwnerDown())  # the request ends with this actor, and whoever asked asks again
-        except (CommandRejected, chat.SaidElsewhere, StorageError) as error:
+        except (CommandRejected, chat.MessageInOtherThread, StorageError) as error:
             ask.fail(error)
         else:
             ask.reply(answer)
@@ -267,18 +274,18 @@ class ConversationProxy(Actor):
             case chat.AnswerAgain(outbox=outbox) if outbox is not None:
                 if answer != ask.run_id or outbox not in self.followers:  # sent before, or not shown by following
                     await self._publish_acceptance(outbox, ask.message, str(answer), context)
-            case chat.Rate(outbox=outbox) if outbox is not None and outbox not in self.followers:
+            case chat.RateAnswer(outbox=outbox) if outbox is not None and outbox not in self.followers:
                 told = FeedbackGiven(ask.answer.id, ask.rating)
-                outbox.try_tell(Reply(about(ask.answer, told, now=self.services.clock())))
+                outbox.try_tell(Reply(wrap_about_answer(ask.answer, told, now=self.services.clock())))
 
     async def _publish_acceptance(
         self, outbox: ActorRef, message: Message | None, run_id: str, context: Context
     ) -> None:
         if message is None:
             return
-        log_of_thread = ThreadLog(self.owner, self.thread_id, self.services.store, self.services.clock)
+        log_of_thread = EventLog(self.owner, self.thread_id, self.services.store, self.services.clock)
         accepted = await log_of_thread.acceptance(message, run_id)
-        self.followers.show_again(outbox, accepted, max(self.reorder.last_seq, accepted.seq or 0), context)
+        self.followers.replay_acceptance(outbox, accepted, max(self.reorder.last_seq, accepted.seq or 0), context)
 
     def _request_snapshot(self, context: Context) -> None:
         now = trio.current_time()
@@ -302,7 +309,7 @@ class ConversationProxy(Actor):
         if not self.exists:
             ask.fail(CommandRejected("not_found", "There is no conversation of that name."))
             return
-        self.followers.add(ask.outbox, head, context, after=min(ask.after, head))
+        self.followers.subscribe(ask.outbox, head, context, after=min(ask.after, head))
         if ask.after > head:
             told = Envelope(Resync(head), self.services.clock(), thread_id=self.thread_id, message=RESYNC)
             ask.outbox.try_tell(Reply(told))
@@ -315,9 +322,9 @@ class ConversationProxy(Actor):
         self.ended = True
         if deleted:
             self.services.forget(self.owner, self.thread_id)
-            self.followers.dismiss()
+            self.followers.unsubscribe_all()
         elif self.followers:
-            self.services.moved(self.owner, self.thread_id, context.ref)
+            self.services.on_relocated(self.owner, self.thread_id, context.ref)
         context.stop()
 
     def _stop_if_idle(self, context: Context) -> None:
@@ -350,7 +357,7 @@ def _to_command(ask: Ask[Any]) -> messages.Command:
             return messages.Accept(say, clean, route, run_id, message_id, branch_of, raw, roles, beside)
         case chat.AnswerAgain(message, route, run_id, request_id, _, roles):
             return messages.AnswerAgain(message, route, run_id, request_id, roles)
-        case chat.Rate(answer, rating, note, _):
+        case chat.RateAnswer(answer, rating, note, _):
             return messages.Rate(answer, rating, note)
         case chat.CancelRun(run_id):
             return messages.CancelRun(run_id)

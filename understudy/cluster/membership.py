@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from actors import Actor, ActorRef, Context, Exit, Shutdown
-from understudy.chat.messages import StandDown
+from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Node
 from understudy.storage.errors import AlreadyServed, StorageError, StorageUnavailable
 from understudy.storage.store import Store
@@ -60,7 +60,7 @@ async def _joined(store: Store, node: Node, lease_s: float) -> bool:
 def stop_conversations(conversations: ActorRef) -> None:
     """Have all conversations end, and whatever stands for another server's: each is claimed again when it is needed."""
     for each in conversations.children():
-        if not each.try_tell(StandDown()):
+        if not each.try_tell(OwnershipLost()):
             each.kill()
 
 

@@ -79,7 +79,7 @@ class Delete(msgspec.Struct, frozen=True, tag=True):
 
 
 class Wake(msgspec.Struct, frozen=True, tag=True):
-    """See `understudy.chat.messages.Wake`."""
+    """See `understudy.chat.messages.EnsureRunning`."""
 
     run_id: str
 

@@ -18,8 +18,8 @@ from attrs import define, field, frozen
 from actors import ActorError, ActorRef, Ask, ChildSpec, Restart, StartChild
 from transport.wire.errors import CommandRejected
 from understudy.chat import messages as chat
-from understudy.chat.placement import Moved, name_of
-from understudy.chat.registry import Whereabouts
+from understudy.chat.placement import Moved, actor_name
+from understudy.chat.registry import ConversationRegistry
 from understudy.cluster import messages
 from understudy.cluster.bus import MessageBus, Value
 from understudy.cluster.codec import fault_from_error
@@ -45,7 +45,7 @@ class _Forwarding:
 class RpcServer:
     """Serves other nodes. `couriers` gives the supervisor whose temporary children the couriers are."""
 
-    threads: Whereabouts
+    threads: ConversationRegistry
     bus: MessageBus
     supervisor: Callable[[], ActorRef]
     _at_work: int = field(default=0, init=False)
@@ -72,7 +72,7 @@ class RpcServer:
     async def _outcome(self, sender: str, request: RpcRequest) -> RpcReply:
         try:
             return RpcReply(request.id, await self._execute(sender, request))
-        except (CommandRejected, chat.SaidElsewhere, Moved, StorageError) as error:
+        except (CommandRejected, chat.MessageInOtherThread, Moved, StorageError) as error:
             return RpcReply(request.id, fault=fault_from_error(error))
         except (ActorError, trio.WouldBlock, trio.TooSlowError) as error:
             log.warning("office.not_done", extra={"command": type(request.command).__name__, "reason": str(error)})
@@ -80,7 +80,7 @@ class RpcServer:
 
     async def _execute(self, sender: str, request: RpcRequest) -> Value:
         owner, thread_id, within_s = request.owner, request.thread_id, request.within_s
-        thread = name_of(owner, thread_id)
+        thread = actor_name(owner, thread_id)
         match request.command:
             case messages.Unsubscribe():
                 if (sent := self._forwarders.get((thread, sender))) is not None:
@@ -88,17 +88,17 @@ class RpcServer:
                 return None
             case messages.Snapshot():
                 if (sent := self._forwarders.get((thread, sender))) is not None:
-                    sent.conversation.try_tell(chat.WantSnapshot(sent.forwarder))
+                    sent.conversation.try_tell(chat.RequestSnapshot(sent.forwarder))
                 return None
             case messages.Wake(run_id):
-                (await self.threads.own(owner, thread_id)).try_tell(chat.Wake(run_id))
+                (await self.threads.get_local(owner, thread_id)).try_tell(chat.EnsureRunning(run_id))
                 return None
             case messages.Subscribe():
-                conversation = await self.threads.own(owner, thread_id)
+                conversation = await self.threads.get_local(owner, thread_id)
                 courier = await self._get_or_start_forwarder(thread, sender, conversation)
                 return await courier.ask(RenewLease(), timeout_s=within_s)
             case command:
-                conversation = await self.threads.own(owner, thread_id)
+                conversation = await self.threads.get_local(owner, thread_id)
                 outcome: Value = await conversation.ask(_to_ask(command), timeout_s=within_s)
                 return outcome
 
@@ -136,7 +136,7 @@ def _to_ask(command: messages.Command) -> Ask[Any]:
         case messages.AnswerAgain(message, route, run_id, request_id, roles):
             return chat.AnswerAgain(message, route, run_id, request_id, None, roles, arrived_at)
         case messages.Rate(answer, rating, note):
-            return chat.Rate(answer, rating, note, None)
+            return chat.RateAnswer(answer, rating, note, None)
         case messages.CancelRun(run_id):
             return chat.CancelRun(run_id)
         case messages.Decide(call_id, decision, note):

@@ -241,7 +241,7 @@ class Metrics:
         self._reads.set_function(reads_waiting)
         self._lapses.set_function(lapses)
 
-    def taken_up(self, what: str) -> None:
+    def run_resumed(self, what: str) -> None:
         """A run that lost its server goes on (`resumed`), or cannot, and why."""
         self._labelled(self._taken_up, what).inc()
 

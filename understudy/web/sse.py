@@ -21,7 +21,7 @@ from transport.wire.encoder import Dress
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Alert, Envelope, Welcome
 from understudy.auth.rights import Whose
-from understudy.chat.commands import Accepted, Desk
+from understudy.chat.commands import Accepted, CommandDispatcher
 from understudy.web.presence import Presence
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class EventStreams:
     """
 
     callbacks: Ports
-    dispatcher: Desk
+    dispatcher: CommandDispatcher
     presence: Presence
     connections: Callable[[], ActorRef]
     limits: ConnectionLimits

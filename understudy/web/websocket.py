@@ -30,7 +30,7 @@ from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticate
 from transport.wire.events import Welcome
 from understudy.auth.sessions import IssuedSession, Sessions, check_origin
 from understudy.chat.answer.html import html_of
-from understudy.chat.commands import Desk
+from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
@@ -62,7 +62,7 @@ class WebSocketEndpoint:
     settings: WebSettings
     sessions: Sessions
     store: Store
-    dispatcher: Desk
+    dispatcher: CommandDispatcher
     presence: Presence
     metrics: Metrics
     connections: Callable[[], ActorRef]
@@ -88,7 +88,7 @@ class WebSocketEndpoint:
             allow=self._allow,
             verify=self.sessions.verify_awaiting_keys,
             read_log=self._read_log,
-            want_snapshot=self.dispatcher.want_snapshot,
+            want_snapshot=self.dispatcher.request_snapshot,
             encoder=Encoder(html_of),
             observer=self.metrics,
         )

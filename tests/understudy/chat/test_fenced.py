@@ -10,9 +10,9 @@ from actors import ActorRef, ChildSpec, Normal, Restart, StartChild
 from transport.wire.commands import Resume
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentStarted, FinalResponse, Resync
-from understudy.chat.commands import Desk
+from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.conversation import Conversation
-from understudy.chat.messages import StandDown
+from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Moved, Node
 from understudy.cluster.membership import join
 from understudy.storage import Change, Fence, LoggedEvent
@@ -26,7 +26,7 @@ class Shared:
     """A rig whose server is one of several."""
 
     rig: Rig
-    desk: Desk
+    desk: CommandDispatcher
     node: Node
     moved: list[tuple[str, str, ActorRef]] = field(factory=list)
 
@@ -76,8 +76,8 @@ async def shared(rig: Rig) -> Shared:
     await join(rig.services.store, node, "here", lease_s=60.0)
     conversations = rig.system.find("/s/conversations")
     assert conversations is not None
-    shared = Shared(rig, Desk(rig.services, lambda: conversations, node), node)
-    rig.services.moved = lambda *moved: shared.moved.append(moved)
+    shared = Shared(rig, CommandDispatcher(rig.services, lambda: conversations, node), node)
+    rig.services.on_relocated = lambda *moved: shared.moved.append(moved)
     return shared
 
 
@@ -176,7 +176,7 @@ async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared)
     """Its server was taken for dead and is another node now: the run goes on from the log, and ends once."""
     await shared.at_work()
     first = shared.conversation
-    first.tell(StandDown())
+    first.tell(OwnershipLost())
     with trio.fail_after(5):
         await first.wait_stopped()
     assert await shared.store.owner_node("ada", "t") is None
@@ -184,7 +184,7 @@ async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared)
     await shared.store.leave(shared.node.id)
     shared.node.rename()
     await join(shared.store, shared.node, "here", lease_s=60.0)
-    await shared.desk.threads.wake("ada", "t", run.id)
+    await shared.desk.registry.ensure_running("ada", "t", run.id)
     assert await shared.store.owner_node("ada", "t") == shared.node.id
     shared.open_gate()
     await shared.rig.until(FinalResponse)
@@ -199,7 +199,7 @@ async def test_one_that_begins_too_late_ends(shared: Shared) -> None:
     await shared.at_work()
     before = await shared.stored()
     first = shared.conversation
-    first.tell(StandDown())
+    first.tell(OwnershipLost())
     with trio.fail_after(5):
         await first.wait_stopped()
     stale = await shared.store.claim("ada", "t", shared.node.id)
@@ -234,7 +234,7 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
     await shared.at_work()
     conversation = shared.conversation
     await shared.lose()
-    conversation.tell(StandDown())
+    conversation.tell(OwnershipLost())
     with trio.fail_after(5):
         await conversation.wait_stopped()
     await shared.store.join(shared.node.id, lease_s=60.0)
@@ -253,12 +253,12 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
 
     conversations = shared.rig.system.find("/s/conversations")
     assert conversations is not None
-    threads = Desk(shared.rig.services, lambda: conversations, shared.node, Others()).threads
-    await threads.wake("ada", "t", run.id)
+    threads = CommandDispatcher(shared.rig.services, lambda: conversations, shared.node, Others()).registry
+    await threads.ensure_running("ada", "t", run.id)
     with pytest.raises(Moved):
-        await threads.own("ada", "t")
+        await threads.get_local("ada", "t")
     assert (asked, conversations.children()) == ([], [])
-    assert (await threads.find("ada", "t")).relayed, "for whoever follows the thread here"
+    assert (await threads.get_or_start("ada", "t")).is_proxy, "for whoever follows the thread here"
     assert asked == ["other"]
 
 
@@ -287,10 +287,10 @@ async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
 
 async def test_of_threads_that_moved_those_that_cannot_be_had_do_not_hold_up_the_others(shared: Shared) -> None:
     """They are looked for in turn, however few at a time, until each is found."""
-    threads, outbox = shared.desk.threads, shared.rig.outbox
+    threads, outbox = shared.desk.registry, shared.rig.outbox
     for name in "tuv":
-        threads.moved("ada", name, outbox)
-    assert [[key[1] for key, _ in threads.moving(2)] for _ in range(3)] == [["t", "u"], ["v", "t"], ["u", "v"]]
+        threads.mark_relocated("ada", name, outbox)
+    assert [[key[1] for key, _ in threads.relocated(2)] for _ in range(3)] == [["t", "u"], ["v", "t"], ["u", "v"]]
     await outbox.stop()
-    await threads.follow_again(("ada", "u"), outbox)
-    assert [key[1] for key, _ in threads.moving(9)] == ["t", "v"]
+    await threads.resubscribe(("ada", "u"), outbox)
+    assert [key[1] for key, _ in threads.relocated(9)] == ["t", "v"]

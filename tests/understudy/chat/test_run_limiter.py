@@ -3,111 +3,111 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.chat.run_limiter import Slots
+from understudy.chat.run_limiter import RunLimiter
 from understudy.storage.tenancy import owner_of, tenant_of
 
 
 def test_a_run_waits_when_its_user_has_all_places_and_others_do_not() -> None:
     """One user's flood is that user's own wait."""
-    slots: Slots[str] = Slots(per_user=1, in_all=10)
-    assert slots.ask("a1", "ada", "A1")
-    assert not slots.ask("a2", "ada", "A2")
-    assert slots.ask("b1", "bob", "B1")
-    assert (slots.running, slots.waiting, slots.place("a2")) == (2, 1, 1)
-    assert slots.free("a1") == [("a2", "A2")]
-    assert slots.place("a2") == 0
+    slots: RunLimiter[str] = RunLimiter(per_user=1, total=10)
+    assert slots.acquire("a1", "ada", "A1")
+    assert not slots.acquire("a2", "ada", "A2")
+    assert slots.acquire("b1", "bob", "B1")
+    assert (slots.running, slots.waiting, slots.position("a2")) == (2, 1, 1)
+    assert slots.release("a1") == [("a2", "A2")]
+    assert slots.position("a2") == 0
 
 
 def test_nobody_overtakes_in_line() -> None:
     """The first who fits begins; the place in line counts from one."""
-    slots: Slots[str] = Slots(per_user=2, in_all=2)
+    slots: RunLimiter[str] = RunLimiter(per_user=2, total=2)
     for run in ("a", "b", "c", "d"):
-        slots.ask(run, f"user-{run}", run)
-    assert [slots.place(run) for run in "abcd"] == [0, 0, 1, 2]
-    assert slots.free("b") == [("c", "c")]
-    assert slots.place("d") == 1
+        slots.acquire(run, f"user-{run}", run)
+    assert [slots.position(run) for run in "abcd"] == [0, 0, 1, 2]
+    assert slots.release("b") == [("c", "c")]
+    assert slots.position("d") == 1
 
 
 def test_asking_twice_takes_one_place_and_giving_back_twice_is_harmless() -> None:
     """A conversation that starts again asks again, and nothing is counted twice."""
-    slots: Slots[str] = Slots(per_user=1, in_all=1)
-    assert slots.ask("a", "ada", "A")
-    assert slots.ask("a", "ada", "A")
-    assert slots.free("a") == []
-    assert slots.free("a") == []
-    assert slots.free("never") == []
+    slots: RunLimiter[str] = RunLimiter(per_user=1, total=1)
+    assert slots.acquire("a", "ada", "A")
+    assert slots.acquire("a", "ada", "A")
+    assert slots.release("a") == []
+    assert slots.release("a") == []
+    assert slots.release("never") == []
     assert slots.running == 0
 
 
 def test_who_leaves_the_line_is_not_called() -> None:
     """A run that was cancelled while it waited does not begin."""
-    slots: Slots[str] = Slots(per_user=1, in_all=1)
-    slots.ask("a", "ada", "A")
-    slots.ask("b", "bob", "B")
-    slots.free("b")
-    assert slots.free("a") == []
+    slots: RunLimiter[str] = RunLimiter(per_user=1, total=1)
+    slots.acquire("a", "ada", "A")
+    slots.acquire("b", "bob", "B")
+    slots.release("b")
+    assert slots.release("a") == []
 
 
 def test_who_rests_leaves_the_place_and_comes_back_first() -> None:
     """A run that waits for its user gives its place to the next, and stands before all that have not begun."""
-    slots: Slots[str] = Slots(per_user=1, in_all=1)
+    slots: RunLimiter[str] = RunLimiter(per_user=1, total=1)
     for run in ("a", "b", "c"):
-        slots.ask(run, f"user-{run}", run)
-    assert slots.rest("a") == [("b", "b")]
+        slots.acquire(run, f"user-{run}", run)
+    assert slots.suspend("a") == [("b", "b")]
     assert (slots.running, slots.waiting) == (1, 2)
-    assert not slots.ask("a", "user-a", "A")
-    assert [slots.place(run) for run in "abc"] == [1, 0, 2]
-    assert slots.front(5) == [("a", "A"), ("c", "c")]
-    assert slots.front(1) == [("a", "A")]
-    assert slots.free("b") == [("a", "A")]
-    assert slots.rest("a") == [("c", "c")]
-    assert slots.rest("a") == []
-    assert slots.free("c") == []
-    assert slots.ask("a", "user-a", "A")
+    assert not slots.acquire("a", "user-a", "A")
+    assert [slots.position(run) for run in "abc"] == [1, 0, 2]
+    assert slots.first_queued(5) == [("a", "A"), ("c", "c")]
+    assert slots.first_queued(1) == [("a", "A")]
+    assert slots.release("b") == [("a", "A")]
+    assert slots.suspend("a") == [("c", "c")]
+    assert slots.suspend("a") == []
+    assert slots.release("c") == []
+    assert slots.acquire("a", "user-a", "A")
 
 
 def test_beyond_the_bounded_line_nobody_is_admitted() -> None:
     """Those in line, those behind another of their conversation, and those that rest are counted; a place is not."""
-    slots: Slots[str] = Slots(per_user=1, in_all=2, in_line=2)
-    assert slots.admit("a1", "ada")
-    assert slots.admit("a2", "ada", behind=True)
-    assert slots.admit("b1", "bob")
-    assert slots.rest("b1") == []
+    slots: RunLimiter[str] = RunLimiter(per_user=1, total=2, max_waiting=2)
+    assert slots.reserve("a1", "ada")
+    assert slots.reserve("a2", "ada", behind=True)
+    assert slots.reserve("b1", "bob")
+    assert slots.suspend("b1") == []
     assert slots.waiting == 2
-    assert not slots.admit("a3", "ada")
-    assert slots.admit("c1", "cem"), "it need not wait"
-    assert not slots.admit("c2", "cem", behind=True)
-    slots.free("a2")
-    assert slots.admit("a3", "ada")
+    assert not slots.reserve("a3", "ada")
+    assert slots.reserve("c1", "cem"), "it need not wait"
+    assert not slots.reserve("c2", "cem", behind=True)
+    slots.release("a2")
+    assert slots.reserve("a3", "ada")
     assert slots.waiting == 2
 
 
 def test_a_flood_of_one_user_leaves_half_of_the_line_to_the_others() -> None:
     """Two floods leave a third; whoever has nothing in line yet gets in as long as there is a place."""
-    slots: Slots[str] = Slots(per_user=1, in_all=10, in_line=100)
+    slots: RunLimiter[str] = RunLimiter(per_user=1, total=10, max_waiting=100)
 
     def flood(owner: str) -> int:
         """How many of this user's runs wait when no more are let in."""
         taken = 0
-        while slots.admit(f"{owner}{taken}", owner, behind=True):
+        while slots.reserve(f"{owner}{taken}", owner, behind=True):
             taken += 1
         return taken
 
     assert flood("ada") == 51
     assert flood("bob") == 25
-    assert slots.admit("c", "cleo", behind=True)
+    assert slots.reserve("c", "cleo", behind=True)
     for number in range(51):
-        slots.free(f"ada{number}")
+        slots.release(f"ada{number}")
     assert flood("ada") + slots.waiting < 100 + 51
 
 
 def test_who_is_admitted_has_the_place_it_was_promised() -> None:
     """Between being let in and asking, nobody else takes it; given up, it is free again."""
-    slots: Slots[str] = Slots(per_user=1, in_all=1)
-    assert slots.admit("a", "ada")
-    assert not slots.ask("b", "bob", "B")
-    assert slots.ask("a", "ada", "A")
-    assert slots.free("a") == [("b", "B")]
+    slots: RunLimiter[str] = RunLimiter(per_user=1, total=1)
+    assert slots.reserve("a", "ada")
+    assert not slots.acquire("b", "bob", "B")
+    assert slots.acquire("a", "ada", "A")
+    assert slots.release("a") == [("b", "B")]
 
 
 @given(
@@ -117,7 +117,7 @@ def test_who_is_admitted_has_the_place_it_was_promised() -> None:
 )
 def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: list[tuple[str, int, str]]) -> None:
     """Any order of asking, resting and giving back: never more than allowed, never fewer than could be."""
-    slots: Slots[int] = Slots(per_user=2, in_all=3)
+    slots: RunLimiter[int] = RunLimiter(per_user=2, total=3)
     owners = {number: owner for _, number, owner in reversed(steps)}
     running: set[int] = set()
     resting: set[int] = set()
@@ -125,7 +125,7 @@ def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: lis
     for step, number, _ in steps:
         begun: list[tuple[str, int]] = []
         if step == "ask":
-            if slots.ask(str(number), owners[number], number):
+            if slots.acquire(str(number), owners[number], number):
                 running.add(number)
                 resting.discard(number)
             elif number not in waiting:
@@ -134,19 +134,19 @@ def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: lis
             if number in running:
                 running.discard(number)
                 resting.add(number)
-            begun = slots.rest(str(number))
+            begun = slots.suspend(str(number))
         else:
             running.discard(number)
             resting.discard(number)
             waiting = [each for each in waiting if each != number]
-            begun = slots.free(str(number))
+            begun = slots.release(str(number))
         for _, one in begun:
             running.add(one)
             resting.discard(one)
             waiting.remove(one)
         assert slots.running == len(running) <= 3
         assert slots.waiting == len({*waiting, *resting})
-        in_line = [number for _, number in slots.front(10)]
+        in_line = [number for _, number in slots.first_queued(10)]
         assert sorted(in_line) == sorted(waiting)
         assert in_line == [n for n in in_line if n in resting] + [n for n in in_line if n not in resting]
         for owner in "xyz":
@@ -157,31 +157,31 @@ def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: lis
 
 def test_a_tenant_holds_no_more_than_its_places() -> None:
     """Its third user waits for one of its own, and is told so; another tenant's user begins at once."""
-    slots: Slots[str] = Slots(per_user=2, in_all=4, per_tenant=2)
+    slots: RunLimiter[str] = RunLimiter(per_user=2, total=4, per_tenant=2)
     ada, cem, dee, bob = (owner_of(*who) for who in (("ada", "a"), ("cem", "a"), ("dee", "a"), ("bob", "b")))
-    assert slots.ask("ada1", ada, "A")
-    assert slots.ask("cem1", cem, "C")
-    assert not slots.ask("dee1", dee, "D")
-    assert slots.tenant_holds_all("dee1")
-    assert slots.ask("bob1", bob, "B")
+    assert slots.acquire("ada1", ada, "A")
+    assert slots.acquire("cem1", cem, "C")
+    assert not slots.acquire("dee1", dee, "D")
+    assert slots.tenant_at_limit("dee1")
+    assert slots.acquire("bob1", bob, "B")
     assert slots.counts(lambda owner: tenant_of(owner) == "a") == {"runs": 2, "runs_waiting": 1}
     assert slots.counts(lambda owner: True) == {"runs": 3, "runs_waiting": 1}
-    assert slots.free("bob1") == []
-    assert slots.free("ada1") == [("dee1", "D")]
-    assert not slots.tenant_holds_all("dee1")
+    assert slots.release("bob1") == []
+    assert slots.release("ada1") == [("dee1", "D")]
+    assert not slots.tenant_at_limit("dee1")
 
 
 def test_tenants_take_turns_in_line() -> None:
     """Many that wait of one tenant do not stand before the first one of another."""
-    slots: Slots[str] = Slots(per_user=9, in_all=1, per_tenant=9)
+    slots: RunLimiter[str] = RunLimiter(per_user=9, total=1, per_tenant=9)
     ada, bob, cem = owner_of("ada", "a"), owner_of("bob", "b"), owner_of("cem")
-    slots.ask("a0", ada, "")
+    slots.acquire("a0", ada, "")
     for run, owner in (("a1", ada), ("a2", ada), ("b1", bob), ("b2", bob), ("c1", cem)):
-        assert not slots.ask(run, owner, "")
-    assert [slots.place(run) for run in ("b1", "c1", "a1", "b2", "a2")] == [1, 2, 3, 4, 5]
+        assert not slots.acquire(run, owner, "")
+    assert [slots.position(run) for run in ("b1", "c1", "a1", "b2", "a2")] == [1, 2, 3, 4, 5]
     begun: list[str] = []
     run = "a0"
-    while freed := slots.free(run):
+    while freed := slots.release(run):
         run = freed[0][0]
         begun.append(run)
     assert begun == ["b1", "c1", "a1", "b2", "a2"]
@@ -189,24 +189,24 @@ def test_tenants_take_turns_in_line() -> None:
 
 def test_one_tenant_fills_half_of_the_line() -> None:
     """Its users are refused beyond that; others are not. Without tenants nothing of the kind is asked."""
-    slots: Slots[str] = Slots(per_user=1, in_all=1, in_line=4, per_tenant=1)
+    slots: RunLimiter[str] = RunLimiter(per_user=1, total=1, max_waiting=4, per_tenant=1)
     users = [owner_of(f"user-{number}", "a") for number in range(5)]
-    assert [slots.admit(user, user) for user in users] == [True, True, True, True, False]
-    assert slots.tenant_fills_line(users[0])
+    assert [slots.reserve(user, user) for user in users] == [True, True, True, True, False]
+    assert slots.tenant_fills_queue(users[0])
     bob = owner_of("bob", "b")
-    assert not slots.tenant_fills_line(bob)
-    assert slots.admit("bob", bob)
-    assert not slots.admit("cem", owner_of("cem", "b"))
-    alone: Slots[str] = Slots(per_user=1, in_all=1, in_line=4)
-    assert [alone.admit(user, user) for user in users] == [True] * 5
-    assert not alone.tenant_fills_line(users[0])
+    assert not slots.tenant_fills_queue(bob)
+    assert slots.reserve("bob", bob)
+    assert not slots.reserve("cem", owner_of("cem", "b"))
+    alone: RunLimiter[str] = RunLimiter(per_user=1, total=1, max_waiting=4)
+    assert [alone.reserve(user, user) for user in users] == [True] * 5
+    assert not alone.tenant_fills_queue(users[0])
 
 
 def test_nothing_is_kept_of_owners_that_have_no_runs() -> None:
     """Or a server would grow with every user it ever had."""
-    slots: Slots[str] = Slots(per_user=1, in_all=1, per_tenant=1)
+    slots: RunLimiter[str] = RunLimiter(per_user=1, total=1, per_tenant=1)
     for number in range(3):
-        slots.ask(f"r{number}", owner_of(f"u{number}", f"t{number}"), "")
+        slots.acquire(f"r{number}", owner_of(f"u{number}", f"t{number}"), "")
     for number in range(3):
-        slots.free(f"r{number}")
-    assert not any((slots._runs, slots._held, slots._runs_of_tenant, slots._held_by_tenant, slots._turn_of))
+        slots.release(f"r{number}")
+    assert not any((slots._runs, slots._held, slots._runs_of_tenant, slots._held_by_tenant, slots._next_round_of))

@@ -24,7 +24,7 @@ from transport.wire.events import (
     ToolStatus,
     Usage,
 )
-from understudy.chat.run_protocol import Arc, ArcBroken, Ending
+from understudy.chat.run_protocol import Ending, RunProtocol, RunProtocolError
 
 ACCEPTED = MessageAccepted("m", "r", "hello")
 STARTED = AgentStarted("a", "on it", 1.0)
@@ -41,11 +41,11 @@ BROKEN = ToolCompleted("a", "c", "echo", None, "", ToolStatus.FAILED, 1.0, 3.0)
 FAILED = AgentError("a", "internal", "no", True, "e")
 
 
-def arc(*events: Event) -> Arc:
+def arc(*events: Event) -> RunProtocol:
     """An arc that has seen these events."""
-    made = Arc("r")
+    made = RunProtocol("r")
     for event in events:
-        made.note(event)
+        made.apply(event)
     return made
 
 
@@ -92,8 +92,8 @@ def test_a_whole_arc_fits() -> None:
 def test_what_breaks_the_promise_is_refused(before: tuple[Event, ...], event: Event) -> None:
     """Work before its start, an end without a beginning, anything twice, after the end, or against a decision."""
     state = arc(*before)
-    with pytest.raises(ArcBroken):
-        state.note(event)
+    with pytest.raises(RunProtocolError):
+        state.apply(event)
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_a_call_that_asks_ends_as_its_user_decided(events: tuple[Event, ...]) ->
 def test_from_any_point_an_arc_can_be_closed(before: tuple[Event, ...], ending: Ending) -> None:
     """Open calls and agents are completed, and there is exactly one terminal event, the last."""
     state = arc(*before)
-    events = state.closing(ending, now=9.0, text="so far", error_id="e1")
+    events = state.closing_events(ending, now=9.0, text="so far", error_id="e1")
     for event in events:
-        state.note(event)
+        state.apply(event)
     assert state.ended
     last = events[-1]
     if ending is Ending.CANCELLED:
@@ -143,13 +143,13 @@ def test_from_any_point_an_arc_can_be_closed(before: tuple[Event, ...], ending: 
     else:
         assert isinstance(last, Error)
         assert (last.code, last.error_id) == (ending.value, "e1")
-    assert state.closing(ending, now=9.0) == []
+    assert state.closing_events(ending, now=9.0) == []
 
 
 @pytest.mark.parametrize("ending", Ending)
 def test_an_agent_that_could_not_go_on_says_why_before_it_ends(ending: Ending) -> None:
     """Its error has the words of the final one; a run that was cancelled or interrupted has none."""
-    events = arc(ACCEPTED, STARTED, CALLING).closing(ending, now=9.0, sentence="Too bad.", error_id="e1")
+    events = arc(ACCEPTED, STARTED, CALLING).closing_events(ending, now=9.0, sentence="Too bad.", error_id="e1")
     kinds = [type(event) for event in events]
     if ending in (Ending.CANCELLED, Ending.INTERRUPTED):
         assert AgentError not in kinds
@@ -170,7 +170,7 @@ def test_an_agent_that_could_not_go_on_says_why_before_it_ends(ending: Ending) -
 
 def test_a_run_that_no_agent_began_has_one_that_failed() -> None:
     """It starts, fails and completes, so that whoever draws agents has something to draw."""
-    events = arc(ACCEPTED).closing(Ending.NO_STORAGE, now=9.0, error_id="e1")
+    events = arc(ACCEPTED).closing_events(Ending.NO_STORAGE, now=9.0, error_id="e1")
     assert [type(event) for event in events] == [AgentStarted, AgentError, AgentCompleted, Error]
 
 
@@ -186,21 +186,23 @@ def test_a_run_that_no_agent_began_has_one_that_failed() -> None:
 def test_the_result_of_a_call_that_is_cut_says_why(ending: Ending, code: str) -> None:
     """As that of any call with a fault: a code and a sentence."""
     (call,) = [
-        each for each in arc(ACCEPTED, STARTED, CALLING).closing(ending, now=9.0) if isinstance(each, ToolCompleted)
+        each
+        for each in arc(ACCEPTED, STARTED, CALLING).closing_events(ending, now=9.0)
+        if isinstance(each, ToolCompleted)
     ]
     assert call.result == {"error": {"code": code, "message": call.result_summary}}
 
 
 def test_a_call_that_waits_has_taken_no_time() -> None:
     """When it is cut off, its duration is none: it never ran."""
-    call = arc(ACCEPTED, STARTED, CALLING, ASKED).closing(Ending.INTERRUPTED, now=5.0)[0]
+    call = arc(ACCEPTED, STARTED, CALLING, ASKED).closing_events(Ending.INTERRUPTED, now=5.0)[0]
     assert isinstance(call, ToolCompleted)
     assert (call.status, call.duration_ms) == (ToolStatus.KILLED, 0.0)
 
 
 def test_an_interrupted_call_says_so() -> None:
     """Its status is `killed`, its duration is what has passed."""
-    call = arc(ACCEPTED, STARTED, CALLING).closing(Ending.INTERRUPTED, now=5.0)[0]
+    call = arc(ACCEPTED, STARTED, CALLING).closing_events(Ending.INTERRUPTED, now=5.0)[0]
     assert isinstance(call, ToolCompleted)
     assert (call.status, call.duration_ms) == (ToolStatus.KILLED, 3000.0)
 
@@ -222,12 +224,12 @@ def test_however_a_run_went_it_can_be_closed(seed: int, steps: int, ending: Endi
             AgentCompleted(chance.choice(agents), "", RunStatus.SUCCESS, Usage(), 0.0),
         ]
         try:
-            state.note(chance.choice(choices))
-        except ArcBroken:
+            state.apply(chance.choice(choices))
+        except RunProtocolError:
             continue
-    closing = state.closing(ending, now=1.0)
+    closing = state.closing_events(ending, now=1.0)
     for event in closing:
-        state.note(event)
+        state.apply(event)
     assert state.ended
     assert sum(isinstance(event, FinalResponse | Error) for event in closing) == 1
     assert not state.calls

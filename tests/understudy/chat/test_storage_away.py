@@ -11,7 +11,7 @@ from sqlalchemy import update
 from transport.wire.commands import Cancel
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, AgentStarted, Error, FinalResponse, RunStatus
-from understudy.chat.messages import StandDown, Wake
+from understudy.chat.messages import EnsureRunning, OwnershipLost
 from understudy.storage import schema
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.store import Store
@@ -105,14 +105,14 @@ async def test_a_thread_that_could_not_be_deleted_goes_on(rig: Rig, away: Away) 
     await rig.until(AgentStarted)
     away.writes = True
     with pytest.raises(StorageUnavailable):
-        await rig.desk.delete("ada", "t")
+        await rig.desk.delete_thread("ada", "t")
     away.writes = False
     await rig.until(FinalResponse, 2)
     open_gate(rig)
     await rig.desk(ADA, say("third", "t"), rig.outbox)
     assert getattr((await rig.until(FinalResponse, 3))[-1].event, "status", None) is RunStatus.SUCCESS
-    assert rig.services.slots.running == 0
-    assert rig.services.slots.waiting == 0
+    assert rig.services.limiter.running == 0
+    assert rig.services.limiter.waiting == 0
 
 
 async def test_a_thread_that_was_deleted_after_all_begins_anew(rig: Rig, away: Away) -> None:
@@ -122,7 +122,7 @@ async def test_a_thread_that_was_deleted_after_all_begins_anew(rig: Rig, away: A
     await rig.until(FinalResponse)
     away.writes = away.stores = True
     with pytest.raises(StorageUnavailable):
-        await rig.desk.delete("ada", "t")
+        await rig.desk.delete_thread("ada", "t")
     away.writes = False
     await rig.desk(ADA, say("second", "t"), rig.outbox)
     await rig.until(FinalResponse, 2)
@@ -139,7 +139,7 @@ async def test_a_run_whose_events_cannot_be_read_ends_and_its_thread_goes_on(
     assert accepted is not None
     await rig.until(AgentStarted)
     (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
-    conversation.tell(StandDown())
+    conversation.tell(OwnershipLost())
     with trio.fail_after(5):
         await conversation.wait_stopped()
 
@@ -149,7 +149,7 @@ async def test_a_run_whose_events_cannot_be_read_ends_and_its_thread_goes_on(
 
     await trio.to_thread.run_sync(damage)
     open_gate(rig)
-    await rig.desk.threads.wake("ada", "t", accepted.run_id)
+    await rig.desk.registry.ensure_running("ada", "t", accepted.run_id)
     (end,) = await rig.until(Error)
     assert (end.run_id, getattr(end.event, "code", None)) == (accepted.run_id, "run_interrupted")
     await rig.desk(ADA, say("more", "t"), rig.outbox)
@@ -185,7 +185,7 @@ async def test_a_conversation_that_is_woken_while_it_cannot_look_goes_on(rig: Ri
     await rig.until(AgentStarted)
     (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
     away.reads = True
-    conversation.tell(Wake("some-run"))
+    conversation.tell(EnsureRunning("some-run"))
     open_gate(rig)
     await rig.until(FinalResponse)
     away.reads = False

@@ -10,7 +10,7 @@ from functools import partial
 import trio
 
 from actors import Actor, ActorSystem, ChildSpec, Context, Supervisor
-from understudy.chat.messages import StandDown
+from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Node
 from understudy.cluster.membership import Membership, join, stop_conversations
 from understudy.storage import Change, Fence, Fenced, LoggedEvent, Store, StoreWriter, Thread
@@ -31,7 +31,7 @@ class Talker(Actor):
 
     async def receive(self, message: object, context: Context) -> None:
         """Append the next event."""
-        if isinstance(message, StandDown):
+        if isinstance(message, OwnershipLost):
             print("stood down", flush=True)
             context.stop()
             return
@@ -65,7 +65,7 @@ async def main(address: str, lease_s: float) -> None:
         assert talker is not None
 
         def on_lapse() -> None:
-            talker.tell(StandDown())
+            talker.tell(OwnershipLost())
             stop_conversations(conversations)
 
         membership = partial(Membership, store, node, on_lapse, lease_s=lease_s, every_s=lease_s / 6)

@@ -11,7 +11,7 @@ from sanitization import Action, Category, Failure, Finding, Scrubbed
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Block, Envelope, PartialResult
-from understudy.chat.messages import SaidElsewhere
+from understudy.chat.messages import MessageInOtherThread
 from understudy.chat.placement import Active, Deleted, Moved, News, TypingIn
 from understudy.chat.routing import Route
 from understudy.cluster import codec
@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_refused() -> None:
     [
         CommandRejected("busy", "Too many wait.", 5.0, names={"message_id": "m1"}),
         CommandRejected("message_id_reused"),
-        SaidElsewhere("another thread"),
+        MessageInOtherThread("another thread"),
         Moved("the thread is another server's"),
         StorageUnavailable("the disk is full"),
     ],

@@ -74,7 +74,7 @@ class Threads:
     def __init__(self, conversation: ActorRef) -> None:
         self.conversation = conversation
 
-    async def own(self, owner: str, thread_id: str) -> ActorRef:
+    async def get_local(self, owner: str, thread_id: str) -> ActorRef:
         return self.conversation
 
 

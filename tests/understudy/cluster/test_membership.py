@@ -29,10 +29,10 @@ from actors import (
     Supervisor,
 )
 from tests.servers.postgresql import Postgres
-from understudy.chat.conversation.recovery import TOGETHER, Moved, Recovery
-from understudy.chat.messages import StandDown
+from understudy.chat.conversation.recovery import BATCH, CheckNow, Recovery
+from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Node
-from understudy.chat.registry import Whereabouts
+from understudy.chat.registry import ConversationRegistry
 from understudy.cluster.membership import Membership, join, stop_conversations
 from understudy.storage import (
     AlreadyServed,
@@ -269,7 +269,7 @@ class Obedient(Actor):
 
     async def receive(self, message: object, context: Context) -> None:
         """End."""
-        assert isinstance(message, StandDown)
+        assert isinstance(message, OwnershipLost)
         context.stop()
 
 
@@ -418,7 +418,7 @@ class Finder:
     followed: list[str] = field(factory=list)
     fails: int = 0
 
-    async def wake(self, owner: str, thread_id: str, run_id: str) -> None:
+    async def ensure_running(self, owner: str, thread_id: str, run_id: str) -> None:
         """Claim it, unless it works on it already: own runs are woken now and then."""
         if run_id in self.mine:
             return
@@ -428,15 +428,15 @@ class Finder:
         else:
             self.refused += 1
 
-    async def lost(self) -> list[tuple[str, str]]:
+    async def dead_with_subscribers(self) -> list[tuple[str, str]]:
         """Nothing was killed."""
         return []
 
-    def moving(self, most: int) -> list[tuple[tuple[str, str], ActorRef]]:
+    def relocated(self, most: int) -> list[tuple[tuple[str, str], ActorRef]]:
         """What moved."""
         return self.moved[:most]
 
-    async def follow_again(self, key: tuple[str, str], ending: ActorRef) -> None:
+    async def resubscribe(self, key: tuple[str, str], ending: ActorRef) -> None:
         """Note it, or fail for a while."""
         await ending.wait_stopped()
         self.fails -= 1
@@ -448,7 +448,7 @@ class Finder:
 
 async def recovering(server: Server, finder: Finder) -> ActorRef:
     """Have it look for what is left over."""
-    recovery = partial(Recovery, server.store, cast(Whereabouts, finder), server.node)
+    recovery = partial(Recovery, server.store, cast(ConversationRegistry, finder), server.node)
     return await server.system.spawn(ChildSpec("recovery", recovery))
 
 
@@ -456,7 +456,7 @@ async def recovering(server: Server, finder: Finder) -> ActorRef:
 async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres: Postgres, made: str) -> None:
     """Within a second after its lease, each run by one of them, by both about as many, and few are asked for twice."""
     address = postgres.create(made)
-    count = 3 * TOGETHER
+    count = 3 * BATCH
     async with server(address) as dead, server(address) as one, server(address) as other:
         finders = [Finder(one), Finder(other)]
         assert await dead.store.join(dead.node.id, lease_s=60.0)
@@ -498,12 +498,12 @@ async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, made
         recovery = await recovering(one, finder)
         ending = await one.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
         finder.moved.append((("ann", "t1"), ending))
-        recovery.tell(Moved())
+        recovery.tell(CheckNow())
         await trio.sleep(0.2)
         assert finder.followed == []
         finder.fails = 1
         recovery.kill()
-        ending.tell(StandDown())
+        ending.tell(OwnershipLost())
         await until(lambda: finder.followed)
         await trio.sleep(0.2)
         assert finder.followed == ["t1"]

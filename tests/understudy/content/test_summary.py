@@ -3,7 +3,7 @@
 import pytest
 
 from sanitization import Action, Category, Finding
-from understudy.chat.envelope import line
+from understudy.chat.envelope import summary_line
 from understudy.content.policies import BadPolicy, policy_of
 from understudy.content.summary import LISTED, by_kind, is_suspect, summary_of, what_blocked
 
@@ -28,7 +28,7 @@ def test_a_summary_tells_what_changed_the_text_or_gives_orders() -> None:
     assert [each["kind"] for each in event.findings] == ["secret.github", "injection.override", "pii.unread"]
     assert event.findings[1] == {"kind": "injection.override", "start": 9, "end": 13, "action": "flag"}
     assert (event.omitted, event.call_id) == (None, None)
-    assert line(event) == "1 find was taken out, 2 finds were pointed out"
+    assert summary_line(event) == "1 find was taken out, 2 finds were pointed out"
 
 
 @pytest.mark.parametrize(

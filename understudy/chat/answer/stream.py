@@ -12,7 +12,7 @@ from sanitization import Direction, Finding, Scrubbed
 from transport.wire.events import SanitizationSummary
 from understudy.chat.answer.resume import NewText, ResumedText
 from understudy.chat.answer.sanitized import Piece, SanitizedAnswer
-from understudy.chat.messages import Job
+from understudy.chat.messages import RunRequest
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import SEPARATOR, Replay, encode_partial
 from understudy.chat.services import Services
@@ -33,7 +33,7 @@ thirty-second part: keeping it means writing all of it."""
 class AnswerStream:
     """The text of one run, turn by turn. `before` is what was said of it on another day."""
 
-    job: Job
+    job: RunRequest
     services: Services
     recorder: Recorder
     replay: Replay

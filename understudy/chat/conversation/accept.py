@@ -10,14 +10,14 @@ from actors import Context
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import Envelope, MessageAccepted, Typing
-from understudy.chat.conversation.active_run import LiveRun
-from understudy.chat.conversation.event_log import ThreadLog
-from understudy.chat.conversation.run_queue import RETRY_S, Line
-from understudy.chat.conversation.subscribers import Followers
-from understudy.chat.messages import Accept, AnswerAgain, Job, SaidElsewhere
+from understudy.chat.conversation.active_run import ActiveRun
+from understudy.chat.conversation.event_log import EventLog
+from understudy.chat.conversation.run_queue import RETRY_S, RunQueue
+from understudy.chat.conversation.subscribers import Subscribers
+from understudy.chat.messages import Accept, AnswerAgain, MessageInOtherThread, RunRequest
 from understudy.chat.routing import ANSWER
 from understudy.chat.run.run_settings import read_settings
-from understudy.chat.run_protocol import Arc
+from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import Services
 from understudy.content.summary import alert_of, summary_of
 from understudy.content.vault import alike
@@ -26,38 +26,38 @@ from understudy.storage.rows import Message, RawText
 
 
 @define(eq=False)
-class Intake:
+class MessageAcceptor:
     """Takes the messages of one thread in."""
 
-    log: ThreadLog
+    log: EventLog
     services: Services
-    followers: Followers
-    line: Line
+    subscribers: Subscribers
+    queue: RunQueue
 
-    async def take(self, ask: Accept | AnswerAgain, context: Context) -> None:
+    async def accept_message(self, ask: Accept | AnswerAgain, context: Context) -> None:
         """Answer one request.
 
         Raises:
             Fenced: Another server has the thread.
-            SequenceConflict, NotStored, LostRun: The log has more than the conversation knows of: an earlier commit
-                that seemed to fail did not. In each of these cases the request is not answered.
+            SequenceConflict, NotStored, RunNotQueued: The log has more than the conversation knows of: an earlier
+                commit that seemed to fail did not. In each of these cases the request is not answered.
         """
         try:
-            if await self._took(ask, context):
+            if await self._replayed(ask, context):
                 return
-            self.line.admit(ask.run_id)
+            self.queue.reserve(ask.run_id)
             try:
-                live = await self._open(ask, context)
+                live = await self._store(ask, context)
             except AlreadyStored:  # at the same moment, in another thread
-                self.line.give_up(ask.run_id)
-                if not await self._took(ask, context):
+                self.queue.cancel_reservation(ask.run_id)
+                if not await self._replayed(ask, context):
                     ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
             except BaseException:
-                self.line.give_up(ask.run_id)
+                self.queue.cancel_reservation(ask.run_id)
                 raise
             else:
-                await self.line.join(live, context)
-        except (CommandRejected, SaidElsewhere) as refused:
+                await self.queue.enqueue(live, context)
+        except (CommandRejected, MessageInOtherThread) as refused:
             ask.fail(refused)
         except StorageUnavailable:
             ask.fail(CommandRejected("storage_unavailable", retry_after=RETRY_S))
@@ -66,34 +66,36 @@ class Intake:
 
     # what is here already
 
-    async def _took(self, ask: Accept | AnswerAgain, context: Context) -> bool:
+    async def _replayed(self, ask: Accept | AnswerAgain, context: Context) -> bool:
         """If it is here already, show its acceptance again, and all that came of it to who did not follow."""
         if isinstance(ask, Accept):
-            prior = await self._said(ask)
+            prior = await self._stored_message(ask)
             run_id = prior.run_id if prior is not None else None
         else:
-            prior, run_id = ask.message, await self._answered(ask)
+            prior, run_id = ask.message, await self._stored_run(ask)
         if prior is None or run_id is None:
             return False
-        await self.line.look_for(run_id)
-        self.followers.show_again(ask.outbox, await self.log.acceptance(prior, run_id), self.log.head, context)
+        await self.queue.ensure_queued(run_id)
+        self.subscribers.replay_acceptance(
+            ask.outbox, await self.log.acceptance(prior, run_id), self.log.last_seq, context
+        )
         ask.reply(run_id)
         return True
 
-    async def _said(self, ask: Accept) -> Message | None:
+    async def _stored_message(self, ask: Accept) -> Message | None:
         """The message that came before under this id, None if none did. Raises when that was another one."""
         prior = await self.services.store.message(self.log.owner, ask.message_id)
         if prior is None:
             return None
         if prior.thread_id != self.log.thread_id:
-            await self._elsewhere(ask, prior)
-        say, text = ask.say, ask.clean.text
+            await self._reject_other_thread(ask, prior)
+        say, text = ask.say, ask.filtered.text
         same_place = prior.branch_of == ask.branch_of and say.parent_id in (None, prior.parent_id)
         if not same_place or not alike(prior.content, text) or prior.references != say.references:
             raise CommandRejected("message_id_reused")
         return prior
 
-    async def _elsewhere(self, ask: Accept, prior: Message) -> None:
+    async def _reject_other_thread(self, ask: Accept, prior: Message) -> None:
         """Always raises: the message may mean the one in another thread, unless it names a thread or conversation."""
         named = ask.say.thread_id is not None
         if not named and ask.say.conversation_id is not None:
@@ -101,9 +103,9 @@ class Intake:
             named = run is None or run.conversation_id != ask.say.conversation_id
         if named:
             raise CommandRejected("message_id_reused")
-        raise SaidElsewhere(prior.thread_id)
+        raise MessageInOtherThread(prior.thread_id)
 
-    async def _answered(self, ask: AnswerAgain) -> str | None:
+    async def _stored_run(self, ask: AnswerAgain) -> str | None:
         """The run that this request began before, None if it did not. Raises when that was for another message."""
         if ask.request_id is None:
             return None
@@ -114,7 +116,7 @@ class Intake:
 
     # what is new
 
-    async def _open(self, ask: Accept | AnswerAgain, context: Context) -> LiveRun:
+    async def _store(self, ask: Accept | AnswerAgain, context: Context) -> ActiveRun:
         """Store the message with its run, and show that it was accepted; returns the run, which is to join the line."""
         if isinstance(ask, Accept):
             parent, branch_of = await self._parent(ask), ask.branch_of
@@ -122,20 +124,20 @@ class Intake:
             parent, branch_of = ask.message.parent_id, ask.message.id
         if branch_of is not None and not self.log.exists:  # deleted at this moment
             raise CommandRejected("not_found", "There is no message of that name.")
-        context_given, settings_given = await self._given(ask)
-        live = self._live(ask)
-        live.job = job = evolve(live.job, context=context_given, settings=read_settings(settings_given))
-        self.followers.add(ask.outbox, self.log.head, context)
+        context_given, settings_given = await self._context_and_settings(ask)
+        live = self._new_run(ask)
+        live.request = job = evolve(live.request, context=context_given, settings=read_settings(settings_given))
+        self.subscribers.subscribe(ask.outbox, self.log.last_seq, context)
         names = (job.message_id, job.run_id, job.content, job.references, parent, branch_of)
         accepted = MessageAccepted(*names, context_given or None, settings_given or None)
-        envelopes = await self.log.write(live, [accepted], opening=True, raw=self._raw(ask))
-        self.followers.publish(envelopes, self.log.head, context, arrived_at=ask.arrived_at)
-        if isinstance(ask, Accept) and (alert := alert_of((*ask.clean.findings, *ask.beside))) is not None:
-            self.followers.alert(live, alert)
+        envelopes = await self.log.commit(live, [accepted], opening=True, raw=self._raw(ask))
+        self.subscribers.publish(envelopes, self.log.last_seq, context, arrived_at=ask.arrived_at)
+        if isinstance(ask, Accept) and (alert := alert_of((*ask.filtered.findings, *ask.context_findings))) is not None:
+            self.subscribers.send_alert(live, alert)
         ask.reply(job.run_id)
         return live
 
-    async def _given(self, ask: Accept | AnswerAgain) -> tuple[JsonObject, JsonObject]:
+    async def _context_and_settings(self, ask: Accept | AnswerAgain) -> tuple[JsonObject, JsonObject]:
         """The context and the settings of a message: its own, or of the message that it is an edit of, from the log."""
         if isinstance(ask, AnswerAgain):
             earlier: Message | None = ask.message
@@ -165,24 +167,26 @@ class Intake:
         if ask.branch_of is not None:
             return named
         if named is None:
-            return self.log.newest
+            return self.log.newest_answer
         run = await self.services.store.run(named.removeprefix(ANSWER)) if named.startswith(ANSWER) else None
         if run is None or (run.owner, run.thread_id) != (self.log.owner, self.log.thread_id):
             raise CommandRejected("not_found", "There is no answer of that name in this conversation.")
         return named
 
-    def _live(self, ask: Accept | AnswerAgain) -> LiveRun:
+    def _new_run(self, ask: Accept | AnswerAgain) -> ActiveRun:
         """The run of a message."""
         found = None
         if isinstance(ask, Accept):
-            message_id, content, references = ask.message_id, ask.clean.text, ask.say.references
+            message_id, content, references = ask.message_id, ask.filtered.text, ask.say.references
             threshold = self.services.summary_from
-            clean = ask.clean
-            found = summary_of("inbound", clean.findings, threshold, omitted=clean.omitted, beside=ask.beside)
+            clean = ask.filtered
+            found = summary_of("inbound", clean.findings, threshold, omitted=clean.omitted, beside=ask.context_findings)
         else:
             message_id, content, references = ask.message.id, ask.message.content, ask.message.references
         owner, thread_id = self.log.owner, self.log.thread_id
-        job = Job(ask.run_id, owner, thread_id, message_id, content, references, ask.route.agent, found, ask.roles)
+        job = RunRequest(
+            ask.run_id, owner, thread_id, message_id, content, references, ask.route.agent, found, ask.roles
+        )
         around = Envelope(
             event=Typing(),
             timestamp=0.0,
@@ -193,7 +197,7 @@ class Intake:
             agent_type=ask.route.agent_type,
             pillar=ask.route.pillar,
         )
-        live = LiveRun(job, Arc(job.run_id), around)
+        live = ActiveRun(job, RunProtocol(job.run_id), around)
         if isinstance(ask, AnswerAgain):
-            live.again, live.request_id = True, ask.request_id
+            live.regenerates, live.request_id = True, ask.request_id
         return live

@@ -5,13 +5,13 @@ from attrs import define, field
 
 from actors import ActorRef
 from transport.wire.events import AskedAgent, Block, Envelope, Event, PartialResult
-from understudy.chat.conversation.resume import Taken
-from understudy.chat.messages import Decide, Job
-from understudy.chat.run_protocol import Arc
+from understudy.chat.conversation.resume import ResumeAttempt
+from understudy.chat.messages import Decide, RunRequest
+from understudy.chat.run_protocol import RunProtocol
 
 
 @define(eq=False)
-class LiveRun:
+class ActiveRun:
     """One run that has not ended. `ref` is None while it waits for its turn.
 
     `again`: it answers a message once more; `request_id` is the client's name for the request to do so. `taken` is
@@ -19,36 +19,38 @@ class LiveRun:
     finished. `decisions` of its user are not answered yet. `asked` is the agent that the message was addressed to.
     """
 
-    job: Job
-    arc: Arc
-    around: Envelope
+    request: RunRequest
+    protocol: RunProtocol
+    envelope_template: Envelope
     ref: ActorRef | None = None
     stopped: bool = False
-    again: bool = False
+    regenerates: bool = False
     request_id: str | None = None
-    taken: Taken | None = None
-    keeping: trio.Event | None = None
+    attempt: ResumeAttempt | None = None
+    checkpointing: trio.Event | None = None
     decisions: list[Decide] = field(factory=list)
-    asked: AskedAgent = field(init=False)
+    addressed: AskedAgent = field(init=False)
     _pieces: list[str] = field(factory=list, init=False, repr=False)
     _blocks: list[Block] = field(factory=list, init=False, repr=False)
     _shown: list[str] = field(factory=list, init=False, repr=False)
     _length: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.asked = self.around.asked_agent or AskedAgent(self.around.agent_type or "", self.around.pillar)
+        self.addressed = self.envelope_template.asked_agent or AskedAgent(
+            self.envelope_template.agent_type or "", self.envelope_template.pillar
+        )
 
     @property
     def text(self) -> str:
         """The answer streamed so far, as it is stored."""
         return "".join(self._pieces)
 
-    def speak(self, agent_type: str, pillar: str | None) -> None:
+    def set_speaker(self, agent_type: str, pillar: str | None) -> None:
         """From now on the events come from this agent."""
-        asked = None if (agent_type, pillar) == (self.asked.agent_type, self.asked.pillar) else self.asked
-        self.around = self.around.but(agent_type=agent_type, pillar=pillar, asked_agent=asked)
+        asked = None if (agent_type, pillar) == (self.addressed.agent_type, self.addressed.pillar) else self.addressed
+        self.envelope_template = self.envelope_template.but(agent_type=agent_type, pillar=pillar, asked_agent=asked)
 
-    def add(self, text: str, blocks: tuple[Block, ...], kept: str | None = None) -> PartialResult:
+    def append_text(self, text: str, blocks: tuple[Block, ...], kept: str | None = None) -> PartialResult:
         """Take in the next piece of the answer and give the event that shows it; `kept` is how it is stored."""
         piece = PartialResult(text, self._length, blocks)
         self._pieces.append(text if kept is None else kept)
@@ -57,7 +59,7 @@ class LiveRun:
         self._length += len(text)
         return piece
 
-    def anew(self) -> PartialResult:
+    def restart_text(self) -> PartialResult:
         """The answer begins anew; gives the event that says so: nothing is shown of it."""
         self._pieces.clear()
         self._shown.clear()

@@ -16,14 +16,14 @@ from transport.wire.codec import from_log, to_log
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Envelope, Error, Event, FinalResponse, MessageAccepted, SanitizationSummary
 from understudy.chat.answer.html import READY_S, aside, ready, rendered
-from understudy.chat.conversation.active_run import LiveRun
-from understudy.chat.conversation.resume import Taken
+from understudy.chat.conversation.active_run import ActiveRun
+from understudy.chat.conversation.resume import ResumeAttempt
 from understudy.chat.envelope import wrap
-from understudy.chat.messages import Job
+from understudy.chat.messages import RunRequest
 from understudy.chat.routing import ANSWER
 from understudy.chat.run.replay import UnreadableSteps, replay
 from understudy.chat.run.run_settings import read_settings
-from understudy.chat.run_protocol import Arc, ArcBroken
+from understudy.chat.run_protocol import RunProtocol, RunProtocolError
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict
 from understudy.storage.rows import LoggedEvent, Message, RawText, RunRecord, StepRecord, Thread
 from understudy.storage.store import Store
@@ -31,7 +31,7 @@ from understudy.storage.writes import Change, Fence, RunAttempt, RunEnd
 
 log = logging.getLogger(__name__)
 
-TITLE = 80
+TITLE_CHARS = 80
 """Characters of a thread's first message that become its title."""
 PAGE_ANSWERS: Final = 200_000
 """Characters of answers after which a page of the log ends, so that rendering them does not keep a client waiting."""
@@ -40,7 +40,7 @@ READ_INLINE: Final = 8 * 1024
 
 
 @define
-class ThreadLog:
+class EventLog:
     """The end of one thread's log: `head` is the number of its last event, 0 for none.
 
     `newest` is the id of the answer with which the newest branch ends or will end, None before the first message.
@@ -52,13 +52,13 @@ class ThreadLog:
     thread_id: str
     store: Store
     clock: Callable[[], float]
-    shown: Callable[[str], str] = str
+    restore: Callable[[str], str] = str
     fence: Fence | None = None
-    head: int = field(default=0, init=False)
+    last_seq: int = field(default=0, init=False)
     exists: bool = field(default=False, init=False)
-    newest: str | None = field(default=None, init=False)
+    newest_answer: str | None = field(default=None, init=False)
 
-    async def open(self) -> list[LiveRun]:
+    async def open(self) -> list[ActiveRun]:
         """Find the end of the log; returns the runs that began and did not end, as the log shows them.
 
         Raises:
@@ -69,12 +69,12 @@ class ThreadLog:
         if opening is None:
             return []
         thread, runs = opening
-        self.exists, self.head = True, thread.last_seq
-        self.newest = ANSWER + thread.newest_run if thread.newest_run is not None else None
+        self.exists, self.last_seq = True, thread.last_seq
+        self.newest_answer = ANSWER + thread.newest_run if thread.newest_run is not None else None
         self._check_fence(thread)
         return [await self._rebuild(run) for run in runs]
 
-    async def confirm(self) -> None:
+    async def verify_end(self) -> None:
         """Find out whether the log still ends where it did.
 
         Raises:
@@ -90,16 +90,16 @@ class ThreadLog:
             return
         thread, _ = opening
         self._check_fence(thread)
-        if thread.last_seq != self.head:
-            raise SequenceConflict(self.thread_id, thread.last_seq + 1, self.head + 1)
+        if thread.last_seq != self.last_seq:
+            raise SequenceConflict(self.thread_id, thread.last_seq + 1, self.last_seq + 1)
 
     def _check_fence(self, thread: Thread) -> None:
         if self.fence is not None and (thread.node, thread.fence) != (self.fence.node, self.fence.token):
             raise Fenced(self.thread_id, thread.node)
 
-    async def write(
+    async def commit(
         self,
-        live: LiveRun,
+        live: ActiveRun,
         events: Sequence[Event],
         *,
         steps: Sequence[StepRecord] = (),
@@ -112,21 +112,24 @@ class ThreadLog:
         commit succeeded. `raw` is the message as it was sent, sealed.
 
         Raises:
-            ArcBroken: An event breaks the run's promise. Nothing was stored.
+            RunProtocolError: An event breaks the run's promise. Nothing was stored.
             Fenced: Another server has the thread now. Nothing was stored.
             StorageError: Nothing was stored, or its storing could not be confirmed.
         """
-        arc, now = evolve(live.arc, agents=dict(live.arc.agents), calls=dict(live.arc.calls)), self.clock()
+        arc, now = (
+            evolve(live.protocol, agents=dict(live.protocol.agents), calls=dict(live.protocol.calls)),
+            self.clock(),
+        )
         envelopes = []
-        for number, event in enumerate(events, self.head + 1):
-            arc.note(event)
-            envelopes.append(wrap(event, live.around, now=now, seq=number))
+        for number, event in enumerate(events, self.last_seq + 1):
+            arc.apply(event)
+            envelopes.append(wrap(event, live.envelope_template, now=now, seq=number))
         change = Change(
             owner=self.owner,
             thread_id=self.thread_id,
             events=tuple(
-                LoggedEvent(number, each.event.type, live.job.run_id, to_log(each))
-                for number, each in enumerate(envelopes, self.head + 1)
+                LoggedEvent(number, each.event.type, live.request.run_id, to_log(each))
+                for number, each in enumerate(envelopes, self.last_seq + 1)
             ),
             thread=self._thread_row(live, now) if opening and not self.exists else None,
             messages=tuple(row for event in events for row in self._message_rows(live, event, now)),
@@ -136,16 +139,16 @@ class ThreadLog:
             raw=raw,
             fence=self.fence,
         )
-        await ready([self.shown(each.message) for each in events if isinstance(each, FinalResponse)], self.owner)
+        await ready([self.restore(each.message) for each in events if isinstance(each, FinalResponse)], self.owner)
         await self.store.commit(change)
-        live.arc = arc
-        self.head += len(envelopes)
+        live.protocol = arc
+        self.last_seq += len(envelopes)
         self.exists = True
         if opening:
-            self.newest = ANSWER + live.job.run_id
+            self.newest_answer = ANSWER + live.request.run_id
         return envelopes
 
-    async def keep(self, step: StepRecord) -> None:
+    async def save_step(self, step: StepRecord) -> None:
         """Store a step that is not finished.
 
         Raises:
@@ -153,7 +156,7 @@ class ThreadLog:
         """
         await self.store.commit(Change(self.owner, self.thread_id, steps=(step,), fence=self.fence))
 
-    async def take_up(self, run_id: str, attempts: int, progress: int) -> None:
+    async def record_attempt(self, run_id: str, attempts: int, progress: int) -> None:
         """Store how often a run was taken up since it had `progress` finished steps.
 
         Raises:
@@ -179,14 +182,14 @@ class ThreadLog:
         around = around.but(agent_type=message.agent_type, pillar=message.pillar)
         return wrap(accepted, around, now=message.created_at)
 
-    async def _rebuild(self, run: RunRecord) -> LiveRun:
-        arc, told, why = await self._told(run)
+    async def _rebuild(self, run: RunRecord) -> ActiveRun:
+        arc, told, why = await self._replay_protocol(run)
         events = [each.event for each in told]
         accepted = next((each for each in events if isinstance(each, MessageAccepted)), None)
         accepted = accepted or MessageAccepted(run.message_id, run.id, "")
         found = None if run.found is None else msgspec.json.decode(run.found, type=SanitizationSummary)
         content, references = accepted.content, tuple(accepted.references)
-        job = Job(run.id, self.owner, self.thread_id, run.message_id, content, references, run.agent_type, found)
+        job = RunRequest(run.id, self.owner, self.thread_id, run.message_id, content, references, run.agent_type, found)
         job = evolve(job, context=accepted.context or {}, settings=read_settings(accepted.settings))
         before = None
         try:
@@ -201,71 +204,71 @@ class ThreadLog:
             names = (self.thread_id, run.id, run.message_id, run.conversation_id, run.agent_type, run.pillar)
             around = Envelope(accepted, 0.0, None, *names)
         again = accepted.branch_of == run.message_id
-        live = LiveRun(job, arc, around, again=again, taken=Taken.up(run, before))
+        live = ActiveRun(job, arc, around, regenerates=again, attempt=ResumeAttempt.next_of(run, before))
         if before is not None:
-            live.add(self.shown(before.shown_text), (), before.shown_text)
+            live.append_text(self.restore(before.shown_text), (), before.shown_text)
         return live
 
-    async def _told(self, run: RunRecord) -> tuple[Arc, list[Envelope], Exception | None]:
+    async def _replay_protocol(self, run: RunRecord) -> tuple[RunProtocol, list[Envelope], Exception | None]:
         """What the log tells of a run that has not ended, and why that is not all, where it is not.
 
         An event that is damaged, or of a later release, is left out: the run is to end, with what can be read of it.
         """
-        arc, told, why = Arc(run.id), list[Envelope](), None
+        arc, told, why = RunProtocol(run.id), list[Envelope](), None
         for logged in await self.store.run_events(self.owner, self.thread_id, run.id):
             try:
                 envelope = from_log(logged.body)
-                arc.note(envelope.event)
+                arc.apply(envelope.event)
                 told.append(envelope)
-            except (UnreadableEvent, ArcBroken) as error:
+            except (UnreadableEvent, RunProtocolError) as error:
                 arc.accepted = True  # it was, whatever can be read of that
                 why = error
         return arc, told, why
 
-    def _thread_row(self, live: LiveRun, now: float) -> Thread:
-        words = live.job.content.split(maxsplit=TITLE)[:TITLE]  # no more of them can be seen in a title
-        title = " ".join(words)[:TITLE] or "New conversation"
-        agent_type, pillar = live.around.agent_type or "", live.around.pillar
+    def _thread_row(self, live: ActiveRun, now: float) -> Thread:
+        words = live.request.content.split(maxsplit=TITLE_CHARS)[:TITLE_CHARS]  # no more of them can be seen in a title
+        title = " ".join(words)[:TITLE_CHARS] or "New conversation"
+        agent_type, pillar = live.envelope_template.agent_type or "", live.envelope_template.pillar
         return Thread(self.owner, self.thread_id, title, agent_type, pillar, now, now)
 
-    def _run_row(self, live: LiveRun, now: float) -> RunRecord:
+    def _run_row(self, live: ActiveRun, now: float) -> RunRecord:
         return RunRecord(
-            id=live.job.run_id,
+            id=live.request.run_id,
             owner=self.owner,
             thread_id=self.thread_id,
-            message_id=live.job.message_id,
-            conversation_id=live.around.conversation_id,
-            agent_type=live.around.agent_type or "",
-            pillar=live.around.pillar,
+            message_id=live.request.message_id,
+            conversation_id=live.envelope_template.conversation_id,
+            agent_type=live.envelope_template.agent_type or "",
+            pillar=live.envelope_template.pillar,
             status="running",
             started_at=now,
             request_id=live.request_id,
-            found=None if live.job.found is None else msgspec.json.encode(live.job.found),
+            found=None if live.request.findings_summary is None else msgspec.json.encode(live.request.findings_summary),
         )
 
-    def _message_rows(self, live: LiveRun, event: Event, now: float) -> list[Message]:
+    def _message_rows(self, live: ActiveRun, event: Event, now: float) -> list[Message]:
         match event:
-            case MessageAccepted() if not live.again:
+            case MessageAccepted() if not live.regenerates:
                 said = self._message(live, event.message_id, "user", event.content, "accepted", now)
                 parent, branch_of = event.parent_id, event.branch_of
                 return [evolve(said, references=event.references, parent_id=parent, branch_of=branch_of)]
             case FinalResponse(message=content, status=status, visualization=chart):
-                answer = self._message(live, ANSWER + live.job.run_id, "assistant", content, status.value, now)
-                asked = live.job.message_id
-                branch_of = asked if live.again else None
+                answer = self._message(live, ANSWER + live.request.run_id, "assistant", content, status.value, now)
+                asked = live.request.message_id
+                branch_of = asked if live.regenerates else None
                 return [evolve(answer, visualization=chart, parent_id=asked, branch_of=branch_of)]
         return []
 
-    def _message(self, live: LiveRun, message_id: str, role: str, content: str, status: str, now: float) -> Message:
+    def _message(self, live: ActiveRun, message_id: str, role: str, content: str, status: str, now: float) -> Message:
         return Message(
             owner=self.owner,
             id=message_id,
             thread_id=self.thread_id,
-            run_id=live.job.run_id,
+            run_id=live.request.run_id,
             role=role,
             content=content,
-            agent_type=live.around.agent_type or "",
-            pillar=live.around.pillar,
+            agent_type=live.envelope_template.agent_type or "",
+            pillar=live.envelope_template.pillar,
             status=status,
             created_at=now,
         )
@@ -314,11 +317,11 @@ def _envelopes(rows: Sequence[LoggedEvent]) -> list[Envelope]:
     return [from_log(row.body) for row in rows]
 
 
-def _run_end(live: LiveRun, events: Sequence[Event], now: float) -> RunEnd | None:
+def _run_end(live: ActiveRun, events: Sequence[Event], now: float) -> RunEnd | None:
     for event in events:
         match event:
             case FinalResponse(status=status):
-                return RunEnd(live.job.run_id, status.value, now)
+                return RunEnd(live.request.run_id, status.value, now)
             case Error(code=code):
-                return RunEnd(live.job.run_id, "interrupted" if code == "run_interrupted" else "failed", now)
+                return RunEnd(live.request.run_id, "interrupted" if code == "run_interrupted" else "failed", now)
     return None

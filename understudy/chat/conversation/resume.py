@@ -12,19 +12,19 @@ from understudy.chat.routing import find_agent
 from understudy.chat.run.replay import Replay
 from understudy.storage.rows import RunRecord
 
-ATTEMPTS: Final = 5
+MAX_ATTEMPTS: Final = 5
 """How often work on a run is taken up that gets no further; then it is set aside, for it may be what kills servers."""
-FIRST_S: Final = 1.0
-TIMES: Final = 4.0
-LONGEST_S: Final = 16.0
+BACKOFF_S: Final = 1.0
+BACKOFF_FACTOR: Final = 4.0
+MAX_BACKOFF_S: Final = 16.0
 """The first attempt is made at once, the second after this time, each later one after so many times that, and so on."""
 JITTER: Final = 0.25
 """Of the rest before an attempt: all runs of a server lose it at the same moment."""
-BROKE_OFF: Final = "The work on this message was interrupted"
+INTERRUPTED: Final = "The work on this message was interrupted"
 
 
 @define(eq=False)
-class Taken:
+class ResumeAttempt:
     """One run's attempts. `number` is the one that is to be made now, from 1; `rested` says that it may begin.
 
     `progress` is how many steps are finished, `replay` None where the steps cannot be read. `agent_type` and `pillar`
@@ -36,14 +36,14 @@ class Taken:
     replay: Replay | None = field(repr=False)
     agent_type: str
     pillar: str | None = None
-    rested: bool = field(init=False)
-    begun: bool = field(default=False, init=False)
+    due: bool = field(init=False)
+    recorded: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.rested = self.number <= 1
+        self.due = self.number <= 1
 
     @classmethod
-    def up(cls, run: RunRecord, replay: Replay | None) -> "Taken":
+    def next_of(cls, run: RunRecord, replay: Replay | None) -> "ResumeAttempt":
         """The next attempt at a run; steps that it finished since the last one begin the count again."""
         progress = run.progress if replay is None else replay.finished_steps
         number = 1 if progress > run.progress else run.attempts + 1
@@ -59,24 +59,27 @@ class Taken:
         except CommandRejected:
             return None
 
-    def rest_s(self, chance: random.Random) -> float:
+    def backoff_s(self, chance: random.Random) -> float:
         """How long to wait before this attempt."""
-        if self.rested:
+        if self.due:
             return 0.0
-        rest_s = min(FIRST_S * TIMES ** (self.number - 2), LONGEST_S)
+        rest_s = min(BACKOFF_S * BACKOFF_FACTOR ** (self.number - 2), MAX_BACKOFF_S)
         return rest_s * chance.uniform(1 - JITTER, 1 + JITTER)
 
-    def hopeless(self, agents: Mapping[str, Agent]) -> tuple[str, str] | None:
+    def unresumable_reason(self, agents: Mapping[str, Agent]) -> tuple[str, str] | None:
         """Why it cannot go on, in a word for the log and a sentence for the user; None when it can."""
         replay = self.replay
-        if self.number > ATTEMPTS:
-            return "set_aside", f"The work on this message was given up: it did not get on in {ATTEMPTS} attempts."
+        if self.number > MAX_ATTEMPTS:
+            return "set_aside", f"The work on this message was given up: it did not get on in {MAX_ATTEMPTS} attempts."
         if replay is None:
-            return "unreadable", f"{BROKE_OFF}, and what was done of it cannot be read any more."
+            return "unreadable", f"{INTERRUPTED}, and what was done of it cannot be read any more."
         if self.agent(agents) is None or any(name not in agents for _, name in replay.agents):
-            return "no_agent", f"{BROKE_OFF}, and the agent that was at work is not here any more."
+            return "no_agent", f"{INTERRUPTED}, and the agent that was at work is not here any more."
         if unknown := replay.calls_in_doubt(agents.get(replay.speaker or "")):
-            return "unknown", f"{BROKE_OFF} while {_named(unknown)} at work: whether {_it(unknown)} effect is unknown."
+            return (
+                "unknown",
+                f"{INTERRUPTED} while {_named(unknown)} at work: whether {_it(unknown)} effect is unknown.",
+            )
         return None
 
 

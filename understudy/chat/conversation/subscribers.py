@@ -8,8 +8,8 @@ from attrs import define, field
 from actors import ActorRef, Context, Lane
 from transport.outbox.outbox import Deliver, Follow, Reply, Unfollow
 from transport.wire.events import TERMINAL, Alert, Envelope, Error, Event, FinalResponse, MessageAccepted
-from understudy.chat.conversation.active_run import LiveRun
-from understudy.chat.envelope import about, wrap
+from understudy.chat.conversation.active_run import ActiveRun
+from understudy.chat.envelope import wrap, wrap_about_answer
 from understudy.chat.services import Services
 from understudy.storage.rows import Message
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @define
-class Followers:
+class Subscribers:
     """The followers of one thread; each is watched by the actor whose `context` is given, and told of here."""
 
     owner: str
@@ -31,7 +31,7 @@ class Followers:
     def __len__(self) -> int:
         return len(self._outboxes)
 
-    def add(
+    def subscribe(
         self, outbox: ActorRef | None, head: int, context: Context, *, after: int | None = None, unasked: bool = False
     ) -> None:
         """Let an outbox follow: from where it stands, or from `after`. `head` is the number of the thread's last event.
@@ -40,26 +40,26 @@ class Followers:
         client without a connection, does not follow.
         """
         if outbox is not None:
-            self._enter(outbox, context)
+            self._watch(outbox, context)
             outbox.try_tell(Follow(self.thread_id, after, head, unasked))
 
-    def _enter(self, outbox: ActorRef, context: Context) -> None:
+    def _watch(self, outbox: ActorRef, context: Context) -> None:
         if outbox not in self._outboxes:
             self._outboxes[outbox] = None
             context.watch(outbox, urgent=True)  # nothing more is sent to it, however much waits to be
 
-    def add_all(self, head: int, context: Context, *, after: int | None = None) -> None:
+    def subscribe_all(self, head: int, context: Context, *, after: int | None = None) -> None:
         """Let all connections of the user follow, unasked."""
         for outbox in self.services.outboxes(self.owner, self.thread_id):
-            self.add(outbox, head, context, after=after, unasked=True)
+            self.subscribe(outbox, head, context, after=after, unasked=True)
 
-    def add_others(self, head: int, context: Context, *, after: int) -> None:
+    def subscribe_others(self, head: int, context: Context, *, after: int) -> None:
         """Subscribe the user's connections that do not follow yet, unasked, to what comes after the event `after`."""
         for outbox in self.services.outboxes(self.owner, self.thread_id):
             if outbox not in self._outboxes:
-                self.add(outbox, head, context, after=after, unasked=True)
+                self.subscribe(outbox, head, context, after=after, unasked=True)
 
-    def show_again(self, outbox: ActorRef | None, accepted: Envelope, head: int, context: Context) -> None:
+    def replay_acceptance(self, outbox: ActorRef | None, accepted: Envelope, head: int, context: Context) -> None:
         """Send the stored acceptance of a message that was sent again, and all that came after it.
 
         A connection that was sent these events already gets the acceptance alone. An acceptance without a number (the
@@ -68,9 +68,9 @@ class Followers:
         if outbox is None:
             return
         if accepted.seq is None and outbox not in self._outboxes:
-            self.add(outbox, head, context)
-        self._enter(outbox, context)
-        outbox.try_tell(Reply(self.shown(accepted), head))
+            self.subscribe(outbox, head, context)
+        self._watch(outbox, context)
+        outbox.try_tell(Reply(self.restore(accepted), head))
 
     def catch_up(self, head: int) -> None:
         """Have every follower read what it lacks of the log, which reaches to `head`."""
@@ -84,17 +84,17 @@ class Followers:
         del self._outboxes[ref]
         return True
 
-    def elsewhere(self) -> bool:
+    def has_remote(self) -> bool:
         """Whether another server's clients follow: what forwards to them ends with the conversation."""
         return not self._outboxes.keys() <= set(self.services.outboxes(self.owner, self.thread_id))
 
-    def dismiss(self) -> None:
+    def unsubscribe_all(self) -> None:
         """Tell all that there is no more of this thread: one that begins later under its name is another."""
         for outbox in self._outboxes:
             outbox.try_tell(Unfollow(self.thread_id))
         self._outboxes.clear()
 
-    def begin_anew(self) -> None:
+    def unsubscribe_stale(self) -> None:
         """There is no such thread yet: whoever still follows one of its name that was deleted ceases to.
 
         They may not have been told, where another server deleted it and died, or could not be heard.
@@ -109,23 +109,23 @@ class Followers:
             if outbox != but:
                 outbox.try_tell(message)
 
-    def show(self, live: LiveRun, event: Event) -> None:
+    def send_ephemeral(self, live: ActiveRun, event: Event) -> None:
         """Send an event of a run that is not logged; whoever misses it is none the worse."""
-        self.deliver(wrap(event, live.around, now=self.services.clock()))
+        self.deliver(wrap(event, live.envelope_template, now=self.services.clock()))
 
-    def alert(self, live: LiveRun, event: Alert) -> None:
+    def send_alert(self, live: ActiveRun, event: Alert) -> None:
         """Send an alert about a run to every follower and all the user's connections here, ahead of what is queued."""
-        message = Deliver(wrap(event, live.around, now=self.services.clock()), shared=True)
+        message = Deliver(wrap(event, live.envelope_template, now=self.services.clock()), shared=True)
         for outbox in dict.fromkeys((*self._outboxes, *self.services.outboxes(self.owner, self.thread_id))):
             outbox.try_tell(message, lane=Lane.ALERT)
 
-    def shown(self, envelope: Envelope) -> Envelope:
+    def restore(self, envelope: Envelope) -> Envelope:
         """A stored event as its user is shown it."""
         return self.services.guard.vault.envelope(self.owner, envelope)
 
-    def tell(self, event: Event, answer: Message, sender: ActorRef | None) -> None:
+    def send_about_answer(self, event: Event, answer: Message, sender: ActorRef | None) -> None:
         """Send an event about an answer that is not logged, to every follower, and to its sender in any case."""
-        told = about(answer, event, now=self.services.clock())
+        told = wrap_about_answer(answer, event, now=self.services.clock())
         self.deliver(told, but=sender)
         if sender is not None:
             sender.try_tell(Reply(told))
@@ -144,10 +144,10 @@ class Followers:
         if not self._outboxes or isinstance(envelopes[0].event, MessageAccepted):
             before = (envelopes[0].seq or 1) - 1
             self.services.announce(self.owner, self.thread_id, before)
-            self.add_others(head, context, after=before)
-        self.deliver(*map(self.shown, envelopes))
+            self.subscribe_others(head, context, after=before)
+        self.deliver(*map(self.restore, envelopes))
         for envelope in envelopes:
-            self.services.observer.event(envelope, arrived_at)
+            self.services.metrics.event(envelope, arrived_at)
             if isinstance(envelope.event, (MessageAccepted, *TERMINAL)):
                 _log_run(envelope, context.ref.path)
 

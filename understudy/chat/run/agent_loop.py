@@ -26,7 +26,7 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.answer.stream import AnswerStream
-from understudy.chat.messages import Job
+from understudy.chat.messages import RunRequest
 from understudy.chat.run.history import read_history
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay, encode_reply
@@ -57,7 +57,7 @@ MAX_TURNS = 8
 class AgentLoop:
     """The work on one message, from the first agent's start to the answer."""
 
-    job: Job
+    job: RunRequest
     services: Services
     recorder: Recorder
     tools: ToolExecutor
@@ -95,7 +95,7 @@ class AgentLoop:
 
     async def _run_turns(self, context: Context) -> None:
         await self.stream.restore()
-        await self._start_agent(*([] if self.job.found is None else [self.job.found]))
+        await self._start_agent(*([] if self.job.findings_summary is None else [self.job.findings_summary]))
         messages = await self._history()
         files = await self.services.attachments(self.job.owner).cards(self.job.references)
         turns = min(MAX_TURNS, self.job.settings.max_turns or MAX_TURNS)
@@ -230,7 +230,7 @@ class AgentLoop:
         """Return what the agent remembers of the user, fenced; empty unless the agent asks for it."""
         if not self.agent.remembers or self.services.memory is None:
             return ""
-        return await self.services.memory(self.job.owner, self.agent.name).told()
+        return await self.services.memory(self.job.owner, self.agent.name).for_model()
 
     def _colleagues(self) -> tuple[AgentCard, ...]:
         agents = self.services.agents

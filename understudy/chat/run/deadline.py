@@ -11,8 +11,7 @@ import trio
 from attrs import define, field
 
 from actors import ActorRef
-from understudy.chat.places import give_back, waiting_note
-from understudy.chat.run_limiter import Slots
+from understudy.chat.run_limiter import RunLimiter, queue_note, release_permit
 
 
 @define(eq=False)
@@ -24,7 +23,7 @@ class PausableDeadline:
 
     run_id: str
     owner: str
-    slots: Slots[ActorRef]
+    slots: RunLimiter[ActorRef]
     on_queued: Callable[[], None]
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _left_s: float | None = field(default=None, init=False)
@@ -42,24 +41,24 @@ class PausableDeadline:
     @property
     def waiting_note(self) -> str:
         """Where the run stands in line, in a sentence; empty when it does not."""
-        return waiting_note(self.slots, self.run_id) if self._granted is not None else ""
+        return queue_note(self.slots, self.run_id) if self._granted is not None else ""
 
     def pause(self) -> None:
         """Stop the clock and give the place back; nothing when it rests already."""
         if self._left_s is None:
             self._left_s = self.scope.deadline - trio.current_time()
             self.scope.deadline = math.inf
-            give_back(self.slots, self.run_id, resting=True)
+            release_permit(self.slots, self.run_id, resting=True)
 
     async def resume(self, run: ActorRef) -> None:
         """Return when the run has a place again and the clock goes on; at once if it does not rest.
 
-        While it waits, the actor `run` hears `SlotFree`, and calls `placed`.
+        While it waits, the actor `run` hears `PermitGranted`, and calls `placed`.
         """
         while self._left_s is not None:
             if self._granted is None:
                 self._granted = trio.Event()
-                if self.slots.ask(self.run_id, self.owner, run):
+                if self.slots.acquire(self.run_id, self.owner, run):
                     self.permit_granted()
                     return
                 self.on_queued()

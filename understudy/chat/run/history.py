@@ -2,7 +2,7 @@
 
 from attrs import field, frozen
 
-from understudy.chat.messages import Job
+from understudy.chat.messages import RunRequest
 from understudy.chat.services import Services
 from understudy.models.model import ChatMessage
 
@@ -30,7 +30,7 @@ class History:
         return f"Only the last {shown} of this conversation were read; {left_out} left out."
 
 
-async def read_history(services: Services, job: Job) -> History:
+async def read_history(services: Services, job: RunRequest) -> History:
     """Read what was said before the message of a run, at most `history_messages` of it.
 
     Raises:

@@ -12,7 +12,7 @@ import math
 import trio
 
 from actors import Actor, ActorRef, Context, Supervision, Terminated
-from understudy.chat.messages import Close, Decide, Job, PlaceMoved, SlotFree, Stop
+from understudy.chat.messages import Decide, FinishRun, PermitGranted, PositionChanged, RunRequest, Stop
 from understudy.chat.run.agent_loop import AgentLoop
 from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.recorder import RECORD_S, Recorder
@@ -33,13 +33,15 @@ class Run(Actor):
 
     supervision = Supervision()
 
-    def __init__(self, job: Job, conversation: ActorRef, services: Services, before: Replay | None = None) -> None:
+    def __init__(
+        self, job: RunRequest, conversation: ActorRef, services: Services, before: Replay | None = None
+    ) -> None:
         agent, before = services.agents[job.agent], before or Replay()
         self.job = job
         self.limit_s = min(agent.run_limit_s(services.limits.run_s), job.settings.timeout_s or math.inf)
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
-        self.deadline = PausableDeadline(job.run_id, job.owner, services.slots, self.recorder.send_heartbeat)
+        self.deadline = PausableDeadline(job.run_id, job.owner, services.limiter, self.recorder.send_heartbeat)
         self.tools = ToolExecutor(job, services, self.recorder, self.deadline)
         self.recorder.waiting_note = self.tools.waiting_note
         self.loop = AgentLoop(job, services, self.recorder, self.tools, agent, before)
@@ -58,9 +60,9 @@ class Run(Actor):
                 self.stopped.cancel()
             case Decide():
                 self.tools.decide(message)
-            case SlotFree():
+            case PermitGranted():
                 self.deadline.permit_granted()
-            case PlaceMoved():
+            case PositionChanged():
                 if self.deadline.waiting_note:
                     self.recorder.send_heartbeat()
             case Terminated(ref, reason):
@@ -75,7 +77,7 @@ class Run(Actor):
             await self.recorder.conversation.ask(close, timeout_s=RECORD_S)
         context.stop()
 
-    async def _run_to_end(self, context: Context) -> Close | None:
+    async def _run_to_end(self, context: Context) -> FinishRun | None:
         """Work; returns None when the answer is recorded, else how the run is to be closed."""
         run_id = self.job.run_id
         try:
@@ -83,14 +85,14 @@ class Run(Actor):
             with self.stopped, self.deadline.scope:
                 await self.loop.run(context)
         except ModelUnavailable as error:
-            return Close(run_id, Ending.NO_MODEL, error.message, new_error_id(), error.retry_after_s)
+            return FinishRun(run_id, Ending.NO_MODEL, error.message, new_error_id(), error.retry_after_s)
         except StorageUnavailable:
-            return Close(run_id, Ending.NO_STORAGE, error_id=new_error_id())
+            return FinishRun(run_id, Ending.NO_STORAGE, error_id=new_error_id())
         except Blocked as blocked:
-            return Close(run_id, Ending.BLOCKED, blocked.message, blocked.error_id)
+            return FinishRun(run_id, Ending.BLOCKED, blocked.message, blocked.error_id)
         if self.stopped.cancelled_caught:
-            return Close(run_id, Ending.CANCELLED)
+            return FinishRun(run_id, Ending.CANCELLED)
         if self.deadline.scope.cancelled_caught:
             sentence = f"{self.title} did not finish within {self.limit_s:g} s."
-            return Close(run_id, Ending.TIMED_OUT, sentence, new_error_id())
+            return FinishRun(run_id, Ending.TIMED_OUT, sentence, new_error_id())
         return None

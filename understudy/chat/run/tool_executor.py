@@ -18,7 +18,7 @@ from transport.wire.events import (
     ToolStatus,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Decide, Job
+from understudy.chat.messages import Decide, RunRequest
 from understudy.chat.run.approval import Approval, approval_arguments, copy_arguments
 from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.recorder import Recorder
@@ -56,7 +56,7 @@ class ToolExecutor:
     are decided about, by their ids; a decision may come before its call is here again, after a restart.
     """
 
-    job: Job
+    job: RunRequest
     services: Services
     recorder: Recorder
     deadline: PausableDeadline
@@ -205,7 +205,7 @@ class ToolExecutor:
         tool = agent.tool(
             outcome.request.name
         )  # a name that the agent does not know is the model's own words: no label
-        self.services.observer.tool_ended(None if tool is None else tool.name, outcome.status.value, worked_s)
+        self.services.metrics.tool_ended(None if tool is None else tool.name, outcome.status.value, worked_s)
         await self._sanitize_result(outcome)
         completed = ToolCompleted(
             agent_id=agent_id,
@@ -348,7 +348,7 @@ class ToolExecutor:
             roles=job.roles,
             progress=self._progress,
             memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),
-            found=job.found,
+            found=job.findings_summary,
         )
 
     def _progress(self, done: float, total: float | None, note: str) -> None:

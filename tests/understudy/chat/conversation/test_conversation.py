@@ -28,8 +28,8 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.attachments import Attachments
-from understudy.chat.commands import Desk
-from understudy.chat.run_limiter import Slots
+from understudy.chat.commands import CommandDispatcher
+from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import Services
 from understudy.content.filter import Guard
 from understudy.models.model import Model
@@ -76,7 +76,7 @@ class NoServer:
 class Rig:
     """The desk, a follower and what it was told."""
 
-    desk: Desk
+    desk: CommandDispatcher
     services: Services
     system: ActorSystem
     outbox: ActorRef
@@ -116,16 +116,16 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             model_of=model_of,
             guard=guard,
             limits=Limits(),
-            slots=Slots(per_user=1, in_all=1),
+            limiter=RunLimiter(per_user=1, total=1),
             attachments=lambda owner: Attachments(owner, store, FolderFiles(tmp_path / "files", store.add_file), guard),
             server=lambda owner, roles: NoServer(),
             outboxes=lambda owner, thread_id: (outbox,),
-            observer=metrics,
+            metrics=metrics,
             clock=time.time,
             silence_s=0.05,
             idle_s=60.0,  # longer than any test: a conversation ends only in tests that shorten it
         )
-        yield Rig(Desk(services, lambda: conversations), services, system, outbox, told, dismissed)
+        yield Rig(CommandDispatcher(services, lambda: conversations), services, system, outbox, told, dismissed)
     database.close()
 
 
@@ -161,12 +161,12 @@ async def test_a_thread_that_begins_is_none_that_was_followed_before(rig: Rig) -
 
 async def test_a_server_that_stops_can_wait_until_no_run_is_left(rig: Rig) -> None:
     """Neither at work nor in line; no longer than it wants to."""
-    assert await rig.desk.threads.quiet(1.0)
+    assert await rig.desk.registry.wait_idle(1.0)
     await rig.desk(ADA, say("first", "t"), rig.outbox)
     await rig.desk(ADA, say("second", "t"), rig.outbox)
-    assert not await rig.desk.threads.quiet(0.05)
+    assert not await rig.desk.registry.wait_idle(0.05)
     rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
-    assert await rig.desk.threads.quiet(5.0)
+    assert await rig.desk.registry.wait_idle(5.0)
     assert len(await rig.until(FinalResponse, 2)) == 2
 
 

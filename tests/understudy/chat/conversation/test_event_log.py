@@ -18,10 +18,10 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.chat.answer.html import _kept
-from understudy.chat.conversation.active_run import LiveRun
-from understudy.chat.conversation.event_log import PAGE_ANSWERS, ThreadLog, read_page
-from understudy.chat.messages import Job
-from understudy.chat.run_protocol import Arc, ArcBroken
+from understudy.chat.conversation.active_run import ActiveRun
+from understudy.chat.conversation.event_log import PAGE_ANSWERS, EventLog, read_page
+from understudy.chat.messages import RunRequest
+from understudy.chat.run_protocol import RunProtocol, RunProtocolError
 from understudy.storage.rows import LoggedEvent, Thread
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
@@ -106,11 +106,11 @@ async def test_answers_are_rendered_for_who_takes_html(store: Busy) -> None:
 
 async def test_a_broken_arc_leaves_the_run_as_it_was(store: Busy) -> None:
     """Events that break the promise halfway change nothing: neither the arc nor the log."""
-    job = Job("r", "ada", "t", "m", "Hello", (), "guide")
-    live = LiveRun(job, Arc("r"), Envelope(AgentStarted("", "", 0.0), 0.0, thread_id="t", run_id="r"))
-    log = ThreadLog("ada", "t", store, lambda: 0.0)
+    job = RunRequest("r", "ada", "t", "m", "Hello", (), "guide")
+    live = ActiveRun(job, RunProtocol("r"), Envelope(AgentStarted("", "", 0.0), 0.0, thread_id="t", run_id="r"))
+    log = EventLog("ada", "t", store, lambda: 0.0)
     started = AgentStarted("a", "begins", 0.0)
-    with pytest.raises(ArcBroken):
-        await log.write(live, [MessageAccepted("m", "r", "Hello"), started, started])
-    assert live.arc == Arc("r")
-    assert log.head == 0
+    with pytest.raises(RunProtocolError):
+        await log.commit(live, [MessageAccepted("m", "r", "Hello"), started, started])
+    assert live.protocol == RunProtocol("r")
+    assert log.last_seq == 0

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from understudy.agents.agent import Agent
-from understudy.chat.conversation.resume import ATTEMPTS, JITTER, Taken
+from understudy.chat.conversation.resume import JITTER, MAX_ATTEMPTS, ResumeAttempt
 from understudy.chat.run.replay import PastTurn, PendingCall, Replay
 from understudy.models.model import Reply, ToolRequest
 from understudy.storage.rows import RunRecord, StepRecord
@@ -24,26 +24,26 @@ async def sail() -> str:
 
 def test_an_attempt_counts_until_a_step_was_finished_since() -> None:
     """The first begins at one, and so does the first after each new step."""
-    assert Taken.up(RUN, Replay()).number == 1
-    assert Taken.up(evolve(RUN, attempts=3, progress=2), Replay(finished_steps=2)).number == 4
-    assert Taken.up(evolve(RUN, attempts=3, progress=2), Replay(finished_steps=3)).number == 1
-    assert Taken.up(evolve(RUN, attempts=3, progress=2), Replay(finished_steps=3)).progress == 3
-    assert Taken.up(evolve(RUN, attempts=3, progress=2), None).number == 4
+    assert ResumeAttempt.next_of(RUN, Replay()).number == 1
+    assert ResumeAttempt.next_of(evolve(RUN, attempts=3, progress=2), Replay(finished_steps=2)).number == 4
+    assert ResumeAttempt.next_of(evolve(RUN, attempts=3, progress=2), Replay(finished_steps=3)).number == 1
+    assert ResumeAttempt.next_of(evolve(RUN, attempts=3, progress=2), Replay(finished_steps=3)).progress == 3
+    assert ResumeAttempt.next_of(evolve(RUN, attempts=3, progress=2), None).number == 4
 
 
 def test_the_first_attempt_is_made_at_once_and_the_others_rest_longer_and_longer() -> None:
     """About 1, 4 and 16 s, not all at the same moment."""
-    rests = [Taken(number, 0, Replay(), "guide").rest_s(random.Random(7)) for number in range(1, 6)]
+    rests = [ResumeAttempt(number, 0, Replay(), "guide").backoff_s(random.Random(7)) for number in range(1, 6)]
     assert rests[0] == 0.0
     for rest, meant in zip(rests[1:], (1, 4, 16, 16), strict=True):
         assert meant * (1 - JITTER) <= rest <= meant * (1 + JITTER)
-    assert len({Taken(2, 0, Replay(), "guide").rest_s(random.Random(seed)) for seed in range(5)}) == 5
+    assert len({ResumeAttempt(2, 0, Replay(), "guide").backoff_s(random.Random(seed)) for seed in range(5)}) == 5
 
 
 def test_after_five_attempts_it_is_given_up() -> None:
     """Not before."""
-    assert Taken(ATTEMPTS, 0, Replay(), "liaison", "sea").hopeless(AGENTS) is None
-    assert Taken(ATTEMPTS + 1, 0, Replay(), "liaison", "sea").hopeless(AGENTS) == (
+    assert ResumeAttempt(MAX_ATTEMPTS, 0, Replay(), "liaison", "sea").unresumable_reason(AGENTS) is None
+    assert ResumeAttempt(MAX_ATTEMPTS + 1, 0, Replay(), "liaison", "sea").unresumable_reason(AGENTS) == (
         "set_aside",
         "The work on this message was given up: it did not get on in 5 attempts.",
     )
@@ -52,16 +52,16 @@ def test_after_five_attempts_it_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("taken", "why"),
     [
-        (Taken(1, 0, None, "guide"), "unreadable"),
-        (Taken(1, 0, Replay(), "liaison", "moon"), "no_agent"),
-        (Taken(1, 0, Replay(agents=(("gone-12345678", "gone"),)), "guide"), "no_agent"),
-        (Taken(1, 0, Replay(agents=(("guide-12345678", "guide"), ("x-12345678", "x"))), "guide"), "no_agent"),
-        (Taken(1, 0, Replay(unmatched_tools=("sail",)), "guide"), "unknown"),
+        (ResumeAttempt(1, 0, None, "guide"), "unreadable"),
+        (ResumeAttempt(1, 0, Replay(), "liaison", "moon"), "no_agent"),
+        (ResumeAttempt(1, 0, Replay(agents=(("gone-12345678", "gone"),)), "guide"), "no_agent"),
+        (ResumeAttempt(1, 0, Replay(agents=(("guide-12345678", "guide"), ("x-12345678", "x"))), "guide"), "no_agent"),
+        (ResumeAttempt(1, 0, Replay(unmatched_tools=("sail",)), "guide"), "unknown"),
     ],
 )
-def test_what_cannot_go_on_says_why(taken: Taken, why: str) -> None:
+def test_what_cannot_go_on_says_why(taken: ResumeAttempt, why: str) -> None:
     """In a word and a sentence."""
-    told = taken.hopeless(AGENTS)
+    told = taken.unresumable_reason(AGENTS)
     assert told is not None
     assert told[0] == why
 
@@ -73,11 +73,11 @@ def test_the_tools_in_doubt_are_named() -> None:
     agents = {"guide": Agent("guide", tools=[sail])}
     for count, end in ((1, "sail was at work: whether it took"), (2, "sail were at work: whether they took")):
         before = Replay((("guide-12345678", "guide"),), turns=(PastTurn(Reply(), calls[:count]),))
-        told = Taken(1, 0, before, "guide").hopeless(agents)
+        told = ResumeAttempt(1, 0, before, "guide").unresumable_reason(agents)
         assert told == ("unknown", f"The work on this message was interrupted while {end} effect is unknown.")
 
 
 def test_its_first_agent_is_the_one_that_began_or_that_the_message_went_to() -> None:
     """By its pillar, before it began."""
-    assert Taken(1, 0, Replay(), "liaison", "sea").agent(AGENTS) == "sailor"
-    assert Taken(1, 0, Replay(agents=(("guide-12345678", "guide"),)), "liaison", "sea").agent(AGENTS) == "guide"
+    assert ResumeAttempt(1, 0, Replay(), "liaison", "sea").agent(AGENTS) == "sailor"
+    assert ResumeAttempt(1, 0, Replay(agents=(("guide-12345678", "guide"),)), "liaison", "sea").agent(AGENTS) == "guide"

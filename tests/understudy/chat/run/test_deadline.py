@@ -4,10 +4,9 @@ import trio
 import trio.testing
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context
-from understudy.chat.messages import PlaceMoved, SlotFree
-from understudy.chat.places import NEAR, give_back
+from understudy.chat.messages import PermitGranted, PositionChanged
 from understudy.chat.run.deadline import PausableDeadline
-from understudy.chat.run_limiter import Slots
+from understudy.chat.run_limiter import NOTIFIED_AT_ONCE, RunLimiter, release_permit
 
 
 class Waiter(Actor):
@@ -22,7 +21,7 @@ class Waiter(Actor):
         match message:
             case PausableDeadline():
                 self.worktime = message
-            case SlotFree() if self.worktime is not None:
+            case PermitGranted() if self.worktime is not None:
                 self.worktime.permit_granted()
             case _:
                 self.heard.append(message)
@@ -30,11 +29,11 @@ class Waiter(Actor):
 
 async def test_the_clock_stands_still_while_the_run_rests(autojump_clock: trio.testing.MockClock) -> None:
     """5 s of work, a long rest, and the other 25 s of the limit."""
-    slots: Slots[ActorRef] = Slots(1, 1)
+    slots: RunLimiter[ActorRef] = RunLimiter(1, 1)
     async with ActorSystem("s", [ChildSpec("w", lambda: Waiter([]))]) as system:
         run = system.root.children()[0]
         work = PausableDeadline("r", "ada", slots, lambda: None)
-        slots.ask("r", "ada", run)
+        slots.acquire("r", "ada", run)
         began = trio.current_time()
         work.start(30)
         with work.scope:
@@ -53,23 +52,23 @@ async def test_the_clock_stands_still_while_the_run_rests(autojump_clock: trio.t
 
 async def test_standing_in_line_again_is_not_work_either(autojump_clock: trio.testing.MockClock) -> None:
     """The place is taken meanwhile: the run waits for it without its clock, and says that it does."""
-    slots: Slots[ActorRef] = Slots(1, 1)
+    slots: RunLimiter[ActorRef] = RunLimiter(1, 1)
     told: list[int] = []
     async with ActorSystem("s", [ChildSpec("w", lambda: Waiter([]))]) as system:
         run = system.root.children()[0]
         work = PausableDeadline("r", "ada", slots, lambda: told.append(work.waiting_note))
-        slots.ask("r", "ada", run)
+        slots.acquire("r", "ada", run)
         run.tell(work)
         began = trio.current_time()
         work.start(30)
         work.pause()
-        slots.ask("other", "ada", run)
+        slots.acquire("other", "ada", run)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(work.resume, run)
             nursery.start_soon(work.resume, run)
             await trio.sleep(100)
             assert (told, work.paused) == (["Waiting for a free place: number 1 in line"], True)
-            give_back(slots, "other")
+            release_permit(slots, "other")
         assert (work.waiting_note, work.paused) == ("", False)
         assert work.scope.deadline - began == 130
 
@@ -77,17 +76,17 @@ async def test_standing_in_line_again_is_not_work_either(autojump_clock: trio.te
 async def test_those_near_the_front_are_told_when_they_move_up(autojump_clock: trio.testing.MockClock) -> None:
     """Each of them once, with no word to those who did not move or stand far behind."""
     heard: list[object] = []
-    slots: Slots[ActorRef] = Slots(100, 1)
+    slots: RunLimiter[ActorRef] = RunLimiter(100, 1)
     async with ActorSystem("s", [ChildSpec("w", lambda: Waiter(heard))]) as system:
         run = system.root.children()[0]
-        for number in range(NEAR + 5):
-            slots.ask(str(number), "ada", run)
-        give_back(slots, "2")
+        for number in range(NOTIFIED_AT_ONCE + 5):
+            slots.acquire(str(number), "ada", run)
+        release_permit(slots, "2")
         await trio.testing.wait_all_tasks_blocked()
-        moved = [each.run_id for each in heard if isinstance(each, PlaceMoved)]
-        assert moved == [str(number) for number in range(3, NEAR + 2)]
+        moved = [each.run_id for each in heard if isinstance(each, PositionChanged)]
+        assert moved == [str(number) for number in range(3, NOTIFIED_AT_ONCE + 2)]
         heard.clear()
-        give_back(slots, "never")
-        give_back(slots, str(NEAR + 4))
+        release_permit(slots, "never")
+        release_permit(slots, str(NOTIFIED_AT_ONCE + 4))
         await trio.testing.wait_all_tasks_blocked()
         assert not heard

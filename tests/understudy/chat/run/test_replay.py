@@ -26,11 +26,11 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.answer import stream
-from understudy.chat.messages import Checkpoint, Close, Decide, Delta, Job, Record
+from understudy.chat.messages import Checkpoint, Decide, Delta, FinishRun, Record, RunRequest
 from understudy.chat.run.replay import Replay, UnreadableSteps, replay
 from understudy.chat.run.run import Run
-from understudy.chat.run_limiter import Slots
-from understudy.chat.run_protocol import Arc
+from understudy.chat.run_limiter import RunLimiter
+from understudy.chat.run_protocol import RunProtocol
 from understudy.content.filter import Guard
 from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
 from understudy.observe.metrics import Metrics
@@ -55,7 +55,7 @@ class Recording(Actor):
 
     mailbox = MailboxSpec(capacity=1000)
 
-    def __init__(self, house: "Recorded", arc: Arc) -> None:
+    def __init__(self, house: "Recorded", arc: RunProtocol) -> None:
         self.house = house
         self.arc = arc
 
@@ -65,7 +65,7 @@ class Recording(Actor):
         match message:
             case Record(events=events, steps=steps):
                 for event in events:
-                    self.arc.note(event)
+                    self.arc.apply(event)
                 house.cuts.append(Cut(tuple(events), tuple(steps), house.screen))
                 message.reply(None)
                 for event in events:
@@ -74,9 +74,9 @@ class Recording(Actor):
                         house.run.tell(Decide(event.call_id, ApprovalDecision.ALLOW, "fine"))
             case Checkpoint(step=step):
                 house.cuts.append(Cut((), (step,), house.screen))
-            case Delta(text=text, anew=anew):
+            case Delta(text=text, restart=anew):
                 house.screen = text if anew else house.screen + text
-            case Close():
+            case FinishRun():
                 house.closed.append(message)
                 message.reply(None)
 
@@ -87,7 +87,7 @@ class Recorded:
 
     house: House
     cuts: list[Cut] = field(factory=list)
-    closed: list[Close] = field(factory=list)
+    closed: list[FinishRun] = field(factory=list)
     screen: str = ""
     run: ActorRef | None = None
 
@@ -104,18 +104,18 @@ class Recorded:
 
 async def played(agents: Sequence[Agent], before: Sequence[Cut] = ()) -> Recorded:
     """Have a run work to its end, from the beginning or from what was recorded."""
-    house = House({agent.name: agent for agent in agents}, Limits(), Slots(1, 1), guard=GUARD)
-    recorded, arc = Recorded(house, list(before)), Arc("r")
+    house = House({agent.name: agent for agent in agents}, Limits(), RunLimiter(1, 1), guard=GUARD)
+    recorded, arc = Recorded(house, list(before)), RunProtocol("r")
     for event in (ASKED, *recorded.events):
-        arc.note(event)
+        arc.apply(event)
     where = replay([ASKED, *recorded.events], recorded.steps)
     waits = [call_id for call_id, call in arc.calls.items() if call.waits]
-    job = Job("r", "ada", "t", "m", "go", (), agents[0].name)
+    job = RunRequest("r", "ada", "t", "m", "go", (), agents[0].name)
     conversation = ChildSpec("conversation", lambda: Recording(recorded, arc), restart=Restart.TEMPORARY)
     async with ActorSystem("s", [conversation]) as system:
         ref = system.find("/s/conversation")
         assert ref is not None
-        house.slots.ask("r", "ada", ref)
+        house.limiter.acquire("r", "ada", ref)
         make = lambda: Run(job, ref, house, where)  # type: ignore[arg-type]  # noqa: E731
         run = recorded.run = await system.spawn(ChildSpec("run", make, restart=Restart.TEMPORARY))
         with trio.fail_after(10):

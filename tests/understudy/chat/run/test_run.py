@@ -29,10 +29,10 @@ from transport.wire.events import (
     ToolStatus,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Close, Decide, Delta, Job, Progress, Record, SlotFree, Stop
+from understudy.chat.messages import Decide, Delta, FinishRun, PermitGranted, Progress, Record, RunRequest, Stop
 from understudy.chat.run.run import Run
-from understudy.chat.run_limiter import Slots
-from understudy.chat.run_protocol import Arc, Ending
+from understudy.chat.run_limiter import RunLimiter
+from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.content.filter import Guard
 from understudy.models.model import Model, fenced
 from understudy.observe.metrics import Metrics
@@ -66,10 +66,10 @@ class House:
 
     agents: Mapping[str, Agent]
     limits: Limits
-    slots: Slots[ActorRef]
+    limiter: RunLimiter[ActorRef]
     store: NoHistory = field(factory=NoHistory)
     guard: Guard = field(factory=lambda: Guard(STANDARD, Metrics()))
-    observer: Metrics = field(factory=Metrics)
+    metrics: Metrics = field(factory=Metrics)
     server: Callable[..., None] = field(default=lambda *_: None)
     memory: None = None
     summary_from: int = 1
@@ -95,7 +95,7 @@ class Told:
     """What the conversation of a run has heard: events with their times, signs of life, and how it was closed."""
 
     began: float
-    arc: Arc
+    arc: RunProtocol
     events: list[tuple[float, Event]] = field(factory=list)
     signs: list[tuple[float, str]] = field(factory=list)
     closed: list[tuple[float, Ending]] = field(factory=list)
@@ -131,34 +131,36 @@ class Listener(Actor):
         match message:
             case Record(events=events):
                 for event in events:
-                    told.arc.note(event)
+                    told.arc.apply(event)
                     told.events.append((told.since(), event))
                 message.reply(None)
-            case Close(ending=ending):
-                for event in told.arc.closing(ending, now=trio.current_time()):
-                    told.arc.note(event)
+            case FinishRun(ending=ending):
+                for event in told.arc.closing_events(ending, now=trio.current_time()):
+                    told.arc.apply(event)
                     told.events.append((told.since(), event))
                 told.closed.append((told.since(), ending))
                 message.reply(None)
             case Progress(note=note):
                 told.signs.append((told.since(), note))
-            case Delta() | SlotFree():
+            case Delta() | PermitGranted():
                 pass
         told.news.set()
 
 
 @asynccontextmanager
-async def started(agent: Agent, limits: Limits, slots: Slots[ActorRef]) -> AsyncIterator[tuple[ActorRef, Told, House]]:
+async def started(
+    agent: Agent, limits: Limits, slots: RunLimiter[ActorRef]
+) -> AsyncIterator[tuple[ActorRef, Told, House]]:
     """A run at work in virtual time, with its place, and its conversation."""
-    told = Told(trio.current_time(), Arc("r"))
-    told.arc.note(MessageAccepted("m", "r", "go"))
+    told = Told(trio.current_time(), RunProtocol("r"))
+    told.arc.apply(MessageAccepted("m", "r", "go"))
     house = House({agent.name: agent}, limits, slots)
-    job = Job("r", "ada", "t", "m", "go", (), agent.name)
+    job = RunRequest("r", "ada", "t", "m", "go", (), agent.name)
     listener = ChildSpec("conversation", lambda: Listener(told), restart=Restart.TEMPORARY)
     async with ActorSystem("s", [listener]) as system:
         conversation = system.find("/s/conversation")
         assert conversation is not None
-        slots.ask("r", "ada", conversation)
+        slots.acquire("r", "ada", conversation)
         spec = ChildSpec("run", lambda: Run(job, conversation, house), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
         run = await system.spawn(spec)
         with trio.fail_after(1000):
@@ -172,9 +174,9 @@ async def decide(run: ActorRef, required: ApprovalRequired, decision: ApprovalDe
     return False
 
 
-def places() -> Slots[ActorRef]:
+def places() -> RunLimiter[ActorRef]:
     """One place."""
-    return Slots(1, 1)
+    return RunLimiter(1, 1)
 
 
 async def test_the_wait_for_consent_is_not_counted_and_expires(autojump_clock: trio.testing.MockClock) -> None:
@@ -182,7 +184,7 @@ async def test_the_wait_for_consent_is_not_counted_and_expires(autojump_clock: t
     async with started(scripted(Call([MAIL]), FOREVER), Limits(), places()) as (run, told, house):
         required = await told.until(ApprovalRequired)
         await trio.testing.wait_all_tasks_blocked()
-        assert house.slots.running == 0
+        assert house.limiter.running == 0
         await told.until(ToolCompleted)
         assert not await decide(run, required, ALLOW)
     ((decided_at, decided),) = told.of(ApprovalDecided)
@@ -297,12 +299,12 @@ async def test_an_allowed_run_waits_for_a_place_without_its_clock(autojump_clock
     agent = scripted(Call([MAIL]), FOREVER, timeout_s=30.0)
     async with started(agent, Limits(), slots) as (run, told, _):
         required = await told.until(ApprovalRequired)
-        slots.ask("other", "ada", run)
+        slots.acquire("other", "ada", run)
         await decide(run, required, ALLOW)
         await trio.sleep(100)
         assert not told.of(ToolCompleted)
-        for begun, waiter in slots.free("other"):
-            waiter.tell(SlotFree(begun))
+        for begun, waiter in slots.release("other"):
+            waiter.tell(PermitGranted(begun))
         await told.until(AgentCompleted)
     assert told.closed == [(130.0, Ending.TIMED_OUT)]
     assert told.signs[0] == (0.0, "Waiting for a free place: number 1 in line")
