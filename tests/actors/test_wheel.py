@@ -26,8 +26,8 @@ for module in pkgutil.walk_packages(actors.__path__, "actors."):
     if module.name.rpartition(".")[2] not in ("plugin", "__main__"):
         importlib.import_module(module.name)
 
-from actors.foreign.in_asyncio import ExtraMissing, run_asyncio
-from actors.foreign.in_thread import run_in_thread
+from actors.interop.asyncio_ import ExtraMissing, run_asyncio
+from actors.interop.threads import run_in_thread
 
 
 class Read(actors.Ask[int]):

@@ -51,7 +51,7 @@ def locked_redis(tmp_path: Path) -> Iterator[Redis]:
 # Each command as a process would do it, but in one process: most of a start is its imports.
 COMMANDS = """
 import json, os, sys
-from understudy.cli import main
+from understudy.cli.main import main
 for number, (words, address) in enumerate(json.load(sys.stdin)):
     os.environ["UNDERSTUDY_DATABASE_URL"] = address
     try:

@@ -26,7 +26,7 @@ PROGRAM = """
 import json, sys
 found = []
 sys.addaudithook(lambda event, _: event == "socket.bind" and not found and found.append(sorted(sys.modules)))
-from understudy.cli import main
+from understudy.cli.main import main
 try:
     main()
 finally:

@@ -113,7 +113,7 @@ def test_what_cannot_be_written_is_told() -> None:
 MEASURED = """
 import atexit, re, sys
 atexit.register(lambda: print(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1], file=sys.stderr))
-from understudy.cli import main
+from understudy.cli.main import main
 main()
 """
 
