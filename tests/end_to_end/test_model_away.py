@@ -22,7 +22,7 @@ async def test_it_is_refused_at_once_after_failures_in_a_row(serve: Any, monkeyp
     """With `retry_after`; the health says so."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
-        monkeypatch.setattr(resilient, "AGAIN", evolve(resilient.RETRY, backoff=Backoff(min_s=0.01, max_s=0.02)))
+        monkeypatch.setattr(resilient, "RETRY", evolve(resilient.RETRY, backoff=Backoff(min_s=0.01, max_s=0.02)))
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
         running = await serve(model="openai:tiny")
