@@ -8,12 +8,12 @@ What comes out does not depend on where the pieces were cut; what was taken out 
 import sys
 from collections.abc import Iterable, Iterator
 
-from sanitization import StreamScrubber, summary
+from sanitization import StreamSanitizer, summary
 
 
-def scrubbed(pieces: Iterable[str]) -> Iterator[str]:
+def sanitized(pieces: Iterable[str]) -> Iterator[str]:
     """The pieces without secrets, hidden characters and terminal sequences."""
-    stream = StreamScrubber()
+    stream = StreamSanitizer()
     for piece in pieces:
         yield stream.feed(piece)
     yield stream.flush()
@@ -22,5 +22,5 @@ def scrubbed(pieces: Iterable[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    for piece in scrubbed(sys.stdin):
+    for piece in sanitized(sys.stdin):
         print(piece, end="", flush=True)

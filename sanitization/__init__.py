@@ -11,12 +11,12 @@ from .findings import Category as Category
 from .findings import Failure as Failure
 from .findings import Finding as Finding
 from .findings import Hit as Hit
-from .findings import Scrubbed as Scrubbed
+from .findings import Sanitized as Sanitized
 from .findings import Summary as Summary
 from .findings import summary as summary
 from .kinds import Kind as Kind
 from .masking import Placeholders as Placeholders
-from .offsets import utf16 as utf16
+from .offsets import utf16_offsets as utf16_offsets
 from .policy import OFF as OFF
 from .policy import PRESETS as PRESETS
 from .policy import STANDARD as STANDARD
@@ -29,6 +29,6 @@ from .policy import Rules as Rules
 from .policy import everywhere as everywhere
 from .policy_file import PolicyError as PolicyError
 from .policy_file import policy_from_toml as policy_from_toml
-from .prefilter import Gate as Gate
-from .scrubber import Scrubber as Scrubber
-from .stream import StreamScrubber as StreamScrubber
+from .prefilter import Prefilter as Prefilter
+from .sanitizer import Sanitizer as Sanitizer
+from .stream import StreamSanitizer as StreamSanitizer

@@ -51,10 +51,10 @@ class Hit(NamedTuple):
     replacement: str
     anchor: int
     reasons: tuple[str, ...] = ()
-    told: int | None = None
+    report_start: int | None = None
 
 
-hit_of: Final[Callable[[tuple[int, int, str, float, str, int, tuple[str, ...], int | None]], Hit]] = partial(
+make_hit: Final[Callable[[tuple[int, int, str, float, str, int, tuple[str, ...], int | None]], Hit]] = partial(
     tuple.__new__, Hit
 )
 """A hit of all its parts: twice as fast as `Hit(…)`, for what may find one in every other character."""
@@ -90,7 +90,7 @@ class Failure:
 
 
 @frozen
-class Scrubbed:
+class Sanitized:
     """A text with what must not pass taken out, and the account of it in order of `start`.
 
     A secret that was broken up by invisible characters encloses the findings of those characters. A find around a

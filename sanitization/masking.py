@@ -19,7 +19,7 @@ _UNFIT: Final = re.compile(r"[\[\]\s]")
 _PLACEHOLDER: Final = re.compile(r"\[[^\[\]\s]{1,64}-[0-9]{1,9}\]")
 
 
-def masked(text: str, mask: Mask) -> str:
+def mask_text(text: str, mask: Mask) -> str:
     """The text covered one for one, but for the spaces and signs that give an address, a number or a date its shape."""
     places = [match.start() for match in _LETTER.finditer(text)]
     kept = set(places[-LAST:]) if mask is Mask.LAST_FOUR and len(places) >= LAST_OF else set()
@@ -30,7 +30,7 @@ class Placeholders:
     """Placeholders such as `[email-1]` for what one user wrote, and the way back for that user.
 
     Keep one for each conversation or user: the same text of the same kind has the same placeholder in all that is
-    scrubbed with it. It holds the originals in memory, `limit` of them at most; beyond, finds are removed. Not safe to
+    sanitized with it. It holds the originals in memory, `limit` of them at most; beyond, finds are removed. Not safe to
     share among threads.
     """
 
@@ -43,7 +43,7 @@ class Placeholders:
     def __len__(self) -> int:
         return len(self._names)
 
-    def name(self, kind: str, text: str) -> str | None:
+    def assign(self, kind: str, text: str) -> str | None:
         """The placeholder of this text, which is of this kind; None when it cannot have one."""
         known = self._names.get((kind, text))
         if known:

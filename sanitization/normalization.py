@@ -63,29 +63,29 @@ _BESIDE_LATIN: Final = re.compile(f"(?<=[a-z]){_ALIKE}|{_ALIKE}(?=[a-z])")
 
 
 @frozen
-class Normal:
+class NormalizedText:
     """The view and the way back: `places` has the offset in the text of each character, and of the end."""
 
     text: str
     places: Sequence[int]
 
 
-def normal(text: str) -> Normal:
+def normalize(text: str) -> NormalizedText:
     """The view of a text."""
     if text.isascii():
-        return Normal(text.lower(), range(len(text) + 1))
+        return NormalizedText(text.lower(), range(len(text) + 1))
     places: Sequence[int] = range(len(text) + 1)
     if _MARK.search(text):
         kept = [index for run in _KEPT.finditer(text) for index in range(run.start(), run.end())]
         places = [*kept, len(text)]
         text = _MARK.sub("", text)
     view = text.translate(_FOLD)
-    return Normal(_BESIDE_LATIN.sub(_latin, view) if _ANY_ALIKE.search(view) else view, places)
+    return NormalizedText(_BESIDE_LATIN.sub(_latin, view) if _ANY_ALIKE.search(view) else view, places)
 
 
 def folded(text: str) -> str:
     """The view alone."""
-    return normal(text).text
+    return normalize(text).text
 
 
 def _fold_run(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Places in a text: from a scrubbed text back to the one it was made of, and as browsers count them."""
+"""Places in a text: from a sanitized text back to the one it was made of, and as browsers count them."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from math import inf
 from .findings import Finding
 
 
-def utf16(text: str, findings: Iterable[Finding]) -> list[tuple[int, int]]:
+def utf16_offsets(text: str, findings: Iterable[Finding]) -> list[tuple[int, int]]:
     """Where each finding of `text` begins and ends (exclusive) in UTF-16 code units, which browsers and JSON clients
     count: `"\U0001f600".length` is 2 there. In the order of the findings; the time is that of one walk over the text.
 

@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 from .detectors.detector import Detector
 from .findings import Action, Category, Finding, Hit
 from .offsets import Edits
-from .policy_engine import Judge, finding
-from .prefilter import Live
+from .policy_engine import PolicyEngine, make_finding
+from .prefilter import ActiveDetectors
 
 PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 WORD_MAX: Final = 512
-"""Characters of a last word that are held back while no gate is open; no gate lies further behind an anchor."""
+"""Characters of a last word held back while no prefilter matches; no prefilter lies further behind an anchor."""
 FOREIGN_MAX: Final = 32
 """Characters of it that are not ASCII: scripts that set no blanks would else wait for the end of the paragraph."""
 PATIENT: Final = 64
@@ -41,7 +41,7 @@ _DROW: Final = re.compile(rf"[!-~]*(?:{_FOREIGN}[!-~]*){{0,{FOREIGN_MAX}}}")  # 
 
 
 class Numbered(NamedTuple):
-    """A detector and the number under which the gates know it. The order is that of preference."""
+    """A detector and the number under which the prefilters know it. The order is that of preference."""
 
     number: int
     detector: Detector
@@ -68,7 +68,7 @@ _Claim = tuple[Hit, Detector]
 _Finds = tuple[list[Hit], Detector]  # of one detector, in order
 
 
-class Stage:
+class PipelineStage:
     """Some detectors at work on one stream. `words` holds back the last word, which may yet become anything.
 
     With `leaves` the finds are recorded with their action, and the characters are left to a later stage that takes them
@@ -78,7 +78,7 @@ class Stage:
     def __init__(
         self,
         detectors: Sequence[Numbered],
-        judge: Judge,
+        judge: PolicyEngine,
         *,
         words: bool,
         bounds: Bounds | None = None,
@@ -88,14 +88,14 @@ class Stage:
         self.findings: list[Finding] = []  # the first `policy.max_findings`, with places in this stage's own input
         self.found = 0
         self._detectors = list(detectors)
-        self._judge = judge
+        self._engine = judge
         self._words = words
-        self._leaves = leaves
+        self._defers = leaves
         self._context, self._reach = bounds or bounds_of(detectors)
         self._text = ""  # context, then what is held back
         self._from = 0  # where in it the held part begins
         self._before = 0  # characters of the stream before `_text`
-        self._again = 0  # length of the held part from which on it is read again
+        self._rescan_at = 0  # length of the held part from which on it is read again
         self._shown = 0  # characters of the held part that a pause gave out
         self._listed = 0  # where the last find began that is listed
 
@@ -105,7 +105,7 @@ class Stage:
         return self._text[self._from :]
 
     @property
-    def holds(self) -> int:
+    def held_count(self) -> int:
         """Its length."""
         return len(self._text) - self._from
 
@@ -114,51 +114,51 @@ class Stage:
         """How many of the held characters a pause has shown."""
         return self._shown
 
-    def waits(self, chunk: str) -> bool:
+    def should_buffer(self, chunk: str) -> bool:
         """Whether this piece is too little for another look at what is held: then `keep` it."""
-        return len(self._text) - self._from + len(chunk) < self._again
+        return len(self._text) - self._from + len(chunk) < self._rescan_at
 
-    def keep(self, chunk: str) -> None:
+    def buffer(self, chunk: str) -> None:
         """Takes a piece without a look at it."""
         self._text += chunk
 
-    def feed(self, chunk: str, live: Live) -> str:
-        """Takes the next piece. `live` is what the gates say of `held` and this piece together."""
+    def feed(self, chunk: str, active: ActiveDetectors) -> str:
+        """Takes the next piece. `active` is what the prefilters say of `held` and this piece together."""
         text = self._text = self._text + chunk
         start, end = self._from, len(text)
-        if end - start < self._again:
+        if end - start < self._rescan_at:
             return ""
-        upto = self._settled(text, start, live)
+        upto = self._settled(text, start, active)
         if end - upto > 2 * self._reach:
             upto = max(upto, end - self._reach)
         if upto <= start:
             out = ""
-        elif live or self._shown:
-            out = self._emit(upto, live)
+        elif active or self._shown:
+            out = self._emit(upto, active)
         else:
             out = text[start:upto]
             self._let_go(upto)
         held = len(self._text) - self._from
-        self._again = held * (PATIENCE + 1) // PATIENCE if held > PATIENT else 0
+        self._rescan_at = held * (PATIENCE + 1) // PATIENCE if held > PATIENT else 0
         return out
 
-    def skip(self, chunk: str) -> None:
+    def pass_context(self, chunk: str) -> None:
         """A piece in which this stage has nothing to find, while it holds nothing: it is only context from now on."""
         self._text += chunk
         self._let_go(len(self._text))
 
-    def flush(self, live: Live) -> str:
+    def flush(self, active: ActiveDetectors) -> str:
         """Gives out all that is held: nothing follows."""
-        return self._emit(len(self._text), live)
+        return self._emit(len(self._text), active)
 
-    def pause(self, live: Live) -> str:
+    def pause(self, active: ActiveDetectors) -> str:
         """Gives out what can be given while nothing comes, and shows the beginning of a last word that is harmless.
 
         What is shown stays held: it is read again with what follows it, so that nothing is found less for the pause.
         """
-        self._again = 0
-        out = self.feed("", live)
-        if live or self._judge.blocked:
+        self._rescan_at = 0
+        out = self.feed("", active)
+        if active or self._engine.blocked:
             return out
         word = self.held
         most = _harmless(word)
@@ -167,23 +167,23 @@ class Stage:
             self._shown = most
         return out
 
-    def _settled(self, text: str, start: int, live: Live) -> int:
+    def _settled(self, text: str, start: int, active: ActiveDetectors) -> int:
         upto = end = len(text)
         if self._words:
             upto = _last_word(text, max(start, end - WORD_MAX))
-        if live:
+        if active:
             for number, detector in self._detectors:
-                if number in live:
+                if number in active:
                     try:
-                        upto = min(upto, max(start, detector.settled(text, start, live[number])))
+                        upto = min(upto, max(start, detector.settled(text, start, active[number])))
                     except Exception as error:
                         self._fail(detector, error)
         return upto
 
-    def _emit(self, upto: int, live: Live) -> str:
+    def _emit(self, upto: int, active: ActiveDetectors) -> str:
         text, start = self._text, self._from
-        if live:
-            found, whole = self._finds(text, start, live)
+        if active:
+            found, whole = self._finds(text, start, active)
             # What reaches beyond the settled part waits until all of it is settled.
             upto = _clear(whole, upto)
             out = self._apply(_in_order(found, upto), upto) if found else self._passed(upto)
@@ -191,7 +191,7 @@ class Stage:
             out = self._passed(upto)
         self._shown = max(0, self._shown - (upto - start))
         self._let_go(upto)
-        return "" if self._judge.blocked else out
+        return "" if self._engine.blocked else out
 
     def _let_go(self, upto: int) -> None:
         """What stands before `upto` is only context from now on."""
@@ -205,7 +205,7 @@ class Stage:
         start = self._from
         return self._text[start + min(self._shown, upto - start) : upto]
 
-    def _finds(self, text: str, start: int, live: Live) -> tuple[list[_Finds], list[Hit]]:
+    def _finds(self, text: str, start: int, active: ActiveDetectors) -> tuple[list[_Finds], list[Hit]]:
         """What becomes claims, by detector, and all hits: the text must not be cut within any of them.
 
         Every detector reads as if it were alone. Where two finds overlap, the detector that comes first has the place,
@@ -214,10 +214,10 @@ class Stage:
         """
         found, whole = list[_Finds](), list[Hit]()
         for number, detector in list(self._detectors):
-            if number not in live:
+            if number not in active:
                 continue
             try:
-                hits = self._hits(detector, text, start, live[number], whole)
+                hits = self._hits(detector, text, start, active[number], whole)
             except Exception as error:
                 self._fail(detector, error)
                 continue
@@ -230,8 +230,8 @@ class Stage:
 
     def _hits(self, detector: Detector, text: str, start: int, names: Sequence[str], whole: list[Hit]) -> list[Hit]:
         """The hits of a detector that count; the others are added to `whole`."""
-        judge, category, size, hits = self._judge, detector.category, len(text), list[Hit]()
-        threshold, choosy = judge.policy.threshold, judge.choosy
+        judge, category, size, hits = self._engine, detector.category, len(text), list[Hit]()
+        threshold, choosy = judge.policy.threshold, judge.has_exceptions
         position, least = start, 0
         while position >= 0:
             asked, position = position, -1
@@ -241,7 +241,7 @@ class Stage:
                     raise ValueError(f"a hit from {begin} to {end} anchored at {anchor}, sought from {asked}")
                 if begin < least:
                     continue
-                if score >= threshold and not (choosy and not judge.counts(category, hit, text)):
+                if score >= threshold and not (choosy and not judge.accepts(category, hit, text)):
                     hits.append(hit)
                 else:
                     whole.append(hit)
@@ -257,7 +257,7 @@ class Stage:
 
         The first part of a hit has its replacement, and nothing stands for the others.
         """
-        acts = self._judge.acts
+        acts = self._engine.acts_on
         taken = [
             (hit.start, hit.end) for earlier, detector in found for hit in earlier if acts(detector.category, hit.kind)
         ]
@@ -274,27 +274,29 @@ class Stage:
             while position < end:
                 first, last = taken[place] if place < len(taken) else (end, end)
                 if position < first:
-                    told = hit.told if position == hit.start else None
-                    parts.append(hit._replace(start=position, end=min(first, end), replacement=replacement, told=told))
+                    told = hit.report_start if position == hit.start else None
+                    parts.append(
+                        hit._replace(start=position, end=min(first, end), replacement=replacement, report_start=told)
+                    )
                     replacement = ""
                 position, place = last, place + 1
         return parts
 
     def _apply(self, claims: Iterable[_Claim], upto: int) -> str:
-        text, position, before, judge = self._text, self._from, self._before, self._judge
+        text, position, before, judge = self._text, self._from, self._before, self._engine
         visible, room, count = position + self._shown, judge.policy.max_findings - len(self.findings), 0
         edited = self._listed + EDITS_BEHIND - before
         last: Detector | None = None
-        category, removes, leaves = Category.MARKUP, False, self._leaves
+        category, removes, leaves = Category.MARKUP, False, self._defers
         out: list[str] = []
         for hit, detector in claims:
             if detector is not last:
                 last, category = detector, detector.category
-                removes = judge.removes(category)
+                removes = judge.removes_all(category)
             start, end, _kind, _score, replacement, _anchor, _reasons, told = hit
             action = Action.REMOVE
             if not removes:
-                action, replacement = judge.verdict(category, hit, text)
+                action, replacement = judge.decide(category, hit, text)
             if leaves:
                 replacement = ""
             edits = action is not Action.FLAG and not leaves
@@ -314,7 +316,7 @@ class Stage:
                 since = start if told is None else max(0, min(told, start))
                 shown = text[since:start] + replacement
                 placed = hit._replace(start=since + before, end=end + before, replacement=shown)
-                self.findings.append(finding(placed, category, detector.name, action))
+                self.findings.append(make_finding(placed, category, detector.name, action))
             if start <= edited and edits:
                 self.edits.add(start + before, end + before, len(replacement))
             if judge.blocked:
@@ -326,7 +328,7 @@ class Stage:
 
     def _fail(self, detector: Detector, error: Exception) -> None:
         """This detector reads no more of this text: what it did not read is blocked or marked, and told."""
-        self._judge.failed(detector.name, error)
+        self._engine.record_failure(detector.name, error)
         self._detectors = [each for each in self._detectors if each.detector is not detector]
         start = self._before + self._from
         kind = f"{detector.category.value}.unread"

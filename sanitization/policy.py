@@ -55,7 +55,7 @@ def _rules(rules: Rules) -> Rules:
 
 @frozen
 class Policy:
-    """The settings of a scrubber.
+    """The settings of a sanitizer.
 
     `inbound`, `tool` and `outbound` say what becomes of each category in that direction. `kinds` has exceptions for
     kinds and all below them (`pii.email`, or `secret.aws`); None lets such a kind pass. `threshold` is the least score

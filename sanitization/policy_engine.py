@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from .findings import Action, Category, Failure, Finding, Hit
-from .masking import Placeholders, masked
+from .masking import Placeholders, mask_text
 from .policy import Direction, Failing, Mask, Policy
 
 
-class Judge:
+class PolicyEngine:
     """Decides on the finds of one text, and keeps what is to be told of it."""
 
     def __init__(self, policy: Policy, direction: Direction, placeholders: Placeholders | None) -> None:
@@ -15,37 +15,37 @@ class Judge:
         self.rules = policy.rules(direction)
         self.failures: list[Failure] = []
         self.blocked = False
-        self.choosy = bool(policy.allow or policy.kinds)
+        self.has_exceptions = bool(policy.allow or policy.kinds)
         """Whether more than its score decides if a hit counts."""
         self._placeholders = placeholders
 
-    def counts(self, category: Category, hit: Hit, text: str) -> bool:
+    def accepts(self, category: Category, hit: Hit, text: str) -> bool:
         """Whether a hit that reaches the threshold is a find at all."""
         policy = self.policy
         if policy.allow and text[hit.start : hit.end] in policy.allow:
             return False
         return not policy.kinds or self._action(category, hit.kind) is not None
 
-    def acts(self, category: Category, kind: str = "") -> bool:
+    def acts_on(self, category: Category, kind: str = "") -> bool:
         """Whether finds of a category, or of this kind in it, are more than flagged."""
-        action = self._action(category, kind) if self.choosy and kind else self.rules[category]
+        action = self._action(category, kind) if self.has_exceptions and kind else self.rules[category]
         return action not in (None, Action.FLAG)
 
-    def removes(self, category: Category) -> bool:
+    def removes_all(self, category: Category) -> bool:
         """Whether all finds of a category that count are removed, so that no verdict need be asked for."""
-        return not self.choosy and self.rules[category] is Action.REMOVE
+        return not self.has_exceptions and self.rules[category] is Action.REMOVE
 
-    def verdict(self, category: Category, hit: Hit, text: str) -> tuple[Action, str]:
+    def decide(self, category: Category, hit: Hit, text: str) -> tuple[Action, str]:
         """What to do with a find in `text`, and what stands in its place."""
-        action = (self._action(category, hit.kind) or Action.FLAG) if self.choosy else self.rules[category]
+        action = (self._action(category, hit.kind) or Action.FLAG) if self.has_exceptions else self.rules[category]
         if action is Action.REMOVE:
             return action, hit.replacement
         original = text[hit.start : hit.end]
         match action:
             case Action.MASK:
-                return action, masked(original, _nearest(self.policy.masks, hit.kind) or Mask.SHAPE)
+                return action, mask_text(original, _nearest(self.policy.masks, hit.kind) or Mask.SHAPE)
             case Action.TOKENISE:
-                name = self._placeholders.name(hit.kind, original) if self._placeholders is not None else None
+                name = self._placeholders.assign(hit.kind, original) if self._placeholders is not None else None
                 return (action, name) if name else (Action.REMOVE, hit.replacement)
             case Action.FLAG:
                 return action, original
@@ -53,7 +53,7 @@ class Judge:
                 self.blocked = True
         return action, hit.replacement
 
-    def failed(self, detector: str, error: Exception) -> None:
+    def record_failure(self, detector: str, error: Exception) -> None:
         """A detector raised an error."""
         self.failures.append(Failure(detector, type(error).__name__))
         if self.policy.failing is Failing.BLOCK:
@@ -79,7 +79,7 @@ def _nearest(masks: Mapping[str, Mask], kind: str) -> Mask | None:
     return masks[name] if name is not None else None
 
 
-def finding(hit: Hit, category: Category, detector: str, action: Action) -> Finding:
+def make_finding(hit: Hit, category: Category, detector: str, action: Action) -> Finding:
     """The public account of a hit."""
     shown = "" if action is Action.FLAG else hit.replacement
     return Finding(hit.kind, category, hit.start, hit.end, hit.score, shown, detector, action, hit.reasons)

@@ -1,4 +1,4 @@
-"""A policy written down as TOML, for those who run a scrubber and do not program it.
+"""A policy written down as TOML, for those who run a sanitizer and do not program it.
 
 ```toml
 preset = "standard"            # what the rest changes; "strict" and "off" are the others

@@ -1,7 +1,7 @@
 """A quick look at a text before any detector reads it: which of their rules could find anything here at all?
 
-All gates are searched in one pass by RE2, whose time hardly depends on how many there are. Where its wheel
-(`google-re2`) is not installed, the standard library looks for the gates' literals one by one.
+All prefilters are searched in one pass by RE2, whose time hardly depends on how many there are. Where its wheel
+(`google-re2`) is not installed, the standard library looks for the prefilters' literals one by one.
 """
 
 import re
@@ -21,10 +21,10 @@ try:
 except ImportError:
     re2 = None
 
-Live = Mapping[int, Sequence[str]]
-"""The detectors that may find something, by their number, with the names of the gates that are open."""
+ActiveDetectors = Mapping[int, Sequence[str]]
+"""The detectors that may find something, by their number, with the names of the prefilters that are open."""
 
-NOTHING: Final[Live] = MappingProxyType({})
+NOTHING: Final[ActiveDetectors] = MappingProxyType({})
 MEMORY: Final = 64 << 20  # bytes RE2 may use for the states it meets; beyond, it forgets them and begins anew
 
 SLOW_NS: Final = 100
@@ -49,7 +49,7 @@ class Searched(Protocol):
 
 
 @frozen
-class Gate:
+class Prefilter:
     """What is to be seen in every text in which a rule finds something, and in few others.
 
     One of the `literals` must occur; where there is a `pattern`, it must match too (and then RE2 looks for it alone).
@@ -64,8 +64,9 @@ class Gate:
     What matches the pattern has one of the literals in it and is at most `near` characters long, if that is told: then
     the standard library looks around the literals only.
 
-    Of a find that has blanks in it the gate must match what stands before the first one. That is what lets a stream
-    pass on everything but its last word while no gate is open. (Of a word that is not ASCII, 32 characters are held.)
+    Of a find that has blanks in it the prefilter must match what stands before the first one. That is what lets a
+    stream pass on everything but its last word while no prefilter is open. (Of a word that is not ASCII, 32 characters
+    are held.)
     """
 
     literals: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ class Gate:
 
     @property
     def expression(self) -> str:
-        """The gate as one regular expression."""
+        """The prefilter as one regular expression."""
         if self.ranges:
             return f"(?:{utf8.expression(self.ranges)})"
         body = self.pattern or "|".join(re.escape(each) for each in (*self.literals, *self.characters))
@@ -128,27 +129,29 @@ def _unrolled(run: re.Match[str]) -> str:
     return f"{opening}{letters}{letters}{{{int(least) - 1}{comma}{int(most) - 1 if most else ''}}}"
 
 
-Named = tuple[str, Gate]
-Row = tuple[int, str, Gate]
+NamedPrefilter = tuple[str, Prefilter]
+Row = tuple[int, str, Prefilter]
 
 
 @lru_cache(maxsize=64)
-def opener(gates: tuple[tuple[Named, ...], ...], *, plain: bool = False) -> Callable[[str], Live]:
-    """The function that says which gates a text opens. `gates` are those of each detector, by its number.
+def build_prefilter(
+    prefilters: tuple[tuple[NamedPrefilter, ...], ...], *, plain: bool = False
+) -> Callable[[str], ActiveDetectors]:
+    """The function that says which prefilters a text opens. `prefilters` are those of each detector, by its number.
 
-    A detector without gates is always live. `plain` asks for the standard library even where RE2 is installed.
+    A detector without prefilters is always live. `plain` asks for the standard library even where RE2 is installed.
     """
-    rows = [(number, name, gate) for number, named in enumerate(gates) for name, gate in named]
-    always = {number: () for number, named in enumerate(gates) if not named}
+    rows = [(number, name, prefilter) for number, named in enumerate(prefilters) for name, prefilter in named]
+    always = {number: () for number, named in enumerate(prefilters) if not named}
     if plain or re2 is None:
         return _Opener(rows, always, _plain(rows))
-    matches = _by_re2([(number, gate) for number, _, gate in rows])
+    matches = _by_re2([(number, prefilter) for number, _, prefilter in rows])
     return _Opener(rows, always, lambda text: matches(text.encode("utf-8", "surrogatepass")))
 
 
-def finder(gates: Sequence[Gate]) -> Callable[[bytes], Iterable[int] | None]:
-    """The function that says which gates a text in UTF-8 opens, by their places in the row; only where RE2 is."""
-    return _by_re2([(0, gate) for gate in gates])
+def build_matcher(prefilters: Sequence[Prefilter]) -> Callable[[bytes], Iterable[int] | None]:
+    """The function that says which prefilters a text in UTF-8 opens, by their places in the row; only where RE2 is."""
+    return _by_re2([(0, prefilter) for prefilter in prefilters])
 
 
 class _Opener:
@@ -157,27 +160,27 @@ class _Opener:
     ) -> None:
         self._rows = [(number, name) for number, name, _ in rows]
         self._always = always
-        self._idle: Live = MappingProxyType(dict(always)) if always else NOTHING
+        self._idle: ActiveDetectors = MappingProxyType(dict(always)) if always else NOTHING
         self._matches = matches
 
-    def __call__(self, text: str) -> Live:
+    def __call__(self, text: str) -> ActiveDetectors:
         found = self._matches(text)
         if not found:
             return self._idle
-        live: dict[int, list[str]] = {number: [] for number in self._always}
+        active: dict[int, list[str]] = {number: [] for number in self._always}
         for index in found:
             number, name = self._rows[index]
-            live.setdefault(number, []).append(name)
-        return live
+            active.setdefault(number, []).append(name)
+        return active
 
 
-def _by_re2(rows: Sequence[tuple[int, Gate]]) -> Callable[[bytes], Iterable[int] | None]:
-    """One machine for all gates, and another way for texts on which it is slow.
+def _by_re2(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], Iterable[int] | None]:
+    """One machine for all prefilters, and another way for texts on which it is slow.
 
     Where a text keeps many bounded repeats going at once (random letters), the one machine would meet a new state with
-    every byte, and be two hundred times slower than on ordinary text. Both ways open the gates that rules need.
+    every byte, and be two hundred times slower than on ordinary text. Both ways open the prefilters that rules need.
     """
-    whole = _set([gate.expression for _, gate in rows])
+    whole = _set([prefilter.expression for _, prefilter in rows])
     apart: Callable[[bytes], Iterable[int]] | None = None  # made when it is first needed: most texts never do
     left = 0  # pieces to be looked at the other way, before the one machine is tried again
     slow = 0  # slow pieces of late: a machine that is new has all states yet to meet
@@ -205,12 +208,12 @@ def _by_re2(rows: Sequence[tuple[int, Gate]]) -> Callable[[bytes], Iterable[int]
     return matches
 
 
-def _apart(rows: Sequence[tuple[int, Gate]]) -> Callable[[bytes], Iterable[int]]:
+def _apart(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], Iterable[int]]:
     """All literals and characters in one pass, the patterns of each detector in one; others only where a literal is."""
-    first = [index for index, (_, gate) in enumerate(rows) if gate.literals or not gate.pattern]
+    first = [index for index, (_, prefilter) in enumerate(rows) if prefilter.literals or not prefilter.pattern]
     others: dict[int, list[int]] = {}
-    for index, (number, gate) in enumerate(rows):
-        if gate.pattern and not gate.literals:
+    for index, (number, prefilter) in enumerate(rows):
+        if prefilter.pattern and not prefilter.literals:
             others.setdefault(number, []).append(index)
     opened = _set([evolve(rows[index][1], pattern="").expression for index in first])
     further = {at: _set([rows[index][1].expression]) for at, index in enumerate(first) if rows[index][1].pattern}
@@ -247,31 +250,31 @@ def _set(expressions: Sequence[str]) -> Callable[[bytes], Any]:
 
 
 def _plain(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
-    """All literals together, then the patterns of those gates whose literals were seen, or which have none."""
+    """All literals together, then the patterns of those prefilters whose literals were seen, or which have none."""
     by_literal: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
     patterns: dict[int, Searched] = {}
     lower: dict[int, re.Pattern[str]] = {}
     near: dict[int, tuple[re.Pattern[str], int]] = {}
     others: dict[tuple[str, int] | None, list[tuple[int, Searched]]] = {}
     strange: list[tuple[int, Searched]] = []  # looked for among the unusual characters alone
-    for index, (_, _, gate) in enumerate(rows):
-        pattern = gate.plain
-        for literal in gate.literals:
-            by_literal[gate.ignore_case].setdefault(literal, []).append(index)
+    for index, (_, _, prefilter) in enumerate(rows):
+        pattern = prefilter.plain
+        for literal in prefilter.literals:
+            by_literal[prefilter.ignore_case].setdefault(literal, []).append(index)
         if pattern is None:
             continue
-        if gate.literals:
-            folded_pattern = gate.folded
+        if prefilter.literals:
+            folded_pattern = prefilter.folded
             if folded_pattern is not None:
                 lower[index] = folded_pattern
             else:
                 patterns[index] = pattern
-            if gate.near and isinstance(pattern, re.Pattern):
-                near[index] = (folded_pattern or pattern, gate.near)
-        elif gate.is_unusual:
+            if prefilter.near and isinstance(pattern, re.Pattern):
+                near[index] = (folded_pattern or pattern, prefilter.near)
+        elif prefilter.is_unusual:
             strange.append((index, pattern))
         else:
-            others.setdefault(gate.run, []).append((index, pattern))
+            others.setdefault(prefilter.run, []).append((index, pattern))
     exact, folded = map(Literals, by_literal)
     always = others.pop(None, [])
     runs = [(classed(run[0]), b"1" * run[1], each) for run, each in others.items() if run]

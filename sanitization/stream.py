@@ -1,4 +1,4 @@
-"""A scrubber for text that arrives in pieces: what comes out does not depend on where the pieces were cut."""
+"""A sanitizer for text that arrives in pieces: what comes out does not depend on where the pieces were cut."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -7,33 +7,33 @@ from attrs import evolve
 
 from .detectors import CONTENT, DISGUISES
 from .detectors.detector import Detector
-from .findings import Category, Failure, Finding, Scrubbed
+from .findings import Category, Failure, Finding, Sanitized
 from .masking import Placeholders
-from .pipeline import Bounds, Numbered, Stage, bounds_of
+from .pipeline import Bounds, Numbered, PipelineStage, bounds_of
 from .policy import STANDARD, Direction, Policy
-from .policy_engine import Judge
-from .prefilter import Live, opener
+from .policy_engine import PolicyEngine
+from .prefilter import ActiveDetectors, build_prefilter
 
 PIECE: Final = 4_096
 """Characters looked at in one go: a longer piece is taken in parts."""
 
 
-class Crew(NamedTuple):
-    """The detectors of a policy in one direction, numbered in the order of work, and their gates."""
+class DetectorSet(NamedTuple):
+    """The detectors of a policy in one direction, numbered in the order of work, and their prefilters."""
 
     early: tuple[Numbered, ...]
     late: tuple[Numbered, ...]
     bounds: tuple[Bounds, ...]
-    live: Callable[[str], Live]
-    live_early: Callable[[str], Live]
+    find_active: Callable[[str], ActiveDetectors]
+    find_active_early: Callable[[str], ActiveDetectors]
 
 
-def crew(policy: Policy, direction: Direction, more: Sequence[Detector] = ()) -> Crew:
+def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detector] = ()) -> DetectorSet:
     """Those whose categories the policy has rules for. To find them takes longer than to read a short text."""
     rules = policy.rules(direction)
     early = [each for each in DISGUISES if each.category in rules]
-    late = [_knowing(policy, each) for each in (*CONTENT, *more) if each.category in rules]
-    # Those that look by themselves have the last numbers: `opener` knows the others by their places.
+    late = [_for_policy(policy, each) for each in (*CONTENT, *extra) if each.category in rules]
+    # Those that look by themselves have the last numbers: `build_prefilter` knows the others by their places.
     gated = [each for each in late if _own(each) is None]
     owning = [each for each in late if _own(each) is not None]
     ordered = [*early, *gated, *owning]
@@ -41,18 +41,22 @@ def crew(policy: Policy, direction: Direction, more: Sequence[Detector] = ()) ->
     numbered = [Numbered(numbers[id(each)], each) for each in (*early, *late)]
     first, others = tuple(numbered[: len(early)]), tuple(numbered[len(early) :])
     bounds = tuple([bounds_of(stage) for stage in (*([each] for each in first), others)])
-    gates = tuple([each.gates for each in (*early, *gated)])
+    prefilters = tuple([each.prefilters for each in (*early, *gated)])
     own = [(numbers[id(each)], look) for each in owning if (look := _own(each)) is not None]
-    return Crew(first, others, bounds, _with(opener(gates), own), opener(gates[: len(early)]))
+    return DetectorSet(
+        first, others, bounds, _with(build_prefilter(prefilters), own), build_prefilter(prefilters[: len(early)])
+    )
 
 
-def _with(live: Callable[[str], Live], own: Sequence[tuple[int, Callable[[str], bool]]]) -> Callable[[str], Live]:
-    """What the gates say, and the detectors that look by themselves whether a text concerns them."""
+def _with(
+    active: Callable[[str], ActiveDetectors], own: Sequence[tuple[int, Callable[[str], bool]]]
+) -> Callable[[str], ActiveDetectors]:
+    """What the prefilters say, and the detectors that look by themselves whether a text concerns them."""
     if not own:
-        return live
+        return active
 
-    def both(text: str) -> Live:
-        found = live(text)
+    def both(text: str) -> ActiveDetectors:
+        found = active(text)
         for number, concerns in own:
             if concerns(text):
                 found = {**found, number: ()}
@@ -61,10 +65,10 @@ def _with(live: Callable[[str], Live], own: Sequence[tuple[int, Callable[[str], 
     return both
 
 
-class StreamScrubber:
+class StreamSanitizer:
     """Scrubs one text piece by piece. `feed(a) + feed(b) + … + flush()` is what `Scrubber.scrub` makes of the whole.
 
-    First what hides is taken out, then what was hidden is sought. `more` are detectors of your own. For many texts,
+    First what hides is taken out, then what was hidden is sought. `extra` are detectors of your own. For many texts,
     `Scrubber.stream` chooses the detectors once.
     """
 
@@ -74,16 +78,18 @@ class StreamScrubber:
         direction: Direction = Direction.OUTBOUND,
         *,
         placeholders: Placeholders | None = None,
-        more: Sequence[Detector] = (),
-        chosen: Crew | None = None,
+        extra: Sequence[Detector] = (),
+        detectors: DetectorSet | None = None,
     ) -> None:
-        early, late, bounds, self._live, self._live_early = chosen or crew(policy, direction, more)
-        self._judge = judge = Judge(policy, direction, placeholders)
+        early, late, bounds, self._find_active, self._find_active_early = detectors or build_detectors(
+            policy, direction, extra
+        )
+        self._judge = judge = PolicyEngine(policy, direction, placeholders)
         self._early = [
-            Stage([each], judge, words=False, bounds=bound, leaves=_leaves(each.detector, judge))
+            PipelineStage([each], judge, words=False, bounds=bound, leaves=_leaves(each.detector, judge))
             for each, bound in zip(early, bounds, strict=False)
         ]
-        self._late = Stage(late, judge, words=True, bounds=bounds[-1])
+        self._late = PipelineStage(late, judge, words=True, bounds=bounds[-1])
         self._first_late = len(early)
         self._content = bool(late)
         self._busy = False  # whether an early stage holds anything
@@ -93,7 +99,7 @@ class StreamScrubber:
     @property
     def held(self) -> int:
         """Characters taken in and not yet given out."""
-        return self._late.holds + sum(stage.holds for stage in self._early)
+        return self._late.held_count + sum(stage.held_count for stage in self._early)
 
     @property
     def blocked(self) -> bool:
@@ -121,21 +127,21 @@ class StreamScrubber:
         """
         if not self._content or self._judge.blocked:
             return ""
-        return self._late.pause(self._live(self._late.held))
+        return self._late.pause(self._find_active(self._late.held))
 
     def flush(self) -> str:
         """The rest: call it once, at the end of the text."""
         if self._judge.blocked:
             return ""
-        rest, live = "", self._live_early
+        rest, active = "", self._find_active_early
         if self._busy:
             for stage in self._early:
-                if rest or stage.holds:
-                    rest = stage.feed(rest, live(stage.held + rest)) + stage.flush(live(stage.held))
+                if rest or stage.held_count:
+                    rest = stage.feed(rest, active(stage.held + rest)) + stage.flush(active(stage.held))
         if not self._content:
             return rest
         out = self._take(rest) if rest else ""
-        return out + self._late.flush(self._live(self._late.held))
+        return out + self._late.flush(self._find_active(self._late.held))
 
     def _feed(self, chunk: str) -> str:
         if self._judge.blocked:
@@ -143,19 +149,19 @@ class StreamScrubber:
         if self._busy:
             return self._through(chunk)
         late = self._late
-        waits = late.waits(chunk)
-        live = self._live_early(chunk) if waits else self._live(late.held + chunk)
-        if live and min(live) < self._first_late:
-            return self._through(chunk, None if waits else live)
+        waits = late.should_buffer(chunk)
+        active = self._find_active_early(chunk) if waits else self._find_active(late.held + chunk)
+        if active and min(active) < self._first_late:
+            return self._through(chunk, None if waits else active)
         if self._early:
             self._skipped.append(chunk)
             self._skipped_size += len(chunk)
             if self._skipped_size > PIECE:
                 self._catch_up()
         if waits:
-            late.keep(chunk)
+            late.buffer(chunk)
             return ""
-        return late.feed(chunk, live) if self._content else chunk
+        return late.feed(chunk, active) if self._content else chunk
 
     def _catch_up(self) -> None:
         """Lets the early stages have what they had nothing to find in."""
@@ -163,9 +169,9 @@ class StreamScrubber:
         self._skipped.clear()
         self._skipped_size = 0
         for stage in self._early:
-            stage.skip(skipped)
+            stage.pass_context(skipped)
 
-    def _through(self, chunk: str, seen: Live | None = None) -> str:
+    def _through(self, chunk: str, seen: ActiveDetectors | None = None) -> str:
         """All the stages in a row, each by what the one before it left.
 
         `seen` is what was seen in this piece with what is held of those before, if it was looked at.
@@ -174,26 +180,26 @@ class StreamScrubber:
             self._catch_up()
         whole = chunk
         for stage in self._early:
-            if seen is not None and chunk == whole and not stage.holds:
-                live = seen
+            if seen is not None and chunk == whole and not stage.held_count:
+                active = seen
             else:
-                live = self._live_early(stage.held + chunk)
-            chunk = stage.feed(chunk, live)
+                active = self._find_active_early(stage.held + chunk)
+            chunk = stage.feed(chunk, active)
             if not chunk:
                 break
-        self._busy = any(stage.holds for stage in self._early)
+        self._busy = any(stage.held_count for stage in self._early)
         if not chunk or not self._content:
             return chunk
         return self._take(chunk, seen if chunk == whole else None)
 
-    def _take(self, chunk: str, seen: Live | None = None) -> str:
+    def _take(self, chunk: str, seen: ActiveDetectors | None = None) -> str:
         late = self._late
-        if late.waits(chunk):
-            late.keep(chunk)
+        if late.should_buffer(chunk):
+            late.buffer(chunk)
             return ""
-        return late.feed(chunk, self._live(late.held + chunk) if seen is None else self._content_of(seen))
+        return late.feed(chunk, self._find_active(late.held + chunk) if seen is None else self._content_of(seen))
 
-    def _content_of(self, seen: Live) -> Live:
+    def _content_of(self, seen: ActiveDetectors) -> ActiveDetectors:
         """What was seen for the detectors of the last stage."""
         return {number: names for number, names in seen.items() if number >= self._first_late}
 
@@ -219,27 +225,29 @@ class StreamScrubber:
         """How many finds there were so far."""
         return self._late.found + sum(stage.found for stage in self._early)
 
-    def scrubbed(self, text: str) -> Scrubbed:
+    def result(self, text: str) -> Sanitized:
         """The account of the whole, once all has come out; `text` is what came out."""
         findings = self.findings
         blocked = self.blocked
-        return Scrubbed("" if blocked else text, findings, self.found - len(findings), blocked, self.failures)
+        return Sanitized("" if blocked else text, findings, self.found - len(findings), blocked, self.failures)
 
 
-def _knowing(policy: Policy, detector: Detector) -> Detector:
+def _for_policy(policy: Policy, detector: Detector) -> Detector:
     """The detector itself, or what its `of(policy)` gives: one that depends on more of a policy than its rules."""
     of: Callable[[Policy], Detector] | None = getattr(detector, "of", None)
     return of(policy) if of is not None else detector
 
 
-def _leaves(detector: Detector, judge: Judge) -> bool:
+def _leaves(detector: Detector, judge: PolicyEngine) -> bool:
     """Whether a later stage takes out all that this detector finds: what is in its `covers`, categories with kinds."""
     covers: Mapping[Category, Sequence[str]] = getattr(detector, "covers", {})
     return bool(covers) and all(
-        category in judge.rules and judge.acts(category, kind) for category, kinds in covers.items() for kind in kinds
+        category in judge.rules and judge.acts_on(category, kind)
+        for category, kinds in covers.items()
+        for kind in kinds
     )
 
 
 def _own(detector: Detector) -> Callable[[str], bool] | None:
-    """What says whether a text concerns a detector that looks for its gates itself."""
-    return getattr(detector, "concerns", None) if not detector.gates else None
+    """What says whether a text concerns a detector that looks for its prefilters itself."""
+    return getattr(detector, "concerns", None) if not detector.prefilters else None

@@ -1,4 +1,4 @@
-"""The scrubber in numbers.
+"""The sanitizer in numbers.
 
 recall_FAMILY           per cent of a corpus' attacks that are found, for markup per cent that are inert in a browser
 false_alarms_FAMILY     per cent of its look-alikes that are taken for attacks, or changed
@@ -8,7 +8,7 @@ scrub_mb_s_plain        the same without RE2
 scrub_dense_mb_s        the same where every message has code, numbers, addresses or people in it
 delta_us                a streamed piece of 12 characters behind a megabyte, the median; delta_start_us at the beginning
                         of a text, delta_mean_us the average, delta_open_us while a secret may be under way
-message_us              one message of a line or a few, scrubbed by itself
+message_us              one message of a line or a few, sanitized by itself
 worst_mb_s              the slowest of some seventy megabytes made to be slow; worst_html_mb_s the same for markup
 """
 
@@ -89,11 +89,11 @@ def _fast(sizes: Sizes) -> Iterator[Figure]:
     text = chat.chat(sizes.text)
     shared = text[: sizes.shared]
     beside = {name: rates.mb_s(work, shared, 1) for name, work in others()}
-    yield Figure("scrub_mb_s", "MB/s", rates.mb_s(rates.scrubber().scrub, text, sizes.rounds), beside)
+    yield Figure("scrub_mb_s", "MB/s", rates.mb_s(rates.sanitizer().sanitize, text, sizes.rounds), beside)
     with rates.standard_library():
-        yield Figure("scrub_mb_s_plain", "MB/s", rates.mb_s(rates.scrubber().scrub, text, sizes.rounds), beside)
+        yield Figure("scrub_mb_s_plain", "MB/s", rates.mb_s(rates.sanitizer().sanitize, text, sizes.rounds), beside)
     dense = chat.chat(sizes.text, chat.DENSE)
-    yield Figure("scrub_dense_mb_s", "MB/s", rates.mb_s(rates.scrubber().scrub, dense, sizes.rounds))
+    yield Figure("scrub_dense_mb_s", "MB/s", rates.mb_s(rates.sanitizer().sanitize, dense, sizes.rounds))
     pieces = text[: sizes.streamed]
     late = rates.delta(pieces, text)
     yield Figure("delta_us", "us", late.median_us)
@@ -105,13 +105,13 @@ def _fast(sizes: Sizes) -> Iterator[Figure]:
 
 def _slowest(sizes: Sizes) -> Iterator[Figure]:
     """The least of the rates, of one run each; the five slowest are named."""
-    scrubber = rates.scrubber()
+    sanitizer = rates.sanitizer()
     texts = dict(hostile.texts(sizes.hostile))
     for figure, work, chosen in (
-        ("worst_mb_s", scrubber.scrub, texts),
+        ("worst_mb_s", sanitizer.sanitize, texts),
         (
             "worst_html_mb_s",
-            scrubber.scrub_html,
+            sanitizer.sanitize_html,
             {name: text for name, text in texts.items() if set(text) & set(MARKED)},
         ),
     ):

@@ -1,4 +1,4 @@
-"""A corpus of attacks and look-alikes: JSON Lines, one file a kind, and what the scrubber makes of each row.
+"""A corpus of attacks and look-alikes: JSON Lines, one file a kind, and what the sanitizer makes of each row.
 
 A row has `id`, `category`, `text` and `expect`: `"clean"`, or a list of spans `{kind, start, end}` in code points of
 the text, end exclusive. A look-alike may have `only_for`, the kind it must not be taken for.
@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from sanitization import STANDARD, Action, Category, Direction, Finding, Scrubbed, Scrubber, everywhere
+from sanitization import STANDARD, Action, Category, Direction, Finding, Sanitized, Sanitizer, everywhere
 
 from .page import inert_pages, same_to_a_reader
 
 SHOWN: Final = 8
 """Characters of a secret in a row that must not be seen."""
-EVERYTHING: Final = Scrubber(everywhere(dict.fromkeys(Category, Action.REMOVE)), Direction.TOOL)
-ORDINARY: Final = Scrubber(STANDARD)
+EVERYTHING: Final = Sanitizer(everywhere(dict.fromkeys(Category, Action.REMOVE)), Direction.TOOL)
+ORDINARY: Final = Sanitizer(STANDARD)
 # Only a conversation makes these attacks: the words alone are ordinary.
 NOT_COUNTED: Final = frozenset({"attack_contextual"})
 
@@ -147,31 +147,31 @@ def report(corpora: Path, family: Family) -> Report:
 
 
 def _flagged(family: Family, row: Row) -> Verdict:
-    found = _of(family, EVERYTHING.scrub(row.text))
+    found = _of(family, EVERYTHING.sanitize(row.text))
     return Verdict(row, bool(found), _exact(row, found), tuple(found))
 
 
 def _covered(family: Family, row: Row) -> Verdict:
     """Each span lies within findings of the family; of a secret nothing is left."""
-    scrubbed = EVERYTHING.scrub(row.text)
-    found = _of(family, scrubbed)
+    sanitized = EVERYTHING.sanitize(row.text)
+    found = _of(family, sanitized)
     seen = {place for each in found for place in range(each.start, each.end)}
     passed = all(seen.issuperset(range(span.start, span.end)) for span in row.spans)
     if family.name == "secrets":
-        passed = passed and not any(_shows(scrubbed.text, row.text[span.start : span.end]) for span in row.spans)
+        passed = passed and not any(_shows(sanitized.text, row.text[span.start : span.end]) for span in row.spans)
     return Verdict(row, passed, _exact(row, found), tuple(found))
 
 
 def _clean(family: Family, row: Row) -> Verdict:
-    found = _of(family, EVERYTHING.scrub(row.text))
+    found = _of(family, EVERYTHING.sanitize(row.text))
     if row.only_for != "*":
         found = [each for each in found if _is_kind(each.kind, row.only_for)]
-    unchanged = family.name != "unicode" or ORDINARY.scrub(row.text).text == row.text
+    unchanged = family.name != "unicode" or ORDINARY.sanitize(row.text).text == row.text
     return Verdict(row, not found and unchanged, found=tuple(found))
 
 
-def _of(family: Family, scrubbed: Scrubbed) -> list[Finding]:
-    return [each for each in scrubbed.findings if each.category in family.categories]
+def _of(family: Family, sanitized: Sanitized) -> list[Finding]:
+    return [each for each in sanitized.findings if each.category in family.categories]
 
 
 def _is_kind(kind: str, name: str) -> bool:

@@ -11,10 +11,10 @@ import nh3
 from markdown_it import MarkdownIt
 
 from benchmarks.inert import inert
-from sanitization import STANDARD, Scrubber
+from sanitization import STANDARD, Sanitizer
 from understudy.chat.answer.markdown import Renderer
 
-SCRUBBER: Final = Scrubber(STANDARD)
+SANITIZER: Final = Sanitizer(STANDARD)
 RENDERER: Final = Renderer(STANDARD)
 # The same Markdown as the product's, without anything that cleans.
 PLAIN: Final = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
@@ -23,7 +23,7 @@ UNSEEN: Final = {"script", "style", "title", "template"}
 
 def pages(text: str) -> tuple[str, str]:
     """A text as a page has it: taken as HTML, and as a message in Markdown."""
-    return SCRUBBER.scrub_html(text).text, RENDERER.render(SCRUBBER.scrub(text).text)
+    return SANITIZER.sanitize_html(text).text, RENDERER.render(SANITIZER.sanitize(text).text)
 
 
 def inert_pages(texts: Sequence[str]) -> list[bool]:
@@ -44,7 +44,7 @@ def same_to_a_reader(text: str) -> bool:
     as_html, as_message = pages(text)
     shown = words(as_html)
     return (
-        SCRUBBER.scrub(text).text == text
+        SANITIZER.sanitize(text).text == text
         and shown in (words(text), _beside_tags(text), _split(text))
         and words(as_message) == words(PLAIN.render(text))
     )

@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
-from sanitization import Action, Category, Direction, Scrubber, StreamScrubber, everywhere, prefilter
+from sanitization import Action, Category, Direction, Sanitizer, StreamSanitizer, everywhere, prefilter
 
 PIECE: Final = 12
 """Characters of a streamed piece: three tokens of a model or so."""
@@ -27,9 +27,9 @@ class Delta:
     p99_us: float
 
 
-def scrubber() -> Scrubber:
+def sanitizer() -> Sanitizer:
     """With every detector, in one direction."""
-    return Scrubber(ALL_ON, Direction.OUTBOUND)
+    return Sanitizer(ALL_ON, Direction.OUTBOUND)
 
 
 def size(text: str) -> int:
@@ -53,17 +53,17 @@ def _seconds(work: Callable[[str], object], text: str) -> float:
 def standard_library() -> Iterator[None]:
     """As if RE2 were not installed."""
     kept, prefilter.re2 = prefilter.re2, None
-    prefilter.opener.cache_clear()
+    prefilter.build_prefilter.cache_clear()
     try:
         yield
     finally:
         prefilter.re2 = kept
-        prefilter.opener.cache_clear()
+        prefilter.build_prefilter.cache_clear()
 
 
 def delta(text: str, before: str) -> Delta:
     """What a piece takes when `before` has been streamed already."""
-    stream = StreamScrubber(ALL_ON)
+    stream = StreamSanitizer(ALL_ON)
     stream.feed(before)
     took = []
     for start in range(0, len(text), PIECE):
@@ -75,10 +75,10 @@ def delta(text: str, before: str) -> Delta:
 
 
 def message_us(messages: Sequence[str]) -> float:
-    """What one of these messages takes on the average, each scrubbed by itself."""
-    whole = scrubber()
-    whole.scrub(messages[0])
+    """What one of these messages takes on the average, each sanitized by itself."""
+    whole = sanitizer()
+    whole.sanitize(messages[0])
     began = time.process_time()
     for message in messages:
-        whole.scrub(message)
+        whole.sanitize(message)
     return (time.process_time() - began) / len(messages) * 1e6

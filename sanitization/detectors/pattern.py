@@ -7,7 +7,7 @@ from typing import Final
 from attrs import field, frozen
 
 from sanitization.findings import Category, Hit
-from sanitization.prefilter import Gate, Named
+from sanitization.prefilter import NamedPrefilter, Prefilter
 
 REACH: Final = 256
 CONTEXT: Final = 64
@@ -19,8 +19,8 @@ class Pattern:
 
     The expression is tried at each place with no more than `reach` code points from there, and `context` before it:
     it can match nothing longer, however it is written. `check` is asked about each match and may refuse it (a check
-    digit). `gate` is what is to be seen in every text in which there is a match, before its first blank: without one
-    the expression is tried on every text, and a stream holds back its last `reach` code points all the time.
+    digit). `prefilter` is what is to be seen in every text in which there is a match, before its first blank: without
+    one the expression is tried on every text, and a stream holds back its last `reach` code points all the time.
 
     `kind` is dotted below the category (`pii.badge`); `replacement` stands for a find that is removed.
     """
@@ -29,28 +29,28 @@ class Pattern:
     category: Category
     kind: str
     regex: re.Pattern[str] = field(converter=re.compile)
-    gate: Gate | None = field(default=None, kw_only=True)
+    prefilter: Prefilter | None = field(default=None, kw_only=True)
     check: Callable[[str], bool] | None = field(default=None, kw_only=True)
     replacement: str = field(default="[redacted]", kw_only=True)
     score: float = field(default=1.0, kw_only=True)
     reach: int = field(default=REACH, kw_only=True)
     context: int = field(default=CONTEXT, kw_only=True)
 
-    _gate: re.Pattern[str] | None = field(init=False, repr=False, eq=False)
+    _prefilter: re.Pattern[str] | None = field(init=False, repr=False, eq=False)
 
-    @_gate.default
+    @_prefilter.default
     def _opening(self) -> re.Pattern[str] | None:
-        if not self.gate:
+        if not self.prefilter:
             return None
-        plain = self.gate.plain
-        return plain if isinstance(plain, re.Pattern) else re.compile(self.gate.expression, re.ASCII)
+        plain = self.prefilter.plain
+        return plain if isinstance(plain, re.Pattern) else re.compile(self.prefilter.expression, re.ASCII)
 
     @property
-    def gates(self) -> tuple[Named, ...]:
-        """The gate, under the kind's name."""
-        return ((self.kind, self.gate),) if self.gate else ()
+    def prefilters(self) -> tuple[NamedPrefilter, ...]:
+        """The prefilter, under the kind's name."""
+        return ((self.kind, self.prefilter),) if self.prefilter else ()
 
-    def find(self, text: str, start: int = 0, live: Collection[str] = ()) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:
         """Each match that passes the check."""
         position = start
         while position <= len(text) and (seen := self.regex.search(text, position)):
@@ -59,15 +59,15 @@ class Pattern:
                 yield hit
             position = hit.end if hit else seen.start() + 1
 
-    def settled(self, text: str, start: int = 0, live: Collection[str] = ()) -> int:
-        """All but what lies within the reach of text to come; with a gate, from the first word on that opens it."""
+    def settled(self, text: str, start: int = 0, active: Collection[str] = ()) -> int:
+        """Return the end of the settled text: the last `reach` characters, from the word the prefilter matches, are not."""
         low = max(start, len(text) - self.reach)
-        if not self._gate:
+        if not self._prefilter:
             return low
-        opened = self._gate.search(text, low)
+        opened = self._prefilter.search(text, low)
         if not opened:
             return len(text)
-        # A match begins in the word that opens the gate.
+        # A match begins in the word that opens the prefilter.
         place = opened.start()
         while place > low and not text[place - 1].isspace():
             place -= 1

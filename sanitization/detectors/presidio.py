@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from sanitization.findings import Category, Hit
-from sanitization.prefilter import Gate, Named
+from sanitization.prefilter import NamedPrefilter, Prefilter
 
 REACH: Final = 256
 CONTEXT: Final = 64
@@ -72,8 +72,8 @@ class Presidio:
     """Finds what Presidio's recognisers find by pattern, as `pii.<entity>`: `pii.us_ssn`, `pii.email_address`.
 
     Without `recognizers` those are taken that Presidio has for `languages`. Matches that score less than `threshold`
-    are none, and so are those longer than 256 characters. Without a `gate` every text is read by every pattern, which
-    takes about a second for a megabyte, and a stream holds back its last 256 characters all the time.
+    are none, and so are those longer than 256 characters. Without a `prefilter` every text is read by every pattern,
+    which takes about a second for a megabyte, and a stream holds back its last 256 characters all the time.
 
     Raises ImportError when the extra is not installed. Presidio's recogniser of e-mail addresses may look on the
     network for the list of public suffixes (`tldextract`); the others do no I/O.
@@ -90,11 +90,11 @@ class Presidio:
         *,
         languages: Collection[str] = ("en",),
         threshold: float = THRESHOLD,
-        gate: Gate | None = None,
+        prefilter: Prefilter | None = None,
     ) -> None:
         compiled = _compiler()
         chosen = list(_predefined(languages)) if recognizers is None else list(recognizers)
-        self.gates: tuple[Named, ...] = (("presidio", gate),) if gate else ()
+        self.prefilters: tuple[NamedPrefilter, ...] = (("presidio", prefilter),) if prefilter else ()
         self._threshold = threshold
         self._rules = [
             _Rule(each, pattern, compiled(pattern.regex, each.global_regex_flags))
@@ -102,7 +102,7 @@ class Presidio:
             for pattern in each.patterns
         ]
 
-    def find(self, text: str, start: int = 0, live: Collection[str] = ()) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:
         """The surest match at each place, the longest of those; a match covers what begins within it."""
         nearest = [(self._next(rule, text, start), rule) for rule in self._rules]
         position = start
@@ -118,7 +118,7 @@ class Presidio:
             yield best
             position = best.end
 
-    def settled(self, text: str, start: int = 0, live: Collection[str] = ()) -> int:
+    def settled(self, text: str, start: int = 0, active: Collection[str] = ()) -> int:
         """All but what lies within the reach of text to come."""
         return max(start, len(text) - self.reach)
 

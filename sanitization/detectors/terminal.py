@@ -9,9 +9,9 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from sanitization.findings import Category, Hit, hit_of
+from sanitization.findings import Category, Hit, make_hit
 from sanitization.kinds import Kind
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 # xterm sets no bound on a string sequence; an inline image may be long, a hold-back may not. Images, clipboards and
 # links have no blanks in them.
@@ -68,10 +68,10 @@ class Terminal:
 
     name = "terminal"
     category = Category.TERMINAL
-    gates = (
-        ("control", Gate(ranges=((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F)))),
+    prefilters = (
+        ("control", Prefilter(ranges=((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F)))),
         # Not at a line end; at the end of a piece nobody knows.
-        ("return", Gate(literals=("\r",), pattern=r"\r(?:[^\n]|$)")),
+        ("return", Prefilter(literals=("\r",), pattern=r"\r(?:[^\n]|$)")),
     )
     kinds = (
         Kind("terminal.csi", "A control sequence: colour, cursor, erasing, modes of the terminal.", "a \x1b[2Jb"),
@@ -85,7 +85,7 @@ class Terminal:
     context = 1
     reach = STRING_MAX + 128
 
-    def find(self, text: str, start: int = 0, _live: Collection[str] = ()) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> Iterator[Hit]:
         """Each sequence is one hit, and so is each run of bare control characters."""
         position = start
         while first := _FIRST.search(text, position):
@@ -97,7 +97,7 @@ class Terminal:
             position = end
             group = match.lastgroup
             if group == "control":
-                yield hit_of((begin, end, "terminal.control", 1.0, "", begin, (), None))
+                yield make_hit((begin, end, "terminal.control", 1.0, "", begin, (), None))
                 continue
             replacement = ""
             if group in ("seven", "eight", "string"):
@@ -108,9 +108,9 @@ class Terminal:
                     replacement = "\u2028" * (end - begin)  # what Unicode has in its place, for those who look for that
                 elif group in ("feed", "rewrite") and not _at_line_end(text, begin, end):
                     replacement = "\n"
-            yield hit_of((begin, end, kind, 1.0, replacement, begin, (), None))
+            yield make_hit((begin, end, kind, 1.0, replacement, begin, (), None))
 
-    def settled(self, text: str, start: int = 0, _live: Collection[str] = ()) -> int:
+    def settled(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> int:
         """Everything but an unfinished sequence, or a run of controls, at the end."""
         end = start + len(text[start:].rstrip(_CONTROLS))
         for first in _OPENING.finditer(text, max(start, len(text) - self.reach)):

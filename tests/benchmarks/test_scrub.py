@@ -1,4 +1,4 @@
-"""The benchmark of the scrubber, on a corpus of a few rows and texts so short that its numbers mean nothing."""
+"""The benchmark of the sanitizer, on a corpus of a few rows and texts so short that its numbers mean nothing."""
 
 import json
 from collections.abc import Mapping, Sequence

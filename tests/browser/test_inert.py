@@ -1,15 +1,15 @@
-"""What comes out of the scrubber for a page does nothing in a real Chromium, and shows what was written."""
+"""What comes out of the sanitizer for a page does nothing in a real Chromium, and shows what was written."""
 
 import pytest
 
 from benchmarks.inert import inert, shown
-from sanitization import STANDARD, Scrubber
+from sanitization import STANDARD, Sanitizer
 from tests.browser.attacks import MARKDOWN, MARKUP
 from tests.servers.needed import program
 from understudy.chat.answer.markdown import Renderer
 
 pytestmark = pytest.mark.slow
-SCRUBBER = Scrubber(STANDARD)
+SANITIZER = Sanitizer(STANDARD)
 RENDERER = Renderer(STANDARD)
 
 
@@ -42,16 +42,16 @@ def test_harmless_pages_are_seen_to_do_nothing() -> None:
 
 def test_what_the_scrubber_gives_for_a_page_is_inert() -> None:
     """Each attack alone, in the middle of an answer, and within a page's own markup."""
-    pages = [SCRUBBER.scrub_html(attack).text for attack in MARKUP]
-    pages += [SCRUBBER.scrub_html(f"<p>Here it is: {attack}</p><p>Good luck!</p>").text for attack in MARKUP]
-    pages += [SCRUBBER.scrub_html(f"<table><tr><td><b title='x'>{attack}").text for attack in MARKUP]
+    pages = [SANITIZER.sanitize_html(attack).text for attack in MARKUP]
+    pages += [SANITIZER.sanitize_html(f"<p>Here it is: {attack}</p><p>Good luck!</p>").text for attack in MARKUP]
+    pages += [SANITIZER.sanitize_html(f"<table><tr><td><b title='x'>{attack}").text for attack in MARKUP]
     assert acting(pages) == []
 
 
 def test_rendered_answers_are_inert() -> None:
-    """Markdown and markup in an answer, with the text scrubbed before and without."""
+    """Markdown and markup in an answer, with the text sanitized before and without."""
     pages = [RENDERER.render(attack) for attack in (*MARKDOWN, *MARKUP)]
-    pages += [RENDERER.render(SCRUBBER.scrub(attack).text) for attack in (*MARKDOWN, *MARKUP)]
+    pages += [RENDERER.render(SANITIZER.sanitize(attack).text) for attack in (*MARKDOWN, *MARKUP)]
     assert acting(pages) == []
 
 
@@ -80,9 +80,9 @@ BESIDE_TAGS = [
 
 
 def test_harmless_text_looks_the_same() -> None:
-    """What Chromium shows of the scrubbed page is what was written; of harmless markup, what it said."""
+    """What Chromium shows of the sanitized page is what was written; of harmless markup, what it said."""
     wanted = [(text, text) for text in AS_IT_STANDS] + BESIDE_TAGS
     assert len(wanted) > 60
-    pages = [SCRUBBER.scrub_html(text).text for text, _ in wanted]
+    pages = [SANITIZER.sanitize_html(text).text for text, _ in wanted]
     seen_by = shown(pages)
     assert [(text, seen) for (text, want), seen in zip(wanted, seen_by, strict=True) if seen != want] == []

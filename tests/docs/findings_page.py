@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Final
 
-from sanitization import Category, Direction, Finding, Kind, Scrubber, everywhere
+from sanitization import Category, Direction, Finding, Kind, Sanitizer, everywhere
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.detectors.markup.markup import Markup
 from sanitization.findings import Action
@@ -19,7 +19,7 @@ PAGE: Final = DOCS / "reference" / "findings.md"
 LONGEST: Final = 96
 """Characters of an example that are shown."""
 HEAD: Final = "| kind | what it is | example |\n| --- | --- | --- |\n"
-WATCHFUL: Final = Scrubber(everywhere(dict.fromkeys(Category, Action.FLAG)), Direction.TOOL)
+WATCHFUL: Final = Sanitizer(everywhere(dict.fromkeys(Category, Action.FLAG)), Direction.TOOL)
 
 PAGE_MODE: Final = "markup in a page"
 
@@ -42,10 +42,10 @@ def kinds() -> Iterator[tuple[str, Kind]]:
 
 
 def found(section: str, kind: Kind) -> tuple[Finding, ...]:
-    """What the scrubber finds in a kind's example."""
+    """What the sanitizer finds in a kind's example."""
     if section == PAGE_MODE:
-        return WATCHFUL.scrub_html(kind.example).findings
-    return WATCHFUL.scrub(kind.example).findings
+        return WATCHFUL.sanitize_html(kind.example).findings
+    return WATCHFUL.sanitize(kind.example).findings
 
 
 def row(section: str, kind: Kind) -> str:

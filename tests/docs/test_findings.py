@@ -1,4 +1,4 @@
-"""The page of kinds against the detectors, both ways, and each example against the scrubber."""
+"""The page of kinds against the detectors, both ways, and each example against the sanitizer."""
 
 import re
 

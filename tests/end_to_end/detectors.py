@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import frozen
 
-from sanitization import Category, Gate, Hit
+from sanitization import Category, Hit, Prefilter
 
 ORDER: Final = "LANTERN-ZEBRA"
 """A word that a test takes for an instruction to the model."""
@@ -33,16 +33,16 @@ class Words:
     reach: int = 64
 
     @property
-    def gates(self) -> tuple[tuple[str, Gate], ...]:
+    def prefilters(self) -> tuple[tuple[str, Prefilter], ...]:
         """None: it reads every text."""
         return ()
 
-    def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+    def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
         """Every word of the form."""
         for found in re.compile(self.pattern).finditer(text, start):
             yield Hit(found.start(), found.end(), self.kind, 0.9, "[gone]", found.start())
 
-    def settled(self, text: str, start: int, live: Collection[str]) -> int:
+    def settled(self, text: str, start: int, active: Collection[str]) -> int:
         """All of it: a word that is being written is held back anyway."""
         return len(text)
 
@@ -51,7 +51,7 @@ class Words:
 class Breaking(Words):
     """Raises an error where it should find something; the words of the error quote the text."""
 
-    def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+    def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
         """Fail at the word."""
         if BREAKING in text:
             raise RuntimeError(f"cannot read {text}")
@@ -62,7 +62,7 @@ class Breaking(Words):
 class Slow(Words):
     """Takes its time for a text with the word; only for long texts, which are looked through in a thread."""
 
-    def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+    def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
         """Find nothing, late."""
         if LINGER in text:
             time.sleep(LINGERS_S)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sanitization import STANDARD, Scrubber
+from sanitization import STANDARD, Sanitizer
 from tests.conformance.peer import BINARY, TEXT, frame
 from tests.conformance.peer import peer as raw_peer
 from tests.end_to_end.http import request
@@ -304,7 +304,7 @@ async def test_words_are_words(serve: Any, words: str) -> None:
 
     Of an answer, what would act in a page is taken out before.
     """
-    running, shown = await serve(scripted(Say(words))), Scrubber(STANDARD).scrub(words + " ").text
+    running, shown = await serve(scripted(Say(words))), Sanitizer(STANDARD).sanitize(words + " ").text
     assert shown.startswith(words[:20])
     token = await new_token(running)
     async with connected(running.address, token) as peer:

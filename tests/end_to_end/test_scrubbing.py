@@ -365,7 +365,7 @@ async def test_an_order_in_plain_words_is_seen_too(serve: Any, by: str) -> None:
 
 
 async def test_what_a_tool_says_on_its_way_and_draws_is_looked_through(serve: Any) -> None:
-    """Words on its progress are scrubbed; a drawing that shows a secret is left out, and that is said."""
+    """Words on its progress are sanitized; a drawing that shows a secret is left out, and that is said."""
 
     @tool
     async def draw(context: ToolContext, hidden: str) -> ToolResult:

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from sanitization import STANDARD, Direction, Scrubber
+from sanitization import STANDARD, Direction, Sanitizer
 from sanitization.detectors.secrets.values import JUDGED, is_code, is_name, is_password, is_random, is_strong
 from tests.fuzz import expressions
 
@@ -49,4 +49,4 @@ def test_a_value_is_judged_in_no_time(unit: str, end: str) -> None:
     for judge in (is_name, is_code, is_random, is_strong, lambda value: is_password(value, prose=True)):
         judge(value)
     for words in ("api_key='{}'", "password: {}", "the password is {}", "TOKEN={}", "https://a:{}@b.example"):
-        assert Scrubber(STANDARD, Direction.OUTBOUND).scrub(words.format(value)).failures == ()
+        assert Sanitizer(STANDARD, Direction.OUTBOUND).sanitize(words.format(value)).failures == ()

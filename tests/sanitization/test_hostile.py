@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks.scrub import hostile
 from benchmarks.scrub.rates import standard_library
-from sanitization import Action, Category, Direction, Policy, Scrubber, StreamScrubber, everywhere
+from sanitization import Action, Category, Direction, Policy, Sanitizer, StreamSanitizer, everywhere
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.pipeline import WORD_MAX
 from tests.sanitization.samples import FRAGMENTS
@@ -30,17 +30,17 @@ pytestmark = pytest.mark.slow
 def test_no_text_takes_long(name: str) -> None:
     """Nor does any make a detector fail."""
     began = time.process_time()
-    scrubbed = Scrubber(REMOVE).scrub(TEXTS[name])
+    sanitized = Sanitizer(REMOVE).sanitize(TEXTS[name])
     assert time.process_time() - began < SECONDS
-    assert scrubbed.failures == ()
-    assert not scrubbed.blocked
+    assert sanitized.failures == ()
+    assert not sanitized.blocked
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_no_markup_takes_long(name: str) -> None:
     """Whatever is taken for a page."""
     began = time.process_time()
-    Scrubber(REMOVE).scrub_html(TEXTS[name])
+    Sanitizer(REMOVE).sanitize_html(TEXTS[name])
     assert time.process_time() - began < SECONDS
 
 
@@ -49,8 +49,8 @@ def test_no_markup_takes_long(name: str) -> None:
 def test_a_stream_of_it_is_the_whole(name: str, size: int) -> None:
     """In pieces of any size, with a bounded part held back."""
     text = TEXTS[name][: 1_500 if size == 1 else 6_000]
-    whole = Scrubber(REMOVE).scrub(text)
-    stream, out = StreamScrubber(REMOVE), ""
+    whole = Sanitizer(REMOVE).sanitize(text)
+    stream, out = StreamSanitizer(REMOVE), ""
     for start in range(0, len(text), size):
         out += stream.feed(text[start : start + size])
         assert stream.held <= HELD_MAX
@@ -67,9 +67,9 @@ def test_any_mixture_in_any_pieces_is_the_whole(
 ) -> None:
     """Beginnings of everything, one behind the other, cut anywhere."""
     text = "".join(parts)
-    whole = Scrubber(policy, direction).scrub(text)
+    whole = Sanitizer(policy, direction).sanitize(text)
     assert whole.failures == ()
-    stream, out, place, turn = StreamScrubber(policy, direction), "", 0, 0
+    stream, out, place, turn = StreamSanitizer(policy, direction), "", 0, 0
     while place < len(text):
         size = sizes[turn % len(sizes)]
         out += stream.feed(text[place : place + size])
@@ -98,17 +98,19 @@ OVERLAPPING = [
 def test_all_that_any_category_covers_is_acted_on(parts: list[str]) -> None:
     """What is found where one category alone is sought is found with the others beside it: no find saves another."""
     text = "".join(parts)
-    together = {place for each in Scrubber(REMOVE).scrub(text).findings for place in range(each.start, each.end)}
+    together = {place for each in Sanitizer(REMOVE).sanitize(text).findings for place in range(each.start, each.end)}
     hidden = {Category.TERMINAL: Action.REMOVE, Category.INVISIBLE: Action.REMOVE}
     for category in Category:
-        alone = Scrubber(everywhere({**hidden, category: Action.REMOVE})).scrub(text)
+        alone = Sanitizer(everywhere({**hidden, category: Action.REMOVE})).sanitize(text)
         for each in alone.findings:
             assert together.issuperset(range(each.start, each.end)), each
 
 
 def test_without_re2_the_same_is_found() -> None:
     """The wheel makes it fast, nothing else."""
-    with_re2 = {name: Scrubber(REMOVE).scrub(text[:3_000]) for name, text in TEXTS.items()}
+    with_re2 = {name: Sanitizer(REMOVE).sanitize(text[:3_000]) for name, text in TEXTS.items()}
     with standard_library():
-        scrubber = Scrubber(REMOVE)
-        assert [name for name, scrubbed in with_re2.items() if scrubber.scrub(TEXTS[name][:3_000]) != scrubbed] == []
+        sanitizer = Sanitizer(REMOVE)
+        assert [
+            name for name, sanitized in with_re2.items() if sanitizer.sanitize(TEXTS[name][:3_000]) != sanitized
+        ] == []

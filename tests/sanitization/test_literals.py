@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.literals import ORDINARY, Literals, unusual, words_of
-from sanitization.prefilter import Gate, opener
+from sanitization.prefilter import Prefilter, build_prefilter
 from tests.sanitization.samples import texts
 
 SOME = (
@@ -30,7 +30,9 @@ SOME = (
     "\x1b[",
     "a-z",
 )
-EVERY = tuple({each for detector in (*DISGUISES, *CONTENT) for _, gate in detector.gates for each in gate.literals})
+EVERY = tuple(
+    {each for detector in (*DISGUISES, *CONTENT) for _, prefilter in detector.prefilters for each in prefilter.literals}
+)
 
 
 def _within(literals: tuple[str, ...], text: str) -> set[str]:
@@ -65,19 +67,19 @@ def test_unusual_characters() -> None:
     assert len(unusual(bytes(range(128)))) == 128 - len(ORDINARY)
 
 
-def test_which_gates_are_about_unusual_characters_alone() -> None:
+def test_which_prefilters_are_about_unusual_characters_alone() -> None:
     """Not one that has an ordinary character in it, not even within a range."""
-    assert Gate(characters="\x1b\u200b").is_unusual
-    assert Gate(ranges=((0x80, 0x10FFFF),)).is_unusual
-    assert not Gate(characters="\x1b~").is_unusual
-    assert not Gate(ranges=((0x0E, 0x1F), (0x0B, 0x0E))).is_unusual
-    assert not Gate(literals=("\x1b",)).is_unusual
+    assert Prefilter(characters="\x1b\u200b").is_unusual
+    assert Prefilter(ranges=((0x80, 0x10FFFF),)).is_unusual
+    assert not Prefilter(characters="\x1b~").is_unusual
+    assert not Prefilter(ranges=((0x0E, 0x1F), (0x0B, 0x0E))).is_unusual
+    assert not Prefilter(literals=("\x1b",)).is_unusual
 
 
 def test_a_run_at_the_beginning_of_a_pattern_means_the_same_to_the_standard_library() -> None:
     """However often it is repeated."""
     for run in ("{1}", "{3}", "{0,3}", "{1,3}", "{2,}", "{0}"):
-        plain = Gate(pattern=rf"[a-c]{run}x|[d]{{2}}").plain
+        plain = Prefilter(pattern=rf"[a-c]{run}x|[d]{{2}}").plain
         assert plain is not None
         for text in ("x", "ax", "aax", "aaax", "aaaax", "dd", "d"):
             written = re.compile(rf"[a-c]{run}x|[d]{{2}}")
@@ -89,8 +91,8 @@ def test_a_run_at_the_beginning_of_a_pattern_means_the_same_to_the_standard_libr
 @settings(max_examples=200, deadline=None)
 def test_a_pattern_in_lower_case_means_the_same(pattern: str, text: str) -> None:
     """Of ASCII only: other letters have the case they have."""
-    gate = Gate(literals=("a",), pattern=pattern, ignore_case=True)
-    plain, folded = gate.plain, gate.folded
+    prefilter = Prefilter(literals=("a",), pattern=pattern, ignore_case=True)
+    plain, folded = prefilter.plain, prefilter.folded
     assert plain is not None
     assert folded is not None
     lowered = text.encode().lower().decode()
@@ -100,25 +102,27 @@ def test_a_pattern_in_lower_case_means_the_same(pattern: str, text: str) -> None
 @pytest.mark.parametrize("pattern", ["a(?-i:[^a])", r"a\S", r"[\x41-z]", "[A-Y]", "[B-Z]"])
 def test_a_pattern_in_which_case_matters_is_left_as_it_is(pattern: str) -> None:
     """Or which would have to be read to be put in lower case."""
-    assert Gate(literals=("a",), pattern=pattern, ignore_case=True).folded is None
-    assert Gate(literals=("a",), pattern="b").folded is None
+    assert Prefilter(literals=("a",), pattern=pattern, ignore_case=True).folded is None
+    assert Prefilter(literals=("a",), pattern="b").folded is None
 
 
-RUNS = [(name, gate) for detector in (*DISGUISES, *CONTENT) for name, gate in detector.gates if gate.run]
+RUNS = [
+    (name, prefilter) for detector in (*DISGUISES, *CONTENT) for name, prefilter in detector.prefilters if prefilter.run
+]
 
 
-def test_some_gates_tell_of_runs() -> None:
+def test_some_prefilters_tell_of_runs() -> None:
     """Otherwise the next test would say nothing."""
     assert {name for name, _ in RUNS} >= {"discord.token"}
 
 
-@pytest.mark.parametrize(("name", "gate"), RUNS, ids=[name for name, _ in RUNS])
-def test_what_a_pattern_matches_has_the_run_that_its_gate_tells_of(name: str, gate: Gate) -> None:
-    """In texts made by the pattern itself; and one without it shuts the gate, without RE2."""
-    assert gate.run is not None
-    run = re.compile(f"[{gate.run[0]}]{{{gate.run[1]}}}")
-    plain = opener(((((name, gate),)),), plain=True)
-    made = st.from_regex(re.compile(gate.expression), fullmatch=True)
+@pytest.mark.parametrize(("name", "prefilter"), RUNS, ids=[name for name, _ in RUNS])
+def test_what_a_pattern_matches_has_the_run_that_its_prefilter_tells_of(name: str, prefilter: Prefilter) -> None:
+    """In texts made by the pattern itself; and one without it shuts the prefilter, without RE2."""
+    assert prefilter.run is not None
+    run = re.compile(f"[{prefilter.run[0]}]{{{prefilter.run[1]}}}")
+    plain = build_prefilter(((((name, prefilter),)),), plain=True)
+    made = st.from_regex(re.compile(prefilter.expression), fullmatch=True)
 
     @given(made)
     @settings(max_examples=60, deadline=None)

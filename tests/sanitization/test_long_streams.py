@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from sanitization import STANDARD, Scrubber, StreamScrubber
+from sanitization import STANDARD, Sanitizer, StreamSanitizer
 from tests.sanitization.samples import SECRETS
 
 LINE = "\x1b[32mok\x1b[0m a line of a log, as programs write them\n"
@@ -10,7 +10,7 @@ LINE = "\x1b[32mok\x1b[0m a line of a log, as programs write them\n"
 
 def test_memory_does_not_grow_with_what_was_taken_out() -> None:
     """Beyond the finds that are listed, what was cut out where is forgotten."""
-    stream = StreamScrubber(evolve(STANDARD, max_findings=10))
+    stream = StreamSanitizer(evolve(STANDARD, max_findings=10))
     for _ in range(6_000):
         stream.feed(LINE)
     kept = [len(stage.edits) for stage in stream._early]
@@ -24,5 +24,5 @@ def test_what_is_listed_stands_where_it_stood() -> None:
     broken = "\u200b".join(secret)
     for before in range(12):
         text = f"{LINE * before}{broken} {LINE * 40}"
-        every = Scrubber().scrub(text).findings
-        assert Scrubber(evolve(STANDARD, max_findings=20)).scrub(text).findings == every[:20]
+        every = Sanitizer().sanitize(text).findings
+        assert Sanitizer(evolve(STANDARD, max_findings=20)).sanitize(text).findings == every[:20]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sanitization import Action, Category, Direction, Scrubber, everywhere
+from sanitization import Action, Category, Direction, Sanitizer, everywhere
 
-SCRUBBERS = [Scrubber(everywhere({Category.MARKUP: Action.REMOVE}), direction) for direction in Direction]
+SANITIZERS = [Sanitizer(everywhere({Category.MARKUP: Action.REMOVE}), direction) for direction in Direction]
 
 LOOK_ALIKES = [
     # code samples, fenced and in a line
@@ -43,6 +43,6 @@ LOOK_ALIKES = [
 @pytest.mark.parametrize("text", LOOK_ALIKES)
 def test_what_only_looks_like_markup_stays(text: str) -> None:
     """In every direction, with nothing found."""
-    for scrubber in SCRUBBERS:
-        scrubbed = scrubber.scrub(text)
-        assert (scrubbed.text, scrubbed.findings) == (text, ())
+    for sanitizer in SANITIZERS:
+        sanitized = sanitizer.sanitize(text)
+        assert (sanitized.text, sanitized.findings) == (text, ())

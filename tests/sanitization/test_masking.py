@@ -5,8 +5,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sanitization import Action, Category, Mask, Pattern, Placeholders, Policy, Scrubber, everywhere
-from sanitization.masking import COVER, masked
+from sanitization import Action, Category, Mask, Pattern, Placeholders, Policy, Sanitizer, everywhere
+from sanitization.masking import COVER, mask_text
 from tests.sanitization.samples import SECRETS, join
 
 TOKENISE = everywhere(dict.fromkeys(Category, Action.TOKENISE))
@@ -29,13 +29,13 @@ TOKEN = SECRETS["secret.npm.token"]
 )
 def test_a_mask_keeps_the_shape(text: str, mask: Mask, covered: str) -> None:
     """Signs of addresses and numbers stay, those of passwords do not; four stay of at least twelve."""
-    assert masked(text, mask) == covered
+    assert mask_text(text, mask) == covered
 
 
 @given(st.text(max_size=40), st.sampled_from(Mask))
 def test_a_mask_is_as_long_as_the_text_and_shows_four_at_most(text: str, mask: Mask) -> None:
     """One for one, whatever it is made of."""
-    out = masked(text, mask)
+    out = mask_text(text, mask)
     assert len(out) == len(text)
     kept = [
         letter
@@ -48,19 +48,19 @@ def test_a_mask_is_as_long_as_the_text_and_shows_four_at_most(text: str, mask: M
 def test_the_policy_says_how_a_kind_is_masked() -> None:
     """The entry of the kind, or of what it lies below."""
     policy = evolve(everywhere({Category.SECRET: Action.MASK}), masks={"secret.npm": Mask.LAST_FOUR})
-    assert Scrubber(policy).scrub(TOKEN).text.endswith(f"{COVER}{TOKEN[-4:]}")
+    assert Sanitizer(policy).sanitize(TOKEN).text.endswith(f"{COVER}{TOKEN[-4:]}")
     other = SECRETS["secret.github.token"]
-    assert not any(letter.isalnum() for letter in Scrubber(policy).scrub(other).text)
+    assert not any(letter.isalnum() for letter in Sanitizer(policy).sanitize(other).text)
 
 
 def test_the_same_text_has_the_same_placeholder() -> None:
     """In one text, in a stream, in the next message; another text and another kind have others."""
-    known, scrubber = Placeholders(), Scrubber(TOKENISE, more=[NAMES])
+    known, sanitizer = Placeholders(), Sanitizer(TOKENISE, extra=[NAMES])
     other = SECRETS["secret.github.token"]
-    first = scrubber.scrub(f"{TOKEN} {other} {TOKEN} Casey", known)
+    first = sanitizer.sanitize(f"{TOKEN} {other} {TOKEN} Casey", known)
     assert first.text == "[token-1] [token-2] [token-1] [full_name-1]"
     assert [each.replacement for each in first.findings] == first.text.split()
-    stream = scrubber.stream(known)
+    stream = sanitizer.stream(known)
     assert "".join(map(stream.feed, f"Casey {TOKEN}")) + stream.flush() == "[full_name-1] [token-1]"
     assert len(known) == 3
     assert known.restore(f"{first.text} [token-9] [email-1]") == f"{TOKEN} {other} {TOKEN} Casey [token-9] [email-1]"
@@ -70,19 +70,19 @@ def test_placeholders_are_bounded() -> None:
     """In number and in length; what has none is removed, and another user's lead nowhere."""
     known = Placeholders(limit=1)
     assert (
-        Scrubber(TOKENISE, more=[NAMES]).scrub("Casey Audrey Casey", known).text
+        Sanitizer(TOKENISE, extra=[NAMES]).sanitize("Casey Audrey Casey", known).text
         == "[full_name-1] [redacted] [full_name-1]"
     )
-    assert Placeholders().name("secret.token", "x" * 2_000) is None
+    assert Placeholders().assign("secret.token", "x" * 2_000) is None
     assert Placeholders().restore("[full_name-1]") == "[full_name-1]"
-    assert Scrubber(TOKENISE).scrub(TOKEN).text == "[redacted]"
+    assert Sanitizer(TOKENISE).sanitize(TOKEN).text == "[redacted]"
 
 
 @given(st.text(max_size=20), st.text(min_size=1, max_size=20))
 def test_every_kind_has_placeholders_that_lead_back(kind: str, text: str) -> None:
     """Whatever a detector of one's own calls its kinds."""
     known = Placeholders()
-    name = known.name(f"pii.{kind}", text)
+    name = known.assign(f"pii.{kind}", text)
     assert name is not None
     assert known.restore(f"a {name} b") == f"a {text} b"
 

@@ -7,7 +7,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sanitization import Category, Finding, Scrubber, utf16
+from sanitization import Category, Finding, Sanitizer, utf16_offsets
 
 
 def finding(start: int, end: int) -> Finding:
@@ -28,7 +28,7 @@ def finding(start: int, end: int) -> Finding:
 )
 def test_places_count_utf_16_code_units(text: str, places: list[tuple[int, int]], units: list[tuple[int, int]]) -> None:
     """Characters beyond the first plane count for two, halves of them for one; the order is that of the findings."""
-    assert utf16(text, [finding(*place) for place in places]) == units
+    assert utf16_offsets(text, [finding(*place) for place in places]) == units
 
 
 @given(st.text(st.characters(categories=["L", "Cs", "So"]), max_size=40), st.data())
@@ -36,7 +36,9 @@ def test_a_slice_of_the_units_is_the_slice_of_the_text(text: str, data: st.DataO
     """Also with halves of surrogate pairs in it."""
     encoded = text.encode("utf-16-le", "surrogatepass")
     places = data.draw(st.lists(st.tuples(st.integers(0, len(text)), st.integers(0, len(text))).map(sorted)))
-    for (start, end), (first, last) in zip(places, utf16(text, [finding(*each) for each in places]), strict=True):
+    for (start, end), (first, last) in zip(
+        places, utf16_offsets(text, [finding(*each) for each in places]), strict=True
+    ):
         assert encoded[2 * first : 2 * last] == text[start:end].encode("utf-16-le", "surrogatepass")
 
 
@@ -44,8 +46,8 @@ def test_findings_of_a_scrubbed_text_point_into_it() -> None:
     """What the page marks is what was found."""
     text = "👩‍💻 says\u200b: 😀\x1b[2J \U000e0041."
     encoded = text.encode("utf-16-le")
-    found = Scrubber().scrub(text).findings
-    shown = [encoded[2 * first : 2 * last].decode("utf-16-le") for first, last in utf16(text, found)]
+    found = Sanitizer().sanitize(text).findings
+    shown = [encoded[2 * first : 2 * last].decode("utf-16-le") for first, last in utf16_offsets(text, found)]
     assert shown == ["\u200b", "\x1b[2J", "\U000e0041"]
 
 
@@ -53,12 +55,12 @@ def test_findings_of_a_scrubbed_text_point_into_it() -> None:
 def test_a_finding_of_another_text_is_refused(place: tuple[int, int]) -> None:
     """Rather than to mark something else."""
     with pytest.raises(ValueError, match="in a text of 5 characters"):
-        utf16("a😀😀😀b", [evolve(finding(0, 0), start=place[0], end=place[1])])
+        utf16_offsets("a😀😀😀b", [evolve(finding(0, 0), start=place[0], end=place[1])])
 
 
 def test_many_findings_in_a_long_text_take_one_walk() -> None:
     """A walk for each would take minutes."""
     text = "😀" * 200_000
     began = time.process_time()
-    assert utf16(text, [finding(at, at + 1) for at in range(200_000)])[-1] == (399_998, 400_000)
+    assert utf16_offsets(text, [finding(at, at + 1) for at in range(200_000)])[-1] == (399_998, 400_000)
     assert time.process_time() - began < 5

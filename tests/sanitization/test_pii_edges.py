@@ -2,10 +2,10 @@
 
 import pytest
 
-from sanitization import Action, Category, Direction, Scrubber, StreamScrubber, everywhere
+from sanitization import Action, Category, Direction, Sanitizer, StreamSanitizer, everywhere
 
 POLICY = everywhere({Category.PII: Action.FLAG})
-SCRUBBER = Scrubber(POLICY, Direction.TOOL)
+SANITIZER = Sanitizer(POLICY, Direction.TOOL)
 
 FINDS = (
     ("电话是", "+49 170 1234567", "谢谢", "pii.phone"),
@@ -36,9 +36,9 @@ NO_FINDS = (
 def test_a_number_is_found_whatever_stands_beside_it(before: str, number: str, after: str, kind: str) -> None:
     """To the character, and in a stream of single letters as well."""
     text = f"{before}{number}{after}"
-    [found] = SCRUBBER.scrub(text).findings
+    [found] = SANITIZER.sanitize(text).findings
     assert (text[found.start : found.end], found.kind) == (number, kind)
-    stream = StreamScrubber(POLICY, Direction.TOOL)
+    stream = StreamSanitizer(POLICY, Direction.TOOL)
     assert "".join([*map(stream.feed, text), stream.flush()]) == text
     assert stream.findings == (found,)
 
@@ -46,4 +46,4 @@ def test_a_number_is_found_whatever_stands_beside_it(before: str, number: str, a
 @pytest.mark.parametrize("text", NO_FINDS)
 def test_what_only_looks_like_a_number_of_somebody_is_no_find(text: str) -> None:
     """The beginning of addresses, digits without a name, a wrong check digit, a price."""
-    assert SCRUBBER.scrub(text).findings == ()
+    assert SANITIZER.sanitize(text).findings == ()

@@ -2,10 +2,10 @@
 
 import pytest
 
-from sanitization import Action, Category, Scrubber
+from sanitization import Action, Category, Sanitizer
 from sanitization.policy import everywhere
 
-SCRUBBER = Scrubber(everywhere({Category.PII: Action.REMOVE}))
+SANITIZER = Sanitizer(everywhere({Category.PII: Action.REMOVE}))
 
 FINDS = """
 email | write to «jo.bloggs@mail.example.org» please
@@ -306,5 +306,5 @@ SAMPLES = [marked(line) for line in FINDS]
 @pytest.mark.parametrize(("kind", "text", "spans"), SAMPLES, ids=lambda value: str(value)[:40])
 def test_it_is_found_exactly(kind: str, text: str, spans: list[tuple[int, int]]) -> None:
     """Every find has its kind and its ends, and nothing else is found."""
-    findings = SCRUBBER.scrub(text).findings
+    findings = SANITIZER.sanitize(text).findings
     assert [(each.kind, each.start, each.end) for each in findings] == [(f"pii.{kind}", *span) for span in spans]

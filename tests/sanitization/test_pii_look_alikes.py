@@ -2,10 +2,10 @@
 
 import pytest
 
-from sanitization import Action, Category, Scrubber
+from sanitization import Action, Category, Sanitizer
 from sanitization.policy import everywhere
 
-SCRUBBER = Scrubber(everywhere({Category.PII: Action.REMOVE}))
+SANITIZER = Sanitizer(everywhere({Category.PII: Action.REMOVE}))
 
 LOOK_ALIKES = """
 @alice mentioned you in #general
@@ -257,6 +257,6 @@ swift codes are fun
 def test_it_stays(text: str) -> None:
     """Alone and in a sentence, nothing is found."""
     for whole in (text, f"I read: {text} and went on"):
-        scrubbed = SCRUBBER.scrub(whole)
-        assert [(each.kind, whole[each.start : each.end]) for each in scrubbed.findings] == []
-        assert scrubbed.text == whole
+        sanitized = SANITIZER.sanitize(whole)
+        assert [(each.kind, whole[each.start : each.end]) for each in sanitized.findings] == []
+        assert sanitized.text == whole

@@ -16,18 +16,18 @@ from sanitization import (
     Direction,
     Failing,
     Failure,
-    Gate,
     Hit,
     Pattern,
     Placeholders,
     Policy,
-    Scrubber,
-    StreamScrubber,
+    Prefilter,
+    Sanitizer,
+    StreamSanitizer,
     everywhere,
 )
-from sanitization.pipeline import PATIENT, WORD_MAX, Numbered, Stage
-from sanitization.policy_engine import Judge
-from sanitization.prefilter import Named
+from sanitization.pipeline import PATIENT, WORD_MAX, Numbered, PipelineStage
+from sanitization.policy_engine import PolicyEngine
+from sanitization.prefilter import NamedPrefilter
 from tests.sanitization.samples import SECRETS
 
 PII = everywhere({Category.PII: Action.REMOVE})
@@ -64,7 +64,7 @@ NAMED = marks("v", "key=(?P<value>[abcd ]{2,6})")
 )
 def test_where_two_overlap_the_first_detector_has_the_place(more: list[Pattern], text: str, clean: str) -> None:
     """The other one has what lies outside of it: nothing of the text that any of them found is left."""
-    assert Scrubber(PII, more=more).scrub(text).text == clean
+    assert Sanitizer(PII, extra=more).sanitize(text).text == clean
 
 
 @pytest.mark.parametrize(
@@ -81,24 +81,24 @@ def test_each_part_of_a_find_that_lies_around_another_is_told(action: Action, cl
     more = [marks("x", "1+"), marks("l", "ab.{0,12}g")]
     policy, text = evolve(PII, kinds={"pii.l": action}), "say ab cd11 efg!"
     placeholders = Placeholders()
-    scrubbed = Scrubber(policy, more=more).scrub(text, placeholders)
-    assert scrubbed.text == clean
-    places = [(each.kind, each.start, each.end) for each in scrubbed.findings]
+    sanitized = Sanitizer(policy, extra=more).sanitize(text, placeholders)
+    assert sanitized.text == clean
+    places = [(each.kind, each.start, each.end) for each in sanitized.findings]
     if action is Action.FLAG:
         assert places == [("pii.l", 4, 15), ("pii.x", 9, 11)]
     else:
         assert places == [("pii.l", 4, 9), ("pii.x", 9, 11), ("pii.l", 11, 15)]
-        assert {each.detector for each in scrubbed.findings if each.kind == "pii.l"} == {"l"}
+        assert {each.detector for each in sanitized.findings if each.kind == "pii.l"} == {"l"}
     if action is Action.TOKENISE:
-        assert placeholders.restore(scrubbed.text) == "say ab cd<x> efg!"
+        assert placeholders.restore(sanitized.text) == "say ab cd<x> efg!"
 
 
 def test_a_part_of_a_find_blocks_as_the_whole_does() -> None:
     """An address within an order does not save it from being refused."""
     more = [marks("x", "1+"), marks("l", "ab.{0,12}g")]
-    scrubbed = Scrubber(evolve(PII, kinds={"pii.l": Action.BLOCK}), more=more).scrub("say 1 ab cd11 efg!")
-    assert (scrubbed.text, scrubbed.blocked) == ("", True)
-    assert [(each.kind, each.action) for each in scrubbed.findings] == [
+    sanitized = Sanitizer(evolve(PII, kinds={"pii.l": Action.BLOCK}), extra=more).sanitize("say 1 ab cd11 efg!")
+    assert (sanitized.text, sanitized.blocked) == ("", True)
+    assert [(each.kind, each.action) for each in sanitized.findings] == [
         ("pii.x", Action.REMOVE),
         ("pii.l", Action.BLOCK),
     ]
@@ -108,9 +108,9 @@ def test_finds_that_overlap_go_out_in_one_piece() -> None:
     """However many there are in a row, none is cut, also when what follows decides who has the place."""
     more = [marks("d", "d.d"), marks("x", "x"), marks("l", "q.{0,9}z|d")]
     text = "qdxz dad q dqd--z" + " " * 60
-    whole = Scrubber(PII, more=more).scrub(text).text
+    whole = Sanitizer(PII, extra=more).sanitize(text).text
     for size in range(1, 20):
-        stream = StreamScrubber(PII, more=more)
+        stream = StreamSanitizer(PII, extra=more)
         pieces = [text[place : place + size] for place in range(0, len(text), size)]
         assert "".join(map(stream.feed, pieces)) + stream.flush() == whole
 
@@ -142,8 +142,8 @@ def test_any_cut_of_any_overlap_gives_the_whole(
     """Whichever detectors overlap, whatever their finds are turned into or let pass."""
     more = [FAKES[place] for place in order]
     policy = evolve(PII, kinds=kinds, allow=allow)
-    whole = Scrubber(policy, more=more).scrub(text, Placeholders())
-    stream = StreamScrubber(policy, placeholders=Placeholders(), more=more)
+    whole = Sanitizer(policy, extra=more).sanitize(text, Placeholders())
+    stream = StreamSanitizer(policy, placeholders=Placeholders(), extra=more)
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     out = "".join(stream.feed(text[a:b]) for a, b in pairwise(places)) + stream.flush()
     assert out == whole.text
@@ -159,10 +159,10 @@ def test_any_cut_of_any_overlap_gives_the_whole(
 def test_all_that_any_detector_covers_is_acted_on(text: str, order: list[int]) -> None:
     """What each finds by itself is found with the others beside it, each character once."""
     more = [FAKES[place] for place in order]
-    alone = [Scrubber(PII, more=[each]).scrub(text).findings for each in more]
+    alone = [Sanitizer(PII, extra=[each]).sanitize(text).findings for each in more]
     covered = [place for found in alone for each in found for place in range(each.start, each.end)]
     together = [
-        place for each in Scrubber(PII, more=more).scrub(text).findings for place in range(each.start, each.end)
+        place for each in Sanitizer(PII, extra=more).sanitize(text).findings for place in range(each.start, each.end)
     ]
     assert sorted(together) == sorted(set(covered))
 
@@ -173,7 +173,7 @@ class Breaks:
 
     at: str
     category: Category = Category.PII
-    gates: tuple[Named, ...] = (("x", Gate(literals=("x", "!"))),)
+    prefilters: tuple[NamedPrefilter, ...] = (("x", Prefilter(literals=("x", "!"))),)
     context: int = 0
     reach: int = 8
     name: str = "breaks"
@@ -184,14 +184,14 @@ class Breaks:
         if place == self.at and "!" in text:
             raise RuntimeError(f"cannot read {text}")
 
-    def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+    def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
         self._come("find", text)
         for place in range(start, len(text)):
             if text[place] == "x":
                 yield Hit(place, place + 1, "pii.x", 1.0, "#", place)
                 self._come("next", text)
 
-    def settled(self, text: str, start: int, live: Collection[str]) -> int:
+    def settled(self, text: str, start: int, active: Collection[str]) -> int:
         self._come("settled", text)
         return len(text)
 
@@ -202,7 +202,7 @@ def test_a_detector_that_fails_blocks_the_text(at: str, cut: int) -> None:
     """From there on nothing comes out, though others could go on; the failure is told without the text."""
     text = f"x one two x {TOKEN} ! x three {TOKEN} x"
     policy = everywhere({Category.PII: Action.REMOVE, Category.SECRET: Action.REMOVE})
-    stream = StreamScrubber(policy, more=[Breaks(at)])
+    stream = StreamSanitizer(policy, extra=[Breaks(at)])
     out = [stream.feed(text[place : place + cut]) for place in range(0, len(text), cut)]
     assert stream.blocked
     assert stream.flush() == ""
@@ -210,7 +210,7 @@ def test_a_detector_that_fails_blocks_the_text(at: str, cut: int) -> None:
     assert stream.pause() == ""
     assert stream.failures == (Failure("breaks", "RuntimeError"),)
     assert "# one two # [redacted] ! ".startswith("".join(out))
-    assert stream.scrubbed("".join(out)).text == ""
+    assert stream.result("".join(out)).text == ""
     assert "pii.unread" in {each.kind for each in stream.findings}
 
 
@@ -221,7 +221,7 @@ def test_a_detector_that_fails_may_only_mark_the_text(at: str, cut: int) -> None
     text = f"x one {TOKEN} ! x three {TOKEN} x"
     policy = evolve(everywhere({Category.PII: Action.REMOVE, Category.SECRET: Action.REMOVE}), failing=Failing.MARK)
     broken = Breaks(at)
-    stream = StreamScrubber(policy, more=[broken])
+    stream = StreamSanitizer(policy, extra=[broken])
     out = "".join(stream.feed(text[place : place + cut]) for place in range(0, len(text), cut)) + stream.flush()
     assert out[1:] == " one [redacted] ! x three [redacted] x"
     assert out[0] in "x#"
@@ -236,8 +236,8 @@ def test_a_detector_that_fails_may_only_mark_the_text(at: str, cut: int) -> None
 
 def test_a_disguise_that_fails_blocks_too() -> None:
     """An early stage is no exception: what it did not read never reaches the next."""
-    judge = Judge(PII, Direction.OUTBOUND, None)
-    stage = Stage([Numbered(0, Breaks("find"))], judge, words=False)
+    judge = PolicyEngine(PII, Direction.OUTBOUND, None)
+    stage = PipelineStage([Numbered(0, Breaks("find"))], judge, words=False)
     assert stage.feed("secret !", {0: ["x"]}) == ""
     assert judge.blocked
 
@@ -251,22 +251,22 @@ def test_a_hit_outside_the_text_is_a_failure(span: tuple[int, int, int]) -> None
     """A detector with a mistake in it must not pass text on, nor take other text away."""
 
     class Wrong(Breaks):
-        def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+        def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
             yield Hit(span[0], span[1], "pii.x", 1.0, "#", span[2])
 
-    scrubbed = Scrubber(PII, more=[Wrong("")]).scrub("axb")
-    assert (scrubbed.text, scrubbed.failures) == ("", (Failure("breaks", "ValueError"),))
+    sanitized = Sanitizer(PII, extra=[Wrong("")]).sanitize("axb")
+    assert (sanitized.text, sanitized.failures) == ("", (Failure("breaks", "ValueError"),))
 
 
 def test_hits_of_one_detector_that_overlap_are_not_both_replaced() -> None:
     """The first one stands."""
 
     class Wrong(Breaks):
-        def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
+        def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
             for place in range(start, 3):
                 yield Hit(place, place + 2, "pii.x", 1.0, "#", place)
 
-    assert Scrubber(PII, more=[Wrong("")]).scrub("xabcd").text == "##d"
+    assert Sanitizer(PII, extra=[Wrong("")]).sanitize("xabcd").text == "##d"
 
 
 @pytest.mark.parametrize("settled", [-5, 0, 10_000])
@@ -274,10 +274,10 @@ def test_a_settled_place_outside_the_text_harms_nothing(settled: int) -> None:
     """It is taken as far as there is text."""
 
     class Wrong(Breaks):
-        def settled(self, text: str, start: int, live: Collection[str]) -> int:
+        def settled(self, text: str, start: int, active: Collection[str]) -> int:
             return settled
 
-    stream = StreamScrubber(PII, more=[Wrong("")])
+    stream = StreamSanitizer(PII, extra=[Wrong("")])
     assert "".join(map(stream.feed, "x one two x three ")) + stream.flush() == "# one two # three "
 
 
@@ -285,10 +285,10 @@ def test_blocking_tells_up_to_the_find_that_blocked() -> None:
     """What came before has been shown and stays shown; nothing from its anchor on is."""
     text = "bcd then key=ab abc and bcd"
     policy = evolve(PII, kinds={"pii.v": Action.BLOCK})
-    whole = Scrubber(policy, more=[NAMED, FIRST, SECOND]).scrub(text)
+    whole = Sanitizer(policy, extra=[NAMED, FIRST, SECOND]).sanitize(text)
     assert (whole.text, whole.blocked) == ("", True)
     for cut in range(1, len(text)):
-        stream = StreamScrubber(policy, more=[NAMED, FIRST, SECOND])
+        stream = StreamSanitizer(policy, extra=[NAMED, FIRST, SECOND])
         out = "".join(stream.feed(text[place : place + cut]) for place in range(0, len(text), cut)) + stream.flush()
         assert stream.blocked
         assert "<b> then ".startswith(out)
@@ -300,12 +300,14 @@ def test_a_find_may_be_told_of_as_part_of_more() -> None:
     """The word it is in, though its beginning has gone out; what stands instead is told for as much."""
 
     class Whole(Breaks):
-        def find(self, text: str, start: int, live: Collection[str]) -> Iterator[Hit]:
-            for hit in super().find(text, start, live):
+        def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
+            for hit in super().find(text, start, active):
                 yield hit._replace(told=text.rfind(" ", 0, hit.start) + 1)
 
     for size in (1, 2, 3, 99):
-        stage = Stage([Numbered(0, evolve(Whole(""), context=9))], Judge(PII, Direction.OUTBOUND, None), words=False)
+        stage = PipelineStage(
+            [Numbered(0, evolve(Whole(""), context=9))], PolicyEngine(PII, Direction.OUTBOUND, None), words=False
+        )
         text = "an index of boxes"
         out = "".join(stage.feed(text[at : at + size], {0: ["x"]}) for at in range(0, len(text), size))
         assert out + stage.flush({0: ["x"]}) == "an inde# of bo#es"
@@ -332,7 +334,7 @@ def test_findings_keep_their_places_through_every_disguise() -> None:
             parts.append(part)
             place += len(part)
         policy = everywhere(dict.fromkeys((Category.TERMINAL, Category.INVISIBLE, Category.SECRET), Action.REMOVE))
-        stream = StreamScrubber(policy)
+        stream = StreamSanitizer(policy)
         size = chance.randint(1, 60)
         text = "".join(parts)
         for start in range(0, len(text), size):
@@ -345,7 +347,7 @@ def test_findings_keep_their_places_through_every_disguise() -> None:
 def test_the_account_is_bounded_and_an_unread_text_is_told_in_it() -> None:
     """However many finds there are."""
     policy = evolve(PII, max_findings=3, failing=Failing.MARK)
-    stream = StreamScrubber(policy, more=[Breaks("settled")])
+    stream = StreamSanitizer(policy, extra=[Breaks("settled")])
     out = stream.feed("x " * 10) + stream.feed("! x") + stream.flush()
     assert out == "# " * 10 + "! x"
     assert len(stream.findings) == 3
@@ -358,16 +360,16 @@ def test_a_long_candidate_is_not_read_again_with_every_piece() -> None:
     seen = []
 
     class Patient(Breaks):
-        def settled(self, text: str, start: int, live: Collection[str]) -> int:
+        def settled(self, text: str, start: int, active: Collection[str]) -> int:
             seen.append(len(text) - start)
             return start
 
-    judge = Judge(PII, Direction.OUTBOUND, None)
-    stage = Stage([Numbered(0, evolve(Patient(""), reach=4_000))], judge, words=True)
+    judge = PolicyEngine(PII, Direction.OUTBOUND, None)
+    stage = PipelineStage([Numbered(0, evolve(Patient(""), reach=4_000))], judge, words=True)
     stage.feed("x", {0: ["x"]})
     for _ in range(4_000):
-        if stage.waits("y"):
-            stage.keep("y")
+        if stage.should_buffer("y"):
+            stage.buffer("y")
         else:
             stage.feed("y", {0: ["x"]})
     assert sum(seen) < 20 * 4_000
@@ -378,13 +380,13 @@ def test_what_is_held_is_bounded_by_the_reach() -> None:
     """Though a detector never calls anything settled."""
 
     class Never(Breaks):
-        def settled(self, text: str, start: int, live: Collection[str]) -> int:
+        def settled(self, text: str, start: int, active: Collection[str]) -> int:
             return start
 
     # Of its own category there is no other detector whose reach would count.
     policy = everywhere({Category.TERMINAL: Action.REMOVE})
     for reach in (8, 600, 3_000):
-        stream = StreamScrubber(policy, more=[evolve(Never(""), category=Category.TERMINAL, reach=reach)])
+        stream = StreamSanitizer(policy, extra=[evolve(Never(""), category=Category.TERMINAL, reach=reach)])
         out = ""
         for _ in range(3_000):
             out += stream.feed("x y ")
@@ -394,15 +396,17 @@ def test_what_is_held_is_bounded_by_the_reach() -> None:
 
 def test_a_skipped_stage_remembers_the_context() -> None:
     """A look behind reaches into what was passed on without a look."""
-    stage = Stage([Numbered(0, marks("a", "(?<=q)x", context=1))], Judge(PII, Direction.OUTBOUND, None), words=False)
+    stage = PipelineStage(
+        [Numbered(0, marks("a", "(?<=q)x", context=1))], PolicyEngine(PII, Direction.OUTBOUND, None), words=False
+    )
     for text in ("some q", "q" * 400, "more q"):
-        stage.skip(text)
-        assert stage.holds == 0
+        stage.pass_context(text)
+        assert stage.held_count == 0
     assert stage.feed("x", {0: ()}) + stage.flush({0: ()}) == "<a>"
     assert stage.findings[0].start == 412
 
 
 def test_an_empty_policy_needs_no_detectors() -> None:
     """Nothing is held, nothing is found."""
-    stream = StreamScrubber(Policy(), more=[FIRST])
+    stream = StreamSanitizer(Policy(), extra=[FIRST])
     assert (stream.feed("abc"), stream.pause(), stream.flush(), stream.findings) == ("abc", "", "", ())

@@ -1,9 +1,9 @@
 """Placeholders stand for what was found from the first find on, and can be turned back."""
 
-from sanitization import Action, Category, Direction, Placeholders, Scrubber, everywhere
+from sanitization import Action, Category, Direction, Placeholders, Sanitizer, everywhere
 from tests.sanitization.samples import SECRETS
 
-TOKENS = Scrubber(everywhere({Category.SECRET: Action.TOKENISE}), Direction.INBOUND)
+TOKENS = Sanitizer(everywhere({Category.SECRET: Action.TOKENISE}), Direction.INBOUND)
 
 
 def test_the_first_find_has_a_placeholder() -> None:
@@ -11,14 +11,14 @@ def test_the_first_find_has_a_placeholder() -> None:
     first, second = SECRETS["secret.github.token"], SECRETS["secret.gitlab.token"]
     placeholders = Placeholders()
     text = f"{first} and {second} and {first}"
-    scrubbed = TOKENS.scrub(text, placeholders)
-    assert scrubbed.text == "[token-1] and [token-2] and [token-1]"
-    assert placeholders.restore(f"{scrubbed.text} [token-3]") == f"{text} [token-3]"
+    sanitized = TOKENS.sanitize(text, placeholders)
+    assert sanitized.text == "[token-1] and [token-2] and [token-1]"
+    assert placeholders.restore(f"{sanitized.text} [token-3]") == f"{text} [token-3]"
     assert len(placeholders) == 2
 
 
 def test_without_placeholders_a_find_is_removed() -> None:
     """Also where there are as many as may be."""
     text = SECRETS["secret.github.token"]
-    assert TOKENS.scrub(text).text == "[redacted]"
-    assert TOKENS.scrub(text, Placeholders(limit=0)).text == "[redacted]"
+    assert TOKENS.sanitize(text).text == "[redacted]"
+    assert TOKENS.sanitize(text, Placeholders(limit=0)).text == "[redacted]"

@@ -14,7 +14,7 @@ from sanitization import (
     Direction,
     Pattern,
     Policy,
-    Scrubber,
+    Sanitizer,
     everywhere,
 )
 from tests.sanitization.samples import PASSWORD, SECRETS
@@ -28,7 +28,7 @@ REMOVE = everywhere({Category.SECRET: Action.REMOVE})
 def test_each_direction_has_its_rules() -> None:
     """What one direction removes another may flag, or pass."""
     policy = Policy(inbound={Category.SECRET: Action.REMOVE}, tool={Category.SECRET: Action.FLAG})
-    texts = {each: Scrubber(policy, each).scrub(TOKEN) for each in Direction}
+    texts = {each: Sanitizer(policy, each).sanitize(TOKEN) for each in Direction}
     assert texts[Direction.INBOUND].text == "[redacted]"
     assert texts[Direction.TOOL].text == TOKEN
     assert [each.action for each in texts[Direction.TOOL].findings] == [Action.FLAG]
@@ -48,34 +48,34 @@ def test_each_direction_has_its_rules() -> None:
 )
 def test_kinds_have_exceptions(kinds: dict[str, Action | None], clean: str) -> None:
     """The longest beginning by whole words counts; None lets a kind pass."""
-    assert Scrubber(evolve(REMOVE, kinds=kinds)).scrub(TEXT).text == clean
+    assert Sanitizer(evolve(REMOVE, kinds=kinds)).sanitize(TEXT).text == clean
 
 
 def test_a_kind_may_be_looked_for_though_its_category_is_not_acted_on() -> None:
     """An exception can only widen what the category has a rule for."""
     policy = Policy(outbound={Category.SECRET: Action.FLAG}, kinds={"secret.npm": Action.REMOVE})
-    assert Scrubber(policy).scrub(TEXT).text == f"[redacted] and {OTHER}"
+    assert Sanitizer(policy).sanitize(TEXT).text == f"[redacted] and {OTHER}"
 
 
 def test_allowed_texts_are_no_finds() -> None:
     """Compared whole, as written; longer ones and others are found."""
     policy = evolve(REMOVE, allow=frozenset({TOKEN}))
-    assert Scrubber(policy).scrub(TEXT).text == f"{TOKEN} and [redacted]"
-    assert Scrubber(evolve(REMOVE, allow=frozenset({TOKEN[:-1], TOKEN.lower()}))).scrub(TOKEN).text == "[redacted]"
+    assert Sanitizer(policy).sanitize(TEXT).text == f"{TOKEN} and [redacted]"
+    assert Sanitizer(evolve(REMOVE, allow=frozenset({TOKEN[:-1], TOKEN.lower()}))).sanitize(TOKEN).text == "[redacted]"
 
 
 def test_a_find_that_is_let_pass_hides_no_other() -> None:
     """Passwords may pass, tokens of known form may not: not even where a password would stand."""
     policy = evolve(REMOVE, kinds={"secret.password": None})
-    assert Scrubber(policy).scrub(f"password = {PASSWORD}").text == f"password = {PASSWORD}"
-    assert Scrubber(policy).scrub(f"password = {TOKEN}").text == "password = [redacted]"
+    assert Sanitizer(policy).sanitize(f"password = {PASSWORD}").text == f"password = {PASSWORD}"
+    assert Sanitizer(policy).sanitize(f"password = {TOKEN}").text == "password = [redacted]"
 
 
 @pytest.mark.parametrize("score", [0.0, 0.49, 0.5, 1.0])
 def test_the_threshold_counts_what_reaches_it(score: float) -> None:
     """At the threshold is enough."""
     guess = Pattern("guess", Category.PII, "pii.guess", "casey", score=score)
-    found = Scrubber(everywhere({Category.PII: Action.REMOVE}), more=[guess]).scrub("casey").findings
+    found = Sanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[guess]).sanitize("casey").findings
     assert bool(found) == (score >= 0.5)
 
 

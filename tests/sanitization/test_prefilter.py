@@ -1,4 +1,4 @@
-"""A gate opens for what it names, with RE2 and with the standard library, and is never narrower than its rules."""
+"""A prefilter opens for what it names, with RE2 and with the standard library, and is never narrower than its rules."""
 
 import random
 import re
@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from sanitization import prefilter
 from sanitization.detectors import CONTENT, DISGUISES, Detector
-from sanitization.prefilter import Gate, opener
+from sanitization.prefilter import Prefilter, build_prefilter
 from tests.sanitization.samples import texts
 
 DETECTORS = (*DISGUISES, *CONTENT)
-HEADS = Gate(literals=("ghp_", "a.b", "("))
-WORDS = Gate(literals=("password", "pwd"), ignore_case=True)
-FORM = Gate(literals=("id",), pattern=r"id[0-9]{2,4}x", ignore_case=True)
-SIGNS = Gate(characters="]^-\\\x1b\u200b\U000e0041")
+HEADS = Prefilter(literals=("ghp_", "a.b", "("))
+WORDS = Prefilter(literals=("password", "pwd"), ignore_case=True)
+FORM = Prefilter(literals=("id",), pattern=r"id[0-9]{2,4}x", ignore_case=True)
+SIGNS = Prefilter(characters="]^-\\\x1b\u200b\U000e0041")
 
 
 @pytest.fixture(params=[False, True], ids=["re2", "re"])
@@ -29,7 +29,7 @@ def plain(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("gate", "opening", "shut"),
+    ("prefilter", "opening", "shut"),
     [
         (HEADS, ["ghp_", "x ghp_y", "a.b", "f("], ["", "GHP_", "gh p_", "axb"]),
         (
@@ -37,77 +37,77 @@ def plain(request: pytest.FixtureRequest) -> bool:
             ["password", "PassWord", "äPWD", "\u0130 password"],
             ["pass word", "pa\u017f\u017fword", "\uff50\uff57\uff44"],
         ),
-        (Gate(literals=("key",), ignore_case=True), ["KEY", "monkey"], ["\u212aey", "\u212aEY"]),
+        (Prefilter(literals=("key",), ignore_case=True), ["KEY", "monkey"], ["\u212aey", "\u212aEY"]),
         (FORM, ["id12x", "ID1234X", "a id99x"], ["id1x", "id12345x", "\u0131d12x", "i d12x", "id\u0661\u0662x"]),
         (SIGNS, list("]^-\\\x1b\u200b\U000e0041"), ["[", "_", "\u200c", "\U000e0042", "plain"]),
     ],
 )
-def test_what_opens_a_gate(gate: Gate, opening: list[str], shut: list[str], plain: bool) -> None:
+def test_what_opens_a_prefilter(prefilter: Prefilter, opening: list[str], shut: list[str], plain: bool) -> None:
     """Literals, letters of either case, a pattern, characters: those and nothing else."""
-    live = opener(((("it", gate),),), plain=plain)
-    assert [text for text in opening if live(text) != {0: ["it"]}] == []
-    assert [text for text in shut if live(text)] == []
+    active = build_prefilter(((("it", prefilter),),), plain=plain)
+    assert [text for text in opening if active(text) != {0: ["it"]}] == []
+    assert [text for text in shut if active(text)] == []
 
 
-def test_each_detector_is_told_its_open_gates(plain: bool) -> None:
-    """By number and name; one without gates reads everything."""
-    live = opener(((("heads", HEADS), ("words", WORDS)), (), (("signs", SIGNS),)), plain=plain)
-    assert live("nothing") == {1: ()}
-    assert {number: sorted(names) for number, names in live("my pwd: ghp_").items()} == {0: ["heads", "words"], 1: []}
-    assert set(live("pwd^")) == {0, 1, 2}
+def test_each_detector_is_told_its_open_prefilters(plain: bool) -> None:
+    """By number and name; one without prefilters reads everything."""
+    active = build_prefilter(((("heads", HEADS), ("words", WORDS)), (), (("signs", SIGNS),)), plain=plain)
+    assert active("nothing") == {1: ()}
+    assert {number: sorted(names) for number, names in active("my pwd: ghp_").items()} == {0: ["heads", "words"], 1: []}
+    assert set(active("pwd^")) == {0, 1, 2}
 
 
 def test_no_text_is_too_broken(plain: bool) -> None:
     """Halves of surrogate pairs, nulls, the last code point."""
-    live = opener(((("heads", HEADS), ("words", WORDS)),), plain=plain)
+    active = build_prefilter(((("heads", HEADS), ("words", WORDS)),), plain=plain)
     for text in ("\ud800", "\udfff\x00\U0010ffff", "\ud83dPWD\ude00"):
-        assert bool(live(text)) == ("PWD" in text)
+        assert bool(active(text)) == ("PWD" in text)
 
 
 @pytest.mark.parametrize("pattern", ["(", "a{2000}", "(?=b)"])
-def test_a_gate_that_cannot_be_read_is_an_error_at_once(pattern: str) -> None:
+def test_a_prefilter_that_cannot_be_read_is_an_error_at_once(pattern: str) -> None:
     """Before any text has passed it."""
     with pytest.raises(Exception, match=re.escape("to Set")):
-        opener(((("broken", Gate(pattern=pattern)),),))
+        build_prefilter(((("broken", Prefilter(pattern=pattern)),),))
 
 
 def test_either_way_of_re2_opens_what_rules_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one machine for all gates is slow, they are searched apart: the same are open."""
+    """Where one machine for all prefilters is slow, they are searched apart: the same are open."""
     named = (
         ("heads", HEADS),
         ("words", WORDS),
         ("form", FORM),
         ("signs", SIGNS),
-        ("run", Gate(pattern="[0-9]{9,12}x")),
+        ("run", Prefilter(pattern="[0-9]{9,12}x")),
     )
     texts = ["", "plain", "my pwd: ghp_ id12x", "123456789x", "\u200b\ud800", "id12", "ID123x 1234567890123x ^"]
     monkeypatch.setattr(prefilter, "SLOW_NS", 10**9)
-    quick = opener((named, (), named[:2]))
+    quick = build_prefilter((named, (), named[:2]))
     expected = [quick(text) for text in texts]
-    opener.cache_clear()
+    build_prefilter.cache_clear()
     monkeypatch.setattr(prefilter, "SLOW_NS", 1e-6)
-    slow = opener((named, (), named[:2]))
+    slow = build_prefilter((named, (), named[:2]))
     for _ in range(prefilter.SLOW_MAX + 1):
         slow("some pieces are read before it is known to be slow")
-    for text, live in zip(texts, expected, strict=True):
+    for text, active in zip(texts, expected, strict=True):
         assert {number: sorted(names) for number, names in slow(text).items()} == {
-            number: sorted(names) for number, names in live.items()
+            number: sorted(names) for number, names in active.items()
         }
-    opener.cache_clear()
+    build_prefilter.cache_clear()
 
 
 @pytest.mark.slow
-def test_random_letters_do_not_slow_all_gates_down() -> None:
+def test_random_letters_do_not_slow_all_prefilters_down() -> None:
     """Many bounded repeats side by side, each begun at every place."""
     letters = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=400_000))
-    live = opener(tuple(each.gates for each in DETECTORS))
+    active = build_prefilter(tuple(each.prefilters for each in DETECTORS))
     began = time.process_time()
     for start in range(0, len(letters), 4_096):
-        live(letters[start : start + 4_096])
+        active(letters[start : start + 4_096])
     assert time.process_time() - began < 3
 
 
-NEAR = Gate(literals=("k", "kk"), pattern=r"(?:^|[^a-z])k{1,2}[0-9]{2}(?:[^0-9]|$)", ignore_case=True, near=8)
+NEAR = Prefilter(literals=("k", "kk"), pattern=r"(?:^|[^a-z])k{1,2}[0-9]{2}(?:[^0-9]|$)", ignore_case=True, near=8)
 
 
 @pytest.mark.parametrize(
@@ -115,53 +115,53 @@ NEAR = Gate(literals=("k", "kk"), pattern=r"(?:^|[^a-z])k{1,2}[0-9]{2}(?:[^0-9]|
 )
 def test_around_its_literals_a_pattern_is_found(text: str, plain: bool) -> None:
     """At the beginning, at the end, beside others, and where there are too many to look around each."""
-    live = opener(((("it", NEAR),),), plain=plain)
-    assert live(text)
-    assert not live(text.replace("1", "l"))
+    active = build_prefilter(((("it", NEAR),),), plain=plain)
+    assert active(text)
+    assert not active(text.replace("1", "l"))
 
 
-NEARBY = [(name, gate) for each in DETECTORS for name, gate in each.gates if gate.near]
+NEARBY = [(name, prefilter) for each in DETECTORS for name, prefilter in each.prefilters if prefilter.near]
 
 
-@pytest.mark.parametrize(("name", "gate"), NEARBY, ids=[name for name, _ in NEARBY])
-def test_a_match_near_a_literal_has_it_and_is_short(name: str, gate: Gate) -> None:
+@pytest.mark.parametrize(("name", "prefilter"), NEARBY, ids=[name for name, _ in NEARBY])
+def test_a_match_near_a_literal_has_it_and_is_short(name: str, prefilter: Prefilter) -> None:
     """So nothing is missed where only the places around literals are searched."""
-    assert _parser.parse(gate.expression).getwidth()[1] <= gate.near
-    made = st.from_regex(re.compile(gate.expression, re.ASCII), fullmatch=True)
+    assert _parser.parse(prefilter.expression).getwidth()[1] <= prefilter.near
+    made = st.from_regex(re.compile(prefilter.expression, re.ASCII), fullmatch=True)
 
     @given(made)
     @settings(max_examples=10, deadline=None)
     def check(text: str) -> None:
         lowered = text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
-        assert any(each in (lowered if gate.ignore_case else text) for each in gate.literals)
+        assert any(each in (lowered if prefilter.ignore_case else text) for each in prefilter.literals)
 
     check()
 
 
-def test_no_detectors_no_gates(plain: bool) -> None:
+def test_no_detectors_no_prefilters(plain: bool) -> None:
     """A policy that looks for nothing."""
-    assert not opener((), plain=plain)("anything")
+    assert not build_prefilter((), plain=plain)("anything")
 
 
 @pytest.mark.slow
 @given(texts)
 @settings(max_examples=300, deadline=None)
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda each: each.name)
-def test_gates_are_no_narrower_than_rules(detector: Detector, text: str) -> None:
-    """What is found with every gate open is found with those that are; the standard library opens the same ones."""
-    everything = list(detector.find(text, 0, [name for name, _ in detector.gates]))
+def test_prefilters_are_no_narrower_than_rules(detector: Detector, text: str) -> None:
+    """The matching prefilters lead to the same hits as all prefilters."""
+    everything = list(detector.find(text, 0, [name for name, _ in detector.prefilters]))
     for plain in (False, True):
-        live = opener((detector.gates,), plain=plain)(text)
-        assert list(detector.find(text, 0, live[0]) if live else ()) == everything
+        active = build_prefilter((detector.prefilters,), plain=plain)(text)
+        assert list(detector.find(text, 0, active[0]) if active else ()) == everything
 
 
 @pytest.mark.slow
 @given(texts)
 @settings(max_examples=150, deadline=None)
-def test_what_stands_before_the_first_blank_opens_the_gate(text: str) -> None:
+def test_what_stands_before_the_first_blank_opens_the_prefilter(text: str) -> None:
     """Of a find with blanks in it; else a stream would pass its beginning on. (Disguises hold back no words.)"""
     for detector in CONTENT:
-        live = opener((detector.gates,))
-        for hit in detector.find(text, 0, [name for name, _ in detector.gates]):
+        active = build_prefilter((detector.prefilters,))
+        for hit in detector.find(text, 0, [name for name, _ in detector.prefilters]):
             blank = re.search(r"\s", text[hit.anchor : hit.end])
-            assert not blank or live(text[hit.anchor : hit.anchor + blank.start()]), (detector.name, hit)
+            assert not blank or active(text[hit.anchor : hit.anchor + blank.start()]), (detector.name, hit)

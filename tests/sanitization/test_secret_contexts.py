@@ -5,7 +5,7 @@ import string
 
 import pytest
 
-from sanitization import Action, Category, Scrubber, StreamScrubber
+from sanitization import Action, Category, Sanitizer, StreamSanitizer
 from sanitization.policy import everywhere
 from tests.sanitization.samples import body, join
 
@@ -224,9 +224,9 @@ KEYS = [
 SECRET_VALUES = [KEY, HEX, body(24), body(64), body(44) + "=", body(20, string.ascii_lowercase + string.digits)]
 
 
-def scrubbed(text: str) -> str:
+def sanitized(text: str) -> str:
     """The text without its secrets."""
-    return Scrubber(POLICY).scrub(text).text
+    return Sanitizer(POLICY).sanitize(text).text
 
 
 @pytest.mark.parametrize("frame", PASSWORDS)
@@ -237,14 +237,14 @@ def test_passwords_in_their_places(frame: str, password: str) -> None:
         password = PLAIN
     if "&password" in frame or (frame in SPOKEN and not any(map(str.isupper, password))):
         password = PLAIN
-    assert scrubbed(frame.format(password)) == frame.format("[redacted]")
+    assert sanitized(frame.format(password)) == frame.format("[redacted]")
 
 
 @pytest.mark.parametrize("frame", KEYS)
 def test_keys_in_their_places(frame: str) -> None:
     """A random value beside a telling name is a secret, whoever issued it."""
     for value in SECRET_VALUES:
-        assert scrubbed(frame.format(value)) == frame.format("[redacted]"), value
+        assert sanitized(frame.format(value)) == frame.format("[redacted]"), value
 
 
 @pytest.mark.parametrize("frame", [*PASSWORDS, *KEYS])
@@ -252,11 +252,11 @@ def test_no_cut_changes_what_comes_out(frame: str) -> None:
     """In two pieces, cut anywhere, and letter by letter: the same as the whole, and never eight characters."""
     value = PLAIN + body(12) if frame in PASSWORDS else KEY
     text = f"so: {frame.format(value)} and on"
-    whole = scrubbed(text)
+    whole = sanitized(text)
     for cut in range(1, len(text)):
-        stream = StreamScrubber(POLICY)
+        stream = StreamSanitizer(POLICY)
         assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == whole
-    stream, out = StreamScrubber(POLICY), ""
+    stream, out = StreamSanitizer(POLICY), ""
     for letter in text:
         out += stream.feed(letter)
         assert not any(value[at : at + 8] in out for at in range(len(value) - 7))
@@ -269,18 +269,18 @@ def test_no_cut_changes_what_comes_out(frame: str) -> None:
 @pytest.mark.parametrize("value", ["kR7q" + "Wm3x", "kRqWmx" + "zzYpT4", "7kRqWmx" + "zzYpT"])
 def test_one_digit_anywhere_is_enough_to_look_at_a_value(frame: str, value: str) -> None:
     """In a sentence, where a word is no value."""
-    assert scrubbed(frame.format(value)) == frame.format("[redacted]")
+    assert sanitized(frame.format(value)) == frame.format("[redacted]")
     letters = value.translate(dict.fromkeys(map(ord, "0123456789"), "n"))
-    assert scrubbed(frame.format(letters)) == frame.format(letters)
+    assert sanitized(frame.format(letters)) == frame.format(letters)
 
 
 def test_a_sign_is_enough_too() -> None:
     """At its beginning, and at its end."""
     for value in ("*kRq" + "Wmx!z", "kRqWm" + "xz#t"):
-        assert scrubbed(f"the password is {value}") == "the password is [redacted]"
+        assert sanitized(f"the password is {value}") == "the password is [redacted]"
 
 
 def test_a_value_that_is_another_assignment_is_judged_by_itself() -> None:
     """Also where a word stands for the sign."""
     for said, sign in (("密码", "是"), ("密碼", "是"), ("パスワード", "は")):
-        assert scrubbed(said + sign + said + sign + PLAIN) == said + sign + said + sign + "[redacted]"
+        assert sanitized(said + sign + said + sign + PLAIN) == said + sign + said + sign + "[redacted]"

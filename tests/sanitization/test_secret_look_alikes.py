@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from sanitization import Action, Category, Scrubber
+from sanitization import Action, Category, Sanitizer
 from sanitization.policy import everywhere
 from tests.sanitization.samples import body, join
 
@@ -243,5 +243,5 @@ LOOK_ALIKES = [
 def test_look_alikes_are_left_alone(text: str, frame: str) -> None:
     """Stand-ins, code, digests, ids and prose are not secrets."""
     whole = frame.replace("{}", text)
-    scrubbed = Scrubber(POLICY).scrub(whole)
-    assert (scrubbed.text, scrubbed.findings) == (whole, ())
+    sanitized = Sanitizer(POLICY).sanitize(whole)
+    assert (sanitized.text, sanitized.findings) == (whole, ())

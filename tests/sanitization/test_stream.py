@@ -8,22 +8,29 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sanitization import OFF, Action, Category, Gate, Pattern, Placeholders, Scrubber, StreamScrubber
+from sanitization import OFF, Action, Category, Pattern, Placeholders, Prefilter, Sanitizer, StreamSanitizer
 from sanitization.detectors import CONTENT, DISGUISES, Detector
-from sanitization.pipeline import FOREIGN_MAX, WORD_MAX, Numbered, Stage
+from sanitization.pipeline import FOREIGN_MAX, WORD_MAX, Numbered, PipelineStage
 from sanitization.policy import Direction, Policy, everywhere
-from sanitization.policy_engine import Judge
-from sanitization.prefilter import opener
+from sanitization.policy_engine import PolicyEngine
+from sanitization.prefilter import build_prefilter
 from tests.sanitization.samples import FRAGMENTS, PASSWORD, PRIVATE_KEY, SECRETS, body, cut_texts, join, texts
 
 DETECTORS = (*DISGUISES, *CONTENT)
 EMAIL = Pattern(
-    "mail", Category.PII, "pii.mail", r"(?<![\w.])[\w.]{1,64}@[a-z.]{1,64}", gate=Gate(literals=("@",)), reach=130
+    "mail",
+    Category.PII,
+    "pii.mail",
+    r"(?<![\w.])[\w.]{1,64}@[a-z.]{1,64}",
+    prefilter=Prefilter(literals=("@",)),
+    reach=130,
 )
-SPELL = Pattern("spells", Category.PII, "pii.spell", "abra [a-z ]{0,280}stop", gate=Gate(literals=("abra",)), reach=300)
+SPELL = Pattern(
+    "spells", Category.PII, "pii.spell", "abra [a-z ]{0,280}stop", prefilter=Prefilter(literals=("abra",)), reach=300
+)
 
 
-def pieces(stream: StreamScrubber, chunks: list[str]) -> str:
+def pieces(stream: StreamSanitizer, chunks: list[str]) -> str:
     """All that comes out for these chunks."""
     return "".join([*map(stream.feed, chunks), stream.flush()])
 
@@ -37,9 +44,9 @@ def pieces(stream: StreamScrubber, chunks: list[str]) -> str:
 @example(["\x1b]0;a b", "\x07c"])
 @example(["by \u2068\u0645\u0631", "\u064a\u0645\u2069 x"])
 def test_any_cut_gives_the_text_and_the_findings_of_the_whole(chunks: list[str]) -> None:
-    """The concatenation of what comes out is the scrubbed whole, with the same findings at the same places."""
-    whole = Scrubber().scrub("".join(chunks))
-    stream = StreamScrubber()
+    """The concatenation of what comes out is the sanitized whole, with the same findings at the same places."""
+    whole = Sanitizer().sanitize("".join(chunks))
+    stream = StreamSanitizer()
     assert pieces(stream, chunks) == whole.text
     assert stream.findings == whole.findings
     assert stream.held == 0
@@ -50,7 +57,7 @@ def test_any_cut_gives_the_text_and_the_findings_of_the_whole(chunks: list[str])
 @settings(max_examples=150, deadline=None)
 def test_letter_by_letter_gives_the_whole(text: str) -> None:
     """The finest cut is no exception."""
-    assert pieces(StreamScrubber(), list(text)) == Scrubber().scrub(text).text
+    assert pieces(StreamSanitizer(), list(text)) == Sanitizer().sanitize(text).text
 
 
 @pytest.mark.slow
@@ -60,23 +67,23 @@ def test_letter_by_letter_gives_the_whole(text: str) -> None:
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda each: each.name)
 def test_detectors_have_no_memory(detector: Detector, text: str) -> None:
     """Beginning anew at any place outside a hit finds the same as having read all before it."""
-    live = [name for name, _ in detector.gates]
-    hits = list(detector.find(text, 0, live))
+    active = [name for name, _ in detector.prefilters]
+    hits = list(detector.find(text, 0, active))
     for place in range(len(text) + 1):
         if not any(hit.anchor < place < hit.end for hit in hits):
-            assert list(detector.find(text, place, live)) == [hit for hit in hits if hit.anchor >= place]
+            assert list(detector.find(text, place, active)) == [hit for hit in hits if hit.anchor >= place]
 
 
 def test_words_come_out_as_they_are_finished() -> None:
     """Prose flows: only the word that is being written is held back."""
-    stream = StreamScrubber()
+    stream = StreamSanitizer()
     assert [stream.feed(chunk) for chunk in ("Hel", "lo wo", "rld, how", " are")] == ["", "Hello ", "world, ", "how "]
     assert stream.flush() == "are"
 
 
 def test_text_without_spaces_flows_too() -> None:
     """Scripts that set no spaces are held back to the last clause, and of that the last characters only."""
-    stream = StreamScrubber()
+    stream = StreamSanitizer()
     assert stream.feed("你好。世") == "你好。"
     assert stream.feed("界" * 100) == "世" + "界" * (100 - FOREIGN_MAX)
 
@@ -85,7 +92,7 @@ def test_text_without_spaces_flows_too() -> None:
 def test_no_part_of_a_secret_leaves_the_stream(kind: str) -> None:
     """A secret that arrives letter by letter never shows its first half."""
     secret = SECRETS[kind]
-    stream = StreamScrubber()
+    stream = StreamSanitizer()
     out = ""
     for letter in f"use {secret} now":
         out += stream.feed(letter)
@@ -95,7 +102,7 @@ def test_no_part_of_a_secret_leaves_the_stream(kind: str) -> None:
 
 def test_a_private_key_is_held_until_its_end() -> None:
     """Line by line, a key block gives nothing but its replacement."""
-    stream = StreamScrubber()
+    stream = StreamSanitizer()
     out = [stream.feed(line) for line in f"key:\n{PRIVATE_KEY}\ndone\n".splitlines(keepends=True)]
     assert "".join([*out, stream.pause()]) == "key:\n[redacted]\ndone\n"
     assert "".join(out[: PRIVATE_KEY.count("\n") + 1]) == "key:\n"
@@ -108,12 +115,12 @@ def test_a_private_key_is_held_until_its_end() -> None:
 )
 def test_hold_back_is_bounded(detector: Detector, unit: str) -> None:
     """However long something pends, no more than twice the detector's reach is held."""
-    judge = Judge(everywhere({detector.category: Action.REMOVE}), Direction.OUTBOUND, None)
-    stage, live = Stage([Numbered(0, detector)], judge, words=True), opener((detector.gates,))
+    judge = PolicyEngine(everywhere({detector.category: Action.REMOVE}), Direction.OUTBOUND, None)
+    stage, active = PipelineStage([Numbered(0, detector)], judge, words=True), build_prefilter((detector.prefilters,))
     chunk = unit * (100 // len(unit) + 1)
     for _ in range(40_000 // len(chunk)):
-        stage.feed(chunk, live(stage.held + chunk))
-        assert stage.holds <= 3 * detector.reach + WORD_MAX
+        stage.feed(chunk, active(stage.held + chunk))
+        assert stage.held_count <= 3 * detector.reach + WORD_MAX
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -129,8 +136,8 @@ def test_long_pending_text_is_cut_without_a_trace(seed: int) -> None:
         size = chance.randint(1, 3_000)
         chunks.append(text[:size])
         text = text[size:]
-    whole = Scrubber().scrub("".join(chunks))
-    stream = StreamScrubber()
+    whole = Sanitizer().sanitize("".join(chunks))
+    stream = StreamSanitizer()
     assert pieces(stream, chunks) == whole.text
     assert stream.findings == whole.findings
 
@@ -139,7 +146,7 @@ def test_a_secret_hidden_behind_endless_padding_is_found() -> None:
     """The forced cut falls on padding, not on the secret."""
     secret = SECRETS["secret.github.token"]
     for padding in range(16_300, 16_420, 7):
-        stream = StreamScrubber()
+        stream = StreamSanitizer()
         out = "".join(map(stream.feed, ["a" * padding, "/", secret[:20], secret[20:], " "])) + stream.flush()
         assert out == "a" * padding + "/[redacted] "
 
@@ -169,9 +176,9 @@ def test_a_secret_hidden_behind_endless_padding_is_found() -> None:
     ],
 )
 def test_a_pause_shows_what_can_be_shown(pieces: list[str], shown: str) -> None:
-    """Words of letters, seven ASCII ones at most; nothing that has a sign in it, and nothing while a gate is open."""
-    stream = StreamScrubber(
-        everywhere(dict.fromkeys((Category.SECRET, Category.PII), Action.REMOVE)), more=[EMAIL, SPELL]
+    """Words of letters, seven ASCII ones at most; no signs, and nothing while a prefilter matches."""
+    stream = StreamSanitizer(
+        everywhere(dict.fromkeys((Category.SECRET, Category.PII), Action.REMOVE)), extra=[EMAIL, SPELL]
     )
     before = "".join(map(stream.feed, pieces))
     assert stream.pause() == shown.removeprefix(before)
@@ -209,13 +216,13 @@ IN_TWO = {
 def test_what_is_still_to_come_decides_nothing_that_is_out(case: str, direction: Direction, policy: Policy) -> None:
     """Cut where what was read looked settled, and at every other place; with a pause behind each piece as well."""
     text = "".join(IN_TWO[case])
-    scrubber = Scrubber(policy, direction)
-    whole = scrubber.scrub(text)
+    sanitizer = Sanitizer(policy, direction)
+    whole = sanitizer.sanitize(text)
     for cuts in (list(IN_TWO[case]), list(text), *([text[:place], text[place:]] for place in range(len(text)))):
-        stream = scrubber.stream()
+        stream = sanitizer.stream()
         assert pieces(stream, cuts) == whole.text
         assert stream.findings == whole.findings
-        stream = scrubber.stream()
+        stream = sanitizer.stream()
         for piece in cuts:
             stream.feed(piece)
             stream.pause()
@@ -225,7 +232,7 @@ def test_what_is_still_to_come_decides_nothing_that_is_out(case: str, direction:
 
 def test_what_a_pause_showed_is_not_shown_again() -> None:
     """Also when it comes out in parts, as more is added behind it."""
-    stream, text = StreamScrubber(), "".join(map(chr, range(0x4E00, 0x4E60)))
+    stream, text = StreamSanitizer(), "".join(map(chr, range(0x4E00, 0x4E60)))
     out = stream.feed(text[:FOREIGN_MAX]) + stream.pause()
     assert out == text[:FOREIGN_MAX]
     for letter in text[FOREIGN_MAX:]:
@@ -247,8 +254,8 @@ def test_what_a_pause_showed_is_not_shown_again() -> None:
 def test_a_pause_changes_no_finding(chunks: list[str], pauses: int, action: Action) -> None:
     """The same is found at the same places. Letters that were shown stand before a find that covers them, no more."""
     policy = everywhere({Category.SECRET: action, Category.PII: action, Category.INVISIBLE: Action.REMOVE})
-    whole = Scrubber(policy, more=[EMAIL]).scrub("".join(chunks), Placeholders())
-    stream, out, early = StreamScrubber(policy, placeholders=Placeholders(), more=[EMAIL]), "", 0
+    whole = Sanitizer(policy, extra=[EMAIL]).sanitize("".join(chunks), Placeholders())
+    stream, out, early = StreamSanitizer(policy, placeholders=Placeholders(), extra=[EMAIL]), "", 0
     for number, chunk in enumerate(chunks):
         out += stream.feed(chunk)
         if pauses >> number & 1:
@@ -273,7 +280,7 @@ def test_no_pause_shows_eight_characters_of_a_secret(kind: str) -> None:
     """Though there is one after every letter, wherever the secret stands."""
     secret = SECRETS[kind]
     for before in ("", "use ", "x=", '"', "key: ", "一", "é"):
-        stream, out = StreamScrubber(), ""
+        stream, out = StreamSanitizer(), ""
         for letter in f"{before}{secret} now":
             out += stream.feed(letter) + stream.pause()
             assert secret[:8] not in out
@@ -285,7 +292,7 @@ def test_no_pause_shows_eight_characters_of_a_secret(kind: str) -> None:
 
 def test_a_pause_brings_out_what_had_been_left_for_later() -> None:
     """A long candidate is not looked at with every piece; a pause looks."""
-    stream = StreamScrubber(everywhere({Category.PII: Action.REMOVE}), more=[SPELL])
+    stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[SPELL])
     out = stream.feed(f"so abra {'a b ' * 60}") + stream.feed("stop! and ")
     assert (out, stream.held > 200) == ("so ", True)
     out += stream.pause() + stream.feed("x" * 400) + stream.pause()
@@ -296,9 +303,9 @@ def test_a_pause_brings_out_what_had_been_left_for_later() -> None:
 def test_broken_text_passes() -> None:
     """Empty pieces, halves of surrogate pairs apart and together, nothing at all."""
     chunks = ["", "a", "", "\ud83d", "\ude00 ", "", "\udfff\ud800x"]
-    assert pieces(StreamScrubber(everywhere({Category.SECRET: Action.REMOVE})), chunks) == "".join(chunks)
-    assert pieces(StreamScrubber(), chunks) == Scrubber().scrub("".join(chunks)).text
-    assert StreamScrubber().flush() == ""
+    assert pieces(StreamSanitizer(everywhere({Category.SECRET: Action.REMOVE})), chunks) == "".join(chunks)
+    assert pieces(StreamSanitizer(), chunks) == Sanitizer().sanitize("".join(chunks)).text
+    assert StreamSanitizer().flush() == ""
 
 
 @pytest.mark.slow
@@ -307,9 +314,9 @@ def test_a_line_of_ten_megabytes_passes() -> None:
     secret = SECRETS["secret.github.token"]
     text = "word" * 1_250_000 + f" {secret} " + "word" * 1_250_000
     began = time.process_time()
-    scrubbed = Scrubber().scrub(text)
+    sanitized = Sanitizer().sanitize(text)
     assert time.process_time() - began < 20
-    assert scrubbed.text == text.replace(secret, "[redacted]")
+    assert sanitized.text == text.replace(secret, "[redacted]")
 
 
 @pytest.mark.slow
@@ -320,7 +327,7 @@ def test_a_piece_costs_the_same_however_long_the_text_is(held: str) -> None:
     """Letter by letter as by dozens, at the start and behind a megabyte, with a candidate open and without."""
 
     def cost(before: str) -> float:
-        stream = StreamScrubber()
+        stream = StreamSanitizer()
         stream.feed(before)
         stream.feed(held)
         times = []
@@ -335,25 +342,28 @@ def test_a_piece_costs_the_same_however_long_the_text_is(held: str) -> None:
 
 
 FOREIGN = [
-    ("пароль", Pattern("ru", Category.PII, "pii.ru", "пароль: [0-9]+", gate=Gate(literals=("пароль",)))),
-    ("密码", Pattern("zh", Category.PII, "pii.zh", "密码[\uff1a是 ]{1,2}[0-9]+", gate=Gate(literals=("密码",)))),
-    ("पासवर्ड", Pattern("hi", Category.PII, "pii.hi", "पासवर्ड: [0-9]+", gate=Gate(literals=("पासवर्ड",)))),
-    ("رمز‌عبور", Pattern("fa", Category.PII, "pii.fa", "رمز‌عبور: [0-9]+", gate=Gate(literals=("رمز‌عبور",)))),
+    ("пароль", Pattern("ru", Category.PII, "pii.ru", "пароль: [0-9]+", prefilter=Prefilter(literals=("пароль",)))),
+    (
+        "密码",
+        Pattern("zh", Category.PII, "pii.zh", "密码[\uff1a是 ]{1,2}[0-9]+", prefilter=Prefilter(literals=("密码",))),
+    ),
+    ("पासवर्ड", Pattern("hi", Category.PII, "pii.hi", "पासवर्ड: [0-9]+", prefilter=Prefilter(literals=("पासवर्ड",)))),
+    ("رمز‌عبور", Pattern("fa", Category.PII, "pii.fa", "رمز‌عبور: [0-9]+", prefilter=Prefilter(literals=("رمز‌عبور",)))),
 ]
 
 
 @pytest.mark.parametrize(("word", "detector"), FOREIGN, ids=lambda each: getattr(each, "name", ""))
 def test_a_word_of_any_script_is_held_until_it_is_whole(word: str, detector: Pattern) -> None:
-    """A gate in Cyrillic, Han, Devanagari or Arabic opens though its letters come one by one."""
+    """A prefilter in Cyrillic, Han, Devanagari or Arabic opens though its letters come one by one."""
     policy = everywhere({Category.PII: Action.REMOVE, Category.INVISIBLE: Action.REMOVE})
     text = f"ab {word}: 12345 {word}\uff1a67890 {word} x"
-    whole = Scrubber(policy, more=[detector]).scrub(text)
+    whole = Sanitizer(policy, extra=[detector]).sanitize(text)
     assert "[redacted]" in whole.text
-    assert pieces(StreamScrubber(policy, more=[detector]), list(text)) == whole.text
+    assert pieces(StreamSanitizer(policy, extra=[detector]), list(text)) == whole.text
 
 
 def test_the_off_policy_passes_text_at_once() -> None:
     """No category, no hold-back."""
-    stream = StreamScrubber(OFF)
+    stream = StreamSanitizer(OFF)
     assert stream.feed("\x1b[31mpass") == "\x1b[31mpass"
     assert stream.findings == ()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sanitization.prefilter import Gate, opener
+from sanitization.prefilter import Prefilter, build_prefilter
 from sanitization.utf8 import expression
 
 codes = st.integers(0, 0x10FFFF)
@@ -36,12 +36,12 @@ def test_a_range_may_lie_across_any_edge(low: int) -> None:
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_a_gate_of_ranges_opens_at_its_code_points_alone(plain: bool) -> None:
+def test_a_prefilter_of_ranges_opens_at_its_code_points_alone(plain: bool) -> None:
     """With RE2 over bytes and with the standard library over text."""
     ranges = ((0x85, 0x85), (0x200B, 0x200F), (0xD800, 0xDFFF), (0xE0000, 0xE007F))
-    live = opener(((("some", Gate(ranges=ranges)),),), plain=plain)
+    active = build_prefilter(((("some", Prefilter(ranges=ranges)),),), plain=plain)
     for low, high in ranges:
         for code in (low, high):
-            assert live(f"a é {chr(code)} 中") == {0: ["some"]}
+            assert active(f"a é {chr(code)} 中") == {0: ["some"]}
         for code in (low - 1, high + 1):
-            assert not live(f"a é {chr(code)} 中")
+            assert not active(f"a é {chr(code)} 中")

@@ -116,7 +116,7 @@ def test_the_wheel_needs_attrs_and_nh3_only(metadata: Message) -> None:
 
 @pytest.mark.slow
 def test_the_wheel_works_alone(alone: Run) -> None:
-    """Every module loads; texts and markup are scrubbed by the standard library alone, and with RE2."""
+    """Every module loads; texts and markup are sanitized by the standard library alone, and with RE2."""
     for more, fast in (((), False), (("re2",), True)):
         done = alone(PROGRAM, *more)
         assert done.stderr == ""

@@ -59,9 +59,9 @@ from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import Services, announce_nothing
 from understudy.chat.storage_retry import StorageRetry
 from understudy.chat.storage_waits import StorageWaitMonitor
-from understudy.content.encryption import open_sealer
-from understudy.content.filter import Guard
-from understudy.content.policies import policy_of
+from understudy.content.encryption import load_cipher
+from understudy.content.filter import ContentFilter
+from understudy.content.policies import load_policy
 from understudy.models.registry import Models
 from understudy.observe.breakers import Breakers
 from understudy.observe.health import HealthCheck, HealthStatus
@@ -192,11 +192,11 @@ async def build_app(
         agent.run_limit_s(settings.limits.run_s)
         # Now, not at its first message: making a client takes a third of a second, and may fail.
         models.of(agent.model)
-    policy = await trio.to_thread.run_sync(policy_of, settings.scrub_policy)
-    sealer = open_sealer(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
+    policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
+    sealer = load_cipher(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
     database = await trio.to_thread.run_sync(open_database, settings)
     redis = await trio.to_thread.run_sync(build_redis, settings, metrics)
-    guard = await trio.to_thread.run_sync(Guard, policy, metrics, detectors, sealer)
+    content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, sealer)
     others: list[ChildSpec] = []  # what works with other servers
     tree = _tree(settings, database, redis, metrics, others)
     system = ActorSystem("system", tree, intensity=MANY, on_event=_tell(metrics, incidents))
@@ -230,10 +230,10 @@ async def build_app(
                 store=store,
                 agents=known,
                 model_of=lambda agent: models.of(agent.model),
-                guard=guard,
+                content_filter=content_filter,
                 limits=settings.limits,
                 limiter=slots,
-                attachments=lambda owner: Attachments(owner, store, bounded, guard),
+                attachments=lambda owner: Attachments(owner, store, bounded, content_filter),
                 server=lambda owner, roles: server.visible_to(rights_of(owner, roles, tenants=sessions.tenants)),
                 outboxes=presence.outboxes,
                 metrics=metrics,
@@ -245,7 +245,7 @@ async def build_app(
                 if settings.storage_wait_s
                 else None,
                 quotas=quotas,
-                memory=lambda owner, agent: AgentMemory(owner, agent, store, reads, guard, time.time),
+                memory=lambda owner, agent: AgentMemory(owner, agent, store, reads, content_filter, time.time),
             )
             desk = CommandDispatcher(services, partial(find, "/system/conversations"), node, cluster)
             if cluster is not None:
@@ -274,10 +274,10 @@ async def build_app(
                 server.health,
                 streams,
                 tree_api,
-                guard,
+                content_filter,
                 reads,
                 archive,
-                Exporter(archive, guard.vault, sealer, time.time),
+                Exporter(archive, content_filter.vault, sealer, time.time),
                 eraser,
                 counts,
                 quotas,

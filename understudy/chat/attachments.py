@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from transport.wire.errors import CommandRejected
-from understudy.content.filter import Guard
+from understudy.content.filter import ContentFilter
 from understudy.content.summary import is_suspect
 from understudy.models.model import FileCard
 from understudy.storage.errors import NotStored
@@ -26,9 +26,9 @@ HEAD = 64 * 1024
 class Attachments:
     """What one user has uploaded; other users' files do not exist here."""
 
-    def __init__(self, owner: str, store: Store, files: FileStore, guard: Guard) -> None:
+    def __init__(self, owner: str, store: Store, files: FileStore, content_filter: ContentFilter) -> None:
         self._owner = owner
-        self._guard = guard
+        self._guard = content_filter
         self._store = store
         self._files = files
 
@@ -52,10 +52,10 @@ class Attachments:
             CommandRejected: Its name may not be stored.
             StorageUnavailable: It could not be stored; nothing is left of it.
         """
-        name = str(await self._guard.kept(name) or LEFT_OUT)
+        name = str(await self._guard.filter_for_storage(name) or LEFT_OUT)
         async with (
             aclosing(_once(content)) as whole,
-            aclosing(self._guard.passing(self._guard.passage(), whole)) as passing,
+            aclosing(self._guard.filter_file(self._guard.new_file_filter(), whole)) as passing,
         ):
             try:
                 row = await self._files.save(self._owner, name, media_type, passing)
@@ -90,12 +90,12 @@ class Attachments:
     async def _clean(self, words: list[str]) -> list[str]:
         """What a file says of itself, as a model may read it: it stands among its instructions, so none of it may be
         one."""
-        clean = await self._guard.value(words, self._guard.tool)
+        clean = await self._guard.filter_value(words, self._guard.tool)
         if not (clean.blocked or is_suspect(clean.findings)):
             return list(clean.value)
         shown = []
         for word in words:
-            one = await self._guard.value(word, self._guard.tool)
+            one = await self._guard.filter_value(word, self._guard.tool)
             shown.append(LEFT_OUT if one.blocked or is_suspect(one.findings) else one.value)
         return shown
 

@@ -89,7 +89,7 @@ class CommandDispatcher:
     @property
     def vault(self) -> Vault:
         """What the placeholders of the users' threads stand for."""
-        return self._services.guard.vault
+        return self._services.content_filter.vault
 
     async def __call__(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
         """Carry out one command of a user; gives the names of what it began, if it began a run.
@@ -173,14 +173,23 @@ class CommandDispatcher:
 
         Looked through here, so that nobody waits for it but who said it.
         """
-        guard, owner, thread_id, (run_id, message_id) = self._services.guard, who.user, way.thread_id, ids
+        content_filter, owner, thread_id, (run_id, message_id) = (
+            self._services.content_filter,
+            who.user,
+            way.thread_id,
+            ids,
+        )
         await self._check_quota(owner, say.content)
-        placeholders = await guard.placeholders(owner, thread_id, partial(self._is_new, owner, thread_id))
-        clean = await guard.message(owner, say.content, placeholders)
-        beside = await guard.context(say.context)
+        placeholders = await content_filter.thread_placeholders(
+            owner, thread_id, partial(self._is_new, owner, thread_id)
+        )
+        clean = await content_filter.filter_message(owner, say.content, placeholders)
+        beside = await content_filter.filter_context(say.context)
         raw = None
-        if guard.sealer is not None and clean.text != say.content:
-            raw = guard.sealer.seal(owner, message_id, say.content)  # here: another node may have the conversation
+        if content_filter.cipher is not None and clean.text != say.content:
+            raw = content_filter.cipher.encrypt(
+                owner, message_id, say.content
+            )  # here: another node may have the conversation
         # From here on nobody has the rest.
         said = evolve(say, content=clean.text, context=beside.value, metadata={}, session_token=None)
         # Named as it was said: a client knows its message by that.
@@ -270,7 +279,7 @@ class CommandDispatcher:
         answer = await self._message(owner, given.message_id, "assistant")
         note = None
         if given.note is not None:
-            note = await self._services.guard.note(owner, given.note)
+            note = await self._services.content_filter.filter_note(owner, given.note)
         rating = given.rating.value if given.rating is not None else None
         await self.registry.ask(owner, answer.thread_id, lambda: RateAnswer(answer, rating, note, outbox))
 
@@ -373,7 +382,7 @@ class CommandDispatcher:
             await self.registry.ask(owner, run.thread_id, partial(CancelRun, run_id))
 
     async def _approve(self, owner: str, approve: Approve) -> None:
-        note = await self._services.guard.note(owner, check_note(approve.note or ""))
+        note = await self._services.content_filter.filter_note(owner, check_note(approve.note or ""))
         decision = ApprovalDecision(approve.decision.value)
         found = await self._services.store.step_of_call(approve.call_id)
         run = None if found is None else found[1]

@@ -11,7 +11,7 @@ import msgspec
 from attrs import define
 
 from actors import Actor, Context
-from understudy.content.filter import Guard
+from understudy.content.filter import ContentFilter
 from understudy.models.model import fenced
 from understudy.storage.agent_memory import Forget, Remember, Remembered
 from understudy.storage.cache import CachedReads
@@ -36,15 +36,15 @@ class AgentMemory:
     agent: str
     store: Store
     reads: CachedReads
-    guard: Guard
+    content_filter: ContentFilter
     clock: Callable[[], float]
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """As `understudy.tools.memory.Memory.remember`."""
         note = checked(name, value, ttl_s)
-        clean = await self.guard.value(note.value, self.guard.tool)
+        clean = await self.content_filter.filter_value(note.value, self.content_filter.tool)
         if clean.blocked:
-            blocked = self.guard.blocked(f"{name} is not remembered", clean.texts)
+            blocked = self.content_filter.blocked_error(f"{name} is not remembered", clean.texts)
             raise ToolError("content_blocked", blocked.message)
         checked(name, clean.value, ttl_s)  # what is put in place of a secret may be longer than it
         now = self.clock()

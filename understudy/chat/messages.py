@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from attrs import define, field, frozen
 
 from actors import ActorRef, Ask
-from sanitization import Finding, Scrubbed
+from sanitization import Finding
 from transport.wire.commands import JsonObject, Say
 from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary
 from understudy.chat.routing import Route
@@ -29,7 +29,7 @@ class Accept(Ask[str]):
     must_finish = True
 
     say: Say
-    filtered: Scrubbed = field(repr=False)
+    filtered: Sanitized = field(repr=False)
     route: Route
     run_id: str
     message_id: str

@@ -15,7 +15,7 @@ from understudy.chat.memory import AgentMemory
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.storage_retry import StorageRetry
 from understudy.chat.storage_waits import StorageWaits
-from understudy.content.filter import Guard
+from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
 from understudy.storage.quotas import Quotas
 from understudy.storage.store import Store
@@ -48,7 +48,7 @@ class Services:
 
     `outboxes(owner, thread_id)` gives the outboxes of the user's live connections that may be told of a thread;
     `attachments(owner)` the user's files; `server(owner, roles)` what the user may see of the server, by the roles they
-    asked with. `clock` gives Unix seconds. `guard` looks through every text. `summary_from`
+    asked with. `clock` gives Unix seconds. `content_filter` filters every text. `summary_from`
     is the number of findings from which the user is told what was taken out; `silence_s` after how long without an
     event a run gives a sign of life; `idle_s` after how long without runs, and without followers on
     other servers, a conversation ends.
@@ -63,7 +63,7 @@ class Services:
     store: Store
     agents: Mapping[str, Agent]
     model_of: Callable[[Agent], Model]
-    guard: Guard
+    content_filter: ContentFilter
     limits: Limits
     limiter: RunLimiter[ActorRef]
     attachments: Callable[[str], Attachments]
@@ -83,5 +83,5 @@ class Services:
 
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop what this process remembers of a deleted thread: its placeholders, and the HTML of its answers."""
-        self.guard.vault.forget(owner, thread_id)
+        self.content_filter.vault.forget(owner, thread_id)
         html.forget(owner)

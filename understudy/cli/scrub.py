@@ -1,4 +1,4 @@
-"""`understudy scrub`: bytes of a file or a pipe go through the scrubber as they come; what was found is told beside.
+"""`understudy scrub`: bytes of a file or a pipe go through the sanitizer as they come; what was found is told beside.
 
 Memory does not grow with the length of the input or of its lines. Bytes that are no UTF-8 pass as they are.
 """
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from attrs import define, evolve, field
 
-from sanitization import Action, Direction, Failure, Finding, Placeholders, Policy, Scrubber, StreamScrubber
+from sanitization import Action, Direction, Failure, Finding, Placeholders, Policy, Sanitizer, StreamSanitizer
 from understudy.cli.chat.console import one_line
 
 CHUNK: Final = 64 * 1024
@@ -172,7 +172,7 @@ class ScrubCommand:
         report, lines, encoder = FileReport(name), LineIndex(), PassthroughEncoder()
         # In other texts halves of surrogate pairs are finds; here they are bytes, which pass as they are.
         policy = evolve(self.policy, allow=self.policy.allow | set(_BYTES))
-        stream = Scrubber(policy, self.direction).stream(self._placeholders)
+        stream = Sanitizer(policy, self.direction).stream(self._placeholders)
         with _open_input(name) as read:
             for number, text in enumerate(_decode(read)):
                 if number == 0 and text == _BOM:  # it says that this is UTF-8, and hides nothing
@@ -186,7 +186,7 @@ class ScrubCommand:
         report.blocked, report.failures = stream.blocked, stream.failures
         return report
 
-    def _update_report(self, report: FileReport, stream: StreamScrubber, lines: LineIndex) -> None:
+    def _update_report(self, report: FileReport, stream: StreamSanitizer, lines: LineIndex) -> None:
         if stream.found > report.found:
             report.found = stream.found
             if len(report.positions) < self.policy.max_findings:
@@ -201,7 +201,7 @@ class ScrubCommand:
                     raise CannotScrub(f"{one_line(name)} is too large for --html, which takes {MAX_HTML >> 20} MiB")
                 chunks.append(read())
         html = b"".join(chunks).decode("utf-8", "replace")
-        page = Scrubber(self.policy, self.direction).scrub_html(html)
+        page = Sanitizer(self.policy, self.direction).sanitize_html(html)
         self._write_text(page.text.encode("utf-8", "replace"))
         report = FileReport(name, {}, len(page.findings) + page.omitted, page.blocked, page.failures)
         lines = LineIndex(window=len(html))

@@ -19,7 +19,7 @@ from actors import ActorSystem, ChildSpec
 from understudy.app.settings import Settings
 from understudy.auth.revocation import USER_REVOCATION_S, RevocationFile, user_key
 from understudy.auth.sessions import REVOCATIONS_FILE
-from understudy.content.encryption import Sealer, open_sealer
+from understudy.content.encryption import TextCipher, load_cipher
 from understudy.content.vault import Vault
 from understudy.privacy.erasure import Erased, Eraser
 from understudy.privacy.export import Exporter, ExportOptions, Pieces
@@ -176,13 +176,13 @@ async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> N
         raise OutputUnwritable(f"the sessions of {name_of(owner)} were not ended: {error}") from error
 
 
-def _open_sealer(settings: Settings) -> Sealer:
+def _open_sealer(settings: Settings) -> TextCipher:
     if not settings.raw_key and settings.raw_key_file is None:
         raise RawKeyMissing(
             "raw texts need the key they were kept with: set raw_key (UNDERSTUDY_RAW_KEY) or raw_key_file"
         )
     try:
-        return open_sealer(str(settings.raw_key), settings.raw_key_file)
+        return load_cipher(str(settings.raw_key), settings.raw_key_file)
     except (OSError, ValueError) as error:
         raise RawKeyMissing(str(error)) from error
 

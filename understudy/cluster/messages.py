@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from sanitization import Finding, Scrubbed
+from sanitization import Finding, Sanitized
 from transport.wire.commands import Say
 from transport.wire.events import ApprovalDecision, AskedAgent, Block
 from understudy.chat.routing import Route
@@ -21,7 +21,7 @@ class Accept(msgspec.Struct, frozen=True, tag=True):
     """See `understudy.chat.messages.Accept`; the answer is the id of the run."""
 
     say: Say
-    clean: Scrubbed
+    clean: Sanitized
     route: Route
     run_id: str
     message_id: str

@@ -17,11 +17,11 @@ MIN_KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12  # NIST SP 800-38D, 8.2.2: random nonces of 96 bits
 
 
-class Unopenable(ValueError):
+class DecryptionFailed(ValueError):
     """A sealed text cannot be opened: it was sealed with another key, or is damaged."""
 
 
-class Sealer:
+class TextCipher:
     """Encrypts texts and opens them again. Raises ValueError when the key is too short."""
 
     def __init__(self, key: bytes) -> None:
@@ -30,12 +30,12 @@ class Sealer:
         derived = HKDF(SHA256(), 32, salt=None, info=b"understudy: raw texts, version 1").derive(key)
         self._cipher = AESGCM(derived)
 
-    def seal(self, owner: str, message_id: str, text: str) -> bytes:
+    def encrypt(self, owner: str, message_id: str, text: str) -> bytes:
         """The text of a user's message, encrypted."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, text.encode("utf-8", "surrogatepass"), _about(owner, message_id))
 
-    def open(self, owner: str, message_id: str, sealed: bytes) -> str:
+    def decrypt(self, owner: str, message_id: str, sealed: bytes) -> str:
         """The text again.
 
         Raises:
@@ -45,22 +45,22 @@ class Sealer:
             nonce, rest = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
             plain = self._cipher.decrypt(nonce, rest, _about(owner, message_id))
         except (InvalidTag, ValueError) as error:
-            raise Unopenable("a raw text cannot be opened with this key") from error
+            raise DecryptionFailed("a raw text cannot be opened with this key") from error
         return plain.decode("utf-8", "surrogatepass")
 
 
-def open_sealer(key: str, key_file: Path | None) -> Sealer:
+def load_cipher(key: str, key_file: Path | None) -> TextCipher:
     """The sealer of the settings `raw_key` and `raw_key_file`.
 
     Raises:
         ValueError, OSError: The key is too short, or its file cannot be read.
     """
     if key:
-        return Sealer(key.encode())
+        return TextCipher(key.encode())
     if key_file is None:
         raise ValueError("there is no key for raw texts")
     try:
-        return Sealer(key_file.read_bytes().strip())
+        return TextCipher(key_file.read_bytes().strip())
     except OSError as error:
         raise OSError(f"raw_key_file {key_file} cannot be read: {error.strerror}") from error
 

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from sanitization import Scrubbed, Scrubber, StreamScrubber
+from sanitization import Sanitized, Sanitizer, StreamSanitizer
 from transport.wire.errors import CommandRejected
 
 LONGEST_S: Final = 20.0
@@ -28,25 +28,25 @@ def is_text(head: bytes) -> bool:
 
 
 @define(eq=False)
-class Passage:
+class FileFilter:
     """One file passing. `found` is the account of it, once all has passed."""
 
-    scrubber: Scrubber
+    sanitizer: Sanitizer
     limiter: trio.CapacityLimiter
     seconds: float = field(default=0.0, init=False)
-    _stream: StreamScrubber = field(init=False)
+    _stream: StreamSanitizer = field(init=False)
     # Bytes that are no UTF-8 pass as they are: they come out as what they went in.
     _decoder: codecs.IncrementalDecoder = field(
         factory=lambda: codecs.getincrementaldecoder("utf-8")("surrogateescape"), init=False
     )
 
     def __attrs_post_init__(self) -> None:
-        self._stream = self.scrubber.stream()
+        self._stream = self.sanitizer.stream()
 
     @property
-    def found(self) -> Scrubbed:
+    def result(self) -> Sanitized:
         """What was found so far."""
-        return self._stream.scrubbed("")
+        return self._stream.result("")
 
     async def chunks(self, source: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
         """The bytes of the file as they are to be stored.

@@ -6,11 +6,11 @@ from sanitization import PRESETS, Policy
 from sanitization.policy_file import PolicyError, policy_from_toml
 
 
-class BadPolicy(ValueError):
+class InvalidPolicy(ValueError):
     """The policy that a server was told to follow cannot be had; the text says which setting, and why."""
 
 
-def policy_of(name: str) -> Policy:
+def load_policy(name: str) -> Policy:
     """The policy of the setting `scrub_policy`: a preset's name, or the path of a TOML file.
 
     Raises:
@@ -23,10 +23,10 @@ def policy_of(name: str) -> Policy:
         text = Path(name).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise BadPolicy(
+        raise InvalidPolicy(
             f"{setting} must be standard, strict or off, or a file that can be read; {name!r} cannot ({why})"
         ) from error
     try:
         return policy_from_toml(text)
     except PolicyError as error:
-        raise BadPolicy(f"{setting} names {name}, which is no policy: {error}") from error
+        raise InvalidPolicy(f"{setting} names {name}, which is no policy: {error}") from error

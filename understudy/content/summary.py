@@ -20,7 +20,7 @@ _WORDS: Final = {
 }
 
 
-def is_told(finding: Finding) -> bool:
+def is_reported(finding: Finding) -> bool:
     """Whether users are told of a find: it changed the text, looks like an instruction, or marks what was not read."""
     return finding.action is not Action.FLAG or finding.category is Category.INJECTION or is_unread(finding)
 
@@ -30,9 +30,9 @@ def is_unread(finding: Finding) -> bool:
     return finding.kind.endswith(".unread")
 
 
-def told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def reported(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The finds that users are told of."""
-    return tuple(each for each in findings if is_told(each))
+    return tuple(each for each in findings if is_reported(each))
 
 
 def is_suspect(findings: Iterable[Finding]) -> bool:
@@ -42,7 +42,7 @@ def is_suspect(findings: Iterable[Finding]) -> bool:
     )
 
 
-def summary_of(
+def build_summary(
     direction: str,
     findings: Sequence[Finding],
     threshold: int,
@@ -56,7 +56,7 @@ def summary_of(
     `findings` may hold some that nobody is told of. `omitted` more were found and not listed. Findings `beside` the
     text, in the context of a message, are counted if they changed it, and not listed: their places are not in the text.
     """
-    listed = told(findings)
+    listed = reported(findings)
     every = (*listed, *(each for each in beside if each.action is not Action.FLAG))
     if not every or len(every) + omitted < threshold:
         return None
@@ -75,7 +75,7 @@ def summary_of(
     )
 
 
-def alert_of(findings: Iterable[Finding]) -> Alert | None:
+def build_alert(findings: Iterable[Finding]) -> Alert | None:
     """The alert for the secrets that a user's message held; None if it held none. It names kinds, never the text."""
     secrets = [each for each in findings if each.category is Category.SECRET and not is_unread(each)]
     if not secrets:
@@ -87,16 +87,16 @@ def alert_of(findings: Iterable[Finding]) -> Alert | None:
     return Alert(f"Your message held a secret ({named}). {done}; if it is in use, replace it.", kinds)
 
 
-def by_kind(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+def count_by_kind(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """The finds that users are told of, counted by category, kind and action."""
-    counts = Counter((each.category.value, each.kind, each.action.value) for each in told(findings))
+    counts = Counter((each.category.value, each.kind, each.action.value) for each in reported(findings))
     return [
         {"category": category, "kind": kind, "action": action, "count": count}
         for (category, kind, action), count in sorted(counts.items())
     ]
 
 
-def what_blocked(findings: Iterable[Finding]) -> str:
+def describe_blocked(findings: Iterable[Finding]) -> str:
     """What a text was blocked for, in words for a person."""
     categories = [each.category for each in findings if each.action is Action.BLOCK]
     words = [_WORDS[category] for category in dict.fromkeys(categories)]

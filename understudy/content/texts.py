@@ -5,12 +5,12 @@ from typing import Final
 
 import trio
 
-from sanitization import Placeholders, Scrubbed, Scrubber
+from sanitization import Placeholders, Sanitized, Sanitizer
 from transport.wire.errors import CommandRejected
 from understudy.tools.threads import thread_limiter
 
 INLINE: Final = 1024
-"""Characters scrubbed on the spot; longer texts go to a worker thread, so that no step holds the loop.
+"""Characters sanitized on the spot; longer texts go to a worker thread, so that no step holds the loop.
 
 As measured, 1,000 characters take 30 µs where nothing opens a gate, and one millisecond where everything does."""
 FOREIGN: Final = 4
@@ -28,25 +28,25 @@ _short: Final = thread_limiter("understudy.content.texts.short", 1)
 _long: Final = thread_limiter("understudy.content.texts.long", 1)
 
 
-def weight(text: str) -> int:
+def weigh_text(text: str) -> int:
     """How long it may take to look through a text, in characters of ASCII."""
     return len(text) if text.isascii() else FOREIGN * len(text)
 
 
-async def scrubbed(
-    text: str, scrubber: Scrubber, placeholders: Placeholders | None = None, *, longest_s: float = LONGEST_S
-) -> Scrubbed:
+async def sanitize_text(
+    text: str, sanitizer: Sanitizer, placeholders: Placeholders | None = None, *, longest_s: float = LONGEST_S
+) -> Sanitized:
     """Take out of a text what must not be stored; the findings say what that was.
 
     Raises:
         CommandRejected: `message_too_large`: it takes more than `longest_s` seconds. `busy`: its turn does not come.
     """
-    if weight(text) <= INLINE:
-        return scrubber.scrub(text, placeholders)
+    if weigh_text(text) <= INLINE:
+        return sanitizer.sanitize(text, placeholders)
     limiter = (_short if len(text) <= PIECE else _long)()
     with trio.move_on_after(WAIT_S) as waited:
         found = await trio.to_thread.run_sync(
-            _in_pieces, text, scrubber, placeholders, longest_s, abandon_on_cancel=True, limiter=limiter
+            _in_pieces, text, sanitizer, placeholders, longest_s, abandon_on_cancel=True, limiter=limiter
         )
     if waited.cancelled_caught:
         raise CommandRejected("busy", "Many long messages are being looked through; try again in a moment.", 5.0)
@@ -55,16 +55,18 @@ async def scrubbed(
     return found
 
 
-def _in_pieces(text: str, scrubber: Scrubber, placeholders: Placeholders | None, longest_s: float) -> Scrubbed | None:
+def _in_pieces(
+    text: str, sanitizer: Sanitizer, placeholders: Placeholders | None, longest_s: float
+) -> Sanitized | None:
     """As `scrub`, which is what a stream makes of a text however it is cut; None when it takes too long.
 
     One call on a long text would keep the interpreter's lock, and with it the loop, to its end.
     """
-    stream, end = scrubber.stream(placeholders), time.monotonic() + longest_s
+    stream, end = sanitizer.stream(placeholders), time.monotonic() + longest_s
     out: list[str] = []
     for start in range(0, len(text), PIECE):
         out.append(stream.feed(text[start : start + PIECE]))
         if time.monotonic() > end:
             return None
     out.append(stream.flush())
-    return stream.scrubbed("".join(out))
+    return stream.result("".join(out))

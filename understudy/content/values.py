@@ -1,4 +1,4 @@
-"""A value as JSON says it, with every text in it scrubbed: results of tools, and the arguments of their calls."""
+"""A value as JSON says it, with every text in it sanitized: results of tools, and the arguments of their calls."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from attrs import define, evolve, field
 
-from sanitization import Action, Category, Finding, Scrubbed, Scrubber
+from sanitization import Action, Category, Finding, Sanitized, Sanitizer
 from understudy.content.summary import is_unread
-from understudy.content.texts import weight
+from understudy.content.texts import weigh_text
 
 NUMBER_FROM: Final = 10**8
 """Whole numbers from here on are looked at as text: cards and accounts come as numbers too."""
@@ -23,14 +23,14 @@ _DRAWN: Final = re.compile(r">([^<>]{1,10000})<|\b(?:aria-label|title)=\"([^\"<>
 
 
 @define
-class Cleaned:
+class SanitizedValue:
     """A value with what must not pass taken out, and the account of it.
 
     Places of `findings` are those in the text that each was found in. `texts` are the accounts, text by text.
     """
 
     value: Any = field(repr=False)
-    texts: list[Scrubbed] = field(factory=list, repr=False)
+    texts: list[Sanitized] = field(factory=list, repr=False)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -52,7 +52,7 @@ class _TooDeep(Exception):
     pass
 
 
-def cleaned(value: Any, scrubber: Scrubber) -> Cleaned:
+def sanitize_value(value: Any, sanitizer: Sanitizer) -> SanitizedValue:
     """Scrub every text of a plain JSON value, names of members too. Takes long for a large one: not for the loop.
 
     First all texts are looked at together, since mostly nothing is found. A member stands behind its name there and in
@@ -60,18 +60,18 @@ def cleaned(value: Any, scrubber: Scrubber) -> Cleaned:
     """
     try:
         together = "\n".join(_lines(value))
-        found = scrubber.scrub(together)
+        found = sanitizer.sanitize(together)
         if _is_clean(found):
-            return Cleaned(value)
+            return SanitizedValue(value)
         if _only_people(found):
-            return Cleaned(value, [found])  # counted and told to nobody, so nobody misses the places
+            return SanitizedValue(value, [found])  # counted and told to nobody, so nobody misses the places
     except _TooDeep:
         pass
-    walk = _Walk(scrubber)
-    return Cleaned(walk.value(value), walk.texts)
+    walk = _Walk(sanitizer)
+    return SanitizedValue(walk.value(value), walk.texts)
 
 
-def words_of(chart: Mapping[str, Any]) -> dict[str, Any]:
+def chart_words(chart: Mapping[str, Any]) -> dict[str, Any]:
     """What can be read of a chart: the words of its drawing, and all of its specification but where that is defined."""
     svg, spec = chart.get("svg"), chart.get("spec")
     drawn = [unescape("".join(found)) for found in _DRAWN.findall(svg)] if isinstance(svg, str) else []
@@ -79,19 +79,19 @@ def words_of(chart: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": chart.get("title"), "spec": told, "drawn": drawn}
 
 
-def _is_clean(found: Scrubbed) -> bool:
+def _is_clean(found: Sanitized) -> bool:
     return not (found.findings or found.omitted or found.blocked or found.failures)
 
 
-def weight_of(value: Any) -> int:
+def weigh_value(value: Any) -> int:
     """How long it may take to look through a plain JSON value, in characters of ASCII."""
     count, waiting = 0, [value]
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):
-            count += weight(each)
+            count += weigh_text(each)
         elif isinstance(each, Mapping):
-            count += sum(map(weight, each)) + 2 * len(each)
+            count += sum(map(weigh_text, each)) + 2 * len(each)
             waiting.extend(each.values())
         elif isinstance(each, list | tuple):
             count += len(each)
@@ -99,7 +99,7 @@ def weight_of(value: Any) -> int:
     return count
 
 
-def _only_people(found: Scrubbed) -> bool:
+def _only_people(found: Sanitized) -> bool:
     """Whether all that was found is personal data that stays: tables are full of it, and seldom of anything else."""
     people = all(
         each.category is Category.PII and each.action is Action.FLAG and not is_unread(each) for each in found.findings
@@ -141,8 +141,8 @@ def _named(name: str, text: str) -> str:
 class _Walk:
     """One pass over a value; `texts` are the accounts of the texts in which something was found."""
 
-    scrubber: Scrubber
-    texts: list[Scrubbed] = field(factory=list, init=False)
+    sanitizer: Sanitizer
+    texts: list[Sanitized] = field(factory=list, init=False)
 
     def value(self, value: Any, name: str = "", depth: int = 0) -> Any:
         if depth > DEEPEST:
@@ -170,19 +170,19 @@ class _Walk:
     def _text(self, text: str, name: str = "") -> str:
         if name:
             before = len(name) + 2
-            found = self.scrubber.scrub(_named(name, text))
+            found = self.sanitizer.sanitize(_named(name, text))
             if found.findings and all(each.start >= before for each in found.findings) and not found.blocked:
                 self.texts.append(_moved(found, before))
                 return found.text[before:]
             if _is_clean(found):
                 return text
-        found = self.scrubber.scrub(text)
+        found = self.sanitizer.sanitize(text)
         if not _is_clean(found):
             self.texts.append(found)
         return found.text
 
 
-def _moved(found: Scrubbed, by: int) -> Scrubbed:
+def _moved(found: Sanitized, by: int) -> Sanitized:
     """The account of a text that stood behind its name."""
     moved = tuple(evolve(each, start=each.start - by, end=each.end - by) for each in found.findings)
     return evolve(found, text=found.text[by:], findings=moved)

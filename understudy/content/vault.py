@@ -39,7 +39,7 @@ class ThreadPlaceholders(Placeholders):
         with self._lock:
             word = kind.rpartition(".")[2]
             self._counts.setdefault(word, self._later)
-            return super().name(kind, text)
+            return super().assign(kind, text)
 
 
 @define(eq=False)
@@ -59,7 +59,7 @@ class Vault:
         found = self._threads.get((owner, thread_id))
         return found if found is not None and len(found) else None
 
-    def of(self, owner: str, thread_id: str, *, is_new: bool) -> ThreadPlaceholders:
+    def get_or_create(self, owner: str, thread_id: str, *, is_new: bool) -> ThreadPlaceholders:
         """Those of a thread, begun when there are none. `is_new`: nothing was said in it yet."""
         key = (owner, thread_id)
         if key not in self._threads:
@@ -84,12 +84,12 @@ class Vault:
         """A thread was deleted."""
         self._threads.pop((owner, thread_id), None)
 
-    def text(self, owner: str, thread_id: str, text: str) -> str:
+    def restore_text(self, owner: str, thread_id: str, text: str) -> str:
         """A text of a thread as its user is shown it."""
         found = self.get(owner, thread_id)
         return text if found is None else found.restore(text)
 
-    def envelope(self, owner: str, envelope: Envelope) -> Envelope:
+    def restore_envelope(self, owner: str, envelope: Envelope) -> Envelope:
         """An event of a thread as its user is shown it: their own words, and the answers."""
         found = None if envelope.thread_id is None else self.get(owner, envelope.thread_id)
         if found is None:
@@ -104,7 +104,7 @@ class Vault:
         return envelope
 
 
-class Restoring:
+class PlaceholderRestorer:
     """Turns placeholders back in a text that arrives in pieces, however it is cut."""
 
     def __init__(self, placeholders: Placeholders) -> None:
@@ -125,6 +125,6 @@ class Restoring:
         return self._placeholders.restore(rest)
 
 
-def alike(one: str, other: str) -> bool:
+def equal_but_for_placeholders(one: str, other: str) -> bool:
     """Whether two texts are the same but for the numbers of placeholders, which a restart changes."""
     return one == other or ("[" in one and _ANY.sub(r"[\1]", one) == _ANY.sub(r"[\1]", other))

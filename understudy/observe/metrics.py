@@ -251,9 +251,9 @@ class Metrics:
         self._labelled(self._calls, tool, status).inc()
         self._labelled(self._call_s, tool).observe(max(0.0, seconds))
 
-    # texts (the guard's ScrubObserver)
+    # content filter (ContentMetrics)
 
-    def scrubbed(self, direction: str, findings: Iterable[Finding], omitted: int, seconds: float) -> None:
+    def record_sanitized(self, direction: str, findings: Iterable[Finding], omitted: int, seconds: float) -> None:
         """A text was looked through; `omitted` more was found than is listed."""
         self._labelled(self._scrub_s, direction).observe(max(0.0, seconds))
         for finding in findings:
@@ -262,7 +262,7 @@ class Metrics:
         if omitted:
             self._finds.labels(OTHER, OTHER, direction, OTHER).inc(omitted)
 
-    def scrub_failed(self, direction: str, detector: str) -> None:
+    def record_detector_failure(self, direction: str, detector: str) -> None:
         """A detector could not do its work on a text."""
         detector = _capped(detector, self._detectors, KINDS_MAX)
         self._labelled(self._scrub_failures, direction, detector).inc()

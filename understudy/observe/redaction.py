@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
-from sanitization import Action, Category, Policy, Scrubber
+from sanitization import Action, Category, Policy, Sanitizer
 
 REDACTED: Final = "[redacted]"
 KEYS: Final = frozenset(
@@ -22,7 +22,7 @@ DEPTH_MAX: Final = 6
 _ENDINGS: Final = ("_token", "_secret", "_password", "_api_key", "_private_key", "_cookie")
 _QUERY: Final = re.compile(r"([?&](?:session_token|access_token|token|secret|password|api_key)=)[^&\s\"']{1,4096}")
 _JWT_SUBPROTOCOL: Final = re.compile(r"\bjwt\.[A-Za-z0-9_-]{8,4096}")
-_SCRUBBER: Final = Scrubber(
+_SANITIZER: Final = Sanitizer(
     Policy(outbound={Category.SECRET: Action.REMOVE, Category.TERMINAL: Action.REMOVE}, max_findings=0)
 )
 
@@ -38,7 +38,7 @@ def redact_text(text: str) -> str:
     if len(text) > VALUE_MAX:
         text = f"{text[:VALUE_MAX]}… ({len(text) - VALUE_MAX} more characters)"
     text = _QUERY.sub(rf"\g<1>{REDACTED}", text)
-    return _SCRUBBER.scrub(_JWT_SUBPROTOCOL.sub(f"jwt.{REDACTED}", text)).text
+    return _SANITIZER.sanitize(_JWT_SUBPROTOCOL.sub(f"jwt.{REDACTED}", text)).text
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

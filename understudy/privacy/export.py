@@ -14,7 +14,7 @@ from transport.wire.dialects import Dialect
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Envelope
 from understudy.chat.answer.html import aside
-from understudy.content.encryption import Sealer, Unopenable
+from understudy.content.encryption import DecryptionFailed, TextCipher
 from understudy.content.vault import Vault
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
@@ -50,7 +50,7 @@ class Exporter:
 
     archive: Archive
     vault: Vault
-    sealer: Sealer | None
+    sealer: TextCipher | None
     clock: Callable[[], float]
 
     def thread(self, row: Thread, what: ExportOptions) -> Pieces:
@@ -136,7 +136,7 @@ class Exporter:
         yield b"]"
 
     async def _thread(self, row: Thread, what: ExportOptions) -> Pieces:
-        shown = partial(self.vault.text, row.owner, row.id)
+        shown = partial(self.vault.restore_text, row.owner, row.id)
         newest = await self.archive.run(row.newest_run) if row.newest_run is not None else None
         yield _members({"thread": records.thread_of(row, shown), "newest": records.newest_of(newest)})[1:]
         yield b',"messages":['
@@ -160,14 +160,14 @@ class Exporter:
             yield b',"events":['
             edge, after = b"", 0
             while events := await self.archive.events(row.owner, row.id, after):
-                if frames := await aside(encode_events, events, partial(self.vault.envelope, row.owner)):
+                if frames := await aside(encode_events, events, partial(self.vault.restore_envelope, row.owner)):
                     yield edge + frames
                     edge = b",\n"
                 after = events[-1].seq
             yield b"]"
 
     async def _transcript(self, row: Thread, what: ExportOptions, level: int) -> Pieces:
-        shown = partial(self.vault.text, row.owner, row.id)
+        shown = partial(self.vault.restore_text, row.owner, row.id)
         transcript, names = Transcript(row, shown, level), dict[str, None]()
         yield transcript.opening().encode()
         async for message, runs, raw in self._messages(row, what, steps=False):
@@ -217,8 +217,8 @@ class Exporter:
         if self.sealer is not None:
             for message_id, sealed in (await self.archive.raw_texts(owner, message_ids)).items():
                 try:
-                    opened[message_id] = self.sealer.open(owner, message_id, sealed)
-                except Unopenable:
+                    opened[message_id] = self.sealer.decrypt(owner, message_id, sealed)
+                except DecryptionFailed:
                     log.warning("raw_text.unopenable")
         return opened
 

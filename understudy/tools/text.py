@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Scrubber
+from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Sanitizer
 from sanitization.detectors.secrets.detector import REPLACEMENT
 from transport.wire.events import SanitizationSummary
 from understudy.tools.errors import ToolError
@@ -24,7 +24,7 @@ _NAMED_KINDS: Final = 3
 
 Preset: TypeAlias = Literal["standard", "strict"]
 
-_SCRUBBERS: Final = {name: Scrubber(PRESETS[name], Direction.TOOL) for name in ("standard", "strict")}
+_SANITIZERS: Final = {name: Sanitizer(PRESETS[name], Direction.TOOL) for name in ("standard", "strict")}
 
 
 @tool(retry_safe=True)
@@ -74,16 +74,16 @@ def sanitize_content(
     """
     if len(text) > MAX_TEXT:
         raise ToolError("invalid_arguments", f"The text is longer than {MAX_TEXT:,} characters.")
-    scrubbed = _SCRUBBERS[policy].scrub(text, Placeholders())
-    if scrubbed.failures:
+    sanitized = _SANITIZERS[policy].sanitize(text, Placeholders())
+    if sanitized.failures:
         raise ToolError("tool_failed", "The text could not be looked through.")
-    gone = [each for each in scrubbed.findings if each.action is not Action.FLAG]
-    seen = [each for each in scrubbed.findings if each.action is Action.FLAG]
+    gone = [each for each in sanitized.findings if each.action is not Action.FLAG]
+    seen = [each for each in sanitized.findings if each.action is Action.FLAG]
     kinds = Counter(each.kind for each in gone)
-    total = len(gone) + scrubbed.omitted
+    total = len(gone) + sanitized.omitted
     before = _from_message(context.found)
     value = {
-        "text": scrubbed.text,
+        "text": sanitized.text,
         "clean": total == 0 and before is None,
         "total": total,
         "counts": dict(Counter(each.category.value for each in gone)),

@@ -17,7 +17,7 @@ from transport.wire.errors import Unauthenticated
 from understudy.agents.agent import Agent
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
-from understudy.content.filter import Guard
+from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
@@ -55,7 +55,7 @@ class WebContext:
     health: Callable[[], dict[str, Any]]
     streams: EventStreams
     tree_api: TreeApi
-    guard: Guard
+    content_filter: ContentFilter
     reads: CachedReads
     archive: Archive
     exporter: Exporter

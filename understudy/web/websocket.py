@@ -259,5 +259,5 @@ class WebSocketEndpoint:
         return self._command_limits.take(who.user, command, time.monotonic())
 
     async def _read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
-        shown = partial(self.dispatcher.vault.envelope, who.user)
+        shown = partial(self.dispatcher.vault.restore_envelope, who.user)
         return await read_page(self.store, who.user, thread_id, after, limit, shown, html=html)

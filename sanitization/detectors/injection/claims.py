@@ -11,7 +11,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from sanitization.normalization import folded
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .foreign import BACK, ON, Places, Weak, raw_pattern, split, variants
 from .languages import MAKERS
@@ -103,15 +103,15 @@ class Claims:
     name: str = "claims"
 
     @property
-    def gate(self) -> Gate:
+    def prefilter(self) -> Prefilter:
         """What is to be seen in a text as it stands."""
         first = {form for stem in _STEMS for form in variants(stem.split()[0])}
-        return Gate(tuple(sorted(first)), raw_pattern(_STEMS, open_end=False), ignore_case=True)
+        return Prefilter(tuple(sorted(first)), raw_pattern(_STEMS, open_end=False), ignore_case=True)
 
     @property
-    def ends(self) -> Gate:
+    def ends(self) -> Prefilter:
         """The same, or a beginning of it at the end of a text."""
-        return evolve(self.gate, pattern=raw_pattern(_STEMS, open_end=True))
+        return evolve(self.prefilter, pattern=raw_pattern(_STEMS, open_end=True))
 
     @cached_property
     def full(self) -> re.Pattern[str]:

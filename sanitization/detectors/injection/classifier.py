@@ -4,7 +4,8 @@ The rules know phrases; this knows how words go together. Its features are the w
 that inflected and misspelt words count as well) and their pairs, each hashed to one of `BUCKETS` weights. The weights
 are trained on generated texts by `benchmarks.orders`, and lie in `classifier.txt`.
 
-1. A sentence is judged only if it contains a telling word (`telling`): those open the gate, and a find begins at one.
+1. A sentence is judged only if it contains a telling word (`telling`): those open the prefilter, and a find begins at
+   one.
 2. What is read of a text around a telling word depends on the `BACK` characters before it and the `AHEAD` characters
    after it alone, so that a stream finds what the whole text has.
 3. Time is linear: each telling word is judged once, and what a word weighs is remembered.

@@ -1,12 +1,12 @@
 """Finds orders to a model in text that should hold none: by rules, each of which adds to a score, and says why.
 
-How a text is read: the gates that are open name the rules that may find something. Each looks for the first words of
-an order in a view of the text (`normal`), weighs what follows, and what stands around it (`injection_window`). Weak
+How a text is read: the prefilters that are open name the rules that may find something. Each looks for the first words
+of an order in a view of the text (`normal`), weighs what follows, and what stands around it (`injection_window`). Weak
 signs of several kinds near each other add up. What is written in another way is decoded (`injection_encodings`), and
 the result is read by the same rules.
 
 Two views of this file's own, beside the detector's five invariants: an order begins at its first telling word, never
-before; and a first word in disguise opens the gate of disguises by itself.
+before; and a first word in disguise opens the prefilter of disguises by itself.
 """
 
 from bisect import bisect_left
@@ -16,13 +16,14 @@ from typing import Final
 
 from sanitization.findings import Category, Hit
 from sanitization.kinds import Kind
-from sanitization.normalization import Normal, folded, normal
-from sanitization.prefilter import Named
+from sanitization.normalization import NormalizedText, folded, normalize
+from sanitization.prefilter import NamedPrefilter
 
 from . import encodings as encodings
 from .classifier import BACK, Classifier, Window, classifier, places, window
 from .foreign import Places, Weak
-from .gates import (
+from .kinds import KINDS
+from .prefilters import (
     ALL_ORDERS,
     BY_NAME,
     DISGUISED,
@@ -36,7 +37,6 @@ from .gates import (
     searched,
     tails,
 )
-from .kinds import KINDS
 from .reader import BEFORE, Reader
 from .rules import Late, Rule
 from .spelling import respelt
@@ -88,13 +88,13 @@ _RUN_TOGETHER: Final = Late(
 class Injection:
     """Finds `injection.*`: orders that a text gives to the model that reads it.
 
-    Its gates are its own: rows of common words, which in one set with those of other detectors would multiply with
+    Its prefilters are its own: rows of common words, which in one set with those of other detectors would multiply with
     them into more states than RE2 keeps. So it looks itself, at small sets, whether a text concerns it.
     """
 
     name = "injection"
     category = Category.INJECTION
-    gates: tuple[Named, ...] = ()
+    prefilters: tuple[NamedPrefilter, ...] = ()
     kinds: tuple[Kind, ...] = KINDS
     context = max(encodings.RUN_MAX, BEHIND + 400)
     reach = encodings.READ_MAX + 64
@@ -106,23 +106,23 @@ class Injection:
         """Whether there may be anything in a text for this detector: asked before it is."""
         return any(looked(text))
 
-    def find(self, text: str, start: int = 0, live: Collection[str] = ()) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:
         """The orders, each from its first telling word to the end of its sentence."""
-        live = live or looked(text[start:]).whole
-        if not live:
+        active = active or looked(text[start:]).whole
+        if not active:
             return
-        encoded = sorted(_encoded(text, start, live, self._model), key=lambda hit: (hit.anchor, -hit.score))
-        second = _Opinion(self._model(), text, start) if LIKELY in live else None
+        encoded = sorted(_encoded(text, start, active, self._model), key=lambda hit: (hit.anchor, -hit.score))
+        second = _Opinion(self._model(), text, start) if LIKELY in active else None
         found: list[Hit] = []
-        for hit in _orders(text, start, live, encoded, second):
+        for hit in _orders(text, start, active, encoded, second):
             if not found or hit.anchor >= found[-1].end:
                 found.append(hit)
         yield from found if second is None else second.added(found)
 
-    def settled(self, text: str, start: int = 0, live: Collection[str] = ()) -> int:
+    def settled(self, text: str, start: int = 0, active: Collection[str] = ()) -> int:
         """Everything but what may be the beginning of an order whose end is not known."""
         end = len(text)
-        names = live or looked(text[start:]).ends
+        names = active or looked(text[start:]).ends
         for name in names:
             match name:
                 case "likely":
@@ -175,7 +175,7 @@ def _ruled_out(text: str, at: int, name: str) -> bool:
     if rule is None or not _CLOSED.search(text, at, at + AHEAD - 60):
         return False
     first = max(0, at - BEFORE)
-    view = normal(text[first:])
+    view = normalize(text[first:])
     begin, reader = at - first, Reader(view.text)
     return next(_by_rule(reader, rule, view, text, first, (begin, begin + 24), plain=True), None) is None
 
@@ -184,23 +184,23 @@ def _ruled_out(text: str, at: int, name: str) -> bool:
 
 
 def _orders(
-    text: str, start: int, live: Collection[str], encoded: Sequence[Hit] = (), second: "_Opinion | None" = None
+    text: str, start: int, active: Collection[str], encoded: Sequence[Hit] = (), second: "_Opinion | None" = None
 ) -> Iterator[Hit]:
     """The hits of the rules for what stands there as it is, and of those `encoded` what these do not cover.
 
     A hit that the second opinion doubts is none.
     """
-    if not ALL_ORDERS.isdisjoint(live):
-        names: Collection[str] = live
-    elif "disguise" in live:
+    if not ALL_ORDERS.isdisjoint(active):
+        names: Collection[str] = active
+    elif "disguise" in active:
         names = ()
     else:
         yield from encoded
         return
-    disguised = "disguise" in live
+    disguised = "disguise" in active
     first = max(0, start - BEHIND - WORD_MAX)
     text, start = text[first:], start - first
-    view = normal(text)
+    view = normalize(text)
     begin = bisect_left(view.places, start)
     within = (begin, len(view.text))
     reader = Reader(view.text)
@@ -230,7 +230,7 @@ def _orders(
         yield hit._replace(start=hit.start + first, end=hit.end + first, anchor=hit.anchor + first)
 
 
-def _disguises(view: Normal, text: str, begin: int) -> list[tuple[int, int]]:
+def _disguises(view: NormalizedText, text: str, begin: int) -> list[tuple[int, int]]:
     """The parts of a view in which a first word in disguise may begin, from `begin` on."""
     spots: list[tuple[int, int]] = []
     for match in DISGUISED.finditer(text):
@@ -273,7 +273,7 @@ def _beginning_in(view: str, within: tuple[int, int]) -> list[Rule]:
 def _by_rule(
     reader: Reader,
     rule: Rule,
-    view: Normal,
+    view: NormalizedText,
     text: str,
     offset: int,
     within: tuple[int, int],
@@ -297,7 +297,7 @@ def _by_rule(
 
 
 def _opens(rule: Rule, text: str, at: int, end: int, plain: bool, disguised: bool) -> bool:
-    """Whether the text at a place opens a gate by itself, so that a stream sees it as the whole does."""
+    """Whether the text at a place opens a prefilter by itself, so that a stream sees it as the whole does."""
     if disguised and DISGUISED.search(text, at, end + 1):
         return True
     if not plain:
@@ -307,7 +307,7 @@ def _opens(rule: Rule, text: str, at: int, end: int, plain: bool, disguised: boo
     return text[at:end].isascii() and end - at <= WORD_MAX
 
 
-def _by_leet(reader: Reader, rule: Rule, pattern: Late, view: Normal, text: str, begin: int) -> Iterator[Weak]:
+def _by_leet(reader: Reader, rule: Rule, pattern: Late, view: NormalizedText, text: str, begin: int) -> Iterator[Weak]:
     for first in pattern.finditer(view.text, begin):
         if first[0].isalpha() or not LEET.search(text, view.places[first.start()], view.places[first.end()]):
             continue
@@ -316,7 +316,7 @@ def _by_leet(reader: Reader, rule: Rule, pattern: Late, view: Normal, text: str,
 
 
 def _weighed(
-    view: Normal, weak: list[Weak], encoded: list[Hit], first: int, second: "_Opinion | None"
+    view: NormalizedText, weak: list[Weak], encoded: list[Hit], first: int, second: "_Opinion | None"
 ) -> Iterator[Hit]:
     """Hits for what is strong enough by itself or with what stands near it, and those `encoded`, in turn.
 
@@ -450,8 +450,8 @@ _DECODERS: Final[dict[str, Callable[[str, int], Iterator[encodings.Decoded]]]] =
 }
 
 
-def _encoded(text: str, start: int, live: Collection[str], model: Callable[[], Classifier]) -> Iterator[Hit]:
-    for name in live:
+def _encoded(text: str, start: int, active: Collection[str], model: Callable[[], Classifier]) -> Iterator[Hit]:
+    for name in active:
         if name in _DECODERS:
             decoded = _DECODERS[name](text, start)
         elif name in TOKEN_RUNS:

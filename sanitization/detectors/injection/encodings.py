@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from sanitization.prefilter import Gate, classed
+from sanitization.prefilter import Prefilter, classed
 
 from .rules import Late
 
@@ -188,19 +188,19 @@ class Tokens:
         )
 
     @property
-    def gate(self) -> Gate:
+    def prefilter(self) -> Prefilter:
         """Some tokens in a row."""
         more = f"(?:(?:{self.between})(?:{self.token})){{{min(self.least, ROW) - 1}}}"
-        return Gate(pattern=f"(?:^|[^A-Za-z0-9])(?:{self.token}){more}")
+        return Prefilter(pattern=f"(?:^|[^A-Za-z0-9])(?:{self.token}){more}")
 
     @property
-    def ends(self) -> Gate:
+    def ends(self) -> Prefilter:
         """The same, or fewer at the end of a text: at least one, and what is between it and the next."""
         row = f"(?:{self.token})"
         for number in range(min(self.least, ROW) - 1, 0, -1):
             more = f"(?:{self.between})(?:{self.begun}$|{row})"
             row = f"(?:{self.token})" + (f"(?:$|{more})" if number > 1 else more)
-        return Gate(pattern=f"(?:^|[^A-Za-z0-9]){row}")
+        return Prefilter(pattern=f"(?:^|[^A-Za-z0-9]){row}")
 
 
 def _morse(run: str) -> str:
@@ -245,9 +245,9 @@ _SET_APART: Final = bytes(
 _FOUR_APART: Final = re.compile(b" a  {0,4}a  {0,4}a  {0,4}a ")
 
 
-def quick(how: str, gate: Gate) -> Callable[[str, str], object]:
-    """What looks for the gate of some tokens by the standard library."""
-    pattern = Late(gate.expression, re.ASCII)
+def quick(how: str, prefilter: Prefilter) -> Callable[[str, str], object]:
+    """What looks for the prefilter of some tokens by the standard library."""
+    pattern = Late(prefilter.expression, re.ASCII)
     if how not in _QUICK:
         return lambda text, _: _FOUR_APART.search(_ascii(text).translate(_SET_APART)) and pattern.search(text)
     letters, least = _QUICK[how]
@@ -300,7 +300,7 @@ _ESCAPES: Final = Late(rf"[A-Za-z0-9]{{0,24}}{_ESCAPE}(?:[^\n]{{0,6}}?{_ESCAPE})
 _FIRST: Final = Late(_ESCAPE)
 _PRECEDED: Final = Late(rf"{_ESCAPE}[^\n]{{0,6}}$")
 _ONE: Final = Late(r"(?:\\u\{?|U\+)([0-9A-Fa-f]{2,6})\}?|\\x([0-9A-Fa-f]{2})|\\([0-7]{3})")
-ESCAPE_GATE: Final = Gate(
+ESCAPE_PREFILTER: Final = Prefilter(
     literals=("%", "\\", "&#", "u+"),
     pattern=r"(?:%[0-9a-f]{2}|\\u\{?[0-9a-f]{2}|\\x[0-9a-f]{2}|&#[x0-9]|\\[0-7]{3}|u\+[0-9a-f]{4})",
     ignore_case=True,
@@ -318,7 +318,7 @@ _KINDS: Final = tuple(
 
 
 def has_escape(lowered: str) -> bool:
-    """Whether the gate of escapes is open for a text with small letters."""
+    """Whether the prefilter of escapes is open for a text with small letters."""
     return any(sign in lowered and pattern.search(lowered) for sign, pattern in _KINDS)
 
 
@@ -409,4 +409,4 @@ def line_settled(text: str, start: int, turned_round: bool) -> int:
     return len(text)
 
 
-RUN_GATE: Final = Gate(pattern=rf"[A-Za-z0-9+/_-]{{{RUN_LEAST}}}")
+RUN_PREFILTER: Final = Prefilter(pattern=rf"[A-Za-z0-9+/_-]{{{RUN_LEAST}}}")

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from attrs import evolve, frozen
 
 from sanitization.normalization import folded
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .languages import LANGUAGES, Language
 from .rules import Late, row, trie
@@ -60,7 +60,7 @@ def split(listing: str) -> list[str]:
 
 
 def raw_pattern(stems: Iterable[str], *, open_end: bool) -> str:
-    """The gate's pattern for stems as they stand in a text; those with blanks may end early at the end of a text."""
+    """Return the prefilter pattern for stems in a text. At the text's end, stems with blanks may be incomplete."""
     rows = set()
     for stem in stems:
         parts = [sorted(set(variants(word))) for word in stem.split()]
@@ -122,19 +122,19 @@ class Grammar:
 
     @property
     def name(self) -> str:
-        """The name of its gate."""
+        """The name of its prefilter."""
         return f"lang.{self.language.name.lower().replace(' ', '_')}"
 
     @property
-    def gate(self) -> Gate:
+    def prefilter(self) -> Prefilter:
         """What is to be seen in a text as it stands."""
         first = {part for stem in self.stems for part in variants(stem.split()[0])}
-        return Gate(tuple(sorted(first)), raw_pattern(self.stems, open_end=False), ignore_case=True)
+        return Prefilter(tuple(sorted(first)), raw_pattern(self.stems, open_end=False), ignore_case=True)
 
     @property
-    def ends(self) -> Gate:
+    def ends(self) -> Prefilter:
         """The same, or a beginning of it at the end of a text."""
-        return evolve(self.gate, pattern=raw_pattern(self.stems, open_end=True))
+        return evolve(self.prefilter, pattern=raw_pattern(self.stems, open_end=True))
 
     @cached_property
     def full(self) -> re.Pattern[str]:

@@ -1,8 +1,8 @@
-"""Which gates a text opens, where RE2 is not installed: by its words, before any expression is looked for.
+"""Which prefilters a text opens, where RE2 is not installed: by its words, before any expression is looked for.
 
-Every way to open a gate needs some words: a row of words one of each of its parts, of which one is not in every text.
-The words of a text are found once, and looked up among all that are needed; what is left is looked for by the gate's
-expression, in the clauses that have such a word.
+Every way to open a prefilter needs some words: a row of words one of each of its parts, of which one is not in every
+text. The words of a text are found once, and looked up among all that are needed; what is left is looked for by the
+prefilter's expression, in the clauses that have such a word.
 """
 
 import re
@@ -72,7 +72,7 @@ def needed(parts: Sequence[Sequence[str]]) -> Needed:
 
 @frozen
 class Look:
-    """One gate, by its name: the words of which one is needed (none: always looked for), and what is looked for.
+    """One prefilter, by its name: the words of which one is needed (none: always looked for), and what is looked for.
 
     Both functions get a text as it is, and the same with its ASCII letters small.
     """
@@ -82,7 +82,7 @@ class Look:
     whole: Callable[[str, str], object]
     ends: Callable[[str, str], object]
     begins: tuple[str, ...] = ()
-    """Words a row begins with, whose beginning at the end of a text opens the gate."""
+    """Words a row begins with, whose beginning at the end of a text opens the prefilter."""
     last: frozenset[str] = frozenset()
     """Words that a row ends with: others may begin with them."""
     rows: tuple[Needed, ...] = ()
@@ -110,7 +110,7 @@ def _are_here(row: Needed, here: set[str]) -> bool:
 
 
 class Plain:
-    """The gates of some looks."""
+    """The prefilters of some looks."""
 
     def __init__(self, looks: Sequence[Look]) -> None:
         self._looks = looks

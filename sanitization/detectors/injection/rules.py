@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 GAP: Final = r"[\s,;:'\"*_`~()\[\]{}<>|/\\-]{1,8}"
 """What may stand between two words of one order: no end of a sentence."""
 SEPARATOR: Final = "[^A-Za-z0-9.!?]+"
-"""The same and more, for gates: a bytewise superset of `GAP`."""
+"""The same and more, for prefilters: a bytewise superset of `GAP`."""
 
 
 class Late:
@@ -105,11 +105,12 @@ _TO_COLON: Final = "[^A-Za-z0-9.!?:=]*"
 
 @frozen
 class Phrase:
-    """A row of words with a gate of its own: each part is any of some words; `*` before a part: any number of them.
+    """A row of words with a prefilter of its own: each part is any of some words; `*` before a part: any number of
+    them.
 
     `Phrase("show print", "*me the your", "prompt")`. Before a part that begins with `:` a colon is to stand; `:` alone
-    may be the last part. The gate is open for the whole row, and for a beginning of it at the end of a text, which may
-    be the end of a piece only: what a stream has shown it cannot take back.
+    may be the last part. The prefilter is open for the whole row, and for a beginning of it at the end of a text, which
+    may be the end of a piece only: what a stream has shown it cannot take back.
     """
 
     parts: Sequence[str]
@@ -127,7 +128,7 @@ def row(parts: Sequence[str | Sequence[str]], *, open_end: bool) -> str:
         listed = part.lstrip("*:").split() if isinstance(part, str) else part
         how = part[:1] if isinstance(part, str) else ""
         words_of = f"(?:{trie(listed, open_end=open_end)})" if listed else ""
-        # A first word alone needs no gate while nothing ends it: the last word of a text is held back in any case.
+        # A first word alone needs no prefilter while nothing ends it: the last word of a text is held back in any case.
         alone = all(isinstance(each, str) and each[:1] == "*" for each in parts[1:at])
         ended = f"{SEPARATOR if alone else _WITHIN}$"
         if how == "*":
@@ -188,8 +189,8 @@ class Rule:
 
     `weights` has the base under `""`, and what each named group of the `pattern` adds when it took part. `before` are
     patterns for what stands before the find (they end with `$`), each with what it adds. A rule with `phrases` looks
-    at its gate's rows in the text; one without is open wherever a stem stands. `leet` are first words that are also
-    read in leetspeak.
+    at its prefilter's rows in the text; one without is open wherever a stem stands. `leet` are first words that are
+    also read in leetspeak.
     """
 
     name: str
@@ -219,22 +220,22 @@ class Rule:
         return "|".join([row(each.parts, open_end=open_end) for each in self.phrases])
 
     @property
-    def gate(self) -> Gate:
+    def prefilter(self) -> Prefilter:
         """What is to be seen where it finds something."""
         if self.exact:
-            return Gate(literals=(self.exact,))
+            return Prefilter(literals=(self.exact,))
         if self.raw:
-            return Gate(literals=self.stems, pattern=self.raw.replace("$|", ""), ignore_case=True)
+            return Prefilter(literals=self.stems, pattern=self.raw.replace("$|", ""), ignore_case=True)
         if self.phrases:
-            return Gate(literals=self.begins, pattern=self._rows(open_end=False), ignore_case=True)
-        return Gate(literals=self.stems, ignore_case=True)
+            return Prefilter(literals=self.begins, pattern=self._rows(open_end=False), ignore_case=True)
+        return Prefilter(literals=self.stems, ignore_case=True)
 
     @property
-    def ends(self) -> Gate:
+    def ends(self) -> Prefilter:
         """What is to be seen in the end of a text that may go on to where it finds something."""
         if self.raw:
-            return Gate(literals=self.stems, pattern=self.raw, ignore_case=True)
-        return evolve(self.gate, pattern=self._rows(open_end=True)) if self.phrases else self.gate
+            return Prefilter(literals=self.stems, pattern=self.raw, ignore_case=True)
+        return evolve(self.prefilter, pattern=self._rows(open_end=True)) if self.phrases else self.prefilter
 
     @cached_property
     def begins(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import re
 from functools import cache, lru_cache
 from typing import Final
 
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .foreign import variants
 from .rules import trie
@@ -76,11 +76,11 @@ def _any_of(listed: list[str]) -> str:
 
 
 @cache
-def gate() -> Gate:
+def prefilter() -> Prefilter:
     """What is to be seen in a text that contains a telling word."""
     latin, whole, others = _listed()
     pattern = f"(?:^|[^A-Za-z])(?:{_any_of(latin)}|(?:{_any_of(whole)})(?:[^A-Za-z]|$))|{_any_of(others)}"
-    return Gate(pattern=pattern, ignore_case=True)
+    return Prefilter(pattern=pattern, ignore_case=True)
 
 
 @cache

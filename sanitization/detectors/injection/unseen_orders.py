@@ -15,7 +15,7 @@ from sanitization import code_points
 from sanitization.code_points import char_class
 from sanitization.findings import Category, Hit
 from sanitization.kinds import Kind
-from sanitization.prefilter import Gate, Named
+from sanitization.prefilter import NamedPrefilter, Prefilter
 
 from .detector import DECODED_LEAST, REPLACEMENT, judged
 
@@ -37,14 +37,14 @@ class UnseenOrders:
 
     name = "unseen_orders"
     category = Category.INJECTION
-    gates: tuple[Named, ...] = (("unseen", Gate(ranges=code_points.HIDDEN)),)
+    prefilters: tuple[NamedPrefilter, ...] = (("unseen", Prefilter(ranges=code_points.HIDDEN)),)
     kinds: tuple[Kind, ...] = ()
     covers: Mapping[Category, Sequence[str]] = {Category.INVISIBLE: ("invisible.tag", "invisible.variation")}
     """What the characters are for the stage behind this one: where that takes them out, this one leaves them to it."""
     context = 1
     reach = READ_MAX
 
-    def find(self, text: str, start: int = 0, _live: Collection[str] = ()) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> Iterator[Hit]:
         """Each run that says an order, as a whole."""
         for run in _RUN.finditer(text, start):
             best, reasons = 0.0, tuple[str, ...]()
@@ -55,7 +55,7 @@ class UnseenOrders:
             if best:
                 yield Hit(run.start(), run.end(), "injection.encoded", best, REPLACEMENT, run.start(), reasons)
 
-    def settled(self, text: str, start: int = 0, _live: Collection[str] = ()) -> int:
+    def settled(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> int:
         """Everything but a run at the end that may go on."""
         run = _END.search(text, max(start, len(text) - READ_MAX))
         return run.start() if run and run.end() - run.start() < READ_MAX else len(text)

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from sanitization.findings import Category, Hit
 from sanitization.kinds import Kind
 from sanitization.policy import Policy
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from . import html_in_text, markdown
 from .html_in_text import snippet
@@ -45,7 +45,7 @@ _ANCHORS: Final = {
     "address": rf"h(?<!{_IN_ADDRESS}h)ttps?(?=://)",
     "style": r"u(?i:rl)(?=\()|U(?i:rl)(?=\()",
 }
-"""By gate. Each begins with a letter as it is: so `re` goes quickly from one place where any may begin to the next."""
+"""By prefilter. Each begins with a literal letter, so that `re` skips quickly to the next candidate."""
 _AUTOLINK: Final = re.compile(rf"<([A-Za-z][A-Za-z0-9+.-]{{1,31}}:[^\s<>]{{0,{ADDRESS_MAX}}})>?")
 _ADDRESS: Final = re.compile(rf"https?://{_IN_ADDRESS}{{1,{ADDRESS_MAX}}}")
 _HOST: Final = re.compile(r"https?://[^/?#\s]{1,255}")
@@ -84,13 +84,13 @@ class Links:
     name = "links"
     category = Category.MARKUP
     kinds = KINDS
-    gates = (
-        ("bracket", Gate(literals=("[",))),
-        ("close", Gate(literals=("](", "]["))),
-        ("angle", Gate(literals=("<",), pattern=r"<[A-Za-z][A-Za-z0-9+.-]{1,31}:", near=40)),
-        ("tag", Gate(literals=("<",), pattern=f"(?i:{html_in_text.OPENING})", near=16)),
-        ("address", Gate(literals=("://",), pattern=_OPAQUE)),
-        ("style", Gate(literals=("url(",), ignore_case=True)),
+    prefilters = (
+        ("bracket", Prefilter(literals=("[",))),
+        ("close", Prefilter(literals=("](", "]["))),
+        ("angle", Prefilter(literals=("<",), pattern=r"<[A-Za-z][A-Za-z0-9+.-]{1,31}:", near=40)),
+        ("tag", Prefilter(literals=("<",), pattern=f"(?i:{html_in_text.OPENING})", near=16)),
+        ("address", Prefilter(literals=("://",), pattern=_OPAQUE)),
+        ("style", Prefilter(literals=("url(",), ignore_case=True)),
     )
     context = BEHIND + markdown.LABEL_MAX
     reach = REACH
@@ -102,9 +102,9 @@ class Links:
         """The detector that knows the hosts of a policy."""
         return _knowing(policy.link_hosts, policy.image_hosts)
 
-    def find(self, text: str, start: int = 0, live: Collection[str] = ()) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:
         """The brackets and addresses to be taken out, and tags as a whole."""
-        anchors, position = _anchors(frozenset(live)), start
+        anchors, position = _anchors(frozenset(active)), start
         while anchor := anchors.search(text, position):
             hit = self._read(text, anchor.start()).hit
             if hit and hit.anchor >= start:
@@ -113,9 +113,9 @@ class Links:
             else:
                 position = anchor.start() + 1
 
-    def settled(self, text: str, start: int = 0, live: Collection[str] = ()) -> int:
+    def settled(self, text: str, start: int = 0, active: Collection[str] = ()) -> int:
         """Everything before the first thing whose end has not been seen."""
-        for anchor in _anchors(frozenset(live)).finditer(text, max(start, len(text) - REACH)):
+        for anchor in _anchors(frozenset(active)).finditer(text, max(start, len(text) - REACH)):
             place = anchor.start()
             if self._read(text, place).edge > len(text):
                 return max(start, place - (text[place - 1 : place] == "!"))
@@ -271,9 +271,9 @@ def _standing(text: str, place: int, addresses: Addresses) -> _Reading:
 
 
 @lru_cache(maxsize=64)
-def _anchors(live: frozenset[str]) -> re.Pattern[str]:
-    """Where finds may begin, given the gates that are open; all of them when none is named."""
-    names = [name for name in _ANCHORS if name in live] or list(_ANCHORS)
+def _anchors(active: frozenset[str]) -> re.Pattern[str]:
+    """Where finds may begin, given the prefilters that are open; all of them when none is named."""
+    names = [name for name in _ANCHORS if name in active] or list(_ANCHORS)
     return re.compile("|".join(_ANCHORS[name] for name in names))
 
 

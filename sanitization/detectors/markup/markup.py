@@ -10,7 +10,7 @@ from typing import Final
 
 import nh3
 
-from sanitization.findings import Category, Finding, Scrubbed
+from sanitization.findings import Category, Finding, Sanitized
 from sanitization.kinds import Kind
 from sanitization.policy import Policy
 
@@ -68,7 +68,7 @@ class Markup:
             strip_comments=True,
         )
 
-    def clean(self, html: str) -> Scrubbed:
+    def clean(self, html: str) -> Sanitized:
         """The markup with only what is on the list, and findings for what was left out."""
         page = Page(_SURROGATE.sub("\ufffd", html), self._addresses, self._policy.classes)
         bound = self._policy.max_findings
@@ -76,7 +76,7 @@ class Markup:
             Finding(hit.kind, Category.MARKUP, hit.start, hit.end, hit.score, "", self.name)
             for hit in page.hits[:bound]
         ]
-        return Scrubbed(self._cleaner.clean(page.html), tuple(found), max(0, len(page.hits) - bound))
+        return Sanitized(self._cleaner.clean(page.html), tuple(found), max(0, len(page.hits) - bound))
 
     def restrict(self, html: str) -> str:
         """The markup with only what is on the list, by the parser alone: for what `clean` has written before."""

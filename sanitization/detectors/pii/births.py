@@ -7,7 +7,7 @@ from sanitization.findings import Hit
 
 from .context import Said
 from .part import hit
-from .words import anchor, gate
+from .words import anchor, prefilter
 
 # Each also counts with its first letter as a capital, and the ASCII ones in capitals throughout.
 _CASED: Final = (
@@ -69,7 +69,7 @@ _SO_FAR: Final = re.compile(
 class Births:
     """Dates of birth."""
 
-    gates = (("born", gate(_WORDS, _UNSPACED)),)
+    prefilters = (("born", prefilter(_WORDS, _UNSPACED)),)
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
         """The first date of birth whose word is at `position` or later."""

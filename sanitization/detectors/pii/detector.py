@@ -1,6 +1,6 @@
 """Finds personal data: addresses of mail and machines, telephone and payment numbers, what states number people by.
 
-Each form has a part of its own, with its gates. The parts are asked side by side for their next hit; the one that
+Each form has a part of its own, with its prefilters. The parts are asked side by side for their next hit; the one that
 begins first is given out, and where two begin at the same place, the part that stands earlier in the list has it.
 """
 
@@ -33,7 +33,7 @@ PARTS: Final[tuple[Part, ...]] = (
     Germanic(),
     Romance(),
 )
-_BY_GATE: Final = {name: number for number, part in enumerate(PARTS) for name, _ in part.gates}
+_BY_PREFILTER: Final = {name: number for number, part in enumerate(PARTS) for name, _ in part.prefilters}
 
 
 class Pii:
@@ -41,16 +41,16 @@ class Pii:
 
     name = "pii"
     category = Category.PII
-    gates = tuple(gate for part in PARTS for gate in part.gates)
+    prefilters = tuple(prefilter for part in PARTS for prefilter in part.prefilters)
     kinds = KINDS
     context = CONTEXT
     reach = REACH
 
-    def find(self, text: str, start: int = 0, live: Collection[str] = tuple(_BY_GATE)) -> Iterator[Hit]:
-        """The hits of all parts whose gates are open."""
+    def find(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_PREFILTER)) -> Iterator[Hit]:
+        """The hits of all parts whose prefilters are open."""
         following: list[tuple[int, int, Hit]] = []
         said = Said(text)
-        numbers = sorted({_BY_GATE[name] for name in live})
+        numbers = sorted({_BY_PREFILTER[name] for name in active})
         for number in numbers:
             if found := PARTS[number].first(text, start, said):
                 following.append((found.anchor, number, found))
@@ -63,10 +63,10 @@ class Pii:
                 if found:
                     following.append((found.anchor, entry[1], found))
 
-    def settled(self, text: str, start: int = 0, live: Collection[str] = tuple(_BY_GATE)) -> int:
+    def settled(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_PREFILTER)) -> int:
         """Everything but what a part may yet find in more text."""
         return (
-            min(PARTS[number].pending(text, start) for number in {_BY_GATE[name] for name in live})
-            if live
+            min(PARTS[number].pending(text, start) for number in {_BY_PREFILTER[name] for name in active})
+            if active
             else len(text)
         )

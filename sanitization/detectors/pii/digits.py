@@ -66,7 +66,7 @@ _GLUED: Final = re.compile(r"(?i:ssn|sin|itin|nhs|tfn|cpf|rut|ahv|nino|uid|nr|no
 """Words for a number that people write without a blank before it."""
 _VALUE_SIGNS: Final = frozenset("$€£¥#%@~^=")
 
-# For the gate, where a blank beyond ASCII is several bytes and cannot stand in a class.
+# For the prefilter, where a blank beyond ASCII is several bytes and cannot stand in a class.
 _SIGN: Final = f"(?:[ ./()-]|{'|'.join(_BLANKS[1:] + _DASHES)})"
 _OUTSIDE: Final = "(?:^|[^A-Za-z0-9])"
 _OTHERS: Final = "|".join(_BLANKS[1:] + _DASHES)
@@ -80,7 +80,7 @@ _NO_DATE: Final = (
     rf"(?:{_NO_POINT}(?:[0-9]{{2}}|{_ANY}{{2}}{_LAST})|[-./](?:{_SIGN}{_ANY}{{2}}{_LAST}|[0-9]{{3}}|00|1[3-9]|[2-9][0-9]"
     rf"|0[-./]|(?:0[1-9]|1[0-2]|[1-9])(?:{_NO_POINT}[0-9]|[A-Za-z]|[-./](?:[0-9]{{3}}|[0-9]{{1,2}}[A-Za-z-]|{_SIGN}))))"
 )
-_GATE: Final = (
+_PREFILTER: Final = (
     # Seven digits with signs among them, or six with few; but no dates that begin with the year, and no versions.
     r"(?:^|[^0-9])(?:[0-9]{6}"
     rf"|[0-9](?:{_NO_DOT}(?:[0-9]{{5}}|{_ANY}{{5}}{_LAST})|\.(?:[0-9]{{6}}|{_ANY}{{6}}{_LAST}))"
@@ -158,7 +158,9 @@ _BEGINNINGS: Final = frozenset(form[: part.end()] for form in _FORMS for part in
 class Digits:
     """Numbers of all kinds."""
 
-    gates = (("digits", Told(pattern=_GATE, told=_SCAN, ends=re.compile(rf"[A-Za-z0-9+(][{_SIGNS}]{{0,3}}\Z"), end=4)),)
+    prefilters = (
+        ("digits", Told(pattern=_PREFILTER, told=_SCAN, ends=re.compile(rf"[A-Za-z0-9+(][{_SIGNS}]{{0,3}}\Z"), end=4)),
+    )
 
     def first(self, text: str, position: int, said: context.Said | None = None) -> Hit | None:
         """The first number at `position` or later. `said` is what is remembered of this text."""

@@ -5,7 +5,7 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from sanitization.findings import Hit
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .context import Said
 from .part import hit
@@ -52,7 +52,7 @@ class _Unbroken:
 class Ipv4(_Unbroken):
     """Addresses of four numbers."""
 
-    gates = (("ipv4", Gate(pattern=r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")),)
+    prefilters = (("ipv4", Prefilter(pattern=r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")),)
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
         """The first address at `position` or later."""
@@ -62,7 +62,7 @@ class Ipv4(_Unbroken):
 class Colons(_Unbroken):
     """IPv6, and hardware addresses with colons."""
 
-    gates = (("colons", Gate(literals=(":",), pattern=r":[0-9A-Fa-f]{0,4}:", near=8)),)
+    prefilters = (("colons", Prefilter(literals=(":",), pattern=r":[0-9A-Fa-f]{0,4}:", near=8)),)
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
         """The first address at `position` or later."""
@@ -72,10 +72,10 @@ class Colons(_Unbroken):
 class Hardware(_Unbroken):
     """Hardware addresses with hyphens or dots."""
 
-    gates = (
+    prefilters = (
         (
             "hardware",
-            Gate(
+            Prefilter(
                 pattern=r"[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-"
                 r"|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}",
                 run=("0-9A-Fa-f.-", 12),

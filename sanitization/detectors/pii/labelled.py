@@ -7,7 +7,7 @@ from sanitization.findings import Hit
 
 from .context import Said
 from .part import hit
-from .words import anchor, gate
+from .words import anchor, prefilter
 
 _BANK: Final = ("bic", "swift")
 _PLATE: Final = (
@@ -31,7 +31,7 @@ _OPEN: Final = re.compile(r"[^\n\w]{0,8}+(?:[\w/-]{1,12}+[^\n\w]{1,4}+){0,5}+[\w
 class Labelled:
     """Bank identifiers and number plates."""
 
-    gates = (("label", gate(_WORDS)),)
+    prefilters = (("label", prefilter(_WORDS)),)
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
         """The first of them whose label is at `position` or later."""

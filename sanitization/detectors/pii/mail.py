@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from sanitization.findings import Hit
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .context import Said
 from .part import hit
@@ -35,7 +35,7 @@ _SHELL: Final = re.compile(
 )
 _REMOTE_PATH: Final = re.compile(r":(?:~|/|[\w.-]{1,64}/|[\w.-]{1,64}\.git\b)")
 _EDGES: Final = ".'\u2019%-"
-_GATE: Final = r"[^\x00-\x20(<>@,;:]@[^\x00-/:-@\[-`{-\x7f]"
+_PREFILTER: Final = r"[^\x00-\x20(<>@,;:]@[^\x00-/:-@\[-`{-\x7f]"
 _QUOTED_PENDING: Final = rf"\"[A-Za-z0-9._'+ -]{{1,{QUOTED_MAX}}}(?:\"(?:@[^\x00-\x20]{{0,64}})?)?"
 _PENDING: Final = re.compile(rf"{_QUOTED_PENDING}\Z")
 
@@ -43,10 +43,13 @@ _PENDING: Final = re.compile(rf"{_QUOTED_PENDING}\Z")
 class Mail:
     """Mail addresses."""
 
-    gates = (
-        ("mail", Gate(literals=("@",), pattern=_GATE, near=8)),
-        ("quoted", Gate(literals=('"',), pattern=f"{_QUOTED_PENDING}$", near=104)),
-        ("spelled", Gate(literals=("[at]", "(at)", "{at}", "[arroba]", "(arroba)", "(ät)", "[ät]"), ignore_case=True)),
+    prefilters = (
+        ("mail", Prefilter(literals=("@",), pattern=_PREFILTER, near=8)),
+        ("quoted", Prefilter(literals=('"',), pattern=f"{_QUOTED_PENDING}$", near=104)),
+        (
+            "spelled",
+            Prefilter(literals=("[at]", "(at)", "{at}", "[arroba]", "(arroba)", "(ät)", "[ät]"), ignore_case=True),
+        ),
     )
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:

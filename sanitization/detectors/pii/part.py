@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from attrs import frozen
 
 from sanitization.findings import Hit
-from sanitization.prefilter import Gate, Named
+from sanitization.prefilter import NamedPrefilter, Prefilter
 
 from .context import Said
 
@@ -20,7 +20,7 @@ class Part(Protocol):
     """Finds hits one by one. A place is a hit's anchor whatever stands before, but for `CONTEXT` code points."""
 
     @property
-    def gates(self) -> tuple[Named, ...]:
+    def prefilters(self) -> tuple[NamedPrefilter, ...]:
         """By name, what is to be seen where it finds something."""
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
@@ -31,8 +31,8 @@ class Part(Protocol):
 
 
 @frozen
-class Told(Gate):
-    """A gate for which `re` has patterns of its own: with a look behind one passes quickly over most of a text.
+class Told(Prefilter):
+    """A prefilter for which `re` has patterns of its own: with a look behind one passes quickly over most of a text.
 
     `ends` is what may stand at the end of a text, so many characters of which are looked at.
     """

@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 from sanitization.findings import Hit
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .context import Said
 from .part import Told, hit
@@ -116,17 +116,17 @@ _SO_FAR: Final = rf"[0-9][A-Za-z]?(?: ?(?:bis|ter|quater))?,?(?: {_WORDS_SO_FAR}
 class NumberFirst:
     """`10 Example Street, Town`, `10 rue de l'Exemple`."""
 
-    gates = (
+    prefilters = (
         (
             "street",
-            Gate(
+            Prefilter(
                 literals=tuple(f"{_STREETS}|{_MAYBE_STREETS}".split("|")),
                 pattern=rf"[0-9][A-Za-z]?,? {_WORDS_SO_FAR}(?:{_STREETS}|{_MAYBE_STREETS})(?:[^A-Za-z]|$)",
             ),
         ),
         (
             "rue",
-            Gate(
+            Prefilter(
                 literals=tuple(_FRENCH_STREETS.replace("\\", "").split("|")),
                 pattern=rf"[0-9](?: ?(?:bis|ter|quater|[A-D]))?,? (?:{_FRENCH_STREETS})(?: |$)",
                 near=32,
@@ -156,10 +156,10 @@ class NumberFirst:
 class Germanic:
     """`Beispielstraße 10, 12345 Ort`."""
 
-    gates = (
+    prefilters = (
         (
             "strasse",
-            Gate(
+            Prefilter(
                 literals=tuple(f"{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str.".replace("\\", "").split("|")),
                 pattern=rf"(?:{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str\.)(?: [0-9]| ?$)",
                 near=32,
@@ -188,10 +188,10 @@ class Germanic:
 class Romance:
     """`Calle Ejemplo 10, 12345 Ciudad`."""
 
-    gates = (
+    prefilters = (
         (
             "via",
-            Gate(
+            Prefilter(
                 literals=tuple(f"{_ROMANCE_STREETS}|{_MAYBE_ROMANCE}".replace("\\", "").split("|")),
                 pattern=rf"(?:^|[^A-Za-z])(?:{_ROMANCE_STREETS}|{_MAYBE_ROMANCE})(?: |$)",
                 near=32,

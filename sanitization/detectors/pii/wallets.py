@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from sanitization.findings import Hit
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .context import Said
 from .numbers import base58_check, bech32
@@ -22,10 +22,10 @@ _WALLET: Final = re.compile(
 class Wallets:
     """Addresses of wallets."""
 
-    gates = (
+    prefilters = (
         (
             "wallet",
-            Gate(
+            Prefilter(
                 pattern=r"(?:^|[^A-Za-z0-9])(?:[123DLMTXmn][1-9A-HJ-NP-Za-km-z]{25}"
                 r"|(?:bc1|tb1|ltc1|BC1|TB1|LTC1)[0-9A-Za-z]{25}|0x[0-9A-Fa-f]{40})",
                 run=("0-9A-Za-z", 26),

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 
 def anchor(words: Sequence[str], unspaced: Sequence[str] = ()) -> re.Pattern[str]:
@@ -27,14 +27,14 @@ def anchor(words: Sequence[str], unspaced: Sequence[str] = ()) -> re.Pattern[str
 
 
 def spellings(words: Sequence[str], unspaced: Sequence[str] = ()) -> tuple[str, ...]:
-    """What a gate that takes no notice of the case of ASCII letters must look for to see each of them."""
+    """What a prefilter that takes no notice of the case of ASCII letters must look for to see each of them."""
     capitals = [word[0].upper() + word[1:].lower() for word in words if not word[0].isascii()]
     return tuple(sorted({*words, *capitals, *unspaced}))
 
 
-def gate(words: Sequence[str], unspaced: Sequence[str] = ()) -> Gate:
-    """The gate of an `anchor`."""
+def prefilter(words: Sequence[str], unspaced: Sequence[str] = ()) -> Prefilter:
+    """The prefilter of an `anchor`."""
     cased = "|".join(map(re.escape, spellings(words)))
     pattern = rf"(?:^|[^A-Za-z])(?:{cased})(?:[^A-Za-z]|$)"
     either = "|".join((pattern, *sorted(unspaced)))
-    return Gate(literals=spellings(words, unspaced), pattern=either, ignore_case=True, near=64)
+    return Prefilter(literals=spellings(words, unspaced), pattern=either, ignore_case=True, near=64)

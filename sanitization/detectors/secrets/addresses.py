@@ -6,7 +6,7 @@ from typing import Final
 
 from sanitization.findings import Hit
 from sanitization.kinds import Kind
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .rules import HELD, REPLACEMENT, Anchor, places
 from .values import is_code, is_stand_in
@@ -29,7 +29,7 @@ class Addresses:
     """Passwords of addresses with a scheme."""
 
     name = "address"
-    gate = Gate(literals=("://",), pattern=r"://[^\x00-\x20/@\"'<>`]*:[^\x00-\x20/]|otpauth://")
+    prefilter = Prefilter(literals=("://",), pattern=r"://[^\x00-\x20/@\"'<>`]*:[^\x00-\x20/]|otpauth://")
     kinds = (
         Kind(
             "secret.connection_string",
@@ -57,7 +57,7 @@ class PgPass:
     """Lines of PostgreSQL's password file: host, port, database, user, password."""
 
     name = "pgpass"
-    gate = Gate(pattern=r":(?:[0-9]{4,5}|\*):[A-Za-z0-9_*]{1,48}:[A-Za-z0-9_.-]{1,48}:[^\x00-\x20:]")
+    prefilter = Prefilter(pattern=r":(?:[0-9]{4,5}|\*):[A-Za-z0-9_*]{1,48}:[A-Za-z0-9_.-]{1,48}:[^\x00-\x20:]")
     kinds = (Kind("secret.pgpass", "password of a .pgpass line", "db.example.org:5432:app:svc:" + "kR7q" + "Wm3x" * 2),)
     _place: Final = re.compile(r":(?:\d{4,5}|\*):(?:\w{1,48}|\*):[\w.-]{1,48}:(?=[^\s:])", re.ASCII)
 

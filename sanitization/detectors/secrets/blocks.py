@@ -9,7 +9,7 @@ from typing import Final
 
 from sanitization.findings import Hit
 from sanitization.kinds import Kind
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .rules import REPLACEMENT, Anchor, places
 
@@ -39,7 +39,7 @@ class Blocks:
     """Private keys between `BEGIN` and `END`, and those of PuTTY."""
 
     name = "block"
-    gate = Gate(literals=("----", "Private-Lines:"))
+    prefilter = Prefilter(literals=("----", "Private-Lines:"))
     kinds = (
         Kind(
             "secret.private_key",

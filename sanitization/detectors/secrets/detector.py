@@ -1,6 +1,6 @@
 """Finds keys, tokens and passwords by the rules beside it (`secret_*`).
 
-Each group of rules stands behind a gate of its own and is asked only where that is open; it names the places where
+Each group of rules stands behind a prefilter of its own and is asked only where that is open; it names the places where
 one of its rules may hit, and the rules are tried there in the order of the text. No rule reads a character twice but
 for bounded looks; the cost is linear.
 """
@@ -46,18 +46,18 @@ class Secrets:
 
     name = "secrets"
     category = Category.SECRET
-    gates = tuple((group.name, group.gate) for group in _GROUPS)
+    prefilters = tuple((group.name, group.prefilter) for group in _GROUPS)
     context = rules.CONTEXT
     reach = rules.REACH
     kinds: tuple[Kind, ...] = tuple(
         {kind.name: kind for kind in (*(kind for group in _GROUPS for kind in group.kinds), *KINDS)}.values()
     )
 
-    def find(self, text: str, start: int = 0, live: Collection[str] = tuple(_BY_NAME)) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_NAME)) -> Iterator[Hit]:
         """The secret parts only: of `password = …` the value, of `scheme://user:…@host` the password."""
         lowered = _lowered(text)
         anchors: list[Anchor] = []
-        for name in live:
+        for name in active:
             anchors += _BY_NAME[name].anchors(text, lowered, start)
         anchors.sort(key=_IN_ORDER)
         end = start
@@ -77,11 +77,11 @@ class Secrets:
             yield hit._replace(anchor=min(hit.anchor, outer)) if anchor.place < until else hit
             end = hit.end
 
-    def settled(self, text: str, start: int = 0, live: Collection[str] = tuple(_BY_NAME)) -> int:
+    def settled(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_NAME)) -> int:
         """Everything but the last word, an assignment whose value may still come, and an open private key."""
         lowered = _lowered(text)
         word = max(start, len(text.rstrip(PRINTABLE)))
-        return min([len(text), *(_BY_NAME[name].settled(text, lowered, start, word) for name in live)])
+        return min([len(text), *(_BY_NAME[name].settled(text, lowered, start, word) for name in active)])
 
 
 def _lowered(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from sanitization.findings import Hit
 from sanitization.kinds import Kind
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .rules import CONTEXT, REPLACEMENT, Anchor, places
 from .values import is_password, is_stand_in
@@ -32,7 +32,7 @@ class Flags:
     """What follows the flags for users and passwords, after the commands that have them."""
 
     name = "flags"
-    gate = Gate(
+    prefilter = Prefilter(
         literals=("-u", "-p", "-P", "-a", "--user", "--proxy-user"),
         pattern=r"(?:^|[\x00-\x20])(?:-u|--user|--proxy-user|-[pPa])(?:[\x00-\x20\"'=]|[^\x00-\x20=-]{3})",
         near=32,

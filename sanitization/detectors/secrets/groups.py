@@ -1,8 +1,8 @@
-"""The rules about tokens behind their gates: those of a field together, those with weak literals each apart."""
+"""The rules about tokens behind their prefilters: those of a field together, those with weak literals each apart."""
 
 from typing import Final
 
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .rules import Group, Named, Searched, Tokens, Underscored
 from .shapes import example
@@ -13,7 +13,7 @@ SEARCHED: Final = (
         "telegram.token",
         "Telegram bot token",
         r"[0-9]{5,16}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",
-        Gate(literals=(":",), pattern=r"[0-9]{5}:[A-Za-z0-9_-]{12}", near=32),
+        Prefilter(literals=(":",), pattern=r"[0-9]{5}:[A-Za-z0-9_-]{12}", near=32),
         example("d9 ':AA' w33", "telegram"),
         random=True,
     ),
@@ -21,7 +21,7 @@ SEARCHED: Final = (
         "discord.token",
         "Discord bot token",
         r"[MNO][A-Za-z0-9_-]{22,28}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}",
-        Gate(pattern=r"[MNO][A-Za-z0-9_-]{22,28}\.", run=("A-Za-z0-9_-", 23)),
+        Prefilter(pattern=r"[MNO][A-Za-z0-9_-]{22,28}\.", run=("A-Za-z0-9_-", 23)),
         example("'MT' w22 '.' w6 '.' w38", "discord"),
         random=True,
     ),
@@ -29,7 +29,7 @@ SEARCHED: Final = (
         "facebook.app_token",
         "Facebook app token",
         r"[0-9]{15,16}[|%][A-Za-z0-9_-]{27,40}",
-        Gate(literals=("|", "%"), pattern=r"[0-9]{12}[|%][A-Za-z0-9_-]{6}", near=32),
+        Prefilter(literals=("|", "%"), pattern=r"[0-9]{12}[|%][A-Za-z0-9_-]{6}", near=32),
         example("d15 '|' w27", "facebook"),
         random=True,
     ),
@@ -37,7 +37,7 @@ SEARCHED: Final = (
         "twitter.bearer",
         "X (Twitter) bearer token",
         r"A{20,24}[A-Za-z0-9%]{60,120}",
-        Gate(literals=("A" * 20,)),
+        Prefilter(literals=("A" * 20,)),
         "A" * 22 + example("w40 '%3D' w40", "twitter"),
     ),
     Searched(
@@ -46,14 +46,14 @@ SEARCHED: Final = (
         # The dots may be written so that no one follows the link by mistake: `hooks[.]slack[.]com`.
         r"(?:https?://)?hooks[^\s\w/]{0,2}[^\s/][^\s\w/]{0,2}slack[^\s\w/]{0,2}[^\s/][^\s\w/]{0,2}com"
         r"/(?:services|workflows|triggers)/[A-Za-z0-9+/]{30,100}",
-        Gate(literals=("hooks",), pattern=r"hooks[^\x00-\x20]{1,5}slack"),
+        Prefilter(literals=("hooks",), pattern=r"hooks[^\x00-\x20]{1,5}slack"),
         "hooks.slack.com/services/" + example("'T' U8 '/B' U8 '/' w24", "slack"),
     ),
     Searched(
         "slack.config_token",
         "Slack configuration token",
         r"xoxe(?:[^\s]xox[bp])?-[0-9]-[A-Za-z0-9]{100,200}",
-        Gate(literals=("xoxe",), pattern=r"xoxe(?:[^\x00-\x20]xox|-[0-9]-)"),
+        Prefilter(literals=("xoxe",), pattern=r"xoxe(?:[^\x00-\x20]xox|-[0-9]-)"),
         "xoxe.xoxp-1-" + example("U163", "slack"),
     ),
     Named("okta.token", "Okta token", "okta", "'00' t40"),
@@ -65,14 +65,14 @@ SEARCHED: Final = (
         "aws.mws_token",
         "Amazon MWS token",
         r"amzn\.(?:mws|oa2-cs\.v1)\.[a-f0-9-]{36,64}",
-        Gate(literals=("amzn.mws.", "amzn.oa2-cs.")),
+        Prefilter(literals=("amzn.mws.", "amzn.oa2-cs.")),
         "amzn.mws." + example("h8 '-' h4 '-' h4 '-' h4 '-' h12", "amazon"),
     ),
 )
 
 
 def _apart() -> tuple[Group, ...]:
-    """A gate for each field; one of its own for each rule that looks for a few letters, which occur in prose too."""
+    """Build one prefilter for each field, and one for each rule whose few letters also occur in prose."""
     fields = {
         "cloud": CLOUD,
         "source": SOURCE,

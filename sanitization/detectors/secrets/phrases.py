@@ -6,7 +6,7 @@ from typing import Final
 
 from sanitization.findings import Hit
 from sanitization.kinds import Kind
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .rules import REPLACEMENT, Anchor, places
 
@@ -48,7 +48,7 @@ class Phrases:
     """Twelve to twenty-four words after `seed phrase:`, `mnemonic is` and the like."""
 
     name = "phrases"
-    gate = Gate(literals=_LITERALS, ignore_case=True)
+    prefilter = Prefilter(literals=_LITERALS, ignore_case=True)
     kinds = (
         Kind(
             "secret.seed_phrase",

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from sanitization.findings import Hit
 from sanitization.kinds import Kind
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .shapes import Shape, example, shape
 from .values import is_random, is_stand_in
@@ -25,7 +25,7 @@ BOUNDARY: Final = r"(?:(?<![A-Za-z0-9_-])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=
 LOOSE: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
 LONGEST: Final = 1_000  # rules there may be
 HELD: Final = 512
-NEAR: Final = 64  # characters of the longest opening of a gate
+NEAR: Final = 64  # characters of the longest opening of a prefilter
 """Characters of a last word that are held back by who asks (`stage.WORD_MAX`)."""
 
 
@@ -38,14 +38,14 @@ class Anchor(NamedTuple):
 
 
 class Group(Protocol):
-    """Rules behind one gate."""
+    """Rules behind one prefilter."""
 
     @property
     def name(self) -> str:
-        """The gate's name."""
+        """The prefilter's name."""
 
     @property
-    def gate(self) -> Gate:
+    def prefilter(self) -> Prefilter:
         """What is to be seen where one of these rules finds something."""
 
     @property
@@ -140,7 +140,7 @@ class TokenRule:
 
     @property
     def opening(self) -> str:
-        """The part of the gate that is this rule's."""
+        """The part of the prefilter that is this rule's."""
         before, after = shape(self.before).finish, shape(self.after).start
         return "|".join(f"{before}{re.escape(literal)}{after}" for literal in self.anchors)
 
@@ -190,7 +190,7 @@ def _any(form: Shape) -> str:
 
 
 class Tokens:
-    """Tokens of one field: a gate, and rules in order of preference."""
+    """Tokens of one field: a prefilter, and rules in order of preference."""
 
     def __init__(self, name: str, rules: Iterable[TokenRule], first: int = 0) -> None:
         self.name = name
@@ -202,11 +202,11 @@ class Tokens:
             for order, rule in enumerate(self.rules, first)
             for literal in rule.anchors
         ]
-        self.gate = self._gate()
+        self.prefilter = self._prefilter()
 
-    def _gate(self) -> Gate:
+    def _prefilter(self) -> Prefilter:
         literals = tuple(dict.fromkeys(literal for _, literal, _ in self._tried))
-        return Gate(literals=stems(literals), pattern="|".join(rule.opening for rule in self.rules), near=NEAR)
+        return Prefilter(literals=stems(literals), pattern="|".join(rule.opening for rule in self.rules), near=NEAR)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
         """Of a rule with something before its literal the place is where that begins."""
@@ -249,9 +249,9 @@ class Underscored(Tokens):
             self._by_stem.setdefault(literal[: literal.index("_") + 1], []).append(tried)
         self._sizes = sorted({len(stem) for stem in self._by_stem})
 
-    def _gate(self) -> Gate:
+    def _prefilter(self) -> Prefilter:
         opening = trie([(literal, shape(rule.after).start) for rule, literal, _ in self._tried])
-        return Gate(literals=("_",), pattern=opening, near=NEAR)
+        return Prefilter(literals=("_",), pattern=opening, near=NEAR)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
         """Where the literals stand."""
@@ -301,14 +301,14 @@ class Searched:
         kind: str,
         meaning: str,
         pattern: str,
-        gate: Gate,
+        prefilter: Prefilter,
         sample: str,
         *,
         random: bool = False,
         longest: int = HELD,
     ) -> None:
         self.name = kind
-        self.gate = gate
+        self.prefilter = prefilter
         self.kinds = (Kind(f"secret.{kind}", meaning, sample),)
         self._source = pattern
         self._kind = f"secret.{kind}"
@@ -340,7 +340,7 @@ class Named:
     def __init__(self, kind: str, meaning: str, names: str, form: str, *, given: str = "") -> None:
         self.name = kind
         self._names = tuple(names.split())
-        self.gate = Gate(literals=self._names, ignore_case=True)
+        self.prefilter = Prefilter(literals=self._names, ignore_case=True)
         self.kinds = (Kind(f"secret.{kind}", meaning, f"{self._names[0]}: {given or example(form, kind)}"),)
         self._kind = f"secret.{kind}"
         self._form = form

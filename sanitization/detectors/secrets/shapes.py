@@ -38,12 +38,12 @@ _CLASSES: Final = {
     "e": "A-Za-z0-9%",
 }
 _PART: Final = re.compile(r"(?P<name>[a-zA-Z])(?P<least>\d+)(?:-(?P<most>\d+))?|'(?P<text>[^']*)'")
-PREFIX: Final = 12  # characters of a body that a gate asks for
+PREFIX: Final = 12  # characters of a body that a prefilter asks for
 
 
 @frozen
 class Shape:
-    """A form: as a regular expression, its ends for a gate, its letters as a class, and its length at most."""
+    """A form: as a regular expression, its ends for a prefilter, its letters as a class, and its length at most."""
 
     source: str
     pattern: str

@@ -12,7 +12,7 @@ from typing import Final
 
 from sanitization.findings import Hit
 from sanitization.kinds import Kind
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from . import forms as forms
 from .fields import Field, is_flag, judged
@@ -36,7 +36,7 @@ class Words:
     def __init__(self, name: str, literals: str, pattern: str = "") -> None:
         self.name = name
         self._literals = tuple(literals.split())
-        self.gate = Gate(literals=self._literals, pattern=pattern, ignore_case=True, near=64)
+        self.prefilter = Prefilter(literals=self._literals, pattern=pattern, ignore_case=True, near=64)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
         """Where the words stand."""
@@ -71,7 +71,7 @@ class Foreign:
         for word in words.split():
             at = 1 + max(place for place, letter in enumerate(word) if not letter.isascii())
             self._by_letter.setdefault(word[at - 1], []).append((word[:at], word[at:]))
-        self.gate = Gate(literals=tuple(self._by_letter))
+        self.prefilter = Prefilter(literals=tuple(self._by_letter))
 
     def _ends(self, text: str, start: int) -> Iterator[tuple[int, str]]:
         for letter, words in self._by_letter.items():

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from sanitization.code_points import char_class
-from sanitization.findings import Category, Hit, hit_of
+from sanitization.findings import Category, Hit, make_hit
 from sanitization.kinds import Kind
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .confusable_data import DRESSED, LOOKS, SCRIPT_LETTERS, SHAPES, ranges_of
 from .confusable_words import NEARBY, RARE, disguised
@@ -44,7 +44,7 @@ class Homoglyphs:
 
     name = "homoglyphs"
     category = Category.INVISIBLE
-    gates = (("look_alike", Gate(ranges=ranges_of(LOOKS))),)
+    prefilters = (("look_alike", Prefilter(ranges=ranges_of(LOOKS))),)
     kinds = (
         Kind(
             "invisible.homoglyph",
@@ -55,7 +55,7 @@ class Homoglyphs:
     context = WORD_MAX + NEARBY + 1
     reach = WORD_MAX + NEARBY + 1
 
-    def find(self, text: str, start: int = 0, _live: Collection[str] = ()) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> Iterator[Hit]:
         """Each word is one hit from its first look-alike on, and is told of as a whole."""
         position = start
         while found := _SUSPECT.search(text, position):
@@ -72,9 +72,9 @@ class Homoglyphs:
             first = begin + len(shape) - len(shape.lstrip("aA0"))
             if first >= start and disguised(text, begin, end, shape):
                 plain = text[first:end].translate(_PLAIN)
-                yield hit_of((first, end, "invisible.homoglyph", 1.0, plain, first, (), begin))
+                yield make_hit((first, end, "invisible.homoglyph", 1.0, plain, first, (), begin))
 
-    def settled(self, text: str, start: int = 0, _live: Collection[str] = ()) -> int:
+    def settled(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> int:
         """Everything but a word with look-alikes at the end, or one whose neighbours are still to come."""
         end = len(text)
         label = _LABEL.search(text, max(0, end - 8))

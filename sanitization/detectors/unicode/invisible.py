@@ -12,9 +12,9 @@ from typing import Final
 
 from sanitization import code_points
 from sanitization.code_points import char_class, is_in, members
-from sanitization.findings import Category, Hit, hit_of
+from sanitization.findings import Category, Hit, make_hit
 from sanitization.kinds import Kind
-from sanitization.prefilter import Gate
+from sanitization.prefilter import Prefilter
 
 from .legitimate_invisibles import BRAILLE_NEARBY, BREAK_NEARBY, NEARBY, PAIR_MAX, honest
 from .soft_hyphens import WORDS_MAX, divides
@@ -97,7 +97,7 @@ class Invisible:
 
     name = "invisible"
     category = Category.INVISIBLE
-    gates = (("hidden", Gate(ranges=_ALL)),)
+    prefilters = (("hidden", Prefilter(ranges=_ALL)),)
     kinds = (
         Kind(
             "invisible.tag",
@@ -115,7 +115,7 @@ class Invisible:
     context = RUN_MAX + WORDS_MAX + PAIR_MAX + BRAILLE_NEARBY + 2
     reach = RUN_MAX + WORDS_MAX + PAIR_MAX + BRAILLE_NEARBY + 2
 
-    def find(self, text: str, start: int = 0, _live: Collection[str] = ()) -> Iterator[Hit]:
+    def find(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> Iterator[Hit]:
         """Runs of hidden characters without what is honest in them, one hit for each kind in a row."""
         # A run is judged from its beginning, also when `start` is in the middle of it.
         position = start
@@ -128,13 +128,13 @@ class Invisible:
             begin, position = what.span()
             if position - begin == 1 and what.lastgroup == "run":  # most of them: a character by itself
                 if begin >= start and not honest(text, begin, position):
-                    yield hit_of((begin, position, _KINDS[text[begin]], 1.0, "", begin, (), None))
+                    yield make_hit((begin, position, _KINDS[text[begin]], 1.0, "", begin, (), None))
                 continue
             for hit in _JUDGES[what.lastgroup](text, begin, position):
                 if hit.anchor >= start:
                     yield hit
 
-    def settled(self, text: str, start: int = 0, _live: Collection[str] = ()) -> int:
+    def settled(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> int:
         """Everything but hidden characters at the end, and what is judged by what stands some way behind it."""
         end = len(text)
         while end > start and _WHAT.match(text, end - 1, end):
@@ -162,7 +162,7 @@ def _run(text: str, begin: int, end: int) -> Iterator[Hit]:
         index += 1
         while index < end and _KINDS[text[index]] == kind and not honest(text, index, end):
             index += 1
-        yield hit_of((first, index, kind, 1.0, "", first, (), None))
+        yield make_hit((first, index, kind, 1.0, "", first, (), None))
 
 
 def _stack(text: str, begin: int, end: int) -> Iterator[Hit]:
@@ -201,7 +201,7 @@ def _hyphen(text: str, begin: int, end: int) -> Iterator[Hit]:
 
 
 def _separator(_text: str, begin: int, end: int) -> Iterator[Hit]:
-    yield hit_of((begin, end, "invisible.separator", 1.0, "\n" * (end - begin), begin, (), None))
+    yield make_hit((begin, end, "invisible.separator", 1.0, "\n" * (end - begin), begin, (), None))
 
 
 def _pair(text: str, begin: int, end: int) -> Iterator[Hit]:
@@ -211,7 +211,7 @@ def _pair(text: str, begin: int, end: int) -> Iterator[Hit]:
 
 
 def _half(_text: str, begin: int, end: int) -> Iterator[Hit]:
-    yield hit_of((begin, end, "invisible.unassigned", 1.0, "\ufffd", begin, (), None))
+    yield make_hit((begin, end, "invisible.unassigned", 1.0, "\ufffd", begin, (), None))
 
 
 def _private(_text: str, begin: int, end: int) -> Iterator[Hit]:

@@ -12,16 +12,16 @@ from sanitization import (
     Category,
     Detector,
     Failing,
-    Gate,
     Pattern,
-    Scrubber,
-    StreamScrubber,
+    Prefilter,
+    Sanitizer,
+    StreamSanitizer,
     everywhere,
 )
 from tests.sanitization.samples import SECRETS
 
 BADGE = Pattern(
-    "badges", Category.PII, "pii.badge", r"(?<![A-Z0-9-])EMP-[0-9]{6}(?![0-9])", gate=Gate(literals=("EMP-",))
+    "badges", Category.PII, "pii.badge", r"(?<![A-Z0-9-])EMP-[0-9]{6}(?![0-9])", prefilter=Prefilter(literals=("EMP-",))
 )
 ORDER = Pattern("orders", Category.PII, "pii.order", r"order (?:no\. )?(?P<value>[0-9]{3}(?: [0-9]{3}){0,3})", reach=40)
 REMOVE = everywhere(dict.fromkeys(Category, Action.REMOVE))
@@ -50,7 +50,7 @@ def even(text: str) -> bool:
 )  # fmt: skip
 def test_what_matches_is_found(pattern: Pattern, text: str, clean: str) -> None:
     """The match or its value, where the check lets it, within the reach."""
-    assert Scrubber(REMOVE, more=[pattern]).scrub(text).text == clean
+    assert Sanitizer(REMOVE, extra=[pattern]).sanitize(text).text == clean
 
 
 @given(
@@ -59,9 +59,9 @@ def test_what_matches_is_found(pattern: Pattern, text: str, clean: str) -> None:
     )
 )
 def test_any_cut_gives_the_whole(parts: list[str]) -> None:
-    """What a stream makes of the pieces is what the scrubber makes of them together."""
-    whole = Scrubber(REMOVE, more=[BADGE, ORDER]).scrub("".join(parts))
-    stream = StreamScrubber(REMOVE, more=[BADGE, ORDER])
+    """What a stream makes of the pieces is what the sanitizer makes of them together."""
+    whole = Sanitizer(REMOVE, extra=[BADGE, ORDER]).sanitize("".join(parts))
+    stream = StreamSanitizer(REMOVE, extra=[BADGE, ORDER])
     assert "".join(map(stream.feed, parts)) + stream.flush() == whole.text
     assert stream.findings == whole.findings
 
@@ -70,39 +70,39 @@ def test_it_stands_beside_the_others() -> None:
     """Its kind has exceptions and a mask as any other; what the built-in detectors claim is theirs."""
     secret = SECRETS["secret.npm.token"]
     word = Pattern("words", Category.PII, "pii.word", r"npm_\w+|secret word", score=0.7)
-    found = Scrubber(REMOVE, more=[word]).scrub(f"{secret} secret word").findings
+    found = Sanitizer(REMOVE, extra=[word]).sanitize(f"{secret} secret word").findings
     assert [each.kind for each in found] == ["secret.npm.token", "pii.word"]
     assert (found[1].detector, found[1].score) == ("words", 0.7)
-    assert Scrubber(STANDARD, more=[word]).scrub("secret word").findings[0].action is Action.FLAG
+    assert Sanitizer(STANDARD, extra=[word]).sanitize("secret word").findings[0].action is Action.FLAG
 
 
-def test_without_a_gate_a_stream_holds_its_reach_back_and_no_more() -> None:
+def test_without_a_prefilter_a_stream_holds_its_reach_back_and_no_more() -> None:
     """What lies further behind than the expression may look comes out."""
-    stream = StreamScrubber(everywhere({Category.PII: Action.REMOVE}), more=[ORDER])
+    stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[ORDER])
     out = "".join(stream.feed("plain words ") for _ in range(100))
     assert stream.held <= 2 * ORDER.reach
     assert out + stream.flush() == "plain words " * 100
 
 
-def test_with_a_gate_a_stream_flows() -> None:
-    """While the gate is shut only the last word is held back."""
-    stream = StreamScrubber(everywhere({Category.PII: Action.REMOVE}), more=[BADGE])
+def test_with_a_prefilter_a_stream_flows() -> None:
+    """While the prefilter is shut only the last word is held back."""
+    stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[BADGE])
     assert stream.feed("plain words and so") == "plain words and "
 
 
 @pytest.mark.parametrize(
-    "gate",
+    "prefilter",
     [
-        Gate(literals=("emp-",), ignore_case=True),
-        Gate(pattern="EMP-[0-9]"),
-        Gate(characters="E"),
-        Gate(ranges=((69, 69),)),
+        Prefilter(literals=("emp-",), ignore_case=True),
+        Prefilter(pattern="EMP-[0-9]"),
+        Prefilter(characters="E"),
+        Prefilter(ranges=((69, 69),)),
     ],
 )
-def test_what_stands_before_the_word_that_opens_the_gate_comes_out(gate: Gate) -> None:
+def test_what_stands_before_the_word_that_opens_the_prefilter_comes_out(prefilter: Prefilter) -> None:
     """From there on as much is held back as the expression may see."""
-    detector = Pattern("badges", Category.PII, "pii.badge", r"\(?EMP-[0-9]{6}", gate=gate, reach=30)
-    stream = StreamScrubber(everywhere({Category.PII: Action.REMOVE}), more=[detector])
+    detector = Pattern("badges", Category.PII, "pii.badge", r"\(?EMP-[0-9]{6}", prefilter=prefilter, reach=30)
+    stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[detector])
     assert stream.feed("ask for (EMP-0") == "ask for "
     assert stream.feed("04217) or ") == ""
     assert stream.feed("others, in the evening ") == "[redacted]) or others, in the evening "
@@ -111,14 +111,14 @@ def test_what_stands_before_the_word_that_opens_the_gate_comes_out(gate: Gate) -
 def test_a_check_that_raises_blocks_the_text() -> None:
     """What was not read does not pass."""
     broken = Pattern("broken", Category.PII, "pii.n", "[0-9]+", check=lambda text: text[99] == "1")
-    scrubbed = Scrubber(REMOVE, more=[broken]).scrub("number 17")
-    assert (scrubbed.text, scrubbed.blocked) == ("", True)
-    assert [(each.detector, each.error) for each in scrubbed.failures] == [("broken", "IndexError")]
+    sanitized = Sanitizer(REMOVE, extra=[broken]).sanitize("number 17")
+    assert (sanitized.text, sanitized.blocked) == ("", True)
+    assert [(each.detector, each.error) for each in sanitized.failures] == [("broken", "IndexError")]
     assert REMOVE.failing is Failing.BLOCK
 
 
 def test_it_is_a_detector() -> None:
     """For type checkers, and at run time."""
     detector: Detector = BADGE
-    assert [name for name, _ in detector.gates] == ["pii.badge"]
-    assert ORDER.gates == ()
+    assert [name for name, _ in detector.prefilters] == ["pii.badge"]
+    assert ORDER.prefilters == ()

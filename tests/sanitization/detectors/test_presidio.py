@@ -15,7 +15,7 @@ from attrs import field, frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sanitization import STANDARD, Action, Category, Detector, Gate, Scrubber, StreamScrubber, everywhere
+from sanitization import STANDARD, Action, Category, Detector, Prefilter, Sanitizer, StreamSanitizer, everywhere
 from sanitization.detectors.presidio import Presidio
 from tests.sanitization.samples import join
 
@@ -135,15 +135,15 @@ def test_a_language_brings_its_recognisers() -> None:
 
 
 def test_recognisers_of_your_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take the place of the predefined ones; a gate keeps them from texts without it."""
+    """They take the place of the predefined ones; a prefilter keeps them from texts without it."""
     stand_in(monkeypatch)
     badge = PatternRecognizer("BADGE", [Pattern("badge", "emp-[0-9]{6}", 0.9), Pattern("wide", "emp-[0-9]+", 0.6)])
-    detector = Presidio([badge], gate=Gate(literals=("emp-",), ignore_case=True))
+    detector = Presidio([badge], prefilter=Prefilter(literals=("emp-",), ignore_case=True))
     assert [(hit.start, hit.end, hit.score) for hit in detector.find("EMP-004217 emp-12")] == [
         (0, 10, 0.9),
         (11, 17, 0.6),
     ]
-    assert Scrubber(REMOVE, more=[detector]).scrub("for EMP-004217").text == "for [redacted]"
+    assert Sanitizer(REMOVE, extra=[detector]).sanitize("for EMP-004217").text == "for [redacted]"
     assert list(Presidio([badge], threshold=0.95).find("emp-004217")) == []
 
 
@@ -154,11 +154,11 @@ def test_recognisers_of_your_own(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_cut_gives_the_whole(parts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a stream makes of the pieces is what the scrubber makes of them together."""
+    """What a stream makes of the pieces is what the sanitizer makes of them together."""
     stand_in(monkeypatch)
     more = [Presidio()]
-    whole = Scrubber(REMOVE, more=more).scrub("".join(parts))
-    stream = StreamScrubber(REMOVE, more=more)
+    whole = Sanitizer(REMOVE, extra=more).sanitize("".join(parts))
+    stream = StreamSanitizer(REMOVE, extra=more)
     assert "".join(map(stream.feed, parts)) + stream.flush() == whole.text
     assert stream.findings == whole.findings
 
@@ -174,5 +174,5 @@ def test_without_the_extra_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_a_detector() -> None:
     """For type checkers, and at run time."""
     detector: Detector = Presidio()
-    assert (detector.name, detector.category, detector.gates) == ("presidio", Category.PII, ())
-    assert Scrubber(STANDARD, more=[detector]).scrub("plain words").findings == ()
+    assert (detector.name, detector.category, detector.prefilters) == ("presidio", Category.PII, ())
+    assert Sanitizer(STANDARD, extra=[detector]).sanitize("plain words").findings == ()

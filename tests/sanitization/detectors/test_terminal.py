@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sanitization import Action, Category, Kind, Scrubber, StreamScrubber
+from sanitization import Action, Category, Kind, Sanitizer, StreamSanitizer
 from sanitization.detectors.terminal import Terminal
 from sanitization.policy import everywhere
-from sanitization.prefilter import opener
+from sanitization.prefilter import build_prefilter
 
 PAYLOAD = "QUJD" * 1024  # what kitty and iTerm2 send in one piece
 
@@ -52,22 +52,22 @@ SEQUENCES = [
 
 def found(text: str) -> tuple[str, list[str]]:
     """What is left, and the kinds of what the detector for terminals took out."""
-    scrubbed = Scrubber(everywhere({Category.TERMINAL: Action.REMOVE})).scrub(text)
-    return scrubbed.text, [finding.kind.removeprefix("terminal.") for finding in scrubbed.findings]
+    sanitized = Sanitizer(everywhere({Category.TERMINAL: Action.REMOVE})).sanitize(text)
+    return sanitized.text, [finding.kind.removeprefix("terminal.") for finding in sanitized.findings]
 
 
 @pytest.mark.parametrize(("text", "clean", "kinds"), SEQUENCES)
 def test_sequences_are_taken_out(text: str, clean: str, kinds: list[str]) -> None:
     """Each sequence is one finding of its kind."""
     assert found(text) == (clean, kinds)
-    assert Scrubber().scrub(text).text == clean
+    assert Sanitizer().sanitize(text).text == clean
 
 
 def test_a_next_line_becomes_a_line_end_and_is_told_twice() -> None:
     """It is a control, and it is a line end that people do not see."""
-    scrubbed = Scrubber().scrub("nel\x85next")
-    assert scrubbed.text == "nel\nnext"
-    assert [(each.kind, each.start, each.end) for each in scrubbed.findings] == [
+    sanitized = Sanitizer().sanitize("nel\x85next")
+    assert sanitized.text == "nel\nnext"
+    assert [(each.kind, each.start, each.end) for each in sanitized.findings] == [
         ("terminal.control", 3, 4),
         ("invisible.separator", 3, 4),
     ]
@@ -89,8 +89,8 @@ def test_a_next_line_becomes_a_line_end_and_is_told_twice() -> None:
 )
 def test_talk_of_sequences_is_text(text: str) -> None:
     """Without a control character nothing is a sequence; tab and line ends pass."""
-    scrubbed = Scrubber().scrub(text)
-    assert (scrubbed.text, scrubbed.findings) == (text, ())
+    sanitized = Sanitizer().sanitize(text)
+    assert (sanitized.text, sanitized.findings) == (text, ())
 
 
 @pytest.mark.parametrize("kind", Terminal.kinds, ids=lambda kind: kind.name)
@@ -104,7 +104,7 @@ def test_every_kind_is_found_in_its_example(kind: Kind) -> None:
 @example("\r\r\n\r")
 def test_no_control_is_left(text: str) -> None:
     """Whatever comes in, only tab and line ends come out."""
-    out = Scrubber().scrub(text).text.replace("\r\n", "\n")
+    out = Sanitizer().sanitize(text).text.replace("\r\n", "\n")
     assert not [letter for letter in out if (letter < " " or "\x7f" <= letter < "\xa0") and letter not in "\t\n"]
 
 
@@ -139,20 +139,20 @@ PIECES = [
 def test_any_cut_gives_what_the_whole_gives(chunks: list[str]) -> None:
     """A control that ends a piece waits for what follows it."""
     policy = everywhere({Category.TERMINAL: Action.REMOVE})
-    whole, stream = Scrubber(policy).scrub("".join(chunks)), StreamScrubber(policy)
+    whole, stream = Sanitizer(policy).sanitize("".join(chunks)), StreamSanitizer(policy)
     assert "".join([*map(stream.feed, chunks), stream.flush()]) == whole.text
     assert stream.findings == whole.findings
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_every_control_opens_the_gate(plain: bool) -> None:
+def test_every_control_opens_the_prefilter(plain: bool) -> None:
     """Also when nothing is known of what follows it; nothing else does."""
-    live = opener((Terminal.gates,), plain=plain)
+    active = build_prefilter((Terminal.prefilters,), plain=plain)
     detector = Terminal()
     for code in range(0x300):
         text = f"a{chr(code)}"
-        assert bool(live(text)) == bool(list(detector.find(text, 0)))
-    assert not live("line\r\nline\r\nend")
+        assert bool(active(text)) == bool(list(detector.find(text, 0)))
+    assert not active("line\r\nline\r\nend")
 
 
 @pytest.mark.slow
@@ -164,5 +164,5 @@ def test_a_hostile_text_takes_linear_time(unit: str) -> None:
     """What would be quadratic takes a minute here."""
     text = unit * (250_000 // len(unit.encode()))
     began = time.process_time()
-    Scrubber(everywhere({Category.TERMINAL: Action.REMOVE})).scrub(text)
+    Sanitizer(everywhere({Category.TERMINAL: Action.REMOVE})).sanitize(text)
     assert time.process_time() - began < 3

@@ -13,7 +13,7 @@ from sanitization import STANDARD, Action, Category
 from tests.clock import Clock
 from understudy import ToolError
 from understudy.chat.memory import FOR_MODEL_BYTES, AgentMemory, MemoryExpiry, describe_for_model
-from understudy.content.filter import Guard
+from understudy.content.filter import ContentFilter
 from understudy.observe.metrics import Metrics
 from understudy.storage import Change, StorageUnavailable, Store, StoreWriter, Thread, open_database
 from understudy.storage.agent_memory import Remembered
@@ -24,19 +24,19 @@ TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
 
 
 @pytest.fixture(scope="module")
-def guard() -> Guard:
+def content_filter() -> ContentFilter:
     """What looks through texts; making one takes long."""
-    return Guard(STANDARD, Metrics())
+    return ContentFilter(STANDARD, Metrics())
 
 
 @pytest.fixture(scope="module")
-def strict() -> Guard:
+def strict() -> ContentFilter:
     """One that lets no secret pass."""
-    return Guard(evolve(STANDARD, tool={**STANDARD.tool, Category.SECRET: Action.BLOCK}), Metrics())
+    return ContentFilter(evolve(STANDARD, tool={**STANDARD.tool, Category.SECRET: Action.BLOCK}), Metrics())
 
 
 @pytest.fixture
-async def house(tmp_path: Path, guard: Guard) -> AsyncIterator[AgentMemory]:
+async def house(tmp_path: Path, content_filter: ContentFilter) -> AsyncIterator[AgentMemory]:
     """What the guide remembers of ann, in a real database."""
     database = await trio.to_thread.run_sync(open_database, tmp_path)
     async with ActorSystem("s", [ChildSpec("writer", lambda: StoreWriter(database))]) as system:
@@ -46,7 +46,7 @@ async def house(tmp_path: Path, guard: Guard) -> AsyncIterator[AgentMemory]:
         clock = Clock(1000.0)
         reads = CachedReads(store, LocalCache(), clock)
         store.on_write = reads.invalidate
-        yield AgentMemory("ann", "guide", store, reads, guard, clock)
+        yield AgentMemory("ann", "guide", store, reads, content_filter, clock)
     database.close()
 
 
@@ -131,9 +131,9 @@ async def test_secrets_are_taken_out_before_a_value_is_kept(house: AgentMemory) 
     assert "the key is" in str(await house.recall("login"))
 
 
-async def test_what_is_blocked_is_not_kept(house: AgentMemory, strict: Guard) -> None:
+async def test_what_is_blocked_is_not_kept(house: AgentMemory, strict: ContentFilter) -> None:
     """With the code that says so."""
-    house.guard = strict
+    house.content_filter = strict
     assert await failed(house.remember("login", TOKEN)) == "content_blocked"
     assert await house.recall("login") is None
 
@@ -141,7 +141,7 @@ async def test_what_is_blocked_is_not_kept(house: AgentMemory, strict: Guard) ->
 async def test_another_user_and_another_agent_have_their_own(house: AgentMemory) -> None:
     """Names are within one user and agent."""
     await house.remember("plan", "A")
-    rest = (house.store, house.reads, house.guard, house.clock)
+    rest = (house.store, house.reads, house.content_filter, house.clock)
     for owner, agent in (("bob", "guide"), ("ann", "finance")):
         other = AgentMemory(owner, agent, *rest)
         assert await other.recall("plan") is None

@@ -15,7 +15,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sanitization import STANDARD, Action, Category, Direction, Scrubber, everywhere
+from sanitization import STANDARD, Action, Category, Direction, Sanitizer, everywhere
 from tests.sanitization.samples import SECRETS
 from understudy.cli import scrub as pipe
 from understudy.cli.scrub import CHUNK, WINDOW, LineIndex, PassthroughEncoder, ScrubCommand
@@ -325,7 +325,7 @@ def test_lines_and_columns_are_those_of_the_file(
     read = os.read
     monkeypatch.setattr(pipe.os, "read", lambda source, _: read(source, chance.randint(1, 200)))
     policy = everywhere(dict.fromkeys((Category.SECRET, Category.TERMINAL, Category.INVISIBLE), Action.REMOVE))
-    whole = Scrubber(policy).scrub(text)
+    whole = Sanitizer(policy).sanitize(text)
     run_in_process(tmp_path, text.encode(), policy)
     assert capfd.readouterr().out == whole.text
     run_in_process(tmp_path, text.encode(), policy, check=True, as_json=True)
@@ -352,7 +352,7 @@ def test_lines_forget_only_what_is_behind_the_window(pieces: list[str], window: 
 
 def test_the_window_is_wider_than_what_a_stream_holds_back() -> None:
     """A find is placed when it comes out; until then the stream holds at most three times a detector's reach."""
-    stream = Scrubber().stream()
+    stream = Sanitizer().stream()
     reach = max(stage._reach for stage in (*stream._early, stream._late))
     assert CHUNK + 3 * reach < WINDOW
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sanitization import Action, Category, Failure, Finding, Scrubbed
+from sanitization import Action, Category, Failure, Finding, Sanitized
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Block, Envelope, PartialResult
@@ -39,7 +39,7 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.rows import Message
 
 FINDING = Finding("pii.email", Category.PII, 3, 9, 0.9, "[email-1]", "email", Action.TOKENISE, ("its form",))
-SCRUBBED = Scrubbed("hello [email-1]", (FINDING,), 2, False, (Failure("own", "KeyError"),))
+SCRUBBED = Sanitized("hello [email-1]", (FINDING,), 2, False, (Failure("own", "KeyError"),))
 ROUTE = Route("guide", "guide", None, "t", "guide_s1")
 MESSAGE = Message("ann", "m1", "t", "r1", "user", "Hello", "guide", None, "accepted", 1.5, ("f1",), {"mark": "bar"})
 SAY = Say("hello [email-1]", "t", references=("f1",), context={"a": [1, None]}, session_token="never told")

@@ -7,23 +7,23 @@ from contextlib import aclosing
 import pytest
 import trio
 
-from sanitization import STANDARD, Action, Category, Direction, Policy, Scrubber
+from sanitization import STANDARD, Action, Category, Direction, Policy, Sanitizer
 from transport.wire.errors import CommandRejected
 from understudy.content import files
-from understudy.content.files import Passage, is_text
+from understudy.content.files import FileFilter, is_text
 
 SECRET = b"ghp_" + b"a1B2c3D4" * 4 + b"e5F6"
-SCRUBBER = Scrubber(Policy(inbound={Category.SECRET: Action.REMOVE}), Direction.INBOUND)
+SANITIZER = Sanitizer(Policy(inbound={Category.SECRET: Action.REMOVE}), Direction.INBOUND)
 
 
-async def passed(content: bytes, size: int = 1000, scrubber: Scrubber = SCRUBBER) -> tuple[bytes, Passage]:
+async def passed(content: bytes, size: int = 1000, sanitizer: Sanitizer = SANITIZER) -> tuple[bytes, FileFilter]:
     """What comes out of a file that comes in pieces of this size."""
 
     async def pieces() -> AsyncGenerator[bytes, None]:
         for at in range(0, len(content), size):
             yield content[at : at + size]
 
-    passage = Passage(scrubber, trio.CapacityLimiter(1))
+    passage = FileFilter(sanitizer, trio.CapacityLimiter(1))
     async with aclosing(pieces()) as source, aclosing(passage.chunks(source)) as out:
         return b"".join([each async for each in out]), passage
 
@@ -34,7 +34,7 @@ async def test_a_secret_goes_wherever_the_file_is_cut(size: int) -> None:
     before, after = "é,b\r\n".encode() * 50, "\ufeff\x0c\u202ez\r".encode()
     out, passage = await passed(before + SECRET + after, size)
     assert out == before + b"[redacted]" + after
-    assert [each.category for each in passage.found.findings] == [Category.SECRET]
+    assert [each.category for each in passage.result.findings] == [Category.SECRET]
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ async def test_every_other_byte_stays(content: bytes, size: int) -> None:
 
 async def test_nothing_comes_behind_what_is_blocked() -> None:
     """The rest is not even read."""
-    blocking = Scrubber(Policy(inbound={Category.SECRET: Action.BLOCK}), Direction.INBOUND)
+    blocking = Sanitizer(Policy(inbound={Category.SECRET: Action.BLOCK}), Direction.INBOUND)
     out, passage = await passed(b"fine\n" * 100 + SECRET + b" more\n" * 1000, 50, blocking)
-    assert passage.found.blocked
+    assert passage.result.blocked
     assert b"more" not in out
     assert SECRET[:8] not in out
 
@@ -72,5 +72,5 @@ async def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyP
     """Nobody's upload keeps a thread for minutes."""
     monkeypatch.setattr(files, "LONGEST_S", 0.0)
     with pytest.raises(CommandRejected) as refused:
-        await passed(b"words " * 10_000, scrubber=Scrubber(STANDARD, Direction.INBOUND))
+        await passed(b"words " * 10_000, sanitizer=Sanitizer(STANDARD, Direction.INBOUND))
     assert refused.value.code == "file_too_large"

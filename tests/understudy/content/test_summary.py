@@ -4,8 +4,8 @@ import pytest
 
 from sanitization import Action, Category, Finding
 from understudy.chat.envelope import summary_line
-from understudy.content.policies import BadPolicy, policy_of
-from understudy.content.summary import LISTED, by_kind, is_suspect, summary_of, what_blocked
+from understudy.content.policies import InvalidPolicy, load_policy
+from understudy.content.summary import LISTED, build_summary, count_by_kind, describe_blocked, is_suspect
 
 
 def found(kind: str, action: Action, start: int = 0) -> Finding:
@@ -21,7 +21,7 @@ UNREAD = found("pii.unread", Action.FLAG)
 
 def test_a_summary_tells_what_changed_the_text_or_gives_orders() -> None:
     """Personal data that stayed is not told of; a part that was not read is."""
-    event = summary_of("inbound", [GONE, FLAGGED, ORDER, UNREAD], 1)
+    event = build_summary("inbound", [GONE, FLAGGED, ORDER, UNREAD], 1)
     assert event is not None
     assert event.counts == {"secret": 1, "injection": 1, "pii": 1}
     assert event.kinds == {"secret.github": 1, "injection.override": 1, "pii.unread": 1}
@@ -44,19 +44,19 @@ def test_a_summary_tells_what_changed_the_text_or_gives_orders() -> None:
 )
 def test_from_the_threshold_on(findings: list[Finding], omitted: int, threshold: int, told: bool) -> None:
     """And only where there is something to tell of."""
-    assert (summary_of("tool", findings, threshold, omitted=omitted) is not None) is told
+    assert (build_summary("tool", findings, threshold, omitted=omitted) is not None) is told
 
 
 def test_many_finds_are_counted_and_some_listed() -> None:
     """An event stays small."""
-    event = summary_of("tool", [GONE] * (LISTED + 50), 1, omitted=3, call_id="c")
+    event = build_summary("tool", [GONE] * (LISTED + 50), 1, omitted=3, call_id="c")
     assert event is not None
     assert (len(event.findings), event.omitted, event.counts, event.call_id) == (LISTED, 53, {"secret": 250}, "c")
 
 
 def test_by_kind_and_action() -> None:
     """As a tool's card shows it."""
-    rows = by_kind([GONE, GONE, found("secret.github", Action.MASK), FLAGGED])
+    rows = count_by_kind([GONE, GONE, found("secret.github", Action.MASK), FLAGGED])
     assert rows == [
         {"category": "secret", "kind": "secret.github", "action": "mask", "count": 1},
         {"category": "secret", "kind": "secret.github", "action": "remove", "count": 2},
@@ -72,8 +72,8 @@ def test_what_a_model_must_take_for_data() -> None:
 def test_why_something_is_blocked_is_said_in_words() -> None:
     """Each reason once."""
     block = [found(kind, Action.BLOCK) for kind in ("secret.github", "secret.aws", "pii.email")]
-    assert what_blocked([*block, ORDER]) == "a secret and personal data"
-    assert "not let pass" in what_blocked([])
+    assert describe_blocked([*block, ORDER]) == "a secret and personal data"
+    assert "not let pass" in describe_blocked([])
 
 
 def test_a_policy_that_cannot_be_had_is_told_with_its_setting(tmp_path) -> None:
@@ -82,7 +82,7 @@ def test_a_policy_that_cannot_be_had_is_told_with_its_setting(tmp_path) -> None:
     binary.write_bytes(b"\xff\xfe")
     wrong.write_text("[inbound]\nsecrets = 'remove'\n")
     for name, words in (("none", "standard, strict or off"), (str(binary), "UTF-8"), (str(wrong), "inbound.secrets")):
-        with pytest.raises(BadPolicy, match=words) as error:
-            policy_of(name)
+        with pytest.raises(InvalidPolicy, match=words) as error:
+            load_policy(name)
         assert "UNDERSTUDY_SCRUB_POLICY" in str(error.value)
-    assert policy_of("off").inbound == {}
+    assert load_policy("off").inbound == {}

@@ -3,28 +3,28 @@
 import pytest
 import trio
 
-from sanitization import Scrubber
+from sanitization import Sanitizer
 from transport.wire.errors import CommandRejected
-from understudy.content.texts import PIECE, scrubbed, weight
-from understudy.content.values import weight_of
+from understudy.content.texts import PIECE, sanitize_text, weigh_text
+from understudy.content.values import weigh_value
 
 SECRET = "ghp_" + "a1B2c3D4e5F6" * 3
 
 
 async def test_a_long_text_is_scrubbed_as_a_short_one() -> None:
     """Also where a piece ends in the middle of a secret: the same text and the same findings."""
-    scrubber = Scrubber()
+    sanitizer = Sanitizer()
     for shift in (0, 5, 20, 39):
         text = "w " * ((PIECE - shift) // 2) + SECRET + " and on" * PIECE
-        clean = await scrubbed(text, scrubber)
+        clean = await sanitize_text(text, sanitizer)
         assert SECRET not in clean.text
-        assert clean == scrubber.scrub(text)
+        assert clean == sanitizer.sanitize(text)
 
 
 async def test_a_text_that_takes_too_long_is_refused() -> None:
     """Before anything is stored, with a sentence that says what to do."""
     with pytest.raises(CommandRejected) as refused:
-        await scrubbed("w " * (4 * PIECE), Scrubber(), longest_s=0.0)
+        await sanitize_text("w " * (4 * PIECE), Sanitizer(), longest_s=0.0)
     assert refused.value.code == "message_too_large"
 
 
@@ -44,7 +44,7 @@ async def test_the_loop_goes_on_meanwhile() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch)
             started = trio.current_time()
-            await scrubbed(text, Scrubber())
+            await sanitize_text(text, Sanitizer())
             took_s = trio.current_time() - started
             nursery.cancel_scope.cancel()
     assert longest_s < max(0.2, took_s / 2)
@@ -52,6 +52,6 @@ async def test_the_loop_goes_on_meanwhile() -> None:
 
 def test_what_may_take_longer_weighs_more() -> None:
     """A text of hidden characters is not looked through on the loop as soon as one of letters."""
-    assert weight("a" * 100) == 100
-    assert weight("a" * 99 + "\u200b") == 400
-    assert weight_of({"a": ["bc", "\u200b", 5, None], "é": True}) == 1 + 4 + 2 * 2 + 4 + 2 + 4
+    assert weigh_text("a" * 100) == 100
+    assert weigh_text("a" * 99 + "\u200b") == 400
+    assert weigh_value({"a": ["bc", "\u200b", 5, None], "é": True}) == 1 + 4 + 2 * 2 + 4 + 2 + 4

@@ -14,14 +14,14 @@ from transport.wire.events import (
     RunStatus,
     Usage,
 )
-from understudy.content.vault import EACH, Restoring, Vault, alike
+from understudy.content.vault import EACH, PlaceholderRestorer, Vault, equal_but_for_placeholders
 
 ADA = "ada@example.org"
 
 
 def with_ada(vault: Vault, owner: str = "ada", thread: str = "t") -> str:
     """The placeholder of an address, which is a thread's first."""
-    name = vault.of(owner, thread, is_new=True).name("pii.email", ADA)
+    name = vault.get_or_create(owner, thread, is_new=True).name("pii.email", ADA)
     assert name is not None
     return name
 
@@ -30,17 +30,17 @@ def test_a_placeholder_means_something_in_its_own_thread_only() -> None:
     """Not in another thread, not in another user's of the same name."""
     vault = Vault()
     assert with_ada(vault) == "[email-1]"
-    vault.of("bob", "t", is_new=True)
-    assert vault.text("ada", "t", "to [email-1], [email-2]") == f"to {ADA}, [email-2]"
+    vault.get_or_create("bob", "t", is_new=True)
+    assert vault.restore_text("ada", "t", "to [email-1], [email-2]") == f"to {ADA}, [email-2]"
     for owner, thread in (("bob", "t"), ("ada", "u")):
-        assert vault.text(owner, thread, "to [email-1]") == "to [email-1]"
+        assert vault.restore_text(owner, thread, "to [email-1]") == "to [email-1]"
     vault.forget("ada", "t")
-    assert vault.text("ada", "t", "to [email-1]") == "to [email-1]"
+    assert vault.restore_text("ada", "t", "to [email-1]") == "to [email-1]"
 
 
 def test_in_a_thread_that_is_not_new_numbers_are_new() -> None:
     """Its old placeholders are not known any more, and must not come to mean something else."""
-    name = Vault().of("ada", "t", is_new=False).name("pii.email", ADA)
+    name = Vault().get_or_create("ada", "t", is_new=False).name("pii.email", ADA)
     assert name is not None
     assert int(name.strip("[]").partition("-")[2]) > 1_000_000
 
@@ -50,11 +50,11 @@ def test_the_threads_not_used_for_the_longest_make_room() -> None:
     vault = Vault(limit=2)
     with_ada(vault, thread="a")
     with_ada(vault, thread="b")
-    vault.of("ada", "a", is_new=False)
+    vault.get_or_create("ada", "a", is_new=False)
     with_ada(vault, thread="c")
     assert len(vault) == 2
     assert [vault.has("ada", thread) for thread in "abc"] == [True, False, True]
-    names = [vault.of("ada", "a", is_new=False).name("pii.email", str(number)) for number in range(EACH + 1)]
+    names = [vault.get_or_create("ada", "a", is_new=False).name("pii.email", str(number)) for number in range(EACH + 1)]
     assert sum(name is None for name in names) == 2  # with the address, so many are `EACH`
 
 
@@ -70,10 +70,10 @@ def test_events_show_their_user_the_words_and_no_others() -> None:
         AgentThinking("a", "[email-1]", 0.0): "[email-1]",
     }
     for event, text in shown.items():
-        told = vault.envelope("ada", around.but(event=event)).event
+        told = vault.restore_envelope("ada", around.but(event=event)).event
         assert text in (getattr(told, name, None) for name in ("content", "message", "result", "thought"))
-        assert vault.envelope("bob", around.but(event=event)).event is event
-        assert vault.envelope("ada", around.but(event=event, thread_id=None)).event is event
+        assert vault.restore_envelope("bob", around.but(event=event)).event is event
+        assert vault.restore_envelope("ada", around.but(event=event, thread_id=None)).event is event
 
 
 PIECES = [
@@ -96,15 +96,15 @@ PIECES = [
 def test_however_it_is_cut_the_same_is_restored(parts: list[str], size: int) -> None:
     """In pieces as in one."""
     known = Placeholders()
-    known.name("pii.email", ADA)
-    text, restoring = "".join(parts), Restoring(known)
+    known.assign("pii.email", ADA)
+    text, restoring = "".join(parts), PlaceholderRestorer(known)
     out = "".join(restoring.feed(text[at : at + size]) for at in range(0, len(text), size)) + restoring.flush()
     assert out == known.restore(text)
 
 
 def test_what_cannot_become_a_placeholder_does_not_wait() -> None:
     """Only the beginning of one is held back."""
-    restoring = Restoring(Placeholders())
+    restoring = PlaceholderRestorer(Placeholders())
     assert restoring.feed("a [link") == "a "
     assert restoring.feed("](x) and [No") == "[link](x) and [No"
     assert restoring.feed("[" + "a" * 41) == "[" + "a" * 41
@@ -122,4 +122,4 @@ def test_what_cannot_become_a_placeholder_does_not_wait() -> None:
 )
 def test_texts_are_alike_but_for_the_numbers(one: str, other: str, same: bool) -> None:
     """A message that is sent again after a restart is the same message."""
-    assert alike(one, other) is same
+    assert equal_but_for_placeholders(one, other) is same

@@ -218,9 +218,9 @@ def test_finds_are_counted_by_names_of_a_closed_set() -> None:
     """Kinds and detectors beyond a bound are `other`, and so is what is found and not listed."""
     metrics = Metrics()
     kinds = [Finding(f"pii.k{number}", Category.PII, 0, 1, 1.0, "", "d", Action.FLAG) for number in range(300)]
-    metrics.scrubbed("tool", [*kinds, kinds[0]], 7, 0.001)
+    metrics.record_sanitized("tool", [*kinds, kinds[0]], 7, 0.001)
     for number in range(300):
-        metrics.scrub_failed("inbound", f"d{number}")
+        metrics.record_detector_failure("inbound", f"d{number}")
     text = metrics.render().decode()
     name = "understudy_scrub_findings_total"
     assert f'{name}{{action="flag",category="pii",direction="tool",kind="pii.k0"}} 2.0' in text

@@ -28,7 +28,7 @@ from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
 from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
-from sanitization import STANDARD, Policy, Scrubber
+from sanitization import STANDARD, Policy, Sanitizer
 from understudy.chat.answer.cpu_time import CpuTimeExceeded
 
 # Languages that are coloured, by the names people write after a fence. Others are shown plain: each lexer is a
@@ -179,7 +179,7 @@ class Renderer:
     """Markdown to safe HTML under a scrubbing policy (which hosts' images may be shown). Stateless."""
 
     def __init__(self, policy: Policy = STANDARD, limit: Limit = _unlimited) -> None:
-        self._scrubber = Scrubber(policy.with_classes(_CLASSES))
+        self._scrubber = Sanitizer(policy.with_classes(_CLASSES))
         self._limit = limit
 
     def render(self, text: str) -> str:
@@ -214,7 +214,7 @@ class Renderer:
 
     def clean(self, html: str) -> str:
         """Return HTML that another process rendered, with nothing in it that this renderer would not make."""
-        return self._scrubber.scrub_html(html).text
+        return self._scrubber.sanitize_html(html).text
 
     def restrict(self, html: str) -> str:
         """Return HTML that a process of this server rendered, by the same list as `clean`, but not read twice.
@@ -225,7 +225,7 @@ class Renderer:
 
     def _html(self, text: str, references: MutableMapping[str, Any], colours: _Highlighter) -> str:
         env = {"references": references, "colours": colours}
-        return self._scrubber.scrub_html(_PARSER.render(text, env)).text
+        return self._scrubber.sanitize_html(_PARSER.render(text, env)).text
 
     def _ends(self, text: str, *, last: bool) -> tuple[list[int], str]:
         """Return where the closed blocks of a text end, and what will close the next one."""

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from sanitization import Failure, Finding, Placeholders, StreamScrubber
+from sanitization import Failure, Finding, Placeholders, StreamSanitizer
 from transport.wire.events import Block
 from understudy.chat.answer.html import aside, cut, keep, rendered
 from understudy.chat.answer.markdown import BlockRenderer, RenderedBlock
 from understudy.chat.run.replay import SEPARATOR
-from understudy.content.texts import INLINE, weight
-from understudy.content.vault import Restoring
+from understudy.content.texts import INLINE, weigh_text
+from understudy.content.vault import PlaceholderRestorer
 
 
 class Piece(NamedTuple):
@@ -38,11 +38,11 @@ class SanitizedAnswer:
     that of `text`.
     """
 
-    def __init__(self, stream: StreamScrubber, placeholders: Placeholders | None = None, owner: str = "") -> None:
+    def __init__(self, stream: StreamSanitizer, placeholders: Placeholders | None = None, owner: str = "") -> None:
         self.seconds = 0.0
         self._owner = owner
         self._stream = stream
-        self._restoring = None if placeholders is None else Restoring(placeholders)
+        self._restoring = None if placeholders is None else PlaceholderRestorer(placeholders)
         self._blocks = BlockRenderer()
         self.length = 0
         self._pieces: list[str] = []
@@ -56,7 +56,7 @@ class SanitizedAnswer:
         if self._pending and text:
             text, self._pending = self._pending + text, ""
         self._has_text = self._has_text or bool(text)
-        if weight(text) > INLINE:
+        if weigh_text(text) > INLINE:
             return await self._emit(*await aside(self._sanitize, text))
         return await self._emit(*self._sanitize(text))
 

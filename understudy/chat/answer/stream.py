@@ -8,7 +8,7 @@
 import trio
 from attrs import define, evolve, field
 
-from sanitization import Direction, Finding, Scrubbed
+from sanitization import Direction, Finding, Sanitized
 from transport.wire.events import SanitizationSummary
 from understudy.chat.answer.resume import NewText, ResumedText
 from understudy.chat.answer.sanitized import Piece, SanitizedAnswer
@@ -16,7 +16,7 @@ from understudy.chat.messages import RunRequest
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import SEPARATOR, Replay, encode_partial
 from understudy.chat.services import Services
-from understudy.content.summary import summary_of
+from understudy.content.summary import build_summary
 from understudy.storage.rows import StepRecord
 
 PAUSE_S = 0.5
@@ -126,8 +126,10 @@ class AnswerStream:
             self._releasing = None
 
     def _new_answer(self) -> SanitizedAnswer:
-        guard, job = self.services.guard, self.job
-        return SanitizedAnswer(guard.stream(), guard.vault.get(job.owner, job.thread_id), job.owner)
+        content_filter, job = self.services.content_filter, self.job
+        return SanitizedAnswer(
+            content_filter.answer_stream(), content_filter.vault.get(job.owner, job.thread_id), job.owner
+        )
 
     async def _write(self, fresh: NewText) -> None:
         """Show the next piece of the answer. One at a time: a release that has begun comes first."""
@@ -153,9 +155,9 @@ class AnswerStream:
             findings, failures = self.answer.findings, self.answer.failures
             if (summary := self._summary()) is not None:
                 await self.recorder.record(summary)
-            raise self.services.guard.blocked(
+            raise self.services.content_filter.blocked_error(
                 "The answer was stopped, and what was shown of it stays",
-                [Scrubbed("", findings, blocked=True, failures=failures)],
+                [Sanitized("", findings, blocked=True, failures=failures)],
             )
 
     def _checkpoint(self) -> None:
@@ -177,8 +179,10 @@ class AnswerStream:
     def _summary(self) -> SanitizationSummary | None:
         """The event that tells what was found in the answer, once it is as much as is told of."""
         found = (*self._earlier_findings, *self.answer.findings)
-        return summary_of("outbound", found, self.services.summary_from, omitted=self.answer.omitted)
+        return build_summary("outbound", found, self.services.summary_from, omitted=self.answer.omitted)
 
     def _report_metrics(self) -> None:
         answer = self.answer
-        self.services.guard.count(Direction.OUTBOUND, answer.findings, answer.omitted, answer.failures, answer.seconds)
+        self.services.content_filter.record(
+            Direction.OUTBOUND, answer.findings, answer.omitted, answer.failures, answer.seconds
+        )

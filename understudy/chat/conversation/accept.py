@@ -19,8 +19,7 @@ from understudy.chat.routing import ANSWER
 from understudy.chat.run.run_settings import read_settings
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import Services
-from understudy.content.summary import alert_of, summary_of
-from understudy.content.vault import alike
+from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
 from understudy.storage.rows import Message, RawText
 
@@ -91,7 +90,7 @@ class MessageAcceptor:
             await self._reject_other_thread(ask, prior)
         say, text = ask.say, ask.filtered.text
         same_place = prior.branch_of == ask.branch_of and say.parent_id in (None, prior.parent_id)
-        if not same_place or not alike(prior.content, text) or prior.references != say.references:
+        if not same_place or not equal_but_for_placeholders(prior.content, text) or prior.references != say.references:
             raise CommandRejected("message_id_reused")
         return prior
 
@@ -132,7 +131,10 @@ class MessageAcceptor:
         accepted = MessageAccepted(*names, context_given or None, settings_given or None)
         envelopes = await self.log.commit(live, [accepted], opening=True, raw=self._raw(ask))
         self.subscribers.publish(envelopes, self.log.last_seq, context, arrived_at=ask.arrived_at)
-        if isinstance(ask, Accept) and (alert := alert_of((*ask.filtered.findings, *ask.context_findings))) is not None:
+        if (
+            isinstance(ask, Accept)
+            and (alert := build_alert((*ask.filtered.findings, *ask.context_findings))) is not None
+        ):
             self.subscribers.send_alert(live, alert)
         ask.reply(job.run_id)
         return live
@@ -180,7 +182,9 @@ class MessageAcceptor:
             message_id, content, references = ask.message_id, ask.filtered.text, ask.say.references
             threshold = self.services.summary_from
             clean = ask.filtered
-            found = summary_of("inbound", clean.findings, threshold, omitted=clean.omitted, beside=ask.context_findings)
+            found = build_summary(
+                "inbound", clean.findings, threshold, omitted=clean.omitted, beside=ask.context_findings
+            )
         else:
             message_id, content, references = ask.message.id, ask.message.content, ask.message.references
         owner, thread_id = self.log.owner, self.log.thread_id

@@ -121,7 +121,7 @@ class Subscribers:
 
     def restore(self, envelope: Envelope) -> Envelope:
         """A stored event as its user is shown it."""
-        return self.services.guard.vault.envelope(self.owner, envelope)
+        return self.services.content_filter.vault.restore_envelope(self.owner, envelope)
 
     def send_about_answer(self, event: Event, answer: Message, sender: ActorRef | None) -> None:
         """Send an event about an answer that is not logged, to every follower, and to its sender in any case."""

@@ -131,7 +131,7 @@ class AgentLoop:
             self._logged_handoffs -= 1
         else:
             completed = self._completed(f"Handed over to {name}")
-            reason = await self.services.guard.written(reason)
+            reason = await self.services.content_filter.filter_output(reason)
             await self.recorder.record(AgentHandoff(self.agent.name, name, reason), completed)
         self.agent = self.services.agents[name]
         await self._start_agent()
@@ -185,11 +185,13 @@ class AgentLoop:
         if begun:
             reply = evolve(reply, text=said)
         call_ids = [uuid.uuid4().hex for _ in reply.calls]
-        text = await self.services.guard.kept(reply.text) or ""
+        text = await self.services.content_filter.filter_for_storage(reply.text) or ""
         calls = [await self._storable_request(each) for each in reply.calls]
         result = encode_reply(reply, call_ids, text, calls, self._thoughts, self.stream.findings)
         if reply.handoff is not None:
-            result["handoff"]["reason"] = await self.services.guard.kept(reply.handoff.reason) or ""
+            result["handoff"]["reason"] = (
+                await self.services.content_filter.filter_for_storage(reply.handoff.reason) or ""
+            )
         self.usage = self.usage + reply.usage
         self.stream.add_finished_turn(text)
         await self.recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=self.services.clock()),))
@@ -199,7 +201,7 @@ class AgentLoop:
     async def _storable_request(self, call: ToolRequest) -> ToolRequest | None:
         """What may be stored of a call; None for nothing."""
         words = {"id": call.id, "name": call.name, "arguments": dict(call.arguments), "description": call.description}
-        kept = await self.services.guard.kept(words)
+        kept = await self.services.content_filter.filter_for_storage(words)
         if kept is None:
             return None
         name = call.name if self.agent.tool(call.name) is not None else kept["name"]
@@ -239,7 +241,7 @@ class AgentLoop:
     async def _on_model_event(self, event: ModelEvent) -> None:
         match event:
             case Thought(text):
-                await self._publish_thought(await self.services.guard.written(text))
+                await self._publish_thought(await self.services.content_filter.filter_output(text))
             case TextDelta(text):
                 self.recorder.activity = "writing"
                 await self._ensure_thought()

@@ -26,7 +26,7 @@ from understudy.chat.run.replay import PendingCall
 from understudy.chat.run.tool_call import ToolCall, ToolOutcome, record_crash
 from understudy.chat.services import Services
 from understudy.content.filter import Blocked
-from understudy.content.summary import by_kind, summary_of
+from understudy.content.summary import build_summary, count_by_kind
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.rows import StepRecord
@@ -216,9 +216,9 @@ class ToolExecutor:
             status=outcome.status,
             duration_ms=worked_s * 1000,
             timestamp=now,
-            findings=by_kind(outcome.findings) or None,
+            findings=count_by_kind(outcome.findings) or None,
         )
-        told = summary_of(
+        told = build_summary(
             "tool", outcome.findings, self.services.summary_from, omitted=outcome.omitted, call_id=outcome.call_id
         )
         await self.recorder.record(
@@ -236,7 +236,9 @@ class ToolExecutor:
         if call.description:
             words["description"] = call.description
         try:
-            said: dict[str, Any] = await self.services.guard.written({"arguments": dict(call.arguments), **words})
+            said: dict[str, Any] = await self.services.content_filter.filter_output(
+                {"arguments": dict(call.arguments), **words}
+            )
         except Blocked as blocked:
             outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
             said = {"name": "(not shown)", "description": "A call that is not let pass", "arguments": {}}
@@ -246,20 +248,20 @@ class ToolExecutor:
 
     async def _sanitize_result(self, outcome: ToolOutcome) -> None:
         """Take out of what a call gave what must not pass: nobody has it before."""
-        guard = self.services.guard
-        clean, summary = await guard.result(outcome.value, outcome.summary)
+        content_filter = self.services.content_filter
+        clean, summary = await content_filter.filter_result(outcome.value, outcome.summary)
         if outcome.answer:
-            answer = await guard.value(outcome.answer, guard.tool)
+            answer = await content_filter.filter_value(outcome.answer, content_filter.tool)
             outcome.answer = str(answer.value)
             clean.texts += answer.texts
         outcome.findings, outcome.omitted = clean.findings, clean.omitted
         if clean.blocked:
-            blocked = guard.blocked("The tool's result is not let pass", clean.texts)
+            blocked = content_filter.blocked_error("The tool's result is not let pass", clean.texts)
             outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
             outcome.visualization = None
             return
         outcome.value, outcome.summary = clean.value, summary
-        if outcome.visualization is not None and not await guard.may_be_drawn(outcome.visualization):
+        if outcome.visualization is not None and not await content_filter.accepts_chart(outcome.visualization):
             outcome.visualization = None
             outcome.summary += " (the chart is left out: it shows what must not be shown)"
 
@@ -352,7 +354,7 @@ class ToolExecutor:
         )
 
     def _progress(self, done: float, total: float | None, note: str) -> None:
-        self.recorder.send_progress(done, total, self.services.guard.sign(str(note)))
+        self.recorder.send_progress(done, total, self.services.content_filter.filter_progress(str(note)))
 
 
 def _shown(value: Any) -> Any:

@@ -31,7 +31,7 @@ from understudy.app.os_errors import explain_os_error
 from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, load, settings_files
 from understudy.auth.sessions import read_keys
 from understudy.cli.doctor.result import CheckResult, describe_schema
-from understudy.content.policies import policy_of
+from understudy.content.policies import load_policy
 from understudy.sandbox.spawner import probe
 from understudy.storage.errors import DatabaseUnusable
 from understudy.storage.inspection import inspect_database
@@ -138,7 +138,7 @@ def _space(settings: Settings) -> CheckResult:
 
 def _policy(settings: Settings) -> CheckResult:
     try:
-        policy_of(settings.scrub_policy)
+        load_policy(settings.scrub_policy)
     except ValueError as error:
         return CheckResult("scrubbing", "mend", str(error))
     raw = "; raw texts are kept, encrypted" if settings.store_raw else ""

@@ -9,7 +9,7 @@ from quart import Blueprint, Response, request
 from werkzeug.datastructures import FileStorage
 
 from transport.wire.errors import CommandRejected
-from understudy.content.summary import by_kind
+from understudy.content.summary import count_by_kind
 from understudy.storage.errors import NotStored
 from understudy.web.context import drain_body, identity, web_context
 
@@ -35,12 +35,15 @@ async def upload() -> tuple[dict[str, Any], int]:
     given = (await request.files).get("file")
     if given is None or not given.filename:
         raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")
-    name = await web_context().guard.note(owner, given.filename) or UNNAMED
-    media_type = await web_context().guard.note(owner, given.mimetype) or "application/octet-stream"
-    passage = web_context().guard.passage()
-    async with aclosing(_chunks(given)) as chunks, aclosing(web_context().guard.passing(passage, chunks)) as passing:
+    name = await web_context().content_filter.filter_note(owner, given.filename) or UNNAMED
+    media_type = await web_context().content_filter.filter_note(owner, given.mimetype) or "application/octet-stream"
+    passage = web_context().content_filter.new_file_filter()
+    async with (
+        aclosing(_chunks(given)) as chunks,
+        aclosing(web_context().content_filter.filter_file(passage, chunks)) as passing,
+    ):
         row = await web_context().files.save(owner, name, media_type, passing)
-    told = {"findings": rows} if (rows := by_kind(passage.found.findings)) else {}
+    told = {"findings": rows} if (rows := count_by_kind(passage.result.findings)) else {}
     return {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size} | told, 201
 
 

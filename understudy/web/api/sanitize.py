@@ -7,7 +7,7 @@ import msgspec
 from attrs import frozen
 from quart import Blueprint
 
-from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Scrubbed, utf16
+from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Sanitized, utf16_offsets
 from transport.wire.errors import CommandRejected
 from understudy.web.api.commands import read_body
 from understudy.web.context import identity, web_context
@@ -27,10 +27,10 @@ class Asked:
 @blueprint.post("")
 async def sanitize() -> dict[str, Any]:
     """Look through a text as the server looks through what it is sent, is returned or sends; nothing is stored."""
-    who, guard = identity(), web_context().guard
+    who, content_filter = identity(), web_context().content_filter
     asked = _asked(await read_body())
-    scrubber = await guard.scrubber(Direction(asked.direction), asked.policy)
-    found = await guard.sift(who.user, asked.text, scrubber, Placeholders())
+    scrubber = await content_filter.sanitizer(Direction(asked.direction), asked.policy)
+    found = await content_filter.filter_text(who.user, asked.text, scrubber, Placeholders())
     return _told(asked.text, found)
 
 
@@ -46,7 +46,7 @@ def _asked(body: bytes) -> Asked:
     return asked
 
 
-def _told(text: str, found: Scrubbed) -> dict[str, Any]:
+def _told(text: str, found: Sanitized) -> dict[str, Any]:
     return {
         "text": found.text,
         "changed": found.blocked or found.text != text,
@@ -54,7 +54,8 @@ def _told(text: str, found: Scrubbed) -> dict[str, Any]:
         "counts": dict(Counter(each.category.value for each in found.findings)),
         "kinds": dict(sorted(Counter(each.kind for each in found.findings).items())),
         "findings": [
-            _finding(each, units) for each, units in zip(found.findings, utf16(text, found.findings), strict=True)
+            _finding(each, units)
+            for each, units in zip(found.findings, utf16_offsets(text, found.findings), strict=True)
         ],
         "omitted": found.omitted,
         "failed": [each.detector for each in found.failures],

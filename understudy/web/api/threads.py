@@ -72,7 +72,7 @@ async def events(thread_id: str) -> Response:
     owner, after, limit = identity().user, whole_number("after", 0, 0, 2**53), whole_number("limit", 500, 1, 1000)
     read = await web_context().reads.events(owner, thread_id, after, limit)
     found = _there(read.value)
-    shown = partial(web_context().guard.vault.envelope, owner)
+    shown = partial(web_context().content_filter.vault.restore_envelope, owner)
     mark = b',"stale":true' if read.stale else b""
     body = b'{"events":[%s],"last_seq":%d%s}' % (await aside(_events, found.events, shown), found.thread.last_seq, mark)
     return _dated(Response(body, content_type="application/json"), read)
@@ -89,7 +89,7 @@ async def one(thread_id: str) -> Response:
 async def rename(thread_id: str) -> dict[str, Any]:
     """Give a thread another title: `{"title": "…"}`."""
     await _existing(thread_id)
-    title = await web_context().guard.note(identity().user, _title(await read_body(TITLE_BYTES)))
+    title = await web_context().content_filter.filter_note(identity().user, _title(await read_body(TITLE_BYTES)))
     await web_context().store.rename_thread(identity().user, thread_id, " ".join(title.split()) or UNTITLED)
     return _thread((await _existing(thread_id)).value)
 
@@ -139,7 +139,7 @@ def _title(body: str | bytes) -> str:
 
 
 def _thread(row: Thread) -> dict[str, Any]:
-    return records.thread_of(row, partial(web_context().guard.vault.text, row.owner, row.id))
+    return records.thread_of(row, partial(web_context().content_filter.vault.restore_text, row.owner, row.id))
 
 
 def _shown(rest: WebContext, owner: str, rows: Sequence[Message], answers: Sequence[RunRecord]) -> list[dict[str, Any]]:
@@ -147,7 +147,7 @@ def _shown(rest: WebContext, owner: str, rows: Sequence[Message], answers: Seque
     runs: dict[str, list[dict[str, str]]] = {row.id: [] for row in rows if row.role == "user"}
     for run in answers:
         runs[run.message_id].append(records.short_run_of(run))
-    text = rest.guard.vault.text
+    text = rest.content_filter.vault.restore_text
     return [records.message_of(row, runs.get(row.id, []), partial(text, owner, row.thread_id)) for row in rows]
 
 

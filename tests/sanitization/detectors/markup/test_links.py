@@ -8,28 +8,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from sanitization import Action, Category, Policy, Scrubber, StreamScrubber, everywhere
+from sanitization import Action, Category, Policy, Sanitizer, StreamSanitizer, everywhere
 from sanitization.detectors.markup.links import GONE, Links
 from sanitization.detectors.markup.urls import Addresses
 from sanitization.kinds import Kind
-from sanitization.pipeline import Numbered, Stage
+from sanitization.pipeline import Numbered, PipelineStage
 from sanitization.policy import Direction
-from sanitization.policy_engine import Judge
-from sanitization.prefilter import opener
+from sanitization.policy_engine import PolicyEngine
+from sanitization.prefilter import build_prefilter
 from tests.sanitization.samples import SECRETS
 
 LINKS = Links()
 PLAIN = MarkdownIt("commonmark", {"html": False})
 PLAIN.validateLink = lambda url: True  # type: ignore[method-assign]
-GATES = [name for name, _ in LINKS.gates]
+PREFILTERS = [name for name, _ in LINKS.prefilters]
 ONLY = everywhere({Category.MARKUP: Action.REMOVE})
 TALK = b64encode(b"what we talked about yesterday").decode().rstrip("=")
 TOKEN = SECRETS["secret.github.token"]
 
 
-def scrubbed(text: str, policy: Policy = ONLY) -> str:
+def sanitized(text: str, policy: Policy = ONLY) -> str:
     """The text with what acts taken out, and nothing else."""
-    return Scrubber(policy).scrub(text).text
+    return Sanitizer(policy).sanitize(text).text
 
 
 ACTING = [
@@ -93,8 +93,8 @@ ACTING = [
 @pytest.mark.parametrize(("text", "kind", "clean"), ACTING)
 def test_what_acts_goes_and_its_words_stay(text: str, kind: str, clean: str) -> None:
     """The address is taken out, the label is not; the finding says what was wrong."""
-    assert scrubbed(text) == clean
-    assert {finding.kind for finding in Scrubber(ONLY).scrub(text).findings} == {kind}
+    assert sanitized(text) == clean
+    assert {finding.kind for finding in Sanitizer(ONLY).sanitize(text).findings} == {kind}
 
 
 HARMLESS = [
@@ -132,7 +132,7 @@ HARMLESS = [
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_does_not_act_stays(text: str) -> None:
     """Ordinary links, pictures of the house, code and talk about markup pass byte for byte."""
-    done = Scrubber(ONLY).scrub(text)
+    done = Sanitizer(ONLY).sanitize(text)
     assert (done.text, done.findings) == (text, ())
 
 
@@ -142,11 +142,11 @@ def test_the_policys_hosts_may_be_told_things() -> None:
         outbound=ONLY.outbound, link_hosts=frozenset({"our.example"}), image_hosts=frozenset({"pic.example"})
     )
     keeps = f"![a](https://pic.example/a.png?u=1) [b](https://our.example/?d={TALK}) https://our.example/{TALK} x"
-    assert scrubbed(keeps, policy) == keeps
+    assert sanitized(keeps, policy) == keeps
     assert (
-        scrubbed("![a](https://our.example/a.png) [b](https://pic.example/)", policy) == "a [b](https://pic.example/)"
+        sanitized("![a](https://our.example/a.png) [b](https://pic.example/)", policy) == "a [b](https://pic.example/)"
     )
-    assert scrubbed("![a](https://pic.example@our.example/a.png)", policy) == "a"
+    assert sanitized("![a](https://pic.example@our.example/a.png)", policy) == "a"
 
 
 @pytest.mark.parametrize("kind", LINKS.kinds, ids=lambda kind: kind.name)
@@ -158,13 +158,13 @@ def test_each_kind_has_an_example_in_which_it_is_found(kind: Kind) -> None:
 def test_an_image_with_a_secret_in_it_goes_as_a_whole() -> None:
     """What leaves with the address is not left in its label; what is only flagged shields nothing."""
     text = f"![see {TOKEN}](https://else.example/?k={TOKEN}) x"
-    assert Scrubber().scrub(text).text == "see [redacted] x"
+    assert Sanitizer().sanitize(text).text == "see [redacted] x"
     flagging = everywhere({Category.MARKUP: Action.FLAG, Category.SECRET: Action.REMOVE})
-    done = Scrubber(flagging).scrub(text)
+    done = Sanitizer(flagging).sanitize(text)
     assert done.text == "![see [redacted]](https://else.example/?k=[redacted]) x"
     assert [finding.kind for finding in done.findings].count("markup.image.host") == 2
     removing = everywhere({Category.MARKUP: Action.REMOVE, Category.SECRET: Action.FLAG})
-    told = Scrubber(removing).scrub(f"![a](https://else.example/?k={TOKEN}) x")
+    told = Sanitizer(removing).sanitize(f"![a](https://else.example/?k={TOKEN}) x")
     assert told.text == "a x"
     assert "secret.github.token" in {finding.kind for finding in told.findings}
 
@@ -172,7 +172,7 @@ def test_an_image_with_a_secret_in_it_goes_as_a_whole() -> None:
 @pytest.mark.parametrize("padding", range(250, 330, 7))
 def test_a_long_address_loses_its_host_and_hides_no_secret(padding: int) -> None:
     """What is too long to be read is no image any more, and its rest is read for secrets like any other text."""
-    out = Scrubber().scrub(f"![a](https://else.example/?d={'z' * padding}/{TOKEN}) x").text
+    out = Sanitizer().sanitize(f"![a](https://else.example/?d={'z' * padding}/{TOKEN}) x").text
     assert "else.example" not in out
     assert TOKEN[:8] not in out
 
@@ -184,11 +184,11 @@ DEEP = "![a [b [c [d]]]](https://else.example/c.png)"
 
 def test_no_form_of_label_lets_an_image_through() -> None:
     """Images within links, labels beyond the bound, brackets deeper than the bound."""
-    assert scrubbed(NESTED) == "[badge](https://ok.example/)"
-    assert "else.example" not in scrubbed(LONG)
-    assert "else.example" not in scrubbed(DEEP)
+    assert sanitized(NESTED) == "[badge](https://ok.example/)"
+    assert "else.example" not in sanitized(LONG)
+    assert "else.example" not in sanitized(DEEP)
     linked = f"[{'long label ' * 30}](https://ok.example/c)"
-    assert scrubbed(linked) == linked
+    assert sanitized(linked) == linked
 
 
 PIECES = [
@@ -202,18 +202,20 @@ PIECES = [
 
 def in_pieces(chunks: list[str], *, plain: bool) -> str:
     """What comes out of a stage with this detector alone."""
-    live = opener((LINKS.gates,), plain=plain)
-    stage = Stage([Numbered(0, LINKS)], Judge(ONLY, Direction.OUTBOUND, None), words=True)
-    return "".join([*(stage.feed(chunk, live(stage.held + chunk)) for chunk in chunks), stage.flush(live(stage.held))])
+    active = build_prefilter((LINKS.prefilters,), plain=plain)
+    stage = PipelineStage([Numbered(0, LINKS)], PolicyEngine(ONLY, Direction.OUTBOUND, None), words=True)
+    return "".join(
+        [*(stage.feed(chunk, active(stage.held + chunk)) for chunk in chunks), stage.flush(active(stage.held))]
+    )
 
 
 @pytest.mark.slow
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.data())
 @settings(max_examples=300, deadline=None)
-def test_any_cut_gives_the_whole_and_the_gates_miss_nothing(text: str, data: st.DataObject) -> None:
-    """Behind gates and in pieces the same is found as by reading everything at once."""
+def test_any_cut_gives_the_whole_and_the_prefilters_miss_nothing(text: str, data: st.DataObject) -> None:
+    """Behind prefilters and in pieces the same is found as by reading everything at once."""
     expected, position = "", 0
-    for hit in LINKS.find(text, 0, GATES):
+    for hit in LINKS.find(text, 0, PREFILTERS):
         expected, position = expected + text[position : hit.start] + hit.replacement, hit.end
     expected += text[position:]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
@@ -228,10 +230,10 @@ def test_any_cut_gives_the_whole_and_the_gates_miss_nothing(text: str, data: st.
 @settings(max_examples=200, deadline=None)
 def test_it_has_no_memory(text: str) -> None:
     """Beginning anew outside a find finds the same."""
-    hits = list(LINKS.find(text, 0, GATES))
+    hits = list(LINKS.find(text, 0, PREFILTERS))
     for place in range(len(text) + 1):
         if not any(hit.anchor < place < hit.end for hit in hits):
-            assert list(LINKS.find(text, place, GATES)) == [hit for hit in hits if hit.anchor >= place]
+            assert list(LINKS.find(text, place, PREFILTERS)) == [hit for hit in hits if hit.anchor >= place]
 
 
 UNCLEAR = [
@@ -249,15 +251,15 @@ UNCLEAR = [
 @pytest.mark.parametrize("text", [text for text, _, _ in ACTING] + UNCLEAR)
 def test_a_stream_shows_no_address_at_any_cut(text: str) -> None:
     """However a text is cut in two, the same comes out."""
-    whole = scrubbed(text)
+    whole = sanitized(text)
     for cut in range(len(text) + 1):
-        stream = StreamScrubber(ONLY)
+        stream = StreamSanitizer(ONLY)
         assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == whole
 
 
 def test_little_is_held_back() -> None:
     """An open bracket waits for its end, not for the end of the text."""
-    stream = StreamScrubber(ONLY)
+    stream = StreamSanitizer(ONLY)
     given = out = 0
     for word in ["[", "so ", "it ", "![goes "] * 500:
         given += len(word)
@@ -276,7 +278,7 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
     """Half a megabyte a second is the promise; quadratic work would take minutes."""
     text = unit * (200_000 // len(unit))
     began = time.thread_time()
-    Scrubber(ONLY).scrub(text)
+    Sanitizer(ONLY).sanitize(text)
     assert time.thread_time() - began < 3
 
 
@@ -297,8 +299,8 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
 )  # fmt: skip
 def test_what_is_left_makes_no_new_link(text: str, gone: str) -> None:
     """Nothing comes to stand beside something else that would make it act: what came out has nothing left to find."""
-    once = scrubbed(text.replace("{}", gone))
-    assert scrubbed(once) == once
+    once = sanitized(text.replace("{}", gone))
+    assert sanitized(once) == once
     tokens = PLAIN.parseInline(once)[0].children or []
     assert [each.attrGet("src") for each in tokens if each.type == "image"] == []
     assert not any(str(each.attrGet("href")).startswith("javascript") for each in tokens)
@@ -320,5 +322,5 @@ def test_a_long_text_behind_a_link_hides_nothing(address: str, bang: str) -> Non
     """Where nothing that could be wrong stands in all that is read, no link is looked at; one sign is enough."""
     text = f"{bang}[here]({address})"
     for tail in (" and so on" * 60, "a" * 600):
-        assert scrubbed(text + tail) == scrubbed(text) + tail
-    assert scrubbed(f"{bang}[here](a" + " b" * 300) == f"{bang}[here](a" + " b" * 300
+        assert sanitized(text + tail) == sanitized(text) + tail
+    assert sanitized(f"{bang}[here](a" + " b" * 300) == f"{bang}[here](a" + " b" * 300

@@ -10,7 +10,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sanitization import OFF, STANDARD, Category, Scrubber
+from sanitization import OFF, STANDARD, Category, Sanitizer
 from sanitization.detectors.markup.html_cleaner import ATTRIBUTES, DEPTH_MAX, TAGS
 from sanitization.detectors.markup.markup import Markup
 from sanitization.kinds import Kind
@@ -62,10 +62,10 @@ HOSTILE = [
 @pytest.mark.parametrize(("html", "clean"), HOSTILE)
 def test_active_markup_goes(html: str, clean: str) -> None:
     """Elements, handlers and styles that do something are not there afterwards, and are reported."""
-    scrubbed = Scrubber().scrub_html(html)
-    assert scrubbed.text == clean
-    assert_inert(scrubbed.text)
-    assert html.startswith(("<p style", "<!--")) or {each.category for each in scrubbed.findings} == {Category.MARKUP}
+    sanitized = Sanitizer().sanitize_html(html)
+    assert sanitized.text == clean
+    assert_inert(sanitized.text)
+    assert html.startswith(("<p style", "<!--")) or {each.category for each in sanitized.findings} == {Category.MARKUP}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_active_markup_goes(html: str, clean: str) -> None:
 )  # fmt: skip
 def test_links_lead_by_known_schemes_only(address: str) -> None:
     """A link of any other scheme, however dressed, has no address."""
-    out = Scrubber().scrub_html(f'<a href="{address}">x</a>').text
+    out = Sanitizer().sanitize_html(f'<a href="{address}">x</a>').text
     assert [name for _, attributes in Reader(out).seen for name in attributes if name == "href"] == []
 
 
@@ -84,7 +84,7 @@ def test_links_lead_by_known_schemes_only(address: str) -> None:
 )
 def test_links_open_apart_and_tell_nothing(address: str) -> None:
     """Harmless links stay, in a window of their own, without opener, referrer or endorsement."""
-    out = Scrubber().scrub_html(f'<a href="{address}" rel="x" target="_top">x</a>').text
+    out = Sanitizer().sanitize_html(f'<a href="{address}" rel="x" target="_top">x</a>').text
     assert out == f'<a href="{address}" target="_blank" rel="noopener noreferrer nofollow">x</a>'
 
 
@@ -110,22 +110,22 @@ FOREIGN = [
 @pytest.mark.parametrize("address", FOREIGN)
 def test_images_of_foreign_hosts_are_not_fetched(address: str) -> None:
     """An image is a request: its host would learn what is being read. The alternative text stays."""
-    scrubber = Scrubber(STANDARD.with_image_hosts("good.org"))
-    assert scrubber.scrub_html(f'<img src="{address}" alt="a chart">').text == '<img alt="a chart">'
+    sanitizer = Sanitizer(STANDARD.with_image_hosts("good.org"))
+    assert sanitizer.sanitize_html(f'<img src="{address}" alt="a chart">').text == '<img alt="a chart">'
 
 
 @pytest.mark.parametrize("address", ["/a.png", "a.png", PIXEL, "https://GOOD.org/a.png", "//good.org/a.png"])
 def test_images_of_this_house_and_of_named_hosts_are_shown(address: str) -> None:
     """Own origin, inline, and the policy's hosts."""
-    out = Scrubber(STANDARD.with_image_hosts("good.org")).scrub_html(f'<img src="{address}">').text
+    out = Sanitizer(STANDARD.with_image_hosts("good.org")).sanitize_html(f'<img src="{address}">').text
     assert out == f'<img src="{address}">'
 
 
 def test_only_the_policys_classes_stay() -> None:
     """Class names could dress a message as part of the page."""
-    scrubber = Scrubber(STANDARD.with_classes({"span": frozenset({"k"})}))
-    assert scrubber.scrub_html('<span class="k admin">x</span>').text == '<span class="k">x</span>'
-    assert scrubber.scrub_html('<p class="k">x</p>').text == "<p>x</p>"
+    sanitizer = Sanitizer(STANDARD.with_classes({"span": frozenset({"k"})}))
+    assert sanitizer.sanitize_html('<span class="k admin">x</span>').text == '<span class="k">x</span>'
+    assert sanitizer.sanitize_html('<p class="k">x</p>').text == "<p>x</p>"
 
 
 def test_what_an_answer_needs_stays() -> None:
@@ -135,13 +135,13 @@ def test_what_an_answer_needs_stays() -> None:
         "<blockquote><p>q</p></blockquote><pre><code>x &lt; y</code></pre>"
         '<table><thead><tr><th align="right">h</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table>'
     )
-    scrubbed = Scrubber().scrub_html(html)
-    assert (scrubbed.text, scrubbed.findings) == (html, ())
+    sanitized = Sanitizer().sanitize_html(html)
+    assert (sanitized.text, sanitized.findings) == (html, ())
 
 
 def test_no_policy_lets_markup_through() -> None:
     """Even the policy that looks for nothing makes markup safe."""
-    assert Scrubber(OFF).scrub_html("<script>x</script><b>y</b>").text == "<b>y</b>"
+    assert Sanitizer(OFF).sanitize_html("<script>x</script><b>y</b>").text == "<b>y</b>"
 
 
 PARTS = [
@@ -175,9 +175,9 @@ PARTS = [
 @given(st.lists(st.sampled_from(PARTS), max_size=25))
 def test_whatever_comes_in_what_comes_out_is_inert_and_stable(parts: list[str]) -> None:
     """Broken markup becomes safe markup; cleaning it again changes nothing."""
-    once = Scrubber().scrub_html("".join(parts)).text
+    once = Sanitizer().sanitize_html("".join(parts)).text
     assert_inert(once)
-    assert Scrubber().scrub_html(once).text == once
+    assert Sanitizer().sanitize_html(once).text == once
 
 
 @pytest.mark.slow
@@ -194,7 +194,7 @@ def test_a_hostile_text_takes_linear_time(unit: str) -> None:
     """What would be quadratic takes a minute here."""
     text = unit * (250_000 // len(unit))
     began = time.process_time()
-    out = Scrubber().scrub_html(text).text
+    out = Sanitizer().sanitize_html(text).text
     assert time.process_time() - began < 4
     assert len(out) < 10 * len(text)
 
@@ -216,13 +216,13 @@ def test_a_hostile_text_takes_linear_time(unit: str) -> None:
 def test_nothing_is_copied_without_measure(text: str) -> None:
     """A parser repeats an open element in each block that follows: half a megabyte would become gigabytes."""
     began = time.process_time()
-    assert len(Scrubber().scrub_html(text).text) < 10 * len(text)
+    assert len(Sanitizer().sanitize_html(text).text) < 10 * len(text)
     assert time.process_time() - began < 12
 
 
 def test_ten_thousand_levels_lose_their_depth_and_not_their_text() -> None:
     """Deeper than `DEPTH_MAX` elements are left out."""
-    out = Scrubber().scrub_html("<div>" * 10_000 + "deep" + "</div>" * 10_000 + "<p>after</p>").text
+    out = Sanitizer().sanitize_html("<div>" * 10_000 + "deep" + "</div>" * 10_000 + "<p>after</p>").text
     assert out == "<div>" * DEPTH_MAX + "deep" + "</div>" * DEPTH_MAX + "<p>after</p>"
 
 
@@ -237,7 +237,7 @@ LOOK_ALIKES = [
 @pytest.mark.parametrize("text", LOOK_ALIKES)
 def test_what_only_looks_like_markup_is_shown(text: str) -> None:
     """A reader sees what was written; nothing was found."""
-    done = Scrubber().scrub_html(text)
+    done = Sanitizer().sanitize_html(text)
     assert "<" not in done.text
     assert (unescape(done.text), done.findings) == (text, ())
 
@@ -267,19 +267,19 @@ TANGLED = [
 @pytest.mark.parametrize(("html", "clean"), TANGLED)
 def test_tangles_are_put_in_order(html: str, clean: str) -> None:
     """What is not closed is closed, what cannot be there is not, and the text stays."""
-    assert Scrubber().scrub_html(html).text == clean
+    assert Sanitizer().sanitize_html(html).text == clean
 
 
 @pytest.mark.parametrize("kind", Markup.kinds, ids=lambda kind: kind.name)
 def test_each_kind_has_an_example_in_which_it_is_found(kind: Kind) -> None:
     """The reference shows what is true."""
-    assert {finding.kind for finding in Scrubber().scrub_html(kind.example).findings} == {kind.name}
+    assert {finding.kind for finding in Sanitizer().sanitize_html(kind.example).findings} == {kind.name}
 
 
 def test_links_that_tell_or_mislead_lose_their_address() -> None:
     """As in text; the words stay."""
     for example in (each.example for each in Markup.kinds if each.name.startswith("markup.link")):
-        out = Scrubber().scrub_html(example).text
+        out = Sanitizer().sanitize_html(example).text
         assert "href" not in out
         assert ">here<" in out or ">https://bank.test/<" in out
 
@@ -293,6 +293,6 @@ def test_the_parser_has_the_last_word() -> None:
 
 def test_the_account_is_bounded_and_points_at_the_source() -> None:
     """Places are those of the source; what is beyond the bound is counted."""
-    done = Scrubber(evolve(STANDARD, max_findings=2)).scrub_html("a<b onclick=x()>b</b>" * 5)
+    done = Sanitizer(evolve(STANDARD, max_findings=2)).sanitize_html("a<b onclick=x()>b</b>" * 5)
     assert [(each.start, each.end) for each in done.findings] == [(4, 15), (25, 36)]
     assert done.omitted == 3

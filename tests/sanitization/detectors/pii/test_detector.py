@@ -1,4 +1,4 @@
-"""Personal data in streams, behind gates, under attack."""
+"""Personal data in streams, behind prefilters, under attack."""
 
 import random
 import re
@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanitization import Action, Category, Scrubber
+from sanitization import Action, Category, Sanitizer
 from sanitization.detectors.pii.context import WORDS_BY_TOPIC
 from sanitization.detectors.pii.detector import PARTS, Pii
 from sanitization.detectors.pii.phones import PHONES
 from sanitization.detectors.pii.rules import RULES, Rule
 from sanitization.kinds import Kind
 from sanitization.policy import everywhere
-from sanitization.prefilter import opener
+from sanitization.prefilter import build_prefilter
 from tests.sanitization.test_pii_finds import SAMPLES
 
-SCRUBBER = Scrubber(everywhere({Category.PII: Action.REMOVE}))
+SANITIZER = Sanitizer(everywhere({Category.PII: Action.REMOVE}))
 TEXTS = [text for _, text, _ in SAMPLES]
 PII = Pii()
-NAMES = [name for name, _ in PII.gates]
+NAMES = [name for name, _ in PII.prefilters]
 WORDS_OF = {topic: words[0].split()[0] for topic, words in WORDS_BY_TOPIC.items()}
 
 
@@ -30,9 +30,9 @@ WORDS_OF = {topic: words[0].split()[0] for topic, words in WORDS_BY_TOPIC.items(
 def test_every_cut_gives_the_whole(text: str) -> None:
     """In two pieces, wherever the cut, the same comes out, with the same findings."""
     text = f"so: {text} and more"
-    whole = SCRUBBER.scrub(text)
+    whole = SANITIZER.sanitize(text)
     for cut in range(1, len(text)):
-        stream = SCRUBBER.stream()
+        stream = SANITIZER.stream()
         assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == whole.text, text[:cut]
         assert stream.findings == whole.findings
 
@@ -40,33 +40,33 @@ def test_every_cut_gives_the_whole(text: str) -> None:
 @pytest.mark.parametrize("text", TEXTS)
 def test_letter_by_letter_gives_the_whole(text: str) -> None:
     """Also as the whole of a text, and in the finest pieces."""
-    stream = SCRUBBER.stream()
-    whole = SCRUBBER.scrub(text)
+    stream = SANITIZER.stream()
+    whole = SANITIZER.sanitize(text)
     assert "".join([*map(stream.feed, text), stream.flush()]) == whole.text
     assert stream.findings == whole.findings
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["re2", "re"])
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_find_with_blanks_opens_its_gate_by_every_part_of_it(text: str, plain: bool) -> None:
-    """From the first blank on, what has been read of a find keeps a gate of its part open."""
-    live = opener((PII.gates,), plain=plain)
+def test_a_find_with_blanks_opens_its_prefilter_by_every_part_of_it(text: str, plain: bool) -> None:
+    """From the first blank on, what has been read of a find keeps a prefilter of its part open."""
+    active = build_prefilter((PII.prefilters,), plain=plain)
     for hit in PII.find(text, 0, NAMES):
         owner = next(part for part in PARTS if part.first(text, hit.anchor) == hit)
-        own = {name for name, _ in owner.gates}
+        own = {name for name, _ in owner.prefilters}
         found = text[hit.anchor : hit.end]
         for blank in re.finditer(r"[ \t]", found):
             for end in range(blank.start(), len(found)):
-                assert own & set(live(found[:end]).get(0, ())), found[:end]
+                assert own & set(active(found[:end]).get(0, ())), found[:end]
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["re2", "re"])
 @pytest.mark.parametrize("text", TEXTS)
-def test_the_open_gates_suffice(text: str, plain: bool) -> None:
-    """With only the open gates, all is found that is found with every gate."""
-    live = opener((PII.gates,), plain=plain)
+def test_the_open_prefilters_suffice(text: str, plain: bool) -> None:
+    """With only the open prefilters, all is found that is found with every prefilter."""
+    active = build_prefilter((PII.prefilters,), plain=plain)
     for whole in (text, f"so: {text} and more"):
-        assert list(PII.find(whole, 0, live(whole).get(0, ()))) == list(PII.find(whole, 0, NAMES))
+        assert list(PII.find(whole, 0, active(whole).get(0, ()))) == list(PII.find(whole, 0, NAMES))
 
 
 def made_up(form: str, chance: random.Random) -> str:
@@ -101,18 +101,18 @@ def valid(rule: Rule, form: str) -> str:
     ids=lambda value: str(value)[:60],
 )
 def test_every_form_is_found(rule: Rule, form: str) -> None:
-    """Beside its topic, or as all that a text says; through its gate; and held until it is whole."""
+    """Beside its topic, or as all that a text says; through its prefilter; and held until it is whole."""
     number = valid(rule, form)
     word = next((WORDS_OF[topic] for topic in sorted(rule.topics)), "")
     text = f"{word} {number} and more" if word else number
-    live = opener((PII.gates,))
+    active = build_prefilter((PII.prefilters,))
     start = text.index(number)
-    (hit,) = PII.find(text, 0, live(text).get(0, ()))
+    (hit,) = PII.find(text, 0, active(text).get(0, ()))
     assert hit.start <= start
     assert hit.end >= start + len(number)
     assert hit.score >= 0.5
-    whole = SCRUBBER.scrub(text)
-    stream = SCRUBBER.stream()
+    whole = SANITIZER.sanitize(text)
+    stream = SANITIZER.stream()
     assert "".join([*map(stream.feed, text), stream.flush()]) == whole.text
     assert whole.findings
 
@@ -164,8 +164,8 @@ PIECES = [
 def test_any_mixture_cut_anyhow(parts: list[str], cuts: list[int]) -> None:
     """Neighbours that were never meant for each other."""
     text = "".join(parts)
-    whole = SCRUBBER.scrub(text)
-    stream, out, last = SCRUBBER.stream(), "", 0
+    whole = SANITIZER.sanitize(text)
+    stream, out, last = SANITIZER.stream(), "", 0
     for cut in [*sorted(cut for cut in cuts if cut < len(text)), len(text)]:
         out += stream.feed(text[last:cut])
         last = cut
@@ -199,7 +199,7 @@ def test_hostile_text_takes_no_more_time_than_it_is_long(unit: str) -> None:
     """What is made to begin finds without end."""
     text = unit * (200_000 // len(unit))
     began = time.process_time()
-    stream = SCRUBBER.stream()
+    stream = SANITIZER.stream()
     stream.feed(text)
     stream.flush()
     assert time.process_time() - began < SECONDS
@@ -208,7 +208,7 @@ def test_hostile_text_takes_no_more_time_than_it_is_long(unit: str) -> None:
 @given(st.text())
 def test_any_text_passes(text: str) -> None:
     """No text raises an error."""
-    SCRUBBER.scrub(text)
+    SANITIZER.sanitize(text)
     list(PII.find(text, 0, NAMES))
     PII.settled(text, 0, NAMES)
 
@@ -219,16 +219,16 @@ def test_any_text_passes(text: str) -> None:
 )
 def test_what_a_text_begins_with_is_held_until_it_says_more(text: str) -> None:
     """A number counts for more where the text says nothing else, which is not known before its end."""
-    whole = SCRUBBER.scrub(text)
+    whole = SANITIZER.sanitize(text)
     assert bool(whole.findings) == (len(text.split()) == 1)
     for cut in range(1, len(text)):
-        stream = SCRUBBER.stream()
+        stream = SANITIZER.stream()
         assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == whole.text
 
 
 def test_chat_flows() -> None:
     """Numbers in a sentence hold it back no longer than until their next neighbour."""
-    stream = SCRUBBER.stream()
+    stream = SANITIZER.stream()
     assert stream.feed("In 2024 we had 35 guests, as ") == "In 2024 we had 35 guests, "
     assert stream.feed("always, and 1,200 plates. I said ") == "as always, and 1,200 plates. I said "
 
@@ -236,7 +236,7 @@ def test_chat_flows() -> None:
 @pytest.mark.parametrize("kind", Pii.kinds, ids=lambda kind: kind.name)
 def test_each_kind_is_found_in_its_example(kind: Kind) -> None:
     """And nothing else is."""
-    assert {each.kind for each in SCRUBBER.scrub(kind.example).findings} == {kind.name}
+    assert {each.kind for each in SANITIZER.sanitize(kind.example).findings} == {kind.name}
 
 
 def test_all_kinds_are_named() -> None:
@@ -257,9 +257,9 @@ def test_all_kinds_are_named() -> None:
         "$12.50 each",
     ],
 )
-def test_ordinary_numbers_open_no_gate(text: str) -> None:
+def test_ordinary_numbers_open_no_prefilter(text: str) -> None:
     """A chat is full of them."""
-    assert not opener((PII.gates,))(f"It was {text} and all that")
+    assert not build_prefilter((PII.prefilters,))(f"It was {text} and all that")
 
 
 @pytest.mark.parametrize(
@@ -278,10 +278,10 @@ def test_ordinary_numbers_open_no_gate(text: str) -> None:
     ],
 )
 def test_what_only_begins_as_a_date_is_none(text: str, kind: str) -> None:
-    """It opens its gate and is found, however many words stand before."""
+    """It opens its prefilter and is found, however many words stand before."""
     whole = f"{text} and more"
-    live = opener((PII.gates,))(whole)
-    assert [hit.kind for hit in PII.find(whole, 0, live.get(0, ()))] == [f"pii.{kind}"]
+    active = build_prefilter((PII.prefilters,))(whole)
+    assert [hit.kind for hit in PII.find(whole, 0, active.get(0, ()))] == [f"pii.{kind}"]
 
 
 @pytest.mark.parametrize("text", ["passport 2024-05", "passport 1999-1-2", "phone 2024-05-12", "0x" + "Zq" * 19])

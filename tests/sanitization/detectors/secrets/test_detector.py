@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sanitization import Action, Category, Scrubber, StreamScrubber
+from sanitization import Action, Category, Sanitizer, StreamSanitizer
 from sanitization.detectors import Secrets
 from sanitization.detectors.secrets.groups import GROUPS
 from sanitization.detectors.secrets.rules import CONTEXT, REACH
 from sanitization.detectors.secrets.shapes import example, shape
 from sanitization.detectors.secrets.values import bits, is_name, is_random, is_stand_in, is_strong
 from sanitization.policy import everywhere
-from sanitization.prefilter import opener
+from sanitization.prefilter import build_prefilter
 from tests.sanitization.samples import PRIVATE_KEY, SECRETS, body, join
 
 POLICY = everywhere({Category.SECRET: Action.REMOVE})
@@ -49,9 +49,9 @@ FRAMES = [
 UNSLASHED = ("x={}\n", "?q={}&a=1", "https://example.org/?x%3D{}", 'escaped: "\\n{}\\n"')
 
 
-def scrubbed(text: str) -> str:
+def sanitized(text: str) -> str:
     """The text without its secrets."""
-    return Scrubber(POLICY).scrub(text).text
+    return Sanitizer(POLICY).sanitize(text).text
 
 
 def found(text: str) -> list[tuple[str, str]]:
@@ -83,12 +83,12 @@ def test_kinds_are_named_once() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_gates_open_for_what_is_found(kind: str) -> None:
-    """With RE2 and without: what finds nothing through open gates would find nothing at all."""
+def test_the_prefilters_open_for_what_is_found(kind: str) -> None:
+    """With RE2 and without: what finds nothing through open prefilters would find nothing at all."""
     text = f"so: {KINDS[kind].example} and on"
     for plain in (False, True):
-        live = opener((DETECTOR.gates,), plain=plain)(text)[0]
-        assert list(DETECTOR.find(text, 0, live)) == list(DETECTOR.find(text))
+        active = build_prefilter((DETECTOR.prefilters,), plain=plain)(text)[0]
+        assert list(DETECTOR.find(text, 0, active)) == list(DETECTOR.find(text))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -96,14 +96,14 @@ def test_a_stream_shows_nothing_of_a_secret(kind: str) -> None:
     """Letter by letter, and cut anywhere: the same as the whole, and no eight characters of what is hidden."""
     text = f"so: {KINDS[kind].example} and on"
     (hit,) = DETECTOR.find(text)
-    secret, whole = text[hit.start : hit.end], scrubbed(text)
-    stream, out = StreamScrubber(POLICY), ""
+    secret, whole = text[hit.start : hit.end], sanitized(text)
+    stream, out = StreamSanitizer(POLICY), ""
     for letter in text:
         out += stream.feed(letter)
     assert out + stream.flush() == whole
     assert not any(secret[at : at + 8] in whole for at in range(len(secret) - 7))
     for cut in range(1, len(text), 1 + len(text) // 60):
-        stream = StreamScrubber(POLICY)
+        stream = StreamSanitizer(POLICY)
         assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == whole
 
 
@@ -112,7 +112,7 @@ def test_a_token_broken_by_invisible_characters_is_found(kind: str) -> None:
     """Hidden characters are taken out first; the finding spans the token as it stood in the original."""
     secret = SECRETS[kind]
     broken = secret[:2] + "\u200b" + secret[2:9] + "\x1b[0m" + secret[9:]
-    result = Scrubber().scrub(f"a {broken} b")
+    result = Sanitizer().sanitize(f"a {broken} b")
     assert result.text == "a [redacted] b"
     spans = {(each.category, each.start, each.end) for each in result.findings}
     assert (Category.SECRET, 2, 2 + len(broken)) in spans
@@ -155,10 +155,10 @@ BLOCKS = {
 def test_private_keys(name: str, frame: str) -> None:
     """A block goes with its frame, and so does one that is cut off, whole or in a stream."""
     text = frame.format(BLOCKS[name])
-    assert scrubbed(text) == frame.format("[redacted]")
+    assert sanitized(text) == frame.format("[redacted]")
     step = max(1, len(text) // 40)
     for cut in range(1, len(text), step):
-        stream = StreamScrubber(POLICY)
+        stream = StreamSanitizer(POLICY)
         assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == frame.format("[redacted]")
 
 
@@ -167,8 +167,8 @@ def test_private_keys_that_are_cut_off(name: str) -> None:
     """However little there is of a key, its lines do not show, in a stream either."""
     text = BLOCKS[name]
     for cut in range(110, len(text), 1 + len(text) // 50):
-        shown = scrubbed(f"see {text[:cut]}")
-        stream = StreamScrubber(POLICY)
+        shown = sanitized(f"see {text[:cut]}")
+        stream = StreamSanitizer(POLICY)
         assert "".join(map(stream.feed, f"see {text[:cut]}")) + stream.flush() == shown
         assert not any(line[at : at + 8] in shown for line in LINES for at in range(0, len(line) - 8, 4)), cut
 
@@ -176,9 +176,9 @@ def test_private_keys_that_are_cut_off(name: str) -> None:
 def test_what_follows_a_private_key_stays() -> None:
     """Of a block without its end, the lines that are there; prose about keys is left alone."""
     cut = PRIVATE_KEY[: PRIVATE_KEY.index("-----END")]
-    assert scrubbed(f"a {cut}\nThat was all.") == "a [redacted]\n\nThat was all."
-    assert scrubbed(f"{PRIVATE_KEY}\n{PRIVATE_KEY}") == "[redacted]\n[redacted]"
-    stream = StreamScrubber(POLICY)
+    assert sanitized(f"a {cut}\nThat was all.") == "a [redacted]\n\nThat was all."
+    assert sanitized(f"{PRIVATE_KEY}\n{PRIVATE_KEY}") == "[redacted]\n[redacted]"
+    stream = StreamSanitizer(POLICY)
     assert stream.feed("put -----BEGIN PRIVATE KEY----- on top of it, then the rest") == (
         "put -----BEGIN PRIVATE KEY----- on top of it, then the "
     )
@@ -188,7 +188,7 @@ def test_putty_keys() -> None:
     """The private lines of a PPK file go; the public ones stay."""
     text = "PuTTY-User-Key-File-2: ssh-rsa\nPublic-Lines: 2\n{}\n{}\nPrivate-Lines: 3\n{}\n{}\n{}\nPrivate-MAC: 1a2b\n"
     lines = [body(64, seed=seed) for seed in range(5)]
-    kept = scrubbed(text.format(*lines))
+    kept = sanitized(text.format(*lines))
     assert kept == text.format(*lines[:2], "[redacted]", "", "").replace("[redacted]\n\n\n", "[redacted]\n")
 
 
@@ -206,12 +206,12 @@ def test_long_tokens_do_not_leak_from_a_stream(length: int) -> None:
         "a" * length + "/" + SECRETS["secret.github.token"],
     ):
         secret = text.rpartition("=")[2].strip(' "') if "=" in text else text
-        stream, out = StreamScrubber(POLICY), ""
+        stream, out = StreamSanitizer(POLICY), ""
         for at in range(0, len(text), 7):
             out += stream.feed(text[at : at + 7])
             assert "/" in secret or not any(secret[at : at + 8] in out for at in range(0, len(secret) - 8, 5))
         out += stream.feed(" done") + stream.flush()
-        assert out == scrubbed(text + " done")
+        assert out == sanitized(text + " done")
         assert "[redacted]" in out
 
 
@@ -225,9 +225,9 @@ PHRASE = "quiz ladder orbit maple tunnel cactus violin harbor pepper socket wind
 def test_seed_phrases(frame: str) -> None:
     """Twelve words beside their name go, at every cut."""
     text = frame.format(PHRASE)
-    assert scrubbed(text) == frame.format("[redacted]")
+    assert sanitized(text) == frame.format("[redacted]")
     for cut in range(1, len(text)):
-        stream = StreamScrubber(POLICY)
+        stream = StreamSanitizer(POLICY)
         assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == frame.format("[redacted]")
 
 
@@ -241,10 +241,10 @@ def test_the_better_name_wins() -> None:
 
 def test_commands() -> None:
     """`curl -u` has both halves of a credential, which go with their quotes; ports and other flags stay."""
-    assert scrubbed("curl -u svc:" + body(12) + " https://a.example") == "curl -u [redacted] https://a.example"
-    assert scrubbed(f"curl --user 'svc:{body(12)}' x") == "curl --user [redacted] x"
-    assert scrubbed("mysql -P 3306 -p app") == "mysql -P 3306 -p app"
-    assert scrubbed(f"tar -u svc:{body(12)}") == f"tar -u svc:{body(12)}"
+    assert sanitized("curl -u svc:" + body(12) + " https://a.example") == "curl -u [redacted] https://a.example"
+    assert sanitized(f"curl --user 'svc:{body(12)}' x") == "curl --user [redacted] x"
+    assert sanitized("mysql -P 3306 -p app") == "mysql -P 3306 -p app"
+    assert sanitized(f"tar -u svc:{body(12)}") == f"tar -u svc:{body(12)}"
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz .,?!", max_size=200))
@@ -260,8 +260,8 @@ def test_any_code_point_may_stand_around(before: str, kind: str, after: str) -> 
     for hit in DETECTOR.find(text):
         assert 0 <= hit.anchor <= hit.start < hit.end <= len(text)
         assert hit.start - hit.anchor <= REACH
-    once = scrubbed(text)
-    assert scrubbed(once) == once
+    once = sanitized(text)
+    assert sanitized(once) == once
 
 
 def test_rules_keep_to_their_bounds() -> None:
@@ -321,5 +321,5 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
     """Twice the text takes about twice the time: what would be quadratic takes minutes here."""
     text = unit * (200_000 // len(unit))
     began = time.thread_time()
-    Scrubber(POLICY).scrub(text)
+    Sanitizer(POLICY).sanitize(text)
     assert time.thread_time() - began < 3

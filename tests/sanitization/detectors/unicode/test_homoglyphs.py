@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sanitization import Action, Category, Kind, Scrubber, StreamScrubber
+from sanitization import Action, Category, Kind, Sanitizer, StreamSanitizer
 from sanitization.detectors.unicode.confusable_data import LOOKS
 from sanitization.detectors.unicode.homoglyphs import Homoglyphs
 from sanitization.policy import everywhere
-from sanitization.prefilter import opener
+from sanitization.prefilter import build_prefilter
 
 # ruff: noqa: RUF001 - look-alikes are what this file is about
 
@@ -98,32 +98,32 @@ HONEST = [
 @pytest.mark.parametrize(("text", "plain"), DISGUISED)
 def test_a_disguised_word_becomes_what_it_looks_like(text: str, plain: str) -> None:
     """So that what comes after reads what people read; each word is told."""
-    scrubbed = Scrubber(POLICY).scrub(text)
-    assert scrubbed.text == plain
-    assert {each.kind for each in scrubbed.findings} == {"invisible.homoglyph"}
-    assert Scrubber(POLICY).scrub(plain).text == plain
+    sanitized = Sanitizer(POLICY).sanitize(text)
+    assert sanitized.text == plain
+    assert {each.kind for each in sanitized.findings} == {"invisible.homoglyph"}
+    assert Sanitizer(POLICY).sanitize(plain).text == plain
 
 
 @pytest.mark.parametrize("text", HONEST)
 def test_honest_letters_stay(text: str) -> None:
     """Whole, and each word alone in a plain sentence."""
-    scrubbed = Scrubber(POLICY).scrub(text)
-    assert (scrubbed.text, scrubbed.findings) == (text, ())
+    sanitized = Sanitizer(POLICY).sanitize(text)
+    assert (sanitized.text, sanitized.findings) == (text, ())
 
 
 @pytest.mark.parametrize("kind", Homoglyphs.kinds, ids=lambda kind: kind.name)
 def test_every_kind_is_found_in_its_example(kind: Kind) -> None:
     """Exactly one find, of that kind."""
-    assert [each.kind for each in Scrubber(POLICY).scrub(kind.example).findings] == [kind.name]
+    assert [each.kind for each in Sanitizer(POLICY).sanitize(kind.example).findings] == [kind.name]
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_the_gate_opens_at_every_look_alike_and_at_nothing_else(plain: bool) -> None:
+def test_the_prefilter_opens_at_every_look_alike_and_at_nothing_else(plain: bool) -> None:
     """All code points, in groups, so that it takes no time."""
-    live = opener((Homoglyphs.gates,), plain=plain)
-    assert all(live(f"a {letter}") for letter in LOOKS)
+    active = build_prefilter((Homoglyphs.prefilters,), plain=plain)
+    assert all(active(f"a {letter}") for letter in LOOKS)
     others = [chr(code) for code in range(0x110000) if chr(code) not in LOOKS]
-    assert not live("".join(others))
+    assert not active("".join(others))
 
 
 FRAGMENTS = [
@@ -165,8 +165,8 @@ words = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.sampled_from(sorted(LO
 def test_any_cut_gives_what_the_whole_gives(chunks: list[str], letters: bool) -> None:
     """Also letter by letter: what comes later, and decides, is waited for."""
     text = "".join(chunks)
-    whole = Scrubber(POLICY).scrub(text)
-    stream = StreamScrubber(POLICY)
+    whole = Sanitizer(POLICY).sanitize(text)
+    stream = StreamSanitizer(POLICY)
     assert "".join([*map(stream.feed, text if letters else chunks), stream.flush()]) == whole.text
     assert stream.findings == whole.findings
 
@@ -185,14 +185,14 @@ def test_the_detector_has_no_memory(text: str) -> None:
 @given(words.map("".join))
 def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
     """A word that was put right disguises nothing, and makes nothing else a disguise."""
-    once = Scrubber(POLICY).scrub(text)
-    again = Scrubber(POLICY).scrub(once.text)
+    once = Sanitizer(POLICY).sanitize(text)
+    again = Sanitizer(POLICY).sanitize(once.text)
     assert len(again.findings) <= len(once.findings)
 
 
 def test_what_is_held_back_is_little() -> None:
     """Words of another script wait for their end, and flow."""
-    stream, held = StreamScrubber(POLICY), 0
+    stream, held = StreamSanitizer(POLICY), 0
     for letter in "Привет, как дела сегодня? Думаю, что всё хорошо. ΕΛΛΑΔΑ ο καιρός " * 20 + "раураl " * 50:
         stream.feed(letter)
         held = max(held, stream.held)
@@ -207,7 +207,7 @@ def test_a_hostile_text_takes_linear_time(unit: str) -> None:
     """What would be quadratic takes a minute here."""
     text = unit * (250_000 // len(unit.encode()))
     began = time.process_time()
-    Scrubber(POLICY).scrub(text)
+    Sanitizer(POLICY).sanitize(text)
     assert time.process_time() - began < 4
 
 
@@ -217,14 +217,14 @@ def test_random_text_of_other_scripts_is_left_alone() -> None:
     alphabets = ["абвгдежзийклмнопрстуфхцчшщъыьэюя", "αβγδεζηθικλμνξοπρστυφχψω", "աբգդեզէըթժիլխծկհձղճմ", "асеорху"]
     for alphabet in alphabets:
         text = " ".join("".join(chance.choices(alphabet, k=chance.randint(1, 9))) for _ in range(500))
-        assert Scrubber(POLICY).scrub(text).text == text
+        assert Sanitizer(POLICY).sanitize(text).text == text
 
 
 def test_a_word_is_told_of_as_a_whole() -> None:
     """Though a stream has passed on its honest beginning; what stands there instead is the whole word."""
     text = "go to my_pаypal2.com"
-    whole = Scrubber(POLICY).scrub(text)
+    whole = Sanitizer(POLICY).sanitize(text)
     assert [(each.start, each.end, each.replacement) for each in whole.findings] == [(6, 16, "my_paypal2")]
-    stream = StreamScrubber(POLICY)
+    stream = StreamSanitizer(POLICY)
     assert [stream.feed(text[:10]), stream.feed(text[10:]) + stream.flush()] == ["go to my_p", "aypal2.com"]
     assert stream.findings == whole.findings

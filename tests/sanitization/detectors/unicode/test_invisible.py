@@ -6,12 +6,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sanitization import Action, Category, Kind, Scrubber, StreamScrubber
+from sanitization import Action, Category, Kind, Sanitizer, StreamSanitizer
 from sanitization.code_points import HIDDEN as HIDDEN_RANGES
 from sanitization.code_points import MARKS, PRIVATE, SEPARATORS, SURROGATES, UNASSIGNED, members, merged
 from sanitization.detectors.unicode.invisible import Invisible
 from sanitization.policy import everywhere
-from sanitization.prefilter import opener
+from sanitization.prefilter import build_prefilter
 
 # ruff: noqa: E501 - a row is a row
 
@@ -151,22 +151,22 @@ HONEST = [
 @pytest.mark.parametrize(("text", "clean", "kinds"), HIDDEN)
 def test_hidden_characters_are_taken_out(text: str, clean: str, kinds: list[str]) -> None:
     """Text without them, and one finding for each run of a kind."""
-    scrubbed = Scrubber(POLICY).scrub(text)
-    assert scrubbed.text == clean
-    assert [finding.kind for finding in scrubbed.findings] == kinds
+    sanitized = Sanitizer(POLICY).sanitize(text)
+    assert sanitized.text == clean
+    assert [finding.kind for finding in sanitized.findings] == kinds
 
 
 @pytest.mark.parametrize("text", HONEST)
 def test_honest_characters_stay(text: str) -> None:
     """Emoji, flags, joined scripts, ideographic variants and right-to-left names come back untouched."""
-    scrubbed = Scrubber().scrub(text)
-    assert (scrubbed.text, scrubbed.findings) == (text, ())
+    sanitized = Sanitizer().sanitize(text)
+    assert (sanitized.text, sanitized.findings) == (text, ())
 
 
 def test_findings_point_into_the_original() -> None:
     """Offsets count code points of the text as it came, end exclusive."""
     text = f"a{TAGS}b\u202ec"
-    spans = [(each.start, each.end) for each in Scrubber().scrub(text).findings]
+    spans = [(each.start, each.end) for each in Sanitizer().sanitize(text).findings]
     assert spans == [(1, 8), (9, 10)]
 
 
@@ -187,30 +187,30 @@ def test_visible_text_is_never_touched(text: str) -> None:
 )
 def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
     """Taking something out never makes something else honest or hidden."""
-    once = Scrubber().scrub(text).text
-    assert Scrubber().scrub(once).text == once
+    once = Sanitizer().sanitize(text).text
+    assert Sanitizer().sanitize(once).text == once
 
 
 @pytest.mark.parametrize("kind", Invisible.kinds, ids=lambda kind: kind.name)
 def test_every_kind_is_found_in_its_example(kind: Kind) -> None:
     """Exactly one find, of that kind."""
-    assert [each.kind for each in Scrubber(POLICY).scrub(kind.example).findings] == [kind.name]
+    assert [each.kind for each in Sanitizer(POLICY).sanitize(kind.example).findings] == [kind.name]
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_the_gate_opens_where_something_may_be_found_and_nowhere_else(plain: bool) -> None:
+def test_the_prefilter_opens_where_something_may_be_found_and_nowhere_else(plain: bool) -> None:
     """All code points: those that are found behind a letter open it, those outside the ranges do not."""
-    live, detector = opener((Invisible.gates,), plain=plain), Invisible()
+    active, detector = build_prefilter((Invisible.prefilters,), plain=plain), Invisible()
     suspects = members(
         merged(HIDDEN_RANGES, MARKS, UNASSIGNED, PRIVATE, SEPARATORS, SURROGATES, ((0xAD, 0xAD),))
     )  # fmt: skip
-    assert not live("".join(chr(code) for code in range(0x110000) if chr(code) not in suspects))
-    assert not live(
+    assert not active("".join(chr(code) for code in range(0x110000) if chr(code) not in suspects))
+    assert not active(
         "Gr\u00f6\u00dfe caf\u00e9 \u2014 \u201cquoted\u201d \u2026 \U0001f600 \u4e2d\u6587 \u0440\u0443\u0441"
     )
     for letter in (*sorted(suspects)[::307], *(chr(code) for ends in HIDDEN_RANGES for code in ends)):
         if next(detector.find(f"a{letter}"), None):
-            assert live(f"a{letter}")
+            assert active(f"a{letter}")
 
 
 def test_every_code_point_passes_or_is_told() -> None:
@@ -288,8 +288,8 @@ pieces = st.lists(st.sampled_from(PIECES), max_size=14)
 def test_any_cut_gives_what_the_whole_gives(chunks: list[str], letters: bool) -> None:
     """Also letter by letter: what comes later, and decides, is waited for."""
     text = "".join(chunks)
-    whole = Scrubber(POLICY).scrub(text)
-    stream = StreamScrubber(POLICY)
+    whole = Sanitizer(POLICY).sanitize(text)
+    stream = StreamSanitizer(POLICY)
     assert "".join([*map(stream.feed, text if letters else chunks), stream.flush()]) == whole.text
     assert stream.findings == whole.findings
 
@@ -313,7 +313,7 @@ def test_the_detector_has_no_memory(text: str) -> None:
 )  # fmt: skip
 def test_what_is_held_back_is_little(text: str) -> None:
     """Honest text flows."""
-    stream, held = StreamScrubber(POLICY), 0
+    stream, held = StreamSanitizer(POLICY), 0
     for letter in text:
         stream.feed(letter)
         held = max(held, stream.held)
@@ -353,5 +353,5 @@ def test_a_hostile_text_takes_linear_time(unit: str) -> None:
     """What would be quadratic takes a minute here."""
     text = unit * (250_000 // len(unit.encode()))
     began = time.process_time()
-    Scrubber(POLICY).scrub(text)
+    Sanitizer(POLICY).sanitize(text)
     assert time.process_time() - began < 4

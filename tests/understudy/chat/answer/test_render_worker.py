@@ -8,7 +8,7 @@ import pytest
 import trio
 from pygments.lexers import find_lexer_class_by_name, get_all_lexers
 
-from sanitization import STANDARD, Scrubber
+from sanitization import STANDARD, Sanitizer
 from understudy.chat.answer.html import html_of, rendered, warm_up
 from understudy.chat.answer.markdown import LANGUAGES, plain
 from understudy.chat.answer.render_worker import RENDER_S
@@ -100,7 +100,7 @@ async def test_an_answer_that_is_written_piece_by_piece(name: str) -> None:
     """As a model writes it, a few characters at a time: what it costs the server is what scrubbing costs."""
     await warm_up()
     text = f"before\n\n```java\n{HOSTILE[name]}\n```\n\nafter *this*\n"
-    answer = SanitizedAnswer(Scrubber(STANDARD).stream(), owner="eve")
+    answer = SanitizedAnswer(Sanitizer(STANDARD).stream(), owner="eve")
     began = time.process_time()
     for at in range(0, len(text), 200):
         await answer.feed(text[at : at + 200])

@@ -2,14 +2,14 @@
 
 import pytest
 
-from sanitization import STANDARD, Scrubber
+from sanitization import STANDARD, Sanitizer
 from transport.wire.events import Block
 from understudy.chat.answer.html import html_of
 from understudy.chat.answer.markdown import render
 from understudy.chat.answer.sanitized import SanitizedAnswer
 from understudy.content.texts import INLINE
 
-SCRUBBER = Scrubber(STANDARD)
+SCRUBBER = Sanitizer(STANDARD)
 SECRET = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vX7zB9dF1hJ3kL5"
 TABLE = "|name|value|\n|-|-:|\n" + "|a *row*|17|\n" * 2_000
 TEXTS = {
@@ -38,7 +38,7 @@ async def streamed(text: str, size: int) -> tuple[SanitizedAnswer, str, list[Blo
 async def test_what_is_shown_is_the_scrubbed_text_whatever_the_pieces(name: str, size: int) -> None:
     """Words come out at once and long pieces by way of a worker thread; together they are the same."""
     answer, shown, _ = await streamed(TEXTS[name], size)
-    assert answer.text == shown == SCRUBBER.scrub(TEXTS[name]).text
+    assert answer.text == shown == SCRUBBER.sanitize(TEXTS[name]).text
     assert SECRET not in shown
 
 

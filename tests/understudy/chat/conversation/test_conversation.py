@@ -31,7 +31,7 @@ from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import Services
-from understudy.content.filter import Guard
+from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
 from understudy.observe.metrics import Metrics
 from understudy.storage.files_in_folder import FolderFiles
@@ -109,15 +109,17 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         assert outbox is not None
         assert conversations is not None
         agent, metrics = scripted(Say("word", Gate())), Metrics()
-        guard = await trio.to_thread.run_sync(Guard, STANDARD, metrics)
+        content_filter = await trio.to_thread.run_sync(ContentFilter, STANDARD, metrics)
         services = Services(
             store=store,
             agents={agent.name: agent},
             model_of=model_of,
-            guard=guard,
+            content_filter=content_filter,
             limits=Limits(),
             limiter=RunLimiter(per_user=1, total=1),
-            attachments=lambda owner: Attachments(owner, store, FolderFiles(tmp_path / "files", store.add_file), guard),
+            attachments=lambda owner: Attachments(
+                owner, store, FolderFiles(tmp_path / "files", store.add_file), content_filter
+            ),
             server=lambda owner, roles: NoServer(),
             outboxes=lambda owner, thread_id: (outbox,),
             metrics=metrics,

@@ -31,13 +31,13 @@ from understudy.chat.run.replay import Replay, UnreadableSteps, replay
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import RunProtocol
-from understudy.content.filter import Guard
+from understudy.content.filter import ContentFilter
 from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
 from understudy.observe.metrics import Metrics
 from understudy.storage.rows import StepRecord
 from understudy.tools.tool import ToolContext, tool
 
-GUARD = Guard(STANDARD, Metrics())
+GUARD = ContentFilter(STANDARD, Metrics())
 ASKED = MessageAccepted("m", "r", "go")
 
 
@@ -104,7 +104,7 @@ class Recorded:
 
 async def played(agents: Sequence[Agent], before: Sequence[Cut] = ()) -> Recorded:
     """Have a run work to its end, from the beginning or from what was recorded."""
-    house = House({agent.name: agent for agent in agents}, Limits(), RunLimiter(1, 1), guard=GUARD)
+    house = House({agent.name: agent for agent in agents}, Limits(), RunLimiter(1, 1), content_filter=GUARD)
     recorded, arc = Recorded(house, list(before)), RunProtocol("r")
     for event in (ASKED, *recorded.events):
         arc.apply(event)

@@ -33,7 +33,7 @@ from understudy.chat.messages import Decide, Delta, FinishRun, PermitGranted, Pr
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol
-from understudy.content.filter import Guard
+from understudy.content.filter import ContentFilter
 from understudy.models.model import Model, fenced
 from understudy.observe.metrics import Metrics
 from understudy.storage.rows import History
@@ -68,7 +68,7 @@ class House:
     limits: Limits
     limiter: RunLimiter[ActorRef]
     store: NoHistory = field(factory=NoHistory)
-    guard: Guard = field(factory=lambda: Guard(STANDARD, Metrics()))
+    content_filter: ContentFilter = field(factory=lambda: ContentFilter(STANDARD, Metrics()))
     metrics: Metrics = field(factory=Metrics)
     server: Callable[..., None] = field(default=lambda *_: None)
     memory: None = None

@@ -1,4 +1,4 @@
-"""What is to be seen where an order may stand: the gates of its rules, looked for in small sets of their own."""
+"""What is to be seen where an order may stand: the prefilters of its rules, looked for in small sets of their own."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from attrs import evolve
 from sanitization import prefilter
 from sanitization.literals import unusual
 from sanitization.normalization import DRESSED, LOOK_ALIKES, MARKS
-from sanitization.prefilter import Gate, finder
+from sanitization.prefilter import Prefilter, build_matcher
 
 from . import encodings as encodings
 from .asks import ASKS
@@ -21,7 +21,7 @@ from .phrases import OVERRIDES
 from .plain import Look, Plain, needed, rarest, telling
 from .rules import LEET as LEET_SIGNS
 from .rules import Late, Rule, letter, trie
-from .telling import gate as telling_gate
+from .telling import prefilter as telling_prefilter
 from .telling import telling as telling_places
 from .telling import telling_words
 from .tokens import TOKENS
@@ -61,9 +61,9 @@ def _spelled_out(character_class: str) -> str:
     return "|".join(chr(code) for low, high in pairs for code in range(ord(low), ord(high or low) + 1))
 
 
-def _disguise_gate() -> Gate:
+def _disguise_prefilter() -> Prefilter:
     alikes = f"{_ALIKE}(?:{_ALIKE}){{0,7}}(?:$|[A-Za-z])"
-    return Gate(pattern=f"[A-Za-z](?:{_spelled_out(MARKS)})|[A-Za-z]{_ALIKE}|{alikes}|{_DRESSED}")
+    return Prefilter(pattern=f"[A-Za-z](?:{_spelled_out(MARKS)})|[A-Za-z]{_ALIKE}|{alikes}|{_DRESSED}")
 
 
 def _leet_pieces(word: str) -> Iterator[str]:
@@ -103,23 +103,24 @@ def tails() -> tuple[frozenset[str], int]:
     return found, max(map(len, found))
 
 
-# --- the gates ----------------------------------------------------------------------------------------------------
+# --- the prefilters
+# ----------------------------------------------------------------------------------------------------
 
 TOKEN_RUNS: Final = tuple(each.how for each in encodings.TOKENS)
 TAIL: Final = "tail"
 LIKELY: Final = "likely"
-"""The gate of the classifier."""
+"""The prefilter of the classifier."""
 END: Final = AHEAD
 """Characters at the end of a text in which something may begin that is not yet settled."""
 _WRITTEN: Final = ("leet", "disguise", TAIL, "run", "escape", "turned", "rotated", LIKELY, *TOKEN_RUNS)
 NAMES: Final = (*BY_NAME, *FOREIGN, *_WRITTEN)
-"""The names of all gates."""
+"""The names of all prefilters."""
 ALL_ORDERS: Final = frozenset((*BY_NAME, *FOREIGN, "leet"))
 """Those of what is read as it stands."""
 
 
 class Open(NamedTuple):
-    """Names of gates: those that are open anywhere in a text, and those that its end may be about to open."""
+    """Names of prefilters: those that are open anywhere in a text, and those that its end may be about to open."""
 
     whole: tuple[str, ...]
     ends: tuple[str, ...]
@@ -129,41 +130,41 @@ SHUT: Final = Open((), ())
 
 
 @cache
-def gate_of(name: str) -> Gate:
+def prefilter_of(name: str) -> Prefilter:
     """What is to be seen where a rule finds something, by its name."""
     if name in BY_NAME:
-        return BY_NAME[name].gate
+        return BY_NAME[name].prefilter
     if name in FOREIGN:
-        return FOREIGN[name].gate
+        return FOREIGN[name].prefilter
     match name:
         case "leet":
-            return Gate(pattern=_leet(), ignore_case=True)
+            return Prefilter(pattern=_leet(), ignore_case=True)
         case "disguise":
-            return _disguise_gate()
+            return _disguise_prefilter()
         case "run":
-            return encodings.RUN_GATE
+            return encodings.RUN_PREFILTER
         case "escape":
-            return encodings.ESCAPE_GATE
+            return encodings.ESCAPE_PREFILTER
         case "turned":
-            return Gate(literals=encodings.REVERSED, ignore_case=True)
+            return Prefilter(literals=encodings.REVERSED, ignore_case=True)
         case "rotated":
-            return Gate(literals=encodings.ROT13, ignore_case=True)
+            return Prefilter(literals=encodings.ROT13, ignore_case=True)
         case "likely":
-            return telling_gate()
+            return telling_prefilter()
         case _:
-            return encodings.TOKENS[TOKEN_RUNS.index(name)].gate
+            return encodings.TOKENS[TOKEN_RUNS.index(name)].prefilter
 
 
 @cache
-def ends_of(name: str) -> Gate:
+def ends_of(name: str) -> Prefilter:
     """What is to be seen in the end of a text that may go on to where a rule finds something."""
     if name in BY_NAME:
         return BY_NAME[name].ends
     if name in FOREIGN:
         return FOREIGN[name].ends
     if name == TAIL:  # a word of another script that is being written: the caller holds back ASCII only
-        return Gate(pattern=r"[^\x00-\x7f][\x20-\x7e]{0,24}$")
-    return encodings.TOKENS[TOKEN_RUNS.index(name)].ends if name in TOKEN_RUNS else gate_of(name)
+        return Prefilter(pattern=r"[^\x00-\x7f][\x20-\x7e]{0,24}$")
+    return encodings.TOKENS[TOKEN_RUNS.index(name)].ends if name in TOKEN_RUNS else prefilter_of(name)
 
 
 @cache
@@ -173,14 +174,14 @@ def searched(name: str) -> re.Pattern[str]:
 
 
 def opened(text: str, *, plain: bool = False) -> tuple[str, ...]:
-    """The names of the gates a text opens in any way; `plain` without RE2, as where its wheel is not installed."""
+    """The names of the prefilters a text opens in any way; `plain` without RE2, as where its wheel is not installed."""
     found = looked(text, plain=plain)
     return tuple(dict.fromkeys((*found.whole, *found.ends)))
 
 
 @lru_cache(maxsize=2)  # the same piece is asked about for what is settled and for what is found
 def looked(text: str, *, plain: bool = False) -> Open:
-    """Which gates a text opens; the end is looked at alone, as no order is longer."""
+    """Which prefilters a text opens; the end is looked at alone, as no order is longer."""
     if plain or getattr(prefilter, "re2", None) is None:
         return Open(*_plain()(text, END))
     whole, ends = _looks()
@@ -188,7 +189,7 @@ def looked(text: str, *, plain: bool = False) -> Open:
         return Open(_seen(whole, _data(text)), _seen(ends, _data(text[-END:])))
     data = _data(text)
     open_ends = _seen(ends, data)
-    # What opens a gate would open it in an end too: most short texts need no other look.
+    # What opens a prefilter would open it in an end too: most short texts need no other look.
     return Open(_seen(whole, data), open_ends) if open_ends else SHUT
 
 
@@ -214,15 +215,15 @@ def _looks() -> tuple[list[_Look], list[_Look]]:
     rows = tuple([name for name, rule in BY_NAME.items() if rule.phrases])
     others = tuple([name for name in NAMES if name not in rows and name not in counted])
     return (
-        [_look(tuple([name for name in names if name != TAIL]), gate_of) for names in (rows, others, counted)],
+        [_look(tuple([name for name in names if name != TAIL]), prefilter_of) for names in (rows, others, counted)],
         [_look(names, ends_of) for names in (rows, others, counted)],
     )
 
 
-def _look(names: tuple[str, ...], gate: Callable[[str], Gate]) -> _Look:
+def _look(names: tuple[str, ...], prefilter: Callable[[str], Prefilter]) -> _Look:
     # A row's first words need not be looked for apart: they are common, and the row is not.
-    each = [evolve(gate(name), literals=()) if gate(name).pattern else gate(name) for name in names]
-    return names, finder(each)
+    each = [evolve(prefilter(name), literals=()) if prefilter(name).pattern else prefilter(name) for name in names]
+    return names, build_matcher(each)
 
 
 # --- without RE2 --------------------------------------------------------------------------------------------------
@@ -238,16 +239,16 @@ def _plain_look(name: str) -> Look:
     if name == TAIL:
         return Look(name, frozenset(), _nothing, ends, loose=encodings.ROW_END)
     if name in TOKEN_RUNS:
-        return Look(name, frozenset(), encodings.quick(name, gate_of(name)), ends, loose=encodings.ROW_END)
+        return Look(name, frozenset(), encodings.quick(name, prefilter_of(name)), ends, loose=encodings.ROW_END)
     if name in ("turned", "rotated"):
-        words = gate_of(name).literals
-        return Look(name, frozenset(words), whole := _matcher(gate_of(name)), whole, inside=words)
+        words = prefilter_of(name).literals
+        return Look(name, frozenset(words), whole := _matcher(prefilter_of(name)), whole, inside=words)
     if name == LIKELY:
         needs = frozenset(map(telling, telling_words()))
         return Look(name, needs, _tells, _tells, (), needs)
     if name in _WRITTEN:
         return Look(name, frozenset(), _written(name), _written(name))
-    whole = _matcher(gate_of(name))
+    whole = _matcher(prefilter_of(name))
     if name in FOREIGN:
         stems = [stem.split() for stem in FOREIGN[name].stems]
         longest = [max(stem, key=len) for stem in stems]
@@ -279,20 +280,20 @@ def _tells(text: str, _lowered: str) -> bool:
     return bool(telling_places(text, 0))
 
 
-def _matcher(gate: Gate) -> _Matches:
-    """What looks for a gate by the standard library, the quickest way."""
-    if gate.pattern:
-        folded = gate.folded
+def _matcher(prefilter: Prefilter) -> _Matches:
+    """What looks for a prefilter by the standard library, the quickest way."""
+    if prefilter.pattern:
+        folded = prefilter.folded
         if folded is not None:
             return lambda _text, lowered: folded.search(lowered)
-        pattern = Late(gate.expression, re.ASCII)
+        pattern = Late(prefilter.expression, re.ASCII)
         return lambda text, _lowered: pattern.search(text)
-    literals = gate.literals
+    literals = prefilter.literals
     if len(literals) == 1:
-        return lambda text, lowered: literals[0] in (lowered if gate.ignore_case else text)
+        return lambda text, lowered: literals[0] in (lowered if prefilter.ignore_case else text)
     # Those that begin alike are found together, and `re` goes quickly from one of their first letters to the next.
     any_of = Late(lambda: trie(literals, open_end=False))
-    return lambda text, lowered: any_of.search(lowered if gate.ignore_case else text)
+    return lambda text, lowered: any_of.search(lowered if prefilter.ignore_case else text)
 
 
 def _written(name: str) -> _Matches:

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 from .detectors.detector import Detector
 from .detectors.markup.markup import Markup
-from .findings import Scrubbed
+from .findings import Sanitized
 from .masking import Placeholders
 from .policy import STANDARD, Direction, Policy
-from .stream import StreamScrubber, crew
+from .stream import StreamSanitizer, build_detectors
 
 
-class Scrubber:
+class Sanitizer:
     """Takes out of texts and of markup what its policy names. Stateless: share one among threads and tasks.
 
-    `direction` picks the rules of the policy; `more` are detectors of your own, which come after the others.
+    `direction` picks the rules of the policy; `extra` are detectors of your own, which come after the others.
     """
 
     def __init__(
@@ -21,23 +21,23 @@ class Scrubber:
         policy: Policy = STANDARD,
         direction: Direction = Direction.OUTBOUND,
         *,
-        more: Sequence[Detector] = (),
+        extra: Sequence[Detector] = (),
     ) -> None:
         self.policy = policy
         self.direction = direction
-        self._crew = crew(policy, direction, more)
+        self._detectors = build_detectors(policy, direction, extra)
         self._markup = Markup(policy)
 
-    def scrub(self, text: str, placeholders: Placeholders | None = None) -> Scrubbed:
+    def sanitize(self, text: str, placeholders: Placeholders | None = None) -> Sanitized:
         """Text for a reader, a log or a model. Nothing is escaped: `a < b` comes back byte for byte.
 
         `placeholders` are needed where the policy tokenises; without them such finds are removed.
         """
         stream = self.stream(placeholders)
         out = stream.feed(text) + stream.flush()
-        return stream.scrubbed(out)
+        return stream.result(out)
 
-    def scrub_html(self, html: str) -> Scrubbed:
+    def sanitize_html(self, html: str) -> Sanitized:
         """Markup that is safe to put into a page: no script, no handler, no foreign image. What is text stays text.
 
         Always cleans, whatever the policy's categories. Findings name what was removed, with the category `markup`.
@@ -51,6 +51,6 @@ class Scrubber:
         """
         return self._markup.restrict(html)
 
-    def stream(self, placeholders: Placeholders | None = None) -> StreamScrubber:
-        """A scrubber for one text that arrives in pieces."""
-        return StreamScrubber(self.policy, self.direction, placeholders=placeholders, chosen=self._crew)
+    def stream(self, placeholders: Placeholders | None = None) -> StreamSanitizer:
+        """A sanitizer for one text that arrives in pieces."""
+        return StreamSanitizer(self.policy, self.direction, placeholders=placeholders, detectors=self._detectors)

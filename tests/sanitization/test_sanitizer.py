@@ -5,7 +5,7 @@ from attrs import evolve
 from hypothesis import given
 
 import sanitization
-from sanitization import OFF, STANDARD, Action, Category, Policy, Scrubber, summary
+from sanitization import OFF, STANDARD, Action, Category, Policy, Sanitizer, summary
 from sanitization.offsets import Edits
 from tests.sanitization.samples import SECRETS, texts
 
@@ -13,20 +13,20 @@ from tests.sanitization.samples import SECRETS, texts
 @pytest.mark.parametrize("text", ["a < b && c > d", "<b>not</b> & 'escaped' \"here\"", "", "x\r\n\ty", "1 <script> 2"])
 def test_text_is_never_escaped(text: str) -> None:
     """Text mode gives ordinary text back byte for byte."""
-    assert Scrubber().scrub(text).text == text
+    assert Sanitizer().sanitize(text).text == text
 
 
 @given(texts)
 def test_findings_account_for_every_change(text: str) -> None:
     """Outside the findings nothing changes: with their replacements the original is the result."""
-    scrubbed = Scrubber().scrub(text)
+    sanitized = Sanitizer().sanitize(text)
     expected, place = "", 0
-    for each in sorted(scrubbed.findings, key=lambda each: (each.start, -each.end)):
+    for each in sorted(sanitized.findings, key=lambda each: (each.start, -each.end)):
         if each.start >= place:  # or else it lies within another
             expected, place = expected + text[place : each.start] + each.replacement, each.end
     # NEL becomes U+2028 as a control, and then a line end.
-    assert scrubbed.text == (expected + text[place:]).replace("\u2028", "\n")
-    assert list(scrubbed.findings) == sorted(scrubbed.findings, key=lambda each: (each.start, each.end))
+    assert sanitized.text == (expected + text[place:]).replace("\u2028", "\n")
+    assert list(sanitized.findings) == sorted(sanitized.findings, key=lambda each: (each.start, each.end))
 
 
 def test_a_policy_chooses_what_is_looked_for() -> None:
@@ -34,34 +34,34 @@ def test_a_policy_chooses_what_is_looked_for() -> None:
     text = f"\x1b[1m\u200b{SECRETS['secret.npm.token']}"
     for category in (Category.TERMINAL, Category.INVISIBLE):
         policy = Policy(outbound={category: Action.REMOVE})
-        assert {each.category for each in Scrubber(policy).scrub(text).findings} == {category}
-    assert Scrubber(OFF).scrub(text).text == text
+        assert {each.category for each in Sanitizer(policy).sanitize(text).findings} == {category}
+    assert Sanitizer(OFF).sanitize(text).text == text
 
 
 def test_the_threshold_keeps_guesses_out() -> None:
     """A find below the threshold is neither replaced nor reported."""
     prose = "my password is hunter2x!"
-    assert Scrubber().scrub(prose).findings
-    assert Scrubber(evolve(STANDARD, threshold=0.7)).scrub(prose).text == prose
+    assert Sanitizer().sanitize(prose).findings
+    assert Sanitizer(evolve(STANDARD, threshold=0.7)).sanitize(prose).text == prose
 
 
 def test_the_account_is_bounded_and_the_scrubbing_is_not() -> None:
     """Beyond the bound replacements are made and counted, not listed."""
-    scrubbed = Scrubber(evolve(STANDARD, max_findings=10)).scrub("a\x00" * 50)
-    assert (scrubbed.text, len(scrubbed.findings), scrubbed.omitted) == ("a" * 50, 10, 40)
+    sanitized = Sanitizer(evolve(STANDARD, max_findings=10)).sanitize("a\x00" * 50)
+    assert (sanitized.text, len(sanitized.findings), sanitized.omitted) == ("a" * 50, 10, 40)
 
 
 def test_a_summary_holds_no_secret() -> None:
     """Counts by category, kinds and places; neither it nor the findings print the text."""
     secret = SECRETS["secret.github.token"]
-    scrubbed = Scrubber().scrub(f"\u200bmy {secret}")
-    told = summary(scrubbed.findings)
+    sanitized = Sanitizer().sanitize(f"\u200bmy {secret}")
+    told = summary(sanitized.findings)
     assert told.counts == {"invisible": 1, "secret": 1}
     assert told.findings == (
         {"kind": "invisible.zero_width", "start": 0, "end": 1},
         {"kind": "secret.github.token", "start": 4, "end": 44},
     )
-    assert secret not in repr((told, scrubbed))
+    assert secret not in repr((told, sanitized))
 
 
 def test_edits_map_back() -> None:
