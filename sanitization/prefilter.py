@@ -1,7 +1,6 @@
-"""A quick look at a text before any detector reads it: which of their rules could find anything here at all?
+"""Prefilters: cheap conditions, searched in one pass by RE2, that decide which detectors read a text.
 
-All prefilters are searched in one pass by RE2, whose time hardly depends on how many there are. Where its wheel
-(`google-re2`) is not installed, the standard library looks for the prefilters' literals one by one.
+RE2's time hardly depends on the number of prefilters.
 """
 
 import re
@@ -9,22 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from time import thread_time_ns
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+import re2  # type: ignore[import-untyped]
 from attrs import evolve, frozen
 
 from . import utf8
-from .literals import ORDINARY, Literals, unusual, words_of
-
-try:
-    import re2  # type: ignore[import-untyped]
-except ImportError:
-    re2 = None
 
 ActiveDetectors = Mapping[int, Sequence[str]]
 """The detectors that may find something, by their number, with the names of the prefilters that are open."""
 
-NOTHING: Final[ActiveDetectors] = MappingProxyType({})
 MEMORY: Final = 64 << 20  # bytes RE2 may use for the states it meets; beyond, it forgets them and begins anew
 
 SLOW_NS: Final = 100
@@ -41,32 +34,18 @@ ASCII_CONTROLS: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 NOT_ASCII: Final = r"[^\x00-\x7f]"
 
 
-class Searched(Protocol):
-    """What is looked for by the standard library: an expression, or more than one."""
-
-    def search(self, text: str, /) -> object:
-        """Something true, if it is in the text."""
-
-
 @frozen
 class Prefilter:
-    """What is to be seen in every text in which a rule finds something, and in few others.
+    """A necessary condition for a rule to match: cheap to test, true for every text the rule matches, rarely otherwise.
 
-    One of the `literals` must occur; where there is a `pattern`, it must match too (and then RE2 looks for it alone).
-    A pattern is read by RE2 over bytes and by `re` over text: ASCII classes spelled out, no lookaround, no
-    back-references, repeats of at most 64. `ignore_case` holds for ASCII letters; literals are then given in lower
-    case. `characters` stand alone: one of them must occur; so do `ranges` of code points (first and last), which RE2
-    reads as the bytes of UTF-8.
+    One of the `literals` must occur; if there is a `pattern`, it must match too (RE2 then searches for the pattern
+    alone). RE2 reads a pattern over bytes and `Pattern` reads it over text: spell out ASCII classes, use no lookaround,
+    no back-references, and repeats of at most 64. `ignore_case` applies to ASCII letters; literals are then given in
+    lower case. `characters` stand alone: one of them must occur. So do `ranges` of code points (first and last), which
+    RE2 reads as bytes of UTF-8.
 
-    Where a pattern matches, `run` says, there are so many characters in a row of some ASCII letters (written as in a
-    class: `0-9a-f`). That is quick to see, and spares the standard library many searches.
-
-    What matches the pattern has one of the literals in it and is at most `near` characters long, if that is told: then
-    the standard library looks around the literals only.
-
-    Of a find that has blanks in it the prefilter must match what stands before the first one. That is what lets a
-    stream pass on everything but its last word while no prefilter is open. (Of a word that is not ASCII, 32 characters
-    are held.)
+    If a find contains blanks, the prefilter must match the part before the first blank. This lets a stream pass on
+    everything but its last word while no prefilter matches. (Of a word that is not ASCII, 32 characters are held.)
     """
 
     literals: tuple[str, ...] = ()
@@ -74,111 +53,57 @@ class Prefilter:
     ignore_case: bool = False
     characters: str = ""
     ranges: utf8.Ranges = ()
-    run: tuple[str, int] | None = None
-    near: int = 0
 
     @property
     def expression(self) -> str:
-        """The prefilter as one regular expression."""
+        """The prefilter as one expression for RE2, over bytes of UTF-8."""
         if self.ranges:
             return f"(?:{utf8.expression(self.ranges)})"
         body = self.pattern or "|".join(re.escape(each) for each in (*self.literals, *self.characters))
         return f"(?i:{body})" if self.ignore_case else f"(?:{body})"
 
     @property
-    def plain(self) -> "Searched | None":
-        """What `re` looks for besides the literals, if anything."""
+    def text_pattern(self) -> re.Pattern[str]:
+        """The prefilter as a pattern of `re`, over text."""
         if self.ranges:
             return re.compile("[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in self.ranges) + "]")
-        if self.characters:
-            return re.compile(f"[{re.escape(self.characters)}]")
-        return re.compile(_RUN.sub(_unrolled, self.expression), re.ASCII) if self.pattern else None
-
-    @property
-    def folded(self) -> re.Pattern[str] | None:
-        """The same, for a text whose ASCII is in lower case: `re` is much quicker where it need not mind the case.
-
-        None where that is not to be had: no pattern, or one in which case matters, or that has no simple lower case.
-        """
-        if not self.ignore_case or not self.pattern or self.ranges or self.characters or _CASED.search(self.pattern):
-            return None
-        return re.compile(_ascii_lower(self.expression.replace("(?i:", "(?:", 1)), re.ASCII)
-
-    @property
-    def is_unusual(self) -> bool:
-        """Whether it is about single characters none of which is ordinary."""
-        ranges = (*self.ranges, *((ord(each), ord(each)) for each in self.characters))
-        return bool(ranges) and not any(low <= code <= high for low, high in ranges for code in ORDINARY)
-
-
-# A class of characters that is repeated at the beginning: `re` goes quickly to the next of them only if it is not.
-_RUN: Final = re.compile(r"\A(\(\?i?:)(\[[^\]\\][^\]\\]*\])\{([0-9]++)(,?)([0-9]*+)\}")
-
-
-_CASED: Final = re.compile(r"\(\?-i|\\[A-Z]|\\x[456]|[^A]-Z|A-[^Z]")
-
-
-def _ascii_lower(text: str) -> str:
-    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
-
-
-def _unrolled(run: re.Match[str]) -> str:
-    opening, letters, least, comma, most = run.groups()
-    if int(least) < 1:
-        return run[0]
-    return f"{opening}{letters}{letters}{{{int(least) - 1}{comma}{int(most) - 1 if most else ''}}}"
+        return re.compile(self.expression, re.ASCII)
 
 
 NamedPrefilter = tuple[str, Prefilter]
-Row = tuple[int, str, Prefilter]
 
 
 @lru_cache(maxsize=64)
-def build_prefilter(
-    prefilters: tuple[tuple[NamedPrefilter, ...], ...], *, plain: bool = False
-) -> Callable[[str], ActiveDetectors]:
-    """The function that says which prefilters a text opens. `prefilters` are those of each detector, by its number.
+def build_prefilter(prefilters: tuple[tuple[NamedPrefilter, ...], ...]) -> Callable[[str], ActiveDetectors]:
+    """Return the function that tells which detectors are active for a text.
 
-    A detector without prefilters is always live. `plain` asks for the standard library even where RE2 is installed.
+    `prefilters` has those of each detector, by its number. A detector without prefilters is always active.
     """
     rows = [(number, name, prefilter) for number, named in enumerate(prefilters) for name, prefilter in named]
-    always = {number: () for number, named in enumerate(prefilters) if not named}
-    if plain or re2 is None:
-        return _Opener(rows, always, _plain(rows))
-    matches = _by_re2([(number, prefilter) for number, _, prefilter in rows])
-    return _Opener(rows, always, lambda text: matches(text.encode("utf-8", "surrogatepass")))
+    always: ActiveDetectors = MappingProxyType({number: () for number, named in enumerate(prefilters) if not named})
+    names = [(number, name) for number, name, _ in rows]
+    match = build_matcher([(number, prefilter) for number, _, prefilter in rows])
 
-
-def build_matcher(prefilters: Sequence[Prefilter]) -> Callable[[bytes], Iterable[int] | None]:
-    """The function that says which prefilters a text in UTF-8 opens, by their places in the row; only where RE2 is."""
-    return _by_re2([(0, prefilter) for prefilter in prefilters])
-
-
-class _Opener:
-    def __init__(
-        self, rows: Sequence[Row], always: Mapping[int, tuple[str, ...]], matches: Callable[[str], Iterable[int] | None]
-    ) -> None:
-        self._rows = [(number, name) for number, name, _ in rows]
-        self._always = always
-        self._idle: ActiveDetectors = MappingProxyType(dict(always)) if always else NOTHING
-        self._matches = matches
-
-    def __call__(self, text: str) -> ActiveDetectors:
-        found = self._matches(text)
+    def find_active(text: str) -> ActiveDetectors:
+        found = match(text.encode("utf-8", "surrogatepass"))
         if not found:
-            return self._idle
-        active: dict[int, list[str]] = {number: [] for number in self._always}
+            return always
+        active: dict[int, list[str]] = {number: [] for number in always}
         for index in found:
-            number, name = self._rows[index]
+            number, name = names[index]
             active.setdefault(number, []).append(name)
         return active
 
+    return find_active
 
-def _by_re2(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], Iterable[int] | None]:
-    """One machine for all prefilters, and another way for texts on which it is slow.
 
-    Where a text keeps many bounded repeats going at once (random letters), the one machine would meet a new state with
-    every byte, and be two hundred times slower than on ordinary text. Both ways open the prefilters that rules need.
+def build_matcher(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], Iterable[int] | None]:
+    """Return the function that lists the matching prefilters (by index in `rows`) of a text in UTF-8.
+
+    `rows` has each prefilter with the number of its detector. All prefilters are one automaton. If a text keeps many
+    bounded repeats going at once (random letters), that automaton meets a new state with every byte, and is two
+    hundred times slower than on ordinary text; then the prefilters are searched in smaller sets for a while. Both ways
+    match the same prefilters that rules need.
     """
     whole = _set([prefilter.expression for _, prefilter in rows])
     apart: Callable[[bytes], Iterable[int]] | None = None  # made when it is first needed: most texts never do
@@ -247,95 +172,3 @@ def _set(expressions: Sequence[str]) -> Callable[[bytes], Any]:
         chosen.Add(each)
     chosen.Compile()
     return chosen.Match  # type: ignore[no-any-return]
-
-
-def _plain(rows: Sequence[Row]) -> Callable[[str], Iterable[int] | None]:
-    """All literals together, then the patterns of those prefilters whose literals were seen, or which have none."""
-    by_literal: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
-    patterns: dict[int, Searched] = {}
-    lower: dict[int, re.Pattern[str]] = {}
-    near: dict[int, tuple[re.Pattern[str], int]] = {}
-    others: dict[tuple[str, int] | None, list[tuple[int, Searched]]] = {}
-    strange: list[tuple[int, Searched]] = []  # looked for among the unusual characters alone
-    for index, (_, _, prefilter) in enumerate(rows):
-        pattern = prefilter.plain
-        for literal in prefilter.literals:
-            by_literal[prefilter.ignore_case].setdefault(literal, []).append(index)
-        if pattern is None:
-            continue
-        if prefilter.literals:
-            folded_pattern = prefilter.folded
-            if folded_pattern is not None:
-                lower[index] = folded_pattern
-            else:
-                patterns[index] = pattern
-            if prefilter.near and isinstance(pattern, re.Pattern):
-                near[index] = (folded_pattern or pattern, prefilter.near)
-        elif prefilter.is_unusual:
-            strange.append((index, pattern))
-        else:
-            others.setdefault(prefilter.run, []).append((index, pattern))
-    exact, folded = map(Literals, by_literal)
-    always = others.pop(None, [])
-    runs = [(classed(run[0]), b"1" * run[1], each) for run, each in others.items() if run]
-
-    def matches(text: str) -> Iterable[int] | None:
-        data = text.encode("utf-8", "surrogatepass")
-        rest, words = unusual(data), words_of(text)
-        lowered = data.lower().decode("utf-8", "surrogatepass")  # bytes are put in lower case where they are ASCII
-        seen: dict[int, list[str]] = {}
-        for cased, literals in enumerate((exact.within(text, rest, words), folded.within(lowered, rest, words))):
-            for literal in literals:
-                for index in by_literal[cased][literal]:
-                    seen.setdefault(index, []).append(literal)
-        found = []
-        for index in sorted(seen):
-            where = lowered if rows[index][2].ignore_case else text
-            if index in near:
-                opens: object = _near(where, seen[index], *near[index])
-            elif index in lower:
-                opens = lower[index].search(lowered)
-            else:
-                opens = index not in patterns or patterns[index].search(text)
-            if opens:
-                found.append(index)
-        found += [index for index, pattern in always if pattern.search(text)]
-        for table, run, behind in runs:
-            if run in data.translate(table):
-                found += [index for index, pattern in behind if pattern.search(text)]
-        if rest:
-            found += [index for index, pattern in strange if pattern.search(rest)]
-        return found
-
-    return matches
-
-
-NEAR_MAX: Final = 32
-"""Literals around which is looked, one by one; where there are more, the whole text is searched."""
-
-
-def _near(text: str, literals: Sequence[str], pattern: re.Pattern[str], near: int) -> bool:
-    """Whether the pattern matches around one of these literals."""
-    spans: list[tuple[int, int]] = []
-    for literal in literals:
-        at = text.find(literal)
-        while at >= 0:
-            if len(spans) == NEAR_MAX:
-                return pattern.search(text) is not None
-            spans.append((at - near, at + near))
-            at = text.find(literal, at + 1)
-    spans.sort()
-    low, high = spans[0]
-    for first, last in (*spans[1:], (len(text) + near, 0)):
-        if first > high:
-            if pattern.search(text, max(0, low), high):
-                return True
-            low = first
-        high = last
-    return False
-
-
-def classed(letters: str) -> bytes:
-    """A table that turns the bytes of a class of ASCII characters into ones, others into zeros."""
-    of_class = re.compile(f"[{letters}]")
-    return bytes(ord("1" if of_class.match(chr(code)) else "0") for code in range(256))

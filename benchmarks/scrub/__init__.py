@@ -4,7 +4,6 @@ recall_FAMILY           per cent of a corpus' attacks that are found, for markup
 false_alarms_FAMILY     per cent of its look-alikes that are taken for attacks, or changed
 exact_FAMILY            per cent of its spans that a finding has to the character
 scrub_mb_s              a megabyte of conversation with every detector on, MB a second of one core
-scrub_mb_s_plain        the same without RE2
 scrub_dense_mb_s        the same where every message has code, numbers, addresses or people in it
 delta_us                a streamed piece of 12 characters behind a megabyte, the median; delta_start_us at the beginning
                         of a text, delta_mean_us the average, delta_open_us while a secret may be under way
@@ -90,8 +89,6 @@ def _fast(sizes: Sizes) -> Iterator[Figure]:
     shared = text[: sizes.shared]
     beside = {name: rates.mb_s(work, shared, 1) for name, work in others()}
     yield Figure("scrub_mb_s", "MB/s", rates.mb_s(rates.sanitizer().sanitize, text, sizes.rounds), beside)
-    with rates.standard_library():
-        yield Figure("scrub_mb_s_plain", "MB/s", rates.mb_s(rates.sanitizer().sanitize, text, sizes.rounds), beside)
     dense = chat.chat(sizes.text, chat.DENSE)
     yield Figure("scrub_dense_mb_s", "MB/s", rates.mb_s(rates.sanitizer().sanitize, dense, sizes.rounds))
     pieces = text[: sizes.streamed]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from attrs import frozen
 
-from sanitization import Action, Category, Direction, Sanitizer, StreamSanitizer, everywhere, prefilter
+from sanitization import Action, Category, Direction, Sanitizer, StreamSanitizer, everywhere
 
 PIECE: Final = 12
 """Characters of a streamed piece: three tokens of a model or so."""
@@ -47,18 +46,6 @@ def _seconds(work: Callable[[str], object], text: str) -> float:
     began = time.process_time()
     work(text)
     return max(time.process_time() - began, 1e-9)
-
-
-@contextmanager
-def standard_library() -> Iterator[None]:
-    """As if RE2 were not installed."""
-    kept, prefilter.re2 = prefilter.re2, None
-    prefilter.build_prefilter.cache_clear()
-    try:
-        yield
-    finally:
-        prefilter.re2 = kept
-        prefilter.build_prefilter.cache_clear()
 
 
 def delta(text: str, before: str) -> Delta:

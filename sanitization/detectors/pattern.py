@@ -42,8 +42,7 @@ class Pattern:
     def _opening(self) -> re.Pattern[str] | None:
         if not self.prefilter:
             return None
-        plain = self.prefilter.plain
-        return plain if isinstance(plain, re.Pattern) else re.compile(self.prefilter.expression, re.ASCII)
+        return self.prefilter.text_pattern
 
     @property
     def prefilters(self) -> tuple[NamedPrefilter, ...]:
@@ -60,7 +59,7 @@ class Pattern:
             position = hit.end if hit else seen.start() + 1
 
     def settled(self, text: str, start: int = 0, active: Collection[str] = ()) -> int:
-        """Return the end of the settled text: the last `reach` characters, from the word the prefilter matches, are not."""
+        """Return where the last `reach` characters begin; with a prefilter, the word in them that it matches."""
         low = max(start, len(text) - self.reach)
         if not self._prefilter:
             return low

@@ -1,4 +1,4 @@
-"""All detectors together on texts made to hurt: no error, no hang, the same in a stream and without RE2."""
+"""All detectors together on texts made to hurt: no error, no hang, the same in a stream."""
 
 import time
 
@@ -7,7 +7,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.scrub import hostile
-from benchmarks.scrub.rates import standard_library
 from sanitization import Action, Category, Direction, Policy, Sanitizer, StreamSanitizer, everywhere
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.pipeline import WORD_MAX
@@ -104,13 +103,3 @@ def test_all_that_any_category_covers_is_acted_on(parts: list[str]) -> None:
         alone = Sanitizer(everywhere({**hidden, category: Action.REMOVE})).sanitize(text)
         for each in alone.findings:
             assert together.issuperset(range(each.start, each.end)), each
-
-
-def test_without_re2_the_same_is_found() -> None:
-    """The wheel makes it fast, nothing else."""
-    with_re2 = {name: Sanitizer(REMOVE).sanitize(text[:3_000]) for name, text in TEXTS.items()}
-    with standard_library():
-        sanitizer = Sanitizer(REMOVE)
-        assert [
-            name for name, sanitized in with_re2.items() if sanitizer.sanitize(TEXTS[name][:3_000]) != sanitized
-        ] == []

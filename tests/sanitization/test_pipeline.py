@@ -302,7 +302,7 @@ def test_a_find_may_be_told_of_as_part_of_more() -> None:
     class Whole(Breaks):
         def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
             for hit in super().find(text, start, active):
-                yield hit._replace(told=text.rfind(" ", 0, hit.start) + 1)
+                yield hit._replace(report_start=text.rfind(" ", 0, hit.start) + 1)
 
     for size in (1, 2, 3, 99):
         stage = PipelineStage(

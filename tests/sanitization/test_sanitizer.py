@@ -91,7 +91,7 @@ def test_public_names() -> None:
     """What the package exports."""
     names = {name for name in vars(sanitization) if name[0].isupper() or name == "summary"}
     assert names == {
-        *("Action", "Category", "Detector", "Direction", "Failing", "Failure", "Finding", "Gate", "Hit", "Kind"),
+        *("Action", "Category", "Detector", "Direction", "Failing", "Failure", "Finding", "Prefilter", "Hit", "Kind"),
         *("Mask", "OFF", "PRESETS", "Pattern", "Placeholders", "Policy", "PolicyError", "Rules", "STANDARD", "STRICT"),
-        *("Scrubbed", "Scrubber", "StreamScrubber", "Summary", "summary"),
+        *("Sanitized", "Sanitizer", "StreamSanitizer", "Summary", "summary"),
     }

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "packaging" / "sanitization"
-NEEDED = ("attr", "attrs", "nh3")
+NEEDED = ("attr", "attrs", "nh3", "re2")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 PROGRAM = """
@@ -29,13 +29,12 @@ assert sanitization.__file__.startswith(sys.path[0]), sanitization.__file__
 for module in pkgutil.walk_packages(sanitization.__path__, "sanitization."):
     importlib.import_module(module.name)
 
-from sanitization import PRESETS, Scrubber, gates, policy_from_toml
+from sanitization import PRESETS, Sanitizer, policy_from_toml
 
 secret = "gh" + "p_" + "a1B2c3D4e5F6" * 3
-print(gates.re2 is not None)
 for policy in (*PRESETS.values(), policy_from_toml('preset = "off"\\n[outbound]\\nsecret = "mask"')):
-    print(Scrubber(policy).scrub(f"use {secret} and a < b").text.replace(secret, "SECRET"))
-print(Scrubber().scrub_html("<b onclick=x()>a < b</b>").text)
+    print(Sanitizer(policy).sanitize(f"use {secret} and a < b").text.replace(secret, "SECRET"))
+print(Sanitizer().sanitize_html("<b onclick=x()>a < b</b>").text)
 """
 
 
@@ -60,12 +59,12 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 @pytest.fixture(scope="module")
 def alone(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs a program in an interpreter that finds the package, what it needs and the modules named, and no others."""
+    """Runs a program in an interpreter that finds the package and what it needs, and no other."""
     folder = tmp_path_factory.mktemp("alone")
     wheel.extractall(folder)
 
-    def run(program: str, *more: str) -> "subprocess.CompletedProcess[str]":
-        for name in (*NEEDED, *more):
+    def run(program: str) -> "subprocess.CompletedProcess[str]":
+        for name in NEEDED:
             spec = importlib.util.find_spec(name)
             assert spec
             assert spec.origin
@@ -93,16 +92,16 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) ->
 
 
 @pytest.mark.slow
-def test_the_wheel_needs_attrs_and_nh3_only(metadata: Message) -> None:
-    """RE2 and Presidio are extras; the versions are those of the server, and so is its own."""
+def test_the_wheel_needs_attrs_re2_and_nh3_only(metadata: Message) -> None:
+    """Presidio is an extra; all versions are those of the server."""
     needs = metadata.get_all("Requires-Dist") or []
     assert needs == [
         "attrs>=25.1",
+        "google-re2>=1.1",
         "nh3>=0.3",
-        "google-re2>=1.1; extra == 'fast'",
         "presidio-analyzer>=2.2.360; extra == 'presidio'",
     ]
-    assert metadata.get_all("Provides-Extra") == ["fast", "presidio"]
+    assert metadata.get_all("Provides-Extra") == ["presidio"]
     server = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     known = {*server["dependencies"], *server["optional-dependencies"]["presidio"]}
     assert {need.partition(";")[0] for need in needs} <= known
@@ -116,18 +115,16 @@ def test_the_wheel_needs_attrs_and_nh3_only(metadata: Message) -> None:
 
 @pytest.mark.slow
 def test_the_wheel_works_alone(alone: Run) -> None:
-    """Every module loads; texts and markup are sanitized by the standard library alone, and with RE2."""
-    for more, fast in (((), False), (("re2",), True)):
-        done = alone(PROGRAM, *more)
-        assert done.stderr == ""
-        assert done.stdout.splitlines() == [
-            str(fast),
-            "use [redacted] and a < b",
-            "use [redacted] and a < b",
-            "use SECRET and a < b",
-            f"use {'•' * 3}_{'•' * 36} and a < b",
-            "<b>a &lt; b</b>",
-        ]
+    """Every module loads; texts and markup are sanitized."""
+    done = alone(PROGRAM)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "use [redacted] and a < b",
+        "use [redacted] and a < b",
+        "use SECRET and a < b",
+        f"use {'•' * 3}_{'•' * 36} and a < b",
+        "<b>a &lt; b</b>",
+    ]
 
 
 @pytest.mark.slow

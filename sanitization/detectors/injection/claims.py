@@ -123,11 +123,6 @@ class Claims:
         """The words a find begins with."""
         return list(_STEMS)
 
-    @property
-    def prompts(self) -> frozenset[str]:
-        """Words of those stems that may also stand within other words: all."""
-        return frozenset(word for stem in _STEMS for word in stem.split())
-
     def weak(self, places: Places) -> Iterator[Weak]:
         """What may be such a claim, with its weight."""
         view = places.view

@@ -32,9 +32,9 @@ from .prefilters import (
     LIKELY,
     RULES,
     TOKEN_RUNS,
+    end_pattern_of,
     leet_rules,
-    looked,
-    searched,
+    match_prefilters,
     tails,
 )
 from .reader import BEFORE, Reader
@@ -104,11 +104,11 @@ class Injection:
 
     def concerns(self, text: str) -> bool:
         """Whether there may be anything in a text for this detector: asked before it is."""
-        return any(looked(text))
+        return any(match_prefilters(text))
 
     def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:
         """The orders, each from its first telling word to the end of its sentence."""
-        active = active or looked(text[start:]).whole
+        active = active or match_prefilters(text[start:]).whole
         if not active:
             return
         encoded = sorted(_encoded(text, start, active, self._model), key=lambda hit: (hit.anchor, -hit.score))
@@ -122,7 +122,7 @@ class Injection:
     def settled(self, text: str, start: int = 0, active: Collection[str] = ()) -> int:
         """Everything but what may be the beginning of an order whose end is not known."""
         end = len(text)
-        names = active or looked(text[start:]).ends
+        names = active or match_prefilters(text[start:]).ends
         for name in names:
             match name:
                 case "likely":
@@ -156,7 +156,7 @@ def _tail(text: str, start: int) -> int:
 
 def _pending(text: str, start: int, name: str) -> int:
     """Where the first word of an order stands that more text could still make one."""
-    search = searched(name)
+    search = end_pattern_of(name)
     position = max(start, len(text) - AHEAD)
     while match := search.search(text, position):
         at = match.start()
@@ -414,7 +414,7 @@ def _misspelt(sentence: str) -> float:
     said = respelt(sentence)
     if said is None:
         return 0.0
-    return max((hit.score for hit in _orders(said, 0, looked(said).whole)), default=0.0)
+    return max((hit.score for hit in _orders(said, 0, match_prefilters(said).whole)), default=0.0)
 
 
 def _talked_of(text: str, seen: Window) -> bool:
@@ -484,7 +484,7 @@ def _read(said: str, model: Callable[[], Classifier]) -> tuple[float, tuple[str,
         return 0.0, ()
     if _RUN_TOGETHER.search(lowered.replace(" ", "")):
         return 0.8, ("tells to ignore earlier instructions",)
-    names = looked(said).whole
+    names = match_prefilters(said).whole
     hits = list(_orders(said, 0, names))
     judged = _Opinion(model(), said, 0).added(hits) if LIKELY in names else hits
     best = max(judged, key=lambda hit: hit.score, default=None)

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from sanitization.prefilter import Prefilter, classed
+from sanitization.prefilter import Prefilter
 
 from .rules import Late
 
@@ -31,8 +31,6 @@ RUN_MAX: Final = 4_096
 RUN_LEAST: Final = 20
 ROW: Final = 6
 """Signs standing apart in a row, from which on it is looked at whether they are letters."""
-ROW_END: Final = 96
-"""Characters of a shorter row, at most, at the end of a text."""
 PRINTED: Final = 0.9
 """The least part of letters, digits and blanks in what is taken for text."""
 
@@ -97,7 +95,7 @@ def _quiet(decode: Callable[[str], bytes], run: str) -> str:
         return ""
 
 
-_IN_RUN: Final = classed("A-Za-z0-9+/_-")
+_IN_RUN: Final = bytes(ord("1" if chr(code) in _ALPHABET.rstrip("=") else "0") for code in range(256))
 _LEAST: Final = b"1" * RUN_LEAST
 
 
@@ -129,11 +127,6 @@ def _blocks(match: re.Match[str], start: int) -> Iterator[Decoded]:
         for said, how in _unrun(block):
             if said:
                 yield Decoded(begin + at, min(begin + at + BLOCK, match.end()), said, how)
-
-
-def has_run(text: str) -> bool:
-    """Whether a run is in a text."""
-    return _LEAST in _ascii(text).translate(_IN_RUN)
 
 
 def run_settled(text: str, start: int) -> int:
@@ -231,42 +224,6 @@ TOKENS: Final[tuple[Tokens, ...]] = (
     Tokens("hexadecimal", r"(?:0x|\\x)?[2-7][0-9A-Fa-f]", r"[ ,:;-]{1,2}", 10, _numbers(16), r"[0\\]?x?[2-7]?"),
     Tokens("letters apart", r"[A-Za-z0134578@$!]", r"[ .\-_*~|/]{1,5}", 8, _letters),
 )
-_QUICK: Final = {
-    "Morse": (r".\-/|\n ", 11),
-    "binary": (r"01 ,\n", 47),
-    "numbers": (r"0-9 ,;\n", 17),
-    "hexadecimal": (r"0-9A-Fa-fx\\ ,:;-", 17),
-}
-"""The characters of a row and how many of them it has at least: seen sooner than the row itself."""
-_SET_APART: Final = bytes(
-    ord("a" if chr(code) in f"{string.ascii_letters}0134578@$!" else " " if chr(code) in " .-_*~|/" else "x")
-    for code in range(256)
-)
-_FOUR_APART: Final = re.compile(b" a  {0,4}a  {0,4}a  {0,4}a ")
-
-
-def quick(how: str, prefilter: Prefilter) -> Callable[[str, str], object]:
-    """What looks for the prefilter of some tokens by the standard library."""
-    pattern = Late(prefilter.expression, re.ASCII)
-    if how not in _QUICK:
-        return lambda text, _: _FOUR_APART.search(_ascii(text).translate(_SET_APART)) and pattern.search(text)
-    letters, least = _QUICK[how]
-    table, row = classed(letters), b"1" * least
-
-    def matches(text: str, _lowered: str) -> bool:
-        marked = _ascii(text).translate(table)
-        at = marked.find(row)
-        while at >= 0:
-            end = marked.find(b"0", at)
-            end = end if end > at else len(text)
-            if pattern.search(text, max(0, at - 1), end):
-                return True
-            at = marked.find(row, end)
-        return False
-
-    return matches
-
-
 _BY_NAME: Final = {each.how: (each.read, each.pattern, each.preceded, each.unfinished) for each in TOKENS}
 
 
@@ -306,20 +263,6 @@ ESCAPE_PREFILTER: Final = Prefilter(
     ignore_case=True,
 )
 _WORD: Final = Late("[A-Za-z0-9]{0,24}$")
-_KINDS: Final = tuple(
-    (sign, Late(pattern))
-    for sign, pattern in (
-        ("%", "%[0-9a-f]{2}"),
-        ("\\", r"\\(?:u\{?[0-9a-f]{2}|x[0-9a-f]{2}|[0-7]{3})"),
-        ("&#", "&#[x0-9]"),
-        ("u+", r"u\+[0-9a-f]{4}"),
-    )
-)
-
-
-def has_escape(lowered: str) -> bool:
-    """Whether the prefilter of escapes is open for a text with small letters."""
-    return any(sign in lowered and pattern.search(lowered) for sign, pattern in _KINDS)
 
 
 def _begin(text: str, at: int) -> int:

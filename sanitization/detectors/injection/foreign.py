@@ -184,12 +184,6 @@ class Grammar:
         """The words a find begins with."""
         return [*split(self.language.ignore), *split(self.language.prompt), *_PROMPTS]
 
-    @property
-    def prompts(self) -> frozenset[str]:
-        """Words of those stems that may also stand within other words."""
-        stems = self.stems if not self.language.spaced else [*split(self.language.prompt), *_PROMPTS]
-        return frozenset(word for stem in stems for word in stem.split())
-
     def weak(self, places: Places) -> Iterator[Weak]:
         """What may be an order in this language, with its weight."""
         view = places.view

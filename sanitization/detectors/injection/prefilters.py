@@ -7,23 +7,18 @@ from typing import Final, NamedTuple
 
 from attrs import evolve
 
-from sanitization import prefilter
-from sanitization.literals import unusual
 from sanitization.normalization import DRESSED, LOOK_ALIKES, MARKS
 from sanitization.prefilter import Prefilter, build_matcher
 
 from . import encodings as encodings
 from .asks import ASKS
 from .claims import Claims
-from .foreign import GRAMMARS, Grammar, beginnings, variants
+from .foreign import GRAMMARS, Grammar, beginnings
 from .orders import ORDERS
 from .phrases import OVERRIDES
-from .plain import Look, Plain, needed, rarest, telling
 from .rules import LEET as LEET_SIGNS
-from .rules import Late, Rule, letter, trie
+from .rules import Late, Rule, letter
 from .telling import prefilter as telling_prefilter
-from .telling import telling as telling_places
-from .telling import telling_words
 from .tokens import TOKENS
 from .window import AHEAD
 
@@ -119,14 +114,14 @@ ALL_ORDERS: Final = frozenset((*BY_NAME, *FOREIGN, "leet"))
 """Those of what is read as it stands."""
 
 
-class Open(NamedTuple):
+class Matched(NamedTuple):
     """Names of prefilters: those that are open anywhere in a text, and those that its end may be about to open."""
 
     whole: tuple[str, ...]
     ends: tuple[str, ...]
 
 
-SHUT: Final = Open((), ())
+NONE_MATCHED: Final = Matched((), ())
 
 
 @cache
@@ -156,7 +151,7 @@ def prefilter_of(name: str) -> Prefilter:
 
 
 @cache
-def ends_of(name: str) -> Prefilter:
+def end_prefilter_of(name: str) -> Prefilter:
     """What is to be seen in the end of a text that may go on to where a rule finds something."""
     if name in BY_NAME:
         return BY_NAME[name].ends
@@ -168,171 +163,51 @@ def ends_of(name: str) -> Prefilter:
 
 
 @cache
-def searched(name: str) -> re.Pattern[str]:
-    """What `ends_of` looks for, for the standard library."""
-    return re.compile(ends_of(name).expression, re.ASCII)
+def end_pattern_of(name: str) -> re.Pattern[str]:
+    """Return the prefilter of `end_prefilter_of` as a pattern of `re`, over text."""
+    return end_prefilter_of(name).text_pattern
 
 
-def opened(text: str, *, plain: bool = False) -> tuple[str, ...]:
-    """The names of the prefilters a text opens in any way; `plain` without RE2, as where its wheel is not installed."""
-    found = looked(text, plain=plain)
-    return tuple(dict.fromkeys((*found.whole, *found.ends)))
-
-
-@lru_cache(maxsize=2)  # the same piece is asked about for what is settled and for what is found
-def looked(text: str, *, plain: bool = False) -> Open:
-    """Which prefilters a text opens; the end is looked at alone, as no order is longer."""
-    if plain or getattr(prefilter, "re2", None) is None:
-        return Open(*_plain()(text, END))
-    whole, ends = _looks()
+@lru_cache(maxsize=2)  # `settled` and `find` ask about the same piece
+def match_prefilters(text: str) -> Matched:
+    """Return the prefilters that match a text, and those that match its last `END` characters."""
+    whole, ends = _matchers()
     if len(text) > END:
-        return Open(_seen(whole, _data(text)), _seen(ends, _data(text[-END:])))
+        return Matched(_run(whole, _data(text)), _run(ends, _data(text[-END:])))
     data = _data(text)
-    open_ends = _seen(ends, data)
-    # What opens a prefilter would open it in an end too: most short texts need no other look.
-    return Open(_seen(whole, data), open_ends) if open_ends else SHUT
+    matched_ends = _run(ends, data)
+    # A prefilter that matches anywhere in a short text also matches its end, so most need no second search.
+    return Matched(_run(whole, data), matched_ends) if matched_ends else NONE_MATCHED
 
 
 def _data(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _seen(looks: Sequence["_Look"], data: bytes) -> tuple[str, ...]:
+def _run(matchers: Sequence["_Matcher"], data: bytes) -> tuple[str, ...]:
     found: tuple[str, ...] = ()
-    for names, look in looks:
-        if seen := look(data):
+    for names, match in matchers:
+        if seen := match(data):
             found += tuple([names[index] for index in seen])
     return found
 
 
-_Look = tuple[tuple[str, ...], Callable[[bytes], Iterable[int] | None]]
+_Matcher = tuple[tuple[str, ...], Callable[[bytes], Iterable[int] | None]]
 
 
 @cache
-def _looks() -> tuple[list[_Look], list[_Look]]:
+def _matchers() -> tuple[list[_Matcher], list[_Matcher]]:
     # Counted repeats apart: in one set with others they would multiply its states; so would the rows of common words.
     counted = ("run", *TOKEN_RUNS)
     rows = tuple([name for name, rule in BY_NAME.items() if rule.phrases])
     others = tuple([name for name in NAMES if name not in rows and name not in counted])
     return (
-        [_look(tuple([name for name in names if name != TAIL]), prefilter_of) for names in (rows, others, counted)],
-        [_look(names, ends_of) for names in (rows, others, counted)],
+        [_matcher(tuple([name for name in names if name != TAIL]), prefilter_of) for names in (rows, others, counted)],
+        [_matcher(names, end_prefilter_of) for names in (rows, others, counted)],
     )
 
 
-def _look(names: tuple[str, ...], prefilter: Callable[[str], Prefilter]) -> _Look:
+def _matcher(names: tuple[str, ...], prefilter: Callable[[str], Prefilter]) -> _Matcher:
     # A row's first words need not be looked for apart: they are common, and the row is not.
     each = [evolve(prefilter(name), literals=()) if prefilter(name).pattern else prefilter(name) for name in names]
-    return names, build_matcher(each)
-
-
-# --- without RE2 --------------------------------------------------------------------------------------------------
-
-
-@cache
-def _plain() -> Plain:
-    return Plain([_plain_look(name) for name in NAMES])
-
-
-def _plain_look(name: str) -> Look:
-    ends = _matcher(ends_of(name))
-    if name == TAIL:
-        return Look(name, frozenset(), _nothing, ends, loose=encodings.ROW_END)
-    if name in TOKEN_RUNS:
-        return Look(name, frozenset(), encodings.quick(name, prefilter_of(name)), ends, loose=encodings.ROW_END)
-    if name in ("turned", "rotated"):
-        words = prefilter_of(name).literals
-        return Look(name, frozenset(words), whole := _matcher(prefilter_of(name)), whole, inside=words)
-    if name == LIKELY:
-        needs = frozenset(map(telling, telling_words()))
-        return Look(name, needs, _tells, _tells, (), needs)
-    if name in _WRITTEN:
-        return Look(name, frozenset(), _written(name), _written(name))
-    whole = _matcher(prefilter_of(name))
-    if name in FOREIGN:
-        stems = [stem.split() for stem in FOREIGN[name].stems]
-        longest = [max(stem, key=len) for stem in stems]
-        needs = frozenset(telling(form) for word in longest for form in variants(word))
-        begins = tuple(dict.fromkeys(form.lower() for stem in stems if stem[1:] for form in variants(stem[0])))
-        prompts = FOREIGN[name].prompts
-        inside = dict.fromkeys(telling(form) for word in longest if word in prompts for form in variants(word))
-        return Look(name, needs, whole, ends, begins, needs, row=True, inside=tuple(inside))
-    rule = BY_NAME[name]
-    if not rule.phrases:
-        needs = frozenset() if rule.exact else frozenset(map(telling, rule.stems))
-        return Look(name, needs, whole, ends, rule.stems if rule.raw else ())
-    rows = [[part.lstrip(":").split() for part in row.parts if part[:1] != "*"] for row in rule.phrases]
-    rows = [[part for part in row if part] for row in rows]
-    needs = frozenset(word for row in rows for word in rarest(row))
-    last = frozenset(telling(word) for row in rule.phrases for word in row.parts[-1].lstrip("*:").split())
-    return Look(name, needs, whole, ends, rule.begins, last, tuple(map(needed, rows)), row=True)
-
-
-_Matches = Callable[[str, str], object]
-"""Whether something is in a text: given as it is, and with its ASCII letters small."""
-
-
-def _nothing(_text: str, _lowered: str) -> bool:
-    return False
-
-
-def _tells(text: str, _lowered: str) -> bool:
-    return bool(telling_places(text, 0))
-
-
-def _matcher(prefilter: Prefilter) -> _Matches:
-    """What looks for a prefilter by the standard library, the quickest way."""
-    if prefilter.pattern:
-        folded = prefilter.folded
-        if folded is not None:
-            return lambda _text, lowered: folded.search(lowered)
-        pattern = Late(prefilter.expression, re.ASCII)
-        return lambda text, _lowered: pattern.search(text)
-    literals = prefilter.literals
-    if len(literals) == 1:
-        return lambda text, lowered: literals[0] in (lowered if prefilter.ignore_case else text)
-    # Those that begin alike are found together, and `re` goes quickly from one of their first letters to the next.
-    any_of = Late(lambda: trie(literals, open_end=False))
-    return lambda text, lowered: any_of.search(lowered if prefilter.ignore_case else text)
-
-
-def _written(name: str) -> _Matches:
-    """The same for what is not plain words."""
-    match name:
-        case "leet":
-            return lambda _text, lowered: _leet_in(lowered)
-        case "disguise":
-            return lambda text, _lowered: not text.isascii() and _disguise_in(text)
-        case "run":
-            return lambda text, _lowered: encodings.has_run(text)
-        case _:
-            return lambda _text, lowered: encodings.has_escape(lowered)
-
-
-def _leet_in(lowered: str) -> bool:
-    # Each piece of a word in leetspeak has a letter in it that has no sign, and so a sign beside a letter.
-    marked = lowered.encode("ascii", "replace").translate(_SIGNED)
-    search = _SMALL_LEET.search
-    return any(search(lowered, max(0, at.start() - LEET_MAX), at.end() + LEET_MAX) for at in _BESIDE.finditer(marked))
-
-
-def _disguise_in(text: str) -> bool:
-    if text[-1].isascii() and not _STRANGE.search(unusual(text.encode("utf-8", "surrogatepass"))):
-        return False
-    for run in _FOREIGN_RUN.finditer(text):
-        if DISGUISED.search(text, max(0, run.start() - 1), run.end() + 1) or run.end() == len(text):
-            return True
-    return False
-
-
-LEET_MAX: Final = 4
-"""Characters of the longest of the pieces by which leetspeak is known."""
-_SIGNED: Final = bytes(
-    ord("1" if chr(code) in "0123456789@$!|" else "a" if chr(code).isalpha() and code < 0x80 else " ")
-    for code in range(256)
-)
-_SMALL_LEET: Final = Late(_leet)
-_BESIDE: Final = re.compile(b"1a|a1")
-_STRANGE: Final = Late(f"[{MARKS}{LOOK_ALIKES}{DRESSED}]")
-"""What is in every word in disguise."""
-_FOREIGN_RUN: Final = Late(r"[^\x00-\x7f]+")
+    return names, build_matcher([(0, prefilter) for prefilter in each])

@@ -83,13 +83,6 @@ def prefilter() -> Prefilter:
     return Prefilter(pattern=pattern, ignore_case=True)
 
 
-@cache
-def telling_words() -> tuple[str, ...]:
-    """All telling words, as they stand in a text whose ASCII letters are small."""
-    latin, whole, others = _listed()
-    return tuple(dict.fromkeys((*latin, *whole, *others)))
-
-
 class _Words:
     """Tells telling words from others: of ASCII letters by their beginning, others by an expression."""
 

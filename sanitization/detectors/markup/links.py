@@ -87,8 +87,8 @@ class Links:
     prefilters = (
         ("bracket", Prefilter(literals=("[",))),
         ("close", Prefilter(literals=("](", "]["))),
-        ("angle", Prefilter(literals=("<",), pattern=r"<[A-Za-z][A-Za-z0-9+.-]{1,31}:", near=40)),
-        ("tag", Prefilter(literals=("<",), pattern=f"(?i:{html_in_text.OPENING})", near=16)),
+        ("angle", Prefilter(literals=("<",), pattern=r"<[A-Za-z][A-Za-z0-9+.-]{1,31}:")),
+        ("tag", Prefilter(literals=("<",), pattern=f"(?i:{html_in_text.OPENING})")),
         ("address", Prefilter(literals=("://",), pattern=_OPAQUE)),
         ("style", Prefilter(literals=("url(",), ignore_case=True)),
     )

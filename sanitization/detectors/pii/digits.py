@@ -12,12 +12,13 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from sanitization.findings import Hit
+from sanitization.prefilter import Prefilter
 
 from . import context as context
 from . import phones as phones
 from .documents import DOCUMENT, document_kind, is_code
 from .numbers import IBAN_LENGTHS, iban
-from .part import Told, hit
+from .part import hit
 from .rules import RULES, Rule
 
 ALONE: Final = "nothing else"
@@ -158,9 +159,7 @@ _BEGINNINGS: Final = frozenset(form[: part.end()] for form in _FORMS for part in
 class Digits:
     """Numbers of all kinds."""
 
-    prefilters = (
-        ("digits", Told(pattern=_PREFILTER, told=_SCAN, ends=re.compile(rf"[A-Za-z0-9+(][{_SIGNS}]{{0,3}}\Z"), end=4)),
-    )
+    prefilters = (("digits", Prefilter(pattern=_PREFILTER)),)
 
     def first(self, text: str, position: int, said: context.Said | None = None) -> Hit | None:
         """The first number at `position` or later. `said` is what is remembered of this text."""

@@ -62,7 +62,7 @@ class Ipv4(_Unbroken):
 class Colons(_Unbroken):
     """IPv6, and hardware addresses with colons."""
 
-    prefilters = (("colons", Prefilter(literals=(":",), pattern=r":[0-9A-Fa-f]{0,4}:", near=8)),)
+    prefilters = (("colons", Prefilter(literals=(":",), pattern=r":[0-9A-Fa-f]{0,4}:")),)
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
         """The first address at `position` or later."""
@@ -78,7 +78,6 @@ class Hardware(_Unbroken):
             Prefilter(
                 pattern=r"[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-"
                 r"|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}",
-                run=("0-9A-Fa-f.-", 12),
             ),
         ),
     )

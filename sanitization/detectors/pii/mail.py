@@ -44,8 +44,8 @@ class Mail:
     """Mail addresses."""
 
     prefilters = (
-        ("mail", Prefilter(literals=("@",), pattern=_PREFILTER, near=8)),
-        ("quoted", Prefilter(literals=('"',), pattern=f"{_QUOTED_PENDING}$", near=104)),
+        ("mail", Prefilter(literals=("@",), pattern=_PREFILTER)),
+        ("quoted", Prefilter(literals=('"',), pattern=f"{_QUOTED_PENDING}$")),
         (
             "spelled",
             Prefilter(literals=("[at]", "(at)", "{at}", "[arroba]", "(arroba)", "(ät)", "[ät]"), ignore_case=True),

@@ -11,7 +11,7 @@ from sanitization.findings import Hit
 from sanitization.prefilter import Prefilter
 
 from .context import Said
-from .part import Told, hit
+from .part import hit
 
 SPAN: Final = 160  # characters of an address
 
@@ -129,13 +129,12 @@ class NumberFirst:
             Prefilter(
                 literals=tuple(_FRENCH_STREETS.replace("\\", "").split("|")),
                 pattern=rf"[0-9](?: ?(?:bis|ter|quater|[A-D]))?,? (?:{_FRENCH_STREETS})(?: |$)",
-                near=32,
             ),
         ),
         # A number at the end of a text, and the words after it so far.
         (
             "street_number",
-            Told(pattern=_SO_FAR, ends=re.compile(_SO_FAR, re.ASCII), end=SPAN),
+            Prefilter(pattern=_SO_FAR),
         ),
     )
 
@@ -162,7 +161,6 @@ class Germanic:
             Prefilter(
                 literals=tuple(f"{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str.".replace("\\", "").split("|")),
                 pattern=rf"(?:{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str\.)(?: [0-9]| ?$)",
-                near=32,
             ),
         ),
     )
@@ -194,7 +192,6 @@ class Romance:
             Prefilter(
                 literals=tuple(f"{_ROMANCE_STREETS}|{_MAYBE_ROMANCE}".replace("\\", "").split("|")),
                 pattern=rf"(?:^|[^A-Za-z])(?:{_ROMANCE_STREETS}|{_MAYBE_ROMANCE})(?: |$)",
-                near=32,
             ),
         ),
     )

@@ -28,7 +28,6 @@ class Wallets:
             Prefilter(
                 pattern=r"(?:^|[^A-Za-z0-9])(?:[123DLMTXmn][1-9A-HJ-NP-Za-km-z]{25}"
                 r"|(?:bc1|tb1|ltc1|BC1|TB1|LTC1)[0-9A-Za-z]{25}|0x[0-9A-Fa-f]{40})",
-                run=("0-9A-Za-z", 26),
             ),
         ),
     )

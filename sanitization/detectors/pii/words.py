@@ -37,4 +37,4 @@ def prefilter(words: Sequence[str], unspaced: Sequence[str] = ()) -> Prefilter:
     cased = "|".join(map(re.escape, spellings(words)))
     pattern = rf"(?:^|[^A-Za-z])(?:{cased})(?:[^A-Za-z]|$)"
     either = "|".join((pattern, *sorted(unspaced)))
-    return Prefilter(literals=spellings(words, unspaced), pattern=either, ignore_case=True, near=64)
+    return Prefilter(literals=spellings(words, unspaced), pattern=either, ignore_case=True)

@@ -35,7 +35,6 @@ class Flags:
     prefilter = Prefilter(
         literals=("-u", "-p", "-P", "-a", "--user", "--proxy-user"),
         pattern=r"(?:^|[\x00-\x20])(?:-u|--user|--proxy-user|-[pPa])(?:[\x00-\x20\"'=]|[^\x00-\x20=-]{3})",
-        near=32,
     )
     kinds = (
         Kind(

@@ -25,7 +25,6 @@ BOUNDARY: Final = r"(?:(?<![A-Za-z0-9_-])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=
 LOOSE: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
 LONGEST: Final = 1_000  # rules there may be
 HELD: Final = 512
-NEAR: Final = 64  # characters of the longest opening of a prefilter
 """Characters of a last word that are held back by who asks (`stage.WORD_MAX`)."""
 
 
@@ -206,7 +205,7 @@ class Tokens:
 
     def _prefilter(self) -> Prefilter:
         literals = tuple(dict.fromkeys(literal for _, literal, _ in self._tried))
-        return Prefilter(literals=stems(literals), pattern="|".join(rule.opening for rule in self.rules), near=NEAR)
+        return Prefilter(literals=stems(literals), pattern="|".join(rule.opening for rule in self.rules))
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
         """Of a rule with something before its literal the place is where that begins."""
@@ -251,7 +250,7 @@ class Underscored(Tokens):
 
     def _prefilter(self) -> Prefilter:
         opening = trie([(literal, shape(rule.after).start) for rule, literal, _ in self._tried])
-        return Prefilter(literals=("_",), pattern=opening, near=NEAR)
+        return Prefilter(literals=("_",), pattern=opening)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
         """Where the literals stand."""

@@ -36,7 +36,7 @@ class Words:
     def __init__(self, name: str, literals: str, pattern: str = "") -> None:
         self.name = name
         self._literals = tuple(literals.split())
-        self.prefilter = Prefilter(literals=self._literals, pattern=pattern, ignore_case=True, near=64)
+        self.prefilter = Prefilter(literals=self._literals, pattern=pattern, ignore_case=True)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
         """Where the words stand."""

@@ -144,10 +144,9 @@ def test_any_cut_gives_what_the_whole_gives(chunks: list[str]) -> None:
     assert stream.findings == whole.findings
 
 
-@pytest.mark.parametrize("plain", [False, True])
-def test_every_control_opens_the_prefilter(plain: bool) -> None:
+def test_every_control_opens_the_prefilter() -> None:
     """Also when nothing is known of what follows it; nothing else does."""
-    active = build_prefilter((Terminal.prefilters,), plain=plain)
+    active = build_prefilter((Terminal.prefilters,))
     detector = Terminal()
     for code in range(0x300):
         text = f"a{chr(code)}"

@@ -200,9 +200,9 @@ PIECES = [
 ]  # fmt: skip
 
 
-def in_pieces(chunks: list[str], *, plain: bool) -> str:
+def in_pieces(chunks: list[str]) -> str:
     """What comes out of a stage with this detector alone."""
-    active = build_prefilter((LINKS.prefilters,), plain=plain)
+    active = build_prefilter((LINKS.prefilters,))
     stage = PipelineStage([Numbered(0, LINKS)], PolicyEngine(ONLY, Direction.OUTBOUND, None), words=True)
     return "".join(
         [*(stage.feed(chunk, active(stage.held + chunk)) for chunk in chunks), stage.flush(active(stage.held))]
@@ -220,9 +220,8 @@ def test_any_cut_gives_the_whole_and_the_prefilters_miss_nothing(text: str, data
     expected += text[position:]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
     chunks = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    for plain in (False, True):
-        assert in_pieces(chunks, plain=plain) == expected
-        assert in_pieces(list(text), plain=plain) == expected
+    assert in_pieces(chunks) == expected
+    assert in_pieces(list(text)) == expected
 
 
 @pytest.mark.slow

@@ -46,11 +46,10 @@ def test_letter_by_letter_gives_the_whole(text: str) -> None:
     assert stream.findings == whole.findings
 
 
-@pytest.mark.parametrize("plain", [False, True], ids=["re2", "re"])
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_find_with_blanks_opens_its_prefilter_by_every_part_of_it(text: str, plain: bool) -> None:
+def test_a_find_with_blanks_opens_its_prefilter_by_every_part_of_it(text: str) -> None:
     """From the first blank on, what has been read of a find keeps a prefilter of its part open."""
-    active = build_prefilter((PII.prefilters,), plain=plain)
+    active = build_prefilter((PII.prefilters,))
     for hit in PII.find(text, 0, NAMES):
         owner = next(part for part in PARTS if part.first(text, hit.anchor) == hit)
         own = {name for name, _ in owner.prefilters}
@@ -60,11 +59,10 @@ def test_a_find_with_blanks_opens_its_prefilter_by_every_part_of_it(text: str, p
                 assert own & set(active(found[:end]).get(0, ())), found[:end]
 
 
-@pytest.mark.parametrize("plain", [False, True], ids=["re2", "re"])
 @pytest.mark.parametrize("text", TEXTS)
-def test_the_open_prefilters_suffice(text: str, plain: bool) -> None:
+def test_the_open_prefilters_suffice(text: str) -> None:
     """With only the open prefilters, all is found that is found with every prefilter."""
-    active = build_prefilter((PII.prefilters,), plain=plain)
+    active = build_prefilter((PII.prefilters,))
     for whole in (text, f"so: {text} and more"):
         assert list(PII.find(whole, 0, active(whole).get(0, ()))) == list(PII.find(whole, 0, NAMES))
 

@@ -84,11 +84,10 @@ def test_kinds_are_named_once() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_prefilters_open_for_what_is_found(kind: str) -> None:
-    """With RE2 and without: what finds nothing through open prefilters would find nothing at all."""
+    """The hits of the matching prefilters are the hits of all."""
     text = f"so: {KINDS[kind].example} and on"
-    for plain in (False, True):
-        active = build_prefilter((DETECTOR.prefilters,), plain=plain)(text)[0]
-        assert list(DETECTOR.find(text, 0, active)) == list(DETECTOR.find(text))
+    active = build_prefilter((DETECTOR.prefilters,))(text)[0]
+    assert list(DETECTOR.find(text, 0, active)) == list(DETECTOR.find(text))
 
 
 @pytest.mark.parametrize("kind", KINDS)
