@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from attrs import define, field, frozen
 
 from actors import ActorRef, Ask
-from sanitization import Finding
+from sanitization import Finding, Sanitized
 from transport.wire.commands import JsonObject, Say
 from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary
 from understudy.chat.routing import Route

@@ -19,6 +19,7 @@ from understudy.chat.routing import ANSWER
 from understudy.chat.run.run_settings import read_settings
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import Services
+from understudy.content.summary import build_alert, build_summary
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
 from understudy.storage.rows import Message, RawText
