@@ -36,7 +36,7 @@ async def _measured(data_dir: Path, producers: int, seconds: float) -> Rate:
         driver = connection.connection.driver_connection
         assert driver is not None
         around = Envelope(AgentThinking("idle", THOUGHT, now), now, 1, "thread-1", "0" * 32, "0" * 32, "idle_s", "idle")
-        body = to_log(around.but(message=THOUGHT))
+        body = to_log(around.replace(message=THOUGHT))
         waits: list[float] = []
         waiting: list[tuple[tuple[object, ...], trio.Event]] = []
         wake = trio.Event()

@@ -9,7 +9,7 @@ import trio
 from attrs import define, frozen
 
 from actors import ActorRef
-from transport.outbox.outbox import Deliver, Follow
+from transport.outbox.outbox import Deliver, SubscribeThread
 from transport.wire.events import Envelope, PartialResult
 
 from .events import STAMP, envelope
@@ -73,7 +73,7 @@ class Producers:
         """Send to this connection from now on. Raises KeyError for an unknown kind."""
         listener = _Listener(outbox, thread_id, RHYTHMS[kind])
         self._listeners[outbox] = self._by_thread[thread_id] = listener
-        outbox.tell(Follow(thread_id, 0, 0))
+        outbox.tell(SubscribeThread(thread_id, 0, 0))
 
     def remove(self, outbox: ActorRef) -> None:
         """The connection has ended; one that was never added is no error."""

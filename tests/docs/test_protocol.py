@@ -7,7 +7,7 @@ from transport.connection.limits import Limits
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.commands import Say
-from transport.wire.dialects import SUBPROTOCOLS, WIRE_NAMES, Dialect, choose
+from transport.wire.dialects import SUBPROTOCOLS, WIRE_NAMES, Dialect, negotiate
 from transport.wire.events import EVENTS
 
 PAGE = "reference/protocol.md"
@@ -65,13 +65,13 @@ def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
     for name, ways in rows.items():
         for way in ways:
             if way.startswith("?dialect="):
-                assert choose("/ws", (), {"dialect": way.partition("=")[2]}).dialect is named[name]
+                assert negotiate("/ws", (), {"dialect": way.partition("=")[2]}).dialect is named[name]
             elif way in SUBPROTOCOLS:
                 assert SUBPROTOCOLS[way] is named[name]
     for row in table(PAGE, "Endpoints"):
         for path in code(row["path"]):
             if path.startswith("WS "):
-                choice = choose(path.removeprefix("WS ").replace("{pillar}", "insights"), (), {})
+                choice = negotiate(path.removeprefix("WS ").replace("{pillar}", "insights"), (), {})
                 assert choice.deprecated == ("deprecated" in row["what"])
                 assert choice.dialect is next(d for n, d in named.items() if f"{n} dialect" in row["what"])
 

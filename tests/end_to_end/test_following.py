@@ -124,6 +124,6 @@ async def store_another(running: Running, screen: Peer, thread_id: str) -> None:
     owner = screen.seen[0]["data"]["user"]
     last = (await running.store.events(owner, thread_id, 0))[-1]
     envelope = from_log(last.body)
-    event = envelope.but(event=AgentThinking("script", "stored", envelope.timestamp), seq=last.seq + 1)
+    event = envelope.replace(event=AgentThinking("script", "stored", envelope.timestamp), seq=last.seq + 1)
     stored = LoggedEvent(last.seq + 1, event.event.type, last.run_id, to_log(event))
     await running.store.commit(Change(owner, thread_id, events=(stored,)))

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from tests.end_to_end.process import READY, started
-from transport.client import Arc, Status, open_client
+from transport.client import Exchange, Status, open_client
 from understudy.storage.inspection import FILE_NAME
 
 AGENT = "tests.end_to_end.mortal:agent"
@@ -94,7 +94,7 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
         open_client(f"ws://127.0.0.1:{port}/ws") as client,
     ):
         message = await client.say("hello", agent_type="mortal", thread_id="t")
-        arc = client.of(message)
+        arc = client.exchange(message)
         with trio.fail_after(10):
             while len(client.text(message)) < 100:
                 await anext(arc)
@@ -113,7 +113,7 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
     assert resumed - ready < 1
 
 
-async def _read_all(arc: Arc) -> None:
+async def _read_all(arc: Exchange) -> None:
     """Read what has come already."""
     while True:
         with trio.move_on_after(0.05) as waited:

@@ -14,7 +14,7 @@ from websockets.protocol import State
 
 from tests.conformance.peer import fragments, frame
 from tests.fuzz.oracle import TOO_LARGE, Verdict, judge
-from transport.server.websocket.protocol import FRAMES_A_TURN, Protocol
+from transport.server.websocket.protocol import FRAMES_PER_FEED, ServerSideProtocol
 from transport.wire.errors import CommandRejected
 
 MESSAGE_BYTES, BOUND_BYTES, MOST_BYTES = 300, 1000, 5000
@@ -31,11 +31,11 @@ def play(seed: int) -> None:
     """One conversation. Raises Wrong, or whatever escapes from the protocol."""
     chance = random.Random(seed)
     data = _mutated(b"".join(_piece(chance) for _ in range(chance.randrange(1, 12))), chance)
-    protocol = Protocol(MESSAGE_BYTES, BOUND_BYTES)
+    protocol = ServerSideProtocol(MESSAGE_BYTES, BOUND_BYTES)
     seen = Verdict()
     for chunk in _chunks(data, chance):
         _take(protocol, chunk, seen)
-        while protocol.waiting:
+        while protocol.has_buffered:
             _take(protocol, b"", seen)
     if protocol.state is not State.OPEN:
         seen.code = protocol.close_sent.code if protocol.close_sent is not None else None
@@ -44,12 +44,12 @@ def play(seed: int) -> None:
         raise Wrong(f"seed {seed}: {seen} came of {data!r}, not {expected}")
 
 
-def _take(protocol: Protocol, chunk: bytes, seen: Verdict) -> None:
-    message = protocol.turn(chunk)
+def _take(protocol: ServerSideProtocol, chunk: bytes, seen: Verdict) -> None:
+    message = protocol.feed(chunk)
     if message is not None:
         seen.messages.append(TOO_LARGE if isinstance(message, CommandRejected) else message)
     writes = [write for write in protocol.data_to_send() if write]
-    if len(writes) > FRAMES_A_TURN + 1:
+    if len(writes) > FRAMES_PER_FEED + 1:
         raise Wrong(f"{len(writes)} frames were written in a turn")
     seen.pongs += [write[2:] for write in writes if write[0] == 0x8A]
     if len(protocol.reader.buffer) > BOUND_BYTES + 14 + MOST_BYTES:

@@ -5,8 +5,8 @@ import pytest
 from tests.conformance.peer import CLOSE, CONT, PING, TEXT, frame
 from tests.fuzz import frames
 from tests.fuzz.oracle import TOO_LARGE, Verdict, judge
-from transport.server.websocket.assembler import Assembly
-from transport.server.websocket.protocol import Protocol
+from transport.server.websocket.assembler import MessageAssembler
+from transport.server.websocket.protocol import ServerSideProtocol
 
 SEEDS = 400
 
@@ -19,19 +19,19 @@ def test_it_runs_clean() -> None:
 
 def test_it_finds_a_message_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """A protocol that goes on after a message, and so drops it for the next one, is caught."""
-    monkeypatch.setattr(Protocol, "recv_frame", _careless)
+    monkeypatch.setattr(ServerSideProtocol, "recv_frame", _careless)
     with pytest.raises(frames.Wrong):
         test_it_runs_clean()
 
 
-def _careless(self: Protocol, frame_: object) -> None:
-    super(Protocol, self).recv_frame(frame_)  # type: ignore[arg-type]
-    self._message = self._assembly.add(frame_)  # type: ignore[arg-type]
+def _careless(self: ServerSideProtocol, frame_: object) -> None:
+    super(ServerSideProtocol, self).recv_frame(frame_)  # type: ignore[arg-type]
+    self._message = self._assembler.add(frame_)  # type: ignore[arg-type]
 
 
 def test_it_finds_text_that_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a look at the beginning of a fragment, bad text is found too late."""
-    monkeypatch.setattr(Assembly, "probe", lambda *_: None)
+    monkeypatch.setattr(MessageAssembler, "probe", lambda *_: None)
     with pytest.raises(frames.Wrong):
         test_it_runs_clean()
 

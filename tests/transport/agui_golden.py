@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from transport.agui.events import AguiEvent, Translator
+from transport.agui.events import AguiEvent, AguiTranslator
 from transport.wire.events import (
     AgentCompleted,
     AgentError,
@@ -107,14 +107,14 @@ ARCS: Mapping[str, Sequence[Event]] = {
 
 def translated(arc: Sequence[Event]) -> list[AguiEvent]:
     """What a client is told of an arc; of one without an end, that the stream was closed."""
-    translator = Translator("thread", "run", "m")
+    translator = AguiTranslator("thread", "run", "m")
     told: list[AguiEvent] = []
     for seq, event in enumerate(arc, 1):
-        around = RUN.but(event=event, seq=seq if event.durable else None)
+        around = RUN.replace(event=event, seq=seq if event.durable else None)
         if isinstance(event, Drain):
             around = Envelope(event, WHEN, message="The server is going away; come back in 5 s.")
         told += translator.translate(around)
-    return told + translator.closing("internal")
+    return told + translator.closing_events("internal")
 
 
 def golden_text(name: str) -> str:

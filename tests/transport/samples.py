@@ -196,12 +196,12 @@ def _samples() -> Mapping[str, Envelope]:
         Ping(), WHEN, None, "thread-1", "run-1", "message-1", "guide_session-1", "liaison", "insights", message=""
     )
     for name, (event, line) in PASSING.items():
-        envelopes[name] = run.but(event=event, message=line)
+        envelopes[name] = run.replace(event=event, message=line)
     for seq, (name, (event, line)) in enumerate(ARC.items(), start=1):
-        envelopes[name] = run.but(event=event, message=line, seq=seq)
-    envelopes["final_response of a delegate"] = envelopes["final_response"].but(asked_agent=AskedAgent("guide"))
+        envelopes[name] = run.replace(event=event, message=line, seq=seq)
+    envelopes["final_response of a delegate"] = envelopes["final_response"].replace(asked_agent=AskedAgent("guide"))
     executing = envelopes["tool_executing"]
-    envelopes["tool_executing"] = executing.but(agent_type="guide", pillar=None)
+    envelopes["tool_executing"] = executing.replace(agent_type="guide", pillar=None)
     return dict(sorted(envelopes.items()))
 
 

@@ -4,13 +4,13 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.transport.outbox.test_outbox import Rig, open_rig, text, thought
-from transport.outbox.outbox import Follow, Unfollow
+from transport.outbox.outbox import SubscribeThread, UnsubscribeThread
 from transport.wire.events import AgentProgress, Alert, Envelope, Error, Pong
 
 
 async def crowd(rig: Rig) -> None:
     """Fill the queue with a thread's story, beyond its bound; the client has read nothing yet."""
-    rig.outbox.tell(Follow("t", 0, 0))
+    rig.outbox.tell(SubscribeThread("t", 0, 0))
     rig.log.events = [thought(seq, text="x" * 2_000) for seq in range(1, 101)]
     rig.tell(*rig.log.events)
     await wait_all_tasks_blocked()
@@ -44,12 +44,12 @@ async def test_a_client_that_takes_not_even_those_is_closed() -> None:
 async def test_a_client_that_says_where_it_stands_has_no_text_either() -> None:
     """A resume in the middle of an answer: the text so far comes again from its beginning, and goes on."""
     async with open_rig() as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(thought(1), text(0, "abcdef"))
         assert [frame["type"] for frame in await rig.frames(2)] == ["agent_thinking", "partial_result"]
         await wait_all_tasks_blocked()
         rig.snapshots.clear()
-        rig.outbox.tell(Follow("t", 1, 1))
+        rig.outbox.tell(SubscribeThread("t", 1, 1))
         await wait_all_tasks_blocked()
         assert rig.snapshots == ["t"]
         rig.tell(text(0, "abcdef"), text(6, "g"))
@@ -61,11 +61,11 @@ async def test_a_thread_that_begins_anew_is_not_told_from_the_old_ones_log() -> 
     async with open_rig() as rig:
         rig.log.events = [thought(seq, text="old") for seq in (1, 2, 3)]
         rig.log.gate = trio.Event()
-        rig.outbox.tell(Follow("t", 0, 3))
+        rig.outbox.tell(SubscribeThread("t", 0, 3))
         await wait_all_tasks_blocked()
         page, rig.log.events = rig.log.events, []
-        rig.outbox.tell(Unfollow("t"))
-        rig.outbox.tell(Follow("t", None, 0))
+        rig.outbox.tell(UnsubscribeThread("t"))
+        rig.outbox.tell(SubscribeThread("t", None, 0))
         rig.log.events = page  # what the read that waits brings
         await wait_all_tasks_blocked()
         rig.log.gate.set()
@@ -81,7 +81,7 @@ async def test_text_waits_for_a_page_that_is_being_read() -> None:
     async with open_rig() as rig:
         rig.log.events = [thought(1), thought(2)]
         rig.log.gate = trio.Event()
-        rig.outbox.tell(Follow("t", 0, 2))
+        rig.outbox.tell(SubscribeThread("t", 0, 2))
         await wait_all_tasks_blocked()
         rig.tell(text(0, "abc"))
         await wait_all_tasks_blocked()

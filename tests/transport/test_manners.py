@@ -10,7 +10,7 @@ from websockets.frames import Opcode
 
 from tests.transport.connection.test_websocket import Rig, open_rig
 from transport.connection.websocket import ConnectionLimits
-from transport.outbox.outbox import Deliver, Follow
+from transport.outbox.outbox import Deliver, SubscribeThread
 from transport.wire.chunks import split
 from transport.wire.commands import Ack, Say
 from transport.wire.events import AgentThinking, Drain, Envelope
@@ -81,7 +81,7 @@ async def test_a_large_event_comes_in_parts() -> None:
         await rig.send({"type": "hello", "payload": {"chunk": True}}, {"type": "ping"})
         await rig.events(1)
         ref = await outbox(rig)
-        ref.tell(Follow("t", 0, 0))
+        ref.tell(SubscribeThread("t", 0, 0))
         ref.tell(Deliver(thought(1, 100_000), thought(2, 1)))
         frames = [await rig.event()]
         while frames[-1].get("seq") != 2:
@@ -102,7 +102,7 @@ async def test_large_frames_are_compressed_for_who_can_take_it() -> None:
         await rig.send({"type": "hello", "payload": {"gzip": True}}, {"type": "ping"})
         await rig.events(1)
         ref = await outbox(rig)
-        ref.tell(Follow("t", 0, 0))
+        ref.tell(SubscribeThread("t", 0, 0))
         ref.tell(Deliver(thought(1, 2000), thought(2, 1)))
         first, second = [await rig.client.frame() for _ in range(2)]
         assert (first.opcode, second.opcode) == (Opcode.BINARY, Opcode.TEXT)
@@ -116,7 +116,7 @@ async def test_an_acknowledgement_tells_how_far_behind_the_client_is() -> None:
     async with open_rig() as rig:
         await rig.event()
         ref = await outbox(rig)
-        ref.tell(Follow("t", 0, 0))
+        ref.tell(SubscribeThread("t", 0, 0))
         ref.tell(Deliver(thought(1, 1), thought(2, 1), thought(3, 1)))
         assert await rig.events(3) == ["agent_thinking"] * 3
         await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 1}}, {"type": "ping"})
@@ -135,7 +135,7 @@ async def test_an_acknowledgement_that_comes_before_its_thread_is_resumed_does_n
         await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 1}}, {"type": "ping"})
         assert await rig.events(1) == ["pong"]
         assert rig.server.counts.rendered == []
-        (await outbox(rig)).tell(Follow("t", 1, 1))
+        (await outbox(rig)).tell(SubscribeThread("t", 1, 1))
         await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 2}}, {"type": "ping"})
         assert (await rig.event())["data"]["code"] == "invalid_command"
         assert await rig.events(1) == ["pong"]
@@ -181,7 +181,7 @@ async def test_parts_that_were_begun_and_left_are_forgotten(autojump_clock: trio
     """In time while the connection lives, and at its end at once."""
     async with open_rig(limits=ConnectionLimits(chunk_s=5.0)) as rig:
         await rig.event()
-        room = rig.server.chunk_room
+        room = rig.server.chunk_budget
         await rig.send({"type": "chunk", "id": "c", "index": 0, "count": 2, "data": "x" * 1000}, {"type": "ping"})
         assert await rig.events(1) == ["pong"]
         assert room.used == 1000
@@ -201,9 +201,9 @@ async def test_an_acknowledgement_after_a_resume_that_goes_back_is_fine() -> Non
     async with open_rig() as rig:
         await rig.event()
         ref = await outbox(rig)
-        ref.tell(Follow("t", 0, 0))
+        ref.tell(SubscribeThread("t", 0, 0))
         ref.tell(Deliver(thought(1, 1), thought(2, 1)))
         assert await rig.events(2) == ["agent_thinking"] * 2
-        ref.tell(Follow("t", 1, 2))
+        ref.tell(SubscribeThread("t", 1, 2))
         await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 2}}, {"type": "ping"})
         assert "error" not in await rig.events(1)

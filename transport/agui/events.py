@@ -11,7 +11,7 @@ import msgspec
 from attrs import define, field
 
 from transport.wire.codes import ERRORS
-from transport.wire.dialects import data_of
+from transport.wire.dialects import event_data
 from transport.wire.events import (
     AgentCompleted,
     AgentError,
@@ -39,7 +39,7 @@ from transport.wire.events import (
 PROTOCOL_VERSION: Final = "1.0"
 ANSWER: Final = "answer-"
 """How the id of an answer begins; the rest is the run's. The history knows answers by the same id."""
-OURS: Final = "understudy"
+METADATA_KEY: Final = "understudy"
 """The key of our own words in an event's `metadata`."""
 
 _CUSTOM: Final = (
@@ -56,7 +56,7 @@ AguiEvent: TypeAlias = dict[str, Any]
 
 
 @define
-class Translator:
+class AguiTranslator:
     """Turns the events that a client follows into those of the one run it asked for.
 
     `thread_id` and `run_id` are the client's names; our run is the first one seen that answers `message_id`.
@@ -67,12 +67,12 @@ class Translator:
     message_id: str
     parent_run_id: str | None = None
     ended: bool = field(default=False, init=False)
-    _ours: str | None = field(default=None, init=False)
+    _server_run_id: str | None = field(default=None, init=False)
     _steps: dict[str, str] = field(factory=dict, init=False)
     _calls: dict[str, bool] = field(factory=dict, init=False)
     _thoughts: int = field(default=0, init=False)
     _text: str | None = field(default=None, init=False, repr=False)
-    _parting: tuple[str, str] | None = field(default=None, init=False)
+    _end_reason: tuple[str, str] | None = field(default=None, init=False)
     _at: int = field(default=0, init=False)
 
     def translate(self, envelope: Envelope) -> list[AguiEvent]:
@@ -81,44 +81,44 @@ class Translator:
             return []
         self._at = round(envelope.timestamp * 1000)
         if envelope.run_id is None:
-            return self._apart(envelope)
-        if isinstance(envelope.event, MessageAccepted) and envelope.seq is None and self._ours is None:
-            return self._trimmed()
-        if self._ours is None and envelope.message_id == self.message_id:
-            self._ours = envelope.run_id
-            return [self._run_started(), *self._translated(envelope)]
-        return self._translated(envelope) if envelope.run_id == self._ours else []
+            return self._without_run(envelope)
+        if isinstance(envelope.event, MessageAccepted) and envelope.seq is None and self._server_run_id is None:
+            return self._not_in_log()
+        if self._server_run_id is None and envelope.message_id == self.message_id:
+            self._server_run_id = envelope.run_id
+            return [self._run_started(), *self._translate_event(envelope)]
+        return self._translate_event(envelope) if envelope.run_id == self._server_run_id else []
 
-    def closing(self, code: str, message: str | None = None) -> list[AguiEvent]:
+    def closing_events(self, code: str, message: str | None = None) -> list[AguiEvent]:
         """The events that end the run for its client while it goes on, or is lost, on the server.
 
         `code` is one of `transport.wire.codes.ERRORS`, and gives way to what the server said last of why it goes.
         """
         if self.ended:
             return []
-        if self._parting is not None:
-            code, message = self._parting
+        if self._end_reason is not None:
+            code, message = self._end_reason
         known = ERRORS[code]
         return self._failed(Error(code, message or known.text, known.retryable, ""))
 
-    def _apart(self, envelope: Envelope) -> list[AguiEvent]:
+    def _without_run(self, envelope: Envelope) -> list[AguiEvent]:
         """Events of no run: news for everybody, and reasons for an end that is near."""
         match envelope.event:
-            case Alert() as alert if self._ours is not None:
+            case Alert() as alert if self._server_run_id is not None:
                 return [self._custom(alert)]
             case Drain():
-                self._parting = ("busy", envelope.message or ERRORS["busy"].text)
+                self._end_reason = ("busy", envelope.message or ERRORS["busy"].text)
             case Error(code=code, message=message):
-                self._parting = (code, message)
+                self._end_reason = (code, message)
             case Resync():
-                return self._trimmed()
+                return self._not_in_log()
         return []
 
-    def _trimmed(self) -> list[AguiEvent]:
+    def _not_in_log(self) -> list[AguiEvent]:
         """The run ended long ago, and the log holds its events no more: nothing else would come."""
-        return self.closing("not_found", "The log does not hold that run any more.")
+        return self.closing_events("not_found", "The log does not hold that run any more.")
 
-    def _translated(self, envelope: Envelope) -> list[AguiEvent]:
+    def _translate_event(self, envelope: Envelope) -> list[AguiEvent]:
         match envelope.event:
             case MessageAccepted():
                 return []
@@ -148,13 +148,13 @@ class Translator:
         return {"type": kind, "timestamp": self._at} | members
 
     def _custom(self, event: Event) -> AguiEvent:
-        return self._event("CUSTOM", name=event.type, value=_plain(data_of(event)))
+        return self._event("CUSTOM", name=event.type, value=_plain(event_data(event)))
 
     def _run_started(self) -> AguiEvent:
         event = self._event("RUN_STARTED", threadId=self.thread_id, runId=self.run_id, protocolVersion=PROTOCOL_VERSION)
         if self.parent_run_id is not None:
             event["parentRunId"] = self.parent_run_id
-        return event | {"metadata": {OURS: {"run_id": self._ours, "message_id": self.message_id}}}
+        return event | {"metadata": {METADATA_KEY: {"run_id": self._server_run_id, "message_id": self.message_id}}}
 
     def _step_started(self, agent_id: str, envelope: Envelope) -> list[AguiEvent]:
         if agent_id in self._steps:
@@ -171,7 +171,7 @@ class Translator:
 
     def _reasoning(self, thought: str) -> list[AguiEvent]:
         self._thoughts += 1
-        name = f"thought-{self._ours}-{self._thoughts}"
+        name = f"thought-{self._server_run_id}-{self._thoughts}"
         return [
             self._event("REASONING_START", messageId=name),
             self._event("REASONING_MESSAGE_START", messageId=name, role="reasoning"),
@@ -184,7 +184,7 @@ class Translator:
         if call.call_id in self._calls:
             return []
         self._calls[call.call_id] = False
-        about = {OURS: {"description": call.description}}
+        about = {METADATA_KEY: {"description": call.description}}
         return [
             self._event("TOOL_CALL_START", toolCallId=call.call_id, toolCallName=call.tool_name, metadata=about),
             self._event("TOOL_CALL_ARGS", toolCallId=call.call_id, delta=_json(call.parameters)),
@@ -206,7 +206,7 @@ class Translator:
             toolCallId=call_id,
             content=content,
             role="tool",
-            metadata={OURS: dict(about)},
+            metadata={METADATA_KEY: dict(about)},
         )
 
     def _more_text(self, text: str, offset: int) -> list[AguiEvent]:
@@ -221,11 +221,11 @@ class Translator:
         if self._text is not None:
             return []
         self._text = ""
-        return [self._event("TEXT_MESSAGE_START", messageId=f"{ANSWER}{self._ours}", role="assistant")]
+        return [self._event("TEXT_MESSAGE_START", messageId=f"{ANSWER}{self._server_run_id}", role="assistant")]
 
     def _text_piece(self, text: str) -> AguiEvent:
         self._text = (self._text or "") + text
-        return self._event("TEXT_MESSAGE_CONTENT", messageId=f"{ANSWER}{self._ours}", delta=text)
+        return self._event("TEXT_MESSAGE_CONTENT", messageId=f"{ANSWER}{self._server_run_id}", delta=text)
 
     # Ends
 
@@ -234,9 +234,9 @@ class Translator:
         events: list[AguiEvent] = []
         if len(answer.message) > len(told) and answer.message.startswith(told):
             events += [*self._text_opened(), self._text_piece(answer.message[len(told) :])]
-        result = _plain(data_of(answer))
+        result = _plain(event_data(answer))
         outcome = "cancelled" if answer.status is RunStatus.CANCELLED else "success"
-        events += self._closed_up()
+        events += self._close_open_parts()
         events.append(
             self._event(
                 "RUN_FINISHED",
@@ -249,14 +249,14 @@ class Translator:
         return events
 
     def _failed(self, error: Error) -> list[AguiEvent]:
-        return [*self._closed_up(), run_error(error, self._at)]
+        return [*self._close_open_parts(), run_error(error, self._at)]
 
-    def _closed_up(self) -> list[AguiEvent]:
+    def _close_open_parts(self) -> list[AguiEvent]:
         """Close what is open. A call without a result would look like one that the client has to make."""
         self.ended = True
         events: list[AguiEvent] = []
         if self._text is not None:
-            events.append(self._event("TEXT_MESSAGE_END", messageId=f"{ANSWER}{self._ours}"))
+            events.append(self._event("TEXT_MESSAGE_END", messageId=f"{ANSWER}{self._server_run_id}"))
         unanswered = [call_id for call_id, answered in self._calls.items() if not answered]
         events += [self._result(call_id, "", {"status": "unknown"}) for call_id in unanswered]
         for agent_id in list(reversed(self._steps)):
@@ -266,13 +266,15 @@ class Translator:
 
 def run_error(error: Error, at_ms: int) -> AguiEvent:
     """Make the event that ends a run for its client, or, as the only one, refuses to begin it."""
-    about = {name: value for name, value in data_of(error).items() if name not in ("code", "message") and value != ""}
+    about = {
+        name: value for name, value in event_data(error).items() if name not in ("code", "message") and value != ""
+    }
     return {
         "type": "RUN_ERROR",
         "timestamp": at_ms,
         "message": error.message,
         "code": error.code,
-        "metadata": {OURS: about},
+        "metadata": {METADATA_KEY: about},
     }
 
 

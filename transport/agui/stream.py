@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from transport.agui.events import AguiEvent, Translator
-from transport.server.eventstream import EventStream, as_json, block, comment
+from transport.agui.events import AguiEvent, AguiTranslator
+from transport.server.eventstream import EventStream, encode_block, encode_comment, encode_json
 from transport.wire.codec import from_log, to_log
 from transport.wire.events import Envelope
 
@@ -12,7 +12,7 @@ _CODE_FOR: Final = {1000: "busy", 1001: "busy", 1013: "busy", 4401: "unauthentic
 LOST: Final = 1006
 
 
-def as_logged(envelope: Envelope, _: bytes) -> bytes:
+def wrap_for_agui(envelope: Envelope, _: bytes) -> bytes:
     """The `dress` of an outbox that writes to an `AguiStream`: the events themselves, as the log holds them."""
     return to_log(envelope)
 
@@ -22,8 +22,8 @@ class AguiStream(EventStream):
 
     # Translated here and not where events are encoded, as only here they are in the order in which they go out.
 
-    def __init__(self, translator: Translator, **options: Any) -> None:
-        super().__init__(lambda: comment("ping"), **options)
+    def __init__(self, translator: AguiTranslator, **options: Any) -> None:
+        super().__init__(lambda: encode_comment("ping"), **options)
         self._translator = translator
 
     def write_now(self, payloads: Sequence[bytes]) -> bool:
@@ -36,9 +36,9 @@ class AguiStream(EventStream):
 
     def _end(self, code: int, reason: str) -> None:
         if self.code is None and code != LOST:
-            self._waiting += _blocks(self._translator.closing(_CODE_FOR.get(code, "internal")))
+            self._queue += _blocks(self._translator.closing_events(_CODE_FOR.get(code, "internal")))
         super()._end(code, reason)
 
 
 def _blocks(events: Sequence[AguiEvent]) -> list[bytes]:
-    return [block(as_json(event)) for event in events]
+    return [encode_block(encode_json(event)) for event in events]

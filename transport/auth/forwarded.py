@@ -11,14 +11,14 @@ IPV6_SITE_BITS: Final = 64
 """What one customer is given at least (RFC 6177): all addresses in it are one peer."""
 
 
-class Proxies:
+class TrustedProxies:
     """The proxies in front of this server: addresses, or networks such as `10.0.0.0/8`; else ValueError."""
 
     def __init__(self, trusted: Sequence[str] = ()) -> None:
         self._networks = tuple(ipaddress.ip_network(each.strip()) for each in trusted)
 
     @property
-    def everybody(self) -> bool:
+    def trusts_everyone(self) -> bool:
         """Whether every address of IPv4 or IPv6 is trusted."""
         every: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = [
             *ipaddress.collapse_addresses(each for each in self._networks if each.version == 4),
@@ -26,7 +26,7 @@ class Proxies:
         ]
         return any(network.prefixlen == 0 for network in every)
 
-    def client_of(self, peer: str, forwarded: str | None) -> str:
+    def client_address(self, peer: str, forwarded: str | None) -> str:
         """The address that limits are counted for: `peer`, or, when that is a trusted proxy, whom it names.
 
         `forwarded` is the header `X-Forwarded-For`, several joined with commas. It is read from its end, where the
@@ -43,7 +43,7 @@ class Proxies:
             if named is None:
                 break
             address = named
-        return _site(address)
+        return _limit_key(address)
 
     def trusts(self, peer: str) -> bool:
         """Whether this address is that of a trusted proxy."""
@@ -62,7 +62,7 @@ def _address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _site(address: Address) -> str:
+def _limit_key(address: Address) -> str:
     if address.version == 4:
         return str(address)
     return str(ipaddress.ip_network((address, IPV6_SITE_BITS), strict=False))

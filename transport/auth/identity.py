@@ -46,7 +46,7 @@ def find_token(headers: Mapping[str, str], query: Mapping[str, str], subprotocol
     """
     for offered in subprotocols:
         if offered.startswith(JWT_PREFIX):
-            return _unwrapped(offered.removeprefix(JWT_PREFIX))
+            return _decode_carried(offered.removeprefix(JWT_PREFIX))
     for name in headers:
         if name.lower() == "authorization":
             scheme, _, credentials = headers[name].strip().partition(" ")
@@ -55,7 +55,7 @@ def find_token(headers: Mapping[str, str], query: Mapping[str, str], subprotocol
     return query.get("session_token")
 
 
-def _unwrapped(carried: str) -> str:
+def _decode_carried(carried: str) -> str:
     if carried.count(".") == 2:
         return carried
     try:
@@ -76,28 +76,28 @@ def origin_allowed(
     """
     if origin is None:
         return True
-    here = _place(origin)
+    here = _parse_origin(origin)
     if here is None:
         return False
     if origin_listed(origin, allow_list):
         return True
     if host is None or (loopback and not is_loopback(host)):
         return False
-    return _place(f"{here[0]}://{host}") == here
+    return _parse_origin(f"{here[0]}://{host}") == here
 
 
 def origin_listed(origin: str, allow_list: Collection[str]) -> bool:
     """Whether an origin stands on the allow-list."""
-    here = _place(origin)
-    return here is not None and any(_place(_ascii(entry)) == here for entry in allow_list)
+    here = _parse_origin(origin)
+    return here is not None and any(_parse_origin(_ascii(entry)) == here for entry in allow_list)
 
 
 def is_origin(entry: str) -> bool:
     """Whether an entry of an allow-list can ever be the origin of a page."""
-    return _place(_ascii(entry)) is not None
+    return _parse_origin(_ascii(entry)) is not None
 
 
-def _place(origin: str) -> tuple[str, str, int] | None:
+def _parse_origin(origin: str) -> tuple[str, str, int] | None:
     """(scheme, host, port) of an origin; None for what is not one, such as `null`."""
     match = _ORIGIN.fullmatch(origin)
     if match is None:

@@ -12,7 +12,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from transport.auth.identity import Identity
-from transport.auth.tokens import MAX_CLAIM, TENANT, Head, identity_of, read_head, refuse, signed_claims
+from transport.auth.tokens import (
+    MAX_CLAIM,
+    TENANT,
+    JoseHeader,
+    identity_from_claims,
+    read_jose_header,
+    refuse_token,
+    verified_claims,
+)
 from transport.wire.errors import KeySetInvalid, UnknownKey
 
 ALGORITHMS: Final = ("RS256", "ES256")
@@ -32,9 +40,9 @@ class KeySet:
     """Public keys by algorithm and `kid` (None for one without a name). `left_out` counts those of no use here."""
 
     keys: Mapping[tuple[str, str | None], PublicKey]
-    left_out: int = 0
+    skipped: int = 0
 
-    def find(self, head: Head) -> PublicKey | None:
+    def find(self, head: JoseHeader) -> PublicKey | None:
         """The key that a token names; of a token that names none, the only key of its algorithm. None: there is none.
 
         A key is found under the algorithm of its own kind only, whatever a token says.
@@ -102,7 +110,7 @@ class ProviderTokens:
     tenant somebody is.
     """
 
-    find: Callable[[Head], PublicKey | None]
+    find: Callable[[JoseHeader], PublicKey | None]
     clock: Callable[[], float]
     issuer: str | None = None
     audience: str | None = None
@@ -115,18 +123,18 @@ class ProviderTokens:
             UnknownKey: It names a key that is not known, perhaps not yet.
             Unauthenticated: As `Tokens.verify`.
         """
-        head = read_head(token)
+        head = read_jose_header(token)
         if head.algorithm not in ALGORITHMS:
-            refuse()
+            refuse_token()
         key = self.find(head)
         if key is None:
             raise UnknownKey("unauthenticated")
-        claims = signed_claims(token, key, head.algorithm)
+        claims = verified_claims(token, key, head.algorithm)
         if self.issuer is not None and claims.get("iss") != self.issuer:
-            refuse()
+            refuse_token()
         if self.audience is not None and not _names(claims.get("aud"), self.audience):
-            refuse()
-        return identity_of(claims, self.clock(), skew_s=SKEW_S, tenant_claim=self.tenant_claim)
+            refuse_token()
+        return identity_from_claims(claims, self.clock(), skew_s=SKEW_S, tenant_claim=self.tenant_claim)
 
 
 def _names(claim: Any, audience: str) -> bool:

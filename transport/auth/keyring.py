@@ -15,7 +15,7 @@ from attrs import frozen
 
 from actors import Actor, ActorRef, Context
 from transport.auth.jwks import KeySet, PublicKey
-from transport.auth.tokens import Head
+from transport.auth.tokens import JoseHeader
 from transport.wire.errors import FetchFailed, KeySetInvalid
 
 MAX_WAITERS: Final = 100
@@ -48,8 +48,8 @@ class Keyring:
         self._keys: KeySet | None = None
         self._fresh_at = 0.0
         self._asked_at = -self.times.cool_down_s
-        self._keeper: ActorRef | None = None
-        self._under_way: trio.Event | None = None
+        self._fetcher: ActorRef | None = None
+        self._fetch_done: trio.Event | None = None
         self._waiters = 0
 
     def __repr__(self) -> str:
@@ -65,62 +65,62 @@ class Keyring:
         """The keys that count now, if any do."""
         return None if self.stale else self._keys
 
-    def find(self, head: Head) -> PublicKey | None:
+    def find(self, head: JoseHeader) -> PublicKey | None:
         """The key for a token, None when it is not known; then newer ones are asked for."""
         keys = self.current
         key = None if keys is None else keys.find(head)
         if key is None:
-            self._ask()
+            self._request_fetch()
         return key
 
     def replace(self, keys: KeySet) -> None:
         """Take newer keys in place of the former ones."""
         self._keys, self._fresh_at = keys, self._clock()
 
-    def attach(self, keeper: ActorRef) -> None:
+    def attach_fetcher(self, keeper: ActorRef) -> None:
         """Say who fetches, and begins to now."""
-        self._keeper = keeper
-        self._begun()
+        self._fetcher = keeper
+        self._mark_fetching()
 
     @contextlib.contextmanager
     def fetching(self) -> Iterator[None]:
         """While newer keys are fetched; whoever waits for them goes on at the end, however it ends."""
-        under_way = self._begun()
+        under_way = self._mark_fetching()
         try:
             yield
         finally:
             under_way.set()
-            if self._under_way is under_way:
-                self._under_way = None
+            if self._fetch_done is under_way:
+                self._fetch_done = None
 
-    async def settled(self, within_s: float) -> None:
+    async def wait_fetched(self, within_s: float) -> None:
         """Wait for the end of the fetch that is under way, for `within_s` seconds at most; at once when none is.
 
         So many wait at a time; the others are not held up.
         """
-        if self._under_way is None or self._waiters >= MAX_WAITERS:
+        if self._fetch_done is None or self._waiters >= MAX_WAITERS:
             return
         self._waiters += 1
         try:
             with trio.move_on_after(within_s):
-                await self._under_way.wait()
+                await self._fetch_done.wait()
         finally:
             self._waiters -= 1
 
-    def _ask(self) -> None:
-        if self._keeper is None or self._under_way is not None:
+    def _request_fetch(self) -> None:
+        if self._fetcher is None or self._fetch_done is not None:
             return  # what is being fetched may well hold it
         if self._clock() - self._asked_at < self.times.cool_down_s:
             return
         self._asked_at = self._clock()
-        self._begun()
-        self._keeper.tell(_Fetch())
+        self._mark_fetching()
+        self._fetcher.tell(_Fetch())
 
-    def _begun(self) -> trio.Event:
+    def _mark_fetching(self) -> trio.Event:
         """The end of the fetch that begins now, or that somebody asked for already."""
-        if self._under_way is None:
-            self._under_way = trio.Event()
-        return self._under_way
+        if self._fetch_done is None:
+            self._fetch_done = trio.Event()
+        return self._fetch_done
 
 
 @frozen
@@ -128,7 +128,7 @@ class _Fetch:
     """Fetch the keys now."""
 
 
-class KeyKeeper(Actor):
+class KeyFetcher(Actor):
     """Fetches the keys at its start, from time to time, and when it is asked to.
 
     `fetch` gives them, or raises FetchFailed, KeySetInvalid or OSError.
@@ -141,7 +141,7 @@ class KeyKeeper(Actor):
 
     async def on_start(self, context: Context) -> None:
         """Begin at once; nobody waits for it."""
-        self._keyring.attach(context.ref)
+        self._keyring.attach_fetcher(context.ref)
         context.ref.tell(_Fetch())
 
     async def receive(self, message: object, context: Context) -> None:
@@ -157,6 +157,6 @@ class KeyKeeper(Actor):
             else:
                 self._failures = 0
                 self._keyring.replace(keys)
-                log.info("keys.fetched", extra={"keys": len(keys.keys), "left_out": keys.left_out})
+                log.info("keys.fetched", extra={"keys": len(keys.keys), "left_out": keys.skipped})
         again_s = min(times.max_retry_s, times.retry_s * 2.0 ** min(self._failures - 1, 20))
         context.set_timer("fetch", again_s if self._failures else times.refresh_s, _Fetch())

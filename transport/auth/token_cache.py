@@ -11,21 +11,21 @@ CAPACITY: Final = 10_000
 """Tokens that are remembered, those longest not seen forgotten first: about 3 MB."""
 
 
-class Proven:
+class VerifiedTokens:
     """Who verified tokens speak for, as long as they have not run out and the keys are those that proved them.
 
     A token is known by its digest: whoever reads this server's memory finds none here. Whether its session was ended
     is not known here, and to be asked each time.
     """
 
-    __slots__ = ("_capacity", "_found")
+    __slots__ = ("_capacity", "_entries")
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._found: OrderedDict[bytes, tuple[Identity, Any]] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[Identity, Any]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._entries)
 
     def find(self, token: str, keys: object, now: float) -> Identity | None:
         """Who this token speaks for at `now`, in Unix seconds; None when it has to be verified.
@@ -35,20 +35,20 @@ class Proven:
         if len(token) > MAX_TOKEN:
             return None
         digest = _digest(token)
-        found = self._found.get(digest)
+        found = self._entries.get(digest)
         if found is None:
             return None
         if found[1] is not keys or now >= found[0].expires_at:
-            del self._found[digest]
+            del self._entries[digest]
             return None
-        self._found.move_to_end(digest)
+        self._entries.move_to_end(digest)
         return found[0]
 
-    def keep(self, token: str, keys: object, who: Identity) -> None:
+    def add(self, token: str, keys: object, who: Identity) -> None:
         """Remember a token that was verified just now."""
-        self._found[_digest(token)] = who, keys
-        if len(self._found) > self._capacity:
-            self._found.popitem(last=False)
+        self._entries[_digest(token)] = who, keys
+        if len(self._entries) > self._capacity:
+            self._entries.popitem(last=False)
 
 
 def _digest(token: str) -> bytes:

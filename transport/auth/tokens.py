@@ -36,7 +36,7 @@ _JWS: Final = PyJWS()
 
 
 @frozen
-class Head:
+class JoseHeader:
     """What a token says of its own signature: nothing of it is proven. `key_id` is its `kid`, if it names one."""
 
     algorithm: str
@@ -97,99 +97,101 @@ class Tokens:
         Raises Unauthenticated: `token_expired` when it was good once, `unauthenticated` for everything else.
         The message never says which check failed: that helps nobody but a forger.
         """
-        if read_head(token).algorithm != ALGORITHM:
-            refuse()
-        claims = signed_claims(token, self._key, ALGORITHM)
-        return identity_of(claims, self._clock(), tenant_claim=self._tenant_claim)
+        if read_jose_header(token).algorithm != ALGORITHM:
+            refuse_token()
+        claims = verified_claims(token, self._key, ALGORITHM)
+        return identity_from_claims(claims, self._clock(), tenant_claim=self._tenant_claim)
 
 
-def refuse() -> NoReturn:
+def refuse_token() -> NoReturn:
     """Refuse a token without a word about why."""
     raise Unauthenticated("unauthenticated") from None
 
 
-def read_head(token: str) -> Head:
+def read_jose_header(token: str) -> JoseHeader:
     """What an unproven token says of its signature. Raises Unauthenticated for what is no token."""
     if len(token) > MAX_TOKEN or _SHAPE.fullmatch(token) is None:
-        refuse()
+        refuse_token()
     try:
-        head = _read(jwt.utils.base64url_decode(token.partition(".")[0]))
+        head = _read_object(jwt.utils.base64url_decode(token.partition(".")[0]))
     except (ValueError, RecursionError):
-        refuse()
+        refuse_token()
     algorithm, key_id = head.get("alg"), head.get("kid")
     # RFC 7515 section 4.1.11: what must be understood and is not makes a token invalid. Here nothing is understood.
     if not isinstance(algorithm, str) or "crit" in head or head.get("b64", True) is not True:
-        refuse()
-    return Head(algorithm, None if key_id is None else _word(key_id))
+        refuse_token()
+    return JoseHeader(algorithm, None if key_id is None else _claim_text(key_id))
 
 
-def signed_claims(token: str, key: Any, algorithm: str) -> Mapping[str, Any]:
+def verified_claims(token: str, key: Any, algorithm: str) -> Mapping[str, Any]:
     """The claims of a token that this key signed by this algorithm, else Unauthenticated; no claim is checked yet."""
     try:
         # The library is left with the signature: times and types are checked here, and no name may stand twice.
-        return _read(_JWS.decode(token, key, algorithms=[algorithm]))
+        return _read_object(_JWS.decode(token, key, algorithms=[algorithm]))
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-        refuse()
+        refuse_token()
 
 
-def identity_of(claims: Mapping[str, Any], now: float, *, skew_s: float = 0.0, tenant_claim: str = TENANT) -> Identity:
+def identity_from_claims(
+    claims: Mapping[str, Any], now: float, *, skew_s: float = 0.0, tenant_claim: str = TENANT
+) -> Identity:
     """The identity in proven claims, if they count at `now`; `nbf` may be `skew_s` seconds ahead of this clock.
 
     Raises Unauthenticated: `token_expired`, or `unauthenticated` for claims that are early, missing or of wrong types.
     """
     roles = claims.get("roles", [])
     if not isinstance(roles, list) or len(roles) > MAX_ROLES:
-        refuse()
+        refuse_token()
     tenant = claims.get(tenant_claim)
     issued_at, name = _time_or_none(claims.get("iat")), claims.get("jti")
     who = Identity(
-        user=_word(claims.get("sub")),
-        session=_word(claims.get("sid")),
-        tenant=None if tenant is None else _word(tenant),
-        roles=tuple(_word(role) for role in roles),
-        expires_at=_time(claims.get("exp")),
+        user=_claim_text(claims.get("sub")),
+        session=_claim_text(claims.get("sid")),
+        tenant=None if tenant is None else _claim_text(tenant),
+        roles=tuple(_claim_text(role) for role in roles),
+        expires_at=_claim_time(claims.get("exp")),
         # RFC 7519 section 4.1.7: no two tokens of an issuer have the same jti. The signature is no name, as its last
         # letter can be written in several ways.
         token_id=name if isinstance(name, str) else f"{issued_at}/{claims.get('exp')}",
         issued_at=issued_at,
         signed_in_at=_time_or_none(claims.get("auth_time")),
     )
-    if now + skew_s < _time(claims.get("nbf", 0)):
-        refuse()
+    if now + skew_s < _claim_time(claims.get("nbf", 0)):
+        refuse_token()
     if now >= who.expires_at:
         raise Unauthenticated("token_expired")
     return who
 
 
-def _read(text: bytes) -> dict[str, Any]:
+def _read_object(text: bytes) -> dict[str, Any]:
     """A JSON object in which no name stands twice and numbers are finite. Raises ValueError."""
-    value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    value = json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
     if not isinstance(value, dict):
         raise ValueError("no object")
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name stands twice")
     return found
 
 
-def _no_number(text: str) -> NoReturn:
+def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")
 
 
-def _word(value: Any) -> str:
+def _claim_text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_CLAIM or not value.isprintable():
-        refuse()
+        refuse_token()
     return value
 
 
-def _time(value: Any) -> float:
+def _claim_time(value: Any) -> float:
     time = _time_or_none(value)
     if time is None:
-        refuse()
+        refuse_token()
     return time
 
 

@@ -19,7 +19,7 @@ from transport.client.client import open_client as open_client
 from transport.client.credentials import TokenSource as TokenSource
 from transport.client.decoder import Received as Received
 from transport.client.decoder import Unknown as Unknown
-from transport.client.exchange import Arc as Arc
+from transport.client.exchange import Exchange as Exchange
 from transport.client.reconnect import Reconnect as Reconnect
 from transport.client.state import State as State
 from transport.client.state import States as States
@@ -29,8 +29,8 @@ from transport.client.store import OutboxStore as OutboxStore
 from transport.wire.errors import RunFailed as RunFailed
 
 __all__ = [
-    "Arc",
     "Client",
+    "Exchange",
     "FileOutbox",
     "OutboxStore",
     "Received",

@@ -11,15 +11,15 @@ import trio
 
 from transport.client.credentials import Credentials, TokenSource
 from transport.client.decoder import Received, read_event
-from transport.client.delivery import Delivery, resumes
-from transport.client.dial import Address
-from transport.client.exchange import Arc
+from transport.client.delivery import EventDelivery, resume_commands
+from transport.client.dial import SocketUrl
+from transport.client.exchange import Exchange
 from transport.client.reconnect import Reconnect
-from transport.client.reconnector import Connecting
+from transport.client.reconnector import Reconnector
 from transport.client.state import State, States
 from transport.client.store import OutboxStore
-from transport.client.unacked import SMALL_BYTES, Unsent, framed
-from transport.wire.codec import parse
+from transport.client.unacked import SMALL_BYTES, UnackedCommands, encode_command
+from transport.wire.codec import parse_frame
 from transport.wire.commands import Decision, Rating
 from transport.wire.events import FinalResponse
 
@@ -41,38 +41,38 @@ class Client:
 
     def __init__(
         self,
-        connecting: Connecting,
-        delivery: Delivery,
+        connecting: Reconnector,
+        delivery: EventDelivery,
         credentials: Credentials,
-        unsent: Unsent,
+        unsent: UnackedCommands,
         store: OutboxStore | None,
     ) -> None:
-        self._connecting = connecting
+        self._reconnector = connecting
         self._delivery = delivery
         self._credentials = credentials
-        self._unsent = unsent
+        self._unacked = unsent
         self._store = store
         self._saving = trio.Lock()
 
     # What came
 
     def __aiter__(self) -> AsyncIterator[Received]:
-        self._delivery.attend()
+        self._delivery.keep_all_events()
         return self
 
     async def __anext__(self) -> Received:
-        self._delivery.attend()
+        self._delivery.keep_all_events()
         event = await self._delivery.inbox.get()
         if event is None:
             if self._delivery.failure is not None:
                 raise self._delivery.failure
             raise StopAsyncIteration
-        self._delivery.note_taken(event)
+        self._delivery.record_consumed(event)
         return event
 
-    def of(self, message_id: str, *, run_id: str | None = None) -> Arc:
+    def exchange(self, message_id: str, *, run_id: str | None = None) -> Exchange:
         """The events of one message, from now to the end of its run; of this run of it where it has several."""
-        return self._delivery.arc(message_id, run_id)
+        return self._delivery.open_exchange(message_id, run_id)
 
     def text(self, name: str) -> str:
         """The text of an answer so far, by its run's id, or by its message's for the latest run. Empty when unknown."""
@@ -81,7 +81,7 @@ class Client:
     @property
     def last_seq(self) -> Mapping[str, int]:
         """The number of the last event of each thread that was put into line for the caller."""
-        return self._delivery.cursors.places
+        return self._delivery.cursors.last_seqs
 
     # What is said
 
@@ -91,7 +91,7 @@ class Client:
         `of`, called with that name before anything else is awaited, misses nothing.
         """
         message_id = str(fields.pop("message_id", None) or uuid.uuid4().hex)
-        await self._keep("user_message", {"content": content, "message_id": message_id, **fields})
+        await self._enqueue("user_message", {"content": content, "message_id": message_id, **fields})
         return message_id
 
     async def answer(self, content: str, **fields: Any) -> str:
@@ -102,7 +102,7 @@ class Client:
                 stopped is an answer.
         """
         message_id = str(fields.pop("message_id", None) or uuid.uuid4().hex)
-        arc = self.of(message_id)
+        arc = self.exchange(message_id)
         await self.say(content, message_id=message_id, **fields)
         ended = (await arc.answer()).event
         return ended.message if isinstance(ended, FinalResponse) else ""
@@ -110,13 +110,13 @@ class Client:
     async def edit(self, message_id: str, content: str, *, new_message_id: str | None = None) -> str:
         """Say a message in other words, on a branch of its own; returns the new message's `message_id`."""
         new = new_message_id or uuid.uuid4().hex
-        await self._keep("edit", {"message_id": message_id, "content": content, "new_message_id": new})
+        await self._enqueue("edit", {"message_id": message_id, "content": content, "new_message_id": new})
         return new
 
     async def regenerate(self, message_id: str, *, request_id: str | None = None) -> str:
         """Have a message answered once more, named by its own id or its answer's; returns the `request_id`."""
         request = request_id or uuid.uuid4().hex
-        await self._keep("regenerate", {"message_id": message_id, "request_id": request})
+        await self._enqueue("regenerate", {"message_id": message_id, "request_id": request})
         return request
 
     async def withdraw(self, message_id: str) -> bool:
@@ -125,66 +125,66 @@ class Client:
         Return whether that was possible. Waiting for its answer ends in a refusal with the code `run_cancelled` then.
         """
         async with self._saving:
-            kept = self._unsent.get(("message", message_id))
+            kept = self._unacked.get(("message", message_id))
             if kept is None or (kept.tries and kept.due_at <= trio.current_time()):
                 return False
-            self._unsent.drop(kept.key)
+            self._unacked.remove(kept.key)
             if self._store is not None:
-                await self._store.save(self._unsent.commands)
-        await self._delivery.hear(_taken_back(message_id), 1000)
+                await self._store.save(self._unacked.commands)
+        await self._delivery.receive_event(_withdrawn(message_id), 1000)
         return True
 
     @property
     def unaccepted(self) -> Sequence[str]:
         """The names of the messages that the server has not taken yet, oldest first."""
-        return [each.message_id for each in self._unsent.messages]
+        return [each.message_id for each in self._unacked.messages]
 
     async def approve(self, call_id: str, allow: bool = True, *, note: str | None = None) -> None:
         """Let a tool call that waits for consent go on, or deny it; the agent reads the `note`."""
         decision = Decision.ALLOW if allow else Decision.DENY
-        await self._keep("approve", {"call_id": call_id, "decision": decision.value, "note": note})
+        await self._enqueue("approve", {"call_id": call_id, "decision": decision.value, "note": note})
 
     async def feedback(self, message_id: str, rating: Rating | None, *, note: str | None = None) -> None:
         """Say what the user thinks of an answer; None takes it back."""
         value = None if rating is None else Rating(rating).value
-        await self._keep("feedback", {"message_id": message_id, "rating": value, "note": note})
+        await self._enqueue("feedback", {"message_id": message_id, "rating": value, "note": note})
 
     async def cancel(self, run_id: str) -> None:
         """Stop a run."""
-        await self._keep("cancel", {"run_id": run_id})
+        await self._enqueue("cancel", {"run_id": run_id})
 
     def typing(self, thread_id: str) -> None:
         """Tell the user's other connections; nothing is kept while there is no connection."""
-        self._tell({"type": "typing", "payload": {"thread_id": thread_id}})
+        self._send_soon({"type": "typing", "payload": {"thread_id": thread_id}})
 
     def ack(self, thread_id: str, seq: int) -> None:
         """Say how far this thread's events were shown. Not needed with `open_client(…, ack=True)`."""
-        self._tell({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
+        self._send_soon({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
 
     def resume(self, threads: Mapping[str, int]) -> None:
         """Follow these threads, each from the event after the given seq, now and after each reconnection."""
         for thread_id, seq in threads.items():
-            self._delivery.cursors.move(thread_id, seq)
-        for command in resumes(threads):
-            self._tell(command, or_later=True)
+            self._delivery.cursors.move_to(thread_id, seq)
+        for command in resume_commands(threads):
+            self._send_soon(command, or_later=True)
 
     def refresh(self, token: str) -> None:
         """Renew the session: on this connection, and for all later ones."""
         self._credentials.token = token
-        if self._connecting.line is not None:
-            self._connecting.refreshed(self._connecting.line)
-        self._tell({"type": "refresh", "payload": {"session_token": token}})
+        if self._reconnector.connection is not None:
+            self._reconnector.mark_refreshed(self._reconnector.connection)
+        self._send_soon({"type": "refresh", "payload": {"session_token": token}})
 
     # How it stands
 
     @property
     def state(self) -> State:
         """Whether it is connected, and if not, why and when it tries again."""
-        return self._connecting.state.now
+        return self._reconnector.state.now
 
     def states(self) -> States:
         """An async iterator: the state now, and each later one, to the last."""
-        return States(self._connecting.state)
+        return States(self._reconnector.state)
 
     @property
     def token(self) -> str | None:
@@ -194,49 +194,49 @@ class Client:
     @property
     def rtt_s(self) -> float | None:
         """How long the last ping took there and back; None before the first, and without a connection."""
-        return None if self._connecting.line is None else self._connecting.line.rtt_s
+        return None if self._reconnector.connection is None else self._reconnector.connection.rtt_s
 
     # Within
 
-    def _tell(self, command: JsonObject, *, or_later: bool = False) -> None:
-        line = self._connecting.line
-        if line is not None and not line.tell(command) and or_later:
-            self._delivery.cursors.refused()  # all threads are resumed at the next look at what is missing
+    def _send_soon(self, command: JsonObject, *, or_later: bool = False) -> None:
+        line = self._reconnector.connection
+        if line is not None and not line.send_soon(command) and or_later:
+            self._delivery.cursors.mark_refused()  # all threads are resumed at the next look at what is missing
 
-    async def _keep(self, kind: str, fields: JsonObject) -> None:
-        self._check()
+    async def _enqueue(self, kind: str, fields: JsonObject) -> None:
+        self._raise_if_ended()
         payload = {name: value for name, value in fields.items() if value is not None or name == "rating"}
         command = {"type": kind, "payload": payload}
-        frame = framed(command)
+        frame = encode_command(command)
         if len(frame) > SMALL_BYTES:
-            await trio.to_thread.run_sync(parse, frame, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(parse_frame, frame, abandon_on_cancel=True)
         else:
-            parse(frame)  # a server could not say which command it is that it cannot read
+            parse_frame(frame)  # a server could not say which command it is that it cannot read
         async with self._saving:
-            self._check()
-            if not self._unsent.fits(frame):
+            self._raise_if_ended()
+            if not self._unacked.fits(frame):
                 raise trio.WouldBlock("too much waits to be taken by the server")
             if self._store is not None:
-                await self._store.save([*self._unsent.commands, command])
+                await self._store.save([*self._unacked.commands, command])
             # Nothing is awaited from here to the caller, so that nothing is heard of it before the caller listens.
-            self._unsent.add(command, frame)
-        if self._connecting.line is not None:
-            self._connecting.line.wake()
+            self._unacked.add(command, frame)
+        if self._reconnector.connection is not None:
+            self._reconnector.connection.wake()
 
-    def _check(self) -> None:
+    def _raise_if_ended(self) -> None:
         if self._delivery.ended:
             raise self._delivery.failure or trio.ClosedResourceError("this client is closed")
 
     async def _save_changes(self) -> None:
         """Keep the store in step with what the server takes. `open_client` runs this."""
         while self._store is not None:
-            await self._delivery.changed.wait()
-            self._delivery.changed = trio.Event()
+            await self._delivery.unacked_changed.wait()
+            self._delivery.unacked_changed = trio.Event()
             async with self._saving:
-                await self._store.save(self._unsent.commands)
+                await self._store.save(self._unacked.commands)
 
 
-def _taken_back(message_id: str) -> Received:
+def _withdrawn(message_id: str) -> Received:
     text = "The message was taken back before it was sent."
     data = {"code": "run_cancelled", "message": text, "retryable": False, "error_id": ""}
     return read_event({"type": "error", "message_id": message_id, "message": text, "data": data})
@@ -274,19 +274,19 @@ async def open_client(
     function, that come later are raised by the block, in an exception group.
     """
     how = reconnect or Reconnect()
-    address = Address.of(url)
-    unsent = Unsent()
+    address = SocketUrl.parse(url)
+    unsent = UnackedCommands()
     for command in [] if store is None else await store.load():
-        unsent.add(command, framed(command)).tries = 1  # the program's last connection may have taken it along
-    delivery = Delivery(unsent)
+        unsent.add(command, encode_command(command)).tries = 1  # the program's last connection may have taken it along
+    delivery = EventDelivery(unsent)
     credentials = Credentials(token, how.connect_s)
     hello = {"batch": batch, "chunk": chunk, "gzip": gzip, "html": html}
-    connecting = Connecting(
+    connecting = Reconnector(
         address, credentials, how, chance, hello, unsent, delivery, tls=ssl_context, ack=ack
     )  # fmt: skip
     client = Client(connecting, delivery, credentials, unsent, store)
     for thread_id, seq in (threads or {}).items():
-        delivery.cursors.move(thread_id, seq)
+        delivery.cursors.move_to(thread_id, seq)
     failure: Exception | None = None
     try:
         async with trio.open_nursery() as nursery:

@@ -11,10 +11,10 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from wsproto.utilities import ProtocolError
 
 from transport.client.decoder import MAX_FRAME_BYTES, Received, read_event, read_frame
-from transport.client.dial import HeardStream, leaves
-from transport.client.reconnect import Ending, Reconnect, closed
-from transport.client.unacked import SMALL_BYTES, Unsent, Unsettled, framed
-from transport.wire.chunks import Assembler, split
+from transport.client.dial import MonitoredStream, flatten_errors
+from transport.client.reconnect import ConnectionEnd, Reconnect, ended_by_close
+from transport.client.unacked import SMALL_BYTES, UnackedCommand, UnackedCommands, encode_command
+from transport.wire.chunks import ChunkAssembler, split
 from transport.wire.commands import Chunk
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import Drain, Welcome
@@ -28,65 +28,71 @@ GONE: Final = "the server does not answer any more"
 LOST: Final = "the connection was lost"
 
 
-class Hearer(Protocol):
+class EventReceiver(Protocol):
     """Who takes the events of a connection."""
 
-    async def hear(self, event: Received, size: int) -> None:
+    async def receive_event(self, event: Received, size: int) -> None:
         """Take an event of about so many bytes. Waits while there is no room for it."""
 
 
-class Line:
+class Connection:
     """A connection in use. `drained_at` is when the server asked for a new one, by trio's clock."""
 
-    def __init__(self, socket: WebSocketConnection, stream: HeardStream, how: Reconnect, unsent: Unsent) -> None:
+    def __init__(
+        self, socket: WebSocketConnection, stream: MonitoredStream, reconnect: Reconnect, unacked: UnackedCommands
+    ) -> None:
         self.welcome: Welcome | None = None
         self.welcomed = trio.Event()
         self.drained_at: float | None = None
         self.rtt_s: float | None = None
-        self.taken: set[Unsettled] = set()
+        self.sent: set[UnackedCommand] = set()
         self._socket = socket
         self._stream = stream
-        self._how = how
-        self._unsent = unsent
+        self._reconnect = reconnect
+        self._unacked = unacked
         self._urgent: deque[JsonObject] = deque()
         self._work = trio.Event()
-        self._assembler = Assembler(MAX_FRAME_BYTES)
+        self._assembler = ChunkAssembler(MAX_FRAME_BYTES)
         self._busy = False
         self._names = 0
-        self._ending = Ending(LOST)
+        self._ending = ConnectionEnd(LOST)
 
-    async def converse(
-        self, first: Sequence[JsonObject], hearer: Hearer, beside: Sequence[Callable[[], Awaitable[None]]] = ()
-    ) -> Ending:
+    async def run(
+        self, first: Sequence[JsonObject], hearer: EventReceiver, beside: Sequence[Callable[[], Awaitable[None]]] = ()
+    ) -> ConnectionEnd:
         """Send and receive to the end, which it gives. `first` is said before all else; `beside` run as long."""
         self._urgent.extend(first)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch)
-                sending: list[Callable[[], Awaitable[None]]] = [partial(self._speak, hearer), self._ping, *beside]
+                nursery.start_soon(self._watch_silence)
+                sending: list[Callable[[], Awaitable[None]]] = [
+                    partial(self._send_commands, hearer),
+                    self._ping,
+                    *beside,
+                ]
                 for each in sending:
-                    nursery.start_soon(_to_its_end, each)
-                await self._hear(hearer)
+                    nursery.start_soon(_ignore_send_failure, each)
+                await self._receive_frames(hearer)
         except* (ConnectionClosed, ProtocolError):
             pass
         except* UnreadableEvent as group:
-            self._ending = Ending(f"the server does not speak this protocol ({leaves(group)[0]})")
-            await self._leave(1002)
+            self._ending = ConnectionEnd(f"the server does not speak this protocol ({flatten_errors(group)[0]})")
+            await self._close(1002)
         finally:
-            await self._leave(1000)
+            await self._close(1000)
         reason = self._socket.closed
         if reason is not None and self._ending.reason == LOST and reason.code != 1006:
-            self._ending = closed(int(reason.code), reason.reason or "")
+            self._ending = ended_by_close(int(reason.code), reason.reason or "")
         return self._ending
 
-    async def _leave(self, code: int) -> None:
+    async def _close(self, code: int) -> None:
         # Long enough to say goodbye; when this is cancelled, nobody is left to read the answer.
         with trio.move_on_after(_GOODBYE_S, shield=True):
             await self._socket.aclose(code)
 
     # What is said
 
-    def tell(self, command: JsonObject) -> bool:
+    def send_soon(self, command: JsonObject) -> bool:
         """Send a command of which nothing needs to be kept, soon; False when too many wait already."""
         if len(self._urgent) >= _MAX_URGENT:
             return False
@@ -98,44 +104,44 @@ class Line:
         """There is something to send."""
         self._work.set()
 
-    def say_again(self, commands: Iterable[Unsettled]) -> None:
+    def resend(self, commands: Iterable[UnackedCommand]) -> None:
         """Send these once more, as soon as they are due."""
-        self.taken.difference_update(commands)
+        self.sent.difference_update(commands)
         self.wake()
 
-    def leave(self, reason: str) -> NoReturn:
+    def disconnect(self, reason: str) -> NoReturn:
         """End this connection, so that another one is made. Only for who hears its events."""
-        self._ending = Ending(reason)
+        self._ending = ConnectionEnd(reason)
         raise ConnectionClosed(None)
 
     async def send(self, command: JsonObject) -> None:
         """Send a command now. Only for tasks of the connection: a send that is cancelled leaves half a frame behind."""
-        await self._socket.send_message(framed(command).decode())
+        await self._socket.send_message(encode_command(command).decode())
 
-    async def _speak(self, hearer: Hearer) -> None:
+    async def _send_commands(self, hearer: EventReceiver) -> None:
         while True:
             self._work = trio.Event()
-            await self._say_urgent()
+            await self._send_urgent()
             # A server that goes away begins no more work: messages wait for the next one.
             now = trio.current_time()
-            command = self._unsent.next(self.taken, now, messages=self.drained_at is None)
+            command = self._unacked.next_due(self.sent, now, messages=self.drained_at is None)
             if command is None:
-                with trio.move_on_at(self._unsent.due_at(now)):
+                with trio.move_on_at(self._unacked.due_at(now)):
                     await self._work.wait()
                 continue
             if len(command.frame) > SMALL_BYTES:
                 await self.welcomed.wait()  # which says how large a frame may be
-                if self._unsent.get(command.key) is not command:
+                if self._unacked.get(command.key) is not command:
                     continue
-            self.taken.add(command)
+            self.sent.add(command)
             command.tries += 1
-            await self._say(command, hearer)
+            await self._send_command(command, hearer)
 
-    async def _say_urgent(self) -> None:
+    async def _send_urgent(self) -> None:
         while self._urgent:
             await self.send(self._urgent.popleft())
 
-    async def _say(self, command: Unsettled, hearer: Hearer) -> None:
+    async def _send_command(self, command: UnackedCommand, hearer: EventReceiver) -> None:
         size = len(command.frame)
         if size <= self._limit("frame_bytes", _FRAME_BYTES):
             await self._socket.send_message(command.frame.decode())
@@ -143,9 +149,9 @@ class Line:
             self._names += 1
             for part in split(command.frame, str(self._names)):
                 await self._socket.send_message(part.decode())
-                await self._say_urgent()
+                await self._send_urgent()
         else:
-            await hearer.hear(_too_large(command), 1000)
+            await hearer.receive_event(_too_large(command), 1000)
 
     def _limit(self, name: str, otherwise: int = MAX_FRAME_BYTES) -> int:
         value = self.welcome.limits.get(name) if self.welcome is not None else None
@@ -153,63 +159,63 @@ class Line:
 
     # What is heard
 
-    async def _hear(self, hearer: Hearer) -> None:
+    async def _receive_frames(self, hearer: EventReceiver) -> None:
         while True:
             self._busy = False
             self._stream.heard_at = trio.current_time()  # what was not read while this was busy may be a sign of life
             frame = await self._socket.get_message()
             self._busy = True
-            await self._take(frame, hearer)
+            await self._handle_frame(frame, hearer)
 
-    async def _take(self, frame: str | bytes, hearer: Hearer, *, whole: bool = False) -> None:
+    async def _handle_frame(self, frame: str | bytes, hearer: EventReceiver, *, whole: bool = False) -> None:
         events = await _read(frame)
         size = len(frame) // max(len(events), 1) + 1
         for event in events:
             if isinstance(event, Chunk):
                 if whole:
                     raise UnreadableEvent("a part of a frame is within another")
-                text = self._assembled(event)
+                text = self._add_chunk(event)
                 if text is not None:
-                    await self._take(text, hearer, whole=True)
+                    await self._handle_frame(text, hearer, whole=True)
                 continue
-            self._note(event)
-            await hearer.hear(event, size)
+            self._record_event(event)
+            await hearer.receive_event(event, size)
 
-    def _assembled(self, chunk: Chunk) -> str | None:
+    def _add_chunk(self, chunk: Chunk) -> str | None:
         try:
             return self._assembler.add(chunk, trio.current_time())
         except CommandRejected as error:
             raise UnreadableEvent(error.message) from error
 
-    def _note(self, event: Received) -> None:
+    def _record_event(self, event: Received) -> None:
         match event.event:
             case Welcome() as welcome:
                 self.welcome = welcome
                 self.welcomed.set()
             case Drain(reconnect_after_s=after_s):
                 self.drained_at = trio.current_time()
-                self._ending = Ending("the server goes away for a moment", not_before_s=after_s, drained=True)
+                self._ending = ConnectionEnd("the server goes away for a moment", not_before_s=after_s, drained=True)
 
     # Whether anybody is there
 
     async def _ping(self) -> None:
         while True:
-            await trio.sleep(self._how.ping_s / 2)
+            await trio.sleep(self._reconnect.ping_s / 2)
             began = trio.current_time()
             await self._socket.ping()
             self.rtt_s = trio.current_time() - began
 
-    async def _watch(self) -> None:
+    async def _watch_silence(self) -> None:
         # Any byte is a sign of life. While the caller takes nothing, nothing is read, and so nothing can be heard.
         while True:
-            left_s = self._stream.heard_at + self._how.ping_s - trio.current_time()
+            left_s = self._stream.heard_at + self._reconnect.ping_s - trio.current_time()
             if left_s <= 0 and not self._busy:
-                self._ending = Ending(GONE) if not self._ending.drained else self._ending
+                self._ending = ConnectionEnd(GONE) if not self._ending.drained else self._ending
                 raise ConnectionClosed(None)
-            await trio.sleep(left_s if left_s > 0 else self._how.ping_s / 4)
+            await trio.sleep(left_s if left_s > 0 else self._reconnect.ping_s / 4)
 
 
-async def _to_its_end(sending: Callable[[], Awaitable[None]]) -> None:
+async def _ignore_send_failure(sending: Callable[[], Awaitable[None]]) -> None:
     # That nothing can be sent any more is no end: what has come is still to be heard, up to the close.
     with suppress(ConnectionClosed, ProtocolError):
         await sending()
@@ -221,7 +227,7 @@ async def _read(frame: str | bytes) -> list[Received | Chunk]:
     return await trio.to_thread.run_sync(read_frame, frame, abandon_on_cancel=True)
 
 
-def _too_large(command: Unsettled) -> Received:
+def _too_large(command: UnackedCommand) -> Received:
     """What a server would say to a command that it cannot be sent."""
     data = {"code": "message_too_large", "message": "The message is larger than this server accepts."}
     return read_event(

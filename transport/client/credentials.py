@@ -30,7 +30,7 @@ class Credentials:
         self._connect_s = connect_s
         self._now = now
 
-    async def fresh(self) -> str | None:
+    async def get_token(self) -> str | None:
         """The token of the source, or the one that stays.
 
         Raises:
@@ -45,7 +45,7 @@ class Credentials:
             raise Unauthenticated("unauthenticated", "That cannot be a session token.")
         return self.token
 
-    def due_s(self) -> float | None:
+    def renew_in_s(self) -> float | None:
         """In how many seconds the token should be renewed; None when that cannot be told. The server checks it."""
         try:
             claims = jwt.decode(self.token or "", options={"verify_signature": False})

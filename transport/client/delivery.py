@@ -7,12 +7,12 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import trio
 
-from transport.client.cursors import Cursors, Judgement
+from transport.client.cursors import Judgement, ThreadCursors
 from transport.client.decoder import Received
-from transport.client.exchange import Arc
+from transport.client.exchange import Exchange
 from transport.client.inbox import Inbox
-from transport.client.text_assembly import Texts
-from transport.client.unacked import Unsent, Unsettled
+from transport.client.text_assembly import TextAssembly
+from transport.client.unacked import UnackedCommand, UnackedCommands
 from transport.wire.errors import TransportError
 from transport.wire.events import Error, FinalResponse, MessageAccepted, PartialResult, Resync
 
@@ -23,47 +23,47 @@ MAX_RESUMED: Final = 100
 _MAX_RUNS: Final = 1024
 
 
-class Delivery:
+class EventDelivery:
     """What a client has of its threads, and who waits for more of them.
 
     `taken` is the caller's place in each thread. `hole` is set when a thread lacks events that are to be asked for,
     `changed` when `unsent` has become less.
     """
 
-    def __init__(self, unsent: Unsent) -> None:
-        self.cursors = Cursors()
+    def __init__(self, unsent: UnackedCommands) -> None:
+        self.cursors = ThreadCursors()
         self.inbox = Inbox()
-        self.hole = trio.Event()
-        self.changed = trio.Event()
-        self.taken: dict[str, int] = {}
-        self._unsent = unsent
-        self._texts = Texts()
+        self.gap_found = trio.Event()
+        self.unacked_changed = trio.Event()
+        self.consumed: dict[str, int] = {}
+        self._unacked = unsent
+        self._texts = TextAssembly()
         self._runs: dict[str, str] = {}  # the latest run of a message
-        self._arcs: weakref.WeakSet[Arc] = weakref.WeakSet()
-        self._attended = False
+        self._exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
+        self._iterated = False
         self._resent: frozenset[str] = frozenset()  # messages that an earlier connection may have taken along
         self._failure: TransportError | None = None
 
     # To the caller
 
-    def attend(self) -> None:
+    def keep_all_events(self) -> None:
         """Somebody iterates over all events: from now on none is given up."""
-        self._attended = True
+        self._iterated = True
         self.inbox.overwrite(False)
 
-    def arc(self, message_id: str, run_id: str | None) -> Arc:
+    def open_exchange(self, message_id: str, run_id: str | None) -> Exchange:
         """Somebody follows one message. While nobody takes all events, the oldest of them give way."""
-        arc = Arc(message_id, run_id, self.note_taken, self._failure)
+        arc = Exchange(message_id, run_id, self.record_consumed, self._failure)
         if self.ended:
             arc.end(self._failure)
-        self._arcs.add(arc)
-        self.inbox.overwrite(not self._attended)
+        self._exchanges.add(arc)
+        self.inbox.overwrite(not self._iterated)
         return arc
 
-    def note_taken(self, event: Received) -> None:
+    def record_consumed(self, event: Received) -> None:
         """The caller has this event."""
         if event.thread_id is not None and event.seq is not None:
-            self.taken[event.thread_id] = max(event.seq, self.taken.get(event.thread_id, 0))
+            self.consumed[event.thread_id] = max(event.seq, self.consumed.get(event.thread_id, 0))
 
     def text(self, name: str) -> str:
         """The text so far of a run, or of the latest run of a message."""
@@ -79,7 +79,7 @@ class Delivery:
         if not self.ended:
             self._failure = failure
             self.inbox.close()
-            for arc in list(self._arcs):
+            for arc in list(self._exchanges):
                 arc.end(failure)
 
     @property
@@ -89,12 +89,12 @@ class Delivery:
 
     # From the connection
 
-    def connected(self) -> Sequence[JsonObject]:
+    def start_connection(self) -> Sequence[JsonObject]:
         """A new connection: the commands with which it resumes. Before anything is read, or a place could move."""
-        self._resent = frozenset(each.message_id for each in self._unsent.messages if each.tries)
-        return resumes(self.cursors.connected())
+        self._resent = frozenset(each.message_id for each in self._unacked.messages if each.tries)
+        return resume_commands(self.cursors.start_connection())
 
-    def lost(self, said: Sequence[Unsettled], heads: Mapping[str, int]) -> None:
+    def connection_lost(self, said: Sequence[UnackedCommand], heads: Mapping[str, int]) -> None:
         """A connection is over; `heads` are the last events of threads when it began, `said` what it took along.
 
         A message that is not settled may have been accepted, as the first event after that head. So a thread of which
@@ -102,79 +102,79 @@ class Delivery:
         """
         for each in said:
             head = heads.get(thread_id := str(each.payload.get("thread_id")))
-            if each.kind == "user_message" and head is not None and thread_id not in self.cursors.places:
-                self.cursors.move(thread_id, head)
+            if each.kind == "user_message" and head is not None and thread_id not in self.cursors.last_seqs:
+                self.cursors.move_to(thread_id, head)
 
-    def put_off(self, messages: Iterable[Unsettled]) -> None:
+    def mark_resent(self, messages: Iterable[UnackedCommand]) -> None:
         """These are sent again on this connection. A server may have taken one that it refused: it was in doubt."""
         self._resent |= {each.message_id for each in messages if each.message_id}
 
-    async def hear(self, event: Received, size: int) -> None:
+    async def receive_event(self, event: Received, size: int) -> None:
         """Take an event of about so many bytes, and give it to whom it belongs. Waits while they have no room."""
-        settled = self._unsent.settle(event)
+        settled = self._unacked.remove_acked(event)
         if settled:
             self._change()
         if not self._is_next(event, settled):
             return
         match event.event:
             case MessageAccepted(message_id=message_id, run_id=run_id):
-                self._note_run(message_id, run_id)
+                self._record_run(message_id, run_id)
             case Resync(last_seq=last_seq) if event.thread_id is not None:
-                self.cursors.move(event.thread_id, last_seq)
+                self.cursors.move_to(event.thread_id, last_seq)
             case Error(retryable=True) if event.refusal and event.message_id is None:
-                self.cursors.refused()
+                self.cursors.mark_refused()
             case FinalResponse(message=message):
-                self._texts.end(_name(event), message)
+                self._texts.finish_text(_name(event), message)
             case PartialResult() as piece:
-                news = self._texts.take(_name(event), piece)
+                news = self._texts.add_piece(_name(event), piece)
                 if news is None:
                     return
                 event = msgspec.structs.replace(event, event=news)
-        await self._give(event, size)
+        await self._distribute(event, size)
 
-    async def _give(self, event: Received, size: int) -> None:
-        for arc in list(self._arcs):
-            await arc.put(event, size)
+    async def _distribute(self, event: Received, size: int) -> None:
+        for arc in list(self._exchanges):
+            await arc.put_event(event, size)
         await self.inbox.put(event, size)
 
-    def _is_next(self, event: Received, settled: Sequence[Unsettled]) -> bool:
+    def _is_next(self, event: Received, settled: Sequence[UnackedCommand]) -> bool:
         thread_id, seq = event.thread_id, event.seq
         if thread_id is None or seq is None:
             return True
         own = [each for each in settled if isinstance(event.event, MessageAccepted)]
-        began = thread_id not in self.cursors.places
-        judgement = self.cursors.judge(thread_id, seq, waiting=not own and self._awaits(thread_id))
+        began = thread_id not in self.cursors.last_seqs
+        judgement = self.cursors.judge(thread_id, seq, waiting=not own and self._awaits_acceptance(thread_id))
         if began and any(each.message_id in self._resent for each in own):
-            self.cursors.doubt(thread_id)  # it may have been accepted long ago, and more have come of it
-            self.hole.set()
-        if judgement is Judgement.HOLE:
-            self.hole.set()
-        return judgement is Judgement.TAKE
+            self.cursors.mark_incomplete(thread_id)  # it may have been accepted long ago, and more have come of it
+            self.gap_found.set()
+        if judgement is Judgement.GAP:
+            self.gap_found.set()
+        return judgement is Judgement.ACCEPT
 
-    def _awaits(self, thread_id: str) -> bool:
+    def _awaits_acceptance(self, thread_id: str) -> bool:
         """Whether a message waits to be accepted in this thread; one that names no thread may be in any."""
-        return thread_id not in self.cursors.places and any(
+        return thread_id not in self.cursors.last_seqs and any(
             each.payload.get("thread_id") == thread_id
             or (each.message_id in self._resent and each.payload.get("thread_id") is None)
-            for each in self._unsent.messages
+            for each in self._unacked.messages
             if each.kind == "user_message"
         )
 
-    def _note_run(self, message_id: str, run_id: str) -> None:
+    def _record_run(self, message_id: str, run_id: str) -> None:
         self._runs.pop(message_id, None)
         self._runs[message_id] = run_id
         if len(self._runs) > _MAX_RUNS:
             del self._runs[next(iter(self._runs))]
 
     def _change(self) -> None:
-        self.changed.set()
+        self.unacked_changed.set()
 
 
 def _name(event: Received) -> str:
     return event.run_id or event.message_id or ""
 
 
-def resumes(threads: Mapping[str, int]) -> list[JsonObject]:
+def resume_commands(threads: Mapping[str, int]) -> list[JsonObject]:
     """The commands that resume these threads, each from the event after its number."""
     places = list(threads.items())
     parts = (dict(places[at : at + MAX_RESUMED]) for at in range(0, len(places), MAX_RESUMED))

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_stream
 
 from transport.client.decoder import MAX_FRAME_BYTES
-from transport.client.reconnect import Ending, refused
+from transport.client.reconnect import ConnectionEnd, ended_by_refusal
 
 SUBPROTOCOL: Final = "understudy.v1"
 _MAX_HANDSHAKE_BYTES: Final = 256 * 1024
@@ -20,26 +20,26 @@ _PIECE_BYTES: Final = 64 * 1024
 Stream: TypeAlias = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
-class NoLine(Exception):
+class ConnectFailed(Exception):
     """There is no connection; `ending` says why."""
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: ConnectionEnd) -> None:
         super().__init__(ending.reason)
         self.ending = ending
 
 
 @frozen
-class Address:
+class SocketUrl:
     """Where a server's socket is."""
 
     secure: bool
     host: str
     port: int
-    place: str
+    authority: str
     resource: str
 
     @classmethod
-    def of(cls, url: str) -> "Address":
+    def parse(cls, url: str) -> "SocketUrl":
         """Read `ws://host:port/path` or `wss://…`. Raises ValueError when it is neither."""
         parts: SplitResult = urlsplit(url)
         known = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
@@ -51,7 +51,7 @@ class Address:
 
 
 @define(eq=False)
-class HeardStream(trio.abc.Stream):
+class MonitoredStream(trio.abc.Stream):
     """A stream that knows when it last heard something, and whether it has heard the end.
 
     Before `opened` it hears only so much: a refusal without end is the end.
@@ -91,35 +91,35 @@ class HeardStream(trio.abc.Stream):
         await trio.aclose_forcefully(self.stream)
 
 
-async def dial(address: Address, tls: ssl.SSLContext | None) -> HeardStream:
+async def open_stream(address: SocketUrl, tls: ssl.SSLContext | None) -> MonitoredStream:
     """A stream to the server, TLS and all. Raises NoLine. Give it a deadline."""
     try:
         if not address.secure:
-            return HeardStream(await trio.open_tcp_stream(address.host, address.port))
+            return MonitoredStream(await trio.open_tcp_stream(address.host, address.port))
         stream = await trio.open_ssl_over_tcp_stream(
             address.host, address.port, https_compatible=True, ssl_context=tls or ssl.create_default_context()
         )
     except (OSError, UnicodeError) as error:
-        raise NoLine(Ending(f"no connection can be made ({_plain(error)})")) from None
+        raise ConnectFailed(ConnectionEnd(f"no connection can be made ({_os_error_text(error)})")) from None
     try:
         await stream.do_handshake()
     except trio.BrokenResourceError as error:
         await trio.aclose_forcefully(stream)
         why = getattr(error.__cause__, "verify_message", None) or "it does not speak TLS"
-        raise NoLine(Ending(f"no secure connection to the server ({why})")) from None
+        raise ConnectFailed(ConnectionEnd(f"no secure connection to the server ({why})")) from None
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise
-    return HeardStream(stream)
+    return MonitoredStream(stream)
 
 
-def _plain(error: OSError | UnicodeError) -> str:
-    causes = [each for each in leaves(error.__cause__ or error) if isinstance(each, OSError)]
+def _os_error_text(error: OSError | UnicodeError) -> str:
+    causes = [each for each in flatten_errors(error.__cause__ or error) if isinstance(each, OSError)]
     return next((each.strerror for each in causes if each.strerror), "the name leads nowhere")
 
 
 @frozen
-class _Reading:
+class _ReaderNursery:
     """Where the library's reader of a socket runs: whatever it meets there is the server's doing, and ends the line."""
 
     nursery: trio.Nursery
@@ -132,13 +132,13 @@ class _Reading:
         try:
             await read()
         except ConnectionRejected as rejected:
-            raise NoLine(refused(rejected.status_code, rejected.headers, time.time())) from None
+            raise ConnectFailed(ended_by_refusal(rejected.status_code, rejected.headers, time.time())) from None
         except Exception as error:  # those of three protocol libraries, and what strange bytes bring about in them
-            raise NoLine(Ending("what answers there does not speak as a WebSocket should")) from error
+            raise ConnectFailed(ConnectionEnd("what answers there does not speak as a WebSocket should")) from error
 
 
-async def shake_hands(
-    nursery: trio.Nursery, stream: HeardStream, address: Address, token: str | None
+async def open_websocket(
+    nursery: trio.Nursery, stream: MonitoredStream, address: SocketUrl, token: str | None
 ) -> WebSocketConnection:
     """The socket. Its reader runs in the nursery, and raises NoLine there when the server refuses or babbles.
 
@@ -146,7 +146,7 @@ async def shake_hands(
     """
     headers = [] if token is None else [(b"Authorization", b"Bearer " + token.encode())]
     socket: WebSocketConnection | None = None
-    reading: Any = _Reading(nursery)  # these two do what is needed of a nursery and of a stream
+    reading: Any = _ReaderNursery(nursery)  # these two do what is needed of a nursery and of a stream
     wrapped: Any = stream
     async with trio.open_nursery() as waiting:
 
@@ -156,18 +156,18 @@ async def shake_hands(
 
         waiting.start_soon(give_up)
         socket = await wrap_client_stream(
-            reading, wrapped, address.place, address.resource, subprotocols=[SUBPROTOCOL], extra_headers=headers,
+            reading, wrapped, address.authority, address.resource, subprotocols=[SUBPROTOCOL], extra_headers=headers,
             max_message_size=MAX_FRAME_BYTES, receive_buffer_size=None,
         )  # fmt: skip
         waiting.cancel_scope.cancel()
     if socket is None:
-        raise NoLine(Ending("the server ended the connection during the handshake"))
+        raise ConnectFailed(ConnectionEnd("the server ended the connection during the handshake"))
     stream.opened = True
     return socket
 
 
-def leaves(error: BaseException) -> list[BaseException]:
+def flatten_errors(error: BaseException) -> list[BaseException]:
     """The errors in a group of errors, or in groups of groups."""
     if isinstance(error, BaseExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in leaves(each)]
+        return [leaf for each in error.exceptions for leaf in flatten_errors(each)]
     return [error]

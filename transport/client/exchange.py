@@ -9,7 +9,7 @@ from transport.wire.errors import RunFailed, TransportError
 from transport.wire.events import Error, FinalResponse, Resync
 
 
-class Arc:
+class Exchange:
     """Iterate over it for the events of one message, the last of which ends its run, refuses it, or is a `resync`.
 
     Made by `Client.of`. It gets what comes from then on: made right after `say`, all there is. Of a message with
@@ -28,7 +28,7 @@ class Arc:
         self._inbox = Inbox()
         self._ended = False
 
-    def __aiter__(self) -> "Arc":
+    def __aiter__(self) -> "Exchange":
         return self
 
     async def __anext__(self) -> Received:
@@ -40,7 +40,7 @@ class Arc:
         self._on_taken(event)
         return event
 
-    async def put(self, event: Received, size: int) -> None:
+    async def put_event(self, event: Received, size: int) -> None:
         """Take an event of the client's, if it belongs here."""
         if self._belongs(event):
             self.thread_id = event.thread_id or self.thread_id

@@ -14,7 +14,7 @@ MAX_RETRY_AFTER_S: Final = 3600.0
 """A server's wish to be left alone is heeded up to this."""
 REFUSED_S: Final = 3.0
 """The pause before a refused command is sent again if the server names none."""
-_AGAIN: Final = frozenset({408, 425, 429})  # of the statuses below 500, those that pass
+_TRANSIENT: Final = frozenset({408, 425, 429})  # of the statuses below 500, those that pass
 
 
 @frozen
@@ -48,7 +48,7 @@ class Reconnect:
 
 
 @frozen
-class Ending:
+class ConnectionEnd:
     """How a connection, or the attempt to make one, ended. `reason` is a sentence for a person.
 
     `failure` is the error where the server will not have this client, `token` where that is for its token alone.
@@ -62,16 +62,16 @@ class Ending:
     drained: bool = False
 
 
-def closed(code: int, reason: str) -> Ending:
+def ended_by_close(code: int, reason: str) -> ConnectionEnd:
     """The end of a connection that was closed with this code, by the registry; unknown codes allow another try."""
     known = CLOSES.get(code)
     words = f"closed with {code}" + (f": {reason}" if reason else "")
     if known is None or known.reconnect:
-        return Ending(words)
-    return Ending(words, SocketClosed(code, reason), token=code == 4401)
+        return ConnectionEnd(words)
+    return ConnectionEnd(words, SocketClosed(code, reason), token=code == 4401)
 
 
-def refused(status: int, headers: Sequence[tuple[bytes, bytes]], now: float) -> Ending:
+def ended_by_refusal(status: int, headers: Sequence[tuple[bytes, bytes]], now: float) -> ConnectionEnd:
     """The end of a handshake that was answered with this HTTP status; `now` in Unix seconds.
 
     Redirects are not followed: they would take the token elsewhere.
@@ -81,15 +81,18 @@ def refused(status: int, headers: Sequence[tuple[bytes, bytes]], now: float) -> 
     if status in (401, 403):
         words = f"the server refused the token ({status})"
         code = "unauthenticated" if status == 401 else "forbidden"
-        return Ending(words, Unauthenticated(code, words), token=status == 401)
+        return ConnectionEnd(words, Unauthenticated(code, words), token=status == 401)
     if 300 <= status < 400:
-        return Ending(f"{words}, a redirect{_place(named)}", SocketClosed(1008, f"{words}, a redirect{_place(named)}"))
-    if status < 500 and status not in _AGAIN:
-        return Ending(words, SocketClosed(1008, words))
-    return Ending(words, not_before_s=_retry_after_s(named, now))
+        return ConnectionEnd(
+            f"{words}, a redirect{_redirect_target(named)}",
+            SocketClosed(1008, f"{words}, a redirect{_redirect_target(named)}"),
+        )
+    if status < 500 and status not in _TRANSIENT:
+        return ConnectionEnd(words, SocketClosed(1008, words))
+    return ConnectionEnd(words, not_before_s=_retry_after_s(named, now))
 
 
-def _place(headers: Mapping[bytes, str]) -> str:
+def _redirect_target(headers: Mapping[bytes, str]) -> str:
     try:
         parts = urlsplit(headers.get(b"location", ""))
     except ValueError:

@@ -8,14 +8,14 @@ import msgspec
 import trio
 from trio_websocket import WebSocketConnection
 
-from transport.client.connection import Line
+from transport.client.connection import Connection
 from transport.client.credentials import RENEW_AGAIN_S, Credentials
 from transport.client.decoder import Received
-from transport.client.delivery import Delivery, resumes
-from transport.client.dial import Address, HeardStream, NoLine, dial, leaves, shake_hands
-from transport.client.reconnect import MAX_RETRY_AFTER_S, Ending, Reconnect
-from transport.client.state import State, Status, Watched
-from transport.client.unacked import Unsent, Unsettled
+from transport.client.delivery import EventDelivery, resume_commands
+from transport.client.dial import ConnectFailed, MonitoredStream, SocketUrl, flatten_errors, open_stream, open_websocket
+from transport.client.reconnect import MAX_RETRY_AFTER_S, ConnectionEnd, Reconnect
+from transport.client.state import ObservedState, State, Status
+from transport.client.unacked import UnackedCommand, UnackedCommands
 from transport.wire.errors import SocketClosed, TransportError, Unauthenticated
 from transport.wire.events import Error, Welcome
 
@@ -25,39 +25,39 @@ _ACK_S: Final = 1.0
 _SLOW: Final = "the server did not answer in time"
 
 
-class Connecting:
+class Reconnector:
     """One connection at a time. `line` is the one in use."""
 
     def __init__(
         self,
-        address: Address,
+        address: SocketUrl,
         credentials: Credentials,
         how: Reconnect,
         chance: Callable[[], float],
         hello: JsonObject,
-        unsent: Unsent,
-        delivery: Delivery,
+        unsent: UnackedCommands,
+        delivery: EventDelivery,
         *,
         tls: ssl.SSLContext | None,
         ack: bool,
     ) -> None:
-        self.line: Line | None = None
-        self.state = Watched()
+        self.connection: Connection | None = None
+        self.state = ObservedState()
         self._address = address
         self._credentials = credentials
-        self._how = how
+        self._reconnect = how
         self._chance = chance
         self._hello = {"type": "hello", "payload": hello}
-        self._unsent = unsent
+        self._unacked = unsent
         self._delivery = delivery
         self._tls = tls
         self._ack = ack
         self._steady_at = float("inf")
         self._token_refused = False
         self._expired = trio.Event()
-        self._put_off: list[Unsettled] = []  # refused for the token's age alone
+        self._awaiting_token: list[UnackedCommand] = []  # refused for the token's age alone
         self._refreshed_at = -float("inf")  # when a newer token was shown on this connection
-        self._on_the_way: set[Unsettled] = set()  # what the server may have judged by the token before it
+        self._sent_before_refresh: set[UnackedCommand] = set()  # what the server may have judged by the token before it
 
     async def run(self) -> None:
         """Hold a connection for as long as the server has this client."""
@@ -72,7 +72,7 @@ class Connecting:
                 self.state.set(State(Status.REFUSED, str(failure)))
                 self._delivery.end(failure)
                 return
-            wait_s = 0.0 if ending.drained and steady else self._how.delay_s(max(failures - 1, 0), self._chance())
+            wait_s = 0.0 if ending.drained and steady else self._reconnect.delay_s(max(failures - 1, 0), self._chance())
             wait_s = max(wait_s, min(ending.not_before_s or 0.0, MAX_RETRY_AFTER_S))
             self.state.set(State(Status.OFFLINE, ending.reason, trio.current_time() + wait_s))
             await trio.sleep(wait_s)
@@ -82,58 +82,58 @@ class Connecting:
         self.state.set(State(Status.CLOSED))
         self._delivery.end(None)
 
-    def _failure(self, ending: Ending, failures: int) -> TransportError | None:
+    def _failure(self, ending: ConnectionEnd, failures: int) -> TransportError | None:
         if ending.token and self._credentials.source is not None and not self._token_refused:
             self._token_refused = True  # the source may have a better one; two refusals in a row are one too many
             return None
-        if ending.failure is None and failures >= self._how.attempts:
+        if ending.failure is None and failures >= self._reconnect.attempts:
             return SocketClosed(1006, f"the server cannot be reached: {ending.reason}")
         return ending.failure
 
-    async def _connect(self) -> Ending:
+    async def _connect(self) -> ConnectionEnd:
         """Hold one connection to its end."""
         self._steady_at = float("inf")
         try:
-            token = await self._credentials.fresh()
+            token = await self._credentials.get_token()
         except Unauthenticated as error:
-            return Ending(str(error), error)
+            return ConnectionEnd(str(error), error)
         except (OSError, TransportError, trio.TooSlowError):
-            return Ending("no session token could be got")
-        deadline = trio.current_time() + self._how.connect_s
+            return ConnectionEnd("no session token could be got")
+        deadline = trio.current_time() + self._reconnect.connect_s
         try:
             with trio.fail_at(deadline):
-                stream = await dial(self._address, self._tls)
-        except NoLine as no:
+                stream = await open_stream(self._address, self._tls)
+        except ConnectFailed as no:
             return no.ending
         except trio.TooSlowError:
-            return Ending(_SLOW)
-        return await self._hold(stream, token, deadline)
+            return ConnectionEnd(_SLOW)
+        return await self._open_socket(stream, token, deadline)
 
-    async def _hold(self, stream: HeardStream, token: str | None, deadline: float) -> Ending:
-        ending = Ending("")
+    async def _open_socket(self, stream: MonitoredStream, token: str | None, deadline: float) -> ConnectionEnd:
+        ending = ConnectionEnd("")
         try:
             async with trio.open_nursery() as nursery:
                 with trio.fail_at(deadline):
-                    socket = await shake_hands(nursery, stream, self._address, token)
-                ending = await self._use(socket, stream)
+                    socket = await open_websocket(nursery, stream, self._address, token)
+                ending = await self._run_connection(socket, stream)
                 nursery.cancel_scope.cancel()
         except* trio.TooSlowError:
-            ending = Ending(_SLOW)
-        except* NoLine as group:
-            ending = next(each.ending for each in leaves(group) if isinstance(each, NoLine))
+            ending = ConnectionEnd(_SLOW)
+        except* ConnectFailed as group:
+            ending = next(each.ending for each in flatten_errors(group) if isinstance(each, ConnectFailed))
         finally:
             await trio.aclose_forcefully(stream)
         return ending
 
-    async def _use(self, socket: WebSocketConnection, stream: HeardStream) -> Ending:
-        line = self.line = Line(socket, stream, self._how, self._unsent)
-        first = [self._hello, *self._delivery.connected()]
+    async def _run_connection(self, socket: WebSocketConnection, stream: MonitoredStream) -> ConnectionEnd:
+        line = self.connection = Connection(socket, stream, self._reconnect, self._unacked)
+        first = [self._hello, *self._delivery.start_connection()]
 
         async def fill_holes() -> None:
-            await self._fill_holes(line)
+            await self._fill_gaps(line)
 
         async def renew() -> None:
-            await self._renew(line)
+            await self._renew_token(line)
 
         async def acknowledge() -> None:
             await self._acknowledge(line)
@@ -144,119 +144,119 @@ class Connecting:
         if self._ack:
             beside.append(acknowledge)
         try:
-            ending = await line.converse(first, self, beside)
+            ending = await line.run(first, self, beside)
         finally:
-            self.line = None
-            said = [each for each in self._unsent.messages if each in line.taken]
-            self._delivery.lost(said, {} if line.welcome is None else line.welcome.threads)
-            self._unsent.reconnected()
-            self._put_off.clear()
+            self.connection = None
+            said = [each for each in self._unacked.messages if each in line.sent]
+            self._delivery.connection_lost(said, {} if line.welcome is None else line.welcome.threads)
+            self._unacked.reset_for_connection()
+            self._awaiting_token.clear()
             self._refreshed_at = -float("inf")
         return ending
 
-    async def hear(self, event: Received, size: int) -> None:
+    async def receive_event(self, event: Received, size: int) -> None:
         """Take an event of the connection's."""
         if self._steady_at == float("inf"):
-            self._steady_at = trio.current_time() + self._how.steady_s
+            self._steady_at = trio.current_time() + self._reconnect.steady_s
             self.state.set(State(Status.ONLINE))
         match event.event:
             case Welcome(session_token=token):
                 self._credentials.token = token or self._credentials.token
                 self._token_refused = False
-            case Error(code=code) if event.refusal and self.line is not None and _of_token(event, code):
-                if self._mends(event, code, self.line):
+            case Error(code=code) if event.refusal and self.connection is not None and _concerns_token(event, code):
+                if self._retry_with_newer_token(event, code, self.connection):
                     return
-            case Error(retryable=True) as error if event.refusal and self.line is not None:
-                repeated = self._repeats(event, error, self.line)
-                if repeated and self.line.drained_at is not None:
+            case Error(retryable=True) as error if event.refusal and self.connection is not None:
+                repeated = self._schedule_retry(event, error, self.connection)
+                if repeated and self.connection.drained_at is not None:
                     return  # the next connection takes it along
                 event = msgspec.structs.replace(event, repeated=repeated)
-        await self._delivery.hear(event, size)
+        await self._delivery.receive_event(event, size)
 
-    def _repeats(self, event: Received, error: Error, line: Line) -> bool:
+    def _schedule_retry(self, event: Received, error: Error, line: Connection) -> bool:
         """Send again later what was refused only for now. Return whether the caller is still to wait for it."""
-        refused = self._unsent.refused(event)
+        refused = self._unacked.refused_by(event)
         named = bool(refused) and event.message_id is not None
         if line.drained_at is not None:
             return named
         now, chance = trio.current_time(), self._chance()
         for each in refused:
-            wait_s = self._how.pause_s(each.refusals, error.retry_after, chance)
-            if now + wait_s > min(now, each.refused_at) + self._how.retry_s:
+            wait_s = self._reconnect.pause_s(each.refusals, error.retry_after, chance)
+            if now + wait_s > min(now, each.refused_at) + self._reconnect.retry_s:
                 return False
-            each.put_off(now, wait_s)
-        self._delivery.put_off(refused)
-        line.say_again(refused)
+            each.postpone(now, wait_s)
+        self._delivery.mark_resent(refused)
+        line.resend(refused)
         return named
 
-    def _mends(self, event: Received, code: str, line: Line) -> bool:
+    def _retry_with_newer_token(self, event: Received, code: str, line: Connection) -> bool:
         """Have a newer token shown, here or by a new connection, and say again what the token was too old for.
 
         Return whether that can be done: whether there is a newer token, or one was shown just now.
         """
-        refused = self._unsent.get(("message", event.message_id or ""))
+        refused = self._unacked.get(("message", event.message_id or ""))
         if trio.current_time() - self._refreshed_at < RENEW_AGAIN_S:
-            if refused is None or refused not in self._on_the_way:
-                line.leave("the server refused the newer token")
-            self._on_the_way.discard(refused)
-            line.say_again([refused])
+            if refused is None or refused not in self._sent_before_refresh:
+                line.disconnect("the server refused the newer token")
+            self._sent_before_refresh.discard(refused)
+            line.resend([refused])
             return True
         if self._credentials.source is None or code != "token_expired":
             return False
         if refused is not None:
-            self._put_off.append(refused)
+            self._awaiting_token.append(refused)
         self._expired.set()
         return True
 
-    def refreshed(self, line: Line) -> None:
+    def mark_refreshed(self, line: Connection) -> None:
         """A newer token is being shown on the connection in use."""
         self._refreshed_at = trio.current_time()
-        self._on_the_way = line.taken.difference(self._put_off)
+        self._sent_before_refresh = line.sent.difference(self._awaiting_token)
 
-    async def _renew(self, line: Line) -> None:
+    async def _renew_token(self, line: Connection) -> None:
         """Get a later token and show it: shortly before the old one runs out, and when the server asks for it."""
         while True:
-            due_s = self._credentials.due_s()
+            due_s = self._credentials.renew_in_s()
             with trio.move_on_after(float("inf") if due_s is None else due_s):
                 await self._expired.wait()
             before = self._credentials.token
             try:
-                token = await self._credentials.fresh()
+                token = await self._credentials.get_token()
             except (OSError, TransportError, trio.TooSlowError):
                 token = before
             self._expired = trio.Event()
             if token != before:
-                self.refreshed(line)
+                self.mark_refreshed(line)
                 await line.send({"type": "refresh", "payload": {"session_token": token}})
-                line.say_again(self._put_off)
-                self._put_off.clear()
-            if token == before or self._credentials.due_s() == 0:
+                line.resend(self._awaiting_token)
+                self._awaiting_token.clear()
+            if token == before or self._credentials.renew_in_s() == 0:
                 await trio.sleep(RENEW_AGAIN_S)
 
-    async def _fill_holes(self, line: Line) -> None:
+    async def _fill_gaps(self, line: Connection) -> None:
         """Resume the threads that miss events: at once, and again when nothing has come of it."""
-        delivery, every_s = self._delivery, self._how.resume_s
+        delivery, every_s = self._delivery, self._reconnect.resume_s
         deadline = trio.current_time() + every_s
         while True:
             with trio.move_on_at(deadline) as waited:
-                await delivery.hole.wait()
-            delivery.hole = trio.Event()
+                await delivery.gap_found.wait()
+            delivery.gap_found = trio.Event()
             if waited.cancelled_caught:
                 deadline = trio.current_time() + every_s
-            for command in resumes(delivery.cursors.wanted(again=waited.cancelled_caught)):
+            for command in resume_commands(delivery.cursors.threads_to_resume(again=waited.cancelled_caught)):
                 await line.send(command)
 
-    async def _acknowledge(self, line: Line) -> None:
+    async def _acknowledge(self, line: Connection) -> None:
         """Say how far the caller has come, at most once a second."""
         said: dict[str, int] = {}
         while True:
             await trio.sleep(_ACK_S)
-            news = {thread_id: seq for thread_id, seq in self._delivery.taken.items() if said.get(thread_id) != seq}
+            news = {thread_id: seq for thread_id, seq in self._delivery.consumed.items() if said.get(thread_id) != seq}
             for thread_id, seq in news.items():
                 await line.send({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
             said |= news
 
 
-def _of_token(event: Received, code: str) -> bool:
+def _concerns_token(event: Received, code: str) -> bool:
     """Whether a refusal may be about the token, be it that in use or a newer one that was shown."""
     return code == "token_expired" or (code in ("unauthenticated", "forbidden") and event.message_id is None)

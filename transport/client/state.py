@@ -33,7 +33,7 @@ class State:
         return self.status in (Status.REFUSED, Status.CLOSED)
 
 
-class Watched:
+class ObservedState:
     """A state that can be waited for."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Watched:
             self._changed.set()
             self._changed = trio.Event()
 
-    async def other_than(self, seen: State | None) -> State:
+    async def wait_change(self, seen: State | None) -> State:
         """Wait until the state is not this one."""
         await trio.lowlevel.checkpoint()
         while self.now is seen:
@@ -61,7 +61,7 @@ class States:
     Of states that came and went between two looks only the last is given.
     """
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: ObservedState) -> None:
         self._watched = watched
         self._seen: State | None = None
 
@@ -71,5 +71,5 @@ class States:
     async def __anext__(self) -> State:
         if self._seen is not None and self._seen.final:
             raise StopAsyncIteration
-        self._seen = await self._watched.other_than(self._seen)
+        self._seen = await self._watched.wait_change(self._seen)
         return self._seen

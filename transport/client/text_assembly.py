@@ -15,7 +15,7 @@ MAX_CHARACTERS: Final = 8 * 1024 * 1024
 
 
 @define
-class Texts:
+class TextAssembly:
     """Running texts by name, the latest touched last; the oldest go when there are too many, or too much in all."""
 
     max_texts: int = MAX_TEXTS
@@ -28,7 +28,7 @@ class Texts:
         """The text so far; empty for a name that is not known."""
         return self._texts.get(name, "")
 
-    def put(self, name: str, text: str) -> None:
+    def set_text(self, name: str, text: str) -> None:
         """This is the whole text."""
         self._characters += len(text) - len(self._texts.pop(name, ""))
         self._texts[name] = text
@@ -37,27 +37,27 @@ class Texts:
             self._characters -= len(self._texts.pop(oldest))
             self._ended.discard(oldest)
 
-    def end(self, name: str, text: str) -> None:
+    def finish_text(self, name: str, text: str) -> None:
         """This is the whole text, and no piece that comes late changes it."""
         self._ended.add(name)
-        self.put(name, text)
+        self.set_text(name, text)
 
-    def take(self, name: str, piece: PartialResult) -> PartialResult | None:
+    def add_piece(self, name: str, piece: PartialResult) -> PartialResult | None:
         """Put a piece in its place; what of it is new: `text[:offset] + piece` is the text then. None: nothing is."""
         known, start = self.get(name), piece.offset
         if name in self._ended or not 0 <= start <= len(known):
             return None
-        same = _alike(known, start, piece.text)
+        same = _common_length(known, start, piece.text)
         if start and same == len(piece.text):
             return evolve(piece, text="", offset=len(known)) if piece.blocks else None
         whole = known[: start + same] + piece.text[same:]
         if whole == known and not piece.blocks:
             return None
-        self.put(name, whole)
+        self.set_text(name, whole)
         return evolve(piece, text=piece.text[same:], offset=start + same)
 
 
-def _alike(known: str, start: int, text: str) -> int:
+def _common_length(known: str, start: int, text: str) -> int:
     """How many characters of `text` stand in `known` from `start` on already."""
     if known.startswith(text, start):
         return len(text)

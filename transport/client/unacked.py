@@ -36,7 +36,7 @@ _KEY: Final[Mapping[str, str]] = {
 
 
 @define(eq=False)
-class Unsettled:
+class UnackedCommand:
     """A command and its frame of JSON. `tries` is how many times it was sent.
 
     `refusals` in a row for the moment only, the first of them at `refused_at`; it is not sent again before `due_at`.
@@ -79,17 +79,17 @@ class Unsettled:
     def refused_by(self, event: Received) -> bool:
         """Whether this refusal is, or may be, about it. One of a command that is no message may have no name."""
         if self.kind in MESSAGES:
-            return self.settled_by(event)
+            return self.acked_by(event)
         named = self.kind == "feedback" and event.message_id == self.payload["message_id"]
         return event.refusal and (named or (event.message_id is None and event.thread_id is None))
 
-    def put_off(self, now: float, wait_s: float) -> None:
+    def postpone(self, now: float, wait_s: float) -> None:
         """Send it again in `wait_s` seconds."""
         self.refusals += 1
         self.refused_at = min(self.refused_at, now)
         self.due_at = now + wait_s
 
-    def settled_by(self, event: Received) -> bool:
+    def acked_by(self, event: Received) -> bool:
         """Whether this event says what became of it."""
         payload = self.payload
         if event.refusal:
@@ -107,7 +107,7 @@ class Unsettled:
         return self.kind == "cancel" and event.terminal and event.run_id == payload["run_id"]
 
 
-def framed(command: JsonObject) -> bytes:
+def encode_command(command: JsonObject) -> bytes:
     """A command as a frame. Half characters (lone surrogates), which have no UTF-8, become question marks.
 
     Raises TypeError where it holds what JSON has not.
@@ -115,24 +115,24 @@ def framed(command: JsonObject) -> bytes:
     try:
         return msgspec.json.encode(command)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_whole(command))
+        return msgspec.json.encode(_replace_surrogates(command))
 
 
-def _whole(value: Any) -> Any:
+def _replace_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):
-        return {_whole(name): _whole(member) for name, member in value.items()}
+        return {_replace_surrogates(name): _replace_surrogates(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_whole(member) for member in value]
+        return [_replace_surrogates(member) for member in value]
     return value
 
 
-class Unsent:
+class UnackedCommands:
     """The commands in the order in which they were given. At most MAX_COMMANDS, and MAX_BYTES in all."""
 
     def __init__(self) -> None:
-        self._commands: dict[tuple[str, str], Unsettled] = {}
+        self._commands: dict[tuple[str, str], UnackedCommand] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -144,7 +144,7 @@ class Unsent:
         return [each.command for each in self._commands.values()]
 
     @property
-    def messages(self) -> Sequence[Unsettled]:
+    def messages(self) -> Sequence[UnackedCommand]:
         """Those that are messages, oldest first."""
         return [each for each in self._commands.values() if each.kind in MESSAGES]
 
@@ -154,36 +154,36 @@ class Unsent:
             raise ValueError(f"a command may have at most {MAX_BYTES} bytes")
         return len(self._commands) < MAX_COMMANDS and self._bytes + len(frame) <= MAX_BYTES
 
-    def add(self, command: JsonObject, frame: bytes) -> Unsettled:
+    def add(self, command: JsonObject, frame: bytes) -> UnackedCommand:
         """Keep a command, as the last one."""
-        new = Unsettled(command, frame)
-        self.drop(new.key)
+        new = UnackedCommand(command, frame)
+        self.remove(new.key)
         self._commands[new.key] = new
         self._bytes += len(frame)
         return new
 
-    def drop(self, key: tuple[str, str]) -> Unsettled | None:
+    def remove(self, key: tuple[str, str]) -> UnackedCommand | None:
         """Keep it no longer; gives it where there was one."""
         gone = self._commands.pop(key, None)
         if gone is not None:
             self._bytes -= len(gone.frame)
         return gone
 
-    def get(self, key: tuple[str, str]) -> Unsettled | None:
+    def get(self, key: tuple[str, str]) -> UnackedCommand | None:
         """The command of this key."""
         return self._commands.get(key)
 
-    def settle(self, event: Received) -> list[Unsettled]:
+    def remove_acked(self, event: Received) -> list[UnackedCommand]:
         """Drop what this event settles."""
-        settled = [each for each in self._commands.values() if each.settled_by(event)]
+        settled = [each for each in self._commands.values() if each.acked_by(event)]
         again = [each for each in settled if each.kind == "regenerate"]
         for each in again[1:]:  # a branch begins for one request
             settled.remove(each)
         for each in settled:
-            self.drop(each.key)
+            self.remove(each.key)
         return settled
 
-    def next(self, taken: Container[Unsettled], now: float, *, messages: bool = True) -> Unsettled | None:
+    def next_due(self, taken: Container[UnackedCommand], now: float, *, messages: bool = True) -> UnackedCommand | None:
         """The first that is due and not among those a connection has taken along; `messages` False: none of those.
 
         A message that was put off holds back the later ones of its thread.
@@ -202,13 +202,13 @@ class Unsent:
         """When the next of those that were put off is due; infinity when there is none."""
         return min((each.due_at for each in self._commands.values() if each.due_at > now), default=math.inf)
 
-    def refused(self, event: Received) -> list[Unsettled]:
+    def refused_by(self, event: Received) -> list[UnackedCommand]:
         """The commands that a refusal is, or may be, about."""
         return [each for each in self._commands.values() if each.refused_by(event)]
 
-    def reconnected(self) -> None:
+    def reset_for_connection(self) -> None:
         """Begin anew on another connection, without the commands of which nothing came on as many as they may have."""
         for each in list(self._commands.values()):
             each.refusals, each.refused_at, each.due_at = 0, math.inf, -math.inf
             if each.kind not in MESSAGES and each.tries >= TRIES:
-                self.drop(each.key)
+                self.remove(each.key)

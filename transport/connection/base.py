@@ -7,21 +7,21 @@ from typing import Final, Protocol
 
 from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Normal, Restart, Supervision, Terminated
 from transport.auth.identity import Identity
-from transport.connection.callbacks import ConnectionLimits, Ports
+from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
 from transport.outbox.outbox import LogPage, Outbox
 from transport.outbox.sink import Sink
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, new_error_id
 from transport.wire.events import Drain, Envelope, Error, Event
-from transport.wire.messages import Close, Deliver, Finish
+from transport.wire.messages import Close, CloseWhenDrained, Deliver
 
 log: Final = logging.getLogger("transport.connection.websocket")
 
 _OUR_FAULT: Final = frozenset({"busy", "internal", "storage_unavailable"})
 
 
-class Way(Sink, Protocol):
+class ClosableSink(Sink, Protocol):
     """A sink that knows how it was closed."""
 
     @property
@@ -29,7 +29,7 @@ class Way(Sink, Protocol):
         """The close code, None while it is open."""
 
 
-class Link(Actor):
+class ClientConnection(Actor):
     """One client, for as long as its way lasts. Its child, the outbox, sends; what comes in is a subclass's.
 
     `label` is what it is counted under. Takes `Close`, and the event `Drain`: it is sent, and 1001 follows after its
@@ -37,16 +37,16 @@ class Link(Actor):
     """
 
     __slots__ = (
-        "_context", "_dialect", "_label", "_leaving", "_limits", "_outbox", "_ports", "_way", "connection_id",
-        "identity",
+        "_callbacks", "_context", "_dialect", "_label", "_limits", "_outbox", "_reconnect_after_s", "_sink",
+        "connection_id", "identity",
     )  # fmt: skip
 
     supervision = Supervision()
 
     def __init__(
         self,
-        way: Way,
-        ports: Ports,
+        way: ClosableSink,
+        ports: ConnectionCallbacks,
         dialect: Dialect,
         *,
         identity: Identity | None,
@@ -56,42 +56,42 @@ class Link(Actor):
     ) -> None:
         self.connection_id = connection_id or uuid.uuid4().hex
         self.identity = identity
-        self._way = way
-        self._ports = ports
+        self._sink = way
+        self._callbacks = ports
         self._dialect = dialect
         self._label = label
         self._limits = limits or ConnectionLimits()
-        self._leaving: float | None = None  # when the client is to come back, once the server is going away
+        self._reconnect_after_s: float | None = None  # when the client is to come back, once the server is going away
         self._outbox: ActorRef
         self._context: Context
 
     async def on_start(self, context: Context) -> None:
         """Start the outbox."""
         self._context = context
-        self._ports.observer.on_connection(1, self._label)
-        self._outbox = await context.spawn(ChildSpec("outbox", self.new_outbox, restart=Restart.TEMPORARY))
+        self._callbacks.metrics.on_connection(1, self._label)
+        self._outbox = await context.spawn(ChildSpec("outbox", self.create_outbox, restart=Restart.TEMPORARY))
         context.watch(self._outbox)
 
-    def new_outbox(self) -> Outbox:
+    def create_outbox(self) -> Outbox:
         """The outbox of this client."""
         return Outbox(
-            self._way,
+            self._sink,
             self._dialect,
-            encoder=self._ports.encoder,
+            encoder=self._callbacks.encoder,
             read_log=self._read_log,
-            want_snapshot=self._ask_snapshot,
-            observer=self._ports.observer,
+            want_snapshot=self._request_snapshot,
+            observer=self._callbacks.metrics,
             limits=self._limits.outbox,
-            clock=self._ports.clock,
+            clock=self._callbacks.clock,
         )
 
     async def _read_log(self, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
-        return await self._ports.read_log(self._known(), thread_id, after, limit, html)
+        return await self._callbacks.read_log(self._require_identity(), thread_id, after, limit, html)
 
-    def _ask_snapshot(self, thread_id: str) -> None:
-        self._ports.want_snapshot(self._known(), thread_id, self._outbox)
+    def _request_snapshot(self, thread_id: str) -> None:
+        self._callbacks.request_snapshot(self._require_identity(), thread_id, self._outbox)
 
-    def _known(self) -> Identity:
+    def _require_identity(self) -> Identity:
         assert self.identity is not None, "nothing is asked for a client that is not known yet"  # noqa: S101
         return self.identity
 
@@ -99,42 +99,42 @@ class Link(Actor):
         """Take Drain, Close, and the end of the outbox."""
         match message:
             case Drain(reconnect_after_s=after_s, closes_in_s=closes_in_s):
-                self._leaving = after_s
-                self._tell(message, f"The server is going away; come back in {after_s:g} s.")
+                self._reconnect_after_s = after_s
+                self._send_event(message, f"The server is going away; come back in {after_s:g} s.")
                 if closes_in_s > 0:
                     context.set_timer("drain", closes_in_s, Close(1001))
                 else:
-                    self._finish(1001)
+                    self._close_when_drained(1001)
             case Close(code, reason):
-                self._finish(code, reason)
+                self._close_when_drained(code, reason)
             case Terminated(reason=reason):
-                if self._way.open and reason.abnormal:
-                    error_id = self._log_fault(reason.error if isinstance(reason, Crashed) else None)
-                    await self._way.close(1011, f"internal error {error_id}")
+                if self._sink.open and reason.abnormal:
+                    error_id = self._log_failure(reason.error if isinstance(reason, Crashed) else None)
+                    await self._sink.close(1011, f"internal error {error_id}")
                 context.stop()
 
     async def on_stop(self, _: Context, reason: Exit) -> None:
         """Close, if nobody has yet, with the code that fits the end."""
-        self._ports.leave(self.connection_id)  # first: a killed actor's hook ends at its first wait
+        self._callbacks.leave(self.connection_id)  # first: a killed actor's hook ends at its first wait
         code = 1011 if isinstance(reason, Crashed) else 1000 if isinstance(reason, Normal) else 1001
         try:
-            await self._way.close(code, CLOSES[code].reason)
+            await self._sink.close(code, CLOSES[code].reason)
         finally:
-            self._ports.observer.on_closed(self._way.code or code)
-            self._ports.observer.on_connection(-1, self._label)
+            self._callbacks.metrics.on_closed(self._sink.code or code)
+            self._callbacks.metrics.on_connection(-1, self._label)
 
-    def _tell(self, event: Event, message: str, names: Mapping[str, str] | None = None) -> None:
-        envelope = Envelope(event, self._ports.clock(), message=message)
-        self._outbox.tell(Deliver(envelope.but(**names) if names else envelope))
+    def _send_event(self, event: Event, message: str, names: Mapping[str, str] | None = None) -> None:
+        envelope = Envelope(event, self._callbacks.clock(), message=message)
+        self._outbox.tell(Deliver(envelope.replace(**names) if names else envelope))
 
-    def _refuse(
+    def _send_refusal(
         self, rejected: CommandRejected, error_id: str | None = None, names: Mapping[str, str] | None = None
     ) -> None:
         """Tell the client that it was refused, and by `names` what that is about.
 
         The log has the `error_id` that the client is told, and nothing of what it sent.
         """
-        self._ports.observer.on_error(rejected.code)
+        self._callbacks.metrics.on_error(rejected.code)
         error_id = error_id or new_error_id()
         extra = {"code": rejected.code, "error_id": error_id, "connection_id": self.connection_id}
         # A flood of refusals must not be able to fill a disk; it is counted.
@@ -142,16 +142,16 @@ class Link(Actor):
         log.log(logging.WARNING if rejected.code in _OUR_FAULT else quiet, "command.refused", extra=extra)
         retryable = ERRORS[rejected.code].retryable
         told = Error(rejected.code, rejected.message, retryable, error_id, rejected.retry_after)
-        self._tell(told, rejected.message, names)
+        self._send_event(told, rejected.message, names)
 
-    def _finish(self, code: int, reason: str | None = None) -> bool:
+    def _close_when_drained(self, code: int, reason: str | None = None) -> bool:
         """Close after what is queued. Always False: it is over."""
         known = CLOSES.get(code)
         text = reason if reason is not None else known.reason if known is not None else ""
-        self._outbox.tell(Finish(code, text, self._limits.drain_s))
+        self._outbox.tell(CloseWhenDrained(code, text, self._limits.drain_s))
         return False
 
-    def _log_fault(self, error: Exception | None) -> str:
+    def _log_failure(self, error: Exception | None) -> str:
         error_id = new_error_id()
         extra = {"error_id": error_id, "connection_id": self.connection_id}
         log.error("connection.failed", exc_info=error, extra=extra)

@@ -9,16 +9,16 @@ from actors import ActorRef
 from transport.auth.identity import Identity
 from transport.connection.heartbeat import Heartbeat
 from transport.outbox.catch_up import LogPage
-from transport.outbox.metrics import Observer, Unobserved
+from transport.outbox.metrics import ConnectionMetrics, NoConnectionMetrics
 from transport.outbox.outbox import OutboxLimits
-from transport.wire.chunks import Room
+from transport.wire.chunks import ChunkBudget
 from transport.wire.commands import Command
 from transport.wire.encoder import Encoder
 from transport.wire.events import Welcome
 
 
 @frozen
-class Ports:
+class ConnectionCallbacks:
     """What a connection is handed by whoever wires it to the rest; the same for all connections.
 
     `join(identity, connection_id, outbox)`: a user has arrived; returns the Welcome, or raises CommandRejected to
@@ -37,10 +37,10 @@ class Ports:
     allow: Callable[[Identity, Command], float]
     verify: Callable[[str], Awaitable[Identity]]
     read_log: Callable[[Identity, str, int, int, bool], Awaitable[LogPage]]
-    want_snapshot: Callable[[Identity, str, ActorRef], None]
+    request_snapshot: Callable[[Identity, str, ActorRef], None]
     encoder: Encoder = field(factory=Encoder)
-    observer: Observer = field(factory=Unobserved)
-    chunk_room: Room = field(factory=Room)
+    metrics: ConnectionMetrics = field(factory=NoConnectionMetrics)
+    chunk_budget: ChunkBudget = field(factory=ChunkBudget)
     clock: Callable[[], float] = time.time
 
 

@@ -12,23 +12,23 @@ from attrs import define, frozen
 
 from actors import ActorRef, Ask, Context
 from transport.auth.identity import Identity
-from transport.connection.base import Link, Way
-from transport.connection.callbacks import Ports
+from transport.connection.base import ClientConnection, ClosableSink
+from transport.connection.callbacks import ConnectionCallbacks
 from transport.connection.websocket import ConnectionLimits
-from transport.outbox.outbox import Deliver, Follow, Outbox, Reply
+from transport.outbox.outbox import Deliver, Outbox, Reply, SubscribeThread
 from transport.wire.dialects import Dialect
-from transport.wire.encoder import Dress
+from transport.wire.encoder import WrapFrame
 from transport.wire.errors import CommandRejected
 
 log: Final = logging.getLogger("transport.stream")
-BEGIN_S: Final = 30.0
+READ_DEADLINE_S: Final = 30.0
 """How long a stream may wait for its reader: one that never begins has lost its client before the answer."""
 
 
-class Readable(Way, Protocol):
+class ReadableSink(ClosableSink, Protocol):
     """A way that knows whether its reader has begun, and when it has ended."""
 
-    begun: bool
+    reading: bool
 
     async def wait_closed(self) -> None:
         """Wait until either side has ended it."""
@@ -52,13 +52,13 @@ class ThreadOutbox(Outbox):
                 return
             case Reply(envelope) if envelope.thread_id not in (None, self._thread_id):
                 return
-            case Follow(thread_id) if thread_id != self._thread_id:
+            case SubscribeThread(thread_id) if thread_id != self._thread_id:
                 return
         await super().receive(message, context)
 
 
 @define(eq=False)
-class WhichOutbox(Ask[ActorRef]):
+class GetOutbox(Ask[ActorRef]):
     """To an event stream: which outbox is it read from?"""
 
 
@@ -68,28 +68,28 @@ class _TokenExpired:
 
 
 @frozen
-class _NotBegun:
+class _ReadDeadline:
     """The reader has had time to begin."""
 
 
-class StreamConnection(Link):
+class EventStreamConnection(ClientConnection):
     """One event stream. Start it as a temporary child; it ends when the stream does.
 
     `dress` makes of each encoded event what is written; `label` is what the stream is counted under. Takes
     `WhichOutbox`, and what every link takes.
     """
 
-    __slots__ = ("_dress", "_stream", "_thread_id")
+    __slots__ = ("_stream", "_thread_id", "_wrap_frame")
 
     def __init__(
         self,
-        stream: Readable,
-        ports: Ports,
+        stream: ReadableSink,
+        ports: ConnectionCallbacks,
         identity: Identity,
         thread_id: str,
         *,
         dialect: Dialect,
-        dress: Dress,
+        dress: WrapFrame,
         label: str,
         connection_id: str,
         limits: ConnectionLimits | None = None,
@@ -99,42 +99,42 @@ class StreamConnection(Link):
         )
         self._stream = stream
         self._thread_id = thread_id
-        self._dress = dress
+        self._wrap_frame = dress
 
     async def on_start(self, context: Context) -> None:
         """Start the outbox, and watch the client and its token."""
         await super().on_start(context)
         context.start_soon(self._watch, context, name="watch")
-        context.set_timer("begin", BEGIN_S, _NotBegun())
-        left_s = self._known().expires_at - self._ports.clock()
+        context.set_timer("begin", READ_DEADLINE_S, _ReadDeadline())
+        left_s = self._require_identity().expires_at - self._callbacks.clock()
         if math.isfinite(left_s):
             context.set_timer("token", max(0.0, left_s), _TokenExpired())
 
-    def new_outbox(self) -> Outbox:
+    def create_outbox(self) -> Outbox:
         """The outbox of this thread alone."""
         return ThreadOutbox(
             self._stream,
             self._dialect,
-            encoder=self._ports.encoder,
+            encoder=self._callbacks.encoder,
             read_log=self._read_log,
-            want_snapshot=self._ask_snapshot,
-            observer=self._ports.observer,
+            want_snapshot=self._request_snapshot,
+            observer=self._callbacks.metrics,
             limits=self._limits.outbox,
-            clock=self._ports.clock,
-            dress=self._dress,
+            clock=self._callbacks.clock,
+            dress=self._wrap_frame,
             thread_id=self._thread_id,
         )
 
     async def receive(self, message: object, context: Context) -> None:
         """Take WhichOutbox, and what every link takes."""
         match message:
-            case WhichOutbox():
+            case GetOutbox():
                 message.reply(self._outbox)
             case _TokenExpired():
-                self._refuse(CommandRejected("token_expired"))
-                self._finish(4401, "token expired")
-            case _NotBegun():
-                if not self._stream.begun:
+                self._send_refusal(CommandRejected("token_expired"))
+                self._close_when_drained(4401, "token expired")
+            case _ReadDeadline():
+                if not self._stream.reading:
                     context.stop()
             case _:
                 await super().receive(message, context)

@@ -114,7 +114,7 @@ class Ledger:
         self._cap = cap
         self._taken: dict[tuple[RateLimit, str], int] = {}
 
-    def note(self, rate: "RateLimit", user: str) -> None:
+    def record(self, rate: "RateLimit", user: str) -> None:
         """One was taken from the bucket of a user."""
         key = (rate, user)
         if not self.open or (key not in self._taken and len(self._taken) >= self._cap):
@@ -123,11 +123,11 @@ class Ledger:
             self.on_entry()
         self._taken[key] = self._taken.get(key, 0) + 1
 
-    def noted(self, rate: "RateLimit", user: str) -> int:
+    def unreported(self, rate: "RateLimit", user: str) -> int:
         """How many were taken and not told yet."""
         return self._taken.get((rate, user), 0)
 
-    def tell(self, most: int) -> list[tuple["RateLimit", str, int]]:
+    def take_unreported(self, most: int) -> list[tuple["RateLimit", str, int]]:
         """What was taken, of at most so many buckets; it is not told again."""
         return [(*key, self._taken.pop(key)) for key in list(islice(self._taken, most))]
 
@@ -160,7 +160,7 @@ class RateLimit:
         bucket = self._buckets.pop(user, None) or TokenBucket(self.rate_per_min, self.burst)
         retry_after = bucket.take(now)
         if retry_after == 0 and self._ledger is not None:
-            self._ledger.note(self, user)
+            self._ledger.record(self, user)
         self._buckets[user] = bucket
         self._prune(now)
         return retry_after
@@ -187,7 +187,7 @@ class RateLimit:
 
 MESSAGES: Final = "messages"
 SIGNALS: Final = frozenset({Ack, UserTyping, ClientPing})
-UNTOLD: Final = frozenset({Ack, UserTyping})
+SILENTLY_LIMITED: Final = frozenset({Ack, UserTyping})
 _AS_MESSAGES: Final = frozenset({Say, Edit, Regenerate})
 
 

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import trio
 from attrs import frozen
 
-from transport.outbox.delivery import Session, Verdict
+from transport.outbox.delivery import DeliveryCursors, Verdict
 from transport.wire.events import Envelope
 
 
@@ -15,7 +15,7 @@ class LogPage:
     """A page of a thread's log, in order, and the last seq the log holds."""
 
     envelopes: Sequence[Envelope]
-    head: int
+    last_seq: int
 
 
 ReadLog: TypeAlias = Callable[[str, int, int, bool], Awaitable[LogPage]]
@@ -31,7 +31,7 @@ class LogUnreadable(Exception):
 
 
 @frozen
-class Portion:
+class CatchUpPage:
     """What is to be sent next of a thread. `resync`: the log does not reach back so far, and goes on after this seq."""
 
     thread_id: str
@@ -39,14 +39,14 @@ class Portion:
     resync: int | None = None
 
 
-class Backlog:
+class CatchUp:
     """The threads of a session that are to be read, the next one first; one that is being read is among them.
 
     `page_s` is the deadline of a page.
     """
 
-    def __init__(self, session: Session, read_log: ReadLog, page_events: int, page_s: float) -> None:
-        self._session = session
+    def __init__(self, session: DeliveryCursors, read_log: ReadLog, page_events: int, page_s: float) -> None:
+        self._cursors = session
         self._read_log = read_log
         self._page_events = page_events
         self._page_s = page_s
@@ -62,25 +62,25 @@ class Backlog:
     def add(self, thread_id: str, head: int | None = None) -> None:
         """Read this thread, which reaches at least to `head`; nothing for one that is not followed or stands there."""
         if head is not None:
-            self._session.note_head(thread_id, head)
-        if self._session.is_behind(thread_id):
+            self._cursors.extend_log(thread_id, head)
+        if self._cursors.is_behind(thread_id):
             self._threads[thread_id] = None
 
-    def forget(self, thread_id: str) -> None:
+    def discard(self, thread_id: str) -> None:
         """Do not read this thread."""
         self._threads.pop(thread_id, None)
 
-    async def read(self, *, html: bool) -> Portion:
+    async def read_page(self, *, html: bool) -> CatchUpPage:
         """The next page of the next thread, which then stands last again if there is more; `html`: see `Outbox`.
 
         Raises LogUnreadable.
         """
         thread_id = next(iter(self._threads))
         del self._threads[thread_id]
-        after = self._session.cursor(thread_id)
+        after = self._cursors.cursor(thread_id)
         if after is None:
-            return Portion(thread_id)
-        following = self._session.following(thread_id)
+            return CatchUpPage(thread_id)
+        following = self._cursors.subscription_id(thread_id)
         self._reading = thread_id
         try:
             with trio.fail_after(self._page_s):
@@ -89,27 +89,27 @@ class Backlog:
             raise LogUnreadable(thread_id, after) from error
         finally:
             self._reading = None
-        if self._session.following(thread_id) != following:
+        if self._cursors.subscription_id(thread_id) != following:
             self.add(thread_id)  # followed anew meanwhile, from elsewhere, or another thread of the same name
-            return Portion(thread_id)
-        self._session.note_head(thread_id, page.head)
-        fresh = self._fresh(thread_id, page.envelopes)
-        if self._session.cursor(thread_id) == after:
-            return self._skip(thread_id, after, page.head)
+            return CatchUpPage(thread_id)
+        self._cursors.extend_log(thread_id, page.last_seq)
+        fresh = self._accept_events(thread_id, page.envelopes)
+        if self._cursors.cursor(thread_id) == after:
+            return self._skip_missing(thread_id, after, page.last_seq)
         self.add(thread_id)
-        return Portion(thread_id, fresh)
+        return CatchUpPage(thread_id, fresh)
 
-    def _fresh(self, thread_id: str, envelopes: Sequence[Envelope]) -> list[Envelope]:
+    def _accept_events(self, thread_id: str, envelopes: Sequence[Envelope]) -> list[Envelope]:
         fresh = []
         for envelope in envelopes:
-            match self._session.replayed(thread_id, envelope.seq or 0):
+            match self._cursors.replayed(thread_id, envelope.seq or 0):
                 case Verdict.SEND:
                     fresh.append(envelope)
-                case Verdict.BEHIND | Verdict.UNFOLLOWED:
+                case Verdict.BEHIND | Verdict.NOT_SUBSCRIBED:
                     break
         return fresh
 
-    def _skip(self, thread_id: str, after: int, head: int) -> Portion:
+    def _skip_missing(self, thread_id: str, after: int, head: int) -> CatchUpPage:
         """The page did not bring the event after the cursor: the log was trimmed, or never reached so far."""
-        self._session.jump(thread_id, max(after, head))
-        return Portion(thread_id, resync=head if head > after else None)
+        self._cursors.skip_to(thread_id, max(after, head))
+        return CatchUpPage(thread_id, resync=head if head > after else None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 
-class Observer(Protocol):
+class ConnectionMetrics(Protocol):
     """What whoever counts implements. Called on the hot path: each must be quick, and must not raise."""
 
     def on_connection(self, change: int, dialect: str) -> None:
@@ -28,7 +28,7 @@ class Observer(Protocol):
     def on_ponged(self, rtt_s: float) -> None:
         """A client answered a ping after so many seconds."""
 
-    def on_rendered(self, behind: int) -> None:
+    def on_acked(self, behind: int) -> None:
         """A client has shown a thread's events; it was handed so many more."""
 
     def on_error(self, code: str) -> None:
@@ -41,7 +41,7 @@ class Observer(Protocol):
         """An event without `seq` was dropped, as the client reads too slowly."""
 
 
-class Unobserved:
+class NoConnectionMetrics:
     """An Observer that counts nothing."""
 
     def on_connection(self, change: int, dialect: str) -> None:
@@ -62,7 +62,7 @@ class Unobserved:
     def on_ponged(self, rtt_s: float) -> None:
         """Nothing."""
 
-    def on_rendered(self, behind: int) -> None:
+    def on_acked(self, behind: int) -> None:
         """Nothing."""
 
     def on_error(self, code: str) -> None:

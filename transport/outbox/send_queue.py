@@ -6,24 +6,24 @@ from typing import Final, TypeAlias
 
 from attrs import Factory, define
 
-from transport.outbox.delivery import merged
+from transport.outbox.delivery import merge_text
 from transport.wire.events import Envelope, PartialResult, Priority
 
 # What a frame of text has besides the text, roughly.
 _FRAME_OVERHEAD: Final = 300
 # Once the story is full there is room again when so little of it is left: a client that has just begun to read again
 # gets what it missed from the log in pages, not one event each time it has read one.
-_LOW_SHARE: Final = 4
+_LOW_WATER_DIVISOR: Final = 4
 
 _ORDER: Final = tuple(Priority)
 _URGENT: Final = (Priority.ALERT, Priority.HIGH)
-_STORY: Final = Priority.NORMAL
+_DURABLE: Final = Priority.NORMAL
 
 Encode: TypeAlias = Callable[[Envelope], bytes | None]
 
 
 @define
-class Frames:
+class FrameBatch:
     """Frames in order, for each the type of its event, and when the live ones happened (Unix seconds).
 
     A replayed event has no time in `times`, as its age is not how late it is delivered. A run of frames that is queued
@@ -44,7 +44,7 @@ class Frames:
         if live:
             self.times += [envelope.timestamp for envelope in envelopes]
 
-    def move(self, room: int, other: "Frames") -> int:
+    def move_to(self, room: int, other: "FrameBatch") -> int:
         """Move frames to the end of `other` until they have `room` bytes, one at least; how many bytes they have."""
         size = sum(map(len, self.frames))
         count = len(self.frames)
@@ -61,10 +61,10 @@ class Frames:
 
 
 # Frames; or a piece of text, encoded as late as possible so that neighbours can be merged.
-Entry: TypeAlias = Frames | Envelope
+QueueEntry: TypeAlias = FrameBatch | Envelope
 
 
-class Pending:
+class SendQueue:
     """Events in the order in which they go out: lane before lane, and in each lane as they came.
 
     Events with `seq`, and text, are `story`: they share the normal lane, so that a thread's story is told in order.
@@ -72,15 +72,15 @@ class Pending:
     there is no room for story: from the bound on, until a quarter of it is left. `bytes` is what waits, roughly.
     """
 
-    __slots__ = ("_counts", "_lanes", "_max_bytes", "_max_events", "bytes", "story_full")
+    __slots__ = ("_counts", "_lanes", "_max_bytes", "_max_events", "bytes", "durable_full")
 
     def __init__(self, max_bytes: int, max_events: int) -> None:
         self._max_bytes = max_bytes
         self._max_events = max_events
         self.bytes = 0
-        self.story_full = False
+        self.durable_full = False
         # The empty lanes are not there: an idle client costs nothing.
-        self._lanes: dict[Priority, deque[Entry]] = {}
+        self._lanes: dict[Priority, deque[QueueEntry]] = {}
         self._counts: dict[Priority, int] = {}
 
     def __len__(self) -> int:
@@ -96,34 +96,36 @@ class Pending:
         the story is: an alert is for those in particular who have much to read.
         """
         if priority is Priority.LOW:
-            return self.bytes >= self._max_bytes // _LOW_SHARE or self._counts.get(priority, 0) >= self._max_events
+            return (
+                self.bytes >= self._max_bytes // _LOW_WATER_DIVISOR or self._counts.get(priority, 0) >= self._max_events
+            )
         lane = self._lanes.get(priority, ())
         if self._counts.get(priority, 0) >= 2 * self._max_events:
             return True
-        return sum(map(_size, lane)) >= 2 * self._max_bytes
+        return sum(map(_entry_bytes, lane)) >= 2 * self._max_bytes
 
-    def add_story(
+    def add_durable(
         self, thread_id: str | None, frames: Sequence[bytes], envelopes: Sequence[Envelope], *, live: bool = True
     ) -> None:
         """Queue events with `seq` of one thread. The caller has asked `story_full`.
 
         `live` False: they are replayed, and had happened before the client asked for them.
         """
-        run = Frames(thread_id)
+        run = FrameBatch(thread_id)
         run.extend(frames, envelopes, live=live)
-        self._add(_STORY, run, len(frames), sum(map(len, frames)))
+        self._add(_DURABLE, run, len(frames), sum(map(len, frames)))
 
     def add_text(self, envelope: Envelope) -> None:
         """Queue a piece of text. The caller has asked `story_full`."""
-        self._add(_STORY, envelope, 1, _weight(envelope))
+        self._add(_DURABLE, envelope, 1, _text_bytes(envelope))
 
-    def add(self, envelope: Envelope, frame: bytes) -> None:
+    def add_ephemeral(self, envelope: Envelope, frame: bytes) -> None:
         """Queue another event in the lane of its priority. The caller has asked `full`."""
-        run = Frames(envelope.thread_id)
+        run = FrameBatch(envelope.thread_id)
         run.extend([frame], [envelope])
         self._add(envelope.event.priority, run, 1, len(frame))
 
-    def _add(self, priority: Priority, entry: Entry, count: int, size: int) -> None:
+    def _add(self, priority: Priority, entry: QueueEntry, count: int, size: int) -> None:
         lane = self._lanes.get(priority)
         if lane is None:
             lane = self._lanes[priority] = deque()
@@ -131,30 +133,30 @@ class Pending:
         lane.append(entry)
         self._counts[priority] += count
         self.bytes += size
-        if self.bytes >= self._max_bytes or (priority is _STORY and self._counts[priority] >= self._max_events):
-            self.story_full = True
+        if self.bytes >= self._max_bytes or (priority is _DURABLE and self._counts[priority] >= self._max_events):
+            self.durable_full = True
 
-    def forget(self, thread_id: str) -> list[Envelope]:
+    def discard_thread(self, thread_id: str) -> list[Envelope]:
         """Take out a thread's story, which is to be told from elsewhere, and return the text that was in it."""
-        story = self._lanes.get(_STORY, ())
+        story = self._lanes.get(_DURABLE, ())
         gone = [entry for entry in story if entry.thread_id == thread_id]
         kept = deque(entry for entry in story if entry.thread_id != thread_id)
         for entry in gone:
-            self._shrink(_STORY, len(entry.frames) if isinstance(entry, Frames) else 1, _size(entry))
+            self._subtract(_DURABLE, len(entry.frames) if isinstance(entry, FrameBatch) else 1, _entry_bytes(entry))
         if gone:
-            self._keep(_STORY, kept)
+            self._set_lane(_DURABLE, kept)
         return [entry for entry in gone if isinstance(entry, Envelope)]
 
-    def take(self, max_bytes: int, encode: Encode) -> Frames:
+    def pop_batch(self, max_bytes: int, encode: Encode) -> FrameBatch:
         """Take what goes out next: about `max_bytes` of it, and at least one event when there is one."""
-        return self._take(_ORDER, max_bytes, encode)
+        return self._pop(_ORDER, max_bytes, encode)
 
-    def take_urgent(self, max_bytes: int, encode: Encode) -> Frames:
+    def pop_urgent(self, max_bytes: int, encode: Encode) -> FrameBatch:
         """Take what overtakes even an event that has gone out in part."""
-        return self._take(_URGENT, max_bytes, encode)
+        return self._pop(_URGENT, max_bytes, encode)
 
-    def _take(self, order: Sequence[Priority], max_bytes: int, encode: Encode) -> Frames:
-        taken = Frames()
+    def _pop(self, order: Sequence[Priority], max_bytes: int, encode: Encode) -> FrameBatch:
+        taken = FrameBatch()
         texts: list[Envelope] = []
         room = max_bytes
         for priority in order if len(self._lanes) > 1 else [each for each in self._lanes if each in order]:
@@ -163,47 +165,47 @@ class Pending:
                 entry = lane[0]
                 if isinstance(entry, Envelope):
                     texts.append(entry)
-                    size, count = _weight(entry), 1
+                    size, count = _text_bytes(entry), 1
                     lane.popleft()
                 else:
-                    texts = _put(texts, taken, encode)
+                    texts = _encode_texts(texts, taken, encode)
                     count = len(entry.frames)
-                    size = entry.move(room, taken)
+                    size = entry.move_to(room, taken)
                     count -= len(entry.frames)
                     if not entry.frames:
                         lane.popleft()
                 room -= size
-                self._shrink(priority, count, size)
+                self._subtract(priority, count, size)
             if lane is not None:
-                self._keep(priority, lane)
-        _put(texts, taken, encode)
+                self._set_lane(priority, lane)
+        _encode_texts(texts, taken, encode)
         return taken
 
-    def _shrink(self, priority: Priority, count: int, size: int) -> None:
+    def _subtract(self, priority: Priority, count: int, size: int) -> None:
         self._counts[priority] -= count
         self.bytes -= size
-        if self.story_full and self.bytes <= self._max_bytes // _LOW_SHARE:
-            self.story_full = self._counts.get(_STORY, 0) > self._max_events // _LOW_SHARE
+        if self.durable_full and self.bytes <= self._max_bytes // _LOW_WATER_DIVISOR:
+            self.durable_full = self._counts.get(_DURABLE, 0) > self._max_events // _LOW_WATER_DIVISOR
 
-    def _keep(self, priority: Priority, lane: deque[Entry]) -> None:
+    def _set_lane(self, priority: Priority, lane: deque[QueueEntry]) -> None:
         if lane:
             self._lanes[priority] = lane
         else:
             del self._lanes[priority], self._counts[priority]
 
 
-def _size(entry: Entry) -> int:
-    return sum(map(len, entry.frames)) if isinstance(entry, Frames) else _weight(entry)
+def _entry_bytes(entry: QueueEntry) -> int:
+    return sum(map(len, entry.frames)) if isinstance(entry, FrameBatch) else _text_bytes(entry)
 
 
-def _weight(text: Envelope) -> int:
+def _text_bytes(text: Envelope) -> int:
     return _FRAME_OVERHEAD + (len(text.event.text) if isinstance(text.event, PartialResult) else 0)
 
 
-def _put(texts: list[Envelope], taken: Frames, encode: Encode) -> list[Envelope]:
+def _encode_texts(texts: list[Envelope], taken: FrameBatch, encode: Encode) -> list[Envelope]:
     """Encode the texts, each run of neighbours as one; what is left of them: none."""
     if texts:
-        for envelope in merged(texts) if len(texts) > 1 else texts:
+        for envelope in merge_text(texts) if len(texts) > 1 else texts:
             frame = encode(envelope)
             if frame is not None:
                 taken.extend([frame], [envelope])

@@ -1,4 +1,4 @@
-"""Listening: TCP, TLS, HTTP/1 requests, the WebSocket upgrade and its socket.
+"""The server side of a port: TCP, TLS, HTTP/1 requests, the WebSocket upgrade and its socket.
 
-What is said on a connection stands in `connection`.
+Commands and events are handled in `connection` and `outbox`, not here.
 """

@@ -1,4 +1,4 @@
-"""Accepting connections in a process that has no file descriptor left."""
+"""Accept connections in a process that may run out of file descriptors."""
 
 import errno
 import logging
@@ -9,61 +9,61 @@ from typing import Final
 import trio
 
 WAIT_S: Final = 0.1
-"""How long nothing is accepted after there was no descriptor left; connections wait in the kernel's queue meanwhile."""
+"""Pause in seconds after accept failed for lack of descriptors; connections wait in the kernel's queue meanwhile."""
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_LOG_EVERY: Final = 100  # of such pauses: about once in ten seconds
+_LOG_EVERY: Final = 100  # Log one pause in 100: about one line in ten seconds.
 
-log: Final = logging.getLogger("transport.door")
+log: Final = logging.getLogger("transport.server.listener")
 
 
-class PatientListener(trio.abc.Listener[trio.SocketStream]):
-    """A listener with a descriptor in reserve, with which it can close a connection that it cannot serve.
+class ReserveListener(trio.abc.Listener[trio.SocketStream]):
+    """A listener that holds one descriptor in reserve, to accept and close a connection that it cannot serve.
 
-    Without that, a client would wait in the kernel's queue without a word until descriptors are free.
+    Without the reserve, a client would hang in the kernel's queue until descriptors are free.
     """
 
     def __init__(self, listener: trio.SocketListener) -> None:
         self._listener = listener
-        self._spare: int | None = _reserved()
+        self._reserve: int | None = _open_reserve()
         self._pauses = 0
 
     async def accept(self) -> trio.SocketStream:
-        """Accept the next connection for which there is a descriptor; the others are closed."""
+        """Accept the next connection. While no descriptor is free, close incoming connections instead."""
         while True:
             try:
                 stream = await self._listener.accept()
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     raise
-                await self._pause(error)
+                await self._close_one_and_wait(error)
             else:
                 self._pauses = 0
-                if self._spare is None:
-                    self._spare = _reserved()
+                if self._reserve is None:
+                    self._reserve = _open_reserve()
                 return stream
 
     async def aclose(self) -> None:
-        """Close the listener, and its reserve."""
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
+        """Close the listener and its reserved descriptor."""
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
         await self._listener.aclose()
 
-    async def _pause(self, error: OSError) -> None:
+    async def _close_one_and_wait(self, error: OSError) -> None:
         if self._pauses % _LOG_EVERY == 0:
             log.error("door.no_descriptors", extra={"reason": error.strerror, "pause_s": WAIT_S})
         self._pauses += 1
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
             with trio.move_on_after(WAIT_S):
-                with suppress(OSError):  # another part of the process was faster
+                with suppress(OSError):  # another part of the process took the descriptor first
                     (await self._listener.accept()).socket.close()
-        self._spare = _reserved()
+        self._reserve = _open_reserve()
         await trio.sleep(WAIT_S)
 
 
-def _reserved() -> int | None:
+def _open_reserve() -> int | None:
     try:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

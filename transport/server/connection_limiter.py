@@ -1,11 +1,11 @@
-"""How many connections are open: in all, of one address, and of clients that have not authenticated. Pure.
+"""Limits on open connections: in total, per address, and of clients that have not authenticated. Pure.
 
 1. At most `total` connections hold a permit, at most `per_peer` of one address, counted from accept.
 2. At most `unauthenticated` of them have not authenticated, so the rest of `total` is left for users.
-3. A connection that has authenticated is never closed for another one. One that has not, and that the server waits
-   for (a handshake, a request's head, the next request, the first message), is closed when its permit is needed: the
-   longest-waiting one of the address that has the most of them. So a client that says who it is at once gets in however
-   many others stay silent.
+3. An authenticated connection is never closed for another one. An unauthenticated one for whose client the server waits
+   (handshake, request head, next request, first message) is closed if its permit is needed: the longest-waiting one of
+   the address with the most of them. So a client that authenticates at once is admitted however many others stay
+   silent.
 """
 
 import enum
@@ -14,14 +14,14 @@ from collections.abc import Callable
 
 
 class Counter:
-    """How many of something each user has at the moment, at most `cap`. Users who have none are not kept."""
+    """Count something per user, at most `cap` each. Users with a count of 0 take no memory."""
 
     def __init__(self, cap: int) -> None:
         self.cap = cap
         self._held: dict[str, int] = {}
 
     def enter(self, user: str) -> bool:
-        """Count one more for this user; False when the user has `cap` already, and then nothing is counted."""
+        """Count one more for this user. Return False, and count nothing, if the user has `cap` already."""
         held = self._held.get(user, 0)
         if held >= self.cap:
             return False
@@ -29,7 +29,7 @@ class Counter:
         return True
 
     def leave(self, user: str) -> None:
-        """Count one less, once for each `enter` that returned True. Raises ValueError when the user has none."""
+        """Count one less; call once for each `enter` that returned True. Raises ValueError if the count is 0."""
         held = self._held.get(user, 0)
         if held == 0:
             raise ValueError("left more often than entered")
@@ -39,21 +39,21 @@ class Counter:
             self._held[user] = held - 1
 
     def held(self, user: str) -> int:
-        """How many this user has."""
+        """Return the count of this user."""
         return self._held.get(user, 0)
 
 
-class Full(enum.Enum):
-    """Which bound a connection met."""
+class LimitReached(enum.Enum):
+    """The limit that refused a connection."""
 
     PEER = "peer"
     TOTAL = "total"
 
 
 class Permit:
-    """One open connection. `peer` is the address it is counted for, None while only a trusted proxy is known.
+    """The permit of one open connection. `peer` is the address it counts for, None while only the proxy is known.
 
-    `close` ends the connection when its permit is given to another one.
+    `close` is called to end the connection if its permit is given to another one.
     """
 
     __slots__ = ("_limiter", "_waiting", "authenticated", "close", "held", "peer")
@@ -68,7 +68,7 @@ class Permit:
 
     @property
     def waiting(self) -> bool:
-        """Whether the server waits for the client, and has nothing to do for it meanwhile."""
+        """Whether the server is waiting for the client and has no work for it."""
         return self._waiting
 
     @waiting.setter
@@ -80,20 +80,20 @@ class Permit:
             (self._limiter.waiting.add if waiting else self._limiter.waiting.discard)(self, self.peer)
 
     def claim(self, peer: str) -> bool:
-        """Count the connection for this address from now on; False when the address has as many as it may."""
+        """Count the connection for this address from now on. Return False if the address is at its limit."""
         return self._limiter.move(self, peer)
 
     def authenticate(self) -> None:
-        """Count the connection among those of users. Harmless when it is one already."""
+        """Mark the connection as authenticated. Idempotent."""
         self._limiter.authenticate(self)
 
     def release(self) -> None:
-        """Give the permit back. Harmless when it was given back already, or taken."""
+        """Give the permit back. Idempotent, also after an eviction."""
         self._limiter.release(self)
 
 
 class ConnectionLimiter:
-    """Gives permits. `unauthenticated` is half of `total` unless given, and one at least."""
+    """Issues permits. `unauthenticated` defaults to half of `total`, at least 1."""
 
     def __init__(self, total: int, per_peer: int, unauthenticated: int | None = None) -> None:
         self.total = total
@@ -101,33 +101,33 @@ class ConnectionLimiter:
         self.waiting = _Waiting()
         self._peers = Counter(per_peer)
         self._held = 0
-        self._strangers = 0
+        self._unauthenticated_held = 0
 
     def __len__(self) -> int:
         return self._held
 
-    def enter(self, peer: str | None, close: Callable[[], object]) -> Permit | Full:
-        """Give a connection that was just accepted a permit, or say why it gets none. It waits for its client."""
-        if peer is not None and not self._room_of(peer):
-            return Full.PEER
-        if (self._held >= self.total or self._strangers >= self.unauthenticated) and not self._evict(
+    def enter(self, peer: str | None, close: Callable[[], object]) -> Permit | LimitReached:
+        """Admit a connection that was just accepted and waits for its client. Return its permit or the limit it hit."""
+        if peer is not None and not self._has_room(peer):
+            return LimitReached.PEER
+        if (self._held >= self.total or self._unauthenticated_held >= self.unauthenticated) and not self._evict(
             self.waiting.longest()
         ):
-            return Full.TOTAL
+            return LimitReached.TOTAL
         permit = Permit(self, peer, close)
         self._held += 1
-        self._strangers += 1
+        self._unauthenticated_held += 1
         if peer is not None:
             self._peers.enter(peer)
         permit.waiting = True
         return permit
 
     def move(self, permit: Permit, peer: str) -> bool:
-        """As `Permit.claim`."""
+        """Count a permit for another address. Return False if that address is at its limit."""
         if peer == permit.peer or not permit.held:
             return permit.held
         waiting, permit.waiting = permit.waiting, False
-        room = self._room_of(peer)
+        room = self._has_room(peer)
         if room and permit.held:
             if permit.peer is not None:
                 self._peers.leave(permit.peer)
@@ -137,24 +137,24 @@ class ConnectionLimiter:
         return room
 
     def authenticate(self, permit: Permit) -> None:
-        """As `Permit.authenticate`."""
+        """Mark the connection of a permit as authenticated. Idempotent."""
         if permit.held and not permit.authenticated:
             permit.waiting = False
             permit.authenticated = True
-            self._strangers -= 1
+            self._unauthenticated_held -= 1
 
     def release(self, permit: Permit) -> None:
-        """As `Permit.release`."""
+        """Give a permit back. Idempotent."""
         if not permit.held:
             return
         permit.waiting = False
         permit.held = False
         self._held -= 1
-        self._strangers -= not permit.authenticated
+        self._unauthenticated_held -= not permit.authenticated
         if permit.peer is not None:
             self._peers.leave(permit.peer)
 
-    def _room_of(self, peer: str) -> bool:
+    def _has_room(self, peer: str) -> bool:
         return self._peers.held(peer) < self._peers.cap or self._evict(self.waiting.longest_of(peer))
 
     def _evict(self, permit: Permit | None) -> bool:
@@ -166,39 +166,39 @@ class ConnectionLimiter:
 
 
 class _Waiting:
-    """Unauthenticated connections that the server waits for, by address, the longest-waiting first.
+    """Unauthenticated connections for whose clients the server waits, by address, the longest-waiting first.
 
-    `_by_size` has the addresses by how many they have, so that the largest is found without going through all.
+    `_by_size` groups addresses by their count, so that the largest is found without a scan.
     """
 
     def __init__(self) -> None:
-        self._of: dict[str, OrderedDict[Permit, None]] = {}
+        self._by_peer: dict[str, OrderedDict[Permit, None]] = {}
         self._by_size: dict[int, OrderedDict[str, None]] = {}
         self._largest = 0
 
     def add(self, permit: Permit, peer: str) -> None:
-        """Add one that begins to wait."""
-        own = self._of.setdefault(peer, OrderedDict())
+        """Add a connection that begins to wait."""
+        own = self._by_peer.setdefault(peer, OrderedDict())
         own[permit] = None
-        self._resized(peer, len(own) - 1, len(own))
+        self._resize(peer, len(own) - 1, len(own))
 
     def discard(self, permit: Permit, peer: str) -> None:
-        """Remove one that waits no longer."""
-        own = self._of[peer]
+        """Remove a connection that stopped waiting."""
+        own = self._by_peer[peer]
         del own[permit]
-        self._resized(peer, len(own) + 1, len(own))
+        self._resize(peer, len(own) + 1, len(own))
         if not own:
-            del self._of[peer]
+            del self._by_peer[peer]
 
     def longest_of(self, peer: str) -> Permit | None:
-        """Give the longest-waiting one of an address."""
-        return next(iter(self._of.get(peer, ())), None)
+        """Return the longest-waiting connection of an address, or None."""
+        return next(iter(self._by_peer.get(peer, ())), None)
 
     def longest(self) -> Permit | None:
-        """Give the longest-waiting one of an address that has the most."""
+        """Return the longest-waiting connection of an address with the most of them, or None."""
         return self.longest_of(next(iter(self._by_size[self._largest]))) if self._largest else None
 
-    def _resized(self, peer: str, before: int, after: int) -> None:
+    def _resize(self, peer: str, before: int, after: int) -> None:
         if before:
             del self._by_size[before][peer]
             if not self._by_size[before]:

@@ -1,7 +1,7 @@
-"""An echo server through the very door of the product: for conformance suites, benchmarks and load tests.
+"""An echo server on the product's own listener, for conformance suites, benchmarks and load tests.
 
 `python -m transport.server.echo --port 9001` prints one line with its address when it is ready, and ends on SIGTERM or
-SIGINT. Text comes back as text, binary as binary, and whatever a client does wrong is judged as in the product.
+SIGINT. Text is echoed as text, binary as binary; protocol errors are handled as in the product.
 """
 
 import argparse
@@ -17,14 +17,14 @@ from typing import Any, Final
 import trio
 from attrs import evolve
 
-from transport.server.listener import DoorLimits, Upgrade, serve_door
+from transport.server.listener import ServerLimits, Upgrade, serve
 from transport.server.socket import Socket, SocketLimits
 from transport.server.tls import server_context
 from transport.wire.errors import UnusableCertificate
 from transport.wire.payloads import Binary
 
 MESSAGE_BYTES: Final = 64 * 1024 * 1024
-"""The largest message that comes back: conformance suites go up to 16 MiB, and one of ours a little further."""
+"""Largest message that is echoed. Conformance suites send up to 16 MiB, one of our tests slightly more."""
 LIMITS: Final = SocketLimits(message_bytes=MESSAGE_BYTES, bound_bytes=MESSAGE_BYTES)
 _GRACE_S: Final = 2.0
 
@@ -34,17 +34,17 @@ _USE_A_SOCKET: Final = b"This server echoes over WebSocket.\n"
 async def echo(upgrade: Upgrade) -> None:
     """Accept, and send every message back as it came, until the client closes."""
     socket = await upgrade.accept()
-    upgrade.then(partial(_send_back, socket))
+    upgrade.then(partial(_echo_messages, socket))
 
 
-async def _send_back(socket: Socket) -> None:
+async def _echo_messages(socket: Socket) -> None:
     while True:
         message = await socket.receive()
         await socket.write([message.encode() if isinstance(message, str) else Binary(message)])
 
 
-async def use_a_socket(scope: Any, _: Any, send: Any) -> None:
-    """The ASGI application beside the echo: every request over HTTP is told to upgrade (426)."""
+async def upgrade_required(scope: Any, _: Any, send: Any) -> None:
+    """Answer every HTTP request with 426 Upgrade Required (ASGI application)."""
     if scope["type"] == "http":
         length = b"%d" % len(_USE_A_SOCKET)
         headers = [(b"content-type", b"text/plain"), (b"content-length", length), (b"upgrade", b"websocket")]
@@ -52,12 +52,12 @@ async def use_a_socket(scope: Any, _: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": _USE_A_SOCKET})
 
 
-async def serve(host: str, port: int, limits: DoorLimits, tls: ssl.SSLContext | None = None) -> None:
-    """Echo on this address until SIGTERM or SIGINT. Raises OSError when it cannot listen there."""
+async def serve_echo(host: str, port: int, limits: ServerLimits, tls: ssl.SSLContext | None = None) -> None:
+    """Echo on this address until SIGTERM or SIGINT. Raises OSError if the address cannot be bound."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(port, host=host)
-            door = partial(serve_door, asgi_app=use_a_socket, on_upgrade=echo, limits=limits, tls=tls)
+            door = partial(serve, asgi_app=upgrade_required, on_upgrade=echo, limits=limits, tls=tls)
             await nursery.start(door, listeners)
             gc.collect()
             gc.freeze()  # as the server does
@@ -70,7 +70,7 @@ async def serve(host: str, port: int, limits: DoorLimits, tls: ssl.SSLContext | 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line and serve; the exit code."""
+    """Parse the command line and serve. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m transport.server.echo", description="Echo over WebSocket.")
     parser.add_argument("--port", type=int, default=9001, help="port to listen on [9001]; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on [127.0.0.1]")
@@ -80,10 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if (given.tls_cert is None) != (given.tls_key is None):
         parser.error("--tls-cert and --tls-key belong together")
-    limits = DoorLimits(grace_s=_GRACE_S, socket=evolve(LIMITS, compression_from_bytes=0 if given.deflate else None))
+    limits = ServerLimits(grace_s=_GRACE_S, socket=evolve(LIMITS, compression_from_bytes=0 if given.deflate else None))
     try:
         tls = server_context(given.tls_cert, given.tls_key) if given.tls_cert is not None else None
-        trio.run(serve, given.host, given.port, limits, tls)
+        trio.run(serve_echo, given.host, given.port, limits, tls)
     except (OSError, UnusableCertificate) as error:
         print(f"echo cannot serve: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -1,7 +1,7 @@
-"""Server-sent events: how an event looks in a `text/event-stream`, and the sink that is read as such a stream.
+"""Server-sent events: the `text/event-stream` encoding, and the sink whose payloads are the body of such a response.
 
-The format is the WHATWG HTML standard's, section 9.2. A stream ends without a close code: what a client has to know it
-is told in the last events, and whether it may come back by the answer it gets when it does.
+The format is that of the WHATWG HTML standard, section 9.2. A stream has no close code: the last events say why it
+ends, and the response to the next request says whether the client may reconnect.
 """
 
 import json
@@ -15,17 +15,17 @@ from transport.wire.errors import CommandRejected, SocketClosed
 from transport.wire.events import Drain, Envelope
 
 CONTENT_TYPE: Final = "text/event-stream"
-# What a proxy must be told, lest it keeps events until it has many: nginx knows the second by that name.
+# Stop proxies from buffering events; `X-Accel-Buffering` is nginx's header.
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-# How long a client is asked to wait before it comes back, in seconds; browsers take 3 unless told.
+# Delay in seconds before a client reconnects, sent as `retry`. Browsers default to 3.
 RETRY_S: Final = 2.0
 MAX_LAST_ID: Final = 2**53
 
 
-def block(data: bytes, *, event: str = "", last_id: int | None = None, retry_s: float | None = None) -> bytes:
-    """One event of a stream. `data` is one line, such as JSON as it is encoded here; `retry_s` in seconds.
+def encode_block(data: bytes, *, event: str = "", last_id: int | None = None, retry_s: float | None = None) -> bytes:
+    """Encode one event of a stream. `data` is a single line; `retry_s` is in seconds.
 
-    Raises ValueError for `data` with a line break, which would end its line.
+    Raises ValueError if `data` holds a line break.
     """
     if b"\n" in data or b"\r" in data:
         raise ValueError("the data of an event is one line")
@@ -39,26 +39,26 @@ def block(data: bytes, *, event: str = "", last_id: int | None = None, retry_s: 
     return b"\n".join([*lines, b"data: " + data, b"", b""])
 
 
-def comment(text: str) -> bytes:
-    """A line that clients ignore, and that keeps a connection from looking idle."""
+def encode_comment(text: str) -> bytes:
+    """Encode a comment line, which clients ignore; it keeps proxies from seeing an idle connection."""
     return f": {text}\n\n".encode()
 
 
-def framed(envelope: Envelope, body: bytes) -> bytes:
-    """An encoded event as a block: its type, and for a durable one its `seq` as the id.
+def encode_event(envelope: Envelope, body: bytes) -> bytes:
+    """Encode an event as a block with its type, and its `seq` as the id if it is durable.
 
-    A drain tells the client when to come back, in the words of the format too.
+    A `Drain` also sets the reconnection delay (`retry`).
     """
     event = envelope.event
     retry_s = event.reconnect_after_s if isinstance(event, Drain) else None
-    return block(body, event=event.type, last_id=envelope.seq, retry_s=retry_s)
+    return encode_block(body, event=event.type, last_id=envelope.seq, retry_s=retry_s)
 
 
-def start_after(last_event_id: str | None, after: str | None) -> int:
-    """The `seq` that a client has, from its `Last-Event-ID` header or else its query; 0 when it names none.
+def parse_last_event_id(last_event_id: str | None, after: str | None) -> int:
+    """Return the `seq` to start after, from the `Last-Event-ID` header or else the query; 0 if neither is given.
 
-    A client that comes back by itself repeats its first address, so the header is the newer of the two. Raises
-    CommandRejected `invalid_command` for what is no such number.
+    A client that reconnects by itself repeats its first URL, so the header is the newer of the two. Raises
+    CommandRejected `invalid_command` if the value is not such a number.
     """
     given = last_event_id or after
     if not given:
@@ -69,54 +69,53 @@ def start_after(last_event_id: str | None, after: str | None) -> int:
     return int(given)
 
 
-def as_json(value: object) -> bytes:
-    """JSON in one line, as UTF-8; for what is not an event of the vocabulary. Half a surrogate pair becomes `?`."""
+def encode_json(value: object) -> bytes:
+    """Encode a value that is not an `Event` as one line of UTF-8 JSON. A lone surrogate becomes `?`."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 class EventStream:
-    """A `transport.outbox.sink.Sink` whose payloads are read as the body of an HTTP answer: iterate it, then
-    `aclose`.
+    """A `transport.outbox.sink.Sink` that is read as the body of an HTTP response: iterate it, then `aclose`.
 
-    What was written is given out whole at the next step of the iteration, so a writer is never more than two writes
-    ahead of its reader. After `beat_s` seconds without anything to give, `beat()` is given. A reader that takes
-    nothing of a write for `write_s` seconds ends it with 1013.
+    Each step of the iteration returns everything that was written, so a writer is at most two writes ahead of its
+    reader. After `beat_s` seconds without payloads a step returns `beat()`. If the reader takes nothing of a write for
+    `write_s` seconds, the stream ends with 1013.
     """
 
     def __init__(self, beat: Callable[[], bytes], *, beat_s: float, write_s: float, head: bytes = b"") -> None:
         self.code: int | None = None
         self.reason = ""
-        self.begun = False
+        self.reading = False
         self._beat = beat
         self._beat_s = beat_s
         self._write_s = write_s
-        self._waiting: list[bytes] = [head] if head else []
-        self._given = trio.Event()
+        self._queue: list[bytes] = [head] if head else []
+        self._queued = trio.Event()
         self._taken = trio.Event()
         self._closed = trio.Event()
-        self._left = trio.Event()
+        self._reader_left = trio.Event()
 
     @property
     def open(self) -> bool:
-        """Whether neither side has ended it."""
+        """Whether neither side has ended the stream."""
         return self.code is None
 
     # The writing side
 
     def write_now(self, payloads: Sequence[bytes]) -> bool:
-        """Take payloads; whether the reader has had all that came before. Raises SocketClosed when it has ended."""
+        """Queue payloads. Return whether the reader had taken all earlier ones. Raises SocketClosed after the end."""
         if self.code is not None:
             raise SocketClosed(self.code, self.reason)
-        in_step = not self._waiting
-        self._waiting += payloads
-        self._given.set()
+        in_step = not self._queue
+        self._queue += payloads
+        self._queued.set()
         return in_step
 
     async def write(self, payloads: Sequence[bytes]) -> None:
-        """Take payloads, and return when the reader has them and all before. Raises SocketClosed."""
+        """Queue payloads and wait until the reader has taken them and all earlier ones. Raises SocketClosed."""
         self.write_now(payloads)
         with trio.move_on_after(self._write_s) as limit:
-            while self._waiting and self.code is None:
+            while self._queue and self.code is None:
                 self._taken = trio.Event()
                 await self._taken.wait()
         if limit.cancelled_caught:
@@ -126,15 +125,15 @@ class EventStream:
             raise SocketClosed(self.code, self.reason)
 
     async def close(self, code: int = 1000, reason: str = "", *, within_s: float = 2.0) -> None:
-        """Let the reader have what waits, for at most `within_s` seconds, then end; harmless a second time."""
+        """End the stream after waiting at most `within_s` seconds for the reader to take the queue. Idempotent."""
         self._end(code, reason)
-        if self.begun:
+        if self.reading:
             with trio.move_on_after(within_s):
-                await self._left.wait()
+                await self._reader_left.wait()
         await trio.lowlevel.checkpoint()
 
     async def wait_closed(self) -> None:
-        """Wait until either side has ended it."""
+        """Wait until either side has ended the stream."""
         await self._closed.wait()
 
     # The reading side
@@ -143,29 +142,29 @@ class EventStream:
         return self
 
     async def __anext__(self) -> bytes:
-        self.begun = True
+        self.reading = True
         await trio.lowlevel.checkpoint()
-        while not self._waiting:
+        while not self._queue:
             if self.code is not None:
                 raise StopAsyncIteration
-            self._given = trio.Event()
+            self._queued = trio.Event()
             with trio.move_on_after(self._beat_s) as quiet:
-                await self._given.wait()
-            if quiet.cancelled_caught and not self._waiting and self.code is None:
+                await self._queued.wait()
+            if quiet.cancelled_caught and not self._queue and self.code is None:
                 return self._beat()
-        whole = b"".join(self._waiting)
-        self._waiting.clear()
+        whole = b"".join(self._queue)
+        self._queue.clear()
         self._taken.set()
         return whole
 
     async def aclose(self) -> None:
-        """The reader takes no more: the answer is complete, or its client has left. Waits for nothing."""
+        """End the reading side: the response is complete or its client has disconnected. Does not wait."""
         self._end(1006, "connection lost")
-        self._waiting.clear()
-        self._left.set()
+        self._queue.clear()
+        self._reader_left.set()
 
     def _end(self, code: int, reason: str) -> None:
         if self.code is None:
             self.code, self.reason = code, reason
-        for event in (self._given, self._taken, self._closed):
+        for event in (self._queued, self._taken, self._closed):
             event.set()

@@ -1,8 +1,11 @@
-"""The door for HTTP: hypercorn's server for HTTP/1.1 over a stream whose head was already read, and answers of our own.
+"""HTTP/1.1 by hypercorn, over a stream whose first request head was already read; and the listener's own responses.
 
-hypercorn never serves a WebSocket here. The first request of a connection decides which door it goes through; a
-later request on the same connection that asks for a WebSocket is answered with 421 (RFC 9110 section 15.5.20: the
-client may come back over another connection), as no browser and no client library sends one.
+hypercorn never serves a WebSocket here: the listener routes a connection by its first request. A later request on the
+same connection that asks for a WebSocket is answered with 421 (RFC 9110 section 15.5.20: retry over another
+connection); no browser or client library sends one.
+
+hypercorn's detection of HTTP/2 is replaced (`_Http1`): a request to upgrade to `h2c` is answered in HTTP/1.1, which
+RFC 9110 section 7.8 allows, and a request whose body has two lengths is refused.
 """
 
 import json
@@ -22,7 +25,7 @@ from hypercorn.typing import AppWrapper
 
 from transport.server.connection_limiter import Permit
 from transport.server.http1 import Http1Server
-from transport.server.response_headers import GUARDS, guards
+from transport.server.response_headers import SECURITY_HEADERS, security_headers
 from transport.server.tls import Stream, TlsStream
 from transport.wire.codes import ERRORS
 
@@ -35,10 +38,10 @@ log: Final = logging.getLogger("transport.server.http")
 
 @frozen
 class HttpConfig:
-    """Bounds of the HTTP door, in seconds and bytes.
+    """Bounds of the HTTP server, in seconds and bytes.
 
-    `keep_alive_s`: how long a connection may stay without a request. `write_s`: how long a client may take none of
-    an answer before its connection is dropped. `head_bytes`: the size of a request's head.
+    `keep_alive_s`: idle time after which a connection is closed. `write_s`: time without progress of a write after
+    which the connection is dropped. `head_bytes`: largest request head.
     """
 
     keep_alive_s: float = 5.0
@@ -47,22 +50,27 @@ class HttpConfig:
 
 
 def error_body(code: str, message: str | None = None, error_id: str | None = None) -> dict[str, Any]:
-    """The JSON body of a refusal: `{"error": {"code", "message", "retryable", "error_id"?}}`.
+    """Build the JSON body of a refusal: `{"error": {"code", "message", "retryable", "error_id"?}}`.
 
-    The text is the code's own unless another is given; a log line has the rest under the id.
+    `message` defaults to the text of the code. The log line with the same `error_id` has the details.
     """
     known = ERRORS[code]
     error = {"code": code, "message": message or known.text, "retryable": known.retryable}
     return {"error": error if error_id is None else error | {"error_id": error_id}}
 
 
-def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bytes:
-    """A whole HTTP/1.1 response with a JSON body, after which the connection is closed.
+def json_response(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bytes:
+    """Encode a complete HTTP/1.1 response with a JSON body and `Connection: close`.
 
-    Raises ValueError when a header holds a line break.
+    Raises ValueError if a header holds a line break.
     """
     payload = json.dumps(body, ensure_ascii=False).encode()
-    fields = {"Content-Type": "application/json", "Content-Length": str(len(payload)), "Connection": "close", **GUARDS}
+    fields = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(payload)),
+        "Connection": "close",
+        **SECURITY_HEADERS,
+    }
     if status == HTTPStatus.UNAUTHORIZED:  # RFC 9110 section 15.5.2: must name a way to authenticate
         fields["WWW-Authenticate"] = "Bearer"
     fields.update(headers or {})
@@ -73,10 +81,10 @@ def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | No
 
 
 class ReplayStream:
-    """A TCP or TLS stream that first gives again what was already read from it, and whose writes have a deadline.
+    """A TCP or TLS stream that replays the bytes already read from it, and whose writes have a deadline.
 
-    hypercorn shields its writes from cancellation, so one client that does not read could hold up a shutdown for
-    ever: here a write ends after `write_s` without progress, and at `deadline` in any case.
+    hypercorn shields its writes from cancellation, so one client that does not read could block a shutdown for ever.
+    Here a write fails after `write_s` seconds without progress, and at `deadline` in any case.
     """
 
     def __init__(self, stream: Stream, head: bytes, write_s: float) -> None:
@@ -90,7 +98,7 @@ class ReplayStream:
         self._write: trio.CancelScope | None = None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The head at first, then what comes from the stream."""
+        """Return the replayed head first, then bytes from the stream."""
         if self._head:
             head, self._head = self._head, b""
             await trio.lowlevel.checkpoint()
@@ -98,7 +106,7 @@ class ReplayStream:
         return bytes(await self._stream.receive_some(max_bytes))
 
     async def send_all(self, data: bytes) -> None:
-        """Send; raises BrokenResourceError when the client takes nothing for `write_s`, or the deadline passes."""
+        """Send. Raises BrokenResourceError if the client takes nothing for `write_s`, or the deadline passes."""
         view = memoryview(data)
         while view or self._backlog:
             deadline = min(self.deadline, trio.current_time() + self._write_s)
@@ -116,7 +124,7 @@ class ReplayStream:
         return isinstance(self._stream, TlsStream) and self._stream.backlog
 
     async def send_eof(self) -> None:
-        """Tell the client that no more comes."""
+        """Send the end of the stream."""
         await self._stream.send_eof()
 
     async def aclose(self) -> None:
@@ -124,14 +132,14 @@ class ReplayStream:
         await self._stream.aclose()
 
     def finish_by(self, deadline: float) -> None:
-        """From now on nothing takes longer than until `deadline`, on trio's clock."""
+        """Bound the current and all later writes by `deadline`, on trio's clock."""
         self.deadline = deadline
         if self._write is not None:
             self._write.deadline = min(self._write.deadline, deadline)
 
 
-class HttpDoor:
-    """Serves an ASGI application to connections whose first head was already read."""
+class HttpServer:
+    """Serves an ASGI application on connections whose first request head was already read."""
 
     def __init__(self, app: AsgiApp, config: HttpConfig, grace_s: float) -> None:
         self._app = _http_only(app)
@@ -144,21 +152,21 @@ class HttpDoor:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The application's lifespan. Raises what hypercorn raises when the application refuses to start."""
+        """Run the application's lifespan. Raises hypercorn's error if the application fails to start."""
         lifespan = Lifespan(self._app, self._hypercorn, self._state)
         async with trio.open_nursery() as nursery:
             scope = trio.CancelScope(shield=True)
-            await nursery.start(_within, scope, lifespan.handle_lifespan)
+            await nursery.start(_run_in_scope, scope, lifespan.handle_lifespan)
             try:
-                await _told(lifespan.wait_for_startup)
+                await _ignore_closed(lifespan.wait_for_startup)
                 yield
             finally:
                 with trio.move_on_after(self._grace_s, shield=True):
-                    await _told(lifespan.wait_for_shutdown)
+                    await _ignore_closed(lifespan.wait_for_shutdown)
                 scope.cancel()
 
     async def serve(self, stream: Stream, head: bytes, permit: Permit) -> None:
-        """Serve one connection. Cancelling it does not interrupt the request that is running: `drain` bounds that."""
+        """Serve one connection. Cancelling this does not interrupt a running request; `drain` bounds it."""
         replay = ReplayStream(stream, head, self._config.write_s)
         with trio.CancelScope(shield=True) as scope:
             self._live[replay] = scope
@@ -171,7 +179,7 @@ class HttpDoor:
                 del self._live[replay]
 
     async def drain(self) -> None:
-        """Close what idles at once, and give what is running the grace."""
+        """Close idle connections at once and give running requests the grace period."""
         deadline = trio.current_time() + self._grace_s
         await self._context.terminated.set()
         for stream, scope in self._live.items():
@@ -179,7 +187,7 @@ class HttpDoor:
             stream.finish_by(deadline)
 
 
-async def _within(
+async def _run_in_scope(
     scope: trio.CancelScope, run: Callable[[], Awaitable[None]], task_status: trio.TaskStatus[None]
 ) -> None:
     with scope:
@@ -187,8 +195,8 @@ async def _within(
         await run()
 
 
-async def _told(wait: Callable[[], Awaitable[None]]) -> None:
-    # An application that returns at once from its lifespan has closed the channel: there is nobody to tell.
+async def _ignore_closed(wait: Callable[[], Awaitable[None]]) -> None:
+    # An application that returns at once from its lifespan has closed hypercorn's channel to it.
     with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
         await wait()
 
@@ -204,11 +212,11 @@ def _hypercorn_config(ours: HttpConfig) -> Config:
 
 
 def _http_only(app: AsgiApp) -> AppWrapper:
-    """The application without WebSockets, as hypercorn calls it; a send is always a checkpoint.
+    """Wrap the application for hypercorn: refuse WebSockets, and make every send a checkpoint.
 
-    In the send of a response's last part hypercorn tells the application that the request is over, and then decides
-    whether the connection is closed or may idle. The application may well cancel itself when it is told so: that must
-    not reach the decision, or the connection would stay open for ever.
+    While sending the last part of a response, hypercorn delivers `http.disconnect` to the application and then decides
+    whether the connection is closed or idles. An application that cancels itself on `http.disconnect` must not cancel
+    that decision, or the connection would stay open for ever.
     """
 
     # hypercorn's two last arguments are for synchronous applications.
@@ -221,7 +229,7 @@ def _http_only(app: AsgiApp) -> AppWrapper:
             await trio.lowlevel.checkpoint()  # hypercorn's send to a client that has left returns at once
 
         if scope["type"] == "websocket":
-            await _misdirected(send, secure=scope["scheme"] == "wss")
+            await _refuse_websocket(send, secure=scope["scheme"] == "wss")
         else:
             await app(scope, receive, send_and_yield)
 
@@ -229,23 +237,23 @@ def _http_only(app: AsgiApp) -> AppWrapper:
 
 
 async def _send_last(message: Any, receive: _Receive, send: _Send) -> None:
-    # A body that nobody reads would keep hypercorn from telling the application anything. How long the send may take
-    # is the stream's to say.
+    # hypercorn's channel to the application blocks if a request body is left unread, so it is read and discarded. The
+    # stream bounds how long the send may take.
     with trio.CancelScope(shield=True):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_discard, receive)
+            nursery.start_soon(_discard_messages, receive)
             await send(message)
             nursery.cancel_scope.cancel()
 
 
-async def _discard(receive: _Receive) -> None:
+async def _discard_messages(receive: _Receive) -> None:
     while True:
         await receive()
 
 
-async def _misdirected(send: _Send, *, secure: bool) -> None:
+async def _refuse_websocket(send: _Send, *, secure: bool) -> None:
     body = json.dumps(error_body("invalid_command", "Open a new connection for a WebSocket.")).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers += [(b"connection", b"close"), *guards(secure=secure)]
+    headers += [(b"connection", b"close"), *security_headers(secure=secure)]
     await send({"type": "websocket.http.response.start", "status": 421, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

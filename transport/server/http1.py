@@ -18,13 +18,13 @@ from hypercorn.utils import parse_socket_addr
 
 from transport.server.connection_limiter import Permit
 from transport.server.request_head import METHODS
-from transport.server.response_headers import guards
+from transport.server.response_headers import security_headers
 
 __all__ = ["Http1Server"]
 
 
-class _Refused(Exception):
-    """A request that is answered with `status`, after which the connection is closed."""
+class _RequestRefused(Exception):
+    """A request is answered with `status`, after which the connection is closed."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -37,34 +37,34 @@ class _Http1(H11Protocol):
     async def handle(self, event: Event) -> None:
         try:
             await super().handle(event)
-        except _Refused as refused:
+        except _RequestRefused as refused:
             await self._send_error_response(refused.status)
             await self.send(Closed())
 
     async def _send_error_response(self, status_code: int) -> None:
-        """Answer what cannot be served as hypercorn does, with the headers of all of the door's answers."""
-        fields = [(b"content-length", b"0"), (b"connection", b"close"), *guards(secure=self.ssl)]
+        """Answer a request that cannot be served as hypercorn does, with our security headers."""
+        fields = [(b"content-length", b"0"), (b"connection", b"close"), *security_headers(secure=self.ssl)]
         headers = [*fields, *self.config.response_headers("h11")]
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
         await self._send_h11_event(h11.EndOfMessage())
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Judge a request's head, in place of hypercorn's look for HTTP/2.
+        """Validate a request's head, in place of hypercorn's detection of HTTP/2.
 
-        Both a length and a transfer coding: whoever stands between may have taken another end of the body for true
-        (RFC 9112 section 6.3).
+        A head with both a length and a transfer coding is refused: an intermediary may have assumed another end of the
+        body (RFC 9112 section 6.3).
         """
         names = {bytes(name).lower() for name, _ in event.headers}
         if not event.http_version.startswith(b"1."):
-            raise _Refused(505)
+            raise _RequestRefused(505)
         if event.method not in METHODS:
-            raise _Refused(501)
+            raise _RequestRefused(501)
         if {b"content-length", b"transfer-encoding"} <= names:
-            raise _Refused(400)
+            raise _RequestRefused(400)
 
 
 class Http1Server(TCPServer):
-    """Serves one connection, whose stream is a plain one, and tells its permit when it waits for the next request."""
+    """Serves one connection by HTTP/1.1, and marks its permit as waiting between requests."""
 
     def __init__(
         self, app: AppWrapper, config: Config, context: WorkerContext, state: Any, stream: Any, permit: Permit
@@ -87,12 +87,12 @@ class Http1Server(TCPServer):
                 await self.idle_task.restart(group, self._idle_timeout)
                 await self._read_data()
         except OSError:
-            pass  # the client is gone
+            pass  # the client has disconnected
         finally:
             await self._close()
 
     async def protocol_send(self, event: Event) -> None:
-        """Do as hypercorn does."""
+        """Handle a protocol event, and keep the permit's `waiting` in step with the connection's idle state."""
         if isinstance(event, Updated):
             self._permit.waiting = event.idle
         await super().protocol_send(event)

@@ -1,8 +1,9 @@
-"""The door: one port for WebSockets and HTTP. The first request of a connection decides which it is.
+"""One port for WebSockets and HTTP. The first request of a connection decides which of the two it is.
 
-A request for a WebSocket is judged before the upgrade, by a function that is handed in; anything else goes to an
-ASGI application over hypercorn. What goes wrong on one connection never touches another. Every connection holds a
-permit from accept on (see `transport.server.connection_limiter`); both functions say when its client has authenticated.
+An upgrade request goes to the `UpgradeHandler`, which refuses or accepts it; any other request goes to an ASGI
+application over hypercorn. An error on one connection never affects another. Every connection holds a permit from
+accept on (see `transport.server.connection_limiter`); handler and application mark it once the client has
+authenticated.
 """
 
 import logging
@@ -20,36 +21,36 @@ from attrs import field, frozen
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
-from transport.auth.forwarded import Proxies
-from transport.server.accept import PatientListener
-from transport.server.connection_limiter import ConnectionLimiter, Full, Permit
-from transport.server.http import AsgiApp, HttpConfig, HttpDoor, answer, error_body
-from transport.server.request_head import Head, Unreadable, read_head
+from transport.auth.forwarded import TrustedProxies
+from transport.server.accept import ReserveListener
+from transport.server.connection_limiter import ConnectionLimiter, LimitReached, Permit
+from transport.server.http import AsgiApp, HttpConfig, HttpServer, error_body, json_response
+from transport.server.request_head import RequestHead, Unreadable, read_request_head
 from transport.server.response_headers import HSTS
 from transport.server.socket import Socket, SocketLimits
 from transport.server.tls import PlainRequest, Stream, TlsStream, close_now
-from transport.server.websocket.deflate import offered
+from transport.server.websocket.deflate import offered_extensions
 from transport.server.websocket.protocol import PROTOCOL_LOG
 from transport.wire.errors import SocketClosed, new_error_id
 
-__all__ = ["DoorLimits", "OnUpgrade", "Socket", "SocketLimits", "Upgrade", "serve_door"]
+__all__ = ["OnUpgrade", "ServerLimits", "Socket", "SocketLimits", "Upgrade", "serve"]
 
 _MAX_QUERY_FIELDS: Final = 64
 _REFUSING: Final = 64
-"""Refused connections that are told why at a time. Further ones are closed without an answer, which costs nothing."""
+"""Refusals that are answered concurrently. Further refused connections are closed without a response."""
 _LOG_EVERY_S: Final = 1.0
 
-log: Final = logging.getLogger("transport.door")
+log: Final = logging.getLogger("transport.server.listener")
 
 
 @frozen
-class DoorLimits:
+class ServerLimits:
     """Bounds of the port; sizes in bytes, times in seconds.
 
-    A request's head: `head_bytes` (431) and `head_s` (408). `handshake_s`: for that of TLS, and then the connection is
-    closed. `connections`: open at once, of both kinds (503), `connections_per_peer` of one address (429); at most
-    half of all have not authenticated.
-    `grace_s`: how long, when the door is cancelled, closing handshakes and running requests may still take.
+    `head_bytes` (431) and `head_s` (408) bound a request's head. `handshake_s` bounds the TLS handshake, after which
+    the connection is closed. `connections` bounds all open connections (503), `connections_per_peer` those of one
+    address (429); at most half of `connections` may be unauthenticated. `grace_s` bounds closing handshakes and running
+    requests after the server was cancelled.
     """
 
     head_bytes: int = 16 * 1024
@@ -65,11 +66,10 @@ Conversation: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class Upgrade:
-    """A valid request for a WebSocket, still to be refused or accepted.
+    """A valid WebSocket upgrade request, to be refused or accepted.
 
-    `path` is as it was sent, without the query. `query` has the first value of each field; `headers` have names in
-    lower case, several of one name joined with ", ". `subprotocols` are in the client's order. `peer` is the
-    client's host. `permit` is that of the connection.
+    `path` is the path as sent, without the query. `query` has the first value of each field; `headers` have lower-case
+    names, repeated ones joined with ", ". `subprotocols` are in the client's order. `peer` is the client's host.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Upgrade:
         request: Request,
         response: Response,
         rest: bytes,
-        limits: DoorLimits,
+        limits: ServerLimits,
         permit: Permit,
     ) -> None:
         path, _, query = request.path.partition("?")
@@ -100,9 +100,9 @@ class Upgrade:
         self._limits = limits
 
     async def refuse(self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
-        """Answer with an HTTP status and a JSON body instead of a WebSocket. Raises RuntimeError when answered."""
+        """Refuse with an HTTP status and a JSON body. Raises RuntimeError if the upgrade was already answered."""
         self._answer_once()
-        await _answer(self._stream, answer(status, body, headers), self._limits)
+        await _send_response(self._stream, json_response(status, body, headers), self._limits)
 
     async def accept(
         self,
@@ -113,10 +113,10 @@ class Upgrade:
     ) -> Socket:
         """Complete the handshake, selecting one of the offered subprotocols or none.
 
-        `authenticated` False: the client has yet to say who it is; its permit may be taken until then.
+        With `authenticated` False the client has yet to authenticate; its permit may be revoked until it has.
 
-        Raises ValueError for a subprotocol that was not offered, RuntimeError when already answered, SocketClosed
-        (1006) when the client is gone.
+        Raises ValueError for a subprotocol that was not offered, RuntimeError if the upgrade was already answered,
+        SocketClosed (1006) if the client has disconnected.
         """
         if subprotocol is not None and subprotocol not in self.subprotocols:
             raise ValueError(f"the client did not offer the subprotocol {subprotocol!r}")
@@ -162,15 +162,15 @@ class Upgrade:
 OnUpgrade: TypeAlias = Callable[[Upgrade], Awaitable[None]]
 
 
-async def serve_door(
+async def serve(
     listeners: Sequence[trio.SocketListener],
     *,
     asgi_app: AsgiApp,
     on_upgrade: OnUpgrade,
     http: HttpConfig | None = None,
-    limits: DoorLimits | None = None,
+    limits: ServerLimits | None = None,
     tls: ssl.SSLContext | None = None,
-    proxies: Proxies | None = None,
+    proxies: TrustedProxies | None = None,
     task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. `started` gives the listeners back, once the application is up and they accept.
@@ -185,11 +185,11 @@ async def serve_door(
     what it handed to `Upgrade.then`, which runs after it. When the door is cancelled, open sockets are closed with 1001
     and running HTTP requests may finish, all within `grace_s`.
     """
-    limits = limits or DoorLimits()
-    door = HttpDoor(asgi_app, http or HttpConfig(), limits.grace_s)
+    limits = limits or ServerLimits()
+    door = HttpServer(asgi_app, http or HttpConfig(), limits.grace_s)
     async with door.running(), trio.open_nursery() as connections:
-        serve = _Door(door, on_upgrade, limits, tls, proxies or Proxies()).serve
-        patient = [PatientListener(listener) for listener in listeners]
+        serve = _Listener(door, on_upgrade, limits, tls, proxies or TrustedProxies()).serve
+        patient = [ReserveListener(listener) for listener in listeners]
         try:
             task_status.started(list(listeners))
             await trio.serve_listeners(serve, patient, handler_nursery=connections)
@@ -197,23 +197,23 @@ async def serve_door(
             await door.drain()
 
 
-class _Door:
-    """Takes one connection after the other to where it belongs, and keeps their faults apart."""
+class _Listener:
+    """Routes each connection to the upgrade handler or the HTTP server, and contains its errors."""
 
     def __init__(
         self,
-        http: HttpDoor,
+        http: HttpServer,
         on_upgrade: OnUpgrade,
-        limits: DoorLimits,
+        limits: ServerLimits,
         tls: ssl.SSLContext | None,
-        proxies: Proxies,
+        proxies: TrustedProxies,
     ) -> None:
         self._http = http
         self._on_upgrade = on_upgrade
         self._limits = limits
         self._tls = tls
         self._proxies = proxies
-        self._extensions = offered() if limits.socket.compression_from_bytes is not None else None
+        self._extensions = offered_extensions() if limits.socket.compression_from_bytes is not None else None
         self._permits = ConnectionLimiter(limits.connections, limits.connections_per_peer)
         self._refusing = 0
         self._refused = 0
@@ -221,16 +221,16 @@ class _Door:
 
     async def serve(self, tcp: trio.SocketStream) -> None:
         stream: Stream = tcp if self._tls is None else TlsStream(tcp, self._tls)
-        permit = self._permits.enter(self._counted(stream), partial(_cut_off, tcp))
+        permit = self._permits.enter(self._limit_key(stream), partial(_shut_down, tcp))
         try:
-            if isinstance(permit, Full):
-                await self._refuse(stream, permit)
+            if isinstance(permit, LimitReached):
+                await self._refuse_full(stream, permit)
                 return
-            upgraded = await self._let_in(stream, permit)
+            upgraded = await self._route(stream, permit)
             if upgraded is not None:
                 socket, conversation = upgraded
                 del upgraded
-                await self._attend(conversation, socket.close)
+                await self._run_and_close(conversation, socket.close)
         except* Exception as group:
             error_id = new_error_id()
             log.error("door.connection_failed", exc_info=group, extra={"error_id": error_id})
@@ -239,13 +239,13 @@ class _Door:
             if isinstance(permit, Permit):
                 permit.release()
 
-    def _counted(self, stream: Stream) -> str | None:
-        """The address a connection is counted for from accept on; None for a proxy, whose clients are counted."""
+    def _limit_key(self, stream: Stream) -> str | None:
+        """Return the address that a connection counts for from accept on; None for a trusted proxy."""
         peer = _peer(stream)
-        return None if self._proxies.trusts(peer) else self._proxies.client_of(peer, None)
+        return None if self._proxies.trusts(peer) else self._proxies.client_address(peer, None)
 
-    async def _refuse(self, stream: Stream, full: Full) -> None:
-        """Tell a client that there is no room; the log has one line a second of all that are refused."""
+    async def _refuse_full(self, stream: Stream, full: LimitReached) -> None:
+        """Refuse a connection over a limit. At most one log line a second counts all refusals."""
         self._refused += 1
         now = trio.current_time()
         if now - self._logged_at >= _LOG_EVERY_S:
@@ -257,11 +257,11 @@ class _Door:
         self._refusing += 1
         try:
             if not isinstance(stream, TlsStream) or await self._shake_hands(stream):
-                await _answer(stream, _FULL[full], self._limits)
+                await _send_response(stream, _FULL[full], self._limits)
         finally:
             self._refusing -= 1
 
-    async def _attend(self, run: Conversation, part: Callable[[int, str], Awaitable[None]]) -> None:
+    async def _run_and_close(self, run: Conversation, part: Callable[[int, str], Awaitable[None]]) -> None:
         """Run what serves a socket, and part from the client with the code that fits its end."""
         code, reason = 1011, "internal error"
         try:
@@ -275,16 +275,16 @@ class _Door:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.grace_s):
                 await part(code, reason)
 
-    async def _let_in(self, stream: Stream, permit: Permit) -> tuple[Socket, Conversation] | None:
-        """Serve a connection to its end; or return the socket it has become, and what is to be done with that."""
+    async def _route(self, stream: Stream, permit: Permit) -> tuple[Socket, Conversation] | None:
+        """Serve an HTTP connection to its end, or return the accepted socket with the handler that serves it."""
         if isinstance(stream, TlsStream) and not await self._shake_hands(stream):
             return None
-        head = await read_head(stream, self._limits.head_bytes, self._limits.head_s)
+        head = await read_request_head(stream, self._limits.head_bytes, self._limits.head_s)
         permit.waiting = False
-        status = _refusal(head)
+        status = _refusal_status(head)
         if isinstance(head, Unreadable) or status is not None:
             if status is not None:
-                await _answer(stream, answer(status, _REFUSED[status]), self._limits)
+                await _send_response(stream, json_response(status, _REFUSED[status]), self._limits)
         elif head.upgrade:
             return await self._upgrade(stream, head, permit)
         else:
@@ -292,36 +292,36 @@ class _Door:
         return None
 
     async def _shake_hands(self, stream: TlsStream) -> bool:
-        """Whether TLS is spoken from here on; a client that sends HTTP in the clear is told what this port speaks."""
+        """Perform the TLS handshake. Return whether it succeeded; answer plain HTTP with a hint to use TLS."""
         with trio.move_on_after(self._limits.handshake_s):
             try:
                 await stream.handshake()
             except PlainRequest:
                 body = error_body("invalid_command", "This port speaks TLS: use https:// or wss://.")
-                await _answer(trio.SocketStream(stream.socket), answer(400, body), self._limits)
+                await _send_response(trio.SocketStream(stream.socket), json_response(400, body), self._limits)
             except trio.BrokenResourceError:
                 pass
             else:
                 return True
         return False
 
-    async def _upgrade(self, stream: Stream, head: Head, permit: Permit) -> tuple[Socket, Conversation] | None:
+    async def _upgrade(self, stream: Stream, head: RequestHead, permit: Permit) -> tuple[Socket, Conversation] | None:
         protocol = ServerProtocol(extensions=self._extensions, logger=PROTOCOL_LOG)
         protocol.receive_data(head.raw)
         request = next(iter(protocol.events_received()), None)
-        # RFC 9112 section 3.2: a request without a Host, or with several, is not served. The protocol does not look.
+        # RFC 9112 section 3.2: refuse a request without a Host, or with several. ServerProtocol does not check.
         named = isinstance(request, Request) and len(request.headers.get_all("Host")) == 1
         response = protocol.accept(request) if isinstance(request, Request) and named else None
         if not isinstance(request, Request) or response is None or response.status_code != 101:
-            await self._no_handshake(stream, response)
+            await self._refuse_handshake(stream, response)
             return None
         upgrade = Upgrade(stream, protocol, request, response, head.rest, self._limits, permit)
-        await self._attend(partial(self._on_upgrade, upgrade), partial(self._part, upgrade))
+        await self._run_and_close(partial(self._on_upgrade, upgrade), partial(self._close_upgrade, upgrade))
         if upgrade.socket is None or upgrade.conversation is None:
             return None
         return upgrade.socket, upgrade.conversation
 
-    async def _part(self, upgrade: Upgrade, code: int, reason: str) -> None:
+    async def _close_upgrade(self, upgrade: Upgrade, code: int, reason: str) -> None:
         if upgrade.conversation is not None and code == 1000:
             return
         if upgrade.socket is not None:
@@ -330,25 +330,25 @@ class _Door:
             error = ("busy", 503) if code == 1001 else ("internal", 500)
             await upgrade.refuse(error[1], error_body(error[0]))
 
-    async def _no_handshake(self, stream: Stream, response: Response | None) -> None:
+    async def _refuse_handshake(self, stream: Stream, response: Response | None) -> None:
         status = HTTPStatus.BAD_REQUEST if response is None else HTTPStatus(response.status_code)
         kept = {"Sec-WebSocket-Version": "13"}  # RFC 6455 section 4.4
         if response is not None:
             kept |= {name: response.headers[name] for name in ("Allow", "Upgrade") if name in response.headers}
         body = error_body("invalid_command", "That is not a valid WebSocket handshake.")
-        await _answer(stream, answer(status, body, kept), self._limits)
+        await _send_response(stream, json_response(status, body, kept), self._limits)
 
 
 _AGAIN: Final = {"Retry-After": "1"}
 _CROWDED: Final = error_body("rate_limited", "There are too many connections from your address; close one first.")
-_FULL: Final[Mapping[Full, bytes]] = {
-    Full.PEER: answer(429, _CROWDED, _AGAIN),
-    Full.TOTAL: answer(503, error_body("busy"), _AGAIN),
+_FULL: Final[Mapping[LimitReached, bytes]] = {
+    LimitReached.PEER: json_response(429, _CROWDED, _AGAIN),
+    LimitReached.TOTAL: json_response(503, error_body("busy"), _AGAIN),
 }
 
 
-def _cut_off(stream: trio.SocketStream) -> None:
-    """End a connection in both directions: the task that waits for its client finds that it has left."""
+def _shut_down(stream: trio.SocketStream) -> None:
+    """Shut a connection down in both directions, so that the task reading from it sees its end."""
     with suppress(OSError):
         stream.socket.shutdown(trio.socket.SHUT_RDWR)
 
@@ -356,15 +356,23 @@ def _cut_off(stream: trio.SocketStream) -> None:
 def _peer(stream: Stream) -> str:
     try:
         return str(stream.socket.getpeername()[0])
-    except OSError:  # gone already: whatever is done next finds that out
+    except OSError:  # disconnected already; the next operation on the stream fails
         return ""
 
 
-def _refusal(head: Head | Unreadable) -> int | None:
-    """The status with which a connection is refused for its first head; None: it is not, or nobody waits for it."""
+def _refusal_status(head: RequestHead | Unreadable) -> int | None:
+    """Return the status that refuses a first request head; None if it is acceptable or the client is gone."""
     if isinstance(head, Unreadable):
         return head.status
-    return 505 if head.http2 else 400 if head.ambiguous or head.blurred else 501 if head.unheard_of else None
+    return (
+        505
+        if head.http2
+        else 400
+        if head.ambiguous or head.has_trailing_blank
+        else 501
+        if head.unknown_method
+        else None
+    )
 
 
 _REFUSED: Final[Mapping[int, Mapping[str, Any]]] = {
@@ -376,8 +384,8 @@ _REFUSED: Final[Mapping[int, Mapping[str, Any]]] = {
 }
 
 
-async def _answer(stream: Stream, response: bytes, limits: DoorLimits) -> None:
-    """Send a last response and wait a little for the client to hang up, lest a reset overtakes the response."""
+async def _send_response(stream: Stream, response: bytes, limits: ServerLimits) -> None:
+    """Send a final response and wait up to `close_s` for the client to close, lest a reset overtakes the response."""
     if isinstance(stream, TlsStream):
         first, _, rest = response.partition(b"\r\n")
         response = b"\r\n".join([first, f"{HSTS[0]}: {HSTS[1]}".encode(), rest])
@@ -391,7 +399,7 @@ async def _answer(stream: Stream, response: bytes, limits: DoorLimits) -> None:
 def _query(query: str) -> Mapping[str, str]:
     try:
         fields = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS)
-    except ValueError:  # more fields than anyone has a use for
+    except ValueError:  # more than _MAX_QUERY_FIELDS fields
         return {}
     return dict(reversed(fields))
 

@@ -1,11 +1,10 @@
-"""One WebSocket, from the server's side, over a TCP stream: `websockets`' sans-IO protocol reads, trio moves the bytes.
+"""One WebSocket, server side, over a TCP or TLS stream: `websockets`' sans-IO protocol on trio.
 
-Rules this file keeps:
-
-1. Bytes leave in whole frames. A write that is cancelled is remembered and finished before anything else goes out.
-2. Once either side has sent its close frame, nothing more is queued behind it, not even an answer to a ping.
-3. A client that does not read costs a bounded kernel buffer and its own connection, never anybody else's time.
-4. A client that is at fault is heard out before the connection ends, lest a reset overtakes the close frame.
+1. Bytes are sent in whole frames. A cancelled write is finished before anything else is sent.
+2. Once either side has sent its close frame, nothing is queued behind it, not even a pong.
+3. A client that does not read costs a bounded kernel buffer and its own connection; it delays no other client.
+4. After a protocol error the client's remaining bytes are read and discarded before the connection ends, lest a reset
+   overtakes the close frame.
 """
 
 import math
@@ -22,14 +21,14 @@ from websockets.protocol import State
 
 from transport.server.tls import Stream, TlsStream, close_now
 from transport.server.websocket.assembler import Message
-from transport.server.websocket.deflate import agreed
+from transport.server.websocket.deflate import negotiated_deflate
 from transport.server.websocket.frames import binary_head, deflated_head, text_head
-from transport.server.websocket.protocol import Protocol
-from transport.server.write_buffer import Broken, Outflow
+from transport.server.websocket.protocol import ServerSideProtocol
+from transport.server.write_buffer import WriteBuffer, WriteFailed
 from transport.wire.errors import CommandRejected, SocketClosed
 from transport.wire.payloads import Binary
 
-_PING: Final = b"?"  # told from the pongs that nobody asked for
+_PING: Final = b"?"  # distinguishes its pong from unsolicited ones
 _READ_BYTES: Final = 16 * 1024
 _READ_ON_BYTES: Final = 64 * 1024  # in the middle of a message
 # RFC 6455 section 5.5: a control frame carries 125 bytes, two of which are the close code.
@@ -40,13 +39,13 @@ _MAX_REASON_BYTES: Final = 123
 class SocketLimits:
     """Bounds of one WebSocket; sizes in bytes, times in seconds.
 
-    `message_bytes`: a larger message is refused and the socket stays open. `bound_bytes`: a larger one ends the
-    socket with 1009. `message_s`: a message that was begun must be complete by then (1008). `write_s`: a write of
-    which the client takes nothing for so long ends the socket with 1013. `close_s`: how long the closing handshake
-    may take. `quiet_s` and `discard_bytes`: a client at fault sees the end of the stream when it has sent nothing for
-    so long, or has sent so much more. `send_buffer_bytes`: what the kernel holds for a client that reads slowly.
-    `compression_from_bytes`: permessage-deflate is agreed to, and text of so many bytes is sent compressed; None for
-    no compression. The other bounds are those of what was inflated.
+    `message_bytes`: a larger message is refused and the socket stays open. `bound_bytes`: a larger one closes the
+    socket with 1009. `message_s`: deadline for the rest of a message that was begun (1008). `write_s`: a write without
+    progress for that long closes the socket with 1013. `close_s`: deadline of the closing handshake. `quiet_s` and
+    `discard_bytes`: after a protocol error the stream ends once the client has been silent for `quiet_s`, or has sent
+    `discard_bytes` more. `send_buffer_bytes`: the kernel's send buffer. `compression_from_bytes`: permessage-deflate is
+    negotiated, and text of at least that size is sent compressed; None for no compression. Sizes are those after
+    inflating.
     """
 
     message_bytes: int = 256 * 1024
@@ -61,16 +60,17 @@ class SocketLimits:
 
 
 class Socket:
-    """An accepted WebSocket. One task may be in `receive`; `write`, `ping` and `close` may be called from any.
+    """An accepted WebSocket. One task may be in `receive`; `write`, `ping` and `close` may be called from any task.
 
-    `code` and `reason` tell how it was closed: the client's words when the client closed first, else ours; 1006
-    when the connection was lost; None while it is open. `rtt_s` is the time from the last answered ping to its pong, in
-    seconds; None before the first.
+    `code` and `reason` say how it was closed: the client's if the client closed first, else ours; 1006 if the
+    connection was lost; None while it is open. `rtt_s` is the time from the last answered ping to its pong, in seconds;
+    None before the first.
     """
 
     __slots__ = (
-        "_deflate", "_farewell", "_going", "_gone", "_heard_at", "_limits", "_out", "_parting", "_pinged_at",
-        "_protocol", "_reading", "_sealed", "_stream", "_tls", "_unfinished_since", "rtt_s", "subprotocol",
+        "_buffer", "_close_frame", "_close_queued", "_closed", "_closed_event", "_closing", "_deflate",
+        "_last_read_at", "_limits", "_pinged_at", "_protocol", "_reading", "_stream", "_tls", "_unfinished_since",
+        "rtt_s", "subprotocol",
     )  # fmt: skip
 
     def __init__(
@@ -88,59 +88,59 @@ class Socket:
         self._stream = stream
         self._tls = stream if isinstance(stream, TlsStream) else None
         self._limits = limits
-        self._protocol = Protocol(limits.message_bytes, limits.bound_bytes, extensions, rest)
-        self._deflate = agreed(extensions, limits.compression_from_bytes)
-        self._out = Outflow(stream, limits.write_s, limits.send_buffer_bytes, self._last_frame)
+        self._protocol = ServerSideProtocol(limits.message_bytes, limits.bound_bytes, extensions, rest)
+        self._deflate = negotiated_deflate(extensions, limits.compression_from_bytes)
+        self._buffer = WriteBuffer(stream, limits.write_s, limits.send_buffer_bytes, self._last_frame)
         self._unfinished_since: float | None = None
-        self._reading = self._parting = False
-        self._sealed = False
-        self._farewell = b""
-        self._gone = False
-        self._going: trio.Event | None = None  # there is one when somebody waits: most sockets are never waited for
-        self._heard_at = trio.current_time()
+        self._reading = self._closing = False
+        self._close_queued = False
+        self._close_frame = b""
+        self._closed = False
+        self._closed_event: trio.Event | None = None  # created on the first wait: most sockets are never waited for
+        self._last_read_at = trio.current_time()
         self._pinged_at: float | None = None
 
     @property
     def open(self) -> bool:
         """Whether neither side has begun to close."""
-        return not self._sealed
+        return not self._close_queued
 
     @property
     def code(self) -> int | None:
-        """The close code, None while the socket is open."""
-        return self._ending()[0] if self._sealed else None
+        """The close code; None while the socket is open."""
+        return self._close_code_and_reason()[0] if self._close_queued else None
 
     @property
     def reason(self) -> str:
         """The reason that came with the close code."""
-        return self._ending()[1] if self._sealed else ""
+        return self._close_code_and_reason()[1] if self._close_queued else ""
 
     @property
     def silent_s(self) -> float:
-        """Seconds since the client was last heard of, in any kind of frame."""
-        return trio.current_time() - self._heard_at
+        """Seconds since the last bytes from the client, of any kind of frame."""
+        return trio.current_time() - self._last_read_at
 
-    def _ending(self) -> tuple[int, str]:
+    def _close_code_and_reason(self) -> tuple[int, str]:
         protocol = self._protocol
         close = protocol.close_rcvd if protocol.close_rcvd_then_sent else protocol.close_sent
         return (1006, "connection lost") if close is None else (int(close.code), close.reason)
 
-    def _closed(self) -> SocketClosed:
-        return SocketClosed(*self._ending())
+    def _closed_error(self) -> SocketClosed:
+        return SocketClosed(*self._close_code_and_reason())
 
     async def receive(self) -> Message:
-        """The next whole message, text as str.
+        """Receive the next complete message, text as str.
 
-        Raises SocketClosed when the socket is closed by either side, and CommandRejected(`message_too_large`) for
-        a message over `message_bytes`, after which the socket can still be used.
+        Raises SocketClosed if either side has closed the socket, and CommandRejected(`message_too_large`) for a message
+        over `message_bytes`, after which the socket can still be used.
         """
         protocol = self._protocol
-        while not self._sealed:
-            if not self._out.empty:  # pongs: who does not take them is not heard any further
-                await self._answer()
-            if protocol.waiting:
+        while not self._close_queued:
+            if not self._buffer.empty:  # pongs: nothing more is read from a client that does not take them
+                await self._flush_pongs()
+            if protocol.has_buffered:
                 await trio.lowlevel.checkpoint()  # a burst of frames in one read must not hold up other tasks
-                message = self._turn(b"") if self.open else None
+                message = self._feed(b"") if self.open else None
             else:
                 message = await self._read()
             if message is not None:
@@ -148,79 +148,79 @@ class Socket:
                     raise message
                 return message
         await self.close()
-        raise self._closed()
+        raise self._closed_error()
 
     def write_now(self, payloads: Sequence[bytes]) -> bool:
-        """Send each payload as `write` does, as far as the kernel takes it at once; whether that was all.
+        """Send payloads as far as the kernel takes them without waiting. Return whether everything was sent.
 
-        What is left goes out before anything later does: with the next `write`, of nothing perhaps. Raises
-        SocketClosed when the socket is closed.
+        The rest is sent first by the next `write`, which may be one of no payloads. Raises SocketClosed if the socket
+        is closed.
         """
-        self._put(payloads)
+        self._queue_frames(payloads)
         return self._flush_now()
 
     async def write(self, payloads: Sequence[bytes]) -> None:
         """Send each payload as a frame, all in one write, and return when the kernel has taken them.
 
-        A payload is UTF-8 and goes as text, or is a `Binary`. Raises SocketClosed when the socket is closed, also when
-        this write took longer than `write_s`. A cancelled write goes on with the next one. A checkpoint only where the
-        kernel makes it wait.
+        A payload is UTF-8 and sent as text, or a `Binary`. Raises SocketClosed if the socket is closed, or the write
+        made no progress for `write_s`. The next write finishes a cancelled one. A checkpoint only if the kernel makes
+        it wait.
         """
-        self._put(payloads)
+        self._queue_frames(payloads)
         await trio.lowlevel.checkpoint_if_cancelled()
         if not self._flush_now():
             await self._flush()
-            if self._gone:
-                raise self._closed()
+            if self._closed:
+                raise self._closed_error()
 
-    def _put(self, payloads: Sequence[bytes]) -> None:
-        if self._sealed:
-            raise self._closed()
+    def _queue_frames(self, payloads: Sequence[bytes]) -> None:
+        if self._close_queued:
+            raise self._closed_error()
         frames: list[bytes] = []
         add, deflate = frames.append, self._deflate
         for payload in payloads:
             if type(payload) is Binary:
                 add(binary_head(len(payload)))
-            elif deflate is not None and (small := deflate.shrink(payload)) is not None:
+            elif deflate is not None and (small := deflate.compress(payload)) is not None:
                 payload = small
                 add(deflated_head(len(small)))
             else:
                 add(text_head(len(payload)))
             add(payload)
-        self._out.put(frames)
+        self._buffer.put(frames)
 
     def ping(self) -> None:
-        """Send a ping, behind a write that is under way, and measure the time to its pong. Nothing on a closed socket.
+        """Send a ping after any write in progress, and measure the time to its pong. No-op on a closed socket.
 
-        A ping that the kernel does not take at once goes out with the next write.
+        A ping that the kernel does not take at once is sent with the next write.
         """
-        if self._sealed:
+        if self._close_queued:
             return
         self._protocol.send_ping(_PING)
-        self._collect()
+        self._queue_protocol_output()
         self._pinged_at = trio.current_time()
         with suppress(SocketClosed):
             self._flush_now()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close with what was written before still delivered, and return when the TCP connection is gone.
+        """Close after delivering earlier writes, and return when the TCP connection is closed.
 
         Takes at most `close_s`. Raises nothing; a second call waits for the first.
         """
-        if not self._sealed:
+        if not self._close_queued:
             self._protocol.send_close(code, reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore"))
-            self._collect()
-        if self._gone:
+            self._queue_protocol_output()
+        if self._closed:
             await trio.lowlevel.checkpoint()
             return
-        if self._protocol.state is State.CLOSED and self._out.empty and not self._reading:
-            self._drop()  # the connection is lost: there is nobody to part from
+        if self._protocol.state is State.CLOSED and self._buffer.empty and not self._reading:
+            self._drop()  # the connection is lost: no closing handshake
             return
         try:
             with trio.move_on_after(self._limits.close_s), suppress(SocketClosed):
                 await self._flush()
-                await self._part()
-            await self._out.abandon()
+                await self._await_close_frame()
+            await self._buffer.give_up()
         finally:
             self._drop()
 
@@ -229,30 +229,30 @@ class Socket:
         await self._wait_gone()
 
     async def _wait_gone(self) -> None:
-        if not self._gone:
-            if self._going is None:
-                self._going = trio.Event()
-            await self._going.wait()
+        if not self._closed:
+            if self._closed_event is None:
+                self._closed_event = trio.Event()
+            await self._closed_event.wait()
 
-    async def _part(self) -> None:
-        """Wait for the client's half of the closing handshake; what else it still sends is thrown away."""
-        if self._reading or self._parting:
+    async def _await_close_frame(self) -> None:
+        """Wait for the client's half of the closing handshake; discard anything else that it sends."""
+        if self._reading or self._closing:
             await self._wait_gone()
             return
-        self._parting = True
+        self._closing = True
         while not self._protocol.eof_sent:
-            if self._protocol.waiting:
+            if self._protocol.has_buffered:
                 await trio.lowlevel.checkpoint()
-                self._turn(b"")
+                self._feed(b"")
             else:
                 await self._read()
         if self._protocol.close_rcvd is None:
-            await self._hear_out()
+            await self._discard_after_fault()
 
-    async def _hear_out(self) -> None:
-        """Let a client at fault finish what it is writing: many do not survive an end in the middle of that.
+    async def _discard_after_fault(self) -> None:
+        """Read and discard what a client still writes after its protocol error: many fail on an end in mid-write.
 
-        The protocol reads no more after a fault, so that the client's close frame is not seen; its silence is.
+        The protocol parses nothing after an error, so the client's close frame goes unseen; its silence ends the wait.
         """
         left = await self._discard(self._limits.discard_bytes, self._limits.quiet_s)
         if self._tls is not None:
@@ -263,8 +263,7 @@ class Socket:
         await self._discard(left, math.inf)
 
     async def _discard(self, left: int, quiet_s: float) -> int:
-        """Read until the client ends the stream, is silent for `quiet_s`, or has sent `left` bytes; how many it may
-        still send."""
+        """Read until the client ends the stream, is silent for `quiet_s`, or has sent `left` bytes. Return the rest."""
         while left > 0 and self._protocol.state is not State.CLOSED:
             with trio.move_on_after(quiet_s) as quiet:
                 data = await self._receive_some(_READ_ON_BYTES)
@@ -272,11 +271,11 @@ class Socket:
                 break
             left -= len(data)
             if not data:
-                self._lose()
+                self._on_lost()
         return left
 
     async def _read(self) -> Message | CommandRejected | None:
-        """Wait for bytes, and take a turn at them."""
+        """Wait for bytes and feed them to the protocol. Return the message that they complete, if any."""
         if self._unfinished_since is None:
             data = await self._receive_some(_READ_BYTES)
         else:
@@ -286,13 +285,13 @@ class Socket:
                 self._fail(1008, "a message was not finished in time")
                 return None
         if not data:
-            self._lose()
+            self._on_lost()
             return None
-        self._heard_at = trio.current_time()
-        return self._turn(data)
+        self._last_read_at = trio.current_time()
+        return self._feed(data)
 
     async def _receive_some(self, max_bytes: int) -> bytes:
-        """What has come, b"" at the end. Waits first: trio's own `recv` tries first, mostly in vain."""
+        """Return received bytes, b"" at the end. Waits before reading: trio's `recv` reads first, mostly in vain."""
         self._reading = True
         try:
             if self._tls is not None:
@@ -310,80 +309,80 @@ class Socket:
             self._reading = False
         return b""
 
-    def _turn(self, data: bytes) -> Message | CommandRejected | None:
-        """Take a turn at what has come: the message that ended, and what the protocol has to say goes on its way."""
+    def _feed(self, data: bytes) -> Message | CommandRejected | None:
+        """Feed bytes to the protocol and send its replies. Return the message that was completed, if any."""
         protocol = self._protocol
-        message = protocol.turn(data)
+        message = protocol.feed(data)
         if protocol.writes:
-            self._collect()
-            if message is not None and not self._sealed:
+            self._queue_protocol_output()
+            if message is not None and not self._close_queued:
                 with suppress(SocketClosed):
                     self._flush_now()
         if protocol.pong is not None:
-            self._ponged(protocol.pong)
+            self._measure_rtt(protocol.pong)
             protocol.pong = None
-        if not protocol.begun:
+        if not protocol.mid_message:
             self._unfinished_since = None
         elif self._unfinished_since is None or message is not None:
-            self._unfinished_since = self._heard_at
+            self._unfinished_since = self._last_read_at
         return message
 
-    def _ponged(self, answered: bytes) -> None:
+    def _measure_rtt(self, answered: bytes) -> None:
         if answered == _PING and self._pinged_at is not None:
-            self.rtt_s = self._heard_at - self._pinged_at
+            self.rtt_s = self._last_read_at - self._pinged_at
             self._pinged_at = None
 
-    async def _answer(self) -> None:
-        """Send what the protocol has to say to what was read: pongs."""
-        if not (self._sealed or self._out.empty):
+    async def _flush_pongs(self) -> None:
+        """Send the protocol's replies to what was read (pongs)."""
+        if not (self._close_queued or self._buffer.empty):
             with suppress(SocketClosed):
                 await self._flush()
 
-    def _collect(self) -> None:
+    def _queue_protocol_output(self) -> None:
         writes = self._protocol.data_to_send()
-        if not self._sealed:
-            self._out.put(writes)
-            self._sealed = self._protocol.state is not State.OPEN
-            if self._sealed:
-                self._farewell = next((write for write in reversed(writes) if write), b"")
+        if not self._close_queued:
+            self._buffer.put(writes)
+            self._close_queued = self._protocol.state is not State.OPEN
+            if self._close_queued:
+                self._close_frame = next((write for write in reversed(writes) if write), b"")
 
     def _fail(self, code: int, reason: str) -> None:
         self._unfinished_since = None
         with suppress(ProtocolError):
             self._protocol.fail(code, reason)
-        self._collect()
+        self._queue_protocol_output()
 
-    def _lose(self) -> None:
-        """The TCP connection has ended or broken."""
-        self._protocol.forget()
+    def _on_lost(self) -> None:
+        """Record that the TCP connection has ended or broken."""
+        self._protocol.discard_input()
         self._protocol.receive_eof()
-        self._collect()
-        self._out.clear()
+        self._queue_protocol_output()
+        self._buffer.clear()
 
     def _drop(self) -> None:
-        self._lose()
+        self._on_lost()
         close_now(self._stream)
-        self._gone = True
-        if self._going is not None:
-            self._going.set()
+        self._closed = True
+        if self._closed_event is not None:
+            self._closed_event.set()
 
     def _flush_now(self) -> bool:
         try:
-            return self._out.flush_now()
-        except Broken:
+            return self._buffer.flush_now()
+        except WriteFailed:
             self._drop()
-            raise self._closed() from None
+            raise self._closed_error() from None
 
     async def _flush(self) -> None:
         try:
-            await self._out.flush()
-        except Broken:
+            await self._buffer.flush()
+        except WriteFailed:
             self._drop()
-            raise self._closed() from None
+            raise self._closed_error() from None
 
     def _last_frame(self) -> bytes:
-        """The close frame; when there is none yet, the one for a client that does not read."""
-        if not self._sealed:
+        """Return the close frame; if none was queued yet, queue one with 1013 for a client that does not read."""
+        if not self._close_queued:
             self._protocol.send_close(1013, "the client does not read")
-            self._collect()
-        return self._farewell
+            self._queue_protocol_output()
+        return self._close_frame

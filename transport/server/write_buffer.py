@@ -1,4 +1,4 @@
-"""The way out of a socket: whole frames to the kernel, everything that waits in one write."""
+"""The write buffer of a socket: everything queued goes to the kernel in one write, in whole frames."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -10,21 +10,20 @@ import trio
 from transport.server.tls import Stream, TlsStream
 from transport.server.websocket.frames import frame_boundary
 
-# What a last frame may need beyond the buffer: the kernel counts with its own overhead, and lets the send that fills
-# the buffer exceed it.
+# Extra send buffer for the last frame, in bytes: the kernel counts its own overhead, and lets the send that fills the
+# buffer exceed it.
 _LAST_ROOM_BYTES: Final = 256 * 1024
 
 
-class Broken(Exception):
-    """Nothing more can be sent: the connection is lost, or the client took nothing for too long."""
+class WriteFailed(Exception):
+    """Nothing more can be sent: the connection is lost, or the client took nothing for `write_s`."""
 
 
-class Outflow:
-    """What is on its way to a client. A cancelled write is remembered and finished before anything else goes out.
+class WriteBuffer:
+    """Bytes to be sent to one client. A cancelled write is finished before anything else is sent.
 
-    A client that takes nothing for `write_s` seconds is left. `buffer_bytes` is what the kernel holds for it: a fixed
-    buffer keeps a stalled client cheap, and leaves room to be enlarged for the frame that tells it so. `last_frame()`
-    gives that frame.
+    If the client takes nothing for `write_s` seconds, the write fails. `buffer_bytes` is the kernel's send buffer: a
+    fixed size keeps a stalled client cheap, and can be enlarged for the close frame that `last_frame()` returns.
     """
 
     def __init__(self, stream: Stream, write_s: float, buffer_bytes: int, last_frame: Callable[[], bytes]) -> None:
@@ -37,12 +36,12 @@ class Outflow:
         self._waiting: list[bytes] = []
         self._buffer = b""
         self._sent = 0
-        self._patience: trio.CancelScope | None = None
+        self._stall_scope: trio.CancelScope | None = None
         self._socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, buffer_bytes)
 
     @property
     def empty(self) -> bool:
-        """Whether all that was put in has been sent."""
+        """Whether everything that was put has been sent."""
         sent = not self._waiting and self._sent == len(self._buffer)
         return sent and (self._tls is None or not self._tls.backlog)
 
@@ -56,12 +55,12 @@ class Outflow:
         self._waiting.extend(frames)
 
     def clear(self) -> None:
-        """Forget all that has not been sent."""
+        """Discard everything that has not been sent."""
         self._waiting.clear()
         self._buffer, self._sent = b"", 0
 
     def flush_now(self) -> bool:
-        """Send what the kernel takes at once; whether that was all there is. Raises Broken."""
+        """Send as much as the kernel takes without waiting. Return whether the buffer is empty. Raises WriteFailed."""
         if self._lock.locked():
             return False
         self._gather()
@@ -70,17 +69,17 @@ class Outflow:
         except BlockingIOError:
             return False
         except OSError:
-            raise Broken from None
+            raise WriteFailed from None
         if not self.empty:
             return False
         self._buffer, self._sent = b"", 0
         return True
 
     async def flush(self) -> None:
-        """Send everything that waits. The lock makes others' frames part of the same or of the next write.
+        """Send everything. Frames that other tasks put meanwhile join this write or the next one.
 
-        Other tasks get no turn when the kernel takes all at once: that would be a fifth of the time of a small
-        message. Raises Broken.
+        Not a checkpoint if the kernel takes everything at once: a checkpoint would be a fifth of the time of a small
+        message. Raises WriteFailed.
         """
         try:
             self._lock.acquire_nowait()
@@ -94,54 +93,55 @@ class Outflow:
         finally:
             self._lock.release()
 
-    async def abandon(self) -> None:
-        """Wait for the client no longer, and leave it the last frame."""
-        if self._patience is not None:
-            self._patience.cancel()
+    async def give_up(self) -> None:
+        """Stop waiting for the client and hand the last frame to the kernel."""
+        if self._stall_scope is not None:
+            self._stall_scope.cancel()
         async with self._lock:
-            await self._leave_behind()
+            await self._send_close_and_drop()
 
     def _gather(self) -> None:
-        """All that waits becomes the next write, when the last one is out."""
+        """Make everything queued the next write, once the previous one has been sent."""
         if self._sent == len(self._buffer):
             self._buffer, self._sent = b"".join(self._waiting), 0
             self._waiting.clear()
 
-    def _rest(self) -> bytes | memoryview:
+    def _unsent(self) -> bytes | memoryview:
         return memoryview(self._buffer)[self._sent :] if self._sent else self._buffer
 
     def _write(self) -> None:
         if self._tls is None:
-            self._sent += os.write(self._socket.fileno(), self._rest())
+            self._sent += os.write(self._socket.fileno(), self._unsent())
         else:
-            self._sent += self._tls.write_now(self._rest())
+            self._sent += self._tls.write_now(self._unsent())
 
     async def _send(self) -> None:
-        """Send what the kernel takes at once, else wait until it takes some: a deadline costs as much as the send."""
+        """Send what the kernel takes without waiting, else wait: a deadline would cost as much as the send itself."""
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
             self._write()
         except BlockingIOError:
-            await self._send_late()
+            await self._send_when_writable()
         except OSError:
-            raise Broken from None
+            raise WriteFailed from None
 
-    async def _send_late(self) -> None:
-        with trio.move_on_after(self._write_s) as self._patience:
+    async def _send_when_writable(self) -> None:
+        with trio.move_on_after(self._write_s) as self._stall_scope:
             try:
-                self._sent += await (self._tls.send_some if self._tls is not None else self._socket.send)(self._rest())
+                self._sent += await (self._tls.send_some if self._tls is not None else self._socket.send)(
+                    self._unsent()
+                )
             except (OSError, trio.ClosedResourceError):
-                raise Broken from None
-        stalled, self._patience = self._patience.cancelled_caught, None
+                raise WriteFailed from None
+        stalled, self._stall_scope = self._stall_scope.cancelled_caught, None
         if stalled:
-            await self._leave_behind()
-            raise Broken
+            await self._send_close_and_drop()
+            raise WriteFailed
 
-    async def _leave_behind(self) -> None:
-        """Leave what must still be said to the kernel, for when the client reads: the rest of the frame that was
-        begun, and the last frame. Frames between them are dropped.
+    async def _send_close_and_drop(self) -> None:
+        """Hand the kernel the rest of the frame that was begun, and the last frame. Drop the frames between them.
 
-        Should the kernel not take so much, the client sees a lost connection.
+        If the kernel does not take that much, the client sees a lost connection.
         """
         if self.empty:
             return

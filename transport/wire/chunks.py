@@ -13,14 +13,14 @@ from transport.wire.commands import Chunk
 from transport.wire.errors import CommandRejected
 
 # Larger frames are cut. Proxies and client libraries that have a limit have it at 16 KiB or above, some at 64.
-PIECE_BYTES: Final = 12 * 1024
+CHUNK_BYTES: Final = 12 * 1024
 MAX_OPEN: Final = 4
 """Frames that one client may have begun and not finished."""
 
 _encoder: Final = msgspec.json.Encoder()
 
 
-def split(frame: bytes, name: str, piece_bytes: int = PIECE_BYTES) -> list[bytes]:
+def split(frame: bytes, name: str, piece_bytes: int = CHUNK_BYTES) -> list[bytes]:
     """The parts of a frame of UTF-8 JSON; each holds at most `piece_bytes` of it, cut between characters."""
     pieces: list[str] = []
     start = 0
@@ -37,13 +37,13 @@ def split(frame: bytes, name: str, piece_bytes: int = PIECE_BYTES) -> list[bytes
 
 
 @define
-class Room:
+class ChunkBudget:
     """How many bytes all clients together may have begun and not finished."""
 
     max_bytes: int = 256 * 1024 * 1024
     used: int = field(default=0, init=False)
 
-    def take(self, size: int) -> bool:
+    def reserve(self, size: int) -> bool:
         """Whether there is room for so many more; they are counted then."""
         if self.used + size > self.max_bytes:
             return False
@@ -52,7 +52,7 @@ class Room:
 
 
 @define
-class _Open:
+class _PartialFrame:
     count: int
     touched: float
     size: int = 0
@@ -60,7 +60,7 @@ class _Open:
 
 
 @define
-class Assembler:
+class ChunkAssembler:
     """Puts a client's parts together: at most `max_bytes` of them at a time, within the `room` that all share.
 
     Each part comes within `within_s` seconds of the one before. Call `expire` now and then, and `close` at the end.
@@ -68,8 +68,8 @@ class Assembler:
 
     max_bytes: int = 8 * 1024 * 1024
     within_s: float = 30.0
-    room: Room = field(factory=Room)
-    _open: dict[str, _Open] = field(factory=dict, init=False)
+    budget: ChunkBudget = field(factory=ChunkBudget)
+    _open: dict[str, _PartialFrame] = field(factory=dict, init=False)
     _size: int = field(default=0, init=False)
 
     def add(self, chunk: Chunk, now: float) -> str | None:
@@ -81,16 +81,16 @@ class Assembler:
         self.expire(now)
         known = self._open.get(chunk.id)
         if known is None:
-            known = self._begin(chunk, now)
+            known = self._start_frame(chunk, now)
         if chunk.index != len(known.pieces) or chunk.count != known.count:
-            self._forget(chunk.id)
+            self._discard(chunk.id)
             raise CommandRejected("invalid_command", "A chunk does not follow the one before it; send them all again.")
         size = len(chunk.data.encode())
         if self._size + size > self.max_bytes:
-            self._forget(chunk.id)
+            self._discard(chunk.id)
             raise CommandRejected("message_too_large", f"Chunks may have at most {self.max_bytes} bytes together.")
-        if not self.room.take(size):
-            self._forget(chunk.id)
+        if not self.budget.reserve(size):
+            self._discard(chunk.id)
             raise CommandRejected("busy", "Too many large messages are on their way; try again in a moment.", 5.0)
         known.pieces.append(chunk.data)
         known.size += size
@@ -98,29 +98,29 @@ class Assembler:
         self._size += size
         if len(known.pieces) < known.count:
             return None
-        self._forget(chunk.id)
+        self._discard(chunk.id)
         return "".join(known.pieces)
 
     def expire(self, now: float) -> None:
         """Forget what was begun and not gone on with in time."""
         for name in [name for name, begun in self._open.items() if now - begun.touched > self.within_s]:
-            self._forget(name)
+            self._discard(name)
 
     def close(self) -> None:
         """Forget everything."""
         for name in list(self._open):
-            self._forget(name)
+            self._discard(name)
 
-    def _begin(self, chunk: Chunk, now: float) -> _Open:
+    def _start_frame(self, chunk: Chunk, now: float) -> _PartialFrame:
         if chunk.index != 0:
             raise CommandRejected("invalid_command", "The first chunk is missing, or too old; send them all again.")
         if len(self._open) >= MAX_OPEN:
             raise CommandRejected("invalid_command", f"At most {MAX_OPEN} messages may be sent in chunks at a time.")
-        self._open[chunk.id] = begun = _Open(chunk.count, now)
+        self._open[chunk.id] = begun = _PartialFrame(chunk.count, now)
         return begun
 
-    def _forget(self, name: str) -> None:
+    def _discard(self, name: str) -> None:
         gone = self._open.pop(name, None)
         if gone is not None:
             self._size -= gone.size
-            self.room.used -= gone.size
+            self.budget.used -= gone.size

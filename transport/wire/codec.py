@@ -8,15 +8,15 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
-from transport.wire.command_parser import agent_in, command_of, names_in
+from transport.wire.command_parser import addressed_agent, client_names, parse_command
 from transport.wire.commands import Command
-from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, Head, Html, logged
+from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, FrameHeader, Html, log_frame
 from transport.wire.errors import CommandRejected, UnreadableEvent, UnsupportedData
 from transport.wire.events import EVENTS, AskedAgent, Envelope, Event
 from transport.wire.strict_json import decode
 
 
-def parse(
+def parse_frame(
     frame: str | bytes, *, default_agent: tuple[str, str | None] | None = None, max_bytes: int | None = None
 ) -> Command:
     """The command that a client's frame stands for, in any of the accepted forms.
@@ -36,12 +36,12 @@ def parse(
         value = decode(body)
         if not isinstance(value, dict):
             raise CommandRejected("invalid_command", "A command must be a JSON object.")
-        return command_of(value, default_agent)
+        return parse_command(value, default_agent)
     except CommandRejected as rejected:
         if rejected.code == "bad_json" and isinstance(frame, bytes) and not _is_text(frame):
             raise UnsupportedData from None
         given = value if isinstance(value, dict) else {}
-        rejected.names = {**names_in(given), **agent_in(given, default_agent)}
+        rejected.names = {**client_names(given), **addressed_agent(given, default_agent)}
         raise
 
 
@@ -59,10 +59,10 @@ def encode(envelope: Envelope, dialect: Dialect, *, html: Html | None = None) ->
     `html`, given for a connection that takes rendered answers, turns an answer's text into safe HTML. Raises
     TypeError when an event holds what JSON cannot.
     """
-    return encoder_of(dialect, html)(envelope)
+    return make_encoder(dialect, html)(envelope)
 
 
-def encoder_of(dialect: Dialect, html: Html | None = None) -> Callable[[Envelope], bytes | None]:
+def make_encoder(dialect: Dialect, html: Html | None = None) -> Callable[[Envelope], bytes | None]:
     """`encode` for one dialect: a function of the event alone."""
     render, write = RENDER[dialect], _ENCODER.encode
 
@@ -83,7 +83,7 @@ def to_log(envelope: Envelope) -> bytes:
 
     `from_log` gives an equal envelope. Raises TypeError when the event holds what JSON cannot.
     """
-    return _dump(logged(envelope))
+    return _dump(log_frame(envelope))
 
 
 def from_log(body: bytes) -> Envelope:
@@ -107,38 +107,38 @@ def from_log(body: bytes) -> Envelope:
         raise UnreadableEvent(f"a stored event cannot be read: {type(error).__name__}") from error
 
 
-def _plain(value: Any) -> Any:
+def _encode_mapping(value: Any) -> Any:
     """What msgspec does not know by itself: read-only mappings, which events may hold."""
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"an event cannot hold a {type(value).__name__}")
 
 
-_ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_encode_mapping)
 
 
-def _dump(frame: Head | dict[str, Any]) -> bytes:
+def _dump(frame: FrameHeader | dict[str, Any]) -> bytes:
     try:
         return _ENCODER.encode(frame)
     except UnicodeEncodeError:
         # Half a surrogate pair, as a model or a tool may cut it. It has no UTF-8; the rest of the event has.
-        return _ENCODER.encode(_whole(frame))
+        return _ENCODER.encode(_replace_surrogates(frame))
 
 
-def _whole(value: Any) -> Any:
+def _replace_surrogates(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, Mapping):
-        return {_whole(name): _whole(member) for name, member in value.items()}
+        return {_replace_surrogates(name): _replace_surrogates(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_whole(member) for member in value]
+        return [_replace_surrogates(member) for member in value]
     if isinstance(value, msgspec.Struct):
         members = msgspec.structs.asdict(value).items()
-        return {name: _whole(member) for name, member in members if member is not msgspec.UNSET}
+        return {name: _replace_surrogates(member) for name, member in members if member is not msgspec.UNSET}
     if hasattr(type(value), "__attrs_attrs__"):
-        return _whole({field.name: getattr(value, field.name) for field in type(value).__attrs_attrs__})
+        return _replace_surrogates({field.name: getattr(value, field.name) for field in type(value).__attrs_attrs__})
     return value
 
 

@@ -73,7 +73,7 @@ C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=enum.StrEnum)
 
 
-def command_of(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | None) -> Command:
+def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | None) -> Command:
     """The command that a JSON object stands for; `default_agent` is (agent_type, pillar) where the path fixes it.
 
     Raises CommandRejected with `invalid_command`, `unknown_type`, `empty_message` or `pillar_required`.
@@ -81,18 +81,18 @@ def command_of(frame: Mapping[str, Any], default_agent: tuple[str, str | None] |
     kind = frame.get("type")
     if kind is None and _is_untyped_say(frame):
         fields = {**frame, "content": frame.get("message")}
-        return _checked(_structured(Say, fields, {"content": "message"}), default_agent)
+        return _check_say(_structured(Say, fields, {"content": "message"}), default_agent)
     if kind is None:
         raise _invalid("type", "is missing")
     if not isinstance(kind, str):
         raise _invalid("type", "must be text")
     if kind not in COMMANDS:
-        raise CommandRejected("unknown_type", f"Unknown type: {_shown(kind)}")
+        raise CommandRejected("unknown_type", f"Unknown type: {_printable(kind)}")
     fields, paths = _fields(frame)
     command = _structured(COMMANDS[kind], fields, paths)
     match command:
         case Say():
-            return _checked(command, default_agent)
+            return _check_say(command, default_agent)
         case Edit(content=content) if not content.strip():
             raise CommandRejected("empty_message")
     return command
@@ -103,13 +103,13 @@ def _is_untyped_say(frame: Mapping[str, Any]) -> bool:
     return "agent_type" in frame or "message" in frame
 
 
-def names_in(frame: Mapping[str, Any]) -> Mapping[str, str]:
+def client_names(frame: Mapping[str, Any]) -> Mapping[str, str]:
     """The client's own names for what it sent, so that a refusal can say what it is about."""
     given = _given(frame)
     return {name: given[name] for name in NAMES if _is_name(given.get(name))}
 
 
-def agent_in(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | None) -> Mapping[str, str]:
+def addressed_agent(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | None) -> Mapping[str, str]:
     """The agent that a frame is addressed to, so that its refusal names it; empty unless the frame is a message.
 
     `default_agent` is the path's, where the path fixes one. There an object without a `type` counts as a message too,
@@ -118,12 +118,12 @@ def agent_in(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | N
     kind = frame.get("type")
     typed = isinstance(kind, str) and COMMANDS.get(kind) is Say
     if default_agent is not None and (typed or kind is None):
-        return asked_names(*default_agent)
+        return agent_names(*default_agent)
     if not (typed or (kind is None and _is_untyped_say(frame))):
         return {}
     given = _given(frame)
     agent_type, pillar = (given[name] if _is_name(given.get(name)) else None for name in ("agent_type", "pillar"))
-    return asked_names(agent_type, pillar)
+    return agent_names(agent_type, pillar)
 
 
 def addressee(agent_type: str | None, pillar: str | None) -> str:
@@ -133,7 +133,7 @@ def addressee(agent_type: str | None, pillar: str | None) -> str:
     return LIAISON if pillar else GUIDE
 
 
-def asked_names(agent_type: str | None, pillar: str | None) -> Mapping[str, str]:
+def agent_names(agent_type: str | None, pillar: str | None) -> Mapping[str, str]:
     """The members of an envelope that name the agent a message is for."""
     names = {"agent_type": addressee(agent_type, pillar)}
     return names | {"pillar": pillar} if pillar else names
@@ -147,7 +147,7 @@ def _given(frame: Mapping[str, Any]) -> Mapping[str, Any]:
 def _is_name(value: Any) -> bool:
     try:
         return bool(_id(value))
-    except _Wrong:
+    except _InvalidField:
         return False
 
 
@@ -164,7 +164,7 @@ def _fields(frame: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     return payload, paths
 
 
-def _checked(say: Say, default_agent: tuple[str, str | None] | None) -> Say:
+def _check_say(say: Say, default_agent: tuple[str, str | None] | None) -> Say:
     if default_agent is not None:
         say = evolve(say, agent_type=default_agent[0], pillar=default_agent[1])
     if say.agent_type == LIAISON and not say.pillar:
@@ -177,7 +177,7 @@ def _checked(say: Say, default_agent: tuple[str, str | None] | None) -> Say:
     return say
 
 
-class _Wrong(ValueError):
+class _InvalidField(ValueError):
     """What is wrong with a field (`complaint`), and where inside it (`at`, such as `[2].id`)."""
 
     def __init__(self, complaint: str, at: str = "") -> None:
@@ -193,7 +193,7 @@ def _structured(kind: type[C], fields: Mapping[str, Any], paths: Mapping[str, st
     except cattrs.ClassValidationError as group:
         error, note = group.group_exceptions()[0][0]
         path = paths.get(note.name, note.name)
-        if isinstance(error, _Wrong):
+        if isinstance(error, _InvalidField):
             raise _invalid(path + error.at, error.complaint) from None
         raise _invalid(path, "is missing") from None
 
@@ -202,46 +202,46 @@ def _invalid(path: str, complaint: str) -> CommandRejected:
     return CommandRejected("invalid_command", f"The field `{path}` {complaint}.")
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     """A client's own word, fit to be repeated to it: short, and without control characters."""
     return "".join(character if character.isprintable() else "?" for character in text[:40])
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise _Wrong("must be text")
+        raise _InvalidField("must be text")
     return value
 
 
 def _name(value: Any) -> str:
     if len(_text(value)) > MAX_NAME:
-        raise _Wrong(f"may have at most {MAX_NAME} characters")
+        raise _InvalidField(f"may have at most {MAX_NAME} characters")
     if not value.isprintable():
-        raise _Wrong("must not contain control characters")
+        raise _InvalidField("must not contain control characters")
     return str(value)
 
 
 def _id(value: Any) -> str:
     if not _name(value).strip():
-        raise _Wrong("must not be blank")
+        raise _InvalidField("must not be blank")
     return str(value)
 
 
 def _token(value: Any) -> str:
     if len(_text(value)) > MAX_TOKEN:
-        raise _Wrong(f"may have at most {MAX_TOKEN} characters")
+        raise _InvalidField(f"may have at most {MAX_TOKEN} characters")
     return str(value)
 
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _Wrong("must be true or false")
+        raise _InvalidField("must be true or false")
     return value
 
 
 def _note(value: Any) -> str:
     if len(_text(value)) > MAX_NOTE:
-        raise _Wrong(f"may have at most {MAX_NOTE} characters")
+        raise _InvalidField(f"may have at most {MAX_NOTE} characters")
     return str(value)
 
 
@@ -251,26 +251,26 @@ def _one_of(words: type[E]) -> Callable[[Any], E]:
         try:
             return words(word)
         except ValueError:
-            raise _Wrong(f"must be one of {', '.join(words)}") from None
+            raise _InvalidField(f"must be one of {', '.join(words)}") from None
 
     return check
 
 
 def _seq(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise _Wrong("must be a whole number, 0 or more")
+        raise _InvalidField("must be a whole number, 0 or more")
     return value
 
 
 def _count(value: Any) -> int:
     if not 1 <= _seq(value) <= MAX_CHUNKS:
-        raise _Wrong(f"must be from 1 to {MAX_CHUNKS}")
+        raise _InvalidField(f"must be from 1 to {MAX_CHUNKS}")
     return int(value)
 
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _Wrong("must be an object")
+        raise _InvalidField("must be an object")
     return value
 
 
@@ -283,9 +283,9 @@ def _metadata(value: Any) -> dict[str, Any]:
 
 def _references(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise _Wrong("must be a list")
+        raise _InvalidField("must be a list")
     if len(value) > MAX_REFERENCES:
-        raise _Wrong(f"may have at most {MAX_REFERENCES} entries")
+        raise _InvalidField(f"may have at most {MAX_REFERENCES} entries")
     ids = (_within(f"[{index}]", _reference, entry) for index, entry in enumerate(value))
     return tuple(dict.fromkeys(ids))
 
@@ -296,14 +296,14 @@ def _reference(entry: Any) -> str:
     for name in ("file_id", "id"):
         if entry.get(name) is not None:
             return _within(f".{name}", _id, entry[name])
-    raise _Wrong("must have a `file_id` or an `id`")
+    raise _InvalidField("must have a `file_id` or an `id`")
 
 
 def _threads(value: Any) -> dict[str, int]:
     threads = _object(value)
     if len(threads) > MAX_THREADS:
-        raise _Wrong(f"may name at most {MAX_THREADS} threads")
-    return {_id(thread): _within(f".{_shown(thread)}", _seq, seq) for thread, seq in threads.items()}
+        raise _InvalidField(f"may name at most {MAX_THREADS} threads")
+    return {_id(thread): _within(f".{_printable(thread)}", _seq, seq) for thread, seq in threads.items()}
 
 
 R = TypeVar("R", str, int)
@@ -312,8 +312,8 @@ R = TypeVar("R", str, int)
 def _within(at: str, check: Callable[[Any], R], value: Any) -> R:
     try:
         return check(value)
-    except _Wrong as wrong:
-        raise _Wrong(wrong.complaint, at + wrong.at) from None
+    except _InvalidField as wrong:
+        raise _InvalidField(wrong.complaint, at + wrong.at) from None
 
 
 CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(

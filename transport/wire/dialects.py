@@ -51,7 +51,7 @@ ALIASES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
     }
 )
 # Names of the envelope that such clients read inside `payload`.
-INSIDE: Final = ("thread_id", "run_id", "message_id", "agent_type")
+PAYLOAD_NAMES: Final = ("thread_id", "run_id", "message_id", "agent_type")
 JWT_PREFIX: Final = "jwt."
 
 
@@ -79,7 +79,7 @@ _AS_THEY_ARE: Final = frozenset(
 )
 
 
-def data_of(event: Event) -> Frame:
+def event_data(event: Event) -> Frame:
     """The event's own fields, as every dialect names them; optional ones that are None are left out."""
     data: Frame = {}
     for attribute, name, optional in _WIRE_FIELDS[type(event)]:
@@ -89,9 +89,9 @@ def data_of(event: Event) -> Frame:
     return data
 
 
-def shown_data(event: Event, html: Html | None) -> Frame:
+def client_data(event: Event, html: Html | None) -> Frame:
     """The event's fields for one kind of connection: with rendered answers and blocks (`html` given) or without."""
-    data = data_of(event)
+    data = event_data(event)
     match event:
         case FinalResponse(message=message) if html is not None:
             data["html"] = html(message)
@@ -100,7 +100,7 @@ def shown_data(event: Event, html: Html | None) -> Frame:
     return data
 
 
-class Head(msgspec.Struct, gc=False):
+class FrameHeader(msgspec.Struct, gc=False):
     """Everything around the event, in the order of the wire. What is UNSET is left out; only `pillar` is null.
 
     A Struct, as it is made for every event: it encodes in a fifth of the time of a dict.
@@ -120,22 +120,22 @@ class Head(msgspec.Struct, gc=False):
     message: str = ""
 
 
-class CanonicalFrame(Head, gc=False):
+class CanonicalFrame(FrameHeader, gc=False):
     """The canonical form, which is the log's too."""
 
     data: Any = None
 
 
-class PayloadFrame(Head, gc=False):
+class PayloadFrame(FrameHeader, gc=False):
     """The canonical form with the event's fields under another name, and more names among them."""
 
     payload: Any = None
 
 
-H = TypeVar("H", bound=Head)
+H = TypeVar("H", bound=FrameHeader)
 
 
-def _framed(kind: Callable[..., H], envelope: Envelope, timestamp: str | float, data: Any) -> H:
+def _build_frame(kind: Callable[..., H], envelope: Envelope, timestamp: str | float, data: Any) -> H:
     seq, thread_id, run_id, message_id = envelope.seq, envelope.thread_id, envelope.run_id, envelope.message_id
     conversation_id, agent_type, event = envelope.conversation_id, envelope.agent_type, envelope.event
     asked = envelope.asked_agent
@@ -156,11 +156,11 @@ def _framed(kind: Callable[..., H], envelope: Envelope, timestamp: str | float, 
     )
 
 
-def logged(envelope: Envelope) -> CanonicalFrame:
+def log_frame(envelope: Envelope) -> CanonicalFrame:
     """The canonical form, but with the exact `timestamp` in Unix seconds."""
     event = envelope.event
-    data = event if type(event) in _AS_THEY_ARE else data_of(event)
-    return _framed(CanonicalFrame, envelope, envelope.timestamp, data)
+    data = event if type(event) in _AS_THEY_ARE else event_data(event)
+    return _build_frame(CanonicalFrame, envelope, envelope.timestamp, data)
 
 
 @lru_cache(maxsize=64)
@@ -178,8 +178,8 @@ def iso(timestamp: float) -> str:
 def canonical(envelope: Envelope, html: Html | None = None) -> CanonicalFrame:
     """The whole envelope, the event's fields under `data`."""
     event = envelope.event
-    data = event if type(event) in _AS_THEY_ARE else shown_data(event, html)
-    return _framed(CanonicalFrame, envelope, iso(envelope.timestamp), data)
+    data = event if type(event) in _AS_THEY_ARE else client_data(event, html)
+    return _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), data)
 
 
 def payload(envelope: Envelope, html: Html | None = None) -> PayloadFrame:
@@ -187,15 +187,15 @@ def payload(envelope: Envelope, html: Html | None = None) -> PayloadFrame:
 
     A field of the event wins over a name of the envelope, as `message_id` of a `feedback` does.
     """
-    data = shown_data(envelope.event, html)
+    data = client_data(envelope.event, html)
     for name, alias in ALIASES.get(type(envelope.event), {}).items():
         data[alias] = data[name]
-    for name in INSIDE:
+    for name in PAYLOAD_NAMES:
         if (value := getattr(envelope, name)) is not None:
             data.setdefault(name, value)
     if envelope.agent_type is not None:
         data["agent_name"] = envelope.pillar or envelope.agent_type
-    return _framed(PayloadFrame, envelope, iso(envelope.timestamp), data)
+    return _build_frame(PayloadFrame, envelope, iso(envelope.timestamp), data)
 
 
 def flat(envelope: Envelope, html: Html | None = None) -> Frame:
@@ -204,9 +204,9 @@ def flat(envelope: Envelope, html: Html | None = None) -> Frame:
     The `data` of a final response is called `details` here: a flat event has no member `data`. The `message` of an
     agent that gave something is its result.
     """
-    head = _framed(CanonicalFrame, envelope, iso(envelope.timestamp), UNSET)
+    head = _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), UNSET)
     frame: Frame = {name: value for name, value in msgspec.structs.asdict(head).items() if value is not UNSET}
-    for name, value in shown_data(envelope.event, html).items():
+    for name, value in client_data(envelope.event, html).items():
         if name == "data":
             frame["details"] = value
         elif name != "timestamp":
@@ -236,14 +236,14 @@ def agent_response(envelope: Envelope, html: Html | None = None) -> Frame | None
     }
     match envelope.event:
         case FinalResponse() as answer:
-            kind = _kind_of_answer(answer)
+            kind = _answer_kind(answer)
             frame |= {"message": answer.message, "type": kind, "data": answer.data}
             frame["visualization"] = answer.visualization
         case Error() | Alert() as told:
-            data = data_of(told)
+            data = event_data(told)
             frame |= {"message": data.pop("message"), "type": told.type, "data": data}
         case SanitizationSummary() as summary:
-            frame |= {"type": summary.type, "data": data_of(summary)}
+            frame |= {"type": summary.type, "data": event_data(summary)}
         case _:
             return None
     if envelope.asked_agent is not None:
@@ -251,7 +251,7 @@ def agent_response(envelope: Envelope, html: Html | None = None) -> Frame | None
     return frame
 
 
-def _kind_of_answer(answer: FinalResponse) -> str:
+def _answer_kind(answer: FinalResponse) -> str:
     if answer.visualization is not None:
         return "visualization"
     results = () if answer.data is None else answer.data.get("results", ())
@@ -259,7 +259,7 @@ def _kind_of_answer(answer: FinalResponse) -> str:
     return next((kind for kind in ANSWER_KINDS if kind in kinds), "message")
 
 
-RENDER: Final[Mapping[Dialect, Callable[[Envelope, Html | None], Head | Frame | None]]] = MappingProxyType(
+RENDER: Final[Mapping[Dialect, Callable[[Envelope, Html | None], FrameHeader | Frame | None]]] = MappingProxyType(
     {
         Dialect.CANONICAL: canonical,
         Dialect.FLAT: flat,
@@ -278,7 +278,7 @@ SUBPROTOCOLS: Final = MappingProxyType(
 
 
 @frozen
-class Choice:
+class Negotiated:
     """What a handshake settles: the dialect, the subprotocol to select (None: select none), and the path's agent.
 
     `default_agent` is (agent_type, pillar) where the path fixes the agent; such endpoints are `deprecated`.
@@ -300,7 +300,7 @@ DEPRECATION: Final[Mapping[str, str]] = MappingProxyType(
 """The headers of every answer at a deprecated endpoint."""
 
 
-def deprecation_of(path: str) -> Mapping[str, str]:
+def deprecation_headers(path: str) -> Mapping[str, str]:
     """The headers that say of the endpoint at a path that it is deprecated; none if it is not, or is no endpoint."""
     try:
         _, agent = _endpoint(path)
@@ -309,7 +309,7 @@ def deprecation_of(path: str) -> Mapping[str, str]:
     return {} if agent is None else DEPRECATION
 
 
-def choose(path: str, subprotocols: Sequence[str], query: Mapping[str, str]) -> Choice:
+def negotiate(path: str, subprotocols: Sequence[str], query: Mapping[str, str]) -> Negotiated:
     """Settle a handshake from its path, the offered subprotocols in the client's order, and its query.
 
     A dialect offered as a subprotocol is selected and decides. Otherwise an offered `jwt.…` is selected (browsers
@@ -319,14 +319,14 @@ def choose(path: str, subprotocols: Sequence[str], query: Mapping[str, str]) -> 
     default, agent = _endpoint(path)
     for offered in subprotocols:
         if offered in SUBPROTOCOLS:
-            return Choice(SUBPROTOCOLS[offered], offered, agent, agent is not None)
+            return Negotiated(SUBPROTOCOLS[offered], offered, agent, agent is not None)
     selected = next((offered for offered in subprotocols if offered.startswith(JWT_PREFIX)), None)
     asked = query.get("dialect")
     dialect = next((known for known in Dialect if known.value == asked), default)
-    return Choice(dialect, selected, agent, agent is not None)
+    return Negotiated(dialect, selected, agent, agent is not None)
 
 
-def endpoint_of(path: str) -> str:
+def endpoint_name(path: str) -> str:
     """The name of the endpoint at a path, fit for a log: without words of the client's; `(unknown)` for none."""
     try:
         _, agent = _endpoint(path)

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from transport.wire.codec import encoder_of
+from transport.wire.codec import make_encoder
 from transport.wire.dialects import Dialect, Html
 from transport.wire.events import Envelope
 
 Encode: TypeAlias = Callable[[Envelope], bytes | None]
-Dress: TypeAlias = Callable[[Envelope, bytes], bytes]
+WrapFrame: TypeAlias = Callable[[Envelope, bytes], bytes]
 
 
 class Encoder:
@@ -18,18 +18,18 @@ class Encoder:
     """
 
     def __init__(self, html: Html | None = None) -> None:
-        self._shapes: dict[tuple[Dialect, bool], Encode] = {
-            (dialect, rendered): encoder_of(dialect, html if rendered else None)
+        self._encoders: dict[tuple[Dialect, bool], Encode] = {
+            (dialect, rendered): make_encoder(dialect, html if rendered else None)
             for dialect in Dialect
             for rendered in (False, True)
         }
 
-    def shape(self, dialect: Dialect, *, html: bool = False) -> Encode:
+    def encoder_for(self, dialect: Dialect, *, html: bool = False) -> Encode:
         """What encodes for a dialect: always the same object, so that its frames can be remembered by it."""
-        return self._shapes[dialect, html]
+        return self._encoders[dialect, html]
 
 
-def dressed(encode: Encode, dress: Dress | None) -> Encode:
+def wrapping_encoder(encode: Encode, dress: WrapFrame | None) -> Encode:
     """Encode an event, and give what `dress` makes of it and its frame; `encode` itself without one."""
     if dress is None:
         return encode

@@ -376,7 +376,7 @@ class Envelope(msgspec.Struct, frozen=True):
     message: str = ""
     asked_agent: AskedAgent | None = None
 
-    def but(self, **changes: Any) -> "Envelope":
+    def replace(self, **changes: Any) -> "Envelope":
         """The same with these fields changed."""
         return msgspec.structs.replace(self, **changes)
 

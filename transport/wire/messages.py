@@ -44,11 +44,11 @@ class Reply:
     """
 
     envelope: Envelope
-    head: int | None = None
+    last_seq: int | None = None
 
 
 @frozen
-class Follow:
+class SubscribeThread:
     """Send a thread's events from the one after `after`; `head` is the last one known to be in the log.
 
     `after` None joins the thread where it is. A thread that is followed already goes to `after`, back or forward: its
@@ -59,19 +59,19 @@ class Follow:
 
     thread_id: str
     after: int | None
-    head: int
-    unasked: bool = False
+    last_seq: int
+    implicit: bool = False
 
 
 @frozen
-class Unfollow:
+class UnsubscribeThread:
     """Send no more of a thread."""
 
     thread_id: str
 
 
 @frozen
-class Rendered:
+class Acked:
     """The client has shown a thread's events up to this one."""
 
     thread_id: str
@@ -79,7 +79,7 @@ class Rendered:
 
 
 @frozen
-class Finish:
+class CloseWhenDrained:
     """Send what is queued, for at most `within_s` seconds, then close."""
 
     code: int

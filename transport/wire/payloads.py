@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
-from transport.wire.chunks import PIECE_BYTES
+from transport.wire.chunks import CHUNK_BYTES
 
 
 class Binary(bytes):
@@ -24,7 +24,7 @@ _GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way to ask for gzip's header
 
 
 @frozen
-class Speak:
+class ClientCapabilities:
     """What the client can take, by its last `hello`: see `transport.wire.commands.Hello`."""
 
     batch: bool = False
@@ -33,11 +33,11 @@ class Speak:
     html: bool = False
 
 
-def pack(frames: Sequence[bytes], speak: Speak) -> Sequence[bytes]:
+def pack(frames: Sequence[bytes], capabilities: ClientCapabilities) -> Sequence[bytes]:
     """The payloads to be written for these frames of JSON."""
-    if speak.batch and len(frames) > 1:
-        frames = _batches(frames, PIECE_BYTES) if speak.chunk else [_batch(frames)]
-    if speak.gzip:
+    if capabilities.batch and len(frames) > 1:
+        frames = _batches(frames, CHUNK_BYTES) if capabilities.chunk else [_batch(frames)]
+    if capabilities.gzip:
         frames = [compressed(frame) if GZIP_BYTES < len(frame) <= GZIP_MOST_BYTES else frame for frame in frames]
     return frames
 

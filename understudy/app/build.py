@@ -23,10 +23,10 @@ from quart_trio import QuartTrio
 from actors import ActorDied, ActorRef, ActorSystem, ChildSpec, StartChild, Supervisor
 from actors import Event as ActorEvent
 from sanitization import Detector
-from transport.auth.forwarded import Proxies
+from transport.auth.forwarded import TrustedProxies
 from transport.connection.heartbeat import Heartbeat
 from transport.connection.websocket import ConnectionLimits
-from transport.server.listener import DoorLimits, serve_door
+from transport.server.listener import ServerLimits, serve
 from transport.server.socket import SocketLimits
 from transport.server.tls import server_context
 from understudy import __version__
@@ -147,7 +147,7 @@ async def serve_app(
         listeners = await listen(settings, sockets)
         port = listeners[0].socket.getsockname()[1]
         connections = fit_connection_limit(settings.limits.connections_total)
-        limits = DoorLimits(
+        limits = ServerLimits(
             head_s=HEAD_S,
             connections=connections,
             connections_per_peer=settings.limits.connections_per_peer,
@@ -158,9 +158,9 @@ async def serve_app(
                 compression_from_bytes=settings.compression_from_bytes,
             ),
         )
-        proxies = Proxies(settings.trusted_proxies)
-        serve = partial(
-            serve_door,
+        proxies = TrustedProxies(settings.trusted_proxies)
+        serve_port = partial(
+            serve,
             listeners,
             asgi_app=app.http_app,
             on_upgrade=app.endpoint,
@@ -168,7 +168,7 @@ async def serve_app(
             tls=tls,
             proxies=proxies,
         )
-        await nursery.start(serve)
+        await nursery.start(serve_port)
         nursery.start_soon(warn_if_open)
         nursery.start_soon(warm_up)
         task_status.started(Running(settings.url_at(port), app.system, app.store, partial(_stop, app)))

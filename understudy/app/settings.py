@@ -18,7 +18,7 @@ from attrs.validators import ge, gt, in_, le, optional
 from typed_settings.loaders import DictLoader
 
 from transport.auth.fetch import is_fetchable
-from transport.auth.forwarded import Proxies
+from transport.auth.forwarded import TrustedProxies
 from transport.auth.identity import is_loopback, is_origin
 from transport.auth.tokens import MIN_SECRET_BYTES
 from transport.connection.limits import Limits
@@ -199,10 +199,10 @@ def check_settings(settings: Settings) -> None:
                 f"allowed_origins must be like https://example.org or http://localhost:3000, not {origin!r}"
             )
     try:
-        proxies = Proxies(settings.trusted_proxies)
+        proxies = TrustedProxies(settings.trusted_proxies)
     except ValueError as error:
         raise BadSettings(f"trusted_proxies must be addresses or networks such as 10.0.0.0/8: {error}") from error
-    if proxies.everybody:
+    if proxies.trusts_everyone:
         raise BadSettings(
             "trusted_proxies (UNDERSTUDY_TRUSTED_PROXIES) is every address there is, so anybody could say to come from "
             "any other: name your proxies' addresses or networks"

@@ -15,9 +15,9 @@ from attrs import define, evolve, field, frozen
 from transport.auth.fetch import fetch
 from transport.auth.identity import Identity, is_loopback, origin_allowed
 from transport.auth.jwks import KeySet, ProviderTokens, read_key_set
-from transport.auth.keyring import KeyKeeper, Keyring
-from transport.auth.token_cache import Proven
-from transport.auth.tokens import ALGORITHM, TENANT, Tokens, load_or_create_secret, read_head
+from transport.auth.keyring import KeyFetcher, Keyring
+from transport.auth.token_cache import VerifiedTokens
+from transport.auth.tokens import ALGORITHM, TENANT, Tokens, load_or_create_secret, read_jose_header
 from transport.connection.limits import RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
 from understudy.auth.revocation import RevokedSessions, user_key
@@ -86,9 +86,9 @@ class IdentityProvider:
     keyring: Keyring
     fetch: Callable[[], Awaitable[KeySet]]
 
-    def keeper(self) -> KeyKeeper:
+    def keeper(self) -> KeyFetcher:
         """Make the actor that keeps the keys fresh."""
-        return KeyKeeper(self.keyring, self.fetch)
+        return KeyFetcher(self.keyring, self.fetch)
 
 
 @define
@@ -110,7 +110,7 @@ class Sessions:
     on_end: list[Callable[[Identity], object]] = field(factory=list, repr=False)
     tenants: bool = False
     longest_s: float = 30 * 24 * 3600.0
-    _proven: Proven = field(factory=Proven, init=False, repr=False)
+    _proven: VerifiedTokens = field(factory=VerifiedTokens, init=False, repr=False)
 
     def issue_anonymous(self, peer: str | None = None) -> IssuedSession:
         """Begin an anonymous user's session, for somebody at this address.
@@ -138,12 +138,12 @@ class Sessions:
         keys = None if self.provider is None else self.provider.keyring.current
         who = self._proven.find(token, keys, self.tokens.clock())
         if who is None:
-            if self.provider is None or read_head(token).algorithm == ALGORITHM:
+            if self.provider is None or read_jose_header(token).algorithm == ALGORITHM:
                 who = self.tokens.verify(token)
             else:
                 who = self.provider.tokens.verify(token)
             who = self._with_owner(who)
-            self._proven.keep(token, keys, who)
+            self._proven.add(token, keys, who)
         self.check_not_revoked(who)
         if self.revoked.is_replaced(who):
             raise Unauthenticated("unauthenticated")
@@ -171,7 +171,7 @@ class Sessions:
                     try:
                         return self.verify(token)
                     except UnknownKey:
-                        await self.provider.keyring.settled(KEY_WAIT_S)
+                        await self.provider.keyring.wait_fetched(KEY_WAIT_S)
         return self.verify(token)
 
     def renew(self, token: str) -> IssuedSession:
@@ -191,7 +191,7 @@ class Sessions:
                 when it was issued (`forbidden`).
         """
         who = self._verify_late(token)
-        if read_head(token).algorithm != ALGORITHM:
+        if read_jose_header(token).algorithm != ALGORITHM:
             raise CommandRejected("forbidden", "That token is renewed where it came from.")
         if who.issued_at is None:
             raise CommandRejected("forbidden", "That token does not say when it was issued (iat), and is not renewed.")

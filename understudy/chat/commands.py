@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 
 from actors import ActorDied, ActorError, ActorRef, AskTimeout, MailboxFull, StartFailed
 from transport.auth.identity import Identity
-from transport.outbox.outbox import Deliver, Unfollow
+from transport.outbox.outbox import Deliver, UnsubscribeThread
 from transport.server.arrival import arrived_at
 from transport.wire.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
 from transport.wire.errors import CommandRejected
@@ -219,7 +219,7 @@ class CommandDispatcher:
         if outbox is None:
             return
         names = {name: value for name in NAMES_SHOWN if (value := getattr(command, name, None)) is not None}
-        progress = Envelope(AgentProgress(0, AWAY), self._services.clock(), message=AWAY).but(**names)
+        progress = Envelope(AgentProgress(0, AWAY), self._services.clock(), message=AWAY).replace(**names)
         outbox.try_tell(Deliver(progress))
 
     async def _check_quota(self, owner: str, content: str) -> None:
@@ -310,7 +310,7 @@ class CommandDispatcher:
             case Deleted(owner, thread_id):
                 self._services.forget(owner, thread_id)
                 for outbox in self._services.outboxes(owner, thread_id):
-                    outbox.try_tell(Unfollow(thread_id))
+                    outbox.try_tell(UnsubscribeThread(thread_id))
 
     async def _forget_deleted(self) -> None:
         """Have the placeholders of threads mean nothing that are not there any more."""

@@ -92,4 +92,4 @@ def wrap_about_answer(answer: Message, event: Event, *, now: float) -> Envelope:
 
 def wrap(event: Event, around: Envelope, *, now: float, seq: int | None = None) -> Envelope:
     """Put `event` into a copy of the envelope `around` (its thread, run and agent), emitted at `now`, Unix seconds."""
-    return around.but(event=event, timestamp=now, seq=seq, message=summary_line(event))
+    return around.replace(event=event, timestamp=now, seq=seq, message=summary_line(event))

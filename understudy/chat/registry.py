@@ -28,7 +28,7 @@ from actors import (
     Restart,
     StartChild,
 )
-from transport.outbox.outbox import Follow
+from transport.outbox.outbox import SubscribeThread
 from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import EnsureRunning, OwnershipLost, WaitIdle
 from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
@@ -168,7 +168,7 @@ class ConversationRegistry:
         places = {thread_id: self._entries.get((owner, thread_id)) for thread_id in ids}
         for thread_id, head in (await self._services.store.last_seqs(owner, ids)).items():
             for outbox in self._services.outboxes(owner, thread_id):
-                outbox.try_tell(Follow(thread_id, None, head, unasked=True))
+                outbox.try_tell(SubscribeThread(thread_id, None, head, implicit=True))
         for thread_id, place in places.items():
             if place is not None and not place.ref.alive:
                 self._forget((owner, thread_id), place)

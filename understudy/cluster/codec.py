@@ -121,7 +121,7 @@ def decode_ephemeral(body: TextPiece | bytes) -> Envelope:
     if not isinstance(event, PartialResult) or not event.blocks:
         return envelope
     blocks = tuple(evolve(block, html=clean_html(block.html)) for block in event.blocks)
-    return envelope.but(event=evolve(event, blocks=blocks))
+    return envelope.replace(event=evolve(event, blocks=blocks))
 
 
 def html_length(body: TextPiece | bytes) -> int:

@@ -11,8 +11,8 @@ from typing import Final
 from attrs import define
 
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Normal, Overflow, Restarted, Terminated
-from transport.outbox.delivery import merged
-from transport.outbox.outbox import Deliver, Follow, Reply, Unfollow
+from transport.outbox.delivery import merge_text
+from transport.outbox.outbox import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from transport.wire.codec import to_log
 from transport.wire.events import Envelope
 from understudy.cluster.bus import MessageBus
@@ -60,13 +60,13 @@ class EventForwarder(Actor):
         match message:
             case Deliver():
                 self.buffered += message.envelopes
-            case Follow(head=head):
+            case SubscribeThread(last_seq=head):
                 self.last_seq = max(self.last_seq, head)
             case RenewLease():
                 self._flush()
                 self._renew_lease(context)
                 message.reply(self.last_seq)
-            case Unfollow():
+            case UnsubscribeThread():
                 self._finish(context, deleted=True)
             case Terminated() | Restarted():  # one that begins anew knows none of its followers
                 self._finish(context)
@@ -109,7 +109,8 @@ class EventForwarder(Actor):
     def _send_ephemeral(self, envelopes: list[Envelope]) -> None:
         if envelopes:
             self.bus.send_ephemeral(
-                self.node, Ephemeral(self.thread, self.last_seq, [encode_ephemeral(each) for each in merged(envelopes)])
+                self.node,
+                Ephemeral(self.thread, self.last_seq, [encode_ephemeral(each) for each in merge_text(envelopes)]),
             )
 
     def _renew_lease(self, context: Context) -> None:

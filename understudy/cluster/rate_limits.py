@@ -67,7 +67,7 @@ class SharedRateLimits:
             news = trio.Event()
             await trio.sleep(EVERY_S)
             try:
-                while len(taken := self.ledger.tell(TOGETHER)) == TOGETHER:
+                while len(taken := self.ledger.take_unreported(TOGETHER)) == TOGETHER:
                     await self._tell(taken)
                 await self._tell(taken)
             except RedisUnavailable:
@@ -81,7 +81,7 @@ class SharedRateLimits:
         lefts = await self.link.call(lambda redis: redis.eval(_TAKE, keys, tuple(numbers)))
         now = self.clock()
         for (rate, user, _), left in zip(taken, lefts, strict=True):  # type: ignore[arg-type]
-            rate.lower(user, left / 1000 - self.ledger.noted(rate, user), now)
+            rate.lower(user, left / 1000 - self.ledger.unreported(rate, user), now)
 
 
 class RateLimitsSync(Actor):

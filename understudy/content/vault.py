@@ -96,11 +96,11 @@ class Vault:
             return envelope
         match envelope.event:
             case MessageAccepted(content=content) as event:
-                return envelope.but(event=evolve(event, content=found.restore(content)))
+                return envelope.replace(event=evolve(event, content=found.restore(content)))
             case FinalResponse(message=message) as event:
-                return envelope.but(event=evolve(event, message=found.restore(message)))
+                return envelope.replace(event=evolve(event, message=found.restore(message)))
             case AgentCompleted(result=result) as event:
-                return envelope.but(event=evolve(event, result=found.restore(result)))
+                return envelope.replace(event=evolve(event, result=found.restore(result)))
         return envelope
 
 

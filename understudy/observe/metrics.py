@@ -191,7 +191,7 @@ class Metrics:
         """A client answered a ping."""
         self._rtt.observe(rtt_s)
 
-    def on_rendered(self, behind: int) -> None:
+    def on_acked(self, behind: int) -> None:
         """A client has shown a thread's events; it was handed so many more."""
         self._behind.observe(behind)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import trio
 from attrs import asdict
 
-from transport.server.eventstream import RETRY_S, as_json, block, comment
+from transport.server.eventstream import RETRY_S, encode_block, encode_comment, encode_json
 from understudy.observe.backoffs import ancestors
 from understudy.observe.incidents import Incidents
 from understudy.observe.tree_view import TreeView
@@ -91,7 +91,7 @@ class TreeEventStream:
             if piece := self._pending_blocks():
                 return piece
             if trio.current_time() >= beat_at:
-                return comment("ping")
+                return encode_comment("ping")
 
     async def aclose(self) -> None:
         """The reader takes no more. Waits for nothing."""
@@ -100,7 +100,7 @@ class TreeEventStream:
 
     def _end(self, reason: str) -> bytes:
         self._over = True
-        return block(as_json({"reason": reason}), event="end")
+        return encode_block(encode_json({"reason": reason}), event="end")
 
     def _hello(self) -> bytes:
         self._counts, self._counted_at = self._numbers(), trio.current_time()
@@ -111,27 +111,27 @@ class TreeEventStream:
             "counts": self._counts,
             "incidents": [asdict(incident) for incident in incidents],
         }
-        return block(as_json(shown), event="hello", retry_s=RETRY_S)
+        return encode_block(encode_json(shown), event="hello", retry_s=RETRY_S)
 
     def _pending_blocks(self) -> bytes:
         """All there is to tell now; empty for nothing. More changes than go together stay for the next time."""
         found: list[bytes] = []
         if self._behind:
             self._behind = False
-            found.append(block(b"{}", event="resync"))
+            found.append(encode_block(b"{}", event="resync"))
         elif self._changed_paths:
-            found.append(block(as_json(self._changes()), event="changes"))
+            found.append(encode_block(encode_json(self._changes()), event="changes"))
         if not self._changed_paths:
             self._news = trio.Event()
         for incident in self._incidents.after(self._last_incident):
             self._last_incident = incident.number
-            found.append(block(as_json(asdict(incident)), event="incident"))
+            found.append(encode_block(encode_json(asdict(incident)), event="incident"))
         if trio.current_time() >= self._counted_at + COUNTS_S:
             self._counted_at = trio.current_time()
             counts = self._numbers()
             if counts != self._counts:
                 self._counts = counts
-                found.append(block(as_json(counts), event="counts"))
+                found.append(encode_block(encode_json(counts), event="counts"))
         return b"".join(found)
 
     def _changes(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from quart import Response, current_app, g, request
 
-from transport.auth.forwarded import Proxies
+from transport.auth.forwarded import TrustedProxies
 from transport.auth.identity import origin_listed
 from transport.connection.limits import Ledger, RequestLimits
 from transport.wire.errors import CommandRejected, Unauthenticated
@@ -27,7 +27,7 @@ class Admission:
     """
 
     def __init__(self, settings: WebSettings, ledger: Ledger | None = None) -> None:
-        self._proxies = Proxies(settings.trusted_proxies)
+        self._proxies = TrustedProxies(settings.trusted_proxies)
         self._requests = RequestLimits(settings.limits.requests_per_minute, ledger)
 
     async def admit_request(self) -> Response | None:
@@ -60,7 +60,9 @@ class Admission:
 
     def peer(self) -> str:
         """Give the address that limits are counted for."""
-        return self._proxies.client_of(request.remote_addr or "", _joined(request.headers.getlist("X-Forwarded-For")))
+        return self._proxies.client_address(
+            request.remote_addr or "", _joined(request.headers.getlist("X-Forwarded-For"))
+        )
 
 
 def peer() -> str:

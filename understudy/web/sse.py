@@ -10,14 +10,14 @@ from attrs import define
 
 from actors import ActorError, ActorRef, ChildSpec, Lane, Restart, StartChild
 from transport.auth.identity import Identity
-from transport.connection.callbacks import Ports
-from transport.connection.event_stream import StreamConnection, WhichOutbox
+from transport.connection.callbacks import ConnectionCallbacks
+from transport.connection.event_stream import EventStreamConnection, GetOutbox
 from transport.connection.websocket import ConnectionLimits
 from transport.outbox.outbox import Deliver
 from transport.server.eventstream import EventStream
 from transport.wire.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
 from transport.wire.dialects import Dialect
-from transport.wire.encoder import Dress
+from transport.wire.encoder import WrapFrame
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Alert, Envelope, Welcome
 from understudy.auth.rights import Whose
@@ -41,7 +41,7 @@ class EventStreams:
     `closing` says whether the server is going away: nothing is begun then.
     """
 
-    callbacks: Ports
+    callbacks: ConnectionCallbacks
     dispatcher: CommandDispatcher
     presence: Presence
     connections: Callable[[], ActorRef]
@@ -61,7 +61,7 @@ class EventStreams:
         command: Command,
         *,
         dialect: Dialect = Dialect.CANONICAL,
-        dress: Dress,
+        dress: WrapFrame,
         label: str,
         welcome: bool,
     ) -> None:
@@ -76,7 +76,7 @@ class EventStreams:
         connection_id = uuid.uuid4().hex
         spec = ChildSpec(
             connection_id,
-            lambda: StreamConnection(
+            lambda: EventStreamConnection(
                 stream,
                 self.callbacks,
                 who,
@@ -91,7 +91,7 @@ class EventStreams:
         )
         try:
             connection = await self.connections().ask(StartChild(spec))
-            outbox = await connection.ask(WhichOutbox())
+            outbox = await connection.ask(GetOutbox())
             greeting = await self.callbacks.join(who, connection_id, outbox)
             if not (stream.open and connection.alive):  # it has ended meanwhile, and was counted out before it was in
                 self.callbacks.leave(connection_id)
@@ -100,7 +100,7 @@ class EventStreams:
             if welcome:
                 outbox.tell(Deliver(self._welcome(greeting)))
             if isinstance(command, Resume) and command.returns:
-                self.callbacks.observer.on_returned()
+                self.callbacks.metrics.on_returned()
             await self.callbacks.dispatch(who, command, outbox)
         except BaseException as error:
             await stream.aclose()
@@ -128,7 +128,7 @@ class EventStreams:
         Raises:
             CommandRejected: It is refused, or comes too soon.
         """
-        self.callbacks.observer.on_received(_WORD.sub("_", type(command).__name__).lower())
+        self.callbacks.metrics.on_received(_WORD.sub("_", type(command).__name__).lower())
         self.check_rate(who, command)
         if isinstance(command, STARTS_RUN):
             self._refuse_if_draining()

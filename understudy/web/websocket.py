@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from actors import ActorError, ActorRef, ChildSpec, Restart, StartChild
-from transport.auth.forwarded import Proxies
+from transport.auth.forwarded import TrustedProxies
 from transport.auth.identity import Identity, find_token
 from transport.connection.limits import CommandLimits, Ledger, RequestLimits
-from transport.connection.websocket import Connection, ConnectionLimits, Ports
+from transport.connection.websocket import ConnectionCallbacks, ConnectionLimits, WebSocketConnection
 from transport.outbox.outbox import LogPage
 from transport.server.connection_limiter import Permit
 from transport.server.http import error_body
 from transport.server.listener import Upgrade
 from transport.wire.codes import ERRORS
 from transport.wire.commands import Command
-from transport.wire.dialects import Choice, choose, deprecation_of, endpoint_of
+from transport.wire.dialects import Negotiated, deprecation_headers, endpoint_name, negotiate
 from transport.wire.encoder import Encoder
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.wire.events import Welcome
@@ -70,27 +70,27 @@ class WebSocketEndpoint:
     ledger: Ledger | None = None
     shared_connections: "ConnectionCounts | None" = None
     draining: bool = field(default=False, init=False)
-    callbacks: Ports = field(init=False)
+    callbacks: ConnectionCallbacks = field(init=False)
     _command_limits: CommandLimits = field(init=False)
     _handshakes: RequestLimits = field(init=False)
     _unauthenticated: dict[str, Permit] = field(factory=dict, init=False)
-    _proxies: Proxies = field(init=False)
+    _proxies: TrustedProxies = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         limits = self.settings.limits
         self._command_limits = CommandLimits(limits, self.ledger)
         self._handshakes = RequestLimits(limits.requests_per_minute, self.ledger, "handshakes")
-        self._proxies = Proxies(self.settings.trusted_proxies)
-        self.callbacks = Ports(
+        self._proxies = TrustedProxies(self.settings.trusted_proxies)
+        self.callbacks = ConnectionCallbacks(
             join=self._join,
             leave=self._leave,
             dispatch=self.dispatcher,
             allow=self._allow,
             verify=self.sessions.verify_awaiting_keys,
             read_log=self._read_log,
-            want_snapshot=self.dispatcher.request_snapshot,
+            request_snapshot=self.dispatcher.request_snapshot,
             encoder=Encoder(html_of),
-            observer=self.metrics,
+            metrics=self.metrics,
         )
 
     async def __call__(self, upgrade: Upgrade) -> None:
@@ -99,7 +99,7 @@ class WebSocketEndpoint:
             await self._refuse(upgrade, "busy", "This server is going away; come back in a moment.")
             return
         try:
-            choice = choose(upgrade.path, upgrade.subprotocols, upgrade.query)
+            choice = negotiate(upgrade.path, upgrade.subprotocols, upgrade.query)
             check_origin(self.settings, upgrade.headers.get("origin"), upgrade.headers.get("host"))
             session, identity = await self._authenticate(upgrade)
             peer = self._count_handshake(upgrade, None if session is not None else identity)
@@ -131,14 +131,14 @@ class WebSocketEndpoint:
 
     def _peer(self, upgrade: Upgrade) -> str:
         """The address that limits are counted for."""
-        return self._proxies.client_of(upgrade.peer, upgrade.headers.get("x-forwarded-for"))
+        return self._proxies.client_address(upgrade.peer, upgrade.headers.get("x-forwarded-for"))
 
-    async def _serve_connection(self, connection: Connection, peer: str, origin: str | None) -> None:
+    async def _serve_connection(self, connection: WebSocketConnection, peer: str, origin: str | None) -> None:
         """Let the connection read, as long as it lives. Who came, from where, and when they left is in the log."""
         names = {"connection_id": connection.connection_id, "peer": peer}
         log.info("connection.opened", extra=names | {"origin": origin})
         try:
-            await connection.read()
+            await connection.read_frames()
         finally:
             self._unauthenticated.pop(connection.connection_id, None)
             who = connection.identity
@@ -155,11 +155,11 @@ class WebSocketEndpoint:
         """Answer with the code's HTTP status and an error id; the log line with the same id says who asked for what."""
         error_id = new_error_id()
         self.metrics.count_error(code)
-        extra = {"code": code, "endpoint": endpoint_of(upgrade.path), "peer": upgrade.peer, "error_id": error_id}
+        extra = {"code": code, "endpoint": endpoint_name(upgrade.path), "peer": upgrade.peer, "error_id": error_id}
         log.info("handshake.refused", extra=extra)
         status = ERRORS[code].http_status
         again = status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
-        headers = dict(deprecation_of(upgrade.path))
+        headers = dict(deprecation_headers(upgrade.path))
         if again:
             headers["Retry-After"] = str(math.ceil(retry_after or 1))
         await upgrade.refuse(status, error_body(code, message, error_id), headers)
@@ -175,16 +175,16 @@ class WebSocketEndpoint:
         return None, None
 
     async def _accept(
-        self, upgrade: Upgrade, choice: Choice, session: IssuedSession | None, identity: Identity | None
-    ) -> Connection | None:
+        self, upgrade: Upgrade, choice: Negotiated, session: IssuedSession | None, identity: Identity | None
+    ) -> WebSocketConnection | None:
         """Complete the handshake and start the connection's actor; None when that could not be done."""
         if choice.default_agent is not None:
-            log.warning("endpoint.deprecated", extra={"endpoint": endpoint_of(upgrade.path), "peer": upgrade.peer})
+            log.warning("endpoint.deprecated", extra={"endpoint": endpoint_name(upgrade.path), "peer": upgrade.peer})
             self.metrics.count_deprecated_use(choice.default_agent[0])
         socket = await upgrade.accept(
-            choice.subprotocol, deprecation_of(upgrade.path), authenticated=identity is not None
+            choice.subprotocol, deprecation_headers(upgrade.path), authenticated=identity is not None
         )
-        connection = Connection(
+        connection = WebSocketConnection(
             socket,
             self.callbacks,
             choice.dialect,

@@ -19,10 +19,10 @@ from benchmarks.wire.paces import Paces
 from benchmarks.wire.producers import Producers
 from benchmarks.wire.servers.control import announce, freeze, listen, pin
 from transport.auth.identity import Identity
-from transport.connection.callbacks import Ports
-from transport.connection.websocket import Connection
-from transport.outbox.outbox import Deliver, Follow, LogPage
-from transport.server.listener import Upgrade, serve_door
+from transport.connection.callbacks import ConnectionCallbacks
+from transport.connection.websocket import WebSocketConnection
+from transport.outbox.outbox import Deliver, LogPage, SubscribeThread
+from transport.server.listener import Upgrade, serve
 from transport.wire.commands import Command, Say
 from transport.wire.dialects import Dialect
 from transport.wire.encoder import Encoder
@@ -73,7 +73,7 @@ class Hall:
         """The next burst of a connection's own thread."""
         after = self.heads.get(who.user, 0)
         if after == 0:
-            outbox.tell(Follow(who.user, 0, 0))
+            outbox.tell(SubscribeThread(who.user, 0, 0))
         self.heads[who.user] = after + BURST
         outbox.tell(Deliver(*burst(who.user, after)))
 
@@ -84,7 +84,7 @@ class Hall:
             room = self.rooms[name] = Room(name, Paces(clients, lambda after: self.rooms[name].send(after)))
         if outbox not in self.names:
             self.names[outbox] = name
-            outbox.tell(Follow(name, 0, 0))
+            outbox.tell(SubscribeThread(name, 0, 0))
             room.outboxes.append(outbox)
         room.paces.take()
 
@@ -106,18 +106,18 @@ class Hall:
             if not self.rooms[name].outboxes:
                 del self.rooms[name]
 
-    def ports(self, encoder: Encoder, metrics: Metrics) -> Ports:
+    def ports(self, encoder: Encoder, metrics: Metrics) -> ConnectionCallbacks:
         """What connections are handed."""
-        return Ports(
+        return ConnectionCallbacks(
             join=self.join,
             leave=self.leave,
             dispatch=self.dispatch,
             allow=lambda who, command: 0.0,
             verify=_nobody,
             read_log=self.read_log,
-            want_snapshot=lambda who, thread_id, outbox: None,
+            request_snapshot=lambda who, thread_id, outbox: None,
             encoder=encoder,
-            observer=metrics,
+            metrics=metrics,
         )
 
     def head(self, thread_id: str) -> int:
@@ -145,7 +145,7 @@ async def _no_http(scope: Any, receive: Any, send: Any) -> None:
     """Nothing is asked over HTTP here."""
 
 
-async def serve() -> None:
+async def run_server() -> None:
     """Serve until the process ends."""
     pin()
     listener = listen()
@@ -161,15 +161,17 @@ async def serve() -> None:
         async def on_upgrade(upgrade: Upgrade) -> None:
             socket = await upgrade.accept()
             name = f"user-{next(numbers)}"
-            connection = Connection(socket, ports, Dialect.CANONICAL, identity=Identity(name, name), connection_id=name)
+            connection = WebSocketConnection(
+                socket, ports, Dialect.CANONICAL, identity=Identity(name, name), connection_id=name
+            )
             await connections.ask(StartChild(ChildSpec(name, lambda: connection, restart=Restart.TEMPORARY)))
-            upgrade.then(connection.read)
+            upgrade.then(connection.read_frames)
 
         freeze()
         announce(listener.getsockname()[1])
         listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
-        await serve_door(listeners, asgi_app=_no_http, on_upgrade=on_upgrade)
+        await serve(listeners, asgi_app=_no_http, on_upgrade=on_upgrade)
 
 
 if __name__ == "__main__":
-    trio.run(serve)
+    trio.run(run_server)

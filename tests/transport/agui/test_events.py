@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.transport.agui_checker import Broken, check_run
 from tests.transport.agui_golden import ACCEPTED, ARCS, RUN, STARTED, WHEN, golden_path, golden_text, translated
-from transport.agui.events import PROTOCOL_VERSION, Translator
+from transport.agui.events import PROTOCOL_VERSION, AguiTranslator
 from transport.wire.codes import ERRORS
 from transport.wire.events import (
     AgentCompleted,
@@ -61,8 +61,8 @@ APART = st.sampled_from(
     [Alert("news"), Drain(2.0), Ping(), Typing(), Resync(9), Error("token_expired", "x", False, "e")]
 )
 ENVELOPES = st.one_of(
-    EVENTS.map(lambda event: RUN.but(event=event)),
-    EVENTS.map(lambda event: RUN.but(event=event, run_id="another", message_id="n")),
+    EVENTS.map(lambda event: RUN.replace(event=event)),
+    EVENTS.map(lambda event: RUN.replace(event=event, run_id="another", message_id="n")),
     APART.map(lambda event: Envelope(event, WHEN, message="why")),
 )
 
@@ -103,9 +103,9 @@ def test_the_checker_misses_nothing(name: str) -> None:
 @given(st.lists(ENVELOPES, max_size=25))
 def test_whatever_comes_a_whole_run_goes_out(envelopes: list[Envelope]) -> None:
     """Retries, repeats, broken arcs, other runs, ends in the middle: what opens is closed, and there is one end."""
-    translator = Translator("thread", "run", "m")
+    translator = AguiTranslator("thread", "run", "m")
     told = [event for envelope in envelopes for event in translator.translate(envelope)]
-    told += translator.closing("internal")
+    told += translator.closing_events("internal")
     told += [event for envelope in envelopes for event in translator.translate(envelope)]
     check_run(told)
     json.dumps(told)
@@ -149,10 +149,10 @@ def test_the_end_of_a_stream_says_why() -> None:
     """A token that ran out, a server that goes away, and anything else."""
     expired = Error("token_expired", "The session token has run out; renew it.", False, "e")
     for event, code in ((expired, "token_expired"), (Drain(5.0), "busy"), (Ping(), "internal")):
-        translator = Translator("thread", "run", "m")
-        translator.translate(RUN.but(event=ACCEPTED))
+        translator = AguiTranslator("thread", "run", "m")
+        translator.translate(RUN.replace(event=ACCEPTED))
         translator.translate(Envelope(event, WHEN, message="why"))
-        assert translator.closing("internal")[-1]["code"] == code
+        assert translator.closing_events("internal")[-1]["code"] == code
 
 
 def test_our_names_go_along_and_the_clients_own_are_given_back() -> None:
@@ -161,8 +161,8 @@ def test_our_names_go_along_and_the_clients_own_are_given_back() -> None:
     assert (told["threadId"], told["runId"], told["protocolVersion"]) == ("thread", "run", "1.0")
     assert told["metadata"] == {"understudy": {"run_id": "our-run", "message_id": "m"}}
     assert ag_ui.core.PROTOCOL_VERSION == PROTOCOL_VERSION
-    parent = Translator("thread", "run", "m", "parent")
-    assert parent.translate(RUN.but(event=ACCEPTED))[0]["parentRunId"] == "parent"
+    parent = AguiTranslator("thread", "run", "m", "parent")
+    assert parent.translate(RUN.replace(event=ACCEPTED))[0]["parentRunId"] == "parent"
 
 
 def test_agents_of_one_kind_have_steps_of_their_own() -> None:
@@ -174,12 +174,12 @@ def test_agents_of_one_kind_have_steps_of_their_own() -> None:
 
 def test_a_log_that_was_trimmed_ends_the_run_at_once() -> None:
     """Nothing more would come of it."""
-    translator = Translator("thread", "run", "m")
+    translator = AguiTranslator("thread", "run", "m")
     told = translator.translate(Envelope(Resync(9), WHEN, thread_id="t"))
     assert (kinds(told), told[0]["code"]) == (["RUN_ERROR"], "not_found")
 
 
 def test_a_run_that_was_trimmed_from_the_log_ends_at_once() -> None:
     """Its message is known and was answered: the acceptance has no number, and nothing follows it."""
-    told = Translator("thread", "run", "m").translate(RUN.but(event=ACCEPTED, seq=None))
+    told = AguiTranslator("thread", "run", "m").translate(RUN.replace(event=ACCEPTED, seq=None))
     assert (kinds(told), told[0]["code"]) == (["RUN_ERROR"], "not_found")

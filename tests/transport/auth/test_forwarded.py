@@ -1,6 +1,6 @@
 import pytest
 
-from transport.auth.forwarded import Proxies
+from transport.auth.forwarded import TrustedProxies
 
 CASES = [
     ("203.0.113.9", None, "203.0.113.9"),
@@ -26,16 +26,16 @@ CASES = [
 @pytest.mark.parametrize(("peer", "forwarded", "client"), CASES)
 def test_only_a_trusted_proxy_is_believed(peer, forwarded, client) -> None:
     """From the nearest to the first stranger; what that one wrote itself before it counts for nothing."""
-    assert Proxies(["10.0.0.0/8", "::1"]).client_of(peer, forwarded) == client
+    assert TrustedProxies(["10.0.0.0/8", "::1"]).client_address(peer, forwarded) == client
 
 
 def test_without_proxies_nobody_is_believed() -> None:
     """The header is anybody's to send."""
-    assert Proxies().client_of("127.0.0.1", "6.6.6.6") == "127.0.0.1"
+    assert TrustedProxies().client_address("127.0.0.1", "6.6.6.6") == "127.0.0.1"
 
 
 @pytest.mark.parametrize("entry", ["proxy.example", "10.0.0.1/8", "", "*", "10.0.0.0/33"])
 def test_a_proxy_is_an_address_or_a_network(entry) -> None:
     """Anything else is told at once."""
     with pytest.raises(ValueError, match=r"does not appear|has host bits"):
-        Proxies([entry])
+        TrustedProxies([entry])

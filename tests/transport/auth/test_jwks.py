@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from tests.transport.provider import ec_key, key_set, part, published, rsa_key, signed
 from transport.auth.identity import Identity
 from transport.auth.jwks import MAX_KEYS, KeySet, ProviderTokens, read_key_set
-from transport.auth.tokens import Head
+from transport.auth.tokens import JoseHeader
 from transport.wire.errors import KeySetInvalid, Unauthenticated, UnknownKey
 
 NOW = 1_795_154_400.0
@@ -94,7 +94,7 @@ def test_the_algorithm_is_one_of_two(algorithm) -> None:
 
 def test_only_a_token_that_could_count_asks_for_keys() -> None:
     """One of another algorithm names no key of the provider."""
-    asked = list[Head]()
+    asked = list[JoseHeader]()
     given = ProviderTokens(lambda head: asked.append(head), lambda: NOW)
     for algorithm in ("none", "HS256", "RS512", "PS256", "EdDSA"):
         token = ".".join([part({"alg": algorithm, "kid": "x"}), part(CLAIMS), "AAAA"])
@@ -104,7 +104,7 @@ def test_only_a_token_that_could_count_asks_for_keys() -> None:
     assert asked == []
     with pytest.raises(UnknownKey):
         given.verify(signed(rsa_key(), CLAIMS, "x"))
-    assert asked == [Head("RS256", "x")]
+    assert asked == [JoseHeader("RS256", "x")]
 
 
 @pytest.mark.parametrize("header", [{"crit": ["x"], "x": 1}, {"crit": []}, {"crit": ["b64"], "b64": False}])
@@ -223,7 +223,7 @@ def test_keys_of_no_use_are_left_out(entry) -> None:
     """Whatever they are, the others count; alone they are no key set."""
     found = read_key_set(key_set(entry, published(ec_key(), "e")))
     assert list(found.keys) == [("ES256", "e")]
-    assert found.left_out == 1
+    assert found.skipped == 1
     with pytest.raises(KeySetInvalid, match="no public key"):
         read_key_set(key_set(entry))
 
@@ -231,7 +231,7 @@ def test_keys_of_no_use_are_left_out(entry) -> None:
 def test_of_two_keys_of_one_name_the_first_counts() -> None:
     """A second one is left out, unless it is of the other algorithm: no token could tell them apart."""
     found = read_key_set(key_set(*(published(key, "k") for key in (rsa_key(), rsa_key(1), ec_key()))))
-    assert (set(found.keys), found.left_out) == ({("RS256", "k"), ("ES256", "k")}, 1)
+    assert (set(found.keys), found.skipped) == ({("RS256", "k"), ("ES256", "k")}, 1)
     assert ProviderTokens(found.find, lambda: NOW).verify(signed(rsa_key(), CLAIMS, "k")).user == "anna"
 
 

@@ -4,8 +4,8 @@ import trio
 from actors import ActorSystem, ChildSpec
 from tests.transport.provider import ec_key, key_set, published
 from transport.auth.jwks import KeySet, read_key_set
-from transport.auth.keyring import MAX_WAITERS, KeyKeeper, Keyring, KeyTimes
-from transport.auth.tokens import Head
+from transport.auth.keyring import MAX_WAITERS, KeyFetcher, Keyring, KeyTimes
+from transport.auth.tokens import JoseHeader
 from transport.wire.errors import FetchFailed, KeySetInvalid
 
 TIMES = KeyTimes(refresh_s=300.0, retry_s=1.0, max_retry_s=60.0, cool_down_s=10.0, stale_s=3600.0)
@@ -35,14 +35,14 @@ async def kept(autojump_clock):
     async with ActorSystem("test") as system:
         await trio.sleep(3600.0)
         keyring = Keyring(TIMES, trio.current_time)
-        ref = await system.spawn(ChildSpec("keys", lambda: KeyKeeper(keyring, source)))
+        ref = await system.spawn(ChildSpec("keys", lambda: KeyFetcher(keyring, source)))
         await trio.testing.wait_all_tasks_blocked()
         yield source, keyring, ref
 
 
-def head(name: str) -> Head:
+def head(name: str) -> JoseHeader:
     """The head of a token that names this key."""
-    return Head("ES256", name)
+    return JoseHeader("ES256", name)
 
 
 async def asked_within(source: Source, seconds: float) -> int:
@@ -79,7 +79,7 @@ async def test_a_key_that_is_not_known_is_fetched_at_once(autojump_clock, kept) 
     source.names, source.takes_s = ("one", "two"), 0.5
     began = trio.current_time()
     assert keyring.find(head("two")) is None
-    await keyring.settled(2.0)
+    await keyring.wait_fetched(2.0)
     assert keyring.find(head("two")) is not None
     assert trio.current_time() - began == pytest.approx(0.5)
 
@@ -89,11 +89,11 @@ async def test_nobody_waits_longer_than_allowed(autojump_clock, kept) -> None:
     source, keyring, _ = kept
     await trio.sleep(11)
     began = trio.current_time()
-    await keyring.settled(2.0)
+    await keyring.wait_fetched(2.0)
     assert trio.current_time() == began
     source.takes_s = 5.0
     assert keyring.find(head("two")) is None
-    await keyring.settled(2.0)
+    await keyring.wait_fetched(2.0)
     assert trio.current_time() - began == pytest.approx(2.0)
 
 
@@ -105,7 +105,7 @@ async def test_a_flood_of_unknown_keys_is_one_fetch(autojump_clock, kept) -> Non
     for second in range(100):
         for number in range(100):
             assert keyring.find(head(f"forged-{second}-{number}")) is None
-        await keyring.settled(2.0)
+        await keyring.wait_fetched(2.0)
         await trio.sleep(1)
     assert len(source.asked) - before == 10
 
@@ -120,11 +120,11 @@ async def test_a_fetch_that_is_under_way_is_waited_for(autojump_clock, kept) -> 
     before = len(source.asked)
     assert keyring.find(head("two")) is None
     source.names = ("one", "two")
-    await keyring.settled(2.0)
+    await keyring.wait_fetched(2.0)
     assert len(source.asked) == before
     assert keyring.find(head("two")) is not None
     assert keyring.find(head("three")) is None
-    await keyring.settled(2.0)
+    await keyring.wait_fetched(2.0)
     assert len(source.asked) == before + 1
 
 
@@ -136,7 +136,7 @@ async def test_only_so_many_wait_at_a_time(autojump_clock, kept) -> None:
 
     async def wait() -> None:
         keyring.find(head("two"))
-        await keyring.settled(2.0)
+        await keyring.wait_fetched(2.0)
         went_on.append(trio.current_time())
 
     began = trio.current_time()
@@ -174,7 +174,7 @@ async def test_whoever_waits_goes_on_when_a_fetch_fails(autojump_clock, kept) ->
     source.error, source.takes_s = FetchFailed("idp", "gone"), 0.3
     began = trio.current_time()
     assert keyring.find(head("two")) is None
-    await keyring.settled(2.0)
+    await keyring.wait_fetched(2.0)
     assert trio.current_time() - began == pytest.approx(0.3)
     assert keyring.find(head("one")) is not None
 
@@ -195,4 +195,4 @@ async def test_without_an_actor_nothing_is_known_and_nobody_waits(autojump_clock
     assert keyring.stale
     assert keyring.find(head("one")) is None
     with trio.fail_after(0):
-        await keyring.settled(2.0)
+        await keyring.wait_fetched(2.0)

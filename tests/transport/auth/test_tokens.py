@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.clock import Clock
 from transport.auth.identity import Identity
-from transport.auth.tokens import MAX_TOKEN, MIN_SECRET_BYTES, Tokens, load_or_create_secret, read_head
+from transport.auth.tokens import MAX_TOKEN, MIN_SECRET_BYTES, Tokens, load_or_create_secret, read_jose_header
 from transport.wire.errors import Unauthenticated
 
 SECRET = "a secret of more than thirty-two bytes"
@@ -144,7 +144,7 @@ def test_critical_headers_are_not_ignored(tokens, header) -> None:
     token = signed(CLAIMS, {"alg": "HS256", **header})
     assert refused(tokens, token) == "unauthenticated"
     with pytest.raises(Unauthenticated):
-        read_head(token)
+        read_jose_header(token)
 
 
 REPEATED = [
@@ -176,7 +176,7 @@ def test_a_key_is_named_by_a_short_text_or_not_at_all(tokens, key_id) -> None:
 def test_the_name_of_a_key_is_nothing_but_a_name(tokens, key_id) -> None:
     """It is no path, no address and no query, and the secret has none."""
     token = signed(CLAIMS, {"alg": "HS256", "kid": key_id})
-    assert read_head(token).key_id == key_id
+    assert read_jose_header(token).key_id == key_id
     assert tokens.verify(token).user == "anna"
 
 

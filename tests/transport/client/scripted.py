@@ -8,8 +8,8 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from tests.transport.door import open_door
-from transport.client import Arc, Client, Received, Reconnect, open_client
+from tests.transport.servers import open_server
+from transport.client import Client, Exchange, Received, Reconnect, open_client
 from transport.server.listener import Socket, Upgrade
 
 QUICK = Reconnect(first_s=0.01, max_s=0.02, attempts=5, connect_s=2.0, ping_s=5.0)
@@ -66,7 +66,7 @@ async def talking(*steps: Step, **options: Any) -> AsyncIterator[tuple[Client, S
     """A client of a server with these steps."""
     script = Script(list(steps))
     given = {"reconnect": QUICK} | options
-    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", **given) as client:
+    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", **given) as client:
         yield client, script
 
 
@@ -84,7 +84,7 @@ async def stay(socket: Socket) -> None:
         await socket.receive()
 
 
-async def next_events(events: Client | Arc, count: int) -> list[Received]:
+async def next_events(events: Client | Exchange, count: int) -> list[Received]:
     """The next events."""
     with trio.fail_after(WAIT_S):
         return [await events.__anext__() for _ in range(count)]
@@ -95,6 +95,6 @@ async def seqs(client: Client, count: int) -> list[int | None]:
     return [each.seq for each in await next_events(client, count)]
 
 
-async def kinds(events: Client | Arc, count: int) -> list[str]:
+async def kinds(events: Client | Exchange, count: int) -> list[str]:
     """The types of the next events."""
     return [each.type for each in await next_events(events, count)]

@@ -113,7 +113,7 @@ async def test_a_message_that_is_refused_and_a_log_that_was_trimmed() -> None:
                 with pytest.raises(RunFailed) as failed:
                     await client.answer("what?", thread_id="t")
                 assert failed.value.code == code
-            arc = client.of(await client.say("what?", thread_id="t"))
+            arc = client.exchange(await client.say("what?", thread_id="t"))
             assert [each.type async for each in arc] == ["message_accepted", "resync"]
         assert client.unaccepted == []
 
@@ -126,18 +126,18 @@ async def test_the_end_of_the_client_is_the_end_of_waiting() -> None:
         await socket.close(1008, "no")
 
     async with talking(leave) as (client, _):
-        arc = client.of("other")
+        arc = client.exchange("other")
         with trio.fail_after(5):
             with pytest.raises(SocketClosed):
                 await client.answer("what?")
             with pytest.raises(SocketClosed):
                 await anext(arc)
             with pytest.raises(SocketClosed):
-                await anext(client.of("later"))
+                await anext(client.exchange("later"))
             with pytest.raises(SocketClosed):
                 await client.say("more")
     async with talking(stay) as (client, _):
-        arc = client.of("mine")
+        arc = client.exchange("mine")
     assert [each async for each in arc] == []
     with pytest.raises(RunFailed):
         await arc.answer()
@@ -148,8 +148,8 @@ async def test_one_message_is_followed_to_its_end() -> None:
     more = [event("agent_thinking"), event("final_response")]
     async with talking(answering(*more)) as (client, _):
         first = await client.say("one", thread_id="t")
-        one = client.of(first)
-        second = client.of(await client.say("two", thread_id="t"))
+        one = client.exchange(first)
+        second = client.exchange(await client.say("two", thread_id="t"))
         with trio.fail_after(5):
             arc = ["message_accepted", "agent_thinking", "final_response"]
             assert [each.type async for each in one] == arc
@@ -180,10 +180,10 @@ async def test_the_runs_of_a_message_are_told_apart() -> None:
         await stay(socket)
 
     async with talking(step) as (client, _):
-        old = client.of(await client.say("hi", message_id="mine"))
+        old = client.exchange(await client.say("hi", message_id="mine"))
         await next_events(old, 1)
         await client.regenerate("mine")
-        new, named = client.of("mine"), client.of("mine", run_id="r1")
+        new, named = client.exchange("mine"), client.exchange("mine", run_id="r1")
         assert await kinds(new, 2) == ["message_accepted", "partial_result"]
         assert await kinds(old, 1) == ["partial_result"]
         assert (client.text("mine"), client.text("r1"), client.text("r2")) == ("new", "old", "new")
@@ -228,7 +228,7 @@ async def test_an_iterator_that_is_left_holds_nothing_up() -> None:
         await stay(socket)
 
     async with talking(step) as (client, _):
-        async for _event in client.of("mine"):
+        async for _event in client.exchange("mine"):
             break
         with trio.fail_after(5):
             assert [(await anext(client)).seq for _ in many][-1] == 1499

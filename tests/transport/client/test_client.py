@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.transport.client.scripted import QUICK, Script, event, hear, next_events
-from tests.transport.door import open_door
+from tests.transport.servers import open_server
 from transport.client import open_client
 from transport.server.http import error_body
 from transport.server.listener import Socket, Upgrade
@@ -30,7 +30,7 @@ async def test_commands_are_as_the_protocol_has_them() -> None:
         await socket.receive()
 
     script = Script([step])
-    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", token="secret") as client:
+    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", token="secret") as client:
         await next_events(client, 1)
         message_id = await client.say("hi", thread_id="t", references=["f"])
         await client.cancel("r")
@@ -65,7 +65,7 @@ async def test_it_comes_back_and_asks_for_what_it_missed() -> None:
 
     script = Script([break_off, replay])
     async with (
-        open_door(script.serve) as port,
+        open_server(script.serve) as port,
         open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
     ):
         assert [told.seq for told in await next_events(client, 3)] == [1, 2, 3]
@@ -94,7 +94,7 @@ async def test_a_message_that_was_not_accepted_is_sent_again() -> None:
 
     script = Script([lose, accept, listen])
     async with (
-        open_door(script.serve) as port,
+        open_server(script.serve) as port,
         open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
     ):
         assert await client.say("hi", message_id="mine") == "mine"
@@ -123,7 +123,7 @@ async def test_a_message_that_was_refused_for_good_is_not_sent_again() -> None:
 
     script = Script([refuse, listen])
     async with (
-        open_door(script.serve) as port,
+        open_server(script.serve) as port,
         open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
     ):
         await client.say("hi", message_id="refused")
@@ -141,7 +141,7 @@ async def test_the_token_of_an_anonymous_session_is_kept() -> None:
 
     script = Script([welcome])
     async with (
-        open_door(script.serve) as port,
+        open_server(script.serve) as port,
         open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
     ):
         await next_events(client, 2)
@@ -157,7 +157,7 @@ async def test_a_resync_moves_the_place() -> None:
         await socket.receive()
 
     script = Script([resync])
-    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
+    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
         assert [told.type for told in await next_events(client, 2)] == ["resync", "agent_thinking"]
         assert client.last_seq == {"t": 41}
 
@@ -184,7 +184,7 @@ async def test_events_that_overtake_the_replay_do_not_move_the_place() -> None:
 
     script = Script([break_off, overtake])
     async with (
-        open_door(script.serve) as port,
+        open_server(script.serve) as port,
         open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
     ):
         assert [told.seq for told in await next_events(client, 8)] == list(range(1, 9))
@@ -203,7 +203,7 @@ async def test_a_hole_in_a_connection_is_asked_for() -> None:
         heard.append(await hear(socket))
 
     script = Script([skip])
-    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
+    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
         assert [told.seq for told in await next_events(client, 7)] == list(range(1, 8))
         await client.cancel("r")
         with trio.fail_after(5):
@@ -224,7 +224,7 @@ async def test_a_resume_that_is_not_answered_is_said_again(autojump_clock: trio.
         await socket.receive()
 
     script = Script([forget])
-    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
+    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
         assert [told.seq for told in await next_events(client, 3)] == [1, 2, 3]
     assert heard == [{"type": "resume", "payload": {"threads": {"t": 1}}}] * 2
 
@@ -243,7 +243,7 @@ async def test_a_resume_that_was_refused_is_said_again(autojump_clock: trio.test
     places = {"t": 2} | {f"t{number}": number for number in range(130)}
     script = Script([refuse])
     async with (
-        open_door(script.serve) as port,
+        open_server(script.serve) as port,
         open_client(f"ws://127.0.0.1:{port}/ws", threads=places) as client,
     ):
         assert [told.type for told in await next_events(client, 2)] == ["error", "agent_thinking"]
@@ -273,7 +273,7 @@ async def test_a_message_that_was_lost_on_the_way_brings_its_whole_story(
 
     script = Script([die, go_on])
     async with (
-        open_door(script.serve) as port,
+        open_server(script.serve) as port,
         open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
     ):
         named = {} if thread_id is None else {"thread_id": thread_id}
@@ -292,7 +292,7 @@ async def test_a_final_close_ends_the_iteration(code: int) -> None:
 
     script = Script([close])
     async with (
-        open_door(script.serve) as port,
+        open_server(script.serve) as port,
         open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
     ):
         await next_events(client, 1)
@@ -311,7 +311,7 @@ async def test_a_refused_token_is_not_tried_again() -> None:
         refused.append(status)
         await upgrade.refuse(status, error_body("unauthenticated" if status == 401 else "busy"))
 
-    async with open_door(refuse) as port:
+    async with open_server(refuse) as port:
         for path, error in (("ws", Unauthenticated), ("other", SocketClosed)):
             async with open_client(f"ws://127.0.0.1:{port}/{path}", reconnect=QUICK) as client:
                 with trio.fail_after(5), pytest.raises(error):
@@ -346,7 +346,7 @@ async def test_a_server_that_falls_silent_is_left(autojump_clock: trio.testing.M
         await trio.sleep_forever()
 
     script = Script([hang, answer])
-    async with open_door(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK):
+    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK):
         with trio.fail_after(60):
             await accepted.wait()
     assert len(script.upgrades) == 2
@@ -359,7 +359,7 @@ async def test_closing_ends_the_iteration() -> None:
         await socket.receive()
 
     script = Script([listen])
-    async with open_door(script.serve) as port:
+    async with open_server(script.serve) as port:
         async with open_client(f"ws://127.0.0.1:{port}/ws") as client:
             pass
         assert [told async for told in client] == []

@@ -4,59 +4,59 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.client.cursors import Cursors, Judgement
+from transport.client.cursors import Judgement, ThreadCursors
 
 
 @given(st.lists(st.integers(1, 12), max_size=60), st.integers(0, 5))
 def test_whatever_comes_only_the_next_is_taken(seqs: list[int], start: int) -> None:
     """In any order, with any repeats and holes: the caller sees start+1, start+2 … and no other."""
-    cursors = Cursors()
-    cursors.move("t", start)
-    taken = [seq for seq in seqs if cursors.judge("t", seq) is Judgement.TAKE]
+    cursors = ThreadCursors()
+    cursors.move_to("t", start)
+    taken = [seq for seq in seqs if cursors.judge("t", seq) is Judgement.ACCEPT]
     assert taken == list(range(start + 1, start + 1 + len(taken)))
-    assert cursors.places == {"t": start + len(taken)}
+    assert cursors.last_seqs == {"t": start + len(taken)}
 
 
 def test_a_hole_is_asked_for_once_until_something_comes() -> None:
     """And again on demand; an event that fills it ends the asking."""
-    cursors = Cursors()
-    assert cursors.judge("t", 1) is Judgement.TAKE
+    cursors = ThreadCursors()
+    assert cursors.judge("t", 1) is Judgement.ACCEPT
     assert cursors.judge("t", 1) is Judgement.DUPLICATE
-    assert [cursors.judge("t", seq) for seq in (3, 4)] == [Judgement.HOLE, Judgement.HOLE]
-    assert cursors.wanted(again=False) == {"t": 1}
-    assert cursors.judge("t", 5) is Judgement.HOLE
-    assert cursors.wanted(again=False) == {}
-    assert cursors.wanted(again=True) == {"t": 1}
-    assert cursors.judge("t", 2) is Judgement.TAKE
-    assert cursors.wanted(again=True) == {}
-    assert cursors.judge("t", 4) is Judgement.HOLE
-    assert cursors.wanted(again=False) == {"t": 2}
+    assert [cursors.judge("t", seq) for seq in (3, 4)] == [Judgement.GAP, Judgement.GAP]
+    assert cursors.threads_to_resume(again=False) == {"t": 1}
+    assert cursors.judge("t", 5) is Judgement.GAP
+    assert cursors.threads_to_resume(again=False) == {}
+    assert cursors.threads_to_resume(again=True) == {"t": 1}
+    assert cursors.judge("t", 2) is Judgement.ACCEPT
+    assert cursors.threads_to_resume(again=True) == {}
+    assert cursors.judge("t", 4) is Judgement.GAP
+    assert cursors.threads_to_resume(again=False) == {"t": 2}
 
 
 def test_a_new_connection_has_asked_for_everything() -> None:
     """What its first resume names is not asked for once more at the first event that comes too early."""
-    cursors = Cursors()
-    cursors.move("t", 4)
-    assert cursors.judge("t", 6) is Judgement.HOLE
-    assert cursors.connected() == {"t": 4}
-    assert cursors.wanted(again=True) == {}
-    assert cursors.judge("t", 9) is Judgement.HOLE
-    assert cursors.wanted(again=False) == {}
-    assert cursors.wanted(again=True) == {"t": 4}
+    cursors = ThreadCursors()
+    cursors.move_to("t", 4)
+    assert cursors.judge("t", 6) is Judgement.GAP
+    assert cursors.start_connection() == {"t": 4}
+    assert cursors.threads_to_resume(again=True) == {}
+    assert cursors.judge("t", 9) is Judgement.GAP
+    assert cursors.threads_to_resume(again=False) == {}
+    assert cursors.threads_to_resume(again=True) == {"t": 4}
 
 
-@pytest.mark.parametrize(("waiting", "verdict"), [(False, Judgement.TAKE), (True, Judgement.HOLE)])
+@pytest.mark.parametrize(("waiting", "verdict"), [(False, Judgement.ACCEPT), (True, Judgement.GAP)])
 def test_a_thread_without_a_place(waiting: bool, verdict: Judgement) -> None:
     """It begins with what comes first, unless the client's own message is still to be accepted in it."""
-    cursors = Cursors()
+    cursors = ThreadCursors()
     assert cursors.judge("t", 7, waiting=waiting) is verdict
-    assert cursors.judge("u", 1, waiting=waiting) is Judgement.TAKE
-    assert cursors.wanted(again=True) == {}
+    assert cursors.judge("u", 1, waiting=waiting) is Judgement.ACCEPT
+    assert cursors.threads_to_resume(again=True) == {}
 
 
 def test_what_came_before_the_acceptance_is_asked_for_after_it() -> None:
     """The acceptance gives the place; what was dropped lies further on."""
-    cursors = Cursors()
-    assert cursors.judge("t", 7, waiting=True) is Judgement.HOLE
-    assert cursors.judge("t", 3) is Judgement.TAKE
-    assert cursors.wanted(again=False) == {"t": 3}
+    cursors = ThreadCursors()
+    assert cursors.judge("t", 7, waiting=True) is Judgement.GAP
+    assert cursors.judge("t", 3) is Judgement.ACCEPT
+    assert cursors.threads_to_resume(again=False) == {"t": 3}

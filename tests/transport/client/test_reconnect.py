@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.client import Reconnect
-from transport.client.reconnect import MAX_RETRY_AFTER_S, closed, refused
+from transport.client.reconnect import MAX_RETRY_AFTER_S, ended_by_close, ended_by_refusal
 from transport.wire.codes import CLOSES
 from transport.wire.errors import SocketClosed, Unauthenticated
 
@@ -24,7 +24,7 @@ def test_the_delay_grows_and_is_random(failures: int, chance: float) -> None:
 @pytest.mark.parametrize("code", [*CLOSES, 1005, 1006, 3000, 4999])
 def test_a_close_is_judged_by_the_registry(code: int) -> None:
     """Codes that it does not know are worth another try."""
-    ending = closed(code, "why")
+    ending = ended_by_close(code, "why")
     known = CLOSES.get(code)
     assert (ending.failure is None) == (known is None or known.reconnect)
     assert ending.token == (code == 4401)
@@ -43,7 +43,7 @@ def test_a_close_is_judged_by_the_registry(code: int) -> None:
 )  # fmt: skip
 def test_a_refused_handshake(status: int, failure: type[Exception] | None) -> None:
     """What passes is worth another try; only a refused token may be renewed."""
-    ending = refused(status, [], NOON)
+    ending = ended_by_refusal(status, [], NOON)
     assert type(ending.failure) is (failure or type(None))
     assert ending.token == (status == 401)
     assert str(status) in ending.reason
@@ -60,12 +60,12 @@ def test_a_refused_handshake(status: int, failure: type[Exception] | None) -> No
 def test_a_server_that_names_a_time_is_left_alone_so_long(value: bytes, wait_s: float | None) -> None:
     """In seconds or as a date; not for ever; what is neither counts as nothing."""
     for status in (429, 503):
-        assert refused(status, [(b"Retry-After", value)], NOON).not_before_s == wait_s
+        assert ended_by_refusal(status, [(b"Retry-After", value)], NOON).not_before_s == wait_s
 
 
 def test_a_redirect_is_named_and_not_followed() -> None:
     """The token would go with it. Of the address, host and path are told."""
     where = b"https://elsewhere.example/ws?session_token=secret"
-    ending = refused(302, [(b"location", where)], NOON)
+    ending = ended_by_refusal(302, [(b"location", where)], NOON)
     assert ending.reason == "the server refused with 302, a redirect to elsewhere.example/ws"
-    assert refused(302, [(b"location", b"http://[")], NOON).reason == "the server refused with 302, a redirect"
+    assert ended_by_refusal(302, [(b"location", b"http://[")], NOON).reason == "the server refused with 302, a redirect"

@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.transport.client.scripted import QUICK, Script, event, hear, kinds, next_events, stay, talking
-from tests.transport.door import open_door
+from tests.transport.servers import open_server
 from transport.client import Reconnect, State, Status, open_client
 from transport.server.http import error_body
 from transport.server.listener import Socket, Upgrade
@@ -89,7 +89,7 @@ async def test_a_server_that_is_full_is_left_alone_as_long_as_it_says(status: in
         else:
             await stay_after_welcome(await upgrade.accept("understudy.v1"))
 
-    async with open_door(serve) as port:
+    async with open_server(serve) as port:
         url = f"ws://127.0.0.1:{port}/ws"
         async with open_client(url, reconnect=SLOW, chance=lambda: 1.0) as client:
             with trio.fail_after(1000):
@@ -278,7 +278,7 @@ async def test_a_refused_token_is_asked_for_once_more(way: str) -> None:
         asked.append(1)
         return "stale"
 
-    async with open_door(serve) as port:
+    async with open_server(serve) as port:
         for given in (source, "stale"):
             script = Script([])
             async with open_client(f"ws://127.0.0.1:{port}/ws", token=given, reconnect=QUICK) as client:

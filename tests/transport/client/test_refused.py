@@ -46,7 +46,7 @@ async def test_a_message_refused_for_now_is_said_again(code: str, autojump_clock
         await stay(socket)
 
     async with talking(step, reconnect=HOW, chance=lambda: 0.5) as (client, script):
-        told = client.of("mine")
+        told = client.exchange("mine")
         with trio.fail_after(100):
             assert await client.answer("what?", message_id="mine", thread_id="t") == "the answer"
             seen = [(each.type, each.repeated) async for each in told]
@@ -203,7 +203,7 @@ async def test_a_message_that_waits_to_be_sent_again_can_be_taken_back(autojump_
         await stay(socket)
 
     async with talking(step, reconnect=HOW) as (client, _):
-        arc = client.of(await client.say("what?", message_id="mine"))
+        arc = client.exchange(await client.say("what?", message_id="mine"))
         with trio.fail_after(5):
             assert (await anext(arc)).repeated
             assert await client.withdraw("mine")
@@ -268,7 +268,7 @@ async def test_messages_on_the_way_while_the_token_is_renewed_are_said_again(aut
 
     async with talking(step, token=tokens(), reconnect=HOW) as (client, script):
         await trio.sleep(60)
-        arcs = [client.of(name) for name in ("m1", "m2")]
+        arcs = [client.exchange(name) for name in ("m1", "m2")]
         for name in ("m1", "m2"):
             await client.say("what?", message_id=name, thread_id="t")
         with trio.fail_after(20):

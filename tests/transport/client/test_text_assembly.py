@@ -3,23 +3,23 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.client.text_assembly import Texts
+from transport.client.text_assembly import TextAssembly
 from transport.wire.events import Block, PartialResult
 
 
-def played(pieces: list[PartialResult], texts: Texts | None = None) -> list[PartialResult]:
+def played(pieces: list[PartialResult], texts: TextAssembly | None = None) -> list[PartialResult]:
     """What is given on of these pieces of one answer."""
-    texts = texts or Texts()
-    return [news for each in pieces if (news := texts.take("r", each)) is not None]
+    texts = texts or TextAssembly()
+    return [news for each in pieces if (news := texts.add_piece("r", each)) is not None]
 
 
 @given(st.text(max_size=60), st.lists(st.tuples(st.integers(0, 70), st.integers(0, 30)), max_size=40))
 def test_pieces_of_a_text_make_a_beginning_of_it(whole: str, cuts: list[tuple[int, int]]) -> None:
     """Cut anywhere, overlapping, repeated, with holes: what is known is a beginning, and news make up the same."""
-    texts, mine = Texts(), ""
+    texts, mine = TextAssembly(), ""
     for start, length in cuts:
         known = texts.get("r")
-        news = texts.take("r", PartialResult(whole[start : start + length], start))
+        news = texts.add_piece("r", PartialResult(whole[start : start + length], start))
         if news is not None:
             mine = mine[: news.offset] + news.text
         assert whole.startswith(texts.get("r"))
@@ -31,9 +31,9 @@ def test_pieces_of_a_text_make_a_beginning_of_it(whole: str, cuts: list[tuple[in
 @given(st.text(max_size=30), st.text(max_size=30), st.integers(0, 30))
 def test_a_piece_replaces_the_text_from_its_offset(first: str, second: str, offset: int) -> None:
     """Whatever the two are; beyond the end of the text it is left out."""
-    texts = Texts()
-    texts.take("r", PartialResult(first, 0))
-    news = texts.take("r", PartialResult(second, offset))
+    texts = TextAssembly()
+    texts.add_piece("r", PartialResult(first, 0))
+    news = texts.add_piece("r", PartialResult(second, offset))
     if offset > len(first):
         assert news is None
         assert texts.get("r") == first
@@ -47,7 +47,7 @@ def test_a_piece_replaces_the_text_from_its_offset(first: str, second: str, offs
 
 def test_a_snapshot_replaces_and_only_what_is_new_is_told() -> None:
     """The whole text again, a longer one, a shorter one, another one."""
-    texts = Texts()
+    texts = TextAssembly()
     news = played([PartialResult(text, 0) for text in ("abc", "abc", "abcde", "ab", "xy", "")], texts)
     assert [(each.offset, each.text) for each in news] == [(0, "abc"), (3, "de"), (2, ""), (0, "xy"), (0, "")]
     assert texts.get("r") == ""
@@ -62,25 +62,25 @@ def test_blocks_are_told_with_nothing_new_beside_them() -> None:
 
 def test_the_oldest_go() -> None:
     """Too many texts, or too long ones in all, cost the one that was touched the longest ago."""
-    texts = Texts(max_texts=2, max_characters=10)
+    texts = TextAssembly(max_texts=2, max_characters=10)
     for name in ("a", "b"):
-        texts.put(name, name * 4)
-    texts.take("a", PartialResult("c", 4))
-    texts.put("d", "d")
+        texts.set_text(name, name * 4)
+    texts.add_piece("a", PartialResult("c", 4))
+    texts.set_text("d", "d")
     assert [texts.get(name) for name in "abd"] == ["aaaac", "", "d"]
-    texts.put("e", "e" * 8)
+    texts.set_text("e", "e" * 8)
     assert [texts.get(name) for name in "ade"] == ["", "d", "e" * 8]
-    texts.put("f", "f" * 11)
+    texts.set_text("f", "f" * 11)
     assert texts.get("f") == ""
-    texts.put("g", "g" * 10)
+    texts.set_text("g", "g" * 10)
     assert texts.get("g") == "g" * 10
 
 
 def test_nothing_comes_after_the_end() -> None:
     """A piece that was on its way when the answer came changes nothing."""
-    texts = Texts()
-    texts.take("r", PartialResult("abc", 0))
-    texts.end("r", "abc def")
-    assert texts.take("r", PartialResult("ab", 0)) is None
-    assert texts.take("r", PartialResult("more", 7)) is None
+    texts = TextAssembly()
+    texts.add_piece("r", PartialResult("abc", 0))
+    texts.finish_text("r", "abc def")
+    assert texts.add_piece("r", PartialResult("ab", 0)) is None
+    assert texts.add_piece("r", PartialResult("more", 7)) is None
     assert texts.get("r") == "abc def"

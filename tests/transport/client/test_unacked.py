@@ -12,7 +12,7 @@ import trio
 from tests.transport.client.scripted import event, hear, kinds, of_run, stay, talking
 from transport.client import FileOutbox, Reconnect, RunFailed, open_client
 from transport.client.decoder import read_event
-from transport.client.unacked import MAX_BYTES, MAX_COMMANDS, TRIES, Unsent, framed
+from transport.client.unacked import MAX_BYTES, MAX_COMMANDS, TRIES, UnackedCommands, encode_command
 from transport.server.listener import Socket
 from transport.wire.commands import Rating
 
@@ -22,9 +22,9 @@ PATIENT = Reconnect(first_s=1.0)
 
 def settled(command: dict[str, Any], *frames: bytes) -> list[bool]:
     """Which of these events settles a command."""
-    unsent = Unsent()
-    unsent.add(command, framed(command))
-    return [bool(unsent.settle(read_event(json.loads(frame)))) for frame in frames]
+    unsent = UnackedCommands()
+    unsent.add(command, encode_command(command))
+    return [bool(unsent.remove_acked(read_event(json.loads(frame)))) for frame in frames]
 
 
 def of(kind: str, **payload: Any) -> dict[str, Any]:
@@ -50,11 +50,11 @@ def test_another_answer_is_settled_by_the_branch_that_it_begins() -> None:
     first = event("message_accepted", 1, message_id="mine", run_id="r1")
     assert settled(of("regenerate", message_id="mine", request_id="q"), first, again) == [False, True]
     assert settled(of("regenerate", message_id="answer-r1", request_id="q"), first, again) == [False, True]
-    unsent = Unsent()
+    unsent = UnackedCommands()
     for request_id in ("q1", "q2"):
         command = of("regenerate", message_id="mine", request_id=request_id)
-        unsent.add(command, framed(command))
-    assert [each.message_id for each in unsent.settle(read_event(json.loads(again)))] == ["q1"]
+        unsent.add(command, encode_command(command))
+    assert [each.message_id for each in unsent.remove_acked(read_event(json.loads(again)))] == ["q1"]
 
 
 def test_other_commands_are_settled_by_what_they_bring_about() -> None:
@@ -70,20 +70,20 @@ def test_other_commands_are_settled_by_what_they_bring_about() -> None:
 
 def test_a_command_of_which_nothing_comes_is_given_up() -> None:
     """A message never is."""
-    unsent = Unsent()
+    unsent = UnackedCommands()
     for command in (of("cancel", run_id="r"), of("user_message", content="hi", message_id="m")):
-        unsent.add(command, framed(command)).tries = TRIES
-    unsent.reconnected()
+        unsent.add(command, encode_command(command)).tries = TRIES
+    unsent.reset_for_connection()
     assert [each["type"] for each in unsent.commands] == ["user_message"]
 
 
 def test_the_outbox_is_bounded() -> None:
     """In number and in bytes; the same message again takes the place of the first."""
-    unsent = Unsent()
+    unsent = UnackedCommands()
     for number in range(MAX_COMMANDS):
         command = of("user_message", content="hi", message_id=str(number % (MAX_COMMANDS - 1)))
-        assert unsent.fits(framed(command))
-        unsent.add(command, framed(command))
+        assert unsent.fits(encode_command(command))
+        unsent.add(command, encode_command(command))
     assert len(unsent) == MAX_COMMANDS - 1
     assert not unsent.fits(b"x" * (MAX_BYTES - 100))
     with pytest.raises(ValueError, match="at most"):
@@ -100,7 +100,7 @@ async def test_a_command_that_json_has_not_is_refused_and_half_characters_are_me
         with pytest.raises(ValueError, match="at most"):
             await client.say("x" * MAX_BYTES)
         assert client.unaccepted == []
-    assert json.loads(framed(of("user_message", content="a\ud800b", references=["\udc00"])))["payload"] == {
+    assert json.loads(encode_command(of("user_message", content="a\ud800b", references=["\udc00"])))["payload"] == {
         "content": "a?b",
         "references": ["?"],
     }
@@ -238,7 +238,7 @@ async def test_what_the_caller_took_is_acknowledged(autojump_clock: trio.testing
 
     told = trio.Event()
     async with talking(listen, ack=True) as (client, _):
-        arc = client.of("mine")
+        arc = client.exchange("mine")
         assert await kinds(client, 6) == ["agent_thinking"] * 6
         assert await kinds(arc, 1) == ["agent_thinking"]
         with trio.fail_after(30):

@@ -40,7 +40,7 @@ async def test_questions_are_answered(tmp_path: Path) -> None:
             async with trio.open_nursery() as nursery:
                 for number in range(8):
                     nursery.start_soon(ask, number)
-            arc = client.of(await client.say("What is 15% of 80?", thread_id="t"))
+            arc = client.exchange(await client.say("What is 15% of 80?", thread_id="t"))
             kinds = [event.type async for event in arc]
         assert (kinds[0], kinds[-1]) == ("message_accepted", "final_response")
         assert client.text(arc.message_id) == "15% of 80 = 12"
@@ -61,7 +61,7 @@ async def test_a_cut_connection_costs_nothing(tmp_path: Path, after: bytes) -> N
         url = f"ws://127.0.0.1:{port}/ws"
         async with open_client(url, reconnect=QUICK, gzip=False, batch=False) as client:
             with trio.fail_after(20):
-                arc = client.of(await client.say("go", thread_id="t", agent_type="script"))
+                arc = client.exchange(await client.say("go", thread_id="t", agent_type="script"))
                 events = [event async for event in arc]
             seqs = [event.seq for event in events if event.seq is not None]
             assert seqs == list(range(1, len(seqs) + 1))
@@ -92,7 +92,7 @@ async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
         async with open_client(url, token=token, store=store, threads={"t": 0}) as client:
             assert client.unaccepted == ["later"]
             with trio.fail_after(10):
-                answer = await client.of("later").answer()
+                answer = await client.exchange("later").answer()
             assert answer.raw["data"]["message"] == "20 + 3 = 23"
         nursery.cancel_scope.cancel()
 

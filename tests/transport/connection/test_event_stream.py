@@ -13,11 +13,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors import ActorRef, ActorSystem, ChildSpec, Restart
 from tests.end_to_end.sse import Parser
 from transport.auth.identity import Identity
-from transport.connection.callbacks import Ports
-from transport.connection.event_stream import BEGIN_S, StreamConnection, WhichOutbox
+from transport.connection.callbacks import ConnectionCallbacks
+from transport.connection.event_stream import READ_DEADLINE_S, EventStreamConnection, GetOutbox
 from transport.connection.websocket import Close
-from transport.outbox.outbox import Deliver, Follow, LogPage, Reply
-from transport.server.eventstream import EventStream, comment, framed
+from transport.outbox.outbox import Deliver, LogPage, Reply, SubscribeThread
+from transport.server.eventstream import EventStream, encode_comment, encode_event
 from transport.wire.dialects import Dialect
 from transport.wire.events import AgentProgress, AgentThinking, Alert, Drain, Envelope, Welcome
 
@@ -58,7 +58,7 @@ class Watched:
 
     async def outbox(self) -> ActorRef:
         """The outbox that it is written by."""
-        return await self.ref.ask(WhichOutbox())
+        return await self.ref.ask(GetOutbox())
 
     async def kinds(self) -> list[str]:
         """The kinds of all events up to the end."""
@@ -70,7 +70,7 @@ class Watched:
 @asynccontextmanager
 async def watched(*, log: list[Envelope] | None = None, expires_at: float = math.inf) -> AsyncIterator[Watched]:
     """A stream of the thread `t`."""
-    stream = EventStream(lambda: comment("beat"), beat_s=3600.0, write_s=60.0)
+    stream = EventStream(lambda: encode_comment("beat"), beat_s=3600.0, write_s=60.0)
     counted, left = Counted(), []
 
     async def read_log(_: Identity, thread_id: str, after: int, limit: int, __: bool) -> LogPage:
@@ -82,15 +82,22 @@ async def watched(*, log: list[Envelope] | None = None, expires_at: float = math
     async def join(*_: object) -> Welcome:
         raise AssertionError("whoever opens the stream does that")
 
-    ports: Any = Ports(
+    ports: Any = ConnectionCallbacks(
         join=join, leave=left.append, dispatch=join, allow=lambda *_: 0.0, verify=join, read_log=read_log,
-        want_snapshot=lambda *_: None, observer=counted, clock=lambda: NOW + trio.current_time(),
+        request_snapshot=lambda *_: None, metrics=counted, clock=lambda: NOW + trio.current_time(),
     )  # fmt: skip
     identity = Identity("ada", "s", expires_at=expires_at)
 
-    def make() -> StreamConnection:
-        return StreamConnection(
-            stream, ports, identity, "t", dialect=Dialect.CANONICAL, dress=framed, label="canonical", connection_id="c"
+    def make() -> EventStreamConnection:
+        return EventStreamConnection(
+            stream,
+            ports,
+            identity,
+            "t",
+            dialect=Dialect.CANONICAL,
+            dress=encode_event,
+            label="canonical",
+            connection_id="c",
         )
 
     async with ActorSystem("system") as system:
@@ -111,7 +118,8 @@ async def test_only_its_own_thread_and_what_is_of_none_goes_out() -> None:
         nursery.start_soon(collect, connection, kinds)
         outbox = await connection.outbox()
         for message in (
-            Follow("other", 0, 1), Follow("t", 0, 2), Deliver(thought(1, "other")), Reply(thought(1, "other")),
+            SubscribeThread("other", 0, 1), SubscribeThread("t", 0, 2),
+            Deliver(thought(1, "other")), Reply(thought(1, "other")),
             Deliver(), Deliver(progress), Deliver(Envelope(Alert("news"), NOW)), Deliver(thought(3)),
         ):  # fmt: skip
             outbox.tell(message)
@@ -132,14 +140,14 @@ async def test_a_reader_that_never_begins_is_not_waited_for(autojump_clock: Mock
     async with watched(log=[]) as connection:
         began = trio.current_time()
         await connection.ref.wait_stopped()
-        assert trio.current_time() - began == pytest.approx(BEGIN_S)
+        assert trio.current_time() - began == pytest.approx(READ_DEADLINE_S)
 
 
 async def test_a_reader_that_has_begun_may_stay(autojump_clock: MockClock) -> None:
     """As long as it likes."""
     async with watched(log=[]) as connection, trio.open_nursery() as nursery:
         nursery.start_soon(connection.kinds)
-        await trio.sleep(10 * BEGIN_S)
+        await trio.sleep(10 * READ_DEADLINE_S)
         assert connection.ref.alive
         nursery.cancel_scope.cancel()
 
@@ -155,7 +163,7 @@ async def test_a_token_that_runs_out_is_told_once(autojump_clock: MockClock) -> 
 async def test_a_drain_leaves_time_for_what_is_at_work(autojump_clock: MockClock) -> None:
     """It is told at once, and the stream ends when it says."""
     async with watched(log=[]) as connection, trio.open_nursery() as nursery:
-        (await connection.outbox()).tell(Follow("t", 0, 0))
+        (await connection.outbox()).tell(SubscribeThread("t", 0, 0))
         connection.ref.tell(Drain(2.0, 5.0))
         kinds: list[str] = []
         nursery.start_soon(collect, connection, kinds)
@@ -170,7 +178,7 @@ async def test_a_drain_leaves_time_for_what_is_at_work(autojump_clock: MockClock
 async def test_a_log_that_cannot_be_read_ends_the_stream() -> None:
     """The client comes back later, with the number it has."""
     async with watched(log=None) as connection:
-        (await connection.outbox()).tell(Follow("t", 0, 5))
+        (await connection.outbox()).tell(SubscribeThread("t", 0, 5))
         assert await connection.kinds() == []
         assert connection.stream.code == 1013
 

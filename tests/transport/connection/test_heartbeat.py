@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 import trio
 
-from tests.transport.door import open_door, raw_socket
+from tests.transport.servers import open_server, raw_socket
 from transport.connection.heartbeat import Heartbeat
 from transport.connection.heartbeat import beat as beat_once
 from transport.server.listener import Upgrade
@@ -36,7 +36,7 @@ async def beat(upgrade: Upgrade) -> None:
 
 async def test_pings_come_at_their_interval(autojump_clock: trio.testing.MockClock) -> None:
     """A client that answers is pinged on and on."""
-    async with open_door(beat) as port, raw_socket(port) as client:
+    async with open_server(beat) as port, raw_socket(port) as client:
         started = trio.current_time()
         for count in range(1, 6):
             assert (await client.frame()).opcode.name == "PING"
@@ -57,7 +57,7 @@ async def test_the_way_there_and_back_is_measured(autojump_clock: trio.testing.M
                     await sockets[0].receive()
             nursery.cancel_scope.cancel()
 
-    async with open_door(measure) as port, raw_socket(port) as client:
+    async with open_server(measure) as port, raw_socket(port) as client:
         await client.stream.send_all(b"\x8a\x80\x00\x00\x00\x00")
         assert (await client.frame()).opcode.name == "PING"
         assert sockets[0].rtt_s is None
@@ -69,7 +69,7 @@ async def test_the_way_there_and_back_is_measured(autojump_clock: trio.testing.M
 
 async def test_a_silent_client_is_closed_on_time(autojump_clock: trio.testing.MockClock) -> None:
     """Not an interval later than its silence allows."""
-    async with open_door(beat) as port, raw_socket(port) as client:
+    async with open_server(beat) as port, raw_socket(port) as client:
         started = trio.current_time()
         while (await client.frame()).opcode.name == "PING":
             pass
@@ -80,7 +80,7 @@ async def test_a_silent_client_is_closed_on_time(autojump_clock: trio.testing.Mo
 
 async def test_any_frame_is_a_sign_of_life(autojump_clock: trio.testing.MockClock) -> None:
     """A pong that nobody asked for keeps a client alive, too."""
-    async with open_door(beat) as port, raw_socket(port) as client:
+    async with open_server(beat) as port, raw_socket(port) as client:
         for _ in range(6):
             await trio.sleep(3.0)
             await client.stream.send_all(b"\x8a\x80\x00\x00\x00\x00")
@@ -102,7 +102,7 @@ async def test_the_heartbeat_ends_with_the_socket(autojump_clock: trio.testing.M
         await keep_alive(socket, FAST)
         ended.set()
 
-    async with open_door(close_early) as port, raw_socket(port) as client:
+    async with open_server(close_early) as port, raw_socket(port) as client:
         assert (await client.frame()).opcode.name == "CLOSE"
         await client.flush()
         with trio.fail_after(10):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from transport.connection.limits import (
     SIGNALS,
-    UNTOLD,
+    SILENTLY_LIMITED,
     CommandLimits,
     Ledger,
     Limits,
@@ -209,7 +209,7 @@ def test_every_command_has_a_limit() -> None:
         command = object.__new__(kind)
         assert limits.take("ada", command, 0.0) == 0 or kind in (Say, Edit, Regenerate)
         assert limits.take("ada", command, 0.0) > 0
-    assert UNTOLD <= SIGNALS
+    assert SILENTLY_LIMITED <= SIGNALS
 
 
 def test_requests_are_counted_for_a_user_or_an_address() -> None:
@@ -229,12 +229,12 @@ def test_a_ledger_has_what_was_taken_and_tells_it_once() -> None:
     rate = RateLimit(2, 2, name="messages", ledger=ledger)
     rate.take("ada", 0.0)
     ledger.open = True
-    assert ledger.noted(rate, "ada") == 0
+    assert ledger.unreported(rate, "ada") == 0
     assert [rate.take(user, 0.0) > 0 for user in ("ada", "ada", "bob", "bob", "carl")] == [False, True] + [False] * 3
-    assert ledger.noted(rate, "bob") == 2
-    assert ledger.tell(1) == [(rate, "ada", 1)]
-    assert ledger.tell(9) == [(rate, "bob", 2)]
-    assert ledger.tell(9) == []
+    assert ledger.unreported(rate, "bob") == 2
+    assert ledger.take_unreported(1) == [(rate, "ada", 1)]
+    assert ledger.take_unreported(9) == [(rate, "bob", 2)]
+    assert ledger.take_unreported(9) == []
     rate.take("carl", 0.0)
     assert len(entries) == 2
 

@@ -14,15 +14,15 @@ from trio.testing import wait_all_tasks_blocked
 from websockets.frames import Opcode
 
 from actors import ActorRef, ActorSystem, ChildSpec, Restart
-from tests.transport.door import RawSocket, open_door, raw_socket
 from tests.transport.outbox.test_outbox import Counts
+from tests.transport.servers import RawSocket, open_server, raw_socket
 from transport.auth.identity import Identity
 from transport.auth.tokens import Tokens
 from transport.connection.heartbeat import Heartbeat
-from transport.connection.websocket import Close, Connection, ConnectionLimits, Ports
-from transport.outbox.outbox import Deliver, Follow, LogPage
+from transport.connection.websocket import Close, ConnectionCallbacks, ConnectionLimits, WebSocketConnection
+from transport.outbox.outbox import Deliver, LogPage, SubscribeThread
 from transport.server.listener import Upgrade
-from transport.wire.chunks import Room
+from transport.wire.chunks import ChunkBudget
 from transport.wire.commands import Cancel, Command, Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
@@ -43,7 +43,7 @@ class Server:
     left: list[str] = field(factory=list)
     retry_after: float = 0.0
     limited: tuple[type, ...] = (Say,)
-    chunk_room: Room = field(factory=Room)
+    chunk_budget: ChunkBudget = field(factory=ChunkBudget)
     refusal: str | None = None
     fault: Exception | None = None
 
@@ -54,19 +54,19 @@ class Server:
         """Unix seconds that move with trio's clock, so that tokens run out in virtual time."""
         return 1_700_000_000.0 + trio.current_time() % 1_000_000
 
-    def ports(self) -> Ports:
+    def ports(self) -> ConnectionCallbacks:
         """What the connection is handed."""
-        return Ports(
+        return ConnectionCallbacks(
             join=self._join,
             leave=self.left.append,
             dispatch=self._dispatch,
             allow=lambda identity, command: self.retry_after if isinstance(command, self.limited) else 0.0,
             verify=self._verify,
             read_log=self._read_log,
-            want_snapshot=lambda identity, thread_id, outbox: None,
-            observer=self.counts,
+            request_snapshot=lambda identity, thread_id, outbox: None,
+            metrics=self.counts,
             clock=self.now,
-            chunk_room=self.chunk_room,
+            chunk_budget=self.chunk_budget,
         )
 
     async def _verify(self, token: str) -> Identity:
@@ -84,7 +84,7 @@ class Server:
             raise self.fault
         self.commands.append((identity.user, command))
         if isinstance(command, Say):
-            outbox.tell(Follow("t", 0, 0))
+            outbox.tell(SubscribeThread("t", 0, 0))
             outbox.tell(Deliver(Envelope(AgentThinking("a", command.content, 1.0), 1.0, seq=1, thread_id="t")))
 
     async def _read_log(self, identity: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
@@ -141,11 +141,11 @@ async def open_rig(
         async def serve(upgrade: Upgrade) -> None:
             socket = await upgrade.accept()
 
-            connection = Connection(socket, server.ports(), dialect, identity=identity, **how)
+            connection = WebSocketConnection(socket, server.ports(), dialect, identity=identity, **how)
             refs.append(await system.spawn(ChildSpec("c", lambda: connection, restart=Restart.TEMPORARY)))
-            upgrade.then(connection.read)
+            upgrade.then(connection.read_frames)
 
-        async with open_door(serve) as port, raw_socket(port) as client:
+        async with open_server(serve) as port, raw_socket(port) as client:
             await wait_all_tasks_blocked()
             yield Rig(server, refs[0], client)
 

@@ -4,8 +4,8 @@ import pytest
 import trio
 from attrs import define, field
 
-from transport.outbox.catch_up import Backlog, LogPage, LogUnreadable
-from transport.outbox.delivery import Session
+from transport.outbox.catch_up import CatchUp, LogPage, LogUnreadable
+from transport.outbox.delivery import DeliveryCursors
 from transport.wire.events import AgentThinking, Envelope
 
 
@@ -27,19 +27,19 @@ class Log:
         return LogPage([Envelope(told, 1.0, seq, thread_id) for seq in range(first, last + 1)], self.head)
 
 
-def follow(log: Log, *threads: str, after: int = 0) -> Backlog:
+def follow(log: Log, *threads: str, after: int = 0) -> CatchUp:
     """A backlog of these threads."""
-    session = Session()
-    backlog = Backlog(session, log.read, 3, 10.0)
+    session = DeliveryCursors()
+    backlog = CatchUp(session, log.read, 3, 10.0)
     for thread_id in threads:
-        session.follow(thread_id, after, log.head)
+        session.subscribe(thread_id, after, log.head)
         backlog.add(thread_id)
     return backlog
 
 
-async def told(backlog: Backlog) -> tuple[str, list[int | None]]:
+async def told(backlog: CatchUp) -> tuple[str, list[int | None]]:
     """The thread and the numbers of the next portion."""
-    portion = await backlog.read(html=False)
+    portion = await backlog.read_page(html=False)
     assert portion.resync is None
     return portion.thread_id, [envelope.seq for envelope in portion.envelopes]
 
@@ -61,7 +61,7 @@ async def test_only_what_is_behind_is_read() -> None:
     log.head = 6
     backlog.add("a", 6)
     assert "a" in backlog
-    backlog.forget("a")
+    backlog.discard("a")
     assert not backlog
     assert log.asked == []
 
@@ -69,7 +69,7 @@ async def test_only_what_is_behind_is_read() -> None:
 async def test_a_trimmed_log_is_jumped_over() -> None:
     """The portion names where it goes on, and the thread is done."""
     backlog = follow(Log(9, trimmed=6), "a", after=2)
-    portion = await backlog.read(html=False)
+    portion = await backlog.read_page(html=False)
     assert (portion.envelopes, portion.resync) == ((), 9)
     assert not backlog
 
@@ -84,11 +84,11 @@ async def test_a_log_that_cannot_be_read_says_where(autojump_clock: trio.testing
         await trio.sleep_forever()
 
     for read, cause in ((fail, OSError), (hang, trio.TooSlowError)):
-        session = Session()
-        session.follow("a", 2, 5)
-        backlog = Backlog(session, read, 3, 10.0)
+        session = DeliveryCursors()
+        session.subscribe("a", 2, 5)
+        backlog = CatchUp(session, read, 3, 10.0)
         backlog.add("a")
         with pytest.raises(LogUnreadable) as unreadable:
-            await backlog.read(html=False)
+            await backlog.read_page(html=False)
         assert (unreadable.value.thread_id, unreadable.value.after) == ("a", 2)
         assert isinstance(unreadable.value.__cause__, cause)

@@ -4,7 +4,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.transport.samples import WHEN
-from transport.outbox.delivery import ASK_AGAIN, MAX_ENDED, SNAPSHOT_NEEDED, Piece, Session, Verdict, merged
+from transport.outbox.delivery import (
+    ASK_AGAIN,
+    MAX_ENDED,
+    SNAPSHOT_NEEDED,
+    DeliveryCursors,
+    TextPiece,
+    Verdict,
+    merge_text,
+)
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentThinking, Block, Envelope, PartialResult
 
@@ -17,14 +25,14 @@ class DeliveryMachine(RuleBasedStateMachine):
     @initialize(after=st.integers(0, 3), more=st.integers(0, 4))
     def connect(self, after: int, more: int) -> None:
         """The client comes with a position in each thread; the log may hold more."""
-        self.session = Session()
+        self.session = DeliveryCursors()
         self.heads = dict.fromkeys(("a", "b"), after + more)
         self.after = {"a": after, "b": after}
         self.given: dict[str, list[int]] = {"a": [], "b": []}
         self.live: list[tuple[str, int]] = []
         self.pages: list[tuple[str, list[int], int]] = []
         for thread in ("a", "b"):
-            self.session.follow(thread, after, self.heads[thread])
+            self.session.subscribe(thread, after, self.heads[thread])
 
     @rule(thread=THREADS, count=st.integers(1, 4))
     def commit(self, thread: str, count: int) -> None:
@@ -64,7 +72,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         cursor = self.session.cursor(thread)
         assert cursor is not None
         position = max(self.after[thread], cursor - back)
-        self.session.follow(thread, position, self.heads[thread])
+        self.session.subscribe(thread, position, self.heads[thread])
         del self.given[thread][position - self.after[thread] :]
 
     def take(self, thread: str, seqs: list[int], head: int) -> None:
@@ -72,7 +80,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         for seq in seqs:
             if self.session.replayed(thread, seq) is Verdict.SEND:
                 self.given[thread].append(seq)
-        self.session.note_head(thread, head)
+        self.session.extend_log(thread, head)
 
     @invariant()
     def in_order_and_once(self) -> None:
@@ -86,7 +94,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         if not hasattr(self, "heads"):
             return
         for thread, head in self.heads.items():
-            self.session.note_head(thread, head)
+            self.session.extend_log(thread, head)
         while behind := self.session.behind():
             for thread, after in behind:
                 head = self.heads[thread]
@@ -103,7 +111,7 @@ class TextMachine(RuleBasedStateMachine):
     @initialize(text=st.text(max_size=5))
     def begin(self, text: str) -> None:
         """The connection may come when some text is there already."""
-        self.session = Session()
+        self.session = DeliveryCursors()
         self.text = text
         self.given = ""
 
@@ -129,12 +137,12 @@ class TextMachine(RuleBasedStateMachine):
     def drop(self) -> None:
         """The client says that it has nothing of the thread."""
         self.given = ""
-        self.session.end_texts("t")
+        self.session.forget_texts("t")
 
     def take(self, offset: int, text: str) -> object:
         """Offer a piece, and append what is to be handed over."""
         verdict = self.session.offer_text("t", "m", offset, text)
-        if isinstance(verdict, Piece):
+        if isinstance(verdict, TextPiece):
             assert verdict.offset == len(self.given)
             self.given += verdict.text
         return verdict
@@ -153,8 +161,8 @@ TestText.settings = settings(deadline=None, max_examples=100, stateful_step_coun
 
 def test_events_in_turn_are_sent() -> None:
     """The usual case: each live event is the next one."""
-    session = Session()
-    session.follow("t", after=4, head=4)
+    session = DeliveryCursors()
+    session.subscribe("t", after=4, head=4)
     assert [session.offer("t", seq) for seq in (5, 6, 7)] == [Verdict.SEND] * 3
     assert session.cursor("t") == 7
     assert session.behind() == []
@@ -162,8 +170,8 @@ def test_events_in_turn_are_sent() -> None:
 
 def test_an_event_already_given_is_a_duplicate() -> None:
     """A second copy, however it comes, is dropped."""
-    session = Session()
-    session.follow("t", after=0, head=0)
+    session = DeliveryCursors()
+    session.subscribe("t", after=0, head=0)
     session.offer("t", 1)
     assert session.offer("t", 1) is Verdict.DUPLICATE
     assert session.replayed("t", 1) is Verdict.DUPLICATE
@@ -171,8 +179,8 @@ def test_an_event_already_given_is_a_duplicate() -> None:
 
 def test_a_hole_puts_the_thread_behind_until_the_log_is_read() -> None:
     """An early event is not sent; the log's events are, and live ones join without a seam."""
-    session = Session()
-    session.follow("t", after=0, head=0)
+    session = DeliveryCursors()
+    session.subscribe("t", after=0, head=0)
     assert session.offer("t", 3) is Verdict.BEHIND
     assert session.behind() == [("t", 0)]
     assert session.replayed("t", 1) is Verdict.SEND
@@ -185,25 +193,25 @@ def test_a_hole_puts_the_thread_behind_until_the_log_is_read() -> None:
 
 def test_resuming_puts_a_thread_behind_at_once() -> None:
     """A client that comes back with an old position needs no live event to be caught up."""
-    session = Session()
-    session.follow("t", after=2, head=5)
+    session = DeliveryCursors()
+    session.subscribe("t", after=2, head=5)
     assert session.behind() == [("t", 2)]
 
 
 def test_a_position_beyond_the_log_is_its_end() -> None:
     """A client that claims more than there is still gets the next event."""
-    session = Session()
-    session.follow("t", after=90, head=5)
+    session = DeliveryCursors()
+    session.subscribe("t", after=90, head=5)
     assert session.behind() == []
     assert session.offer("t", 6) is Verdict.SEND
 
 
 def test_a_higher_head_puts_a_thread_behind() -> None:
     """When the last live event was lost, the head that somebody else mentions is enough; a lower one is old news."""
-    session = Session()
-    session.follow("t", after=2, head=2)
-    session.note_head("t", 4)
-    session.note_head("t", 3)
+    session = DeliveryCursors()
+    session.subscribe("t", after=2, head=2)
+    session.extend_log("t", 4)
+    session.extend_log("t", 3)
     assert session.behind() == [("t", 2)]
     session.offer("t", 3)
     assert session.behind() == [("t", 3)]
@@ -211,72 +219,72 @@ def test_a_higher_head_puts_a_thread_behind() -> None:
 
 def test_a_trimmed_log_is_jumped_over() -> None:
     """After a resync the thread goes on from there and is not behind; it never jumps back."""
-    session = Session()
-    session.follow("t", after=2, head=50)
-    session.jump("t", 40)
+    session = DeliveryCursors()
+    session.subscribe("t", after=2, head=50)
+    session.skip_to("t", 40)
     assert session.behind() == []
     assert session.offer("t", 41) is Verdict.SEND
-    session.jump("t", 10)
+    session.skip_to("t", 10)
     assert session.cursor("t") == 41
 
 
 def test_threads_do_not_mix() -> None:
     """One thread that is behind holds up no other."""
-    session = Session()
-    session.follow("t", after=0, head=9)
-    session.follow("u", after=0, head=0)
+    session = DeliveryCursors()
+    session.subscribe("t", after=0, head=9)
+    session.subscribe("u", after=0, head=0)
     assert session.offer("u", 1) is Verdict.SEND
     assert session.behind() == [("t", 0)]
-    assert session.followed() == ["t", "u"]
+    assert session.subscribed_threads() == ["t", "u"]
 
 
 def test_a_thread_nobody_follows_is_told_apart() -> None:
     """Events of a thread that was left, or never followed, are not sent and cost nothing."""
-    session = Session()
-    session.follow("t", after=0, head=0)
-    session.unfollow("t")
-    session.unfollow("t")
-    session.note_head("t", 4)
-    session.jump("t", 4)
-    assert session.offer("t", 1) is Verdict.UNFOLLOWED
+    session = DeliveryCursors()
+    session.subscribe("t", after=0, head=0)
+    session.unsubscribe("t")
+    session.unsubscribe("t")
+    session.extend_log("t", 4)
+    session.skip_to("t", 4)
+    assert session.offer("t", 1) is Verdict.NOT_SUBSCRIBED
     assert session.cursor("t") is None
     assert session.behind() == []
 
 
 def test_the_silent_thread_makes_room() -> None:
     """At the bound, the caught-up thread that was silent longest is given up, and the caller is told which."""
-    session = Session(max_threads=3)
+    session = DeliveryCursors(max_threads=3)
     for thread, head in (("behind", 5), ("busy", 0), ("silent", 0)):
-        assert session.follow(thread, after=0, head=head) is None
+        assert session.subscribe(thread, after=0, head=head) is None
     session.offer("busy", 1)
-    assert session.follow("new", after=0, head=0) == "silent"
-    assert sorted(session.followed()) == ["behind", "busy", "new"]
-    assert session.follow("new", after=0, head=0) is None
+    assert session.subscribe("new", after=0, head=0) == "silent"
+    assert sorted(session.subscribed_threads()) == ["behind", "busy", "new"]
+    assert session.subscribe("new", after=0, head=0) is None
 
 
 def test_no_room_is_said() -> None:
     """When every thread still needs its events, one more is refused and nothing is lost."""
-    session = Session(max_threads=2)
-    session.follow("a", after=0, head=1)
-    session.follow("b", after=0, head=1)
+    session = DeliveryCursors(max_threads=2)
+    session.subscribe("a", after=0, head=1)
+    session.subscribe("b", after=0, head=1)
     with pytest.raises(CommandRejected) as caught:
-        session.follow("c", after=0, head=0)
+        session.subscribe("c", after=0, head=0)
     assert caught.value.code == "busy"
-    assert session.followed() == ["a", "b"]
+    assert session.subscribed_threads() == ["a", "b"]
 
 
 def test_text_in_turn_is_handed_over() -> None:
     """Pieces that continue each other go through as they are."""
-    session = Session()
-    assert session.offer_text("t", "m", 0, "ab") == Piece(0, "ab")
-    assert session.offer_text("t", "m", 2, "cd") == Piece(2, "cd")
+    session = DeliveryCursors()
+    assert session.offer_text("t", "m", 0, "ab") == TextPiece(0, "ab")
+    assert session.offer_text("t", "m", 2, "cd") == TextPiece(2, "cd")
 
 
 def test_an_overlap_is_trimmed() -> None:
     """What was handed over already is cut off; a piece that brings nothing new is dropped."""
-    session = Session()
+    session = DeliveryCursors()
     session.offer_text("t", "m", 0, "abc")
-    assert session.offer_text("t", "m", 1, "bcde") == Piece(3, "de")
+    assert session.offer_text("t", "m", 1, "bcde") == TextPiece(3, "de")
     assert session.offer_text("t", "m", 0, "abcde") is None
     assert session.offer_text("t", "m", 1, "b") is None
     assert session.offer_text("t", "m", 3, "") is None
@@ -284,18 +292,18 @@ def test_an_overlap_is_trimmed() -> None:
 
 def test_an_empty_piece_in_its_place_passes() -> None:
     """It may carry the last rendered block."""
-    session = Session()
+    session = DeliveryCursors()
     session.offer_text("t", "m", 0, "abc")
-    assert session.offer_text("t", "m", 3, "") == Piece(3, "")
+    assert session.offer_text("t", "m", 3, "") == TextPiece(3, "")
 
 
 def test_an_answer_that_begins_anew_is_handed_over_from_its_beginning() -> None:
     """An empty piece at offset 0 says so; it is not handed over, and says nothing where nothing was."""
-    session = Session()
+    session = DeliveryCursors()
     session.offer_text("t", "m", 0, "abcdef")
     assert session.offer_text("t", "m", 0, "") is None
-    assert session.offer_text("t", "m", 0, "abc") == Piece(0, "abc")
-    assert session.offer_text("t", "m", 3, "xyz") == Piece(3, "xyz")
+    assert session.offer_text("t", "m", 0, "abc") == TextPiece(0, "abc")
+    assert session.offer_text("t", "m", 3, "xyz") == TextPiece(3, "xyz")
     session.offer_text("t", "m", 20, "lost")
     assert session.offer_text("t", "m", 0, "") is None
     assert session.offer_text("t", "m", 20, "lost") is SNAPSHOT_NEEDED
@@ -303,52 +311,52 @@ def test_an_answer_that_begins_anew_is_handed_over_from_its_beginning() -> None:
 
 def test_a_hole_asks_once_for_a_snapshot() -> None:
     """One question is enough, though many pieces follow; a lost question is asked again."""
-    session = Session()
+    session = DeliveryCursors()
     assert session.offer_text("t", "m", 5, "x") is SNAPSHOT_NEEDED
     assert [session.offer_text("t", "m", 6 + n, "x") for n in range(ASK_AGAIN)] == [None] * ASK_AGAIN
     assert session.offer_text("t", "m", 90, "x") is SNAPSHOT_NEEDED
-    assert session.offer_text("t", "m", 0, "a" * 91) == Piece(0, "a" * 91)
+    assert session.offer_text("t", "m", 0, "a" * 91) == TextPiece(0, "a" * 91)
     assert session.offer_text("t", "m", 95, "x") is SNAPSHOT_NEEDED
 
 
 def test_messages_do_not_mix_their_text() -> None:
     """Each answer has its own position."""
-    session = Session()
+    session = DeliveryCursors()
     session.offer_text("t", "m", 0, "abc")
-    assert session.offer_text("t", "n", 0, "x") == Piece(0, "x")
-    assert session.offer_text("t", "m", 3, "d") == Piece(3, "d")
+    assert session.offer_text("t", "n", 0, "x") == TextPiece(0, "x")
+    assert session.offer_text("t", "m", 3, "d") == TextPiece(3, "d")
 
 
 def test_a_finished_answer_has_no_more_text() -> None:
     """What comes late, a snapshot too, is nobody's; only the last few are remembered."""
-    session = Session()
+    session = DeliveryCursors()
     session.offer_text("t", "m", 0, "abc")
-    session.end_text("m")
-    session.end_text("m")
+    session.finish_text("m")
+    session.finish_text("m")
     assert session.offer_text("t", "m", 0, "abc") is None
     assert session.offer_text("t", "m", 3, "d") is None
     for number in range(MAX_ENDED):
-        session.end_text(str(number))
-    assert session.offer_text("t", "m", 0, "xyz") == Piece(0, "xyz")
+        session.finish_text(str(number))
+    assert session.offer_text("t", "m", 0, "xyz") == TextPiece(0, "xyz")
 
 
 def test_the_answers_of_a_thread_can_begin_anew() -> None:
     """Those of that thread, and no others."""
-    session = Session()
+    session = DeliveryCursors()
     for thread_id, run_id in (("t", "a"), ("t", "b"), ("u", "c")):
         session.offer_text(thread_id, run_id, 0, "abc")
-    session.end_texts("t")
-    assert session.offer_text("t", "a", 0, "abc") == Piece(0, "abc")
+    session.forget_texts("t")
+    assert session.offer_text("t", "a", 0, "abc") == TextPiece(0, "abc")
     assert session.offer_text("t", "b", 3, "d") is SNAPSHOT_NEEDED
-    assert session.offer_text("u", "c", 3, "d") == Piece(3, "d")
+    assert session.offer_text("u", "c", 3, "d") == TextPiece(3, "d")
 
 
 def test_the_number_of_texts_is_bounded() -> None:
     """The answer heard of least recently is forgotten; if it goes on, it comes again from the start."""
-    session = Session(max_texts=2)
+    session = DeliveryCursors(max_texts=2)
     for message in ("a", "b", "c"):
         session.offer_text("t", message, 0, "xy")
-    assert session.offer_text("t", "c", 2, "z") == Piece(2, "z")
+    assert session.offer_text("t", "c", 2, "z") == TextPiece(2, "z")
     assert session.offer_text("t", "a", 2, "z") is SNAPSHOT_NEEDED
 
 
@@ -360,25 +368,25 @@ def piece(thread: str, message: str, offset: int, text: str, *blocks: Block) -> 
 def test_neighbouring_text_is_joined() -> None:
     """Pieces that continue each other become one, with all their blocks and the first one's time."""
     first, last = Block(0, 1, "<p>a</p>"), Block(1, 3, "<p>bc</p>")
-    [joined] = merged([piece("t", "m", 0, "a", first), piece("t", "m", 1, "b"), piece("t", "m", 2, "c", last)])
+    [joined] = merge_text([piece("t", "m", 0, "a", first), piece("t", "m", 1, "b"), piece("t", "m", 2, "c", last)])
     assert joined == piece("t", "m", 0, "abc", first, last)
 
 
 def test_text_joins_across_other_threads() -> None:
     """Two answers that stream at once are two frames, not as many as there are pieces."""
     waiting = [piece("t", "m", 0, "a"), piece("u", "n", 0, "x"), piece("t", "m", 1, "b"), piece("u", "n", 1, "y")]
-    assert merged(waiting) == [piece("t", "m", 0, "ab"), piece("u", "n", 0, "xy")]
+    assert merge_text(waiting) == [piece("t", "m", 0, "ab"), piece("u", "n", 0, "xy")]
 
 
 def test_text_does_not_overtake_events_of_its_thread() -> None:
     """An event between two pieces stays between them."""
     thought = Envelope(AgentThinking("a", "hm", WHEN), WHEN, 3, "t", message_id="m")
     waiting = [piece("t", "m", 0, "a"), thought, piece("t", "m", 1, "b"), piece("t", "m", 2, "c")]
-    assert merged(waiting) == [piece("t", "m", 0, "a"), thought, piece("t", "m", 1, "bc")]
+    assert merge_text(waiting) == [piece("t", "m", 0, "a"), thought, piece("t", "m", 1, "bc")]
 
 
 def test_only_what_continues_is_joined() -> None:
     """A hole, another message or a snapshot begins a new frame."""
     waiting = [piece("t", "m", 0, "a"), piece("t", "m", 5, "b"), piece("t", "n", 6, "c"), piece("t", "n", 0, "c")]
-    assert merged(waiting) == waiting
-    assert merged([]) == []
+    assert merge_text(waiting) == waiting
+    assert merge_text([]) == []

@@ -12,8 +12,18 @@ from trio.testing import wait_all_tasks_blocked
 from websockets.frames import Opcode
 
 from actors import ActorRef, ActorSystem, ChildSpec, Lane, Restart
-from tests.transport.door import RawSocket, open_door, raw_socket
-from transport.outbox.outbox import Deliver, Finish, Follow, LogPage, Outbox, OutboxLimits, Reply, Speak, Unfollow
+from tests.transport.servers import RawSocket, open_server, raw_socket
+from transport.outbox.outbox import (
+    ClientCapabilities,
+    CloseWhenDrained,
+    Deliver,
+    LogPage,
+    Outbox,
+    OutboxLimits,
+    Reply,
+    SubscribeThread,
+    UnsubscribeThread,
+)
 from transport.server.listener import SocketLimits, Upgrade
 from transport.wire.codec import encode
 from transport.wire.dialects import Dialect
@@ -93,7 +103,7 @@ class Counts:
     def on_ignored(self, command_type: str) -> None:
         self.ignored.append(command_type)
 
-    def on_rendered(self, behind: int) -> None:
+    def on_acked(self, behind: int) -> None:
         self.rendered.append(behind)
 
     def on_ponged(self, rtt_s: float) -> None:
@@ -182,7 +192,7 @@ async def open_rig(dialect: Dialect = Dialect.CANONICAL, **limits: Any) -> Async
             await refs[0].wait_stopped()
 
         async with (
-            open_door(serve, socket=SocketLimits(send_buffer_bytes=4096)) as port,
+            open_server(serve, socket=SocketLimits(send_buffer_bytes=4096)) as port,
             raw_socket(port) as client,
         ):
             await wait_all_tasks_blocked()
@@ -192,7 +202,7 @@ async def open_rig(dialect: Dialect = Dialect.CANONICAL, **limits: Any) -> Async
 async def test_events_go_out_as_they_come() -> None:
     """In order, encoded for the dialect, and each is counted with its lag."""
     async with open_rig() as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(thought(1), text(0, "Hello"), answer(2))
         frames = await rig.frames(3)
         assert [frame["type"] for frame in frames] == ["agent_thinking", "partial_result", "final_response"]
@@ -206,7 +216,7 @@ async def test_events_go_out_as_they_come() -> None:
 async def test_a_burst_is_one_write() -> None:
     """What waits together arrives together."""
     async with open_rig() as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(*(thought(seq) for seq in range(1, 9)))
         await wait_all_tasks_blocked()
         data = await rig.client.stream.receive_some(65536)
@@ -219,7 +229,7 @@ async def test_resuming_replays_the_log_and_goes_on_live() -> None:
     async with open_rig(page_events=3) as rig:
         rig.log.events = [thought(seq) for seq in range(1, 9)]
         rig.log.gate = trio.Event()
-        rig.outbox.tell(Follow("t", 2, 8))
+        rig.outbox.tell(SubscribeThread("t", 2, 8))
         await wait_all_tasks_blocked()
         for seq in (9, 10):
             rig.log.events.append(thought(seq))
@@ -238,7 +248,7 @@ async def test_what_is_replayed_is_no_delivery() -> None:
     """Events older than the connection's wish for them are counted as sent, and have no lag."""
     async with open_rig(page_events=3) as rig:
         rig.log.events = [thought(seq) for seq in range(1, 9)]
-        rig.outbox.tell(Follow("t", 2, 8))
+        rig.outbox.tell(SubscribeThread("t", 2, 8))
         assert await rig.seqs(6) == list(range(3, 9))
         rig.outbox.tell(Reply(thought(8)))
         assert await rig.seqs(1) == [8]
@@ -255,7 +265,7 @@ async def test_what_is_late_is_a_delivery_though_it_is_read_from_the_log() -> No
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 4)]
         rig.log.gate = trio.Event()
-        rig.outbox.tell(Follow("t", 0, 3))
+        rig.outbox.tell(SubscribeThread("t", 0, 3))
         await wait_all_tasks_blocked()
         for seq in (4, 5):  # while the log is read
             rig.log.events.append(thought(seq))
@@ -270,10 +280,10 @@ async def test_a_log_is_read_for_html_where_the_client_takes_it() -> None:
     """Nobody else waits for answers to be rendered."""
     async with open_rig() as rig:
         rig.log.events = [thought(1), thought(2)]
-        rig.outbox.tell(Follow("t", 0, 2))
+        rig.outbox.tell(SubscribeThread("t", 0, 2))
         assert await rig.seqs(2) == [1, 2]
-        rig.outbox.tell(Speak(html=True))
-        rig.outbox.tell(Follow("t", 1, 2))
+        rig.outbox.tell(ClientCapabilities(html=True))
+        rig.outbox.tell(SubscribeThread("t", 1, 2))
         assert await rig.seqs(1) == [2]
         assert rig.log.html == [False, True]
 
@@ -282,7 +292,7 @@ async def test_a_log_is_read_for_html_where_the_client_takes_it() -> None:
 async def test_a_lost_event_is_read_from_the_log() -> None:
     """A hole in the live events is filled from the log, and duplicates are dropped."""
     async with open_rig() as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.log.events = [thought(seq) for seq in range(1, 6)]
         rig.tell(thought(1), thought(1), thought(4))
         assert await rig.seqs(5) == [1, 2, 3, 4, 5]
@@ -296,7 +306,7 @@ async def test_a_trimmed_log_is_a_resync() -> None:
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 9)]
         rig.log.trimmed = 5
-        rig.outbox.tell(Follow("t", 2, 8))
+        rig.outbox.tell(SubscribeThread("t", 2, 8))
         (frame,) = await rig.frames(1)
         assert (frame["type"], frame["thread_id"], frame["data"]) == ("resync", "t", {"last_seq": 8})
         rig.tell(thought(9))
@@ -308,7 +318,7 @@ async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(caplog: p
     """The client may come back and resume; what was wrong is in our log."""
     async with open_rig() as rig:
         rig.log.broken = True
-        rig.outbox.tell(Follow("t", 0, 3))
+        rig.outbox.tell(SubscribeThread("t", 0, 3))
         assert await rig.close_code() == 1013
         await rig.outbox.wait_stopped()
     assert [record.getMessage() for record in caplog.records if record.name == "transport.outbox.outbox"] == [
@@ -320,7 +330,7 @@ async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(caplog: p
 async def test_a_slow_reader_costs_a_bounded_queue_and_loses_nothing() -> None:
     """Events beyond the bound are not kept: they are read from the log when the client reads again."""
     async with open_rig(queue_events=20, queue_bytes=40_000, write_bytes=8_000) as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         for seq in range(1, 401):
             event = thought(seq, text="x" * 2_000)
             rig.log.events.append(event)
@@ -338,7 +348,7 @@ async def test_a_slow_reader_costs_a_bounded_queue_and_loses_nothing() -> None:
 async def test_text_is_merged_while_the_socket_is_busy() -> None:
     """Neighbouring pieces leave as one; an overlap is trimmed; a hole asks for a snapshot."""
     async with open_rig() as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(text(0, "abc"), text(3, "def"), text(4, "efgh"), thought(1), text(8, "i"))
         frames = await rig.frames(3)
         assert [frame["data"].get("text") for frame in frames] == ["abcdefgh", None, "i"]
@@ -356,7 +366,7 @@ async def test_text_waits_until_its_thread_has_caught_up() -> None:
     async with open_rig() as rig:
         rig.log.events = [thought(1), thought(2)]
         rig.log.gate = trio.Event()
-        rig.outbox.tell(Follow("t", 0, 2))
+        rig.outbox.tell(SubscribeThread("t", 0, 2))
         rig.tell(text(0, "early"))
         await wait_all_tasks_blocked()
         assert rig.snapshots == []
@@ -370,7 +380,7 @@ async def test_text_waits_until_its_thread_has_caught_up() -> None:
 async def test_an_answer_that_begins_anew_is_told_from_its_beginning(behind: bool) -> None:
     """Its text so far, which may be less than was told; also to a client whose thread is behind at that moment."""
     async with open_rig() as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(text(0, "abcdef"))
         assert (await rig.frames(1))[0]["data"] == {"text": "abcdef", "offset": 0}
         await wait_all_tasks_blocked()
@@ -378,7 +388,7 @@ async def test_an_answer_that_begins_anew_is_told_from_its_beginning(behind: boo
         if behind:
             rig.log.gate = trio.Event()
             rig.log.events = [thought(1)]
-            rig.outbox.tell(Follow("t", None, 1, unasked=True))
+            rig.outbox.tell(SubscribeThread("t", None, 1, implicit=True))
         rig.tell(text(0, ""), text(0, "abc"), text(3, "xyz"))
         if behind:
             await wait_all_tasks_blocked()
@@ -395,7 +405,7 @@ async def test_an_answer_that_begins_anew_is_told_from_its_beginning(behind: boo
 async def test_lanes() -> None:
     """Alerts overtake everything, answers to the client come next, progress last; a thread's story keeps its order."""
     async with open_rig() as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         failed = Envelope(Error("agent_failed", "No.", True, "e"), 1.0, seq=2, thread_id="t")
         rig.tell(
             Envelope(AgentProgress(1, "going on"), 1.0, thread_id="t"),
@@ -422,9 +432,9 @@ async def test_what_is_not_followed_is_not_sent() -> None:
     """Threads nobody asked for stay away, also after unfollow with events queued."""
     async with open_rig() as rig:
         rig.tell(thought(1), text(0, "no"))
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(thought(1))
-        rig.outbox.tell(Unfollow("t"))
+        rig.outbox.tell(UnsubscribeThread("t"))
         rig.tell(thought(2), Envelope(Pong("end"), 1.0))
         assert [frame["type"] for frame in await rig.frames(1)] == ["pong"]
 
@@ -434,12 +444,12 @@ async def test_following_again_starts_where_the_client_says() -> None:
     """A second resume goes back; what was queued is not told twice. Joining without a place changes nothing."""
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 5)]
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(thought(1), thought(2))
-        rig.outbox.tell(Follow("t", 0, 4))
+        rig.outbox.tell(SubscribeThread("t", 0, 4))
         assert await rig.seqs(4) == [1, 2, 3, 4]
-        rig.outbox.tell(Follow("t", None, 4))
-        rig.outbox.tell(Follow("u", None, 7))
+        rig.outbox.tell(SubscribeThread("t", None, 4))
+        rig.outbox.tell(SubscribeThread("u", None, 7))
         rig.tell(thought(5), thought(8, "u"))
         assert await rig.seqs(2) == [5, 8]
 
@@ -456,8 +466,11 @@ async def test_a_resume_gets_exactly_what_follows_it_whenever_it_comes(
         orders: list[list[Any]] = []
         for name, (at, after) in cases.items():
             head = max(5, 4 + at)
-            told: list[Any] = [Follow(name, None, 5, unasked=True), *(Deliver(thought(s, name)) for s in (6, 7, 8))]
-            orders.append([*told[:at], Follow(name, min(after, head), head), *told[at:]])
+            told: list[Any] = [
+                SubscribeThread(name, None, 5, implicit=True),
+                *(Deliver(thought(s, name)) for s in (6, 7, 8)),
+            ]
+            orders.append([*told[:at], SubscribeThread(name, min(after, head), head), *told[at:]])
         for messages in zip(*orders, strict=True):
             for message in messages:
                 rig.outbox.tell(message)
@@ -480,15 +493,15 @@ async def test_a_client_that_never_resumes_gets_its_events_a_little_later(
     async with open_rig() as rig:
         started = trio.current_time()
         rig.log.events = [thought(seq) for seq in range(1, 8)]
-        rig.outbox.tell(Follow("t", 4, 5, unasked=True))
-        rig.outbox.tell(Follow("t", None, 6, unasked=True))
+        rig.outbox.tell(SubscribeThread("t", 4, 5, implicit=True))
+        rig.outbox.tell(SubscribeThread("t", None, 6, implicit=True))
         rig.tell(thought(6), text(0, "early"), thought(7))
         assert await rig.seqs(3) == [5, 6, 7]
-        assert trio.current_time() - started == pytest.approx(OutboxLimits().settle_s, abs=0.5)
+        assert trio.current_time() - started == pytest.approx(OutboxLimits().defer_s, abs=0.5)
         rig.tell(thought(8))
         assert await rig.seqs(1) == [8]
         assert rig.snapshots == ["t"]
-        rig.outbox.tell(Follow("u", 2, 2, unasked=True))
+        rig.outbox.tell(SubscribeThread("u", 2, 2, implicit=True))
         rig.tell(thought(3, "u"))
         started = trio.current_time()
         assert await rig.seqs(1) == [3]
@@ -497,15 +510,15 @@ async def test_a_client_that_never_resumes_gets_its_events_a_little_later(
 
 async def test_speaking_in_a_thread_that_is_held_back_lets_it_go() -> None:
     """From where it was joined, at once; leaving it forgets it."""
-    async with open_rig(settle_s=1000) as rig:
+    async with open_rig(defer_s=1000) as rig:
         rig.log.events = [thought(seq) for seq in range(1, 8)]
-        rig.outbox.tell(Follow("t", 4, 4, unasked=True))
+        rig.outbox.tell(SubscribeThread("t", 4, 4, implicit=True))
         rig.tell(thought(5), thought(6))
-        rig.outbox.tell(Follow("t", None, 6))
+        rig.outbox.tell(SubscribeThread("t", None, 6))
         rig.tell(thought(7))
         assert await rig.seqs(3) == [5, 6, 7]
-        rig.outbox.tell(Follow("u", 0, 3, unasked=True))
-        rig.outbox.tell(Unfollow("u"))
+        rig.outbox.tell(SubscribeThread("u", 0, 3, implicit=True))
+        rig.outbox.tell(UnsubscribeThread("u"))
         rig.tell(thought(1, "u"), Envelope(Pong("end"), 1.0))
         assert [frame["type"] for frame in await rig.frames(1)] == ["pong"]
 
@@ -514,10 +527,10 @@ async def test_a_late_resume_goes_where_the_client_says(autojump_clock: trio.tes
     """Back to what was told unasked already, as it may have been lost on the way."""
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 8)]
-        rig.outbox.tell(Follow("t", 5, 5, unasked=True))
+        rig.outbox.tell(SubscribeThread("t", 5, 5, implicit=True))
         rig.tell(thought(6), thought(7))
         assert await rig.seqs(2) == [6, 7]
-        rig.outbox.tell(Follow("t", 3, 7))
+        rig.outbox.tell(SubscribeThread("t", 3, 7))
         assert await rig.seqs(4) == [4, 5, 6, 7]
 
 
@@ -525,16 +538,16 @@ async def test_joining_unasked_moves_nothing_that_is_followed() -> None:
     """Neither back nor forward; what is missing is read from the log."""
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 4)]
-        rig.outbox.tell(Follow("t", 0, 1))
-        rig.outbox.tell(Follow("t", 3, 3, unasked=True))
+        rig.outbox.tell(SubscribeThread("t", 0, 1))
+        rig.outbox.tell(SubscribeThread("t", 3, 3, implicit=True))
         assert await rig.seqs(3) == [1, 2, 3]
 
 
 async def test_batches_and_rendered_answers_are_the_clients_choice() -> None:
     """After `hello` several events come in one frame, and answers with safe HTML."""
     async with open_rig() as rig:
-        rig.outbox.tell(Speak(batch=True, html=True))
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(ClientCapabilities(batch=True, html=True))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(thought(1), answer(2))
         ((first, second),) = await rig.frames(1)
         assert (first["seq"], second["data"]["html"]) == (1, "<p>done</p>")
@@ -545,7 +558,7 @@ async def test_batches_and_rendered_answers_are_the_clients_choice() -> None:
 async def test_a_dialect_shows_what_it_shows() -> None:
     """The agent response dialect sends answers only, and the cursor moves on all the same."""
     async with open_rig(Dialect.AGENT_RESPONSE) as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(thought(1), text(0, "do"), answer(2))
         (frame,) = await rig.frames(1)
         assert (frame["type"], frame["message"]) == ("message", "done")
@@ -556,7 +569,7 @@ async def test_a_dialect_shows_what_it_shows() -> None:
 async def test_an_event_that_cannot_be_shown_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged and left out."""
     async with open_rig() as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(Envelope(FinalResponse("x", RunStatus.SUCCESS, Usage(), {"bad": object()}), 1.0, 1, "t"), thought(2))
         assert await rig.seqs(1) == [2]
     assert [record.getMessage() for record in caplog.records if record.name == "transport.outbox.outbox"] == [
@@ -567,11 +580,11 @@ async def test_an_event_that_cannot_be_shown_does_not_stop_the_others(caplog: py
 async def test_finish_sends_what_is_queued_and_nothing_later() -> None:
     """The close frame follows the last event; the outbox ends."""
     async with open_rig() as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(thought(1))
-        rig.outbox.tell(Finish(4403, "enough"))
+        rig.outbox.tell(CloseWhenDrained(4403, "enough"))
         rig.tell(thought(2))
-        rig.outbox.tell(Finish(1000, "twice"))
+        rig.outbox.tell(CloseWhenDrained(1000, "twice"))
         assert await rig.seqs(1) == [1]
         frame = await rig.client.frame()
         await rig.client.flush()
@@ -584,7 +597,7 @@ async def test_finish_sends_what_is_queued_and_nothing_later() -> None:
 async def test_a_client_that_never_reads_is_closed_with_1013(autojump_clock: trio.testing.MockClock) -> None:
     """Its outbox ends after the write limit, and has never held more than its queue."""
     async with open_rig() as rig:
-        rig.outbox.tell(Follow("t", 0, 0))
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
         started = trio.current_time()
         for seq in range(1, 2001):
             rig.log.events.append(thought(seq, text="x" * 4_000))
@@ -606,14 +619,14 @@ def test_an_event_is_encoded_once_for_all() -> None:
         return words
 
     encoder = Encoder(html)
-    plain, rich = (encoder.shape(Dialect.CANONICAL, html=html) for html in (False, True))
+    plain, rich = (encoder.encoder_for(Dialect.CANONICAL, html=html) for html in (False, True))
     message = Deliver(thought(1), answer(2), shared=True)
     frames = [message.frames(rich)[1] for _ in range(3)]
     assert frames[0] is frames[1] is frames[2]
     assert rendered == ["done"]
     assert message.frames(plain)[1] != frames[0]
     assert json.loads(message.frames(plain)[0] or b"")["type"] == "agent_thinking"
-    assert encoder.shape(Dialect.AGENT_RESPONSE)(thought(1)) is None
+    assert encoder.encoder_for(Dialect.AGENT_RESPONSE)(thought(1)) is None
     alone = Deliver(answer(2))
     assert alone.frames(rich) == alone.frames(rich) == [frames[0]]
     assert rendered == ["done", "done", "done"]

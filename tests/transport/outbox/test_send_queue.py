@@ -1,6 +1,6 @@
 """What waits for a socket: lanes, bounds, merging. Without a socket."""
 
-from transport.outbox.send_queue import Pending
+from transport.outbox.send_queue import SendQueue
 from transport.wire.events import AgentProgress, AgentThinking, Alert, Envelope, PartialResult, Pong, Priority
 
 
@@ -22,110 +22,110 @@ def words_of(envelope: Envelope) -> bytes:
 
 def test_lanes_go_out_one_after_the_other() -> None:
     """Alert, high, the story, low; each as it came."""
-    pending = Pending(1000, 10)
+    pending = SendQueue(1000, 10)
     for event, name in ((AgentProgress(1, "…"), b"low"), (Pong(), b"high"), (Alert("!"), b"alert"), (Pong(), b"high2")):
-        pending.add(Envelope(event, 1.0), name)
-    pending.add_story("t", [b"one"], [thought(1)])
+        pending.add_ephemeral(Envelope(event, 1.0), name)
+    pending.add_durable("t", [b"one"], [thought(1)])
     assert len(pending) == 5
-    assert pending.take(1000, words_of).frames == [b"alert", b"high", b"high2", b"one", b"low"]
+    assert pending.pop_batch(1000, words_of).frames == [b"alert", b"high", b"high2", b"one", b"low"]
     assert len(pending) == 0
-    assert pending.take(1000, words_of).frames == []
+    assert pending.pop_batch(1000, words_of).frames == []
 
 
 def test_a_write_is_bounded_and_never_empty() -> None:
     """About as many bytes as asked for; one event at least, however large."""
-    pending = Pending(10_000, 10)
+    pending = SendQueue(10_000, 10)
     for seq in range(1, 4):
-        pending.add_story("t", [b"x" * 100], [thought(seq)])
-    assert len(pending.take(150, words_of).frames) == 2
-    assert len(pending.take(1, words_of).frames) == 1
+        pending.add_durable("t", [b"x" * 100], [thought(seq)])
+    assert len(pending.pop_batch(150, words_of).frames) == 2
+    assert len(pending.pop_batch(1, words_of).frames) == 1
 
 
 def test_full_by_bytes_and_by_count() -> None:
     """Either bound fills the queue, and taking makes room again."""
-    pending = Pending(100, 3)
-    pending.add_story("t", [b"x" * 99], [thought(1)])
-    assert not pending.story_full
-    pending.add_story("t", [b"x"], [thought(2)])
-    assert pending.story_full
+    pending = SendQueue(100, 3)
+    pending.add_durable("t", [b"x" * 99], [thought(1)])
+    assert not pending.durable_full
+    pending.add_durable("t", [b"x"], [thought(2)])
+    assert pending.durable_full
     assert pending.full(Priority.LOW)
-    pending.take(1000, words_of)
-    assert not pending.story_full
+    pending.pop_batch(1000, words_of)
+    assert not pending.durable_full
     for seq in range(3):
-        pending.add_story("t", [b""], [thought(seq)])
-    assert pending.story_full
+        pending.add_durable("t", [b""], [thought(seq)])
+    assert pending.durable_full
     assert not pending.full(Priority.LOW)
 
 
 def test_text_is_merged_only_with_its_neighbours() -> None:
     """An event between two pieces keeps them apart: the story is told in order."""
-    pending = Pending(10_000, 10)
+    pending = SendQueue(10_000, 10)
     for envelope in (text(0, "ab"), text(2, "cd")):
         pending.add_text(envelope)
-    pending.add_story("t", [b"one"], [thought(1)])
+    pending.add_durable("t", [b"one"], [thought(1)])
     pending.add_text(text(4, "ef"))
-    assert pending.take(10_000, words_of).frames == [b"abcd", b"one", b"ef"]
+    assert pending.pop_batch(10_000, words_of).frames == [b"abcd", b"one", b"ef"]
 
 
 def test_text_nobody_is_shown_is_left_out() -> None:
     """An encoder without a frame for text leaves nothing to send."""
-    pending = Pending(10_000, 10)
+    pending = SendQueue(10_000, 10)
     pending.add_text(text(0, "ab"))
-    assert pending.take(10_000, lambda envelope: None).frames == []
+    assert pending.pop_batch(10_000, lambda envelope: None).frames == []
 
 
 def test_a_thread_can_be_forgotten() -> None:
     """Its text is given back, as it may have to be told again; its bytes are free; other threads stay as they were."""
-    pending = Pending(1_000, 10)
-    pending.add_story("t", [b"x" * 400], [thought(1)])
+    pending = SendQueue(1_000, 10)
+    pending.add_durable("t", [b"x" * 400], [thought(1)])
     pending.add_text(text(0, "ab"))
-    pending.add_story("u", [b"y" * 400], [thought(1, "u")])
-    assert pending.story_full
-    assert pending.forget("t") == [text(0, "ab")]
-    assert pending.forget("t") == []
+    pending.add_durable("u", [b"y" * 400], [thought(1, "u")])
+    assert pending.durable_full
+    assert pending.discard_thread("t") == [text(0, "ab")]
+    assert pending.discard_thread("t") == []
     assert pending.bytes == 400
-    assert [frame[:1] for frame in pending.take(10_000, words_of).frames] == [b"y"]
-    assert not pending.story_full
+    assert [frame[:1] for frame in pending.pop_batch(10_000, words_of).frames] == [b"y"]
+    assert not pending.durable_full
 
 
 def test_from_the_high_mark_down_to_the_low_one() -> None:
     """Full stays full until a quarter is left: what comes meanwhile is the log's."""
-    pending = Pending(1_000, 100)
+    pending = SendQueue(1_000, 100)
     for seq in range(1, 11):
-        pending.add_story("t", [b"x" * 100], [thought(seq)])
-    assert pending.story_full
-    pending.take(700, words_of)
-    assert (pending.story_full, pending.bytes) == (True, 300)
-    pending.take(100, words_of)
-    assert (pending.story_full, pending.bytes) == (False, 200)
+        pending.add_durable("t", [b"x" * 100], [thought(seq)])
+    assert pending.durable_full
+    pending.pop_batch(700, words_of)
+    assert (pending.durable_full, pending.bytes) == (True, 300)
+    pending.pop_batch(100, words_of)
+    assert (pending.durable_full, pending.bytes) == (False, 200)
 
 
 def test_low_events_are_dropped_first() -> None:
     """Signs of life have no room any more where an answer still has."""
-    pending = Pending(1_000, 100)
-    pending.add_story("t", [b"x" * 250], [thought(1)])
+    pending = SendQueue(1_000, 100)
+    pending.add_durable("t", [b"x" * 250], [thought(1)])
     assert pending.full(Priority.LOW)
     assert not pending.full(Priority.HIGH)
-    assert not pending.story_full
+    assert not pending.durable_full
 
 
 def test_what_is_urgent_can_be_taken_alone() -> None:
     """Alerts and high ones, before the rest of an event that went out in part."""
-    pending = Pending(1_000, 10)
-    pending.add_story("t", [b"one"], [thought(1)])
-    pending.add(Envelope(Pong(), 1.0), b"high")
-    pending.add(Envelope(Alert("!"), 1.0), b"alert")
-    assert pending.take_urgent(1_000, words_of).frames == [b"alert", b"high"]
+    pending = SendQueue(1_000, 10)
+    pending.add_durable("t", [b"one"], [thought(1)])
+    pending.add_ephemeral(Envelope(Pong(), 1.0), b"high")
+    pending.add_ephemeral(Envelope(Alert("!"), 1.0), b"alert")
+    assert pending.pop_urgent(1_000, words_of).frames == [b"alert", b"high"]
     assert len(pending) == 1
 
 
 def test_what_is_taken_is_known_by_type_and_time() -> None:
     """Also when a write takes a part of what was queued together: frames, types and times stay side by side."""
-    pending = Pending(10_000, 100)
+    pending = SendQueue(10_000, 100)
     events = [Envelope(AgentThinking("a", "hm", 1.0), float(seq), seq=seq, thread_id="t") for seq in range(1, 4)]
-    pending.add_story("t", [b"1" * 10, b"2" * 10, b"3" * 10], events)
-    pending.add(Envelope(Alert("!"), 9.0), b"alert")
-    first, second = pending.take(16, words_of), pending.take(16, words_of)
+    pending.add_durable("t", [b"1" * 10, b"2" * 10, b"3" * 10], events)
+    pending.add_ephemeral(Envelope(Alert("!"), 9.0), b"alert")
+    first, second = pending.pop_batch(16, words_of), pending.pop_batch(16, words_of)
     assert (first.types, first.times) == (["alert", "agent_thinking", "agent_thinking"], [9.0, 1.0, 2.0])
     assert (second.frames, second.types, second.times) == ([b"3" * 10], ["agent_thinking"], [3.0])
     assert not pending

@@ -7,14 +7,14 @@ import pytest
 import trio
 from attrs import define, field
 
-from transport.outbox.metrics import Unobserved
-from transport.outbox.send_queue import Pending
-from transport.outbox.writer import Outlet
-from transport.wire.chunks import PIECE_BYTES
+from transport.outbox.metrics import NoConnectionMetrics
+from transport.outbox.send_queue import SendQueue
+from transport.outbox.writer import OutboxWriter
+from transport.wire.chunks import CHUNK_BYTES
 from transport.wire.dialects import Dialect
 from transport.wire.encoder import Encoder
 from transport.wire.events import AgentThinking, Alert, Envelope
-from transport.wire.payloads import Speak
+from transport.wire.payloads import ClientCapabilities
 
 
 @define
@@ -47,15 +47,15 @@ def thought(seq: int, size: int) -> Envelope:
 @pytest.mark.promise("wire.hello-chunk")
 async def test_what_is_urgent_goes_between_the_parts_of_a_large_event() -> None:
     """An alert does not wait for the last part; what follows the event in its thread does."""
-    sink, pending = Narrow(), Pending(10**6, 100)
-    encode = Encoder().shape(Dialect.CANONICAL)
-    outlet = Outlet(sink, pending, encode, Unobserved(), write_bytes=2 * PIECE_BYTES)
-    outlet.speak = Speak(chunk=True)
-    for envelope in (thought(1, 6 * PIECE_BYTES), thought(2, 1)):
-        pending.add_story("t", [encode(envelope) or b""], [envelope])
-    assert outlet.push() is False
+    sink, pending = Narrow(), SendQueue(10**6, 100)
+    encode = Encoder().encoder_for(Dialect.CANONICAL)
+    outlet = OutboxWriter(sink, pending, encode, NoConnectionMetrics(), write_bytes=2 * CHUNK_BYTES)
+    outlet.capabilities = ClientCapabilities(chunk=True)
+    for envelope in (thought(1, 6 * CHUNK_BYTES), thought(2, 1)):
+        pending.add_durable("t", [encode(envelope) or b""], [envelope])
+    assert outlet.write_now() is False
     alert = Envelope(Alert("now"), 1.0)
-    pending.add(alert, encode(alert) or b"")
+    pending.add_ephemeral(alert, encode(alert) or b"")
     while outlet:
         await outlet.write()
     first, second, *rest = [[frame["type"] for frame in write] for write in sink.writes]
@@ -65,5 +65,5 @@ async def test_what_is_urgent_goes_between_the_parts_of_a_large_event() -> None:
     assert rest[-1][-1] == "agent_thinking"
     frames = [frame for write in sink.writes for frame in write]
     whole = "".join(frame["data"] for frame in frames if frame["type"] == "chunk")
-    assert json.loads(whole)["data"]["thought"] == "x" * 6 * PIECE_BYTES
-    assert outlet.push() is True
+    assert json.loads(whole)["data"]["thought"] == "x" * 6 * CHUNK_BYTES
+    assert outlet.write_now() is True

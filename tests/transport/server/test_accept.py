@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 import pytest
 import trio
 
-from tests.transport.door import UPGRADE, open_door, raw_socket
+from tests.transport.servers import UPGRADE, open_server, raw_socket
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def no_descriptors_left() -> Iterator[None]:
 @pytest.mark.promise("owasp.connections")
 async def test_without_descriptors_clients_are_closed_and_later_ones_served(caplog: pytest.LogCaptureFixture) -> None:
     """Who is connected goes on; the log says it once, and a client that comes when there is room is served."""
-    async with open_door() as port, raw_socket(port) as before:
+    async with open_server() as port, raw_socket(port) as before:
         waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
         steps = 0
         with no_descriptors_left():

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.server.connection_limiter import ConnectionLimiter, Full, Permit
+from transport.server.connection_limiter import ConnectionLimiter, LimitReached, Permit
 
 
 class Clients:
@@ -21,10 +21,10 @@ class Clients:
         assert isinstance(permit, Permit)
         return permit
 
-    def refused(self, peer: str | None) -> Full:
+    def refused(self, peer: str | None) -> LimitReached:
         """Why one is not let in."""
         full = self.limiter.enter(peer, lambda: None)
-        assert isinstance(full, Full)
+        assert isinstance(full, LimitReached)
         return full
 
 
@@ -46,10 +46,10 @@ def test_who_is_at_work_or_has_authenticated_stays() -> None:
     user, busy = clients.come("user", "a"), clients.come("busy", "a")
     user.authenticate()
     busy.waiting = False
-    assert clients.refused("a") is Full.PEER
+    assert clients.refused("a") is LimitReached.PEER
     other = clients.come("other", "b")
     other.waiting = False
-    assert clients.refused("c") is Full.TOTAL
+    assert clients.refused("c") is LimitReached.TOTAL
     other.waiting = True
     clients.come("c", "c")
     assert clients.closed == ["other"]
@@ -64,7 +64,7 @@ def test_all_places_of_users_can_be_taken() -> None:
     for number in range(4):
         clients.come(str(number), "a").authenticate()
     assert clients.closed == []
-    assert clients.refused("b") is Full.TOTAL
+    assert clients.refused("b") is LimitReached.TOTAL
 
 
 def test_a_connection_of_a_proxy_counts_for_the_client_it_names() -> None:

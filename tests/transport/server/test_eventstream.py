@@ -11,11 +11,18 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.end_to_end.sse import Parser, streaming
-from tests.transport.door import echo
 from tests.transport.samples import SAMPLES
-from transport.server.eventstream import EventStream, as_json, block, comment, framed, start_after
+from tests.transport.servers import echo
+from transport.server.eventstream import (
+    EventStream,
+    encode_block,
+    encode_comment,
+    encode_event,
+    encode_json,
+    parse_last_event_id,
+)
 from transport.server.http import HttpConfig
-from transport.server.listener import serve_door
+from transport.server.listener import serve
 from transport.wire.codec import encode
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed
@@ -23,7 +30,7 @@ from transport.wire.errors import CommandRejected, SocketClosed
 
 def a_stream(beat_s: float = 60.0, write_s: float = 60.0, head: bytes = b"") -> EventStream:
     """A stream that beats with a comment."""
-    return EventStream(lambda: comment("beat"), beat_s=beat_s, write_s=write_s, head=head)
+    return EventStream(lambda: encode_comment("beat"), beat_s=beat_s, write_s=write_s, head=head)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -33,7 +40,7 @@ def test_every_event_comes_out_as_it_went_in(name: str) -> None:
     frame = encode(envelope, Dialect.CANONICAL)
     assert frame is not None
     parser = Parser(last_id="7")
-    (event,) = parser.feed(framed(envelope, frame))
+    (event,) = parser.feed(encode_event(envelope, frame))
     assert (event.kind, json.loads(event.data)) == (envelope.event.type, json.loads(frame))
     assert event.last_id == ("7" if envelope.seq is None else str(envelope.seq))
 
@@ -41,9 +48,9 @@ def test_every_event_comes_out_as_it_went_in(name: str) -> None:
 def test_a_drain_says_when_to_come_back_in_the_formats_own_words() -> None:
     """Browsers come back by themselves, so they are told how long to wait; never sooner than meant."""
     parser = Parser()
-    parser.feed(framed(SAMPLES["drain"], b"{}"))
+    parser.feed(encode_event(SAMPLES["drain"], b"{}"))
     assert parser.retry_ms == 5000
-    parser.feed(block(b"{}", retry_s=0.0001))
+    parser.feed(encode_block(b"{}", retry_s=0.0001))
     assert parser.retry_ms == 1
 
 
@@ -51,13 +58,13 @@ def test_a_drain_says_when_to_come_back_in_the_formats_own_words() -> None:
 def test_data_with_a_line_break_is_refused(data: bytes) -> None:
     """It would be two lines, and the second a field of its own."""
     with pytest.raises(ValueError, match="one line"):
-        block(data)
+        encode_block(data)
 
 
 def test_json_stays_in_one_line_whatever_it_holds() -> None:
     """Line breaks of all kinds, and half a surrogate pair."""
     value = {"a": "one\r\ntwo\u2028\x85", "b": "\ud800"}
-    (event,) = Parser().feed(block(as_json(value)))
+    (event,) = Parser().feed(encode_block(encode_json(value)))
     assert json.loads(event.data) == value | {"b": "?"}
 
 
@@ -67,7 +74,7 @@ def test_json_stays_in_one_line_whatever_it_holds() -> None:
 )
 def test_where_a_stream_starts(header: str | None, after: str | None, place: int) -> None:
     """The header before the query, and from the first event when neither names a place."""
-    assert start_after(header, after) == place
+    assert parse_last_event_id(header, after) == place
 
 
 @pytest.mark.parametrize("given", ["-1", "1.5", "x", "²", "9" * 17, " 1", "1e3"])
@@ -75,7 +82,7 @@ def test_a_place_that_is_no_number_is_refused(given: str) -> None:
     """In the header and in the query, each by its name."""
     for header, after, name in ((given, None, "Last-Event-ID"), (None, given, "after")):
         with pytest.raises(CommandRejected, match=name) as refused:
-            start_after(header, after)
+            parse_last_event_id(header, after)
         assert refused.value.code == "invalid_command"
 
 
@@ -166,7 +173,7 @@ async def served(stream: EventStream, config: HttpConfig) -> AsyncIterator[str]:
     """A door whose every answer is this stream; gives its address."""
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        await nursery.start(partial(serve_door, listeners, asgi_app=body_of(stream), on_upgrade=echo, http=config))
+        await nursery.start(partial(serve, listeners, asgi_app=body_of(stream), on_upgrade=echo, http=config))
         yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         nursery.cancel_scope.cancel()
 
@@ -206,7 +213,7 @@ async def test_the_door_does_not_cut_a_quiet_stream() -> None:
         with trio.move_on_after(0.3) as quiet:
             await client.some()
         assert quiet.cancelled_caught
-        stream.write_now([block(b"1")])
+        stream.write_now([encode_block(b"1")])
         assert (await client.read()).data == "1"
 
 

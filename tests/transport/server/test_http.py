@@ -10,9 +10,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.transport.door import UPGRADE, echo, exchange, get, hello_app, open_door, raw_socket, status_and_body
-from transport.server.http import HttpConfig, ReplayStream, answer, error_body
-from transport.server.listener import DoorLimits, serve_door
+from tests.transport.servers import UPGRADE, echo, exchange, get, hello_app, open_server, raw_socket, status_and_body
+from transport.server.http import HttpConfig, ReplayStream, error_body, json_response
+from transport.server.listener import ServerLimits, serve
 from transport.wire.codes import ERRORS
 
 
@@ -43,7 +43,7 @@ async def test_requests_of_one_connection_follow_each_other() -> None:
         connection.close()
         return told
 
-    async with open_door(app=mirror) as port:
+    async with open_server(app=mirror) as port:
         told = await trio.to_thread.run_sync(talk, port)
     assert [(item["method"], item["path"], item["bytes"]) for item in told] == [
         ("POST", "/a b", 300_000),
@@ -56,7 +56,7 @@ async def test_requests_of_one_connection_follow_each_other() -> None:
 async def test_a_late_upgrade_is_sent_to_a_connection_of_its_own() -> None:
     """A connection that carried HTTP does not become hypercorn's WebSocket: 421, in JSON, and it is closed."""
     first = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
-    async with open_door(app=mirror) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+    async with open_server(app=mirror) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(first)
         received = b""
         while not received.endswith(b"}"):
@@ -80,7 +80,7 @@ async def test_a_fault_of_the_application_costs_one_answer(
             raise RuntimeError("a secret")
         await mirror(scope, receive, send)
 
-    async with open_door(app=broken) as port:
+    async with open_server(app=broken) as port:
         status, body, headers = await trio.to_thread.run_sync(get, port, "/broken")
         assert (status, body) == (500, b"")
         assert headers["Server"] is None
@@ -105,15 +105,15 @@ async def test_the_lifespan_surrounds_the_serving() -> None:
             if message["type"] == "lifespan.shutdown":
                 return
 
-    async with open_door(app=app) as port:
+    async with open_server(app=app) as port:
         await trio.to_thread.run_sync(get, port)
     assert story == ["lifespan.startup", "request", "lifespan.shutdown"]
 
 
 async def _serve(app: Any, grace_s: float, nursery: trio.Nursery) -> int:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    limits = DoorLimits(grace_s=grace_s)
-    await nursery.start(partial(serve_door, asgi_app=app, on_upgrade=echo, limits=limits), listeners)
+    limits = ServerLimits(grace_s=grace_s)
+    await nursery.start(partial(serve, asgi_app=app, on_upgrade=echo, limits=limits), listeners)
     return int(listeners[0].socket.getsockname()[1])
 
 
@@ -200,7 +200,7 @@ async def test_a_client_that_does_not_read_its_answer_is_dropped(autojump_clock:
             await trio.sleep(0.5)
         done.set()
 
-    async with open_door(app=flood) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+    async with open_server(app=flood) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
         with trio.fail_after(100):
             await done.wait()
@@ -213,7 +213,7 @@ async def test_a_client_that_does_not_read_its_answer_is_dropped(autojump_clock:
 
 async def test_an_idle_connection_is_closed(autojump_clock: trio.testing.MockClock) -> None:
     """After an answer, a connection without a new request is closed; half a request does not keep it open."""
-    async with open_door(app=mirror) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+    async with open_server(app=mirror) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
         assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
         await stream.send_all(b"GET / HT")
@@ -251,7 +251,7 @@ async def test_a_connection_that_serves_once_is_closed_after_the_answer(
     app: Any, request_: bytes, autojump_clock: trio.testing.MockClock
 ) -> None:
     """At once, not after the time a connection may idle; also when the application cancels itself at the end."""
-    async with open_door(app=app) as port:
+    async with open_server(app=app) as port:
         started = trio.current_time()
         with trio.fail_after(60):
             assert (await exchange(port, request_)).startswith(b"HTTP/1.1 200")
@@ -262,7 +262,7 @@ async def test_a_connection_that_serves_once_is_closed_after_the_answer(
 async def test_a_connection_that_idles_is_closed(app: Any, autojump_clock: trio.testing.MockClock) -> None:
     """After the time it may be kept alive, counted from its last answer; the requests before it are served."""
     keep_alive_s = HttpConfig().keep_alive_s
-    async with open_door(app=app) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+    async with open_server(app=app) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
         for _ in range(3):
             started = trio.current_time()
             await stream.send_all(GET + b"\r\n")
@@ -286,7 +286,7 @@ async def test_a_body_that_nobody_reads_does_not_keep_the_connection(autojump_cl
 
     body = b"".join(b"1\r\nx\r\n" for _ in range(50))
     request = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + body
-    async with open_door(app=deaf) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+    async with open_server(app=deaf) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(request + b"0\r\n\r\n")
         received = b""
         with trio.fail_after(60):
@@ -302,7 +302,7 @@ TWO_ENDS = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\nTransfer-Enco
 
 async def test_http2_is_not_spoken(autojump_clock: trio.testing.MockClock) -> None:
     """A request for h2c is answered in HTTP/1.1 alone; the preface is refused, first or later on a connection."""
-    async with open_door(app=mirror) as port:
+    async with open_server(app=mirror) as port:
         upgraded = await exchange(port, GET + H2C)
         assert upgraded.startswith(b"HTTP/1.1 200")
         assert upgraded.count(b"HTTP/") == 1
@@ -317,7 +317,7 @@ async def test_http2_is_not_spoken(autojump_clock: trio.testing.MockClock) -> No
 async def test_a_body_with_two_ends_is_refused(name: bytes) -> None:
     """400 and the end of the connection, for the first request of a connection and for a later one."""
     request = TWO_ENDS.replace(b"Content-Length", name)
-    async with open_door(app=mirror) as port:
+    async with open_server(app=mirror) as port:
         status, body = status_and_body(await exchange(port, request))
         assert (status, body["error"]["code"]) == (400, "invalid_command")
         later = await exchange(port, GET + b"\r\n" + request + GET + b"\r\n")
@@ -330,7 +330,7 @@ async def test_a_body_with_two_ends_is_refused(name: bytes) -> None:
 async def test_a_method_that_nothing_implements_is_refused(method: bytes) -> None:
     """501, in JSON for the first request of a connection, and for a later one; methods are case-sensitive."""
     request = GET.replace(b"GET", method) + b"\r\n"
-    async with open_door(app=mirror) as port:
+    async with open_server(app=mirror) as port:
         status, body = status_and_body(await exchange(port, request))
         assert (status, body["error"]["code"]) == (501, "invalid_command")
         later = await exchange(port, GET + b"\r\n" + request + GET + b"\r\n")
@@ -341,7 +341,7 @@ async def test_a_method_that_nothing_implements_is_refused(method: bytes) -> Non
 
 async def test_a_request_that_is_not_http_is_refused() -> None:
     """Garbage with the shape of a head is answered with 400 by hypercorn."""
-    async with open_door(app=mirror) as port:
+    async with open_server(app=mirror) as port:
         assert (await exchange(port, b"hello there\r\n\r\n")).startswith(b"HTTP/1.1 400")
 
 
@@ -374,7 +374,7 @@ def test_every_error_has_a_body(code: str) -> None:
 
 def test_an_answer_is_a_whole_response() -> None:
     """Length and type fit; nothing may frame or keep it; 401 names a way to authenticate; a header smuggles no line."""
-    response = answer(401, {"ü": 1}, {"X-Extra": "yes"})
+    response = json_response(401, {"ü": 1}, {"X-Extra": "yes"})
     head, _, body = response.partition(b"\r\n\r\n")
     assert head.split(b"\r\n") == [
         b"HTTP/1.1 401 Unauthorized",
@@ -390,4 +390,4 @@ def test_an_answer_is_a_whole_response() -> None:
     ]
     assert json.loads(body) == {"ü": 1}
     with pytest.raises(ValueError, match="line break"):
-        answer(200, {}, {"X": "a\r\nSet-Cookie: b"})
+        json_response(200, {}, {"X": "a\r\nSet-Cookie: b"})

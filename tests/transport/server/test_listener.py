@@ -14,9 +14,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 from websockets.sync.client import connect
 
-from tests.transport.door import UPGRADE, RawSocket, echo, exchange, get, open_door, raw_socket, status_and_body
+from tests.transport.servers import UPGRADE, RawSocket, echo, exchange, get, open_server, raw_socket, status_and_body
 from transport.server.http import error_body
-from transport.server.listener import Upgrade, serve_door
+from transport.server.listener import Upgrade, serve
 from transport.server.socket import SocketLimits
 from transport.wire.errors import CommandRejected, SocketClosed
 
@@ -32,7 +32,7 @@ async def test_a_stock_client_gets_its_messages_back() -> None:
                 answers.append(client.recv(timeout=5))
             return answers
 
-    async with open_door() as port:
+    async with open_server() as port:
         answers = await trio.to_thread.run_sync(talk, port)
     assert answers == ["ünïcode".encode().decode(), "\x00bytes", "x" * 200_000]
 
@@ -40,7 +40,7 @@ async def test_a_stock_client_gets_its_messages_back() -> None:
 @pytest.mark.promise("wire.one-port")
 async def test_http_and_websockets_share_the_port() -> None:
     """A plain request on the same port goes to the application."""
-    async with open_door() as port, raw_socket(port) as client:
+    async with open_server() as port, raw_socket(port) as client:
         status, body, _ = await trio.to_thread.run_sync(get, port)
         assert (status, body) == (200, b"hello")
         client.protocol.send_text(b"still here")
@@ -60,7 +60,7 @@ async def test_an_upgrade_can_be_refused_with_a_real_answer(status: int, code: s
             pass
         return refused.value
 
-    async with open_door(refuse) as port:
+    async with open_server(refuse) as port:
         refused = await trio.to_thread.run_sync(knock, port)
     assert refused.response.status_code == status
     assert refused.response.headers["Retry-After"] == "7"
@@ -78,7 +78,7 @@ async def test_the_upgrade_shows_what_was_asked() -> None:
         await upgrade.accept("understudy.v1", {"Deprecation": "true"})
 
     async with (
-        open_door(judge) as port,
+        open_server(judge) as port,
         raw_socket(port, "/api/ws/liaison/a%2Fb?x=1&x=2&y=", Sec_WebSocket_Protocol="jwt.t, understudy.v1") as client,
     ):
         assert (await client.frame()).opcode is Opcode.CLOSE
@@ -103,7 +103,7 @@ async def test_the_upgrade_shows_what_was_asked() -> None:
 )
 async def test_a_broken_handshake_is_refused_in_json(old: bytes, new: bytes, status: int) -> None:
     """No judge is asked about a request that cannot become a WebSocket."""
-    async with open_door() as port:
+    async with open_server() as port:
         answer = await exchange(port, UPGRADE.replace(old, new))
     assert status_and_body(answer)[0] == status
     assert status_and_body(answer)[1]["error"]["code"] == "invalid_command"
@@ -111,7 +111,7 @@ async def test_a_broken_handshake_is_refused_in_json(old: bytes, new: bytes, sta
 
 async def test_the_heads_size_is_bounded() -> None:
     """A head over the limit is answered with 431, with or without its end."""
-    async with open_door() as port:
+    async with open_server() as port:
         for end in (b"\r\n\r\n", b""):
             answer = await exchange(port, b"GET / HTTP/1.1\r\nX: " + b"x" * 17_000 + end)
             assert status_and_body(answer)[0] == 431
@@ -120,7 +120,7 @@ async def test_the_heads_size_is_bounded() -> None:
 @pytest.mark.promise("owasp.slow")
 async def test_a_slow_head_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
     """A client that dribbles its head gets 408 after ten seconds; one that says nothing is just closed."""
-    async with open_door() as port:
+    async with open_server() as port:
         started = trio.current_time()
         answer = await exchange(port, b"GET / HTTP/1.1\r\n")
         assert status_and_body(answer)[0] == 408
@@ -132,7 +132,7 @@ async def test_a_slow_head_is_given_up(autojump_clock: trio.testing.MockClock) -
 
 async def test_frames_that_came_with_the_head_are_not_lost() -> None:
     """A client that sends its first frame along with the handshake is heard."""
-    async with open_door() as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+    async with open_server() as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(UPGRADE + b"\x81\x82\x00\x00\x00\x00hi")
         received = b""
         while not received.endswith(b"\x81\x02hi"):
@@ -155,7 +155,7 @@ async def test_the_clients_close_code_is_delivered() -> None:
             client.close(4001, "enough")
         return client.protocol.close_code
 
-    async with open_door(note) as port:
+    async with open_server(note) as port:
         assert await trio.to_thread.run_sync(talk, port) == 4001
     assert [(closed.code, closed.reason) for closed in seen] == [(4001, "enough")]
 
@@ -166,7 +166,7 @@ async def test_the_servers_close_code_is_delivered() -> None:
     async def close(upgrade: Upgrade) -> None:
         await (await upgrade.accept()).close(4429, "ü" * 100)
 
-    async with open_door(close) as port, raw_socket(port) as client:
+    async with open_server(close) as port, raw_socket(port) as client:
         assert (await client.frame()).opcode is Opcode.CLOSE
         assert client.protocol.close_rcvd is not None
         assert (client.protocol.close_rcvd.code, client.protocol.close_rcvd.reason) == (4429, "ü" * 61)
@@ -182,7 +182,7 @@ async def test_a_lost_connection_is_1006() -> None:
         except SocketClosed as closed:
             seen.append(closed.code)
 
-    async with open_door(note) as port:
+    async with open_server(note) as port:
         async with raw_socket(port):
             pass
         await wait_all_tasks_blocked()
@@ -203,7 +203,7 @@ async def test_an_exception_ends_its_own_socket_only(caplog: pytest.LogCaptureFi
             raise RuntimeError("a secret")
         await echo(upgrade)
 
-    async with open_door(judge) as port, raw_socket(port) as other:
+    async with open_server(judge) as port, raw_socket(port) as other:
         async with raw_socket(port, "/fail") as client:
             client.protocol.send_text(b"now")
             await client.flush()
@@ -225,8 +225,8 @@ async def test_a_cancelled_door_says_goodbye_to_everybody() -> None:
     with trio.fail_after(5):
         async with trio.open_nursery() as clients, trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            serve = partial(serve_door, asgi_app=_no_app, on_upgrade=echo)
-            await nursery.start(serve, listeners)
+            listen = partial(serve, asgi_app=_no_app, on_upgrade=echo)
+            await nursery.start(listen, listeners)
             port = listeners[0].socket.getsockname()[1]
             codes: list[int] = []
             for _ in range(3):
@@ -263,7 +263,7 @@ async def test_a_message_over_the_limit_is_refused_and_the_socket_lives_on() -> 
             else:
                 await socket.write([str(message).encode()])
 
-    async with open_door(judge) as port, raw_socket(port) as client:
+    async with open_server(judge) as port, raw_socket(port) as client:
         client.protocol.send_text(b"x" * (256 * 1024 + 1))
         client.protocol.send_text(b"y" * 200_000, fin=False)
         client.protocol.send_continuation(b"y" * 200_000, fin=True)
@@ -283,7 +283,7 @@ async def test_a_message_over_the_bound_ends_the_socket_with_1009() -> None:
             client.recv(timeout=5)
         return client.protocol.close_code
 
-    async with open_door() as port:
+    async with open_server() as port:
         assert await trio.to_thread.run_sync(talk, port) == 1009
 
 
@@ -299,7 +299,7 @@ async def test_a_message_over_the_bound_ends_the_socket_with_1009() -> None:
 )
 async def test_what_the_protocol_forbids_ends_the_socket(payload: bytes, code: int) -> None:
     """The code says what was wrong, and the messages before it were delivered."""
-    async with open_door() as port, raw_socket(port) as client:
+    async with open_server() as port, raw_socket(port) as client:
         client.protocol.send_text(b"before")
         await client.flush()
         assert (await client.frame()).data == b"before"
@@ -326,7 +326,7 @@ async def test_a_client_at_fault_is_heard_out(fault: bytes, code: int, autojump_
         assert await client.stream.receive_some() == b""
         ends.append(trio.current_time())
 
-    async with open_door() as port, raw_socket(port) as client, trio.open_nursery() as nursery:
+    async with open_server() as port, raw_socket(port) as client, trio.open_nursery() as nursery:
         await client.stream.send_all(fault)
         assert (await client.frame()).opcode is Opcode.CLOSE
         assert client.protocol.close_rcvd is not None
@@ -351,7 +351,7 @@ async def write_on(client: RawSocket, pause_s: float) -> None:
 async def test_a_client_at_fault_is_not_heard_for_ever(autojump_clock: trio.testing.MockClock) -> None:
     """It is cut off after the time a closing handshake may take, and after so many bytes."""
     for pause_s, least_s, most_s in ((0.2, 4.9, 5.5), (0.0, 0.0, 1.0)):
-        async with open_door(socket=SocketLimits(discard_bytes=4_000_000)) as port, raw_socket(port) as client:
+        async with open_server(socket=SocketLimits(discard_bytes=4_000_000)) as port, raw_socket(port) as client:
             await client.stream.send_all(FAULTS[2][0])
             assert (await client.frame()).opcode is Opcode.CLOSE
             started = trio.current_time()
@@ -362,7 +362,7 @@ async def test_a_client_at_fault_is_not_heard_for_ever(autojump_clock: trio.test
 
 async def test_a_client_at_fault_that_ends_the_stream_is_let_go(autojump_clock: trio.testing.MockClock) -> None:
     """Nothing is left to wait for."""
-    async with open_door() as port, raw_socket(port) as client:
+    async with open_server() as port, raw_socket(port) as client:
         await client.stream.send_all(FAULTS[2][0])
         assert (await client.frame()).opcode is Opcode.CLOSE
         started = trio.current_time()
@@ -385,7 +385,7 @@ async def test_a_stock_asyncio_client_survives_its_own_large_message() -> None:
         assert complaints == []
         return client.close_code
 
-    async with open_door() as port:
+    async with open_server() as port:
         for _ in range(5):
             assert await trio.to_thread.run_sync(lambda: asyncio.run(talk(port))) == 1009
 
@@ -399,13 +399,13 @@ async def test_compression_is_declined() -> None:
             assert client.response is not None
             return client.response.headers.get("Sec-WebSocket-Extensions")
 
-    async with open_door() as port:
+    async with open_server() as port:
         assert await trio.to_thread.run_sync(talk, port) is None
 
 
 async def test_a_message_must_be_finished_in_time(autojump_clock: trio.testing.MockClock) -> None:
     """A fragmented message, or half a frame, left open ends the socket with 1008 after thirty seconds."""
-    async with open_door() as port:
+    async with open_server() as port:
         for begun in (b"\x01\x82\x00\x00\x00\x00hi", b"\x81\x84\x00\x00\x00\x00hi"):
             async with raw_socket(port) as client:
                 started = trio.current_time()
@@ -432,7 +432,7 @@ async def test_after_the_close_frame_nothing_follows() -> None:
         assert (socket.code, socket.reason, socket.open) == (4000, "first", False)
         done.set()
 
-    async with open_door(judge) as port, raw_socket(port) as client:
+    async with open_server(judge) as port, raw_socket(port) as client:
         await client.stream.send_all(b"\x89\x80\x00\x00\x00\x00")
         assert (await client.frame()).opcode is Opcode.CLOSE
         await client.stream.send_all(b"\x89\x80\x00\x00\x00\x00")
@@ -456,7 +456,7 @@ async def test_what_came_before_a_close_of_ours_is_not_read_after_it() -> None:
         assert closed.value.code == 4000
         done.set()
 
-    async with open_door(judge) as port, raw_socket(port) as client:
+    async with open_server(judge) as port, raw_socket(port) as client:
         client.protocol.send_text(b"one")
         client.protocol.send_text(b"two")
         await client.flush()
@@ -481,7 +481,7 @@ async def test_a_burst_of_messages_leaves_turns_to_others() -> None:
             turns[:] = [len(turns) - before]
             nursery.cancel_scope.cancel()
 
-    async with open_door(judge) as port, raw_socket(port) as client:
+    async with open_server(judge) as port, raw_socket(port) as client:
         for _ in range(100):
             client.protocol.send_text(b"x")
         await client.flush()
@@ -503,7 +503,7 @@ async def test_payloads_written_together_leave_together() -> None:
         await (await upgrade.accept()).write([b"%03d" % number for number in range(100)])
         await trio.sleep_forever()
 
-    async with open_door(judge) as port, raw_socket(port) as client:
+    async with open_server(judge) as port, raw_socket(port) as client:
         await wait_all_tasks_blocked()
         data = await client.stream.receive_some(65536)
         assert data == b"".join(b"\x81\x03%03d" % number for number in range(100))
@@ -523,7 +523,7 @@ async def test_a_client_that_does_not_read_is_closed_with_1013(autojump_clock: t
                 await socket.write([b"x" * 50_000])
         ended.append(socket.code)
 
-    async with open_door(judge) as port:
+    async with open_server(judge) as port:
         stream = await trio.open_tcp_stream("127.0.0.1", port)
         stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
         async with stream:
@@ -552,7 +552,7 @@ async def test_a_cancelled_write_never_leaves_half_a_frame() -> None:
                 await socket.write([b"y" * 300_000])
         await socket.close(4002)
 
-    async with open_door(judge) as port, raw_socket(port) as client:
+    async with open_server(judge) as port, raw_socket(port) as client:
         await trio.testing.wait_all_tasks_blocked(0.1)
         while (frame := await client.frame()).opcode is Opcode.TEXT:
             assert frame.data == b"y" * 300_000
@@ -563,7 +563,7 @@ async def test_a_cancelled_write_never_leaves_half_a_frame() -> None:
 @pytest.mark.promise("wire.limit-connections-total", "owasp.connections")
 async def test_connections_are_counted() -> None:
     """Above the bound a new connection is answered with 503; when one leaves there is room again."""
-    async with open_door(connections=1) as port:
+    async with open_server(connections=1) as port:
         async with raw_socket(port):
             status, body = status_and_body(await exchange(port, b"GET / HTTP/1.1\r\n\r\n"))
             assert (status, body["error"]["code"], body["error"]["retryable"]) == (503, "busy", True)
@@ -580,7 +580,7 @@ async def test_an_upgrade_nobody_answers_is_an_error(caplog: pytest.LogCaptureFi
             await upgrade.refuse(404, error_body("not_found"))
             await upgrade.accept()
 
-    async with open_door(judge) as port:
+    async with open_server(judge) as port:
         assert status_and_body(await exchange(port, UPGRADE))[0] == 500
         assert status_and_body(await exchange(port, UPGRADE.replace(b"/ws", b"/twice")))[0] == 404
         await wait_all_tasks_blocked()

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import memory_stream_one_way_pair
 
-from transport.server.request_head import Head, Unreadable, read_head
+from transport.server.request_head import RequestHead, Unreadable, read_request_head
 
 LINES = st.lists(st.binary(max_size=30).filter(lambda line: line.strip(b"\r\n") == line and b"\n" not in line))
 
 
-async def read(data: bytes, sizes: list[int], max_bytes: int = 500) -> Head | Unreadable:
+async def read(data: bytes, sizes: list[int], max_bytes: int = 500) -> RequestHead | Unreadable:
     """Read a head that comes in pieces of these sizes, in turn."""
     sender, receiver = memory_stream_one_way_pair()
 
@@ -25,7 +25,7 @@ async def read(data: bytes, sizes: list[int], max_bytes: int = 500) -> Head | Un
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send)
-        head = await read_head(receiver, max_bytes, 10)  # type: ignore[arg-type]
+        head = await read_request_head(receiver, max_bytes, 10)  # type: ignore[arg-type]
         nursery.cancel_scope.cancel()
     return head
 
@@ -37,10 +37,10 @@ async def test_the_pieces_it_comes_in_do_not_matter(
     """Whole, byte by byte, in any pieces: the same head, or the same refusal; what follows it is not lost."""
     data = b"\r\n".join([b"GET " + first.replace(b"\n", b""), *lines, b"", rest])
     whole, bytewise, pieces = [await read(data, sizes) for sizes in ([len(data)], [1], sizes)]
-    if isinstance(whole, Head):
+    if isinstance(whole, RequestHead):
         assert whole.raw + whole.rest == data
-        assert isinstance(bytewise, Head)
-        assert isinstance(pieces, Head)
+        assert isinstance(bytewise, RequestHead)
+        assert isinstance(pieces, RequestHead)
         assert bytewise.raw == pieces.raw == whole.raw
     else:
         assert bytewise == pieces == whole
@@ -50,17 +50,17 @@ async def test_the_pieces_it_comes_in_do_not_matter(
 async def test_any_bytes_have_an_answer(data: bytes) -> None:
     """A head, or a refusal with a status that is one; nothing escapes."""
     head = await read(data, [7], max_bytes=100)
-    if isinstance(head, Head):
+    if isinstance(head, RequestHead):
         assert len(head.raw) <= 100
-        assert {type(value) for value in (head.upgrade, head.http2, head.ambiguous, head.unheard_of)} == {bool}
+        assert {type(value) for value in (head.upgrade, head.http2, head.ambiguous, head.unknown_method)} == {bool}
     else:
         assert head.status in (None, 431)
 
 
 def told(raw: bytes) -> tuple[bool, bool, bool, bool]:
     """What is told of a head."""
-    head = Head(raw, b"")
-    return head.upgrade, head.http2, head.ambiguous, head.unheard_of
+    head = RequestHead(raw, b"")
+    return head.upgrade, head.http2, head.ambiguous, head.unknown_method
 
 
 def test_heads_are_told_apart() -> None:

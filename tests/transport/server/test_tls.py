@@ -14,7 +14,7 @@ from trio_websocket import open_websocket_url
 from websockets.sync.client import connect
 
 from tests.conformance.peer import CLOSE, TEXT, Peer, close, frame
-from tests.transport.door import UPGRADE, echo, exchange, open_door, status_and_body
+from tests.transport.servers import UPGRADE, echo, exchange, open_server, status_and_body
 from transport.server.http import ReplayStream
 from transport.server.listener import Upgrade
 from transport.server.socket import SocketLimits
@@ -74,7 +74,7 @@ async def test_stock_clients_speak_wss(server: ssl.SSLContext, trusting: ssl.SSL
                 answers.append(client.recv(timeout=5))
         return answers, client.protocol.close_code
 
-    async with open_door(tls=server) as port:
+    async with open_server(tls=server) as port:
         assert await trio.to_thread.run_sync(talk, port) == (["ünïcode", "x" * 200_000], 1000)
         async with open_websocket_url(f"wss://localhost:{port}/", ssl_context=trusting) as client:
             await client.send_message("hello")
@@ -99,7 +99,7 @@ async def test_https_shares_the_port(server: ssl.SSLContext, trusting: ssl.SSLCo
         client.close()
         return told
 
-    async with open_door(tls=server, app=scheme) as port:
+    async with open_server(tls=server, app=scheme) as port:
         assert await trio.to_thread.run_sync(ask, port) == [(b"https", "TLSv1.3")] * 2
 
 
@@ -109,7 +109,7 @@ async def test_versions_and_protocol(server: ssl.SSLContext, trusting: ssl.SSLCo
     """TLS 1.2 and 1.3 are spoken; of the application protocols HTTP/1.1 is chosen."""
     trusting.maximum_version = most
     trusting.set_alpn_protocols(["h2", "http/1.1"])
-    async with open_door(tls=server) as port, tls_peer(port, trusting) as client:
+    async with open_server(tls=server) as port, tls_peer(port, trusting) as client:
         assert client.stream.selected_alpn_protocol() == "http/1.1"  # type: ignore[attr-defined]
         await client.send(frame(TEXT, b"hello"))
         assert (await client.frame()).payload == b"hello"
@@ -119,7 +119,7 @@ async def test_versions_and_protocol(server: ssl.SSLContext, trusting: ssl.SSLCo
 async def test_old_versions_are_refused(server: ssl.SSLContext) -> None:
     """A client of TLS 1.1 is told so at once, by TLS's own alert."""
     hello = bytes.fromhex("160302002d010000290302") + bytes(32) + bytes.fromhex("000002002f0100")
-    async with open_door(tls=server) as port:
+    async with open_server(tls=server) as port:
         with trio.fail_after(2):
             answer = await exchange(port, hello)
     assert answer[0] == 21  # the type of an alert record (RFC 8446 section 5.1)
@@ -128,7 +128,7 @@ async def test_old_versions_are_refused(server: ssl.SSLContext) -> None:
 @pytest.mark.promise("owasp.tls")
 async def test_plain_http_is_told_to_speak_tls(server: ssl.SSLContext) -> None:
     """A request without TLS gets 400 in JSON, in the clear; other bytes get an alert; both at once."""
-    async with open_door(tls=server) as port:
+    async with open_server(tls=server) as port:
         with trio.fail_after(2):
             status, body = status_and_body(await exchange(port, b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"))
             assert (status, body["error"]["code"]) == (400, "invalid_command")
@@ -143,7 +143,7 @@ async def test_tls_is_not_taken_for_a_request(trusting: ssl.SSLContext) -> None:
         with pytest.raises((ssl.SSLError, ConnectionError)), connect(f"wss://localhost:{port}/", ssl=trusting):
             pass
 
-    async with open_door() as port:
+    async with open_server() as port:
         with trio.fail_after(2):
             await trio.to_thread.run_sync(knock, port)
 
@@ -154,7 +154,7 @@ async def test_a_handshake_has_a_deadline(
     server: ssl.SSLContext, begun: bytes, autojump_clock: trio.testing.MockClock
 ) -> None:
     """A client that stops in the middle of it, or never begins, is closed after ten seconds."""
-    async with open_door(tls=server) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+    async with open_server(tls=server) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
         started = trio.current_time()
         await stream.send_all(begun)
         assert await stream.receive_some() == b""
@@ -163,7 +163,7 @@ async def test_a_handshake_has_a_deadline(
 
 async def test_a_fault_over_tls_is_told_and_heard_out(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     """The close frame arrives, what the client still sends does no harm, and the stream ends as TLS ends."""
-    async with open_door(tls=server) as port, tls_peer(port, trusting) as client:
+    async with open_server(tls=server) as port, tls_peer(port, trusting) as client:
         await client.send(frame(TEXT, b"\xff\xfe"))
         closing = await client.frame()
         assert (closing.opcode, closing.code) == (CLOSE, 1007)
@@ -174,7 +174,7 @@ async def test_a_fault_over_tls_is_told_and_heard_out(server: ssl.SSLContext, tr
 
 async def test_a_close_over_tls_is_clean(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     """The code comes back, then TLS's own farewell: a client that insists on that is content."""
-    async with open_door(tls=server) as port:
+    async with open_server(tls=server) as port:
         tcp = await trio.open_tcp_stream("127.0.0.1", port)
         strict = Peer(trio.SSLStream(tcp, trusting, server_hostname="localhost", https_compatible=False))
         assert await strict.handshake() == 101
@@ -196,7 +196,7 @@ async def test_much_is_written_to_a_slow_reader(server: ssl.SSLContext, trusting
         await socket.write([])
         await socket.close(4000)
 
-    async with open_door(judge, tls=server) as port, tls_peer(port, trusting) as client:
+    async with open_server(judge, tls=server) as port, tls_peer(port, trusting) as client:
         await trio.sleep(0.05)
         frames = await client.frames_to_the_end()
     assert [one.payload for one in frames[:-1]] == sent
@@ -224,7 +224,7 @@ async def test_a_burst_over_tls_leaves_turns_to_others(server: ssl.SSLContext, t
             received.append(len(turns) - before)
             nursery.cancel_scope.cancel()
 
-    async with open_door(judge, tls=server) as port:
+    async with open_server(judge, tls=server) as port:
         to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = trusting.wrap_bio(to_client, to_server, server_hostname="localhost")
         async with await trio.open_tcp_stream("127.0.0.1", port) as tcp:
@@ -253,7 +253,7 @@ async def test_the_last_of_what_is_written_goes_out(server: ssl.SSLContext, trus
         await trio.sleep_forever()
 
     limits = SocketLimits(send_buffer_bytes=4096)
-    async with open_door(judge, tls=server, socket=limits) as port:
+    async with open_server(judge, tls=server, socket=limits) as port:
         tcp = trio.socket.socket()
         tcp.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
         await tcp.connect(("127.0.0.1", port))
@@ -307,7 +307,7 @@ async def test_a_stalled_reader_over_tls_is_left(
         except SocketClosed as closed:
             ended.append(closed.code)
 
-    async with open_door(judge, tls=server, socket=SocketLimits()) as port, tls_peer(port, trusting) as client:
+    async with open_server(judge, tls=server, socket=SocketLimits()) as port, tls_peer(port, trusting) as client:
         client.stream.transport_stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)  # type: ignore[attr-defined]
         await trio.sleep(25)
         assert ended == [1013]
@@ -324,7 +324,7 @@ async def test_a_cancelled_door_says_goodbye_over_tls(server: ssl.SSLContext, tr
         seen.extend(one.code for one in await client.frames_to_the_end())
         await client.send(close(1001))
 
-    async with trio.open_nursery() as nursery, open_door(echo, tls=server) as port:
+    async with trio.open_nursery() as nursery, open_server(echo, tls=server) as port:
         tcp = await trio.open_tcp_stream("127.0.0.1", port)
         client = Peer(trio.SSLStream(tcp, trusting, server_hostname="localhost", https_compatible=True))
         await client.handshake()

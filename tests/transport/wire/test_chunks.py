@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.wire.chunks import MAX_OPEN, PIECE_BYTES, Assembler, Room, split
-from transport.wire.codec import parse
+from transport.wire.chunks import CHUNK_BYTES, MAX_OPEN, ChunkAssembler, ChunkBudget, split
+from transport.wire.codec import parse_frame
 from transport.wire.commands import Chunk, Say
 from transport.wire.errors import CommandRejected
 
@@ -21,9 +21,9 @@ def chunk(name: str, index: int, count: int, data: str = "x") -> Chunk:
 def test_what_was_cut_is_put_together_again(text: str, piece_bytes: int) -> None:
     """Whatever the text and the size of a piece; each piece is whole characters, and no larger than it may be."""
     frame = json.dumps(text, ensure_ascii=False).encode()
-    parts = [parse(part) for part in split(frame, "7", piece_bytes)]
+    parts = [parse_frame(part) for part in split(frame, "7", piece_bytes)]
     assert all(isinstance(part, Chunk) and len(part.data.encode()) <= piece_bytes for part in parts)
-    assembler = Assembler()
+    assembler = ChunkAssembler()
     whole = [assembler.add(part, 0.0) for part in parts if isinstance(part, Chunk)]
     assert whole[:-1] == [None] * (len(parts) - 1)
     assert json.loads(whole[-1] or "") == text
@@ -35,12 +35,12 @@ def test_a_part_is_a_frame_of_the_protocol() -> None:
         {"type": "chunk", "id": "n", "index": 0, "count": 2, "data": '{"a"'},
         {"type": "chunk", "id": "n", "index": 1, "count": 2, "data": ":1}"},
     ]
-    assert len(split(b"x" * (3 * PIECE_BYTES), "n")) == 3
+    assert len(split(b"x" * (3 * CHUNK_BYTES), "n")) == 3
 
 
 def test_parts_of_several_frames_may_be_mixed() -> None:
     """Each is put together on its own."""
-    assembler = Assembler()
+    assembler = ChunkAssembler()
     assert assembler.add(chunk("a", 0, 2, "1"), 0.0) is None
     assert assembler.add(chunk("b", 0, 1, "2"), 0.0) == "2"
     assert assembler.add(chunk("a", 1, 2, "3"), 0.0) == "13"
@@ -59,7 +59,7 @@ def test_parts_of_several_frames_may_be_mixed() -> None:
 )
 def test_what_does_not_follow_is_refused(parts: list[Chunk]) -> None:
     """The last part is refused, and the frame it belongs to forgotten."""
-    assembler = Assembler()
+    assembler = ChunkAssembler()
     for part in parts[:-1]:
         assert assembler.add(part, 0.0) is None
     with pytest.raises(CommandRejected) as refused:
@@ -71,7 +71,7 @@ def test_what_does_not_follow_is_refused(parts: list[Chunk]) -> None:
 
 def test_all_that_is_begun_is_bounded_together() -> None:
     """In bytes, not characters; the one that is too much is forgotten, and its bytes are free again."""
-    assembler = Assembler(max_bytes=10)
+    assembler = ChunkAssembler(max_bytes=10)
     assert assembler.add(chunk("a", 0, 2, "12345"), 0.0) is None
     with pytest.raises(CommandRejected) as refused:
         assembler.add(chunk("b", 0, 2, "ééé"), 0.0)
@@ -84,7 +84,7 @@ def test_all_that_is_begun_is_bounded_together() -> None:
 
 def test_what_is_not_finished_is_forgotten_in_time() -> None:
     """Each part may take so long after the one before, and no longer."""
-    assembler = Assembler(within_s=30.0)
+    assembler = ChunkAssembler(within_s=30.0)
     assembler.add(chunk("a", 0, 3), 0.0)
     assembler.add(chunk("a", 1, 3), 29.0)
     assert assembler.add(chunk("a", 2, 3), 58.0) == "xxx"
@@ -96,18 +96,18 @@ def test_what_is_not_finished_is_forgotten_in_time() -> None:
 def test_a_whole_command_fits() -> None:
     """The text that comes out is parsed like any frame."""
     said = json.dumps({"type": "message", "content": "é" * 9000}, ensure_ascii=False).encode()
-    assembler = Assembler()
+    assembler = ChunkAssembler()
     for part in split(said, "1"):
-        taken = parse(part)
+        taken = parse_frame(part)
         assert isinstance(taken, Chunk)
         whole = assembler.add(taken, 0.0)
-    assert parse(whole or "") == Say("é" * 9000)
+    assert parse_frame(whole or "") == Say("é" * 9000)
 
 
 def test_all_clients_share_one_room() -> None:
     """Who comes when it is full is told to wait; what is forgotten, for whatever reason, leaves it."""
-    room = Room(10)
-    one, other = Assembler(room=room), Assembler(room=room, within_s=5.0)
+    room = ChunkBudget(10)
+    one, other = ChunkAssembler(budget=room), ChunkAssembler(budget=room, within_s=5.0)
     assert one.add(chunk("a", 0, 2, "123456"), 0.0) is None
     assert other.add(chunk("b", 0, 2, "1234"), 0.0) is None
     with pytest.raises(CommandRejected) as refused:

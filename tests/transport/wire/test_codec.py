@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.transport.samples import SAMPLES, WHEN
 from transport.wire import command_parser, strict_json
-from transport.wire.codec import encode, from_log, parse, to_log
+from transport.wire.codec import encode, from_log, parse_frame, to_log
 from transport.wire.codes import ERRORS
 from transport.wire.commands import Say
 from transport.wire.dialects import Dialect
@@ -63,7 +63,7 @@ BAD = {
 def test_bad_frames_get_their_code(frame, code) -> None:
     """A frame that is no command is refused with the code a client can act on, and a plain sentence."""
     with pytest.raises(CommandRejected) as caught:
-        parse(frame)
+        parse_frame(frame)
     assert caught.value.code == code
     assert caught.value.code in ERRORS
     assert "Traceback" not in caught.value.message
@@ -74,18 +74,18 @@ def test_a_frame_has_a_bound_in_bytes() -> None:
     """`max_bytes` counts bytes, not characters, and is judged before anything is read."""
     frame = json.dumps({"type": "message", "content": "é" * 10}, ensure_ascii=False)
     size = len(frame.encode())
-    assert isinstance(parse(frame, max_bytes=size), Say)
+    assert isinstance(parse_frame(frame, max_bytes=size), Say)
     with pytest.raises(CommandRejected) as caught:
-        parse(frame, max_bytes=size - 1)
+        parse_frame(frame, max_bytes=size - 1)
     assert caught.value.code == "message_too_large"
     with pytest.raises(CommandRejected):
-        parse("{" * 100, max_bytes=99)
+        parse_frame("{" * 100, max_bytes=99)
 
 
 def test_long_text_with_quotes_is_one_message() -> None:
     """Colons, commas and quotes inside text are text."""
     content = 'say: "a, b", {c: [d]} \\" ' * 5_000
-    assert parse(json.dumps({"type": "message", "content": content})) == Say(content)
+    assert parse_frame(json.dumps({"type": "message", "content": content})) == Say(content)
 
 
 JSON = st.recursive(
@@ -108,7 +108,7 @@ FRAMES = st.dictionaries(
 def outcome(frame: str | bytes) -> object:
     """The command, or why there is none; anything else that is raised is a failure."""
     try:
-        return parse(frame)
+        return parse_frame(frame)
     except CommandRejected as rejected:
         return rejected
 
@@ -242,7 +242,7 @@ def test_too_many_values_are_refused_before_they_are_made(bomb) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(CommandRejected) as refused:
-            parse(bomb)
+            parse_frame(bomb)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -259,5 +259,5 @@ def test_text_without_an_end_takes_linear_time(text) -> None:
     """What cannot be JSON is looked at once; a pattern that went back would take minutes here."""
     started = time.process_time()
     with pytest.raises(CommandRejected):
-        parse(text)
+        parse_frame(text)
     assert time.process_time() - started < 2.0

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from transport.wire import command_parser
-from transport.wire.codec import parse
+from transport.wire.codec import parse_frame
 from transport.wire.commands import (
     Ack,
     Approve,
@@ -115,8 +115,8 @@ FORMS = [
 )
 def test_each_form_is_one_command(frame, command) -> None:
     """Every accepted form, as text and as bytes, is the one command it stands for."""
-    assert parse(json.dumps(frame)) == command
-    assert parse(json.dumps(frame).encode()) == command
+    assert parse_frame(json.dumps(frame)) == command
+    assert parse_frame(json.dumps(frame).encode()) == command
 
 
 SENTENCES = [
@@ -215,28 +215,28 @@ SENTENCES = [
 def test_the_sentence_names_the_field(frame, sentence) -> None:
     """What is wrong with a command is said with the field's place in what the client sent."""
     with pytest.raises(CommandRejected) as caught:
-        parse(json.dumps(frame))
+        parse_frame(json.dumps(frame))
     assert (caught.value.code, caught.value.message) == ("invalid_command", sentence)
 
 
 def test_the_pillar_sentence_is_exact() -> None:
     """Published clients compare this sentence."""
     with pytest.raises(CommandRejected) as caught:
-        parse('{"agent_type":"liaison","message":"hi"}')
+        parse_frame('{"agent_type":"liaison","message":"hi"}')
     assert caught.value.message == "pillar is required for liaison agent"
 
 
 def test_an_edit_needs_words() -> None:
     """An edited message is a message."""
     with pytest.raises(CommandRejected) as caught:
-        parse('{"type":"edit","payload":{"message_id":"m","content":" "}}')
+        parse_frame('{"type":"edit","payload":{"message_id":"m","content":" "}}')
     assert caught.value.code == "empty_message"
 
 
 def test_an_unknown_type_is_repeated_harmlessly() -> None:
     """The sentence repeats the client's word, shortened and without control characters."""
     with pytest.raises(CommandRejected) as caught:
-        parse(json.dumps({"type": "da\x1b[2Jnce" + "!" * 500}))
+        parse_frame(json.dumps({"type": "da\x1b[2Jnce" + "!" * 500}))
     assert caught.value.message == "Unknown type: da?[2Jnce" + "!" * 31
 
 
@@ -251,13 +251,13 @@ def test_an_unknown_type_is_repeated_harmlessly() -> None:
 )
 def test_the_path_fixes_the_agent(frame) -> None:
     """On a deprecated endpoint the agent is the path's, whatever the frame says or leaves out."""
-    say = parse(json.dumps(frame), default_agent=("liaison", "insights"))
+    say = parse_frame(json.dumps(frame), default_agent=("liaison", "insights"))
     assert say == Say("hi", agent_type="liaison", pillar="insights")
 
 
 def test_other_commands_do_not_care_about_the_path() -> None:
     """The path's agent is only for messages."""
-    assert parse('{"type":"ping"}', default_agent=("guide", None)) == ClientPing()
+    assert parse_frame('{"type":"ping"}', default_agent=("guide", None)) == ClientPing()
 
 
 def test_every_field_of_every_command_is_checked() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.transport.golden import frames, golden_path, golden_text, rendered
 from tests.transport.samples import SAMPLES, WHEN
 from transport.wire.codec import encode, from_log, to_log
-from transport.wire.dialects import Choice, Dialect, choose, iso
+from transport.wire.dialects import Dialect, Negotiated, iso, negotiate
 from transport.wire.errors import UnknownEndpoint
 from transport.wire.events import (
     AgentCompleted,
@@ -240,34 +240,34 @@ def test_times_keep_their_millisecond(thousandths) -> None:
 
 
 CHOICES = [
-    ("/ws", [], {}, Choice(C)),
-    ("/ws/", [], {}, Choice(C)),
-    ("/api/ws/agent", [], {}, Choice(A)),
-    ("/api/ws/guide", [], {}, Choice(A, None, ("guide", None), True)),
-    ("/api/ws/liaison/insights", [], {}, Choice(A, None, ("liaison", "insights"), True)),
-    ("/api/ws/liaison/business%5Foutcomes", [], {}, Choice(A, None, ("liaison", "business_outcomes"), True)),
-    ("/ws", [], {"dialect": "flat"}, Choice(F)),
-    ("/ws", [], {"dialect": "payload"}, Choice(P)),
-    ("/api/ws/agent", [], {"dialect": "canonical"}, Choice(C)),
-    ("/ws", [], {"dialect": "agent_response"}, Choice(A)),
-    ("/ws", [], {"dialect": "klingon"}, Choice(C)),
-    ("/ws", ["understudy.flat"], {}, Choice(F, "understudy.flat")),
-    ("/ws", ["understudy.flat"], {"dialect": "payload"}, Choice(F, "understudy.flat")),
-    ("/api/ws/agent", ["understudy.v1"], {}, Choice(C, "understudy.v1")),
-    ("/api/ws/guide", ["understudy.v1"], {}, Choice(C, "understudy.v1", ("guide", None), True)),
-    ("/ws", ["chat", "understudy.payload", "understudy.v1"], {}, Choice(P, "understudy.payload")),
-    ("/ws", ["chat"], {}, Choice(C)),
-    ("/ws", ["jwt.a.b.c"], {}, Choice(C, "jwt.a.b.c")),
-    ("/api/ws/agent", ["jwt.a.b.c"], {"dialect": "flat"}, Choice(F, "jwt.a.b.c")),
-    ("/ws", ["jwt.a.b.c", "understudy.v1"], {}, Choice(C, "understudy.v1")),
-    ("/ws", ["understudy.v1", "jwt.a.b.c"], {}, Choice(C, "understudy.v1")),
+    ("/ws", [], {}, Negotiated(C)),
+    ("/ws/", [], {}, Negotiated(C)),
+    ("/api/ws/agent", [], {}, Negotiated(A)),
+    ("/api/ws/guide", [], {}, Negotiated(A, None, ("guide", None), True)),
+    ("/api/ws/liaison/insights", [], {}, Negotiated(A, None, ("liaison", "insights"), True)),
+    ("/api/ws/liaison/business%5Foutcomes", [], {}, Negotiated(A, None, ("liaison", "business_outcomes"), True)),
+    ("/ws", [], {"dialect": "flat"}, Negotiated(F)),
+    ("/ws", [], {"dialect": "payload"}, Negotiated(P)),
+    ("/api/ws/agent", [], {"dialect": "canonical"}, Negotiated(C)),
+    ("/ws", [], {"dialect": "agent_response"}, Negotiated(A)),
+    ("/ws", [], {"dialect": "klingon"}, Negotiated(C)),
+    ("/ws", ["understudy.flat"], {}, Negotiated(F, "understudy.flat")),
+    ("/ws", ["understudy.flat"], {"dialect": "payload"}, Negotiated(F, "understudy.flat")),
+    ("/api/ws/agent", ["understudy.v1"], {}, Negotiated(C, "understudy.v1")),
+    ("/api/ws/guide", ["understudy.v1"], {}, Negotiated(C, "understudy.v1", ("guide", None), True)),
+    ("/ws", ["chat", "understudy.payload", "understudy.v1"], {}, Negotiated(P, "understudy.payload")),
+    ("/ws", ["chat"], {}, Negotiated(C)),
+    ("/ws", ["jwt.a.b.c"], {}, Negotiated(C, "jwt.a.b.c")),
+    ("/api/ws/agent", ["jwt.a.b.c"], {"dialect": "flat"}, Negotiated(F, "jwt.a.b.c")),
+    ("/ws", ["jwt.a.b.c", "understudy.v1"], {}, Negotiated(C, "understudy.v1")),
+    ("/ws", ["understudy.v1", "jwt.a.b.c"], {}, Negotiated(C, "understudy.v1")),
 ]
 
 
 @pytest.mark.parametrize(("path", "subprotocols", "query", "choice"), CHOICES)
 def test_choice(path, subprotocols, query, choice) -> None:
     """Path, subprotocols and query settle the dialect, and what is selected."""
-    assert choose(path, subprotocols, query) == choice
+    assert negotiate(path, subprotocols, query) == choice
 
 
 @pytest.mark.parametrize(
@@ -276,4 +276,4 @@ def test_choice(path, subprotocols, query, choice) -> None:
 def test_no_socket_elsewhere(path) -> None:
     """Any other path has no socket."""
     with pytest.raises(UnknownEndpoint):
-        choose(path, [], {})
+        negotiate(path, [], {})

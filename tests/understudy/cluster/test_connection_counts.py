@@ -77,7 +77,7 @@ async def test_what_is_taken_on_one_node_is_missing_on_the_other(pair: tuple[Nod
     """As soon as it has something to say of that user itself; another user has all of theirs."""
     one, other = pair
     assert one.take("ada", 50) == 50
-    await until(lambda: one.rates.ledger.noted(one.messages, "ada") == 0)
+    await until(lambda: one.rates.ledger.unreported(one.messages, "ada") == 0)
     await trio.sleep(0.05)
     assert other.take("ada", 1) == 1
     await until(lambda: left(other, "ada") < 20)
@@ -102,7 +102,7 @@ async def test_what_is_taken_while_redis_is_told_is_not_lost(pair: tuple[Node, N
     one, other = pair
     await other.rates._tell([(other.messages, "ada", 20)])
     assert one.take("ada", 10) == 10
-    taken = one.rates.ledger.tell(10)
+    taken = one.rates.ledger.take_unreported(10)
     assert one.take("ada", 5) == 5
     await one.rates._tell(taken)
     assert left(one, "ada") == pytest.approx(60 - 20 - 10 - 5, abs=0.5)  # a little has come back
@@ -205,7 +205,7 @@ async def test_each_counts_alone_while_redis_is_away(own_redis: Redis) -> None:
         assert other.take("ada", 70) == 60
         await until(lambda: not one.rates.ledger.open)
         one.take("eve", 10)
-        assert one.rates.ledger.noted(one.messages, "eve") == 0, "nobody could be told"
+        assert one.rates.ledger.unreported(one.messages, "eve") == 0, "nobody could be told"
         other.connections.leave("c3")
         own_redis.start()
         await until(lambda: one.link.up and other.link.up)
@@ -213,4 +213,4 @@ async def test_each_counts_alone_while_redis_is_away(own_redis: Redis) -> None:
         assert not await other.connections.enter("ada", "c4")
         await until(lambda: one.rates.ledger.open and other.rates.ledger.open)
         assert one.take("bob", 30) == 30
-        await until(lambda: one.rates.ledger.noted(one.messages, "bob") == 0)
+        await until(lambda: one.rates.ledger.unreported(one.messages, "bob") == 0)

@@ -20,7 +20,7 @@ from actors import (
     open_system,
 )
 from actors.testing import settle, virtual_time
-from transport.outbox.outbox import Deliver, Follow, Unfollow
+from transport.outbox.outbox import Deliver, SubscribeThread, UnsubscribeThread
 from transport.wire.codec import from_log
 from transport.wire.events import AgentProgress, AgentThinking, Block, Envelope, FeedbackGiven, PartialResult
 from understudy.chat.messages import FollowThread
@@ -129,7 +129,7 @@ def test_what_waits_goes_out_together_in_its_order() -> None:
         bag = Bag()
         async with open_system("s", []) as system:
             _, courier = await begun(system, bag)
-            courier.tell(Follow("t", 0, 6))
+            courier.tell(SubscribeThread("t", 0, 6))
             courier.tell(Deliver(thought(7), thought(8)))
             block = Block(0, 2, "<p>ab</p>")
             courier.tell(Deliver(passing(PartialResult("ab", 0, (block,)))))
@@ -204,7 +204,7 @@ def test_it_ends_with_its_conversation_and_says_so(how: str, deleted: bool) -> N
                 case "crashes":
                     talk.tell(RuntimeError("on purpose"))
                 case "deletes":
-                    courier.tell(Unfollow("t"))
+                    courier.tell(UnsubscribeThread("t"))
             await courier.wait_stopped()
         assert isinstance(bag.sent[0], Events)
         assert bag.sent[1:] == [ForwardingEnded("5f2c", deleted)]

@@ -6,7 +6,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.outbox.delivery import SNAPSHOT_NEEDED, Piece, Session, Verdict
+from transport.outbox.delivery import SNAPSHOT_NEEDED, DeliveryCursors, TextPiece, Verdict
 from transport.wire.events import AgentThinking, Envelope, PartialResult
 from understudy.cluster.reorder import HELD, ReorderBuffer
 
@@ -76,13 +76,13 @@ class Client:
     """What an outbox makes of what it is shown, with the log to read from: `got` is what its client saw, in order."""
 
     log: list[Envelope]
-    session: Session = field(factory=Session)
+    session: DeliveryCursors = field(factory=DeliveryCursors)
     got: list[Envelope] = field(factory=list)
     text: str = ""
     wants: bool = False
 
     def __attrs_post_init__(self) -> None:
-        self.session.follow("t", 0, 0)
+        self.session.subscribe("t", 0, 0)
 
     def shown(self, envelopes: Sequence[Envelope]) -> None:
         """Take what the relay shows."""
@@ -95,7 +95,7 @@ class Client:
 
     def _text(self, event: PartialResult) -> None:
         part = self.session.offer_text("t", "r", event.offset, event.text)
-        if isinstance(part, Piece):
+        if isinstance(part, TextPiece):
             assert part.offset == len(self.text)
             self.text += part.text
             self.got.append(piece(part.offset, part.text))
@@ -103,7 +103,7 @@ class Client:
 
     def read(self, head: int = 0) -> None:
         """Read from the log what lacks."""
-        self.session.note_head("t", head)
+        self.session.extend_log("t", head)
         while self.session.is_behind("t"):
             envelope = self.log[self.session.cursor("t") or 0]
             assert self.session.replayed("t", envelope.seq or 0) is Verdict.SEND

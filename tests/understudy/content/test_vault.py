@@ -70,10 +70,10 @@ def test_events_show_their_user_the_words_and_no_others() -> None:
         AgentThinking("a", "[email-1]", 0.0): "[email-1]",
     }
     for event, text in shown.items():
-        told = vault.restore_envelope("ada", around.but(event=event)).event
+        told = vault.restore_envelope("ada", around.replace(event=event)).event
         assert text in (getattr(told, name, None) for name in ("content", "message", "result", "thought"))
-        assert vault.restore_envelope("bob", around.but(event=event)).event is event
-        assert vault.restore_envelope("ada", around.but(event=event, thread_id=None)).event is event
+        assert vault.restore_envelope("bob", around.replace(event=event)).event is event
+        assert vault.restore_envelope("ada", around.replace(event=event, thread_id=None)).event is event
 
 
 PIECES = [

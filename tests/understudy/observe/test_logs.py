@@ -45,11 +45,12 @@ def test_a_line_is_an_event_and_key_values(log: io.StringIO) -> None:
 
 def test_standard_loggers_take_the_same_way(log: io.StringIO) -> None:
     """With their arguments put in and their extra as key-values."""
-    logging.getLogger("transport.door").warning("endpoint.deprecated", extra={"path": "/api/ws/guide", "token": "x"})
+    extra = {"path": "/api/ws/guide", "token": "x"}
+    logging.getLogger("transport.server.listener").warning("endpoint.deprecated", extra=extra)
     logging.getLogger("hypercorn.error").warning("Running on %s", "port 0")
     assert lines(log) == [
-        {"level": "warning", "event": "endpoint.deprecated", "logger": "transport.door", "path": "/api/ws/guide",
-         "token": REDACTED},
+        {"level": "warning", "event": "endpoint.deprecated", "logger": "transport.server.listener",
+         "path": "/api/ws/guide", "token": REDACTED},
         {"level": "warning", "event": "Running on port 0", "logger": "hypercorn.error"},
     ]  # fmt: skip
 

@@ -8,10 +8,10 @@ from attrs import define, field
 
 from actors import Actor, ActorDied, ActorRef, ActorSystem, ChildSpec, Context, Lane, StopMode, Supervisor
 from transport.auth.identity import Identity
-from transport.connection.callbacks import Ports
+from transport.connection.callbacks import ConnectionCallbacks
 from transport.connection.websocket import ConnectionLimits
 from transport.outbox.outbox import Deliver
-from transport.server.eventstream import EventStream, comment, framed
+from transport.server.eventstream import EventStream, encode_comment, encode_event
 from transport.wire.commands import Cancel, Command, Edit, Resume, Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Alert, Welcome
@@ -65,9 +65,9 @@ def house(connections: ActorRef | None) -> House:
             raise ActorDied("/system/connections")
         return connections
 
-    ports = Ports(
+    ports = ConnectionCallbacks(
         join=join, leave=presence.unregister, dispatch=desk, allow=lambda *_: built.retry_after, verify=nothing,
-        read_log=nothing, want_snapshot=lambda *_: None,
+        read_log=nothing, request_snapshot=lambda *_: None,
     )  # fmt: skip
     given: Any = desk
     built = House(EventStreams(ports, given, presence, find, ConnectionLimits(), lambda: built.closing), desk, presence)
@@ -76,12 +76,12 @@ def house(connections: ActorRef | None) -> House:
 
 def a_stream() -> EventStream:
     """A stream that beats with a comment."""
-    return EventStream(lambda: comment("beat"), beat_s=60.0, write_s=60.0)
+    return EventStream(lambda: encode_comment("beat"), beat_s=60.0, write_s=60.0)
 
 
 async def opened(built: House, stream: EventStream) -> None:
     """Open it for the thread `t`."""
-    await built.streams.open(ADA, "t", stream, Resume({"t": 0}), dress=framed, label="canonical", welcome=True)
+    await built.streams.open(ADA, "t", stream, Resume({"t": 0}), dress=encode_event, label="canonical", welcome=True)
 
 
 @pytest.fixture

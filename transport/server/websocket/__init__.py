@@ -1,4 +1,4 @@
 """The WebSocket protocol without I/O: frames, messages, compression.
 
-No trio and no sockets.
+No trio and no sockets may be imported here.
 """

@@ -1,4 +1,4 @@
-"""Frames to messages, within a bound of size. Pure."""
+"""Assemble frames into messages of bounded size. Pure."""
 
 import codecs
 from typing import Final, TypeAlias
@@ -14,30 +14,30 @@ _CONT, _TEXT, _BINARY = Opcode.CONT, Opcode.TEXT, Opcode.BINARY
 _UTF8: Final = codecs.getincrementaldecoder("utf-8")
 
 
-class Assembly:
-    """Puts messages together; one of more than `max_bytes` is not kept, only counted to its end.
+class MessageAssembler:
+    """Assembles messages. One of more than `max_bytes` is counted to its end but not stored.
 
-    A message in fragments is kept as the bytes it has so far, however many fragments they came in.
+    A fragmented message is stored as one buffer, however many fragments it comes in.
     """
 
-    __slots__ = ("_kept", "_max_bytes", "_size", "_utf8", "begun")
+    __slots__ = ("_kept", "_max_bytes", "_size", "_utf8", "partial")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._kept: bytearray | None = None
         self._size = 0
         self._utf8: codecs.IncrementalDecoder | None = None
-        self.begun = False
-        """Whether a message has come in part."""
+        self.partial = False
+        """Whether part of a message has been received."""
 
     def add(self, frame: Frame) -> Message | CommandRejected | None:
-        """The message that a frame completes, or CommandRejected in place of one that is too large.
+        """Add a frame. Return the message that it completes, or CommandRejected in place of one that is too large.
 
-        None while there is more to come, and for control frames. Raises UnicodeDecodeError for text that is none, at
-        the first fragment that makes it so.
+        Return None while the message is incomplete, and for control frames. Raises UnicodeDecodeError at the first
+        fragment that is not valid UTF-8 text.
         """
         opcode, data = frame.opcode, frame.data
-        if frame.fin and not self.begun:
+        if frame.fin and not self.partial:
             if opcode is _TEXT or opcode is _BINARY:
                 if len(data) > self._max_bytes:
                     return self._too_large()
@@ -51,13 +51,13 @@ class Assembly:
         return self._complete() if frame.fin else None
 
     def probe(self, opcode: Opcode, length: int) -> codecs.IncrementalDecoder | None:
-        """A decoder for the next frame's payload as it comes, which raises UnicodeDecodeError as `add` will.
+        """Return a decoder that validates the next frame's payload while it arrives, as `add` will when it is complete.
 
-        None when that frame is no text, or too large to be kept.
+        None if that frame is not text, or too large to be stored.
         """
-        if length + (self._size if self.begun else 0) > self._max_bytes:
+        if length + (self._size if self.partial else 0) > self._max_bytes:
             return None
-        if opcode is _TEXT and not self.begun:
+        if opcode is _TEXT and not self.partial:
             return _UTF8()
         if opcode is not _CONT or self._utf8 is None:
             return None
@@ -66,7 +66,7 @@ class Assembly:
         return probe
 
     def _begin(self, text: bool) -> None:
-        self.begun = True
+        self.partial = True
         self._kept, self._size = bytearray(), 0
         self._utf8 = _UTF8() if text else None
 
@@ -81,7 +81,7 @@ class Assembly:
 
     def _complete(self) -> Message | CommandRejected:
         kept, text = self._kept, self._utf8 is not None
-        self._kept, self._utf8, self.begun = None, None, False
+        self._kept, self._utf8, self.partial = None, None, False
         if kept is None:
             return self._too_large()
         return kept.decode() if text else bytes(kept)

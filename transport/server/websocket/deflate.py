@@ -1,8 +1,7 @@
-"""permessage-deflate (RFC 7692), for who pays for traffic: each message by itself, and only where it is worth it.
+"""permessage-deflate (RFC 7692): each message is compressed by itself, and only if that makes it smaller.
 
-Neither side keeps a window from one message to the next, so that an idle connection costs nothing. What comes in is
-inflated by `websockets`, which stops at the bound of a message's size; a message that would be larger ends the socket
-with 1009.
+Neither side keeps a window between messages, so an idle connection costs no memory. Incoming messages are inflated by
+`websockets`, which stops at the bound of a message's size and closes the socket with 1009.
 """
 
 import zlib
@@ -13,19 +12,19 @@ from websockets.extensions import Extension
 from websockets.extensions.base import ServerExtensionFactory
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 
-MOST_BYTES: Final = 128 * 1024
-"""A larger message goes out as it is: this much takes about a millisecond, which is as long as the loop may be held."""
+MAX_BYTES: Final = 128 * 1024
+"""Larger messages are sent uncompressed. Compressing 128 KiB takes about 1 ms, the longest the loop may be blocked."""
 _LEVEL: Final = 1
 _EMPTY_BLOCK: Final = b"\x00\x00\xff\xff"  # section 7.2.1: the end of a flush, which is not sent
 
 
-def offered() -> list[ServerExtensionFactory]:
-    """What the handshake may agree on."""
+def offered_extensions() -> list[ServerExtensionFactory]:
+    """Return the extensions that the handshake may negotiate."""
     return [ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)]
 
 
 class Deflate:
-    """Compresses the messages of one connection, of `from_bytes` and more."""
+    """Compresses the messages of one connection that have at least `from_bytes` bytes."""
 
     __slots__ = ("_bits", "_from_bytes")
 
@@ -33,17 +32,17 @@ class Deflate:
         self._from_bytes = from_bytes
         self._bits = window_bits
 
-    def shrink(self, payload: bytes) -> bytes | None:
-        """The payload compressed; None when it goes out as it is: it is too small or too large, or gains nothing."""
-        if not self._from_bytes <= len(payload) <= MOST_BYTES:
+    def compress(self, payload: bytes) -> bytes | None:
+        """Return the payload compressed; None if it is too small or too large, or would not become smaller."""
+        if not self._from_bytes <= len(payload) <= MAX_BYTES:
             return None
         squeeze = zlib.compressobj(_LEVEL, zlib.DEFLATED, -self._bits)
         small = squeeze.compress(payload) + squeeze.flush(zlib.Z_SYNC_FLUSH)
         return small.removesuffix(_EMPTY_BLOCK) if len(small) < len(payload) else None
 
 
-def agreed(extensions: Sequence[Extension], from_bytes: int | None) -> Deflate | None:
-    """What compresses for a connection on which these extensions were agreed; None where that is not one of them."""
+def negotiated_deflate(extensions: Sequence[Extension], from_bytes: int | None) -> Deflate | None:
+    """Return the compressor for a connection with these negotiated extensions; None without permessage-deflate."""
     for extension in extensions:
         if isinstance(extension, PerMessageDeflate) and from_bytes is not None:
             return Deflate(from_bytes, extension.local_max_window_bits)

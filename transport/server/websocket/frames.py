@@ -1,4 +1,4 @@
-"""The frames a server writes, as bytes: unmasked, and text never in fragments (RFC 6455 section 5.2). Pure."""
+"""Encode the frame heads that a server writes: unmasked and unfragmented (RFC 6455 section 5.2). Pure."""
 
 from functools import lru_cache
 from typing import Final
@@ -10,17 +10,17 @@ _DEFLATED: Final = _TEXT | 0x40
 
 @lru_cache(maxsize=4096)
 def text_head(length: int) -> bytes:
-    """The head of an unmasked, unfragmented text frame with `length` bytes of payload."""
+    """Return the head of an unmasked, unfragmented text frame with `length` bytes of payload."""
     return _head(_TEXT, length)
 
 
 def binary_head(length: int) -> bytes:
-    """The head of an unmasked, unfragmented binary frame with `length` bytes of payload."""
+    """Return the head of an unmasked, unfragmented binary frame with `length` bytes of payload."""
     return _head(_BINARY, length)
 
 
 def deflated_head(length: int) -> bytes:
-    """The head of an unmasked text frame whose payload, of `length` bytes, was compressed (RFC 7692 section 6.1)."""
+    """Return the head of an unmasked text frame with `length` bytes of compressed payload (RFC 7692 section 6.1)."""
     return _head(_DEFLATED, length)
 
 
@@ -33,7 +33,7 @@ def _head(first: int, length: int) -> bytes:
 
 
 def frame_boundary(frames: bytes, position: int) -> int:
-    """Where the unmasked frame that `position` lies in ends; `position` itself when it lies between two frames."""
+    """Return the end of the unmasked frame that contains `position`; `position` itself between two frames."""
     end = 0
     while end < position:
         length, head = frames[end + 1], 2

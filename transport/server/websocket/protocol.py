@@ -1,9 +1,9 @@
-"""What is read from a client, by `websockets`' sans-IO protocol, in turns. No I/O.
+"""Parse a client's bytes with `websockets`' sans-IO protocol, a bounded number of frames per call. No I/O.
 
-1. A turn ends with a message, or after so many frames; what follows waits in the buffer until it is asked for. So what
-   came before a fault is answered before that is judged, and no burst of frames holds the loop.
-2. Text fails as soon as Python's decoder can tell that it is none, in the middle of a frame too.
-3. A close frame is a close, also between the fragments of a message (RFC 6455 section 5.4 allows it there).
+1. `feed` returns after one message, or FRAMES_PER_FEED frames; the rest stays buffered for the next call. So messages
+   before a protocol error are handled before the error, and no burst of frames blocks the loop.
+2. Invalid UTF-8 fails as soon as Python's decoder detects it, also in the middle of a frame.
+3. A close frame is honoured between the fragments of a message too (RFC 6455 section 5.4).
 """
 
 import codecs
@@ -17,71 +17,71 @@ from websockets.protocol import Protocol as SansIo
 from websockets.protocol import Side, State
 from websockets.streams import StreamReader
 
-from transport.server.websocket.assembler import Assembly, Message
+from transport.server.websocket.assembler import Message, MessageAssembler
 from transport.wire.errors import CommandRejected
 
-FRAMES_A_TURN: Final = 64
-"""About half a millisecond of pings, or of fragments of a byte each."""
+FRAMES_PER_FEED: Final = 64
+"""Frames parsed per call: about 0.5 ms of pings or one-byte fragments. Further frames wait for the next call."""
 _OPEN, _CLOSE, _PONG = State.OPEN, Opcode.CLOSE, Opcode.PONG
 
-# The protocol's own notes ("connection open") are no events of ours.
+# Drop the library's own debug and info lines ("connection open").
 PROTOCOL_LOG: Final = logging.getLogger("transport.server.websocket.protocol")
 PROTOCOL_LOG.setLevel(logging.WARNING)
 
 
-class Protocol(SansIo):
-    """The server's side of an open WebSocket; `extensions` are what was agreed on in the handshake.
+class ServerSideProtocol(SansIo):
+    """The server side of an open WebSocket; `extensions` are those negotiated in the handshake.
 
-    A message over `message_bytes` is CommandRejected, one over `bound_bytes` a fault (1009). What the client is at
-    fault for is answered by a close frame in `data_to_send`.
+    A message over `message_bytes` becomes CommandRejected, one over `bound_bytes` a protocol error (1009). A protocol
+    error puts a close frame into `data_to_send`.
     """
 
-    reader: "_Turns"
+    reader: "_LimitedReader"
 
     def __init__(
         self, message_bytes: int, bound_bytes: int, extensions: Sequence[Extension] = (), rest: bytes = b""
     ) -> None:
         super().__init__(Side.SERVER, max_size=bound_bytes, logger=PROTOCOL_LOG)
         self.extensions = list(extensions)
-        self._assembly = Assembly(message_bytes)
+        self._assembler = MessageAssembler(message_bytes)
         self._message: Message | CommandRejected | None = None
         self.pong: bytes | None = None
-        """What the last pong brought; for whoever reads it to reset."""
-        self.reader = _Turns(self._assembly, plain=not extensions)
+        """The payload of the last pong; the reader resets it to None."""
+        self.reader = _LimitedReader(self._assembler, plain=not extensions)
         self.parser = self.parse()
         next(self.parser)
         self.reader.feed_data(rest)
 
     @property
-    def waiting(self) -> bool:
-        """Whether there is something to be read in another turn already."""
+    def has_buffered(self) -> bool:
+        """Whether buffered bytes are left for another `feed`."""
         reader = self.reader
-        return reader.left <= 0 and len(reader.buffer) > 0
+        return reader.frames_left <= 0 and len(reader.buffer) > 0
 
     @property
-    def begun(self) -> bool:
-        """Whether a message, or any frame, has come in part."""
+    def mid_message(self) -> bool:
+        """Whether part of a message, or of any frame, has been received."""
         reader = self.reader
-        return self._assembly.begun or reader.reads > 0 or (len(reader.buffer) > 0 and reader.left > 0)
+        return self._assembler.partial or reader.reads > 0 or (len(reader.buffer) > 0 and reader.frames_left > 0)
 
-    def turn(self, data: bytes = b"") -> Message | CommandRejected | None:
-        """Take in `data`, and read on to the end of a message, which is returned.
+    def feed(self, data: bytes = b"") -> Message | CommandRejected | None:
+        """Add `data` and parse up to the end of a message, which is returned.
 
-        None when the end has not come yet, or is another turn away (`waiting`). Once a close frame was sent or
-        received there are no messages any more.
+        Return None if no message is complete, or its end is beyond this call's frames (`has_buffered`). Returns no
+        messages after a close frame was sent or received.
         """
-        self.reader.left = FRAMES_A_TURN
+        self.reader.frames_left = FRAMES_PER_FEED
         self.receive_data(data)
         message, self._message = self._message, None
         return message
 
-    def forget(self) -> None:
-        """Drop what was not read yet, and the rest of a message that was begun."""
+    def discard_input(self) -> None:
+        """Discard buffered bytes and the rest of a partial message."""
         self.reader.buffer.clear()
-        self.reader.left = FRAMES_A_TURN
+        self.reader.frames_left = FRAMES_PER_FEED
 
     def recv_frame(self, frame: Frame) -> None:
-        """Take a frame in; called by the parser."""
+        """Handle a frame; called by the parser."""
         if frame.opcode is _CLOSE:
             self.current_size = None
         super().recv_frame(frame)
@@ -89,26 +89,26 @@ class Protocol(SansIo):
         if frame.opcode is _PONG:
             self.pong = bytes(frame.data)
         if self._state is _OPEN:
-            self._message = self._assembly.add(frame)
+            self._message = self._assembler.add(frame)
             if self._message is not None:
-                self.reader.left = 0
+                self.reader.frames_left = 0
 
     def discard(self) -> Generator[None, None, None]:
-        """Read nothing any more; what is there already is dropped. Called when the closing handshake is over."""
-        self.reader.left = FRAMES_A_TURN
+        """Discard all input from now on; called after the closing handshake."""
+        self.reader.frames_left = FRAMES_PER_FEED
         return super().discard()
 
 
-class _Turns(StreamReader):
-    """The reader of the parser, which stops it at the end of a turn.
+class _LimitedReader(StreamReader):
+    """The parser's reader, which suspends it after FRAMES_PER_FEED frames.
 
-    Before each frame the parser asks for `at_eof`; then it reads the head, the length if the head has no room for it,
-    the mask, and the payload. `plain`: payloads are what they seem, not compressed.
+    Before each frame the parser calls `at_eof`; then it reads the head, the extended length if any, the mask, and the
+    payload. `plain`: payloads are not compressed, so that their text can be validated while it arrives.
     """
 
-    def __init__(self, assembly: Assembly, *, plain: bool) -> None:
+    def __init__(self, assembly: MessageAssembler, *, plain: bool) -> None:
         super().__init__()
-        self.left = 0
+        self.frames_left = 0
         self.reads = 0
         self._assembly = assembly
         self._plain = plain
@@ -116,11 +116,11 @@ class _Turns(StreamReader):
 
     def at_eof(self) -> Generator[None, None, bool]:
         self.reads = 0
-        while self.left <= 0 or not self.buffer:
+        while self.frames_left <= 0 or not self.buffer:
             if self.eof and not self.buffer:
                 return True
             yield
-        self.left -= 1
+        self.frames_left -= 1
         return False
 
     def read_exact(self, n: int) -> Generator[None, None, bytearray]:
@@ -147,7 +147,7 @@ class _Turns(StreamReader):
             yield
 
     def _probe(self, length: int) -> codecs.IncrementalDecoder | None:
-        """What looks at the text of a payload of this length; None where that is no text, or no payload."""
+        """Return the decoder that validates a payload of this length; None if it is not uncompressed text."""
         if not self._plain or not self.reads or self.reads != (2 if self._head[1] & 0x7F < 126 else 3):
             return None
         reserved, opcode = self._head[0] & 0x70, Opcode(self._head[0] & 0x0F)

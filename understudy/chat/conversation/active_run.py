@@ -48,7 +48,7 @@ class ActiveRun:
     def set_speaker(self, agent_type: str, pillar: str | None) -> None:
         """From now on the events come from this agent."""
         asked = None if (agent_type, pillar) == (self.addressed.agent_type, self.addressed.pillar) else self.addressed
-        self.envelope_template = self.envelope_template.but(agent_type=agent_type, pillar=pillar, asked_agent=asked)
+        self.envelope_template = self.envelope_template.replace(agent_type=agent_type, pillar=pillar, asked_agent=asked)
 
     def append_text(self, text: str, blocks: tuple[Block, ...], kept: str | None = None) -> PartialResult:
         """Take in the next piece of the answer and give the event that shows it; `kept` is how it is stored."""

@@ -179,7 +179,7 @@ class EventLog:
             branch_of=message.branch_of if message.run_id == run_id else message.id,
         )
         around = Envelope(accepted, message.created_at, None, self.thread_id, run_id, message.id)
-        around = around.but(agent_type=message.agent_type, pillar=message.pillar)
+        around = around.replace(agent_type=message.agent_type, pillar=message.pillar)
         return wrap(accepted, around, now=message.created_at)
 
     async def _rebuild(self, run: RunRecord) -> ActiveRun:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from attrs import define, field
 
 from actors import ActorRef, Context, Lane
-from transport.outbox.outbox import Deliver, Follow, Reply, Unfollow
+from transport.outbox.outbox import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from transport.wire.events import TERMINAL, Alert, Envelope, Error, Event, FinalResponse, MessageAccepted
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.envelope import wrap, wrap_about_answer
@@ -41,7 +41,7 @@ class Subscribers:
         """
         if outbox is not None:
             self._watch(outbox, context)
-            outbox.try_tell(Follow(self.thread_id, after, head, unasked))
+            outbox.try_tell(SubscribeThread(self.thread_id, after, head, unasked))
 
     def _watch(self, outbox: ActorRef, context: Context) -> None:
         if outbox not in self._outboxes:
@@ -75,7 +75,7 @@ class Subscribers:
     def catch_up(self, head: int) -> None:
         """Have every follower read what it lacks of the log, which reaches to `head`."""
         for outbox in self._outboxes:
-            outbox.try_tell(Follow(self.thread_id, None, head, unasked=True))
+            outbox.try_tell(SubscribeThread(self.thread_id, None, head, implicit=True))
 
     def remove(self, ref: ActorRef) -> bool:
         """Forget one that has ended; False when `ref` was none of them."""
@@ -91,7 +91,7 @@ class Subscribers:
     def unsubscribe_all(self) -> None:
         """Tell all that there is no more of this thread: one that begins later under its name is another."""
         for outbox in self._outboxes:
-            outbox.try_tell(Unfollow(self.thread_id))
+            outbox.try_tell(UnsubscribeThread(self.thread_id))
         self._outboxes.clear()
 
     def unsubscribe_stale(self) -> None:
@@ -100,7 +100,7 @@ class Subscribers:
         They may not have been told, where another server deleted it and died, or could not be heard.
         """
         for outbox in self.services.outboxes(self.owner, self.thread_id):
-            outbox.try_tell(Unfollow(self.thread_id))
+            outbox.try_tell(UnsubscribeThread(self.thread_id))
 
     def deliver(self, *envelopes: Envelope, but: ActorRef | None = None) -> None:
         """Hand events to every follower, or to all `but` one."""

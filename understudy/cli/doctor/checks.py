@@ -190,7 +190,7 @@ def _keys(settings: Settings) -> CheckResult:
         keys = trio.run(read_keys, settings.jwks)
     except (FetchFailed, KeySetInvalid, OSError) as error:
         return CheckResult("identity provider", "mend", f"no keys from {settings.jwks}: {error}")
-    found = f"{len(keys.keys)} keys" + (f", {keys.left_out} of no use here" if keys.left_out else "")
+    found = f"{len(keys.keys)} keys" + (f", {keys.skipped} of no use here" if keys.skipped else "")
     if settings.jwks.startswith("http://") and not is_loopback(urlsplit(settings.jwks).hostname or ""):
         return CheckResult("identity provider", "note", f"{found}; whoever is on the way can put in one: use https")
     return CheckResult("identity provider", "ok", found)

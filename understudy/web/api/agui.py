@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Final
 
 from quart import Blueprint, Response, request
 
-from transport.agui.events import Translator, run_error
-from transport.agui.stream import AguiStream, as_logged
+from transport.agui.events import AguiTranslator, run_error
+from transport.agui.stream import AguiStream, wrap_for_agui
 from transport.server.arrival import arrived_at
-from transport.server.eventstream import CONTENT_TYPE, HEADERS, as_json, block
+from transport.server.eventstream import CONTENT_TYPE, HEADERS, encode_block, encode_json
 from transport.wire.commands import Say
 from transport.wire.events import Error
 from understudy.agents.agent import Agent
@@ -37,9 +37,9 @@ async def agui() -> Response:
     body_bytes = await read_body(web_context().settings.limits.chunks_bytes)
     given, say = await aside(_read, body_bytes, request.args.get("agent"), web_context().agents)
     thread_id, message_id = say.thread_id or "", say.message_id or ""
-    translator = Translator(given.thread_id, given.run_id, message_id, given.parent_run_id)
+    translator = AguiTranslator(given.thread_id, given.run_id, message_id, given.parent_run_id)
     body = AguiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
-    await streams.open(who, thread_id, body, say, dress=as_logged, label=LABEL, welcome=False)
+    await streams.open(who, thread_id, body, say, dress=wrap_for_agui, label=LABEL, welcome=False)
     return as_answer(body)
 
 
@@ -50,7 +50,7 @@ async def as_run_error(refused: Response) -> Response:
     error = Error(
         said["code"], said["message"], said["retryable"], said["error_id"], None if waits is None else float(waits)
     )
-    event = block(as_json(run_error(error, round(time.time() * 1000))))
+    event = encode_block(encode_json(run_error(error, round(time.time() * 1000))))
     return Response(event, content_type=CONTENT_TYPE, headers=HEADERS)
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from ag_ui.core import RunAgentInput, TextPart, UserMessage
 from pydantic import ValidationError
 
-from transport.wire.command_parser import command_of
+from transport.wire.command_parser import parse_command
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from transport.wire.strict_json import decode
@@ -50,7 +50,7 @@ def say_of(given: RunAgentInput, agent: str | None, agents: dict[str, Agent]) ->
         raise CommandRejected("empty_message", "There is no message of the user.")
     fields = _forwarded(given.forwarded_props) | _agent(agent, agents)
     fields |= {"content": _text(said), "thread_id": given.thread_id, "message_id": said.id}
-    command = command_of({"type": "user_message", "payload": fields}, None)
+    command = parse_command({"type": "user_message", "payload": fields}, None)
     if not isinstance(command, Say):
         raise TypeError("a message is a Say")
     return command

@@ -9,7 +9,7 @@ from quart import Blueprint, request
 from werkzeug.exceptions import RequestTimeout
 
 from transport.server.arrival import arrived_at
-from transport.wire.codec import parse
+from transport.wire.codec import parse_frame
 from transport.wire.errors import CommandRejected
 from understudy.web.context import identity, web_context
 from understudy.web.sse import CONNECTIONLESS
@@ -22,7 +22,7 @@ async def command() -> tuple[dict[str, Any], int]:
     """Do what one command asks, in any form that a socket accepts; what comes of it is in the thread's events."""
     arrived_at.set(web_context().streams.callbacks.clock())
     who = identity()
-    given = parse(await read_body(), max_bytes=web_context().settings.limits.frame_bytes)
+    given = parse_frame(await read_body(), max_bytes=web_context().settings.limits.frame_bytes)
     if not isinstance(given, CONNECTIONLESS):
         raise CommandRejected("invalid_command", "That command is about a connection; it is of no use over HTTP.")
     accepted = await web_context().streams.run_command(who, given)

@@ -2,7 +2,15 @@
 
 from quart import Blueprint, Response, request
 
-from transport.server.eventstream import CONTENT_TYPE, HEADERS, RETRY_S, EventStream, comment, framed, start_after
+from transport.server.eventstream import (
+    CONTENT_TYPE,
+    HEADERS,
+    RETRY_S,
+    EventStream,
+    encode_comment,
+    encode_event,
+    parse_last_event_id,
+)
 from transport.wire.commands import Resume
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
@@ -18,7 +26,7 @@ async def stream(thread_id: str) -> Response:
     """Give the events after `Last-Event-ID`, or else `after`, then every new one, for as long as the client stays."""
     who = identity(in_query=True)  # a browser's EventSource can set no header
     streams = web_context().streams
-    after = start_after(request.headers.get("Last-Event-ID"), request.args.get("after"))
+    after = parse_last_event_id(request.headers.get("Last-Event-ID"), request.args.get("after"))
     asked = request.args.get("dialect")
     dialect = next((known for known in Dialect if known.value == asked), Dialect.CANONICAL)
     if request.method == "HEAD":
@@ -37,7 +45,7 @@ async def stream(thread_id: str) -> Response:
         body,
         Resume({thread_id: after}),
         dialect=dialect,
-        dress=framed,
+        dress=encode_event,
         label=dialect.value,
         welcome=True,
     )
@@ -54,5 +62,5 @@ def as_answer(body: EventStream) -> Response:
 def _beat(streams: EventStreams, dialect: Dialect) -> bytes:
     ports = streams.callbacks
     envelope = Envelope(Ping(), ports.clock(), message="")
-    frame = ports.encoder.shape(dialect)(envelope)
-    return comment("ping") if frame is None else framed(envelope, frame)
+    frame = ports.encoder.encoder_for(dialect)(envelope)
+    return encode_comment("ping") if frame is None else encode_event(envelope, frame)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import attrs
 
 from transport.wire.codes import ERRORS
-from transport.wire.dialects import ALIASES, ANSWER_KINDS, INSIDE, WIRE_NAMES, Dialect
+from transport.wire.dialects import ALIASES, ANSWER_KINDS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
 from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse, PartialResult
 from understudy.web.specs.shapes import COUNT, ISO_TIME, TEXT, Schema, members_of, object_of, or_null
 
@@ -72,7 +72,7 @@ def frame_schema(kind: type[Event], dialect: Dialect) -> Schema:
         case Dialect.CANONICAL | Dialect.PAYLOAD:
             name = "data" if dialect is Dialect.CANONICAL else "payload"
             if dialect is Dialect.PAYLOAD:
-                more = {each: members[each] for each in INSIDE} | {"agent_name": TEXT}
+                more = {each: members[each] for each in PAYLOAD_NAMES} | {"agent_name": TEXT}
                 aliases = {alias: data["properties"][field] for field, alias in ALIASES.get(kind, {}).items()}
                 data = data | {"properties": more | aliases | data["properties"]}
             return object_of(members | {name: data}, [*required, name], description=about(kind))

@@ -3,35 +3,35 @@
 import pytest
 from websockets.frames import Frame, Opcode
 
-from transport.server.websocket.assembler import Assembly
+from transport.server.websocket.assembler import MessageAssembler
 from transport.wire.errors import CommandRejected
 
 
 def test_whole_messages_of_both_kinds() -> None:
     """Text as str, bytes as bytes; control frames are no messages."""
-    assembly = Assembly(100)
+    assembly = MessageAssembler(100)
     assert assembly.add(Frame(Opcode.TEXT, "ünï".encode())) == "ünï"
     assert assembly.add(Frame(Opcode.PING, b"x")) is None
     assert assembly.add(Frame(Opcode.BINARY, b"\xff")) == b"\xff"
-    assert not assembly.begun
+    assert not assembly.partial
 
 
 def test_a_message_in_parts_keeps_its_kind() -> None:
     """A character may be cut in two, an empty part counts as begun, a ping may stand between."""
-    assembly = Assembly(100)
+    assembly = MessageAssembler(100)
     assert assembly.add(Frame(Opcode.TEXT, b"", fin=False)) is None
-    assert assembly.begun
+    assert assembly.partial
     assert assembly.add(Frame(Opcode.CONT, b"\xc3", fin=False)) is None
     assert assembly.add(Frame(Opcode.PING, b"x")) is None
-    assert assembly.begun
+    assert assembly.partial
     assert assembly.add(Frame(Opcode.CONT, b"\xbc")) == "ü"
-    assert not assembly.begun
+    assert not assembly.partial
 
 
 @pytest.mark.parametrize("parts", [[b"x" * 11], [b"x" * 5, b"x" * 6], [b"x" * 11, b""]])
 def test_what_is_too_large_is_refused_at_its_end(parts: list[bytes]) -> None:
     """Once, and the next message is taken; the bound itself is still allowed."""
-    assembly = Assembly(10)
+    assembly = MessageAssembler(10)
     *first, last = [
         assembly.add(Frame(Opcode.CONT if number else Opcode.TEXT, part, fin=number == len(parts) - 1))
         for number, part in enumerate(parts)
@@ -45,4 +45,4 @@ def test_what_is_too_large_is_refused_at_its_end(parts: list[bytes]) -> None:
 def test_text_that_is_none_is_an_error() -> None:
     """Only at the end, when all of it is there."""
     with pytest.raises(UnicodeDecodeError):
-        Assembly(10).add(Frame(Opcode.TEXT, b"\xff"))
+        MessageAssembler(10).add(Frame(Opcode.TEXT, b"\xff"))

@@ -7,19 +7,19 @@ from websockets.protocol import State
 
 from tests.conformance.peer import BINARY, CONT, PING, PONG, TEXT, close, frame
 from transport.server.websocket.assembler import Message
-from transport.server.websocket.protocol import FRAMES_A_TURN, Protocol
+from transport.server.websocket.protocol import FRAMES_PER_FEED, ServerSideProtocol
 from transport.wire.errors import CommandRejected
 
 
-def drained(protocol: Protocol, data: bytes) -> list[Message | CommandRejected]:
+def drained(protocol: ServerSideProtocol, data: bytes) -> list[Message | CommandRejected]:
     """All messages of the turns that this is worth."""
-    found = [protocol.turn(data)]
-    while protocol.waiting:
-        found.append(protocol.turn())
+    found = [protocol.feed(data)]
+    while protocol.has_buffered:
+        found.append(protocol.feed())
     return [message for message in found if message is not None]
 
 
-def code(protocol: Protocol) -> int | None:
+def code(protocol: ServerSideProtocol) -> int | None:
     """The code of the close frame that was sent; None while the socket is open."""
     assert (protocol.close_sent is None) == (protocol.state is State.OPEN)
     return None if protocol.close_sent is None else int(protocol.close_sent.code)
@@ -27,72 +27,72 @@ def code(protocol: Protocol) -> int | None:
 
 def test_a_turn_ends_with_a_message() -> None:
     """What is behind it waits, and is judged when it is asked for."""
-    protocol = Protocol(100, 1000)
-    assert protocol.turn(frame(TEXT, b"one") + frame(PING, b"p") + frame(BINARY, b"two") + frame(3)) == "one"
-    assert protocol.waiting
-    assert not protocol.begun
+    protocol = ServerSideProtocol(100, 1000)
+    assert protocol.feed(frame(TEXT, b"one") + frame(PING, b"p") + frame(BINARY, b"two") + frame(3)) == "one"
+    assert protocol.has_buffered
+    assert not protocol.mid_message
     assert protocol.data_to_send() == []
-    assert protocol.turn() == b"two"
+    assert protocol.feed() == b"two"
     assert protocol.data_to_send() == [b"\x8a\x01p"]
     assert code(protocol) is None
-    assert protocol.turn() is None
-    assert not protocol.waiting
+    assert protocol.feed() is None
+    assert not protocol.has_buffered
     assert code(protocol) == 1002
 
 
 @pytest.mark.parametrize("one", [frame(PING), frame(PONG), frame(CONT, b"", fin=False)], ids=["ping", "pong", "part"])
 def test_a_turn_has_so_many_frames(one: bytes) -> None:
     """A burst without a message is read in parts."""
-    protocol = Protocol(100, 1000)
-    protocol.turn(frame(TEXT, b"", fin=False))
-    assert protocol.turn(one * (2 * FRAMES_A_TURN)) is None
-    assert len(protocol.reader.buffer) == FRAMES_A_TURN * len(one)
-    assert len(protocol.data_to_send()) in (0, FRAMES_A_TURN)
-    assert protocol.waiting
-    protocol.turn()
+    protocol = ServerSideProtocol(100, 1000)
+    protocol.feed(frame(TEXT, b"", fin=False))
+    assert protocol.feed(one * (2 * FRAMES_PER_FEED)) is None
+    assert len(protocol.reader.buffer) == FRAMES_PER_FEED * len(one)
+    assert len(protocol.data_to_send()) in (0, FRAMES_PER_FEED)
+    assert protocol.has_buffered
+    protocol.feed()
     assert not protocol.reader.buffer
-    assert not protocol.waiting
-    assert FRAMES_A_TURN <= 100, "ten microseconds a frame, and a millisecond for a turn"
+    assert not protocol.has_buffered
+    assert FRAMES_PER_FEED <= 100, "ten microseconds a frame, and a millisecond for a turn"
 
 
 def test_what_was_begun() -> None:
     """Any part of a frame counts, also a head that came to its very end; a whole message does not."""
     for size in range(1, len(frame(TEXT, b"hello"))):
-        protocol = Protocol(100, 1000)
-        assert not protocol.begun
-        protocol.turn(frame(TEXT, b"hello")[:size])
-        assert protocol.begun
-    protocol = Protocol(100, 1000)
-    protocol.turn(frame(TEXT, b"hello"))
-    assert not protocol.begun
-    protocol.turn(frame(TEXT, b"", fin=False))
-    assert protocol.begun
+        protocol = ServerSideProtocol(100, 1000)
+        assert not protocol.mid_message
+        protocol.feed(frame(TEXT, b"hello")[:size])
+        assert protocol.mid_message
+    protocol = ServerSideProtocol(100, 1000)
+    protocol.feed(frame(TEXT, b"hello"))
+    assert not protocol.mid_message
+    protocol.feed(frame(TEXT, b"", fin=False))
+    assert protocol.mid_message
 
 
 def test_what_came_with_the_handshake_waits() -> None:
     """It is read in the first turn."""
-    protocol = Protocol(100, 1000, rest=frame(TEXT, b"early"))
-    assert protocol.waiting
-    assert protocol.turn() == "early"
+    protocol = ServerSideProtocol(100, 1000, rest=frame(TEXT, b"early"))
+    assert protocol.has_buffered
+    assert protocol.feed() == "early"
 
 
 def test_text_fails_with_the_byte_that_makes_it_so() -> None:
     """In the middle of a frame, across masks and fragments; not a byte sooner."""
     for head in (b"", "ünï".encode(), b"xy"):
-        protocol = Protocol(100, 1000)
-        protocol.turn(frame(TEXT, head + b"\xf4", fin=False))
+        protocol = ServerSideProtocol(100, 1000)
+        protocol.feed(frame(TEXT, head + b"\xf4", fin=False))
         whole = frame(CONT, b"\x8f\xbf\xbf" + head + b"\xf4\x90more", mask=b"abcd")
         fatal = len(whole) - len(b"\x90more")
         for at in range(fatal):
-            protocol.turn(whole[at : at + 1])
+            protocol.feed(whole[at : at + 1])
             assert code(protocol) is None
-        protocol.turn(whole[fatal : fatal + 1])
+        protocol.feed(whole[fatal : fatal + 1])
         assert code(protocol) == 1007
 
 
 def test_a_large_text_is_not_looked_at() -> None:
     """What is refused for its size is not read: it is refused at its end, whatever it holds."""
-    protocol = Protocol(10, 1000)
+    protocol = ServerSideProtocol(10, 1000)
     (rejected,) = drained(protocol, frame(TEXT, b"\xff" * 11)[:-1]) + drained(protocol, b"\xff")
     assert isinstance(rejected, CommandRejected)
     assert code(protocol) is None
@@ -100,19 +100,19 @@ def test_a_large_text_is_not_looked_at() -> None:
 
 def test_a_close_between_fragments_is_a_close() -> None:
     """Its code is echoed, and the message is forgotten."""
-    protocol = Protocol(100, 1000)
+    protocol = ServerSideProtocol(100, 1000)
     assert drained(protocol, frame(TEXT, b"one", fin=False) + close(4001) + frame(CONT, b"two")) == []
     assert code(protocol) == 4001
 
 
 def test_fragments_cost_what_they_hold() -> None:
     """A hundred thousand empty ones, and one byte each: no more is kept than the bytes."""
-    protocol = Protocol(1000, 2000)
+    protocol = ServerSideProtocol(1000, 2000)
     drained(protocol, frame(TEXT, b"", fin=False))
     for _ in range(100):
         drained(protocol, frame(CONT, b"", fin=False, mask=b"abcd") * 1000)
     drained(protocol, frame(CONT, b"x", fin=False) * 900)
-    kept = protocol._assembly._kept
+    kept = protocol._assembler._kept
     assert kept is not None
     assert kept.__sizeof__() < 3000
     assert drained(protocol, frame(CONT)) == ["x" * 900]
@@ -138,7 +138,7 @@ def test_the_pieces_it_comes_in_do_not_matter(pieces: list[bytes], sizes: list[i
     data = b"".join(pieces)
     results = []
     for cuts in ([len(data) + 1], [1], sizes):
-        protocol, found, at, turn = Protocol(200, 1000), [], 0, 0
+        protocol, found, at, turn = ServerSideProtocol(200, 1000), [], 0, 0
         while at < len(data):
             size = cuts[turn % len(cuts)]
             found += drained(protocol, data[at : at + size])

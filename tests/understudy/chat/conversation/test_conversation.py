@@ -14,7 +14,7 @@ from sanitization import STANDARD
 from tests.end_to_end.script import Gate, Say, scripted
 from transport.auth.identity import Identity
 from transport.connection.limits import Limits
-from transport.outbox.outbox import Deliver, Reply, Unfollow
+from transport.outbox.outbox import Deliver, Reply, UnsubscribeThread
 from transport.wire.commands import Say as SayCommand
 from transport.wire.events import (
     AgentCompleted,
@@ -56,7 +56,7 @@ class Follower(Actor):
                 self.told += message.envelopes
             case Reply(envelope=envelope):
                 self.told.append(envelope)
-            case Unfollow(thread_id):
+            case UnsubscribeThread(thread_id):
                 self.dismissed.append((thread_id, len(self.told)))
 
 

@@ -71,13 +71,13 @@ async def test_what_is_committed_while_a_page_is_read_is_never_a_hole(store: Bus
         page = await read_page(store, "ada", "t", after, 100)
         numbers = [envelope.seq for envelope in page.envelopes]
         assert numbers == list(range(after + 1, after + 1 + len(numbers)))
-        assert page.head <= after + len(numbers)
+        assert page.last_seq <= after + len(numbers)
 
 
 async def test_a_thread_that_is_not_there_is_an_empty_page(store: Busy) -> None:
     """It names no head beyond what was asked for."""
     page = await read_page(store, "bob", "t", 3, 100)
-    assert (list(page.envelopes), page.head) == ([], 3)
+    assert (list(page.envelopes), page.last_seq) == ([], 3)
 
 
 async def test_a_page_ends_after_so_much_of_answers(store: Busy) -> None:
@@ -90,7 +90,7 @@ async def test_a_page_ends_after_so_much_of_answers(store: Busy) -> None:
     second = await read_page(store, "ada", "u", 2, 100)
     assert [envelope.seq for envelope in first.envelopes] == [1, 2]
     assert [envelope.seq for envelope in second.envelopes] == [3, 4]
-    assert (first.head, second.head) == (5, 5)
+    assert (first.last_seq, second.last_seq) == (5, 5)
 
 
 async def test_answers_are_rendered_for_who_takes_html(store: Busy) -> None:

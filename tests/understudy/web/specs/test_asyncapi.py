@@ -12,10 +12,10 @@ from jsonschema.validators import Draft202012Validator
 
 from tests.transport.golden import golden_path
 from transport.connection.limits import Limits
-from transport.wire.codec import parse
+from transport.wire.codec import parse_frame
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.command_parser import CHECKS, COMMANDS
-from transport.wire.dialects import Dialect, choose
+from transport.wire.dialects import Dialect, negotiate
 from transport.wire.errors import CommandRejected
 from transport.wire.events import EVENTS
 from understudy.web.specs.asyncapi import RESPONSE_FORM, SOCKETS, asyncapi
@@ -93,7 +93,7 @@ def test_nothing_of_the_vocabulary_is_missing() -> None:
 def test_the_endpoints_are_those_of_the_handshake() -> None:
     """Each channel's path leads, with or without the query it names, to the dialect of its messages."""
     for name, (path, _, default) in SOCKETS.items():
-        assert choose(path.replace("{pillar}", "insights"), (), {}).dialect is default
+        assert negotiate(path.replace("{pillar}", "insights"), (), {}).dialect is default
         for dialect in Dialect:
             channel = DOCUMENT["channels"][f"{name}.{dialect.value}"]
             query = channel["bindings"]["ws"]["query"]
@@ -196,7 +196,7 @@ def wrong_values(field: str) -> list[Any]:
 def accepted(frame: Any) -> bool:
     """Whether the server's own parser takes a frame."""
     try:
-        parse(json.dumps(frame))
+        parse_frame(json.dumps(frame))
     except CommandRejected:
         return False
     return True

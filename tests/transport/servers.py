@@ -13,7 +13,7 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame
 from websockets.uri import parse_uri
 
-from transport.server.listener import DoorLimits, OnUpgrade, Upgrade, serve_door
+from transport.server.listener import OnUpgrade, ServerLimits, Upgrade, serve
 
 
 async def hello_app(scope: Any, receive: Any, send: Any) -> None:
@@ -32,7 +32,7 @@ async def echo(upgrade: Upgrade) -> None:
 
 
 @asynccontextmanager
-async def open_door(
+async def open_server(
     on_upgrade: OnUpgrade = echo,
     *,
     app: Callable[..., Awaitable[None]] = hello_app,
@@ -42,8 +42,8 @@ async def open_door(
     """Serve a door; gives its port. The door is cancelled at the end."""
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        serve = partial(serve_door, asgi_app=app, on_upgrade=on_upgrade, limits=DoorLimits(**limits), tls=tls)
-        await nursery.start(serve, listeners)
+        listen = partial(serve, asgi_app=app, on_upgrade=on_upgrade, limits=ServerLimits(**limits), tls=tls)
+        await nursery.start(listen, listeners)
         yield listeners[0].socket.getsockname()[1]
         nursery.cancel_scope.cancel()
 
