@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# The three packages that the product stands on, from this checkout.
+PARTS  := --editable packaging/actors --editable 'packaging/transport[client]' --editable packaging/sanitization
+MANIFESTS := pyproject.toml packaging/actors/pyproject.toml packaging/transport/pyproject.toml packaging/sanitization/pyproject.toml
 
-.PHONY: setup serve test check bench docs clean
+.PHONY: setup serve test quick check bench docs clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -16,20 +19,20 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.product: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) --editable .
+$(VENV)/.product: $(VENV)/.made $(MANIFESTS) constraints.txt
+	$(PIP) $(PARTS) --editable .
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.product
-	$(PIP) --editable '.[dev,openai]'
+	$(PIP) $(PARTS) --editable '.[dev]'
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.product
-	$(PIP) --editable '.[bench]'
+	$(PIP) $(PARTS) --editable '.[bench]'
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.product
-	$(PIP) --editable '.[docs]'
+	$(PIP) $(PARTS) --editable '.[docs]'
 	touch $@
 
 setup: $(VENV)/.dev ## everything a contributor needs, in .venv
@@ -39,6 +42,9 @@ serve: $(VENV)/.product ## the chat server on http://127.0.0.1:8002 (ARGS="--por
 
 test: $(VENV)/.dev ## the whole suite (ARGS="tests/actors -x")
 	$(BIN)/python -m pytest $(ARGS)
+
+quick: $(VENV)/.dev ## the tests that are not slow, in two processes
+	$(BIN)/python -m pytest -m "not slow" --numprocesses=2 --dist=loadfile $(ARGS)
 
 check: $(VENV)/.dev ## style, types, import arrows
 	$(BIN)/ruff check .

@@ -14,6 +14,12 @@ message that was neither accepted nor refused when a connection broke is sent ag
 `message_id`, which makes it one message for the server. A refusal is an `Error` whose envelope names the `message_id`.
 """
 
+try:
+    import trio_websocket  # noqa: F401 - only whether it is there
+except ModuleNotFoundError as missing:
+    text = "the Python client needs the extra client: pip install 'understudy-transport[client]'"
+    raise ImportError(text) from missing
+
 from transport.client.client import Client as Client
 from transport.client.client import open_client as open_client
 from transport.client.credentials import TokenSource as TokenSource

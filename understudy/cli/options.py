@@ -56,10 +56,11 @@ def load_settings(**given: Any) -> Settings:
 def storage_errors_shown() -> Iterator[None]:
     """What storage raises is the command's error; exit code 1."""
     from understudy.storage.errors import StorageError
+    from understudy.storage.extras import ExtraNotInstalled
 
     try:
         yield
-    except* StorageError as group:
+    except* (StorageError, ExtraNotInstalled) as group:
         error: Exception = group
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]

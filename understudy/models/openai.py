@@ -27,6 +27,7 @@ from understudy.models.model import (
     Turn,
 )
 from understudy.models.openai_request import hand_over_name, request_of
+from understudy.storage.extras import ExtraNotInstalled
 
 # Far beyond what any model writes in one turn; a provider that streams for ever is stopped here (characters).
 MAX_TEXT: Final = 1_000_000
@@ -37,8 +38,8 @@ MAX_ARGUMENTS: Final = 1_000_000
 _CUT: Final = "\n\n*(The answer was cut here: it reached the model's length limit.)*"
 
 
-class OpenAINotInstalled(ModelError, ImportError):
-    """The `openai` package is missing; the text names the extra that brings it."""
+class OpenAINotInstalled(ModelError, ExtraNotInstalled):
+    """The `openai` package is missing; the text names the extra that installs it."""
 
 
 @define
@@ -91,9 +92,7 @@ class OpenAI:
         try:
             import openai
         except ImportError as error:
-            raise OpenAINotInstalled(
-                "The openai package is not installed; install this server with its extra: understudy[openai]"
-            ) from error
+            raise OpenAINotInstalled(f"the model openai:{model}", "openai") from error
         if not (chunk_timeout_s > 0 and math.isfinite(chunk_timeout_s)):
             raise ValueError(f"chunk_timeout_s must be a number of seconds above 0, not {chunk_timeout_s!r}")
         self.model = model

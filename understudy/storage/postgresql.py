@@ -20,9 +20,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-import psycopg
 from attrs import field, frozen
-from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
@@ -31,6 +29,13 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from . import schema
 from .clock import Now
 from .errors import CannotConnect, ForeignTables, SchemaInUse, SchemaTooNew, driver_words
+from .extras import ExtraNotInstalled
+
+try:
+    import psycopg
+    from psycopg.types.array import ListBinaryDumper
+except ModuleNotFoundError as missing:
+    raise ExtraNotInstalled("a database_url of PostgreSQL", "postgres") from missing
 
 log = logging.getLogger(__name__)
 CONNECT_S: Final = 5

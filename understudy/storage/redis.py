@@ -17,19 +17,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NoReturn, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import anyio
-import coredis
 import trio
 from attrs import field, frozen
-from coredis.exceptions import AuthenticationError, ReadOnlyError, RedisError
-from coredis.exceptions import ConnectionError as Unconnected
-from coredis.patterns.pipeline import Pipeline
-from coredis.retry import NoRetryPolicy
 
 from actors import Actor, Backoff, ChildSpec, Context
 from actors.behaviours import Breaker, CircuitChange, CircuitOpen, CircuitSpec, CircuitState, FailureCount
 
 from .errors import RedisRefused, RedisUnavailable
+from .extras import ExtraNotInstalled
+
+try:
+    import anyio
+    import coredis
+    from coredis.exceptions import AuthenticationError, ReadOnlyError, RedisError
+    from coredis.exceptions import ConnectionError as Unconnected
+    from coredis.patterns.pipeline import Pipeline
+    from coredis.retry import NoRetryPolicy
+except ModuleNotFoundError as missing:
+    raise ExtraNotInstalled("redis_url", "redis") from missing
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

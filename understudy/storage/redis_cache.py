@@ -14,12 +14,10 @@ import hashlib
 import logging
 import secrets
 from collections import OrderedDict
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
-import coredis
 import trio
 from attrs import define, field
-from coredis.patterns.pipeline import Pipeline
 
 from actors import Actor, ActorSystem, Context
 
@@ -27,6 +25,10 @@ from .cache import PER_OWNER, RACE_S, TTL_S
 from .errors import RedisUnavailable
 from .redis import RedisLink
 from .redis_cipher import Cipher, NotAuthentic
+
+if TYPE_CHECKING:
+    import coredis
+    from coredis.patterns.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +147,7 @@ class RedisCache:
         taken = [(key, self._take(key)) for key in list(self._waiting)[:TOGETHER]]
         now, ttl_ms = trio.current_time(), int(TTL_S * 1000)
 
-        def fill(pipe: Pipeline[bytes]) -> None:
+        def fill(pipe: "Pipeline[bytes]") -> None:
             for (owner, question), (value, began) in taken:
                 age_ms = int((now - began + SLACK_S) * 1000)
                 sealed = self.cipher.encrypt(value, _place(owner, question))
@@ -180,7 +182,7 @@ class CacheWriter(Actor):
         context.start_soon(self.shelf.keep, name="keep")
 
 
-async def _drop_some(redis: coredis.Redis[bytes]) -> bool:
+async def _drop_some(redis: "coredis.Redis[bytes]") -> bool:
     """Remove some of everybody's answers; whether there may be more."""
     _, keys = await redis.scan(0, match=f"{PREFIX}*:answers", count=10_000)
     if keys:

@@ -34,6 +34,7 @@ from understudy.cli.doctor.result import CheckResult, describe_schema
 from understudy.content.policies import load_policy
 from understudy.sandbox.spawner import probe
 from understudy.storage.errors import DatabaseUnusable
+from understudy.storage.extras import ExtraNotInstalled
 from understudy.storage.inspection import inspect_database
 
 STYLES: Final = {"ok": "green", "note": "yellow", "mend": "red"}
@@ -146,8 +147,11 @@ def _policy(settings: Settings) -> CheckResult:
 
 
 def _services(settings: Settings) -> Iterator[CheckResult]:
-    from understudy.cli.doctor.cluster import check_postgresql, check_redis  # most servers need neither
-
+    try:
+        from understudy.cli.doctor.cluster import check_postgresql, check_redis  # most servers need neither
+    except ExtraNotInstalled as error:
+        yield CheckResult("database", "mend", str(error))
+        return
     yield from check_postgresql(settings.database_url)
     if settings.redis_url:
         yield check_redis(settings.redis_url)

@@ -1,7 +1,7 @@
 """What `understudy doctor` finds about what several nodes share: PostgreSQL and Redis."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -9,7 +9,10 @@ from actors import ActorSystem
 from understudy.cli.doctor.result import CheckResult, describe_schema
 from understudy.storage.cluster_check import NODE_CONNECTIONS, ClusterCheck, check_cluster
 from understudy.storage.errors import DatabaseUnusable, RedisUnavailable
-from understudy.storage.redis import RedisLink
+from understudy.storage.extras import ExtraNotInstalled
+
+if TYPE_CHECKING:
+    from understudy.storage.redis import RedisLink
 
 MAX_CLOCK_SKEW_S: Final = 1.0
 """From here on a clock is noted: messages of one thread may be answered by several nodes, and are shown with times."""
@@ -61,8 +64,10 @@ def _free_connections(found: ClusterCheck) -> CheckResult:
 def check_redis(url: str) -> CheckResult:
     """Whether it answers, and whether it would throw away what nodes have for one another."""
     try:
+        from understudy.storage.redis import RedisLink  # needs an extra
+
         link = RedisLink(url)
-    except ValueError as error:
+    except (ValueError, ExtraNotInstalled) as error:
         return CheckResult("redis", "mend", str(error))
     try:
         told = trio.run(_ask, link)
@@ -78,7 +83,7 @@ def check_redis(url: str) -> CheckResult:
     )
 
 
-async def _ask(link: RedisLink) -> dict[str, Any]:
+async def _ask(link: "RedisLink") -> dict[str, Any]:
     async with ActorSystem("doctor", [link.connector_spec()]):
         with trio.move_on_after(REDIS_TIMEOUT_S):
             await link.wait_up()

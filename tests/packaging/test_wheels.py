@@ -1,0 +1,244 @@
+"""The four distributions: each installs alone with what it declares, all install together, and one may be removed."""
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+SOURCES = {
+    "actors": ROOT / "packaging" / "actors",
+    "transport": ROOT / "packaging" / "transport",
+    "sanitization": ROOT / "packaging" / "sanitization",
+    "understudy": ROOT,
+}
+"""Each package and the folder of its manifest."""
+NEEDS = {
+    "actors": (),
+    "transport": ("actors",),
+    "sanitization": (),
+    "understudy": ("actors", "transport", "sanitization"),
+}
+"""Each package and those of the others that its wheel requires."""
+PLUGINS = {"linkify-it-py"}
+"""Declared, and imported by another library: markdown-it's option `linkify` needs it."""
+TEST_TOOLS = {"pytest"}
+"""Imported by modules for tests of users, which have it."""
+QUIET = ("--quiet", "--disable-pip-version-check", "--no-index")
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+
+for name in sys.argv[1:]:
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(package.__path__, name + ".", onerror=lambda name: None):
+        if module.name.rpartition(".")[2] in ("__main__", "plugin", "env") or ".versions" in module.name:
+            continue
+        try:
+            importlib.import_module(module.name)
+        except ImportError as error:
+            print(module.name, error)
+"""
+Python = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def manifest(package: str) -> dict[str, Any]:
+    """The `[project]` table of a package's manifest."""
+    project: dict[str, Any] = tomllib.loads((SOURCES[package] / "pyproject.toml").read_text())["project"]
+    return project
+
+
+def name_of(package: str) -> str:
+    """The name of a package's distribution."""
+    return str(manifest(package)["name"])
+
+
+def normal(name: str) -> str:
+    """A distribution's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the four wheels, built from the checkout without a network."""
+    folder = tmp_path_factory.mktemp("wheels")
+    command = [sys.executable, "-m", "pip", "wheel", *QUIET, "--no-deps", "--no-build-isolation", "--wheel-dir"]
+    subprocess.run([*command, str(folder), *map(str, SOURCES.values())], check=True, cwd=ROOT, timeout=240)
+    return folder
+
+
+def closure(requirements: Iterable[str], extras: Iterable[str] = ()) -> dict[str, importlib.metadata.Distribution]:
+    """The installed distributions that these requirements bring, without our own."""
+    found: dict[str, importlib.metadata.Distribution] = {}
+    left = [(Requirement(each), tuple(extras)) for each in requirements]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while left:
+        need, wanted = left.pop()
+        if need.marker and not any(need.marker.evaluate({"extra": extra}) for extra in (*wanted, "")):
+            continue
+        key = (normal(need.name), frozenset(need.extras))
+        if key in seen or key[0].startswith("understudy"):
+            continue
+        seen.add(key)
+        found[key[0]] = importlib.metadata.distribution(need.name)
+        left += [(Requirement(each), tuple(need.extras)) for each in found[key[0]].requires or []]
+    return found
+
+
+@pytest.fixture
+def environment(wheels: Path, tmp_path: Path) -> tuple[Python, Python]:
+    """An empty virtual environment. Gives (install or remove by pip, run Python in it).
+
+    `pip("install", packages…)` also links what the wheels declare from the environment of this test run, and no more.
+    """
+    home = tmp_path / "venv"
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(home)
+    (site,) = home.glob("lib/python3*/site-packages")
+    python = home / "bin" / "python"
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [str(python), "-I", *arguments], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False
+        )
+
+    def pip(action: str, *packages: str, extras: dict[str, tuple[str, ...]] | None = None) -> Any:
+        names = [name_of(package) for package in packages]
+        how = ("--no-deps", "--find-links", str(wheels)) if action == "install" else ("--yes",)
+        flags = QUIET if action == "install" else QUIET[:2]
+        command = [sys.executable, "-m", "pip", "--python", str(python), action, *flags, *how, *names]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        if action != "install":
+            return done
+        for package in packages:
+            project = manifest(package)
+            wanted = [*project["dependencies"]]
+            for extra in (extras or {}).get(package, ()):
+                wanted += project["optional-dependencies"][extra]
+            for distribution in closure(wanted).values():
+                _link(distribution, site)
+        return done
+
+    return pip, run
+
+
+def _link(distribution: importlib.metadata.Distribution, site: Path) -> None:
+    """Link a distribution's top-level files and folders into `site`."""
+    tops = {file.parts[0] for file in distribution.files or [] if file.parts[0] not in ("..", "__pycache__")}
+    for top in tops:
+        target = Path(str(distribution.locate_file(top)))
+        if target.exists() and not (site / top).exists():
+            (site / top).symlink_to(target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", SOURCES)
+def test_a_wheel_holds_its_package_and_nothing_else(wheels: Path, package: str) -> None:
+    (path,) = wheels.glob(f"{name_of(package).replace('-', '_')}-[0-9]*.whl")
+    with zipfile.ZipFile(path) as archive:
+        held = {name.split("/")[0] for name in archive.namelist()}
+        names = set(archive.namelist())
+    assert {each for each in held if not each.endswith(".dist-info")} == {package}
+    files = {str(file.relative_to(ROOT)) for file in (ROOT / package).rglob("*.py")} | {f"{package}/py.typed"}
+    assert files <= names
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_a_manifest_declares_exactly_what_its_package_imports(package: str) -> None:
+    """Every import of a third party, wherever in a module, against dependencies and extras together."""
+    project = manifest(package)
+    lines = [*project["dependencies"]]
+    for extra, needs in project.get("optional-dependencies", {}).items():
+        if extra not in ("dev", "bench", "docs"):
+            lines += needs
+    declared = {normal(Requirement(line).name) for line in lines} - PLUGINS
+    top_level = importlib.metadata.packages_distributions()
+    imported = set()
+    for file in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            imported |= {name.split(".")[0] for name in names} - sys.stdlib_module_names - {package}
+    ours = {other: name_of(other) for other in SOURCES}
+    optional = {"presidio_analyzer": "presidio-analyzer", "regex": "presidio-analyzer"}  # installed for no test
+    found = {
+        normal(ours.get(name) or optional.get(name) or top_level[name][0]) for name in imported if name != "outcome"
+    } - TEST_TOOLS  # outcome: trio's, named in an annotation
+    if package == "understudy":
+        declared -= {"understudy-sanitization"} - found
+    assert found == declared
+
+
+def test_the_four_have_one_version_and_require_each_other_by_it() -> None:
+    versions = {package: manifest(package)["version"] for package in SOURCES}
+    assert len(set(versions.values())) == 1, versions
+    for package, others in NEEDS.items():
+        required = {
+            normal(need.name): str(need.specifier)
+            for need in map(Requirement, manifest(package)["dependencies"])
+            if need.name.startswith("understudy")
+        }
+        assert required == {name_of(other): f"=={versions[other]}" for other in others}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", SOURCES)
+def test_a_wheel_alone_imports_with_what_it_declares(environment: tuple[Python, Python], package: str) -> None:
+    """Its own requirements and those of ours that it names. Only what belongs to an extra cannot be imported then."""
+    pip, run = environment
+    extras = {"transport": ("client",)} if package == "understudy" else {}
+    pip("install", package, *NEEDS[package], extras=extras)
+    done = run("-c", IMPORT_ALL, package)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if not re.search("needs the extra|No module named '(coredis|psycopg)'", line)] == []
+    assert [line for line in lines if line.startswith(("understudy.app", "understudy.chat", "understudy.web"))] == []
+    for other in set(SOURCES) - {package, *NEEDS[package]}:
+        assert run("-c", f"import {other}").returncode != 0, other
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variables", "extra"),
+    [
+        ({"UNDERSTUDY_DATABASE_URL": "postgresql://me@127.0.0.1:1/x"}, "postgres"),
+        ({"UNDERSTUDY_MODEL": "openai:tiny"}, "openai"),
+    ],
+)
+def test_a_setting_whose_extra_is_not_installed_is_refused_at_start(
+    environment: tuple[Python, Python], tmp_path: Path, variables: dict[str, str], extra: str
+) -> None:
+    """A server of the wheels without extras: one sentence that names the extra, and exit code 1."""
+    pip, run = environment
+    pip("install", *SOURCES, extras={"transport": ("client",)})
+    assignments = "".join(f"os.environ[{name!r}] = {value!r};" for name, value in variables.items())
+    program = f"import os; {assignments} from understudy.cli.main import main; main()"
+    done = run("-c", program, "serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert f"needs the extra {extra}: pip install 'understudy[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("removed", SOURCES)
+def test_removing_one_of_four_leaves_the_others_whole(environment: tuple[Python, Python], removed: str) -> None:
+    """All are installed together with every extra, one is uninstalled, and those that do not need it import."""
+    pip, run = environment
+    extras = {"understudy": ("postgres", "redis", "openai"), "transport": ("client",)}
+    pip("install", *SOURCES, extras=extras)
+    assert run("-c", IMPORT_ALL, *SOURCES).stdout == ""
+    pip("uninstall", removed)
+    assert run("-c", f"import {removed}").returncode != 0
+    rest = [package for package in SOURCES if package != removed and removed not in NEEDS[package]]
+    done = run("-c", IMPORT_ALL, *rest)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr

@@ -1,0 +1,34 @@
+"""Settings whose optional dependency is not installed."""
+
+import copy
+import importlib
+import pickle
+import sys
+
+import pytest
+
+from understudy.storage.extras import ExtraNotInstalled
+
+
+@pytest.mark.parametrize(
+    ("module", "missing", "setting", "extra"),
+    [
+        ("postgresql", "psycopg", "database_url", "postgres"),
+        ("redis", "coredis", "redis_url", "redis"),
+    ],
+)
+def test_storage_without_its_driver_names_the_setting_and_the_extra(
+    monkeypatch: pytest.MonkeyPatch, module: str, missing: str, setting: str, extra: str
+) -> None:
+    name = f"understudy.storage.{module}"
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(ExtraNotInstalled, match=rf"{setting}.* needs the extra {extra}: pip install") as caught:
+        importlib.import_module(name)
+    assert caught.value.extra == extra
+
+
+def test_the_error_survives_pickling_and_copying() -> None:
+    error = ExtraNotInstalled("redis_url", "redis")
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (twin.setting, twin.extra, str(twin)) == (error.setting, error.extra, str(error))
