@@ -92,11 +92,11 @@ class Store:
         SequenceConflict and the other ChangeRefused (nothing of it was stored), or StorageUnavailable after the
         deadline (it may or may not have been stored: commit it again, or read).
         """
-        await self._write(change)
+        await self._submit(change)
 
     async def rename_thread(self, owner: str, thread_id: str, title: str) -> bool:
         """Give the thread another title; False when there is no such thread."""
-        return await self._write(RenameThread(owner, thread_id, title))
+        return bool(await self._submit(RenameThread(owner, thread_id, title)))
 
     async def delete_thread(
         self, owner: str, thread_id: str, fence: Fence | None = None, *, unless_since: float | None = None
@@ -109,23 +109,23 @@ class Store:
         it is asked for again. Raises Fenced when it is not under this fence.
         """
         there = False
-        while (left := await self._written(DeleteThread(owner, thread_id, fence, unless_since))) == MORE:
+        while (left := await self._submit(DeleteThread(owner, thread_id, fence, unless_since))) == MORE:
             there = True
         return there or left == GONE
 
     async def remove_files(self, owner: str, ids: Sequence[str]) -> int:
         """Remove the rows of files whose bytes are gone; gives how many there were."""
-        return await self._written(RemoveFiles(owner, tuple(ids[:LARGEST_PAGE])))
+        return await self._submit(RemoveFiles(owner, tuple(ids[:LARGEST_PAGE])))
 
     async def remove_user(self, owner: str) -> bool:
         """Remove what is left of a user who has no threads and no files; False when they have, or are not there."""
-        while (left := await self._written(RemoveUser(owner))) == MORE:
+        while (left := await self._submit(RemoveUser(owner))) == MORE:
             pass
         return left == GONE
 
     async def merge_fulltext(self, *, begin: bool = False) -> bool:
         """Take what was removed out of the index of words, some at a time; whether there is more. `begin`: anew."""
-        return await self._write(MergeFulltext(begin))
+        return bool(await self._submit(MergeFulltext(begin)))
 
     async def trim(self, owner: str, thread_id: str, before_seq: int, *, rests: float = 0.0) -> None:
         """Remove the thread's events before that number from its log, but none of a run that has not ended.
@@ -134,17 +134,17 @@ class Store:
         each it rests so many times as long as that took.
         """
         began = trio.current_time()
-        while await self._write(TrimLog(owner, thread_id, before_seq)):
+        while await self._submit(TrimLog(owner, thread_id, before_seq)):
             await trio.sleep(rests * (trio.current_time() - began))
             began = trio.current_time()
 
     async def give_feedback(self, owner: str, message_id: str, rating: str | None, note: str | None) -> bool:
         """Keep what the user thinks of an answer, in place of what was kept; False when there is no such answer."""
-        return await self._write(GiveFeedback(owner, message_id, rating, note))
+        return bool(await self._submit(GiveFeedback(owner, message_id, rating, note)))
 
     async def revoke_session(self, ending: RevokeSession) -> None:
         """Have it known to every server on the database that a session has ended."""
-        await self._write(ending)
+        await self._submit(ending)
 
     async def revoked_since(self, since: float, after: str, now: float) -> list[RevokedSession]:
         """The sessions that were ended since a time by the database's clock: see `understudy.storage.revocations`."""
@@ -152,20 +152,20 @@ class Store:
 
     async def remember(self, value: Remember) -> bool:
         """Keep a value of an agent; False when it remembers as many of this user as it may. Raises NotStored."""
-        return await self._write(value)
+        return bool(await self._submit(value))
 
     async def forget(self, value: Forget) -> bool:
         """Forget a value of an agent; False when there was none."""
-        return await self._write(value)
+        return bool(await self._submit(value))
 
     async def forget_expired(self, now: float) -> None:
         """Remove the values of agents that have expired, in several transactions."""
-        while await self._write(ForgetExpired(now)):
+        while await self._submit(ForgetExpired(now)):
             pass
 
     async def add_file(self, file: File) -> None:
         """Record a file whose bytes are stored. Raises AlreadyStored when its id is another file's."""
-        await self._write(AddFile(file))
+        await self._submit(AddFile(file))
 
     async def remembered(self, owner: str, agent: str, now: float) -> list[Remembered]:
         """What an agent remembers of a user, the latest first, without what has expired."""
@@ -175,15 +175,15 @@ class Store:
 
     async def join(self, node: str, *, alone: bool = False, lease_s: float = LEASE_S) -> bool:
         """Enter a node among the living; False when another one stands against it (see `JoinNodes`)."""
-        return await self._at_once(JoinNodes(node, alone, lease_s), self.deadline_s)
+        return bool(await self._submit_urgent(JoinNodes(node, alone, lease_s), trio.current_time() + self.deadline_s))
 
     async def renew(self, node: str, *, lease_s: float = LEASE_S, deadline_s: float = 1.0) -> bool:
         """Say that a node is alive; False when it was taken for dead by then, and has to join under another id."""
-        return await self._at_once(RenewNode(node, lease_s), deadline_s)
+        return bool(await self._submit_urgent(RenewNode(node, lease_s), trio.current_time() + deadline_s))
 
     async def leave(self, node: str) -> bool:
         """Say that a node has ended, so that others may have its threads at once; False when it was not there."""
-        return await self._at_once(LeaveNodes(node), self.deadline_s)
+        return bool(await self._submit_urgent(LeaveNodes(node), trio.current_time() + self.deadline_s))
 
     async def claim(self, owner: str, thread_id: str, node: str) -> Fence | str:
         """Have a thread for a node: the fence to append under, or the id of the living node that has it.
@@ -193,7 +193,7 @@ class Store:
         """
         deadline = trio.current_time() + self.deadline_s
         while True:
-            token = await self._answer(ClaimThread(owner, thread_id, node))
+            token = await self._submit(ClaimThread(owner, thread_id, node))
             if token:
                 return Fence(node, token)
             holder = await self.owner_node(owner, thread_id)
@@ -205,7 +205,7 @@ class Store:
 
     async def release(self, owner: str, thread_id: str, fence: Fence) -> bool:
         """Let go of a thread; False when it is no longer under this fence, or is gone."""
-        return await self._write(ReleaseThread(owner, thread_id, fence))
+        return bool(await self._submit(ReleaseThread(owner, thread_id, fence)))
 
     async def owner_node(self, owner: str, thread_id: str) -> str | None:
         """The living node that has a thread, if one has."""
@@ -330,62 +330,51 @@ class Store:
         try:
             with trio.fail_after(PROBE_DEADLINE_S):
                 # First the writer, who knows best what is amiss; its last try is over before the second is.
-                await self._write(ProbeWrite(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
+                await self._submit(ProbeWrite(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
                 await self._read(queries.alive)
         except trio.TooSlowError:
             raise StorageUnavailable(f"no answer within {PROBE_DEADLINE_S:g} s") from None
 
-    async def _write(self, work: Write, deadline_s: float | None = None) -> bool:
-        return bool(await self._written(work, deadline_s))
+    async def _submit(self, write: Write, deadline_s: float | None = None) -> int:
+        """Have the writer store a write: wait for a permit, then ask and retry. Return its answer.
 
-    async def _written(self, work: Write, deadline_s: float | None = None) -> int:
-        if self.on_write is None or isinstance(work, Change):
-            return await self._answer(work, deadline_s)
-        try:
-            return await self._answer(work, deadline_s)
-        finally:  # also when it is not known whether it was stored, and when nobody waits any more
-            with trio.CancelScope(shield=True):
-                await self.on_write(work)
-
-    async def _answer(self, work: Write, deadline_s: float | None = None) -> int:
-        # No cancel scope where nothing is amiss: it would cost more than the ask, which has a deadline of its own.
+        Raises as `commit`; StorageUnavailable also if no permit came free within the deadline.
+        """
         deadline = trio.current_time() + (self.deadline_s if deadline_s is None else deadline_s)
-        await self._wait_turn(deadline)
-        try:
-            return await self._insist(work, deadline)
-        finally:
-            self._permits.release()
-
-    async def _at_once(self, work: Write, deadline_s: float) -> bool:
-        """Before all that waits its turn: a server with much to write is not dead."""
-        return bool(await self._insist(work, trio.current_time() + deadline_s))
-
-    async def _insist(self, work: Write, deadline: float) -> int:
-        why: StorageUnavailable | None = None
-        while True:
-            left_s = deadline - trio.current_time()
-            try:
-                return await self._ask(work, max(left_s, RETRY_S))
-            except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
-                why = error if isinstance(error, StorageUnavailable) else why
-                if left_s <= RETRY_S:  # what the database said tells more than that the last try had no time
-                    raise StorageUnavailable(_reason(why or error)) from error
-            await trio.sleep(RETRY_S)
-
-    async def _wait_turn(self, deadline: float) -> None:
-        try:
+        try:  # no cancel scope on the usual path: it would cost more than the ask, which has a timeout of its own
             self._permits.acquire_nowait()
         except trio.WouldBlock:
             with trio.move_on_at(deadline) as scope:
                 await self._permits.acquire()
             if scope.cancelled_caught:
                 raise StorageUnavailable("too many writes are waiting") from None
+        try:
+            return await self._submit_urgent(write, deadline)
+        finally:
+            self._permits.release()
+            if self.on_write is not None and not isinstance(write, Change):
+                # Also if the outcome is unknown or the caller was cancelled: the write may have been stored.
+                with trio.CancelScope(shield=True):
+                    await self.on_write(write)
 
-    async def _ask(self, work: Write, timeout_s: float) -> int:
-        writer = self._writer()
-        if writer is None:
-            raise StorageUnavailable("the writer is not there")
-        return await writer.ask(WriteRequest(work), timeout_s=timeout_s)
+    async def _submit_urgent(self, write: Write, deadline: float) -> int:
+        """Ask the writer, ahead of the writes that wait for a permit; retry until `deadline` on trio's clock.
+
+        The lease of a node is renewed this way: a server with many writes waiting is not dead.
+        """
+        cause: StorageUnavailable | None = None
+        while True:
+            left_s = deadline - trio.current_time()
+            try:
+                writer = self._writer()
+                if writer is None:
+                    raise StorageUnavailable("the writer is not there")
+                return await writer.ask(WriteRequest(write), timeout_s=max(left_s, RETRY_S))
+            except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
+                cause = error if isinstance(error, StorageUnavailable) else cause
+                if left_s <= RETRY_S:  # the database's reason says more than the timeout of the last try
+                    raise StorageUnavailable(str(error) if cause is None else cause.reason) from error
+            await trio.sleep(RETRY_S)
 
     def read_statistics(self) -> dict[str, int]:
         """How many threads read, and how many reads wait for one, as `readers_at_work` and `reads_waiting`."""
@@ -393,10 +382,6 @@ class Store:
 
     async def _read(self, query: Callable[..., T], *args: object) -> T:
         return await self._read_pool.read(query, *args)
-
-
-def _reason(error: Exception) -> str:
-    return error.reason if isinstance(error, StorageUnavailable) else str(error)
 
 
 def _page(limit: int) -> int:

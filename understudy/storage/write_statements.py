@@ -26,7 +26,7 @@ from understudy.storage.tenancy import tenant_of
 
 from . import agent_memory, deletion, nodes, queries, retention_queries, revocations, schema
 from .agent_memory import Forget, ForgetExpired, Remember
-from .bulk_append import event_row, moved
+from .bulk_append import append
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .errors import AlreadyStored, ChangeRefused, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
@@ -57,17 +57,13 @@ _r = schema.runs.c
 _e = schema.events.c
 
 _OF_THREAD = (_t.owner == bindparam("of"), _t.id == bindparam("named"))
-# Two statements: naming `updated_at` in one that only moves `last_seq` would rewrite its index for every event.
 _AT: BindParameter[float] = bindparam("at", type_=Float)
-_TOUCH: dict[str, Any] = {"updated_at": case((_t.updated_at < _AT, _AT), else_=_t.updated_at)}
-_GROWN: BindParameter[int] = bindparam("grown", type_=BigInteger)
-_MOVE: dict[str, Any] = {"last_seq": bindparam("last"), "stored_bytes": _t.stored_bytes + _GROWN}
-_touch = update(schema.threads).where(*_OF_THREAD).values(_TOUCH)
-_move = update(schema.threads).where(*_OF_THREAD, _t.last_seq == bindparam("before")).values(_MOVE)
-_move_and_touch = update(schema.threads).where(*_OF_THREAD, _t.last_seq == bindparam("before")).values(_MOVE | _TOUCH)
-# The fence is looked at where the row is locked: whoever claims the thread waits for this, or this finds the claim.
+_touch = (
+    update(schema.threads).where(*_OF_THREAD).values(updated_at=case((_t.updated_at < _AT, _AT), else_=_t.updated_at))
+)
+# The fence is checked on the locked row: a node that claims the thread waits for this, or this sees the claim.
 _UNDER = (_t.node == bindparam("under"), _t.fence == bindparam("token"))
-_move_fenced, _move_and_touch_fenced, _touch_fenced = (each.where(*_UNDER) for each in (_move, _move_and_touch, _touch))
+_touch_fenced = _touch.where(*_UNDER)
 _hold = select(_t.last_seq).where(*_OF_THREAD).with_for_update(key_share=True)
 _hold_fenced = _hold.where(*_UNDER)
 _GONE: BindParameter[int] = bindparam("gone", type_=BigInteger)
@@ -88,7 +84,6 @@ _take_up = (
     .where(_r.id == bindparam("named"), _r.owner == bindparam("of"), _r.ended_at.is_(None))
     .values(attempts=bindparam("times"), progress=bindparam("finished"))
 )
-_insert_events = insert(schema.events)
 _insert_words = insert(schema.words).inline()
 
 
@@ -281,16 +276,7 @@ def _number(connection: Connection, change: Change) -> bool:
         if not there:
             raise _lost(change, connection.execute(_place, thread).one_or_none())
         return True
-    row = moved(change)
-    if at is None:
-        there = connection.execute(_move if fence is None else _move_fenced, row).rowcount > 0
-    else:
-        move = _move_and_touch if fence is None else _move_and_touch_fenced
-        there = connection.execute(move, row | {"at": at}).rowcount > 0
-    if not there:
-        return _already_there(connection, change)
-    connection.execute(_insert_events, [event_row(change, event) for event in change.events])
-    return True
+    return append(connection, change) or _already_there(connection, change)
 
 
 def _lost(change: Change, place: Any) -> ChangeRefused:

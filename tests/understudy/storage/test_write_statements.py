@@ -160,8 +160,8 @@ def test_a_queued_run_begins_once_and_ends_once(book, make) -> None:
 
 def test_how_often_a_run_was_taken_up_is_kept_until_it_has_ended(book, make) -> None:
     """Twice is once; not of another owner's, and not beside events alone, where it would be left out."""
-    taken = make.change(taken=RunAttempt("r1", 2, 5))
-    assert not make.change(events=make.events(2, 2), taken=taken.taken).only_appends
+    taken = make.change(attempt=RunAttempt("r1", 2, 5))
+    assert not make.change(events=make.events(2, 2), attempt=taken.attempt).only_appends
     assert book.write(make.opening(), taken, taken) == [True] * 3
     run = book.read(queries.run, "r1")
     assert (run.attempts, run.progress, run.ended_at) == (2, 5, None)
